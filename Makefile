@@ -1,0 +1,71 @@
+# Everything a newcomer or the CI runs; it needs Python 3.11 or later and make, and sets up the rest itself in .venv.
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+SEEDS  ?= 10000
+DEMO   := bulkhead-out/demo
+
+.PHONY: help demo test test-fast check format docs simulate bench cover clean
+
+help:
+	@echo "make demo      import examples/inbox into a sandbox on this machine, and show what comes out"
+	@echo "make test      all tests"
+	@echo "make check     format, lint and types, as the CI does"
+	@echo "make simulate  whole migrations with faults in virtual time; SEEDS=$(SEEDS)"
+	@echo "make bench     the benchmarks, each with its figure and its limit"
+	@echo "make cover     tests with a coverage report"
+	@echo "make docs      write docs/cli.md anew from the commands"
+	@echo "make clean     remove what these have made, .venv included"
+
+$(VENV)/pyvenv.cfg:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Bulkhead needs Python 3.11 or later; try: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.core: $(VENV)/pyvenv.cfg pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/pyvenv.cfg pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[aws,dev]'
+	@touch $(VENV)/.core $@
+
+# The examples hold a file that fails and one that is refused, so exit code 4 is what the demo should end with.
+demo: $(VENV)/.core
+	@rm -rf $(DEMO)
+	@echo '$$ bulkhead run examples/inbox --config examples/bulkhead.toml --sandbox --out $(DEMO)'
+	@$(BIN)/bulkhead run examples/inbox --config examples/bulkhead.toml --sandbox --out $(DEMO); code=$$?; \
+		echo; \
+		if [ $$code -eq 4 ]; then echo "The demo went well: exit code 4 says that some files failed, as they are meant to."; \
+		else echo "The demo ended with exit code $$code, not with the 4 that was expected." >&2; exit 1; fi
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest -n 2
+
+test-fast: $(VENV)/.dev
+	$(BIN)/python -m pytest -n 2 -m 'not slow'
+
+check: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(VENV)/.dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+docs: $(VENV)/.core
+	$(BIN)/python -m runner.cli.reference > docs/cli.md
+
+simulate: $(VENV)/.dev
+	$(BIN)/python -m tests.simulation --seeds $(SEEDS)
+
+bench: $(VENV)/.dev
+	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+cover: $(VENV)/.dev
+	$(BIN)/python -m pytest -n 2 --cov --cov-report=term-missing:skip-covered --cov-report=html
+
+clean:
+	rm -rf $(VENV) build dist htmlcov .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis bulkhead-out

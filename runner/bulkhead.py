@@ -1,0 +1,398 @@
+"""Bulkhead: the library's front door; every command is one method of it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Collection
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Self
+
+import orjson
+
+from runner import identity, recovery
+from runner import plan as planning
+from runner.discover import Discovery
+from runner.doctor import Check, examine
+from runner.errors import ConfigError, LedgerMismatch
+from runner.events import BatchFinished, BatchStarted, Event, EventHook, ignore
+from runner.manifest import csv, jsonl, write_manifest
+from runner.models import OPEN_STATES, Batch, BatchState, Item, ItemState
+from runner.moves import Moves
+from runner.options import FailureLimit, RunOptions
+from runner.outcome import BatchOutcome
+from runner.pipeline import Scope, Surroundings, run_batch
+from runner.plan import Explanation, Plan
+from runner.recovery import Difference
+from runner.resources import Resources
+from runner.routes import Routes
+from runner.sinks import LocalSink
+from runner.sources import SourceSpec, open_one, open_source, rank_of
+from runner.stop import StopReason, StopSignal
+from runner.verdict import verdict
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from runner.ledger import Ledger
+    from runner.pipeline import RunResult
+    from runner.ports import Source
+    from runner.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSpec:
+    """What to run: a source, its routes, and where results go (`out`; default `./bulkhead-out/<batch id>`)."""
+
+    source: SourceSpec
+    routes: Routes
+    out: str | None = None
+    again: bool = False
+    fail_if_empty: bool = False
+
+    def to_json(self) -> str:
+        raw = {"source": self.source.to_json(), "routes": self.routes.to_json(), "again": self.again}
+        return orjson.dumps(raw).decode()
+
+    @classmethod
+    def from_json(cls, text: str) -> RunSpec:
+        raw = orjson.loads(text)
+        return cls(
+            source=SourceSpec.from_json(raw["source"]), routes=Routes.from_json(raw["routes"]), again=raw["again"]
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchStatus:
+    """A batch and how many of its items are in each state."""
+
+    batch: Batch
+    by_state: dict[ItemState, int]
+
+
+class Bulkhead:
+    """Runs, resumes and inspects batches; an async context manager that opens what it needs when it needs it.
+
+    async with Bulkhead(settings) as bulkhead:
+        outcome = await bulkhead.run(RunSpec(source=source_spec("inbox"), routes=Routes.single(schema_id="…")))
+    """
+
+    def __init__(self, settings: Settings, *, on_event: EventHook = ignore) -> None:
+        self._settings = settings
+        self._emit = on_event
+        self._resources = Resources(settings)
+        self._stop = StopSignal()
+        self._current: asyncio.Task[RunResult] | None = None
+
+    async def __aenter__(self) -> Self:
+        await self._resources.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._resources.__aexit__(kind, error, trace)
+
+    def stop(self, reason: StopReason = StopReason.INTERRUPTED) -> None:
+        """First call: what is under way comes to its end. Second call: stop now. Both leave a state that resumes."""
+        if self._stop.requested and self._current is not None:
+            self._current.cancel()
+        self._stop.request(reason, "stopped on request")
+
+    async def run(self, spec: RunSpec) -> BatchOutcome:
+        """Start a batch, or continue the unsettled one of the same source with the routes given now.
+
+        Raises SourceNotFound, ConfigError, LedgerError; what concerns items or the vendor is in the outcome.
+        """
+        uri = self._open_source(spec).uri
+        ledger = await self._resources.ledger(write=True)
+        batch = await self._unsettled(ledger, uri)
+        if batch is None:
+            batch = await self._start(ledger, spec, uri)
+            return await self._go(batch, spec, resumed=False)
+        batch = await ledger.update_batch(batch.batch_id, config=spec.to_json(), out=self._out(spec, batch))
+        return await self._go(batch, spec, resumed=True)
+
+    async def resume(self, batch_id: str | None = None) -> BatchOutcome:
+        """Continue a batch as it was started; the newest unsettled one where none is named."""
+        batch = await self._find(batch_id, write=True, unsettled=True)
+        return await self._go(batch, RunSpec.from_json(batch.config), resumed=True, list_source=not batch.listed)
+
+    async def track(self, batch_id: str | None = None, *, watch: bool = False) -> BatchOutcome:
+        """Pick up what people have finished since, collect it, and write the manifest again."""
+        batch = await self._find(batch_id, write=True)
+        scope = Scope.TRACK_WATCH if watch else Scope.TRACK_ONCE
+        return await self._go(batch, RunSpec.from_json(batch.config), resumed=True, scope=scope, list_source=False)
+
+    async def watch(self, spec: RunSpec) -> AsyncIterator[Event]:
+        """Run, and yield what happens; the last event is BatchFinished."""
+        events: asyncio.Queue[Event | None] = asyncio.Queue()
+        outer, self._emit = self._emit, events.put_nowait
+        run = asyncio.ensure_future(self.run(spec))
+        run.add_done_callback(lambda _: events.put_nowait(None))
+        try:
+            while (event := await events.get()) is not None:
+                yield event
+            await run
+        finally:
+            self._emit = outer
+            if not run.done():
+                run.cancel()
+                await asyncio.gather(run, return_exceptions=True)
+
+    async def redrive(
+        self, batch_id: str | None = None, *, states: Collection[ItemState], match: str | None = None
+    ) -> int:
+        """Put failed, rejected or uncertain items back to work, for the next `resume`; returns how many."""
+        batch = await self._find(batch_id, write=True)
+        ledger = await self._resources.ledger(write=True)
+        moves = await self._moves(ledger, batch)
+        count = await recovery.redrive(ledger, batch.batch_id, states=states, match=match, moves=moves)
+        if count:
+            await ledger.update_batch(batch.batch_id, state=BatchState.PAUSED)
+        return count
+
+    async def reconcile(self, batch_id: str | None = None, *, fix: bool = False) -> list[Difference]:
+        """Compare the batch with the vendor; with `fix` bring the ledger to where the vendor is."""
+        batch = await self._find(batch_id, write=fix)
+        self._refuse_other_account(batch)
+        ledger = await self._resources.ledger(write=fix)
+        api = await self._resources.api()
+        found = await recovery.differences(ledger, api, batch)
+        if not fix:
+            return found
+        return await recovery.repair(found, ledger=ledger, api=api, batch=batch, moves=await self._moves(ledger, batch))
+
+    async def plan(self, spec: RunSpec) -> Plan:
+        """Say what `run` would do; nothing is written, sent or opened for writing."""
+        pacer = self._resources.pacer() if self._settings.license_key else None
+        free = await pacer.free_slots() if pacer else self._settings.create_quota.count
+        return await planning.plan(
+            self._open_source(spec),
+            self._discovery(spec, await self._readable_ledger()),
+            spec.routes,
+            quota=self._settings.create_quota,
+            free=free,
+        )
+
+    async def explain(self, spec: RunSpec, path: str) -> Explanation:
+        """Say which route a file of the source gets and why, and what would become of it. Raises SourceNotFound."""
+        source = open_one(spec.source, path, now=self._resources.clock.now())
+        ledger = await self._readable_ledger()
+        found = await planning.explain(
+            source, self._discovery(spec, ledger), spec.routes, ledger=ledger, endpoint=self._resources.endpoint
+        )
+        if found is None:
+            raise ConfigError(f"{path} is left out by the filters", hint="see --include, --exclude and --min-age")
+        return found
+
+    async def status(self, batch_id: str | None = None) -> BatchStatus:
+        batch = await self._find(batch_id, write=False)
+        ledger = await self._resources.ledger(write=False)
+        return BatchStatus(batch=batch, by_state=await ledger.counts(batch.batch_id))
+
+    async def batches(self) -> list[BatchStatus]:
+        ledger = await self._resources.ledger(write=False)
+        return [
+            BatchStatus(batch=batch, by_state=await ledger.counts(batch.batch_id)) for batch in await ledger.batches()
+        ]
+
+    async def items(
+        self, batch_id: str | None = None, *, states: Collection[ItemState] | None = None
+    ) -> AsyncIterator[Item]:
+        """Yield a batch's items by source."""
+        batch = await self._find(batch_id, write=False)
+        ledger = await self._resources.ledger(write=False)
+        async for item in ledger.items(batch.batch_id, states=states):
+            yield item
+
+    async def manifest(
+        self,
+        batch_id: str | None = None,
+        *,
+        format: Literal["jsonl", "csv"] = "jsonl",  # noqa: A002 - as the option
+    ) -> AsyncIterator[bytes]:
+        """Yield the manifest as it is now, in pieces."""
+        batch = await self._find(batch_id, write=False)
+        ledger = await self._resources.ledger(write=False)
+        render = jsonl if format == "jsonl" else csv
+        async for piece in render(ledger.items(batch.batch_id), batch):
+            yield piece
+
+    async def doctor(self, schema_ids: Collection[str] = ()) -> list[Check]:
+        return await examine(self._resources, schema_ids=schema_ids)
+
+    async def _go(
+        self, batch: Batch, spec: RunSpec, *, resumed: bool, scope: Scope = Scope.RUN, list_source: bool = True
+    ) -> BatchOutcome:
+        self._refuse_other_account(batch)
+        ledger = await self._resources.ledger(write=True)
+        around = await self._surroundings(batch, spec, ledger)
+        batch = await ledger.update_batch(batch.batch_id, state=BatchState.RUNNING, finished_at=None, exit_code=None)
+        counts = await ledger.counts(batch.batch_id)
+        self._emit(
+            BatchStarted(
+                batch_id=batch.batch_id,
+                source_uri=batch.source_uri,
+                out=batch.out,
+                resumed=resumed,
+                by_state=_named(counts),
+            )
+        )
+        self._current = asyncio.ensure_future(run_batch(batch, around, scope=scope, list_source=list_source))
+        missing: dict[str, str] = {}
+        try:
+            missing = (await self._current).missing_schemas
+        except asyncio.CancelledError:
+            if not self._stop.requested:
+                raise
+        except Exception as error:
+            self._stop.request(StopReason.TROUBLE, str(error))
+            await asyncio.shield(self._finish(batch, around, spec, missing))
+            raise
+        return await asyncio.shield(self._finish(batch, around, spec, missing))
+
+    async def _finish(self, batch: Batch, around: Surroundings, spec: RunSpec, missing: dict[str, str]) -> BatchOutcome:
+        """Record how it ended and write the manifest, whatever the end."""
+        ledger, clock = around.ledger, self._resources.clock
+        counts = await ledger.counts(batch.batch_id)
+        judged = verdict(counts, stop=self._stop, missing_schemas=missing, fail_if_empty=spec.fail_if_empty)
+        batch = await ledger.update_batch(
+            batch.batch_id, state=judged.state, exit_code=int(judged.exit_code), finished_at=clock.now()
+        )
+        await write_manifest(ledger, batch, around.sink, exit_code=int(judged.exit_code), now=clock.now())
+        self._emit(
+            BatchFinished(
+                batch_id=batch.batch_id,
+                state=judged.state,
+                by_state=_named(counts),
+                exit_code=int(judged.exit_code),
+                reason=judged.reason,
+            )
+        )
+        return BatchOutcome(
+            batch=batch, by_state=counts, exit_code=judged.exit_code, reason=judged.reason, out=batch.out
+        )
+
+    async def _surroundings(self, batch: Batch, spec: RunSpec, ledger: Ledger) -> Surroundings:
+        resources = self._resources
+        return Surroundings(
+            ledger=ledger,
+            api=await resources.api(),
+            storage=await resources.storage(),
+            source=self._open_source(spec),
+            routes=spec.routes,
+            sink=LocalSink(Path(batch.out)),
+            pacer=resources.pacer(),
+            clock=resources.clock,
+            rng=resources.rng,
+            emit=self._emit,
+            stop=self._stop,
+            options=self._options(spec),
+            rank_of=self._rank_of(spec),
+            endpoint=resources.endpoint,
+        )
+
+    def _options(self, spec: RunSpec) -> RunOptions:
+        settings = self._settings
+        return RunOptions(
+            uploads=settings.uploads,
+            request_timeout_s=settings.request_timeout_s,
+            quiet_period_s=settings.quiet_period_s,
+            settle_s=settings.settle_s,
+            filename_tag=settings.filename_tag,
+            again=spec.again,
+            max_duration_s=settings.max_duration,
+            failure_limit=settings.max_failures or FailureLimit(),
+            list_first=spec.source.order_by != "name",
+        )
+
+    async def _start(self, ledger: Ledger, spec: RunSpec, uri: str) -> Batch:
+        now = self._resources.clock.now()
+        batch = Batch(
+            batch_id=identity.batch_id(uri, now),
+            source_uri=uri,
+            account=self._resources.account,
+            out="",
+            config=spec.to_json(),
+            started_at=now,
+        )
+        batch = replace(batch, out=self._out(spec, batch))
+        await ledger.start_batch(batch)
+        return batch
+
+    def _out(self, spec: RunSpec, batch: Batch) -> str:
+        chosen = spec.out or batch.out or self._settings.out or os.path.join("bulkhead-out", batch.batch_id)  # noqa: PTH118
+        return os.path.abspath(chosen)  # noqa: PTH100 - a name with bytes that are no text stays as it is
+
+    async def _unsettled(self, ledger: Ledger, uri: str) -> Batch | None:
+        """Return the newest batch of the source, at this endpoint, in which something is still to be done."""
+        for batch in reversed(await ledger.batches(source_uri=uri)):
+            if self._is_here(batch) and await _has_open(ledger, batch):
+                return batch
+        return None
+
+    async def _find(self, batch_id: str | None, *, write: bool, unsettled: bool = False) -> Batch:
+        ledger = await self._resources.ledger(write=write)
+        if batch_id is not None:
+            batch = await ledger.batch(batch_id)
+            if batch is None:
+                raise ConfigError(f"there is no batch {batch_id}", hint="`bulkhead batches` lists them")
+            return batch
+        for batch in reversed(await ledger.batches()):
+            if not unsettled or await _has_open(ledger, batch):
+                return batch
+        what = "batch to resume" if unsettled else "batch"
+        raise ConfigError(f"there is no {what} in {self._settings.ledger}", hint="start one with `bulkhead run`")
+
+    def _is_here(self, batch: Batch) -> bool:
+        return batch.account.split("-")[0] == self._resources.endpoint
+
+    def _refuse_other_account(self, batch: Batch) -> None:
+        if not self._is_here(batch):
+            raise LedgerMismatch(
+                f"batch {batch.batch_id} was started against another API than {self._settings.api_url}",
+                hint="set --api-url to the one it was started with",
+            )
+        if batch.account != self._resources.account and not self._settings.accept_new_key:
+            raise LedgerMismatch(
+                f"batch {batch.batch_id} was started with another license key",
+                hint="if the key of the same account was replaced, set BULKHEAD_ACCEPT_NEW_KEY=1",
+            )
+
+    def _open_source(self, spec: RunSpec) -> Source:
+        return open_source(spec.source, now=self._resources.clock.now())
+
+    def _rank_of(self, spec: RunSpec) -> Callable[..., int]:
+        return lambda entry: rank_of(entry, spec.source.order_by)
+
+    def _discovery(self, spec: RunSpec, ledger: Ledger | None) -> Discovery:
+        return Discovery(
+            batch_id="plan",
+            ledger=ledger,
+            source=self._open_source(spec),
+            routes=spec.routes,
+            rank_of=self._rank_of(spec),
+            endpoint=self._resources.endpoint,
+            again=spec.again,
+            clock=self._resources.clock,
+        )
+
+    async def _readable_ledger(self) -> Ledger | None:
+        return await self._resources.ledger(write=False) if self._settings.ledger.exists() else None
+
+    async def _moves(self, ledger: Ledger, batch: Batch) -> Moves:
+        counts = await ledger.counts(batch.batch_id)
+        return Moves(ledger, clock=self._resources.clock, emit=self._emit, by_state=counts)
+
+
+async def _has_open(ledger: Ledger, batch: Batch) -> bool:
+    return not batch.listed or bool(OPEN_STATES & (await ledger.counts(batch.batch_id)).keys())
+
+
+def _named(counts: dict[ItemState, int]) -> dict[str, int]:
+    return {str(state): count for state, count in counts.items() if count}
+
+
+__all__ = ["BatchStatus", "Bulkhead", "Check", "Difference", "Explanation", "Plan", "RunSpec"]

@@ -1,0 +1,76 @@
+"""The command tree. Only the command that is called gets built, since building all of them would cost start-up time."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Annotated
+
+import typer
+
+from runner import __version__
+from runner.cli.help import PanelCommand
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command: the module and function it lives in."""
+
+    module: str
+    function: str
+
+
+COMMANDS: dict[str, Command] = {
+    "run": Command("running", "run"),
+    "resume": Command("running", "resume"),
+    "track": Command("running", "track"),
+    "plan": Command("preview", "plan"),
+    "explain": Command("preview", "explain"),
+    "status": Command("looking", "status"),
+    "batches": Command("looking", "batches"),
+    "manifest": Command("looking", "manifest"),
+    "redrive": Command("repairing", "redrive"),
+    "reconcile": Command("repairing", "reconcile"),
+    "doctor": Command("setup", "doctor"),
+    "config": Command("setup", "config"),
+    "sandbox": Command("sandbox", "sandbox"),
+}
+
+
+def build(arguments: Sequence[str] = ()) -> typer.Typer:
+    """Return the application with the command that `arguments` begin with, or with all of them where it is none."""
+    app = typer.Typer(
+        name="bulkhead",
+        help="Bulk runner for Dromo Headless imports: a directory goes in, a manifest comes out.",
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    )
+    app.callback()(_root)
+    called = arguments[0] if arguments else ""
+    for name in [called] if called in COMMANDS else COMMANDS:
+        _add(app, name)
+    return app
+
+
+def _add(app: typer.Typer, name: str) -> None:
+    command = COMMANDS[name]
+    function = getattr(import_module(f"runner.cli.commands.{command.module}"), command.function)
+    app.command(name, cls=PanelCommand)(function)
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        sys.stdout.write(f"bulkhead {__version__}\n")
+        raise typer.Exit
+
+
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", "-V", help="Show the version.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Bulk runner for Dromo Headless imports: a directory goes in, a manifest comes out."""

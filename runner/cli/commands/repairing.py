@@ -1,0 +1,64 @@
+"""The commands that repair: `redrive` and `reconcile`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from runner.cli import options
+from runner.cli.given import Given
+
+
+def redrive(
+    batch: options.BatchId = None,
+    state: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--state",
+            metavar="failed|rejected|uncertain",
+            help="Take the items in this state, failed by default; may be repeated.",
+            rich_help_panel=options.FILES,
+        ),
+    ] = None,
+    match: Annotated[
+        str | None,
+        typer.Option("--match", metavar="GLOB", help="Take only items whose name matches.", rich_help_panel=options.FILES),
+    ] = None,
+    config: options.Config = None,
+    ledger: options.Ledger = None,
+    api_url: options.ApiUrl = None,
+    json: options.Json = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Put failed, rejected or uncertain items back to work; `resume` then sends them."""
+    from runner.cli.looking import look, redrivable, show
+    from runner.cli.tables import line
+    from runner.cli.text import counted
+
+    given = Given(flags={"ledger": ledger, "api_url": api_url}, config=config, json=json, verbose=verbose)
+    count, _ = look(given, lambda bulkhead, _: bulkhead.redrive(batch, states=redrivable(state), match=match))
+    sentence = f"{counted(count, 'item')} back to work"
+    if count:
+        sentence += f"; send with: bulkhead resume {batch or ''}".rstrip()
+    show(given, {"redriven": count}, lambda console: line(console, sentence))
+
+
+def reconcile(
+    batch: options.BatchId = None,
+    fix: Annotated[
+        bool, typer.Option("--fix", help="Repair what can be repaired.", rich_help_panel=options.FILES)
+    ] = False,
+    config: options.Config = None,
+    ledger: options.Ledger = None,
+    api_url: options.ApiUrl = None,
+    json: options.Json = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Show where ledger and vendor differ about a batch, and repair it on request."""
+    from runner.cli.looking import look, show
+    from runner.cli.tables import print_differences
+
+    given = Given(flags={"ledger": ledger, "api_url": api_url}, config=config, json=json, verbose=verbose)
+    found, _ = look(given, lambda bulkhead, _: bulkhead.reconcile(batch, fix=fix))
+    show(given, found, lambda console: print_differences(console, found))

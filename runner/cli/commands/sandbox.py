@@ -1,0 +1,58 @@
+"""`bulkhead sandbox`: a local stand-in of the vendor's API, in this terminal until Ctrl-C."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+SERVER = "Server"
+BEHAVIOUR = "Behaviour"
+
+
+def sandbox(
+    port: Annotated[int, typer.Option(metavar="PORT", help="Listen on this port; 0 takes a free one.", rich_help_panel=SERVER)] = 8700,
+    host: Annotated[str, typer.Option(metavar="HOST", help="Listen on this address.", rich_help_panel=SERVER)] = "127.0.0.1",
+    license_key: Annotated[
+        str | None,
+        typer.Option(metavar="KEY", help="Take only this license key; without it any key will do.", rich_help_panel=SERVER),
+    ] = None,
+    schemas: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Start with the saved schemas in this directory, a JSON file each.", rich_help_panel=SERVER),
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Keep uploaded files and results here.", rich_help_panel=SERVER)
+    ] = None,
+    create_quota: Annotated[
+        str | None, typer.Option(metavar="N/TIME", help="Refuse more creates than this, as 20/60s.", rich_help_panel=BEHAVIOUR)
+    ] = None,
+    poll_quota: Annotated[
+        str | None,
+        typer.Option(metavar="N/TIME", help="Refuse more polls of one import than this, as 12/60s.", rich_help_panel=BEHAVIOUR),
+    ] = None,
+    speed: Annotated[
+        float | None, typer.Option(metavar="FACTOR", help="Let its clock run this much faster.", rich_help_panel=BEHAVIOUR)
+    ] = None,
+    processing_s: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", help="Let an import take this long once uploaded.", rich_help_panel=BEHAVIOUR),
+    ] = None,
+) -> None:
+    """Run the vendor's API on this machine, to try Bulkhead without an account."""
+    from sandbox.__main__ import main
+
+    options = {
+        "--port": port,
+        "--host": host,
+        "--license-key": license_key,
+        "--schemas": schemas,
+        "--data": data,
+        "--create-quota": create_quota,
+        "--poll-quota": poll_quota,
+        "--speed": speed,
+        "--processing-s": processing_s,
+    }
+    given = {name: value for name, value in options.items() if value is not None}
+    raise typer.Exit(main([part for name, value in given.items() for part in (name, str(value))]))

@@ -1,0 +1,108 @@
+"""The one place where an error becomes text and an exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import typer
+
+from runner import errors
+from runner.cli.text import shown
+from runner.outcome import ExitCode
+
+EXIT_CODES: dict[type[errors.BulkheadError], ExitCode] = {
+    errors.BulkheadError: ExitCode.UNEXPECTED,
+    errors.TransientError: ExitCode.TRY_AGAIN,
+    errors.NotSent: ExitCode.TRY_AGAIN,
+    errors.InDoubt: ExitCode.TRY_AGAIN,
+    errors.Unavailable: ExitCode.TRY_AGAIN,
+    errors.RateLimited: ExitCode.TRY_AGAIN,
+    errors.UrlExpired: ExitCode.TRY_AGAIN,
+    errors.StorageFull: ExitCode.TRY_AGAIN,
+    errors.TerminalError: ExitCode.FATAL,
+    errors.AuthRefused: ExitCode.FATAL,
+    errors.SchemaNotFound: ExitCode.FATAL,
+    errors.ImportNotFound: ExitCode.FATAL,
+    errors.RequestInvalid: ExitCode.FATAL,
+    errors.UploadRefused: ExitCode.FATAL,
+    errors.ConditionUnsupported: ExitCode.FATAL,
+    errors.ResultInvalid: ExitCode.FATAL,
+    errors.ItemRejected: ExitCode.ITEMS_FAILED,
+    errors.SourceChanged: ExitCode.ITEMS_FAILED,
+    errors.SourceNotFound: ExitCode.SOURCE_NOT_FOUND,
+    errors.ConfigError: ExitCode.USAGE,
+    errors.LedgerError: ExitCode.FATAL,
+    errors.LedgerLocked: ExitCode.LEDGER_LOCKED,
+    errors.LedgerCorrupt: ExitCode.FATAL,
+    errors.LedgerTooNew: ExitCode.FATAL,
+    errors.LedgerMismatch: ExitCode.FATAL,
+    errors.StaleItem: ExitCode.UNEXPECTED,
+    errors.ImportIdTaken: ExitCode.UNEXPECTED,
+    errors.IllegalTransition: ExitCode.UNEXPECTED,
+}
+
+ErrorHook = Callable[[str, str | None, ExitCode], None]
+"""Told of an error that ends the command: message, hint, exit code."""
+
+
+def exit_code_of(error: errors.BulkheadError) -> ExitCode:
+    """Return the code of the nearest class of the error that the table names."""
+    return next(EXIT_CODES[kind] for kind in type(error).__mro__ if kind in EXIT_CODES)
+
+
+@contextmanager
+def reported(*, verbose: bool = False, on_error: ErrorHook | None = None) -> Iterator[None]:
+    """Turn whatever leaves the block into a text on stderr and the exit code that belongs to it."""
+    try:
+        yield
+    except typer.Exit:
+        raise
+    except BrokenPipeError:
+        _abandon_stdout()
+        raise typer.Exit(ExitCode.OK) from None
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
+    except Exception as error:
+        code = _tell(leading(error), verbose=verbose, on_error=on_error)
+        raise typer.Exit(code) from None
+
+
+def leading(error: BaseException) -> BaseException:
+    """Return the error that counts in a group: the first of Bulkhead's own, else the first."""
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    inner = [leading(one) for one in error.exceptions]
+    return next((one for one in inner if isinstance(one, errors.BulkheadError)), inner[0])
+
+
+def _tell(error: BaseException, *, verbose: bool, on_error: ErrorHook | None) -> ExitCode:
+    if isinstance(error, errors.BulkheadError):
+        message, hint, code = str(error), error.hint, exit_code_of(error)
+    else:
+        message, hint, code = _unexpected(error), "run the command again with -v for the details", ExitCode.UNEXPECTED
+    if verbose:
+        sys.stderr.write("".join(traceback.format_exception(error)))
+    sys.stderr.write(f"error: {_lines(message)}\n")
+    if hint:
+        sys.stderr.write(f"hint: {_lines(hint)}\n")
+    if on_error is not None:
+        on_error(message, hint, code)
+    return code
+
+
+def _unexpected(error: BaseException) -> str:
+    return f"something unexpected happened ({type(error).__name__}); what the ledger holds is safe"
+
+
+def _lines(text: str) -> str:
+    return "\n  ".join(shown(line) for line in text.splitlines())
+
+
+def _abandon_stdout() -> None:
+    """Let the interpreter flush into nothing: whoever read our output has closed the pipe."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

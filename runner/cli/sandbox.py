@@ -1,0 +1,73 @@
+"""The embedded sandbox: the vendor's API in a subprocess on a free port, for as long as one command runs."""
+
+from __future__ import annotations
+
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from runner.errors import ConfigError
+
+_READY = "sandbox listening on "
+_END_WITHIN_S = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sandbox:
+    """A running sandbox: where its API is, and the only key it takes, which was made for this run."""
+
+    api_url: str
+    license_key: str
+
+
+@contextmanager
+def embedded(*, create_quota: str, poll_quota: str, schemas: Path | None) -> Iterator[Sandbox]:
+    """Run a sandbox while the block runs; it ends with this process, however that ends.
+
+    Quotas are written as `20/60s`. Raises ConfigError where it cannot start, as with a schema it refuses.
+    """
+    license_key = f"sandbox-{secrets.token_hex(16)}"
+    arguments = ["--port", "0", "--license-key", license_key, "--exit-with-parent"]
+    arguments += ["--create-quota", create_quota, "--poll-quota", poll_quota]
+    if schemas is not None:
+        arguments += ["--schemas", str(schemas)]
+    process = _start(arguments)
+    try:
+        yield Sandbox(api_url=_address(process), license_key=license_key)
+    finally:
+        _end(process)
+
+
+def _start(arguments: Sequence[str]) -> subprocess.Popen[str]:
+    """Start it in a session of its own: Ctrl-C must reach the run, which still needs the sandbox to drain."""
+    return subprocess.Popen(  # noqa: S603 - our own interpreter and module
+        [sys.executable, "-m", "sandbox", *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def _address(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    if line.startswith(_READY):
+        return line.removeprefix(_READY).strip()
+    _, complaint = process.communicate(timeout=_END_WITHIN_S)
+    reason = complaint.strip().removeprefix("sandbox: ") or "it ended at once"
+    raise ConfigError(f"the sandbox did not start: {reason}")
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    process.terminate()
+    try:
+        process.communicate(timeout=_END_WITHIN_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()

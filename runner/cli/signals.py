@@ -1,0 +1,56 @@
+"""Signals: the first one lets a run drain, the second one stops it now; both leave a state that resumes."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from runner.stop import StopReason
+
+REASONS = {
+    signal.SIGINT: StopReason.INTERRUPTED,
+    signal.SIGTERM: StopReason.TERMINATED,
+    signal.SIGHUP: StopReason.TERMINATED,
+}
+
+DRAINING = "stopping: what is under way is brought to a safe point; once more stops now"
+STOPPING_NOW = "stopping now; the ledger is safe"
+
+
+class Stoppable(Protocol):
+    """What a signal stops: the first call drains, the second stops now."""
+
+    def stop(self, reason: StopReason) -> None: ...
+
+
+class Interruption:
+    """Passes the first two signals on; those after the second change nothing."""
+
+    def __init__(self, target: Stoppable, tell: Callable[[str], None]) -> None:
+        self._target = target
+        self._tell = tell
+        self._received = 0
+
+    def receive(self, number: signal.Signals) -> None:
+        self._received += 1
+        if self._received > 2:
+            return
+        self._tell(DRAINING if self._received == 1 else STOPPING_NOW)
+        self._target.stop(REASONS[number])
+
+
+@contextmanager
+def interrupting(target: Stoppable, *, tell: Callable[[str], None]) -> Iterator[None]:
+    """Send SIGINT, SIGTERM and SIGHUP to `target.stop` while the block runs in the current event loop."""
+    loop = asyncio.get_running_loop()
+    interruption = Interruption(target, tell)
+    for number in REASONS:
+        loop.add_signal_handler(number, interruption.receive, number)
+    try:
+        yield
+    finally:
+        for number in REASONS:
+            loop.remove_signal_handler(number)

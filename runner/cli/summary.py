@@ -1,0 +1,170 @@
+"""The closing words of a run: what became of the items, what needs a person, and the commands to go on with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import PurePath
+
+from rich.console import Console
+from rich.text import Text
+
+from runner.cli.attention import LISTED_MOST, Attention, Cluster
+from runner.cli.progress import STATE_STYLES
+from runner.cli.text import counted, lasting, shown
+from runner.models import OPEN_STATES, BatchState, ItemState
+from runner.outcome import BatchOutcome
+
+MANIFEST = "manifest.csv"
+
+_MEANINGS = {
+    ItemState.COLLECTED: "imported; the rows lie in {out}/results",
+    ItemState.NEEDS_REVIEW: "wait for a person, see below",
+    ItemState.FAILED: "the vendor could not import them, see below",
+    ItemState.REJECTED: "refused here; nothing of them was sent",
+    ItemState.SKIPPED: "unchanged since they were imported; --again sends them anyway",
+    ItemState.UNCERTAIN: "may or may not have been imported, see below",
+}
+_OPEN_MEANING = "not finished yet"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Closing:
+    """What the closing words are made of: `options` are repeated in the commands to copy, such as `--ledger PATH`."""
+
+    outcome: BatchOutcome
+    attention: Attention
+    elapsed_s: float
+    embedded_sandbox: bool = False
+    options: str = ""
+
+
+def print_summary(console: Console, closing: Closing) -> None:
+    """Write everything, in the order in which a person wants to know it."""
+    outcome = closing.outcome
+    _line(console, "")
+    _headline(console, closing)
+    _states(console, outcome.by_state, outcome.out)
+    _reviews(console, closing.attention)
+    _clusters(console, "Failed", closing.attention.failed)
+    _clusters(console, "Rejected", closing.attention.rejected)
+    _uncertain(console, closing.attention)
+    _line(console, "")
+    _line(console, f"Manifest: {_place(outcome.out, MANIFEST)} (and manifest.jsonl, summary.json)")
+    _next_steps(console, closing)
+
+
+def next_commands(closing: Closing) -> list[tuple[str, str]]:
+    """Return (command, what it does), the most useful first."""
+    outcome, options = closing.outcome, closing.options
+    batch_id = outcome.batch.batch_id
+    by_state = outcome.by_state
+    commands = []
+    if any(by_state.get(state) for state in OPEN_STATES):
+        commands.append((f"bulkhead resume {batch_id}{options}", "goes on where this stopped"))
+    if by_state.get(ItemState.NEEDS_REVIEW):
+        commands.append((f"bulkhead track {batch_id}{options}", "collects the reviews that people have finished"))
+    for state in (ItemState.FAILED, ItemState.REJECTED, ItemState.UNCERTAIN):
+        if by_state.get(state):
+            command = f"bulkhead redrive {batch_id} --state {state}{options}"
+            commands.append((command, f"puts the {state} ones back to work; `bulkhead resume` then sends them"))
+    return commands
+
+
+def _headline(console: Console, closing: Closing) -> None:
+    outcome = closing.outcome
+    line = Text(f"Batch {outcome.batch.batch_id}", style="bold")
+    style = "green" if outcome.state is BatchState.COMPLETE else "yellow"
+    line.append(f" is {outcome.state}", style=style)
+    line.append(f" after {lasting(closing.elapsed_s)}: {counted(outcome.items, 'item')}", style="not bold")
+    console.print(line, soft_wrap=True)
+    if outcome.reason:
+        _line(console, f"{shown(outcome.reason)}")
+
+
+def _states(console: Console, by_state: Mapping[ItemState, int], out: str) -> None:
+    _line(console, "")
+    for state in reversed(ItemState):
+        count = by_state.get(state, 0)
+        if not count:
+            continue
+        line = Text(f"  {state:<13}", style=STATE_STYLES.get(state, ""))
+        line.append(f"{count:>9,}", style="bold")
+        line.append(f"   {_MEANINGS.get(state, _OPEN_MEANING).format(out=shown(out))}", style="dim not bold")
+        console.print(line, soft_wrap=True)
+
+
+def _reviews(console: Console, attention: Attention) -> None:
+    if not attention.review_count:
+        return
+    _heading(console, f"{counted(attention.review_count, 'review')} to finish in the browser")
+    for source, url in attention.reviews:
+        _line(console, f"  {shown(source)}")
+        _line(console, f"    {shown(url) if url else 'the vendor gave no review url yet'}")
+    _more(console, attention.review_count, len(attention.reviews))
+
+
+def _clusters(console: Console, title: str, clusters: Mapping[tuple[str, str], Cluster]) -> None:
+    if not clusters:
+        return
+    ordered = sorted(clusters.values(), key=lambda cluster: (-cluster.count, cluster.message))
+    items = counted(sum(cluster.count for cluster in ordered), "item")
+    _heading(console, f"{title}: {items}" + (f", {len(ordered)} reasons" if len(ordered) > 1 else ""))
+    for cluster in ordered[:LISTED_MOST]:
+        message = " ".join(shown(line) for line in cluster.message.splitlines())
+        _line(console, f"  {cluster.count:>6,} × {message}")
+        sample = f"{'such as ' if cluster.count > 1 else ''}{shown(cluster.sample)}"
+        _line(console, f"           {sample}" + (f"  [{cluster.code}]" if cluster.code else ""), style="dim")
+    _more(console, len(ordered), len(ordered[:LISTED_MOST]))
+
+
+def _uncertain(console: Console, attention: Attention) -> None:
+    if not attention.uncertain_count:
+        return
+    _heading(console, f"{counted(attention.uncertain_count, 'item')} in doubt: look in the vendor's dashboard first")
+    for source, message in attention.uncertain:
+        _line(console, f"  {shown(source)}")
+        _line(console, f"    {shown(message)}", style="dim")
+    _more(console, attention.uncertain_count, len(attention.uncertain))
+
+
+def _next_steps(console: Console, closing: Closing) -> None:
+    commands = next_commands(closing)
+    if closing.embedded_sandbox:
+        _sandbox_hint(console, bool(commands))
+        return
+    _commands(console, commands)
+
+
+def _commands(console: Console, commands: Iterable[tuple[str, str]]) -> None:
+    for number, (command, effect) in enumerate(commands):
+        if number == 0:
+            _heading(console, "Next")
+        _line(console, f"  {command}", style="cyan")
+        _line(console, f"    {effect}", style="dim")
+
+
+def _sandbox_hint(console: Console, unfinished: bool) -> None:
+    _heading(console, "This was the embedded sandbox")
+    _line(console, "  Nothing has left this machine, and the sandbox and its ledger have ended with this command.")
+    if unfinished:
+        _line(console, "  To finish reviews, redrive or resume, keep a sandbox running in another terminal:")
+        _line(console, "  bulkhead sandbox", style="cyan")
+
+
+def _more(console: Console, count: int, listed: int) -> None:
+    if count > listed:
+        _line(console, f"  … and {count - listed:,} more: see {MANIFEST}")
+
+
+def _heading(console: Console, text: str) -> None:
+    _line(console, "")
+    _line(console, text, style="bold")
+
+
+def _line(console: Console, text: str, *, style: str = "") -> None:
+    console.print(Text(text, style=style), soft_wrap=True)
+
+
+def _place(out: str, name: str) -> str:
+    return shown(str(PurePath(out) / name))

@@ -1,0 +1,143 @@
+"""What the commands that only look show on a terminal: plans, explanations, batches, differences, checks, settings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.text import Text
+
+from runner.cli.attention import LISTED_MOST
+from runner.cli.progress import STATE_STYLES
+from runner.cli.text import counted, lasting, shown, sized
+from runner.models import ItemState, iso
+
+if TYPE_CHECKING:
+    from runner.bulkhead import BatchStatus, Check, Difference, Explanation, Plan
+
+
+def line(console: Console, text: str = "", *, style: str = "") -> None:
+    """Write one line as it is: neither markup nor wrapping."""
+    console.print(Text(text, style=style), soft_wrap=True)
+
+
+def columns(console: Console, rows: Iterable[Sequence[str]], *, indent: str = "  ") -> None:
+    """Write rows whose columns are as wide as they need to be; the last one is never padded."""
+    rows = list(rows)
+    if not rows:
+        return
+    widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]) - 1)]
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
+        line(console, indent + "  ".join([*cells, row[-1]]).rstrip())
+
+
+def print_plan(console: Console, plan: Plan, *, quota: str) -> None:
+    """Write what `run` would do."""
+    line(console, f"{counted(plan.creates, 'import')} to create of {counted(plan.items, 'item')}, {sized(plan.bytes)}")
+    line(console, f"at {quota} the last one can be created in {lasting(plan.finish_in_s)}" if plan.creates else "nothing to do")
+    if plan.by_route:
+        line(console, "\nBy route", style="bold")
+        columns(console, [(shown(name), f"{count:,}") for name, count in plan.by_route.items()])
+    if plan.skipped:
+        line(console, f"\n{counted(plan.skipped, 'item')} unchanged since they were imported: skipped")
+    if plan.too_young:
+        line(console, f"\n{counted(plan.too_young, 'file')} changed too lately: left to a later run")
+    _rejections(console, plan)
+
+
+def _rejections(console: Console, plan: Plan) -> None:
+    total = sum(plan.rejected.values())
+    if not total:
+        return
+    line(console, f"\nRejected: {counted(total, 'item')}", style="bold")
+    columns(console, [(code, f"{count:,}") for code, count in sorted(plan.rejected.items())])
+    line(console)
+    for source, _, message in plan.rejected_samples[:LISTED_MOST]:
+        line(console, f"  {shown(source)}: {shown(message)}")
+    if total > LISTED_MOST:
+        line(console, f"  … and {total - LISTED_MOST:,} more")
+
+
+def print_explanation(console: Console, explanation: Explanation) -> None:
+    """Write which route a file gets and why, and what `run` would do with it."""
+    line(console, shown(explanation.source), style="bold")
+    line(console, f"  would be {_VERDICTS[explanation.verdict]}: {shown(explanation.reason)}")
+    if explanation.schema_id:
+        line(console, f"  with the saved schema {shown(explanation.schema_id)}")
+    line(console, "\nRoutes, in the order in which they are tried")
+    columns(
+        console,
+        [(shown(name), shown(pattern), "matches" if matched else "-") for name, pattern, matched in explanation.tried],
+    )
+
+
+_VERDICTS = {"send": "sent", "skip": "skipped", "reject": "rejected"}
+
+
+def print_status(console: Console, status: BatchStatus) -> None:
+    """Write where one batch stands."""
+    batch = status.batch
+    line(console, f"Batch {batch.batch_id} is {batch.state}", style="bold")
+    line(console, f"  source   {shown(batch.source_uri)}")
+    line(console, f"  started  {iso(batch.started_at)}")
+    line(console, f"  results  {shown(batch.out)}")
+    line(console)
+    for state in reversed(ItemState):
+        if status.by_state.get(state):
+            line(console, f"  {state:<13}{status.by_state[state]:>9,}", style=STATE_STYLES.get(state, ""))
+
+
+def print_batches(console: Console, statuses: Sequence[BatchStatus]) -> None:
+    """Write one line a batch."""
+    if not statuses:
+        line(console, "the ledger holds no batch yet")
+    rows = [
+        (
+            status.batch.batch_id,
+            str(status.batch.state),
+            f"{sum(status.by_state.values()):,}",
+            _states(status.by_state),
+            shown(status.batch.source_uri),
+        )
+        for status in statuses
+    ]
+    if rows:
+        columns(console, [("BATCH", "STATE", "ITEMS", "OF THEM", "SOURCE"), *rows], indent="")
+
+
+def _states(by_state: Mapping[ItemState, int]) -> str:
+    return ", ".join(f"{state} {by_state[state]}" for state in reversed(ItemState) if by_state.get(state))
+
+
+def print_differences(console: Console, differences: Sequence[Difference]) -> None:
+    """Write what ledger and vendor disagree about."""
+    if not differences:
+        line(console, "ledger and vendor agree")
+        return
+    columns(
+        console,
+        [
+            (one.kind, shown(one.source or "-"), one.import_id or "-", shown(one.detail) + (" (repaired)" if one.fixed else ""))
+            for one in differences
+        ],
+        indent="",
+    )
+    if not all(one.fixed for one in differences):
+        line(console, "\n`bulkhead reconcile --fix` repairs what can be repaired")
+
+
+def print_checks(console: Console, checks: Iterable[Check]) -> None:
+    """Write one line a check, and what to do about those that failed."""
+    for check in checks:
+        text = Text("  ok    " if check.ok else "  FAIL  ", style="green" if check.ok else "bold red")
+        text.append(f"{check.name:<18} {shown(check.detail)}", style="not bold default")
+        console.print(text, soft_wrap=True)
+        if check.hint and not check.ok:
+            line(console, f"        hint: {shown(check.hint)}", style="dim")
+
+
+def print_settings(console: Console, rows: Iterable[tuple[str, str, str]]) -> None:
+    """Write (name, value, where it came from); the caller has masked the secrets."""
+    columns(console, [(name, shown(value), origin) for name, value, origin in rows], indent="")

@@ -1,0 +1,116 @@
+"""Tally: what the events of a run add up to at this moment, and when the last create can be sent."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from functools import singledispatchmethod
+
+from runner.events import (
+    BatchStarted,
+    BytesUploaded,
+    CreateAnswered,
+    CreateThrottled,
+    Event,
+    ItemMoved,
+    ItemsDiscovered,
+)
+from runner.models import ItemState
+
+_CREATES_AHEAD = (ItemState.QUEUED, ItemState.CREATING)
+_NOT_FINISHED = frozenset(
+    {ItemState.QUEUED, ItemState.CREATING, ItemState.CREATED, ItemState.PROCESSING, ItemState.SUCCEEDED}
+)
+
+
+def last_create_in_s(creates: int, *, free: int, quota_count: int, quota_per_s: float) -> float:
+    """Return how long the quota makes `creates` wait when `free` of its slots can be used now."""
+    if creates <= free:
+        return 0.0
+    return math.ceil((creates - free) / quota_count) * quota_per_s
+
+
+class Tally:
+    """Counts of one run; `ticks` is a monotonic clock in seconds."""
+
+    def __init__(self, *, quota_count: int, quota_per_s: float, ticks: Callable[[], float]) -> None:
+        self._quota_count = quota_count
+        self._quota_per_s = quota_per_s
+        self._ticks = ticks
+        self._started = ticks()
+        self._due = self._started
+        self.by_state: dict[ItemState, int] = {}
+        self.batch_id = ""
+        self.source_uri = ""
+        self.listing = True
+        self.bytes_uploaded = 0
+        self.slots_free = quota_count
+
+    def take(self, event: Event) -> None:
+        """Count an event in."""
+        self._take(event)
+
+    @property
+    def total(self) -> int:
+        return sum(self.by_state.values())
+
+    @property
+    def finished(self) -> int:
+        """Items that wait for nothing more from this run."""
+        return sum(count for state, count in self.by_state.items() if state not in _NOT_FINISHED)
+
+    @property
+    def creates_left(self) -> int:
+        return sum(self.by_state.get(state, 0) for state in _CREATES_AHEAD)
+
+    @property
+    def elapsed_s(self) -> float:
+        return self._ticks() - self._started
+
+    @property
+    def last_create_in_s(self) -> float:
+        """Seconds from now to the last create, as the quota allows it; 0 once none is left."""
+        return max(self._due - self._ticks(), 0.0) if self.creates_left else 0.0
+
+    @singledispatchmethod
+    def _take(self, _event: object) -> None:
+        """Events that nothing is counted of."""
+
+    @_take.register
+    def _(self, event: BatchStarted) -> None:
+        self.batch_id, self.source_uri = event.batch_id, event.source_uri
+        self._recount(event.by_state)
+
+    @_take.register
+    def _(self, event: ItemsDiscovered) -> None:
+        self.listing = not event.finished
+        self._recount(event.by_state)
+
+    @_take.register
+    def _(self, event: ItemMoved) -> None:
+        self.by_state[event.old] = max(self.by_state.get(event.old, 0) - 1, 0)
+        self.by_state[event.new] = self.by_state.get(event.new, 0) + 1
+
+    @_take.register
+    def _(self, event: CreateAnswered) -> None:
+        self.slots_free = event.slots_free
+        self._estimate()
+
+    @_take.register
+    def _(self, event: CreateThrottled) -> None:
+        self._estimate()
+        self._due = max(self._due, self._ticks() + event.wait_s)
+
+    @_take.register
+    def _(self, event: BytesUploaded) -> None:
+        self.bytes_uploaded += event.count
+
+    def _recount(self, by_state: Mapping[str, int]) -> None:
+        self.by_state = {ItemState(state): count for state, count in by_state.items() if count}
+        self._estimate()
+
+    def _estimate(self) -> None:
+        wait_s = last_create_in_s(
+            self.creates_left, free=self.slots_free, quota_count=self._quota_count, quota_per_s=self._quota_per_s
+        )
+        self._due = self._ticks() + wait_s

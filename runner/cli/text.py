@@ -1,0 +1,50 @@
+"""How names, sizes and durations are written for people."""
+
+from __future__ import annotations
+
+import math
+
+_UNITS = ("kB", "MB", "GB", "TB", "PB")
+
+
+def shown(name: str) -> str:
+    """Return a name in which every character that could move the cursor or reverse the text is escaped."""
+    return "".join(c if c.isprintable() else _escaped(c) for c in name)
+
+
+def storable(name: str) -> str:
+    """Return a name that UTF-8 can hold: bytes of a file name that are not UTF-8 become `\\udcXX`."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def sized(count_bytes: float) -> str:
+    """Write a size in bytes with decimal units, such as `12.3 MB`."""
+    if count_bytes < 1000:
+        return f"{count_bytes:.0f} B"
+    size = count_bytes / 1000
+    for unit in _UNITS[:-1]:
+        if size < 999.95:
+            return f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} {_UNITS[-1]}"
+
+
+def lasting(seconds: float) -> str:
+    """Write a duration in the two units that matter, rounded up to whole seconds: `41 s`, `3 min 20 s`, `9 h 12 min`."""
+    whole = math.ceil(max(seconds, 0))
+    if whole < 60:
+        return f"{whole} s"
+    units = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+    first = next(i for i, (length, _) in enumerate(units) if whole >= length)
+    (big, big_name), (small, small_name) = units[first], units[first + 1]
+    rest = whole % big // small
+    return f"{whole // big} {big_name}" + (f" {rest} {small_name}" if rest else "")
+
+
+def counted(count: int, noun: str) -> str:
+    """Write a count with its noun: `1 item`, `1,204 items`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def _escaped(char: str) -> str:
+    return char.encode("unicode_escape").decode("ascii")

@@ -1,0 +1,91 @@
+"""The collect stage: results url -> stream -> sink, then the record that it is there."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from runner.backoff import delay_s
+from runner.errors import (
+    ImportNotFound,
+    RequestInvalid,
+    ResultInvalid,
+    StorageFull,
+    TransientError,
+)
+from runner.models import Item, ItemState
+
+if TYPE_CHECKING:
+    import random
+
+    from runner.moves import Moves
+    from runner.options import RunOptions
+    from runner.ports import ImportsApi, SavedResult, Sink, Storage
+    from runner.stop import StopSignal
+
+logger = logging.getLogger(__name__)
+
+
+class Collector:
+    """Brings the result of a `succeeded` item home."""
+
+    def __init__(
+        self,
+        *,
+        api: ImportsApi,
+        storage: Storage,
+        sink: Sink,
+        moves: Moves,
+        options: RunOptions,
+        rng: random.Random,
+        stop: StopSignal,
+    ) -> None:
+        self._api = api
+        self._storage = storage
+        self._sink = sink
+        self._moves = moves
+        self._options = options
+        self._rng = rng
+        self._stop = stop
+
+    async def collect(self, item: Item) -> Item:
+        """Return the item `collected`, `failed` where there is no usable result, or as it was while trouble lasts.
+
+        Raises AuthRefused and StorageFull.
+        """
+        invalid: ResultInvalid | None = None
+        for attempt in range(1, self._options.collect_attempts + 1):
+            try:
+                saved = await self._fetch(item)
+            except StorageFull:
+                raise
+            except (ImportNotFound, RequestInvalid) as error:
+                return await self._fail(item, "result_missing", str(error))
+            except ResultInvalid as error:
+                invalid = error
+            except TransientError as error:
+                invalid = None
+                logger.warning("collect to be repeated", extra={"item": item.source, "error": type(error).__name__})
+            else:
+                return await self._moves.advance(
+                    item,
+                    ItemState.COLLECTED,
+                    reason="result saved",
+                    result=saved.path,
+                    result_sha256=saved.sha256,
+                    row_count=saved.row_count,
+                )
+            if attempt == self._options.collect_attempts or await self._stop.sleep(delay_s(attempt, self._rng)):
+                break
+        if invalid is not None and not self._stop.requested:
+            return await self._fail(item, "result_invalid", str(invalid))
+        return item
+
+    async def _fetch(self, item: Item) -> SavedResult:
+        """Ask for a fresh url each time: it is short-lived and never kept."""
+        url = await self._api.results_url(item.import_id or "")
+        async with self._storage.get(url) as chunks:
+            return await self._sink.save_result(item.source, chunks)
+
+    async def _fail(self, item: Item, code: str, message: str) -> Item:
+        return await self._moves.advance(item, ItemState.FAILED, reason=code, error_code=code, error_message=message)

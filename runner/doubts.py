@@ -1,0 +1,113 @@
+"""Doubts: JSON creates whose answer was lost. They carry no name to look for: only time and complete lists tell."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from runner.listing import CLOCK_MARGIN, imports_since
+from runner.models import Item, ItemState, RemoteImport
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from runner.ledger import Ledger
+    from runner.moves import Moves
+    from runner.options import RunOptions
+    from runner.ports import Clock, ImportsApi
+    from runner.stop import StopSignal
+
+logger = logging.getLogger(__name__)
+
+_S = ItemState
+_CLOCK_SKEW = timedelta(seconds=5)
+
+
+class Doubts:
+    """Settles JSON items in state `creating`, together, once their quiet period is over."""
+
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        api: ImportsApi,
+        moves: Moves,
+        options: RunOptions,
+        clock: Clock,
+        stop: StopSignal,
+    ) -> None:
+        self._ledger = ledger
+        self._api = api
+        self._moves = moves
+        self._options = options
+        self._clock = clock
+        self._stop = stop
+
+    async def settle(self, items: Sequence[Item]) -> list[Item]:
+        """Wait until the last of them is quiet, then decide each.
+
+        An item becomes `processing` (exactly one import can be its own, and of no other item), `queued` (none can) or
+        `uncertain`; all stay `creating` where a stop came first. Raises TransientError where the list cannot be had.
+        """
+        quiet_at = max(self._window(item)[1] for item in items)
+        wait_s = (quiet_at - self._clock.now()).total_seconds()
+        if wait_s > 0 and await self._stop.sleep(wait_s):
+            return list(items)
+        candidates = await self._candidates(min(self._window(item)[0] for item in items))
+        fitting = {item.source: [remote for remote in candidates if self._fits(item, remote)] for item in items}
+        return [await self._decide(item, fitting) for item in items]
+
+    async def _candidates(self, since: datetime) -> list[RemoteImport]:
+        """Return unowned imports without a file name, as two identical complete lists in a row show them."""
+        previous: dict[str, RemoteImport] | None = None
+        while True:
+            found = {
+                remote.import_id: remote
+                async for remote in imports_since(self._api, since - CLOCK_MARGIN)
+                if not remote.original_filename
+            }
+            if previous is not None and previous.keys() == found.keys():
+                break
+            previous = found
+        taken = await self._ledger.owners(found)
+        return [remote for remote in found.values() if remote.import_id not in taken]
+
+    async def _decide(self, item: Item, fitting: dict[str, list[RemoteImport]]) -> Item:
+        own = fitting[item.source]
+        if not own:
+            return await self._moves.advance(item, _S.QUEUED, reason="the lost create made no import")
+        wanted = [source for source, remotes in fitting.items() if own[0] in remotes]
+        if len(own) == 1 and wanted == [item.source]:
+            return await self._adopt(item, own[0])
+        ids = ", ".join(sorted(remote.import_id for remote in own)[:10])
+        return await self._moves.advance(
+            item,
+            _S.UNCERTAIN,
+            reason="lost create, several candidates",
+            error_code="create_in_doubt",
+            error_message=f"the answer to the create was lost; it may have made one of: {ids}",
+        )
+
+    async def _adopt(self, item: Item, remote: RemoteImport) -> Item:
+        made_at = remote.created_at or item.intent_at
+        return await self._moves.advance(
+            item,
+            _S.PROCESSING,
+            reason="adopted: the only import the lost create can have made",
+            import_id=remote.import_id,
+            created_at=made_at,
+            uploaded_at=made_at,
+        )
+
+    def _fits(self, item: Item, remote: RemoteImport) -> bool:
+        first, last = self._window(item)
+        if remote.created_at is None or not first <= remote.created_at <= last:
+            return False
+        return item.schema_id in (None, remote.schema_id)
+
+    def _window(self, item: Item) -> tuple[datetime, datetime]:
+        """Return the instants between which the lost create can have taken effect, by the vendor's clock."""
+        intent_at = item.intent_at or self._clock.now()
+        return intent_at - _CLOCK_SKEW, intent_at + timedelta(seconds=self._options.quiet_period_s) + _CLOCK_SKEW

@@ -1,0 +1,167 @@
+"""Every error of Bulkhead.
+
+BulkheadError
+├── TransientError                may succeed if repeated
+│   ├── NotSent                   the request never left, or the server cannot have acted on it
+│   ├── InDoubt                   the request may have taken effect: a create or an upload without a usable answer
+│   ├── Unavailable               a read was not answered, answered 5xx, or the answer was cut or malformed
+│   ├── RateLimited               429; `retry_after_s` is None where the vendor did not say
+│   ├── UrlExpired                a presigned url is past its end; ask for a new one
+│   └── StorageFull               the disk under ledger or results is full; running again continues
+└── TerminalError                 never will
+    ├── AuthRefused               401/403 from the API: the license key is not accepted
+    ├── SchemaNotFound            404 to a create or a schema request
+    ├── ImportNotFound            404 to a retrieve, a results url or a delete
+    ├── RequestInvalid            400 or another 4xx: the vendor's own message
+    ├── UploadRefused             storage refuses the upload for good
+    ├── ConditionUnsupported      storage refuses the `If-None-Match` header; nothing was written
+    ├── ResultInvalid             the result is not one complete JSON array
+    ├── ItemRejected              refused here before any create: `code` and a sentence
+    │   └── SourceChanged         the file changed while it was read
+    ├── SourceNotFound            the directory, file or list does not exist
+    ├── ConfigError               settings, routes or options are wrong
+    ├── LedgerError
+    │   ├── LedgerLocked          another run holds it
+    │   ├── LedgerCorrupt         not a ledger, or damaged
+    │   ├── LedgerTooNew          written by a later version
+    │   ├── LedgerMismatch        belongs to another account
+    │   ├── StaleItem             the item was moved by somebody else meanwhile
+    │   └── ImportIdTaken         the import already belongs, or belonged, to an item
+    └── IllegalTransition         a bug: the table of transitions forbids the move
+"""
+
+from __future__ import annotations
+
+
+class BulkheadError(Exception):
+    """Base of all; `str()` is a sentence for a person, `hint` the next command or setting to try."""
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class TransientError(BulkheadError):
+    """May succeed if repeated."""
+
+
+class NotSent(TransientError):
+    """The request never left this machine, or the server cannot have acted on it."""
+
+
+class InDoubt(TransientError):
+    """The request may have taken effect."""
+
+
+class Unavailable(TransientError):
+    """A read was not answered, answered 5xx, or its answer was cut or malformed."""
+
+
+class RateLimited(TransientError):
+    """The vendor answered 429."""
+
+    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class UrlExpired(TransientError):
+    """A presigned url is past its end."""
+
+
+class StorageFull(TransientError):
+    """No space is left where ledger or results are written."""
+
+
+class TerminalError(BulkheadError):
+    """Repeating will not help."""
+
+
+class AuthRefused(TerminalError):
+    """The API does not accept the license key."""
+
+
+class SchemaNotFound(TerminalError):
+    """The vendor has no such saved schema."""
+
+    def __init__(self, message: str, *, schema_id: str | None = None, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.schema_id = schema_id
+
+
+class ImportNotFound(TerminalError):
+    """The vendor has no such import."""
+
+
+class RequestInvalid(TerminalError):
+    """The vendor refused the request; the message is the vendor's."""
+
+
+class UploadRefused(TerminalError):
+    """Storage refuses the upload for good."""
+
+
+class ConditionUnsupported(TerminalError):
+    """Storage refuses the `If-None-Match` header; nothing was written."""
+
+
+class ResultInvalid(TerminalError):
+    """The result is not one complete JSON array."""
+
+
+class ItemRejected(TerminalError):
+    """An item is refused here, before any create."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class SourceChanged(ItemRejected):
+    """The file changed while it was read."""
+
+    def __init__(self, message: str = "the file changed while it was being read") -> None:
+        super().__init__("changed_while_read", message)
+
+
+class SourceNotFound(TerminalError):
+    """The directory, file or list does not exist."""
+
+
+class ConfigError(TerminalError):
+    """Settings, routes or options are wrong."""
+
+
+class LedgerError(TerminalError):
+    """The ledger cannot be used."""
+
+
+class LedgerLocked(LedgerError):
+    """Another run holds the ledger."""
+
+
+class LedgerCorrupt(LedgerError):
+    """Not a ledger, or damaged."""
+
+
+class LedgerTooNew(LedgerError):
+    """Written by a later version of Bulkhead."""
+
+
+class LedgerMismatch(LedgerError):
+    """The batch belongs to another account."""
+
+
+class StaleItem(LedgerError):
+    """The item was moved by somebody else meanwhile."""
+
+
+class ImportIdTaken(LedgerError):
+    """The import already belongs, or belonged, to an item."""
+
+
+class IllegalTransition(TerminalError):
+    """A bug in the caller: the table of transitions forbids the move."""
+
+    def __init__(self, source: str, old: str, new: str) -> None:
+        super().__init__(f"{source}: an item in state {old} cannot become {new}")

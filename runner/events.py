@@ -1,0 +1,96 @@
+"""What the core tells whoever listens: frozen progress events and the shape of a listener."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from runner.models import BatchState, ItemState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchStarted:
+    batch_id: str
+    source_uri: str
+    out: str
+    resumed: bool
+    by_state: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemsDiscovered:
+    """`new` items joined the batch; `total` are in it now; `finished` is True with the last of them."""
+
+    new: int
+    total: int
+    finished: bool
+    by_state: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemMoved:
+    source: str
+    old: ItemState
+    new: ItemState
+    reason: str
+    import_id: str | None
+    error_code: str | None = None
+    error_message: str | None = None
+    review_url: str | None = None
+    attempts: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateAnswered:
+    """The vendor counted a create; `slots_free` of the quota can be used at once."""
+
+    source: str
+    slots_free: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateThrottled:
+    """A create was refused with 429; creates of everyone who shares the key are held for `wait_s`."""
+
+    source: str
+    wait_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BytesUploaded:
+    source: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """Something a person should know that is not about one item's state, such as the vendor being unreachable."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchFinished:
+    batch_id: str
+    state: BatchState
+    by_state: dict[str, int]
+    exit_code: int
+    reason: str
+
+
+Event = (
+    BatchStarted
+    | ItemsDiscovered
+    | ItemMoved
+    | CreateAnswered
+    | CreateThrottled
+    | BytesUploaded
+    | Notice
+    | BatchFinished
+)
+EventHook = Callable[[Event], None]
+
+
+def ignore(_event: Event) -> None:
+    """Listen to nothing."""

@@ -1,0 +1,85 @@
+"""The feed: queued items from the ledger into the submit queue, while discovery may still be adding more."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from runner.models import Item, ItemState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from runner.inflight import InFlight
+    from runner.ledger import Ledger
+
+_PAGE = 200
+
+
+class Feeder:
+    """Goes through the queued items in order, again and again, until a whole pass after discovery found nothing new."""
+
+    def __init__(
+        self,
+        *,
+        batch_id: str,
+        ledger: Ledger,
+        inflight: InFlight,
+        queue: asyncio.Queue[Item],
+        discovered: asyncio.Event,
+        skip: Callable[[Item], bool],
+        list_first: bool,
+    ) -> None:
+        self._batch_id = batch_id
+        self._ledger = ledger
+        self._inflight = inflight
+        self._queue = queue
+        self._discovered = discovered
+        self._skip = skip
+        self._list_first = list_first
+        self._more = asyncio.Event()
+
+    def more(self) -> None:
+        """Say that discovery has added items, or has ended."""
+        self._more.set()
+
+    again = more
+    """Say that an item was put back and wants another pass."""
+
+    async def run(self) -> None:
+        """Feed until nothing is left to feed and nothing in flight can come back. Cancel it to stop."""
+        if self._list_first:
+            await self._discovered.wait()
+        while True:
+            self._more.clear()
+            complete = self._discovered.is_set()
+            fed = await self._pass()
+            if fed or self._more.is_set():
+                continue
+            if not complete:
+                await self._more.wait()
+            elif not await self._comes_back():
+                return
+
+    async def _pass(self) -> int:
+        fed = 0
+        after: tuple[int, str] | None = None
+        while page := await self._ledger.page(self._batch_id, ItemState.QUEUED, after=after, limit=_PAGE):
+            for item in page:
+                if item.source not in self._inflight and not self._skip(item):
+                    self._inflight.take(item.source)
+                    await self._queue.put(item)
+                    fed += 1
+            after = (page[-1].rank, page[-1].source)
+        return fed
+
+    async def _comes_back(self) -> bool:
+        """Wait until nothing is in flight; True where something was put back meanwhile."""
+        idle = asyncio.ensure_future(self._inflight.idle())
+        more = asyncio.ensure_future(self._more.wait())
+        try:
+            await asyncio.wait({idle, more}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            idle.cancel()
+            more.cancel()
+        return self._more.is_set()

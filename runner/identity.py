@@ -1,0 +1,68 @@
+"""Names that stay the same whoever computes them: tags, version keys, bindings, account and batch ids."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+import orjson
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+TAG_LENGTH = 13
+"""Base32 characters, 65 bits: among a million files two share a tag with a chance of about one in 70 million."""
+
+_MAX_FILENAME_BYTES = 200
+
+
+def _digest(*parts: str) -> bytes:
+    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).digest()
+
+
+def _base32(raw: bytes, length: int) -> str:
+    return base64.b32encode(raw).decode("ascii").lower()[:length]
+
+
+def version_key(uri: str, version: str, binding: str, *, endpoint: str) -> str:
+    """Identify what listing sees of an input under a schema binding; equal keys mean nothing to do again."""
+    return _digest("version", endpoint, uri, version, binding).hex()[:32]
+
+
+def tag(uri: str, fingerprint: str, binding: str, *, endpoint: str) -> str:
+    """Identify an input's content under a schema binding, for use inside `original_filename`."""
+    return _base32(_digest("tag", endpoint, uri, fingerprint, binding), TAG_LENGTH)
+
+
+def tagged_filename(source: str, item_tag: str | None) -> str:
+    """Return the `original_filename` of an item: its base name, the tag before its last suffix, 200 bytes at most."""
+    name = PurePosixPath(source)
+    stem = "".join(c if c.isprintable() else "_" for c in name.stem.encode("utf-8", "replace").decode())
+    suffix = name.suffix if name.suffix.isascii() and name.suffix.isprintable() else ""
+    ending = (f".~{item_tag}" if item_tag else "") + suffix
+    room = max(_MAX_FILENAME_BYTES - len(ending.encode()), 1)
+    return stem.encode()[:room].decode("utf-8", "ignore") + ending
+
+
+def binding(request: dict[str, object]) -> str:
+    """Identify everything of a create that is not the data: schema, fields, settings, hooks, user."""
+    canonical = orjson.dumps(request, option=orjson.OPT_SORT_KEYS)
+    return hashlib.sha256(canonical).hexdigest()[:16]
+
+
+def endpoint(base_url: str) -> str:
+    """Identify the vendor a run talks to: what one has imported says nothing about another."""
+    return _digest("endpoint", base_url.rstrip("/")).hex()[:8]
+
+
+def account(base_url: str, license_key: str) -> str:
+    """Identify the key whose quota is used, without showing it: its endpoint, a dash, and 16 hex digits."""
+    return f"{endpoint(base_url)}-{_digest('account', base_url.rstrip('/'), license_key).hex()[:16]}"
+
+
+def batch_id(source_uri: str, started_at: datetime) -> str:
+    """Name a batch after the second it started in (UTC) and its source, such as `20260723-101502-k3f9x2`."""
+    stamp = started_at.strftime("%Y%m%d-%H%M%S")
+    return f"{stamp}-{_base32(_digest('batch', source_uri, started_at.isoformat()), 6)}"

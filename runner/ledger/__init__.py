@@ -1,0 +1,120 @@
+"""The ledger: the durable account of what happened to each item, and the protocol that every store of it speaks."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from runner.models import Batch, HistoryEntry, Item, ItemState
+
+
+class Ledger(Protocol):
+    """About a dozen verbs. A store decides nothing: every write is conditional on what the caller has seen.
+
+    When a verb returns, its effect survives a crash of the process and of the machine.
+    Any verb may raise LedgerError or StorageFull.
+    """
+
+    async def start_batch(self, batch: Batch) -> None:
+        """Record a new batch. Raises LedgerError where its id exists."""
+        ...
+
+    async def batch(self, batch_id: str) -> Batch | None: ...
+
+    async def batches(self, *, source_uri: str | None = None) -> list[Batch]:
+        """Return batches, oldest first; only those of `source_uri` where it is given."""
+        ...
+
+    async def update_batch(self, batch_id: str, **changes: Any) -> Batch:
+        """Set fields of the batch (`state`, `listed`, `config`, `out`, `finished_at`, `exit_code`)."""
+        ...
+
+    async def count_up(self, batch_id: str, **counters: int) -> None:
+        """Add to the batch's counters (`models.COUNTERS`)."""
+        ...
+
+    async def add(self, items: Sequence[Item]) -> int:
+        """Add new items of one batch, in whatever state they carry; those already in the batch stay as they are.
+
+        Returns how many were new. One call is one transaction.
+        """
+        ...
+
+    async def item(self, batch_id: str, source: str) -> Item | None: ...
+
+    async def advance(self, item: Item, state: ItemState, *, reason: str, **changes: Any) -> Item:
+        """Move an item, if it is still at `item.revision`, and write its history; returns it as it is now.
+
+        `state` may be the item's own. Setting `import_id` binds: the id must never have belonged to any item
+        (ImportIdTaken); setting it to None releases the import, which stays taken for ever.
+        Raises StaleItem, ImportIdTaken, IllegalTransition.
+        """
+        ...
+
+    async def page(self, batch_id: str, state: ItemState, *, after: tuple[int, str] | None, limit: int) -> list[Item]:
+        """Return up to `limit` items in `state`, ordered by (rank, source), those after `after`."""
+        ...
+
+    def items(self, batch_id: str, *, states: Collection[ItemState] | None = None) -> AsyncIterator[Item]:
+        """Yield the batch's items by source (binary order of UTF-8), with flat memory; writes may happen meanwhile."""
+        ...
+
+    async def counts(self, batch_id: str) -> dict[ItemState, int]:
+        """Return how many items are in each state; states without items are absent."""
+        ...
+
+    async def history(self, batch_id: str, source: str) -> list[HistoryEntry]: ...
+
+    async def owners(self, import_ids: Iterable[str]) -> dict[str, tuple[str, str]]:
+        """Return {import id: (batch id, source)} for those ids that belong, or belonged, to an item."""
+        ...
+
+    async def by_tag(self, tags: Iterable[str]) -> dict[str, list[Item]]:
+        """Return the items of all batches that carry a tag."""
+        ...
+
+    async def unchanged(self, version_keys: Iterable[str]) -> set[str]:
+        """Return those version keys under which an item of any batch was collected."""
+        ...
+
+    async def last_activity(self) -> datetime | None:
+        """Return the instant of the newest history entry of all batches; None where there is none."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One of the quota's slots: busy until `until` (seconds of the shared clock), last taken with `token`."""
+
+    until: float = 0.0
+    token: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """The slots of one account, and the instant before which nobody creates."""
+
+    slots: tuple[Slot, ...]
+    not_before: float = 0.0
+
+
+class SlotStore(Protocol):
+    """Where those who share a license key share its create slots; keyed by a hash, never by the key."""
+
+    async def read(self, quota_key: str, *, count: int) -> Quota:
+        """Return exactly `count` slots; unknown ones are free."""
+        ...
+
+    async def swap(self, quota_key: str, number: int, *, seen: Slot, new: Slot) -> bool:
+        """Set slot `number` to `new` if it still is `seen`; False where somebody was faster."""
+        ...
+
+    async def hold(self, quota_key: str, *, until: float) -> None:
+        """Let nobody create before `until`; never shortens an earlier hold."""
+        ...
+
+    async def close(self) -> None: ...

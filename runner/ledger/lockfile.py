@@ -1,0 +1,74 @@
+"""One writer a ledger: the lock file, and the file systems on which no lock can be trusted."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+from datetime import datetime
+from pathlib import Path
+
+from runner.errors import LedgerError, LedgerLocked
+from runner.models import iso
+
+_MOUNTS = Path("/proc/mounts")
+_NETWORK_TYPES = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "ncpfs", "afs", "fuse.sshfs"})
+_OCTAL = re.compile(r"\\([0-7]{3})")
+
+
+class LockFile:
+    """A file next to the ledger, locked by the process that writes; the kernel frees it when that process ends."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor: int | None = descriptor
+
+    @classmethod
+    def take(cls, path: Path, *, ledger: Path, now: datetime) -> LockFile:
+        """Lock `path` and write who holds it. Raises LedgerLocked, or OSError where it cannot be opened or locked."""
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"pid {os.getpid()}, since {iso(now)}\n".encode(), 0)
+        except BlockingIOError:
+            holder = os.pread(descriptor, 200, 0).decode("ascii", "replace").strip() or "just starting"
+            os.close(descriptor)
+            raise LedgerLocked(
+                f"another run ({holder}) holds the ledger {ledger}",
+                hint="wait until it ends; `bulkhead status` shows how far it is",
+            ) from None
+        except OSError:
+            os.close(descriptor)
+            raise
+        return cls(descriptor)
+
+    def release(self) -> None:
+        if self._descriptor is not None:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._descriptor, 0)
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+def refuse_network_file_system(path: Path, *, mounts: Path = _MOUNTS) -> None:
+    """Raise LedgerError where `path` lies on a network file system, as far as this system tells."""
+    try:
+        table = mounts.read_text("utf-8", "surrogateescape")
+    except OSError:
+        return
+    kind = _type_of(path.resolve(), table)
+    if kind in _NETWORK_TYPES:
+        raise LedgerError(
+            f"the ledger {path} lies on a network file system ({kind}), where locks cannot be trusted",
+            hint="keep it on a local disk: --ledger sqlite:///path/on/a/local/disk/ledger.db",
+        )
+
+
+def _type_of(path: Path, table: str) -> str | None:
+    deepest: tuple[int, str | None] = (-1, None)
+    for line in table.splitlines():
+        _, folder, kind, *_ = [_OCTAL.sub(lambda code: chr(int(code[1], 8)), part) for part in line.split(" ")]
+        if path.is_relative_to(folder) and len(folder) >= deepest[0]:
+            deepest = (len(folder), kind)
+    return deepest[1]

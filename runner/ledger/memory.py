@@ -1,0 +1,207 @@
+"""Ledger and create slots in memory, for tests and simulation: what a verb committed outlives a crash of its caller."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right, insort
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from runner.errors import ImportIdTaken, LedgerError, StaleItem
+from runner.ledger import Quota, Slot, rules
+from runner.models import Batch, HistoryEntry, Item, ItemState
+
+_Place = tuple[int, bytes]
+"""Where an item stands among those of its state: its rank, then the bytes of its source."""
+
+
+@dataclass(slots=True)
+class _Rows:
+    """Everything of one batch; `places` holds the sorted places of each state."""
+
+    batch: Batch
+    items: dict[str, Item] = field(default_factory=dict)
+    history: dict[str, list[HistoryEntry]] = field(default_factory=dict)
+    places: dict[ItemState, list[_Place]] = field(default_factory=lambda: defaultdict(list))
+
+
+def _place(item: Item) -> _Place:
+    return item.rank, rules.source_key(item.source)
+
+
+class MemoryLedger:
+    """A Ledger whose verbs are atomic and never await; instants are kept in whole milliseconds."""
+
+    def __init__(self, *, now: Callable[[], datetime]) -> None:
+        self._now = now
+        self._batches: dict[str, _Rows] = {}
+        self._owners: dict[str, tuple[str, str]] = {}
+        self._last_activity: datetime | None = None
+
+    async def start_batch(self, batch: Batch) -> None:
+        if batch.batch_id in self._batches:
+            raise LedgerError(f"batch {batch.batch_id} exists already")
+        rules.check_counters(batch.counters)
+        started_at = rules.whole_ms(batch.started_at)
+        kept = replace(batch, started_at=started_at, counters=dict(batch.counters))
+        self._batches[batch.batch_id] = _Rows(rules.changed(kept, {"finished_at": batch.finished_at}))
+
+    async def batch(self, batch_id: str) -> Batch | None:
+        rows = self._batches.get(batch_id)
+        return replace(rows.batch, counters=dict(rows.batch.counters)) if rows else None
+
+    async def batches(self, *, source_uri: str | None = None) -> list[Batch]:
+        found = [rows.batch for rows in self._batches.values() if source_uri in {None, rows.batch.source_uri}]
+        found.sort(key=lambda batch: batch.started_at)
+        return [replace(batch, counters=dict(batch.counters)) for batch in found]
+
+    async def update_batch(self, batch_id: str, **changes: Any) -> Batch:
+        rows = self._existing(batch_id)
+        rows.batch = rules.changed(rows.batch, changes)
+        return replace(rows.batch, counters=dict(rows.batch.counters))
+
+    async def count_up(self, batch_id: str, **counters: int) -> None:
+        rules.check_counters(counters)
+        total = self._existing(batch_id).batch.counters
+        for name, count in counters.items():
+            total[name] = total.get(name, 0) + count
+
+    async def add(self, items: Sequence[Item]) -> int:
+        if not items:
+            return 0
+        rows = self._existing(rules.batch_id_of(items))
+        new: dict[str, Item] = {}
+        for item in items:
+            if item.source not in rows.items:
+                new.setdefault(item.source, rules.as_stored(item))
+        if not new:
+            return 0
+        self._claim_imports(new.values())
+        at = self._active()
+        for item in new.values():
+            rows.items[item.source] = item
+            rows.places[item.state].append(_place(item))
+            rows.history[item.source] = [_entry(item, at=at, reason=rules.LISTED)]
+        for state in {item.state for item in new.values()}:
+            rows.places[state].sort()
+        return len(new)
+
+    async def item(self, batch_id: str, source: str) -> Item | None:
+        rows = self._batches.get(batch_id)
+        return rows.items.get(source) if rows else None
+
+    async def advance(self, item: Item, state: ItemState, *, reason: str, **changes: Any) -> Item:
+        rows = self._batches.get(item.batch_id)
+        before = rows.items.get(item.source) if rows else None
+        if rows is None or before is None or before.revision != item.revision:
+            raise StaleItem(f"{item.source} was moved by somebody else meanwhile")
+        after = rules.moved(before, state, changes)
+        if after.import_id != before.import_id:
+            self._claim_imports([after])
+        places = rows.places[before.state]
+        del places[bisect_left(places, _place(before))]
+        insort(rows.places[state], _place(after))
+        rows.items[item.source] = after
+        rows.history[item.source].append(_entry(after, at=self._active(), reason=reason))
+        return after
+
+    async def page(self, batch_id: str, state: ItemState, *, after: tuple[int, str] | None, limit: int) -> list[Item]:
+        rows = self._batches.get(batch_id)
+        if rows is None:
+            return []
+        places = rows.places[state]
+        start = bisect_right(places, (after[0], rules.source_key(after[1]))) if after else 0
+        return [rows.items[rules.source_of(key)] for _, key in places[start : start + limit]]
+
+    async def items(self, batch_id: str, *, states: Collection[ItemState] | None = None) -> AsyncIterator[Item]:
+        rows = self._batches.get(batch_id)
+        for source in sorted(rows.items, key=rules.source_key) if rows else ():
+            item = rows.items[source] if rows else None
+            if item and (states is None or item.state in states):
+                yield item
+
+    async def counts(self, batch_id: str) -> dict[ItemState, int]:
+        rows = self._batches.get(batch_id)
+        return {state: len(places) for state, places in rows.places.items() if places} if rows else {}
+
+    async def history(self, batch_id: str, source: str) -> list[HistoryEntry]:
+        rows = self._batches.get(batch_id)
+        return list(rows.history.get(source, ())) if rows else []
+
+    async def owners(self, import_ids: Iterable[str]) -> dict[str, tuple[str, str]]:
+        return {import_id: self._owners[import_id] for import_id in import_ids if import_id in self._owners}
+
+    async def by_tag(self, tags: Iterable[str]) -> dict[str, list[Item]]:
+        found: dict[str, list[Item]] = {}
+        wanted = frozenset(tags)
+        for rows in self._batches.values():
+            for item in sorted(rows.items.values(), key=lambda item: rules.source_key(item.source)):
+                if item.tag is not None and item.tag in wanted:
+                    found.setdefault(item.tag, []).append(item)
+        return found
+
+    async def unchanged(self, version_keys: Iterable[str]) -> set[str]:
+        collected = {
+            rows.items[rules.source_of(key)].version_key
+            for rows in self._batches.values()
+            for _, key in rows.places[ItemState.COLLECTED]
+        }
+        return collected.intersection(version_keys)
+
+    async def last_activity(self) -> datetime | None:
+        return self._last_activity
+
+    async def close(self) -> None:
+        """Release nothing: the same object may be opened again by whoever simulates a restart."""
+
+    def _existing(self, batch_id: str) -> _Rows:
+        rows = self._batches.get(batch_id)
+        if rows is None:
+            raise LedgerError(f"there is no batch {batch_id}")
+        return rows
+
+    def _active(self) -> datetime:
+        """Return the present instant, and keep the newest."""
+        at = rules.whole_ms(self._now())
+        self._last_activity = max(at, self._last_activity or at)
+        return at
+
+    def _claim_imports(self, items: Iterable[Item]) -> None:
+        claims: dict[str, tuple[str, str]] = {}
+        for item in items:
+            if item.import_id is None:
+                continue
+            if item.import_id in self._owners or item.import_id in claims:
+                raise ImportIdTaken(f"import {item.import_id} already belongs, or belonged, to an item")
+            claims[item.import_id] = (item.batch_id, item.source)
+        self._owners.update(claims)
+
+
+def _entry(item: Item, *, at: datetime, reason: str) -> HistoryEntry:
+    return HistoryEntry(at=at, state=item.state, reason=reason, attempts=item.attempts, import_id=item.import_id)
+
+
+class MemorySlots:
+    """A SlotStore for one process."""
+
+    def __init__(self) -> None:
+        self._slots: dict[tuple[str, int], Slot] = {}
+        self._holds: dict[str, float] = {}
+
+    async def read(self, quota_key: str, *, count: int) -> Quota:
+        slots = tuple(self._slots.get((quota_key, number), Slot()) for number in range(count))
+        return Quota(slots=slots, not_before=self._holds.get(quota_key, 0.0))
+
+    async def swap(self, quota_key: str, number: int, *, seen: Slot, new: Slot) -> bool:
+        if self._slots.get((quota_key, number), Slot()) != seen:
+            return False
+        self._slots[quota_key, number] = new
+        return True
+
+    async def hold(self, quota_key: str, *, until: float) -> None:
+        self._holds[quota_key] = max(until, self._holds.get(quota_key, 0.0))
+
+    async def close(self) -> None:
+        """Release nothing: the slots outlive those who share them."""

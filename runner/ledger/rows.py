@@ -1,0 +1,145 @@
+"""How batches and items become rows of SQLite and come back: the columns, the statements made of them, the codecs."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import fields
+from datetime import datetime
+from enum import StrEnum
+from operator import attrgetter
+from typing import Any
+
+from runner.ledger import rules
+from runner.models import Batch, BatchState, HistoryEntry, Item, ItemKind, ItemState
+
+
+def _insert(columns: tuple[str, ...]) -> str:
+    names = ("batch", "source", *columns, "added_at", "added_state", "added_attempts", "added_import_id")
+    places = ", ".join("?" * len(names))
+    return f"INSERT INTO items ({', '.join(names)}) VALUES ({places}) ON CONFLICT DO NOTHING"  # noqa: S608
+
+
+COLUMNS = tuple(column.name for column in fields(Item) if column.name not in {"batch_id", "source"})
+_KNOWN_WHEN_LISTED = (
+    "kind", "rank", "size_bytes", "version", "version_key", "binding", "schema_id", "state", "revision", "attempts",
+)  # fmt: skip
+_KNOWN_LATER = tuple(name for name in COLUMNS if name not in _KNOWN_WHEN_LISTED)
+SELECT_ITEMS = f"SELECT source, {', '.join(COLUMNS)} FROM items "  # noqa: S608 - the names of Item's fields
+SELECT_TAGGED = (
+    f"SELECT batch_id, source, {', '.join(f'items.{name}' for name in COLUMNS)} FROM items"  # noqa: S608
+    " JOIN batches ON number = batch WHERE tag = ? ORDER BY batch, source"
+)
+_SELECT_BATCHES = (
+    "SELECT number, batch_id, source_uri, account, out, config, state, listed, started_at, finished_at, exit_code"
+    " FROM batches "
+)
+INSERT_LISTED = _insert(_KNOWN_WHEN_LISTED)
+INSERT_ITEM = _insert(COLUMNS)
+_all_values = attrgetter(*COLUMNS)
+_listed_values = attrgetter(*_KNOWN_WHEN_LISTED)
+_later_values = attrgetter(*_KNOWN_LATER)
+_NOTHING_LATER = (None,) * len(_KNOWN_LATER)
+_STATES = {state.value: state for state in ItemState}
+_KINDS = {kind.value: kind for kind in ItemKind}
+_INSTANTS = ("intent_at", "created_at", "uploaded_at", "finished_at")
+_FREE_TEXTS = (
+    "version",
+    "schema_id",
+    "original_filename",
+    "status",
+    "review_url",
+    "error_code",
+    "error_message",
+    "result",
+)
+
+
+def read_batches(db: sqlite3.Connection, where: str, values: tuple[Any, ...]) -> list[Batch]:
+    found = []
+    for number, batch_id, source_uri, account, out, config, state, listed, started, finished, exit_code in db.execute(
+        _SELECT_BATCHES + where, values
+    ).fetchall():
+        counters = db.execute("SELECT name, value FROM counters WHERE batch = ?", (number,)).fetchall()
+        found.append(
+            Batch(
+                batch_id=_text(batch_id),
+                source_uri=_text(source_uri),
+                account=_text(account),
+                out=_text(out),
+                config=_text(config),
+                state=BatchState(state),
+                listed=bool(listed),
+                started_at=rules.from_ms(started),
+                finished_at=None if finished is None else rules.from_ms(finished),
+                exit_code=exit_code,
+                counters=dict(counters),
+            )
+        )
+    return found
+
+
+def batch_values(batch: Batch) -> tuple[Any, ...]:
+    return batch.out, batch.config, batch.state, batch.listed, batch.finished_at, batch.exit_code
+
+
+def is_just_listed(item: Item) -> bool:
+    """Tell whether INSERT_LISTED, which binds few columns and is twice as fast, holds all that is known of the item."""
+    return _later_values(item) == _NOTHING_LATER
+
+
+def listed_row(item: Item, number: int, at: int) -> tuple[Any, ...]:
+    """Return the values of INSERT_LISTED: `number` stands for the batch, `at` is when the item is added, in ms."""
+    return _row(item, _listed_values(item), number, at)
+
+
+def full_row(item: Item, number: int, at: int) -> tuple[Any, ...]:
+    """Return the values of INSERT_ITEM."""
+    return _row(item, _all_values(item), number, at)
+
+
+def _row(item: Item, values: tuple[Any, ...], number: int, at: int) -> tuple[Any, ...]:
+    added = (at, item.state.value, item.attempts, item.import_id)
+    return (number, rules.source_key(item.source), *map(encode, values), *added)
+
+
+def item_of(batch_id: str, row: tuple[Any, ...]) -> Item:
+    values = dict(zip(COLUMNS, row[1:], strict=True))
+    values["state"] = _STATES[values["state"]]
+    values["kind"] = _KINDS[values["kind"]]
+    for name in _INSTANTS:
+        if values[name] is not None:
+            values[name] = rules.from_ms(values[name])
+    for name in _FREE_TEXTS:
+        if type(values[name]) is bytes:
+            values[name] = _text(values[name])
+    return Item(batch_id=batch_id, source=rules.source_of(row[0]), **values)
+
+
+def entry_of(row: tuple[Any, ...]) -> HistoryEntry:
+    at, state, reason, attempts, import_id, *_ = row
+    return HistoryEntry(
+        at=rules.from_ms(at), state=_STATES[state], reason=_text(reason), attempts=attempts, import_id=import_id
+    )
+
+
+def encode(value: Any) -> Any:
+    """Return what SQLite stores for a field's value; text that holds undecodable bytes becomes those bytes."""
+    if value is None or type(value) is int:
+        return value
+    if isinstance(value, StrEnum):
+        return value.value
+    if isinstance(value, str):
+        return value if value.isascii() or _is_unicode(value) else rules.source_key(value)
+    return rules.to_ms(value) if isinstance(value, datetime) else value
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _text(stored: str | bytes) -> str:
+    return stored if isinstance(stored, str) else rules.source_of(stored)

@@ -1,0 +1,83 @@
+"""What every store agrees on: the order of sources, the precision of instants, which fields may change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from runner.errors import LedgerError
+from runner.models import COUNTERS, Batch, Item, ItemState
+
+LISTED = "listed"
+"""Reason of an item's first history entry."""
+
+BATCH_CHANGES = frozenset({"state", "listed", "config", "out", "finished_at", "exit_code"})
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+_ITEM_IDENTITY = frozenset({"batch_id", "source"})
+_ITEM_INSTANTS = ("intent_at", "created_at", "uploaded_at", "finished_at")
+
+
+def source_key(source: str) -> bytes:
+    """Return the bytes of a source's name, by which sources are ordered; undecodable bytes of file names survive."""
+    return source.encode("utf-8", "surrogateescape")
+
+
+def source_of(key: bytes) -> str:
+    return key.decode("utf-8", "surrogateescape")
+
+
+def to_ms(instant: datetime) -> int:
+    """Return an aware instant as whole milliseconds since 1970 UTC, rounded down."""
+    return (instant - _EPOCH) // _MILLISECOND
+
+
+def from_ms(ms: int) -> datetime:
+    return _EPOCH + timedelta(milliseconds=ms)
+
+
+def whole_ms(instant: datetime) -> datetime:
+    return from_ms(to_ms(instant))
+
+
+def moved(item: Item, state: ItemState, changes: Mapping[str, Any]) -> Item:
+    """Return the item one revision later, its instants in whole milliseconds. Raises IllegalTransition."""
+    fixed = _ITEM_IDENTITY & changes.keys()
+    if fixed:
+        raise TypeError(f"an item's {', '.join(sorted(fixed))} cannot change")
+    return item.moved(state, **_with_whole_ms(changes))
+
+
+def as_stored(item: Item) -> Item:
+    """Return the item with its instants in whole milliseconds."""
+    instants = {name: getattr(item, name) for name in _ITEM_INSTANTS if getattr(item, name) is not None}
+    return replace(item, **_with_whole_ms(instants)) if instants else item
+
+
+def changed(batch: Batch, changes: Mapping[str, Any]) -> Batch:
+    """Return the batch with some of BATCH_CHANGES set."""
+    fixed = changes.keys() - BATCH_CHANGES
+    if fixed:
+        raise TypeError(f"a batch's {', '.join(sorted(fixed))} cannot change")
+    return replace(batch, **_with_whole_ms(changes))
+
+
+def check_counters(counters: Mapping[str, int]) -> None:
+    unknown = counters.keys() - frozenset(COUNTERS)
+    if unknown:
+        raise TypeError(f"a batch does not count {', '.join(sorted(unknown))}")
+
+
+def batch_id_of(items: Sequence[Item]) -> str:
+    """Return the one batch that the items belong to. Raises LedgerError where there are several."""
+    batch_id = items[0].batch_id
+    if any(item.batch_id != batch_id for item in items):
+        raise LedgerError("items of several batches cannot be added in one transaction")
+    return batch_id
+
+
+def _with_whole_ms(changes: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: whole_ms(value) if isinstance(value, datetime) else value for name, value in changes.items()}

@@ -1,0 +1,107 @@
+"""The lossless manifest: one JSON object a line, one line an item."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from runner.models import iso
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from runner.models import Batch, Item
+
+FIELDS = (
+    "source",
+    "size_bytes",
+    "fingerprint",
+    "schema_id",
+    "state",
+    "status",
+    "import_id",
+    "original_filename",
+    "review_url",
+    "error_code",
+    "error_message",
+    "row_count",
+    "result",
+    "result_sha256",
+    "attempts",
+    "created_at",
+    "uploaded_at",
+    "finished_at",
+    "batch_id",
+)
+CHUNK_BYTES = 64 << 10
+
+_NEEDS_ESCAPE = re.compile(r"\\[xu\\]|[\ud800-\udfff]")
+_ESCAPED = re.compile(r"[\\\ud800-\udfff]")
+_UNDECODABLE_BYTES = range(0xDC80, 0xDD00)
+
+
+def line(item: Item, batch: Batch) -> dict[str, Any]:
+    """Return an item's fields in the manifest's order: absent is None, instants are ISO 8601 UTC."""
+    return {
+        "source": shown_name(item.source),
+        "size_bytes": item.size_bytes,
+        "fingerprint": item.fingerprint,
+        "schema_id": _text(item.schema_id),
+        "state": item.state.value,
+        "status": _text(item.status),
+        "import_id": _text(item.import_id),
+        "original_filename": _text(item.original_filename),
+        "review_url": _text(item.review_url),
+        "error_code": _text(item.error_code),
+        "error_message": _text(item.error_message),
+        "row_count": item.row_count,
+        "result": item.result,
+        "result_sha256": item.result_sha256,
+        "attempts": item.attempts,
+        "created_at": iso(item.created_at),
+        "uploaded_at": iso(item.uploaded_at),
+        "finished_at": iso(item.finished_at),
+        "batch_id": batch.batch_id,
+    }
+
+
+async def jsonl(items: AsyncIterator[Item], batch: Batch) -> AsyncIterator[bytes]:
+    """Yield the manifest in chunks of about 64 KiB, in the order of `items`."""
+    pending: list[bytes] = []
+    size_bytes = 0
+    async for item in items:
+        rendered = orjson.dumps(line(item, batch), option=orjson.OPT_APPEND_NEWLINE)
+        pending.append(rendered)
+        size_bytes += len(rendered)
+        if size_bytes >= CHUNK_BYTES:
+            yield b"".join(pending)
+            pending, size_bytes = [], 0
+    if pending:
+        yield b"".join(pending)
+
+
+def shown_name(name: str) -> str:
+    r"""Return a name as valid Unicode that can be turned back.
+
+    A name with bytes that are not UTF-8, or with `\x`, `\u` or `\\` in it, gets every backslash doubled, each such byte
+    as `\xNN` and any other lone surrogate as `\uNNNN`; every other name stays as it is.
+    """
+    if name.isascii() and "\\" not in name:
+        return name
+    return _ESCAPED.sub(_escape, name) if _NEEDS_ESCAPE.search(name) else name
+
+
+def _escape(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    if found[0] == "\\":
+        return "\\\\"
+    return f"\\x{code - 0xDC00:02x}" if code in _UNDECODABLE_BYTES else f"\\u{code:04x}"
+
+
+def _text(value: str | None) -> str | None:
+    """Return a text with lone surrogates, which no UTF-8 can hold, as `\\uNNNN`."""
+    if value is None or value.isascii():
+        return value
+    return value.encode("utf-8", "backslashreplace").decode()

@@ -1,0 +1,222 @@
+"""What Bulkhead counts and moves: batches, items, their states, and the one table of legal transitions."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from runner.errors import IllegalTransition
+
+MAX_FILE_BYTES = 1 << 30
+MAX_JSON_BYTES = 15_000_000
+
+
+class ItemState(StrEnum):
+    """Our word for where an item is; the vendor's word for its import is `Item.status`."""
+
+    QUEUED = "queued"
+    CREATING = "creating"
+    CREATED = "created"
+    PROCESSING = "processing"
+    NEEDS_REVIEW = "needs_review"
+    SUCCEEDED = "succeeded"
+    COLLECTED = "collected"
+    FAILED = "failed"
+    REJECTED = "rejected"
+    SKIPPED = "skipped"
+    UNCERTAIN = "uncertain"
+
+
+TERMINAL_STATES = frozenset(
+    {ItemState.COLLECTED, ItemState.FAILED, ItemState.REJECTED, ItemState.SKIPPED, ItemState.UNCERTAIN}
+)
+OPEN_STATES = frozenset(
+    {ItemState.QUEUED, ItemState.CREATING, ItemState.CREATED, ItemState.PROCESSING, ItemState.SUCCEEDED}
+)
+"""States in which something is still to be done by the runner; a batch with none of them is settled."""
+
+REDRIVABLE_STATES = frozenset({ItemState.FAILED, ItemState.REJECTED, ItemState.UNCERTAIN})
+
+_S = ItemState
+TRANSITIONS: dict[ItemState, frozenset[ItemState]] = {
+    _S.QUEUED: frozenset({_S.CREATING, _S.REJECTED, _S.SKIPPED}),
+    _S.CREATING: frozenset({_S.QUEUED, _S.CREATED, _S.PROCESSING, _S.FAILED, _S.REJECTED, _S.UNCERTAIN}),
+    _S.CREATED: frozenset({_S.QUEUED, _S.PROCESSING, _S.NEEDS_REVIEW, _S.SUCCEEDED, _S.FAILED, _S.REJECTED}),
+    _S.PROCESSING: frozenset({_S.NEEDS_REVIEW, _S.SUCCEEDED, _S.FAILED}),
+    _S.NEEDS_REVIEW: frozenset({_S.SUCCEEDED, _S.FAILED}),
+    _S.SUCCEEDED: frozenset({_S.COLLECTED, _S.FAILED}),
+    _S.COLLECTED: frozenset(),
+    _S.FAILED: frozenset({_S.QUEUED}),
+    _S.REJECTED: frozenset({_S.QUEUED}),
+    _S.SKIPPED: frozenset(),
+    _S.UNCERTAIN: frozenset({_S.QUEUED}),
+}
+
+
+class ImportStatus(StrEnum):
+    """The vendor's statuses (headless import reference). A status not listed here keeps the import open."""
+
+    AWAITING_UPLOAD = "AWAITING_UPLOAD"
+    PENDING = "PENDING"
+    RUNNING = "RUNNING"
+    SUCCESSFUL = "SUCCESSFUL"
+    NEEDS_REVIEW = "NEEDS_REVIEW"
+    FAILED = "FAILED"
+
+
+STATE_OF_STATUS: dict[str, ItemState] = {
+    ImportStatus.PENDING: ItemState.PROCESSING,
+    ImportStatus.RUNNING: ItemState.PROCESSING,
+    ImportStatus.NEEDS_REVIEW: ItemState.NEEDS_REVIEW,
+    ImportStatus.SUCCESSFUL: ItemState.SUCCEEDED,
+    ImportStatus.FAILED: ItemState.FAILED,
+}
+
+
+class ItemKind(StrEnum):
+    """How an item's data reaches the vendor: as an uploaded file, or inside the create as `initial_data`."""
+
+    FILE = "file"
+    JSON = "json"
+
+
+class BatchState(StrEnum):
+    """`settled`: nothing is running any more; `complete`: settled and no review is left."""
+
+    RUNNING = "running"
+    SETTLED = "settled"
+    COMPLETE = "complete"
+    PAUSED = "paused"
+    INTERRUPTED = "interrupted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """One input file or JSON document of a batch, identified by (`batch_id`, `source`).
+
+    `version` is what listing knows (size and modification time, or an S3 etag); `fingerprint` is of the content and
+    is known once the item was prepared. Instants are aware UTC datetimes, sizes are bytes.
+    """
+
+    batch_id: str
+    source: str
+    kind: ItemKind = ItemKind.FILE
+    rank: int = 0
+    size_bytes: int | None = None
+    version: str = ""
+    version_key: str = ""
+    binding: str = ""
+    schema_id: str | None = None
+    state: ItemState = ItemState.QUEUED
+    revision: int = 0
+    fingerprint: str | None = None
+    tag: str | None = None
+    original_filename: str | None = None
+    status: str | None = None
+    attempts: int = 0
+    import_id: str | None = None
+    review_url: str | None = field(default=None, repr=False)
+    error_code: str | None = None
+    error_message: str | None = None
+    row_count: int | None = None
+    result: str | None = None
+    result_sha256: str | None = None
+    intent_at: datetime | None = None
+    created_at: datetime | None = None
+    uploaded_at: datetime | None = None
+    finished_at: datetime | None = None
+
+    def moved(self, state: ItemState, **changes: Any) -> Item:
+        """Return this item in `state`, one revision later. Raises IllegalTransition where the table forbids it."""
+        if state != self.state and state not in TRANSITIONS[self.state]:
+            raise IllegalTransition(self.source, self.state, state)
+        return replace(self, state=state, revision=self.revision + 1, **changes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryEntry:
+    """One step in an item's life: the state it came to, when, why, and the attempt and import it then had."""
+
+    at: datetime
+    state: ItemState
+    reason: str
+    attempts: int
+    import_id: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """One bulk run: items from one source, one manifest. `config` is the JSON text a resume starts from."""
+
+    batch_id: str
+    source_uri: str
+    account: str
+    out: str
+    config: str
+    state: BatchState = BatchState.RUNNING
+    listed: bool = False
+    started_at: datetime
+    finished_at: datetime | None = None
+    exit_code: int | None = None
+    counters: dict[str, int] = field(default_factory=dict)
+
+
+COUNTERS = ("creates", "throttled", "list_calls", "retrieve_calls", "bytes_uploaded")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteImport:
+    """An import as the vendor shows it; the fields after `modified_at` come with a retrieve or a create, not a list."""
+
+    import_id: str
+    status: str
+    schema_id: str | None = None
+    original_filename: str | None = None
+    created_at: datetime | None = None
+    modified_at: datetime | None = None
+    upload_url: str | None = field(default=None, repr=False)
+    review_url: str | None = field(default=None, repr=False)
+    import_errors: tuple[dict[str, Any], ...] = field(default=(), repr=False)
+    result_metadata: dict[str, Any] | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportPage:
+    """One page of the vendor's list: `count` is the number of imports in all, `imports` those of this page."""
+
+    count: int
+    imports: tuple[RemoteImport, ...]
+    has_next: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateRequest:
+    """The create body: exactly one of schema_id | fields, exactly one of original_filename | initial_data."""
+
+    schema_id: str | None = None
+    fields: tuple[dict[str, Any], ...] | None = None
+    settings: dict[str, Any] | None = None
+    hooks: dict[str, Any] | None = None
+    original_filename: str | None = None
+    initial_data: bytes | None = field(default=None, repr=False)
+    """JSON text of the rows, already checked; it is spliced into the body as it is."""
+    user: dict[str, Any] | None = None
+
+
+_TAG = re.compile(r"\.~([a-z2-7]{13})(?=\.|$)")
+
+
+def tag_of(filename: str | None) -> str | None:
+    """Return the tag in an `original_filename` such as `customers.~k3f9x2ab7q2mc.csv`, or None."""
+    found = _TAG.search(filename or "")
+    return found.group(1) if found else None
+
+
+def iso(instant: datetime | None) -> str | None:
+    """Render an instant as ISO 8601 UTC with milliseconds and `Z`, None as None."""
+    if instant is None:
+        return None
+    return instant.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,47 @@
+"""RunOptions: the numbers a run is steered by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class FailureLimit:
+    """Pause after `count` failed items, or after `percent` of those that ended, once `minimum_sample` have."""
+
+    count: int | None = None
+    percent: float | None = None
+    minimum_sample: int = 20
+
+    def is_reached(self, *, failed: int, ended: int) -> bool:
+        if self.count is not None and failed >= self.count:
+            return True
+        return self.percent is not None and ended >= self.minimum_sample and failed * 100 >= self.percent * ended
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """Durations are seconds.
+
+    - `quiet_period_s`: how long after a lost answer to a JSON create the vendor may still make its import.
+    - `settle_s`: how long an import must stay without data before an upload in doubt is repeated, where storage takes
+      no condition.
+    - `foreign_upload_s`: the longest upload that another runner on the same ledger may have under way when a url ends.
+    """
+
+    uploads: int = 8
+    collects: int = 4
+    create_attempts: int = 8
+    upload_attempts: int = 8
+    collect_attempts: int = 8
+    request_timeout_s: float = 30.0
+    quiet_period_s: float = 900.0
+    settle_s: float = 120.0
+    foreign_upload_s: float = 0.0
+    filename_tag: bool = True
+    again: bool = False
+    max_duration_s: float | None = None
+    failure_limit: FailureLimit = FailureLimit()
+    list_first: bool = False
+    """Wait for the whole listing before the first create, as an order other than by name needs."""
+    watch_interval_s: float = 60.0

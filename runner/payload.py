@@ -1,0 +1,125 @@
+"""The body of one upload on its way out: whole or not at all, watched for progress, held to a bandwidth."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import TYPE_CHECKING
+
+import aiohttp
+from aiohttp.abc import AbstractStreamWriter
+
+from runner.errors import SourceChanged
+
+if TYPE_CHECKING:
+    from aiolimiter import AsyncLimiter
+
+    from runner.ports import Body
+
+PIECE_BYTES = 64 * 1024
+
+
+async def spend(bwlimit: AsyncLimiter | None, count: int) -> None:
+    """Wait until `count` bytes are within the bandwidth; a count above the limiter's capacity is taken in parts."""
+    if bwlimit is None:
+        return
+    capacity = max(1, int(bwlimit.max_rate))
+    while count > 0:
+        await bwlimit.acquire(min(count, capacity))
+        count -= capacity
+
+
+class UploadPayload(aiohttp.Payload):
+    """Sends a `ports.Body` once.
+
+    The last chunk is held back until the body has ended with exactly its size, so that storage never gets a complete
+    object of anything else; on any failure the connection is cut at once. `failure` is what the body raised.
+    """
+
+    _default_content_type = "application/octet-stream"
+
+    def __init__(self, body: Body, *, stall_s: float, bwlimit: AsyncLimiter | None = None) -> None:
+        super().__init__(body)
+        self._body = body
+        self._stall_s = stall_s
+        self._bwlimit = bwlimit
+        self._transport: asyncio.WriteTransport | None = None
+        self.failure: Exception | None = None
+        self.complete = False
+
+    @property
+    def size(self) -> int:
+        """Return the number of bytes that will be sent, which makes the Content-Length."""
+        return self._body.size_bytes
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:  # noqa: ARG002 - aiohttp's signature
+        """Refuse: a body is sent once and is never text. Raises TypeError."""
+        raise TypeError("an upload has no text")
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        """Send the whole body. Raises TimeoutError when it stalls, and whatever the body raises."""
+        self._transport = writer.transport
+        try:
+            async with asyncio.timeout(self._stall_s) as deadline:
+                await self._write_watched(writer, deadline)
+        except BaseException:
+            self.abandon()
+            raise
+        self.complete = True
+
+    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:  # noqa: ARG002
+        """Send the whole body; nothing is clipped, since its length is verified here."""
+        await self.write(writer)
+
+    def abandon(self) -> None:
+        """Cut the connection; what is still buffered for it is dropped."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    async def _write_watched(self, writer: AbstractStreamWriter, deadline: asyncio.Timeout) -> None:
+        held = b""
+        async with aclosing(self._verified()) as chunks:
+            async for chunk in chunks:
+                await self._write_pieces(writer, held, deadline)
+                held = chunk
+        await self._write_pieces(writer, held, deadline)
+
+    async def _write_pieces(self, writer: AbstractStreamWriter, chunk: bytes, deadline: asyncio.Timeout) -> None:
+        """Write in pieces, each of which is progress; waiting for bandwidth is not a stall."""
+        view = memoryview(chunk)
+        clock = asyncio.get_running_loop().time
+        for start in range(0, len(view), PIECE_BYTES):
+            piece = view[start : start + PIECE_BYTES]
+            if self._bwlimit is not None:
+                deadline.reschedule(None)
+                await spend(self._bwlimit, len(piece))
+            deadline.reschedule(clock() + self._stall_s)
+            await writer.write(piece)
+        deadline.reschedule(clock() + self._stall_s)
+
+    async def _verified(self) -> AsyncGenerator[bytes, None]:
+        try:
+            async with aclosing(_exactly(self._body)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+        except Exception as error:
+            self.failure = error
+            raise
+
+
+async def _exactly(body: Body) -> AsyncGenerator[bytes, None]:
+    """Yield the body's chunks. Raises SourceChanged where they are more or fewer bytes than its size."""
+    left = body.size_bytes
+    chunks = body.chunks()
+    try:
+        async for chunk in chunks:
+            left -= len(chunk)
+            if left < 0:
+                break
+            yield chunk
+    finally:
+        if isinstance(chunks, AsyncGenerator):
+            await chunks.aclose()
+    if left != 0:
+        raise SourceChanged

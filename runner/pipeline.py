@@ -1,0 +1,442 @@
+"""run_batch(): the stages over bounded queues, from discovery to the last result; the only file that knows their order.
+
+discover -> [ledger] -> feed -> submit queue -> N submitters -> tracker -> collect queue -> M collectors
+                                             `-> doubts (JSON creates whose answer was lost) -> feed
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from runner.collect import Collector
+from runner.discover import Discovery
+from runner.doubts import Doubts
+from runner.errors import AuthRefused, StaleItem, StorageFull, TransientError
+from runner.events import Notice
+from runner.feed import Feeder
+from runner.inflight import InFlight
+from runner.models import TERMINAL_STATES, Batch, Item, ItemKind, ItemState
+from runner.moves import Moves
+from runner.orphans import Orphans
+from runner.recovery import unfinished
+from runner.stop import StopReason, StopSignal
+from runner.submit import Submitter
+from runner.track import Tracker
+from runner.upload import Uploader
+
+if TYPE_CHECKING:
+    import random
+
+    from runner.events import EventHook
+    from runner.ledger import Ledger
+    from runner.options import RunOptions
+    from runner.pacing import CreatePacer
+    from runner.ports import Clock, Sink, Source, SourceEntry, Storage
+    from runner.rated import RatedApi
+    from runner.routes import Routes
+
+logger = logging.getLogger(__name__)
+
+DEFERRALS_BEFORE_PAUSE = 3
+"""So many items in a row that no create or upload got through for: the trouble is not theirs."""
+
+FRESH_LEDGER_PAGES = 50
+"""How far a ledger without a past looks for imports of its own: 50,000."""
+
+_FLUSH_EVERY_S = 10.0
+
+_S = ItemState
+
+
+class Scope(Enum):
+    """What a run is for: everything, one look at reviews and open imports, or watching them until none is left."""
+
+    RUN = "run"
+    TRACK_ONCE = "track_once"
+    TRACK_WATCH = "track_watch"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """All that a run works with and does not own."""
+
+    ledger: Ledger
+    api: RatedApi
+    storage: Storage
+    source: Source
+    routes: Routes
+    sink: Sink
+    pacer: CreatePacer
+    clock: Clock
+    rng: random.Random
+    emit: EventHook
+    stop: StopSignal
+    options: RunOptions
+    rank_of: Callable[[SourceEntry], int]
+    endpoint: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunResult:
+    """How the stages left a batch: items `deferred` by trouble, `missing_schemas` that stopped their routes."""
+
+    by_state: dict[ItemState, int]
+    ended: dict[ItemState, int]
+    deferred: int
+    missing_schemas: dict[str, str]
+
+
+async def run_batch(
+    batch: Batch, around: Surroundings, *, scope: Scope = Scope.RUN, list_source: bool = True
+) -> RunResult:
+    """Take every item of the batch as far as it gets, until it is settled or `around.stop` says so.
+
+    Raises what concerns the whole batch and is no reason to stop in order: SourceNotFound, LedgerError, bugs.
+    """
+    run = _Run(batch, around, moves=await _moves(batch, around), scope=scope, list_source=list_source)
+    try:
+        await run.go()
+    except BaseExceptionGroup as group:
+        raise _first(group) from None
+    finally:
+        await asyncio.shield(run.flush())
+    return run.result()
+
+
+async def _moves(batch: Batch, around: Surroundings) -> Moves:
+    counts = await around.ledger.counts(batch.batch_id)
+    return Moves(around.ledger, clock=around.clock, emit=around.emit, by_state=counts)
+
+
+def _first(error: BaseException) -> BaseException:
+    """Return the first cause in nested groups: one error is what a person can act on."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+class _Run:
+    """One run over one batch: its queues, its stages, and what is in flight between them."""
+
+    def __init__(self, batch: Batch, around: Surroundings, *, moves: Moves, scope: Scope, list_source: bool) -> None:
+        self._batch = batch
+        self._around = around
+        self._moves = moves
+        self._scope = scope
+        self._list_source = list_source
+        self._stop = around.stop
+        self._inflight = InFlight()
+        self._submits: asyncio.Queue[Item] = asyncio.Queue(maxsize=around.options.uploads)
+        self._collects: asyncio.Queue[Item] = asyncio.Queue()
+        self._in_doubt: asyncio.Queue[Item] = asyncio.Queue()
+        self._deferred: set[str] = set()
+        self._deferred_in_a_row = 0
+        self._discovered = asyncio.Event()
+        self._flushed: dict[str, int] = {}
+        self._build_stages()
+
+    def _build_stages(self) -> None:
+        around, moves = self._around, self._moves
+        self._orphans = Orphans(around.api, around.ledger)
+        self._uploader = Uploader(
+            api=around.api, storage=around.storage, moves=moves, options=around.options,
+            clock=around.clock, rng=around.rng, stop=around.stop, emit=around.emit,
+        )  # fmt: skip
+        self._submitter = Submitter(
+            ledger=around.ledger, api=around.api, source=around.source, routes=around.routes,
+            endpoint=around.endpoint, pacer=around.pacer,
+            orphans=self._orphans, uploader=self._uploader, moves=moves, options=around.options,
+            clock=around.clock, rng=around.rng, stop=around.stop, emit=around.emit,
+        )  # fmt: skip
+        self._tracker = Tracker(api=around.api, moves=moves, on_move=self._tracked, longest_pause_s=self._pause_s())
+        self._collector = Collector(
+            api=around.api, storage=around.storage, sink=around.sink, moves=moves,
+            options=around.options, rng=around.rng, stop=around.stop,
+        )  # fmt: skip
+        self._doubts = Doubts(
+            ledger=around.ledger, api=around.api, moves=moves, options=around.options,
+            clock=around.clock, stop=around.stop,
+        )  # fmt: skip
+        self._feeder = Feeder(
+            batch_id=self._batch.batch_id, ledger=around.ledger, inflight=self._inflight, queue=self._submits,
+            discovered=self._discovered, skip=self._is_held_back, list_first=around.options.list_first,
+        )  # fmt: skip
+
+    def _pause_s(self) -> float:
+        return self._around.options.watch_interval_s if self._scope is Scope.TRACK_WATCH else 30.0
+
+    async def go(self) -> None:
+        """Start the stages, wait for the end of the work or a stop, let go of what is under way, end the stages."""
+        async with asyncio.TaskGroup() as group:
+            stages = [group.create_task(stage) for stage in self._stages()]
+            work = group.create_task(self._work())
+            stopping = group.create_task(self._stop.wait())
+            await asyncio.wait({work, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            work.cancel()
+            stopping.cancel()
+            await self._drain()
+            for stage in stages:
+                stage.cancel()
+
+    def _stages(self) -> list[Coroutine[Any, Any, None]]:
+        options = self._around.options
+        submits = [self._consume(self._submits, self._submit) for _ in range(options.uploads)]
+        collects = [self._consume(self._collects, self._collect) for _ in range(options.collects)]
+        return [*submits, *collects, self._track(), self._settle_doubts(), self._flush_often(), self._keep_time()]
+
+    async def _work(self) -> None:
+        """Bring everything into flight, then wait until nothing is."""
+        if self._scope is Scope.RUN:
+            async with asyncio.TaskGroup() as group:
+                if self._list_source:
+                    group.create_task(self._discover())
+                else:
+                    self._discovered.set()
+                group.create_task(self._recover_and_feed())
+        else:
+            await self._watch_reviews()
+        await self._inflight.idle()
+
+    async def _discover(self) -> None:
+        around = self._around
+        discovery = Discovery(
+            batch_id=self._batch.batch_id, ledger=around.ledger, source=around.source, routes=around.routes,
+            rank_of=around.rank_of, endpoint=around.endpoint, again=around.options.again, clock=around.clock,
+        )  # fmt: skip
+        await discovery.run(around.ledger, self._moves, around.emit, self._feeder.more)
+        self._discovered.set()
+        self._feeder.more()
+
+    async def _recover_and_feed(self) -> None:
+        await self._reconcile_first()
+        await self._take_up_unfinished()
+        await self._feeder.run()
+
+    async def _reconcile_first(self) -> None:
+        """Find imports of ours that the ledger does not know: lost answers, a lost ledger, or an old copy of it."""
+        last_activity = await self._around.ledger.last_activity()
+        max_pages = FRESH_LEDGER_PAGES if last_activity is None else None
+        while not self._stop.requested:
+            try:
+                return await self._orphans.scan(last_activity, max_pages=max_pages)
+            except AuthRefused as error:
+                self._refused(error)
+            except TransientError as error:
+                self._notice("vendor_unreachable", f"cannot list imports yet: {error}")
+                await self._stop.sleep(30)
+        return None
+
+    async def _take_up_unfinished(self) -> None:
+        """Put the items of an earlier run back where they were; those without an import go to the feeder."""
+        async for item in unfinished(self._around.ledger, self._batch.batch_id, moves=self._moves):
+            self._inflight.take(item.source)
+            await self._route(item)
+
+    async def _watch_reviews(self) -> None:
+        states = {_S.NEEDS_REVIEW, _S.PROCESSING, _S.SUCCEEDED}
+        async for item in self._around.ledger.items(self._batch.batch_id, states=states):
+            if self._scope is Scope.TRACK_WATCH or item.state is _S.SUCCEEDED:
+                self._inflight.take(item.source)
+            if item.state is _S.SUCCEEDED:
+                self._collects.put_nowait(item)
+            else:
+                self._tracker.watch(item)
+        if self._scope is Scope.TRACK_ONCE:
+            await self._tracker.look()
+
+    async def _route(self, item: Item) -> None:
+        """Hand an item that is in flight to the stage its state asks for, or lay it down."""
+        match item.state:
+            case _S.QUEUED | _S.CREATED:
+                await self._submits.put(item)
+            case _S.CREATING:
+                self._in_doubt.put_nowait(item)
+            case _S.PROCESSING:
+                self._tracker.watch(item)
+            case _S.SUCCEEDED:
+                self._collects.put_nowait(item)
+            case _:
+                self._inflight.lay_down(item.source)
+
+    async def _tracked(self, item: Item) -> None:
+        self._inflight.take(item.source)
+        await self._route(item)
+        self._check_failures()
+
+    async def _consume(self, queue: asyncio.Queue[Item], handle: Callable[[Item], Awaitable[None]]) -> None:
+        """Take items from a queue for ever; trouble of one item never ends the others."""
+        while True:
+            item = await queue.get()
+            try:
+                if self._stop.requested:
+                    self._inflight.lay_down(item.source)
+                else:
+                    await self._guarded(item, handle)
+            finally:
+                queue.task_done()
+
+    async def _guarded(self, item: Item, handle: Callable[[Item], Awaitable[None]]) -> None:
+        try:
+            await handle(item)
+        except AuthRefused as error:
+            self._refused(error)
+            self._inflight.lay_down(item.source)
+        except StorageFull as error:
+            self._stop.request(StopReason.TROUBLE, str(error), hint=error.hint)
+            self._inflight.lay_down(item.source)
+        except StaleItem:
+            logger.warning("item moved by somebody else", extra={"item": item.source})
+            self._inflight.lay_down(item.source)
+        except TransientError as error:
+            self._defer(item, str(error))
+
+    async def _submit(self, item: Item) -> None:
+        upload = item.state is _S.CREATED
+        moved = await (self._submitter.upload(item) if upload else self._submitter.submit(item))
+        if moved.state is _S.CREATING:
+            await self._route(moved)
+        elif moved.state in (_S.QUEUED, _S.CREATED):
+            self._held_or_deferred(moved)
+        else:
+            self._deferred_in_a_row = 0
+            await self._route(moved)
+        self._check_failures()
+
+    def _held_or_deferred(self, item: Item) -> None:
+        """Lay down an item that did not get on: held back with its schema, stopped, released, or in trouble."""
+        if self._stop.requested or self._is_held_back(item):
+            self._inflight.lay_down(item.source)
+        elif item.state is _S.QUEUED and item.attempts < self._around.options.create_attempts:
+            self._inflight.lay_down(item.source)
+            self._feeder.again()
+        else:
+            self._defer(item, "no create or upload got through")
+
+    async def _collect(self, item: Item) -> None:
+        moved = await self._collector.collect(item)
+        if moved.state in TERMINAL_STATES:
+            self._inflight.lay_down(item.source)
+        else:
+            self._defer(item, "the result could not be fetched")
+        self._check_failures()
+
+    def _defer(self, item: Item, why: str) -> None:
+        """Leave an item to a later run; when trouble hits one after the other, pause the batch."""
+        self._deferred.add(item.source)
+        self._inflight.lay_down(item.source)
+        if self._stop.requested:
+            return
+        self._deferred_in_a_row += 1
+        self._notice("item_deferred", f"{item.source}: {why}; a later run continues it")
+        if self._deferred_in_a_row >= DEFERRALS_BEFORE_PAUSE:
+            self._stop.request(StopReason.TROUBLE, f"the vendor cannot be reached: {why}")
+
+    def _is_held_back(self, item: Item) -> bool:
+        if item.source in self._deferred:
+            return True
+        route = self._around.routes.for_source(item.source)
+        if route is None:
+            return False
+        in_doubt = item.kind is ItemKind.JSON and route.schema_id in self._submitter.schemas_in_doubt
+        return in_doubt or route.schema_id in self._submitter.missing_schemas
+
+    async def _track(self) -> None:
+        while True:
+            try:
+                await self._tracker.run()
+            except AuthRefused as error:
+                return self._refused(error)
+            except StorageFull as error:
+                return self._stop.request(StopReason.TROUBLE, str(error), hint=error.hint)
+
+    async def _settle_doubts(self) -> None:
+        """Settle JSON creates in doubt, those together that are in doubt together."""
+        while True:
+            items = [await self._in_doubt.get()]
+            while not self._in_doubt.empty():
+                items.append(self._in_doubt.get_nowait())
+            self._submitter.schemas_in_doubt |= {item.schema_id for item in items}
+            self._notice(
+                "create_in_doubt",
+                f"the answer to {len(items)} JSON creates was lost; they are settled after a quiet period of "
+                f"{self._around.options.quiet_period_s:.0f} s",
+            )
+            await self._settle(items)
+
+    async def _settle(self, items: list[Item]) -> None:
+        while not self._stop.requested:
+            try:
+                settled = await self._doubts.settle(items)
+            except TransientError as error:
+                self._notice("vendor_unreachable", f"cannot list imports yet: {error}")
+                await self._stop.sleep(30)
+                continue
+            if not self._stop.requested:
+                self._submitter.schemas_in_doubt -= {item.schema_id for item in items}
+            for item in settled:
+                await self._after_doubt(item)
+            return
+        for item in items:
+            self._inflight.lay_down(item.source)
+
+    async def _after_doubt(self, item: Item) -> None:
+        if item.state is _S.QUEUED:
+            self._feeder.again()
+            self._inflight.lay_down(item.source)
+        elif item.state is _S.CREATING:
+            self._inflight.lay_down(item.source)
+        else:
+            await self._route(item)
+
+    async def _drain(self) -> None:
+        """After a stop: no new work, but creates, uploads and downloads that are under way come to their end."""
+        if self._stop.requested:
+            await self._submits.join()
+            await self._collects.join()
+
+    async def _keep_time(self) -> None:
+        limit_s = self._around.options.max_duration_s
+        if limit_s is not None:
+            await asyncio.sleep(limit_s)
+            self._stop.request(StopReason.OUT_OF_TIME, "the time budget is used up")
+
+    def _check_failures(self) -> None:
+        ended = self._moves.ended
+        failed = ended[_S.FAILED] + ended[_S.UNCERTAIN]
+        if self._around.options.failure_limit.is_reached(failed=failed, ended=sum(ended.values())):
+            self._stop.request(StopReason.TOO_MANY_FAILURES, f"{failed} of {sum(ended.values())} items failed")
+
+    def _refused(self, error: AuthRefused) -> None:
+        self._stop.request(StopReason.AUTH_REFUSED, str(error), hint=error.hint)
+
+    def _notice(self, code: str, message: str) -> None:
+        self._around.emit(Notice(code=code, message=message))
+
+    async def _flush_often(self) -> None:
+        while True:
+            await asyncio.sleep(_FLUSH_EVERY_S)
+            try:
+                await self.flush()
+            except StorageFull as error:
+                self._stop.request(StopReason.TROUBLE, str(error), hint=error.hint)
+
+    async def flush(self) -> None:
+        """Add what was called since the last time to the batch's counters."""
+        now = {**self._around.api.calls, "bytes_uploaded": self._uploader.bytes_uploaded}
+        new = {name: count - self._flushed.get(name, 0) for name, count in now.items()}
+        if any(new.values()):
+            self._flushed = now
+            await self._around.ledger.count_up(self._batch.batch_id, **new)
+
+    def result(self) -> RunResult:
+        return RunResult(
+            by_state={state: count for state, count in self._moves.by_state.items() if count},
+            ended=dict(self._moves.ended),
+            deferred=len(self._deferred),
+            missing_schemas=dict(self._submitter.missing_schemas),
+        )

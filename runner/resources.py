@@ -1,0 +1,122 @@
+"""Resources: what a command opens because it needs it, and closes once at its end."""
+
+from __future__ import annotations
+
+import random
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Self
+
+from aiolimiter import AsyncLimiter
+from platformdirs import user_state_path
+
+from runner import identity
+from runner.clock import SystemClock
+from runner.errors import ConfigError
+from runner.ledger.slots import SqliteSlots
+from runner.ledger.sqlite import SqliteLedger
+from runner.pacing import CreatePacer
+from runner.rated import RatedApi
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from runner.api import HeadlessClient
+    from runner.ledger import Ledger, SlotStore
+    from runner.settings import Settings
+    from runner.transfer import HttpStorage
+
+
+class Resources:
+    """Opens ledger, API, storage and quota store of one set of settings; use as an async context manager."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.clock = SystemClock()
+        self.rng = random.Random()  # noqa: S311 - jitter and slot tokens, no secrets
+        self._stack = AsyncExitStack()
+        self._ledger: Ledger | None = None
+        self._ledger_is_writable = False
+        self._client: HeadlessClient | None = None
+
+    async def __aenter__(self) -> Self:
+        await self._stack.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.__aexit__(kind, error, trace)
+
+    @property
+    def account(self) -> str:
+        """Identify endpoint and key; see `identity.account`."""
+        return identity.account(self.settings.api_url, self._license_key())
+
+    @property
+    def endpoint(self) -> str:
+        return identity.endpoint(self.settings.api_url)
+
+    async def ledger(self, *, write: bool) -> Ledger:
+        """Open the ledger; readers may look at it while a run writes. Raises LedgerError."""
+        if self._ledger is not None and (self._ledger_is_writable or not write):
+            return self._ledger
+        path = self.settings.ledger
+        if not write and not path.exists():
+            raise ConfigError(
+                f"there is no ledger at {path}", hint="start with `bulkhead run`, or name one by --ledger"
+            )
+        ledger = SqliteLedger.open(path, now=self.clock.now, read_only=not write)
+        self._stack.push_async_callback(ledger.close)
+        self._ledger, self._ledger_is_writable = ledger, write
+        return ledger
+
+    async def client(self) -> HeadlessClient:
+        """Open the API. Raises ConfigError where there is no license key."""
+        from runner.api import HeadlessClient  # noqa: PLC0415 - aiohttp is slow to import and often not needed
+
+        if self._client is None:
+            self._client = await self._stack.enter_async_context(
+                HeadlessClient(self.settings.api_url, self._license_key(), timeout_s=self.settings.request_timeout_s)
+            )
+        return self._client
+
+    async def api(self) -> RatedApi:
+        """Open the API behind the poll quota."""
+        quota = self.settings.poll_quota
+        return RatedApi(await self.client(), poll_count=quota.count, poll_per_s=quota.per_s)
+
+    async def storage(self) -> HttpStorage:
+        """Open a session for presigned urls, which knows no key."""
+        from runner.transfer import HttpStorage  # noqa: PLC0415 - as above
+
+        limit = self.settings.bwlimit
+        return await self._stack.enter_async_context(
+            HttpStorage(
+                self.settings.api_url,
+                stall_s=self.settings.stall_s,
+                bwlimit=AsyncLimiter(limit, 1) if limit else None,
+            )
+        )
+
+    def pacer(self) -> CreatePacer:
+        """Open the create slots that all processes of this machine share."""
+        store: SlotStore = SqliteSlots(self.settings.quota_store or user_state_path("bulkhead") / "quota.db")
+        self._stack.push_async_callback(store.close)
+        return CreatePacer(
+            store,
+            quota_key=self.account,
+            quota=self.settings.create_quota,
+            clock=self.clock,
+            rng=self.rng,
+            guard_s=self.settings.shared_quota_guard_s,
+            request_timeout_s=self.settings.request_timeout_s,
+        )
+
+    def _license_key(self) -> str:
+        key = self.settings.license_key
+        if key is None:
+            raise ConfigError(
+                "there is no license key",
+                hint="set DROMO_LICENSE_KEY to a backend key, or try without an account: --sandbox",
+            )
+        return key.get_secret_value()

@@ -1,0 +1,70 @@
+"""Where a result lies below its root: a pure function of the item's source, safe on every file system."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+
+MAX_COMPONENT_BYTES = 200
+MAX_SOURCE_BYTES = 800
+"""A longer source gets a flat name: object stores end at 1024 bytes a key, macOS at 1024 a path (choice)."""
+
+_HASH_DIGITS = 16
+"""64 bits: of a million names cut to the same beginning, two meet with a chance of one in 30 million (choice)."""
+
+_UNSAFE = re.compile(
+    '[\x00-\x1f\x7f-\x9f\\\\<>:"|?*'  # control characters, and what Windows forbids
+    "\u200e\u200f\u2028-\u202e\u2066-\u2069"  # marks that turn or break the line a name is shown in
+    "\ud800-\udfff]"  # bytes that are not UTF-8
+)
+_RESERVED = re.compile(r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9¹²³])\s*(?:\.|$)", re.IGNORECASE)
+_MARKED = re.compile(rf"~[0-9a-f]{{{_HASH_DIGITS}}}$", re.IGNORECASE)
+_FOLDER_ENDINGS = (".json", ".partial")
+
+
+def result_path(source: str, *, distinct: bool = False) -> str:
+    """Return `results/<source>.json`: relative, below the root whatever `source` says, never shared by two sources.
+
+    A component that is unsafe anywhere is made safe and marked with `~` and 16 hex digits of the SHA-256 of the source
+    up to and with it. Unsafe are: empty, `.`, `..`, control and bidirectional characters, characters and device names
+    that Windows reserves, a trailing dot or blank, bytes that are not UTF-8, names not in Unicode form NFC, more than
+    200 bytes, and names that look marked already. A folder ending in `.json` or `.partial` is marked too, so no folder
+    ever stands where a result has to. Sources over 800 bytes become one marked component.
+
+    Ordinary names stay as they are, so names that differ in case alone differ in the path's case alone: a file system
+    blind to case needs `distinct=True` for the second of them, which marks the last component in any case.
+    """
+    parts = source.split("/")
+    if len(source.encode("utf-8", "surrogatepass")) > MAX_SOURCE_BYTES:
+        return f"results/{_marked(_made_safe(parts[-1]), source)}.json"
+    prefixes = ["/".join(parts[: number + 1]) for number in range(len(parts))]
+    folders = [_component(part, prefix, folder=True) for part, prefix in zip(parts[:-1], prefixes[:-1], strict=True)]
+    last = _marked(_made_safe(parts[-1]), source) if distinct else _component(parts[-1], source, folder=False)
+    return "/".join(["results", *folders, f"{last}.json"])
+
+
+def is_plain(name: str) -> bool:
+    """Tell whether a file name is safe on every file system as it is."""
+    return "/" not in name and _made_safe(name) == name
+
+
+def _component(part: str, prefix: str, *, folder: bool) -> str:
+    safe = _made_safe(part)
+    changed = safe != part or bool(_MARKED.search(part)) or (folder and part.casefold().endswith(_FOLDER_ENDINGS))
+    return _marked(safe, prefix) if changed else part
+
+
+def _made_safe(part: str) -> str:
+    safe = _UNSAFE.sub("_", unicodedata.normalize("NFC", part))
+    safe = _cut(safe, MAX_COMPONENT_BYTES).rstrip(". ") or "_"
+    return _cut(f"_{safe}", MAX_COMPONENT_BYTES) if _RESERVED.match(safe) else safe
+
+
+def _marked(safe: str, prefix: str) -> str:
+    digest = hashlib.sha256(prefix.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"{_cut(safe, MAX_COMPONENT_BYTES - _HASH_DIGITS - 1)}~{digest[:_HASH_DIGITS]}"
+
+
+def _cut(text: str, size_bytes: int) -> str:
+    return text.encode()[:size_bytes].decode("utf-8", "ignore")

@@ -1,0 +1,248 @@
+"""Where results and manifests are written on this machine: atomically, durably, and never outside the root."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import hashlib
+import os
+import threading
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
+
+from runner.errors import ConfigError, StorageFull
+from runner.ports import SavedResult
+from runner.result_array import ResultArray
+from runner.result_path import is_plain, result_path
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+    from pathlib import Path
+
+__all__ = ["LocalSink", "result_path"]
+
+BATCH_BYTES = 1 << 20
+"""Chunks are gathered to about this size before a thread writes them."""
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_LINK = frozenset({errno.ELOOP, errno.ENOTDIR})
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+T = TypeVar("T")
+
+
+class LocalSink:
+    """A directory as sink. Implements `ports.Sink`.
+
+    A file is written under a hidden temporary name (`.<hash>.partial`, beside its final one), synced, and renamed. On
+    an error or a cancellation the temporary file is removed; what a killed process left is replaced by the next try.
+    No symbolic link below `root` is followed. `result_path` names the files; where the file system takes two names for
+    one (case), the second result gets the distinct form of its path instead of overwriting the first, so the path that
+    counts is the one in `SavedResult`.
+
+    `threaded=False` does all work in the caller's thread, for runs that have to be deterministic. Methods raise
+    StorageFull where there is no space, and ConfigError where `root` cannot be written for another reason.
+    """
+
+    def __init__(self, root: Path, *, threaded: bool = True) -> None:
+        self._root = root
+        self._threaded = threaded
+        self._naming = threading.Lock()
+
+    async def save_result(self, source: str, chunks: AsyncIterator[bytes]) -> SavedResult:
+        """Store the bytes exactly as received. Raises ResultInvalid unless they are one complete JSON array."""
+        draft = _ResultDraft(self._root, source, naming=self._naming)
+        await self._store(draft, chunks)
+        return SavedResult(path=draft.path, row_count=draft.array.row_count, sha256=draft.digest.hexdigest())
+
+    async def write(self, name: str, chunks: AsyncIterator[bytes]) -> str:
+        """Store one document and return its path. Raises ConfigError where `name` is not a plain file name."""
+        if not is_plain(name):
+            raise ConfigError(f"{name!r} is not a plain file name")
+        await self._store(_Draft(self._root, name), chunks)
+        return str(self._root / name)
+
+    async def _store(self, draft: _Draft, chunks: AsyncIterator[bytes]) -> None:
+        pending: list[bytes] = []
+        size_bytes = 0
+        try:
+            async for chunk in chunks:
+                pending.append(chunk)
+                size_bytes += len(chunk)
+                if size_bytes >= BATCH_BYTES:
+                    await self._run(partial(draft.write, b"".join(pending)))
+                    pending, size_bytes = [], 0
+            await self._run(partial(draft.commit, b"".join(pending)))
+        finally:
+            draft.close()
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        """Do blocking work; a cancellation waits for its end, so that nothing writes after the draft is closed."""
+        if not self._threaded:
+            return work()
+        running = asyncio.get_running_loop().run_in_executor(None, work)
+        try:
+            return await asyncio.shield(running)
+        except asyncio.CancelledError:
+            while not running.done():
+                with suppress(asyncio.CancelledError):
+                    await asyncio.wait({running})
+            running.exception()
+            raise
+
+
+class _Draft:
+    """A file on its way to its final name; its methods block, and are never called two at a time."""
+
+    def __init__(self, root: Path, path: str) -> None:
+        self.path = path
+        self._root = root
+        self._temporary = f".{hashlib.sha256(path.encode()).hexdigest()[:16]}.partial"
+        self._open = ExitStack()
+        self._folder = -1
+        self._file = -1
+
+    def write(self, data: bytes) -> None:
+        with self._translated():
+            if self._file < 0:
+                self._create()
+            view = memoryview(data)
+            while view:
+                view = view[os.write(self._file, view) :]
+
+    def commit(self, data: bytes) -> None:
+        """Write the last bytes and give the file its final name."""
+        self.write(data)
+        with self._translated():
+            os.fsync(self._file)
+            if not self._is_own():
+                raise ConfigError(f"{self._root / self.path} is being written by another run")
+            self._rename()
+            os.fsync(self._folder)
+
+    def close(self) -> None:
+        """Remove the temporary file, unless it was renamed."""
+        self._open.close()
+
+    def _rename(self) -> None:
+        final = self.path.rpartition("/")[2]
+        os.replace(self._temporary, final, src_dir_fd=self._folder, dst_dir_fd=self._folder)
+
+    def _create(self) -> None:
+        _make_root(self._root)
+        folder = os.open(self._root, _FOLDER)
+        for part in self.path.split("/")[:-1]:
+            try:
+                deeper = _open_folder(part, within=folder)
+            finally:
+                os.close(folder)
+            folder = deeper
+        self._folder = folder
+        self._open.callback(os.close, folder)
+        self._file = self._create_temporary()
+        self._open.callback(os.close, self._file)
+        self._open.callback(self._remove)
+
+    def _create_temporary(self) -> int:
+        try:
+            return os.open(self._temporary, _NEW_FILE, 0o666, dir_fd=self._folder)
+        except FileExistsError:
+            os.unlink(self._temporary, dir_fd=self._folder)
+            return os.open(self._temporary, _NEW_FILE, 0o666, dir_fd=self._folder)
+
+    def _remove(self) -> None:
+        with suppress(OSError):
+            if self._is_own():
+                os.unlink(self._temporary, dir_fd=self._folder)
+
+    def _is_own(self) -> bool:
+        """Tell whether the temporary name still means the file that was opened here."""
+        found = _lstat(self._temporary, within=self._folder)
+        return found is not None and os.path.samestat(found, os.fstat(self._file))
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            place = self._root / self.path
+            if error.errno in _FULL:
+                raise StorageFull(f"no space is left to write {place}", hint="free some space and resume") from error
+            hint = "symbolic links below the output directory are not followed" if error.errno in _LINK else None
+            raise ConfigError(f"cannot write {place}: {os.strerror(error.errno or 0)}", hint=hint) from error
+
+
+class _ResultDraft(_Draft):
+    """A draft whose bytes must be one JSON array."""
+
+    def __init__(self, root: Path, source: str, *, naming: threading.Lock) -> None:
+        super().__init__(root, result_path(source))
+        self.array = ResultArray()
+        self.digest = hashlib.sha256()
+        self._source = source
+        self._naming = naming
+
+    def write(self, data: bytes) -> None:
+        self.array.feed(data)
+        self.digest.update(data)
+        super().write(data)
+
+    def commit(self, data: bytes) -> None:
+        self.write(data)
+        self.array.finish()
+        super().commit(b"")
+
+    def _rename(self) -> None:
+        with self._naming:
+            if self._is_taken():
+                self.path = result_path(self._source, distinct=True)
+            super()._rename()
+
+    def _is_taken(self) -> bool:
+        """Tell whether the final name leads to a file that bears another one, as on file systems blind to case."""
+        if _lstat(self.path.rpartition("/")[2], within=self._folder) is None:
+            return False
+        place = self._root
+        for part in self.path.split("/"):
+            with os.scandir(place) as entries:
+                if all(entry.name != part for entry in entries):
+                    return True
+            place /= part
+        return False
+
+
+def _make_root(root: Path) -> None:
+    if root.is_dir():
+        return
+    missing = [place for place in (root, *root.parents) if not place.exists()]
+    for place in reversed(missing):
+        place.mkdir(exist_ok=True)
+        _sync_folder(place.parent)
+
+
+def _sync_folder(place: Path) -> None:
+    folder = os.open(place, _FOLDER)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _open_folder(name: str, *, within: int) -> int:
+    """Open a folder, made where it is missing; a symbolic link in its place is an error."""
+    try:
+        return os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=within)
+    except FileNotFoundError:
+        with suppress(FileExistsError):
+            os.mkdir(name, dir_fd=within)
+        os.fsync(within)
+        return os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=within)
+
+
+def _lstat(name: str, *, within: int) -> os.stat_result | None:
+    try:
+        return os.stat(name, dir_fd=within, follow_symlinks=False)
+    except FileNotFoundError:
+        return None

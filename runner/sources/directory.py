@@ -1,0 +1,121 @@
+"""A directory as a source: a recursive listing in the order of the keys, with memory for names alone."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Generator, Iterator
+from datetime import datetime
+
+from runner.errors import ItemRejected, SourceNotFound
+from runner.ports import SourceEntry
+from runner.sources.local import LocalFiles, refused
+from runner.sources.names import SortedNames
+from runner.sources.opened import from_os_error
+from runner.sources.spec import SourceSpec, file_uri, quoted
+
+_ENCODING = sys.getfilesystemencoding()
+_UNDECODABLE = sys.getfilesystemencodeerrors()
+
+
+class DirectorySource(LocalFiles):
+    """All files below a directory.
+
+    Keys are POSIX paths relative to it, in binary order of UTF-8. Links to files are followed where they end inside
+    the directory, links to directories never. A directory that cannot be read is an entry of its own, its key ending
+    in `/`, with the rejection `unreadable`.
+    """
+
+    def __init__(self, spec: SourceSpec, *, now: datetime, threaded: bool = True, only: str | None = None) -> None:
+        self._only = only
+        root = os.path.realpath(spec.path)
+        super().__init__(spec, root=root, now=now, hidden=False, threaded=threaded)
+        self._inside = os.path.join(root, "")  # noqa: PTH118 - ends in exactly one separator
+        self._left_out = frozenset(os.path.relpath(path, root) for path in spec.leave_out)
+
+    @property
+    def uri(self) -> str:
+        """Return `file://` and the real path of the directory."""
+        return file_uri(self._root)
+
+    def may_follow(self, target: str) -> bool:
+        """Tell whether a real path lies inside the directory."""
+        return target.startswith(self._inside)
+
+    def walk(self) -> Iterator[SourceEntry]:
+        """Yield the entries, depth first. Raises SourceNotFound."""
+        root = os.fsencode(self._inside)
+        if self._only is not None:
+            yield from self._one(root, self._only)
+            return
+        stack = [(b"", self._root_names())]
+        while stack:
+            prefix, names = stack[-1]
+            below = yield from self._files(root, prefix, names)
+            if below is None:
+                stack.pop()
+                continue
+            try:
+                stack.append((below, self._names(root, below)))
+            except OSError as error:
+                yield from self._unreadable(below, error)
+
+    def _one(self, root: bytes, key: str) -> Iterator[SourceEntry]:
+        """Yield the entry of one key, if the listing would come to it and take it."""
+        directories, _, name = key.rpartition("/")
+        parts = directories.split("/") if directories else []
+        entered = all(self._enters("/".join(parts[: n + 1]), part) for n, part in enumerate(parts))
+        if entered and self._takes(key, name):
+            prefix = os.fsencode(directories + "/") if directories else b""
+            yield from self._files(root, prefix, iter([os.fsencode(name)]))
+
+    def _root_names(self) -> Iterator[bytes]:
+        try:
+            return self._names(os.fsencode(self._inside), b"")
+        except OSError as error:
+            shown = self._root.encode("utf-8", "replace").decode()
+            raise SourceNotFound(f"the directory {shown} cannot be listed: {error.strerror}") from error
+
+    def _names(self, root: bytes, prefix: bytes) -> Iterator[bytes]:
+        """Return the names wanted of one directory, sorted as their keys are: a directory's name ends in `/`."""
+        found = SortedNames()
+        parent = os.fsdecode(prefix)
+        with os.scandir(root + prefix) as listing:
+            for entry in listing:
+                name = entry.name.decode(_ENCODING, _UNDECODABLE)
+                if entry.is_dir(follow_symlinks=False):
+                    if self._enters(parent + name, name):
+                        found.add(entry.name + b"/")
+                elif self._takes(parent + name, name):
+                    found.add(entry.name)
+        return iter(found)
+
+    def _takes(self, path: str, name: str) -> bool:
+        return self._filter.takes(path, name) and path not in self._left_out
+
+    def _enters(self, path: str, name: str) -> bool:
+        return self._filter.enters(path, name) and path not in self._left_out
+
+    def _files(self, root: bytes, prefix: bytes, names: Iterator[bytes]) -> Generator[SourceEntry, None, bytes | None]:
+        """Yield a directory's files up to its next subdirectory, whose prefix is returned; None at the end."""
+        parent, uri, directory = os.fsdecode(prefix), f"{self._root_uri}/{quoted(prefix)}", root + prefix
+        for name in names:
+            if name.endswith(b"/"):
+                return prefix + name
+            key = parent + name.decode(_ENCODING, _UNDECODABLE)
+            entry = self._entry(key, directory + name, uri=uri + quoted(name))
+            if entry is not None and not (entry.rejection and self._is_no_input(entry.rejection, directory + name)):
+                yield entry
+        return None
+
+    def _is_no_input(self, rejection: ItemRejected, path: bytes) -> bool:
+        """Tell whether a refused path is a link to a directory, or was deleted since its directory was read."""
+        if rejection.code == "not_a_file" and os.path.isdir(path):  # noqa: PTH112 - paths are bytes here
+            self.linked_directories += 1
+            return True
+        return rejection.code == "not_found" and not os.path.lexists(path)
+
+    def _unreadable(self, prefix: bytes, error: OSError) -> Iterator[SourceEntry]:
+        """Yield a directory that cannot be listed as an entry; one that has gone meanwhile is none."""
+        if not isinstance(error, FileNotFoundError | NotADirectoryError):
+            yield refused(os.fsdecode(prefix), from_os_error(error), uri=f"{self._root_uri}/{quoted(prefix)}")

@@ -1,0 +1,113 @@
+"""Files that were named one by one as a source: a single file, or the lines of a list."""
+
+from __future__ import annotations
+
+import codecs
+import os
+from collections.abc import Iterator
+from datetime import datetime
+from io import BufferedReader
+from itertools import groupby
+from pathlib import Path
+
+from runner.errors import ConfigError, SourceNotFound
+from runner.ports import SourceEntry
+from runner.sources.local import LocalFiles
+from runner.sources.names import SortedNames
+from runner.sources.spec import SourceSpec, file_uri
+
+_BLOCK_BYTES = 1 << 16
+_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+
+class ListedFiles(LocalFiles):
+    """A file, or those a list names; whoever names a file means it: hidden names and links are taken as they are.
+
+    A list has one path a line; blank lines and lines that begin with `#` are passed over. A list that holds a NUL
+    byte has one path between NULs instead. Keys are relative to the directory, or absolute where they lie outside;
+    they come sorted, each once. A path without a file becomes an entry with the rejection `not_found`.
+    """
+
+    def __init__(self, spec: SourceSpec, *, now: datetime, threaded: bool = True, only: str | None = None) -> None:
+        path = os.path.realpath(spec.path)
+        root, name = os.path.split(path) if spec.kind == "file" else (path, None)
+        self._name = only or name
+        self._list = spec.files_from
+        super().__init__(spec, root=root, now=now, hidden=True, threaded=threaded)
+
+    @property
+    def uri(self) -> str:
+        """Return `file://` and the file's path, or `list+file://`, the list's path and the directory it starts from."""
+        if self._list is not None:
+            return f"list+{file_uri(self._list)}?{file_uri(self._root)}"
+        return self._uri_of(self._name or "")
+
+    def may_follow(self, target: str) -> bool:  # noqa: ARG002 - a link that was named is meant
+        """Follow every link."""
+        return True
+
+    def walk(self) -> Iterator[SourceEntry]:
+        """Yield the entries by key. Raises SourceNotFound, ConfigError."""
+        for name in self._keys():
+            key = os.fsdecode(name)
+            base = key.rpartition("/")[2]
+            if not self._filter.takes(key, base):
+                continue
+            path = os.path.join(os.fsencode(self._root), name)  # noqa: PTH118 - a key may be absolute
+            if entry := self._entry(key, path, uri=self._uri_of(key)):
+                yield entry
+
+    def _keys(self) -> Iterator[bytes]:
+        if self._name is not None or self._list is None:
+            return iter([os.fsencode(self._name or "")])
+        return self._listed_keys(self._list)
+
+    def _listed_keys(self, list_path: str) -> Iterator[bytes]:
+        keys = SortedNames()
+        try:
+            with Path(list_path).open("rb") as file:
+                for line in _lines(file, list_path):
+                    keys.add(self._key(line))
+        except OSError as error:
+            raise SourceNotFound(f"the list file {list_path} cannot be read: {error.strerror}") from error
+        return (key for key, _ in groupby(keys))
+
+    def _key(self, line: bytes) -> bytes:
+        """Return a line's path relative to the directory, or absolute where it leads outside."""
+        root = os.path.join(os.fsencode(self._root), b"")  # noqa: PTH118
+        return os.path.normpath(root + line if line[:1] != b"/" else line).removeprefix(root)
+
+
+class OneOf(ListedFiles):
+    """One file of a directory or list, under the key and the filters it has there."""
+
+    def __init__(self, spec: SourceSpec, path: str, *, now: datetime, threaded: bool = True) -> None:
+        root = os.path.realpath(spec.path)
+        root = os.path.dirname(root) if spec.kind == "file" else root  # noqa: PTH120
+        hidden = spec.kind != "directory"
+        LocalFiles.__init__(self, spec, root=root, now=now, hidden=hidden, threaded=threaded)
+        self._list = None
+        self._name = os.fsdecode(self._key(os.fsencode(os.path.abspath(path))))  # noqa: PTH100
+
+
+def _lines(file: BufferedReader, list_path: str) -> Iterator[bytes]:
+    """Yield the paths that a list names."""
+    head = file.read(_BLOCK_BYTES)
+    if head.startswith(_UTF16):
+        raise ConfigError(f"the list file {list_path} is UTF-16", hint="save it as UTF-8")
+    file.seek(len(codecs.BOM_UTF8) if head.startswith(codecs.BOM_UTF8) else 0)
+    if b"\0" in head:
+        yield from filter(None, _split(file, b"\0"))
+        return
+    for line in file:
+        path = line.rstrip(b"\r\n")
+        if path.strip() and not path.startswith(b"#"):
+            yield path
+
+
+def _split(file: BufferedReader, separator: bytes) -> Iterator[bytes]:
+    rest = b""
+    while block := file.read(_BLOCK_BYTES):
+        *whole, rest = (rest + block).split(separator)
+        yield from whole
+    yield rest

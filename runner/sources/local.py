@@ -1,0 +1,186 @@
+"""Files of this machine as items: what a path says, and reading one for its fingerprint or rows."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import UTC, datetime
+from functools import partial
+from itertools import islice
+from typing import ParamSpec, TypeVar
+
+from runner.errors import ItemRejected
+from runner.models import Item, ItemKind
+from runner.ports import Prepared, SourceEntry
+from runner.sources.body import FileBody
+from runner.sources.filters import PathFilter
+from runner.sources.kinds import kind_and_rejection, kind_of, rejection_of
+from runner.sources.opened import from_os_error, not_a_file, read_once, version_of
+from runner.sources.rows import rows_of
+from runner.sources.spec import SourceSpec, file_uri, quoted
+
+CHUNK_LENGTH = 1000
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+class LocalFiles(ABC):
+    """What directories, lists and single files share; implements `ports.Source`.
+
+    `too_young` counts the files that the last listing left for a later run, `linked_directories` the links to
+    directories that it did not follow. With `threaded=False` everything happens in the caller's thread.
+    """
+
+    def __init__(self, spec: SourceSpec, *, root: str, now: datetime, hidden: bool, threaded: bool) -> None:
+        self.too_young = 0
+        self.linked_directories = 0
+        self._root = root
+        self._root_uri = file_uri(root).rstrip("/")
+        self._filter = PathFilter(include=spec.include, exclude=spec.exclude, hidden=hidden)
+        self._threaded = threaded
+        self._youngest_ns = int((now.timestamp() - spec.min_age_s) * 1e9) if spec.min_age_s > 0 else None
+        self._parsing = asyncio.Lock()
+
+    @property
+    @abstractmethod
+    def uri(self) -> str:
+        """Return the identity of the whole source."""
+
+    @abstractmethod
+    def walk(self) -> Iterator[SourceEntry]:
+        """Yield the entries, in the calling thread. Raises SourceNotFound, ConfigError."""
+
+    @abstractmethod
+    def may_follow(self, target: str) -> bool:
+        """Tell whether a link to this real path is followed."""
+
+    async def entries(self) -> AsyncIterator[list[SourceEntry]]:
+        """Yield the entries in chunks of 1000, each listed in a worker thread. Raises SourceNotFound, ConfigError."""
+        self.too_young = self.linked_directories = 0
+        walk = self.walk()
+        while chunk := await self._call(_take, walk):
+            yield chunk
+
+    async def prepare(self, item: Item) -> Prepared:
+        """Read the item's file once, for its fingerprint, and for its rows where it is JSON. Raises ItemRejected."""
+        path = await self._call(self._readable_path, item.source)
+        if kind_of(item.source) is ItemKind.JSON:
+            async with self._parsing:  # parsing takes about ten times the memory of the file
+                return await self._call(self._prepare_rows, item.source, path)
+        return await self._call(self._prepare_body, item.source, path)
+
+    def _prepare_body(self, source: str, path: str) -> Prepared:
+        info, digest, _ = read_once(path, check=partial(rejection_of, source), keep=False)
+        version = version_of(info)
+        body = FileBody(path, size_bytes=info.st_size, version=version, sha256=digest, threaded=self._threaded)
+        return self._prepared(source, info, digest, body=body)
+
+    def _prepare_rows(self, source: str, path: str) -> Prepared:
+        info, digest, raw = read_once(path, check=partial(rejection_of, source), keep=True)
+        return self._prepared(source, info, digest, rows=rows_of(source, raw))
+
+    def _prepared(
+        self, source: str, info: os.stat_result, digest: str, *, body: FileBody | None = None, rows: bytes | None = None
+    ) -> Prepared:
+        return Prepared(
+            uri=self._uri_of(source),
+            size_bytes=info.st_size,
+            version=version_of(info),
+            fingerprint=f"sha256:{digest}",
+            body=body,
+            rows=rows,
+        )
+
+    def _readable_path(self, source: str) -> str:
+        """Return the path to open, which is never a link. Raises ItemRejected."""
+        path = os.path.join(self._root, source)  # noqa: PTH118 - Path() costs, and normalises what must stay
+        try:
+            if not stat.S_ISLNK(os.lstat(path).st_mode):
+                return path
+        except (OSError, ValueError) as error:
+            raise _rejection_from(error) from error
+        target = os.path.realpath(path)
+        if not self.may_follow(target):
+            raise _link_outside()
+        return target
+
+    def _uri_of(self, source: str) -> str:
+        return file_uri(source) if source.startswith("/") else f"{self._root_uri}/{quoted(os.fsencode(source))}"
+
+    def _entry(self, source: str, path: bytes, *, uri: str) -> SourceEntry | None:
+        """Return what is known of one path without opening it; None where it is left for a later run."""
+        try:
+            info = os.lstat(path)
+            if not stat.S_ISREG(info.st_mode):
+                info = self._linked(path, info)
+        except ItemRejected as rejection:
+            return refused(source, rejection, uri=uri)
+        except (OSError, ValueError) as error:
+            return refused(source, _rejection_from(error), uri=uri)
+        size_bytes, mtime_ns = info.st_size, info.st_mtime_ns
+        if self._youngest_ns is not None and mtime_ns > self._youngest_ns:
+            self.too_young += 1
+            return None
+        kind, refusal = kind_and_rejection(source, size_bytes)
+        return SourceEntry(
+            source=source,
+            uri=uri,
+            size_bytes=size_bytes,
+            version=version_of(info),
+            modified_at=_instant(info.st_mtime),
+            kind=kind,
+            rejection=refusal,
+        )
+
+    def _linked(self, path: bytes, info: os.stat_result) -> os.stat_result:
+        """Return the stat of the regular file that a link ends at. Raises ItemRejected, OSError."""
+        if stat.S_ISLNK(info.st_mode):
+            info = os.stat(path)  # noqa: PTH116 - paths are bytes here
+        if not stat.S_ISREG(info.st_mode):
+            raise not_a_file()
+        if not self.may_follow(os.fsdecode(os.path.realpath(path))):
+            raise _link_outside()
+        return info
+
+    async def _call(self, function: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        if self._threaded:
+            return await asyncio.to_thread(function, *args, **kwargs)
+        return function(*args, **kwargs)
+
+
+def _take(walk: Iterator[SourceEntry]) -> list[SourceEntry]:
+    return list(islice(walk, CHUNK_LENGTH))
+
+
+def refused(source: str, rejection: ItemRejected, *, uri: str) -> SourceEntry:
+    """Return the entry of a path of which nothing is known but why it is refused."""
+    return SourceEntry(
+        source=source,
+        uri=uri,
+        size_bytes=None,
+        version="",
+        modified_at=None,
+        kind=kind_of(source),
+        rejection=rejection,
+    )
+
+
+def _rejection_from(error: OSError | ValueError) -> ItemRejected:
+    if isinstance(error, OSError):
+        return from_os_error(error)
+    return ItemRejected("not_found", "there is no such file")
+
+
+def _link_outside() -> ItemRejected:
+    return ItemRejected("link_outside", "a link to a file outside the directory; it was not followed")
+
+
+def _instant(mtime: float) -> datetime | None:
+    try:
+        return datetime.fromtimestamp(mtime, UTC)
+    except (OverflowError, ValueError, OSError):
+        return None

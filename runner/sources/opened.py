@@ -1,0 +1,92 @@
+"""Opening a local input so that only a regular file is ever read, and never a different one than was meant."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from io import FileIO
+
+from runner.errors import ItemRejected, SourceChanged
+
+_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+_NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
+BLOCK_BYTES = 1 << 20
+
+
+def version_of(info: os.stat_result) -> str:
+    """Return what a change of the file would change: its size and its modification time in nanoseconds."""
+    return f"{info.st_size}-{info.st_mtime_ns:x}"
+
+
+def not_a_file() -> ItemRejected:
+    """Return the rejection of a directory, pipe, socket or device."""
+    return ItemRejected("not_a_file", "not a regular file (a directory, pipe, socket or device); it was not opened")
+
+
+def from_os_error(error: OSError) -> ItemRejected:
+    """Translate a failure to open or read: `not_found`, `not_a_file` or `unreadable`."""
+    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+        return ItemRejected("not_found", "there is no such file")
+    if error.errno in (errno.ENXIO, errno.EISDIR):
+        return not_a_file()
+    return ItemRejected("unreadable", f"it cannot be read: {error.strerror or type(error).__name__}")
+
+
+@contextmanager
+def opened(path: str) -> Iterator[tuple[FileIO, os.stat_result]]:
+    """Open a regular file, without its last link if `path` is one, and yield it with its stat. Raises ItemRejected."""
+    try:
+        if not stat.S_ISREG(os.lstat(path).st_mode):
+            raise not_a_file()
+        descriptor = os.open(path, _FLAGS | _NO_FOLLOW)
+    except OSError as error:
+        raise from_os_error(error) from error
+    except ValueError as error:
+        raise ItemRejected("not_found", "there is no such file") from error
+    with open(descriptor, "rb", buffering=0) as file:  # noqa: PTH123 - a descriptor has no path
+        info = os.fstat(descriptor)
+        if not stat.S_ISREG(info.st_mode):
+            raise not_a_file()
+        yield file, info
+
+
+def read_once(
+    path: str, *, check: Callable[[int], ItemRejected | None], keep: bool
+) -> tuple[os.stat_result, str, bytes]:
+    """Read a file to its end; returns its stat, the sha256 in hex, and its bytes where they are to be kept.
+
+    `check` says before the first byte whether a size is refused. Raises ItemRejected, SourceChanged where the file
+    changed meanwhile.
+    """
+    digest = hashlib.sha256()
+    kept: list[bytes] = []
+    with opened(path) as (file, before):
+        if rejection := check(before.st_size):
+            raise rejection
+        for block in _blocks(file, limit=before.st_size + 1):
+            digest.update(block)
+            if keep:
+                kept.append(block)
+        after = os.fstat(file.fileno())
+        read_bytes = file.tell()
+    if version_of(after) != version_of(before) or read_bytes != before.st_size:
+        raise SourceChanged
+    return before, digest.hexdigest(), b"".join(kept)
+
+
+def _blocks(file: FileIO, *, limit: int) -> Iterator[bytes]:
+    """Yield the file's bytes up to `limit`, so that one that grows without end is not followed. Raises ItemRejected."""
+    left = limit
+    while left > 0:
+        try:
+            block = file.read(min(BLOCK_BYTES, left))
+        except OSError as error:
+            raise from_os_error(error) from error
+        if not block:
+            return
+        left -= len(block)
+        yield block

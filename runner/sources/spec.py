@@ -1,0 +1,162 @@
+"""What a source was asked to be: the part of a batch's configuration that a resume lists from again."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
+from urllib.parse import quote, unquote_to_bytes, urlsplit
+
+from runner.errors import ConfigError, SourceNotFound
+
+SourceKind = Literal["directory", "file", "list"]
+OrderBy = Literal["name", "size", "mtime"]
+
+_SCHEME_MIN_LENGTH = 2
+_PLAIN = re.compile(rb"[A-Za-z0-9_.~/-]*").fullmatch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceSpec:
+    """A directory, a file, or the files of a list.
+
+    `path` is absolute: the directory, the file, or for a list the directory its relative lines start from.
+    `files_from` is the absolute path of the list file. `leave_out` holds absolute paths that are never listed, such as
+    the directory of the results. `min_age_s` is in seconds.
+    """
+
+    kind: SourceKind
+    path: str
+    files_from: str | None = None
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    leave_out: tuple[str, ...] = ()
+    min_age_s: float = 0.0
+    order_by: OrderBy = "name"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON object; paths become `file://` urls, since a path may hold bytes that JSON cannot."""
+        return {
+            "kind": self.kind,
+            "path": file_uri(self.path),
+            "files_from": file_uri(self.files_from) if self.files_from else None,
+            "include": list(self.include),
+            "exclude": list(self.exclude),
+            "leave_out": [file_uri(path) for path in self.leave_out],
+            "min_age_s": self.min_age_s,
+            "order_by": self.order_by,
+        }
+
+    @classmethod
+    def from_json(cls, raw: dict[str, Any]) -> SourceSpec:
+        """Read what `to_json` wrote. Raises ConfigError."""
+        try:
+            return cls(
+                kind=raw["kind"],
+                path=_path_of(raw["path"]),
+                files_from=_path_of(raw["files_from"]) if raw["files_from"] else None,
+                include=tuple(raw["include"]),
+                exclude=tuple(raw["exclude"]),
+                leave_out=tuple(_path_of(uri) for uri in raw["leave_out"]),
+                min_age_s=raw["min_age_s"],
+                order_by=raw["order_by"],
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ConfigError("the batch's record of its source cannot be read") from error
+
+
+def source_spec(
+    target: str | None,
+    *,
+    files_from: str | None = None,
+    stdin: BinaryIO | None = None,
+    keep_lists_in: Path | None = None,
+    include: Iterable[str] = (),
+    exclude: Iterable[str] = (),
+    leave_out: Iterable[str | Path] = (),
+    min_age_s: float = 0.0,
+    order_by: OrderBy = "name",
+) -> SourceSpec:
+    """Make a spec of what the command line gives: a directory or file, and a list file or `-`.
+
+    The list from `stdin` is kept as a file in `keep_lists_in`, named by its content, so that a resume can read it
+    again and the same list is the same source. Raises ConfigError, SourceNotFound.
+    """
+    if target is None and files_from is None:
+        raise ConfigError("there is nothing to import", hint="name a directory, a file, or --files-from LIST")
+    refuse_foreign(target)
+    refuse_foreign(files_from)
+    list_path = _list_path(files_from, stdin=stdin, keep_in=keep_lists_in) if files_from else None
+    path = os.path.realpath(target or os.curdir)
+    return SourceSpec(
+        kind=_kind(path, target=target or os.curdir, listed=list_path is not None),
+        path=path,
+        files_from=list_path,
+        include=tuple(include),
+        exclude=tuple(exclude),
+        leave_out=tuple(os.path.realpath(p) for p in leave_out),
+        min_age_s=min_age_s,
+        order_by=order_by,
+    )
+
+
+def refuse_foreign(target: str | None) -> None:
+    """Raise ConfigError where a source is an address that is not a local path."""
+    scheme, found, _ = (target or "").partition("://")
+    if found and len(scheme) >= _SCHEME_MIN_LENGTH and scheme.isalnum():
+        raise ConfigError(f"{scheme}:// sources are not supported by this version", hint="name a local path")
+
+
+def file_uri(path: str) -> str:
+    """Return the `file://` url of an absolute path, whatever bytes it holds."""
+    return "file://" + quoted(os.fsencode(path))
+
+
+def quoted(path: bytes) -> str:
+    """Return a path as it stands in a url: printable ASCII, `/` kept."""
+    return path.decode("ascii") if _PLAIN(path) else quote(path)
+
+
+def _path_of(uri: str) -> str:
+    return os.fsdecode(unquote_to_bytes(urlsplit(uri).path))
+
+
+def _kind(path: str, *, target: str, listed: bool) -> SourceKind:
+    if Path(path).is_dir():
+        return "list" if listed else "directory"
+    if not os.path.lexists(path):
+        raise SourceNotFound(f"{printable(target)} does not exist")
+    if listed:
+        raise ConfigError(f"with --files-from, {printable(target)} must be a directory")
+    return "file"
+
+
+def _list_path(files_from: str, *, stdin: BinaryIO | None, keep_in: Path | None) -> str:
+    if files_from != "-":
+        path = os.path.realpath(files_from)
+        if not Path(path).is_file():
+            raise SourceNotFound(f"the list file {printable(files_from)} does not exist")
+        return path
+    if stdin is None or keep_in is None:
+        raise ConfigError("a list on standard input cannot be read here", hint="give a list file")
+    return _kept(stdin.read(), keep_in)
+
+
+def _kept(content: bytes, directory: Path) -> str:
+    """Write a list under a name made of its content, atomically and only once; returns its path."""
+    kept = directory / f"{hashlib.sha256(content).hexdigest()[:16]}.list"
+    if not kept.exists():
+        directory.mkdir(parents=True, exist_ok=True)
+        partial = kept.with_suffix(f".{os.getpid()}.tmp")
+        partial.write_bytes(content)
+        partial.replace(kept)
+    return os.path.realpath(kept)
+
+
+def printable(path: str) -> str:
+    """Return a path as it can be written anywhere, `?` for bytes that are no text."""
+    return path.encode("utf-8", "replace").decode()

@@ -1,0 +1,46 @@
+"""Stopping is an event, not a cancellation: who asked, why, and sleeps that end when somebody did."""
+
+from __future__ import annotations
+
+import asyncio
+from enum import StrEnum
+
+
+class StopReason(StrEnum):
+    INTERRUPTED = "interrupted"
+    TERMINATED = "terminated"
+    OUT_OF_TIME = "out_of_time"
+    TOO_MANY_FAILURES = "too_many_failures"
+    AUTH_REFUSED = "auth_refused"
+    TROUBLE = "trouble"
+
+
+class StopSignal:
+    """The first request decides the reason; later ones change nothing."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+        self.reason: StopReason | None = None
+        self.detail = ""
+        self.hint: str | None = None
+
+    def request(self, reason: StopReason, detail: str = "", *, hint: str | None = None) -> None:
+        if self.reason is None:
+            self.reason, self.detail, self.hint = reason, detail, hint
+        self._event.set()
+
+    @property
+    def requested(self) -> bool:
+        return self._event.is_set()
+
+    async def wait(self) -> None:
+        await self._event.wait()
+
+    async def sleep(self, seconds: float) -> bool:
+        """Sleep, at most until a stop is requested; True where one was."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._event.wait()
+        except TimeoutError:
+            pass
+        return self.requested

@@ -1,0 +1,343 @@
+"""The submit stage, first half: prepare -> permit -> intent -> create -> bind.
+
+Order is safety here. The intent is in the ledger before the request leaves, the bind before the first byte of data is
+sent. A lost answer therefore leaves an empty import behind, never a second import of the data.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from runner import identity
+from runner.backoff import delay_s
+from runner.errors import (
+    AuthRefused,
+    ImportIdTaken,
+    InDoubt,
+    ItemRejected,
+    NotSent,
+    RateLimited,
+    RequestInvalid,
+    SchemaNotFound,
+    SourceChanged,
+    TransientError,
+)
+from runner.events import CreateAnswered, CreateThrottled
+from runner.models import Item, ItemKind, ItemState, RemoteImport
+
+if TYPE_CHECKING:
+    import random
+
+    from runner.events import EventHook
+    from runner.ledger import Ledger
+    from runner.moves import Moves
+    from runner.options import RunOptions
+    from runner.orphans import Orphans
+    from runner.pacing import CreatePacer, Permit
+    from runner.ports import Clock, ImportsApi, Prepared, Source
+    from runner.routes import Route, Routes
+    from runner.stop import StopSignal
+    from runner.upload import Uploader
+
+logger = logging.getLogger(__name__)
+
+_S = ItemState
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """An item on its way through the creates: what it is, and how often the vendor may have acted on it."""
+
+    item: Item
+    prepared: Prepared
+    route: Route
+    number: int = 0
+
+
+class Submitter:
+    """Takes a queued item to `processing`, or to where it ends before that."""
+
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        api: ImportsApi,
+        source: Source,
+        routes: Routes,
+        endpoint: str,
+        pacer: CreatePacer,
+        orphans: Orphans,
+        uploader: Uploader,
+        moves: Moves,
+        options: RunOptions,
+        clock: Clock,
+        rng: random.Random,
+        stop: StopSignal,
+        emit: EventHook,
+    ) -> None:
+        self._ledger = ledger
+        self._api = api
+        self._source = source
+        self._routes = routes
+        self._endpoint = endpoint
+        self._pacer = pacer
+        self._orphans = orphans
+        self._uploader = uploader
+        self._moves = moves
+        self._options = options
+        self._clock = clock
+        self._rng = rng
+        self._stop = stop
+        self._emit = emit
+        self._json_turns: defaultdict[str | None, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self.missing_schemas: dict[str, str] = {}
+        """Schemas the vendor does not have, with its sentence: their items stay queued."""
+        self.schemas_in_doubt: set[str | None] = set()
+        """Schemas with a JSON create in doubt: a second one would make it impossible to tell whose import is whose."""
+
+    async def submit(self, item: Item) -> Item:
+        """Take a queued item as far as it gets now.
+
+        Returns it `processing`, terminal, `queued` (stopped, held back, or trouble that did not end), `created` (the
+        upload did not get through), or `creating` (a JSON create in doubt).
+        Raises AuthRefused, StorageFull and other errors that concern the whole batch.
+        """
+        route = self._routes.for_source(item.source)
+        if route is None:
+            return await self._reject(item, ItemRejected("no_route", "no route matches this file"))
+        if route.schema_id in self.missing_schemas or self._must_wait(item, route):
+            return item
+        try:
+            prepared = await self._source.prepare(item)
+        except ItemRejected as error:
+            return await self._reject(item, error)
+        item = await self._create(_Attempt(item, prepared, route))
+        if item.state is _S.CREATED:
+            item = await self._uploader.upload(item, prepared)
+        return item
+
+    async def upload(self, item: Item) -> Item:
+        """Take up a `created` item of an earlier run: its import is bound, its data may or may not have arrived."""
+        if (arrived := await self._uploader.arrived(item)) is not None:
+            return arrived
+        try:
+            prepared = await self._source.prepare(item)
+        except ItemRejected as error:
+            return await self._reject(item, error)
+        if prepared.fingerprint != item.fingerprint:
+            return await self._reject(item, SourceChanged("the file changed between its create and its upload"))
+        return await self._uploader.upload(item, prepared)
+
+    async def _reject(self, item: Item, error: ItemRejected) -> Item:
+        return await self._moves.advance(
+            item, _S.REJECTED, reason=error.code, error_code=error.code, error_message=str(error)
+        )
+
+    async def _create(self, attempt: _Attempt) -> Item:
+        if await self._collected_before(attempt):
+            return await self._moves.advance(attempt.item, _S.SKIPPED, reason="unchanged since it was collected")
+        orphan = await self._orphans.take(self._tag(attempt), attempt.route.schema_id)
+        if orphan is not None and self._may_adopt(orphan, attempt):
+            await self._intend(attempt)
+            return await self._adopt(attempt.item, orphan)
+        while attempt.number < self._options.create_attempts:
+            permit = await self._permit()
+            if permit is None:
+                return await self._put_back(attempt.item, "stopped before its create")
+            if (item := await self._send_in_turn(attempt, permit)) is not None:
+                return item
+        return await self._give_up(attempt)
+
+    async def _permit(self) -> Permit | None:
+        """Wait for a permit, but no longer than until a stop is requested."""
+        waiting = asyncio.ensure_future(self._pacer.permit())
+        stopping = asyncio.ensure_future(self._stop.wait())
+        try:
+            await asyncio.wait({waiting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopping.cancel()
+            if not waiting.done():
+                waiting.cancel()
+        if not self._stop.requested:
+            return await waiting
+        if waiting.done() and not waiting.cancelled():
+            await waiting.result().unused()
+        return None
+
+    def _must_wait(self, item: Item, route: Route) -> bool:
+        return item.kind is ItemKind.JSON and route.schema_id in self.schemas_in_doubt
+
+    async def _send_in_turn(self, attempt: _Attempt, permit: Permit) -> Item | None:
+        """Send one create; JSON creates of a schema go one after another, so that at most one of them is in doubt."""
+        if attempt.item.kind is ItemKind.FILE:
+            return await self._send(attempt, permit)
+        async with self._json_turns[attempt.route.schema_id]:
+            if self._must_wait(attempt.item, attempt.route):
+                await permit.unused()
+                return await self._put_back(attempt.item, "waits for another JSON create to be settled")
+            return await self._send(attempt, permit)
+
+    async def _send(self, attempt: _Attempt, permit: Permit) -> Item | None:
+        """Send one create; None where it is to be repeated."""
+        await self._intend(attempt)
+        if not permit.is_fresh:
+            await permit.unused()
+            attempt.number -= 1
+            return None
+        try:
+            remote = await self._api.create(
+                attempt.route.request(
+                    original_filename=attempt.item.original_filename, initial_data=attempt.prepared.rows
+                )
+            )
+        except RateLimited as error:
+            await self._throttled(attempt, permit, error)
+            return None
+        except NotSent as error:
+            await permit.unused()
+            await self._pause_after(attempt, error)
+            return None
+        except InDoubt as error:
+            await permit.in_doubt()
+            return await self._doubted(attempt, error)
+        except (AuthRefused, SchemaNotFound, RequestInvalid) as error:
+            await permit.answered()
+            return await self._refused(attempt, error)
+        await permit.answered()
+        return await self._created(attempt, remote)
+
+    async def _intend(self, attempt: _Attempt) -> None:
+        """Record the attempt before it is made."""
+        attempt.number += 1
+        prepared, route = attempt.prepared, attempt.route
+        is_file = attempt.item.kind is ItemKind.FILE
+        tag = self._tag(attempt)
+        name_tag = tag if self._options.filename_tag else None
+        attempt.item = await self._moves.advance(
+            attempt.item,
+            _S.CREATING,
+            reason=f"create attempt {attempt.number}",
+            attempts=attempt.number,
+            intent_at=self._clock.now(),
+            tag=tag,
+            fingerprint=prepared.fingerprint,
+            size_bytes=prepared.size_bytes,
+            version=prepared.version,
+            version_key=identity.version_key(prepared.uri, prepared.version, route.binding, endpoint=self._endpoint),
+            binding=route.binding,
+            schema_id=route.schema_id,
+            original_filename=identity.tagged_filename(attempt.item.source, name_tag) if is_file else None,
+        )
+
+    async def _created(self, attempt: _Attempt, remote: RemoteImport) -> Item | None:
+        try:
+            bound = await self._bind(attempt.item, remote, reason="created")
+        except ImportIdTaken:
+            await self._pause_after(attempt, InDoubt("the vendor answered with an import that has an owner"))
+            return None
+        await self._ledger.count_up(bound.batch_id, creates=1)
+        self._emit(CreateAnswered(source=bound.source, slots_free=await self._pacer.free_slots()))
+        return bound
+
+    async def _bind(self, item: Item, remote: RemoteImport, *, reason: str) -> Item:
+        now = self._clock.now()
+        self._uploader.remember_url(remote)
+        if item.kind is ItemKind.JSON:
+            return await self._moves.advance(
+                item,
+                _S.PROCESSING,
+                reason=reason,
+                import_id=remote.import_id,
+                status=remote.status,
+                created_at=remote.created_at or now,
+                uploaded_at=remote.created_at or now,
+            )
+        return await self._moves.advance(
+            item,
+            _S.CREATED,
+            reason=reason,
+            import_id=remote.import_id,
+            status=remote.status,
+            created_at=remote.created_at or now,
+        )
+
+    async def _adopt(self, item: Item, remote: RemoteImport) -> Item:
+        logger.info("adopting own import", extra={"item": item.source, "import_id": remote.import_id})
+        return await self._bind(item, remote, reason="adopted: the vendor has an import with this item's tag")
+
+    async def _throttled(self, attempt: _Attempt, permit: Permit, error: RateLimited) -> None:
+        wait_s = await permit.throttled(error.retry_after_s)
+        attempt.number -= 1
+        await self._ledger.count_up(attempt.item.batch_id, throttled=1)
+        self._emit(CreateThrottled(source=attempt.item.source, wait_s=wait_s))
+
+    async def _doubted(self, attempt: _Attempt, error: InDoubt) -> Item | None:
+        """Look once for the import by its tag; a JSON create has no name to look for and must wait."""
+        if attempt.item.kind is ItemKind.JSON:
+            self.schemas_in_doubt.add(attempt.route.schema_id)
+            return attempt.item
+        intent_at = attempt.item.intent_at or self._clock.now()
+        try:
+            found = await self._orphans.look_for(self._tag(attempt), attempt.route.schema_id, since=intent_at)
+        except TransientError:
+            found = None
+        if found is not None and self._may_adopt(found, attempt):
+            return await self._adopt(attempt.item, found)
+        await self._pause_after(attempt, error)
+        return None
+
+    async def _pause_after(self, attempt: _Attempt, error: TransientError) -> None:
+        logger.warning(
+            "create to be repeated",
+            extra={"item": attempt.item.source, "attempt": attempt.number, "error": type(error).__name__},
+        )
+        await self._stop.sleep(delay_s(attempt.number, self._rng))
+
+    async def _refused(self, attempt: _Attempt, error: AuthRefused | SchemaNotFound | RequestInvalid) -> Item:
+        if isinstance(error, RequestInvalid):
+            return await self._moves.advance(
+                attempt.item,
+                _S.FAILED,
+                reason="create refused",
+                error_code="create_refused",
+                error_message=str(error),
+            )
+        attempt.item = await self._put_back(attempt.item, str(error))
+        if isinstance(error, AuthRefused):
+            raise error
+        self.missing_schemas[attempt.route.schema_id or ""] = str(error)
+        return attempt.item
+
+    async def _put_back(self, item: Item, reason: str) -> Item:
+        if item.state is _S.QUEUED:
+            return item
+        return await self._moves.advance(item, _S.QUEUED, reason=reason)
+
+    async def _give_up(self, attempt: _Attempt) -> Item:
+        return await self._put_back(attempt.item, f"no create got through in {attempt.number} attempts")
+
+    async def _collected_before(self, attempt: _Attempt) -> bool:
+        if self._options.again:
+            return False
+        tag = self._tag(attempt)
+        twins = (await self._ledger.by_tag([tag])).get(tag, [])
+        return any(twin.state is _S.COLLECTED for twin in twins)
+
+    def _may_adopt(self, orphan: RemoteImport, attempt: _Attempt) -> bool:
+        """With `again` only what this very attempt may have made is ours to take."""
+        if not self._options.filename_tag or attempt.item.kind is ItemKind.JSON:
+            return False
+        intent_at = attempt.item.intent_at
+        if not self._options.again:
+            return True
+        made_at = orphan.created_at
+        return intent_at is not None and made_at is not None and made_at >= intent_at - timedelta(minutes=2)
+
+    def _tag(self, attempt: _Attempt) -> str:
+        prepared = attempt.prepared
+        return identity.tag(prepared.uri, prepared.fingerprint, attempt.route.binding, endpoint=self._endpoint)

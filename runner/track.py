@@ -1,0 +1,188 @@
+"""The track stage: watch open imports by listing, and move their items by what the vendor says.
+
+One call covers a thousand imports, so none is polled. A retrieve follows once an import failed or needs review, for
+what the list does not show.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from runner.backoff import repeat_read
+from runner.errors import ImportNotFound, TransientError
+from runner.listing import imports_since
+from runner.models import STATE_OF_STATUS, ImportStatus, Item, ItemState, RemoteImport
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from datetime import datetime
+
+    from runner.moves import Moves
+    from runner.ports import ImportsApi
+
+logger = logging.getLogger(__name__)
+
+FIRST_LOOK_S = 1.0
+LONGEST_PAUSE_S = 30.0
+MISSING_AFTER_PASSES = 3
+
+_S = ItemState
+
+
+class Tracker:
+    """Holds the open imports of a run; `on_move` is awaited with every item that reached another state."""
+
+    def __init__(
+        self,
+        *,
+        api: ImportsApi,
+        moves: Moves,
+        on_move: Callable[[Item], Awaitable[None]],
+        longest_pause_s: float = LONGEST_PAUSE_S,
+    ) -> None:
+        self._api = api
+        self._moves = moves
+        self._on_move = on_move
+        self._longest_pause_s = longest_pause_s
+        self._open: dict[str, Item] = {}
+        self._unseen: dict[str, int] = {}
+        self._news = asyncio.Event()
+        self._quiet_passes = 0
+        self._looking = asyncio.Lock()
+
+    def watch(self, item: Item) -> None:
+        """Follow the import of an item from now on."""
+        if item.import_id is None:
+            return
+        self._open[item.import_id] = item
+        self._quiet_passes = 0
+        self._news.set()
+
+    @property
+    def open_count(self) -> int:
+        return len(self._open)
+
+    async def run(self) -> None:
+        """Look again and again, for ever; cancel it to end it. Raises AuthRefused and StorageFull."""
+        while True:
+            if not self._open:
+                self._news.clear()
+                await self._news.wait()
+            await asyncio.sleep(min(FIRST_LOOK_S * 2**self._quiet_passes, self._longest_pause_s))
+            self._quiet_passes += 1
+            try:
+                await self.look()
+            except TransientError as error:
+                logger.warning("list to be repeated", extra={"error": type(error).__name__})
+
+    async def look(self) -> None:
+        """List once, as far back as the oldest open import, and apply what changed. Raises TransientError."""
+        async with self._looking:
+            await self._look()
+
+    async def _look(self) -> None:
+        expected = set(self._open)
+        async for remote in imports_since(self._api, self._oldest()):
+            if remote.import_id in expected:
+                expected.discard(remote.import_id)
+                self._unseen.pop(remote.import_id, None)
+                await self.apply(remote)
+            if not expected:
+                return
+        for import_id in expected:
+            await self._not_listed(import_id)
+
+    async def check(self, item: Item) -> None:
+        """Ask for the import of one item by itself, and apply what it says. Raises TransientError."""
+        import_id = item.import_id or ""
+        self._open[import_id] = item
+        try:
+            await self.apply(await repeat_read(lambda: self._api.retrieve(import_id)))
+        except ImportNotFound:
+            await self._missing(item)
+
+    async def apply(self, remote: RemoteImport) -> None:
+        """Move the item of an import by one status; duplicates and late arrivals change nothing."""
+        item = self._open.get(remote.import_id)
+        if item is None or remote.status == item.status:
+            return
+        state = STATE_OF_STATUS.get(remote.status)
+        if remote.status == ImportStatus.AWAITING_UPLOAD or (
+            state is _S.PROCESSING and item.state is not _S.PROCESSING
+        ):
+            return
+        self._quiet_passes = 0
+        if state is None or state is _S.PROCESSING:
+            self._open[remote.import_id] = await self._moves.advance(
+                item, item.state, reason=f"status {remote.status}", status=remote.status
+            )
+        elif state is item.state:
+            return
+        elif state is _S.SUCCEEDED:
+            await self._end(item, state, remote)
+        else:
+            await self._end_with_details(item)
+
+    async def _end_with_details(self, item: Item) -> None:
+        """Retrieve what only a retrieve shows; it may be newer than the list."""
+        import_id = item.import_id or ""
+        try:
+            remote = await repeat_read(lambda: self._api.retrieve(import_id))
+        except ImportNotFound:
+            return await self._missing(item)
+        state = STATE_OF_STATUS.get(remote.status)
+        if state in (_S.SUCCEEDED, _S.FAILED, _S.NEEDS_REVIEW) and state is not item.state:
+            await self._end(item, state, remote)
+        return None
+
+    async def _end(self, item: Item, state: ItemState, remote: RemoteImport) -> None:
+        self._open.pop(item.import_id or "", None)
+        code, message = _trouble(state, remote)
+        moved = await self._moves.advance(
+            item,
+            state,
+            reason=f"status {remote.status}",
+            status=remote.status,
+            review_url=remote.review_url if state is _S.NEEDS_REVIEW else None,
+            error_code=code,
+            error_message=message,
+        )
+        await self._on_move(moved)
+
+    async def _not_listed(self, import_id: str) -> None:
+        """Ask for an import itself once it was missing from several complete lists."""
+        self._unseen[import_id] = self._unseen.get(import_id, 0) + 1
+        item = self._open.get(import_id)
+        if item is None or self._unseen[import_id] < MISSING_AFTER_PASSES:
+            return
+        self._unseen.pop(import_id)
+        await self.check(item)
+
+    async def _missing(self, item: Item) -> None:
+        self._open.pop(item.import_id or "", None)
+        moved = await self._moves.advance(
+            item,
+            _S.FAILED,
+            reason="import_missing",
+            error_code="import_missing",
+            error_message="the vendor no longer has the import",
+        )
+        await self._on_move(moved)
+
+    def _oldest(self) -> datetime | None:
+        dates = [item.created_at for item in self._open.values()]
+        return None if any(date is None for date in dates) else min(filter(None, dates), default=None)
+
+
+def _trouble(state: ItemState, remote: RemoteImport) -> tuple[str | None, str | None]:
+    """Return an error code and a sentence for an import that failed or waits for a person."""
+    if state is _S.SUCCEEDED:
+        return None, None
+    messages = [str(error.get("message") or error.get("type") or "") for error in remote.import_errors]
+    named = [message for message in messages if message]
+    more = f" (and {len(named) - 1} more)" if len(named) > 1 else ""
+    if state is _S.FAILED:
+        return "import_failed", (named[0] + more) if named else "the vendor gave no reason"
+    return "needs_review", (named[0] + more) if named else "a person must finish this import"

@@ -1,0 +1,1 @@
+"""The vendor's Headless API on a local port, with a real import engine."""

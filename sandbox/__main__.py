@@ -1,0 +1,115 @@
+"""The sandbox's command line: `python -m sandbox`."""
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sandbox.app import SandboxServer, run_sandbox
+from sandbox.problems import ApiProblem
+from sandbox.quotas import CREATE_QUOTA, POLL_QUOTA, parse_rate
+from sandbox.schemas import checked_schema
+from sandbox.state import SandboxSettings
+
+DEFAULT_PORT = 8700
+_PENDING_SHARE = 0.4
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Serve until SIGTERM, SIGINT or (`--exit-with-parent`) the end of stdin. Exit code 2 for a bad option."""
+    parser = _parser()
+    options = parser.parse_args(argv)
+    try:
+        server = _server(options)
+        asyncio.run(_serve(server, exit_with_parent=options.exit_with_parent))
+    except (OSError, OverflowError, ValueError) as error:
+        parser.exit(2, f"sandbox: {error}\n")
+    return 0
+
+
+def load_schemas(directory: Path) -> list[dict[str, Any]]:
+    """The saved schemas in a directory's JSON files: objects with id, name, fields, settings and hooks.
+
+    Raises ValueError naming the file, or OSError.
+    """
+    if not directory.is_dir():
+        raise ValueError(f"no such directory: {directory}")
+    return [_schema(path) for path in sorted(directory.glob("*.json"))]
+
+
+def _schema(path: Path) -> dict[str, Any]:
+    try:
+        schema = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not valid JSON: {error}") from None
+    if not isinstance(schema, dict) or "id" not in schema:
+        raise ValueError(f"{path} is no schema: an object with an id is expected")
+    try:
+        return checked_schema(schema, schema_id=str(schema["id"]))
+    except ApiProblem as problem:
+        raise ValueError(f"{path} is no valid schema: {json.dumps(problem.body)}") from None
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="sandbox", description="The vendor's Headless API on a local port.")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="0 takes a free one (default: %(default)s)")
+    parser.add_argument("--license-key", help="the only key to accept (default: any that is not empty)")
+    parser.add_argument("--create-quota", type=parse_rate, default=CREATE_QUOTA, metavar="N/WINDOW", help="20/60s")
+    parser.add_argument("--poll-quota", type=parse_rate, default=POLL_QUOTA, metavar="N/WINDOW", help="12/60s")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="keep stored files here")
+    parser.add_argument("--schemas", type=Path, metavar="DIR", help="saved schemas to start with, one JSON file each")
+    parser.add_argument("--speed", type=float, default=1.0, help="how fast the sandbox's clock runs")
+    parser.add_argument("--processing-s", type=float, default=0.5, metavar="S", help="upload's end to import's end")
+    parser.add_argument("--seed", type=int, help="make ids, URLs and faults repeatable")
+    parser.add_argument("--exit-with-parent", action="store_true", help="exit when stdin ends")
+    return parser
+
+
+def _server(options: argparse.Namespace) -> SandboxServer:
+    return SandboxServer(
+        host=options.host,
+        port=options.port,
+        settings=SandboxSettings(
+            license_key=options.license_key,
+            create_quota=options.create_quota,
+            poll_quota=options.poll_quota,
+            pending_s=options.processing_s * _PENDING_SHARE,
+            running_s=options.processing_s * (1 - _PENDING_SHARE),
+        ),
+        schemas=load_schemas(options.schemas) if options.schemas else (),
+        data=options.data,
+        speed=options.speed,
+        seed=options.seed,
+    )
+
+
+async def _serve(server: SandboxServer, *, exit_with_parent: bool) -> None:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    if exit_with_parent:
+        threading.Thread(target=_stop_at_end_of_stdin, args=(loop, stop), daemon=True).start()
+    await run_sandbox(server, stop=stop, on_ready=_announce)
+
+
+def _stop_at_end_of_stdin(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    while os.read(0, 4096):
+        pass
+    loop.call_soon_threadsafe(stop.set)
+
+
+def _announce(base_url: str) -> None:
+    sys.stdout.write(f"sandbox listening on {base_url}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

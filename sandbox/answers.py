@@ -1,0 +1,128 @@
+"""From outcomes and refusals to HTTP answers, and faults applied to them."""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from email.utils import formatdate
+
+import orjson
+from aiohttp import web
+
+from sandbox.faults import Fault, Operation
+from sandbox.problems import ApiProblem, StorageProblem
+from sandbox.world import World
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+CUT = web.RequestKey("cut", bool)
+
+
+def json_answer(body: object, *, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
+    return web.Response(body=orjson.dumps(body), status=status, headers=headers, content_type="application/json")
+
+
+def api_problem(problem: ApiProblem) -> web.Response:
+    return json_answer(problem.body, status=problem.status, headers=problem.headers)
+
+
+def storage_problem(problem: StorageProblem) -> web.Response:
+    return web.Response(text=problem.xml, status=problem.status, content_type="application/xml")
+
+
+def with_faults(world: World, operation: Operation, handler: Handler) -> Handler:
+    """`handler`, struck by the faults scripted for `operation`."""
+
+    async def struck(request: web.Request) -> web.StreamResponse:
+        fault = world.faults.decide(operation)
+        if fault is None:
+            return await handler(request)
+        world.state.counters.faults[f"{operation}:{fault.kind}"] += 1
+        if fault.kind == "slow":
+            await _pause(world, fault.delay_s)
+            return await handler(request)
+        if fault.kind in {"lost_reply", "error_after", "truncate"}:
+            return await _after_effect(request, handler, fault)
+        return await _before_effect(world, request, fault)
+
+    return struck
+
+
+@web.middleware
+async def as_answers(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn refusals into answers; below the API also aiohttp's own into JSON."""
+    try:
+        return await handler(request)
+    except ApiProblem as problem:
+        return api_problem(problem)
+    except StorageProblem as problem:
+        return storage_problem(problem)
+    except web.HTTPException as refusal:
+        if refusal.status < 400 or not request.path.startswith("/api/"):
+            raise
+        return json_answer({"detail": _detail(request, refusal)}, status=refusal.status)
+
+
+def dated(world: World) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
+    """A signal that writes the sandbox's own time into `Date`."""
+
+    async def write_date(_request: web.Request, response: web.StreamResponse) -> None:
+        response.headers["Date"] = formatdate(world.now, usegmt=True)
+
+    return write_date
+
+
+def cut_connection(request: web.Request) -> web.StreamResponse:
+    """End the connection without an answer; the answer returned goes nowhere."""
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response(status=500)
+
+
+async def _before_effect(world: World, request: web.Request, fault: Fault) -> web.StreamResponse:
+    if fault.kind == "error":
+        return _error(request, fault.status)
+    if fault.kind == "throttle":
+        hint = {} if fault.retry_after is None else {"Retry-After": fault.retry_after}
+        return json_answer({"detail": "Request was throttled."}, status=429, headers=hint)
+    if fault.kind == "expire_url":
+        raise StorageProblem(403, "AccessDenied", "Request has expired")
+    if fault.kind == "stall":
+        await _pause(world, fault.delay_s)
+    return cut_connection(request)
+
+
+async def _after_effect(request: web.Request, handler: Handler, fault: Fault) -> web.StreamResponse:
+    request[CUT] = fault.kind == "truncate"
+    with contextlib.suppress(ApiProblem, StorageProblem):
+        response = await handler(request)
+        if fault.kind == "truncate" and isinstance(response, web.Response):
+            return await _send_half(request, response)
+    return _error(request, fault.status) if fault.kind == "error_after" else cut_connection(request)
+
+
+async def _send_half(request: web.Request, response: web.Response) -> web.StreamResponse:
+    body = response.body if isinstance(response.body, bytes) else b""
+    half = web.StreamResponse(status=response.status, headers=response.headers)
+    half.content_length = len(body)
+    await half.prepare(request)
+    await half.write(body[: len(body) // 2])
+    if request.transport is not None:
+        request.transport.close()
+    return half
+
+
+async def _pause(world: World, seconds: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await world.closing.wait()
+
+
+def _error(request: web.Request, status: int) -> web.Response:
+    if request.path.startswith("/api/"):
+        return json_answer({"detail": "A server error occurred."}, status=status)
+    return storage_problem(StorageProblem(status, "InternalError", "We encountered an internal error."))
+
+
+def _detail(request: web.Request, refusal: web.HTTPException) -> str:
+    if refusal.status == 405:
+        return f'Method "{request.method}" not allowed.'
+    return "Not found." if refusal.status == 404 else refusal.reason

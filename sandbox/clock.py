@@ -1,0 +1,45 @@
+"""The sandbox's clock: real time, faster or shifted on demand."""
+
+import time
+from collections.abc import Callable
+
+
+class SandboxClock:
+    """Epoch seconds that run `speed` times as fast as `wall` and may be advanced.
+
+    Raises ValueError unless `speed` is positive.
+    """
+
+    def __init__(self, *, speed: float = 1.0, wall: Callable[[], float] = time.time) -> None:
+        self._wall = wall
+        self._speed = _positive(speed)
+        self._since = self._at = wall()
+
+    @property
+    def speed(self) -> float:
+        return self._speed
+
+    def now(self) -> float:
+        return self._at + (self._wall() - self._since) * self._speed
+
+    def set_speed(self, speed: float) -> None:
+        """Raises ValueError unless `speed` is positive."""
+        now, wall = self.now(), self._wall()
+        self._speed = _positive(speed)
+        self._at, self._since = now, wall
+
+    def advance(self, seconds: float) -> None:
+        """Raises ValueError for going back."""
+        if not 0 <= seconds < float("inf"):
+            raise ValueError("the clock only goes forward")
+        self._at += seconds
+
+    def real_seconds_until(self, at: float) -> float:
+        """How long a caller must really wait for `at`; 0 when it is past."""
+        return max(0.0, (at - self.now()) / self._speed)
+
+
+def _positive(speed: float) -> float:
+    if not 0 < speed < float("inf"):
+        raise ValueError("the clock's speed must be positive")
+    return speed

@@ -1,0 +1,109 @@
+"""The control plane under `/_sandbox/`: what a test or a person does to the sandbox itself."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from aiohttp import web
+
+from sandbox.answers import json_answer
+from sandbox.api_routes import read_json
+from sandbox.faults import parse_rule
+from sandbox.problems import ApiProblem
+from sandbox.quotas import Rate, parse_rate
+from sandbox.state import SandboxSettings
+from sandbox.world import World
+
+CONTROL_PREFIX = "/_sandbox"
+IF_NONE_MATCH_MODES = ("accept", "not_implemented", "not_signed")
+
+
+class Control:
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            web.get(f"{CONTROL_PREFIX}/health", self._health),
+            web.get(f"{CONTROL_PREFIX}/counters", self._counters),
+            web.post(f"{CONTROL_PREFIX}/faults", self._set_faults),
+            web.delete(f"{CONTROL_PREFIX}/faults", self._clear_faults),
+            web.post(f"{CONTROL_PREFIX}/imports/{{id}}/finish", self._finish_review),
+            web.post(f"{CONTROL_PREFIX}/settings", self._configure),
+            web.post(f"{CONTROL_PREFIX}/clock", self._set_clock),
+            web.post(f"{CONTROL_PREFIX}/reset", self._reset),
+        ]
+
+    async def _health(self, _request: web.Request) -> web.StreamResponse:
+        return json_answer({"status": "ok", "now": self._world.now, "speed": self._world.clock.speed})
+
+    async def _counters(self, _request: web.Request) -> web.StreamResponse:
+        return json_answer(self._world.state.counters.as_json())
+
+    async def _set_faults(self, request: web.Request) -> web.StreamResponse:
+        rules = await read_json(request)
+        if not isinstance(rules, list) or not all(isinstance(rule, dict) for rule in rules):
+            raise ApiProblem(400, {"detail": "Expected a list of fault rules."})
+        try:
+            self._world.faults.rules = [parse_rule(rule) for rule in rules]
+        except (ValueError, TypeError) as error:
+            raise ApiProblem(400, {"detail": str(error)}) from None
+        return json_answer({"rules": len(rules)})
+
+    async def _clear_faults(self, _request: web.Request) -> web.StreamResponse:
+        self._world.faults.rules = []
+        return web.Response(status=204)
+
+    async def _finish_review(self, request: web.Request) -> web.StreamResponse:
+        self._world.state.finish_review(request.match_info["id"], self._world.now)
+        return web.Response(status=204)
+
+    async def _configure(self, request: web.Request) -> web.StreamResponse:
+        try:
+            settings = changed_settings(self._world.state.settings, await _object(request))
+        except (ValueError, TypeError) as error:
+            raise ApiProblem(400, {"detail": str(error)}) from None
+        self._world.state.configure(settings)
+        return web.Response(status=204)
+
+    async def _set_clock(self, request: web.Request) -> web.StreamResponse:
+        given = await _object(request)
+        try:
+            self._world.clock.advance(float(given.get("advance_s", 0)))
+            self._world.clock.set_speed(float(given.get("speed", self._world.clock.speed)))
+        except (ValueError, TypeError) as error:
+            raise ApiProblem(400, {"detail": str(error)}) from None
+        self._world.woken.set()
+        return await self._health(request)
+
+    async def _reset(self, _request: web.Request) -> web.StreamResponse:
+        self._world.state.reset()
+        self._world.faults.rules = []
+        return web.Response(status=204)
+
+
+def changed_settings(settings: SandboxSettings, given: Mapping[str, Any]) -> SandboxSettings:
+    """`settings` with the values of a JSON object; quotas are texts such as "20/60s".
+
+    Raises ValueError or TypeError for an unknown key or a value of another type.
+    """
+    fields = {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
+    changes: dict[str, Any] = {name: _setting(name, value, now=fields.get(name)) for name, value in given.items()}
+    return dataclasses.replace(settings, **changes)
+
+
+def _setting(name: str, value: Any, *, now: object) -> Any:
+    if isinstance(now, Rate):
+        return parse_rate(value)
+    if name == "if_none_match" and value not in IF_NONE_MATCH_MODES:
+        raise ValueError(f"if_none_match is one of {', '.join(IF_NONE_MATCH_MODES)}")
+    if isinstance(now, bool) != isinstance(value, bool):
+        raise ValueError(f"{name} must be {'true or false' if isinstance(now, bool) else 'a number or a text'}")
+    return float(value) if isinstance(now, float) else value
+
+
+async def _object(request: web.Request) -> dict[str, Any]:
+    given = await read_json(request)
+    if not isinstance(given, dict):
+        raise ApiProblem(400, {"detail": "Expected an object."})
+    return given

@@ -1,0 +1,26 @@
+"""What an import ends with."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Status = Literal["SUCCESSFUL", "NEEDS_REVIEW", "FAILED"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """The end of an import.
+
+    `rows` are the result's objects keyed by field key: the result itself when SUCCESSFUL, what the result becomes
+    once a person has finished the review when NEEDS_REVIEW, None when FAILED. `errors` are objects with a `type` and
+    a `message`; a validation error also has `rowIndex` (0-based), `fieldKey` and `value`.
+    """
+
+    status: Status
+    rows: list[dict[str, Any]] | None
+    errors: list[dict[str, Any]] = field(default_factory=list)
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+
+def failed(error_type: str, message: str) -> Outcome:
+    """A FAILED outcome with one structural error."""
+    return Outcome(status="FAILED", rows=None, errors=[{"type": error_type, "message": message}])

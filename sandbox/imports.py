@@ -1,0 +1,107 @@
+"""One import: its timeline and how the API shows it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from sandbox.engine.outcome import Outcome
+from sandbox.storage import Blob
+
+ImportStatus = Literal["AWAITING_UPLOAD", "PENDING", "RUNNING", "SUCCESSFUL", "NEEDS_REVIEW", "FAILED"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One run of the engine. `source` is the uploaded content, or the rows of `initial_data`."""
+
+    import_id: str
+    source: bytes | Path | list[Any]
+    filename: str
+    schema: Mapping[str, Any]
+    user: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    """A run's end: the outcome without its rows, and where the rows lie as a JSON array (None when FAILED)."""
+
+    outcome: Outcome
+    result: Blob | None
+
+
+@dataclass(kw_only=True)
+class Import:
+    """An import and the instants that decide its status (epoch seconds, None for not yet).
+
+    Without `original_filename` it is a JSON import. `arrived_at` is when the import noticed its data; PENDING then
+    lasts `pending_s`, RUNNING `running_s` and until the engine has `finished`.
+    """
+
+    id: str
+    schema_id: str | None
+    schema: Mapping[str, Any]
+    original_filename: str | None
+    user: Mapping[str, Any] | None
+    created_at: float
+    pending_s: float
+    running_s: float
+    upload_target: str = ""
+    review_token: str = ""
+    upload: Blob | None = None
+    arrived_at: float | None = None
+    finished: Finished | None = None
+    finished_at: float | None = None
+    reviewed_at: float | None = None
+
+    def has_arrived(self, now: float) -> bool:
+        return self.arrived_at is not None and now >= self.arrived_at
+
+    def status(self, now: float) -> ImportStatus:
+        if self.arrived_at is None or now < self.arrived_at:
+            return "AWAITING_UPLOAD"
+        if now < self.arrived_at + self.pending_s:
+            return "PENDING"
+        if self.finished is None or self.finished_at is None or now < self.finished_at:
+            return "RUNNING"
+        if self.reviewed_at is not None:
+            return "SUCCESSFUL"
+        return self.finished.outcome.status
+
+    def modified_at(self, now: float) -> float:
+        """When the status last changed."""
+        if self.arrived_at is None or now < self.arrived_at:
+            return self.created_at
+        changes = [self.arrived_at, self.arrived_at + self.pending_s, self.finished_at, self.reviewed_at]
+        return max(at for at in changes if at is not None and at <= now)
+
+    def finish(self, finished: Finished, *, at: float) -> None:
+        """Record the engine's end; the import stays RUNNING until its time is over."""
+        assert self.arrived_at is not None
+        self.finished = finished
+        self.finished_at = max(at, self.arrived_at + self.pending_s + self.running_s)
+
+    def short(self, now: float) -> dict[str, Any]:
+        """The entry of the list; what does not apply is None."""
+        return {
+            "id": self.id,
+            "schema_id": self.schema_id,
+            "status": self.status(now),
+            "original_filename": self.original_filename,
+            "created_date": iso_instant(self.created_at),
+            "modified_date": iso_instant(self.modified_at(now)),
+        }
+
+    def result_fields(self, now: float) -> dict[str, Any]:
+        """`result_metadata` and `import_errors` of the full import."""
+        ended = self.finished is not None and self.finished_at is not None and now >= self.finished_at
+        outcome = self.finished.outcome if self.finished and ended else None
+        return {
+            "result_metadata": (outcome.metadata or None) if outcome else None,
+            "import_errors": (outcome.errors or None) if outcome else None,
+        }
+
+
+def iso_instant(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

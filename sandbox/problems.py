@@ -1,0 +1,50 @@
+"""The sandbox's refusals: the API's in the JSON of Django REST framework, the storage's in the XML of S3."""
+
+from collections.abc import Mapping
+from typing import Any
+from xml.sax.saxutils import escape
+
+
+class ApiProblem(Exception):
+    """An API answer other than success: `status`, a JSON `body` and extra `headers`."""
+
+    def __init__(self, status: int, body: Mapping[str, Any], *, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(f"the API answers {status}")
+        self.status = status
+        self.body = dict(body)
+        self.headers = dict(headers or {})
+
+
+class StorageProblem(Exception):
+    """A storage answer other than success: `status`, an S3 error `code` and a sentence."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(f"the storage answers {status} {code}")
+        self.status = status
+        self.code = code
+        self.message = message
+
+    @property
+    def xml(self) -> str:
+        return (
+            '<?xml version="1.0" encoding="UTF-8"?>\n'
+            f"<Error><Code>{escape(self.code)}</Code><Message>{escape(self.message)}</Message></Error>"
+        )
+
+
+def not_found() -> ApiProblem:
+    return ApiProblem(404, {"detail": "Not found."})
+
+
+def throttled(retry_after_s: int | None) -> ApiProblem:
+    """A 429; `retry_after_s` None leaves both the hint and the header out."""
+    detail = "Request was throttled."
+    if retry_after_s is None:
+        return ApiProblem(429, {"detail": detail})
+    unit = "second" if retry_after_s == 1 else "seconds"
+    detail = f"{detail} Expected available in {retry_after_s} {unit}."
+    return ApiProblem(429, {"detail": detail}, headers={"Retry-After": str(retry_after_s)})
+
+
+def invalid(field: str, *messages: str) -> ApiProblem:
+    return ApiProblem(400, {field: list(messages)})

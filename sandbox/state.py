@@ -1,0 +1,394 @@
+"""The vendor's account as a state machine: no socket, no clock, no randomness of its own."""
+
+import random
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from typing import Any, Literal
+from urllib.parse import urlencode
+
+import orjson
+
+from sandbox.counters import Counters
+from sandbox.creation import CreateRequest, parse_create
+from sandbox.engine import Outcome, run_import
+from sandbox.imports import Finished, Import, Job
+from sandbox.problems import ApiProblem, StorageProblem, not_found, throttled
+from sandbox.quotas import CREATE_QUOTA, POLL_QUOTA, Rate, SlidingLog
+from sandbox.schemas import SavedSchemas
+from sandbox.storage import (
+    LICENSE_KEY_HEADER,
+    Blob,
+    Storage,
+    UrlSigner,
+    check_signed_headers,
+    check_upload_headers,
+    headers_not_signed,
+    import_id_of,
+    result_path,
+    upload_path,
+)
+
+LIST_DEFAULT_LIMIT = 100
+LIST_MAX_LIMIT = 1000
+API_PREFIX = "/api/v1"
+
+Engine = Callable[[Job], Outcome]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SandboxSettings:
+    """How this vendor behaves where the real one is configured or silent. Durations in seconds.
+
+    `license_key` None takes any non-empty key. `upload_lag_s` lies between an upload's end and the import's notice
+    of it. `if_none_match` says what storage makes of `If-None-Match: *`. `fresh_upload_url` False shows the first
+    upload URL for ever. `absent_as_null` shows keys that do not apply as null instead of leaving them out.
+    """
+
+    license_key: str | None = None
+    create_quota: Rate = CREATE_QUOTA
+    poll_quota: Rate = POLL_QUOTA
+    upload_ttl_s: int = 1800
+    result_ttl_s: int = 1800
+    upload_lag_s: float = 0.0
+    pending_s: float = 0.2
+    running_s: float = 0.3
+    if_none_match: Literal["accept", "not_implemented", "not_signed"] = "accept"
+    fresh_upload_url: bool = True
+    absent_as_null: bool = False
+
+    def __post_init__(self) -> None:
+        durations_s = (self.upload_ttl_s, self.result_ttl_s, self.upload_lag_s, self.pending_s, self.running_s)
+        if any(duration_s < 0 for duration_s in durations_s):
+            raise ValueError("a duration must not be negative")
+
+
+@dataclass(frozen=True)
+class UploadTicket:
+    """An upload that storage has let in; its body is still to come."""
+
+    import_id: str
+    size_bytes: int
+    only_if_absent: bool
+
+
+def default_engine(job: Job) -> Outcome:
+    return run_import(job.source, schema=job.schema, filename=job.filename, import_id=job.import_id, user=job.user)
+
+
+@dataclass
+class _Account:
+    """What a reset throws away."""
+
+    imports: dict[str, Import] = field(default_factory=dict)
+    uploaded: set[str] = field(default_factory=set)
+    waiting: dict[str, Import] = field(default_factory=dict)
+    poll_logs: dict[str, SlidingLog] = field(default_factory=dict)
+
+
+class SandboxState:
+    """Every endpoint as a method that takes `now` (epoch seconds) and returns the answer's JSON.
+
+    All raise ApiProblem, the storage methods StorageProblem. With `inline` the engine runs inside the calls, once an
+    import's time has come; otherwise `due_jobs` hands the runs out and `record_finished` takes their ends.
+    """
+
+    def __init__(
+        self,
+        rng: random.Random,
+        *,
+        settings: SandboxSettings | None = None,
+        storage: Storage | None = None,
+        engine: Engine = default_engine,
+        schemas: Iterable[Mapping[str, Any]] = (),
+        origin: str = "http://sandbox.invalid",
+        inline: bool = True,
+    ) -> None:
+        self.settings = settings or SandboxSettings()
+        self.storage = storage or Storage()
+        self.counters = Counters()
+        self.origin = origin
+        self._rng = rng
+        self._engine = engine
+        self._inline = inline
+        self._signer = UrlSigner(rng.randbytes(32))
+        self._account = _Account()
+        self._create_log = SlidingLog(self.settings.create_quota)
+        self.schemas = SavedSchemas(schemas, new_id=self._uuid)
+
+    # The API
+
+    def authenticate(self, license_key: str | None) -> None:
+        """Raise 401 without a key and 403 for a wrong one; neither counts against a quota."""
+        if not license_key:
+            self.counters.bad_keys += 1
+            raise ApiProblem(401, {"detail": "Authentication credentials were not provided."})
+        if self.settings.license_key is not None and license_key != self.settings.license_key:
+            self.counters.bad_keys += 1
+            raise ApiProblem(403, {"detail": "Invalid license key."})
+
+    def create(self, body: object, now: float) -> dict[str, Any]:
+        """Make an import from `body` (a decoded JSON value, or its bytes) and return the full import."""
+        if not self._create_log.admit(now):
+            self.counters.refused_create_times.append(now)
+            raise throttled(self._create_log.retry_after_s(now))
+        self.counters.create_times.append(now)
+        request = parse_create(body, schemas=self.schemas.by_id)
+        made = self._made(request, now=now)
+        self._account.imports[made.id] = made
+        self.counters.created_ids.append(made.id)
+        if request.rows is not None:
+            self._arrive(made, self.storage.put(f"{made.id}.rows", request.rows_json), at=now)
+        return self._full(made, now=now)
+
+    def retrieve(self, import_id: str, now: float) -> dict[str, Any]:
+        log = self._account.poll_logs.get(import_id)
+        if log is None:
+            log = self._account.poll_logs[import_id] = SlidingLog(self.settings.poll_quota)
+        if not log.admit(now):
+            self.counters.refused_polls[import_id] += 1
+            raise throttled(log.retry_after_s(now))
+        self.counters.polls[import_id] += 1
+        return self._full(self._settled(import_id, now=now), now=now)
+
+    def list_imports(self, now: float, *, limit: object = None, offset: object = None) -> dict[str, Any]:
+        """One page, newest first. Like Django REST framework: a limit or offset that is no number is as absent."""
+        self.counters.list_calls += 1
+        size = min(_whole(limit) or LIST_DEFAULT_LIMIT, LIST_MAX_LIMIT)
+        start = _whole(offset) or 0
+        imports = self._account.imports
+        page = list(islice(reversed(imports), start, start + size))
+        return {
+            "count": len(imports),
+            "next": self._page_url(size, start + size) if start + size < len(imports) else None,
+            "previous": self._page_url(size, max(start - size, 0)) if start > 0 else None,
+            "results": [self._shown(self._settled(import_id, now=now).short(now)) for import_id in page],
+        }
+
+    def results_url(self, import_id: str, now: float) -> dict[str, Any]:
+        self.counters.url_calls += 1
+        found = self._settled(import_id, now=now)
+        if found.status(now) != "SUCCESSFUL":
+            raise ApiProblem(404, {"detail": "This import has no results."})
+        target = self._signer.sign("GET", result_path(import_id), now=now, ttl_s=self.settings.result_ttl_s)
+        return {"presigned_url": self.origin + target}
+
+    def delete(self, import_id: str, now: float) -> None:
+        self._settled(import_id, now=now)
+        gone = self._account.imports.pop(import_id)
+        waited = self._account.waiting.pop(import_id, None)
+        if gone.upload and (waited or gone.finished):
+            self.storage.discard(gone.upload)
+        if gone.finished and gone.finished.result:
+            self.storage.discard(gone.finished.result)
+
+    # The storage
+
+    def begin_upload(self, url: str, headers: Mapping[str, str], now: float) -> UploadTicket:
+        """Let an upload in by its URL and headers (lower-case names), before any of its body is read."""
+        self._refuse_leaked_key(headers)
+        size_bytes = check_upload_headers(headers)
+        import_id = import_id_of(self._signer.check("PUT", url, now=now))
+        ticket = UploadTicket(import_id, size_bytes, self._only_if_absent(headers))
+        self._check_precondition(ticket)
+        return ticket
+
+    def finish_upload(self, ticket: UploadTicket, blob: Blob, now: float) -> str:
+        """Store the whole body of an upload and return its ETag (quoted md5).
+
+        One that comes after the import has noticed an earlier one is counted and otherwise ignored; one that comes
+        before replaces the earlier one.
+        """
+        self._check_precondition(ticket)
+        self.counters.puts[ticket.import_id] += 1
+        self._account.uploaded.add(ticket.import_id)
+        found = self._account.imports.get(ticket.import_id)
+        if found is None or found.has_arrived(now):
+            self.counters.ignored_puts[ticket.import_id] += 1
+            self.storage.discard(blob)
+        else:
+            self._arrive(found, blob, at=now + self.settings.upload_lag_s)
+        return f'"{blob.md5}"'
+
+    def put_upload(self, url: str, data: bytes, now: float, *, headers: Mapping[str, str] | None = None) -> str:
+        """A whole upload at one instant: `begin_upload` and `finish_upload`."""
+        ticket = self.begin_upload(url, {"content-length": str(len(data)), **(headers or {})}, now)
+        return self.finish_upload(ticket, self.storage.put(f"{ticket.import_id}.upload", data), now)
+
+    def download(self, url: str, now: float, *, headers: Mapping[str, str] | None = None) -> Blob:
+        """The result a presigned URL leads to."""
+        self._refuse_leaked_key(headers or {})
+        check_signed_headers(headers or {})
+        import_id = import_id_of(self._signer.check("GET", url, now=now))
+        found = self._account.imports.get(import_id)
+        if found is None or found.finished is None or found.finished.result is None:
+            raise StorageProblem(404, "NoSuchKey", "The specified key does not exist.")
+        self.counters.downloads[import_id] += 1
+        return found.finished.result
+
+    # Time and reviews
+
+    def due_jobs(self, now: float) -> list[Job]:
+        """The runs whose time has come, each handed out once."""
+        due = [found for found in self._account.waiting.values() if found.has_arrived(now)]
+        return [self._taken(found) for found in due]
+
+    def next_due_at(self) -> float | None:
+        """When the next run's time comes; None when nothing waits."""
+        waiting = self._account.waiting.values()
+        return min((found.arrived_at for found in waiting if found.arrived_at is not None), default=None)
+
+    def run(self, job: Job) -> Finished:
+        """Run the engine and store the rows. Touches no other state, so it may run in another thread."""
+        outcome = self._engine(job)
+        if outcome.rows is None:
+            return Finished(outcome=outcome, result=None)
+        result = self.storage.put(f"{job.import_id}.result", orjson.dumps(outcome.rows))
+        return Finished(outcome=replace(outcome, rows=None), result=result)
+
+    def record_finished(self, import_id: str, finished: Finished, now: float) -> None:
+        """Take the end of a run; one of an import that is gone is dropped."""
+        found = self._account.imports.get(import_id)
+        if found is not None:
+            found.finish(finished, at=now)
+        elif finished.result is not None:
+            self.storage.discard(finished.result)
+
+    def review(self, import_id: str, token: str, now: float) -> dict[str, Any]:
+        """The full import a review URL leads to; 404 for a wrong token, too."""
+        found = self._settled(import_id, now=now)
+        if token != found.review_token:
+            raise not_found()
+        return self._full(found, now=now)
+
+    def finish_review(self, import_id: str, now: float) -> None:
+        """A person finishes the review: NEEDS_REVIEW becomes SUCCESSFUL. Raises 409 in any other status."""
+        found = self._settled(import_id, now=now)
+        if found.status(now) != "NEEDS_REVIEW":
+            raise ApiProblem(409, {"detail": f"The import is {found.status(now)}, not NEEDS_REVIEW."})
+        found.reviewed_at = now
+
+    def settle(self, now: float) -> None:
+        """Let every import become what it is at `now`; the counters are then complete."""
+        for import_id in list(self._account.waiting):
+            self._settled(import_id, now=now)
+
+    def reset(self) -> None:
+        """Forget imports, stored objects, logs and counters; saved schemas and settings stay."""
+        self._account = _Account()
+        self._create_log = SlidingLog(self.settings.create_quota)
+        self.counters = Counters()
+
+    def configure(self, settings: SandboxSettings) -> None:
+        """Behave otherwise from now on; imports that exist keep their durations."""
+        self.settings = settings
+        self._create_log.rate = settings.create_quota
+        for log in self._account.poll_logs.values():
+            log.rate = settings.poll_quota
+
+    # Inside
+
+    def _made(self, request: CreateRequest, *, now: float) -> Import:
+        import_id = self._uuid()
+        target = ""
+        if request.original_filename is not None:
+            path = upload_path(import_id, request.original_filename)
+            target = self._signer.sign("PUT", path, now=now, ttl_s=self.settings.upload_ttl_s)
+        return Import(
+            id=import_id,
+            schema_id=request.schema_id,
+            schema=request.schema,
+            original_filename=request.original_filename,
+            user=request.user,
+            created_at=now,
+            pending_s=self.settings.pending_s,
+            running_s=self.settings.running_s,
+            upload_target=target,
+            review_token=self._rng.randbytes(16).hex(),
+        )
+
+    def _arrive(self, found: Import, blob: Blob, *, at: float) -> None:
+        if found.upload is not None:
+            self.storage.discard(found.upload)
+        found.upload = blob
+        found.arrived_at = at if found.arrived_at is None else found.arrived_at
+        self._account.waiting[found.id] = found
+
+    def _settled(self, import_id: str, *, now: float) -> Import:
+        found = self._account.imports.get(import_id)
+        if found is None:
+            raise not_found()
+        if self._inline and import_id in self._account.waiting and found.has_arrived(now):
+            found.finish(self.run(self._taken(found)), at=found.created_at)
+        return found
+
+    def _taken(self, found: Import) -> Job:
+        assert found.upload is not None
+        del self._account.waiting[found.id]
+        self.counters.record_run(found.id, found.upload.sha256)
+        return Job(
+            import_id=found.id,
+            source=_rows(found.upload) if found.original_filename is None else found.upload.source,
+            filename=found.original_filename or "",
+            schema=found.schema,
+            user=found.user,
+        )
+
+    def _full(self, found: Import, *, now: float) -> dict[str, Any]:
+        status = found.status(now)
+        links = {
+            "upload": self._upload_url(found, now=now) if status == "AWAITING_UPLOAD" else None,
+            "review_url": f"{self.origin}/review/{found.id}/{found.review_token}" if status == "NEEDS_REVIEW" else None,
+        }
+        return self._shown(found.short(now) | links) | found.result_fields(now)
+
+    def _upload_url(self, found: Import, *, now: float) -> str:
+        if self.settings.fresh_upload_url and found.original_filename is not None:
+            path = upload_path(found.id, found.original_filename)
+            return self.origin + self._signer.sign("PUT", path, now=now, ttl_s=self.settings.upload_ttl_s)
+        return self.origin + found.upload_target
+
+    def _review_url(self, found: Import) -> str:
+        return f"{self.origin}/review/{found.id}/{found.review_token}"
+
+    def _shown(self, answer: dict[str, Any]) -> dict[str, Any]:
+        if self.settings.absent_as_null:
+            return answer
+        return {key: value for key, value in answer.items() if value is not None}
+
+    def _page_url(self, limit: int, offset: int) -> str:
+        query = {"limit": limit, "offset": offset} if offset else {"limit": limit}
+        return f"{self.origin}{API_PREFIX}/headless/imports/?{urlencode(query)}"
+
+    def _refuse_leaked_key(self, headers: Mapping[str, str]) -> None:
+        if LICENSE_KEY_HEADER in headers:
+            self.counters.key_leaks += 1
+            raise StorageProblem(400, "InvalidArgument", "A license key was sent to the storage host.")
+
+    def _only_if_absent(self, headers: Mapping[str, str]) -> bool:
+        if "if-none-match" not in headers:
+            return False
+        if self.settings.if_none_match == "not_implemented":
+            raise StorageProblem(501, "NotImplemented", "If-None-Match is not implemented")
+        if self.settings.if_none_match == "not_signed":
+            raise headers_not_signed("if-none-match")
+        return True
+
+    def _check_precondition(self, ticket: UploadTicket) -> None:
+        if ticket.only_if_absent and ticket.import_id in self._account.uploaded:
+            raise StorageProblem(412, "PreconditionFailed", "The object is already there")
+
+    def _uuid(self) -> str:
+        return str(uuid.UUID(int=self._rng.getrandbits(128), version=4))
+
+
+def _rows(blob: Blob) -> list[Any]:
+    with blob.open() as stream:
+        rows: list[Any] = orjson.loads(stream.read())
+    return rows
+
+
+def _whole(value: object) -> int | None:
+    text = str(value)
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 16 else None

@@ -1,0 +1,180 @@
+"""Where uploads and results lie, and the presigned URLs that lead there."""
+
+import hashlib
+import hmac
+import io
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO, Literal
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+
+from sandbox.problems import StorageProblem
+
+LICENSE_KEY_HEADER = "x-dromo-license-key"
+STORAGE_PREFIX = "/_storage/"
+RESULT_NAME = "result.json"
+_DATE_FORMAT = "%Y%m%dT%H%M%SZ"
+_SIGNATURE = "&X-Amz-Signature="
+
+Method = Literal["PUT", "GET"]
+
+
+@dataclass(frozen=True)
+class Blob:
+    """A stored object: its content as bytes or as a file, its size and checksums (hex)."""
+
+    source: bytes | Path
+    size_bytes: int
+    md5: str
+    sha256: str
+
+    def open(self) -> BinaryIO:
+        """The content as a binary stream; the caller closes it."""
+        return self.source.open("rb") if isinstance(self.source, Path) else io.BytesIO(self.source)
+
+
+class BlobWriter:
+    """Takes one object's bytes in order and hashes them; nothing is stored before `commit`."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._part = path.with_suffix(".part") if path else None
+        self._stream: BinaryIO = self._part.open("xb") if self._part else io.BytesIO()
+        self._md5 = hashlib.md5(usedforsecurity=False)
+        self._sha256 = hashlib.sha256()
+        self.size_bytes = 0
+
+    def write(self, chunk: bytes) -> None:
+        self._stream.write(chunk)
+        self._md5.update(chunk)
+        self._sha256.update(chunk)
+        self.size_bytes += len(chunk)
+
+    def commit(self) -> Blob:
+        source = self._kept()
+        return Blob(source, self.size_bytes, self._md5.hexdigest(), self._sha256.hexdigest())
+
+    def abort(self) -> None:
+        self._stream.close()
+        if self._part:
+            self._part.unlink(missing_ok=True)
+
+    def _kept(self) -> bytes | Path:
+        if self._part is None or self._path is None:
+            assert isinstance(self._stream, io.BytesIO)
+            return self._stream.getvalue()
+        self._stream.close()
+        self._part.replace(self._path)
+        return self._path
+
+
+class Storage:
+    """Objects in memory, or as files in `directory`; names are the sandbox's own, never a client's."""
+
+    def __init__(self, directory: Path | None = None) -> None:
+        self._directory = directory
+        self._numbers = itertools.count()
+        if directory:
+            directory.mkdir(parents=True, exist_ok=True)
+
+    def writer(self, name: str) -> BlobWriter:
+        """A writer of a new object; two writers of one name do not disturb each other."""
+        if self._directory is None:
+            return BlobWriter(None)
+        path = self._directory / f"{name}.{next(self._numbers)}.blob"
+        path.unlink(missing_ok=True)
+        path.with_suffix(".part").unlink(missing_ok=True)
+        return BlobWriter(path)
+
+    def put(self, name: str, data: bytes) -> Blob:
+        writer = self.writer(name)
+        writer.write(data)
+        return writer.commit()
+
+    def discard(self, blob: Blob) -> None:
+        if isinstance(blob.source, Path):
+            blob.source.unlink(missing_ok=True)
+
+
+class UrlSigner:
+    """Makes and checks presigned URLs; the signature covers method, path and query exactly as they were issued."""
+
+    def __init__(self, secret: bytes) -> None:
+        self._secret = secret
+
+    def sign(self, method: Method, path: str, *, now: float, ttl_s: int) -> str:
+        """The request target (path and query) of a URL good for `ttl_s` seconds from `now`."""
+        signed_at = datetime.fromtimestamp(now, UTC)
+        query = urlencode(
+            {
+                "X-Amz-Algorithm": "AWS4-HMAC-SHA256",
+                "X-Amz-Credential": f"SANDBOX/{signed_at:%Y%m%d}/local/s3/aws4_request",
+                "X-Amz-Date": signed_at.strftime(_DATE_FORMAT),
+                "X-Amz-Expires": ttl_s,
+                "X-Amz-SignedHeaders": "host",
+            }
+        )
+        target = f"{path}?{query}"
+        return target + _SIGNATURE + self._signature(method, target)
+
+    def check(self, method: Method, url: str, *, now: float) -> str:
+        """The path of `url` (whole, or its request target). Raises StorageProblem 403 when forged or expired."""
+        parts = urlsplit(url)
+        target, _, signature = f"{parts.path}?{parts.query}".rpartition(_SIGNATURE)
+        if not hmac.compare_digest(signature.encode(), self._signature(method, target).encode()):
+            raise StorageProblem(
+                403,
+                "SignatureDoesNotMatch",
+                "The request signature does not match the signature of this URL; send the URL exactly as issued.",
+            )
+        query = dict(parse_qsl(parts.query))
+        signed_at = datetime.strptime(query["X-Amz-Date"], _DATE_FORMAT).replace(tzinfo=UTC)
+        if now > signed_at.timestamp() + int(query["X-Amz-Expires"]):
+            raise StorageProblem(403, "AccessDenied", "Request has expired")
+        return parts.path
+
+    def _signature(self, method: Method, target: str) -> str:
+        return hmac.new(self._secret, f"{method}\n{target}".encode(), hashlib.sha256).hexdigest()
+
+
+def upload_path(import_id: str, filename: str) -> str:
+    """The storage path of an import's upload; it shows the file's name, percent-encoded."""
+    name = quote(filename, safe="")
+    return f"{STORAGE_PREFIX}{import_id}/{name if name.strip('.') else 'upload'}"
+
+
+def result_path(import_id: str) -> str:
+    return f"{STORAGE_PREFIX}{import_id}/{RESULT_NAME}"
+
+
+def import_id_of(path: str) -> str:
+    """The import a signed storage path belongs to."""
+    return path.removeprefix(STORAGE_PREFIX).partition("/")[0]
+
+
+def check_upload_headers(headers: Mapping[str, str]) -> int:
+    """Refuse what a bucket refuses of an upload; return its Content-Length. `headers` have lower-case names."""
+    if "chunked" in headers.get("transfer-encoding", "").lower():
+        raise StorageProblem(
+            501, "NotImplemented", "A header you provided implies functionality that is not implemented"
+        )
+    length = headers.get("content-length")
+    if length is None or not length.isascii() or not length.isdecimal():
+        raise StorageProblem(411, "MissingContentLength", "You must provide the Content-Length HTTP header.")
+    check_signed_headers(headers)
+    return int(length)
+
+
+def check_signed_headers(headers: Mapping[str, str]) -> None:
+    """Refuse headers that a URL signed for `host` alone does not cover."""
+    unsigned = sorted(name for name in headers if name.startswith("x-amz-") or name == "content-md5")
+    if unsigned:
+        raise headers_not_signed(*unsigned)
+
+
+def headers_not_signed(*names: str) -> StorageProblem:
+    sentence = "There were headers present in the request which were not signed: "
+    return StorageProblem(403, "HeadersNotSigned", sentence + ", ".join(names))

@@ -1,0 +1,606 @@
+"""Every sentence of the Ledger protocol, held against each store."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+
+from runner.errors import IllegalTransition, ImportIdTaken, LedgerError, StaleItem
+from runner.ledger import Ledger
+from runner.ledger.memory import MemoryLedger
+from runner.ledger.sqlite import PAGE_ITEMS, SqliteLedger
+from runner.models import COUNTERS, Batch, BatchState, Item, ItemKind, ItemState
+
+START = datetime(2026, 7, 23, 10, 15, 2, 123456, tzinfo=UTC)
+UNDECODABLE = b"caf\xe9\xff.csv".decode("utf-8", "surrogateescape")
+
+S = ItemState
+
+
+class Clock:
+    """Each look at it is a millisecond later."""
+
+    def __init__(self) -> None:
+        self.at = START
+
+    def now(self) -> datetime:
+        self.at += timedelta(milliseconds=1)
+        return self.at
+
+
+Opener = Callable[[], Ledger]
+
+
+@pytest.fixture(params=["memory", "sqlite file", "sqlite :memory:"])
+async def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Ledger]:
+    clock = Clock()
+    openers: dict[str, Opener] = {
+        "memory": lambda: MemoryLedger(now=clock.now),
+        "sqlite file": lambda: SqliteLedger.open(tmp_path / "ledger.db", now=clock.now),
+        "sqlite :memory:": lambda: SqliteLedger.open(":memory:", now=clock.now),
+    }
+    store = openers[request.param]()
+    yield store
+    await store.close()
+
+
+def a_batch(batch_id: str = "b1", **values: object) -> Batch:
+    given: dict[str, object] = {
+        "source_uri": "file:///inbox",
+        "account": "acc",
+        "out": "out",
+        "config": "{}",
+        "started_at": START,
+    }
+    return Batch(batch_id=batch_id, **{**given, **values})  # type: ignore[arg-type]
+
+
+def an_item(source: str = "a.csv", *, batch_id: str = "b1", **values: object) -> Item:
+    return Item(batch_id=batch_id, source=source, **values)  # type: ignore[arg-type]
+
+
+async def begun(ledger: Ledger, *items: Item, batch_id: str = "b1") -> None:
+    await ledger.start_batch(a_batch(batch_id))
+    await ledger.add(items)
+
+
+async def brought_to(ledger: Ledger, item: Item, *states: ItemState, **changes: object) -> Item:
+    for state in states:
+        item = await ledger.advance(item, state, reason="test", **(changes if state is states[-1] else {}))
+    return item
+
+
+async def sources(ledger: Ledger, batch_id: str = "b1", states: set[ItemState] | None = None) -> list[str]:
+    return [item.source async for item in ledger.items(batch_id, states=states)]
+
+
+# batches
+
+
+async def test_a_started_batch_is_read_back_as_it_was(ledger: Ledger) -> None:
+    batch = a_batch(
+        source_uri=f"file:///{UNDECODABLE}",
+        out="o\u00fct \N{SNOWMAN}",
+        config='{"a": "\u2028"}',
+        started_at=datetime(2026, 7, 23, 12, 0, tzinfo=timezone(timedelta(hours=2))),
+        finished_at=START.replace(microsecond=5000),
+        exit_code=4,
+        listed=True,
+        state=BatchState.SETTLED,
+        counters={"creates": 7},
+    )
+    await ledger.start_batch(batch)
+    assert await ledger.batch("b1") == batch
+    assert await ledger.batches() == [batch]
+
+
+async def test_an_unknown_batch_is_none(ledger: Ledger) -> None:
+    assert await ledger.batch("nothing") is None
+
+
+async def test_a_batch_id_is_used_once(ledger: Ledger) -> None:
+    await ledger.start_batch(a_batch())
+    with pytest.raises(LedgerError, match="b1 exists"):
+        await ledger.start_batch(a_batch(config="other"))
+    found = await ledger.batch("b1")
+    assert found is not None
+    assert found.config == "{}"
+
+
+async def test_batches_come_oldest_first_and_by_source(ledger: Ledger) -> None:
+    for number, source_uri in [(3, "file:///a"), (1, "file:///b"), (2, "file:///a")]:
+        await ledger.start_batch(
+            a_batch(f"b{number}", source_uri=source_uri, started_at=START + timedelta(days=number))
+        )
+    assert [batch.batch_id for batch in await ledger.batches()] == ["b1", "b2", "b3"]
+    assert [batch.batch_id for batch in await ledger.batches(source_uri="file:///a")] == ["b2", "b3"]
+    assert await ledger.batches(source_uri="file:///none") == []
+
+
+async def test_every_changeable_field_of_a_batch_can_be_set(ledger: Ledger) -> None:
+    await ledger.start_batch(a_batch())
+    changes = {
+        "state": BatchState.PAUSED,
+        "listed": True,
+        "config": '{"v": 2}',
+        "out": "elsewhere",
+        "finished_at": START,
+        "exit_code": 8,
+    }
+    returned = await ledger.update_batch("b1", **changes)
+    assert (returned.state, returned.listed, returned.exit_code, returned.out) == (
+        BatchState.PAUSED,
+        True,
+        8,
+        "elsewhere",
+    )
+    assert returned.finished_at == START.replace(microsecond=123000)
+    assert await ledger.batch("b1") == returned
+    cleared = await ledger.update_batch("b1", finished_at=None, exit_code=None)
+    assert (cleared.finished_at, cleared.exit_code, cleared.config) == (None, None, '{"v": 2}')
+
+
+@pytest.mark.parametrize("name", ["batch_id", "source_uri", "account", "started_at", "counters", "nonsense"])
+async def test_other_fields_of_a_batch_never_change(ledger: Ledger, name: str) -> None:
+    await ledger.start_batch(a_batch())
+    with pytest.raises(TypeError, match=name):
+        await ledger.update_batch("b1", **{name: "x"})
+    assert (await ledger.batches()) == [a_batch(started_at=START.replace(microsecond=123000))]
+
+
+async def test_writes_to_an_unknown_batch_are_errors(ledger: Ledger) -> None:
+    with pytest.raises(LedgerError, match="no batch"):
+        await ledger.update_batch("b1", listed=True)
+    with pytest.raises(LedgerError, match="no batch"):
+        await ledger.count_up("b1", creates=1)
+    with pytest.raises(LedgerError, match="no batch"):
+        await ledger.add([an_item()])
+
+
+async def test_reads_of_an_unknown_batch_find_nothing(ledger: Ledger) -> None:
+    assert await ledger.item("b1", "a.csv") is None
+    assert await ledger.page("b1", S.QUEUED, after=None, limit=10) == []
+    assert await sources(ledger) == []
+    assert await ledger.counts("b1") == {}
+    assert await ledger.history("b1", "a.csv") == []
+
+
+async def test_counters_add_up(ledger: Ledger) -> None:
+    await ledger.start_batch(a_batch())
+    await ledger.count_up("b1", creates=1, bytes_uploaded=1 << 40)
+    await ledger.count_up("b1", creates=2)
+    found = await ledger.batch("b1")
+    assert found is not None
+    assert found.counters == {"creates": 3, "bytes_uploaded": 1 << 40}
+    await ledger.count_up("b1", **dict.fromkeys(COUNTERS, 1))
+    with pytest.raises(TypeError, match="cups"):
+        await ledger.count_up("b1", cups=1)
+
+
+async def test_counters_survive_an_update_of_the_batch(ledger: Ledger) -> None:
+    await ledger.start_batch(a_batch())
+    await ledger.count_up("b1", throttled=2)
+    assert (await ledger.update_batch("b1", listed=True)).counters == {"throttled": 2}
+
+
+async def test_a_returned_batch_is_a_copy(ledger: Ledger) -> None:
+    await ledger.start_batch(a_batch())
+    found = await ledger.batch("b1")
+    assert found is not None
+    found.counters["creates"] = 99
+    assert (await ledger.batches())[0].counters == {}
+
+
+# adding
+
+
+async def test_an_added_item_is_read_back_as_it_was(ledger: Ledger) -> None:
+    full = an_item(
+        "dir/n\u00e4me \N{SNOWMAN}.json",
+        kind=ItemKind.JSON,
+        rank=-5,
+        size_bytes=1 << 40,
+        version="12:34",
+        version_key="k",
+        binding="bind",
+        schema_id="schema",
+        state=S.NEEDS_REVIEW,
+        revision=7,
+        fingerprint="f",
+        tag="abcdefghijklm",
+        original_filename="n\u00e4me.~abcdefghijklm.json",
+        status="NEEDS_REVIEW",
+        attempts=3,
+        import_id="imp-1",
+        review_url="https://example.test/r",
+        error_code="code",
+        error_message=f"bad name {UNDECODABLE}",
+        row_count=0,
+        result="r.json",
+        result_sha256="00",
+        intent_at=START.replace(microsecond=1000),
+        created_at=START.replace(microsecond=2000),
+        uploaded_at=START.replace(microsecond=3000),
+        finished_at=START.replace(microsecond=4000),
+    )
+    plain = an_item()
+    await begun(ledger, full, plain)
+    assert await ledger.item("b1", full.source) == full
+    assert await ledger.item("b1", "a.csv") == plain
+    assert await ledger.owners(["imp-1"]) == {"imp-1": ("b1", full.source)}
+
+
+async def test_items_that_are_there_stay_as_they_are(ledger: Ledger) -> None:
+    await begun(ledger, an_item("a.csv", size_bytes=1))
+    await ledger.advance(an_item("a.csv"), S.CREATING, reason="intent")
+    assert await ledger.add([an_item("a.csv", size_bytes=2), an_item("b.csv")]) == 1
+    kept = await ledger.item("b1", "a.csv")
+    assert kept is not None
+    assert (kept.size_bytes, kept.state) == (1, S.CREATING)
+    assert await ledger.counts("b1") == {S.CREATING: 1, S.QUEUED: 1}
+
+
+async def test_of_equal_sources_in_one_call_the_first_is_added(ledger: Ledger) -> None:
+    await ledger.start_batch(a_batch())
+    assert await ledger.add([an_item(rank=1, state=S.SKIPPED), an_item(rank=2), an_item(rank=3, state=S.SKIPPED)]) == 1
+    found = await ledger.item("b1", "a.csv")
+    assert found is not None
+    assert found.rank == 1
+
+
+async def test_adding_nothing_is_no_error(ledger: Ledger) -> None:
+    assert await ledger.add([]) == 0
+
+
+async def test_items_are_added_in_whatever_state_they_carry(ledger: Ledger) -> None:
+    await begun(ledger, *(an_item(f"{state}.csv", state=state) for state in ItemState))
+    assert await ledger.counts("b1") == dict.fromkeys(ItemState, 1)
+
+
+async def test_items_of_two_batches_are_not_added_together(ledger: Ledger) -> None:
+    await ledger.start_batch(a_batch("b1"))
+    await ledger.start_batch(a_batch("b2"))
+    with pytest.raises(LedgerError, match="several batches"):
+        await ledger.add([an_item(batch_id="b1"), an_item(batch_id="b2")])
+    assert await ledger.counts("b1") == await ledger.counts("b2") == {}
+
+
+async def test_the_same_source_lives_in_two_batches_apart(ledger: Ledger) -> None:
+    await begun(ledger, an_item(batch_id="b1"), batch_id="b1")
+    await begun(ledger, an_item(batch_id="b2"), batch_id="b2")
+    await ledger.advance(an_item(batch_id="b2"), S.REJECTED, reason="empty")
+    assert await ledger.counts("b1") == {S.QUEUED: 1}
+    assert await ledger.counts("b2") == {S.REJECTED: 1}
+
+
+async def test_an_add_that_brings_a_taken_import_adds_nothing(ledger: Ledger) -> None:
+    await begun(ledger, an_item("a.csv", state=S.CREATED, import_id="imp"))
+    with pytest.raises(ImportIdTaken):
+        await ledger.add([an_item("b.csv"), an_item("c.csv", state=S.CREATED, import_id="imp")])
+    assert await sources(ledger) == ["a.csv"]
+    assert await ledger.counts("b1") == {S.CREATED: 1}
+
+
+async def test_instants_are_kept_to_the_millisecond_in_utc(ledger: Ledger) -> None:
+    await begun(ledger, an_item(intent_at=START))
+    kept = await ledger.item("b1", "a.csv")
+    assert kept is not None
+    assert kept.intent_at == START.replace(microsecond=123000)
+    moved = await ledger.advance(
+        kept, S.CREATING, reason="intent", intent_at=START.astimezone(timezone(timedelta(hours=-5)))
+    )
+    assert moved == await ledger.item("b1", "a.csv")
+    assert moved.intent_at == START.replace(microsecond=123000)
+    assert moved.intent_at.tzinfo is UTC
+
+
+# moving
+
+
+async def test_an_advance_returns_the_item_as_it_is_now(ledger: Ledger) -> None:
+    await begun(ledger, an_item())
+    moved = await ledger.advance(
+        an_item(), S.CREATING, reason="intent", attempts=1, intent_at=START.replace(microsecond=0)
+    )
+    assert moved == an_item(state=S.CREATING, attempts=1, revision=1, intent_at=START.replace(microsecond=0))
+    assert await ledger.item("b1", "a.csv") == moved
+
+
+async def test_an_item_may_be_advanced_to_its_own_state(ledger: Ledger) -> None:
+    await begun(ledger, an_item())
+    first = await ledger.advance(an_item(), S.QUEUED, reason="prepared", fingerprint="f", tag="abcdefghijklm")
+    assert (first.state, first.revision, first.fingerprint) == (S.QUEUED, 1, "f")
+    assert await ledger.counts("b1") == {S.QUEUED: 1}
+    assert [entry.reason for entry in await ledger.history("b1", "a.csv")][1:] == ["prepared"]
+
+
+async def test_who_saw_an_older_revision_is_stale(ledger: Ledger) -> None:
+    await begun(ledger, an_item())
+    moved = await ledger.advance(an_item(), S.CREATING, reason="mine")
+    with pytest.raises(StaleItem, match=r"a\.csv"):
+        await ledger.advance(an_item(), S.CREATING, reason="theirs", attempts=9, import_id="imp")
+    assert await ledger.item("b1", "a.csv") == moved
+    assert len(await ledger.history("b1", "a.csv")) == 2
+    assert await ledger.owners(["imp"]) == {}
+    assert await ledger.counts("b1") == {S.CREATING: 1}
+
+
+async def test_what_the_caller_changed_in_its_copy_is_not_written(ledger: Ledger) -> None:
+    await begun(ledger, an_item(size_bytes=1))
+    moved = await ledger.advance(an_item(size_bytes=2), S.CREATING, reason="x")
+    assert moved == await ledger.item("b1", "a.csv") == an_item(size_bytes=1, state=S.CREATING, revision=1)
+
+
+async def test_an_unknown_item_is_stale(ledger: Ledger) -> None:
+    with pytest.raises(StaleItem):
+        await ledger.advance(an_item(batch_id="no batch"), S.CREATING, reason="x")
+    await ledger.start_batch(a_batch())
+    with pytest.raises(StaleItem):
+        await ledger.advance(an_item(), S.CREATING, reason="x")
+
+
+async def test_a_move_the_table_forbids_changes_nothing(ledger: Ledger) -> None:
+    await begun(ledger, an_item())
+    with pytest.raises(IllegalTransition):
+        await ledger.advance(an_item(), S.COLLECTED, reason="x", import_id="imp")
+    assert await ledger.item("b1", "a.csv") == an_item()
+    assert len(await ledger.history("b1", "a.csv")) == 1
+
+
+async def test_the_identity_of_an_item_never_changes(ledger: Ledger) -> None:
+    await begun(ledger, an_item())
+    with pytest.raises(TypeError, match="source"):
+        await ledger.advance(an_item(), S.CREATING, reason="x", source="b.csv")
+    with pytest.raises(TypeError):
+        await ledger.advance(an_item(), S.CREATING, reason="x", nonsense=1)
+    assert await ledger.item("b1", "a.csv") == an_item()
+
+
+async def test_the_history_tells_every_step_in_order(ledger: Ledger) -> None:
+    await begun(ledger, an_item())
+    item = await ledger.advance(an_item(), S.CREATING, reason="intent", attempts=1)
+    item = await ledger.advance(item, S.CREATED, reason=f"created {UNDECODABLE}", import_id="imp-1")
+    item = await ledger.advance(item, S.QUEUED, reason="url expired", import_id=None)
+    await ledger.advance(item, S.CREATING, reason="intent", attempts=2)
+    steps = await ledger.history("b1", "a.csv")
+    assert [(step.state, step.attempts, step.import_id) for step in steps] == [
+        (S.QUEUED, 0, None),
+        (S.CREATING, 1, None),
+        (S.CREATED, 1, "imp-1"),
+        (S.QUEUED, 1, None),
+        (S.CREATING, 2, None),
+    ]
+    assert [step.reason for step in steps] == ["listed", "intent", f"created {UNDECODABLE}", "url expired", "intent"]
+    assert sorted(step.at for step in steps) == [step.at for step in steps]
+    assert all(step.at.microsecond % 1000 == 0 and step.at.tzinfo is UTC for step in steps)
+
+
+async def test_the_history_begins_with_the_state_the_item_was_added_in(ledger: Ledger) -> None:
+    await begun(ledger, an_item(state=S.FAILED, attempts=2, import_id="imp", revision=4))
+    await ledger.advance(
+        an_item(state=S.FAILED, revision=4, import_id="imp"), S.QUEUED, reason="redrive", import_id=None
+    )
+    steps = await ledger.history("b1", "a.csv")
+    assert [(step.state, step.import_id) for step in steps] == [(S.FAILED, "imp"), (S.QUEUED, None)]
+    assert steps[0].attempts == 2
+
+
+# binding
+
+
+async def created(ledger: Ledger, source: str, import_id: str, *, batch_id: str = "b1") -> Item:
+    item = await ledger.advance(an_item(source, batch_id=batch_id), S.CREATING, reason="intent")
+    return await ledger.advance(item, S.CREATED, reason="bind", import_id=import_id)
+
+
+async def test_an_import_belongs_to_one_item(ledger: Ledger) -> None:
+    await begun(ledger, an_item("a.csv"), an_item("b.csv"))
+    await created(ledger, "a.csv", "imp")
+    with pytest.raises(ImportIdTaken, match="imp"):
+        await created(ledger, "b.csv", "imp")
+    other = await ledger.item("b1", "b.csv")
+    assert other is not None
+    assert (other.state, other.import_id) == (S.CREATING, None)
+    assert await ledger.counts("b1") == {S.CREATED: 1, S.CREATING: 1}
+    assert len(await ledger.history("b1", "b.csv")) == 2
+
+
+async def test_an_import_belongs_to_one_batch(ledger: Ledger) -> None:
+    await begun(ledger, an_item(batch_id="b1"), batch_id="b1")
+    await begun(ledger, an_item(batch_id="b2"), batch_id="b2")
+    await created(ledger, "a.csv", "imp", batch_id="b1")
+    with pytest.raises(ImportIdTaken):
+        await created(ledger, "a.csv", "imp", batch_id="b2")
+    assert await ledger.owners(["imp"]) == {"imp": ("b1", "a.csv")}
+
+
+async def test_a_released_import_stays_taken_for_ever(ledger: Ledger) -> None:
+    await begun(ledger, an_item("a.csv"), an_item("b.csv"))
+    item = await created(ledger, "a.csv", "imp-1")
+    item = await ledger.advance(item, S.QUEUED, reason="release", import_id=None)
+    with pytest.raises(ImportIdTaken):
+        await created(ledger, "b.csv", "imp-1")
+    item = await ledger.advance(item, S.CREATING, reason="again")
+    with pytest.raises(ImportIdTaken):
+        await ledger.advance(item, S.CREATED, reason="the same", import_id="imp-1")
+    await ledger.advance(item, S.CREATED, reason="another", import_id="imp-2")
+    assert await ledger.owners(["imp-1", "imp-2", "imp-3"]) == {"imp-1": ("b1", "a.csv"), "imp-2": ("b1", "a.csv")}
+
+
+async def test_a_bound_import_may_be_given_again(ledger: Ledger) -> None:
+    await begun(ledger, an_item())
+    item = await created(ledger, "a.csv", "imp")
+    item = await ledger.advance(item, S.PROCESSING, reason="uploaded", import_id="imp")
+    assert item.import_id == "imp"
+
+
+async def test_a_bind_over_a_bind_releases_the_earlier_import(ledger: Ledger) -> None:
+    await begun(ledger, an_item())
+    item = await created(ledger, "a.csv", "imp-1")
+    await ledger.advance(item, S.CREATED, reason="rebind", import_id="imp-2")
+    assert await ledger.owners(["imp-1", "imp-2"]) == {"imp-1": ("b1", "a.csv"), "imp-2": ("b1", "a.csv")}
+
+
+# reading
+
+
+async def test_pages_are_ordered_by_rank_then_source(ledger: Ledger) -> None:
+    items = [an_item(f"{name}.csv", rank=rank) for name in "cab" for rank in (0,)]
+    items += [an_item("z.csv", rank=-1), an_item("first.csv", rank=9), an_item("\u00e4.csv"), an_item("B.csv")]
+    await begun(ledger, *items)
+    order = ["z.csv", "B.csv", "a.csv", "b.csv", "c.csv", "\u00e4.csv", "first.csv"]
+    assert [item.source for item in await ledger.page("b1", S.QUEUED, after=None, limit=100)] == order
+    read: list[str] = []
+    after = None
+    while page := await ledger.page("b1", S.QUEUED, after=after, limit=2):
+        assert len(page) <= 2
+        read += [item.source for item in page]
+        after = (page[-1].rank, page[-1].source)
+    assert read == order
+
+
+async def test_a_page_holds_one_state_only(ledger: Ledger) -> None:
+    await begun(ledger, an_item("a.csv"), an_item("b.csv"), an_item("c.csv"))
+    moved = await ledger.advance(an_item("b.csv"), S.CREATING, reason="x", rank=4)
+    assert [item.source for item in await ledger.page("b1", S.QUEUED, after=None, limit=9)] == ["a.csv", "c.csv"]
+    assert await ledger.page("b1", S.CREATING, after=None, limit=9) == [moved]
+    assert await ledger.page("b1", S.CREATING, after=(4, "b.csv"), limit=9) == []
+    assert await ledger.page("b1", S.FAILED, after=None, limit=9) == []
+
+
+async def test_the_place_after_which_a_page_begins_need_not_exist(ledger: Ledger) -> None:
+    await begun(ledger, an_item("a.csv"), an_item("c.csv", rank=1))
+    assert [i.source for i in await ledger.page("b1", S.QUEUED, after=(0, "b.csv"), limit=9)] == ["c.csv"]
+    assert [i.source for i in await ledger.page("b1", S.QUEUED, after=(-9, ""), limit=1)] == ["a.csv"]
+
+
+async def test_items_come_in_binary_order_of_their_names(ledger: Ledger) -> None:
+    names = ["b", "a", "a/b", "a.csv", "A", "\u00e9", UNDECODABLE, "\uffff", "\U0001f600", "\u007f", "a\x00b", "~"]
+    await begun(ledger, *(an_item(name) for name in names))
+    assert await sources(ledger) == sorted(names, key=lambda name: name.encode("utf-8", "surrogateescape"))
+
+
+async def test_all_items_are_yielded_across_pages(ledger: Ledger) -> None:
+    count = 2 * PAGE_ITEMS + 1
+    names = [f"{number:05}.csv" for number in range(count)]
+    shuffled = random.Random(1).sample(names, count)
+    await begun(ledger, *(an_item(name) for name in shuffled))
+    assert await sources(ledger) == names
+
+
+async def test_items_can_be_had_by_state(ledger: Ledger) -> None:
+    await begun(ledger, *(an_item(f"{n}.csv", state=S.FAILED if n % 2 else S.QUEUED) for n in range(6)))
+    await ledger.advance(an_item("0.csv"), S.REJECTED, reason="x")
+    assert await sources(ledger, states={S.FAILED, S.REJECTED}) == ["0.csv", "1.csv", "3.csv", "5.csv"]
+    assert await sources(ledger, states={S.COLLECTED}) == []
+    assert await sources(ledger, states=set()) == []
+
+
+@pytest.mark.parametrize("few", [0, 10_000])
+@pytest.mark.parametrize("states", [None, {S.QUEUED}])
+async def test_items_can_be_moved_while_they_are_read(
+    ledger: Ledger, few: int, states: set[ItemState] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runner.ledger.sqlite.FEW_ITEMS", few)
+    monkeypatch.setattr("runner.ledger.sqlite.PAGE_ITEMS", 3)
+    await begun(ledger, *(an_item(f"{n}.csv", rank=-n) for n in range(8)))
+    seen = []
+    async for item in ledger.items("b1", states=states):
+        seen.append(item.source)
+        await ledger.advance(item, S.SKIPPED, reason="x", rank=len(seen))
+        await ledger.add([an_item(f"-{item.source}", state=S.SKIPPED)])
+    assert seen == [f"{n}.csv" for n in range(8)]
+    assert await ledger.counts("b1") == {S.SKIPPED: 16}
+
+
+async def test_an_item_that_left_the_state_before_it_was_reached_is_not_yielded_in_it(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runner.ledger.sqlite.PAGE_ITEMS", 1)
+    await begun(ledger, an_item("a.csv"), an_item("b.csv"), an_item("c.csv"))
+    seen = []
+    async for item in ledger.items("b1", states={S.QUEUED}):
+        if not seen:
+            await ledger.advance(an_item("b.csv"), S.SKIPPED, reason="x")
+        seen.append(item.source)
+    assert seen == ["a.csv", "c.csv"]
+
+
+async def test_states_without_items_are_not_counted(ledger: Ledger) -> None:
+    await begun(ledger, an_item("a.csv"), an_item("b.csv"))
+    assert await ledger.counts("b1") == {S.QUEUED: 2}
+    await ledger.advance(an_item("a.csv"), S.SKIPPED, reason="x")
+    await ledger.advance(an_item("b.csv"), S.SKIPPED, reason="x")
+    assert await ledger.counts("b1") == {S.SKIPPED: 2}
+
+
+async def test_owners_of_unknown_imports_are_absent(ledger: Ledger) -> None:
+    assert await ledger.owners(["imp"]) == {}
+    assert await ledger.owners([]) == {}
+
+
+async def test_owners_are_found_for_a_thousand_imports_at_once(ledger: Ledger) -> None:
+    await begun(ledger, *(an_item(f"{n:04}", state=S.CREATED, import_id=f"imp-{n}") for n in range(1000)))
+    found = await ledger.owners(f"imp-{n}" for n in range(2000))
+    assert found == {f"imp-{n}": ("b1", f"{n:04}") for n in range(1000)}
+
+
+async def test_items_are_found_by_tag_in_all_batches(ledger: Ledger) -> None:
+    await begun(ledger, an_item("b.csv", tag="t1"), an_item("a.csv", tag="t1"), an_item("c.csv"), batch_id="b1")
+    await begun(ledger, an_item("a.csv", batch_id="b2"), batch_id="b2")
+    moved = await ledger.advance(an_item(batch_id="b2"), S.QUEUED, reason="prepared", tag="t1", finished_at=START)
+    await ledger.add([an_item("d.csv", tag="t2")])
+    found = await ledger.by_tag(["t1", "t2", "t3"])
+    assert found.keys() == {"t1", "t2"}
+    assert [(item.batch_id, item.source) for item in found["t1"]] == [("b1", "a.csv"), ("b1", "b.csv"), ("b2", "a.csv")]
+    assert found["t1"][2] == moved
+    assert await ledger.by_tag([]) == {}
+
+
+async def test_only_collected_items_are_unchanged(ledger: Ledger) -> None:
+    await begun(
+        ledger,
+        *(an_item(f"{state}.csv", state=state, version_key=f"key-{state}") for state in ItemState),
+        batch_id="b1",
+    )
+    asked = {f"key-{state}" for state in ItemState}
+    assert await ledger.unchanged(asked) == {"key-collected"}
+    await ledger.advance(
+        an_item("succeeded.csv", state=S.SUCCEEDED, version_key="key-succeeded"), S.COLLECTED, reason="saved"
+    )
+    assert await ledger.unchanged(iter(asked)) == {"key-collected", "key-succeeded"}
+    assert await ledger.unchanged(["other"]) == await ledger.unchanged([]) == set()
+
+
+async def test_the_last_activity_is_the_newest_step_of_any_item(ledger: Ledger) -> None:
+    assert await ledger.last_activity() is None
+    await begun(ledger, batch_id="b1")
+    assert await ledger.last_activity() is None
+    await ledger.add([an_item()])
+    assert await ledger.last_activity() == (await ledger.history("b1", "a.csv"))[-1].at
+    await begun(ledger, an_item(batch_id="b2"), batch_id="b2")
+    assert await ledger.last_activity() == (await ledger.history("b2", "a.csv"))[-1].at
+    await ledger.advance(an_item(), S.CREATING, reason="x")
+    newest = (await ledger.history("b1", "a.csv"))[-1].at
+    await ledger.add([an_item()])
+    await ledger.update_batch("b2", listed=True)
+    with pytest.raises(StaleItem):
+        await ledger.advance(an_item(), S.CREATING, reason="x")
+    assert await ledger.last_activity() == newest
+
+
+async def test_names_with_undecodable_bytes_are_items_like_others(ledger: Ledger) -> None:
+    await begun(ledger, an_item(UNDECODABLE, version=UNDECODABLE), an_item("z.csv"))
+    item = await ledger.item("b1", UNDECODABLE)
+    assert item == an_item(UNDECODABLE, version=UNDECODABLE)
+    moved = await ledger.advance(item, S.CREATING, reason="x", import_id="imp", tag="t", error_message=UNDECODABLE)
+    assert await ledger.page("b1", S.CREATING, after=None, limit=1) == [moved]
+    assert [i.source for i in await ledger.page("b1", S.QUEUED, after=(0, UNDECODABLE), limit=9)] == ["z.csv"]
+    assert await ledger.owners(["imp"]) == {"imp": ("b1", UNDECODABLE)}
+    assert await ledger.by_tag(["t"]) == {"t": [moved]}
+    assert len(await ledger.history("b1", UNDECODABLE)) == 2
+    assert await ledger.add([an_item(UNDECODABLE)]) == 0

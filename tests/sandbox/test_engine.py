@@ -1,0 +1,300 @@
+"""The import engine behind its one function."""
+
+import io
+import subprocess
+import sys
+
+import pytest
+
+from sandbox.engine import run_import
+from sandbox.engine.cells import CellError, parse_email, parse_number
+from sandbox.engine.columns import find_header, match_columns
+from sandbox.engine.reading import guess_delimiter
+
+NAME = {"key": "name", "label": "Full Name", "alternateMatches": ["Name"]}
+EMAIL = {"key": "email", "label": "Email", "type": "email"}
+COUNT = {"key": "n", "label": "N", "type": "number"}
+
+
+def run(source, *fields, hooks=None, **settings):
+    data = source.encode() if isinstance(source, str) else source
+    schema = {"fields": list(fields) or [NAME, EMAIL, COUNT], "settings": settings, "hooks": hooks or {}}
+    return run_import(data, schema=schema, filename="a.csv")
+
+
+def required(field):
+    return {**field, "validators": [{"validate": "required"}]}
+
+
+# Reading
+
+
+@pytest.mark.parametrize("delimiter", [",", "\t", ";", "|"])
+def test_the_delimiter_is_found(delimiter):
+    rows = [["Name", "Email", "N"], ["Doe, Jane; Dr.", "a@b.example", "1"]]
+    text = "\n".join(delimiter.join(f'"{cell}"' for cell in row) for row in rows)
+    outcome = run(text)
+    assert outcome.rows == [{"name": "Doe, Jane; Dr.", "email": "a@b.example", "n": 1}]
+    assert outcome.metadata["delimiter"] == delimiter
+
+
+def test_a_sep_line_or_a_setting_names_the_delimiter():
+    assert run("sep=;\r\nName;N\r\nAda, Bob;1\r\n").rows == [{"name": "Ada, Bob", "n": 1}]
+    assert run("Name;N\nAda,1;2\n", delimiter=";").rows == [{"name": "Ada,1", "n": 2}]
+
+
+def test_one_column_stays_one_column():
+    assert guess_delimiter("email\na@b.example\nc@d.example\n") == ","
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+def test_the_encoding_is_found(encoding):
+    outcome = run("Name;N\nJürgen Groß;1\n".encode(encoding))
+    assert outcome.rows == [{"name": "Jürgen Groß", "n": 1}]
+
+
+def test_quotes_hold_delimiters_newlines_and_doubled_quotes():
+    assert run('Name,N\n"Ada ""the first""\nof, hers",1\n').rows == [{"name": 'Ada "the first"\nof, hers', "n": 1}]
+
+
+def test_an_unclosed_quote_fails_the_import_by_its_row():
+    outcome = run('Name,N\nAda,1\n"Bob,2\n' + "x,1\n" * 400_000)
+    assert outcome.status == "FAILED"
+    assert outcome.errors[0]["message"] == "unclosed quote near row 3"
+
+
+@pytest.mark.parametrize("data", [b"", b"\n \n,,\n", b"\xef\xbb\xbf"])
+def test_an_empty_file_fails(data):
+    outcome = run(data)
+    assert (outcome.status, outcome.rows, outcome.errors[0]["type"]) == ("FAILED", None, "EMPTY")
+
+
+@pytest.mark.parametrize("data", [b"PK\x03\x04 this is no workbook", b"\x89PNG\x00\x01\x02", b"\xd0\xcf\x11\xe0rest"])
+def test_a_damaged_or_foreign_file_fails(data):
+    outcome = run(data)
+    assert (outcome.status, outcome.errors[0]["type"]) == ("FAILED", "FATAL")
+
+
+def test_a_file_larger_than_max_file_size_fails():
+    assert run("Name\nAda\n", maxFileSize=5).status == "FAILED"
+
+
+def test_a_workbook_gives_its_first_visible_sheet():
+    pytest.importorskip("python_calamine")
+    openpyxl = pytest.importorskip("openpyxl")
+    workbook = openpyxl.Workbook()
+    workbook.active.title = "Hidden"
+    workbook.active.sheet_state = "hidden"
+    sheet = workbook.create_sheet("Data")
+    for row in (["Name", "N"], ["Ada", 42.0], ["Bob", None]):
+        sheet.append(row)
+    stream = io.BytesIO()
+    workbook.save(stream)
+    outcome = run(stream.getvalue())
+    assert outcome.rows == [{"name": "Ada", "n": 42}, {"name": "Bob", "n": None}]
+    assert outcome.metadata["sheet"] == "Data"
+
+
+def test_a_workbook_fails_with_a_sentence_where_no_reader_is_installed():
+    script = (
+        "import sys; sys.modules['python_calamine'] = None\n"
+        "import importlib.util; find = importlib.util.find_spec\n"
+        "importlib.util.find_spec = lambda name, *rest: None if name == 'python_calamine' else find(name, *rest)\n"
+        "from sandbox.engine import run_import\n"
+        "schema = {'fields': [{'key': 'a'}], 'settings': {}, 'hooks': {}}\n"
+        "print(run_import(b'PK\\x03\\x04', schema=schema, filename='a.xlsx').errors[0]['message'])\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    assert "python-calamine" in ran.stdout
+
+
+# Header and columns
+
+
+def test_the_header_is_found_below_a_title():
+    outcome = run("Monthly export\n\nName,Email,N\nAda,a@b.example,1\n")
+    assert outcome.rows == [{"name": "Ada", "email": "a@b.example", "n": 1}]
+
+
+def test_a_header_of_foreign_names_is_found_by_its_shape():
+    rows = [["Export", "", ""], ["Kunde", "Ort", "Umsatz"], ["Ada", "Ulm", "5"]]
+    assert find_header(rows, fields=[NAME, EMAIL, COUNT]) == 1
+
+
+def test_a_file_of_data_alone_needs_a_review():
+    outcome = run("Ada,a@b.example,1\nBob,b@b.example,2\n")
+    assert (outcome.status, outcome.errors[0]["type"]) == ("NEEDS_REVIEW", "HEADER_NOT_FOUND")
+    assert outcome.rows[0] == {"name": "Ada", "email": "a@b.example", "n": 1}
+
+
+def test_exact_names_win_over_similar_ones():
+    header = ["full name", "NAME", "Full Name"]
+    assert match_columns(header, fields=[NAME], fuzzy=True) == {"name": 2}
+    assert match_columns(["full_name"], fields=[NAME], fuzzy=True) == {"name": 0}
+    assert match_columns(["full_name"], fields=[NAME], fuzzy=False) == {}
+    assert match_columns(["town"], fields=[{"key": "city", "alternateMatches": ["town"]}], fuzzy=False) == {"city": 0}
+
+
+def test_of_two_equal_headers_the_left_one_is_taken_and_hidden_fields_take_none():
+    assert match_columns(["Name", "Name"], fields=[NAME], fuzzy=True) == {"name": 0}
+    assert match_columns(["Name"], fields=[{**NAME, "hidden": True}], fuzzy=True) == {}
+
+
+@pytest.mark.parametrize("field", [required(EMAIL), {**EMAIL, "requireMapping": True}])
+def test_a_needed_field_without_a_column_needs_a_review(field):
+    outcome = run("Name,Foo\nAda,1\n", NAME, field)
+    assert outcome.status == "NEEDS_REVIEW"
+    assert [(error["type"], error["fieldKey"]) for error in outcome.errors] == [("FIELD_NOT_MAPPED", "email")]
+
+
+def test_extra_columns_and_unmapped_optional_fields_do_not_stop_an_import():
+    outcome = run("Name,Shoe Size\nAda,39\n")
+    assert (outcome.status, outcome.rows) == ("SUCCESSFUL", [{"name": "Ada"}])
+
+
+def test_no_mapped_column_at_all_needs_a_review():
+    assert run("Foo,Bar\nx,y\n").status == "NEEDS_REVIEW"
+
+
+def test_unmapped_columns_are_passed_through_on_request():
+    outcome = run("Name,,Phone,Empty\nAda,x,555,\nBob,y,556,,late\n", passThroughUnmappedColumns=True)
+    assert outcome.rows == [
+        {"name": "Ada", "$unmapped": {"1": "x", "2": "555", "3": ""}},
+        {"name": "Bob", "$unmapped": {"1": "y", "2": "556", "3": "", "4": "late"}},
+    ]
+
+
+# Cells
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1234567.1234567", 1234567.1234567),
+        ("1,234,567.12", 1234567.12),
+        ("-5", -5),
+        ("(5)", -5),
+        ("$1,234.57", 1234.57),
+        ("12 %", 0.12),
+        ("1.2e3", 1200),
+        (".5", 0.5),
+        ("5.", 5),
+        ("+5", 5),
+        ("  7 ", 7),
+        ("1.5m", 1_500_000),
+        ("", None),
+    ],
+)
+def test_a_number_is_read(text, value):
+    assert parse_number(text) == value
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["N/A", "1.2.3", "12abc", "--5", "5 USD", "1.234,57", "1,23", "0x1F", "Infinity", "€5", "1 234", "9e999", "٣"],
+)
+def test_what_is_no_number_is_an_error(text):
+    with pytest.raises(CellError):
+        parse_number(text)
+
+
+@pytest.mark.parametrize("text", ["jason@moxie.example", "a..b@x.io", " a@x.io "])
+def test_an_email_is_read(text):
+    assert parse_email(text) == text.strip()
+
+
+@pytest.mark.parametrize("text", ["a@localhost", "a@127.0.0.1", "a@[127.0.0.1]", "a b@x.io", "ü@x.io", "a@x.io\nb"])
+def test_what_is_no_email_is_an_error(text):
+    with pytest.raises(CellError):
+        parse_email(text)
+
+
+def test_a_blank_cell_fails_required_and_nothing_else():
+    outcome = run("Name,N\n  ,1\n", required(NAME), required(COUNT), invalidDataBehavior="BLOCK_SUBMIT")
+    assert [(error["rowIndex"], error["fieldKey"]) for error in outcome.errors] == [(0, "name")]
+
+
+def test_unique_marks_every_equal_cell_after_parsing_and_skips_empty_ones():
+    field = {**COUNT, "validators": [{"validate": "unique", "errorMessage": "twice"}]}
+    outcome = run("N,Name\n1,a\n1.0,b\n,c\n,d\n2,e\n", field, NAME)
+    assert [(error["rowIndex"], error["message"]) for error in outcome.metadata["errors"]] == [
+        (0, "twice"),
+        (1, "twice"),
+    ]
+
+
+def test_a_validator_below_error_level_rejects_nothing():
+    field = {**NAME, "validators": [{"validate": "required", "level": "warning"}]}
+    assert run("Name,N\n,1\n", field, COUNT).rows == [{"name": "", "n": 1}]
+
+
+# Outcome
+
+BAD = "Email,N\na@x.example,1\nbad,2\n"
+
+
+@pytest.mark.parametrize(
+    ("settings", "status", "rows"),
+    [
+        ({}, "SUCCESSFUL", [{"email": "a@x.example", "n": 1}]),
+        ({"invalidDataBehavior": "REMOVE_INVALID_ROWS"}, "SUCCESSFUL", [{"email": "a@x.example", "n": 1}]),
+        (
+            {"invalidDataBehavior": "INCLUDE_INVALID_ROWS"},
+            "SUCCESSFUL",
+            [{"email": "a@x.example", "n": 1}, {"email": None, "n": 2}],
+        ),
+        (
+            {"invalidDataBehavior": "INCLUDE_INVALID_ROWS_AND_VALUES"},
+            "SUCCESSFUL",
+            [{"email": "a@x.example", "n": 1}, {"email": "bad", "n": 2}],
+        ),
+        (
+            {"invalidDataBehavior": "BLOCK_SUBMIT"},
+            "NEEDS_REVIEW",
+            [{"email": "a@x.example", "n": 1}, {"email": None, "n": 2}],
+        ),
+        ({"allowInvalidSubmit": True}, "SUCCESSFUL", [{"email": "a@x.example", "n": 1}, {"email": None, "n": 2}]),
+    ],
+)
+def test_invalid_data_behavior_decides_status_and_rows(settings, status, rows):
+    outcome = run(BAD, **settings)
+    assert (outcome.status, outcome.rows) == (status, rows)
+    assert outcome.metadata["rowsWithError"] == [1]
+    assert (outcome.metadata["totalRows"], outcome.metadata["validRows"]) == (2, 1)
+
+
+def test_block_submit_lets_clean_data_pass():
+    assert run("Email,N\na@x.example,1\n", invalidDataBehavior="BLOCK_SUBMIT").status == "SUCCESSFUL"
+
+
+def test_a_header_without_rows_is_a_success_unless_empty_submits_are_off():
+    assert run("Email,N\n").rows == []
+    assert run("Email,N\nbad,1\n").status == "SUCCESSFUL"
+    assert run("Email,N\nbad,1\n", allowEmptySubmit=False).status == "NEEDS_REVIEW"
+
+
+def test_rows_beyond_max_records_or_development_mode_are_left_out():
+    text = "Name,N\n" + "".join(f"a,{n}\n" for n in range(150))
+    assert len(run(text, maxRecords=3).rows) == 3
+    limited = run(text, developmentMode=True)
+    assert len(limited.rows) == 100
+    assert limited.metadata["warnings"] == ["50 rows beyond 100 were left out."]
+
+
+def test_json_rows_are_read_by_key_or_by_position():
+    by_key = run([{"name": "Ada", "n": 1.0, "spare": 1}, {"email": "a@b.example", "name": None}])
+    assert by_key.rows == [
+        {"name": "Ada", "email": None, "n": 1},
+        {"name": "", "email": "a@b.example", "n": None},
+    ]
+    assert run([["Ada", "a@b.example", 2.5], [True]]).rows == [
+        {"name": "Ada", "email": "a@b.example", "n": 2.5},
+        {"name": "true", "email": None, "n": None},
+    ]
+
+
+def test_a_schema_with_hooks_fails_and_says_why():
+    outcome = run("Name\nAda\n", hooks={"rowHooks": ["(row) => row"]})
+    assert outcome.status == "FAILED"
+    assert outcome.errors[0]["message"] == "hooks are not run by this sandbox yet"
+    assert run("Name\nAda\n", hooks={"rowHooks": []}).status == "SUCCESSFUL"

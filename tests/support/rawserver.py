@@ -1,0 +1,124 @@
+"""A server of raw sockets on 127.0.0.1 that does what it is told to, and keeps what it was sent."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from types import TracebackType
+from typing import Self
+
+
+def answer(status: int, body: bytes = b"", **headers: str) -> bytes:
+    """Return an HTTP answer; `Retry_After="1"` becomes `Retry-After: 1`, Content-Length is added unless given."""
+    given = {name.replace("_", "-"): value for name, value in headers.items()}
+    given.setdefault("Content-Length", str(len(body)))
+    lines = [f"HTTP/1.1 {status} Status", *(f"{name}: {value}" for name, value in given.items())]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+class Peer:
+    """The client at the other end of one connection."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+        self.head_text = ""
+        self.body_bytes = b""
+
+    @property
+    def request_line(self) -> str:
+        return self.head_text.split("\r\n", 1)[0]
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The request's headers, names in lower case."""
+        lines = self.head_text.strip().split("\r\n")[1:]
+        return {name.lower(): value.strip() for name, value in (line.split(":", 1) for line in lines)}
+
+    async def head(self) -> None:
+        self.head_text = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+
+    async def body(self) -> None:
+        self.body_bytes = await self._reader.readexactly(int(self.headers.get("content-length", "0")))
+
+    async def until_gone(self) -> None:
+        """Read until the client closes the connection; keeps what came as the body."""
+        with suppress(ConnectionError):
+            while block := await self._reader.read(1 << 16):
+                self.body_bytes += block
+
+    async def send(self, data: bytes) -> None:
+        self._writer.write(data)
+        await self._writer.drain()
+
+    def cut(self) -> None:
+        """Reset the connection."""
+        self._writer.transport.abort()
+
+
+Script = Callable[[Peer], Awaitable[None]]
+
+
+class RawServer:
+    """Plays `script` for every connection; `peers` are those that came, in order."""
+
+    def __init__(self, script: Script) -> None:
+        self._script = script
+        self._server: asyncio.Server | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.peers: list[Peer] = []
+        self.errors: list[Exception] = []
+        self.arrived = asyncio.Event()
+        self.idle = asyncio.Event()
+
+    @property
+    def url(self) -> str:
+        assert self._server is not None
+        return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._play, "127.0.0.1", 0)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._server is not None
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self.errors and error is None:
+            raise self.errors[0]
+
+    async def _play(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        peer = Peer(reader, writer)
+        self.peers.append(peer)
+        self.idle.clear()
+        self.arrived.set()
+        try:
+            await self._script(peer)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        except Exception as error:  # noqa: BLE001 - a script's own mistake is shown when the server ends
+            self.errors.append(error)
+        finally:
+            writer.close()
+            self._tasks.discard(task)
+            self.idle.set()
+
+
+def answering(*answers: bytes) -> Script:
+    """Return a script that reads one whole request a connection and sends the next answer, the last one for ever."""
+    left = list(answers)
+
+    async def script(peer: Peer) -> None:
+        await peer.head()
+        await peer.body()
+        await peer.send(left.pop(0) if len(left) > 1 else left[0])
+
+    return script

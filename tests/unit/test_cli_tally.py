@@ -1,0 +1,106 @@
+"""The tally of a run, and the time until its last create."""
+
+import pytest
+
+from runner.cli.tally import Tally, last_create_in_s
+from runner.events import (
+    BatchStarted,
+    BytesUploaded,
+    CreateAnswered,
+    CreateThrottled,
+    ItemMoved,
+    ItemsDiscovered,
+)
+from runner.models import ItemState
+
+S = ItemState
+
+
+class Ticks:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def moved(old: ItemState, new: ItemState) -> ItemMoved:
+    return ItemMoved(source="a.csv", old=old, new=new, reason="", import_id=None)
+
+
+def started(**by_state: int) -> BatchStarted:
+    return BatchStarted(batch_id="b1", source_uri="file:///in", out="out", resumed=False, by_state=by_state)
+
+
+@pytest.fixture
+def ticks() -> Ticks:
+    return Ticks()
+
+
+@pytest.fixture
+def tally(ticks: Ticks) -> Tally:
+    return Tally(quota_count=20, quota_per_s=60.0, ticks=ticks)
+
+
+@pytest.mark.parametrize(
+    ("creates", "free", "seconds"),
+    [(0, 0, 0), (20, 20, 0), (21, 20, 60), (40, 20, 60), (41, 20, 120), (1, 0, 60), (1000, 20, 2940)],
+)
+def test_the_quota_says_when_the_last_create_can_go(creates: int, free: int, seconds: float) -> None:
+    assert last_create_in_s(creates, free=free, quota_count=20, quota_per_s=60.0) == seconds
+
+
+def test_moves_shift_counts_and_keep_the_total(tally: Tally) -> None:
+    tally.take(started(queued=3, collected=1))
+    tally.take(moved(S.QUEUED, S.CREATING))
+    tally.take(moved(S.CREATING, S.FAILED))
+    assert (tally.by_state[S.QUEUED], tally.by_state[S.FAILED], tally.total) == (2, 1, 4)
+    assert tally.finished == 2
+    assert tally.creates_left == 2
+
+
+def test_a_review_counts_as_finished_for_this_run(tally: Tally) -> None:
+    tally.take(started(needs_review=1, processing=1))
+    assert tally.finished == 1
+
+
+def test_discovery_sets_the_counts_and_ends_the_listing(tally: Tally) -> None:
+    tally.take(started())
+    assert tally.listing
+    tally.take(ItemsDiscovered(new=2, total=2, finished=True, by_state={"queued": 1, "rejected": 1}))
+    assert not tally.listing
+    assert tally.total == 2
+
+
+def test_the_estimate_counts_down_between_events(tally: Tally, ticks: Ticks) -> None:
+    tally.take(started(queued=60))
+    assert tally.last_create_in_s == 120
+    ticks.now += 45
+    assert tally.last_create_in_s == 75
+
+
+def test_the_estimate_holds_while_a_burst_is_sent(tally: Tally) -> None:
+    tally.take(started(queued=60))
+    for free in range(19, -1, -1):
+        tally.take(moved(S.QUEUED, S.CREATING))
+        tally.take(moved(S.CREATING, S.CREATED))
+        tally.take(CreateAnswered(source="a.csv", slots_free=free))
+    assert tally.last_create_in_s == 120
+
+
+def test_a_refused_create_delays_the_estimate_at_least_as_long_as_all_wait(tally: Tally) -> None:
+    tally.take(started(queued=1))
+    tally.take(CreateThrottled(source="a.csv", wait_s=41.0))
+    assert tally.last_create_in_s == 41
+
+
+def test_nothing_left_to_create_takes_no_time(tally: Tally) -> None:
+    tally.take(started(queued=30))
+    tally.take(ItemsDiscovered(new=0, total=1, finished=True, by_state={"collected": 1}))
+    assert tally.last_create_in_s == 0
+
+
+def test_uploaded_bytes_add_up(tally: Tally) -> None:
+    tally.take(BytesUploaded(source="a.csv", count=1000))
+    tally.take(BytesUploaded(source="b.csv", count=500))
+    assert tally.bytes_uploaded == 1500
