@@ -1,1 +1,57 @@
+"""Bulkhead: a bulk runner for Dromo Headless imports, as a library.
+
+`Bulkhead` is the front door, `RunSpec` says what to run, `Settings` how; `docs/library.md` has an example.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from runner.bulkhead import BatchStatus, Bulkhead, RunSpec
+    from runner.errors import BulkheadError
+    from runner.models import Batch, BatchState, Item, ItemState
+    from runner.outcome import BatchOutcome, ExitCode
+    from runner.routes import Route, Routes
+    from runner.settings import Settings
+    from runner.sources import SourceSpec, source_spec
+
 __version__ = "0.1.0"
+
+_HOMES = {
+    "runner.bulkhead": ("BatchStatus", "Bulkhead", "RunSpec"),
+    "runner.errors": ("BulkheadError",),
+    "runner.models": ("Batch", "BatchState", "Item", "ItemState"),
+    "runner.outcome": ("BatchOutcome", "ExitCode"),
+    "runner.routes": ("Route", "Routes"),
+    "runner.settings": ("Settings",),
+    "runner.sources": ("SourceSpec", "source_spec"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "Batch",
+    "BatchOutcome",
+    "BatchState",
+    "BatchStatus",
+    "Bulkhead",
+    "BulkheadError",
+    "ExitCode",
+    "Item",
+    "ItemState",
+    "Route",
+    "Routes",
+    "RunSpec",
+    "Settings",
+    "SourceSpec",
+    "__version__",
+    "source_spec",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used: `bulkhead --version` needs none of them."""
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOME_OF[name]), name)

@@ -111,7 +111,12 @@ class Bulkhead:
         if batch is None:
             batch = await self._start(ledger, spec, uri)
             return await self._go(batch, spec, resumed=False)
-        batch = await ledger.update_batch(batch.batch_id, config=spec.to_json(), out=self._out(spec, batch))
+        if self._out(spec, batch) != batch.out:
+            raise ConfigError(
+                f"batch {batch.batch_id} of this source is unfinished and its results lie in {batch.out}",
+                hint="leave out --out to continue it",
+            )
+        batch = await ledger.update_batch(batch.batch_id, config=spec.to_json())
         return await self._go(batch, spec, resumed=True)
 
     async def resume(self, batch_id: str | None = None) -> BatchOutcome:

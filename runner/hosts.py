@@ -86,7 +86,9 @@ class GuardedResolver(AbstractResolver):
         """Return the admitted addresses. Raises UploadRefused where none is, OSError where the name is unknown."""
         found = await self._inner.resolve(host, port, family)
         admitted = [entry for entry in found if self._is_admitted(entry["host"], host)]
-        if found and not admitted:
+        if not found:
+            raise OSError("the name has no address")
+        if not admitted:
             raise UploadRefused("the storage host of the vendor's url has a private address")
         return admitted
 

@@ -219,17 +219,20 @@ class _Run:
 
     async def _reconcile_first(self) -> None:
         """Find imports of ours that the ledger does not know: lost answers, a lost ledger, or an old copy of it."""
+        if not self._around.options.filename_tag:
+            return
         last_activity = await self._around.ledger.last_activity()
         max_pages = FRESH_LEDGER_PAGES if last_activity is None else None
         while not self._stop.requested:
             try:
-                return await self._orphans.scan(last_activity, max_pages=max_pages)
+                await self._orphans.scan(last_activity, max_pages=max_pages)
             except AuthRefused as error:
                 self._refused(error)
             except TransientError as error:
                 self._notice("vendor_unreachable", f"cannot list imports yet: {error}")
                 await self._stop.sleep(30)
-        return None
+            else:
+                return
 
     async def _take_up_unfinished(self) -> None:
         """Put the items of an earlier run back where they were; those without an import go to the feeder."""
@@ -378,6 +381,7 @@ class _Run:
                 continue
             if not self._stop.requested:
                 self._submitter.schemas_in_doubt -= {item.schema_id for item in items}
+                self._feeder.again()
             for item in settled:
                 await self._after_doubt(item)
             return
@@ -385,10 +389,7 @@ class _Run:
             self._inflight.lay_down(item.source)
 
     async def _after_doubt(self, item: Item) -> None:
-        if item.state is _S.QUEUED:
-            self._feeder.again()
-            self._inflight.lay_down(item.source)
-        elif item.state is _S.CREATING:
+        if item.state in (_S.QUEUED, _S.CREATING):
             self._inflight.lay_down(item.source)
         else:
             await self._route(item)

@@ -31,6 +31,7 @@ class Rate:
 def parse_rate(text: str) -> Rate:
     """Read `20/60s`, `20/minute`, `20/1m`. Raises ValueError."""
     count, _, per = text.strip().lower().partition("/")
+    per = per.strip()
     unit = _UNIT_WORDS.get(per, per)
     try:
         rate = Rate(int(count), parse_duration(f"1{unit}" if unit in _UNIT_S else per))
@@ -60,7 +61,7 @@ def duration_text(seconds: float) -> str:
     for unit in ("d", "h", "m"):
         if seconds > _UNIT_S[unit] and seconds % _UNIT_S[unit] == 0:
             return f"{seconds / _UNIT_S[unit]:.0f}{unit}"
-    return f"{seconds:g}s"
+    return f"{seconds:.3f}".rstrip("0").rstrip(".") + "s"
 
 
 def parse_size(text: str) -> int:

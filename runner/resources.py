@@ -81,9 +81,14 @@ class Resources:
         return self._client
 
     async def api(self) -> RatedApi:
-        """Open the API behind the poll quota."""
-        quota = self.settings.poll_quota
-        return RatedApi(await self.client(), poll_count=quota.count, poll_per_s=quota.per_s)
+        """Open the API behind the quotas of polls and lists."""
+        polls, lists = self.settings.poll_quota, self.settings.list_quota
+        return RatedApi(
+            await self.client(),
+            poll_count=polls.count,
+            poll_per_s=polls.per_s,
+            lists_per_minute=lists.count * 60 / lists.per_s,
+        )
 
     async def storage(self) -> HttpStorage:
         """Open a session for presigned urls, which knows no key."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -16,6 +16,10 @@ from runner.errors import ConfigError
 from runner.models import CreateRequest
 from runner.sources.filters import Globs
 
+if TYPE_CHECKING:
+    from runner.settings import LoadedSettings, Settings
+
+CONFIG_NAME = "bulkhead.toml"
 _KEYS = ("name", "match", "schema_id", "fields", "settings", "hooks", "user", "development_mode")
 _USER_KEYS = ("id", "name", "email", "companyId", "companyName")
 _FILE_KEYS = ("fields", "settings", "hooks")
@@ -110,7 +114,7 @@ class Routes:
         return cls([Route.from_json(route) for route in raw])
 
     @classmethod
-    def load(cls, table: object, base_dir: Path, *, file: str = "bulkhead.toml") -> Routes:
+    def load(cls, table: object, base_dir: Path, *, file: str = CONFIG_NAME) -> Routes:
         """Read the `[[routes]]` of a configuration file; paths in it are relative to `base_dir`. Raises ConfigError."""
         if not isinstance(table, list) or not table:
             raise ConfigError(f"{file}: routes must be one or more [[routes]] tables")
@@ -140,6 +144,35 @@ class Routes:
         }
         given = {key: value for key, value in raw.items() if value is not None}
         return cls([_Parser("the schema for all files", Path()).route(given, default_name="all")])
+
+    @classmethod
+    def of(cls, loaded: LoadedSettings) -> Routes:
+        """Return the routes that the settings ask for: one schema for all, or the table. Raises ConfigError."""
+        settings = loaded.settings
+        if settings.routes is not None and settings.schema_id is None and settings.fields_file is None:
+            _refuse_overrides(settings)
+            file = loaded.config_file or Path(CONFIG_NAME)
+            return cls.load(list(settings.routes), file.parent, file=file.name)
+        if settings.routes is not None:
+            raise ConfigError(f"{CONFIG_NAME} gives both [[routes]] and one schema for all", hint="keep one of them")
+        if settings.schema_id is None and settings.fields_file is None:
+            raise ConfigError(
+                "no schema is given",
+                hint=f"give --schema-id ID, --fields FILE, or [[routes]] in {CONFIG_NAME}",
+            )
+        return cls.single(
+            schema_id=settings.schema_id,
+            fields_path=settings.fields_file,
+            settings_path=settings.settings_file,
+            hooks_path=settings.hooks_file,
+            development_mode=settings.development_mode,
+        )
+
+
+def _refuse_overrides(settings: Settings) -> None:
+    for name in ("settings_file", "hooks_file", "development_mode"):
+        if getattr(settings, name) is not None:
+            raise ConfigError(f"{name} goes with one schema for all, not with [[routes]]", hint="set it in the routes")
 
 
 def _route(raw: object, base_dir: Path, *, number: int, file: str) -> Route:

@@ -124,6 +124,7 @@ class Settings(BaseSettings):
 
     create_quota: Quota = Rate(20, 60.0)
     poll_quota: Quota = Rate(12, 60.0)
+    list_quota: Quota = Rate(12, 60.0)
     shared_quota_guard_s: Duration = 0.25
     uploads: Annotated[int, Field(ge=1, le=64)] = 8
     bwlimit: Annotated[int, Field(ge=1024), _text_by(parse_size)] | None = None
@@ -132,7 +133,6 @@ class Settings(BaseSettings):
 
     quiet_period_s: Duration = 900.0
     settle_s: Duration = 120.0
-    accept_new_key: bool = False
     stall_s: Wait = 30.0
     request_timeout_s: Wait = 30.0
 

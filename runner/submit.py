@@ -24,7 +24,6 @@ from runner.errors import (
     RateLimited,
     RequestInvalid,
     SchemaNotFound,
-    SourceChanged,
     TransientError,
 )
 from runner.events import CreateAnswered, CreateThrottled
@@ -130,7 +129,13 @@ class Submitter:
         except ItemRejected as error:
             return await self._reject(item, error)
         if prepared.fingerprint != item.fingerprint:
-            return await self._reject(item, SourceChanged("the file changed between its create and its upload"))
+            return await self._moves.advance(
+                item,
+                _S.QUEUED,
+                reason=f"the file changed since its create; import {item.import_id} stays empty",
+                import_id=None,
+                status=None,
+            )
         return await self._uploader.upload(item, prepared)
 
     async def _reject(self, item: Item, error: ItemRejected) -> Item:

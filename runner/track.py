@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 FIRST_LOOK_S = 1.0
 LONGEST_PAUSE_S = 30.0
 MISSING_AFTER_PASSES = 3
+_MOST_DOUBLINGS = 16
 
 _S = ItemState
 
@@ -71,7 +72,7 @@ class Tracker:
                 self._news.clear()
                 await self._news.wait()
             await asyncio.sleep(min(FIRST_LOOK_S * 2**self._quiet_passes, self._longest_pause_s))
-            self._quiet_passes += 1
+            self._quiet_passes = min(self._quiet_passes + 1, _MOST_DOUBLINGS)
             try:
                 await self.look()
             except TransientError as error:
@@ -106,9 +107,11 @@ class Tracker:
     async def apply(self, remote: RemoteImport) -> None:
         """Move the item of an import by one status; duplicates and late arrivals change nothing."""
         item = self._open.get(remote.import_id)
-        if item is None or remote.status == item.status:
+        if item is None:
             return
         state = STATE_OF_STATUS.get(remote.status)
+        if remote.status == item.status and state in (None, item.state):
+            return
         if remote.status == ImportStatus.AWAITING_UPLOAD or (
             state is _S.PROCESSING and item.state is not _S.PROCESSING
         ):

@@ -50,8 +50,9 @@ def open_session(
 
 def reason_of(error: aiohttp.ClientConnectorError) -> str:
     """Return why no connection came about, in words that name neither url nor headers."""
-    cause = error.os_error
-    return cause.strerror or type(cause).__name__
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return "its TLS certificate is not valid for this host or not trusted"
+    return error.os_error.strerror or type(error.os_error).__name__
 
 
 async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:

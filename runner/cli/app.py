@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from runner import __version__
-from runner.cli.help import PanelCommand
+from runner.cli.help import FullGroup, PanelCommand
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,7 @@ def build(arguments: Sequence[str] = ()) -> typer.Typer:
     app = typer.Typer(
         name="bulkhead",
         help="Bulk runner for Dromo Headless imports: a directory goes in, a manifest comes out.",
+        cls=FullGroup,
         no_args_is_help=True,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,

@@ -7,12 +7,18 @@ import sys
 from collections.abc import Mapping
 from datetime import datetime
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from runner.cli.text import storable
 from runner.models import iso
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+    from runner.bulkhead import BatchStatus
+    from runner.plan import Explanation, Plan
 
 
 def write_document(value: Any) -> None:
@@ -21,18 +27,53 @@ def write_document(value: Any) -> None:
     sys.stdout.buffer.flush()
 
 
+def status_document(status: BatchStatus) -> dict[str, Any]:
+    """Return what `status --json` says of one batch."""
+    batch = status.batch
+    return {
+        "batch_id": batch.batch_id,
+        "state": batch.state,
+        "source": batch.source_uri,
+        "out": batch.out,
+        "items": sum(status.by_state.values()),
+        "by_state": status.by_state,
+        "counters": batch.counters,
+        "started_at": batch.started_at,
+        "finished_at": batch.finished_at,
+        "exit_code": batch.exit_code,
+    }
+
+
+def plan_document(plan: Plan) -> dict[str, Any]:
+    """Return what `plan --json` says."""
+    samples = [{"source": source, "code": code, "message": message} for source, code, message in plan.rejected_samples]
+    return {**_fields(plan), "rejected_samples": samples}
+
+
+def explanation_document(explanation: Explanation) -> dict[str, Any]:
+    """Return what `explain --json` says."""
+    tried = [{"route": route, "match": match, "matched": matched} for route, match, matched in explanation.tried]
+    return {**_fields(explanation), "tried": tried}
+
+
 def plain(value: Any) -> Any:
     """Return a value made of what JSON knows; text that UTF-8 cannot hold is escaped."""
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, str):
-        return storable(value)
-    if isinstance(value, datetime):
-        return iso(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        value = _fields(value)
     if isinstance(value, Mapping):
-        return {storable(str(plain(key))): plain(inner) for key, inner in value.items()}
+        return {plain(key): plain(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [plain(inner) for inner in value]
-    return value
+    return _scalar(value)
+
+
+def _fields(value: DataclassInstance) -> dict[str, Any]:
+    return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+
+
+def _scalar(value: Any) -> Any:
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, datetime):
+        return iso(value)
+    return storable(value) if isinstance(value, str) else value

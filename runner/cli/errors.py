@@ -67,7 +67,7 @@ def reported(*, verbose: bool = False, on_error: ErrorHook | None = None) -> Ite
         raise typer.Exit(ExitCode.OK) from None
     except (KeyboardInterrupt, asyncio.CancelledError):
         raise typer.Exit(ExitCode.INTERRUPTED) from None
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - the last place in which an error can become a sentence
         code = _tell(leading(error), verbose=verbose, on_error=on_error)
         raise typer.Exit(code) from None
 

@@ -4,26 +4,38 @@ from __future__ import annotations
 
 from typing import Any
 
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 _OTHER = "Other"
 
 
 class PanelCommand(TyperCommand):
-    """A command whose help groups its options by `rich_help_panel`, in the order in which panels first appear."""
+    """A command whose help groups its options by panel."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        for panel, records in self._panels(ctx).items():
+        for panel, records in panels(self, ctx).items():
             with formatter.section(panel):
                 formatter.write_dl(records)
 
-    def _panels(self, ctx: Any) -> dict[str, list[tuple[str, str]]]:
-        panels: dict[str, list[tuple[str, str]]] = {}
-        for parameter in self.get_params(ctx):
-            record = parameter.get_help_record(ctx)
-            if record is None:
-                continue
-            is_argument = parameter.param_type_name == "argument"
-            panel = getattr(parameter, "rich_help_panel", None) or ("Arguments" if is_argument else _OTHER)
-            panels.setdefault(panel, []).append(record)
-        return panels
+
+class FullGroup(TyperGroup):
+    """A group that lists its commands with their whole first sentence."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, self.commands[name].help or "") for name in self.list_commands(ctx)])
+
+
+def panels(command: Any, ctx: Any) -> dict[str, list[tuple[str, str]]]:
+    """Return (names, sentence) of a command's options by `rich_help_panel`, in the order in which panels first appear."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for parameter in command.get_params(ctx):
+        record = parameter.get_help_record(ctx)
+        if record is None:
+            continue
+        name, text = record
+        if parameter.param_type_name == "argument":
+            found.setdefault("Arguments", []).append((name.partition(" ")[0], text))
+        else:
+            found.setdefault(getattr(parameter, "rich_help_panel", None) or _OTHER, []).append((name, text))
+    return found

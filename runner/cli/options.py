@@ -14,32 +14,43 @@ PLACES = "Account and places"
 OUTPUT = "Output"
 
 Source = Annotated[
-    str | None, typer.Argument(metavar="[SOURCE]", help="A directory or a file to import.", show_default=False)
+    str | None, typer.Argument(metavar="SOURCE", help="A directory or a file to import.", show_default=False)
 ]
 BatchId = Annotated[
-    str | None, typer.Argument(metavar="[BATCH]", help="The batch's id; the newest one is meant where it is absent.")
+    str | None, typer.Argument(metavar="BATCH", help="The batch's id; the newest one is meant where it is absent.")
 ]
 
 FilesFrom = Annotated[
     str | None,
     typer.Option(
-        "--files-from", metavar="LIST", help="Import the files named in LIST, one a line; - reads stdin.", rich_help_panel=FILES
+        "--files-from",
+        metavar="LIST",
+        help="Import the files named in LIST, one a line; - reads stdin.",
+        rich_help_panel=FILES,
     ),
 ]
 Include = Annotated[
     list[str] | None,
-    typer.Option("--include", metavar="GLOB", help="Take only files that match; may be repeated.", rich_help_panel=FILES),
+    typer.Option(
+        "--include", metavar="GLOB", help="Take only files that match; may be repeated.", rich_help_panel=FILES
+    ),
 ]
 Exclude = Annotated[
     list[str] | None,
     typer.Option(
-        "--exclude", metavar="GLOB", help="Leave out files that match, even if included; may be repeated.", rich_help_panel=FILES
+        "--exclude",
+        metavar="GLOB",
+        help="Leave out files that match, even if included; may be repeated.",
+        rich_help_panel=FILES,
     ),
 ]
 MinAge = Annotated[
     str | None,
     typer.Option(
-        "--min-age", metavar="DURATION", help="Leave files changed within this time to the next run.", rich_help_panel=FILES
+        "--min-age",
+        metavar="DURATION",
+        help="Leave files changed within this time to the next run.",
+        rich_help_panel=FILES,
     ),
 ]
 OrderBy = Annotated[
@@ -48,7 +59,9 @@ OrderBy = Annotated[
 ]
 Again = Annotated[
     bool,
-    typer.Option("--again", help="Import files again that are unchanged since an earlier batch.", rich_help_panel=FILES),
+    typer.Option(
+        "--again", help="Import files again that are unchanged since an earlier batch.", rich_help_panel=FILES
+    ),
 ]
 FailIfEmpty = Annotated[
     bool,
@@ -68,12 +81,17 @@ Fields = Annotated[
 SettingsFile = Annotated[
     Path | None,
     typer.Option(
-        "--settings", metavar="FILE", help="Lay the settings in this JSON file over the schema's.", rich_help_panel=SCHEMA
+        "--settings",
+        metavar="FILE",
+        help="Lay the settings in this JSON file over the schema's.",
+        rich_help_panel=SCHEMA,
     ),
 ]
 Hooks = Annotated[
     Path | None,
-    typer.Option("--hooks", metavar="FILE", help="Lay the hooks in this JSON file over the schema's.", rich_help_panel=SCHEMA),
+    typer.Option(
+        "--hooks", metavar="FILE", help="Lay the hooks in this JSON file over the schema's.", rich_help_panel=SCHEMA
+    ),
 ]
 NoFilenameTag = Annotated[
     bool,
@@ -89,12 +107,17 @@ Uploads = Annotated[
 ]
 CreateQuota = Annotated[
     str | None,
-    typer.Option("--create-quota", metavar="N/TIME", help="The account's creates in a time, as 20/60s.", rich_help_panel=PACE),
+    typer.Option(
+        "--create-quota", metavar="N/TIME", help="The account's creates in a time, as 20/60s.", rich_help_panel=PACE
+    ),
 ]
 PollQuota = Annotated[
     str | None,
     typer.Option(
-        "--poll-quota", metavar="N/TIME", help="The account's polls of one import in a time, as 12/60s.", rich_help_panel=PACE
+        "--poll-quota",
+        metavar="N/TIME",
+        help="The account's polls of one import in a time, as 12/60s.",
+        rich_help_panel=PACE,
     ),
 ]
 MaxDuration = Annotated[
@@ -106,7 +129,10 @@ MaxDuration = Annotated[
 MaxFailures = Annotated[
     str | None,
     typer.Option(
-        "--max-failures", metavar="N|P%", help="Pause after so many failures, or this share of them.", rich_help_panel=PACE
+        "--max-failures",
+        metavar="N|P%",
+        help="Pause after so many failures, or this share of them.",
+        rich_help_panel=PACE,
     ),
 ]
 Bwlimit = Annotated[
@@ -119,7 +145,10 @@ Bwlimit = Annotated[
 Config = Annotated[
     Path | None,
     typer.Option(
-        "--config", metavar="FILE", help="Read this file instead of bulkhead.toml in the directory.", rich_help_panel=PLACES
+        "--config",
+        metavar="FILE",
+        help="Read this file instead of bulkhead.toml in the directory.",
+        rich_help_panel=PLACES,
     ),
 ]
 Out = Annotated[
@@ -136,12 +165,17 @@ ApiUrl = Annotated[
 ]
 Sandbox = Annotated[
     bool,
-    typer.Option("--sandbox", help="Try it against a local stand-in of the vendor; nothing is sent.", rich_help_panel=PLACES),
+    typer.Option(
+        "--sandbox", help="Try it against a local stand-in of the vendor; nothing is sent.", rich_help_panel=PLACES
+    ),
 ]
 SandboxSchemas = Annotated[
     Path | None,
     typer.Option(
-        "--sandbox-schemas", metavar="DIR", help="Give the sandbox the saved schemas in this directory.", rich_help_panel=PLACES
+        "--sandbox-schemas",
+        metavar="DIR",
+        help="Give the sandbox the saved schemas in this directory.",
+        rich_help_panel=PLACES,
     ),
 ]
 

@@ -14,6 +14,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from runner.cli.states import STYLES
 from runner.cli.tally import Tally
 from runner.cli.text import counted, lasting, shown, sized
 from runner.events import CreateThrottled, Event, Notice
@@ -22,14 +23,6 @@ from runner.models import ItemState
 LINE_EVERY_S = 10.0
 _REFRESHES_PER_S = 4
 _BAR_WIDTH = 40
-
-STATE_STYLES = {
-    ItemState.COLLECTED: "green",
-    ItemState.NEEDS_REVIEW: "yellow",
-    ItemState.UNCERTAIN: "yellow",
-    ItemState.FAILED: "red",
-    ItemState.REJECTED: "red",
-}
 
 
 class Progress(Protocol):
@@ -131,13 +124,9 @@ def live_view(tally: Tally) -> Group:
 
 
 def _states(tally: Tally) -> Text:
-    line = Text("  ")
-    for state in ItemState:
-        count = tally.by_state.get(state)
-        if count:
-            line.append("" if len(line) <= 2 else " · ")  # noqa: PLR2004
-            line.append(f"{state} {count:,}", style=STATE_STYLES.get(state, ""))
-    return line
+    counts = [(state, tally.by_state[state]) for state in ItemState if tally.by_state.get(state)]
+    parts = [Text(f"{state} {count:,}", style=STYLES.get(state, "")) for state, count in counts]
+    return Text("  ") + Text(" · ").join(parts)
 
 
 def _outlook(tally: Tally) -> list[str]:

@@ -10,33 +10,27 @@ from rich.console import Console
 from rich.text import Text
 
 from runner.cli.attention import LISTED_MOST, Attention, Cluster
-from runner.cli.progress import STATE_STYLES
+from runner.cli.states import MEANINGS, STYLES, present
 from runner.cli.text import counted, lasting, shown
 from runner.models import OPEN_STATES, BatchState, ItemState
 from runner.outcome import BatchOutcome
 
 MANIFEST = "manifest.csv"
 
-_MEANINGS = {
-    ItemState.COLLECTED: "imported; the rows lie in {out}/results",
-    ItemState.NEEDS_REVIEW: "wait for a person, see below",
-    ItemState.FAILED: "the vendor could not import them, see below",
-    ItemState.REJECTED: "refused here; nothing of them was sent",
-    ItemState.SKIPPED: "unchanged since they were imported; --again sends them anyway",
-    ItemState.UNCERTAIN: "may or may not have been imported, see below",
-}
-_OPEN_MEANING = "not finished yet"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Closing:
-    """What the closing words are made of: `options` are repeated in the commands to copy, such as `--ledger PATH`."""
+    """What the closing words are made of.
+
+    `options` are repeated in the commands to copy, such as ` --ledger PATH`. `sandbox` is set where the embedded one
+    was used: the commands that start one to stay, and that run the same against it.
+    """
 
     outcome: BatchOutcome
     attention: Attention
     elapsed_s: float
-    embedded_sandbox: bool = False
     options: str = ""
+    sandbox: tuple[str, str] | None = None
 
 
 def print_summary(console: Console, closing: Closing) -> None:
@@ -45,7 +39,7 @@ def print_summary(console: Console, closing: Closing) -> None:
     _line(console, "")
     _headline(console, closing)
     _states(console, outcome.by_state, outcome.out)
-    _reviews(console, closing.attention)
+    _reviews(console, closing.attention, ended=closing.sandbox is not None)
     _clusters(console, "Failed", closing.attention.failed)
     _clusters(console, "Rejected", closing.attention.rejected)
     _uncertain(console, closing.attention)
@@ -55,13 +49,13 @@ def print_summary(console: Console, closing: Closing) -> None:
 
 
 def next_commands(closing: Closing) -> list[tuple[str, str]]:
-    """Return (command, what it does), the most useful first."""
+    """Return (command, what it does); an unfinished batch is finished first, and only then mended."""
     outcome, options = closing.outcome, closing.options
     batch_id = outcome.batch.batch_id
     by_state = outcome.by_state
-    commands = []
     if any(by_state.get(state) for state in OPEN_STATES):
-        commands.append((f"bulkhead resume {batch_id}{options}", "goes on where this stopped"))
+        return [(f"bulkhead resume {batch_id}{options}", "goes on where this stopped")]
+    commands = []
     if by_state.get(ItemState.NEEDS_REVIEW):
         commands.append((f"bulkhead track {batch_id}{options}", "collects the reviews that people have finished"))
     for state in (ItemState.FAILED, ItemState.REJECTED, ItemState.UNCERTAIN):
@@ -84,20 +78,18 @@ def _headline(console: Console, closing: Closing) -> None:
 
 def _states(console: Console, by_state: Mapping[ItemState, int], out: str) -> None:
     _line(console, "")
-    for state in reversed(ItemState):
-        count = by_state.get(state, 0)
-        if not count:
-            continue
-        line = Text(f"  {state:<13}", style=STATE_STYLES.get(state, ""))
+    for state, count in present(by_state):
+        line = Text(f"  {state:<13}", style=STYLES.get(state, ""))
         line.append(f"{count:>9,}", style="bold")
-        line.append(f"   {_MEANINGS.get(state, _OPEN_MEANING).format(out=shown(out))}", style="dim not bold")
+        line.append(f"   {MEANINGS[state].format(out=shown(out))}", style="dim not bold")
         console.print(line, soft_wrap=True)
 
 
-def _reviews(console: Console, attention: Attention) -> None:
+def _reviews(console: Console, attention: Attention, *, ended: bool) -> None:
     if not attention.review_count:
         return
-    _heading(console, f"{counted(attention.review_count, 'review')} to finish in the browser")
+    where = "these pages ended with the sandbox" if ended else "to finish in the browser"
+    _heading(console, f"{counted(attention.review_count, 'review')}: {where}")
     for source, url in attention.reviews:
         _line(console, f"  {shown(source)}")
         _line(console, f"    {shown(url) if url else 'the vendor gave no review url yet'}")
@@ -112,9 +104,9 @@ def _clusters(console: Console, title: str, clusters: Mapping[tuple[str, str], C
     _heading(console, f"{title}: {items}" + (f", {len(ordered)} reasons" if len(ordered) > 1 else ""))
     for cluster in ordered[:LISTED_MOST]:
         message = " ".join(shown(line) for line in cluster.message.splitlines())
-        _line(console, f"  {cluster.count:>6,} × {message}")
+        _line(console, f"  {cluster.count:>6,}x {message}")
         sample = f"{'such as ' if cluster.count > 1 else ''}{shown(cluster.sample)}"
-        _line(console, f"           {sample}" + (f"  [{cluster.code}]" if cluster.code else ""), style="dim")
+        _line(console, f"          {sample}" + (f"  [{cluster.code}]" if cluster.code else ""), style="dim")
     _more(console, len(ordered), len(ordered[:LISTED_MOST]))
 
 
@@ -129,11 +121,14 @@ def _uncertain(console: Console, attention: Attention) -> None:
 
 
 def _next_steps(console: Console, closing: Closing) -> None:
-    commands = next_commands(closing)
-    if closing.embedded_sandbox:
-        _sandbox_hint(console, bool(commands))
+    if closing.sandbox is None:
+        _commands(console, next_commands(closing))
         return
-    _commands(console, commands)
+    start, run = closing.sandbox
+    _heading(console, "This was the embedded sandbox: nothing has left this machine")
+    _line(console, "  To go on from a batch (review, track, redrive, resume), keep a sandbox in another terminal:")
+    _line(console, f"  {start}", style="cyan")
+    _line(console, f"  {run}", style="cyan")
 
 
 def _commands(console: Console, commands: Iterable[tuple[str, str]]) -> None:

@@ -9,12 +9,15 @@ from rich.console import Console
 from rich.text import Text
 
 from runner.cli.attention import LISTED_MOST
-from runner.cli.progress import STATE_STYLES
+from runner.cli.states import STYLES, present
 from runner.cli.text import counted, lasting, shown, sized
 from runner.models import ItemState, iso
 
 if TYPE_CHECKING:
-    from runner.bulkhead import BatchStatus, Check, Difference, Explanation, Plan
+    from runner.bulkhead import BatchStatus
+    from runner.doctor import Check
+    from runner.plan import Explanation, Plan
+    from runner.recovery import Difference
 
 
 def line(console: Console, text: str = "", *, style: str = "") -> None:
@@ -33,10 +36,12 @@ def columns(console: Console, rows: Iterable[Sequence[str]], *, indent: str = " 
         line(console, indent + "  ".join([*cells, row[-1]]).rstrip())
 
 
-def print_plan(console: Console, plan: Plan, *, quota: str) -> None:
+def print_plan(console: Console, plan: Plan) -> None:
     """Write what `run` would do."""
-    line(console, f"{counted(plan.creates, 'import')} to create of {counted(plan.items, 'item')}, {sized(plan.bytes)}")
-    line(console, f"at {quota} the last one can be created in {lasting(plan.finish_in_s)}" if plan.creates else "nothing to do")
+    line(console, f"{counted(plan.items, 'item')}, {counted(plan.creates, 'import')} to create, {sized(plan.bytes)}")
+    if plan.creates:
+        wait = f"the last one is created after {lasting(plan.finish_in_s)}"
+        line(console, f"within the quota {wait if plan.finish_in_s else 'all of them can be created at once'}")
     if plan.by_route:
         line(console, "\nBy route", style="bold")
         columns(console, [(shown(name), f"{count:,}") for name, count in plan.by_route.items()])
@@ -84,9 +89,8 @@ def print_status(console: Console, status: BatchStatus) -> None:
     line(console, f"  started  {iso(batch.started_at)}")
     line(console, f"  results  {shown(batch.out)}")
     line(console)
-    for state in reversed(ItemState):
-        if status.by_state.get(state):
-            line(console, f"  {state:<13}{status.by_state[state]:>9,}", style=STATE_STYLES.get(state, ""))
+    for state, count in present(status.by_state):
+        line(console, f"  {state:<13}{count:>9,}", style=STYLES.get(state, ""))
 
 
 def print_batches(console: Console, statuses: Sequence[BatchStatus]) -> None:
@@ -108,7 +112,7 @@ def print_batches(console: Console, statuses: Sequence[BatchStatus]) -> None:
 
 
 def _states(by_state: Mapping[ItemState, int]) -> str:
-    return ", ".join(f"{state} {by_state[state]}" for state in reversed(ItemState) if by_state.get(state))
+    return ", ".join(f"{state} {count:,}" for state, count in present(by_state))
 
 
 def print_differences(console: Console, differences: Sequence[Difference]) -> None:
@@ -119,13 +123,25 @@ def print_differences(console: Console, differences: Sequence[Difference]) -> No
     columns(
         console,
         [
-            (one.kind, shown(one.source or "-"), one.import_id or "-", shown(one.detail) + (" (repaired)" if one.fixed else ""))
+            (
+                one.kind,
+                shown(one.source or "-"),
+                one.import_id or "-",
+                shown(one.detail) + (" (repaired)" if one.fixed else ""),
+            )
             for one in differences
         ],
         indent="",
     )
     if not all(one.fixed for one in differences):
         line(console, "\n`bulkhead reconcile --fix` repairs what can be repaired")
+
+
+def print_redriven(console: Console, count: int, *, resume: str) -> None:
+    """Write how many items are back to work; `resume` is what follows `bulkhead resume`."""
+    line(console, f"{counted(count, 'item')} back to work")
+    if count:
+        line(console, f"to send: bulkhead resume {resume.strip()}".rstrip())
 
 
 def print_checks(console: Console, checks: Iterable[Check]) -> None:

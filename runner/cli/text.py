@@ -30,7 +30,7 @@ def sized(count_bytes: float) -> str:
 
 
 def lasting(seconds: float) -> str:
-    """Write a duration in the two units that matter, rounded up to whole seconds: `41 s`, `3 min 20 s`, `9 h 12 min`."""
+    """Write a duration in the two units that matter, rounded up to seconds: `41 s`, `3 min 20 s`, `9 h 12 min`."""
     whole = math.ceil(max(seconds, 0))
     if whole < 60:
         return f"{whole} s"

@@ -195,9 +195,10 @@ def bring_up(connection: sqlite3.Connection, schema: Schema, path: Path) -> None
 
 
 def _statements(script: str) -> Iterator[str]:
+    """Split a script whose last statement ends with a semicolon."""
     pending = ""
-    for line in script.splitlines(keepends=True):
-        pending += line
+    for piece in script.split(";")[:-1]:
+        pending += piece + ";"
         if sqlite3.complete_statement(pending):
             yield pending
             pending = ""

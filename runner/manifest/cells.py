@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-from csv import QUOTE_ALL, writer
-from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 from runner.manifest.lines import CHUNK_BYTES, FIELDS, line
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterable
 
     from runner.models import Batch, Item
 
@@ -27,22 +25,31 @@ async def csv(items: AsyncIterator[Item], batch: Batch) -> AsyncIterator[bytes]:
     Columns are those of `line`; absent is empty. A text that starts like a formula gets a leading apostrophe, so the
     table is for people; `jsonl` is the one that loses nothing.
     """
-    table = StringIO(newline="")
-    rows = writer(table, quoting=QUOTE_ALL, lineterminator="\r\n")
-    rows.writerow(FIELDS)
+    pending = [HEADER]
+    size_bytes = 0
     async for item in items:
-        rows.writerow([_cell(value) for value in line(item, batch).values()])
-        if table.tell() >= CHUNK_BYTES:
-            yield _drained(table)
-    yield _drained(table)
+        rendered = csv_row(line(item, batch).values())
+        pending.append(rendered)
+        size_bytes += len(rendered)
+        if size_bytes >= CHUNK_BYTES:
+            yield b"".join(pending)
+            pending, size_bytes = [], 0
+    if pending:
+        yield b"".join(pending)
 
 
-def _cell(value: Any) -> Any:
-    return f"'{value}" if type(value) is str and _FORMULA.match(value) else value
+def csv_row(values: Iterable[Any]) -> bytes:
+    """Render the values of what `line` returned; joined here because the standard writer takes four times as long."""
+    return ('"' + '","'.join([_cell(value) for value in values]) + '"\r\n').encode()
 
 
-def _drained(table: StringIO) -> bytes:
-    rendered = table.getvalue().encode()
-    table.seek(0)
-    table.truncate()
-    return rendered
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        return str(value)
+    inert = f"'{value}" if not value[:1].isalnum() and _FORMULA.match(value) else value
+    return inert.replace('"', '""')
+
+
+HEADER = csv_row(FIELDS)

@@ -72,7 +72,7 @@ async def jsonl(items: AsyncIterator[Item], batch: Batch) -> AsyncIterator[bytes
     pending: list[bytes] = []
     size_bytes = 0
     async for item in items:
-        rendered = orjson.dumps(line(item, batch), option=orjson.OPT_APPEND_NEWLINE)
+        rendered = json_line(line(item, batch))
         pending.append(rendered)
         size_bytes += len(rendered)
         if size_bytes >= CHUNK_BYTES:
@@ -80,6 +80,11 @@ async def jsonl(items: AsyncIterator[Item], batch: Batch) -> AsyncIterator[bytes
             pending, size_bytes = [], 0
     if pending:
         yield b"".join(pending)
+
+
+def json_line(fields: dict[str, Any]) -> bytes:
+    """Render what `line` returned, with its line end."""
+    return orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE)
 
 
 def shown_name(name: str) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from typing import TYPE_CHECKING
 
 import orjson
 
-from runner.manifest.cells import csv
-from runner.manifest.lines import jsonl
+from runner.manifest.cells import HEADER, csv_row
+from runner.manifest.lines import CHUNK_BYTES, json_line, line
 from runner.manifest.totals import summary
 
 if TYPE_CHECKING:
@@ -23,24 +24,64 @@ MANIFEST_JSONL = "manifest.jsonl"
 MANIFEST_CSV = "manifest.csv"
 SUMMARY_JSON = "summary.json"
 
+_INDENTED = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
+
 
 async def write_manifest(ledger: Ledger, batch: Batch, sink: Sink, *, exit_code: int | None, now: datetime) -> None:
     """Write `manifest.jsonl`, `manifest.csv` and `summary.json`, each atomically, with flat memory.
 
-    `batch` is the batch as the ledger has it now. The summary comes last and counts the items of `manifest.jsonl`, so
-    the two always agree. Raises what ledger and sink raise: LedgerError, StorageFull, ConfigError.
+    `batch` is the batch as the ledger has it now. All three come of one pass over the items, so they always agree; the
+    summary is written last. Raises what ledger and sink raise: LedgerError, StorageFull, ConfigError.
     """
+    lines, table = _Document(), _Document(HEADER)
+    try:
+        async with asyncio.TaskGroup() as writing:
+            writing.create_task(sink.write(MANIFEST_JSONL, lines.chunks()))
+            writing.create_task(sink.write(MANIFEST_CSV, table.chunks()))
+            by_state = await _render(ledger.items(batch.batch_id), batch, lines=lines, table=table)
+    except ExceptionGroup as group:
+        raise group.exceptions[0] from group
+    totals = orjson.dumps(summary(batch, by_state, exit_code, now=now), option=_INDENTED)
+    await sink.write(SUMMARY_JSON, _single(totals))
+
+
+async def _render(
+    items: AsyncIterator[Item], batch: Batch, *, lines: _Document, table: _Document
+) -> Counter[ItemState]:
     by_state: Counter[ItemState] = Counter()
-    await sink.write(MANIFEST_JSONL, jsonl(_tallied(ledger.items(batch.batch_id), by_state), batch))
-    await sink.write(MANIFEST_CSV, csv(ledger.items(batch.batch_id), batch))
-    await sink.write(SUMMARY_JSON, _document(summary(batch, by_state, exit_code, now=now)))
-
-
-async def _tallied(items: AsyncIterator[Item], by_state: Counter[ItemState]) -> AsyncIterator[Item]:
     async for item in items:
         by_state[item.state] += 1
-        yield item
+        fields = line(item, batch)
+        await lines.add(json_line(fields))
+        await table.add(csv_row(fields.values()))
+    await lines.end()
+    await table.end()
+    return by_state
 
 
-async def _document(content: dict[str, object]) -> AsyncIterator[bytes]:
-    yield orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+class _Document:
+    """Chunks of about 64 KiB on their way to a sink, a few at a time."""
+
+    def __init__(self, *first: bytes) -> None:
+        self._pending = list(first)
+        self._size_bytes = 0
+        self._queue: asyncio.Queue[bytes | None] = asyncio.Queue(maxsize=2)
+
+    async def add(self, rendered: bytes) -> None:
+        self._pending.append(rendered)
+        self._size_bytes += len(rendered)
+        if self._size_bytes >= CHUNK_BYTES:
+            await self._queue.put(b"".join(self._pending))
+            self._pending, self._size_bytes = [], 0
+
+    async def end(self) -> None:
+        await self._queue.put(b"".join(self._pending))
+        await self._queue.put(None)
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        while (chunk := await self._queue.get()) is not None:
+            yield chunk
+
+
+async def _single(content: bytes) -> AsyncIterator[bytes]:
+    yield content

@@ -8,7 +8,7 @@ from datetime import datetime
 from runner.errors import SourceNotFound
 from runner.ports import SourceEntry
 from runner.sources.directory import DirectorySource
-from runner.sources.listed import ListedFiles, OneOf
+from runner.sources.listed import ListedFiles
 from runner.sources.local import LocalFiles
 from runner.sources.spec import OrderBy, SourceSpec, printable, refuse_foreign, source_spec
 
@@ -25,18 +25,13 @@ def open_source(spec: SourceSpec, *, now: datetime, threaded: bool = True) -> Lo
     return kind(spec, now=now, threaded=threaded)
 
 
-def open_one(spec: SourceSpec, path: str, *, now: datetime) -> LocalFiles:
-    """Return a source of one file, under the key and the filters it has in the source that `spec` describes."""
-    refuse_foreign(path)
-    return OneOf(spec, path, now=now)
-
-
 def open_one(spec: SourceSpec, path: str, *, now: datetime, threaded: bool = True) -> LocalFiles:
     """Return a source with at most one entry: that of `path`, if the spec's filters take it.
 
     `path` is relative to the working directory, or else to the source's directory. Raises SourceNotFound where there
     is no such file, or none inside the directory.
     """
+    refuse_foreign(path)
     root = os.path.realpath(spec.path if spec.kind != "file" else os.path.dirname(spec.path))  # noqa: PTH120
     candidates = [os.path.abspath(path), os.path.join(root, path)]  # noqa: PTH100, PTH118 - bytes that are no text
     found = next((candidate for candidate in candidates if os.path.lexists(candidate)), None)

@@ -78,18 +78,6 @@ class ListedFiles(LocalFiles):
         return os.path.normpath(root + line if line[:1] != b"/" else line).removeprefix(root)
 
 
-class OneOf(ListedFiles):
-    """One file of a directory or list, under the key and the filters it has there."""
-
-    def __init__(self, spec: SourceSpec, path: str, *, now: datetime, threaded: bool = True) -> None:
-        root = os.path.realpath(spec.path)
-        root = os.path.dirname(root) if spec.kind == "file" else root  # noqa: PTH120
-        hidden = spec.kind != "directory"
-        LocalFiles.__init__(self, spec, root=root, now=now, hidden=hidden, threaded=threaded)
-        self._list = None
-        self._name = os.fsdecode(self._key(os.fsencode(os.path.abspath(path))))  # noqa: PTH100
-
-
 def _lines(file: BufferedReader, list_path: str) -> Iterator[bytes]:
     """Yield the paths that a list names."""
     head = file.read(_BLOCK_BYTES)

@@ -25,7 +25,7 @@ def sandbox_process(*options):
             assert line.startswith("sandbox listening on http://127.0.0.1:"), process.stderr.read()
             yield process, line.split()[-1]
         finally:
-            process.kill()
+            process.terminate()
 
 
 def refused(*options):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from types import TracebackType
@@ -15,6 +17,13 @@ def answer(status: int, body: bytes = b"", **headers: str) -> bytes:
     given.setdefault("Content-Length", str(len(body)))
     lines = [f"HTTP/1.1 {status} Status", *(f"{name}: {value}" for name, value in given.items())]
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+def closed_port_url() -> str:
+    """Return a url that nobody listens at."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{probe.getsockname()[1]}"
 
 
 class Peer:
@@ -52,6 +61,10 @@ class Peer:
         self._writer.write(data)
         await self._writer.drain()
 
+    def pause_reading(self) -> None:
+        """Take nothing more off the connection."""
+        self._writer.transport.pause_reading()
+
     def cut(self) -> None:
         """Reset the connection."""
         self._writer.transport.abort()
@@ -63,22 +76,21 @@ Script = Callable[[Peer], Awaitable[None]]
 class RawServer:
     """Plays `script` for every connection; `peers` are those that came, in order."""
 
-    def __init__(self, script: Script) -> None:
+    def __init__(self, script: Script, *, tls: ssl.SSLContext | None = None) -> None:
         self._script = script
+        self._tls = tls
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self.peers: list[Peer] = []
         self.errors: list[Exception] = []
         self.arrived = asyncio.Event()
         self.idle = asyncio.Event()
-
-    @property
-    def url(self) -> str:
-        assert self._server is not None
-        return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        self.url = ""
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._play, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._play, "127.0.0.1", 0, ssl=self._tls)
+        scheme = "https" if self._tls else "http"
+        self.url = f"{scheme}://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
         return self
 
     async def __aexit__(

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runner.errors import LedgerCorrupt, StorageFull
 from runner.ledger.memory import MemoryLedger
-from runner.manifest import jsonl, line, shown_name, summary, write_manifest
+from runner.manifest import csv, jsonl, line, shown_name, summary, write_manifest
 from runner.models import Batch, BatchState, Item, ItemState
 from runner.outcome import ExitCode
 from runner.sinks import LocalSink
@@ -233,3 +234,41 @@ async def test_the_summary_is_written_last():
 
     await write_manifest(await batch_of(FULL), BATCH, Sink(), exit_code=0, now=START)
     assert names == ["manifest.jsonl", "manifest.csv", "summary.json"]
+
+
+async def test_the_files_are_those_that_the_renderers_make(tmp_path):
+    items = [replace(FULL, source=f"{n:04d}", import_id=f"i-{n}") for n in range(1000)]
+    await write_manifest(await batch_of(*items), BATCH, LocalSink(tmp_path), exit_code=0, now=START)
+    assert (tmp_path / "manifest.jsonl").read_bytes() == await rendered(*items)
+    assert (tmp_path / "manifest.csv").read_bytes() == b"".join([chunk async for chunk in csv(stream(*items), BATCH)])
+
+
+@pytest.mark.parametrize("failing", ["manifest.jsonl", "manifest.csv", "summary.json"])
+async def test_a_full_disk_is_raised_as_such_and_no_part_of_a_file_stays(tmp_path, failing):
+    class Sink(LocalSink):
+        async def write(self, name, chunks):
+            if name == failing:
+                await anext(aiter(chunks))
+                raise StorageFull("full")
+            return await super().write(name, chunks)
+
+    items = [replace(FULL, source=f"{n:04d}", import_id=f"i-{n}") for n in range(2000)]
+    with pytest.raises(StorageFull):
+        await write_manifest(await batch_of(*items), BATCH, Sink(tmp_path), exit_code=0, now=START)
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == ({"manifest.jsonl", "manifest.csv"} if failing == "summary.json" else set())
+
+
+async def test_trouble_with_the_ledger_leaves_the_earlier_manifest_alone(tmp_path):
+    await write_manifest(await batch_of(FULL), BATCH, LocalSink(tmp_path), exit_code=0, now=START)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    class Broken(MemoryLedger):
+        async def items(self, batch_id, *, states=None):
+            for number in range(500):
+                yield replace(FULL, source=str(number))
+            raise LedgerCorrupt("damaged")
+
+    with pytest.raises(LedgerCorrupt):
+        await write_manifest(Broken(now=lambda: START), BATCH, LocalSink(tmp_path), exit_code=0, now=START)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from runner.cli import options
 from runner.cli.given import Given, Selection
 
+if TYPE_CHECKING:
+    from runner.bulkhead import Bulkhead
+    from runner.plan import Explanation
+    from runner.settings import LoadedSettings
+
 
 def plan(
     source: options.Source = None,
+    *,
     files_from: options.FilesFrom = None,
     include: options.Include = None,
     exclude: options.Exclude = None,
@@ -31,34 +36,44 @@ def plan(
     verbose: options.Verbose = False,
 ) -> None:
     """Say what `run` would do: files by route, rejected ones with reasons, creates, and the time they take."""
-    from runner.cli.looking import look, show
-
-    flags = {"min_age": min_age, "create_quota": create_quota, "ledger": ledger, "api_url": api_url}
-    selection = Selection(
-        source=source,
-        files_from=files_from,
-        include=include,
-        exclude=exclude,
-        schema_id=schema_id,
-        fields=fields,
-        settings=settings,
-        hooks=hooks,
-        out=out,
-        again=again,
-    )
-    given = Given(flags=flags, config=config, json=json, verbose=verbose)
-    found, loaded = look(given, lambda bulkhead, loaded: bulkhead.plan(selection.spec(loaded)))
-
+    from runner.cli.documents import plan_document
+    from runner.cli.looking import look
     from runner.cli.tables import print_plan
 
-    show(given, found, lambda console: print_plan(console, found, quota=loaded.shown("create_quota")))
+    flags = {
+        "include": include,
+        "exclude": exclude,
+        "min_age": min_age,
+        "schema_id": schema_id,
+        "fields_file": fields,
+        "settings_file": settings,
+        "hooks_file": hooks,
+        "create_quota": create_quota,
+        "out": out,
+        "ledger": ledger,
+        "api_url": api_url,
+    }
+    selection = Selection(source=source, files_from=files_from, again=again)
+    given = Given(flags=flags, config=config, json=json, verbose=verbose)
+    look(
+        given,
+        lambda bulkhead, loaded: bulkhead.plan(selection.spec(loaded)),
+        show=print_plan,
+        document=plan_document,
+    )
 
 
 def explain(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="The file, as a path or as its name within SOURCE.")],
+    file: Annotated[str, typer.Argument(metavar="FILE", help="The file to explain.")],
+    *,
     source: Annotated[
         str | None,
-        typer.Option("--source", metavar="DIR", help="The directory that would be run.", rich_help_panel=options.FILES),
+        typer.Option(
+            "--source",
+            metavar="DIR",
+            help="Take it as a file of this directory; without it, Bulkhead guesses which one would be run.",
+            rich_help_panel=options.FILES,
+        ),
     ] = None,
     include: options.Include = None,
     exclude: options.Exclude = None,
@@ -75,22 +90,24 @@ def explain(
     verbose: options.Verbose = False,
 ) -> None:
     """Say which route a file gets and why, and whether it would be sent, skipped or rejected."""
-    from runner.cli.looking import look, show
-
-    flags = {"min_age": min_age, "ledger": ledger, "api_url": api_url}
-    selection = Selection(
-        source=source or str(Path(file).parent),
-        include=include,
-        exclude=exclude,
-        schema_id=schema_id,
-        fields=fields,
-        settings=settings,
-        hooks=hooks,
-        again=again,
-    )
-    given = Given(flags=flags, config=config, json=json, verbose=verbose)
-    found, _ = look(given, lambda bulkhead, loaded: bulkhead.explain(selection.spec(loaded), file))
-
+    from runner.cli.documents import explanation_document
+    from runner.cli.looking import look, root_of
     from runner.cli.tables import print_explanation
 
-    show(given, found, lambda console: print_explanation(console, found))
+    async def explained(bulkhead: Bulkhead, loaded: LoadedSettings) -> Explanation:
+        root = source or await root_of(bulkhead, loaded, file)
+        return await bulkhead.explain(Selection(source=root, again=again).spec(loaded), file)
+
+    flags = {
+        "include": include,
+        "exclude": exclude,
+        "min_age": min_age,
+        "schema_id": schema_id,
+        "fields_file": fields,
+        "settings_file": settings,
+        "hooks_file": hooks,
+        "ledger": ledger,
+        "api_url": api_url,
+    }
+    given = Given(flags=flags, config=config, json=json, verbose=verbose)
+    look(given, explained, show=print_explanation, document=explanation_document)

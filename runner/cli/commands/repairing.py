@@ -12,6 +12,7 @@ from runner.cli.given import Given
 
 def redrive(
     batch: options.BatchId = None,
+    *,
     state: Annotated[
         list[str] | None,
         typer.Option(
@@ -23,7 +24,9 @@ def redrive(
     ] = None,
     match: Annotated[
         str | None,
-        typer.Option("--match", metavar="GLOB", help="Take only items whose name matches.", rich_help_panel=options.FILES),
+        typer.Option(
+            "--match", metavar="GLOB", help="Take only items whose name matches.", rich_help_panel=options.FILES
+        ),
     ] = None,
     config: options.Config = None,
     ledger: options.Ledger = None,
@@ -32,20 +35,21 @@ def redrive(
     verbose: options.Verbose = False,
 ) -> None:
     """Put failed, rejected or uncertain items back to work; `resume` then sends them."""
-    from runner.cli.looking import look, redrivable, show
-    from runner.cli.tables import line
-    from runner.cli.text import counted
+    from runner.cli.looking import look, redrivable
+    from runner.cli.tables import print_redriven
 
     given = Given(flags={"ledger": ledger, "api_url": api_url}, config=config, json=json, verbose=verbose)
-    count, _ = look(given, lambda bulkhead, _: bulkhead.redrive(batch, states=redrivable(state), match=match))
-    sentence = f"{counted(count, 'item')} back to work"
-    if count:
-        sentence += f"; send with: bulkhead resume {batch or ''}".rstrip()
-    show(given, {"redriven": count}, lambda console: line(console, sentence))
+    look(
+        given,
+        lambda bulkhead, _: bulkhead.redrive(batch, states=redrivable(state), match=match),
+        show=lambda console, count: print_redriven(console, count, resume=f"{batch or ''}{given.repeated()}"),
+        document=lambda count: {"redriven": count},
+    )
 
 
 def reconcile(
     batch: options.BatchId = None,
+    *,
     fix: Annotated[
         bool, typer.Option("--fix", help="Repair what can be repaired.", rich_help_panel=options.FILES)
     ] = False,
@@ -56,9 +60,8 @@ def reconcile(
     verbose: options.Verbose = False,
 ) -> None:
     """Show where ledger and vendor differ about a batch, and repair it on request."""
-    from runner.cli.looking import look, show
+    from runner.cli.looking import look
     from runner.cli.tables import print_differences
 
     given = Given(flags={"ledger": ledger, "api_url": api_url}, config=config, json=json, verbose=verbose)
-    found, _ = look(given, lambda bulkhead, _: bulkhead.reconcile(batch, fix=fix))
-    show(given, found, lambda console: print_differences(console, found))
+    look(given, lambda bulkhead, _: bulkhead.reconcile(batch, fix=fix), show=print_differences)

@@ -12,6 +12,7 @@ from runner.cli.given import Given, Selection
 
 def run(
     source: options.Source = None,
+    *,
     files_from: options.FilesFrom = None,
     include: options.Include = None,
     exclude: options.Exclude = None,
@@ -44,8 +45,14 @@ def run(
     from runner.cli.driving import drive
 
     flags = {
+        "include": include,
+        "exclude": exclude,
         "min_age": min_age,
         "order_by": order_by,
+        "schema_id": schema_id,
+        "fields_file": fields,
+        "settings_file": settings,
+        "hooks_file": hooks,
         "filename_tag": False if no_filename_tag else None,
         "uploads": uploads,
         "create_quota": create_quota,
@@ -53,6 +60,7 @@ def run(
         "max_duration": max_duration,
         "max_failures": max_failures,
         "bwlimit": bwlimit,
+        "out": out,
         "ledger": ledger,
         "api_url": api_url,
     }
@@ -65,24 +73,13 @@ def run(
         quiet=quiet,
         verbose=verbose,
     )
-    selection = Selection(
-        source=source,
-        files_from=files_from,
-        include=include,
-        exclude=exclude,
-        schema_id=schema_id,
-        fields=fields,
-        settings=settings,
-        hooks=hooks,
-        out=out,
-        again=again,
-        fail_if_empty=fail_if_empty,
-    )
+    selection = Selection(source=source, files_from=files_from, again=again, fail_if_empty=fail_if_empty)
     drive(given, lambda bulkhead, loaded: bulkhead.run(selection.spec(loaded)))
 
 
 def resume(
     batch: options.BatchId = None,
+    *,
     uploads: options.Uploads = None,
     create_quota: options.CreateQuota = None,
     poll_quota: options.PollQuota = None,
@@ -120,6 +117,7 @@ Watch = Annotated[
 
 def track(
     batch: options.BatchId = None,
+    *,
     watch: Watch = False,
     config: options.Config = None,
     ledger: options.Ledger = None,

@@ -12,28 +12,43 @@ BEHAVIOUR = "Behaviour"
 
 
 def sandbox(
-    port: Annotated[int, typer.Option(metavar="PORT", help="Listen on this port; 0 takes a free one.", rich_help_panel=SERVER)] = 8700,
-    host: Annotated[str, typer.Option(metavar="HOST", help="Listen on this address.", rich_help_panel=SERVER)] = "127.0.0.1",
+    *,
+    port: Annotated[
+        int, typer.Option(metavar="PORT", help="Listen on this port; 0 takes a free one.", rich_help_panel=SERVER)
+    ] = 8700,
+    host: Annotated[
+        str, typer.Option(metavar="HOST", help="Listen on this address.", rich_help_panel=SERVER)
+    ] = "127.0.0.1",
     license_key: Annotated[
         str | None,
-        typer.Option(metavar="KEY", help="Take only this license key; without it any key will do.", rich_help_panel=SERVER),
+        typer.Option(
+            metavar="KEY", help="Take only this license key; without it any key will do.", rich_help_panel=SERVER
+        ),
     ] = None,
     schemas: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Start with the saved schemas in this directory, a JSON file each.", rich_help_panel=SERVER),
+        typer.Option(
+            metavar="DIR",
+            help="Start with the saved schemas in this directory, a JSON file each.",
+            rich_help_panel=SERVER,
+        ),
     ] = None,
     data: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Keep uploaded files and results here.", rich_help_panel=SERVER)
     ] = None,
     create_quota: Annotated[
-        str | None, typer.Option(metavar="N/TIME", help="Refuse more creates than this, as 20/60s.", rich_help_panel=BEHAVIOUR)
+        str | None,
+        typer.Option(metavar="N/TIME", help="Refuse more creates than this, as 20/60s.", rich_help_panel=BEHAVIOUR),
     ] = None,
     poll_quota: Annotated[
         str | None,
-        typer.Option(metavar="N/TIME", help="Refuse more polls of one import than this, as 12/60s.", rich_help_panel=BEHAVIOUR),
+        typer.Option(
+            metavar="N/TIME", help="Refuse more polls of one import than this, as 12/60s.", rich_help_panel=BEHAVIOUR
+        ),
     ] = None,
     speed: Annotated[
-        float | None, typer.Option(metavar="FACTOR", help="Let its clock run this much faster.", rich_help_panel=BEHAVIOUR)
+        float | None,
+        typer.Option(metavar="FACTOR", help="Let its clock run this much faster.", rich_help_panel=BEHAVIOUR),
     ] = None,
     processing_s: Annotated[
         float | None,

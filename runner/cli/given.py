@@ -1,0 +1,111 @@
+"""What the command line gave: settings by flag, and which files to run with which schema."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from runner.bulkhead import RunSpec
+    from runner.routes import Routes
+    from runner.settings import LoadedSettings
+
+_REPEATED = {"ledger": "--ledger", "api_url": "--api-url"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """Flags by the names of the settings, None where one was not given; and how to answer."""
+
+    flags: Mapping[str, Any]
+    config: Path | None = None
+    sandbox: bool = False
+    sandbox_schemas: Path | None = None
+    json: bool = False
+    quiet: bool = False
+    verbose: bool = False
+
+    def load(self) -> LoadedSettings:
+        """Read all settings. Raises ConfigError."""
+        from runner.settings import Settings
+
+        return Settings.load({**self.flags, "config": self.config})
+
+    def with_flags(self, **flags: Any) -> Given:
+        """Return this with more flags given."""
+        return replace(self, flags={**self.flags, **flags})
+
+    def repeated(self) -> str:
+        """Return the options that a later command about the same batch needs too."""
+        options = {option: self.flags.get(name) for name, option in _REPEATED.items()}
+        options["--config"] = self.config
+        return "".join(f" {option} {shlex.quote(str(value))}" for option, value in options.items() if value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """A source as it was named, and the options that are not settings."""
+
+    source: str | None
+    files_from: str | None = None
+    again: bool = False
+    fail_if_empty: bool = False
+
+    def spec(self, loaded: LoadedSettings) -> RunSpec:
+        """Return what to run. Raises ConfigError, SourceNotFound."""
+        from runner.bulkhead import RunSpec
+        from runner.sources import source_spec
+
+        settings = loaded.settings
+        source = source_spec(
+            self.source,
+            files_from=self.files_from,
+            stdin=sys.stdin.buffer,
+            keep_lists_in=settings.ledger.parent / "lists",
+            include=settings.include,
+            exclude=settings.exclude,
+            leave_out=_own_files(loaded),
+            min_age_s=settings.min_age,
+            order_by=settings.order_by,
+        )
+        out = str(settings.out) if settings.out else None
+        return RunSpec(
+            source=source, routes=routes_of(loaded), out=out, again=self.again, fail_if_empty=self.fail_if_empty
+        )
+
+
+def routes_of(loaded: LoadedSettings) -> Routes:
+    """Return the routes that the settings name. Raises ConfigError where they name no schema."""
+    from runner.errors import ConfigError
+    from runner.routes import Routes
+
+    settings = loaded.settings
+    if settings.routes is not None:
+        for option, value in (("--settings", settings.settings_file), ("--hooks", settings.hooks_file)):
+            if value is not None:
+                raise ConfigError(f"{option} needs --schema-id or --fields; a route has its own in bulkhead.toml")
+        file = loaded.config_file or Path("bulkhead.toml")
+        return Routes.load(list(settings.routes), file.parent, file=str(file))
+    if settings.schema_id is None and settings.fields_file is None:
+        raise ConfigError(
+            "no schema is given", hint="use --schema-id ID, --fields FILE, or [[routes]] in bulkhead.toml"
+        )
+    return Routes.single(
+        schema_id=settings.schema_id,
+        fields_path=settings.fields_file,
+        settings_path=settings.settings_file,
+        hooks_path=settings.hooks_file,
+        development_mode=settings.development_mode,
+    )
+
+
+def _own_files(loaded: LoadedSettings) -> Sequence[Path]:
+    """Return what is never imported even where it lies in the source: results, ledger, schema files."""
+    settings = loaded.settings
+    ledger = [settings.ledger.with_name(settings.ledger.name + ending) for ending in ("", "-wal", "-shm", ".lock")]
+    named = (settings.out, settings.fields_file, settings.settings_file, settings.hooks_file, loaded.config_file)
+    return [*ledger, *(path for path in named if path is not None)]

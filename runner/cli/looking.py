@@ -1,0 +1,91 @@
+"""Looking: runs what only asks, and shows the answer as text or as one JSON document."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import unquote_to_bytes, urlsplit
+
+from rich.console import Console
+
+from runner.bulkhead import Bulkhead
+from runner.cli.documents import write_document
+from runner.cli.errors import reported
+from runner.cli.given import Given, routes_of
+from runner.cli.log import logging_to
+from runner.cli.session import console, prepared
+from runner.errors import ConfigError
+from runner.models import REDRIVABLE_STATES, ItemState
+
+if TYPE_CHECKING:
+    from runner.settings import LoadedSettings
+
+T = TypeVar("T")
+
+
+def look(
+    given: Given,
+    action: Callable[[Bulkhead, LoadedSettings], Awaitable[T]],
+    *,
+    show: Callable[[Console, T], None],
+    document: Callable[[T], object] = lambda found: found,
+) -> T:
+    """Ask, show the answer, and return it; `document` makes of it what `--json` writes."""
+    with reported(verbose=given.verbose), prepared(given) as loaded:
+        found = asyncio.run(_ask(given, loaded, action))
+        if given.json:
+            write_document(document(found))
+        else:
+            show(console(), found)
+    return found
+
+
+async def _ask(given: Given, loaded: LoadedSettings, action: Callable[[Bulkhead, LoadedSettings], Awaitable[T]]) -> T:
+    with logging_to(console(stderr=True), verbose=given.verbose):
+        async with Bulkhead(loaded.settings) as bulkhead:
+            return await action(bulkhead, loaded)
+
+
+async def root_of(bulkhead: Bulkhead, loaded: LoadedSettings, file: str) -> str:
+    """Guess the directory that a file is run as a part of.
+
+    It is that of the newest batch that holds the file; else the outermost one, from the current directory inwards, from
+    which a route matches.
+    """
+    batches = await bulkhead.batches() if _exists(loaded.settings.ledger) else []
+    path = Path(file)
+    return _of_a_batch([status.batch.source_uri for status in reversed(batches)], path) or _of_a_route(loaded, path)
+
+
+def _exists(path: Path) -> bool:
+    return path.exists()
+
+
+def _of_a_batch(source_uris: Iterable[str], file: Path) -> str | None:
+    path = file.absolute()
+    for uri in source_uris:
+        root = Path(os.fsdecode(unquote_to_bytes(urlsplit(uri).path)))
+        if root.is_dir() and path.is_relative_to(root):
+            return str(root)
+    return None
+
+
+def _of_a_route(loaded: LoadedSettings, file: Path) -> str:
+    path, here = file.absolute(), Path.cwd()
+    routes = routes_of(loaded)
+    for root in reversed(path.parents):
+        if root.is_relative_to(here) and routes.for_source(path.relative_to(root).as_posix()):
+            return str(root)
+    return str(path.parent)
+
+
+def redrivable(names: Sequence[str] | None) -> Collection[ItemState]:
+    """Return the states that were named, `failed` where none was. Raises ConfigError."""
+    choice = {str(state): state for state in sorted(REDRIVABLE_STATES)}
+    for name in names or ():
+        if name not in choice:
+            raise ConfigError(f"items in state {name!r} cannot be redriven", hint=f"choose from {', '.join(choice)}")
+    return {choice[name] for name in names or ["failed"]}

@@ -1,0 +1,87 @@
+"""The command reference, docs/cli.md, made from the commands themselves: `python -m runner.cli.reference`."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Iterator
+from typing import Any, get_args
+
+import typer
+
+from runner.cli.app import build
+from runner.cli.help import panels
+from runner.cli.json_events import event_name
+from runner.events import BytesUploaded, Event
+from runner.outcome import ExitCode
+
+_HEAD = """# Commands
+
+<!-- Written by `make docs` from the commands themselves; a test compares. -->
+
+Settings come from options, then the environment (`BULKHEAD_` and the setting's name in capitals, such as
+`BULKHEAD_MIN_AGE`; `DROMO_LICENSE_KEY`), then `.env`, then `bulkhead.toml`; the first that has a value wins. `bulkhead
+config` shows them all with where they came from. The license key is never an option.
+
+Durations are written `90s`, `15m`, `2h30m`; sizes `500K`, `10M`, `1G`; quotas `20/60s`. Globs know `*`, `?`, `[a-z]`,
+`{a,b}` and `**`; one without `/` is matched against a file's base name.
+"""
+
+_EVENTS_HEAD = """
+## Events of `--json`
+
+`run`, `resume` and `track` write one JSON object a line to stdout, and nothing else. Each has `event` and `at` (ISO 8601,
+UTC); the last one is `batch_finished`, or `error` where the command could not go on. Names may be added; none is taken away
+within a major version. The other commands write one JSON document.
+
+| `event` | fields |
+|---|---|
+"""
+
+_CODES_HEAD = """
+## Exit codes
+
+What each one means, and what to do about it: [operations](operations.md#exit-codes-and-what-to-do).
+
+| Code | Name |
+|---:|---|
+"""
+
+
+def reference() -> str:
+    """Return the whole page."""
+    root = typer.main.get_command(build())
+    context = typer.Context(root, info_name="bulkhead")
+    commands: dict[str, Any] = getattr(root, "commands")  # noqa: B009 - typer gives a group no type of its own
+    pages = "".join(_page(command, context) for command in commands.values())
+    return _HEAD + pages + _EVENTS_HEAD + "".join(_events()) + _CODES_HEAD + "".join(_codes())
+
+
+def _page(command: Any, parent: typer.Context) -> str:
+    context = typer.Context(command, info_name=command.name, parent=parent)
+    usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
+    text = f"\n## bulkhead {command.name}\n\n{command.help}\n\n```\n{usage}\n```\n"
+    for panel, records in panels(command, context).items():
+        rows = "".join(f"| `{_cell(name)}` | {_cell(help_text)} |\n" for name, help_text in records)
+        text += f"\n| {panel} | |\n|---|---|\n{rows}"
+    return text
+
+
+def _cell(text: str) -> str:
+    return text.strip().replace("|", "\\|").replace("  [default:", " [default:")
+
+
+def _events() -> Iterator[str]:
+    for kind in get_args(Event):
+        names = ["count"] if kind is BytesUploaded else [field.name for field in dataclasses.fields(kind)]
+        yield f"| `{event_name(kind)}` | {', '.join(f'`{name}`' for name in names)} |\n"
+    yield "| `error` | `message`, `hint`, `exit_code` |\n"
+
+
+def _codes() -> Iterator[str]:
+    for code in ExitCode:
+        yield f"| {int(code)} | `{code.name}` |\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(reference())

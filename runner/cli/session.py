@@ -1,0 +1,81 @@
+"""What a command works with while it runs: its settings, consoles, and the embedded sandbox where it asked for one."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.text import Text
+
+from runner.cli.sandbox import embedded
+
+if TYPE_CHECKING:
+    from runner.cli.given import Given
+    from runner.settings import LoadedSettings
+
+SAVED_SCHEMAS = Path("schemas", "saved")
+"""Where the embedded sandbox finds saved schemas, beside bulkhead.toml."""
+
+STAYING_URL = "http://127.0.0.1:8700/api/v1"
+"""Where `bulkhead sandbox` listens unless told otherwise."""
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Return a console that takes no text for markup, emoji or something to highlight."""
+    return Console(stderr=stderr, markup=False, emoji=False, highlight=False)
+
+
+@contextmanager
+def prepared(given: Given) -> Iterator[LoadedSettings]:
+    """Load the settings, and run the embedded sandbox around the block where it was asked for. Raises ConfigError."""
+    loaded = given.load()
+    for warning in loaded.warnings:
+        console(stderr=True).print(Text(f"warning: {warning}"), soft_wrap=True)
+    if not given.sandbox:
+        yield loaded
+        return
+    with (
+        tempfile.TemporaryDirectory(prefix="bulkhead-sandbox-") as state,
+        _sandbox(given, loaded, Path(state)) as inside,
+    ):
+        yield inside
+
+
+@contextmanager
+def _sandbox(given: Given, loaded: LoadedSettings, state: Path) -> Iterator[LoadedSettings]:
+    """Point the settings to a sandbox whose ledger and quota are its own, so that nothing real is touched."""
+    settings = loaded.settings
+    with embedded(
+        create_quota=str(settings.create_quota),
+        poll_quota=str(settings.poll_quota),
+        schemas=given.sandbox_schemas or saved_schemas(loaded),
+    ) as sandbox:
+        yield given.with_flags(
+            api_url=sandbox.api_url,
+            license_key=sandbox.license_key,
+            ledger=given.flags.get("ledger") or state / "ledger.db",
+            quota_store=state / "quota.db",
+        ).load()
+
+
+def staying_sandbox(given: Given, loaded: LoadedSettings, arguments: Sequence[str]) -> tuple[str, str]:
+    """Return the commands that start a sandbox to stay, and that do there what `arguments` did in the embedded one."""
+    schemas = given.sandbox_schemas or saved_schemas(loaded)
+    named = ["--schemas", os.path.relpath(schemas)] if schemas else []
+    kept = [argument for argument in arguments if argument != "--sandbox"]
+    run = ["bulkhead", *kept, "--api-url", STAYING_URL]
+    return shlex.join(["bulkhead", "sandbox", *named]), f"DROMO_LICENSE_KEY=any {shlex.join(run)}"
+
+
+def saved_schemas(loaded: LoadedSettings) -> Path | None:
+    """Return the directory of saved schemas beside bulkhead.toml, None where there is none."""
+    if loaded.config_file is None:
+        return None
+    schemas = loaded.config_file.parent / SAVED_SCHEMAS
+    return schemas if schemas.is_dir() else None

@@ -1,0 +1,101 @@
+"""What every acceptance test has: a vendor, an inbox, the command, and a search for secrets in all it left behind."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.acceptance.inbox import ROW_CANARY, Workspace
+from tests.acceptance.vendors import DrfVendor, SandboxVendor
+from tests.support.command import CANARY_KEY
+
+CUSTOMERS = {
+    "id": "customers",
+    "name": "Customers",
+    "fields": [
+        {"key": "name", "label": "Full Name", "type": "string", "validators": [{"validate": "required"}]},
+        {"key": "email", "label": "Email", "type": "email"},
+    ],
+    "settings": {},
+}
+STRICT = {**CUSTOMERS, "id": "strict", "name": "Strict", "settings": {"invalidDataBehavior": "BLOCK_SUBMIT"}}
+SECRETS = (CANARY_KEY.encode(), b"X-Amz-Signature", ROW_CANARY.encode())
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture
+def schemas(tmp_path: Path) -> Path:
+    """A directory with the saved schemas `customers`, and `strict`, which sends invalid rows to review."""
+    directory = tmp_path / "schemas"
+    directory.mkdir()
+    for schema in (CUSTOMERS, STRICT):
+        (directory / f"{schema['id']}.json").write_text(json.dumps(schema))
+    return directory
+
+
+@pytest.fixture
+def start_sandbox(stack: ExitStack, schemas: Path) -> Callable[..., SandboxVendor]:
+    return lambda **options: stack.enter_context(SandboxVendor(schemas=schemas, **options))
+
+
+@pytest.fixture
+def start_drf(stack: ExitStack) -> Callable[..., DrfVendor]:
+    return lambda **options: stack.enter_context(DrfVendor(**options))
+
+
+@pytest.fixture
+def sandbox(start_sandbox: Callable[..., SandboxVendor]) -> SandboxVendor:
+    return start_sandbox()
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Iterator[Callable[..., Workspace]]:
+    """Make a workspace that talks to a vendor; at the end no secret may be anywhere in what any of them left."""
+    made: list[Workspace] = []
+
+    def make(vendor: DrfVendor | SandboxVendor, *, name: str = "home", **variables: str) -> Workspace:
+        (tmp_path / name).mkdir()
+        made.append(Workspace(tmp_path / name, api_url=vendor.api_url, **variables))
+        return made[-1]
+
+    yield make
+    for workspace in made:
+        assert_no_secrets(workspace)
+
+
+def assert_no_secrets(work: Workspace) -> None:
+    """Search outputs, ledgers and all files but inputs and results for the key, presigned urls and row content."""
+    for finished in work.command.outputs:
+        assert_clean(finished.stdout + finished.stderr, "an output")
+    for path in work.home.rglob("*"):
+        if path.is_file() and not {"inbox", "results"} & set(path.parts):
+            assert_clean(path.read_bytes(), path.name)
+            if path.suffix == ".db":
+                assert_clean(dump(path), f"the tables of {path.name}")
+
+
+def assert_clean(content: bytes, what: str) -> None:
+    for secret in SECRETS:
+        at = content.find(secret)
+        assert at < 0, f"{secret.decode()} in {what}: …{content[max(at - 80, 0) : at + 80]!r}…"
+
+
+def dump(path: Path) -> bytes:
+    with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
+        rows: list[Any] = [
+            row
+            for (table,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+            for row in connection.execute(f'SELECT * FROM "{table}"')
+        ]
+    return repr(rows).encode("utf-8", "backslashreplace")

@@ -1,0 +1,104 @@
+"""Vendors for the command to talk to: servers in processes of their own, and what they saw."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+from urllib.request import Request, urlopen
+
+from tests.support.command import CANARY_KEY, ROOT
+
+
+class _Server:
+    """A server that prints its base url as the last word of its first line, and ends with its stdin."""
+
+    def __init__(self, *command: str) -> None:
+        self._process = subprocess.Popen(  # noqa: S603 - our own servers
+            [sys.executable, "-m", *command], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        line = self._process.stdout.readline().decode()
+        assert "http://" in line, f"the server did not start: {line!r}"
+        self.api_url = line.split()[-1]
+
+    @property
+    def origin(self) -> str:
+        return self.api_url.removesuffix("/api/v1")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.stdin.close()
+        self._process.stdout.close()
+        self._process.wait(10)
+
+    def ask(self, method: str, path: str, body: object = None, **headers: str) -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        request = Request(
+            self.origin + path, data, {"Content-Type": "application/json", **named}, method=method
+        )
+        with urlopen(request, timeout=10) as answer:
+            text = answer.read()
+        return json.loads(text) if text else None
+
+    def create(self, **body: Any) -> dict[str, Any]:
+        """Create an import as somebody else who has the key."""
+        made: dict[str, Any] = self.ask("POST", "/api/v1/headless/imports/", body, X_Dromo_License_Key=CANARY_KEY)
+        return made
+
+
+class DrfVendor(_Server):
+    """The independent server on Django REST framework; options as on its command line."""
+
+    def __init__(self, **options: Any) -> None:
+        given = {"key": CANARY_KEY, "schema": "customers", **options}
+        flags = [f"--{name.replace('_', '-')}" + ("" if value is True else f"={value}") for name, value in given.items()]
+        super().__init__("tests.support.drf_server", *flags)
+
+    def oracle(self) -> dict[str, Any]:
+        seen: dict[str, Any] = self.ask("GET", "/control/oracle")
+        return seen
+
+    def received(self) -> dict[str, list[str]]:
+        """SHA-256 of a content -> the imports that received it, once for every time they did."""
+        received: dict[str, list[str]] = self.oracle()["received"]
+        return received
+
+
+class SandboxVendor(_Server):
+    """The sandbox and its control plane."""
+
+    def __init__(self, *, schemas: Path, create_quota: str = "10000/60s", processing_s: float = 0.2, **options: Any):
+        given = {"schemas": schemas, "create_quota": create_quota, "processing_s": processing_s, "seed": 1, **options}
+        flags = [f"--{name.replace('_', '-')}={value}" for name, value in given.items()]
+        super().__init__("sandbox", "--port=0", "--exit-with-parent", *flags)
+
+    def faults(self, *rules: dict[str, Any]) -> None:
+        self.ask("POST", "/_sandbox/faults", list(rules))
+
+    def finish_review(self, import_id: str) -> None:
+        self.ask("POST", f"/_sandbox/imports/{import_id}/finish", {})
+
+    def settings(self, **settings: Any) -> None:
+        self.ask("POST", "/_sandbox/settings", settings)
+
+    def counters(self) -> dict[str, Any]:
+        counters: dict[str, Any] = self.ask("GET", "/_sandbox/counters")
+        return counters
+
+    def received(self) -> dict[str, list[str]]:
+        """SHA-256 of a content -> the imports that received it, once for every time they did."""
+        counters = self.counters()
+        return {sha256: [i for i in ids for _ in range(counters["puts"].get(i, 1))] for sha256, ids in counters["ran"].items()}
+
+
+@contextmanager
+def sandbox_vendor(**options: Any) -> Iterator[SandboxVendor]:
+    with SandboxVendor(**options) as vendor:
+        yield vendor

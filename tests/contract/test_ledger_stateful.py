@@ -1,0 +1,163 @@
+"""Random verbs in random order leave the SQLite ledger exactly as they leave the one in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from runner.errors import BulkheadError
+from runner.ledger import Ledger
+from runner.ledger.memory import MemoryLedger
+from runner.ledger.sqlite import SqliteLedger
+from runner.models import COUNTERS, Batch, BatchState, Item, ItemState
+
+START = datetime(2026, 7, 23, 10, 15, 2, 123456, tzinfo=UTC)
+BATCHES = ("b1", "b2", "b3")
+SOURCES = ("a", "b", "B", "\u00e9", "\udcff", "a/\U0001f600", "z")
+IMPORTS = ("i1", "i2", "i3", "i4")
+KEYS = ("k1", "k2")
+
+items = st.builds(
+    Item,
+    batch_id=st.sampled_from(BATCHES),
+    source=st.sampled_from(SOURCES),
+    rank=st.integers(-2, 2),
+    state=st.sampled_from(ItemState),
+    version_key=st.sampled_from(KEYS),
+    tag=st.sampled_from([None, "t1", "t2"]),
+    import_id=st.sampled_from([None, None, None, *IMPORTS]),
+    error_message=st.sampled_from([None, "bad", "bad \udcfe"]),
+    finished_at=st.sampled_from([None, START]),
+)
+changes = st.fixed_dictionaries(
+    {},
+    optional={
+        "import_id": st.sampled_from([None, *IMPORTS]),
+        "rank": st.integers(-2, 2),
+        "tag": st.sampled_from([None, "t1", "t2"]),
+        "attempts": st.integers(0, 3),
+        "version_key": st.sampled_from(KEYS),
+        "created_at": st.sampled_from([None, START]),
+        "status": st.sampled_from([None, "PENDING", "\udcfd"]),
+    },
+)
+batches = st.sampled_from(BATCHES)
+Verb = Callable[[Ledger], Coroutine[Any, Any, Any]]
+
+
+class Stores(RuleBasedStateMachine):
+    """Each rule does the same to both stores and compares what they say."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.at = START
+        self.runner = asyncio.Runner()
+        self.memory = MemoryLedger(now=lambda: self.at)
+        self.sqlite = SqliteLedger.open(":memory:", now=lambda: self.at)
+
+    def teardown(self) -> None:
+        self.runner.run(self.sqlite.close())
+        self.runner.close()
+
+    def same(self, verb: Verb) -> Any:
+        self.at += timedelta(microseconds=777)
+        expected, found = (self.runner.run(outcome(store, verb)) for store in (self.memory, self.sqlite))
+        assert found == expected
+        return found
+
+    @rule(batch_id=batches, source_uri=st.sampled_from(["u1", "u\udcff"]), age=st.integers(0, 2))
+    def start(self, batch_id: str, source_uri: str, age: int) -> None:
+        started_at = START - timedelta(days=age)
+        batch = Batch(
+            batch_id=batch_id, source_uri=source_uri, account="a", out="o", config="{}", started_at=started_at
+        )
+        self.same(lambda store: store.start_batch(batch))
+
+    @rule(batch_id=batches, state=st.sampled_from(BatchState), exit_code=st.sampled_from([None, 0, 4]))
+    def update(self, batch_id: str, state: BatchState, exit_code: int | None) -> None:
+        self.same(lambda store: store.update_batch(batch_id, state=state, exit_code=exit_code, listed=True))
+
+    @rule(batch_id=batches, name=st.sampled_from(COUNTERS), count=st.integers(0, 5))
+    def count(self, batch_id: str, name: str, count: int) -> None:
+        self.same(lambda store: store.count_up(batch_id, **{name: count}))
+
+    @rule(batch_id=batches, new=st.lists(items, max_size=5))
+    def add(self, batch_id: str, new: list[Item]) -> None:
+        own = [item for item in new if item.batch_id == batch_id]
+        self.same(lambda store: store.add(own))
+
+    @rule(
+        batch_id=batches,
+        source=st.sampled_from(SOURCES),
+        state=st.sampled_from(ItemState),
+        changes=changes,
+        age=st.sampled_from([0, 0, 0, 1]),
+    )
+    def advance(self, batch_id: str, source: str, state: ItemState, changes: dict[str, Any], age: int) -> None:
+        async def verb(store: Ledger) -> Item | None:
+            seen = await store.item(batch_id, source)
+            if seen is None:
+                return None
+            if age:
+                await store.advance(seen, seen.state, reason="somebody else")
+            return await store.advance(seen, state, reason="rule \udcff", **changes)
+
+        self.same(verb)
+
+    @rule(batch_id=batches, state=st.sampled_from(ItemState), limit=st.integers(1, 3))
+    def page_through(self, batch_id: str, state: ItemState, limit: int) -> None:
+        async def verb(store: Ledger) -> list[list[Item]]:
+            pages: list[list[Item]] = []
+            after = None
+            while page := await store.page(batch_id, state, after=after, limit=limit):
+                pages.append(page)
+                after = (page[-1].rank, page[-1].source)
+            return pages
+
+        self.same(verb)
+
+    @rule(batch_id=batches, states=st.sets(st.sampled_from(ItemState)))
+    def items_of_states(self, batch_id: str, states: set[ItemState]) -> None:
+        async def verb(store: Ledger) -> list[Item]:
+            return [item async for item in store.items(batch_id, states=states)]
+
+        self.same(verb)
+
+    @invariant()
+    def tell_the_same(self) -> None:
+        for batch_id in BATCHES:
+            read = self.same(lambda store, batch_id=batch_id: everything_of(store, batch_id))
+            counts, listed = read[0], read[1]
+            assert sum(counts.values()) == len(listed)
+        self.same(lambda store: store.batches())
+        self.same(lambda store: store.batches(source_uri="u\udcff"))
+        self.same(lambda store: store.owners([*IMPORTS, "none"]))
+        self.same(lambda store: store.by_tag(["t1", "t2", "none"]))
+        self.same(lambda store: store.unchanged([*KEYS, "none"]))
+        self.same(lambda store: store.last_activity())
+
+
+async def everything_of(store: Ledger, batch_id: str) -> tuple[Any, ...]:
+    listed = [item async for item in store.items(batch_id)]
+    histories = [await store.history(batch_id, item.source) for item in listed]
+    return await store.counts(batch_id), listed, histories, await store.batch(batch_id)
+
+
+async def outcome(store: Ledger, verb: Verb) -> Any:
+    """Return what the verb returned, or which error it raised."""
+    try:
+        return await verb(store)
+    except BulkheadError as error:
+        return type(error), str(error)
+
+
+TestStores = Stores.TestCase
+TestStores.settings = settings(
+    max_examples=30, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck), database=None
+)

@@ -1,0 +1,217 @@
+"""Every sentence of the SlotStore protocol, held against each store, and what the shared file adds to it."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from runner.errors import LedgerCorrupt, LedgerError, LedgerTooNew
+from runner.ledger import Quota, Slot, SlotStore
+from runner.ledger.memory import MemorySlots
+from runner.ledger.slots import MAX_WAIT_AFTER_BOOT_S, SqliteSlots, system_boot_id, system_ticks
+
+START = datetime(2026, 7, 23, 10, 0, tzinfo=UTC)
+KEY = "account-hash"
+
+
+class Machine:
+    """Clocks of a machine that can sleep and be booted again."""
+
+    def __init__(self, path: Path, *, boot_id: str = "boot-1") -> None:
+        self.path = path
+        self.wall = START
+        self.ticks = 1000.0
+        self.boot_id = boot_id
+
+    def pass_time(self, seconds: float) -> None:
+        self.wall += timedelta(seconds=seconds)
+        self.ticks += seconds
+
+    def reboot(self, *, down_s: float, boot_id: str = "boot-2") -> None:
+        self.wall += timedelta(seconds=down_s)
+        self.ticks = 0.5
+        self.boot_id = boot_id
+
+    def slots(self) -> SqliteSlots:
+        return SqliteSlots(self.path, now=lambda: self.wall, ticks=lambda: self.ticks, boot_id=self.boot_id)
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    return Machine(tmp_path / "state" / "quota.db")
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+async def store(request: pytest.FixtureRequest, machine: Machine) -> AsyncIterator[SlotStore]:
+    slots: SlotStore = MemorySlots() if request.param == "memory" else machine.slots()
+    yield slots
+    await slots.close()
+
+
+async def test_unknown_slots_are_free(store: SlotStore) -> None:
+    assert await store.read(KEY, count=20) == Quota(slots=(Slot(),) * 20, not_before=0.0)
+
+
+async def test_exactly_as_many_slots_as_asked_for_are_returned(store: SlotStore) -> None:
+    assert await store.swap(KEY, 4, seen=Slot(), new=Slot(until=1060.0, token="t"))
+    assert len((await store.read(KEY, count=3)).slots) == 3
+    assert (await store.read(KEY, count=5)).slots[4] == Slot(until=1060.0, token="t")
+    assert (await store.read(KEY, count=0)).slots == ()
+
+
+async def test_a_swap_sets_the_slot_that_was_seen(store: SlotStore) -> None:
+    first, second = Slot(until=1060.123456789, token="one"), Slot(until=1030.25, token="two")
+    assert await store.swap(KEY, 0, seen=Slot(), new=first)
+    assert (await store.read(KEY, count=2)).slots == (first, Slot())
+    assert await store.swap(KEY, 0, seen=first, new=second)
+    assert (await store.read(KEY, count=2)).slots == (second, Slot())
+
+
+@pytest.mark.parametrize("seen", [Slot(), Slot(until=1060.0, token="other"), Slot(until=1060.5, token="t")])
+async def test_a_swap_of_a_slot_that_changed_is_refused(store: SlotStore, seen: Slot) -> None:
+    taken = Slot(until=1060.0, token="t")
+    assert await store.swap(KEY, 0, seen=Slot(), new=taken)
+    assert not await store.swap(KEY, 0, seen=seen, new=Slot(until=2000.0, token="x"))
+    assert (await store.read(KEY, count=1)).slots == (taken,)
+
+
+async def test_a_hold_is_never_shortened(store: SlotStore) -> None:
+    await store.hold(KEY, until=1100.0)
+    await store.hold(KEY, until=1050.0)
+    assert (await store.read(KEY, count=1)).not_before == 1100.0
+    await store.hold(KEY, until=1100.5)
+    assert await store.read(KEY, count=1) == Quota(slots=(Slot(),), not_before=1100.5)
+
+
+async def test_accounts_do_not_share_slots(store: SlotStore) -> None:
+    await store.swap(KEY, 0, seen=Slot(), new=Slot(until=1060.0, token="t"))
+    await store.hold(KEY, until=1100.0)
+    assert await store.read("other", count=1) == Quota(slots=(Slot(),), not_before=0.0)
+
+
+async def test_racing_tasks_get_one_slot_once(store: SlotStore) -> None:
+    free = (await store.read(KEY, count=1)).slots[0]
+    won = await asyncio.gather(
+        *(store.swap(KEY, 0, seen=free, new=Slot(until=1060.0, token=f"task {number}")) for number in range(20))
+    )
+    assert sum(won) == 1
+
+
+# the shared file
+
+
+async def test_another_process_of_the_machine_sees_the_same_slots(machine: Machine) -> None:
+    taken = Slot(until=1060.0, token="t")
+    await machine.slots().swap(KEY, 0, seen=Slot(), new=taken)
+    await machine.slots().hold(KEY, until=1010.0)
+    assert await machine.slots().read(KEY, count=1) == Quota(slots=(taken,), not_before=1010.0)
+
+
+async def test_a_step_of_the_wall_clock_changes_nothing(machine: Machine) -> None:
+    taken = Slot(until=1060.0, token="t")
+    await machine.slots().swap(KEY, 0, seen=Slot(), new=taken)
+    for step in (timedelta(hours=3), timedelta(hours=-9)):
+        machine.wall += step
+        assert (await machine.slots().read(KEY, count=1)).slots == (taken,)
+
+
+@pytest.mark.parametrize("named", [True, False])
+async def test_after_a_reboot_the_rest_of_the_wait_is_taken_from_the_wall_clock(tmp_path: Path, named: bool) -> None:
+    machine = Machine(tmp_path / "quota.db", boot_id="boot-1" if named else "")
+    await machine.slots().swap(KEY, 0, seen=Slot(), new=Slot(until=machine.ticks + 90, token="t"))
+    await machine.slots().hold(KEY, until=machine.ticks + 20)
+    machine.reboot(down_s=30, boot_id="boot-2" if named else "")
+    quota = await machine.slots().read(KEY, count=2)
+    assert quota.slots == (Slot(until=pytest.approx(machine.ticks + 60), token="t"), Slot())
+    assert quota.not_before == pytest.approx(machine.ticks)
+
+
+async def test_after_a_reboot_no_wait_is_longer_than_the_cap(machine: Machine) -> None:
+    await machine.slots().swap(KEY, 0, seen=Slot(), new=Slot(until=machine.ticks + 90, token="t"))
+    machine.reboot(down_s=-86_400)
+    slot = (await machine.slots().read(KEY, count=1)).slots[0]
+    assert slot.until == machine.ticks + MAX_WAIT_AFTER_BOOT_S
+
+
+async def test_a_slot_read_after_a_reboot_can_be_swapped_later(machine: Machine) -> None:
+    await machine.slots().swap(KEY, 0, seen=Slot(), new=Slot(until=machine.ticks + 90, token="t"))
+    machine.reboot(down_s=30)
+    slots = machine.slots()
+    seen = (await slots.read(KEY, count=1)).slots[0]
+    machine.pass_time(61)
+    assert (await slots.read(KEY, count=1)).slots == (seen,)
+    assert await slots.swap(KEY, 0, seen=seen, new=Slot(until=machine.ticks + 60, token="u"))
+
+
+async def test_a_hold_of_an_earlier_boot_gives_way_to_a_new_one(machine: Machine) -> None:
+    await machine.slots().hold(KEY, until=machine.ticks + 5)
+    machine.reboot(down_s=60)
+    await machine.slots().hold(KEY, until=machine.ticks + 30)
+    assert (await machine.slots().read(KEY, count=0)).not_before == machine.ticks + 30
+
+
+def grab(path: Path, worker: int, rounds: int) -> list[str]:
+    """Take each of `rounds` slots in turn wherever it is seen free; return what was won."""
+
+    async def run() -> list[str]:
+        slots = SqliteSlots(path, now=lambda: START, ticks=lambda: 0.0, boot_id="boot-1")
+        won = []
+        for number in range(rounds):
+            seen = (await slots.read(KEY, count=rounds)).slots[number]
+            if seen == Slot() and await slots.swap(KEY, number, seen=seen, new=Slot(until=60.0, token=f"{worker}")):
+                won.append(f"{number}:{worker}")
+        return won
+
+    return asyncio.run(run())
+
+
+async def test_racing_processes_never_get_the_same_slot(tmp_path: Path) -> None:
+    path, rounds = tmp_path / "quota.db", 100
+    with multiprocessing.get_context("spawn").Pool(3) as pool:
+        won = [name for names in pool.starmap(grab, [(path, worker, rounds) for worker in range(3)]) for name in names]
+    assert sorted(int(name.split(":")[0]) for name in won) == list(range(rounds))
+    slots = SqliteSlots(path, now=lambda: START, ticks=lambda: 0.0, boot_id="boot-1")
+    held = (await slots.read(KEY, count=rounds)).slots
+    assert sorted(won) == sorted(f"{number}:{slot.token}" for number, slot in enumerate(held))
+
+
+async def test_a_damaged_file_is_a_clear_error(machine: Machine) -> None:
+    machine.path.parent.mkdir()
+    machine.path.write_bytes(b"not a database " * 100)
+    with pytest.raises(LedgerCorrupt, match=r"quota\.db"):
+        await machine.slots().read(KEY, count=1)
+
+
+async def test_a_ledger_is_not_taken_for_a_quota_file(machine: Machine) -> None:
+    machine.path.parent.mkdir()
+    with closing(sqlite3.connect(machine.path)) as other:
+        other.execute("CREATE TABLE something (x)")
+    with pytest.raises(LedgerCorrupt):
+        await machine.slots().hold(KEY, until=1.0)
+
+
+async def test_a_file_of_a_later_version_is_refused(machine: Machine) -> None:
+    await machine.slots().hold(KEY, until=1.0)
+    with closing(sqlite3.connect(machine.path)) as other:
+        other.execute("PRAGMA user_version = 99")
+    with pytest.raises(LedgerTooNew):
+        await machine.slots().read(KEY, count=1)
+
+
+async def test_a_folder_that_cannot_be_made_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(LedgerError, match="cannot be used"):
+        await SqliteSlots(tmp_path / "file" / "quota.db").read(KEY, count=1)
+
+
+def test_the_shared_clock_never_goes_back() -> None:
+    first = system_ticks()
+    assert 0 < first <= system_ticks()
+    assert system_boot_id() == system_boot_id()

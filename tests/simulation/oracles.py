@@ -1,0 +1,207 @@
+"""The judges of a simulation: each compares what the vendor saw with what the ledger and the sink say."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from runner.ledger import Ledger
+from runner.models import CreateRequest, Item, ItemKind, ItemState, tag_of
+from tests.support.process import settled
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.simulation.plan import Plan
+    from tests.support.vendor import Vendor
+
+_S = ItemState
+AT_REST = frozenset({_S.COLLECTED, _S.FAILED, _S.REJECTED, _S.NEEDS_REVIEW, _S.UNCERTAIN, _S.SKIPPED})
+POLLS_A_MINUTE = 12
+
+
+class Broken(AssertionError):
+    """An invariant does not hold; `trace` is what led to it."""
+
+    trace: list[tuple[float, str, str]]
+
+
+class Judges:
+    """Watches one simulation. Every method raises Broken, with the invariant's number first."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        batch_id: str,
+        vendor: Vendor,
+        ledger: Callable[[], Ledger],
+        saved: Callable[[str], bytes | None],
+    ) -> None:
+        self._plan = plan
+        self._inputs = {given.source: given for given in plan.inputs}
+        self._batch_id = batch_id
+        self._vendor = vendor
+        self._ledger = ledger
+        self._saved = saved
+        self.life = 0
+        self.attempts: Counter[tuple[int, str]] = Counter()
+        self.broken: list[str] = []
+
+    # As it happens
+
+    def create_leaves(self, request: CreateRequest, source: str | None) -> None:
+        """I4: a create leaves only when its intent is durable."""
+        items = [self._item(source)] if source else self._named(request.original_filename)
+        if not any(item is not None and item.state is _S.CREATING for item in items):
+            self._break(f"I4: a create of {source or request.original_filename} leaves without a durable intent")
+
+    def upload_leaves(self, import_id: str, source: str) -> None:
+        """I4: a first byte leaves only when the import is durably bound to its item, and to no other."""
+        item = self._item(source)
+        if item is None or item.import_id != import_id or item.state is not _S.CREATED:
+            self._break(f"I4: data of {source} leaves for import {import_id}, which is not bound to it")
+        owner = settled(self._ledger().owners([import_id])).get(import_id)
+        if owner != (self._batch_id, source):
+            self._break(f"I4: data of {source} leaves for import {import_id}, which belongs to {owner}")
+
+    def item_moves(self, item: Item, state: ItemState, changes: Mapping[str, Any]) -> None:
+        """I3, I4, I5: what must be true before a move is recorded."""
+        if state is _S.CREATING:
+            self._intent(item, int(changes["attempts"]))
+        if state is _S.COLLECTED:
+            self._collected(item, str(changes["result"]), str(changes["result_sha256"]))
+
+    def _intent(self, item: Item, attempts: int) -> None:
+        """I5: only a create that was not throttled counts as an attempt."""
+        name = item.source if item.kind is ItemKind.JSON else None
+        posts = Counter[str]()
+        for (life, key, outcome), count in self._vendor.seen.posts.items():
+            if life == self.life and key in {name, item.original_filename}:
+                posts[outcome] += count
+        if attempts > 1 + posts.total() - posts["RateLimited"]:
+            self._break(f"I5: {item.source} is at attempt {attempts} after {dict(posts)}")
+
+    def _collected(self, item: Item, path: str, sha256: str) -> None:
+        kept = self._saved(path)
+        if kept is None or hashlib.sha256(kept).hexdigest() != sha256:
+            self._break(f"I4: {item.source} is recorded as collected before its result is complete")
+        if kept != self._inputs[item.source].result:
+            self._break(f"I3: the result of {item.source} is not that of its data")
+        self._successful(item)
+
+    def _successful(self, item: Item) -> None:
+        status = self._status(item.import_id)
+        if status != "SUCCESSFUL":
+            self._break(f"I3: {item.source} is collected, but its import is {status}")
+
+    # Between two lives, and in the end
+
+    def data_is_where_it_belongs(self) -> None:
+        """I1, I2 and the repeat of uploads: by what the vendor received."""
+        imports_of: defaultdict[str, set[str]] = defaultdict(set)
+        for import_id, sources in self._vendor.seen.data_of.items():
+            for source in sources:
+                imports_of[source].add(import_id)
+            if len(set(sources)) > 1:
+                self._break(f"I2: import {import_id} got data of {sorted(set(sources))}")
+            if len(sources) > 1:
+                self._break(f"I1: the data of {sources[0]} was stored {len(sources)} times for import {import_id}")
+        for source, imports in imports_of.items():
+            if len(imports) > 1:
+                self._break(f"I1: the data of {source} entered {len(imports)} imports")
+
+    def states_add_up(self) -> None:
+        """I3: every listed item is in exactly one state, and what is collected is right."""
+        items = self.items()
+        counts = settled(self._ledger().counts(self._batch_id))
+        if Counter(item.state for item in items) != Counter(counts):
+            self._break(f"I3: the ledger counts {counts}, its items say otherwise")
+        for item in items:
+            if item.state is _S.COLLECTED:
+                self._collected(item, item.result or "", item.result_sha256 or "")
+
+    def quota_is_kept(self) -> None:
+        """I5, I6: by the vendor's own logs and the instants at which retrieves were sent."""
+        counters, rate = self._vendor.state.counters, self._plan.quota
+        if _most_within(counters.create_times, rate.window_s) > rate.count:
+            self._break("I5: more creates than the quota within a minute")
+        if self._plan.is_polite and counters.refused_create_times:
+            self._break(f"I5: {len(counters.refused_create_times)} creates were refused although nobody else creates")
+        for (_, import_id), asked_at in self._vendor.seen.asked_at.items():
+            if _most_within(asked_at, 60.0) > POLLS_A_MINUTE:
+                self._break(f"I6: import {import_id} was asked for too often")
+
+    def run_ended(self, *, deferred: int, stopped: bool) -> None:
+        """I8: a run that ends by itself leaves nothing to do but what it deferred."""
+        at_work = [f"{item.source} {item.state}" for item in self.items() if item.state not in AT_REST]
+        if not stopped and len(at_work) > deferred:
+            self._break(f"I8: the run ended by itself, yet {at_work}")
+
+    def all_is_told(self) -> None:
+        """I3, I8: in the end every input has the fate that its data asks for, and the vendor agrees."""
+        items = {item.source: item for item in self.items()}
+        if items.keys() != self._inputs.keys():
+            self._break(f"I3: the batch holds {len(items)} items of {len(self._inputs)}")
+        for source, item in items.items():
+            self._fate(source, item)
+
+    def _fate(self, source: str, item: Item) -> None:
+        wanted = {
+            "good": {_S.COLLECTED},
+            "review": {_S.NEEDS_REVIEW, _S.COLLECTED},
+            "broken": {_S.FAILED},
+            "refused": {_S.REJECTED},
+        }[self._inputs[source].fate]
+        if item.kind is ItemKind.JSON and item.state is _S.UNCERTAIN:
+            return
+        if item.state not in wanted:
+            self._break(f"I3: {source} ends {item.state} ({item.error_code}: {item.error_message}), not {sorted(wanted)}")
+        given = [import_id for import_id, sources in self._vendor.seen.data_of.items() if source in sources]
+        if given != ([] if item.state is _S.REJECTED else [item.import_id]):
+            self._break(f"I3: {source} is bound to import {item.import_id}, its data went to {given}")
+        if item.state is _S.FAILED and self._status(item.import_id) != "FAILED":
+            self._break(f"I3: {source} is failed, its import is {self._status(item.import_id)}")
+
+    def account(self) -> dict[str, tuple[str, int]]:
+        """Return the final account: the state of each input, and how many imports got its data."""
+        given = Counter(source for sources in self._vendor.seen.data_of.values() for source in set(sources))
+        return {item.source: (str(item.state), given[item.source]) for item in self.items()}
+
+    def items(self) -> list[Item]:
+        found: list[Item] = []
+        for state in ItemState:
+            found += settled(self._ledger().page(self._batch_id, state, after=None, limit=10_000))
+        return found
+
+    def _item(self, source: str) -> Item | None:
+        return settled(self._ledger().item(self._batch_id, source))
+
+    def _named(self, filename: str | None) -> list[Item | None]:
+        tag = tag_of(filename)
+        if tag is not None:
+            return list(settled(self._ledger().by_tag([tag])).get(tag, []))
+        creating = settled(self._ledger().page(self._batch_id, _S.CREATING, after=None, limit=10_000))
+        return [item for item in creating if item.original_filename == filename]
+
+    def _status(self, import_id: str | None) -> str:
+        shown = self._vendor.state.list_imports(self._vendor.now(), limit=1000)["results"]
+        return next((str(one["status"]) for one in shown if one["id"] == import_id), "unknown to the vendor")
+
+    def _break(self, sentence: str) -> None:
+        self.broken.append(sentence)
+        raise Broken(sentence)
+
+
+def _most_within(instants: Iterable[float], window_s: float) -> int:
+    """Return the largest number of instants in any half-open window."""
+    ordered = sorted(instants)
+    most = start = 0
+    for end, instant in enumerate(ordered):
+        while ordered[start] <= instant - window_s:
+            start += 1
+        most = max(most, end - start + 1)
+    return most
+

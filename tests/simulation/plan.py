@@ -1,0 +1,139 @@
+"""What one seed stands for: the batch, the vendor's habits, and everything that will go wrong."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from typing import Literal
+
+from runner.models import ItemKind
+from sandbox.quotas import Rate
+from sandbox.state import SandboxSettings
+from tests.support.inputs import Fate, Input
+from tests.support.vendor import Habits
+from tests.support.weather import MENU, Call, Kind
+
+Store = Literal["memory", "disk"]
+
+FOLDERS = ("2026-06", "2026-07", "archive", "east/north")
+NAMES = ("customers.csv", "orders.csv", "contacts.xlsx", "Bericht März.csv")
+FATES: tuple[Fate, ...] = ("good", "good", "good", "good", "good", "good", "review", "broken", "refused")
+SETTLE_S = 120.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Life:
+    """One life of the runner: events are counted from its start, instants and durations are seconds."""
+
+    kill_at: int | None = None
+    stop_after_s: float | None = None
+    freezes: tuple[tuple[int, float], ...] = ()
+    skew_s: float = 0.0
+    rest_s: float = 1.0
+    """How long the machine is idle before the next life."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Everything that happens in one simulation but the draws on the wire, which come from `seed`."""
+
+    seed: int
+    inputs: tuple[Input, ...]
+    lives: tuple[Life, ...] = ()
+    store: Store = "memory"
+    quota: Rate = Rate(20, 60.0)
+    settings: SandboxSettings = SandboxSettings()
+    habits: Habits = field(default_factory=Habits)
+    rates: dict[Call, float] = field(default_factory=dict)
+    kinds: frozenset[Kind] = frozenset()
+    outages: tuple[tuple[float, float], ...] = ()
+    full: tuple[tuple[float, float], ...] = ()
+    clears_at: float = 0.0
+    latest_create_s: float = 25.0
+    latest_upload_s: float = 25.0
+    filename_tag: bool = True
+    uploads: int = 8
+    reviewed: bool = False
+    """Whether a person finishes the reviews in the end."""
+
+    @property
+    def is_polite(self) -> bool:
+        """Tell whether nothing happens that the quota's guard does not reckon with."""
+        return self.latest_create_s <= 30.0 and not any(life.freezes for life in self.lives)
+
+
+def plan_of(seed: int) -> Plan:
+    """Draw a plan; a seed always stands for the same one."""
+    rng = random.Random(seed)
+    lag_s = rng.choice((0.0, 0.0, rng.uniform(0, 90)))
+    clears_at = rng.choice((30.0, 200.0, 1000.0, 3000.0))
+    lives = tuple(_life(rng) for _ in range(rng.choice((0, 1, 1, 2, 3))))
+    return Plan(
+        seed=seed,
+        inputs=_inputs(rng, rng.randint(8, 20)),
+        lives=lives,
+        store="disk" if rng.random() < 0.1 else "memory",
+        quota=Rate(rng.choice((3, 6, 20)), 60.0),
+        settings=_settings(rng, lag_s=lag_s),
+        habits=Habits(
+            list_lag_s=rng.choice((0.0, 0.0, rng.uniform(0, 30))),
+            page_size=rng.choice((3, 10, 1000)),
+            unknown_status=rng.random() < 0.2,
+        ),
+        rates={call: rng.choice((0.0, 0.03, 0.15, 0.4)) for call in MENU},
+        kinds=frozenset(kind for kinds in MENU.values() for kind in kinds if rng.random() < 0.6),
+        outages=_windows(rng, until=clears_at, share=0.3, longest_s=240.0),
+        full=_windows(rng, until=clears_at, share=0.25, longest_s=40.0),
+        clears_at=clears_at,
+        latest_create_s=rng.choice((25.0, 25.0, 120.0)),
+        latest_upload_s=min(SETTLE_S - lag_s - 10.0, rng.choice((25.0, 100.0))),
+        filename_tag=rng.random() < 0.85,
+        uploads=rng.choice((1, 3, 8)),
+        reviewed=rng.random() < 0.5,
+    )
+
+
+def _inputs(rng: random.Random, count: int) -> tuple[Input, ...]:
+    """Draw inputs with equal base names in several folders, some with the content of another."""
+    places = [f"{folder}/{name}" for folder in FOLDERS for name in NAMES]
+    files = rng.sample(places, min(count, len(places)))
+    json_count = rng.choice((0, 0, 1, 3, 5))
+    inputs: list[Input] = []
+    for place in files:
+        twin = rng.choice(inputs) if inputs and rng.random() < 0.15 else None
+        fate = twin.fate if twin else rng.choice(FATES)
+        mark = twin.source if twin else None
+        inputs.append(Input.make(place, ItemKind.FILE, fate, like=mark))
+    for number in range(json_count):
+        folder = rng.choice(("json", "inline"))
+        fate = rng.choice(FATES)
+        inputs.append(Input.make(f"{folder}/{number}.json", ItemKind.JSON, fate))
+    return tuple(sorted(inputs, key=lambda given: given.source))
+
+
+def _life(rng: random.Random) -> Life:
+    return Life(
+        kill_at=rng.choice((None, rng.randint(1, 60), rng.randint(1, 400))),
+        stop_after_s=rng.choice((None, None, None, rng.uniform(0, 300))),
+        freezes=tuple((rng.randint(1, 200), rng.uniform(1, 400)) for _ in range(rng.choice((0, 0, 0, 1)))),
+        skew_s=rng.choice((0.0, rng.uniform(-5, 5))),
+        rest_s=rng.choice((0.0, 1.0, 60.0, 2000.0)),
+    )
+
+
+def _settings(rng: random.Random, *, lag_s: float) -> SandboxSettings:
+    return SandboxSettings(
+        upload_lag_s=lag_s,
+        pending_s=rng.choice((0.2, 5.0, 60.0)),
+        running_s=rng.choice((0.3, 10.0, 400.0)),
+        if_none_match=rng.choice(("accept", "accept", "not_implemented", "not_signed")),
+        fresh_upload_url=rng.random() < 0.8,
+        absent_as_null=rng.random() < 0.5,
+    )
+
+
+def _windows(rng: random.Random, *, until: float, share: float, longest_s: float) -> tuple[tuple[float, float], ...]:
+    if rng.random() >= share:
+        return ()
+    starts = [rng.uniform(0, until) for _ in range(rng.randint(1, 2))]
+    return tuple((start, min(until, start + rng.uniform(1, longest_s))) for start in starts)

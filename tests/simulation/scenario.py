@@ -1,0 +1,304 @@
+"""One simulation: the real core lives, dies and lives again over a simulated vendor, until all is told."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from runner.events import ignore
+from runner.ledger import Ledger, SlotStore
+from runner.ledger.memory import MemoryLedger, MemorySlots
+from runner.ledger.slots import SqliteSlots
+from runner.ledger.sqlite import SqliteLedger
+from runner.models import Batch, ItemState
+from runner.options import RunOptions
+from runner.pacing import CreatePacer
+from runner.pipeline import RunResult, Scope, Surroundings, run_batch
+from runner.ports import Sink
+from runner.quantities import Rate as Quota
+from runner.rated import RatedApi
+from runner.routes import Route, Routes
+from runner.sinks import LocalSink
+from runner.stop import StopReason, StopSignal
+from sandbox.state import SandboxSettings, SandboxState
+from tests.simulation.oracles import AT_REST, Broken, Judges
+from tests.simulation.plan import SETTLE_S, Life, Plan
+from tests.support.inputs import SimulatedSource, simulated_engine
+from tests.support.process import (
+    Disk,
+    MemorySink,
+    Process,
+    ProcessLedger,
+    ProcessSink,
+    ProcessSlots,
+    SimulatedClock,
+    Trace,
+)
+from tests.support.vendor import SimulatedApi, SimulatedStorage, Vendor
+from tests.support.vloop import Deadlock, DeadlineExceeded, VirtualLoop
+from tests.support.weather import Weather
+
+BATCH_ID = "simulated"
+FIELDS: tuple[dict[str, Any], ...] = ({"key": "mark", "label": "Mark"},)
+ROUTES = Routes(
+    [
+        Route(name="json", match="json/**", schema_id="contacts"),
+        Route(name="inline", match="inline/**", fields=FIELDS),
+        Route(name="files", schema_id="customers"),
+    ]
+)
+SCHEMAS = [{"id": name, "name": name, "fields": list(FIELDS), "settings": {}} for name in ("contacts", "customers")]
+LONGEST_LIFE_S = 86_400.0
+LONGEST_STOP_S = 900.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What came out of a simulation that broke nothing; `virtual_s` is its length."""
+
+    digest: str
+    account: dict[str, tuple[str, int]]
+    events: tuple[int, ...]
+    virtual_s: float
+    trace: list[tuple[float, str, str]]
+
+
+def simulate(plan: Plan) -> Report:
+    """Run one simulation to its end. Raises Broken, with the trace in its notes' place: `error.trace`."""
+    loop = VirtualLoop(seed=plan.seed)
+    loop.set_exception_handler(lambda _loop, _context: None)
+    with _repeatable(plan.seed), ExitStack() as stack:
+        simulation = Simulation(plan, loop, stack)
+        try:
+            loop.run_until_complete(simulation.play())
+        except (Deadlock, DeadlineExceeded) as error:
+            raise simulation.broken(f"I8: {error}") from error
+        finally:
+            loop.end()
+    return simulation.report()
+
+
+@contextmanager
+def _repeatable(seed: int) -> Iterator[None]:
+    """Seed the one source of randomness that the core does not get handed: the jitter of stamina."""
+    before, level = random.getstate(), logging.root.manager.disable
+    random.seed(seed)
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        random.setstate(before)
+        logging.disable(level)
+
+
+class Store:
+    """What survives the process: ledger, slots and results, in memory or in a directory."""
+
+    def __init__(self, plan: Plan, clock: SimulatedClock, stack: ExitStack) -> None:
+        self._clock = clock
+        self._root: Path | None = None
+        self._files: dict[str, bytes] = {}
+        self.ledger: Ledger = MemoryLedger(now=clock.now)
+        self.slots: SlotStore = MemorySlots()
+        if plan.store == "disk":
+            self._root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bulkhead-simulation-")))
+            self.slots = SqliteSlots(self._root / "slots.db", now=clock.now, ticks=clock.ticks, boot_id="boot")
+            self._open(self._root)
+            stack.callback(self._close)
+
+    def reopen(self) -> None:
+        """Do what a new process does."""
+        if self._root is not None:
+            self._close()
+            self._open(self._root)
+
+    def sink(self, process: Process, disk: Disk) -> Sink:
+        if self._root is None:
+            return MemorySink(self._files, process, disk)
+        return ProcessSink(LocalSink(self._root / "out", threaded=False), process, disk)
+
+    def saved(self, path: str) -> bytes | None:
+        """Return what lies at a result's final place."""
+        if self._root is None:
+            return self._files.get(path)
+        place = self._root / "out" / path
+        return place.read_bytes() if place.exists() else None
+
+    def _open(self, root: Path) -> None:
+        self.ledger = SqliteLedger.open(root / "ledger.db", now=self._clock.now)
+
+    def _close(self) -> None:
+        assert isinstance(self.ledger, SqliteLedger)
+        self.ledger._database.close()
+
+
+class Simulation:
+    """The lives of one plan, and the judges between them."""
+
+    def __init__(self, plan: Plan, loop: VirtualLoop, stack: ExitStack) -> None:
+        self._plan = plan
+        self._loop = loop
+        self._trace = Trace(loop)
+        self._clock = SimulatedClock(loop)
+        self._store = Store(plan, self._clock, stack)
+        self._disk = Disk(loop, self._rng("disk"), full=plan.full)
+        self._vendor = self._make_vendor()
+        self._judges = Judges(
+            plan,
+            batch_id=BATCH_ID,
+            vendor=self._vendor,
+            ledger=lambda: self._store.ledger,
+            saved=self._store.saved,
+        )
+        self._events: list[int] = []
+
+    def _rng(self, purpose: str) -> random.Random:
+        return random.Random(f"{self._plan.seed} {purpose}")
+
+    def _make_vendor(self) -> Vendor:
+        plan = self._plan
+        weather = Weather(
+            rng=self._rng("weather"),
+            rates=plan.rates,
+            kinds=plan.kinds,
+            outages=plan.outages,
+            clears_at=plan.clears_at,
+            latest_create_s=plan.latest_create_s,
+            latest_upload_s=plan.latest_upload_s,
+        )
+        settings = SandboxSettings(**{**vars(plan.settings), "create_quota": plan.quota})
+        state = SandboxState(self._rng("vendor"), settings=settings, engine=simulated_engine, schemas=SCHEMAS)
+        return Vendor(state, loop=self._loop, weather=weather, trace=self._trace, habits=plan.habits)
+
+    async def play(self) -> None:
+        """Live every life of the plan, then calm ones until everything is at rest."""
+        for number, life in enumerate(self._plan.lives):
+            await self._live(number, life)
+            await asyncio.sleep(life.rest_s)
+        await asyncio.sleep(max(0.0, self._plan.clears_at - self._loop.time()))
+        await self._live(len(self._plan.lives), Life())
+        if left := [item.source for item in self._judges.items() if item.state not in AT_REST]:
+            raise self.broken(f"I8: not at rest after a calm run: {left}")
+        if self._plan.reviewed:
+            await self._finish_reviews()
+        self._judge(self._judges.all_is_told)
+
+    async def _finish_reviews(self) -> None:
+        for item in self._judges.items():
+            if item.state is ItemState.NEEDS_REVIEW:
+                self._vendor.state.finish_review(item.import_id or "", self._vendor.now())
+        await self._live(len(self._plan.lives) + 1, Life(), scope=Scope.TRACK_WATCH)
+        if left := [item.source for item in self._judges.items() if item.state is ItemState.NEEDS_REVIEW]:
+            raise self.broken(f"I8: reviews are finished, but not seen: {left}")
+
+    async def _live(self, number: int, life: Life, *, scope: Scope = Scope.RUN) -> None:
+        self._loop.deadline = self._loop.time() + LONGEST_LIFE_S
+        self._trace.note("life", str(number))
+        self._clock.skew_s = life.skew_s
+        self._judges.life = number
+        self._store.reopen()
+        stop = StopSignal()
+        process = Process(self._trace, self._loop, kill_at=life.kill_at, freezes=dict(life.freezes))
+        if life.stop_after_s is not None:
+            self._loop.call_later(life.stop_after_s, self._ask_to_stop, stop)
+        ended = await self._run(process, self._program(process, number, stop, scope))
+        self._events.append(process.event_count)
+        if process.dead:
+            self._vendor.sender_died(process)
+        self._judge(self._judges.data_is_where_it_belongs)
+        self._judge(self._judges.states_add_up)
+        self._judge(self._judges.quota_is_kept)
+        if ended is not None and scope is Scope.RUN:
+            self._trace.note("ended", str(stop.reason))
+            self._judge(lambda: self._judges.run_ended(deferred=ended.deferred, stopped=stop.requested))
+
+    async def _run(self, process: Process, program: Any) -> RunResult | None:
+        try:
+            return await process.run(program)
+        except Exception as error:
+            raise self.broken(f"I8: the run raised {type(error).__name__}: {error}") from error
+
+    def _ask_to_stop(self, stop: StopSignal) -> None:
+        if not stop.requested:
+            self._trace.note("stop")
+            self._loop.deadline = min(self._loop.deadline, self._loop.time() + LONGEST_STOP_S)
+        stop.request(StopReason.INTERRUPTED)
+
+    async def _program(self, process: Process, number: int, stop: StopSignal, scope: Scope) -> RunResult | None:
+        ledger = ProcessLedger(self._store.ledger, process, self._disk, on_advance=self._judges.item_moves)
+        batch = await self._batch(ledger)
+        around = self._surroundings(process, number, ledger, stop)
+        return await run_batch(batch, around, scope=scope, list_source=scope is Scope.RUN)
+
+    async def _batch(self, ledger: Ledger) -> Batch:
+        known = await ledger.batch(BATCH_ID)
+        if known is not None:
+            return known
+        batch = Batch(
+            batch_id=BATCH_ID,
+            source_uri=SimulatedSource.uri,
+            account="account",
+            out="out",
+            config="{}",
+            started_at=self._clock.now(),
+        )
+        await self._store.ledger.start_batch(batch)
+        return batch
+
+    def _surroundings(self, process: Process, number: int, ledger: Ledger, stop: StopSignal) -> Surroundings:
+        plan, rng = self._plan, self._rng(f"life {number}")
+        api = SimulatedApi(self._vendor, process, self._loop, life=number)
+        api.before_create = self._judges.create_leaves
+        storage = SimulatedStorage(self._vendor, process, self._loop)
+        storage.before_upload = self._judges.upload_leaves
+        return Surroundings(
+            ledger=ledger,
+            api=RatedApi(api),
+            storage=storage,
+            source=SimulatedSource(plan.inputs),
+            routes=ROUTES,
+            sink=self._store.sink(process, self._disk),
+            pacer=CreatePacer(
+                ProcessSlots(self._store.slots, process, self._disk),
+                quota_key="account",
+                quota=Quota(plan.quota.count, plan.quota.window_s),
+                clock=self._clock,
+                rng=rng,
+            ),
+            clock=self._clock,
+            rng=rng,
+            emit=ignore,
+            stop=stop,
+            options=RunOptions(uploads=plan.uploads, filename_tag=plan.filename_tag, settle_s=SETTLE_S),
+            rank_of=lambda _entry: 0,
+        )
+
+    def _judge(self, judge: Any) -> None:
+        try:
+            judge()
+        except Broken as error:
+            raise self.broken(str(error)) from None
+        if self._judges.broken:
+            raise self.broken(self._judges.broken[0])
+
+    def broken(self, sentence: str) -> Broken:
+        """Return the error to raise, the trace with it."""
+        error = Broken(self._judges.broken[0] if self._judges.broken else sentence)
+        error.trace = self._trace.events
+        return error
+
+    def report(self) -> Report:
+        return Report(
+            digest=self._trace.digest(),
+            account=self._judges.account(),
+            events=tuple(self._events),
+            virtual_s=self._loop.time(),
+            trace=self._trace.events,
+        )

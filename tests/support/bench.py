@@ -1,0 +1,128 @@
+"""A whole run in virtual time against a scripted vendor, with everything in memory."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+
+import orjson
+
+from runner import identity
+from runner.events import Event
+from runner.ledger.memory import MemoryLedger, MemorySlots
+from runner.models import TRANSITIONS, Batch, Item, ItemState
+from runner.options import RunOptions
+from runner.pacing import CreatePacer
+from runner.pipeline import RunResult, Scope, Surroundings, run_batch
+from runner.ports import SavedResult
+from runner.quantities import Rate
+from runner.rated import RatedApi
+from runner.routes import Routes
+from runner.sources.kinds import kind_of
+from runner.stop import StopSignal
+from tests.support.scripted import EPOCH, LoopClock, ScriptedVendor
+from tests.support.sources import MemorySource
+
+BATCH_ID = "b1"
+
+
+class MemorySink:
+    """Keeps results by source."""
+
+    def __init__(self) -> None:
+        self.results: dict[str, bytes] = {}
+
+    async def save_result(self, source: str, chunks: AsyncIterator[bytes]) -> SavedResult:
+        data = b"".join([chunk async for chunk in chunks])
+        rows = orjson.loads(data)
+        self.results[source] = data
+        return SavedResult(path=f"results/{source}.json", row_count=len(rows), sha256=sha256(data).hexdigest())
+
+    async def write(self, name: str, chunks: AsyncIterator[bytes]) -> str:
+        self.results[name] = b"".join([chunk async for chunk in chunks])
+        return name
+
+
+@dataclass
+class Bench:
+    """Everything a run needs; make it inside the loop."""
+
+    files: Mapping[str, bytes]
+    options: RunOptions = field(default_factory=RunOptions)
+    routes: Routes = field(default_factory=lambda: Routes.single(schema_id="s1"))
+    url_life_s: int = 1800
+
+    def __post_init__(self) -> None:
+        self.clock = LoopClock()
+        self.vendor = ScriptedVendor(self.clock, url_life_s=self.url_life_s)
+        self.ledger = MemoryLedger(now=self.clock.now)
+        self.slots = MemorySlots()
+        self.source = MemorySource(self.files)
+        self.sink = MemorySink()
+        self.events: list[Event] = []
+        self.stop = StopSignal()
+
+    async def start(self) -> Batch:
+        batch = Batch(
+            batch_id=BATCH_ID, source_uri=self.source.uri, account="a", out="out", config="{}", started_at=EPOCH
+        )
+        await self.ledger.start_batch(batch)
+        return batch
+
+    def around(self) -> Surroundings:
+        rng = random.Random(1)
+        self.stop = StopSignal()
+        self.api = RatedApi(self.vendor)
+        return Surroundings(
+            ledger=self.ledger,
+            api=self.api,
+            storage=self.vendor,
+            source=self.source,
+            routes=self.routes,
+            sink=self.sink,
+            pacer=CreatePacer(self.slots, quota_key="k", quota=Rate(20, 60), clock=self.clock, rng=rng),
+            clock=self.clock,
+            rng=rng,
+            emit=self.events.append,
+            stop=self.stop,
+            options=self.options,
+            rank_of=lambda _: 0,
+            endpoint="e",
+        )
+
+    async def run(self, *, scope: Scope = Scope.RUN) -> RunResult:
+        """Run the batch, started now or before."""
+        batch = await self.ledger.batch(BATCH_ID) or await self.start()
+        return await run_batch(batch, self.around(), scope=scope)
+
+    async def states(self) -> dict[str, str]:
+        return {item.source: str(item.state) async for item in self.ledger.items(BATCH_ID)}
+
+    async def item(self, source: str) -> Item:
+        found = await self.ledger.item(BATCH_ID, source)
+        assert found is not None
+        return found
+
+    async def leave(self, source: str, state: ItemState, **changes: object) -> Item:
+        """Put an item into the ledger as an earlier run may have left it."""
+        if await self.ledger.batch(BATCH_ID) is None:
+            await self.start()
+        await self.ledger.add([Item(batch_id=BATCH_ID, source=source, kind=kind_of(source), schema_id="s1")])
+        item = await self.item(source)
+        item = await self.ledger.advance(item, ItemState.CREATING, reason="earlier", intent_at=self.clock.now())
+        if state is ItemState.CREATING:
+            return item if not changes else await self.ledger.advance(item, state, reason="earlier", **changes)
+        if state not in TRANSITIONS[ItemState.CREATING]:
+            item = await self.ledger.advance(item, ItemState.PROCESSING, reason="earlier")
+        return await self.ledger.advance(item, state, reason="earlier", **changes)
+
+    def tag(self, source: str) -> str:
+        """Return the tag that the core gives a file of the source."""
+        fingerprint = f"sha256:{sha256(self.source.files[source]).hexdigest()}"
+        uri = f"{self.source.uri}/{source}"
+        return identity.tag(uri, fingerprint, self.routes.routes[0].binding, endpoint="e")
+
+    def with_options(self, **changes: object) -> None:
+        self.options = replace(self.options, **changes)  # type: ignore[arg-type]

@@ -1,0 +1,32 @@
+"""Bodies for uploads: bytes in memory that may be more or fewer than they say, or fail on the way."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+
+class FakeBody:
+    """Yields `chunks_given`, then raises `error` if there is one; `size_bytes` is what is claimed."""
+
+    def __init__(
+        self, chunks_given: list[bytes], *, size_bytes: int | None = None, error: Exception | None = None
+    ) -> None:
+        self._chunks = chunks_given
+        self._size_bytes = sum(map(len, chunks_given)) if size_bytes is None else size_bytes
+        self._error = error
+        self.started_count = 0
+        self.closed_count = 0
+
+    @property
+    def size_bytes(self) -> int:
+        return self._size_bytes
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        self.started_count += 1
+        try:
+            for chunk in self._chunks:
+                yield chunk
+            if self._error is not None:
+                raise self._error
+        finally:
+            self.closed_count += 1

@@ -1,0 +1,116 @@
+"""Simulated inputs: what a batch is made of, what the vendor's engine makes of each, and the source that lists them."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import orjson
+
+from runner.errors import ItemRejected
+from runner.models import Item, ItemKind
+from runner.ports import Prepared, SourceEntry
+from sandbox.engine.outcome import Outcome, failed
+from sandbox.imports import Job
+
+Fate = Literal["good", "review", "broken", "refused"]
+"""What becomes of an input: its import succeeds, waits for a person or fails; or it is refused before any create."""
+
+_CHUNK_BYTES = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Input:
+    """One file or JSON document. The content says what the engine makes of it, so equal contents end alike."""
+
+    source: str
+    kind: ItemKind
+    fate: Fate
+    content: bytes
+
+    @classmethod
+    def make(cls, source: str, kind: ItemKind, fate: Fate, *, like: str | None = None) -> Input:
+        """Make an input whose content is its own, or that of the input named `like`."""
+        row = {"fate": fate, "mark": like or source}
+        content = orjson.dumps([row] if kind is ItemKind.JSON else row)
+        return cls(source=source, kind=kind, fate=fate, content=content)
+
+    @property
+    def result(self) -> bytes:
+        """The result of its import, once that is successful."""
+        rows = orjson.loads(self.content)
+        return orjson.dumps(rows if isinstance(rows, list) else [rows])
+
+
+def simulated_engine(job: Job) -> Outcome:
+    """Do what the data says."""
+    source = job.source
+    rows: Any = orjson.loads(source) if isinstance(source, bytes) else source
+    rows = rows if isinstance(rows, list) else [rows]
+    match rows[0]["fate"]:
+        case "broken":
+            return failed("PARSE", "The file could not be parsed.")
+        case "review":
+            return Outcome(status="NEEDS_REVIEW", rows=rows, errors=[{"type": "MATCH", "message": "No header row."}])
+        case _:
+            return Outcome(status="SUCCESSFUL", rows=rows)
+
+
+class SimulatedBody:
+    """A file's bytes that know which input they are of; implements Body."""
+
+    def __init__(self, given: Input) -> None:
+        self.source = given.source
+        self.content = given.content
+
+    @property
+    def size_bytes(self) -> int:
+        return len(self.content)
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        for start in range(0, len(self.content), _CHUNK_BYTES):
+            yield self.content[start : start + _CHUNK_BYTES]
+
+
+class SimulatedSource:
+    """Implements Source over a fixed list of inputs."""
+
+    uri = "sim://inbox"
+
+    def __init__(self, inputs: Sequence[Input], *, chunk: int = 5) -> None:
+        self._inputs = {given.source: given for given in inputs}
+        self._chunk = chunk
+
+    async def entries(self) -> AsyncIterator[list[SourceEntry]]:
+        listed = [self._entry(given) for given in self._inputs.values()]
+        for start in range(0, len(listed), self._chunk):
+            await asyncio.sleep(0.01)
+            yield listed[start : start + self._chunk]
+
+    async def prepare(self, item: Item) -> Prepared:
+        await asyncio.sleep(0.002)
+        given = self._inputs[item.source]
+        if given.fate == "refused":
+            raise ItemRejected("empty", "the file is empty")
+        is_file = given.kind is ItemKind.FILE
+        return Prepared(
+            uri=f"{self.uri}/{given.source}",
+            size_bytes=len(given.content),
+            version="1",
+            fingerprint=hashlib.sha256(given.content).hexdigest(),
+            body=SimulatedBody(given) if is_file else None,
+            rows=None if is_file else given.content,
+        )
+
+    def _entry(self, given: Input) -> SourceEntry:
+        return SourceEntry(
+            source=given.source,
+            uri=f"{self.uri}/{given.source}",
+            size_bytes=len(given.content),
+            version="1",
+            modified_at=None,
+            kind=given.kind,
+        )

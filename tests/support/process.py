@@ -1,0 +1,320 @@
+"""The runner's process in a simulated world: it can be killed at any event, and its disk keeps only what was written."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from runner.errors import StorageFull
+from runner.ledger import Ledger, Quota, Slot, SlotStore
+from runner.models import Batch, HistoryEntry, Item, ItemState
+from runner.ports import SavedResult, Sink
+from runner.result_array import ResultArray
+
+if TYPE_CHECKING:
+    import random
+
+    from tests.support.vloop import VirtualLoop
+
+EPOCH = datetime(2026, 7, 1, tzinfo=UTC)
+"""The vendor's wall time at 0 s of virtual time."""
+
+_T = TypeVar("_T")
+
+
+class Trace:
+    """What happened, in order: (virtual time, kind, detail), the same for the same seed."""
+
+    def __init__(self, loop: VirtualLoop) -> None:
+        self._loop = loop
+        self.events: list[tuple[float, str, str]] = []
+
+    def note(self, kind: str, detail: str = "") -> None:
+        self.events.append((self._loop.time(), kind, detail))
+
+    def digest(self) -> str:
+        lines = "\n".join(f"{at!r} {kind} {detail}" for at, kind, detail in self.events)
+        return hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+class Process:
+    """One life of the runner. `kill_at` is the number of the event at which it dies, `freeze_at` maps events to seconds.
+
+    Once it is dead nothing it does has an effect: every step of it waits for ever.
+    """
+
+    def __init__(
+        self,
+        trace: Trace,
+        loop: VirtualLoop,
+        *,
+        kill_at: int | None = None,
+        freezes: dict[int, float] | None = None,
+    ) -> None:
+        self.trace = trace
+        self.killed = asyncio.Event()
+        self.event_count = 0
+        self._loop = loop
+        self._kill_at = kill_at
+        self._freezes = freezes or {}
+
+    @property
+    def dead(self) -> bool:
+        return self.killed.is_set()
+
+    async def event(self, kind: str, detail: str = "") -> None:
+        """Pass one point at which the process may die or be frozen."""
+        if self.dead:
+            await self._never()
+        self.event_count += 1
+        self.trace.note(kind, detail)
+        if (pause_s := self._freezes.pop(self.event_count, None)) is not None:
+            self.trace.note("freeze", f"{pause_s:.3f}")
+            self._loop.freeze(pause_s)
+        if self.event_count == self._kill_at:
+            self.trace.note("kill")
+            self.killed.set()
+            await self._never()
+
+    async def run(self, program: Coroutine[Any, Any, _T]) -> _T | None:
+        """Run a program until it ends, or the process dies: then None, and nothing of it is left."""
+        main = self._loop.create_task(program)
+        dying = self._loop.create_task(self.killed.wait())
+        await asyncio.wait({main, dying}, return_when=asyncio.FIRST_COMPLETED)
+        dying.cancel()
+        if not self.dead:
+            return await main
+        await self._sweep()
+        return None
+
+    async def _sweep(self) -> None:
+        own = asyncio.current_task()
+        for _ in range(200):
+            left = sorted((task for task in asyncio.all_tasks() if task is not own), key=_birth)
+            if not left:
+                return
+            for task in left:
+                task.cancel()
+            await asyncio.sleep(0)
+        raise RuntimeError(f"{len(left)} tasks outlive their process")
+
+    async def _never(self) -> None:
+        await self._loop.create_future()
+
+
+def _birth(task: asyncio.Task[Any]) -> int:
+    return int(task.get_name().rpartition("-")[2])
+
+
+class SimulatedClock:
+    """The runner's clocks: `skew_s` is how far its wall clock is ahead of the vendor's."""
+
+    def __init__(self, loop: VirtualLoop) -> None:
+        self._loop = loop
+        self.skew_s = 0.0
+
+    def now(self) -> datetime:
+        return EPOCH + timedelta(seconds=self._loop.time() + self.skew_s)
+
+    def ticks(self) -> float:
+        return self._loop.time()
+
+
+def settled(step: Awaitable[_T]) -> _T:
+    """Return what a coroutine returns that never waits."""
+    waiter = step.__await__()
+    try:
+        next(waiter)
+    except StopIteration as end:
+        return end.value  # type: ignore[no-any-return]
+    raise AssertionError("the step waits")
+
+
+class Disk:
+    """Says when there is no space: in the windows of `full`, for a share of the writes."""
+
+    def __init__(self, loop: VirtualLoop, rng: random.Random, *, full: Sequence[tuple[float, float]] = ()) -> None:
+        self._loop = loop
+        self._rng = rng
+        self._full = full
+
+    def write(self, what: str) -> None:
+        now = self._loop.time()
+        if any(start <= now < end for start, end in self._full) and self._rng.random() < 0.7:
+            raise StorageFull(f"no space is left for {what}")
+
+    async def pause(self) -> None:
+        """Let others run for a moment, as a store on the network would."""
+        if self._rng.random() < 0.25:
+            await asyncio.sleep(self._rng.choice((0.0, 0.0, 0.003, 0.02)))
+
+
+class ProcessLedger:
+    """A ledger as one process sees it; implements Ledger. `on_advance` is called with each move before its commit."""
+
+    def __init__(
+        self, inner: Ledger, process: Process, disk: Disk, *, on_advance: Callable[[Item, ItemState, dict[str, Any]], None]
+    ) -> None:
+        self._inner = inner
+        self._process = process
+        self._disk = disk
+        self._on_advance = on_advance
+
+    async def _write(self, name: str, detail: str, commit: Callable[[], Awaitable[_T]]) -> _T:
+        await self._process.event(f"ledger.{name}", detail)
+        self._disk.write("the ledger")
+        written = await commit()
+        await self._process.event(f"ledger.{name}.committed", detail)
+        await self._disk.pause()
+        return written
+
+    async def _read(self, value: Awaitable[_T]) -> _T:
+        if self._process.dead:
+            await self._process.event("dead")
+        found = await value
+        await self._disk.pause()
+        return found
+
+    async def start_batch(self, batch: Batch) -> None:
+        await self._write("start_batch", batch.batch_id, lambda: self._inner.start_batch(batch))
+
+    async def batch(self, batch_id: str) -> Batch | None:
+        return await self._read(self._inner.batch(batch_id))
+
+    async def batches(self, *, source_uri: str | None = None) -> list[Batch]:
+        return await self._read(self._inner.batches(source_uri=source_uri))
+
+    async def update_batch(self, batch_id: str, **changes: Any) -> Batch:
+        return await self._write("update_batch", batch_id, lambda: self._inner.update_batch(batch_id, **changes))
+
+    async def count_up(self, batch_id: str, **counters: int) -> None:
+        await self._write("count_up", str(counters), lambda: self._inner.count_up(batch_id, **counters))
+
+    async def add(self, items: Sequence[Item]) -> int:
+        return await self._write("add", str(len(items)), lambda: self._inner.add(items))
+
+    async def item(self, batch_id: str, source: str) -> Item | None:
+        return await self._read(self._inner.item(batch_id, source))
+
+    async def advance(self, item: Item, state: ItemState, *, reason: str, **changes: Any) -> Item:
+        async def commit() -> Item:
+            self._on_advance(item, state, changes)
+            return await self._inner.advance(item, state, reason=reason, **changes)
+
+        detail = f"{item.source} {item.state}->{state} {changes.get('import_id', item.import_id)} ({reason})"
+        return await self._write("advance", detail, commit)
+
+    async def page(self, batch_id: str, state: ItemState, *, after: tuple[int, str] | None, limit: int) -> list[Item]:
+        return await self._read(self._inner.page(batch_id, state, after=after, limit=limit))
+
+    async def items(self, batch_id: str, *, states: Collection[ItemState] | None = None) -> AsyncIterator[Item]:
+        async for item in self._inner.items(batch_id, states=states):
+            await self._disk.pause()
+            yield item
+
+    async def counts(self, batch_id: str) -> dict[ItemState, int]:
+        return await self._read(self._inner.counts(batch_id))
+
+    async def history(self, batch_id: str, source: str) -> list[HistoryEntry]:
+        return await self._read(self._inner.history(batch_id, source))
+
+    async def owners(self, import_ids: Iterable[str]) -> dict[str, tuple[str, str]]:
+        return await self._read(self._inner.owners(import_ids))
+
+    async def by_tag(self, tags: Iterable[str]) -> dict[str, list[Item]]:
+        return await self._read(self._inner.by_tag(tags))
+
+    async def unchanged(self, version_keys: Iterable[str]) -> set[str]:
+        return await self._read(self._inner.unchanged(version_keys))
+
+    async def last_activity(self) -> datetime | None:
+        return await self._read(self._inner.last_activity())
+
+    async def close(self) -> None:
+        """Leave the store open: the next process goes on with it."""
+
+
+class ProcessSlots:
+    """The create slots as one process sees them; implements SlotStore."""
+
+    def __init__(self, inner: SlotStore, process: Process, disk: Disk) -> None:
+        self._inner = inner
+        self._process = process
+        self._disk = disk
+
+    async def read(self, quota_key: str, *, count: int) -> Quota:
+        await self._disk.pause()
+        return await self._inner.read(quota_key, count=count)
+
+    async def swap(self, quota_key: str, number: int, *, seen: Slot, new: Slot) -> bool:
+        await self._process.event("slots.swap", f"{number} until {new.until:.3f}")
+        swapped = await self._inner.swap(quota_key, number, seen=seen, new=new)
+        await self._process.event("slots.swapped", f"{number} {swapped}")
+        return swapped
+
+    async def hold(self, quota_key: str, *, until: float) -> None:
+        await self._process.event("slots.hold", f"{until:.3f}")
+        await self._inner.hold(quota_key, until=until)
+
+    async def close(self) -> None:
+        """Leave the slots to the next process."""
+
+
+class MemorySink:
+    """A directory in memory; implements Sink. A draft lies under its partial name until it is whole, then moves."""
+
+    def __init__(self, files: dict[str, bytes], process: Process, disk: Disk) -> None:
+        self._files = files
+        self._process = process
+        self._disk = disk
+
+    async def save_result(self, source: str, chunks: AsyncIterator[bytes]) -> SavedResult:
+        path, array = f"results/{source}.json", ResultArray()
+        async for data in self._drafted(path, chunks):
+            array.feed(data)
+        array.finish()
+        await self._rename(path)
+        whole = self._files[path]
+        return SavedResult(path=path, row_count=array.row_count, sha256=hashlib.sha256(whole).hexdigest())
+
+    async def write(self, name: str, chunks: AsyncIterator[bytes]) -> str:
+        async for _ in self._drafted(name, chunks):
+            pass
+        await self._rename(name)
+        return name
+
+    async def _drafted(self, path: str, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        draft = f"{path}.partial"
+        self._files[draft] = b""
+        async for chunk in chunks:
+            self._disk.write("results")
+            self._files[draft] += chunk
+            yield chunk
+        await self._process.event("sink.written", path)
+
+    async def _rename(self, path: str) -> None:
+        self._files[path] = self._files.pop(f"{path}.partial")
+        await self._process.event("sink.renamed", path)
+
+
+class ProcessSink:
+    """A sink on a real directory as one process sees it; implements Sink."""
+
+    def __init__(self, inner: Sink, process: Process, disk: Disk) -> None:
+        self._inner = inner
+        self._process = process
+        self._disk = disk
+
+    async def save_result(self, source: str, chunks: AsyncIterator[bytes]) -> SavedResult:
+        await self._process.event("sink.save", source)
+        self._disk.write("results")
+        saved = await self._inner.save_result(source, chunks)
+        await self._process.event("sink.renamed", saved.path)
+        return saved
+
+    async def write(self, name: str, chunks: AsyncIterator[bytes]) -> str:
+        await self._process.event("sink.write", name)
+        return await self._inner.write(name, chunks)

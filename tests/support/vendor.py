@@ -1,0 +1,410 @@
+"""The simulated vendor: the sandbox's state machine behind a wire that loses, delays and repeats."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import orjson
+
+from runner.errors import (
+    AuthRefused,
+    BulkheadError,
+    ConditionUnsupported,
+    ImportNotFound,
+    InDoubt,
+    NotSent,
+    RateLimited,
+    RequestInvalid,
+    SchemaNotFound,
+    Unavailable,
+    UploadRefused,
+    UrlExpired,
+)
+from runner.models import CreateRequest, ImportPage, RemoteImport
+from sandbox.problems import ApiProblem, StorageProblem
+from sandbox.state import SandboxState, UploadTicket
+from sandbox.storage import import_id_of
+from tests.support.inputs import SimulatedBody
+from tests.support.process import EPOCH, Process, Trace
+
+if TYPE_CHECKING:
+    from runner.ports import Body
+    from tests.support.vloop import VirtualLoop
+    from tests.support.weather import Call, Fate, Weather
+
+CREATE_TIMEOUT_S = 30.0
+READ_TIMEOUT_S = 30.0
+UPLOAD_TIMEOUT_S = 50.0
+UNKNOWN_STATUS = "VALIDATING"
+
+_T = TypeVar("_T")
+Done = Callable[[object], None]
+
+
+@dataclass(kw_only=True)
+class Sightings:
+    """What the vendor saw, kept apart from the code under test.
+
+    `data_of` lists for each import the inputs whose data it was given, in order; `posts` counts creates by input and
+    what became of them; `asked_at` are the instants of retrieves by import and process.
+    """
+
+    data_of: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    posts: Counter[tuple[int, str, str]] = field(default_factory=Counter)
+    asked_at: defaultdict[tuple[int, str], list[float]] = field(default_factory=lambda: defaultdict(list))
+    calls: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(kw_only=True)
+class Habits:
+    """How this vendor differs from the sandbox: a list that lags, its largest page, a status nobody documented."""
+
+    list_lag_s: float = 0.0
+    page_size: int = 1000
+    unknown_status: bool = False
+
+
+class Vendor:
+    """The far end of the wire. Effects happen at their own instants, whether their sender still lives or not."""
+
+    def __init__(
+        self, state: SandboxState, *, loop: VirtualLoop, weather: Weather, trace: Trace, habits: Habits | None = None
+    ) -> None:
+        self.state = state
+        self.weather = weather
+        self.habits = habits or Habits()
+        self.seen = Sightings()
+        self._loop = loop
+        self._trace = trace
+        self._coming: list[tuple[float, int, Process | None, Callable[[float], None]]] = []
+        self._numbers = itertools.count()
+
+    def wall(self, at: float) -> float:
+        """Turn virtual time into the vendor's epoch seconds."""
+        return EPOCH.timestamp() + at
+
+    def now(self) -> float:
+        return self.wall(self._loop.time())
+
+    def at(self, instant: float, effect: Callable[[float], None], *, sender: Process | None) -> None:
+        """Let `effect` happen at an instant of virtual time, in order with all others."""
+        heapq.heappush(self._coming, (instant, next(self._numbers), sender, effect))
+        self._loop.call_at(instant, self._happen)
+
+    def sender_died(self, process: Process) -> None:
+        """Decide for each request that was under way whether it is lost, goes on, or arrives later."""
+        kept = []
+        for instant, number, sender, effect in sorted(self._coming, key=lambda one: one[:2]):
+            later_s = self.weather.survives_kill() if sender is process else 0.0
+            if later_s is not None:
+                kept.append((instant + later_s, number, None, effect))
+                self._loop.call_at(instant + later_s, self._happen)
+        heapq.heapify(kept)
+        self._coming = kept
+
+    def listed(self, now: float) -> list[dict[str, Any]]:
+        """Return every import as the list shows it: as it was `list_lag_s` ago, newest first."""
+        as_of = now - self.habits.list_lag_s
+        found = self.state.list_imports(as_of, limit=1000)["results"]
+        return [one for one in found if _instant(one["created_date"]).timestamp() <= as_of]
+
+    @property
+    def is_quiet(self) -> bool:
+        return not self._coming
+
+    def _happen(self) -> None:
+        while self._coming and self._coming[0][0] <= self._loop.time():
+            instant, _, _, effect = heapq.heappop(self._coming)
+            effect(instant)
+
+    def note(self, kind: str, detail: str = "") -> None:
+        self._trace.note(kind, detail)
+
+
+class Exchange:
+    """One request and its answer, as the fate of the call has it."""
+
+    def __init__(self, vendor: Vendor, process: Process, loop: VirtualLoop) -> None:
+        self.vendor = vendor
+        self.process = process
+        self.loop = loop
+
+    async def call(
+        self,
+        call: Call,
+        key: str,
+        effect: Callable[[float, Done], None],
+        *,
+        timeout_s: float,
+        doubtful: bool,
+        detail: str = "",
+    ) -> Any:
+        """Send, let `effect(instant, done)` happen or not, and return what `done` was given.
+
+        Raises what `done` was given where that is an error, else NotSent, InDoubt for a `doubtful` call, Unavailable
+        for a read, and RateLimited.
+        """
+        fate = self.vendor.weather.fate(call, key, self.loop.time())
+        self.vendor.seen.calls[call] += 1
+        await self.process.event(f"{call}.sent", f"{detail or key} {fate.kind}")
+        answer: asyncio.Future[object] = self.loop.create_future()
+        self._send(fate, effect, _into(answer), timeout_s=timeout_s, doubtful=doubtful)
+        timer = self.loop.call_later(timeout_s, _into(answer), _lost("no answer in time", doubtful=doubtful))
+        try:
+            value = await answer
+        finally:
+            timer.cancel()
+        outcome = type(value).__name__ if isinstance(value, Exception) else "answered"
+        await self.process.event(f"{call}.{outcome}", detail or key)
+        if isinstance(value, Exception):
+            raise value
+        return value
+
+    def _send(
+        self, fate: Fate, effect: Callable[[float, Done], None], deliver: Done, *, timeout_s: float, doubtful: bool
+    ) -> None:
+        sent, arrives = self.loop.time(), self.loop.time() + fate.up_s
+        lost = _lost("the connection was cut", doubtful=doubtful)
+        error = _lost("the server answers 503", doubtful=doubtful)
+
+        def back(value: object) -> None:
+            self.loop.call_later(fate.down_s, deliver, value)
+
+        def after(instead: object) -> Callable[[float], None]:
+            return lambda instant: effect(instant, lambda _: back(instead))
+
+        match fate.kind:
+            case "not_sent":
+                self.loop.call_at(arrives, deliver, NotSent("no connection"))
+            case "lost_before" | "cut":
+                self.loop.call_at(arrives, deliver, lost)
+            case "error_before":
+                self.loop.call_at(arrives, back, error)
+            case "throttled":
+                self.loop.call_at(arrives, back, RateLimited("throttled", retry_after_s=fate.retry_after_s))
+            case "expired":
+                self.loop.call_at(arrives, back, UrlExpired("Request has expired"))
+            case "lost_after":
+                self.vendor.at(arrives, after(lost), sender=self.process)
+            case "error_after":
+                self.vendor.at(arrives, after(error), sender=self.process)
+            case "late":
+                self.loop.call_later(min(fate.up_s + fate.down_s, timeout_s), deliver, lost)
+                self.vendor.at(sent + fate.late_s, lambda instant: effect(instant, _nobody), sender=self.process)
+            case _:
+                self.vendor.at(arrives, lambda instant: effect(instant, back), sender=self.process)
+
+
+def _nobody(_value: object) -> None:
+    """Nobody waits for this answer any more."""
+
+
+def _into(answer: asyncio.Future[object]) -> Done:
+    def deliver(value: object) -> None:
+        if not answer.done():
+            answer.set_result(value)
+
+    return deliver
+
+
+def _lost(sentence: str, *, doubtful: bool) -> BulkheadError:
+    return InDoubt(sentence) if doubtful else Unavailable(sentence)
+
+
+class SimulatedApi:
+    """Implements ImportsApi for one process."""
+
+    def __init__(self, vendor: Vendor, process: Process, loop: VirtualLoop, *, life: int = 0) -> None:
+        self._vendor = vendor
+        self._exchange = Exchange(vendor, process, loop)
+        self._loop = loop
+        self._life = life
+        self.before_create: Callable[[CreateRequest, str | None], None] = lambda _request, _source: None
+
+    async def create(self, request: CreateRequest) -> RemoteImport:
+        rows = orjson.loads(request.initial_data) if request.initial_data is not None else None
+        source = None if rows is None else str(rows[0]["mark"])
+        self.before_create(request, source)
+        body = _create_body(request, rows)
+
+        def effect(instant: float, done: Done) -> None:
+            answer = _answer(lambda: self._vendor.state.create(body, self._vendor.wall(instant)), create=True)
+            if isinstance(answer, dict):
+                self._vendor.note("vendor.created", f"{answer['id']} {request.original_filename or source}")
+                if source is not None:
+                    self._vendor.seen.data_of[answer["id"]].append(source)
+            done(answer)
+
+        key = source or request.original_filename or ""
+        try:
+            found = await self._exchange.call("create", key, effect, timeout_s=CREATE_TIMEOUT_S, doubtful=True)
+        except BulkheadError as error:
+            self._vendor.seen.posts[self._life, key, type(error).__name__] += 1
+            raise
+        self._vendor.seen.posts[self._life, key, "answered"] += 1
+        return _remote(found, self._vendor.habits)
+
+    async def retrieve(self, import_id: str) -> RemoteImport:
+        self._vendor.seen.asked_at[self._life, import_id].append(self._loop.time())
+        found = await self._read("retrieve", import_id, lambda now: self._vendor.state.retrieve(import_id, now))
+        return _remote(found, self._vendor.habits)
+
+    async def list_page(self, *, limit: int, offset: int) -> ImportPage:
+        habits = self._vendor.habits
+        found = await self._read("list", str(offset), self._vendor.listed)
+        last = offset + min(limit, habits.page_size)
+        page = tuple(_remote(one, habits) for one in found[offset:last])
+        return ImportPage(count=len(found), imports=page, has_next=last < len(found))
+
+    async def results_url(self, import_id: str) -> str:
+        found = await self._read("url", import_id, lambda now: self._vendor.state.results_url(import_id, now))
+        return str(found["presigned_url"])
+
+    async def delete(self, import_id: str) -> None:
+        raise NotImplementedError
+
+    async def schema(self, schema_id: str) -> dict[str, Any]:
+        raise NotImplementedError
+
+    async def _read(self, call: Call, key: str, look: Callable[[float], Any]) -> Any:
+        def effect(instant: float, done: Done) -> None:
+            done(_answer(lambda: look(self._vendor.wall(instant))))
+
+        return await self._exchange.call(call, key, effect, timeout_s=READ_TIMEOUT_S, doubtful=False)
+
+
+class SimulatedStorage:
+    """Implements Storage for one process."""
+
+    def __init__(self, vendor: Vendor, process: Process, loop: VirtualLoop) -> None:
+        self._vendor = vendor
+        self._exchange = Exchange(vendor, process, loop)
+        self.before_upload: Callable[[str, str], None] = lambda _import_id, _source: None
+
+    async def put(self, url: str, body: Body, *, only_if_absent: bool) -> bool:
+        assert isinstance(body, SimulatedBody)
+        import_id = _import_of(url)
+        self.before_upload(import_id, body.source)
+        data = b"".join([chunk async for chunk in body.chunks()])
+        headers = {"content-length": str(len(data)), **({"if-none-match": "*"} if only_if_absent else {})}
+        transfer_s = self._vendor.weather.latency()
+
+        def begin(instant: float, done: Done) -> None:
+            state, now = self._vendor.state, self._vendor.wall(instant)
+            ticket = _stored(lambda: state.begin_upload(url, headers, now), only_if_absent=only_if_absent)
+            if isinstance(ticket, UploadTicket):
+                self._vendor.at(instant + transfer_s, lambda later: finish(ticket, later, done), sender=self._exchange.process)
+            else:
+                done(ticket)
+
+        def finish(ticket: UploadTicket, instant: float, done: Done) -> None:
+            state, now = self._vendor.state, self._vendor.wall(instant)
+            blob = state.storage.put(f"{import_id}.upload", data)
+            stored = _stored(lambda: state.finish_upload(ticket, blob, now), only_if_absent=only_if_absent)
+            if isinstance(stored, str):
+                self._vendor.note("vendor.stored", f"{import_id} {body.source}")
+                self._vendor.seen.data_of[import_id].append(body.source)
+            done(True if isinstance(stored, str) else stored)
+
+        detail = f"{import_id} {body.source}"
+        stored = await self._exchange.call(
+            "upload", import_id, begin, timeout_s=UPLOAD_TIMEOUT_S, doubtful=True, detail=detail
+        )
+        return bool(stored)
+
+    @asynccontextmanager
+    async def get(self, url: str) -> AsyncIterator[AsyncIterator[bytes]]:
+        import_id = _import_of(url)
+        fate = self._vendor.weather.fate("download", import_id, self._exchange.loop.time())
+        await self._exchange.process.event("download.sent", f"{import_id} {fate.kind}")
+        await asyncio.sleep(fate.up_s + fate.down_s)
+        if fate.kind in {"not_sent", "error_before"}:
+            raise Unavailable("the download does not begin")
+        if fate.kind == "expired":
+            raise UrlExpired("Request has expired")
+        blob = self._vendor.state.download(url, self._vendor.wall(self._exchange.loop.time()))
+        assert isinstance(blob.source, bytes)
+        yield _chunks(blob.source, fate)
+
+
+async def _chunks(data: bytes, fate: Fate) -> AsyncIterator[bytes]:
+    middle = len(data) // 2
+    yield data[:middle]
+    await asyncio.sleep(fate.down_s)
+    if fate.kind == "cut":
+        raise Unavailable("the download was cut")
+    if fate.kind != "short":
+        yield data[middle:]
+
+
+def _answer(ask: Callable[[], _T], *, create: bool = False) -> _T | BulkheadError:
+    """Return the vendor's answer, a refusal as the error that a client makes of it."""
+    try:
+        return ask()
+    except ApiProblem as problem:
+        sentence = str(problem.body)
+        match problem.status:
+            case 401 | 403:
+                return AuthRefused(sentence)
+            case 404:
+                return SchemaNotFound(sentence) if create else ImportNotFound(sentence)
+            case 429:
+                hint = problem.headers.get("Retry-After")
+                return RateLimited(sentence, retry_after_s=None if hint is None else float(hint))
+            case _:
+                return RequestInvalid(sentence)
+
+
+def _stored(store: Callable[[], _T], *, only_if_absent: bool) -> _T | bool | BulkheadError:
+    try:
+        return store()
+    except StorageProblem as problem:
+        if problem.status == 412:
+            return False
+        if only_if_absent and problem.code in {"NotImplemented", "HeadersNotSigned"}:
+            return ConditionUnsupported(problem.message)
+        if "expired" in problem.message:
+            return UrlExpired(problem.message)
+        return UploadRefused(problem.message)
+
+
+def _create_body(request: CreateRequest, rows: Any) -> dict[str, Any]:
+    return {
+        "schema_id": request.schema_id,
+        "fields": None if request.fields is None else list(request.fields),
+        "original_filename": request.original_filename,
+        "initial_data": rows,
+    }
+
+
+def _remote(found: dict[str, Any], habits: Habits) -> RemoteImport:
+    status = found["status"]
+    return RemoteImport(
+        import_id=found["id"],
+        status=UNKNOWN_STATUS if habits.unknown_status and status == "PENDING" else status,
+        schema_id=found.get("schema_id"),
+        original_filename=found.get("original_filename"),
+        created_at=_instant(found["created_date"]),
+        modified_at=_instant(found["modified_date"]),
+        upload_url=found.get("upload"),
+        review_url=found.get("review_url"),
+        import_errors=tuple(found.get("import_errors") or ()),
+        result_metadata=found.get("result_metadata"),
+    )
+
+
+def _instant(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def _import_of(url: str) -> str:
+    path = url.partition("?")[0]
+    return import_id_of(path[path.index("/_storage/") :])

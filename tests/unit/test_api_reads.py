@@ -1,0 +1,224 @@
+"""Reads: whatever is not a clear answer is `Unavailable`, and nothing is believed beyond its cap."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from runner.api import HeadlessClient, ProbeResult
+from runner.errors import (
+    AuthRefused,
+    ImportNotFound,
+    NotSent,
+    RateLimited,
+    RequestInvalid,
+    SchemaNotFound,
+    Unavailable,
+)
+from tests.support.rawserver import Peer, RawServer, answer, answering, closed_port_url
+
+KEY = "test-key-1"
+SHORT = {"id": "i-1", "schema_id": "s-1", "status": "RUNNING", "original_filename": "a.csv"}
+
+READS = {
+    "retrieve": lambda client: client.retrieve("i-1"),
+    "list_page": lambda client: client.list_page(limit=10, offset=0),
+    "results_url": lambda client: client.results_url("i-1"),
+    "delete": lambda client: client.delete("i-1"),
+    "schema": lambda client: client.schema("s-1"),
+    "schemas": lambda client: client.schemas(),
+}
+
+
+async def read(body: object, call, **headers: str):
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    async with RawServer(answering(answer(200, data, **headers))) as server, HeadlessClient(server.url, KEY) as client:
+        return await call(client)
+
+
+async def test_retrieve_decodes_the_full_import():
+    full = SHORT | {
+        "status": "NEEDS_REVIEW",
+        "review_url": "https://review.example/1",
+        "result_metadata": {"rows": 3},
+        "import_errors": [{"message": "no header"}, "odd"],
+        "created_date": "not a date",
+    }
+    found = await read(full, READS["retrieve"])
+    assert (found.status, found.review_url) == ("NEEDS_REVIEW", "https://review.example/1")
+    assert found.result_metadata == {"rows": 3}
+    assert found.import_errors == ({"message": "no header"}, {"message": "odd"})
+    assert found.created_at is None
+
+
+async def test_an_unknown_status_is_kept_verbatim():
+    assert (await read(SHORT | {"status": "Quarantined?"}, READS["retrieve"])).status == "Quarantined?"
+
+
+async def test_a_page_tells_its_imports_how_many_there_are_and_whether_more_follow():
+    page = await read(
+        {"count": 7, "next": "http://elsewhere/", "previous": None, "results": [SHORT]}, READS["list_page"]
+    )
+    assert (page.count, page.has_next, page.imports[0].import_id) == (7, True, "i-1")
+
+
+async def test_an_empty_page_never_promises_another():
+    page = await read({"count": 7, "next": "http://elsewhere/", "results": []}, READS["list_page"])
+    assert not page.has_next
+
+
+async def test_limit_and_offset_are_sent():
+    async with RawServer(answering(answer(200, b'{"count": 0, "results": []}'))) as server:
+        async with HeadlessClient(server.url, KEY) as client:
+            await client.list_page(limit=1000, offset=2000)
+        assert server.peers[0].request_line == "GET /headless/imports/?limit=1000&offset=2000 HTTP/1.1"
+
+
+async def test_the_results_url_is_returned_as_it_is():
+    url = "https://storage.example/a%2Fb?sig=%7E"
+    assert await read({"presigned_url": url}, READS["results_url"]) == url
+
+
+async def test_schemas_are_returned_as_the_vendor_writes_them():
+    assert await read({"id": "s-1", "fields": []}, READS["schema"]) == {"id": "s-1", "fields": []}
+    assert await read([{"id": "s-1"}], READS["schemas"]) == [{"id": "s-1"}]
+
+
+async def test_a_delete_needs_no_body():
+    async with RawServer(answering(b"HTTP/1.1 204 No Content\r\n\r\n")) as server:
+        async with HeadlessClient(server.url, KEY) as client:
+            await client.delete("i-1")
+        assert server.peers[0].request_line == "DELETE /headless/imports/i-1/ HTTP/1.1"
+
+
+@pytest.mark.parametrize("call", READS)
+@pytest.mark.parametrize("status", [500, 502, 503, 504, 408])
+async def test_a_read_answered_5xx_is_unavailable(call, status):
+    async with RawServer(answering(answer(status, b"<html>"))) as server, HeadlessClient(server.url, KEY) as client:
+        with pytest.raises(Unavailable):
+            await READS[call](client)
+
+
+@pytest.mark.parametrize("call", READS)
+async def test_a_read_that_is_cut_is_unavailable_and_was_sent_once(call):
+    async def script(peer: Peer) -> None:
+        await peer.head()
+        await peer.send(answer(200, b"[", Content_Length="50"))
+        peer.cut()
+
+    async with RawServer(script) as server, HeadlessClient(server.url, KEY) as client:
+        with pytest.raises(Unavailable):
+            await READS[call](client)
+    assert len(server.peers) == 1
+
+
+@pytest.mark.parametrize("call", READS)
+async def test_a_read_without_an_answer_is_unavailable_after_its_timeout(call):
+    async def script(peer: Peer) -> None:
+        await peer.until_gone()
+
+    async with RawServer(script) as server, HeadlessClient(server.url, KEY, timeout_s=0.05) as client:
+        with pytest.raises(Unavailable):
+            await READS[call](client)
+
+
+@pytest.mark.parametrize("call", [name for name in READS if name != "delete"])
+@pytest.mark.parametrize("body", [b"", b"{", b"null", b"3", b"NaN", b"<html>", b"[1]", b"[" * 5000])
+async def test_a_read_with_a_malformed_answer_is_unavailable(call, body):
+    with pytest.raises(Unavailable):
+        await read(body, READS[call])
+
+
+@pytest.mark.parametrize("call", READS)
+async def test_every_read_may_find_the_key_refused_the_quota_used_up_or_nobody_there(call):
+    for status, expected in ((401, AuthRefused), (403, AuthRefused), (429, RateLimited), (302, RequestInvalid)):
+        async with RawServer(answering(answer(status))) as server, HeadlessClient(server.url, KEY) as client:
+            with pytest.raises(expected):
+                await READS[call](client)
+    async with HeadlessClient(closed_port_url(), KEY) as client:
+        with pytest.raises(NotSent):
+            await READS[call](client)
+
+
+@pytest.mark.parametrize(
+    ("call", "expected"),
+    [
+        ("retrieve", ImportNotFound),
+        ("results_url", ImportNotFound),
+        ("delete", ImportNotFound),
+        ("schema", SchemaNotFound),
+        ("list_page", RequestInvalid),
+        ("schemas", RequestInvalid),
+    ],
+)
+async def test_a_404_says_what_is_missing(call, expected):
+    body = b'{"detail": "Not found."}'
+    async with RawServer(answering(answer(404, body))) as server, HeadlessClient(server.url, KEY) as client:
+        with pytest.raises(expected):
+            await READS[call](client)
+
+
+@pytest.mark.parametrize("hostile", ["", ".", "..", "a/b", "../schemas", "a?x=1", "a%2Fb", "a\r\nb", "a" * 300])
+async def test_an_id_that_would_lead_elsewhere_is_never_asked_for(hostile):
+    async with RawServer(answering(answer(200, b"{}"))) as server, HeadlessClient(server.url, KEY) as client:
+        for call in (client.retrieve, client.results_url, client.delete):
+            with pytest.raises(ImportNotFound):
+                await call(hostile)
+        with pytest.raises(SchemaNotFound):
+            await client.schema(hostile)
+    assert server.peers == []
+
+
+@pytest.mark.parametrize("call", ["retrieve", "list_page", "results_url"])
+async def test_an_answer_without_an_end_is_not_read_beyond_its_cap(call):
+    async def script(peer: Peer) -> None:
+        await peer.head()
+        await peer.send(b"HTTP/1.1 200 OK\r\n\r\n")
+        while True:
+            await peer.send(b" " * (1 << 18))
+
+    async with RawServer(script) as server, HeadlessClient(server.url, KEY) as client:
+        with pytest.raises(Unavailable, match="larger than"):
+            await READS[call](client)
+
+
+@pytest.mark.parametrize("page", [{}, {"results": None}, {"count": 1, "results": [{"status": "RUNNING"}]}])
+async def test_a_page_with_anything_unusable_in_it_is_unavailable(page):
+    with pytest.raises(Unavailable):
+        await read(page, READS["list_page"])
+
+
+async def test_a_list_of_1000_imports_fits():
+    entry = SHORT | {"original_filename": "x" * 200, "created_date": "2026-07-01T10:00:00Z"}
+    page = await read({"count": 1000, "next": None, "results": [entry] * 1000}, READS["list_page"])
+    assert len(page.imports) == 1000
+
+
+async def test_a_compressed_answer_is_read():
+    body = gzip.compress(json.dumps(SHORT).encode())
+    assert (await read(body, READS["retrieve"], Content_Encoding="gzip")).import_id == "i-1"
+
+
+async def test_a_compressed_bomb_stops_at_the_cap():
+    bomb = gzip.compress(b" " * 20_000_000)
+    with pytest.raises(Unavailable, match="larger than"):
+        await read(bomb, READS["results_url"], Content_Encoding="gzip")
+
+
+async def test_a_probe_tells_the_status_and_the_servers_time():
+    date = "Wed, 01 Jul 2026 10:00:00 GMT"
+    for status in (200, 401, 429, 503):
+        async with (
+            RawServer(answering(answer(status, b"{}", Date=date))) as server,
+            HeadlessClient(server.url, KEY) as client,
+        ):
+            found = await client.probe()
+        assert found == ProbeResult(status=status, server_time=datetime(2026, 7, 1, 10, tzinfo=UTC))
+
+
+async def test_a_probe_of_a_server_without_a_clock_has_no_time():
+    async with RawServer(answering(answer(200, b"{}"))) as server, HeadlessClient(server.url, KEY) as client:
+        assert (await client.probe()).server_time is None

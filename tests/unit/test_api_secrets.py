@@ -1,0 +1,140 @@
+"""No license key and no presigned url in any error, its chain, its traceback, or any log record at DEBUG."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import traceback
+
+import pytest
+
+from runner.api import HeadlessClient
+from runner.errors import BulkheadError, SourceChanged
+from runner.models import CreateRequest
+from runner.transfer import HttpStorage
+from tests.support.bodies import FakeBody
+from tests.support.rawserver import Peer, RawServer, answer, answering, closed_port_url
+
+KEY = "canary-key-9d1f"
+SIGNATURE = "canary-signature-77ab"
+API = "http://127.0.0.1:1/api/v1"
+FILE = CreateRequest(schema_id="s-1", original_filename="a.csv")
+
+API_CALLS = {
+    "create": lambda client: client.create(FILE),
+    "retrieve": lambda client: client.retrieve("i-1"),
+    "list_page": lambda client: client.list_page(limit=1, offset=0),
+    "results_url": lambda client: client.results_url("i-1"),
+    "delete": lambda client: client.delete("i-1"),
+    "schemas": lambda client: client.schemas(),
+}
+ECHO = f'{{"detail": "{KEY} https://s.example/?X-Amz-Signature={SIGNATURE}", "upload": 1'.encode()
+
+
+async def cutting(peer: Peer) -> None:
+    await peer.head()
+    peer.cut()
+
+
+async def silent(peer: Peer) -> None:
+    await peer.until_gone()
+
+
+SCRIPTS = {
+    "reset": cutting,
+    "silence": silent,
+    "half an answer": answering(answer(200, ECHO, Content_Length="9999")),
+    "malformed JSON": answering(answer(200, ECHO)),
+    "not HTTP": answering(b"garbage\r\n\r\n"),
+    "broken encoding": answering(answer(200, b"x", Content_Encoding="gzip")),
+    "server error": answering(answer(500, ECHO)),
+    "refused": answering(answer(403, ECHO)),
+    "not found": answering(answer(404, ECHO)),
+    "throttled": answering(answer(429, ECHO)),
+    "redirect": answering(answer(307, Location=f"http://127.0.0.1:9/?{SIGNATURE}")),
+}
+
+
+def everything_said_by(error: BaseException, log: pytest.LogCaptureFixture) -> str:
+    """Return all that a logger, a report or a debugger of exceptions could print."""
+    said = ["".join(traceback.format_exception(error))]
+    link: BaseException | None = error
+    while link is not None:
+        said += [str(link), repr(link), repr(link.args), repr(vars(link))]
+        link = link.__cause__ or link.__context__
+    for record in log.records:
+        said += [record.getMessage(), repr(vars(record)), logging.Formatter().format(record)]
+    return "\n".join(said)
+
+
+@pytest.fixture
+def talkative(caplog):
+    caplog.set_level(logging.DEBUG)
+    return caplog
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+@pytest.mark.parametrize("call", API_CALLS)
+async def test_no_error_of_the_api_says_the_key_or_a_url(call, script, talkative):
+    asyncio.get_running_loop().set_debug(True)
+    async with RawServer(SCRIPTS[script]) as server, HeadlessClient(server.url, KEY, timeout_s=0.1) as client:
+        try:
+            await API_CALLS[call](client)
+        except BulkheadError as error:
+            raised: BulkheadError | None = error
+        else:
+            raised = None
+        shown = repr(client) + str(client)
+    gc.collect()
+    if raised is None:
+        assert call == "delete"
+        return
+    said = shown + everything_said_by(raised, talkative)
+    assert KEY not in said
+    assert SIGNATURE not in said
+
+
+@pytest.mark.parametrize("script", [*SCRIPTS, "changed", "nobody"])
+@pytest.mark.parametrize("direction", ["put", "get"])
+async def test_no_error_of_storage_says_its_url(direction, script, talkative):
+    asyncio.get_running_loop().set_debug(True)
+    error = SourceChanged() if script == "changed" else None
+    body = FakeBody([b"row-content" * 10_000], error=error)
+    async with RawServer(SCRIPTS.get(script, silent)) as server, HttpStorage(API, stall_s=0.1) as storage:
+        base = closed_port_url() if script == "nobody" else server.url
+        url = f"{base}/bucket/{SIGNATURE}?X-Amz-Signature={SIGNATURE}"
+        try:
+            if direction == "put":
+                await storage.put(url, body, only_if_absent=True)
+            else:
+                async with storage.get(url) as chunks:
+                    assert [chunk async for chunk in chunks]
+        except BulkheadError as error:
+            said = everything_said_by(error, talkative)
+        else:
+            said = "".join(record.getMessage() for record in talkative.records)
+    gc.collect()
+    assert SIGNATURE not in said
+    assert "row-content" not in said
+
+
+@pytest.mark.parametrize(
+    "url",
+    [f"ftp://x/{SIGNATURE}", f"https://u:{SIGNATURE}@x/", f"https://10.0.0.1/{SIGNATURE}", f"https://a b/{SIGNATURE}"],
+)
+async def test_a_url_that_is_refused_is_not_quoted(url, talkative):
+    async with HttpStorage("https://app.dromo.io/api/v1") as storage:
+        with pytest.raises(BulkheadError) as raised:
+            await storage.put(url, FakeBody([b"x"]), only_if_absent=True)
+    assert SIGNATURE not in everything_said_by(raised.value, talkative)
+
+
+async def test_storage_never_gets_the_key():
+    async with (
+        RawServer(answering(answer(200))) as server,
+        HeadlessClient(server.url, KEY),
+        HttpStorage(server.url) as storage,
+    ):
+        await storage.put(server.url + "/x", FakeBody([b"x"]), only_if_absent=True)
+    assert KEY not in server.peers[0].head_text

@@ -1,0 +1,51 @@
+"""The one table of legal transitions, and how instants are written."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+from itertools import product
+
+import pytest
+
+from runner.errors import IllegalTransition
+from runner.models import OPEN_STATES, REDRIVABLE_STATES, TERMINAL_STATES, TRANSITIONS, Item, ItemState, iso
+
+
+@pytest.mark.parametrize(("old", "new"), list(product(ItemState, ItemState)))
+def test_an_item_moves_only_along_the_table(old: ItemState, new: ItemState) -> None:
+    item = Item(batch_id="b", source="a", state=old)
+    if new == old or new in TRANSITIONS[old]:
+        moved = item.moved(new)
+        assert (moved.state, moved.revision) == (new, 1)
+    else:
+        with pytest.raises(IllegalTransition):
+            item.moved(new)
+
+
+def test_a_terminal_state_is_left_by_redrive_alone() -> None:
+    for state in TERMINAL_STATES:
+        assert TRANSITIONS[state] == ({ItemState.QUEUED} if state in REDRIVABLE_STATES else set())
+
+
+def test_every_state_is_open_or_terminal_or_a_review() -> None:
+    assert OPEN_STATES | TERMINAL_STATES | {ItemState.NEEDS_REVIEW} == set(ItemState)
+    assert not OPEN_STATES & TERMINAL_STATES
+
+
+def test_every_open_state_can_reach_an_end() -> None:
+    for state in OPEN_STATES:
+        seen, reach = set(), {state}
+        while reach - seen:
+            seen |= reach
+            reach = set().union(*(TRANSITIONS[one] for one in seen))
+        assert reach & TERMINAL_STATES
+
+
+def test_a_review_url_is_not_in_a_repr() -> None:
+    assert "token" not in repr(Item(batch_id="b", source="a", review_url="https://review/token"))
+
+
+def test_instants_are_written_in_utc_with_milliseconds() -> None:
+    assert iso(datetime(2026, 7, 1, 2, 0, tzinfo=timezone(timedelta(hours=2)))) == "2026-07-01T00:00:00.000Z"
+    assert iso(datetime(2026, 7, 1, 0, 0, 0, 123456, tzinfo=UTC)) == "2026-07-01T00:00:00.123Z"
+    assert iso(None) is None

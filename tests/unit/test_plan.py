@@ -1,0 +1,107 @@
+"""Discovery and plan: each input queued, skipped or rejected at once, and counted without being sent."""
+
+from __future__ import annotations
+
+from runner.discover import Discovery
+from runner.models import ItemState
+from runner.plan import creates_take_s, explain, plan
+from runner.quantities import Rate
+from runner.routes import Route, Routes
+from tests.support.bench import BATCH_ID, Bench
+from tests.support.vloop import run_virtually
+
+FILES = {"a.csv": b"1", "b.pdf": b"x", "c/d.csv": b"", "other/e.csv": b"1"}
+ROUTES = Routes([Route(name="top", match="a*", schema_id="s1"), Route(name="deep", match="c/**", schema_id="s2")])
+
+
+def _discovery(bench: Bench, *, again: bool = False) -> Discovery:
+    return Discovery(
+        batch_id=BATCH_ID, ledger=bench.ledger, source=bench.source, routes=bench.routes, rank_of=lambda _: 0,
+        endpoint="e", again=again, clock=bench.clock,
+    )  # fmt: skip
+
+
+def test_each_file_is_queued_or_rejected_with_a_code() -> None:
+    async def go() -> None:
+        bench = Bench(FILES, routes=ROUTES)
+        await bench.run()
+        items = [item async for item in bench.ledger.items(BATCH_ID)]
+        codes = {item.source: item.error_code for item in items}
+        assert codes["a.csv"] is None
+        assert codes["b.pdf"] == "unsupported_type"
+        assert codes["c/d.csv"] == "empty"
+        assert codes["other/e.csv"] == "no_route"
+
+    run_virtually(go())
+
+
+def test_a_plan_counts_and_changes_nothing() -> None:
+    async def go() -> None:
+        bench = Bench({f"{n:03}.csv": b"1" for n in range(45)} | {"x.pdf": b"1"})
+        found = await plan(bench.source, _discovery(bench), bench.routes, quota=Rate(20, 60.0), free=20)
+        assert (found.items, found.creates, found.rejected) == (46, 45, {"unsupported_type": 1})
+        assert found.by_route == {"all": 45}
+        assert found.finish_in_s == 120
+        assert found.bytes == 45
+        assert bench.vendor.calls == []
+        assert await bench.ledger.batches() == []
+
+    run_virtually(go())
+
+
+def test_a_plan_skips_what_was_collected_before_unless_again() -> None:
+    async def go() -> None:
+        bench = Bench({"a.csv": b"1"})
+        await bench.run()
+        again = await plan(bench.source, _discovery(bench, again=True), bench.routes, quota=Rate(20, 60.0), free=20)
+        found = await plan(bench.source, _discovery(bench), bench.routes, quota=Rate(20, 60.0), free=20)
+        assert (found.skipped, found.creates) == (1, 0)
+        assert (again.skipped, again.creates) == (0, 1)
+
+    run_virtually(go())
+
+
+def test_changing_the_binding_makes_exactly_the_affected_files_eligible() -> None:
+    async def go() -> None:
+        bench = Bench({"a.csv": b"1", "c/d.csv": b"2"}, routes=ROUTES)
+        await bench.run()
+        changed = Route(name="deep", match="c/**", schema_id="s2", settings={"maxRecords": 5})
+        bench.routes = Routes([ROUTES.routes[0], changed])
+        items = [item async for entries in bench.source.entries() for item in await _discovery(bench).items(entries)]
+        assert {item.source: item.state for item in items} == {
+            "a.csv": ItemState.SKIPPED, "c/d.csv": ItemState.QUEUED,
+        }  # fmt: skip
+
+    run_virtually(go())
+
+
+def test_explain_says_which_route_and_what_would_become_of_it() -> None:
+    async def go() -> None:
+        bench = Bench({"c/d.csv": b"1"}, routes=ROUTES)
+        found = await explain(bench.source, _discovery(bench), ROUTES, ledger=bench.ledger, endpoint="e")
+        assert found is not None
+        assert (found.route, found.verdict, found.schema_id) == ("deep", "send", "s2")
+        assert found.tried == [("top", "a*", False), ("deep", "c/**", True)]
+
+    run_virtually(go())
+
+
+def test_explain_skips_content_that_was_collected_before() -> None:
+    async def go() -> None:
+        bench = Bench({"a.csv": b"1"})
+        await bench.run()
+        found = await explain(
+            bench.source, _discovery(bench, again=True), bench.routes, ledger=bench.ledger, endpoint="e"
+        )
+        assert found is not None
+        assert (found.verdict, found.reason) == ("skip", "the same content was collected before")
+
+    run_virtually(go())
+
+
+def test_the_quota_alone_says_how_long_creates_take() -> None:
+    quota = Rate(20, 60.0)
+    assert creates_take_s(20, quota, free=20) == 0
+    assert creates_take_s(21, quota, free=20) == 60
+    assert creates_take_s(10_000, quota, free=20) == 499 * 60
+    assert creates_take_s(5, quota, free=0) == 60

@@ -1,0 +1,170 @@
+"""After a crash, a lost ledger or an old copy of it: what a run finds, adopts, repairs and puts back."""
+
+from __future__ import annotations
+
+from runner import recovery
+from runner.models import CreateRequest, ItemState
+from runner.moves import Moves
+from runner.options import RunOptions
+from runner.recovery import DifferenceKind
+from tests.support.bench import BATCH_ID, Bench
+from tests.support.scripted import EPOCH
+from tests.support.vloop import run_virtually
+
+FILES = {"a.csv": b"x\n1\n"}
+
+
+def _tagged(bench: Bench, source: str = "a.csv") -> CreateRequest:
+    return CreateRequest(schema_id="s1", original_filename=f"a.~{bench.tag(source)}.csv")
+
+
+async def _moves(bench: Bench) -> Moves:
+    return Moves(bench.ledger, clock=bench.clock, emit=bench.events.append, by_state={})
+
+
+def test_a_crash_between_create_and_bind_leads_to_adoption_of_the_own_orphan() -> None:
+    async def go() -> None:
+        bench = Bench(FILES)
+        await bench.leave("a.csv", ItemState.CREATING)
+        bench.vendor.add(_tagged(bench))
+        await bench.run()
+        assert bench.vendor.received == {"import-1": [FILES["a.csv"]]}
+        assert len(bench.vendor.created) == 1
+
+    run_virtually(go())
+
+
+def test_a_crash_after_the_bind_uploads_to_the_bound_import() -> None:
+    async def go() -> None:
+        bench = Bench(FILES)
+        remote = bench.vendor.add(_tagged(bench))
+        fingerprint = (await bench.source.prepare(await bench.leave("a.csv", ItemState.CREATING))).fingerprint
+        item = await bench.item("a.csv")
+        await bench.ledger.advance(
+            item, ItemState.CREATED, reason="earlier", import_id=remote.import_id, fingerprint=fingerprint
+        )
+        await bench.run()
+        assert bench.vendor.received == {"import-1": [FILES["a.csv"]]}
+        assert len(bench.vendor.created) == 1
+
+    run_virtually(go())
+
+
+def test_a_crash_after_the_upload_sends_nothing_again() -> None:
+    async def go() -> None:
+        bench = Bench(FILES)
+        remote = bench.vendor.add(_tagged(bench))
+        await bench.leave("a.csv", ItemState.CREATED, import_id=remote.import_id)
+        bench.vendor.received = {remote.import_id: [FILES["a.csv"]]}
+        bench.vendor.change(remote.import_id, status="SUCCESSFUL")
+        await bench.run()
+        assert await bench.states() == {"a.csv": "collected"}
+        assert not [call for call in bench.vendor.calls if call.startswith("put")]
+
+    run_virtually(go())
+
+
+def test_a_lost_ledger_is_rebuilt_from_the_tags_at_the_vendor() -> None:
+    async def go() -> None:
+        bench = Bench(FILES)
+        remote = bench.vendor.add(_tagged(bench), status="SUCCESSFUL")
+        await bench.run()
+        item = await bench.item("a.csv")
+        assert (item.state, item.import_id) == (ItemState.COLLECTED, remote.import_id)
+        assert len(bench.vendor.created) == 1
+
+    run_virtually(go())
+
+
+def test_with_again_an_import_of_an_earlier_time_is_left_alone() -> None:
+    async def go() -> None:
+        bench = Bench(FILES, options=RunOptions(again=True))
+        bench.vendor.add(_tagged(bench), status="SUCCESSFUL")
+        await bench.run()
+        assert (await bench.item("a.csv")).import_id == "import-2"
+
+    run_virtually(go())
+
+
+def test_a_failed_import_of_the_same_tag_is_not_adopted() -> None:
+    async def go() -> None:
+        bench = Bench(FILES)
+        bench.vendor.add(_tagged(bench), status="FAILED")
+        await bench.run()
+        assert (await bench.item("a.csv")).import_id == "import-2"
+
+    run_virtually(go())
+
+
+def test_redrive_puts_back_what_matches_and_forgets_its_import() -> None:
+    async def go() -> None:
+        bench = Bench({"a.csv": b"1", "b/c.csv": b"2"})
+        for source in bench.files:
+            remote = bench.vendor.add(CreateRequest(schema_id="s1", original_filename=source), status="FAILED")
+            await bench.leave(source, ItemState.FAILED, import_id=remote.import_id, error_code="import_failed")
+        moves = await _moves(bench)
+        count = await recovery.redrive(bench.ledger, BATCH_ID, states={ItemState.FAILED}, match="b/*", moves=moves)
+        item = await bench.item("b/c.csv")
+        assert (count, item.state, item.import_id, item.error_code) == (1, ItemState.QUEUED, None, None)
+        assert (await bench.item("a.csv")).state is ItemState.FAILED
+        await bench.run()
+        assert await bench.states() == {"a.csv": "failed", "b/c.csv": "collected"}
+
+    run_virtually(go())
+
+
+async def _differing(bench: Bench) -> None:
+    """Leave an item behind the vendor, one whose import is gone, and an orphan."""
+    ahead = bench.vendor.add(CreateRequest(schema_id="s1", original_filename="a.csv"))
+    await bench.leave("a.csv", ItemState.PROCESSING, import_id=ahead.import_id, created_at=EPOCH)
+    bench.vendor.change(ahead.import_id, status="SUCCESSFUL")
+    gone = bench.vendor.add(CreateRequest(schema_id="s1", original_filename="b.csv"))
+    await bench.leave("b.csv", ItemState.PROCESSING, import_id=gone.import_id, created_at=EPOCH)
+    bench.vendor.imports.pop(gone.import_id)
+    bench.vendor.add(CreateRequest(schema_id="s1", original_filename="c.~aaaaaaaaaaaaa.csv"))
+
+
+def test_reconcile_names_what_differs_and_changes_nothing() -> None:
+    async def go() -> None:
+        bench = Bench({"a.csv": b"1", "b.csv": b"2"})
+        await _differing(bench)
+        batch = await bench.ledger.batch(BATCH_ID)
+        assert batch is not None
+        found = await recovery.differences(bench.ledger, bench.vendor, batch)
+        assert {(one.source, one.kind) for one in found} == {
+            ("a.csv", DifferenceKind.STATUS), ("b.csv", DifferenceKind.MISSING), (None, DifferenceKind.ORPHAN),
+        }  # fmt: skip
+        assert await bench.states() == {"a.csv": "processing", "b.csv": "processing"}
+
+    run_virtually(go())
+
+
+def test_repair_brings_the_ledger_to_where_the_vendor_is() -> None:
+    async def go() -> None:
+        bench = Bench({"a.csv": b"1", "b.csv": b"2"})
+        await _differing(bench)
+        batch = await bench.ledger.batch(BATCH_ID)
+        assert batch is not None
+        found = await recovery.differences(bench.ledger, bench.vendor, batch)
+        moves = await _moves(bench)
+        repaired = await recovery.repair(found, ledger=bench.ledger, api=bench.vendor, batch=batch, moves=moves)
+        assert {one.source for one in repaired if one.fixed} == {"a.csv", "b.csv"}
+        assert await bench.states() == {"a.csv": "succeeded", "b.csv": "failed"}
+
+    run_virtually(go())
+
+
+def test_an_import_that_was_given_up_and_took_data_is_reported_as_a_risk() -> None:
+    async def go() -> None:
+        bench = Bench(FILES)
+        given_up = bench.vendor.add(CreateRequest(schema_id="s1", original_filename="a.csv"))
+        item = await bench.leave("a.csv", ItemState.CREATED, import_id=given_up.import_id)
+        await bench.ledger.advance(item, ItemState.QUEUED, reason="url expired", import_id=None)
+        await bench.run()
+        bench.vendor.change(given_up.import_id, status="SUCCESSFUL")
+        batch = await bench.ledger.batch(BATCH_ID)
+        assert batch is not None
+        found = await recovery.differences(bench.ledger, bench.vendor, batch)
+        assert [(one.import_id, one.kind) for one in found] == [(given_up.import_id, DifferenceKind.DUPLICATE_RISK)]
+
+    run_virtually(go())

@@ -1,0 +1,290 @@
+"""From a queued item to data at the vendor: what each answer, lost or given, leads to."""
+
+from __future__ import annotations
+
+from runner.errors import (
+    AuthRefused,
+    ConditionUnsupported,
+    InDoubt,
+    NotSent,
+    RateLimited,
+    RequestInvalid,
+    SchemaNotFound,
+    UploadRefused,
+    UrlExpired,
+)
+from runner.events import CreateThrottled
+from runner.models import CreateRequest, ItemState
+from runner.options import RunOptions
+from runner.stop import StopReason
+from tests.support.bench import BATCH_ID, Bench
+from tests.support.vloop import run_virtually
+
+FILES = {"a.csv": b"x\n1\n"}
+ROWS = {"a.json": b'[{"x":1}]'}
+
+
+def test_a_file_is_created_bound_uploaded_and_collected_once() -> None:
+    async def go() -> None:
+        bench = Bench(FILES)
+        await bench.run()
+        assert await bench.states() == {"a.csv": "collected"}
+        assert bench.vendor.received == {"import-1": [FILES["a.csv"]]}
+        assert bench.sink.results["a.csv"] == bench.vendor.result
+        history = await bench.ledger.history(BATCH_ID, "a.csv")
+        assert [str(entry.state) for entry in history] == [
+            "queued", "creating", "created", "processing", "succeeded", "collected",
+        ]  # fmt: skip
+
+    run_virtually(go())
+
+
+def test_the_original_filename_bears_the_tag() -> None:
+    async def go() -> None:
+        bench = Bench(FILES)
+        await bench.run()
+        assert bench.vendor.created[0].original_filename == f"a.~{bench.tag('a.csv')}.csv"
+
+    run_virtually(go())
+
+
+def test_without_the_tag_the_name_stays_as_it_is() -> None:
+    async def go() -> None:
+        bench = Bench(FILES, options=RunOptions(filename_tag=False))
+        await bench.run()
+        assert bench.vendor.created[0].original_filename == "a.csv"
+
+    run_virtually(go())
+
+
+def test_a_lost_reply_leads_to_adoption_by_tag_not_to_a_second_create() -> None:
+    async def go() -> None:
+        bench = Bench(FILES)
+        bench.vendor.create_script.append(bench.vendor.lose(InDoubt("cut")))
+        await bench.run()
+        assert len(bench.vendor.created) == 1
+        assert (await bench.item("a.csv")).import_id == "import-1"
+        assert bench.vendor.received == {"import-1": [FILES["a.csv"]]}
+
+    run_virtually(go())
+
+
+def test_a_create_in_doubt_that_had_no_effect_is_sent_again() -> None:
+    async def go() -> None:
+        bench = Bench(FILES)
+        bench.vendor.create_script.append(InDoubt("502"))
+        await bench.run()
+        item = await bench.item("a.csv")
+        assert (item.state, item.attempts, len(bench.vendor.created)) == (ItemState.COLLECTED, 2, 1)
+
+    run_virtually(go())
+
+
+def test_another_creators_import_of_the_same_name_is_never_adopted() -> None:
+    async def go() -> None:
+        bench = Bench(FILES)
+        bench.vendor.add(CreateRequest(schema_id="s1", original_filename="a.csv"))
+        bench.vendor.create_script.append(InDoubt("502"))
+        await bench.run()
+        assert (await bench.item("a.csv")).import_id == "import-2"
+
+    run_virtually(go())
+
+
+def test_a_429_costs_time_and_never_an_attempt() -> None:
+    async def go() -> None:
+        bench = Bench(FILES)
+        bench.vendor.create_script.extend([RateLimited("429", retry_after_s=7), RateLimited("429")])
+        await bench.run()
+        waits = [event.wait_s for event in bench.events if isinstance(event, CreateThrottled)]
+        assert len(waits) == 2
+        assert waits[0] >= 7
+        assert (await bench.item("a.csv")).attempts == 1
+        batch = await bench.ledger.batch(BATCH_ID)
+        assert batch is not None
+        assert batch.counters["throttled"] == 2
+
+    run_virtually(go())
+
+
+def test_a_request_the_vendor_refuses_fails_the_item_with_the_vendors_words() -> None:
+    async def go() -> None:
+        bench = Bench(FILES)
+        bench.vendor.create_script.append(RequestInvalid("settings: unknown key"))
+        await bench.run()
+        item = await bench.item("a.csv")
+        assert (item.state, item.error_code, item.error_message) == (
+            ItemState.FAILED, "create_refused", "settings: unknown key",
+        )  # fmt: skip
+
+    run_virtually(go())
+
+
+def test_a_refused_key_stops_the_batch_and_puts_items_back() -> None:
+    async def go() -> None:
+        bench = Bench({"a.csv": b"1", "b.csv": b"2"}, options=RunOptions(uploads=1))
+        bench.vendor.create_script.append(AuthRefused("Invalid key."))
+        await bench.run()
+        assert await bench.states() == {"a.csv": "queued", "b.csv": "queued"}
+        assert bench.stop.reason is StopReason.AUTH_REFUSED
+        assert bench.vendor.calls.count("create") == 1
+
+    run_virtually(go())
+
+
+def test_a_missing_schema_stops_its_items_and_leaves_them_queued() -> None:
+    async def go() -> None:
+        bench = Bench({"a.csv": b"1", "b.csv": b"2"}, options=RunOptions(uploads=1))
+        bench.vendor.create_script.append(SchemaNotFound("Not found.", schema_id="s1"))
+        result = await bench.run()
+        assert await bench.states() == {"a.csv": "queued", "b.csv": "queued"}
+        assert result.missing_schemas == {"s1": "Not found."}
+
+    run_virtually(go())
+
+
+def test_trouble_that_does_not_end_defers_items_and_then_pauses_the_batch() -> None:
+    async def go() -> None:
+        bench = Bench({f"{n}.csv": b"1" for n in range(9)}, options=RunOptions(uploads=1, create_attempts=2))
+        bench.vendor.create_script.extend([NotSent("refused")] * 100)
+        await bench.run()
+        assert set((await bench.states()).values()) == {"queued"}
+        assert bench.stop.reason is StopReason.TROUBLE
+        assert bench.vendor.calls.count("create") == 6
+
+    run_virtually(go())
+
+
+def test_an_upload_in_doubt_that_had_arrived_is_not_stored_twice() -> None:
+    async def go() -> None:
+        bench = Bench(FILES)
+        bench.vendor.put_script.append(bench.vendor.lose(InDoubt("cut")))
+        await bench.run()
+        assert bench.vendor.received == {"import-1": [FILES["a.csv"]]}
+        assert await bench.states() == {"a.csv": "collected"}
+
+    run_virtually(go())
+
+
+def test_where_storage_takes_no_condition_an_upload_in_doubt_waits_and_looks_before_it_repeats() -> None:
+    async def go() -> None:
+        bench = Bench(FILES)
+        bench.vendor.put_script.extend([ConditionUnsupported("501"), bench.vendor.lose(InDoubt("cut"))])
+        await bench.run()
+        assert bench.vendor.received == {"import-1": [FILES["a.csv"]]}
+        assert [call for call in bench.vendor.calls if call.startswith("put")] == ["put if absent", "put"]
+
+    run_virtually(go())
+
+
+def test_an_expired_url_is_renewed_by_a_retrieve() -> None:
+    async def go() -> None:
+        bench = Bench(FILES)
+        bench.vendor.put_script.append(UrlExpired("expired"))
+        await bench.run()
+        assert (await bench.item("a.csv")).import_id == "import-1"
+        assert bench.vendor.calls.count("create") == 1
+
+    run_virtually(go())
+
+
+def test_a_url_that_cannot_be_renewed_is_given_up_behind_a_fence_and_its_import_stays_taken() -> None:
+    async def go() -> None:
+        bench = Bench(FILES, url_life_s=60)
+        bench.vendor.renews_urls = False
+        bench.vendor.create_script.append(None)
+        started_at = bench.clock.ticks()
+
+        await bench.start()
+        batch_run = bench.run()
+        await _give_long_urls_after_the_first(bench, batch_run)
+
+        item = await bench.item("a.csv")
+        assert (item.state, item.import_id) == (ItemState.COLLECTED, "import-2")
+        assert bench.vendor.received == {"import-2": [FILES["a.csv"]]}
+        assert await bench.ledger.owners(["import-1"]) == {"import-1": (BATCH_ID, "a.csv")}
+        assert bench.clock.ticks() - started_at >= 60 + RunOptions().settle_s
+
+    async def _give_long_urls_after_the_first(bench: Bench, batch_run: object) -> None:
+        create = bench.vendor.create
+
+        async def create_with_life(request: CreateRequest) -> object:
+            remote = await create(request)
+            bench.vendor.url_life_s = 1800
+            return remote
+
+        bench.vendor.create = create_with_life  # type: ignore[method-assign, assignment]
+        await batch_run  # type: ignore[misc]
+
+    run_virtually(go())
+
+
+def test_a_refused_upload_fails_the_item() -> None:
+    async def go() -> None:
+        bench = Bench(FILES)
+        bench.vendor.put_script.append(UploadRefused("storage refused: EntityTooLarge"))
+        await bench.run()
+        assert (await bench.item("a.csv")).error_code == "upload_refused"
+
+    run_virtually(go())
+
+
+def test_a_file_that_changes_while_it_is_uploaded_is_rejected() -> None:
+    async def go() -> None:
+        bench = Bench(FILES)
+        put = bench.vendor.put
+
+        async def change_and_put(*args: object, **options: object) -> bool:
+            bench.source.files["a.csv"] = b"other"
+            return await put(*args, **options)  # type: ignore[arg-type]
+
+        bench.vendor.put = change_and_put  # type: ignore[method-assign]
+        await bench.run()
+        item = await bench.item("a.csv")
+        assert (item.state, item.error_code) == (ItemState.REJECTED, "changed_while_read")
+        assert bench.vendor.received == {}
+
+    run_virtually(go())
+
+
+def test_a_file_that_changed_since_its_create_gets_an_import_of_its_own() -> None:
+    async def go() -> None:
+        bench = Bench(FILES)
+        bench.vendor.add(CreateRequest(schema_id="s1", original_filename="a.~aaaaaaaaaaaaa.csv"))
+        await bench.leave("a.csv", ItemState.CREATED, import_id="import-1", fingerprint="sha256:old")
+        await bench.run()
+        assert bench.vendor.received == {"import-2": [FILES["a.csv"]]}
+
+    run_virtually(go())
+
+
+def test_json_rows_go_with_the_create_and_are_never_uploaded() -> None:
+    async def go() -> None:
+        bench = Bench(ROWS)
+        task = bench.run()
+        bench.vendor.create_script.append(None)
+        add = bench.vendor.add
+        bench.vendor.add = lambda request: add(request, status="SUCCESSFUL")  # type: ignore[method-assign, misc]
+        await task
+        assert bench.vendor.created[0].initial_data == ROWS["a.json"]
+        assert bench.vendor.created[0].original_filename is None
+        assert bench.vendor.received == {}
+        assert await bench.states() == {"a.json": "collected"}
+
+    run_virtually(go())
+
+
+def test_the_same_content_collected_before_is_skipped_though_the_file_was_touched() -> None:
+    async def go() -> None:
+        bench = Bench(FILES)
+        await bench.run()
+        twin = await bench.item("a.csv")
+        assert (await bench.ledger.by_tag([str(twin.tag)]))[str(twin.tag)][0].state is ItemState.COLLECTED
+
+        bench.source.files["b.csv"] = b"2"
+        entries = [entry async for chunk in bench.source.entries() for entry in chunk]
+        assert [entry.source for entry in entries] == ["a.csv", "b.csv"]
+        await bench.run()
+        assert len(bench.vendor.created) == 2
+
+    run_virtually(go())

@@ -1,0 +1,150 @@
+"""Tracking by list: what each status does to an item, and what never does anything."""
+
+from __future__ import annotations
+
+from runner.errors import ImportNotFound
+from runner.models import CreateRequest, ItemState, RemoteImport
+from runner.pipeline import Scope
+from tests.support.bench import BATCH_ID, Bench
+from tests.support.vloop import run_virtually
+
+FILES = {"a.csv": b"x\n1\n"}
+
+
+async def _processing(bench: Bench, source: str = "a.csv") -> str:
+    """Leave an item whose import is under way; returns the import's id."""
+    remote = bench.vendor.add(CreateRequest(schema_id="s1", original_filename=source), status="RUNNING")
+    await bench.leave(
+        source, ItemState.PROCESSING, import_id=remote.import_id, status="RUNNING", created_at=remote.created_at
+    )
+    return remote.import_id
+
+
+def test_a_failed_import_fails_its_item_with_the_vendors_first_message() -> None:
+    async def go() -> None:
+        bench = Bench(FILES)
+        import_id = await _processing(bench)
+        errors = ({"type": "FATAL", "message": "The file is damaged."}, {"type": "FATAL", "message": "Really."})
+        bench.vendor.change(import_id, status="FAILED", import_errors=errors)
+        await bench.run()
+        item = await bench.item("a.csv")
+        assert (item.state, item.error_code, item.error_message) == (
+            ItemState.FAILED, "import_failed", "The file is damaged. (and 1 more)",
+        )  # fmt: skip
+
+    run_virtually(go())
+
+
+def test_a_review_is_a_normal_end_and_its_url_is_kept() -> None:
+    async def go() -> None:
+        bench = Bench(FILES)
+        import_id = await _processing(bench)
+        bench.vendor.change(import_id, status="NEEDS_REVIEW", review_url="https://review.test/1")
+        await bench.run()
+        item = await bench.item("a.csv")
+        assert (item.state, item.review_url) == (ItemState.NEEDS_REVIEW, "https://review.test/1")
+
+    run_virtually(go())
+
+
+def test_tracking_once_collects_a_review_that_a_person_has_finished() -> None:
+    async def go() -> None:
+        bench = Bench(FILES)
+        import_id = await _processing(bench)
+        bench.vendor.change(import_id, status="NEEDS_REVIEW")
+        await bench.run()
+        await bench.run(scope=Scope.TRACK_ONCE)
+        assert await bench.states() == {"a.csv": "needs_review"}
+        bench.vendor.change(import_id, status="SUCCESSFUL")
+        await bench.run(scope=Scope.TRACK_ONCE)
+        item = await bench.item("a.csv")
+        assert (item.state, item.review_url, item.error_code) == (ItemState.COLLECTED, None, None)
+
+    run_virtually(go())
+
+
+def test_watching_stays_until_the_last_review_is_finished() -> None:
+    async def go() -> None:
+        bench = Bench(FILES)
+        import_id = await _processing(bench)
+        bench.vendor.change(import_id, status="NEEDS_REVIEW")
+        await bench.run()
+        list_page = bench.vendor.list_page
+
+        async def finish_after_an_hour(*, limit: int, offset: int) -> object:
+            if bench.clock.ticks() > 3600:
+                bench.vendor.change(import_id, status="SUCCESSFUL")
+            return await list_page(limit=limit, offset=offset)
+
+        bench.vendor.list_page = finish_after_an_hour  # type: ignore[method-assign, assignment]
+        await bench.run(scope=Scope.TRACK_WATCH)
+        assert await bench.states() == {"a.csv": "collected"}
+
+    run_virtually(go())
+
+
+def test_an_unknown_status_keeps_the_item_open_and_is_shown() -> None:
+    async def go() -> None:
+        bench = Bench(FILES)
+        import_id = await _processing(bench)
+        bench.vendor.change(import_id, status="POLISHING")
+        seen: list[str | None] = []
+        list_page = bench.vendor.list_page
+
+        async def then_succeed(*, limit: int, offset: int) -> object:
+            seen.append((await bench.item("a.csv")).status)
+            if len(seen) == 3:
+                bench.vendor.change(import_id, status="SUCCESSFUL")
+            return await list_page(limit=limit, offset=offset)
+
+        bench.vendor.list_page = then_succeed  # type: ignore[method-assign, assignment]
+        await bench.run()
+        assert "POLISHING" in seen
+        assert await bench.states() == {"a.csv": "collected"}
+
+    run_virtually(go())
+
+
+def test_an_import_that_is_gone_fails_its_item_only_after_it_was_asked_for() -> None:
+    async def go() -> None:
+        bench = Bench(FILES)
+        import_id = await _processing(bench)
+        bench.vendor.imports.pop(import_id)
+        await bench.run()
+        assert (await bench.item("a.csv")).error_code == "import_missing"
+        assert bench.vendor.calls.count("list") >= 3
+        assert bench.vendor.calls.count("retrieve") == 1
+
+    run_virtually(go())
+
+
+def test_an_import_that_the_list_leaves_out_is_found_by_asking_for_it() -> None:
+    async def go() -> None:
+        bench = Bench(FILES)
+        import_id = await _processing(bench)
+        hidden: RemoteImport = bench.vendor.imports.pop(import_id)
+
+        async def retrieve(wanted: str) -> RemoteImport:
+            if wanted != import_id:
+                raise ImportNotFound("Not found.")
+            bench.vendor.imports[import_id] = hidden
+            bench.vendor.change(import_id, status="SUCCESSFUL")
+            return bench.vendor.imports[import_id]
+
+        bench.vendor.retrieve = retrieve  # type: ignore[method-assign]
+        await bench.run()
+        assert await bench.states() == {"a.csv": "collected"}
+
+    run_virtually(go())
+
+
+def test_successes_cost_no_retrieve() -> None:
+    async def go() -> None:
+        bench = Bench({f"{n}.csv": b"%d" % n for n in range(15)})
+        await bench.run()
+        assert bench.vendor.calls.count("retrieve") == 0
+        batch = await bench.ledger.batch(BATCH_ID)
+        assert batch is not None
+        assert batch.counters["list_calls"] == bench.vendor.calls.count("list")
+
+    run_virtually(go())

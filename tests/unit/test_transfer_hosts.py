@@ -1,0 +1,161 @@
+"""Where presigned urls may lead: the vendor's answers cannot make the runner talk to this machine or its network."""
+
+from __future__ import annotations
+
+import socket
+from ipaddress import ip_address
+
+import pytest
+from aiohttp.abc import AbstractResolver
+
+from runner.errors import Unavailable, UploadRefused
+from runner.hosts import StorageHosts
+from runner.transfer import HttpStorage
+from tests.support.bodies import FakeBody
+from tests.support.rawserver import RawServer, answer, answering
+
+PUBLIC_API = "https://app.dromo.io/api/v1"
+LOCAL_API = "http://127.0.0.1:8700/api/v1"
+
+
+class Names(AbstractResolver):
+    """Resolves every name to the same addresses."""
+
+    def __init__(self, *addresses: str) -> None:
+        self._addresses = addresses
+
+    async def resolve(self, host, port=0, family=socket.AF_UNSPEC):
+        return [
+            {
+                "hostname": host,
+                "host": address,
+                "port": port,
+                "family": socket.AF_INET6 if ":" in address else socket.AF_INET,
+                "proto": 0,
+                "flags": socket.AI_NUMERICHOST,
+            }
+            for address in self._addresses
+        ]
+
+    async def close(self):
+        """Nothing to close."""
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://dromo-headless-imports-prod.s3.us-west-2.amazonaws.com/k?X-Amz-Signature=1",
+        "https://app.dromo.io/files/1",
+        "https://8.8.8.8/x",
+        "https://[2606:4700::1111]/x",
+    ],
+)
+def test_a_public_api_may_send_to_public_hosts_by_https(url):
+    assert str(StorageHosts(PUBLIC_API).checked(url)) == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "not a url",
+        "/relative",
+        "http://bucket.s3.amazonaws.com/x",
+        "http://app.dromo.io/x",
+        "ftp://bucket.s3.amazonaws.com/x",
+        "file:///etc/passwd",
+        "https:///x",
+        "https://bucket.s3.amazonaws.com:22/x",
+        "https://user@bucket.s3.amazonaws.com/x",
+        "https://user:pw@bucket.s3.amazonaws.com/x",
+        "https://bucket.s3.amazonaws.com\\@evil.example/x",
+        "https://bucket.s3.amazonaws.com/x\r\nX-Evil: 1",
+        "https://bücket.example/x",
+        "https://127.0.0.1/x",
+        "https://127.1/x",
+        "https://2130706433/x",
+        "https://0x7f000001/x",
+        "https://0177.0.0.1/x",
+        "https://127.0.0.1./x",
+        "https://169.254.169.254/latest/meta-data",
+        "https://10.0.0.1/x",
+        "https://192.168.1.1/x",
+        "https://100.64.0.1/x",
+        "https://0.0.0.0/x",
+        "https://255.255.255.255/x",
+        "https://224.0.0.1/x",
+        "https://[::1]/x",
+        "https://[::]/x",
+        "https://[::ffff:127.0.0.1]/x",
+        "https://[::ffff:a9fe:a9fe]/x",
+        "https://[64:ff9b::a9fe:a9fe]/x",
+        "https://[2002:7f00:1::]/x",
+        "https://[fe80::1]/x",
+        "https://[fd00::1]/x",
+        "http://127.0.0.1/x",
+        "http://localhost:8700/x",
+    ],
+)
+def test_a_public_api_may_send_nowhere_else(url):
+    with pytest.raises(UploadRefused):
+        StorageHosts(PUBLIC_API).checked(url)
+
+
+@pytest.mark.parametrize("api", [LOCAL_API, "http://localhost:8700", "http://[::1]:8700", "http://sandbox:8700"])
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9000/x", "http://localhost:9000/x", "http://[::1]:9000/x"])
+def test_an_api_of_this_machine_may_send_to_this_machine(api, url):
+    assert str(StorageHosts(api).checked(url)) == url
+
+
+def test_an_api_of_a_private_network_may_send_to_it_and_by_http_to_itself():
+    hosts = StorageHosts("http://10.1.2.3:8700/api/v1")
+    assert hosts.checked("https://10.9.9.9:9000/x").host == "10.9.9.9"
+    assert hosts.checked("http://10.1.2.3:8700/x").host == "10.1.2.3"
+    with pytest.raises(UploadRefused):
+        hosts.checked("http://10.9.9.9/x")
+
+
+@pytest.mark.parametrize("address", ["169.254.169.254", "fe80::1", "::ffff:169.254.169.254", "0.0.0.0", "224.0.0.1"])
+def test_no_api_may_send_to_a_link_local_address(address):
+    assert not StorageHosts(LOCAL_API).admits(ip_address(address), host="x")
+
+
+def test_a_list_of_allowed_hosts_narrows_down():
+    hosts = StorageHosts(PUBLIC_API, patterns=["*.S3.us-west-2.amazonaws.com"])
+    assert hosts.checked("https://b.s3.us-west-2.amazonaws.com/x").host == "b.s3.us-west-2.amazonaws.com"
+    with pytest.raises(UploadRefused):
+        hosts.checked("https://b.s3.us-west-2.amazonaws.com.evil.example/x")
+
+
+@pytest.mark.parametrize("addresses", [["127.0.0.1"], ["169.254.169.254"], ["::ffff:127.0.0.1"], ["::1", "10.0.0.1"]])
+async def test_a_public_name_with_private_addresses_is_refused_before_any_connection(addresses):
+    async with RawServer(answering(answer(200))) as server:
+        async with HttpStorage(PUBLIC_API, resolver=Names(*addresses)) as storage:
+            with pytest.raises(UploadRefused, match="private"):
+                await storage.put("https://bucket.s3.amazonaws.com/x", FakeBody([b"x"]), only_if_absent=True)
+            with pytest.raises(UploadRefused, match="private"):
+                async with storage.get("https://bucket.s3.amazonaws.com/x"):
+                    pass
+        assert server.peers == []
+
+
+async def test_the_address_that_was_checked_is_the_one_connected_to():
+    async with RawServer(answering(answer(200))) as server:
+        url = server.url.replace("127.0.0.1", "storage.localhost") + "/x"
+        async with HttpStorage(LOCAL_API, resolver=Names("169.254.169.254", "127.0.0.1")) as storage:
+            assert await storage.put(url, FakeBody([b"x"]), only_if_absent=True)
+        assert server.peers[0].headers["host"].startswith("storage.localhost:")
+
+
+async def test_the_apis_own_host_may_have_a_private_address():
+    async with RawServer(answering(answer(200, b"[]"))) as server:
+        api = server.url.replace("127.0.0.1", "dromo.corp.example")
+        async with HttpStorage(api, resolver=Names("127.0.0.1")) as storage, storage.get(api + "/x") as chunks:
+            assert [chunk async for chunk in chunks] == [b"[]"]
+
+
+async def test_a_name_without_addresses_is_unavailable():
+    async with HttpStorage(PUBLIC_API, resolver=Names()) as storage:
+        with pytest.raises(Unavailable):
+            async with storage.get("https://bucket.s3.amazonaws.com/x"):
+                pass

@@ -1,0 +1,92 @@
+"""How a run is judged: state and exit code from what is in the batch and why the run ended."""
+
+from __future__ import annotations
+
+import pytest
+
+from runner.models import BatchState, ItemState
+from runner.options import FailureLimit
+from runner.outcome import ExitCode
+from runner.stop import StopReason, StopSignal
+from runner.verdict import verdict
+
+_S = ItemState
+
+
+@pytest.mark.parametrize(
+    ("by_state", "state", "code"),
+    [
+        ({_S.COLLECTED: 3, _S.SKIPPED: 1}, BatchState.COMPLETE, ExitCode.OK),
+        ({}, BatchState.COMPLETE, ExitCode.OK),
+        ({_S.COLLECTED: 3, _S.NEEDS_REVIEW: 1}, BatchState.SETTLED, ExitCode.NEEDS_REVIEW),
+        ({_S.FAILED: 1, _S.NEEDS_REVIEW: 1}, BatchState.SETTLED, ExitCode.ITEMS_FAILED),
+        ({_S.REJECTED: 1}, BatchState.COMPLETE, ExitCode.ITEMS_FAILED),
+        ({_S.UNCERTAIN: 1}, BatchState.COMPLETE, ExitCode.ITEMS_FAILED),
+        ({_S.QUEUED: 1, _S.FAILED: 1}, BatchState.PAUSED, ExitCode.TRY_AGAIN),
+    ],
+)
+def test_a_run_that_was_not_stopped_is_judged_by_its_items(
+    by_state: dict[ItemState, int], state: BatchState, code: ExitCode
+) -> None:
+    judged = verdict(by_state, stop=StopSignal(), missing_schemas={})
+    assert (judged.state, judged.exit_code) == (state, code)
+
+
+@pytest.mark.parametrize(
+    ("reason", "state", "code"),
+    [
+        (StopReason.INTERRUPTED, BatchState.INTERRUPTED, ExitCode.INTERRUPTED),
+        (StopReason.TERMINATED, BatchState.INTERRUPTED, ExitCode.TERMINATED),
+        (StopReason.OUT_OF_TIME, BatchState.PAUSED, ExitCode.OUT_OF_TIME),
+        (StopReason.TOO_MANY_FAILURES, BatchState.PAUSED, ExitCode.TOO_MANY_FAILURES),
+        (StopReason.AUTH_REFUSED, BatchState.PAUSED, ExitCode.FATAL),
+        (StopReason.TROUBLE, BatchState.PAUSED, ExitCode.TRY_AGAIN),
+    ],
+)
+def test_a_stop_with_work_left_decides(reason: StopReason, state: BatchState, code: ExitCode) -> None:
+    stop = StopSignal()
+    stop.request(reason, "why")
+    judged = verdict({_S.QUEUED: 1}, stop=stop, missing_schemas={})
+    assert (judged.state, judged.exit_code, judged.reason) == (state, code, "why")
+
+
+def test_a_stop_that_came_after_the_last_item_changes_nothing() -> None:
+    stop = StopSignal()
+    stop.request(StopReason.OUT_OF_TIME)
+    assert verdict({_S.COLLECTED: 1}, stop=stop, missing_schemas={}).exit_code is ExitCode.OK
+
+
+def test_a_missing_schema_with_items_left_is_fatal_and_named() -> None:
+    judged = verdict({_S.QUEUED: 2}, stop=StopSignal(), missing_schemas={"s": "no schema s"})
+    assert (judged.exit_code, judged.reason) == (ExitCode.FATAL, "no schema s")
+
+
+def test_nothing_to_do_is_an_error_only_where_it_was_asked_for() -> None:
+    skipped = {_S.SKIPPED: 2}
+    assert verdict(skipped, stop=StopSignal(), missing_schemas={}).exit_code is ExitCode.OK
+    asked = verdict(skipped, stop=StopSignal(), missing_schemas={}, fail_if_empty=True)
+    assert asked.exit_code is ExitCode.NOTHING_TO_DO
+
+
+def test_the_first_reason_to_stop_is_the_one_that_counts() -> None:
+    stop = StopSignal()
+    stop.request(StopReason.OUT_OF_TIME, "first")
+    stop.request(StopReason.INTERRUPTED, "second")
+    assert (stop.reason, stop.detail) == (StopReason.OUT_OF_TIME, "first")
+
+
+@pytest.mark.parametrize(
+    ("limit", "failed", "ended", "reached"),
+    [
+        (FailureLimit(count=3), 3, 3, True),
+        (FailureLimit(count=3), 2, 100, False),
+        (FailureLimit(percent=10), 2, 19, False),
+        (FailureLimit(percent=10), 2, 20, True),
+        (FailureLimit(percent=10), 1, 20, False),
+        (FailureLimit(), 99, 99, False),
+    ],
+)
+def test_a_failure_limit_counts_or_takes_a_percentage_of_a_sample(
+    limit: FailureLimit, failed: int, ended: int, reached: bool
+) -> None:
+    assert limit.is_reached(failed=failed, ended=ended) is reached
