@@ -27,7 +27,7 @@ class FullGroup(TyperGroup):
 
 
 def panels(command: Any, ctx: Any) -> dict[str, list[tuple[str, str]]]:
-    """Return (names, sentence) of a command's options by `rich_help_panel`, in the order in which panels first appear."""
+    """Return (names, sentence) of a command's options by panel, in the order in which panels first appear."""
     found: dict[str, list[tuple[str, str]]] = {}
     for parameter in command.get_params(ctx):
         record = parameter.get_help_record(ctx)

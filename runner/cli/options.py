@@ -131,7 +131,7 @@ MaxFailures = Annotated[
     typer.Option(
         "--max-failures",
         metavar="N|P%",
-        help="Pause after so many failures, or this share of them.",
+        help="Pause after so many failed items, or this share of those that ended.",
         rich_help_panel=PACE,
     ),
 ]

@@ -21,7 +21,7 @@ _HEAD = """# Commands
 
 Settings come from options, then the environment (`BULKHEAD_` and the setting's name in capitals, such as
 `BULKHEAD_MIN_AGE`; `DROMO_LICENSE_KEY`), then `.env`, then `bulkhead.toml`; the first that has a value wins. `bulkhead
-config` shows them all with where they came from. The license key is never an option.
+config` shows them all with where they came from. A key to the vendor is never an option: options can be seen by others.
 
 Durations are written `90s`, `15m`, `2h30m`; sizes `500K`, `10M`, `1G`; quotas `20/60s`. Globs know `*`, `?`, `[a-z]`,
 `{a,b}` and `**`; one without `/` is matched against a file's base name.
@@ -30,9 +30,9 @@ Durations are written `90s`, `15m`, `2h30m`; sizes `500K`, `10M`, `1G`; quotas `
 _EVENTS_HEAD = """
 ## Events of `--json`
 
-`run`, `resume` and `track` write one JSON object a line to stdout, and nothing else. Each has `event` and `at` (ISO 8601,
-UTC); the last one is `batch_finished`, or `error` where the command could not go on. Names may be added; none is taken away
-within a major version. The other commands write one JSON document.
+`run`, `resume` and `track` write one JSON object a line to stdout, and nothing else. Each has `event` and `at` (ISO
+8601, UTC); the last one is `batch_finished`, or `error` where the command could not go on. Names may be added; none is
+taken away within a major version. The other commands write one JSON document.
 
 | `event` | fields |
 |---|---|
@@ -51,7 +51,7 @@ What each one means, and what to do about it: [operations](operations.md#exit-co
 def reference() -> str:
     """Return the whole page."""
     root = typer.main.get_command(build())
-    context = typer.Context(root, info_name="bulkhead")
+    context = typer.Context(root, info_name="bulkhead", help_option_names=["-h", "--help"])
     commands: dict[str, Any] = getattr(root, "commands")  # noqa: B009 - typer gives a group no type of its own
     pages = "".join(_page(command, context) for command in commands.values())
     return _HEAD + pages + _EVENTS_HEAD + "".join(_events()) + _CODES_HEAD + "".join(_codes())

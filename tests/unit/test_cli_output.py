@@ -1,0 +1,323 @@
+"""What a run shows: progress, the closing summary, and the JSON events."""
+
+import io
+import json
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from rich.console import Console
+
+from runner.cli.attention import LISTED_MOST, Attention, needing_a_person
+from runner.cli.json_events import JsonEvents
+from runner.cli.progress import ScreenProgress, live_view, plain_line, showing
+from runner.cli.summary import Closing, next_commands, print_summary
+from runner.cli.tally import Tally
+from runner.cli.text import counted, lasting, shown, sized, storable
+from runner.events import BatchFinished, BatchStarted, BytesUploaded, CreateThrottled, Event, ItemMoved, Notice
+from runner.models import Batch, BatchState, Item, ItemState
+from runner.outcome import BatchOutcome, ExitCode
+
+S = ItemState
+NOW = datetime(2026, 7, 23, 10, 15, 2, tzinfo=UTC)
+
+
+def console(*, terminal: bool = False) -> Console:
+    return Console(file=io.StringIO(), width=100, force_terminal=terminal, markup=False, emoji=False, highlight=False)
+
+
+def written(to: Console) -> str:
+    assert isinstance(to.file, io.StringIO)
+    return to.file.getvalue()
+
+
+def item(source: str, state: ItemState, **fields: object) -> Item:
+    return Item(batch_id="b1", source=source, state=state, **fields)  # type: ignore[arg-type]
+
+
+def attention(*items: Item) -> Attention:
+    found = Attention()
+    for one in items:
+        found.take(one)
+    return found
+
+
+def outcome(state: BatchState = BatchState.SETTLED, **by_state: int) -> BatchOutcome:
+    batch = Batch(
+        batch_id="20260723-101502-k3f9x2",
+        source_uri="file:///in",
+        account="acc",
+        out="/out",
+        config="{}",
+        started_at=NOW,
+        state=state,
+    )
+    counts = {S(name): count for name, count in by_state.items()}
+    return BatchOutcome(
+        batch=batch, by_state=counts, exit_code=ExitCode.ITEMS_FAILED, reason="2 items failed", out="/out"
+    )
+
+
+def summary(found: Attention | None = None, *, options: str = "", **by_state: int) -> str:
+    to = console()
+    closing = Closing(outcome=outcome(**by_state), attention=found or Attention(), elapsed_s=41.2, options=options)
+    print_summary(to, closing)
+    return written(to)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 s"),
+        (0.2, "1 s"),
+        (41, "41 s"),
+        (60, "1 min"),
+        (200, "3 min 20 s"),
+        (33120, "9 h 12 min"),
+        (90000, "1 d 1 h"),
+    ],
+)
+def test_durations_show_the_two_units_that_matter(seconds: float, text: str) -> None:
+    assert lasting(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (999, "999 B"),
+        (1000, "1.0 kB"),
+        (999_949, "999.9 kB"),
+        (999_999, "1.0 MB"),
+        (12_340_000, "12.3 MB"),
+        (2e18, "2000.0 PB"),
+    ],
+)
+def test_sizes_are_decimal(count: float, text: str) -> None:
+    assert sized(count) == text
+
+
+def test_counts_agree_with_their_noun() -> None:
+    assert [counted(1, "item"), counted(1204, "item")] == ["1 item", "1,204 items"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("plain name.csv", "plain name.csv"),
+        ("\x1b[31mred\n.csv", "\\x1b[31mred\\n.csv"),
+        ("a\u202egnp.csv", "a\\u202egnp.csv"),
+        ("bytes\udcff.csv", "bytes\\udcff.csv"),
+        ("[bold]ünïcode.csv", "[bold]ünïcode.csv"),
+    ],
+)
+def test_names_cannot_steer_a_terminal(name: str, text: str) -> None:
+    assert shown(name) == text
+
+
+def test_a_name_that_is_not_utf8_can_be_stored_as_json() -> None:
+    assert storable("a\udcff.csv") == "a\\udcff.csv"
+
+
+def test_the_plain_line_holds_the_whole_state() -> None:
+    tally = Tally(quota_count=20, quota_per_s=60.0, ticks=lambda: 0.0)
+    tally.take(started(queued=60, collected=5))
+    tally.take(BytesUploaded(source="a", count=12_300_000))
+    assert plain_line(tally) == (
+        "0 s: 5 of 65 items; queued 60, collected 5; 12.3 MB uploaded; 60 creates left, 20 free in this window; "
+        "last one in about 2 min"
+    )
+
+
+def test_the_live_view_shows_states_and_outlook() -> None:
+    tally = Tally(quota_count=20, quota_per_s=60.0, ticks=lambda: 0.0)
+    tally.take(started(queued=60, needs_review=1))
+    to = console(terminal=True)
+    to.print(live_view(tally))
+    for part in ("b1", "1 of 61 items so far", "queued 60", "needs_review 1", "last one in about 2 min"):
+        assert part in written(to)
+
+
+async def test_notices_are_said_once_and_refused_creates_with_their_wait() -> None:
+    to = console()
+    async with showing(to, Tally(quota_count=20, quota_per_s=60.0, ticks=lambda: 0.0)) as progress:
+        for _ in range(3):
+            progress.take(Notice(code="unreachable", message="the vendor cannot be reached"))
+        progress.take(CreateThrottled(source="a.csv", wait_s=40.2))
+    assert written(to).splitlines() == [
+        "the vendor cannot be reached",
+        "the vendor refused a create for now (429); all creates wait 41 s",
+    ]
+
+
+async def test_the_live_view_leaves_nothing_behind_but_what_was_said() -> None:
+    to = console(terminal=True)
+    async with showing(to, Tally(quota_count=20, quota_per_s=60.0, ticks=lambda: 0.0)) as progress:
+        assert isinstance(progress, ScreenProgress)
+        progress.say("stopping")
+    assert "stopping" in written(to)
+
+
+def test_the_summary_shows_only_states_that_have_items() -> None:
+    text = summary(collected=9, failed=1)
+    assert "Batch 20260723-101502-k3f9x2 is settled after 42 s: 10 items" in text
+    assert "collected            9" in text
+    assert "queued" not in text
+
+
+def test_the_summary_lists_reviews_with_their_urls() -> None:
+    found = attention(
+        item("eu.csv", S.NEEDS_REVIEW, review_url="https://app.example/review/1"), item("x.csv", S.NEEDS_REVIEW)
+    )
+    text = summary(found, needs_review=2)
+    assert "  eu.csv\n    https://app.example/review/1\n" in text
+    assert "  x.csv\n    the vendor gave no review url yet\n" in text
+
+
+def test_failures_that_differ_only_in_numbers_are_one_cluster() -> None:
+    found = attention(
+        item("a.csv", S.FAILED, error_code="import_failed", error_message="row 17 is too long"),
+        item("b.csv", S.FAILED, error_code="import_failed", error_message="row 4 is too long"),
+        item("c.csv", S.FAILED, error_code="import_failed", error_message="a hook threw"),
+    )
+    text = summary(found, failed=3)
+    assert "Failed: 3 items, 2 reasons" in text
+    assert "2x row 17 is too long\n          such as a.csv  [import_failed]" in text
+    assert "1x a hook threw\n          c.csv  [import_failed]" in text
+
+
+def test_rejections_show_their_code() -> None:
+    found = attention(item("a.csv", S.REJECTED, error_code="empty", error_message="the file is empty"))
+    assert "1x the file is empty\n          a.csv  [empty]" in summary(found, rejected=1)
+
+
+def test_long_lists_end_with_a_pointer_to_the_manifest() -> None:
+    many = [item(f"{n:03}.csv", S.NEEDS_REVIEW, review_url=f"https://r.example/{n}") for n in range(LISTED_MOST + 5)]
+    text = summary(attention(*many), needs_review=len(many))
+    assert "… and 5 more: see manifest.csv" in text
+    assert "020.csv" not in text
+
+
+def test_the_number_of_clusters_that_are_kept_is_bounded() -> None:
+    words = ("".join(chr(97 + int(digit)) for digit in str(n)) for n in range(3000))
+    found = attention(*(item("a.csv", S.FAILED, error_message=word) for word in words))
+    assert len(found.failed) <= 1001
+    assert sum(cluster.count for cluster in found.failed.values()) == 3000
+
+
+def test_markup_and_control_characters_in_names_and_messages_are_shown_as_they_are() -> None:
+    found = attention(item("[red]\x1b[2J.csv", S.FAILED, error_message="bad [bold]cell[/] \x07"))
+    text = summary(found, failed=1)
+    assert "[red]\\x1b[2J.csv" in text
+    assert "bad [bold]cell[/] \\x07" in text
+
+
+def test_uncertain_items_send_a_person_to_the_dashboard() -> None:
+    found = attention(item("a.json", S.UNCERTAIN, error_message="two imports could be it"))
+    text = summary(found, uncertain=1)
+    assert "1 item in doubt: look in the vendor's dashboard first" in text
+    assert "two imports could be it" in text
+
+
+def test_the_next_commands_can_be_copied_with_the_options_they_need() -> None:
+    text = summary(options=" --ledger l.db", needs_review=1, failed=1)
+    assert "  bulkhead track 20260723-101502-k3f9x2 --ledger l.db\n" in text
+    assert "  bulkhead redrive 20260723-101502-k3f9x2 --state failed --ledger l.db\n" in text
+
+
+def test_an_unfinished_batch_is_first_of_all_resumed() -> None:
+    closing = Closing(outcome=outcome(BatchState.PAUSED, queued=3, failed=1), attention=Attention(), elapsed_s=1.0)
+    assert [command for command, _ in next_commands(closing)] == ["bulkhead resume 20260723-101502-k3f9x2"]
+
+
+def test_after_the_embedded_sandbox_the_summary_says_how_to_keep_one() -> None:
+    to = console()
+    sandbox = ("bulkhead sandbox", "DROMO_LICENSE_KEY=any bulkhead run in --api-url http://127.0.0.1:8700/api/v1")
+    found = attention(item("eu.csv", S.NEEDS_REVIEW, review_url="http://127.0.0.1:1/review/1"))
+    print_summary(to, Closing(outcome=outcome(needs_review=1), attention=found, elapsed_s=1.0, sandbox=sandbox))
+    text = written(to)
+    assert "1 review: these pages ended with the sandbox" in text
+    assert all(f"\n  {command}\n" in text for command in sandbox)
+    assert "bulkhead track" not in text
+
+
+async def test_what_needs_a_person_is_read_from_the_items_once() -> None:
+    async def items() -> AsyncIterator[Item]:
+        yield item("a.csv", S.FAILED)
+        yield item("b.csv", S.COLLECTED)
+
+    found = await needing_a_person(items())
+    assert [cluster.message for cluster in found.failed.values()] == ["no message was given"]
+
+
+class Stream:
+    """JSON events into memory, at times that the test sets."""
+
+    def __init__(self) -> None:
+        self.raw = io.BytesIO()
+        self.time = NOW
+        self.events = JsonEvents(now=lambda: self.time, stream=self.raw)
+
+    def lines(self) -> list[dict[str, object]]:
+        return [json.loads(line) for line in self.raw.getvalue().splitlines()]
+
+
+def started(**by_state: int) -> BatchStarted:
+    return BatchStarted(batch_id="b1", source_uri="file:///in", out="out", resumed=False, by_state=by_state)
+
+
+def test_an_event_is_one_line_with_name_time_and_fields() -> None:
+    stream = Stream()
+    stream.events.take(started(queued=2))
+    assert stream.lines() == [
+        {
+            "event": "batch_started",
+            "at": "2026-07-23T10:15:02.000Z",
+            "batch_id": "b1",
+            "source_uri": "file:///in",
+            "out": "out",
+            "resumed": False,
+            "by_state": {"queued": 2},
+        }
+    ]
+
+
+def test_names_that_are_not_utf8_do_not_break_the_stream() -> None:
+    stream = Stream()
+    stream.events.take(ItemMoved(source="a\udcff.csv", old=S.QUEUED, new=S.FAILED, reason="", import_id=None))
+    assert stream.lines()[0]["source"] == "a\\udcff.csv"
+    assert stream.lines()[0]["new"] == "failed"
+
+
+def test_uploaded_bytes_are_summed_up_to_a_line_a_second() -> None:
+    stream = Stream()
+    for _ in range(10):
+        stream.events.take(BytesUploaded(source="a.csv", count=100))
+        stream.time += timedelta(seconds=0.3)
+    finished: Event = BatchFinished(batch_id="b1", state=BatchState.COMPLETE, by_state={}, exit_code=0, reason="")
+    stream.events.take(finished)
+    counts = [line["count"] for line in stream.lines() if line["event"] == "bytes_uploaded"]
+    assert len(counts) == 4
+    assert sum(int(str(count)) for count in counts) == 1000
+    assert stream.lines()[-1]["event"] == "batch_finished"
+
+
+def test_an_error_is_an_event_too() -> None:
+    stream = Stream()
+    stream.events.error("another run holds the ledger", "wait for it", ExitCode.LEDGER_LOCKED)
+    assert stream.lines()[0] == {
+        "event": "error",
+        "at": "2026-07-23T10:15:02.000Z",
+        "message": "another run holds the ledger",
+        "hint": "wait for it",
+        "exit_code": 11,
+    }
+
+
+def test_a_reader_that_has_gone_does_not_stop_the_run() -> None:
+    class Gone(io.BytesIO):
+        def write(self, _data: object) -> int:
+            raise BrokenPipeError
+
+    events = JsonEvents(now=lambda: NOW, stream=Gone())
+    events.take(started())
+    events.take(started())

@@ -1,0 +1,82 @@
+"""The documentation says what the program does."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from runner.cli.app import COMMANDS, build
+from runner.cli.reference import reference
+from runner.models import BatchState, ImportStatus, ItemState
+from runner.outcome import ExitCode
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+SHELL_BLOCK = re.compile(r"```(?:sh|shell|bash)\n(.*?)```", re.DOTALL)
+LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#\s]+)")
+
+
+def page(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def shell_commands(text: str) -> Iterator[list[str]]:
+    """The words of each command in the shell blocks; lines that end in a backslash go on."""
+    for block in SHELL_BLOCK.findall(text):
+        for line in block.replace("\\\n", " ").splitlines():
+            words = shlex.split(line, comments=True)
+            while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
+                words = words[1:]
+            if words and words[0] != "export":
+                yield words
+
+
+def options_of(name: str) -> set[str]:
+    command: Any = typer.main.get_command(build([name])).commands[name]  # type: ignore[attr-defined]
+    return {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+
+
+def test_the_command_reference_is_up_to_date() -> None:
+    assert page("docs/cli.md") == reference(), "run: make docs"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_and_option_is_in_the_reference(name: str) -> None:
+    section = page("docs/cli.md").split(f"\n## bulkhead {name}\n")[1].split("\n## ")[0]
+    for option in options_of(name):
+        if option.startswith("-"):
+            assert option in section
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_shown_commands_exist(path: Path) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", page("Makefile"), re.MULTILINE))
+    for words in shell_commands(path.read_text(encoding="utf-8")):
+        if words[0] == "make":
+            assert words[1] in targets
+        if words[0] == "bulkhead" and not words[1].startswith("--"):
+            given = {word.split("=")[0] for word in words[2:] if word.startswith("--")}
+            assert words[1] in COMMANDS
+            assert given <= options_of(words[1]), words
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_links_between_pages_lead_somewhere(path: Path) -> None:
+    for target in LINK.findall(path.read_text(encoding="utf-8")):
+        assert (path.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("name", ["docs/operations.md", "docs/cli.md"])
+def test_exit_codes_in_the_docs_are_those_of_the_program(name: str) -> None:
+    rows = re.findall(r"^\| (\d+) \| `([A-Z_]+)` \|", page(name), re.MULTILINE)
+    assert {(int(number), code) for number, code in rows} == {(int(code), code.name) for code in ExitCode}
+
+
+def test_the_states_page_names_every_state_and_status() -> None:
+    text = page("docs/states.md")
+    for word in (*ItemState, *BatchState, *ImportStatus):
+        assert f"`{word}`" in text
