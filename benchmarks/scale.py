@@ -1,157 +1,162 @@
-"""Lists many synthetic items into a ledger file and reads them back; each figure is printed against its limit."""
+"""A million files on disk: listed into a ledger, resumed to the first create, and written as a manifest.
+
+The files are made first, outside the figures: 100 bytes each, without blocks on disk. Every phase runs in a process of its own,
+so that its peak memory is its own.
+"""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import json
-import resource
+import multiprocessing
+import os
+import random
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from runner import identity
+from benchmarks.figures import Figure, peak_rss_mb, report
+from runner.discover import Discovery
+from runner.errors import Unavailable
+from runner.events import ignore
+from runner.ledger.memory import MemorySlots
 from runner.ledger.sqlite import SqliteLedger
-from runner.models import Batch, Item, ItemState
+from runner.manifest import write_manifest
+from runner.models import Batch, CreateRequest, ImportPage, RemoteImport
+from runner.moves import Moves
+from runner.options import RunOptions
+from runner.pacing import CreatePacer
+from runner.pipeline import Surroundings, run_batch
+from runner.quantities import Rate
+from runner.rated import RatedApi
+from runner.routes import Routes
+from runner.sinks import LocalSink
+from runner.sources import open_source, source_spec
+from runner.stop import StopReason, StopSignal
 
 BATCH_ID = "scale"
-CHUNK_ITEMS = 1000
 FILES_PER_FOLDER = 1000
+ROUTES = Routes.single(schema_id="s1")
 
 
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """A measured value and the limit it is held against, if there is one."""
+class Clock:
+    def now(self) -> datetime:
+        return datetime.now(UTC)
 
-    name: str
-    value: float
-    unit: str
-    at_least: float | None = None
-    at_most: float | None = None
+    def ticks(self) -> float:
+        return time.monotonic()
 
-    @property
-    def holds(self) -> bool:
-        return (self.at_least is None or self.value >= self.at_least) and (
-            self.at_most is None or self.value <= self.at_most
+
+class FirstCreate:
+    """A vendor without imports that notes when the first create comes, and ends the run there."""
+
+    def __init__(self, stop: StopSignal) -> None:
+        self.stop = stop
+        self.at: float | None = None
+
+    async def create(self, request: CreateRequest) -> RemoteImport:
+        self.at = self.at or time.perf_counter()
+        self.stop.request(StopReason.INTERRUPTED)
+        raise Unavailable("not there")
+
+    async def list_page(self, *, limit: int, offset: int) -> ImportPage:
+        return ImportPage(count=0, imports=(), has_next=False)
+
+
+def make_files(folder: Path, count: int) -> None:
+    for number in range(count):
+        if number % FILES_PER_FOLDER == 0:
+            home = folder / f"{number // FILES_PER_FOLDER:05}"
+            home.mkdir(parents=True)
+        file = os.open(home / f"customers-{number:07}.csv", os.O_CREAT | os.O_WRONLY)
+        os.ftruncate(file, 100)
+        os.close(file)
+
+
+async def list_files(work: Path) -> float:
+    """Return the seconds in which the whole directory came into a new ledger."""
+    clock = Clock()
+    started = time.perf_counter()
+    ledger = SqliteLedger.open(work / "ledger.db", now=clock.now)
+    source = open_source(source_spec(str(work / "inbox")), now=clock.now())
+    await ledger.start_batch(
+        Batch(
+            batch_id=BATCH_ID, source_uri=source.uri, account="a", out=str(work), config="{}", started_at=clock.now()
         )
+    )
+    discovery = Discovery(
+        batch_id=BATCH_ID, ledger=ledger, source=source, routes=ROUTES, rank_of=lambda _: 0, endpoint="e",
+        again=False, clock=clock,
+    )  # fmt: skip
+    moves = Moves(ledger, clock=clock, emit=ignore, by_state={})
+    await discovery.run(ledger, moves, ignore, lambda: None)
+    await ledger.close()
+    return time.perf_counter() - started
 
-    def __str__(self) -> str:
-        limit = f">= {self.at_least:,}" if self.at_least is not None else ""
-        limit = f"<= {self.at_most:,}" if self.at_most is not None else limit
-        return f"{self.name:34} {self.value:14,.3f} {self.unit:8} {limit:14} {'' if self.holds else 'MISSED'}"
+
+async def resume(work: Path) -> float:
+    """Return the seconds from opening the ledger to the first create."""
+    clock, stop = Clock(), StopSignal()
+    started = time.perf_counter()
+    ledger = SqliteLedger.open(work / "ledger.db", now=clock.now)
+    batch = await ledger.batch(BATCH_ID)
+    vendor = FirstCreate(stop)
+    rng = random.Random(1)
+    around = Surroundings(
+        ledger=ledger, api=RatedApi(vendor), storage=vendor, routes=ROUTES,
+        source=open_source(source_spec(str(work / "inbox")), now=clock.now()), sink=LocalSink(work / "out"),
+        pacer=CreatePacer(MemorySlots(), quota_key="k", quota=Rate(20, 60.0), clock=clock, rng=rng),
+        clock=clock, rng=rng, emit=ignore, stop=stop, options=RunOptions(), rank_of=lambda _: 0, endpoint="e",
+    )  # fmt: skip
+    await run_batch(batch, around, list_source=False)
+    await ledger.close()
+    return vendor.at - started
+
+
+async def manifest(work: Path) -> float:
+    """Return the seconds in which manifest.jsonl, manifest.csv and summary.json were written."""
+    clock = Clock()
+    started = time.perf_counter()
+    ledger = SqliteLedger.open(work / "ledger.db", now=clock.now, read_only=True)
+    batch = await ledger.batch(BATCH_ID)
+    await write_manifest(ledger, batch, LocalSink(work / "out"), exit_code=0, now=clock.now())
+    await ledger.close()
+    return time.perf_counter() - started
+
+
+PHASES = {"list": list_files, "resume": resume, "manifest": manifest}
+
+
+def run_phase(name: str, work: Path) -> tuple[float, float]:
+    """Return the seconds and the peak memory of a phase."""
+    return asyncio.run(PHASES[name](work)), peak_rss_mb()
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--items", type=int, default=1_000_000)
-    parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="bulkhead-scale-") as folder:
-        figures = asyncio.run(measure(Path(folder) / "ledger.db", items=options.items))
-    if options.json:
-        print(json.dumps({figure.name: figure.value for figure in figures}))
-    else:
-        print(*figures, sep="\n")
-    return 0 if all(figure.holds for figure in figures) else 1
-
-
-async def measure(path: Path, *, items: int) -> list[Figure]:
-    listing_s = await list_into(path, items=items)
-    listing_rss_mb = peak_rss_mb()
-    size_mb = file_mb(path)
-    started = time.perf_counter()
-    ledger = SqliteLedger.open(path, now=utc_now)
-    first = await ledger.page(BATCH_ID, ItemState.QUEUED, after=None, limit=1000)
-    resume_s = time.perf_counter() - started
-    assert first, "the batch was listed"
-    counts_s = await seconds_of_counts(ledger)
-    advance_s = await seconds_of_advance(ledger, first)
-    started = time.perf_counter()
-    read = 0
-    async for _ in ledger.items(BATCH_ID):
-        read += 1
-    iterating_s = time.perf_counter() - started
-    started = time.perf_counter()
-    async for _ in ledger.items(BATCH_ID, states={ItemState.CREATING}):
-        pass
-    sparse_s = time.perf_counter() - started
-    await ledger.close()
-    assert read == items, f"{read} of {items} items were read"
-    return [
-        Figure("listing", items / listing_s, "items/s", at_least=25_000),
-        Figure("peak RSS after listing", listing_rss_mb, "MB", at_most=150),
-        Figure("ledger file", size_mb, "MB"),
-        Figure("resume: open and first page", resume_s, "s", at_most=3),
-        Figure("counts", counts_s, "s"),
-        Figure("advance, durable", advance_s, "s"),
-        Figure("iterating all items", iterating_s, "s", at_most=60),
-        Figure("iterating the items of one state", sparse_s, "s"),
-        Figure("peak RSS at the end", peak_rss_mb(), "MB", at_most=150),
-    ]
-
-
-async def list_into(path: Path, *, items: int) -> float:
-    ledger = SqliteLedger.open(path, now=utc_now)
-    await ledger.start_batch(
-        Batch(batch_id=BATCH_ID, source_uri="file:///data", account="a", out="out", config="{}", started_at=utc_now())
+        work = Path(folder)
+        make_files(work / "inbox", options.items)
+        context = multiprocessing.get_context("spawn")
+        measured = {}
+        for phase in PHASES:
+            with context.Pool(1) as pool:
+                measured[phase] = pool.apply(run_phase, (phase, work))
+    (list_s, list_mb), (resume_s, resume_mb), (manifest_s, manifest_mb) = measured.values()
+    return report(
+        [
+            Figure("listed into the ledger", options.items / list_s, "items/s", at_least=25_000),
+            Figure("peak memory while listing", list_mb, "MB", at_most=150),
+            Figure("from resume to the first create", resume_s, "s", at_most=3),
+            Figure("peak memory of the resume", resume_mb, "MB", at_most=150),
+            Figure("manifest as JSON lines and CSV", manifest_s, "s", at_most=60),
+            Figure("peak memory of the manifest", manifest_mb, "MB", at_most=150),
+        ]
     )
-    started = time.perf_counter()
-    added = 0
-    for chunk in chunks(items):
-        added += await ledger.add(chunk)
-    seconds = time.perf_counter() - started
-    await ledger.close()
-    assert added == items, f"{added} of {items} items were new"
-    return seconds
-
-
-def chunks(items: int) -> Iterator[list[Item]]:
-    for start in range(0, items, CHUNK_ITEMS):
-        yield [synthetic(number) for number in range(start, min(start + CHUNK_ITEMS, items))]
-
-
-def synthetic(number: int) -> Item:
-    source = f"tenant-{number // FILES_PER_FOLDER:05}/customers-{number % FILES_PER_FOLDER:04}.csv"
-    version = f"{1000 + number}:1767225600000000000"
-    return Item(
-        batch_id=BATCH_ID,
-        source=source,
-        size_bytes=1000 + number,
-        version=version,
-        version_key=identity.version_key(f"file:///data/{source}", version, "0123456789abcdef", endpoint="e"),
-        binding="0123456789abcdef",
-        schema_id="3f1c9b0e-0d55-4b6e-9f43-4a4f1f4b6a11",
-    )
-
-
-async def seconds_of_counts(ledger: SqliteLedger) -> float:
-    started = time.perf_counter()
-    await ledger.counts(BATCH_ID)
-    return time.perf_counter() - started
-
-
-async def seconds_of_advance(ledger: SqliteLedger, items: list[Item]) -> float:
-    started = time.perf_counter()
-    for item in items:
-        await ledger.advance(item, ItemState.CREATING, reason="intent", attempts=1, intent_at=utc_now())
-    return (time.perf_counter() - started) / len(items)
-
-
-def file_mb(path: Path) -> float:
-    return path.stat().st_size / 1e6
-
-
-def peak_rss_mb() -> float:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 if __name__ == "__main__":

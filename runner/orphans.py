@@ -13,39 +13,61 @@ if TYPE_CHECKING:
     from runner.ledger import Ledger
     from runner.ports import ImportsApi
 
-_LOOKUP_CHUNK = 500
+_CHUNK = 500
+
+FRESH_LEDGER_PAGES = 50
+"""How far a ledger that knows nothing yet looks for imports of its own: 50,000."""
 
 
 class Orphans:
     """Finds an item's own import by its tag, never by its plain name: another creator's import may bear that."""
 
-    def __init__(self, api: ImportsApi, ledger: Ledger) -> None:
+    def __init__(self, api: ImportsApi, ledger: Ledger, *, endpoint: str) -> None:
         self._api = api
         self._ledger = ledger
-        self._by_tag: dict[str, list[RemoteImport]] = {}
+        self._endpoint = endpoint
 
-    def __len__(self) -> int:
-        return len(self._by_tag)
+    async def reconcile(self, now: datetime) -> None:
+        """Keep the tagged imports without an owner that were made since the ledger last knew them all.
 
-    async def scan(self, since: datetime | None, *, max_pages: int | None = None) -> None:
-        """Remember the tagged imports created since then that no item of the ledger owns. Raises TransientError."""
-        chunk: dict[str, RemoteImport] = {}
+        A ledger that was lost knows none, one that was set back does not know the latest: either way what it does not
+        know is found before anything is created. Raises TransientError.
+        """
+        since = await self._ledger.reconciled_to(self._endpoint)
+        chunk: list[RemoteImport] = []
+        max_pages = FRESH_LEDGER_PAGES if since is None else None
         async for remote in imports_since(self._api, since, max_pages=max_pages):
             if tag_of(remote.original_filename) is not None:
-                chunk[remote.import_id] = remote
-            if len(chunk) >= _LOOKUP_CHUNK:
-                await self._remember(chunk)
-                chunk = {}
-        await self._remember(chunk)
+                chunk.append(remote)
+            if len(chunk) >= _CHUNK:
+                await self._keep(chunk)
+                chunk = []
+        await self._keep(chunk)
+        await self._ledger.set_reconciled(self._endpoint, now)
 
     async def take(self, tag: str, schema_id: str | None) -> RemoteImport | None:
-        """Return the import to adopt for an item with this tag, or None; it is not offered again.
+        """Return the kept import to adopt for an item with this tag, or None."""
+        return await self._best(await self._ledger.orphans(tag), schema_id)
 
-        One that has left AWAITING_UPLOAD holds the data already and goes first, then the oldest. A failed one is never
-        adopted: the item was put back to work on purpose.
+    async def look_for(self, tag: str, schema_id: str | None, *, since: datetime) -> RemoteImport | None:
+        """List the vendor's imports since then, and return the one to adopt. Raises TransientError."""
+        bearers = {
+            remote.import_id: remote
+            async for remote in imports_since(self._api, since)
+            if tag_of(remote.original_filename) == tag
+        }
+        return await self._best(list(bearers.values()), schema_id)
+
+    async def _keep(self, chunk: list[RemoteImport]) -> None:
+        taken = await self._ledger.owners(remote.import_id for remote in chunk)
+        await self._ledger.keep_orphans([remote for remote in chunk if remote.import_id not in taken])
+
+    async def _best(self, found: list[RemoteImport], schema_id: str | None) -> RemoteImport | None:
+        """Return an import without an owner: one that holds the data already goes first, then the oldest.
+
+        A failed one is never adopted: the item was put back to work on purpose.
         """
-        found = self._by_tag.pop(tag, [])
-        taken = await self._ledger.owners([remote.import_id for remote in found])
+        taken = await self._ledger.owners(remote.import_id for remote in found)
         fitting = [
             remote
             for remote in found
@@ -55,17 +77,3 @@ class Orphans:
         ]
         fitting.sort(key=lambda remote: (remote.status == ImportStatus.AWAITING_UPLOAD, str(remote.created_at)))
         return fitting[0] if fitting else None
-
-    async def look_for(self, tag: str, schema_id: str | None, *, since: datetime) -> RemoteImport | None:
-        """List the vendor's imports since then, and take the one with this tag."""
-        await self.scan(since)
-        return await self.take(tag, schema_id)
-
-    async def _remember(self, chunk: dict[str, RemoteImport]) -> None:
-        taken = await self._ledger.owners(chunk)
-        for remote in chunk.values():
-            tag = tag_of(remote.original_filename)
-            if tag is None or remote.import_id in taken:
-                continue
-            known = self._by_tag.setdefault(tag, [])
-            known[:] = [other for other in known if other.import_id != remote.import_id] + [remote]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import aclosing, contextmanager
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -45,6 +45,7 @@ class UploadPayload(aiohttp.Payload):
         self._stall_s = stall_s
         self._bwlimit = bwlimit
         self._transport: asyncio.WriteTransport | None = None
+        self._is_held_up = False
         self.failure: Exception | None = None
         self.complete = False
 
@@ -62,7 +63,8 @@ class UploadPayload(aiohttp.Payload):
         self._transport = writer.transport
         try:
             async with asyncio.timeout(self._stall_s) as deadline:
-                await self._write_watched(writer, deadline)
+                with _watched(deadline, moved=lambda: self._moved(writer), stall_s=self._stall_s):
+                    await self._write_whole(writer)
         except BaseException:
             self.abandon()
             raise
@@ -77,26 +79,32 @@ class UploadPayload(aiohttp.Payload):
         if self._transport is not None:
             self._transport.abort()
 
-    async def _write_watched(self, writer: AbstractStreamWriter, deadline: asyncio.Timeout) -> None:
+    def _moved(self, writer: AbstractStreamWriter) -> int | None:
+        """Return how many bytes the connection has taken, None while they are held up by the bandwidth."""
+        if self._is_held_up or self._transport is None:
+            return None
+        return writer.output_size - self._transport.get_write_buffer_size()
+
+    async def _write_whole(self, writer: AbstractStreamWriter) -> None:
         held = b""
         async with aclosing(self._verified()) as chunks:
             async for chunk in chunks:
-                await self._write_pieces(writer, held, deadline)
+                await self._write_chunk(writer, held)
                 held = chunk
-        await self._write_pieces(writer, held, deadline)
+        await self._write_chunk(writer, held)
 
-    async def _write_pieces(self, writer: AbstractStreamWriter, chunk: bytes, deadline: asyncio.Timeout) -> None:
-        """Write in pieces, each of which is progress; waiting for bandwidth is not a stall."""
+    async def _write_chunk(self, writer: AbstractStreamWriter, chunk: bytes) -> None:
+        """Write a chunk in one, which is fastest, or in pieces as the bandwidth allows them."""
+        if self._bwlimit is None:
+            await writer.write(chunk)
+            return
         view = memoryview(chunk)
-        clock = asyncio.get_running_loop().time
         for start in range(0, len(view), PIECE_BYTES):
             piece = view[start : start + PIECE_BYTES]
-            if self._bwlimit is not None:
-                deadline.reschedule(None)
-                await spend(self._bwlimit, len(piece))
-            deadline.reschedule(clock() + self._stall_s)
+            self._is_held_up = True
+            await spend(self._bwlimit, len(piece))
+            self._is_held_up = False
             await writer.write(piece)
-        deadline.reschedule(clock() + self._stall_s)
 
     async def _verified(self) -> AsyncGenerator[bytes, None]:
         try:
@@ -106,6 +114,31 @@ class UploadPayload(aiohttp.Payload):
         except Exception as error:
             self.failure = error
             raise
+
+
+@contextmanager
+def _watched(deadline: asyncio.Timeout, *, moved: Callable[[], int | None], stall_s: float) -> Iterator[None]:
+    """Put the deadline off for as long as at least 64 KiB move in `stall_s`; looks four times in that time."""
+    loop = asyncio.get_running_loop()
+    mark = 0
+    timer: asyncio.TimerHandle | None = None
+
+    def look() -> None:
+        nonlocal mark, timer
+        if deadline.expired():
+            return
+        count = moved()
+        if count is None or count - mark >= PIECE_BYTES:
+            mark = mark if count is None else count
+            deadline.reschedule(loop.time() + stall_s)
+        timer = loop.call_later(stall_s / 4, look)
+
+    look()
+    try:
+        yield
+    finally:
+        if timer is not None:
+            timer.cancel()
 
 
 async def _exactly(body: Body) -> AsyncGenerator[bytes, None]:

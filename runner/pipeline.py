@@ -45,9 +45,6 @@ logger = logging.getLogger(__name__)
 DEFERRALS_BEFORE_PAUSE = 3
 """So many items in a row that no create or upload got through for: the trouble is not theirs."""
 
-FRESH_LEDGER_PAGES = 50
-"""How far a ledger without a past looks for imports of its own: 50,000."""
-
 _FLUSH_EVERY_S = 10.0
 
 _S = ItemState
@@ -104,7 +101,7 @@ async def run_batch(
     except BaseExceptionGroup as group:
         raise _first(group) from None
     finally:
-        await asyncio.shield(run.flush())
+        await asyncio.shield(run.flush_at_last())
     return run.result()
 
 
@@ -138,11 +135,12 @@ class _Run:
         self._deferred_in_a_row = 0
         self._discovered = asyncio.Event()
         self._flushed: dict[str, int] = {}
+        self._reconciled = False
         self._build_stages()
 
     def _build_stages(self) -> None:
         around, moves = self._around, self._moves
-        self._orphans = Orphans(around.api, around.ledger)
+        self._orphans = Orphans(around.api, around.ledger, endpoint=around.endpoint)
         self._uploader = Uploader(
             api=around.api, storage=around.storage, moves=moves, options=around.options,
             clock=around.clock, rng=around.rng, stop=around.stop, emit=around.emit,
@@ -190,6 +188,13 @@ class _Run:
         return [*submits, *collects, self._track(), self._settle_doubts(), self._flush_often(), self._keep_time()]
 
     async def _work(self) -> None:
+        """Do what there is to do; where there is no space for the account of it, stop in order."""
+        try:
+            await self._bring_in_and_wait()
+        except* StorageFull as group:
+            self._no_space(group)
+
+    async def _bring_in_and_wait(self) -> None:
         """Bring everything into flight, then wait until nothing is."""
         if self._scope is Scope.RUN:
             async with asyncio.TaskGroup() as group:
@@ -221,17 +226,16 @@ class _Run:
         """Find imports of ours that the ledger does not know: lost answers, a lost ledger, or an old copy of it."""
         if not self._around.options.filename_tag:
             return
-        last_activity = await self._around.ledger.last_activity()
-        max_pages = FRESH_LEDGER_PAGES if last_activity is None else None
         while not self._stop.requested:
             try:
-                await self._orphans.scan(last_activity, max_pages=max_pages)
+                await self._orphans.reconcile(self._around.clock.now())
             except AuthRefused as error:
                 self._refused(error)
             except TransientError as error:
                 self._notice("vendor_unreachable", f"cannot list imports yet: {error}")
                 await self._stop.sleep(30)
             else:
+                self._reconciled = True
                 return
 
     async def _take_up_unfinished(self) -> None:
@@ -290,7 +294,7 @@ class _Run:
             self._refused(error)
             self._inflight.lay_down(item.source)
         except StorageFull as error:
-            self._stop.request(StopReason.TROUBLE, str(error), hint=error.hint)
+            self._no_space(error)
             self._inflight.lay_down(item.source)
         except StaleItem:
             logger.warning("item moved by somebody else", extra={"item": item.source})
@@ -355,7 +359,7 @@ class _Run:
             except AuthRefused as error:
                 return self._refused(error)
             except StorageFull as error:
-                return self._stop.request(StopReason.TROUBLE, str(error), hint=error.hint)
+                return self._no_space(error)
 
     async def _settle_doubts(self) -> None:
         """Settle JSON creates in doubt, those together that are in doubt together."""
@@ -375,6 +379,12 @@ class _Run:
         while not self._stop.requested:
             try:
                 settled = await self._doubts.settle(items)
+            except AuthRefused as error:
+                self._refused(error)
+                continue
+            except StorageFull as error:
+                self._no_space(error)
+                continue
             except TransientError as error:
                 self._notice("vendor_unreachable", f"cannot list imports yet: {error}")
                 await self._stop.sleep(30)
@@ -412,6 +422,9 @@ class _Run:
         if self._around.options.failure_limit.is_reached(failed=failed, ended=sum(ended.values())):
             self._stop.request(StopReason.TOO_MANY_FAILURES, f"{failed} of {sum(ended.values())} items failed")
 
+    def _no_space(self, error: BaseException) -> None:
+        self._stop.request(StopReason.TROUBLE, str(error), hint=error.hint)
+
     def _refused(self, error: AuthRefused) -> None:
         self._stop.request(StopReason.AUTH_REFUSED, str(error), hint=error.hint)
 
@@ -424,10 +437,19 @@ class _Run:
             try:
                 await self.flush()
             except StorageFull as error:
-                self._stop.request(StopReason.TROUBLE, str(error), hint=error.hint)
+                self._no_space(error)
+
+    async def flush_at_last(self) -> None:
+        """Flush; where there is no space for it the run still ends in order, its last counts are lost."""
+        try:
+            await self.flush()
+        except StorageFull:
+            logger.warning("no space left for the last counts")
 
     async def flush(self) -> None:
-        """Add what was called since the last time to the batch's counters."""
+        """Add what was called since the last time to the counters, and record up to when the vendor is known."""
+        if self._reconciled:
+            await self._around.ledger.set_reconciled(self._around.endpoint, self._around.clock.now())
         now = {**self._around.api.calls, "bytes_uploaded": self._uploader.bytes_uploaded}
         new = {name: count - self._flushed.get(name, 0) for name, count in now.items()}
         if any(new.values()):

@@ -7,8 +7,8 @@ import re
 import unicodedata
 
 MAX_COMPONENT_BYTES = 200
-MAX_SOURCE_BYTES = 800
-"""A longer source gets a flat name: object stores end at 1024 bytes a key, macOS at 1024 a path (choice)."""
+MAX_PATH_BYTES = 800
+"""A longer path gets a flat name: object stores end at 1024 bytes a key, macOS at 1024 a path (choice)."""
 
 _HASH_DIGITS = 16
 """64 bits: of a million names cut to the same beginning, two meet with a chance of one in 30 million (choice)."""
@@ -30,23 +30,29 @@ def result_path(source: str, *, distinct: bool = False) -> str:
     up to and with it. Unsafe are: empty, `.`, `..`, control and bidirectional characters, characters and device names
     that Windows reserves, a trailing dot or blank, bytes that are not UTF-8, names not in Unicode form NFC, more than
     200 bytes, and names that look marked already. A folder ending in `.json` or `.partial` is marked too, so no folder
-    ever stands where a result has to. Sources over 800 bytes become one marked component.
+    ever stands where a result has to. A path over 800 bytes becomes one marked component.
 
     Ordinary names stay as they are, so names that differ in case alone differ in the path's case alone: a file system
     blind to case needs `distinct=True` for the second of them, which marks the last component in any case.
     """
-    parts = source.split("/")
-    if len(source.encode("utf-8", "surrogatepass")) > MAX_SOURCE_BYTES:
-        return f"results/{_marked(_made_safe(parts[-1]), source)}.json"
-    prefixes = ["/".join(parts[: number + 1]) for number in range(len(parts))]
-    folders = [_component(part, prefix, folder=True) for part, prefix in zip(parts[:-1], prefixes[:-1], strict=True)]
-    last = _marked(_made_safe(parts[-1]), source) if distinct else _component(parts[-1], source, folder=False)
-    return "/".join(["results", *folders, f"{last}.json"])
+    if len(source) <= MAX_PATH_BYTES:
+        path = f"results/{_below_results(source, distinct=distinct)}.json"
+        if len(path.encode()) <= MAX_PATH_BYTES:
+            return path
+    return f"results/{_marked(_made_safe(source.rpartition('/')[2]), source)}.json"
 
 
 def is_plain(name: str) -> bool:
     """Tell whether a file name is safe on every file system as it is."""
     return "/" not in name and _made_safe(name) == name
+
+
+def _below_results(source: str, *, distinct: bool) -> str:
+    parts = source.split("/")
+    prefixes = ["/".join(parts[: number + 1]) for number in range(len(parts))]
+    folders = [_component(part, prefix, folder=True) for part, prefix in zip(parts[:-1], prefixes[:-1], strict=True)]
+    last = _marked(_made_safe(parts[-1]), source) if distinct else _component(parts[-1], source, folder=False)
+    return "/".join([*folders, last])
 
 
 def _component(part: str, prefix: str, *, folder: bool) -> str:

@@ -33,6 +33,7 @@ _MASK = "****"
 _PATHS = ("ledger", "out", "quota_store", "fields_file", "settings_file", "hooks_file")
 _ONE_OF = ("schema_id", "fields_file", "routes")
 _FIELD_OF_ALIAS = dict.fromkeys(KEY_VARIABLES, "license_key")
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _OTHER_VARIABLES = ("BULKHEAD_CONFIG", "BULKHEAD_DEBUG")
 
 
@@ -168,7 +169,7 @@ class Settings(BaseSettings):
             settings=settings.model_copy(update=absolute),
             origins=origins,
             config_file=config,
-            warnings=tuple(_unknown_variables(environ) + _unknown_variables(dotenv)),
+            warnings=(*_unencrypted(settings.api_url), *_unknown_variables(environ), *_unknown_variables(dotenv)),
         )
 
 
@@ -298,6 +299,13 @@ def _validated(values: Mapping[str, Any], origins: Mapping[str, str]) -> Setting
 
 def _absolute(path: Path | None, layer: _Layer | None, cwd: Path) -> Path | None:
     return path and Path(os.path.normpath((layer.base if layer else cwd) / path.expanduser()))
+
+
+def _unencrypted(api_url: str) -> list[str]:
+    parts = urlsplit(api_url)
+    if parts.scheme == "https" or parts.hostname in _LOOPBACK:
+        return []
+    return [f"the license key travels unencrypted to {api_url}; use https"]
 
 
 def _unknown_variables(variables: Mapping[str, str]) -> list[str]:

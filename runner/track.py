@@ -11,7 +11,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from runner.backoff import repeat_read
-from runner.errors import ImportNotFound, TransientError
+from runner.errors import ImportNotFound, StorageFull, TransientError
 from runner.listing import imports_since
 from runner.models import STATE_OF_STATUS, ImportStatus, Item, ItemState, RemoteImport
 
@@ -75,6 +75,8 @@ class Tracker:
             self._quiet_passes = min(self._quiet_passes + 1, _MOST_DOUBLINGS)
             try:
                 await self.look()
+            except StorageFull:
+                raise
             except TransientError as error:
                 logger.warning("list to be repeated", extra={"error": type(error).__name__})
 

@@ -120,9 +120,7 @@ class HttpStorage:
         return True
 
     async def _send(self, url: str, upload: UploadPayload, *, only_if_absent: bool) -> _Answer:
-        headers = {"Content-Length": str(upload.size)}
-        if only_if_absent:
-            headers["If-None-Match"] = "*"
+        headers = {"If-None-Match": "*"} if only_if_absent else {}
         departure = Departure()
         failure: BulkheadError
         try:

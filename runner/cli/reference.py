@@ -23,8 +23,7 @@ Settings come from options, then the environment (`BULKHEAD_` and the setting's 
 `BULKHEAD_MIN_AGE`; `DROMO_LICENSE_KEY`), then `.env`, then `bulkhead.toml`; the first that has a value wins. `bulkhead
 config` shows them all with where they came from. A key to the vendor is never an option: options can be seen by others.
 
-Durations are written `90s`, `15m`, `2h30m`; sizes `500K`, `10M`, `1G`; quotas `20/60s`. Globs know `*`, `?`, `[a-z]`,
-`{a,b}` and `**`; one without `/` is matched against a file's base name.
+How durations, sizes, quotas and globs are written: [configuration](configuration.md).
 """
 
 _EVENTS_HEAD = """

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from runner.cli.attention import LISTED_MOST, Attention, Cluster
 from runner.cli.states import MEANINGS, STYLES, present
-from runner.cli.text import counted, lasting, shown
+from runner.cli.text import counted, lasting, near, shown
 from runner.models import OPEN_STATES, BatchState, ItemState
 from runner.outcome import BatchOutcome
 
@@ -81,7 +81,7 @@ def _states(console: Console, by_state: Mapping[ItemState, int], out: str) -> No
     for state, count in present(by_state):
         line = Text(f"  {state:<13}", style=STYLES.get(state, ""))
         line.append(f"{count:>9,}", style="bold")
-        line.append(f"   {MEANINGS[state].format(out=shown(out))}", style="dim not bold")
+        line.append(f"   {MEANINGS[state].format(out=near(out))}", style="dim not bold")
         console.print(line, soft_wrap=True)
 
 
@@ -162,4 +162,4 @@ def _line(console: Console, text: str, *, style: str = "") -> None:
 
 
 def _place(out: str, name: str) -> str:
-    return shown(str(PurePath(out) / name))
+    return near(str(PurePath(out) / name))

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from runner.cli.attention import LISTED_MOST
 from runner.cli.states import STYLES, present
-from runner.cli.text import counted, lasting, shown, sized
+from runner.cli.text import counted, lasting, near, shown, sized
 from runner.models import ItemState, iso
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def print_status(console: Console, status: BatchStatus) -> None:
     line(console, f"Batch {batch.batch_id} is {batch.state}", style="bold")
     line(console, f"  source   {shown(batch.source_uri)}")
     line(console, f"  started  {iso(batch.started_at)}")
-    line(console, f"  results  {shown(batch.out)}")
+    line(console, f"  results  {near(batch.out)}")
     line(console)
     for state, count in present(status.by_state):
         line(console, f"  {state:<13}{count:>9,}", style=STYLES.get(state, ""))
@@ -120,21 +120,16 @@ def print_differences(console: Console, differences: Sequence[Difference]) -> No
     if not differences:
         line(console, "ledger and vendor agree")
         return
-    columns(
-        console,
-        [
-            (
-                one.kind,
-                shown(one.source or "-"),
-                one.import_id or "-",
-                shown(one.detail) + (" (repaired)" if one.fixed else ""),
-            )
-            for one in differences
-        ],
-        indent="",
-    )
+    listed = differences[:LISTED_MOST]
+    columns(console, [(one.kind, shown(one.source or "-"), one.import_id, _detail(one)) for one in listed], indent="")
+    if len(differences) > len(listed):
+        line(console, f"… and {len(differences) - len(listed):,} more: see --json")
     if not all(one.fixed for one in differences):
         line(console, "\n`bulkhead reconcile --fix` repairs what can be repaired")
+
+
+def _detail(difference: Difference) -> str:
+    return shown(difference.detail) + (" (repaired)" if difference.fixed else "")
 
 
 def print_redriven(console: Console, count: int, *, resume: str) -> None:

@@ -44,7 +44,8 @@ class Tally:
         self.source_uri = ""
         self.listing = True
         self.bytes_uploaded = 0
-        self.slots_free = quota_count
+        self.slots_free: int | None = None
+        """Slots of the quota that can be used now, as of the last create; None before the first one."""
 
     def take(self, event: Event) -> None:
         """Count an event in."""
@@ -110,7 +111,8 @@ class Tally:
         self._estimate()
 
     def _estimate(self) -> None:
+        free = self._quota_count if self.slots_free is None else self.slots_free
         wait_s = last_create_in_s(
-            self.creates_left, free=self.slots_free, quota_count=self._quota_count, quota_per_s=self._quota_per_s
+            self.creates_left, free=free, quota_count=self._quota_count, quota_per_s=self._quota_per_s
         )
         self._due = self._ticks() + wait_s

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 _UNITS = ("kB", "MB", "GB", "TB", "PB")
 
@@ -10,6 +11,12 @@ _UNITS = ("kB", "MB", "GB", "TB", "PB")
 def shown(name: str) -> str:
     """Return a name in which every character that could move the cursor or reverse the text is escaped."""
     return "".join(c if c.isprintable() else _escaped(c) for c in name)
+
+
+def near(path: str) -> str:
+    """Return a path as a person here would type it: relative where it lies below the current directory."""
+    inside = Path(path).is_relative_to(Path.cwd())
+    return shown(str(Path(path).relative_to(Path.cwd())) if inside else path)
 
 
 def storable(name: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from runner.models import Batch, HistoryEntry, Item, ItemState
+from runner.models import Batch, HistoryEntry, Item, ItemState, RemoteImport
 
 
 class Ledger(Protocol):
@@ -79,8 +79,20 @@ class Ledger(Protocol):
         """Return those version keys under which an item of any batch was collected."""
         ...
 
-    async def last_activity(self) -> datetime | None:
-        """Return the instant of the newest history entry of all batches; None where there is none."""
+    async def reconciled_to(self, endpoint: str) -> datetime | None:
+        """Return the instant up to which the vendor's imports are known here; None where they never were."""
+        ...
+
+    async def set_reconciled(self, endpoint: str, at: datetime) -> None:
+        """Record that every import made before `at` is bound, kept as an orphan, or not ours."""
+        ...
+
+    async def keep_orphans(self, orphans: Sequence[RemoteImport]) -> None:
+        """Remember tagged imports that no item owns; one that is kept already is replaced."""
+        ...
+
+    async def orphans(self, tag: str) -> list[RemoteImport]:
+        """Return the kept orphans whose `original_filename` bears the tag, whether they have an owner by now or not."""
         ...
 
     async def close(self) -> None: ...

@@ -11,7 +11,7 @@ from typing import Any
 
 from runner.errors import ImportIdTaken, LedgerError, StaleItem
 from runner.ledger import Quota, Slot, rules
-from runner.models import Batch, HistoryEntry, Item, ItemState
+from runner.models import Batch, HistoryEntry, Item, ItemState, RemoteImport, tag_of
 
 _Place = tuple[int, bytes]
 """Where an item stands among those of its state: its rank, then the bytes of its source."""
@@ -38,7 +38,8 @@ class MemoryLedger:
         self._now = now
         self._batches: dict[str, _Rows] = {}
         self._owners: dict[str, tuple[str, str]] = {}
-        self._last_activity: datetime | None = None
+        self._reconciled: dict[str, datetime] = {}
+        self._orphans: dict[str, RemoteImport] = {}
 
     async def start_batch(self, batch: Batch) -> None:
         if batch.batch_id in self._batches:
@@ -79,7 +80,7 @@ class MemoryLedger:
         if not new:
             return 0
         self._claim_imports(new.values())
-        at = self._active()
+        at = rules.whole_ms(self._now())
         for item in new.values():
             rows.items[item.source] = item
             rows.places[item.state].append(_place(item))
@@ -104,7 +105,7 @@ class MemoryLedger:
         del places[bisect_left(places, _place(before))]
         insort(rows.places[state], _place(after))
         rows.items[item.source] = after
-        rows.history[item.source].append(_entry(after, at=self._active(), reason=reason))
+        rows.history[item.source].append(_entry(after, at=rules.whole_ms(self._now()), reason=reason))
         return after
 
     async def page(self, batch_id: str, state: ItemState, *, after: tuple[int, str] | None, limit: int) -> list[Item]:
@@ -150,8 +151,17 @@ class MemoryLedger:
         }
         return collected.intersection(version_keys)
 
-    async def last_activity(self) -> datetime | None:
-        return self._last_activity
+    async def reconciled_to(self, endpoint: str) -> datetime | None:
+        return self._reconciled.get(endpoint)
+
+    async def set_reconciled(self, endpoint: str, at: datetime) -> None:
+        self._reconciled[endpoint] = rules.whole_ms(at)
+
+    async def keep_orphans(self, orphans: Sequence[RemoteImport]) -> None:
+        self._orphans.update((orphan.import_id, rules.as_kept(orphan)) for orphan in orphans)
+
+    async def orphans(self, tag: str) -> list[RemoteImport]:
+        return [orphan for orphan in self._orphans.values() if tag_of(orphan.original_filename) == tag]
 
     async def close(self) -> None:
         """Release nothing: the same object may be opened again by whoever simulates a restart."""
@@ -161,12 +171,6 @@ class MemoryLedger:
         if rows is None:
             raise LedgerError(f"there is no batch {batch_id}")
         return rows
-
-    def _active(self) -> datetime:
-        """Return the present instant, and keep the newest."""
-        at = rules.whole_ms(self._now())
-        self._last_activity = max(at, self._last_activity or at)
-        return at
 
     def _claim_imports(self, items: Iterable[Item]) -> None:
         claims: dict[str, tuple[str, str]] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable, Iterator
 from dataclasses import fields
 from datetime import datetime
 from enum import StrEnum
@@ -10,7 +11,7 @@ from operator import attrgetter
 from typing import Any
 
 from runner.ledger import rules
-from runner.models import Batch, BatchState, HistoryEntry, Item, ItemKind, ItemState
+from runner.models import Batch, BatchState, HistoryEntry, Item, ItemKind, ItemState, RemoteImport, tag_of
 
 
 def _insert(columns: tuple[str, ...]) -> str:
@@ -36,7 +37,6 @@ _SELECT_BATCHES = (
 INSERT_LISTED = _insert(_KNOWN_WHEN_LISTED)
 INSERT_ITEM = _insert(COLUMNS)
 _all_values = attrgetter(*COLUMNS)
-_listed_values = attrgetter(*_KNOWN_WHEN_LISTED)
 _later_values = attrgetter(*_KNOWN_LATER)
 _NOTHING_LATER = (None,) * len(_KNOWN_LATER)
 _STATES = {state.value: state for state in ItemState}
@@ -87,9 +87,15 @@ def is_just_listed(item: Item) -> bool:
     return _later_values(item) == _NOTHING_LATER
 
 
-def listed_row(item: Item, number: int, at: int) -> tuple[Any, ...]:
-    """Return the values of INSERT_LISTED: `number` stands for the batch, `at` is when the item is added, in ms."""
-    return _row(item, _listed_values(item), number, at)
+def listed_rows(items: Iterable[Item], number: int, state: ItemState, at: int) -> Iterator[tuple[Any, ...]]:
+    """Yield the values of INSERT_LISTED for items in `state`: `number` stands for the batch, `at` is now, in ms."""
+    name = state.value
+    for item in items:
+        yield (
+            number, rules.source_key(item.source), item.kind.value, item.rank, item.size_bytes, encode(item.version),
+            item.version_key, item.binding, encode(item.schema_id), name, item.revision, item.attempts,
+            at, name, item.attempts, None,
+        )  # fmt: skip
 
 
 def full_row(item: Item, number: int, at: int) -> tuple[Any, ...]:
@@ -113,6 +119,29 @@ def item_of(batch_id: str, row: tuple[Any, ...]) -> Item:
         if type(values[name]) is bytes:
             values[name] = _text(values[name])
     return Item(batch_id=batch_id, source=rules.source_of(row[0]), **values)
+
+
+def orphan_row(orphan: RemoteImport) -> tuple[Any, ...]:
+    made_at = orphan.created_at
+    return (
+        orphan.import_id,
+        tag_of(orphan.original_filename),
+        orphan.status,
+        orphan.schema_id,
+        orphan.original_filename,
+        None if made_at is None else rules.to_ms(made_at),
+    )
+
+
+def orphan_of(row: tuple[Any, ...]) -> RemoteImport:
+    import_id, status, schema_id, original_filename, made_at = row
+    return RemoteImport(
+        import_id=import_id,
+        status=status,
+        schema_id=schema_id,
+        original_filename=original_filename,
+        created_at=None if made_at is None else rules.from_ms(made_at),
+    )
 
 
 def entry_of(row: tuple[Any, ...]) -> HistoryEntry:

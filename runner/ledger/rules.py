@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from runner.errors import LedgerError
-from runner.models import COUNTERS, Batch, Item, ItemState
+from runner.models import COUNTERS, Batch, Item, ItemState, RemoteImport
 
 LISTED = "listed"
 """Reason of an item's first history entry."""
@@ -55,6 +55,17 @@ def as_stored(item: Item) -> Item:
     """Return the item with its instants in whole milliseconds."""
     instants = {name: getattr(item, name) for name in _ITEM_INSTANTS if getattr(item, name) is not None}
     return replace(item, **_with_whole_ms(instants)) if instants else item
+
+
+def as_kept(orphan: RemoteImport) -> RemoteImport:
+    """Return what a ledger keeps of an orphan: no url, no error, its creation in whole milliseconds."""
+    return RemoteImport(
+        import_id=orphan.import_id,
+        status=orphan.status,
+        schema_id=orphan.schema_id,
+        original_filename=orphan.original_filename,
+        created_at=None if orphan.created_at is None else whole_ms(orphan.created_at),
+    )
 
 
 def changed(batch: Batch, changes: Mapping[str, Any]) -> Batch:

@@ -13,8 +13,7 @@ CREATE TABLE batches (
   listed INTEGER NOT NULL,
   started_at INTEGER NOT NULL,
   finished_at INTEGER,
-  exit_code INTEGER,
-  active_at INTEGER -- when an item was last added or moved
+  exit_code INTEGER
 );
 
 CREATE TABLE counters (
@@ -79,6 +78,23 @@ CREATE TABLE imports (
   bound_at INTEGER NOT NULL,
   released_at INTEGER
 ) WITHOUT ROWID;
+
+-- Up to when the imports of an endpoint are known here, and those that bear a tag but had no owner when they were seen.
+CREATE TABLE reconciled (
+  endpoint TEXT PRIMARY KEY,
+  at INTEGER NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE orphans (
+  import_id TEXT PRIMARY KEY,
+  tag TEXT NOT NULL,
+  status TEXT NOT NULL,
+  schema_id TEXT,
+  original_filename TEXT NOT NULL,
+  created_at INTEGER
+) WITHOUT ROWID;
+
+CREATE INDEX orphans_by_tag ON orphans (tag);
 
 -- One row for each move of an item; how it was added is in the item's own row.
 CREATE TABLE history (

@@ -14,13 +14,14 @@ from typing import Any
 from runner.errors import ImportIdTaken, LedgerError, StaleItem
 from runner.ledger import rows, rules
 from runner.ledger.database import Database, Schema
-from runner.models import Batch, HistoryEntry, Item, ItemState
+from runner.models import Batch, HistoryEntry, Item, ItemState, RemoteImport
 
 SCHEMA = Schema(
     application_id=0x426B6864,  # "Bkhd"
     version=1,
     script=resources.files("runner.ledger").joinpath("schema.sql").read_text("utf-8"),
 )
+_KEYS_A_QUERY = 500
 PAGE_ITEMS = 1000
 """Items read at a time while iterating: a few milliseconds, and flat memory."""
 
@@ -37,7 +38,9 @@ UNION ALL
 SELECT at, state, reason, attempts, import_id, revision FROM history WHERE batch = :batch AND source = :source
 ORDER BY step
 """
-_ACTIVITY = "UPDATE batches SET active_at = max(ifnull(active_at, 0), ?) WHERE number = ?"
+_KEEP_ORPHAN = "INSERT OR REPLACE INTO orphans VALUES (?, ?, ?, ?, ?, ?)"
+_SELECT_ORPHANS = "SELECT import_id, status, schema_id, original_filename, created_at FROM orphans WHERE tag = ?"
+_ANY_COLLECTED = "SELECT 1 FROM items WHERE state = 'collected' LIMIT 1"
 _TALLY = "INSERT INTO tallies VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET items = items + excluded.items"
 
 
@@ -125,10 +128,7 @@ class SqliteLedger:
             by_state.setdefault(item.state, []).append(item)
 
         def work(db: sqlite3.Connection) -> int:
-            added = sum(_add(db, number, state, group, at=at) for state, group in by_state.items())
-            if added:
-                db.execute(_ACTIVITY, (at, number))
-            return added
+            return sum(_add(db, number, state, group, at=at) for state, group in by_state.items())
 
         return self._database.write(work)
 
@@ -155,7 +155,6 @@ class SqliteLedger:
                 _rebind(db, number, before, after, at=at)
             step = (after.revision, at, state.value, rows.encode(reason), after.attempts, after.import_id)
             db.execute(_INSERT_HISTORY, (*key, *step))
-            db.execute(_ACTIVITY, (at, number))
             return after
 
         return self._database.write(work)
@@ -200,12 +199,29 @@ class SqliteLedger:
         return {tag: [rows.item_of(row[0], row[1:]) for row in group] for tag, group in found.items()}
 
     async def unchanged(self, version_keys: Iterable[str]) -> set[str]:
-        query = "SELECT 1 FROM items WHERE version_key = ? AND state = 'collected' LIMIT 1"
-        return set(self._fetch_each(query, version_keys))
+        query = "SELECT version_key FROM items WHERE state = 'collected' AND version_key IN "
+        keys = list(version_keys) if self._fetch(_ANY_COLLECTED, ()) else []
+        found: set[str] = set()
+        for start in range(0, len(keys), _KEYS_A_QUERY):
+            some = keys[start : start + _KEYS_A_QUERY]
+            found |= {key for (key,) in self._fetch(f"{query} ({', '.join('?' * len(some))})", tuple(some))}
+        return found
 
-    async def last_activity(self) -> datetime | None:
-        newest = self._fetch("SELECT max(active_at) FROM batches", ())[0][0]
-        return None if newest is None else rules.from_ms(newest)
+    async def reconciled_to(self, endpoint: str) -> datetime | None:
+        found = self._fetch("SELECT at FROM reconciled WHERE endpoint = ?", (endpoint,))
+        return rules.from_ms(found[0][0]) if found else None
+
+    async def set_reconciled(self, endpoint: str, at: datetime) -> None:
+        values = (endpoint, rules.to_ms(at))
+        self._database.write(lambda db: db.execute("INSERT OR REPLACE INTO reconciled VALUES (?, ?)", values))
+
+    async def keep_orphans(self, orphans: Sequence[RemoteImport]) -> None:
+        kept = [rows.orphan_row(orphan) for orphan in orphans]
+        if kept:
+            self._database.write(lambda db: db.executemany(_KEEP_ORPHAN, kept))
+
+    async def orphans(self, tag: str) -> list[RemoteImport]:
+        return [rows.orphan_of(row) for row in self._fetch(_SELECT_ORPHANS, (tag,))]
 
     async def close(self) -> None:
         self._database.close()
@@ -261,7 +277,7 @@ def _add(db: sqlite3.Connection, number: int, state: ItemState, items: list[Item
     for item in items:
         (listed if rows.is_just_listed(item) else others).append(item)
     before = db.total_changes
-    db.executemany(rows.INSERT_LISTED, (rows.listed_row(item, number, at) for item in listed))
+    db.executemany(rows.INSERT_LISTED, rows.listed_rows(listed, number, state, at))
     added = db.total_changes - before
     for item in others:
         if db.execute(rows.INSERT_ITEM, rows.full_row(item, number, at)).rowcount:

@@ -28,35 +28,27 @@ STRICT = {**CUSTOMERS, "id": "strict", "name": "Strict", "settings": {"invalidDa
 SECRETS = (CANARY_KEY.encode(), b"X-Amz-Signature", ROW_CANARY.encode())
 
 
-@pytest.fixture
-def stack() -> Iterator[ExitStack]:
-    with ExitStack() as stack:
-        yield stack
-
-
-@pytest.fixture
-def schemas(tmp_path: Path) -> Path:
-    """A directory with the saved schemas `customers`, and `strict`, which sends invalid rows to review."""
-    directory = tmp_path / "schemas"
-    directory.mkdir()
+@pytest.fixture(scope="session")
+def sandbox_of_all(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxVendor]:
+    """The sandbox with the saved schemas `customers`, and `strict`, which sends invalid rows to review."""
+    directory = tmp_path_factory.mktemp("schemas")
     for schema in (CUSTOMERS, STRICT):
         (directory / f"{schema['id']}.json").write_text(json.dumps(schema))
-    return directory
+    with SandboxVendor(schemas=directory) as vendor:
+        yield vendor
 
 
 @pytest.fixture
-def start_sandbox(stack: ExitStack, schemas: Path) -> Callable[..., SandboxVendor]:
-    return lambda **options: stack.enter_context(SandboxVendor(schemas=schemas, **options))
+def sandbox(sandbox_of_all: SandboxVendor) -> SandboxVendor:
+    """The sandbox as if it had just been started."""
+    sandbox_of_all.reset()
+    return sandbox_of_all
 
 
 @pytest.fixture
-def start_drf(stack: ExitStack) -> Callable[..., DrfVendor]:
-    return lambda **options: stack.enter_context(DrfVendor(**options))
-
-
-@pytest.fixture
-def sandbox(start_sandbox: Callable[..., SandboxVendor]) -> SandboxVendor:
-    return start_sandbox()
+def start_drf() -> Iterator[Callable[..., DrfVendor]]:
+    with ExitStack() as stack:
+        yield lambda **options: stack.enter_context(DrfVendor(**options))
 
 
 @pytest.fixture
@@ -92,7 +84,7 @@ def assert_clean(content: bytes, what: str) -> None:
 
 
 def dump(path: Path) -> bytes:
-    with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
+    with closing(sqlite3.connect(path)) as connection:
         rows: list[Any] = [
             row
             for (table,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()

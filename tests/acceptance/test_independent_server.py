@@ -10,7 +10,7 @@ from tests.acceptance.inbox import Workspace, assert_each_once
 from tests.acceptance.vendors import DrfVendor
 
 COUNT = 100
-QUOTA = "50/4s"
+QUOTA = "50/2s"
 PACE = ("--create-quota", QUOTA, "--uploads", "8")
 TROUBLE = {"lose_replies": 0.2, "errors": 0.1, "cut_uploads": 0.1, "cut_downloads": 0.2, "seed": 7}
 IMPATIENT = {"BULKHEAD_SETTLE_S": "0.5", "BULKHEAD_REQUEST_TIMEOUT_S": "10"}

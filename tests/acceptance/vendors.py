@@ -5,13 +5,20 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 from urllib.request import Request, urlopen
 
 from tests.support.command import CANARY_KEY, ROOT
+
+SANDBOX_SETTINGS = {
+    "license_key": CANARY_KEY,
+    "create_quota": "10000/60s",
+    "poll_quota": "12/60s",
+    "pending_s": 0.1,
+    "running_s": 0.1,
+    "if_none_match": "accept",
+}
 
 
 class _Server:
@@ -74,10 +81,13 @@ class DrfVendor(_Server):
 class SandboxVendor(_Server):
     """The sandbox and its control plane."""
 
-    def __init__(self, *, schemas: Path, create_quota: str = "10000/60s", processing_s: float = 0.2, **options: Any):
-        given = {"schemas": schemas, "create_quota": create_quota, "processing_s": processing_s, "seed": 1, **options}
-        flags = [f"--{name.replace('_', '-')}={value}" for name, value in given.items()]
-        super().__init__("sandbox", "--port=0", "--exit-with-parent", *flags)
+    def __init__(self, *, schemas: Path) -> None:
+        super().__init__("sandbox", "--port=0", "--exit-with-parent", f"--schemas={schemas}", "--seed=1")
+
+    def reset(self) -> None:
+        """Forget all that was; quick, generous, and without faults."""
+        self.settings(**SANDBOX_SETTINGS)
+        self.ask("POST", "/_sandbox/reset")
 
     def faults(self, *rules: dict[str, Any]) -> None:
         self.ask("POST", "/_sandbox/faults", list(rules))
@@ -96,9 +106,3 @@ class SandboxVendor(_Server):
         """SHA-256 of a content -> the imports that received it, once for every time they did."""
         counters = self.counters()
         return {sha256: [i for i in ids for _ in range(counters["puts"].get(i, 1))] for sha256, ids in counters["ran"].items()}
-
-
-@contextmanager
-def sandbox_vendor(**options: Any) -> Iterator[SandboxVendor]:
-    with SandboxVendor(**options) as vendor:
-        yield vendor

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,9 +15,10 @@ from runner.errors import IllegalTransition, ImportIdTaken, LedgerError, StaleIt
 from runner.ledger import Ledger
 from runner.ledger.memory import MemoryLedger
 from runner.ledger.sqlite import PAGE_ITEMS, SqliteLedger
-from runner.models import COUNTERS, Batch, BatchState, Item, ItemKind, ItemState
+from runner.models import COUNTERS, Batch, BatchState, Item, ItemKind, ItemState, RemoteImport
 
 START = datetime(2026, 7, 23, 10, 15, 2, 123456, tzinfo=UTC)
+START_MS = START.replace(microsecond=123000)
 UNDECODABLE = b"caf\xe9\xff.csv".decode("utf-8", "surrogateescape")
 
 S = ItemState
@@ -576,21 +579,35 @@ async def test_only_collected_items_are_unchanged(ledger: Ledger) -> None:
     assert await ledger.unchanged(["other"]) == await ledger.unchanged([]) == set()
 
 
-async def test_the_last_activity_is_the_newest_step_of_any_item(ledger: Ledger) -> None:
-    assert await ledger.last_activity() is None
-    await begun(ledger, batch_id="b1")
-    assert await ledger.last_activity() is None
-    await ledger.add([an_item()])
-    assert await ledger.last_activity() == (await ledger.history("b1", "a.csv"))[-1].at
-    await begun(ledger, an_item(batch_id="b2"), batch_id="b2")
-    assert await ledger.last_activity() == (await ledger.history("b2", "a.csv"))[-1].at
-    await ledger.advance(an_item(), S.CREATING, reason="x")
-    newest = (await ledger.history("b1", "a.csv"))[-1].at
-    await ledger.add([an_item()])
-    await ledger.update_batch("b2", listed=True)
-    with pytest.raises(StaleItem):
-        await ledger.advance(an_item(), S.CREATING, reason="x")
-    assert await ledger.last_activity() == newest
+async def test_up_to_when_the_vendor_is_known_is_kept_by_endpoint(ledger: Ledger) -> None:
+    assert await ledger.reconciled_to("e1") is None
+    await ledger.set_reconciled("e1", START_MS)
+    await ledger.set_reconciled("e1", START_MS + timedelta(hours=1))
+    assert await ledger.reconciled_to("e1") == START_MS + timedelta(hours=1)
+    assert await ledger.reconciled_to("e2") is None
+
+
+def an_orphan(import_id: str, tag: str, **fields: Any) -> RemoteImport:
+    return RemoteImport(import_id=import_id, status="PENDING", original_filename=f"a.~{tag}.csv", **fields)
+
+
+async def test_orphans_are_found_by_their_tag_with_or_without_an_owner(ledger: Ledger) -> None:
+    first, second = "a" * 13, "b" * 13
+    full = an_orphan("imp-1", first, schema_id="s", created_at=START_MS)
+    await ledger.keep_orphans([full, an_orphan("imp-2", first), an_orphan("imp-3", second)])
+    await begun(ledger, an_item(state=S.CREATED, import_id="imp-1"))
+    found = {orphan.import_id: orphan for orphan in await ledger.orphans(first)}
+    assert found == {"imp-1": full, "imp-2": an_orphan("imp-2", first)}
+    assert [orphan.import_id for orphan in await ledger.orphans(second)] == ["imp-3"]
+    assert await ledger.orphans("c" * 13) == []
+
+
+async def test_an_orphan_that_is_seen_again_is_replaced_and_never_keeps_a_url(ledger: Ledger) -> None:
+    tag = "a" * 13
+    await ledger.keep_orphans([an_orphan("imp-1", tag)])
+    await ledger.keep_orphans([replace(an_orphan("imp-1", tag), status="SUCCESSFUL", upload_url="https://secret")])
+    assert await ledger.orphans(tag) == [replace(an_orphan("imp-1", tag), status="SUCCESSFUL")]
+    await ledger.keep_orphans([])
 
 
 async def test_names_with_undecodable_bytes_are_items_like_others(ledger: Ledger) -> None:

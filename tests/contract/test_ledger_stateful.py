@@ -140,7 +140,6 @@ class Stores(RuleBasedStateMachine):
         self.same(lambda store: store.owners([*IMPORTS, "none"]))
         self.same(lambda store: store.by_tag(["t1", "t2", "none"]))
         self.same(lambda store: store.unchanged([*KEYS, "none"]))
-        self.same(lambda store: store.last_activity())
 
 
 async def everything_of(store: Ledger, batch_id: str) -> tuple[Any, ...]:

@@ -42,7 +42,7 @@ from tests.support.process import (
     Trace,
 )
 from tests.support.vendor import SimulatedApi, SimulatedStorage, Vendor
-from tests.support.vloop import Deadlock, DeadlineExceeded, VirtualLoop
+from tests.support.vloop import BusyLoop, Deadlock, DeadlineExceeded, VirtualLoop
 from tests.support.weather import Weather
 
 BATCH_ID = "simulated"
@@ -78,11 +78,11 @@ def simulate(plan: Plan) -> Report:
         simulation = Simulation(plan, loop, stack)
         try:
             loop.run_until_complete(simulation.play())
-        except (Deadlock, DeadlineExceeded) as error:
+        except (BusyLoop, Deadlock, DeadlineExceeded) as error:
             raise simulation.broken(f"I8: {error}") from error
         finally:
             loop.end()
-    return simulation.report()
+        return simulation.report()
 
 
 @contextmanager
@@ -199,16 +199,17 @@ class Simulation:
             raise self.broken(f"I8: reviews are finished, but not seen: {left}")
 
     async def _live(self, number: int, life: Life, *, scope: Scope = Scope.RUN) -> None:
-        self._loop.deadline = self._loop.time() + LONGEST_LIFE_S
+        self._loop.deadline = self._loop.time() + LONGEST_LIFE_S / 2
         self._trace.note("life", str(number))
         self._clock.skew_s = life.skew_s
         self._judges.life = number
         self._store.reopen()
         stop = StopSignal()
         process = Process(self._trace, self._loop, kill_at=life.kill_at, freezes=dict(life.freezes))
-        if life.stop_after_s is not None:
-            self._loop.call_later(life.stop_after_s, self._ask_to_stop, stop)
+        stopping = self._loop.call_later(life.stop_after_s or LONGEST_LIFE_S, self._ask_to_stop, stop)
         ended = await self._run(process, self._program(process, number, stop, scope))
+        stopping.cancel()
+        self._loop.deadline = float("inf")
         self._events.append(process.event_count)
         if process.dead:
             self._vendor.sender_died(process)
@@ -264,6 +265,7 @@ class Simulation:
             storage=storage,
             source=SimulatedSource(plan.inputs),
             routes=ROUTES,
+            endpoint="endpoint",
             sink=self._store.sink(process, self._disk),
             pacer=CreatePacer(
                 ProcessSlots(self._store.slots, process, self._disk),

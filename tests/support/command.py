@@ -78,6 +78,10 @@ class Running:
         """Wait for that many lines on stdout; False where the command ended before."""
         return self._until(lambda: len(self._lines) >= count, timeout_s)
 
+    def until_stderr(self, text: bytes, *, timeout_s: float = DEADLINE_S) -> bool:
+        """Wait for a text on stderr; False where the command ended without it."""
+        return self._until(lambda: any(text in line for line in self._errors), timeout_s)
+
     def send(self, number: signal.Signals) -> None:
         with suppress(ProcessLookupError):
             self._process.send_signal(number)

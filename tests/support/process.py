@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from runner.errors import StorageFull
 from runner.ledger import Ledger, Quota, Slot, SlotStore
-from runner.models import Batch, HistoryEntry, Item, ItemState
+from runner.models import Batch, HistoryEntry, Item, ItemState, RemoteImport
 from runner.ports import SavedResult, Sink
 from runner.result_array import ResultArray
 
@@ -171,10 +171,11 @@ class ProcessLedger:
         await self._disk.pause()
         return written
 
-    async def _read(self, value: Awaitable[_T]) -> _T:
+    async def _read(self, step: Coroutine[Any, Any, _T]) -> _T:
         if self._process.dead:
+            step.close()
             await self._process.event("dead")
-        found = await value
+        found = await step
         await self._disk.pause()
         return found
 
@@ -230,8 +231,17 @@ class ProcessLedger:
     async def unchanged(self, version_keys: Iterable[str]) -> set[str]:
         return await self._read(self._inner.unchanged(version_keys))
 
-    async def last_activity(self) -> datetime | None:
-        return await self._read(self._inner.last_activity())
+    async def reconciled_to(self, endpoint: str) -> datetime | None:
+        return await self._read(self._inner.reconciled_to(endpoint))
+
+    async def set_reconciled(self, endpoint: str, at: datetime) -> None:
+        await self._write("set_reconciled", endpoint, lambda: self._inner.set_reconciled(endpoint, at))
+
+    async def keep_orphans(self, orphans: Sequence[RemoteImport]) -> None:
+        await self._write("keep_orphans", str(len(orphans)), lambda: self._inner.keep_orphans(orphans))
+
+    async def orphans(self, tag: str) -> list[RemoteImport]:
+        return await self._read(self._inner.orphans(tag))
 
     async def close(self) -> None:
         """Leave the store open: the next process goes on with it."""

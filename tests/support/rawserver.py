@@ -114,8 +114,8 @@ class RawServer:
         self.arrived.set()
         try:
             await self._script(peer)
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass  # the client has gone, or the test is over
         except Exception as error:  # noqa: BLE001 - a script's own mistake is shown when the server ends
             self.errors.append(error)
         finally:

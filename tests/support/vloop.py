@@ -8,6 +8,12 @@ import selectors
 from collections.abc import Coroutine
 from typing import Any, NoReturn, TypeVar
 
+MOST_TURNS = 50_000
+"""So many turns of the loop at one instant are more than any program that gets on needs."""
+
+TURN_S = 1e-6
+"""What a turn takes: code that waits out a rounding error of its own would wait for ever if time stood still."""
+
 _T = TypeVar("_T")
 
 
@@ -17,6 +23,10 @@ class Deadlock(RuntimeError):
 
 class DeadlineExceeded(RuntimeError):
     """The program was still running at the virtual deadline."""
+
+
+class BusyLoop(RuntimeError):
+    """The program runs on and on, and no time passes."""
 
 
 class ThreadUsed(RuntimeError):
@@ -33,18 +43,19 @@ class _JumpingSelector(selectors.SelectSelector):
             raise Deadlock("nothing is ready and nothing is scheduled")
         if timeout > 0:
             self.loop.jump_to_next_timer()
-        self.loop.shuffle_ready()
+        self.loop.take_turn()
         return []
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """`time()` starts at `start` and only moves by jumps; with a `seed` callbacks that are ready together are shuffled.
+    """`time()` starts at `start` and moves by jumps, and by a microsecond a turn; with a `seed` callbacks that are ready together are shuffled.
 
     `deadline` is an instant of `time()`. Sockets, signals and threads are out of reach.
     """
 
     def __init__(self, *, seed: int | None = None, start: float = 0.0, deadline: float = float("inf")) -> None:
         self._virtual_now = start
+        self._turns = 0
         self._order = None if seed is None else random.Random(seed)
         self.deadline = deadline
         selector = _JumpingSelector()
@@ -60,10 +71,16 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def jump_to_next_timer(self) -> None:
         self._virtual_now = max(self._virtual_now, self._scheduled[0].when())
+        self._turns = 0
         if self._virtual_now > self.deadline:
             raise DeadlineExceeded(f"still running at {self.deadline:.0f} s of virtual time")
 
-    def shuffle_ready(self) -> None:
+    def take_turn(self) -> None:
+        """Put what is ready in its order. Raises BusyLoop."""
+        self._turns += 1
+        self._virtual_now += TURN_S
+        if self._turns > MOST_TURNS:
+            raise BusyLoop(f"{MOST_TURNS} turns at {self._virtual_now:.3f} s of virtual time")
         if self._order is not None and len(self._ready) > 1:
             handles = list(self._ready)
             self._order.shuffle(handles)
@@ -76,6 +93,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def end(self) -> None:
         """Cancel what is left without letting time pass, then close. Raises RuntimeError for tasks that go on."""
         self.deadline = float("inf")
+        self._turns = 0
         for _ in range(100):
             left = asyncio.all_tasks(self)
             if not left:
@@ -96,7 +114,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 def run_virtually(
     program: Coroutine[Any, Any, _T], *, seed: int | None = None, start: float = 0.0, deadline: float = float("inf")
 ) -> _T:
-    """Run a program to its end in virtual time. Raises Deadlock, DeadlineExceeded and what the program raises."""
+    """Run a program to its end in virtual time. Raises Deadlock, BusyLoop, DeadlineExceeded and what the program raises."""
     loop = VirtualLoop(seed=seed, start=start, deadline=deadline)
     try:
         return loop.run_until_complete(program)

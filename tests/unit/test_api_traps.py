@@ -126,9 +126,9 @@ async def test_trap_5_an_upload_to_a_server_that_never_reads_is_cut_after_the_st
 
 
 async def test_trap_5_a_long_upload_that_moves_has_no_time_limit():
-    limit = AsyncLimiter(64 * 1024, 0.04)
+    limit = AsyncLimiter(64 * 1024, 0.15)
     async with RawServer(answering(answer(200))) as server, HttpStorage(API, stall_s=0.1, bwlimit=limit) as storage:
-        body = FakeBody([b"x" * (64 * 1024)] * 8)
+        body = FakeBody([b"x" * (64 * 1024)] * 3)
         assert await storage.put(server.url + "/x", body, only_if_absent=True)
 
 

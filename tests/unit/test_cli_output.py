@@ -4,6 +4,7 @@ import io
 import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -12,11 +13,24 @@ from runner.cli.attention import LISTED_MOST, Attention, needing_a_person
 from runner.cli.json_events import JsonEvents
 from runner.cli.progress import ScreenProgress, live_view, plain_line, showing
 from runner.cli.summary import Closing, next_commands, print_summary
+from runner.cli.tables import print_checks, print_differences, print_plan
 from runner.cli.tally import Tally
-from runner.cli.text import counted, lasting, shown, sized, storable
-from runner.events import BatchFinished, BatchStarted, BytesUploaded, CreateThrottled, Event, ItemMoved, Notice
+from runner.cli.text import counted, lasting, near, shown, sized, storable
+from runner.doctor import Check
+from runner.events import (
+    BatchFinished,
+    BatchStarted,
+    BytesUploaded,
+    CreateAnswered,
+    CreateThrottled,
+    Event,
+    ItemMoved,
+    Notice,
+)
 from runner.models import Batch, BatchState, Item, ItemState
 from runner.outcome import BatchOutcome, ExitCode
+from runner.plan import Plan
+from runner.recovery import Difference, DifferenceKind
 
 S = ItemState
 NOW = datetime(2026, 7, 23, 10, 15, 2, tzinfo=UTC)
@@ -114,6 +128,12 @@ def test_names_cannot_steer_a_terminal(name: str, text: str) -> None:
     assert shown(name) == text
 
 
+def test_a_path_below_the_current_directory_is_shown_relative(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert near(str(tmp_path / "out" / "manifest.csv")) == "out/manifest.csv"
+    assert near("/elsewhere/manifest.csv") == "/elsewhere/manifest.csv"
+
+
 def test_a_name_that_is_not_utf8_can_be_stored_as_json() -> None:
     assert storable("a\udcff.csv") == "a\\udcff.csv"
 
@@ -121,11 +141,18 @@ def test_a_name_that_is_not_utf8_can_be_stored_as_json() -> None:
 def test_the_plain_line_holds_the_whole_state() -> None:
     tally = Tally(quota_count=20, quota_per_s=60.0, ticks=lambda: 0.0)
     tally.take(started(queued=60, collected=5))
+    tally.take(CreateAnswered(source="a", slots_free=20))
     tally.take(BytesUploaded(source="a", count=12_300_000))
     assert plain_line(tally) == (
         "0 s: 5 of 65 items; queued 60, collected 5; 12.3 MB uploaded; 60 creates left, 20 free in this window; "
         "last one in about 2 min"
     )
+
+
+def test_nothing_is_said_of_free_slots_before_the_first_create_was_answered() -> None:
+    tally = Tally(quota_count=20, quota_per_s=60.0, ticks=lambda: 0.0)
+    tally.take(started(queued=2))
+    assert plain_line(tally).endswith("2 creates left; last one as soon as the quota lets it")
 
 
 def test_the_live_view_shows_states_and_outlook() -> None:
@@ -238,6 +265,45 @@ def test_after_the_embedded_sandbox_the_summary_says_how_to_keep_one() -> None:
     assert "1 review: these pages ended with the sandbox" in text
     assert all(f"\n  {command}\n" in text for command in sandbox)
     assert "bulkhead track" not in text
+
+
+def test_many_differences_end_with_a_pointer_to_the_json() -> None:
+    to = console()
+    one = Difference(source=None, import_id="i1", kind=DifferenceKind.ORPHAN, detail="an import without owner")
+    print_differences(to, [one] * (LISTED_MOST + 3))
+    assert written(to).count("an import without owner") == LISTED_MOST
+    assert "… and 3 more: see --json" in written(to)
+
+
+def test_checks_that_fail_show_what_to_do() -> None:
+    to = console()
+    bad = Check(name="license key", ok=False, detail="refused", hint="set DROMO_LICENSE_KEY")
+    print_checks(to, [Check(name="disk", ok=True, detail="1 GB free", hint="unused"), bad])
+    assert written(to).splitlines() == [
+        "  ok    disk               1 GB free",
+        "  FAIL  license key        refused",
+        "        hint: set DROMO_LICENSE_KEY",
+    ]
+
+
+def test_a_plan_says_how_long_the_creates_take_and_what_is_rejected() -> None:
+    to = console()
+    plan = Plan(
+        items=63,
+        by_route={"customers": 60, "orders": 1},
+        rejected={"empty": 2},
+        rejected_samples=[("a.csv", "empty", "the file is empty"), ("b.csv", "empty", "the file is empty")],
+        skipped=0,
+        too_young=1,
+        creates=61,
+        bytes=1000,
+        finish_in_s=180.0,
+    )
+    print_plan(to, plan)
+    text = written(to)
+    assert "63 items, 61 imports to create, 1.0 kB\nwithin the quota the last one is created after 3 min\n" in text
+    assert "Rejected: 2 items" in text
+    assert "1 file changed too lately" in text
 
 
 async def test_what_needs_a_person_is_read_from_the_items_once() -> None:

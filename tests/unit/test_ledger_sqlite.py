@@ -14,7 +14,7 @@ import stat
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -24,9 +24,10 @@ from runner.errors import BulkheadError, LedgerCorrupt, LedgerError, LedgerLocke
 from runner.ledger.database import BALLAST_BYTES, Ballast, explained
 from runner.ledger.lockfile import refuse_network_file_system
 from runner.ledger.sqlite import SCHEMA, SqliteLedger
-from runner.models import Batch, Item, ItemState
+from runner.models import Batch, Item, ItemState, RemoteImport
 
 START = datetime(2026, 7, 23, 10, 15, tzinfo=UTC)
+ORPHAN = RemoteImport(import_id="i9", status="PENDING", original_filename=f"a.~{'a' * 13}.csv", created_at=START)
 BATCH = Batch(batch_id="b1", source_uri="file:///in", account="a", out="o", config="{}", started_at=START)
 SPAWN = multiprocessing.get_context("spawn")
 
@@ -91,7 +92,8 @@ async def test_everything_is_there_after_the_ledger_was_closed_and_opened_again(
         await ledger.count_up("b1", creates=1)
         batch = await ledger.update_batch("b1", listed=True)
         history = await ledger.history("b1", "a.csv")
-        before = await ledger.last_activity()
+        await ledger.set_reconciled("e", START)
+        await ledger.keep_orphans([ORPHAN])
     async with opened(path) as ledger:
         assert await ledger.batch("b1") == batch
         assert await ledger.item("b1", "a.csv") == moved
@@ -99,7 +101,8 @@ async def test_everything_is_there_after_the_ledger_was_closed_and_opened_again(
         assert await ledger.counts("b1") == {S.CREATED: 1, S.QUEUED: 1}
         assert await ledger.owners(["imp"]) == {"imp": ("b1", "a.csv")}
         assert await ledger.by_tag(["t"]) == {"t": [moved]}
-        assert await ledger.last_activity() == before == START
+        assert await ledger.reconciled_to("e") == START
+        assert await ledger.orphans("a" * 13) == [ORPHAN]
 
 
 async def test_the_file_is_durable_and_for_its_owner_only(path: Path) -> None:
@@ -566,14 +569,3 @@ def test_each_error_of_the_system_has_its_meaning(number: int, expected: type[Bu
     with pytest.raises(BulkheadError) as caught, explained(Path("ledger.db")):
         raise OSError(number, os.strerror(number))
     assert type(caught.value) is expected
-
-
-async def test_the_reader_of_a_stale_clock_still_tells_the_newest_activity(path: Path) -> None:
-    instants = iter([START, START, START, START - timedelta(hours=1)])
-    ledger = SqliteLedger.open(path, now=lambda: next(instants))
-    await ledger.start_batch(BATCH)
-    await ledger.add([an_item("a.csv")])
-    await ledger.add([an_item("b.csv")])
-    await ledger.advance(an_item("a.csv"), S.CREATING, reason="the clock was set back")
-    assert await ledger.last_activity() == START
-    await ledger.close()

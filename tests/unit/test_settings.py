@@ -175,6 +175,11 @@ class TestMistakes:
         loaded = load(tmp_path, env={"BULKHEAD_UPLOAD": "3", "BULKHEAD_DEBUG": "1", "OTHER": "x"})
         assert loaded.warnings == ("the variable BULKHEAD_UPLOAD is not known; did you mean BULKHEAD_UPLOADS?",)
 
+    def test_a_key_that_would_travel_unencrypted_is_worth_a_warning(self, tmp_path: Path) -> None:
+        [warning] = load(tmp_path, api_url="http://sandbox:8700/api/v1").warnings
+        assert "unencrypted to http://sandbox:8700" in warning
+        assert load(tmp_path, api_url="http://127.0.0.1:8700/api/v1").warnings == ()
+
     def test_a_file_that_is_no_toml_is_refused_with_the_line(self, tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match=r"bulkhead\.toml cannot be read: .*line 2"):
             load(tmp_path, toml="uploads = 3\nstall_s =\n")
@@ -265,8 +270,4 @@ def test_the_documentation_names_every_setting_and_no_other() -> None:
     text = (Path(__file__).parents[2] / "docs/configuration.md").read_text("utf-8")
     table = text.partition("## Settings")[2].partition("## Routes")[0]
     rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
-    assert [name.strip(" `") for row in rows for name in row.split(",")] == _documented_order()
-
-
-def _documented_order() -> list[str]:
-    return list(Settings.model_fields)
+    assert sorted(name.strip(" `") for row in rows for name in row.split(",")) == sorted(Settings.model_fields)

@@ -22,11 +22,13 @@ ROOT = Path("/srv/out")
 
 @given(source=SOURCES, distinct=st.booleans())
 @example(source="a/" * 600, distinct=False)
+@example(source="/" * 700, distinct=False)
 @example(source="/etc/passwd", distinct=False)
 def test_any_source_stays_below_the_root_and_within_limits(source, distinct):
     path = result_path(source, distinct=distinct)
     assert os.path.normpath(ROOT / path) == f"{ROOT}/{path}"
     assert path.startswith("results/")
+    assert len(path.encode()) <= 800
     assert path.endswith(".json")
     assert not any(character in path for character in '\0\n\\<>:"|?*')
     assert all(0 < len(part.encode()) <= 205 for part in path.split("/"))

@@ -75,26 +75,26 @@ class TestSending:
     async def test_a_file_with_the_same_size_and_time_but_other_bytes_never_sends_its_last_chunk(
         self, tmp_path: Path, threaded: bool
     ) -> None:
-        put(tmp_path, "a.csv", content=b"x" * (2 * MIB))
+        put(tmp_path, "a.csv", content=b"x" * (3 * MIB))
         body = self.body(tmp_path / "a.csv", sha256=hashlib.sha256(b"other").hexdigest(), threaded=threaded)
-        assert await sent_before_refusal(body) == MIB
+        assert await sent_before_refusal(body) == 2 * MIB
 
     @pytest.mark.parametrize("change", ["grow", "shrink", "touch", "replace"])
     async def test_a_change_after_the_first_chunk_never_sends_the_last(self, tmp_path: Path, change: str) -> None:
         path = tmp_path / "a.csv"
-        put(tmp_path, "a.csv", content=b"x" * (4 * MIB))
+        put(tmp_path, "a.csv", content=b"x" * (9 * MIB))
         os.utime(path, (1, 1))
         body = self.body(path)
-        assert await sent_before_refusal(body, then=lambda: self.do(change, path)) < 4 * MIB
+        assert await sent_before_refusal(body, then=lambda: self.do(change, path)) < 9 * MIB
 
     def do(self, change: str, path: Path) -> None:
         if change in ("grow", "shrink"):
-            os.truncate(path, (5 if change == "grow" else 2) * MIB)
+            os.truncate(path, (10 if change == "grow" else 2) * MIB)
         elif change == "touch":
             os.utime(path, (2, 2))
         else:
             with path.open("r+b") as file:
-                file.seek(3 * MIB)
+                file.seek(8 * MIB)
                 file.write(b"y")
 
     async def test_a_file_that_changed_before_the_first_chunk_sends_nothing(self, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 
 import pytest
+from aiohttp.http import StreamWriter
 from aiolimiter import AsyncLimiter
 
 from runner.errors import (
@@ -18,6 +19,7 @@ from runner.errors import (
     UploadRefused,
     UrlExpired,
 )
+from runner.payload import UploadPayload
 from runner.transfer import HttpStorage
 from tests.support.bodies import FakeBody
 from tests.support.rawserver import Peer, RawServer, answer, answering, closed_port_url
@@ -251,6 +253,37 @@ async def test_a_cancelled_upload_closes_its_source_and_its_connection():
     assert body.closed_count == 1
 
 
+class AbortedTransport(asyncio.WriteTransport):
+    aborted = False
+
+    def abort(self):
+        self.aborted = True
+
+    def get_write_buffer_size(self):
+        return 0
+
+
+class FullWriter(StreamWriter):
+    """A writer whose peer takes nothing."""
+
+    def __init__(self) -> None:
+        self.to = AbortedTransport()
+
+    @property
+    def transport(self):
+        return self.to
+
+    async def write(self, chunk):
+        await asyncio.Event().wait()
+
+
+async def test_what_is_buffered_for_a_stalled_peer_is_dropped_and_not_sent_later():
+    writer = FullWriter()
+    with pytest.raises(TimeoutError):
+        await UploadPayload(FakeBody([b"x"]), stall_s=0.01).write(writer)
+    assert writer.to.aborted
+
+
 async def test_a_bandwidth_limit_counts_every_byte_and_waiting_for_it_is_no_stall():
     loop = asyncio.get_running_loop()
     server = RawServer(answering(answer(200)))
@@ -312,6 +345,18 @@ async def test_a_download_that_stalls_is_unavailable():
 
     with pytest.raises(Unavailable, match="stalled"):
         await download(RawServer(script), stall_s=0.05)
+
+
+async def test_a_download_that_only_trickles_is_a_stall():
+    async def script(peer: Peer) -> None:
+        await peer.head()
+        await peer.send(answer(200, b"[", Content_Length="100"))
+        while True:
+            await asyncio.sleep(0.02)
+            await peer.send(b" ")
+
+    with pytest.raises(Unavailable, match="stalled"):
+        await download(RawServer(script), stall_s=0.1)
 
 
 async def test_a_download_without_an_answer_is_unavailable():

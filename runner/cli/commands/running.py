@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -64,15 +65,8 @@ def run(
         "ledger": ledger,
         "api_url": api_url,
     }
-    given = Given(
-        flags=flags,
-        config=config,
-        sandbox=sandbox,
-        sandbox_schemas=sandbox_schemas,
-        json=json,
-        quiet=quiet,
-        verbose=verbose,
-    )
+    given = Given(flags=flags, config=config, json=json, quiet=quiet, verbose=verbose)
+    given = replace(given, sandbox=sandbox, sandbox_schemas=sandbox_schemas)
     selection = Selection(source=source, files_from=files_from, again=again, fail_if_empty=fail_if_empty)
     drive(given, lambda bulkhead, loaded: bulkhead.run(selection.spec(loaded)))
 

@@ -1,0 +1,94 @@
+"""JSON rows travel inside the create: an answer that is lost is settled by looking, never by sending again blindly."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+from tests.acceptance.inbox import ROW_CANARY, Workspace
+from tests.acceptance.vendors import SandboxVendor
+
+PACE = ("--create-quota", "1000/2s")
+SOON = {"BULKHEAD_QUIET_PERIOD_S": "1"}
+
+Work = Callable[..., Workspace]
+
+
+def document(number: int) -> bytes:
+    return json.dumps([{"name": f"{ROW_CANARY} {number}", "email": f"row{number}@example.com"}]).encode()
+
+
+def fill(mine: Workspace, count: int) -> set[str]:
+    for number in range(count):
+        mine.add(f"{number}.json", document(number))
+    return {f"{number}.json" for number in range(count)}
+
+
+def assert_each_import_ran_once(vendor: SandboxVendor, count: int) -> None:
+    ran = vendor.counters()["ran"]
+    assert len(ran) == count
+    assert {len(ids) for ids in ran.values()} == {1}
+
+
+def test_json_files_and_lines_of_json_are_imported(work: Work, sandbox: SandboxVendor) -> None:
+    mine = work(sandbox)
+    fill(mine, 2)
+    mine.add("lines.ndjson", b'{"name": "A"}\n{"name": "B"}\n')
+    mine.command(*mine.arguments(*PACE)).expect(0)
+
+    assert {source: line["row_count"] for source, line in mine.manifest().items()} == {
+        "0.json": 1,
+        "1.json": 1,
+        "lines.ndjson": 2,
+    }
+    assert_each_import_ran_once(sandbox, 3)
+
+
+def test_a_create_whose_answer_was_lost_is_adopted_after_the_quiet_period(work: Work, sandbox: SandboxVendor) -> None:
+    sandbox.faults({"operation": "create", "kind": "lost_reply", "times": 1})
+    mine = work(sandbox, **SOON)
+    names = fill(mine, 3)
+    mine.command(*mine.arguments(*PACE, "-v")).expect(0)
+
+    assert mine.states() == dict.fromkeys(names, "collected")
+    assert_each_import_ran_once(sandbox, 3)
+
+
+def test_a_create_that_made_nothing_is_sent_again_after_the_quiet_period(work: Work, sandbox: SandboxVendor) -> None:
+    sandbox.faults({"operation": "create", "kind": "drop_before", "times": 1})
+    mine = work(sandbox, **SOON)
+    names = fill(mine, 2)
+    mine.command(*mine.arguments(*PACE)).expect(0)
+
+    assert mine.states() == dict.fromkeys(names, "collected")
+    assert_each_import_ran_once(sandbox, 2)
+
+
+def test_a_create_in_doubt_is_settled_by_the_next_run_after_a_kill(work: Work, sandbox: SandboxVendor) -> None:
+    sandbox.faults({"operation": "create", "kind": "lost_reply", "times": 1})
+    mine = work(sandbox, **SOON)
+    names = fill(mine, 2)
+    with mine.command.start(*mine.arguments(*PACE, "--json")) as running:
+        assert running.until_event(lambda event: event.get("code") == "create_in_doubt")
+        running.kill()
+    mine.command("resume", *PACE).expect(0)
+
+    assert mine.states() == dict.fromkeys(names, "collected")
+    assert_each_import_ran_once(sandbox, 2)
+
+
+def test_a_create_that_could_have_made_either_of_two_imports_is_uncertain_and_not_repeated(
+    work: Work, sandbox: SandboxVendor
+) -> None:
+    sandbox.faults({"operation": "create", "kind": "lost_reply", "times": 1})
+    mine = work(sandbox, **SOON)
+    fill(mine, 1)
+    with mine.command.start(*mine.arguments(*PACE, "--json")) as running:
+        assert running.until_event(lambda event: event.get("code") == "create_in_doubt")
+        stranger = sandbox.create(schema_id="customers", initial_data=[{"name": "A stranger's"}])
+        running.wait().expect(4)
+
+    line = mine.manifest()["0.json"]
+    assert (line["state"], line["error_code"], line["import_id"]) == ("uncertain", "create_in_doubt", None)
+    assert stranger["id"] in line["error_message"]
+    assert_each_import_ran_once(sandbox, 2)

@@ -1,0 +1,111 @@
+"""What comes after a run: reviews that people finish, items put back to work, and running the same source again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+from tests.acceptance.inbox import Workspace, assert_each_once, rows
+from tests.acceptance.vendors import SandboxVendor
+
+PACE = ("--create-quota", "1000/2s")
+DAMAGED = b"PK\x03\x04 the rest of this workbook was lost"
+
+Work = Callable[..., Workspace]
+
+
+def test_track_collects_a_review_that_a_person_has_finished(work: Work, sandbox: SandboxVendor) -> None:
+    mine = work(sandbox)
+    mine.fill(1)
+    mine.add("invalid.csv", b"Full Name,Email\n,no-address\n")
+    mine.command(*mine.arguments(*PACE, schema="strict")).expect(6)
+    waiting = mine.manifest()["invalid.csv"]
+    batch = waiting["batch_id"]
+
+    mine.command("track", batch).expect(6)
+    assert mine.manifest()["invalid.csv"] == waiting
+
+    sandbox.finish_review(waiting["import_id"])
+    mine.command("track", batch).expect(0)
+    line = mine.manifest()["invalid.csv"]
+    assert (line["state"], line["status"], line["review_url"]) == ("collected", "SUCCESSFUL", None)
+    assert (mine.out / line["result"]).is_file()
+    assert (mine.summary()["state"], mine.summary()["exit_code"]) == ("complete", 0)
+
+
+def test_failed_items_are_put_back_to_work_once_their_cause_is_gone(work: Work, sandbox: SandboxVendor) -> None:
+    mine = work(sandbox)
+    files = mine.fill(2)
+    mine.add("repaired.xlsx", DAMAGED)
+    mine.add("other.xlsx", DAMAGED + b"!")
+    mine.command(*mine.arguments(*PACE)).expect(4)
+
+    files["repaired.xlsx"] = rows(9)
+    mine.add("repaired.xlsx", files["repaired.xlsx"])
+    told = mine.command("redrive", "--state", "failed", "--match", "rep*", "--json").expect(0).document
+    assert told["redriven"] == 1
+    mine.command("resume", *PACE).expect(4)
+
+    assert mine.states() == {**dict.fromkeys(files, "collected"), "other.xlsx": "failed"}
+    assert {len(ids) for ids in sandbox.received().values()} == {1}
+
+
+def test_a_refused_item_is_put_back_once_the_vendor_takes_it(work: Work, sandbox: SandboxVendor) -> None:
+    sandbox.faults({"operation": "create", "kind": "error", "status": 400, "times": 1})
+    mine = work(sandbox)
+    files = mine.fill(3)
+    mine.command(*mine.arguments(*PACE)).expect(4)
+    mine.command("redrive").expect(0)
+    mine.command("resume", *PACE).expect(0)
+    assert_each_once(sandbox.received(), files)
+    mine.assert_collected(files)
+
+
+def test_unchanged_files_are_skipped_changed_and_new_ones_are_not(work: Work, sandbox: SandboxVendor) -> None:
+    mine = work(sandbox)
+    files = mine.fill(3)
+    mine.command(*mine.arguments(*PACE)).expect(0)
+
+    changed, *unchanged = sorted(files)
+    mine.add(changed, rows(50))
+    mine.add("new.csv", rows(51))
+    mine.command(*mine.arguments(*PACE)).expect(0)
+    assert mine.states() == {**dict.fromkeys(unchanged, "skipped"), changed: "collected", "new.csv": "collected"}
+    assert len(sandbox.counters()["created_ids"]) == 5
+
+    mine.command(*mine.arguments(*PACE, "--again")).expect(0)
+    assert set(mine.states().values()) == {"collected"}
+    assert len(sandbox.counters()["created_ids"]) == 9
+
+
+def test_another_schema_binding_makes_the_affected_files_eligible_and_no_others(
+    work: Work, sandbox: SandboxVendor
+) -> None:
+    mine = work(sandbox)
+    files = mine.fill(6)
+    routes = '[[routes]]\nmatch = "a/**"\nschema_id = "customers"\n{}\n[[routes]]\nmatch = "**"\nschema_id = "customers"\n'
+    config = mine.home / "bulkhead.toml"
+    run = ("run", "inbox", "--out", "out", *PACE)
+    config.write_text(routes.format(""))
+    mine.command(*run).expect(0)
+
+    config.write_text(routes.format('settings = { invalidDataBehavior = "INCLUDE_INVALID_ROWS" }\n'))
+    plan = mine.command("plan", "inbox", "--json").expect(0).document
+    assert plan["skipped"] == 4
+    mine.command(*run).expect(0)
+    assert mine.states() == {name: "collected" if name.startswith("a/") else "skipped" for name in files}
+
+
+def test_status_batches_and_manifest_say_the_same_as_the_files(work: Work, sandbox: SandboxVendor) -> None:
+    mine = work(sandbox)
+    mine.fill(2)
+    mine.add("empty.csv", b"")
+    mine.command(*mine.arguments(*PACE)).expect(4)
+    batch = mine.summary()["batch_id"]
+
+    shown = mine.command("manifest", batch, "--format", "jsonl").expect(0).stdout
+    assert [json.loads(line) for line in shown.splitlines()] == list(mine.manifest().values())
+    assert mine.command("manifest", batch, "--format", "csv").expect(0).stdout == (mine.out / "manifest.csv").read_bytes()
+    status = mine.command("status", batch, "--json").expect(0).document
+    assert {state: count for state, count in status["by_state"].items() if count} == {"collected": 2, "rejected": 1}
+    assert batch in mine.command("batches").expect(0).text

@@ -1,0 +1,113 @@
+"""Hostile file names: imported like any other, never outside the output, never live in a manifest or a terminal."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Callable
+
+from tests.acceptance.inbox import Workspace, assert_each_once, rows
+from tests.acceptance.vendors import SandboxVendor
+from tests.support.command import CANARY_KEY
+
+NAMES = [
+    b"-rf.csv",
+    b"--schema-id=other.csv",
+    b"new\nline.csv",
+    b"carriage\rreturn.csv",
+    b"tab\there.csv",
+    b"=cmd|' \xe2\x80\xa6'!A1.csv",
+    b"@SUM(A1).csv",
+    b"+1.csv",
+    "\N{PARTY POPPER}-\N{SNOWMAN}.csv".encode(),
+    b"not\xff\xfeutf8.csv",
+    b"..csv.csv",
+    b"...csv",
+    b"..\\..\\windows.csv",
+    b"%2e%2e%2fup.csv",
+    b"[red]markup[/red].csv",
+    b"\x1b[31mred\x1b[0m.csv",
+    b"quote\"and'quote.csv",
+    b"$(touch pwned).csv",
+    b" blanks .csv",
+    b"CON.csv",
+    b"n" * 246 + b".csv",
+    "\N{LATIN SMALL LETTER E}\N{COMBINING ACUTE ACCENT}.csv".encode(),
+    "\N{LATIN SMALL LETTER E WITH ACUTE}.csv".encode(),
+    "\N{RIGHT-TO-LEFT OVERRIDE}vsc.csv".encode(),
+    b"folder.json/..folder/x.csv",
+    b"CASE.csv",
+    b"case.csv",
+]
+
+
+def test_hostile_names_are_imported_once_and_do_no_harm(work: Callable[..., Workspace], sandbox: SandboxVendor) -> None:
+    mine = work(sandbox)
+    files = {name: rows(number) for number, name in enumerate(NAMES)}
+    for name, content in files.items():
+        path = os.path.join(os.fsencode(mine.inbox), name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "wb") as file:
+            file.write(content)
+    before = outside(mine)
+    finished = mine.command(*mine.arguments("--create-quota", "1000/2s", "--json", "-v")).expect(0)
+
+    assert_each_once(sandbox.received(), {str(name): content for name, content in files.items()})
+    manifest = mine.manifest()
+    assert {line["state"] for line in manifest.values()} == {"collected"}
+    assert {restored(source) for source in manifest} == set(NAMES)
+    assert outside(mine) == before
+    assert len(results(mine)) == len({line["result"] for line in manifest.values()}) == len(NAMES)
+    assert finished.events[-1]["exit_code"] == 0
+    assert b"\x1b[31m" not in finished.stdout + finished.stderr
+
+
+def test_hostile_names_stay_text_in_manifest_and_terminal(
+    work: Callable[..., Workspace], sandbox: SandboxVendor
+) -> None:
+    mine = work(sandbox)
+    for name in NAMES:
+        path = os.path.join(os.fsencode(mine.inbox), os.path.basename(name))
+        with open(path, "wb"):
+            pass
+    finished = mine.command(*mine.arguments()).expect(4)
+
+    written = finished.stdout + finished.stderr
+    assert b"\x1b" not in written
+    assert b"[red]markup[/red].csv" in written
+    table = list(csv.DictReader((mine.out / "manifest.csv").read_text("utf-8-sig").splitlines(keepends=True)))
+    assert len(table) == len({os.path.basename(name) for name in NAMES})
+    assert not [row["source"] for row in table if row["source"].lstrip()[0] in "=+-@\t\r\n"]
+    assert CANARY_KEY not in finished.text
+
+
+def test_a_source_that_looks_like_an_option_can_be_named(work: Callable[..., Workspace], sandbox: SandboxVendor) -> None:
+    mine = work(sandbox)
+    (mine.home / "-inbox").mkdir()
+    (mine.home / "-inbox" / "a.csv").write_bytes(rows(1))
+    mine.command("run", "--schema-id", "customers", "--out", "out", "--", "-inbox").expect(0)
+    assert mine.states() == {"a.csv": "collected"}
+
+
+def restored(source: str) -> bytes:
+    """Turn a source in the manifest back into the bytes of the file's name."""
+    if "\\x" not in source and "\\\\" not in source:
+        return source.encode()
+    return source.encode().decode("unicode_escape").encode("latin-1")
+
+
+def outside(mine: Workspace) -> set[str]:
+    """Name everything in the home that is no result and nothing of the command's own."""
+    own = {"out", ".state", ".bulkhead"}
+    return {name for name in os.listdir(mine.home) if name not in own} | set(os.listdir(mine.home.parent))
+
+
+def results(mine: Workspace) -> list[str]:
+    found = [
+        os.path.join(folder, name) for folder, _, names in os.walk(mine.out / "results") for name in names
+    ]
+    for path in found:
+        with open(path, "rb") as file:
+            assert len(json.load(file)) == 3
+    return found
