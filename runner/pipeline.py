@@ -192,7 +192,9 @@ class _Run:
         try:
             await self._bring_in_and_wait()
         except* StorageFull as group:
-            self._no_space(group)
+            cause = _first(group)
+            assert isinstance(cause, StorageFull)
+            self._no_space(cause)
 
     async def _bring_in_and_wait(self) -> None:
         """Bring everything into flight, then wait until nothing is."""
@@ -422,7 +424,7 @@ class _Run:
         if self._around.options.failure_limit.is_reached(failed=failed, ended=sum(ended.values())):
             self._stop.request(StopReason.TOO_MANY_FAILURES, f"{failed} of {sum(ended.values())} items failed")
 
-    def _no_space(self, error: BaseException) -> None:
+    def _no_space(self, error: StorageFull) -> None:
         self._stop.request(StopReason.TROUBLE, str(error), hint=error.hint)
 
     def _refused(self, error: AuthRefused) -> None:

@@ -136,7 +136,7 @@ class Submitter:
                 import_id=None,
                 status=None,
             )
-        return await self._uploader.upload(item, prepared)
+        return await self._uploader.upload(item, prepared, in_doubt=True)
 
     async def _reject(self, item: Item, error: ItemRejected) -> Item:
         return await self._moves.advance(

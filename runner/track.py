@@ -86,10 +86,10 @@ class Tracker:
             await self._look()
 
     async def _look(self) -> None:
-        expected = set(self._open)
+        expected = dict.fromkeys(self._open)
         async for remote in imports_since(self._api, self._oldest()):
             if remote.import_id in expected:
-                expected.discard(remote.import_id)
+                expected.pop(remote.import_id)
                 self._unseen.pop(remote.import_id, None)
                 await self.apply(remote)
             if not expected:

@@ -102,17 +102,24 @@ class Uploader:
             return None
         return await self._move_on(item, remote.status, reason="the data had arrived")
 
-    async def upload(self, item: Item, prepared: Prepared) -> Item:
-        """Bring the data to the item's import; returns the item `processing`, terminal, `queued` or still `created`."""
-        doubt = False
+    async def upload(self, item: Item, prepared: Prepared, *, in_doubt: bool = False) -> Item:
+        """Bring the data to the item's import; returns the item `processing`, terminal, `queued` or still `created`.
+
+        `in_doubt`: an upload of an earlier run may have arrived unseen, or may still be on its way.
+        """
+        doubt, settled = in_doubt, False
         for attempt in range(1, self._options.upload_attempts + 1):
             if self._stop.requested and attempt > 1:
                 break
+            conditional = self._conditional
+            if doubt and not conditional and not settled:
+                if await self._stop.sleep(self._options.settle_s):
+                    break
+                settled = True
             try:
-                return await self._try(item, prepared, in_doubt=doubt)
+                return await self._try(item, prepared, in_doubt=doubt, conditional=conditional)
             except ConditionUnsupported:
                 self._conditional = False
-                await self._stop.sleep(self._options.settle_s if doubt else 0.0)
             except StorageFull:
                 raise
             except SourceChanged as error:
@@ -122,13 +129,14 @@ class Uploader:
             except UrlExpired:
                 self._urls.pop(item.import_id or "", None)
             except TransientError as error:
-                doubt = doubt or isinstance(error, InDoubt)
-                await self._pause(item, attempt, error, in_doubt=doubt)
+                if isinstance(error, InDoubt):
+                    doubt, settled = True, False
+                await self._pause(item, attempt, error)
         return item
 
-    async def _try(self, item: Item, prepared: Prepared, *, in_doubt: bool) -> Item:
+    async def _try(self, item: Item, prepared: Prepared, *, in_doubt: bool, conditional: bool) -> Item:
         """Send the data once, after a look whether it is there already where only a look can tell."""
-        if in_doubt and not self._conditional and (arrived := await self.arrived(item)) is not None:
+        if in_doubt and not conditional and (arrived := await self.arrived(item)) is not None:
             return arrived
         url = self._usable_url(item)
         if url is None:
@@ -138,7 +146,7 @@ class Uploader:
             url = renewed
         if prepared.body is None:
             raise UploadRefused("the item has no file to upload")
-        stored = await self._storage.put(url, prepared.body, only_if_absent=self._conditional)
+        stored = await self._storage.put(url, prepared.body, only_if_absent=conditional)
         if stored:
             self.bytes_uploaded += prepared.size_bytes
             self._emit(BytesUploaded(source=item.source, count=prepared.size_bytes))
@@ -192,13 +200,12 @@ class Uploader:
             item, _S.PROCESSING, reason=reason, status=known, uploaded_at=self._clock.now()
         )
 
-    async def _pause(self, item: Item, attempt: int, error: TransientError, *, in_doubt: bool) -> None:
+    async def _pause(self, item: Item, attempt: int, error: TransientError) -> None:
         logger.warning(
             "upload to be repeated",
             extra={"item": item.source, "import_id": item.import_id, "error": type(error).__name__},
         )
-        settle_s = self._options.settle_s if in_doubt and not self._conditional else 0.0
-        await self._stop.sleep(settle_s + delay_s(attempt, self._rng))
+        await self._stop.sleep(delay_s(attempt, self._rng))
 
     async def _changed(self, item: Item, error: SourceChanged) -> Item:
         return await self._moves.advance(

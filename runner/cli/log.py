@@ -11,6 +11,9 @@ from rich.text import Text
 
 from runner.cli.text import shown
 
+_KEPT_SILENT = "stamina"
+"""A library that logs each retry; the runner's own log says what is retried and why."""
+
 _PLAIN = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime"}
 
 
@@ -31,6 +34,7 @@ class ConsoleLog(logging.Handler):
 @contextmanager
 def logging_to(console: Console, *, verbose: bool) -> Iterator[None]:
     """Show the runner's log while the block runs: all of it when verbose, else errors only."""
+    logging.getLogger(_KEPT_SILENT).addHandler(logging.NullHandler())
     logger = logging.getLogger("runner")
     handler = ConsoleLog(console)
     before = logger.level, logger.propagate

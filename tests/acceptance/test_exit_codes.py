@@ -100,7 +100,9 @@ def test_8_when_the_failure_threshold_is_reached_and_the_rest_waits(work: Work, 
     mine = work(sandbox)
     for number in range(30):
         mine.add(f"{number:02}.xlsx", DAMAGED + bytes([number]))
-    finished = mine.command(*mine.arguments("--max-failures", "2", "--uploads", "1", "--create-quota", "4/2s")).expect(8)
+    finished = mine.command(*mine.arguments("--max-failures", "2", "--uploads", "1", "--create-quota", "4/2s")).expect(
+        8
+    )
 
     states = list(mine.states().values())
     assert (mine.summary()["state"], mine.summary()["exit_code"]) == ("paused", 8)
@@ -130,10 +132,9 @@ def test_10_when_the_time_is_up_and_the_rest_waits(work: Work, sandbox: SandboxV
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_drains_and_leaves_a_state_that_resumes(
-    work: Work, sandbox: SandboxVendor, number: signal.Signals, code: int
+    work: Work, slow_sandbox: SandboxVendor, number: signal.Signals, code: int
 ) -> None:
-    sandbox.settings(running_s=600.0)
-    mine = work(sandbox)
+    mine = work(slow_sandbox)
     files = mine.fill(10)
     with mine.command.start(*mine.arguments("--json", "--create-quota", "6/20s")) as running:
         assert running.until_event(moved_to("processing"))
@@ -144,10 +145,9 @@ def test_a_signal_drains_and_leaves_a_state_that_resumes(
     assert mine.summary()["state"] == "interrupted"
     assert set(mine.states().values()) <= {"processing", "queued"}, "what was under way came to a safe point"
 
-    sandbox.ask("POST", "/_sandbox/clock", {"advance_s": 700})
-    sandbox.settings(running_s=0.1)
+    slow_sandbox.finish_all()
     mine.command("resume", *PACE, variables={"XDG_STATE_HOME": str(mine.home / "fresh")}).expect(0)
-    assert_each_once(sandbox.received(), files)
+    assert_each_once(slow_sandbox.received(), files)
     mine.assert_collected(files)
 
 

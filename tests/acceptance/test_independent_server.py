@@ -31,7 +31,12 @@ def test_a_hundred_files_are_a_hundred_imports_without_a_refusal(work: Work, sta
     assert (set(seen["puts"].values()), seen["key_leaks"], seen["refused_polls"]) == ({1}, 0, 0)
     mine.assert_collected(files)
     summary = mine.summary()
-    assert (summary["state"], summary["creates"], summary["throttled"], summary["exit_code"]) == ("complete", COUNT, 0, 0)
+    assert (summary["state"], summary["creates"], summary["throttled"], summary["exit_code"]) == (
+        "complete",
+        COUNT,
+        0,
+        0,
+    )
 
 
 @pytest.mark.parametrize("refuse_conditions", [False, True], ids=["conditional-puts", "no-conditional-puts"])

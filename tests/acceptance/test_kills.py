@@ -25,7 +25,9 @@ def test_a_run_killed_at_any_instant_goes_on_and_imports_each_file_once(
 ) -> None:
     dice = random.Random(group)
     trials = [
-        Trial(work(sandbox, name=f"home{number}"), number * FILES, dice.randrange(EVENTS), dice.choice(("run", "resume")))
+        Trial(
+            work(sandbox, name=f"home{number}"), number * FILES, dice.randrange(EVENTS), dice.choice(("run", "resume"))
+        )
         for number in range(KILLS_A_GROUP)
     ]
     with ThreadPoolExecutor(KILLS_A_GROUP) as pool:

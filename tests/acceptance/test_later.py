@@ -83,7 +83,9 @@ def test_another_schema_binding_makes_the_affected_files_eligible_and_no_others(
 ) -> None:
     mine = work(sandbox)
     files = mine.fill(6)
-    routes = '[[routes]]\nmatch = "a/**"\nschema_id = "customers"\n{}\n[[routes]]\nmatch = "**"\nschema_id = "customers"\n'
+    routes = (
+        '[[routes]]\nmatch = "a/**"\nschema_id = "customers"\n{}\n[[routes]]\nmatch = "**"\nschema_id = "customers"\n'
+    )
     config = mine.home / "bulkhead.toml"
     run = ("run", "inbox", "--out", "out", *PACE)
     config.write_text(routes.format(""))
@@ -105,7 +107,9 @@ def test_status_batches_and_manifest_say_the_same_as_the_files(work: Work, sandb
 
     shown = mine.command("manifest", batch, "--format", "jsonl").expect(0).stdout
     assert [json.loads(line) for line in shown.splitlines()] == list(mine.manifest().values())
-    assert mine.command("manifest", batch, "--format", "csv").expect(0).stdout == (mine.out / "manifest.csv").read_bytes()
+    assert (
+        mine.command("manifest", batch, "--format", "csv").expect(0).stdout == (mine.out / "manifest.csv").read_bytes()
+    )
     status = mine.command("status", batch, "--json").expect(0).document
     assert {state: count for state, count in status["by_state"].items() if count} == {"collected": 2, "rejected": 1}
     assert batch in mine.command("batches").expect(0).text

@@ -12,10 +12,9 @@ Work = Callable[..., Workspace]
 
 
 def test_a_ledger_that_a_run_holds_refuses_another_run_and_answers_questions(
-    work: Work, sandbox: SandboxVendor
+    work: Work, slow_sandbox: SandboxVendor
 ) -> None:
-    sandbox.settings(running_s=600.0)
-    mine = work(sandbox)
+    mine = work(slow_sandbox)
     files = mine.fill(3)
     with mine.command.start(*mine.arguments("--json")) as first:
         assert first.until_event(lambda event: event.get("new") == "processing")
@@ -26,22 +25,20 @@ def test_a_ledger_that_a_run_holds_refuses_another_run_and_answers_questions(
         assert sum(status["by_state"].values()) == len(files)
         first.send(signal.SIGTERM)
         first.wait().expect(143)
-    sandbox.ask("POST", "/_sandbox/clock", {"advance_s": 700})
+    slow_sandbox.finish_all()
     mine.command("resume").expect(0)
-    assert_each_once(sandbox.received(), files)
+    assert_each_once(slow_sandbox.received(), files)
 
 
-def test_a_ledger_is_free_again_after_its_run_was_killed(work: Work, sandbox: SandboxVendor) -> None:
-    sandbox.settings(running_s=600.0)
-    mine = work(sandbox)
+def test_a_ledger_is_free_again_after_its_run_was_killed(work: Work, slow_sandbox: SandboxVendor) -> None:
+    mine = work(slow_sandbox)
     files = mine.fill(3)
     with mine.command.start(*mine.arguments("--json")) as first:
         assert first.until_event(lambda event: event.get("new") == "processing")
         first.kill()
-    sandbox.ask("POST", "/_sandbox/clock", {"advance_s": 700})
-    sandbox.settings(running_s=0.1)
+    slow_sandbox.finish_all()
     mine.command("resume").expect(0)
-    assert_each_once(sandbox.received(), files)
+    assert_each_once(slow_sandbox.received(), files)
 
 
 def test_two_ledgers_of_one_account_share_its_quota(work: Work, start_drf: Callable[..., DrfVendor]) -> None:

@@ -47,9 +47,7 @@ class _Server:
     def ask(self, method: str, path: str, body: object = None, **headers: str) -> Any:
         data = None if body is None else json.dumps(body).encode()
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        request = Request(
-            self.origin + path, data, {"Content-Type": "application/json", **named}, method=method
-        )
+        request = Request(self.origin + path, data, {"Content-Type": "application/json", **named}, method=method)
         with urlopen(request, timeout=10) as answer:
             text = answer.read()
         return json.loads(text) if text else None
@@ -65,7 +63,9 @@ class DrfVendor(_Server):
 
     def __init__(self, **options: Any) -> None:
         given = {"key": CANARY_KEY, "schema": "customers", **options}
-        flags = [f"--{name.replace('_', '-')}" + ("" if value is True else f"={value}") for name, value in given.items()]
+        flags = [
+            f"--{name.replace('_', '-')}" + ("" if value is True else f"={value}") for name, value in given.items()
+        ]
         super().__init__("tests.support.drf_server", *flags)
 
     def oracle(self) -> dict[str, Any]:
@@ -95,6 +95,11 @@ class SandboxVendor(_Server):
     def finish_review(self, import_id: str) -> None:
         self.ask("POST", f"/_sandbox/imports/{import_id}/finish", {})
 
+    def finish_all(self) -> None:
+        """Let all imports come to their end, and later ones be quick."""
+        self.ask("POST", "/_sandbox/clock", {"advance_s": 700})
+        self.settings(running_s=0.1)
+
     def settings(self, **settings: Any) -> None:
         self.ask("POST", "/_sandbox/settings", settings)
 
@@ -105,4 +110,7 @@ class SandboxVendor(_Server):
     def received(self) -> dict[str, list[str]]:
         """SHA-256 of a content -> the imports that received it, once for every time they did."""
         counters = self.counters()
-        return {sha256: [i for i in ids for _ in range(counters["puts"].get(i, 1))] for sha256, ids in counters["ran"].items()}
+        return {
+            sha256: [i for i in ids for _ in range(counters["puts"].get(i, 1))]
+            for sha256, ids in counters["ran"].items()
+        }
