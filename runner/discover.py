@@ -66,8 +66,8 @@ class Discovery:
         if self._again or self._ledger is None:
             return items
         keys = [item.version_key for item in items if item.state is ItemState.QUEUED]
-        unchanged = await self._ledger.unchanged(keys)
-        return [self._skipped(item) if item.version_key in unchanged else item for item in items]
+        held = await self._ledger.held(keys)
+        return [self._skipped(item) if item.version_key in held else item for item in items]
 
     def _item(self, entry: SourceEntry) -> Item:
         route = self._routes.for_source(entry.source)

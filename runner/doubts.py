@@ -7,10 +7,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from runner.listing import CLOCK_MARGIN, imports_since
-from runner.models import Item, ItemState, RemoteImport
+from runner.models import Item, ItemKind, ItemState, RemoteImport
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from datetime import datetime
 
     from runner.ledger import Ledger
@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 
 _S = ItemState
 _CLOCK_SKEW = timedelta(seconds=5)
+_PAGE = 200
 
 
 class Doubts:
@@ -37,6 +38,7 @@ class Doubts:
         options: RunOptions,
         clock: Clock,
         stop: StopSignal,
+        saved_schemas: Collection[str],
     ) -> None:
         self._ledger = ledger
         self._api = api
@@ -44,6 +46,8 @@ class Doubts:
         self._options = options
         self._clock = clock
         self._stop = stop
+        self._saved_schemas = saved_schemas
+        """Schemas of the run's routes: an import made with one of them was not made with inline fields."""
 
     async def settle(self, items: Sequence[Item]) -> list[Item]:
         """Wait until the last of them is quiet, then decide each.
@@ -56,8 +60,19 @@ class Doubts:
         if wait_s > 0 and await self._stop.sleep(wait_s):
             return list(items)
         candidates = await self._candidates(min(self._window(item)[0] for item in items))
-        fitting = {item.source: [remote for remote in candidates if self._fits(item, remote)] for item in items}
-        return [await self._decide(item, fitting) for item in items]
+        rivals = await self._rivals(items)
+        return [await self._decide(item, candidates, rivals=[*rivals, *items]) for item in items]
+
+    async def _rivals(self, items: Sequence[Item]) -> list[Item]:
+        """Return the ledger's other JSON items in doubt: what they may have made is nobody else's to take."""
+        own = {(item.batch_id, item.source) for item in items}
+        found: list[Item] = []
+        for batch in await self._ledger.batches():
+            after: tuple[int, str] | None = None
+            while page := await self._ledger.page(batch.batch_id, _S.CREATING, after=after, limit=_PAGE):
+                found += [item for item in page if item.kind is ItemKind.JSON]
+                after = (page[-1].rank, page[-1].source)
+        return [item for item in found if (item.batch_id, item.source) not in own]
 
     async def _candidates(self, since: datetime) -> list[RemoteImport]:
         """Return unowned imports without a file name, as two identical complete lists in a row show them."""
@@ -74,12 +89,12 @@ class Doubts:
         taken = await self._ledger.owners(found)
         return [remote for remote in found.values() if remote.import_id not in taken]
 
-    async def _decide(self, item: Item, fitting: dict[str, list[RemoteImport]]) -> Item:
-        own = fitting[item.source]
+    async def _decide(self, item: Item, candidates: Sequence[RemoteImport], *, rivals: Sequence[Item]) -> Item:
+        own = [remote for remote in candidates if self._fits(item, remote)]
         if not own:
             return await self._moves.advance(item, _S.QUEUED, reason="the lost create made no import")
-        wanted = [source for source, remotes in fitting.items() if own[0] in remotes]
-        if len(own) == 1 and wanted == [item.source]:
+        wanted = [rival for rival in rivals if self._fits(rival, own[0])]
+        if len(own) == 1 and len(wanted) == 1:
             return await self._adopt(item, own[0])
         ids = ", ".join(sorted(remote.import_id for remote in own)[:10])
         return await self._moves.advance(
@@ -105,7 +120,9 @@ class Doubts:
         first, last = self._window(item)
         if remote.created_at is None or not first <= remote.created_at <= last:
             return False
-        return item.schema_id in (None, remote.schema_id)
+        if item.schema_id is None:
+            return remote.schema_id not in self._saved_schemas
+        return remote.schema_id == item.schema_id
 
     def _window(self, item: Item) -> tuple[datetime, datetime]:
         """Return the instants between which the lost create can have taken effect, by the vendor's clock."""

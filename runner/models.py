@@ -40,6 +40,9 @@ OPEN_STATES = frozenset(
 
 REDRIVABLE_STATES = frozenset({ItemState.FAILED, ItemState.REJECTED, ItemState.UNCERTAIN})
 
+HELD_STATES = frozenset(ItemState) - {ItemState.QUEUED, ItemState.FAILED, ItemState.REJECTED, ItemState.SKIPPED}
+"""States in which an item's data is at the vendor, or may be: the same file must not be sent for another item."""
+
 _S = ItemState
 TRANSITIONS: dict[ItemState, frozenset[ItemState]] = {
     _S.QUEUED: frozenset({_S.CREATING, _S.REJECTED, _S.SKIPPED}),

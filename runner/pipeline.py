@@ -159,6 +159,7 @@ class _Run:
         self._doubts = Doubts(
             ledger=around.ledger, api=around.api, moves=moves, options=around.options,
             clock=around.clock, stop=around.stop,
+            saved_schemas={route.schema_id for route in around.routes.routes if route.schema_id},
         )  # fmt: skip
         self._feeder = Feeder(
             batch_id=self._batch.batch_id, ledger=around.ledger, inflight=self._inflight, queue=self._submits,
@@ -264,6 +265,7 @@ class _Run:
             case _S.QUEUED | _S.CREATED:
                 await self._submits.put(item)
             case _S.CREATING:
+                self._submitter.schemas_in_doubt.add(item.schema_id)
                 self._in_doubt.put_nowait(item)
             case _S.PROCESSING:
                 self._tracker.watch(item)
@@ -369,7 +371,6 @@ class _Run:
             items = [await self._in_doubt.get()]
             while not self._in_doubt.empty():
                 items.append(self._in_doubt.get_nowait())
-            self._submitter.schemas_in_doubt |= {item.schema_id for item in items}
             self._notice(
                 "create_in_doubt",
                 f"the answer to {len(items)} JSON creates was lost; they are settled after a quiet period of "

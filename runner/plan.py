@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from runner import identity
 from runner.errors import ItemRejected
-from runner.models import Item, ItemState
+from runner.models import HELD_STATES, Item, ItemState
 
 if TYPE_CHECKING:
     from runner.discover import Discovery
@@ -130,13 +130,14 @@ async def _judge(
     if item.state is ItemState.REJECTED or route is None:
         return "reject", item.error_message or "no route matches this file"
     if item.state is ItemState.SKIPPED:
-        return "skip", "unchanged since it was collected"
+        return "skip", "unchanged since it was sent"
     try:
         prepared = await source.prepare(item)
     except ItemRejected as error:
         return "reject", str(error)
     tag = identity.tag(prepared.uri, prepared.fingerprint, route.binding, endpoint=endpoint)
     twins = (await ledger.by_tag([tag])).get(tag, []) if ledger else []
-    if any(twin.state is ItemState.COLLECTED for twin in twins):
-        return "skip", "the same content was collected before"
+    held = next((twin for twin in twins if twin.state in HELD_STATES), None)
+    if held is not None:
+        return "skip", f"the same content is {held.state} in batch {held.batch_id}"
     return "send", f"{prepared.size_bytes} bytes go to schema {route.schema_id or 'given inline'}"

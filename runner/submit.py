@@ -27,7 +27,7 @@ from runner.errors import (
     TransientError,
 )
 from runner.events import CreateAnswered, CreateThrottled
-from runner.models import Item, ItemKind, ItemState, RemoteImport
+from runner.models import HELD_STATES, Item, ItemKind, ItemState, RemoteImport
 
 if TYPE_CHECKING:
     import random
@@ -144,8 +144,10 @@ class Submitter:
         )
 
     async def _create(self, attempt: _Attempt) -> Item:
-        if await self._collected_before(attempt):
-            return await self._moves.advance(attempt.item, _S.SKIPPED, reason="unchanged since it was collected")
+        if (twin := await self._twin(attempt)) is not None:
+            return await self._moves.advance(
+                attempt.item, _S.SKIPPED, reason=f"the same content is {twin.state} in batch {twin.batch_id}"
+            )
         orphan = await self._orphans.take(self._tag(attempt), attempt.route.schema_id)
         if orphan is not None and self._may_adopt(orphan, attempt):
             await self._intend(attempt)
@@ -326,12 +328,13 @@ class Submitter:
     async def _give_up(self, attempt: _Attempt) -> Item:
         return await self._put_back(attempt.item, f"no create got through in {attempt.number} attempts")
 
-    async def _collected_before(self, attempt: _Attempt) -> bool:
+    async def _twin(self, attempt: _Attempt) -> Item | None:
+        """Return an item of an earlier batch with the same source, content and schema, whose data the vendor has."""
         if self._options.again:
-            return False
+            return None
         tag = self._tag(attempt)
         twins = (await self._ledger.by_tag([tag])).get(tag, [])
-        return any(twin.state is _S.COLLECTED for twin in twins)
+        return next((twin for twin in twins if twin.state in HELD_STATES), None)
 
     def _may_adopt(self, orphan: RemoteImport, attempt: _Attempt) -> bool:
         """With `again` only what this very attempt may have made is ours to take."""

@@ -75,8 +75,8 @@ class Ledger(Protocol):
         """Return the items of all batches that carry a tag."""
         ...
 
-    async def unchanged(self, version_keys: Iterable[str]) -> set[str]:
-        """Return those version keys under which an item of any batch was collected."""
+    async def held(self, version_keys: Iterable[str]) -> set[str]:
+        """Return those version keys under which an item of any batch is in one of `models.HELD_STATES`."""
         ...
 
     async def reconciled_to(self, endpoint: str) -> datetime | None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from runner.errors import ImportIdTaken, LedgerError, StaleItem
 from runner.ledger import Quota, Slot, rules
-from runner.models import Batch, HistoryEntry, Item, ItemState, RemoteImport, tag_of
+from runner.models import HELD_STATES, Batch, HistoryEntry, Item, ItemState, RemoteImport, tag_of
 
 _Place = tuple[int, bytes]
 """Where an item stands among those of its state: its rank, then the bytes of its source."""
@@ -143,13 +143,14 @@ class MemoryLedger:
                     found.setdefault(item.tag, []).append(item)
         return found
 
-    async def unchanged(self, version_keys: Iterable[str]) -> set[str]:
-        collected = {
+    async def held(self, version_keys: Iterable[str]) -> set[str]:
+        found = {
             rows.items[rules.source_of(key)].version_key
             for rows in self._batches.values()
-            for _, key in rows.places[ItemState.COLLECTED]
+            for state in HELD_STATES
+            for _, key in rows.places.get(state, ())
         }
-        return collected.intersection(version_keys)
+        return found.intersection(version_keys)
 
     async def reconciled_to(self, endpoint: str) -> datetime | None:
         return self._reconciled.get(endpoint)

@@ -60,7 +60,8 @@ CREATE TABLE items (
 
 CREATE INDEX items_by_state ON items (batch, state, rank, source);
 CREATE INDEX items_by_tag ON items (tag) WHERE tag IS NOT NULL;
-CREATE INDEX items_collected ON items (version_key) WHERE state = 'collected';
+CREATE INDEX items_held ON items (version_key)
+  WHERE state IN ('collected', 'created', 'creating', 'needs_review', 'processing', 'succeeded', 'uncertain');
 
 -- How many items of a batch are in a state, kept by every write: a count of a million rows would stall the runner.
 CREATE TABLE tallies (

@@ -14,7 +14,7 @@ from typing import Any
 from runner.errors import ImportIdTaken, LedgerError, StaleItem
 from runner.ledger import rows, rules
 from runner.ledger.database import Database, Schema
-from runner.models import Batch, HistoryEntry, Item, ItemState, RemoteImport
+from runner.models import HELD_STATES, Batch, HistoryEntry, Item, ItemState, RemoteImport
 
 SCHEMA = Schema(
     application_id=0x426B6864,  # "Bkhd"
@@ -40,7 +40,10 @@ ORDER BY step
 """
 _KEEP_ORPHAN = "INSERT OR REPLACE INTO orphans VALUES (?, ?, ?, ?, ?, ?)"
 _SELECT_ORPHANS = "SELECT import_id, status, schema_id, original_filename, created_at FROM orphans WHERE tag = ?"
-_ANY_COLLECTED = "SELECT 1 FROM items WHERE state = 'collected' LIMIT 1"
+IS_HELD = f"state IN ({', '.join(sorted(repr(state.value) for state in HELD_STATES))})"
+"""As it stands in the index `items_held`: only then does SQLite use it."""
+
+_ANY_HELD = f"SELECT 1 FROM items WHERE {IS_HELD} LIMIT 1"  # noqa: S608 - names of states
 _TALLY = "INSERT INTO tallies VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET items = items + excluded.items"
 
 
@@ -198,9 +201,9 @@ class SqliteLedger:
         found = self._fetch_each(rows.SELECT_TAGGED, tags)
         return {tag: [rows.item_of(row[0], row[1:]) for row in group] for tag, group in found.items()}
 
-    async def unchanged(self, version_keys: Iterable[str]) -> set[str]:
-        query = "SELECT version_key FROM items WHERE state = 'collected' AND version_key IN "
-        keys = list(version_keys) if self._fetch(_ANY_COLLECTED, ()) else []
+    async def held(self, version_keys: Iterable[str]) -> set[str]:
+        query = f"SELECT version_key FROM items WHERE {IS_HELD} AND version_key IN "  # noqa: S608 - names of states
+        keys = list(version_keys) if self._fetch(_ANY_HELD, ()) else []
         found: set[str] = set()
         for start in range(0, len(keys), _KEYS_A_QUERY):
             some = keys[start : start + _KEYS_A_QUERY]

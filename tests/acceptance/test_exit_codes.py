@@ -42,7 +42,7 @@ def test_0_when_every_file_was_imported_and_when_none_has_changed(work: Work, sa
         ["resume"],
         ["redrive", "--state", "collected"],
     ],
-    ids=lambda arguments: " ".join(arguments),
+    ids=" ".join,
 )
 def test_2_for_a_mistake_in_options_or_settings(work: Work, sandbox: SandboxVendor, arguments: list[str]) -> None:
     mine = work(sandbox)

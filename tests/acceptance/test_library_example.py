@@ -16,7 +16,7 @@ def test_the_example_imports_a_directory_and_prints_its_manifest(
 ) -> None:
     mine = work(sandbox)
     files = mine.fill(3)
-    ran = subprocess.run(  # noqa: S603 - our own example
+    ran = subprocess.run(
         [sys.executable, ROOT / "examples" / "library.py", "inbox", "customers"],
         cwd=mine.home,
         env=mine.command.environment,

@@ -6,6 +6,7 @@ import csv
 import json
 import os
 from collections.abc import Callable
+from pathlib import Path
 
 from tests.acceptance.inbox import Workspace, assert_each_once, rows
 from tests.acceptance.vendors import SandboxVendor
@@ -46,10 +47,7 @@ def test_hostile_names_are_imported_once_and_do_no_harm(work: Callable[..., Work
     mine = work(sandbox)
     files = {name: rows(number) for number, name in enumerate(NAMES)}
     for name, content in files.items():
-        path = os.path.join(os.fsencode(mine.inbox), name)
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        with open(path, "wb") as file:
-            file.write(content)
+        mine.add(os.fsdecode(name), content)
     before = outside(mine)
     finished = mine.command(*mine.arguments("--create-quota", "1000/2s", "--json", "-v")).expect(0)
 
@@ -68,14 +66,12 @@ def test_hostile_names_stay_text_in_manifest_and_terminal(
 ) -> None:
     mine = work(sandbox)
     for name in NAMES:
-        path = os.path.join(os.fsencode(mine.inbox), os.path.basename(name))
-        with open(path, "wb"):
-            pass
+        mine.add(os.fsdecode(name), b"")
     finished = mine.command(*mine.arguments()).expect(4)
 
     assert b"\x1b" not in finished.stdout + finished.stderr
     table = list(csv.DictReader((mine.out / "manifest.csv").read_text("utf-8-sig").splitlines(keepends=True)))
-    assert len(table) == len({os.path.basename(name) for name in NAMES})
+    assert len(table) == len(NAMES)
     assert not [row["source"] for row in table if row["source"].lstrip()[0] in "=+-@\t\r\n"]
 
 
@@ -104,15 +100,13 @@ def restored(source: str) -> bytes:
     return source.encode().decode("unicode_escape").encode("latin-1")
 
 
-def outside(mine: Workspace) -> set[str]:
-    """Name everything in the home that is no result and nothing of the command's own."""
-    own = {"out", ".state", ".bulkhead"}
-    return {name for name in os.listdir(mine.home) if name not in own} | set(os.listdir(mine.home.parent))
+def outside(mine: Workspace) -> set[Path]:
+    """Name everything in and beside the home that is not the command's own."""
+    own = {mine.home / name for name in ("out", ".state", ".bulkhead")}
+    return {*mine.home.iterdir(), *mine.home.parent.iterdir()} - own
 
 
-def results(mine: Workspace) -> list[str]:
-    found = [os.path.join(folder, name) for folder, _, names in os.walk(mine.out / "results") for name in names]
-    for path in found:
-        with open(path, "rb") as file:
-            assert len(json.load(file)) == 3
+def results(mine: Workspace) -> list[Path]:
+    found = [path for path in (mine.out / "results").rglob("*") if path.is_file()]
+    assert {len(json.loads(path.read_bytes())) for path in found} == {3}
     return found

@@ -25,7 +25,7 @@ class _Server:
     """A server that prints its base url as the last word of its first line, and ends with its stdin."""
 
     def __init__(self, *command: str) -> None:
-        self._process = subprocess.Popen(  # noqa: S603 - our own servers
+        self._process = subprocess.Popen(
             [sys.executable, "-m", *command], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
         line = self._process.stdout.readline().decode()

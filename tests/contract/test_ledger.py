@@ -564,19 +564,23 @@ async def test_items_are_found_by_tag_in_all_batches(ledger: Ledger) -> None:
     assert await ledger.by_tag([]) == {}
 
 
-async def test_only_collected_items_are_unchanged(ledger: Ledger) -> None:
+async def test_what_is_or_may_be_at_the_vendor_is_held(ledger: Ledger) -> None:
     await begun(
         ledger,
         *(an_item(f"{state}.csv", state=state, version_key=f"key-{state}") for state in ItemState),
         batch_id="b1",
     )
     asked = {f"key-{state}" for state in ItemState}
-    assert await ledger.unchanged(asked) == {"key-collected"}
-    await ledger.advance(
-        an_item("succeeded.csv", state=S.SUCCEEDED, version_key="key-succeeded"), S.COLLECTED, reason="saved"
-    )
-    assert await ledger.unchanged(iter(asked)) == {"key-collected", "key-succeeded"}
-    assert await ledger.unchanged(["other"]) == await ledger.unchanged([]) == set()
+    free = {"key-queued", "key-failed", "key-rejected", "key-skipped"}
+    assert await ledger.held(iter(asked)) == asked - free
+    await ledger.advance(an_item("queued.csv", version_key="key-queued"), S.CREATING, reason="intent")
+    assert await ledger.held(asked) == asked - free | {"key-queued"}
+    assert await ledger.held(["other"]) == await ledger.held([]) == set()
+
+
+async def test_held_keys_are_found_however_many_are_asked_for(ledger: Ledger) -> None:
+    await begun(ledger, an_item(state=S.COLLECTED, version_key="key-1200"))
+    assert await ledger.held(f"key-{number}" for number in range(2000)) == {"key-1200"}
 
 
 async def test_up_to_when_the_vendor_is_known_is_kept_by_endpoint(ledger: Ledger) -> None:

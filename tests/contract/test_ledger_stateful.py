@@ -139,7 +139,7 @@ class Stores(RuleBasedStateMachine):
         self.same(lambda store: store.batches(source_uri="u\udcff"))
         self.same(lambda store: store.owners([*IMPORTS, "none"]))
         self.same(lambda store: store.by_tag(["t1", "t2", "none"]))
-        self.same(lambda store: store.unchanged([*KEYS, "none"]))
+        self.same(lambda store: store.held([*KEYS, "none"]))
 
 
 async def everything_of(store: Ledger, batch_id: str) -> tuple[Any, ...]:

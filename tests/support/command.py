@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 ROOT = Path(__file__).parents[2]
 CANARY_KEY = "canary-key-5d1f0c7ab2"
@@ -63,7 +63,7 @@ class Running:
         for reader in self._readers:
             reader.start()
 
-    def __enter__(self) -> Running:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -164,7 +164,7 @@ class Command:
         largest_file_bytes: int | None = None,
     ) -> Running:
         """Start it; no file that it writes can grow beyond `largest_file_bytes`."""
-        process = subprocess.Popen(  # noqa: S603 - our own command
+        process = subprocess.Popen(
             [*_limited(largest_file_bytes), sys.executable, "-m", "runner", *arguments],
             cwd=self.home,
             env={**self.environment, **(variables or {})},

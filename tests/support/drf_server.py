@@ -54,17 +54,17 @@ if not settings.configured:
     )
     django.setup()
 
-from django.core.handlers.wsgi import WSGIHandler  # noqa: E402 - Django is configured first
-from django.http import HttpRequest, HttpResponse, JsonResponse  # noqa: E402
-from django.urls import path  # noqa: E402
-from rest_framework import serializers  # noqa: E402
-from rest_framework.authentication import BaseAuthentication  # noqa: E402
-from rest_framework.exceptions import AuthenticationFailed, NotFound  # noqa: E402
-from rest_framework.generics import GenericAPIView  # noqa: E402
-from rest_framework.pagination import LimitOffsetPagination  # noqa: E402
-from rest_framework.permissions import IsAuthenticated  # noqa: E402
-from rest_framework.response import Response  # noqa: E402
-from rest_framework.throttling import SimpleRateThrottle  # noqa: E402
+from django.core.handlers.wsgi import WSGIHandler
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.urls import path
+from rest_framework import serializers
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.exceptions import AuthenticationFailed, NotFound
+from rest_framework.generics import GenericAPIView
+from rest_framework.pagination import LimitOffsetPagination
+from rest_framework.permissions import IsAuthenticated
+from rest_framework.response import Response
+from rest_framework.throttling import SimpleRateThrottle
 
 KEY_VARIABLE = "HTTP_X_DROMO_LICENSE_KEY"
 PRESIGNED_FOR_S = 1800
@@ -434,7 +434,7 @@ class Handler(WSGIRequestHandler):
     def address_string(self):
         return self.client_address[0]
 
-    def log_message(self, format, *args):
+    def log_message(self, *_):
         pass
 
 

@@ -1,4 +1,4 @@
-"""JSON creates whose answer was lost: adopted if only one import can be theirs, repeated if none can, else uncertain."""
+"""JSON creates whose answer was lost: adopted if one import can be theirs, repeated if none can, else uncertain."""
 
 from __future__ import annotations
 

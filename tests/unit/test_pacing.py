@@ -37,7 +37,7 @@ def test_the_whole_quota_goes_out_at_once_and_the_next_waits_for_the_first_answe
     async def go() -> None:
         pacer, sent = _pacer(), []
         await asyncio.gather(*(_send(pacer, sent, latency_s=0.5) for _ in range(21)))
-        assert sent[:20] == [0.0] * 20
+        assert max(sent[:20]) < 0.1
         assert 60.5 <= sent[20] <= 61.0
 
     run_virtually(go())

@@ -86,7 +86,7 @@ def test_explain_says_which_route_and_what_would_become_of_it() -> None:
     run_virtually(go())
 
 
-def test_explain_skips_content_that_was_collected_before() -> None:
+def test_explain_skips_content_that_the_vendor_has() -> None:
     async def go() -> None:
         bench = Bench({"a.csv": b"1"})
         await bench.run()
@@ -94,7 +94,7 @@ def test_explain_skips_content_that_was_collected_before() -> None:
             bench.source, _discovery(bench, again=True), bench.routes, ledger=bench.ledger, endpoint="e"
         )
         assert found is not None
-        assert (found.verdict, found.reason) == ("skip", "the same content was collected before")
+        assert (found.verdict, found.reason) == ("skip", "the same content is collected in batch b1")
 
     run_virtually(go())
 

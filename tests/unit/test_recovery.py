@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
+
 from runner import recovery
-from runner.models import CreateRequest, ItemState
+from runner.models import HELD_STATES, CreateRequest, Item, ItemState
 from runner.moves import Moves
 from runner.options import RunOptions
+from runner.pipeline import run_batch
 from runner.recovery import DifferenceKind
 from tests.support.bench import BATCH_ID, Bench
 from tests.support.scripted import EPOCH
@@ -166,5 +171,25 @@ def test_an_import_that_was_given_up_and_took_data_is_reported_as_a_risk() -> No
         assert batch is not None
         found = await recovery.differences(bench.ledger, bench.vendor, batch)
         assert [(one.import_id, one.kind) for one in found] == [(given_up.import_id, DifferenceKind.DUPLICATE_RISK)]
+
+    run_virtually(go())
+
+
+@pytest.mark.parametrize("state", sorted(HELD_STATES))
+def test_content_that_the_vendor_has_or_may_have_is_not_sent_for_another_batch(state: ItemState) -> None:
+    async def go() -> None:
+        bench = Bench(FILES)
+        first = await bench.start()
+        held = Item(batch_id=BATCH_ID, source="a.csv", state=state, tag=bench.tag("a.csv"))
+        await bench.ledger.add([held])
+        second = replace(first, batch_id="b2")
+        await bench.ledger.start_batch(second)
+        await run_batch(second, bench.around())
+        twin = await bench.ledger.item("b2", "a.csv")
+        assert twin is not None
+        assert twin.state is ItemState.SKIPPED
+        assert bench.vendor.created == []
+        history = await bench.ledger.history("b2", "a.csv")
+        assert history[-1].reason == f"the same content is {state} in batch b1"
 
     run_virtually(go())

@@ -1,0 +1,102 @@
+"""JSON creates in doubt: an import is adopted only where it can be no other item's."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from runner.doubts import Doubts
+from runner.events import ignore
+from runner.ledger.memory import MemoryLedger
+from runner.models import Batch, ImportPage, Item, ItemKind, ItemState, RemoteImport
+from runner.moves import Moves
+from runner.options import RunOptions
+from runner.stop import StopSignal
+from tests.support.vloop import run_virtually
+
+MADE_AT = datetime(2026, 7, 1, tzinfo=UTC)
+NOW = MADE_AT + timedelta(hours=1)
+
+
+class LateClock:
+    def now(self) -> datetime:
+        return NOW
+
+    def ticks(self) -> float:
+        return 0.0
+
+
+class ListOnly:
+    """An API that only lists."""
+
+    def __init__(self, *imports: RemoteImport) -> None:
+        self._imports = imports
+
+    async def list_page(self, *, limit: int, offset: int) -> ImportPage:
+        return ImportPage(count=len(self._imports), imports=self._imports, has_next=False)
+
+    def __getattr__(self, name: str) -> Any:
+        raise AssertionError(f"{name} is not expected")
+
+
+def made(schema_id: str | None) -> RemoteImport:
+    return RemoteImport(import_id="i-1", status="SUCCESSFUL", schema_id=schema_id, created_at=MADE_AT)
+
+
+async def in_doubt(ledger: MemoryLedger, batch_id: str, source: str, schema_id: str | None) -> Item:
+    if await ledger.batch(batch_id) is None:
+        started = Batch(batch_id=batch_id, source_uri="x", account="a", out="o", config="{}", started_at=MADE_AT)
+        await ledger.start_batch(started)
+    item = Item(batch_id=batch_id, source=source, kind=ItemKind.JSON, schema_id=schema_id)
+    await ledger.add([item])
+    return await ledger.advance(item, ItemState.CREATING, reason="intent", intent_at=MADE_AT)
+
+
+async def settled(ledger: MemoryLedger, items: list[Item], remote: RemoteImport) -> list[Item]:
+    doubts = Doubts(
+        ledger=ledger,
+        api=ListOnly(remote),
+        moves=Moves(ledger, clock=LateClock(), emit=ignore, by_state={}),
+        options=RunOptions(),
+        clock=LateClock(),
+        stop=StopSignal(),
+        saved_schemas=frozenset({"contacts"}),
+    )
+    return await doubts.settle(items)
+
+
+@pytest.fixture
+def ledger() -> MemoryLedger:
+    return MemoryLedger(now=lambda: NOW)
+
+
+def test_the_only_import_is_adopted(ledger: MemoryLedger) -> None:
+    async def program() -> list[Item]:
+        return await settled(ledger, [await in_doubt(ledger, "b", "1.json", "contacts")], made("contacts"))
+
+    assert [item.import_id for item in run_virtually(program())] == ["i-1"]
+
+
+def test_an_import_that_may_be_an_item_of_another_batch_is_not_adopted(ledger: MemoryLedger) -> None:
+    async def program() -> list[Item]:
+        await in_doubt(ledger, "earlier", "1.json", "contacts")
+        return await settled(ledger, [await in_doubt(ledger, "b", "2.json", "contacts")], made("contacts"))
+
+    assert [item.state for item in run_virtually(program())] == [ItemState.UNCERTAIN]
+
+
+def test_an_import_of_a_saved_schema_is_not_taken_for_one_with_inline_fields(ledger: MemoryLedger) -> None:
+    async def program() -> list[Item]:
+        return await settled(ledger, [await in_doubt(ledger, "b", "1.json", None)], made("contacts"))
+
+    assert [item.state for item in run_virtually(program())] == [ItemState.QUEUED]
+
+
+def test_two_items_of_different_schemas_do_not_disturb_each_other(ledger: MemoryLedger) -> None:
+    async def program() -> list[Item]:
+        both = [await in_doubt(ledger, "b", "1.json", None), await in_doubt(ledger, "b", "2.json", "contacts")]
+        return await settled(ledger, both, made("contacts"))
+
+    assert [item.state for item in run_virtually(program())] == [ItemState.QUEUED, ItemState.PROCESSING]
