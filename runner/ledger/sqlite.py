@@ -43,7 +43,7 @@ _SELECT_ORPHANS = "SELECT import_id, status, schema_id, original_filename, creat
 IS_HELD = f"state IN ({', '.join(sorted(repr(state.value) for state in HELD_STATES))})"
 """As it stands in the index `items_held`: only then does SQLite use it."""
 
-_ANY_HELD = f"SELECT 1 FROM items WHERE {IS_HELD} LIMIT 1"  # noqa: S608 - names of states
+_ANY_HELD = f"SELECT 1 FROM tallies WHERE {IS_HELD} AND items > 0 LIMIT 1"  # noqa: S608 - names of states
 _TALLY = "INSERT INTO tallies VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET items = items + excluded.items"
 
 
