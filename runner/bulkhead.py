@@ -21,7 +21,7 @@ from runner.manifest import csv, jsonl, write_manifest
 from runner.models import OPEN_STATES, Batch, BatchState, Item, ItemState
 from runner.moves import Moves
 from runner.options import FailureLimit, RunOptions
-from runner.outcome import BatchOutcome
+from runner.outcome import BatchOutcome, exit_code_of
 from runner.pipeline import Scope, Surroundings, run_batch
 from runner.plan import Explanation, Plan
 from runner.recovery import Difference
@@ -30,7 +30,7 @@ from runner.routes import Routes
 from runner.sinks import LocalSink
 from runner.sources import SourceSpec, open_one, open_source, rank_of
 from runner.stop import StopReason, StopSignal
-from runner.verdict import verdict
+from runner.verdict import Verdict, verdict
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -253,16 +253,17 @@ class Bulkhead:
             if not self._stop.requested:
                 raise
         except Exception as error:
-            self._stop.request(StopReason.TROUBLE, str(error))
-            await asyncio.shield(self._finish(batch, around, spec, missing))
+            judged = Verdict(state=BatchState.PAUSED, exit_code=exit_code_of(error), reason=str(error))
+            await asyncio.shield(self._finish(batch, around, judged))
             raise
-        return await asyncio.shield(self._finish(batch, around, spec, missing))
+        counts = await ledger.counts(batch.batch_id)
+        judged = verdict(counts, stop=self._stop, missing_schemas=missing, fail_if_empty=spec.fail_if_empty)
+        return await asyncio.shield(self._finish(batch, around, judged))
 
-    async def _finish(self, batch: Batch, around: Surroundings, spec: RunSpec, missing: dict[str, str]) -> BatchOutcome:
+    async def _finish(self, batch: Batch, around: Surroundings, judged: Verdict) -> BatchOutcome:
         """Record how it ended and write the manifest, whatever the end."""
         ledger, clock = around.ledger, self._resources.clock
         counts = await ledger.counts(batch.batch_id)
-        judged = verdict(counts, stop=self._stop, missing_schemas=missing, fail_if_empty=spec.fail_if_empty)
         batch = await ledger.update_batch(
             batch.batch_id, state=judged.state, exit_code=int(judged.exit_code), finished_at=clock.now()
         )

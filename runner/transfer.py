@@ -142,7 +142,7 @@ class HttpStorage:
     async def get(self, url: str) -> AsyncGenerator[AsyncIterator[bytes], None]:
         """Open a download of chunks of 64 KiB and more; iterating raises Unavailable where it is cut or stalls.
 
-        Entering raises Unavailable, UrlExpired, UploadRefused (a forbidden host).
+        Entering raises Unavailable (also for a host that is not to be talked to) and UrlExpired.
         """
         async with AsyncExitStack() as opened:
             response = await self._open(url, opened)
@@ -150,15 +150,17 @@ class HttpStorage:
             yield chunks
 
     async def _open(self, url: str, opened: AsyncExitStack) -> aiohttp.ClientResponse:
-        request = self._request("GET", url, headers={"Accept-Encoding": "identity"}, departure=Departure())
         failure: BulkheadError
         try:
+            request = self._request("GET", url, headers={"Accept-Encoding": "identity"}, departure=Departure())
             response = await opened.enter_async_context(request)
             if response.status == 200 and response.headers.get("Content-Encoding", "identity") == "identity":
                 return response
             failure = _download_refusal(await _answer_of(response))
         except aiohttp.ClientConnectorError as error:
             failure = Unavailable(f"cannot connect to storage: {reason_of(error)}")
+        except UploadRefused as error:
+            failure = Unavailable(str(error))
         except TimeoutError:
             failure = Unavailable(f"storage did not answer within {self._stall_s:g} s")
         except (aiohttp.ClientError, ConnectionCut, OSError) as error:

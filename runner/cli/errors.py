@@ -13,46 +13,10 @@ import typer
 
 from runner import errors
 from runner.cli.text import shown
-from runner.outcome import ExitCode
-
-EXIT_CODES: dict[type[errors.BulkheadError], ExitCode] = {
-    errors.BulkheadError: ExitCode.UNEXPECTED,
-    errors.TransientError: ExitCode.TRY_AGAIN,
-    errors.NotSent: ExitCode.TRY_AGAIN,
-    errors.InDoubt: ExitCode.TRY_AGAIN,
-    errors.Unavailable: ExitCode.TRY_AGAIN,
-    errors.RateLimited: ExitCode.TRY_AGAIN,
-    errors.UrlExpired: ExitCode.TRY_AGAIN,
-    errors.StorageFull: ExitCode.TRY_AGAIN,
-    errors.TerminalError: ExitCode.FATAL,
-    errors.AuthRefused: ExitCode.FATAL,
-    errors.SchemaNotFound: ExitCode.FATAL,
-    errors.ImportNotFound: ExitCode.FATAL,
-    errors.RequestInvalid: ExitCode.FATAL,
-    errors.UploadRefused: ExitCode.FATAL,
-    errors.ConditionUnsupported: ExitCode.FATAL,
-    errors.ResultInvalid: ExitCode.FATAL,
-    errors.ItemRejected: ExitCode.ITEMS_FAILED,
-    errors.SourceChanged: ExitCode.ITEMS_FAILED,
-    errors.SourceNotFound: ExitCode.SOURCE_NOT_FOUND,
-    errors.ConfigError: ExitCode.USAGE,
-    errors.LedgerError: ExitCode.FATAL,
-    errors.LedgerLocked: ExitCode.LEDGER_LOCKED,
-    errors.LedgerCorrupt: ExitCode.FATAL,
-    errors.LedgerTooNew: ExitCode.FATAL,
-    errors.LedgerMismatch: ExitCode.FATAL,
-    errors.StaleItem: ExitCode.UNEXPECTED,
-    errors.ImportIdTaken: ExitCode.UNEXPECTED,
-    errors.IllegalTransition: ExitCode.UNEXPECTED,
-}
+from runner.outcome import ExitCode, exit_code_of
 
 ErrorHook = Callable[[str, str | None, ExitCode], None]
 """Told of an error that ends the command: message, hint, exit code."""
-
-
-def exit_code_of(error: errors.BulkheadError) -> ExitCode:
-    """Return the code of the nearest class of the error that the table names."""
-    return next(EXIT_CODES[kind] for kind in type(error).__mro__ if kind in EXIT_CODES)
 
 
 @contextmanager

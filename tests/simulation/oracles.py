@@ -74,6 +74,12 @@ class Judges:
         if state is _S.COLLECTED:
             self._collected(item, str(changes["result"]), str(changes["result_sha256"]))
 
+    def result_is_whole(self, source: str) -> None:
+        """I4: what lies at a result's final place is complete, whether the try to save it went well or not."""
+        kept = self._saved(f"results/{source}.json")
+        if kept is not None and kept != self._inputs[source].result:
+            self._break(f"I4: an incomplete result of {source} lies at its final place")
+
     def _intent(self, item: Item, attempts: int) -> None:
         """I5: only a create that was not throttled counts as an attempt."""
         name = item.source if item.kind is ItemKind.JSON else None

@@ -51,6 +51,8 @@ class Plan:
     clears_at: float = 0.0
     latest_create_s: float = 25.0
     latest_upload_s: float = 25.0
+    strangers: tuple[tuple[str, float, float], ...] = ()
+    """Files that somebody else imports in the same account: name, instant of the create, delay of the upload."""
     filename_tag: bool = True
     uploads: int = 8
     reviewed: bool = False
@@ -59,44 +61,46 @@ class Plan:
     @property
     def is_polite(self) -> bool:
         """Tell whether nothing happens that the quota's guard does not reckon with."""
-        return self.latest_create_s <= 30.0 and not any(life.freezes for life in self.lives)
+        frozen = any(life.freezes for life in self.lives)
+        return self.latest_create_s <= 30.0 and not frozen and not self.strangers
 
 
 def plan_of(seed: int) -> Plan:
-    """Draw a plan; a seed always stands for the same one."""
-    rng = random.Random(seed)
+    """Draw a plan; a seed always stands for the same one, and each part has draws of its own."""
+    rng = _draws(seed, "vendor")
     lag_s = rng.choice((0.0, 0.0, rng.uniform(0, 90)))
     clears_at = rng.choice((30.0, 200.0, 1000.0, 3000.0))
-    lives = tuple(_life(rng) for _ in range(rng.choice((0, 1, 1, 2, 3))))
+    batch, space, reach = _draws(seed, "batch"), _draws(seed, "space"), _draws(seed, "reach")
     return Plan(
         seed=seed,
-        inputs=_inputs(rng, rng.randint(8, 20)),
-        lives=lives,
-        store="disk" if rng.random() < 0.1 else "memory",
+        inputs=_inputs(_draws(seed, "inputs")),
+        lives=_lives(_draws(seed, "lives")),
         quota=Rate(rng.choice((3, 6, 20)), 60.0),
-        settings=_settings(rng, lag_s=lag_s),
-        habits=Habits(
-            list_lag_s=rng.choice((0.0, 0.0, rng.uniform(0, 30))),
-            page_size=rng.choice((3, 10, 1000)),
-            unknown_status=rng.random() < 0.2,
-        ),
-        rates={call: rng.choice((0.0, 0.03, 0.15, 0.4)) for call in MENU},
-        kinds=frozenset(kind for kinds in MENU.values() for kind in kinds if rng.random() < 0.6),
-        outages=_windows(rng, until=clears_at, share=0.3, longest_s=240.0),
-        full=_windows(rng, until=clears_at, share=0.25, longest_s=40.0),
+        settings=_settings(_draws(seed, "settings"), lag_s=lag_s),
+        habits=_habits(_draws(seed, "habits")),
+        rates={call: _draws(seed, f"rate of {call}").choice((0.0, 0.03, 0.15, 0.4)) for call in MENU},
+        kinds=frozenset(kind for kinds in MENU.values() for kind in kinds if _draws(seed, kind).random() < 0.6),
+        outages=_windows(_draws(seed, "outages"), until=clears_at, share=0.3, longest_s=240.0),
+        full=_windows(space, until=clears_at, share=0.25, longest_s=40.0),
         clears_at=clears_at,
-        latest_create_s=rng.choice((25.0, 25.0, 120.0)),
-        latest_upload_s=min(SETTLE_S - lag_s - 10.0, rng.choice((25.0, 100.0))),
-        filename_tag=rng.random() < 0.85,
-        uploads=rng.choice((1, 3, 8)),
-        reviewed=rng.random() < 0.5,
+        latest_create_s=reach.choice((25.0, 25.0, 120.0)),
+        latest_upload_s=min(SETTLE_S - lag_s - 10.0, reach.choice((25.0, 100.0))),
+        strangers=_strangers(_draws(seed, "strangers")),
+        store="disk" if batch.random() < 0.1 else "memory",
+        filename_tag=batch.random() < 0.85,
+        uploads=batch.choice((1, 3, 8)),
+        reviewed=batch.random() < 0.5,
     )
 
 
-def _inputs(rng: random.Random, count: int) -> tuple[Input, ...]:
+def _draws(seed: int, part: str) -> random.Random:
+    return random.Random(f"{seed} {part}")
+
+
+def _inputs(rng: random.Random) -> tuple[Input, ...]:
     """Draw inputs with equal base names in several folders, some with the content of another."""
     places = [f"{folder}/{name}" for folder in FOLDERS for name in NAMES]
-    files = rng.sample(places, min(count, len(places)))
+    files = rng.sample(places, rng.randint(6, len(places)))
     json_count = rng.choice((0, 0, 1, 3, 5))
     inputs: list[Input] = []
     for place in files:
@@ -109,6 +113,23 @@ def _inputs(rng: random.Random, count: int) -> tuple[Input, ...]:
         fate = rng.choice(FATES)
         inputs.append(Input.make(f"{folder}/{number}.json", ItemKind.JSON, fate))
     return tuple(sorted(inputs, key=lambda given: given.source))
+
+
+def _strangers(rng: random.Random) -> tuple[tuple[str, float, float], ...]:
+    count = rng.choice((0, 0, 0, 3))
+    return tuple((rng.choice(NAMES), rng.uniform(0, 60), rng.uniform(0, 300)) for _ in range(count))
+
+
+def _habits(rng: random.Random) -> Habits:
+    return Habits(
+        list_lag_s=rng.choice((0.0, 0.0, rng.uniform(0, 30))),
+        page_size=rng.choice((3, 10, 1000)),
+        unknown_status=rng.random() < 0.2,
+    )
+
+
+def _lives(rng: random.Random) -> tuple[Life, ...]:
+    return tuple(_life(rng) for _ in range(rng.choice((0, 1, 1, 2, 3))))
 
 
 def _life(rng: random.Random) -> Life:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import random
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,10 +119,11 @@ class Store:
             self._close()
             self._open(self._root)
 
-    def sink(self, process: Process, disk: Disk) -> Sink:
-        if self._root is None:
-            return MemorySink(self._files, process, disk)
-        return ProcessSink(LocalSink(self._root / "out", threaded=False), process, disk)
+    def sink(self, process: Process, disk: Disk, *, on_try: Callable[[str], None]) -> Sink:
+        inner: Sink = MemorySink(self._files, process, disk)
+        if self._root is not None:
+            inner = LocalSink(self._root / "out", threaded=False)
+        return ProcessSink(inner, process, disk, on_try=on_try)
 
     def saved(self, path: str) -> bytes | None:
         """Return what lies at a result's final place."""
@@ -178,7 +179,9 @@ class Simulation:
         return Vendor(state, loop=self._loop, weather=weather, trace=self._trace, habits=plan.habits)
 
     async def play(self) -> None:
-        """Live every life of the plan, then calm ones until everything is at rest."""
+        """Live every life of the plan, then a calm one, after which everything must be at rest."""
+        for name, at, delay_s in self._plan.strangers:
+            self._vendor.stranger_creates(name, "customers", at=at, upload_after_s=delay_s)
         for number, life in enumerate(self._plan.lives):
             await self._live(number, life)
             await asyncio.sleep(life.rest_s)
@@ -266,7 +269,7 @@ class Simulation:
             source=SimulatedSource(plan.inputs),
             routes=ROUTES,
             endpoint="endpoint",
-            sink=self._store.sink(process, self._disk),
+            sink=self._store.sink(process, self._disk, on_try=self._judges.result_is_whole),
             pacer=CreatePacer(
                 ProcessSlots(self._store.slots, process, self._disk),
                 quota_key="account",

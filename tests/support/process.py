@@ -311,17 +311,21 @@ class MemorySink:
 
 
 class ProcessSink:
-    """A sink on a real directory as one process sees it; implements Sink."""
+    """A sink as one process sees it; implements Sink. `on_try` is called with the source after each try to save."""
 
-    def __init__(self, inner: Sink, process: Process, disk: Disk) -> None:
+    def __init__(self, inner: Sink, process: Process, disk: Disk, *, on_try: Callable[[str], None]) -> None:
         self._inner = inner
         self._process = process
         self._disk = disk
+        self._on_try = on_try
 
     async def save_result(self, source: str, chunks: AsyncIterator[bytes]) -> SavedResult:
         await self._process.event("sink.save", source)
         self._disk.write("results")
-        saved = await self._inner.save_result(source, chunks)
+        try:
+            saved = await self._inner.save_result(source, chunks)
+        finally:
+            self._on_try(source)
         await self._process.event("sink.renamed", saved.path)
         return saved
 

@@ -82,6 +82,8 @@ class Vendor:
         self.weather = weather
         self.habits = habits or Habits()
         self.seen = Sightings()
+        self.answers: list[dict[str, Any]] = []
+        """What creates were answered, in order."""
         self._loop = loop
         self._trace = trace
         self._coming: list[tuple[float, int, Process | None, Callable[[float], None]]] = []
@@ -109,6 +111,24 @@ class Vendor:
                 self._loop.call_at(instant + later_s, self._happen)
         heapq.heapify(kept)
         self._coming = kept
+
+    def stranger_creates(self, name: str, schema_id: str, *, at: float, upload_after_s: float) -> None:
+        """Let somebody else who uses the account import a file of that name: created at an instant, uploaded later."""
+        source = f"a stranger's {name}, {at:.3f}"
+
+        def create(instant: float) -> None:
+            body = {"schema_id": schema_id, "original_filename": name}
+            answer = _answer(lambda: self.state.create(body, self.wall(instant)))
+            if isinstance(answer, dict):
+                self.note("stranger.created", f"{answer['id']} {name}")
+                self.at(instant + upload_after_s, lambda later: upload(answer, later), sender=None)
+
+        def upload(answer: dict[str, Any], instant: float) -> None:
+            data = orjson.dumps({"fate": "good", "mark": source})
+            _stored(lambda: self.state.put_upload(answer["upload"], data, self.wall(instant)), only_if_absent=False)
+            self.seen.data_of[answer["id"]].append(source)
+
+        self.at(at, create, sender=None)
 
     def listed(self, now: float) -> list[dict[str, Any]]:
         """Return every import as the list shows it: as it was `list_lag_s` ago, newest first."""
@@ -176,7 +196,8 @@ class Exchange:
         error = _lost("the server answers 503", doubtful=doubtful)
 
         def back(value: object) -> None:
-            self.loop.call_later(fate.down_s, deliver, value)
+            crossed = fate.kind == "crossed" and self.vendor.answers
+            self.loop.call_later(fate.down_s, deliver, self.vendor.answers[0] if crossed else value)
 
         def after(instead: object) -> Callable[[float], None]:
             return lambda instant: effect(instant, lambda _: back(instead))
@@ -239,6 +260,7 @@ class SimulatedApi:
             answer = _answer(lambda: self._vendor.state.create(body, self._vendor.wall(instant)), create=True)
             if isinstance(answer, dict):
                 self._vendor.note("vendor.created", f"{answer['id']} {request.original_filename or source}")
+                self._vendor.answers.append(answer)
                 if source is not None:
                     self._vendor.seen.data_of[answer["id"]].append(source)
             done(answer)

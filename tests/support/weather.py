@@ -17,6 +17,7 @@ Kind = Literal[
     "error_before",  # 5xx, nothing has happened
     "error_after",  # 5xx, and it happened
     "throttled",  # 429 without effect
+    "crossed",  # it happened, and the answer is that of an earlier create
     "slow",  # everything takes so long that the caller may give up
     "expired",  # storage says that the url has expired
     "cut",  # a transfer breaks off
@@ -26,7 +27,7 @@ Kind = Literal[
 _WRITES: tuple[Kind, ...] = ("not_sent", "lost_before", "lost_after", "late", "error_before", "error_after", "slow")
 _READS: tuple[Kind, ...] = ("not_sent", "lost_before", "error_before", "throttled", "slow")
 MENU: dict[Call, tuple[Kind, ...]] = {
-    "create": (*_WRITES, "throttled"),
+    "create": (*_WRITES, "throttled", "crossed"),
     "retrieve": _READS,
     "list": _READS,
     "url": _READS,

@@ -6,8 +6,8 @@ import pytest
 import typer
 
 from runner import errors
-from runner.cli.errors import EXIT_CODES, exit_code_of, leading, reported
-from runner.outcome import ExitCode
+from runner.cli.errors import leading, reported
+from runner.outcome import EXIT_CODES, ExitCode, exit_code_of
 
 
 def subclasses(kind: type) -> set[type]:

@@ -133,8 +133,11 @@ async def test_a_public_name_with_private_addresses_is_refused_before_any_connec
         async with HttpStorage(PUBLIC_API, resolver=Names(*addresses)) as storage:
             with pytest.raises(UploadRefused, match="private"):
                 await storage.put("https://bucket.s3.amazonaws.com/x", FakeBody([b"x"]), only_if_absent=True)
-            with pytest.raises(UploadRefused, match="private"):
+            with pytest.raises(Unavailable, match="private"):
                 async with storage.get("https://bucket.s3.amazonaws.com/x"):
+                    pass
+            with pytest.raises(Unavailable, match="https"):
+                async with storage.get(server.url):
                     pass
         assert server.peers == []
 
