@@ -1,7 +1,7 @@
 """A million files on disk: listed into a ledger, resumed to the first create, and written as a manifest.
 
-The files are made first, outside the figures: 100 bytes each, without blocks on disk. Every phase runs in a process of its own,
-so that its peak memory is its own.
+The files are made first, outside the figures: 100 bytes each, without blocks on disk. Every phase runs in a process of
+its own, so that its peak memory is its own.
 """
 
 from __future__ import annotations
@@ -82,9 +82,7 @@ async def list_files(work: Path) -> float:
     ledger = SqliteLedger.open(work / "ledger.db", now=clock.now)
     source = open_source(source_spec(str(work / "inbox")), now=clock.now())
     await ledger.start_batch(
-        Batch(
-            batch_id=BATCH_ID, source_uri=source.uri, account="a", out=str(work), config="{}", started_at=clock.now()
-        )
+        Batch(batch_id=BATCH_ID, source_uri=source.uri, account="a", out=str(work), config="{}", started_at=clock.now())
     )
     discovery = Discovery(
         batch_id=BATCH_ID, ledger=ledger, source=source, routes=ROUTES, rank_of=lambda _: 0, endpoint="e",

@@ -1,6 +1,6 @@
 """Bulkhead: a bulk runner for Dromo Headless imports, as a library.
 
-`Bulkhead` is the front door, `RunSpec` says what to run, `Settings` how; `docs/library.md` has an example.
+`Bulkhead` is the front door, `RunSpec` says what to run, `Settings` how; `examples/library.py` shows them at work.
 """
 
 from __future__ import annotations

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _S = ItemState
-_CLOCK_SKEW = timedelta(seconds=5)
 _PAGE = 200
 
 
@@ -55,7 +54,7 @@ class Doubts:
         An item becomes `processing` (exactly one import can be its own, and of no other item), `queued` (none can) or
         `uncertain`; all stay `creating` where a stop came first. Raises TransientError where the list cannot be had.
         """
-        quiet_at = max(self._window(item)[1] for item in items)
+        quiet_at = max(self._quiet_at(item) for item in items)
         wait_s = (quiet_at - self._clock.now()).total_seconds()
         if wait_s > 0 and await self._stop.sleep(wait_s):
             return list(items)
@@ -80,7 +79,7 @@ class Doubts:
         while True:
             found = {
                 remote.import_id: remote
-                async for remote in imports_since(self._api, since - CLOCK_MARGIN)
+                async for remote in imports_since(self._api, since)
                 if not remote.original_filename
             }
             if previous is not None and previous.keys() == found.keys():
@@ -118,7 +117,7 @@ class Doubts:
 
     def _fits(self, item: Item, remote: RemoteImport) -> bool:
         first, last = self._window(item)
-        if remote.created_at is None or not first <= remote.created_at <= last:
+        if remote.created_at is not None and not first <= remote.created_at <= last:
             return False
         if item.schema_id is None:
             return remote.schema_id not in self._saved_schemas
@@ -126,5 +125,7 @@ class Doubts:
 
     def _window(self, item: Item) -> tuple[datetime, datetime]:
         """Return the instants between which the lost create can have taken effect, by the vendor's clock."""
-        intent_at = item.intent_at or self._clock.now()
-        return intent_at - _CLOCK_SKEW, intent_at + timedelta(seconds=self._options.quiet_period_s) + _CLOCK_SKEW
+        return (item.intent_at or self._clock.now()) - CLOCK_MARGIN, self._quiet_at(item) + CLOCK_MARGIN
+
+    def _quiet_at(self, item: Item) -> datetime:
+        return (item.intent_at or self._clock.now()) + timedelta(seconds=self._options.quiet_period_s)

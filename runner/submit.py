@@ -245,8 +245,7 @@ class Submitter:
         try:
             bound = await self._bind(attempt.item, remote, reason="created")
         except ImportIdTaken:
-            await self._pause_after(attempt, InDoubt("the vendor answered with an import that has an owner"))
-            return None
+            return await self._doubted(attempt, InDoubt("the vendor answered with an import that has an owner"))
         await self._ledger.count_up(bound.batch_id, creates=1)
         self._emit(CreateAnswered(source=bound.source, slots_free=await self._pacer.free_slots()))
         return bound

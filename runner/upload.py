@@ -117,15 +117,11 @@ class Uploader:
                     break
                 settled = True
             try:
-                return await self._try(item, prepared, in_doubt=doubt, conditional=conditional)
+                return await self._tried(item, prepared, in_doubt=doubt, conditional=conditional)
             except ConditionUnsupported:
                 self._conditional = False
             except StorageFull:
                 raise
-            except SourceChanged as error:
-                return await self._changed(item, error)
-            except UploadRefused as error:
-                return await self._fail(item, "upload_refused", str(error))
             except UrlExpired:
                 self._urls.pop(item.import_id or "", None)
             except TransientError as error:
@@ -133,6 +129,15 @@ class Uploader:
                     doubt, settled = True, False
                 await self._pause(item, attempt, error)
         return item
+
+    async def _tried(self, item: Item, prepared: Prepared, *, in_doubt: bool, conditional: bool) -> Item:
+        """Try once; what no other try can change ends the item."""
+        try:
+            return await self._try(item, prepared, in_doubt=in_doubt, conditional=conditional)
+        except SourceChanged as error:
+            return await self._changed(item, error)
+        except UploadRefused as error:
+            return await self._fail(item, "upload_refused", str(error))
 
     async def _try(self, item: Item, prepared: Prepared, *, in_doubt: bool, conditional: bool) -> Item:
         """Send the data once, after a look whether it is there already where only a look can tell."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
 import threading
+import zlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack
 from io import FileIO
@@ -13,18 +13,19 @@ from io import FileIO
 from runner.errors import SourceChanged
 from runner.sources.opened import BLOCK_BYTES, from_os_error, opened, version_of
 
-CHUNKS_A_CALL = 2
-"""Chunks read in one call of a worker thread: one alone loses a seventh of the speed to waking threads (measured)."""
-
 
 class FileBody:
-    """A file to be sent once; implements `ports.Body`. The file is opened when the first chunk is asked for."""
+    """A file to be sent once; implements `ports.Body`. The file is opened when the first chunk is asked for.
 
-    def __init__(self, path: str, *, size_bytes: int, version: str, sha256: str, threaded: bool = True) -> None:
+    A file that was written to meanwhile is noticed by its size, its modification time and the CRC-32 of what is sent.
+    SHA-256 identifies the content; computed a second time while sending it would halve the speed.
+    """
+
+    def __init__(self, path: str, *, size_bytes: int, version: str, crc32: int, threaded: bool = True) -> None:
         self._path = path
         self._size_bytes = size_bytes
         self._version = version
-        self._sha256 = sha256
+        self._crc32 = crc32
         self._threaded = threaded
 
     @property
@@ -33,42 +34,41 @@ class FileBody:
         return self._size_bytes
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """Yield 1 MiB at a time; the next two chunks are read and hashed while two are being sent.
+        """Yield 1 MiB at a time; the next chunk is read while one is being sent.
 
         Raises SourceChanged, ItemRejected.
         """
-        reader = _Reader(self._path, self._size_bytes, version=self._version, sha256=self._sha256)
+        reader = _Reader(self._path, self._size_bytes, version=self._version, crc32=self._crc32)
         start = _in_thread if self._threaded else _inline
-        coming = start(reader.next_chunks)
+        coming = start(reader.next_chunk)
         try:
-            while chunks := await coming:
-                coming = start(reader.next_chunks)
-                for chunk in chunks:
-                    yield chunk
+            while chunk := await coming:
+                coming = start(reader.next_chunk)
+                yield chunk
         finally:
             reader.close()
             coming.add_done_callback(_forget)
 
 
 class _Reader:
-    """Reads and hashes in the same call; one call at a time."""
+    """Reads and checks in the same call; one call at a time."""
 
-    def __init__(self, path: str, size_bytes: int, *, version: str, sha256: str) -> None:
+    def __init__(self, path: str, size_bytes: int, *, version: str, crc32: int) -> None:
         self._path = path
         self._left = size_bytes
         self._version = version
-        self._sha256 = sha256
-        self._digest = hashlib.sha256()
+        self._crc32 = crc32
+        self._crc32_so_far = 0
         self._open = ExitStack()
         self._file: FileIO | None = None
         self._reading = threading.Lock()
         self._closed = False
 
-    def next_chunks(self) -> list[bytes]:
-        """Return the next chunks, the last ones only if the whole is what was prepared; none at the end."""
+    def next_chunk(self) -> bytes:
+        """Return the next chunk, the last one only if the whole is what was prepared; nothing at the end."""
         try:
             with self._reading:
-                return [self._read() for _ in range(CHUNKS_A_CALL) if self._left and not self._closed]
+                return self._read() if self._left and not self._closed else b""
         finally:
             if self._closed:
                 self.close()
@@ -88,7 +88,7 @@ class _Reader:
         if not chunk:
             raise SourceChanged
         self._left -= len(chunk)
-        self._digest.update(chunk)
+        self._crc32_so_far = zlib.crc32(chunk, self._crc32_so_far)
         if self._left == 0:
             self._verify(file)
         return chunk
@@ -101,15 +101,15 @@ class _Reader:
 
     def _verify(self, file: FileIO) -> None:
         same = version_of(os.fstat(file.fileno())) == self._version
-        if not same or self._digest.hexdigest() != self._sha256:
+        if not same or self._crc32_so_far != self._crc32:
             raise SourceChanged
 
 
-def _in_thread(read: Callable[[], list[bytes]]) -> asyncio.Future[list[bytes]]:
+def _in_thread(read: Callable[[], bytes]) -> asyncio.Future[bytes]:
     return asyncio.get_running_loop().run_in_executor(None, read)
 
 
-def _inline(read: Callable[[], list[bytes]]) -> asyncio.Future[list[bytes]]:
+def _inline(read: Callable[[], bytes]) -> asyncio.Future[bytes]:
     done = asyncio.get_running_loop().create_future()
     try:
         done.set_result(read())
@@ -118,7 +118,7 @@ def _inline(read: Callable[[], list[bytes]]) -> asyncio.Future[list[bytes]]:
     return done
 
 
-def _forget(done: asyncio.Future[list[bytes]]) -> None:
+def _forget(done: asyncio.Future[bytes]) -> None:
     """Take note of the error of a chunk that nobody awaits any more."""
     if not done.cancelled():
         done.exception()

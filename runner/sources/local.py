@@ -18,7 +18,7 @@ from runner.ports import Prepared, SourceEntry
 from runner.sources.body import FileBody
 from runner.sources.filters import PathFilter
 from runner.sources.kinds import kind_and_rejection, kind_of, rejection_of
-from runner.sources.opened import from_os_error, not_a_file, read_once, version_of
+from runner.sources.opened import ReadFile, from_os_error, not_a_file, read_once, version_of
 from runner.sources.rows import rows_of
 from runner.sources.spec import SourceSpec, file_uri, quoted
 
@@ -86,23 +86,23 @@ class LocalFiles(ABC):
         return await self._call(self._prepare_body, item.source, path)
 
     def _prepare_body(self, source: str, path: str) -> Prepared:
-        info, digest, _ = read_once(path, check=partial(rejection_of, source), keep=False)
-        version = version_of(info)
-        body = FileBody(path, size_bytes=info.st_size, version=version, sha256=digest, threaded=self._threaded)
-        return self._prepared(source, info, digest, body=body)
+        read = read_once(path, check=partial(rejection_of, source), keep=False)
+        size_bytes, version = read.info.st_size, version_of(read.info)
+        body = FileBody(path, size_bytes=size_bytes, version=version, crc32=read.crc32, threaded=self._threaded)
+        return self._prepared(source, read, body=body)
 
     def _prepare_rows(self, source: str, path: str) -> Prepared:
-        info, digest, raw = read_once(path, check=partial(rejection_of, source), keep=True)
-        return self._prepared(source, info, digest, rows=rows_of(source, raw))
+        read = read_once(path, check=partial(rejection_of, source), keep=True)
+        return self._prepared(source, read, rows=rows_of(source, read.content))
 
     def _prepared(
-        self, source: str, info: os.stat_result, digest: str, *, body: FileBody | None = None, rows: bytes | None = None
+        self, source: str, read: ReadFile, *, body: FileBody | None = None, rows: bytes | None = None
     ) -> Prepared:
         return Prepared(
             uri=self._uri_of(source),
-            size_bytes=info.st_size,
-            version=version_of(info),
-            fingerprint=f"sha256:{digest}",
+            size_bytes=read.info.st_size,
+            version=version_of(read.info),
+            fingerprint=f"sha256:{read.sha256}",
             body=body,
             rows=rows,
         )

@@ -6,8 +6,10 @@ import errno
 import hashlib
 import os
 import stat
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from io import FileIO
 
 from runner.errors import ItemRejected, SourceChanged
@@ -54,28 +56,37 @@ def opened(path: str) -> Iterator[tuple[FileIO, os.stat_result]]:
         yield file, info
 
 
-def read_once(
-    path: str, *, check: Callable[[int], ItemRejected | None], keep: bool
-) -> tuple[os.stat_result, str, bytes]:
-    """Read a file to its end; returns its stat, the sha256 in hex, and its bytes where they are to be kept.
+@dataclass(frozen=True, slots=True)
+class ReadFile:
+    """A file that was read to its end: its stat, its sha256 in hex, its CRC-32, and its bytes where they were kept."""
+
+    info: os.stat_result
+    sha256: str
+    crc32: int
+    content: bytes
+
+
+def read_once(path: str, *, check: Callable[[int], ItemRejected | None], keep: bool) -> ReadFile:
+    """Read a file to its end.
 
     `check` says before the first byte whether a size is refused. Raises ItemRejected, SourceChanged where the file
     changed meanwhile.
     """
-    digest = hashlib.sha256()
+    digest, crc = hashlib.sha256(), 0
     kept: list[bytes] = []
     with opened(path) as (file, before):
         if rejection := check(before.st_size):
             raise rejection
         for block in _blocks(file, limit=before.st_size + 1):
             digest.update(block)
+            crc = zlib.crc32(block, crc)
             if keep:
                 kept.append(block)
         after = os.fstat(file.fileno())
         read_bytes = file.tell()
     if version_of(after) != version_of(before) or read_bytes != before.st_size:
         raise SourceChanged
-    return before, digest.hexdigest(), b"".join(kept)
+    return ReadFile(before, digest.hexdigest(), crc, b"".join(kept))
 
 
 def _blocks(file: FileIO, *, limit: int) -> Iterator[bytes]:

@@ -54,6 +54,20 @@ def test_a_create_whose_answer_was_lost_is_adopted_after_the_quiet_period(work: 
     assert_each_import_ran_once(sandbox, 3)
 
 
+def test_a_vendor_whose_clock_is_a_minute_ahead_changes_nothing_about_that(
+    work: Work, slow_sandbox: SandboxVendor
+) -> None:
+    slow_sandbox.settings(running_s=0.1)
+    slow_sandbox.ask("POST", "/_sandbox/clock", {"advance_s": 60})
+    slow_sandbox.faults({"operation": "create", "kind": "lost_reply", "times": 1})
+    mine = work(slow_sandbox, **SOON)
+    names = fill(mine, 2)
+    mine.command(*mine.arguments(*PACE)).expect(0)
+
+    assert mine.states() == dict.fromkeys(names, "collected")
+    assert_each_import_ran_once(slow_sandbox, 2)
+
+
 def test_a_create_that_made_nothing_is_sent_again_after_the_quiet_period(work: Work, sandbox: SandboxVendor) -> None:
     sandbox.faults({"operation": "create", "kind": "drop_before", "times": 1})
     mine = work(sandbox, **SOON)

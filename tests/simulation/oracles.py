@@ -164,7 +164,9 @@ class Judges:
         if item.kind is ItemKind.JSON and item.state is _S.UNCERTAIN:
             return
         if item.state not in wanted:
-            self._break(f"I3: {source} ends {item.state} ({item.error_code}: {item.error_message}), not {sorted(wanted)}")
+            self._break(
+                f"I3: {source} ends {item.state} ({item.error_code}: {item.error_message}), not {sorted(wanted)}"
+            )
         given = [import_id for import_id, sources in self._vendor.seen.data_of.items() if source in sources]
         if given != ([] if item.state is _S.REJECTED else [item.import_id]):
             self._break(f"I3: {source} is bound to import {item.import_id}, its data went to {given}")
@@ -210,4 +212,3 @@ def _most_within(instants: Iterable[float], window_s: float) -> int:
             start += 1
         most = max(most, end - start + 1)
     return most
-

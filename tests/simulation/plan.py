@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from runner.models import ItemKind
-from sandbox.quotas import Rate
+from sandbox.quotas import CREATE_QUOTA, Rate
 from sandbox.state import SandboxSettings
 from tests.support.inputs import Fate, Input
 from tests.support.vendor import Habits
@@ -41,8 +41,8 @@ class Plan:
     inputs: tuple[Input, ...]
     lives: tuple[Life, ...] = ()
     store: Store = "memory"
-    quota: Rate = Rate(20, 60.0)
-    settings: SandboxSettings = SandboxSettings()
+    quota: Rate = CREATE_QUOTA
+    settings: SandboxSettings = field(default_factory=SandboxSettings)
     habits: Habits = field(default_factory=Habits)
     rates: dict[Call, float] = field(default_factory=dict)
     kinds: frozenset[Kind] = frozenset()

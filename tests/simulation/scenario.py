@@ -42,7 +42,7 @@ from tests.support.process import (
     Trace,
 )
 from tests.support.vendor import SimulatedApi, SimulatedStorage, Vendor
-from tests.support.vloop import BusyLoop, Deadlock, DeadlineExceeded, VirtualLoop
+from tests.support.vloop import BusyLoop, DeadlineExceeded, Deadlock, VirtualLoop
 from tests.support.weather import Weather
 
 BATCH_ID = "simulated"
@@ -54,7 +54,9 @@ ROUTES = Routes(
         Route(name="files", schema_id="customers"),
     ]
 )
-SCHEMAS = [{"id": name, "name": name, "fields": list(FIELDS), "settings": {}} for name in ("contacts", "customers")]
+SCHEMAS: list[dict[str, Any]] = [
+    {"id": name, "name": name, "fields": list(FIELDS), "settings": {}} for name in ("contacts", "customers")
+]
 LONGEST_LIFE_S = 86_400.0
 LONGEST_STOP_S = 900.0
 

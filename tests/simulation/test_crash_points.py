@@ -1,4 +1,4 @@
-"""A crash at any event changes nothing: five batches, killed at each of their events, end as if nothing had happened."""
+"""A crash at any event changes nothing: five batches, killed at each of their events, end as if undisturbed."""
 
 from __future__ import annotations
 

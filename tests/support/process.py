@@ -1,4 +1,4 @@
-"""The runner's process in a simulated world: it can be killed at any event, and its disk keeps only what was written."""
+"""The runner's process in a simulated world: it can be killed at any event; its disk keeps what was written."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Trace:
 
 
 class Process:
-    """One life of the runner. `kill_at` is the number of the event at which it dies, `freeze_at` maps events to seconds.
+    """One life of the runner. `kill_at` is the number of the event at which it dies, `freezes` maps events to seconds.
 
     Once it is dead nothing it does has an effect: every step of it waits for ever.
     """
@@ -156,7 +156,12 @@ class ProcessLedger:
     """A ledger as one process sees it; implements Ledger. `on_advance` is called with each move before its commit."""
 
     def __init__(
-        self, inner: Ledger, process: Process, disk: Disk, *, on_advance: Callable[[Item, ItemState, dict[str, Any]], None]
+        self,
+        inner: Ledger,
+        process: Process,
+        disk: Disk,
+        *,
+        on_advance: Callable[[Item, ItemState, dict[str, Any]], None],
     ) -> None:
         self._inner = inner
         self._process = process

@@ -38,11 +38,12 @@ from tests.support.process import EPOCH, Process, Trace
 if TYPE_CHECKING:
     from runner.ports import Body
     from tests.support.vloop import VirtualLoop
-    from tests.support.weather import Call, Fate, Weather
+    from tests.support.weather import Call, Fate, Kind, Weather
 
 CREATE_TIMEOUT_S = 30.0
 READ_TIMEOUT_S = 30.0
 UPLOAD_TIMEOUT_S = 50.0
+_BIND_S = 5.0
 UNKNOWN_STATUS = "VALIDATING"
 
 _T = TypeVar("_T")
@@ -82,8 +83,6 @@ class Vendor:
         self.weather = weather
         self.habits = habits or Habits()
         self.seen = Sightings()
-        self.answers: list[dict[str, Any]] = []
-        """What creates were answered, in order."""
         self._loop = loop
         self._trace = trace
         self._coming: list[tuple[float, int, Process | None, Callable[[float], None]]] = []
@@ -103,7 +102,7 @@ class Vendor:
 
     def sender_died(self, process: Process) -> None:
         """Decide for each request that was under way whether it is lost, goes on, or arrives later."""
-        kept = []
+        kept: list[tuple[float, int, Process | None, Callable[[float], None]]] = []
         for instant, number, sender, effect in sorted(self._coming, key=lambda one: one[:2]):
             later_s = self.weather.survives_kill() if sender is process else 0.0
             if later_s is not None:
@@ -156,6 +155,8 @@ class Exchange:
         self.vendor = vendor
         self.process = process
         self.loop = loop
+        self.answered: list[dict[str, Any]] = []
+        """Answers to creates of files that were received a while ago: their imports have an owner."""
 
     async def call(
         self,
@@ -196,23 +197,23 @@ class Exchange:
         error = _lost("the server answers 503", doubtful=doubtful)
 
         def back(value: object) -> None:
-            crossed = fate.kind == "crossed" and self.vendor.answers
-            self.loop.call_later(fate.down_s, deliver, self.vendor.answers[0] if crossed else value)
+            crossed = fate.kind == "crossed" and self.answered
+            self.loop.call_later(fate.down_s, deliver, self.answered[0] if crossed else value)
 
         def after(instead: object) -> Callable[[float], None]:
             return lambda instant: effect(instant, lambda _: back(instead))
 
+        without_effect: dict[Kind, BulkheadError] = {
+            "not_sent": NotSent("no connection"),
+            "lost_before": lost,
+            "cut": lost,
+            "error_before": error,
+            "throttled": RateLimited("throttled", retry_after_s=fate.retry_after_s),
+            "expired": UrlExpired("Request has expired"),
+        }
         match fate.kind:
-            case "not_sent":
-                self.loop.call_at(arrives, deliver, NotSent("no connection"))
-            case "lost_before" | "cut":
-                self.loop.call_at(arrives, deliver, lost)
-            case "error_before":
-                self.loop.call_at(arrives, back, error)
-            case "throttled":
-                self.loop.call_at(arrives, back, RateLimited("throttled", retry_after_s=fate.retry_after_s))
-            case "expired":
-                self.loop.call_at(arrives, back, UrlExpired("Request has expired"))
+            case kind if kind in without_effect:
+                self.loop.call_at(arrives, deliver, without_effect[kind])
             case "lost_after":
                 self.vendor.at(arrives, after(lost), sender=self.process)
             case "error_after":
@@ -260,7 +261,6 @@ class SimulatedApi:
             answer = _answer(lambda: self._vendor.state.create(body, self._vendor.wall(instant)), create=True)
             if isinstance(answer, dict):
                 self._vendor.note("vendor.created", f"{answer['id']} {request.original_filename or source}")
-                self._vendor.answers.append(answer)
                 if source is not None:
                     self._vendor.seen.data_of[answer["id"]].append(source)
             done(answer)
@@ -272,6 +272,8 @@ class SimulatedApi:
             self._vendor.seen.posts[self._life, key, type(error).__name__] += 1
             raise
         self._vendor.seen.posts[self._life, key, "answered"] += 1
+        if source is None:
+            self._loop.call_later(_BIND_S, self._exchange.answered.append, found)
         return _remote(found, self._vendor.habits)
 
     async def retrieve(self, import_id: str) -> RemoteImport:
@@ -323,7 +325,9 @@ class SimulatedStorage:
             state, now = self._vendor.state, self._vendor.wall(instant)
             ticket = _stored(lambda: state.begin_upload(url, headers, now), only_if_absent=only_if_absent)
             if isinstance(ticket, UploadTicket):
-                self._vendor.at(instant + transfer_s, lambda later: finish(ticket, later, done), sender=self._exchange.process)
+                self._vendor.at(
+                    instant + transfer_s, lambda later: finish(ticket, later, done), sender=self._exchange.process
+                )
             else:
                 done(ticket)
 

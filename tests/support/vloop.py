@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import selectors
+from collections import deque
 from collections.abc import Coroutine
 from typing import Any, NoReturn, TypeVar
 
@@ -48,10 +49,14 @@ class _JumpingSelector(selectors.SelectSelector):
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """`time()` starts at `start` and moves by jumps, and by a microsecond a turn; with a `seed` callbacks that are ready together are shuffled.
+    """`time()` starts at `start`, jumps to the next timer, and moves by a microsecond a turn.
 
-    `deadline` is an instant of `time()`. Sockets, signals and threads are out of reach.
+    With a `seed`, callbacks that are ready together are shuffled. `deadline` is an instant of `time()`. Sockets,
+    signals and threads are out of reach.
     """
+
+    _ready: deque[asyncio.Handle]
+    _scheduled: list[asyncio.TimerHandle]
 
     def __init__(self, *, seed: int | None = None, start: float = 0.0, deadline: float = float("inf")) -> None:
         self._virtual_now = start
@@ -87,7 +92,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             self._ready.clear()
             self._ready.extend(handles)
 
-    def run_in_executor(self, *_args: Any, **_options: Any) -> NoReturn:
+    def run_in_executor(self, *_args: Any, **_options: Any) -> NoReturn:  # type: ignore[override]
         raise ThreadUsed("a thread was asked for")
 
     def end(self) -> None:
@@ -114,7 +119,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 def run_virtually(
     program: Coroutine[Any, Any, _T], *, seed: int | None = None, start: float = 0.0, deadline: float = float("inf")
 ) -> _T:
-    """Run a program to its end in virtual time. Raises Deadlock, BusyLoop, DeadlineExceeded and what the program raises."""
+    """Run a program to its end in virtual time.
+
+    Raises Deadlock, BusyLoop, DeadlineExceeded and what the program raises.
+    """
     loop = VirtualLoop(seed=seed, start=start, deadline=deadline)
     try:
         return loop.run_until_complete(program)

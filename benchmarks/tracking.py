@@ -1,0 +1,115 @@
+"""Status calls for a thousand open imports over an hour of virtual time, through the tracker and its limits."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from figures import Figure, report
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from runner.events import ignore
+from runner.ledger.memory import MemoryLedger
+from runner.models import Batch, ImportPage, Item, ItemState, RemoteImport
+from runner.moves import Moves
+from runner.rated import RatedApi
+from runner.track import Tracker
+from tests.support.vloop import VirtualLoop, run_virtually
+
+IMPORTS = 1000
+HOUR_S = 3600.0
+CALL_S = 0.25
+SEED = 2026
+STARTED_AT = datetime(2026, 7, 1, tzinfo=UTC)
+ENDS = ("SUCCESSFUL",) * 17 + ("NEEDS_REVIEW",) * 2 + ("FAILED",)
+
+
+@dataclass(frozen=True)
+class Clock:
+    loop: VirtualLoop
+
+    def now(self) -> datetime:
+        return STARTED_AT + timedelta(seconds=self.loop.time())
+
+    def ticks(self) -> float:
+        return self.loop.time()
+
+
+class Vendor:
+    """Imports that end one after the other; `open_s` counts the seconds for which each was open within the hour."""
+
+    def __init__(self, rng: random.Random, *, ending: bool) -> None:
+        drawn = [(rng.uniform(0, 2 * HOUR_S) if ending else 2 * HOUR_S, rng.choice(ENDS)) for _ in range(IMPORTS)]
+        self.ends = {f"import-{number}": end for number, end in enumerate(drawn)}
+        self.open_s = sum(min(end_at, HOUR_S) for end_at, _ in drawn)
+
+    async def retrieve(self, import_id: str) -> RemoteImport:
+        await asyncio.sleep(CALL_S)
+        end_at, end = self.ends[import_id]
+        status = end if asyncio.get_running_loop().time() >= end_at else "RUNNING"
+        return RemoteImport(import_id=import_id, status=status, created_at=STARTED_AT)
+
+    async def list_page(self, *, limit: int, offset: int) -> ImportPage:
+        await asyncio.sleep(CALL_S)
+        now = asyncio.get_running_loop().time()
+        page = tuple(
+            RemoteImport(import_id=import_id, status=end if now >= end_at else "RUNNING", created_at=STARTED_AT)
+            for import_id, (end_at, end) in list(self.ends.items())[offset : offset + limit]
+        )
+        return ImportPage(count=IMPORTS, imports=page, has_next=offset + limit < IMPORTS)
+
+
+async def watch(vendor: Vendor) -> RatedApi:
+    """Track all imports for an hour."""
+    clock = Clock(asyncio.get_running_loop())
+    ledger = MemoryLedger(now=clock.now)
+    await ledger.start_batch(
+        Batch(batch_id="b", source_uri="x", account="a", out="o", config="{}", started_at=STARTED_AT)
+    )
+    items = [
+        Item(batch_id="b", source=import_id, state=ItemState.PROCESSING, import_id=import_id, created_at=STARTED_AT)
+        for import_id in vendor.ends
+    ]
+    await ledger.add(items)
+    api = RatedApi(vendor)
+
+    async def moved(_item: Item) -> None:
+        """Let the item rest: collecting is not tracking."""
+
+    tracker = Tracker(api=api, moves=Moves(ledger, clock=clock, emit=ignore, by_state={}), on_move=moved)
+    for item in items:
+        tracker.watch(item)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(HOUR_S):
+            await tracker.run()
+    return api
+
+
+def rate(*, ending: bool) -> tuple[float, dict[str, int]]:
+    """Return the status calls an import and minute while it was open, and all calls by kind."""
+    vendor = Vendor(random.Random(SEED), ending=ending)
+    calls = run_virtually(watch(vendor), seed=SEED).calls
+    return calls.total() / (vendor.open_s / 60), dict(calls)
+
+
+def main() -> int:
+    still, still_calls = rate(ending=False)
+    ending, ending_calls = rate(ending=True)
+    print(f"{IMPORTS} open imports, one hour; the vendor allows 12 calls an import a minute")
+    print(f"none ends: {still_calls}; half end, one in seven not well: {ending_calls}")
+    return report(
+        [
+            Figure("status calls, none ends", still, "/min/imp.", at_most=0.1),
+            Figure("status calls, half end within the hour", ending, "/min/imp.", at_most=0.1),
+        ]
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

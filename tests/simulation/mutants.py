@@ -1,0 +1,256 @@
+"""Planted bugs: each spoils one rule of the core, and the judges must notice."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from runner import doubts, orphans, pacing, pipeline, recovery, result_array, sinks, submit, track, upload
+from runner.collect import Collector
+from runner.errors import InDoubt
+from runner.ledger import Ledger
+from runner.ledger.memory import MemoryLedger
+from runner.listing import imports_since
+from runner.models import ImportStatus, Item, ItemKind, ItemState, RemoteImport
+from runner.moves import Moves
+from runner.ports import Prepared, SavedResult
+from tests.simulation.oracles import Broken
+from tests.simulation.plan import Life, Plan, plan_of
+from tests.simulation.scenario import simulate
+from tests.support.weather import Call
+
+_TAG = re.compile(r"\.~[a-z2-7]{13}")
+
+Plant = Callable[[pytest.MonkeyPatch], None]
+
+
+def unchanged(plan: Plan) -> Plan:
+    return plan
+
+
+def short_downloads(plan: Plan) -> Plan:
+    """Let downloads end early, into a real directory."""
+    rates: dict[Call, float] = {**plan.rates, "download": 0.4}
+    return replace(plan, store="disk", kinds=plan.kinds | {"short"}, rates=rates, clears_at=1000.0)
+
+
+def crashes_without_condition(plan: Plan) -> Plan:
+    """Crash somewhere, where storage takes no condition and an upload is noticed late."""
+    settings = replace(plan.settings, if_none_match="not_signed", upload_lag_s=60.0)
+    return replace(plan, settings=settings, lives=(Life(kill_at=60 + plan.seed),), full=(), outages=())
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A bug, and how plans are drawn for it."""
+
+    name: str
+    plant: Plant
+    plan: Callable[[Plan], Plan] = unchanged
+
+
+def caught_by(mutant: Mutant, *, seeds: range) -> tuple[int, str] | None:
+    """Return the first seed that shows the bug, and what the judges say; None where none does."""
+    for seed in seeds:
+        with pytest.MonkeyPatch.context() as patch:
+            mutant.plant(patch)
+            try:
+                simulate(mutant.plan(plan_of(seed)))
+            except Broken as error:
+                return seed, str(error)
+    return None
+
+
+def data_before_bind(patch: pytest.MonkeyPatch) -> None:
+    bind_first = submit.Submitter._created
+
+    async def created(self: Any, attempt: Any, remote: RemoteImport) -> Item | None:
+        if attempt.prepared.body is not None and remote.upload_url:
+            await self._uploader._storage.put(remote.upload_url, attempt.prepared.body, only_if_absent=False)
+        return await bind_first(self, attempt, remote)
+
+    patch.setattr(submit.Submitter, "_created", created)
+
+
+def create_before_intent(patch: pytest.MonkeyPatch) -> None:
+    intend = submit.Submitter._intend
+
+    async def forget(self: Any, attempt: Any) -> None:
+        before = attempt.item
+        if before.state is ItemState.QUEUED:
+            attempt.number += 1
+        else:
+            await intend(self, attempt)
+
+    patch.setattr(submit.Submitter, "_intend", forget)
+
+
+def json_create_repeated(patch: pytest.MonkeyPatch) -> None:
+    careful = submit.Submitter._doubted
+
+    async def doubted(self: Any, attempt: Any, error: InDoubt) -> Item | None:
+        if attempt.item.kind is ItemKind.FILE:
+            return await careful(self, attempt, error)
+        await self._pause_after(attempt, error)
+        return None
+
+    patch.setattr(submit.Submitter, "_doubted", doubted)
+
+
+def json_settled_at_once(patch: pytest.MonkeyPatch) -> None:
+    def quiet_at(self: Any, item: Item) -> datetime:
+        return item.intent_at or self._clock.now()  # type: ignore[no-any-return]
+
+    patch.setattr(doubts.Doubts, "_quiet_at", quiet_at)
+
+
+def adopted_by_plain_name(patch: pytest.MonkeyPatch) -> None:
+    def plain(name: str | None) -> str:
+        return _TAG.sub("", name or "")
+
+    async def look_for(self: Any, tag: str, schema_id: str | None, *, since: datetime) -> RemoteImport | None:
+        own = (await self._ledger.by_tag([tag]))[tag][0]
+        found = {
+            remote.import_id: remote
+            async for remote in imports_since(self._api, since)
+            if plain(remote.original_filename) == plain(own.original_filename)
+        }
+        return await self._best(list(found.values()), schema_id)  # type: ignore[no-any-return]
+
+    patch.setattr(orphans.Orphans, "look_for", look_for)
+
+
+def import_ids_not_unique(patch: pytest.MonkeyPatch) -> None:
+    def claim(self: MemoryLedger, items: Any) -> None:
+        self._owners.update({item.import_id: (item.batch_id, item.source) for item in items if item.import_id})
+
+    patch.setattr(MemoryLedger, "_claim_imports", claim)
+
+
+def slots_freed_when_sent(patch: pytest.MonkeyPatch) -> None:
+    build = pacing.CreatePacer.__init__
+
+    def careless(self: pacing.CreatePacer, *args: Any, **options: Any) -> None:
+        build(self, *args, **options)
+        self._lease_s = options["quota"].per_s
+
+    async def nothing(self: pacing.Permit) -> None:
+        """Let the slot free itself a minute after its grant."""
+
+    patch.setattr(pacing.CreatePacer, "__init__", careless)
+    patch.setattr(pacing.Permit, "answered", nothing)
+    patch.setattr(pacing.Permit, "in_doubt", nothing)
+
+
+def throttled_create_counted(patch: pytest.MonkeyPatch) -> None:
+    polite = submit.Submitter._throttled
+
+    async def throttled(self: Any, attempt: Any, permit: Any, error: Any) -> None:
+        await polite(self, attempt, permit, error)
+        attempt.number += 1
+
+    patch.setattr(submit.Submitter, "_throttled", throttled)
+
+
+def result_renamed_before_its_check(patch: pytest.MonkeyPatch) -> None:
+    def commit(self: Any, data: bytes) -> None:
+        self.array.feed(data)
+        self.digest.update(data)
+        sinks._Draft.write(self, data)
+        sinks._Draft.commit(self, b"")
+        self.array.finish()
+
+    patch.setattr(sinks._ResultDraft, "commit", commit)
+
+
+def result_not_checked(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(result_array.ResultArray, "finish", lambda self: None)
+
+
+def collected_before_saved(patch: pytest.MonkeyPatch) -> None:
+    async def replay(whole: bytes) -> AsyncIterator[bytes]:
+        yield whole
+
+    async def fetch(self: Any, item: Item) -> SavedResult:
+        url = await self._api.results_url(item.import_id)
+        async with self._storage.get(url) as chunks:
+            whole = b"".join([chunk async for chunk in chunks])
+        self.saving = asyncio.ensure_future(self._sink.save_result(item.source, replay(whole)))
+        path = f"results/{item.source}.json"
+        return SavedResult(path=path, row_count=1, sha256=hashlib.sha256(whole).hexdigest())
+
+    patch.setattr(Collector, "_fetch", fetch)
+
+
+def upload_repeated_blindly(patch: pytest.MonkeyPatch) -> None:
+    careful = upload.Uploader._try
+
+    async def blind(self: Any, item: Item, prepared: Prepared, **_: Any) -> Item:
+        return await careful(self, item, prepared, in_doubt=False, conditional=False)
+
+    patch.setattr(upload.Uploader, "_try", blind)
+
+
+def upload_of_an_earlier_run_not_doubted(patch: pytest.MonkeyPatch) -> None:
+    careful = upload.Uploader.upload
+
+    async def sure(self: Any, item: Item, prepared: Prepared, **_: Any) -> Item:
+        return await careful(self, item, prepared)
+
+    patch.setattr(upload.Uploader, "upload", sure)
+
+
+def bound_items_created_anew(patch: pytest.MonkeyPatch) -> None:
+    careful = recovery.unfinished
+
+    async def careless(ledger: Ledger, batch_id: str, *, moves: Moves) -> AsyncIterator[Item]:
+        async for item in careful(ledger, batch_id, moves=moves):
+            if item.state is ItemState.CREATED:
+                await moves.advance(item, ItemState.QUEUED, reason="again", import_id=None)
+            else:
+                yield item
+
+    patch.setattr(pipeline, "unfinished", careless)
+
+
+def stale_list_believed(patch: pytest.MonkeyPatch) -> None:
+    careful = track.Tracker.apply
+
+    async def apply(self: Any, remote: RemoteImport) -> None:
+        item = self._open.get(remote.import_id)
+        if item is not None and remote.status == ImportStatus.AWAITING_UPLOAD:
+            self._open.pop(remote.import_id)
+            lost = await self._moves.advance(item, ItemState.FAILED, reason="the upload was lost", error_code="lost")
+            await self._on_move(lost)
+        else:
+            await careful(self, remote)
+
+    patch.setattr(track.Tracker, "apply", apply)
+
+
+MUTANTS = (
+    Mutant("data is sent before the bind", data_before_bind),
+    Mutant("a create is sent before its intent", create_before_intent),
+    Mutant("a JSON create in doubt is repeated", json_create_repeated),
+    Mutant("a JSON create in doubt is settled without a quiet period", json_settled_at_once),
+    Mutant("an import is adopted by its plain name", adopted_by_plain_name),
+    Mutant("import ids are not unique", import_ids_not_unique),
+    Mutant("a slot is free a minute after its create was sent", slots_freed_when_sent),
+    Mutant("a throttled create counts as an attempt", throttled_create_counted),
+    Mutant("a result is renamed before its check", result_renamed_before_its_check, short_downloads),
+    Mutant("a result is not checked", result_not_checked),
+    Mutant("an item is collected before its result is saved", collected_before_saved),
+    Mutant("an upload in doubt is repeated without a condition", upload_repeated_blindly),
+    Mutant(
+        "an upload of an earlier run is not in doubt", upload_of_an_earlier_run_not_doubted, crashes_without_condition
+    ),
+    Mutant("a bound item is created anew after a crash", bound_items_created_anew),
+    Mutant("a stale status of the list is believed", stale_list_believed),
+)
