@@ -51,9 +51,11 @@ class Collector:
     async def collect(self, item: Item) -> Item:
         """Return the item `collected`, `failed` where there is no usable result, or as it was while trouble lasts.
 
+        A result counts as unusable once every attempt found it so: a download may also just have been cut.
+
         Raises AuthRefused and StorageFull.
         """
-        invalid: ResultInvalid | None = None
+        invalid: list[ResultInvalid] = []
         for attempt in range(1, self._options.collect_attempts + 1):
             try:
                 saved = await self._fetch(item)
@@ -62,9 +64,8 @@ class Collector:
             except (ImportNotFound, RequestInvalid) as error:
                 return await self._fail(item, "result_missing", str(error))
             except ResultInvalid as error:
-                invalid = error
+                invalid.append(error)
             except TransientError as error:
-                invalid = None
                 logger.warning("collect to be repeated", extra={"item": item.source, "error": type(error).__name__})
             else:
                 return await self._moves.advance(
@@ -77,8 +78,8 @@ class Collector:
                 )
             if attempt == self._options.collect_attempts or await self._stop.sleep(delay_s(attempt, self._rng)):
                 break
-        if invalid is not None and not self._stop.requested:
-            return await self._fail(item, "result_invalid", str(invalid))
+        if len(invalid) == self._options.collect_attempts:
+            return await self._fail(item, "result_invalid", str(invalid[-1]))
         return item
 
     async def _fetch(self, item: Item) -> SavedResult:

@@ -106,6 +106,7 @@ class Doubts:
 
     async def _adopt(self, item: Item, remote: RemoteImport) -> Item:
         made_at = remote.created_at or item.intent_at
+        await self._ledger.count_up(item.batch_id, creates=1)
         return await self._moves.advance(
             item,
             _S.PROCESSING,

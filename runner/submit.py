@@ -246,31 +246,24 @@ class Submitter:
             bound = await self._bind(attempt.item, remote, reason="created")
         except ImportIdTaken:
             return await self._doubted(attempt, InDoubt("the vendor answered with an import that has an owner"))
-        await self._ledger.count_up(bound.batch_id, creates=1)
         self._emit(CreateAnswered(source=bound.source, slots_free=await self._pacer.free_slots()))
         return bound
 
     async def _bind(self, item: Item, remote: RemoteImport, *, reason: str) -> Item:
-        now = self._clock.now()
         self._uploader.remember_url(remote)
-        if item.kind is ItemKind.JSON:
-            return await self._moves.advance(
-                item,
-                _S.PROCESSING,
-                reason=reason,
-                import_id=remote.import_id,
-                status=remote.status,
-                created_at=remote.created_at or now,
-                uploaded_at=remote.created_at or now,
-            )
-        return await self._moves.advance(
+        made_at = remote.created_at or self._clock.now()
+        is_json = item.kind is ItemKind.JSON
+        bound = await self._moves.advance(
             item,
-            _S.CREATED,
+            _S.PROCESSING if is_json else _S.CREATED,
             reason=reason,
             import_id=remote.import_id,
             status=remote.status,
-            created_at=remote.created_at or now,
+            created_at=made_at,
+            uploaded_at=made_at if is_json else None,
         )
+        await self._ledger.count_up(bound.batch_id, creates=1)
+        return bound
 
     async def _adopt(self, item: Item, remote: RemoteImport) -> Item:
         logger.info("adopting own import", extra={"item": item.source, "import_id": remote.import_id})

@@ -106,7 +106,7 @@ def json_create_repeated(patch: pytest.MonkeyPatch) -> None:
 
 def json_settled_at_once(patch: pytest.MonkeyPatch) -> None:
     def quiet_at(self: Any, item: Item) -> datetime:
-        return item.intent_at or self._clock.now()  # type: ignore[no-any-return]
+        return item.intent_at or self._clock.now()
 
     patch.setattr(doubts.Doubts, "_quiet_at", quiet_at)
 
@@ -235,6 +235,17 @@ def stale_list_believed(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(track.Tracker, "apply", apply)
 
 
+def held_back_items_forgotten(patch: pytest.MonkeyPatch) -> None:
+    careful = pipeline._Run._settle
+
+    async def settle(self: Any, items: list[Item]) -> None:
+        with pytest.MonkeyPatch.context() as inner:
+            inner.setattr(self._feeder, "again", lambda: None)
+            await careful(self, items)
+
+    patch.setattr(pipeline._Run, "_settle", settle)
+
+
 MUTANTS = (
     Mutant("data is sent before the bind", data_before_bind),
     Mutant("a create is sent before its intent", create_before_intent),
@@ -253,4 +264,5 @@ MUTANTS = (
     ),
     Mutant("a bound item is created anew after a crash", bound_items_created_anew),
     Mutant("a stale status of the list is believed", stale_list_believed),
+    Mutant("items held back behind a doubt are forgotten", held_back_items_forgotten),
 )

@@ -6,7 +6,7 @@ import pytest
 
 from tests.simulation.mutants import MUTANTS, Mutant, caught_by
 
-SEEDS = 150
+SEEDS = 60
 
 
 @pytest.mark.slow

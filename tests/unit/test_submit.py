@@ -63,6 +63,9 @@ def test_a_lost_reply_leads_to_adoption_by_tag_not_to_a_second_create() -> None:
         bench.vendor.create_script.append(bench.vendor.lose(InDoubt("cut")))
         await bench.run()
         assert len(bench.vendor.created) == 1
+        batch = await bench.ledger.batch(BATCH_ID)
+        assert batch is not None
+        assert batch.counters["creates"] == 1
         assert (await bench.item("a.csv")).import_id == "import-1"
         assert bench.vendor.received == {"import-1": [FILES["a.csv"]]}
 
