@@ -243,6 +243,7 @@ class Bulkhead:
                 out=batch.out,
                 resumed=resumed,
                 by_state=_named(counts),
+                slots_free=await around.pacer.free_slots(),
             )
         )
         self._current = asyncio.ensure_future(run_batch(batch, around, scope=scope, list_source=list_source))

@@ -10,11 +10,14 @@ from runner.models import BatchState, ItemState
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchStarted:
+    """A run of a batch begins; `slots_free` creates of the quota can be sent at once."""
+
     batch_id: str
     source_uri: str
     out: str
     resumed: bool
     by_state: dict[str, int]
+    slots_free: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
@@ -72,12 +71,6 @@ class _Count:
             self.bytes += item.size_bytes or 0
 
 
-def creates_take_s(creates: int, quota: Rate, *, free: int) -> float:
-    """Return the seconds until the last of so many creates can be sent, `free` of which can be sent at once."""
-    waiting = max(creates - free, 0)
-    return math.ceil(waiting / quota.count) * quota.per_s
-
-
 async def plan(source: Source, discovery: Discovery, routes: Routes, *, quota: Rate, free: int) -> Plan:
     """List the source and judge every file as a run would. Raises SourceNotFound."""
     count = _Count()
@@ -94,7 +87,7 @@ async def plan(source: Source, discovery: Discovery, routes: Routes, *, quota: R
         too_young=getattr(source, "too_young", 0),
         creates=creates,
         bytes=count.bytes,
-        finish_in_s=creates_take_s(creates, quota, free=free),
+        finish_in_s=quota.last_in_s(creates, free=free),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 
@@ -26,6 +27,10 @@ class Rate:
 
     def __str__(self) -> str:
         return f"{self.count}/{duration_text(self.per_s)}"
+
+    def last_in_s(self, calls: int, *, free: int) -> float:
+        """Return the seconds until the last of so many calls can be made, `free` of which can be made at once."""
+        return math.ceil(max(calls - free, 0) / self.count) * self.per_s
 
 
 def parse_rate(text: str) -> Rate:

@@ -47,7 +47,7 @@ async def _drive(given: Given, loaded: LoadedSettings, action: Action, stream: J
     began = time.monotonic()
     screen = console(stderr=True)
     quota = loaded.settings.create_quota
-    tally = Tally(quota_count=quota.count, quota_per_s=quota.per_s, ticks=time.monotonic)
+    tally = Tally(quota=quota, ticks=time.monotonic)
     with logging_to(screen, verbose=given.verbose):
         async with _progress(given, screen, tally) as progress:
 

@@ -133,7 +133,7 @@ def _outlook(tally: Tally) -> list[str]:
     parts = [f"{sized(tally.bytes_uploaded)} uploaded"]
     if not tally.creates_left:
         return parts
-    free = "" if tally.slots_free is None else f", {tally.slots_free} free in this window"
+    free = f", {tally.slots_free} free in this window"
     parts.append(f"{counted(tally.creates_left, 'create')} left{free}")
     wait_s = tally.last_create_in_s
     parts.append(f"last one in about {lasting(wait_s)}" if wait_s >= 1 else "last one as soon as the quota lets it")

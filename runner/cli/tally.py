@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from functools import singledispatchmethod
 
@@ -16,6 +15,7 @@ from runner.events import (
     ItemsDiscovered,
 )
 from runner.models import ItemState
+from runner.quantities import Rate
 
 _CREATES_AHEAD = (ItemState.QUEUED, ItemState.CREATING)
 _NOT_FINISHED = frozenset(
@@ -23,19 +23,11 @@ _NOT_FINISHED = frozenset(
 )
 
 
-def last_create_in_s(creates: int, *, free: int, quota_count: int, quota_per_s: float) -> float:
-    """Return how long the quota makes `creates` wait when `free` of its slots can be used now."""
-    if creates <= free:
-        return 0.0
-    return math.ceil((creates - free) / quota_count) * quota_per_s
-
-
 class Tally:
     """Counts of one run; `ticks` is a monotonic clock in seconds."""
 
-    def __init__(self, *, quota_count: int, quota_per_s: float, ticks: Callable[[], float]) -> None:
-        self._quota_count = quota_count
-        self._quota_per_s = quota_per_s
+    def __init__(self, *, quota: Rate, ticks: Callable[[], float]) -> None:
+        self._quota = quota
         self._ticks = ticks
         self._started = ticks()
         self._due = self._started
@@ -44,8 +36,8 @@ class Tally:
         self.source_uri = ""
         self.listing = True
         self.bytes_uploaded = 0
-        self.slots_free: int | None = None
-        """Slots of the quota that can be used now, as of the last create; None before the first one."""
+        self.slots_free = quota.count
+        """Creates of the quota that could be sent at once, as of the start or the last create."""
 
     def take(self, event: Event) -> None:
         """Count an event in."""
@@ -79,7 +71,7 @@ class Tally:
 
     @_take.register
     def _(self, event: BatchStarted) -> None:
-        self.batch_id, self.source_uri = event.batch_id, event.source_uri
+        self.batch_id, self.source_uri, self.slots_free = event.batch_id, event.source_uri, event.slots_free
         self._recount(event.by_state)
 
     @_take.register
@@ -111,8 +103,4 @@ class Tally:
         self._estimate()
 
     def _estimate(self) -> None:
-        free = self._quota_count if self.slots_free is None else self.slots_free
-        wait_s = last_create_in_s(
-            self.creates_left, free=free, quota_count=self._quota_count, quota_per_s=self._quota_per_s
-        )
-        self._due = self._ticks() + wait_s
+        self._due = self._ticks() + self._quota.last_in_s(self.creates_left, free=self.slots_free)

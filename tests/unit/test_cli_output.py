@@ -30,6 +30,7 @@ from runner.events import (
 from runner.models import Batch, BatchState, Item, ItemState
 from runner.outcome import BatchOutcome, ExitCode
 from runner.plan import Plan
+from runner.quantities import Rate
 from runner.recovery import Difference, DifferenceKind
 
 S = ItemState
@@ -139,7 +140,7 @@ def test_a_name_that_is_not_utf8_can_be_stored_as_json() -> None:
 
 
 def test_the_plain_line_holds_the_whole_state() -> None:
-    tally = Tally(quota_count=20, quota_per_s=60.0, ticks=lambda: 0.0)
+    tally = Tally(quota=Rate(20, 60.0), ticks=lambda: 0.0)
     tally.take(started(queued=60, collected=5))
     tally.take(CreateAnswered(source="a", slots_free=20))
     tally.take(BytesUploaded(source="a", count=12_300_000))
@@ -149,14 +150,14 @@ def test_the_plain_line_holds_the_whole_state() -> None:
     )
 
 
-def test_nothing_is_said_of_free_slots_before_the_first_create_was_answered() -> None:
-    tally = Tally(quota_count=20, quota_per_s=60.0, ticks=lambda: 0.0)
+def test_free_slots_are_known_before_the_first_create() -> None:
+    tally = Tally(quota=Rate(20, 60.0), ticks=lambda: 0.0)
     tally.take(started(queued=2))
-    assert plain_line(tally).endswith("2 creates left; last one as soon as the quota lets it")
+    assert plain_line(tally).endswith("2 creates left, 20 free in this window; last one as soon as the quota lets it")
 
 
 def test_the_live_view_shows_states_and_outlook() -> None:
-    tally = Tally(quota_count=20, quota_per_s=60.0, ticks=lambda: 0.0)
+    tally = Tally(quota=Rate(20, 60.0), ticks=lambda: 0.0)
     tally.take(started(queued=60, needs_review=1))
     to = console(terminal=True)
     to.print(live_view(tally))
@@ -166,7 +167,7 @@ def test_the_live_view_shows_states_and_outlook() -> None:
 
 async def test_notices_are_said_once_and_refused_creates_with_their_wait() -> None:
     to = console()
-    async with showing(to, Tally(quota_count=20, quota_per_s=60.0, ticks=lambda: 0.0)) as progress:
+    async with showing(to, Tally(quota=Rate(20, 60.0), ticks=lambda: 0.0)) as progress:
         for _ in range(3):
             progress.take(Notice(code="unreachable", message="the vendor cannot be reached"))
         progress.take(CreateThrottled(source="a.csv", wait_s=40.2))
@@ -178,7 +179,7 @@ async def test_notices_are_said_once_and_refused_creates_with_their_wait() -> No
 
 async def test_the_live_view_leaves_nothing_behind_but_what_was_said() -> None:
     to = console(terminal=True)
-    async with showing(to, Tally(quota_count=20, quota_per_s=60.0, ticks=lambda: 0.0)) as progress:
+    async with showing(to, Tally(quota=Rate(20, 60.0), ticks=lambda: 0.0)) as progress:
         assert isinstance(progress, ScreenProgress)
         progress.say("stopping")
     assert "stopping" in written(to)
@@ -328,7 +329,9 @@ class Stream:
 
 
 def started(**by_state: int) -> BatchStarted:
-    return BatchStarted(batch_id="b1", source_uri="file:///in", out="out", resumed=False, by_state=by_state)
+    return BatchStarted(
+        batch_id="b1", source_uri="file:///in", out="out", resumed=False, by_state=by_state, slots_free=20
+    )
 
 
 def test_an_event_is_one_line_with_name_time_and_fields() -> None:
@@ -343,6 +346,7 @@ def test_an_event_is_one_line_with_name_time_and_fields() -> None:
             "out": "out",
             "resumed": False,
             "by_state": {"queued": 2},
+            "slots_free": 20,
         }
     ]
 

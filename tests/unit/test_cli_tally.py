@@ -2,7 +2,7 @@
 
 import pytest
 
-from runner.cli.tally import Tally, last_create_in_s
+from runner.cli.tally import Tally
 from runner.events import (
     BatchStarted,
     BytesUploaded,
@@ -12,6 +12,7 @@ from runner.events import (
     ItemsDiscovered,
 )
 from runner.models import ItemState
+from runner.quantities import Rate
 
 S = ItemState
 
@@ -29,7 +30,9 @@ def moved(old: ItemState, new: ItemState) -> ItemMoved:
 
 
 def started(**by_state: int) -> BatchStarted:
-    return BatchStarted(batch_id="b1", source_uri="file:///in", out="out", resumed=False, by_state=by_state)
+    return BatchStarted(
+        batch_id="b1", source_uri="file:///in", out="out", resumed=False, by_state=by_state, slots_free=20
+    )
 
 
 @pytest.fixture
@@ -39,15 +42,7 @@ def ticks() -> Ticks:
 
 @pytest.fixture
 def tally(ticks: Ticks) -> Tally:
-    return Tally(quota_count=20, quota_per_s=60.0, ticks=ticks)
-
-
-@pytest.mark.parametrize(
-    ("creates", "free", "seconds"),
-    [(0, 0, 0), (20, 20, 0), (21, 20, 60), (40, 20, 60), (41, 20, 120), (1, 0, 60), (1000, 20, 2940)],
-)
-def test_the_quota_says_when_the_last_create_can_go(creates: int, free: int, seconds: float) -> None:
-    assert last_create_in_s(creates, free=free, quota_count=20, quota_per_s=60.0) == seconds
+    return Tally(quota=Rate(20, 60.0), ticks=ticks)
 
 
 def test_moves_shift_counts_and_keep_the_total(tally: Tally) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from runner.discover import Discovery
 from runner.models import ItemState
-from runner.plan import creates_take_s, explain, plan
+from runner.plan import explain, plan
 from runner.quantities import Rate
 from runner.routes import Route, Routes
 from tests.support.bench import BATCH_ID, Bench
@@ -99,9 +101,9 @@ def test_explain_skips_content_that_the_vendor_has() -> None:
     run_virtually(go())
 
 
-def test_the_quota_alone_says_how_long_creates_take() -> None:
-    quota = Rate(20, 60.0)
-    assert creates_take_s(20, quota, free=20) == 0
-    assert creates_take_s(21, quota, free=20) == 60
-    assert creates_take_s(10_000, quota, free=20) == 499 * 60
-    assert creates_take_s(5, quota, free=0) == 60
+@pytest.mark.parametrize(
+    ("creates", "free", "seconds"),
+    [(0, 0, 0), (20, 20, 0), (21, 20, 60), (40, 20, 60), (41, 20, 120), (5, 0, 60), (10_000, 20, 499 * 60)],
+)
+def test_the_quota_alone_says_when_the_last_create_can_go(creates: int, free: int, seconds: float) -> None:
+    assert Rate(20, 60.0).last_in_s(creates, free=free) == seconds

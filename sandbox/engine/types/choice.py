@@ -1,0 +1,116 @@
+"""The types select, multi-select and checkbox."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from sandbox.engine.types.kind import CellError, Kind, Options
+
+DUPLICATES_WARNING = "Some cells name one option twice."
+_FALSE_TEXTS = frozenset(("", "0", "off", "n", "no", "false", "disabled"))
+_SEPARATORS = re.compile(r"[\s_-]+")
+
+Option = Mapping[str, Any]
+
+
+class Choices:
+    """The options of a field by the texts that name them: label, value, alternate names; then without case and blanks.
+
+    An option's `exactMatchOnly`, or that of the whole field, keeps to the exact texts.
+    """
+
+    def __init__(self, options: Iterable[Option], *, exact_only: bool) -> None:
+        self._exact: dict[str, Any] = {}
+        self._plain: dict[str, Any] = {}
+        self._labels: dict[Any, str] = {}
+        for option in options:
+            label = str(option.get("label", option.get("value", "")))
+            value = option.get("value", label)
+            self._labels.setdefault(_hashable(value), label)
+            for name in (label, _text(value), *map(str, option.get("alternateMatches") or ())):
+                self._exact.setdefault(name.strip(), value)
+                if not (exact_only or option.get("exactMatchOnly")):
+                    self._plain.setdefault(_plain(name), value)
+
+    def value(self, text: str) -> Any:
+        """The value of the option that `text` names; KeyError where none does."""
+        return self._exact[text] if text in self._exact else self._plain[_plain(text)]
+
+    def label(self, value: Any) -> str:
+        return self._labels.get(_hashable(value), _text(value))
+
+
+class SelectKind(Kind):
+    """One of the options, or with `allowCustom` any text."""
+
+    is_texty = False
+
+    def __init__(self, options: Options | None, *, choices: Sequence[Option]) -> None:
+        super().__init__()
+        given = options or {}
+        self._custom = bool(given.get("allowCustom"))
+        self.choices = Choices(choices, exact_only=bool(given.get("exactMatchOnly")))
+        self.to_display = self.choices.label
+
+    def parse(self, text: str) -> Any:
+        try:
+            return self.choices.value(text)
+        except KeyError:
+            if self._custom:
+                return text
+            raise CellError("select") from None
+
+
+class MultiSelectKind(SelectKind):
+    """Several of the options, split at `delimiter`; empty parts and repeated options are dropped."""
+
+    empty = ()
+
+    def __init__(self, options: Options | None, *, choices: Sequence[Option]) -> None:
+        super().__init__(options, choices=choices)
+        given = options or {}
+        self._delimiter = str(given.get("delimiter") or ",")
+        self._trim = given.get("trimValues") is not False
+        self.to_output = list
+        self.to_display = lambda values: f"{self._delimiter} ".join(map(self.choices.label, values))
+
+    def parse(self, text: str) -> tuple[Any, ...]:
+        parts = text.split(self._delimiter)
+        if self._trim:
+            parts = [part.strip() for part in parts]
+        values = [self._part(part) for part in parts if part.strip()]
+        kept = {_hashable(value): value for value in values}
+        if len(kept) < len(values):
+            self.warnings.add(DUPLICATES_WARNING)
+        return tuple(kept.values())
+
+    def _part(self, part: str) -> Any:
+        if not self._trim and part != part.strip():
+            raise CellError("select")
+        return super().parse(part)
+
+
+class CheckboxKind(Kind):
+    """True unless the text is one of the known ways to say no."""
+
+    empty = False
+    is_texty = False
+
+    def __init__(self, _options: Options | None) -> None:
+        super().__init__()
+        self.to_display = lambda value: "true" if value else "false"
+
+    def parse(self, text: str) -> bool:
+        return text.lower() not in _FALSE_TEXTS
+
+
+def _plain(name: str) -> str:
+    return _SEPARATORS.sub("", name.casefold())
+
+
+def _text(value: Any) -> str:
+    return ("true" if value else "false") if isinstance(value, bool) else str(value)
+
+
+def _hashable(value: Any) -> Any:
+    return value if isinstance(value, str | int | float | bool | None) else repr(value)

@@ -1,0 +1,94 @@
+"""The types whose values are codes of a fixed form: country, us-state-territory, us-zip-code, ssn, uuid."""
+
+import re
+
+from sandbox.engine.types.country_codes import ALPHA_2, ALPHA_3, US_PARTS
+from sandbox.engine.types.kind import CellError, Kind, Options
+
+COUNTRY_FORMATS = {"2-letter": ALPHA_2, "3-letter": ALPHA_3}
+ZIP_FORMATS = ("5-digit", "9-digit")
+_ZIP_5 = re.compile(r"\d{1,5}|\d{9}|\d{5}-\d{4}", re.ASCII)
+_ZIP_9 = re.compile(r"\d{9}|\d{5}-\d{4}", re.ASCII)
+_SSN = re.compile(r"\d{9}|\d{3}-\d\d-\d{4}", re.ASCII)
+_UUID = re.compile(
+    r"[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
+    r"|00000000-0000-0000-0000-000000000000|ffffffff-ffff-ffff-ffff-ffffffffffff",
+    re.IGNORECASE | re.ASCII,
+)
+_UUID_VERSION_AT = 14
+
+
+class CountryKind(Kind):
+    """A code of the one form that `format` names, in any case; the other form is an error."""
+
+    def __init__(self, options: Options | None) -> None:
+        super().__init__()
+        self._format = str((options or {}).get("format") or "2-letter")
+        self._codes = COUNTRY_FORMATS[self._format]
+
+    def parse(self, text: str) -> str:
+        code = text.upper()
+        if code not in self._codes:
+            raise CellError("country", format=self._format.replace("-letter", " letters"))
+        return code
+
+
+class StateKind(Kind):
+    """`AL` or `US-AL`, in any case; the 50 states, the District of Columbia and the territories."""
+
+    def __init__(self, _options: Options | None) -> None:
+        super().__init__()
+
+    def parse(self, text: str) -> str:
+        code = text.upper().removeprefix("US-")
+        if code not in US_PARTS:
+            raise CellError("us-state-territory")
+        return code
+
+
+class ZipKind(Kind):
+    """5-digit: nine digits are cut to five, fewer than five filled up with zeros. 9-digit: all nine needed."""
+
+    def __init__(self, options: Options | None) -> None:
+        super().__init__()
+        self._format = str((options or {}).get("format") or ZIP_FORMATS[0])
+        self._nine = self._format == "9-digit"
+        self._dash = bool((options or {}).get("outputDash"))
+
+    def parse(self, text: str) -> str:
+        if not (_ZIP_9 if self._nine else _ZIP_5).fullmatch(text):
+            raise CellError("us-zip-code", format=self._format)
+        digits = text.replace("-", "")
+        if not self._nine:
+            return digits.zfill(5)[:5]
+        return f"{digits[:5]}-{digits[5:]}" if self._dash else digits
+
+
+class SsnKind(Kind):
+    """Nine digits, with dashes after the third and fifth or without."""
+
+    def __init__(self, options: Options | None) -> None:
+        super().__init__()
+        self._dash = bool((options or {}).get("outputDash"))
+
+    def parse(self, text: str) -> str:
+        if not _SSN.fullmatch(text):
+            raise CellError("ssn")
+        digits = text.replace("-", "")
+        return f"{digits[:3]}-{digits[3:5]}-{digits[5:]}" if self._dash else digits
+
+
+class UuidKind(Kind):
+    """A UUID of versions 1 to 8, the nil or the max one; its case is kept."""
+
+    def __init__(self, options: Options | None) -> None:
+        super().__init__()
+        version = (options or {}).get("version")
+        self._version = f"{int(version):x}" if version is not None else None
+
+    def parse(self, text: str) -> str:
+        if not _UUID.fullmatch(text):
+            raise CellError("uuid")
+        if self._version is not None and text[_UUID_VERSION_AT].lower() != self._version:
+            raise CellError("uuid-version", version=int(self._version, 16))
+        return text

@@ -1,0 +1,86 @@
+"""What every field type is to the engine: a parser of texts, with an output and a display form."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sandbox.engine.messages import TYPE_MESSAGES
+
+MEMO_MAX_CELLS = 10_000
+
+
+class CellError(Exception):
+    """A cell's text is no value of its field's type: `rule` names what it broke, the text is the sentence to show."""
+
+    def __init__(self, rule: str, **parts: object) -> None:
+        super().__init__(TYPE_MESSAGES[rule].format(**parts))
+        self.rule = rule
+
+
+@dataclass(frozen=True, slots=True)
+class Invalid:
+    """What stands in a column for a cell that is no value of its type."""
+
+    rule: str
+    message: str
+
+
+class Kind:
+    """A field's type with its options; one instance serves one column of one import.
+
+    A value is canonical: hashable, equal for equal cells. `to_output` and `to_display` make of it what the result and
+    a person see; None where that is the value itself, as text for display. `is_texty` says that a value is a text
+    by nature, which the validators `length` and `alphabetical` ask for.
+    """
+
+    empty: Any = None
+    is_texty = True
+    to_output: Callable[[Any], Any] | None = None
+    to_display: Callable[[Any], str] | None = None
+
+    def __init__(self) -> None:
+        self.warnings: set[str] = set()
+
+    def parse(self, text: str) -> Any:
+        """The value of a text that is neither empty nor begins or ends with blanks. Raises CellError."""
+        raise NotImplementedError
+
+    def prepare(self, texts: list[str]) -> None:
+        """Look at cells of the column before any is parsed; only dates learn from it."""
+
+    def column(self, texts: list[str], memo: "CellMemo") -> list[Any]:
+        """The value of each text: parsed, `empty`, or Invalid."""
+        return list(map(memo.__getitem__, texts))
+
+    def output(self, value: Any) -> Any:
+        return value if self.to_output is None else self.to_output(value)
+
+    def display(self, value: Any) -> str:
+        if value is None:
+            return ""
+        return str(value) if self.to_display is None else self.to_display(value)
+
+
+class CellMemo(dict[str, Any]):
+    """The values of the texts a column has met, up to a limit; `saw_invalid` once one of them was Invalid."""
+
+    def __init__(self, kind: Kind, *, message: str | None = None) -> None:
+        super().__init__()
+        self._kind = kind
+        self._parse = kind.parse
+        self._message = message
+        self.saw_invalid = False
+
+    def __missing__(self, text: str) -> Any:
+        stripped = text.strip()
+        try:
+            value = self._parse(stripped) if stripped else self._kind.empty
+        except CellError as error:
+            value = Invalid(error.rule, self._message or str(error))
+            self.saw_invalid = True
+        if len(self) < MEMO_MAX_CELLS:
+            self[text] = value
+        return value
+
+
+Options = Mapping[str, Any]

@@ -1,0 +1,140 @@
+"""The type number: how a number is read, rounded, bounded and written."""
+
+import re
+from decimal import Decimal
+from typing import Any
+
+from sandbox.engine.types.kind import CellError, Kind, Options
+from sandbox.engine.types.number_format import Format, decimal_of, format_number, round_half_away
+
+MAX_SAFE_INTEGER = 2**53 - 1
+INEXACT_WARNING = "Whole numbers beyond 2^53 - 1 lost digits."
+_FAST_DIGITS = 15
+_PLAIN = re.compile(r"-?\d{1,15}(?:\.(\d{1,15}))?", re.ASCII)
+_NUMBER = re.compile(
+    r"(?P<digits>(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d*)?|\.\d+)(?P<exponent>[eE][-+]?\d{1,3})?\s*(?P<scale>[kKmMbBtT%]?)",
+    re.ASCII,
+)
+_SCALE_EXPONENTS = {"": 0, "%": -2, "k": 3, "m": 6, "b": 9, "t": 12}
+
+
+def _money(symbol: str, position: str, **more: Any) -> tuple[Format, int]:
+    spec = {"output": "currency", "mantissa": 2, "thousandSeparated": True, "spaceSeparatedCurrency": True}
+    return spec | {"currencySymbol": symbol, "currencyPosition": position} | more, 2
+
+
+def _presets() -> dict[str, tuple[Format, int | None]]:
+    """Name -> display format and the decimals a value is rounded to."""
+    presets: dict[str, tuple[Format, int | None]] = {
+        "default": ({"thousandSeparated": True}, None),
+        "integer": ({"thousandSeparated": True, "mantissa": 0}, 0),
+        "percent": ({"output": "percent", "thousandSeparated": True}, None),
+        "usd": _money("$", "prefix"),
+        "usd_accounting": _money("$", "prefix", negative="parenthesis"),
+        "eur": _money("€", "postfix"),
+        "gbp": _money("£", "prefix"),
+    }
+    for decimals in range(5):
+        presets[f"decimal_{decimals}"] = ({"thousandSeparated": True, "mantissa": decimals}, decimals)
+        spec = {"output": "percent", "thousandSeparated": True, "mantissa": decimals}
+        presets[f"percent_{decimals}"] = (spec, decimals + 2)
+    return presets
+
+
+PRESETS = _presets()
+FORMAT_OUTPUTS = ("number", "currency", "percent", "byte", "time", "ordinal")
+
+
+class NumberKind(Kind):
+    """An en-US number; options: a preset's name, or preset, round, displayFormat, outputFormat, min and max."""
+
+    is_texty = False
+
+    def __init__(self, options: str | Options | None) -> None:
+        super().__init__()
+        given = {"preset": options} if isinstance(options, str) else dict(options or {})
+        preset_format, preset_decimals = PRESETS[str(given.get("preset") or "default")]
+        self._format = _format_of(given.get("displayFormat")) or preset_format
+        self._decimals: int | None = given["round"] if given.get("round") is not None else preset_decimals
+        self._min, self._max = given.get("min"), given.get("max")
+        self._bounded = self._min is not None or self._max is not None
+        self._symbol = str(self._format.get("currencySymbol") or "$")
+        output_format = _format_of(given.get("outputFormat"))
+        if output_format is not None:
+            self.to_output = lambda value: None if value is None else format_number(value, output_format)
+        self.to_display = lambda value: format_number(value, self._format)
+
+    def parse(self, text: str) -> int | float:
+        plain = _PLAIN.fullmatch(text)
+        if plain is None:
+            return self._checked(self._shortened(self._exact(text)))
+        if self._decimals is not None and len(plain[1] or "") > self._decimals:
+            return self._checked(self._shortened(Decimal(text)))
+        value = int(text) if plain[1] is None else _number(float(text))
+        return self._checked(value) if self._bounded else value
+
+    def _exact(self, text: str) -> Decimal:
+        sign, digits = self._bare(text)
+        match = _NUMBER.fullmatch(digits)
+        if match is None:
+            raise CellError("number")
+        value = Decimal(match["digits"].replace(",", "") + (match["exponent"] or ""))
+        return value.scaleb(_SCALE_EXPONENTS[match["scale"].lower()]) * sign
+
+    def _bare(self, text: str) -> tuple[int, str]:
+        """The sign, and the text without sign, parentheses, currency symbol and the format's own prefix and postfix."""
+        text = _without(text, str(self._format.get("prefix") or ""), str(self._format.get("postfix") or ""))
+        sign, text = _sign(text)
+        currency = text.startswith(self._symbol) or text.endswith(self._symbol)
+        if currency:
+            text = _without_symbol(text, self._symbol)
+        if text[:1] in ("-", "+") and currency and not sign:
+            sign, text = _sign(text)
+        if text.startswith("(") and text.endswith(")") and not sign:
+            sign, text = -1, text[1:-1].strip()
+            text = text if currency else _without_symbol(text, self._symbol)
+        return sign or 1, text
+
+    def _shortened(self, value: Decimal) -> int | float:
+        """Rounded, then as the nearest double, whole where it is whole."""
+        number = float(value if self._decimals is None else round_half_away(value, self._decimals))
+        if number in (float("inf"), float("-inf")):
+            raise CellError("number-size")
+        if abs(number) > MAX_SAFE_INTEGER and decimal_of(number) != value:
+            self.warnings.add(INEXACT_WARNING)
+        return _number(number)
+
+    def _checked(self, value: float) -> int | float:
+        if self._min is not None and value < self._min:
+            raise CellError("min", min=format_number(self._min, self._format))
+        if self._max is not None and value > self._max:
+            raise CellError("max", max=format_number(self._max, self._format))
+        return value
+
+
+def _number(value: float) -> int | float:
+    return int(value) if value.is_integer() and abs(value) <= MAX_SAFE_INTEGER else value
+
+
+def _format_of(given: Any) -> Format | None:
+    if given is None:
+        return None
+    return PRESETS[given][0] if isinstance(given, str) else given
+
+
+def _sign(text: str) -> tuple[int, str]:
+    if text[:1] in ("-", "+"):
+        return (-1 if text[0] == "-" else 1), text[1:].lstrip()
+    return 0, text
+
+
+def _without_symbol(text: str, symbol: str) -> str:
+    if text.startswith(symbol):
+        return text[len(symbol) :].lstrip()
+    return text.removesuffix(symbol).rstrip()
+
+
+def _without(text: str, prefix: str, postfix: str) -> str:
+    if prefix and text.startswith(prefix):
+        text = text[len(prefix) :].strip()
+    return text.removesuffix(postfix).strip() if postfix else text
