@@ -28,7 +28,8 @@ def _base32(raw: bytes, length: int) -> str:
 
 def version_key(uri: str, version: str, binding: str, *, endpoint: str) -> str:
     """Identify what listing sees of an input under a schema binding; equal keys mean nothing to do again."""
-    return _digest("version", endpoint, uri, version, binding).hex()[:32]
+    parts = f"{endpoint}\0{uri}\0{version}\0{binding}".encode("utf-8", "surrogateescape")
+    return hashlib.blake2b(parts, digest_size=16).hexdigest()
 
 
 def tag(uri: str, fingerprint: str, binding: str, *, endpoint: str) -> str:

@@ -14,6 +14,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from runner.collect import Collector
+from runner.counts import CallCounts
 from runner.discover import Discovery
 from runner.doubts import Doubts
 from runner.errors import AuthRefused, StaleItem, StorageFull, TransientError
@@ -101,7 +102,7 @@ async def run_batch(
     except BaseExceptionGroup as group:
         raise _first(group) from None
     finally:
-        await asyncio.shield(run.flush_at_last())
+        await asyncio.shield(run.counts.flush_at_last())
     return run.result()
 
 
@@ -134,8 +135,6 @@ class _Run:
         self._deferred: set[str] = set()
         self._deferred_in_a_row = 0
         self._discovered = asyncio.Event()
-        self._flushed: dict[str, int] = {}
-        self._reconciled = False
         self._build_stages()
 
     def _build_stages(self) -> None:
@@ -150,6 +149,10 @@ class _Run:
             endpoint=around.endpoint, pacer=around.pacer,
             orphans=self._orphans, uploader=self._uploader, moves=moves, options=around.options,
             clock=around.clock, rng=around.rng, stop=around.stop, emit=around.emit,
+        )  # fmt: skip
+        self.counts = CallCounts(
+            around.ledger, batch_id=self._batch.batch_id, endpoint=around.endpoint, clock=around.clock,
+            counted=lambda: {**around.api.calls, "bytes_uploaded": self._uploader.bytes_uploaded},
         )  # fmt: skip
         self._tracker = Tracker(api=around.api, moves=moves, on_move=self._tracked, longest_pause_s=self._pause_s())
         self._collector = Collector(
@@ -195,7 +198,7 @@ class _Run:
         except* StorageFull as group:
             cause = _first(group)
             assert isinstance(cause, StorageFull)
-            self._no_space(cause)
+            self._halt(cause)
 
     async def _bring_in_and_wait(self) -> None:
         """Bring everything into flight, then wait until nothing is."""
@@ -233,12 +236,12 @@ class _Run:
             try:
                 await self._orphans.reconcile(self._around.clock.now())
             except AuthRefused as error:
-                self._refused(error)
+                self._halt(error)
             except TransientError as error:
                 self._notice("vendor_unreachable", f"cannot list imports yet: {error}")
                 await self._stop.sleep(30)
             else:
-                self._reconciled = True
+                self.counts.reconciled = True
                 return
 
     async def _take_up_unfinished(self) -> None:
@@ -294,11 +297,8 @@ class _Run:
     async def _guarded(self, item: Item, handle: Callable[[Item], Awaitable[None]]) -> None:
         try:
             await handle(item)
-        except AuthRefused as error:
-            self._refused(error)
-            self._inflight.lay_down(item.source)
-        except StorageFull as error:
-            self._no_space(error)
+        except (AuthRefused, StorageFull) as error:
+            self._halt(error)
             self._inflight.lay_down(item.source)
         except StaleItem:
             logger.warning("item moved by somebody else", extra={"item": item.source})
@@ -360,10 +360,8 @@ class _Run:
         while True:
             try:
                 await self._tracker.run()
-            except AuthRefused as error:
-                return self._refused(error)
-            except StorageFull as error:
-                return self._no_space(error)
+            except (AuthRefused, StorageFull) as error:
+                return self._halt(error)
 
     async def _settle_doubts(self) -> None:
         """Settle JSON creates in doubt, those together that are in doubt together."""
@@ -382,11 +380,8 @@ class _Run:
         while not self._stop.requested:
             try:
                 settled = await self._doubts.settle(items)
-            except AuthRefused as error:
-                self._refused(error)
-                continue
-            except StorageFull as error:
-                self._no_space(error)
+            except (AuthRefused, StorageFull) as error:
+                self._halt(error)
                 continue
             except TransientError as error:
                 self._notice("vendor_unreachable", f"cannot list imports yet: {error}")
@@ -425,11 +420,9 @@ class _Run:
         if self._around.options.failure_limit.is_reached(failed=failed, ended=sum(ended.values())):
             self._stop.request(StopReason.TOO_MANY_FAILURES, f"{failed} of {sum(ended.values())} items failed")
 
-    def _no_space(self, error: StorageFull) -> None:
-        self._stop.request(StopReason.TROUBLE, str(error), hint=error.hint)
-
-    def _refused(self, error: AuthRefused) -> None:
-        self._stop.request(StopReason.AUTH_REFUSED, str(error), hint=error.hint)
+    def _halt(self, error: AuthRefused | StorageFull) -> None:
+        reason = StopReason.AUTH_REFUSED if isinstance(error, AuthRefused) else StopReason.TROUBLE
+        self._stop.request(reason, str(error), hint=error.hint)
 
     def _notice(self, code: str, message: str) -> None:
         self._around.emit(Notice(code=code, message=message))
@@ -438,26 +431,9 @@ class _Run:
         while True:
             await asyncio.sleep(_FLUSH_EVERY_S)
             try:
-                await self.flush()
+                await self.counts.flush()
             except StorageFull as error:
-                self._no_space(error)
-
-    async def flush_at_last(self) -> None:
-        """Flush; where there is no space for it the run still ends in order, its last counts are lost."""
-        try:
-            await self.flush()
-        except StorageFull:
-            logger.warning("no space left for the last counts")
-
-    async def flush(self) -> None:
-        """Add what was called since the last time to the counters, and record up to when the vendor is known."""
-        if self._reconciled:
-            await self._around.ledger.set_reconciled(self._around.endpoint, self._around.clock.now())
-        now = {**self._around.api.calls, "bytes_uploaded": self._uploader.bytes_uploaded}
-        new = {name: count - self._flushed.get(name, 0) for name, count in now.items()}
-        if any(new.values()):
-            self._flushed = now
-            await self._around.ledger.count_up(self._batch.batch_id, **new)
+                self._halt(error)
 
     def result(self) -> RunResult:
         return RunResult(

@@ -98,7 +98,10 @@ class Routes:
 
     def for_source(self, source: str) -> Route | None:
         """Return the first route that matches, None where no route does."""
-        return next((route for route in self.routes if route.matches(source)), None)
+        for route in self.routes:
+            if route.matches(source):
+                return route
+        return None
 
     def explain(self, source: str) -> list[tuple[Route, bool]]:
         """Return every route with whether it matches; the first that does is the one that counts."""

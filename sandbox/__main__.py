@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.app import SandboxServer, run_sandbox
+from sandbox.behaviour import SandboxSettings
 from sandbox.problems import ApiProblem
 from sandbox.quotas import CREATE_QUOTA, POLL_QUOTA, parse_rate
 from sandbox.schemas import checked_schema
-from sandbox.state import SandboxSettings
+from sandbox.state import KEEP_IMPORTS
 
 DEFAULT_PORT = 8700
 _PENDING_SHARE = 0.4
@@ -63,13 +64,28 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--license-key", help="the only key to accept (default: any that is not empty)")
     parser.add_argument("--create-quota", type=parse_rate, default=CREATE_QUOTA, metavar="N/WINDOW", help="20/60s")
     parser.add_argument("--poll-quota", type=parse_rate, default=POLL_QUOTA, metavar="N/WINDOW", help="12/60s")
-    parser.add_argument("--data", type=Path, metavar="DIR", help="keep stored files here")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="keep everything here and go on with it next time")
+    parser.add_argument("--keep", type=_positive, default=KEEP_IMPORTS, metavar="N", help="newest imports to keep")
+    parser.add_argument(
+        "--webhook-hosts", type=_names, default=(), metavar="HOST,...", help="hosts to send webhooks to"
+    )
     parser.add_argument("--schemas", type=Path, metavar="DIR", help="saved schemas to start with, one JSON file each")
     parser.add_argument("--speed", type=float, default=1.0, help="how fast the sandbox's clock runs")
     parser.add_argument("--processing-s", type=float, default=0.5, metavar="S", help="upload's end to import's end")
     parser.add_argument("--seed", type=int, help="make ids, URLs and faults repeatable")
     parser.add_argument("--exit-with-parent", action="store_true", help="exit when stdin ends")
     return parser
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def _server(options: argparse.Namespace) -> SandboxServer:
@@ -85,6 +101,8 @@ def _server(options: argparse.Namespace) -> SandboxServer:
         ),
         schemas=load_schemas(options.schemas) if options.schemas else (),
         data=options.data,
+        keep=options.keep,
+        webhook_hosts=options.webhook_hosts,
         speed=options.speed,
         seed=options.seed,
     )

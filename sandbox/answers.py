@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 from email.utils import formatdate
+from typing import Any
 
 import orjson
 from aiohttp import web
@@ -35,7 +36,7 @@ def with_faults(world: World, operation: Operation, handler: Handler) -> Handler
         fault = world.faults.decide(operation)
         if fault is None:
             return await handler(request)
-        world.state.counters.faults[f"{operation}:{fault.kind}"] += 1
+        world.state.counters.count("faults", f"{operation}:{fault.kind}")
         if fault.kind == "slow":
             await _pause(world, fault.delay_s)
             return await handler(request)
@@ -61,10 +62,26 @@ async def as_answers(request: web.Request, handler: Handler) -> web.StreamRespon
         return json_answer({"detail": _detail(request, refusal)}, status=refusal.status)
 
 
+def kept(world: World) -> Any:
+    """A middleware that keeps what a request has done before, or without, its answer."""
+
+    @web.middleware
+    async def keep(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        finally:
+            world.commit()
+            if request.method != "GET":
+                world.woken.set()
+
+    return keep
+
+
 def dated(world: World) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
-    """A signal that writes the sandbox's own time into `Date`."""
+    """A signal that writes the sandbox's own time into `Date`; what the request has done is kept before that."""
 
     async def write_date(_request: web.Request, response: web.StreamResponse) -> None:
+        world.commit()
         response.headers["Date"] = formatdate(world.now, usegmt=True)
 
     return write_date

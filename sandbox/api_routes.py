@@ -49,9 +49,7 @@ class Api:
 
     async def _create(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
-        answer = self._state.create(body, self._world.now)
-        self._world.woken.set()
-        return json_answer(answer, status=201)
+        return json_answer(self._state.create(body, self._world.now), status=201)
 
     async def _list(self, request: web.Request) -> web.StreamResponse:
         limit, offset = request.query.get("limit"), request.query.get("offset")

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import random
-import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -11,18 +10,25 @@ from typing import Any, Self
 
 from aiohttp import web
 
-from sandbox.answers import as_answers, dated
+from sandbox.answers import as_answers, dated, kept
 from sandbox.api_routes import Api
+from sandbox.archive import Archive
+from sandbox.behaviour import SandboxSettings
 from sandbox.clock import SandboxClock
 from sandbox.control_routes import CONTROL_PREFIX, Control
 from sandbox.faults import FaultPlan
+from sandbox.home import kept_home, temporary_home
+from sandbox.posting import post_webhooks
 from sandbox.review import Review
-from sandbox.state import API_PREFIX, Engine, SandboxSettings, SandboxState, default_engine
+from sandbox.state import API_PREFIX, KEEP_IMPORTS, Engine, SandboxState, default_engine
 from sandbox.storage import Storage
 from sandbox.storage_routes import StorageRoutes
+from sandbox.webhooks import Webhooks
 from sandbox.world import World, run_engine
 
 API_BODY_MAX_BYTES = 64 * 1024 * 1024
+ARCHIVE_NAME = "sandbox.sqlite"
+FILES_NAME = "files"
 _READ_BUFFER_BYTES = 1024 * 1024
 _SHUTDOWN_S = 1.0
 
@@ -30,8 +36,10 @@ _SHUTDOWN_S = 1.0
 class SandboxServer:
     """An async context manager that serves one sandbox on `host`, on a free port when `port` is 0.
 
-    Stored files lie below `data`, or in a temporary directory that goes with the server. With a `seed`, ids, URLs
-    and faults repeat. `world` gives a test the state and the clock.
+    The account is kept below `data`, the newest `keep` imports of it, and the next server there goes on with it;
+    without `data` stored files lie in a temporary directory that goes with the server. Webhooks go to this machine
+    and to `webhook_hosts` alone. With a `seed`, ids, URLs and faults repeat. `world` gives a test the state and the
+    clock.
     """
 
     def __init__(
@@ -42,6 +50,8 @@ class SandboxServer:
         settings: SandboxSettings | None = None,
         schemas: Iterable[Mapping[str, Any]] = (),
         data: Path | None = None,
+        keep: int = KEEP_IMPORTS,
+        webhook_hosts: Iterable[str] = (),
         speed: float = 1.0,
         seed: int | None = None,
         engine: Engine = default_engine,
@@ -50,9 +60,13 @@ class SandboxServer:
         self._port = port
         self._stack = contextlib.AsyncExitStack()
         self._data = data
+        self._seed = seed
         rng = random.SystemRandom() if seed is None else random.Random(seed)  # noqa: S311 - repeatable on purpose
-        state = SandboxState(rng, settings=settings, engine=engine, schemas=schemas, inline=False)
-        self.world = World(state=state, clock=SandboxClock(speed=speed), faults=FaultPlan(rng))
+        self._rng = rng
+        state = SandboxState(rng, settings=settings, engine=engine, schemas=schemas, inline=False, keep=keep)
+        faults = FaultPlan(rng)
+        webhooks = Webhooks(rng, count=state.count, next_fault=lambda: faults.decide("webhook"), hosts=webhook_hosts)
+        self.world = World(state=state, clock=SandboxClock(speed=speed), faults=faults, webhooks=webhooks)
 
     @property
     def origin(self) -> str:
@@ -68,7 +82,7 @@ class SandboxServer:
         return self.origin + CONTROL_PREFIX
 
     async def __aenter__(self) -> Self:
-        """Raises OSError when the port or the directory cannot be had."""
+        """Raises OSError when the port or the directory cannot be had, ValueError for a directory of another kind."""
         try:
             await self._start()
         except BaseException:
@@ -83,8 +97,11 @@ class SandboxServer:
         await self._stack.aclose()
 
     async def _start(self) -> None:
-        directory = self._data or Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="sandbox-")))
-        self.world.state.storage = Storage(directory)
+        home = self._stack.enter_context(temporary_home() if self._data is None else kept_home(self._data))
+        if self._data is None:
+            self.world.state.storage = Storage(home)
+        else:
+            self._restore(home)
         runner = web.AppRunner(
             build_app(self.world),
             access_log=None,
@@ -97,12 +114,28 @@ class SandboxServer:
         await web.TCPSite(runner, self._host, self._port).start()
         host, port = runner.addresses[0][:2]
         self.world.state.origin = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-        engine = asyncio.create_task(run_engine(self.world))
-        self._stack.push_async_callback(_cancelled, engine)
+        for task in (run_engine(self.world), post_webhooks(self.world)):
+            self._stack.push_async_callback(_cancelled, asyncio.create_task(task))
+
+    def _restore(self, home: Path) -> None:
+        files = home / FILES_NAME
+        archive = Archive(home / ARCHIVE_NAME, files=files)
+        self._stack.callback(archive.close)
+        if self._seed is not None and archive.generation > 1:
+            self._rng.seed(f"{self._seed}, start {archive.generation}")
+        kept, world = archive.kept(), self.world
+        world.state.storage = Storage(files, generation=archive.generation)
+        world.journal = archive
+        if kept.clock is not None:
+            world.clock.resume(kept.clock)
+        archive.clock_set(world.clock.reading)
+        world.state.restore(kept, archive)
+        world.webhooks.restore(kept, archive)
+        world.commit()
 
 
 def build_app(world: World) -> web.Application:
-    app = web.Application(middlewares=[as_answers], client_max_size=API_BODY_MAX_BYTES)
+    app = web.Application(middlewares=[kept(world), as_answers], client_max_size=API_BODY_MAX_BYTES)
     for part in (Api(world), StorageRoutes(world), Review(world), Control(world)):
         app.add_routes(part.routes())
     app.on_response_prepare.append(dated(world))

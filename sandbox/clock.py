@@ -2,6 +2,16 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A clock that showed `at` when it really was `since` (both epoch seconds) and runs at `speed`."""
+
+    at: float
+    since: float
+    speed: float
 
 
 class SandboxClock:
@@ -18,6 +28,15 @@ class SandboxClock:
     @property
     def speed(self) -> float:
         return self._speed
+
+    @property
+    def reading(self) -> Reading:
+        return Reading(self._at, self._since, self._speed)
+
+    def resume(self, kept: Reading) -> None:
+        """Go on from a clock that was kept, as if it had run on meanwhile; the speed stays this clock's own."""
+        wall = self._wall()
+        self._at, self._since = kept.at + max(0.0, wall - kept.since) * kept.speed, wall
 
     def now(self) -> float:
         return self._at + (self._wall() - self._since) * self._speed

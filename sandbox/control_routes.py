@@ -8,10 +8,10 @@ from aiohttp import web
 
 from sandbox.answers import json_answer
 from sandbox.api_routes import read_json
+from sandbox.behaviour import SandboxSettings
 from sandbox.faults import parse_rule
 from sandbox.problems import ApiProblem
 from sandbox.quotas import Rate, parse_rate
-from sandbox.state import SandboxSettings
 from sandbox.world import World
 
 CONTROL_PREFIX = "/_sandbox"
@@ -29,6 +29,10 @@ class Control:
             web.post(f"{CONTROL_PREFIX}/faults", self._set_faults),
             web.delete(f"{CONTROL_PREFIX}/faults", self._clear_faults),
             web.post(f"{CONTROL_PREFIX}/imports/{{id}}/finish", self._finish_review),
+            web.get(f"{CONTROL_PREFIX}/webhooks", self._all_webhooks),
+            web.post(f"{CONTROL_PREFIX}/webhooks", self._register_webhook),
+            web.delete(f"{CONTROL_PREFIX}/webhooks/{{id}}", self._unregister_webhook),
+            web.get(f"{CONTROL_PREFIX}/deliveries", self._deliveries),
             web.post(f"{CONTROL_PREFIX}/settings", self._configure),
             web.post(f"{CONTROL_PREFIX}/clock", self._set_clock),
             web.post(f"{CONTROL_PREFIX}/reset", self._reset),
@@ -58,6 +62,19 @@ class Control:
         self._world.state.finish_review(request.match_info["id"], self._world.now)
         return web.Response(status=204)
 
+    async def _all_webhooks(self, _request: web.Request) -> web.StreamResponse:
+        return json_answer(self._world.webhooks.all())
+
+    async def _register_webhook(self, request: web.Request) -> web.StreamResponse:
+        return json_answer(self._world.webhooks.register(await _object(request)), status=201)
+
+    async def _unregister_webhook(self, request: web.Request) -> web.StreamResponse:
+        self._world.webhooks.unregister(request.match_info["id"])
+        return web.Response(status=204)
+
+    async def _deliveries(self, _request: web.Request) -> web.StreamResponse:
+        return json_answer(self._world.webhooks.pending())
+
     async def _configure(self, request: web.Request) -> web.StreamResponse:
         try:
             settings = changed_settings(self._world.state.settings, await _object(request))
@@ -73,11 +90,13 @@ class Control:
             self._world.clock.set_speed(float(given.get("speed", self._world.clock.speed)))
         except (ValueError, TypeError) as error:
             raise ApiProblem(400, {"detail": str(error)}) from None
-        self._world.woken.set()
+        self._world.journal.clock_set(self._world.clock.reading)
+        self._world.posting.set()
         return await self._health(request)
 
     async def _reset(self, _request: web.Request) -> web.StreamResponse:
         self._world.state.reset()
+        self._world.webhooks.reset()
         self._world.faults.rules = []
         return web.Response(status=204)
 

@@ -1,8 +1,13 @@
 """What the sandbox saw: figures kept outside the code under test, to judge it by."""
 
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
+
+from sandbox.journal import Journal, NoJournal
+
+_OF_AN_IMPORT = ("polls", "refused_polls", "puts", "ignored_puts", "downloads")
 
 
 @dataclass
@@ -12,9 +17,11 @@ class Counters:
     `create_times` are the creates that passed the throttle, valid or not (epoch seconds); `created_ids` those that
     made an import. `ran` maps the sha256 of a content to the imports that ran it; `content` maps an import to the
     sha256 it ran. For `initial_data` the content is its compact JSON text. `puts` counts uploads whose whole body
-    arrived, `ignored_puts` those among them that came too late to matter.
+    arrived, `ignored_puts` those among them that came too late to matter. `webhooks` counts deliveries by what
+    became of them.
     """
 
+    journal: Journal = field(default_factory=NoJournal)
     create_times: list[float] = field(default_factory=list)
     refused_create_times: list[float] = field(default_factory=list)
     created_ids: list[str] = field(default_factory=list)
@@ -30,12 +37,58 @@ class Counters:
     key_leaks: int = 0
     bad_keys: int = 0
     faults: Counter[str] = field(default_factory=Counter)
+    webhooks: Counter[str] = field(default_factory=Counter)
+
+    def count(self, name: str, key: str = "") -> None:
+        """One more of the figure `name`; a figure that is a list takes `key` as its next entry."""
+        self._add(name, key, 1)
+        self.journal.counted(name, key)
 
     def record_run(self, import_id: str, sha256: str) -> None:
-        self.content[import_id] = sha256
-        self.ran[sha256].add(import_id)
+        self.count("ran", f"{import_id}:{sha256}")
+
+    def restore(self, figures: Iterable[tuple[str, str, int]]) -> None:
+        """Take figures back as the journal was told them: name, key and count."""
+        for name, key, count in figures:
+            self._add(name, key, count)
+
+    def forget(self, import_id: str) -> None:
+        """Drop what was counted for the oldest import."""
+        for name in _OF_AN_IMPORT:
+            getattr(self, name).pop(import_id, None)
+            self.journal.figure_forgotten(name, import_id)
+        if import_id in self.created_ids:
+            self.created_ids.remove(import_id)
+        self.journal.figure_forgotten("created_ids", import_id)
+        sha256 = self.content.pop(import_id, "")
+        self.ran[sha256].discard(import_id)
+        if not self.ran[sha256]:
+            del self.ran[sha256]
+        self.journal.figure_forgotten("ran", f"{import_id}:{sha256}")
+
+    def trim(self, keep: int) -> None:
+        """Drop the oldest instants beyond `keep`."""
+        for name in ("create_times", "refused_create_times"):
+            instants: list[float] = getattr(self, name)
+            for at in instants[: max(0, len(instants) - keep)]:
+                self.journal.figure_forgotten(name, repr(at))
+            del instants[: max(0, len(instants) - keep)]
 
     def as_json(self) -> dict[str, Any]:
         """The same figures in JSON's types, sets as sorted lists."""
-        plain = {name: value for name, value in vars(self).items() if name != "ran"}
+        plain = {name: value for name, value in vars(self).items() if name not in {"ran", "journal"}}
         return plain | {"ran": {sha256: sorted(ids) for sha256, ids in self.ran.items()}}
+
+    def _add(self, name: str, key: str, count: int) -> None:
+        if name == "ran":
+            import_id, _, sha256 = key.rpartition(":")
+            self.content[import_id] = sha256
+            self.ran[sha256].add(import_id)
+            return
+        figure: list[Any] | Counter[str] | int = getattr(self, name)
+        if isinstance(figure, list):
+            figure.extend([float(key) if name.endswith("_times") else key] * count)
+        elif isinstance(figure, Counter):
+            figure[key] += count
+        else:
+            setattr(self, name, figure + count)

@@ -6,15 +6,11 @@ from typing import Any, NoReturn
 
 import orjson
 
+from sandbox.definitions import check_definition, without_nulls
 from sandbox.problems import ApiProblem, invalid, not_found
 
 INITIAL_DATA_MAX_BYTES = 15 * 1024 * 1024
-INVALID_DATA_BEHAVIORS = (
-    "REMOVE_INVALID_ROWS",
-    "INCLUDE_INVALID_ROWS",
-    "INCLUDE_INVALID_ROWS_AND_VALUES",
-    "BLOCK_SUBMIT",
-)
+_DEFINITION = ("fields", "settings", "hooks")
 _USER_KEYS = {"id", "name", "email", "companyId", "companyName"}
 
 
@@ -36,8 +32,7 @@ def parse_create(body: object, *, schemas: Mapping[str, Mapping[str, Any]]) -> C
     Raises ApiProblem: 400 for an invalid body, 404 for an unknown schema.
     """
     given = _given(_decoded(body))
-    settings = checked_settings(given.get("settings", {}))
-    hooks = checked_object(given.get("hooks", {}), name="hooks")
+    check_definition({part: given[part] for part in _DEFINITION if part in given})
     _exactly_one(given, "schema_id", "fields")
     _exactly_one(given, "original_filename", "initial_data")
     rows = _rows(given["initial_data"]) if "initial_data" in given else None
@@ -47,33 +42,12 @@ def parse_create(body: object, *, schemas: Mapping[str, Mapping[str, Any]]) -> C
     schema_id = given.get("schema_id")
     return CreateRequest(
         schema_id=schema_id,
-        schema=_bound_schema(given, schemas=schemas, settings=settings, hooks=hooks),
+        schema=_bound_schema(given, schemas=schemas),
         original_filename=filename,
         rows=rows,
         rows_json=rows_json,
         user=user,
     )
-
-
-def checked_fields(value: object) -> list[dict[str, Any]]:
-    """Field definitions: a list of objects with distinct non-empty keys. Raises ApiProblem 400."""
-    if not isinstance(value, list) or not value:
-        raise invalid("fields", "Expected a non-empty list of fields.")
-    keys = [field.get("key") if isinstance(field, dict) else None for field in value]
-    if not all(isinstance(key, str) and key for key in keys):
-        raise invalid("fields", "Every field needs a key.")
-    if len(set(keys)) < len(keys):
-        raise invalid("fields", "Field keys must be distinct.")
-    return value
-
-
-def checked_settings(value: object) -> dict[str, Any]:
-    """Settings: an object; keys the sandbox does not know are kept. Raises ApiProblem 400."""
-    settings = checked_object(value, name="settings")
-    behavior = settings.get("invalidDataBehavior")
-    if behavior is not None and behavior not in INVALID_DATA_BEHAVIORS:
-        raise ApiProblem(400, {"settings": {"invalidDataBehavior": [f'"{behavior}" is not a valid choice.']}})
-    return settings
 
 
 def checked_object(value: object, *, name: str) -> dict[str, Any]:
@@ -138,23 +112,24 @@ def _user(metadata: object) -> dict[str, Any] | None:
     return user
 
 
-def _bound_schema(
-    given: Mapping[str, Any],
-    *,
-    schemas: Mapping[str, Mapping[str, Any]],
-    settings: dict[str, Any],
-    hooks: dict[str, Any],
-) -> dict[str, Any]:
+def _bound_schema(given: Mapping[str, Any], *, schemas: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """The schema an import runs with: a given key of settings or hooks replaces the saved one whole, null removes it."""
     if "fields" in given:
-        return {"fields": checked_fields(given["fields"]), "settings": settings, "hooks": hooks}
-    saved = schemas.get(given["schema_id"]) if isinstance(given["schema_id"], str) else None
+        saved: Mapping[str, Any] = {"fields": given["fields"], "settings": {}, "hooks": {}}
+    else:
+        saved = _saved(given["schema_id"], schemas=schemas)
+    return {
+        "fields": [without_nulls(field) for field in saved["fields"]],
+        "settings": without_nulls({**saved["settings"], **given.get("settings", {})}),
+        "hooks": without_nulls({**saved["hooks"], **given.get("hooks", {})}),
+    }
+
+
+def _saved(schema_id: object, *, schemas: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:
+    saved = schemas.get(schema_id) if isinstance(schema_id, str) else None
     if saved is None:
         raise not_found()
-    return {
-        "fields": saved["fields"],
-        "settings": {**saved["settings"], **settings},
-        "hooks": {**saved["hooks"], **hooks},
-    }
+    return saved
 
 
 def _reject(sentence: str) -> NoReturn:

@@ -7,8 +7,9 @@ from typing import Any, Literal, cast, get_args
 
 SLOW_S = 1.0
 STALL_S = 600.0
+HOLD_S = 30.0
 
-Operation = Literal["create", "retrieve", "list", "url", "upload", "download", "schema"]
+Operation = Literal["create", "retrieve", "list", "url", "upload", "download", "schema", "webhook"]
 FaultKind = Literal[
     "lost_reply",  # the effect happens, the connection is cut without an answer
     "drop_before",  # no effect, the connection is cut
@@ -19,7 +20,14 @@ FaultKind = Literal[
     "throttle",  # 429 without effect, with `retry_after` as the header (None: no header)
     "expire_url",  # storage answers as if the URL had expired
     "stall",  # the upload's body is not read; the connection is cut after `delay_s`
+    "lost",  # the webhook is never sent
+    "duplicate",  # it is sent twice
+    "reorder",  # it is held back until a later one was sent, at most for `delay_s`
+    "delay",  # it is sent `delay_s` late
+    "forge",  # before it, another one like it is sent for an import that does not exist
 ]
+WEBHOOK_KINDS = ("lost", "duplicate", "reorder", "delay", "forge")
+_DELAYS_S = {"stall": STALL_S, "reorder": HOLD_S}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +84,8 @@ def parse_rule(given: Mapping[str, Any]) -> FaultRule:
     operation, kind = given.get("operation"), given.get("kind")
     if operation not in get_args(Operation) or kind not in get_args(FaultKind):
         raise ValueError(f"unknown operation or kind in a fault rule: {operation}, {kind}")
+    if (operation == "webhook") != (kind in WEBHOOK_KINDS):
+        raise ValueError(f"no fault of this operation: {operation}, {kind}")
     retry_after = given.get("retry_after")
     times = given.get("times")
     return FaultRule(
@@ -83,7 +93,7 @@ def parse_rule(given: Mapping[str, Any]) -> FaultRule:
         fault=Fault(
             kind=cast(FaultKind, kind),
             status=int(given.get("status", 503)),
-            delay_s=float(given.get("delay_s", STALL_S if kind == "stall" else SLOW_S)),
+            delay_s=float(given.get("delay_s", _DELAYS_S.get(str(kind), SLOW_S))),
             retry_after=None if retry_after is None else str(retry_after),
         ),
         probability=float(given.get("probability", 1.0)),

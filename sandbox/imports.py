@@ -31,12 +31,22 @@ class Finished:
     result: Blob | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """An import that has come to an end: its status, and the full import as a webhook may show it."""
+
+    found: "Import"
+    status: ImportStatus
+    shown: dict[str, Any]
+
+
 @dataclass(kw_only=True)
 class Import:
     """An import and the instants that decide its status (epoch seconds, None for not yet).
 
     Without `original_filename` it is a JSON import. `arrived_at` is when the import noticed its data; PENDING then
-    lasts `pending_s`, RUNNING `running_s` and until the engine has `finished`.
+    lasts `pending_s`, RUNNING `running_s` and until the engine has `finished`. `announced` is the last status that was
+    told to webhooks.
     """
 
     id: str
@@ -54,6 +64,12 @@ class Import:
     finished: Finished | None = None
     finished_at: float | None = None
     reviewed_at: float | None = None
+    announced: str = ""
+
+    def files(self) -> list[Path]:
+        """Where its upload and its result lie, as far as they are files."""
+        blobs = [self.upload, self.finished.result if self.finished else None]
+        return [blob.source for blob in blobs if blob is not None and isinstance(blob.source, Path)]
 
     def has_arrived(self, now: float) -> bool:
         return self.arrived_at is not None and now >= self.arrived_at
@@ -65,9 +81,7 @@ class Import:
             return "PENDING"
         if self.finished is None or self.finished_at is None or now < self.finished_at:
             return "RUNNING"
-        if self.reviewed_at is not None:
-            return "SUCCESSFUL"
-        return self.finished.outcome.status
+        return self.final_status
 
     def modified_at(self, now: float) -> float:
         """When the status last changed."""
@@ -75,6 +89,21 @@ class Import:
             return self.created_at
         changes = [self.arrived_at, self.arrived_at + self.pending_s, self.finished_at, self.reviewed_at]
         return max(at for at in changes if at is not None and at <= now)
+
+    @property
+    def final_status(self) -> ImportStatus:
+        """What the import ends with once its time is over; RUNNING while the engine has it."""
+        if self.reviewed_at is not None:
+            return "SUCCESSFUL"
+        return self.finished.outcome.status if self.finished else "RUNNING"
+
+    def has_ended(self, now: float) -> bool:
+        return self.ended_at is not None and now >= self.ended_at
+
+    @property
+    def ended_at(self) -> float | None:
+        """When the import ended, or last ended; None while the engine has it."""
+        return self.finished_at if self.reviewed_at is None else self.reviewed_at
 
     def finish(self, finished: Finished, *, at: float) -> None:
         """Record the engine's end; the import stays RUNNING until its time is over."""

@@ -56,6 +56,10 @@ class SlidingLog:
         self._accepted.append(now)
         return True
 
+    def restore(self, at: float) -> None:
+        """Take back a request accepted earlier; in the order they were accepted."""
+        self._accepted.append(at)
+
     def retry_after_s(self, now: float) -> int | None:
         """Whole seconds for `Retry-After` after a refusal at `now`; None when the log is over-full."""
         age_s = now - self._accepted[0] if self._accepted else 0.0

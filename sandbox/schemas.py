@@ -1,21 +1,37 @@
 """The account's saved schemas."""
 
+import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from sandbox.creation import checked_fields, checked_object, checked_settings
+import orjson
+
+from sandbox.creation import checked_object
+from sandbox.definitions import check_definition
+from sandbox.journal import Journal, NoJournal
 from sandbox.problems import invalid, not_found
 
 
 class SavedSchemas:
     """Saved schemas by id; every method returns the API's answer and raises ApiProblem 400 or 404."""
 
-    def __init__(self, preloaded: Iterable[Mapping[str, Any]], *, new_id: Callable[[], str]) -> None:
+    def __init__(
+        self, preloaded: Iterable[Mapping[str, Any]], *, new_id: Callable[[], str], journal: Journal | None = None
+    ) -> None:
         self._new_id = new_id
-        self.by_id: dict[str, dict[str, Any]] = {}
-        for schema in preloaded:
-            schema_id = str(schema["id"])
-            self.by_id[schema_id] = checked_schema(schema, schema_id=schema_id)
+        self._journal = journal or NoJournal()
+        given = (checked_schema(schema, schema_id=str(schema["id"])) for schema in preloaded)
+        self.by_id: dict[str, dict[str, Any]] = {schema["id"]: schema for schema in given}
+
+    def restore(self, kept: Iterable[dict[str, Any]], *, preloaded: Mapping[str, str], journal: Journal) -> None:
+        """Go on with `kept` schemas. One given at the start counts only if it was given otherwise, or not, before."""
+        self._journal = journal
+        given, self.by_id = self.by_id, {schema["id"]: schema for schema in kept}
+        for schema_id, schema in given.items():
+            digest = _digest(schema)
+            if preloaded.get(schema_id) != digest:
+                self.by_id[schema_id] = schema
+                journal.schema_changed(schema, given=digest)
 
     def all(self) -> list[dict[str, Any]]:
         return list(self.by_id.values())
@@ -26,19 +42,22 @@ class SavedSchemas:
         return self.by_id[schema_id]
 
     def create(self, body: object) -> dict[str, Any]:
-        schema = checked_schema(body, schema_id=self._new_id())
-        self.by_id[schema["id"]] = schema
-        return schema
+        return self._keep(checked_schema(body, schema_id=self._new_id()))
 
     def replace(self, schema_id: str, body: object) -> dict[str, Any]:
         """Imports that exist keep the schema they were created with."""
         self.get(schema_id)
-        self.by_id[schema_id] = checked_schema(body, schema_id=schema_id)
-        return self.by_id[schema_id]
+        return self._keep(checked_schema(body, schema_id=schema_id))
 
     def delete(self, schema_id: str) -> None:
         self.get(schema_id)
         del self.by_id[schema_id]
+        self._journal.schema_gone(schema_id)
+
+    def _keep(self, schema: dict[str, Any]) -> dict[str, Any]:
+        self.by_id[schema["id"]] = schema
+        self._journal.schema_changed(schema)
+        return schema
 
 
 def checked_schema(body: object, *, schema_id: str) -> dict[str, Any]:
@@ -46,10 +65,14 @@ def checked_schema(body: object, *, schema_id: str) -> dict[str, Any]:
     given = checked_object(body, name="non_field_errors")
     if not isinstance(given.get("name"), str) or not given["name"]:
         raise invalid("name", "This field is required.")
-    return {
-        "id": schema_id,
-        "name": given["name"],
-        "fields": checked_fields(given.get("fields")),
-        "settings": checked_settings(given.get("settings") or {}),
-        "hooks": checked_object(given.get("hooks") or {}, name="hooks"),
+    definition = {
+        "fields": given.get("fields"),
+        "settings": {} if given.get("settings") is None else given["settings"],
+        "hooks": {} if given.get("hooks") is None else given["hooks"],
     }
+    check_definition(definition)
+    return {"id": schema_id, "name": given["name"], **definition}
+
+
+def _digest(schema: Mapping[str, Any]) -> str:
+    return hashlib.sha256(orjson.dumps(schema, option=orjson.OPT_SORT_KEYS)).hexdigest()

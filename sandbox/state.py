@@ -3,19 +3,22 @@
 import random
 import uuid
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import urlencode
 
 import orjson
 
+from sandbox.account import Account
+from sandbox.behaviour import SandboxSettings
 from sandbox.counters import Counters
 from sandbox.creation import CreateRequest, parse_create
 from sandbox.engine import Outcome, run_import
-from sandbox.imports import Finished, Import, Job
+from sandbox.imports import Ended, Finished, Import, Job
+from sandbox.journal import Journal, Kept, NoJournal
 from sandbox.problems import ApiProblem, StorageProblem, not_found, throttled
-from sandbox.quotas import CREATE_QUOTA, POLL_QUOTA, Rate, SlidingLog
+from sandbox.quotas import SlidingLog
 from sandbox.schemas import SavedSchemas
 from sandbox.storage import (
     LICENSE_KEY_HEADER,
@@ -32,36 +35,10 @@ from sandbox.storage import (
 
 LIST_DEFAULT_LIMIT = 100
 LIST_MAX_LIMIT = 1000
+KEEP_IMPORTS = 100_000
 API_PREFIX = "/api/v1"
 
 Engine = Callable[[Job], Outcome]
-
-
-@dataclass(frozen=True, kw_only=True)
-class SandboxSettings:
-    """How this vendor behaves where the real one is configured or silent. Durations in seconds.
-
-    `license_key` None takes any non-empty key. `upload_lag_s` lies between an upload's end and the import's notice
-    of it. `if_none_match` says what storage makes of `If-None-Match: *`. `fresh_upload_url` False shows the first
-    upload URL for ever. `absent_as_null` shows keys that do not apply as null instead of leaving them out.
-    """
-
-    license_key: str | None = None
-    create_quota: Rate = CREATE_QUOTA
-    poll_quota: Rate = POLL_QUOTA
-    upload_ttl_s: int = 1800
-    result_ttl_s: int = 1800
-    upload_lag_s: float = 0.0
-    pending_s: float = 0.2
-    running_s: float = 0.3
-    if_none_match: Literal["accept", "not_implemented", "not_signed"] = "accept"
-    fresh_upload_url: bool = True
-    absent_as_null: bool = False
-
-    def __post_init__(self) -> None:
-        durations_s = (self.upload_ttl_s, self.result_ttl_s, self.upload_lag_s, self.pending_s, self.running_s)
-        if any(duration_s < 0 for duration_s in durations_s):
-            raise ValueError("a duration must not be negative")
 
 
 @dataclass(frozen=True)
@@ -77,21 +54,12 @@ def default_engine(job: Job) -> Outcome:
     return run_import(job.source, schema=job.schema, filename=job.filename, import_id=job.import_id, user=job.user)
 
 
-@dataclass
-class _Account:
-    """What a reset throws away."""
-
-    imports: dict[str, Import] = field(default_factory=dict)
-    uploaded: set[str] = field(default_factory=set)
-    waiting: dict[str, Import] = field(default_factory=dict)
-    poll_logs: dict[str, SlidingLog] = field(default_factory=dict)
-
-
 class SandboxState:
     """Every endpoint as a method that takes `now` (epoch seconds) and returns the answer's JSON.
 
     All raise ApiProblem, the storage methods StorageProblem. With `inline` the engine runs inside the calls, once an
-    import's time has come; otherwise `due_jobs` hands the runs out and `record_finished` takes their ends.
+    import's time has come; otherwise `due_jobs` hands the runs out, `record_finished` takes their ends and
+    `due_announcements` tells of them. Of more than `keep` imports the oldest is dropped.
     """
 
     def __init__(
@@ -104,6 +72,7 @@ class SandboxState:
         schemas: Iterable[Mapping[str, Any]] = (),
         origin: str = "http://sandbox.invalid",
         inline: bool = True,
+        keep: int = KEEP_IMPORTS,
     ) -> None:
         self.settings = settings or SandboxSettings()
         self.storage = storage or Storage()
@@ -112,8 +81,11 @@ class SandboxState:
         self._rng = rng
         self._engine = engine
         self._inline = inline
+        self._keep = keep
+        self._journal: Journal = NoJournal()
+        self._busy: dict[str, Blob] = {}
         self._signer = UrlSigner(rng.randbytes(32))
-        self._account = _Account()
+        self._account = Account()
         self._create_log = SlidingLog(self.settings.create_quota)
         self.schemas = SavedSchemas(schemas, new_id=self._uuid)
 
@@ -122,39 +94,41 @@ class SandboxState:
     def authenticate(self, license_key: str | None) -> None:
         """Raise 401 without a key and 403 for a wrong one; neither counts against a quota."""
         if not license_key:
-            self.counters.bad_keys += 1
+            self.counters.count("bad_keys")
             raise ApiProblem(401, {"detail": "Authentication credentials were not provided."})
         if self.settings.license_key is not None and license_key != self.settings.license_key:
-            self.counters.bad_keys += 1
+            self.counters.count("bad_keys")
             raise ApiProblem(403, {"detail": "Invalid license key."})
 
     def create(self, body: object, now: float) -> dict[str, Any]:
         """Make an import from `body` (a decoded JSON value, or its bytes) and return the full import."""
         if not self._create_log.admit(now):
-            self.counters.refused_create_times.append(now)
+            self.counters.count("refused_create_times", repr(now))
             raise throttled(self._create_log.retry_after_s(now))
-        self.counters.create_times.append(now)
+        self._journal.admitted("", now, window_s=self.settings.create_quota.window_s)
+        self.counters.count("create_times", repr(now))
         request = parse_create(body, schemas=self.schemas.by_id)
         made = self._made(request, now=now)
         self._account.imports[made.id] = made
-        self.counters.created_ids.append(made.id)
+        self.counters.count("created_ids", made.id)
         if request.rows is not None:
             self._arrive(made, self.storage.put(f"{made.id}.rows", request.rows_json), at=now)
+        self._journal.import_changed(made)
+        self._drop_oldest()
         return self._full(made, now=now)
 
     def retrieve(self, import_id: str, now: float) -> dict[str, Any]:
-        log = self._account.poll_logs.get(import_id)
-        if log is None:
-            log = self._account.poll_logs[import_id] = SlidingLog(self.settings.poll_quota)
+        log = self._poll_log(import_id)
         if not log.admit(now):
-            self.counters.refused_polls[import_id] += 1
+            self.counters.count("refused_polls", import_id)
             raise throttled(log.retry_after_s(now))
-        self.counters.polls[import_id] += 1
+        self._journal.admitted(import_id, now, window_s=self.settings.poll_quota.window_s)
+        self.counters.count("polls", import_id)
         return self._full(self._settled(import_id, now=now), now=now)
 
     def list_imports(self, now: float, *, limit: object = None, offset: object = None) -> dict[str, Any]:
         """One page, newest first. Like Django REST framework: a limit or offset that is no number is as absent."""
-        self.counters.list_calls += 1
+        self.counters.count("list_calls")
         size = min(_whole(limit) or LIST_DEFAULT_LIMIT, LIST_MAX_LIMIT)
         start = _whole(offset) or 0
         imports = self._account.imports
@@ -167,7 +141,7 @@ class SandboxState:
         }
 
     def results_url(self, import_id: str, now: float) -> dict[str, Any]:
-        self.counters.url_calls += 1
+        self.counters.count("url_calls")
         found = self._settled(import_id, now=now)
         if found.status(now) != "SUCCESSFUL":
             raise ApiProblem(404, {"detail": "This import has no results."})
@@ -175,13 +149,7 @@ class SandboxState:
         return {"presigned_url": self.origin + target}
 
     def delete(self, import_id: str, now: float) -> None:
-        self._settled(import_id, now=now)
-        gone = self._account.imports.pop(import_id)
-        waited = self._account.waiting.pop(import_id, None)
-        if gone.upload and (waited or gone.finished):
-            self.storage.discard(gone.upload)
-        if gone.finished and gone.finished.result:
-            self.storage.discard(gone.finished.result)
+        self._forget(self._settled(import_id, now=now))
 
     # The storage
 
@@ -201,14 +169,15 @@ class SandboxState:
         before replaces the earlier one.
         """
         self._check_precondition(ticket)
-        self.counters.puts[ticket.import_id] += 1
+        self.counters.count("puts", ticket.import_id)
         self._account.uploaded.add(ticket.import_id)
         found = self._account.imports.get(ticket.import_id)
         if found is None or found.has_arrived(now):
-            self.counters.ignored_puts[ticket.import_id] += 1
+            self.counters.count("ignored_puts", ticket.import_id)
             self.storage.discard(blob)
         else:
             self._arrive(found, blob, at=now + self.settings.upload_lag_s)
+            self._journal.import_changed(found)
         return f'"{blob.md5}"'
 
     def put_upload(self, url: str, data: bytes, now: float, *, headers: Mapping[str, str] | None = None) -> str:
@@ -224,8 +193,12 @@ class SandboxState:
         found = self._account.imports.get(import_id)
         if found is None or found.finished is None or found.finished.result is None:
             raise StorageProblem(404, "NoSuchKey", "The specified key does not exist.")
-        self.counters.downloads[import_id] += 1
+        self.counters.count("downloads", import_id)
         return found.finished.result
+
+    def count(self, name: str, key: str) -> None:
+        """One more of a figure that others see."""
+        self.counters.count(name, key)
 
     # Time and reviews
 
@@ -235,9 +208,13 @@ class SandboxState:
         return [self._taken(found) for found in due]
 
     def next_due_at(self) -> float | None:
-        """When the next run's time comes; None when nothing waits."""
-        waiting = self._account.waiting.values()
-        return min((found.arrived_at for found in waiting if found.arrived_at is not None), default=None)
+        """When the next run's or announcement's time comes; None when nothing waits."""
+        return self._account.next_due_at()
+
+    def due_announcements(self, now: float) -> list[Ended]:
+        """The imports that have ended or left a review, each told once for each such status."""
+        due = [found for found in self._account.unannounced.values() if found.has_ended(now)]
+        return [self._announced(found, now=now) for found in due]
 
     def run(self, job: Job) -> Finished:
         """Run the engine and store the rows. Touches no other state, so it may run in another thread."""
@@ -249,11 +226,14 @@ class SandboxState:
 
     def record_finished(self, import_id: str, finished: Finished, now: float) -> None:
         """Take the end of a run; one of an import that is gone is dropped."""
+        upload = self._busy.pop(import_id, None)
         found = self._account.imports.get(import_id)
-        if found is not None:
-            found.finish(finished, at=now)
-        elif finished.result is not None:
-            self.storage.discard(finished.result)
+        if found is None:
+            self._discard(upload, finished.result)
+            return
+        found.finish(finished, at=now)
+        self._account.unannounced[import_id] = found
+        self._journal.import_finished(found)
 
     def review(self, import_id: str, token: str, now: float) -> dict[str, Any]:
         """The full import a review URL leads to; 404 for a wrong token, too."""
@@ -268,6 +248,9 @@ class SandboxState:
         if found.status(now) != "NEEDS_REVIEW":
             raise ApiProblem(409, {"detail": f"The import is {found.status(now)}, not NEEDS_REVIEW."})
         found.reviewed_at = now
+        if not self._inline:
+            self._account.unannounced[import_id] = found
+        self._journal.import_changed(found)
 
     def settle(self, now: float) -> None:
         """Let every import become what it is at `now`; the counters are then complete."""
@@ -276,9 +259,25 @@ class SandboxState:
 
     def reset(self) -> None:
         """Forget imports, stored objects, logs and counters; saved schemas and settings stay."""
-        self._account = _Account()
+        for found in list(self._account.imports.values()):
+            self._forget(found)
+        self._account = Account()
         self._create_log = SlidingLog(self.settings.create_quota)
-        self.counters = Counters()
+        self.counters = Counters(self._journal)
+        self._journal.forgotten()
+
+    def restore(self, kept: Kept, journal: Journal) -> None:
+        """Go on from what was kept and tell `journal` of all that follows; imports that were running run again."""
+        self._journal = self.counters.journal = journal
+        self._signer = UrlSigner(kept.secret)
+        self.schemas.restore(kept.schemas, preloaded=kept.preloaded, journal=journal)
+        self.counters.restore(kept.figures)
+        for log, at in kept.admitted:
+            (self._poll_log(log) if log else self._create_log).restore(at)
+        for found in kept.imports:
+            self._account.readmit(found)
+        self._drop_oldest()
+        self.storage.sweep(path for found in self._account.imports.values() for path in found.files())
 
     def configure(self, settings: SandboxSettings) -> None:
         """Behave otherwise from now on; imports that exist keep their durations."""
@@ -321,11 +320,13 @@ class SandboxState:
             raise not_found()
         if self._inline and import_id in self._account.waiting and found.has_arrived(now):
             found.finish(self.run(self._taken(found)), at=found.created_at)
+            del self._busy[import_id]
         return found
 
     def _taken(self, found: Import) -> Job:
         assert found.upload is not None
         del self._account.waiting[found.id]
+        self._busy[found.id] = found.upload
         self.counters.record_run(found.id, found.upload.sha256)
         return Job(
             import_id=found.id,
@@ -334,6 +335,38 @@ class SandboxState:
             schema=found.schema,
             user=found.user,
         )
+
+    def _poll_log(self, import_id: str) -> SlidingLog:
+        log = self._account.poll_logs.get(import_id)
+        if log is None:
+            log = self._account.poll_logs[import_id] = SlidingLog(self.settings.poll_quota)
+        return log
+
+    def _announced(self, found: Import, *, now: float) -> Ended:
+        del self._account.unannounced[found.id]
+        found.announced = found.status(now)
+        self._journal.import_changed(found)
+        shown = self._shown(found.short(now)) | found.result_fields(now)
+        return Ended(found=found, status=found.status(now), shown=shown)
+
+    def _drop_oldest(self) -> None:
+        while len(self._account.imports) > self._keep:
+            oldest = next(iter(self._account.imports.values()))
+            self._forget(oldest)
+            self._account.uploaded.discard(oldest.id)
+            self.counters.forget(oldest.id)
+        self.counters.trim(self._keep)
+
+    def _forget(self, gone: Import) -> None:
+        self._account.forget(gone.id)
+        upload = None if gone.id in self._busy else gone.upload
+        self._discard(upload, gone.finished.result if gone.finished else None)
+        self._journal.import_gone(gone.id)
+
+    def _discard(self, *blobs: Blob | None) -> None:
+        for blob in blobs:
+            if blob is not None:
+                self.storage.discard(blob)
 
     def _full(self, found: Import, *, now: float) -> dict[str, Any]:
         status = found.status(now)
@@ -349,9 +382,6 @@ class SandboxState:
             return self.origin + self._signer.sign("PUT", path, now=now, ttl_s=self.settings.upload_ttl_s)
         return self.origin + found.upload_target
 
-    def _review_url(self, found: Import) -> str:
-        return f"{self.origin}/review/{found.id}/{found.review_token}"
-
     def _shown(self, answer: dict[str, Any]) -> dict[str, Any]:
         if self.settings.absent_as_null:
             return answer
@@ -363,7 +393,7 @@ class SandboxState:
 
     def _refuse_leaked_key(self, headers: Mapping[str, str]) -> None:
         if LICENSE_KEY_HEADER in headers:
-            self.counters.key_leaks += 1
+            self.counters.count("key_leaks")
             raise StorageProblem(400, "InvalidArgument", "A license key was sent to the storage host.")
 
     def _only_if_absent(self, headers: Mapping[str, str]) -> bool:

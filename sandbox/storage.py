@@ -4,7 +4,7 @@ import hashlib
 import hmac
 import io
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +16,8 @@ from sandbox.problems import StorageProblem
 LICENSE_KEY_HEADER = "x-dromo-license-key"
 STORAGE_PREFIX = "/_storage/"
 RESULT_NAME = "result.json"
+BLOB_SUFFIX = ".blob"
+PART_SUFFIX = ".part"
 _DATE_FORMAT = "%Y%m%dT%H%M%SZ"
 _SIGNATURE = "&X-Amz-Signature="
 
@@ -41,7 +43,7 @@ class BlobWriter:
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
-        self._part = path.with_suffix(".part") if path else None
+        self._part = path.with_suffix(PART_SUFFIX) if path else None
         self._stream: BinaryIO = self._part.open("xb") if self._part else io.BytesIO()
         self._md5 = hashlib.md5(usedforsecurity=False)
         self._sha256 = hashlib.sha256()
@@ -72,11 +74,16 @@ class BlobWriter:
 
 
 class Storage:
-    """Objects in memory, or as files in `directory`; names are the sandbox's own, never a client's."""
+    """Objects in memory, or as files in `directory`; names are the sandbox's own, never a client's.
 
-    def __init__(self, directory: Path | None = None) -> None:
+    Files of two starts in one directory differ in their `generation`.
+    """
+
+    def __init__(self, directory: Path | None = None, *, generation: int = 0) -> None:
         self._directory = directory
+        self._generation = generation
         self._numbers = itertools.count()
+        self._discarded: list[Path] = []
         if directory:
             directory.mkdir(parents=True, exist_ok=True)
 
@@ -84,9 +91,9 @@ class Storage:
         """A writer of a new object; two writers of one name do not disturb each other."""
         if self._directory is None:
             return BlobWriter(None)
-        path = self._directory / f"{name}.{next(self._numbers)}.blob"
+        path = self._directory / f"{name}.{self._generation}-{next(self._numbers)}{BLOB_SUFFIX}"
         path.unlink(missing_ok=True)
-        path.with_suffix(".part").unlink(missing_ok=True)
+        path.with_suffix(PART_SUFFIX).unlink(missing_ok=True)
         return BlobWriter(path)
 
     def put(self, name: str, data: bytes) -> Blob:
@@ -95,8 +102,21 @@ class Storage:
         return writer.commit()
 
     def discard(self, blob: Blob) -> None:
+        """Let an object go; its file stays until `purge`."""
         if isinstance(blob.source, Path):
-            blob.source.unlink(missing_ok=True)
+            self._discarded.append(blob.source)
+
+    def sweep(self, needed: Iterable[Path]) -> None:
+        """Delete the files nothing leads to: what was on its way when an earlier process ended."""
+        spared = set(needed)
+        for path in self._directory.iterdir() if self._directory else ():
+            if path.suffix in {BLOB_SUFFIX, PART_SUFFIX} and path not in spared:
+                path.unlink()
+
+    def purge(self) -> None:
+        """Delete the files of discarded objects: once it is kept that nothing leads to them any more."""
+        while self._discarded:
+            self._discarded.pop().unlink(missing_ok=True)
 
 
 class UrlSigner:

@@ -31,7 +31,6 @@ class StorageRoutes:
             writer.abort()
             raise
         etag = self._state.finish_upload(ticket, writer.commit(), self._world.now)
-        self._world.woken.set()
         return web.Response(status=200, headers={"ETag": etag})
 
     async def _download(self, request: web.Request) -> web.StreamResponse:

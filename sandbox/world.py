@@ -9,7 +9,9 @@ from sandbox.clock import SandboxClock
 from sandbox.engine.outcome import failed
 from sandbox.faults import FaultPlan
 from sandbox.imports import Finished, Job
+from sandbox.journal import Journal, NoJournal
 from sandbox.state import SandboxState
+from sandbox.webhooks import Webhooks
 
 logger = logging.getLogger(__name__)
 
@@ -18,21 +20,35 @@ ENGINE_THREADS = 2
 
 @dataclass(kw_only=True)
 class World:
-    """One sandbox: its state, clock and faults; `woken` tells the engine to look again, `closing` ends long waits."""
+    """One sandbox: its state, clock, faults and webhooks, and the journal they all write to.
+
+    `woken` tells the engine to look again, `posting` those who post webhooks; `closing` ends long waits.
+    """
 
     state: SandboxState
     clock: SandboxClock
     faults: FaultPlan
+    webhooks: Webhooks
+    journal: Journal = field(default_factory=NoJournal)
     woken: asyncio.Event = field(default_factory=asyncio.Event)
+    posting: asyncio.Event = field(default_factory=asyncio.Event)
     closing: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def now(self) -> float:
         return self.clock.now()
 
+    def commit(self) -> None:
+        """Keep what has happened, then delete the files nothing leads to any more. Raises OSError."""
+        self.journal.commit()
+        self.state.storage.purge()
+
 
 async def run_engine(world: World) -> None:
-    """Run each import in a thread once its time has come; ends by cancellation, when no thread is busy any more."""
+    """Run each import in a thread once its time has come, and announce its end.
+
+    Ends by cancellation, when no thread is busy any more.
+    """
     threads = ThreadPoolExecutor(ENGINE_THREADS, thread_name_prefix="engine")
     try:
         async with asyncio.TaskGroup() as runs:
@@ -40,19 +56,28 @@ async def run_engine(world: World) -> None:
                 world.woken.clear()
                 for job in world.state.due_jobs(world.now):
                     runs.create_task(_run(world, job, threads))
-                await _wait_for_work(world)
+                _announce(world)
+                world.commit()
+                await wait_for_work(world, world.woken, due_at=world.state.next_due_at())
     finally:
         await asyncio.to_thread(threads.shutdown, cancel_futures=True)
 
 
-async def _wait_for_work(world: World) -> None:
-    due_at = world.state.next_due_at()
+async def wait_for_work(world: World, woken: asyncio.Event, *, due_at: float | None) -> None:
+    """Wait until `due_at` on the sandbox's clock (None: for ever), or until `woken` is set."""
     timeout_s = None if due_at is None else world.clock.real_seconds_until(due_at)
     try:
         async with asyncio.timeout(timeout_s):
-            await world.woken.wait()
+            await woken.wait()
     except TimeoutError:
         return
+
+
+def _announce(world: World) -> None:
+    now = world.now
+    for ended in world.state.due_announcements(now):
+        world.webhooks.announce(ended, now)
+        world.posting.set()
 
 
 async def _run(world: World, job: Job, threads: Executor) -> None:
@@ -64,3 +89,5 @@ async def _run(world: World, job: Job, threads: Executor) -> None:
         logger.error("the engine broke down", extra=fields)  # noqa: TRY400
         finished = Finished(outcome=failed("FATAL", "The import engine broke down."), result=None)
     world.state.record_finished(job.import_id, finished, world.now)
+    world.commit()
+    world.woken.set()

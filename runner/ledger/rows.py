@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Sequence
 from dataclasses import fields
 from datetime import datetime
 from enum import StrEnum
@@ -14,10 +14,10 @@ from runner.ledger import rules
 from runner.models import Batch, BatchState, HistoryEntry, Item, ItemKind, ItemState, RemoteImport, tag_of
 
 
-def _insert(columns: tuple[str, ...]) -> str:
+def _insert(columns: tuple[str, ...], *, count: int = 1) -> str:
     names = ("batch", "source", *columns, "added_at", "added_state", "added_attempts", "added_import_id")
-    places = ", ".join("?" * len(names))
-    return f"INSERT INTO items ({', '.join(names)}) VALUES ({places}) ON CONFLICT DO NOTHING"  # noqa: S608
+    places = ", ".join([f"({', '.join('?' * len(names))})"] * count)
+    return f"INSERT INTO items ({', '.join(names)}) VALUES {places} ON CONFLICT DO NOTHING"  # noqa: S608
 
 
 COLUMNS = tuple(column.name for column in fields(Item) if column.name not in {"batch_id", "source"})
@@ -34,7 +34,10 @@ _SELECT_BATCHES = (
     "SELECT number, batch_id, source_uri, account, out, config, state, listed, started_at, finished_at, exit_code"
     " FROM batches "
 )
-INSERT_LISTED = _insert(_KNOWN_WHEN_LISTED)
+ROWS_AT_ONCE = 50
+"""Rows of one INSERT_LISTED: a statement a row costs a third more, most of it for handing the interpreter over."""
+
+INSERT_LISTED = _insert(_KNOWN_WHEN_LISTED, count=ROWS_AT_ONCE)
 INSERT_ITEM = _insert(COLUMNS)
 _all_values = attrgetter(*COLUMNS)
 _later_values = attrgetter(*_KNOWN_LATER)
@@ -87,15 +90,20 @@ def is_just_listed(item: Item) -> bool:
     return _later_values(item) == _NOTHING_LATER
 
 
-def listed_rows(items: Iterable[Item], number: int, state: ItemState, at: int) -> Iterator[tuple[Any, ...]]:
-    """Yield the values of INSERT_LISTED for items in `state`: `number` stands for the batch, `at` is now, in ms."""
+def listed_values(items: Sequence[Item], number: int, state: ItemState, at: int) -> list[Any]:
+    """Return the values of INSERT_LISTED for ROWS_AT_ONCE items in `state`, one after another.
+
+    `number` stands for the batch, `at` is now, in ms.
+    """
     name = state.value
+    values: list[Any] = []
     for item in items:
-        yield (
+        values += (
             number, rules.source_key(item.source), item.kind.value, item.rank, item.size_bytes, encode(item.version),
             item.version_key, item.binding, encode(item.schema_id), name, item.revision, item.attempts,
             at, name, item.attempts, None,
         )  # fmt: skip
+    return values
 
 
 def full_row(item: Item, number: int, at: int) -> tuple[Any, ...]:

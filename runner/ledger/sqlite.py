@@ -280,7 +280,11 @@ def _add(db: sqlite3.Connection, number: int, state: ItemState, items: list[Item
     for item in items:
         (listed if rows.is_just_listed(item) else others).append(item)
     before = db.total_changes
-    db.executemany(rows.INSERT_LISTED, rows.listed_rows(listed, number, state, at))
+    whole = len(listed) - len(listed) % rows.ROWS_AT_ONCE
+    for start in range(0, whole, rows.ROWS_AT_ONCE):
+        some = listed[start : start + rows.ROWS_AT_ONCE]
+        db.execute(rows.INSERT_LISTED, rows.listed_values(some, number, state, at))
+    others += listed[whole:]
     added = db.total_changes - before
     for item in others:
         if db.execute(rows.INSERT_ITEM, rows.full_row(item, number, at)).rowcount:

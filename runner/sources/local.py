@@ -59,23 +59,11 @@ class LocalFiles(ABC):
         """Tell whether a link to this real path is followed."""
 
     async def entries(self) -> AsyncIterator[list[SourceEntry]]:
-        """Yield the entries in chunks of 1000; a worker thread lists one while the last is used.
-
-        Raises SourceNotFound, ConfigError.
-        """
+        """Yield the entries in chunks of 1000, each listed in a worker thread. Raises SourceNotFound, ConfigError."""
         self.too_young = self.linked_directories = 0
         walk = self.walk()
-        if not self._threaded:
-            while chunk := _take(walk):
-                yield chunk
-            return
-        ahead = asyncio.ensure_future(asyncio.to_thread(_take, walk))
-        try:
-            while chunk := await ahead:
-                ahead = asyncio.ensure_future(asyncio.to_thread(_take, walk))
-                yield chunk
-        finally:
-            ahead.cancel()
+        while chunk := await self._call(_take, walk):
+            yield chunk
 
     async def prepare(self, item: Item) -> Prepared:
         """Read the item's file once, for its fingerprint, and for its rows where it is JSON. Raises ItemRejected."""

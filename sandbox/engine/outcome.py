@@ -11,14 +11,16 @@ class Outcome:
     """The end of an import.
 
     `rows` are the result's objects keyed by field key: the result itself when SUCCESSFUL, what the result becomes
-    once a person has finished the review when NEEDS_REVIEW, None when FAILED. `errors` are objects with a `type` and
-    a `message`; a validation error also has `rowIndex` (0-based), `fieldKey` and `value`.
+    once a person has finished the review when NEEDS_REVIEW, None when FAILED. They are None, too, where they were
+    written out as a JSON array instead (`is_written`). `errors` are objects with a `type` and a `message`; a
+    validation error also has `rowIndex` (0-based), `fieldKey`, `value` and, in a manyToOne field, `manyToOneIndex`.
     """
 
     status: Status
     rows: list[dict[str, Any]] | None
     errors: list[dict[str, Any]] = field(default_factory=list)
     metadata: dict[str, Any] = field(default_factory=dict)
+    is_written: bool = False
 
 
 def failed(error_type: str, message: str) -> Outcome:

@@ -1,29 +1,26 @@
 """One import from its data to its outcome."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sandbox.engine.cells import Column, check_column, is_required
-from sandbox.engine.columns import find_header, match_columns
+from sandbox.engine.errors import EmptyFileError, EngineError
+from sandbox.engine.header import find_header
+from sandbox.engine.hooks import refuse_hooks
+from sandbox.engine.judging import ERRORS_MAX_COUNT, ErrorObject, Findings, RowMaker, judge
+from sandbox.engine.matching import match_columns
 from sandbox.engine.outcome import Outcome, failed
-from sandbox.engine.reading import Sheet, UnreadableFileError, json_text, read_sheet
+from sandbox.engine.problems import schema_problems
+from sandbox.engine.reading import Sheet, read_sheet
+from sandbox.engine.reading.rows import sheet_of_json
+from sandbox.engine.schema import Field, Settings, read_fields, read_settings
+from sandbox.engine.sinks import JsonSink, ListSink, ResultRow, Sink, Writable
+from sandbox.engine.table import FieldColumns, Survey, Table, batch_of, spare_columns, survey, unmapped_cells
+from sandbox.engine.validators import Checks, make_checks
 
-FILE_MAX_BYTES = 1 << 30
-ERRORS_MAX_COUNT = 10_000
-DEVELOPMENT_MAX_ROWS = 100
 UNMAPPED_KEY = "$unmapped"
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Table:
-    """Data rows below a header; `columns` maps the mapped fields' keys to columns. JSON rows have no `header`."""
-
-    rows: list[list[str]]
-    columns: dict[str, int]
-    header: list[str] = field(default_factory=list)
-    notes: dict[str, Any] = field(default_factory=dict)
+_INCLUDE = "INCLUDE_INVALID_ROWS"
 
 
 def run_import(
@@ -33,201 +30,186 @@ def run_import(
     filename: str,
     import_id: str = "",
     user: Mapping[str, Any] | None = None,
+    result: Writable | None = None,
+    remembered: Mapping[str, str] | None = None,
 ) -> Outcome:
     """Import a file's content (bytes or path) or JSON rows by a schema of `fields`, `settings` and `hooks`.
 
-    Rows of JSON are all objects keyed by field key or all arrays in field order. Never raises for bad data.
+    Rows of JSON are all objects keyed by field key or all arrays in field order. The rows go into the outcome or,
+    as a JSON array, into `result`; a FAILED import may have written a part of it. `remembered` maps headers to the
+    field keys that earlier imports gave them. Never raises for bad data or a bad schema.
     """
-    about = {
-        "id": import_id,
-        "filename": filename or None,
-        "importIdentifier": schema["settings"].get("importIdentifier"),
-        "user": dict(user) if user else None,
-    }
-    if any(schema["hooks"].values()):
-        return failed("FATAL", "hooks are not run by this sandbox yet")
-    if isinstance(source, list):
-        return _judge(_json_table(source, schema=schema), schema=schema, about=about)
-    if _size_bytes(source) > schema["settings"].get("maxFileSize", FILE_MAX_BYTES):
-        return failed("FATAL", "The file is larger than maxFileSize allows.")
     try:
-        sheet = read_sheet(source, delimiter=schema["settings"].get("delimiter"))
-    except UnreadableFileError as error:
-        return failed("FATAL", str(error))
-    return _run_sheet(sheet, schema=schema, about=about)
-
-
-def _run_sheet(sheet: Sheet, *, schema: Mapping[str, Any], about: dict[str, Any]) -> Outcome:
-    if not sheet.rows:
-        return failed("EMPTY", "The file is empty.")
-    notes: dict[str, Any] = {"encoding": sheet.encoding, "delimiter": sheet.delimiter, "sheet": sheet.name}
-    at = find_header(sheet.rows, fields=schema["fields"])
-    if at is None:
-        error = {"type": "HEADER_NOT_FOUND", "message": "No row of the file looks like its header."}
-        rows = _rows_by_position(sheet.rows, schema=schema)
-        return Outcome(status="NEEDS_REVIEW", rows=rows, errors=[error], metadata=about | notes)
-    header = [cell.strip() for cell in sheet.rows[at]]
-    fuzzy = (schema["settings"].get("matchingStep") or {}).get("fuzzyMatchHeaders") is not False
-    columns = match_columns(header, fields=schema["fields"], fuzzy=fuzzy)
-    notes |= {"headerRow": at}
-    return _judge(
-        _Table(rows=sheet.rows[at + 1 :], columns=columns, header=header, notes=notes), schema=schema, about=about
-    )
-
-
-def _judge(table: _Table, *, schema: Mapping[str, Any], about: dict[str, Any]) -> Outcome:
-    rows, warnings = _limited(table.rows, settings=schema["settings"])
-    columns = {
-        field["key"]: check_column([_cell(row, table.columns[field["key"]]) for row in rows], field=field)
-        for field in schema["fields"]
-        if field["key"] in table.columns
-    }
-    validation = _validation_errors(columns)
-    invalid_rows = sorted({error["rowIndex"] for error in validation})
-    behavior = _behavior(schema["settings"])
-    unmapped = _not_mapped(schema["fields"], table.columns)
-    kept = _result_rows(table, rows, columns, settings=schema["settings"], behavior=behavior)
-    blocking = _blocking(unmapped, validation, kept=kept, behavior=behavior, settings=schema["settings"])
-    if blocking:
-        kept = _result_rows(table, rows, columns, settings=schema["settings"], behavior="INCLUDE_INVALID_ROWS")
-    metadata = (
-        about
-        | table.notes
-        | {
-            "rawHeaders": table.header,
-            "fields": _mapping(table, schema["fields"]),
-            "totalRows": len(rows),
-            "validRows": len(rows) - len(invalid_rows),
-            "invalidRows": len(invalid_rows),
-            "rowsWithError": invalid_rows[:ERRORS_MAX_COUNT],
-            "errors": validation[:ERRORS_MAX_COUNT],
-            "errorCount": len(validation),
-            "warnings": warnings,
+        if problems := schema_problems(schema):
+            raise EngineError(f"The schema cannot be used: {problems[0][0]}: {problems[0][1]}")
+        refuse_hooks(schema.get("hooks") or {})
+        settings = read_settings(schema.get("settings") or {})
+        about = {
+            "id": import_id,
+            "filename": filename or None,
+            "importIdentifier": settings.identifier,
+            "user": dict(user) if user else None,
         }
-    )
-    return Outcome(
-        status="NEEDS_REVIEW" if blocking else "SUCCESSFUL",
-        rows=kept,
-        errors=blocking[:ERRORS_MAX_COUNT],
-        metadata=metadata,
-    )
+        table, structural = _opened(source, read_fields(schema), settings, remembered or {})
+        return _Import(table, settings, about, structural).run(result)
+    except EmptyFileError as error:
+        return failed("EMPTY", str(error))
+    except EngineError as error:
+        return failed("FATAL", str(error))
 
 
-def _blocking(
-    unmapped: list[dict[str, Any]],
-    validation: list[dict[str, Any]],
-    *,
-    kept: list[dict[str, Any]],
-    behavior: str,
-    settings: Mapping[str, Any],
-) -> list[dict[str, Any]]:
-    """The errors that ask for a person; empty when the import succeeds."""
-    errors = unmapped + (validation if behavior == "BLOCK_SUBMIT" else [])
-    if not kept and settings.get("allowEmptySubmit") is False:
-        errors.append({"type": "EMPTY", "message": "No row is left to submit."})
-    return errors
+def _opened(
+    source: bytes | Path | list[Any], fields: list[Field], settings: Settings, remembered: Mapping[str, str]
+) -> tuple[Table, list[ErrorObject]]:
+    """The data with their columns matched, and the errors of structure that ask for a person."""
+    if isinstance(source, list):
+        sheet = sheet_of_json(source, keys=[field.key for field in fields])
+        in_order = {field.key: [at] for at, field in enumerate(fields)}
+        return _table(sheet, fields, settings, columns=in_order), []
+    sheet = read_sheet(source, delimiter=settings.delimiter, sheet=settings.sheet, max_bytes=settings.max_bytes)
+    if next(sheet.batches(), None) is None:
+        raise EmptyFileError("The file is empty.")
+    found = find_header(sheet, fields=fields, override=settings.header_row)
+    if found is None:
+        by_position = {field.key: [at] for at, field in enumerate(fields) if not field.hidden}
+        error = {"type": "HEADER_NOT_FOUND", "message": "No row of the file looks like its header."}
+        return _table(sheet, fields, settings, columns=by_position), [error]
+    at, header = found
+    columns = match_columns(header, fields=fields, fuzzy=settings.fuzzy, remembered=remembered)
+    table = _table(sheet, fields, settings, columns=columns)
+    return replace(table, start=at + 1, header=header), _not_mapped(fields, columns)
 
 
-def _not_mapped(fields: Sequence[Mapping[str, Any]], columns: Mapping[str, int]) -> list[dict[str, Any]]:
-    needed = [f for f in fields if not f.get("hidden") and (f.get("requireMapping") or is_required(f))]
-    missing = [f for f in needed if f["key"] not in columns]
+def _table(sheet: Sheet, fields: list[Field], settings: Settings, *, columns: dict[str, list[int]]) -> Table:
+    return Table(sheet=sheet, start=0, limit=settings.max_rows, header=[], columns=columns, fields=fields)
+
+
+def _not_mapped(fields: Sequence[Field], columns: Mapping[str, Any]) -> list[ErrorObject]:
+    missing = [field for field in fields if field.needs_column and field.key not in columns]
     if not columns and not missing:
         return [{"type": "FIELD_NOT_MAPPED", "message": "No column could be mapped to a field."}]
     return [
         {
             "type": "FIELD_NOT_MAPPED",
-            "message": f"No column could be mapped to {f.get('label') or f['key']}.",
-            "fieldKey": f["key"],
+            "message": f"No column could be mapped to {field.label or field.key}.",
+            "fieldKey": field.key,
         }
-        for f in missing
+        for field in missing
     ]
 
 
-def _validation_errors(columns: Mapping[str, Column]) -> list[dict[str, Any]]:
-    errors = [
-        {"type": "VALIDATION", "rowIndex": row, "fieldKey": key, "message": message, "value": column.texts[row]}
-        for key, column in columns.items()
-        for row, message in column.errors
-    ]
-    return sorted(errors, key=lambda error: error["rowIndex"])
+@dataclass
+class _Import:
+    """The readings of one import's data: a survey, a search for repeated values, then the judgement."""
 
+    table: Table
+    settings: Settings
+    about: dict[str, Any]
+    structural: list[ErrorObject]
 
-def _result_rows(
-    table: _Table,
-    rows: list[list[str]],
-    columns: Mapping[str, Column],
-    *,
-    settings: Mapping[str, Any],
-    behavior: str,
-) -> list[dict[str, Any]]:
-    raw = behavior == "INCLUDE_INVALID_ROWS_AND_VALUES"
-    invalid = {key: {row for row, _ in column.errors} for key, column in columns.items()}
-    spare = _spare_columns(table, rows) if settings.get("passThroughUnmappedColumns") else None
-    dropped = set().union(*invalid.values()) if behavior == "REMOVE_INVALID_ROWS" else set()
-    result = []
-    for index, row in enumerate(rows):
-        if index in dropped:
-            continue
-        cells: dict[str, Any] = {
-            key: (column.texts[index] if raw else None) if index in invalid[key] else column.values[index]
-            for key, column in columns.items()
+    def run(self, result: Writable | None) -> Outcome:
+        mapped = [FieldColumns(field, self.table.columns[field.key]) for field in self.table.mapped_fields()]
+        sieved = not self.table.sheet.is_held
+        checks = make_checks(self.table.mapped_fields(), messages=self.settings.messages, sieved=sieved)
+        surveyed = survey(self.table, mapped, settings=self.settings)
+        self._find_repeats(mapped, checks, sieved=sieved)
+        sink: Sink = ListSink() if result is None else JsonSink(result)
+        behavior = _INCLUDE if self.structural or self._blocks else self.settings.behavior
+        findings = self._judged(mapped, checks, surveyed, sink, behavior)
+        errors = self.structural + (findings.errors if self._blocks else [])
+        if not sink.row_count and not self.settings.allows_empty:
+            errors.append({"type": "EMPTY", "message": "No row is left to submit."})
+            if behavior == "REMOVE_INVALID_ROWS":
+                self._judged(mapped, checks, surveyed, sink, _INCLUDE)
+        sink.finish()
+        return Outcome(
+            status="NEEDS_REVIEW" if errors else "SUCCESSFUL",
+            rows=sink.rows,
+            errors=errors[:ERRORS_MAX_COUNT],
+            metadata=self._metadata(findings, mapped),
+            is_written=result is not None,
+        )
+
+    @property
+    def _blocks(self) -> bool:
+        return self.settings.behavior == "BLOCK_SUBMIT"
+
+    def _find_repeats(self, mapped: Sequence[FieldColumns], checks: Checks, *, sieved: bool) -> None:
+        if not checks.uniqueness:
+            return
+        needed = {key for rule in checks.uniqueness for key in rule.field_keys}
+        columns_needed = [each for each in mapped if each.field.key in needed]
+        for searching in (True, False) if sieved else (False,):
+            for rows, columns in self.table.batches():
+                batch = batch_of(columns_needed, columns, len(rows))
+                for rule in checks.uniqueness:
+                    (rule.sift if searching else rule.count)(batch)
+        for rule in checks.uniqueness:
+            rule.finish()
+
+    def _judged(
+        self, mapped: Sequence[FieldColumns], checks: Checks, surveyed: Survey, sink: Sink, behavior: str
+    ) -> Findings:
+        fields = [each.field for each in mapped]
+        maker = RowMaker(fields, keeps_text=behavior == "INCLUDE_INVALID_ROWS_AND_VALUES")
+        spare = spare_columns(self.table, surveyed) if self.settings.passes_unmapped and self.table.header else None
+        findings = Findings()
+        for rows, columns in self.table.batches():
+            batch = batch_of(mapped, columns, len(rows))
+            found = judge(batch, fields, checks, findings.remarks)
+            findings.add(found, batch, fields)
+            made = maker.rows(batch, found)
+            if spare is not None:
+                width = len(self.table.header)
+                for row, cells in zip(rows, made, strict=True):
+                    cells[UNMAPPED_KEY] = unmapped_cells(row, spare, width)
+            sink.add(
+                _without_invalid(made, {each.row for each in found}) if behavior == "REMOVE_INVALID_ROWS" else made
+            )
+        return findings
+
+    def _metadata(self, findings: Findings, mapped: Sequence[FieldColumns]) -> dict[str, Any]:
+        sheet, table = self.table.sheet, self.table
+        warnings = [*sheet.warnings, *self._limit_warning()]
+        warnings += [f"{each.field.label or each.field.key}: {text}" for each in mapped for text in each.kind.warnings]
+        warnings += [f"{remark} ({count} cells)" for remark, count in findings.remarks.items()]
+        return self.about | {
+            "encoding": sheet.encoding,
+            "delimiter": sheet.delimiter,
+            "sheet": sheet.name,
+            "headerRow": table.start - 1 if table.header else None,
+            "rawHeaders": table.header,
+            "fields": {each.field.key: _mapping(each, table.header) for each in mapped} if table.header else {},
+            "totalRows": findings.row_count,
+            "validRows": findings.row_count - findings.invalid_row_count,
+            "invalidRows": findings.invalid_row_count,
+            "rowsWithError": findings.rows_with_error,
+            "errors": findings.errors,
+            "errorCount": findings.error_count,
+            "warnings": warnings,
         }
-        if spare is not None:
-            cells[UNMAPPED_KEY] = {str(at): _cell(row, at) for at in spare if at < len(row)}
-        result.append(cells)
-    return result
+
+    def _limit_warning(self) -> list[str]:
+        limit = self.table.limit
+        if limit is None or not self.table.sheet.has_more_than(limit, start=self.table.start):
+            return []
+        return [f"The rows beyond {limit} were left out."]
 
 
-def _spare_columns(table: _Table, rows: list[list[str]]) -> list[int]:
-    """The columns no field took, those that are wholly empty left out."""
-    width = max((len(row) for row in [table.header, *rows]), default=0)
-    taken = set(table.columns.values())
-    return [at for at in range(width) if at not in taken and any(_cell(row, at) for row in [table.header, *rows])]
+def _without_invalid(rows: list[ResultRow], invalid: set[int]) -> list[ResultRow]:
+    return [row for at, row in enumerate(rows) if at not in invalid] if invalid else rows
 
 
-def _limited(rows: list[list[str]], *, settings: Mapping[str, Any]) -> tuple[list[list[str]], list[str]]:
-    limits = [settings.get("maxRecords"), DEVELOPMENT_MAX_ROWS if settings.get("developmentMode") else None]
-    limit = min((limit for limit in limits if limit is not None), default=len(rows))
-    return rows[:limit], [f"{len(rows) - limit} rows beyond {limit} were left out."] if len(rows) > limit else []
-
-
-def _behavior(settings: Mapping[str, Any]) -> str:
-    implied = "INCLUDE_INVALID_ROWS" if settings.get("allowInvalidSubmit") else "REMOVE_INVALID_ROWS"
-    return str(settings.get("invalidDataBehavior") or implied)
-
-
-def _mapping(table: _Table, fields: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    return {
-        f["key"]: {
-            "fileHeaderIndex": table.columns[f["key"]],
-            "fileHeader": table.header[table.columns[f["key"]]],
+def _mapping(columns: FieldColumns, header: Sequence[str]) -> dict[str, Any]:
+    """How metadata tells where a field's values came from."""
+    ats = list(columns.ats)
+    if columns.field.many_to_one:
+        return {
+            "fileHeader": None,
+            "fileHeaders": [header[at] for at in ats],
+            "fileHeaderIndex": None,
+            "fileHeaderIndexes": ats,
             "isCustom": False,
-            "manyToOne": False,
+            "manyToOne": True,
         }
-        for f in fields
-        if table.header and f["key"] in table.columns
-    }
-
-
-def _json_table(rows: list[Any], *, schema: Mapping[str, Any]) -> _Table:
-    keys = [field["key"] for field in schema["fields"]]
-    texts = [
-        [json_text(row.get(key)) for key in keys] if isinstance(row, dict) else [json_text(cell) for cell in row]
-        for row in rows
-    ]
-    return _Table(rows=texts, columns={key: at for at, key in enumerate(keys)})
-
-
-def _rows_by_position(rows: list[list[str]], *, schema: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What a person makes of a file without a header: every row is data, the columns are the fields in order."""
-    fields = schema["fields"]
-    columns = {f["key"]: check_column([_cell(row, at) for row in rows], field=f) for at, f in enumerate(fields)}
-    return [{key: column.values[index] for key, column in columns.items()} for index in range(len(rows))]
-
-
-def _cell(row: list[str], at: int) -> str:
-    return row[at] if at < len(row) else ""
-
-
-def _size_bytes(source: bytes | Path) -> int:
-    return len(source) if isinstance(source, bytes) else source.stat().st_size
+    return {"fileHeaderIndex": ats[0], "fileHeader": header[ats[0]], "isCustom": False, "manyToOne": False}

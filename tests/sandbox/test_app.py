@@ -216,7 +216,7 @@ async def test_a_large_upload_is_streamed_to_a_file(tmp_path):
         created = await box.create()
         assert (await box.put(created["upload"], io.BytesIO(b"x" * 20_000_000)))[0] == 200
         await box.ended(created["id"])
-        assert sorted(path.stat().st_size for path in tmp_path.iterdir()) == [2, 20_000_000]
+        assert sorted(path.stat().st_size for path in (tmp_path / "files").iterdir()) == [2, 20_000_000]
 
 
 # Faults

@@ -150,4 +150,6 @@ def test_files_are_stored_whole_or_not_at_all(tmp_path):
     with blob.open() as stream:
         assert (blob.size_bytes, stream.read()) == (5, b"whole")
     storage.discard(blob)
+    assert list(tmp_path.iterdir()) == [blob.source]
+    storage.purge()
     assert list(tmp_path.iterdir()) == []

@@ -65,6 +65,7 @@ class MultiSelectKind(SelectKind):
     """Several of the options, split at `delimiter`; empty parts and repeated options are dropped."""
 
     empty = ()
+    output_is_costly = False
 
     def __init__(self, options: Options | None, *, choices: Sequence[Option]) -> None:
         super().__init__(options, choices=choices)

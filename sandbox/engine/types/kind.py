@@ -1,6 +1,6 @@
 """What every field type is to the engine: a parser of texts, with an output and a display form."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,11 +30,14 @@ class Kind:
 
     A value is canonical: hashable, equal for equal cells. `to_output` and `to_display` make of it what the result and
     a person see; None where that is the value itself, as text for display. `is_texty` says that a value is a text
-    by nature, which the validators `length` and `alphabetical` ask for.
+    by nature, which the validator `length` asks for; `learns` that `prepare` must see the whole column first,
+    `output_is_costly` that outputs are worth remembering.
     """
 
     empty: Any = None
     is_texty = True
+    learns = False
+    output_is_costly = True
     to_output: Callable[[Any], Any] | None = None
     to_display: Callable[[Any], str] | None = None
 
@@ -45,10 +48,10 @@ class Kind:
         """The value of a text that is neither empty nor begins or ends with blanks. Raises CellError."""
         raise NotImplementedError
 
-    def prepare(self, texts: list[str]) -> None:
+    def prepare(self, texts: Sequence[str]) -> None:
         """Look at cells of the column before any is parsed; only dates learn from it."""
 
-    def column(self, texts: list[str], memo: "CellMemo") -> list[Any]:
+    def column(self, texts: Sequence[str], memo: "CellMemo") -> Sequence[Any]:
         """The value of each text: parsed, `empty`, or Invalid."""
         return list(map(memo.__getitem__, texts))
 

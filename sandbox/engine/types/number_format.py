@@ -162,8 +162,6 @@ def _signed(text: str, value: Decimal, spec: Format) -> str:
     return f"+{text}" if spec.get("forceSign") and value else text
 
 
-
-
 _WRITERS = {
     "currency": _currency,
     "percent": _percent,

@@ -60,7 +60,9 @@ _SECOND_LEVELS = {
     "zm": "ac biz co com edu gov info mil net org sch",
     "zw": "ac co gov mil org",
 }
-_SUFFIXES = frozenset(f"{second}.{country}" for country, seconds in _SECOND_LEVELS.items() for second in seconds.split())
+_SUFFIXES = frozenset(
+    f"{second}.{country}" for country, seconds in _SECOND_LEVELS.items() for second in seconds.split()
+)
 
 
 def registrable_labels(labels: list[str]) -> int:

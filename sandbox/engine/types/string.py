@@ -1,5 +1,6 @@
 """The type string: the text exactly as it was entered."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from sandbox.engine.types.kind import CellMemo, Kind, Options
@@ -16,5 +17,5 @@ class StringKind(Kind):
     def parse(self, text: str) -> str:
         return text
 
-    def column(self, texts: list[str], _memo: CellMemo) -> list[Any]:
+    def column(self, texts: Sequence[str], memo: CellMemo) -> Sequence[Any]:  # noqa: ARG002 - nothing is parsed
         return texts

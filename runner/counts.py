@@ -1,0 +1,48 @@
+"""CallCounts: what a run called, and up to when it knows the vendor, written to the ledger now and then."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from runner.errors import StorageFull
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from runner.ledger import Ledger
+    from runner.ports import Clock
+
+logger = logging.getLogger(__name__)
+
+
+class CallCounts:
+    """Adds the growth of `counted()` to a batch's counters; `reconciled` is set once the vendor's imports are known."""
+
+    def __init__(
+        self, ledger: Ledger, *, batch_id: str, endpoint: str, clock: Clock, counted: Callable[[], Mapping[str, int]]
+    ) -> None:
+        self._ledger = ledger
+        self._batch_id = batch_id
+        self._endpoint = endpoint
+        self._clock = clock
+        self._counted = counted
+        self._flushed: Mapping[str, int] = {}
+        self.reconciled = False
+
+    async def flush(self) -> None:
+        """Write what is new since the last time. Raises StorageFull."""
+        if self.reconciled:
+            await self._ledger.set_reconciled(self._endpoint, self._clock.now())
+        now = self._counted()
+        new = {name: count - self._flushed.get(name, 0) for name, count in now.items()}
+        if any(new.values()):
+            await self._ledger.count_up(self._batch_id, **new)
+            self._flushed = now
+
+    async def flush_at_last(self) -> None:
+        """Flush; where there is no space for it the run still ends in order, its last counts are lost."""
+        try:
+            await self.flush()
+        except StorageFull:
+            logger.warning("no space left for the last counts")

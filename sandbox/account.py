@@ -1,0 +1,43 @@
+"""The imports of an account, and which of them wait for what."""
+
+from dataclasses import dataclass, field
+from itertools import chain
+
+from sandbox.imports import Import
+from sandbox.quotas import SlidingLog
+
+
+@dataclass
+class Account:
+    """What a reset throws away.
+
+    `waiting` are the imports whose run is still to come, `unannounced` those whose end is still to be told,
+    `uploaded` the ids whose upload URL holds an object.
+    """
+
+    imports: dict[str, Import] = field(default_factory=dict)
+    uploaded: set[str] = field(default_factory=set)
+    waiting: dict[str, Import] = field(default_factory=dict)
+    unannounced: dict[str, Import] = field(default_factory=dict)
+    poll_logs: dict[str, SlidingLog] = field(default_factory=dict)
+
+    def next_due_at(self) -> float | None:
+        """When the next run's or announcement's time comes; None when nothing waits."""
+        starts = (found.arrived_at for found in self.waiting.values())
+        ends = (found.ended_at for found in self.unannounced.values())
+        return min((at for at in chain(starts, ends) if at is not None), default=None)
+
+    def readmit(self, found: Import) -> None:
+        """Take an import back as it was kept; one whose run had not ended waits for another."""
+        self.imports[found.id] = found
+        if found.upload is None:
+            return
+        self.uploaded.add(found.id)
+        if found.finished is None:
+            self.waiting[found.id] = found
+        elif found.announced != found.final_status:
+            self.unannounced[found.id] = found
+
+    def forget(self, import_id: str) -> None:
+        for known in (self.imports, self.waiting, self.unannounced, self.poll_logs):
+            known.pop(import_id, None)

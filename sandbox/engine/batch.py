@@ -1,0 +1,57 @@
+"""Some thousand rows of the mapped columns: texts, values, and what is displayed of them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from sandbox.engine.types import Invalid, Kind
+
+
+@dataclass
+class Part:
+    """One column of the file in one field: most fields have one part, a manyToOne field several.
+
+    `values` holds canonical values, Invalid where a text is none; `has_invalid` False promises that none is.
+    """
+
+    kind: Kind
+    texts: Sequence[str]
+    values: Sequence[Any]
+    has_invalid: bool
+
+    @cached_property
+    def is_empty(self) -> list[bool]:
+        """Blank-only cells are empty."""
+        return [not text or text.isspace() for text in self.texts]
+
+    @cached_property
+    def displayed(self) -> Sequence[str]:
+        """What a person sees in each cell: the value as its type writes it, the text itself where it is invalid."""
+        if self.values is self.texts:
+            return self.texts
+        if self.kind.to_display is None and not self.has_invalid:
+            return ["" if value is None else str(value) for value in self.values]
+        return [self.display(row) for row in range(len(self.texts))]
+
+    def display(self, row: int) -> str:
+        value = self.values[row]
+        if type(value) is Invalid:
+            return self.texts[row]
+        return "" if self.is_empty[row] and self.values is not self.texts else self.kind.display(value)
+
+    def output(self, row: int) -> Any:
+        value = self.values[row]
+        return None if type(value) is Invalid else self.kind.output(value)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """`size` rows: field key -> the parts of that field."""
+
+    size: int
+    fields: Mapping[str, list[Part]]
+
+    def parts(self, key: str) -> list[Part]:
+        """The parts of a field; none where it is not mapped."""
+        return self.fields.get(key, [])

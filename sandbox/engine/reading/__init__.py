@@ -1,0 +1,25 @@
+"""From a file's bytes to its rows of text cells; decided by the content, never by the file's name."""
+
+from pathlib import Path
+
+from sandbox.engine.errors import UnreadableFileError
+from sandbox.engine.reading.sheet import Row, Sheet
+from sandbox.engine.reading.text import head_of, read_text, size_bytes
+from sandbox.engine.reading.workbook import WORKBOOK_MAGIC, read_workbook
+
+__all__ = ["Row", "Sheet", "read_sheet"]
+
+
+def read_sheet(
+    source: bytes | Path, *, delimiter: str | None = None, sheet: str | None = None, max_bytes: int
+) -> Sheet:
+    """Read a workbook's sheet, or delimited text. Raises UnreadableFileError."""
+    try:
+        if size_bytes(source) > max_bytes:
+            raise UnreadableFileError("The file is larger than maxFileSize allows.")
+        head = head_of(source)
+        if head.startswith(WORKBOOK_MAGIC):
+            return read_workbook(source, sheet=sheet)
+        return read_text(source, head, delimiter=delimiter)
+    except OSError:
+        raise UnreadableFileError("The file cannot be read.") from None

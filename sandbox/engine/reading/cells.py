@@ -1,0 +1,73 @@
+"""The text of a workbook's or JSON document's cell."""
+
+from datetime import date, datetime, time, timedelta
+from typing import Any
+
+_PLAIN_NUMBER_BELOW = 1e21
+
+
+def cell_text(value: Any) -> str:
+    """A workbook's cell: the shortest number, ISO dates, TRUE and FALSE, "" for nothing."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "TRUE" if value else "FALSE"
+    if isinstance(value, int | float):
+        return number_text(value)
+    if isinstance(value, datetime):
+        return value.date().isoformat() if value.time() == time() else value.isoformat("T", "seconds")
+    if isinstance(value, date | time):
+        return value.isoformat()
+    return _duration_text(value) if isinstance(value, timedelta) else str(value)
+
+
+def json_text(value: Any) -> str:
+    """A JSON value as JavaScript's String() writes it; null is empty."""
+    if isinstance(value, list):
+        return ",".join(map(_leaf_text, _leaves(value)))
+    return _leaf_text(value)
+
+
+def number_text(value: float) -> str:
+    """A number in its shortest form, as JavaScript writes it."""
+    if isinstance(value, int):
+        return str(value) if abs(value) < _PLAIN_NUMBER_BELOW else number_text(float(value))
+    if value.is_integer() and abs(value) < _PLAIN_NUMBER_BELOW:
+        return str(int(value))
+    mantissa, _, exponent = repr(value).partition("e")
+    if not exponent:
+        return mantissa
+    power = int(exponent)
+    if -7 < power < 0:
+        return f"{value:.{len(mantissa.lstrip('-').replace('.', '')) - 1 - power}f}"
+    return f"{mantissa}e{power:+d}"
+
+
+def _leaf_text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, dict):
+        return "[object Object]"
+    if isinstance(value, float) and value != value:  # noqa: PLR0124 - NaN is not itself
+        return "NaN"
+    return cell_text(value)
+
+
+def _leaves(values: list[Any]) -> list[Any]:
+    """Nested lists flattened, an empty one as one empty leaf; deep ones without recursion."""
+    leaves: list[Any] = []
+    waiting = [values]
+    while waiting:
+        value: Any = waiting.pop()
+        if isinstance(value, list) and value:
+            waiting.extend(reversed(value))
+        else:
+            leaves.append(None if isinstance(value, list) else value)
+    return leaves
+
+
+def _duration_text(value: timedelta) -> str:
+    seconds = int(value.total_seconds())
+    return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"

@@ -1,0 +1,100 @@
+"""A schema's fields and settings as the engine uses them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sandbox.engine.types import type_and_options
+
+FILE_MAX_BYTES = 1 << 30
+DEVELOPMENT_MAX_ROWS = 100
+
+InvalidDataBehavior = Literal[
+    "REMOVE_INVALID_ROWS", "INCLUDE_INVALID_ROWS", "INCLUDE_INVALID_ROWS_AND_VALUES", "BLOCK_SUBMIT"
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Field:
+    """One field; `definition` is what the schema says of it. A hidden field takes no column and checks nothing."""
+
+    key: str
+    label: str
+    type: str
+    definition: Mapping[str, Any]
+    alternates: tuple[str, ...]
+    validators: tuple[Mapping[str, Any], ...]
+    many_to_one: bool
+    hidden: bool
+    needs_column: bool
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Everything a header may call it: label, key, alternate names."""
+        return tuple(name for name in (self.label, self.key, *self.alternates) if name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The settings that mean something to a headless import; sizes in bytes, rows counted from 0."""
+
+    identifier: str | None
+    behavior: InvalidDataBehavior
+    allows_empty: bool
+    passes_unmapped: bool
+    max_rows: int | None
+    max_bytes: int
+    delimiter: str | None
+    sheet: str | None
+    header_row: int | None
+    fuzzy: bool
+    messages: Mapping[str, str]
+
+
+def read_fields(schema: Mapping[str, Any]) -> list[Field]:
+    return [_field(definition) for definition in schema["fields"]]
+
+
+def read_settings(given: Mapping[str, Any]) -> Settings:
+    """Nested keys (`matchingStep`, `uploadStep`) win over the same keys written flat."""
+    matching = {**given, **(given.get("matchingStep") or {})}
+    upload = {**given, **(given.get("uploadStep") or {})}
+    overrides = (given.get("textOverrides") or {}).get("errors") or {}
+    limits = [given.get("maxRecords"), DEVELOPMENT_MAX_ROWS if given.get("developmentMode") else None]
+    max_bytes = given.get("maxFileSize")
+    return Settings(
+        identifier=given.get("importIdentifier"),
+        behavior=_behavior(given),
+        allows_empty=given.get("allowEmptySubmit") is not False,
+        passes_unmapped=bool(given.get("passThroughUnmappedColumns")),
+        max_rows=min((limit for limit in limits if limit is not None), default=None),
+        max_bytes=FILE_MAX_BYTES if max_bytes is None else max_bytes,
+        delimiter=given.get("delimiter") or None,
+        sheet=upload.get("sheetOverride") or None,
+        header_row=matching.get("headerRowOverride"),
+        fuzzy=matching.get("fuzzyMatchHeaders") is not False,
+        messages={name: text for name, text in overrides.items() if isinstance(text, str)},
+    )
+
+
+def _field(definition: Mapping[str, Any]) -> Field:
+    key = str(definition["key"])
+    hidden = bool(definition.get("hidden"))
+    validators = tuple(definition.get("validators") or ())
+    required = any(rule.get("validate") == "required" for rule in validators)
+    return Field(
+        key=key,
+        label=str(definition.get("label") or ""),
+        type=type_and_options(definition)[0],
+        definition=definition,
+        alternates=tuple(map(str, definition.get("alternateMatches") or ())),
+        validators=() if hidden else validators,
+        many_to_one=bool(definition.get("manyToOne")),
+        hidden=hidden,
+        needs_column=not hidden and (bool(definition.get("requireMapping")) or required),
+    )
+
+
+def _behavior(given: Mapping[str, Any]) -> InvalidDataBehavior:
+    implied: InvalidDataBehavior = "INCLUDE_INVALID_ROWS" if given.get("allowInvalidSubmit") else "REMOVE_INVALID_ROWS"
+    return given.get("invalidDataBehavior") or implied

@@ -1,0 +1,103 @@
+"""The data below a header, and which of its columns make which field."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from typing import Any
+
+from sandbox.engine.batch import Batch, Part
+from sandbox.engine.matching import Columns
+from sandbox.engine.reading.sheet import Row, Sheet
+from sandbox.engine.schema import Field, Settings
+from sandbox.engine.types import CellMemo, Kind, make_kind
+
+_Texts = Sequence[Sequence[str]]
+
+
+class FieldColumns:
+    """A mapped field's columns in the file, and what reads their cells."""
+
+    def __init__(self, field: Field, ats: Sequence[int]) -> None:
+        self.field = field
+        self.ats = ats
+        self.kind: Kind = make_kind(field.definition)
+        message = field.definition.get("invalidValueMessage")
+        self._memo = CellMemo(self.kind, message=str(message) if message else None)
+
+    def texts(self, columns: _Texts, size: int) -> list[Sequence[str]]:
+        return [columns[at] if at < len(columns) else [""] * size for at in self.ats]
+
+    def parts(self, columns: _Texts, size: int) -> list[Part]:
+        made = []
+        for texts in self.texts(columns, size):
+            values = self.kind.column(texts, self._memo)
+            made.append(Part(self.kind, texts, values, has_invalid=self._memo.saw_invalid))
+        return made
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """Data rows of `sheet` from the physical row `start` on, at most `limit`; `header` is [] where there is none."""
+
+    sheet: Sheet
+    start: int
+    limit: int | None
+    header: Row
+    columns: Columns
+    fields: list[Field]
+
+    def batches(self) -> Iterator[tuple[list[Row], _Texts]]:
+        """Rows, and the same turned into columns, short rows filled up with ""."""
+        for rows in self.sheet.batches(start=self.start, limit=self.limit):
+            yield rows, _turned(rows)
+
+    def mapped_fields(self) -> list[Field]:
+        return [field for field in self.fields if field.key in self.columns]
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a first reading of the data learned: the columns without a name that hold something."""
+
+    filled: frozenset[int]
+
+
+def survey(table: Table, mapped: Sequence[FieldColumns], *, settings: Settings) -> Survey:
+    """Let date columns see their cells, and find the nameless columns to pass through; no reading without need."""
+    learners = [each for each in mapped if each.kind.learns]
+    taken = {at for ats in table.columns.values() for at in ats}
+    named = {at for at, name in enumerate(table.header) if name}
+    filled: set[int] = set()
+    if not learners and not settings.passes_unmapped:
+        return Survey(frozenset())
+    for rows, columns in table.batches():
+        for each in learners:
+            for texts in each.texts(columns, len(rows)):
+                each.kind.prepare(texts)
+        if settings.passes_unmapped:
+            open_columns = (at for at in range(len(columns)) if at not in taken | named | filled)
+            filled.update(at for at in open_columns if any(map(str.strip, columns[at])))
+    return Survey(frozenset(filled))
+
+
+def batch_of(mapped: Sequence[FieldColumns], columns: _Texts, size: int) -> Batch:
+    parts: Mapping[str, list[Part]] = {each.field.key: each.parts(columns, size) for each in mapped}
+    return Batch(size, parts)
+
+
+def spare_columns(table: Table, found: Survey) -> list[int]:
+    """The columns no field took and that hold something, a name or a cell; by their place in the file."""
+    taken = {at for ats in table.columns.values() for at in ats}
+    named = {at for at, name in enumerate(table.header) if name}
+    return sorted((named | found.filled) - taken)
+
+
+def unmapped_cells(row: Row, spare: Sequence[int], width: int) -> dict[str, Any]:
+    """The cells of the spare columns; beyond the header's `width` only those that the row has."""
+    return {str(at): row[at] if at < len(row) else "" for at in spare if at < len(row) or at < width}
+
+
+def _turned(rows: list[Row]) -> _Texts:
+    if len(set(map(len, rows))) == 1:
+        return list(zip(*rows, strict=True))
+    return list(zip_longest(*rows, fillvalue=""))

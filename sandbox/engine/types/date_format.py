@@ -1,0 +1,230 @@
+"""Format strings of dates and times in Luxon's tokens: writing a moment by one, and reading it back."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from sandbox.engine.types.locales import Conventions
+
+ISO_FORMAT = "[ISO]"
+_PIECE = re.compile(r"'([^']*)'|([A-Za-z])\2*|[^A-Za-z']+|'")
+_ISO_FORMS = {"date": "yyyy-MM-dd", "datetime": "yyyy-MM-dd'T'HH:mm", "time": "HH:mm"}
+_DATE_MACROS = {"D": "", "DD": "medium", "DDD": "long", "DDDD": "full"}
+_CENTURY_PIVOT = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A token, or a literal text; `local` where a locale's own pattern put it there."""
+
+    text: str
+    is_token: bool
+    local: bool = False
+
+
+class DateFormat:
+    """A format string in one locale."""
+
+    def __init__(self, text: str, habits: Conventions) -> None:
+        self._habits = habits
+        self._pieces = [piece for raw in _pieces(text) for piece in _expanded(raw, habits)]
+        self._digits = str.maketrans({str(n): chr(habits.zero + n) for n in range(10)})
+        self._pattern: re.Pattern[str] | None = None
+
+    def write(self, moment: datetime) -> str:
+        """The moment's text; its time zone is UTC where a token asks for one."""
+        return "".join(self._written(piece, moment) for piece in self._pieces)
+
+    def read(self, text: str) -> datetime | None:
+        """The moment in a text of this form (ASCII digits); a part it lacks is that of 2000-01-01 00:00."""
+        if self._pattern is None:
+            self._pattern = re.compile("".join(map(self._readable, self._pieces)), re.IGNORECASE)
+        match = self._pattern.fullmatch(text)
+        return _moment(match, self._habits) if match else None
+
+    @property
+    def is_day_first(self) -> bool | None:
+        """Whether the day comes before the month; None where the format does not name both as numbers."""
+        order = [piece.text[0] for piece in self._pieces if piece.is_token and piece.text in ("d", "dd", "M", "MM")]
+        return order[0] == "d" if set(order) == {"d", "M"} else None
+
+    def _written(self, piece: Piece, moment: datetime) -> str:
+        if not piece.is_token:
+            return piece.text
+        write = _WRITERS.get(piece.text)
+        if write is None:
+            return piece.text
+        if piece.local and piece.text[0] == "y" and self._habits.year_shift:
+            return str(moment.year + self._habits.year_shift)
+        text = write(moment, self._habits)
+        return text.translate(self._digits) if self._habits.zero != ord("0") else text
+
+    def _readable(self, piece: Piece) -> str:
+        if not piece.is_token:
+            return re.sub(r"(?:\\ |\s)+", r"\\s*", re.escape(piece.text))
+        names = _names(piece.text, self._habits)
+        if names:
+            return f"(?P<{_group(piece)}>{'|'.join(sorted(map(re.escape, names), key=len, reverse=True))})"
+        return rf"(?P<{_group(piece)}>{_DIGITS[piece.text]})" if piece.text in _DIGITS else re.escape(piece.text)
+
+
+def iso_format(kind: str, *, with_seconds: bool) -> str:
+    """The format string of ISO 8601 for the type date, datetime or time."""
+    return _ISO_FORMS[kind] + (":ss" if with_seconds and kind != "date" else "")
+
+
+def _pieces(text: str) -> list[Piece]:
+    found = []
+    for match in _PIECE.finditer(text):
+        literal, letter = match.groups()
+        found.append(Piece(literal if literal is not None else match[0], letter is not None))
+    return found
+
+
+def _expanded(piece: Piece, habits: Conventions) -> list[Piece]:
+    """The pieces of a locale's own pattern where the piece is one of the tokens that stand for a whole one."""
+    pattern = _macro(piece.text, habits) if piece.is_token else None
+    if pattern is None:
+        return [piece]
+    return [Piece(_as_token(part.text) if part.is_token else part.text, part.is_token, local=True)
+            for part in _pieces(pattern)]  # fmt: skip
+
+
+def _macro(token: str, habits: Conventions) -> str | None:
+    if token in _DATE_MACROS:
+        return habits.dates[_DATE_MACROS[token]] if _DATE_MACROS[token] else habits.date
+    if token[0] in "tT" and len(token) <= 4:
+        clock = "HH:mm" if token[0] == "T" else habits.time
+        clock_s = "HH:mm:ss" if token[0] == "T" else habits.seconds
+        return clock if len(token) == 1 else clock_s + (" 'UTC'" if len(token) > 2 else "")
+    if token[0] in "fF" and len(token) <= 4:
+        date = _macro("D" * len(token), habits)
+        clock = (habits.time if token[0] == "f" else habits.seconds) + (" 'UTC'" if len(token) > 2 else "")
+        return habits.joined.replace("{1}", str(date)).replace("{0}", clock)
+    return None
+
+
+def _as_token(text: str) -> str:
+    return {"E": "EEE", "EE": "EEE", "B": "a", "b": "a"}.get(text, text)
+
+
+def _group(piece: Piece) -> str:
+    return {"L": "M", "c": "E"}.get(piece.text[0], piece.text[0]) + ("_local" if piece.local else "")
+
+
+def _names(token: str, habits: Conventions) -> tuple[str, ...]:
+    if token in ("MMM", "MMMM", "LLL", "LLLL"):
+        return _month_names(habits)
+    if token[0] in "Ec" and len(token) > 2:
+        return habits.weekdays + habits.weekdays_short
+    return (*habits.am_pm, "AM", "PM", "a.m.", "p.m.") if token == "a" else ()
+
+
+def _month_names(habits: Conventions) -> tuple[str, ...]:
+    return habits.months + habits.months_short + habits.months_alone + habits.months_short_alone
+
+
+def _moment(match: re.Match[str], habits: Conventions) -> datetime | None:
+    parts = {name.removesuffix("_local"): text for name, text in match.groupdict().items()}
+    year = int(parts.get("y", "2000"))
+    if len(parts.get("y", "")) == 2:
+        year += 2000 if year <= _CENTURY_PIVOT else 1900
+    elif "y_local" in match.groupdict():
+        year -= habits.year_shift
+    hour = int(parts.get("H", parts.get("h", "0")))
+    if "h" in parts:
+        if not 1 <= hour <= 12:
+            return None
+        hour = hour % 12 + (12 if _is_pm(parts.get("a", ""), habits) else 0)
+    try:
+        return datetime(  # noqa: DTZ001 - a wall clock's time; imports know no zones
+            year, _month(parts.get("M", "1"), habits), int(parts.get("d", "1")), hour,
+            int(parts.get("m", "0")), int(parts.get("s", "0")),
+        )  # fmt: skip
+    except ValueError:
+        return None
+
+
+def _month(text: str, habits: Conventions) -> int:
+    if text.isdecimal():
+        return int(text)
+    return [name.casefold() for name in _month_names(habits)].index(text.casefold()) % 12 + 1
+
+
+def _is_pm(text: str, habits: Conventions) -> bool:
+    return text.casefold() in (habits.am_pm[1].casefold(), "pm", "p.m.")
+
+
+_DIGITS = {
+    "d": r"\d{1,2}", "dd": r"\d{2}", "M": r"\d{1,2}", "MM": r"\d{2}", "L": r"\d{1,2}", "LL": r"\d{2}",
+    "y": r"\d{4}", "yyyy": r"\d{4}", "yy": r"\d{2}", "H": r"\d{1,2}", "HH": r"\d{2}", "h": r"\d{1,2}", "hh": r"\d{1,2}",
+    "m": r"\d{1,2}", "mm": r"\d{2}", "s": r"\d{1,2}", "ss": r"\d{2}", "S": r"\d{1,3}", "SSS": r"\d{3}", "u": r"\d{1,9}",
+}  # fmt: skip
+
+_Write = Callable[[datetime, Conventions], str]
+
+
+def _hour12(moment: datetime) -> int:
+    return moment.hour % 12 or 12
+
+
+_WRITERS: dict[str, _Write] = {
+    "S": lambda moment, _: str(moment.microsecond // 1000),
+    "SSS": lambda moment, _: f"{moment.microsecond // 1000:03}",
+    "u": lambda moment, _: f"{moment.microsecond // 1000:03}",
+    "uu": lambda moment, _: f"{moment.microsecond // 10_000:02}",
+    "uuu": lambda moment, _: str(moment.microsecond // 100_000),
+    "s": lambda moment, _: str(moment.second),
+    "ss": lambda moment, _: f"{moment.second:02}",
+    "m": lambda moment, _: str(moment.minute),
+    "mm": lambda moment, _: f"{moment.minute:02}",
+    "h": lambda moment, _: str(_hour12(moment)),
+    "hh": lambda moment, _: f"{_hour12(moment):02}",
+    "H": lambda moment, _: str(moment.hour),
+    "HH": lambda moment, _: f"{moment.hour:02}",
+    "Z": lambda _moment, _: "+0",
+    "ZZ": lambda _moment, _: "+00:00",
+    "ZZZ": lambda _moment, _: "+0000",
+    "ZZZZ": lambda _moment, _: "UTC",
+    "z": lambda _moment, _: "UTC",
+    "a": lambda moment, habits: habits.am_pm[moment.hour >= 12],
+    "d": lambda moment, _: str(moment.day),
+    "dd": lambda moment, _: f"{moment.day:02}",
+    "M": lambda moment, _: str(moment.month),
+    "MM": lambda moment, _: f"{moment.month:02}",
+    "MMM": lambda moment, habits: habits.months_short[moment.month - 1],
+    "MMMM": lambda moment, habits: habits.months[moment.month - 1],
+    "MMMMM": lambda moment, habits: habits.months[moment.month - 1][:1],
+    "L": lambda moment, _: str(moment.month),
+    "LL": lambda moment, _: f"{moment.month:02}",
+    "LLL": lambda moment, habits: habits.months_short_alone[moment.month - 1],
+    "LLLL": lambda moment, habits: habits.months_alone[moment.month - 1],
+    "LLLLL": lambda moment, habits: habits.months_alone[moment.month - 1][:1],
+    "E": lambda moment, _: str(moment.isoweekday()),
+    "c": lambda moment, _: str(moment.isoweekday()),
+    "EEE": lambda moment, habits: habits.weekdays_short[moment.weekday()],
+    "EEEE": lambda moment, habits: habits.weekdays[moment.weekday()],
+    "EEEEE": lambda moment, habits: habits.weekdays[moment.weekday()][:1],
+    "ccc": lambda moment, habits: habits.weekdays_short[moment.weekday()],
+    "cccc": lambda moment, habits: habits.weekdays[moment.weekday()],
+    "ccccc": lambda moment, habits: habits.weekdays[moment.weekday()][:1],
+    "y": lambda moment, _: str(moment.year),
+    "yy": lambda moment, _: f"{moment.year % 100:02}",
+    "yyyy": lambda moment, _: f"{moment.year:04}",
+    "yyyyyy": lambda moment, _: f"{moment.year:06}",
+    "G": lambda _moment, _: "AD",
+    "GG": lambda _moment, _: "Anno Domini",
+    "GGGGG": lambda _moment, _: "A",
+    "kk": lambda moment, _: f"{moment.isocalendar().year % 100:02}",
+    "kkkk": lambda moment, _: f"{moment.isocalendar().year:04}",
+    "W": lambda moment, _: str(moment.isocalendar().week),
+    "WW": lambda moment, _: f"{moment.isocalendar().week:02}",
+    "o": lambda moment, _: str(moment.timetuple().tm_yday),
+    "ooo": lambda moment, _: f"{moment.timetuple().tm_yday:03}",
+    "q": lambda moment, _: str((moment.month + 2) // 3),
+    "qq": lambda moment, _: f"{(moment.month + 2) // 3:02}",
+    "X": lambda moment, _: str((moment - _EPOCH).days * 86_400 + (moment - _EPOCH).seconds),
+    "x": lambda moment, _: str(((moment - _EPOCH).days * 86_400 + (moment - _EPOCH).seconds) * 1000),
+}
+_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - compared with wall clocks only

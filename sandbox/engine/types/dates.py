@@ -1,0 +1,165 @@
+"""The types date, datetime and time; their values are the ISO texts of the result."""
+
+import re
+from collections.abc import Sequence
+from datetime import date, datetime, time
+from typing import Any
+
+from sandbox.engine.types.date_format import ISO_FORMAT, DateFormat, iso_format
+from sandbox.engine.types.date_text import NumericDate, is_standard, read_date, split_moment
+from sandbox.engine.types.kind import CellError, Kind, Options
+from sandbox.engine.types.locales import DEFAULT_LOCALE, conventions, plain_digits
+
+_NUMERIC = re.compile(r"\s*(?:\w+,\s*)?(\d{1,2})([-/.])(\d{1,2})\2(?:\d{4}|\d\d)(?!\d)")
+_ISO_DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+_ISO_DATETIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d)?", re.ASCII)
+_ISO_TIME = re.compile(r"(?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d)?", re.ASCII)
+_DISPLAY_FORMATS = {"date": ("D", "D"), "datetime": ("f", "F"), "time": ("t", "tt")}
+_TWO_MARK_LENGTH = len("HH:mm")
+
+
+class _MomentKind(Kind):
+    """What the three types share; options: locale, displayFormat, outputFormat, withSeconds, autofix."""
+
+    is_texty = False
+    name = "date"
+
+    def __init__(self, options: Options | None) -> None:
+        super().__init__()
+        given = options or {}
+        self._habits = conventions(str(given.get("locale") or DEFAULT_LOCALE))
+        self._seconds = bool(given.get("withSeconds"))
+        self._autofix = given.get("autofix") is not False
+        self.learns = self._autofix and self.name != "time"
+        self._own_format = given.get("displayFormat") is not None
+        self._display = self._format(str(given.get("displayFormat") or _DISPLAY_FORMATS[self.name][self._seconds]))
+        self._saw_day_first = self._saw_month_first = False
+        day_first = self._display.is_day_first if self._own_format else None
+        self._day_first = self._habits.is_day_first if day_first is None else day_first
+        self.to_display = lambda value: self._display.write(self._moment(value))
+        output = str(given.get("outputFormat") or ISO_FORMAT)
+        if output != ISO_FORMAT:
+            writer = self._format(output)
+            self.to_output = lambda value: None if value is None else writer.write(self._moment(value))
+
+    def prepare(self, texts: Sequence[str]) -> None:
+        """Learn from the cells that leave no doubt which of two numbers is the day in this column."""
+        for text in set(texts):
+            match = _NUMERIC.match(text if text.isascii() else plain_digits(text))
+            if match is None:
+                continue
+            first, second = int(match[1]), int(match[3])
+            self._saw_day_first |= 12 < first <= 31 and second <= 12
+            self._saw_month_first |= 12 < second <= 31 and first <= 12
+
+    def parse(self, text: str) -> str:
+        try:
+            return self._written(*self._read(plain_digits(text)))
+        except (ValueError, OverflowError):
+            raise CellError(self.name) from None
+
+    def _read(self, text: str) -> tuple[date | None, time | None]:
+        if not self._autofix and not is_standard(text):
+            return self._by_display_format(text)
+        rest, clock = split_moment(text, self._habits)
+        if not rest:
+            return None, clock
+        found = read_date(rest, self._habits)
+        if found is None:
+            return self._by_display_format(text)
+        return (self._ordered(found) if isinstance(found, NumericDate) else found), clock
+
+    def _by_display_format(self, text: str) -> tuple[date, time]:
+        moment = self._display.read(text)
+        if moment is None:
+            raise ValueError("not of the display form")
+        return moment.date(), moment.time()
+
+    def _ordered(self, numbers: NumericDate) -> date:
+        day_first = self._day_first
+        if self._autofix and self._saw_day_first != self._saw_month_first:
+            day_first = self._saw_day_first
+        shift = self._habits.year_shift if numbers.year > 2400 else 0
+        day, month = (numbers.first, numbers.second) if day_first else (numbers.second, numbers.first)
+        if self._autofix and month > 12 >= day:
+            day, month = month, day
+        return date(numbers.year - shift, month, day)
+
+    def _format(self, text: str) -> DateFormat:
+        if text == ISO_FORMAT:
+            text = iso_format(self.name, with_seconds=self._seconds)
+        return DateFormat(text, self._habits)
+
+    def _cut(self, clock: time) -> str:
+        return clock.isoformat("seconds" if self._seconds else "minutes")
+
+    def _written(self, day: date | None, clock: time | None) -> str:
+        raise NotImplementedError
+
+    def _moment(self, value: Any) -> datetime:
+        raise NotImplementedError
+
+
+class DateKind(_MomentKind):
+    """A day; a time behind it is allowed and ignored."""
+
+    def parse(self, text: str) -> str:
+        if _ISO_DATE.fullmatch(text):
+            try:
+                date.fromisoformat(text)
+            except ValueError:
+                raise CellError("date") from None
+            return text
+        return super().parse(text)
+
+    def _written(self, day: date | None, clock: time | None) -> str:  # noqa: ARG002 - the types share one shape
+        if day is None:
+            raise ValueError("a time alone is no date")
+        return day.isoformat()
+
+    def _moment(self, value: str) -> datetime:
+        return datetime.fromisoformat(value)
+
+
+class DatetimeKind(_MomentKind):
+    """A day and a time; without a time it is midnight, seconds are cut unless `withSeconds`, zones dropped."""
+
+    name = "datetime"
+
+    def parse(self, text: str) -> str:
+        if _ISO_DATETIME.fullmatch(text):
+            try:
+                moment = datetime.fromisoformat(text)
+            except ValueError:
+                raise CellError("datetime") from None
+            return moment.isoformat("T", "seconds" if self._seconds else "minutes")
+        return super().parse(text)
+
+    def _written(self, day: date | None, clock: time | None) -> str:
+        if day is None:
+            raise ValueError("a time alone is no date and time")
+        return f"{day.isoformat()}T{self._cut(clock or time())}"
+
+    def _moment(self, value: str) -> datetime:
+        return datetime.fromisoformat(value)
+
+
+class TimeKind(_MomentKind):
+    """A time of day; a date in front of it is ignored."""
+
+    name = "time"
+
+    def parse(self, text: str) -> str:
+        if _ISO_TIME.fullmatch(text):
+            if len(text) == _TWO_MARK_LENGTH:
+                return f"{text}:00" if self._seconds else text
+            return text if self._seconds else text[:_TWO_MARK_LENGTH]
+        return super().parse(text)
+
+    def _written(self, day: date | None, clock: time | None) -> str:  # noqa: ARG002 - the types share one shape
+        if clock is None:
+            raise ValueError("no time of day")
+        return self._cut(clock)
+
+    def _moment(self, value: str) -> datetime:
+        return datetime.combine(date(2000, 1, 1), time.fromisoformat(value))

@@ -1,0 +1,27 @@
+"""What every validator is to the engine: it names the rows of a batch that break it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sandbox.engine.batch import Batch, Part
+
+ERROR_LEVEL = "error"
+LEVELS = ("info", "warning", ERROR_LEVEL)
+
+Broken = Callable[[Part, Batch], Sequence[int]]
+Definition = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A validator of one field; `broken` gives the rows of one of the field's parts that break it."""
+
+    name: str
+    message: str
+    level: str
+    broken: Broken
+
+    @property
+    def is_error(self) -> bool:
+        return self.level == ERROR_LEVEL

@@ -1,0 +1,121 @@
+"""The validators unique, unique_case_insensitive and unique_with: which values occur more than once in all the data."""
+
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from typing import Any
+
+from sandbox.engine.batch import Batch, Part
+from sandbox.engine.types import Invalid
+from sandbox.engine.validators.rule import Broken
+
+_SIEVE_SLOTS = 1 << 24
+
+Key = Hashable | None
+_KeyOf = Callable[[Any], Key]
+
+
+class Repeats:
+    """The keys that occur more than once; None is no key.
+
+    Keys that lie in memory anyway are `count`ed at once. With `sieved` the data are read twice: `sift` first marks
+    a slot a key, so that `count` remembers only keys that share a slot with another, not a million distinct ones.
+    """
+
+    def __init__(self, *, sieved: bool) -> None:
+        self._slots = bytearray(_SIEVE_SLOTS) if sieved else None
+        self._seen: set[Key] = set()
+        self.keys: set[Key] = set()
+
+    def sift(self, keys: Iterable[Key]) -> None:
+        slots = self._slots
+        assert slots is not None
+        for key in keys:
+            if key is not None:
+                slot = hash(key) % _SIEVE_SLOTS
+                if slots[slot] < 2:
+                    slots[slot] += 1
+
+    def count(self, keys: Iterable[Key]) -> None:
+        slots, seen, repeated = self._slots, self._seen, self.keys
+        for key in keys:
+            if key is None or (slots is not None and slots[hash(key) % _SIEVE_SLOTS] < 2):
+                continue
+            if key in seen:
+                repeated.add(key)
+            else:
+                seen.add(key)
+
+    def finish(self) -> None:
+        """Give back what only counting needed."""
+        self._seen, self._slots = set(), None
+
+
+class Uniqueness:
+    """One such validator: of one field, or of the fields that share a `unique_with` key."""
+
+    def __init__(self, field_keys: list[str], *, ignores_case: bool, together: bool, sieved: bool) -> None:
+        self.field_keys = field_keys
+        self._fold = _folded if ignores_case else _hashable
+        self._together = together
+        self._repeats = Repeats(sieved=sieved)
+
+    def sift(self, batch: Batch) -> None:
+        self._repeats.sift(self._all_keys(batch))
+
+    def count(self, batch: Batch) -> None:
+        self._repeats.count(self._all_keys(batch))
+
+    def finish(self) -> None:
+        self._repeats.finish()
+
+    def broken(self) -> Broken:
+        """The rows whose value, or combination of values, occurs again."""
+
+        def rows(part: Part, batch: Batch) -> list[int]:
+            repeated = self._repeats.keys
+            if not repeated:
+                return []
+            keys = self._joint_keys(batch) if self._together else self._part_keys(part)
+            return [row for row, key in enumerate(keys) if key is not None and key in repeated]
+
+        return rows
+
+    def _all_keys(self, batch: Batch) -> Iterator[Key]:
+        if self._together:
+            yield from self._joint_keys(batch)
+            return
+        for key in self.field_keys:
+            for part in batch.parts(key):
+                yield from self._part_keys(part)
+
+    def _part_keys(self, part: Part) -> list[Key]:
+        fold, empty = self._fold, part.is_empty
+        if not part.has_invalid and True not in empty:
+            return [fold(value) for value in part.values]
+        return [
+            None if blank or type(value) is Invalid else fold(value)
+            for value, blank in zip(part.values, empty, strict=True)
+        ]
+
+    def _joint_keys(self, batch: Batch) -> list[Key]:
+        parts = [part for key in self.field_keys for part in batch.parts(key)]
+        columns = [self._part_keys(part) for part in parts]
+        flawed = [row for part in parts if part.has_invalid for row, v in enumerate(part.values) if type(v) is Invalid]
+        keys: list[Key] = [key if any(each is not None for each in key) else None for key in zip(*columns, strict=True)]
+        for row in flawed:
+            keys[row] = None
+        return keys
+
+
+def _hashable(value: Any) -> Key:
+    if isinstance(value, str):
+        return value
+    try:
+        hash(value)
+    except TypeError:
+        return repr(value)
+    key: Key = value
+    return key
+
+
+def _folded(value: Any) -> Key:
+    return value.casefold() if isinstance(value, str) else _hashable(value)

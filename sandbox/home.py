@@ -1,0 +1,69 @@
+"""The directory a sandbox lives in: one process a directory, and what killed processes left behind is cleared away."""
+
+import contextlib
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+TEMPORARY_PREFIX = "sandbox-"
+LOCK_NAME = "owner.lock"
+
+
+@contextlib.contextmanager
+def kept_home(directory: Path) -> Iterator[Path]:
+    """`directory`, made where it is missing, for this process alone. Raises OSError where another one has it."""
+    directory.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(directory / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        if not _locked(descriptor):
+            raise OSError(f"another sandbox uses {directory}")
+        yield directory
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def temporary_home(*, parent: Path | None = None) -> Iterator[Path]:
+    """A directory that goes with the block; those whose process is gone are removed first. Raises OSError."""
+    place = parent or Path(tempfile.gettempdir())
+    remove_abandoned(place)
+    directory = Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX, dir=place))
+    # The lock is taken before the file has its name: nobody ever finds it free while its owner lives.
+    unnamed = directory / f"{LOCK_NAME}.new"
+    descriptor = os.open(unnamed, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        unnamed.rename(directory / LOCK_NAME)
+        yield directory
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+        os.close(descriptor)
+
+
+def remove_abandoned(parent: Path) -> None:
+    """Remove the temporary homes below `parent` whose lock no process holds; a directory without a lock is not ours."""
+    for lock in parent.glob(f"{TEMPORARY_PREFIX}*/{LOCK_NAME}"):
+        with contextlib.suppress(OSError):
+            _remove_if_free(lock)
+
+
+def _remove_if_free(lock: Path) -> None:
+    if lock.parent.is_symlink() or lock.parent.stat().st_uid != os.getuid():
+        return
+    descriptor = os.open(lock, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        if _locked(descriptor):
+            shutil.rmtree(lock.parent, ignore_errors=True)
+    finally:
+        os.close(descriptor)
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

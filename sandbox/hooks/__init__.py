@@ -1,0 +1,34 @@
+"""Hooks of a schema, run in a Deno process without permissions. No HTTP here."""
+
+from sandbox.hooks.cells import Batch, Changes, ColumnChange, HookColumn, Message, row_id
+from sandbox.hooks.checking import hook_problems
+from sandbox.hooks.deno import find_deno
+from sandbox.hooks.errors import HookFailed, HooksUnavailable
+from sandbox.hooks.hook_runner import Finish, HookRunner, Mode
+from sandbox.hooks.limits import HookLimits
+from sandbox.hooks.orders import AddedCell, AddedField, AddedRow, CellMessage, Orders
+from sandbox.hooks.sources import Hook, Hooks
+
+__all__ = [
+    "AddedCell",
+    "AddedField",
+    "AddedRow",
+    "Batch",
+    "CellMessage",
+    "Changes",
+    "ColumnChange",
+    "Finish",
+    "Hook",
+    "HookColumn",
+    "HookFailed",
+    "HookLimits",
+    "HookRunner",
+    "Hooks",
+    "HooksUnavailable",
+    "Message",
+    "Mode",
+    "Orders",
+    "find_deno",
+    "hook_problems",
+    "row_id",
+]

@@ -1,0 +1,152 @@
+"""What row and column hooks are given, and the changed cells that come back, a column at a time."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Self
+
+from sandbox.hooks.orders import Orders
+
+LEVELS = ("info", "warning", "error")
+
+
+class Message(NamedTuple):
+    """A message at a cell; `level` is one of LEVELS."""
+
+    message: str
+    level: str = "error"
+
+    @classmethod
+    def of_wire(cls, given: Any) -> Self:
+        message, level = given
+        if not isinstance(message, str) or level not in LEVELS:
+            raise TypeError("not a message")
+        return cls(message, level)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HookColumn:
+    """One field's cells in a batch, or, with `part`, those of one of a manyToOne field's columns.
+
+    `texts` as displayed; `results` the typed values (None: the same as `texts`); `infos` and `options` by position.
+    """
+
+    key: str
+    texts: Sequence[str]
+    results: Sequence[Any] | None = None
+    infos: Mapping[int, Sequence[Message]] = field(default_factory=dict)
+    options: Mapping[int, Sequence[Any]] = field(default_factory=dict)
+    part: int | None = None
+
+    def to_wire(self) -> dict[str, Any]:
+        return {
+            "key": self.key,
+            "part": self.part,
+            "texts": self.texts,
+            "results": self.results,
+            "infos": {str(at): list(messages) for at, messages in self.infos.items()} or None,
+            "options": {str(at): list(options) for at, options in self.options.items()} or None,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Rows for hooks: columns of equal length, each row's index in the data, and its id where that is not row_id()."""
+
+    columns: Sequence[HookColumn]
+    indexes: Sequence[int]
+    ids: Sequence[str] | None = None
+
+    def to_wire(self) -> dict[str, Any]:
+        return {
+            "columns": [column.to_wire() for column in self.columns],
+            "count": len(self.indexes),
+            "ids": self.ids,
+            **_indexes_to_wire(self.indexes),
+        }
+
+    def __getitem__(self, at: slice) -> "Batch":
+        """A run of the rows, as a batch of its own."""
+        start = at.indices(len(self.indexes))[0]
+        return Batch(
+            columns=[_cut(column, at, start) for column in self.columns],
+            indexes=self.indexes[at],
+            ids=self.ids[at] if self.ids is not None else None,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColumnChange:
+    """The changed cells of one field (or of one part of a manyToOne field), by position in the batch.
+
+    `texts` are new values to parse; `infos` and `options` replace what the cell had (a column hook's add to it).
+    """
+
+    key: str
+    part: int | None
+    texts: Mapping[int, str]
+    infos: Mapping[int, Sequence[Message]]
+    options: Mapping[int, Sequence[Any]]
+
+    @classmethod
+    def of_wire(cls, given: Mapping[str, Any], *, count: int) -> Self:
+        """Raises TypeError, ValueError or KeyError where a driver's answer is not what it should be."""
+        texts = _by_position(given["texts"], count)
+        if not all(isinstance(text, str) for text in texts.values()):
+            raise TypeError("not a text")
+        infos = {
+            at: tuple(map(Message.of_wire, messages)) for at, messages in _by_position(given["infos"], count).items()
+        }
+        part = given["part"]
+        return cls(
+            key=str(given["key"]),
+            part=part if part is None else int(part),
+            texts=texts,
+            infos=infos,
+            options=_by_position(given["options"], count),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Changes:
+    """What a hook changed in a batch, and what it asked of the import through an instance kept from a step."""
+
+    columns: Sequence[ColumnChange]
+    orders: Orders
+
+    @classmethod
+    def of_wire(cls, reply: Mapping[str, Any], *, count: int) -> Self:
+        return cls(
+            columns=[ColumnChange.of_wire(column, count=count) for column in reply["columns"]],
+            orders=Orders.of_wire(reply.get("orders")),
+        )
+
+
+def row_id(index: int) -> str:
+    """The id that hooks know a row of the data by, unless a batch gives another."""
+    return f"row-{index}"
+
+
+def _indexes_to_wire(indexes: Sequence[int]) -> dict[str, Any]:
+    if isinstance(indexes, range) and indexes.step == 1:
+        return {"first": indexes.start}
+    return {"indexes": list(indexes)}
+
+
+def _cut(column: HookColumn, at: slice, start: int) -> HookColumn:
+    texts = column.texts[at]
+    here = range(start, start + len(texts))
+    return HookColumn(
+        key=column.key,
+        part=column.part,
+        texts=texts,
+        results=column.results[at] if column.results is not None else None,
+        infos={row - start: infos for row, infos in column.infos.items() if row in here},
+        options={row - start: options for row, options in column.options.items() if row in here},
+    )
+
+
+def _by_position(given: tuple[list[int], list[Any]], count: int) -> dict[int, Any]:
+    positions, values = given
+    if positions and not (0 <= min(positions) and max(positions) < count):
+        raise ValueError("a position outside the batch")
+    return dict(zip(positions, values, strict=True))

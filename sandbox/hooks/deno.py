@@ -1,0 +1,72 @@
+"""The Deno program: where it is, how it is started without any permission, and the limits set on its process."""
+
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+from sandbox.hooks.errors import HooksUnavailable
+from sandbox.hooks.limits import MEBIBYTE, HookLimits
+
+if sys.platform == "linux":
+    import resource
+
+DRIVER = Path(__file__).parent / "driver" / "main.mjs"
+DATA_BESIDE_HEAP_BYTES = 768 * MEBIBYTE
+_OPEN_FILES = 256
+_THREADS = 4
+_FLAGS = ("--no-prompt", "--no-remote", "--no-npm", "--no-config", "--no-lock", "--no-code-cache", "--quiet")
+
+
+def find_deno() -> Path:
+    """The program that the extra `hooks` brings; raises HooksUnavailable without it."""
+    try:
+        return Path(importlib.import_module("deno").find_deno_bin())
+    except (ImportError, FileNotFoundError) as error:
+        raise HooksUnavailable from error
+
+
+def start_deno(directory: Path, *, limits: HookLimits, program: Path | None = None) -> subprocess.Popen[bytes]:
+    """Start the driver in its own session: no permission, no environment, `directory` for the cache it wants."""
+    network = [f"--allow-net={','.join(limits.allow_hosts)}"] if limits.allow_hosts else []
+    heap = f"--v8-flags=--max-old-space-size={limits.heap_bytes // MEBIBYTE},--max-semi-space-size=16"
+    process = subprocess.Popen(  # noqa: S603 - the program of the extra, arguments of our own
+        [str(program or find_deno()), "run", *_FLAGS, heap, *network, str(DRIVER)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=directory,
+        env=_environment(directory),
+        start_new_session=True,
+        bufsize=0,
+    )
+    _limit(process.pid, limits=limits)
+    return process
+
+
+def _environment(directory: Path) -> dict[str, str]:
+    return {
+        "DENO_DIR": str(directory),
+        "DENO_NO_UPDATE_CHECK": "1",
+        "DENO_NO_PACKAGE_JSON": "1",
+        "NO_COLOR": "1",
+        "LANG": "en_US.UTF-8",
+        "TZ": "UTC",
+    }
+
+
+def _limit(pid: int, *, limits: HookLimits) -> None:
+    """Set from outside, before any hook is sent: nothing runs between fork and exec, so threads are no danger."""
+    if sys.platform != "linux":
+        return
+    cpu_s = int(limits.import_s * _THREADS) + 10
+    for kind, most in (
+        (resource.RLIMIT_DATA, limits.heap_bytes + DATA_BESIDE_HEAP_BYTES),
+        (resource.RLIMIT_CPU, cpu_s),
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_NOFILE, _OPEN_FILES),
+    ):
+        try:
+            resource.prlimit(pid, kind, (most, most))
+        except ProcessLookupError:
+            return

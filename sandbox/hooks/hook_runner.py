@@ -1,0 +1,184 @@
+"""HookRunner: the hooks of one import in one realm of one process, called kind by kind."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from sandbox.hooks.cells import Batch, Changes, HookColumn
+from sandbox.hooks.errors import HookFailed
+from sandbox.hooks.limits import HookLimits
+from sandbox.hooks.orders import Orders
+from sandbox.hooks.process import HookProcess
+from sandbox.hooks.sources import Hook, Hooks
+
+Mode = Literal["init", "update"]
+ROWS_PER_MESSAGE = 1000
+_CHUNK_ROWS = 5000
+_START = "hooks"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finish:
+    """A beforeFinish callback's verdict: cancelled with a message, or not."""
+
+    cancelled: bool
+    message: str
+    orders: Orders
+
+
+class HookRunner:
+    """Runs the hooks of one import; a context manager, to be used by one thread at a time.
+
+    Every method raises HookFailed, after which the runner is good for nothing but close().
+    """
+
+    def __init__(self, hooks: Hooks, process: HookProcess, *, limits: HookLimits) -> None:
+        self.hooks = hooks
+        self._process = process
+        self._limits = limits
+        self._numbers = {hook.path: number for number, hook in enumerate(hooks.all())}
+
+    @classmethod
+    def start(
+        cls,
+        hooks: Mapping[str, Any],
+        *,
+        fields: Sequence[Mapping[str, Any]],
+        limits: HookLimits | None = None,
+        program: Path | None = None,
+    ) -> Self:
+        """Start the process and compile every hook of a schema's `hooks`, for its `fields`.
+
+        Raises ValueError for hooks of a wrong form, HooksUnavailable without Deno, HookFailed for one that does not
+        compile. `program` is another Deno than the one the extra brings.
+        """
+        parsed = Hooks.of(hooks)
+        limits = limits or HookLimits()
+        process = HookProcess(limits=limits, program=program)
+        try:
+            process.call(
+                _START,
+                {
+                    "op": "start",
+                    "hooks": [{"path": hook.path, "source": hook.source} for hook in parsed.all()],
+                    "fields": [{"key": field["key"], "type": field.get("type")} for field in fields],
+                    "replyMaxBytes": limits.reply_max_bytes,
+                    "consoleMaxBytes": limits.console_max_bytes,
+                },
+            )
+        except BaseException:
+            process.close()
+            raise
+        return cls(parsed, process, limits=limits)
+
+    @property
+    def console(self) -> str:
+        """What the hooks wrote to their console, cut at the limit; complete after close()."""
+        return self._process.console
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._process.close()
+
+    def upload_step(self, *, filename: str | None, preview: Sequence[Sequence[str]], session: str | None) -> Orders:
+        """`preview`: the file's first rows as read, 20 at most."""
+        data = {"filename": filename, "dataPreview": preview, "sessionId": session}
+        return self._step("UPLOAD_STEP", data)
+
+    def review_step(
+        self, *, raw_headers: Sequence[str] | None, header_mapping: Mapping[str, str], fields: Mapping[str, Any]
+    ) -> Orders:
+        """Before column hooks. `header_mapping`: header to field key; `fields`: the metadata of each mapped field."""
+        data = {"rawHeaders": raw_headers, "headerMapping": header_mapping, "fields": fields}
+        return self._step("REVIEW_STEP", data)
+
+    def review_step_post_hooks(self, *, header_mapping: Mapping[str, str], fields: Mapping[str, Any]) -> Orders:
+        return self._step("REVIEW_STEP_POST_HOOKS", {"headerMapping": header_mapping, "fields": fields})
+
+    def review_step_pre_submit(self, *, header_mapping: Mapping[str, str], fields: Mapping[str, Any]) -> Orders:
+        return self._step("REVIEW_STEP_PRE_SUBMIT", {"headerMapping": header_mapping, "fields": fields})
+
+    def column(self, hook: Hook, column: HookColumn, *, indexes: Sequence[int] | None = None) -> Changes:
+        """Run a column hook over a whole column; the infos that come back are additions to a cell's own."""
+        batch = Batch(columns=[column], indexes=range(len(column.texts)) if indexes is None else indexes)
+        return self._changes(hook, {"op": "column", "batch": batch.to_wire()}, count=len(batch.indexes))
+
+    def rows(self, hook: Hook, batch: Batch, *, mode: Mode = "init") -> Iterator[tuple[int, Changes]]:
+        """Run a row hook over every row; yields (position of the part's first row, its changes) in order."""
+        for start in range(0, len(batch.indexes), ROWS_PER_MESSAGE):
+            part = batch if len(batch.indexes) <= ROWS_PER_MESSAGE else batch[start : start + ROWS_PER_MESSAGE]
+            message = {"op": "rows", "mode": mode, "batch": part.to_wire()}
+            yield start, self._changes(hook, message, count=len(part.indexes))
+
+    def bulk(self, hook: Hook, batches: Iterable[Batch], *, mode: Mode = "init") -> Iterator[Changes]:
+        """Run a bulk hook over all rows at once; yields the changes of each batch in turn.
+
+        The rows stay in the hook's process, not here: `batches` may be read from disk as they go.
+        """
+        counts = []
+        for batch in batches:
+            counts.append(len(batch.indexes))
+            if sum(counts) > self._limits.bulk_max_rows:
+                sentence = f"would get more than the {self._limits.bulk_max_rows} rows allowed for a bulk hook."
+                raise HookFailed(hook.path, sentence, reason="memory")
+            self._call(hook, {"op": "bulkLoad", "batch": batch.to_wire()})
+        self._call(hook, {"op": "bulkRun", "mode": mode})
+        for count in counts:
+            yield self._changes(hook, {"op": "bulkTake"}, count=count)
+
+    def before_finish(self, rows: Iterable[Mapping[str, Any]], *, metadata: Mapping[str, Any]) -> Finish:
+        """Show the rows that would be submitted to the beforeFinish callback; never cancelled where there is none."""
+        hook = self.hooks.before_finish
+        if hook is None:
+            return Finish(cancelled=False, message="", orders=Orders())
+        for chunk in _chunks(rows):
+            self._call(hook, {"op": "finishLoad", "rows": chunk})
+        reply = self._call(hook, {"op": "finishRun", "metadata": metadata})
+        return Finish(
+            cancelled=reply.get("cancelled") is True,
+            message=str(reply.get("message") or ""),
+            orders=self._orders(hook, reply),
+        )
+
+    def _step(self, step: str, data: Mapping[str, Any]) -> Orders:
+        orders = Orders()
+        for hook in self.hooks.at_step(step):
+            orders += self._orders(hook, self._call(hook, {"op": "step", "data": data}))
+        return orders
+
+    def _call(self, hook: Hook, message: dict[str, Any]) -> dict[str, Any]:
+        return self._process.call(hook.path, {**message, "hook": self._numbers[hook.path]})
+
+    def _changes(self, hook: Hook, message: dict[str, Any], *, count: int) -> Changes:
+        reply = self._call(hook, message)
+        try:
+            return Changes.of_wire(reply, count=count)
+        except (TypeError, ValueError, KeyError, AttributeError) as error:
+            raise _disturbed(hook) from error
+
+    def _orders(self, hook: Hook, reply: Mapping[str, Any]) -> Orders:
+        try:
+            return Orders.of_wire(reply.get("orders"))
+        except (TypeError, ValueError, KeyError, AttributeError) as error:
+            raise _disturbed(hook) from error
+
+
+def _disturbed(hook: Hook) -> HookFailed:
+    return HookFailed(hook.path, "disturbed the program that runs it.", reason="ended")
+
+
+def _chunks(rows: Iterable[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
+    chunk: list[Mapping[str, Any]] = []
+    for row in rows:
+        chunk.append(row)
+        if len(chunk) == _CHUNK_ROWS:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk

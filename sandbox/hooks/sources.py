@@ -1,0 +1,98 @@
+"""The `hooks` of a schema: which callbacks it has, under which path, and what is wrong with their form."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+STEPS = ("UPLOAD_STEP", "REVIEW_STEP", "REVIEW_STEP_POST_HOOKS", "REVIEW_STEP_PRE_SUBMIT")
+_CALLBACK_LISTS = ("bulkRowHooks", "rowHooks", "rowDeleteHooks")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hook:
+    """One callback: `path` inside `hooks`, JavaScript `source`; `target` is a column hook's field key or a step."""
+
+    path: str
+    source: str
+    target: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hooks:
+    """A schema's callbacks by kind, each kind in the schema's order. Row delete hooks are kept, never run."""
+
+    column: tuple[Hook, ...] = ()
+    bulk: tuple[Hook, ...] = ()
+    row: tuple[Hook, ...] = ()
+    row_delete: tuple[Hook, ...] = ()
+    step: tuple[Hook, ...] = ()
+    before_finish: Hook | None = None
+
+    @classmethod
+    def of(cls, hooks: Mapping[str, Any]) -> Self:
+        """Raises ValueError with the first problem of form."""
+        problem = next(form_problems(hooks), None)
+        if problem is not None:
+            raise ValueError(f"{problem[0]} {problem[1]}")
+        finish = hooks.get("beforeFinishCallback")
+        return cls(
+            column=tuple(
+                Hook(path=f"columnHooks[{at}]", source=item["callback"], target=_column_key(item))
+                for at, item in enumerate(hooks.get("columnHooks") or ())
+            ),
+            bulk=_callbacks(hooks, "bulkRowHooks"),
+            row=_callbacks(hooks, "rowHooks"),
+            row_delete=_callbacks(hooks, "rowDeleteHooks"),
+            step=tuple(
+                Hook(path=f"stepHooks[{at}]", source=item["callback"], target=item["type"])
+                for at, item in enumerate(hooks.get("stepHooks") or ())
+            ),
+            before_finish=Hook(path="beforeFinishCallback", source=finish) if finish else None,
+        )
+
+    def at_step(self, step: str) -> tuple[Hook, ...]:
+        return tuple(hook for hook in self.step if hook.target == step)
+
+    def all(self) -> tuple[Hook, ...]:
+        last = (self.before_finish,) if self.before_finish else ()
+        return (*self.step, *self.column, *self.bulk, *self.row, *self.row_delete, *last)
+
+
+def form_problems(hooks: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """(path, sentence) of each hook that is not written as documented. Unknown keys are let pass."""
+    for kind in _CALLBACK_LISTS:
+        for path, item in _items(hooks, kind):
+            if not isinstance(item, str):
+                yield path, "must be the text of a JavaScript function."
+    for path, item in _items(hooks, "columnHooks"):
+        yield from _object_problems(path, item)
+        if isinstance(item, dict) and not isinstance(_column_key(item), str):
+            yield f"{path}.fieldName", "must be the key of a field."
+    for path, item in _items(hooks, "stepHooks"):
+        yield from _object_problems(path, item)
+        if isinstance(item, dict) and item.get("type") not in STEPS:
+            yield f"{path}.type", f"must be one of {', '.join(STEPS)}."
+    if not isinstance(hooks.get("beforeFinishCallback") or "", str):
+        yield "beforeFinishCallback", "must be the text of a JavaScript function."
+
+
+def _items(hooks: Mapping[str, Any], kind: str) -> Iterator[tuple[str, Any]]:
+    given = hooks.get(kind) or []
+    if not isinstance(given, list):
+        given = [given]
+    yield from ((f"{kind}[{at}]", item) for at, item in enumerate(given))
+
+
+def _object_problems(path: str, item: Any) -> Iterator[tuple[str, str]]:
+    if not isinstance(item, dict):
+        yield path, "must be an object with a callback."
+    elif not isinstance(item.get("callback"), str):
+        yield f"{path}.callback", "must be the text of a JavaScript function."
+
+
+def _column_key(item: Mapping[str, Any]) -> Any:
+    return item.get("fieldName", item.get("fieldKey"))
+
+
+def _callbacks(hooks: Mapping[str, Any], kind: str) -> tuple[Hook, ...]:
+    return tuple(Hook(path=path, source=source) for path, source in _items(hooks, kind))

@@ -1,0 +1,236 @@
+"""Webhooks: who is told of an import's end, with which body, and when a delivery is tried again."""
+
+import heapq
+import random
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from ipaddress import ip_address
+from typing import Any, Protocol
+from urllib.parse import urlencode, urlsplit
+
+import orjson
+
+from sandbox.definitions import web_address
+from sandbox.faults import Fault
+from sandbox.imports import Ended, iso_instant
+from sandbox.journal import Delivery, Journal, Kept, NoJournal, Registration
+from sandbox.problems import invalid, not_found
+
+EVENTS = {
+    "SUCCESSFUL": "import_completed",
+    "NEEDS_REVIEW": "headless_import_needs_review",
+    "FAILED": "headless_import_failed",
+}
+BASIC_SETTINGS = {"SUCCESSFUL": "webhookUrl", "NEEDS_REVIEW": "needsReviewWebhookUrl"}
+MAX_ATTEMPTS = 10
+BACKOFF_START_S = 5.0
+BACKOFF_MAX_S = 3600.0
+PENDING_MAX_COUNT = 10_000
+_JSON = "application/json"
+_FORM = "application/x-www-form-urlencoded"
+
+
+class Count(Protocol):
+    def __call__(self, name: str, key: str) -> None: ...
+
+
+class Webhooks:
+    """The registered webhooks and the queue of deliveries; instants are epoch seconds of the sandbox's clock.
+
+    `hosts` are taken besides this machine's own; `next_fault` is asked once for each delivery, `count` told what
+    became of it.
+    """
+
+    def __init__(
+        self,
+        rng: random.Random,
+        *,
+        count: Count,
+        next_fault: Callable[[], Fault | None],
+        hosts: Iterable[str] = (),
+    ) -> None:
+        self._rng = rng
+        self._count = count
+        self._next_fault = next_fault
+        self._hosts = {host.lower() for host in hosts}
+        self._journal: Journal = NoJournal()
+        self._registered: dict[str, Registration] = {}
+        self._pending: dict[str, Delivery] = {}
+        self._sending: set[str] = set()
+        self._order: list[tuple[float, int, str]] = []
+        self._number = 0
+
+    def restore(self, kept: Kept, journal: Journal) -> None:
+        """Go on with what was kept; a delivery that was on its way goes again."""
+        self._journal = journal
+        self._registered = {registration.id: registration for registration in kept.registrations}
+        for delivery in kept.deliveries:
+            self._pending[delivery.id] = delivery
+            self._schedule(delivery)
+
+    def reset(self) -> None:
+        """Forget all deliveries; registrations stay."""
+        self._pending.clear()
+        self._order.clear()
+
+    # The control plane
+
+    def all(self) -> list[dict[str, Any]]:
+        return [_shown(registration) for registration in self._registered.values()]
+
+    def pending(self) -> list[dict[str, Any]]:
+        """The deliveries still to be made; without their addresses, which may hold a receiver's secret."""
+        names = ("id", "import_id", "event", "attempts", "due_at", "held")
+        return [{name: getattr(one, name) for name in names} for one in self._pending.values()]
+
+    def register(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Register `{"url", "events"}`, by default for all events. Raises ApiProblem 400."""
+        url, events = body.get("url"), body.get("events", list(EVENTS.values()))
+        if problem := web_address(url):
+            raise invalid("url", problem)
+        if not self.allows(str(url)):
+            raise invalid("url", "Only this machine's own addresses and those of --webhook-hosts are taken.")
+        if not isinstance(events, list) or not events or not all(event in EVENTS.values() for event in events):
+            raise invalid("events", f"Expected some of {', '.join(EVENTS.values())}.")
+        registration = Registration(self._uuid(), str(url), tuple(events))
+        self._registered[registration.id] = registration
+        self._journal.registered(registration)
+        return _shown(registration)
+
+    def unregister(self, registration_id: str) -> None:
+        if self._registered.pop(registration_id, None) is None:
+            raise not_found()
+        self._journal.unregistered(registration_id)
+
+    def allows(self, url: str) -> bool:
+        """Whether `url` leads to this machine or to a host the operator named; nothing is resolved."""
+        host = (urlsplit(url).hostname or "").lower()
+        if host in self._hosts or host == "localhost":
+            return True
+        try:
+            return ip_address(host).is_loopback
+        except ValueError:
+            return False
+
+    # The queue
+
+    def announce(self, ended: Ended, now: float) -> None:
+        """Queue a delivery for everyone who is to hear of an import's end."""
+        event = EVENTS[ended.status]
+        body = orjson.dumps({"event": event, "data": _data(ended)}).decode()
+        for registration in list(self._registered.values()):
+            if event in registration.events:
+                self._post(ended, now=now, url=registration.url, content_type=_JSON, body=body)
+        url = ended.found.schema["settings"].get(BASIC_SETTINGS.get(ended.status, ""))
+        if url:
+            self._post(ended, now=now, url=url, content_type=_FORM, body=urlencode({"uploadId": ended.found.id}))
+
+    def due(self, now: float) -> list[Delivery]:
+        """The deliveries whose time has come, each handed out once until `sent` or `failed` takes it back."""
+        found = []
+        while self._order and self._order[0][0] <= now:
+            due_at, _, delivery_id = heapq.heappop(self._order)
+            delivery = self._pending.get(delivery_id)
+            if delivery and delivery.due_at == due_at and delivery_id not in self._sending:
+                self._sending.add(delivery_id)
+                found.append(delivery)
+        return found
+
+    def next_due_at(self) -> float | None:
+        return self._order[0][0] if self._order else None
+
+    def sent(self, delivery: Delivery, now: float) -> None:
+        """The receiver took it; whatever was held back until then goes now."""
+        self._end(delivery, "delivered")
+        for held in [one for one in self._pending.values() if one.held]:
+            held.held, held.due_at = False, now
+            self._schedule(held)
+            self._journal.delivery_changed(held)
+
+    def refused(self, delivery: Delivery) -> None:
+        """Its address is not to be talked to."""
+        self._end(delivery, "refused")
+
+    def failed(self, delivery: Delivery, now: float) -> None:
+        """Try again later, each time after about twice as long; after the last attempt give up."""
+        self._sending.discard(delivery.id)
+        if delivery.id not in self._pending:
+            return
+        delivery.attempts += 1
+        self._count("webhooks", "failed_attempts")
+        if delivery.attempts >= MAX_ATTEMPTS:
+            self._end(delivery, "gave_up")
+            return
+        longest_s = min(BACKOFF_MAX_S, BACKOFF_START_S * 2 ** (delivery.attempts - 1))
+        delivery.held, delivery.due_at = False, now + longest_s * self._rng.uniform(0.5, 1.0)
+        self._schedule(delivery)
+        self._journal.delivery_changed(delivery)
+
+    # Inside
+
+    def _post(self, ended: Ended, *, now: float, url: str, content_type: str, body: str) -> None:
+        fault = self._next_fault()
+        kind = fault.kind if fault else ""
+        if kind:
+            self._count("faults", f"webhook:{kind}")
+        if kind == "lost":
+            return
+        late_s = fault.delay_s if fault and kind in {"delay", "reorder"} else 0.0
+        bodies = [body, body] if kind == "duplicate" else [body]
+        if kind == "forge":
+            bodies.insert(0, body.replace(ended.found.id, self._uuid()))
+        for text in bodies:
+            self._queue(
+                Delivery(
+                    id=self._uuid(),
+                    import_id=ended.found.id,
+                    event=EVENTS[ended.status],
+                    url=url,
+                    content_type=content_type,
+                    body=text,
+                    due_at=now + late_s,
+                    held=kind == "reorder",
+                )
+            )
+
+    def _queue(self, delivery: Delivery) -> None:
+        if len(self._pending) >= PENDING_MAX_COUNT:
+            self._end(next(iter(self._pending.values())), "dropped")
+        self._pending[delivery.id] = delivery
+        self._schedule(delivery)
+        self._count("webhooks", "queued")
+        self._journal.delivery_changed(delivery)
+
+    def _end(self, delivery: Delivery, how: str) -> None:
+        self._sending.discard(delivery.id)
+        if self._pending.pop(delivery.id, None) is not None:
+            self._count("webhooks", how)
+            self._journal.delivery_gone(delivery.id)
+
+    def _schedule(self, delivery: Delivery) -> None:
+        self._number += 1
+        heapq.heappush(self._order, (delivery.due_at, self._number, delivery.id))
+
+    def _uuid(self) -> str:
+        return str(uuid.UUID(int=self._rng.getrandbits(128), version=4))
+
+
+def _shown(registration: Registration) -> dict[str, Any]:
+    return {"id": registration.id, "url": registration.url, "events": list(registration.events)}
+
+
+def _data(ended: Ended) -> dict[str, Any]:
+    found = ended.found
+    metadata = ended.shown["result_metadata"] or {}
+    return {
+        "id": found.id,
+        "filename": found.original_filename,
+        "user": found.user,
+        "created_date": iso_instant(found.created_at),
+        "import_type": "HEADLESS",
+        "status": ended.status,
+        "num_data_rows": metadata.get("totalRows", 0),
+        "development_mode": bool(found.schema["settings"].get("developmentMode")),
+        "has_data": ended.status == "SUCCESSFUL",
+        "headless": ended.shown,
+    }
