@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import hashlib
 import os
 import shutil
 import socket
@@ -16,13 +17,12 @@ import subprocess
 import sys
 import tempfile
 import time
-import zlib
 from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.figures import Figure, peak_rss_mb, report
 from runner.sources.body import FileBody
-from runner.sources.opened import version_of
+from runner.sources.opened import Stamp
 from runner.transfer import HttpStorage
 
 MIB = 1 << 20
@@ -71,15 +71,14 @@ def sink():
 
 def make_file(path: Path, *, size_mib: int) -> FileBody:
     """Write the file to disk, outside the figures; what is read later comes from the page cache for both."""
-    block, crc = os.urandom(MIB), 0
+    block, digest = os.urandom(MIB), hashlib.sha256()
     with path.open("wb") as file:
         for _ in range(size_mib):
             file.write(block)
-            crc = zlib.crc32(block, crc)
+            digest.update(block)
         file.flush()
         os.fsync(file.fileno())
-    info = path.stat()
-    return FileBody(str(path), size_bytes=info.st_size, version=version_of(info), crc32=crc)
+    return FileBody(str(path), stamp=Stamp.of(path.stat()), sha256=digest.hexdigest())
 
 
 def curl_s(path: Path, url: str) -> float:

@@ -81,13 +81,16 @@ class Storage(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceEntry:
-    """What listing knows of one input: `source` is its key in the batch, `uri` its identity everywhere."""
+    """What listing knows of one input: `source` is its key in the batch, `uri` its identity everywhere.
+
+    `modified_ns` is in nanoseconds since 1970 UTC.
+    """
 
     source: str
     uri: str
     size_bytes: int | None
     version: str
-    modified_at: datetime | None
+    modified_ns: int | None
     kind: ItemKind = ItemKind.FILE
     rejection: ItemRejected | None = None
 

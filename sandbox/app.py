@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import random
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -25,6 +26,8 @@ from sandbox.storage import Storage
 from sandbox.storage_routes import StorageRoutes
 from sandbox.webhooks import Webhooks
 from sandbox.world import World, run_engine
+
+logger = logging.getLogger(__name__)
 
 API_BODY_MAX_BYTES = 64 * 1024 * 1024
 ARCHIVE_NAME = "sandbox.sqlite"
@@ -59,6 +62,7 @@ class SandboxServer:
         self._host = host
         self._port = port
         self._stack = contextlib.AsyncExitStack()
+        self.broken = asyncio.Event()
         self._data = data
         self._seed = seed
         rng = random.SystemRandom() if seed is None else random.Random(seed)  # noqa: S311 - repeatable on purpose
@@ -115,7 +119,14 @@ class SandboxServer:
         host, port = runner.addresses[0][:2]
         self.world.state.origin = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         for task in (run_engine(self.world), post_webhooks(self.world)):
-            self._stack.push_async_callback(_cancelled, asyncio.create_task(task))
+            running = asyncio.create_task(task)
+            running.add_done_callback(self._note_breakdown)
+            self._stack.push_async_callback(_cancelled, running)
+
+    def _note_breakdown(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            logger.critical("a task of the sandbox broke down", extra={"error": type(task.exception()).__name__})
+            self.broken.set()
 
     def _restore(self, home: Path) -> None:
         files = home / FILES_NAME
@@ -143,13 +154,21 @@ def build_app(world: World) -> web.Application:
 
 
 async def run_sandbox(server: SandboxServer, *, stop: asyncio.Event, on_ready: Callable[[str], None]) -> None:
-    """Serve until `stop` is set; `on_ready` gets the base URL once the port is open. Raises OSError."""
+    """Serve until `stop` is set; `on_ready` gets the base URL once the port is open.
+
+    Raises OSError, also where the account can no longer be kept.
+    """
     async with server:
         on_ready(server.base_url)
-        await stop.wait()
+        ends = [asyncio.create_task(event.wait()) for event in (stop, server.broken)]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        for end in ends:
+            end.cancel()
+    if server.broken.is_set():
+        raise OSError("the sandbox broke down")
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:
     task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
+    with contextlib.suppress(asyncio.CancelledError, Exception):
         await task

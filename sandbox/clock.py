@@ -4,6 +4,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+LATEST_AT = 32_500_000_000.0
+MAX_SPEED = 1_000_000
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -48,9 +51,11 @@ class SandboxClock:
         self._at, self._since = now, wall
 
     def advance(self, seconds: float) -> None:
-        """Raises ValueError for going back."""
-        if not 0 <= seconds < float("inf"):
+        """Raises ValueError for going back, or beyond the year 3000."""
+        if not 0 <= seconds:
             raise ValueError("the clock only goes forward")
+        if self.now() + seconds > LATEST_AT:
+            raise ValueError("the clock ends with the year 3000")
         self._at += seconds
 
     def real_seconds_until(self, at: float) -> float:
@@ -59,6 +64,6 @@ class SandboxClock:
 
 
 def _positive(speed: float) -> float:
-    if not 0 < speed < float("inf"):
-        raise ValueError("the clock's speed must be positive")
+    if not 0 < speed <= MAX_SPEED:
+        raise ValueError(f"the clock's speed must be positive and at most {MAX_SPEED}")
     return speed

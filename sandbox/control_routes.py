@@ -112,13 +112,23 @@ def changed_settings(settings: SandboxSettings, given: Mapping[str, Any]) -> San
 
 
 def _setting(name: str, value: Any, *, now: object) -> Any:
-    if isinstance(now, Rate):
-        return parse_rate(value)
+    if name == "license_key":
+        return _of_type(name, value, str | None, "a text or null")
     if name == "if_none_match" and value not in IF_NONE_MATCH_MODES:
         raise ValueError(f"if_none_match is one of {', '.join(IF_NONE_MATCH_MODES)}")
+    if isinstance(now, Rate):
+        return parse_rate(_of_type(name, value, str, "a text such as 20/60s"))
     if isinstance(now, bool) != isinstance(value, bool):
-        raise ValueError(f"{name} must be {'true or false' if isinstance(now, bool) else 'a number or a text'}")
-    return float(value) if isinstance(now, float) else value
+        raise TypeError(f"{name} must be {'true or false' if isinstance(now, bool) else 'a number or a text'}")
+    if isinstance(now, float):
+        return float(_of_type(name, value, int | float, "a number of seconds"))
+    return _of_type(name, value, type(now), "of the same type as before")
+
+
+def _of_type(name: str, value: Any, kind: Any, meaning: str) -> Any:
+    if not isinstance(value, kind):
+        raise TypeError(f"{name} must be {meaning}")
+    return value
 
 
 async def _object(request: web.Request) -> dict[str, Any]:

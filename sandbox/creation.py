@@ -113,7 +113,7 @@ def _user(metadata: object) -> dict[str, Any] | None:
 
 
 def _bound_schema(given: Mapping[str, Any], *, schemas: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """The schema an import runs with: a given key of settings or hooks replaces the saved one whole, null removes it."""
+    """What an import runs with: a given key of settings or hooks replaces the saved one whole, null removes it."""
     if "fields" in given:
         saved: Mapping[str, Any] = {"fields": given["fields"], "settings": {}, "hooks": {}}
     else:

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from sandbox.creation import checked_object
-from sandbox.definitions import check_definition
+from sandbox.definitions import check_definition, without_nulls
 from sandbox.journal import Journal, NoJournal
 from sandbox.problems import invalid, not_found
 
@@ -61,17 +61,23 @@ class SavedSchemas:
 
 
 def checked_schema(body: object, *, schema_id: str) -> dict[str, Any]:
-    """The schema in `body` with every key present. Raises ApiProblem 400."""
+    """The schema in `body` with every part present and without nulls inside. Raises ApiProblem 400."""
     given = checked_object(body, name="non_field_errors")
     if not isinstance(given.get("name"), str) or not given["name"]:
         raise invalid("name", "This field is required.")
-    definition = {
+    definition: dict[str, Any] = {
         "fields": given.get("fields"),
         "settings": {} if given.get("settings") is None else given["settings"],
         "hooks": {} if given.get("hooks") is None else given["hooks"],
     }
     check_definition(definition)
-    return {"id": schema_id, "name": given["name"], **definition}
+    return {
+        "id": schema_id,
+        "name": given["name"],
+        "fields": [without_nulls(field) for field in definition["fields"]],
+        "settings": without_nulls(definition["settings"]),
+        "hooks": without_nulls(definition["hooks"]),
+    }
 
 
 def _digest(schema: Mapping[str, Any]) -> str:

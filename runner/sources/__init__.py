@@ -50,6 +50,6 @@ def rank_of(entry: SourceEntry, order_by: OrderBy) -> int:
     """Return what the ledger sorts items by before their key: 0, the size in bytes, or the mtime in milliseconds."""
     if order_by == "size":
         return entry.size_bytes or 0
-    if order_by == "mtime" and entry.modified_at is not None:
-        return int(entry.modified_at.timestamp() * 1000)
+    if order_by == "mtime" and entry.modified_ns is not None:
+        return entry.modified_ns // 1_000_000
     return 0

@@ -3,42 +3,45 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import threading
-import zlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack
 from io import FileIO
 
 from runner.errors import SourceChanged
-from runner.sources.opened import BLOCK_BYTES, from_os_error, opened, version_of
+from runner.sources.opened import BLOCK_BYTES, Stamp, from_os_error, opened
+
+HASHED_BYTES = 16 << 20
+"""Files up to this size are hashed again while they are sent, which costs a larger one half its speed."""
 
 
 class FileBody:
     """A file to be sent once; implements `ports.Body`. The file is opened when the first chunk is asked for.
 
-    A file that was written to meanwhile is noticed by its size, its modification time and the CRC-32 of what is sent.
-    SHA-256 identifies the content; computed a second time while sending it would halve the speed.
+    That it is still the file that was prepared is told by its inode, size, modification and change time, at the start
+    and before the last chunk leaves. Those times are kept in steps of some milliseconds, which a small file may be
+    read and written again within; so a small one is also hashed.
     """
 
-    def __init__(self, path: str, *, size_bytes: int, version: str, crc32: int, threaded: bool = True) -> None:
+    def __init__(self, path: str, *, stamp: Stamp, sha256: str, threaded: bool = True) -> None:
         self._path = path
-        self._size_bytes = size_bytes
-        self._version = version
-        self._crc32 = crc32
+        self._stamp = stamp
+        self._sha256 = sha256 if stamp.size_bytes <= HASHED_BYTES else None
         self._threaded = threaded
 
     @property
     def size_bytes(self) -> int:
         """Return the number of bytes that `chunks` yields."""
-        return self._size_bytes
+        return self._stamp.size_bytes
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """Yield 1 MiB at a time; the next chunk is read while one is being sent.
 
         Raises SourceChanged, ItemRejected.
         """
-        reader = _Reader(self._path, self._size_bytes, version=self._version, crc32=self._crc32)
+        reader = _Reader(self._path, self._stamp, sha256=self._sha256)
         start = _in_thread if self._threaded else _inline
         coming = start(reader.next_chunk)
         try:
@@ -53,12 +56,12 @@ class FileBody:
 class _Reader:
     """Reads and checks in the same call; one call at a time."""
 
-    def __init__(self, path: str, size_bytes: int, *, version: str, crc32: int) -> None:
+    def __init__(self, path: str, stamp: Stamp, *, sha256: str | None) -> None:
         self._path = path
-        self._left = size_bytes
-        self._version = version
-        self._crc32 = crc32
-        self._crc32_so_far = 0
+        self._left = stamp.size_bytes
+        self._stamp = stamp
+        self._sha256 = sha256
+        self._digest = hashlib.sha256() if sha256 else None
         self._open = ExitStack()
         self._file: FileIO | None = None
         self._reading = threading.Lock()
@@ -88,20 +91,21 @@ class _Reader:
         if not chunk:
             raise SourceChanged
         self._left -= len(chunk)
-        self._crc32_so_far = zlib.crc32(chunk, self._crc32_so_far)
+        if self._digest is not None:
+            self._digest.update(chunk)
         if self._left == 0:
             self._verify(file)
         return chunk
 
     def _opened(self) -> FileIO:
         self._file, info = self._open.enter_context(opened(self._path))
-        if version_of(info) != self._version:
+        if Stamp.of(info) != self._stamp:
             raise SourceChanged
         return self._file
 
     def _verify(self, file: FileIO) -> None:
-        same = version_of(os.fstat(file.fileno())) == self._version
-        if not same or self._crc32_so_far != self._crc32:
+        same = Stamp.of(os.fstat(file.fileno())) == self._stamp
+        if not same or (self._digest is not None and self._digest.hexdigest() != self._sha256):
             raise SourceChanged
 
 

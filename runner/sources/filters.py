@@ -33,11 +33,12 @@ class Globs:
         flat = [anchored for pattern in self.patterns for anchored in _flattened(pattern)]
         self._match = _union(flat, visible_only=visible_only).fullmatch
         self._below = _union([p[:-3] for p in flat if p.endswith("/**")], visible_only=visible_only).fullmatch
+        self._all = not visible_only and "**" in self.patterns
         self.names_hidden = any(_NAMES_HIDDEN.search(pattern) for pattern in flat)
 
     def matches(self, path: str) -> bool:
         """Tell whether any of the globs matches a relative POSIX path."""
-        return self._match(path) is not None
+        return self._all or self._match(path) is not None
 
     def covers(self, directory: str) -> bool:
         """Tell whether everything below a directory is matched, so that it need not be walked."""

@@ -7,7 +7,7 @@ import os
 import stat
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from itertools import islice
 from typing import ParamSpec, TypeVar
@@ -18,7 +18,7 @@ from runner.ports import Prepared, SourceEntry
 from runner.sources.body import FileBody
 from runner.sources.filters import PathFilter
 from runner.sources.kinds import kind_and_rejection, kind_of, rejection_of
-from runner.sources.opened import ReadFile, from_os_error, not_a_file, read_once, version_of
+from runner.sources.opened import ReadFile, Stamp, from_os_error, not_a_file, read_once, version_of
 from runner.sources.rows import rows_of
 from runner.sources.spec import SourceSpec, file_uri, quoted
 
@@ -75,8 +75,7 @@ class LocalFiles(ABC):
 
     def _prepare_body(self, source: str, path: str) -> Prepared:
         read = read_once(path, check=partial(rejection_of, source), keep=False)
-        size_bytes, version = read.info.st_size, version_of(read.info)
-        body = FileBody(path, size_bytes=size_bytes, version=version, crc32=read.crc32, threaded=self._threaded)
+        body = FileBody(path, stamp=Stamp.of(read.info), sha256=read.sha256, threaded=self._threaded)
         return self._prepared(source, read, body=body)
 
     def _prepare_rows(self, source: str, path: str) -> Prepared:
@@ -131,7 +130,7 @@ class LocalFiles(ABC):
             uri=uri,
             size_bytes=size_bytes,
             version=version_of(info),
-            modified_at=_instant(info.st_mtime),
+            modified_ns=mtime_ns,
             kind=kind,
             rejection=refusal,
         )
@@ -163,7 +162,7 @@ def refused(source: str, rejection: ItemRejected, *, uri: str) -> SourceEntry:
         uri=uri,
         size_bytes=None,
         version="",
-        modified_at=None,
+        modified_ns=None,
         kind=kind_of(source),
         rejection=rejection,
     )
@@ -177,10 +176,3 @@ def _rejection_from(error: OSError | ValueError) -> ItemRejected:
 
 def _link_outside() -> ItemRejected:
     return ItemRejected("link_outside", "a link to a file outside the directory; it was not followed")
-
-
-def _instant(mtime: float) -> datetime | None:
-    try:
-        return datetime.fromtimestamp(mtime, UTC)
-    except (OverflowError, ValueError, OSError):
-        return None

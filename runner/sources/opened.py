@@ -6,7 +6,6 @@ import errno
 import hashlib
 import os
 import stat
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +21,20 @@ BLOCK_BYTES = 1 << 20
 def version_of(info: os.stat_result) -> str:
     """Return what a change of the file would change: its size and its modification time in nanoseconds."""
     return f"{info.st_size}-{info.st_mtime_ns:x}"
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """What the system changes with every write to a file, whether its modification time is set back or not."""
+
+    inode: int
+    size_bytes: int
+    modified_ns: int
+    changed_ns: int
+
+    @classmethod
+    def of(cls, info: os.stat_result) -> Stamp:
+        return cls(info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns)
 
 
 def not_a_file() -> ItemRejected:
@@ -58,11 +71,10 @@ def opened(path: str) -> Iterator[tuple[FileIO, os.stat_result]]:
 
 @dataclass(frozen=True, slots=True)
 class ReadFile:
-    """A file that was read to its end: its stat, its sha256 in hex, its CRC-32, and its bytes where they were kept."""
+    """A file that was read to its end: its stat, its sha256 in hex, and its bytes where they were kept."""
 
     info: os.stat_result
     sha256: str
-    crc32: int
     content: bytes
 
 
@@ -72,21 +84,20 @@ def read_once(path: str, *, check: Callable[[int], ItemRejected | None], keep: b
     `check` says before the first byte whether a size is refused. Raises ItemRejected, SourceChanged where the file
     changed meanwhile.
     """
-    digest, crc = hashlib.sha256(), 0
+    digest = hashlib.sha256()
     kept: list[bytes] = []
     with opened(path) as (file, before):
         if rejection := check(before.st_size):
             raise rejection
         for block in _blocks(file, limit=before.st_size + 1):
             digest.update(block)
-            crc = zlib.crc32(block, crc)
             if keep:
                 kept.append(block)
         after = os.fstat(file.fileno())
         read_bytes = file.tell()
-    if version_of(after) != version_of(before) or read_bytes != before.st_size:
+    if Stamp.of(after) != Stamp.of(before) or read_bytes != before.st_size:
         raise SourceChanged
-    return ReadFile(before, digest.hexdigest(), crc, b"".join(kept))
+    return ReadFile(before, digest.hexdigest(), b"".join(kept))
 
 
 def _blocks(file: FileIO, *, limit: int) -> Iterator[bytes]:

@@ -23,6 +23,8 @@ class Part:
     @cached_property
     def is_empty(self) -> list[bool]:
         """Blank-only cells are empty."""
+        if "" not in self.texts and not any(map(str.isspace, self.texts)):
+            return [False] * len(self.texts)
         return [not text or text.isspace() for text in self.texts]
 
     @cached_property

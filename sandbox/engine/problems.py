@@ -42,13 +42,13 @@ _FORMAT_COUNTS = ("mantissa", "characteristic", "totalLength")
 
 
 def schema_problems(schema: Mapping[str, Any]) -> list[Problem]:
-    """(path, sentence) of each fault of a schema's `fields`, `settings` and `hooks`; empty where it can be run.
+    """(path, sentence) of each fault of those of `fields`, `settings` and `hooks` that are there.
 
     A path reads like `fields.3.validators.0.regex`.
     """
-    fields = schema.get("fields")
-    if not isinstance(fields, list) or not fields:
-        return [("fields", "Expected a non-empty list of fields.")]
+    fields = schema.get("fields") or []
+    if not isinstance(fields, list):
+        return [("fields", "Expected a list of fields.")]
     problems = list(_key_problems(fields))
     for at, field in enumerate(fields):
         if isinstance(field, Mapping):

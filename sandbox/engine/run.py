@@ -40,9 +40,7 @@ def run_import(
     field keys that earlier imports gave them. Never raises for bad data or a bad schema.
     """
     try:
-        if problems := schema_problems(schema):
-            raise EngineError(f"The schema cannot be used: {problems[0][0]}: {problems[0][1]}")
-        refuse_hooks(schema.get("hooks") or {})
+        _check_schema(schema)
         settings = read_settings(schema.get("settings") or {})
         about = {
             "id": import_id,
@@ -56,6 +54,14 @@ def run_import(
         return failed("EMPTY", str(error))
     except EngineError as error:
         return failed("FATAL", str(error))
+
+
+def _check_schema(schema: Mapping[str, Any]) -> None:
+    if problems := schema_problems(schema):
+        raise EngineError(f"The schema cannot be used: {problems[0][0]}: {problems[0][1]}")
+    if not schema.get("fields"):
+        raise EngineError("The schema has no fields.")
+    refuse_hooks(schema.get("hooks") or {})
 
 
 def _opened(
@@ -140,12 +146,13 @@ class _Import:
         needed = {key for rule in checks.uniqueness for key in rule.field_keys}
         columns_needed = [each for each in mapped if each.field.key in needed]
         for searching in (True, False) if sieved else (False,):
-            for rows, columns in self.table.batches():
-                batch = batch_of(columns_needed, columns, len(rows))
-                for rule in checks.uniqueness:
+            searched = [rule for rule in checks.uniqueness if searching or rule.may_repeat]
+            for rows in self.table.batches() if searched else ():
+                batch = batch_of(columns_needed, rows)
+                for rule in searched:
                     (rule.sift if searching else rule.count)(batch)
-        for rule in checks.uniqueness:
-            rule.finish()
+            for rule in searched:
+                rule.settle()
 
     def _judged(
         self, mapped: Sequence[FieldColumns], checks: Checks, surveyed: Survey, sink: Sink, behavior: str
@@ -154,14 +161,14 @@ class _Import:
         maker = RowMaker(fields, keeps_text=behavior == "INCLUDE_INVALID_ROWS_AND_VALUES")
         spare = spare_columns(self.table, surveyed) if self.settings.passes_unmapped and self.table.header else None
         findings = Findings()
-        for rows, columns in self.table.batches():
-            batch = batch_of(mapped, columns, len(rows))
+        for rows in self.table.batches():
+            batch = batch_of(mapped, rows)
             found = judge(batch, fields, checks, findings.remarks)
             findings.add(found, batch, fields)
             made = maker.rows(batch, found)
             if spare is not None:
                 width = len(self.table.header)
-                for row, cells in zip(rows, made, strict=True):
+                for row, cells in zip(rows.rows, made, strict=True):
                     cells[UNMAPPED_KEY] = unmapped_cells(row, spare, width)
             sink.add(
                 _without_invalid(made, {each.row for each in found}) if behavior == "REMOVE_INVALID_ROWS" else made

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
+from operator import itemgetter
 from typing import Any
 
 from sandbox.engine.batch import Batch, Part
@@ -11,7 +11,22 @@ from sandbox.engine.reading.sheet import Row, Sheet
 from sandbox.engine.schema import Field, Settings
 from sandbox.engine.types import CellMemo, Kind, make_kind
 
-_Texts = Sequence[Sequence[str]]
+
+class Rows:
+    """Some thousand rows, and their columns; short rows are filled up with ""."""
+
+    def __init__(self, rows: list[Row]) -> None:
+        self.rows = rows
+        self._least = min(map(len, rows))
+
+    @property
+    def width(self) -> int:
+        return max(map(len, self.rows))
+
+    def column(self, at: int) -> list[str]:
+        if at < self._least:
+            return list(map(itemgetter(at), self.rows))
+        return [row[at] if at < len(row) else "" for row in self.rows]
 
 
 class FieldColumns:
@@ -24,12 +39,11 @@ class FieldColumns:
         message = field.definition.get("invalidValueMessage")
         self._memo = CellMemo(self.kind, message=str(message) if message else None)
 
-    def texts(self, columns: _Texts, size: int) -> list[Sequence[str]]:
-        return [columns[at] if at < len(columns) else [""] * size for at in self.ats]
-
-    def parts(self, columns: _Texts, size: int) -> list[Part]:
+    def parts(self, rows: Rows) -> list[Part]:
         made = []
-        for texts in self.texts(columns, size):
+        for at in self.ats:
+            texts = rows.column(at)
+            self._memo.saw_invalid = False
             values = self.kind.column(texts, self._memo)
             made.append(Part(self.kind, texts, values, has_invalid=self._memo.saw_invalid))
         return made
@@ -46,10 +60,9 @@ class Table:
     columns: Columns
     fields: list[Field]
 
-    def batches(self) -> Iterator[tuple[list[Row], _Texts]]:
-        """Rows, and the same turned into columns, short rows filled up with ""."""
+    def batches(self) -> Iterator[Rows]:
         for rows in self.sheet.batches(start=self.start, limit=self.limit):
-            yield rows, _turned(rows)
+            yield Rows(rows)
 
     def mapped_fields(self) -> list[Field]:
         return [field for field in self.fields if field.key in self.columns]
@@ -70,19 +83,19 @@ def survey(table: Table, mapped: Sequence[FieldColumns], *, settings: Settings) 
     filled: set[int] = set()
     if not learners and not settings.passes_unmapped:
         return Survey(frozenset())
-    for rows, columns in table.batches():
+    for rows in table.batches():
         for each in learners:
-            for texts in each.texts(columns, len(rows)):
-                each.kind.prepare(texts)
+            for at in each.ats:
+                each.kind.prepare(rows.column(at))
         if settings.passes_unmapped:
-            open_columns = (at for at in range(len(columns)) if at not in taken | named | filled)
-            filled.update(at for at in open_columns if any(map(str.strip, columns[at])))
+            open_columns = (at for at in range(rows.width) if at not in taken | named | filled)
+            filled.update(at for at in open_columns if any(map(str.strip, rows.column(at))))
     return Survey(frozenset(filled))
 
 
-def batch_of(mapped: Sequence[FieldColumns], columns: _Texts, size: int) -> Batch:
-    parts: Mapping[str, list[Part]] = {each.field.key: each.parts(columns, size) for each in mapped}
-    return Batch(size, parts)
+def batch_of(mapped: Sequence[FieldColumns], rows: Rows) -> Batch:
+    parts: Mapping[str, list[Part]] = {each.field.key: each.parts(rows) for each in mapped}
+    return Batch(len(rows.rows), parts)
 
 
 def spare_columns(table: Table, found: Survey) -> list[int]:
@@ -95,9 +108,3 @@ def spare_columns(table: Table, found: Survey) -> list[int]:
 def unmapped_cells(row: Row, spare: Sequence[int], width: int) -> dict[str, Any]:
     """The cells of the spare columns; beyond the header's `width` only those that the row has."""
     return {str(at): row[at] if at < len(row) else "" for at in spare if at < len(row) or at < width}
-
-
-def _turned(rows: list[Row]) -> _Texts:
-    if len(set(map(len, rows))) == 1:
-        return list(zip(*rows, strict=True))
-    return list(zip_longest(*rows, fillvalue=""))

@@ -7,13 +7,16 @@ from sandbox.hooks.errors import HookFailed, HooksUnavailable
 from sandbox.hooks.hook_runner import Finish, HookRunner, Mode
 from sandbox.hooks.limits import HookLimits
 from sandbox.hooks.orders import AddedCell, AddedField, AddedRow, CellMessage, Orders
+from sandbox.hooks.pages import CellColumn, Page, PageColumn, Pages
 from sandbox.hooks.sources import Hook, Hooks
+from sandbox.hooks.stage import HookStage, ReadCells
 
 __all__ = [
     "AddedCell",
     "AddedField",
     "AddedRow",
     "Batch",
+    "CellColumn",
     "CellMessage",
     "Changes",
     "ColumnChange",
@@ -23,11 +26,16 @@ __all__ = [
     "HookFailed",
     "HookLimits",
     "HookRunner",
+    "HookStage",
     "Hooks",
     "HooksUnavailable",
     "Message",
     "Mode",
     "Orders",
+    "Page",
+    "PageColumn",
+    "Pages",
+    "ReadCells",
     "find_deno",
     "hook_problems",
     "row_id",

@@ -147,6 +147,6 @@ def _cut(column: HookColumn, at: slice, start: int) -> HookColumn:
 
 def _by_position(given: tuple[list[int], list[Any]], count: int) -> dict[int, Any]:
     positions, values = given
-    if positions and not (0 <= min(positions) and max(positions) < count):
+    if positions and (min(positions) < 0 or max(positions) >= count):
         raise ValueError("a position outside the batch")
     return dict(zip(positions, values, strict=True))

@@ -1,7 +1,6 @@
 """What is wrong with a schema's hooks before any import: their form, and whether they compile."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ _COMPILE_S = 5.0
 
 
 def hook_problems(
-    hooks: Mapping[str, Any], *, limits: HookLimits | None = None, program: Path | None = None
+    hooks: Mapping[str, Any], *, call_s: float = _COMPILE_S, program: Path | None = None
 ) -> list[tuple[str, str]]:
     """(path, sentence) of every hook that could not be run, in the schema's order; nothing is imported.
 
@@ -27,8 +26,7 @@ def hook_problems(
     found = Hooks.of(hooks).all()
     if not found:
         return []
-    short = replace(limits or HookLimits(), call_s=_COMPILE_S)
-    with HookProcess(limits=short, program=program) as process:
+    with HookProcess(limits=HookLimits(call_s=call_s), program=program) as process:
         for hook in found:
             try:
                 process.call(hook.path, {"op": "check", "source": hook.source})

@@ -14,6 +14,7 @@ if sys.platform == "linux":
 DRIVER = Path(__file__).parent / "driver" / "main.mjs"
 DATA_BESIDE_HEAP_BYTES = 768 * MEBIBYTE
 _OPEN_FILES = 256
+_COLLECTION = "--max-semi-space-size=64,--single-threaded-gc"  # rows live shortly, and imports share the cores
 _THREADS = 4
 _FLAGS = ("--no-prompt", "--no-remote", "--no-npm", "--no-config", "--no-lock", "--no-code-cache", "--quiet")
 
@@ -27,19 +28,25 @@ def find_deno() -> Path:
 
 
 def start_deno(directory: Path, *, limits: HookLimits, program: Path | None = None) -> subprocess.Popen[bytes]:
-    """Start the driver in its own session: no permission, no environment, `directory` for the cache it wants."""
+    """Start the driver in its own session: no permission, no environment, `directory` for the cache it wants.
+
+    Raises HooksUnavailable where there is no such program.
+    """
     network = [f"--allow-net={','.join(limits.allow_hosts)}"] if limits.allow_hosts else []
-    heap = f"--v8-flags=--max-old-space-size={limits.heap_bytes // MEBIBYTE},--max-semi-space-size=16"
-    process = subprocess.Popen(  # noqa: S603 - the program of the extra, arguments of our own
-        [str(program or find_deno()), "run", *_FLAGS, heap, *network, str(DRIVER)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        cwd=directory,
-        env=_environment(directory),
-        start_new_session=True,
-        bufsize=0,
-    )
+    heap = f"--v8-flags=--max-old-space-size={limits.heap_bytes // MEBIBYTE},{_COLLECTION}"
+    try:
+        process = subprocess.Popen(  # noqa: S603 - the program of the extra, arguments of our own
+            [str(program or find_deno()), "run", *_FLAGS, heap, *network, str(DRIVER)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=directory,
+            env=_environment(directory),
+            start_new_session=True,
+            bufsize=0,
+        )
+    except FileNotFoundError as error:
+        raise HooksUnavailable from error
     _limit(process.pid, limits=limits)
     return process
 

@@ -104,9 +104,16 @@ class HookRunner:
     def review_step_pre_submit(self, *, header_mapping: Mapping[str, str], fields: Mapping[str, Any]) -> Orders:
         return self._step("REVIEW_STEP_PRE_SUBMIT", {"headerMapping": header_mapping, "fields": fields})
 
-    def column(self, hook: Hook, column: HookColumn, *, indexes: Sequence[int] | None = None) -> Changes:
+    def column(
+        self,
+        hook: Hook,
+        column: HookColumn,
+        *,
+        indexes: Sequence[int] | None = None,
+        ids: Sequence[str] | None = None,
+    ) -> Changes:
         """Run a column hook over a whole column; the infos that come back are additions to a cell's own."""
-        batch = Batch(columns=[column], indexes=range(len(column.texts)) if indexes is None else indexes)
+        batch = Batch(columns=[column], indexes=range(len(column.texts)) if indexes is None else indexes, ids=ids)
         return self._changes(hook, {"op": "column", "batch": batch.to_wire()}, count=len(batch.indexes))
 
     def rows(self, hook: Hook, batch: Batch, *, mode: Mode = "init") -> Iterator[tuple[int, Changes]]:
@@ -119,18 +126,12 @@ class HookRunner:
     def bulk(self, hook: Hook, batches: Iterable[Batch], *, mode: Mode = "init") -> Iterator[Changes]:
         """Run a bulk hook over all rows at once; yields the changes of each batch in turn.
 
-        The rows stay in the hook's process, not here: `batches` may be read from disk as they go.
+        The rows stay in the hook's process, not here: `batches` may be read from disk as they go. The hook runs at
+        the call, not at the first look at what it yields.
         """
-        counts = []
-        for batch in batches:
-            counts.append(len(batch.indexes))
-            if sum(counts) > self._limits.bulk_max_rows:
-                sentence = f"would get more than the {self._limits.bulk_max_rows} rows allowed for a bulk hook."
-                raise HookFailed(hook.path, sentence, reason="memory")
-            self._call(hook, {"op": "bulkLoad", "batch": batch.to_wire()})
+        counts = self._load(hook, batches)
         self._call(hook, {"op": "bulkRun", "mode": mode})
-        for count in counts:
-            yield self._changes(hook, {"op": "bulkTake"}, count=count)
+        return (self._changes(hook, {"op": "bulkTake"}, count=count) for count in counts)
 
     def before_finish(self, rows: Iterable[Mapping[str, Any]], *, metadata: Mapping[str, Any]) -> Finish:
         """Show the rows that would be submitted to the beforeFinish callback; never cancelled where there is none."""
@@ -151,6 +152,17 @@ class HookRunner:
         for hook in self.hooks.at_step(step):
             orders += self._orders(hook, self._call(hook, {"op": "step", "data": data}))
         return orders
+
+    def _load(self, hook: Hook, batches: Iterable[Batch]) -> list[int]:
+        """Send all rows of a bulk hook; returns how many each batch had."""
+        counts: list[int] = []
+        for batch in batches:
+            counts.append(len(batch.indexes))
+            if sum(counts) > self._limits.bulk_max_rows:
+                sentence = f"would get more than the {self._limits.bulk_max_rows} rows allowed for a bulk hook."
+                raise HookFailed(hook.path, sentence, reason="memory")
+            self._call(hook, {"op": "bulkLoad", "batch": batch.to_wire()})
+        return counts
 
     def _call(self, hook: Hook, message: dict[str, Any]) -> dict[str, Any]:
         return self._process.call(hook.path, {**message, "hook": self._numbers[hook.path]})

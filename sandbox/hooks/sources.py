@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 STEPS = ("UPLOAD_STEP", "REVIEW_STEP", "REVIEW_STEP_POST_HOOKS", "REVIEW_STEP_PRE_SUBMIT")
+_NO_FUNCTION = "must be the text of a JavaScript function."
 _CALLBACK_LISTS = ("bulkRowHooks", "rowHooks", "rowDeleteHooks")
 
 
@@ -60,10 +61,11 @@ class Hooks:
 
 def form_problems(hooks: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """(path, sentence) of each hook that is not written as documented. Unknown keys are let pass."""
+    for kind in (*_CALLBACK_LISTS, "columnHooks", "stepHooks"):
+        if not isinstance(hooks.get(kind), list | None):
+            yield kind, "must be a list."
     for kind in _CALLBACK_LISTS:
-        for path, item in _items(hooks, kind):
-            if not isinstance(item, str):
-                yield path, "must be the text of a JavaScript function."
+        yield from ((path, _NO_FUNCTION) for path, item in _items(hooks, kind) if not isinstance(item, str))
     for path, item in _items(hooks, "columnHooks"):
         yield from _object_problems(path, item)
         if isinstance(item, dict) and not isinstance(_column_key(item), str):
@@ -72,22 +74,20 @@ def form_problems(hooks: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield from _object_problems(path, item)
         if isinstance(item, dict) and item.get("type") not in STEPS:
             yield f"{path}.type", f"must be one of {', '.join(STEPS)}."
-    if not isinstance(hooks.get("beforeFinishCallback") or "", str):
-        yield "beforeFinishCallback", "must be the text of a JavaScript function."
+    if not isinstance(hooks.get("beforeFinishCallback"), str | None):
+        yield "beforeFinishCallback", _NO_FUNCTION
 
 
 def _items(hooks: Mapping[str, Any], kind: str) -> Iterator[tuple[str, Any]]:
-    given = hooks.get(kind) or []
-    if not isinstance(given, list):
-        given = [given]
-    yield from ((f"{kind}[{at}]", item) for at, item in enumerate(given))
+    given = hooks.get(kind)
+    yield from ((f"{kind}[{at}]", item) for at, item in enumerate(given if isinstance(given, list) else ()))
 
 
 def _object_problems(path: str, item: Any) -> Iterator[tuple[str, str]]:
     if not isinstance(item, dict):
         yield path, "must be an object with a callback."
     elif not isinstance(item.get("callback"), str):
-        yield f"{path}.callback", "must be the text of a JavaScript function."
+        yield f"{path}.callback", _NO_FUNCTION
 
 
 def _column_key(item: Mapping[str, Any]) -> Any:

@@ -76,6 +76,8 @@ def test_it_starts_with_the_schemas_and_the_key_it_is_given(tmp_path):
         ["--speed", "0"],
         ["--processing-s", "-1"],
         ["--port", "99999"],
+        ["--keep", "0"],
+        ["--data", "/dev/null/x"],
     ],
 )
 def test_a_bad_option_is_a_sentence_and_exit_code_2(options):

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import sys
-import time
 
+from tests.simulation.many import run
 from tests.simulation.oracles import Broken
 from tests.simulation.plan import plan_of
 from tests.simulation.scenario import simulate
@@ -21,29 +20,8 @@ def main() -> int:
     options = parser.parse_args()
     if options.replay is not None:
         return replay(options.replay)
-    return run(range(options.start, options.start + options.seeds), jobs=options.jobs)
-
-
-def run(seeds: range, *, jobs: int) -> int:
-    started = time.monotonic()
-    failed = 0
-    with multiprocessing.get_context("spawn").Pool(jobs) as pool:
-        for done, (seed, broken) in enumerate(pool.imap(outcome, seeds, chunksize=10), start=1):
-            if broken is not None:
-                failed += 1
-                print(f"seed {seed}: {broken}\n  replay: python -m tests.simulation --replay {seed}", flush=True)
-            if done % 1000 == 0:
-                print(f"{done} seeds, {failed} failed, {time.monotonic() - started:.0f} s", flush=True)
-    print(f"{len(seeds)} seeds from {seeds.start}, {failed} failed, {time.monotonic() - started:.0f} s")
+    failed = run(range(options.start, options.start + options.seeds), jobs=options.jobs)
     return 1 if failed else 0
-
-
-def outcome(seed: int) -> tuple[int, str | None]:
-    try:
-        simulate(plan_of(seed))
-    except Broken as error:
-        return seed, str(error)
-    return seed, None
 
 
 def replay(seed: int) -> int:

@@ -42,3 +42,16 @@ def test_a_trace_does_not_depend_on_the_order_of_sets(hash_seed: str) -> None:
         check=True,
     )
     assert done.stdout.split() == [simulate(plan_of(seed)).digest for seed in SEEDS]
+
+
+@pytest.mark.parametrize("arguments", [["--seeds", "20", "--jobs", "2"], ["--replay", "3"]])
+def test_the_command_runs_and_replays_seeds(arguments: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.simulation", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert "0 failed" in done.stdout or "seed 3: holds" in done.stdout

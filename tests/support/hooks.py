@@ -41,7 +41,9 @@ def row_changes(source: str, rows: Sequence[Sequence[str]], **options: Any) -> C
         return next(runner.rows(runner.hooks.row[0], batch(rows)))[1]
 
 
-def row_failure(source: str, *, limits: HookLimits = SHORT, rows: Sequence[Sequence[str]] = (("a", "b"),)) -> HookFailed:
+def row_failure(
+    source: str, *, limits: HookLimits = SHORT, rows: Sequence[Sequence[str]] = (("a", "b"),)
+) -> HookFailed:
     """How an import with this row hook fails."""
     with pytest.raises(HookFailed) as caught:
         row_changes(source, rows, limits=limits)

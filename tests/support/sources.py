@@ -82,7 +82,7 @@ class MemorySource:
             uri=f"{self.uri}/{key}",
             size_bytes=len(content),
             version=_version(content),
-            modified_at=EPOCH,
+            modified_ns=0,
             kind=kind_of(key),
             rejection=kind_and_rejection(key, len(content))[1],
         )

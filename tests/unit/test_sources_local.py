@@ -76,7 +76,7 @@ class TestListing:
             uri=f"file://{tmp_path}/x%20y/a.json",
             size_bytes=4,
             version=f"4-{1_700_000_000_123_456_789:x}",
-            modified_at=datetime.fromtimestamp(1_700_000_000.123456789, UTC),
+            modified_ns=1_700_000_000_123_456_789,
             kind=ItemKind.JSON,
         )
 

@@ -98,14 +98,13 @@ def test_stdin_without_a_place_to_keep_it_is_refused(tmp_path: Path) -> None:
 
 
 def test_rank_orders_by_size_or_age_and_leaves_names_to_the_key() -> None:
-    at = datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)
-    entry = SourceEntry(source="a.csv", uri="file:///a.csv", size_bytes=7, version="", modified_at=at)
+    entry = SourceEntry(source="a.csv", uri="file:///a.csv", size_bytes=7, version="", modified_ns=1767323045678901234)
     assert [rank_of(entry, order) for order in ("name", "size", "mtime")] == [0, 7, 1767323045678]
 
 
 def test_rank_of_a_refused_entry_is_zero() -> None:
     rejection = ItemRejected("unreadable", "it cannot be read")
-    entry = SourceEntry(source="a", uri="file:///a", size_bytes=None, version="", modified_at=None, rejection=rejection)
+    entry = SourceEntry(source="a", uri="file:///a", size_bytes=None, version="", modified_ns=None, rejection=rejection)
     assert [rank_of(entry, order) for order in ("name", "size", "mtime")] == [0, 0, 0]
 
 

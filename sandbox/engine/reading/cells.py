@@ -8,19 +8,13 @@ _PLAIN_NUMBER_BELOW = 1e21
 
 def cell_text(value: Any) -> str:
     """A workbook's cell: the shortest number, ISO dates, TRUE and FALSE, "" for nothing."""
-    if value is None:
-        return ""
     if isinstance(value, str):
         return value
     if isinstance(value, bool):
         return "TRUE" if value else "FALSE"
     if isinstance(value, int | float):
         return number_text(value)
-    if isinstance(value, datetime):
-        return value.date().isoformat() if value.time() == time() else value.isoformat("T", "seconds")
-    if isinstance(value, date | time):
-        return value.isoformat()
-    return _duration_text(value) if isinstance(value, timedelta) else str(value)
+    return "" if value is None else _moment_text(value)
 
 
 def json_text(value: Any) -> str:
@@ -66,6 +60,14 @@ def _leaves(values: list[Any]) -> list[Any]:
         else:
             leaves.append(None if isinstance(value, list) else value)
     return leaves
+
+
+def _moment_text(value: Any) -> str:
+    if isinstance(value, datetime):
+        return value.date().isoformat() if value.time() == time() else value.isoformat("T", "seconds")
+    if isinstance(value, timedelta):
+        return _duration_text(value)
+    return value.isoformat() if isinstance(value, date | time) else str(value)
 
 
 def _duration_text(value: timedelta) -> str:

@@ -26,11 +26,9 @@ def announced_delimiter(sample: str) -> tuple[str | None, int]:
 
 
 def _evenness(sample: str, delimiter: str) -> float:
-    rows = []
+    reader = csv.reader(io.StringIO(sample, newline=""), delimiter=delimiter)
     try:
-        for row in csv.reader(io.StringIO(sample, newline=""), delimiter=delimiter):
-            if any(cell.strip() for cell in row):
-                rows.append(row)
+        rows = [row for row in reader if any(cell.strip() for cell in row)]
     except csv.Error:
         return 0.0
     if not rows:

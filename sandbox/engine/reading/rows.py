@@ -10,7 +10,7 @@ from sandbox.engine.reading.sheet import Sheet
 
 def sheet_of_json(rows: Sequence[Any], *, keys: Sequence[str]) -> Sheet:
     """Objects keyed by field key, or arrays in field order; what a row lacks is "". Raises UnreadableFileError."""
-    return Sheet([_texts(row, keys) for row in rows])
+    return Sheet([_texts(row, keys) for row in rows], keeps_blank=True)
 
 
 def _texts(row: Any, keys: Sequence[str]) -> list[str]:

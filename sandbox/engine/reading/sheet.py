@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import Protocol, runtime_checkable
 
 from sandbox.engine.errors import UnreadableFileError
 
@@ -12,26 +13,36 @@ COLUMNS_MAX_COUNT = 16_384
 Row = list[str]
 
 
+@runtime_checkable
+class Chunked(Protocol):
+    """Rows that come some thousand at a time."""
+
+    def chunks(self) -> Iterator[list[Row]]: ...
+
+
 @dataclass(frozen=True)
 class Sheet:
     """A file's rows, blank ones among them, and how they were read (None where it does not apply).
 
-    `rows` may be read again and again; `is_held` says that they lie in memory.
+    `rows` may be read again and again; `is_held` says that they lie in memory, `keeps_blank` that blank rows count.
     """
 
     rows: Iterable[Row]
     is_held: bool = True
+    keeps_blank: bool = False
     encoding: str | None = None
     delimiter: str | None = None
     name: str | None = None
     warnings: list[str] = field(default_factory=list)
 
     def batches(self, *, start: int = 0, limit: int | None = None) -> Iterator[list[Row]]:
-        """The non-blank rows from the physical row `start` on, at most `limit`, some thousand at a time."""
-        rows = islice(iter(self.rows), start, None)
+        """The rows that count from the physical row `start` on, at most `limit`, some thousand at a time."""
         left = limit
-        while chunk := list(islice(rows, BATCH_ROWS)):
-            kept = [row for row in chunk if row and (row[0].strip() or not is_blank(row))]
+        for chunk in self._chunks(start):
+            if self.keeps_blank:
+                kept = chunk
+            else:
+                kept = [row for row in chunk if row and (row[0].strip() or not is_blank(row))]
             if left is not None:
                 kept = kept[:left]
                 left -= len(kept)
@@ -39,6 +50,17 @@ class Sheet:
                 yield kept
             if left == 0:
                 return
+
+    def _chunks(self, start: int) -> Iterator[list[Row]]:
+        if isinstance(self.rows, Chunked):
+            for chunk in self.rows.chunks():
+                if start < len(chunk):
+                    yield chunk[start:] if start else chunk
+                start = max(start - len(chunk), 0)
+            return
+        rows = islice(iter(self.rows), start, None)
+        while chunk := list(islice(rows, BATCH_ROWS)):
+            yield chunk
 
     def has_more_than(self, limit: int, *, start: int) -> bool:
         """Whether more than `limit` non-blank rows follow from `start` on."""
@@ -49,7 +71,8 @@ def is_blank(row: Row) -> bool:
     return not any(cell.strip() for cell in row)
 
 
-def check_width(row: Row, number: int) -> None:
-    """Refuse a row (the `number`th, from 1) with more columns than a workbook can have."""
-    if len(row) > COLUMNS_MAX_COUNT:
-        raise UnreadableFileError(f"Row {number} has more than {COLUMNS_MAX_COUNT} columns.")
+def check_widths(rows: list[Row], before: int) -> None:
+    """Refuse rows (`before` others precede them) with more columns than a workbook can have."""
+    if max(map(len, rows)) > COLUMNS_MAX_COUNT:
+        at = next(at for at, row in enumerate(rows, start=before + 1) if len(row) > COLUMNS_MAX_COUNT)
+        raise UnreadableFileError(f"Row {at} has more than {COLUMNS_MAX_COUNT} columns.")

@@ -3,23 +3,26 @@
 import codecs
 import csv
 import io
+import re
+from collections import deque
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
 from sandbox.engine.errors import UnreadableFileError
 from sandbox.engine.reading.dialect import SAMPLE_CHARS, announced_delimiter, guess_delimiter
 from sandbox.engine.reading.encoding import SAMPLE_BYTES, find_encoding
-from sandbox.engine.reading.sheet import COLUMNS_MAX_COUNT, Row, Sheet, check_width
+from sandbox.engine.reading.sheet import BATCH_ROWS, Row, Sheet, check_widths
 
 CELL_MAX_CHARS = 1 << 20
-LINE_MAX_CHARS = 1 << 23
+LINE_MAX_BYTES = 8 << 20
 HELD_MAX_BYTES = 8 << 20
 _CHUNK_BYTES = 1 << 20
 _BINARY_SHARE = 0.02
-_CONTROLS = bytes(set(range(32)) - set(b"\t\n\x0b\x0c\r\x1b\x1a"))
+_CONTROLS = re.compile("[\x00-\x08\x0e-\x19\x1c-\x1f]")
 
 
 @dataclass(frozen=True)
@@ -32,19 +35,22 @@ class TextFile:
     skipped_chars: int = 0
 
     def __iter__(self) -> Iterator[Row]:
-        """Raises UnreadableFileError for a quote that never closes, and for lines or rows beyond all measure."""
+        return chain.from_iterable(self.chunks())
+
+    def chunks(self) -> Iterator[list[Row]]:
+        """The rows, some thousand at a time. Raises UnreadableFileError: an unclosed quote, a row beyond measure."""
         csv.field_size_limit(CELL_MAX_CHARS)
         number = 0
         try:
             with _text(self.source, self.encoding) as stream:
                 stream.read(self.skipped_chars)
-                for row in csv.reader(_lines(stream), delimiter=self.delimiter):
-                    number += 1
-                    if len(row) > COLUMNS_MAX_COUNT:
-                        check_width(row, number)
-                    yield row
-        except csv.Error:
-            raise UnreadableFileError(f"unclosed quote near row {number + 1}") from None
+                reader = csv.reader(stream, delimiter=self.delimiter)
+                while chunk := _up_to_an_error(reader):
+                    check_widths(chunk, number)
+                    number += len(chunk)
+                    yield chunk
+        except _RowError as error:
+            raise UnreadableFileError(f"unclosed quote near row {number + error.row_count + 1}") from None
         except OSError:
             raise UnreadableFileError("The file cannot be read.") from None
         except UnicodeError:
@@ -54,7 +60,9 @@ class TextFile:
 def read_text(source: bytes | Path, head: bytes, *, delimiter: str | None) -> Sheet:
     """The rows of a delimited text whose first bytes are `head`. Raises UnreadableFileError."""
     with _binary(source) as stream:
-        found = find_encoding(head, _chunks(stream))
+        chunks = _measured(_chunks(stream))
+        found = find_encoding(head, chunks)
+        deque(chunks, maxlen=0)
     sample = codecs.getincrementaldecoder(found.name)("replace").decode(head)[:SAMPLE_CHARS]
     if _is_binary(sample):
         raise UnreadableFileError("The file is neither text nor a workbook that can be read.")
@@ -78,16 +86,34 @@ def head_of(source: bytes | Path) -> bytes:
         return stream.read(SAMPLE_BYTES)
 
 
-def _lines(stream: TextIO) -> Iterator[str]:
-    while line := stream.readline(LINE_MAX_CHARS):
-        if len(line) >= LINE_MAX_CHARS and line[-1] not in "\r\n":
-            raise UnreadableFileError(f"A line is longer than {LINE_MAX_CHARS} characters.")
-        yield line
+class _RowError(Exception):
+    def __init__(self, row_count: int) -> None:
+        super().__init__()
+        self.row_count = row_count
+
+
+def _up_to_an_error(reader: Iterator[Row]) -> list[Row]:
+    rows: list[Row] = []
+    try:
+        rows.extend(islice(reader, BATCH_ROWS))
+    except csv.Error:
+        raise _RowError(len(rows)) from None
+    return rows
+
+
+def _measured(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """The chunks as they come; refuses a line that is longer than any table's."""
+    line_bytes = 0
+    for chunk in chunks:
+        end = max(chunk.rfind(b"\n"), chunk.rfind(b"\r"))
+        line_bytes = line_bytes + len(chunk) if end < 0 else len(chunk) - end
+        if line_bytes > LINE_MAX_BYTES:
+            raise UnreadableFileError(f"A line is longer than {LINE_MAX_BYTES >> 20} MB.")
+        yield chunk
 
 
 def _is_binary(sample: str) -> bool:
-    controls = sum(1 for char in sample if ord(char) in _CONTROLS)
-    return controls > len(sample) * _BINARY_SHARE
+    return len(_CONTROLS.findall(sample)) > len(sample) * _BINARY_SHARE
 
 
 def _chunks(stream: BinaryIO) -> Iterator[bytes]:

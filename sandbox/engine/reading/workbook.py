@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 from sandbox.engine.errors import UnreadableFileError
 from sandbox.engine.libraries import library
 from sandbox.engine.reading.cells import cell_text
-from sandbox.engine.reading.sheet import Row, Sheet, check_width
+from sandbox.engine.reading.sheet import Row, Sheet, check_widths
 
 WORKBOOK_MAGIC = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")
 UNPACKED_MAX_BYTES = 500 << 20
@@ -49,7 +49,7 @@ def read_workbook(source: bytes | Path, *, sheet: str | None) -> Sheet:
 
 def _rows(sheet: Any) -> list[Row]:
     last_row, last_column = sheet.end or (0, 0)
-    check_width([""] * (last_column + 1), 1)
+    check_widths([[""] * (last_column + 1)], 0)
     if (last_row + 1) * (last_column + 1) > CELLS_MAX_COUNT:
         raise UnreadableFileError(f"The sheet has more than {CELLS_MAX_COUNT:,} cells.")
     return [list(map(cell_text, row)) for row in sheet.to_python(skip_empty_area=False)]

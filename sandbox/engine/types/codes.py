@@ -8,6 +8,7 @@ from sandbox.engine.types.kind import CellError, Kind, Options
 COUNTRY_FORMATS = {"2-letter": ALPHA_2, "3-letter": ALPHA_3}
 ZIP_FORMATS = ("5-digit", "9-digit")
 _ZIP_5 = re.compile(r"\d{1,5}|\d{9}|\d{5}-\d{4}", re.ASCII)
+_FIVE_DIGITS = re.compile(r"\d{5}", re.ASCII)
 _ZIP_9 = re.compile(r"\d{9}|\d{5}-\d{4}", re.ASCII)
 _SSN = re.compile(r"\d{9}|\d{3}-\d\d-\d{4}", re.ASCII)
 _UUID = re.compile(
@@ -54,6 +55,8 @@ class ZipKind(Kind):
         self._format = str((options or {}).get("format") or ZIP_FORMATS[0])
         self._nine = self._format == "9-digit"
         self._dash = bool((options or {}).get("outputDash"))
+        if not self._nine:
+            self.as_is = _FIVE_DIGITS
 
     def parse(self, text: str) -> str:
         if not (_ZIP_9 if self._nine else _ZIP_5).fullmatch(text):
@@ -85,6 +88,7 @@ class UuidKind(Kind):
         super().__init__()
         version = (options or {}).get("version")
         self._version = f"{int(version):x}" if version is not None else None
+        self.as_is = _UUID if version is None else None
 
     def parse(self, text: str) -> str:
         if not _UUID.fullmatch(text):

@@ -118,7 +118,7 @@ def _names(token: str, habits: Conventions) -> tuple[str, ...]:
         return _month_names(habits)
     if token[0] in "Ec" and len(token) > 2:
         return habits.weekdays + habits.weekdays_short
-    return (*habits.am_pm, "AM", "PM", "a.m.", "p.m.") if token == "a" else ()
+    return (*habits.am_pm, "AM", "PM", "a.m.", "p.m.") if token.startswith("a") else ()
 
 
 def _month_names(habits: Conventions) -> tuple[str, ...]:
@@ -162,6 +162,7 @@ _DIGITS = {
     "m": r"\d{1,2}", "mm": r"\d{2}", "s": r"\d{1,2}", "ss": r"\d{2}", "S": r"\d{1,3}", "SSS": r"\d{3}", "u": r"\d{1,9}",
 }  # fmt: skip
 
+_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - compared with wall clocks only
 _Write = Callable[[datetime, Conventions], str]
 
 
@@ -227,4 +228,3 @@ _WRITERS: dict[str, _Write] = {
     "X": lambda moment, _: str((moment - _EPOCH).days * 86_400 + (moment - _EPOCH).seconds),
     "x": lambda moment, _: str(((moment - _EPOCH).days * 86_400 + (moment - _EPOCH).seconds) * 1000),
 }
-_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - compared with wall clocks only

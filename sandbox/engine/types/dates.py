@@ -10,11 +10,13 @@ from sandbox.engine.types.date_text import NumericDate, is_standard, read_date, 
 from sandbox.engine.types.kind import CellError, Kind, Options
 from sandbox.engine.types.locales import DEFAULT_LOCALE, conventions, plain_digits
 
-_NUMERIC = re.compile(r"\s*(?:\w+,\s*)?(\d{1,2})([-/.])(\d{1,2})\2(?:\d{4}|\d\d)(?!\d)")
+_NUMERIC = re.compile(r"^ *(?:[^\W\d_]+, *)?(\d{1,2})([-/.])(\d{1,2})\2(?:\d{4}|\d\d)(?!\d)", re.MULTILINE)
+_SLASHED = re.compile(r"(\d{1,2})/(\d{1,2})/(\d{4})", re.ASCII)
 _ISO_DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _ISO_DATETIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d)?", re.ASCII)
 _ISO_TIME = re.compile(r"(?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d)?", re.ASCII)
 _DISPLAY_FORMATS = {"date": ("D", "D"), "datetime": ("f", "F"), "time": ("t", "tt")}
+_MINUTES_LENGTH = len("yyyy-MM-ddTHH:mm")
 _TWO_MARK_LENGTH = len("HH:mm")
 
 
@@ -44,11 +46,10 @@ class _MomentKind(Kind):
 
     def prepare(self, texts: Sequence[str]) -> None:
         """Learn from the cells that leave no doubt which of two numbers is the day in this column."""
-        for text in set(texts):
-            match = _NUMERIC.match(text if text.isascii() else plain_digits(text))
-            if match is None:
-                continue
-            first, second = int(match[1]), int(match[3])
+        if self._saw_day_first and self._saw_month_first:
+            return
+        for one, _, other in set(_NUMERIC.findall(plain_digits("\n".join(texts)))):
+            first, second = int(one), int(other)
             self._saw_day_first |= 12 < first <= 31 and second <= 12
             self._saw_month_first |= 12 < second <= 31 and first <= 12
 
@@ -110,7 +111,13 @@ class DateKind(_MomentKind):
             except ValueError:
                 raise CellError("date") from None
             return text
-        return super().parse(text)
+        slashed = _SLASHED.fullmatch(text) if self._autofix else None
+        if slashed is None:
+            return super().parse(text)
+        try:
+            return self._ordered(NumericDate(int(slashed[1]), int(slashed[2]), int(slashed[3]))).isoformat()
+        except ValueError:
+            raise CellError("date") from None
 
     def _written(self, day: date | None, clock: time | None) -> str:  # noqa: ARG002 - the types share one shape
         if day is None:
@@ -127,13 +134,16 @@ class DatetimeKind(_MomentKind):
     name = "datetime"
 
     def parse(self, text: str) -> str:
-        if _ISO_DATETIME.fullmatch(text):
-            try:
-                moment = datetime.fromisoformat(text)
-            except ValueError:
-                raise CellError("datetime") from None
-            return moment.isoformat("T", "seconds" if self._seconds else "minutes")
-        return super().parse(text)
+        if not _ISO_DATETIME.fullmatch(text):
+            return super().parse(text)
+        try:
+            datetime.fromisoformat(text)
+        except ValueError:
+            raise CellError("datetime") from None
+        value = f"{text[:10]}T{text[11:]}"
+        if not self._seconds:
+            return value[:_MINUTES_LENGTH]
+        return value if len(value) > _MINUTES_LENGTH else f"{value}:00"
 
     def _written(self, day: date | None, clock: time | None) -> str:
         if day is None:

@@ -15,6 +15,8 @@ _DOMAIN_MAX_CHARS = 253
 class EmailKind(Kind):
     """An address by the grammar of HTML, with a dot in its host and a host that is no IP address."""
 
+    as_is = _EMAIL
+
     def __init__(self, _options: Options | None) -> None:
         super().__init__()
 

@@ -1,5 +1,6 @@
 """What every field type is to the engine: a parser of texts, with an output and a display form."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -31,13 +32,14 @@ class Kind:
     A value is canonical: hashable, equal for equal cells. `to_output` and `to_display` make of it what the result and
     a person see; None where that is the value itself, as text for display. `is_texty` says that a value is a text
     by nature, which the validator `length` asks for; `learns` that `prepare` must see the whole column first,
-    `output_is_costly` that outputs are worth remembering.
+    `output_is_costly` that outputs are worth remembering. A text that `as_is` matches wholly is its own value.
     """
 
     empty: Any = None
     is_texty = True
     learns = False
     output_is_costly = True
+    as_is: re.Pattern[str] | None = None
     to_output: Callable[[Any], Any] | None = None
     to_display: Callable[[Any], str] | None = None
 
@@ -53,7 +55,10 @@ class Kind:
 
     def column(self, texts: Sequence[str], memo: "CellMemo") -> Sequence[Any]:
         """The value of each text: parsed, `empty`, or Invalid."""
-        return list(map(memo.__getitem__, texts))
+        if self.as_is is None:
+            return list(map(memo.__getitem__, texts))
+        is_value = self.as_is.fullmatch
+        return [text if is_value(text) else memo[text] for text in texts]
 
     def output(self, value: Any) -> Any:
         return value if self.to_output is None else self.to_output(value)
@@ -65,7 +70,7 @@ class Kind:
 
 
 class CellMemo(dict[str, Any]):
-    """The values of the texts a column has met, up to a limit; `saw_invalid` once one of them was Invalid."""
+    """The values of the texts a column has met, up to a limit; `saw_invalid` once one was Invalid (these it forgets)."""
 
     def __init__(self, kind: Kind, *, message: str | None = None) -> None:
         super().__init__()
@@ -79,8 +84,8 @@ class CellMemo(dict[str, Any]):
         try:
             value = self._parse(stripped) if stripped else self._kind.empty
         except CellError as error:
-            value = Invalid(error.rule, self._message or str(error))
             self.saw_invalid = True
+            return Invalid(error.rule, self._message or str(error))
         if len(self) < MEMO_MAX_CELLS:
             self[text] = value
         return value

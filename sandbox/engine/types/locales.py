@@ -50,19 +50,22 @@ class Conventions:
         return self.date.index("d") < self.date.index("M") or self.date.index("y") < self.date.index("M")
 
 
-_EN_MONTHS = ("January February March April May June July August September October November December").split()
-_EN_WEEKDAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
+_EN_MONTHS = (
+    "January", "February", "March", "April", "May", "June",
+    "July", "August", "September", "October", "November", "December",
+)  # fmt: skip
+_EN_WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 ENGLISH = Conventions(
     date="M/d/y",
     time="h:mm a",
     seconds="h:mm:ss a",
     joined="{1}, {0}",
     dates={"medium": "MMM d, y", "long": "MMMM d, y", "full": "EEEE, MMMM d, y"},
-    months=tuple(_EN_MONTHS),
+    months=_EN_MONTHS,
     months_short=tuple(name[:3] for name in _EN_MONTHS),
-    months_alone=tuple(_EN_MONTHS),
+    months_alone=_EN_MONTHS,
     months_short_alone=tuple(name[:3] for name in _EN_MONTHS),
-    weekdays=tuple(_EN_WEEKDAYS),
+    weekdays=_EN_WEEKDAYS,
     weekdays_short=tuple(name[:3] for name in _EN_WEEKDAYS),
     am_pm=("AM", "PM"),
 )

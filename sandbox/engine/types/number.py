@@ -1,16 +1,17 @@
 """The type number: how a number is read, rounded, bounded and written."""
 
 import re
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
-from sandbox.engine.types.kind import CellError, Kind, Options
+from sandbox.engine.types.kind import CellError, CellMemo, Kind, Options
 from sandbox.engine.types.number_format import Format, decimal_of, format_number, round_half_away
 
 MAX_SAFE_INTEGER = 2**53 - 1
 INEXACT_WARNING = "Whole numbers beyond 2^53 - 1 lost digits."
 _FAST_DIGITS = 15
-_PLAIN = re.compile(r"-?\d{1,15}(?:\.(\d{1,15}))?", re.ASCII)
+_COMMON = r"(-?\d{1,15}|\d{1,3}(?:,\d{3})+)(\.\d{1,15})?"
 _NUMBER = re.compile(
     r"(?P<digits>(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d*)?|\.\d+)(?P<exponent>[eE][-+]?\d{1,3})?\s*(?P<scale>[kKmMbBtT%]?)",
     re.ASCII,
@@ -52,25 +53,36 @@ class NumberKind(Kind):
 
     def __init__(self, options: str | Options | None) -> None:
         super().__init__()
-        given = {"preset": options} if isinstance(options, str) else dict(options or {})
+        given: dict[str, Any] = {"preset": options} if isinstance(options, str) else dict(options or {})
         preset_format, preset_decimals = PRESETS[str(given.get("preset") or "default")]
         self._format = _format_of(given.get("displayFormat")) or preset_format
         self._decimals: int | None = given["round"] if given.get("round") is not None else preset_decimals
         self._min, self._max = given.get("min"), given.get("max")
         self._bounded = self._min is not None or self._max is not None
         self._symbol = str(self._format.get("currencySymbol") or "$")
+        self._common = re.compile(rf"(?:{re.escape(self._symbol)} ?)?{_COMMON}", re.ASCII)
         output_format = _format_of(given.get("outputFormat"))
         if output_format is not None:
             self.to_output = lambda value: None if value is None else format_number(value, output_format)
         self.to_display = lambda value: format_number(value, self._format)
 
+    def column(self, texts: Sequence[str], memo: CellMemo) -> Sequence[Any]:
+        if self._bounded or (self._decimals is not None and self._decimals < 0):
+            return super().column(texts, memo)
+        return [
+            int(text) if len(text) <= _FAST_DIGITS and text.isdecimal() and text.isascii() else memo[text]
+            for text in texts
+        ]
+
     def parse(self, text: str) -> int | float:
-        plain = _PLAIN.fullmatch(text)
+        plain = self._common.fullmatch(text)
         if plain is None:
             return self._checked(self._shortened(self._exact(text)))
-        if self._decimals is not None and len(plain[1] or "") > self._decimals:
-            return self._checked(self._shortened(Decimal(text)))
-        value = int(text) if plain[1] is None else _number(float(text))
+        digits = plain[1].replace(",", "")
+        fraction = plain[2] or ""
+        if len(digits) > _FAST_DIGITS or (self._decimals is not None and len(fraction) - 1 > self._decimals):
+            return self._checked(self._shortened(Decimal(digits + fraction)))
+        value = _number(float(digits + fraction))
         return self._checked(value) if self._bounded else value
 
     def _exact(self, text: str) -> Decimal:

@@ -1,5 +1,6 @@
 """The validators unique, unique_case_insensitive and unique_with: which values occur more than once in all the data."""
 
+from array import array
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import Any
 
@@ -7,7 +8,7 @@ from sandbox.engine.batch import Batch, Part
 from sandbox.engine.types import Invalid
 from sandbox.engine.validators.rule import Broken
 
-_SIEVE_SLOTS = 1 << 24
+_SIEVE_SLOTS = 1 << 23
 
 Key = Hashable | None
 _KeyOf = Callable[[Any], Key]
@@ -16,37 +17,59 @@ _KeyOf = Callable[[Any], Key]
 class Repeats:
     """The keys that occur more than once; None is no key.
 
-    Keys that lie in memory anyway are `count`ed at once. With `sieved` the data are read twice: `sift` first marks
-    a slot a key, so that `count` remembers only keys that share a slot with another, not a million distinct ones.
+    Keys of data in memory are `count`ed at once. With `sieved` the data are read first to `sift` them: eight bytes a
+    key are kept, and only where some of these recur are the data read again, to count just the keys that share them.
     """
 
     def __init__(self, *, sieved: bool) -> None:
-        self._slots = bytearray(_SIEVE_SLOTS) if sieved else None
+        self._hashes = array("q") if sieved else None
+        self._suspects: set[int] | None = None
         self._seen: set[Key] = set()
         self.keys: set[Key] = set()
 
+    @property
+    def may_repeat(self) -> bool:
+        return self._suspects is None or bool(self._suspects)
+
     def sift(self, keys: Iterable[Key]) -> None:
-        slots = self._slots
-        assert slots is not None
-        for key in keys:
-            if key is not None:
-                slot = hash(key) % _SIEVE_SLOTS
-                if slots[slot] < 2:
-                    slots[slot] += 1
+        assert self._hashes is not None
+        self._hashes.extend([hash(key) for key in keys if key is not None])
 
     def count(self, keys: Iterable[Key]) -> None:
-        slots, seen, repeated = self._slots, self._seen, self.keys
+        suspects, seen, repeated = self._suspects, self._seen, self.keys
         for key in keys:
-            if key is None or (slots is not None and slots[hash(key) % _SIEVE_SLOTS] < 2):
+            if key is None or (suspects is not None and hash(key) not in suspects):
                 continue
             if key in seen:
                 repeated.add(key)
             else:
                 seen.add(key)
 
-    def finish(self) -> None:
-        """Give back what only counting needed."""
-        self._seen, self._slots = set(), None
+    def settle(self) -> None:
+        """End a reading of the data."""
+        if self._hashes is not None:
+            self._suspects = _recurring(self._hashes)
+            self._hashes = None
+        else:
+            self._seen = set()
+
+
+def _recurring(hashes: "array[int]") -> set[int]:
+    """The hashes that occur more than once, found with one small counter a slot before any set is made."""
+    mask = _SIEVE_SLOTS - 1
+    slots = bytearray(_SIEVE_SLOTS)
+    crowded = bytearray(_SIEVE_SLOTS)
+    for each in hashes:
+        slot = each & mask
+        crowded[slot] = slots[slot]
+        slots[slot] = 1
+    del slots
+    seen: set[int] = set()
+    found: set[int] = set()
+    for each in hashes:
+        if crowded[each & mask]:
+            (found if each in seen else seen).add(each)
+    return found
 
 
 class Uniqueness:
@@ -64,8 +87,12 @@ class Uniqueness:
     def count(self, batch: Batch) -> None:
         self._repeats.count(self._all_keys(batch))
 
-    def finish(self) -> None:
-        self._repeats.finish()
+    def settle(self) -> None:
+        self._repeats.settle()
+
+    @property
+    def may_repeat(self) -> bool:
+        return self._repeats.may_repeat
 
     def broken(self) -> Broken:
         """The rows whose value, or combination of values, occurs again."""

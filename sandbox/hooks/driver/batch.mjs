@@ -71,8 +71,9 @@ export class Batch {
     for (const key in row) {
       const given = row[key];
       if (given === undefined || given === null) continue;
-      if (typeof given !== "object") throw new Shape(`gave ${kind(given)} as the cell ${key}; it must be an object.`);
       const entry = this.byKey[key];
+      if (entry === undefined && !(key in this.fields)) continue;
+      if (typeof given !== "object") throw new Shape(`gave ${kind(given)} as the cell ${key}; it must be an object.`);
       if (entry === undefined) this.#takeExtra(position, key, given);
       else if (entry.parts === null) this.#takeCell(position, entry.column, given);
       else this.#takeParts(position, entry.parts, given);
@@ -114,9 +115,8 @@ export class Batch {
     }
   }
 
-  // A field that has no column here: an unmapped one, or one that a step hook added. Others are ignored.
+  // A field that has no column here: an unmapped one, or one that a step hook added.
   #takeExtra(position, key, given) {
-    if (!(key in this.fields)) return;
     this.extra[key] ??= { key, part: null, texts: [], change: null };
     this.#takeCell(position, this.extra[key], given);
   }

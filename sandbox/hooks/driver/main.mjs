@@ -15,7 +15,7 @@ const immediately = setImmediate;
 const now = performance.now.bind(performance);
 const { isArray } = Array;
 const HookError = Error;
-const PERMISSION = Deno.errors.NotCapable;
+const Later = Promise;
 
 const hooks = [];
 let lastPath = null;
@@ -171,8 +171,10 @@ function describe(error) {
 
 function sentenceOf(error) {
   if (!(error instanceof HookError)) return isObject(error) ? `${error.message ?? "an object"}` : `${error}`;
-  if (error instanceof PERMISSION) return `Hooks may not do this here: ${error.message.split(", run again")[0]}`;
-  return error.name === "Error" ? `${error.message}` : `${error.name}: ${error.message}`;
+  const text = `${error.message}`;
+  const refusal = text.indexOf(", run again with the --allow");
+  if (refusal >= 0) return `Hooks may not do this here: ${text.slice(0, refusal)}.`;
+  return error.name === "Error" ? text : `${error.name}: ${text}`;
 }
 
 function failure(error) {
@@ -188,7 +190,7 @@ async function answer(message) {
     if (message.hook !== undefined) lastPath = hooks[message.hook].path;
     else lastPath = null;
     const reply = await OPERATIONS[message.op](message);
-    await new Promise((done) => immediately(done));
+    await new Later(immediately);
     const behind = takeBackground();
     return behind === null ? { ...reply, orders: takeOrders() } : failure(behind.error);
   } catch (error) {
@@ -206,6 +208,15 @@ function reply(message) {
   }
 }
 
+async function loop() {
+  for (let message = await receive(); message !== null; message = await receive()) reply(await answer(message));
+  exit(0);
+}
+
+// Nothing is left that could wake the loop: a hook awaits what nothing will ever settle.
+globalThis.addEventListener("beforeunload", () => {
+  reply({ error: "awaits a promise that nothing will ever settle.", reason: "shape" });
+  exit(0);
+});
 furnish();
-for (let message = await receive(); message !== null; message = await receive()) reply(await answer(message));
-exit(0);
+loop();

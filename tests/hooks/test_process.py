@@ -1,0 +1,69 @@
+"""The process that runs hooks, where a driver does not do what it should: stand-ins for Deno."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from sandbox.hooks import HookFailed, HookLimits
+from sandbox.hooks.process import HookProcess
+
+PREAMBLE = "import sys; read = sys.stdin.buffer.read; write = sys.stdout.buffer.write\n"
+READ = "read(int.from_bytes(read(4), 'big'))\n"
+
+
+@pytest.fixture
+def stand_in(tmp_path: Path) -> Path:
+    """A program that runs the Python text written to `driver.py` beside it."""
+    program = tmp_path / "deno"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -S -E "{tmp_path}/driver.py"\n')
+    program.chmod(0o755)
+    return program
+
+
+def failure_of(program: Path, text: str, *, limits: HookLimits | None = None) -> HookFailed:
+    (program.parent / "driver.py").write_text(PREAMBLE + text)
+    with (
+        HookProcess(limits=limits or HookLimits(call_s=5), program=program) as process,
+        pytest.raises(HookFailed) as caught,
+    ):
+        process.call("rowHooks[0]", {"op": "rows", "filler": "x" * (1 << 20)})
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (r"write(b'\xff\xff\xff\xff')", "size"),
+        (r"write(b'\0\0\0\2[]')", "ended"),
+        (r"write(b'\0\0\0\3{x}')", "ended"),
+        (r"write(b'\0\0\0\7{')", "ended"),
+        ("sys.exit(0)", "ended"),
+        ("import os; os.abort()", "memory"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGXCPU)", "time"),
+        ("import time; sys.stdout.flush(); time.sleep(60)", "time"),
+    ],
+)
+def test_a_driver_gone_wrong_fails_the_import_with_a_reason(stand_in: Path, text: str, reason: str) -> None:
+    limits = HookLimits(call_s=1.0)
+    assert failure_of(stand_in, READ + text, limits=limits).reason == reason
+
+
+def test_a_driver_that_fills_its_output_without_reading_is_stopped(stand_in: Path) -> None:
+    text = "while True: write(bytes(1 << 16))"
+    assert failure_of(stand_in, text, limits=HookLimits(call_s=1.0)).reason in {"time", "ended"}
+
+
+def test_signs_of_life_do_not_outlast_the_imports_time(stand_in: Path) -> None:
+    text = "import time\nwhile True:\n write(b'\\0\\0\\0\\x0b{\"next\": 1}'); sys.stdout.flush(); time.sleep(0.05)"
+    limits = HookLimits(call_s=0.5, import_s=1.0)
+    failure = failure_of(stand_in, READ + text, limits=limits)
+    assert str(failure) == "rowHooks[0] ran when the 1 seconds of the import's hooks were over."
+
+
+def test_calls_after_the_imports_time_fail_at_once(stand_in: Path) -> None:
+    (stand_in.parent / "driver.py").write_text("import time; time.sleep(60)")
+    with HookProcess(limits=HookLimits(import_s=0.0), program=stand_in) as process:
+        for _ in range(2):
+            with pytest.raises(HookFailed, match="seconds of the import's hooks were over"):
+                process.call("rowHooks[0]", {})

@@ -1,0 +1,130 @@
+"""`python -m sandbox --data` killed with SIGKILL in the middle of its work: nothing that was answered is lost."""
+
+import http.client
+import json
+import subprocess
+import sys
+import threading
+import urllib.request
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from tests.support.sandbox import CUSTOMERS
+
+ROOT = Path(__file__).parents[2]
+ROUNDS = 3
+ANSWERS_BEFORE_THE_KILL = 25
+WAITING = {"AWAITING_UPLOAD", "PENDING", "RUNNING"}
+
+
+class Life:
+    """One process of the sandbox, from its start to its kill."""
+
+    def __init__(self, process, base_url):
+        self.process = process
+        self.base_url = base_url
+        self.origin = base_url.removesuffix("/api/v1")
+
+    def call(self, method, path, body=None):
+        url = path if path.startswith("http") else self.base_url + path
+        data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+        headers = {"Content-Type": "application/json"} if "/_storage/" in url else {"X-Dromo-License-Key": "k"}
+        request = urllib.request.Request(url, data=data, method=method, headers=headers)
+        with urllib.request.urlopen(request, timeout=10) as response:
+            text = response.read()
+        return json.loads(text) if text else None
+
+    def control(self, method, path, body=None):
+        return self.call(method, f"{self.origin}/_sandbox{path}", body)
+
+    def here(self, url):
+        """A URL of an earlier life at this one's port."""
+        parts = urlsplit(url)
+        return f"{self.origin}{parts.path}?{parts.query}"
+
+
+@contextmanager
+def life(directory):
+    command = [sys.executable, "-m", "sandbox", "--port", "0", "--data", str(directory), "--create-quota", "9999/60s"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        [*command, "--processing-s", "0.2"], stdout=pipe, stderr=pipe, text=True, cwd=ROOT
+    ) as process:
+        line = process.stdout.readline()
+        try:
+            assert line, process.stderr.read()
+            yield Life(process, line.split()[-1])
+        finally:
+            process.kill()
+
+
+class Client(threading.Thread):
+    """Creates and uploads until the server is gone, and remembers every answer."""
+
+    def __init__(self, running, number, *, schema_id):
+        super().__init__()
+        self.running = running
+        self.schema_id = schema_id
+        self.number = number
+        self.created = {}
+        self.uploaded = {}
+        self.enough = threading.Event()
+
+    def run(self):
+        try:
+            while True:
+                self.step()
+        except (OSError, http.client.HTTPException):
+            self.enough.set()
+
+    def step(self):
+        name = f"file-{self.number}-{len(self.created)}"
+        body = {"schema_id": self.schema_id, "original_filename": f"{name}.csv"}
+        made = self.running.call("POST", "/headless/imports/", body)
+        self.created[made["id"]] = made["upload"]
+        if len(self.created) % 5:
+            self.running.call("PUT", made["upload"], f"Full Name\n{name}\n".encode())
+            self.uploaded[made["id"]] = name
+        if len(self.created) >= ANSWERS_BEFORE_THE_KILL:
+            self.enough.set()
+
+
+def test_nothing_that_was_answered_is_lost_by_a_kill(tmp_path):
+    created, uploaded = {}, {}
+    for number in range(ROUNDS):
+        with life(tmp_path) as running:
+            if number == 0:
+                running.call("POST", "/schemas/", {"name": "New", "fields": [{"key": "a"}]})
+                customers = running.call("POST", "/schemas/", {key: CUSTOMERS[key] for key in ("name", "fields")})
+                running.control("POST", "/webhooks", {"url": "http://127.0.0.1:9/"})
+            client = Client(running, number, schema_id=customers["id"])
+            client.start()
+            assert client.enough.wait(30)
+            running.process.kill()
+            client.join(30)
+        created |= client.created
+        uploaded |= client.uploaded
+    with life(tmp_path) as running:
+        check(running, created, uploaded)
+
+
+def check(running, created, uploaded):
+    assert [schema["name"] for schema in running.call("GET", "/schemas/")] == ["New", "Customers"]
+    assert len(running.control("GET", "/webhooks")) == 1
+    for import_id in set(created) - set(uploaded):
+        running.call("PUT", running.here(created[import_id]), b"Full Name\nlate\n")
+    running.control("POST", "/clock", {"advance_s": 60})
+    for _ in range(1000):
+        listed = running.call("GET", "/headless/imports/?limit=1000")["results"]
+        statuses = {one["id"]: one["status"] for one in listed}
+        if not any(statuses[import_id] in WAITING for import_id in created):
+            break
+        running.control("POST", "/clock", {"advance_s": 60})
+    assert {statuses[import_id] for import_id in created} == {"SUCCESSFUL"}
+    counters = running.control("GET", "/counters")
+    assert set(created) <= set(counters["created_ids"])
+    for import_id, name in uploaded.items():
+        url = running.call("GET", f"/headless/imports/{import_id}/url/")["presigned_url"]
+        assert running.call("GET", url) == [{"name": name}]
+        assert counters["ran"][counters["content"][import_id]] == [import_id]
