@@ -28,13 +28,14 @@ from runner.models import Batch, CreateRequest, ImportPage, RemoteImport
 from runner.moves import Moves
 from runner.options import RunOptions
 from runner.pacing import CreatePacer
-from runner.pipeline import Surroundings, run_batch
+from runner.pipeline import run_batch
 from runner.quantities import Rate
 from runner.rated import RatedApi
 from runner.routes import Routes
 from runner.sinks import LocalSink
 from runner.sources import open_source, source_spec
 from runner.stop import StopReason, StopSignal
+from runner.surroundings import Surroundings
 
 BATCH_ID = "scale"
 FILES_PER_FOLDER = 1000

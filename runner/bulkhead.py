@@ -22,7 +22,7 @@ from runner.models import OPEN_STATES, Batch, BatchState, Item, ItemState
 from runner.moves import Moves
 from runner.options import FailureLimit, RunOptions
 from runner.outcome import BatchOutcome, exit_code_of
-from runner.pipeline import Scope, Surroundings, run_batch
+from runner.pipeline import Scope, run_batch
 from runner.plan import Explanation, Plan
 from runner.recovery import Difference
 from runner.resources import Resources
@@ -30,6 +30,7 @@ from runner.routes import Routes
 from runner.sinks import LocalSink
 from runner.sources import SourceSpec, open_one, open_source, rank_of
 from runner.stop import StopReason, StopSignal
+from runner.surroundings import Surroundings
 from runner.verdict import Verdict, verdict
 
 if TYPE_CHECKING:

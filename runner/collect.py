@@ -16,12 +16,9 @@ from runner.errors import (
 from runner.models import Item, ItemState
 
 if TYPE_CHECKING:
-    import random
-
     from runner.moves import Moves
-    from runner.options import RunOptions
-    from runner.ports import ImportsApi, SavedResult, Sink, Storage
-    from runner.stop import StopSignal
+    from runner.ports import SavedResult
+    from runner.surroundings import Surroundings
 
 logger = logging.getLogger(__name__)
 
@@ -29,24 +26,14 @@ logger = logging.getLogger(__name__)
 class Collector:
     """Brings the result of a `succeeded` item home."""
 
-    def __init__(
-        self,
-        *,
-        api: ImportsApi,
-        storage: Storage,
-        sink: Sink,
-        moves: Moves,
-        options: RunOptions,
-        rng: random.Random,
-        stop: StopSignal,
-    ) -> None:
-        self._api = api
-        self._storage = storage
-        self._sink = sink
+    def __init__(self, around: Surroundings, moves: Moves) -> None:
+        self._api = around.api
+        self._storage = around.storage
+        self._sink = around.sink
+        self._options = around.options
+        self._rng = around.rng
+        self._stop = around.stop
         self._moves = moves
-        self._options = options
-        self._rng = rng
-        self._stop = stop
 
     async def collect(self, item: Item) -> Item:
         """Return the item `collected`, `failed` where there is no usable result, or as it was while trouble lasts.

@@ -25,21 +25,14 @@ from runner.models import TERMINAL_STATES, Batch, Item, ItemKind, ItemState
 from runner.moves import Moves
 from runner.orphans import Orphans
 from runner.recovery import unfinished
-from runner.stop import StopReason, StopSignal
+from runner.stop import StopReason
 from runner.submit import Submitter
+from runner.surroundings import Surroundings
 from runner.track import Tracker
 from runner.upload import Uploader
 
 if TYPE_CHECKING:
-    import random
-
-    from runner.events import EventHook
-    from runner.ledger import Ledger
-    from runner.options import RunOptions
-    from runner.pacing import CreatePacer
-    from runner.ports import Clock, Sink, Source, SourceEntry, Storage
-    from runner.rated import RatedApi
-    from runner.routes import Routes
+    pass
 
 logger = logging.getLogger(__name__)
 
@@ -57,26 +50,6 @@ class Scope(Enum):
     RUN = "run"
     TRACK_ONCE = "track_once"
     TRACK_WATCH = "track_watch"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
-    """All that a run works with and does not own."""
-
-    ledger: Ledger
-    api: RatedApi
-    storage: Storage
-    source: Source
-    routes: Routes
-    sink: Sink
-    pacer: CreatePacer
-    clock: Clock
-    rng: random.Random
-    emit: EventHook
-    stop: StopSignal
-    options: RunOptions
-    rank_of: Callable[[SourceEntry], int]
-    endpoint: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,25 +113,14 @@ class _Run:
     def _build_stages(self) -> None:
         around, moves = self._around, self._moves
         self._orphans = Orphans(around.api, around.ledger, endpoint=around.endpoint)
-        self._uploader = Uploader(
-            api=around.api, storage=around.storage, moves=moves, options=around.options,
-            clock=around.clock, rng=around.rng, stop=around.stop, emit=around.emit,
-        )  # fmt: skip
-        self._submitter = Submitter(
-            ledger=around.ledger, api=around.api, source=around.source, routes=around.routes,
-            endpoint=around.endpoint, pacer=around.pacer,
-            orphans=self._orphans, uploader=self._uploader, moves=moves, options=around.options,
-            clock=around.clock, rng=around.rng, stop=around.stop, emit=around.emit,
-        )  # fmt: skip
+        self._uploader = Uploader(around, moves)
+        self._submitter = Submitter(around, moves, orphans=self._orphans, uploader=self._uploader)
         self.counts = CallCounts(
             around.ledger, batch_id=self._batch.batch_id, endpoint=around.endpoint, clock=around.clock,
             counted=lambda: {**around.api.calls, "bytes_uploaded": self._uploader.bytes_uploaded},
         )  # fmt: skip
         self._tracker = Tracker(api=around.api, moves=moves, on_move=self._tracked, longest_pause_s=self._pause_s())
-        self._collector = Collector(
-            api=around.api, storage=around.storage, sink=around.sink, moves=moves,
-            options=around.options, rng=around.rng, stop=around.stop,
-        )  # fmt: skip
+        self._collector = Collector(around, moves)
         self._doubts = Doubts(
             ledger=around.ledger, api=around.api, moves=moves, options=around.options,
             clock=around.clock, stop=around.stop,

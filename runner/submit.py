@@ -30,17 +30,12 @@ from runner.events import CreateAnswered, CreateThrottled
 from runner.models import HELD_STATES, Item, ItemKind, ItemState, RemoteImport
 
 if TYPE_CHECKING:
-    import random
-
-    from runner.events import EventHook
-    from runner.ledger import Ledger
     from runner.moves import Moves
-    from runner.options import RunOptions
     from runner.orphans import Orphans
-    from runner.pacing import CreatePacer, Permit
-    from runner.ports import Clock, ImportsApi, Prepared, Source
-    from runner.routes import Route, Routes
-    from runner.stop import StopSignal
+    from runner.pacing import Permit
+    from runner.ports import Prepared
+    from runner.routes import Route
+    from runner.surroundings import Surroundings
     from runner.upload import Uploader
 
 logger = logging.getLogger(__name__)
@@ -61,38 +56,21 @@ class _Attempt:
 class Submitter:
     """Takes a queued item to `processing`, or to where it ends before that."""
 
-    def __init__(
-        self,
-        *,
-        ledger: Ledger,
-        api: ImportsApi,
-        source: Source,
-        routes: Routes,
-        endpoint: str,
-        pacer: CreatePacer,
-        orphans: Orphans,
-        uploader: Uploader,
-        moves: Moves,
-        options: RunOptions,
-        clock: Clock,
-        rng: random.Random,
-        stop: StopSignal,
-        emit: EventHook,
-    ) -> None:
-        self._ledger = ledger
-        self._api = api
-        self._source = source
-        self._routes = routes
-        self._endpoint = endpoint
-        self._pacer = pacer
+    def __init__(self, around: Surroundings, moves: Moves, *, orphans: Orphans, uploader: Uploader) -> None:
+        self._ledger = around.ledger
+        self._api = around.api
+        self._source = around.source
+        self._routes = around.routes
+        self._endpoint = around.endpoint
+        self._pacer = around.pacer
+        self._options = around.options
+        self._clock = around.clock
+        self._rng = around.rng
+        self._stop = around.stop
+        self._emit = around.emit
+        self._moves = moves
         self._orphans = orphans
         self._uploader = uploader
-        self._moves = moves
-        self._options = options
-        self._clock = clock
-        self._rng = rng
-        self._stop = stop
-        self._emit = emit
         self._json_turns: defaultdict[str | None, asyncio.Lock] = defaultdict(asyncio.Lock)
         self.missing_schemas: dict[str, str] = {}
         """Schemas the vendor does not have, with its sentence: their items stay queued."""

@@ -27,13 +27,9 @@ from runner.events import BytesUploaded
 from runner.models import STATE_OF_STATUS, ImportStatus, Item, ItemState, RemoteImport
 
 if TYPE_CHECKING:
-    import random
-
-    from runner.events import EventHook
     from runner.moves import Moves
-    from runner.options import RunOptions
-    from runner.ports import Clock, ImportsApi, Prepared, Storage
-    from runner.stop import StopSignal
+    from runner.ports import Prepared
+    from runner.surroundings import Surroundings
 
 logger = logging.getLogger(__name__)
 
@@ -59,26 +55,15 @@ def url_end(url: str, *, fallback: datetime) -> datetime:
 class Uploader:
     """Uploads to bound imports; `bytes_uploaded` counts what storage acknowledged."""
 
-    def __init__(
-        self,
-        *,
-        api: ImportsApi,
-        storage: Storage,
-        moves: Moves,
-        options: RunOptions,
-        clock: Clock,
-        rng: random.Random,
-        stop: StopSignal,
-        emit: EventHook,
-    ) -> None:
-        self._api = api
-        self._storage = storage
+    def __init__(self, around: Surroundings, moves: Moves) -> None:
+        self._api = around.api
+        self._storage = around.storage
+        self._options = around.options
+        self._clock = around.clock
+        self._rng = around.rng
+        self._stop = around.stop
+        self._emit = around.emit
         self._moves = moves
-        self._options = options
-        self._clock = clock
-        self._rng = rng
-        self._stop = stop
-        self._emit = emit
         self._urls: OrderedDict[str, str] = OrderedDict()
         self._conditional = True
         self.bytes_uploaded = 0

@@ -1,5 +1,6 @@
 """The sandbox's clock: real time, faster or shifted on demand."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -52,7 +53,7 @@ class SandboxClock:
 
     def advance(self, seconds: float) -> None:
         """Raises ValueError for going back, or beyond the year 3000."""
-        if not 0 <= seconds:
+        if math.isnan(seconds) or seconds < 0:
             raise ValueError("the clock only goes forward")
         if self.now() + seconds > LATEST_AT:
             raise ValueError("the clock ends with the year 3000")

@@ -4,50 +4,11 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-import sandbox.engine
+from sandbox.engine import schema_problems
+from sandbox.engine.types import TYPE_NAMES
+from sandbox.engine.validators import VALIDATOR_NAMES
 from sandbox.problems import ApiProblem
 
-FIELD_TYPES = frozenset(
-    {
-        "string",
-        "number",
-        "date",
-        "datetime",
-        "time",
-        "select",
-        "multi-select",
-        "checkbox",
-        "email",
-        "country",
-        "phone-number",
-        "ssn",
-        "domain",
-        "url",
-        "us-state-territory",
-        "us-zip-code",
-        "uuid",
-    }
-)
-VALIDATORS = frozenset(
-    {
-        "required",
-        "unique",
-        "unique_case_insensitive",
-        "unique_with",
-        "regex_match",
-        "regex_exclude",
-        "require_with",
-        "require_with_all",
-        "require_without",
-        "require_without_all",
-        "require_with_values",
-        "require_with_all_values",
-        "require_without_values",
-        "require_without_all_values",
-        "length",
-        "alphabetical",
-    }
-)
 INVALID_DATA_BEHAVIORS = (
     "REMOVE_INVALID_ROWS",
     "INCLUDE_INVALID_ROWS",
@@ -142,21 +103,16 @@ def web_address(value: object) -> str | None:
     return None if good else "Enter a valid URL."
 
 
+def place_parts(place: str) -> Path:
+    """The parts of a place written as `fields.3.validators.0.regex` or `rowHooks[0]`."""
+    parts = place.replace("[", ".").replace("]", "").split(".")
+    return tuple(int(part) if part.isdecimal() else part for part in parts)
+
+
 def _engine_problems(given: Mapping[str, Any]) -> list[Problem]:
-    find: Callable[[Mapping[str, Any]], Iterable[tuple[Any, str]]] | None
-    find = getattr(sandbox.engine, "schema_problems", None)
-    if find is None:
-        return []
-    schema = {"fields": given.get("fields") or []} | {
-        part: without_nulls(given.get(part) or {}) for part in ("settings", "hooks")
-    }
-    return [(_path(at), sentence) for at, sentence in find(schema)]
-
-
-def _path(at: Any) -> Path:
-    """A path as parts; the engine writes it as text such as `fields[2].validators[0].regex`."""
-    parts = at.replace("[", ".").replace("]", "").split(".") if isinstance(at, str) else list(at)
-    return tuple(int(part) if isinstance(part, str) and part.isdecimal() else part for part in parts if part != "")
+    """What the engine finds in a definition of the right shape."""
+    there = {part: value for part, value in given.items() if value is not None}
+    return [(place_parts(place), sentence) for place, sentence in schema_problems(there)]
 
 
 def _rendered(node: Mapping[Any, Any]) -> Any:
@@ -225,7 +181,7 @@ def _type(value: object) -> str | None:
         if not 1 <= len(value) <= 2:
             return "Expected a type's name, or a list of its name and its options."
         name, options = value[0], value[1] if len(value) == 2 else None
-    if not isinstance(name, str) or name not in FIELD_TYPES:
+    if not isinstance(name, str) or name not in TYPE_NAMES:
         return f'"{name}" is not a valid choice.'
     return None if options is None or isinstance(options, dict | str) else "A type's options are an object."
 
@@ -234,7 +190,7 @@ def _validators(value: object) -> str | None:
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
         return "Expected a list of objects."
     names = (item.get("validate") for item in value)
-    unknown = [name for name in names if not isinstance(name, str) or name not in VALIDATORS]
+    unknown = [name for name in names if not isinstance(name, str) or name not in VALIDATOR_NAMES]
     return f'"{unknown[0]}" is not a valid choice.' if unknown else None
 
 

@@ -7,20 +7,24 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sandbox.engine.outcome import Outcome
-from sandbox.storage import Blob
+from sandbox.storage import Blob, BlobWriter
 
 ImportStatus = Literal["AWAITING_UPLOAD", "PENDING", "RUNNING", "SUCCESSFUL", "NEEDS_REVIEW", "FAILED"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One run of the engine. `source` is the uploaded content, or the rows of `initial_data`."""
+    """One run of the engine. `source` is the uploaded content, or the rows of `initial_data`.
+
+    An engine may write the result's rows as a JSON array into `result` instead of putting them into its outcome.
+    """
 
     import_id: str
     source: bytes | Path | list[Any]
     filename: str
     schema: Mapping[str, Any]
     user: Mapping[str, Any] | None
+    result: BlobWriter | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

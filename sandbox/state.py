@@ -51,7 +51,14 @@ class UploadTicket:
 
 
 def default_engine(job: Job) -> Outcome:
-    return run_import(job.source, schema=job.schema, filename=job.filename, import_id=job.import_id, user=job.user)
+    return run_import(
+        job.source,
+        schema=job.schema,
+        filename=job.filename,
+        import_id=job.import_id,
+        user=job.user,
+        result=job.result,
+    )
 
 
 class SandboxState:
@@ -218,11 +225,19 @@ class SandboxState:
 
     def run(self, job: Job) -> Finished:
         """Run the engine and store the rows. Touches no other state, so it may run in another thread."""
-        outcome = self._engine(job)
-        if outcome.rows is None:
-            return Finished(outcome=outcome, result=None)
-        result = self.storage.put(f"{job.import_id}.result", orjson.dumps(outcome.rows))
-        return Finished(outcome=replace(outcome, rows=None), result=result)
+        writer = self.storage.writer(f"{job.import_id}.result")
+        try:
+            outcome = self._engine(replace(job, result=writer))
+            if outcome.rows is not None:
+                writer.write(orjson.dumps(outcome.rows))
+                outcome = replace(outcome, rows=None, is_written=True)
+        except BaseException:
+            writer.abort()
+            raise
+        if outcome.is_written:
+            return Finished(outcome=outcome, result=writer.commit())
+        writer.abort()
+        return Finished(outcome=outcome, result=None)
 
     def record_finished(self, import_id: str, finished: Finished, now: float) -> None:
         """Take the end of a run; one of an import that is gone is dropped."""

@@ -1,6 +1,8 @@
 """One import from its data to its outcome."""
 
-from collections.abc import Mapping, Sequence
+import gc
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -40,20 +42,44 @@ def run_import(
     field keys that earlier imports gave them. Never raises for bad data or a bad schema.
     """
     try:
-        _check_schema(schema)
-        settings = read_settings(schema.get("settings") or {})
-        about = {
-            "id": import_id,
-            "filename": filename or None,
-            "importIdentifier": settings.identifier,
-            "user": dict(user) if user else None,
-        }
-        table, structural = _opened(source, read_fields(schema), settings, remembered or {})
-        return _Import(table, settings, about, structural).run(result)
+        with _paused_collector():
+            return _run(
+                source,
+                schema,
+                {"id": import_id, "filename": filename or None, "user": dict(user) if user else None},
+                result=result,
+                remembered=remembered or {},
+            )
     except EmptyFileError as error:
         return failed("EMPTY", str(error))
     except EngineError as error:
         return failed("FATAL", str(error))
+
+
+def _run(
+    source: bytes | Path | list[Any],
+    schema: Mapping[str, Any],
+    about: dict[str, Any],
+    *,
+    result: Writable | None,
+    remembered: Mapping[str, str],
+) -> Outcome:
+    _check_schema(schema)
+    settings = read_settings(schema.get("settings") or {})
+    table, structural = _opened(source, read_fields(schema), settings, remembered)
+    return _Import(table, settings, about | {"importIdentifier": settings.identifier}, structural).run(result)
+
+
+@contextmanager
+def _paused_collector() -> Iterator[None]:
+    """Millions of short-lived rows without one cycle among them: the collector would only walk them again and again."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _check_schema(schema: Mapping[str, Any]) -> None:

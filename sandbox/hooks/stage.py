@@ -12,7 +12,10 @@ from sandbox.hooks.sources import Hook
 
 
 class ReadCells(Protocol):
-    """How the engine reads a column: (texts as displayed, result values) of a field's texts, in their order."""
+    """How the engine reads a column: (texts as displayed, result values) of a field's texts, in their order.
+
+    The same list twice where a result value is its text saves sending it twice.
+    """
 
     def __call__(self, key: str, texts: Sequence[str]) -> tuple[Sequence[str], Sequence[Any]]: ...
 
@@ -110,7 +113,12 @@ class HookStage:
             displayed, results = self._read(key, column.texts)
             columns.append(
                 HookColumn(
-                    key=key, part=part, texts=displayed, results=results, infos=column.infos, options=column.options
+                    key=key,
+                    part=part,
+                    texts=displayed,
+                    results=None if results is displayed else results,
+                    infos=column.infos,
+                    options=column.options,
                 )
             )
         return Batch(columns=columns, indexes=range(start, start + len(page.ids)), ids=page.ids)

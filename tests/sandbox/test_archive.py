@@ -222,8 +222,8 @@ def test_only_the_newest_imports_are_kept_and_the_files_of_others_are_deleted(pl
         state.put_upload(state.retrieve(ids[-1], T0)["upload"], CSV, T0 + number)
         state.settle(T0 + number + 1)
         place.commit(state)
-    for found in (state, None):
-        found = found or place.start(keep=3)
+    for start in (lambda: state, lambda: place.start(keep=3)):
+        found = start()
         assert [one["id"] for one in found.list_imports(T0 + 9)["results"]] == ids[:1:-1]
         assert found.counters.created_ids == ids[2:]
         assert found.counters.create_times == [T0 + 2, T0 + 3, T0 + 4]

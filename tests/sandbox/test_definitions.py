@@ -5,11 +5,13 @@ import random
 import pytest
 
 from sandbox.behaviour import SandboxSettings
-from sandbox.definitions import FIELD_TYPES, check_definition, problem_body
+from sandbox.definitions import check_definition, problem_body
 from sandbox.engine import Outcome
+from sandbox.engine.types import TYPE_NAMES
+from sandbox.hooks import HooksUnavailable, find_deno
 from sandbox.problems import ApiProblem
 from sandbox.state import SandboxState
-from tests.support.sandbox import CUSTOMERS
+from tests.support.sandbox import CUSTOMERS, running_sandbox
 
 T0 = 1_780_000_000.0
 FILE = {"schema_id": "customers", "original_filename": "a.csv"}
@@ -116,7 +118,7 @@ def test_a_wrong_hook_is_named(hooks, expected):
 def test_a_valid_definition_of_everything_is_taken():
     check_definition(
         {
-            "fields": [{"key": name, "type": name, "label": name} for name in sorted(FIELD_TYPES)]
+            "fields": [{"key": name, "type": name, "label": name} for name in sorted(TYPE_NAMES)]
             + [{"key": "options", "type": ["number", {"preset": "integer"}], "description": None, "aNewKey": 1}],
             "settings": {"maxRecords": None, "webhookUrl": "http://127.0.0.1:8080/x", "aNewSetting": object},
             "hooks": {
@@ -138,6 +140,12 @@ def test_problems_nest_as_the_places_do():
     assert problem_body(problems[4:]) == {"non_field_errors": ["all"]}
 
 
+def test_a_regular_expression_that_is_none_is_named_by_its_place():
+    field = {"key": "a", "validators": [{"validate": "required"}, {"validate": "regex_match", "regex": "(a"}]}
+    (problem,) = refused(fields=[field])["fields"]
+    assert list(problem["validators"][1]) == ["regex"]
+
+
 def test_saved_schemas_are_checked_like_inline_ones():
     state = make_state()
     broken = {"name": "x", "fields": [{"key": "a", "type": "colour"}]}
@@ -146,6 +154,24 @@ def test_saved_schemas_are_checked_like_inline_ones():
             call(broken)
         assert caught.value.body == {"fields": [{"type": ['"colour" is not a valid choice.']}]}
     assert [schema["id"] for schema in state.schemas.all()] == ["customers"]
+
+
+async def test_a_saved_hook_that_does_not_compile_is_named_by_its_place():
+    try:
+        find_deno()
+    except HooksUnavailable:
+        pytest.skip("Deno is not installed")
+    hooks = {"rowHooks": ["(row) => row", "(row) => {"], "columnHooks": [{"fieldKey": "a", "callback": "x => x"}]}
+    async with running_sandbox() as box:
+        body = {"name": "New", "fields": [{"key": "a"}], "hooks": hooks}
+        for method, path in (("POST", "/schemas/"), ("PUT", "/schemas/customers/")):
+            status, answer = await box.api(method, path, json=body)
+            assert status == 400
+            assert answer["hooks"]["rowHooks"][0] == {}
+            assert "does not compile" in answer["hooks"]["rowHooks"][1][0]
+        assert (await box.api("PUT", "/schemas/nobody/", json=body))[0] == 404
+        hooks["rowHooks"].pop()
+        assert (await box.api("POST", "/schemas/", json=body))[0] == 201
 
 
 # Merging

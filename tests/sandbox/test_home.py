@@ -1,6 +1,5 @@
 """The sandbox's directories: locked while it lives, cleared away when it was killed."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -83,4 +82,4 @@ def test_a_kept_home_is_for_one_process_and_stays(tmp_path):
 
 def test_a_home_is_readable_by_its_owner_alone(tmp_path):
     with temporary_home(parent=tmp_path) as home:
-        assert os.stat(home).st_mode & 0o077 == 0
+        assert home.stat().st_mode & 0o077 == 0

@@ -20,13 +20,14 @@ from runner.ledger.sqlite import SqliteLedger
 from runner.models import Batch, ItemState
 from runner.options import RunOptions
 from runner.pacing import CreatePacer
-from runner.pipeline import RunResult, Scope, Surroundings, run_batch
+from runner.pipeline import RunResult, Scope, run_batch
 from runner.ports import Sink
 from runner.quantities import Rate as Quota
 from runner.rated import RatedApi
 from runner.routes import Route, Routes
 from runner.sinks import LocalSink
 from runner.stop import StopReason, StopSignal
+from runner.surroundings import Surroundings
 from sandbox.state import SandboxSettings, SandboxState
 from tests.simulation.oracles import AT_REST, Broken, Judges
 from tests.simulation.plan import SETTLE_S, Life, Plan

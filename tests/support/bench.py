@@ -15,13 +15,14 @@ from runner.ledger.memory import MemoryLedger, MemorySlots
 from runner.models import TRANSITIONS, Batch, Item, ItemState
 from runner.options import RunOptions
 from runner.pacing import CreatePacer
-from runner.pipeline import RunResult, Scope, Surroundings, run_batch
+from runner.pipeline import RunResult, Scope, run_batch
 from runner.ports import SavedResult
 from runner.quantities import Rate
 from runner.rated import RatedApi
 from runner.routes import Routes
 from runner.sources.kinds import kind_of
 from runner.stop import StopSignal
+from runner.surroundings import Surroundings
 from tests.support.scripted import EPOCH, LoopClock, ScriptedVendor
 from tests.support.sources import MemorySource
 

@@ -111,6 +111,6 @@ class SimulatedSource:
             uri=f"{self.uri}/{given.source}",
             size_bytes=len(given.content),
             version="1",
-            modified_at=None,
+            modified_ns=None,
             kind=given.kind,
         )

@@ -7,13 +7,16 @@ from typing import Any
 
 from sandbox.engine.types.date_format import ISO_FORMAT, DateFormat, iso_format
 from sandbox.engine.types.date_text import NumericDate, is_standard, read_date, split_moment
-from sandbox.engine.types.kind import CellError, Kind, Options
+from sandbox.engine.types.kind import CellError, CellMemo, Kind, Options
 from sandbox.engine.types.locales import DEFAULT_LOCALE, conventions, plain_digits
 
 _NUMERIC = re.compile(r"^ *(?:[^\W\d_]+, *)?(\d{1,2})([-/.])(\d{1,2})\2(?:\d{4}|\d\d)(?!\d)", re.MULTILINE)
 _SLASHED = re.compile(r"(\d{1,2})/(\d{1,2})/(\d{4})", re.ASCII)
 _ISO_DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _ISO_DATETIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d)?", re.ASCII)
+_SAFE_DAY = r"[1-9]\d{3}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1\d|2[0-8])"
+_SAFE_DATE = re.compile(_SAFE_DAY, re.ASCII)
+_SAFE_DATETIME = re.compile(rf"{_SAFE_DAY}T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d", re.ASCII)
 _ISO_TIME = re.compile(r"(?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d)?", re.ASCII)
 _DISPLAY_FORMATS = {"date": ("D", "D"), "datetime": ("f", "F"), "time": ("t", "tt")}
 _MINUTES_LENGTH = len("yyyy-MM-ddTHH:mm")
@@ -104,6 +107,8 @@ class _MomentKind(Kind):
 class DateKind(_MomentKind):
     """A day; a time behind it is allowed and ignored."""
 
+    as_is = _SAFE_DATE
+
     def parse(self, text: str) -> str:
         if _ISO_DATE.fullmatch(text):
             try:
@@ -132,6 +137,11 @@ class DatetimeKind(_MomentKind):
     """A day and a time; without a time it is midnight, seconds are cut unless `withSeconds`, zones dropped."""
 
     name = "datetime"
+
+    def column(self, texts: Sequence[str], memo: CellMemo) -> Sequence[Any]:
+        is_safe = _SAFE_DATETIME.fullmatch
+        length = None if self._seconds else _MINUTES_LENGTH
+        return [text[:length] if is_safe(text) else memo[text] for text in texts]
 
     def parse(self, text: str) -> str:
         if not _ISO_DATETIME.fullmatch(text):

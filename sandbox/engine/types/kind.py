@@ -7,7 +7,7 @@ from typing import Any
 
 from sandbox.engine.messages import TYPE_MESSAGES
 
-MEMO_MAX_CELLS = 10_000
+MEMO_MAX_CELLS = 32_000
 
 
 class CellError(Exception):
@@ -70,7 +70,7 @@ class Kind:
 
 
 class CellMemo(dict[str, Any]):
-    """The values of the texts a column has met, up to a limit; `saw_invalid` once one was Invalid (these it forgets)."""
+    """The values of the texts a column has met, up to a limit; `saw_invalid` once one was Invalid."""
 
     def __init__(self, kind: Kind, *, message: str | None = None) -> None:
         super().__init__()

@@ -69,10 +69,19 @@ class NumberKind(Kind):
     def column(self, texts: Sequence[str], memo: CellMemo) -> Sequence[Any]:
         if self._bounded or (self._decimals is not None and self._decimals < 0):
             return super().column(texts, memo)
-        return [
-            int(text) if len(text) <= _FAST_DIGITS and text.isdecimal() and text.isascii() else memo[text]
-            for text in texts
-        ]
+        most = _FAST_DIGITS if self._decimals is None else self._decimals
+        match = self._common.fullmatch
+        values: list[Any] = []
+        for text in texts:
+            if text.isdecimal() and len(text) <= _FAST_DIGITS and text.isascii():
+                values.append(int(text))
+                continue
+            found = match(text)
+            if found is None or not found[2] or len(found[2]) - 1 > most or len(found[1]) > _FAST_DIGITS:
+                values.append(memo[text])
+            else:
+                values.append(_number(float(found[1].replace(",", "") + found[2])))
+        return values
 
     def parse(self, text: str) -> int | float:
         plain = self._common.fullmatch(text)

@@ -1,0 +1,39 @@
+"""Surroundings: all that a run works with and does not own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import random
+
+    from runner.events import EventHook
+    from runner.ledger import Ledger
+    from runner.options import RunOptions
+    from runner.pacing import CreatePacer
+    from runner.ports import Clock, Sink, Source, SourceEntry, Storage
+    from runner.rated import RatedApi
+    from runner.routes import Routes
+    from runner.stop import StopSignal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """Ledger, API, storage, source, sink, clocks and options; `endpoint` as in `identity.endpoint`."""
+
+    ledger: Ledger
+    api: RatedApi
+    storage: Storage
+    source: Source
+    routes: Routes
+    sink: Sink
+    pacer: CreatePacer
+    clock: Clock
+    rng: random.Random
+    emit: EventHook
+    stop: StopSignal
+    options: RunOptions
+    rank_of: Callable[[SourceEntry], int]
+    endpoint: str = ""
