@@ -62,7 +62,9 @@ simulate: $(VENV)/.dev
 	$(BIN)/python -m tests.simulation --seeds $(SEEDS)
 
 bench: $(VENV)/.dev
-	@for script in $(filter-out benchmarks/figures.py,$(wildcard benchmarks/*.py)); do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	@for script in $(filter-out figures,$(basename $(notdir $(wildcard benchmarks/*.py)))); do \
+		echo "== $$script"; $(BIN)/python -m benchmarks.$$script || missed="$$missed $$script"; done; \
+		[ -z "$$missed" ] || { echo "missed a limit:$$missed" >&2; exit 1; }
 
 cover: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 2 --cov --cov-report=term-missing:skip-covered --cov-report=html

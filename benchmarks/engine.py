@@ -16,8 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from figures import Figure, peak_rss_mb, report
-
+from benchmarks.figures import Figure, peak_rss_mb, report
 from sandbox.engine import run_import
 from sandbox.engine.reading import read_sheet
 

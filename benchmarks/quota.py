@@ -8,14 +8,11 @@ import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import django.conf
 from aiolimiter import AsyncLimiter
-from figures import Figure, report
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
+from benchmarks.figures import Figure, report
 from runner.ledger.memory import MemorySlots
 from runner.pacing import CreatePacer
 from runner.quantities import Rate

@@ -8,12 +8,8 @@ import random
 import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
-from figures import Figure, report
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
+from benchmarks.figures import Figure, report
 from runner.events import ignore
 from runner.ledger.memory import MemoryLedger
 from runner.models import Batch, ImportPage, Item, ItemState, RemoteImport

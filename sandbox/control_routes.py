@@ -6,7 +6,7 @@ from typing import Any
 
 from aiohttp import web
 
-from sandbox.answers import json_answer
+from sandbox.answers import Handler, json_answer
 from sandbox.api_routes import read_json
 from sandbox.behaviour import SandboxSettings
 from sandbox.faults import parse_rule
@@ -23,7 +23,7 @@ class Control:
         self._world = world
 
     def routes(self) -> list[web.RouteDef]:
-        return [
+        routes = [
             web.get(f"{CONTROL_PREFIX}/health", self._health),
             web.get(f"{CONTROL_PREFIX}/counters", self._counters),
             web.post(f"{CONTROL_PREFIX}/faults", self._set_faults),
@@ -37,6 +37,7 @@ class Control:
             web.post(f"{CONTROL_PREFIX}/clock", self._set_clock),
             web.post(f"{CONTROL_PREFIX}/reset", self._reset),
         ]
+        return [web.route(route.method, route.path, _not_for_pages(route.handler)) for route in routes]
 
     async def _health(self, _request: web.Request) -> web.StreamResponse:
         return json_answer({"status": "ok", "now": self._world.now, "speed": self._world.clock.speed})
@@ -129,6 +130,19 @@ def _of_type(name: str, value: Any, kind: Any, meaning: str) -> Any:
     if not isinstance(value, kind):
         raise TypeError(f"{name} must be {meaning}")
     return value
+
+
+def _not_for_pages(handler: Any) -> Handler:
+    """`handler`, refused to pages of other sites that a browser on this machine shows."""
+
+    async def guarded(request: web.Request) -> web.StreamResponse:
+        origin = request.headers.get("Origin")
+        if origin is not None and origin.partition("//")[2] != request.host:
+            raise ApiProblem(403, {"detail": "The control plane is not for web pages."})
+        answer: web.StreamResponse = await handler(request)
+        return answer
+
+    return guarded
 
 
 async def _object(request: web.Request) -> dict[str, Any]:

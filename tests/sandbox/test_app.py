@@ -314,6 +314,16 @@ async def test_settings_can_be_changed_while_it_runs(box):
             await box.control("POST", "/settings", json=nonsense)
 
 
+async def test_a_page_of_another_site_cannot_reach_the_control_plane(box):
+    url = f"{box.server.control_url}/reset"
+    await box.create()
+    async with box.session.post(url, headers={"Origin": "https://elsewhere.example"}) as response:
+        assert response.status == 403
+    assert (await box.api("GET", IMPORTS))[1]["count"] == 1
+    async with box.session.post(url, headers={"Origin": box.server.origin}) as response:
+        assert response.status == 204
+
+
 async def test_a_reset_empties_the_account(box):
     await box.create()
     await box.control("POST", "/reset")

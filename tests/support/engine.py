@@ -1,0 +1,64 @@
+"""Short ways to run the import engine in tests."""
+
+import io
+import zipfile
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pytest
+
+from sandbox.engine import Outcome, run_import
+from sandbox.engine.types import CellMemo, Invalid, make_kind
+
+
+def run(source: Any, *fields: Mapping[str, Any], hooks: Any = None, result: Any = None, **settings: Any) -> Outcome:
+    """Import text, bytes, a path or JSON rows by these fields and settings."""
+    data = source.encode() if isinstance(source, str) else source
+    schema = {"fields": list(fields), "settings": settings, "hooks": hooks or {}}
+    return run_import(data, schema=schema, filename="a.csv", result=result)
+
+
+def cells(type_: Any, *texts: str, **field: Any) -> list[Any]:
+    """What each text of one column becomes in the result; the broken rule's name for an invalid one."""
+    kind = make_kind({"key": "a", "type": type_, **field})
+    kind.prepare(texts)
+    values = kind.column(list(texts), CellMemo(kind))
+    return [Fault(value.rule) if isinstance(value, Invalid) else kind.output(value) for value in values]
+
+
+class Fault(str):
+    """The rule that an invalid cell breaks."""
+
+    __slots__ = ()
+
+
+def marks(outcome: Outcome) -> list[tuple[int, str]]:
+    """Row and field of each validation error."""
+    return [(error["rowIndex"], error["fieldKey"]) for error in outcome.metadata["errors"]]
+
+
+def zipped(entries: Iterable[tuple[str, bytes]]) -> bytes:
+    """A zip file of these entries."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as package:
+        for name, content in entries:
+            package.writestr(name, content)
+    return stream.getvalue()
+
+
+def workbook(*rows: Iterable[Any], sheet_xml: str | None = None) -> bytes:
+    """An xlsx of one sheet, Data, with these rows, or with this XML in place of its sheet."""
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    book.active.title = "Data"
+    for row in rows:
+        book.active.append(list(row))
+    stream = io.BytesIO()
+    book.save(stream)
+    if sheet_xml is None:
+        return stream.getvalue()
+    main = 'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
+    xml = f"<worksheet {main}>{sheet_xml}</worksheet>".encode()
+    with zipfile.ZipFile(stream) as package:
+        entries = [(name, xml if "sheet1.xml" in name else package.read(name)) for name in package.namelist()]
+    return zipped(entries)
