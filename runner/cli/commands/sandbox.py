@@ -34,7 +34,20 @@ def sandbox(
         ),
     ] = None,
     data: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Keep uploaded files and results here.", rich_help_panel=SERVER)
+        Path | None,
+        typer.Option(metavar="DIR", help="Keep everything here, and go on with it next time.", rich_help_panel=SERVER),
+    ] = None,
+    keep: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Keep the newest N imports, and drop older ones.", rich_help_panel=SERVER),
+    ] = None,
+    webhook_hosts: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST,...",
+            help="Send webhooks to these hosts too, not only to this machine.",
+            rich_help_panel=SERVER,
+        ),
     ] = None,
     create_quota: Annotated[
         str | None,
@@ -64,6 +77,8 @@ def sandbox(
         "--license-key": license_key,
         "--schemas": schemas,
         "--data": data,
+        "--keep": keep,
+        "--webhook-hosts": webhook_hosts,
         "--create-quota": create_quota,
         "--poll-quota": poll_quota,
         "--speed": speed,
