@@ -11,62 +11,71 @@ SERVER = "Server"
 BEHAVIOUR = "Behaviour"
 
 
+_Port = Annotated[
+    int, typer.Option(metavar="PORT", help="Listen on this port; 0 takes a free one.", rich_help_panel=SERVER)
+]
+_Host = Annotated[str, typer.Option(metavar="HOST", help="Listen on this address.", rich_help_panel=SERVER)]
+_LicenseKey = Annotated[
+    str | None,
+    typer.Option(metavar="KEY", help="Take only this license key; without it any key will do.", rich_help_panel=SERVER),
+]
+_Schemas = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="Start with the saved schemas in this directory, a JSON file each.",
+        rich_help_panel=SERVER,
+    ),
+]
+_Data = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Keep everything here, and go on with it next time.", rich_help_panel=SERVER),
+]
+_Keep = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="Keep the newest N imports, and drop older ones.", rich_help_panel=SERVER),
+]
+_WebhookHosts = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOST,...",
+        help="Send webhooks to these hosts too, not only to this machine.",
+        rich_help_panel=SERVER,
+    ),
+]
+_CreateQuota = Annotated[
+    str | None,
+    typer.Option(metavar="N/TIME", help="Refuse more creates than this, as 20/60s.", rich_help_panel=BEHAVIOUR),
+]
+_PollQuota = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N/TIME", help="Refuse more polls of one import than this, as 12/60s.", rich_help_panel=BEHAVIOUR
+    ),
+]
+_Speed = Annotated[
+    float | None,
+    typer.Option(metavar="FACTOR", help="Let its clock run this much faster.", rich_help_panel=BEHAVIOUR),
+]
+_ProcessingS = Annotated[
+    float | None,
+    typer.Option(metavar="SECONDS", help="Let an import take this long once uploaded.", rich_help_panel=BEHAVIOUR),
+]
+
+
 def sandbox(
     *,
-    port: Annotated[
-        int, typer.Option(metavar="PORT", help="Listen on this port; 0 takes a free one.", rich_help_panel=SERVER)
-    ] = 8700,
-    host: Annotated[
-        str, typer.Option(metavar="HOST", help="Listen on this address.", rich_help_panel=SERVER)
-    ] = "127.0.0.1",
-    license_key: Annotated[
-        str | None,
-        typer.Option(
-            metavar="KEY", help="Take only this license key; without it any key will do.", rich_help_panel=SERVER
-        ),
-    ] = None,
-    schemas: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="Start with the saved schemas in this directory, a JSON file each.",
-            rich_help_panel=SERVER,
-        ),
-    ] = None,
-    data: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Keep everything here, and go on with it next time.", rich_help_panel=SERVER),
-    ] = None,
-    keep: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="Keep the newest N imports, and drop older ones.", rich_help_panel=SERVER),
-    ] = None,
-    webhook_hosts: Annotated[
-        str | None,
-        typer.Option(
-            metavar="HOST,...",
-            help="Send webhooks to these hosts too, not only to this machine.",
-            rich_help_panel=SERVER,
-        ),
-    ] = None,
-    create_quota: Annotated[
-        str | None,
-        typer.Option(metavar="N/TIME", help="Refuse more creates than this, as 20/60s.", rich_help_panel=BEHAVIOUR),
-    ] = None,
-    poll_quota: Annotated[
-        str | None,
-        typer.Option(
-            metavar="N/TIME", help="Refuse more polls of one import than this, as 12/60s.", rich_help_panel=BEHAVIOUR
-        ),
-    ] = None,
-    speed: Annotated[
-        float | None,
-        typer.Option(metavar="FACTOR", help="Let its clock run this much faster.", rich_help_panel=BEHAVIOUR),
-    ] = None,
-    processing_s: Annotated[
-        float | None,
-        typer.Option(metavar="SECONDS", help="Let an import take this long once uploaded.", rich_help_panel=BEHAVIOUR),
-    ] = None,
+    port: _Port = 8700,
+    host: _Host = "127.0.0.1",
+    license_key: _LicenseKey = None,
+    schemas: _Schemas = None,
+    data: _Data = None,
+    keep: _Keep = None,
+    webhook_hosts: _WebhookHosts = None,
+    create_quota: _CreateQuota = None,
+    poll_quota: _PollQuota = None,
+    speed: _Speed = None,
+    processing_s: _ProcessingS = None,
 ) -> None:
     """Run the vendor's API on this machine, to try Bulkhead without an account."""
     from sandbox.__main__ import main
