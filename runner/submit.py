@@ -110,7 +110,7 @@ class Submitter:
             return await self._moves.advance(
                 item,
                 _S.QUEUED,
-                reason=f"the file changed since its create; import {item.import_id} stays empty",
+                reason=f"the file changed since its create; import {item.import_id} is given up",
                 import_id=None,
                 status=None,
             )
@@ -131,10 +131,7 @@ class Submitter:
             await self._intend(attempt)
             return await self._adopt(attempt.item, orphan)
         while attempt.number < self._options.create_attempts:
-            permit = await self._permit()
-            if permit is None:
-                return await self._put_back(attempt.item, "stopped before its create")
-            if (item := await self._send_in_turn(attempt, permit)) is not None:
+            if (item := await self._send_in_turn(attempt)) is not None:
                 return item
         return await self._give_up(attempt)
 
@@ -157,15 +154,20 @@ class Submitter:
     def _must_wait(self, item: Item, route: Route) -> bool:
         return item.kind is ItemKind.JSON and route.schema_id in self.schemas_in_doubt
 
-    async def _send_in_turn(self, attempt: _Attempt, permit: Permit) -> Item | None:
+    async def _send_in_turn(self, attempt: _Attempt) -> Item | None:
         """Send one create; JSON creates of a schema go one after another, so that at most one of them is in doubt."""
         if attempt.item.kind is ItemKind.FILE:
-            return await self._send(attempt, permit)
+            return await self._send_with_permit(attempt)
         async with self._json_turns[attempt.route.schema_id]:
             if self._must_wait(attempt.item, attempt.route):
-                await permit.unused()
                 return await self._put_back(attempt.item, "waits for another JSON create to be settled")
-            return await self._send(attempt, permit)
+            return await self._send_with_permit(attempt)
+
+    async def _send_with_permit(self, attempt: _Attempt) -> Item | None:
+        permit = await self._permit()
+        if permit is None:
+            return await self._put_back(attempt.item, "stopped before its create")
+        return await self._send(attempt, permit)
 
     async def _send(self, attempt: _Attempt, permit: Permit) -> Item | None:
         """Send one create; None where it is to be repeated."""
