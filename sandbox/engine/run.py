@@ -1,12 +1,13 @@
 """One import from its data to its outcome."""
 
 import gc
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from sandbox.engine.batch import Batch
 from sandbox.engine.errors import EmptyFileError, EngineError
 from sandbox.engine.header import find_header
 from sandbox.engine.hooks import refuse_hooks
@@ -20,6 +21,7 @@ from sandbox.engine.schema import Field, Settings, read_fields, read_settings
 from sandbox.engine.sinks import JsonSink, ListSink, ResultRow, Sink, Writable
 from sandbox.engine.table import FieldColumns, Survey, Table, batch_of, spare_columns, survey, unmapped_cells
 from sandbox.engine.validators import Checks, make_checks
+from sandbox.engine.validators.uniqueness import Uniqueness
 
 UNMAPPED_KEY = "$unmapped"
 _INCLUDE = "INCLUDE_INVALID_ROWS"
@@ -143,8 +145,12 @@ class _Import:
         mapped = [FieldColumns(field, self.table.columns[field.key]) for field in self.table.mapped_fields()]
         sieved = not self.table.sheet.is_held
         checks = make_checks(self.table.mapped_fields(), messages=self.settings.messages, sieved=sieved)
-        surveyed = survey(self.table, mapped, settings=self.settings)
-        self._find_repeats(mapped, checks, sieved=sieved)
+        learning = {each.field.key for each in mapped if each.kind.learns}
+        early = [rule for rule in checks.uniqueness if sieved and learning.isdisjoint(rule.field_keys)]
+        surveyed = survey(self.table, mapped, settings=self.settings, searches=early)
+        if sieved:
+            self._search(mapped, [rule for rule in checks.uniqueness if rule not in early], Uniqueness.sift)
+        self._search(mapped, [rule for rule in checks.uniqueness if rule.may_repeat], Uniqueness.count)
         sink: Sink = ListSink() if result is None else JsonSink(result)
         behavior = _INCLUDE if self.structural or self._blocks else self.settings.behavior
         findings = self._judged(mapped, checks, surveyed, sink, behavior)
@@ -166,19 +172,18 @@ class _Import:
     def _blocks(self) -> bool:
         return self.settings.behavior == "BLOCK_SUBMIT"
 
-    def _find_repeats(self, mapped: Sequence[FieldColumns], checks: Checks, *, sieved: bool) -> None:
-        if not checks.uniqueness:
-            return
-        needed = {key for rule in checks.uniqueness for key in rule.field_keys}
-        columns_needed = [each for each in mapped if each.field.key in needed]
-        for searching in (True, False) if sieved else (False,):
-            searched = [rule for rule in checks.uniqueness if searching or rule.may_repeat]
-            for rows in self.table.batches() if searched else ():
-                batch = batch_of(columns_needed, rows)
-                for rule in searched:
-                    (rule.sift if searching else rule.count)(batch)
-            for rule in searched:
-                rule.settle()
+    def _search(
+        self, mapped: Sequence[FieldColumns], rules: Sequence[Uniqueness], look: Callable[[Uniqueness, Batch], None]
+    ) -> None:
+        """Read the columns of these rules once."""
+        keys = {key for rule in rules for key in rule.field_keys}
+        searched = [each for each in mapped if each.field.key in keys]
+        for rows in self.table.batches() if rules else ():
+            batch = batch_of(searched, rows)
+            for rule in rules:
+                look(rule, batch)
+        for rule in rules:
+            rule.settle()
 
     def _judged(
         self, mapped: Sequence[FieldColumns], checks: Checks, surveyed: Survey, sink: Sink, behavior: str
@@ -188,6 +193,7 @@ class _Import:
         spare = spare_columns(self.table, surveyed) if self.settings.passes_unmapped and self.table.header else None
         findings = Findings()
         for rows in self.table.batches():
+            rows.turn()
             batch = batch_of(mapped, rows)
             found = judge(batch, fields, checks, findings.remarks)
             findings.add(found, batch, fields)

@@ -10,6 +10,7 @@ from sandbox.engine.matching import Columns
 from sandbox.engine.reading.sheet import Row, Sheet
 from sandbox.engine.schema import Field, Settings
 from sandbox.engine.types import CellMemo, Kind, make_kind
+from sandbox.engine.validators.uniqueness import Uniqueness
 
 
 class Rows:
@@ -18,12 +19,20 @@ class Rows:
     def __init__(self, rows: list[Row]) -> None:
         self.rows = rows
         self._least = min(map(len, rows))
+        self._columns: list[tuple[str, ...]] | None = None
+
+    def turn(self) -> None:
+        """Make all columns at once: quicker where most of them are asked for."""
+        if self._least == self.width:
+            self._columns = list(zip(*self.rows, strict=True))
 
     @property
     def width(self) -> int:
         return max(map(len, self.rows))
 
-    def column(self, at: int) -> list[str]:
+    def column(self, at: int) -> Sequence[str]:
+        if self._columns is not None and at < self._least:
+            return self._columns[at]
         if at < self._least:
             return list(map(itemgetter(at), self.rows))
         return [row[at] if at < len(row) else "" for row in self.rows]
@@ -75,21 +84,32 @@ class Survey:
     filled: frozenset[int]
 
 
-def survey(table: Table, mapped: Sequence[FieldColumns], *, settings: Settings) -> Survey:
-    """Let date columns see their cells, and find the nameless columns to pass through; no reading without need."""
+def survey(
+    table: Table, mapped: Sequence[FieldColumns], *, settings: Settings, searches: Sequence[Uniqueness]
+) -> Survey:
+    """Let date columns see their cells and `searches` their keys, and find the nameless columns to pass through.
+
+    The data are not read without need.
+    """
     learners = [each for each in mapped if each.kind.learns]
     taken = {at for ats in table.columns.values() for at in ats}
     named = {at for at, name in enumerate(table.header) if name}
     filled: set[int] = set()
-    if not learners and not settings.passes_unmapped:
+    searched = [each for each in mapped if any(each.field.key in rule.field_keys for rule in searches)]
+    if not learners and not searched and not settings.passes_unmapped:
         return Survey(frozenset())
     for rows in table.batches():
         for each in learners:
             for at in each.ats:
                 each.kind.prepare(rows.column(at))
+        batch = batch_of(searched, rows)
+        for rule in searches:
+            rule.sift(batch)
         if settings.passes_unmapped:
             open_columns = (at for at in range(rows.width) if at not in taken | named | filled)
             filled.update(at for at in open_columns if any(map(str.strip, rows.column(at))))
+    for rule in searches:
+        rule.settle()
     return Survey(frozenset(filled))
 
 

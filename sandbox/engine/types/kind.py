@@ -8,6 +8,7 @@ from typing import Any
 from sandbox.engine.messages import TYPE_MESSAGES
 
 MEMO_MAX_CELLS = 32_000
+_SAMPLE_CELLS = 5
 
 
 class CellError(Exception):
@@ -55,9 +56,9 @@ class Kind:
 
     def column(self, texts: Sequence[str], memo: "CellMemo") -> Sequence[Any]:
         """The value of each text: parsed, `empty`, or Invalid."""
-        if self.as_is is None:
+        is_value = self.as_is.fullmatch if self.as_is else None
+        if is_value is None or not any(map(is_value, texts[:_SAMPLE_CELLS])):
             return list(map(memo.__getitem__, texts))
-        is_value = self.as_is.fullmatch
         return [text if is_value(text) else memo[text] for text in texts]
 
     def output(self, value: Any) -> Any:
