@@ -97,8 +97,8 @@ class SandboxVendor(_Server):
 
     def finish_all(self) -> None:
         """Let all imports come to their end, and later ones be quick."""
-        self.ask("POST", "/_sandbox/clock", {"advance_s": 700})
         self.settings(running_s=0.1)
+        self.ask("POST", "/_sandbox/clock", {"advance_s": 700})
 
     def settings(self, **settings: Any) -> None:
         self.ask("POST", "/_sandbox/settings", settings)
