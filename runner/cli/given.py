@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from runner.bulkhead import RunSpec
-    from runner.routes import Routes
     from runner.settings import LoadedSettings
 
 _REPEATED = {"ledger": "--ledger", "api_url": "--api-url"}
@@ -58,6 +57,7 @@ class Selection:
     def spec(self, loaded: LoadedSettings) -> RunSpec:
         """Return what to run. Raises ConfigError, SourceNotFound."""
         from runner.bulkhead import RunSpec
+        from runner.routes import Routes
         from runner.sources import source_spec
 
         settings = loaded.settings
@@ -74,33 +74,8 @@ class Selection:
         )
         out = str(settings.out) if settings.out else None
         return RunSpec(
-            source=source, routes=routes_of(loaded), out=out, again=self.again, fail_if_empty=self.fail_if_empty
+            source=source, routes=Routes.of(loaded), out=out, again=self.again, fail_if_empty=self.fail_if_empty
         )
-
-
-def routes_of(loaded: LoadedSettings) -> Routes:
-    """Return the routes that the settings name. Raises ConfigError where they name no schema."""
-    from runner.errors import ConfigError
-    from runner.routes import Routes
-
-    settings = loaded.settings
-    if settings.routes is not None:
-        for option, value in (("--settings", settings.settings_file), ("--hooks", settings.hooks_file)):
-            if value is not None:
-                raise ConfigError(f"{option} needs --schema-id or --fields; a route has its own in bulkhead.toml")
-        file = loaded.config_file or Path("bulkhead.toml")
-        return Routes.load(list(settings.routes), file.parent, file=str(file))
-    if settings.schema_id is None and settings.fields_file is None:
-        raise ConfigError(
-            "no schema is given", hint="use --schema-id ID, --fields FILE, or [[routes]] in bulkhead.toml"
-        )
-    return Routes.single(
-        schema_id=settings.schema_id,
-        fields_path=settings.fields_file,
-        settings_path=settings.settings_file,
-        hooks_path=settings.hooks_file,
-        development_mode=settings.development_mode,
-    )
 
 
 def _own_files(loaded: LoadedSettings) -> Sequence[Path]:

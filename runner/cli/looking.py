@@ -14,7 +14,7 @@ from rich.console import Console
 from runner.bulkhead import Bulkhead
 from runner.cli.documents import write_document
 from runner.cli.errors import reported
-from runner.cli.given import Given, routes_of
+from runner.cli.given import Given
 from runner.cli.log import logging_to
 from runner.cli.session import console, prepared
 from runner.errors import ConfigError
@@ -74,8 +74,10 @@ def _of_a_batch(source_uris: Iterable[str], file: Path) -> str | None:
 
 
 def _of_a_route(loaded: LoadedSettings, file: Path) -> str:
+    from runner.routes import Routes
+
     path, here = file.absolute(), Path.cwd()
-    routes = routes_of(loaded)
+    routes = Routes.of(loaded)
     for root in reversed(path.parents):
         if root.is_relative_to(here) and routes.for_source(path.relative_to(root).as_posix()):
             return str(root)

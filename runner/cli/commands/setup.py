@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from runner.cli import options
-from runner.cli.given import Given, routes_of
+from runner.cli.given import Given
 
 if TYPE_CHECKING:
     from runner.settings import LoadedSettings
@@ -58,7 +58,9 @@ def config(
 
 def _schema_ids(loaded: LoadedSettings) -> set[str]:
     """Return the saved schemas that the routes name; none where there are no routes yet."""
+    from runner.routes import Routes
+
     settings = loaded.settings
     if not (settings.routes or settings.schema_id or settings.fields_file):
         return set()
-    return {route.schema_id for route in routes_of(loaded).routes if route.schema_id}
+    return {route.schema_id for route in Routes.of(loaded).routes if route.schema_id}
