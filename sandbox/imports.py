@@ -49,8 +49,8 @@ class Import:
     """An import and the instants that decide its status (epoch seconds, None for not yet).
 
     Without `original_filename` it is a JSON import. `arrived_at` is when the import noticed its data; PENDING then
-    lasts `pending_s`, RUNNING `running_s` and until the engine has `finished`. `announced` is the last status that was
-    told to webhooks.
+    lasts `pending_s`, RUNNING `running_s` and until the engine has `finished`; both durations are those that were set
+    at that instant. `announced` is the last status that was told to webhooks.
     """
 
     id: str
@@ -59,8 +59,8 @@ class Import:
     original_filename: str | None
     user: Mapping[str, Any] | None
     created_at: float
-    pending_s: float
-    running_s: float
+    pending_s: float = 0.0
+    running_s: float = 0.0
     upload_target: str = ""
     review_token: str = ""
     upload: Blob | None = None

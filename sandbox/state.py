@@ -295,7 +295,7 @@ class SandboxState:
         self.storage.sweep(path for found in self._account.imports.values() for path in found.files())
 
     def configure(self, settings: SandboxSettings) -> None:
-        """Behave otherwise from now on; imports that exist keep their durations."""
+        """Behave otherwise from now on; imports whose data have arrived keep their durations."""
         self.settings = settings
         self._create_log.rate = settings.create_quota
         for log in self._account.poll_logs.values():
@@ -316,8 +316,6 @@ class SandboxState:
             original_filename=request.original_filename,
             user=request.user,
             created_at=now,
-            pending_s=self.settings.pending_s,
-            running_s=self.settings.running_s,
             upload_target=target,
             review_token=self._rng.randbytes(16).hex(),
         )
@@ -326,7 +324,9 @@ class SandboxState:
         if found.upload is not None:
             self.storage.discard(found.upload)
         found.upload = blob
-        found.arrived_at = at if found.arrived_at is None else found.arrived_at
+        if found.arrived_at is None:
+            found.arrived_at = at
+            found.pending_s, found.running_s = self.settings.pending_s, self.settings.running_s
         self._account.waiting[found.id] = found
 
     def _settled(self, import_id: str, *, now: float) -> Import:

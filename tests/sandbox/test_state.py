@@ -70,6 +70,16 @@ def test_a_json_import_runs_at_the_create():
     assert orjson.loads(state.download(url, T0 + 1).source) == [{"name": "Ada", "email": "a@b.example", "credit": None}]
 
 
+def test_an_import_lasts_as_long_as_is_set_when_its_data_arrive():
+    state = make_state(pending_s=2.0, running_s=600.0)
+    early, late = state.create(FILE, T0), state.create(FILE, T0)
+    state.put_upload(early["upload"], CSV, T0)
+    state.configure(SandboxSettings(pending_s=2.0, running_s=3.0))
+    state.put_upload(late["upload"], CSV, T0)
+    assert statuses(state, early["id"], T0 + 601, T0 + 602) == ["RUNNING", "SUCCESSFUL"]
+    assert statuses(state, late["id"], T0 + 4, T0 + 5) == ["RUNNING", "SUCCESSFUL"]
+
+
 def test_an_import_without_an_upload_waits_for_ever():
     state = make_state()
     made = state.create(FILE, T0)
