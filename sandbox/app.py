@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 import random
 from collections.abc import Callable, Iterable, Mapping
@@ -156,6 +157,8 @@ class SandboxServer:
         world.state.restore(kept, archive)
         world.webhooks.restore(kept, archive)
         world.commit()
+        gc.collect()
+        gc.freeze()  # a large account is then not walked through while somebody waits for an answer
 
 
 def build_app(world: World) -> web.Application:

@@ -35,7 +35,7 @@ class Job:
     result: BlobWriter | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Finished:
     """A run's end: the outcome without its rows, and where the rows lie as a JSON array (None when FAILED)."""
 
@@ -52,7 +52,7 @@ class Ended:
     shown: dict[str, Any]
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, slots=True)
 class Import:
     """An import and the instants that decide its status (epoch seconds, None for not yet).
 

@@ -285,7 +285,7 @@ class SandboxState:
         return Import(
             id=import_id,
             schema_id=request.schema_id,
-            schema=request.schema,
+            schema=self._account.shared(request.schema),
             original_filename=request.original_filename,
             user=request.user,
             created_at=now,

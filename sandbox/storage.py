@@ -24,7 +24,7 @@ _SIGNATURE = "&X-Amz-Signature="
 Method = Literal["PUT", "GET"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Blob:
     """A stored object: its content as bytes or as a file, its size and checksums (hex)."""
 
