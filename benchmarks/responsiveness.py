@@ -1,6 +1,6 @@
 """The sandbox's API while two imports of a million rows run: how long a retrieve, a list and a create take.
 
-`python -m benchmarks.responsiveness [ROWS]` starts the sandbox as a process of its own, over loopback, and calls it at an
+`python -m benchmarks.responsiveness [ROWS]` starts the sandbox as a process of its own and calls it over loopback at an
 even pace, each call on time whatever became of the one before. The account already holds the imports of `--kept`.
 """
 
@@ -29,8 +29,7 @@ from benchmarks.figures import Figure, report
 
 IMPORTS = "/headless/imports/"
 KEY = {"X-Dromo-License-Key": "k"}
-PACE_S = 0.02
-CALLS_AT_LEAST = 300
+PACE_S = 0.008
 P99_MAX_MS = 50.0
 ENDED = {"SUCCESSFUL", "NEEDS_REVIEW", "FAILED"}
 SCHEMA = {"id": "bench", "name": "Bench", "fields": FIELDS}
@@ -91,7 +90,7 @@ async def ask_until(sandbox: Sandbox, running: set[str]) -> float:
         elif await sandbox.status(asked := random.choice([*running, random.choice(known)])) in ENDED:
             running.discard(asked)
 
-    while running or number < CALLS_AT_LEAST * 4:
+    while running:
         pending.add(task := asyncio.create_task(one(number % 4)))
         task.add_done_callback(pending.discard)
         number += 1

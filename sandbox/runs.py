@@ -22,6 +22,7 @@ def default_engine(job: Job) -> Outcome:
         import_id=job.import_id,
         user=job.user,
         result=job.result,
+        corrections=job.corrections,
     )
 
 
