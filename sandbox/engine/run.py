@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.engine.batch import Batch
+from sandbox.engine.corrections import Corrections
+from sandbox.engine.draft import Draft
 from sandbox.engine.errors import EmptyFileError, EngineError
 from sandbox.engine.header import find_header
 from sandbox.engine.hooks import refuse_hooks
@@ -36,12 +38,15 @@ def run_import(
     user: Mapping[str, Any] | None = None,
     result: Writable | None = None,
     remembered: Mapping[str, str] | None = None,
+    corrections: Corrections | None = None,
+    draft: Draft | None = None,
 ) -> Outcome:
     """Import a file's content (bytes or path) or JSON rows by a schema of `fields`, `settings` and `hooks`.
 
     Rows of JSON are all objects keyed by field key or all arrays in field order. The rows go into the outcome or,
     as a JSON array, into `result`; a FAILED import may have written a part of it. `remembered` maps headers to the
-    field keys that earlier imports gave them. Never raises for bad data or a bad schema.
+    field keys that earlier imports gave them. `corrections` are what a person has decided in a review so far, `draft`
+    is told of every row. Never raises for bad data or a bad schema.
     """
     try:
         with _paused_collector():
