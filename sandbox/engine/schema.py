@@ -82,9 +82,7 @@ def _field(definition: Mapping[str, Any]) -> Field:
     key = str(definition["key"])
     hidden = bool(definition.get("hidden"))
     validators = tuple(definition.get("validators") or ())
-    required = any(
-        rule.get("validate") == "required" and rule.get("level") in (None, "error") for rule in validators
-    )
+    required = any(rule.get("validate") == "required" and rule.get("level") in (None, "error") for rule in validators)
     return Field(
         key=key,
         label=str(definition.get("label") or ""),

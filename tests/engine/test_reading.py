@@ -5,8 +5,8 @@ import random
 
 import pytest
 
-from sandbox.engine.reading import text as text_reading
 from sandbox.engine.reading import package
+from sandbox.engine.reading import text as text_reading
 from sandbox.engine.reading.cells import json_text, number_text
 from tests.support.engine import run, workbook
 

@@ -164,7 +164,9 @@ CASES: dict[str, Callable[[], bytes]] = {
     "a workbook cut short": lambda: workbook(["a", "b"], ["1", "2"])[:-50],
     "the first bytes of a zip": lambda: b"PK\x03\x04",
     "an encrypted workbook": lambda: _OLE + bytes(500) + "EncryptedPackage".encode("utf-16-le") + bytes(2000),
-    "an encrypted ods": lambda: ods("", manifest="<manifest:file-entry><manifest:encryption-data/></manifest:file-entry>"),
+    "an encrypted ods": lambda: ods(
+        "", manifest="<manifest:file-entry><manifest:encryption-data/></manifest:file-entry>"
+    ),
     "noise behind an xls's first bytes": lambda: _OLE + noise(4096),
     "zeros behind an xls's first bytes": lambda: _OLE + bytes(100_000),
     "a web page": lambda: b"<html><table><tr><td>a</td><td>b</td></tr></table></html>",

@@ -76,7 +76,7 @@ class ExactLook:
     def add(self, piece: bytes) -> None:
         """Raises UnreadableFileError where the cells span too much, or the part is no XML."""
         try:
-            self._parser.Parse(piece, False)
+            self._parser.Parse(piece)
         except expat.ExpatError as error:
             raise UnreadableFileError(DAMAGED) from error
 

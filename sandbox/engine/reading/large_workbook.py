@@ -47,7 +47,9 @@ class SpooledRows:
     """Rows in a temporary file, which goes with this object."""
 
     def __init__(self, rows: Iterable[Iterable[Any]]) -> None:
-        self._file = tempfile.NamedTemporaryFile("w", encoding="utf-8", errors="replace", newline="", suffix=".csv")
+        self._file = tempfile.NamedTemporaryFile(  # noqa: SIM115 - it is open as long as this object lives
+            "w", encoding="utf-8", errors="replace", newline="", suffix=".csv"
+        )
         self.has_cells = False
         write = csv.writer(self._file).writerow
         count = 0

@@ -85,7 +85,7 @@ def _pieces(text: str) -> list[Piece]:
     found = []
     for match in _PIECE.finditer(text):
         literal, letter = match.groups()
-        found.append(Piece(match[0] if literal is None else literal or "'", letter is not None))
+        found.append(Piece("'" if match[0] == "''" else match[0] if literal is None else literal, letter is not None))
     return found
 
 

@@ -74,9 +74,8 @@ def read_date(text: str, habits: Conventions) -> date | NumericDate | None:
     if not text.isascii():
         text = text.translate(_EASTERN)
     if match := _YEAR_LAST.fullmatch(text):
-        if habits.date.startswith("y") and (day := _short_year_first(match)):
-            return day
-        return NumericDate(int(match[1]), int(match[3]), full_year(match[4]))
+        day = _short_year_first(match) if habits.date.startswith("y") else None
+        return day or NumericDate(int(match[1]), int(match[3]), full_year(match[4]))
     if match := _YEAR_FIRST.fullmatch(text):
         return date(int(match[1]) - _shift(match[1], habits), int(match[3]), int(match[4]))
     if match := _BASIC.fullmatch(text):

@@ -21,7 +21,8 @@ _TWELVE_HOURS = {"zh"}  # the vendor's display table has these so; newer data of
 _BUDDHIST = {"th"}
 _ISO_ORDER = {"en_CA"}
 _AT_TIME = {
-    "cs": "v", "da": "kl.", "de": "um", "en": "at", "fr": "à", "it": "alle ore", "nl": "om", "pt": "às", "ru": "в", "sv": "kl.",
+    "cs": "v", "da": "kl.", "de": "um", "en": "at", "fr": "à", "it": "alle ore", "nl": "om", "pt": "às", "ru": "в",
+    "sv": "kl.",
 }  # fmt: skip
 _OLD_TAGS = {"no": "nb", "iw": "he", "in": "id"}
 _LENGTHS = ("short", "medium", "long", "full")
@@ -68,7 +69,7 @@ class Conventions:
     weekdays: Names
     weekdays_alone: Names
     am_pm: tuple[str, str]
-    eras: tuple[str, str, str]
+    eras: tuple[str, ...]
     zero: int = ord("0")
     year_shift: int = 0
     week_start: int = 1
@@ -85,6 +86,7 @@ _EN_MONTHS = (
     "July", "August", "September", "October", "November", "December",
 )  # fmt: skip
 _EN_WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+
 
 def _shortened(names: tuple[str, ...]) -> Names:
     return Names(wide=names, short=tuple(name[:3] for name in names), narrow=tuple(name[0] for name in names))

@@ -10,6 +10,7 @@ from typing import Any
 
 _SCALES = (("trillion", "t", 12), ("billion", "b", 9), ("million", "m", 6), ("thousand", "k", 3))
 _BYTES = {"decimal": (1000, "B KB MB GB TB PB EB ZB YB"), "binary": (1024, "B KiB MiB GiB TiB PiB EiB ZiB YiB")}
+_ORDINALS = {Decimal(1): "st", Decimal(2): "nd", Decimal(3): "rd"}
 _MAX_DECIMALS = 100
 _BARE_CURRENCY = {
     "thousandSeparated": True,
@@ -82,7 +83,7 @@ def _time(value: Decimal, _spec: Format) -> str:
 
 
 def _ordinal(value: Decimal, spec: Format) -> str:
-    suffix = "th" if value % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(value % 10, "th")
+    suffix = "th" if value % 100 in (11, 12, 13) else _ORDINALS.get(value % 10, "th")
     return f"{_plain(value, spec)}{' ' if spec.get('spaceSeparated') else ''}{suffix}"
 
 
