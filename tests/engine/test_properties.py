@@ -6,7 +6,7 @@ from datetime import date, datetime
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from sandbox.engine.types import CellMemo, make_kind
+from sandbox.engine.types import CellMemo, Invalid, make_kind
 from sandbox.engine.types.number import PRESETS
 from tests.support.engine import run, workbook
 
@@ -65,6 +65,54 @@ def test_a_number_is_read_back_from_what_is_displayed(value, preset):
     (read,) = kind.column([repr(value)], CellMemo(kind))
     (again,) = kind.column([kind.display(read)], CellMemo(kind))
     assert math.isclose(again, read, rel_tol=1e-15, abs_tol=0)
+
+
+# Formats that write all of a value.
+FORMATS = [
+    {"mantissa": 15, "trimMantissa": True},
+    {"thousandSeparated": True, "negative": "parenthesis"},
+    {"prefix": "~ ", "postfix": " kg", "forceSign": True},
+    {"output": "percent", "prefixSymbol": True},
+    {"output": "percent", "spaceSeparated": True, "negative": "parenthesis"},
+    {"output": "currency", "currencySymbol": "kr", "currencyPosition": "postfix", "spaceSeparated": True},
+    {"output": "currency", "currencySymbol": "¥", "spaceSeparatedCurrency": True, "negative": "parenthesis"},
+    {"characteristic": 5},
+    {"exponential": True},
+]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.decimals(-(10**9), 10**9, places=6).map(float), st.sampled_from(FORMATS))
+def test_a_number_is_read_back_from_every_format_that_keeps_it(value, spec):
+    kind = make_kind({"key": "a", "type": ["number", {"displayFormat": spec}]})
+    (read,) = kind.column([repr(value)], CellMemo(kind))
+    assert kind.column([kind.display(read)], CellMemo(kind)) == [read]
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.from_regex(r"[-+(]?\$? ?\d{1,17}(,\d{3}){0,2}(\.\d{0,17})?[%kmb)]?", fullmatch=True),
+    st.sampled_from([0, 2, None]),
+)
+def test_the_quick_way_of_reading_numbers_reads_what_the_slow_one_reads(text, decimals):
+    kind = make_kind({"key": "a", "type": ["number", {"round": decimals}]})
+    (quick,) = kind.column([text], CellMemo(kind))
+    slow = CellMemo(kind)[text]
+    assert (quick, type(quick)) == (slow, type(slow)) or isinstance(quick, Invalid) == isinstance(slow, Invalid) is True
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    DAYS,
+    st.sampled_from(LOCALES),
+    st.sampled_from(
+        ["DD", "DDD", "DDDD", "dd.MM.yyyy", "yyyyMMdd", "ddMMyyyy", "d MMM yyyy", "EEEE, d. MMMM yyyy", "M/d/y"]
+    ),
+)
+def test_a_date_is_read_back_from_every_format_that_names_its_day(day, locale, form):
+    kind = make_kind({"key": "a", "type": ["date", {"locale": locale, "displayFormat": form}]})
+    shown = kind.display(day.isoformat())
+    assert kind.column([shown], CellMemo(kind)) == [day.isoformat()], shown
 
 
 @settings(max_examples=200, deadline=None)

@@ -158,6 +158,8 @@ def _from_babel(locale: Any, data: Any) -> Conventions:
     if locale.language in _TWELVE_HOURS:
         time, seconds = patterns["hm"], patterns["hms"]
     dates = {length: _plain(data["date_formats"][length].pattern) for length in _LENGTHS}
+    if locale.language in _BUDDHIST:
+        dates = {length: pattern.replace("G ", "") for length, pattern in dates.items()}
     in_date = {"short": patterns.get("MMMd", "MMM"), "wide": patterns.get("MMMMd", "MMMM")}
     alone = dict.fromkeys(in_date, patterns.get("MMM", "LLL"))
     halves = data["day_periods"]["format"]

@@ -17,6 +17,7 @@ _NUMBER = re.compile(
     r"(?P<digits>(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d*)?|\.\d+)(?P<exponent>[eE][-+]?\d{1,3})?\s*(?P<scale>[kKmMbBtT%]?)",
     re.ASCII,
 )
+_PERCENT_OUTSIDE = re.compile(r"\(([^()%]*)\)\s*%")
 _SCALE_EXPONENTS = {"": 0, "%": -2, "k": 3, "m": 6, "b": 9, "t": 12}
 
 
@@ -109,8 +110,8 @@ class NumberKind(Kind):
         text = _without(text, str(self._format.get("prefix") or ""), str(self._format.get("postfix") or ""))
         if text.startswith("%") and self._format.get("prefixSymbol"):
             text = f"{text[1:].lstrip()}%"
-        if text.startswith("(") and text.endswith(")%"):
-            text = f"{text[:-2]}%)"
+        if outside := _PERCENT_OUTSIDE.fullmatch(text):
+            text = f"({outside[1]}%)"
         sign, text = _sign(text)
         currency = text.startswith(self._symbol) or text.endswith(self._symbol)
         if currency:
