@@ -101,10 +101,10 @@ class SandboxState:
         self.counters.count("create_times", repr(now))
         request = parse_create(body, schemas=self.schemas.by_id)
         made = self._made(request, now=now)
-        self._account.imports[made.id] = made
-        self.counters.count("created_ids", made.id)
         if request.rows is not None:
             self._arrive(made, self.storage.put(f"{made.id}.rows", request.rows_json), at=now)
+        self._account.imports[made.id] = made
+        self.counters.count("created_ids", made.id)
         self._journal.import_changed(made)
         self._drop_oldest()
         return self._full(made, now=now)

@@ -4,7 +4,6 @@ Started by the sandbox alone; jobs and answers are pickles behind their length.
 """
 
 import contextlib
-import errno
 import os
 import pickle
 import signal
@@ -17,8 +16,8 @@ from typing import BinaryIO, NoReturn
 from sandbox.imports import Finished, Job
 from sandbox.runs import default_engine, run_job
 from sandbox.stops import BEGUN, LENGTH_BYTES, Stopped, WorkerLimits, broke_down
+from sandbox.storage import OUT_OF_SPACE
 
-_OUT_OF_SPACE = {errno.ENOSPC, errno.EDQUOT}
 _NICENESS = 10
 _FIRST_TO_GO = "500"
 
@@ -52,7 +51,7 @@ def _stopped(error: BaseException, *, limits: WorkerLimits) -> Stopped:
     causes = [error, error.__cause__, error.__context__]
     if any(isinstance(cause, MemoryError) for cause in causes):
         return Stopped(limits.sentence, error=name)
-    if isinstance(error, OSError) and error.errno in _OUT_OF_SPACE:
+    if isinstance(error, OSError) and error.errno in OUT_OF_SPACE:
         return Stopped("There is no space left for the import's result.", error=name)
     return broke_down(name)
 
