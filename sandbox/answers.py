@@ -15,7 +15,7 @@ from sandbox.storage import OUT_OF_SPACE, STORAGE_PREFIX
 from sandbox.world import NotKept, World
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-CUT = web.RequestKey("cut", bool)
+STRUCK = web.RequestKey("struck", str)
 
 
 def json_answer(body: object, *, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
@@ -114,7 +114,7 @@ async def _before_effect(world: World, request: web.Request, fault: Fault) -> we
 
 
 async def _after_effect(request: web.Request, handler: Handler, fault: Fault) -> web.StreamResponse:
-    request[CUT] = fault.kind == "truncate"
+    request[STRUCK] = fault.kind
     with contextlib.suppress(ApiProblem, StorageProblem):
         response = await handler(request)
         if fault.kind == "truncate" and isinstance(response, web.Response):
@@ -123,7 +123,10 @@ async def _after_effect(request: web.Request, handler: Handler, fault: Fault) ->
 
 
 async def _send_half(request: web.Request, response: web.Response) -> web.StreamResponse:
+    """Half of the body; nothing at all of an answer without one."""
     body = response.body if isinstance(response.body, bytes) else b""
+    if not body:
+        return cut_connection(request)
     half = web.StreamResponse(status=response.status, headers=response.headers)
     half.content_length = len(body)
     await half.prepare(request)

@@ -96,7 +96,7 @@ class SandboxState:
         """Make an import from `body` (a decoded JSON value, or its bytes) and return the full import."""
         if not self._create_log.admit(now):
             self.counters.count("refused_create_times", repr(now))
-            raise throttled(self._create_log.retry_after_s(now))
+            raise throttled(self._create_log.retry_after_s(now), now=now, header=self.settings.retry_after)
         self._journal.admitted("", now, window_s=self.settings.create_quota.window_s)
         self.counters.count("create_times", repr(now))
         request = parse_create(body, schemas=self.schemas.by_id)
@@ -113,7 +113,7 @@ class SandboxState:
         log = self._poll_log(import_id)
         if not log.admit(now):
             self.counters.count("refused_polls", import_id)
-            raise throttled(log.retry_after_s(now))
+            raise throttled(log.retry_after_s(now), now=now, header=self.settings.retry_after)
         self._journal.admitted(import_id, now, window_s=self.settings.poll_quota.window_s)
         self.counters.count("polls", import_id)
         return self._full(self._settled(import_id, now=now), now=now)

@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from sandbox.answers import CUT, with_faults
+from sandbox.answers import STRUCK, with_faults
 from sandbox.problems import StorageProblem
 from sandbox.storage import STORAGE_PREFIX, Blob, BlobWriter
 from sandbox.world import World
@@ -39,8 +39,10 @@ class StorageRoutes:
         response = web.StreamResponse(headers={"ETag": f'"{blob.md5}"'})
         response.content_type = "application/json"
         response.content_length = blob.size_bytes
-        await response.prepare(request)
-        await _send(response, blob, up_to=blob.size_bytes // 2 if request.get(CUT) else blob.size_bytes)
+        struck = request.get(STRUCK)
+        if struck in {None, "truncate"}:
+            await response.prepare(request)
+            await _send(response, blob, up_to=blob.size_bytes // 2 if struck else blob.size_bytes)
         return response
 
 
