@@ -133,4 +133,4 @@ async def _run(world: World, job: Job, runs: Runs) -> None:
 def _stopped(job: Job, stop: RunStopped) -> Finished:
     """The import's end; no traceback is shown, which might hold row content."""
     logger.error("a run was stopped", extra={"import_id": job.import_id, "error": stop.stopped.error})
-    return Finished(outcome=failed("FATAL", stop.stopped.sentence), result=None)
+    return Finished.of(failed("FATAL", stop.stopped.sentence))
