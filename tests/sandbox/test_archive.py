@@ -378,7 +378,8 @@ def test_an_outcome_with_thousands_of_errors_is_held_small_and_shown_whole(place
     state = place.start(engine=lambda _job: outcome)
     made = state.create({"schema_id": "customers", "initial_data": []}, T0)
     place.commit(state)
-    for found in (state, place.start(engine=lambda _job: outcome)):
+    for start in (lambda: state, lambda: place.start(engine=lambda _job: outcome)):
+        found = start()
         shown = found.retrieve(made["id"], T0 + 9)
         assert (shown["import_errors"], shown["result_metadata"]) == (errors, outcome.metadata)
         assert len(found._account.imports[made["id"]].finished.packed) < 300_000
