@@ -33,7 +33,7 @@ from sandbox.world import EngineThreads, Runs, World, run_engine
 
 logger = logging.getLogger(__name__)
 
-API_BODY_MAX_BYTES = 64 * 1024 * 1024
+API_BODY_MAX_BYTES = 32 * 1024 * 1024
 ARCHIVE_NAME = "sandbox.sqlite"
 FILES_NAME = "files"
 _READ_BUFFER_BYTES = 1024 * 1024
@@ -68,7 +68,6 @@ class SandboxServer:
         self._host = host
         self._port = port
         self._stack = contextlib.AsyncExitStack()
-        self.broken = asyncio.Event()
         self._data = data
         self._seed = seed
         rng = random.SystemRandom() if seed is None else random.Random(seed)  # noqa: S311 - repeatable on purpose
@@ -140,7 +139,7 @@ class SandboxServer:
     def _note_breakdown(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and task.exception() is not None:
             logger.critical("a task of the sandbox broke down", extra={"error": type(task.exception()).__name__})
-            self.broken.set()
+            self.world.broken.set()
 
     def _restore(self, home: Path) -> None:
         files = home / FILES_NAME
@@ -162,7 +161,7 @@ class SandboxServer:
 
 
 def build_app(world: World) -> web.Application:
-    app = web.Application(middlewares=[kept(world), as_answers], client_max_size=API_BODY_MAX_BYTES)
+    app = web.Application(middlewares=[as_answers, kept(world)], client_max_size=API_BODY_MAX_BYTES)
     for part in (Api(world), StorageRoutes(world), Review(world), Control(world)):
         app.add_routes(part.routes())
     app.on_response_prepare.append(dated(world))
@@ -176,11 +175,11 @@ async def run_sandbox(server: SandboxServer, *, stop: asyncio.Event, on_ready: C
     """
     async with server:
         on_ready(server.base_url)
-        ends = [asyncio.create_task(event.wait()) for event in (stop, server.broken)]
+        ends = [asyncio.create_task(event.wait()) for event in (stop, server.world.broken)]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         for end in ends:
             end.cancel()
-    if server.broken.is_set():
+    if server.world.broken.is_set():
         raise OSError("the sandbox broke down")
 
 

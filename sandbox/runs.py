@@ -34,13 +34,13 @@ def run_job(job: Job, engine: Engine) -> Finished:
         if outcome.rows is not None:
             writer.write(orjson.dumps(outcome.rows))
             outcome = replace(outcome, rows=None, is_written=True)
+        if outcome.is_written:
+            return Finished.of(outcome, result=writer.commit())
     except BaseException:
         writer.abort()
         raise
-    if outcome.is_written:
-        return Finished(outcome=outcome, result=writer.commit())
     writer.abort()
-    return Finished(outcome=outcome, result=None)
+    return Finished.of(outcome)
 
 
 def _opened(job: Job) -> bytes | Path | list[Any]:
