@@ -377,7 +377,7 @@ def test_rule_44_what_validators_look_at():
         assert ruled({"validate": name, **more}, "", " ") == []
     assert ruled(UNIQUE, "1", "1.0", "2", type="number") == [(0, "a"), (1, "a")]
     assert ruled({"validate": "regex_match", "regex": r"^\$ 1,234"}, "1234", type=["number", "usd"]) == []
-    assert ruled({"validate": "length", "max": 2}, "𝒳", "𝒳y") == [(1, "a")]
+    assert ruled({"validate": "length", "max": 2}, "😀", "😀y") == [(1, "a")]
     group = {"validate": "unique_with", "uniqueKey": "k"}
     pairs = [["x", "1"], ["x", "1"], ["", ""], ["", ""], ["x", ""]]
     both = marks(run(pairs, {**A, "validators": [group]}, {**B, "validators": [group]}))

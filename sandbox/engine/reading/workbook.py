@@ -18,9 +18,9 @@ _LOCK = "EncryptedPackage".encode("utf-16-le")
 
 def read_workbook(source: bytes | Path, head: bytes, *, sheet: str | None) -> Sheet:
     """The named sheet's rows, else those of the first visible sheet that has cells. Raises UnreadableFileError."""
+    calamine = library("python_calamine", package="python-calamine", purpose="reads workbooks")
     if check_package(source).is_large:
         return read_large_workbook(source, sheet=sheet)
-    calamine = library("python_calamine", package="python-calamine", purpose="reads workbooks")
     try:
         book = calamine.load_workbook(io.BytesIO(source) if isinstance(source, bytes) else source)
         names = [each.name for each in book.sheets_metadata if each.visible == calamine.SheetVisibleEnum.Visible]
