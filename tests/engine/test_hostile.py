@@ -32,6 +32,7 @@ SENTENCES = {
     "a billion blank ods rows before the last": TOO_FAR,
     "an ods far cell in each of many rows": TOO_FAR,
     "an ods that repeats less than once": DAMAGED,
+    "an xls far cell": TOO_FAR,
     "an xlsb far cell": TOO_FAR,
     "a workbook cut short": DAMAGED,
     "the first bytes of a zip": DAMAGED,
@@ -54,6 +55,8 @@ SENTENCES = {
 }
 FAR_CELLS = [name for name in CASES if name.startswith(("a far cell", "a cell beyond"))]
 ROW_COUNTS = {
+    "an xls": 1,
+    "an xlsb": 1,
     "a table of half a million blank lines": 1,
     "a sheet of many blank rows": 1,
     "a blank tail of an ods": 1,

@@ -11,7 +11,7 @@ from sandbox.engine.reading import package
 from sandbox.engine.types import CellMemo, Invalid, make_kind
 from sandbox.engine.types.number import PRESETS
 from tests.support.engine import run, workbook
-from tests.support.hostile import ods, ods_row, xlsb, xlsx
+from tests.support.hostile import ods, ods_row, xls, xlsb, xlsx
 
 FIELDS = [
     {"key": "a", "label": "a", "validators": [{"validate": "required"}, {"validate": "regex_match", "regex": "^\\w"}]},
@@ -27,6 +27,7 @@ BOOKS = [
     workbook(["a", "n", "d"], ["x", 1, "3/4/2024"]),
     ods(ods_row("a", "n", "d") + ods_row("x", "1", "3/4/2024")),
     xlsb([(0, 0, "a"), (0, 1, "n"), (1, 0, "x")]),
+    xls([(0, 0, "a"), (0, 1, "n"), (1, 0, "x")]),
 ]
 HEADED = st.binary(max_size=300).map(lambda data: b"a,n,d,t,m,u,p,w\n" + data)
 # In Thai dates a year after 2400 is one of the Buddhist calendar.

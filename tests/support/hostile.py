@@ -105,6 +105,38 @@ def _record(kind: int, body: bytes = b"") -> bytes:
     return (bytes([kind]) if kind < 128 else bytes([kind & 127 | 128, kind >> 7])) + bytes([len(body)]) + body
 
 
+def xls(cells: list[tuple[int, int, str]]) -> bytes:
+    """An xls of one sheet with texts at these rows and columns."""
+    opening = struct.pack("<HII", 0x0DBB, 0x07CC, 6)
+
+    def book(sheet_at: int) -> bytes:
+        named = struct.pack("<IHBB", sheet_at, 0, 1, 0) + b"S"
+        head = _biff(0x0809, struct.pack("<HH", 0x0600, 5) + opening) + _biff(0x42, struct.pack("<H", 1200))
+        return head + _biff(0x85, named) + _biff(0x0A)
+
+    sheet = _biff(0x0809, struct.pack("<HH", 0x0600, 0x10) + opening)
+    for row, column, text in cells:
+        sheet += _biff(0x0204, struct.pack("<HHHHB", row, column, 0, len(text), 0) + text.encode())
+    stream = (book(len(book(0))) + sheet + _biff(0x0A)).ljust(4096, b"\0")
+    count = len(stream) // 512
+    table = [0xFFFFFFFD, 0xFFFFFFFE, *range(3, count + 2), 0xFFFFFFFE]
+    header = _OLE + bytes(16) + struct.pack("<5H", 0x3E, 3, 0xFFFE, 9, 6) + bytes(6)
+    header += struct.pack("<10I", 0, 1, 1, 0, 4096, 0xFFFFFFFE, 0, 0xFFFFFFFE, 0, 0)
+    sectors = struct.pack(f"<{len(table)}I", *table).ljust(512, b"\xff")
+    directory = _ole_entry("Root Entry", kind=5, child=1) + _ole_entry("Workbook", kind=2, first=2, size=len(stream))
+    return header.ljust(512, b"\xff") + sectors + directory.ljust(512, b"\0") + stream
+
+
+def _ole_entry(name: str, *, kind: int, child: int = 0xFFFFFFFF, first: int = 0xFFFFFFFE, size: int = 0) -> bytes:
+    text = name.encode("utf-16-le")
+    head = text.ljust(64, b"\0") + struct.pack("<HBBIII", len(text) + 2, kind, 1, 0xFFFFFFFF, 0xFFFFFFFF, child)
+    return head + bytes(36) + struct.pack("<IQ", first, size)
+
+
+def _biff(kind: int, body: bytes = b"") -> bytes:
+    return struct.pack("<HH", kind, len(body)) + body
+
+
 def lying_zip() -> bytes:
     """A directory that says a thousand bytes where there are five million."""
     data = bytearray(zipped([("xl/workbook.xml", b"x" * 5_000_000)]))
@@ -160,6 +192,9 @@ CASES: dict[str, Callable[[], bytes]] = {
     ),
     "an ods far cell in each of many rows": lambda: ods(ods_row("a") + ods_row("z", cell_repeated=16_000) * 2000),
     "an ods that repeats less than once": lambda: ods(ods_row("a", "b") + ods_row("1", repeated=-5)),
+    "an xls far cell": lambda: xls([(0, 0, "a"), (65_535, 65_535, "b")]),
+    "an xls": lambda: xls([(0, 0, "a"), (0, 1, "b"), (1, 0, "x")]),
+    "an xlsb": lambda: xlsb([(0, 0, "a"), (0, 1, "b"), (1, 0, "x")]),
     "an xlsb far cell": lambda: xlsb([(0, 0, "a"), (1_048_575, 16_383, "b")]),
     "a workbook cut short": lambda: workbook(["a", "b"], ["1", "2"])[:-50],
     "the first bytes of a zip": lambda: b"PK\x03\x04",

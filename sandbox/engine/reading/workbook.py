@@ -11,8 +11,10 @@ from sandbox.engine.reading.extent import CELLS_MAX_COUNT, DAMAGED, TOO_MANY_CEL
 from sandbox.engine.reading.large_workbook import read_large_workbook
 from sandbox.engine.reading.package import LOCKED, check_package
 from sandbox.engine.reading.sheet import CELL_MAX_CHARS, Row, Sheet, check_widths, long_cell, missing_sheet
+from sandbox.engine.reading.xls_extent import check_xls
 
-WORKBOOK_MAGIC = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")
+_OLE_MAGIC = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+WORKBOOK_MAGIC = (b"PK\x03\x04", _OLE_MAGIC)
 _LOCK = "EncryptedPackage".encode("utf-16-le")
 
 
@@ -21,6 +23,8 @@ def read_workbook(source: bytes | Path, head: bytes, *, sheet: str | None) -> Sh
     calamine = library("python_calamine", package="python-calamine", purpose="reads workbooks")
     if check_package(source).is_large:
         return read_large_workbook(source, sheet=sheet)
+    if head.startswith(_OLE_MAGIC):
+        check_xls(source)
     try:
         book = calamine.load_workbook(io.BytesIO(source) if isinstance(source, bytes) else source)
         names = [each.name for each in book.sheets_metadata if each.visible == calamine.SheetVisibleEnum.Visible]
