@@ -17,10 +17,16 @@ from pathlib import Path
 import openpyxl
 import pytest
 
+from sandbox.clock import SandboxClock
 from sandbox.engine import Outcome
+from sandbox.faults import FaultPlan
 from sandbox.imports import Job
+from sandbox.state import SandboxState
 from sandbox.stops import MEGABYTE, MEMORY_MIN_BYTES, RunStopped, WorkerLimits
+from sandbox.storage import Storage
+from sandbox.webhooks import Webhooks
 from sandbox.workers import WorkerPool
+from sandbox.world import World, run_engine
 from tests.support.processes import Watched, children_of
 from tests.support.sandbox import CUSTOMERS, running_sandbox
 
@@ -243,6 +249,43 @@ async def test_an_engine_of_ones_own_runs_in_this_process():
     async with running_sandbox(engine=engine) as box:
         await box.ended((await box.create(initial_data=[{"name": "Ada"}]))["id"])
     assert seen == [(os.getpid(), [{"name": "Ada"}])]
+
+
+class EndlessRuns:
+    """Runs that never end of themselves."""
+
+    def __init__(self):
+        self.begun, self.cancelled = asyncio.Queue(), asyncio.Queue()
+
+    async def run(self, job, *, time_s):
+        self.begun.put_nowait(job.import_id)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.cancelled.put_nowait(job.import_id)
+
+    async def close(self):
+        """Nothing is left."""
+
+
+async def test_the_run_of_a_deleted_import_is_ended_and_leaves_no_file(tmp_path):
+    rng, runs = random.Random(1), EndlessRuns()
+    state = SandboxState(rng, storage=Storage(tmp_path), schemas=[CUSTOMERS], inline=False)
+    webhooks = Webhooks(rng, count=state.count, next_fault=lambda: None)
+    world = World(state=state, clock=SandboxClock(), faults=FaultPlan(rng), webhooks=webhooks)
+    body = {"schema_id": "customers", "initial_data": [{"name": "Ada"}]}
+    ids = [state.create(body, world.now)["id"] for _ in range(2)]
+    engine = asyncio.create_task(run_engine(world, runs))
+    assert [await runs.begun.get() for _ in range(2)] == ids
+    state.delete(ids[0], world.now)
+    world.woken.set()
+    assert await asyncio.wait_for(runs.cancelled.get(), 10) == ids[0]
+    engine.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await engine
+    world.commit()
+    assert [path.name.partition(".")[0] for path in tmp_path.iterdir()] == [ids[1]]
+    assert state.retrieve(ids[1], world.now)["status"] in {"PENDING", "RUNNING"}
 
 
 def test_no_process_outlives_a_sandbox_that_is_killed(tmp_path):
