@@ -92,7 +92,7 @@ class _Worker:
         command = [sys.executable, "-P", "-c", _PROGRAM, _ROOT, str(limits.memory_bytes), scratch]
         try:
             process = await asyncio.create_subprocess_exec(
-                *command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, start_new_session=True
+                *command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, process_group=0
             )
         except BaseException:
             shutil.rmtree(scratch, ignore_errors=True)
