@@ -20,6 +20,7 @@ from sandbox.clock import SandboxClock
 from sandbox.control_routes import CONTROL_PREFIX, Control
 from sandbox.faults import FaultPlan
 from sandbox.home import kept_home, temporary_home
+from sandbox.hooks import HookLimits
 from sandbox.posting import post_webhooks
 from sandbox.review import Review
 from sandbox.runs import Engine
@@ -45,8 +46,9 @@ class SandboxServer:
 
     The account is kept below `data`, the newest `keep` imports of it, and the next server there goes on with it;
     without `data` stored files lie in a temporary directory that goes with the server. Webhooks go to this machine
-    and to `webhook_hosts` alone. Imports run in `workers` processes of at most `limits`, or in this one with an
-    `engine`. With a `seed`, ids, URLs and faults repeat. `world` gives a test the state and the clock.
+    and to `webhook_hosts` alone, hooks fetch from `hook_hosts` alone. Imports run in `workers` processes of at most
+    `limits`, or in this one with an `engine`. With a `seed`, ids, URLs and faults repeat. `world` gives a test the
+    state and the clock.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class SandboxServer:
         data: Path | None = None,
         keep: int = KEEP_IMPORTS,
         webhook_hosts: Iterable[str] = (),
+        hook_hosts: Iterable[str] = (),
         speed: float = 1.0,
         seed: int | None = None,
         engine: Engine | None = None,
@@ -72,7 +75,10 @@ class SandboxServer:
         self._seed = seed
         rng = random.SystemRandom() if seed is None else random.Random(seed)  # noqa: S311 - repeatable on purpose
         self._rng = rng
-        state = SandboxState(rng, settings=settings, schemas=schemas, inline=False, keep=keep)
+        limits_of_hooks = HookLimits(allow_hosts=tuple(hook_hosts))
+        state = SandboxState(
+            rng, settings=settings, schemas=schemas, inline=False, keep=keep, hook_hosts=limits_of_hooks.allow_hosts
+        )
         faults = FaultPlan(rng)
         webhooks = Webhooks(rng, count=state.count, next_fault=lambda: faults.decide("webhook"), hosts=webhook_hosts)
         self._engine = engine

@@ -23,8 +23,8 @@ class Job:
 
     `source` is the uploaded content, or where it lies; with `is_json` it is the text of the rows of `initial_data`,
     which an engine gets as a list. `result_path` is where the result is to lie (None: in memory), `draft_path` where
-    what a review shows (None: nothing is asked for). While it runs, an engine may write the result's rows as a JSON
-    array into `result` instead of putting them into its outcome.
+    what a review shows (None: nothing is asked for), `hook_hosts` are what its hooks may fetch from. While it runs, an
+    engine may write the result's rows as a JSON array into `result` instead of putting them into its outcome.
     """
 
     import_id: str
@@ -35,6 +35,7 @@ class Job:
     is_json: bool = False
     corrections: Corrections | None = None
     draft_path: Path | None = None
+    hook_hosts: tuple[str, ...] = ()
     result_path: Path | None = None
     result: BlobWriter | None = None
 

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from sandbox.engine import Outcome, run_import
+from sandbox.hooks import HookLimits
 from sandbox.imports import Finished, Job
 from sandbox.storage import BlobWriter
 
@@ -23,6 +24,7 @@ def default_engine(job: Job) -> Outcome:
         user=job.user,
         result=job.result,
         corrections=job.corrections,
+        hook_limits=HookLimits(allow_hosts=job.hook_hosts),
     )
 
 

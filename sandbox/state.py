@@ -65,6 +65,7 @@ class SandboxState:
         origin: str = "http://sandbox.invalid",
         inline: bool = True,
         keep: int = KEEP_IMPORTS,
+        hook_hosts: tuple[str, ...] = (),
     ) -> None:
         self.settings = settings or SandboxSettings()
         self.storage = storage or Storage()
@@ -74,6 +75,7 @@ class SandboxState:
         self._engine = engine
         self._inline = inline
         self._keep = keep
+        self._hook_hosts = hook_hosts
         self._journal: Journal = NoJournal()
         self._busy: dict[str, Blob] = {}
         self._unwanted: list[str] = []
@@ -334,6 +336,7 @@ class SandboxState:
             filename=found.original_filename or "",
             schema=found.schema,
             user=found.user,
+            hook_hosts=self._hook_hosts,
             result_path=self.storage.place(f"{found.id}.result"),
         )
 
