@@ -21,7 +21,7 @@ from sandbox.clock import SandboxClock
 from sandbox.engine import Outcome
 from sandbox.faults import FaultPlan
 from sandbox.imports import Job
-from sandbox.state import SandboxState
+from sandbox.state import SandboxSettings, SandboxState
 from sandbox.stops import MEGABYTE, MEMORY_MIN_BYTES, RunStopped, WorkerLimits
 from sandbox.storage import Storage
 from sandbox.webhooks import Webhooks
@@ -237,6 +237,32 @@ async def test_the_time_an_import_may_take_can_be_set():
         assert found["import_errors"] == [
             {"type": "FATAL", "message": "The import took longer than the 0.001 seconds allowed."}
         ]
+
+
+async def deno_of_a_worker(before):
+    """Wait until a worker that was not there before has started the process of its hooks."""
+    async with asyncio.timeout(20):
+        while True:
+            workers = set(children_of(os.getpid())) - before
+            for process in (child for worker in workers for child in children_of(worker)):
+                return Watched(process)
+            await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("how", ["time", "deleted"])
+async def test_a_hook_that_never_ends_goes_with_its_worker(how):
+    pytest.importorskip("deno")
+    before = set(children_of(os.getpid()))
+    async with running_sandbox(settings=SandboxSettings(import_max_s=2.0 if how == "time" else 600.0)) as box:
+        created = await box.create(initial_data=[{"name": "Ada"}], hooks={"rowHooks": ["() => { while (true) {} }"]})
+        deno = await deno_of_a_worker(before)
+        if how == "time":
+            found = await box.ended(created["id"])
+            assert found["import_errors"][0]["message"] == "The import took longer than the 2 seconds allowed."
+        else:
+            assert (await box.api("DELETE", f"/headless/imports/{created['id']}/"))[0] == 204
+        assert await asyncio.to_thread(deno.ends_within, 10)
+        assert (await box.ended((await box.create(initial_data=[]))["id"]))["status"] != "RUNNING"
 
 
 async def test_an_engine_of_ones_own_runs_in_this_process():
