@@ -10,22 +10,26 @@ from sandbox.engine.schema import Field
 from sandbox.engine.sinks import ResultRow
 from sandbox.engine.types import Invalid
 from sandbox.engine.validators import Checks
+from sandbox.engine.validators.rule import ERROR_LEVEL
 
 ERRORS_MAX_COUNT = 10_000
 _COSTLY_MEMO_MAX = 10_000
+_REMARKS_MAX_COUNT = 100
+_AFTER_ALL_RULES = 1_000_000
 
 ErrorObject = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Finding:
-    """One broken rule of one cell; sorts by row, field, part, then type before validators."""
+    """One broken rule of one cell; sorts by row, field, part, then type before validators before hooks."""
 
     row: int
     field_at: int
     part_at: int
     rule_at: int
     message: str = field(compare=False)
+    level: str = field(compare=False, default=ERROR_LEVEL)
 
 
 @dataclass
@@ -45,15 +49,18 @@ class Findings:
         self.error_count += len(found)
         self.invalid_row_count += len(invalid)
         room = ERRORS_MAX_COUNT - len(self.rows_with_error)
-        self.rows_with_error += [self.row_count + row for row in invalid[:room]]
+        self.rows_with_error += [self._index(row, batch) for row in invalid[:room]]
         room = ERRORS_MAX_COUNT - len(self.errors)
         self.errors += [self._object(each, batch, fields[each.field_at]) for each in found[:room]]
         self.row_count += batch.size
 
+    def _index(self, row: int, batch: Batch) -> int:
+        return self.row_count + row if batch.indexes is None else batch.indexes[row]
+
     def _object(self, found: Finding, batch: Batch, of_field: Field) -> ErrorObject:
         made = {
             "type": "VALIDATION",
-            "rowIndex": self.row_count + found.row,
+            "rowIndex": self._index(found.row, batch),
             "fieldKey": of_field.key,
             "message": found.message,
             "value": batch.parts(of_field.key)[found.part_at].display(found.row),
@@ -61,25 +68,39 @@ class Findings:
         return made | {"manyToOneIndex": found.part_at} if of_field.many_to_one else made
 
 
-def judge(batch: Batch, fields: Sequence[Field], checks: Checks, remarks: Counter[str]) -> list[Finding]:
-    """Every broken rule of a batch in order; what is no error is counted in `remarks`."""
-    found: list[Finding] = []
+def judge(batch: Batch, fields: Sequence[Field], checks: Checks) -> tuple[list[Finding], list[Finding]]:
+    """The errors of a batch, in order, and what is none: the messages of other levels."""
+    errors: list[Finding] = []
+    others: list[Finding] = []
     for field_at, each in enumerate(fields):
         for part_at, part in enumerate(batch.parts(each.key)):
             if part.has_invalid:
-                found += [
+                errors += [
                     Finding(row, field_at, part_at, 0, value.message)
                     for row, value in enumerate(part.values)
                     if type(value) is Invalid
                 ]
             for rule_at, rule in enumerate(checks.rules[each.key], start=1):
-                rows = rule.broken(part, batch)
-                if rule.is_error:
-                    found += [Finding(row, field_at, part_at, rule_at, rule.message) for row in rows]
-                elif rows:
-                    remarks[f"{each.label or each.key}: {rule.message}"] += len(rows)
-    found.sort()
-    return found
+                into = errors if rule.is_error else others
+                into += [
+                    Finding(row, field_at, part_at, rule_at, rule.message, rule.level)
+                    for row in rule.broken(part, batch)
+                ]
+            for row, infos in part.infos.items():
+                for at, info in enumerate(infos, start=_AFTER_ALL_RULES):
+                    into = errors if info.level == ERROR_LEVEL else others
+                    into.append(Finding(row, field_at, part_at, at, info.message, info.level))
+    errors.sort()
+    return errors, others
+
+
+def remark_on(others: Sequence[Finding], fields: Sequence[Field], remarks: Counter[str]) -> None:
+    """Count the messages that are no errors, the first hundred different ones."""
+    for each in others:
+        of_field = fields[each.field_at]
+        remark = f"{of_field.label or of_field.key}: {each.message}"
+        if remark in remarks or len(remarks) < _REMARKS_MAX_COUNT:
+            remarks[remark] += 1
 
 
 class RowMaker:

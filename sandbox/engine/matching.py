@@ -39,6 +39,26 @@ def match_columns(
     return found.columns
 
 
+def ranked_fields(name: str, *, fields: Sequence[Field], fuzzy: bool) -> list[str]:
+    """The keys of the fields that a person may have meant by a header, the likeliest first, however unlike it is."""
+    scores = {field.key: _likeness(name.strip(), field, fuzzy=fuzzy) for field in fields if not field.hidden}
+    return sorted((key for key, score in scores.items() if score), key=scores.__getitem__, reverse=True)
+
+
+def _likeness(name: str, field: Field, *, fuzzy: bool) -> float:
+    if not name:
+        return 0.0
+    if name in field.names:
+        return 300.0
+    if normalised(name) in _plain_names(field) or _is_numbered(field, name):
+        return 200.0
+    if not fuzzy or not is_installed("rapidfuzz"):
+        return 0.0
+    fuzz = library("rapidfuzz.fuzz", package="rapidfuzz", purpose="matches similar headers")
+    guarded = _similarity(name, field)
+    return guarded + max((float(fuzz.ratio(normalised(name), other)) for other in _plain_names(field)), default=0.0) / 2
+
+
 def normalised(name: str) -> str:
     """Letters and digits only, without case: "First_Name" and "first name" are one."""
     return _NOT_ALPHANUMERIC.sub("", name.casefold())

@@ -29,11 +29,13 @@ class Page:
     """Rows as columns, each under its field's key and part (None where the field is not manyToOne).
 
     `ids` are the rows' ids; `tails` is what the engine keeps of each row besides, None for a row that a hook added.
+    `indexes`, once the rows are numbered, are the numbers that errors call them by; None for a row added since.
     """
 
     ids: list[str]
     tails: list[Any]
     columns: dict[CellColumn, PageColumn]
+    indexes: list[int | None] | None = None
 
     def column(self, key: str, part: int | None) -> PageColumn:
         """The column, made of empty cells where there was none."""
@@ -45,7 +47,22 @@ class Page:
             ids=[each.id if isinstance(each, AddedRow) else self.ids[each] for each in order],
             tails=[None if isinstance(each, AddedRow) else self.tails[each] for each in order],
             columns={name: _arranged(column, name, order) for name, column in self.columns.items()},
+            indexes=self._arranged_indexes(order),
         )
+
+    def put(self, order: Sequence[int], rows: "Page") -> None:
+        """Put the cells of `rows` in place of those at the positions in `order`."""
+        for name, source in rows.columns.items():
+            column = self.column(*name)
+            for at, place in enumerate(order):
+                column.texts[place] = source.texts[at]
+                column.infos[place] = source.infos.get(at, [])
+                if at in source.options:
+                    column.options[place] = source.options[at]
+
+    def _arranged_indexes(self, order: Sequence[int | AddedRow]) -> list[int | None] | None:
+        given = self.indexes
+        return given and [None if isinstance(each, AddedRow) else given[each] for each in order]
 
 
 class Pages:

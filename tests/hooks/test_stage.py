@@ -10,11 +10,17 @@ from sandbox.hooks import HookFailed, HookStage, Message, Page, PageColumn, Page
 from tests.support.hooks import start
 
 
-def read(key: str, texts: Sequence[str]) -> tuple[Sequence[str], Sequence[Any]]:
+class DollarReader:
     """Numbers are shown with a dollar sign; anything else as it is."""
-    if key != "n":
-        return texts, texts
-    return [f"$ {text}" if text else "" for text in texts], [int(text) if text else None for text in texts]
+
+    def read(self, key: str, column: PageColumn) -> tuple[Sequence[str], Sequence[Any]]:
+        texts = column.texts
+        if key != "n":
+            return texts, texts
+        return [f"$ {text}" if text else "" for text in texts], [int(text) if text else None for text in texts]
+
+    def typed(self, key: str, text: str) -> str:
+        return text.removeprefix("$ ") if key == "n" else text
 
 
 def pages_of(rows: Sequence[tuple[str, str]], *, page_rows: int = 2) -> Pages:
@@ -39,7 +45,7 @@ def staged(
     hooks: Mapping[str, Any], rows: Sequence[tuple[str, str]] = (("a", "1"), ("b", "2"), ("c", "3"))
 ) -> Iterator[HookStage]:
     with start(hooks, keys=("name", "n", "extra")) as runner:
-        stage = HookStage(runner, pages_of(rows), read=read)
+        stage = HookStage(runner, pages_of(rows), reader=DollarReader())
         yield stage
         stage.close()
 

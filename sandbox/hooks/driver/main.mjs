@@ -131,6 +131,12 @@ function bulkTake() {
   return { columns: batch.changes };
 }
 
+async function deleted(message) {
+  const batch = new Batch(message.batch, fields);
+  for (let at = 0; at < batch.count; at++) await hooks[message.hook].run(batch.record(at));
+  return {};
+}
+
 function finishLoad(message) {
   for (let at = 0; at < message.rows.length; at++) finishing[finishing.length] = message.rows[at];
   return {};
@@ -158,7 +164,7 @@ function check(message) {
 }
 
 const OPERATIONS = {
-  __proto__: null, start, check, step, column, rows, bulkLoad, bulkRun, bulkTake, finishLoad, finishRun,
+  __proto__: null, start, check, step, column, rows, bulkLoad, bulkRun, bulkTake, deleted, finishLoad, finishRun,
 };
 
 function describe(error) {
