@@ -14,15 +14,14 @@ class Part:
     """One column of the file in one field: most fields have one part, a manyToOne field several.
 
     `values` holds canonical values, Invalid where a text is none; `has_invalid` False promises that none is.
-    `infos` are the messages of hooks and `kinds` stand in for `kind` at the cells with options of their own, by row.
+    `messages` are those that hooks have put at cells, by row.
     """
 
     kind: Kind
     texts: Sequence[str]
     values: Sequence[Any]
     has_invalid: bool
-    infos: Mapping[int, Sequence[Message]] = field(default_factory=dict)
-    kinds: Mapping[int, Kind] = field(default_factory=dict)
+    messages: Mapping[int, Sequence[Message]] = field(default_factory=dict)
 
     @cached_property
     def is_empty(self) -> list[bool]:
@@ -36,7 +35,7 @@ class Part:
         """What a person sees in each cell: the value as its type writes it, the text itself where it is invalid."""
         if self.values is self.texts:
             return self.texts
-        if self.kind.to_display is None and not self.has_invalid and not self.kinds:
+        if self.kind.to_display is None and not self.has_invalid:
             return ["" if value is None else str(value) for value in self.values]
         return [self.display(row) for row in range(len(self.texts))]
 
@@ -44,11 +43,7 @@ class Part:
         value = self.values[row]
         if type(value) is Invalid:
             return self.texts[row]
-        return (
-            ""
-            if self.is_empty[row] and self.values is not self.texts
-            else self.kinds.get(row, self.kind).display(value)
-        )
+        return "" if self.is_empty[row] and self.values is not self.texts else self.kind.display(value)
 
     def output(self, row: int) -> Any:
         value = self.values[row]
@@ -57,11 +52,14 @@ class Part:
 
 @dataclass(frozen=True)
 class Batch:
-    """`size` rows: field key -> the parts of that field; `indexes` of the rows in the data, None where they run on."""
+    """Rows by their `indexes` in the data: field key -> the parts of that field."""
 
-    size: int
+    indexes: Sequence[int]
     fields: Mapping[str, list[Part]]
-    indexes: Sequence[int] | None = None
+
+    @property
+    def size(self) -> int:
+        return len(self.indexes)
 
     def parts(self, key: str) -> list[Part]:
         """The parts of a field; none where it is not mapped."""

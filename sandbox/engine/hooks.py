@@ -1,41 +1,64 @@
-"""The process that runs a schema's hooks, for as long as one import needs it."""
+"""A schema's hooks in an import: when they run, and what the engine makes of what they ask for.
 
-from collections.abc import Iterator, Mapping
+The order: UPLOAD_STEP before the header is looked for, REVIEW_STEP once columns are matched, then column hooks, bulk
+row hooks and row hooks, each seeing what the former left, REVIEW_STEP_POST_HOOKS, REVIEW_STEP_PRE_SUBMIT, the checks,
+and last beforeFinishCallback with the rows that would be submitted. rowDeleteHooks run when a person deletes rows.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from sandbox.engine.errors import HookError
-from sandbox.engine.reading.sheet import Sheet
-from sandbox.hooks import HookFailed, HookLimits, HookRunner, Hooks, HooksUnavailable
+from sandbox.engine.problems import schema_problems
+from sandbox.engine.schema import Field, read_fields
+from sandbox.hooks import AddedField, HookFailed, HookLimits, HookRunner, Hooks, HooksUnavailable, Orders
 
 
 @contextmanager
-def hooks_started(schema: Mapping[str, Any], *, sheet: Sheet, limits: HookLimits | None) -> Iterator[HookRunner | None]:
-    """The process of the schema's hooks while the block runs, None where it has none. Raises HookError."""
-    given = schema.get("hooks") or {}
+def running_hooks(
+    given: Mapping[str, Any],
+    *,
+    fields: Sequence[Field],
+    limits: HookLimits,
+    row_count: Callable[[], int],
+    deletes: bool,
+) -> Iterator[HookRunner | None]:
+    """The hooks, in a process that ends with the block; None where an import would run none.
+
+    `deletes` says that row delete hooks count. Raises HookError, also for what a hook does inside the block.
+    """
+    hooks = Hooks.of(given)
+    if not hooks.all() or (hooks.all() == hooks.row_delete and not deletes):
+        yield None
+        return
+    if hooks.column or hooks.bulk or hooks.before_finish:
+        limits = limits.for_rows(row_count(), fields=len(fields))
     try:
-        found = Hooks.of(given)
-        if not found.all():
-            yield None
-            return
-        with HookRunner.start(given, fields=schema["fields"], limits=_fit(limits or HookLimits(), found, sheet)) as run:
-            yield run
+        with HookRunner.start(given, fields=[each.definition for each in fields], limits=limits) as runner:
+            yield runner
     except (HookFailed, HooksUnavailable) as error:
         raise HookError(str(error)) from error
 
 
-def sees_rows(hooks: Hooks) -> bool:
-    """Whether any hook may look at the rows or change them, so that they have to be kept beside the file."""
-    steps = [step for step in hooks.step if step.target != "UPLOAD_STEP"]
-    return bool(hooks.column or hooks.bulk or hooks.row or steps)
+def with_orders(fields: Sequence[Field], orders: Orders) -> list[Field]:
+    """The fields after hooks have added and removed some. Raises HookError for a field that is none."""
+    made = list(fields)
+    for added in orders.added_fields:
+        made = [field for field in made if field.key != added.field.get("key")]
+        made.insert(_place(made, added), _field(added))
+    return [field for field in made if field.key not in orders.removed_fields]
 
 
-def _fit(limits: HookLimits, hooks: Hooks, sheet: Sheet) -> HookLimits:
-    """A heap large enough for all rows where a hook gets them all at once."""
-    if not (hooks.column or hooks.bulk or hooks.before_finish):
-        return limits
-    count = width = 0
-    for rows in sheet.batches():
-        count += len(rows)
-        width = max(width, *map(len, rows))
-    return limits.for_rows(count, fields=width)
+def _field(added: AddedField) -> Field:
+    schema = {"fields": [added.field]}
+    if problems := schema_problems(schema):
+        raise HookError(f"A hook added a field that cannot be used: {problems[0][0]}: {problems[0][1]}")
+    return read_fields(schema)[0]
+
+
+def _place(fields: Sequence[Field], added: AddedField) -> int:
+    keys = [field.key for field in fields]
+    if added.before in keys:
+        return keys.index(added.before)
+    return keys.index(added.after) + 1 if added.after in keys else len(keys)

@@ -1,7 +1,7 @@
 """Which cells of a batch are wrong, and what the rows become: the result's objects."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,15 +14,15 @@ from sandbox.engine.validators.rule import ERROR_LEVEL
 
 ERRORS_MAX_COUNT = 10_000
 _COSTLY_MEMO_MAX = 10_000
-_REMARKS_MAX_COUNT = 100
-_AFTER_ALL_RULES = 1_000_000
+_AFTER_RULES = 1_000_000
+_REMARKS_MAX_COUNT = 1_000
 
 ErrorObject = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Finding:
-    """One broken rule of one cell; sorts by row, field, part, then type before validators before hooks."""
+    """One message at one cell; sorts by row, field, part, then type before validators before hooks."""
 
     row: int
     field_at: int
@@ -30,6 +30,14 @@ class Finding:
     rule_at: int
     message: str = field(compare=False)
     level: str = field(compare=False, default=ERROR_LEVEL)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What was found in a batch, in order: what makes a row invalid, and what is only said."""
+
+    errors: list[Finding]
+    remarks: list[Finding]
 
 
 @dataclass
@@ -43,35 +51,39 @@ class Findings:
     rows_with_error: list[int] = field(default_factory=list)
     remarks: Counter[str] = field(default_factory=Counter)
 
-    def add(self, found: Sequence[Finding], batch: Batch, fields: Sequence[Field]) -> None:
-        """Take a batch's findings, in order; its rows follow those of the batches before."""
-        invalid = sorted({each.row for each in found})
-        self.error_count += len(found)
+    def add(self, found: Verdict, batch: Batch, fields: Sequence[Field]) -> None:
+        """Take a batch's findings; its rows follow those of the batches before."""
+        errors, indexes = found.errors, batch.indexes
+        invalid = sorted({each.row for each in errors})
+        self.error_count += len(errors)
         self.invalid_row_count += len(invalid)
         room = ERRORS_MAX_COUNT - len(self.rows_with_error)
-        self.rows_with_error += [self._index(row, batch) for row in invalid[:room]]
+        self.rows_with_error += [indexes[row] for row in invalid[:room]]
         room = ERRORS_MAX_COUNT - len(self.errors)
-        self.errors += [self._object(each, batch, fields[each.field_at]) for each in found[:room]]
+        self.errors += [_error(each, batch, fields[each.field_at]) for each in errors[:room]]
         self.row_count += batch.size
-
-    def _index(self, row: int, batch: Batch) -> int:
-        return self.row_count + row if batch.indexes is None else batch.indexes[row]
-
-    def _object(self, found: Finding, batch: Batch, of_field: Field) -> ErrorObject:
-        made = {
-            "type": "VALIDATION",
-            "rowIndex": self._index(found.row, batch),
-            "fieldKey": of_field.key,
-            "message": found.message,
-            "value": batch.parts(of_field.key)[found.part_at].display(found.row),
-        }
-        return made | {"manyToOneIndex": found.part_at} if of_field.many_to_one else made
+        for each in found.remarks:
+            of_field = fields[each.field_at]
+            remark = f"{of_field.label or of_field.key}: {each.message}"
+            if remark in self.remarks or len(self.remarks) < _REMARKS_MAX_COUNT:
+                self.remarks[remark] += 1
 
 
-def judge(batch: Batch, fields: Sequence[Field], checks: Checks) -> tuple[list[Finding], list[Finding]]:
-    """The errors of a batch, in order, and what is none: the messages of other levels."""
+def _error(found: Finding, batch: Batch, of_field: Field) -> ErrorObject:
+    made = {
+        "type": "VALIDATION",
+        "rowIndex": batch.indexes[found.row],
+        "fieldKey": of_field.key,
+        "message": found.message,
+        "value": batch.parts(of_field.key)[found.part_at].display(found.row),
+    }
+    return made | {"manyToOneIndex": found.part_at} if of_field.many_to_one else made
+
+
+def judge(batch: Batch, fields: Sequence[Field], checks: Checks) -> Verdict:
+    """Everything that is to be said of a batch's cells."""
     errors: list[Finding] = []
-    others: list[Finding] = []
+    remarks: list[Finding] = []
     for field_at, each in enumerate(fields):
         for part_at, part in enumerate(batch.parts(each.key)):
             if part.has_invalid:
@@ -81,26 +93,19 @@ def judge(batch: Batch, fields: Sequence[Field], checks: Checks) -> tuple[list[F
                     if type(value) is Invalid
                 ]
             for rule_at, rule in enumerate(checks.rules[each.key], start=1):
-                into = errors if rule.is_error else others
-                into += [
-                    Finding(row, field_at, part_at, rule_at, rule.message, rule.level)
-                    for row in rule.broken(part, batch)
-                ]
-            for row, infos in part.infos.items():
-                for at, info in enumerate(infos, start=_AFTER_ALL_RULES):
-                    into = errors if info.level == ERROR_LEVEL else others
-                    into.append(Finding(row, field_at, part_at, at, info.message, info.level))
+                rows = rule.broken(part, batch)
+                kept = errors if rule.is_error else remarks
+                kept += [Finding(row, field_at, part_at, rule_at, rule.message, rule.level) for row in rows]
+            for found in _of_hooks(part, field_at=field_at, part_at=part_at):
+                (errors if found.level == ERROR_LEVEL else remarks).append(found)
     errors.sort()
-    return errors, others
+    return Verdict(errors, remarks)
 
 
-def remark_on(others: Sequence[Finding], fields: Sequence[Field], remarks: Counter[str]) -> None:
-    """Count the messages that are no errors, the first hundred different ones."""
-    for each in others:
-        of_field = fields[each.field_at]
-        remark = f"{of_field.label or of_field.key}: {each.message}"
-        if remark in remarks or len(remarks) < _REMARKS_MAX_COUNT:
-            remarks[remark] += 1
+def _of_hooks(part: Part, *, field_at: int, part_at: int) -> Iterator[Finding]:
+    for row, messages in part.messages.items():
+        for at, each in enumerate(messages):
+            yield Finding(row, field_at, part_at, _AFTER_RULES + at, each.message, each.level)
 
 
 class RowMaker:

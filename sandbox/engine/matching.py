@@ -9,6 +9,7 @@ from sandbox.engine.schema import Field
 
 SIMILARITY_MIN = 85
 LEAD_MIN = 5
+SUGGESTIONS_MAX_COUNT = 3
 _NOT_ALPHANUMERIC = re.compile(r"[\W_]+")
 _DIGITS = re.compile(r"\d+")
 
@@ -39,29 +40,18 @@ def match_columns(
     return found.columns
 
 
-def ranked_fields(name: str, *, fields: Sequence[Field], fuzzy: bool) -> list[str]:
-    """The keys of the fields that a person may have meant by a header, the likeliest first, however unlike it is."""
-    scores = {field.key: _likeness(name.strip(), field, fuzzy=fuzzy) for field in fields if not field.hidden}
-    return sorted((key for key, score in scores.items() if score), key=scores.__getitem__, reverse=True)
-
-
-def _likeness(name: str, field: Field, *, fuzzy: bool) -> float:
-    if not name:
-        return 0.0
-    if name in field.names:
-        return 300.0
-    if normalised(name) in _plain_names(field) or _is_numbered(field, name):
-        return 200.0
-    if not fuzzy or not is_installed("rapidfuzz"):
-        return 0.0
-    fuzz = library("rapidfuzz.fuzz", package="rapidfuzz", purpose="matches similar headers")
-    guarded = _similarity(name, field)
-    return guarded + max((float(fuzz.ratio(normalised(name), other)) for other in _plain_names(field)), default=0.0) / 2
-
-
 def normalised(name: str) -> str:
     """Letters and digits only, without case: "First_Name" and "first name" are one."""
     return _NOT_ALPHANUMERIC.sub("", name.casefold())
+
+
+def suggestions(name: str, fields: Sequence[Field]) -> list[str]:
+    """The keys of the fields that a header may mean, best first; a few at most, none without a header."""
+    if not name or not is_installed("rapidfuzz"):
+        return []
+    scored = [(_similarity(name, field), -place) for place, field in enumerate(fields) if not field.hidden]
+    best = sorted((pair for pair in scored if pair[0] > 0), reverse=True)[:SUGGESTIONS_MAX_COUNT]
+    return [fields[-place].key for _, place in best]
 
 
 class _Found:

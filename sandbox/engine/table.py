@@ -1,25 +1,21 @@
 """The data below a header, and which of its columns make which field."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
-from operator import itemgetter
-from typing import Any, Protocol
-
-import orjson
+from typing import Any, Self
 
 from sandbox.engine.batch import Batch, Part
 from sandbox.engine.matching import Columns
 from sandbox.engine.reading.sheet import Row, Sheet
+from sandbox.engine.rows import FileRows, Rows
 from sandbox.engine.schema import Field, Settings
 from sandbox.engine.types import CellMemo, Invalid, Kind, make_kind
 from sandbox.engine.validators.uniqueness import Uniqueness
-from sandbox.hooks import Message
-
-_CHOICE_TYPES = ("select", "multi-select")
 
 
 class FieldColumns:
-    """A mapped field's columns in the file, none where only hooks fill it, and what reads their cells."""
+    """A mapped field's columns by their places, and what reads their cells."""
 
     def __init__(self, field: Field, ats: Sequence[int]) -> None:
         self.field = field
@@ -27,111 +23,56 @@ class FieldColumns:
         self.kind: Kind = make_kind(field.definition)
         message = field.definition.get("invalidValueMessage")
         self._message = str(message) if message else None
-        self._memo = CellMemo(self.kind, message=self._message)
-        self._own_memos: dict[bytes, CellMemo] = {}
+        self._memo = self._memo_of(self.kind)
         self._typing_kind = make_kind(field.definition) if self.kind.learns else None
 
-    def part(
-        self,
-        texts: Sequence[str],
-        *,
-        infos: Mapping[int, Sequence[Message]] | None = None,
-        options: Mapping[int, Sequence[Any]] | None = None,
-    ) -> Part:
-        """One column's cells read; `infos` and `options` are messages and select options of single cells, by row."""
+    def moved(self, ats: Sequence[int]) -> Self:
+        """The same field in other places, with all that was learned of its cells."""
+        moved = copy(self)
+        moved.ats = ats
+        return moved
+
+    def parts(self, rows: Rows) -> list[Part]:
+        return [self._part(rows, at) for at in self.ats]
+
+    def read(self, texts: Sequence[str]) -> Part:
+        """One column's cells."""
         self._memo.saw_invalid = False
         values = self.kind.column(texts, self._memo)
-        if options and self.field.type in _CHOICE_TYPES:
-            return self._part_of_own_options(texts, list(values), infos or {}, options)
-        return Part(self.kind, texts, values, has_invalid=self._memo.saw_invalid, infos=infos or {})
+        return Part(self.kind, texts, values, has_invalid=self._memo.saw_invalid)
 
     def typed(self, text: str) -> str:
-        """The text to keep of one written in place of a displayed one.
+        """The text to keep of one written in place of a displayed one: a date's order is that of the display.
 
-        A date is written as it is displayed, whatever order of day and month the file's column has.
+        The column of the file may have another one, which its kind has learned.
         """
-        if self._typing_kind is None or not text.strip():
+        if self._typing_kind is None:
             return text
         value = CellMemo(self._typing_kind)[text]
-        return text if isinstance(value, Invalid) else str(value)
+        return text if value is None or isinstance(value, Invalid) else str(value)
 
-    def _part_of_own_options(
-        self,
-        texts: Sequence[str],
-        values: list[Any],
-        infos: Mapping[int, Sequence[Message]],
-        options: Mapping[int, Sequence[Any]],
-    ) -> Part:
-        kinds = {}
-        for row, given in options.items():
-            memo = self._memo_of(given)
-            values[row] = memo[texts[row]]
-            kinds[row] = memo.kind
-        has_invalid = any(type(value) is Invalid for value in values)
-        return Part(self.kind, texts, values, has_invalid=has_invalid, infos=infos, kinds=kinds)
+    def _part(self, rows: Rows, at: int) -> Part:
+        part = self.read(rows.column(at))
+        part.messages = rows.messages(at)
+        if options := rows.options(at):
+            self._choose(part, options)
+        return part
 
-    def _memo_of(self, options: Sequence[Any]) -> CellMemo:
-        name = orjson.dumps(list(options))
-        if name not in self._own_memos:
-            kind = make_kind({**self.field.definition, "selectOptions": [o for o in options if isinstance(o, dict)]})
-            self._own_memos[name] = CellMemo(kind, message=self._message)
-        return self._own_memos[name]
+    def _choose(self, part: Part, options: Mapping[int, Sequence[Any]]) -> None:
+        """Read the cells again for which a hook has given options of their own."""
+        values = list(part.values)
+        for row, choices in options.items():
+            memo = self._memo_of(
+                make_kind(
+                    {**self.field.definition, "selectOptions": [each for each in choices if isinstance(each, dict)]}
+                )
+            )
+            values[row] = memo[part.texts[row]]
+        part.values = values
+        part.has_invalid = any(type(value) is Invalid for value in values)
 
-
-class RowBatch(Protocol):
-    """Some thousand rows as they are now."""
-
-    @property
-    def indexes(self) -> Sequence[int] | None:
-        """The rows' places in the data; None where they run on from the batch before."""
-
-    @property
-    def raws(self) -> Sequence[Row | None]:
-        """The file's rows; None for one that a hook added."""
-
-    def turn(self) -> None:
-        """Make ready for most of the columns."""
-
-    def parts(self, columns: FieldColumns) -> list[Part]: ...
-
-
-class RowSource(Protocol):
-    """Rows to be read again and again; `is_held` says that they lie in memory."""
-
-    @property
-    def is_held(self) -> bool: ...
-
-    def batches(self) -> Iterator[RowBatch]: ...
-
-
-class Rows:
-    """Some thousand rows of the file, and their columns; short rows are filled up with ""."""
-
-    indexes: Sequence[int] | None = None
-
-    def __init__(self, rows: list[Row]) -> None:
-        self.raws = rows
-        self._least = min(map(len, rows))
-        self._columns: list[tuple[str, ...]] | None = None
-
-    def turn(self) -> None:
-        """Make all columns at once: quicker where most of them are asked for."""
-        if self._least == self.width:
-            self._columns = list(zip(*self.raws, strict=True))
-
-    @property
-    def width(self) -> int:
-        return max(map(len, self.raws))
-
-    def column(self, at: int) -> Sequence[str]:
-        if self._columns is not None and at < self._least:
-            return self._columns[at]
-        if at < self._least:
-            return list(map(itemgetter(at), self.raws))
-        return [row[at] if at < len(row) else "" for row in self.raws]
-
-    def parts(self, columns: FieldColumns) -> list[Part]:
-        return [columns.part(self.column(at)) for at in columns.ats]
+    def _memo_of(self, kind: Kind) -> CellMemo:
+        return CellMemo(kind, message=self._message)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,19 +86,14 @@ class Table:
     columns: Columns
     fields: list[Field]
 
-    @property
-    def is_held(self) -> bool:
-        return self.sheet.is_held
-
-    def batches(self) -> Iterator[Rows]:
+    def batches(self) -> Iterator[FileRows]:
+        first = 0
         for rows in self.sheet.batches(start=self.start, limit=self.limit):
-            yield Rows(rows)
+            yield FileRows(rows, first=first)
+            first += len(rows)
 
     def mapped_fields(self) -> list[Field]:
         return [field for field in self.fields if field.key in self.columns]
-
-    def field_columns(self) -> list[FieldColumns]:
-        return [FieldColumns(field, self.columns[field.key]) for field in self.mapped_fields()]
 
 
 @dataclass(frozen=True)
@@ -196,8 +132,9 @@ def survey(
     return Survey(frozenset(filled))
 
 
-def batch_of(mapped: Sequence[FieldColumns], rows: RowBatch) -> Batch:
-    return Batch(len(rows.raws), {each.field.key: rows.parts(each) for each in mapped}, rows.indexes)
+def batch_of(mapped: Sequence[FieldColumns], rows: Rows) -> Batch:
+    parts: Mapping[str, list[Part]] = {each.field.key: each.parts(rows) for each in mapped}
+    return Batch(rows.indexes, parts)
 
 
 def spare_columns(table: Table, found: Survey) -> list[int]:

@@ -9,7 +9,7 @@ from sandbox.hooks.limits import HookLimits
 from sandbox.hooks.orders import AddedCell, AddedField, AddedRow, CellMessage, Orders
 from sandbox.hooks.pages import CellColumn, Page, PageColumn, Pages
 from sandbox.hooks.sources import Hook, Hooks
-from sandbox.hooks.stage import HookStage, Reader
+from sandbox.hooks.stage import HookStage, ReadCells
 
 __all__ = [
     "AddedCell",
@@ -35,7 +35,7 @@ __all__ = [
     "Page",
     "PageColumn",
     "Pages",
-    "Reader",
+    "ReadCells",
     "find_deno",
     "hook_problems",
     "row_id",

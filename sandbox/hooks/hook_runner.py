@@ -134,25 +134,16 @@ class HookRunner:
         return (self._changes(hook, {"op": "bulkTake"}, count=count) for count in counts)
 
     def deleted(self, hook: Hook, batch: Batch) -> Orders:
-        """Tell a row delete hook of each row that a person has dropped."""
+        """Tell a row delete hook of every row; what it returns means nothing."""
         return self._orders(hook, self._call(hook, {"op": "deleted", "batch": batch.to_wire()}))
 
     def before_finish(self, rows: Iterable[Mapping[str, Any]], *, metadata: Mapping[str, Any]) -> Finish:
         """Show the rows that would be submitted to the beforeFinish callback; never cancelled where there is none."""
-        for chunk in _chunks(rows):
-            self.show(chunk)
-        return self.finish(metadata=metadata)
-
-    def show(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Give the beforeFinish callback some more of the rows that it is to see."""
-        if self.hooks.before_finish is not None:
-            self._call(self.hooks.before_finish, {"op": "finishLoad", "rows": rows})
-
-    def finish(self, *, metadata: Mapping[str, Any]) -> Finish:
-        """Run the beforeFinish callback on the rows it was shown."""
         hook = self.hooks.before_finish
         if hook is None:
             return Finish(cancelled=False, message="", orders=Orders())
+        for chunk in _chunks(rows):
+            self._call(hook, {"op": "finishLoad", "rows": chunk})
         reply = self._call(hook, {"op": "finishRun", "metadata": metadata})
         return Finish(
             cancelled=reply.get("cancelled") is True,

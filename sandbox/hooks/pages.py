@@ -11,6 +11,7 @@ from sandbox.hooks.cells import Message
 from sandbox.hooks.orders import AddedCell, AddedRow, CellMessage, Orders
 
 IN_MEMORY_MAX_BYTES = 32 << 20
+UNNUMBERED = -1
 
 CellColumn = tuple[str, int | None]
 
@@ -23,23 +24,43 @@ class PageColumn:
     infos: dict[int, list[Message]] = field(default_factory=dict)
     options: dict[int, list[Any]] = field(default_factory=dict)
 
+    def copy_cell(self, source: int, *, to: "PageColumn", at: int) -> None:
+        """Copy the cell at `source` with its messages and options over another."""
+        to.texts[at] = self.texts[source]
+        _copy_item(self.infos, source, to.infos, at)
+        _copy_item(self.options, source, to.options, at)
+
 
 @dataclass
 class Page:
     """Rows as columns, each under its field's key and part (None where the field is not manyToOne).
 
     `ids` are the rows' ids; `tails` is what the engine keeps of each row besides, None for a row that a hook added.
-    `indexes`, once the rows are numbered, are the numbers that errors call them by; None for a row added since.
+    `indexes`, once rows are numbered, is what errors call them by; UNNUMBERED for a row added since.
     """
 
     ids: list[str]
     tails: list[Any]
     columns: dict[CellColumn, PageColumn]
-    indexes: list[int | None] | None = None
+    indexes: list[int] | None = None
 
     def column(self, key: str, part: int | None) -> PageColumn:
         """The column, made of empty cells where there was none."""
         return self.columns.setdefault((key, part), PageColumn([""] * len(self.ids)))
+
+    @classmethod
+    def joined(cls, pages: Iterable["Page"]) -> "Page":
+        """The rows of pages with the same columns, one after the other."""
+        made = cls([], [], {})
+        for page in pages:
+            for (key, part), column in page.columns.items():
+                into = made.column(key, part)
+                into.texts += column.texts
+                into.infos |= {len(made.ids) + at: infos for at, infos in column.infos.items()}
+                into.options |= {len(made.ids) + at: options for at, options in column.options.items()}
+            made.ids += page.ids
+            made.tails += page.tails
+        return made
 
     def arranged(self, order: Sequence[int | AddedRow]) -> "Page":
         """A page of rows of this one, by position, and of added rows, in the order given."""
@@ -50,19 +71,11 @@ class Page:
             indexes=self._arranged_indexes(order),
         )
 
-    def put(self, order: Sequence[int], rows: "Page") -> None:
-        """Put the cells of `rows` in place of those at the positions in `order`."""
-        for name, source in rows.columns.items():
-            column = self.column(*name)
-            for at, place in enumerate(order):
-                column.texts[place] = source.texts[at]
-                column.infos[place] = source.infos.get(at, [])
-                if at in source.options:
-                    column.options[place] = source.options[at]
-
-    def _arranged_indexes(self, order: Sequence[int | AddedRow]) -> list[int | None] | None:
+    def _arranged_indexes(self, order: Sequence[int | AddedRow]) -> list[int] | None:
         given = self.indexes
-        return given and [None if isinstance(each, AddedRow) else given[each] for each in order]
+        if given is None:
+            return None
+        return [UNNUMBERED if isinstance(each, AddedRow) else given[each] for each in order]
 
 
 class Pages:
@@ -116,6 +129,13 @@ class Pages:
         if waiting:
             columns = {name: PageColumn([]) for name in [*self.names, *new_names]}
             into.append(Page([], [], columns).arranged([row for rows in waiting.values() for row in rows]))
+
+
+def _copy_item(source: Mapping[int, Any], key: int, into: dict[int, Any], at: int) -> None:
+    if key in source:
+        into[at] = source[key]
+    else:
+        into.pop(at, None)
 
 
 def _waiting(orders: Orders, row_count: int) -> dict[int, list[AddedRow]]:

@@ -1,39 +1,48 @@
-"""The data hooks of an import, column, bulk, row, each seeing what the former left; then a person's changes."""
+"""The data hooks of an import in order, column, bulk, row, each seeing what the former left."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Protocol
 
-from sandbox.hooks.cells import Batch, Changes, ColumnChange, HookColumn
+from sandbox.hooks.cells import Batch, Changes, ColumnChange, HookColumn, Message
 from sandbox.hooks.hook_runner import HookRunner
-from sandbox.hooks.orders import Orders
-from sandbox.hooks.pages import CellColumn, Page, PageColumn, Pages
-from sandbox.hooks.sources import Hook
+from sandbox.hooks.orders import AddedCell, AddedRow, Orders
+from sandbox.hooks.pages import UNNUMBERED, CellColumn, Page, Pages
+from sandbox.hooks.sources import Hook, Hooks
 
 
-class Reader(Protocol):
-    """How the engine reads and writes a field's texts."""
+class ReadCells(Protocol):
+    """How the engine reads a column: (texts as displayed, result values) of a field's texts, in their order.
 
-    def read(self, key: str, column: PageColumn) -> tuple[Sequence[str], Sequence[Any]]:
-        """(texts as displayed, result values); the same list twice where a result value is its text."""
+    The same list twice where a result value is its text saves sending it twice.
+    """
 
-    def typed(self, key: str, text: str) -> str:
-        """The text to keep of one that was written in place of a displayed one."""
+    def __call__(self, key: str, texts: Sequence[str]) -> tuple[Sequence[str], Sequence[Any]]: ...
+
+
+TypedText = Callable[[str, str], str]
 
 
 class HookStage:
-    """Takes rows through the hooks, or, without a runner, through a person's changes alone.
+    """Takes rows through the hooks. `pages` is always the rows as they are now; `orders` all that was asked for.
 
-    `pages` is always the rows as they are now; `orders` all that was asked for, of which the rows and messages are
-    done here; fields, user, header row and development mode are the engine's. `numbered_count` is the index that the
-    next row to be numbered gets. Raises HookFailed. close() the pages at the end, through close().
+    Of `orders` the rows and messages are done here; fields, user, header row and development mode are the engine's.
+    Raises HookFailed. close() the pages at the end, through close().
     """
 
-    def __init__(self, runner: HookRunner | None, pages: Pages, *, reader: Reader) -> None:
+    def __init__(
+        self, runner: HookRunner | None, pages: Pages, *, read: ReadCells, typed: TypedText = lambda _, text: text
+    ) -> None:
+        """Without a `runner` no hook runs: only what a person or a step asks for is done.
+
+        `typed` makes of a field's key, and a text written in place of a displayed one, the text to keep.
+        """
         self._runner = runner
-        self._reader = reader
-        self.numbered_count = 0
-        self._is_numbered = False
+        self._hooks = Hooks() if runner is None else runner.hooks
+        self._read = read
+        self._typed = typed
+        self._first_messages: dict[tuple[str, CellColumn], list[Message]] = {}
         self.pages = pages
         self.orders = Orders()
 
@@ -42,121 +51,157 @@ class HookStage:
 
     def obey(self, orders: Orders) -> None:
         """Add and remove rows and add messages as a step hook has asked."""
+        orders = replace(orders, added_rows=tuple(map(self._typed_row, orders.added_rows)))
         self.orders += orders
         if orders.added_rows or orders.removed_rows or orders.messages:
             with self._rewriting() as made:
                 self.pages.write_changed(orders, into=made)
-            if self._is_numbered:
-                self.number()
 
     def run(self) -> None:
         """Run all data hooks. A column hook for a field without a column does not run."""
-        if self._runner is None:
-            return
-        for hook in self._runner.hooks.column:
+        for hook in self._hooks.column:
             for name in [name for name in self.pages.names if name[0] == hook.target]:
-                self._run_column(self._runner, hook, name)
-        for hook in self._runner.hooks.bulk:
-            self._run_bulk(self._runner, hook)
-        if self._runner.hooks.row:
-            self._run_rows(self._runner)
+                self._run_column(hook, name)
+        if self._hooks.bulk or self._hooks.row:
+            self._first_messages = {each: list(infos) for each, infos in self._messages()}
+        for hook in self._hooks.bulk:
+            self._run_bulk(hook)
+        if self._hooks.row:
+            self._run_rows()
 
-    def number(self) -> None:
-        """Give each row that has none its index, which it keeps whatever is added or removed from now on."""
-        self._is_numbered = True
-        with self._rewriting() as made:
-            for page in self.pages:
-                page.indexes = [self._numbered(at) for at in page.indexes or [None] * len(page.ids)]
-                made.append(page)
+    def edit(self, cells: Mapping[int, Mapping[CellColumn, str]]) -> None:
+        """Put a person's texts into cells, by row, and run bulk and row hooks again, in mode `update`, on these rows.
 
-    def correct(self, cells: Mapping[int, Mapping[tuple[str, int], str]]) -> None:
-        """Put a person's texts into numbered rows, and run the bulk and row hooks again on these rows alone.
-
-        The messages of a corrected cell are gone with its old text; those of the other cells stay, unless a hook
-        gives others.
+        Messages at an edited cell go, and those that these hooks had given in its row.
         """
-        picked = [page.arranged(places) for page in self.pages if (places := _places(page, cells))]
-        for page in picked:
-            for at, index in enumerate(page.indexes or ()):
-                self._retype(page, at, cells[index or 0])
-        asked = self._update(picked) if picked and self._runner else Orders()
-        rest = iter(picked)
+        rows = self._present(cells)
+        if not rows:
+            return
+        page = self._taken(rows)
+        for at, row in enumerate(rows):
+            for (key, part), text in cells[row].items():
+                page.column(key, part).texts[at] = self._typed(key, text)
+            self._clear(page, at, edited=cells[row])
+        asked = self._update(page, rows)
+        with self._rewriting() as made:
+            for start, old in self._numbered():
+                _put_back(page, rows, into=old, start=start)
+                made.append(old)
+        self.obey(asked)
+
+    def delete(self, rows: Collection[int]) -> None:
+        """Tell the row delete hooks of the rows a person deletes; they stay where they are."""
+        order = self._present(rows)
+        if not order or not self._hooks.row_delete:
+            return
+        batch = self._batch_of(self._taken(order), order)
+        asked = [self._running.deleted(hook, batch) for hook in self._hooks.row_delete]
+        self.obey(_in_place(sum(asked, Orders())))
+
+    def number(self, *, first: int = 0) -> None:
+        """Let each row keep its index from now on, whatever is added or removed; new ones count from `first` on."""
         with self._rewriting() as made:
             for page in self.pages:
-                if places := _places(page, cells):
-                    page.put(places, next(rest))
+                page.indexes = page.indexes or [UNNUMBERED] * len(page.ids)
+                for at, index in enumerate(page.indexes):
+                    if index == UNNUMBERED:
+                        page.indexes[at] = first
+                        first += 1
                 made.append(page)
-        self.obey(asked)
 
-    def drop(self, indexes: Collection[int]) -> None:
-        """Leave numbered rows out, and tell the row delete hooks."""
+    def positions(self, *, first: int) -> dict[int, int]:
+        """Where the numbered rows from the index `first` on stand now."""
+        return {
+            index: start + at
+            for start, page in self._numbered()
+            for at, index in enumerate(page.indexes or ())
+            if index >= first
+        }
+
+    @property
+    def _running(self) -> HookRunner:
+        assert self._runner is not None, "there are hooks only where something runs them"
+        return self._runner
+
+    def _typed_row(self, row: AddedRow) -> AddedRow:
+        return replace(row, cells={key: self._typed_cell(key, cell) for key, cell in row.cells.items()})
+
+    def _typed_cell(self, key: str, cell: AddedCell) -> AddedCell:
+        parts = cell.parts and tuple(self._typed_cell(key, part) for part in cell.parts)
+        return replace(cell, text=self._typed(key, cell.text), parts=parts)
+
+    def _present(self, rows: Iterable[int]) -> list[int]:
+        return sorted(row for row in rows if 0 <= row < self.pages.row_count)
+
+    def _messages(self) -> Iterator[tuple[tuple[str, CellColumn], Sequence[Message]]]:
+        for page in self.pages:
+            for name, column in page.columns.items():
+                for at, infos in column.infos.items():
+                    yield (page.ids[at], name), infos
+
+    def _taken(self, rows: Sequence[int]) -> Page:
+        """Copies of rows, by their positions in rising order."""
+        wanted = set(rows)
+        taken = [
+            page.arranged([at for at in range(len(page.ids)) if start + at in wanted])
+            for start, page in self._numbered()
+        ]
+        return Page.joined(taken)
+
+    def _clear(self, page: Page, at: int, *, edited: Container[CellColumn]) -> None:
+        reruns = bool(self._hooks.bulk or self._hooks.row)
+        for name, column in page.columns.items():
+            if name in edited or reruns:
+                column.infos.pop(at, None)
+            first = self._first_messages.get((page.ids[at], name))
+            if first and name not in edited:
+                column.infos[at] = first
+
+    def _update(self, page: Page, rows: Sequence[int]) -> Orders:
         asked = Orders()
-        with self._rewriting() as made:
-            for page in self.pages:
-                gone = _places(page, indexes)
-                if gone and self._runner:
-                    rows = self._batch(page.arranged(gone), 0)
-                    for hook in self._runner.hooks.row_delete:
-                        asked += self._runner.deleted(hook, rows)
-                made.append(page.arranged(_other_places(page, gone)) if gone else page)
-        self.obey(asked)
+        for hook in self._hooks.bulk:
+            for changes in self._running.bulk(hook, [self._batch_of(page, rows)], mode="update"):
+                self._apply(page, changes, 0)
+                asked += changes.orders
+        for hook in self._hooks.row:
+            for at, changes in self._running.rows(hook, self._batch_of(page, rows), mode="update"):
+                self._apply(page, changes, at)
+                asked += changes.orders
+        return _in_place(asked)
 
-    def _numbered(self, index: int | None) -> int:
-        if index is None:
-            index = self.numbered_count
-            self.numbered_count += 1
-        return index
-
-    def _retype(self, page: Page, at: int, texts: Mapping[tuple[str, int], str]) -> None:
-        for (key, part), text in texts.items():
-            column = page.column(key, part if (key, part) in page.columns else None)
-            column.texts[at] = self._reader.typed(key, text)
-            column.infos.pop(at, None)
-
-    def _update(self, picked: Sequence[Page]) -> Orders:
-        assert self._runner is not None
-        asked = Orders()
-        for hook in self._runner.hooks.bulk:
-            results = self._runner.bulk(hook, (self._batch(page, 0) for page in picked), mode="update")
-            for page, changes in zip(picked, results, strict=True):
-                asked += self._apply(page, changes, 0)
-        for page in picked:
-            for hook in self._runner.hooks.row:
-                for at, changes in self._runner.rows(hook, self._batch(page, 0), mode="update"):
-                    asked += self._apply(page, changes, at)
-        return asked
-
-    def _run_column(self, runner: HookRunner, hook: Hook, name: CellColumn) -> None:
+    def _run_column(self, hook: Hook, name: CellColumn) -> None:
         texts: list[str] = []
         ids: list[str] = []
         for page in self.pages:
-            texts += self._reader.read(name[0], page.columns[name])[0]
+            texts += self._read(name[0], page.columns[name].texts)[0]
             ids += page.ids
-        changes = runner.column(hook, HookColumn(key=name[0], texts=texts, part=name[1]), ids=ids)
+        changes = self._running.column(hook, HookColumn(key=name[0], texts=texts, part=name[1]), ids=ids)
         del texts, ids
         with self._rewriting() as made:
-            for start, page in self._placed():
+            for start, page in self._numbered():
                 for change in changes.columns:
                     self._apply_addition(page, change, start)
                 made.append(page)
         self.obey(changes.orders)
 
-    def _run_bulk(self, runner: HookRunner, hook: Hook) -> None:
+    def _run_bulk(self, hook: Hook) -> None:
         asked = Orders()
-        results = runner.bulk(hook, (self._batch(page, start) for start, page in self._placed()))
+        results = self._running.bulk(hook, (self._batch(page, start) for start, page in self._numbered()))
         with self._rewriting() as made:
             for page, changes in zip(self.pages, results, strict=True):
-                asked += self._apply(page, changes, 0)
+                self._apply(page, changes, 0)
+                asked += changes.orders
                 made.append(page)
         self.obey(asked)
 
-    def _run_rows(self, runner: HookRunner) -> None:
+    def _run_rows(self) -> None:
         asked = Orders()
         with self._rewriting() as made:
-            for start, page in self._placed():
-                for hook in runner.hooks.row:
-                    for at, changes in runner.rows(hook, self._batch(page, start)):
-                        asked += self._apply(page, changes, at)
+            for start, page in self._numbered():
+                for hook in self._hooks.row:
+                    for at, changes in self._running.rows(hook, self._batch(page, start)):
+                        self._apply(page, changes, at)
+                        asked += changes.orders
                 made.append(page)
         self.obey(asked)
 
@@ -172,16 +217,19 @@ class HookStage:
         self.pages.close()
         self.pages = made
 
-    def _placed(self) -> Iterator[tuple[int, Page]]:
+    def _numbered(self) -> Iterator[tuple[int, Page]]:
         start = 0
         for page in self.pages:
             yield start, page
             start += len(page.ids)
 
     def _batch(self, page: Page, start: int) -> Batch:
+        return self._batch_of(page, range(start, start + len(page.ids)))
+
+    def _batch_of(self, page: Page, indexes: Sequence[int]) -> Batch:
         columns = []
         for (key, part), column in page.columns.items():
-            displayed, results = self._reader.read(key, column)
+            displayed, results = self._read(key, column.texts)
             columns.append(
                 HookColumn(
                     key=key,
@@ -192,34 +240,36 @@ class HookStage:
                     options=column.options,
                 )
             )
-        numbers = [index for index in page.indexes or () if index is not None]
-        return Batch(columns=columns, indexes=numbers or range(start, start + len(page.ids)), ids=page.ids)
+        return Batch(columns=columns, indexes=indexes, ids=page.ids)
 
-    def _apply(self, page: Page, changes: Changes, start: int) -> Orders:
-        """A row hook's changes: messages and options replace what the cell had. Returns what it asked for."""
+    def _apply(self, page: Page, changes: Changes, start: int) -> None:
+        """A row hook's changes: messages and options replace what the cell had."""
         for change in changes.columns:
             column = page.column(change.key, change.part)
             for at, text in change.texts.items():
-                column.texts[start + at] = self._reader.typed(change.key, text)
+                column.texts[start + at] = self._typed(change.key, text)
             column.infos |= {start + at: list(infos) for at, infos in change.infos.items()}
             column.options |= {start + at: list(options) for at, options in change.options.items()}
-        return changes.orders
 
     def _apply_addition(self, page: Page, change: ColumnChange, start: int) -> None:
         """The part of a column hook's changes that is for this page, whose first row has the position `start`."""
         column = page.column(change.key, change.part)
         for at in range(len(page.ids)):
             if start + at in change.texts:
-                column.texts[at] = self._reader.typed(change.key, change.texts[start + at])
+                column.texts[at] = self._typed(change.key, change.texts[start + at])
             if start + at in change.infos:
                 column.infos[at] = [*column.infos.get(at, ()), *change.infos[start + at]]
 
 
-def _places(page: Page, indexes: Collection[int]) -> list[int]:
-    """The positions of the page's rows that are among these."""
-    return [at for at, index in enumerate(page.indexes or ()) if index in indexes]
+def _in_place(orders: Orders) -> Orders:
+    """Without rows that come or go: a person's corrections go by the rows' positions."""
+    return replace(orders, added_rows=(), removed_rows=())
 
 
-def _other_places(page: Page, places: Sequence[int]) -> list[int]:
-    left_out = frozenset(places)
-    return [at for at in range(len(page.ids)) if at not in left_out]
+def _put_back(page: Page, rows: Sequence[int], *, into: Page, start: int) -> None:
+    """Put the rows of `page`, which stand at the positions `rows`, back into theirs."""
+    for at, row in enumerate(rows):
+        place = row - start
+        if 0 <= place < len(into.ids):
+            for (key, part), column in page.columns.items():
+                column.copy_cell(at, to=into.column(key, part), at=place)

@@ -10,17 +10,11 @@ from sandbox.hooks import HookFailed, HookStage, Message, Page, PageColumn, Page
 from tests.support.hooks import start
 
 
-class DollarReader:
+def read(key: str, texts: Sequence[str]) -> tuple[Sequence[str], Sequence[Any]]:
     """Numbers are shown with a dollar sign; anything else as it is."""
-
-    def read(self, key: str, column: PageColumn) -> tuple[Sequence[str], Sequence[Any]]:
-        texts = column.texts
-        if key != "n":
-            return texts, texts
-        return [f"$ {text}" if text else "" for text in texts], [int(text) if text else None for text in texts]
-
-    def typed(self, key: str, text: str) -> str:
-        return text.removeprefix("$ ") if key == "n" else text
+    if key != "n":
+        return texts, texts
+    return [f"$ {text}" if text else "" for text in texts], [int(text) if text else None for text in texts]
 
 
 def pages_of(rows: Sequence[tuple[str, str]], *, page_rows: int = 2) -> Pages:
@@ -45,7 +39,7 @@ def staged(
     hooks: Mapping[str, Any], rows: Sequence[tuple[str, str]] = (("a", "1"), ("b", "2"), ("c", "3"))
 ) -> Iterator[HookStage]:
     with start(hooks, keys=("name", "n", "extra")) as runner:
-        stage = HookStage(runner, pages_of(rows), reader=DollarReader())
+        stage = HookStage(runner, pages_of(rows), read=read)
         yield stage
         stage.close()
 
