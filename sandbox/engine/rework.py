@@ -124,11 +124,13 @@ class Rework:
         field = self._by_key.get(key)
         return text if field is None else self._reader(field).typed(text)
 
-    def _read(self, key: str, texts: Sequence[str]) -> tuple[Sequence[str], Sequence[Any]]:
+    def _read(
+        self, key: str, texts: Sequence[str], options: Mapping[int, Sequence[Any]]
+    ) -> tuple[Sequence[str], Sequence[Any]]:
         field = self._by_key.get(key)
         if field is None:
             return texts, texts
-        part = self._reader(field).read(texts)
+        part = self._reader(field).read(texts, options)
         displayed = part.displayed
         if part.values is part.texts and part.kind.to_output is None:
             return displayed, displayed

@@ -15,10 +15,13 @@ from sandbox.hooks.sources import Hook, Hooks
 class ReadCells(Protocol):
     """How the engine reads a column: (texts as displayed, result values) of a field's texts, in their order.
 
+    `options` are the select options that single cells have of their own, by position.
     The same list twice where a result value is its text saves sending it twice.
     """
 
-    def __call__(self, key: str, texts: Sequence[str]) -> tuple[Sequence[str], Sequence[Any]]: ...
+    def __call__(
+        self, key: str, texts: Sequence[str], options: Mapping[int, Sequence[Any]]
+    ) -> tuple[Sequence[str], Sequence[Any]]: ...
 
 
 TypedText = Callable[[str, str], str]
@@ -173,7 +176,8 @@ class HookStage:
         texts: list[str] = []
         ids: list[str] = []
         for page in self.pages:
-            texts += self._read(name[0], page.columns[name].texts)[0]
+            column = page.columns[name]
+            texts += self._read(name[0], column.texts, column.options)[0]
             ids += page.ids
         changes = self._running.column(hook, HookColumn(key=name[0], texts=texts, part=name[1]), ids=ids)
         del texts, ids
@@ -229,7 +233,7 @@ class HookStage:
     def _batch_of(self, page: Page, indexes: Sequence[int]) -> Batch:
         columns = []
         for (key, part), column in page.columns.items():
-            displayed, results = self._read(key, column.texts)
+            displayed, results = self._read(key, column.texts, column.options)
             columns.append(
                 HookColumn(
                     key=key,
