@@ -132,6 +132,7 @@ def _shown(cluster: Any, fields: Mapping[str, Mapping[str, Mapping[str, Any]]]) 
         "schema_id": printable(cluster.schema_id or ""),
         "files": [printable(source) for source in cluster.files],
         "more": cluster.file_count - len(cluster.files),
+        "says_more": not set(cluster.files) <= {cell.source for cell in cluster.cells},
         "cells": [(printable(cell.source), cell.row, printable(cell.value)) for cell in cluster.cells],
     }
 
