@@ -46,7 +46,8 @@ class Run:
 
 def row(number: int, *, is_wrong: bool = False) -> str:
     email = "nowhere" if is_wrong else f"office{number}@example.com"
-    return f'C-{number},"Company {number}, Ltd",{email},Town {number % 97},"{number % 90_000:,}",2024-03-{number % 28 + 1:02}\n'
+    place, since = f"Town {number % 97}", f"2024-03-{number % 28 + 1:02}"
+    return f'C-{number},"Company {number}, Ltd",{email},{place},"{number % 90_000:,}",{since}\n'
 
 
 def make_files(directory: Path, count: int) -> None:

@@ -41,7 +41,12 @@ class CheckLines:
         self._stream.flush()
 
     def _write(self, event: str, fields: Mapping[str, Any]) -> None:
-        self._stream.write(orjson.dumps({"event": event, **plain(fields)}, option=orjson.OPT_APPEND_NEWLINE))
+        line = {"event": event, **fields}
+        try:
+            text = orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
+        except TypeError:  # a name that UTF-8 cannot hold
+            text = orjson.dumps(plain(line), option=orjson.OPT_APPEND_NEWLINE)
+        self._stream.write(text)
 
 
 def file_fields(check: FileCheck) -> dict[str, Any]:
