@@ -58,7 +58,7 @@ class OutcomeReader:
             **about,
             prediction=prediction,
             code=first.kind if first else None,
-            message=first.message if first else None,
+            message=_sentence(first) if first else None,
             row_count=int(outcome.metadata.get("totalRows") or 0),
             invalid_row_count=invalid,
             removed_row_count=invalid if removes else 0,
@@ -162,6 +162,10 @@ class _Group:
 
     def cells(self, source: str) -> tuple[Cell, ...]:
         return tuple(Cell(source=source, row=row + 1, value=value) for row, value in self.first)
+
+
+def _sentence(problem: Problem) -> str:
+    return f"{problem.labels[0]}: {problem.message}" if problem.kind == "cell" else problem.message
 
 
 def failure(code: str, message: str, *, about: Mapping[str, Any]) -> FileCheck:

@@ -36,7 +36,7 @@ def headline_of(cluster: Cluster) -> str:
     """Return what is wrong in one line: the field where there is one, then the sentence."""
     if cluster.kind == "cell" and cluster.labels:
         return f"{cluster.labels[0]}: {cluster.message}"
-    return cluster.message
+    return cluster.message[:1].upper() + cluster.message[1:]
 
 
 def rows_of(cluster: Cluster) -> str:

@@ -146,7 +146,7 @@ Check = Annotated[
     Literal["skip", "warn"] | None,
     typer.Option(
         "--check",
-        metavar="skip|warn",
+        metavar="[=skip|warn]",
         show_choices=False,
         help="Refuse files that the check says would fail; with =warn say so and send them.",
         rich_help_panel=PACE,
