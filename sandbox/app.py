@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 import random
 from collections.abc import Callable, Iterable, Mapping
@@ -21,11 +22,14 @@ from sandbox.faults import FaultPlan
 from sandbox.home import kept_home, temporary_home
 from sandbox.posting import post_webhooks
 from sandbox.review import Review
-from sandbox.state import API_PREFIX, KEEP_IMPORTS, Engine, SandboxState, default_engine
+from sandbox.runs import Engine
+from sandbox.state import API_PREFIX, KEEP_IMPORTS, SandboxState
+from sandbox.stops import WorkerLimits
 from sandbox.storage import Storage
 from sandbox.storage_routes import StorageRoutes
 from sandbox.webhooks import Webhooks
-from sandbox.world import World, run_engine
+from sandbox.workers import WorkerPool, core_count
+from sandbox.world import EngineThreads, Runs, World, run_engine
 
 logger = logging.getLogger(__name__)
 
@@ -41,8 +45,8 @@ class SandboxServer:
 
     The account is kept below `data`, the newest `keep` imports of it, and the next server there goes on with it;
     without `data` stored files lie in a temporary directory that goes with the server. Webhooks go to this machine
-    and to `webhook_hosts` alone. With a `seed`, ids, URLs and faults repeat. `world` gives a test the state and the
-    clock.
+    and to `webhook_hosts` alone. Imports run in `workers` processes of at most `limits`, or in this one with an
+    `engine`. With a `seed`, ids, URLs and faults repeat. `world` gives a test the state and the clock.
     """
 
     def __init__(
@@ -57,7 +61,9 @@ class SandboxServer:
         webhook_hosts: Iterable[str] = (),
         speed: float = 1.0,
         seed: int | None = None,
-        engine: Engine = default_engine,
+        engine: Engine | None = None,
+        workers: int | None = None,
+        limits: WorkerLimits | None = None,
     ) -> None:
         self._host = host
         self._port = port
@@ -67,9 +73,12 @@ class SandboxServer:
         self._seed = seed
         rng = random.SystemRandom() if seed is None else random.Random(seed)  # noqa: S311 - repeatable on purpose
         self._rng = rng
-        state = SandboxState(rng, settings=settings, engine=engine, schemas=schemas, inline=False, keep=keep)
+        state = SandboxState(rng, settings=settings, schemas=schemas, inline=False, keep=keep)
         faults = FaultPlan(rng)
         webhooks = Webhooks(rng, count=state.count, next_fault=lambda: faults.decide("webhook"), hosts=webhook_hosts)
+        self._engine = engine
+        self._workers = workers or core_count()
+        self._limits = limits or WorkerLimits()
         self.world = World(state=state, clock=SandboxClock(speed=speed), faults=faults, webhooks=webhooks)
 
     @property
@@ -118,10 +127,15 @@ class SandboxServer:
         await web.TCPSite(runner, self._host, self._port).start()
         host, port = runner.addresses[0][:2]
         self.world.state.origin = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-        for task in (run_engine(self.world), post_webhooks(self.world)):
+        for task in (run_engine(self.world, self._runs()), post_webhooks(self.world)):
             running = asyncio.create_task(task)
             running.add_done_callback(self._note_breakdown)
             self._stack.push_async_callback(_cancelled, running)
+
+    def _runs(self) -> Runs:
+        if self._engine is not None:
+            return EngineThreads(self._engine)
+        return WorkerPool(count=self._workers, limits=self._limits)
 
     def _note_breakdown(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and task.exception() is not None:
@@ -143,6 +157,8 @@ class SandboxServer:
         world.state.restore(kept, archive)
         world.webhooks.restore(kept, archive)
         world.commit()
+        gc.collect()
+        gc.freeze()  # a large account is then not walked through while somebody waits for an answer
 
 
 def build_app(world: World) -> web.Application:

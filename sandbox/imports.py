@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from sandbox.engine.corrections import Corrections
 from sandbox.engine.outcome import Outcome
 from sandbox.storage import Blob, BlobWriter
 
@@ -14,9 +15,12 @@ ImportStatus = Literal["AWAITING_UPLOAD", "PENDING", "RUNNING", "SUCCESSFUL", "N
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One run of the engine. `source` is the uploaded content, or the rows of `initial_data`.
+    """One run of the engine, fit to be sent to another process.
 
-    An engine may write the result's rows as a JSON array into `result` instead of putting them into its outcome.
+    `source` is the uploaded content, or where it lies; with `is_json` it is the text of the rows of `initial_data`,
+    which an engine gets as a list. `result_path` is where the result is to lie (None: in memory), `draft_path` where
+    what a review shows (None: nothing is asked for). While it runs, an engine may write the result's rows as a JSON
+    array into `result` instead of putting them into its outcome.
     """
 
     import_id: str
@@ -24,10 +28,14 @@ class Job:
     filename: str
     schema: Mapping[str, Any]
     user: Mapping[str, Any] | None
+    is_json: bool = False
+    corrections: Corrections | None = None
+    draft_path: Path | None = None
+    result_path: Path | None = None
     result: BlobWriter | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Finished:
     """A run's end: the outcome without its rows, and where the rows lie as a JSON array (None when FAILED)."""
 
@@ -44,7 +52,7 @@ class Ended:
     shown: dict[str, Any]
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, slots=True)
 class Import:
     """An import and the instants that decide its status (epoch seconds, None for not yet).
 

@@ -24,7 +24,7 @@ _SIGNATURE = "&X-Amz-Signature="
 Method = Literal["PUT", "GET"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Blob:
     """A stored object: its content as bytes or as a file, its size and checksums (hex)."""
 
@@ -89,12 +89,15 @@ class Storage:
 
     def writer(self, name: str) -> BlobWriter:
         """A writer of a new object; two writers of one name do not disturb each other."""
+        return BlobWriter(self.place(name))
+
+    def place(self, name: str) -> Path | None:
+        """Where a new object of this name may be written, also by another process; None in memory."""
         if self._directory is None:
-            return BlobWriter(None)
+            return None
         path = self._directory / f"{name}.{self._generation}-{next(self._numbers)}{BLOB_SUFFIX}"
-        path.unlink(missing_ok=True)
-        path.with_suffix(PART_SUFFIX).unlink(missing_ok=True)
-        return BlobWriter(path)
+        clear_place(path)
+        return path
 
     def put(self, name: str, data: bytes) -> Blob:
         writer = self.writer(name)
@@ -117,6 +120,12 @@ class Storage:
         """Delete the files of discarded objects: once it is kept that nothing leads to them any more."""
         while self._discarded:
             self._discarded.pop().unlink(missing_ok=True)
+
+
+def clear_place(path: Path) -> None:
+    """Delete what a writer has left at a place, whole or not."""
+    path.unlink(missing_ok=True)
+    path.with_suffix(PART_SUFFIX).unlink(missing_ok=True)
 
 
 class UrlSigner:

@@ -62,6 +62,15 @@ _ProcessingS = Annotated[
     typer.Option(metavar="SECONDS", help="Let an import take this long once uploaded.", rich_help_panel=BEHAVIOUR),
 ]
 
+_Workers = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="Run this many imports at a time; by default one a core.", rich_help_panel=SERVER),
+]
+_WorkerMemory = Annotated[
+    int | None,
+    typer.Option(metavar="MB", help="Fail an import that needs more memory than this.", rich_help_panel=SERVER),
+]
+
 
 def sandbox(
     *,
@@ -76,6 +85,8 @@ def sandbox(
     poll_quota: _PollQuota = None,
     speed: _Speed = None,
     processing_s: _ProcessingS = None,
+    workers: _Workers = None,
+    worker_memory: _WorkerMemory = None,
 ) -> None:
     """Run the vendor's API on this machine, to try Bulkhead without an account."""
     from sandbox.__main__ import main
@@ -92,6 +103,8 @@ def sandbox(
         "--poll-quota": poll_quota,
         "--speed": speed,
         "--processing-s": processing_s,
+        "--workers": workers,
+        "--worker-memory": worker_memory,
     }
     given = {name: value for name, value in options.items() if value is not None}
     raise typer.Exit(main([part for name, value in given.items() for part in (name, str(value))]))
