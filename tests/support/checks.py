@@ -56,7 +56,10 @@ def with_cells(*errors: dict[str, Any], rows: int = 10, status: str = "SUCCESSFU
     """An import with these wrong cells, all columns mapped."""
     headers = ["Customer No", "E-Mail", "Plan"]
     keys = ["no", "email", "plan"]
-    mapped = {key: {"fileHeader": name, "fileHeaderIndex": at} for at, (key, name) in enumerate(zip(keys, headers, strict=True))}
+    mapped = {
+        key: {"fileHeader": name, "fileHeaderIndex": at}
+        for at, (key, name) in enumerate(zip(keys, headers, strict=True))
+    }
     about = {"totalRows": rows, "invalidRows": len({error["rowIndex"] for error in errors}), "errors": list(errors)}
     about |= {"errorCount": len(errors), "rawHeaders": headers, "fields": mapped, "warnings": []}
     return Ended(status, list(errors) if status == "NEEDS_REVIEW" else [], about | metadata)
