@@ -120,11 +120,11 @@ _BY_KIND: Mapping[str, Callable[[Cluster, Mapping[str, Definition]], str]] = {
 
 
 _BY_WORD = {
+    "neither text": "Export it from where it came from as CSV or XLSX; its content is not what its name says.",
     "workbook": "Open it in a spreadsheet and save it again, or export it as CSV.",
     "quote": 'Close the quote near that row; a quote inside of a quoted cell is written twice ("").',
     "hook": "Mend the hook that is named; it may not be ready for such data.",
     "schema": "Mend the schema.",
-    "neither text": "Export it from where it came from as CSV or XLSX; its content is not what its name says.",
     "encoding": "Save it as UTF-8, or export it as XLSX.",
     "empty": "Find out why the file holds nothing.",
 }

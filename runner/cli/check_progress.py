@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from rich.console import Console, Group
-from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
 from runner.check import Account, Prediction
-from runner.cli.progress import LINE_EVERY_S
+from runner.cli.progress import alive
 from runner.cli.text import counted, lasting
 
 STYLES = {
@@ -80,21 +78,5 @@ async def showing_check(console: Console, account: Account, *, is_shown: bool) -
     if not is_shown:
         yield progress
         return
-    if console.is_terminal:
-        with Live(
-            get_renderable=progress.view, console=console, refresh_per_second=4, transient=True,
-            redirect_stdout=False, redirect_stderr=False,
-        ):  # fmt: skip
-            yield progress
-        return
-    lines = asyncio.create_task(_lines(console, progress))
-    try:
+    async with alive(console, view=progress.view, line=progress.line):
         yield progress
-    finally:
-        lines.cancel()
-
-
-async def _lines(console: Console, progress: CheckProgress) -> None:
-    while True:
-        await asyncio.sleep(LINE_EVERY_S)
-        console.print(Text(progress.line()), soft_wrap=True)

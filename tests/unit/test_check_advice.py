@@ -47,6 +47,7 @@ def of_cells(field: dict[str, Any], rule: str, *values: str) -> str:
         (of("check_library"), "pip install 'dromo-bulkhead[sandbox]'"),
         (of("check_timeout"), "--file-timeout"),
         (of("import_failed", "The workbook is damaged and cannot be read."), "save it again"),
+        (of("import_failed", "The file is neither text nor a workbook that can be read."), "what its name says"),
         (of("import_failed", "unclosed quote near row 7"), "Close the quote"),
         (of("import_failed", "rowHooks[0]: the hook threw"), "Mend the hook"),
         (of("import_failed", "who knows"), "Open one of the files"),
