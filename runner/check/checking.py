@@ -50,6 +50,7 @@ class Checking:
         self._source = source
         self._discovery = discovery
         self._routes = routes
+        self._bound = bound
         self._places = {id(one.route): at for at, one in enumerate(bound)}
         self._crew = crew
         self._ledger = None if again else ledger
@@ -58,7 +59,13 @@ class Checking:
         self._slots = asyncio.Semaphore(crew.size * _AHEAD_PER_WORKER)
 
     async def run(self) -> None:
-        """Check everything. Raises SourceNotFound."""
+        """Check everything. Raises SourceNotFound, SchemaNotFound, and whatever `on_files` raises."""
+        try:
+            await self._run()
+        except BaseExceptionGroup as group:
+            raise _first(group) from None
+
+    async def _run(self) -> None:
         async with asyncio.TaskGroup() as group:
             async for entries in self._source.entries():
                 items = await self._discovery.items(entries)
@@ -76,8 +83,11 @@ class Checking:
             self._slots.release()
 
     def _task(self, item: Item) -> Task:
-        route = self._routes.for_source(item.source)
-        return Task(item.source, item.size_bytes or 0, self._places[id(route)])
+        """Raises SchemaNotFound."""
+        at = self._places[id(self._routes.for_source(item.source))]
+        if (missing := self._bound[at].missing) is not None:
+            raise missing
+        return Task(item.source, item.size_bytes or 0, at)
 
     def _settled(self, item: Item) -> FileCheck:
         """What listing alone says: refused, or unchanged since it was sent."""
@@ -120,3 +130,10 @@ def _skipped(check: FileCheck) -> FileCheck:
         check, prediction=Prediction.SKIP, code=None, message=None, row_count=0, invalid_row_count=0,
         removed_row_count=0, problems=(),
     )  # fmt: skip
+
+
+def _first(error: BaseException) -> BaseException:
+    """The first cause in nested groups: one error is what a person can act on."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

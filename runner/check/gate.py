@@ -68,7 +68,7 @@ class Gate:
         async with self._opening:
             if self._opened is None:
                 crew, bound = await self._open_crew()
-                self._opened = crew, {one.route.binding: at for at, one in enumerate(bound)}
+                self._opened = crew, {one.route.binding: at for at, one in enumerate(bound) if one.missing is None}
             return self._opened
 
     def _refuse(self, check: FileCheck) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from runner.check.schemas import BoundRoute, SavedSchemas, bind_routes
 from runner.check.worker import Setup
 from runner.discover import Discovery
 from runner.errors import SchemaNotFound
-from runner.routes import Routes
+from runner.events import Notice
 from runner.sources import open_source, rank_of
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Inspection:
     too_young: int = 0
 
     async def bind(self, saved: SavedSchemas) -> list[BoundRoute]:
-        """Read the schemas of all routes. Raises SchemaNotFound, AuthRefused, TransientError."""
+        """Read the schemas of all routes. Raises AuthRefused, TransientError."""
         return await bind_routes(self.spec.routes, self.engine, saved)
 
     async def run(
@@ -63,7 +63,10 @@ class Inspection:
         on_files: Callable[[Sequence[FileCheck]], None],
         on_listed: Callable[[int], None],
     ) -> None:
-        """Check every file. Nothing is sent, and no ledger is made. Raises SourceNotFound, LedgerError."""
+        """Check every file. Nothing is sent, and no ledger is made.
+
+        Raises SourceNotFound, LedgerError, and SchemaNotFound for the first file whose schema cannot be had.
+        """
         resources = self.resources
         exists = resources.settings.ledger.exists()
         ledger = await resources.ledger(write=False) if exists else None
@@ -103,43 +106,20 @@ def schemas_of_the_vendor(resources: Resources) -> SavedSchemas:
 
 def gate(resources: Resources, spec: RunSpec, engine: Engine, *, mode: GateMode, emit: EventHook) -> Gate:
     """Make the gate of a run; it opens its crew, and reads the schemas, when the first file comes."""
+    for package, consequence in engine.missing:
+        emit(Notice(code="check_library", message=f"{package} is not installed: {consequence}"))
     options = CheckOptions(jobs=min(_GATE_WORKERS_MAX, cores()), samples=False)
 
     async def opened() -> tuple[Crew, list[BoundRoute]]:
-        bound = await _bound_as_far_as_known(spec.routes, engine, remembering(schemas_of_the_vendor(resources)))
+        bound = await bind_routes(spec.routes, engine, schemas_of_the_vendor(resources))
         return await resources.keep(_crew(resources, spec, engine, options, bound)), bound
 
     return Gate(opened, mode=mode, emit=emit)
 
 
-def remembering(saved: SavedSchemas) -> SavedSchemas:
-    """Read each schema once."""
-    known: dict[str, Mapping[str, Any]] = {}
-
-    async def read(schema_id: str) -> Mapping[str, Any]:
-        if schema_id not in known:
-            known[schema_id] = await saved(schema_id)
-        return known[schema_id]
-
-    return read
-
-
 def cores() -> int:
     """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-async def _bound_as_far_as_known(
-    routes: Routes, engine: Engine, saved: Callable[[str], Awaitable[Mapping[str, Any]]]
-) -> list[BoundRoute]:
-    """Leave out routes whose schema the vendor does not have: the creates themselves will say so."""
-    bound: list[BoundRoute] = []
-    for route in routes.routes:
-        try:
-            bound += await bind_routes(Routes([route]), engine, saved)
-        except SchemaNotFound:
-            continue
-    return bound
 
 
 def _crew(

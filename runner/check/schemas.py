@@ -21,12 +21,17 @@ SavedSchemas = Callable[[str], Awaitable[Mapping[str, Any]]]
 
 @dataclass(frozen=True, kw_only=True)
 class BoundRoute:
-    """A route and the schema its imports run with; `refusal` is why there is none, and whether the vendor says so."""
+    """A route and the schema its imports run with.
+
+    Without one, `missing` says that it cannot be had, or `refusal` why it cannot be used; `refusal_code` is
+    `create_refused` where the vendor would say so, `schema_unusable` where only this engine does.
+    """
 
     route: Route
     schema: Mapping[str, Any] | None
     refusal: str = ""
     refusal_code: str = ""
+    missing: SchemaNotFound | None = None
 
     @property
     def behavior(self) -> str:
@@ -41,12 +46,15 @@ class BoundRoute:
         return {str(field.get("key")): field for field in (self.schema or {}).get("fields") or ()}
 
 
+_Known = dict[str, Mapping[str, Any] | RequestInvalid | SchemaNotFound]
+
+
 async def bind_routes(routes: Routes, engine: Engine, saved: SavedSchemas) -> list[BoundRoute]:
-    """Bind every route, reading each saved schema once. Raises SchemaNotFound, TransientError, AuthRefused."""
-    known: dict[str, Mapping[str, Any] | str] = {}
+    """Bind every route, reading each saved schema once. Raises TransientError, AuthRefused."""
+    known: _Known = {}
     for route in routes.routes:
         if route.schema_id is not None and route.schema_id not in known:
-            known[route.schema_id] = _usable(engine, await saved(route.schema_id))
+            known[route.schema_id] = await _read(route.schema_id, engine, saved)
     return [_bound(route, engine, known) for route in routes.routes]
 
 
@@ -96,23 +104,32 @@ def _schema_file(path: Path) -> tuple[str, Mapping[str, Any]]:
     return str(schema["id"]), schema
 
 
-def _usable(engine: Engine, raw: Mapping[str, Any]) -> Mapping[str, Any] | str:
-    """The schema, or why the engine cannot use it."""
+async def _read(
+    schema_id: str, engine: Engine, saved: SavedSchemas
+) -> Mapping[str, Any] | RequestInvalid | SchemaNotFound:
+    """The saved schema as the engine takes it, or why there is none."""
     try:
-        return engine.saved(raw)
-    except RequestInvalid as error:
-        return str(error)
+        return engine.saved(await saved(schema_id))
+    except (RequestInvalid, SchemaNotFound) as error:
+        return error
 
 
-def _bound(route: Route, engine: Engine, known: Mapping[str, Mapping[str, Any] | str]) -> BoundRoute:
+def _bound(route: Route, engine: Engine, known: _Known) -> BoundRoute:
     saved = known.get(route.schema_id or "")
-    if isinstance(saved, str):
-        return BoundRoute(
-            route=route,
-            schema=None,
-            refusal=f"this engine cannot use the saved schema {route.schema_id}: {saved}",
-            refusal_code="schema_unusable",
-        )
+    if isinstance(saved, SchemaNotFound):
+        return BoundRoute(route=route, schema=None, missing=saved)
+    if isinstance(saved, RequestInvalid):
+        sentence = f"this engine cannot use the saved schema {route.schema_id}: {saved}"
+        return BoundRoute(route=route, schema=None, refusal=sentence, refusal_code="schema_unusable")
+    try:
+        schema = engine.bind(_body(route), {route.schema_id or "": saved} if saved is not None else {})
+    except RequestInvalid as error:
+        return BoundRoute(route=route, schema=None, refusal=str(error), refusal_code="create_refused")
+    return BoundRoute(route=route, schema=schema)
+
+
+def _body(route: Route) -> dict[str, Any]:
+    """The create's body but for the data."""
     body = {
         "schema_id": route.schema_id,
         "fields": list(route.fields) if route.fields is not None else None,
@@ -120,9 +137,4 @@ def _bound(route: Route, engine: Engine, known: Mapping[str, Mapping[str, Any] |
         "hooks": route.hooks,
         "import_metadata": {"user": route.user} if route.user is not None else None,
     }
-    given = {key: value for key, value in body.items() if value is not None}
-    try:
-        schema = engine.bind(given, {key: one for key, one in known.items() if not isinstance(one, str)})
-    except RequestInvalid as error:
-        return BoundRoute(route=route, schema=None, refusal=str(error), refusal_code="create_refused")
-    return BoundRoute(route=route, schema=schema)
+    return {key: value for key, value in body.items() if value is not None}

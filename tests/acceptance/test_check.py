@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +14,7 @@ import pytest
 
 from tests.acceptance.inbox import Workspace, assert_each_once, rows
 from tests.acceptance.vendors import SandboxVendor
-from tests.support.command import ROOT, Finished
+from tests.support.command import CANARY_KEY, ROOT, Finished
 
 PACE = ("--create-quota", "1000/2s")
 DAMAGED = b"PK\x03\x04 the rest of this workbook was lost"
@@ -128,8 +130,6 @@ def test_four_hundred_bad_files_read_as_three_problems_largest_first(work: Work,
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["inbox", "--schema-id", "absent"], 7, "the vendor has no saved schema absent"),
-        (["inbox", "--schema-id", "absent", "--schemas", "inbox"], 7, "inbox holds no schema with the id absent"),
         (["elsewhere", "--schema-id", "customers"], 3, "elsewhere does not exist"),
         (["inbox"], 2, "no schema is given"),
         (["inbox", "--schema-id", "customers", "--file-timeout", "soon"], 2, "--file-timeout soon"),
@@ -149,10 +149,61 @@ def test_what_cannot_be_checked_is_said_with_the_code_of_a_run(
     assert "Traceback" not in finished.text
 
 
-def test_without_a_key_the_next_command_is_named(work: Work, sandbox: SandboxVendor) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "key", "said"),
+    [
+        ([], "any", "does not accept the license key"),
+        ([], CANARY_KEY, "the vendor has no saved schema absent"),
+        (["--schemas", "inbox"], "", "inbox holds no schema with the id absent"),
+        ([], "", "--schemas DIR"),
+    ],
+    ids=["wrong key", "no such schema", "not in the directory", "no key"],
+)
+def test_a_schema_that_cannot_be_had_ends_the_check_with_what_to_do(
+    work: Work, sandbox: SandboxVendor, arguments: list[str], key: str, said: str
+) -> None:
     mine = work(sandbox)
-    finished = mine.command("check", "inbox", "--schema-id", "s", variables={"DROMO_LICENSE_KEY": ""}).expect(7)
-    assert "--schemas DIR" in finished.text
+    mine.fill(1)
+    command = ["check", "inbox", "--schema-id", "absent", *arguments]
+    finished = mine.command(*command, variables={"DROMO_LICENSE_KEY": key}).expect(7)
+    assert said in finished.text
+    assert "hint: " in finished.text
+
+
+def test_a_schema_that_no_file_needs_may_be_missing(work: Work, sandbox: SandboxVendor) -> None:
+    mine = work(sandbox)
+    mine.fill(3)
+    (mine.home / "bulkhead.toml").write_text(
+        '[[routes]]\nmatch = "[abc]/**"\nschema_id = "customers"\n[[routes]]\nmatch = "z/**"\nschema_id = "absent"\n'
+    )
+    mine.command("check", "inbox").expect(0)
+    mine.add("z/one.csv", rows(9))
+    assert "no saved schema absent" in mine.command("check", "inbox").expect(7).text
+
+
+def test_without_a_library_the_command_to_type_is_named_and_its_files_are_not_judged(
+    work: Work, sandbox: SandboxVendor
+) -> None:
+    mine = work(sandbox)
+    shutil.copy(ROOT / "examples" / "inbox" / "orders" / "q3.xlsx", mine.inbox)
+    (mine.home / "sitecustomize.py").write_text('import sys\nsys.modules["python_calamine"] = None\n')
+    lacking = {"PYTHONPATH": f"{mine.home}:{ROOT}"}
+    finished = mine.command("check", "inbox", "--schema-id", "customers", "--json", variables=lacking).expect(4)
+    assert "hint: pip install 'dromo-bulkhead[sandbox]'" in finished.text
+    assert (finished.events[0]["code"], finished.events[0]["judged"]) == ("check_library", False)
+    events = mine.command(*mine.arguments(*PACE, "--check", "--json"), variables=lacking).events
+    assert any("python-calamine is not installed" in event.get("message", "") for event in events)
+    assert mine.states()["q3.xlsx"] == "needs_review"
+
+
+def test_a_reader_that_has_enough_ends_the_check_quietly(work: Work, sandbox: SandboxVendor) -> None:
+    mine = work(sandbox)
+    mine.fill(300)
+    command = f"{sys.executable} -m runner check inbox --schema-id customers --json | head -n 1"
+    ended = subprocess.run(
+        ["sh", "-c", command], cwd=mine.home, env=mine.command.environment, capture_output=True, timeout=60, check=True
+    )
+    assert (len(ended.stdout.splitlines()), ended.stderr) == (1, b"")
 
 
 def test_an_interrupted_check_says_what_it_has_found_so_far(work: Work, sandbox: SandboxVendor) -> None:

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from runner.check import Crew, FileCheck, Gate, GateMode, Prediction
+from runner.check import BoundRoute, Crew, FileCheck, Gate, GateMode, Prediction
 from runner.check.gate import NOTICES_MAX
 from runner.check.worker import Task
 from runner.errors import ItemRejected, SchemaNotFound
@@ -33,13 +33,17 @@ class FakeCrew:
 
 
 def gate_of(
-    *, mode: GateMode = GateMode.SKIP, code: str = "import_failed", prediction: Prediction = Prediction.FAIL
+    *,
+    mode: GateMode = GateMode.SKIP,
+    code: str = "import_failed",
+    prediction: Prediction = Prediction.FAIL,
+    bound: BoundRoute = BOUND,
 ) -> tuple[Gate, FakeCrew, list[Event]]:
     crew = FakeCrew(FileCheck(source="", prediction=prediction, code=code, message="damaged"))
     events: list[Event] = []
 
     async def opened() -> tuple[Crew, list[Any]]:
-        return cast("Crew", crew), [BOUND]
+        return cast("Crew", crew), [bound]
 
     return Gate(opened, mode=mode, emit=events.append), crew, events
 
@@ -74,6 +78,12 @@ async def test_an_item_that_was_moved_before_is_not_judged_again() -> None:
 async def test_a_route_whose_schema_nobody_knows_is_left_to_the_create() -> None:
     gate, crew, _ = gate_of()
     await gate.admit(ITEM, bound_route("other", fields=[{"key": "x"}]).route)
+    assert crew.asked == []
+
+
+async def test_a_route_whose_schema_the_vendor_does_not_have_is_left_to_the_create() -> None:
+    gate, crew, _ = gate_of(bound=replace(BOUND, missing=SchemaNotFound("none")))
+    await gate.admit(ITEM, BOUND.route)
     assert crew.asked == []
 
 

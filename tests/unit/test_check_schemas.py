@@ -68,6 +68,14 @@ async def test_a_saved_schema_that_the_engine_does_not_know_is_no_prediction() -
     assert bound.refusal_code == "schema_unusable"
 
 
+async def test_a_schema_that_cannot_be_had_is_known_to_its_routes_alone(tmp_path: Path) -> None:
+    (tmp_path / "s.json").write_bytes(orjson.dumps(SAVED))
+    routes = Routes([Route(name="1", schema_id="absent"), Route(name="2", schema_id="s")])
+    first, second = await bind_routes(routes, engine(), schemas_in(tmp_path))
+    assert isinstance(first.missing, SchemaNotFound)
+    assert (second.missing, second.refusal) == (None, "")
+
+
 async def test_schemas_of_a_directory_are_found_by_id(tmp_path: Path) -> None:
     (tmp_path / "any.json").write_bytes(orjson.dumps(SAVED))
     read = schemas_in(tmp_path)
