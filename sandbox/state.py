@@ -65,6 +65,7 @@ class SandboxState:
         origin: str = "http://sandbox.invalid",
         inline: bool = True,
         keep: int = KEEP_IMPORTS,
+        hook_hosts: tuple[str, ...] = (),
     ) -> None:
         self.settings = settings or SandboxSettings()
         self.storage = storage or Storage()
@@ -74,6 +75,7 @@ class SandboxState:
         self._engine = engine
         self._inline = inline
         self._keep = keep
+        self._hook_hosts = hook_hosts
         self._journal: Journal = NoJournal()
         self._busy: dict[str, Blob] = {}
         self._signer = UrlSigner(rng.randbytes(32))
@@ -96,15 +98,15 @@ class SandboxState:
         """Make an import from `body` (a decoded JSON value, or its bytes) and return the full import."""
         if not self._create_log.admit(now):
             self.counters.count("refused_create_times", repr(now))
-            raise throttled(self._create_log.retry_after_s(now))
+            raise throttled(self._create_log.retry_after_s(now), now=now, header=self.settings.retry_after)
         self._journal.admitted("", now, window_s=self.settings.create_quota.window_s)
         self.counters.count("create_times", repr(now))
         request = parse_create(body, schemas=self.schemas.by_id)
         made = self._made(request, now=now)
-        self._account.imports[made.id] = made
-        self.counters.count("created_ids", made.id)
         if request.rows is not None:
             self._arrive(made, self.storage.put(f"{made.id}.rows", request.rows_json), at=now)
+        self._account.imports[made.id] = made
+        self.counters.count("created_ids", made.id)
         self._journal.import_changed(made)
         self._drop_oldest()
         return self._full(made, now=now)
@@ -113,7 +115,7 @@ class SandboxState:
         log = self._poll_log(import_id)
         if not log.admit(now):
             self.counters.count("refused_polls", import_id)
-            raise throttled(log.retry_after_s(now))
+            raise throttled(log.retry_after_s(now), now=now, header=self.settings.retry_after)
         self._journal.admitted(import_id, now, window_s=self.settings.poll_quota.window_s)
         self.counters.count("polls", import_id)
         return self._full(self._settled(import_id, now=now), now=now)
@@ -323,6 +325,7 @@ class SandboxState:
             filename=found.original_filename or "",
             schema=found.schema,
             user=found.user,
+            hook_hosts=self._hook_hosts,
             result_path=self.storage.place(f"{found.id}.result"),
         )
 
