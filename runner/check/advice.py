@@ -89,6 +89,11 @@ def _schema_refused(_cluster: Cluster, _fields: Mapping[str, Definition]) -> str
     return "Mend the fields, settings or hooks of this route; no file of it can be imported before."
 
 
+def _library(cluster: Cluster, _fields: Mapping[str, Definition]) -> str:
+    extra = "hooks" if "hooks" in cluster.message else "sandbox"
+    return f"Install what the check needs for it: pip install 'dromo-bulkhead[{extra}]'."
+
+
 def _always(text: str) -> Callable[[Cluster, Mapping[str, Definition]], str]:
     return lambda _cluster, _fields: text
 
@@ -110,7 +115,8 @@ _BY_KIND: Mapping[str, Callable[[Cluster, Mapping[str, Definition]], str]] = {
     "link_outside": _always("Put the file itself there, or name the directory it lies in as a source of its own."),
     "not_a_file": _always("Leave it out with --exclude."),
     "changed_while_read": _always("Leave files that are still being written to a later run with --min-age 5m."),
-    "check_library": _always("Install what the check reads files with: pip install 'dromo-bulkhead[sandbox]'."),
+    "check_library": _library,
+    "check_network": _always("The vendor may well take it; name the host by --hook-hosts if hooks may fetch from it."),
     "check_timeout": _always("The vendor may well take it; give the check more time with --file-timeout 30m."),
     "check_memory": _always("The vendor may well take it; look at the file if it is not a large one."),
     "check_killed": _always("The vendor may well take it; look at the file if it is not a large one."),

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import multiprocessing
 import signal
+import tempfile
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -39,7 +40,10 @@ class Crew:
 
     def __init__(self, setup: Setup, *, workers: int, file_timeout_s: float) -> None:
         self.size = workers
-        self._workers = [_Worker(setup, file_timeout_s=file_timeout_s) for _ in range(workers)]
+        self._scratch = tempfile.TemporaryDirectory(prefix="bulkhead-check-", ignore_cleanup_errors=True)
+        self._workers = [
+            _Worker(setup, scratch=self._scratch.name, file_timeout_s=file_timeout_s) for _ in range(workers)
+        ]
         self._idle: asyncio.Queue[_Worker] = asyncio.Queue()
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="check")
 
@@ -55,6 +59,7 @@ class Crew:
         for worker in self._workers:
             worker.close()
         self._threads.shutdown(wait=True)
+        self._scratch.cleanup()
 
     async def check(self, tasks: Sequence[Task]) -> list[FileCheck]:
         """Check files in their order, as soon as a worker is free. Raises CrewClosed."""
@@ -68,8 +73,9 @@ class Crew:
 class _Worker:
     """One process and the pipe to it, driven from one thread at a time."""
 
-    def __init__(self, setup: Setup, *, file_timeout_s: float) -> None:
+    def __init__(self, setup: Setup, *, scratch: str, file_timeout_s: float) -> None:
         self._setup = setup
+        self._scratch = scratch
         self._file_timeout_s = file_timeout_s
         self._context = multiprocessing.get_context("spawn")
         self._process: BaseProcess | None = None
@@ -106,7 +112,7 @@ class _Worker:
             if self._closed.is_set():
                 raise CrewClosed
             ours, theirs = self._context.Pipe()
-            process = self._context.Process(target=serve, args=(theirs, self._setup), daemon=True)
+            process = self._context.Process(target=serve, args=(theirs, self._setup, self._scratch), daemon=True)
             with _without_interrupts():
                 process.start()
             theirs.close()

@@ -18,8 +18,12 @@ if TYPE_CHECKING:
 SAMPLE_CELLS = 3
 VALUES_KEPT = 8
 VALUE_MAX_CHARS = 80
-MISSING_LIBRARY_MARK = "(the sandbox extra)"
-"""How the engine ends the sentence that says that a library is not installed."""
+UNJUDGED_MARKS = {
+    "(the sandbox extra)": "check_library",
+    "dromo-bulkhead[hooks]": "check_library",
+    "Hooks may not do this here": "check_network",
+}
+"""What the engine says where it lacks something that the vendor has, and the code of that."""
 
 _DISTINCT_MAX = 1000
 _COLUMNS_MAX = 20
@@ -185,7 +189,7 @@ def cut(text: str) -> str:
 
 
 def _failure_code(message: str) -> str:
-    return "check_library" if MISSING_LIBRARY_MARK in message else "import_failed"
+    return next((code for mark, code in UNJUDGED_MARKS.items() if mark in message), "import_failed")
 
 
 def _structural(error: Mapping[str, Any]) -> Problem:

@@ -5,8 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-UNJUDGED_CODES = frozenset({"check_timeout", "check_killed", "check_memory", "check_error", "check_library",
-                            "schema_unusable"})  # fmt: skip
+UNJUDGED_CODES = frozenset(
+    {
+        "check_timeout",
+        "check_killed",
+        "check_memory",
+        "check_error",
+        "check_library",
+        "check_network",
+        "schema_unusable",
+    }
+)
 """Failures of the check itself: they say nothing of what the vendor would do."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import resource
+import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from runner.ports import Prepared
 
 READY = "ready"
+_TOO_MUCH_MEMORY = "the check of this file needs more memory than it may take"
 _NOWHERE = Nowhere()
 _ANY_TIME = datetime(2000, 1, 1, tzinfo=UTC)
 
@@ -57,8 +59,12 @@ class Setup:
     memory_bytes: int
 
 
-def serve(connection: Connection, setup: Setup) -> None:
-    """Answer each list of tasks with one message a task, until the other side hangs up."""
+def serve(connection: Connection, setup: Setup, scratch: str) -> None:
+    """Answer each list of tasks with one message a task, until the other side hangs up.
+
+    Temporary files go into `scratch`, which whoever started this process removes.
+    """
+    tempfile.tempdir = scratch
     _limit_memory(setup.memory_bytes)
     judge = Judge(setup)
     connection.send(READY)
@@ -93,10 +99,9 @@ class Judge:
             return self._judged(task, prepared, tag)
         except ItemRejected as error:
             return rejection(error.code, str(error), about=about)
-        except MemoryError:
-            gc.collect()
-            return failure("check_memory", "the check of this file needs more memory than it may take", about=about)
         except Exception as error:  # noqa: BLE001 - one file must never end the check of the others
+            if _lacked_memory(error):
+                return failure("check_memory", _TOO_MUCH_MEMORY, about=about)
             return failure("check_error", f"the check of this file broke off ({type(error).__name__})", about=about)
 
     def _judged(self, task: Task, prepared: Prepared, tag: str) -> FileCheck:
@@ -112,6 +117,12 @@ class Judge:
             result=_NOWHERE,
         )
         return self._readers[task.route_at].read(outcome, source=task.source, size_bytes=prepared.size_bytes, tag=tag)
+
+
+def _lacked_memory(error: BaseException) -> bool:
+    """Tell whether memory ran out, which libraries of C may wrap into an error of their own."""
+    gc.collect()
+    return any(isinstance(cause, MemoryError) for cause in (error, error.__cause__, error.__context__))
 
 
 def _limit_memory(limit_bytes: int) -> None:

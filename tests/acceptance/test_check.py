@@ -196,6 +196,28 @@ def test_without_a_library_the_command_to_type_is_named_and_its_files_are_not_ju
     assert mine.states()["q3.xlsx"] == "needs_review"
 
 
+def test_hooks_end_a_file_as_they_do_in_a_run_unless_they_ask_for_what_is_denied_here(
+    work: Work, sandbox: SandboxVendor
+) -> None:
+    hook = """async ({row}) => {
+      if (row.name.value === "Bad") throw new Error("not Bad");
+      if (row.name.value === "Far") await fetch("https://far.example/");
+      return {row: {...row, name: {...row.name, value: row.name.value.toUpperCase()}}, index: 0};
+    }"""
+    mine = work(sandbox)
+    (mine.home / "hooks.json").write_text(json.dumps({"rowHooks": [hook]}))
+    for name in ("Good", "Bad", "Far"):
+        mine.add(f"{name}.csv", f"Full Name,Email\n{name},a@b.example\n".encode())
+    hooks = ("--hooks", "hooks.json")
+    checked = mine.command("check", "inbox", "--schema-id", "customers", *hooks, "--json").expect(4)
+    codes = {line["source"]: line["code"] for line in checked.events[:-1]}
+    assert codes == {"Good.csv": None, "Bad.csv": "import_failed", "Far.csv": "check_network"}
+    mine.command(*mine.arguments(*PACE, *hooks, "--check")).expect(4)
+    assert mine.states() == {"Good.csv": "collected", "Bad.csv": "rejected", "Far.csv": "failed"}
+    refused = mine.command("check", "inbox", "--schema-id", "customers", "--hook-hosts", "not a host").expect(2)
+    assert "--hook-hosts" in refused.text
+
+
 def test_a_reader_that_has_enough_ends_the_check_quietly(work: Work, sandbox: SandboxVendor) -> None:
     mine = work(sandbox)
     mine.fill(300)

@@ -8,6 +8,7 @@ from runner.check import Effect, Prediction
 from runner.check.headers import likely_headers
 from runner.check.outcomes import SAMPLE_CELLS, VALUE_MAX_CHARS
 from runner.check.rules import RuleFinder
+from sandbox.hooks import HooksUnavailable
 from tests.support.checks import FIELDS, MESSAGES, Ended, bound_route, cell_error, read, with_cells
 
 NOT_EMAIL = MESSAGES["email"]
@@ -106,9 +107,20 @@ def test_a_failure_has_the_code_and_the_sentence_of_the_failed_item() -> None:
     assert check.is_judged
 
 
-def test_a_library_that_is_missing_is_no_prediction() -> None:
-    text = "This sandbox reads workbooks only where python-calamine is installed (the sandbox extra)."
-    assert not read(Ended("FAILED", [{"type": "FATAL", "message": text}])).is_judged
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("This sandbox reads workbooks only where python-calamine is installed (the sandbox extra).", "check_library"),
+        (str(HooksUnavailable()), "check_library"),
+        (
+            'rowHooks[0] threw: Hooks may not do this here: Requires net access to "a.example".',
+            "check_network",
+        ),
+    ],
+)
+def test_what_the_engine_lacks_is_no_prediction(text: str, code: str) -> None:
+    check = read(Ended("FAILED", [{"type": "FATAL", "message": text}]))
+    assert (check.code, check.is_judged) == (code, False)
 
 
 def test_a_file_whose_rows_are_all_removed_is_known() -> None:

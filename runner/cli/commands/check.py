@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -46,6 +47,11 @@ _FileTimeout = Annotated[
     typer.Option("--file-timeout", metavar="DURATION", help="Give one file at most this time, by default 5m.",
                  rich_help_panel=CHECKING),
 ]  # fmt: skip
+_HookHosts = Annotated[
+    str | None,
+    typer.Option("--hook-hosts", metavar="HOST,...", help="Let hooks fetch from these hosts; by default from none.",
+                 rich_help_panel=CHECKING),
+]  # fmt: skip
 _Report = Annotated[
     Path | None,
     typer.Option("--report", metavar="FILE.html", help="Write a page that a person can read, too.",
@@ -76,6 +82,7 @@ def check(
     no_filename_tag: options.NoFilenameTag = False,
     jobs: _Jobs = None,
     file_timeout: _FileTimeout = None,
+    hook_hosts: _HookHosts = None,
     create_quota: options.CreateQuota = None,
     config: options.Config = None,
     out: options.Out = None,
@@ -115,22 +122,32 @@ def check(
         report=report,
         samples=not no_samples,
     )
-    check_source(given, asked, engine)
+    check_source(given, asked, lambda: engine(_hosts(hook_hosts)))
 
 
-def engine() -> Engine:
-    """Return the sandbox's import engine."""
+def engine(hook_hosts: tuple[str, ...] = ()) -> Engine:
+    """Return the sandbox's import engine, whose hooks may fetch from these hosts. Raises ConfigError."""
     from runner.check import Engine
+    from runner.errors import ConfigError
     from sandbox.engine import run_import
     from sandbox.engine.messages import TYPE_MESSAGES, VALIDATOR_MESSAGES
+    from sandbox.hooks import HookLimits
 
+    try:
+        limits = HookLimits(allow_hosts=hook_hosts)
+    except ValueError as error:
+        raise ConfigError(f"--hook-hosts: {error}") from None
     return Engine(
-        run=run_import,
+        run=partial(run_import, hook_limits=limits),
         saved=_saved,
         bind=_bound,
         messages={**TYPE_MESSAGES, **VALIDATOR_MESSAGES},
         missing=tuple(about for module, about in LIBRARIES.items() if find_spec(module) is None),
     )
+
+
+def _hosts(text: str | None) -> tuple[str, ...]:
+    return tuple(name.strip() for name in (text or "").split(",") if name.strip())
 
 
 def _saved(raw: Mapping[str, Any]) -> Mapping[str, Any]:
