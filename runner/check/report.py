@@ -8,6 +8,7 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from itertools import islice
+from operator import itemgetter
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -65,7 +66,7 @@ class ReportFiles:
         self.count += 1
 
     def rows(self) -> Iterator[Mapping[str, Any]]:
-        """Yield the files to show, those that need somebody first."""
+        """Yield the files to show, those that need somebody first; by name, unless there are too many to show all."""
         yield from islice(self._all(), FILES_MAX)
 
     @property
@@ -75,7 +76,8 @@ class ReportFiles:
     def _all(self) -> Iterator[Mapping[str, Any]]:
         for each in self._lists:
             each.seek(0)
-            yield from map(orjson.loads, each)
+            rows: Iterator[Mapping[str, Any]] = map(orjson.loads, each)
+            yield from rows if self.left_out else sorted(rows, key=itemgetter("source"))
 
 
 def write_report(
