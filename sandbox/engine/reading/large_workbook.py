@@ -3,10 +3,11 @@
 import csv
 import io
 import tempfile
+import weakref
 import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from xml.etree.ElementTree import ParseError
 
 from sandbox.engine.errors import UnreadableFileError
@@ -19,6 +20,7 @@ from sandbox.engine.reading.text import TextFile
 STREAMED_CELLS_MAX_COUNT = 200_000_000
 _TOO_MANY_CELLS = f"The sheet spans more than {STREAMED_CELLS_MAX_COUNT:,} cells."
 _ERROR_CELL = "e"
+_OPEN_FILES = Path("/proc/self/fd")
 
 
 def read_large_workbook(source: bytes | Path, *, sheet: str | None) -> Sheet:
@@ -47,9 +49,8 @@ class SpooledRows:
     """Rows in a temporary file, which goes with this object."""
 
     def __init__(self, rows: Iterable[Iterable[Any]]) -> None:
-        self._file = tempfile.NamedTemporaryFile(  # noqa: SIM115 - it is open as long as this object lives
-            "w", encoding="utf-8", errors="replace", newline="", suffix=".csv"
-        )
+        self._file, self._path = _scratch()
+        weakref.finalize(self, self._file.close)
         self.has_cells = False
         write = csv.writer(self._file).writerow
         count = 0
@@ -65,10 +66,20 @@ class SpooledRows:
         self._file.flush()
 
     def __iter__(self) -> Iterator[Row]:
-        return iter(TextFile(Path(self._file.name), "utf-8", ","))
+        return iter(TextFile(self._path, "utf-8", ","))
 
     def chunks(self) -> Iterator[list[Row]]:
-        return TextFile(Path(self._file.name), "utf-8", ",").chunks()
+        return TextFile(self._path, "utf-8", ",").chunks()
+
+
+def _scratch() -> tuple[IO[str], Path]:
+    """A file for texts and a path to it; if it can be read without a name, nothing stays of a killed process."""
+    form: Any = {"encoding": "utf-8", "errors": "replace", "newline": ""}
+    if not _OPEN_FILES.is_dir():
+        named = tempfile.NamedTemporaryFile("w", **form)  # noqa: SIM115 - its owner closes it
+        return named, Path(named.name)
+    nameless = tempfile.TemporaryFile("w", **form)  # noqa: SIM115 - its owner closes it
+    return nameless, _OPEN_FILES / str(nameless.fileno())
 
 
 def _texts(cells: Iterable[Any]) -> Row:
