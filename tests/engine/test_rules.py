@@ -174,6 +174,8 @@ def test_rule_20_each_rule_has_a_sentence_that_can_be_replaced():
     assert [error["message"] for error in found["errors"]] == ["Own.", "Number!"]
     overridden = run("Alpha,N\n,1\n", {**A, "validators": [REQUIRED]}, N, textOverrides={"errors": {"required": "R"}})
     assert overridden.metadata["errors"][0]["message"] == "R"
+    typed = run("Alpha,N\na,x\n", A, N, textOverrides={"errors": {"number": "T"}})
+    assert typed.metadata["errors"][0]["message"] == "T"
 
 
 def test_rule_21_a_warning_is_no_error():
