@@ -30,6 +30,7 @@ from runner.errors import (
     Unavailable,
 )
 from runner.models import CreateRequest, ImportPage, RemoteImport
+from runner.vendor_time import VendorTime
 from runner.wire import ConnectionCut, Departure, open_session, reason_of
 
 KEY_HEADER = "X-Dromo-License-Key"
@@ -66,6 +67,7 @@ class HeadlessClient:
 
     `base_url` is such as `https://app.dromo.io/api/v1`. Every call raises NotSent where no connection came about,
     AuthRefused for 401 and 403, RateLimited for 429, RequestInvalid for a redirect and for any other 4xx.
+    `vendor_time` is told the `Date` of each answer to a call that went well.
     The license key travels in the headers of this client's own sessions and nowhere else.
     """
 
@@ -76,11 +78,13 @@ class HeadlessClient:
         *,
         timeout_s: float = 30.0,
         resolver: AbstractResolver | None = None,
+        vendor_time: VendorTime | None = None,
     ) -> None:
         self._base = _base(base_url)
         self._key = _header_safe(license_key)
         self._timeout_s = timeout_s
         self._resolver = resolver
+        self._vendor_time = vendor_time
         self._reads: aiohttp.ClientSession | None = None
         self._creates: aiohttp.ClientSession | None = None
 
@@ -178,6 +182,7 @@ class HeadlessClient:
         if session is None:
             raise RuntimeError("HeadlessClient is used outside of its context manager")
         departure = Departure()
+        asked_at = self._vendor_time.ticks() if self._vendor_time else 0.0
         failure: TransientError
         try:
             async with session.request(
@@ -188,6 +193,7 @@ class HeadlessClient:
                 allow_redirects=False,
                 trace_request_ctx=departure,
             ) as response:
+                self._note_time(response, asked_at=asked_at)
                 body = await _read(response, cap_bytes)
                 return _Answer(status=response.status, headers=response.headers, body=body)
         except aiohttp.ClientConnectorError as error:
@@ -201,6 +207,12 @@ class HeadlessClient:
         if not departure.begun and not isinstance(failure, NotSent):
             failure = NotSent(f"the request did not reach the API within {self._timeout_s:g} s")
         raise failure
+
+    def _note_time(self, response: aiohttp.ClientResponse, *, asked_at: float) -> None:
+        """Note when an answer was given; one out of a cache, or a proxy's own refusal, tells nothing of the API."""
+        server_time = date_of(response.headers)
+        if self._vendor_time and server_time and response.status < 300 and "Age" not in response.headers:
+            self._vendor_time.answered(server_time, asked_at=asked_at)
 
     def _check(
         self, answer: _Answer, *, missing: BulkheadError | None = None, doubt: type[TransientError] = Unavailable

@@ -259,7 +259,13 @@ class Bulkhead:
             await asyncio.shield(self._finish(batch, around, judged))
             raise
         counts = await ledger.counts(batch.batch_id)
-        judged = verdict(counts, stop=self._stop, missing_schemas=missing, fail_if_empty=spec.fail_if_empty)
+        judged = verdict(
+            counts,
+            stop=self._stop,
+            missing_schemas=missing,
+            listed=(await ledger.batch(batch.batch_id) or batch).listed,
+            fail_if_empty=spec.fail_if_empty,
+        )
         return await asyncio.shield(self._finish(batch, around, judged))
 
     async def _finish(self, batch: Batch, around: Surroundings, judged: Verdict) -> BatchOutcome:
@@ -294,6 +300,7 @@ class Bulkhead:
             sink=LocalSink(Path(batch.out)),
             pacer=resources.pacer(),
             clock=resources.clock,
+            vendor_time=resources.vendor_time,
             rng=resources.rng,
             emit=self._emit,
             stop=self._stop,

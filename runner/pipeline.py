@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+from runner.backoff import repeat_read
 from runner.collect import Collector
 from runner.counts import CallCounts
 from runner.discover import Discovery
@@ -112,18 +113,19 @@ class _Run:
 
     def _build_stages(self) -> None:
         around, moves = self._around, self._moves
-        self._orphans = Orphans(around.api, around.ledger, endpoint=around.endpoint)
+        self._orphans = Orphans(around.api, around.ledger, endpoint=around.endpoint, vendor_time=around.vendor_time)
         self._uploader = Uploader(around, moves)
         self._submitter = Submitter(around, moves, orphans=self._orphans, uploader=self._uploader)
         self.counts = CallCounts(
-            around.ledger, batch_id=self._batch.batch_id, endpoint=around.endpoint, clock=around.clock,
+            around.ledger, batch_id=self._batch.batch_id, endpoint=around.endpoint,
+            vendor_time=around.vendor_time,
             counted=lambda: {**around.api.calls, "bytes_uploaded": self._uploader.bytes_uploaded},
         )  # fmt: skip
         self._tracker = Tracker(api=around.api, moves=moves, on_move=self._tracked, longest_pause_s=self._pause_s())
         self._collector = Collector(around, moves)
         self._doubts = Doubts(
             ledger=around.ledger, api=around.api, moves=moves, options=around.options,
-            clock=around.clock, stop=around.stop,
+            vendor_time=around.vendor_time, stop=around.stop,
             saved_schemas={route.schema_id for route in around.routes.routes if route.schema_id},
         )  # fmt: skip
         self._feeder = Feeder(
@@ -191,19 +193,23 @@ class _Run:
         await self._feeder.run()
 
     async def _reconcile_first(self) -> None:
-        """Find imports of ours that the ledger does not know: lost answers, a lost ledger, or an old copy of it."""
-        if not self._around.options.filename_tag:
-            return
+        """Find imports of ours that the ledger does not know: lost answers, a lost ledger, or an old copy of it.
+
+        Where their names would not tell them, one of the latest is asked for all the same: an answer tells the time.
+        """
         while not self._stop.requested:
             try:
-                await self._orphans.reconcile(self._around.clock.now())
+                if self._around.options.filename_tag:
+                    await self._orphans.reconcile()
+                else:
+                    await repeat_read(lambda: self._around.api.list_page(limit=1, offset=0))
             except AuthRefused as error:
                 self._halt(error)
             except TransientError as error:
                 self._notice("vendor_unreachable", f"cannot list imports yet: {error}")
                 await self._stop.sleep(30)
             else:
-                self.counts.reconciled = True
+                self.counts.reconciled = self._around.options.filename_tag
                 return
 
     async def _take_up_unfinished(self) -> None:

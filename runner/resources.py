@@ -16,6 +16,7 @@ from runner.ledger.slots import SqliteSlots
 from runner.ledger.sqlite import SqliteLedger
 from runner.pacing import CreatePacer
 from runner.rated import RatedApi
+from runner.vendor_time import VendorTime
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -32,6 +33,7 @@ class Resources:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.clock = SystemClock()
+        self.vendor_time = VendorTime(self.clock)
         self.rng = random.Random()  # noqa: S311 - jitter and slot tokens, no secrets
         self._stack = AsyncExitStack()
         self._ledger: Ledger | None = None
@@ -76,7 +78,12 @@ class Resources:
 
         if self._client is None:
             self._client = await self._stack.enter_async_context(
-                HeadlessClient(self.settings.api_url, self._license_key(), timeout_s=self.settings.request_timeout_s)
+                HeadlessClient(
+                    self.settings.api_url,
+                    self._license_key(),
+                    timeout_s=self.settings.request_timeout_s,
+                    vendor_time=self.vendor_time,
+                )
             )
         return self._client
 

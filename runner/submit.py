@@ -64,7 +64,7 @@ class Submitter:
         self._endpoint = around.endpoint
         self._pacer = around.pacer
         self._options = around.options
-        self._clock = around.clock
+        self._vendor_time = around.vendor_time
         self._rng = around.rng
         self._stop = around.stop
         self._emit = around.emit
@@ -210,7 +210,7 @@ class Submitter:
             _S.CREATING,
             reason=f"create attempt {attempt.number}",
             attempts=attempt.number,
-            intent_at=self._clock.now(),
+            intent_at=self._vendor_time.now(),
             tag=tag,
             fingerprint=prepared.fingerprint,
             size_bytes=prepared.size_bytes,
@@ -231,7 +231,7 @@ class Submitter:
 
     async def _bind(self, item: Item, remote: RemoteImport, *, reason: str) -> Item:
         self._uploader.remember_url(remote)
-        made_at = remote.created_at or self._clock.now()
+        made_at = remote.created_at or self._vendor_time.now()
         is_json = item.kind is ItemKind.JSON
         bound = await self._moves.advance(
             item,
@@ -260,7 +260,7 @@ class Submitter:
         if attempt.item.kind is ItemKind.JSON:
             self.schemas_in_doubt.add(attempt.route.schema_id)
             return attempt.item
-        intent_at = attempt.item.intent_at or self._clock.now()
+        intent_at = attempt.item.intent_at or self._vendor_time.now()
         try:
             found = await self._orphans.look_for(self._tag(attempt), attempt.route.schema_id, since=intent_at)
         except TransientError:

@@ -60,6 +60,7 @@ class Uploader:
         self._storage = around.storage
         self._options = around.options
         self._clock = around.clock
+        self._vendor_time = around.vendor_time
         self._rng = around.rng
         self._stop = around.stop
         self._emit = around.emit
@@ -147,8 +148,8 @@ class Uploader:
         url = self._urls.get(item.import_id or "")
         if url is None:
             return None
-        end = url_end(url, fallback=item.created_at or self._clock.now())
-        return url if end - self._clock.now() > URL_MARGIN else None
+        end = url_end(url, fallback=item.created_at or self._vendor_time.now())
+        return url if end - self._vendor_time.now() > URL_MARGIN else None
 
     async def _renew(self, item: Item) -> str | Item:
         """Return a fresh upload url, or the item as it is now where there is none to be had."""
@@ -163,9 +164,9 @@ class Uploader:
 
     async def _release(self, item: Item, remote: RemoteImport) -> Item:
         """Give the import up for good and queue the item, once no upload to it can still be on its way."""
-        end = url_end(remote.upload_url or "", fallback=item.created_at or self._clock.now())
+        end = url_end(remote.upload_url or "", fallback=item.created_at or self._vendor_time.now())
         fence = end + timedelta(seconds=self._options.foreign_upload_s + self._options.settle_s) + 2 * _CLOCK_SKEW
-        wait_s = (fence - self._clock.now()).total_seconds()
+        wait_s = (fence - self._vendor_time.now()).total_seconds()
         if await self._stop.sleep(max(wait_s, 0.0)):
             return item
         if (arrived := await self.arrived(item)) is not None:

@@ -33,11 +33,12 @@ def verdict(
     *,
     stop: StopSignal,
     missing_schemas: Mapping[str, str],
+    listed: bool,
     fail_if_empty: bool = False,
 ) -> Verdict:
-    """Judge a batch by what is in it and by why the run ended."""
+    """Judge a batch by what is in it, whether its source is `listed` to the end, and by why the run ended."""
     open_count = sum(by_state.get(state, 0) for state in OPEN_STATES)
-    if stop.reason is not None and open_count:
+    if stop.reason is not None and (open_count or not listed):
         state, code = _OF_STOP[stop.reason]
         return Verdict(state=state, exit_code=code, reason=stop.detail or str(stop.reason))
     if missing_schemas and open_count:
@@ -49,6 +50,12 @@ def verdict(
             state=BatchState.PAUSED,
             exit_code=ExitCode.TRY_AGAIN,
             reason=f"{open_count} items did not get through; running again continues them",
+        )
+    if not listed:
+        return Verdict(
+            state=BatchState.PAUSED,
+            exit_code=ExitCode.TRY_AGAIN,
+            reason="the source is not listed to its end; running again continues that",
         )
     return _at_rest(by_state, fail_if_empty=fail_if_empty)
 

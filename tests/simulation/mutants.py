@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from runner import doubts, orphans, pacing, pipeline, recovery, result_array, sinks, submit, track, upload
+from runner import doubts, orphans, pacing, pipeline, recovery, result_array, sinks, submit, track, upload, vendor_time
 from runner.collect import Collector
 from runner.errors import InDoubt
 from runner.ledger import Ledger
@@ -106,7 +106,7 @@ def json_create_repeated(patch: pytest.MonkeyPatch) -> None:
 
 def json_settled_at_once(patch: pytest.MonkeyPatch) -> None:
     def quiet_at(self: Any, item: Item) -> datetime:
-        return item.intent_at or self._clock.now()
+        return item.intent_at or self._vendor_time.now()
 
     patch.setattr(doubts.Doubts, "_quiet_at", quiet_at)
 
@@ -246,6 +246,14 @@ def held_back_items_forgotten(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(pipeline._Run, "_settle", settle)
 
 
+def own_clock_trusted(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(vendor_time.VendorTime, "answered", lambda *_, **__: None)
+
+
+def clock_read_anew(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(vendor_time.VendorTime, "now", lambda self: self._clock.now())
+
+
 MUTANTS = (
     Mutant("data is sent before the bind", data_before_bind),
     Mutant("a create is sent before its intent", create_before_intent),
@@ -265,4 +273,6 @@ MUTANTS = (
     Mutant("a bound item is created anew after a crash", bound_items_created_anew),
     Mutant("a stale status of the list is believed", stale_list_believed),
     Mutant("items held back behind a doubt are forgotten", held_back_items_forgotten),
+    Mutant("the machine's own clock is trusted", own_clock_trusted),
+    Mutant("the machine's own clock is read anew each time", clock_read_anew),
 )

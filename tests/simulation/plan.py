@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from runner.models import ItemKind
@@ -29,6 +29,8 @@ class Life:
     stop_after_s: float | None = None
     freezes: tuple[tuple[int, float], ...] = ()
     skew_s: float = 0.0
+    steps: tuple[tuple[float, float], ...] = ()
+    """Steps of the machine's wall clock: seconds after the start of this life, and by how much."""
     rest_s: float = 1.0
     """How long the machine is idle before the next life."""
 
@@ -74,7 +76,7 @@ def plan_of(seed: int) -> Plan:
     return Plan(
         seed=seed,
         inputs=_inputs(_draws(seed, "inputs")),
-        lives=_lives(_draws(seed, "lives")),
+        lives=_lives(_draws(seed, "lives"), clocks=_draws(seed, "clocks")),
         quota=Rate(rng.choice((3, 6, 20)), 60.0),
         settings=_settings(_draws(seed, "settings"), lag_s=lag_s),
         habits=_habits(_draws(seed, "habits")),
@@ -128,8 +130,20 @@ def _habits(rng: random.Random) -> Habits:
     )
 
 
-def _lives(rng: random.Random) -> tuple[Life, ...]:
-    return tuple(_life(rng) for _ in range(rng.choice((0, 1, 1, 2, 3))))
+def _lives(rng: random.Random, *, clocks: random.Random) -> tuple[Life, ...]:
+    """Draw lives, half of them on machines whose clocks are nearly right; the others' are hours off, or are set."""
+    lives = tuple(_life(rng) for _ in range(rng.choice((0, 1, 1, 2, 3))))
+    if clocks.random() < 0.5:
+        return lives
+    return tuple(replace(life, skew_s=_skew(clocks), steps=_steps(clocks)) for life in lives)
+
+
+def _skew(rng: random.Random) -> float:
+    return rng.choice((0.0, rng.uniform(-4000, 4000)))
+
+
+def _steps(rng: random.Random) -> tuple[tuple[float, float], ...]:
+    return tuple((rng.uniform(0, 1500), rng.uniform(-4000, 4000)) for _ in range(rng.choice((0, 1, 2))))
 
 
 def _life(rng: random.Random) -> Life:

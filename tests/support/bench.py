@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from hashlib import sha256
 
 import orjson
@@ -23,6 +24,7 @@ from runner.routes import Routes
 from runner.sources.kinds import kind_of
 from runner.stop import StopSignal
 from runner.surroundings import Surroundings
+from runner.vendor_time import VendorTime
 from tests.support.scripted import EPOCH, LoopClock, ScriptedVendor
 from tests.support.sources import MemorySource
 
@@ -46,6 +48,16 @@ class MemorySink:
         return name
 
 
+class SkewedClock(LoopClock):
+    """A machine's clocks; `skew()` is how far its wall clock is ahead."""
+
+    def __init__(self, skew: Callable[[], timedelta]) -> None:
+        self._skew = skew
+
+    def now(self) -> datetime:
+        return super().now() + self._skew()
+
+
 @dataclass
 class Bench:
     """Everything a run needs; make it inside the loop."""
@@ -54,10 +66,12 @@ class Bench:
     options: RunOptions = field(default_factory=RunOptions)
     routes: Routes = field(default_factory=lambda: Routes.single(schema_id="s1"))
     url_life_s: int = 1800
+    skew: timedelta = timedelta(0)
+    """How far the wall clock of the run's machine is ahead of the vendor's."""
 
     def __post_init__(self) -> None:
-        self.clock = LoopClock()
-        self.vendor = ScriptedVendor(self.clock, url_life_s=self.url_life_s)
+        self.clock = SkewedClock(lambda: self.skew)
+        self.vendor = ScriptedVendor(LoopClock(), url_life_s=self.url_life_s)
         self.ledger = MemoryLedger(now=self.clock.now)
         self.slots = MemorySlots()
         self.source = MemorySource(self.files)
@@ -75,6 +89,8 @@ class Bench:
     def around(self) -> Surroundings:
         rng = random.Random(1)
         self.stop = StopSignal()
+        vendor_time = VendorTime(self.clock)
+        self.vendor.on_answer = lambda: vendor_time.answered(self.vendor.clock.now(), asked_at=vendor_time.ticks())
         self.api = RatedApi(self.vendor)
         return Surroundings(
             ledger=self.ledger,
@@ -85,6 +101,7 @@ class Bench:
             sink=self.sink,
             pacer=CreatePacer(self.slots, quota_key="k", quota=Rate(20, 60), clock=self.clock, rng=rng),
             clock=self.clock,
+            vendor_time=vendor_time,
             rng=rng,
             emit=self.events.append,
             stop=self.stop,
