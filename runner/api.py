@@ -15,7 +15,7 @@ from aiohttp.abc import AbstractResolver
 from pydantic import SecretStr
 from yarl import URL
 
-from runner.answers import date_of, import_of, is_usable_id, message_of, page_of, retry_after_s
+from runner.answers import date_of, import_of, is_usable_id, message_of, page_of, retry_after_s, says_why
 from runner.errors import (
     AuthRefused,
     BulkheadError,
@@ -107,13 +107,19 @@ class HeadlessClient:
     async def create(self, request: CreateRequest) -> RemoteImport:
         """Create an import, on a connection of its own: a kept one may be closing, which would leave it in doubt.
 
-        Raises InDoubt (it may exist), SchemaNotFound, RequestInvalid.
+        Raises InDoubt (it may exist), SchemaNotFound, RequestInvalid; and NotSent where something on the way to the API
+        answered in its place.
         """
         pieces = _create_body(request)
         answer = await self._ask("POST", "/headless/imports/", pieces=pieces, doubt=InDoubt)
         missing = request.schema_id and SchemaNotFound(
             "the vendor has no such schema", schema_id=request.schema_id, hint="check the schema id and the API url"
         )
+        if _is_of_a_gateway(answer):
+            raise NotSent(
+                f"the API answered {answer.status}, which is not of its own making",
+                hint="check BULKHEAD_API_URL, and what lies between this machine and the API",
+            )
         self._check(answer, missing=missing or None, doubt=InDoubt)
         if answer.status not in {200, 201}:
             raise InDoubt(f"the API answered a create with {answer.status}")
@@ -232,6 +238,8 @@ class HeadlessClient:
             raise doubt(f"the API answered {status}")
         if status == 404 and missing is not None:
             raise missing
+        if status == 303 and doubt is InDoubt:
+            raise InDoubt("the API answered a create with 303, which is not followed")
         if status < 400 or status == 404:
             raise RequestInvalid(
                 f"the API answered {status}; the API url is probably wrong", hint="check BULKHEAD_API_URL"
@@ -332,6 +340,13 @@ def _decoded(answer: _Answer, decode: Callable[[Any], _T], *, doubt: type[Transi
     except ValueError as error:
         what = "is not JSON" if isinstance(error, orjson.JSONDecodeError) else str(error)
     raise doubt(f"the API's answer cannot be used: {what}")
+
+
+def _is_of_a_gateway(answer: _Answer) -> bool:
+    """Tell whether a create was answered by a login page, a proxy or another path: the API itself says why in JSON."""
+    if answer.status == 404:
+        return not says_why(answer.body)
+    return 300 <= answer.status < 400 and answer.status != 303
 
 
 def _presigned_url(data: Any) -> str:

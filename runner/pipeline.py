@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from enum import Enum
@@ -18,7 +19,7 @@ from runner.collect import Collector
 from runner.counts import CallCounts
 from runner.discover import Discovery
 from runner.doubts import Doubts
-from runner.errors import AuthRefused, StaleItem, StorageFull, TransientError
+from runner.errors import AuthRefused, RequestInvalid, StaleItem, StorageFull, TransientError
 from runner.events import Notice
 from runner.feed import Feeder
 from runner.inflight import InFlight
@@ -108,6 +109,7 @@ class _Run:
         self._in_doubt: asyncio.Queue[Item] = asyncio.Queue()
         self._deferred: set[str] = set()
         self._deferred_in_a_row = 0
+        self._returns: Counter[str] = Counter()
         self._discovered = asyncio.Event()
         self._build_stages()
 
@@ -121,7 +123,10 @@ class _Run:
             vendor_time=around.vendor_time,
             counted=lambda: {**around.api.calls, "bytes_uploaded": self._uploader.bytes_uploaded},
         )  # fmt: skip
-        self._tracker = Tracker(api=around.api, moves=moves, on_move=self._tracked, longest_pause_s=self._pause_s())
+        self._tracker = Tracker(
+            api=around.api, moves=moves, on_move=self._tracked, on_trouble=self._defer,
+            longest_pause_s=self._pause_s(), missing_after=1 if self._scope is Scope.TRACK_ONCE else 3,
+        )  # fmt: skip
         self._collector = Collector(around, moves)
         self._doubts = Doubts(
             ledger=around.ledger, api=around.api, moves=moves, options=around.options,
@@ -246,6 +251,7 @@ class _Run:
                 self._inflight.lay_down(item.source)
 
     async def _tracked(self, item: Item) -> None:
+        self._deferred_in_a_row = 0
         self._inflight.take(item.source)
         await self._route(item)
         self._check_failures()
@@ -271,7 +277,7 @@ class _Run:
         except StaleItem:
             logger.warning("item moved by somebody else", extra={"item": item.source})
             self._inflight.lay_down(item.source)
-        except TransientError as error:
+        except (TransientError, RequestInvalid) as error:
             self._defer(item, str(error))
 
     async def _submit(self, item: Item) -> None:
@@ -290,11 +296,17 @@ class _Run:
         """Lay down an item that did not get on: held back with its schema, stopped, released, or in trouble."""
         if self._stop.requested or self._is_held_back(item):
             self._inflight.lay_down(item.source)
-        elif item.state is _S.QUEUED and item.attempts < self._around.options.create_attempts:
+        elif item.state is _S.QUEUED and self._may_go_again(item):
             self._inflight.lay_down(item.source)
             self._feeder.again()
         else:
             self._defer(item, "no create or upload got through")
+
+    def _may_go_again(self, item: Item) -> bool:
+        """Tell whether an item that gave up its import may have another: not without end."""
+        self._returns[item.source] += 1
+        most = self._around.options.create_attempts
+        return item.attempts < most and self._returns[item.source] < most
 
     async def _collect(self, item: Item) -> None:
         moved = await self._collector.collect(item)

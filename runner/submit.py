@@ -102,19 +102,25 @@ class Submitter:
         """Take up a `created` item of an earlier run: its import is bound, its data may or may not have arrived."""
         if (arrived := await self._uploader.arrived(item)) is not None:
             return arrived
+        rejection: ItemRejected | None = None
         try:
             prepared = await self._source.prepare(item)
         except ItemRejected as error:
-            return await self._reject(item, error)
-        if prepared.fingerprint != item.fingerprint:
-            return await self._moves.advance(
-                item,
-                _S.QUEUED,
-                reason=f"the file changed since its create; import {item.import_id} is given up",
-                import_id=None,
-                status=None,
-            )
-        return await self._uploader.upload(item, prepared, in_doubt=True)
+            rejection = error
+        else:
+            if prepared.fingerprint == item.fingerprint:
+                return await self._uploader.upload(item, prepared, in_doubt=True)
+        if (arrived := await self._uploader.arrived_late(item)) is not None:
+            return arrived
+        if rejection is not None:
+            return await self._reject(item, rejection)
+        return await self._moves.advance(
+            item,
+            _S.QUEUED,
+            reason=f"the file changed since its create; import {item.import_id} is given up",
+            import_id=None,
+            status=None,
+        )
 
     async def _reject(self, item: Item, error: ItemRejected) -> Item:
         return await self._moves.advance(
@@ -195,8 +201,9 @@ class Submitter:
         except (AuthRefused, SchemaNotFound, RequestInvalid) as error:
             await permit.answered()
             return await self._refused(attempt, error)
+        created = await self._created(attempt, remote)
         await permit.answered()
-        return await self._created(attempt, remote)
+        return created
 
     async def _intend(self, attempt: _Attempt) -> None:
         """Record the attempt before it is made."""
