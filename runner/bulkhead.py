@@ -126,8 +126,11 @@ class Bulkhead:
         return await self._go(batch, RunSpec.from_json(batch.config), resumed=True, list_source=not batch.listed)
 
     async def track(self, batch_id: str | None = None, *, watch: bool = False) -> BatchOutcome:
-        """Pick up what people have finished since, collect it, and write the manifest again."""
-        batch = await self._find(batch_id, write=True)
+        """Pick up what people have finished since, collect it, and write the manifest again.
+
+        Without an id that is done for the newest batch with an open review, or else for the newest.
+        """
+        batch = await self._find(batch_id, write=True, waiting_for={ItemState.NEEDS_REVIEW})
         scope = Scope.TRACK_WATCH if watch else Scope.TRACK_ONCE
         return await self._go(batch, RunSpec.from_json(batch.config), resumed=True, scope=scope, list_source=False)
 
@@ -235,6 +238,7 @@ class Bulkhead:
         self._refuse_other_account(batch)
         ledger = await self._resources.ledger(write=True)
         around = await self._surroundings(batch, spec, ledger)
+        await around.sink.prepare()
         batch = await ledger.update_batch(batch.batch_id, state=BatchState.RUNNING, finished_at=None, exit_code=None)
         counts = await ledger.counts(batch.batch_id)
         self._emit(
@@ -334,6 +338,7 @@ class Bulkhead:
             started_at=now,
         )
         batch = replace(batch, out=self._out(spec, batch))
+        await LocalSink(Path(batch.out)).prepare()
         await ledger.start_batch(batch)
         return batch
 
@@ -348,14 +353,25 @@ class Bulkhead:
                 return batch
         return None
 
-    async def _find(self, batch_id: str | None, *, write: bool, unsettled: bool = False) -> Batch:
+    async def _find(
+        self,
+        batch_id: str | None,
+        *,
+        write: bool,
+        unsettled: bool = False,
+        waiting_for: Collection[ItemState] = (),
+    ) -> Batch:
         ledger = await self._resources.ledger(write=write)
         if batch_id is not None:
             batch = await ledger.batch(batch_id)
             if batch is None:
                 raise ConfigError(f"there is no batch {batch_id}", hint="`bulkhead batches` lists them")
             return batch
-        for batch in reversed(await ledger.batches()):
+        newest_first = list(reversed(await ledger.batches()))
+        for batch in newest_first if waiting_for else ():
+            if (await ledger.counts(batch.batch_id)).keys() & waiting_for:
+                return batch
+        for batch in newest_first:
             if not unsettled or await _has_open(ledger, batch):
                 return batch
         what = "batch to resume" if unsettled else "batch"

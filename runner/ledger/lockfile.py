@@ -61,7 +61,7 @@ def refuse_network_file_system(path: Path, *, mounts: Path = _MOUNTS) -> None:
     if kind in _NETWORK_TYPES:
         raise LedgerError(
             f"the ledger {path} lies on a network file system ({kind}), where locks cannot be trusted",
-            hint="keep it on a local disk: --ledger sqlite:///path/on/a/local/disk/ledger.db",
+            hint="keep it on a local disk: --ledger /path/on/a/local/disk/ledger.db",
         )
 
 

@@ -113,3 +113,15 @@ def test_status_batches_and_manifest_say_the_same_as_the_files(work: Work, sandb
     status = mine.command("status", batch, "--json").expect(0).document
     assert {state: count for state, count in status["by_state"].items() if count} == {"collected": 2, "rejected": 1}
     assert batch in mine.command("batches").expect(0).text
+
+
+def test_track_without_a_batch_takes_the_latest_that_waits_for_a_person(work: Work, sandbox: SandboxVendor) -> None:
+    mine = work(sandbox)
+    mine.add("invalid.csv", b"Full Name,Email\n,no-address\n")
+    mine.command(*mine.arguments(*PACE, schema="strict")).expect(6)
+    waiting = mine.manifest()["invalid.csv"]
+    mine.command("run", "inbox", "--schema-id", "strict", "--out", "again", *PACE).expect(0)
+
+    sandbox.finish_review(waiting["import_id"])
+    mine.command("track").expect(0)
+    assert mine.states() == {"invalid.csv": "collected"}

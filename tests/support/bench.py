@@ -37,6 +37,9 @@ class MemorySink:
     def __init__(self) -> None:
         self.results: dict[str, bytes] = {}
 
+    async def prepare(self) -> None:
+        """There is always room."""
+
     async def save_result(self, source: str, chunks: AsyncIterator[bytes]) -> SavedResult:
         data = b"".join([chunk async for chunk in chunks])
         rows = orjson.loads(data)
