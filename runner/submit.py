@@ -51,6 +51,8 @@ class _Attempt:
     prepared: Prepared
     route: Route
     number: int = 0
+    data_in_doubt: bool = False
+    """Whether the import may have got data from a run that this ledger does not know of."""
 
 
 class Submitter:
@@ -93,9 +95,10 @@ class Submitter:
             prepared = await self._source.prepare(item)
         except ItemRejected as error:
             return await self._reject(item, error)
-        item = await self._create(_Attempt(item, prepared, route))
+        attempt = _Attempt(item, prepared, route)
+        item = await self._create(attempt)
         if item.state is _S.CREATED:
-            item = await self._uploader.upload(item, prepared)
+            item = await self._uploader.upload(item, prepared, in_doubt=attempt.data_in_doubt)
         return item
 
     async def upload(self, item: Item) -> Item:
@@ -108,7 +111,7 @@ class Submitter:
         except ItemRejected as error:
             rejection = error
         else:
-            if prepared.fingerprint == item.fingerprint:
+            if prepared.fingerprint == item.fingerprint and self._is_bound_as_routed(item):
                 return await self._uploader.upload(item, prepared, in_doubt=True)
         if (arrived := await self._uploader.arrived_late(item)) is not None:
             return arrived
@@ -117,10 +120,15 @@ class Submitter:
         return await self._moves.advance(
             item,
             _S.QUEUED,
-            reason=f"the file changed since its create; import {item.import_id} is given up",
+            reason=f"the file or its route changed since its create; import {item.import_id} is given up",
             import_id=None,
             status=None,
         )
+
+    def _is_bound_as_routed(self, item: Item) -> bool:
+        """Tell whether the item's import was made with what its route says now."""
+        route = self._routes.for_source(item.source)
+        return route is not None and route.binding == item.binding
 
     async def _reject(self, item: Item, error: ItemRejected) -> Item:
         return await self._moves.advance(
@@ -134,6 +142,7 @@ class Submitter:
             )
         orphan = await self._orphans.take(self._tag(attempt), attempt.route.schema_id)
         if orphan is not None and self._may_adopt(orphan, attempt):
+            attempt.data_in_doubt = attempt.item.tag != self._tag(attempt)
             await self._intend(attempt)
             return await self._adopt(attempt.item, orphan)
         while attempt.number < self._options.create_attempts:

@@ -130,7 +130,10 @@ class Bench:
         """Put an item into the ledger as an earlier run may have left it."""
         if await self.ledger.batch(BATCH_ID) is None:
             await self.start()
-        await self.ledger.add([Item(batch_id=BATCH_ID, source=source, kind=kind_of(source), schema_id="s1")])
+        binding = self.routes.routes[0].binding
+        await self.ledger.add(
+            [Item(batch_id=BATCH_ID, source=source, kind=kind_of(source), schema_id="s1", binding=binding)]
+        )
         item = await self.item(source)
         item = await self.ledger.advance(item, ItemState.CREATING, reason="earlier", intent_at=self.clock.now())
         if state is ItemState.CREATING:

@@ -303,7 +303,7 @@ def test_an_import_that_is_gone_before_its_data_was_sent_is_made_anew() -> None:
     async def go() -> None:
         bench = Bench(FILES)
         orphan = bench.vendor.add(CreateRequest(schema_id="s1", original_filename=f"a.~{bench.tag('a.csv')}.csv"))
-        bench.vendor.change(orphan.import_id, upload_url=None)
+        await bench.leave("a.csv", ItemState.CREATING, tag=bench.tag("a.csv"))
         retrieve = bench.vendor.retrieve
 
         async def delete_first(import_id: str) -> object:
@@ -391,5 +391,44 @@ def test_what_the_vendor_refuses_to_say_of_one_import_does_not_stop_the_others()
         result = await bench.run()
         assert await bench.states() == {"a.csv": "created", "b.csv": "collected"}
         assert result.deferred == 1
+
+    run_virtually(go())
+
+
+def test_data_for_an_import_that_a_lost_ledger_may_have_sent_already_waits_where_storage_takes_no_condition() -> None:
+    async def go() -> None:
+        bench = Bench(FILES)
+        orphan = bench.vendor.add(CreateRequest(schema_id="s1", original_filename=f"a.~{bench.tag('a.csv')}.csv"))
+        bench.vendor.put_script.append(ConditionUnsupported("501"))
+        retrieve = bench.vendor.retrieve
+
+        async def show_late(import_id: str) -> RemoteImport:
+            if bench.clock.ticks() > 60:
+                bench.vendor.change(orphan.import_id, status="SUCCESSFUL")
+            return await retrieve(import_id)
+
+        bench.vendor.retrieve = show_late  # type: ignore[method-assign]
+        await bench.run()
+        assert await bench.states() == {"a.csv": "collected"}
+        assert bench.vendor.calls.count("put") == 0
+
+    run_virtually(go())
+
+
+def test_an_import_made_for_another_schema_than_the_route_names_now_gets_no_data() -> None:
+    async def go() -> None:
+        bench = Bench(FILES)
+        old = bench.vendor.add(CreateRequest(schema_id="old", original_filename="a.~aaaaaaaaaaaaa.csv"))
+        await bench.leave(
+            "a.csv",
+            ItemState.CREATED,
+            import_id=old.import_id,
+            binding="another",
+            fingerprint=f"sha256:{sha256(FILES['a.csv']).hexdigest()}",
+        )
+        await bench.run()
+        item = await bench.item("a.csv")
+        assert (item.state, item.import_id, item.schema_id) == (ItemState.COLLECTED, "import-2", "s1")
+        assert list(bench.vendor.received) == ["import-2"]
 
     run_virtually(go())
