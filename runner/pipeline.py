@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from runner.backoff import repeat_read
 from runner.collect import Collector
 from runner.counts import CallCounts
+from runner.deferrals import Deferrals
 from runner.discover import Discovery
 from runner.doubts import Doubts
 from runner.errors import AuthRefused, RequestInvalid, StaleItem, StorageFull, TransientError
@@ -33,13 +33,7 @@ from runner.surroundings import Surroundings
 from runner.track import Tracker
 from runner.upload import Uploader
 
-if TYPE_CHECKING:
-    pass
-
 logger = logging.getLogger(__name__)
-
-DEFERRALS_BEFORE_PAUSE = 3
-"""So many items in a row that no create or upload got through for: the trouble is not theirs."""
 
 _FLUSH_EVERY_S = 10.0
 
@@ -107,9 +101,7 @@ class _Run:
         self._submits: asyncio.Queue[Item] = asyncio.Queue(maxsize=around.options.uploads)
         self._collects: asyncio.Queue[Item] = asyncio.Queue()
         self._in_doubt: asyncio.Queue[Item] = asyncio.Queue()
-        self._deferred: set[str] = set()
-        self._deferred_in_a_row = 0
-        self._returns: Counter[str] = Counter()
+        self._deferrals = Deferrals(stop=around.stop, emit=around.emit, most_returns=around.options.create_attempts)
         self._discovered = asyncio.Event()
         self._build_stages()
 
@@ -251,7 +243,7 @@ class _Run:
                 self._inflight.lay_down(item.source)
 
     async def _tracked(self, item: Item) -> None:
-        self._deferred_in_a_row = 0
+        self._deferrals.got_through()
         self._inflight.take(item.source)
         await self._route(item)
         self._check_failures()
@@ -288,7 +280,7 @@ class _Run:
         elif moved.state in (_S.QUEUED, _S.CREATED):
             self._held_or_deferred(moved)
         else:
-            self._deferred_in_a_row = 0
+            self._deferrals.got_through()
             await self._route(moved)
         self._check_failures()
 
@@ -296,17 +288,11 @@ class _Run:
         """Lay down an item that did not get on: held back with its schema, stopped, released, or in trouble."""
         if self._stop.requested or self._is_held_back(item):
             self._inflight.lay_down(item.source)
-        elif item.state is _S.QUEUED and self._may_go_again(item):
+        elif item.state is _S.QUEUED and self._deferrals.may_return(item):
             self._inflight.lay_down(item.source)
             self._feeder.again()
         else:
             self._defer(item, "no create or upload got through")
-
-    def _may_go_again(self, item: Item) -> bool:
-        """Tell whether an item that gave up its import may have another: not without end."""
-        self._returns[item.source] += 1
-        most = self._around.options.create_attempts
-        return item.attempts < most and self._returns[item.source] < most
 
     async def _collect(self, item: Item) -> None:
         moved = await self._collector.collect(item)
@@ -317,18 +303,11 @@ class _Run:
         self._check_failures()
 
     def _defer(self, item: Item, why: str) -> None:
-        """Leave an item to a later run; when trouble hits one after the other, pause the batch."""
-        self._deferred.add(item.source)
         self._inflight.lay_down(item.source)
-        if self._stop.requested:
-            return
-        self._deferred_in_a_row += 1
-        self._notice("item_deferred", f"{item.source}: {why}; a later run continues it")
-        if self._deferred_in_a_row >= DEFERRALS_BEFORE_PAUSE:
-            self._stop.request(StopReason.TROUBLE, f"the vendor cannot be reached: {why}")
+        self._deferrals.add(item, why)
 
     def _is_held_back(self, item: Item) -> bool:
-        if item.source in self._deferred:
+        if item.source in self._deferrals:
             return True
         route = self._around.routes.for_source(item.source)
         if route is None:
@@ -419,6 +398,6 @@ class _Run:
         return RunResult(
             by_state={state: count for state, count in self._moves.by_state.items() if count},
             ended=dict(self._moves.ended),
-            deferred=len(self._deferred),
+            deferred=len(self._deferrals),
             missing_schemas=dict(self._submitter.missing_schemas),
         )

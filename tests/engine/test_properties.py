@@ -27,7 +27,7 @@ DAYS = st.dates(date(1858, 1, 1), date(2399, 12, 31))
 LOCALES = ["en-US", "de-DE", "pt-BR", "ar-SY", "th-TH", "ja-JP", "zh-CN", "hu-HU", "sv-SE", "en-GB", "fr-FR"]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.one_of(st.binary(max_size=400), HEADED, HEADED.map(lambda data: b"\xff\xfe" + data)))
 @example(b"\xff\xfe\x00")
 @example(b"a,n\n\xed\xa0\x80,1\n")
@@ -35,7 +35,7 @@ def test_no_bytes_make_an_import_raise(data):
     assert run(data, *FIELDS, passThroughUnmappedColumns=True).status in ("SUCCESSFUL", "NEEDS_REVIEW", "FAILED")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_no_damage_to_a_workbook_makes_an_import_raise(data):
     broken = bytearray(BOOK)
@@ -51,14 +51,14 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.dictionaries(st.sampled_from([field["key"] for field in FIELDS]), JSON), max_size=4))
 def test_no_json_rows_make_an_import_raise(rows):
     outcome = run(rows, *FIELDS, invalidDataBehavior="INCLUDE_INVALID_ROWS")
     assert len(outcome.rows) == len(rows)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.floats(-1e15, 1e15), st.sampled_from(sorted(PRESETS)))
 def test_a_number_is_read_back_from_what_is_displayed(value, preset):
     kind = make_kind({"key": "a", "type": ["number", preset]})
@@ -67,7 +67,7 @@ def test_a_number_is_read_back_from_what_is_displayed(value, preset):
     assert math.isclose(again, read, rel_tol=1e-15, abs_tol=0)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(DAYS, st.sampled_from(LOCALES))
 def test_a_date_is_read_back_from_what_is_displayed(day, locale):
     kind = make_kind({"key": "a", "type": ["date", {"locale": locale}]})
@@ -75,7 +75,7 @@ def test_a_date_is_read_back_from_what_is_displayed(day, locale):
     assert kind.column([shown], CellMemo(kind)) == [day.isoformat()]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.builds(datetime.combine, DAYS, st.times()), st.sampled_from(LOCALES))
 def test_a_moment_is_read_back_from_what_is_displayed(moment, locale):
     for type_, value in (("datetime", f"{moment:%Y-%m-%dT%H:%M:%S}"), ("time", f"{moment:%H:%M:%S}")):

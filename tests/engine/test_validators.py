@@ -120,7 +120,7 @@ NAIVE = {
 }
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     rows=st.lists(st.tuples(TEXT, TEXT, TEXT), min_size=1, max_size=6),
     name=st.sampled_from(sorted(NAIVE)),
@@ -132,7 +132,7 @@ def test_a_validator_agrees_with_a_naive_reading(rows, name):
     assert marks(outcome) == [(at, "a") for at, (a, *others) in enumerate(rows) if NAIVE[name](a, others)]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(rows=st.lists(st.tuples(TEXT, TEXT), max_size=8), name=st.sampled_from(["unique", "unique_case_insensitive"]))
 def test_uniqueness_agrees_with_counting(rows, name):
     data = [{"a": a, "b": b} for a, b in rows]
