@@ -17,6 +17,7 @@ from sandbox.problems import ApiProblem
 from sandbox.quotas import CREATE_QUOTA, POLL_QUOTA, parse_rate
 from sandbox.schemas import checked_schema
 from sandbox.state import KEEP_IMPORTS
+from sandbox.stops import MEGABYTE, MEMORY_BYTES, WorkerLimits
 
 DEFAULT_PORT = 8700
 _PENDING_SHARE = 0.4
@@ -69,9 +70,18 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--webhook-hosts", type=_names, default=(), metavar="HOST,...", help="hosts to send webhooks to"
     )
+    parser.add_argument("--hook-hosts", type=_names, default=(), metavar="HOST,...", help="hosts hooks may fetch from")
     parser.add_argument("--schemas", type=Path, metavar="DIR", help="saved schemas to start with, one JSON file each")
     parser.add_argument("--speed", type=float, default=1.0, help="how fast the sandbox's clock runs")
     parser.add_argument("--processing-s", type=float, default=0.5, metavar="S", help="upload's end to import's end")
+    parser.add_argument("--workers", type=_positive, metavar="N", help="imports at a time (default: one a core)")
+    parser.add_argument(
+        "--worker-memory",
+        type=_positive,
+        default=MEMORY_BYTES // MEGABYTE,
+        metavar="MB",
+        help="memory an import may take (default: %(default)s)",
+    )
     parser.add_argument("--seed", type=int, help="make ids, URLs and faults repeatable")
     parser.add_argument("--exit-with-parent", action="store_true", help="exit when stdin ends")
     return parser
@@ -103,8 +113,11 @@ def _server(options: argparse.Namespace) -> SandboxServer:
         data=options.data,
         keep=options.keep,
         webhook_hosts=options.webhook_hosts,
+        hook_hosts=options.hook_hosts,
         speed=options.speed,
         seed=options.seed,
+        workers=options.workers,
+        limits=WorkerLimits(memory_bytes=options.worker_memory * MEGABYTE),
     )
 
 

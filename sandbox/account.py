@@ -1,10 +1,16 @@
 """The imports of an account, and which of them wait for what."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import chain
+from typing import Any
+
+import orjson
 
 from sandbox.imports import Import
 from sandbox.quotas import SlidingLog
+
+DEFINITIONS_MAX_COUNT = 1000
 
 
 @dataclass
@@ -12,7 +18,7 @@ class Account:
     """What a reset throws away.
 
     `waiting` are the imports whose run is still to come, `unannounced` those whose end is still to be told,
-    `uploaded` the ids whose upload URL holds an object.
+    `uploaded` the ids whose upload URL holds an object. `definitions` are the latest schemas, by their text.
     """
 
     imports: dict[str, Import] = field(default_factory=dict)
@@ -20,6 +26,13 @@ class Account:
     waiting: dict[str, Import] = field(default_factory=dict)
     unannounced: dict[str, Import] = field(default_factory=dict)
     poll_logs: dict[str, SlidingLog] = field(default_factory=dict)
+    definitions: dict[bytes, Mapping[str, Any]] = field(default_factory=dict)
+
+    def shared(self, definition: Mapping[str, Any]) -> Mapping[str, Any]:
+        """An equal definition that other imports have already: thousands of imports have few different ones."""
+        if len(self.definitions) >= DEFINITIONS_MAX_COUNT:
+            self.definitions.clear()
+        return self.definitions.setdefault(orjson.dumps(definition), definition)
 
     def next_due_at(self) -> float | None:
         """When the next run's or announcement's time comes; None when nothing waits."""

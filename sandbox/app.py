@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 import random
 from collections.abc import Callable, Iterable, Mapping
@@ -19,17 +20,21 @@ from sandbox.clock import SandboxClock
 from sandbox.control_routes import CONTROL_PREFIX, Control
 from sandbox.faults import FaultPlan
 from sandbox.home import kept_home, temporary_home
+from sandbox.hooks import HookLimits
 from sandbox.posting import post_webhooks
 from sandbox.review import Review
-from sandbox.state import API_PREFIX, KEEP_IMPORTS, Engine, SandboxState, default_engine
+from sandbox.runs import Engine
+from sandbox.state import API_PREFIX, KEEP_IMPORTS, SandboxState
+from sandbox.stops import WorkerLimits
 from sandbox.storage import Storage
 from sandbox.storage_routes import StorageRoutes
 from sandbox.webhooks import Webhooks
-from sandbox.world import World, run_engine
+from sandbox.workers import WorkerPool, core_count
+from sandbox.world import EngineThreads, Runs, World, run_engine
 
 logger = logging.getLogger(__name__)
 
-API_BODY_MAX_BYTES = 64 * 1024 * 1024
+API_BODY_MAX_BYTES = 32 * 1024 * 1024
 ARCHIVE_NAME = "sandbox.sqlite"
 FILES_NAME = "files"
 _READ_BUFFER_BYTES = 1024 * 1024
@@ -41,8 +46,9 @@ class SandboxServer:
 
     The account is kept below `data`, the newest `keep` imports of it, and the next server there goes on with it;
     without `data` stored files lie in a temporary directory that goes with the server. Webhooks go to this machine
-    and to `webhook_hosts` alone. With a `seed`, ids, URLs and faults repeat. `world` gives a test the state and the
-    clock.
+    and to `webhook_hosts` alone, hooks fetch from `hook_hosts` alone. Imports run in `workers` processes of at most
+    `limits`, or in this one with an `engine`. With a `seed`, ids, URLs and faults repeat. `world` gives a test the
+    state and the clock.
     """
 
     def __init__(
@@ -55,21 +61,29 @@ class SandboxServer:
         data: Path | None = None,
         keep: int = KEEP_IMPORTS,
         webhook_hosts: Iterable[str] = (),
+        hook_hosts: Iterable[str] = (),
         speed: float = 1.0,
         seed: int | None = None,
-        engine: Engine = default_engine,
+        engine: Engine | None = None,
+        workers: int | None = None,
+        limits: WorkerLimits | None = None,
     ) -> None:
         self._host = host
         self._port = port
         self._stack = contextlib.AsyncExitStack()
-        self.broken = asyncio.Event()
         self._data = data
         self._seed = seed
         rng = random.SystemRandom() if seed is None else random.Random(seed)  # noqa: S311 - repeatable on purpose
         self._rng = rng
-        state = SandboxState(rng, settings=settings, engine=engine, schemas=schemas, inline=False, keep=keep)
+        limits_of_hooks = HookLimits(allow_hosts=tuple(hook_hosts))
+        state = SandboxState(
+            rng, settings=settings, schemas=schemas, inline=False, keep=keep, hook_hosts=limits_of_hooks.allow_hosts
+        )
         faults = FaultPlan(rng)
         webhooks = Webhooks(rng, count=state.count, next_fault=lambda: faults.decide("webhook"), hosts=webhook_hosts)
+        self._engine = engine
+        self._workers = workers or core_count()
+        self._limits = limits or WorkerLimits()
         self.world = World(state=state, clock=SandboxClock(speed=speed), faults=faults, webhooks=webhooks)
 
     @property
@@ -118,15 +132,20 @@ class SandboxServer:
         await web.TCPSite(runner, self._host, self._port).start()
         host, port = runner.addresses[0][:2]
         self.world.state.origin = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-        for task in (run_engine(self.world), post_webhooks(self.world)):
+        for task in (run_engine(self.world, self._runs()), post_webhooks(self.world)):
             running = asyncio.create_task(task)
             running.add_done_callback(self._note_breakdown)
             self._stack.push_async_callback(_cancelled, running)
 
+    def _runs(self) -> Runs:
+        if self._engine is not None:
+            return EngineThreads(self._engine)
+        return WorkerPool(count=self._workers, limits=self._limits)
+
     def _note_breakdown(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and task.exception() is not None:
             logger.critical("a task of the sandbox broke down", extra={"error": type(task.exception()).__name__})
-            self.broken.set()
+            self.world.broken.set()
 
     def _restore(self, home: Path) -> None:
         files = home / FILES_NAME
@@ -143,10 +162,12 @@ class SandboxServer:
         world.state.restore(kept, archive)
         world.webhooks.restore(kept, archive)
         world.commit()
+        gc.collect()
+        gc.freeze()  # a large account is then not walked through while somebody waits for an answer
 
 
 def build_app(world: World) -> web.Application:
-    app = web.Application(middlewares=[kept(world), as_answers], client_max_size=API_BODY_MAX_BYTES)
+    app = web.Application(middlewares=[as_answers, kept(world)], client_max_size=API_BODY_MAX_BYTES)
     for part in (Api(world), StorageRoutes(world), Review(world), Control(world)):
         app.add_routes(part.routes())
     app.on_response_prepare.append(dated(world))
@@ -160,11 +181,11 @@ async def run_sandbox(server: SandboxServer, *, stop: asyncio.Event, on_ready: C
     """
     async with server:
         on_ready(server.base_url)
-        ends = [asyncio.create_task(event.wait()) for event in (stop, server.broken)]
+        ends = [asyncio.create_task(event.wait()) for event in (stop, server.world.broken)]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         for end in ends:
             end.cancel()
-    if server.broken.is_set():
+    if server.world.broken.is_set():
         raise OSError("the sandbox broke down")
 
 

@@ -1,22 +1,30 @@
 """One import: its timeline and how the API shows it."""
 
+import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from sandbox.engine.outcome import Outcome
+import orjson
+
+from sandbox.engine.corrections import Corrections
+from sandbox.engine.outcome import Outcome, Status
 from sandbox.storage import Blob, BlobWriter
 
 ImportStatus = Literal["AWAITING_UPLOAD", "PENDING", "RUNNING", "SUCCESSFUL", "NEEDS_REVIEW", "FAILED"]
+_QUICKLY = 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One run of the engine. `source` is the uploaded content, or the rows of `initial_data`.
+    """One run of the engine, fit to be sent to another process.
 
-    An engine may write the result's rows as a JSON array into `result` instead of putting them into its outcome.
+    `source` is the uploaded content, or where it lies; with `is_json` it is the text of the rows of `initial_data`,
+    which an engine gets as a list. `result_path` is where the result is to lie (None: in memory), `draft_path` where
+    what a review shows (None: nothing is asked for), `hook_hosts` are what its hooks may fetch from. While it runs, an
+    engine may write the result's rows as a JSON array into `result` instead of putting them into its outcome.
     """
 
     import_id: str
@@ -24,15 +32,33 @@ class Job:
     filename: str
     schema: Mapping[str, Any]
     user: Mapping[str, Any] | None
+    is_json: bool = False
+    corrections: Corrections | None = None
+    draft_path: Path | None = None
+    hook_hosts: tuple[str, ...] = ()
+    result_path: Path | None = None
     result: BlobWriter | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Finished:
-    """A run's end: the outcome without its rows, and where the rows lie as a JSON array (None when FAILED)."""
+    """A run's end: its outcome without its rows, and where the rows lie as a JSON array (None when FAILED).
 
-    outcome: Outcome
+    The outcome is held packed: it may tell of ten thousand errors, and a sandbox keeps many.
+    """
+
+    status: Status
+    packed: bytes
     result: Blob | None
+
+    @classmethod
+    def of(cls, outcome: Outcome, *, result: Blob | None = None) -> Self:
+        packed = zlib.compress(orjson.dumps(replace(outcome, rows=None)), _QUICKLY)
+        return cls(status=outcome.status, packed=packed, result=result)
+
+    @property
+    def outcome(self) -> Outcome:
+        return Outcome(**orjson.loads(zlib.decompress(self.packed)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +70,7 @@ class Ended:
     shown: dict[str, Any]
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, slots=True)
 class Import:
     """An import and the instants that decide its status (epoch seconds, None for not yet).
 
@@ -99,7 +125,7 @@ class Import:
         """What the import ends with once its time is over; RUNNING while the engine has it."""
         if self.reviewed_at is not None:
             return "SUCCESSFUL"
-        return self.finished.outcome.status if self.finished else "RUNNING"
+        return self.finished.status if self.finished else "RUNNING"
 
     def has_ended(self, now: float) -> bool:
         return self.ended_at is not None and now >= self.ended_at

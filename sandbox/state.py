@@ -2,23 +2,21 @@
 
 import random
 import uuid
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 from urllib.parse import urlencode
-
-import orjson
 
 from sandbox.account import Account
 from sandbox.behaviour import SandboxSettings
 from sandbox.counters import Counters
 from sandbox.creation import CreateRequest, parse_create
-from sandbox.engine import Outcome, run_import
 from sandbox.imports import Ended, Finished, Import, Job
 from sandbox.journal import Journal, Kept, NoJournal
 from sandbox.problems import ApiProblem, StorageProblem, not_found, throttled
 from sandbox.quotas import SlidingLog
+from sandbox.runs import Engine, default_engine, run_job
 from sandbox.schemas import SavedSchemas
 from sandbox.storage import (
     LICENSE_KEY_HEADER,
@@ -38,8 +36,6 @@ LIST_MAX_LIMIT = 1000
 KEEP_IMPORTS = 100_000
 API_PREFIX = "/api/v1"
 
-Engine = Callable[[Job], Outcome]
-
 
 @dataclass(frozen=True)
 class UploadTicket:
@@ -48,17 +44,6 @@ class UploadTicket:
     import_id: str
     size_bytes: int
     only_if_absent: bool
-
-
-def default_engine(job: Job) -> Outcome:
-    return run_import(
-        job.source,
-        schema=job.schema,
-        filename=job.filename,
-        import_id=job.import_id,
-        user=job.user,
-        result=job.result,
-    )
 
 
 class SandboxState:
@@ -80,6 +65,7 @@ class SandboxState:
         origin: str = "http://sandbox.invalid",
         inline: bool = True,
         keep: int = KEEP_IMPORTS,
+        hook_hosts: tuple[str, ...] = (),
     ) -> None:
         self.settings = settings or SandboxSettings()
         self.storage = storage or Storage()
@@ -89,6 +75,7 @@ class SandboxState:
         self._engine = engine
         self._inline = inline
         self._keep = keep
+        self._hook_hosts = hook_hosts
         self._journal: Journal = NoJournal()
         self._busy: dict[str, Blob] = {}
         self._signer = UrlSigner(rng.randbytes(32))
@@ -111,15 +98,15 @@ class SandboxState:
         """Make an import from `body` (a decoded JSON value, or its bytes) and return the full import."""
         if not self._create_log.admit(now):
             self.counters.count("refused_create_times", repr(now))
-            raise throttled(self._create_log.retry_after_s(now))
+            raise throttled(self._create_log.retry_after_s(now), now=now, header=self.settings.retry_after)
         self._journal.admitted("", now, window_s=self.settings.create_quota.window_s)
         self.counters.count("create_times", repr(now))
         request = parse_create(body, schemas=self.schemas.by_id)
         made = self._made(request, now=now)
-        self._account.imports[made.id] = made
-        self.counters.count("created_ids", made.id)
         if request.rows is not None:
             self._arrive(made, self.storage.put(f"{made.id}.rows", request.rows_json), at=now)
+        self._account.imports[made.id] = made
+        self.counters.count("created_ids", made.id)
         self._journal.import_changed(made)
         self._drop_oldest()
         return self._full(made, now=now)
@@ -128,7 +115,7 @@ class SandboxState:
         log = self._poll_log(import_id)
         if not log.admit(now):
             self.counters.count("refused_polls", import_id)
-            raise throttled(log.retry_after_s(now))
+            raise throttled(log.retry_after_s(now), now=now, header=self.settings.retry_after)
         self._journal.admitted(import_id, now, window_s=self.settings.poll_quota.window_s)
         self.counters.count("polls", import_id)
         return self._full(self._settled(import_id, now=now), now=now)
@@ -225,19 +212,7 @@ class SandboxState:
 
     def run(self, job: Job) -> Finished:
         """Run the engine and store the rows. Touches no other state, so it may run in another thread."""
-        writer = self.storage.writer(f"{job.import_id}.result")
-        try:
-            outcome = self._engine(replace(job, result=writer))
-            if outcome.rows is not None:
-                writer.write(orjson.dumps(outcome.rows))
-                outcome = replace(outcome, rows=None, is_written=True)
-        except BaseException:
-            writer.abort()
-            raise
-        if outcome.is_written:
-            return Finished(outcome=outcome, result=writer.commit())
-        writer.abort()
-        return Finished(outcome=outcome, result=None)
+        return run_job(job, self._engine)
 
     def record_finished(self, import_id: str, finished: Finished, now: float) -> None:
         """Take the end of a run; one of an import that is gone is dropped."""
@@ -312,7 +287,7 @@ class SandboxState:
         return Import(
             id=import_id,
             schema_id=request.schema_id,
-            schema=request.schema,
+            schema=self._account.shared(request.schema),
             original_filename=request.original_filename,
             user=request.user,
             created_at=now,
@@ -345,10 +320,13 @@ class SandboxState:
         self.counters.record_run(found.id, found.upload.sha256)
         return Job(
             import_id=found.id,
-            source=_rows(found.upload) if found.original_filename is None else found.upload.source,
+            source=found.upload.source,
+            is_json=found.original_filename is None,
             filename=found.original_filename or "",
             schema=found.schema,
             user=found.user,
+            hook_hosts=self._hook_hosts,
+            result_path=self.storage.place(f"{found.id}.result"),
         )
 
     def _poll_log(self, import_id: str) -> SlidingLog:
@@ -426,12 +404,6 @@ class SandboxState:
 
     def _uuid(self) -> str:
         return str(uuid.UUID(int=self._rng.getrandbits(128), version=4))
-
-
-def _rows(blob: Blob) -> list[Any]:
-    with blob.open() as stream:
-        rows: list[Any] = orjson.loads(stream.read())
-    return rows
 
 
 def _whole(value: object) -> int | None:

@@ -1,5 +1,7 @@
 """Where uploads and results lie, and the presigned URLs that lead there."""
 
+import contextlib
+import errno
 import hashlib
 import hmac
 import io
@@ -16,15 +18,17 @@ from sandbox.problems import StorageProblem
 LICENSE_KEY_HEADER = "x-dromo-license-key"
 STORAGE_PREFIX = "/_storage/"
 RESULT_NAME = "result.json"
+NAME_SHOWN_LENGTH = 200
 BLOB_SUFFIX = ".blob"
 PART_SUFFIX = ".part"
+OUT_OF_SPACE = {errno.ENOSPC, errno.EDQUOT}
 _DATE_FORMAT = "%Y%m%dT%H%M%SZ"
 _SIGNATURE = "&X-Amz-Signature="
 
 Method = Literal["PUT", "GET"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Blob:
     """A stored object: its content as bytes or as a file, its size and checksums (hex)."""
 
@@ -60,7 +64,8 @@ class BlobWriter:
         return Blob(source, self.size_bytes, self._md5.hexdigest(), self._sha256.hexdigest())
 
     def abort(self) -> None:
-        self._stream.close()
+        with contextlib.suppress(OSError):
+            self._stream.close()
         if self._part:
             self._part.unlink(missing_ok=True)
 
@@ -89,17 +94,24 @@ class Storage:
 
     def writer(self, name: str) -> BlobWriter:
         """A writer of a new object; two writers of one name do not disturb each other."""
+        return BlobWriter(self.place(name))
+
+    def place(self, name: str) -> Path | None:
+        """Where a new object of this name may be written, also by another process; None in memory."""
         if self._directory is None:
-            return BlobWriter(None)
+            return None
         path = self._directory / f"{name}.{self._generation}-{next(self._numbers)}{BLOB_SUFFIX}"
-        path.unlink(missing_ok=True)
-        path.with_suffix(PART_SUFFIX).unlink(missing_ok=True)
-        return BlobWriter(path)
+        clear_place(path)
+        return path
 
     def put(self, name: str, data: bytes) -> Blob:
         writer = self.writer(name)
-        writer.write(data)
-        return writer.commit()
+        try:
+            writer.write(data)
+            return writer.commit()
+        except BaseException:
+            writer.abort()
+            raise
 
     def discard(self, blob: Blob) -> None:
         """Let an object go; its file stays until `purge`."""
@@ -117,6 +129,12 @@ class Storage:
         """Delete the files of discarded objects: once it is kept that nothing leads to them any more."""
         while self._discarded:
             self._discarded.pop().unlink(missing_ok=True)
+
+
+def clear_place(path: Path) -> None:
+    """Delete what a writer has left at a place, whole or not."""
+    path.unlink(missing_ok=True)
+    path.with_suffix(PART_SUFFIX).unlink(missing_ok=True)
 
 
 class UrlSigner:
@@ -161,8 +179,8 @@ class UrlSigner:
 
 
 def upload_path(import_id: str, filename: str) -> str:
-    """The storage path of an import's upload; it shows the file's name, percent-encoded."""
-    name = quote(filename, safe="")
+    """The storage path of an import's upload; it shows how the file's name begins, percent-encoded."""
+    name = quote(filename[:NAME_SHOWN_LENGTH], safe="")
     return f"{STORAGE_PREFIX}{import_id}/{name if name.strip('.') else 'upload'}"
 
 

@@ -2,15 +2,18 @@
 
 import asyncio
 import logging
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from sandbox.clock import SandboxClock
 from sandbox.engine.outcome import failed
 from sandbox.faults import FaultPlan
 from sandbox.imports import Finished, Job
 from sandbox.journal import Journal, NoJournal
+from sandbox.runs import Engine, run_job
 from sandbox.state import SandboxState
+from sandbox.stops import RunStopped, broke_down
 from sandbox.webhooks import Webhooks
 
 logger = logging.getLogger(__name__)
@@ -18,11 +21,16 @@ logger = logging.getLogger(__name__)
 ENGINE_THREADS = 2
 
 
+class NotKept(OSError):
+    """What has happened could not be written."""
+
+
 @dataclass(kw_only=True)
 class World:
     """One sandbox: its state, clock, faults and webhooks, and the journal they all write to.
 
-    `woken` tells the engine to look again, `posting` those who post webhooks; `closing` ends long waits.
+    `woken` tells the engine to look again, `posting` those who post webhooks; `closing` ends long waits; `broken` says
+    that the account can no longer be kept.
     """
 
     state: SandboxState
@@ -33,34 +41,64 @@ class World:
     woken: asyncio.Event = field(default_factory=asyncio.Event)
     posting: asyncio.Event = field(default_factory=asyncio.Event)
     closing: asyncio.Event = field(default_factory=asyncio.Event)
+    broken: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def now(self) -> float:
         return self.clock.now()
 
     def commit(self) -> None:
-        """Keep what has happened, then delete the files nothing leads to any more. Raises OSError."""
-        self.journal.commit()
+        """Keep what has happened, then delete the files nothing leads to any more.
+
+        Raises NotKept; the sandbox then ends, since what it holds is more than the next one would find.
+        """
+        if self.broken.is_set():
+            raise NotKept("the sandbox is ending")
+        try:
+            self.journal.commit()
+        except OSError as error:
+            self.broken.set()
+            raise NotKept(str(error)) from error
         self.state.storage.purge()
 
 
-async def run_engine(world: World) -> None:
-    """Run each import in a thread once its time has come, and announce its end.
+class Runs(Protocol):
+    """Where imports are run, beside the server."""
 
-    Ends by cancellation, when no thread is busy any more.
-    """
-    threads = ThreadPoolExecutor(ENGINE_THREADS, thread_name_prefix="engine")
+    async def run(self, job: Job, *, time_s: float) -> Finished:
+        """Run `job` once its turn has come. Raises RunStopped where it is stopped, after `time_s` at the latest."""
+
+    async def close(self) -> None:
+        """End what is left."""
+
+
+class EngineThreads:
+    """Runs that take place in this process, with an engine of a test's own; they are never stopped."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._threads = ThreadPoolExecutor(ENGINE_THREADS, thread_name_prefix="engine")
+
+    async def run(self, job: Job, *, time_s: float) -> Finished:  # noqa: ARG002 - a thread cannot be stopped
+        return await asyncio.get_running_loop().run_in_executor(self._threads, run_job, job, self._engine)
+
+    async def close(self) -> None:
+        await asyncio.to_thread(self._threads.shutdown, cancel_futures=True)
+
+
+async def run_engine(world: World, runs: Runs) -> None:
+    """Run each import once its time has come, and announce its end. Ends by cancellation, with all that runs."""
     try:
-        async with asyncio.TaskGroup() as runs:
+        async with asyncio.TaskGroup() as tasks:
             while True:
                 world.woken.clear()
                 for job in world.state.due_jobs(world.now):
-                    runs.create_task(_run(world, job, threads))
+                    tasks.create_task(_run(world, job, runs))
                 _announce(world)
                 world.commit()
                 await wait_for_work(world, world.woken, due_at=world.state.next_due_at())
     finally:
-        await asyncio.to_thread(threads.shutdown, cancel_futures=True)
+        await runs.close()
 
 
 async def wait_for_work(world: World, woken: asyncio.Event, *, due_at: float | None) -> None:
@@ -80,14 +118,19 @@ def _announce(world: World) -> None:
         world.posting.set()
 
 
-async def _run(world: World, job: Job, threads: Executor) -> None:
+async def _run(world: World, job: Job, runs: Runs) -> None:
     try:
-        finished = await asyncio.get_running_loop().run_in_executor(threads, world.state.run, job)
+        finished = await runs.run(job, time_s=world.state.settings.import_max_s)
+    except RunStopped as stop:
+        finished = _stopped(job, stop)
     except Exception as error:  # noqa: BLE001 - one import's breakdown must not end the server
-        # The traceback stays out: it may show row content.
-        fields = {"import_id": job.import_id, "error": type(error).__name__}
-        logger.error("the engine broke down", extra=fields)  # noqa: TRY400
-        finished = Finished(outcome=failed("FATAL", "The import engine broke down."), result=None)
+        finished = _stopped(job, RunStopped(broke_down(type(error).__name__)))
     world.state.record_finished(job.import_id, finished, world.now)
     world.commit()
     world.woken.set()
+
+
+def _stopped(job: Job, stop: RunStopped) -> Finished:
+    """The import's end; no traceback is shown, which might hold row content."""
+    logger.error("a run was stopped", extra={"import_id": job.import_id, "error": stop.stopped.error})
+    return Finished.of(failed("FATAL", stop.stopped.sentence))

@@ -1,15 +1,19 @@
 """The Deno program: where it is, how it is started without any permission, and the limits set on its process."""
 
 import importlib
+import os
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 from sandbox.hooks.errors import HooksUnavailable
 from sandbox.hooks.limits import MEBIBYTE, HookLimits
 
 if sys.platform == "linux":
+    import fcntl
     import resource
+    import signal
 
 DRIVER = Path(__file__).parent / "driver" / "main.mjs"
 DATA_BESIDE_HEAP_BYTES = 768 * MEBIBYTE
@@ -32,6 +36,7 @@ def start_deno(directory: Path, *, limits: HookLimits, program: Path | None = No
 
     Raises HooksUnavailable where there is no such program.
     """
+    leash, held = os.pipe()
     network = [f"--allow-net={','.join(limits.allow_hosts)}"] if limits.allow_hosts else []
     heap = f"--v8-flags=--max-old-space-size={limits.heap_bytes // MEBIBYTE},{_COLLECTION}"
     try:
@@ -44,11 +49,25 @@ def start_deno(directory: Path, *, limits: HookLimits, program: Path | None = No
             env=_environment(directory),
             start_new_session=True,
             bufsize=0,
+            pass_fds=(leash,),
         )
+        _bind(leash, process.pid)
     except FileNotFoundError as error:
+        os.close(held)
         raise HooksUnavailable from error
+    finally:
+        os.close(leash)
+    weakref.finalize(process, os.close, held)
     _limit(process.pid, limits=limits)
     return process
+
+
+def _bind(leash: int, pid: int) -> None:
+    """Let the kernel kill the process once the other end of its leash is closed: when this process ends, however."""
+    if sys.platform == "linux":
+        fcntl.fcntl(leash, fcntl.F_SETOWN, pid)
+        fcntl.fcntl(leash, fcntl.F_SETSIG, signal.SIGKILL)
+        fcntl.fcntl(leash, fcntl.F_SETFL, os.O_ASYNC)
 
 
 def _environment(directory: Path) -> dict[str, str]:

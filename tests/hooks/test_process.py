@@ -1,5 +1,6 @@
 """The process that runs hooks, where a driver does not do what it should: stand-ins for Deno."""
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -7,8 +8,18 @@ import pytest
 
 from sandbox.hooks import HookFailed, HookLimits
 from sandbox.hooks.process import HookProcess
+from tests.support.processes import Watched, children_of
 
 PREAMBLE = "import sys; read = sys.stdin.buffer.read; write = sys.stdout.buffer.write\n"
+ROOT = Path(__file__).parents[2]
+ENDLESS = """
+from sandbox.hooks.limits import HookLimits
+from sandbox.hooks.process import HookProcess
+with HookProcess(limits=HookLimits()) as process:
+    process.call("a", {"op": "check", "source": "() => 1"})
+    print("begun", flush=True)
+    process.call("a", {"op": "check", "source": "(() => { while (true) {} })()"})
+"""
 READ = "read(int.from_bytes(read(4), 'big'))\n"
 
 
@@ -67,3 +78,14 @@ def test_calls_after_the_imports_time_fail_at_once(stand_in: Path) -> None:
         for _ in range(2):
             with pytest.raises(HookFailed, match="seconds of the import's hooks were over"):
                 process.call("rowHooks[0]", {})
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel ends it, and that is Linux's way")
+def test_a_hook_that_never_ends_dies_with_the_process_that_runs_it() -> None:
+    pytest.importorskip("deno")
+    with subprocess.Popen([sys.executable, "-c", ENDLESS], stdout=subprocess.PIPE, text=True, cwd=ROOT) as owner:
+        assert owner.stdout is not None
+        assert owner.stdout.readline() == "begun\n"
+        (deno,) = (Watched(pid) for pid in children_of(owner.pid))
+        owner.kill()
+    assert deno.ends_within(10)

@@ -43,6 +43,14 @@ _WebhookHosts = Annotated[
         rich_help_panel=SERVER,
     ),
 ]
+_HookHosts = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOST,...",
+        help="Let the hooks of schemas fetch from these hosts; by default they reach none.",
+        rich_help_panel=SERVER,
+    ),
+]
 _CreateQuota = Annotated[
     str | None,
     typer.Option(metavar="N/TIME", help="Refuse more creates than this, as 20/60s.", rich_help_panel=BEHAVIOUR),
@@ -62,6 +70,15 @@ _ProcessingS = Annotated[
     typer.Option(metavar="SECONDS", help="Let an import take this long once uploaded.", rich_help_panel=BEHAVIOUR),
 ]
 
+_Workers = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="Run this many imports at a time; by default one a core.", rich_help_panel=SERVER),
+]
+_WorkerMemory = Annotated[
+    int | None,
+    typer.Option(metavar="MB", help="Fail an import that needs more memory than this.", rich_help_panel=SERVER),
+]
+
 
 def sandbox(
     *,
@@ -72,10 +89,13 @@ def sandbox(
     data: _Data = None,
     keep: _Keep = None,
     webhook_hosts: _WebhookHosts = None,
+    hook_hosts: _HookHosts = None,
     create_quota: _CreateQuota = None,
     poll_quota: _PollQuota = None,
     speed: _Speed = None,
     processing_s: _ProcessingS = None,
+    workers: _Workers = None,
+    worker_memory: _WorkerMemory = None,
 ) -> None:
     """Run the vendor's API on this machine, to try Bulkhead without an account."""
     from sandbox.__main__ import main
@@ -88,10 +108,13 @@ def sandbox(
         "--data": data,
         "--keep": keep,
         "--webhook-hosts": webhook_hosts,
+        "--hook-hosts": hook_hosts,
         "--create-quota": create_quota,
         "--poll-quota": poll_quota,
         "--speed": speed,
         "--processing-s": processing_s,
+        "--workers": workers,
+        "--worker-memory": worker_memory,
     }
     given = {name: value for name, value in options.items() if value is not None}
     raise typer.Exit(main([part for name, value in given.items() for part in (name, str(value))]))

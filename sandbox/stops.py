@@ -1,0 +1,71 @@
+"""How much an import may take of its worker, and what is said where it is stopped."""
+
+import contextlib
+import resource
+import signal
+from dataclasses import dataclass
+
+LENGTH_BYTES = 8
+BEGUN = b"!"
+MEGABYTE = 1_000_000
+MEMORY_MIN_BYTES = 256 * MEGABYTE
+MEMORY_BYTES = 2000 * MEGABYTE
+_SIGNALS_WITHOUT_MEMORY = {signal.SIGABRT}
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """A run that came to no end of its own: the sentence to show, and the name of what stopped it."""
+
+    sentence: str
+    error: str
+
+
+class RunStopped(Exception):
+    """A run was stopped; `stopped` says how."""
+
+    def __init__(self, stopped: Stopped) -> None:
+        super().__init__(stopped.sentence)
+        self.stopped = stopped
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerLimits:
+    """`memory_bytes` limits a worker's data; a hook's process has limits of its own."""
+
+    memory_bytes: int = MEMORY_BYTES
+
+    def __post_init__(self) -> None:
+        if self.memory_bytes < MEMORY_MIN_BYTES:
+            raise ValueError(f"a worker needs at least {MEMORY_MIN_BYTES // MEGABYTE} MB of memory")
+
+    @property
+    def sentence(self) -> str:
+        """What is said of an import that needed more."""
+        size_mb = self.memory_bytes / MEGABYTE
+        size = f"{size_mb:g} MB" if size_mb < 1000 else f"{size_mb / 1000:g} GB"
+        return f"The import needed more than {size} of memory."
+
+    def apply(self) -> None:
+        """Limit this process. Only the soft limit of memory: the processes of hooks set their own."""
+        with contextlib.suppress(ValueError, OSError):
+            _, most = resource.getrlimit(resource.RLIMIT_DATA)
+            resource.setrlimit(resource.RLIMIT_DATA, (self.memory_bytes, most))
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+    def death(self, code: int) -> Stopped:
+        """What the exit code of a worker that died says; libraries of C and Rust abort where they get no memory."""
+        name = f"exit code {code}" if code >= 0 else f"signal {-code}"
+        if -code in _SIGNALS_WITHOUT_MEMORY:
+            return Stopped(self.sentence, error=name)
+        if -code == signal.SIGKILL:
+            return Stopped("The import was killed, perhaps because the machine ran out of memory.", error=name)
+        return broke_down(name)
+
+
+def broke_down(error: str) -> Stopped:
+    return Stopped("The import engine broke down.", error=error)
+
+
+def out_of_time(time_s: float) -> Stopped:
+    return Stopped(f"The import took longer than the {time_s:g} seconds allowed.", error="TimeoutError")

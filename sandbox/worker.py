@@ -1,0 +1,92 @@
+"""A worker process: it takes jobs from its input, one after the other, and ends with it.
+
+Started by the sandbox alone; jobs and answers are pickles behind their length.
+"""
+
+import contextlib
+import os
+import pickle
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from queue import SimpleQueue
+from typing import BinaryIO, NoReturn
+
+from sandbox.imports import Finished, Job
+from sandbox.runs import default_engine, run_job
+from sandbox.stops import BEGUN, LENGTH_BYTES, Stopped, WorkerLimits, broke_down
+from sandbox.storage import OUT_OF_SPACE
+
+_NICENESS = 10
+_FIRST_TO_GO = "500"
+
+
+def main() -> NoReturn:
+    """Work until the input ends, which it does with the sandbox however that ends."""
+    limits, scratch = WorkerLimits(memory_bytes=int(sys.argv[1])), sys.argv[2]
+    answers = _answers()
+    _take_back_seat()
+    limits.apply()
+    tempfile.tempdir = scratch
+    jobs: SimpleQueue[Job] = SimpleQueue()
+    threading.Thread(target=_read_jobs, args=(sys.stdin.buffer, jobs, scratch), daemon=True).start()
+    while True:
+        job = jobs.get()
+        _send(answers, BEGUN)
+        made = pickle.dumps(answer(job, limits=limits))
+        _send(answers, len(made).to_bytes(LENGTH_BYTES, "big") + made)
+
+
+def answer(job: Job, *, limits: WorkerLimits) -> Finished | Stopped:
+    """What comes of a job; never raises for want of memory or space, or for a breakdown of the engine."""
+    try:
+        return run_job(job, default_engine)
+    except Exception as error:  # noqa: BLE001 - only the import ends; no traceback, which may show row content
+        return _stopped(error, limits=limits)
+
+
+def _stopped(error: BaseException, *, limits: WorkerLimits) -> Stopped:
+    """Libraries of C may wrap a want of memory in an error of their own."""
+    name = type(error).__name__
+    causes = [error, error.__cause__, error.__context__]
+    if any(isinstance(cause, MemoryError) for cause in causes):
+        return Stopped(limits.sentence, error=name)
+    if isinstance(error, OSError) and error.errno in OUT_OF_SPACE:
+        return Stopped("There is no space left for the import's result.", error=name)
+    return broke_down(name)
+
+
+def _answers() -> BinaryIO:
+    """The output under a number of its own, so that nothing else is ever written to it."""
+    own = os.dup(1)
+    os.dup2(2, 1)
+    return os.fdopen(own, "wb")
+
+
+def _take_back_seat() -> None:
+    """Let the server go first, be the first to be killed for want of memory, and leave Ctrl-C to the server."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.nice(_NICENESS)
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(_FIRST_TO_GO, encoding="ascii")
+
+
+def _read_jobs(stream: BinaryIO, jobs: SimpleQueue[Job], scratch: str) -> None:
+    """A thread of its own, so that the end of the input ends a run that is under way."""
+    try:
+        while head := stream.read(LENGTH_BYTES):
+            jobs.put(pickle.loads(stream.read(int.from_bytes(head, "big"))))  # noqa: S301 - from the sandbox itself
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+        os._exit(0)
+
+
+def _send(stream: BinaryIO, data: bytes) -> None:
+    try:
+        stream.write(data)
+        stream.flush()
+    except BrokenPipeError:
+        os._exit(0)

@@ -1,0 +1,136 @@
+"""The worker processes that run imports: as many at a time as there are cores, each replaced when an import ends it."""
+
+import asyncio
+import contextlib
+import os
+import pickle
+import shutil
+import sys
+import tempfile
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from pathlib import Path
+from typing import Self
+
+from sandbox.imports import Finished, Job
+from sandbox.stops import BEGUN, LENGTH_BYTES, RunStopped, Stopped, WorkerLimits, out_of_time
+from sandbox.storage import clear_place
+
+BEGIN_MAX_S = 60.0
+_ROOT = str(Path(__file__).parents[1])
+_PROGRAM = "import sys; sys.path.insert(0, sys.argv.pop(1)); from sandbox.worker import main; main()"
+
+
+def core_count() -> int:
+    """The cores this process may use."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+
+
+class WorkerPool:
+    """Runs jobs in processes that are started when they are needed and then kept.
+
+    A job that fails ends its process, so that the next one finds a fresh one.
+    """
+
+    def __init__(self, *, count: int, limits: WorkerLimits) -> None:
+        self._limits = limits
+        self._turns = asyncio.Semaphore(count)
+        self._idle: list[_Worker] = []
+
+    async def run(self, job: Job, *, time_s: float) -> Finished:
+        """Run `job` once a worker is free, for at most `time_s` seconds. Raises RunStopped."""
+        async with self._turns:
+            worker = await self._worker_with(job)
+            try:
+                finished = await worker.finish(time_s=time_s)
+            except BaseException:
+                await worker.end()
+                for place in (job.result_path, job.draft_path):
+                    if place is not None:
+                        clear_place(place)
+                raise
+            self._idle.append(worker)
+            return finished
+
+    async def close(self) -> None:
+        """End the idle workers; the others end with the cancellation of their runs."""
+        while self._idle:
+            await self._idle.pop().end()
+
+    async def _worker_with(self, job: Job) -> "_Worker":
+        """A worker that has begun with the job: an idle one, or a new one where those have died meanwhile."""
+        while True:
+            is_new = not self._idle
+            worker = await _Worker.start(self._limits) if is_new else self._idle.pop()
+            try:
+                await worker.begin(job)
+            except (OSError, EOFError):
+                death = await worker.end()
+                if is_new:
+                    raise RunStopped(self._limits.death(death)) from None
+            except BaseException:
+                await worker.end()
+                raise
+            else:
+                return worker
+
+
+class _Worker:
+    """One process: a job goes in, an answer comes out."""
+
+    def __init__(self, process: Process, *, limits: WorkerLimits, scratch: str) -> None:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        self._process = process
+        self._limits = limits
+        self._scratch = scratch
+        self._jobs, self._answers = process.stdin, process.stdout
+
+    @classmethod
+    async def start(cls, limits: WorkerLimits) -> Self:
+        """`-P` keeps the directory the sandbox was started in out of the way of imports."""
+        scratch = tempfile.mkdtemp(prefix="bulkhead-worker-")
+        command = [sys.executable, "-P", "-c", _PROGRAM, _ROOT, str(limits.memory_bytes), scratch]
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, start_new_session=True
+            )
+        except BaseException:
+            shutil.rmtree(scratch, ignore_errors=True)
+            raise
+        return cls(process, limits=limits, scratch=scratch)
+
+    async def begin(self, job: Job) -> None:
+        """Hand over a job. Raises OSError or EOFError where the process is gone, or does not take it in time."""
+        body = pickle.dumps(job)
+        async with asyncio.timeout(BEGIN_MAX_S):
+            self._jobs.write(len(body).to_bytes(LENGTH_BYTES, "big") + body)
+            await self._jobs.drain()
+            await self._answers.readexactly(len(BEGUN))
+
+    async def finish(self, *, time_s: float) -> Finished:
+        """What comes of the job. Raises RunStopped."""
+        try:
+            async with asyncio.timeout(time_s):
+                answer = await self._answer()
+        except TimeoutError:
+            raise RunStopped(out_of_time(time_s)) from None
+        except EOFError:
+            raise RunStopped(self._limits.death(await self._process.wait())) from None
+        if isinstance(answer, Stopped):
+            raise RunStopped(answer)
+        return answer
+
+    async def end(self) -> int:
+        """End the process, if it has not yet, remove what it left, and return its exit code."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+        self._jobs.close()
+        try:
+            return await self._process.wait()
+        finally:
+            shutil.rmtree(self._scratch, ignore_errors=True)
+
+    async def _answer(self) -> Finished | Stopped:
+        length = int.from_bytes(await self._answers.readexactly(LENGTH_BYTES), "big")
+        answer: Finished | Stopped = pickle.loads(await self._answers.readexactly(length))  # noqa: S301 - our worker's
+        return answer

@@ -1,0 +1,270 @@
+"""Imports in processes of their own: each may fail alone, and none outlives the sandbox."""
+
+import asyncio
+import hashlib
+import io
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import zipfile
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import openpyxl
+import pytest
+
+from sandbox.engine import Outcome
+from sandbox.imports import Job
+from sandbox.stops import MEGABYTE, MEMORY_MIN_BYTES, RunStopped, WorkerLimits
+from sandbox.workers import WorkerPool
+from tests.support.processes import Watched, children_of
+from tests.support.sandbox import CUSTOMERS, running_sandbox
+
+ROOT = Path(__file__).parents[2]
+CSV = b"Full Name,Email\nAda,ada@x.example\n"
+SCHEMA = {"fields": CUSTOMERS["fields"], "settings": {}, "hooks": {}}
+TIME_S = 60.0
+SWELLING = random.Random(1).randbytes(500).hex() + "x" * 99_000
+MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are watched as Linux shows them")
+
+
+@pytest.fixture(autouse=True)
+def scratch(tmp_path_factory, monkeypatch):
+    """Where workers get their temporary directories; nothing may be left of them."""
+    place = tmp_path_factory.mktemp("scratch")
+    monkeypatch.setattr(tempfile, "tempdir", str(place))
+    yield place
+    assert list(place.iterdir()) == []
+
+
+@asynccontextmanager
+async def running_pool(*, count=1, limits=None):
+    pool = WorkerPool(count=count, limits=limits or WorkerLimits())
+    try:
+        yield pool
+    finally:
+        await pool.close()
+
+
+def job(directory, content, *, name="a", **fields):
+    source = directory / name
+    source.write_bytes(content)
+    given = {"import_id": name, "filename": f"{name}.csv", "schema": SCHEMA, "user": None}
+    return Job(source=source, result_path=directory / f"{name}.blob", **given | fields)
+
+
+def endless_job(directory):
+    """A job whose file nobody ever writes."""
+    os.mkfifo(directory / "pipe")
+    given = {"import_id": "endless", "filename": "a.csv", "schema": SCHEMA, "user": None}
+    return Job(source=directory / "pipe", result_path=directory / "endless.blob", **given)
+
+
+async def opened_by_a_worker(directory):
+    """Wait until a worker has begun with the endless job, and return its end of the pipe."""
+    return await asyncio.to_thread(os.open, directory / "pipe", os.O_WRONLY)
+
+
+def workbook_of_one_cell(text):
+    """An .xlsx file that is small until it is read."""
+    made, swollen = io.BytesIO(), io.BytesIO()
+    openpyxl.Workbook().save(made)
+    sheet = f'<worksheet xmlns="{MAIN}"><sheetData><row><c t="inlineStr"><is><t>{text}</t></is></c></row></sheetData>'
+    with (
+        zipfile.ZipFile(made) as source,
+        zipfile.ZipFile(swollen, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as target,
+    ):
+        for name in source.namelist():
+            is_sheet = name == "xl/worksheets/sheet1.xml"
+            target.writestr(name, f"{sheet}</worksheet>" if is_sheet else source.read(name))
+    return swollen.getvalue()
+
+
+async def stopped(pool, given, *, time_s=TIME_S):
+    with pytest.raises(RunStopped) as stop:
+        await pool.run(given, time_s=time_s)
+    return str(stop.value)
+
+
+async def test_a_worker_imports_a_file_and_leaves_the_result_where_it_was_asked_to(tmp_path):
+    async with running_pool() as pool:
+        finished = await pool.run(job(tmp_path, CSV), time_s=TIME_S)
+    content = (tmp_path / "a.blob").read_bytes()
+    assert json.loads(content) == [{"name": "Ada", "email": "ada@x.example"}]
+    assert (finished.outcome.status, finished.outcome.rows) == ("SUCCESSFUL", None)
+    assert finished.result.source == tmp_path / "a.blob"
+    assert finished.result.size_bytes == len(content)
+    assert finished.result.sha256 == hashlib.sha256(content).hexdigest()
+
+
+async def test_a_worker_reads_the_rows_of_json_itself(tmp_path):
+    async with running_pool() as pool:
+        await pool.run(job(tmp_path, b'[{"name": "Ada"}]', is_json=True), time_s=TIME_S)
+    assert json.loads((tmp_path / "a.blob").read_bytes()) == [{"name": "Ada", "email": None, "credit": None}]
+
+
+async def test_a_failed_import_has_no_result(tmp_path):
+    async with running_pool() as pool:
+        finished = await pool.run(job(tmp_path, b""), time_s=TIME_S)
+    assert (finished.outcome.status, finished.result) == ("FAILED", None)
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+async def test_a_worker_is_kept_for_the_next_import(tmp_path):
+    before = set(children_of(os.getpid()))
+    async with running_pool() as pool:
+        kept = []
+        for name in ("a", "b"):
+            await pool.run(job(tmp_path, CSV, name=name), time_s=TIME_S)
+            kept.append(set(children_of(os.getpid())) - before)
+    assert len(kept[0]) == 1
+    assert kept[0] == kept[1]
+
+
+async def test_no_more_workers_run_than_are_allowed(tmp_path):
+    before = set(children_of(os.getpid()))
+    async with running_pool(count=2) as pool:
+        await asyncio.gather(*(pool.run(job(tmp_path, CSV, name=f"j{n}"), time_s=TIME_S) for n in range(6)))
+        assert 1 <= len(set(children_of(os.getpid())) - before) <= 2
+
+
+async def test_an_import_that_needs_too_much_memory_ends_alone(tmp_path):
+    text = b'[{"name": "' + b"x" * 300_000_000 + b'"}]'
+    async with running_pool(count=2, limits=WorkerLimits(memory_bytes=MEMORY_MIN_BYTES)) as pool:
+        greedy, finished = await asyncio.gather(
+            stopped(pool, job(tmp_path, text, name="greedy", is_json=True)),
+            pool.run(job(tmp_path, CSV), time_s=TIME_S),
+        )
+        assert greedy == "The import needed more than 256 MB of memory."
+        assert finished.outcome.status == "SUCCESSFUL"
+        again = await pool.run(job(tmp_path, CSV, name="b"), time_s=TIME_S)
+        assert again.outcome.status == "SUCCESSFUL"
+    assert not (tmp_path / "greedy.blob").exists()
+
+
+async def test_an_import_that_takes_too_long_ends_alone_and_leaves_nothing(tmp_path):
+    async with running_pool() as pool:
+        sentence = await stopped(pool, endless_job(tmp_path), time_s=0.5)
+        assert sentence == "The import took longer than the 0.5 seconds allowed."
+        assert [path.name for path in tmp_path.iterdir()] == ["pipe"]
+        assert (await pool.run(job(tmp_path, CSV), time_s=TIME_S)).outcome.status == "SUCCESSFUL"
+
+
+@pytest.mark.parametrize(
+    ("number", "sentence"),
+    [
+        (signal.SIGKILL, "The import was killed, perhaps because the machine ran out of memory."),
+        (signal.SIGABRT, "The import needed more than 2 GB of memory."),
+        (signal.SIGSEGV, "The import engine broke down."),
+    ],
+)
+async def test_a_worker_that_dies_ends_its_own_import_and_is_replaced(tmp_path, number, sentence):
+    before = set(children_of(os.getpid()))
+    async with running_pool() as pool:
+        running = asyncio.create_task(stopped(pool, endless_job(tmp_path)))
+        writing = await opened_by_a_worker(tmp_path)
+        (worker,) = set(children_of(os.getpid())) - before
+        os.kill(worker, number)
+        assert await running == sentence
+        os.close(writing)
+        assert (await pool.run(job(tmp_path, CSV), time_s=TIME_S)).outcome.status == "SUCCESSFUL"
+
+
+async def test_a_worker_that_died_while_idle_harms_no_import(tmp_path):
+    before = set(children_of(os.getpid()))
+    async with running_pool() as pool:
+        await pool.run(job(tmp_path, CSV), time_s=TIME_S)
+        (worker,) = set(children_of(os.getpid())) - before
+        watched = Watched(worker)
+        os.kill(worker, signal.SIGKILL)
+        assert await asyncio.to_thread(watched.ends_within, 10)
+        assert (await pool.run(job(tmp_path, CSV, name="b"), time_s=TIME_S)).outcome.status == "SUCCESSFUL"
+
+
+async def test_a_cancelled_run_takes_its_worker_with_it(tmp_path):
+    before = set(children_of(os.getpid()))
+    async with running_pool() as pool:
+        running = asyncio.create_task(pool.run(endless_job(tmp_path), time_s=TIME_S))
+        writing = await opened_by_a_worker(tmp_path)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        os.close(writing)
+        assert set(children_of(os.getpid())) == before
+
+
+async def test_an_engine_that_breaks_down_shows_no_row(tmp_path):
+    async with running_pool() as pool:
+        sentence = await stopped(pool, job(tmp_path, b"secret", is_json=True))
+    assert sentence == "The import engine broke down."
+
+
+def test_a_limit_too_small_to_work_with_is_refused():
+    with pytest.raises(ValueError, match="at least 256 MB"):
+        WorkerLimits(memory_bytes=100 * MEGABYTE)
+
+
+# The server
+
+
+async def test_a_stopped_import_is_failed_with_a_sentence_and_others_go_on():
+    async with running_sandbox(limits=WorkerLimits(memory_bytes=MEMORY_MIN_BYTES)) as box:
+        greedy = await box.create()
+        await box.put(greedy["upload"], io.BytesIO(workbook_of_one_cell(SWELLING * 1500)))
+        good = await box.create(initial_data=[{"name": "Ada"}])
+        found = await box.ended(greedy["id"])
+        assert found["status"] == "FAILED"
+        assert found["import_errors"] == [{"type": "FATAL", "message": "The import needed more than 256 MB of memory."}]
+        assert (await box.ended(good["id"]))["status"] == "SUCCESSFUL"
+
+
+async def test_the_time_an_import_may_take_can_be_set():
+    async with running_sandbox() as box:
+        await box.control("POST", "/settings", json={"import_max_s": 0.001})
+        found = await box.ended((await box.create(initial_data=[["Ada"]] * 20_000))["id"])
+        assert found["import_errors"] == [
+            {"type": "FATAL", "message": "The import took longer than the 0.001 seconds allowed."}
+        ]
+
+
+async def test_an_engine_of_ones_own_runs_in_this_process():
+    seen = []
+
+    def engine(given):
+        seen.append((os.getpid(), given.source))
+        return Outcome(status="SUCCESSFUL", rows=[])
+
+    async with running_sandbox(engine=engine) as box:
+        await box.ended((await box.create(initial_data=[{"name": "Ada"}]))["id"])
+    assert seen == [(os.getpid(), [{"name": "Ada"}])]
+
+
+def test_no_process_outlives_a_sandbox_that_is_killed(tmp_path):
+    command = [sys.executable, "-m", "sandbox", "--port", "0", "--data", str(tmp_path), "--processing-s", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        try:
+            watched = [Watched(pid) for pid in started_workers(process)]
+        finally:
+            process.kill()
+    assert watched
+    assert all(one.ends_within(10) for one in watched)
+
+
+def started_workers(process):
+    """Give the sandbox work for some seconds, and return its workers once it is under way."""
+    base_url = process.stdout.readline().split()[-1]
+    rows = [[f"Somebody {number}", f"s{number}@x.example", number] for number in range(200_000)]
+    body = json.dumps({"fields": SCHEMA["fields"], "initial_data": rows})
+    command = ["curl", "-sS", "-H", "X-Dromo-License-Key: k", "--data-binary", "@-", f"{base_url}/headless/imports/"]
+    for _ in range(2):
+        subprocess.run(command, input=body, text=True, check=True, capture_output=True)
+    found = []
+    while not found:
+        found = children_of(process.pid)
+    return found
