@@ -322,7 +322,7 @@ class Submitter:
             return None
         tag = self._tag(attempt)
         twins = (await self._ledger.by_tag([tag])).get(tag, [])
-        return next((twin for twin in twins if twin.state in HELD_STATES), None)
+        return next((twin for twin in twins if twin.state in HELD_STATES or twin.was_imported), None)
 
     def _may_adopt(self, orphan: RemoteImport, attempt: _Attempt) -> bool:
         """With `again` only what this very attempt may have made is ours to take."""

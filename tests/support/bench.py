@@ -118,6 +118,11 @@ class Bench:
         batch = await self.ledger.batch(BATCH_ID) or await self.start()
         return await run_batch(batch, self.around(), scope=scope)
 
+    async def batch(self) -> Batch:
+        found = await self.ledger.batch(BATCH_ID)
+        assert found is not None
+        return found
+
     async def states(self) -> dict[str, str]:
         return {item.source: str(item.state) async for item in self.ledger.items(BATCH_ID)}
 
