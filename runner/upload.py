@@ -133,8 +133,9 @@ class Uploader:
             return await self._try(item, prepared, in_doubt=in_doubt, conditional=conditional)
         except (SourceChanged, UploadRefused) as error:
             refusal = error
-        if in_doubt and (arrived := await self.arrived_late(item)) is not None:
-            return arrived
+        looked = await (self.arrived_late(item) if in_doubt else self.arrived(item, in_doubt=False))
+        if looked is not None:
+            return looked
         if isinstance(refusal, SourceChanged):
             return await self._changed(item, refusal)
         return await self._fail(item, "upload_refused", str(refusal))

@@ -47,6 +47,14 @@ def crashes_without_condition(plan: Plan) -> Plan:
     return replace(plan, settings=settings, lives=(Life(kill_at=60 + plan.seed),), full=(), outages=())
 
 
+def deletions_and_crashes(plan: Plan) -> Plan:
+    """Crash somewhere, notice uploads late, and let a person delete what seems to wait for its file."""
+    settings = replace(plan.settings, upload_lag_s=60.0)
+    deletions = tuple((2.0 * number, 0.5) for number in range(40))
+    lives = (Life(kill_at=60 + plan.seed),)
+    return replace(plan, settings=settings, lives=lives, deletions=deletions, full=(), outages=(), strangers=())
+
+
 @dataclass(frozen=True)
 class Mutant:
     """A bug, and how plans are drawn for it."""
@@ -254,6 +262,15 @@ def clock_read_anew(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(vendor_time.VendorTime, "now", lambda self: self._clock.now())
 
 
+def data_of_a_lost_import_sent_again(patch: pytest.MonkeyPatch) -> None:
+    careful = upload.Uploader._missing
+
+    async def missing(self: Any, item: Item, *, in_doubt: bool) -> Item:
+        return await careful(self, item, in_doubt=False)
+
+    patch.setattr(upload.Uploader, "_missing", missing)
+
+
 MUTANTS = (
     Mutant("data is sent before the bind", data_before_bind),
     Mutant("a create is sent before its intent", create_before_intent),
@@ -273,6 +290,7 @@ MUTANTS = (
     Mutant("a bound item is created anew after a crash", bound_items_created_anew),
     Mutant("a stale status of the list is believed", stale_list_believed),
     Mutant("items held back behind a doubt are forgotten", held_back_items_forgotten),
+    Mutant("data is sent again for an import that is gone", data_of_a_lost_import_sent_again, deletions_and_crashes),
     Mutant("the machine's own clock is trusted", own_clock_trusted),
     Mutant("the machine's own clock is read anew each time", clock_read_anew),
 )

@@ -55,6 +55,8 @@ class Plan:
     latest_upload_s: float = 25.0
     strangers: tuple[tuple[str, float, float], ...] = ()
     """Files that somebody else imports in the same account: name, instant of the create, delay of the upload."""
+    deletions: tuple[tuple[float, float], ...] = ()
+    """Instants at which a person deletes an import that waits for its file, and which of them, in [0, 1)."""
     filename_tag: bool = True
     uploads: int = 8
     reviewed: bool = False
@@ -88,6 +90,7 @@ def plan_of(seed: int) -> Plan:
         latest_create_s=reach.choice((25.0, 25.0, 120.0)),
         latest_upload_s=min(SETTLE_S - lag_s - 10.0, reach.choice((25.0, 100.0))),
         strangers=_strangers(_draws(seed, "strangers")),
+        deletions=_deletions(_draws(seed, "deletions"), until=clears_at),
         store="disk" if batch.random() < 0.1 else "memory",
         filename_tag=batch.random() < 0.85,
         uploads=batch.choice((1, 3, 8)),
@@ -120,6 +123,10 @@ def _inputs(rng: random.Random) -> tuple[Input, ...]:
 def _strangers(rng: random.Random) -> tuple[tuple[str, float, float], ...]:
     count = rng.choice((0, 0, 0, 3))
     return tuple((rng.choice(NAMES), rng.uniform(0, 60), rng.uniform(0, 300)) for _ in range(count))
+
+
+def _deletions(rng: random.Random, *, until: float) -> tuple[tuple[float, float], ...]:
+    return tuple((rng.uniform(0, until), rng.random()) for _ in range(rng.choice((0, 0, 0, 0, 20))))
 
 
 def _habits(rng: random.Random) -> Habits:

@@ -186,6 +186,8 @@ class Simulation:
         """Live every life of the plan, then a calm one, after which everything must be at rest."""
         for name, at, delay_s in self._plan.strangers:
             self._vendor.stranger_creates(name, "customers", at=at, upload_after_s=delay_s)
+        for at, choice in self._plan.deletions:
+            self._vendor.person_deletes(at=at, choice=choice)
         for number, life in enumerate(self._plan.lives):
             await self._live(number, life)
             await asyncio.sleep(life.rest_s)

@@ -63,6 +63,8 @@ class Sightings:
     posts: Counter[tuple[int, str, str]] = field(default_factory=Counter)
     asked_at: defaultdict[tuple[int, str], list[float]] = field(default_factory=lambda: defaultdict(list))
     calls: Counter[str] = field(default_factory=Counter)
+    deleted: set[str] = field(default_factory=set)
+    """Imports that a person deleted while they waited for their file."""
 
 
 @dataclass(kw_only=True)
@@ -129,6 +131,20 @@ class Vendor:
             self.seen.data_of[answer["id"]].append(source)
 
         self.at(at, create, sender=None)
+
+    def person_deletes(self, *, at: float, choice: float) -> None:
+        """Let somebody delete one of the imports that wait for a file then; `choice`, in [0, 1), says which."""
+
+        def delete(instant: float) -> None:
+            found = self.state.list_imports(self.wall(instant), limit=1000)["results"]
+            waiting = [one["id"] for one in found if one["status"] == "AWAITING_UPLOAD"]
+            if waiting:
+                import_id = waiting[int(choice * len(waiting))]
+                self.state.delete(import_id, self.wall(instant))
+                self.seen.deleted.add(import_id)
+                self.note("person.deleted", import_id)
+
+        self.at(at, delete, sender=None)
 
     def listed(self, now: float) -> list[dict[str, Any]]:
         """Return every import as the list shows it: as it was `list_lag_s` ago, newest first."""

@@ -432,3 +432,22 @@ def test_an_import_made_for_another_schema_than_the_route_names_now_gets_no_data
         assert list(bench.vendor.received) == ["import-2"]
 
     run_virtually(go())
+
+
+def test_a_refused_upload_to_an_import_that_is_gone_makes_another() -> None:
+    async def go() -> None:
+        bench = Bench(FILES)
+        put, refusals = bench.vendor.put, iter(range(1))
+
+        async def delete_and_refuse(*args: object, **options: object) -> bool:
+            if next(refusals, None) is not None:
+                bench.vendor.imports.clear()
+                raise UploadRefused("storage refuses the upload (HTTP 404 NoSuchBucket)")
+            return await put(*args, **options)  # type: ignore[arg-type]
+
+        bench.vendor.put = delete_and_refuse  # type: ignore[method-assign]
+        await bench.run()
+        item = await bench.item("a.csv")
+        assert (item.state, item.import_id) == (ItemState.COLLECTED, "import-2")
+
+    run_virtually(go())
