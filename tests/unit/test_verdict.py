@@ -104,3 +104,16 @@ def test_a_run_that_was_stopped_before_its_source_was_listed_is_not_complete() -
 def test_a_batch_whose_source_is_not_listed_yet_is_to_be_continued() -> None:
     judged = verdict({_S.COLLECTED: 3}, stop=StopSignal(), missing_schemas={}, listed=False)
     assert (judged.state, judged.exit_code) == (BatchState.PAUSED, ExitCode.TRY_AGAIN)
+
+
+@pytest.mark.parametrize(
+    ("by_state", "reason"),
+    [
+        ({_S.NEEDS_REVIEW: 1}, "1 item needs review"),
+        ({_S.NEEDS_REVIEW: 2}, "2 items need review"),
+        ({_S.FAILED: 1}, "1 item failed or was rejected"),
+        ({_S.FAILED: 1, _S.REJECTED: 1}, "2 items failed or were rejected"),
+    ],
+)
+def test_one_item_is_not_spoken_of_as_several(by_state: dict[ItemState, int], reason: str) -> None:
+    assert verdict(by_state, stop=StopSignal(), missing_schemas={}, listed=True).reason == reason
