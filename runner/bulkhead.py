@@ -201,13 +201,20 @@ class Bulkhead:
     async def status(self, batch_id: str | None = None) -> BatchStatus:
         batch = await self._batches.named(batch_id, write=False)
         ledger = await self._resources.ledger(write=False)
-        return BatchStatus(batch=batch, by_state=await ledger.counts(batch.batch_id))
+        return BatchStatus(batch=self._as_it_is(batch), by_state=await ledger.counts(batch.batch_id))
 
     async def batches(self) -> list[BatchStatus]:
         ledger = await self._resources.ledger(write=False)
         return [
-            BatchStatus(batch=batch, by_state=await ledger.counts(batch.batch_id)) for batch in await ledger.batches()
+            BatchStatus(batch=self._as_it_is(batch), by_state=await ledger.counts(batch.batch_id))
+            for batch in await ledger.batches()
         ]
+
+    def _as_it_is(self, batch: Batch) -> Batch:
+        """Return a batch whose run was killed, and could not say so, as interrupted."""
+        if batch.state is BatchState.RUNNING and not self._resources.a_run_is_alive():
+            return replace(batch, state=BatchState.INTERRUPTED)
+        return batch
 
     async def items(
         self, batch_id: str | None = None, *, states: Collection[ItemState] | None = None

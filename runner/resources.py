@@ -12,6 +12,7 @@ from platformdirs import user_state_path
 from runner import identity
 from runner.clock import SystemClock
 from runner.errors import ConfigError
+from runner.ledger.lockfile import is_locked, lock_path
 from runner.ledger.slots import SqliteSlots
 from runner.ledger.sqlite import SqliteLedger
 from runner.pacing import CreatePacer
@@ -71,6 +72,10 @@ class Resources:
         self._stack.push_async_callback(ledger.close)
         self._ledger, self._ledger_is_writable = ledger, write
         return ledger
+
+    def a_run_is_alive(self) -> bool:
+        """Tell whether a process has the ledger open for writing."""
+        return is_locked(lock_path(self.settings.ledger))
 
     async def client(self) -> HeadlessClient:
         """Open the API. Raises ConfigError where there is no license key."""

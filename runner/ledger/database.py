@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from runner import __version__
 from runner.errors import BulkheadError, LedgerCorrupt, LedgerError, LedgerLocked, LedgerTooNew, StorageFull
-from runner.ledger.lockfile import LockFile, refuse_network_file_system
+from runner.ledger.lockfile import LockFile, lock_path, refuse_network_file_system
 
 logger = logging.getLogger(__name__)
 
@@ -100,7 +100,7 @@ class Database:
         with contextlib.ExitStack() as undo, explained(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             refuse_network_file_system(path)
-            lock = LockFile.take(beside(path, ".lock"), ledger=path, now=now)
+            lock = LockFile.take(lock_path(path), ledger=path, now=now)
             undo.callback(lock.release)
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             connection = connect(path, mode="rw")

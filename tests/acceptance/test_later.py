@@ -98,6 +98,16 @@ def test_another_schema_binding_makes_the_affected_files_eligible_and_no_others(
     assert mine.states() == {name: "collected" if name.startswith("a/") else "skipped" for name in files}
 
 
+def test_a_run_that_was_killed_is_not_said_to_be_running(work: Work, slow_sandbox: SandboxVendor) -> None:
+    mine = work(slow_sandbox)
+    mine.fill(1)
+    with mine.command.start(*mine.arguments(*PACE, "--json")) as running:
+        assert running.until_event(lambda event: event.get("new") == "processing")
+        assert mine.command("status", "--json").expect(0).document["state"] == "running"
+        running.kill()
+    assert mine.command("status", "--json").expect(0).document["state"] == "interrupted"
+
+
 def test_status_batches_and_manifest_say_the_same_as_the_files(work: Work, sandbox: SandboxVendor) -> None:
     mine = work(sandbox)
     mine.fill(2)
