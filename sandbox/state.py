@@ -78,6 +78,7 @@ class SandboxState:
         self._hook_hosts = hook_hosts
         self._journal: Journal = NoJournal()
         self._busy: dict[str, Blob] = {}
+        self._unwanted: list[str] = []
         self._signer = UrlSigner(rng.randbytes(32))
         self._account = Account()
         self._create_log = SlidingLog(self.settings.create_quota)
@@ -200,6 +201,16 @@ class SandboxState:
         """The runs whose time has come, each handed out once."""
         due = [found for found in self._account.waiting.values() if found.has_arrived(now)]
         return [self._taken(found) for found in due]
+
+    def unwanted_runs(self) -> list[str]:
+        """The imports that were deleted while they ran, each named once."""
+        named, self._unwanted = self._unwanted, []
+        return named
+
+    def run_ended_early(self, import_id: str) -> None:
+        """A run was cancelled: that of a deleted import leaves nothing, any other goes again at the next start."""
+        if import_id not in self._account.imports:
+            self._discard(self._busy.pop(import_id, None))
 
     def next_due_at(self) -> float | None:
         """When the next run's or announcement's time comes; None when nothing waits."""
@@ -352,7 +363,10 @@ class SandboxState:
 
     def _forget(self, gone: Import) -> None:
         self._account.forget(gone.id)
-        upload = None if gone.id in self._busy else gone.upload
+        is_busy = gone.id in self._busy
+        upload = None if is_busy else gone.upload
+        if is_busy:
+            self._unwanted.append(gone.id)
         self._discard(upload, gone.finished.result if gone.finished else None)
         self._journal.import_gone(gone.id)
 
