@@ -9,8 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
-import orjson
-
 from runner import identity, recovery
 from runner import plan as planning
 from runner.batches import Batches
@@ -27,9 +25,9 @@ from runner.pipeline import Scope, run_batch
 from runner.plan import Explanation, Plan
 from runner.recovery import Difference
 from runner.resources import Resources
-from runner.routes import Routes
+from runner.run_spec import RunSpec
 from runner.sinks import LocalSink
-from runner.sources import SourceSpec, open_one, open_source, rank_of
+from runner.sources import open_one, open_source, rank_of
 from runner.stop import StopReason, StopSignal
 from runner.surroundings import Surroundings
 from runner.verdict import Verdict, verdict
@@ -42,36 +40,6 @@ if TYPE_CHECKING:
     from runner.pipeline import RunResult
     from runner.ports import Gate, Source
     from runner.settings import Settings
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunSpec:
-    """What to run: a source, its routes, and where results go (`out`; default `./bulkhead-out/<batch id>`).
-
-    With `check` each file is judged before its first create, as `runner.check.Gate` says.
-    """
-
-    source: SourceSpec
-    routes: Routes
-    out: str | None = None
-    again: bool = False
-    fail_if_empty: bool = False
-    check: Literal["skip", "warn"] | None = None
-
-    def to_json(self) -> str:
-        raw = {"source": self.source.to_json(), "routes": self.routes.to_json(), "again": self.again}
-        raw |= {"check": self.check} if self.check else {}
-        return orjson.dumps(raw).decode()
-
-    @classmethod
-    def from_json(cls, text: str) -> RunSpec:
-        raw = orjson.loads(text)
-        return cls(
-            source=SourceSpec.from_json(raw["source"]),
-            routes=Routes.from_json(raw["routes"]),
-            again=raw["again"],
-            check=raw.get("check"),
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
