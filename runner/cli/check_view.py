@@ -30,13 +30,12 @@ _EFFECT_STYLES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Closing:
-    """What the closing words are made of; `unusable` says why routes have no schema."""
+    """What the closing words are made of."""
 
     summary: CheckSummary
     fields: Fields
     elapsed_s: float
     report: Path | None = None
-    unusable: Sequence[str] = ()
 
 
 def print_check(console: Console, closing: Closing) -> None:

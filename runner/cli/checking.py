@@ -178,7 +178,6 @@ class _Check:
                 fields=fields,
                 elapsed_s=time.monotonic() - self._began,
                 report=report,
-                unusable=[one.refusal for one in bound if one.refusal],
             )
             print_check(console(), closing)
         elif code is not ExitCode.OK:

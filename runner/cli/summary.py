@@ -139,14 +139,6 @@ def _commands(console: Console, commands: Iterable[tuple[str, str]]) -> None:
         _line(console, f"    {effect}", style="dim")
 
 
-def _sandbox_hint(console: Console, unfinished: bool) -> None:
-    _heading(console, "This was the embedded sandbox")
-    _line(console, "  Nothing has left this machine, and the sandbox and its ledger have ended with this command.")
-    if unfinished:
-        _line(console, "  To finish reviews, redrive or resume, keep a sandbox running in another terminal:")
-        _line(console, "  bulkhead sandbox", style="cyan")
-
-
 def _more(console: Console, count: int, listed: int) -> None:
     if count > listed:
         _line(console, f"  … and {count - listed:,} more: see {MANIFEST}")
