@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from runner import identity
-from runner.errors import ConfigError
+from runner.errors import ConfigError, ItemRejected
 from runner.models import CreateRequest
 from runner.sources.filters import Globs
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from runner.settings import LoadedSettings, Settings
 
 CONFIG_NAME = "bulkhead.toml"
+NO_ROUTE = ItemRejected("no_route", "no route matches this file")
 _KEYS = ("name", "match", "schema_id", "fields", "settings", "hooks", "user", "development_mode")
 _USER_KEYS = ("id", "name", "email", "companyId", "companyName")
 _FILE_KEYS = ("fields", "settings", "hooks")

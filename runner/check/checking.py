@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from runner.check.outcomes import rejection
 from runner.check.predictions import FileCheck, Prediction
 from runner.check.worker import Task
+from runner.errors import first_cause
 from runner.models import HELD_STATES, Item, ItemState
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class Checking:
         try:
             await self._run()
         except BaseExceptionGroup as group:
-            raise _first(group) from None
+            raise first_cause(group) from None
 
     async def _run(self) -> None:
         async with asyncio.TaskGroup() as group:
@@ -130,10 +131,3 @@ def _skipped(check: FileCheck) -> FileCheck:
         check, prediction=Prediction.SKIP, code=None, message=None, row_count=0, invalid_row_count=0,
         removed_row_count=0, problems=(),
     )  # fmt: skip
-
-
-def _first(error: BaseException) -> BaseException:
-    """The first cause in nested groups: one error is what a person can act on."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error

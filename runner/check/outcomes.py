@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from runner.check.headers import likely_headers
 from runner.check.predictions import Cell, Effect, FileCheck, Prediction, Problem
 from runner.check.rules import RuleFinder
+from runner.check.schemas import label_of
 
 if TYPE_CHECKING:
     from runner.check.engine import Outcome
@@ -100,7 +101,7 @@ class OutcomeReader:
             field_keys=keys,
             labels=labels,
             row_count=int(metadata.get("totalRows") or 0),
-            headers=tuple((_label_of(field), header) for field, header in likely_headers(missing, _spare(metadata))),
+            headers=tuple((label_of(field), header) for field, header in likely_headers(missing, _spare(metadata))),
         )
 
     def _cells(self, metadata: Mapping[str, Any], effect: Effect, source: str) -> Iterator[Problem]:
@@ -139,11 +140,11 @@ class OutcomeReader:
                 message=f'No field takes the column "{header}": its cells are left out.',
                 labels=(header,),
                 row_count=int(metadata.get("totalRows") or 0),
-                headers=tuple((_label_of(field), name) for field, name in found),
+                headers=tuple((label_of(field), name) for field, name in found),
             )
 
     def _label(self, key: str) -> str:
-        return _label_of(self._fields.get(key, {"key": key}))
+        return label_of(self._fields.get(key, {"key": key}))
 
 
 @dataclass(slots=True)
@@ -204,7 +205,3 @@ def _spare(metadata: Mapping[str, Any]) -> list[str]:
         taken.update(mapping.get("fileHeaderIndexes") or [mapping.get("fileHeaderIndex")])
     headers: Sequence[str] = metadata.get("rawHeaders") or ()
     return [cut(name) for at, name in enumerate(headers) if name and at not in taken]
-
-
-def _label_of(definition: Mapping[str, Any]) -> str:
-    return str(definition.get("label") or definition.get("key") or "")

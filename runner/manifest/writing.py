@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from runner.errors import first_cause
 from runner.manifest.cells import HEADER, csv_row
 from runner.manifest.lines import CHUNK_BYTES, json_line, line
 from runner.manifest.totals import summary
@@ -40,7 +41,7 @@ async def write_manifest(ledger: Ledger, batch: Batch, sink: Sink, *, exit_code:
             writing.create_task(sink.write(MANIFEST_CSV, table.chunks()))
             by_state = await _render(ledger.items(batch.batch_id), batch, lines=lines, table=table)
     except ExceptionGroup as group:
-        raise group.exceptions[0] from group
+        raise first_cause(group) from group
     totals = orjson.dumps(summary(batch, by_state, exit_code, now=now), option=_INDENTED)
     await sink.write(SUMMARY_JSON, _single(totals))
 
