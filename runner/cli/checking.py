@@ -69,7 +69,7 @@ class Asked:
     def _place(self) -> Path:
         assert self.report is not None
         if not self.report.parent.is_dir():
-            raise ConfigError(f"there is no directory {self.report.parent} for the report")
+            raise ConfigError(f"there is no directory {self.report.parent} for the report", hint="make it first")
         return self.report.resolve()
 
 
