@@ -21,7 +21,7 @@ from sandbox.control_routes import CONTROL_PREFIX, Control
 from sandbox.faults import FaultPlan
 from sandbox.home import kept_home, temporary_home
 from sandbox.posting import post_webhooks
-from sandbox.review import Review
+from sandbox.review.routes import ReviewPages
 from sandbox.runs import Engine
 from sandbox.state import API_PREFIX, KEEP_IMPORTS, SandboxState
 from sandbox.stops import WorkerLimits
@@ -163,7 +163,7 @@ class SandboxServer:
 
 def build_app(world: World) -> web.Application:
     app = web.Application(middlewares=[kept(world), as_answers], client_max_size=API_BODY_MAX_BYTES)
-    for part in (Api(world), StorageRoutes(world), Review(world), Control(world)):
+    for part in (Api(world), StorageRoutes(world), ReviewPages(world), Control(world)):
         app.add_routes(part.routes())
     app.on_response_prepare.append(dated(world))
     return app

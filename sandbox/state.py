@@ -1,9 +1,10 @@
 """The vendor's account as a state machine: no socket, no clock, no randomness of its own."""
 
+import hmac
 import random
 import uuid
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 from urllib.parse import urlencode
@@ -12,10 +13,11 @@ from sandbox.account import Account
 from sandbox.behaviour import SandboxSettings
 from sandbox.counters import Counters
 from sandbox.creation import CreateRequest, parse_create
-from sandbox.imports import Ended, Finished, Import, Job
+from sandbox.imports import Ended, Finished, Import, Job, Review
 from sandbox.journal import Journal, Kept, NoJournal
 from sandbox.problems import ApiProblem, StorageProblem, not_found, throttled
 from sandbox.quotas import SlidingLog
+from sandbox.review.runs import ReviewRun, ReviewRuns, take
 from sandbox.runs import Engine, default_engine, run_job
 from sandbox.schemas import SavedSchemas
 from sandbox.storage import (
@@ -76,6 +78,7 @@ class SandboxState:
         self._keep = keep
         self._journal: Journal = NoJournal()
         self._busy: dict[str, Blob] = {}
+        self.review_runs = ReviewRuns()
         self._signer = UrlSigner(rng.randbytes(32))
         self._account = Account()
         self._create_log = SlidingLog(self.settings.create_quota)
@@ -197,11 +200,13 @@ class SandboxState:
     def due_jobs(self, now: float) -> list[Job]:
         """The runs whose time has come, each handed out once."""
         due = [found for found in self._account.waiting.values() if found.has_arrived(now)]
-        return [self._taken(found) for found in due]
+        reviews = [self._account.imports[name] for name in self.review_runs.due(now)]
+        return [self._taken(found) for found in due] + [self._taken_in_review(found) for found in reviews]
 
     def next_due_at(self) -> float | None:
         """When the next run's or announcement's time comes; None when nothing waits."""
-        return self._account.next_due_at()
+        instants = (self._account.next_due_at(), self.review_runs.next_due_at())
+        return min((at for at in instants if at is not None), default=None)
 
     def due_announcements(self, now: float) -> list[Ended]:
         """The imports that have ended or left a review, each told once for each such status."""
@@ -216,19 +221,32 @@ class SandboxState:
         """Take the end of a run; one of an import that is gone is dropped."""
         upload = self._busy.pop(import_id, None)
         found = self._account.imports.get(import_id)
+        run = self.review_runs.ended(import_id)
         if found is None:
-            self._discard(upload, finished.result)
+            self.storage.discard(upload, finished.result, run and run.draft_path)
+            return
+        if run is not None:
+            self._record_reviewed(found, run, finished, now)
             return
         found.finish(finished, at=now)
         self._account.unannounced[import_id] = found
         self._journal.import_finished(found)
 
-    def review(self, import_id: str, token: str, now: float) -> dict[str, Any]:
-        """The full import a review URL leads to; 404 for a wrong token, too."""
-        found = self._settled(import_id, now=now)
-        if token != found.review_token:
+    def reviewed(self, import_id: str, token: str) -> Import:
+        """The import a review URL leads to; 404 for a wrong token, too."""
+        found = self._account.imports.get(import_id)
+        if found is None or not hmac.compare_digest(token.encode(), found.review_token.encode()):
             raise not_found()
-        return self._full(found, now=now)
+        return found
+
+    def open_review(self, found: Import) -> Review:
+        """The files of an import's review; made at the first visit, which needs storage with a directory."""
+        if found.review is None:
+            decisions = self.storage.place(f"{found.id}.decisions")
+            assert decisions is not None
+            found.review = Review(decisions=decisions)
+            self._journal.import_changed(found)
+        return found.review
 
     def finish_review(self, import_id: str, now: float) -> None:
         """A person finishes the review: NEEDS_REVIEW becomes SUCCESSFUL. Raises 409 in any other status."""
@@ -236,6 +254,9 @@ class SandboxState:
         if found.status(now) != "NEEDS_REVIEW":
             raise ApiProblem(409, {"detail": f"The import is {found.status(now)}, not NEEDS_REVIEW."})
         found.reviewed_at = now
+        self.storage.discard(*(found.review.files() if found.review else ()))
+        found.review = None
+        self.review_runs.forget(import_id)
         if not self._inline:
             self._account.unannounced[import_id] = found
         self._journal.import_changed(found)
@@ -316,6 +337,10 @@ class SandboxState:
         del self._account.waiting[found.id]
         self._busy[found.id] = found.upload
         self.counters.record_run(found.id, found.upload.sha256)
+        return self._job(found)
+
+    def _job(self, found: Import) -> Job:
+        assert found.upload is not None
         return Job(
             import_id=found.id,
             source=found.upload.source,
@@ -325,6 +350,24 @@ class SandboxState:
             user=found.user,
             result_path=self.storage.place(f"{found.id}.result"),
         )
+
+    def _taken_in_review(self, found: Import) -> Job:
+        assert found.upload is not None
+        review, draft_path = self.open_review(found), self.storage.place(f"{found.id}.draft")
+        assert draft_path is not None
+        self.review_runs.begin(found.id, draft_path=draft_path)
+        self._busy[found.id] = found.upload
+        return replace(self._job(found), decisions_path=review.decisions, draft_path=draft_path)
+
+    def _record_reviewed(self, found: Import, run: ReviewRun, finished: Finished, now: float) -> None:
+        taken = take(found, run, finished, now=now)
+        self.storage.discard(*taken.discarded)
+        if taken.has_ended:
+            self._account.unannounced[found.id] = found
+        if taken.has_outcome:
+            self._journal.import_finished(found)
+        else:
+            self._journal.import_changed(found)
 
     def _poll_log(self, import_id: str) -> SlidingLog:
         log = self._account.poll_logs.get(import_id)
@@ -350,13 +393,10 @@ class SandboxState:
     def _forget(self, gone: Import) -> None:
         self._account.forget(gone.id)
         upload = None if gone.id in self._busy else gone.upload
-        self._discard(upload, gone.finished.result if gone.finished else None)
+        review_files = gone.review.files() if gone.review else ()
+        self.storage.discard(upload, gone.finished.result if gone.finished else None, *review_files)
+        self.review_runs.forget(gone.id)
         self._journal.import_gone(gone.id)
-
-    def _discard(self, *blobs: Blob | None) -> None:
-        for blob in blobs:
-            if blob is not None:
-                self.storage.discard(blob)
 
     def _full(self, found: Import, *, now: float) -> dict[str, Any]:
         status = found.status(now)
