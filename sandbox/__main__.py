@@ -70,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--webhook-hosts", type=_names, default=(), metavar="HOST,...", help="hosts to send webhooks to"
     )
+    parser.add_argument("--hook-hosts", type=_names, default=(), metavar="HOST,...", help="hosts hooks may fetch from")
     parser.add_argument("--schemas", type=Path, metavar="DIR", help="saved schemas to start with, one JSON file each")
     parser.add_argument("--speed", type=float, default=1.0, help="how fast the sandbox's clock runs")
     parser.add_argument("--processing-s", type=float, default=0.5, metavar="S", help="upload's end to import's end")
@@ -112,6 +113,7 @@ def _server(options: argparse.Namespace) -> SandboxServer:
         data=options.data,
         keep=options.keep,
         webhook_hosts=options.webhook_hosts,
+        hook_hosts=options.hook_hosts,
         speed=options.speed,
         seed=options.seed,
         workers=options.workers,

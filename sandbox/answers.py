@@ -11,10 +11,11 @@ from aiohttp import web
 
 from sandbox.faults import Fault, Operation
 from sandbox.problems import ApiProblem, StorageProblem
-from sandbox.world import World
+from sandbox.storage import OUT_OF_SPACE, STORAGE_PREFIX
+from sandbox.world import NotKept, World
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-CUT = web.RequestKey("cut", bool)
+STRUCK = web.RequestKey("struck", str)
 
 
 def json_answer(body: object, *, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
@@ -49,9 +50,13 @@ def with_faults(world: World, operation: Operation, handler: Handler) -> Handler
 
 @web.middleware
 async def as_answers(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn refusals into answers; below the API also aiohttp's own into JSON."""
+    """Turn refusals into answers; below the API also aiohttp's own into JSON. A client that has gone away gets none."""
     try:
         return await handler(request)
+    except OSError as error:
+        return _of_trouble(request, error)
+    except web.RequestPayloadError:
+        return _error(request, 400, "The body is not as long as Content-Length says.")
     except ApiProblem as problem:
         return api_problem(problem)
     except StorageProblem as problem:
@@ -81,7 +86,8 @@ def dated(world: World) -> Callable[[web.Request, web.StreamResponse], Awaitable
     """A signal that writes the sandbox's own time into `Date`; what the request has done is kept before that."""
 
     async def write_date(_request: web.Request, response: web.StreamResponse) -> None:
-        world.commit()
+        if not world.broken.is_set():
+            world.commit()
         response.headers["Date"] = formatdate(world.now, usegmt=True)
 
     return write_date
@@ -108,7 +114,7 @@ async def _before_effect(world: World, request: web.Request, fault: Fault) -> we
 
 
 async def _after_effect(request: web.Request, handler: Handler, fault: Fault) -> web.StreamResponse:
-    request[CUT] = fault.kind == "truncate"
+    request[STRUCK] = fault.kind
     with contextlib.suppress(ApiProblem, StorageProblem):
         response = await handler(request)
         if fault.kind == "truncate" and isinstance(response, web.Response):
@@ -117,7 +123,10 @@ async def _after_effect(request: web.Request, handler: Handler, fault: Fault) ->
 
 
 async def _send_half(request: web.Request, response: web.Response) -> web.StreamResponse:
+    """Half of the body; nothing at all of an answer without one."""
     body = response.body if isinstance(response.body, bytes) else b""
+    if not body:
+        return cut_connection(request)
     half = web.StreamResponse(status=response.status, headers=response.headers)
     half.content_length = len(body)
     await half.prepare(request)
@@ -133,10 +142,20 @@ async def _pause(world: World, seconds: float) -> None:
             await world.closing.wait()
 
 
-def _error(request: web.Request, status: int) -> web.Response:
-    if request.path.startswith("/api/"):
-        return json_answer({"detail": "A server error occurred."}, status=status)
-    return storage_problem(StorageProblem(status, "InternalError", "We encountered an internal error."))
+def _of_trouble(request: web.Request, error: OSError) -> web.StreamResponse:
+    """The client's going away, a full disk, or a journal that cannot be written, which nobody may take for success."""
+    if isinstance(error, ConnectionError | NotKept):
+        return cut_connection(request)
+    if error.errno in OUT_OF_SPACE:
+        return _error(request, 503, "There is no space left.")
+    raise error
+
+
+def _error(request: web.Request, status: int, sentence: str = "A server error occurred.") -> web.Response:
+    if not request.path.startswith(STORAGE_PREFIX):
+        return json_answer({"detail": sentence}, status=status)
+    codes = {400: "IncompleteBody", 503: "ServiceUnavailable"}
+    return storage_problem(StorageProblem(status, codes.get(status, "InternalError"), sentence))
 
 
 def _detail(request: web.Request, refusal: web.HTTPException) -> str:

@@ -20,6 +20,7 @@ from sandbox.clock import SandboxClock
 from sandbox.control_routes import CONTROL_PREFIX, Control
 from sandbox.faults import FaultPlan
 from sandbox.home import kept_home, temporary_home
+from sandbox.hooks import HookLimits
 from sandbox.posting import post_webhooks
 from sandbox.review.routes import ReviewPages
 from sandbox.runs import Engine
@@ -33,7 +34,7 @@ from sandbox.world import EngineThreads, Runs, World, run_engine
 
 logger = logging.getLogger(__name__)
 
-API_BODY_MAX_BYTES = 64 * 1024 * 1024
+API_BODY_MAX_BYTES = 32 * 1024 * 1024
 ARCHIVE_NAME = "sandbox.sqlite"
 FILES_NAME = "files"
 _READ_BUFFER_BYTES = 1024 * 1024
@@ -45,8 +46,9 @@ class SandboxServer:
 
     The account is kept below `data`, the newest `keep` imports of it, and the next server there goes on with it;
     without `data` stored files lie in a temporary directory that goes with the server. Webhooks go to this machine
-    and to `webhook_hosts` alone. Imports run in `workers` processes of at most `limits`, or in this one with an
-    `engine`. With a `seed`, ids, URLs and faults repeat. `world` gives a test the state and the clock.
+    and to `webhook_hosts` alone, hooks fetch from `hook_hosts` alone. Imports run in `workers` processes of at most
+    `limits`, or in this one with an `engine`. With a `seed`, ids, URLs and faults repeat. `world` gives a test the
+    state and the clock.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class SandboxServer:
         data: Path | None = None,
         keep: int = KEEP_IMPORTS,
         webhook_hosts: Iterable[str] = (),
+        hook_hosts: Iterable[str] = (),
         speed: float = 1.0,
         seed: int | None = None,
         engine: Engine | None = None,
@@ -68,12 +71,14 @@ class SandboxServer:
         self._host = host
         self._port = port
         self._stack = contextlib.AsyncExitStack()
-        self.broken = asyncio.Event()
         self._data = data
         self._seed = seed
         rng = random.SystemRandom() if seed is None else random.Random(seed)  # noqa: S311 - repeatable on purpose
         self._rng = rng
-        state = SandboxState(rng, settings=settings, schemas=schemas, inline=False, keep=keep)
+        limits_of_hooks = HookLimits(allow_hosts=tuple(hook_hosts))
+        state = SandboxState(
+            rng, settings=settings, schemas=schemas, inline=False, keep=keep, hook_hosts=limits_of_hooks.allow_hosts
+        )
         faults = FaultPlan(rng)
         webhooks = Webhooks(rng, count=state.count, next_fault=lambda: faults.decide("webhook"), hosts=webhook_hosts)
         self._engine = engine
@@ -140,7 +145,7 @@ class SandboxServer:
     def _note_breakdown(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and task.exception() is not None:
             logger.critical("a task of the sandbox broke down", extra={"error": type(task.exception()).__name__})
-            self.broken.set()
+            self.world.broken.set()
 
     def _restore(self, home: Path) -> None:
         files = home / FILES_NAME
@@ -162,7 +167,7 @@ class SandboxServer:
 
 
 def build_app(world: World) -> web.Application:
-    app = web.Application(middlewares=[kept(world), as_answers], client_max_size=API_BODY_MAX_BYTES)
+    app = web.Application(middlewares=[as_answers, kept(world)], client_max_size=API_BODY_MAX_BYTES)
     for part in (Api(world), StorageRoutes(world), ReviewPages(world), Control(world)):
         app.add_routes(part.routes())
     app.on_response_prepare.append(dated(world))
@@ -176,11 +181,11 @@ async def run_sandbox(server: SandboxServer, *, stop: asyncio.Event, on_ready: C
     """
     async with server:
         on_ready(server.base_url)
-        ends = [asyncio.create_task(event.wait()) for event in (stop, server.broken)]
+        ends = [asyncio.create_task(event.wait()) for event in (stop, server.world.broken)]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         for end in ends:
             end.cancel()
-    if server.broken.is_set():
+    if server.world.broken.is_set():
         raise OSError("the sandbox broke down")
 
 

@@ -79,7 +79,7 @@ class Archive:
     def import_finished(self, found: Import) -> None:
         assert found.finished is not None
         outcome = {
-            "outcome": dataclasses.asdict(dataclasses.replace(found.finished.outcome, rows=None)),
+            "outcome": found.finished.outcome,
             "result": found.finished.result and _blob_body(found.finished.result),
         }
         self.import_changed(found)
@@ -164,7 +164,7 @@ class Archive:
 
     def _finished(self, body: dict[str, Any]) -> Finished:
         result = body["result"]
-        return Finished(outcome=Outcome(**body["outcome"]), result=result and self._blob(result))
+        return Finished.of(Outcome(**body["outcome"]), result=result and self._blob(result))
 
     def _review(self, body: dict[str, Any]) -> Review:
         draft = body["draft"]

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from sandbox.problems import RetryAfter
 from sandbox.quotas import CREATE_QUOTA, POLL_QUOTA, Rate
 
 
@@ -12,8 +13,8 @@ class SandboxSettings:
 
     `license_key` None takes any non-empty key. `upload_lag_s` lies between an upload's end and the import's notice
     of it. `import_max_s` is what a run may really take, whatever the clock's speed. `if_none_match` says what storage
-    makes of `If-None-Match: *`. `fresh_upload_url` False shows the first upload URL for ever. `absent_as_null` shows
-    keys that do not apply as null instead of leaving them out.
+    makes of `If-None-Match: *`, `retry_after` how a 429 says when to come back. `fresh_upload_url` False shows the
+    first upload URL for ever. `absent_as_null` shows keys that do not apply as null instead of leaving them out.
     """
 
     license_key: str | None = None
@@ -26,6 +27,7 @@ class SandboxSettings:
     running_s: float = 0.3
     import_max_s: float = 600.0
     if_none_match: Literal["accept", "not_implemented", "not_signed"] = "accept"
+    retry_after: RetryAfter = "seconds"
     fresh_upload_url: bool = True
     absent_as_null: bool = False
 

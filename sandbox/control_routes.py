@@ -15,7 +15,10 @@ from sandbox.quotas import Rate, parse_rate
 from sandbox.world import World
 
 CONTROL_PREFIX = "/_sandbox"
-IF_NONE_MATCH_MODES = ("accept", "not_implemented", "not_signed")
+CHOICES = {
+    "if_none_match": ("accept", "not_implemented", "not_signed"),
+    "retry_after": ("seconds", "date", "absent"),
+}
 
 
 class Control:
@@ -115,8 +118,8 @@ def changed_settings(settings: SandboxSettings, given: Mapping[str, Any]) -> San
 def _setting(name: str, value: Any, *, now: object) -> Any:
     if name == "license_key":
         return _of_type(name, value, str | None, "a text or null")
-    if name == "if_none_match" and value not in IF_NONE_MATCH_MODES:
-        raise ValueError(f"if_none_match is one of {', '.join(IF_NONE_MATCH_MODES)}")
+    if name in CHOICES and value not in CHOICES[name]:
+        raise ValueError(f"{name} is one of {', '.join(CHOICES[name])}")
     if isinstance(now, Rate):
         return parse_rate(_of_type(name, value, str, "a text such as 20/60s"))
     if isinstance(now, bool) != isinstance(value, bool):

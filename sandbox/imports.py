@@ -1,17 +1,21 @@
 """One import: its timeline and how the API shows it."""
 
+import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
+
+import orjson
 
 from sandbox.engine.corrections import Corrections
 from sandbox.engine.draft import Draft
-from sandbox.engine.outcome import Outcome
+from sandbox.engine.outcome import Outcome, Status
 from sandbox.storage import Blob, BlobWriter
 
 ImportStatus = Literal["AWAITING_UPLOAD", "PENDING", "RUNNING", "SUCCESSFUL", "NEEDS_REVIEW", "FAILED"]
+_QUICKLY = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,10 +23,10 @@ class Job:
     """One run of the engine, fit to be sent to another process.
 
     `source` is the uploaded content, or where it lies; with `is_json` it is the text of the rows of `initial_data`,
-    which an engine gets as a list. `result_path` is where the result is to lie (None: in memory). In a review
-    `decisions_path` is where the corrections lie, and `draft_path` where what it shows is to lie. While it runs, an
-    engine may write the result's rows as a JSON array into `result` instead of putting them into its outcome, and
-    tells `draft` of every row.
+    which an engine gets as a list. `result_path` is where the result is to lie (None: in memory), `hook_hosts` are
+    what its hooks may fetch from. In a review `decisions_path` is where the corrections lie, and `draft_path` where
+    what it shows is to lie. While it runs, an engine may write the result's rows as a JSON array into `result` instead
+    of putting them into its outcome, and tells `draft` of every row.
     """
 
     import_id: str
@@ -35,16 +39,30 @@ class Job:
     decisions_path: Path | None = None
     draft_path: Path | None = None
     draft: Draft | None = None
+    hook_hosts: tuple[str, ...] = ()
     result_path: Path | None = None
     result: BlobWriter | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finished:
-    """A run's end: the outcome without its rows, and where the rows lie as a JSON array (None when FAILED)."""
+    """A run's end: its outcome without its rows, and where the rows lie as a JSON array (None when FAILED).
 
-    outcome: Outcome
+    The outcome is held packed: it may tell of ten thousand errors, and a sandbox keeps many.
+    """
+
+    status: Status
+    packed: bytes
     result: Blob | None
+
+    @classmethod
+    def of(cls, outcome: Outcome, *, result: Blob | None = None) -> Self:
+        packed = zlib.compress(orjson.dumps(replace(outcome, rows=None)), _QUICKLY)
+        return cls(status=outcome.status, packed=packed, result=result)
+
+    @property
+    def outcome(self) -> Outcome:
+        return Outcome(**orjson.loads(zlib.decompress(self.packed)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +76,7 @@ class Ended:
 
 @dataclass(kw_only=True, slots=True)
 class Review:
-    """What a review has so far: where its decisions and its latest draft lie, and why the last run failed, if it did."""
+    """What a review has so far: where its decisions and its latest draft lie, and why the last run failed, if so."""
 
     decisions: Path
     draft: Path | None = None
@@ -102,6 +120,11 @@ class Import:
         stored = [blob.source for blob in blobs if blob is not None and isinstance(blob.source, Path)]
         return stored + (self.review.files() if self.review else [])
 
+    def close_review(self) -> list[Path]:
+        """End the review; the files that nothing leads to any more."""
+        review, self.review = self.review, None
+        return review.files() if review else []
+
     def has_arrived(self, now: float) -> bool:
         return self.arrived_at is not None and now >= self.arrived_at
 
@@ -126,7 +149,7 @@ class Import:
         """What the import ends with once its time is over; RUNNING while the engine has it."""
         if self.reviewed_at is not None:
             return "SUCCESSFUL"
-        return self.finished.outcome.status if self.finished else "RUNNING"
+        return self.finished.status if self.finished else "RUNNING"
 
     def has_ended(self, now: float) -> bool:
         return self.ended_at is not None and now >= self.ended_at

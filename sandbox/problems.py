@@ -1,8 +1,12 @@
 """The sandbox's refusals: the API's in the JSON of Django REST framework, the storage's in the XML of S3."""
 
+import math
 from collections.abc import Mapping
-from typing import Any
+from email.utils import formatdate
+from typing import Any, Literal
 from xml.sax.saxutils import escape
+
+RetryAfter = Literal["seconds", "date", "absent"]
 
 
 class ApiProblem(Exception):
@@ -36,14 +40,18 @@ def not_found() -> ApiProblem:
     return ApiProblem(404, {"detail": "Not found."})
 
 
-def throttled(retry_after_s: int | None) -> ApiProblem:
+def throttled(retry_after_s: int | None, *, now: float, header: RetryAfter = "seconds") -> ApiProblem:
     """A 429; `retry_after_s` None leaves both the hint and the header out."""
     detail = "Request was throttled."
     if retry_after_s is None:
         return ApiProblem(429, {"detail": detail})
     unit = "second" if retry_after_s == 1 else "seconds"
     detail = f"{detail} Expected available in {retry_after_s} {unit}."
-    return ApiProblem(429, {"detail": detail}, headers={"Retry-After": str(retry_after_s)})
+    if header == "absent":
+        return ApiProblem(429, {"detail": detail})
+    # A date has no fractions: rounded up, so that it never names an instant before the quota is free.
+    text = str(retry_after_s) if header == "seconds" else formatdate(math.ceil(now) + retry_after_s, usegmt=True)
+    return ApiProblem(429, {"detail": detail}, headers={"Retry-After": text})
 
 
 def invalid(field: str, *messages: str) -> ApiProblem:

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from sandbox.engine import Outcome, run_import
+from sandbox.hooks import HookLimits
 from sandbox.imports import Finished, Job
 from sandbox.review.decisions import open_decisions
 from sandbox.review.writing import DraftWriter
@@ -26,6 +27,7 @@ def default_engine(job: Job) -> Outcome:
         result=job.result,
         corrections=job.corrections,
         draft=job.draft,
+        hook_limits=HookLimits(allow_hosts=job.hook_hosts),
     )
 
 
@@ -57,13 +59,13 @@ def _run(job: Job, engine: Engine) -> Finished:
         if outcome.rows is not None:
             writer.write(orjson.dumps(outcome.rows))
             outcome = replace(outcome, rows=None, is_written=True)
+        if outcome.is_written:
+            return Finished.of(outcome, result=writer.commit())
     except BaseException:
         writer.abort()
         raise
-    if outcome.is_written:
-        return Finished(outcome=outcome, result=writer.commit())
     writer.abort()
-    return Finished(outcome=outcome, result=None)
+    return Finished.of(outcome)
 
 
 def _opened(job: Job) -> bytes | Path | list[Any]:

@@ -67,6 +67,7 @@ class SandboxState:
         origin: str = "http://sandbox.invalid",
         inline: bool = True,
         keep: int = KEEP_IMPORTS,
+        hook_hosts: tuple[str, ...] = (),
     ) -> None:
         self.settings = settings or SandboxSettings()
         self.storage = storage or Storage()
@@ -76,6 +77,7 @@ class SandboxState:
         self._engine = engine
         self._inline = inline
         self._keep = keep
+        self._hook_hosts = hook_hosts
         self._journal: Journal = NoJournal()
         self._busy: dict[str, Blob] = {}
         self.review_runs = ReviewRuns()
@@ -99,15 +101,15 @@ class SandboxState:
         """Make an import from `body` (a decoded JSON value, or its bytes) and return the full import."""
         if not self._create_log.admit(now):
             self.counters.count("refused_create_times", repr(now))
-            raise throttled(self._create_log.retry_after_s(now))
+            raise throttled(self._create_log.retry_after_s(now), now=now, header=self.settings.retry_after)
         self._journal.admitted("", now, window_s=self.settings.create_quota.window_s)
         self.counters.count("create_times", repr(now))
         request = parse_create(body, schemas=self.schemas.by_id)
         made = self._made(request, now=now)
-        self._account.imports[made.id] = made
-        self.counters.count("created_ids", made.id)
         if request.rows is not None:
             self._arrive(made, self.storage.put(f"{made.id}.rows", request.rows_json), at=now)
+        self._account.imports[made.id] = made
+        self.counters.count("created_ids", made.id)
         self._journal.import_changed(made)
         self._drop_oldest()
         return self._full(made, now=now)
@@ -116,7 +118,7 @@ class SandboxState:
         log = self._poll_log(import_id)
         if not log.admit(now):
             self.counters.count("refused_polls", import_id)
-            raise throttled(log.retry_after_s(now))
+            raise throttled(log.retry_after_s(now), now=now, header=self.settings.retry_after)
         self._journal.admitted(import_id, now, window_s=self.settings.poll_quota.window_s)
         self.counters.count("polls", import_id)
         return self._full(self._settled(import_id, now=now), now=now)
@@ -223,7 +225,7 @@ class SandboxState:
         found = self._account.imports.get(import_id)
         run = self.review_runs.ended(import_id)
         if found is None:
-            self.storage.discard(upload, finished.result, run and run.draft_path)
+            self.storage.discard(upload, finished.result, run.draft_path if run else None)
             return
         if run is not None:
             self._record_reviewed(found, run, finished, now)
@@ -235,7 +237,7 @@ class SandboxState:
     def reviewed(self, import_id: str, token: str) -> Import:
         """The import a review URL leads to; 404 for a wrong token, too."""
         found = self._account.imports.get(import_id)
-        if found is None or not hmac.compare_digest(token.encode(), found.review_token.encode()):
+        if found is None or not hmac.compare_digest(token.encode(errors="replace"), found.review_token.encode()):
             raise not_found()
         return found
 
@@ -254,8 +256,7 @@ class SandboxState:
         if found.status(now) != "NEEDS_REVIEW":
             raise ApiProblem(409, {"detail": f"The import is {found.status(now)}, not NEEDS_REVIEW."})
         found.reviewed_at = now
-        self.storage.discard(*(found.review.files() if found.review else ()))
-        found.review = None
+        self.storage.discard(*found.close_review())
         self.review_runs.forget(import_id)
         if not self._inline:
             self._account.unannounced[import_id] = found
@@ -348,6 +349,7 @@ class SandboxState:
             filename=found.original_filename or "",
             schema=found.schema,
             user=found.user,
+            hook_hosts=self._hook_hosts,
             result_path=self.storage.place(f"{found.id}.result"),
         )
 
@@ -393,8 +395,7 @@ class SandboxState:
     def _forget(self, gone: Import) -> None:
         self._account.forget(gone.id)
         upload = None if gone.id in self._busy else gone.upload
-        review_files = gone.review.files() if gone.review else ()
-        self.storage.discard(upload, gone.finished.result if gone.finished else None, *review_files)
+        self.storage.discard(upload, gone.finished.result if gone.finished else None, *gone.close_review())
         self.review_runs.forget(gone.id)
         self._journal.import_gone(gone.id)
 

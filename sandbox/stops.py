@@ -55,7 +55,7 @@ class WorkerLimits:
 
     def death(self, code: int) -> Stopped:
         """What the exit code of a worker that died says; libraries of C and Rust abort where they get no memory."""
-        name = f"exit code {code}" if code >= 0 else signal.Signals(-code).name
+        name = f"exit code {code}" if code >= 0 else f"signal {-code}"
         if -code in _SIGNALS_WITHOUT_MEMORY:
             return Stopped(self.sentence, error=name)
         if -code == signal.SIGKILL:

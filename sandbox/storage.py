@@ -1,5 +1,7 @@
 """Where uploads and results lie, and the presigned URLs that lead there."""
 
+import contextlib
+import errno
 import hashlib
 import hmac
 import io
@@ -16,8 +18,10 @@ from sandbox.problems import StorageProblem
 LICENSE_KEY_HEADER = "x-dromo-license-key"
 STORAGE_PREFIX = "/_storage/"
 RESULT_NAME = "result.json"
+NAME_SHOWN_LENGTH = 200
 BLOB_SUFFIX = ".blob"
 PART_SUFFIX = ".part"
+OUT_OF_SPACE = {errno.ENOSPC, errno.EDQUOT}
 _DATE_FORMAT = "%Y%m%dT%H%M%SZ"
 _SIGNATURE = "&X-Amz-Signature="
 
@@ -60,7 +64,8 @@ class BlobWriter:
         return Blob(source, self.size_bytes, self._md5.hexdigest(), self._sha256.hexdigest())
 
     def abort(self) -> None:
-        self._stream.close()
+        with contextlib.suppress(OSError):
+            self._stream.close()
         if self._part:
             self._part.unlink(missing_ok=True)
 
@@ -101,8 +106,12 @@ class Storage:
 
     def put(self, name: str, data: bytes) -> Blob:
         writer = self.writer(name)
-        writer.write(data)
-        return writer.commit()
+        try:
+            writer.write(data)
+            return writer.commit()
+        except BaseException:
+            writer.abort()
+            raise
 
     def discard(self, *stored: Blob | Path | None) -> None:
         """Let objects, or the files at places, go; files stay until `purge`."""
@@ -170,8 +179,8 @@ class UrlSigner:
 
 
 def upload_path(import_id: str, filename: str) -> str:
-    """The storage path of an import's upload; it shows the file's name, percent-encoded."""
-    name = quote(filename, safe="")
+    """The storage path of an import's upload; it shows how the file's name begins, percent-encoded."""
+    name = quote(filename[:NAME_SHOWN_LENGTH], safe="")
     return f"{STORAGE_PREFIX}{import_id}/{name if name.strip('.') else 'upload'}"
 
 

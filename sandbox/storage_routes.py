@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from sandbox.answers import CUT, with_faults
+from sandbox.answers import STRUCK, with_faults
 from sandbox.problems import StorageProblem
 from sandbox.storage import STORAGE_PREFIX, Blob, BlobWriter
 from sandbox.world import World
@@ -16,7 +16,7 @@ class StorageRoutes:
         self._state = world.state
 
     def routes(self) -> list[web.RouteDef]:
-        path = f"{STORAGE_PREFIX}{{target:.+}}"
+        path = rf"{STORAGE_PREFIX}{{target:[\s\S]+}}"
         return [
             web.put(path, with_faults(self._world, "upload", self._upload)),
             web.get(path, with_faults(self._world, "download", self._download), allow_head=False),
@@ -27,10 +27,11 @@ class StorageRoutes:
         writer = self._state.storage.writer(f"{ticket.import_id}.upload")
         try:
             await _receive(request, writer, size_bytes=ticket.size_bytes)
+            blob = writer.commit()
         except BaseException:
             writer.abort()
             raise
-        etag = self._state.finish_upload(ticket, writer.commit(), self._world.now)
+        etag = self._state.finish_upload(ticket, blob, self._world.now)
         return web.Response(status=200, headers={"ETag": etag})
 
     async def _download(self, request: web.Request) -> web.StreamResponse:
@@ -38,8 +39,10 @@ class StorageRoutes:
         response = web.StreamResponse(headers={"ETag": f'"{blob.md5}"'})
         response.content_type = "application/json"
         response.content_length = blob.size_bytes
-        await response.prepare(request)
-        await _send(response, blob, up_to=blob.size_bytes // 2 if request.get(CUT) else blob.size_bytes)
+        struck = request.get(STRUCK)
+        if struck in {None, "truncate"}:
+            await response.prepare(request)
+            await _send(response, blob, up_to=blob.size_bytes // 2 if struck else blob.size_bytes)
         return response
 
 

@@ -4,11 +4,12 @@ Started by the sandbox alone; jobs and answers are pickles behind their length.
 """
 
 import contextlib
-import errno
 import os
 import pickle
+import shutil
 import signal
 import sys
+import tempfile
 import threading
 from pathlib import Path
 from queue import SimpleQueue
@@ -17,20 +18,21 @@ from typing import BinaryIO, NoReturn
 from sandbox.imports import Finished, Job
 from sandbox.runs import default_engine, run_job
 from sandbox.stops import BEGUN, LENGTH_BYTES, Stopped, WorkerLimits, broke_down
+from sandbox.storage import OUT_OF_SPACE
 
-_OUT_OF_SPACE = {errno.ENOSPC, errno.EDQUOT}
 _NICENESS = 10
 _FIRST_TO_GO = "500"
 
 
 def main() -> NoReturn:
     """Work until the input ends, which it does with the sandbox however that ends."""
-    limits = WorkerLimits(memory_bytes=int(sys.argv[1]))
+    limits, scratch = WorkerLimits(memory_bytes=int(sys.argv[1])), sys.argv[2]
     answers = _answers()
     _take_back_seat()
     limits.apply()
+    tempfile.tempdir = scratch
     jobs: SimpleQueue[Job] = SimpleQueue()
-    threading.Thread(target=_read_jobs, args=(sys.stdin.buffer, jobs), daemon=True).start()
+    threading.Thread(target=_read_jobs, args=(sys.stdin.buffer, jobs, scratch), daemon=True).start()
     while True:
         job = jobs.get()
         _send(answers, BEGUN)
@@ -52,7 +54,7 @@ def _stopped(error: BaseException, *, limits: WorkerLimits) -> Stopped:
     causes = [error, error.__cause__, error.__context__]
     if any(isinstance(cause, MemoryError) for cause in causes):
         return Stopped(limits.sentence, error=name)
-    if isinstance(error, OSError) and error.errno in _OUT_OF_SPACE:
+    if isinstance(error, OSError) and error.errno in OUT_OF_SPACE:
         return Stopped("There is no space left for the import's result.", error=name)
     return broke_down(name)
 
@@ -72,11 +74,14 @@ def _take_back_seat() -> None:
         Path("/proc/self/oom_score_adj").write_text(_FIRST_TO_GO, encoding="ascii")
 
 
-def _read_jobs(stream: BinaryIO, jobs: SimpleQueue[Job]) -> None:
+def _read_jobs(stream: BinaryIO, jobs: SimpleQueue[Job], scratch: str) -> None:
     """A thread of its own, so that the end of the input ends a run that is under way."""
-    while head := stream.read(LENGTH_BYTES):
-        jobs.put(pickle.loads(stream.read(int.from_bytes(head, "big"))))  # noqa: S301 - from the sandbox itself
-    os._exit(0)
+    try:
+        while head := stream.read(LENGTH_BYTES):
+            jobs.put(pickle.loads(stream.read(int.from_bytes(head, "big"))))  # noqa: S301 - from the sandbox itself
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+        os._exit(0)
 
 
 def _send(stream: BinaryIO, data: bytes) -> None:

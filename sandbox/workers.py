@@ -4,7 +4,9 @@ import asyncio
 import contextlib
 import os
 import pickle
+import shutil
 import sys
+import tempfile
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from pathlib import Path
 from typing import Self
@@ -13,6 +15,7 @@ from sandbox.imports import Finished, Job
 from sandbox.stops import BEGUN, LENGTH_BYTES, RunStopped, Stopped, WorkerLimits, out_of_time
 from sandbox.storage import clear_place
 
+BEGIN_MAX_S = 60.0
 _ROOT = str(Path(__file__).parents[1])
 _PROGRAM = "import sys; sys.path.insert(0, sys.argv.pop(1)); from sandbox.worker import main; main()"
 
@@ -74,28 +77,35 @@ class WorkerPool:
 class _Worker:
     """One process: a job goes in, an answer comes out."""
 
-    def __init__(self, process: Process, *, limits: WorkerLimits) -> None:
+    def __init__(self, process: Process, *, limits: WorkerLimits, scratch: str) -> None:
         assert process.stdin is not None
         assert process.stdout is not None
         self._process = process
         self._limits = limits
+        self._scratch = scratch
         self._jobs, self._answers = process.stdin, process.stdout
 
     @classmethod
     async def start(cls, limits: WorkerLimits) -> Self:
         """`-P` keeps the directory the sandbox was started in out of the way of imports."""
-        command = [sys.executable, "-P", "-c", _PROGRAM, _ROOT, str(limits.memory_bytes)]
-        process = await asyncio.create_subprocess_exec(
-            *command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, start_new_session=True
-        )
-        return cls(process, limits=limits)
+        scratch = tempfile.mkdtemp(prefix="bulkhead-worker-")
+        command = [sys.executable, "-P", "-c", _PROGRAM, _ROOT, str(limits.memory_bytes), scratch]
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, start_new_session=True
+            )
+        except BaseException:
+            shutil.rmtree(scratch, ignore_errors=True)
+            raise
+        return cls(process, limits=limits, scratch=scratch)
 
     async def begin(self, job: Job) -> None:
-        """Hand over a job. Raises OSError or EOFError where the process is gone."""
+        """Hand over a job. Raises OSError or EOFError where the process is gone, or does not take it in time."""
         body = pickle.dumps(job)
-        self._jobs.write(len(body).to_bytes(LENGTH_BYTES, "big") + body)
-        await self._jobs.drain()
-        await self._answers.readexactly(len(BEGUN))
+        async with asyncio.timeout(BEGIN_MAX_S):
+            self._jobs.write(len(body).to_bytes(LENGTH_BYTES, "big") + body)
+            await self._jobs.drain()
+            await self._answers.readexactly(len(BEGUN))
 
     async def finish(self, *, time_s: float) -> Finished:
         """What comes of the job. Raises RunStopped."""
@@ -111,11 +121,14 @@ class _Worker:
         return answer
 
     async def end(self) -> int:
-        """End the process, if it has not yet, and return its exit code."""
+        """End the process, if it has not yet, remove what it left, and return its exit code."""
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
         self._jobs.close()
-        return await self._process.wait()
+        try:
+            return await self._process.wait()
+        finally:
+            shutil.rmtree(self._scratch, ignore_errors=True)
 
     async def _answer(self) -> Finished | Stopped:
         length = int.from_bytes(await self._answers.readexactly(LENGTH_BYTES), "big")

@@ -21,11 +21,16 @@ logger = logging.getLogger(__name__)
 ENGINE_THREADS = 2
 
 
+class NotKept(OSError):
+    """What has happened could not be written."""
+
+
 @dataclass(kw_only=True)
 class World:
     """One sandbox: its state, clock, faults and webhooks, and the journal they all write to.
 
-    `woken` tells the engine to look again, `posting` those who post webhooks; `closing` ends long waits.
+    `woken` tells the engine to look again, `posting` those who post webhooks; `closing` ends long waits; `broken` says
+    that the account can no longer be kept.
     """
 
     state: SandboxState
@@ -36,14 +41,24 @@ class World:
     woken: asyncio.Event = field(default_factory=asyncio.Event)
     posting: asyncio.Event = field(default_factory=asyncio.Event)
     closing: asyncio.Event = field(default_factory=asyncio.Event)
+    broken: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def now(self) -> float:
         return self.clock.now()
 
     def commit(self) -> None:
-        """Keep what has happened, then delete the files nothing leads to any more. Raises OSError."""
-        self.journal.commit()
+        """Keep what has happened, then delete the files nothing leads to any more.
+
+        Raises NotKept; the sandbox then ends, since what it holds is more than the next one would find.
+        """
+        if self.broken.is_set():
+            raise NotKept("the sandbox is ending")
+        try:
+            self.journal.commit()
+        except OSError as error:
+            self.broken.set()
+            raise NotKept(str(error)) from error
         self.state.storage.purge()
 
 
@@ -118,4 +133,4 @@ async def _run(world: World, job: Job, runs: Runs) -> None:
 def _stopped(job: Job, stop: RunStopped) -> Finished:
     """The import's end; no traceback is shown, which might hold row content."""
     logger.error("a run was stopped", extra={"import_id": job.import_id, "error": stop.stopped.error})
-    return Finished(outcome=failed("FATAL", stop.stopped.sentence), result=None)
+    return Finished.of(failed("FATAL", stop.stopped.sentence))

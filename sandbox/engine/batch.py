@@ -1,11 +1,12 @@
 """Some thousand rows of the mapped columns: texts, values, and what is displayed of them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from sandbox.engine.types import Invalid, Kind
+from sandbox.hooks import Message
 
 
 @dataclass
@@ -13,12 +14,14 @@ class Part:
     """One column of the file in one field: most fields have one part, a manyToOne field several.
 
     `values` holds canonical values, Invalid where a text is none; `has_invalid` False promises that none is.
+    `messages` are those that hooks have put at cells, by row.
     """
 
     kind: Kind
     texts: Sequence[str]
     values: Sequence[Any]
     has_invalid: bool
+    messages: Mapping[int, Sequence[Message]] = field(default_factory=dict)
 
     @cached_property
     def is_empty(self) -> list[bool]:
@@ -49,10 +52,14 @@ class Part:
 
 @dataclass(frozen=True)
 class Batch:
-    """`size` rows: field key -> the parts of that field."""
+    """Rows by their `indexes` in the data: field key -> the parts of that field."""
 
-    size: int
+    indexes: Sequence[int]
     fields: Mapping[str, list[Part]]
+
+    @property
+    def size(self) -> int:
+        return len(self.indexes)
 
     def parts(self, key: str) -> list[Part]:
         """The parts of a field; none where it is not mapped."""

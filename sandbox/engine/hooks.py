@@ -1,50 +1,64 @@
-"""A schema's hooks, in the order in which an import runs them.
+"""A schema's hooks in an import: when they run, and what the engine makes of what they ask for.
 
 The order: UPLOAD_STEP before the header is looked for, REVIEW_STEP once columns are matched, then column hooks, bulk
-row hooks and row hooks, each seeing what the former left, REVIEW_STEP_POST_HOOKS, the checks (again for changed
-cells), REVIEW_STEP_PRE_SUBMIT before invalid rows are dealt with, and last beforeFinishCallback with the rows that
-would be submitted. rowDeleteHooks run when a person deletes rows, so never in an import without one.
+row hooks and row hooks, each seeing what the former left, REVIEW_STEP_POST_HOOKS, REVIEW_STEP_PRE_SUBMIT, the checks,
+and last beforeFinishCallback with the rows that would be submitted. rowDeleteHooks run when a person deletes rows.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from sandbox.engine.errors import HookError
-
-STEP_TYPES = ("UPLOAD_STEP", "REVIEW_STEP", "REVIEW_STEP_POST_HOOKS", "REVIEW_STEP_PRE_SUBMIT")
-REFUSAL = "hooks are not run by this sandbox yet"
-_LISTS = ("bulkRowHooks", "rowHooks")
-
-
-@dataclass(frozen=True)
-class Hook:
-    """One function of the schema: when it runs, its JavaScript, and the field a column hook is for."""
-
-    stage: str
-    source: str
-    field_key: str | None = None
+from sandbox.engine.problems import schema_problems
+from sandbox.engine.schema import Field, read_fields
+from sandbox.hooks import AddedField, HookFailed, HookLimits, HookRunner, Hooks, HooksUnavailable, Orders
 
 
-def hooks_in_order(given: Mapping[str, Any]) -> list[Hook]:
-    """The hooks that an import runs, first to last."""
-    steps = {kind: [Hook(kind, hook["callback"]) for hook in _each(given, "stepHooks") if hook["type"] == kind]
-             for kind in STEP_TYPES}  # fmt: skip
-    columns = [
-        Hook("columnHooks", hook["callback"], str(hook.get("fieldName") or hook.get("fieldKey")))
-        for hook in _each(given, "columnHooks")
-    ]
-    lists = [Hook(name, source) for name in _LISTS for source in _each(given, name)]
-    finish = [Hook("beforeFinishCallback", source) for source in [given.get("beforeFinishCallback")] if source]
-    before = [*steps["UPLOAD_STEP"], *steps["REVIEW_STEP"], *columns, *lists]
-    return [*before, *steps["REVIEW_STEP_POST_HOOKS"], *steps["REVIEW_STEP_PRE_SUBMIT"], *finish]
+@contextmanager
+def running_hooks(
+    given: Mapping[str, Any],
+    *,
+    fields: Sequence[Field],
+    limits: HookLimits,
+    row_count: Callable[[], int],
+    deletes: bool,
+) -> Iterator[HookRunner | None]:
+    """The hooks, in a process that ends with the block; None where an import would run none.
+
+    `deletes` says that row delete hooks count. Raises HookError, also for what a hook does inside the block.
+    """
+    hooks = Hooks.of(given)
+    if not hooks.all() or (hooks.all() == hooks.row_delete and not deletes):
+        yield None
+        return
+    if hooks.column or hooks.bulk or hooks.before_finish:
+        limits = limits.for_rows(row_count(), fields=len(fields))
+    try:
+        with HookRunner.start(given, fields=[each.definition for each in fields], limits=limits) as runner:
+            yield runner
+    except (HookFailed, HooksUnavailable) as error:
+        raise HookError(str(error)) from error
 
 
-def refuse_hooks(given: Mapping[str, Any]) -> None:
-    """Raise HookError where an import would have to run any."""
-    if hooks_in_order(given):
-        raise HookError(REFUSAL)
+def with_orders(fields: Sequence[Field], orders: Orders) -> list[Field]:
+    """The fields after hooks have added and removed some. Raises HookError for a field that is none."""
+    made = list(fields)
+    for added in orders.added_fields:
+        made = [field for field in made if field.key != added.field.get("key")]
+        made.insert(_place(made, added), _field(added))
+    return [field for field in made if field.key not in orders.removed_fields]
 
 
-def _each(given: Mapping[str, Any], name: str) -> Iterator[Any]:
-    yield from given.get(name) or ()
+def _field(added: AddedField) -> Field:
+    schema = {"fields": [added.field]}
+    if problems := schema_problems(schema):
+        raise HookError(f"A hook added a field that cannot be used: {problems[0][0]}: {problems[0][1]}")
+    return read_fields(schema)[0]
+
+
+def _place(fields: Sequence[Field], added: AddedField) -> int:
+    keys = [field.key for field in fields]
+    if added.before in keys:
+        return keys.index(added.before)
+    return keys.index(added.after) + 1 if added.after in keys else len(keys)

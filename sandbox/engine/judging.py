@@ -1,7 +1,7 @@
 """Which cells of a batch are wrong, and what the rows become: the result's objects."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,22 +10,33 @@ from sandbox.engine.schema import Field
 from sandbox.engine.sinks import ResultRow
 from sandbox.engine.types import Invalid
 from sandbox.engine.validators import Checks
+from sandbox.engine.validators.rule import ERROR_LEVEL
 
 ERRORS_MAX_COUNT = 10_000
 _COSTLY_MEMO_MAX = 10_000
+_AFTER_RULES = 1_000_000
 
 ErrorObject = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Finding:
-    """One broken rule of one cell; sorts by row, field, part, then type before validators."""
+    """One message at one cell; sorts by row, field, part, then type before validators before hooks."""
 
     row: int
     field_at: int
     part_at: int
     rule_at: int
     message: str = field(compare=False)
+    level: str = field(compare=False, default=ERROR_LEVEL)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What was found in a batch, in order: what makes a row invalid, and what is only said."""
+
+    errors: list[Finding]
+    remarks: list[Finding]
 
 
 @dataclass
@@ -39,47 +50,59 @@ class Findings:
     rows_with_error: list[int] = field(default_factory=list)
     remarks: Counter[str] = field(default_factory=Counter)
 
-    def add(self, found: Sequence[Finding], batch: Batch, fields: Sequence[Field]) -> None:
-        """Take a batch's findings, in order; its rows follow those of the batches before."""
-        invalid = sorted({each.row for each in found})
-        self.error_count += len(found)
+    def add(self, found: Verdict, batch: Batch, fields: Sequence[Field]) -> None:
+        """Take a batch's findings; its rows follow those of the batches before."""
+        errors, indexes = found.errors, batch.indexes
+        invalid = sorted({each.row for each in errors})
+        self.error_count += len(errors)
         self.invalid_row_count += len(invalid)
         room = ERRORS_MAX_COUNT - len(self.rows_with_error)
-        self.rows_with_error += [self.row_count + row for row in invalid[:room]]
+        self.rows_with_error += [indexes[row] for row in invalid[:room]]
         room = ERRORS_MAX_COUNT - len(self.errors)
-        self.errors += [self._object(each, batch, fields[each.field_at]) for each in found[:room]]
+        self.errors += [_error(each, batch, fields[each.field_at]) for each in errors[:room]]
         self.row_count += batch.size
-
-    def _object(self, found: Finding, batch: Batch, of_field: Field) -> ErrorObject:
-        made = {
-            "type": "VALIDATION",
-            "rowIndex": self.row_count + found.row,
-            "fieldKey": of_field.key,
-            "message": found.message,
-            "value": batch.parts(of_field.key)[found.part_at].display(found.row),
-        }
-        return made | {"manyToOneIndex": found.part_at} if of_field.many_to_one else made
+        for each in found.remarks:
+            of_field = fields[each.field_at]
+            self.remarks[f"{of_field.label or of_field.key}: {each.message}"] += 1
 
 
-def judge(batch: Batch, fields: Sequence[Field], checks: Checks, remarks: Counter[str]) -> list[Finding]:
-    """Every broken rule of a batch in order; what is no error is counted in `remarks`."""
-    found: list[Finding] = []
+def _error(found: Finding, batch: Batch, of_field: Field) -> ErrorObject:
+    made = {
+        "type": "VALIDATION",
+        "rowIndex": batch.indexes[found.row],
+        "fieldKey": of_field.key,
+        "message": found.message,
+        "value": batch.parts(of_field.key)[found.part_at].display(found.row),
+    }
+    return made | {"manyToOneIndex": found.part_at} if of_field.many_to_one else made
+
+
+def judge(batch: Batch, fields: Sequence[Field], checks: Checks) -> Verdict:
+    """Everything that is to be said of a batch's cells."""
+    errors: list[Finding] = []
+    remarks: list[Finding] = []
     for field_at, each in enumerate(fields):
         for part_at, part in enumerate(batch.parts(each.key)):
             if part.has_invalid:
-                found += [
+                errors += [
                     Finding(row, field_at, part_at, 0, value.message)
                     for row, value in enumerate(part.values)
                     if type(value) is Invalid
                 ]
             for rule_at, rule in enumerate(checks.rules[each.key], start=1):
                 rows = rule.broken(part, batch)
-                if rule.is_error:
-                    found += [Finding(row, field_at, part_at, rule_at, rule.message) for row in rows]
-                elif rows:
-                    remarks[f"{each.label or each.key}: {rule.message}"] += len(rows)
-    found.sort()
-    return found
+                kept = errors if rule.is_error else remarks
+                kept += [Finding(row, field_at, part_at, rule_at, rule.message, rule.level) for row in rows]
+            for found in _of_hooks(part, field_at=field_at, part_at=part_at):
+                (errors if found.level == ERROR_LEVEL else remarks).append(found)
+    errors.sort()
+    return Verdict(errors, remarks)
+
+
+def _of_hooks(part: Part, *, field_at: int, part_at: int) -> Iterator[Finding]:
+    for row, messages in part.messages.items():
+        for at, each in enumerate(messages):
+            yield Finding(row, field_at, part_at, _AFTER_RULES + at, each.message, each.level)
 
 
 class RowMaker:

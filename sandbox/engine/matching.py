@@ -9,6 +9,7 @@ from sandbox.engine.schema import Field
 
 SIMILARITY_MIN = 85
 LEAD_MIN = 5
+SUGGESTIONS_MAX_COUNT = 3
 _NOT_ALPHANUMERIC = re.compile(r"[\W_]+")
 _DIGITS = re.compile(r"\d+")
 
@@ -42,6 +43,15 @@ def match_columns(
 def normalised(name: str) -> str:
     """Letters and digits only, without case: "First_Name" and "first name" are one."""
     return _NOT_ALPHANUMERIC.sub("", name.casefold())
+
+
+def suggestions(name: str, fields: Sequence[Field]) -> list[str]:
+    """The keys of the fields that a header may mean, best first; a few at most, none without a header."""
+    if not name or not is_installed("rapidfuzz"):
+        return []
+    scored = [(_similarity(name, field), -place) for place, field in enumerate(fields) if not field.hidden]
+    best = sorted((pair for pair in scored if pair[0] > 0), reverse=True)[:SUGGESTIONS_MAX_COUNT]
+    return [fields[-place].key for _, place in best]
 
 
 class _Found:

@@ -4,13 +4,13 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from sandbox.engine.errors import EngineError
-from sandbox.engine.hooks import STEP_TYPES
 from sandbox.engine.types import TYPE_NAMES, make_kind, type_and_options
 from sandbox.engine.types.codes import COUNTRY_FORMATS, ZIP_FORMATS
 from sandbox.engine.types.number import FORMAT_OUTPUTS, PRESETS
 from sandbox.engine.types.phone import PHONE_FORMATS
 from sandbox.engine.validators import LEVELS, VALIDATOR_NAMES
 from sandbox.engine.validators.regex import JsRegex, flags_of
+from sandbox.hooks.sources import STEPS
 
 Problem = tuple[str, str]
 
@@ -266,8 +266,8 @@ def _hook_problems(hooks: Mapping[str, Any]) -> Iterator[Problem]:
             shaped = isinstance(hook, Mapping) if name in ("columnHooks", "stepHooks") else isinstance(hook, str)
             if not shaped or (isinstance(hook, Mapping) and not isinstance(hook.get("callback"), str)):
                 yield f"{name}.{at}", "Expected a hook with its function as text."
-            elif name == "stepHooks" and hook.get("type") not in STEP_TYPES:
-                yield f"{name}.{at}.type", f"Expected one of {', '.join(STEP_TYPES)}."
+            elif name == "stepHooks" and hook.get("type") not in STEPS:
+                yield f"{name}.{at}.type", f"Expected one of {', '.join(STEPS)}."
     if not isinstance(hooks.get("beforeFinishCallback") or "", str):
         yield "beforeFinishCallback", "Expected a function as text."
 

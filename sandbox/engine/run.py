@@ -1,31 +1,32 @@
 """One import from its data to its outcome."""
 
 import gc
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from sandbox.engine.batch import Batch
 from sandbox.engine.corrections import Corrections
 from sandbox.engine.draft import Draft
+from sandbox.engine.drafting import draft_rows, layout
 from sandbox.engine.errors import EmptyFileError, EngineError
-from sandbox.engine.header import find_header
-from sandbox.engine.hooks import refuse_hooks
-from sandbox.engine.judging import ERRORS_MAX_COUNT, ErrorObject, Findings, RowMaker, judge
-from sandbox.engine.matching import match_columns
+from sandbox.engine.hooks import running_hooks, with_orders
+from sandbox.engine.judgement import Judgement, search_repeats
+from sandbox.engine.judging import ERRORS_MAX_COUNT, ErrorObject, Findings
+from sandbox.engine.metadata import field_mappings, metadata_of
+from sandbox.engine.opening import Opened, file_table, json_table
 from sandbox.engine.outcome import Outcome, failed
 from sandbox.engine.problems import schema_problems
 from sandbox.engine.reading import Sheet, read_sheet
 from sandbox.engine.reading.rows import sheet_of_json
+from sandbox.engine.rework import PageTable, Rework
 from sandbox.engine.schema import Field, Settings, read_fields, read_settings
-from sandbox.engine.sinks import JsonSink, ListSink, ResultRow, Sink, Writable
-from sandbox.engine.table import FieldColumns, Survey, Table, batch_of, spare_columns, survey, unmapped_cells
-from sandbox.engine.validators import Checks, make_checks
-from sandbox.engine.validators.uniqueness import Uniqueness
+from sandbox.engine.sinks import JsonSink, ListSink, Sink, Writable
+from sandbox.engine.table import FieldColumns, Survey, Table, spare_columns, survey
+from sandbox.engine.validators import make_checks
+from sandbox.hooks import HookLimits, HookRunner
 
-UNMAPPED_KEY = "$unmapped"
 _INCLUDE = "INCLUDE_INVALID_ROWS"
 
 
@@ -40,41 +41,72 @@ def run_import(
     remembered: Mapping[str, str] | None = None,
     corrections: Corrections | None = None,
     draft: Draft | None = None,
+    hook_limits: HookLimits | None = None,
 ) -> Outcome:
     """Import a file's content (bytes or path) or JSON rows by a schema of `fields`, `settings` and `hooks`.
 
     Rows of JSON are all objects keyed by field key or all arrays in field order. The rows go into the outcome or,
     as a JSON array, into `result`; a FAILED import may have written a part of it. `remembered` maps headers to the
     field keys that earlier imports gave them. `corrections` are what a person has decided in a review so far, `draft`
-    is told of every row. Never raises for bad data or a bad schema.
+    is told of every row. Hooks run within `hook_limits`. Never raises for bad data, a bad schema or a bad hook.
     """
+    task = _Task(
+        source=source,
+        schema=schema,
+        about={"id": import_id, "filename": filename or None, "user": dict(user) if user else None},
+        result=result,
+        remembered=remembered or {},
+        corrections=corrections or Corrections(),
+        draft=draft,
+        hook_limits=hook_limits or HookLimits(),
+    )
     try:
         with _paused_collector():
-            return _run(
-                source,
-                schema,
-                {"id": import_id, "filename": filename or None, "user": dict(user) if user else None},
-                result=result,
-                remembered=remembered or {},
-            )
+            return _run(task)
     except EmptyFileError as error:
         return failed("EMPTY", str(error))
     except EngineError as error:
         return failed("FATAL", str(error))
 
 
-def _run(
-    source: bytes | Path | list[Any],
-    schema: Mapping[str, Any],
-    about: dict[str, Any],
-    *,
-    result: Writable | None,
-    remembered: Mapping[str, str],
-) -> Outcome:
-    _check_schema(schema)
-    settings = read_settings(schema.get("settings") or {})
-    table, structural = _opened(source, read_fields(schema), settings, remembered)
-    return _Import(table, settings, about | {"importIdentifier": settings.identifier}, structural).run(result)
+@dataclass(frozen=True, kw_only=True)
+class _Task:
+    """What `run_import` is given."""
+
+    source: bytes | Path | list[Any]
+    schema: Mapping[str, Any]
+    about: dict[str, Any]
+    result: Writable | None
+    remembered: Mapping[str, str]
+    corrections: Corrections
+    draft: Draft | None
+    hook_limits: HookLimits
+
+    @property
+    def is_json(self) -> bool:
+        return isinstance(self.source, list)
+
+
+def _run(task: _Task) -> Outcome:
+    _check_schema(task.schema)
+    given = task.schema.get("settings") or {}
+    fields, settings = read_fields(task.schema), read_settings(given)
+    sheet = _sheet(task.source, fields, settings)
+    with running_hooks(
+        task.schema.get("hooks") or {},
+        fields=fields,
+        limits=task.hook_limits,
+        row_count=lambda: sum(map(len, sheet.batches())),
+        deletes=bool(task.corrections.dropped),
+    ) as runner:
+        if task.is_json:
+            opened = json_table(sheet, fields, settings)
+        else:
+            opened = file_table(
+                sheet, fields, given, remembered=task.remembered, corrections=task.corrections, runner=runner,
+                about=task.about,
+            )  # fmt: skip
+        return _Import(task, opened, runner, about=task.about | {"importIdentifier": settings.identifier}).run()
 
 
 @contextmanager
@@ -94,166 +126,142 @@ def _check_schema(schema: Mapping[str, Any]) -> None:
         raise EngineError(f"The schema cannot be used: {problems[0][0]}: {problems[0][1]}")
     if not schema.get("fields"):
         raise EngineError("The schema has no fields.")
-    refuse_hooks(schema.get("hooks") or {})
 
 
-def _opened(
-    source: bytes | Path | list[Any], fields: list[Field], settings: Settings, remembered: Mapping[str, str]
-) -> tuple[Table, list[ErrorObject]]:
-    """The data with their columns matched, and the errors of structure that ask for a person."""
+def _sheet(source: bytes | Path | list[Any], fields: list[Field], settings: Settings) -> Sheet:
     if isinstance(source, list):
-        sheet = sheet_of_json(source, keys=[field.key for field in fields])
-        in_order = {field.key: [at] for at, field in enumerate(fields)}
-        return _table(sheet, fields, settings, columns=in_order), []
+        return sheet_of_json(source, keys=[each.key for each in fields])
     sheet = read_sheet(source, delimiter=settings.delimiter, sheet=settings.sheet, max_bytes=settings.max_bytes)
     if next(sheet.batches(), None) is None:
         raise EmptyFileError("The file is empty.")
-    found = find_header(sheet, fields=fields, override=settings.header_row)
-    if found is None:
-        by_position = {field.key: [at] for at, field in enumerate(fields) if not field.hidden}
-        error = {"type": "HEADER_NOT_FOUND", "message": "No row of the file looks like its header."}
-        return _table(sheet, fields, settings, columns=by_position), [error]
-    at, header = found
-    columns = match_columns(header, fields=fields, fuzzy=settings.fuzzy, remembered=remembered)
-    table = _table(sheet, fields, settings, columns=columns)
-    return replace(table, start=at + 1, header=header), _not_mapped(fields, columns)
-
-
-def _table(sheet: Sheet, fields: list[Field], settings: Settings, *, columns: dict[str, list[int]]) -> Table:
-    return Table(sheet=sheet, start=0, limit=settings.max_rows, header=[], columns=columns, fields=fields)
-
-
-def _not_mapped(fields: Sequence[Field], columns: Mapping[str, Any]) -> list[ErrorObject]:
-    missing = [field for field in fields if field.needs_column and field.key not in columns]
-    if not columns and not missing:
-        return [{"type": "FIELD_NOT_MAPPED", "message": "No column could be mapped to a field."}]
-    return [
-        {
-            "type": "FIELD_NOT_MAPPED",
-            "message": f"No column could be mapped to {field.label or field.key}.",
-            "fieldKey": field.key,
-        }
-        for field in missing
-    ]
+    return sheet
 
 
 @dataclass
 class _Import:
-    """The readings of one import's data: a survey, a search for repeated values, then the judgement."""
+    """The readings of one import's data: a survey, hooks and corrections, a search for repeated values, the judgement.
 
-    table: Table
-    settings: Settings
+    Data that no hook and no person changes are read from the file each time; else from pages.
+    """
+
+    task: _Task
+    opened: Opened
+    runner: HookRunner | None
     about: dict[str, Any]
-    structural: list[ErrorObject]
+    table: Table = field(init=False)
+    settings: Settings = field(init=False)
 
-    def run(self, result: Writable | None) -> Outcome:
-        mapped = [FieldColumns(field, self.table.columns[field.key]) for field in self.table.mapped_fields()]
+    def run(self) -> Outcome:
+        self.table, self.settings = self.opened.table, self.opened.settings
+        self._review_step()
+        mapped = [FieldColumns(each, self.table.columns[each.key]) for each in self.table.mapped_fields()]
+        corrections = self.task.corrections
+        if self.opened.has_header and (self.runner or corrections.cells or corrections.dropped):
+            return self._reworked(mapped)
         sieved = not self.table.sheet.is_held
         checks = make_checks(self.table.mapped_fields(), messages=self.settings.messages, sieved=sieved)
         learning = {each.field.key for each in mapped if each.kind.learns}
         early = [rule for rule in checks.uniqueness if sieved and learning.isdisjoint(rule.field_keys)]
         surveyed = survey(self.table, mapped, settings=self.settings, searches=early)
-        if sieved:
-            self._search(mapped, [rule for rule in checks.uniqueness if rule not in early], Uniqueness.sift)
-        self._search(mapped, [rule for rule in checks.uniqueness if rule.may_repeat], Uniqueness.count)
-        sink: Sink = ListSink() if result is None else JsonSink(result)
-        behavior = _INCLUDE if self.structural or self._blocks else self.settings.behavior
-        findings = self._judged(mapped, checks, surveyed, sink, behavior)
-        errors = self.structural + (findings.errors if self._blocks else [])
+        search_repeats(self.table, mapped, checks.uniqueness, sieved=sieved, done=early)
+        judgement = Judgement(
+            rows=self.table,
+            mapped=mapped,
+            checks=checks,
+            spare=self._spare(surveyed),
+            width=len(self.table.header),
+            behavior=self.settings.behavior,
+        )
+        return self._judged(judgement, self.table.fields)
+
+    def _review_step(self) -> None:
+        """Let the hooks of the review step see the matched columns, before any row is read."""
+        orders = self.opened.orders
+        if self.runner is not None and self.opened.has_header:
+            orders += self.runner.review_step(raw_headers=self.table.header or None, **self._step_data())
+            self.table = replace(self.table, fields=with_orders(self.table.fields, orders))
+        if orders.user is not None:
+            self.about["user"] = dict(orders.user)
+        self.opened = replace(self.opened, orders=orders, table=self.table)
+
+    def _step_data(self) -> dict[str, Any]:
+        """What step hooks are told of the columns."""
+        fields = field_mappings(self.table, self.table.mapped_fields())
+        header = self.table.header
+        by_place = sorted((at, key) for key, ats in self.table.columns.items() for at in ats if at < len(header))
+        return {"header_mapping": {header[at]: key for at, key in by_place}, "fields": fields}
+
+    def _reworked(self, mapped: Sequence[FieldColumns]) -> Outcome:
+        surveyed = survey(self.table, mapped, settings=self.settings, searches=())
+        spare = self._spare(surveyed)
+        rework = Rework(
+            self.table, mapped, runner=self.runner, corrections=self.task.corrections, keeps_raw=spare is not None
+        )
+        with closing(rework):
+            rows = rework.run(self.opened.orders, step_data=self._step_data)
+            if rework.orders.user is not None:
+                self.about["user"] = dict(rework.orders.user)
+            columns = rework.columns(rows)
+            self._learn_new(rows, columns)
+            checks = make_checks([each.field for each in columns], messages=self.settings.messages, sieved=True)
+            search_repeats(rows, columns, checks.uniqueness, sieved=True)
+            judgement = Judgement(
+                rows=rows,
+                mapped=columns,
+                checks=checks,
+                spare=spare,
+                width=len(self.table.header),
+                behavior=self.settings.behavior,
+            )
+            return self._judged(judgement, rework.fields)
+
+    def _learn_new(self, rows: PageTable, columns: Sequence[FieldColumns]) -> None:
+        """Let date columns that only hooks have filled see their cells."""
+        new = [each for each in columns if each.kind.learns and each.field.key not in self.table.columns]
+        for some in rows.batches() if new else ():
+            for each in new:
+                for at in each.ats:
+                    each.kind.prepare(some.column(at))
+
+    def _judged(self, judgement: Judgement, fields: Sequence[Field]) -> Outcome:
+        structural = self.opened.structural_errors(fields, [each.field.key for each in judgement.mapped])
+        blocks = self.settings.behavior == "BLOCK_SUBMIT"
+        if structural or blocks:
+            judgement = replace(judgement, behavior=_INCLUDE)
+        sink: Sink = ListSink() if self.task.result is None else JsonSink(self.task.result)
+        findings = self._run_judgement(judgement, fields, sink)
+        errors = structural + (findings.errors if blocks else [])
         if not sink.row_count and not self.settings.allows_empty:
             errors.append({"type": "EMPTY", "message": "No row is left to submit."})
-            if behavior == "REMOVE_INVALID_ROWS":
-                self._judged(mapped, checks, surveyed, sink, _INCLUDE)
+            if judgement.behavior == "REMOVE_INVALID_ROWS":
+                replace(judgement, behavior=_INCLUDE).run(sink)
+        metadata = metadata_of(self.table, judgement.mapped, findings, about=self.about)
+        if not errors:
+            errors = self._finished(judgement, metadata)
         sink.finish()
         return Outcome(
             status="NEEDS_REVIEW" if errors else "SUCCESSFUL",
             rows=sink.rows,
             errors=errors[:ERRORS_MAX_COUNT],
-            metadata=self._metadata(findings, mapped),
-            is_written=result is not None,
+            metadata=metadata,
+            is_written=self.task.result is not None,
         )
 
-    @property
-    def _blocks(self) -> bool:
-        return self.settings.behavior == "BLOCK_SUBMIT"
+    def _run_judgement(self, judgement: Judgement, fields: Sequence[Field], sink: Sink) -> Findings:
+        draft = self.task.draft
+        if draft is None:
+            return judgement.run(sink)
+        draft.begin(layout(self.table, fields, judgement.mapped, is_json=self.task.is_json))
+        return judgement.run(sink, watch=lambda batch, of, found: draft.add(draft_rows(batch, of, found)))
 
-    def _search(
-        self, mapped: Sequence[FieldColumns], rules: Sequence[Uniqueness], look: Callable[[Uniqueness, Batch], None]
-    ) -> None:
-        """Read the columns of these rules once."""
-        keys = {key for rule in rules for key in rule.field_keys}
-        searched = [each for each in mapped if each.field.key in keys]
-        for rows in self.table.batches() if rules else ():
-            batch = batch_of(searched, rows)
-            for rule in rules:
-                look(rule, batch)
-        for rule in rules:
-            rule.settle()
-
-    def _judged(
-        self, mapped: Sequence[FieldColumns], checks: Checks, surveyed: Survey, sink: Sink, behavior: str
-    ) -> Findings:
-        fields = [each.field for each in mapped]
-        maker = RowMaker(fields, keeps_text=behavior == "INCLUDE_INVALID_ROWS_AND_VALUES")
-        spare = spare_columns(self.table, surveyed) if self.settings.passes_unmapped and self.table.header else None
-        findings = Findings()
-        for rows in self.table.batches():
-            rows.turn()
-            batch = batch_of(mapped, rows)
-            found = judge(batch, fields, checks, findings.remarks)
-            findings.add(found, batch, fields)
-            made = maker.rows(batch, found)
-            if spare is not None:
-                width = len(self.table.header)
-                for row, cells in zip(rows.rows, made, strict=True):
-                    cells[UNMAPPED_KEY] = unmapped_cells(row, spare, width)
-            sink.add(
-                _without_invalid(made, {each.row for each in found}) if behavior == "REMOVE_INVALID_ROWS" else made
-            )
-        return findings
-
-    def _metadata(self, findings: Findings, mapped: Sequence[FieldColumns]) -> dict[str, Any]:
-        sheet, table = self.table.sheet, self.table
-        warnings = [*sheet.warnings, *self._limit_warning()]
-        warnings += [f"{each.field.label or each.field.key}: {text}" for each in mapped for text in each.kind.warnings]
-        warnings += [f"{remark} ({count} cells)" for remark, count in findings.remarks.items()]
-        return self.about | {
-            "encoding": sheet.encoding,
-            "delimiter": sheet.delimiter,
-            "sheet": sheet.name,
-            "headerRow": table.start - 1 if table.header else None,
-            "rawHeaders": table.header,
-            "fields": {each.field.key: _mapping(each, table.header) for each in mapped} if table.header else {},
-            "totalRows": findings.row_count,
-            "validRows": findings.row_count - findings.invalid_row_count,
-            "invalidRows": findings.invalid_row_count,
-            "rowsWithError": findings.rows_with_error,
-            "errors": findings.errors,
-            "errorCount": findings.error_count,
-            "warnings": warnings,
-        }
-
-    def _limit_warning(self) -> list[str]:
-        limit = self.table.limit
-        if limit is None or not self.table.sheet.has_more_than(limit, start=self.table.start):
+    def _finished(self, judgement: Judgement, metadata: dict[str, Any]) -> list[ErrorObject]:
+        """Ask the hook that has the last word; the error where it cancels."""
+        if self.runner is None or self.runner.hooks.before_finish is None:
             return []
-        return [f"The rows beyond {limit} were left out."]
+        finish = self.runner.before_finish(judgement.submitted(), metadata=metadata)
+        if finish.orders.user is not None:
+            metadata["user"] = dict(finish.orders.user)
+        return [{"type": "CANCELLED", "message": finish.message}] if finish.cancelled else []
 
-
-def _without_invalid(rows: list[ResultRow], invalid: set[int]) -> list[ResultRow]:
-    return [row for at, row in enumerate(rows) if at not in invalid] if invalid else rows
-
-
-def _mapping(columns: FieldColumns, header: Sequence[str]) -> dict[str, Any]:
-    """How metadata tells where a field's values came from."""
-    ats = list(columns.ats)
-    if columns.field.many_to_one:
-        return {
-            "fileHeader": None,
-            "fileHeaders": [header[at] for at in ats],
-            "fileHeaderIndex": None,
-            "fileHeaderIndexes": ats,
-            "isCustom": False,
-            "manyToOne": True,
-        }
-    return {"fileHeaderIndex": ats[0], "fileHeader": header[ats[0]], "isCustom": False, "manyToOne": False}
+    def _spare(self, surveyed: Survey) -> list[int] | None:
+        return spare_columns(self.table, surveyed) if self.settings.passes_unmapped and self.table.header else None

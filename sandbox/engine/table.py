@@ -1,61 +1,63 @@
 """The data below a header, and which of its columns make which field."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
-from operator import itemgetter
-from typing import Any
+from typing import Any, Self
 
 from sandbox.engine.batch import Batch, Part
 from sandbox.engine.matching import Columns
 from sandbox.engine.reading.sheet import Row, Sheet
+from sandbox.engine.rows import FileRows, Rows
 from sandbox.engine.schema import Field, Settings
-from sandbox.engine.types import CellMemo, Kind, make_kind
+from sandbox.engine.types import CellMemo, Invalid, Kind, make_kind
 from sandbox.engine.validators.uniqueness import Uniqueness
 
 
-class Rows:
-    """Some thousand rows, and their columns; short rows are filled up with ""."""
-
-    def __init__(self, rows: list[Row]) -> None:
-        self.rows = rows
-        self._least = min(map(len, rows))
-        self._columns: list[tuple[str, ...]] | None = None
-
-    def turn(self) -> None:
-        """Make all columns at once: quicker where most of them are asked for."""
-        if self._least == self.width:
-            self._columns = list(zip(*self.rows, strict=True))
-
-    @property
-    def width(self) -> int:
-        return max(map(len, self.rows))
-
-    def column(self, at: int) -> Sequence[str]:
-        if self._columns is not None and at < self._least:
-            return self._columns[at]
-        if at < self._least:
-            return list(map(itemgetter(at), self.rows))
-        return [row[at] if at < len(row) else "" for row in self.rows]
-
-
 class FieldColumns:
-    """A mapped field's columns in the file, and what reads their cells."""
+    """A mapped field's columns by their places, and what reads their cells."""
 
     def __init__(self, field: Field, ats: Sequence[int]) -> None:
         self.field = field
         self.ats = ats
         self.kind: Kind = make_kind(field.definition)
         message = field.definition.get("invalidValueMessage")
-        self._memo = CellMemo(self.kind, message=str(message) if message else None)
+        self._message = str(message) if message else None
+        self._memo = self._memo_of(self.kind)
+
+    def moved(self, ats: Sequence[int]) -> Self:
+        """The same field in other places, with all that was learned of its cells."""
+        moved = copy(self)
+        moved.ats = ats
+        return moved
 
     def parts(self, rows: Rows) -> list[Part]:
-        made = []
-        for at in self.ats:
-            texts = rows.column(at)
-            self._memo.saw_invalid = False
-            values = self.kind.column(texts, self._memo)
-            made.append(Part(self.kind, texts, values, has_invalid=self._memo.saw_invalid))
-        return made
+        return [self._part(rows, at) for at in self.ats]
+
+    def read(self, texts: Sequence[str]) -> Part:
+        """One column's cells."""
+        self._memo.saw_invalid = False
+        values = self.kind.column(texts, self._memo)
+        return Part(self.kind, texts, values, has_invalid=self._memo.saw_invalid)
+
+    def _part(self, rows: Rows, at: int) -> Part:
+        part = self.read(rows.column(at))
+        part.messages = rows.messages(at)
+        if options := rows.options(at):
+            self._choose(part, options)
+        return part
+
+    def _choose(self, part: Part, options: Mapping[int, Sequence[Any]]) -> None:
+        """Read the cells again for which a hook has given options of their own."""
+        values = list(part.values)
+        for row, choices in options.items():
+            memo = self._memo_of(make_kind({**self.field.definition, "selectOptions": choices}))
+            values[row] = memo[part.texts[row]]
+        part.values = values
+        part.has_invalid = any(type(value) is Invalid for value in values)
+
+    def _memo_of(self, kind: Kind) -> CellMemo:
+        return CellMemo(kind, message=self._message)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,9 +71,11 @@ class Table:
     columns: Columns
     fields: list[Field]
 
-    def batches(self) -> Iterator[Rows]:
+    def batches(self) -> Iterator[FileRows]:
+        first = 0
         for rows in self.sheet.batches(start=self.start, limit=self.limit):
-            yield Rows(rows)
+            yield FileRows(rows, first=first)
+            first += len(rows)
 
     def mapped_fields(self) -> list[Field]:
         return [field for field in self.fields if field.key in self.columns]
@@ -115,7 +119,7 @@ def survey(
 
 def batch_of(mapped: Sequence[FieldColumns], rows: Rows) -> Batch:
     parts: Mapping[str, list[Part]] = {each.field.key: each.parts(rows) for each in mapped}
-    return Batch(len(rows.rows), parts)
+    return Batch(rows.indexes, parts)
 
 
 def spare_columns(table: Table, found: Survey) -> list[int]:

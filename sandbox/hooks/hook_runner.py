@@ -133,6 +133,10 @@ class HookRunner:
         self._call(hook, {"op": "bulkRun", "mode": mode})
         return (self._changes(hook, {"op": "bulkTake"}, count=count) for count in counts)
 
+    def deleted(self, hook: Hook, batch: Batch) -> Orders:
+        """Tell a row delete hook of every row; what it returns means nothing."""
+        return self._orders(hook, self._call(hook, {"op": "deleted", "batch": batch.to_wire()}))
+
     def before_finish(self, rows: Iterable[Mapping[str, Any]], *, metadata: Mapping[str, Any]) -> Finish:
         """Show the rows that would be submitted to the beforeFinish callback; never cancelled where there is none."""
         hook = self.hooks.before_finish

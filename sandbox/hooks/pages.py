@@ -23,6 +23,12 @@ class PageColumn:
     infos: dict[int, list[Message]] = field(default_factory=dict)
     options: dict[int, list[Any]] = field(default_factory=dict)
 
+    def copy_cell(self, source: int, *, to: "PageColumn", at: int) -> None:
+        """Copy the cell at `source` with its messages and options over another."""
+        to.texts[at] = self.texts[source]
+        _copy_item(self.infos, source, to.infos, at)
+        _copy_item(self.options, source, to.options, at)
+
 
 @dataclass
 class Page:
@@ -38,6 +44,20 @@ class Page:
     def column(self, key: str, part: int | None) -> PageColumn:
         """The column, made of empty cells where there was none."""
         return self.columns.setdefault((key, part), PageColumn([""] * len(self.ids)))
+
+    @classmethod
+    def joined(cls, pages: Iterable["Page"]) -> "Page":
+        """The rows of pages with the same columns, one after the other."""
+        made = cls([], [], {})
+        for page in pages:
+            for (key, part), column in page.columns.items():
+                into = made.column(key, part)
+                into.texts += column.texts
+                into.infos |= {len(made.ids) + at: infos for at, infos in column.infos.items()}
+                into.options |= {len(made.ids) + at: options for at, options in column.options.items()}
+            made.ids += page.ids
+            made.tails += page.tails
+        return made
 
     def arranged(self, order: Sequence[int | AddedRow]) -> "Page":
         """A page of rows of this one, by position, and of added rows, in the order given."""
@@ -99,6 +119,13 @@ class Pages:
         if waiting:
             columns = {name: PageColumn([]) for name in [*self.names, *new_names]}
             into.append(Page([], [], columns).arranged([row for rows in waiting.values() for row in rows]))
+
+
+def _copy_item(source: Mapping[int, Any], key: int, into: dict[int, Any], at: int) -> None:
+    if key in source:
+        into[at] = source[key]
+    else:
+        into.pop(at, None)
 
 
 def _waiting(orders: Orders, row_count: int) -> dict[int, list[AddedRow]]:

@@ -20,7 +20,7 @@ class Hook:
 
 @dataclass(frozen=True, kw_only=True)
 class Hooks:
-    """A schema's callbacks by kind, each kind in the schema's order. Row delete hooks are kept, never run."""
+    """A schema's callbacks by kind, each kind in the schema's order."""
 
     column: tuple[Hook, ...] = ()
     bulk: tuple[Hook, ...] = ()

@@ -1,14 +1,15 @@
 """The data hooks of an import in order, column, bulk, row, each seeing what the former left."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Protocol
 
-from sandbox.hooks.cells import Batch, Changes, ColumnChange, HookColumn
+from sandbox.hooks.cells import Batch, Changes, ColumnChange, HookColumn, Message
 from sandbox.hooks.hook_runner import HookRunner
 from sandbox.hooks.orders import Orders
 from sandbox.hooks.pages import CellColumn, Page, Pages
-from sandbox.hooks.sources import Hook
+from sandbox.hooks.sources import Hook, Hooks
 
 
 class ReadCells(Protocol):
@@ -27,9 +28,12 @@ class HookStage:
     Raises HookFailed. close() the pages at the end, through close().
     """
 
-    def __init__(self, runner: HookRunner, pages: Pages, *, read: ReadCells) -> None:
+    def __init__(self, runner: HookRunner | None, pages: Pages, *, read: ReadCells) -> None:
+        """Without a `runner` no hook runs: only what a person or a step asks for is done."""
         self._runner = runner
+        self._hooks = Hooks() if runner is None else runner.hooks
         self._read = read
+        self._first_messages: dict[tuple[str, CellColumn], list[Message]] = {}
         self.pages = pages
         self.orders = Orders()
 
@@ -45,13 +49,88 @@ class HookStage:
 
     def run(self) -> None:
         """Run all data hooks. A column hook for a field without a column does not run."""
-        for hook in self._runner.hooks.column:
+        for hook in self._hooks.column:
             for name in [name for name in self.pages.names if name[0] == hook.target]:
                 self._run_column(hook, name)
-        for hook in self._runner.hooks.bulk:
+        if self._hooks.bulk or self._hooks.row:
+            self._first_messages = {each: list(infos) for each, infos in self._messages()}
+        for hook in self._hooks.bulk:
             self._run_bulk(hook)
-        if self._runner.hooks.row:
+        if self._hooks.row:
             self._run_rows()
+
+    def edit(self, cells: Mapping[int, Mapping[CellColumn, str]]) -> None:
+        """Put a person's texts into cells, by row, and run bulk and row hooks again, in mode `update`, on these rows.
+
+        Messages at an edited cell go, and those that these hooks had given in its row.
+        """
+        rows = self._present(cells)
+        if not rows:
+            return
+        page = self._taken(rows)
+        for at, row in enumerate(rows):
+            for (key, part), text in cells[row].items():
+                page.column(key, part).texts[at] = text
+            self._clear(page, at, edited=cells[row])
+        asked = self._update(page, rows)
+        with self._rewriting() as made:
+            for start, old in self._numbered():
+                _put_back(page, rows, into=old, start=start)
+                made.append(old)
+        self.obey(asked)
+
+    def delete(self, rows: Collection[int]) -> None:
+        """Tell the row delete hooks of the rows a person deletes; they stay where they are."""
+        order = self._present(rows)
+        if not order or not self._hooks.row_delete:
+            return
+        batch = self._batch_of(self._taken(order), order)
+        asked = [self._running.deleted(hook, batch) for hook in self._hooks.row_delete]
+        self.obey(_in_place(sum(asked, Orders())))
+
+    @property
+    def _running(self) -> HookRunner:
+        assert self._runner is not None, "there are hooks only where something runs them"
+        return self._runner
+
+    def _present(self, rows: Iterable[int]) -> list[int]:
+        return sorted(row for row in rows if 0 <= row < self.pages.row_count)
+
+    def _messages(self) -> Iterator[tuple[tuple[str, CellColumn], Sequence[Message]]]:
+        for page in self.pages:
+            for name, column in page.columns.items():
+                for at, infos in column.infos.items():
+                    yield (page.ids[at], name), infos
+
+    def _taken(self, rows: Sequence[int]) -> Page:
+        """Copies of rows, by their positions in rising order."""
+        wanted = set(rows)
+        taken = [
+            page.arranged([at for at in range(len(page.ids)) if start + at in wanted])
+            for start, page in self._numbered()
+        ]
+        return Page.joined(taken)
+
+    def _clear(self, page: Page, at: int, *, edited: Container[CellColumn]) -> None:
+        reruns = bool(self._hooks.bulk or self._hooks.row)
+        for name, column in page.columns.items():
+            if name in edited or reruns:
+                column.infos.pop(at, None)
+            first = self._first_messages.get((page.ids[at], name))
+            if first and name not in edited:
+                column.infos[at] = first
+
+    def _update(self, page: Page, rows: Sequence[int]) -> Orders:
+        asked = Orders()
+        for hook in self._hooks.bulk:
+            for changes in self._running.bulk(hook, [self._batch_of(page, rows)], mode="update"):
+                _apply(page, changes, 0)
+                asked += changes.orders
+        for hook in self._hooks.row:
+            for at, changes in self._running.rows(hook, self._batch_of(page, rows), mode="update"):
+                _apply(page, changes, at)
+                asked += changes.orders
+        return _in_place(asked)
 
     def _run_column(self, hook: Hook, name: CellColumn) -> None:
         texts: list[str] = []
@@ -59,7 +138,7 @@ class HookStage:
         for page in self.pages:
             texts += self._read(name[0], page.columns[name].texts)[0]
             ids += page.ids
-        changes = self._runner.column(hook, HookColumn(key=name[0], texts=texts, part=name[1]), ids=ids)
+        changes = self._running.column(hook, HookColumn(key=name[0], texts=texts, part=name[1]), ids=ids)
         del texts, ids
         with self._rewriting() as made:
             for start, page in self._numbered():
@@ -70,7 +149,7 @@ class HookStage:
 
     def _run_bulk(self, hook: Hook) -> None:
         asked = Orders()
-        results = self._runner.bulk(hook, (self._batch(page, start) for start, page in self._numbered()))
+        results = self._running.bulk(hook, (self._batch(page, start) for start, page in self._numbered()))
         with self._rewriting() as made:
             for page, changes in zip(self.pages, results, strict=True):
                 _apply(page, changes, 0)
@@ -82,8 +161,8 @@ class HookStage:
         asked = Orders()
         with self._rewriting() as made:
             for start, page in self._numbered():
-                for hook in self._runner.hooks.row:
-                    for at, changes in self._runner.rows(hook, self._batch(page, start)):
+                for hook in self._hooks.row:
+                    for at, changes in self._running.rows(hook, self._batch(page, start)):
                         _apply(page, changes, at)
                         asked += changes.orders
                 made.append(page)
@@ -108,6 +187,9 @@ class HookStage:
             start += len(page.ids)
 
     def _batch(self, page: Page, start: int) -> Batch:
+        return self._batch_of(page, range(start, start + len(page.ids)))
+
+    def _batch_of(self, page: Page, indexes: Sequence[int]) -> Batch:
         columns = []
         for (key, part), column in page.columns.items():
             displayed, results = self._read(key, column.texts)
@@ -121,7 +203,21 @@ class HookStage:
                     options=column.options,
                 )
             )
-        return Batch(columns=columns, indexes=range(start, start + len(page.ids)), ids=page.ids)
+        return Batch(columns=columns, indexes=indexes, ids=page.ids)
+
+
+def _in_place(orders: Orders) -> Orders:
+    """Without rows that come or go: a person's corrections go by the rows' positions."""
+    return replace(orders, added_rows=(), removed_rows=())
+
+
+def _put_back(page: Page, rows: Sequence[int], *, into: Page, start: int) -> None:
+    """Put the rows of `page`, which stand at the positions `rows`, back into theirs."""
+    for at, row in enumerate(rows):
+        place = row - start
+        if 0 <= place < len(into.ids):
+            for (key, part), column in page.columns.items():
+                column.copy_cell(at, to=into.column(key, part), at=place)
 
 
 def _apply(page: Page, changes: Changes, start: int) -> None:

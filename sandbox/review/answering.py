@@ -28,7 +28,9 @@ class Pages:
     """Renders templates; every value is escaped, and a name that is not there is an error."""
 
     def __init__(self) -> None:
-        self._assets = {name: resources.files("sandbox.review").joinpath("static", name).read_bytes() for name in _NAMES}
+        self._assets = {
+            name: resources.files("sandbox.review").joinpath("static", name).read_bytes() for name in _NAMES
+        }
         self._digest = hashlib.sha256(b"".join(self._assets.values())).hexdigest()[:12]
         self._environment = Environment(
             loader=PackageLoader("sandbox.review"),

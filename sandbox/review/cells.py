@@ -1,7 +1,7 @@
 """The rows of one page as its table shows them: cells with their messages, options and marks."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -14,6 +14,8 @@ from sandbox.review.decisions import Unchecked
 from sandbox.review.forms import as_sent, cell_name
 
 OPTIONS_IN_CELL_MAX = 40
+NARROW_MAX = 9
+WIDE_MIN = 17
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,7 @@ class Column:
     part: int
     label: str
     options: Sequence[str]
+    size: str = ""
 
     @property
     def has_short_options(self) -> bool:
@@ -90,7 +93,8 @@ class Fields:
             for key, texts in row.texts.items():
                 widths[key] = max(len(texts), widths.get(key, 0))
         keys = [key for key in self.by_key if widths.get(key)]
-        return [column for key in keys for column in self._parts(key, widths[key])]
+        columns = [column for key in keys for column in self._parts(key, widths[key])]
+        return [replace(column, size=_size(column, rows)) for column in columns]
 
     def _parts(self, key: str, width: int) -> list[Column]:
         label, options = self.label(key), self.options(key)
@@ -126,6 +130,13 @@ def _cell(row: DraftRow, at: int, column: Column, unchecked: Unchecked) -> Cell:
         messages=[each for each in row.messages if (each.key, each.part) == (column.field, column.part)],
         is_unchecked=edited is not None,
     )
+
+
+def _size(column: Column, rows: Sequence[DraftRow]) -> str:
+    """How wide a column is shown: by the longest of its texts, or of its options."""
+    texts = [row.texts[column.field][column.part] for row in rows if _has(row, column)]
+    longest = max(map(len, [*texts, *column.options]), default=0)
+    return "narrow" if longest <= NARROW_MAX else "wide" if longest > WIDE_MIN else ""
 
 
 def _has(row: DraftRow, column: Column) -> bool:

@@ -59,7 +59,7 @@ def _columns(decisions: Decisions, draft: Draft, form: MultiMapping[Any]) -> Non
             raise BadForm(key)
         if len(ats) > 1 and not fields.by_key[key].many_to_one:
             raise Refused(f"{fields.label(key)} is chosen for {len(ats)} columns; it takes one.")
-    if chosen != {key: list(ats) for key, ats in layout.columns.items()}:
+    if chosen != {key: list(ats) for key, ats in layout.columns.items() if ats}:
         decisions.set_columns(chosen, before=layout.columns)
 
 

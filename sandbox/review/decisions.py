@@ -14,7 +14,6 @@ from sandbox.review.writing import script
 
 CHANGES_MAX_COUNT = 200
 _BUSY_S = 30.0
-_WRONG = "FROM draft.wrong WHERE field = ? AND text = ?"
 
 Columns = Mapping[str, Sequence[int]]
 
@@ -84,7 +83,9 @@ class Decisions:
 
     def unchecked_count(self, *, since: int) -> int:
         """How many cells and rows were changed after the revision `since`."""
-        query = "SELECT (SELECT count(*) FROM cells WHERE revision > ?) + (SELECT count(*) FROM dropped WHERE revision > ?)"
+        query = (
+            "SELECT (SELECT count(*) FROM cells WHERE revision > ?) + (SELECT count(*) FROM dropped WHERE revision > ?)"
+        )
         (count,) = self._connection.execute(query, (since, since)).fetchone()
         return int(count)
 
@@ -122,12 +123,14 @@ class Decisions:
         """Give the cells of a field that hold `text` and are wrong in the attached draft another text."""
         change = self._begin(label)
         self._connection.execute(
-            "INSERT INTO cells_before SELECT ?, w.row, w.field, w.part, c.text, w.text FROM"
-            f" (SELECT * {_WRONG}) w LEFT JOIN cells c ON c.row = w.row AND c.field = w.field AND c.part = w.part",
+            "INSERT INTO cells_before SELECT ?, w.row, w.field, w.part, c.text, w.text FROM draft.wrong w"
+            " LEFT JOIN cells c ON c.row = w.row AND c.field = w.field AND c.part = w.part"
+            " WHERE w.field = ? AND w.text = ?",
             (change, field, text),
         )
         self._connection.execute(
-            f"INSERT OR REPLACE INTO cells SELECT row, field, part, ?, ?, ? {_WRONG}",
+            "INSERT OR REPLACE INTO cells SELECT row, field, part, ?, ?, ? FROM draft.wrong"
+            " WHERE field = ? AND text = ?",
             (replacement, replacement, self.revision, field, text),
         )
 
@@ -140,9 +143,7 @@ class Decisions:
         """Another header row: the rows become others, so that all else that was decided no longer holds."""
         change = self._begin(f"row {row + 1} is the header", is_structure=True)
         self._forget(change, "SELECT DISTINCT field FROM cells")
-        self._connection.execute(
-            "INSERT INTO dropped_before SELECT ?, row, is_dropped FROM dropped", (change,)
-        )
+        self._connection.execute("INSERT INTO dropped_before SELECT ?, row, is_dropped FROM dropped", (change,))
         self._connection.execute("DELETE FROM dropped")
         self._set_structure(row, None)
 
@@ -192,7 +193,9 @@ class Decisions:
     def _set_structure(self, header_row: int | None, columns: Columns | None) -> None:
         self.structure, self.header_row, self.columns = self.revision, header_row, columns
         text = None if columns is None else orjson.dumps({key: list(ats) for key, ats in columns.items()}).decode()
-        self._connection.execute("UPDATE state SET structure = revision, header_row = ?, columns = ?", (header_row, text))
+        self._connection.execute(
+            "UPDATE state SET structure = revision, header_row = ?, columns = ?", (header_row, text)
+        )
 
     def _remember_cell(self, change: int, row: int, field: str, part: int, *, before: str) -> None:
         self._connection.execute(
@@ -204,7 +207,7 @@ class Decisions:
     def _drop(self, change: int, rows: str, values: tuple[object, ...]) -> None:
         self._connection.execute(
             "INSERT INTO dropped_before SELECT ?, r.row, coalesce(d.is_dropped, 0) FROM"
-            f" ({rows}) r LEFT JOIN dropped d ON d.row = r.row",
+            f" ({rows}) r LEFT JOIN dropped d ON d.row = r.row",  # noqa: S608 - queries of this module's own
             (change, *values),
         )
         self._connection.execute(

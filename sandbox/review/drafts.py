@@ -60,11 +60,9 @@ class Draft:
 
     def page(self, rows: RowList | None, *, start: int, count: int) -> list[DraftRow]:
         """`count` rows from place `start` on, of a list or (None) of all."""
-        if rows is None:
-            query, values = _ALL_PAGE, (start, start + count)
-        else:
-            query, values = _LIST_PAGE, (rows.id, start, start + count)
-        return [_row(*found) for found in self._connection.execute(query, values)]
+        query, values = (_ALL_PAGE, ()) if rows is None else (_LIST_PAGE, (rows.id,))
+        found = self._connection.execute(query, (*values, start, start + count))
+        return [_row(*each) for each in found]
 
     def has_row(self, row: int) -> bool:
         return self._connection.execute("SELECT 1 FROM rows WHERE row = ?", (row,)).fetchone() is not None

@@ -11,7 +11,7 @@ from sandbox.imports import Import, Review
 from sandbox.review.cells import Fields, shown_texts, table_rows
 from sandbox.review.decisions import Decisions, open_decisions
 from sandbox.review.drafts import ALL_ROWS, Draft, NoDraft, RowList, WrongText, open_draft
-from sandbox.review.forms import Place, as_sent, show_text
+from sandbox.review.forms import Place, show_text
 from sandbox.review.writing import ERRORS
 
 ROWS_A_PAGE = 50
@@ -92,7 +92,7 @@ def load(found: Import, review: Review, step: str, place: Place, *, all_preview:
 def _of_draft(
     found: Import, draft: Draft, decisions: Decisions, step: str, place: Place, *, all_preview: bool
 ) -> Shown:
-    content = {
+    content: dict[str, Any] = {
         "revision": decisions.revision,
         "checked": draft.revision,
         "last_change": decisions.last_change(),
@@ -150,12 +150,12 @@ def _columns(layout: Layout) -> dict[str, Any]:
 def missing_labels(layout: Layout, columns: Mapping[str, Sequence[int]]) -> list[str]:
     """The fields that need a column and have none."""
     fields = Fields.of(layout)
-    return [fields.label(each.key) for each in fields.by_key.values() if each.needs_column and not columns.get(each.key)]
+    return [
+        fields.label(each.key) for each in fields.by_key.values() if each.needs_column and not columns.get(each.key)
+    ]
 
 
-def _file_column(
-    column: DraftColumn, chosen: Mapping[int, str], visible: Sequence[str], fields: Fields
-) -> FileColumn:
+def _file_column(column: DraftColumn, chosen: Mapping[int, str], visible: Sequence[str], fields: Fields) -> FileColumn:
     mine = chosen.get(column.at, "")
     suggested = [key for key in dict.fromkeys([*([mine] if mine else []), *column.suggestions]) if key in visible]
     others = [key for key in visible if key not in suggested]

@@ -61,15 +61,21 @@ class ReviewPages:
             try:
                 found = self._world.state.reviewed(request.match_info["id"], request.match_info["token"])
             except ApiProblem:
-                return self._note("There is no such review", "The address is not complete, or the import was deleted.", 404)
+                return self._note(
+                    "There is no such review", "The address is not complete, or the import was deleted.", 404
+                )
             if request.method == "POST" and not _is_from_here(request):
                 return self._note("Not from here", "This form was sent by a page of another site.", 403)
             if found.status(self._world.now) != "NEEDS_REVIEW":
-                return self._pages.answer("ended.html", self._about(request, found))
+                return self._pages.answer(
+                    "ended.html", self._about(request, found) | {"total_rows": _total_rows(found)}
+                )
             try:
                 return await handler(request, found)
             except BadForm:
-                return self._note("This form cannot be read", "Go back, load the page again and repeat your change.", 400)
+                return self._note(
+                    "This form cannot be read", "Go back, load the page again and repeat your change.", 400
+                )
 
         return guarded
 
@@ -108,7 +114,6 @@ class ReviewPages:
             self._want(found, delay_s=0)
 
     def _about(self, request: web.Request, found: Import) -> dict[str, Any]:
-        metadata = found.finished.outcome.metadata if found.finished else {}
         return {
             "base": _base(request),
             "steps": STEPS,
@@ -117,7 +122,6 @@ class ReviewPages:
             "pending": self._runs.is_pending(found.id),
             "submitting": self._runs.is_submitting(found.id),
             "trouble": found.review.trouble if found.review else "",
-            "total_rows": metadata.get("totalRows"),
         }
 
     def _note(self, title: str, sentence: str, status: int) -> web.StreamResponse:
@@ -134,7 +138,9 @@ class ReviewPages:
         try:
             row_count = await asyncio.to_thread(_changed, review, change)
         except Stale:
-            notice = "This review was changed in another window or by somebody else. Nothing of your last step was kept:"
+            notice = (
+                "This review was changed in another window or by somebody else. Nothing of your last step was kept:"
+            )
             return await self._page(request, found, back, place, notice=f"{notice} look at it again.", status=409)
         except NoDraft:
             return see_other(_base(request))
@@ -159,7 +165,9 @@ class ReviewPages:
         try:
             await asyncio.to_thread(_expect, review, change_of("submit", form))
         except Stale:
-            notice = "This review was changed since you opened this page. Look at it again before you finish the import."
+            notice = (
+                "This review was changed since you opened this page. Look at it again before you finish the import."
+            )
             return await self._page(request, found, "", Place(), notice=notice, status=409)
         self._runs.want(found.id, due_at=self._world.now, submits=True)
         self._world.woken.set()
@@ -200,6 +208,10 @@ def _changed(review: Review, change: Change) -> int | None:
 def _expect(review: Review, change: Change) -> None:
     with open_decisions(review.decisions) as decisions:
         decisions.expect(change.revision)
+
+
+def _total_rows(found: Import) -> int | None:
+    return found.finished.outcome.metadata.get("totalRows") if found.finished else None
 
 
 def _base(request: web.Request) -> str:

@@ -10,7 +10,7 @@ from sandbox.storage import Blob
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """A run to come, at `due_at` (epoch seconds); one that `submits` ends the import where nothing stands in the way."""
+    """A run to come, at `due_at` (epoch seconds); one that `submits` ends the import where nothing is in the way."""
 
     due_at: float
     submits: bool
@@ -83,16 +83,16 @@ def take(found: Import, run: ReviewRun, finished: Finished, *, now: float) -> Ta
     review = found.review
     if review is None or found.reviewed_at is not None:
         return Taken(has_ended=False, has_outcome=False, discarded=[run.draft_path, finished.result])
-    if finished.outcome.status == "FAILED":
+    if finished.status == "FAILED":
         review.trouble = finished.outcome.errors[0]["message"]
         return Taken(has_ended=False, has_outcome=False, discarded=[run.draft_path, finished.result])
     old_draft, review.draft, review.trouble = review.draft, run.draft_path, ""
     if not run.submits:
         return Taken(has_ended=False, has_outcome=False, discarded=[old_draft, finished.result])
     old_result = found.finished.result if found.finished else None
-    has_ended = finished.outcome.status == "SUCCESSFUL"
+    has_ended = finished.status == "SUCCESSFUL"
     found.finished = finished
     if has_ended:
-        found.reviewed_at, found.review = now, None
-        return Taken(has_ended=True, has_outcome=True, discarded=[old_draft, old_result, *review.files()])
+        found.reviewed_at = now
+        return Taken(has_ended=True, has_outcome=True, discarded=[old_draft, old_result, *found.close_review()])
     return Taken(has_ended=False, has_outcome=True, discarded=[old_draft, old_result])

@@ -69,8 +69,9 @@ class DraftWriter:
         )
         self._connection.execute("CREATE UNIQUE INDEX rows_by_index ON rows (row)")
         self._connection.execute(
-            "INSERT INTO wrong_texts SELECT field, row_number() OVER (PARTITION BY field ORDER BY count(*) DESC, text) - 1,"
-            " text, count(*) FROM wrong GROUP BY field, text"
+            "INSERT INTO wrong_texts SELECT field,"
+            " row_number() OVER (PARTITION BY field ORDER BY count(*) DESC, text) - 1, text, count(*)"
+            " FROM wrong GROUP BY field, text"
         )
         self._connection.execute("COMMIT")
         self._connection.close()

@@ -111,12 +111,6 @@ def test_settings_of_a_create_replace_those_of_the_saved_schema_key_by_key():
     assert settings == {"matchingStep": {"fuzzyMatchHeaders": False}, "maxRecords": 1}
 
 
-def test_hooks_fail_the_import_with_a_sentence_for_now():
-    outcome = run("Name\nAda\n", NAME, hooks={"beforeFinishCallback": "() => {}"})
-    assert outcome.errors == [{"type": "FATAL", "message": "hooks are not run by this sandbox yet"}]
-    assert run("Name\nAda\n", NAME, hooks={"rowDeleteHooks": ["(rows) => rows"]}).status == "SUCCESSFUL"
-
-
 @pytest.mark.parametrize("text", ["Name,N\nAda,1\nBob,x\n", "Name,N\nBob,x\n", "Name,N\n"])
 @pytest.mark.parametrize("allow", [True, False])
 def test_rows_written_out_are_the_rows_of_the_outcome(text, allow):

@@ -277,6 +277,15 @@ async def test_a_scripted_expiry_looks_like_a_real_one(box):
     assert (await box.put(created["upload"], CSV))[0] == 200
 
 
+async def test_a_result_url_expires_when_scripted_to(box):
+    created = await box.create(initial_data=[{"name": "Ada"}])
+    await box.ended(created["id"])
+    await box.set_faults({"operation": "download", "kind": "expire_url", "times": 1})
+    with pytest.raises(aiohttp.ClientResponseError, match="403"):
+        await box.rows(created["id"])
+    assert len(await box.rows(created["id"])) == 1
+
+
 async def test_a_stalled_upload_is_never_read(box):
     created = await box.create()
     await box.set_faults({"operation": "upload", "kind": "stall", "delay_s": 0.2})
@@ -309,7 +318,13 @@ async def test_settings_can_be_changed_while_it_runs(box):
     created = await box.create()
     assert (await box.api("POST", IMPORTS, json={}))[0] == 429
     assert (await box.put(created["upload"], CSV, headers={"If-None-Match": "*"}))[0] == 403
-    for nonsense in ({"no_such": 1}, {"fresh_upload_url": 1}, {"create_quota": "often"}, {"if_none_match": "maybe"}):
+    for nonsense in (
+        {"no_such": 1},
+        {"fresh_upload_url": 1},
+        {"create_quota": "often"},
+        {"if_none_match": "maybe"},
+        {"retry_after": 5},
+    ):
         with pytest.raises(aiohttp.ClientResponseError):
             await box.control("POST", "/settings", json=nonsense)
 

@@ -361,3 +361,25 @@ async def test_a_file_that_is_no_archive_is_refused_in_a_sentence(tmp_path, cont
             pytest.fail("started")
     with kept_home(tmp_path):
         assert path.exists()
+
+
+def test_an_outcome_with_thousands_of_errors_is_held_small_and_shown_whole(place):
+    errors = [
+        {
+            "type": "VALIDATION",
+            "message": "Must be unique",
+            "rowIndex": number,
+            "fieldKey": "email",
+            "value": f"a{number}",
+        }
+        for number in range(10_000)
+    ]
+    outcome = Outcome(status="NEEDS_REVIEW", rows=[], errors=errors, metadata={"errors": errors, "totalRows": 10_000})
+    state = place.start(engine=lambda _job: outcome)
+    made = state.create({"schema_id": "customers", "initial_data": []}, T0)
+    place.commit(state)
+    for start in (lambda: state, lambda: place.start(engine=lambda _job: outcome)):
+        found = start()
+        shown = found.retrieve(made["id"], T0 + 9)
+        assert (shown["import_errors"], shown["result_metadata"]) == (errors, outcome.metadata)
+        assert len(found._account.imports[made["id"]].finished.packed) < 300_000

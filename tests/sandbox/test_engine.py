@@ -255,10 +255,3 @@ def test_json_rows_are_read_by_key_or_by_position():
         {"name": "Ada", "email": "a@b.example", "n": 2.5},
         {"name": "true", "email": None, "n": None},
     ]
-
-
-def test_a_schema_with_hooks_fails_and_says_why():
-    outcome = run("Name\nAda\n", hooks={"rowHooks": ["(row) => row"]})
-    assert outcome.status == "FAILED"
-    assert outcome.errors[0]["message"] == "hooks are not run by this sandbox yet"
-    assert run("Name\nAda\n", hooks={"rowHooks": []}).status == "SUCCESSFUL"

@@ -1,7 +1,5 @@
 """Requests that are almost right get a documented answer, never a 500, and no import breaks the engine."""
 
-import json
-from pathlib import Path
 from urllib.parse import quote
 
 import jsonschema
@@ -10,9 +8,9 @@ import pytest
 from sandbox.quotas import Rate
 from sandbox.state import SandboxSettings
 from tests.support.fuzz import Bodies
+from tests.support.openapi import description
 from tests.support.sandbox import CUSTOMERS, running_sandbox
 
-OPENAPI = Path(__file__).parents[3] / "shared/vendor/dromo-openapi.json"
 IMPORTS = "/headless/imports/"
 REQUESTS = 400
 REFUSALS = {400, 404}
@@ -49,24 +47,9 @@ INLINE = {key: SCHEMA[key] for key in ("fields", "settings", "hooks")} | {
 OF_A_SCHEMA = {"schema_id": "customers", "original_filename": "a.csv", "settings": SCHEMA["settings"], "hooks": {}}
 
 
-def lenient(node):
-    """The description without what the documentation's other pages contradict: keys it does not know are taken, a
-    field's type and label may be left out."""
-    if isinstance(node, list):
-        return [lenient(child) for child in node]
-    if not isinstance(node, dict):
-        return node
-    kept = {key: lenient(child) for key, child in node.items() if (key, child) != ("additionalProperties", False)}
-    return kept | {"required": ["key"]} if kept.get("required") == ["key", "type", "label"] else kept
-
-
-@pytest.fixture(scope="module")
-def description():
-    if not OPENAPI.is_file():
-        pytest.skip("the vendor's OpenAPI description is not at hand")
-    loaded = lenient(json.loads(OPENAPI.read_text()))
-    loaded["components"]["schemas"]["HeadlessImport"]["properties"]["status"]["enum"].append("PENDING")
-    return loaded
+@pytest.fixture(scope="module", name="description")
+def described():
+    return description(lenient=True)
 
 
 @pytest.fixture

@@ -4,27 +4,19 @@ Known deviation, and the documentation's own: the status PENDING is missing from
 """
 
 import copy
-import json
-from pathlib import Path
 
 import jsonschema
 import pytest
 
+from tests.support.openapi import description
 from tests.support.sandbox import CUSTOMERS, running_sandbox
 
-OPENAPI = Path(__file__).parents[3] / "shared/vendor/dromo-openapi.json"
 IMPORTS = "/headless/imports/"
 
-pytestmark = pytest.mark.skipif(not OPENAPI.is_file(), reason="the vendor's OpenAPI description is not at hand")
 
-
-@pytest.fixture(scope="module")
-def description():
-    loaded = json.loads(OPENAPI.read_text())
-    statuses = loaded["components"]["schemas"]["HeadlessImport"]["properties"]["status"]["enum"]
-    assert "PENDING" not in statuses
-    statuses.append("PENDING")
-    return loaded
+@pytest.fixture(scope="module", name="description")
+def described():
+    return description()
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """`python -m sandbox --data` killed with SIGKILL in the middle of its work: nothing that was answered is lost."""
 
 import http.client
+import http.server
 import json
 import subprocess
 import sys
@@ -15,6 +16,9 @@ from tests.support.sandbox import CUSTOMERS
 ROOT = Path(__file__).parents[2]
 ROUNDS = 3
 ANSWERS_BEFORE_THE_KILL = 25
+LARGE_EVERY = 6
+LARGE_ROWS = 40_000
+REFUSED_EVERY = 3
 WAITING = {"AWAITING_UPLOAD", "PENDING", "RUNNING"}
 
 
@@ -59,6 +63,37 @@ def life(directory):
             process.kill()
 
 
+class Receiver(http.server.ThreadingHTTPServer):
+    """Hears webhooks and remembers the imports they speak of; refuses some, which must come again."""
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Hearing)
+        self.heard = set()
+        self.count = 0
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+
+class Hearing(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        told = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.count += 1
+        refused = self.server.count % REFUSED_EVERY == 0
+        if not refused:
+            self.server.heard.add(told["data"]["id"])
+        self.send_response(503 if refused else 200)
+        self.end_headers()
+
+    def log_message(self, *_):
+        """Say nothing."""
+
+
+@contextmanager
+def receiver():
+    with Receiver() as running:
+        yield running
+        running.shutdown()
+
+
 class Client(threading.Thread):
     """Creates and uploads until the server is gone, and remembers every answer."""
 
@@ -84,47 +119,64 @@ class Client(threading.Thread):
         made = self.running.call("POST", "/headless/imports/", body)
         self.created[made["id"]] = made["upload"]
         if len(self.created) % 5:
-            self.running.call("PUT", made["upload"], f"Full Name\n{name}\n".encode())
-            self.uploaded[made["id"]] = name
+            names = [name] * (LARGE_ROWS if len(self.created) % LARGE_EVERY == 0 else 1)
+            self.running.call("PUT", made["upload"], "\n".join(["Full Name", *names]).encode())
+            self.uploaded[made["id"]] = names
         if len(self.created) >= ANSWERS_BEFORE_THE_KILL:
             self.enough.set()
 
 
 def test_nothing_that_was_answered_is_lost_by_a_kill(tmp_path):
     created, uploaded = {}, {}
-    for number in range(ROUNDS):
+    with receiver() as hearing:
+        for number in range(ROUNDS):
+            with life(tmp_path) as running:
+                if number == 0:
+                    running.call("POST", "/schemas/", {"name": "New", "fields": [{"key": "a"}]})
+                    customers = running.call("POST", "/schemas/", {key: CUSTOMERS[key] for key in ("name", "fields")})
+                    running.control("POST", "/webhooks", {"url": f"http://127.0.0.1:{hearing.server_port}/"})
+                client = Client(running, number, schema_id=customers["id"])
+                client.start()
+                assert client.enough.wait(30)
+                running.process.kill()
+                client.join(30)
+            created |= client.created
+            uploaded |= client.uploaded
         with life(tmp_path) as running:
-            if number == 0:
-                running.call("POST", "/schemas/", {"name": "New", "fields": [{"key": "a"}]})
-                customers = running.call("POST", "/schemas/", {key: CUSTOMERS[key] for key in ("name", "fields")})
-                running.control("POST", "/webhooks", {"url": "http://127.0.0.1:9/"})
-            client = Client(running, number, schema_id=customers["id"])
-            client.start()
-            assert client.enough.wait(30)
-            running.process.kill()
-            client.join(30)
-        created |= client.created
-        uploaded |= client.uploaded
-    with life(tmp_path) as running:
-        check(running, created, uploaded)
+            finish(running, created, uploaded)
+            check(running, created, uploaded)
+            check_webhooks(running, created, hearing)
+
+
+def finish(running, created, uploaded):
+    """Upload what was not, and let everything end."""
+    for import_id in set(created) - set(uploaded):
+        running.call("PUT", running.here(created[import_id]), b"Full Name\nlate\n")
+    for _ in range(3000):
+        running.control("POST", "/clock", {"advance_s": 60})
+        listed = running.call("GET", "/headless/imports/?limit=1000")["results"]
+        if not any(one["status"] in WAITING for one in listed if one["id"] in created):
+            return
 
 
 def check(running, created, uploaded):
     assert [schema["name"] for schema in running.call("GET", "/schemas/")] == ["New", "Customers"]
     assert len(running.control("GET", "/webhooks")) == 1
-    for import_id in set(created) - set(uploaded):
-        running.call("PUT", running.here(created[import_id]), b"Full Name\nlate\n")
-    running.control("POST", "/clock", {"advance_s": 60})
-    for _ in range(1000):
-        listed = running.call("GET", "/headless/imports/?limit=1000")["results"]
-        statuses = {one["id"]: one["status"] for one in listed}
-        if not any(statuses[import_id] in WAITING for import_id in created):
-            break
-        running.control("POST", "/clock", {"advance_s": 60})
+    listed = running.call("GET", "/headless/imports/?limit=1000")["results"]
+    statuses = {one["id"]: one["status"] for one in listed}
     assert {statuses[import_id] for import_id in created} == {"SUCCESSFUL"}
     counters = running.control("GET", "/counters")
     assert set(created) <= set(counters["created_ids"])
-    for import_id, name in uploaded.items():
+    for import_id, names in uploaded.items():
         url = running.call("GET", f"/headless/imports/{import_id}/url/")["presigned_url"]
-        assert running.call("GET", url) == [{"name": name}]
+        assert running.call("GET", url) == [{"name": name} for name in names]
         assert counters["ran"][counters["content"][import_id]] == [import_id]
+
+
+def check_webhooks(running, created, hearing):
+    """Everyone was told of every end, if need be after a restart; a receiver that refuses is told again."""
+    for _ in range(3000):
+        if set(created) <= hearing.heard:
+            return
+        running.control("POST", "/clock", {"advance_s": 5})
+    raise AssertionError(f"never told: {len(set(created) - hearing.heard)}")

@@ -185,6 +185,22 @@ def test_the_twenty_first_create_in_a_minute_is_refused_with_a_hint():
     assert state.counters.refused_create_times == [T0 + 19.5]
 
 
+@pytest.mark.parametrize(
+    ("style", "headers"),
+    [
+        ("seconds", {"Retry-After": "41"}),
+        ("date", {"Retry-After": "Thu, 28 May 2026 20:27:41 GMT"}),
+        ("absent", {}),
+    ],
+)
+def test_a_refusal_says_when_to_come_back_as_it_was_set_to(style, headers):
+    state = make_state(create_quota=Rate(1, 60.0), retry_after=style)
+    state.create(FILE, T0)
+    with pytest.raises(ApiProblem) as refusal:
+        state.create(FILE, T0 + 19.5)
+    assert refusal.value.headers == headers
+
+
 def test_a_create_that_fails_validation_counts_against_the_quota():
     state = make_state(create_quota=Rate(1, 60.0))
     with pytest.raises(ApiProblem) as invalid:

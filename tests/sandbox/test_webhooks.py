@@ -150,6 +150,17 @@ async def test_a_refused_webhook_comes_again_later(box, receiver):
     assert await box.control("GET", "/deliveries") == []
 
 
+async def test_a_refused_basic_webhook_comes_again_too(box, receiver):
+    receiver.answers = [500]
+    settings = {**BLOCK, "needsReviewWebhookUrl": receiver.url}
+    reviewed = await box.create(initial_data=BAD, settings=settings)
+    await box.ended(reviewed["id"])
+    await counted(box, queued=1, failed_attempts=1)
+    await advance(box, 5)
+    assert await receiver.wait_for(2) == [{"uploadId": [reviewed["id"]]}] * 2
+    await counted(box, queued=1, failed_attempts=1, delivered=1)
+
+
 async def test_a_redirect_is_not_followed(box, receiver):
     receiver.answers = [302]
     await box.control("POST", "/webhooks", json={"url": receiver.url})
@@ -259,7 +270,7 @@ def ended(number=0):
         created_at=T0,
         pending_s=0,
         running_s=0,
-        finished=Finished(outcome=Outcome(status="SUCCESSFUL", rows=None), result=None),
+        finished=Finished.of(Outcome(status="SUCCESSFUL", rows=None)),
     )
     return Ended(found=found, status="SUCCESSFUL", shown={"result_metadata": None})
 

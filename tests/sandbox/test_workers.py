@@ -9,6 +9,7 @@ import random
 import signal
 import subprocess
 import sys
+import tempfile
 import zipfile
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -31,6 +32,15 @@ SWELLING = random.Random(1).randbytes(500).hex() + "x" * 99_000
 MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are watched as Linux shows them")
+
+
+@pytest.fixture(autouse=True)
+def scratch(tmp_path_factory, monkeypatch):
+    """Where workers get their temporary directories; nothing may be left of them."""
+    place = tmp_path_factory.mktemp("scratch")
+    monkeypatch.setattr(tempfile, "tempdir", str(place))
+    yield place
+    assert list(place.iterdir()) == []
 
 
 @asynccontextmanager

@@ -43,6 +43,14 @@ _WebhookHosts = Annotated[
         rich_help_panel=SERVER,
     ),
 ]
+_HookHosts = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOST,...",
+        help="Let the hooks of schemas fetch from these hosts; by default they reach none.",
+        rich_help_panel=SERVER,
+    ),
+]
 _CreateQuota = Annotated[
     str | None,
     typer.Option(metavar="N/TIME", help="Refuse more creates than this, as 20/60s.", rich_help_panel=BEHAVIOUR),
@@ -81,6 +89,7 @@ def sandbox(
     data: _Data = None,
     keep: _Keep = None,
     webhook_hosts: _WebhookHosts = None,
+    hook_hosts: _HookHosts = None,
     create_quota: _CreateQuota = None,
     poll_quota: _PollQuota = None,
     speed: _Speed = None,
@@ -99,6 +108,7 @@ def sandbox(
         "--data": data,
         "--keep": keep,
         "--webhook-hosts": webhook_hosts,
+        "--hook-hosts": hook_hosts,
         "--create-quota": create_quota,
         "--poll-quota": poll_quota,
         "--speed": speed,

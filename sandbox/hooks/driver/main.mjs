@@ -88,6 +88,12 @@ async function rows(message) {
   return { columns: batch.changes };
 }
 
+async function deleted(message) {
+  const batch = new Batch(message.batch, fields);
+  for (let at = 0; at < batch.count; at++) await hooks[message.hook].run(batch.record(at));
+  return {};
+}
+
 function bulkLoad(message) {
   bulk[bulk.length] = new Batch(message.batch, fields);
   return {};
@@ -158,7 +164,7 @@ function check(message) {
 }
 
 const OPERATIONS = {
-  __proto__: null, start, check, step, column, rows, bulkLoad, bulkRun, bulkTake, finishLoad, finishRun,
+  __proto__: null, start, check, step, column, rows, deleted, bulkLoad, bulkRun, bulkTake, finishLoad, finishRun,
 };
 
 function describe(error) {

@@ -1,0 +1,68 @@
+"""What an import tells of itself beside its rows."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sandbox.engine.judging import Findings
+from sandbox.engine.schema import Field
+from sandbox.engine.table import FieldColumns, Table
+
+
+def metadata_of(
+    table: Table, mapped: Sequence[FieldColumns], findings: Findings, *, about: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The metadata of an import: `about` it, how its file was read, and what was found in its rows."""
+    sheet = table.sheet
+    warnings = [*sheet.warnings, *_limit_warning(table)]
+    warnings += [f"{each.field.label or each.field.key}: {text}" for each in mapped for text in each.kind.warnings]
+    warnings += [f"{remark} ({count} cells)" for remark, count in findings.remarks.items()]
+    return {
+        **about,
+        "encoding": sheet.encoding,
+        "delimiter": sheet.delimiter,
+        "sheet": sheet.name,
+        "headerRow": table.start - 1 if table.header else None,
+        "rawHeaders": table.header,
+        "fields": field_mappings(table, [each.field for each in mapped]),
+        "totalRows": findings.row_count,
+        "validRows": findings.row_count - findings.invalid_row_count,
+        "invalidRows": findings.invalid_row_count,
+        "rowsWithError": findings.rows_with_error,
+        "errors": findings.errors,
+        "errorCount": findings.error_count,
+        "warnings": warnings,
+    }
+
+
+def field_mappings(table: Table, fields: Sequence[Field]) -> dict[str, Any]:
+    """Where each field's values came from; nothing for data without a header."""
+    header = table.header
+    if not header:
+        return {}
+    return {field.key: _mapping(field, table.columns.get(field.key, ()), header) for field in fields}
+
+
+def _mapping(field: Field, ats: Sequence[int], header: Sequence[str]) -> dict[str, Any]:
+    if field.many_to_one:
+        return {
+            "fileHeader": None,
+            "fileHeaders": [_name(header, at) for at in ats],
+            "fileHeaderIndex": None,
+            "fileHeaderIndexes": list(ats),
+            "isCustom": False,
+            "manyToOne": True,
+        }
+    at = next(iter(ats), None)
+    name = None if at is None else _name(header, at)
+    return {"fileHeaderIndex": at, "fileHeader": name, "isCustom": False, "manyToOne": False}
+
+
+def _name(header: Sequence[str], at: int) -> str:
+    return header[at] if at < len(header) else ""
+
+
+def _limit_warning(table: Table) -> list[str]:
+    limit = table.limit
+    if limit is None or not table.sheet.has_more_than(limit, start=table.start):
+        return []
+    return [f"The rows beyond {limit} were left out."]

@@ -1,0 +1,116 @@
+"""From a sheet of cells to a table: its header found, its columns matched, and what stands in the way of that."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any
+
+from sandbox.engine.corrections import Corrections
+from sandbox.engine.draft import PREVIEW_ROWS
+from sandbox.engine.header import find_header
+from sandbox.engine.hooks import with_orders
+from sandbox.engine.judging import ErrorObject
+from sandbox.engine.matching import Columns, match_columns
+from sandbox.engine.reading import Sheet
+from sandbox.engine.reading.sheet import Row
+from sandbox.engine.schema import Field, Settings, read_settings
+from sandbox.engine.table import Table
+from sandbox.hooks import HookRunner, Orders
+
+HEADER_NOT_FOUND: ErrorObject = {"type": "HEADER_NOT_FOUND", "message": "No row of the file looks like its header."}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    """A table with its columns matched; `orders` are what step hooks have asked for so far."""
+
+    table: Table
+    settings: Settings
+    orders: Orders
+    has_header: bool
+
+    def structural_errors(self, fields: Sequence[Field], present: Sequence[str]) -> list[ErrorObject]:
+        """What asks for a person whatever the cells hold; `present` are the `fields` that have cells."""
+        return not_mapped(fields, present) if self.has_header else [HEADER_NOT_FOUND]
+
+
+def json_table(sheet: Sheet, fields: list[Field], settings: Settings) -> Opened:
+    """Rows of JSON need no header and no matching."""
+    in_order = {field.key: [at] for at, field in enumerate(fields)}
+    table = _table(sheet, fields, settings, columns=in_order)
+    return Opened(table=table, settings=settings, orders=Orders(), has_header=True)
+
+
+def file_table(
+    sheet: Sheet,
+    fields: list[Field],
+    given: Mapping[str, Any],
+    *,
+    remembered: Mapping[str, str],
+    corrections: Corrections,
+    runner: HookRunner | None,
+    about: Mapping[str, Any],
+) -> Opened:
+    """Find the header and match the columns, as hooks of the upload step and a person have it."""
+    orders = _upload_step(sheet, runner, about)
+    fields, settings = with_orders(fields, orders), read_settings(_as_ordered(given, orders))
+    override = settings.header_row if corrections.header_row is None else corrections.header_row
+    found = find_header(sheet, fields=fields, override=override)
+    if found is None:
+        by_position = {field.key: [at] for at, field in enumerate(fields) if not field.hidden}
+        columns = by_position if corrections.columns is None else _chosen(corrections.columns, fields)
+        table = _table(sheet, fields, settings, columns=columns)
+        return Opened(table=table, settings=settings, orders=orders, has_header=corrections.columns is not None)
+    at, header = found
+    if corrections.columns is not None:
+        columns = _chosen(corrections.columns, fields)
+    else:
+        columns = match_columns(header, fields=fields, fuzzy=settings.fuzzy, remembered=remembered)
+    table = replace(_table(sheet, fields, settings, columns=columns), start=at + 1, header=header)
+    return Opened(table=table, settings=settings, orders=orders, has_header=True)
+
+
+def preview(sheet: Sheet) -> list[Row]:
+    """The first physical rows, blank ones among them."""
+    return list(islice(iter(sheet.rows), PREVIEW_ROWS))
+
+
+def not_mapped(fields: Sequence[Field], present: Sequence[str]) -> list[ErrorObject]:
+    missing = [field for field in fields if field.needs_column and field.key not in present]
+    if not present and not missing:
+        return [{"type": "FIELD_NOT_MAPPED", "message": "No column could be mapped to a field."}]
+    return [
+        {
+            "type": "FIELD_NOT_MAPPED",
+            "message": f"No column could be mapped to {field.label or field.key}.",
+            "fieldKey": field.key,
+        }
+        for field in missing
+    ]
+
+
+def _table(sheet: Sheet, fields: list[Field], settings: Settings, *, columns: Columns) -> Table:
+    return Table(sheet=sheet, start=0, limit=settings.max_rows, header=[], columns=columns, fields=fields)
+
+
+def _chosen(columns: Mapping[str, Sequence[int]], fields: Sequence[Field]) -> Columns:
+    """A person's mapping, as far as it is of this schema; several columns only for a manyToOne field."""
+    kept = {field.key: sorted(columns[field.key]) for field in fields if columns.get(field.key)}
+    many = {field.key for field in fields if field.many_to_one}
+    return {key: ats if key in many else ats[:1] for key, ats in kept.items()}
+
+
+def _upload_step(sheet: Sheet, runner: HookRunner | None, about: Mapping[str, Any]) -> Orders:
+    if runner is None or not runner.hooks.at_step("UPLOAD_STEP"):
+        return Orders()
+    return runner.upload_step(filename=about["filename"], preview=preview(sheet), session=about["id"] or None)
+
+
+def _as_ordered(given: Mapping[str, Any], orders: Orders) -> dict[str, Any]:
+    """The settings as hooks have changed them."""
+    changed = dict(given)
+    if orders.development_mode is not None:
+        changed["developmentMode"] = orders.development_mode
+    if orders.header_row_given:
+        changed["matchingStep"] = {**(given.get("matchingStep") or {}), "headerRowOverride": orders.header_row}
+    return changed

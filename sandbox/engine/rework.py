@@ -1,0 +1,129 @@
+"""The rows on their way through hooks and a person's corrections, as pages that may lie on disk."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from sandbox.engine.corrections import CellName, Corrections
+from sandbox.engine.hooks import with_orders
+from sandbox.engine.rows import PageRows
+from sandbox.engine.schema import Field
+from sandbox.engine.table import FieldColumns, Table
+from sandbox.engine.types import Invalid
+from sandbox.hooks import CellColumn, HookRunner, HookStage, Orders, Page, PageColumn, Pages, row_id
+
+StepData = Callable[[], dict[str, Any]]
+
+
+class PageTable:
+    """The rows of pages without the dropped ones; a field's places are those of its columns among all."""
+
+    def __init__(self, pages: Pages, *, dropped: frozenset[int]) -> None:
+        self._pages = pages
+        self._dropped = dropped
+        self._names = list(pages.names)
+
+    def batches(self) -> Iterator[PageRows]:
+        start = 0
+        for page in self._pages:
+            kept = [at for at in range(len(page.ids)) if start + at not in self._dropped]
+            whole = len(kept) == len(page.ids)
+            indexes: Sequence[int] = range(start, start + len(kept)) if whole else [start + at for at in kept]
+            start += len(page.ids)
+            if kept:
+                yield PageRows(page if whole else page.arranged(kept), self._names, indexes=indexes)
+
+    def places(self, key: str) -> list[int]:
+        return sorted(
+            (at for at, (of, _) in enumerate(self._names) if of == key), key=lambda at: self._names[at][1] or 0
+        )
+
+
+class Rework:
+    """Takes the rows of a table through the hooks of `runner` and through `corrections`; close() it.
+
+    `fields` are those there are by now, `orders` is all that hooks have asked for. `keeps_raw` keeps the file's cells.
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        mapped: Sequence[FieldColumns],
+        *,
+        runner: HookRunner | None,
+        corrections: Corrections,
+        keeps_raw: bool,
+    ) -> None:
+        self.fields = list(table.fields)
+        self.orders = Orders()
+        self._runner = runner
+        self._corrections = corrections
+        self._mapped = list(mapped)
+        self._readers = {each.field.key: each for each in mapped}
+        self._stage = HookStage(runner, _written(table, mapped, keeps_raw=keeps_raw), read=self._read)
+
+    def close(self) -> None:
+        self._stage.close()
+
+    def run(self, asked: Orders, *, step_data: StepData) -> PageTable:
+        """Do what step hooks `asked` before, run the data hooks and the later steps, and what a person decided."""
+        self._obey(asked)
+        if self._runner is not None:
+            self._stage.run()
+            self._obey(self._runner.review_step_post_hooks(**step_data()))
+        self._correct()
+        if self._runner is not None:
+            self._obey(self._runner.review_step_pre_submit(**step_data()))
+        self.orders = self._stage.orders
+        self.fields = with_orders(self.fields, Orders(removed_fields=self.orders.removed_fields))
+        return PageTable(self._stage.pages, dropped=self._corrections.dropped)
+
+    def columns(self, table: PageTable) -> list[FieldColumns]:
+        """The fields that have cells: those of the file in the schema's order, then those that only hooks have set."""
+        filled = [(field, table.places(field.key)) for field in self.fields]
+        placed = {field.key: self._reader(field).moved(ats) for field, ats in filled if ats}
+        of_file = [each.field.key for each in self._mapped if each.field.key in placed]
+        return [placed[key] for key in dict.fromkeys([*of_file, *placed])]
+
+    def _obey(self, orders: Orders) -> None:
+        self.fields = with_orders(self.fields, orders)
+        self._stage.obey(orders)
+
+    def _correct(self) -> None:
+        cells = {row: self._known(texts) for row, texts in self._corrections.cells.items()}
+        self._stage.edit({row: texts for row, texts in cells.items() if texts and row not in self._corrections.dropped})
+        self._stage.delete(self._corrections.dropped)
+
+    def _known(self, texts: Mapping[CellName, str]) -> dict[CellColumn, str]:
+        many = {field.key: field.many_to_one for field in self.fields}
+        return {(key, part if many[key] else None): text for (key, part), text in texts.items() if key in many}
+
+    def _read(self, key: str, texts: Sequence[str]) -> tuple[Sequence[str], Sequence[Any]]:
+        field = next((field for field in self.fields if field.key == key), None)
+        if field is None:
+            return texts, texts
+        part = self._reader(field).read(texts)
+        displayed = part.displayed
+        if part.values is part.texts and part.kind.to_output is None:
+            return displayed, displayed
+        if part.kind.to_output is None:
+            return displayed, [None if type(value) is Invalid else value for value in part.values]
+        return displayed, [part.output(row) for row in range(len(texts))]
+
+    def _reader(self, field: Field) -> FieldColumns:
+        if field.key not in self._readers or self._readers[field.key].field is not field:
+            self._readers[field.key] = FieldColumns(field, [])
+        return self._readers[field.key]
+
+
+def _written(table: Table, mapped: Sequence[FieldColumns], *, keeps_raw: bool) -> Pages:
+    """The rows of the file with the columns of its fields, and all their cells where these are needed."""
+    pages = Pages()
+    names = [((each.field.key, part if each.field.many_to_one else None), at)
+             for each in mapped for part, at in enumerate(each.ats)]  # fmt: skip
+    pages.names |= dict.fromkeys(name for name, _ in names)
+    for rows in table.batches():
+        rows.turn()
+        columns = {name: PageColumn(list(rows.column(at))) for name, at in names}
+        tails = list(rows.raw) if keeps_raw else [None] * len(rows.indexes)
+        pages.append(Page([row_id(index) for index in rows.indexes], tails, columns))
+    return pages
