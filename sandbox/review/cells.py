@@ -14,8 +14,8 @@ from sandbox.review.decisions import Unchecked
 from sandbox.review.forms import as_sent, cell_name
 
 OPTIONS_IN_CELL_MAX = 40
-NARROW_MAX = 9
-WIDE_MIN = 17
+TIGHT_MAX = 9
+ROOMY_MIN = 17
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ def _size(column: Column, rows: Sequence[DraftRow]) -> str:
     """How wide a column is shown: by the longest of its texts, or of its options."""
     texts = [row.texts[column.field][column.part] for row in rows if _has(row, column)]
     longest = max(map(len, [*texts, *column.options]), default=0)
-    return "narrow" if longest <= NARROW_MAX else "wide" if longest > WIDE_MIN else ""
+    return "tight" if longest <= TIGHT_MAX else "roomy" if longest > ROOMY_MIN else ""
 
 
 def _has(row: DraftRow, column: Column) -> bool:

@@ -117,7 +117,12 @@ class Decisions:
                 "INSERT OR REPLACE INTO cells VALUES (?, ?, ?, ?, ?, ?)",
                 (edit.row, edit.field, edit.part, edit.text, edit.text, self.revision),
             )
-        self._drop(change, "SELECT value AS row FROM json_each(?)", (orjson.dumps(list(dropped)).decode(),))
+        self._connection.execute(
+            "INSERT INTO dropped_before SELECT ?, r.value, coalesce(d.is_dropped, 0) FROM json_each(?) r"
+            " LEFT JOIN dropped d ON d.row = r.value",
+            (change, orjson.dumps(sorted(set(dropped))).decode()),
+        )
+        self._drop(change)
 
     def replace(self, field: str, text: str, replacement: str, *, label: str) -> None:
         """Give the cells of a field that hold `text` and are wrong in the attached draft another text."""
@@ -136,8 +141,13 @@ class Decisions:
 
     def drop_listed(self, list_id: int, *, label: str) -> None:
         """Leave out all rows of a list of the attached draft."""
-        rows = "SELECT row FROM draft.listed CROSS JOIN draft.rows USING (n) WHERE list = ?"
-        self._drop(self._begin(label), rows, (list_id,))
+        change = self._begin(label)
+        self._connection.execute(
+            "INSERT INTO dropped_before SELECT ?, row, coalesce(is_dropped, 0)"
+            " FROM draft.listed CROSS JOIN draft.rows USING (n) LEFT JOIN dropped USING (row) WHERE list = ?",
+            (change, list_id),
+        )
+        self._drop(change)
 
     def set_header(self, row: int) -> None:
         """Another header row: the rows become others, so that all else that was decided no longer holds."""
@@ -204,12 +214,8 @@ class Decisions:
             (change, row, field, part, row, field, part, before),
         )
 
-    def _drop(self, change: int, rows: str, values: tuple[object, ...]) -> None:
-        self._connection.execute(
-            "INSERT INTO dropped_before SELECT ?, r.row, coalesce(d.is_dropped, 0) FROM"
-            f" ({rows}) r LEFT JOIN dropped d ON d.row = r.row",  # noqa: S608 - queries of this module's own
-            (change, *values),
-        )
+    def _drop(self, change: int) -> None:
+        """Leave out the rows that the change has just remembered."""
         self._connection.execute(
             "INSERT OR REPLACE INTO dropped SELECT row, 1, ? FROM dropped_before WHERE change = ?",
             (self.revision, change),
