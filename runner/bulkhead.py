@@ -36,31 +36,40 @@ from runner.verdict import Verdict, verdict
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from runner.check import Engine
     from runner.ledger import Ledger
     from runner.pipeline import RunResult
-    from runner.ports import Source
+    from runner.ports import Gate, Source
     from runner.settings import Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSpec:
-    """What to run: a source, its routes, and where results go (`out`; default `./bulkhead-out/<batch id>`)."""
+    """What to run: a source, its routes, and where results go (`out`; default `./bulkhead-out/<batch id>`).
+
+    With `check` each file is judged before its first create, as `runner.check.Gate` says.
+    """
 
     source: SourceSpec
     routes: Routes
     out: str | None = None
     again: bool = False
     fail_if_empty: bool = False
+    check: Literal["skip", "warn"] | None = None
 
     def to_json(self) -> str:
         raw = {"source": self.source.to_json(), "routes": self.routes.to_json(), "again": self.again}
+        raw |= {"check": self.check} if self.check else {}
         return orjson.dumps(raw).decode()
 
     @classmethod
     def from_json(cls, text: str) -> RunSpec:
         raw = orjson.loads(text)
         return cls(
-            source=SourceSpec.from_json(raw["source"]), routes=Routes.from_json(raw["routes"]), again=raw["again"]
+            source=SourceSpec.from_json(raw["source"]),
+            routes=Routes.from_json(raw["routes"]),
+            again=raw["again"],
+            check=raw.get("check"),
         )
 
 
@@ -79,8 +88,12 @@ class Bulkhead:
         outcome = await bulkhead.run(RunSpec(source=source_spec("inbox"), routes=Routes.single(schema_id="…")))
     """
 
-    def __init__(self, settings: Settings, *, on_event: EventHook = ignore) -> None:
+    def __init__(
+        self, settings: Settings, *, on_event: EventHook = ignore, engine: Callable[[], Engine] | None = None
+    ) -> None:
+        """`engine` makes the import engine that a run with `RunSpec.check` judges files by."""
         self._settings = settings
+        self._engine = engine
         self._emit = on_event
         self._resources = Resources(settings)
         self._stop = StopSignal()
@@ -300,7 +313,17 @@ class Bulkhead:
             options=self._options(spec),
             rank_of=self._rank_of(spec),
             endpoint=resources.endpoint,
+            gate=self._gate(spec),
         )
+
+    def _gate(self, spec: RunSpec) -> Gate | None:
+        if spec.check is None:
+            return None
+        if self._engine is None:
+            raise ConfigError("this batch checks its files, and no engine is given")
+        from runner.check import GateMode, inspection  # noqa: PLC0415 - processes and engine, which most runs never need
+
+        return inspection.gate(self._resources, spec, self._engine(), mode=GateMode(spec.check), emit=self._emit)
 
     def _options(self, spec: RunSpec) -> RunOptions:
         settings = self._settings

@@ -6,10 +6,13 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from runner.errors import ItemRejected
 from runner.models import CreateRequest, ImportPage, Item, ItemKind, RemoteImport
+
+if TYPE_CHECKING:
+    from runner.routes import Route
 
 
 class Clock(Protocol):
@@ -124,6 +127,14 @@ class Source(Protocol):
 
     async def prepare(self, item: Item) -> Prepared:
         """Read the item's input once, for its fingerprint or rows. Raises ItemRejected."""
+        ...
+
+
+class Gate(Protocol):
+    """Judges items before anything of them is sent."""
+
+    async def admit(self, item: Item, route: Route) -> None:
+        """Raise ItemRejected where an item is refused. May raise AuthRefused and TransientError."""
         ...
 
 

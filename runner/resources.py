@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import random
-from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Self
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from aiolimiter import AsyncLimiter
 from platformdirs import user_state_path
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from runner.ledger import Ledger, SlotStore
     from runner.settings import Settings
     from runner.transfer import HttpStorage
+
+T = TypeVar("T")
 
 
 class Resources:
@@ -55,6 +57,10 @@ class Resources:
     @property
     def endpoint(self) -> str:
         return identity.endpoint(self.settings.api_url)
+
+    async def keep(self, opened: AbstractAsyncContextManager[T]) -> T:
+        """Enter a context that is left at the end of the command."""
+        return await self._stack.enter_async_context(opened)
 
     async def ledger(self, *, write: bool) -> Ledger:
         """Open the ledger; readers may look at it while a run writes. Raises LedgerError."""

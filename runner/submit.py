@@ -60,6 +60,7 @@ class Submitter:
         self._ledger = around.ledger
         self._api = around.api
         self._source = around.source
+        self._gate = around.gate
         self._routes = around.routes
         self._endpoint = around.endpoint
         self._pacer = around.pacer
@@ -130,6 +131,11 @@ class Submitter:
         if orphan is not None and self._may_adopt(orphan, attempt):
             await self._intend(attempt)
             return await self._adopt(attempt.item, orphan)
+        try:
+            if self._gate is not None:
+                await self._gate.admit(attempt.item, attempt.route)
+        except ItemRejected as error:
+            return await self._reject(attempt.item, error)
         while attempt.number < self._options.create_attempts:
             if (item := await self._send_in_turn(attempt)) is not None:
                 return item

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from runner.ledger import Ledger
     from runner.options import RunOptions
     from runner.pacing import CreatePacer
-    from runner.ports import Clock, Sink, Source, SourceEntry, Storage
+    from runner.ports import Clock, Gate, Sink, Source, SourceEntry, Storage
     from runner.rated import RatedApi
     from runner.routes import Routes
     from runner.stop import StopSignal
@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
-    """Ledger, API, storage, source, sink, clocks and options; `endpoint` as in `identity.endpoint`."""
+    """Ledger, API, storage, source, sink, clocks and options; `endpoint` as in `identity.endpoint`.
+
+    `gate` judges each item before its first create; None lets all through.
+    """
 
     ledger: Ledger
     api: RatedApi
@@ -37,3 +40,4 @@ class Surroundings:
     options: RunOptions
     rank_of: Callable[[SourceEntry], int]
     endpoint: str = ""
+    gate: Gate | None = None

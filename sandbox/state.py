@@ -4,10 +4,8 @@ import hmac
 import random
 import uuid
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from itertools import islice
+from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlencode
 
 from sandbox.account import Account
 from sandbox.behaviour import SandboxSettings
@@ -15,6 +13,7 @@ from sandbox.counters import Counters
 from sandbox.creation import CreateRequest, parse_create
 from sandbox.imports import Ended, Finished, Import, Job, Review
 from sandbox.journal import Journal, Kept, NoJournal
+from sandbox.paging import Paging
 from sandbox.problems import ApiProblem, StorageProblem, not_found, throttled
 from sandbox.quotas import SlidingLog
 from sandbox.review.runs import ReviewRun, ReviewRuns, take
@@ -33,8 +32,6 @@ from sandbox.storage import (
     upload_path,
 )
 
-LIST_DEFAULT_LIMIT = 100
-LIST_MAX_LIMIT = 1000
 KEEP_IMPORTS = 100_000
 API_PREFIX = "/api/v1"
 
@@ -81,6 +78,7 @@ class SandboxState:
         self._journal: Journal = NoJournal()
         self._busy: dict[str, Blob] = {}
         self.review_runs = ReviewRuns()
+        self._unwanted: list[str] = []
         self._signer = UrlSigner(rng.randbytes(32))
         self._account = Account()
         self._create_log = SlidingLog(self.settings.create_quota)
@@ -126,15 +124,14 @@ class SandboxState:
     def list_imports(self, now: float, *, limit: object = None, offset: object = None) -> dict[str, Any]:
         """One page, newest first. Like Django REST framework: a limit or offset that is no number is as absent."""
         self.counters.count("list_calls")
-        size = min(_whole(limit) or LIST_DEFAULT_LIMIT, LIST_MAX_LIMIT)
-        start = _whole(offset) or 0
-        imports = self._account.imports
-        page = list(islice(reversed(imports), start, start + size))
+        paging = Paging.read(limit, offset)
         return {
-            "count": len(imports),
-            "next": self._page_url(size, start + size) if start + size < len(imports) else None,
-            "previous": self._page_url(size, max(start - size, 0)) if start > 0 else None,
-            "results": [self._shown(self._settled(import_id, now=now).short(now)) for import_id in page],
+            "count": len(self._account.imports),
+            **paging.links(f"{self.origin}{API_PREFIX}/headless/imports/", count=len(self._account.imports)),
+            "results": [
+                self._shown(self._settled(import_id, now=now).short(now))
+                for import_id in paging.of(reversed(self._account.imports))
+            ],
         }
 
     def results_url(self, import_id: str, now: float) -> dict[str, Any]:
@@ -204,6 +201,17 @@ class SandboxState:
         due = [found for found in self._account.waiting.values() if found.has_arrived(now)]
         reviews = [self._account.imports[name] for name in self.review_runs.due(now)]
         return [self._taken(found) for found in due] + [self._taken_in_review(found) for found in reviews]
+
+    def unwanted_runs(self) -> list[str]:
+        """The imports that were deleted while they ran, each named once."""
+        named, self._unwanted = self._unwanted, []
+        return named
+
+    def run_ended_early(self, import_id: str) -> None:
+        """A run was cancelled: that of a deleted import leaves nothing, any other goes again at the next start."""
+        if import_id not in self._account.imports:
+            self.storage.discard(self._busy.pop(import_id, None))
+            self.review_runs.ended(import_id)
 
     def next_due_at(self) -> float | None:
         """When the next run's or announcement's time comes; None when nothing waits."""
@@ -355,11 +363,9 @@ class SandboxState:
 
     def _taken_in_review(self, found: Import) -> Job:
         assert found.upload is not None
-        review, draft_path = self.open_review(found), self.storage.place(f"{found.id}.draft")
-        assert draft_path is not None
-        self.review_runs.begin(found.id, draft_path=draft_path)
         self._busy[found.id] = found.upload
-        return replace(self._job(found), decisions_path=review.decisions, draft_path=draft_path)
+        draft_path = self.storage.place(f"{found.id}.draft")
+        return self.review_runs.begin(self._job(found), review=self.open_review(found), draft_path=draft_path)
 
     def _record_reviewed(self, found: Import, run: ReviewRun, finished: Finished, now: float) -> None:
         taken = take(found, run, finished, now=now)
@@ -394,7 +400,10 @@ class SandboxState:
 
     def _forget(self, gone: Import) -> None:
         self._account.forget(gone.id)
-        upload = None if gone.id in self._busy else gone.upload
+        is_busy = gone.id in self._busy
+        upload = None if is_busy else gone.upload
+        if is_busy:
+            self._unwanted.append(gone.id)
         self.storage.discard(upload, gone.finished.result if gone.finished else None, *gone.close_review())
         self.review_runs.forget(gone.id)
         self._journal.import_gone(gone.id)
@@ -418,10 +427,6 @@ class SandboxState:
             return answer
         return {key: value for key, value in answer.items() if value is not None}
 
-    def _page_url(self, limit: int, offset: int) -> str:
-        query = {"limit": limit, "offset": offset} if offset else {"limit": limit}
-        return f"{self.origin}{API_PREFIX}/headless/imports/?{urlencode(query)}"
-
     def _refuse_leaked_key(self, headers: Mapping[str, str]) -> None:
         if LICENSE_KEY_HEADER in headers:
             self.counters.count("key_leaks")
@@ -442,8 +447,3 @@ class SandboxState:
 
     def _uuid(self) -> str:
         return str(uuid.UUID(int=self._rng.getrandbits(128), version=4))
-
-
-def _whole(value: object) -> int | None:
-    text = str(value)
-    return int(text) if text.isascii() and text.isdecimal() and len(text) < 16 else None

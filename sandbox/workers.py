@@ -35,6 +35,7 @@ class WorkerPool:
         self._limits = limits
         self._turns = asyncio.Semaphore(count)
         self._idle: list[_Worker] = []
+        self._uncleared: list[_Worker] = []
 
     async def run(self, job: Job, *, time_s: float) -> Finished:
         """Run `job` once a worker is free, for at most `time_s` seconds. Raises RunStopped."""
@@ -43,7 +44,7 @@ class WorkerPool:
             try:
                 finished = await worker.finish(time_s=time_s)
             except BaseException:
-                await worker.end()
+                await self._end(worker)
                 for place in (job.result_path, job.draft_path):
                     if place is not None:
                         clear_place(place)
@@ -53,8 +54,9 @@ class WorkerPool:
 
     async def close(self) -> None:
         """End the idle workers; the others end with the cancellation of their runs."""
+        self._uncleared = [one for one in self._uncleared if not one.clear()]
         while self._idle:
-            await self._idle.pop().end()
+            await self._end(self._idle.pop())
 
     async def _worker_with(self, job: Job) -> "_Worker":
         """A worker that has begun with the job: an idle one, or a new one where those have died meanwhile."""
@@ -64,14 +66,22 @@ class WorkerPool:
             try:
                 await worker.begin(job)
             except (OSError, EOFError):
-                death = await worker.end()
+                death = await self._end(worker)
                 if is_new:
                     raise RunStopped(self._limits.death(death)) from None
             except BaseException:
-                await worker.end()
+                await self._end(worker)
                 raise
             else:
                 return worker
+
+    async def _end(self, worker: "_Worker") -> int:
+        """End a worker, and clear up after it and those before it."""
+        self._uncleared.append(worker)
+        try:
+            return await worker.end()
+        finally:
+            self._uncleared = [one for one in self._uncleared if not one.clear()]
 
 
 class _Worker:
@@ -92,7 +102,7 @@ class _Worker:
         command = [sys.executable, "-P", "-c", _PROGRAM, _ROOT, str(limits.memory_bytes), scratch]
         try:
             process = await asyncio.create_subprocess_exec(
-                *command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, start_new_session=True
+                *command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, process_group=0
             )
         except BaseException:
             shutil.rmtree(scratch, ignore_errors=True)
@@ -121,14 +131,16 @@ class _Worker:
         return answer
 
     async def end(self) -> int:
-        """End the process, if it has not yet, remove what it left, and return its exit code."""
+        """End the process, if it has not yet, and return its exit code."""
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
         self._jobs.close()
-        try:
-            return await self._process.wait()
-        finally:
-            shutil.rmtree(self._scratch, ignore_errors=True)
+        return await self._process.wait()
+
+    def clear(self) -> bool:
+        """Remove what it left; whether nothing is left. A hook's process that is being killed may still write there."""
+        shutil.rmtree(self._scratch, ignore_errors=True)
+        return not Path(self._scratch).exists()
 
     async def _answer(self) -> Finished | Stopped:
         length = int.from_bytes(await self._answers.readexactly(LENGTH_BYTES), "big")

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 from sandbox.clock import SandboxClock
@@ -87,18 +88,31 @@ class EngineThreads:
 
 
 async def run_engine(world: World, runs: Runs) -> None:
-    """Run each import once its time has come, and announce its end. Ends by cancellation, with all that runs."""
+    """Run each import once its time has come, unless it is deleted meanwhile, and announce its end.
+
+    Ends by cancellation, with all that runs.
+    """
+    running: dict[str, asyncio.Task[None]] = {}
     try:
         async with asyncio.TaskGroup() as tasks:
             while True:
                 world.woken.clear()
                 for job in world.state.due_jobs(world.now):
-                    tasks.create_task(_run(world, job, runs))
+                    running[job.import_id] = task = tasks.create_task(_run(world, job, runs))
+                    task.add_done_callback(partial(_forget, running, job.import_id))
+                for import_id in world.state.unwanted_runs():
+                    if import_id in running:
+                        running.pop(import_id).cancel()
                 _announce(world)
                 world.commit()
                 await wait_for_work(world, world.woken, due_at=world.state.next_due_at())
     finally:
         await runs.close()
+
+
+def _forget(running: dict[str, asyncio.Task[None]], import_id: str, ended: asyncio.Task[None]) -> None:
+    if running.get(import_id) is ended:
+        del running[import_id]
 
 
 async def wait_for_work(world: World, woken: asyncio.Event, *, due_at: float | None) -> None:
@@ -121,6 +135,9 @@ def _announce(world: World) -> None:
 async def _run(world: World, job: Job, runs: Runs) -> None:
     try:
         finished = await runs.run(job, time_s=world.state.settings.import_max_s)
+    except asyncio.CancelledError:
+        world.state.run_ended_early(job.import_id)
+        raise
     except RunStopped as stop:
         finished = _stopped(job, stop)
     except Exception as error:  # noqa: BLE001 - one import's breakdown must not end the server

@@ -27,6 +27,7 @@ COMMANDS: dict[str, Command] = {
     "resume": Command("running", "resume"),
     "track": Command("running", "track"),
     "plan": Command("preview", "plan"),
+    "check": Command("check", "check"),
     "explain": Command("preview", "explain"),
     "status": Command("looking", "status"),
     "batches": Command("looking", "batches"),

@@ -28,6 +28,7 @@ from runner.clock import SystemClock
 from runner.outcome import BatchOutcome, ExitCode
 
 if TYPE_CHECKING:
+    from runner.check import Engine
     from runner.cli.given import Given
     from runner.events import Event
     from runner.settings import LoadedSettings
@@ -56,7 +57,7 @@ async def _drive(given: Given, loaded: LoadedSettings, action: Action, stream: J
                 if stream:
                     stream.take(event)
 
-            async with Bulkhead(loaded.settings, on_event=hear) as bulkhead:
+            async with Bulkhead(loaded.settings, on_event=hear, engine=_engine) as bulkhead:
                 with interrupting(bulkhead, tell=progress.say):
                     outcome = await action(bulkhead, loaded)
                 items = bulkhead.items(outcome.batch.batch_id, states=NEEDING_A_PERSON)
@@ -69,6 +70,12 @@ async def _drive(given: Given, loaded: LoadedSettings, action: Action, stream: J
                 )
     _close(given, closing, screen)
     return outcome.exit_code
+
+
+def _engine() -> Engine:
+    from runner.cli.commands.check import engine
+
+    return engine()
 
 
 @asynccontextmanager

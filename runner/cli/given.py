@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from runner.bulkhead import RunSpec
@@ -53,6 +53,7 @@ class Selection:
     files_from: str | None = None
     again: bool = False
     fail_if_empty: bool = False
+    check: Literal["skip", "warn"] | None = None
 
     def spec(self, loaded: LoadedSettings) -> RunSpec:
         """Return what to run. Raises ConfigError, SourceNotFound."""
@@ -74,7 +75,12 @@ class Selection:
         )
         out = str(settings.out) if settings.out else None
         return RunSpec(
-            source=source, routes=Routes.of(loaded), out=out, again=self.again, fail_if_empty=self.fail_if_empty
+            source=source,
+            routes=Routes.of(loaded),
+            out=out,
+            again=self.again,
+            fail_if_empty=self.fail_if_empty,
+            check=self.check,
         )
 
 

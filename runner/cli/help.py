@@ -7,10 +7,16 @@ from typing import Any
 from typer.core import TyperCommand, TyperGroup
 
 _OTHER = "Other"
+BARE = {"--check": "--check=skip"}
+"""Options whose value may be left out, and what they then mean; a value is joined to them by `=`."""
 
 
 class PanelCommand(TyperCommand):
-    """A command whose help groups its options by panel."""
+    """A command whose help groups its options by panel, and some of whose options may stand without their value."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        end = args.index("--") if "--" in args else len(args)
+        return super().parse_args(ctx, [BARE.get(arg, arg) for arg in args[:end]] + args[end:])
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         for panel, records in panels(self, ctx).items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -142,6 +142,16 @@ Bwlimit = Annotated[
     ),
 ]
 
+Check = Annotated[
+    Literal["skip", "warn"] | None,
+    typer.Option(
+        "--check",
+        metavar="[=skip|warn]",
+        show_choices=False,
+        help="Refuse files that the check says would fail; with =warn say so and send them.",
+        rich_help_panel=PACE,
+    ),
+]
 Config = Annotated[
     Path | None,
     typer.Option(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Protocol
 
@@ -78,29 +78,35 @@ class ScreenProgress:
 @asynccontextmanager
 async def showing(console: Console, tally: Tally) -> AsyncIterator[ScreenProgress]:
     """Show a run's progress while the block runs."""
-    progress = ScreenProgress(console, tally)
+    async with alive(console, view=lambda: live_view(tally), line=lambda: plain_line(tally)):
+        yield ScreenProgress(console, tally)
+
+
+@asynccontextmanager
+async def alive(console: Console, *, view: Callable[[], Group], line: Callable[[], str]) -> AsyncIterator[None]:
+    """Keep `view` up to date on a terminal while the block runs, or write `line` now and then elsewhere."""
     if console.is_terminal:
         with Live(
-            get_renderable=lambda: live_view(tally),
+            get_renderable=view,
             console=console,
             refresh_per_second=_REFRESHES_PER_S,
             transient=True,
             redirect_stdout=False,
             redirect_stderr=False,
         ):
-            yield progress
+            yield
         return
-    lines = asyncio.create_task(_lines(console, tally))
+    lines = asyncio.create_task(_lines(console, line))
     try:
-        yield progress
+        yield
     finally:
         lines.cancel()
 
 
-async def _lines(console: Console, tally: Tally) -> None:
+async def _lines(console: Console, line: Callable[[], str]) -> None:
     while True:
         await asyncio.sleep(LINE_EVERY_S)
-        console.print(Text(plain_line(tally)), soft_wrap=True)
+        console.print(Text(line()), soft_wrap=True)
 
 
 def plain_line(tally: Tally) -> str:

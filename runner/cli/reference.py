@@ -31,7 +31,8 @@ _EVENTS_HEAD = """
 
 `run`, `resume` and `track` write one JSON object a line to stdout, and nothing else. Each has `event` and `at` (ISO
 8601, UTC); the last one is `batch_finished`, or `error` where the command could not go on. Names may be added; none is
-taken away within a major version. The other commands write one JSON document.
+taken away within a major version. `check` writes [lines of its own](check.md#for-programs), the other commands one JSON
+document.
 
 | `event` | fields |
 |---|---|

@@ -57,11 +57,11 @@ class SourceSpec:
         try:
             return cls(
                 kind=raw["kind"],
-                path=_path_of(raw["path"]),
-                files_from=_path_of(raw["files_from"]) if raw["files_from"] else None,
+                path=local_path(raw["path"]),
+                files_from=local_path(raw["files_from"]) if raw["files_from"] else None,
                 include=tuple(raw["include"]),
                 exclude=tuple(raw["exclude"]),
-                leave_out=tuple(_path_of(uri) for uri in raw["leave_out"]),
+                leave_out=tuple(local_path(uri) for uri in raw["leave_out"]),
                 min_age_s=raw["min_age_s"],
                 order_by=raw["order_by"],
             )
@@ -121,7 +121,8 @@ def quoted(path: bytes) -> str:
     return path.decode("ascii") if _PLAIN(path) else quote(path)
 
 
-def _path_of(uri: str) -> str:
+def local_path(uri: str) -> str:
+    """Return the path that a `file://` url of `file_uri` stands for."""
     return os.fsdecode(unquote_to_bytes(urlsplit(uri).path))
 
 

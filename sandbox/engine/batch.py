@@ -14,7 +14,7 @@ class Part:
     """One column of the file in one field: most fields have one part, a manyToOne field several.
 
     `values` holds canonical values, Invalid where a text is none; `has_invalid` False promises that none is.
-    `messages` are those that hooks have put at cells, by row.
+    `messages` are those that hooks have put at cells, by row; `kinds` stand in for `kind` at cells with own options.
     """
 
     kind: Kind
@@ -22,6 +22,7 @@ class Part:
     values: Sequence[Any]
     has_invalid: bool
     messages: Mapping[int, Sequence[Message]] = field(default_factory=dict)
+    kinds: dict[int, Kind] = field(default_factory=dict)
 
     @cached_property
     def is_empty(self) -> list[bool]:
@@ -35,7 +36,7 @@ class Part:
         """What a person sees in each cell: the value as its type writes it, the text itself where it is invalid."""
         if self.values is self.texts:
             return self.texts
-        if self.kind.to_display is None and not self.has_invalid:
+        if self.kind.to_display is None and not self.has_invalid and not self.kinds:
             return ["" if value is None else str(value) for value in self.values]
         return [self.display(row) for row in range(len(self.texts))]
 
@@ -43,7 +44,11 @@ class Part:
         value = self.values[row]
         if type(value) is Invalid:
             return self.texts[row]
-        return "" if self.is_empty[row] and self.values is not self.texts else self.kind.display(value)
+        return (
+            ""
+            if self.is_empty[row] and self.values is not self.texts
+            else self.kinds.get(row, self.kind).display(value)
+        )
 
     def output(self, row: int) -> Any:
         value = self.values[row]

@@ -15,6 +15,7 @@ from sandbox.engine.validators.rule import ERROR_LEVEL
 ERRORS_MAX_COUNT = 10_000
 _COSTLY_MEMO_MAX = 10_000
 _AFTER_RULES = 1_000_000
+_REMARKS_MAX_COUNT = 1_000
 
 ErrorObject = dict[str, Any]
 
@@ -63,7 +64,9 @@ class Findings:
         self.row_count += batch.size
         for each in found.remarks:
             of_field = fields[each.field_at]
-            self.remarks[f"{of_field.label or of_field.key}: {each.message}"] += 1
+            remark = f"{of_field.label or of_field.key}: {each.message}"
+            if remark in self.remarks or len(self.remarks) < _REMARKS_MAX_COUNT:
+                self.remarks[remark] += 1
 
 
 def _error(found: Finding, batch: Batch, of_field: Field) -> ErrorObject:

@@ -53,7 +53,7 @@ def file_table(
 ) -> Opened:
     """Find the header and match the columns, as hooks of the upload step and a person have it."""
     orders = _upload_step(sheet, runner, about)
-    fields, settings = with_orders(fields, orders), read_settings(_as_ordered(given, orders))
+    fields, settings = with_orders(fields, orders), read_settings(as_ordered(given, orders))
     override = settings.header_row if corrections.header_row is None else corrections.header_row
     found = find_header(sheet, fields=fields, override=override)
     if found is None:
@@ -106,7 +106,7 @@ def _upload_step(sheet: Sheet, runner: HookRunner | None, about: Mapping[str, An
     return runner.upload_step(filename=about["filename"], preview=preview(sheet), session=about["id"] or None)
 
 
-def _as_ordered(given: Mapping[str, Any], orders: Orders) -> dict[str, Any]:
+def as_ordered(given: Mapping[str, Any], orders: Orders) -> dict[str, Any]:
     """The settings as hooks have changed them."""
     changed = dict(given)
     if orders.development_mode is not None:

@@ -25,9 +25,10 @@ class PageTable:
     def batches(self) -> Iterator[PageRows]:
         start = 0
         for page in self._pages:
-            kept = [at for at in range(len(page.ids)) if start + at not in self._dropped]
+            numbers: Sequence[int] = page.indexes or range(start, start + len(page.ids))
+            kept = [at for at, index in enumerate(numbers) if index not in self._dropped]
             whole = len(kept) == len(page.ids)
-            indexes: Sequence[int] = range(start, start + len(kept)) if whole else [start + at for at in kept]
+            indexes = numbers if whole else [numbers[at] for at in kept]
             start += len(page.ids)
             if kept:
                 yield PageRows(page if whole else page.arranged(kept), self._names, indexes=indexes)
@@ -54,12 +55,15 @@ class Rework:
         keeps_raw: bool,
     ) -> None:
         self.fields = list(table.fields)
+        self._by_key = {field.key: field for field in self.fields}
         self.orders = Orders()
         self._runner = runner
         self._corrections = corrections
         self._mapped = list(mapped)
         self._readers = {each.field.key: each for each in mapped}
-        self._stage = HookStage(runner, _written(table, mapped, keeps_raw=keeps_raw), read=self._read)
+        self._stage = HookStage(
+            runner, _written(table, mapped, keeps_raw=keeps_raw), read=self._read, typed=self._typed
+        )
 
     def close(self) -> None:
         self._stage.close()
@@ -72,7 +76,7 @@ class Rework:
             self._obey(self._runner.review_step_post_hooks(**step_data()))
         self._correct()
         if self._runner is not None:
-            self._obey(self._runner.review_step_pre_submit(**step_data()))
+            self._submit_step(self._runner.review_step_pre_submit(**step_data()))
         self.orders = self._stage.orders
         self.fields = with_orders(self.fields, Orders(removed_fields=self.orders.removed_fields))
         return PageTable(self._stage.pages, dropped=self._corrections.dropped)
@@ -86,22 +90,47 @@ class Rework:
 
     def _obey(self, orders: Orders) -> None:
         self.fields = with_orders(self.fields, orders)
+        self._by_key = {field.key: field for field in self.fields}
         self._stage.obey(orders)
 
     def _correct(self) -> None:
-        cells = {row: self._known(texts) for row, texts in self._corrections.cells.items()}
-        self._stage.edit({row: texts for row, texts in cells.items() if texts and row not in self._corrections.dropped})
+        self._stage.edit(self._cells())
         self._stage.delete(self._corrections.dropped)
+
+    def _submit_step(self, asked: Orders) -> None:
+        """Rows keep their indexes; what a person decided of those that the step adds is done when they are there."""
+        if not asked.added_rows and not asked.removed_rows:
+            self._obey(asked)
+            return
+        count = self._stage.pages.row_count
+        self._stage.number()
+        self._obey(asked)
+        self._stage.number(first=count)
+        places = self._stage.positions(first=count)
+        self._stage.edit({places[row]: texts for row, texts in self._cells().items() if row in places})
+        self._stage.delete([places[row] for row in self._corrections.dropped if row in places])
+
+    def _cells(self) -> dict[int, dict[CellColumn, str]]:
+        """The corrected cells of the rows that are left."""
+        dropped = self._corrections.dropped
+        cells = {row: self._known(texts) for row, texts in self._corrections.cells.items() if row not in dropped}
+        return {row: texts for row, texts in cells.items() if texts}
 
     def _known(self, texts: Mapping[CellName, str]) -> dict[CellColumn, str]:
         many = {field.key: field.many_to_one for field in self.fields}
         return {(key, part if many[key] else None): text for (key, part), text in texts.items() if key in many}
 
-    def _read(self, key: str, texts: Sequence[str]) -> tuple[Sequence[str], Sequence[Any]]:
-        field = next((field for field in self.fields if field.key == key), None)
+    def _typed(self, key: str, text: str) -> str:
+        field = self._by_key.get(key)
+        return text if field is None else self._reader(field).typed(text)
+
+    def _read(
+        self, key: str, texts: Sequence[str], options: Mapping[int, Sequence[Any]]
+    ) -> tuple[Sequence[str], Sequence[Any]]:
+        field = self._by_key.get(key)
         if field is None:
             return texts, texts
-        part = self._reader(field).read(texts)
+        part = self._reader(field).read(texts, options)
         displayed = part.displayed
         if part.values is part.texts and part.kind.to_output is None:
             return displayed, displayed

@@ -15,7 +15,7 @@ from sandbox.engine.hooks import running_hooks, with_orders
 from sandbox.engine.judgement import Judgement, search_repeats
 from sandbox.engine.judging import ERRORS_MAX_COUNT, ErrorObject, Findings
 from sandbox.engine.metadata import field_mappings, metadata_of
-from sandbox.engine.opening import Opened, file_table, json_table
+from sandbox.engine.opening import Opened, as_ordered, file_table, json_table
 from sandbox.engine.outcome import Outcome, failed
 from sandbox.engine.problems import schema_problems
 from sandbox.engine.reading import Sheet, read_sheet
@@ -182,6 +182,8 @@ class _Import:
             self.table = replace(self.table, fields=with_orders(self.table.fields, orders))
         if orders.user is not None:
             self.about["user"] = dict(orders.user)
+        self.settings = read_settings(as_ordered(self.task.schema.get("settings") or {}, orders))
+        self.table = replace(self.table, limit=self.settings.max_rows)
         self.opened = replace(self.opened, orders=orders, table=self.table)
 
     def _step_data(self) -> dict[str, Any]:

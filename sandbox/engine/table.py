@@ -5,6 +5,8 @@ from copy import copy
 from dataclasses import dataclass
 from typing import Any, Self
 
+import orjson
+
 from sandbox.engine.batch import Batch, Part
 from sandbox.engine.matching import Columns
 from sandbox.engine.reading.sheet import Row, Sheet
@@ -12,6 +14,8 @@ from sandbox.engine.rows import FileRows, Rows
 from sandbox.engine.schema import Field, Settings
 from sandbox.engine.types import CellMemo, Invalid, Kind, make_kind
 from sandbox.engine.validators.uniqueness import Uniqueness
+
+_CHOICE_TYPES = ("select", "multi-select")
 
 
 class FieldColumns:
@@ -24,6 +28,8 @@ class FieldColumns:
         message = field.definition.get("invalidValueMessage")
         self._message = str(message) if message else None
         self._memo = self._memo_of(self.kind)
+        self._own_memos: dict[bytes, CellMemo] = {}
+        self._typing_kind = make_kind(field.definition) if self.kind.learns else None
 
     def moved(self, ats: Sequence[int]) -> Self:
         """The same field in other places, with all that was learned of its cells."""
@@ -34,27 +40,47 @@ class FieldColumns:
     def parts(self, rows: Rows) -> list[Part]:
         return [self._part(rows, at) for at in self.ats]
 
-    def read(self, texts: Sequence[str]) -> Part:
-        """One column's cells."""
+    def read(self, texts: Sequence[str], options: Mapping[int, Sequence[Any]]) -> Part:
+        """One column's cells; `options` are those that hooks have given to single cells."""
         self._memo.saw_invalid = False
         values = self.kind.column(texts, self._memo)
-        return Part(self.kind, texts, values, has_invalid=self._memo.saw_invalid)
+        part = Part(self.kind, texts, values, has_invalid=self._memo.saw_invalid)
+        if options and self.field.type in _CHOICE_TYPES:
+            self._choose(part, options)
+        return part
+
+    def typed(self, text: str) -> str:
+        """The text to keep of one written in place of a displayed one: a date's order is that of the display.
+
+        The column of the file may have another one, which its kind has learned.
+        """
+        if self._typing_kind is None:
+            return text
+        value = CellMemo(self._typing_kind)[text]
+        return text if value is None or isinstance(value, Invalid) else str(value)
 
     def _part(self, rows: Rows, at: int) -> Part:
-        part = self.read(rows.column(at))
+        part = self.read(rows.column(at), rows.options(at))
         part.messages = rows.messages(at)
-        if options := rows.options(at):
-            self._choose(part, options)
         return part
 
     def _choose(self, part: Part, options: Mapping[int, Sequence[Any]]) -> None:
         """Read the cells again for which a hook has given options of their own."""
         values = list(part.values)
         for row, choices in options.items():
-            memo = self._memo_of(make_kind({**self.field.definition, "selectOptions": choices}))
+            memo = self._memo_of_options(choices)
+            part.kinds[row] = memo.kind
             values[row] = memo[part.texts[row]]
         part.values = values
         part.has_invalid = any(type(value) is Invalid for value in values)
+
+    def _memo_of_options(self, choices: Sequence[Any]) -> CellMemo:
+        """One for all cells of the same options; what is no option is left out."""
+        name = orjson.dumps(list(choices))
+        if name not in self._own_memos:
+            options = [each for each in choices if isinstance(each, dict)]
+            self._own_memos[name] = self._memo_of(make_kind({**self.field.definition, "selectOptions": options}))
+        return self._own_memos[name]
 
     def _memo_of(self, kind: Kind) -> CellMemo:
         return CellMemo(kind, message=self._message)

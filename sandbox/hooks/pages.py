@@ -11,6 +11,7 @@ from sandbox.hooks.cells import Message
 from sandbox.hooks.orders import AddedCell, AddedRow, CellMessage, Orders
 
 IN_MEMORY_MAX_BYTES = 32 << 20
+UNNUMBERED = -1
 
 CellColumn = tuple[str, int | None]
 
@@ -35,11 +36,13 @@ class Page:
     """Rows as columns, each under its field's key and part (None where the field is not manyToOne).
 
     `ids` are the rows' ids; `tails` is what the engine keeps of each row besides, None for a row that a hook added.
+    `indexes`, once rows are numbered, is what errors call them by; UNNUMBERED for a row added since.
     """
 
     ids: list[str]
     tails: list[Any]
     columns: dict[CellColumn, PageColumn]
+    indexes: list[int] | None = None
 
     def column(self, key: str, part: int | None) -> PageColumn:
         """The column, made of empty cells where there was none."""
@@ -65,7 +68,14 @@ class Page:
             ids=[each.id if isinstance(each, AddedRow) else self.ids[each] for each in order],
             tails=[None if isinstance(each, AddedRow) else self.tails[each] for each in order],
             columns={name: _arranged(column, name, order) for name, column in self.columns.items()},
+            indexes=self._arranged_indexes(order),
         )
+
+    def _arranged_indexes(self, order: Sequence[int | AddedRow]) -> list[int] | None:
+        given = self.indexes
+        if given is None:
+            return None
+        return [UNNUMBERED if isinstance(each, AddedRow) else given[each] for each in order]
 
 
 class Pages:

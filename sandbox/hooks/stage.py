@@ -1,24 +1,30 @@
 """The data hooks of an import in order, column, bulk, row, each seeing what the former left."""
 
-from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Protocol
 
 from sandbox.hooks.cells import Batch, Changes, ColumnChange, HookColumn, Message
 from sandbox.hooks.hook_runner import HookRunner
-from sandbox.hooks.orders import Orders
-from sandbox.hooks.pages import CellColumn, Page, Pages
+from sandbox.hooks.orders import AddedCell, AddedRow, Orders
+from sandbox.hooks.pages import UNNUMBERED, CellColumn, Page, Pages
 from sandbox.hooks.sources import Hook, Hooks
 
 
 class ReadCells(Protocol):
     """How the engine reads a column: (texts as displayed, result values) of a field's texts, in their order.
 
+    `options` are the select options that single cells have of their own, by position.
     The same list twice where a result value is its text saves sending it twice.
     """
 
-    def __call__(self, key: str, texts: Sequence[str]) -> tuple[Sequence[str], Sequence[Any]]: ...
+    def __call__(
+        self, key: str, texts: Sequence[str], options: Mapping[int, Sequence[Any]]
+    ) -> tuple[Sequence[str], Sequence[Any]]: ...
+
+
+TypedText = Callable[[str, str], str]
 
 
 class HookStage:
@@ -28,11 +34,17 @@ class HookStage:
     Raises HookFailed. close() the pages at the end, through close().
     """
 
-    def __init__(self, runner: HookRunner | None, pages: Pages, *, read: ReadCells) -> None:
-        """Without a `runner` no hook runs: only what a person or a step asks for is done."""
+    def __init__(
+        self, runner: HookRunner | None, pages: Pages, *, read: ReadCells, typed: TypedText = lambda _, text: text
+    ) -> None:
+        """Without a `runner` no hook runs: only what a person or a step asks for is done.
+
+        `typed` makes of a field's key, and a text written in place of a displayed one, the text to keep.
+        """
         self._runner = runner
         self._hooks = Hooks() if runner is None else runner.hooks
         self._read = read
+        self._typed = typed
         self._first_messages: dict[tuple[str, CellColumn], list[Message]] = {}
         self.pages = pages
         self.orders = Orders()
@@ -42,6 +54,7 @@ class HookStage:
 
     def obey(self, orders: Orders) -> None:
         """Add and remove rows and add messages as a step hook has asked."""
+        orders = replace(orders, added_rows=tuple(map(self._typed_row, orders.added_rows)))
         self.orders += orders
         if orders.added_rows or orders.removed_rows or orders.messages:
             with self._rewriting() as made:
@@ -70,7 +83,7 @@ class HookStage:
         page = self._taken(rows)
         for at, row in enumerate(rows):
             for (key, part), text in cells[row].items():
-                page.column(key, part).texts[at] = text
+                page.column(key, part).texts[at] = self._typed(key, text)
             self._clear(page, at, edited=cells[row])
         asked = self._update(page, rows)
         with self._rewriting() as made:
@@ -88,10 +101,37 @@ class HookStage:
         asked = [self._running.deleted(hook, batch) for hook in self._hooks.row_delete]
         self.obey(_in_place(sum(asked, Orders())))
 
+    def number(self, *, first: int = 0) -> None:
+        """Let each row keep its index from now on, whatever is added or removed; new ones count from `first` on."""
+        with self._rewriting() as made:
+            for page in self.pages:
+                page.indexes = page.indexes or [UNNUMBERED] * len(page.ids)
+                for at, index in enumerate(page.indexes):
+                    if index == UNNUMBERED:
+                        page.indexes[at] = first
+                        first += 1
+                made.append(page)
+
+    def positions(self, *, first: int) -> dict[int, int]:
+        """Where the numbered rows from the index `first` on stand now."""
+        return {
+            index: start + at
+            for start, page in self._numbered()
+            for at, index in enumerate(page.indexes or ())
+            if index >= first
+        }
+
     @property
     def _running(self) -> HookRunner:
         assert self._runner is not None, "there are hooks only where something runs them"
         return self._runner
+
+    def _typed_row(self, row: AddedRow) -> AddedRow:
+        return replace(row, cells={key: self._typed_cell(key, cell) for key, cell in row.cells.items()})
+
+    def _typed_cell(self, key: str, cell: AddedCell) -> AddedCell:
+        parts = cell.parts and tuple(self._typed_cell(key, part) for part in cell.parts)
+        return replace(cell, text=self._typed(key, cell.text), parts=parts)
 
     def _present(self, rows: Iterable[int]) -> list[int]:
         return sorted(row for row in rows if 0 <= row < self.pages.row_count)
@@ -124,11 +164,11 @@ class HookStage:
         asked = Orders()
         for hook in self._hooks.bulk:
             for changes in self._running.bulk(hook, [self._batch_of(page, rows)], mode="update"):
-                _apply(page, changes, 0)
+                self._apply(page, changes, 0)
                 asked += changes.orders
         for hook in self._hooks.row:
             for at, changes in self._running.rows(hook, self._batch_of(page, rows), mode="update"):
-                _apply(page, changes, at)
+                self._apply(page, changes, at)
                 asked += changes.orders
         return _in_place(asked)
 
@@ -136,14 +176,15 @@ class HookStage:
         texts: list[str] = []
         ids: list[str] = []
         for page in self.pages:
-            texts += self._read(name[0], page.columns[name].texts)[0]
+            column = page.columns[name]
+            texts += self._read(name[0], column.texts, column.options)[0]
             ids += page.ids
         changes = self._running.column(hook, HookColumn(key=name[0], texts=texts, part=name[1]), ids=ids)
         del texts, ids
         with self._rewriting() as made:
             for start, page in self._numbered():
                 for change in changes.columns:
-                    _apply_addition(page, change, start)
+                    self._apply_addition(page, change, start)
                 made.append(page)
         self.obey(changes.orders)
 
@@ -152,7 +193,7 @@ class HookStage:
         results = self._running.bulk(hook, (self._batch(page, start) for start, page in self._numbered()))
         with self._rewriting() as made:
             for page, changes in zip(self.pages, results, strict=True):
-                _apply(page, changes, 0)
+                self._apply(page, changes, 0)
                 asked += changes.orders
                 made.append(page)
         self.obey(asked)
@@ -163,7 +204,7 @@ class HookStage:
             for start, page in self._numbered():
                 for hook in self._hooks.row:
                     for at, changes in self._running.rows(hook, self._batch(page, start)):
-                        _apply(page, changes, at)
+                        self._apply(page, changes, at)
                         asked += changes.orders
                 made.append(page)
         self.obey(asked)
@@ -192,7 +233,7 @@ class HookStage:
     def _batch_of(self, page: Page, indexes: Sequence[int]) -> Batch:
         columns = []
         for (key, part), column in page.columns.items():
-            displayed, results = self._read(key, column.texts)
+            displayed, results = self._read(key, column.texts, column.options)
             columns.append(
                 HookColumn(
                     key=key,
@@ -204,6 +245,24 @@ class HookStage:
                 )
             )
         return Batch(columns=columns, indexes=indexes, ids=page.ids)
+
+    def _apply(self, page: Page, changes: Changes, start: int) -> None:
+        """A row hook's changes: messages and options replace what the cell had."""
+        for change in changes.columns:
+            column = page.column(change.key, change.part)
+            for at, text in change.texts.items():
+                column.texts[start + at] = self._typed(change.key, text)
+            column.infos |= {start + at: list(infos) for at, infos in change.infos.items()}
+            column.options |= {start + at: list(options) for at, options in change.options.items()}
+
+    def _apply_addition(self, page: Page, change: ColumnChange, start: int) -> None:
+        """The part of a column hook's changes that is for this page, whose first row has the position `start`."""
+        column = page.column(change.key, change.part)
+        for at in range(len(page.ids)):
+            if start + at in change.texts:
+                column.texts[at] = self._typed(change.key, change.texts[start + at])
+            if start + at in change.infos:
+                column.infos[at] = [*column.infos.get(at, ()), *change.infos[start + at]]
 
 
 def _in_place(orders: Orders) -> Orders:
@@ -218,23 +277,3 @@ def _put_back(page: Page, rows: Sequence[int], *, into: Page, start: int) -> Non
         if 0 <= place < len(into.ids):
             for (key, part), column in page.columns.items():
                 column.copy_cell(at, to=into.column(key, part), at=place)
-
-
-def _apply(page: Page, changes: Changes, start: int) -> None:
-    """A row hook's changes: messages and options replace what the cell had."""
-    for change in changes.columns:
-        column = page.column(change.key, change.part)
-        for at, text in change.texts.items():
-            column.texts[start + at] = text
-        column.infos |= {start + at: list(infos) for at, infos in change.infos.items()}
-        column.options |= {start + at: list(options) for at, options in change.options.items()}
-
-
-def _apply_addition(page: Page, change: ColumnChange, start: int) -> None:
-    """The part of a column hook's changes that is for this page, whose first row has the position `start`."""
-    column = page.column(change.key, change.part)
-    for at in range(len(page.ids)):
-        if start + at in change.texts:
-            column.texts[at] = change.texts[start + at]
-        if start + at in change.infos:
-            column.infos[at] = [*column.infos.get(at, ()), *change.infos[start + at]]

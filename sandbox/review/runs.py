@@ -1,10 +1,10 @@
 """The runs that reviews ask for: checks of what was decided, and submissions."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sandbox.imports import Finished, Import
+from sandbox.imports import Finished, Import, Job, Review
 from sandbox.storage import Blob
 
 
@@ -55,9 +55,12 @@ class ReviewRuns:
         waiting = (wanted.due_at for name, wanted in self._wanted.items() if name not in self._running)
         return min(waiting, default=None)
 
-    def begin(self, import_id: str, *, draft_path: Path) -> None:
-        wanted = self._wanted.pop(import_id)
-        self._running[import_id] = ReviewRun(draft_path=draft_path, submits=wanted.submits)
+    def begin(self, job: Job, *, review: Review, draft_path: Path | None) -> Job:
+        """Begin with what is wanted of the job's import; the job by what was decided, with a draft."""
+        assert draft_path is not None, "a review needs files"
+        wanted = self._wanted.pop(job.import_id)
+        self._running[job.import_id] = ReviewRun(draft_path=draft_path, submits=wanted.submits)
+        return replace(job, decisions_path=review.decisions, draft_path=draft_path)
 
     def ended(self, import_id: str) -> ReviewRun | None:
         """The run that has ended; None where none was under way."""

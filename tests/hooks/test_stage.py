@@ -10,7 +10,7 @@ from sandbox.hooks import HookFailed, HookStage, Message, Page, PageColumn, Page
 from tests.support.hooks import start
 
 
-def read(key: str, texts: Sequence[str]) -> tuple[Sequence[str], Sequence[Any]]:
+def read(key: str, texts: Sequence[str], _options: Mapping[int, Sequence[Any]]) -> tuple[Sequence[str], Sequence[Any]]:
     """Numbers are shown with a dollar sign; anything else as it is."""
     if key != "n":
         return texts, texts

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from sandbox.engine.outcome import Outcome
+from sandbox.imports import Job, Review
 from sandbox.review import routes
 from sandbox.review.runs import ReviewRuns
 from sandbox.runs import default_engine
@@ -12,6 +13,7 @@ from tests.support.receiver import running_receiver
 from tests.support.reviews import BAD_CELLS, DEADLINE_S, PEOPLE, Person, cell, in_review
 from tests.support.sandbox import running_sandbox
 
+JOB = Job(import_id="a", source=b"", filename="", schema={}, user=None)
 MARK = "Edited, not checked yet"
 
 
@@ -21,7 +23,7 @@ def test_a_run_that_is_wanted_while_one_is_under_way_follows_it(tmp_path):
     assert runs.next_due_at() == 1.0
     assert runs.due(0.5) == []
     assert runs.due(1.0) == ["a"]
-    runs.begin("a", draft_path=tmp_path)
+    runs.begin(JOB, review=Review(decisions=tmp_path), draft_path=tmp_path)
     runs.want("a", due_at=2.0)
     assert runs.due(9.0) == []
     assert runs.next_due_at() is None
@@ -38,7 +40,7 @@ def test_a_later_wish_moves_a_check_but_takes_no_submission_back(tmp_path):
     runs.want("a", due_at=9.0)
     assert runs.next_due_at() == 6.0
     assert runs.is_submitting("a")
-    runs.begin("a", draft_path=tmp_path)
+    runs.begin(JOB, review=Review(decisions=tmp_path), draft_path=tmp_path)
     assert runs.is_submitting("a")
 
 

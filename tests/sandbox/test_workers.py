@@ -17,10 +17,16 @@ from pathlib import Path
 import openpyxl
 import pytest
 
+from sandbox.clock import SandboxClock
 from sandbox.engine import Outcome
+from sandbox.faults import FaultPlan
 from sandbox.imports import Job
+from sandbox.state import SandboxSettings, SandboxState
 from sandbox.stops import MEGABYTE, MEMORY_MIN_BYTES, RunStopped, WorkerLimits
+from sandbox.storage import Storage
+from sandbox.webhooks import Webhooks
 from sandbox.workers import WorkerPool
+from sandbox.world import World, run_engine
 from tests.support.processes import Watched, children_of
 from tests.support.sandbox import CUSTOMERS, running_sandbox
 
@@ -233,6 +239,32 @@ async def test_the_time_an_import_may_take_can_be_set():
         ]
 
 
+async def deno_of_a_worker(before):
+    """Wait until a worker that was not there before has started the process of its hooks."""
+    async with asyncio.timeout(20):
+        while True:
+            workers = set(children_of(os.getpid())) - before
+            for process in (child for worker in workers for child in children_of(worker)):
+                return Watched(process)
+            await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("how", ["time", "deleted"])
+async def test_a_hook_that_never_ends_goes_with_its_worker(how):
+    pytest.importorskip("deno")
+    before = set(children_of(os.getpid()))
+    async with running_sandbox(settings=SandboxSettings(import_max_s=2.0 if how == "time" else 600.0)) as box:
+        created = await box.create(initial_data=[{"name": "Ada"}], hooks={"rowHooks": ["() => { while (true) {} }"]})
+        deno = await deno_of_a_worker(before)
+        if how == "time":
+            found = await box.ended(created["id"])
+            assert found["import_errors"][0]["message"] == "The import took longer than the 2 seconds allowed."
+        else:
+            assert (await box.api("DELETE", f"/headless/imports/{created['id']}/"))[0] == 204
+        assert await asyncio.to_thread(deno.ends_within, 10)
+        assert (await box.ended((await box.create(initial_data=[]))["id"]))["status"] != "RUNNING"
+
+
 async def test_an_engine_of_ones_own_runs_in_this_process():
     seen = []
 
@@ -243,6 +275,43 @@ async def test_an_engine_of_ones_own_runs_in_this_process():
     async with running_sandbox(engine=engine) as box:
         await box.ended((await box.create(initial_data=[{"name": "Ada"}]))["id"])
     assert seen == [(os.getpid(), [{"name": "Ada"}])]
+
+
+class EndlessRuns:
+    """Runs that never end of themselves."""
+
+    def __init__(self):
+        self.begun, self.cancelled = asyncio.Queue(), asyncio.Queue()
+
+    async def run(self, job, *, time_s):
+        self.begun.put_nowait(job.import_id)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.cancelled.put_nowait(job.import_id)
+
+    async def close(self):
+        """Nothing is left."""
+
+
+async def test_the_run_of_a_deleted_import_is_ended_and_leaves_no_file(tmp_path):
+    rng, runs = random.Random(1), EndlessRuns()
+    state = SandboxState(rng, storage=Storage(tmp_path), schemas=[CUSTOMERS], inline=False)
+    webhooks = Webhooks(rng, count=state.count, next_fault=lambda: None)
+    world = World(state=state, clock=SandboxClock(), faults=FaultPlan(rng), webhooks=webhooks)
+    body = {"schema_id": "customers", "initial_data": [{"name": "Ada"}]}
+    ids = [state.create(body, world.now)["id"] for _ in range(2)]
+    engine = asyncio.create_task(run_engine(world, runs))
+    assert [await runs.begun.get() for _ in range(2)] == ids
+    state.delete(ids[0], world.now)
+    world.woken.set()
+    assert await asyncio.wait_for(runs.cancelled.get(), 10) == ids[0]
+    engine.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await engine
+    world.commit()
+    assert [path.name.partition(".")[0] for path in tmp_path.iterdir()] == [ids[1]]
+    assert state.retrieve(ids[1], world.now)["status"] in {"PENDING", "RUNNING"}
 
 
 def test_no_process_outlives_a_sandbox_that_is_killed(tmp_path):

@@ -63,7 +63,7 @@ class Person:
         data = {**form.fields, **changes}
         sent = {"Content-Type": "application/x-www-form-urlencoded", **(headers or {})}
         page = await self._page("POST", self.box.server.origin + form.action, data=data, headers=sent)
-        if self.status == 200 and "data-pending" in page.element("body"):  # noqa: ASYNC110
+        if self.status == 200 and "data-pending" in page.element("body"):
             return await self.look()
         return page
 

@@ -32,6 +32,7 @@ def run(
     max_duration: options.MaxDuration = None,
     max_failures: options.MaxFailures = None,
     bwlimit: options.Bwlimit = None,
+    check: options.Check = None,
     config: options.Config = None,
     out: options.Out = None,
     ledger: options.Ledger = None,
@@ -67,7 +68,7 @@ def run(
     }
     given = Given(flags=flags, config=config, json=json, quiet=quiet, verbose=verbose)
     given = replace(given, sandbox=sandbox, sandbox_schemas=sandbox_schemas)
-    selection = Selection(source=source, files_from=files_from, again=again, fail_if_empty=fail_if_empty)
+    selection = Selection(source=source, files_from=files_from, again=again, fail_if_empty=fail_if_empty, check=check)
     drive(given, lambda bulkhead, loaded: bulkhead.run(selection.spec(loaded)))
 
 

@@ -52,7 +52,7 @@ class Sheet:
                 return
 
     def _chunks(self, start: int) -> Iterator[list[Row]]:
-        if isinstance(self.rows, Chunked):
+        if not isinstance(self.rows, list) and isinstance(self.rows, Chunked):
             for chunk in self.rows.chunks():
                 if start < len(chunk):
                     yield chunk[start:] if start else chunk

@@ -75,7 +75,7 @@ class CellMemo(dict[str, Any]):
 
     def __init__(self, kind: Kind, *, message: str | None = None) -> None:
         super().__init__()
-        self._kind = kind
+        self.kind = kind
         self._parse = kind.parse
         self._message = message
         self.saw_invalid = False
@@ -83,7 +83,7 @@ class CellMemo(dict[str, Any]):
     def __missing__(self, text: str) -> Any:
         stripped = text.strip()
         try:
-            value = self._parse(stripped) if stripped else self._kind.empty
+            value = self._parse(stripped) if stripped else self.kind.empty
         except CellError as error:
             self.saw_invalid = True
             return Invalid(error.rule, self._message or str(error))

@@ -1,0 +1,108 @@
+"""The account of a check: how many files and rows end how, and the clusters of what is wrong with them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from runner.check.clusters import Cluster, Clusters
+from runner.check.predictions import FileCheck, Prediction
+from runner.outcome import ExitCode
+
+if TYPE_CHECKING:
+    from runner.quantities import Rate
+
+SENT = (Prediction.SUCCEED, Prediction.REVIEW, Prediction.FAIL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckSummary:
+    """What a check found; rows are those of the files that could be read.
+
+    `removed_row_count` are invalid rows that imports which succeed would leave out, in `losing_file_count` files;
+    `emptied_file_count` files would succeed with no row at all. `unjudged_count` of the failures are the check's own.
+    `finish_in_s` are the seconds of quota that the creates of a run take.
+    """
+
+    by_prediction: dict[Prediction, int]
+    row_count: int
+    rows_by_prediction: dict[Prediction, int]
+    removed_row_count: int
+    losing_file_count: int
+    emptied_file_count: int
+    unjudged_count: int
+    size_bytes: int
+    too_young: int
+    finish_in_s: float
+    clusters: tuple[Cluster, ...]
+    interrupted: bool = False
+
+    @property
+    def file_count(self) -> int:
+        return sum(self.by_prediction.values())
+
+    @property
+    def create_count(self) -> int:
+        """Files that a run would send."""
+        return sum(self.by_prediction.get(prediction, 0) for prediction in SENT)
+
+    def exit_code(self, *, fail_if_empty: bool = False) -> ExitCode:
+        """Return the code that a run with these ends has."""
+        counts = self.by_prediction
+        if counts.get(Prediction.FAIL) or counts.get(Prediction.REJECT):
+            return ExitCode.ITEMS_FAILED
+        if counts.get(Prediction.REVIEW):
+            return ExitCode.NEEDS_REVIEW
+        if fail_if_empty and not counts.get(Prediction.SUCCEED):
+            return ExitCode.NOTHING_TO_DO
+        return ExitCode.OK
+
+
+class Account:
+    """Adds up checks as they come."""
+
+    def __init__(self) -> None:
+        self.by_prediction: Counter[Prediction] = Counter()
+        self.row_count = 0
+        self.removed_row_count = 0
+        self._rows: Counter[Prediction] = Counter()
+        self._losing = 0
+        self._emptied = 0
+        self._unjudged = 0
+        self._size_bytes = 0
+        self._clusters = Clusters()
+
+    @property
+    def file_count(self) -> int:
+        return sum(self.by_prediction.values())
+
+    def take(self, check: FileCheck) -> None:
+        """Count a file in."""
+        self.by_prediction[check.prediction] += 1
+        self.row_count += check.row_count
+        self.removed_row_count += check.removed_row_count
+        self._rows[check.prediction] += check.row_count
+        self._losing += check.removed_row_count > 0
+        self._emptied += check.loses_all_rows
+        self._unjudged += not check.is_judged
+        self._size_bytes += check.size_bytes
+        self._clusters.take(check)
+
+    def summary(self, *, quota: Rate, too_young: int = 0, interrupted: bool = False) -> CheckSummary:
+        """Return what has been found so far."""
+        creates = sum(self.by_prediction[prediction] for prediction in SENT)
+        return CheckSummary(
+            by_prediction={one: self.by_prediction[one] for one in Prediction if self.by_prediction[one]},
+            row_count=self.row_count,
+            rows_by_prediction={one: self._rows[one] for one in Prediction if self._rows[one]},
+            removed_row_count=self.removed_row_count,
+            losing_file_count=self._losing,
+            emptied_file_count=self._emptied,
+            unjudged_count=self._unjudged,
+            size_bytes=self._size_bytes,
+            too_young=too_young,
+            finish_in_s=quota.last_in_s(creates, free=quota.count),
+            clusters=tuple(self._clusters.sorted()),
+            interrupted=interrupted,
+        )

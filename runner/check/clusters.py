@@ -1,0 +1,162 @@
+"""Clusters: the same problem in many files as one, with its counts, a few samples, and what to do about it."""
+
+from __future__ import annotations
+
+import re
+from bisect import insort
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeVar
+
+from runner.check.predictions import Cell, Effect, FileCheck, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+CLUSTERS_MAX = 1000
+SAMPLES = 3
+_TEXTS_MAX = 50
+_DIGITS = re.compile(r"\d+")
+
+_T = TypeVar("_T")
+
+Signature = tuple[str, Effect, str, tuple[str, ...], str]
+_REST = ("", "other problems")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster:
+    """Files with the same problem; `values` and `headers` are the commonest of all of them, with counts.
+
+    `message` is that of the first sample file; `is_capped` says that `row_count` is a lower bound.
+    """
+
+    route: str
+    schema_id: str | None
+    effect: Effect
+    kind: str
+    message: str
+    field_keys: tuple[str, ...]
+    labels: tuple[str, ...]
+    rule: str
+    file_count: int
+    row_count: int
+    is_capped: bool
+    files: tuple[str, ...]
+    cells: tuple[Cell, ...]
+    values: tuple[tuple[str, int], ...]
+    headers: tuple[tuple[str, str], ...]
+
+
+class Clusters:
+    """Takes problems in any order and says the same of them in the end; memory does not grow with their number."""
+
+    def __init__(self) -> None:
+        self._growing: dict[Signature, _Growing] = {}
+
+    def take(self, check: FileCheck) -> None:
+        """Add the problems of one file; the same one twice in a file counts as one file."""
+        signatures = set()
+        for problem in check.problems:
+            signature = signature_of(check.route, problem)
+            if signature not in self._growing and len(self._growing) >= CLUSTERS_MAX:
+                signature = (_REST[0], problem.effect, "other", (), _REST[1])
+            growing = self._growing.get(signature)
+            if growing is None:
+                growing = self._growing[signature] = _Growing(check.route, check.schema_id, signature, problem)
+            growing.add(problem, check.source, is_new_file=signature not in signatures)
+            signatures.add(signature)
+
+    def sorted(self) -> list[Cluster]:
+        """Return all, those of most files first, then those of most rows."""
+        found = [growing.cluster() for growing in self._growing.values()]
+        return sorted(found, key=lambda one: (-one.file_count, -one.row_count, one.route, one.kind, one.message))
+
+
+def signature_of(route: str, problem: Problem) -> Signature:
+    """Return what makes two problems one: everything but numbers, samples and counts."""
+    fields = problem.field_keys or (problem.labels if problem.kind == "column_ignored" else ())
+    message = "" if problem.kind in ("not_mapped", "column_ignored") else _DIGITS.sub("#", problem.message)
+    return (route, problem.effect, problem.kind, fields, message)
+
+
+@dataclass(slots=True)
+class _Growing:
+    route: str
+    schema_id: str | None
+    signature: Signature
+    first: Problem
+    file_count: int = 0
+    row_count: int = 0
+    is_capped: bool = False
+    files: list[tuple[str, str]] = field(default_factory=list)
+    cells: dict[str, tuple[str, int]] = field(default_factory=dict)
+    values: Counter[str] = field(default_factory=Counter)
+    headers: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    def add(self, problem: Problem, source: str, *, is_new_file: bool) -> None:
+        self.file_count += is_new_file
+        self.row_count += problem.row_count
+        self.is_capped |= problem.is_capped
+        if is_new_file:
+            _keep_least(self.files, (source, problem.message))
+        for cell in problem.cells:
+            _keep_first_cells(self.cells, cell)
+        _count(self.values, problem.values)
+        _count(self.headers, ((pair, 1) for pair in problem.headers))
+
+    def cluster(self) -> Cluster:
+        is_rest = self.signature[2] == "other"
+        return Cluster(
+            route=self.signature[0],
+            schema_id=None if is_rest else self.schema_id,
+            effect=self.first.effect,
+            kind=self.signature[2],
+            message=_REST[1] if is_rest else self.files[0][1],
+            field_keys=() if is_rest else self.first.field_keys,
+            labels=() if is_rest else self.first.labels,
+            rule="" if is_rest else self.first.rule,
+            file_count=self.file_count,
+            row_count=self.row_count,
+            is_capped=self.is_capped,
+            files=tuple(source for source, _ in self.files),
+            cells=() if is_rest else tuple(self._cells()),
+            values=tuple(_commonest(self.values)),
+            headers=tuple(self._likeliest_headers()),
+        )
+
+    def _cells(self) -> Iterable[Cell]:
+        for value, (source, row) in sorted(self.cells.items(), key=lambda one: one[1]):
+            yield Cell(source=source, row=row, value=value)
+
+    def _likeliest_headers(self) -> Iterable[tuple[str, str]]:
+        """The commonest header for each field."""
+        seen = set()
+        for (label, header), _ in _commonest(self.headers):
+            if label not in seen:
+                seen.add(label)
+                yield label, header
+
+
+def _keep_least(kept: list[tuple[str, str]], one: tuple[str, str]) -> None:
+    insort(kept, one)
+    del kept[SAMPLES:]
+
+
+def _keep_first_cells(kept: dict[str, tuple[str, int]], cell: Cell) -> None:
+    """Keep the cells of different texts that come first, whatever the order in which they are seen."""
+    place = (cell.source, cell.row)
+    kept[cell.value] = min(kept.get(cell.value, place), place)
+    if len(kept) > SAMPLES:
+        del kept[max(kept, key=lambda value: kept[value])]
+
+
+def _count(counter: Counter[_T], found: Iterable[tuple[_T, int]]) -> None:
+    """Count, but learn no new text once there are enough of them."""
+    for text, count in found:
+        if text in counter or len(counter) < _TEXTS_MAX:
+            counter[text] += count
+
+
+def _commonest(counter: Counter[_T]) -> list[tuple[_T, int]]:
+    return sorted(counter.items(), key=lambda pair: (-pair[1], str(pair[0])))

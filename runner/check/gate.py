@@ -1,0 +1,84 @@
+"""The gate of `run --check`: a file is judged once, before its first create, and may be refused there."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from runner.check.predictions import FileCheck, Prediction
+from runner.check.worker import Task
+from runner.errors import ItemRejected
+from runner.events import Notice
+
+if TYPE_CHECKING:
+    from runner.check.crew import Crew
+    from runner.check.schemas import BoundRoute
+    from runner.events import EventHook
+    from runner.models import Item
+    from runner.routes import Route
+
+logger = logging.getLogger(__name__)
+
+NOTICES_MAX = 20
+
+
+OpenCrew = Callable[[], Awaitable[tuple["Crew", "list[BoundRoute]"]]]
+
+
+class GateMode(StrEnum):
+    """What becomes of a file that the check says would fail: `skip` refuses it, `warn` sends it all the same."""
+
+    SKIP = "skip"
+    WARN = "warn"
+
+
+class Gate:
+    """Judges items on their way to their first create; implements `ports.Gate`."""
+
+    def __init__(self, open_crew: OpenCrew, *, mode: GateMode, emit: EventHook) -> None:
+        self._open_crew = open_crew
+        self._opening = asyncio.Lock()
+        self._opened: tuple[Crew, dict[str, int]] | None = None
+        self._mode = mode
+        self._emit = emit
+        self._told = 0
+
+    async def admit(self, item: Item, route: Route) -> None:
+        """Raise ItemRejected with `check_failed` for a file that would fail; AuthRefused, TransientError of schemas.
+
+        An item that has been moved before is let through: it passed the gate, or was put back to work on purpose.
+        """
+        if item.revision:
+            return
+        crew, places = await self._at_work()
+        at = places.get(route.binding)
+        if at is None:
+            return
+        (check,) = await crew.check([Task(item.source, item.size_bytes or 0, at)])
+        if check.prediction is Prediction.FAIL and check.is_judged:
+            self._refuse(check)
+        elif not check.is_judged:
+            logger.warning("file not judged", extra={"item": item.source, "code": check.code})
+
+    async def _at_work(self) -> tuple[Crew, dict[str, int]]:
+        """The crew, and the place of each route that it knows by the route's binding."""
+        async with self._opening:
+            if self._opened is None:
+                crew, bound = await self._open_crew()
+                self._opened = crew, {one.route.binding: at for at, one in enumerate(bound) if one.missing is None}
+            return self._opened
+
+    def _refuse(self, check: FileCheck) -> None:
+        if self._mode is GateMode.SKIP:
+            raise ItemRejected("check_failed", f"the check says that it would fail: {check.message}")
+        self._told += 1
+        if self._told <= NOTICES_MAX:
+            self._say(f"{check.source}: the check says that it would fail: {check.message}")
+        elif self._told == NOTICES_MAX + 1:
+            self._say("more files would fail; `bulkhead check` shows them all")
+
+    def _say(self, message: str) -> None:
+        self._emit(Notice(code="check_failed", message=message))

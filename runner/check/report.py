@@ -1,0 +1,186 @@
+"""The report of a check: one page of HTML for a person, without a script and with nothing loaded from anywhere."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from operator import itemgetter
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import orjson
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from runner.check.advice import advice_for
+from runner.check.predictions import FileCheck, Prediction
+from runner.check.words import EFFECT_WORDS, PREDICTION_MEANINGS, headline_of, is_note, rows_of
+from runner.errors import StorageFull
+
+if TYPE_CHECKING:
+    from runner.check.account import CheckSummary
+
+FILES_MAX = 5000
+"""Rows of the table of files; a page of more is slow to open. `--json` has them all."""
+
+_HERE = Path(__file__).parent
+
+
+class ReportFiles:
+    """Keeps what the table of files shows in a temporary file, so that memory stays flat; a context manager.
+
+    A first list holds files that need somebody, a second one all others.
+    """
+
+    def __init__(self) -> None:
+        self._lists = (tempfile.TemporaryFile(), tempfile.TemporaryFile())  # noqa: SIM115 - closed with the block
+        self.count = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for each in self._lists:
+            each.close()
+
+    def add(self, check: FileCheck) -> None:
+        """Keep a file."""
+        is_fine = check.prediction in (Prediction.SUCCEED, Prediction.SKIP) and not check.removed_row_count
+        row = {
+            "source": printable(check.source),
+            "prediction": check.prediction,
+            "route": check.route,
+            "row_count": check.row_count,
+            "removed_row_count": check.removed_row_count,
+            "invalid_row_count": check.invalid_row_count,
+            "message": printable(check.message or ""),
+        }
+        self._lists[is_fine].write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
+        self.count += 1
+
+    def rows(self) -> Iterator[Mapping[str, Any]]:
+        """Yield the files to show, those that need somebody first; by name, unless there are too many to show all."""
+        yield from islice(self._all(), FILES_MAX)
+
+    @property
+    def left_out(self) -> int:
+        return max(self.count - FILES_MAX, 0)
+
+    def _all(self) -> Iterator[Mapping[str, Any]]:
+        for each in self._lists:
+            each.seek(0)
+            rows: Iterator[Mapping[str, Any]] = map(orjson.loads, each)
+            yield from rows if self.left_out else sorted(rows, key=itemgetter("source"))
+
+
+def write_report(
+    path: Path,
+    summary: CheckSummary,
+    *,
+    fields: Mapping[str, Mapping[str, Mapping[str, Any]]],
+    files: ReportFiles,
+    source: str,
+) -> None:
+    """Write the page, whole or not at all. Raises StorageFull."""
+    style = (_HERE / "report.css").read_text(encoding="utf-8")
+    template = _environment().get_template("report.html")
+    pieces = template.generate(
+        style=Markup(style),  # noqa: S704 - our own file
+        style_hash=_csp_hash(style),
+        summary=summary,
+        source=printable(source),
+        share=_share_of(summary),
+        problems=[_shown(one, fields) for one in summary.clusters if not is_note(one)],
+        notes=[_shown(one, fields) for one in summary.clusters if is_note(one)],
+        files=files,
+        predictions=PREDICTION_MEANINGS,
+    )
+    _write(path, pieces)
+
+
+def printable(text: str) -> str:
+    """Return a text without characters that could reverse or hide what stands beside it."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(_HERE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(count=lambda number: f"{number:,}", lasting=_lasting, sized=_sized, plural=_plural)
+    return environment
+
+
+def _shown(cluster: Any, fields: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str, Any]:
+    return {
+        "effect": cluster.effect,
+        "words": EFFECT_WORDS[cluster.effect],
+        "headline": printable(headline_of(cluster)),
+        "advice": printable(advice_for(cluster, fields.get(cluster.route, {}))),
+        "file_count": cluster.file_count,
+        "rows": rows_of(cluster),
+        "route": printable(cluster.route),
+        "schema_id": printable(cluster.schema_id or ""),
+        "files": [printable(source) for source in cluster.files],
+        "more": cluster.file_count - len(cluster.files),
+        "says_more": not set(cluster.files) <= {cell.source for cell in cluster.cells},
+        "cells": [(printable(cell.source), cell.row, printable(cell.value)) for cell in cluster.cells],
+    }
+
+
+def _share_of(summary: CheckSummary) -> list[tuple[Prediction, float, float]]:
+    """The bar: (prediction, start, width) in percent of all files."""
+    total, start, shares = max(summary.file_count, 1), 0.0, []
+    for prediction, count in summary.by_prediction.items():
+        width = 100 * count / total
+        shares.append((prediction, round(start, 3), round(width, 3)))
+        start += width
+    return shares
+
+
+def _csp_hash(style: str) -> str:
+    digest = hashlib.sha256(style.encode()).digest()
+    return f"sha256-{base64.b64encode(digest).decode('ascii')}"
+
+
+def _write(path: Path, pieces: Iterator[str]) -> None:
+    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with partial.open("w", encoding="utf-8") as stream:
+            stream.writelines(pieces)
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial.replace(path)
+    except OSError as error:
+        raise StorageFull(f"the report {path} cannot be written: {error.strerror}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def _lasting(seconds: float) -> str:
+    minutes = int(-(-seconds // 60))
+    if minutes < 2:
+        return f"{int(-(-seconds // 1))} s"
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _sized(size_bytes: int) -> str:
+    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size_bytes >= factor:
+            return f"{size_bytes / factor:.1f} {unit}"
+    return f"{size_bytes} B"

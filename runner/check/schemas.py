@@ -1,0 +1,140 @@
+"""Which schema each route's imports run with: inline fields, or a saved schema and what is laid over it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from runner.errors import ConfigError, RequestInvalid, SchemaNotFound
+
+if TYPE_CHECKING:
+    from runner.check.engine import Engine
+    from runner.routes import Route, Routes
+
+SavedSchemas = Callable[[str], Awaitable[Mapping[str, Any]]]
+"""Reads a saved schema by its id. Raises SchemaNotFound."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BoundRoute:
+    """A route and the schema its imports run with.
+
+    Without one, `missing` says that it cannot be had, or `refusal` why it cannot be used; `refusal_code` is
+    `create_refused` where the vendor would say so, `schema_unusable` where only this engine does.
+    """
+
+    route: Route
+    schema: Mapping[str, Any] | None
+    refusal: str = ""
+    refusal_code: str = ""
+    missing: SchemaNotFound | None = None
+
+    @property
+    def behavior(self) -> str:
+        """What becomes of invalid rows, in the vendor's words."""
+        settings = (self.schema or {}).get("settings") or {}
+        implied = "INCLUDE_INVALID_ROWS" if settings.get("allowInvalidSubmit") else "REMOVE_INVALID_ROWS"
+        return str(settings.get("invalidDataBehavior") or implied)
+
+    @property
+    def fields(self) -> Mapping[str, Mapping[str, Any]]:
+        """The field definitions by key."""
+        return {str(field.get("key")): field for field in (self.schema or {}).get("fields") or ()}
+
+
+_Known = dict[str, Mapping[str, Any] | RequestInvalid | SchemaNotFound]
+
+
+async def bind_routes(routes: Routes, engine: Engine, saved: SavedSchemas) -> list[BoundRoute]:
+    """Bind every route, reading each saved schema once. Raises TransientError, AuthRefused."""
+    known: _Known = {}
+    for route in routes.routes:
+        if route.schema_id is not None and route.schema_id not in known:
+            known[route.schema_id] = await _read(route.schema_id, engine, saved)
+    return [_bound(route, engine, known) for route in routes.routes]
+
+
+def schemas_in(directory: Path) -> SavedSchemas:
+    """Read saved schemas from the JSON files of a directory, as `bulkhead sandbox --schemas` does.
+
+    Raises ConfigError where there is no such directory or a file in it cannot be used.
+    """
+    if not directory.is_dir():
+        raise ConfigError(f"there is no directory {directory}", hint="name a directory of schema files by --schemas")
+    by_id = dict(_schema_file(path) for path in sorted(directory.glob("*.json")))
+
+    async def read(schema_id: str) -> Mapping[str, Any]:
+        if schema_id not in by_id:
+            raise SchemaNotFound(
+                f"{directory} holds no schema with the id {schema_id}",
+                schema_id=schema_id,
+                hint=f'save it there as a JSON file with "id": "{schema_id}", or leave out --schemas to ask the vendor',
+            )
+        return by_id[schema_id]
+
+    return read
+
+
+def no_schemas() -> SavedSchemas:
+    """Have none: there is neither a key to ask the vendor nor a directory."""
+
+    async def read(schema_id: str) -> Mapping[str, Any]:
+        raise SchemaNotFound(
+            f"the saved schema {schema_id} cannot be read without a license key",
+            schema_id=schema_id,
+            hint="set DROMO_LICENSE_KEY, or name a directory of schema files: bulkhead check SOURCE --schemas DIR",
+        )
+
+    return read
+
+
+def _schema_file(path: Path) -> tuple[str, Mapping[str, Any]]:
+    try:
+        schema = orjson.loads(path.read_bytes())
+    except orjson.JSONDecodeError as error:
+        raise ConfigError(f"{path} is not valid JSON: line {error.lineno}, column {error.colno}: {error.msg}") from None
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
+    if not isinstance(schema, dict) or "id" not in schema:
+        raise ConfigError(f"{path} is no schema: an object with an id is expected")
+    return str(schema["id"]), schema
+
+
+async def _read(
+    schema_id: str, engine: Engine, saved: SavedSchemas
+) -> Mapping[str, Any] | RequestInvalid | SchemaNotFound:
+    """The saved schema as the engine takes it, or why there is none."""
+    try:
+        return engine.saved(await saved(schema_id))
+    except (RequestInvalid, SchemaNotFound) as error:
+        return error
+
+
+def _bound(route: Route, engine: Engine, known: _Known) -> BoundRoute:
+    saved = known.get(route.schema_id or "")
+    if isinstance(saved, SchemaNotFound):
+        return BoundRoute(route=route, schema=None, missing=saved)
+    if isinstance(saved, RequestInvalid):
+        sentence = f"this engine cannot use the saved schema {route.schema_id}: {saved}"
+        return BoundRoute(route=route, schema=None, refusal=sentence, refusal_code="schema_unusable")
+    try:
+        schema = engine.bind(_body(route), {route.schema_id or "": saved} if saved is not None else {})
+    except RequestInvalid as error:
+        return BoundRoute(route=route, schema=None, refusal=str(error), refusal_code="create_refused")
+    return BoundRoute(route=route, schema=schema)
+
+
+def _body(route: Route) -> dict[str, Any]:
+    """The create's body but for the data."""
+    body = {
+        "schema_id": route.schema_id,
+        "fields": list(route.fields) if route.fields is not None else None,
+        "settings": route.settings,
+        "hooks": route.hooks,
+        "import_metadata": {"user": route.user} if route.user is not None else None,
+    }
+    return {key: value for key, value in body.items() if value is not None}

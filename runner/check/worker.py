@@ -1,0 +1,136 @@
+"""The check of one file inside a worker process, and the loop in which a worker takes files and answers."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import resource
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from runner import identity
+from runner.check.engine import Nowhere, RunImport
+from runner.check.outcomes import OutcomeReader, failure, rejection
+from runner.check.schemas import BoundRoute
+from runner.errors import ItemRejected
+from runner.models import Item
+from runner.sources import SourceSpec, open_source
+from runner.sources.spec import local_path
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
+    from runner.check.predictions import FileCheck
+    from runner.ports import Prepared
+
+READY = "ready"
+_TOO_MUCH_MEMORY = "the check of this file needs more memory than it may take"
+_NOWHERE = Nowhere()
+_ANY_TIME = datetime(2000, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A file to check: its key in the source, its size in bytes, and the place of its route."""
+
+    source: str
+    size_bytes: int
+    route_at: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """All that a worker needs to know; it travels to the process once. `memory_bytes` limits its data."""
+
+    run: RunImport
+    messages: Mapping[str, str]
+    source: SourceSpec
+    routes: tuple[BoundRoute, ...]
+    endpoint: str
+    filename_tag: bool
+    samples: bool
+    memory_bytes: int
+
+
+def serve(connection: Connection, setup: Setup, scratch: str) -> None:
+    """Answer each list of tasks with one message a task, until the other side hangs up.
+
+    Temporary files go into `scratch`, which whoever started this process removes.
+    """
+    tempfile.tempdir = scratch
+    _limit_memory(setup.memory_bytes)
+    judge = Judge(setup)
+    connection.send(READY)
+    while True:
+        try:
+            tasks: list[Task] = connection.recv()
+        except (EOFError, OSError):
+            return
+        for task in tasks:
+            connection.send(judge.check(task))
+
+
+class Judge:
+    """Checks files one after another."""
+
+    def __init__(self, setup: Setup) -> None:
+        self._setup = setup
+        self._source = open_source(setup.source, now=_ANY_TIME, threaded=False)
+        self._loop = asyncio.new_event_loop()
+        self._readers = [OutcomeReader(bound, setup.messages, samples=setup.samples) for bound in setup.routes]
+
+    def check(self, task: Task) -> FileCheck:
+        """Say how the import of one file would end; never raises for what is in it."""
+        bound = self._setup.routes[task.route_at]
+        about: dict[str, Any] = {"source": task.source, "route": bound.route.name, "schema_id": bound.route.schema_id}
+        about["size_bytes"] = task.size_bytes
+        try:
+            prepared = self._loop.run_until_complete(self._source.prepare(Item(batch_id="check", source=task.source)))
+            tag = identity.tag(prepared.uri, prepared.fingerprint, bound.route.binding, endpoint=self._setup.endpoint)
+            if bound.schema is None:
+                return failure(bound.refusal_code, bound.refusal, about={**about, "tag": tag})
+            return self._judged(task, prepared, tag)
+        except ItemRejected as error:
+            return rejection(error.code, str(error), about=about)
+        except Exception as error:  # noqa: BLE001 - one file must never end the check of the others
+            if _lacked_memory(error):
+                return failure("check_memory", _TOO_MUCH_MEMORY, about=about)
+            return failure("check_error", f"the check of this file broke off ({type(error).__name__})", about=about)
+
+    def _judged(self, task: Task, prepared: Prepared, tag: str) -> FileCheck:
+        bound = self._setup.routes[task.route_at]
+        assert bound.schema is not None
+        is_file = prepared.rows is None
+        name = identity.tagged_filename(task.source, tag if self._setup.filename_tag else None) if is_file else ""
+        outcome = self._setup.run(
+            Path(local_path(prepared.uri)) if prepared.rows is None else orjson.loads(prepared.rows),
+            schema=bound.schema,
+            filename=name,
+            user=bound.route.user,
+            result=_NOWHERE,
+        )
+        return self._readers[task.route_at].read(outcome, source=task.source, size_bytes=prepared.size_bytes, tag=tag)
+
+
+def _lacked_memory(error: BaseException) -> bool:
+    """Tell whether memory ran out, which libraries of C may wrap into an error of their own."""
+    gc.collect()
+    return any(isinstance(cause, MemoryError) for cause in (error, error.__cause__, error.__context__))
+
+
+def _limit_memory(limit_bytes: int) -> None:
+    """Limit the data of this process, softly, so that what it starts may have limits of its own.
+
+    Not the address space, of which V8 reserves plenty; a system that knows no such limit goes without.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    limit = limit_bytes if hard == resource.RLIM_INFINITY else min(limit_bytes, hard)
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))

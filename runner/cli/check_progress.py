@@ -1,0 +1,82 @@
+"""How far a check is, on stderr: a live bar on a terminal, a plain line every ten seconds elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from rich.console import Console, Group
+from rich.progress_bar import ProgressBar
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from runner.check import Account, Prediction
+from runner.cli.progress import alive
+from runner.cli.text import counted, lasting
+
+STYLES = {
+    Prediction.SUCCEED: "green",
+    Prediction.REVIEW: "yellow",
+    Prediction.FAIL: "red",
+    Prediction.REJECT: "red",
+    Prediction.SKIP: "dim",
+}
+_WORDS = {
+    Prediction.SUCCEED: "succeed",
+    Prediction.REVIEW: "need review",
+    Prediction.FAIL: "fail",
+    Prediction.REJECT: "rejected",
+    Prediction.SKIP: "unchanged",
+}
+
+
+class CheckProgress:
+    """Knows how many files have been listed, and what the account says of those that are done."""
+
+    def __init__(self, account: Account) -> None:
+        self._account = account
+        self._listed = 0
+        self._began = time.monotonic()
+
+    def listed(self, count: int) -> None:
+        """Count files that the listing has come to."""
+        self._listed += count
+
+    def line(self) -> str:
+        """Write it all in one line."""
+        done = f"{self._account.file_count:,} of {counted(self._listed, 'file')} so far"
+        return f"{lasting(self._elapsed_s)}: {done}; " + (", ".join(self._counts()) or "none is done yet")
+
+    def view(self) -> Group:
+        """Draw it for a terminal."""
+        done = self._account.file_count
+        head = Table.grid(padding=(0, 1))
+        head.add_row(
+            Spinner("dots"),
+            Text("check", style="bold"),
+            ProgressBar(total=max(self._listed, 1), completed=done, width=40),
+            Text(f"{done:,} of {counted(self._listed, 'file')} so far"),
+            Text(lasting(self._elapsed_s), style="dim"),
+        )
+        return Group(head, Text("  " + " · ".join(self._counts())))
+
+    def _counts(self) -> list[str]:
+        counts = self._account.by_prediction
+        return [f"{_WORDS[one]} {counts[one]:,}" for one in Prediction if counts[one]]
+
+    @property
+    def _elapsed_s(self) -> float:
+        return time.monotonic() - self._began
+
+
+@asynccontextmanager
+async def showing_check(console: Console, account: Account, *, is_shown: bool) -> AsyncIterator[CheckProgress]:
+    """Show the progress of a check while the block runs."""
+    progress = CheckProgress(account)
+    if not is_shown:
+        yield progress
+        return
+    async with alive(console, view=progress.view, line=progress.line):
+        yield progress

@@ -1,0 +1,197 @@
+"""Checking: runs a check, shows its progress, ends at once on a signal, and closes with findings and exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from runner.check import Account, CheckSummary, FileCheck
+from runner.check.inspection import FILE_TIMEOUT_S, CheckOptions, Inspection, schemas_of_the_vendor
+from runner.check.report import ReportFiles, write_report
+from runner.check.schemas import SavedSchemas, no_schemas, schemas_in
+from runner.cli.check_lines import CheckLines
+from runner.cli.check_progress import showing_check
+from runner.cli.check_view import Closing, print_check
+from runner.cli.errors import reported
+from runner.cli.log import logging_to
+from runner.cli.session import console, prepared, saved_schemas
+from runner.cli.signals import REASONS
+from runner.errors import ConfigError
+from runner.outcome import ExitCode
+from runner.quantities import parse_duration
+from runner.resources import Resources
+from runner.stop import StopReason
+
+if TYPE_CHECKING:
+    from runner.bulkhead import RunSpec
+    from runner.check import BoundRoute, Engine
+    from runner.cli.given import Given, Selection
+    from runner.settings import LoadedSettings
+
+_CODES = {StopReason.INTERRUPTED: ExitCode.INTERRUPTED, StopReason.TERMINATED: ExitCode.TERMINATED}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What the command line asked of a check."""
+
+    selection: Selection
+    schemas: Path | None
+    jobs: int | None
+    file_timeout: str | None
+    report: Path | None
+    samples: bool
+
+    def options(self) -> CheckOptions:
+        """Raises ConfigError."""
+        try:
+            timeout_s = parse_duration(self.file_timeout) if self.file_timeout else FILE_TIMEOUT_S
+        except ValueError as error:
+            raise ConfigError(f"--file-timeout {self.file_timeout}: {error}") from None
+        return CheckOptions(jobs=self.jobs, file_timeout_s=max(timeout_s, 0.1), samples=self.samples)
+
+    def spec(self, loaded: LoadedSettings) -> RunSpec:
+        """What to check, the report of an earlier check left out. Raises ConfigError, SourceNotFound."""
+        spec = self.selection.spec(loaded)
+        if self.report is None:
+            return spec
+        return replace(spec, source=replace(spec.source, leave_out=(*spec.source.leave_out, str(self._place()))))
+
+    def _place(self) -> Path:
+        assert self.report is not None
+        if not self.report.parent.is_dir():
+            raise ConfigError(f"there is no directory {self.report.parent} for the report")
+        return self.report.resolve()
+
+
+def check_source(given: Given, asked: Asked, engine: Callable[[], Engine]) -> None:
+    """Do it, and exit."""
+    lines = CheckLines() if given.json else None
+    with reported(verbose=given.verbose, on_error=lines.error if lines else None), prepared(given) as loaded:
+        code = asyncio.run(_Check(given, asked, loaded, engine(), lines).go())
+    raise typer.Exit(code)
+
+
+class _Check:
+    """One check from its settings to its closing words."""
+
+    def __init__(
+        self, given: Given, asked: Asked, loaded: LoadedSettings, engine: Engine, lines: CheckLines | None
+    ) -> None:
+        self._given = given
+        self._asked = asked
+        self._loaded = loaded
+        self._engine = engine
+        self._lines = lines
+        self._screen = console(stderr=True)
+        self._account = Account()
+        self._files: ReportFiles | None = None
+        self._stopped: StopReason | None = None
+        self._began = time.monotonic()
+
+    async def go(self) -> ExitCode:
+        spec, options = self._asked.spec(self._loaded), self._asked.options()
+        self._tell_of_libraries()
+        with logging_to(self._screen, verbose=self._given.verbose), ExitStack() as stack:
+            if self._asked.report:
+                self._files = stack.enter_context(ReportFiles())
+            async with Resources(self._loaded.settings) as resources:
+                inspection = Inspection(resources, spec, self._engine, options)
+                bound = await inspection.bind(self._saved(resources))
+                await self._run(inspection, bound)
+            quota = self._loaded.settings.create_quota
+            summary = self._account.summary(
+                quota=quota, too_young=inspection.too_young, interrupted=self._stopped is not None
+            )
+            code = self._exit_code(summary)
+            self._close(summary, bound, code)
+        return code
+
+    async def _run(self, inspection: Inspection, bound: Sequence[BoundRoute]) -> None:
+        is_shown = not (self._given.quiet or self._given.json)
+        async with showing_check(self._screen, self._account, is_shown=is_shown) as progress:
+            work = asyncio.ensure_future(inspection.run(bound, on_files=self._hear, on_listed=progress.listed))
+            with self._ending_on_signals(work):
+                try:
+                    await work
+                except asyncio.CancelledError:
+                    if self._stopped is None:
+                        raise
+
+    def _hear(self, checks: Sequence[FileCheck]) -> None:
+        for check in checks:
+            self._account.take(check)
+            if self._files:
+                self._files.add(check)
+        if self._lines:
+            self._lines.files(checks)
+
+    @contextmanager
+    def _ending_on_signals(self, work: asyncio.Future[None]) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+
+        def end(number: signal.Signals) -> None:
+            self._stopped = self._stopped or REASONS[number]
+            work.cancel()
+
+        for number in REASONS:
+            loop.add_signal_handler(number, end, number)
+        try:
+            yield
+        finally:
+            for number in REASONS:
+                loop.remove_signal_handler(number)
+
+    def _saved(self, resources: Resources) -> SavedSchemas:
+        if self._asked.schemas is not None:
+            return schemas_in(self._asked.schemas)
+        if self._loaded.settings.license_key is not None:
+            return schemas_of_the_vendor(resources)
+        beside = saved_schemas(self._loaded)
+        return schemas_in(beside) if beside else no_schemas()
+
+    def _exit_code(self, summary: CheckSummary) -> ExitCode:
+        if self._stopped is not None:
+            return _CODES[self._stopped]
+        return summary.exit_code(fail_if_empty=self._asked.selection.fail_if_empty)
+
+    def _close(self, summary: CheckSummary, bound: Sequence[BoundRoute], code: ExitCode) -> None:
+        fields = {one.route.name: one.fields for one in bound}
+        report = self._asked.report
+        if report and self._files:
+            write_report(report, summary, fields=fields, files=self._files, source=self._asked.selection.source or "")
+        if self._lines:
+            self._lines.finished(summary, fields, code)
+        elif not self._given.quiet:
+            closing = Closing(
+                summary=summary,
+                fields=fields,
+                elapsed_s=time.monotonic() - self._began,
+                report=report,
+                unusable=[one.refusal for one in bound if one.refusal],
+            )
+            print_check(console(), closing)
+        elif code is not ExitCode.OK:
+            self._screen.print(Text(_in_short(summary)), soft_wrap=True)
+
+    def _tell_of_libraries(self) -> None:
+        if not self._engine.missing or self._given.quiet:
+            return
+        screen: Console = self._screen
+        for package, consequence in self._engine.missing:
+            screen.print(Text(f"warning: {package} is not installed: {consequence}"), soft_wrap=True)
+        screen.print(Text("hint: pip install 'dromo-bulkhead[sandbox]'"), soft_wrap=True)
+
+
+def _in_short(summary: CheckSummary) -> str:
+    return ", ".join(f"{prediction} {count}" for prediction, count in summary.by_prediction.items())

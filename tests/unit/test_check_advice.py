@@ -1,0 +1,96 @@
+"""Advice is one sentence, as concrete as the data allow, and there is some for everything that can go wrong."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from runner.check import Cluster, Effect
+from runner.check.advice import advice_for
+from tests.support.checks import FIELDS
+
+BY_KEY = {field["key"]: field for field in FIELDS}
+PLAIN = Cluster(
+    route="all", schema_id=None, effect=Effect.FAILS, kind="import_failed", message="", field_keys=(), labels=(),
+    rule="", file_count=3, row_count=3, is_capped=False, files=("in/a.pdf", "in/b.pdf"), cells=(), values=(),
+    headers=(),
+)  # fmt: skip
+
+
+def of(kind: str, message: str = "", **changes: Any) -> str:
+    return advice_for(replace(PLAIN, kind=kind, message=message, **changes), BY_KEY)
+
+
+def of_cells(field: dict[str, Any], rule: str, *values: str) -> str:
+    cluster = replace(
+        PLAIN, kind="cell", effect=Effect.ROWS_REMOVED, field_keys=("f",), labels=("Field",), rule=rule,
+        values=tuple((value, 1) for value in values),
+    )  # fmt: skip
+    return advice_for(cluster, {"f": {"key": "f", "label": "Field", **field}})
+
+
+@pytest.mark.parametrize(
+    ("said", "wanted"),
+    [
+        (of("not_mapped", labels=("E-Mail",), headers=(("E-Mail", "Mail"),)), 'Add "Mail" to the alternateMatches of'),
+        (of("not_mapped", labels=("E-Mail",)), "Add a column for E-Mail."),
+        (of("not_mapped"), "perhaps another route"),
+        (of("header_not_found"), "Add a header row (Customer No, E-Mail, Plan), or"),
+        (of("column_ignored", headers=(("Plan", "Planned"),)), 'If Plan is meant, add "Planned"'),
+        (of("column_ignored"), "add a field for it"),
+        (of("warning", "The rows beyond 100 were left out."), "maxRecords"),
+        (of("warning", "2 byte sequences are no valid UTF-8 and were replaced."), "Save the file as UTF-8"),
+        (of("unsupported_type"), "--exclude '**/*.pdf'"),
+        (of("no_route"), 'match = "in/**"'),
+        (of("check_library"), "pip install 'dromo-bulkhead[sandbox]'"),
+        (of("check_timeout"), "--file-timeout"),
+        (of("import_failed", "The workbook is damaged and cannot be read."), "save it again"),
+        (of("import_failed", "The file is neither text nor a workbook that can be read."), "what its name says"),
+        (of("import_failed", "unclosed quote near row 7"), "Close the quote"),
+        (of("import_failed", "rowHooks[0]: the hook threw"), "Mend the hook"),
+        (of("import_failed", "who knows"), "Open one of the files"),
+        (of("empty", effect=Effect.REVIEW), "allowEmptySubmit"),
+    ],
+)
+def test_each_kind_of_trouble_has_its_advice(said: str, wanted: str) -> None:
+    assert wanted in said
+    assert said.endswith(".")
+    assert "\n" not in said
+
+
+@pytest.mark.parametrize(
+    ("said", "wanted"),
+    [
+        (of_cells({"type": "select", "selectOptions": [{"label": "Team", "value": "t"}]}, "select", "Teams"),
+         'Add "Teams" to the options of Field or, if Team is meant'),
+        (of_cells({"type": "select", "selectOptions": []}, "select", "Gold"), 'Add "Gold" to the options of Field.'),
+        (of_cells({"type": "number"}, "number", "1.234,56"), "decimal comma"),
+        (of_cells({"type": "number"}, "number", "n/a"), 'Empty the cells of Field that hold "n/a"'),
+        (of_cells({"type": ["number", {"max": 3}]}, "max", "4"), "or its max in the schema"),
+        (of_cells({"type": "date"}, "date", "45123"), "day number"),
+        (of_cells({"type": "date"}, "date", "someday"), "such as 2026-03-27"),
+        (of_cells({"type": "country"}, "country", "Germany"), '2-letter ISO codes ("Germany")'),
+        (of_cells({"type": "phone-number"}, "phone-number", "030 1234"), "country's code"),
+        (of_cells({"type": "email"}, "email", "nobody"), 'Fix the values of Field ("nobody")'),
+        (of_cells({"type": "email"}, "email"), "Fix the values of Field;"),
+        (of_cells({}, "required", ""), "Fill Field in these rows"),
+        (of_cells({}, "require_with", ""), "drop the validator require_with"),
+        (of_cells({}, "unique", "A", "B"), 'one row for each repeated Field ("A", "B")'),
+        (of_cells({"validators": [{"validate": "regex_match", "regex": "^A"}]}, "regex_match", "B"), "pattern ^A"),
+        (of_cells({}, "length", "too long"), 'such as "too long"'),
+    ],
+)  # fmt: skip
+def test_wrong_cells_have_advice_made_of_their_values(said: str, wanted: str) -> None:
+    assert wanted in said
+    assert said.endswith(".")
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["too_large", "json_too_large", "invalid_json", "unreadable", "link_outside", "not_a_file", "changed_while_read",
+     "create_refused", "schema_unusable", "check_memory", "check_killed", "check_error", "other"],
+)  # fmt: skip
+def test_no_code_of_ours_is_without_advice_of_its_own(code: str) -> None:
+    assert "Open one of the files" not in of(code)

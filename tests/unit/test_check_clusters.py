@@ -1,0 +1,102 @@
+"""Clusters and the account: the same of any order, of flat size, largest first."""
+
+from __future__ import annotations
+
+import random
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runner.check import Account, Cell, Effect, FileCheck, Prediction, Problem
+from runner.check.clusters import CLUSTERS_MAX, SAMPLES, Clusters
+from runner.outcome import ExitCode
+from runner.quantities import Rate
+
+QUOTA = Rate(20, 60.0)
+
+
+def check(
+    source: str, *problems: Problem, prediction: Prediction = Prediction.SUCCEED, route: str = "r", **more: int
+) -> FileCheck:
+    return FileCheck(source=source, prediction=prediction, route=route, problems=problems, **more)
+
+
+def problem(message: str = "no number", *, kind: str = "cell", row: int = 1, value: str = "x") -> Problem:
+    cells = (Cell(source="", row=row, value=value),)
+    return Problem(
+        effect=Effect.ROWS_REMOVED, kind=kind, message=message, field_keys=("f",), row_count=2, cells=cells,
+        values=((value, 2),),
+    )  # fmt: skip
+
+
+def test_messages_that_differ_in_numbers_only_are_one_cluster_and_routes_are_apart() -> None:
+    clusters = Clusters()
+    for source, message, route in (("b", "near row 7", "r"), ("a", "near row 9", "r"), ("c", "near row 7", "other")):
+        clusters.take(check(source, problem(message), route=route))
+    found = [(one.route, one.file_count, one.row_count, one.message, one.files) for one in clusters.sorted()]
+    assert found == [("r", 2, 4, "near row 9", ("a", "b")), ("other", 1, 2, "near row 7", ("c",))]
+
+
+def test_two_problems_of_one_kind_in_a_file_count_as_one_file() -> None:
+    clusters = Clusters()
+    clusters.take(check("a", problem("row 1"), problem("row 2")))
+    (cluster,) = clusters.sorted()
+    assert (cluster.file_count, cluster.row_count) == (1, 4)
+
+
+@given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 5)), max_size=40), st.randoms())
+def test_the_order_in_which_files_are_done_changes_nothing(made: list[tuple[int, int]], dice: random.Random) -> None:
+    checks = [
+        check(
+            f"{number:02}",
+            Problem(
+                effect=Effect.REVIEW, kind="cell", message=f"m{value % 2}", row_count=1,
+                cells=(Cell(source=f"{number:02}", row=value + 1, value=str(value)),), values=((str(value), 1),),
+            ),
+        )
+        for number, value in made
+    ]  # fmt: skip
+    straight, mixed = Clusters(), Clusters()
+    for one in checks:
+        straight.take(one)
+    dice.shuffle(checks)
+    for one in checks:
+        mixed.take(one)
+    assert straight.sorted() == mixed.sorted()
+
+
+def test_memory_does_not_grow_with_the_number_of_different_problems() -> None:
+    clusters = Clusters()
+    for number in range(CLUSTERS_MAX + 500):
+        clusters.take(check(f"{number:05}", problem(f"{chr(0x4E00 + number)}", value=f"{number}")))
+    found = clusters.sorted()
+    assert len(found) == CLUSTERS_MAX + 1
+    assert (found[0].kind, found[0].file_count, found[0].cells) == ("other", 500, ())
+    assert all(len(one.files) <= SAMPLES for one in found)
+
+
+def test_the_account_adds_up_files_rows_losses_and_time() -> None:
+    account = Account()
+    account.take(check("a", row_count=10, removed_row_count=10, size_bytes=5))
+    account.take(check("b", row_count=10, removed_row_count=1, size_bytes=5))
+    for number in range(50):
+        account.take(check(f"c{number}", prediction=Prediction.REVIEW))
+    account.take(check("d", prediction=Prediction.SKIP))
+    summary = account.summary(quota=QUOTA)
+    assert (summary.file_count, summary.create_count, summary.row_count) == (53, 52, 20)
+    assert (summary.removed_row_count, summary.losing_file_count, summary.emptied_file_count) == (11, 2, 1)
+    assert summary.finish_in_s == 120.0
+
+
+def test_the_exit_code_is_that_of_a_run_with_these_ends() -> None:
+    def code(*predictions: Prediction, fail_if_empty: bool = False) -> ExitCode:
+        account = Account()
+        for at, prediction in enumerate(predictions):
+            account.take(check(str(at), prediction=prediction))
+        return account.summary(quota=QUOTA).exit_code(fail_if_empty=fail_if_empty)
+
+    assert code(Prediction.SUCCEED, Prediction.SKIP, fail_if_empty=True) is ExitCode.OK
+    assert code(Prediction.SUCCEED, Prediction.REVIEW) is ExitCode.NEEDS_REVIEW
+    assert code(Prediction.REVIEW, Prediction.FAIL) is code(Prediction.REJECT) is ExitCode.ITEMS_FAILED
+    assert code(Prediction.SKIP) is ExitCode.OK
+    assert code(Prediction.SKIP, fail_if_empty=True) is ExitCode.NOTHING_TO_DO

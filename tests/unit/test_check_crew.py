@@ -1,0 +1,78 @@
+"""The crew: one bad file is reported for itself alone, whatever it does to its worker."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from runner.check import Crew, FileCheck, Prediction
+from runner.check.crew import CrewClosed
+from runner.check.worker import Task
+from runner.errors import BulkheadError
+from tests.support.checks import moody_engine, setup_of
+
+
+def fill(directory: Path, *names: str) -> list[Task]:
+    for name in names:
+        (directory / name).write_text("x,y\n1,2\n")
+    return [Task(name, 8, 0) for name in names]
+
+
+async def checked(directory: Path, tasks: Sequence[Task], *, timeout_s: float = 30.0) -> dict[str, FileCheck]:
+    async with Crew(setup_of(moody_engine, directory), workers=1, file_timeout_s=timeout_s) as crew:
+        return {check.source: check for check in await crew.check(tasks)}
+
+
+async def test_a_file_that_kills_its_worker_fails_alone(tmp_path: Path) -> None:
+    found = await checked(tmp_path, fill(tmp_path, "a.csv", "kill-1.csv", "b.csv", "kill-2.csv", "c.csv"))
+    assert {name: check.code for name, check in found.items()} == {
+        "a.csv": None, "kill-1.csv": "check_killed", "b.csv": None, "kill-2.csv": "check_killed", "c.csv": None,
+    }  # fmt: skip
+    assert found["kill-1.csv"].prediction is Prediction.FAIL
+    assert not found["kill-1.csv"].is_judged
+
+
+async def test_a_file_that_takes_too_long_is_given_up(tmp_path: Path) -> None:
+    found = await checked(tmp_path, fill(tmp_path, "hang.csv", "a.csv"), timeout_s=1.0)
+    assert (found["hang.csv"].code, found["a.csv"].code) == ("check_timeout", None)
+
+
+async def test_a_file_that_breaks_the_engine_or_wants_too_much_memory_is_told_without_its_content(
+    tmp_path: Path,
+) -> None:
+    found = await checked(tmp_path, fill(tmp_path, "raise.csv", "memory.csv", "a.csv"))
+    assert [check.code for check in found.values()] == ["check_error", "check_memory", None]
+    assert "what a file holds" not in repr(found)
+
+
+async def test_a_file_that_has_gone_is_rejected_as_a_run_would(tmp_path: Path) -> None:
+    found = await checked(tmp_path, [Task("gone.csv", 8, 0)])
+    assert (found["gone.csv"].prediction, found["gone.csv"].code) == (Prediction.REJECT, "not_found")
+
+
+async def test_leaving_the_crew_ends_a_worker_that_is_at_work(tmp_path: Path) -> None:
+    crew = Crew(setup_of(moody_engine, tmp_path), workers=1, file_timeout_s=600)
+    os.mkfifo(tmp_path / "told")
+    async with crew:
+        work = asyncio.ensure_future(crew.check(fill(tmp_path, "hang.csv")))
+        assert await asyncio.to_thread((tmp_path / "told").read_bytes) == b"at work"
+    async with asyncio.timeout(30):
+        with pytest.raises(CrewClosed):
+            await work
+
+
+class Unloadable:
+    """An engine whose module ends the process that loads it."""
+
+    def __reduce__(self) -> tuple[object, tuple[int]]:
+        return os._exit, (3,)
+
+
+async def test_workers_that_do_not_start_end_the_check_with_a_sentence(tmp_path: Path) -> None:
+    async with Crew(setup_of(Unloadable(), tmp_path), workers=1, file_timeout_s=30) as crew:
+        with pytest.raises(BulkheadError, match="did not start"):
+            await crew.check(fill(tmp_path, "a.csv"))

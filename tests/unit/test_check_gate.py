@@ -1,0 +1,109 @@
+"""The gate judges an item once, before its first create, and only by what the check could really predict."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
+
+import pytest
+
+from runner.check import BoundRoute, Crew, FileCheck, Gate, GateMode, Prediction
+from runner.check.gate import NOTICES_MAX
+from runner.check.worker import Task
+from runner.errors import ItemRejected, SchemaNotFound
+from runner.events import Event, Notice
+from runner.models import Item
+from tests.support.checks import bound_route
+
+BOUND = bound_route()
+ITEM = Item(batch_id="b", source="a.csv")
+
+
+@dataclass
+class FakeCrew:
+    """Says the same of every file."""
+
+    check_of_all: FileCheck
+    asked: list[str] = field(default_factory=list)
+
+    async def check(self, tasks: Sequence[Task]) -> list[FileCheck]:
+        self.asked += [task.source for task in tasks]
+        return [replace(self.check_of_all, source=task.source) for task in tasks]
+
+
+def gate_of(
+    *,
+    mode: GateMode = GateMode.SKIP,
+    code: str = "import_failed",
+    prediction: Prediction = Prediction.FAIL,
+    bound: BoundRoute = BOUND,
+) -> tuple[Gate, FakeCrew, list[Event]]:
+    crew = FakeCrew(FileCheck(source="", prediction=prediction, code=code, message="damaged"))
+    events: list[Event] = []
+
+    async def opened() -> tuple[Crew, list[Any]]:
+        return cast("Crew", crew), [bound]
+
+    return Gate(opened, mode=mode, emit=events.append), crew, events
+
+
+async def test_a_file_that_would_fail_is_refused_with_the_reason() -> None:
+    gate, _, _ = gate_of()
+    with pytest.raises(ItemRejected, match="would fail: damaged") as refused:
+        await gate.admit(ITEM, BOUND.route)
+    assert refused.value.code == "check_failed"
+
+
+@pytest.mark.parametrize("prediction", [Prediction.SUCCEED, Prediction.REVIEW, Prediction.REJECT])
+async def test_what_would_not_fail_is_let_through(prediction: Prediction) -> None:
+    gate, crew, _ = gate_of(prediction=prediction)
+    await gate.admit(ITEM, BOUND.route)
+    assert crew.asked == ["a.csv"]
+
+
+@pytest.mark.parametrize("code", ["check_timeout", "check_killed", "check_memory", "check_library", "schema_unusable"])
+async def test_a_file_that_could_not_be_judged_is_let_through(code: str) -> None:
+    gate, _, events = gate_of(code=code)
+    await gate.admit(ITEM, BOUND.route)
+    assert events == []
+
+
+async def test_an_item_that_was_moved_before_is_not_judged_again() -> None:
+    gate, crew, _ = gate_of()
+    await gate.admit(replace(ITEM, revision=2), BOUND.route)
+    assert crew.asked == []
+
+
+async def test_a_route_whose_schema_nobody_knows_is_left_to_the_create() -> None:
+    gate, crew, _ = gate_of()
+    await gate.admit(ITEM, bound_route("other", fields=[{"key": "x"}]).route)
+    assert crew.asked == []
+
+
+async def test_a_route_whose_schema_the_vendor_does_not_have_is_left_to_the_create() -> None:
+    gate, crew, _ = gate_of(bound=replace(BOUND, missing=SchemaNotFound("none")))
+    await gate.admit(ITEM, BOUND.route)
+    assert crew.asked == []
+
+
+async def test_warnings_end_after_a_while() -> None:
+    gate, _, events = gate_of(mode=GateMode.WARN)
+    for number in range(NOTICES_MAX + 10):
+        await gate.admit(replace(ITEM, source=f"{number}.csv"), BOUND.route)
+    assert len(events) == NOTICES_MAX + 1
+    assert all(isinstance(event, Notice) for event in events)
+
+
+async def test_schemas_that_could_not_be_read_are_asked_for_again() -> None:
+    calls = []
+
+    async def opened() -> tuple[Crew, list[Any]]:
+        calls.append(1)
+        raise SchemaNotFound("not now")
+
+    gate = Gate(opened, mode=GateMode.SKIP, emit=lambda _: None)
+    for _ in range(2):
+        with pytest.raises(SchemaNotFound):
+            await gate.admit(ITEM, BOUND.route)
+    assert len(calls) == 2

@@ -1,0 +1,94 @@
+"""Schemas of routes are bound as the vendor binds them, with the sandbox's own code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from runner.check import bind_routes
+from runner.check.schemas import schemas_in
+from runner.cli.commands.check import engine
+from runner.errors import ConfigError, SchemaNotFound
+from runner.routes import Route, Routes
+
+SAVED = {
+    "id": "s",
+    "name": "S",
+    "fields": [{"key": "a", "label": "A"}],
+    "settings": {"invalidDataBehavior": "BLOCK_SUBMIT", "maxRecords": 5},
+    "hooks": {"rowHooks": ["record => record"]},
+}
+
+
+def reading(*schemas: Mapping[str, Any]) -> tuple[Any, list[str]]:
+    asked: list[str] = []
+
+    async def read(schema_id: str) -> Mapping[str, Any]:
+        asked.append(schema_id)
+        return next(schema for schema in schemas if schema["id"] == schema_id)
+
+    return read, asked
+
+
+async def test_overrides_replace_whole_keys_and_a_schema_is_read_once() -> None:
+    read, asked = reading(SAVED)
+    routes = Routes(
+        [
+            Route(name="1", schema_id="s", settings={"maxRecords": 9}, hooks={"rowHooks": []}),
+            Route(name="2", schema_id="s"),
+        ]
+    )
+    first, second = await bind_routes(routes, engine(), read)
+    assert first.schema is not None
+    assert second.schema is not None
+    assert first.schema["settings"] == {"invalidDataBehavior": "BLOCK_SUBMIT", "maxRecords": 9}
+    assert first.schema["hooks"] == {"rowHooks": []}
+    assert (second.schema["settings"], second.behavior) == (SAVED["settings"], "BLOCK_SUBMIT")
+    assert asked == ["s"]
+
+
+async def test_a_create_that_would_be_refused_is_a_refusal_of_its_route_alone() -> None:
+    routes = Routes(
+        [Route(name="1", fields=({"key": "a", "type": "nonsense"},)), Route(name="2", fields=({"key": "a"},))]
+    )
+    read, _ = reading()
+    first, second = await bind_routes(routes, engine(), read)
+    assert (first.schema, first.refusal_code) == (None, "create_refused")
+    assert "nonsense" in first.refusal
+    assert second.refusal == ""
+
+
+async def test_a_saved_schema_that_the_engine_does_not_know_is_no_prediction() -> None:
+    read, _ = reading({**SAVED, "fields": [{"key": "a", "type": "of-tomorrow"}]})
+    (bound,) = await bind_routes(Routes([Route(name="1", schema_id="s")]), engine(), read)
+    assert bound.refusal_code == "schema_unusable"
+
+
+async def test_a_schema_that_cannot_be_had_is_known_to_its_routes_alone(tmp_path: Path) -> None:
+    (tmp_path / "s.json").write_bytes(orjson.dumps(SAVED))
+    routes = Routes([Route(name="1", schema_id="absent"), Route(name="2", schema_id="s")])
+    first, second = await bind_routes(routes, engine(), schemas_in(tmp_path))
+    assert isinstance(first.missing, SchemaNotFound)
+    assert (second.missing, second.refusal) == (None, "")
+
+
+async def test_schemas_of_a_directory_are_found_by_id(tmp_path: Path) -> None:
+    (tmp_path / "any.json").write_bytes(orjson.dumps(SAVED))
+    read = schemas_in(tmp_path)
+    assert (await read("s"))["name"] == "S"
+    with pytest.raises(SchemaNotFound, match="no schema with the id t"):
+        await read("t")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"), [(b"{", "not valid JSON: line 1"), (b"[]", "is no schema"), (b"{}", "id")]
+)
+def test_a_file_that_is_no_schema_is_named(tmp_path: Path, content: bytes, said: str) -> None:
+    (tmp_path / "bad.json").write_bytes(content)
+    with pytest.raises(ConfigError, match=said) as error:
+        schemas_in(tmp_path)
+    assert "bad.json" in str(error.value)

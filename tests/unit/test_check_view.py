@@ -1,0 +1,139 @@
+"""How a check is shown: on a terminal, as lines of JSON, as a page, and while it runs."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from runner.check import Account, Cell, CheckSummary, Effect, FileCheck, Prediction, Problem
+from runner.check import report as reporting
+from runner.check.report import ReportFiles, write_report
+from runner.cli.check_lines import CheckLines
+from runner.cli.check_progress import CheckProgress, showing_check
+from runner.cli.check_view import LISTED_MOST, Closing, print_check
+from runner.cli.commands.check import LIBRARIES, engine
+from runner.cli.help import BARE
+from runner.errors import StorageFull
+from runner.outcome import ExitCode
+from runner.quantities import Rate
+
+EVIL = 'evil\x1b[31m\u202e<b>"&.csv'
+
+
+def account(count: int = 1) -> Account:
+    made = Account()
+    for number in range(count):
+        cell = Cell(source=EVIL, row=3, value="<script>\x1b]0;x\x07")
+        problem = Problem(
+            effect=Effect.ROWS_REMOVED, kind=f"kind{number}", message="wrong", labels=("L",), row_count=2, cells=(cell,)
+        )
+        made.take(
+            FileCheck(
+                source=EVIL, prediction=Prediction.SUCCEED, route="r", row_count=9, removed_row_count=2,
+                problems=(problem,),
+            )
+        )  # fmt: skip
+    return made
+
+
+def summary(count: int = 1, *, interrupted: bool = False) -> CheckSummary:
+    return account(count).summary(quota=Rate(20, 60.0), interrupted=interrupted)
+
+
+def shown(found: CheckSummary) -> str:
+    stream = io.StringIO()
+    print_check(Console(file=stream, markup=False), Closing(summary=found, fields={}, elapsed_s=1.0))
+    return stream.getvalue()
+
+
+def test_nothing_in_a_name_or_a_cell_moves_the_cursor() -> None:
+    text = shown(summary())
+    assert "\x1b" not in text
+    assert "\u202e" not in text
+    assert "2 rows of 1 file that would succeed would be left out" in text
+
+
+def test_a_long_list_of_problems_is_cut_and_says_so() -> None:
+    assert "… and 5 more" in shown(summary(LISTED_MOST + 5))
+
+
+def test_an_interrupted_check_says_that_there_is_more() -> None:
+    assert "what was found until then" in shown(summary(interrupted=True))
+
+
+def test_lines_hold_counts_and_reasons_and_the_last_one_the_clusters() -> None:
+    stream = io.BytesIO()
+    lines = CheckLines(stream)
+    lines.files([FileCheck(source="bad\udcff.csv", prediction=Prediction.FAIL, code="check_timeout", message="slow")])
+    lines.finished(summary(), {}, ExitCode.OK)
+    first, last = map(json.loads, stream.getvalue().splitlines())
+    assert (first["source"], first["prediction"], first["judged"]) == ("bad\\udcff.csv", "fail", False)
+    assert last["clusters"][0]["advice"]
+    assert (last["removed_row_count"], last["exit_code"]) == (2, 0)
+
+
+def write(path: Path, found: CheckSummary, *checks: FileCheck) -> str:
+    with ReportFiles() as files:
+        for check in checks:
+            files.add(check)
+        write_report(path, found, fields={}, files=files, source=EVIL)
+    return path.read_text(encoding="utf-8")
+
+
+def test_the_page_escapes_what_it_shows_and_allows_its_own_style_alone(tmp_path: Path) -> None:
+    page = write(tmp_path / "r.html", summary(), FileCheck(source=EVIL, prediction=Prediction.FAIL, message="<i>"))
+    assert "<script" not in page
+    assert "<b>&#34;" not in page
+    assert "\u202e" not in page
+    assert "\x1b" not in page
+    assert "&lt;script&gt;" in page
+    policy = re.search(r'Content-Security-Policy" content="([^"]+)"', page)
+    assert policy is not None
+    assert policy.group(1).startswith("default-src 'none'; style-src 'sha256-")
+    assert reporting._csp_hash(re.search(r"<style>(.*)</style>", page, re.DOTALL).group(1)) in policy.group(1)
+    assert " style=" not in page
+
+
+def test_the_table_of_files_begins_with_those_that_need_somebody_and_is_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reporting, "FILES_MAX", 2)
+    fine = [FileCheck(source=f"fine{n}", prediction=Prediction.SUCCEED) for n in range(3)]
+    page = write(tmp_path / "r.html", summary(), *fine, FileCheck(source="broken", prediction=Prediction.FAIL))
+    assert page.index("broken") < page.index("fine0")
+    assert "fine1" not in page
+    assert "2 files more are not shown here" in page
+
+
+def test_a_page_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> None:
+    (tmp_path / "dir.html").mkdir()
+    with pytest.raises(StorageFull), ReportFiles() as files:
+        write_report(tmp_path / "dir.html", summary(), fields={}, files=files, source="")
+    assert [path.name for path in tmp_path.iterdir()] == ["dir.html"]
+
+
+async def test_progress_is_a_line_of_counts() -> None:
+    progress = CheckProgress(account(3))
+    progress.listed(10)
+    assert "3 of 10 files so far; succeed 3" in progress.line()
+    stream = io.StringIO()
+    async with showing_check(Console(file=stream, force_terminal=True, width=120), account(2), is_shown=True) as live:
+        live.listed(2)
+    assert "2 of 2 files" in stream.getvalue()
+
+
+def test_the_libraries_that_may_be_missing_are_those_of_the_extra() -> None:
+    text = (Path(__file__).parents[2] / "pyproject.toml").read_text()
+    extra = re.search(r"^sandbox = \[(.*?)^\]", text, re.DOTALL | re.MULTILINE)
+    assert extra is not None
+    assert {package for package, _ in LIBRARIES.values()} == set(re.findall(r'"([a-z-]+)>=', extra.group(1)))
+    assert engine().missing == ()
+
+
+def test_check_may_stand_without_its_value() -> None:
+    assert BARE["--check"] == "--check=skip"
