@@ -26,7 +26,9 @@ class Part:
 
     @cached_property
     def is_empty(self) -> list[bool]:
-        """Blank-only cells are empty."""
+        """Blank-only cells are empty, and lists without an item."""
+        if self.kind.empty == ():
+            return [value == () for value in self.values]
         if "" not in self.texts and not any(map(str.isspace, self.texts)):
             return [False] * len(self.texts)
         return [not text or text.isspace() for text in self.texts]

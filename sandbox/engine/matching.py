@@ -1,6 +1,7 @@
 """Which columns of a file belong to which field."""
 
 import re
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 
@@ -42,7 +43,7 @@ def match_columns(
 
 def normalised(name: str) -> str:
     """Letters and digits only, without case: "First_Name" and "first name" are one."""
-    return _NOT_ALPHANUMERIC.sub("", name.casefold())
+    return _NOT_ALPHANUMERIC.sub("", unicodedata.normalize("NFKC", name).casefold())
 
 
 def suggestions(name: str, fields: Sequence[Field]) -> list[str]:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from sandbox.engine.errors import EngineError
+from sandbox.engine.schema import BEHAVIORS
 from sandbox.engine.types import TYPE_NAMES, make_kind, type_and_options
 from sandbox.engine.types.codes import COUNTRY_FORMATS, ZIP_FORMATS
 from sandbox.engine.types.number import FORMAT_OUTPUTS, PRESETS
@@ -252,6 +253,8 @@ def _settings_problems(settings: Mapping[str, Any]) -> Iterator[Problem]:
     for name in ("maxRecords", "maxFileSize"):
         if settings.get(name) is not None and not (_is_whole(settings[name]) and settings[name] >= 0):
             yield name, "Expected a whole number."
+    if settings.get("invalidDataBehavior") not in (None, "", *BEHAVIORS):
+        yield "invalidDataBehavior", f"Expected one of {', '.join(BEHAVIORS)}."
     delimiter = settings.get("delimiter")
     if delimiter and (not isinstance(delimiter, str) or len(delimiter) != 1 or delimiter in '"\r\n'):
         yield "delimiter", "Expected one character other than a quote or a line's end."

@@ -42,7 +42,8 @@ class PageTable:
 class Rework:
     """Takes the rows of a table through the hooks of `runner` and through `corrections`; close() it.
 
-    `fields` are those there are by now, `orders` is all that hooks have asked for. `keeps_raw` keeps the file's cells.
+    `fields` are those there are by now, `orders` is all that hooks have asked for. `messages` are the
+    settings' own sentences, `keeps_raw` keeps the file's cells.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Rework:
         *,
         runner: HookRunner | None,
         corrections: Corrections,
+        messages: Mapping[str, str],
         keeps_raw: bool,
     ) -> None:
         self.fields = list(table.fields)
@@ -59,6 +61,7 @@ class Rework:
         self.orders = Orders()
         self._runner = runner
         self._corrections = corrections
+        self._messages = messages
         self._mapped = list(mapped)
         self._readers = {each.field.key: each for each in mapped}
         self._stage = HookStage(
@@ -140,7 +143,7 @@ class Rework:
 
     def _reader(self, field: Field) -> FieldColumns:
         if field.key not in self._readers or self._readers[field.key].field is not field:
-            self._readers[field.key] = FieldColumns(field, [])
+            self._readers[field.key] = FieldColumns(field, [], messages=self._messages)
         return self._readers[field.key]
 
 

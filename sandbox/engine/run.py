@@ -154,7 +154,10 @@ class _Import:
     def run(self) -> Outcome:
         self.table, self.settings = self.opened.table, self.opened.settings
         self._review_step()
-        mapped = [FieldColumns(each, self.table.columns[each.key]) for each in self.table.mapped_fields()]
+        mapped = [
+            FieldColumns(each, self.table.columns[each.key], messages=self.settings.messages)
+            for each in self.table.mapped_fields()
+        ]
         corrections = self.task.corrections
         if self.opened.has_header and (self.runner or corrections.cells or corrections.dropped):
             return self._reworked(mapped)
@@ -197,7 +200,12 @@ class _Import:
         surveyed = survey(self.table, mapped, settings=self.settings, searches=())
         spare = self._spare(surveyed)
         rework = Rework(
-            self.table, mapped, runner=self.runner, corrections=self.task.corrections, keeps_raw=spare is not None
+            self.table,
+            mapped,
+            runner=self.runner,
+            corrections=self.task.corrections,
+            messages=self.settings.messages,
+            keeps_raw=spare is not None,
         )
         with closing(rework):
             rows = rework.run(self.opened.orders, step_data=self._step_data)

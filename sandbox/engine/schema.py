@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from sandbox.engine.types import type_and_options
 
@@ -12,6 +12,7 @@ DEVELOPMENT_MAX_ROWS = 100
 InvalidDataBehavior = Literal[
     "REMOVE_INVALID_ROWS", "INCLUDE_INVALID_ROWS", "INCLUDE_INVALID_ROWS_AND_VALUES", "BLOCK_SUBMIT"
 ]
+BEHAVIORS: tuple[str, ...] = get_args(InvalidDataBehavior)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +82,7 @@ def _field(definition: Mapping[str, Any]) -> Field:
     key = str(definition["key"])
     hidden = bool(definition.get("hidden"))
     validators = tuple(definition.get("validators") or ())
-    required = any(rule.get("validate") == "required" for rule in validators)
+    required = any(rule.get("validate") == "required" and rule.get("level") in (None, "error") for rule in validators)
     return Field(
         key=key,
         label=str(definition.get("label") or ""),

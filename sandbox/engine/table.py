@@ -19,11 +19,15 @@ _CHOICE_TYPES = ("select", "multi-select")
 
 
 class FieldColumns:
-    """A mapped field's columns by their places, and what reads their cells."""
+    """A mapped field's columns by their places, and what reads their cells.
 
-    def __init__(self, field: Field, ats: Sequence[int]) -> None:
+    `messages` are the sentences that the settings give for broken rules; the field's own goes before them.
+    """
+
+    def __init__(self, field: Field, ats: Sequence[int], *, messages: Mapping[str, str]) -> None:
         self.field = field
         self.ats = ats
+        self._messages = messages
         self.kind: Kind = make_kind(field.definition)
         message = field.definition.get("invalidValueMessage")
         self._message = str(message) if message else None
@@ -83,7 +87,7 @@ class FieldColumns:
         return self._own_memos[name]
 
     def _memo_of(self, kind: Kind) -> CellMemo:
-        return CellMemo(kind, message=self._message)
+        return CellMemo(kind, message=self._message, messages=self._messages)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-HEAVY = ("babel", "phonenumbers", "chardet", "rapidfuzz", "quickjs", "can_ada", "python_calamine")
+HEAVY = ("babel", "phonenumbers", "chardet", "rapidfuzz", "quickjs", "can_ada", "python_calamine", "openpyxl")
 SCRIPT = """
 import sys
 {prepare}

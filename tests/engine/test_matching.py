@@ -78,3 +78,12 @@ def test_a_file_without_a_header_shows_its_rows_by_position():
     outcome = run("1,2\n3,4\n", field("A"), field("B"))
     assert (outcome.status, outcome.errors[0]["type"]) == ("NEEDS_REVIEW", "HEADER_NOT_FOUND")
     assert outcome.rows == [{"a": "1", "b": "2"}, {"a": "3", "b": "4"}]
+
+
+def test_a_warning_that_asks_for_a_value_asks_for_no_column():
+    rule = {"validate": "required", "level": "warning"}
+    assert run("N\n1\n", field("N"), field("Name", validators=[rule])).status == "SUCCESSFUL"
+
+
+def test_a_header_matches_in_another_unicode_form():
+    assert match(["PRE\u0301NOM"], field("Pr\u00e9nom", "given")) == {"given": [0]}

@@ -59,11 +59,12 @@ def test_a_good_field_has_no_faults(field):
 
 
 def test_faults_of_settings_and_hooks_are_named_too():
-    settings = {"delimiter": "::", "matchingStep": {"headerRowOverride": -1}}
+    settings = {"delimiter": "::", "matchingStep": {"headerRowOverride": -1}, "invalidDataBehavior": "KEEP"}
     hooks = {"rowHooks": [1], "stepHooks": [{"type": "LAST", "callback": "x"}]}
     problems = schema_problems({"settings": settings, "hooks": hooks})
     assert [path for path, _ in problems] == [
         "settings.matchingStep.headerRowOverride",
+        "settings.invalidDataBehavior",
         "settings.delimiter",
         "hooks.rowHooks.0",
         "hooks.stepHooks.0.type",

@@ -201,3 +201,95 @@ def test_a_uuid_may_have_to_be_of_one_version():
 def test_the_field_s_own_message_replaces_the_type_s():
     outcome = run("n\nx\n", {"key": "n", "label": "n", "type": "number", "invalidValueMessage": "Digits, please."})
     assert outcome.metadata["errors"][0]["message"] == "Digits, please."
+
+
+@pytest.mark.parametrize(
+    ("locale", "form", "text"),
+    [
+        ("de-DE", "DD", "29. Feb. 2024"),
+        ("de-DE", "ff", "29. Feb. 2024, 09:05"),
+        ("de-DE", "fff", "29. Februar 2024 um 09:05 UTC"),
+        ("de-DE", "ccc", "Do"),
+        ("de-DE", "EEE, d. MMMM", "Do., 29. Februar"),
+        ("en-US", "fff", "February 29, 2024 at 9:05 AM UTC"),
+        ("en-US", "kkkk-'W'WW-E", "2024-W09-4"),
+        ("en-US", "iiii n", "2024 9"),
+        ("en-US", "yyyy'", "2024"),
+        ("en-US", "''", "'"),
+        ("en-US", "yyyy 'and the rest", "2024 and the rest"),
+        ("en-GB", "D", "29/02/2024"),
+        ("en-CA", "D", "2024-02-29"),
+        ("fr-FR", "DDDD", "jeudi 29 février 2024"),
+        ("fr-FR", "ff", "29 févr. 2024, 09:05"),
+        ("fr-FR", "MMMMM EEEEE", "F J"),
+        ("fr-FR", "G", "ap. J.-C."),
+        ("fr-CA", "T", "09 h 05"),
+        ("ja-JP", "DDDD", "2024年2月29日木曜日"),
+        ("ja-JP", "MMM", "2"),
+        ("ja-JP", "T", "9:05"),
+        ("es-ES", "TT", "9:05:07"),
+        ("zh-CN", "LLLL", "二月"),
+        ("de-US", "MMMM", "Februar"),
+        ("no-NO", "MMMM", "februar"),
+    ],
+)
+def test_a_format_follows_its_locale(locale, form, text):
+    options = {"locale": locale, "outputFormat": form, "withSeconds": True}
+    assert cells(["datetime", options], "2024-02-29T09:05:07") == [text]
+
+
+def test_a_locale_s_names_do_not_leak_into_another_s():
+    for locale, month in (("zh-CN", "二月"), ("pl-PL", "luty"), ("da-DK", "februar"), ("cs-CZ", "únor")):
+        assert cells(["date", {"locale": locale, "outputFormat": "LLLL"}], "2024-02-29") == [month]
+
+
+@pytest.mark.parametrize(
+    ("options", "text", "day"),
+    [
+        ({}, "27/Mar/2024", "2024-03-27"),
+        ({}, "27.Mar.2024", "2024-03-27"),
+        ({}, "2024/Mar/27", "2024-03-27"),
+        ({}, "2024-03-27T10:30:00+01:00[Europe/Berlin]", "2024-03-27"),
+        ({"displayFormat": "ddMMyyyy"}, "27032024", "2024-03-27"),
+        ({"displayFormat": "ddMMyyyy"}, "01022024", "2024-02-01"),
+        ({"displayFormat": "yy-MM-dd"}, "24-03-27", "2024-03-27"),
+        ({"locale": "ja-JP"}, "24/03/27", "2024-03-27"),
+        ({"locale": "ja-JP"}, "2024年3月27日", "2024-03-27"),
+        ({"locale": "de-DE"}, "27. März 24", "2024-03-27"),
+        ({"locale": "fr-FR"}, "1er janvier 2024", "2024-01-01"),
+    ],
+)
+def test_a_date_is_read_in_the_forms_people_write(options, text, day):
+    assert cells(["date", options], text) == [day]
+
+
+def test_an_hour_alone_behind_a_t_is_a_time():
+    assert cells("datetime", "2024-03-27T10", "2024-03-27T10Z") == ["2024-03-27T10:00"] * 2
+    assert cells("time", "T10") == ["10:00"]
+    assert cells("time", "10") == ["time"]
+
+
+def test_a_zone_that_a_display_format_names_is_read_and_dropped():
+    options = {"displayFormat": "yyyy-MM-dd HH:mm ZZ", "autofix": False}
+    assert cells(["datetime", options], "2024-03-27 10:30 +02:00") == ["2024-03-27T10:30"]
+    options = {"displayFormat": "yyyy-MM-dd HH:mm z", "autofix": False}
+    assert cells(["datetime", options], "2024-03-27 10:30 Europe/Berlin") == ["2024-03-27T10:30"]
+
+
+def test_an_email_s_host_is_no_address_of_numbers():
+    assert cells("email", "a@x.123", "a@1.2.3.4", "a@1.2", "a@x") == ["a@x.123", "email", "email", "email"]
+
+
+def test_a_country_dials_the_numbers_of_those_that_share_its_code():
+    us = ["phone-number", {"format": "national", "country": "US"}]
+    assert cells(us, "416-967-1111") == ["4169671111"]
+    assert cells(["phone-number", {"format": "national", "country": "GB"}], "07911 123456") == ["07911123456"]
+
+
+def test_letters_are_no_digits_of_a_phone_number():
+    assert cells("phone-number", "+1-800-FLOWERS", "tel:+12128675309") == ["phone-number", "+12128675309"]
+
+
+def test_a_select_value_matches_in_another_unicode_form():
+    option = [{"label": "Pr\u00e9nom", "value": "p"}]
+    assert cells("select", "Pre\u0301nom", selectOptions=option) == ["p"]

@@ -144,3 +144,20 @@ def test_uniqueness_agrees_with_counting(rows, name):
     again = [at for at, key in enumerate(both) if key != (None, None) and both.count(key) > 1]
     outcome = run(data, field("a", pair), field("b", pair))
     assert marks(outcome) == [(at, key) for at in again for key in "ab"]
+
+
+def test_uniqueness_without_case_goes_by_small_letters():
+    field = {"key": "a", "label": "a", "validators": [{"validate": "unique_case_insensitive"}]}
+    outcome = run("a,b\nÄ,1\nä,2\nß,3\nss,4\n", field, {"key": "b", "label": "b"})
+    assert marks(outcome) == [(0, "a"), (1, "a")]
+
+
+def test_a_checkbox_is_never_without_a_value():
+    for rule in ({"validate": "required"}, {"validate": "require_with", "fields": ["b"]}):
+        field = {"key": "a", "label": "a", "type": "checkbox", "validators": [rule]}
+        assert marks(run("a,b\n,x\n", field, {"key": "b", "label": "b"})) == []
+
+
+def test_a_list_of_nothing_is_empty():
+    field = {"key": "a", "label": "a", "type": "multi-select", "validators": [{"validate": "required"}]}
+    assert marks(run('a,b\n" , ",x\n', field, {"key": "b", "label": "b"})) == [(0, "a")]

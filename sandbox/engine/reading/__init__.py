@@ -9,6 +9,8 @@ from sandbox.engine.reading.workbook import WORKBOOK_MAGIC, read_workbook
 
 __all__ = ["Row", "Sheet", "read_sheet"]
 
+_PACKED_MAGIC = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a", b"\x28\xb5\x2f\xfd")
+
 
 def read_sheet(
     source: bytes | Path, *, delimiter: str | None = None, sheet: str | None = None, max_bytes: int
@@ -18,8 +20,10 @@ def read_sheet(
         if size_bytes(source) > max_bytes:
             raise UnreadableFileError("The file is larger than maxFileSize allows.")
         head = head_of(source)
+        if head.startswith(_PACKED_MAGIC):
+            raise UnreadableFileError("The file is compressed; it must be unpacked before it is imported.")
         if head.startswith(WORKBOOK_MAGIC):
-            return read_workbook(source, sheet=sheet)
+            return read_workbook(source, head, sheet=sheet)
         return read_text(source, head, delimiter=delimiter)
     except OSError:
         raise UnreadableFileError("The file cannot be read.") from None

@@ -9,6 +9,7 @@ from sandbox.engine.errors import UnreadableFileError
 
 BATCH_ROWS = 5_000
 COLUMNS_MAX_COUNT = 16_384
+CELL_MAX_CHARS = 1 << 20
 
 Row = list[str]
 
@@ -76,3 +77,12 @@ def check_widths(rows: list[Row], before: int) -> None:
     if max(map(len, rows)) > COLUMNS_MAX_COUNT:
         at = next(at for at, row in enumerate(rows, start=before + 1) if len(row) > COLUMNS_MAX_COUNT)
         raise UnreadableFileError(f"Row {at} has more than {COLUMNS_MAX_COUNT} columns.")
+
+
+def long_cell() -> UnreadableFileError:
+    return UnreadableFileError(f"A cell is longer than {CELL_MAX_CHARS:,} characters.")
+
+
+def missing_sheet(name: str) -> str:
+    """The warning for a sheet that is not there."""
+    return f'The workbook has no sheet "{name[:80]}"; the first one with cells was taken.'

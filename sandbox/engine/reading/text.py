@@ -15,14 +15,20 @@ from typing import BinaryIO, TextIO
 from sandbox.engine.errors import UnreadableFileError
 from sandbox.engine.reading.dialect import SAMPLE_CHARS, announced_delimiter, guess_delimiter
 from sandbox.engine.reading.encoding import SAMPLE_BYTES, find_encoding
-from sandbox.engine.reading.sheet import BATCH_ROWS, Row, Sheet, check_widths
+from sandbox.engine.reading.sheet import BATCH_ROWS, CELL_MAX_CHARS, Row, Sheet, check_widths
 
-CELL_MAX_CHARS = 1 << 20
 LINE_MAX_BYTES = 8 << 20
 HELD_MAX_BYTES = 8 << 20
 _CHUNK_BYTES = 1 << 20
 _BINARY_SHARE = 0.02
-_CONTROLS = re.compile("[\x00-\x08\x0e-\x19\x1c-\x1f]")
+_NULS_SHARE = 0.3
+_CONTROLS = re.compile("[\x01-\x08\x0e-\x19\x1c-\x1f]")
+_OTHER_FORMS = (
+    (re.compile(r"\s*<(?:!doctype|html|head|body|table|meta)\b", re.IGNORECASE), "a web page"),
+    (re.compile(r"\s*<\?xml\b|\s*<Workbook\b", re.IGNORECASE), "XML"),
+    (re.compile(r"\{\\rtf\d"), "formatted text (RTF)"),
+    (re.compile(r"%PDF-"), "a PDF"),
+)
 
 
 @dataclass(frozen=True)
@@ -64,6 +70,9 @@ def read_text(source: bytes | Path, head: bytes, *, delimiter: str | None) -> Sh
         found = find_encoding(head, chunks)
         deque(chunks, maxlen=0)
     sample = codecs.getincrementaldecoder(found.name)("replace").decode(head)[:SAMPLE_CHARS]
+    for form, name in _OTHER_FORMS:
+        if form.match(sample):
+            raise UnreadableFileError(f"The file is {name}, which cannot be imported.")
     if _is_binary(sample):
         raise UnreadableFileError("The file is neither text nor a workbook that can be read.")
     announced, skipped_chars = announced_delimiter(sample)
@@ -113,7 +122,8 @@ def _measured(chunks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _is_binary(sample: str) -> bool:
-    return len(_CONTROLS.findall(sample)) > len(sample) * _BINARY_SHARE
+    controls, nuls = len(_CONTROLS.findall(sample)), sample.count("\0")
+    return controls > len(sample) * _BINARY_SHARE or nuls > len(sample) * _NULS_SHARE
 
 
 def _chunks(stream: BinaryIO) -> Iterator[bytes]:

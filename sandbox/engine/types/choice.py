@@ -1,6 +1,7 @@
 """The types select, multi-select and checkbox."""
 
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -106,7 +107,7 @@ class CheckboxKind(Kind):
 
 
 def _plain(name: str) -> str:
-    return _SEPARATORS.sub("", name.casefold())
+    return _SEPARATORS.sub("", unicodedata.normalize("NFKC", name).casefold())
 
 
 def _text(value: Any) -> str:

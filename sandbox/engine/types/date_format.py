@@ -8,9 +8,10 @@ from datetime import datetime
 from sandbox.engine.types.locales import Conventions
 
 ISO_FORMAT = "[ISO]"
-_PIECE = re.compile(r"'([^']*)'|([A-Za-z])\2*|[^A-Za-z']+|'")
+_PIECE = re.compile(r"'([^']*)(?:'|$)|([A-Za-z])\2*|[^A-Za-z']+")
 _ISO_FORMS = {"date": "yyyy-MM-dd", "datetime": "yyyy-MM-dd'T'HH:mm", "time": "HH:mm"}
 _DATE_MACROS = {"D": "", "DD": "medium", "DDD": "long", "DDDD": "full"}
+_JOINED = ("short", "medium", "long", "full")
 _CENTURY_PIVOT = 60
 
 
@@ -49,6 +50,12 @@ class DateFormat:
         order = [piece.text[0] for piece in self._pieces if piece.is_token and piece.text in ("d", "dd", "M", "MM")]
         return order[0] == "d" if set(order) == {"d", "M"} else None
 
+    @property
+    def is_apart(self) -> bool:
+        """Whether day, month and a year at their end are numbers with something between them."""
+        tokens = [piece for piece in self._pieces if piece.text[0] in "dMy" or not piece.is_token][:5]
+        return [piece.is_token for piece in tokens] == [True, False] * 2 + [True] and tokens[-1].text[0] == "y"
+
     def _written(self, piece: Piece, moment: datetime) -> str:
         if not piece.is_token:
             return piece.text
@@ -78,7 +85,7 @@ def _pieces(text: str) -> list[Piece]:
     found = []
     for match in _PIECE.finditer(text):
         literal, letter = match.groups()
-        found.append(Piece(literal if literal is not None else match[0], letter is not None))
+        found.append(Piece("'" if match[0] == "''" else match[0] if literal is None else literal, letter is not None))
     return found
 
 
@@ -94,15 +101,15 @@ def _expanded(piece: Piece, habits: Conventions) -> list[Piece]:
 def _macro(token: str, habits: Conventions) -> str | None:
     if token in _DATE_MACROS:
         return habits.dates[_DATE_MACROS[token]] if _DATE_MACROS[token] else habits.date
-    if token[0] in "tT" and len(token) <= 4:
-        clock = "HH:mm" if token[0] == "T" else habits.time
-        clock_s = "HH:mm:ss" if token[0] == "T" else habits.seconds
-        return clock if len(token) == 1 else clock_s + (" 'UTC'" if len(token) > 2 else "")
-    if token[0] in "fF" and len(token) <= 4:
-        date = _macro("D" * len(token), habits)
-        clock = (habits.time if token[0] == "f" else habits.seconds) + (" 'UTC'" if len(token) > 2 else "")
-        return habits.joined.replace("{1}", str(date)).replace("{0}", clock)
-    return None
+    if len(token) > 4 or token[0] not in "tTfF":
+        return None
+    zone = " 'UTC'" if len(token) > 2 else ""
+    if token[0] in "tT":
+        by_length = (habits.time, habits.seconds) if token[0] == "t" else (habits.clock, habits.clock_s)
+        return by_length[len(token) > 1] + zone
+    date = _macro("D" * len(token), habits)
+    clock = (habits.time if token[0] == "f" else habits.seconds) + zone
+    return habits.joined[_JOINED[len(token) - 1]].replace("{1}", str(date)).replace("{0}", clock)
 
 
 def _as_token(text: str) -> str:
@@ -117,12 +124,12 @@ def _names(token: str, habits: Conventions) -> tuple[str, ...]:
     if token in ("MMM", "MMMM", "LLL", "LLLL"):
         return _month_names(habits)
     if token[0] in "Ec" and len(token) > 2:
-        return habits.weekdays + habits.weekdays_short
+        return habits.weekdays.all + habits.weekdays_alone.all
     return (*habits.am_pm, "AM", "PM", "a.m.", "p.m.") if token.startswith("a") else ()
 
 
 def _month_names(habits: Conventions) -> tuple[str, ...]:
-    return habits.months + habits.months_short + habits.months_alone + habits.months_short_alone
+    return habits.months.all + habits.months_alone.all
 
 
 def _moment(match: re.Match[str], habits: Conventions) -> datetime | None:
@@ -160,6 +167,8 @@ _DIGITS = {
     "d": r"\d{1,2}", "dd": r"\d{2}", "M": r"\d{1,2}", "MM": r"\d{2}", "L": r"\d{1,2}", "LL": r"\d{2}",
     "y": r"\d{4}", "yyyy": r"\d{4}", "yy": r"\d{2}", "H": r"\d{1,2}", "HH": r"\d{2}", "h": r"\d{1,2}", "hh": r"\d{1,2}",
     "m": r"\d{1,2}", "mm": r"\d{2}", "s": r"\d{1,2}", "ss": r"\d{2}", "S": r"\d{1,3}", "SSS": r"\d{3}", "u": r"\d{1,9}",
+    "Z": r"[-+]\d{1,2}(?::?\d\d)?", "ZZ": r"[-+]\d\d:\d\d", "ZZZ": r"[-+]\d{4}", "ZZZZ": r"[A-Za-z]{1,5}",
+    "z": r"[A-Za-z_]+(?:[/+-][A-Za-z0-9_+-]+)*",
 }  # fmt: skip
 
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - compared with wall clocks only
@@ -168,6 +177,22 @@ _Write = Callable[[datetime, Conventions], str]
 
 def _hour12(moment: datetime) -> int:
     return moment.hour % 12 or 12
+
+
+def _local_week(moment: datetime, habits: Conventions) -> tuple[int, int]:
+    """The year and number of the week that the moment is in, weeks beginning on the locale's first day."""
+    day = moment.toordinal()
+    years = (moment.year + 1, moment.year, moment.year - 1)
+    starts = ((year, _first_week_ordinal(year, habits)) for year in years if 1 <= year <= 9999)
+    year, start = next((year, start) for year, start in starts if start <= day)
+    return year, (day - start) // 7 + 1
+
+
+def _first_week_ordinal(year: int, habits: Conventions) -> int:
+    new_year = datetime(year, 1, 1)  # noqa: DTZ001 - only its day counts
+    into_week = (new_year.isoweekday() - habits.week_start) % 7
+    begins = new_year.toordinal() - into_week
+    return begins if 7 - into_week >= habits.first_week else begins + 7
 
 
 _WRITERS: dict[str, _Write] = {
@@ -188,39 +213,44 @@ _WRITERS: dict[str, _Write] = {
     "ZZ": lambda _moment, _: "+00:00",
     "ZZZ": lambda _moment, _: "+0000",
     "ZZZZ": lambda _moment, _: "UTC",
+    "ZZZZZ": lambda _moment, _: "UTC",
     "z": lambda _moment, _: "UTC",
     "a": lambda moment, habits: habits.am_pm[moment.hour >= 12],
     "d": lambda moment, _: str(moment.day),
     "dd": lambda moment, _: f"{moment.day:02}",
     "M": lambda moment, _: str(moment.month),
     "MM": lambda moment, _: f"{moment.month:02}",
-    "MMM": lambda moment, habits: habits.months_short[moment.month - 1],
-    "MMMM": lambda moment, habits: habits.months[moment.month - 1],
-    "MMMMM": lambda moment, habits: habits.months[moment.month - 1][:1],
+    "MMM": lambda moment, habits: habits.months.short[moment.month - 1],
+    "MMMM": lambda moment, habits: habits.months.wide[moment.month - 1],
+    "MMMMM": lambda moment, habits: habits.months.narrow[moment.month - 1],
     "L": lambda moment, _: str(moment.month),
     "LL": lambda moment, _: f"{moment.month:02}",
-    "LLL": lambda moment, habits: habits.months_short_alone[moment.month - 1],
-    "LLLL": lambda moment, habits: habits.months_alone[moment.month - 1],
-    "LLLLL": lambda moment, habits: habits.months_alone[moment.month - 1][:1],
+    "LLL": lambda moment, habits: habits.months_alone.short[moment.month - 1],
+    "LLLL": lambda moment, habits: habits.months_alone.wide[moment.month - 1],
+    "LLLLL": lambda moment, habits: habits.months_alone.narrow[moment.month - 1],
     "E": lambda moment, _: str(moment.isoweekday()),
     "c": lambda moment, _: str(moment.isoweekday()),
-    "EEE": lambda moment, habits: habits.weekdays_short[moment.weekday()],
-    "EEEE": lambda moment, habits: habits.weekdays[moment.weekday()],
-    "EEEEE": lambda moment, habits: habits.weekdays[moment.weekday()][:1],
-    "ccc": lambda moment, habits: habits.weekdays_short[moment.weekday()],
-    "cccc": lambda moment, habits: habits.weekdays[moment.weekday()],
-    "ccccc": lambda moment, habits: habits.weekdays[moment.weekday()][:1],
+    "EEE": lambda moment, habits: habits.weekdays.short[moment.weekday()],
+    "EEEE": lambda moment, habits: habits.weekdays.wide[moment.weekday()],
+    "EEEEE": lambda moment, habits: habits.weekdays.narrow[moment.weekday()],
+    "ccc": lambda moment, habits: habits.weekdays_alone.short[moment.weekday()],
+    "cccc": lambda moment, habits: habits.weekdays_alone.wide[moment.weekday()],
+    "ccccc": lambda moment, habits: habits.weekdays_alone.narrow[moment.weekday()],
     "y": lambda moment, _: str(moment.year),
     "yy": lambda moment, _: f"{moment.year % 100:02}",
     "yyyy": lambda moment, _: f"{moment.year:04}",
     "yyyyyy": lambda moment, _: f"{moment.year:06}",
-    "G": lambda _moment, _: "AD",
-    "GG": lambda _moment, _: "Anno Domini",
-    "GGGGG": lambda _moment, _: "A",
+    "G": lambda _moment, habits: habits.eras[0],
+    "GG": lambda _moment, habits: habits.eras[1],
+    "GGGGG": lambda _moment, habits: habits.eras[2],
     "kk": lambda moment, _: f"{moment.isocalendar().year % 100:02}",
     "kkkk": lambda moment, _: f"{moment.isocalendar().year:04}",
     "W": lambda moment, _: str(moment.isocalendar().week),
     "WW": lambda moment, _: f"{moment.isocalendar().week:02}",
+    "n": lambda moment, habits: str(_local_week(moment, habits)[1]),
+    "nn": lambda moment, habits: f"{_local_week(moment, habits)[1]:02}",
+    "ii": lambda moment, habits: f"{_local_week(moment, habits)[0] % 100:02}",
+    "iiii": lambda moment, habits: f"{_local_week(moment, habits)[0]:04}",
     "o": lambda moment, _: str(moment.timetuple().tm_yday),
     "ooo": lambda moment, _: f"{moment.timetuple().tm_yday:03}",
     "q": lambda moment, _: str((moment.month + 2) // 3),

@@ -13,11 +13,11 @@ _ZONE = r"(?:Z|UTC?|GMT|[ECMP][SD]T|(?:GMT|UTC)?[-+]\d\d:?(?:\d\d)?)"
 _CLOCK = re.compile(
     r"(?:^|(?<=\d)T|[\s,]\s*(?:at\s+)?)T?(?P<hour>\d{1,2})"
     r"(?::(?P<minute>\d\d)(?::(?P<second>\d\d)(?:[.,]\d{1,9})?)?)?"
-    rf"\s*(?P<half>[ap]\.?m\.?)?\s*{_ZONE}?\s*(?:\([^()]*\))?$",
+    rf"\s*(?P<half>[ap]\.?m\.?)?\s*{_ZONE}?\s*(?:\([^()]*\)|\[[^\[\]]*\])?$",
     re.IGNORECASE,
 )
 _BASIC_CLOCK = re.compile(
-    rf"(?:^|(?<=\d))T(?P<hour>\d\d)(?P<minute>\d\d)(?P<second>\d\d)?(?:[.,]\d{{1,9}})?{_ZONE}?$", re.IGNORECASE
+    rf"(?:^|(?<=\d))T(?P<hour>\d\d)(?:(?P<minute>\d\d)(?P<second>\d\d)?(?:[.,]\d{{1,9}})?)?{_ZONE}?$", re.IGNORECASE
 )
 _YEAR_FIRST = re.compile(r"(\d{4})\s?([-/.])\s?(\d{1,2})\s?\2\s?(\d{1,2})\.?")
 _BASIC = re.compile(r"(\d{4})(\d\d)(\d\d)")
@@ -25,11 +25,11 @@ _WEEK = re.compile(r"(\d{4})-?W(\d\d)-?([1-7])")
 _ORDINAL = re.compile(r"(\d{4})-(\d{3})")
 _YEAR_LAST = re.compile(r"(\d{1,2})\s?([-/.])\s?(\d{1,2})\s?\2\s?(\d{4}|\d\d)\.?")
 _DAY_NAME_YEAR = re.compile(
-    rf"(\d{{1,2}})(?:st|nd|rd|th|\.|º|er)?[\s-]*(?:(?:of|de)\s+)?({_WORD})\.?,?[\s-]*(?:(?:de|del)\s+)?'?(\d{{4}}|\d\d)",
+    rf"(\d{{1,2}})(?:st|nd|rd|th|\.|º|er)?[\s/-]*(?:(?:of|de)\s+)?({_WORD})\.?,?[\s/-]*(?:(?:de|del)\s+)?'?(\d{{4}}|\d\d)",
     re.IGNORECASE,
 )
-_NAME_DAY_YEAR = re.compile(rf"({_WORD})\.?[\s-]*(\d{{1,2}})(?:st|nd|rd|th)?[\s,-]+'?(\d{{4}}|\d\d)", re.IGNORECASE)
-_YEAR_NAME_DAY = re.compile(rf"(\d{{4}})[\s-]+({_WORD})\.?[\s-]+(\d{{1,2}})", re.IGNORECASE)
+_NAME_DAY_YEAR = re.compile(rf"({_WORD})\.?[\s/-]*(\d{{1,2}})(?:st|nd|rd|th)?[\s,/-]+'?(\d{{4}}|\d\d)", re.IGNORECASE)
+_YEAR_NAME_DAY = re.compile(rf"(\d{{4}})[\s/-]+({_WORD})\.?[\s/-]+(\d{{1,2}})", re.IGNORECASE)
 _LEADING_WORD = re.compile(rf"({_WORD})\.?,?\s+")
 _EASTERN = str.maketrans({"年": "-", "月": "-", "日": "", "년": "-", "월": "-", "일": ""})
 
@@ -74,7 +74,8 @@ def read_date(text: str, habits: Conventions) -> date | NumericDate | None:
     if not text.isascii():
         text = text.translate(_EASTERN)
     if match := _YEAR_LAST.fullmatch(text):
-        return NumericDate(int(match[1]), int(match[3]), full_year(match[4]))
+        day = _short_year_first(match) if habits.date.startswith("y") else None
+        return day or NumericDate(int(match[1]), int(match[3]), full_year(match[4]))
     if match := _YEAR_FIRST.fullmatch(text):
         return date(int(match[1]) - _shift(match[1], habits), int(match[3]), int(match[4]))
     if match := _BASIC.fullmatch(text):
@@ -109,6 +110,17 @@ def _named_date(text: str, habits: Conventions) -> date | None:
     return date(full_year(year) - _shift(year, habits), month, int(day)) if month else None
 
 
+def _short_year_first(match: re.Match[str]) -> date | None:
+    """Three numbers as year, month and day where the year has two digits and such a day exists."""
+    year, _, month, day = match.groups()
+    if len(year) != 2 or len(day) != 2:
+        return None
+    try:
+        return date(full_year(year), int(month), int(day))
+    except ValueError:
+        return None
+
+
 def _shift(year: str, habits: Conventions) -> int:
     return habits.year_shift if len(year) == 4 and int(year) > 2400 else 0
 
@@ -135,8 +147,8 @@ def _months_of(habits_names: tuple[tuple[str, ...], ...]) -> dict[str, int]:
 
 
 def _months(habits: Conventions) -> dict[str, int]:
-    own = (habits.months, habits.months_short, habits.months_alone, habits.months_short_alone)
-    return _months_of((*own, ENGLISH.months, ENGLISH.months_short))
+    named = (habits.months, habits.months_alone, ENGLISH.months)
+    return _months_of(tuple(names for each in named for names in (each.wide, each.short)))
 
 
 @cache
@@ -145,7 +157,7 @@ def _weekdays_of(names: tuple[str, ...]) -> frozenset[str]:
 
 
 def _weekdays(habits: Conventions) -> frozenset[str]:
-    return _weekdays_of(habits.weekdays + habits.weekdays_short + ENGLISH.weekdays + ENGLISH.weekdays_short)
+    return _weekdays_of(habits.weekdays.all + habits.weekdays_alone.all + ENGLISH.weekdays.all)
 
 
 def _with_latin_halves(text: str, habits: Conventions) -> str:

@@ -38,6 +38,7 @@ class _MomentKind(Kind):
         self.learns = self._autofix and self.name != "time"
         self._own_format = given.get("displayFormat") is not None
         self._display = self._format(str(given.get("displayFormat") or _DISPLAY_FORMATS[self.name][self._seconds]))
+        self._display_first = self._own_format and not self._display.is_apart
         self._saw_day_first = self._saw_month_first = False
         day_first = self._display.is_day_first if self._own_format else None
         self._day_first = self._habits.is_day_first if day_first is None else day_first
@@ -63,15 +64,18 @@ class _MomentKind(Kind):
             raise CellError(self.name) from None
 
     def _read(self, text: str) -> tuple[date | None, time | None]:
-        if not self._autofix and not is_standard(text):
+        standard = is_standard(text)
+        if not standard and not self._autofix:
             return self._by_display_format(text)
-        rest, clock = split_moment(text, self._habits)
-        if not rest:
-            return None, clock
-        found = read_date(rest, self._habits)
-        if found is None:
+        if not standard and self._display_first and (moment := self._display.read(text)):
+            return moment.date(), moment.time()
+        try:
+            rest, clock = split_moment(text, self._habits)
+            found = read_date(rest, self._habits) if rest else None
+            day = self._ordered(found) if isinstance(found, NumericDate) else found
+        except ValueError:
             return self._by_display_format(text)
-        return (self._ordered(found) if isinstance(found, NumericDate) else found), clock
+        return self._by_display_format(text) if rest and day is None else (day, clock)
 
     def _by_display_format(self, text: str) -> tuple[date, time]:
         moment = self._display.read(text)

@@ -7,7 +7,7 @@ from sandbox.engine.types.kind import CellError, Kind, Options
 from sandbox.engine.types.public_suffixes import registrable_labels
 
 _LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
-_EMAIL = re.compile(rf"[a-zA-Z0-9.!#$%&'*+/=?^_`{{|}}~-]+@{_LABEL}(?:\.{_LABEL})*\.(?!\d+$){_LABEL}")
+_EMAIL = re.compile(rf"[a-zA-Z0-9.!#$%&'*+/=?^_`{{|}}~-]+@(?![\d.]+$){_LABEL}(?:\.{_LABEL})+")
 _DOMAIN_LABEL = re.compile(r"[^\W_](?:(?:[^\W_]|-){0,61}[^\W_])?")
 _DOMAIN_MAX_CHARS = 253
 

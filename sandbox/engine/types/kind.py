@@ -71,13 +71,17 @@ class Kind:
 
 
 class CellMemo(dict[str, Any]):
-    """The values of the texts a column has met, up to a limit; `saw_invalid` once one was Invalid."""
+    """The values of the texts a column has met, up to a limit; `saw_invalid` once one was Invalid.
 
-    def __init__(self, kind: Kind, *, message: str | None = None) -> None:
+    `message` is the sentence for every invalid cell, `messages` those for single rules.
+    """
+
+    def __init__(self, kind: Kind, *, message: str | None = None, messages: Mapping[str, str] | None = None) -> None:
         super().__init__()
         self.kind = kind
         self._parse = kind.parse
         self._message = message
+        self._messages = messages or {}
         self.saw_invalid = False
 
     def __missing__(self, text: str) -> Any:
@@ -86,7 +90,7 @@ class CellMemo(dict[str, Any]):
             value = self._parse(stripped) if stripped else self.kind.empty
         except CellError as error:
             self.saw_invalid = True
-            return Invalid(error.rule, self._message or str(error))
+            return Invalid(error.rule, self._message or self._messages.get(error.rule) or str(error))
         if len(self) < MEMO_MAX_CELLS:
             self[text] = value
         return value

@@ -1,5 +1,6 @@
 """How a locale writes dates and times: patterns, names, digits. en-US is built in, others come from Babel."""
 
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -18,31 +19,61 @@ _ZERO_DIGITS = {
 }
 _TWELVE_HOURS = {"zh"}  # the vendor's display table has these so; newer data of Unicode write 24 hours
 _BUDDHIST = {"th"}
+_ISO_ORDER = {"en_CA"}
+_AT_TIME = {
+    "cs": "v", "da": "kl.", "de": "um", "en": "at", "fr": "à", "it": "alle ore", "nl": "om", "pt": "às", "ru": "в",
+    "sv": "kl.",
+}  # fmt: skip
+_OLD_TAGS = {"no": "nb", "iw": "he", "in": "id"}
+_LENGTHS = ("short", "medium", "long", "full")
+_PARTS = (
+    "months", "days", "day_periods", "eras", "date_formats", "time_formats", "datetime_formats", "datetime_skeletons",
+)  # fmt: skip
 _MARKS = dict.fromkeys(map(ord, "\u200e\u200f\u061c"))
 _SPACES = dict.fromkeys(map(ord, "\u202f\u00a0\u2009"), " ")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Conventions:
-    """A locale's habits. Patterns are Unicode's; `dates` has medium, long and full; names begin with January, Monday.
+class Names:
+    """Months (from January) or weekdays (from Monday) as a locale calls them inside a date."""
 
-    `zero` is the code point of its digit 0; `year_shift` is what it adds to the year where it writes whole dates.
+    wide: tuple[str, ...]
+    short: tuple[str, ...]
+    narrow: tuple[str, ...]
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        """The names that a text may bear; single letters name nothing."""
+        return self.wide + self.short
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conventions:
+    """A locale's habits. Patterns are Unicode's; `dates` has medium, long and full, `joined` short as well.
+
+    `clock` and `clock_s` are times of 24 hours; `months_alone` and `weekdays_alone` names outside of a date. `eras`
+    are short, wide and narrow. `zero` is the code point of its digit 0; `year_shift` is what it adds to the year
+    where it writes whole dates; `week_start` is its first weekday (Monday 1), and `first_week` how many days of a new
+    year its first week has.
     """
 
     date: str
     time: str
     seconds: str
-    joined: str
+    clock: str = "HH:mm"
+    clock_s: str = "HH:mm:ss"
+    joined: dict[str, str]
     dates: dict[str, str]
-    months: tuple[str, ...]
-    months_short: tuple[str, ...]
-    months_alone: tuple[str, ...]
-    months_short_alone: tuple[str, ...]
-    weekdays: tuple[str, ...]
-    weekdays_short: tuple[str, ...]
+    months: Names
+    months_alone: Names
+    weekdays: Names
+    weekdays_alone: Names
     am_pm: tuple[str, str]
+    eras: tuple[str, ...]
     zero: int = ord("0")
     year_shift: int = 0
+    week_start: int = 1
+    first_week: int = 1
 
     @property
     def is_day_first(self) -> bool:
@@ -55,19 +86,25 @@ _EN_MONTHS = (
     "July", "August", "September", "October", "November", "December",
 )  # fmt: skip
 _EN_WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+
+
+def _shortened(names: tuple[str, ...]) -> Names:
+    return Names(wide=names, short=tuple(name[:3] for name in names), narrow=tuple(name[0] for name in names))
+
+
 ENGLISH = Conventions(
     date="M/d/y",
     time="h:mm a",
     seconds="h:mm:ss a",
-    joined="{1}, {0}",
+    joined={"short": "{1}, {0}", "medium": "{1}, {0}", "long": "{1} 'at' {0}", "full": "{1} 'at' {0}"},
     dates={"medium": "MMM d, y", "long": "MMMM d, y", "full": "EEEE, MMMM d, y"},
-    months=_EN_MONTHS,
-    months_short=tuple(name[:3] for name in _EN_MONTHS),
-    months_alone=_EN_MONTHS,
-    months_short_alone=tuple(name[:3] for name in _EN_MONTHS),
-    weekdays=_EN_WEEKDAYS,
-    weekdays_short=tuple(name[:3] for name in _EN_WEEKDAYS),
+    months=_shortened(_EN_MONTHS),
+    months_alone=_shortened(_EN_MONTHS),
+    weekdays=_shortened(_EN_WEEKDAYS),
+    weekdays_alone=_shortened(_EN_WEEKDAYS),
     am_pm=("AM", "PM"),
+    eras=("AD", "Anno Domini", "A"),
+    week_start=7,
 )
 
 
@@ -81,11 +118,10 @@ def conventions(tag: str) -> Conventions:
     if tag in (DEFAULT_LOCALE, "en"):
         return ENGLISH
     babel = library("babel", package="babel", purpose="knows locales other than en-US")
-    try:
-        locale = babel.Locale.parse(tag.replace("-", "_"))
-    except (ValueError, TypeError, babel.UnknownLocaleError):
-        raise UnknownLocaleError(f'"{tag[:40]}" is not a known locale.') from None
-    return _from_babel(locale)
+    locale = _known(babel, tag)
+    if locale is None:
+        raise UnknownLocaleError(f'"{tag[:40]}" is not a known locale.')
+    return _from_babel(locale, _data_of(str(locale)))
 
 
 def plain_digits(text: str) -> str:
@@ -96,35 +132,78 @@ def plain_digits(text: str) -> str:
     return "".join(str(int(char)) if char.isdecimal() else char for char in text)
 
 
-def _from_babel(locale: Any) -> Conventions:
-    formats = {length: str(locale.date_formats[length].pattern) for length in ("medium", "long", "full")}
-    numeric = locale.datetime_skeletons.get("yMd")
-    time, seconds = (_plain(locale.time_formats[length].pattern) for length in ("short", "medium"))
+def _known(babel: Any, tag: str) -> Any:
+    """The locale, or its language's where nobody knows the region; None where the language is unknown too."""
+    parts = [part for part in tag.replace("_", "-").split("-u-")[0].split("-") if part]
+    parts[:1] = [_OLD_TAGS.get(part.lower(), part) for part in parts[:1]]
+    for text in ("_".join(parts), *parts[:1]):
+        try:
+            return babel.Locale.parse(text)
+        except (ValueError, TypeError, babel.UnknownLocaleError):
+            continue
+    return None
+
+
+def _data_of(name: str) -> Any:
+    """A copy of a locale's data: reading Babel's own lets one locale's names into others that share an alias."""
+    localedata = library("babel.localedata", package="babel", purpose="knows locales other than en-US")
+    data = localedata.load(name)
+    return localedata.LocaleDataDict(deepcopy({part: data[part] for part in _PARTS}))
+
+
+def _from_babel(locale: Any, data: Any) -> Conventions:
+    skeletons, times = data["datetime_skeletons"], data["time_formats"]
+    patterns = {name: _plain(skeletons[name].pattern) for name in skeletons}
+    time, seconds = (_plain(times[length].pattern) for length in ("short", "medium"))
     if locale.language in _TWELVE_HOURS:
-        time, seconds = (_plain(locale.datetime_skeletons[name].pattern) for name in ("hm", "hms"))
-    names, alone = locale.months["format"], locale.months["stand-alone"]
-    days, halves = locale.days["format"], locale.day_periods["format"]
+        time, seconds = patterns["hm"], patterns["hms"]
+    dates = {length: _plain(data["date_formats"][length].pattern) for length in _LENGTHS}
+    if locale.language in _BUDDHIST:
+        dates = {length: pattern.replace("G ", "") for length, pattern in dates.items()}
+    in_date = {"short": patterns.get("MMMd", "MMM"), "wide": patterns.get("MMMMd", "MMMM")}
+    alone = dict.fromkeys(in_date, patterns.get("MMM", "LLL"))
+    halves = data["day_periods"]["format"]
     periods = halves.get("abbreviated") or halves["wide"]
     return Conventions(
-        date=_plain(numeric.pattern if numeric else locale.date_formats["short"].pattern),
+        date=dates["short"] if str(locale) in _ISO_ORDER else patterns.get("yMd", dates["short"]),
         time=time,
         seconds=seconds,
-        joined=_plain(locale.datetime_formats["short"]),
-        dates={length: _plain(pattern) for length, pattern in formats.items()},
-        months=_in_order(names["wide"], first=1),
-        months_short=_in_order(names["abbreviated"], first=1),
-        months_alone=_in_order(alone["wide"], first=1),
-        months_short_alone=_in_order(alone["abbreviated"], first=1),
-        weekdays=_in_order(days["wide"], first=0),
-        weekdays_short=_in_order(days["abbreviated"], first=0),
+        clock=patterns.get("Hm", "HH:mm"),
+        clock_s=patterns.get("Hms", "HH:mm:ss"),
+        joined={length: _joined(locale.language, length, data) for length in _LENGTHS},
+        dates=dates | {"medium": patterns.get("yMMMd", dates["medium"])},
+        months=_months(data["months"]["format"], data["months"]["stand-alone"], in_date),
+        months_alone=_months(data["months"]["stand-alone"], data["months"]["stand-alone"], alone),
+        weekdays=_names(data["days"]["format"], data["days"]["stand-alone"], first=0),
+        weekdays_alone=_names(data["days"]["stand-alone"], data["days"]["stand-alone"], first=0),
         am_pm=(str(periods.get("am", "AM")), str(periods.get("pm", "PM"))),
+        eras=tuple(str(data["eras"][width][1]) for width in ("abbreviated", "wide", "narrow")),
         zero=_ZERO_DIGITS.get(locale.default_numbering_system, ord("0")),
         year_shift=543 if locale.language in _BUDDHIST else 0,
+        week_start=locale.first_week_day + 1,
+        first_week=locale.min_week_days,
     )
 
 
-def _in_order(names: Any, *, first: int) -> tuple[str, ...]:
-    return tuple(str(names[at]) for at in range(first, first + len(names)))
+def _joined(language: str, length: str, data: Any) -> str:
+    word = _AT_TIME.get(language) if length in ("long", "full") else None
+    return f"{{1}} '{word}' {{0}}" if word else _plain(data["datetime_formats"][length])
+
+
+def _months(names: Any, narrow: Any, patterns: dict[str, str]) -> Names:
+    """The months; their numbers where the locale's pattern of that length writes numbers."""
+    named = _names(names, narrow, first=1)
+    numbers = tuple(map(str, range(1, 13)))
+    wide, short = (numbers if "M" in patterns[width] and "MMM" not in patterns[width] else of_width
+                   for width, of_width in (("wide", named.wide), ("short", named.short)))  # fmt: skip
+    return Names(wide=wide, short=short, narrow=numbers if short is numbers else named.narrow)
+
+
+def _names(names: Any, alone: Any, *, first: int) -> Names:
+    def in_order(of_width: Any) -> tuple[str, ...]:
+        return tuple(str(of_width[at]) for at in range(first, first + len(of_width)))
+
+    return Names(wide=in_order(names["wide"]), short=in_order(names["abbreviated"]), narrow=in_order(alone["narrow"]))
 
 
 def _plain(pattern: Any) -> str:

@@ -10,12 +10,14 @@ from sandbox.engine.types.number_format import Format, decimal_of, format_number
 
 MAX_SAFE_INTEGER = 2**53 - 1
 INEXACT_WARNING = "Whole numbers beyond 2^53 - 1 lost digits."
+_WHOLE_BELOW = 2**63
 _FAST_DIGITS = 15
 _COMMON = r"(-?\d{1,15}|\d{1,3}(?:,\d{3})+)(\.\d{1,15})?"
 _NUMBER = re.compile(
     r"(?P<digits>(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d*)?|\.\d+)(?P<exponent>[eE][-+]?\d{1,3})?\s*(?P<scale>[kKmMbBtT%]?)",
     re.ASCII,
 )
+_PERCENT_OUTSIDE = re.compile(r"\(([^()%]*)\)\s*%")
 _SCALE_EXPONENTS = {"": 0, "%": -2, "k": 3, "m": 6, "b": 9, "t": 12}
 
 
@@ -29,7 +31,8 @@ def _presets() -> dict[str, tuple[Format, int | None]]:
     presets: dict[str, tuple[Format, int | None]] = {
         "default": ({"thousandSeparated": True}, None),
         "integer": ({"thousandSeparated": True, "mantissa": 0}, 0),
-        "percent": ({"output": "percent", "thousandSeparated": True}, None),
+        "plain": ({}, None),
+        "percent": ({"output": "percent"}, None),
         "usd": _money("$", "prefix"),
         "usd_accounting": _money("$", "prefix", negative="parenthesis"),
         "eur": _money("€", "postfix"),
@@ -37,7 +40,7 @@ def _presets() -> dict[str, tuple[Format, int | None]]:
     }
     for decimals in range(5):
         presets[f"decimal_{decimals}"] = ({"thousandSeparated": True, "mantissa": decimals}, decimals)
-        spec = {"output": "percent", "thousandSeparated": True, "mantissa": decimals}
+        spec = {"output": "percent", "mantissa": decimals}
         presets[f"percent_{decimals}"] = (spec, decimals + 2)
     return presets
 
@@ -105,6 +108,10 @@ class NumberKind(Kind):
     def _bare(self, text: str) -> tuple[int, str]:
         """The sign, and the text without sign, parentheses, currency symbol and the format's own prefix and postfix."""
         text = _without(text, str(self._format.get("prefix") or ""), str(self._format.get("postfix") or ""))
+        if text.startswith("%") and self._format.get("prefixSymbol"):
+            text = f"{text[1:].lstrip()}%"
+        if outside := _PERCENT_OUTSIDE.fullmatch(text):
+            text = f"({outside[1]}%)"
         sign, text = _sign(text)
         currency = text.startswith(self._symbol) or text.endswith(self._symbol)
         if currency:
@@ -134,7 +141,10 @@ class NumberKind(Kind):
 
 
 def _number(value: float) -> int | float:
-    return int(value) if value.is_integer() and abs(value) <= MAX_SAFE_INTEGER else value
+    """A whole number as an int, by the digits that JavaScript would print, as far as JSON's writer takes it."""
+    if not value.is_integer() or abs(value) >= _WHOLE_BELOW:
+        return value
+    return int(value) if abs(value) <= MAX_SAFE_INTEGER else int(decimal_of(value))
 
 
 def _format_of(given: Any) -> Format | None:

@@ -1,15 +1,23 @@
 """A number written by a format object: grouping, decimals, averages, percent, currency, bytes, time, ordinals.
 
-The format's keys are those that the vendor's number options take.
+The format's keys are those that the vendor's number options take. Halves go up, as there; only what rounds to zero
+has no sign, and a double's noise is not written.
 """
 
 from collections.abc import Mapping
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_DOWN, ROUND_HALF_UP, Decimal
 from typing import Any
 
 _SCALES = (("trillion", "t", 12), ("billion", "b", 9), ("million", "m", 6), ("thousand", "k", 3))
 _BYTES = {"decimal": (1000, "B KB MB GB TB PB EB ZB YB"), "binary": (1024, "B KiB MiB GiB TiB PiB EiB ZiB YiB")}
+_ORDINALS = {Decimal(1): "st", Decimal(2): "nd", Decimal(3): "rd"}
 _MAX_DECIMALS = 100
+_BARE_CURRENCY = {
+    "thousandSeparated": True,
+    "totalLength": 4,
+    "spaceSeparated": True,
+    "spaceSeparatedCurrency": True,
+}
 
 Format = Mapping[str, Any]
 
@@ -27,13 +35,18 @@ def decimal_of(value: float) -> Decimal:
 
 def round_half_away(value: Decimal, decimals: int) -> Decimal:
     """`value` with so many decimals (negative: tens, hundreds), halves away from zero."""
-    step = Decimal(1).scaleb(-decimals)
+    return _round(value, decimals, ROUND_HALF_UP)
+
+
+def _round(value: Decimal, decimals: int, rounding: str) -> Decimal:
     if value.adjusted() + decimals > 26:
         return value
-    return value.quantize(step, rounding=ROUND_HALF_UP)
+    return value.quantize(Decimal(1).scaleb(-decimals), rounding=rounding)
 
 
 def _currency(value: Decimal, spec: Format) -> str:
+    if len(spec) == 1:
+        spec = _BARE_CURRENCY
     symbol = str(spec.get("currencySymbol") or "$")
     space = " " if spec.get("spaceSeparatedCurrency", spec.get("spaceSeparated")) else ""
     position = spec.get("currencyPosition") or "prefix"
@@ -70,8 +83,7 @@ def _time(value: Decimal, _spec: Format) -> str:
 
 
 def _ordinal(value: Decimal, spec: Format) -> str:
-    whole = int(abs(value))
-    suffix = "th" if whole % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(whole % 10, "th")
+    suffix = "th" if value % 100 in (11, 12, 13) else _ORDINALS.get(value % 10, "th")
     return f"{_plain(value, spec)}{' ' if spec.get('spaceSeparated') else ''}{suffix}"
 
 
@@ -79,11 +91,12 @@ def _plain(value: Decimal, spec: Format, *, point: str = ".") -> str:
     value, abbreviation, decimals = _scaled(value, spec)
     if spec.get("exponential"):
         value, abbreviation = _exponential(value, spec, abbreviation)
-    text = _with_decimals(abs(value), spec, decimals)
+    text = _with_decimals(value, spec, decimals)
     whole, _, fraction = text.partition(".")
+    sign = _sign(value, spec) if text.strip("0.") else ""
     whole = _grouped(_padded(whole, spec), spec)
     text = f"{whole}{point}{fraction}" if fraction else whole
-    return _signed(text + abbreviation, value, spec)
+    return f"({text}{abbreviation})" if sign == "(" else f"{sign}{text}{abbreviation}"
 
 
 def _averages(spec: Format) -> bool:
@@ -126,9 +139,10 @@ def _exponential(value: Decimal, spec: Format, abbreviation: str) -> tuple[Decim
 
 
 def _with_decimals(value: Decimal, spec: Format, decimals: int | None) -> str:
+    """The digits of `value` without its sign."""
     if decimals is None:
-        return _shortest(value)
-    text = f"{round_half_away(value, decimals):f}"
+        return _shortest(abs(value))
+    text = f"{abs(_round(value, decimals, ROUND_HALF_DOWN if value < 0 else ROUND_HALF_UP)):f}"
     whole, _, fraction = text.partition(".")
     if fraction.strip("0") == "" and (spec.get("optionalMantissa") or spec.get("trimMantissa")):
         return whole
@@ -156,10 +170,10 @@ def _grouped(whole: str, spec: Format) -> str:
     return ",".join([whole[:head], *groups] if head else groups)
 
 
-def _signed(text: str, value: Decimal, spec: Format) -> str:
+def _sign(value: Decimal, spec: Format) -> str:
     if value < 0:
-        return f"({text})" if spec.get("negative") == "parenthesis" else f"-{text}"
-    return f"+{text}" if spec.get("forceSign") and value else text
+        return "(" if spec.get("negative") == "parenthesis" else "-"
+    return "+" if spec.get("forceSign") else ""
 
 
 _WRITERS = {

@@ -1,7 +1,6 @@
 """The type phone-number: validity and forms by libphonenumber's metadata."""
 
 import re
-from typing import Any
 
 from sandbox.engine.libraries import library
 from sandbox.engine.types.kind import CellError, Kind, Options
@@ -9,11 +8,13 @@ from sandbox.engine.types.kind import CellError, Kind, Options
 PHONE_FORMATS = ("international", "national", "both")
 _PUNCTUATION = re.compile(r"[-.()/\s]+")
 _NOT_DIGITS = re.compile(r"\D+")
+_LETTER = re.compile(r"[^\W\d_]")
 
 
 class PhoneKind(Kind):
     """A valid number; `format` says whether it must bear its country code, must not (`country`'s own), or may.
 
+    Where countries share a code (Canada has that of the United States) one's numbers are dialled in the other too.
     The value is E.164. Written international it is the result as it is, national its digits, both the displayed form;
     with `outputFormatted` always the displayed form. Extensions are dropped.
     """
@@ -24,6 +25,8 @@ class PhoneKind(Kind):
         self._format = str(given.get("format") or "international")
         self._country = str(given.get("country") or "US").upper()
         self._phones = library("phonenumbers", package="phonenumberslite", purpose="reads phone numbers")
+        if self._country not in self._phones.SUPPORTED_REGIONS:
+            raise ValueError(f"no phone numbers are known of the country {self._country}")
         self.to_display = self._displayed
         if given.get("outputFormatted") or self._format == "both":
             self.to_output = lambda value: None if value is None else self._displayed(value)
@@ -31,22 +34,18 @@ class PhoneKind(Kind):
             self.to_output = lambda value: None if value is None else _NOT_DIGITS.sub("", self._displayed(value))
 
     def parse(self, text: str) -> str:
-        international = text[0] in "+\N{FULLWIDTH PLUS SIGN}"  # a plus sign as phones of Asia write it
+        text = text.removeprefix("tel:")
+        international = text[:1] in ("+", "\N{FULLWIDTH PLUS SIGN}")  # a plus sign as phones of Asia write it
         if self._format != "both" and international != (self._format == "international"):
             raise CellError("phone-number")
         try:
             number = self._phones.parse(text, None if international else self._country)
         except self._phones.NumberParseException:
             raise CellError("phone-number") from None
-        if not self._is_good(number, international=international):
+        if not self._phones.is_valid_number(number) or (_LETTER.search(text) and not number.extension):
             raise CellError("phone-number")
         number.extension = None
         return str(self._phones.format_number(number, self._phones.PhoneNumberFormat.E164))
-
-    def _is_good(self, number: Any, *, international: bool) -> bool:
-        if international:
-            return bool(self._phones.is_valid_number(number))
-        return bool(self._phones.is_valid_number_for_region(number, self._country))
 
     def _displayed(self, value: str) -> str:
         forms = self._phones.PhoneNumberFormat

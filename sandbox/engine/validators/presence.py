@@ -13,7 +13,7 @@ _Quantifier = Callable[[Iterable[bool]], bool]
 
 def required(_definition: Definition) -> Broken:
     """An empty cell breaks it; a checkbox always has a value."""
-    return lambda part, _batch: [] if isinstance(part.kind, CheckboxKind) else _empty_rows(part)
+    return lambda part, _batch: _empty_rows(part)
 
 
 def require_by_presence(quantifier: _Quantifier, *, filled: bool) -> Callable[[Definition], Broken]:
@@ -52,7 +52,7 @@ def _where(applies: Callable[[Batch, int], bool], keys: Mapping[str, Any] | Sequ
 
 
 def _empty_rows(part: Part) -> list[int]:
-    if True not in part.is_empty:
+    if isinstance(part.kind, CheckboxKind) or True not in part.is_empty:
         return []
     return [row for row, empty in enumerate(part.is_empty) if empty]
 

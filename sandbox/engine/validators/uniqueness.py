@@ -145,4 +145,4 @@ def _hashable(value: Any) -> Key:
 
 
 def _folded(value: Any) -> Key:
-    return value.casefold() if isinstance(value, str) else _hashable(value)
+    return value.lower() if isinstance(value, str) else _hashable(value)

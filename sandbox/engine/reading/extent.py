@@ -1,0 +1,110 @@
+"""How far the cells of a sheet's XML reach: the reader makes room for every cell in between.
+
+A few searches do for what spreadsheet programs write. A part with tags of another form must go through a parser, since
+one reference that is overlooked here ends the process that reads it.
+"""
+
+import re
+from collections.abc import Mapping
+from xml.parsers import expat
+
+from sandbox.engine.errors import UnreadableFileError
+
+CELLS_MAX_COUNT = 20_000_000
+DAMAGED = "The workbook is damaged and cannot be read."
+TOO_MANY_CELLS = f"The sheet spans more than {CELLS_MAX_COUNT:,} cells."
+_UNUSUAL = re.compile(
+    rb'<(?:(?:c|row)(?=[\s>/])(?! r="[A-Z]{0,3}\d{1,7}"(?![^<>]*\sr\s*=))|[\w.-]{1,64}:(?:c|row)(?=[\s>/]))'
+)
+_FAR_COLUMN = re.compile(rb'<c r="([A-Z]{2,3})\d')
+_FAR_ROW = re.compile(rb'<(?:c r="[A-Z]{1,3}|row r=")(\d{5,7})"')
+_SHEET = b"sheetData"
+_REFERENCE = re.compile(r"\s*([A-Za-z]*)(\d*)\s*")
+_NEAR_ROWS, _NEAR_COLUMNS = 9_999, 26
+_TAIL_MAX_BYTES = 64 << 10
+
+
+class QuickLook:
+    """Searches the bytes of a part in turn.
+
+    `needs_parser` once it holds tags that the searches do not understand, or cells that may span too much.
+    """
+
+    def __init__(self) -> None:
+        self._rows, self._columns = _NEAR_ROWS, _NEAR_COLUMNS
+        self._tail = b""
+        self._is_markup: bool | None = None
+        self._is_unusual = self._is_sheet = False
+
+    @property
+    def needs_parser(self) -> bool:
+        """Bytes that are no XML may look like any tag. Raises UnreadableFileError for a sheet that is no XML."""
+        if self._is_unusual and not self._is_markup and self._is_sheet:
+            raise UnreadableFileError(DAMAGED)
+        return self._is_unusual and bool(self._is_markup)
+
+    def add(self, piece: bytes) -> None:
+        """Look at the next bytes."""
+        if self._is_markup is None and (start := piece.removeprefix(b"\xef\xbb\xbf").lstrip()):
+            self._is_markup = start.startswith(b"<")
+        text = self._tail + piece
+        cut = text.rfind(b"<")
+        self._tail = text[cut:] if cut >= 0 else b""
+        if len(self._tail) > _TAIL_MAX_BYTES:
+            self._is_unusual |= b">" not in self._tail
+            self._tail = b""
+        self._look(text)
+
+    def _look(self, text: bytes) -> None:
+        self._is_sheet = self._is_sheet or _SHEET in text
+        whole = text[: len(text) - len(self._tail)]
+        self._is_unusual = self._is_unusual or _UNUSUAL.search(whole) is not None
+        for letters in set(_FAR_COLUMN.findall(text)):
+            self._columns = max(self._columns, _column_number(letters.decode()))
+        self._rows = max([self._rows, *map(int, set(_FAR_ROW.findall(text)))])
+        self._is_unusual |= self._rows * self._columns > CELLS_MAX_COUNT
+
+
+class ExactLook:
+    """Parses the XML of a part, for its references alone."""
+
+    def __init__(self) -> None:
+        self._rows = self._columns = self._row = self._column = 0
+        self._parser = expat.ParserCreate()
+        self._parser.StartElementHandler = self._start
+
+    def add(self, piece: bytes) -> None:
+        """Raises UnreadableFileError where the cells span too much, or the part is no XML."""
+        try:
+            self._parser.Parse(piece)
+        except expat.ExpatError as error:
+            raise UnreadableFileError(DAMAGED) from error
+
+    def _start(self, name: str, attributes: Mapping[str, str]) -> None:
+        kind = name.rpartition(":")[2]
+        if kind not in ("c", "row"):
+            return
+        match = _REFERENCE.fullmatch(attributes.get("r", ""))
+        if match is None:
+            raise UnreadableFileError(DAMAGED)
+        letters, digits = match.groups()
+        if kind == "row":
+            self._row, self._column = int(digits[:9] or self._row + 1), 0
+        else:
+            self._column = _column_number(letters[:9].upper()) if letters else self._column + 1
+        self._rows = max(self._rows, self._row, int(digits[:9] or 0))
+        self._columns = max(self._columns, self._column)
+        check_span(self._rows, self._columns)
+
+
+def check_span(rows: int, columns: int) -> None:
+    """Refuse a sheet that reaches so far. Raises UnreadableFileError."""
+    if rows * columns > CELLS_MAX_COUNT:
+        raise UnreadableFileError(TOO_MANY_CELLS)
+
+
+def _column_number(letters: str) -> int:
+    number = 0
+    for letter in letters:
+        number = number * 26 + ord(letter) - 64
+    return number

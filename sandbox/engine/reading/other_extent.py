@@ -1,0 +1,102 @@
+"""How far the cells of an ods and of an xlsb reach, as the module `extent` tells it of an xlsx."""
+
+from collections.abc import Mapping
+from xml.parsers import expat
+
+from sandbox.engine.errors import UnreadableFileError
+from sandbox.engine.reading.extent import DAMAGED, check_span
+
+ODS_PART = "content.xml"
+XLSB_SHEET = b"\x81\x01"
+_ROW_RECORD = 0
+_CELL_RECORDS = range(1, 12)
+
+
+class OdsLook:
+    """Parses an ods, whose rows and cells may stand for many; blank ones count where something follows them."""
+
+    def __init__(self) -> None:
+        self._rows = self._blank_rows = self._columns = 0
+        self._row_repeats = self._cell_repeats = 1
+        self._width = self._blank_cells = 0
+        self._is_filled = False
+        self._parser = expat.ParserCreate()
+        self._parser.StartElementHandler = self._start
+        self._parser.EndElementHandler = self._end
+
+    def add(self, piece: bytes) -> None:
+        """Raises UnreadableFileError where the cells span too much, or the part is no XML."""
+        try:
+            self._parser.Parse(piece)
+        except (expat.ExpatError, ValueError) as error:
+            raise UnreadableFileError(DAMAGED) from error
+
+    def _start(self, name: str, attributes: Mapping[str, str]) -> None:
+        match name.rpartition(":")[2]:
+            case "table":
+                self._rows = self._blank_rows = self._columns = 0
+            case "table-row":
+                self._row_repeats = _repeats(attributes, "number-rows-repeated")
+                self._width = self._blank_cells = 0
+            case "table-cell" | "covered-table-cell":
+                self._cell_repeats = _repeats(attributes, "number-columns-repeated")
+                self._is_filled = any("value" in attribute or "formula" in attribute for attribute in attributes)
+            case "p":
+                self._is_filled = True
+
+    def _end(self, name: str) -> None:
+        kind = name.rpartition(":")[2]
+        if kind in ("table-cell", "covered-table-cell"):
+            self._blank_cells += self._cell_repeats
+            if self._is_filled:
+                self._width, self._blank_cells = self._width + self._blank_cells, 0
+        elif kind == "table-row":
+            self._blank_rows += self._row_repeats
+            if self._width:
+                self._rows, self._blank_rows = self._rows + self._blank_rows, 0
+                self._columns = max(self._columns, self._width)
+                check_span(self._rows, self._columns)
+
+
+class XlsbLook:
+    """Walks the records of a sheet of an xlsb: a number for the kind, one for the length, then so many bytes."""
+
+    def __init__(self) -> None:
+        self._rows = self._columns = 0
+        self._waiting = b""
+        self._skip_bytes = 0
+
+    def add(self, piece: bytes) -> None:
+        """Raises UnreadableFileError where the cells span too much."""
+        data, at = self._waiting + piece, self._skip_bytes
+        while at + _HEAD_BYTES <= len(data):
+            kind, at = _number(data, at, most=2)
+            length, at = _number(data, at, most=4)
+            index = int.from_bytes(data[at : at + 4], "little") + 1
+            if kind == _ROW_RECORD:
+                self._rows = max(self._rows, index)
+            elif kind in _CELL_RECORDS:
+                self._columns = max(self._columns, index)
+            check_span(self._rows, self._columns)
+            at += length
+        self._skip_bytes = max(at - len(data), 0)
+        self._waiting = data[at:]
+
+
+_HEAD_BYTES = 2 + 4 + 4
+
+
+def _number(data: bytes, at: int, *, most: int) -> tuple[int, int]:
+    """A number of seven bits a byte, and where the next thing begins."""
+    number = 0
+    for place in range(most):
+        byte = data[at + place]
+        number |= (byte & 0x7F) << 7 * place
+        if byte < 0x80:
+            return number, at + place + 1
+    return number, at + most
+
+
+def _repeats(attributes: Mapping[str, str], ending: str) -> int:
+    found = next((text for name, text in attributes.items() if name.endswith(ending)), "1")
+    return max(int(found[:12]), 1)

@@ -1,0 +1,120 @@
+"""The zip package of a workbook, looked through before anything of it is kept: bombs, lies, cells out of all reach."""
+
+import io
+import re
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from sandbox.engine.errors import UnreadableFileError
+from sandbox.engine.reading.extent import DAMAGED, ExactLook, QuickLook
+from sandbox.engine.reading.other_extent import ODS_PART, XLSB_SHEET, OdsLook, XlsbLook
+
+UNPACKED_MAX_BYTES = 500 << 20
+STREAMED_MAX_BYTES = 4 << 30
+HELD_XML_MAX_BYTES = 200 << 20
+RATIO_MAX = 200
+RATIO_FREE_BYTES = 20 << 20
+ENTRIES_MAX_COUNT = 10_000
+LOCKED = "The workbook is protected by a password."
+_BOMB = "The workbook unpacks to far more than a workbook holds."
+_CHUNK_BYTES = 1 << 20
+_MAIN_PART = "xl/workbook.xml"
+_MANIFEST = "META-INF/manifest.xml"
+_LOCK = re.compile(rb"<(?:[\w.-]+:)?encryption-data\b")
+
+
+@dataclass(frozen=True)
+class Package:
+    """What the directory of a workbook says; `is_large` asks for reading row by row."""
+
+    is_large: bool
+
+
+def check_package(source: bytes | Path) -> Package:
+    """Look through a zip; a file that is none is no large one. Raises UnreadableFileError."""
+    with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as stream:
+        if not stream.read(4).startswith(b"PK"):
+            return Package(is_large=False)
+        try:
+            with zipfile.ZipFile(stream) as package:
+                entries = package.infolist()
+                is_large = _is_large(entries)
+                _check_sizes(entries, stream, most=STREAMED_MAX_BYTES if is_large else UNPACKED_MAX_BYTES)
+                for entry in entries:
+                    _check_entry(stream, entry, is_large=is_large)
+        except (zipfile.BadZipFile, OSError, ValueError, zlib.error, NotImplementedError, EOFError) as error:
+            raise UnreadableFileError(DAMAGED) from error
+        return Package(is_large)
+
+
+def _is_large(entries: list[zipfile.ZipInfo]) -> bool:
+    """Whether an xlsx has more XML than is held in memory."""
+    if not any(entry.filename == _MAIN_PART for entry in entries):
+        return False
+    return sum(entry.file_size for entry in entries if entry.filename.endswith(".xml")) > HELD_XML_MAX_BYTES
+
+
+def _check_sizes(entries: list[zipfile.ZipInfo], stream: BinaryIO, *, most: int) -> None:
+    unpacked = sum(entry.file_size for entry in entries)
+    packed = sum(entry.compress_size for entry in entries)
+    absurd = unpacked > RATIO_FREE_BYTES and unpacked > RATIO_MAX * max(packed, 1)
+    overlapping = packed > stream.seek(0, io.SEEK_END)
+    if len(entries) > ENTRIES_MAX_COUNT or absurd or overlapping:
+        raise UnreadableFileError(_BOMB)
+    if unpacked > most:
+        raise UnreadableFileError(f"The workbook is larger than {most >> 20} MB when unpacked.")
+
+
+def _check_entry(stream: BinaryIO, entry: zipfile.ZipInfo, *, is_large: bool) -> None:
+    """Unpack one entry, keeping nothing: it must be no longer than the directory says, and its cells not far apart."""
+    unpacked = 0
+    quick = QuickLook()
+    for piece in _pieces(stream, entry):
+        unpacked += len(piece)
+        if unpacked > entry.file_size:
+            raise UnreadableFileError(_BOMB)
+        if entry.filename == _MANIFEST and _LOCK.search(piece):
+            raise UnreadableFileError(LOCKED)
+        if not is_large:
+            quick.add(piece)
+    exact = _exact_look(stream, entry, needs_parser=quick.needs_parser)
+    for piece in _pieces(stream, entry) if exact else ():
+        exact.add(piece)
+
+
+def _exact_look(stream: BinaryIO, entry: zipfile.ZipInfo, *, needs_parser: bool) -> Any:
+    """What must look at the entry more closely; None for most."""
+    if entry.filename == ODS_PART:
+        return OdsLook()
+    if next(_pieces(stream, entry), b"").startswith(XLSB_SHEET):
+        return XlsbLook()
+    return ExactLook() if needs_parser else None
+
+
+def _pieces(stream: BinaryIO, entry: zipfile.ZipInfo) -> Iterator[bytes]:
+    """The unpacked bytes of an entry, some at a time. Raises NotImplementedError for a method that no workbook uses."""
+    stream.seek(entry.header_offset)
+    header = stream.read(30)
+    stream.seek(int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little"), io.SEEK_CUR)
+    packed = _packed(stream, entry.compress_size)
+    if entry.compress_type == zipfile.ZIP_STORED:
+        yield from packed
+        return
+    if entry.compress_type != zipfile.ZIP_DEFLATED:
+        raise NotImplementedError
+    inflate = zlib.decompressobj(-zlib.MAX_WBITS)
+    for chunk in packed:
+        waiting = chunk
+        while waiting and not inflate.eof:
+            yield inflate.decompress(waiting, _CHUNK_BYTES)
+            waiting = inflate.unconsumed_tail
+
+
+def _packed(stream: BinaryIO, left: int) -> Iterator[bytes]:
+    while left > 0 and (chunk := stream.read(min(left, _CHUNK_BYTES))):
+        left -= len(chunk)
+        yield chunk

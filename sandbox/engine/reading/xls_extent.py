@@ -1,0 +1,97 @@
+"""How far the cells of an xls reach, as the module `extent` tells it of an xlsx.
+
+An xls is a small file system of sectors; the workbook in it is a stream of records, some of which are cells.
+"""
+
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+from sandbox.engine.errors import UnreadableFileError
+from sandbox.engine.reading.extent import check_span
+
+XLS_MAX_BYTES = 500 << 20
+_STREAMS = tuple(name.encode("utf-16-le") for name in ("Workbook", "Book"))
+_HEAD_BYTES, _ENTRY_BYTES, _MINI_BYTES = 512, 128, 64
+_LAST_SECTOR = 0xFFFFFFFA
+_BEGIN = 0x0809
+_CELL_RECORDS = {0x0001, 0x0002, 0x0003, 0x0004, 0x0005, 0x0006, 0x0201, 0x0203, 0x0204, 0x0205, 0x0207,
+                 0x027E, 0x007E, 0x00BD, 0x00BE, 0x00D6, 0x00FD, 0x0406, 0x0206}  # fmt: skip
+
+
+def check_xls(source: bytes | Path) -> None:
+    """Refuse an xls whose cells span too much; what is no proper xls is left to the reader.
+
+    Raises UnreadableFileError.
+    """
+    size = len(source) if isinstance(source, bytes) else source.stat().st_size
+    if size > XLS_MAX_BYTES:
+        raise UnreadableFileError(f"The workbook is larger than {XLS_MAX_BYTES >> 20} MB.")
+    try:
+        stream = _workbook_stream(source if isinstance(source, bytes) else source.read_bytes())
+    except (struct.error, IndexError, ValueError, StopIteration):
+        return
+    rows = columns = 0
+    for kind, at, length in _records(stream):
+        if kind == _BEGIN:
+            rows = columns = 0
+        elif kind in _CELL_RECORDS and length >= 4:
+            row, column = struct.unpack_from("<HH", stream, at)
+            rows, columns = max(rows, row + 1), max(columns, column + 1)
+            check_span(rows, columns)
+
+
+def _records(stream: bytes) -> Iterator[tuple[int, int, int]]:
+    """The kind of each record, where its content begins, and how long it is."""
+    at = 0
+    while at + 4 <= len(stream):
+        kind, length = struct.unpack_from("<HH", stream, at)
+        yield kind, at + 4, min(length, len(stream) - at - 4)
+        at += 4 + length
+
+
+def _workbook_stream(data: bytes) -> bytes:
+    """The workbook's bytes. Raises struct.error, IndexError, ValueError or StopIteration where the file is none."""
+    size = 1 << struct.unpack_from("<H", data, 30)[0]
+    if not 64 <= size <= 4096:
+        raise ValueError("no size of a sector")
+    directory_at, mini_from = struct.unpack_from("<I", data, 48)[0], struct.unpack_from("<I", data, 56)[0]
+    table = _table(data, size)
+    directory = b"".join(_sector(data, size, at) for at in _chain(table, directory_at))
+    entries = [directory[at : at + _ENTRY_BYTES] for at in range(0, len(directory), _ENTRY_BYTES)]
+    entry = next(entry for name in _STREAMS for entry in entries if entry.startswith(name + b"\0\0"))
+    first, length = struct.unpack_from("<II", entry, 116)
+    if length >= mini_from:
+        return b"".join(_sector(data, size, at) for at in _chain(table, first))[:length]
+    mini_at = struct.unpack_from("<I", data, 60)[0]
+    minis = _numbers(b"".join(_sector(data, size, at) for at in _chain(table, mini_at)))
+    root = struct.unpack_from("<I", entries[0], 116)[0]
+    held = b"".join(_sector(data, size, at) for at in _chain(table, root))
+    return b"".join(held[at * _MINI_BYTES : (at + 1) * _MINI_BYTES] for at in _chain(minis, first))[:length]
+
+
+def _table(data: bytes, size: int) -> tuple[int, ...]:
+    """Which sector follows each sector."""
+    places = list(struct.unpack_from("<109I", data, 76))
+    at, count = struct.unpack_from("<II", data, 68)
+    for _ in range(min(count, len(data) // size)):
+        more = _numbers(_sector(data, size, at))
+        places, at = places + list(more[:-1]), more[-1]
+    return _numbers(b"".join(_sector(data, size, place) for place in places if place < _LAST_SECTOR))
+
+
+def _chain(table: tuple[int, ...], at: int) -> Iterator[int]:
+    for _ in range(len(table)):
+        if at >= _LAST_SECTOR:
+            return
+        yield at
+        at = table[at]
+
+
+def _sector(data: bytes, size: int, at: int) -> bytes:
+    begin = max(size, _HEAD_BYTES) + at * size
+    return data[begin : begin + size]
+
+
+def _numbers(data: bytes) -> tuple[int, ...]:
+    return struct.unpack(f"<{len(data) // 4}I", data[: len(data) // 4 * 4])
