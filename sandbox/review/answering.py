@@ -9,6 +9,8 @@ from typing import Any
 from aiohttp import web
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from sandbox.review.forms import digest
+
 ASSETS_PREFIX = "/_review"
 _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _HEADERS = {
@@ -40,6 +42,7 @@ class Pages:
             lstrip_blocks=True,
         )
         self._environment.globals["assets"] = f"{ASSETS_PREFIX}/{self._digest}"
+        self._environment.filters["digest"] = digest
         self._environment.filters["plain"] = plain
         self._environment.filters["grouped"] = grouped
 

@@ -14,6 +14,7 @@ from sandbox.review.decisions import Unchecked
 from sandbox.review.forms import as_sent, cell_name
 
 OPTIONS_IN_CELL_MAX = 40
+EDITABLE_MAX_LENGTH = 10_000
 TIGHT_MAX = 9
 ROOMY_MIN = 17
 
@@ -41,6 +42,10 @@ class Cell:
     text: str
     messages: Sequence[DraftMessage]
     is_unchecked: bool
+
+    @property
+    def is_editable(self) -> bool:
+        return len(self.text) <= EDITABLE_MAX_LENGTH
 
     @property
     def is_invalid(self) -> bool:
@@ -116,7 +121,7 @@ def shown_texts(rows: Sequence[TableRow]) -> str:
     for row in rows:
         of_row = shown.setdefault(str(row.index), {})
         for cell in row.cells:
-            of_row.setdefault(cell.column.field, []).append(cell.text)
+            of_row.setdefault(cell.column.field, []).append(cell.text if cell.is_editable else "")
     return orjson.dumps(shown).decode()
 
 

@@ -9,7 +9,7 @@ from multidict import MultiMapping
 from sandbox.review.cells import Fields
 from sandbox.review.decisions import CellEdit, Decisions, Stale
 from sandbox.review.drafts import Draft
-from sandbox.review.forms import BadForm, Place, as_sent, cell_edits, column_choices, text_of, whole
+from sandbox.review.forms import BadForm, Place, as_sent, cell_edits, column_choices, digest, text_of, whole
 
 _LABEL_TEXT_LENGTH = 40
 
@@ -80,13 +80,13 @@ def _cells(decisions: Decisions, draft: Draft, form: MultiMapping[Any]) -> None:
 
 def _replace(decisions: Decisions, draft: Draft, form: MultiMapping[Any]) -> None:
     decisions.expect(whole(form, "revision"))
-    field, shown, replacement = (text_of(form, name) for name in ("field", "text", "replacement"))
+    field, replacement = text_of(form, "field"), text_of(form, "replacement")
     text = draft.wrong_text(field, whole(form, "at"))
-    if draft.layout is None or text is None or as_sent(text) != shown:
+    if draft.layout is None or text is None or digest(text) != form.get("digest"):
         raise Stale
-    if replacement == shown:
+    if replacement == as_sent(text):
         raise Refused("Choose another value to put there.")
-    label = f"{Fields.of(draft.layout).label(field)}: {_short(shown)} → {_short(replacement)}"
+    label = f"{Fields.of(draft.layout).label(field)}: {_short(text)} → {_short(replacement)}"
     decisions.replace(field, text, replacement, label=label)
 
 

@@ -1,5 +1,6 @@
 """What the page's forms send back."""
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -67,6 +68,11 @@ def as_sent(text: str) -> str:
     """A text as a browser sends it back, unchanged by a person: what HTML cannot carry replaced, line ends as one."""
     plain = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "\ufffd")
     return plain.encode("utf-8", "replace").decode()
+
+
+def digest(text: str) -> str:
+    """A text's short name in a form, however long it is."""
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:16]
 
 
 def cell_name(row: int, part: int, field: str) -> str:

@@ -12,11 +12,10 @@ from sandbox.review.cells import Fields, shown_texts, table_rows
 from sandbox.review.decisions import Decisions, open_decisions
 from sandbox.review.drafts import ALL_ROWS, Draft, NoDraft, RowList, WrongText, open_draft
 from sandbox.review.forms import Place, show_text
-from sandbox.review.writing import ERRORS
+from sandbox.review.writing import ERRORS, PREVIEW_CELLS
 
 ROWS_A_PAGE = 50
 PREVIEW_FIRST_ROWS = 20
-PREVIEW_CELLS = 30
 TEXTS_SHOWN = 12
 TEXTS_OF_FIELD_SHOWN = 200
 _STRUCTURAL = {"HEADER_NOT_FOUND", "FIELD_NOT_MAPPED"}

@@ -83,6 +83,8 @@ class ReviewPages:
 
     async def _show(self, request: web.Request, found: Import) -> web.StreamResponse:
         step = request.path.removeprefix(_base(request)).strip("/")
+        if self._opened(found).draft is None and self._runs.is_pending(found.id):
+            await self._settled(found)
         return await self._page(request, found, step, Place.read(request.query))
 
     async def _page(
@@ -148,8 +150,10 @@ class ReviewPages:
             return await self._page(request, found, back, place, notice=str(refused), status=422)
         if row_count is not None:
             review.trouble = ""
-            self._want(found, delay_s=BIG_CHECK_DELAY_S if row_count > BIG_ROW_COUNT else 0)
-            await self._settled(found)
+            is_big = row_count > BIG_ROW_COUNT
+            self._want(found, delay_s=BIG_CHECK_DELAY_S if is_big else 0)
+            if not is_big:
+                await self._settled(found)
         return see_other(_base(request) + _NEXT.get(step, f"/rows{place.query}"))
 
     async def _check(self, request: web.Request, found: Import) -> web.StreamResponse:

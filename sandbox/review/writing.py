@@ -3,7 +3,7 @@
 import sqlite3
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib import resources
 from pathlib import Path
 
@@ -13,6 +13,8 @@ from sandbox.engine.draft import DraftRow, Layout
 from sandbox.engine.outcome import Outcome
 from sandbox.storage import PART_SUFFIX, clear_place
 
+PREVIEW_CELLS = 30
+PREVIEW_TEXT_LENGTH = 200
 LISTS_MAX_COUNT = 500
 STRUCTURAL_MAX_COUNT = 100
 
@@ -37,7 +39,7 @@ class DraftWriter:
         for table in ("facts", "rows", "lists", "listed", "wrong"):
             self._connection.execute(f"DELETE FROM {table}")  # noqa: S608 - names of this module's own
         self._restart()
-        self._note("layout", asdict(layout))
+        self._note("layout", asdict(replace(layout, preview=[_cut(row) for row in layout.preview])))
 
     def add(self, rows: Sequence[DraftRow]) -> None:
         listed: list[tuple[int, int, int]] = []
@@ -104,6 +106,11 @@ class DraftWriter:
 
 def script(name: str) -> str:
     return resources.files("sandbox.review").joinpath(name).read_text("utf-8")
+
+
+def _cut(row: Sequence[str]) -> list[str]:
+    """As much of a preview's row as is shown, and one cell more where there are more."""
+    return [text[:PREVIEW_TEXT_LENGTH] for text in row[: PREVIEW_CELLS + 1]]
 
 
 def _lists(row: DraftRow) -> dict[ListName, str]:

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from sandbox.review.forms import digest
 from tests.support.reviews import BAD_CELLS, NO_COLUMNS, NO_HEADER, PEOPLE, cell, in_review
 from tests.support.sandbox import running_sandbox
 
@@ -65,7 +66,7 @@ async def test_an_import_that_still_has_errors_is_not_finished_and_says_what_is_
 
 async def test_one_wrong_value_is_replaced_everywhere(box):
     person = await in_review(box, BAD_CELLS)
-    form = (await person.look()).form("/replace", field="country", text="USA")
+    form = (await person.look()).form("/replace", field="country", digest=digest("USA"))
     assert form.options["replacement"] == ["", "Germany", "France", "United States"]
     page = await person.send(form, replacement="United States")
     assert "Country: “USA” → “United States”" in page.text
@@ -333,6 +334,15 @@ async def test_hostile_values_are_text_and_nothing_else(box):
     page = await person.send(cells, **{"cell.0.0.name": hostile})
     everything = await person.look("/rows?show=all")
     assert everything.form("/cells").fields["cell.0.0.name"] == hostile
+
+
+async def test_a_text_without_end_is_shown_in_part_and_can_be_replaced(box):
+    person = await in_review(box, b"Full name,Email\nAda," + b"x" * 200_000 + b"\n")
+    page = await person.look()
+    assert len(page.html) < 50_000
+    assert "cell.0.0.email" not in page.form("/cells").fields
+    page = await person.send(page.form("/replace", field="email"), replacement="ada@example.com")
+    assert "Everything is right" in page.text
 
 
 async def test_texts_that_html_cannot_carry_come_back_unchanged_where_nobody_touched_them(box):

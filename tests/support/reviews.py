@@ -58,12 +58,14 @@ class Person:
                 page = await self._page("GET", self.url + where)
         return page
 
-    async def send(self, form: Form, *, headers: dict[str, str] | None = None, **changes: str) -> Page:
-        """Send a form with other values, and follow where it leads."""
+    async def send(
+        self, form: Form, *, headers: dict[str, str] | None = None, waits: bool = True, **changes: str
+    ) -> Page:
+        """Send a form with other values, and follow where it leads; where one `waits`, until all is checked."""
         data = {**form.fields, **changes}
         sent = {"Content-Type": "application/x-www-form-urlencoded", **(headers or {})}
         page = await self._page("POST", self.box.server.origin + form.action, data=data, headers=sent)
-        if self.status == 200 and "data-pending" in page.element("body"):
+        if waits and self.status == 200 and "data-pending" in page.element("body"):
             return await self.look()
         return page
 

@@ -15,6 +15,7 @@
     const count = fields().filter(isChanged).length;
     document.getElementById("unsaved").textContent =
       count === 0 ? "" : count === 1 ? "1 change is not saved yet." : `${count} changes are not saved yet.`;
+    document.getElementById("save").className = count ? "main" : "quiet";
     return count;
   }
 
@@ -52,7 +53,7 @@
         mark(field);
       } else if (event.key === "Enter" && !event.shiftKey && !event.isComposing && field.tagName !== "INPUT") {
         event.preventDefault();
-        cells.requestSubmit(cells.querySelector(".save button"));
+        cells.requestSubmit(document.getElementById("save"));
       }
     });
     cells.addEventListener("submit", () => {
