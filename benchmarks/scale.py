@@ -36,6 +36,7 @@ from runner.sinks import LocalSink
 from runner.sources import open_source, source_spec
 from runner.stop import StopReason, StopSignal
 from runner.surroundings import Surroundings
+from runner.vendor_time import VendorTime
 
 BATCH_ID = "scale"
 FILES_PER_FOLDER = 1000
@@ -107,7 +108,8 @@ async def resume(work: Path) -> float:
         ledger=ledger, api=RatedApi(vendor), storage=vendor, routes=ROUTES,
         source=open_source(source_spec(str(work / "inbox")), now=clock.now()), sink=LocalSink(work / "out"),
         pacer=CreatePacer(MemorySlots(), quota_key="k", quota=Rate(20, 60.0), clock=clock, rng=rng),
-        clock=clock, rng=rng, emit=ignore, stop=stop, options=RunOptions(), rank_of=lambda _: 0, endpoint="e",
+        clock=clock, vendor_time=VendorTime(clock), rng=rng, emit=ignore, stop=stop, options=RunOptions(),
+        rank_of=lambda _: 0, endpoint="e",
     )  # fmt: skip
     await run_batch(batch, around, list_source=False)
     await ledger.close()

@@ -61,14 +61,23 @@ def message_of(body: bytes, *, status: int) -> str:
 
     Where the body is anything else, such as a page of HTML, the message is `HTTP <status>`.
     """
-    try:
-        data = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        data = None
-    message = "; ".join(_sentences(data)) if isinstance(data, dict | list) else ""
+    message = "; ".join(_sentences(_refusal(body)))
     if not message:
         return f"HTTP {status}"
     return message if len(message) <= MESSAGE_LIMIT else message[: MESSAGE_LIMIT - 1] + "…"
+
+
+def says_why(body: bytes) -> bool:
+    """Tell whether a refusal is written as the API writes its own."""
+    return _refusal(body) is not None
+
+
+def _refusal(body: bytes) -> dict[str, Any] | list[Any] | None:
+    try:
+        data = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    return data if isinstance(data, dict | list) else None
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:

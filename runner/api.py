@@ -15,7 +15,7 @@ from aiohttp.abc import AbstractResolver
 from pydantic import SecretStr
 from yarl import URL
 
-from runner.answers import date_of, import_of, is_usable_id, message_of, page_of, retry_after_s
+from runner.answers import date_of, import_of, is_usable_id, message_of, page_of, retry_after_s, says_why
 from runner.errors import (
     AuthRefused,
     BulkheadError,
@@ -30,6 +30,7 @@ from runner.errors import (
     Unavailable,
 )
 from runner.models import CreateRequest, ImportPage, RemoteImport
+from runner.vendor_time import VendorTime
 from runner.wire import ConnectionCut, Departure, open_session, reason_of
 
 KEY_HEADER = "X-Dromo-License-Key"
@@ -66,6 +67,7 @@ class HeadlessClient:
 
     `base_url` is such as `https://app.dromo.io/api/v1`. Every call raises NotSent where no connection came about,
     AuthRefused for 401 and 403, RateLimited for 429, RequestInvalid for a redirect and for any other 4xx.
+    `vendor_time` is told the `Date` of each answer to a call that went well.
     The license key travels in the headers of this client's own sessions and nowhere else.
     """
 
@@ -76,11 +78,13 @@ class HeadlessClient:
         *,
         timeout_s: float = 30.0,
         resolver: AbstractResolver | None = None,
+        vendor_time: VendorTime | None = None,
     ) -> None:
         self._base = _base(base_url)
         self._key = _header_safe(license_key)
         self._timeout_s = timeout_s
         self._resolver = resolver
+        self._vendor_time = vendor_time
         self._reads: aiohttp.ClientSession | None = None
         self._creates: aiohttp.ClientSession | None = None
 
@@ -103,13 +107,19 @@ class HeadlessClient:
     async def create(self, request: CreateRequest) -> RemoteImport:
         """Create an import, on a connection of its own: a kept one may be closing, which would leave it in doubt.
 
-        Raises InDoubt (it may exist), SchemaNotFound, RequestInvalid.
+        Raises InDoubt (it may exist), SchemaNotFound, RequestInvalid; and NotSent where something on the way to the API
+        answered in its place.
         """
         pieces = _create_body(request)
         answer = await self._ask("POST", "/headless/imports/", pieces=pieces, doubt=InDoubt)
         missing = request.schema_id and SchemaNotFound(
             "the vendor has no such schema", schema_id=request.schema_id, hint="check the schema id and the API url"
         )
+        if _is_of_a_gateway(answer):
+            raise NotSent(
+                f"the API answered {answer.status}, which is not of its own making",
+                hint="check BULKHEAD_API_URL, and what lies between this machine and the API",
+            )
         self._check(answer, missing=missing or None, doubt=InDoubt)
         if answer.status not in {200, 201}:
             raise InDoubt(f"the API answered a create with {answer.status}")
@@ -178,6 +188,7 @@ class HeadlessClient:
         if session is None:
             raise RuntimeError("HeadlessClient is used outside of its context manager")
         departure = Departure()
+        asked_at = self._vendor_time.ticks() if self._vendor_time else 0.0
         failure: TransientError
         try:
             async with session.request(
@@ -188,6 +199,7 @@ class HeadlessClient:
                 allow_redirects=False,
                 trace_request_ctx=departure,
             ) as response:
+                self._note_time(response, asked_at=asked_at)
                 body = await _read(response, cap_bytes)
                 return _Answer(status=response.status, headers=response.headers, body=body)
         except aiohttp.ClientConnectorError as error:
@@ -201,6 +213,12 @@ class HeadlessClient:
         if not departure.begun and not isinstance(failure, NotSent):
             failure = NotSent(f"the request did not reach the API within {self._timeout_s:g} s")
         raise failure
+
+    def _note_time(self, response: aiohttp.ClientResponse, *, asked_at: float) -> None:
+        """Note when an answer was given; one out of a cache, or a proxy's own refusal, tells nothing of the API."""
+        server_time = date_of(response.headers)
+        if self._vendor_time and server_time and response.status < 300 and "Age" not in response.headers:
+            self._vendor_time.answered(server_time, asked_at=asked_at)
 
     def _check(
         self, answer: _Answer, *, missing: BulkheadError | None = None, doubt: type[TransientError] = Unavailable
@@ -220,6 +238,8 @@ class HeadlessClient:
             raise doubt(f"the API answered {status}")
         if status == 404 and missing is not None:
             raise missing
+        if status == 303 and doubt is InDoubt:
+            raise InDoubt("the API answered a create with 303, which is not followed")
         if status < 400 or status == 404:
             raise RequestInvalid(
                 f"the API answered {status}; the API url is probably wrong", hint="check BULKHEAD_API_URL"
@@ -320,6 +340,13 @@ def _decoded(answer: _Answer, decode: Callable[[Any], _T], *, doubt: type[Transi
     except ValueError as error:
         what = "is not JSON" if isinstance(error, orjson.JSONDecodeError) else str(error)
     raise doubt(f"the API's answer cannot be used: {what}")
+
+
+def _is_of_a_gateway(answer: _Answer) -> bool:
+    """Tell whether a create was answered by a login page, a proxy or another path: the API itself says why in JSON."""
+    if answer.status == 404:
+        return not says_why(answer.body)
+    return 300 <= answer.status < 400 and answer.status != 303
 
 
 def _presigned_url(data: Any) -> str:

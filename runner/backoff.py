@@ -26,7 +26,7 @@ def delay_s(attempt: int, rng: random.Random, *, base_s: float = BASE_S, cap_s: 
 
 def _worth_repeating(error: Exception) -> bool | float:
     if isinstance(error, RateLimited) and error.retry_after_s is not None:
-        return error.retry_after_s
+        return min(error.retry_after_s, CAP_S)
     return isinstance(error, TransientError)
 
 

@@ -9,16 +9,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
-import orjson
-
 from runner import identity, recovery
 from runner import plan as planning
+from runner.batches import Batches
 from runner.discover import Discovery
 from runner.doctor import Check, examine
-from runner.errors import ConfigError, LedgerMismatch
+from runner.errors import ConfigError
 from runner.events import BatchFinished, BatchStarted, Event, EventHook, ignore
 from runner.manifest import csv, jsonl, write_manifest
-from runner.models import OPEN_STATES, Batch, BatchState, Item, ItemState
+from runner.models import Batch, BatchState, Item, ItemState
 from runner.moves import Moves
 from runner.options import FailureLimit, RunOptions
 from runner.outcome import BatchOutcome, exit_code_of
@@ -26,9 +25,9 @@ from runner.pipeline import Scope, run_batch
 from runner.plan import Explanation, Plan
 from runner.recovery import Difference
 from runner.resources import Resources
-from runner.routes import Routes
+from runner.run_spec import RunSpec
 from runner.sinks import LocalSink
-from runner.sources import SourceSpec, open_one, open_source, rank_of
+from runner.sources import open_one, open_source, rank_of
 from runner.stop import StopReason, StopSignal
 from runner.surroundings import Surroundings
 from runner.verdict import Verdict, verdict
@@ -41,36 +40,6 @@ if TYPE_CHECKING:
     from runner.pipeline import RunResult
     from runner.ports import Gate, Source
     from runner.settings import Settings
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunSpec:
-    """What to run: a source, its routes, and where results go (`out`; default `./bulkhead-out/<batch id>`).
-
-    With `check` each file is judged before its first create, as `runner.check.Gate` says.
-    """
-
-    source: SourceSpec
-    routes: Routes
-    out: str | None = None
-    again: bool = False
-    fail_if_empty: bool = False
-    check: Literal["skip", "warn"] | None = None
-
-    def to_json(self) -> str:
-        raw = {"source": self.source.to_json(), "routes": self.routes.to_json(), "again": self.again}
-        raw |= {"check": self.check} if self.check else {}
-        return orjson.dumps(raw).decode()
-
-    @classmethod
-    def from_json(cls, text: str) -> RunSpec:
-        raw = orjson.loads(text)
-        return cls(
-            source=SourceSpec.from_json(raw["source"]),
-            routes=Routes.from_json(raw["routes"]),
-            again=raw["again"],
-            check=raw.get("check"),
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +65,7 @@ class Bulkhead:
         self._engine = engine
         self._emit = on_event
         self._resources = Resources(settings)
+        self._batches = Batches(self._resources)
         self._stop = StopSignal()
         self._current: asyncio.Task[RunResult] | None = None
 
@@ -121,7 +91,7 @@ class Bulkhead:
         """
         uri = self._open_source(spec).uri
         ledger = await self._resources.ledger(write=True)
-        batch = await self._unsettled(ledger, uri)
+        batch = await self._batches.unsettled_of(uri)
         if batch is None:
             batch = await self._start(ledger, spec, uri)
             return await self._go(batch, spec, resumed=False)
@@ -135,12 +105,15 @@ class Bulkhead:
 
     async def resume(self, batch_id: str | None = None) -> BatchOutcome:
         """Continue a batch as it was started; the newest unsettled one where none is named."""
-        batch = await self._find(batch_id, write=True, unsettled=True)
+        batch = await self._batches.unsettled(batch_id)
         return await self._go(batch, RunSpec.from_json(batch.config), resumed=True, list_source=not batch.listed)
 
     async def track(self, batch_id: str | None = None, *, watch: bool = False) -> BatchOutcome:
-        """Pick up what people have finished since, collect it, and write the manifest again."""
-        batch = await self._find(batch_id, write=True)
+        """Pick up what people have finished since, collect it, and write the manifest again.
+
+        Without an id that is done for the newest batch with an open review, or else for the newest.
+        """
+        batch = await self._batches.named(batch_id, write=True, waiting_for={ItemState.NEEDS_REVIEW})
         scope = Scope.TRACK_WATCH if watch else Scope.TRACK_ONCE
         return await self._go(batch, RunSpec.from_json(batch.config), resumed=True, scope=scope, list_source=False)
 
@@ -164,7 +137,7 @@ class Bulkhead:
         self, batch_id: str | None = None, *, states: Collection[ItemState], match: str | None = None
     ) -> int:
         """Put failed, rejected or uncertain items back to work, for the next `resume`; returns how many."""
-        batch = await self._find(batch_id, write=True)
+        batch = await self._batches.named(batch_id, write=True)
         ledger = await self._resources.ledger(write=True)
         moves = await self._moves(ledger, batch)
         count = await recovery.redrive(ledger, batch.batch_id, states=states, match=match, moves=moves)
@@ -174,8 +147,8 @@ class Bulkhead:
 
     async def reconcile(self, batch_id: str | None = None, *, fix: bool = False) -> list[Difference]:
         """Compare the batch with the vendor; with `fix` bring the ledger to where the vendor is."""
-        batch = await self._find(batch_id, write=fix)
-        self._refuse_other_account(batch)
+        batch = await self._batches.named(batch_id, write=fix)
+        self._batches.refuse_other_account(batch)
         ledger = await self._resources.ledger(write=fix)
         api = await self._resources.api()
         found = await recovery.differences(ledger, api, batch)
@@ -207,21 +180,28 @@ class Bulkhead:
         return found
 
     async def status(self, batch_id: str | None = None) -> BatchStatus:
-        batch = await self._find(batch_id, write=False)
+        batch = await self._batches.named(batch_id, write=False)
         ledger = await self._resources.ledger(write=False)
-        return BatchStatus(batch=batch, by_state=await ledger.counts(batch.batch_id))
+        return BatchStatus(batch=self._as_it_is(batch), by_state=await ledger.counts(batch.batch_id))
 
     async def batches(self) -> list[BatchStatus]:
         ledger = await self._resources.ledger(write=False)
         return [
-            BatchStatus(batch=batch, by_state=await ledger.counts(batch.batch_id)) for batch in await ledger.batches()
+            BatchStatus(batch=self._as_it_is(batch), by_state=await ledger.counts(batch.batch_id))
+            for batch in await ledger.batches()
         ]
+
+    def _as_it_is(self, batch: Batch) -> Batch:
+        """Return a batch whose run was killed, and could not say so, as interrupted."""
+        if batch.state is BatchState.RUNNING and not self._resources.a_run_is_alive():
+            return replace(batch, state=BatchState.INTERRUPTED)
+        return batch
 
     async def items(
         self, batch_id: str | None = None, *, states: Collection[ItemState] | None = None
     ) -> AsyncIterator[Item]:
         """Yield a batch's items by source."""
-        batch = await self._find(batch_id, write=False)
+        batch = await self._batches.named(batch_id, write=False)
         ledger = await self._resources.ledger(write=False)
         async for item in ledger.items(batch.batch_id, states=states):
             yield item
@@ -233,7 +213,7 @@ class Bulkhead:
         format: Literal["jsonl", "csv"] = "jsonl",  # noqa: A002 - as the option
     ) -> AsyncIterator[bytes]:
         """Yield the manifest as it is now, in pieces."""
-        batch = await self._find(batch_id, write=False)
+        batch = await self._batches.named(batch_id, write=False)
         ledger = await self._resources.ledger(write=False)
         render = jsonl if format == "jsonl" else csv
         async for piece in render(ledger.items(batch.batch_id), batch):
@@ -245,9 +225,10 @@ class Bulkhead:
     async def _go(
         self, batch: Batch, spec: RunSpec, *, resumed: bool, scope: Scope = Scope.RUN, list_source: bool = True
     ) -> BatchOutcome:
-        self._refuse_other_account(batch)
+        self._batches.refuse_other_account(batch)
         ledger = await self._resources.ledger(write=True)
         around = await self._surroundings(batch, spec, ledger)
+        await around.sink.prepare()
         batch = await ledger.update_batch(batch.batch_id, state=BatchState.RUNNING, finished_at=None, exit_code=None)
         counts = await ledger.counts(batch.batch_id)
         self._emit(
@@ -272,7 +253,13 @@ class Bulkhead:
             await asyncio.shield(self._finish(batch, around, judged))
             raise
         counts = await ledger.counts(batch.batch_id)
-        judged = verdict(counts, stop=self._stop, missing_schemas=missing, fail_if_empty=spec.fail_if_empty)
+        judged = verdict(
+            counts,
+            stop=self._stop,
+            missing_schemas=missing,
+            listed=(await ledger.batch(batch.batch_id) or batch).listed,
+            fail_if_empty=spec.fail_if_empty,
+        )
         return await asyncio.shield(self._finish(batch, around, judged))
 
     async def _finish(self, batch: Batch, around: Surroundings, judged: Verdict) -> BatchOutcome:
@@ -307,6 +294,7 @@ class Bulkhead:
             sink=LocalSink(Path(batch.out)),
             pacer=resources.pacer(),
             clock=resources.clock,
+            vendor_time=resources.vendor_time,
             rng=resources.rng,
             emit=self._emit,
             stop=self._stop,
@@ -350,47 +338,13 @@ class Bulkhead:
             started_at=now,
         )
         batch = replace(batch, out=self._out(spec, batch))
+        await LocalSink(Path(batch.out)).prepare()
         await ledger.start_batch(batch)
         return batch
 
     def _out(self, spec: RunSpec, batch: Batch) -> str:
         chosen = spec.out or batch.out or self._settings.out or os.path.join("bulkhead-out", batch.batch_id)  # noqa: PTH118
         return os.path.abspath(chosen)  # noqa: PTH100 - a name with bytes that are no text stays as it is
-
-    async def _unsettled(self, ledger: Ledger, uri: str) -> Batch | None:
-        """Return the newest batch of the source, at this endpoint, in which something is still to be done."""
-        for batch in reversed(await ledger.batches(source_uri=uri)):
-            if self._is_here(batch) and await _has_open(ledger, batch):
-                return batch
-        return None
-
-    async def _find(self, batch_id: str | None, *, write: bool, unsettled: bool = False) -> Batch:
-        ledger = await self._resources.ledger(write=write)
-        if batch_id is not None:
-            batch = await ledger.batch(batch_id)
-            if batch is None:
-                raise ConfigError(f"there is no batch {batch_id}", hint="`bulkhead batches` lists them")
-            return batch
-        for batch in reversed(await ledger.batches()):
-            if not unsettled or await _has_open(ledger, batch):
-                return batch
-        what = "batch to resume" if unsettled else "batch"
-        raise ConfigError(f"there is no {what} in {self._settings.ledger}", hint="start one with `bulkhead run`")
-
-    def _is_here(self, batch: Batch) -> bool:
-        return batch.account.split("-")[0] == self._resources.endpoint
-
-    def _refuse_other_account(self, batch: Batch) -> None:
-        if not self._is_here(batch):
-            raise LedgerMismatch(
-                f"batch {batch.batch_id} was started against another API than {self._settings.api_url}",
-                hint="set --api-url to the one it was started with",
-            )
-        if batch.account != self._resources.account and not self._settings.accept_new_key:
-            raise LedgerMismatch(
-                f"batch {batch.batch_id} was started with another license key",
-                hint="if the key of the same account was replaced, set BULKHEAD_ACCEPT_NEW_KEY=1",
-            )
 
     def _open_source(self, spec: RunSpec) -> Source:
         return open_source(spec.source, now=self._resources.clock.now())
@@ -416,10 +370,6 @@ class Bulkhead:
     async def _moves(self, ledger: Ledger, batch: Batch) -> Moves:
         counts = await ledger.counts(batch.batch_id)
         return Moves(ledger, clock=self._resources.clock, emit=self._emit, by_state=counts)
-
-
-async def _has_open(ledger: Ledger, batch: Batch) -> bool:
-    return not batch.listed or bool(OPEN_STATES & (await ledger.counts(batch.batch_id)).keys())
 
 
 def _named(counts: dict[ItemState, int]) -> dict[str, int]:

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 from runner.backoff import delay_s
 from runner.errors import (
+    BulkheadError,
     ImportNotFound,
     RequestInvalid,
     ResultInvalid,
     StorageFull,
     TransientError,
 )
-from runner.models import Item, ItemState
+from runner.models import RESULT_INVALID, Item, ItemState
 
 if TYPE_CHECKING:
     from runner.moves import Moves
@@ -38,20 +39,19 @@ class Collector:
     async def collect(self, item: Item) -> Item:
         """Return the item `collected`, `failed` where there is no usable result, or as it was while trouble lasts.
 
-        A result counts as unusable once every attempt found it so: a download may also just have been cut.
+        A result counts as unusable once every attempt found it so: a download may also just have been cut, and a
+        result may be there a moment later than the status.
 
         Raises AuthRefused and StorageFull.
         """
-        invalid: list[ResultInvalid] = []
+        unusable: list[BulkheadError] = []
         for attempt in range(1, self._options.collect_attempts + 1):
             try:
                 saved = await self._fetch(item)
             except StorageFull:
                 raise
-            except (ImportNotFound, RequestInvalid) as error:
-                return await self._fail(item, "result_missing", str(error))
-            except ResultInvalid as error:
-                invalid.append(error)
+            except (ImportNotFound, RequestInvalid, ResultInvalid) as error:
+                unusable.append(error)
             except TransientError as error:
                 logger.warning("collect to be repeated", extra={"item": item.source, "error": type(error).__name__})
             else:
@@ -59,14 +59,17 @@ class Collector:
                     item,
                     ItemState.COLLECTED,
                     reason="result saved",
+                    error_code=None,
+                    error_message=None,
                     result=saved.path,
                     result_sha256=saved.sha256,
                     row_count=saved.row_count,
                 )
             if attempt == self._options.collect_attempts or await self._stop.sleep(delay_s(attempt, self._rng)):
                 break
-        if len(invalid) == self._options.collect_attempts:
-            return await self._fail(item, "result_invalid", str(invalid[-1]))
+        if len(unusable) == self._options.collect_attempts:
+            code = RESULT_INVALID if isinstance(unusable[-1], ResultInvalid) else "result_missing"
+            return await self._fail(item, code, str(unusable[-1]))
         return item
 
     async def _fetch(self, item: Item) -> SavedResult:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from runner.ledger import Ledger
-    from runner.ports import Clock
+    from runner.vendor_time import VendorTime
 
 logger = logging.getLogger(__name__)
 
@@ -20,12 +20,18 @@ class CallCounts:
     """Adds the growth of `counted()` to a batch's counters; `reconciled` is set once the vendor's imports are known."""
 
     def __init__(
-        self, ledger: Ledger, *, batch_id: str, endpoint: str, clock: Clock, counted: Callable[[], Mapping[str, int]]
+        self,
+        ledger: Ledger,
+        *,
+        batch_id: str,
+        endpoint: str,
+        vendor_time: VendorTime,
+        counted: Callable[[], Mapping[str, int]],
     ) -> None:
         self._ledger = ledger
         self._batch_id = batch_id
         self._endpoint = endpoint
-        self._clock = clock
+        self._vendor_time = vendor_time
         self._counted = counted
         self._flushed: Mapping[str, int] = {}
         self.reconciled = False
@@ -33,7 +39,7 @@ class CallCounts:
     async def flush(self) -> None:
         """Write what is new since the last time. Raises StorageFull."""
         if self.reconciled:
-            await self._ledger.set_reconciled(self._endpoint, self._clock.now())
+            await self._ledger.set_reconciled(self._endpoint, self._vendor_time.now())
         now = self._counted()
         new = {name: count - self._flushed.get(name, 0) for name, count in now.items()}
         if any(new.values()):

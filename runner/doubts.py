@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from runner.ledger import Ledger
     from runner.moves import Moves
     from runner.options import RunOptions
-    from runner.ports import Clock, ImportsApi
+    from runner.ports import ImportsApi
     from runner.stop import StopSignal
+    from runner.vendor_time import VendorTime
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +36,7 @@ class Doubts:
         api: ImportsApi,
         moves: Moves,
         options: RunOptions,
-        clock: Clock,
+        vendor_time: VendorTime,
         stop: StopSignal,
         saved_schemas: Collection[str],
     ) -> None:
@@ -43,7 +44,7 @@ class Doubts:
         self._api = api
         self._moves = moves
         self._options = options
-        self._clock = clock
+        self._vendor_time = vendor_time
         self._stop = stop
         self._saved_schemas = saved_schemas
         """Schemas of the run's routes: an import made with one of them was not made with inline fields."""
@@ -55,7 +56,7 @@ class Doubts:
         `uncertain`; all stay `creating` where a stop came first. Raises TransientError where the list cannot be had.
         """
         quiet_at = max(self._quiet_at(item) for item in items)
-        wait_s = (quiet_at - self._clock.now()).total_seconds()
+        wait_s = (quiet_at - self._vendor_time.now()).total_seconds()
         if wait_s > 0 and await self._stop.sleep(wait_s):
             return list(items)
         candidates = await self._candidates(min(self._window(item)[0] for item in items))
@@ -126,7 +127,7 @@ class Doubts:
 
     def _window(self, item: Item) -> tuple[datetime, datetime]:
         """Return the instants between which the lost create can have taken effect, by the vendor's clock."""
-        return (item.intent_at or self._clock.now()) - CLOCK_MARGIN, self._quiet_at(item) + CLOCK_MARGIN
+        return (item.intent_at or self._vendor_time.now()) - CLOCK_MARGIN, self._quiet_at(item) + CLOCK_MARGIN
 
     def _quiet_at(self, item: Item) -> datetime:
-        return (item.intent_at or self._clock.now()) + timedelta(seconds=self._options.quiet_period_s)
+        return (item.intent_at or self._vendor_time.now()) + timedelta(seconds=self._options.quiet_period_s)

@@ -13,6 +13,9 @@ from runner.errors import IllegalTransition
 MAX_FILE_BYTES = 1 << 30
 MAX_JSON_BYTES = 15_000_000
 
+RESULT_INVALID = "result_invalid"
+"""Error code of an item whose import succeeded and whose result is of no use: its data is at the vendor."""
+
 
 class ItemState(StrEnum):
     """Our word for where an item is; the vendor's word for its import is `Item.status`."""
@@ -52,7 +55,7 @@ TRANSITIONS: dict[ItemState, frozenset[ItemState]] = {
     _S.NEEDS_REVIEW: frozenset({_S.SUCCEEDED, _S.FAILED}),
     _S.SUCCEEDED: frozenset({_S.COLLECTED, _S.FAILED}),
     _S.COLLECTED: frozenset(),
-    _S.FAILED: frozenset({_S.QUEUED}),
+    _S.FAILED: frozenset({_S.QUEUED, _S.SUCCEEDED}),
     _S.REJECTED: frozenset({_S.QUEUED}),
     _S.SKIPPED: frozenset(),
     _S.UNCERTAIN: frozenset({_S.QUEUED}),
@@ -131,6 +134,11 @@ class Item:
     created_at: datetime | None = None
     uploaded_at: datetime | None = None
     finished_at: datetime | None = None
+
+    @property
+    def was_imported(self) -> bool:
+        """Tell whether the vendor has imported the data, whatever became of the result."""
+        return self.state is ItemState.FAILED and self.status == ImportStatus.SUCCESSFUL
 
     def moved(self, state: ItemState, **changes: Any) -> Item:
         """Return this item in `state`, one revision later. Raises IllegalTransition where the table forbids it."""

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from runner.ledger import Ledger
     from runner.ports import ImportsApi
+    from runner.vendor_time import VendorTime
 
 _CHUNK = 500
 
@@ -22,17 +23,19 @@ FRESH_LEDGER_PAGES = 50
 class Orphans:
     """Finds an item's own import by its tag, never by its plain name: another creator's import may bear that."""
 
-    def __init__(self, api: ImportsApi, ledger: Ledger, *, endpoint: str) -> None:
+    def __init__(self, api: ImportsApi, ledger: Ledger, *, endpoint: str, vendor_time: VendorTime) -> None:
         self._api = api
         self._ledger = ledger
         self._endpoint = endpoint
+        self._vendor_time = vendor_time
 
-    async def reconcile(self, now: datetime) -> None:
+    async def reconcile(self) -> None:
         """Keep the tagged imports without an owner that were made since the ledger last knew them all.
 
         A ledger that was lost knows none, one that was set back does not know the latest: either way what it does not
         know is found before anything is created. Raises TransientError.
         """
+        began = self._vendor_time.ticks()
         since = await self._ledger.reconciled_to(self._endpoint)
         chunk: list[RemoteImport] = []
         max_pages = FRESH_LEDGER_PAGES if since is None else None
@@ -43,7 +46,7 @@ class Orphans:
                 await self._keep(chunk)
                 chunk = []
         await self._keep(chunk)
-        await self._ledger.set_reconciled(self._endpoint, now)
+        await self._ledger.set_reconciled(self._endpoint, self._vendor_time.at(began))
 
     async def take(self, tag: str, schema_id: str | None) -> RemoteImport | None:
         """Return the kept import to adopt for an item with this tag, or None."""

@@ -31,6 +31,9 @@ LATE_ARRIVAL_S = 30.0
 GRANT_LIFE_S = 2.0
 UNEXPLAINED_HOLD_S = 3.0
 HOLD_MARGIN_S = 1.0
+LONGEST_HOLD_S = 900.0
+"""The vendor may ask for more: a refused create costs nothing, a hold without end would bind all who share the key."""
+
 _LONGEST_NAP_S = 5.0
 
 
@@ -115,7 +118,8 @@ class CreatePacer:
 
     async def hold(self, retry_after_s: float | None) -> float:
         """Keep everyone from creating for as long as the vendor asked."""
-        wait_s = (UNEXPLAINED_HOLD_S if retry_after_s is None else retry_after_s) + HOLD_MARGIN_S + self._rng.random()
+        asked_s = UNEXPLAINED_HOLD_S if retry_after_s is None else min(retry_after_s, LONGEST_HOLD_S)
+        wait_s = asked_s + HOLD_MARGIN_S + self._rng.random()
         await self._store.hold(self._quota_key, until=self._clock.ticks() + wait_s)
         logger.warning("create throttled", extra={"wait_s": round(wait_s, 1)})
         return wait_s

@@ -11,13 +11,15 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from runner.backoff import repeat_read
 from runner.collect import Collector
 from runner.counts import CallCounts
+from runner.deferrals import Deferrals
 from runner.discover import Discovery
 from runner.doubts import Doubts
-from runner.errors import AuthRefused, StaleItem, StorageFull, TransientError
+from runner.errors import AuthRefused, RequestInvalid, StaleItem, StorageFull, TransientError
 from runner.events import Notice
 from runner.feed import Feeder
 from runner.inflight import InFlight
@@ -31,13 +33,7 @@ from runner.surroundings import Surroundings
 from runner.track import Tracker
 from runner.upload import Uploader
 
-if TYPE_CHECKING:
-    pass
-
 logger = logging.getLogger(__name__)
-
-DEFERRALS_BEFORE_PAUSE = 3
-"""So many items in a row that no create or upload got through for: the trouble is not theirs."""
 
 _FLUSH_EVERY_S = 10.0
 
@@ -105,25 +101,28 @@ class _Run:
         self._submits: asyncio.Queue[Item] = asyncio.Queue(maxsize=around.options.uploads)
         self._collects: asyncio.Queue[Item] = asyncio.Queue()
         self._in_doubt: asyncio.Queue[Item] = asyncio.Queue()
-        self._deferred: set[str] = set()
-        self._deferred_in_a_row = 0
+        self._deferrals = Deferrals(stop=around.stop, emit=around.emit, most_returns=around.options.create_attempts)
         self._discovered = asyncio.Event()
         self._build_stages()
 
     def _build_stages(self) -> None:
         around, moves = self._around, self._moves
-        self._orphans = Orphans(around.api, around.ledger, endpoint=around.endpoint)
+        self._orphans = Orphans(around.api, around.ledger, endpoint=around.endpoint, vendor_time=around.vendor_time)
         self._uploader = Uploader(around, moves)
         self._submitter = Submitter(around, moves, orphans=self._orphans, uploader=self._uploader)
         self.counts = CallCounts(
-            around.ledger, batch_id=self._batch.batch_id, endpoint=around.endpoint, clock=around.clock,
+            around.ledger, batch_id=self._batch.batch_id, endpoint=around.endpoint,
+            vendor_time=around.vendor_time,
             counted=lambda: {**around.api.calls, "bytes_uploaded": self._uploader.bytes_uploaded},
         )  # fmt: skip
-        self._tracker = Tracker(api=around.api, moves=moves, on_move=self._tracked, longest_pause_s=self._pause_s())
+        self._tracker = Tracker(
+            api=around.api, moves=moves, on_move=self._tracked, on_trouble=self._defer,
+            longest_pause_s=self._pause_s(), missing_after=1 if self._scope is Scope.TRACK_ONCE else 3,
+        )  # fmt: skip
         self._collector = Collector(around, moves)
         self._doubts = Doubts(
             ledger=around.ledger, api=around.api, moves=moves, options=around.options,
-            clock=around.clock, stop=around.stop,
+            vendor_time=around.vendor_time, stop=around.stop,
             saved_schemas={route.schema_id for route in around.routes.routes if route.schema_id},
         )  # fmt: skip
         self._feeder = Feeder(
@@ -191,19 +190,23 @@ class _Run:
         await self._feeder.run()
 
     async def _reconcile_first(self) -> None:
-        """Find imports of ours that the ledger does not know: lost answers, a lost ledger, or an old copy of it."""
-        if not self._around.options.filename_tag:
-            return
+        """Find imports of ours that the ledger does not know: lost answers, a lost ledger, or an old copy of it.
+
+        Where their names would not tell them, one of the latest is asked for all the same: an answer tells the time.
+        """
         while not self._stop.requested:
             try:
-                await self._orphans.reconcile(self._around.clock.now())
+                if self._around.options.filename_tag:
+                    await self._orphans.reconcile()
+                else:
+                    await repeat_read(lambda: self._around.api.list_page(limit=1, offset=0))
             except AuthRefused as error:
                 self._halt(error)
             except TransientError as error:
                 self._notice("vendor_unreachable", f"cannot list imports yet: {error}")
                 await self._stop.sleep(30)
             else:
-                self.counts.reconciled = True
+                self.counts.reconciled = self._around.options.filename_tag
                 return
 
     async def _take_up_unfinished(self) -> None:
@@ -240,6 +243,7 @@ class _Run:
                 self._inflight.lay_down(item.source)
 
     async def _tracked(self, item: Item) -> None:
+        self._deferrals.got_through()
         self._inflight.take(item.source)
         await self._route(item)
         self._check_failures()
@@ -265,7 +269,7 @@ class _Run:
         except StaleItem:
             logger.warning("item moved by somebody else", extra={"item": item.source})
             self._inflight.lay_down(item.source)
-        except TransientError as error:
+        except (TransientError, RequestInvalid) as error:
             self._defer(item, str(error))
 
     async def _submit(self, item: Item) -> None:
@@ -276,7 +280,7 @@ class _Run:
         elif moved.state in (_S.QUEUED, _S.CREATED):
             self._held_or_deferred(moved)
         else:
-            self._deferred_in_a_row = 0
+            self._deferrals.got_through()
             await self._route(moved)
         self._check_failures()
 
@@ -284,7 +288,7 @@ class _Run:
         """Lay down an item that did not get on: held back with its schema, stopped, released, or in trouble."""
         if self._stop.requested or self._is_held_back(item):
             self._inflight.lay_down(item.source)
-        elif item.state is _S.QUEUED and item.attempts < self._around.options.create_attempts:
+        elif item.state is _S.QUEUED and self._deferrals.may_return(item):
             self._inflight.lay_down(item.source)
             self._feeder.again()
         else:
@@ -299,18 +303,11 @@ class _Run:
         self._check_failures()
 
     def _defer(self, item: Item, why: str) -> None:
-        """Leave an item to a later run; when trouble hits one after the other, pause the batch."""
-        self._deferred.add(item.source)
         self._inflight.lay_down(item.source)
-        if self._stop.requested:
-            return
-        self._deferred_in_a_row += 1
-        self._notice("item_deferred", f"{item.source}: {why}; a later run continues it")
-        if self._deferred_in_a_row >= DEFERRALS_BEFORE_PAUSE:
-            self._stop.request(StopReason.TROUBLE, f"the vendor cannot be reached: {why}")
+        self._deferrals.add(item, why)
 
     def _is_held_back(self, item: Item) -> bool:
-        if item.source in self._deferred:
+        if item.source in self._deferrals:
             return True
         route = self._around.routes.for_source(item.source)
         if route is None:
@@ -401,6 +398,6 @@ class _Run:
         return RunResult(
             by_state={state: count for state, count in self._moves.by_state.items() if count},
             ended=dict(self._moves.ended),
-            deferred=len(self._deferred),
+            deferred=len(self._deferrals),
             missing_schemas=dict(self._submitter.missing_schemas),
         )

@@ -126,7 +126,7 @@ class Source(Protocol):
         ...
 
     async def prepare(self, item: Item) -> Prepared:
-        """Read the item's input once, for its fingerprint or rows. Raises ItemRejected."""
+        """Read the item's input once, for its fingerprint or rows. Raises ItemRejected, SourceNotFound."""
         ...
 
 
@@ -149,6 +149,10 @@ class SavedResult:
 
 class Sink(Protocol):
     """Where results and manifests are written."""
+
+    async def prepare(self) -> None:
+        """Make sure that something can be written. Raises ConfigError, StorageFull."""
+        ...
 
     async def save_result(self, source: str, chunks: AsyncIterator[bytes]) -> SavedResult:
         """Store one complete JSON array, atomically, under a name made from `source`.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from runner.backoff import repeat_read
 from runner.errors import ImportNotFound
 from runner.listing import imports_since
-from runner.models import OPEN_STATES, STATE_OF_STATUS, ImportStatus, Item, ItemKind, ItemState, tag_of
+from runner.models import OPEN_STATES, RESULT_INVALID, STATE_OF_STATUS, ImportStatus, Item, ItemKind, ItemState, tag_of
 from runner.track import Tracker
 
 if TYPE_CHECKING:
@@ -42,26 +42,36 @@ async def unfinished(ledger: Ledger, batch_id: str, *, moves: Moves) -> AsyncIte
 async def redrive(
     ledger: Ledger, batch_id: str, *, states: Collection[ItemState], match: str | None, moves: Moves
 ) -> int:
-    """Put failed, rejected or uncertain items whose source matches the glob back to `queued`; returns how many."""
+    """Put failed, rejected or uncertain items whose source matches the glob back to work; returns how many.
+
+    They are queued for an import of their own. Where only the result was of no use, it is to be fetched again.
+    """
     count = 0
     async for item in ledger.items(batch_id, states=states):
         if match is None or fnmatch.fnmatchcase(item.source, match):
-            await moves.advance(
-                item,
-                _S.QUEUED,
-                reason="redriven",
-                import_id=None,
-                status=None,
-                review_url=None,
-                error_code=None,
-                error_message=None,
-                finished_at=None,
-                created_at=None,
-                uploaded_at=None,
-                attempts=0,
-            )
+            await _put_back(item, moves)
             count += 1
     return count
+
+
+async def _put_back(item: Item, moves: Moves) -> None:
+    if item.was_imported and item.error_code == RESULT_INVALID:
+        await moves.advance(item, _S.SUCCEEDED, reason="redriven", finished_at=None)
+        return
+    await moves.advance(
+        item,
+        _S.QUEUED,
+        reason="redriven",
+        import_id=None,
+        status=None,
+        review_url=None,
+        error_code=None,
+        error_message=None,
+        finished_at=None,
+        created_at=None,
+        uploaded_at=None,
+        attempts=0,
+    )
 
 
 class DifferenceKind(StrEnum):

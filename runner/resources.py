@@ -12,10 +12,12 @@ from platformdirs import user_state_path
 from runner import identity
 from runner.clock import SystemClock
 from runner.errors import ConfigError
+from runner.ledger.lockfile import is_locked, lock_path
 from runner.ledger.slots import SqliteSlots
 from runner.ledger.sqlite import SqliteLedger
 from runner.pacing import CreatePacer
 from runner.rated import RatedApi
+from runner.vendor_time import VendorTime
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -34,6 +36,7 @@ class Resources:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.clock = SystemClock()
+        self.vendor_time = VendorTime(self.clock)
         self.rng = random.Random()  # noqa: S311 - jitter and slot tokens, no secrets
         self._stack = AsyncExitStack()
         self._ledger: Ledger | None = None
@@ -76,13 +79,22 @@ class Resources:
         self._ledger, self._ledger_is_writable = ledger, write
         return ledger
 
+    def a_run_is_alive(self) -> bool:
+        """Tell whether a process has the ledger open for writing."""
+        return is_locked(lock_path(self.settings.ledger))
+
     async def client(self) -> HeadlessClient:
         """Open the API. Raises ConfigError where there is no license key."""
         from runner.api import HeadlessClient  # noqa: PLC0415 - aiohttp is slow to import and often not needed
 
         if self._client is None:
             self._client = await self._stack.enter_async_context(
-                HeadlessClient(self.settings.api_url, self._license_key(), timeout_s=self.settings.request_timeout_s)
+                HeadlessClient(
+                    self.settings.api_url,
+                    self._license_key(),
+                    timeout_s=self.settings.request_timeout_s,
+                    vendor_time=self.vendor_time,
+                )
             )
         return self._client
 

@@ -51,6 +51,14 @@ class LocalSink:
         self._threaded = threaded
         self._naming = threading.Lock()
 
+    async def prepare(self) -> None:
+        """Make the root, and see that a file can be written below it. Raises ConfigError, StorageFull."""
+        draft = _Draft(self._root, "probe")
+        try:
+            await self._run(partial(draft.write, b"\n"))
+        finally:
+            draft.close()
+
     async def save_result(self, source: str, chunks: AsyncIterator[bytes]) -> SavedResult:
         """Store the bytes exactly as received. Raises ResultInvalid unless they are one complete JSON array."""
         draft = _ResultDraft(self._root, source, naming=self._naming)

@@ -51,6 +51,8 @@ class _Attempt:
     prepared: Prepared
     route: Route
     number: int = 0
+    data_in_doubt: bool = False
+    """Whether the import may have got data from a run that this ledger does not know of."""
 
 
 class Submitter:
@@ -65,7 +67,7 @@ class Submitter:
         self._endpoint = around.endpoint
         self._pacer = around.pacer
         self._options = around.options
-        self._clock = around.clock
+        self._vendor_time = around.vendor_time
         self._rng = around.rng
         self._stop = around.stop
         self._emit = around.emit
@@ -94,28 +96,40 @@ class Submitter:
             prepared = await self._source.prepare(item)
         except ItemRejected as error:
             return await self._reject(item, error)
-        item = await self._create(_Attempt(item, prepared, route))
+        attempt = _Attempt(item, prepared, route)
+        item = await self._create(attempt)
         if item.state is _S.CREATED:
-            item = await self._uploader.upload(item, prepared)
+            item = await self._uploader.upload(item, prepared, in_doubt=attempt.data_in_doubt)
         return item
 
     async def upload(self, item: Item) -> Item:
         """Take up a `created` item of an earlier run: its import is bound, its data may or may not have arrived."""
         if (arrived := await self._uploader.arrived(item)) is not None:
             return arrived
+        rejection: ItemRejected | None = None
         try:
             prepared = await self._source.prepare(item)
         except ItemRejected as error:
-            return await self._reject(item, error)
-        if prepared.fingerprint != item.fingerprint:
-            return await self._moves.advance(
-                item,
-                _S.QUEUED,
-                reason=f"the file changed since its create; import {item.import_id} is given up",
-                import_id=None,
-                status=None,
-            )
-        return await self._uploader.upload(item, prepared, in_doubt=True)
+            rejection = error
+        else:
+            if prepared.fingerprint == item.fingerprint and self._is_bound_as_routed(item):
+                return await self._uploader.upload(item, prepared, in_doubt=True)
+        if (arrived := await self._uploader.arrived_late(item)) is not None:
+            return arrived
+        if rejection is not None:
+            return await self._reject(item, rejection)
+        return await self._moves.advance(
+            item,
+            _S.QUEUED,
+            reason=f"the file or its route changed since its create; import {item.import_id} is given up",
+            import_id=None,
+            status=None,
+        )
+
+    def _is_bound_as_routed(self, item: Item) -> bool:
+        """Tell whether the item's import was made with what its route says now."""
+        route = self._routes.for_source(item.source)
+        return route is not None and route.binding == item.binding
 
     async def _reject(self, item: Item, error: ItemRejected) -> Item:
         return await self._moves.advance(
@@ -129,6 +143,7 @@ class Submitter:
             )
         orphan = await self._orphans.take(self._tag(attempt), attempt.route.schema_id)
         if orphan is not None and self._may_adopt(orphan, attempt):
+            attempt.data_in_doubt = attempt.item.tag != self._tag(attempt)
             await self._intend(attempt)
             return await self._adopt(attempt.item, orphan)
         try:
@@ -201,8 +216,9 @@ class Submitter:
         except (AuthRefused, SchemaNotFound, RequestInvalid) as error:
             await permit.answered()
             return await self._refused(attempt, error)
+        created = await self._created(attempt, remote)
         await permit.answered()
-        return await self._created(attempt, remote)
+        return created
 
     async def _intend(self, attempt: _Attempt) -> None:
         """Record the attempt before it is made."""
@@ -216,7 +232,7 @@ class Submitter:
             _S.CREATING,
             reason=f"create attempt {attempt.number}",
             attempts=attempt.number,
-            intent_at=self._clock.now(),
+            intent_at=self._vendor_time.now(),
             tag=tag,
             fingerprint=prepared.fingerprint,
             size_bytes=prepared.size_bytes,
@@ -237,7 +253,7 @@ class Submitter:
 
     async def _bind(self, item: Item, remote: RemoteImport, *, reason: str) -> Item:
         self._uploader.remember_url(remote)
-        made_at = remote.created_at or self._clock.now()
+        made_at = remote.created_at or self._vendor_time.now()
         is_json = item.kind is ItemKind.JSON
         bound = await self._moves.advance(
             item,
@@ -266,7 +282,7 @@ class Submitter:
         if attempt.item.kind is ItemKind.JSON:
             self.schemas_in_doubt.add(attempt.route.schema_id)
             return attempt.item
-        intent_at = attempt.item.intent_at or self._clock.now()
+        intent_at = attempt.item.intent_at or self._vendor_time.now()
         try:
             found = await self._orphans.look_for(self._tag(attempt), attempt.route.schema_id, since=intent_at)
         except TransientError:
@@ -312,7 +328,7 @@ class Submitter:
             return None
         tag = self._tag(attempt)
         twins = (await self._ledger.by_tag([tag])).get(tag, [])
-        return next((twin for twin in twins if twin.state in HELD_STATES), None)
+        return next((twin for twin in twins if twin.state in HELD_STATES or twin.was_imported), None)
 
     def _may_adopt(self, orphan: RemoteImport, attempt: _Attempt) -> bool:
         """With `again` only what this very attempt may have made is ours to take."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from runner.rated import RatedApi
     from runner.routes import Routes
     from runner.stop import StopSignal
+    from runner.vendor_time import VendorTime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +35,7 @@ class Surroundings:
     sink: Sink
     pacer: CreatePacer
     clock: Clock
+    vendor_time: VendorTime
     rng: random.Random
     emit: EventHook
     stop: StopSignal

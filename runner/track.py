@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from runner.backoff import repeat_read
-from runner.errors import ImportNotFound, StorageFull, TransientError
+from runner.errors import ImportNotFound, RequestInvalid, StorageFull, TransientError
 from runner.listing import imports_since
 from runner.models import STATE_OF_STATUS, ImportStatus, Item, ItemState, RemoteImport
 
@@ -27,13 +28,25 @@ logger = logging.getLogger(__name__)
 FIRST_LOOK_S = 1.0
 LONGEST_PAUSE_S = 30.0
 MISSING_AFTER_PASSES = 3
+UNREADABLE_AFTER_PASSES = 3
+REFUSED_PASSES = 10
+"""So many lists in a row that are refused for good are no gateway's passing trouble."""
+
 _MOST_DOUBLINGS = 16
 
 _S = ItemState
 
 
+def _nothing(_item: Item, _why: str) -> None:
+    """Leave an item that is no longer followed as it is."""
+
+
 class Tracker:
-    """Holds the open imports of a run; `on_move` is awaited with every item that reached another state."""
+    """Holds the open imports of a run.
+
+    `on_move` is awaited with every item that reached another state, `on_trouble` called with every item that is no
+    longer followed, and why.
+    """
 
     def __init__(
         self,
@@ -41,14 +54,20 @@ class Tracker:
         api: ImportsApi,
         moves: Moves,
         on_move: Callable[[Item], Awaitable[None]],
+        on_trouble: Callable[[Item, str], None] = _nothing,
         longest_pause_s: float = LONGEST_PAUSE_S,
+        missing_after: int = MISSING_AFTER_PASSES,
     ) -> None:
         self._api = api
         self._moves = moves
         self._on_move = on_move
+        self._on_trouble = on_trouble
         self._longest_pause_s = longest_pause_s
+        self._missing_after = missing_after
         self._open: dict[str, Item] = {}
         self._unseen: dict[str, int] = {}
+        self._unreadable: Counter[str] = Counter()
+        self._refused_passes = 0
         self._news = asyncio.Event()
         self._quiet_passes = 0
         self._looking = asyncio.Lock()
@@ -77,8 +96,13 @@ class Tracker:
                 await self.look()
             except StorageFull:
                 raise
-            except TransientError as error:
+            except (TransientError, RequestInvalid) as error:
+                self._refused_passes += isinstance(error, RequestInvalid)
+                if self._refused_passes >= REFUSED_PASSES:
+                    raise
                 logger.warning("list to be repeated", extra={"error": type(error).__name__})
+            else:
+                self._refused_passes = 0
 
     async def look(self) -> None:
         """List once, as far back as the oldest open import, and apply what changed. Raises TransientError."""
@@ -91,11 +115,28 @@ class Tracker:
             if remote.import_id in expected:
                 expected.pop(remote.import_id)
                 self._unseen.pop(remote.import_id, None)
-                await self.apply(remote)
+                await self._applied(remote)
             if not expected:
                 return
         for import_id in expected:
             await self._not_listed(import_id)
+
+    async def _applied(self, remote: RemoteImport) -> None:
+        """Apply what the list says; an import of which nothing more can be read is left to a later run in the end."""
+        try:
+            await self.apply(remote)
+        except StorageFull:
+            raise
+        except (TransientError, RequestInvalid) as error:
+            self._not_read(remote.import_id, error)
+        else:
+            self._unreadable.pop(remote.import_id, None)
+
+    def _not_read(self, import_id: str, error: TransientError | RequestInvalid) -> None:
+        logger.warning("import to be read again", extra={"import_id": import_id, "error": type(error).__name__})
+        self._unreadable[import_id] += 1
+        if self._unreadable[import_id] >= UNREADABLE_AFTER_PASSES and (item := self._open.pop(import_id, None)):
+            self._on_trouble(item, f"its import cannot be read: {error}")
 
     async def check(self, item: Item) -> None:
         """Ask for the import of one item by itself, and apply what it says. Raises TransientError."""
@@ -160,10 +201,15 @@ class Tracker:
         """Ask for an import itself once it was missing from several complete lists."""
         self._unseen[import_id] = self._unseen.get(import_id, 0) + 1
         item = self._open.get(import_id)
-        if item is None or self._unseen[import_id] < MISSING_AFTER_PASSES:
+        if item is None or self._unseen[import_id] < self._missing_after:
             return
         self._unseen.pop(import_id)
-        await self.check(item)
+        try:
+            await self.check(item)
+        except StorageFull:
+            raise
+        except (TransientError, RequestInvalid) as error:
+            self._not_read(import_id, error)
 
     async def _missing(self, item: Item) -> None:
         self._open.pop(item.import_id or "", None)

@@ -60,6 +60,7 @@ class Uploader:
         self._storage = around.storage
         self._options = around.options
         self._clock = around.clock
+        self._vendor_time = around.vendor_time
         self._rng = around.rng
         self._stop = around.stop
         self._emit = around.emit
@@ -75,17 +76,28 @@ class Uploader:
             while len(self._urls) > _REMEMBERED_URLS:
                 self._urls.popitem(last=False)
 
-    async def arrived(self, item: Item) -> Item | None:
+    async def arrived(self, item: Item, *, in_doubt: bool = True) -> Item | None:
         """Ask the vendor for the import of a `created` item: moved on if its data has arrived, None if it has not.
 
-        Raises TransientError.
+        `in_doubt`: data may have been sent to it. Raises TransientError.
         """
         remote = await self._retrieve(item)
         if remote is None:
-            return await self._fail(item, "import_missing", "the vendor no longer has the import")
+            return await self._missing(item, in_doubt=in_doubt)
         if remote.status == ImportStatus.AWAITING_UPLOAD:
             return None
         return await self._move_on(item, remote.status, reason="the data had arrived")
+
+    async def arrived_late(self, item: Item) -> Item | None:
+        """Do as `arrived`, and look again after the time in which an upload in doubt still shows.
+
+        Returns the item as it is where a stop came meanwhile. Raises TransientError.
+        """
+        if (arrived := await self.arrived(item)) is not None:
+            return arrived
+        if await self._stop.sleep(self._options.settle_s):
+            return item
+        return await self.arrived(item)
 
     async def upload(self, item: Item, prepared: Prepared, *, in_doubt: bool = False) -> Item:
         """Bring the data to the item's import; returns the item `processing`, terminal, `queued` or still `created`.
@@ -119,10 +131,14 @@ class Uploader:
         """Try once; what no other try can change ends the item."""
         try:
             return await self._try(item, prepared, in_doubt=in_doubt, conditional=conditional)
-        except SourceChanged as error:
-            return await self._changed(item, error)
-        except UploadRefused as error:
-            return await self._fail(item, "upload_refused", str(error))
+        except (SourceChanged, UploadRefused) as error:
+            refusal = error
+        looked = await (self.arrived_late(item) if in_doubt else self.arrived(item, in_doubt=False))
+        if looked is not None:
+            return looked
+        if isinstance(refusal, SourceChanged):
+            return await self._changed(item, refusal)
+        return await self._fail(item, "upload_refused", str(refusal))
 
     async def _try(self, item: Item, prepared: Prepared, *, in_doubt: bool, conditional: bool) -> Item:
         """Send the data once, after a look whether it is there already where only a look can tell."""
@@ -130,7 +146,7 @@ class Uploader:
             return arrived
         url = self._usable_url(item)
         if url is None:
-            renewed = await self._renew(item)
+            renewed = await self._renew(item, in_doubt=in_doubt)
             if isinstance(renewed, Item):
                 return renewed
             url = renewed
@@ -147,32 +163,40 @@ class Uploader:
         url = self._urls.get(item.import_id or "")
         if url is None:
             return None
-        end = url_end(url, fallback=item.created_at or self._clock.now())
-        return url if end - self._clock.now() > URL_MARGIN else None
+        end = url_end(url, fallback=item.created_at or self._vendor_time.now())
+        return url if end - self._vendor_time.now() > URL_MARGIN else None
 
-    async def _renew(self, item: Item) -> str | Item:
+    async def _renew(self, item: Item, *, in_doubt: bool) -> str | Item:
         """Return a fresh upload url, or the item as it is now where there is none to be had."""
         remote = await self._retrieve(item)
         if remote is None:
-            return await self._fail(item, "import_missing", "the vendor no longer has the import")
+            return await self._missing(item, in_doubt=in_doubt)
         if remote.status != ImportStatus.AWAITING_UPLOAD:
             return await self._move_on(item, remote.status, reason="the data had arrived")
         self.remember_url(remote)
         url = self._usable_url(item)
-        return url if url is not None else await self._release(item, remote)
+        return url if url is not None else await self._release(item, remote, in_doubt=in_doubt)
 
-    async def _release(self, item: Item, remote: RemoteImport) -> Item:
+    async def _release(self, item: Item, remote: RemoteImport, *, in_doubt: bool) -> Item:
         """Give the import up for good and queue the item, once no upload to it can still be on its way."""
-        end = url_end(remote.upload_url or "", fallback=item.created_at or self._clock.now())
+        end = url_end(remote.upload_url or "", fallback=item.created_at or self._vendor_time.now())
         fence = end + timedelta(seconds=self._options.foreign_upload_s + self._options.settle_s) + 2 * _CLOCK_SKEW
-        wait_s = (fence - self._clock.now()).total_seconds()
+        wait_s = (fence - self._vendor_time.now()).total_seconds()
         if await self._stop.sleep(max(wait_s, 0.0)):
             return item
-        if (arrived := await self.arrived(item)) is not None:
+        if (arrived := await self.arrived(item, in_doubt=in_doubt)) is not None:
             return arrived
         logger.warning("import given up", extra={"item": item.source, "import_id": item.import_id})
         return await self._moves.advance(
             item, _S.QUEUED, reason=f"the upload url of import {item.import_id} expired", import_id=None, status=None
+        )
+
+    async def _missing(self, item: Item, *, in_doubt: bool) -> Item:
+        """Queue an item whose import is gone and never got data; what became of data that was sent nobody knows."""
+        if in_doubt:
+            return await self._fail(item, "import_missing", "the vendor no longer has the import")
+        return await self._moves.advance(
+            item, _S.QUEUED, reason=f"import {item.import_id} is gone; it never had data", import_id=None, status=None
         )
 
     async def _retrieve(self, item: Item) -> RemoteImport | None:

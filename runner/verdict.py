@@ -33,11 +33,12 @@ def verdict(
     *,
     stop: StopSignal,
     missing_schemas: Mapping[str, str],
+    listed: bool,
     fail_if_empty: bool = False,
 ) -> Verdict:
-    """Judge a batch by what is in it and by why the run ended."""
+    """Judge a batch by what is in it, whether its source is `listed` to the end, and by why the run ended."""
     open_count = sum(by_state.get(state, 0) for state in OPEN_STATES)
-    if stop.reason is not None and open_count:
+    if stop.reason is not None and (open_count or not listed):
         state, code = _OF_STOP[stop.reason]
         return Verdict(state=state, exit_code=code, reason=stop.detail or str(stop.reason))
     if missing_schemas and open_count:
@@ -48,7 +49,13 @@ def verdict(
         return Verdict(
             state=BatchState.PAUSED,
             exit_code=ExitCode.TRY_AGAIN,
-            reason=f"{open_count} items did not get through; running again continues them",
+            reason=f"{_said(open_count, 'did', 'did')} not get through; running again continues them",
+        )
+    if not listed:
+        return Verdict(
+            state=BatchState.PAUSED,
+            exit_code=ExitCode.TRY_AGAIN,
+            reason="the source is not listed to its end; running again continues that",
         )
     return _at_rest(by_state, fail_if_empty=fail_if_empty)
 
@@ -58,10 +65,20 @@ def _at_rest(by_state: Mapping[ItemState, int], *, fail_if_empty: bool) -> Verdi
     failed = sum(by_state.get(state, 0) for state in (_S.FAILED, _S.REJECTED, _S.UNCERTAIN))
     state = BatchState.SETTLED if reviews else BatchState.COMPLETE
     if failed:
-        return Verdict(state=state, exit_code=ExitCode.ITEMS_FAILED, reason=f"{failed} items failed or were rejected")
+        return Verdict(
+            state=state,
+            exit_code=ExitCode.ITEMS_FAILED,
+            reason=_said(failed, "failed or was rejected", "failed or were rejected"),
+        )
     if reviews:
-        return Verdict(state=state, exit_code=ExitCode.NEEDS_REVIEW, reason=f"{reviews} items need review")
+        return Verdict(
+            state=state, exit_code=ExitCode.NEEDS_REVIEW, reason=_said(reviews, "needs review", "need review")
+        )
     worked_on = sum(count for item_state, count in by_state.items() if item_state is not _S.SKIPPED)
     if not worked_on and fail_if_empty:
         return Verdict(state=state, exit_code=ExitCode.NOTHING_TO_DO, reason="there was nothing to do")
     return Verdict(state=state, exit_code=ExitCode.OK, reason="all items are collected or skipped")
+
+
+def _said(count: int, of_one: str, of_more: str) -> str:
+    return f"1 item {of_one}" if count == 1 else f"{count} items {of_more}"

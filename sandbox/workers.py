@@ -8,6 +8,7 @@ import shutil
 import sys
 import tempfile
 from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections import deque
 from pathlib import Path
 from typing import Self
 
@@ -16,6 +17,7 @@ from sandbox.stops import BEGUN, LENGTH_BYTES, RunStopped, Stopped, WorkerLimits
 from sandbox.storage import clear_place
 
 BEGIN_MAX_S = 60.0
+_REMEMBERED = 100
 _ROOT = str(Path(__file__).parents[1])
 _PROGRAM = "import sys; sys.path.insert(0, sys.argv.pop(1)); from sandbox.worker import main; main()"
 
@@ -35,7 +37,7 @@ class WorkerPool:
         self._limits = limits
         self._turns = asyncio.Semaphore(count)
         self._idle: list[_Worker] = []
-        self._uncleared: list[_Worker] = []
+        self._ended: deque[_Worker] = deque(maxlen=_REMEMBERED)
 
     async def run(self, job: Job, *, time_s: float) -> Finished:
         """Run `job` once a worker is free, for at most `time_s` seconds. Raises RunStopped."""
@@ -54,9 +56,10 @@ class WorkerPool:
 
     async def close(self) -> None:
         """End the idle workers; the others end with the cancellation of their runs."""
-        self._uncleared = [one for one in self._uncleared if not one.clear()]
         while self._idle:
             await self._end(self._idle.pop())
+        for worker in self._ended:
+            worker.clear()
 
     async def _worker_with(self, job: Job) -> "_Worker":
         """A worker that has begun with the job: an idle one, or a new one where those have died meanwhile."""
@@ -76,12 +79,12 @@ class WorkerPool:
                 return worker
 
     async def _end(self, worker: "_Worker") -> int:
-        """End a worker, and clear up after it and those before it."""
-        self._uncleared.append(worker)
+        """End a worker and clear up after it, and again at the close: a hook's process outlives it by a moment."""
+        self._ended.append(worker)
         try:
             return await worker.end()
         finally:
-            self._uncleared = [one for one in self._uncleared if not one.clear()]
+            worker.clear()
 
 
 class _Worker:
@@ -137,10 +140,9 @@ class _Worker:
         self._jobs.close()
         return await self._process.wait()
 
-    def clear(self) -> bool:
-        """Remove what it left; whether nothing is left. A hook's process that is being killed may still write there."""
+    def clear(self) -> None:
+        """Remove what it left."""
         shutil.rmtree(self._scratch, ignore_errors=True)
-        return not Path(self._scratch).exists()
 
     async def _answer(self) -> Finished | Stopped:
         length = int.from_bytes(await self._answers.readexactly(LENGTH_BYTES), "big")

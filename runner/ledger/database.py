@@ -15,12 +15,13 @@ from typing import TypeVar
 
 from runner import __version__
 from runner.errors import BulkheadError, LedgerCorrupt, LedgerError, LedgerLocked, LedgerTooNew, StorageFull
-from runner.ledger.lockfile import LockFile, refuse_network_file_system
+from runner.ledger.lockfile import LockFile, lock_path, refuse_network_file_system
 
 logger = logging.getLogger(__name__)
 
 BUSY_TIMEOUT_S = 5.0
 BALLAST_BYTES = 4 << 20
+ANOTHER_LEDGER = "--ledger names another file"
 
 _T = TypeVar("_T")
 _WRITE_FAILURES = frozenset(
@@ -99,7 +100,7 @@ class Database:
         with contextlib.ExitStack() as undo, explained(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             refuse_network_file_system(path)
-            lock = LockFile.take(beside(path, ".lock"), ledger=path, now=now)
+            lock = LockFile.take(lock_path(path), ledger=path, now=now)
             undo.callback(lock.release)
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             connection = connect(path, mode="rw")
@@ -210,7 +211,7 @@ def _version(connection: sqlite3.Connection, schema: Schema, path: Path) -> int:
     version: int = connection.execute("PRAGMA user_version").fetchone()[0]
     tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
     if application_id != schema.application_id and (application_id or version or tables):
-        raise LedgerCorrupt(f"{path} is a database, but not a ledger", hint="--ledger names another file")
+        raise LedgerCorrupt(f"{path} is a database, but not a ledger", hint=ANOTHER_LEDGER)
     if version > schema.version:
         raise LedgerTooNew(
             f"the ledger {path} has version {version}; this Bulkhead knows up to {schema.version}",
@@ -236,33 +237,36 @@ def rolled_back(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def explained(path: Path) -> Iterator[None]:
-    """Turn the errors of SQLite and of the system into ours; a misuse of the module (ProgrammingError) stays a bug."""
+def explained(path: Path, *, elsewhere: str = ANOTHER_LEDGER) -> Iterator[None]:
+    """Turn the errors of SQLite and of the system into ours; a misuse of the module (ProgrammingError) stays a bug.
+
+    `elsewhere` is the hint how to have the file at another place.
+    """
     try:
         yield
     except sqlite3.ProgrammingError:
         raise
     except sqlite3.Error as error:
-        raise _meaning(error, path) from error
+        raise _meaning(error, path, elsewhere) from error
     except OSError as error:
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
             raise _full(path) from error
-        raise LedgerError(f"{path} cannot be used: {error.strerror}", hint="--ledger names another file") from error
+        raise LedgerError(f"{path} cannot be used: {error.strerror}", hint=elsewhere) from error
 
 
-def _meaning(error: sqlite3.Error, path: Path) -> BulkheadError:
+def _meaning(error: sqlite3.Error, path: Path, elsewhere: str) -> BulkheadError:
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
     primary = code & 0xFF
     if primary == sqlite3.SQLITE_FULL or code in _WRITE_FAILURES:
         return _full(path)
     if primary in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
-        hint = "move it away and restore a backup, or start afresh with another --ledger"
-        return LedgerCorrupt(f"{path} is damaged, or not a ledger", hint=hint)
+        hint = f"move it away and restore a backup, or start afresh: {elsewhere}"
+        return LedgerCorrupt(f"{path} is damaged, or is something else", hint=hint)
     if primary in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
         return LedgerLocked(f"another program holds {path}", hint="close whatever has it open, and run again")
     if primary == sqlite3.SQLITE_READONLY:
-        return LedgerError(f"{path} cannot be written: it is read-only", hint="--ledger names another file")
-    return LedgerError(f"{path} cannot be used: {error}", hint="--ledger names another file")
+        return LedgerError(f"{path} cannot be written: it is read-only", hint=elsewhere)
+    return LedgerError(f"{path} cannot be used: {error}", hint=elsewhere)
 
 
 def _full(path: Path) -> StorageFull:

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 import re
+import time
 from datetime import datetime
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from runner.models import iso
 
 _MOUNTS = Path("/proc/mounts")
 _NETWORK_TYPES = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "ncpfs", "afs", "fuse.sshfs"})
+_LOOK_S = 0.05
 _OCTAL = re.compile(r"\\([0-7]{3})")
 
 
@@ -28,7 +30,7 @@ class LockFile:
         """Lock `path` and write who holds it. Raises LedgerLocked, or OSError where it cannot be opened or locked."""
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(descriptor)
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"pid {os.getpid()}, since {iso(now)}\n".encode(), 0)
         except BlockingIOError:
@@ -51,6 +53,37 @@ class LockFile:
             self._descriptor = None
 
 
+def lock_path(ledger: Path) -> Path:
+    """Return where the lock file of a ledger lies."""
+    return ledger.with_name(f"{ledger.name}.lock")
+
+
+def is_locked(path: Path) -> bool:
+    """Tell whether a process holds the lock file; where that cannot be told, it is taken for held."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def _lock(descriptor: int) -> None:
+    """Take the lock; `is_locked` of another process may have it for a moment. Raises BlockingIOError."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        time.sleep(_LOOK_S)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
 def refuse_network_file_system(path: Path, *, mounts: Path = _MOUNTS) -> None:
     """Raise LedgerError where `path` lies on a network file system, as far as this system tells."""
     try:
@@ -61,7 +94,7 @@ def refuse_network_file_system(path: Path, *, mounts: Path = _MOUNTS) -> None:
     if kind in _NETWORK_TYPES:
         raise LedgerError(
             f"the ledger {path} lies on a network file system ({kind}), where locks cannot be trusted",
-            hint="keep it on a local disk: --ledger sqlite:///path/on/a/local/disk/ledger.db",
+            hint="keep it on a local disk: --ledger /path/on/a/local/disk/ledger.db",
         )
 
 

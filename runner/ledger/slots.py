@@ -128,7 +128,7 @@ class SqliteSlots:
         db.execute(_UPSERT, (quota_key, number, slot.until, slot.token, wall_until, self._boot_id))
 
     def _transact(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
-        with explained(self._path):
+        with explained(self._path, elsewhere="BULKHEAD_QUOTA_STORE names another file"):
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with contextlib.closing(connect(self._path, mode="rwc")) as db, rolled_back(db):
                 db.execute("PRAGMA synchronous = NORMAL")

@@ -12,7 +12,7 @@ from functools import partial
 from itertools import islice
 from typing import ParamSpec, TypeVar
 
-from runner.errors import ItemRejected
+from runner.errors import ItemRejected, SourceNotFound
 from runner.models import Item, ItemKind
 from runner.ports import Prepared, SourceEntry
 from runner.sources.body import FileBody
@@ -20,7 +20,7 @@ from runner.sources.filters import PathFilter
 from runner.sources.kinds import kind_and_rejection, kind_of, rejection_of
 from runner.sources.opened import ReadFile, Stamp, from_os_error, not_a_file, read_once, version_of
 from runner.sources.rows import rows_of
-from runner.sources.spec import SourceSpec, file_uri, quoted
+from runner.sources.spec import SourceSpec, file_uri, printable, quoted
 
 CHUNK_LENGTH = 1000
 
@@ -66,7 +66,18 @@ class LocalFiles(ABC):
             yield chunk
 
     async def prepare(self, item: Item) -> Prepared:
-        """Read the item's file once, for its fingerprint, and for its rows where it is JSON. Raises ItemRejected."""
+        """Read the item's file once, for its fingerprint, and for its rows where it is JSON.
+
+        Raises ItemRejected; and SourceNotFound where all files have gone with their directory.
+        """
+        try:
+            return await self._prepare(item)
+        except ItemRejected as rejection:
+            if rejection.code == "not_found" and not await self._call(os.path.isdir, self._root):
+                raise SourceNotFound(f"{printable(self._root)} does not exist any more") from rejection
+            raise
+
+    async def _prepare(self, item: Item) -> Prepared:
         path = await self._call(self._readable_path, item.source)
         if kind_of(item.source) is ItemKind.JSON:
             async with self._parsing:  # parsing takes about ten times the memory of the file

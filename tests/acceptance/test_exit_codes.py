@@ -171,3 +171,32 @@ def test_a_second_signal_stops_at_once_with_a_state_that_resumes(work: Work, san
 
 def moved_to(state: str) -> Callable[[dict[str, Any]], bool]:
     return lambda event: event["event"] == "item_moved" and event["new"] == state
+
+
+def test_2_where_results_cannot_be_written_and_nothing_was_sent(work: Work, sandbox: SandboxVendor) -> None:
+    mine = work(sandbox)
+    files = mine.fill(2)
+    (mine.home / "taken").write_text("a file")
+    told = mine.command("run", "inbox", "--schema-id", "customers", "--out", "taken/out", *PACE).expect(2)
+    assert b"taken" in told.stderr
+    assert sandbox.counters()["created_ids"] == []
+
+    mine.command(*mine.arguments(*PACE)).expect(0)
+    mine.assert_collected(files)
+
+
+def test_3_where_a_resume_does_not_find_the_directory_and_no_item_pays_for_it(
+    work: Work, sandbox: SandboxVendor
+) -> None:
+    mine = work(sandbox)
+    files = mine.fill(3)
+    sandbox.faults({"operation": "create", "kind": "error", "status": 400, "times": 3})
+    mine.command(*mine.arguments(*PACE)).expect(4)
+    mine.command("redrive").expect(0)
+    mine.inbox.rename(mine.home / "elsewhere")
+    assert b"inbox" in mine.command("resume", *PACE).expect(3).stderr
+    assert mine.states() == dict.fromkeys(files, "queued")
+
+    (mine.home / "elsewhere").rename(mine.inbox)
+    mine.command("resume", *PACE).expect(0)
+    mine.assert_collected(files)

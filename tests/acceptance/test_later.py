@@ -98,6 +98,16 @@ def test_another_schema_binding_makes_the_affected_files_eligible_and_no_others(
     assert mine.states() == {name: "collected" if name.startswith("a/") else "skipped" for name in files}
 
 
+def test_a_run_that_was_killed_is_not_said_to_be_running(work: Work, slow_sandbox: SandboxVendor) -> None:
+    mine = work(slow_sandbox)
+    mine.fill(1)
+    with mine.command.start(*mine.arguments(*PACE, "--json")) as running:
+        assert running.until_event(lambda event: event.get("new") == "processing")
+        assert mine.command("status", "--json").expect(0).document["state"] == "running"
+        running.kill()
+    assert mine.command("status", "--json").expect(0).document["state"] == "interrupted"
+
+
 def test_status_batches_and_manifest_say_the_same_as_the_files(work: Work, sandbox: SandboxVendor) -> None:
     mine = work(sandbox)
     mine.fill(2)
@@ -113,3 +123,15 @@ def test_status_batches_and_manifest_say_the_same_as_the_files(work: Work, sandb
     status = mine.command("status", batch, "--json").expect(0).document
     assert {state: count for state, count in status["by_state"].items() if count} == {"collected": 2, "rejected": 1}
     assert batch in mine.command("batches").expect(0).text
+
+
+def test_track_without_a_batch_takes_the_latest_that_waits_for_a_person(work: Work, sandbox: SandboxVendor) -> None:
+    mine = work(sandbox)
+    mine.add("invalid.csv", b"Full Name,Email\n,no-address\n")
+    mine.command(*mine.arguments(*PACE, schema="strict")).expect(6)
+    waiting = mine.manifest()["invalid.csv"]
+    mine.command("run", "inbox", "--schema-id", "strict", "--out", "again", *PACE).expect(0)
+
+    sandbox.finish_review(waiting["import_id"])
+    mine.command("track").expect(0)
+    assert mine.states() == {"invalid.csv": "collected"}

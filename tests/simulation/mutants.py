@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from runner import doubts, orphans, pacing, pipeline, recovery, result_array, sinks, submit, track, upload
+from runner import doubts, orphans, pacing, pipeline, recovery, result_array, sinks, submit, track, upload, vendor_time
 from runner.collect import Collector
 from runner.errors import InDoubt
 from runner.ledger import Ledger
@@ -45,6 +45,14 @@ def crashes_without_condition(plan: Plan) -> Plan:
     """Crash somewhere, where storage takes no condition and an upload is noticed late."""
     settings = replace(plan.settings, if_none_match="not_signed", upload_lag_s=60.0)
     return replace(plan, settings=settings, lives=(Life(kill_at=60 + plan.seed),), full=(), outages=())
+
+
+def deletions_and_crashes(plan: Plan) -> Plan:
+    """Crash somewhere, notice uploads late, and let a person delete what seems to wait for its file."""
+    settings = replace(plan.settings, upload_lag_s=60.0)
+    deletions = tuple((2.0 * number, 0.5) for number in range(40))
+    lives = (Life(kill_at=60 + plan.seed),)
+    return replace(plan, settings=settings, lives=lives, deletions=deletions, full=(), outages=(), strangers=())
 
 
 @dataclass(frozen=True)
@@ -106,7 +114,7 @@ def json_create_repeated(patch: pytest.MonkeyPatch) -> None:
 
 def json_settled_at_once(patch: pytest.MonkeyPatch) -> None:
     def quiet_at(self: Any, item: Item) -> datetime:
-        return item.intent_at or self._clock.now()
+        return item.intent_at or self._vendor_time.now()
 
     patch.setattr(doubts.Doubts, "_quiet_at", quiet_at)
 
@@ -246,6 +254,23 @@ def held_back_items_forgotten(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(pipeline._Run, "_settle", settle)
 
 
+def own_clock_trusted(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(vendor_time.VendorTime, "answered", lambda *_, **__: None)
+
+
+def clock_read_anew(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(vendor_time.VendorTime, "now", lambda self: self._clock.now())
+
+
+def data_of_a_lost_import_sent_again(patch: pytest.MonkeyPatch) -> None:
+    careful = upload.Uploader._missing
+
+    async def missing(self: Any, item: Item, *, in_doubt: bool) -> Item:
+        return await careful(self, item, in_doubt=False)
+
+    patch.setattr(upload.Uploader, "_missing", missing)
+
+
 MUTANTS = (
     Mutant("data is sent before the bind", data_before_bind),
     Mutant("a create is sent before its intent", create_before_intent),
@@ -265,4 +290,7 @@ MUTANTS = (
     Mutant("a bound item is created anew after a crash", bound_items_created_anew),
     Mutant("a stale status of the list is believed", stale_list_believed),
     Mutant("items held back behind a doubt are forgotten", held_back_items_forgotten),
+    Mutant("data is sent again for an import that is gone", data_of_a_lost_import_sent_again, deletions_and_crashes),
+    Mutant("the machine's own clock is trusted", own_clock_trusted),
+    Mutant("the machine's own clock is read anew each time", clock_read_anew),
 )

@@ -163,6 +163,8 @@ class Judges:
         }[self._inputs[source].fate]
         if item.kind is ItemKind.JSON and item.state is _S.UNCERTAIN:
             return
+        if item.error_code == "import_missing" and item.import_id in self._vendor.seen.deleted:
+            return
         if item.state not in wanted:
             self._break(
                 f"I3: {source} ends {item.state} ({item.error_code}: {item.error_message}), not {sorted(wanted)}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from runner.models import ItemKind
@@ -29,6 +29,8 @@ class Life:
     stop_after_s: float | None = None
     freezes: tuple[tuple[int, float], ...] = ()
     skew_s: float = 0.0
+    steps: tuple[tuple[float, float], ...] = ()
+    """Steps of the machine's wall clock: seconds after the start of this life, and by how much."""
     rest_s: float = 1.0
     """How long the machine is idle before the next life."""
 
@@ -53,6 +55,8 @@ class Plan:
     latest_upload_s: float = 25.0
     strangers: tuple[tuple[str, float, float], ...] = ()
     """Files that somebody else imports in the same account: name, instant of the create, delay of the upload."""
+    deletions: tuple[tuple[float, float], ...] = ()
+    """Instants at which a person deletes an import that waits for its file, and which of them, in [0, 1)."""
     filename_tag: bool = True
     uploads: int = 8
     reviewed: bool = False
@@ -74,7 +78,7 @@ def plan_of(seed: int) -> Plan:
     return Plan(
         seed=seed,
         inputs=_inputs(_draws(seed, "inputs")),
-        lives=_lives(_draws(seed, "lives")),
+        lives=_lives(_draws(seed, "lives"), clocks=_draws(seed, "clocks")),
         quota=Rate(rng.choice((3, 6, 20)), 60.0),
         settings=_settings(_draws(seed, "settings"), lag_s=lag_s),
         habits=_habits(_draws(seed, "habits")),
@@ -86,6 +90,7 @@ def plan_of(seed: int) -> Plan:
         latest_create_s=reach.choice((25.0, 25.0, 120.0)),
         latest_upload_s=min(SETTLE_S - lag_s - 10.0, reach.choice((25.0, 100.0))),
         strangers=_strangers(_draws(seed, "strangers")),
+        deletions=_deletions(_draws(seed, "deletions"), until=clears_at),
         store="disk" if batch.random() < 0.1 else "memory",
         filename_tag=batch.random() < 0.85,
         uploads=batch.choice((1, 3, 8)),
@@ -120,6 +125,10 @@ def _strangers(rng: random.Random) -> tuple[tuple[str, float, float], ...]:
     return tuple((rng.choice(NAMES), rng.uniform(0, 60), rng.uniform(0, 300)) for _ in range(count))
 
 
+def _deletions(rng: random.Random, *, until: float) -> tuple[tuple[float, float], ...]:
+    return tuple((rng.uniform(0, until), rng.random()) for _ in range(rng.choice((0, 0, 0, 0, 20))))
+
+
 def _habits(rng: random.Random) -> Habits:
     return Habits(
         list_lag_s=rng.choice((0.0, 0.0, rng.uniform(0, 30))),
@@ -128,8 +137,20 @@ def _habits(rng: random.Random) -> Habits:
     )
 
 
-def _lives(rng: random.Random) -> tuple[Life, ...]:
-    return tuple(_life(rng) for _ in range(rng.choice((0, 1, 1, 2, 3))))
+def _lives(rng: random.Random, *, clocks: random.Random) -> tuple[Life, ...]:
+    """Draw lives, half of them on machines whose clocks are nearly right; the others' are hours off, or are set."""
+    lives = tuple(_life(rng) for _ in range(rng.choice((0, 1, 1, 2, 3))))
+    if clocks.random() < 0.5:
+        return lives
+    return tuple(replace(life, skew_s=_skew(clocks), steps=_steps(clocks)) for life in lives)
+
+
+def _skew(rng: random.Random) -> float:
+    return rng.choice((0.0, rng.uniform(-4000, 4000)))
+
+
+def _steps(rng: random.Random) -> tuple[tuple[float, float], ...]:
+    return tuple((rng.uniform(0, 1500), rng.uniform(-4000, 4000)) for _ in range(rng.choice((0, 1, 2))))
 
 
 def _life(rng: random.Random) -> Life:

@@ -28,6 +28,7 @@ from runner.routes import Route, Routes
 from runner.sinks import LocalSink
 from runner.stop import StopReason, StopSignal
 from runner.surroundings import Surroundings
+from runner.vendor_time import VendorTime
 from sandbox.state import SandboxSettings, SandboxState
 from tests.simulation.oracles import AT_REST, Broken, Judges
 from tests.simulation.plan import SETTLE_S, Life, Plan
@@ -185,6 +186,8 @@ class Simulation:
         """Live every life of the plan, then a calm one, after which everything must be at rest."""
         for name, at, delay_s in self._plan.strangers:
             self._vendor.stranger_creates(name, "customers", at=at, upload_after_s=delay_s)
+        for at, choice in self._plan.deletions:
+            self._vendor.person_deletes(at=at, choice=choice)
         for number, life in enumerate(self._plan.lives):
             await self._live(number, life)
             await asyncio.sleep(life.rest_s)
@@ -212,9 +215,11 @@ class Simulation:
         self._store.reopen()
         stop = StopSignal()
         process = Process(self._trace, self._loop, kill_at=life.kill_at, freezes=dict(life.freezes))
-        stopping = self._loop.call_later(life.stop_after_s or LONGEST_LIFE_S, self._ask_to_stop, stop)
+        timers = [self._loop.call_later(life.stop_after_s or LONGEST_LIFE_S, self._ask_to_stop, stop)]
+        timers += [self._loop.call_later(after_s, self._step_clock, by_s) for after_s, by_s in life.steps]
         ended = await self._run(process, self._program(process, number, stop, scope))
-        stopping.cancel()
+        for timer in timers:
+            timer.cancel()
         self._loop.deadline = float("inf")
         self._events.append(process.event_count)
         if process.dead:
@@ -231,6 +236,10 @@ class Simulation:
             return await process.run(program)
         except Exception as error:
             raise self.broken(f"I8: the run raised {type(error).__name__}: {error}") from error
+
+    def _step_clock(self, by_s: float) -> None:
+        self._trace.note("clock", f"{by_s:.3f}")
+        self._clock.skew_s += by_s
 
     def _ask_to_stop(self, stop: StopSignal) -> None:
         if not stop.requested:
@@ -261,7 +270,8 @@ class Simulation:
 
     def _surroundings(self, process: Process, number: int, ledger: Ledger, stop: StopSignal) -> Surroundings:
         plan, rng = self._plan, self._rng(f"life {number}")
-        api = SimulatedApi(self._vendor, process, self._loop, life=number)
+        vendor_time = VendorTime(self._clock)
+        api = SimulatedApi(self._vendor, process, self._loop, life=number, vendor_time=vendor_time)
         api.before_create = self._judges.create_leaves
         storage = SimulatedStorage(self._vendor, process, self._loop)
         storage.before_upload = self._judges.upload_leaves
@@ -281,6 +291,7 @@ class Simulation:
                 rng=rng,
             ),
             clock=self._clock,
+            vendor_time=vendor_time,
             rng=rng,
             emit=ignore,
             stop=stop,

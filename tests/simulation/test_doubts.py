@@ -14,6 +14,7 @@ from runner.models import Batch, ImportPage, Item, ItemKind, ItemState, RemoteIm
 from runner.moves import Moves
 from runner.options import RunOptions
 from runner.stop import StopSignal
+from runner.vendor_time import VendorTime
 from tests.support.vloop import run_virtually
 
 MADE_AT = datetime(2026, 7, 1, tzinfo=UTC)
@@ -60,7 +61,7 @@ async def settled(ledger: MemoryLedger, items: list[Item], remote: RemoteImport)
         api=ListOnly(remote),
         moves=Moves(ledger, clock=LateClock(), emit=ignore, by_state={}),
         options=RunOptions(),
-        clock=LateClock(),
+        vendor_time=VendorTime(LateClock()),
         stop=StopSignal(),
         saved_schemas=frozenset({"contacts"}),
     )

@@ -45,6 +45,7 @@ def test_the_plans_meet_every_kind_of_trouble() -> None:
     assert {plan.settings.if_none_match for plan in plans} == {"accept", "not_implemented", "not_signed"}
     assert any(plan.full for plan in plans)
     assert any(plan.outages for plan in plans)
+    assert any(plan.deletions for plan in plans)
     assert any(life.kill_at for plan in plans for life in plan.lives)
     assert any(life.freezes for plan in plans for life in plan.lives)
     assert any(life.stop_after_s for plan in plans for life in plan.lives)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from hashlib import sha256
 
 import orjson
@@ -23,6 +24,7 @@ from runner.routes import Routes
 from runner.sources.kinds import kind_of
 from runner.stop import StopSignal
 from runner.surroundings import Surroundings
+from runner.vendor_time import VendorTime
 from tests.support.scripted import EPOCH, LoopClock, ScriptedVendor
 from tests.support.sources import MemorySource
 
@@ -35,6 +37,9 @@ class MemorySink:
     def __init__(self) -> None:
         self.results: dict[str, bytes] = {}
 
+    async def prepare(self) -> None:
+        """There is always room."""
+
     async def save_result(self, source: str, chunks: AsyncIterator[bytes]) -> SavedResult:
         data = b"".join([chunk async for chunk in chunks])
         rows = orjson.loads(data)
@@ -46,6 +51,16 @@ class MemorySink:
         return name
 
 
+class SkewedClock(LoopClock):
+    """A machine's clocks; `skew()` is how far its wall clock is ahead."""
+
+    def __init__(self, skew: Callable[[], timedelta]) -> None:
+        self._skew = skew
+
+    def now(self) -> datetime:
+        return super().now() + self._skew()
+
+
 @dataclass
 class Bench:
     """Everything a run needs; make it inside the loop."""
@@ -54,10 +69,12 @@ class Bench:
     options: RunOptions = field(default_factory=RunOptions)
     routes: Routes = field(default_factory=lambda: Routes.single(schema_id="s1"))
     url_life_s: int = 1800
+    skew: timedelta = timedelta(0)
+    """How far the wall clock of the run's machine is ahead of the vendor's."""
 
     def __post_init__(self) -> None:
-        self.clock = LoopClock()
-        self.vendor = ScriptedVendor(self.clock, url_life_s=self.url_life_s)
+        self.clock = SkewedClock(lambda: self.skew)
+        self.vendor = ScriptedVendor(LoopClock(), url_life_s=self.url_life_s)
         self.ledger = MemoryLedger(now=self.clock.now)
         self.slots = MemorySlots()
         self.source = MemorySource(self.files)
@@ -75,6 +92,8 @@ class Bench:
     def around(self) -> Surroundings:
         rng = random.Random(1)
         self.stop = StopSignal()
+        vendor_time = VendorTime(self.clock)
+        self.vendor.on_answer = lambda: vendor_time.answered(self.vendor.clock.now(), asked_at=vendor_time.ticks())
         self.api = RatedApi(self.vendor)
         return Surroundings(
             ledger=self.ledger,
@@ -85,6 +104,7 @@ class Bench:
             sink=self.sink,
             pacer=CreatePacer(self.slots, quota_key="k", quota=Rate(20, 60), clock=self.clock, rng=rng),
             clock=self.clock,
+            vendor_time=vendor_time,
             rng=rng,
             emit=self.events.append,
             stop=self.stop,
@@ -98,6 +118,11 @@ class Bench:
         batch = await self.ledger.batch(BATCH_ID) or await self.start()
         return await run_batch(batch, self.around(), scope=scope)
 
+    async def batch(self) -> Batch:
+        found = await self.ledger.batch(BATCH_ID)
+        assert found is not None
+        return found
+
     async def states(self) -> dict[str, str]:
         return {item.source: str(item.state) async for item in self.ledger.items(BATCH_ID)}
 
@@ -110,7 +135,10 @@ class Bench:
         """Put an item into the ledger as an earlier run may have left it."""
         if await self.ledger.batch(BATCH_ID) is None:
             await self.start()
-        await self.ledger.add([Item(batch_id=BATCH_ID, source=source, kind=kind_of(source), schema_id="s1")])
+        binding = self.routes.routes[0].binding
+        await self.ledger.add(
+            [Item(batch_id=BATCH_ID, source=source, kind=kind_of(source), schema_id="s1", binding=binding)]
+        )
         item = await self.item(source)
         item = await self.ledger.advance(item, ItemState.CREATING, reason="earlier", intent_at=self.clock.now())
         if state is ItemState.CREATING:

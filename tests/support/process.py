@@ -286,6 +286,9 @@ class MemorySink:
         self._process = process
         self._disk = disk
 
+    async def prepare(self) -> None:
+        """There is always a place."""
+
     async def save_result(self, source: str, chunks: AsyncIterator[bytes]) -> SavedResult:
         path, array = f"results/{source}.json", ResultArray()
         async for data in self._drafted(path, chunks):
@@ -323,6 +326,9 @@ class ProcessSink:
         self._process = process
         self._disk = disk
         self._on_try = on_try
+
+    async def prepare(self) -> None:
+        await self._inner.prepare()
 
     async def save_result(self, source: str, chunks: AsyncIterator[bytes]) -> SavedResult:
         await self._process.event("sink.save", source)

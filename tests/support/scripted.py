@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -45,6 +45,7 @@ class ScriptedVendor:
         self.calls: list[str] = []
         self.renews_urls = True
         self.result = b'[{"a":1}]'
+        self.on_answer: Callable[[], None] = lambda: None
         self._lost: set[int] = set()
 
     def lose(self, error: Exception) -> Exception:
@@ -92,6 +93,7 @@ class ScriptedVendor:
     async def list_page(self, *, limit: int, offset: int) -> ImportPage:
         await asyncio.sleep(0)
         self.calls.append("list")
+        self.on_answer()
         newest_first = list(reversed(self.imports.values()))
         page = newest_first[offset : offset + limit]
         return ImportPage(count=len(newest_first), imports=tuple(page), has_next=offset + limit < len(newest_first))

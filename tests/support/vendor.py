@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
@@ -37,6 +37,7 @@ from tests.support.process import EPOCH, Process, Trace
 
 if TYPE_CHECKING:
     from runner.ports import Body
+    from runner.vendor_time import VendorTime
     from tests.support.vloop import VirtualLoop
     from tests.support.weather import Call, Fate, Kind, Weather
 
@@ -62,6 +63,8 @@ class Sightings:
     posts: Counter[tuple[int, str, str]] = field(default_factory=Counter)
     asked_at: defaultdict[tuple[int, str], list[float]] = field(default_factory=lambda: defaultdict(list))
     calls: Counter[str] = field(default_factory=Counter)
+    deleted: set[str] = field(default_factory=set)
+    """Imports that a person deleted while they waited for their file."""
 
 
 @dataclass(kw_only=True)
@@ -129,6 +132,20 @@ class Vendor:
 
         self.at(at, create, sender=None)
 
+    def person_deletes(self, *, at: float, choice: float) -> None:
+        """Let somebody delete one of the imports that wait for a file then; `choice`, in [0, 1), says which."""
+
+        def delete(instant: float) -> None:
+            found = self.state.list_imports(self.wall(instant), limit=1000)["results"]
+            waiting = [one["id"] for one in found if one["status"] == "AWAITING_UPLOAD"]
+            if waiting:
+                import_id = waiting[int(choice * len(waiting))]
+                self.state.delete(import_id, self.wall(instant))
+                self.seen.deleted.add(import_id)
+                self.note("person.deleted", import_id)
+
+        self.at(at, delete, sender=None)
+
     def listed(self, now: float) -> list[dict[str, Any]]:
         """Return every import as the list shows it: as it was `list_lag_s` ago, newest first."""
         as_of = now - self.habits.list_lag_s
@@ -151,10 +168,18 @@ class Vendor:
 class Exchange:
     """One request and its answer, as the fate of the call has it."""
 
-    def __init__(self, vendor: Vendor, process: Process, loop: VirtualLoop) -> None:
+    def __init__(
+        self,
+        vendor: Vendor,
+        process: Process,
+        loop: VirtualLoop,
+        *,
+        vendor_time: VendorTime | None = None,
+    ) -> None:
         self.vendor = vendor
         self.process = process
         self.loop = loop
+        self._vendor_time = vendor_time
         self.answered: list[dict[str, Any]] = []
         """Answers to creates of files that were received a while ago: their imports have an owner."""
 
@@ -175,7 +200,9 @@ class Exchange:
         """
         fate = self.vendor.weather.fate(call, key, self.loop.time())
         self.vendor.seen.calls[call] += 1
+        asked_at = self.loop.time()
         await self.process.event(f"{call}.sent", f"{detail or key} {fate.kind}")
+        answered_at = datetime.fromtimestamp(int(self.vendor.now() + fate.up_s), UTC)
         answer: asyncio.Future[object] = self.loop.create_future()
         self._send(fate, effect, _into(answer), timeout_s=timeout_s, doubtful=doubtful)
         timer = self.loop.call_later(timeout_s, _into(answer), _lost("no answer in time", doubtful=doubtful))
@@ -187,6 +214,8 @@ class Exchange:
         await self.process.event(f"{call}.{outcome}", detail or key)
         if isinstance(value, Exception):
             raise value
+        if self._vendor_time is not None:
+            self._vendor_time.answered(answered_at, asked_at=asked_at)
         return value
 
     def _send(
@@ -244,9 +273,17 @@ def _lost(sentence: str, *, doubtful: bool) -> BulkheadError:
 class SimulatedApi:
     """Implements ImportsApi for one process."""
 
-    def __init__(self, vendor: Vendor, process: Process, loop: VirtualLoop, *, life: int = 0) -> None:
+    def __init__(
+        self,
+        vendor: Vendor,
+        process: Process,
+        loop: VirtualLoop,
+        *,
+        life: int = 0,
+        vendor_time: VendorTime | None = None,
+    ) -> None:
         self._vendor = vendor
-        self._exchange = Exchange(vendor, process, loop)
+        self._exchange = Exchange(vendor, process, loop, vendor_time=vendor_time)
         self._loop = loop
         self._life = life
         self.before_create: Callable[[CreateRequest, str | None], None] = lambda _request, _source: None

@@ -7,6 +7,7 @@ import shutil
 import socket
 import ssl
 import subprocess
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from aiohttp.abc import AbstractResolver
 from pydantic import SecretStr
 
 from runner.api import HeadlessClient
+from runner.clock import SystemClock
 from runner.errors import (
     AuthRefused,
     BulkheadError,
@@ -25,6 +27,7 @@ from runner.errors import (
     SchemaNotFound,
 )
 from runner.models import CreateRequest
+from runner.vendor_time import VendorTime
 from tests.support.rawserver import Peer, RawServer, answer, answering, closed_port_url
 
 KEY = "test-key-1"
@@ -125,11 +128,32 @@ async def test_a_missing_schema_is_named():
     assert error.schema_id == "s-1"
 
 
-async def test_a_404_to_a_create_with_inline_fields_points_to_the_api_url():
+@pytest.mark.parametrize(
+    "request_sent", [FILE, CreateRequest(fields=({"key": "a"},), original_filename="a.csv")], ids=["saved", "inline"]
+)
+async def test_a_404_that_is_a_page_of_somebody_else_says_nothing_of_the_schema(request_sent):
+    error = await outcome(RawServer(answering(answer(404, b"<html>"))), request_sent)
+    assert isinstance(error, NotSent)
+    assert "BULKHEAD_API_URL" in str(error.hint)
+
+
+async def test_a_404_of_the_api_to_a_create_with_inline_fields_points_to_the_api_url():
     request = CreateRequest(fields=({"key": "a"},), original_filename="a.csv")
-    error = await outcome(RawServer(answering(answer(404, b"<html>"))), request)
+    error = await outcome(RawServer(answering(answer(404, b'{"detail": "Not found."}'))), request)
     assert isinstance(error, RequestInvalid)
     assert "url" in str(error)
+
+
+async def test_each_good_answer_tells_the_vendors_time_and_what_a_proxy_kept_does_not():
+    date = "Wed, 01 Jul 2026 12:00:00 GMT"
+    told = []
+    for headers in ({"Date": date}, {"Date": date, "Age": "3600"}):
+        vendor_time = VendorTime(SystemClock())
+        server = RawServer(answering(answer(201, CREATED, **headers)))
+        async with server, HeadlessClient(server.url, KEY, vendor_time=vendor_time) as client:
+            await client.create(FILE)
+        told.append(abs(vendor_time.now() - datetime(2026, 7, 1, 12, tzinfo=UTC)) < timedelta(minutes=1))
+    assert told == [True, False]
 
 
 @pytest.mark.parametrize(
@@ -212,7 +236,7 @@ async def test_a_redirect_is_an_error_and_its_target_never_sees_the_key(status):
     async with RawServer(answering(answer(201, CREATED))) as target:
         error = await outcome(RawServer(answering(answer(status, Location=target.url + "/stolen"))))
         assert target.peers == []
-    assert isinstance(error, RequestInvalid)
+    assert isinstance(error, InDoubt if status == 303 else NotSent)
     assert str(status) in str(error)
     assert target.url.removeprefix("http://") not in str(error)
 

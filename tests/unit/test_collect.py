@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from runner.errors import ResultInvalid, Unavailable
+from dataclasses import replace
+
+from runner.errors import ImportNotFound, ResultInvalid, Unavailable
+from runner.events import ignore
 from runner.models import CreateRequest, ItemState
+from runner.moves import Moves
 from runner.options import RunOptions
-from tests.support.bench import Bench
+from runner.pipeline import run_batch
+from runner.recovery import redrive
+from tests.support.bench import BATCH_ID, Bench
 from tests.support.vloop import run_virtually
 
 FILES = {"a.csv": b"x\n1\n"}
@@ -54,5 +60,53 @@ def test_a_result_that_is_gone_fails_the_item() -> None:
         bench.vendor.imports.clear()
         await bench.run()
         assert (await bench.item("a.csv")).error_code == "result_missing"
+
+    run_virtually(go())
+
+
+def test_results_that_are_there_a_moment_later_than_the_status_are_collected() -> None:
+    async def go() -> None:
+        bench = Bench(FILES)
+        results_url, refusals = bench.vendor.results_url, iter(range(2))
+
+        async def not_yet(import_id: str) -> str:
+            if next(refusals, None) is not None:
+                raise ImportNotFound("Not found.")
+            return await results_url(import_id)
+
+        bench.vendor.results_url = not_yet  # type: ignore[method-assign]
+        await bench.run()
+        assert await bench.states() == {"a.csv": "collected"}
+
+    run_virtually(go())
+
+
+def test_data_whose_result_is_of_no_use_was_imported_all_the_same_and_is_not_sent_by_another_batch() -> None:
+    async def go() -> None:
+        bench = Bench(FILES, options=RunOptions(collect_attempts=3))
+        bench.vendor.get_script.extend([ResultInvalid("not an array")] * 3)
+        await bench.run()
+        later = replace(await bench.batch(), batch_id="later")
+        await bench.ledger.start_batch(later)
+        await run_batch(later, bench.around())
+        item = await bench.ledger.item("later", "a.csv")
+        assert item is not None
+        assert item.state is ItemState.SKIPPED
+        assert len(bench.vendor.created) == 1
+
+    run_virtually(go())
+
+
+def test_a_result_of_no_use_is_fetched_again_by_a_redrive_and_the_data_not_sent_again() -> None:
+    async def go() -> None:
+        bench = Bench(FILES, options=RunOptions(collect_attempts=3))
+        bench.vendor.get_script.extend([ResultInvalid("not an array")] * 3)
+        await bench.run()
+        moves = Moves(bench.ledger, clock=bench.clock, emit=ignore, by_state={})
+        await redrive(bench.ledger, BATCH_ID, states={ItemState.FAILED}, match=None, moves=moves)
+        await bench.run()
+        item = await bench.item("a.csv")
+        assert (item.state, item.error_code, item.import_id) == (ItemState.COLLECTED, None, "import-1")
+        assert len(bench.vendor.created) == 1
 
     run_virtually(go())

@@ -122,3 +122,11 @@ def test_free_slots_counts_what_could_be_sent_now() -> None:
         assert await pacer.free_slots() == 0
 
     run_virtually(go())
+
+
+def test_a_429_that_asks_for_years_binds_nobody_that_long() -> None:
+    async def go() -> None:
+        permit = await _pacer().permit()
+        assert await permit.throttled(10.0**9) < 1000
+
+    run_virtually(go())

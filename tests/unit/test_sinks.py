@@ -294,3 +294,14 @@ async def test_no_descriptor_is_left_open(tmp_path):
     with pytest.raises(ConfigError):
         await sink.save_result("link/b.csv", stream(ROWS))
     assert open_descriptors() == before
+
+
+async def test_a_place_that_can_be_written_is_left_empty(tmp_path: Path) -> None:
+    await LocalSink(tmp_path / "new" / "out").prepare()
+    assert list((tmp_path / "new" / "out").iterdir()) == []
+
+
+async def test_a_place_that_cannot_be_written_is_told_before_anything_is_sent(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(ConfigError, match="file"):
+        await LocalSink(tmp_path / "file" / "out").prepare()

@@ -226,7 +226,7 @@ HOSTILE = st.binary(min_size=1, max_size=30).filter(lambda raw: not {0, 0x2F} & 
 
 
 class TestHostileNames:
-    @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+    @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(names=st.sets(HOSTILE.map(lambda raw: raw + b".csv"), min_size=1, max_size=6))
     def test_any_name_is_listed_addressed_and_read(self, tmp_path: Path, names: set[bytes]) -> None:
         root = Path(

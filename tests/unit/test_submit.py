@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
+
+import pytest
+
 from runner.errors import (
     AuthRefused,
     ConditionUnsupported,
+    ImportNotFound,
     InDoubt,
     NotSent,
     RateLimited,
     RequestInvalid,
     SchemaNotFound,
+    SourceChanged,
     UploadRefused,
     UrlExpired,
 )
 from runner.events import CreateThrottled
-from runner.models import CreateRequest, ItemState
+from runner.models import CreateRequest, ItemState, RemoteImport
 from runner.options import RunOptions
 from runner.stop import StopReason
 from tests.support.bench import BATCH_ID, Bench
@@ -289,5 +295,159 @@ def test_the_same_content_collected_before_is_skipped_though_the_file_was_touche
         assert [entry.source for entry in entries] == ["a.csv", "b.csv"]
         await bench.run()
         assert len(bench.vendor.created) == 2
+
+    run_virtually(go())
+
+
+def test_an_import_that_is_gone_before_its_data_was_sent_is_made_anew() -> None:
+    async def go() -> None:
+        bench = Bench(FILES)
+        orphan = bench.vendor.add(CreateRequest(schema_id="s1", original_filename=f"a.~{bench.tag('a.csv')}.csv"))
+        await bench.leave("a.csv", ItemState.CREATING, tag=bench.tag("a.csv"))
+        retrieve = bench.vendor.retrieve
+
+        async def delete_first(import_id: str) -> object:
+            bench.vendor.imports.pop(orphan.import_id, None)
+            return await retrieve(import_id)
+
+        bench.vendor.retrieve = delete_first  # type: ignore[method-assign, assignment]
+        await bench.run()
+        item = await bench.item("a.csv")
+        assert (item.state, item.import_id) == (ItemState.COLLECTED, "import-2")
+
+    run_virtually(go())
+
+
+def test_a_vendor_that_knows_none_of_its_imports_is_not_asked_for_more_and_more() -> None:
+    async def go() -> None:
+        bench = Bench(FILES, url_life_s=60)
+
+        async def retrieve(_: str) -> RemoteImport:
+            raise ImportNotFound("Not found.")
+
+        bench.vendor.retrieve = retrieve  # type: ignore[method-assign]
+        result = await bench.run()
+        assert await bench.states() == {"a.csv": "queued"}
+        assert len(bench.vendor.created) == bench.options.create_attempts
+        assert result.deferred == 1
+
+    run_virtually(go())
+
+
+def test_an_import_that_is_gone_and_may_have_got_the_data_fails_its_item() -> None:
+    async def go() -> None:
+        bench = Bench(FILES)
+        await bench.leave(
+            "a.csv", ItemState.CREATED, import_id="gone", fingerprint=f"sha256:{sha256(FILES['a.csv']).hexdigest()}"
+        )
+        await bench.run()
+        assert (await bench.item("a.csv")).error_code == "import_missing"
+        assert bench.vendor.created == []
+
+    run_virtually(go())
+
+
+@pytest.mark.parametrize("refusal", [UploadRefused("storage refuses the upload (HTTP 403)"), SourceChanged()])
+def test_a_repeated_upload_that_is_refused_may_have_arrived_the_first_time(refusal: Exception) -> None:
+    async def go() -> None:
+        bench = Bench(FILES)
+        bench.vendor.put_script.extend([bench.vendor.lose(InDoubt("cut")), refusal])
+        await bench.run()
+        assert await bench.states() == {"a.csv": "collected"}
+
+    run_virtually(go())
+
+
+def test_a_refused_upload_whose_first_try_shows_up_late_has_arrived() -> None:
+    async def go() -> None:
+        bench = Bench(FILES)
+        bench.vendor.put_script.extend([InDoubt("cut"), UploadRefused("storage refuses the upload (HTTP 403)")])
+        retrieve = bench.vendor.retrieve
+
+        async def arrive_after_a_minute(import_id: str) -> RemoteImport:
+            if bench.clock.ticks() > 60:
+                bench.vendor.change(import_id, status="SUCCESSFUL")
+            return await retrieve(import_id)
+
+        bench.vendor.retrieve = arrive_after_a_minute  # type: ignore[method-assign]
+        await bench.run()
+        assert await bench.states() == {"a.csv": "collected"}
+
+    run_virtually(go())
+
+
+def test_what_the_vendor_refuses_to_say_of_one_import_does_not_stop_the_others() -> None:
+    async def go() -> None:
+        bench = Bench({"a.csv": b"1", "b.csv": b"2"})
+        await bench.leave("a.csv", ItemState.CREATED, import_id="odd", fingerprint="sha256:x")
+        retrieve = bench.vendor.retrieve
+
+        async def refuse_one(import_id: str) -> RemoteImport:
+            if import_id == "odd":
+                raise RequestInvalid("HTTP 400")
+            return await retrieve(import_id)
+
+        bench.vendor.retrieve = refuse_one  # type: ignore[method-assign]
+        result = await bench.run()
+        assert await bench.states() == {"a.csv": "created", "b.csv": "collected"}
+        assert result.deferred == 1
+
+    run_virtually(go())
+
+
+def test_data_for_an_import_that_a_lost_ledger_may_have_sent_already_waits_where_storage_takes_no_condition() -> None:
+    async def go() -> None:
+        bench = Bench(FILES)
+        orphan = bench.vendor.add(CreateRequest(schema_id="s1", original_filename=f"a.~{bench.tag('a.csv')}.csv"))
+        bench.vendor.put_script.append(ConditionUnsupported("501"))
+        retrieve = bench.vendor.retrieve
+
+        async def show_late(import_id: str) -> RemoteImport:
+            if bench.clock.ticks() > 60:
+                bench.vendor.change(orphan.import_id, status="SUCCESSFUL")
+            return await retrieve(import_id)
+
+        bench.vendor.retrieve = show_late  # type: ignore[method-assign]
+        await bench.run()
+        assert await bench.states() == {"a.csv": "collected"}
+        assert bench.vendor.calls.count("put") == 0
+
+    run_virtually(go())
+
+
+def test_an_import_made_for_another_schema_than_the_route_names_now_gets_no_data() -> None:
+    async def go() -> None:
+        bench = Bench(FILES)
+        old = bench.vendor.add(CreateRequest(schema_id="old", original_filename="a.~aaaaaaaaaaaaa.csv"))
+        await bench.leave(
+            "a.csv",
+            ItemState.CREATED,
+            import_id=old.import_id,
+            binding="another",
+            fingerprint=f"sha256:{sha256(FILES['a.csv']).hexdigest()}",
+        )
+        await bench.run()
+        item = await bench.item("a.csv")
+        assert (item.state, item.import_id, item.schema_id) == (ItemState.COLLECTED, "import-2", "s1")
+        assert list(bench.vendor.received) == ["import-2"]
+
+    run_virtually(go())
+
+
+def test_a_refused_upload_to_an_import_that_is_gone_makes_another() -> None:
+    async def go() -> None:
+        bench = Bench(FILES)
+        put, refusals = bench.vendor.put, iter(range(1))
+
+        async def delete_and_refuse(*args: object, **options: object) -> bool:
+            if next(refusals, None) is not None:
+                bench.vendor.imports.clear()
+                raise UploadRefused("storage refuses the upload (HTTP 404 NoSuchBucket)")
+            return await put(*args, **options)  # type: ignore[arg-type]
+
+        bench.vendor.put = delete_and_refuse  # type: ignore[method-assign]
+        await bench.run()
+        item = await bench.item("a.csv")
+        assert (item.state, item.import_id) == (ItemState.COLLECTED, "import-2")
 
     run_virtually(go())

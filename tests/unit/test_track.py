@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from runner.errors import ImportNotFound
-from runner.models import CreateRequest, ItemState, RemoteImport
+import pytest
+
+from runner.errors import ImportNotFound, RequestInvalid, Unavailable
+from runner.models import CreateRequest, ImportPage, ItemState, RemoteImport
 from runner.pipeline import Scope
 from tests.support.bench import BATCH_ID, Bench
 from tests.support.vloop import run_virtually
@@ -146,5 +148,78 @@ def test_successes_cost_no_retrieve() -> None:
         batch = await bench.ledger.batch(BATCH_ID)
         assert batch is not None
         assert batch.counters["list_calls"] == bench.vendor.calls.count("list")
+
+    run_virtually(go())
+
+
+def test_tracking_once_sees_that_the_import_of_a_review_is_gone() -> None:
+    async def go() -> None:
+        bench = Bench(FILES)
+        import_id = await _processing(bench)
+        bench.vendor.change(import_id, status="NEEDS_REVIEW")
+        await bench.run()
+        bench.vendor.imports.pop(import_id)
+        await bench.run(scope=Scope.TRACK_ONCE)
+        assert (await bench.item("a.csv")).error_code == "import_missing"
+
+    run_virtually(go())
+
+
+@pytest.mark.parametrize("trouble", [Unavailable("HTTP 500"), RequestInvalid("HTTP 400")])
+def test_an_import_whose_end_cannot_be_read_holds_up_no_other_and_waits_for_a_later_run(trouble: Exception) -> None:
+    async def go() -> None:
+        bench = Bench({"a.csv": b"1", "b.csv": b"2"})
+        await _processing(bench, "a.csv")
+        odd = await _processing(bench, "b.csv")
+        for import_id in list(bench.vendor.imports):
+            bench.vendor.change(import_id, status="FAILED")
+        retrieve = bench.vendor.retrieve
+
+        async def refuse_one(import_id: str) -> RemoteImport:
+            if import_id == odd:
+                raise trouble
+            return await retrieve(import_id)
+
+        bench.vendor.retrieve = refuse_one  # type: ignore[method-assign]
+        result = await bench.run()
+        assert await bench.states() == {"a.csv": "failed", "b.csv": "processing"}
+        assert result.deferred == 1
+
+    run_virtually(go())
+
+
+def test_a_gateway_that_answers_the_list_for_a_while_does_not_end_the_run() -> None:
+    async def go() -> None:
+        bench = Bench(FILES)
+        import_id = await _processing(bench)
+        list_page, refusals = bench.vendor.list_page, iter(range(4))
+
+        async def refuse_at_first(*, limit: int, offset: int) -> ImportPage:
+            if bench.vendor.calls and next(refusals, None) is not None:
+                raise RequestInvalid("the API answered 404")
+            bench.vendor.change(import_id, status="SUCCESSFUL")
+            return await list_page(limit=limit, offset=offset)
+
+        bench.vendor.list_page = refuse_at_first  # type: ignore[method-assign]
+        await bench.run()
+        assert await bench.states() == {"a.csv": "collected"}
+
+    run_virtually(go())
+
+
+def test_a_vendor_that_goes_on_refusing_the_list_ends_the_run() -> None:
+    async def go() -> None:
+        bench = Bench(FILES)
+        await _processing(bench)
+        list_page = bench.vendor.list_page
+
+        async def refuse(*, limit: int, offset: int) -> ImportPage:
+            if bench.vendor.calls:
+                raise RequestInvalid("the API answered 404")
+            return await list_page(limit=limit, offset=offset)
+
+        bench.vendor.list_page = refuse  # type: ignore[method-assign]
+        with pytest.raises(RequestInvalid):
+            await bench.run()
 
     run_virtually(go())

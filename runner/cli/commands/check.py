@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 CHECKING = "The check itself"
 LIBRARIES = {
     "python_calamine": ("python-calamine", "workbooks are not read"),
+    "openpyxl": ("openpyxl", "very large .xlsx workbooks are not read"),
     "chardet": ("chardet", "encodings other than UTF-8 and Windows-1252 are not recognised"),
     "rapidfuzz": ("rapidfuzz", "headers that are only similar to a field's name are not matched"),
     "phonenumbers": ("phonenumberslite", "phone numbers are not judged"),

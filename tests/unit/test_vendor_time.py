@@ -1,0 +1,100 @@
+"""The vendor's time, as its answers tell it: neither a wrong clock nor a set one reaches the protocol."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from runner.errors import InDoubt
+from runner.models import CreateRequest
+from runner.vendor_time import LONGEST_ROUND_TRIP_S, VendorTime
+from tests.support.bench import Bench
+from tests.support.vloop import run_virtually
+
+NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
+
+
+class SetClock:
+    """Clocks that stand still until they are set."""
+
+    def __init__(self) -> None:
+        self.wall = NOON
+        self.elapsed_s = 0.0
+
+    def now(self) -> datetime:
+        return self.wall
+
+    def ticks(self) -> float:
+        return self.elapsed_s
+
+
+@pytest.fixture
+def clock() -> SetClock:
+    return SetClock()
+
+
+def test_before_the_first_answer_it_is_our_own_time(clock: SetClock) -> None:
+    assert VendorTime(clock).now() == NOON
+
+
+def test_an_answer_tells_the_time_which_then_goes_on(clock: SetClock) -> None:
+    vendor_time = VendorTime(clock)
+    vendor_time.answered(NOON - timedelta(hours=3), asked_at=clock.ticks())
+    clock.elapsed_s += 60
+    assert vendor_time.now() == NOON - timedelta(hours=3) + timedelta(seconds=60)
+
+
+def test_a_clock_that_is_set_changes_nothing(clock: SetClock) -> None:
+    vendor_time = VendorTime(clock)
+    first = vendor_time.now()
+    clock.wall += timedelta(hours=1)
+    assert vendor_time.now() == first
+
+
+def test_an_answer_that_was_long_on_its_way_does_not_tell_the_time(clock: SetClock) -> None:
+    vendor_time = VendorTime(clock)
+    vendor_time.answered(NOON, asked_at=clock.ticks())
+    asked_at = clock.ticks()
+    clock.elapsed_s += LONGEST_ROUND_TRIP_S + 1
+    vendor_time.answered(NOON, asked_at=asked_at)
+    assert vendor_time.now() == NOON + timedelta(seconds=LONGEST_ROUND_TRIP_S + 1)
+
+
+@pytest.mark.parametrize("skew_h", [-1, 1])
+def test_a_lost_json_create_is_not_repeated_by_a_machine_whose_clock_is_an_hour_off(skew_h: int) -> None:
+    async def go() -> None:
+        bench = Bench({"a.json": b'[{"x":1}]'})
+        bench.skew = timedelta(hours=skew_h)
+        add = bench.vendor.add
+        bench.vendor.add = lambda request: add(request, status="SUCCESSFUL")  # type: ignore[method-assign, misc]
+        bench.vendor.create_script.append(bench.vendor.lose(InDoubt("cut")))
+        await bench.run()
+        assert len(bench.vendor.created) == 1
+        assert (await bench.item("a.json")).import_id == "import-1"
+
+    run_virtually(go())
+
+
+def test_a_file_is_created_once_by_a_machine_whose_clock_is_an_hour_ahead() -> None:
+    async def go() -> None:
+        bench = Bench({"a.csv": b"x\n1\n"})
+        bench.skew = timedelta(hours=1)
+        await bench.run()
+        assert [request.original_filename for request in bench.vendor.created] == [f"a.~{bench.tag('a.csv')}.csv"]
+        assert await bench.states() == {"a.csv": "collected"}
+
+    run_virtually(go())
+
+
+def test_a_lost_ledgers_imports_are_known_up_to_the_vendors_time() -> None:
+    async def go() -> None:
+        bench = Bench({})
+        bench.skew = timedelta(hours=1)
+        bench.vendor.add(CreateRequest(schema_id="s1", original_filename="a.csv"))
+        await bench.run()
+        known = await bench.ledger.reconciled_to("e")
+        assert known is not None
+        assert known <= bench.vendor.clock.now()
+
+    run_virtually(go())
