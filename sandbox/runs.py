@@ -1,5 +1,6 @@
 """One run of the engine over a job, in whichever process: its data opened, its result stored."""
 
+import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from sandbox.engine import Outcome, run_import
 from sandbox.hooks import HookLimits
 from sandbox.imports import Finished, Job
 from sandbox.review.decisions import open_decisions
-from sandbox.review.writing import DraftWriter
+from sandbox.review.writing import DraftWriter, space_told
 from sandbox.storage import BlobWriter
 
 Engine = Callable[[Job], Outcome]
@@ -46,6 +47,9 @@ def _run_reviewed(job: Job, engine: Engine, decisions_path: Path, draft_path: Pa
     try:
         finished = _run(replace(job, corrections=corrections, draft=draft), engine)
         draft.finish(finished.outcome, revision=revision)
+    except sqlite3.OperationalError as error:
+        draft.abort()
+        raise space_told(error) from None
     except BaseException:
         draft.abort()
         raise

@@ -1,7 +1,6 @@
 """The changes that forms ask for, each checked against the draft it was made from."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from multidict import MultiMapping
@@ -20,18 +19,9 @@ class Refused(Exception):
     """A change that cannot be made, and the sentence that says why."""
 
 
-@dataclass(frozen=True)
-class Change:
-    """What one form asks for; `revision` is that of the page it was on."""
-
-    revision: int
-    make: Callable[[Decisions, Draft], None]
-
-
-def change_of(name: str, form: MultiMapping[Any]) -> Change:
-    """Raises BadForm."""
-    revision = whole(form, "revision")
-    return Change(revision, lambda decisions, draft: _MAKERS[name](decisions, draft, form))
+def make_change(name: str, decisions: Decisions, draft: Draft, form: MultiMapping[Any]) -> None:
+    """Do what the form `name` asks for. Raises Stale, Refused or BadForm."""
+    _MAKERS[name](decisions, draft, form)
 
 
 def _header(decisions: Decisions, draft: Draft, form: MultiMapping[Any]) -> None:
@@ -87,7 +77,7 @@ def _replace(decisions: Decisions, draft: Draft, form: MultiMapping[Any]) -> Non
     if replacement == as_sent(text):
         raise Refused("Choose another value to put there.")
     label = f"{Fields.of(draft.layout).label(field)}: {_short(text)} → {_short(replacement)}"
-    decisions.replace(field, text, replacement, label=label)
+    decisions.replace(field, text, replacement, since=draft.revision, label=label)
 
 
 def _leave_out(decisions: Decisions, draft: Draft, form: MultiMapping[Any]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import orjson
 
 from sandbox.engine.corrections import CellName, Corrections
-from sandbox.review.writing import script
+from sandbox.review.writing import script, space_told
 
 CHANGES_MAX_COUNT = 200
 _BUSY_S = 30.0
@@ -124,19 +124,21 @@ class Decisions:
         )
         self._drop(change)
 
-    def replace(self, field: str, text: str, replacement: str, *, label: str) -> None:
-        """Give the cells of a field that hold `text` and are wrong in the attached draft another text."""
+    def replace(self, field: str, text: str, replacement: str, *, since: int, label: str) -> None:
+        """Give the cells of a field that hold `text` and are wrong in the attached draft another text.
+
+        Those that were given one after `since`, the draft's revision, keep it.
+        """
         change = self._begin(label)
         self._connection.execute(
             "INSERT INTO cells_before SELECT ?, w.row, w.field, w.part, c.text, w.text FROM draft.wrong w"
             " LEFT JOIN cells c ON c.row = w.row AND c.field = w.field AND c.part = w.part"
-            " WHERE w.field = ? AND w.text = ?",
-            (change, field, text),
+            " WHERE w.field = ? AND w.text = ? AND (c.revision IS NULL OR c.revision <= ? OR c.shown = w.text)",
+            (change, field, text, since),
         )
         self._connection.execute(
-            "INSERT OR REPLACE INTO cells SELECT row, field, part, ?, ?, ? FROM draft.wrong"
-            " WHERE field = ? AND text = ?",
-            (replacement, replacement, self.revision, field, text),
+            "INSERT OR REPLACE INTO cells SELECT row, field, part, ?, ?, ? FROM cells_before WHERE change = ?",
+            (replacement, replacement, self.revision, change),
         )
 
     def drop_listed(self, list_id: int, *, label: str) -> None:
@@ -237,7 +239,10 @@ class Decisions:
 
 @contextmanager
 def open_decisions(path: Path, *, draft: Path | None = None) -> Iterator[Decisions]:
-    """The decisions in `path`, made where there are none, with `draft` at hand; what is changed is kept at the end."""
+    """The decisions in `path`, made where there are none, with `draft` at hand; what is changed is kept at the end.
+
+    Raises OSError where there is no space.
+    """
     connection = sqlite3.connect(path.absolute().as_uri(), uri=True, timeout=_BUSY_S, isolation_level=None)
     try:
         connection.execute("PRAGMA synchronous = OFF")
@@ -248,5 +253,7 @@ def open_decisions(path: Path, *, draft: Path | None = None) -> Iterator[Decisio
         connection.execute("BEGIN IMMEDIATE")
         yield Decisions(connection)
         connection.execute("COMMIT")
+    except sqlite3.OperationalError as error:
+        raise space_told(error) from None
     finally:
         connection.close()

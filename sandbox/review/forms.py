@@ -15,6 +15,7 @@ from sandbox.review.writing import ERRORS
 
 TEXT_MAX_LENGTH = 100_000
 _ROW_MAX = 1 << 40
+_PAGE_MAX_DIGITS = 9
 _KINDS = ("errors", "all", "field", "message")
 
 Shown = Mapping[str, Mapping[str, list[str]]]
@@ -35,7 +36,8 @@ class Place:
     def read(cls, given: Mapping[str, Any]) -> "Place":
         """From a query or a form; nonsense is as absent."""
         page = str(given.get("page", ""))
-        return cls(_show(str(given.get("show", ""))), int(page) if page.isascii() and page.isdigit() else 0)
+        is_number = page.isascii() and page.isdigit() and len(page) <= _PAGE_MAX_DIGITS
+        return cls(_show(str(given.get("show", ""))), int(page) if is_number else 0)
 
     @property
     def query(self) -> str:

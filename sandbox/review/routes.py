@@ -8,15 +8,15 @@ from urllib.parse import urlsplit
 
 import orjson
 from aiohttp import web
-from multidict import MultiDictProxy
+from multidict import MultiMapping
 
 from sandbox.imports import Import, Review
 from sandbox.problems import ApiProblem
 from sandbox.review.answering import Pages, json_text, see_other
-from sandbox.review.changes import Change, Refused, change_of
+from sandbox.review.changes import Refused, make_change
 from sandbox.review.decisions import Stale, open_decisions
 from sandbox.review.drafts import NoDraft, open_draft
-from sandbox.review.forms import BadForm, Place
+from sandbox.review.forms import BadForm, Place, whole
 from sandbox.review.pages import STEPS, Shown, load
 from sandbox.world import World
 
@@ -27,7 +27,6 @@ _PATH = "/review/{id}/{token}"
 _NEXT = {"header": "/columns", "columns": ""}
 _CHANGES = ("header", "columns", "cells", "replace", "leave-out", "undo")
 
-Form = MultiDictProxy[Any]
 Handler = Callable[[web.Request, Import], Awaitable[web.StreamResponse]]
 
 
@@ -135,10 +134,9 @@ class ReviewPages:
         form = await request.post()
         step = request.path.removeprefix(_base(request)).strip("/")
         place, review = Place.read(form), self._opened(found)
-        change = change_of(step, form)
         back = step if step in {"header", "columns"} else "rows"
         try:
-            row_count = await asyncio.to_thread(_changed, review, change)
+            row_count = await asyncio.to_thread(_changed, review, step, form)
         except Stale:
             notice = (
                 "This review was changed in another window or by somebody else. Nothing of your last step was kept:"
@@ -167,7 +165,7 @@ class ReviewPages:
         form = await request.post()
         review = self._opened(found)
         try:
-            await asyncio.to_thread(_expect, review, change_of("submit", form))
+            await asyncio.to_thread(_expect, review, whole(form, "revision"))
         except Stale:
             notice = (
                 "This review was changed since you opened this page. Look at it again before you finish the import."
@@ -198,20 +196,20 @@ class ReviewPages:
             event.set()
 
 
-def _changed(review: Review, change: Change) -> int | None:
+def _changed(review: Review, name: str, form: MultiMapping[Any]) -> int | None:
     """Make a change; the import's number of rows where it changed something.
 
     Raises Stale, NoDraft, Refused or BadForm, and then changes nothing.
     """
     with open_draft(review.draft) as draft, open_decisions(review.decisions, draft=review.draft) as decisions:
         before = decisions.revision
-        change.make(decisions, draft)
+        make_change(name, decisions, draft, form)
         return draft.row_count if decisions.revision > before else None
 
 
-def _expect(review: Review, change: Change) -> None:
+def _expect(review: Review, revision: int) -> None:
     with open_decisions(review.decisions) as decisions:
-        decisions.expect(change.revision)
+        decisions.expect(revision)
 
 
 def _total_rows(found: Import) -> int | None:

@@ -1,5 +1,6 @@
 """The draft as a SQLite file, written while the engine runs."""
 
+import errno
 import sqlite3
 from collections import defaultdict
 from collections.abc import Sequence
@@ -102,6 +103,12 @@ class DraftWriter:
     def _place(self, name: ListName) -> int:
         self._counts[name] += 1
         return self._counts[name] - 1
+
+
+def space_told(error: sqlite3.OperationalError) -> Exception:
+    """SQLite's word for a full disk in that of everybody else."""
+    is_full = error.sqlite_errorcode == sqlite3.SQLITE_FULL
+    return OSError(errno.ENOSPC, "no space is left for a review") if is_full else error
 
 
 def script(name: str) -> str:

@@ -27,13 +27,14 @@ class BulkheadSandbox(_Server):
         super().__exit__()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
+    """No longer than a module: while Playwright runs, no asynchronous test can."""
     with chromium() as started:
         yield started
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def sandbox(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BulkheadSandbox]:
     schemas = tmp_path_factory.mktemp("schemas")
     (schemas / "people.json").write_text(json.dumps(PEOPLE))

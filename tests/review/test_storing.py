@@ -1,5 +1,6 @@
 """A review's two files: the draft that a run writes, and the decisions that people make."""
 
+import errno
 import sqlite3
 
 import orjson
@@ -220,10 +221,23 @@ def test_a_value_is_replaced_in_all_wrong_cells_of_its_field_and_nowhere_else(dr
     write(draft_path, [row(n, land=lands.get(n, "USA"), messages=[wrong()] if n in lands else ()) for n in range(4)])
     with open_decisions(decisions_path, draft=draft_path) as decisions:
         decisions.edit([edit(3, "USA")], label="typed")
-        decisions.replace("land", "USA", "US", label="all")
+        decisions.replace("land", "USA", "US", since=1, label="all")
         assert decisions.corrections().cells == {0: {("land", 0): "US"}, 3: {("land", 0): "US"}}
         decisions.undo()
         assert decisions.corrections().cells == {3: {("land", 0): "USA"}}
+
+
+def test_what_was_typed_since_the_check_is_not_replaced(draft_path, decisions_path):
+    write(draft_path, [row(n, land="USA", messages=[wrong()]) for n in range(3)])
+    with open_decisions(decisions_path, draft=draft_path) as decisions:
+        decisions.edit([edit(0, "Chad", before="USA")], label="typed")
+        decisions.edit([edit(1, "Peru", before="USA")], label="typed and taken back")
+        decisions.undo()
+        decisions.replace("land", "USA", "US", since=0, label="all")
+        texts = {index: cells["land", 0] for index, cells in decisions.corrections().cells.items()}
+        assert texts == {0: "Chad", 1: "US", 2: "US"}
+        decisions.undo()
+        assert decisions.corrections().cells == {0: {("land", 0): "Chad"}}
 
 
 def test_all_rows_of_a_list_are_dropped_and_come_back(draft_path, decisions_path):
@@ -298,3 +312,18 @@ def test_a_draft_keeps_texts_as_they_are(draft_path):
     with open_draft(draft_path) as draft:
         assert [each.texts["land"][0] for each in draft.page(None, start=0, count=9)] == texts
         assert orjson.dumps([each.text for each in draft.wrong_texts("land", count=9)])
+
+
+def test_a_full_disk_is_told_as_one(decisions_path):
+    with open_decisions(decisions_path):
+        pass
+
+    def fill():
+        with open_decisions(decisions_path) as decisions:
+            decisions._connection.execute("PRAGMA max_page_count = 1")
+            decisions.edit([edit(n, "x" * 5000) for n in range(50)], label="much")
+
+    with pytest.raises(OSError, match="no space is left") as told:
+        fill()
+    assert told.value.errno == errno.ENOSPC
+    assert corrections(decisions_path) == Corrections()
