@@ -97,7 +97,7 @@ class ReviewPages:
             shown = await asyncio.to_thread(load, found, review, step, place, all_preview=everything)
             self._catch_up(found, review, shown)
         about = self._about(request, found) | {"notice": notice, "asked": "submitted" in request.query}
-        return self._pages.answer(shown.template, about | shown.content, status=status)
+        return await asyncio.to_thread(self._pages.answer, shown.template, about | shown.content, status=status)
 
     async def _state(self, _request: web.Request, found: Import) -> web.StreamResponse:
         return json_text(orjson.dumps({"pending": self._runs.is_pending(found.id)}))

@@ -181,6 +181,21 @@ def test_pages_of_rows_and_a_filter_by_problem(send, page):
     page.get_by_role("heading", name="120 rows have problems").wait_for()
 
 
+def test_a_large_import_shows_what_is_not_checked_yet_and_goes_on_by_itself(send, sandbox, page):
+    rows = b"".join(b"P%d,p%d@example.com\n" % (n, n) for n in range(20_001))
+    batch = send(b"Full name,Email\n,nobody\n" + rows)
+    ready(page, batch.review_url)
+    page.get_by_label("Full name, row 1").fill("Ada")
+    page.get_by_label("Full name, row 1").press("Enter")
+    page.get_by_text("Edited, not checked yet").wait_for()
+    page.get_by_text("1 change is being checked").wait_for()
+    sandbox.ask("POST", "/_sandbox/clock", {"advance_s": 60})
+    page.get_by_text("Edited, not checked yet").wait_for(state="detached")
+    page.get_by_role("heading", name="1 row has problems").wait_for()
+    assert page.get_by_label("Full name, row 1").get_attribute("aria-invalid") is None
+    assert page.get_by_label("Email, row 1").get_attribute("aria-invalid") == "true"
+
+
 def test_hostile_values_do_nothing_in_a_browser(send, page):
     quoted = HOSTILE.replace('"', '""')
     content = f'Full name,Email,"{quoted}",Country\n,"{quoted}","{quoted}","{quoted}"\n'.encode()
