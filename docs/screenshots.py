@@ -16,7 +16,7 @@ from tests.support.reviews import PEOPLE
 IMAGES = Path(__file__).parent / "images"
 SIZE = {"width": 1280, "height": 800}
 ROW_COUNT = 240
-_NAMES = ("Ada Lovelace", "Grace Hopper", "Alan Turing", "Barbara Liskov", "Donald Knuth", "Margaret Hamilton")
+_NAMES = ("Ada Lovelace", "Grace Hopper", "Alan Turing", "Barbara Liskov", "Donald Knuth", "Mary Jackson")
 _COUNTRIES = ("Germany", "France", "United States", "Deutschland", "Germany", "USA", "France", "Frankreich")
 _SINCE = {"key": "since", "label": "Customer since", "type": "date"}
 

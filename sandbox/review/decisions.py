@@ -183,7 +183,7 @@ class Decisions:
             "INSERT OR REPLACE INTO dropped SELECT row, is_dropped, ? FROM dropped_before WHERE change = ?",
             (self.revision, change),
         )
-        self._forget_change("change = ?", change)
+        self._forget_changes(change, change)
 
     # Inside
 
@@ -195,7 +195,7 @@ class Decisions:
             (label, self.header_row, columns, is_structure),
         )
         assert made.lastrowid is not None
-        self._forget_change("change <= ?", made.lastrowid - CHANGES_MAX_COUNT)
+        self._forget_changes(0, made.lastrowid - CHANGES_MAX_COUNT)
         return made.lastrowid
 
     def _count_up(self) -> None:
@@ -231,10 +231,13 @@ class Decisions:
         )
         self._connection.execute(f"DELETE FROM cells WHERE field IN ({fields})", values)  # noqa: S608 - as above
 
-    def _forget_change(self, where: str, value: int) -> None:
-        for table in ("cells_before", "dropped_before"):
-            self._connection.execute(f"DELETE FROM {table} WHERE {where}", (value,))  # noqa: S608 - names of this module's own
-        self._connection.execute(f"DELETE FROM changes WHERE {where.replace('change', 'id')}", (value,))  # noqa: S608 - as above
+    def _forget_changes(self, first: int, last: int) -> None:
+        for query in (
+            "DELETE FROM cells_before WHERE change BETWEEN ? AND ?",
+            "DELETE FROM dropped_before WHERE change BETWEEN ? AND ?",
+            "DELETE FROM changes WHERE id BETWEEN ? AND ?",
+        ):
+            self._connection.execute(query, (first, last))
 
 
 @contextmanager
