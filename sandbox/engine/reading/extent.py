@@ -6,6 +6,7 @@ one reference that is overlooked here ends the process that reads it.
 
 import re
 from collections.abc import Mapping
+from typing import Protocol
 from xml.parsers import expat
 
 from sandbox.engine.errors import UnreadableFileError
@@ -65,20 +66,41 @@ class QuickLook:
         self._is_unusual |= self._rows * self._columns > CELLS_MAX_COUNT
 
 
-class ExactLook:
-    """Parses the XML of a part, for its references alone."""
+class Look(Protocol):
+    """Goes through the pieces of a part. Both raise UnreadableFileError for cells that span too much, and for junk."""
+
+    def add(self, piece: bytes) -> None: ...
+
+    def finish(self) -> None: ...
+
+
+class XmlLook:
+    """Parses the XML of a part."""
 
     def __init__(self) -> None:
-        self._rows = self._columns = self._row = self._column = 0
-        self._parser = expat.ParserCreate()
-        self._parser.StartElementHandler = self._start
+        self.parser = expat.ParserCreate()
 
     def add(self, piece: bytes) -> None:
-        """Raises UnreadableFileError where the cells span too much, or the part is no XML."""
+        self._parse(piece)
+
+    def finish(self) -> None:
+        """Look at what the parser has put off: newer ones wait with a long tag for more to come."""
+        self._parse(b"", is_last=True)
+
+    def _parse(self, piece: bytes, *, is_last: bool = False) -> None:
         try:
-            self._parser.Parse(piece)
-        except expat.ExpatError as error:
+            self.parser.Parse(piece, is_last)
+        except (expat.ExpatError, ValueError) as error:
             raise UnreadableFileError(DAMAGED) from error
+
+
+class ExactLook(XmlLook):
+    """Parses a sheet for its references alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._rows = self._columns = self._row = self._column = 0
+        self.parser.StartElementHandler = self._start
 
     def _start(self, name: str, attributes: Mapping[str, str]) -> None:
         kind = name.rpartition(":")[2]

@@ -1,10 +1,8 @@
 """How far the cells of an ods and of an xlsb reach, as the module `extent` tells it of an xlsx."""
 
 from collections.abc import Mapping
-from xml.parsers import expat
 
-from sandbox.engine.errors import UnreadableFileError
-from sandbox.engine.reading.extent import DAMAGED, check_span
+from sandbox.engine.reading.extent import XmlLook, check_span
 
 ODS_PART = "content.xml"
 XLSB_SHEET = b"\x81\x01"
@@ -12,24 +10,17 @@ _ROW_RECORD = 0
 _CELL_RECORDS = range(1, 12)
 
 
-class OdsLook:
+class OdsLook(XmlLook):
     """Parses an ods, whose rows and cells may stand for many; blank ones count where something follows them."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._rows = self._blank_rows = self._columns = 0
         self._row_repeats = self._cell_repeats = 1
         self._width = self._blank_cells = 0
         self._is_filled = False
-        self._parser = expat.ParserCreate()
-        self._parser.StartElementHandler = self._start
-        self._parser.EndElementHandler = self._end
-
-    def add(self, piece: bytes) -> None:
-        """Raises UnreadableFileError where the cells span too much, or the part is no XML."""
-        try:
-            self._parser.Parse(piece)
-        except (expat.ExpatError, ValueError) as error:
-            raise UnreadableFileError(DAMAGED) from error
+        self.parser.StartElementHandler = self._start
+        self.parser.EndElementHandler = self._end
 
     def _start(self, name: str, attributes: Mapping[str, str]) -> None:
         match name.rpartition(":")[2]:
@@ -67,7 +58,6 @@ class XlsbLook:
         self._skip_bytes = 0
 
     def add(self, piece: bytes) -> None:
-        """Raises UnreadableFileError where the cells span too much."""
         data, at = self._waiting + piece, self._skip_bytes
         while at + _HEAD_BYTES <= len(data):
             kind, at = _number(data, at, most=2)
@@ -81,6 +71,9 @@ class XlsbLook:
             at += length
         self._skip_bytes = max(at - len(data), 0)
         self._waiting = data[at:]
+
+    def finish(self) -> None:
+        """What is left is no whole record."""
 
 
 _HEAD_BYTES = 2 + 4 + 4

@@ -7,10 +7,10 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from sandbox.engine.errors import UnreadableFileError
-from sandbox.engine.reading.extent import DAMAGED, ExactLook, QuickLook
+from sandbox.engine.reading.extent import DAMAGED, ExactLook, Look, QuickLook
 from sandbox.engine.reading.other_extent import ODS_PART, XLSB_SHEET, OdsLook, XlsbLook
 
 UNPACKED_MAX_BYTES = 500 << 20
@@ -82,11 +82,13 @@ def _check_entry(stream: BinaryIO, entry: zipfile.ZipInfo, *, is_large: bool) ->
         if not is_large:
             quick.add(piece)
     exact = _exact_look(stream, entry, needs_parser=quick.needs_parser)
-    for piece in _pieces(stream, entry) if exact else ():
-        exact.add(piece)
+    if exact is not None:
+        for piece in _pieces(stream, entry):
+            exact.add(piece)
+        exact.finish()
 
 
-def _exact_look(stream: BinaryIO, entry: zipfile.ZipInfo, *, needs_parser: bool) -> Any:
+def _exact_look(stream: BinaryIO, entry: zipfile.ZipInfo, *, needs_parser: bool) -> Look | None:
     """What must look at the entry more closely; None for most."""
     if entry.filename == ODS_PART:
         return OdsLook()
