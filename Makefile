@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 SEEDS  ?= 10000
 DEMO   := bulkhead-out/demo
 
-.PHONY: help demo test test-fast check format docs simulate bench cover clean
+.PHONY: help demo test test-fast check format docs simulate bench cover clean screenshots
 
 help:
 	@echo "make demo      import examples/inbox into a sandbox on this machine, and show what comes out"
@@ -15,6 +15,7 @@ help:
 	@echo "make simulate  whole migrations with faults in virtual time; SEEDS=$(SEEDS)"
 	@echo "make bench     the benchmarks, each with its figure and its limit"
 	@echo "make cover     tests with a coverage report"
+	@echo "make screenshots  take the pictures of the documentation anew; it needs Chromium"
 	@echo "make docs      write docs/cli.md anew from the commands"
 	@echo "make clean     remove what these have made, .venv included"
 
@@ -54,6 +55,9 @@ check: $(VENV)/.dev
 format: $(VENV)/.dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+screenshots: $(VENV)/.dev
+	$(BIN)/python -m docs.screenshots
 
 docs: $(VENV)/.core
 	$(BIN)/python -m runner.cli.reference > docs/cli.md

@@ -24,7 +24,7 @@ from sandbox.faults import FaultPlan
 from sandbox.home import kept_home, temporary_home
 from sandbox.hooks import HookLimits
 from sandbox.posting import post_webhooks
-from sandbox.review import Review
+from sandbox.review.routes import ReviewPages
 from sandbox.runs import Engine
 from sandbox.state import API_PREFIX, KEEP_IMPORTS, SandboxState
 from sandbox.stops import WorkerLimits
@@ -178,7 +178,7 @@ class SandboxServer:
 
 def build_app(world: World) -> web.Application:
     app = web.Application(middlewares=[as_answers, kept(world)], client_max_size=API_BODY_MAX_BYTES)
-    for part in (Api(world), StorageRoutes(world), Review(world), Control(world)):
+    for part in (Api(world), StorageRoutes(world), ReviewPages(world), Control(world)):
         app.add_routes(part.routes())
     app.on_response_prepare.append(dated(world))
     return app

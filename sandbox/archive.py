@@ -13,13 +13,13 @@ import orjson
 
 from sandbox.clock import Reading
 from sandbox.engine.outcome import Outcome
-from sandbox.imports import Finished, Import
+from sandbox.imports import Finished, Import, Review
 from sandbox.journal import Delivery, Kept, Registration
 from sandbox.storage import Blob
 
 FORMAT = 1
 _SECRET_BYTES = 32
-_HELD_APART = {"schema", "upload", "finished"}
+_HELD_APART = {"schema", "upload", "finished", "review"}
 
 
 class Archive:
@@ -147,22 +147,30 @@ class Archive:
         return [self._import(definitions[digest], orjson.loads(body), outcome) for digest, body, outcome in rows]
 
     def _import(self, schema: dict[str, Any], body: dict[str, Any], outcome: str | None) -> Import:
-        upload = body.pop("upload")
+        upload, review = body.pop("upload"), body.pop("review", None)
         return Import(
             **body,
             schema=schema,
             upload=upload and self._blob(upload),
+            review=review and self._review(review),
             finished=None if outcome is None else self._finished(orjson.loads(outcome)),
         )
 
     def _body(self, found: Import) -> dict[str, Any]:
         names = (field.name for field in dataclasses.fields(found) if field.name not in _HELD_APART)
         body = {name: getattr(found, name) for name in names}
-        return body | {"upload": found.upload and _blob_body(found.upload)}
+        review = found.review and _review_body(found.review)
+        return body | {"upload": found.upload and _blob_body(found.upload), "review": review}
 
     def _finished(self, body: dict[str, Any]) -> Finished:
         result = body["result"]
         return Finished.of(Outcome(**body["outcome"]), result=result and self._blob(result))
+
+    def _review(self, body: dict[str, Any]) -> Review:
+        draft = body["draft"]
+        return Review(
+            decisions=self._files / body["decisions"], draft=draft and self._files / draft, trouble=body["trouble"]
+        )
 
     def _blob(self, body: dict[str, Any]) -> Blob:
         return Blob(self._files / body["name"], body["size_bytes"], body["md5"], body["sha256"])
@@ -191,6 +199,11 @@ class Archive:
 def _blob_body(blob: Blob) -> dict[str, Any]:
     assert isinstance(blob.source, Path)
     return {"name": blob.source.name, "size_bytes": blob.size_bytes, "md5": blob.md5, "sha256": blob.sha256}
+
+
+def _review_body(review: Review) -> dict[str, Any]:
+    draft = review.draft and review.draft.name
+    return {"decisions": review.decisions.name, "draft": draft, "trouble": review.trouble}
 
 
 def _registration(body: str) -> Registration:

@@ -10,6 +10,7 @@ from typing import Any, Literal, Self
 import orjson
 
 from sandbox.engine.corrections import Corrections
+from sandbox.engine.draft import Draft
 from sandbox.engine.outcome import Outcome, Status
 from sandbox.storage import Blob, BlobWriter
 
@@ -22,9 +23,10 @@ class Job:
     """One run of the engine, fit to be sent to another process.
 
     `source` is the uploaded content, or where it lies; with `is_json` it is the text of the rows of `initial_data`,
-    which an engine gets as a list. `result_path` is where the result is to lie (None: in memory), `draft_path` where
-    what a review shows (None: nothing is asked for), `hook_hosts` are what its hooks may fetch from. While it runs, an
-    engine may write the result's rows as a JSON array into `result` instead of putting them into its outcome.
+    which an engine gets as a list. `result_path` is where the result is to lie (None: in memory), `hook_hosts` are
+    what its hooks may fetch from. In a review `decisions_path` is where the corrections lie, and `draft_path` where
+    what it shows is to lie. While it runs, an engine may write the result's rows as a JSON array into `result` instead
+    of putting them into its outcome, and tells `draft` of every row.
     """
 
     import_id: str
@@ -34,7 +36,9 @@ class Job:
     user: Mapping[str, Any] | None
     is_json: bool = False
     corrections: Corrections | None = None
+    decisions_path: Path | None = None
     draft_path: Path | None = None
+    draft: Draft | None = None
     hook_hosts: tuple[str, ...] = ()
     result_path: Path | None = None
     result: BlobWriter | None = None
@@ -71,12 +75,25 @@ class Ended:
 
 
 @dataclass(kw_only=True, slots=True)
+class Review:
+    """What a review has so far: where its decisions and its latest draft lie, and why the last run failed, if so."""
+
+    decisions: Path
+    draft: Path | None = None
+    trouble: str = ""
+
+    def files(self) -> list[Path]:
+        return [path for path in (self.decisions, self.draft) if path is not None]
+
+
+@dataclass(kw_only=True, slots=True)
 class Import:
     """An import and the instants that decide its status (epoch seconds, None for not yet).
 
     Without `original_filename` it is a JSON import. `arrived_at` is when the import noticed its data; PENDING then
     lasts `pending_s`, RUNNING `running_s` and until the engine has `finished`; both durations are those that were set
-    at that instant. `announced` is the last status that was told to webhooks.
+    at that instant. `announced` is the last status that was told to webhooks. `review` is there once somebody has
+    opened the review.
     """
 
     id: str
@@ -95,11 +112,18 @@ class Import:
     finished_at: float | None = None
     reviewed_at: float | None = None
     announced: str = ""
+    review: Review | None = None
 
     def files(self) -> list[Path]:
-        """Where its upload and its result lie, as far as they are files."""
+        """Where its upload, its result and its review lie, as far as they are files."""
         blobs = [self.upload, self.finished.result if self.finished else None]
-        return [blob.source for blob in blobs if blob is not None and isinstance(blob.source, Path)]
+        stored = [blob.source for blob in blobs if blob is not None and isinstance(blob.source, Path)]
+        return stored + (self.review.files() if self.review else [])
+
+    def close_review(self) -> list[Path]:
+        """End the review; the files that nothing leads to any more."""
+        review, self.review = self.review, None
+        return review.files() if review else []
 
     def has_arrived(self, now: float) -> bool:
         return self.arrived_at is not None and now >= self.arrived_at

@@ -1,5 +1,6 @@
 """One run of the engine over a job, in whichever process: its data opened, its result stored."""
 
+import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,8 @@ import orjson
 from sandbox.engine import Outcome, run_import
 from sandbox.hooks import HookLimits
 from sandbox.imports import Finished, Job
+from sandbox.review.decisions import open_decisions
+from sandbox.review.writing import DraftWriter, space_told
 from sandbox.storage import BlobWriter
 
 Engine = Callable[[Job], Outcome]
@@ -24,12 +27,36 @@ def default_engine(job: Job) -> Outcome:
         user=job.user,
         result=job.result,
         corrections=job.corrections,
+        draft=job.draft,
         hook_limits=HookLimits(allow_hosts=job.hook_hosts),
     )
 
 
 def run_job(job: Job, engine: Engine) -> Finished:
     """Run the engine and store the rows where the job says. Touches nothing else, so it may run anywhere."""
+    if job.decisions_path is not None and job.draft_path is not None:
+        return _run_reviewed(job, engine, job.decisions_path, job.draft_path)
+    return _run(job, engine)
+
+
+def _run_reviewed(job: Job, engine: Engine, decisions_path: Path, draft_path: Path) -> Finished:
+    """A run by what people have decided so far, and its draft."""
+    with open_decisions(decisions_path) as decisions:
+        corrections, revision = decisions.corrections(), decisions.revision
+    draft = DraftWriter(draft_path)
+    try:
+        finished = _run(replace(job, corrections=corrections, draft=draft), engine)
+        draft.finish(finished.outcome, revision=revision)
+    except sqlite3.OperationalError as error:
+        draft.abort()
+        raise space_told(error) from None
+    except BaseException:
+        draft.abort()
+        raise
+    return finished
+
+
+def _run(job: Job, engine: Engine) -> Finished:
     writer = BlobWriter(job.result_path)
     try:
         outcome = engine(replace(job, source=_opened(job), result=writer))

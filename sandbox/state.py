@@ -1,21 +1,22 @@
 """The vendor's account as a state machine: no socket, no clock, no randomness of its own."""
 
+import hmac
 import random
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
-from urllib.parse import urlencode
 
 from sandbox.account import Account
 from sandbox.behaviour import SandboxSettings
 from sandbox.counters import Counters
 from sandbox.creation import CreateRequest, parse_create
-from sandbox.imports import Ended, Finished, Import, Job
+from sandbox.imports import Ended, Finished, Import, Job, Review
 from sandbox.journal import Journal, Kept, NoJournal
+from sandbox.paging import Paging
 from sandbox.problems import ApiProblem, StorageProblem, not_found, throttled
 from sandbox.quotas import SlidingLog
+from sandbox.review.runs import ReviewRun, ReviewRuns, take
 from sandbox.runs import Engine, default_engine, run_job
 from sandbox.schemas import SavedSchemas
 from sandbox.storage import (
@@ -31,8 +32,6 @@ from sandbox.storage import (
     upload_path,
 )
 
-LIST_DEFAULT_LIMIT = 100
-LIST_MAX_LIMIT = 1000
 KEEP_IMPORTS = 100_000
 API_PREFIX = "/api/v1"
 
@@ -78,6 +77,7 @@ class SandboxState:
         self._hook_hosts = hook_hosts
         self._journal: Journal = NoJournal()
         self._busy: dict[str, Blob] = {}
+        self.review_runs = ReviewRuns()
         self._unwanted: list[str] = []
         self._signer = UrlSigner(rng.randbytes(32))
         self._account = Account()
@@ -124,15 +124,14 @@ class SandboxState:
     def list_imports(self, now: float, *, limit: object = None, offset: object = None) -> dict[str, Any]:
         """One page, newest first. Like Django REST framework: a limit or offset that is no number is as absent."""
         self.counters.count("list_calls")
-        size = min(_whole(limit) or LIST_DEFAULT_LIMIT, LIST_MAX_LIMIT)
-        start = _whole(offset) or 0
-        imports = self._account.imports
-        page = list(islice(reversed(imports), start, start + size))
+        paging = Paging.read(limit, offset)
         return {
-            "count": len(imports),
-            "next": self._page_url(size, start + size) if start + size < len(imports) else None,
-            "previous": self._page_url(size, max(start - size, 0)) if start > 0 else None,
-            "results": [self._shown(self._settled(import_id, now=now).short(now)) for import_id in page],
+            "count": len(self._account.imports),
+            **paging.links(f"{self.origin}{API_PREFIX}/headless/imports/", count=len(self._account.imports)),
+            "results": [
+                self._shown(self._settled(import_id, now=now).short(now))
+                for import_id in paging.of(reversed(self._account.imports))
+            ],
         }
 
     def results_url(self, import_id: str, now: float) -> dict[str, Any]:
@@ -200,7 +199,8 @@ class SandboxState:
     def due_jobs(self, now: float) -> list[Job]:
         """The runs whose time has come, each handed out once."""
         due = [found for found in self._account.waiting.values() if found.has_arrived(now)]
-        return [self._taken(found) for found in due]
+        reviews = [self._account.imports[name] for name in self.review_runs.due(now)]
+        return [self._taken(found) for found in due] + [self._taken_in_review(found) for found in reviews]
 
     def unwanted_runs(self) -> list[str]:
         """The imports that were deleted while they ran, each named once."""
@@ -210,11 +210,13 @@ class SandboxState:
     def run_ended_early(self, import_id: str) -> None:
         """A run was cancelled: that of a deleted import leaves nothing, any other goes again at the next start."""
         if import_id not in self._account.imports:
-            self._discard(self._busy.pop(import_id, None))
+            self.storage.discard(self._busy.pop(import_id, None))
+            self.review_runs.ended(import_id)
 
     def next_due_at(self) -> float | None:
         """When the next run's or announcement's time comes; None when nothing waits."""
-        return self._account.next_due_at()
+        instants = (self._account.next_due_at(), self.review_runs.next_due_at())
+        return min((at for at in instants if at is not None), default=None)
 
     def due_announcements(self, now: float) -> list[Ended]:
         """The imports that have ended or left a review, each told once for each such status."""
@@ -229,19 +231,32 @@ class SandboxState:
         """Take the end of a run; one of an import that is gone is dropped."""
         upload = self._busy.pop(import_id, None)
         found = self._account.imports.get(import_id)
+        run = self.review_runs.ended(import_id)
         if found is None:
-            self._discard(upload, finished.result)
+            self.storage.discard(upload, finished.result, run.draft_path if run else None)
+            return
+        if run is not None:
+            self._record_reviewed(found, run, finished, now)
             return
         found.finish(finished, at=now)
         self._account.unannounced[import_id] = found
         self._journal.import_finished(found)
 
-    def review(self, import_id: str, token: str, now: float) -> dict[str, Any]:
-        """The full import a review URL leads to; 404 for a wrong token, too."""
-        found = self._settled(import_id, now=now)
-        if token != found.review_token:
+    def reviewed(self, import_id: str, token: str) -> Import:
+        """The import a review URL leads to; 404 for a wrong token, too."""
+        found = self._account.imports.get(import_id)
+        if found is None or not hmac.compare_digest(token.encode(errors="replace"), found.review_token.encode()):
             raise not_found()
-        return self._full(found, now=now)
+        return found
+
+    def open_review(self, found: Import) -> Review:
+        """The files of an import's review; made at the first visit, which needs storage with a directory."""
+        if found.review is None:
+            decisions = self.storage.place(f"{found.id}.decisions")
+            assert decisions is not None
+            found.review = Review(decisions=decisions)
+            self._journal.import_changed(found)
+        return found.review
 
     def finish_review(self, import_id: str, now: float) -> None:
         """A person finishes the review: NEEDS_REVIEW becomes SUCCESSFUL. Raises 409 in any other status."""
@@ -249,6 +264,8 @@ class SandboxState:
         if found.status(now) != "NEEDS_REVIEW":
             raise ApiProblem(409, {"detail": f"The import is {found.status(now)}, not NEEDS_REVIEW."})
         found.reviewed_at = now
+        self.storage.discard(*found.close_review())
+        self.review_runs.forget(import_id)
         if not self._inline:
             self._account.unannounced[import_id] = found
         self._journal.import_changed(found)
@@ -329,6 +346,10 @@ class SandboxState:
         del self._account.waiting[found.id]
         self._busy[found.id] = found.upload
         self.counters.record_run(found.id, found.upload.sha256)
+        return self._job(found)
+
+    def _job(self, found: Import) -> Job:
+        assert found.upload is not None
         return Job(
             import_id=found.id,
             source=found.upload.source,
@@ -339,6 +360,22 @@ class SandboxState:
             hook_hosts=self._hook_hosts,
             result_path=self.storage.place(f"{found.id}.result"),
         )
+
+    def _taken_in_review(self, found: Import) -> Job:
+        assert found.upload is not None
+        self._busy[found.id] = found.upload
+        draft_path = self.storage.place(f"{found.id}.draft")
+        return self.review_runs.begin(self._job(found), review=self.open_review(found), draft_path=draft_path)
+
+    def _record_reviewed(self, found: Import, run: ReviewRun, finished: Finished, now: float) -> None:
+        taken = take(found, run, finished, now=now)
+        self.storage.discard(*taken.discarded)
+        if taken.has_ended:
+            self._account.unannounced[found.id] = found
+        if taken.has_outcome:
+            self._journal.import_finished(found)
+        else:
+            self._journal.import_changed(found)
 
     def _poll_log(self, import_id: str) -> SlidingLog:
         log = self._account.poll_logs.get(import_id)
@@ -367,13 +404,9 @@ class SandboxState:
         upload = None if is_busy else gone.upload
         if is_busy:
             self._unwanted.append(gone.id)
-        self._discard(upload, gone.finished.result if gone.finished else None)
+        self.storage.discard(upload, gone.finished.result if gone.finished else None, *gone.close_review())
+        self.review_runs.forget(gone.id)
         self._journal.import_gone(gone.id)
-
-    def _discard(self, *blobs: Blob | None) -> None:
-        for blob in blobs:
-            if blob is not None:
-                self.storage.discard(blob)
 
     def _full(self, found: Import, *, now: float) -> dict[str, Any]:
         status = found.status(now)
@@ -393,10 +426,6 @@ class SandboxState:
         if self.settings.absent_as_null:
             return answer
         return {key: value for key, value in answer.items() if value is not None}
-
-    def _page_url(self, limit: int, offset: int) -> str:
-        query = {"limit": limit, "offset": offset} if offset else {"limit": limit}
-        return f"{self.origin}{API_PREFIX}/headless/imports/?{urlencode(query)}"
 
     def _refuse_leaked_key(self, headers: Mapping[str, str]) -> None:
         if LICENSE_KEY_HEADER in headers:
@@ -418,8 +447,3 @@ class SandboxState:
 
     def _uuid(self) -> str:
         return str(uuid.UUID(int=self._rng.getrandbits(128), version=4))
-
-
-def _whole(value: object) -> int | None:
-    text = str(value)
-    return int(text) if text.isascii() and text.isdecimal() and len(text) < 16 else None

@@ -113,10 +113,10 @@ class Storage:
             writer.abort()
             raise
 
-    def discard(self, blob: Blob) -> None:
-        """Let an object go; its file stays until `purge`."""
-        if isinstance(blob.source, Path):
-            self._discarded.append(blob.source)
+    def discard(self, *stored: Blob | Path | None) -> None:
+        """Let objects, or the files at places, go; files stay until `purge`."""
+        places = (each.source if isinstance(each, Blob) else each for each in stored)
+        self._discarded += [place for place in places if isinstance(place, Path)]
 
     def sweep(self, needed: Iterable[Path]) -> None:
         """Delete the files nothing leads to: what was on its way when an earlier process ended."""

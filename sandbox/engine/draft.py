@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from sandbox.engine.reading.sheet import Row
 
-PREVIEW_ROWS = 20
+PREVIEW_ROWS = 100
 SAMPLES_MAX_COUNT = 3
 
 

@@ -1,0 +1,78 @@
+"""Takes the pictures of the documentation from the running thing: `make screenshots`."""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from playwright.async_api import Browser, async_playwright
+from yarl import URL
+
+from sandbox.app import SandboxServer
+from tests.support.chromium import EXECUTABLE, FLAGS
+from tests.support.reviews import PEOPLE
+
+IMAGES = Path(__file__).parent / "images"
+SIZE = {"width": 1280, "height": 800}
+ROW_COUNT = 240
+_NAMES = ("Ada Lovelace", "Grace Hopper", "Alan Turing", "Barbara Liskov", "Donald Knuth", "Mary Jackson")
+_COUNTRIES = ("Germany", "France", "United States", "Deutschland", "Germany", "USA", "France", "Frankreich")
+_SINCE = {"key": "since", "label": "Customer since", "type": "date"}
+
+
+def customers() -> bytes:
+    """A file as a support person gets it: most rows are right, a few things are wrong in many of them."""
+    lines = ["Full name,Email,Country,Credit limit,Customer since"]
+    for number in range(ROW_COUNT):
+        name = _NAMES[number % len(_NAMES)]
+        email = (
+            f"{name.split()[0].lower()}.{number}@example.com" if number % 9 else f"{name.split()[0].lower()} at example"
+        )
+        country = _COUNTRIES[number % len(_COUNTRIES)]
+        credit = "n/a" if number % 11 == 5 else str(250 + number % 7 * 250)
+        lines.append(
+            f"{name if number % 13 != 3 else ''},{email},{country},{credit},{2004 + number % 20}-05-1{number % 9}"
+        )
+    return ("\n".join(lines) + "\n").encode()
+
+
+async def review_url(server: SandboxServer, content: bytes) -> str:
+    """Import a file, and where its review is."""
+    imports = f"{server.base_url}/headless/imports/"
+    body = {"schema_id": "people", "original_filename": "customers-2026-11.csv"}
+    async with aiohttp.ClientSession(headers={"X-Dromo-License-Key": "key"}) as session:
+        async with session.post(imports, json=body) as response:
+            created: dict[str, Any] = await response.json()
+        async with aiohttp.ClientSession() as storage, storage.put(URL(created["upload"], encoded=True), data=content):
+            pass
+        while True:
+            async with session.get(f"{imports}{created['id']}/") as response:
+                found = await response.json()
+            if found["status"] == "NEEDS_REVIEW":
+                return str(found["review_url"])
+            await asyncio.sleep(1)
+
+
+async def take(browser: Browser, url: str, name: str) -> None:
+    page = await browser.new_page(viewport=SIZE, color_scheme="light")
+    await page.goto(url)
+    await page.wait_for_selector(".rows")
+    await page.screenshot(path=IMAGES / name)
+
+
+async def main() -> int:
+    if EXECUTABLE is None:
+        sys.stderr.write("There is no Chromium: apt-get install chromium\n")
+        return 1
+    IMAGES.mkdir(exist_ok=True)
+    schema = {**PEOPLE, "fields": [*PEOPLE["fields"], _SINCE]}
+    async with SandboxServer(schemas=[schema], seed=1) as server, async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=EXECUTABLE, args=list(FLAGS))
+        await take(browser, await review_url(server, customers()), "review.png")
+        await browser.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main()))
