@@ -19,6 +19,9 @@ from sandbox.hooks import HookRunner, Orders
 
 HEADER_NOT_FOUND: ErrorObject = {"type": "HEADER_NOT_FOUND", "message": "No row of the file looks like its header."}
 
+HOOK_PREVIEW_ROWS = 20
+"""What a hook of the upload step is shown."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Opened:
@@ -70,9 +73,9 @@ def file_table(
     return Opened(table=table, settings=settings, orders=orders, has_header=True)
 
 
-def preview(sheet: Sheet) -> list[Row]:
-    """The first physical rows, blank ones among them."""
-    return list(islice(iter(sheet.rows), PREVIEW_ROWS))
+def preview(sheet: Sheet, *, count: int = PREVIEW_ROWS) -> list[Row]:
+    """The first `count` physical rows, blank ones among them."""
+    return list(islice(iter(sheet.rows), count))
 
 
 def not_mapped(fields: Sequence[Field], present: Sequence[str]) -> list[ErrorObject]:
@@ -103,7 +106,8 @@ def _chosen(columns: Mapping[str, Sequence[int]], fields: Sequence[Field]) -> Co
 def _upload_step(sheet: Sheet, runner: HookRunner | None, about: Mapping[str, Any]) -> Orders:
     if runner is None or not runner.hooks.at_step("UPLOAD_STEP"):
         return Orders()
-    return runner.upload_step(filename=about["filename"], preview=preview(sheet), session=about["id"] or None)
+    first = preview(sheet, count=HOOK_PREVIEW_ROWS)
+    return runner.upload_step(filename=about["filename"], preview=first, session=about["id"] or None)
 
 
 def as_ordered(given: Mapping[str, Any], orders: Orders) -> dict[str, Any]:
