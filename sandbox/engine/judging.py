@@ -63,8 +63,7 @@ class Findings:
         self.errors += [_error(each, batch, fields[each.field_at]) for each in errors[:room]]
         self.row_count += batch.size
         for each in found.remarks:
-            of_field = fields[each.field_at]
-            remark = f"{of_field.label or of_field.key}: {each.message}"
+            remark = f"{fields[each.field_at].title}: {each.message}"
             if remark in self.remarks or len(self.remarks) < _REMARKS_MAX_COUNT:
                 self.remarks[remark] += 1
 

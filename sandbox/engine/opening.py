@@ -85,7 +85,7 @@ def not_mapped(fields: Sequence[Field], present: Sequence[str]) -> list[ErrorObj
     return [
         {
             "type": "FIELD_NOT_MAPPED",
-            "message": f"No column could be mapped to {field.label or field.key}.",
+            "message": f"No column could be mapped to {field.title}.",
             "fieldKey": field.key,
         }
         for field in missing

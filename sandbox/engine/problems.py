@@ -9,8 +9,9 @@ from sandbox.engine.types import TYPE_NAMES, make_kind, type_and_options
 from sandbox.engine.types.codes import COUNTRY_FORMATS, ZIP_FORMATS
 from sandbox.engine.types.number import FORMAT_OUTPUTS, PRESETS
 from sandbox.engine.types.phone import PHONE_FORMATS
-from sandbox.engine.validators import LEVELS, VALIDATOR_NAMES
+from sandbox.engine.validators import VALIDATOR_NAMES
 from sandbox.engine.validators.regex import JsRegex, flags_of
+from sandbox.hooks.cells import LEVELS
 from sandbox.hooks.sources import form_problems
 
 Problem = tuple[str, str]

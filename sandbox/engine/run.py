@@ -19,7 +19,7 @@ from sandbox.engine.opening import Opened, as_ordered, file_table, json_table
 from sandbox.engine.outcome import Outcome, failed
 from sandbox.engine.problems import schema_problems
 from sandbox.engine.reading import Sheet, read_sheet
-from sandbox.engine.reading.rows import sheet_of_json
+from sandbox.engine.reading.json_rows import sheet_of_json
 from sandbox.engine.rework import PageTable, Rework
 from sandbox.engine.schema import Field, Settings, read_fields, read_settings
 from sandbox.engine.sinks import JsonSink, ListSink, Sink, Writable
