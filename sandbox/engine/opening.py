@@ -7,9 +7,9 @@ from typing import Any
 
 from sandbox.engine.corrections import Corrections
 from sandbox.engine.draft import PREVIEW_ROWS
+from sandbox.engine.findings import ErrorObject
 from sandbox.engine.header import find_header
 from sandbox.engine.hooks import with_orders
-from sandbox.engine.judging import ErrorObject
 from sandbox.engine.matching import Columns, match_columns
 from sandbox.engine.reading import Sheet
 from sandbox.engine.reading.sheet import Row

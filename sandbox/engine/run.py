@@ -11,9 +11,9 @@ from sandbox.engine.corrections import Corrections
 from sandbox.engine.draft import Draft
 from sandbox.engine.drafting import draft_rows, layout
 from sandbox.engine.errors import EmptyFileError, EngineError
+from sandbox.engine.findings import ERRORS_MAX_COUNT, ErrorObject, Findings
 from sandbox.engine.hooks import running_hooks, with_orders
 from sandbox.engine.judgement import Judgement, search_repeats
-from sandbox.engine.judging import ERRORS_MAX_COUNT, ErrorObject, Findings
 from sandbox.engine.metadata import field_mappings, metadata_of
 from sandbox.engine.opening import Opened, as_ordered, file_table, json_table
 from sandbox.engine.outcome import Outcome, failed
