@@ -86,6 +86,15 @@ def test_the_sandbox_knows_nothing_of_the_runner() -> None:
     assert importers_of("lambdas", among="sandbox") == set()
 
 
+@pytest.mark.parametrize(("package", "known"), [("engine", ("engine", "hooks")), ("hooks", ("hooks",))])
+def test_the_engine_knows_nothing_of_the_server_and_hooks_nothing_of_the_engine(
+    package: str, known: tuple[str, ...]
+) -> None:
+    for member in (name for name in modules() if within(name, f"sandbox.{package}")):
+        ours = {found for found in imports(member) if within(found, "sandbox")}
+        assert not {found for found in ours if not any(within(found, f"sandbox.{one}") for one in known)}, member
+
+
 def test_the_runner_knows_nothing_of_lambda() -> None:
     assert importers_of("lambdas", among="runner") == set()
 
