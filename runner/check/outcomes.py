@@ -15,6 +15,7 @@ from runner.check.schemas import label_of
 if TYPE_CHECKING:
     from runner.check.engine import Outcome
     from runner.check.schemas import BoundRoute
+    from runner.routes import Route
 
 SAMPLE_CELLS = 3
 VALUES_KEPT = 8
@@ -49,8 +50,7 @@ class OutcomeReader:
     def read(self, outcome: Outcome, *, source: str, size_bytes: int, tag: str | None = None) -> FileCheck:
         """Return what is said of one file."""
         route = self._bound.route
-        about: dict[str, Any] = {"source": source, "route": route.name, "schema_id": route.schema_id, "tag": tag}
-        about["size_bytes"] = size_bytes
+        about = about_file(source, size_bytes, route, tag=tag)
         prediction = _PREDICTIONS.get(outcome.status, Prediction.FAIL)
         if prediction is Prediction.FAIL:
             message = str(outcome.errors[0].get("message", "")) if outcome.errors else "no message was given"
@@ -171,6 +171,12 @@ class _Group:
 
 def _sentence(problem: Problem) -> str:
     return f"{problem.labels[0]}: {problem.message}" if problem.kind == "cell" else problem.message
+
+
+def about_file(source: str, size_bytes: int, route: Route | None, *, tag: str | None = None) -> dict[str, Any]:
+    """Return what the check of any file says, whatever comes of it."""
+    found = {"source": source, "size_bytes": size_bytes, "tag": tag}
+    return {**found, "route": route.name, "schema_id": route.schema_id} if route else found
 
 
 def failure(code: str, message: str, *, about: Mapping[str, Any]) -> FileCheck:
