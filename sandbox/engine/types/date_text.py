@@ -19,6 +19,7 @@ _CLOCK = re.compile(
 _BASIC_CLOCK = re.compile(
     rf"(?:^|(?<=\d))T(?P<hour>\d\d)(?:(?P<minute>\d\d)(?P<second>\d\d)?(?:[.,]\d{{1,9}})?)?{_ZONE}?$", re.IGNORECASE
 )
+_YEAR_BEHIND_CLOCK = re.compile(r"(.*\d)\s+(\d\d:\d\d(?::\d\d)?)\s+(?:[A-Z]{3,4}\s+)?(\d{4})")
 _YEAR_FIRST = re.compile(r"(\d{4})\s?([-/.])\s?(\d{1,2})\s?\2\s?(\d{1,2})\.?")
 _BASIC = re.compile(r"(\d{4})(\d\d)(\d\d)")
 _WEEK = re.compile(r"(\d{4})-?W(\d\d)-?([1-7])")
@@ -61,6 +62,8 @@ def split_moment(text: str, habits: Conventions) -> tuple[str, time | None]:
     """
     if habits is not ENGLISH:
         text = _with_latin_halves(text, habits)
+    if behind := _YEAR_BEHIND_CLOCK.fullmatch(text):
+        text = f"{behind[1]} {behind[3]} {behind[2]}"
     match = _CLOCK.search(text)
     if match is None or not (match["minute"] or match["half"]):
         match = _BASIC_CLOCK.search(text)
