@@ -37,6 +37,9 @@ class Archive:
         except sqlite3.Error as error:
             self._connection.close()
             raise ValueError(f"{path} holds no sandbox: {error}") from None
+        except ValueError:
+            self._connection.close()
+            raise
         self.generation = int(self._meta("starts") or 0) + 1
         self._set_meta("starts", str(self.generation))
         self.commit()
