@@ -17,6 +17,7 @@ from sandbox.engine.schema import Field, Settings, read_settings
 from sandbox.engine.table import Table
 from sandbox.hooks import HookRunner, Orders
 
+HOOK_PREVIEW_ROWS = 20
 HEADER_NOT_FOUND: ErrorObject = {"type": "HEADER_NOT_FOUND", "message": "No row of the file looks like its header."}
 
 
@@ -103,7 +104,8 @@ def _chosen(columns: Mapping[str, Sequence[int]], fields: Sequence[Field]) -> Co
 def _upload_step(sheet: Sheet, runner: HookRunner | None, about: Mapping[str, Any]) -> Orders:
     if runner is None or not runner.hooks.at_step("UPLOAD_STEP"):
         return Orders()
-    return runner.upload_step(filename=about["filename"], preview=preview(sheet), session=about["id"] or None)
+    shown = preview(sheet)[:HOOK_PREVIEW_ROWS]
+    return runner.upload_step(filename=about["filename"], preview=shown, session=about["id"] or None)
 
 
 def as_ordered(given: Mapping[str, Any], orders: Orders) -> dict[str, Any]:
