@@ -32,7 +32,8 @@ class _Choice:
 class Choices:
     """The options of a field by the texts that name them: label, value, alternate names; then without case and blanks.
 
-    Any option's label goes before another's value, and that before a third's alternate names. An option's `exactMatchOnly`, or that of the whole field, keeps to the exact texts.
+    Any option's label goes before another's value, and that before a third's alternate names. An option's
+    `exactMatchOnly`, or that of the whole field, keeps to the exact texts.
     """
 
     def __init__(self, options: Iterable[Option], *, exact_only: bool) -> None:
