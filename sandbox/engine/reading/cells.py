@@ -1,8 +1,11 @@
 """The text of a workbook's or JSON document's cell."""
 
+import math
 from datetime import date, datetime, time, timedelta
+from decimal import Decimal
 from typing import Any
 
+_EXACT_MAX = 2**53
 _PLAIN_NUMBER_BELOW = 1e21
 
 
@@ -26,10 +29,16 @@ def json_text(value: Any) -> str:
 
 def number_text(value: float) -> str:
     """A number in its shortest form, as JavaScript writes it."""
-    if isinstance(value, int):
-        return str(value) if abs(value) < _PLAIN_NUMBER_BELOW else number_text(float(value))
-    if value.is_integer() and abs(value) < _PLAIN_NUMBER_BELOW:
+    if abs(value) <= _EXACT_MAX and value == int(value):
         return str(int(value))
+    try:
+        value = float(value)
+    except OverflowError:
+        value = math.inf if value > 0 else -math.inf
+    if math.isinf(value):
+        return "Infinity" if value > 0 else "-Infinity"
+    if value.is_integer() and abs(value) < _PLAIN_NUMBER_BELOW:
+        return str(int(Decimal(repr(value))))
     mantissa, _, exponent = repr(value).partition("e")
     if not exponent:
         return mantissa
