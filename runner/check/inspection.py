@@ -31,6 +31,9 @@ MEMORY_BYTES = 2 << 30
 FILE_TIMEOUT_S = 300.0
 _GATE_WORKERS_MAX = 2
 
+SCHEMA_ATTEMPTS = 3
+"""Fewer than a run makes: somebody waits, and nothing is lost by asking again."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckOptions:
@@ -93,7 +96,7 @@ def schemas_of_the_vendor(resources: Resources) -> SavedSchemas:
     async def read(schema_id: str) -> Mapping[str, Any]:
         client = await resources.client()
         try:
-            return await repeat_read(lambda: client.schema(schema_id))
+            return await repeat_read(lambda: client.schema(schema_id), attempts=SCHEMA_ATTEMPTS)
         except SchemaNotFound:
             raise SchemaNotFound(
                 f"the vendor has no saved schema {schema_id}",

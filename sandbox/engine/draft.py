@@ -24,8 +24,9 @@ class DraftColumn:
 class Layout:
     """How the file was understood.
 
-    `preview` are its first physical rows, blank ones among them; `header_row` is None where no row is the header.
-    `columns` is field key -> places of its columns; `fields` are the definitions in force, those that hooks added too.
+    `preview` are its first physical rows, blank ones among them; `header_row` is None where the header was not found,
+    NO_HEADER where a person has said that there is none. `columns` is field key -> places of its columns; `fields`
+    are the definitions in force, those that hooks added too.
     """
 
     preview: Sequence[Row]

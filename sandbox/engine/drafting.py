@@ -7,7 +7,7 @@ from sandbox.engine.batch import Batch
 from sandbox.engine.draft import SAMPLES_MAX_COUNT, DraftColumn, DraftMessage, DraftRow, Layout
 from sandbox.engine.judging import Verdict
 from sandbox.engine.matching import suggestions
-from sandbox.engine.opening import preview
+from sandbox.engine.opening import Opened, preview
 from sandbox.engine.reading.sheet import Row
 from sandbox.engine.schema import Field
 from sandbox.engine.table import FieldColumns, Table
@@ -15,11 +15,12 @@ from sandbox.engine.table import FieldColumns, Table
 _SAMPLED_ROWS = 100
 
 
-def layout(table: Table, fields: Sequence[Field], mapped: Sequence[FieldColumns], *, is_json: bool) -> Layout:
+def layout(opened: Opened, fields: Sequence[Field], mapped: Sequence[FieldColumns], *, is_json: bool) -> Layout:
     """The layout of a table whose fields, those of hooks among them, are `fields`."""
+    table = opened.table
     return Layout(
         preview=[] if is_json else preview(table.sheet),
-        header_row=table.start - 1 if table.header else None,
+        header_row=opened.header_row,
         file_columns=[] if is_json else _file_columns(table, fields),
         columns={} if is_json else {each.field.key: tuple(table.columns.get(each.field.key, ())) for each in mapped},
         fields=[field.definition for field in fields],

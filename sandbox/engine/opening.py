@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
-from sandbox.engine.corrections import Corrections
+from sandbox.engine.corrections import NO_HEADER, Corrections
 from sandbox.engine.draft import PREVIEW_ROWS
 from sandbox.engine.header import find_header
 from sandbox.engine.hooks import with_orders
@@ -23,12 +23,22 @@ HEADER_NOT_FOUND: ErrorObject = {"type": "HEADER_NOT_FOUND", "message": "No row 
 
 @dataclass(frozen=True, kw_only=True)
 class Opened:
-    """A table with its columns matched; `orders` are what step hooks have asked for so far."""
+    """A table with its columns matched; `orders` are what step hooks have asked for so far.
+
+    `has_header` is False where nobody has said yet which row is the header, or that there is none.
+    """
 
     table: Table
     settings: Settings
     orders: Orders
     has_header: bool
+
+    @property
+    def header_row(self) -> int | None:
+        """The header's physical row, NO_HEADER, or None where it was not found."""
+        if self.table.header:
+            return self.table.start - 1
+        return NO_HEADER if self.has_header else None
 
     def structural_errors(self, fields: Sequence[Field], present: Sequence[str]) -> list[ErrorObject]:
         """What asks for a person whatever the cells hold; `present` are the `fields` that have cells."""
@@ -56,12 +66,16 @@ def file_table(
     orders = _upload_step(sheet, runner, about)
     fields, settings = with_orders(fields, orders), read_settings(as_ordered(given, orders))
     override = settings.header_row if corrections.header_row is None else corrections.header_row
-    found = find_header(sheet, fields=fields, override=override)
+    is_absent = corrections.header_row == NO_HEADER
+    found = None if is_absent else find_header(sheet, fields=fields, override=override)
     if found is None:
-        by_position = {field.key: [at] for at, field in enumerate(fields) if not field.hidden}
-        columns = by_position if corrections.columns is None else _chosen(corrections.columns, fields)
+        if corrections.columns is not None:
+            columns = _chosen(corrections.columns, fields)
+        else:
+            columns = _by_position(fields, width=_width(sheet) if is_absent else len(fields))
         table = _table(sheet, fields, settings, columns=columns)
-        return Opened(table=table, settings=settings, orders=orders, has_header=corrections.columns is not None)
+        is_clear = is_absent or corrections.columns is not None
+        return Opened(table=table, settings=settings, orders=orders, has_header=is_clear)
     at, header = found
     if corrections.columns is not None:
         columns = _chosen(corrections.columns, fields)
@@ -74,6 +88,14 @@ def file_table(
 def preview(sheet: Sheet) -> list[Row]:
     """The first physical rows, blank ones among them."""
     return list(islice(iter(sheet.rows), PREVIEW_ROWS))
+
+
+def _by_position(fields: Sequence[Field], *, width: int) -> Columns:
+    return {field.key: [at] for at, field in enumerate(fields[:width]) if not field.hidden}
+
+
+def _width(sheet: Sheet) -> int:
+    return max(map(len, preview(sheet)), default=0)
 
 
 def not_mapped(fields: Sequence[Field], present: Collection[str], *, mapped: Collection[str]) -> list[ErrorObject]:
@@ -109,8 +131,8 @@ def _chosen(columns: Mapping[str, Sequence[int]], fields: Sequence[Field]) -> Co
 def _upload_step(sheet: Sheet, runner: HookRunner | None, about: Mapping[str, Any]) -> Orders:
     if runner is None or not runner.hooks.at_step("UPLOAD_STEP"):
         return Orders()
-    shown = preview(sheet)[:HOOK_PREVIEW_ROWS]
-    return runner.upload_step(filename=about["filename"], preview=shown, session=about["id"] or None)
+    rows = preview(sheet)[:HOOK_PREVIEW_ROWS]
+    return runner.upload_step(filename=about["filename"], preview=rows, session=about["id"] or None)
 
 
 def as_ordered(given: Mapping[str, Any], orders: Orders) -> dict[str, Any]:

@@ -261,7 +261,7 @@ class _Import:
         draft = self.task.draft
         if draft is None:
             return judgement.run(sink)
-        draft.begin(layout(self.table, fields, judgement.mapped, is_json=self.task.is_json))
+        draft.begin(layout(self.opened, fields, judgement.mapped, is_json=self.task.is_json))
         return judgement.run(sink, watch=lambda batch, of, found: draft.add(draft_rows(batch, of, found)))
 
     def _finished(self, judgement: Judgement, metadata: dict[str, Any]) -> list[ErrorObject]:

@@ -5,6 +5,7 @@ from typing import Any
 
 from multidict import MultiMapping
 
+from sandbox.engine.corrections import NO_HEADER
 from sandbox.review.cells import Fields
 from sandbox.review.decisions import CellEdit, Decisions, Stale
 from sandbox.review.drafts import Draft
@@ -29,8 +30,8 @@ def _header(decisions: Decisions, draft: Draft, form: MultiMapping[Any]) -> None
     if draft.layout is None:
         raise Stale
     if "row" not in form:
-        raise Refused("Choose the row that holds the names of the columns.")
-    row = whole(form, "row")
+        raise Refused("Choose the row that holds the names of the columns, or say that there is none.")
+    row = NO_HEADER if form["row"] == "none" else whole(form, "row")
     if row >= len(draft.layout.preview):
         raise BadForm("row")
     if row != draft.layout.header_row:
@@ -49,7 +50,8 @@ def _columns(decisions: Decisions, draft: Draft, form: MultiMapping[Any]) -> Non
             raise BadForm(key)
         if len(ats) > 1 and not fields.by_key[key].many_to_one:
             raise Refused(f"{fields.label(key)} is chosen for {len(ats)} columns; it takes one.")
-    if chosen != {key: list(ats) for key, ats in layout.columns.items() if ats}:
+    is_guess = layout.header_row == NO_HEADER and decisions.columns is None
+    if is_guess or chosen != {key: list(ats) for key, ats in layout.columns.items() if ats}:
         decisions.set_columns(chosen, before=layout.columns)
 
 

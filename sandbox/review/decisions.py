@@ -9,7 +9,7 @@ from pathlib import Path
 
 import orjson
 
-from sandbox.engine.corrections import CellName, Corrections
+from sandbox.engine.corrections import NO_HEADER, CellName, Corrections
 from sandbox.review.writing import script, space_told
 
 CHANGES_MAX_COUNT = 200
@@ -152,8 +152,9 @@ class Decisions:
         self._drop(change)
 
     def set_header(self, row: int) -> None:
-        """Another header row: the rows become others, so that all else that was decided no longer holds."""
-        change = self._begin(f"row {row + 1} is the header", is_structure=True)
+        """Another header row, or NO_HEADER: the rows become others, so that nothing else that was decided holds."""
+        label = "the file has no header" if row == NO_HEADER else f"row {row + 1} is the header"
+        change = self._begin(label, is_structure=True)
         self._forget(change, "SELECT DISTINCT field FROM cells")
         self._connection.execute("INSERT INTO dropped_before SELECT ?, row, is_dropped FROM dropped", (change,))
         self._connection.execute("DELETE FROM dropped")

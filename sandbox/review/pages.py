@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from sandbox.engine.corrections import NO_HEADER
 from sandbox.engine.draft import DraftColumn, Layout
 from sandbox.engine.reading.sheet import is_blank
 from sandbox.engine.schema import read_settings
@@ -99,7 +100,7 @@ def _of_draft(
     layout = draft.layout
     if layout is None or draft.revision < decisions.structure:
         return Shown("waiting.html", content)
-    step = _possible(found, layout, draft, step)
+    step = _possible(found, layout, draft, decisions, step)
     content |= {"step": step, "is_file": found.original_filename is not None, "errors": _other_errors(draft)}
     if step == "header":
         return Shown("header.html", content | _header(layout, all_preview=all_preview))
@@ -108,14 +109,17 @@ def _of_draft(
     return Shown("rows.html", content | _rows(found, draft, layout, decisions, place))
 
 
-def _possible(found: Import, layout: Layout, draft: Draft, step: str) -> str:
+def _possible(found: Import, layout: Layout, draft: Draft, decisions: Decisions, step: str) -> str:
+    """The step asked for, or else the first that needs a person; without a header the columns are only guessed."""
     if found.original_filename is None:
         return "rows"
     if layout.header_row is None:
         return "header"
     if step:
         return step
-    return "columns" if any(error["type"] == "FIELD_NOT_MAPPED" for error in draft.errors) else "rows"
+    is_guessed = layout.header_row == NO_HEADER and decisions.columns is None
+    is_missing = any(error["type"] == "FIELD_NOT_MAPPED" for error in draft.errors)
+    return "columns" if is_guessed or is_missing else "rows"
 
 
 def _other_errors(draft: Draft) -> list[str]:
@@ -132,6 +136,7 @@ def _header(layout: Layout, *, all_preview: bool) -> dict[str, Any]:
         "width": max((len(row.cells) for row in shown), default=0),
         "is_cut": any(len(row) > PREVIEW_CELLS for row in layout.preview),
         "header_row": layout.header_row,
+        "no_header": NO_HEADER,
     }
 
 

@@ -53,7 +53,7 @@ def test_a_header_that_was_not_found_is_chosen_and_the_columns_after_it(send, pa
     ready(page, batch.review_url)
     page.get_by_role("heading", name="Which row holds the names of the columns?").wait_for()
     page.get_by_role("radio", name="Row 3").check()
-    page.get_by_role("button", name="Use this row as the header").click()
+    page.get_by_role("button", name="Go on with this").click()
     page.get_by_role("heading", name="Which column goes where?").wait_for()
     page.get_by_label("Who").select_option("name")
     page.get_by_label("Mail").select_option("email")

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from sandbox.engine import Outcome, run_import
-from sandbox.engine.corrections import Corrections
+from sandbox.engine.corrections import NO_HEADER, Corrections
 from sandbox.engine.draft import DraftRow, Layout
 from tests.support.engine import marks
 
@@ -86,6 +86,15 @@ def test_a_person_may_say_that_a_file_has_no_header() -> None:
     outcome = correct("1,2\n3,4\n", NAME, AGE, columns={"age": (0,), "name": (1,)})
     assert outcome.status == "SUCCESSFUL"
     assert outcome.rows == [{"name": "2", "age": 1}, {"name": "4", "age": 3}]
+
+
+def test_without_a_header_the_columns_are_the_fields_in_order_as_far_as_they_go() -> None:
+    text = "Ada,5\nBob,6\n"
+    outcome = correct(text, NAME, AGE, header_row=NO_HEADER)
+    assert outcome.rows == [{"name": "Ada", "age": 5}, {"name": "Bob", "age": 6}]
+    assert outcome.metadata["headerRow"] is None
+    short = correct(text, {"key": "a"}, AGE, NAME, header_row=NO_HEADER)
+    assert [(error["type"], error["fieldKey"]) for error in short.errors] == [("FIELD_NOT_MAPPED", "name")]
 
 
 def test_one_part_of_a_many_to_one_field_is_corrected() -> None:

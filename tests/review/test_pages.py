@@ -126,13 +126,41 @@ async def test_the_header_is_chosen_among_the_first_rows(box):
     assert "Full name" in page.text
 
 
+async def test_a_file_may_have_no_header_at_all(box):
+    person = await in_review(box, b"7,a@example.com,France,9\n8,b@example.com,Germany,7\n")
+    page = await person.send((await person.look()).form("/header"), row="none")
+    assert "Which column goes where" in page.text
+    assert "Last change: the file has no header" in page.text
+    columns = page.form("/columns")
+    assert [columns.fields[f"column.{at}"] for at in range(4)] == ["name", "email", "country", "credit"]
+    page = await person.send(columns)
+    assert "Everything is right" in page.text
+    assert "Everything is right" in (await person.look()).text
+    await person.send(page.form("/submit"))
+    assert await box.rows(person.import_id) == [
+        {"name": "7", "email": "a@example.com", "country": "FR", "credit": 9},
+        {"name": "8", "email": "b@example.com", "country": "DE", "credit": 7},
+    ]
+
+
+async def test_a_file_without_a_header_may_get_one_after_all(box):
+    person = await in_review(box, b"7,a@example.com,France,9\n8,b@example.com,Germany,7\n")
+    await person.send((await person.look()).form("/header"), row="none")
+    page = await person.look("/header")
+    assert "taken to have no header" in page.text
+    page = await person.send(page.form("/header"), row="0")
+    assert "a@example.com" in page.text
+    page = await person.send(page.form("/undo"))
+    assert "the file has no header" in page.text
+
+
 async def test_more_rows_are_offered_where_the_header_may_lie_below(box):
     person = await in_review(box, b"7,8,9,9\n" * 40)
     page = await person.look("/header")
     assert "Show 20 more rows" in page.text
-    assert len([1 for tag, given in page.elements if given.get("type") == "radio"]) == 20
+    assert len([1 for tag, given in page.elements if given.get("type") == "radio"]) == 21
     page = await person.look("/header?all=1")
-    assert len([1 for tag, given in page.elements if given.get("type") == "radio"]) == 40
+    assert len([1 for tag, given in page.elements if given.get("type") == "radio"]) == 41
 
 
 async def test_columns_are_mapped_and_missing_fields_are_named(box):
