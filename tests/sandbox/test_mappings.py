@@ -8,6 +8,8 @@ import pytest
 from sandbox.archive import Archive
 from sandbox.state import SandboxState
 from sandbox.storage import Storage
+from tests.support.reviews import NO_COLUMNS, PEOPLE, in_review
+from tests.support.sandbox import running_sandbox
 
 T0 = 1_780_000_000.0
 LATER = T0 + 60
@@ -118,3 +120,18 @@ def test_an_account_that_is_settled_only_when_asked_remembers_too():
     state = SandboxState(random.Random(7), inline=True)
     imported(state, TEACHING)
     assert imported(state, LEARNING)[1] == "SUCCESSFUL"
+
+
+async def test_what_a_person_mapped_is_known_to_the_next_import_and_after_a_restart(tmp_path):
+    settings = ASKING | {"invalidDataBehavior": "BLOCK_SUBMIT"}
+    mapping = {"column.0": "name", "column.1": "", "column.2": "country", "column.3": "credit"}
+    async with running_sandbox(schemas=[PEOPLE], data=tmp_path, workers=1) as box:
+        person = await in_review(box, NO_COLUMNS, settings=settings)
+        await person.send((await person.look()).form("/columns"), **mapping)
+        await person.send((await person.look()).form("/submit"))
+        assert (await person.ended())["status"] == "SUCCESSFUL"
+    async with running_sandbox(schemas=[PEOPLE], data=tmp_path, workers=1) as box:
+        made = await box.create(schema_id="people", original_filename="people.csv", settings=settings)
+        await box.put(made["upload"], NO_COLUMNS)
+        assert (await box.ended(made["id"]))["status"] == "SUCCESSFUL"
+        assert await box.rows(made["id"]) == await box.rows(person.import_id)
