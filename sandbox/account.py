@@ -1,6 +1,6 @@
 """The imports of an account, and which of them wait for what."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from sandbox.imports import Import
+from sandbox.mappings import Mappings
 from sandbox.quotas import Rate, SlidingLog
 
 DEFINITIONS_MAX_COUNT = 1000
@@ -18,7 +19,8 @@ class Account:
     """What a reset throws away.
 
     `waiting` are the imports whose run is still to come, `unannounced` those whose end is still to be told,
-    `uploaded` the ids whose upload URL holds an object. `definitions` are the latest schemas, by their text.
+    `uploaded` the ids whose upload URL holds an object. `definitions` are the latest schemas, by their text,
+    `mappings` what the imports that have ended taught.
     """
 
     imports: dict[str, Import] = field(default_factory=dict)
@@ -27,6 +29,7 @@ class Account:
     unannounced: dict[str, Import] = field(default_factory=dict)
     poll_logs: dict[str, SlidingLog] = field(default_factory=dict)
     definitions: dict[bytes, Mapping[str, Any]] = field(default_factory=dict)
+    mappings: Mappings = field(default_factory=Mappings)
 
     def shared(self, definition: Mapping[str, Any]) -> Mapping[str, Any]:
         """An equal definition that other imports have already: thousands of imports have few different ones."""
@@ -46,8 +49,14 @@ class Account:
         ends = (found.ended_at for found in self.unannounced.values())
         return min((at for at in chain(starts, ends) if at is not None), default=None)
 
-    def readmit(self, found: Import) -> None:
-        """Take an import back as it was kept; one whose run had not ended waits for another."""
+    def readmit(self, kept: Sequence[Import]) -> None:
+        """Take imports back as they were kept; one whose run had not ended waits for another."""
+        for found in kept:
+            self._readmit(found)
+        for found in sorted(kept, key=lambda found: found.ended_at or 0.0):
+            self.mappings.learn(found)
+
+    def _readmit(self, found: Import) -> None:
         self.imports[found.id] = found
         if found.upload is None:
             return
@@ -55,6 +64,12 @@ class Account:
         if found.finished is None:
             self.waiting[found.id] = found
         elif found.announced != found.final_status:
+            self.unannounced[found.id] = found
+
+    def ended(self, found: Import, *, is_told: bool = True) -> None:
+        """An import has ended, or left its review; `is_told` to those who want to hear of it."""
+        self.mappings.learn(found)
+        if is_told:
             self.unannounced[found.id] = found
 
     def forget(self, import_id: str) -> None:

@@ -227,6 +227,7 @@ SETTINGS: Mapping[str, Shape] = {
     "delimiter": _filled,
     "sheetOverride": _text,
     "headerRowOverride": _count,
+    "autoMapHeaders": _flag,
     "styleOverrides": _object,
     "textOverrides": _object,
     "uploadStep": _object,

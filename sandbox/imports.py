@@ -24,9 +24,10 @@ class Job:
 
     `source` is the uploaded content, or where it lies; with `is_json` it is the text of the rows of `initial_data`,
     which an engine gets as a list. `result_path` is where the result is to lie (None: in memory), `hook_hosts` are
-    what its hooks may fetch from. In a review `decisions_path` is where the corrections lie, and `draft_path` where
-    what it shows is to lie. While it runs, an engine may write the result's rows as a JSON array into `result` instead
-    of putting them into its outcome, and tells `draft` of every row.
+    what its hooks may fetch from, `remembered` the fields that earlier imports gave to headers. In a review
+    `decisions_path` is where the corrections lie, and `draft_path` where what it shows is to lie. While it runs, an
+    engine may write the result's rows as a JSON array into `result` instead of putting them into its outcome, and tells
+    `draft` of every row.
     """
 
     import_id: str
@@ -40,6 +41,7 @@ class Job:
     draft_path: Path | None = None
     draft: Draft | None = None
     hook_hosts: tuple[str, ...] = ()
+    remembered: Mapping[str, str] | None = None
     result_path: Path | None = None
     result: BlobWriter | None = None
 

@@ -28,6 +28,7 @@ def default_engine(job: Job) -> Outcome:
         result=job.result,
         corrections=job.corrections,
         draft=job.draft,
+        remembered=job.remembered,
         hook_limits=HookLimits(allow_hosts=job.hook_hosts),
     )
 

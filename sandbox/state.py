@@ -241,7 +241,7 @@ class SandboxState:
             self._record_reviewed(found, run, finished, now)
             return
         found.finish(finished, at=now)
-        self._account.unannounced[import_id] = found
+        self._account.ended(found)
         self._journal.import_finished(found)
 
     def reviewed(self, import_id: str, token: str) -> Import:
@@ -268,8 +268,7 @@ class SandboxState:
         found.reviewed_at = now
         self.storage.discard(*found.close_review())
         self.review_runs.forget(import_id)
-        if not self._inline:
-            self._account.unannounced[import_id] = found
+        self._account.ended(found, is_told=not self._inline)
         self._journal.import_changed(found)
 
     def settle(self, now: float) -> None:
@@ -294,8 +293,7 @@ class SandboxState:
         self.counters.restore(kept.figures)
         for log, at in kept.admitted:
             (self._account.poll_log(log, self.settings.poll_quota) if log else self._create_log).restore(at)
-        for found in kept.imports:
-            self._account.readmit(found)
+        self._account.readmit(kept.imports)
         self._drop_oldest()
         self.storage.sweep(path for found in self._account.imports.values() for path in found.files())
 
@@ -340,6 +338,7 @@ class SandboxState:
             raise not_found()
         if self._inline and import_id in self._account.waiting and found.has_arrived(now):
             found.finish(self.run(self._taken(found)), at=found.created_at)
+            self._account.ended(found, is_told=False)
             del self._busy[import_id]
         return found
 
@@ -360,6 +359,7 @@ class SandboxState:
             schema=found.schema,
             user=found.user,
             hook_hosts=self._hook_hosts,
+            remembered=self._account.mappings.known(found.schema),
             result_path=self.storage.place(f"{found.id}.result"),
         )
 
@@ -373,7 +373,7 @@ class SandboxState:
         taken = take(found, run, finished, now=now)
         self.storage.discard(*taken.discarded)
         if taken.has_ended:
-            self._account.unannounced[found.id] = found
+            self._account.ended(found)
         if taken.has_outcome:
             self._journal.import_finished(found)
         else:

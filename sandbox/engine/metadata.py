@@ -35,11 +35,10 @@ def metadata_of(
 
 
 def field_mappings(table: Table, fields: Sequence[Field]) -> dict[str, Any]:
-    """Where each field's values came from; nothing for data without a header."""
+    """Where each field's values came from; from no column where the data have no header."""
     header = table.header
-    if not header:
-        return {}
-    return {field.key: _mapping(field, table.columns.get(field.key, ()), header) for field in fields}
+    columns = table.columns if header else {}
+    return {field.key: _mapping(field, columns.get(field.key, ()), header) for field in fields}
 
 
 def _mapping(field: Field, ats: Sequence[int], header: Sequence[str]) -> dict[str, Any]:

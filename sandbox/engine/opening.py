@@ -1,6 +1,6 @@
 """From a sheet of cells to a table: its header found, its columns matched, and what stands in the way of that."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
@@ -44,7 +44,7 @@ class Opened:
 
     def structural_errors(self, fields: Sequence[Field], present: Sequence[str]) -> list[ErrorObject]:
         """What asks for a person whatever the cells hold; `present` are the `fields` that have cells."""
-        return not_mapped(fields, present) if self.has_header else [HEADER_NOT_FOUND]
+        return not_mapped(fields, present, mapped=self.table.columns) if self.has_header else [HEADER_NOT_FOUND]
 
 
 def json_table(sheet: Sheet, fields: list[Field], settings: Settings) -> Opened:
@@ -100,9 +100,14 @@ def _width(sheet: Sheet) -> int:
     return max(map(len, preview(sheet)), default=0)
 
 
-def not_mapped(fields: Sequence[Field], present: Sequence[str]) -> list[ErrorObject]:
-    missing = [field for field in fields if field.needs_column and field.key not in present]
-    if not present and not missing:
+def not_mapped(fields: Sequence[Field], present: Collection[str], *, mapped: Collection[str]) -> list[ErrorObject]:
+    """The fields without a column that need one: no hook's cells stand in for a mapping that the schema requires."""
+    missing = [
+        field
+        for field in fields
+        if field.needs_column and field.key not in (mapped if field.requires_mapping else present)
+    ]
+    if not missing and not any(field.key in mapped for field in fields):
         return [{"type": "FIELD_NOT_MAPPED", "message": "No column could be mapped to a field."}]
     return [
         {

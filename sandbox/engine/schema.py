@@ -28,6 +28,7 @@ class Field:
     many_to_one: bool
     hidden: bool
     needs_column: bool
+    requires_mapping: bool
 
     @property
     def title(self) -> str:
@@ -87,6 +88,7 @@ def _field(definition: Mapping[str, Any]) -> Field:
     key = str(definition["key"])
     hidden = bool(definition.get("hidden"))
     validators = tuple(definition.get("validators") or ())
+    requires_mapping = bool(definition.get("requireMapping"))
     required = any(rule.get("validate") == "required" and rule.get("level") in (None, "error") for rule in validators)
     return Field(
         key=key,
@@ -97,7 +99,8 @@ def _field(definition: Mapping[str, Any]) -> Field:
         validators=() if hidden else validators,
         many_to_one=bool(definition.get("manyToOne")),
         hidden=hidden,
-        needs_column=not hidden and (bool(definition.get("requireMapping")) or required),
+        needs_column=not hidden and (requires_mapping or required),
+        requires_mapping=requires_mapping,
     )
 
 

@@ -30,6 +30,8 @@ from tests.support.engine import cells
         ({"average": True, "mantissa": 2, "trimMantissa": True}, 1500, "1.5k"),
         ({"forceAverage": "thousand"}, -90, "0k"),
         ({"totalLength": 4}, 123_456, "123.5k"),
+        ({"totalLength": 3, "optionalMantissa": True}, 1000, "1.00k"),
+        ({"totalLength": 2, "characteristic": 4}, 2.5, "2.5"),
         ({"output": "ordinal"}, 113, "113th"),
         ({"output": "ordinal"}, 22, "22nd"),
         ({"output": "ordinal"}, 1.005, "1.005th"),

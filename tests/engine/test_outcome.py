@@ -135,3 +135,9 @@ def test_a_file_too_large_to_hold_gives_the_same_as_one_in_memory(tmp_path, monk
     assert (held.rows, held.metadata) == (streamed.rows, streamed.metadata)
     assert held.metadata["invalidRows"] == 20
     assert (held.rows[20]["born"], held.rows[20]["$unmapped"]) == ("2024-07-03", {"2": "30"})
+
+
+def test_the_fields_of_json_rows_come_from_no_column_of_a_file():
+    outcome = run([{"name": "Ada"}], {"key": "name", "label": "Name"})
+    from_nowhere = {"fileHeader": None, "fileHeaderIndex": None, "isCustom": False, "manyToOne": False}
+    assert outcome.metadata["fields"] == {"name": from_nowhere}

@@ -7,6 +7,7 @@ import pytest
 
 from sandbox.engine import run_import
 from sandbox.engine.types import CellMemo, Invalid, make_kind
+from tests.support.engine import marks
 
 VECTORS = json.loads((Path(__file__).parent / "vectors.json").read_text(encoding="utf-8"))
 CELLS = [v for v in VECTORS if ":" not in v["type"] or v["type"] == "date:column"]
@@ -56,12 +57,19 @@ def test_a_validator_marks_the_cells_the_table_says(vector):
 def test_an_import_ends_as_the_table_says(vector):
     if "hooks" in vector["options"]:
         pytest.importorskip("deno")
-    outcome = run_import(vector["input"].encode(), schema=vector["options"], filename="a.csv")
+    source = vector["input"] if isinstance(vector["input"], list) else vector["input"].encode()
+    outcome = run_import(source, schema=vector["options"], filename="a.csv")
     expected = vector["expect"]["value"]
     assert outcome.status == expected["status"]
     if "data" in expected:
         assert outcome.rows == expected["data"]
+        assert [list(row) for row in outcome.rows] == [list(row) for row in expected["data"]]
+    if "marked" in expected:
+        assert [list(mark) for mark in marks(outcome)] == expected["marked"]
+    told = outcome.errors or outcome.metadata.get("errors", [])
+    if "error" in expected:
+        assert expected["error"] in [error["type"] for error in told]
     if "message" in expected:
-        assert expected["message"] in [error["message"] for error in outcome.errors]
+        assert expected["message"] in [error["message"] for error in told]
     for key in ("rawHeaders", "fields"):
         assert outcome.metadata.get(key) == expected.get(key, outcome.metadata.get(key))

@@ -1,8 +1,11 @@
 """The text of a workbook's or JSON document's cell."""
 
+import math
 from datetime import date, datetime, time, timedelta
+from decimal import Decimal
 from typing import Any
 
+_EXACT_MAX = 2**53
 _PLAIN_NUMBER_BELOW = 1e21
 
 
@@ -27,9 +30,11 @@ def json_text(value: Any) -> str:
 def number_text(value: float) -> str:
     """A number in its shortest form, as JavaScript writes it."""
     if isinstance(value, int):
-        return str(value) if abs(value) < _PLAIN_NUMBER_BELOW else number_text(float(value))
+        return str(value) if abs(value) <= _EXACT_MAX else number_text(_double(value))
     if value.is_integer() and abs(value) < _PLAIN_NUMBER_BELOW:
-        return str(int(value))
+        return str(int(value) if abs(value) <= _EXACT_MAX else int(Decimal(repr(value))))
+    if math.isinf(value):
+        return "Infinity" if value > 0 else "-Infinity"
     mantissa, _, exponent = repr(value).partition("e")
     if not exponent:
         return mantissa
@@ -37,6 +42,13 @@ def number_text(value: float) -> str:
     if -7 < power < 0:
         return f"{value:.{len(mantissa.lstrip('-').replace('.', '')) - 1 - power}f}"
     return f"{mantissa}e{power:+d}"
+
+
+def _double(value: int) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
 
 
 def _leaf_text(value: Any) -> str:

@@ -2,8 +2,9 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
 
 from sandbox.engine.types.kind import CellError, Kind, Options
 
@@ -14,24 +15,38 @@ _SEPARATORS = re.compile(r"[\s_-]+")
 Option = Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    label: str
+    value: Any
+    others: tuple[str, ...]
+    exact_only: bool
+
+    @classmethod
+    def of(cls, option: Option) -> Self:
+        label = str(option.get("label", option.get("value", "")))
+        others = tuple(map(str, option.get("alternateMatches") or ()))
+        return cls(label, option.get("value", label), others, bool(option.get("exactMatchOnly")))
+
+
 class Choices:
     """The options of a field by the texts that name them: label, value, alternate names; then without case and blanks.
 
-    An option's `exactMatchOnly`, or that of the whole field, keeps to the exact texts.
+    Any option's label goes before another's value, and that before a third's alternate names. An option's
+    `exactMatchOnly`, or that of the whole field, keeps to the exact texts.
     """
 
     def __init__(self, options: Iterable[Option], *, exact_only: bool) -> None:
         self._exact: dict[str, Any] = {}
         self._plain: dict[str, Any] = {}
         self._labels: dict[Any, str] = {}
-        for option in options:
-            label = str(option.get("label", option.get("value", "")))
-            value = option.get("value", label)
-            self._labels.setdefault(_hashable(value), label)
-            for name in (label, _text(value), *map(str, option.get("alternateMatches") or ())):
-                self._exact.setdefault(name.strip(), value)
-                if not (exact_only or option.get("exactMatchOnly")):
-                    self._plain.setdefault(_plain(name), value)
+        known = [_Choice.of(option) for option in options]
+        for choice in known:
+            self._labels.setdefault(_hashable(choice.value), choice.label)
+        for choice, name in _named(known):
+            self._exact.setdefault(name.strip(), choice.value)
+            if not (exact_only or choice.exact_only):
+                self._plain.setdefault(_plain(name), choice.value)
 
     def value(self, text: str) -> Any:
         """The value of the option that `text` names; KeyError where none does."""
@@ -104,6 +119,12 @@ class CheckboxKind(Kind):
 
     def parse(self, text: str) -> bool:
         return text.lower() not in _FALSE_TEXTS
+
+
+def _named(choices: Sequence[_Choice]) -> Iterator[tuple[_Choice, str]]:
+    yield from ((choice, choice.label) for choice in choices)
+    yield from ((choice, _text(choice.value)) for choice in choices)
+    yield from ((choice, name) for choice in choices for name in choice.others)
 
 
 def _plain(name: str) -> str:

@@ -69,7 +69,8 @@ class DateFormat:
 
     def _readable(self, piece: Piece) -> str:
         if not piece.is_token:
-            return re.sub(r"(?:\\ |\s)+", r"\\s*", re.escape(piece.text))
+            comma = ",?" if piece.local else ""  # between date and time one generation of a locale has it, another not
+            return re.sub(rf"{comma}(?:\\ |\s)+", rf"{comma}\\s*", re.escape(piece.text))
         names = _names(piece.text, self._habits)
         if names:
             return f"(?P<{_group(piece)}>{'|'.join(sorted(map(re.escape, names), key=len, reverse=True))})"

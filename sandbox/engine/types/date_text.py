@@ -19,6 +19,7 @@ _CLOCK = re.compile(
 _BASIC_CLOCK = re.compile(
     rf"(?:^|(?<=\d))T(?P<hour>\d\d)(?:(?P<minute>\d\d)(?P<second>\d\d)?(?:[.,]\d{{1,9}})?)?{_ZONE}?$", re.IGNORECASE
 )
+_YEAR_BEHIND_CLOCK = re.compile(r"(.*\d)\s+(\d\d:\d\d(?::\d\d)?)\s+(?:[A-Z]{3,4}\s+)?(\d{4})")
 _YEAR_FIRST = re.compile(r"(\d{4})\s?([-/.])\s?(\d{1,2})\s?\2\s?(\d{1,2})\.?")
 _BASIC = re.compile(r"(\d{4})(\d\d)(\d\d)")
 _WEEK = re.compile(r"(\d{4})-?W(\d\d)-?([1-7])")
@@ -36,7 +37,7 @@ _EASTERN = str.maketrans({"年": "-", "月": "-", "日": "", "년": "-", "월": 
 _ISO_DATE = r"(?:\d{4}-\d\d-\d\d|\d{8}|\d{4}-?W\d\d-?[1-7]|\d{4}-\d{3})"
 _ISO = re.compile(rf"{_ISO_DATE}(?:[T ][\d:.,]+(?:Z|[-+]\d\d:?(?:\d\d)?)?)?|T?\d\d:\d\d[\d:.,]*(?:Z|[-+]\d\d:?\d\d)?")
 _RFC_2822 = re.compile(
-    rf"(?:[A-Z][a-z]{{2}},\s*)?\d{{1,2}}\s[A-Z][a-z]{{2}}\s\d{{2,4}}(?:\s\d\d:\d\d(?::\d\d)?\s*{_ZONE}?)?"
+    rf"(?:[A-Z][a-z]{{2}},\s*)?\d{{1,2}}\s[A-Z][a-z]{{2}}\s\d{{2,4}}(?:\s\d\d:\d\d(?::\d\d)?\s*{_ZONE}?(?:\s\([^()]*\))?)?"
 )
 
 
@@ -61,6 +62,8 @@ def split_moment(text: str, habits: Conventions) -> tuple[str, time | None]:
     """
     if habits is not ENGLISH:
         text = _with_latin_halves(text, habits)
+    if behind := _YEAR_BEHIND_CLOCK.fullmatch(text):
+        text = f"{behind[1]} {behind[3]} {behind[2]}"
     match = _CLOCK.search(text)
     if match is None or not (match["minute"] or match["half"]):
         match = _BASIC_CLOCK.search(text)

@@ -76,7 +76,8 @@ class _MomentKind(Kind):
             day = self._ordered(found) if isinstance(found, NumericDate) else found
         except ValueError:
             return self._by_display_format(text)
-        return self._by_display_format(text) if rest and day is None else (day, clock)
+        is_other = (rest and day is None) or (self.name == "time" and clock is None)  # 15.04.05 is a time in Denmark
+        return self._by_display_format(text) if is_other else (day, clock)
 
     def _by_display_format(self, text: str) -> tuple[date, time]:
         moment = self._display.read(text)

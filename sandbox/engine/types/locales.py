@@ -18,6 +18,7 @@ _ZERO_DIGITS = {
     "tibt": 0xF20,
 }
 _TWELVE_HOURS = {"zh"}  # the vendor's display table has these so; newer data of Unicode write 24 hours
+_LATIN_WHEN_SHORT = {"ko"}  # AM and PM in the short names, which no browser shows
 _BUDDHIST = {"th"}
 _ISO_ORDER = {"en_CA"}
 _AT_TIME = {
@@ -163,7 +164,7 @@ def _from_babel(locale: Any, data: Any) -> Conventions:
     in_date = {"short": patterns.get("MMMd", "MMM"), "wide": patterns.get("MMMMd", "MMMM")}
     alone = dict.fromkeys(in_date, patterns.get("MMM", "LLL"))
     halves = data["day_periods"]["format"]
-    periods = halves.get("abbreviated") or halves["wide"]
+    periods = halves["wide"] if locale.language in _LATIN_WHEN_SHORT else halves.get("abbreviated") or halves["wide"]
     return Conventions(
         date=dates["short"] if str(locale) in _ISO_ORDER else patterns.get("yMd", dates["short"]),
         time=time,
@@ -176,7 +177,7 @@ def _from_babel(locale: Any, data: Any) -> Conventions:
         months_alone=_months(data["months"]["stand-alone"], data["months"]["stand-alone"], alone),
         weekdays=_names(data["days"]["format"], data["days"]["stand-alone"], first=0),
         weekdays_alone=_names(data["days"]["stand-alone"], data["days"]["stand-alone"], first=0),
-        am_pm=(str(periods.get("am", "AM")), str(periods.get("pm", "PM"))),
+        am_pm=(_plain(periods.get("am", "AM")), _plain(periods.get("pm", "PM"))),
         eras=tuple(str(data["eras"][width][1]) for width in ("abbreviated", "wide", "narrow")),
         zero=_ZERO_DIGITS.get(locale.default_numbering_system, ord("0")),
         year_shift=543 if locale.language in _BUDDHIST else 0,

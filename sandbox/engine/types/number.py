@@ -92,7 +92,8 @@ class NumberKind(Kind):
             return self._checked(self._shortened(self._exact(text)))
         digits = plain[1].replace(",", "")
         fraction = plain[2] or ""
-        if len(digits) > _FAST_DIGITS or (self._decimals is not None and len(fraction) - 1 > self._decimals):
+        shown = max(len(fraction) - 1, 0)
+        if len(digits) > _FAST_DIGITS or (self._decimals is not None and shown > self._decimals):
             return self._checked(self._shortened(Decimal(digits + fraction)))
         value = _number(float(digits + fraction))
         return self._checked(value) if self._bounded else value

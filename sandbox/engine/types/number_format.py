@@ -72,7 +72,7 @@ def _byte(value: Decimal, spec: Format) -> str:
     suffixes = (names if spec.get("base") == "binary" else _BYTES["decimal"][1]).split()
     power = 0
     while abs(value) >= scale and power < len(suffixes) - 1:
-        value, power = value / scale, power + 1
+        value, power = decimal_of(float(value) / scale), power + 1
     return f"{_plain(value, spec)}{' ' if spec.get('spaceSeparated') else ''}{suffixes[power]}"
 
 
@@ -88,6 +88,8 @@ def _ordinal(value: Decimal, spec: Format) -> str:
 
 
 def _plain(value: Decimal, spec: Format, *, point: str = ".") -> str:
+    if spec.get("totalLength"):
+        spec = {**spec, "characteristic": 0, "optionalMantissa": False}
     value, abbreviation, decimals = _scaled(value, spec)
     if spec.get("exponential"):
         value, abbreviation = _exponential(value, spec, abbreviation)
