@@ -98,7 +98,7 @@ def _exact_look(stream: BinaryIO, entry: zipfile.ZipInfo, *, needs_parser: bool)
 
 
 def _pieces(stream: BinaryIO, entry: zipfile.ZipInfo) -> Iterator[bytes]:
-    """The unpacked bytes of an entry, some at a time. Raises NotImplementedError for a method that no workbook uses."""
+    """The unpacked bytes of an entry, some at a time. Raises BadZipFile for a method that no workbook uses."""
     stream.seek(entry.header_offset)
     header = stream.read(30)
     stream.seek(int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little"), io.SEEK_CUR)
@@ -107,7 +107,7 @@ def _pieces(stream: BinaryIO, entry: zipfile.ZipInfo) -> Iterator[bytes]:
         yield from packed
         return
     if entry.compress_type != zipfile.ZIP_DEFLATED:
-        raise NotImplementedError
+        raise zipfile.BadZipFile
     inflate = zlib.decompressobj(-zlib.MAX_WBITS)
     for chunk in packed:
         waiting = chunk
