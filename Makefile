@@ -58,6 +58,7 @@ format: $(VENV)/.dev
 
 screenshots: $(VENV)/.dev
 	$(BIN)/python -m docs.screenshots
+	PATH="$(abspath $(BIN)):$$PATH" sh docs/images/check.sh
 
 docs: $(VENV)/.core
 	$(BIN)/python -m runner.cli.reference > docs/cli.md

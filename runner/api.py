@@ -282,22 +282,14 @@ def _path(collection: str, resource_id: str, *, missing: BulkheadError) -> str:
 
 def _create_body(request: CreateRequest) -> tuple[bytes, ...]:
     """Return the JSON body in pieces; `initial_data` is JSON text already and is put in without being parsed."""
-    document = {
-        "schema_id": request.schema_id,
-        "fields": request.fields,
-        "settings": request.settings,
-        "hooks": request.hooks,
-        "original_filename": request.original_filename,
-        "import_metadata": {"user": request.user} if request.user is not None else None,
-    }
-    given = {key: value for key, value in document.items() if value is not None}
+    document = request.document()
     try:
-        text = orjson.dumps(given)
+        text = orjson.dumps(document)
     except orjson.JSONEncodeError as error:
         raise RequestInvalid(f"the create cannot be written as JSON: {error}") from None
     if request.initial_data is None:
         return (text,)
-    comma = b"," if given else b""
+    comma = b"," if document else b""
     return (text[:-1] + comma + b'"initial_data":', request.initial_data, b"}")
 
 

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 
-from runner.ledger.slots import system_ticks
+
+def system_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def system_ticks() -> float:
+    """Return seconds since boot, sleep included where the system counts it; the same for all processes."""
+    clock = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if clock is None else time.clock_gettime(clock)
 
 
 class SystemClock:
     """Wall time of the system, and the clock since boot that all processes of the machine share."""
 
     def now(self) -> datetime:
-        return datetime.now(UTC)
+        return system_now()
 
     def ticks(self) -> float:
         return system_ticks()

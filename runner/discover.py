@@ -6,9 +6,9 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from runner import identity
-from runner.errors import ItemRejected
 from runner.events import ItemsDiscovered
 from runner.models import Item, ItemState
+from runner.routes import NO_ROUTE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from runner.moves import Moves
     from runner.ports import Clock, Source, SourceEntry
     from runner.routes import Routes
-
-NO_ROUTE = ItemRejected("no_route", "no route matches this file")
 
 
 class Discovery:

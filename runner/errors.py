@@ -33,6 +33,13 @@ BulkheadError
 from __future__ import annotations
 
 
+def first_cause(error: BaseException) -> BaseException:
+    """Return the first cause in nested groups: one error is what a person can act on."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
 class BulkheadError(Exception):
     """Base of all; `str()` is a sentence for a person, `hint` the next command or setting to try."""
 

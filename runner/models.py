@@ -216,6 +216,18 @@ class CreateRequest:
     """JSON text of the rows, already checked; it is spliced into the body as it is."""
     user: dict[str, Any] | None = None
 
+    def document(self) -> dict[str, Any]:
+        """Return the body as a JSON object, but for the rows; what is absent is left out."""
+        parts = {
+            "schema_id": self.schema_id,
+            "fields": list(self.fields) if self.fields is not None else None,
+            "settings": self.settings,
+            "hooks": self.hooks,
+            "original_filename": self.original_filename,
+            "import_metadata": {"user": self.user} if self.user is not None else None,
+        }
+        return {key: value for key, value in parts.items() if value is not None}
+
 
 _TAG = re.compile(r"\.~([a-z2-7]{13})(?=\.|$)")
 

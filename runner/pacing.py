@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 LOCAL_GUARD_S = 0.25
-SHARED_GUARD_S = 2.0
-"""Guards for slots shared by one machine's processes, and by machines whose clocks differ."""
+"""Guard for slots that are shared by the processes of one machine."""
 
 LATE_ARRIVAL_S = 30.0
 """How long after its sender gave up a create may still reach the vendor."""

@@ -19,7 +19,7 @@ from runner.counts import CallCounts
 from runner.deferrals import Deferrals
 from runner.discover import Discovery
 from runner.doubts import Doubts
-from runner.errors import AuthRefused, RequestInvalid, StaleItem, StorageFull, TransientError
+from runner.errors import AuthRefused, RequestInvalid, StaleItem, StorageFull, TransientError, first_cause
 from runner.events import Notice
 from runner.feed import Feeder
 from runner.inflight import InFlight
@@ -30,6 +30,7 @@ from runner.recovery import unfinished
 from runner.stop import StopReason
 from runner.submit import Submitter
 from runner.surroundings import Surroundings
+from runner.text import counted
 from runner.track import Tracker
 from runner.upload import Uploader
 
@@ -69,7 +70,7 @@ async def run_batch(
     try:
         await run.go()
     except BaseExceptionGroup as group:
-        raise _first(group) from None
+        raise first_cause(group) from None
     finally:
         await asyncio.shield(run.counts.flush_at_last())
     return run.result()
@@ -78,13 +79,6 @@ async def run_batch(
 async def _moves(batch: Batch, around: Surroundings) -> Moves:
     counts = await around.ledger.counts(batch.batch_id)
     return Moves(around.ledger, clock=around.clock, emit=around.emit, by_state=counts)
-
-
-def _first(error: BaseException) -> BaseException:
-    """Return the first cause in nested groups: one error is what a person can act on."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
 
 
 class _Run:
@@ -157,7 +151,7 @@ class _Run:
         try:
             await self._bring_in_and_wait()
         except* StorageFull as group:
-            cause = _first(group)
+            cause = first_cause(group)
             assert isinstance(cause, StorageFull)
             self._halt(cause)
 
@@ -330,7 +324,7 @@ class _Run:
                 items.append(self._in_doubt.get_nowait())
             self._notice(
                 "create_in_doubt",
-                f"the answer to {len(items)} JSON creates was lost; they are settled after a quiet period of "
+                f"the answer to {counted(len(items), 'JSON create')} was lost; that is settled after a quiet period of "
                 f"{self._around.options.quiet_period_s:.0f} s",
             )
             await self._settle(items)

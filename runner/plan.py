@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from runner import identity
 from runner.errors import ItemRejected
 from runner.models import HELD_STATES, Item, ItemState
+from runner.routes import NO_ROUTE
 
 if TYPE_CHECKING:
     from runner.discover import Discovery
@@ -121,7 +122,7 @@ async def _judge(
 ) -> tuple[Literal["send", "skip", "reject"], str]:
     route = routes.for_source(item.source)
     if item.state is ItemState.REJECTED or route is None:
-        return "reject", item.error_message or "no route matches this file"
+        return "reject", item.error_message or str(NO_ROUTE)
     if item.state is ItemState.SKIPPED:
         return "skip", "unchanged since it was sent"
     try:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from runner import identity
-from runner.errors import ConfigError
+from runner.errors import ConfigError, ItemRejected
 from runner.models import CreateRequest
 from runner.sources.filters import Globs
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from runner.settings import LoadedSettings, Settings
 
 CONFIG_NAME = "bulkhead.toml"
+NO_ROUTE = ItemRejected("no_route", "no route matches this file")
 _KEYS = ("name", "match", "schema_id", "fields", "settings", "hooks", "user", "development_mode")
 _USER_KEYS = ("id", "name", "email", "companyId", "companyName")
 _FILE_KEYS = ("fields", "settings", "hooks")
@@ -219,7 +220,7 @@ class _Parser:
             if key not in known:
                 near = get_close_matches(str(key), known, n=1)
                 hint = f"did you mean {near[0]}?" if near else f"the keys are {', '.join(known)}"
-                raise self.error(f"the key {within}{key} is not known", hint=hint)
+                raise self.error(f"{within}the key {key} is not known", hint=hint)
 
     def _text(self, value: object, *, key: str) -> str:
         if not isinstance(value, str) or not value.strip():
@@ -237,23 +238,23 @@ class _Parser:
     def _fields(self, value: object) -> dict[str, Any]:
         """Return {fields, settings?, hooks?} of an inline schema: an array of fields, or an object that has them."""
         found = self._json_file(value, key="fields") if isinstance(value, str) else self._plain(value, key="fields")
+        place = f"fields: {value}" if isinstance(value, str) else "fields"
         schema = found if isinstance(found, dict) else {"fields": found}
         if "fields" not in schema:
-            raise self.error("fields: the file is neither an array of fields nor an object with fields")
-        self._known_keys(schema, (*_FILE_KEYS, "name", "id"), within="fields: ")
-        fields = self._checked_fields(schema["fields"])
-        return {**schema, "fields": fields}
+            raise self.error(f"{place} is neither an array of fields nor an object with fields")
+        self._known_keys(schema, (*_FILE_KEYS, "name", "id"), within=f"{place}: ")
+        return {**schema, "fields": self._checked_fields(schema["fields"], place=place)}
 
-    def _checked_fields(self, fields: object) -> tuple[dict[str, Any], ...]:
+    def _checked_fields(self, fields: object, *, place: str) -> tuple[dict[str, Any], ...]:
         if not isinstance(fields, list) or not fields:
-            raise self.error("fields: it must be an array with at least one field")
+            raise self.error(f"{place} must be an array with at least one field")
         seen: set[str] = set()
         for number, field in enumerate(fields, start=1):
             if not isinstance(field, dict):
-                raise self.error(f"fields: field {number} is not an object")
-            key = self._text(field.get("key"), key=f"fields: the key of field {number}")
+                raise self.error(f"{place}: field {number} is not an object")
+            key = self._text(field.get("key"), key=f"{place}: the key of field {number}")
             if key in seen:
-                raise self.error(f"fields: field {number} repeats the key {key}")
+                raise self.error(f"{place}: field {number} repeats the key {key}")
             seen.add(key)
         return tuple(fields)
 
@@ -261,6 +262,8 @@ class _Parser:
         if value is None:
             return None
         found = self._json_file(value, key=key) if isinstance(value, str) else self._plain(value, key=key)
+        if not isinstance(found, dict) and isinstance(value, str):
+            raise self.error(f"{key}: {value} does not hold a JSON object")
         if not isinstance(found, dict):
             raise self.error(f"{key} must be an object, or the path of a JSON file that holds one")
         return found
@@ -298,7 +301,7 @@ class _Parser:
         user = self._plain(value, key="user")
         if not isinstance(user, dict):
             raise self.error("user must be a table")
-        self._known_keys(user, _USER_KEYS, within="user.")
+        self._known_keys(user, _USER_KEYS, within="user: ")
         if "id" not in user:
             raise self.error("user needs an id")
         for key, text in user.items():

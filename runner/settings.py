@@ -242,7 +242,7 @@ def _config_file(flag: object, *, environ: Mapping[str, str], dotenv: Mapping[st
     if path.is_file():
         return path.resolve()
     if named:
-        raise ConfigError(f"the configuration file {path} does not exist")
+        raise ConfigError(f"the configuration file {path} does not exist", hint=f"--config or {variable} names it")
     return None
 
 
@@ -264,6 +264,8 @@ def _read_config(path: Path) -> dict[str, Any]:
 
 
 def _reason(error: Exception) -> str:
+    if isinstance(error, UnicodeError):
+        return "it is not UTF-8"
     return (isinstance(error, OSError) and error.strerror) or str(error)
 
 

@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
+from runner.chunks import Chunks
 from runner.errors import ConfigError, StorageFull
 from runner.ports import SavedResult
 from runner.result_array import ResultArray
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LocalSink", "result_path"]
 
-BATCH_BYTES = 1 << 20
+WRITE_BYTES = 1 << 20
 """Chunks are gathered to about this size before a thread writes them."""
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -73,16 +74,12 @@ class LocalSink:
         return str(self._root / name)
 
     async def _store(self, draft: _Draft, chunks: AsyncIterator[bytes]) -> None:
-        pending: list[bytes] = []
-        size_bytes = 0
+        gathered = Chunks(WRITE_BYTES)
         try:
             async for chunk in chunks:
-                pending.append(chunk)
-                size_bytes += len(chunk)
-                if size_bytes >= BATCH_BYTES:
-                    await self._run(partial(draft.write, b"".join(pending)))
-                    pending, size_bytes = [], 0
-            await self._run(partial(draft.commit, b"".join(pending)))
+                if data := gathered.add(chunk):
+                    await self._run(partial(draft.write, data))
+            await self._run(partial(draft.commit, gathered.rest()))
         finally:
             draft.close()
 

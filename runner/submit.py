@@ -28,6 +28,7 @@ from runner.errors import (
 )
 from runner.events import CreateAnswered, CreateThrottled
 from runner.models import HELD_STATES, Item, ItemKind, ItemState, RemoteImport
+from runner.routes import NO_ROUTE
 
 if TYPE_CHECKING:
     from runner.moves import Moves
@@ -89,7 +90,7 @@ class Submitter:
         """
         route = self._routes.for_source(item.source)
         if route is None:
-            return await self._reject(item, ItemRejected("no_route", "no route matches this file"))
+            return await self._reject(item, NO_ROUTE)
         if route.schema_id in self.missing_schemas or self._must_wait(item, route):
             return item
         try:

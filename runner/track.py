@@ -80,10 +80,6 @@ class Tracker:
         self._quiet_passes = 0
         self._news.set()
 
-    @property
-    def open_count(self) -> int:
-        return len(self._open)
-
     async def run(self) -> None:
         """Look again and again, for ever; cancel it to end it. Raises AuthRefused and StorageFull."""
         while True:

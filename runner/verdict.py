@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from runner.models import OPEN_STATES, BatchState, ItemState
 from runner.outcome import ExitCode
 from runner.stop import StopReason, StopSignal
+from runner.text import counted
 
 _S = ItemState
 
@@ -49,7 +50,7 @@ def verdict(
         return Verdict(
             state=BatchState.PAUSED,
             exit_code=ExitCode.TRY_AGAIN,
-            reason=f"{_said(open_count, 'did', 'did')} not get through; running again continues them",
+            reason=f"{counted(open_count, 'item')} did not get through; running again continues them",
         )
     if not listed:
         return Verdict(

@@ -9,7 +9,7 @@ import orjson
 
 from sandbox.imports import Import
 from sandbox.mappings import Mappings
-from sandbox.quotas import SlidingLog
+from sandbox.quotas import Rate, SlidingLog
 
 DEFINITIONS_MAX_COUNT = 1000
 
@@ -36,6 +36,12 @@ class Account:
         if len(self.definitions) >= DEFINITIONS_MAX_COUNT:
             self.definitions.clear()
         return self.definitions.setdefault(orjson.dumps(definition), definition)
+
+    def poll_log(self, import_id: str, rate: Rate) -> SlidingLog:
+        """The polls of an import; a new log where there is none."""
+        if import_id not in self.poll_logs:
+            self.poll_logs[import_id] = SlidingLog(rate)
+        return self.poll_logs[import_id]
 
     def next_due_at(self) -> float | None:
         """When the next run's or announcement's time comes; None when nothing waits."""

@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import errno
 import gc
 import logging
+import os
 import random
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -129,13 +131,21 @@ class SandboxServer:
         )
         self._stack.push_async_callback(runner.cleanup)
         await runner.setup()
-        await web.TCPSite(runner, self._host, self._port).start()
+        await self._listen(runner)
         host, port = runner.addresses[0][:2]
         self.world.state.origin = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         for task in (run_engine(self.world, self._runs()), post_webhooks(self.world)):
             running = asyncio.create_task(task)
             running.add_done_callback(self._note_breakdown)
             self._stack.push_async_callback(_cancelled, running)
+
+    async def _listen(self, runner: web.AppRunner) -> None:
+        try:
+            await web.TCPSite(runner, self._host, self._port).start()
+        except OSError as error:
+            reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+            more = "; --port names another" if error.errno == errno.EADDRINUSE else ""
+            raise OSError(f"cannot listen on {self._host}, port {self._port}: {reason}{more}") from error
 
     def _runs(self) -> Runs:
         if self._engine is not None:

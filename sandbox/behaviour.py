@@ -6,6 +6,8 @@ from typing import Literal
 from sandbox.problems import RetryAfter
 from sandbox.quotas import CREATE_QUOTA, POLL_QUOTA, Rate
 
+IfNoneMatch = Literal["accept", "not_implemented", "not_signed"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class SandboxSettings:
@@ -26,7 +28,7 @@ class SandboxSettings:
     pending_s: float = 0.2
     running_s: float = 0.3
     import_max_s: float = 600.0
-    if_none_match: Literal["accept", "not_implemented", "not_signed"] = "accept"
+    if_none_match: IfNoneMatch = "accept"
     retry_after: RetryAfter = "seconds"
     fresh_upload_url: bool = True
     absent_as_null: bool = False

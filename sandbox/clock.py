@@ -26,7 +26,7 @@ class SandboxClock:
 
     def __init__(self, *, speed: float = 1.0, wall: Callable[[], float] = time.time) -> None:
         self._wall = wall
-        self._speed = _positive(speed)
+        self._speed = checked_speed(speed)
         self._since = self._at = wall()
 
     @property
@@ -48,7 +48,7 @@ class SandboxClock:
     def set_speed(self, speed: float) -> None:
         """Raises ValueError unless `speed` is positive."""
         now, wall = self.now(), self._wall()
-        self._speed = _positive(speed)
+        self._speed = checked_speed(speed)
         self._at, self._since = now, wall
 
     def advance(self, seconds: float) -> None:
@@ -64,7 +64,8 @@ class SandboxClock:
         return max(0.0, (at - self.now()) / self._speed)
 
 
-def _positive(speed: float) -> float:
+def checked_speed(speed: float) -> float:
+    """Return the speed of a clock. Raises ValueError unless it is positive and at most MAX_SPEED."""
     if not 0 < speed <= MAX_SPEED:
         raise ValueError(f"the clock's speed must be positive and at most {MAX_SPEED}")
     return speed

@@ -2,23 +2,20 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 from aiohttp import web
 
 from sandbox.answers import Handler, json_answer
 from sandbox.api_routes import read_json
-from sandbox.behaviour import SandboxSettings
+from sandbox.behaviour import IfNoneMatch, SandboxSettings
 from sandbox.faults import parse_rule
-from sandbox.problems import ApiProblem
+from sandbox.problems import ApiProblem, RetryAfter
 from sandbox.quotas import Rate, parse_rate
 from sandbox.world import World
 
 CONTROL_PREFIX = "/_sandbox"
-CHOICES = {
-    "if_none_match": ("accept", "not_implemented", "not_signed"),
-    "retry_after": ("seconds", "date", "absent"),
-}
+CHOICES = {"if_none_match": get_args(IfNoneMatch), "retry_after": get_args(RetryAfter)}
 
 
 class Control:

@@ -5,18 +5,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from sandbox.engine import schema_problems
+from sandbox.engine.schema import BEHAVIORS
 from sandbox.engine.types import TYPE_NAMES
 from sandbox.engine.validators import VALIDATOR_NAMES
+from sandbox.hooks.sources import STEPS
 from sandbox.problems import ApiProblem
 
-INVALID_DATA_BEHAVIORS = (
-    "REMOVE_INVALID_ROWS",
-    "INCLUDE_INVALID_ROWS",
-    "INCLUDE_INVALID_ROWS_AND_VALUES",
-    "BLOCK_SUBMIT",
-)
 BACKEND_SYNC_MODES = ("DISABLED", "FULL_DATA", "MAPPINGS_ONLY")
-STEP_HOOKS = ("UPLOAD_STEP", "REVIEW_STEP", "REVIEW_STEP_POST_HOOKS", "REVIEW_STEP_PRE_SUBMIT")
 PROBLEMS_SHOWN = 50
 
 Path = tuple[str | int, ...]
@@ -218,7 +213,7 @@ SETTINGS: Mapping[str, Shape] = {
     "title": _text,
     "allowInvalidSubmit": _flag,
     "allowEmptySubmit": _flag,
-    "invalidDataBehavior": _one_of(*INVALID_DATA_BEHAVIORS),
+    "invalidDataBehavior": _one_of(*BEHAVIORS),
     "backendSync": _flag,
     "backendSyncMode": _one_of(*BACKEND_SYNC_MODES),
     "manualInputDisabled": _flag,
@@ -251,4 +246,4 @@ HOOKS: Mapping[str, Shape] = {
     "beforeFinishCallback": _text,
 }
 COLUMN_HOOK: Mapping[str, Shape] = {"fieldName": _filled, "fieldKey": _filled, "callback": _filled}
-STEP_HOOK: Mapping[str, Shape] = {"type": _one_of(*STEP_HOOKS), "callback": _filled}
+STEP_HOOK: Mapping[str, Shape] = {"type": _one_of(*STEPS), "callback": _filled}

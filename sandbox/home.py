@@ -15,11 +15,16 @@ LOCK_NAME = "owner.lock"
 @contextlib.contextmanager
 def kept_home(directory: Path) -> Iterator[Path]:
     """`directory`, made where it is missing, for this process alone. Raises OSError where another one has it."""
-    directory.mkdir(parents=True, exist_ok=True)
+    if directory.exists() and not directory.is_dir():
+        raise OSError(f"{directory} is not a directory; --data names one")
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(f"{directory} cannot be used: {error.strerror}; --data names another") from error
     descriptor = os.open(directory / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         if not _locked(descriptor):
-            raise OSError(f"another sandbox uses {directory}")
+            raise OSError(f"another sandbox uses {directory}; --data names another")
         yield directory
     finally:
         os.close(descriptor)

@@ -1,7 +1,7 @@
 """The sandbox's refusals: the API's in the JSON of Django REST framework, the storage's in the XML of S3."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from email.utils import formatdate
 from typing import Any, Literal
 from xml.sax.saxutils import escape
@@ -52,6 +52,18 @@ def throttled(retry_after_s: int | None, *, now: float, header: RetryAfter = "se
     # A date has no fractions: rounded up, so that it never names an instant before the quota is free.
     text = str(retry_after_s) if header == "seconds" else formatdate(math.ceil(now) + retry_after_s, usegmt=True)
     return ApiProblem(429, {"detail": detail}, headers={"Retry-After": text})
+
+
+def sentences_of(body: Any, path: str = "") -> Iterator[str]:
+    """The sentences of a refusal's body, each behind the place it is about: `fields[1].type: ...`."""
+    if isinstance(body, Mapping):
+        for key, inner in body.items():
+            yield from sentences_of(inner, f"{path}.{key}".lstrip("."))
+    elif isinstance(body, list):
+        for at, inner in enumerate(body):
+            yield from sentences_of(inner, path if isinstance(inner, str) else f"{path}[{at}]")
+    else:
+        yield f"{path}: {body}"
 
 
 def invalid(field: str, *messages: str) -> ApiProblem:

@@ -2,15 +2,17 @@
 
 import hmac
 import random
-import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from sandbox.account import Account
 from sandbox.behaviour import SandboxSettings
 from sandbox.counters import Counters
 from sandbox.creation import CreateRequest, parse_create
+from sandbox.definitions import without_nulls
+from sandbox.ids import new_id
 from sandbox.imports import Ended, Finished, Import, Job, Review
 from sandbox.journal import Journal, Kept, NoJournal
 from sandbox.paging import Paging
@@ -26,8 +28,8 @@ from sandbox.storage import (
     UrlSigner,
     check_signed_headers,
     check_upload_headers,
-    headers_not_signed,
     import_id_of,
+    is_conditional,
     result_path,
     upload_path,
 )
@@ -82,7 +84,7 @@ class SandboxState:
         self._signer = UrlSigner(rng.randbytes(32))
         self._account = Account()
         self._create_log = SlidingLog(self.settings.create_quota)
-        self.schemas = SavedSchemas(schemas, new_id=self._uuid)
+        self.schemas = SavedSchemas(schemas, new_id=partial(new_id, self._rng))
 
     # The API
 
@@ -113,7 +115,7 @@ class SandboxState:
         return self._full(made, now=now)
 
     def retrieve(self, import_id: str, now: float) -> dict[str, Any]:
-        log = self._poll_log(import_id)
+        log = self._account.poll_log(import_id, self.settings.poll_quota)
         if not log.admit(now):
             self.counters.count("refused_polls", import_id)
             raise throttled(log.retry_after_s(now), now=now, header=self.settings.retry_after)
@@ -152,7 +154,7 @@ class SandboxState:
         self._refuse_leaked_key(headers)
         size_bytes = check_upload_headers(headers)
         import_id = import_id_of(self._signer.check("PUT", url, now=now))
-        ticket = UploadTicket(import_id, size_bytes, self._only_if_absent(headers))
+        ticket = UploadTicket(import_id, size_bytes, is_conditional(headers, self.settings.if_none_match))
         self._check_precondition(ticket)
         return ticket
 
@@ -290,7 +292,7 @@ class SandboxState:
         self.schemas.restore(kept.schemas, preloaded=kept.preloaded, journal=journal)
         self.counters.restore(kept.figures)
         for log, at in kept.admitted:
-            (self._poll_log(log) if log else self._create_log).restore(at)
+            (self._account.poll_log(log, self.settings.poll_quota) if log else self._create_log).restore(at)
         self._account.readmit(kept.imports)
         self._drop_oldest()
         self.storage.sweep(path for found in self._account.imports.values() for path in found.files())
@@ -305,7 +307,7 @@ class SandboxState:
     # Inside
 
     def _made(self, request: CreateRequest, *, now: float) -> Import:
-        import_id = self._uuid()
+        import_id = new_id(self._rng)
         target = ""
         if request.original_filename is not None:
             path = upload_path(import_id, request.original_filename)
@@ -377,12 +379,6 @@ class SandboxState:
         else:
             self._journal.import_changed(found)
 
-    def _poll_log(self, import_id: str) -> SlidingLog:
-        log = self._account.poll_logs.get(import_id)
-        if log is None:
-            log = self._account.poll_logs[import_id] = SlidingLog(self.settings.poll_quota)
-        return log
-
     def _announced(self, found: Import, *, now: float) -> Ended:
         del self._account.unannounced[found.id]
         found.announced = found.status(now)
@@ -423,27 +419,13 @@ class SandboxState:
         return self.origin + found.upload_target
 
     def _shown(self, answer: dict[str, Any]) -> dict[str, Any]:
-        if self.settings.absent_as_null:
-            return answer
-        return {key: value for key, value in answer.items() if value is not None}
+        return answer if self.settings.absent_as_null else without_nulls(answer)
 
     def _refuse_leaked_key(self, headers: Mapping[str, str]) -> None:
         if LICENSE_KEY_HEADER in headers:
             self.counters.count("key_leaks")
             raise StorageProblem(400, "InvalidArgument", "A license key was sent to the storage host.")
 
-    def _only_if_absent(self, headers: Mapping[str, str]) -> bool:
-        if "if-none-match" not in headers:
-            return False
-        if self.settings.if_none_match == "not_implemented":
-            raise StorageProblem(501, "NotImplemented", "If-None-Match is not implemented")
-        if self.settings.if_none_match == "not_signed":
-            raise headers_not_signed("if-none-match")
-        return True
-
     def _check_precondition(self, ticket: UploadTicket) -> None:
         if ticket.only_if_absent and ticket.import_id in self._account.uploaded:
             raise StorageProblem(412, "PreconditionFailed", "The object is already there")
-
-    def _uuid(self) -> str:
-        return str(uuid.UUID(int=self._rng.getrandbits(128), version=4))

@@ -5,8 +5,6 @@ import resource
 import signal
 from dataclasses import dataclass
 
-LENGTH_BYTES = 8
-BEGUN = b"!"
 MEGABYTE = 1_000_000
 MEMORY_MIN_BYTES = 256 * MEGABYTE
 MEMORY_BYTES = 2000 * MEGABYTE

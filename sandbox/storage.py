@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
+from sandbox.behaviour import IfNoneMatch
 from sandbox.problems import StorageProblem
 
 LICENSE_KEY_HEADER = "x-dromo-license-key"
@@ -204,6 +205,17 @@ def check_upload_headers(headers: Mapping[str, str]) -> int:
         raise StorageProblem(411, "MissingContentLength", "You must provide the Content-Length HTTP header.")
     check_signed_headers(headers)
     return int(length)
+
+
+def is_conditional(headers: Mapping[str, str], if_none_match: IfNoneMatch) -> bool:
+    """Whether an upload is stored only where nothing is yet, as `If-None-Match: *` asks; else refuse that header."""
+    if "if-none-match" not in headers:
+        return False
+    if if_none_match == "not_implemented":
+        raise StorageProblem(501, "NotImplemented", "If-None-Match is not implemented")
+    if if_none_match == "not_signed":
+        raise headers_not_signed("if-none-match")
+    return True
 
 
 def check_signed_headers(headers: Mapping[str, str]) -> None:

@@ -2,7 +2,6 @@
 
 import heapq
 import random
-import uuid
 from collections.abc import Callable, Iterable, Mapping
 from ipaddress import ip_address
 from typing import Any, Protocol
@@ -12,6 +11,7 @@ import orjson
 
 from sandbox.definitions import web_address
 from sandbox.faults import Fault
+from sandbox.ids import new_id
 from sandbox.imports import Ended, iso_instant
 from sandbox.journal import Delivery, Journal, Kept, NoJournal, Registration
 from sandbox.problems import invalid, not_found
@@ -92,7 +92,7 @@ class Webhooks:
             raise invalid("url", "Only this machine's own addresses and those of --webhook-hosts are taken.")
         if not isinstance(events, list) or not events or not all(event in EVENTS.values() for event in events):
             raise invalid("events", f"Expected some of {', '.join(EVENTS.values())}.")
-        registration = Registration(self._uuid(), str(url), tuple(events))
+        registration = Registration(new_id(self._rng), str(url), tuple(events))
         self._registered[registration.id] = registration
         self._journal.registered(registration)
         return _shown(registration)
@@ -178,11 +178,11 @@ class Webhooks:
         late_s = fault.delay_s if fault and kind in {"delay", "reorder"} else 0.0
         bodies = [body, body] if kind == "duplicate" else [body]
         if kind == "forge":
-            bodies.insert(0, body.replace(ended.found.id, self._uuid()))
+            bodies.insert(0, body.replace(ended.found.id, new_id(self._rng)))
         for text in bodies:
             self._queue(
                 Delivery(
-                    id=self._uuid(),
+                    id=new_id(self._rng),
                     import_id=ended.found.id,
                     event=EVENTS[ended.status],
                     url=url,
@@ -210,9 +210,6 @@ class Webhooks:
     def _schedule(self, delivery: Delivery) -> None:
         self._number += 1
         heapq.heappush(self._order, (delivery.due_at, self._number, delivery.id))
-
-    def _uuid(self) -> str:
-        return str(uuid.UUID(int=self._rng.getrandbits(128), version=4))
 
 
 def _shown(registration: Registration) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """A worker process: it takes jobs from its input, one after the other, and ends with it.
 
-Started by the sandbox alone; jobs and answers are pickles behind their length.
+Started by the sandbox alone.
 """
 
 import contextlib
@@ -15,9 +15,10 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import BinaryIO, NoReturn
 
+from sandbox.frames import BEGUN, LENGTH_BYTES, framed, length_of
 from sandbox.imports import Finished, Job
 from sandbox.runs import default_engine, run_job
-from sandbox.stops import BEGUN, LENGTH_BYTES, Stopped, WorkerLimits, broke_down
+from sandbox.stops import Stopped, WorkerLimits, broke_down
 from sandbox.storage import OUT_OF_SPACE
 
 _NICENESS = 10
@@ -36,8 +37,7 @@ def main() -> NoReturn:
     while True:
         job = jobs.get()
         _send(answers, BEGUN)
-        made = pickle.dumps(answer(job, limits=limits))
-        _send(answers, len(made).to_bytes(LENGTH_BYTES, "big") + made)
+        _send(answers, framed(answer(job, limits=limits)))
 
 
 def answer(job: Job, *, limits: WorkerLimits) -> Finished | Stopped:
@@ -78,7 +78,7 @@ def _read_jobs(stream: BinaryIO, jobs: SimpleQueue[Job], scratch: str) -> None:
     """A thread of its own, so that the end of the input ends a run that is under way."""
     try:
         while head := stream.read(LENGTH_BYTES):
-            jobs.put(pickle.loads(stream.read(int.from_bytes(head, "big"))))  # noqa: S301 - from the sandbox itself
+            jobs.put(pickle.loads(stream.read(length_of(head))))  # noqa: S301 - from the sandbox itself
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
         os._exit(0)

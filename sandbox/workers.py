@@ -12,8 +12,9 @@ from collections import deque
 from pathlib import Path
 from typing import Self
 
+from sandbox.frames import BEGUN, LENGTH_BYTES, framed, length_of
 from sandbox.imports import Finished, Job
-from sandbox.stops import BEGUN, LENGTH_BYTES, RunStopped, Stopped, WorkerLimits, out_of_time
+from sandbox.stops import RunStopped, Stopped, WorkerLimits, out_of_time
 from sandbox.storage import clear_place
 
 BEGIN_MAX_S = 60.0
@@ -114,9 +115,8 @@ class _Worker:
 
     async def begin(self, job: Job) -> None:
         """Hand over a job. Raises OSError or EOFError where the process is gone, or does not take it in time."""
-        body = pickle.dumps(job)
         async with asyncio.timeout(BEGIN_MAX_S):
-            self._jobs.write(len(body).to_bytes(LENGTH_BYTES, "big") + body)
+            self._jobs.write(framed(job))
             await self._jobs.drain()
             await self._answers.readexactly(len(BEGUN))
 
@@ -145,6 +145,6 @@ class _Worker:
         shutil.rmtree(self._scratch, ignore_errors=True)
 
     async def _answer(self) -> Finished | Stopped:
-        length = int.from_bytes(await self._answers.readexactly(LENGTH_BYTES), "big")
+        length = length_of(await self._answers.readexactly(LENGTH_BYTES))
         answer: Finished | Stopped = pickle.loads(await self._answers.readexactly(length))  # noqa: S301 - our worker's
         return answer

@@ -15,7 +15,7 @@ MAX_MODULE_LINES = 450
 MAX_FUNCTION_LINES = 60
 
 MAY_START_THE_SANDBOX = {"runner.cli.sandbox", "runner.cli.commands.sandbox", "runner.cli.commands.check"}
-CLOCKS = {"runner.clock", "runner.ledger.slots", "sandbox.clock"}
+CLOCKS = {"runner.clock", "sandbox.clock"}
 READERS_OF_THE_ENVIRONMENT = {"runner.settings", "lambdas.bootstrap"}
 STAGES = ("submit", "upload", "track", "collect", "discover", "doubts", "feed", "sinks", "listing", "rated", "moves")
 ABOVE_THE_STAGES = ("pipeline", "bulkhead", "settings", "cli", "recovery")
@@ -86,6 +86,15 @@ def test_the_sandbox_knows_nothing_of_the_runner() -> None:
     assert importers_of("lambdas", among="sandbox") == set()
 
 
+@pytest.mark.parametrize(("package", "known"), [("engine", ("engine", "hooks")), ("hooks", ("hooks",))])
+def test_the_engine_knows_nothing_of_the_server_and_hooks_nothing_of_the_engine(
+    package: str, known: tuple[str, ...]
+) -> None:
+    for member in (name for name in modules() if within(name, f"sandbox.{package}")):
+        ours = {found for found in imports(member) if within(found, "sandbox")}
+        assert not {found for found in ours if not any(within(found, f"sandbox.{one}") for one in known)}, member
+
+
 def test_the_runner_knows_nothing_of_lambda() -> None:
     assert importers_of("lambdas", among="runner") == set()
 
@@ -112,7 +121,7 @@ def test_a_stage_knows_nothing_of_what_drives_it(stage: str) -> None:
 
 
 def test_stores_decide_nothing_of_the_run() -> None:
-    allowed = {"runner.ledger", "runner.models", "runner.errors", "runner.ports"}
+    allowed = {"runner.ledger", "runner.models", "runner.errors", "runner.ports", "runner.clock"}
     for member in (name for name in modules() if within(name, "runner.ledger")):
         ours = {found for found in imports(member) if within(found, "runner") and found != "runner"}
         assert not {found for found in ours if not any(within(found, one) for one in allowed)}, member

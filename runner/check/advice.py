@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from runner.check.predictions import Effect
+from runner.check.schemas import label_of
 
 if TYPE_CHECKING:
     from runner.check.clusters import Cluster
@@ -33,7 +34,7 @@ def advice_for(cluster: Cluster, fields: Mapping[str, Definition]) -> str:
 
 
 def _header_not_found(_cluster: Cluster, fields: Mapping[str, Definition]) -> str:
-    names = [_label(field) for field in fields.values() if not field.get("hidden")]
+    names = [label_of(field) for field in fields.values() if not field.get("hidden")]
     shown = ", ".join(names[:_HEADERS_NAMED]) + (", …" if len(names) > _HEADERS_NAMED else "")
     return (
         f"Add a header row ({shown}), or, where a row is the header that was not recognised, set headerRowOverride "
@@ -255,10 +256,6 @@ def _options_of(field: Definition) -> Mapping[str, Any]:
     given = field.get("type")
     options = given[1] if isinstance(given, list) and len(given) > 1 else {}
     return options if isinstance(options, Mapping) else {}
-
-
-def _label(field: Definition) -> str:
-    return str(field.get("label") or field.get("key") or "")
 
 
 def _sentence(text: str) -> str:

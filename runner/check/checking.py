@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from runner.check.outcomes import rejection
+from runner.check.outcomes import about_file, rejection
 from runner.check.predictions import FileCheck, Prediction
-from runner.check.worker import Task
+from runner.check.worker import FileToCheck
+from runner.errors import first_cause
 from runner.models import HELD_STATES, Item, ItemState
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class Checking:
         try:
             await self._run()
         except BaseExceptionGroup as group:
-            raise _first(group) from None
+            raise first_cause(group) from None
 
     async def _run(self) -> None:
         async with asyncio.TaskGroup() as group:
@@ -71,35 +72,31 @@ class Checking:
                 items = await self._discovery.items(entries)
                 self._on_listed(len(items))
                 self._on_files([self._settled(item) for item in items if item.state is not ItemState.QUEUED])
-                for tasks in in_batches([self._task(item) for item in items if item.state is ItemState.QUEUED]):
+                for files in in_parcels([self._file(item) for item in items if item.state is ItemState.QUEUED]):
                     await self._slots.acquire()
-                    group.create_task(self._checked(tasks))
+                    group.create_task(self._checked(files))
 
-    async def _checked(self, tasks: Sequence[Task]) -> None:
+    async def _checked(self, files: Sequence[FileToCheck]) -> None:
         try:
-            checks = await self._crew.check(tasks)
+            checks = await self._crew.check(files)
             self._on_files(await self._without_twins(checks))
         finally:
             self._slots.release()
 
-    def _task(self, item: Item) -> Task:
+    def _file(self, item: Item) -> FileToCheck:
         """Raises SchemaNotFound."""
         at = self._places[id(self._routes.for_source(item.source))]
         if (missing := self._bound[at].missing) is not None:
             raise missing
-        return Task(item.source, item.size_bytes or 0, at)
+        return FileToCheck(item.source, item.size_bytes or 0, at)
 
     def _settled(self, item: Item) -> FileCheck:
         """What listing alone says: refused, or unchanged since it was sent."""
         route = self._routes.for_source(item.source)
-        about: dict[str, Any] = {
-            "source": item.source,
-            "size_bytes": item.size_bytes or 0,
-            "route": route.name if route else "",
-        }
+        about = about_file(item.source, item.size_bytes or 0, route)
         if item.state is ItemState.REJECTED:
             return rejection(item.error_code or "", item.error_message or "", about=about)
-        return FileCheck(**about, schema_id=item.schema_id, prediction=Prediction.SKIP)
+        return FileCheck(**about, prediction=Prediction.SKIP)
 
     async def _without_twins(self, checks: list[FileCheck]) -> list[FileCheck]:
         """Skip, as a run does, what the vendor has from an earlier batch under the same name and schema."""
@@ -111,18 +108,18 @@ class Checking:
         return [_skipped(check) if check.tag in held else check for check in checks]
 
 
-def in_batches(tasks: Sequence[Task]) -> Iterator[list[Task]]:
-    """Yield the tasks in lists worth a message each."""
-    batch: list[Task] = []
+def in_parcels(files: Sequence[FileToCheck]) -> Iterator[list[FileToCheck]]:
+    """Yield the files in lists worth a message each."""
+    parcel: list[FileToCheck] = []
     size_bytes = 0
-    for task in tasks:
-        if batch and (len(batch) >= FILES_AT_ONCE or size_bytes + task.size_bytes > BYTES_AT_ONCE):
-            yield batch
-            batch, size_bytes = [], 0
-        batch.append(task)
-        size_bytes += task.size_bytes
-    if batch:
-        yield batch
+    for file in files:
+        if parcel and (len(parcel) >= FILES_AT_ONCE or size_bytes + file.size_bytes > BYTES_AT_ONCE):
+            yield parcel
+            parcel, size_bytes = [], 0
+        parcel.append(file)
+        size_bytes += file.size_bytes
+    if parcel:
+        yield parcel
 
 
 def _skipped(check: FileCheck) -> FileCheck:
@@ -130,10 +127,3 @@ def _skipped(check: FileCheck) -> FileCheck:
         check, prediction=Prediction.SKIP, code=None, message=None, row_count=0, invalid_row_count=0,
         removed_row_count=0, problems=(),
     )  # fmt: skip
-
-
-def _first(error: BaseException) -> BaseException:
-    """The first cause in nested groups: one error is what a person can act on."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error

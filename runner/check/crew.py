@@ -17,9 +17,9 @@ from multiprocessing.process import BaseProcess
 from types import TracebackType
 from typing import Any, Self
 
-from runner.check.outcomes import failure
+from runner.check.outcomes import about_file, failure
 from runner.check.predictions import FileCheck
-from runner.check.worker import READY, Setup, Task, serve
+from runner.check.worker import READY, FileToCheck, Setup, serve
 from runner.errors import BulkheadError
 
 logger = logging.getLogger(__name__)
@@ -61,11 +61,11 @@ class Crew:
         self._threads.shutdown(wait=True)
         self._scratch.cleanup()
 
-    async def check(self, tasks: Sequence[Task]) -> list[FileCheck]:
+    async def check(self, files: Sequence[FileToCheck]) -> list[FileCheck]:
         """Check files in their order, as soon as a worker is free. Raises CrewClosed."""
         worker = await self._idle.get()
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, worker.check, tasks)
+            return await asyncio.get_running_loop().run_in_executor(self._threads, worker.check, files)
         finally:
             self._idle.put_nowait(worker)
 
@@ -84,9 +84,9 @@ class _Worker:
         self._starting = threading.Lock()
         self._is_overdue = False
 
-    def check(self, tasks: Sequence[Task]) -> list[FileCheck]:
+    def check(self, files: Sequence[FileToCheck]) -> list[FileCheck]:
         """Check each file; the one that a process dies of, or hangs on, is the one it had not yet answered for."""
-        waiting, checked = deque(tasks), list[FileCheck]()
+        waiting, checked = deque(files), list[FileCheck]()
         while waiting:
             if not self._handed_over(list(waiting)):
                 continue
@@ -124,10 +124,10 @@ class _Worker:
             raise CrewClosed
         raise BulkheadError("a worker process of the check did not start", hint="run the command again with -v")
 
-    def _handed_over(self, tasks: list[Task]) -> bool:
-        """Send the tasks; False where the process had died while it was idle, which is the fault of none of them."""
+    def _handed_over(self, files: list[FileToCheck]) -> bool:
+        """Send the files; False where the process had died while it was idle, which is the fault of none of them."""
         try:
-            self._started().send(tasks)
+            self._started().send(files)
         except OSError:
             self._end()
             return False
@@ -148,20 +148,19 @@ class _Worker:
         except (EOFError, OSError):
             return False
 
-    def _broken(self, task: Task) -> FileCheck:
+    def _broken(self, file: FileToCheck) -> FileCheck:
         """End the process and say what became of the file it was at. Raises CrewClosed."""
         exit_code = self._end()
         if self._closed.is_set():
             raise CrewClosed
         logger.warning(
-            "worker replaced", extra={"item": task.source, "overdue": self._is_overdue, "exit_code": exit_code}
+            "worker replaced", extra={"item": file.source, "overdue": self._is_overdue, "exit_code": exit_code}
         )
         code, message = "check_killed", f"the check of this file ended its process (exit code {exit_code})"
         if self._is_overdue:
             code, message = "check_timeout", f"the check of this file took longer than {self._file_timeout_s:g} s"
-        route = self._setup.routes[task.route_at].route
-        about = {"source": task.source, "size_bytes": task.size_bytes}
-        return failure(code, message, about={**about, "route": route.name, "schema_id": route.schema_id})
+        route = self._setup.routes[file.route_at].route
+        return failure(code, message, about=about_file(file.source, file.size_bytes, route))
 
     def _end(self) -> int | None:
         process, connection = self._process, self._connection

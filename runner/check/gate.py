@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from runner.check.predictions import FileCheck, Prediction
-from runner.check.worker import Task
+from runner.check.worker import FileToCheck
 from runner.errors import ItemRejected
 from runner.events import Notice
 
@@ -57,7 +57,7 @@ class Gate:
         at = places.get(route.binding)
         if at is None:
             return
-        (check,) = await crew.check([Task(item.source, item.size_bytes or 0, at)])
+        (check,) = await crew.check([FileToCheck(item.source, item.size_bytes or 0, at)])
         if check.prediction is Prediction.FAIL and check.is_judged:
             self._refuse(check)
         elif not check.is_judged:

@@ -19,11 +19,11 @@ from runner.events import Notice
 from runner.sources import open_source, rank_of
 
 if TYPE_CHECKING:
-    from runner.bulkhead import RunSpec
     from runner.check.engine import Engine
     from runner.check.predictions import FileCheck
     from runner.events import EventHook
     from runner.resources import Resources
+    from runner.run_spec import RunSpec
 
 MEMORY_BYTES = 2 << 30
 """What one worker may hold; a workbook of a million rows takes half of it."""

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 from runner.check.headers import likely_headers
 from runner.check.predictions import Cell, Effect, FileCheck, Prediction, Problem
 from runner.check.rules import RuleFinder
+from runner.check.schemas import label_of
 
 if TYPE_CHECKING:
     from runner.check.engine import Outcome
     from runner.check.schemas import BoundRoute
+    from runner.routes import Route
 
 SAMPLE_CELLS = 3
 VALUES_KEPT = 8
@@ -48,8 +50,7 @@ class OutcomeReader:
     def read(self, outcome: Outcome, *, source: str, size_bytes: int, tag: str | None = None) -> FileCheck:
         """Return what is said of one file."""
         route = self._bound.route
-        about: dict[str, Any] = {"source": source, "route": route.name, "schema_id": route.schema_id, "tag": tag}
-        about["size_bytes"] = size_bytes
+        about = about_file(source, size_bytes, route, tag=tag)
         prediction = _PREDICTIONS.get(outcome.status, Prediction.FAIL)
         if prediction is Prediction.FAIL:
             message = str(outcome.errors[0].get("message", "")) if outcome.errors else "no message was given"
@@ -100,7 +101,7 @@ class OutcomeReader:
             field_keys=keys,
             labels=labels,
             row_count=int(metadata.get("totalRows") or 0),
-            headers=tuple((_label_of(field), header) for field, header in likely_headers(missing, _spare(metadata))),
+            headers=tuple((label_of(field), header) for field, header in likely_headers(missing, _spare(metadata))),
         )
 
     def _cells(self, metadata: Mapping[str, Any], effect: Effect, source: str) -> Iterator[Problem]:
@@ -139,11 +140,11 @@ class OutcomeReader:
                 message=f'No field takes the column "{header}": its cells are left out.',
                 labels=(header,),
                 row_count=int(metadata.get("totalRows") or 0),
-                headers=tuple((_label_of(field), name) for field, name in found),
+                headers=tuple((label_of(field), name) for field, name in found),
             )
 
     def _label(self, key: str) -> str:
-        return _label_of(self._fields.get(key, {"key": key}))
+        return label_of(self._fields.get(key, {"key": key}))
 
 
 @dataclass(slots=True)
@@ -170,6 +171,12 @@ class _Group:
 
 def _sentence(problem: Problem) -> str:
     return f"{problem.labels[0]}: {problem.message}" if problem.kind == "cell" else problem.message
+
+
+def about_file(source: str, size_bytes: int, route: Route | None, *, tag: str | None = None) -> dict[str, Any]:
+    """Return what the check of any file says, whatever comes of it."""
+    found = {"source": source, "size_bytes": size_bytes, "tag": tag}
+    return {**found, "route": route.name, "schema_id": route.schema_id} if route else found
 
 
 def failure(code: str, message: str, *, about: Mapping[str, Any]) -> FileCheck:
@@ -204,7 +211,3 @@ def _spare(metadata: Mapping[str, Any]) -> list[str]:
         taken.update(mapping.get("fileHeaderIndexes") or [mapping.get("fileHeaderIndex")])
     headers: Sequence[str] = metadata.get("rawHeaders") or ()
     return [cut(name) for at, name in enumerate(headers) if name and at not in taken]
-
-
-def _label_of(definition: Mapping[str, Any]) -> str:
-    return str(definition.get("label") or definition.get("key") or "")

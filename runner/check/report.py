@@ -21,9 +21,11 @@ from runner.check.advice import advice_for
 from runner.check.predictions import FileCheck, Prediction
 from runner.check.words import EFFECT_WORDS, PREDICTION_MEANINGS, headline_of, is_note, rows_of
 from runner.errors import StorageFull
+from runner.text import counted, lasting, shown, sized
 
 if TYPE_CHECKING:
     from runner.check.account import CheckSummary
+    from runner.check.clusters import Cluster
 
 FILES_MAX = 5000
 """Rows of the table of files; a page of more is slow to open. `--json` has them all."""
@@ -54,13 +56,13 @@ class ReportFiles:
         """Keep a file."""
         is_fine = check.prediction in (Prediction.SUCCEED, Prediction.SKIP) and not check.removed_row_count
         row = {
-            "source": printable(check.source),
+            "source": shown(check.source),
             "prediction": check.prediction,
             "route": check.route,
             "row_count": check.row_count,
             "removed_row_count": check.removed_row_count,
             "invalid_row_count": check.invalid_row_count,
-            "message": printable(check.message or ""),
+            "message": shown(check.message or ""),
         }
         self._lists[is_fine].write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
         self.count += 1
@@ -95,7 +97,7 @@ def write_report(
         style=Markup(style),  # noqa: S704 - our own file
         style_hash=_csp_hash(style),
         summary=summary,
-        source=printable(source),
+        source=shown(source),
         share=_share_of(summary),
         problems=[_shown(one, fields) for one in summary.clusters if not is_note(one)],
         notes=[_shown(one, fields) for one in summary.clusters if is_note(one)],
@@ -103,11 +105,6 @@ def write_report(
         predictions=PREDICTION_MEANINGS,
     )
     _write(path, pieces)
-
-
-def printable(text: str) -> str:
-    """Return a text without characters that could reverse or hide what stands beside it."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
 
 
 def _environment() -> Environment:
@@ -118,24 +115,24 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(count=lambda number: f"{number:,}", lasting=_lasting, sized=_sized, plural=_plural)
+    environment.filters.update(count=lambda number: f"{number:,}", lasting=lasting, sized=sized, plural=counted)
     return environment
 
 
-def _shown(cluster: Any, fields: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str, Any]:
+def _shown(cluster: Cluster, fields: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str, Any]:
     return {
         "effect": cluster.effect,
         "words": EFFECT_WORDS[cluster.effect],
-        "headline": printable(headline_of(cluster)),
-        "advice": printable(advice_for(cluster, fields.get(cluster.route, {}))),
+        "headline": shown(headline_of(cluster)),
+        "advice": shown(advice_for(cluster, fields.get(cluster.route, {}))),
         "file_count": cluster.file_count,
         "rows": rows_of(cluster),
-        "route": printable(cluster.route),
-        "schema_id": printable(cluster.schema_id or ""),
-        "files": [printable(source) for source in cluster.files],
+        "route": shown(cluster.route),
+        "schema_id": shown(cluster.schema_id or ""),
+        "files": [shown(source) for source in cluster.files],
         "more": cluster.file_count - len(cluster.files),
         "says_more": not set(cluster.files) <= {cell.source for cell in cluster.cells},
-        "cells": [(printable(cell.source), cell.row, printable(cell.value)) for cell in cluster.cells],
+        "cells": [(shown(cell.source), cell.row, shown(cell.value)) for cell in cluster.cells],
     }
 
 
@@ -166,21 +163,3 @@ def _write(path: Path, pieces: Iterator[str]) -> None:
         raise StorageFull(f"the report {path} cannot be written: {error.strerror}") from error
     finally:
         partial.unlink(missing_ok=True)
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
-def _lasting(seconds: float) -> str:
-    minutes = int(-(-seconds // 60))
-    if minutes < 2:
-        return f"{int(-(-seconds // 1))} s"
-    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
-
-
-def _sized(size_bytes: int) -> str:
-    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if size_bytes >= factor:
-            return f"{size_bytes / factor:.1f} {unit}"
-    return f"{size_bytes} B"

@@ -46,6 +46,11 @@ class BoundRoute:
         return {str(field.get("key")): field for field in (self.schema or {}).get("fields") or ()}
 
 
+def label_of(field: Mapping[str, Any]) -> str:
+    """Return what a person calls a field: its label, or else its key."""
+    return str(field.get("label") or field.get("key") or "")
+
+
 _Known = dict[str, Mapping[str, Any] | RequestInvalid | SchemaNotFound]
 
 
@@ -122,19 +127,7 @@ def _bound(route: Route, engine: Engine, known: _Known) -> BoundRoute:
         sentence = f"this engine cannot use the saved schema {route.schema_id}: {saved}"
         return BoundRoute(route=route, schema=None, refusal=sentence, refusal_code="schema_unusable")
     try:
-        schema = engine.bind(_body(route), {route.schema_id or "": saved} if saved is not None else {})
+        schema = engine.bind(route.request().document(), {route.schema_id or "": saved} if saved is not None else {})
     except RequestInvalid as error:
         return BoundRoute(route=route, schema=None, refusal=str(error), refusal_code="create_refused")
     return BoundRoute(route=route, schema=schema)
-
-
-def _body(route: Route) -> dict[str, Any]:
-    """The create's body but for the data."""
-    body = {
-        "schema_id": route.schema_id,
-        "fields": list(route.fields) if route.fields is not None else None,
-        "settings": route.settings,
-        "hooks": route.hooks,
-        "import_metadata": {"user": route.user} if route.user is not None else None,
-    }
-    return {key: value for key, value in body.items() if value is not None}

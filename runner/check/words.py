@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runner.check.predictions import Effect, Prediction
+from runner.text import counted
 
 if TYPE_CHECKING:
     from runner.check.clusters import Cluster
@@ -43,5 +44,6 @@ def rows_of(cluster: Cluster) -> str:
     """Return how many rows it is about; empty where it is not about rows."""
     if not cluster.row_count:
         return ""
-    count = f"{cluster.row_count:,}{' or more' if cluster.is_capped else ''}"
-    return f"{count} row{'' if cluster.row_count == 1 else 's'}"
+    if cluster.is_capped:
+        return f"{cluster.row_count:,} or more rows"
+    return counted(cluster.row_count, "row")

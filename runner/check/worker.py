@@ -11,13 +11,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import orjson
 
 from runner import identity
 from runner.check.engine import Nowhere, RunImport
-from runner.check.outcomes import OutcomeReader, failure, rejection
+from runner.check.outcomes import OutcomeReader, about_file, failure, rejection
 from runner.check.schemas import BoundRoute
 from runner.errors import ItemRejected
 from runner.models import Item
@@ -37,7 +37,7 @@ _ANY_TIME = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class FileToCheck:
     """A file to check: its key in the source, its size in bytes, and the place of its route."""
 
     source: str
@@ -60,7 +60,7 @@ class Setup:
 
 
 def serve(connection: Connection, setup: Setup, scratch: str) -> None:
-    """Answer each list of tasks with one message a task, until the other side hangs up.
+    """Answer each list of files with one message a file, until the other side hangs up.
 
     Temporary files go into `scratch`, which whoever started this process removes.
     """
@@ -70,11 +70,11 @@ def serve(connection: Connection, setup: Setup, scratch: str) -> None:
     connection.send(READY)
     while True:
         try:
-            tasks: list[Task] = connection.recv()
+            files: list[FileToCheck] = connection.recv()
         except (EOFError, OSError):
             return
-        for task in tasks:
-            connection.send(judge.check(task))
+        for file in files:
+            connection.send(judge.check(file))
 
 
 class Judge:
@@ -86,17 +86,16 @@ class Judge:
         self._loop = asyncio.new_event_loop()
         self._readers = [OutcomeReader(bound, setup.messages, samples=setup.samples) for bound in setup.routes]
 
-    def check(self, task: Task) -> FileCheck:
+    def check(self, file: FileToCheck) -> FileCheck:
         """Say how the import of one file would end; never raises for what is in it."""
-        bound = self._setup.routes[task.route_at]
-        about: dict[str, Any] = {"source": task.source, "route": bound.route.name, "schema_id": bound.route.schema_id}
-        about["size_bytes"] = task.size_bytes
+        bound = self._setup.routes[file.route_at]
+        about = about_file(file.source, file.size_bytes, bound.route)
         try:
-            prepared = self._loop.run_until_complete(self._source.prepare(Item(batch_id="check", source=task.source)))
+            prepared = self._loop.run_until_complete(self._source.prepare(Item(batch_id="check", source=file.source)))
             tag = identity.tag(prepared.uri, prepared.fingerprint, bound.route.binding, endpoint=self._setup.endpoint)
             if bound.schema is None:
                 return failure(bound.refusal_code, bound.refusal, about={**about, "tag": tag})
-            return self._judged(task, prepared, tag)
+            return self._judged(file, prepared, tag)
         except ItemRejected as error:
             return rejection(error.code, str(error), about=about)
         except Exception as error:  # noqa: BLE001 - one file must never end the check of the others
@@ -104,11 +103,11 @@ class Judge:
                 return failure("check_memory", _TOO_MUCH_MEMORY, about=about)
             return failure("check_error", f"the check of this file broke off ({type(error).__name__})", about=about)
 
-    def _judged(self, task: Task, prepared: Prepared, tag: str) -> FileCheck:
-        bound = self._setup.routes[task.route_at]
+    def _judged(self, file: FileToCheck, prepared: Prepared, tag: str) -> FileCheck:
+        bound = self._setup.routes[file.route_at]
         assert bound.schema is not None
         is_file = prepared.rows is None
-        name = identity.tagged_filename(task.source, tag if self._setup.filename_tag else None) if is_file else ""
+        name = identity.tagged_filename(file.source, tag if self._setup.filename_tag else None) if is_file else ""
         outcome = self._setup.run(
             Path(local_path(prepared.uri)) if prepared.rows is None else orjson.loads(prepared.rows),
             schema=bound.schema,
@@ -116,7 +115,7 @@ class Judge:
             user=bound.route.user,
             result=_NOWHERE,
         )
-        return self._readers[task.route_at].read(outcome, source=task.source, size_bytes=prepared.size_bytes, tag=tag)
+        return self._readers[file.route_at].read(outcome, source=file.source, size_bytes=prepared.size_bytes, tag=tag)
 
 
 def _lacked_memory(error: BaseException) -> bool:

@@ -14,7 +14,8 @@ from runner.check.advice import advice_for
 from runner.check.words import EFFECT_WORDS, PREDICTION_MEANINGS, headline_of, is_note, rows_of
 from runner.cli.check_lines import Fields
 from runner.cli.check_progress import STYLES
-from runner.cli.text import counted, lasting, near, shown, sized
+from runner.cli.console import line
+from runner.text import counted, lasting, near, shown, sized
 
 LISTED_MOST = 20
 _INDENT = "      "
@@ -30,13 +31,12 @@ _EFFECT_STYLES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Closing:
-    """What the closing words are made of; `unusable` says why routes have no schema."""
+    """What the closing words are made of."""
 
     summary: CheckSummary
     fields: Fields
     elapsed_s: float
     report: Path | None = None
-    unusable: Sequence[str] = ()
 
 
 def print_check(console: Console, closing: Closing) -> None:
@@ -45,91 +45,85 @@ def print_check(console: Console, closing: Closing) -> None:
     head = Text("Checked" if not summary.interrupted else "Interrupted after", style="bold")
     head.append(f" {counted(summary.file_count, 'file')}, {sized(summary.size_bytes)}")
     head.append(f", {counted(summary.row_count, 'row')} in {lasting(closing.elapsed_s)}; nothing was sent")
-    console.print(head, soft_wrap=True)
+    line(console, head)
     if summary.interrupted:
-        _line(console, "The check was stopped: what follows is what was found until then.", style="yellow")
+        line(console, "The check was stopped: what follows is what was found until then.", style="yellow")
     _predictions(console, summary)
     _losses(console, summary)
     _quota(console, summary)
     _problems(console, [one for one in summary.clusters if not is_note(one)], closing.fields, title="problem")
     _problems(console, [one for one in summary.clusters if is_note(one)], closing.fields, title="note")
-    _line(console)
+    line(console)
     if closing.report:
-        _line(console, f"Report: {near(str(closing.report.resolve()))}")
-    _line(console, "This is the prediction of the engine on this machine, not the vendor's.", style="dim")
+        line(console, f"Report: {near(str(closing.report.resolve()))}")
+    line(console, "This is the prediction of the engine on this machine, not the vendor's.", style="dim")
 
 
 def _predictions(console: Console, summary: CheckSummary) -> None:
     if summary.by_prediction:
-        _line(console)
+        line(console)
     for prediction, count in summary.by_prediction.items():
         rows = summary.rows_by_prediction.get(prediction, 0)
-        line = Text(f"  {PREDICTION_MEANINGS[prediction]:<19}", style=STYLES.get(prediction, ""))
-        line.append(f"{counted(count, 'file'):>14}", style="bold not dim")
-        line.append(f"{counted(rows, 'row'):>16}" if rows else "", style="dim not bold")
-        console.print(line, soft_wrap=True)
+        text = Text(f"  {PREDICTION_MEANINGS[prediction]:<19}", style=STYLES.get(prediction, ""))
+        text.append(f"{counted(count, 'file'):>14}", style="bold not dim")
+        text.append(f"{counted(rows, 'row'):>16}" if rows else "", style="dim not bold")
+        line(console, text)
 
 
 def _losses(console: Console, summary: CheckSummary) -> None:
     """Say first what nobody would see: rows that are left out of imports that succeed."""
     if summary.removed_row_count:
         where = counted(summary.losing_file_count, "file")
-        line = Text(
+        text = Text(
             f"\n{counted(summary.removed_row_count, 'row')} of {where} that would succeed", style="bold magenta"
         )
-        line.append(" would be left out as invalid, without a word from the vendor")
-        console.print(line, soft_wrap=True)
+        text.append(" would be left out as invalid, without a word from the vendor")
+        line(console, text)
     if summary.emptied_file_count:
-        _line(console, f"{counted(summary.emptied_file_count, 'file')} of them would end without a single row")
+        line(console, f"{counted(summary.emptied_file_count, 'file')} of them would end without a single row")
     if summary.unjudged_count:
-        _line(
-            console, f"\n{counted(summary.unjudged_count, 'file')} could not be judged; the vendor may well take them"
-        )
+        line(console, f"\n{counted(summary.unjudged_count, 'file')} could not be judged; the vendor may well take them")
     if summary.too_young:
-        _line(console, f"\n{counted(summary.too_young, 'file')} changed too lately: left to a later run")
+        line(console, f"\n{counted(summary.too_young, 'file')} changed too lately: left to a later run")
 
 
 def _quota(console: Console, summary: CheckSummary) -> None:
     if not summary.file_count:
-        _line(console, "There is no file here that a run would look at.")
+        line(console, "There is no file here that a run would look at.")
     elif summary.create_count:
         wait = f"the last one is created after {lasting(summary.finish_in_s)}"
         within = wait if summary.finish_in_s else "all of them can be created at once"
-        _line(console, f"\nA run creates {counted(summary.create_count, 'import')}; within the quota {within}.")
+        line(console, f"\nA run creates {counted(summary.create_count, 'import')}; within the quota {within}.")
 
 
 def _problems(console: Console, clusters: Sequence[Cluster], fields: Fields, *, title: str) -> None:
     if not clusters:
         return
-    _line(console, f"\n{counted(len(clusters), title)}, largest first", style="bold")
+    line(console, f"\n{counted(len(clusters), title)}, largest first", style="bold")
     for number, cluster in enumerate(clusters[:LISTED_MOST], start=1):
         _cluster(console, number, cluster, fields)
     if len(clusters) > LISTED_MOST:
-        _line(console, f"\n  … and {len(clusters) - LISTED_MOST:,} more: see --report or --json")
+        line(console, f"\n  … and {len(clusters) - LISTED_MOST:,} more: see --report or --json")
 
 
 def _cluster(console: Console, number: int, cluster: Cluster, fields: Fields) -> None:
-    line = Text(f"\n{number:>4}  ")
-    line.append(f"{EFFECT_WORDS[cluster.effect]}", style=_EFFECT_STYLES.get(cluster.effect, "bold"))
-    line.append(f"  {counted(cluster.file_count, 'file')}", style="bold")
+    text = Text(f"\n{number:>4}  ")
+    text.append(f"{EFFECT_WORDS[cluster.effect]}", style=_EFFECT_STYLES.get(cluster.effect, "bold"))
+    text.append(f"  {counted(cluster.file_count, 'file')}", style="bold")
     if rows := rows_of(cluster):
-        line.append(f", {rows}")
+        text.append(f", {rows}")
     if cluster.route:
-        line.append(f"  [{shown(cluster.route)}]", style="dim")
-    console.print(line, soft_wrap=True)
-    _line(console, f"{_INDENT}{shown(headline_of(cluster))}")
+        text.append(f"  [{shown(cluster.route)}]", style="dim")
+    line(console, text)
+    line(console, f"{_INDENT}{shown(headline_of(cluster))}")
     if cluster.cells:
-        _line(console, f"{_INDENT}{', '.join(map(_cell, cluster.cells))}", style="dim")
+        line(console, f"{_INDENT}{', '.join(map(_cell, cluster.cells))}", style="dim")
     else:
         more = ", …" if cluster.file_count > len(cluster.files) else ""
-        _line(console, f"{_INDENT}{', '.join(map(shown, cluster.files))}{more}", style="dim")
-    _line(console, f"{_INDENT}→ {shown(advice_for(cluster, fields.get(cluster.route, {})))}", style="cyan")
+        line(console, f"{_INDENT}{', '.join(map(shown, cluster.files))}{more}", style="dim")
+    line(console, f"{_INDENT}→ {shown(advice_for(cluster, fields.get(cluster.route, {})))}", style="cyan")
 
 
 def _cell(cell: Cell) -> str:
     text = f'"{shown(cell.value)}"' if cell.value else "an empty cell"
     return f"{text} ({shown(cell.source)}, row {cell.row})"
-
-
-def _line(console: Console, text: str = "", *, style: str = "") -> None:
-    console.print(Text(text, style=style), soft_wrap=True)

@@ -5,15 +5,13 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
-from rich.console import Console
-from rich.text import Text
 
 from runner.check import Account, CheckSummary, FileCheck
 from runner.check.inspection import FILE_TIMEOUT_S, CheckOptions, Inspection, schemas_of_the_vendor
@@ -22,10 +20,11 @@ from runner.check.schemas import SavedSchemas, no_schemas, schemas_in
 from runner.cli.check_lines import CheckLines
 from runner.cli.check_progress import showing_check
 from runner.cli.check_view import Closing, print_check
+from runner.cli.console import console, line
 from runner.cli.errors import reported
 from runner.cli.log import logging_to
-from runner.cli.session import console, prepared, saved_schemas
-from runner.cli.signals import REASONS
+from runner.cli.session import prepared, saved_schemas
+from runner.cli.signals import REASONS, on_signals
 from runner.errors import ConfigError
 from runner.outcome import ExitCode
 from runner.quantities import parse_duration
@@ -33,9 +32,9 @@ from runner.resources import Resources
 from runner.stop import StopReason
 
 if TYPE_CHECKING:
-    from runner.bulkhead import RunSpec
     from runner.check import BoundRoute, Engine
     from runner.cli.given import Given, Selection
+    from runner.run_spec import RunSpec
     from runner.settings import LoadedSettings
 
 _CODES = {StopReason.INTERRUPTED: ExitCode.INTERRUPTED, StopReason.TERMINATED: ExitCode.TERMINATED}
@@ -70,7 +69,7 @@ class Asked:
     def _place(self) -> Path:
         assert self.report is not None
         if not self.report.parent.is_dir():
-            raise ConfigError(f"there is no directory {self.report.parent} for the report")
+            raise ConfigError(f"there is no directory {self.report.parent} for the report", hint="make it first")
         return self.report.resolve()
 
 
@@ -121,7 +120,12 @@ class _Check:
         is_shown = not (self._given.quiet or self._given.json)
         async with showing_check(self._screen, self._account, is_shown=is_shown) as progress:
             work = asyncio.ensure_future(inspection.run(bound, on_files=self._hear, on_listed=progress.listed))
-            with self._ending_on_signals(work):
+
+            def end(number: signal.Signals) -> None:
+                self._stopped = self._stopped or REASONS[number]
+                work.cancel()
+
+            with on_signals(end):
                 try:
                     await work
                 except asyncio.CancelledError:
@@ -135,22 +139,6 @@ class _Check:
                 self._files.add(check)
         if self._lines:
             self._lines.files(checks)
-
-    @contextmanager
-    def _ending_on_signals(self, work: asyncio.Future[None]) -> Iterator[None]:
-        loop = asyncio.get_running_loop()
-
-        def end(number: signal.Signals) -> None:
-            self._stopped = self._stopped or REASONS[number]
-            work.cancel()
-
-        for number in REASONS:
-            loop.add_signal_handler(number, end, number)
-        try:
-            yield
-        finally:
-            for number in REASONS:
-                loop.remove_signal_handler(number)
 
     def _saved(self, resources: Resources) -> SavedSchemas:
         if self._asked.schemas is not None:
@@ -178,19 +166,17 @@ class _Check:
                 fields=fields,
                 elapsed_s=time.monotonic() - self._began,
                 report=report,
-                unusable=[one.refusal for one in bound if one.refusal],
             )
             print_check(console(), closing)
         elif code is not ExitCode.OK:
-            self._screen.print(Text(_in_short(summary)), soft_wrap=True)
+            line(self._screen, _in_short(summary))
 
     def _tell_of_libraries(self) -> None:
         if not self._engine.missing or self._given.quiet:
             return
-        screen: Console = self._screen
         for package, consequence in self._engine.missing:
-            screen.print(Text(f"warning: {package} is not installed: {consequence}"), soft_wrap=True)
-        screen.print(Text("hint: pip install 'dromo-bulkhead[sandbox]'"), soft_wrap=True)
+            line(self._screen, f"warning: {package} is not installed: {consequence}")
+        line(self._screen, "hint: pip install 'dromo-bulkhead[sandbox]'")
 
 
 def _in_short(summary: CheckSummary) -> str:

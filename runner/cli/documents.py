@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from runner.cli.text import storable
 from runner.models import iso
+from runner.text import storable
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

@@ -11,21 +11,21 @@ from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Console
-from rich.text import Text
 
 from runner.bulkhead import Bulkhead
 from runner.cli.attention import NEEDING_A_PERSON, needing_a_person
+from runner.cli.console import console, line
 from runner.cli.errors import reported
 from runner.cli.json_events import JsonEvents
 from runner.cli.log import logging_to
 from runner.cli.progress import Progress, QuietProgress, showing
-from runner.cli.session import console, prepared, staying_sandbox
+from runner.cli.session import prepared, staying_sandbox
 from runner.cli.signals import interrupting
 from runner.cli.summary import Closing, print_summary
 from runner.cli.tally import Tally
-from runner.cli.text import shown
 from runner.clock import SystemClock
 from runner.outcome import BatchOutcome, ExitCode
+from runner.text import shown
 
 if TYPE_CHECKING:
     from runner.check import Engine
@@ -91,6 +91,6 @@ def _close(given: Given, closing: Closing, screen: Console) -> None:
     outcome = closing.outcome
     if given.quiet:
         if outcome.exit_code is not ExitCode.OK:
-            screen.print(Text(f"{outcome.batch.batch_id}: {shown(outcome.reason)}"), soft_wrap=True)
+            line(screen, f"{outcome.batch.batch_id}: {shown(outcome.reason)}")
     elif not given.json:
         print_summary(console(), closing)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from runner.bulkhead import RunSpec
+    from runner.run_spec import RunSpec
     from runner.settings import LoadedSettings
 
 _REPEATED = {"ledger": "--ledger", "api_url": "--api-url"}
@@ -57,8 +57,8 @@ class Selection:
 
     def spec(self, loaded: LoadedSettings) -> RunSpec:
         """Return what to run. Raises ConfigError, SourceNotFound."""
-        from runner.bulkhead import RunSpec
         from runner.routes import Routes
+        from runner.run_spec import RunSpec
         from runner.sources import source_spec
 
         settings = loaded.settings

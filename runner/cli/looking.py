@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import unquote_to_bytes, urlsplit
 
 from rich.console import Console
 
 from runner.bulkhead import Bulkhead
+from runner.cli.console import console
 from runner.cli.documents import write_document
 from runner.cli.errors import reported
 from runner.cli.given import Given
 from runner.cli.log import logging_to
-from runner.cli.session import console, prepared
+from runner.cli.session import prepared
 from runner.errors import ConfigError
 from runner.models import REDRIVABLE_STATES, ItemState
+from runner.sources.spec import local_path
 
 if TYPE_CHECKING:
     from runner.settings import LoadedSettings
@@ -55,19 +55,15 @@ async def root_of(bulkhead: Bulkhead, loaded: LoadedSettings, file: str) -> str:
     It is that of the newest batch that holds the file; else the outermost one, from the current directory inwards, from
     which a route matches.
     """
-    batches = await bulkhead.batches() if _exists(loaded.settings.ledger) else []
+    batches = await bulkhead.batches() if loaded.settings.ledger.exists() else []
     path = Path(file)
     return _of_a_batch([status.batch.source_uri for status in reversed(batches)], path) or _of_a_route(loaded, path)
-
-
-def _exists(path: Path) -> bool:
-    return path.exists()
 
 
 def _of_a_batch(source_uris: Iterable[str], file: Path) -> str | None:
     path = file.absolute()
     for uri in source_uris:
-        root = Path(os.fsdecode(unquote_to_bytes(urlsplit(uri).path)))
+        root = Path(local_path(uri))
         if root.is_dir() and path.is_relative_to(root):
             return str(root)
     return None

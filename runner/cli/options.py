@@ -138,7 +138,10 @@ MaxFailures = Annotated[
 Bwlimit = Annotated[
     str | None,
     typer.Option(
-        "--bwlimit", metavar="RATE", help="Upload no faster than this in bytes a second, as 2MB.", rich_help_panel=PACE
+        "--bwlimit",
+        metavar="RATE",
+        help="Transfer no faster than this in bytes a second, as 2MB.",
+        rich_help_panel=PACE,
     ),
 ]
 

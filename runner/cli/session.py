@@ -10,9 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.text import Text
-
+from runner.cli.console import console, line
 from runner.cli.sandbox import embedded
 
 if TYPE_CHECKING:
@@ -26,17 +24,12 @@ STAYING_URL = "http://127.0.0.1:8700/api/v1"
 """Where `bulkhead sandbox` listens unless told otherwise."""
 
 
-def console(*, stderr: bool = False) -> Console:
-    """Return a console that takes no text for markup, emoji or something to highlight."""
-    return Console(stderr=stderr, markup=False, emoji=False, highlight=False)
-
-
 @contextmanager
 def prepared(given: Given) -> Iterator[LoadedSettings]:
     """Load the settings, and run the embedded sandbox around the block where it was asked for. Raises ConfigError."""
     loaded = given.load()
     for warning in loaded.warnings:
-        console(stderr=True).print(Text(f"warning: {warning}"), soft_wrap=True)
+        line(console(stderr=True), f"warning: {warning}")
     if not given.sandbox:
         yield loaded
         return

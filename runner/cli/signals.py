@@ -45,10 +45,16 @@ class Interruption:
 @contextmanager
 def interrupting(target: Stoppable, *, tell: Callable[[str], None]) -> Iterator[None]:
     """Send SIGINT, SIGTERM and SIGHUP to `target.stop` while the block runs in the current event loop."""
+    with on_signals(Interruption(target, tell).receive):
+        yield
+
+
+@contextmanager
+def on_signals(receive: Callable[[signal.Signals], None]) -> Iterator[None]:
+    """Call `receive` with each signal of REASONS that comes while the block runs in the current event loop."""
     loop = asyncio.get_running_loop()
-    interruption = Interruption(target, tell)
     for number in REASONS:
-        loop.add_signal_handler(number, interruption.receive, number)
+        loop.add_signal_handler(number, receive, number)
     try:
         yield
     finally:

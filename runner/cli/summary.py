@@ -10,10 +10,11 @@ from rich.console import Console
 from rich.text import Text
 
 from runner.cli.attention import LISTED_MOST, Attention, Cluster
+from runner.cli.console import line
 from runner.cli.states import MEANINGS, STYLES, present
-from runner.cli.text import counted, lasting, near, shown
 from runner.models import OPEN_STATES, BatchState, ItemState
 from runner.outcome import BatchOutcome
+from runner.text import counted, lasting, near, shown
 
 MANIFEST = "manifest.csv"
 
@@ -36,15 +37,15 @@ class Closing:
 def print_summary(console: Console, closing: Closing) -> None:
     """Write everything, in the order in which a person wants to know it."""
     outcome = closing.outcome
-    _line(console, "")
+    line(console, "")
     _headline(console, closing)
     _states(console, outcome.by_state, outcome.out)
     _reviews(console, closing.attention, ended=closing.sandbox is not None)
     _clusters(console, "Failed", closing.attention.failed)
     _clusters(console, "Rejected", closing.attention.rejected)
     _uncertain(console, closing.attention)
-    _line(console, "")
-    _line(console, f"Manifest: {_place(outcome.out, MANIFEST)} (and manifest.jsonl, summary.json)")
+    line(console, "")
+    line(console, f"Manifest: {_place(outcome.out, MANIFEST)} (and manifest.jsonl, summary.json)")
     _next_steps(console, closing)
 
 
@@ -67,22 +68,22 @@ def next_commands(closing: Closing) -> list[tuple[str, str]]:
 
 def _headline(console: Console, closing: Closing) -> None:
     outcome = closing.outcome
-    line = Text(f"Batch {outcome.batch.batch_id}", style="bold")
+    text = Text(f"Batch {outcome.batch.batch_id}", style="bold")
     style = "green" if outcome.state is BatchState.COMPLETE else "yellow"
-    line.append(f" is {outcome.state}", style=style)
-    line.append(f" after {lasting(closing.elapsed_s)}: {counted(outcome.items, 'item')}", style="not bold")
-    console.print(line, soft_wrap=True)
+    text.append(f" is {outcome.state}", style=style)
+    text.append(f" after {lasting(closing.elapsed_s)}: {counted(outcome.items, 'item')}", style="not bold")
+    line(console, text)
     if outcome.reason:
-        _line(console, f"{shown(outcome.reason)}")
+        line(console, f"{shown(outcome.reason)}")
 
 
 def _states(console: Console, by_state: Mapping[ItemState, int], out: str) -> None:
-    _line(console, "")
+    line(console, "")
     for state, count in present(by_state):
-        line = Text(f"  {state:<13}", style=STYLES.get(state, ""))
-        line.append(f"{count:>9,}", style="bold")
-        line.append(f"   {MEANINGS[state].format(out=near(out))}", style="dim not bold")
-        console.print(line, soft_wrap=True)
+        text = Text(f"  {state:<13}", style=STYLES.get(state, ""))
+        text.append(f"{count:>9,}", style="bold")
+        text.append(f"   {MEANINGS[state].format(out=near(out))}", style="dim not bold")
+        line(console, text)
 
 
 def _reviews(console: Console, attention: Attention, *, ended: bool) -> None:
@@ -91,8 +92,8 @@ def _reviews(console: Console, attention: Attention, *, ended: bool) -> None:
     where = "these pages ended with the sandbox" if ended else "to finish in the browser"
     _heading(console, f"{counted(attention.review_count, 'review')}: {where}")
     for source, url in attention.reviews:
-        _line(console, f"  {shown(source)}")
-        _line(console, f"    {shown(url) if url else 'the vendor gave no review url yet'}")
+        line(console, f"  {shown(source)}")
+        line(console, f"    {shown(url) if url else 'the vendor gave no review url yet'}")
     _more(console, attention.review_count, len(attention.reviews))
 
 
@@ -104,9 +105,9 @@ def _clusters(console: Console, title: str, clusters: Mapping[tuple[str, str], C
     _heading(console, f"{title}: {items}" + (f", {len(ordered)} reasons" if len(ordered) > 1 else ""))
     for cluster in ordered[:LISTED_MOST]:
         message = " ".join(shown(line) for line in cluster.message.splitlines())
-        _line(console, f"  {cluster.count:>6,}x {message}")
+        line(console, f"  {cluster.count:>6,}x {message}")
         sample = f"{'such as ' if cluster.count > 1 else ''}{shown(cluster.sample)}"
-        _line(console, f"          {sample}" + (f"  [{cluster.code}]" if cluster.code else ""), style="dim")
+        line(console, f"          {sample}" + (f"  [{cluster.code}]" if cluster.code else ""), style="dim")
     _more(console, len(ordered), len(ordered[:LISTED_MOST]))
 
 
@@ -115,8 +116,8 @@ def _uncertain(console: Console, attention: Attention) -> None:
         return
     _heading(console, f"{counted(attention.uncertain_count, 'item')} in doubt: look in the vendor's dashboard first")
     for source, message in attention.uncertain:
-        _line(console, f"  {shown(source)}")
-        _line(console, f"    {shown(message)}", style="dim")
+        line(console, f"  {shown(source)}")
+        line(console, f"    {shown(message)}", style="dim")
     _more(console, attention.uncertain_count, len(attention.uncertain))
 
 
@@ -126,39 +127,27 @@ def _next_steps(console: Console, closing: Closing) -> None:
         return
     start, run = closing.sandbox
     _heading(console, "This was the embedded sandbox: nothing has left this machine")
-    _line(console, "  To go on from a batch (review, track, redrive, resume), keep a sandbox in another terminal:")
-    _line(console, f"  {start}", style="cyan")
-    _line(console, f"  {run}", style="cyan")
+    line(console, "  To go on from a batch (review, track, redrive, resume), keep a sandbox in another terminal:")
+    line(console, f"  {start}", style="cyan")
+    line(console, f"  {run}", style="cyan")
 
 
 def _commands(console: Console, commands: Iterable[tuple[str, str]]) -> None:
     for number, (command, effect) in enumerate(commands):
         if number == 0:
             _heading(console, "Next")
-        _line(console, f"  {command}", style="cyan")
-        _line(console, f"    {effect}", style="dim")
-
-
-def _sandbox_hint(console: Console, unfinished: bool) -> None:
-    _heading(console, "This was the embedded sandbox")
-    _line(console, "  Nothing has left this machine, and the sandbox and its ledger have ended with this command.")
-    if unfinished:
-        _line(console, "  To finish reviews, redrive or resume, keep a sandbox running in another terminal:")
-        _line(console, "  bulkhead sandbox", style="cyan")
+        line(console, f"  {command}", style="cyan")
+        line(console, f"    {effect}", style="dim")
 
 
 def _more(console: Console, count: int, listed: int) -> None:
     if count > listed:
-        _line(console, f"  … and {count - listed:,} more: see {MANIFEST}")
+        line(console, f"  … and {count - listed:,} more: see {MANIFEST}")
 
 
 def _heading(console: Console, text: str) -> None:
-    _line(console, "")
-    _line(console, text, style="bold")
-
-
-def _line(console: Console, text: str, *, style: str = "") -> None:
-    console.print(Text(text, style=style), soft_wrap=True)
+    line(console, "")
+    line(console, text, style="bold")
 
 
 def _place(out: str, name: str) -> str:

@@ -9,20 +9,16 @@ from rich.console import Console
 from rich.text import Text
 
 from runner.cli.attention import LISTED_MOST
+from runner.cli.console import line
 from runner.cli.states import STYLES, present
-from runner.cli.text import counted, lasting, near, shown, sized
 from runner.models import ItemState, iso
+from runner.text import counted, lasting, near, shown, sized
 
 if TYPE_CHECKING:
     from runner.bulkhead import BatchStatus
     from runner.doctor import Check
     from runner.plan import Explanation, Plan
     from runner.recovery import Difference
-
-
-def line(console: Console, text: str = "", *, style: str = "") -> None:
-    """Write one line as it is: neither markup nor wrapping."""
-    console.print(Text(text, style=style), soft_wrap=True)
 
 
 def columns(console: Console, rows: Iterable[Sequence[str]], *, indent: str = "  ") -> None:

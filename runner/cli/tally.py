@@ -14,13 +14,10 @@ from runner.events import (
     ItemMoved,
     ItemsDiscovered,
 )
-from runner.models import ItemState
+from runner.models import OPEN_STATES, ItemState
 from runner.quantities import Rate
 
 _CREATES_AHEAD = (ItemState.QUEUED, ItemState.CREATING)
-_NOT_FINISHED = frozenset(
-    {ItemState.QUEUED, ItemState.CREATING, ItemState.CREATED, ItemState.PROCESSING, ItemState.SUCCEEDED}
-)
 
 
 class Tally:
@@ -33,7 +30,6 @@ class Tally:
         self._due = self._started
         self.by_state: dict[ItemState, int] = {}
         self.batch_id = ""
-        self.source_uri = ""
         self.listing = True
         self.bytes_uploaded = 0
         self.slots_free = quota.count
@@ -50,7 +46,7 @@ class Tally:
     @property
     def finished(self) -> int:
         """Items that wait for nothing more from this run."""
-        return sum(count for state, count in self.by_state.items() if state not in _NOT_FINISHED)
+        return sum(count for state, count in self.by_state.items() if state not in OPEN_STATES)
 
     @property
     def creates_left(self) -> int:
@@ -71,7 +67,7 @@ class Tally:
 
     @_take.register
     def _(self, event: BatchStarted) -> None:
-        self.batch_id, self.source_uri, self.slots_free = event.batch_id, event.source_uri, event.slots_free
+        self.batch_id, self.slots_free = event.batch_id, event.slots_free
         self._recount(event.by_state)
 
     @_take.register

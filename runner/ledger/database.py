@@ -99,6 +99,8 @@ class Database:
         """
         with contextlib.ExitStack() as undo, explained(path):
             path.parent.mkdir(parents=True, exist_ok=True)
+            if path.exists() and not path.is_file():
+                raise LedgerError(f"{path} is not a file", hint=ANOTHER_LEDGER)
             refuse_network_file_system(path)
             lock = LockFile.take(lock_path(path), ledger=path, now=now)
             undo.callback(lock.release)

@@ -1,15 +1,15 @@
-"""The create slots of one machine: a small SQLite file that all its processes share, and the clock they read alike."""
+"""The create slots of one machine: a small SQLite file that all its processes share."""
 
 from __future__ import annotations
 
 import contextlib
 import sqlite3
-import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
+from runner.clock import system_now, system_ticks
 from runner.ledger import Quota, Slot, rules
 from runner.ledger.database import Schema, bring_up, connect, explained, rolled_back
 
@@ -37,16 +37,6 @@ CREATE TABLE slots (
 )
 _HOLD = -1
 _UPSERT = "INSERT OR REPLACE INTO slots VALUES (?, ?, ?, ?, ?, ?)"
-
-
-def system_ticks() -> float:
-    """Return seconds since boot, sleep included where the system counts it; the same for all processes."""
-    clock = getattr(time, "CLOCK_BOOTTIME", None)
-    return time.monotonic() if clock is None else time.clock_gettime(clock)
-
-
-def system_now() -> datetime:
-    return datetime.now(UTC)
 
 
 def system_boot_id() -> str:

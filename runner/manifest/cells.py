@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from runner.chunks import Chunks
 from runner.manifest.lines import CHUNK_BYTES, FIELDS, line
 
 if TYPE_CHECKING:
@@ -25,17 +26,12 @@ async def csv(items: AsyncIterator[Item], batch: Batch) -> AsyncIterator[bytes]:
     Columns are those of `line`; absent is empty. A text that starts like a formula gets a leading apostrophe, so the
     table is for people; `jsonl` is the one that loses nothing.
     """
-    pending = [HEADER]
-    size_bytes = 0
+    chunks = Chunks(CHUNK_BYTES, HEADER)
     async for item in items:
-        rendered = csv_row(line(item, batch).values())
-        pending.append(rendered)
-        size_bytes += len(rendered)
-        if size_bytes >= CHUNK_BYTES:
-            yield b"".join(pending)
-            pending, size_bytes = [], 0
-    if pending:
-        yield b"".join(pending)
+        if chunk := chunks.add(csv_row(line(item, batch).values())):
+            yield chunk
+    if rest := chunks.rest():
+        yield rest
 
 
 def csv_row(values: Iterable[Any]) -> bytes:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from runner.chunks import Chunks
 from runner.models import iso
 
 if TYPE_CHECKING:
@@ -69,17 +70,12 @@ def line(item: Item, batch: Batch) -> dict[str, Any]:
 
 async def jsonl(items: AsyncIterator[Item], batch: Batch) -> AsyncIterator[bytes]:
     """Yield the manifest in chunks of about 64 KiB, in the order of `items`."""
-    pending: list[bytes] = []
-    size_bytes = 0
+    chunks = Chunks(CHUNK_BYTES)
     async for item in items:
-        rendered = json_line(line(item, batch))
-        pending.append(rendered)
-        size_bytes += len(rendered)
-        if size_bytes >= CHUNK_BYTES:
-            yield b"".join(pending)
-            pending, size_bytes = [], 0
-    if pending:
-        yield b"".join(pending)
+        if chunk := chunks.add(json_line(line(item, batch))):
+            yield chunk
+    if rest := chunks.rest():
+        yield rest
 
 
 def json_line(fields: dict[str, Any]) -> bytes:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from runner.chunks import Chunks
+from runner.errors import first_cause
 from runner.manifest.cells import HEADER, csv_row
 from runner.manifest.lines import CHUNK_BYTES, json_line, line
 from runner.manifest.totals import summary
@@ -40,7 +42,7 @@ async def write_manifest(ledger: Ledger, batch: Batch, sink: Sink, *, exit_code:
             writing.create_task(sink.write(MANIFEST_CSV, table.chunks()))
             by_state = await _render(ledger.items(batch.batch_id), batch, lines=lines, table=table)
     except ExceptionGroup as group:
-        raise group.exceptions[0] from group
+        raise first_cause(group) from group
     totals = orjson.dumps(summary(batch, by_state, exit_code, now=now), option=_INDENTED)
     await sink.write(SUMMARY_JSON, _single(totals))
 
@@ -63,19 +65,15 @@ class _Document:
     """Chunks of about 64 KiB on their way to a sink, a few at a time."""
 
     def __init__(self, *first: bytes) -> None:
-        self._pending = list(first)
-        self._size_bytes = 0
+        self._gathered = Chunks(CHUNK_BYTES, *first)
         self._queue: asyncio.Queue[bytes | None] = asyncio.Queue(maxsize=2)
 
     async def add(self, rendered: bytes) -> None:
-        self._pending.append(rendered)
-        self._size_bytes += len(rendered)
-        if self._size_bytes >= CHUNK_BYTES:
-            await self._queue.put(b"".join(self._pending))
-            self._pending, self._size_bytes = [], 0
+        if chunk := self._gathered.add(rendered):
+            await self._queue.put(chunk)
 
     async def end(self) -> None:
-        await self._queue.put(b"".join(self._pending))
+        await self._queue.put(self._gathered.rest())
         await self._queue.put(None)
 
     async def chunks(self) -> AsyncIterator[bytes]:

@@ -46,11 +46,9 @@ class Part:
         value = self.values[row]
         if type(value) is Invalid:
             return self.texts[row]
-        return (
-            ""
-            if self.is_empty[row] and self.values is not self.texts
-            else self.kinds.get(row, self.kind).display(value)
-        )
+        if self.is_empty[row] and self.values is not self.texts:
+            return ""
+        return self.kinds.get(row, self.kind).display(value)
 
     def output(self, row: int) -> Any:
         value = self.values[row]

@@ -56,10 +56,7 @@ class DraftRow:
 
 
 class Draft(Protocol):
-    """Is told of an import while it runs: its layout once, then its rows in order, dropped ones left out.
-
-    Where no row is left to submit the rows may come a second time, after a second `begin`.
-    """
+    """Is told of an import while it runs: its layout, then its rows in order, dropped ones left out; each once."""
 
     def begin(self, layout: Layout) -> None: ...
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from sandbox.engine.batch import Batch
 from sandbox.engine.draft import SAMPLES_MAX_COUNT, DraftColumn, DraftMessage, DraftRow, Layout
-from sandbox.engine.judging import Verdict
+from sandbox.engine.findings import Verdict
 from sandbox.engine.matching import suggestions
 from sandbox.engine.opening import Opened, preview
 from sandbox.engine.reading.sheet import Row

@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from sandbox.engine.batch import Batch
-from sandbox.engine.judging import Findings, RowMaker, Verdict, judge
+from sandbox.engine.findings import Findings, Verdict, judge
+from sandbox.engine.result_rows import RowMaker
 from sandbox.engine.rework import PageTable
 from sandbox.engine.schema import Field
 from sandbox.engine.sinks import ResultRow, Sink

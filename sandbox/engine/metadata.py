@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sandbox.engine.judging import Findings
+from sandbox.engine.findings import Findings
 from sandbox.engine.schema import Field
 from sandbox.engine.table import FieldColumns, Table
 
@@ -14,7 +14,7 @@ def metadata_of(
     """The metadata of an import: `about` it, how its file was read, and what was found in its rows."""
     sheet = table.sheet
     warnings = [*sheet.warnings, *_limit_warning(table)]
-    warnings += [f"{each.field.label or each.field.key}: {text}" for each in mapped for text in each.kind.warnings]
+    warnings += [f"{each.field.title}: {text}" for each in mapped for text in each.kind.warnings]
     warnings += [f"{remark} ({count} cells)" for remark, count in findings.remarks.items()]
     return {
         **about,

@@ -7,9 +7,9 @@ from typing import Any
 
 from sandbox.engine.corrections import NO_HEADER, Corrections
 from sandbox.engine.draft import PREVIEW_ROWS
+from sandbox.engine.findings import ErrorObject
 from sandbox.engine.header import find_header
 from sandbox.engine.hooks import with_orders
-from sandbox.engine.judging import ErrorObject
 from sandbox.engine.matching import Columns, match_columns
 from sandbox.engine.reading import Sheet
 from sandbox.engine.reading.sheet import Row
@@ -17,8 +17,10 @@ from sandbox.engine.schema import Field, Settings, read_settings
 from sandbox.engine.table import Table
 from sandbox.hooks import HookRunner, Orders
 
-HOOK_PREVIEW_ROWS = 20
 HEADER_NOT_FOUND: ErrorObject = {"type": "HEADER_NOT_FOUND", "message": "No row of the file looks like its header."}
+
+HOOK_PREVIEW_ROWS = 20
+"""What a hook of the upload step is shown."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,9 +87,9 @@ def file_table(
     return Opened(table=table, settings=settings, orders=orders, has_header=True)
 
 
-def preview(sheet: Sheet) -> list[Row]:
-    """The first physical rows, blank ones among them."""
-    return list(islice(iter(sheet.rows), PREVIEW_ROWS))
+def preview(sheet: Sheet, *, count: int = PREVIEW_ROWS) -> list[Row]:
+    """The first `count` physical rows, blank ones among them."""
+    return list(islice(iter(sheet.rows), count))
 
 
 def _by_position(fields: Sequence[Field], *, width: int) -> Columns:
@@ -110,7 +112,7 @@ def not_mapped(fields: Sequence[Field], present: Collection[str], *, mapped: Col
     return [
         {
             "type": "FIELD_NOT_MAPPED",
-            "message": f"No column could be mapped to {field.label or field.key}.",
+            "message": f"No column could be mapped to {field.title}.",
             "fieldKey": field.key,
         }
         for field in missing
@@ -131,8 +133,8 @@ def _chosen(columns: Mapping[str, Sequence[int]], fields: Sequence[Field]) -> Co
 def _upload_step(sheet: Sheet, runner: HookRunner | None, about: Mapping[str, Any]) -> Orders:
     if runner is None or not runner.hooks.at_step("UPLOAD_STEP"):
         return Orders()
-    rows = preview(sheet)[:HOOK_PREVIEW_ROWS]
-    return runner.upload_step(filename=about["filename"], preview=rows, session=about["id"] or None)
+    first = preview(sheet, count=HOOK_PREVIEW_ROWS)
+    return runner.upload_step(filename=about["filename"], preview=first, session=about["id"] or None)
 
 
 def as_ordered(given: Mapping[str, Any], orders: Orders) -> dict[str, Any]:

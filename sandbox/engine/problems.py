@@ -9,9 +9,10 @@ from sandbox.engine.types import TYPE_NAMES, make_kind, type_and_options
 from sandbox.engine.types.codes import COUNTRY_FORMATS, ZIP_FORMATS
 from sandbox.engine.types.number import FORMAT_OUTPUTS, PRESETS
 from sandbox.engine.types.phone import PHONE_FORMATS
-from sandbox.engine.validators import LEVELS, VALIDATOR_NAMES
+from sandbox.engine.validators import VALIDATOR_NAMES
 from sandbox.engine.validators.regex import JsRegex, flags_of
-from sandbox.hooks.sources import STEPS
+from sandbox.hooks.cells import LEVELS
+from sandbox.hooks.sources import form_problems
 
 Problem = tuple[str, str]
 
@@ -54,8 +55,13 @@ def schema_problems(schema: Mapping[str, Any]) -> list[Problem]:
     for at, field in enumerate(fields):
         if isinstance(field, Mapping):
             problems += [(f"fields.{at}.{path}", sentence) for path, sentence in _field_problems(field)]
-    problems += [(f"settings.{path}", text) for path, text in _settings_problems(schema.get("settings") or {})]
-    return problems + [(f"hooks.{path}", text) for path, text in _hook_problems(schema.get("hooks") or {})]
+    for name, problems_of in (("settings", _settings_problems), ("hooks", _hook_problems)):
+        given = schema.get(name) or {}
+        if isinstance(given, Mapping):
+            problems += [(f"{name}.{path}", sentence) for path, sentence in problems_of(given)]
+        else:
+            problems.append((name, "Expected an object."))
+    return problems
 
 
 def _key_problems(fields: list[Any]) -> Iterator[Problem]:
@@ -261,18 +267,8 @@ def _settings_problems(settings: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _hook_problems(hooks: Mapping[str, Any]) -> Iterator[Problem]:
-    for name in ("columnHooks", "bulkRowHooks", "rowHooks", "rowDeleteHooks", "stepHooks"):
-        if not isinstance(hooks.get(name) or [], list):
-            yield name, "Expected a list of hooks."
-            continue
-        for at, hook in enumerate(hooks.get(name) or []):
-            shaped = isinstance(hook, Mapping) if name in ("columnHooks", "stepHooks") else isinstance(hook, str)
-            if not shaped or (isinstance(hook, Mapping) and not isinstance(hook.get("callback"), str)):
-                yield f"{name}.{at}", "Expected a hook with its function as text."
-            elif name == "stepHooks" and hook.get("type") not in STEPS:
-                yield f"{name}.{at}.type", f"Expected one of {', '.join(STEPS)}."
-    if not isinstance(hooks.get("beforeFinishCallback") or "", str):
-        yield "beforeFinishCallback", "Expected a function as text."
+    for place, sentence in form_problems(hooks):
+        yield place.replace("[", ".").replace("]", ""), f"It {sentence}"
 
 
 def _is_whole(value: Any) -> bool:

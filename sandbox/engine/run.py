@@ -11,15 +11,15 @@ from sandbox.engine.corrections import Corrections
 from sandbox.engine.draft import Draft
 from sandbox.engine.drafting import draft_rows, layout
 from sandbox.engine.errors import EmptyFileError, EngineError
+from sandbox.engine.findings import ERRORS_MAX_COUNT, ErrorObject, Findings
 from sandbox.engine.hooks import running_hooks, with_orders
 from sandbox.engine.judgement import Judgement, search_repeats
-from sandbox.engine.judging import ERRORS_MAX_COUNT, ErrorObject, Findings
 from sandbox.engine.metadata import field_mappings, metadata_of
 from sandbox.engine.opening import Opened, as_ordered, file_table, json_table
 from sandbox.engine.outcome import Outcome, failed
 from sandbox.engine.problems import schema_problems
 from sandbox.engine.reading import Sheet, read_sheet
-from sandbox.engine.reading.rows import sheet_of_json
+from sandbox.engine.reading.json_rows import sheet_of_json
 from sandbox.engine.rework import PageTable, Rework
 from sandbox.engine.schema import Field, Settings, read_fields, read_settings
 from sandbox.engine.sinks import JsonSink, ListSink, Sink, Writable
@@ -50,7 +50,7 @@ def run_import(
     field keys that earlier imports gave them. `corrections` are what a person has decided in a review so far, `draft`
     is told of every row. Hooks run within `hook_limits`. Never raises for bad data, a bad schema or a bad hook.
     """
-    task = _Task(
+    asked = _Given(
         source=source,
         schema=schema,
         about={"id": import_id, "filename": filename or None, "user": dict(user) if user else None},
@@ -62,7 +62,7 @@ def run_import(
     )
     try:
         with _paused_collector():
-            return _run(task)
+            return _run(asked)
     except EmptyFileError as error:
         return failed("EMPTY", str(error))
     except EngineError as error:
@@ -70,7 +70,7 @@ def run_import(
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Task:
+class _Given:
     """What `run_import` is given."""
 
     source: bytes | Path | list[Any]
@@ -87,26 +87,26 @@ class _Task:
         return isinstance(self.source, list)
 
 
-def _run(task: _Task) -> Outcome:
-    _check_schema(task.schema)
-    given = task.schema.get("settings") or {}
-    fields, settings = read_fields(task.schema), read_settings(given)
-    sheet = _sheet(task.source, fields, settings)
+def _run(asked: _Given) -> Outcome:
+    _check_schema(asked.schema)
+    given = asked.schema.get("settings") or {}
+    fields, settings = read_fields(asked.schema), read_settings(given)
+    sheet = _sheet(asked.source, fields, settings)
     with running_hooks(
-        task.schema.get("hooks") or {},
+        asked.schema.get("hooks") or {},
         fields=fields,
-        limits=task.hook_limits,
+        limits=asked.hook_limits,
         row_count=lambda: sum(map(len, sheet.batches())),
-        deletes=bool(task.corrections.dropped),
+        deletes=bool(asked.corrections.dropped),
     ) as runner:
-        if task.is_json:
+        if asked.is_json:
             opened = json_table(sheet, fields, settings)
         else:
             opened = file_table(
-                sheet, fields, given, remembered=task.remembered, corrections=task.corrections, runner=runner,
-                about=task.about,
+                sheet, fields, given, remembered=asked.remembered, corrections=asked.corrections, runner=runner,
+                about=asked.about,
             )  # fmt: skip
-        return _Import(task, opened, runner, about=task.about | {"importIdentifier": settings.identifier}).run()
+        return _Import(asked, opened, runner, about=asked.about | {"importIdentifier": settings.identifier}).run()
 
 
 @contextmanager
@@ -144,7 +144,7 @@ class _Import:
     Data that no hook and no person changes are read from the file each time; else from pages.
     """
 
-    task: _Task
+    asked: _Given
     opened: Opened
     runner: HookRunner | None
     about: dict[str, Any]
@@ -158,7 +158,7 @@ class _Import:
             FieldColumns(each, self.table.columns[each.key], messages=self.settings.messages)
             for each in self.table.mapped_fields()
         ]
-        corrections = self.task.corrections
+        corrections = self.asked.corrections
         if self.opened.has_header and (self.runner or corrections.cells or corrections.dropped):
             return self._reworked(mapped)
         sieved = not self.table.sheet.is_held
@@ -185,7 +185,7 @@ class _Import:
             self.table = replace(self.table, fields=with_orders(self.table.fields, orders))
         if orders.user is not None:
             self.about["user"] = dict(orders.user)
-        self.settings = read_settings(as_ordered(self.task.schema.get("settings") or {}, orders))
+        self.settings = read_settings(as_ordered(self.asked.schema.get("settings") or {}, orders))
         self.table = replace(self.table, limit=self.settings.max_rows)
         self.opened = replace(self.opened, orders=orders, table=self.table)
 
@@ -203,7 +203,7 @@ class _Import:
             self.table,
             mapped,
             runner=self.runner,
-            corrections=self.task.corrections,
+            corrections=self.asked.corrections,
             messages=self.settings.messages,
             keeps_raw=spare is not None,
         )
@@ -238,7 +238,7 @@ class _Import:
         blocks = self.settings.behavior == "BLOCK_SUBMIT"
         if structural or blocks:
             judgement = replace(judgement, behavior=_INCLUDE)
-        sink: Sink = ListSink() if self.task.result is None else JsonSink(self.task.result)
+        sink: Sink = ListSink() if self.asked.result is None else JsonSink(self.asked.result)
         findings = self._run_judgement(judgement, fields, sink)
         errors = structural + (findings.errors if blocks else [])
         if not sink.row_count and not self.settings.allows_empty:
@@ -254,14 +254,14 @@ class _Import:
             rows=sink.rows,
             errors=errors[:ERRORS_MAX_COUNT],
             metadata=metadata,
-            is_written=self.task.result is not None,
+            is_written=self.asked.result is not None,
         )
 
     def _run_judgement(self, judgement: Judgement, fields: Sequence[Field], sink: Sink) -> Findings:
-        draft = self.task.draft
+        draft = self.asked.draft
         if draft is None:
             return judgement.run(sink)
-        draft.begin(layout(self.opened, fields, judgement.mapped, is_json=self.task.is_json))
+        draft.begin(layout(self.opened, fields, judgement.mapped, is_json=self.asked.is_json))
         return judgement.run(sink, watch=lambda batch, of, found: draft.add(draft_rows(batch, of, found)))
 
     def _finished(self, judgement: Judgement, metadata: dict[str, Any]) -> list[ErrorObject]:

@@ -31,6 +31,11 @@ class Field:
     requires_mapping: bool
 
     @property
+    def title(self) -> str:
+        """What a person calls it: its label, or else its key."""
+        return self.label or self.key
+
+    @property
     def names(self) -> tuple[str, ...]:
         """Everything a header may call it: label, key, alternate names."""
         return tuple(name for name in (self.label, self.key, *self.alternates) if name)

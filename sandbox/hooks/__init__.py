@@ -1,15 +1,15 @@
 """Hooks of a schema, run in a Deno process without permissions. No HTTP here."""
 
-from sandbox.hooks.cells import Batch, Changes, ColumnChange, HookColumn, Message, row_id
+from sandbox.hooks.cells import Batch, Changes, HookColumn, Message, row_id
 from sandbox.hooks.checking import hook_problems
 from sandbox.hooks.deno import find_deno
 from sandbox.hooks.errors import HookFailed, HooksUnavailable
-from sandbox.hooks.hook_runner import Finish, HookRunner, Mode
+from sandbox.hooks.hook_runner import Finish, HookRunner
 from sandbox.hooks.limits import HookLimits
 from sandbox.hooks.orders import AddedCell, AddedField, AddedRow, CellMessage, Orders
 from sandbox.hooks.pages import CellColumn, Page, PageColumn, Pages
-from sandbox.hooks.sources import Hook, Hooks
-from sandbox.hooks.stage import HookStage, ReadCells
+from sandbox.hooks.sources import Hooks
+from sandbox.hooks.stage import HookStage
 
 __all__ = [
     "AddedCell",
@@ -19,9 +19,7 @@ __all__ = [
     "CellColumn",
     "CellMessage",
     "Changes",
-    "ColumnChange",
     "Finish",
-    "Hook",
     "HookColumn",
     "HookFailed",
     "HookLimits",
@@ -30,12 +28,10 @@ __all__ = [
     "Hooks",
     "HooksUnavailable",
     "Message",
-    "Mode",
     "Orders",
     "Page",
     "PageColumn",
     "Pages",
-    "ReadCells",
     "find_deno",
     "hook_problems",
     "row_id",

@@ -218,10 +218,7 @@ def _decode(body: bytes) -> Any:
 def _reported(path: str, reply: Mapping[str, Any]) -> HookFailed:
     text = str(reply["error"])
     at = str(reply.get("path") or path)
-    if reply.get("reason") == "shape":
-        return HookFailed(at, text, reason="shape")
-    if reply.get("reason") == "compile":
-        return HookFailed(at, text, reason="compile")
-    if reply.get("reason") == "size":
-        return HookFailed(at, text, reason="size")
+    reason = reply.get("reason")
+    if reason in ("shape", "compile", "size"):
+        return HookFailed(at, text, reason=reason)
     return HookFailed(at, f"threw an error: {text}", reason="threw")

@@ -77,7 +77,7 @@ class Fields:
 
     def label(self, key: str) -> str:
         field = self.by_key.get(key)
-        return (field.label if field else "") or key
+        return field.title if field else key
 
     def options(self, key: str) -> list[str]:
         """The labels of a select field's options; none where it takes others, too."""

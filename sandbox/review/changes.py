@@ -109,8 +109,8 @@ _MAKERS: Mapping[str, Make] = {
 def _edit_label(edits: list[CellEdit], dropped: list[int]) -> str:
     parts = []
     if edits:
-        only = f"row {edits[0].row + 1}, {_short(edits[0].text)}" if len(edits) == 1 else f"{len(edits)} cells"
-        parts.append(f"{only} edited" if len(edits) > 1 else f"cell edited ({only})")
+        only = f"cell edited (row {edits[0].row + 1}, {_short(edits[0].text)})"
+        parts.append(only if len(edits) == 1 else f"{len(edits)} cells edited")
     if dropped:
         parts.append(f"row {dropped[0] + 1} left out" if len(dropped) == 1 else f"{len(dropped)} rows left out")
     return ", ".join(parts)

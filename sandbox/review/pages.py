@@ -1,7 +1,7 @@
 """What each page of a review shows, gathered from its draft and its decisions."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from sandbox.engine.corrections import NO_HEADER
@@ -19,7 +19,6 @@ ROWS_A_PAGE = 50
 PREVIEW_FIRST_ROWS = 20
 TEXTS_SHOWN = 12
 TEXTS_OF_FIELD_SHOWN = 200
-_STRUCTURAL = {"HEADER_NOT_FOUND", "FIELD_NOT_MAPPED"}
 
 
 @dataclass(frozen=True)
@@ -27,8 +26,7 @@ class Shown:
     """A page: its template and what goes into it."""
 
     template: str
-    content: dict[str, Any] = field(default_factory=dict)
-    status: int = 200
+    content: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -146,17 +144,11 @@ def _columns(layout: Layout) -> dict[str, Any]:
     visible = [key for key, each in fields.by_key.items() if not each.hidden]
     return {
         "columns": [_file_column(column, chosen, visible, fields) for column in layout.file_columns],
-        "missing": missing_labels(layout, layout.columns),
+        "missing": [
+            each.title for each in fields.by_key.values() if each.needs_column and not layout.columns.get(each.key)
+        ],
         "required": {each.key for each in fields.by_key.values() if each.needs_column},
     }
-
-
-def missing_labels(layout: Layout, columns: Mapping[str, Sequence[int]]) -> list[str]:
-    """The fields that need a column and have none."""
-    fields = Fields.of(layout)
-    return [
-        fields.label(each.key) for each in fields.by_key.values() if each.needs_column and not columns.get(each.key)
-    ]
 
 
 def _file_column(column: DraftColumn, chosen: Mapping[int, str], visible: Sequence[str], fields: Fields) -> FileColumn:

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from runner.clock import system_ticks
 from runner.errors import LedgerCorrupt, LedgerError, LedgerTooNew
 from runner.ledger import Quota, Slot, SlotStore
 from runner.ledger.memory import MemorySlots
-from runner.ledger.slots import MAX_WAIT_AFTER_BOOT_S, SqliteSlots, system_boot_id, system_ticks
+from runner.ledger.slots import MAX_WAIT_AFTER_BOOT_S, SqliteSlots, system_boot_id
 
 START = datetime(2026, 7, 23, 10, 0, tzinfo=UTC)
 KEY = "account-hash"

@@ -33,9 +33,9 @@ def drafted(source, *fields, hooks=None, corrections=None, **settings):
 
 
 def test_the_layout_names_the_header_the_columns_and_their_first_texts():
-    layout = drafted("First name,N\nAda,1\n,2\nBob,3\n", NAME, N).layouts[0]
-    assert (layout.header_row, layout.columns) == (0, {"first_name": (0,), "n": (1,)})
-    assert layout.preview[:2] == [["First name", "N"], ["Ada", "1"]]
+    layout = drafted("Title\nFirst name,N\nAda,1\n,2\nBob,3\n", NAME, N).layouts[0]
+    assert (layout.header_row, layout.columns) == (1, {"first_name": (0,), "n": (1,)})
+    assert layout.preview[:3] == [["Title"], ["First name", "N"], ["Ada", "1"]]
     assert [(column.at, column.header, column.samples) for column in layout.file_columns] == [
         (0, "First name", ["Ada", "Bob"]),
         (1, "N", ["1", "2", "3"]),
@@ -69,13 +69,20 @@ def test_rows_come_as_displayed_with_messages_of_all_levels():
     assert list(notes.rows[1].messages) == []
 
 
-def test_dropped_rows_are_not_shown_and_the_others_keep_their_index():
-    notes = drafted("N\n1\n2\n", N, corrections=Corrections(dropped=frozenset({0})))
-    assert [(row.index, row.texts) for row in notes.rows] == [(1, {"n": ("$ 2.00",)})]
+def test_dropped_rows_are_not_shown_the_others_keep_their_index_and_corrected_texts_are_shown():
+    decided = Corrections(dropped=frozenset({0}), cells={2: {("n", 0): "4"}})
+    notes = drafted("N\n1\n2\n3\n", N, corrections=decided)
+    assert [(row.index, row.texts["n"]) for row in notes.rows] == [(1, ("$ 2.00",)), (2, ("$ 4.00",))]
 
 
 def test_invalid_rows_that_the_result_leaves_out_are_shown():
     assert len(drafted("N\nx\n2\n", N).rows) == 2
+
+
+def test_rows_come_once_though_none_is_left_to_submit():
+    mail = {"key": "mail", "label": "Mail", "type": "email"}
+    notes = drafted("Mail,N\nAda,1\n", mail, N, allowEmptySubmit=False)
+    assert (len(notes.layouts), len(notes.rows)) == (1, 1)
 
 
 def test_fields_that_hooks_add_and_their_messages_are_shown():

@@ -47,6 +47,12 @@ def test_a_schema_that_needs_a_missing_one_fails_with_its_name(field, module, pa
     assert package in ending
 
 
+def test_a_workbook_without_its_reader_fails_with_the_reader_s_name():
+    ending, _ = ran(b"PK\x03\x04", {"key": "a"}, without="python_calamine")
+    assert ending.startswith("FAILED")
+    assert "python-calamine" in ending
+
+
 @pytest.mark.parametrize("module", ["rapidfuzz", "chardet"])
 def test_without_a_library_that_only_guesses_an_import_goes_on(module):
     assert ran("nme,x\nJürgen,1\n".encode("cp1252"), {"key": "name"}, {"key": "x"}, without=module)[0] == "SUCCESSFUL"

@@ -71,6 +71,25 @@ def test_faults_of_settings_and_hooks_are_named_too():
     ]
 
 
+@pytest.mark.parametrize(
+    ("hooks", "path"),
+    [
+        ({"columnHooks": [{"callback": "() => []"}]}, "hooks.columnHooks.0.fieldName"),
+        ({"columnHooks": [{"fieldName": 3, "callback": "() => []"}]}, "hooks.columnHooks.0.fieldName"),
+        ({"rowHooks": ""}, "hooks.rowHooks"),
+        ({"beforeFinishCallback": 0}, "hooks.beforeFinishCallback"),
+        (["() => {}"], "hooks"),
+    ],
+)
+def test_hooks_of_a_wrong_form_are_a_fault_and_never_raise(hooks, path):
+    assert [place for place, _ in schema_problems({"hooks": hooks})] == [path]
+    assert path in run("a\n1\n", {"key": "a"}, hooks=hooks).errors[0]["message"]
+
+
+def test_settings_that_are_no_object_are_a_fault():
+    assert schema_problems({"settings": ["strict"]}) == [("settings", "Expected an object.")]
+
+
 def test_an_import_by_a_faulty_schema_fails_with_the_fault():
     outcome = run("a\n1\n", {"key": "a", "type": "text"})
     assert (outcome.status, outcome.errors[0]["type"]) == ("FAILED", "FATAL")

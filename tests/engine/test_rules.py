@@ -8,7 +8,7 @@ import pytest
 
 from sandbox.behaviour import SandboxSettings
 from sandbox.creation import INITIAL_DATA_MAX_BYTES, parse_create
-from sandbox.engine.judging import ERRORS_MAX_COUNT
+from sandbox.engine.findings import ERRORS_MAX_COUNT
 from sandbox.engine.matching import match_columns
 from sandbox.engine.messages import TYPE_MESSAGES, VALIDATOR_MESSAGES
 from sandbox.engine.schema import read_fields

@@ -370,6 +370,6 @@ async def test_a_port_that_is_taken_is_an_error_that_leaves_nothing_open():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        with pytest.raises(OSError, match="address already in use"):
+        with pytest.raises(OSError, match="Address already in use"):
             async with running_sandbox(port=taken.getsockname()[1]):
                 pass

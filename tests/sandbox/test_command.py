@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from sandbox.__main__ import main
+from sandbox.home import kept_home
 from tests.support.sandbox import CUSTOMERS
 
 ROOT = Path(__file__).parents[2]
@@ -34,6 +37,13 @@ def refused(*options):
     assert (ran.returncode, ran.stdout) == (2, "")
     assert "Traceback" not in ran.stderr
     return ran.stderr
+
+
+def refusal(capsys, *options):
+    """What a sandbox that does not start says, in this process."""
+    with pytest.raises(SystemExit, match="2"):
+        main(["--port", "0", *options])
+    return capsys.readouterr().err
 
 
 def answer(url, *, key="k"):
@@ -68,23 +78,59 @@ def test_it_starts_with_the_schemas_and_the_key_it_is_given(tmp_path):
         assert answer(base_url.replace("/api/v1", "/_sandbox/health"))["speed"] == 60
 
 
+def test_a_bad_option_is_a_sentence_and_exit_code_2():
+    assert "sandbox: " in refused("--schemas", "/no/such/directory")
+
+
 @pytest.mark.parametrize(
-    "options",
+    ("options", "sentence"),
     [
-        ["--create-quota", "often"],
-        ["--schemas", "/no/such/directory"],
-        ["--speed", "0"],
-        ["--processing-s", "-1"],
-        ["--port", "99999"],
-        ["--keep", "0"],
-        ["--data", "/dev/null/x"],
+        (["--create-quota", "often"], "argument --create-quota: not a rate such as 20/60s or 20/minute: 'often'"),
+        (["--schemas", "/no/such"], "there is no directory /no/such; --schemas names one with a JSON file a schema"),
+        (["--speed", "0"], "argument --speed: the clock's speed must be positive and at most 1000000"),
+        (["--processing-s", "-1"], "argument --processing-s: not a number of seconds: '-1'"),
+        (["--processing-s", "nan"], "argument --processing-s: not a number of seconds: 'nan'"),
+        (["--port", "99999"], "argument --port: not a port from 0 to 65535: '99999'"),
+        (["--port", "http"], "argument --port: not a port from 0 to 65535: 'http'"),
+        (["--keep", "0"], "argument --keep: not a whole number from 1: '0'"),
+        (["--workers", "all"], "argument --workers: not a whole number from 1: 'all'"),
+        (["--worker-memory", "10"], "argument --worker-memory: a worker needs at least 256 MB of memory"),
+        (["--hook-hosts", "http://x"], "argument --hook-hosts: 'http://x' is not a host or host:port that hooks could"),
+        (["--data", "/dev/null"], "/dev/null is not a directory; --data names one"),
+        (["--data", "/dev/null/x"], "/dev/null/x cannot be used: Not a directory"),
     ],
 )
-def test_a_bad_option_is_a_sentence_and_exit_code_2(options):
-    assert "sandbox: " in refused(*options)
+def test_a_bad_option_is_named_with_what_is_wrong_with_it(capsys, options, sentence):
+    assert sentence in refusal(capsys, *options)
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"name": "without an id"}', '{"id": "x", "name": "x", "fields": []}'])
-def test_a_schema_file_that_is_none_is_named(tmp_path, text):
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("{", "is not valid JSON: line 1, column 2: "),
+        ("[]", "is no schema: an object with an id is expected"),
+        ('{"name": "without an id"}', "is no schema: an object with an id is expected"),
+        ('{"id": "x", "name": "x", "fields": []}', "is no valid schema: fields: Expected a non-empty list of fields."),
+        (
+            '{"id": "x", "name": "x", "fields": [{"key": "a"}, {"key": "b", "type": "nix"}]}',
+            'is no valid schema: fields[1].type: "nix" is not a valid choice.',
+        ),
+    ],
+)
+def test_a_schema_file_that_is_none_is_named_with_the_place(capsys, tmp_path, text, sentence):
     (tmp_path / "broken.json").write_text(text)
-    assert "broken.json" in refused("--schemas", str(tmp_path))
+    assert f"{tmp_path / 'broken.json'} {sentence}" in refusal(capsys, "--schemas", str(tmp_path))
+
+
+def test_a_port_that_is_taken_is_named_with_what_to_do(capsys):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        sentence = f"sandbox: cannot listen on 127.0.0.1, port {port}: Address already in use; --port names another\n"
+        assert refusal(capsys, "--port", str(port)) == sentence
+
+
+def test_a_directory_that_another_sandbox_uses_is_named_with_what_to_do(capsys, tmp_path):
+    with kept_home(tmp_path):
+        assert f"another sandbox uses {tmp_path}; --data names another" in refusal(capsys, "--data", str(tmp_path))

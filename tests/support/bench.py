@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hashlib import sha256
 
@@ -152,6 +152,3 @@ class Bench:
         fingerprint = f"sha256:{sha256(self.source.files[source]).hexdigest()}"
         uri = f"{self.source.uri}/{source}"
         return identity.tag(uri, fingerprint, self.routes.routes[0].binding, endpoint="e")
-
-    def with_options(self, **changes: object) -> None:
-        self.options = replace(self.options, **changes)  # type: ignore[arg-type]

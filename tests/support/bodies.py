@@ -14,7 +14,6 @@ class FakeBody:
         self._chunks = chunks_given
         self._size_bytes = sum(map(len, chunks_given)) if size_bytes is None else size_bytes
         self._error = error
-        self.started_count = 0
         self.closed_count = 0
 
     @property
@@ -22,7 +21,6 @@ class FakeBody:
         return self._size_bytes
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        self.started_count += 1
         try:
             for chunk in self._chunks:
                 yield chunk

@@ -8,14 +8,27 @@ from typing import Any
 import pytest
 
 from sandbox.engine import Outcome, run_import
+from sandbox.engine.corrections import Corrections
 from sandbox.engine.types import CellMemo, Invalid, make_kind
 
 
-def run(source: Any, *fields: Mapping[str, Any], hooks: Any = None, result: Any = None, **settings: Any) -> Outcome:
+def run(
+    source: Any,
+    *fields: Mapping[str, Any],
+    hooks: Any = None,
+    result: Any = None,
+    corrections: Corrections | None = None,
+    **settings: Any,
+) -> Outcome:
     """Import text, bytes, a path or JSON rows by these fields and settings."""
     data = source.encode() if isinstance(source, str) else source
     schema = {"fields": list(fields), "settings": settings, "hooks": hooks or {}}
-    return run_import(data, schema=schema, filename="a.csv", result=result)
+    return run_import(data, schema=schema, filename="a.csv", result=result, corrections=corrections)
+
+
+def step(kind: str, callback: str) -> dict[str, Any]:
+    """The hooks of a schema with one step hook."""
+    return {"stepHooks": [{"type": kind, "callback": callback}]}
 
 
 def cells(type_: Any, *texts: str, **field: Any) -> list[Any]:

@@ -152,10 +152,6 @@ class Vendor:
         found = self.state.list_imports(as_of, limit=1000)["results"]
         return [one for one in found if _instant(one["created_date"]).timestamp() <= as_of]
 
-    @property
-    def is_quiet(self) -> bool:
-        return not self._coming
-
     def _happen(self) -> None:
         while self._coming and self._coming[0][0] <= self._loop.time():
             instant, _, _, effect = heapq.heappop(self._coming)

@@ -11,18 +11,18 @@ import pytest
 
 from runner.check import Crew, FileCheck, Prediction
 from runner.check.crew import CrewClosed
-from runner.check.worker import Task
+from runner.check.worker import FileToCheck
 from runner.errors import BulkheadError
 from tests.support.checks import moody_engine, setup_of
 
 
-def fill(directory: Path, *names: str) -> list[Task]:
+def fill(directory: Path, *names: str) -> list[FileToCheck]:
     for name in names:
         (directory / name).write_text("x,y\n1,2\n")
-    return [Task(name, 8, 0) for name in names]
+    return [FileToCheck(name, 8, 0) for name in names]
 
 
-async def checked(directory: Path, tasks: Sequence[Task], *, timeout_s: float = 30.0) -> dict[str, FileCheck]:
+async def checked(directory: Path, tasks: Sequence[FileToCheck], *, timeout_s: float = 30.0) -> dict[str, FileCheck]:
     async with Crew(setup_of(moody_engine, directory), workers=1, file_timeout_s=timeout_s) as crew:
         return {check.source: check for check in await crew.check(tasks)}
 
@@ -50,7 +50,7 @@ async def test_a_file_that_breaks_the_engine_or_wants_too_much_memory_is_told_wi
 
 
 async def test_a_file_that_has_gone_is_rejected_as_a_run_would(tmp_path: Path) -> None:
-    found = await checked(tmp_path, [Task("gone.csv", 8, 0)])
+    found = await checked(tmp_path, [FileToCheck("gone.csv", 8, 0)])
     assert (found["gone.csv"].prediction, found["gone.csv"].code) == (Prediction.REJECT, "not_found")
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from runner.check import BoundRoute, Crew, FileCheck, Gate, GateMode, Prediction
 from runner.check.gate import NOTICES_MAX
-from runner.check.worker import Task
+from runner.check.worker import FileToCheck
 from runner.errors import ItemRejected, SchemaNotFound
 from runner.events import Event, Notice
 from runner.models import Item
@@ -27,7 +27,7 @@ class FakeCrew:
     check_of_all: FileCheck
     asked: list[str] = field(default_factory=list)
 
-    async def check(self, tasks: Sequence[Task]) -> list[FileCheck]:
+    async def check(self, tasks: Sequence[FileToCheck]) -> list[FileCheck]:
         self.asked += [task.source for task in tasks]
         return [replace(self.check_of_all, source=task.source) for task in tasks]
 

@@ -15,7 +15,6 @@ from runner.cli.progress import ScreenProgress, live_view, plain_line, showing
 from runner.cli.summary import Closing, next_commands, print_summary
 from runner.cli.tables import print_checks, print_differences, print_plan
 from runner.cli.tally import Tally
-from runner.cli.text import counted, lasting, near, shown, sized, storable
 from runner.doctor import Check
 from runner.events import (
     BatchFinished,
@@ -32,6 +31,7 @@ from runner.outcome import BatchOutcome, ExitCode
 from runner.plan import Plan
 from runner.quantities import Rate
 from runner.recovery import Difference, DifferenceKind
+from runner.text import counted, lasting, near, shown, sized, storable
 
 S = ItemState
 NOW = datetime(2026, 7, 23, 10, 15, 2, tzinfo=UTC)

@@ -11,11 +11,11 @@ import typer
 
 from runner.cli.app import COMMANDS, build
 from runner.cli.reference import reference
-from runner.models import BatchState, ImportStatus, ItemState
+from runner.models import TRANSITIONS, BatchState, ImportStatus, ItemState
 from runner.outcome import ExitCode
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 SHELL_BLOCK = re.compile(r"```(?:sh|shell|bash)\n(.*?)```", re.DOTALL)
 LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#\s]+)")
 
@@ -74,6 +74,16 @@ def test_links_between_pages_lead_somewhere(path: Path) -> None:
 def test_exit_codes_in_the_docs_are_those_of_the_program(name: str) -> None:
     rows = re.findall(r"^\| (\d+) \| `([A-Z_]+)` \|", page(name), re.MULTILINE)
     assert {(int(number), code) for number, code in rows} == {(int(code), code.name) for code in ExitCode}
+
+
+def test_the_picture_of_an_item_s_life_is_the_table_of_transitions() -> None:
+    drawn = re.findall(r"^ +([a-z_]+) --> ([a-z_]+)", page("docs/states.md"), re.MULTILINE)
+    assert sorted(drawn) == sorted((old.value, new.value) for old, after in TRANSITIONS.items() for new in after)
+
+
+def test_every_decision_is_in_the_list_of_decisions() -> None:
+    listed = set(LINK.findall(page("docs/decisions/README.md")))
+    assert listed == {path.name for path in (ROOT / "docs" / "decisions").glob("0*.md")}
 
 
 def test_the_states_page_names_every_state_and_status() -> None:

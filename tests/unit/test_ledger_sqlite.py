@@ -352,6 +352,13 @@ async def test_a_folder_that_cannot_be_made_is_a_clear_error(tmp_path: Path) -> 
     assert "--ledger" in str(caught.value.hint)
 
 
+async def test_what_is_no_file_is_refused_and_not_taken_for_a_full_disk(tmp_path: Path) -> None:
+    for place in (Path("/dev/null"), tmp_path):
+        with pytest.raises(LedgerError, match="is not a file") as caught:
+            SqliteLedger.open(place, now=now)
+        assert "--ledger" in str(caught.value.hint)
+
+
 # network file systems
 
 MOUNTS = """\

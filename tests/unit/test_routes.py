@@ -139,15 +139,16 @@ class TestLoading:
             ("schema_id = 7", "schema_id must be a text", None),
             ('fields = "gone.json"', "fields: gone.json cannot be read: No such file", "looked for"),
             ('fields = "bad.json"', "fields: bad.json is not valid JSON: line 2, column", None),
-            ('fields = "empty.json"', "fields: it must be an array with at least one field", None),
-            ('fields = "twice.json"', "fields: field 2 repeats the key a", None),
-            ('fields = "keyless.json"', "fields: the key of field 1 must be a text", None),
+            ('fields = "empty.json"', "fields: empty.json must be an array with at least one field", None),
+            ('fields = "other.json"', "fields: other.json is neither an array of fields nor an object with", None),
+            ('fields = "twice.json"', "fields: twice.json: field 2 repeats the key a", None),
+            ('fields = "keyless.json"', "fields: keyless.json: the key of field 1 must be a text", None),
             ('schema_id = "s"\nsettings = 3', "settings must be an object", None),
-            ('schema_id = "s"\nhooks = "empty.json"', "hooks must be an object", None),
+            ('schema_id = "s"\nhooks = "empty.json"', "hooks: empty.json does not hold a JSON object", None),
             ('schema_id = "s"\nuser = { name = "x" }', "user needs an id", None),
             (
                 'schema_id = "s"\nuser = { id = "x", mail = "y" }',
-                "the key user.mail is not known",
+                "user: the key mail is not known",
                 "did you mean email?",
             ),
             ('schema_id = "s"\ndevelopment_mode = 1', "development_mode must be true or false", None),
@@ -161,6 +162,7 @@ class TestLoading:
     def test_a_mistake_is_named_with_its_place(self, tmp_path: Path, line: str, reason: str, hint: str | None) -> None:
         (tmp_path / "bad.json").write_text('[{"key": "a"},\n oops]')
         write_json(tmp_path / "empty.json", [])
+        write_json(tmp_path / "other.json", {"columns": []})
         write_json(tmp_path / "twice.json", [{"key": "a"}, {"key": "a"}])
         write_json(tmp_path / "keyless.json", [{"label": "a"}])
         with pytest.raises(ConfigError) as caught:

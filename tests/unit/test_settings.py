@@ -83,6 +83,12 @@ class TestLayers:
         assert loaded.settings.license_key.get_secret_value() == KEY
         assert loaded.origin("license_key") == "environment DROMO_LICENSE_KEY"
 
+    @pytest.mark.parametrize("name", [".env", "bulkhead.toml"])
+    def test_a_file_that_is_not_utf_8_is_named(self, tmp_path: Path, name: str) -> None:
+        (tmp_path / name).write_bytes(b"\xff\xfe")
+        with pytest.raises(ConfigError, match=rf"{name} cannot be read: it is not UTF-8"):
+            load(tmp_path)
+
     def test_dotenv_takes_values_literally(self, tmp_path: Path) -> None:
         loaded = load(tmp_path, dotenv="OTHER=x\nDROMO_LICENSE_KEY='a$OTHER-${OTHER}'\n")
         assert loaded.settings.license_key

@@ -52,7 +52,7 @@ async def test_a_result_is_stored_byte_for_byte_with_its_rows_and_checksum(sink,
 
 
 async def test_a_result_of_many_batches_is_stored_whole(sink, tmp_path, monkeypatch):
-    monkeypatch.setattr(sinks, "BATCH_BYTES", 100)
+    monkeypatch.setattr(sinks, "WRITE_BYTES", 100)
     data = b"[" + b", ".join(b'{"n": %d}' % n for n in range(500)) + b"]"
     saved = await sink.save_result("a", stream(*(data[n : n + 7] for n in range(0, len(data), 7))))
     assert (tmp_path / "out" / saved.path).read_bytes() == data
@@ -83,7 +83,7 @@ async def test_an_invalid_result_leaves_the_earlier_one_alone(sink, tmp_path):
 
 
 async def test_a_download_that_breaks_leaves_nothing_and_keeps_its_error(sink, tmp_path, monkeypatch):
-    monkeypatch.setattr(sinks, "BATCH_BYTES", 1)
+    monkeypatch.setattr(sinks, "WRITE_BYTES", 1)
     with pytest.raises(Unavailable):
         await sink.save_result("a.csv", stream(b"[1,", b"2,", fail=Unavailable("cut")))
     assert tree(tmp_path) == []
@@ -95,7 +95,7 @@ async def test_an_os_error_of_the_download_is_not_taken_for_one_of_the_disk(sink
 
 
 async def test_a_cancelled_download_leaves_nothing(sink, tmp_path, monkeypatch):
-    monkeypatch.setattr(sinks, "BATCH_BYTES", 1)
+    monkeypatch.setattr(sinks, "WRITE_BYTES", 1)
     written = asyncio.Event()
 
     async def endless():
@@ -149,7 +149,7 @@ async def test_the_partial_file_of_a_killed_run_is_replaced(sink, tmp_path):
 
 
 async def test_two_writers_of_one_file_never_mix(tmp_path, monkeypatch):
-    monkeypatch.setattr(sinks, "BATCH_BYTES", 1)
+    monkeypatch.setattr(sinks, "WRITE_BYTES", 1)
     first, second = LocalSink(tmp_path, threaded=False), LocalSink(tmp_path, threaded=False)
 
     async def interrupted_by_the_second():

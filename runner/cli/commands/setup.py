@@ -42,9 +42,10 @@ def config(
     json: options.Json = False,
 ) -> None:
     """Show each setting and where it came from, secrets masked."""
+    from runner.cli.console import console
     from runner.cli.documents import write_document
     from runner.cli.errors import reported
-    from runner.cli.session import console, prepared
+    from runner.cli.session import prepared
     from runner.cli.tables import print_settings
 
     given = Given(flags={"ledger": ledger, "api_url": api_url}, config=config, json=json)

@@ -1,10 +1,9 @@
 """From a file's bytes to its rows of text cells; decided by the content, never by the file's name."""
 
-from pathlib import Path
-
 from sandbox.engine.errors import UnreadableFileError
 from sandbox.engine.reading.sheet import Row, Sheet
-from sandbox.engine.reading.text import head_of, read_text, size_bytes
+from sandbox.engine.reading.source import Source, head_of, size_bytes
+from sandbox.engine.reading.text import read_text
 from sandbox.engine.reading.workbook import WORKBOOK_MAGIC, read_workbook
 
 __all__ = ["Row", "Sheet", "read_sheet"]
@@ -12,9 +11,7 @@ __all__ = ["Row", "Sheet", "read_sheet"]
 _PACKED_MAGIC = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a", b"\x28\xb5\x2f\xfd")
 
 
-def read_sheet(
-    source: bytes | Path, *, delimiter: str | None = None, sheet: str | None = None, max_bytes: int
-) -> Sheet:
+def read_sheet(source: Source, *, delimiter: str | None = None, sheet: str | None = None, max_bytes: int) -> Sheet:
     """Read a workbook's sheet, or delimited text. Raises UnreadableFileError."""
     try:
         if size_bytes(source) > max_bytes:

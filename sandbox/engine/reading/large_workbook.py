@@ -1,7 +1,6 @@
 """Large xlsx files: read row by row, once, into a text of their own that is then read as often as it is needed."""
 
 import csv
-import io
 import tempfile
 import weakref
 import zipfile
@@ -15,6 +14,7 @@ from sandbox.engine.libraries import library
 from sandbox.engine.reading.cells import cell_text
 from sandbox.engine.reading.extent import DAMAGED
 from sandbox.engine.reading.sheet import CELL_MAX_CHARS, Row, Sheet, check_widths, long_cell, missing_sheet
+from sandbox.engine.reading.source import Source, for_library
 from sandbox.engine.reading.text import TextFile
 
 STREAMED_CELLS_MAX_COUNT = 200_000_000
@@ -23,13 +23,11 @@ _ERROR_CELL = "e"
 _OPEN_FILES = Path("/proc/self/fd")
 
 
-def read_large_workbook(source: bytes | Path, *, sheet: str | None) -> Sheet:
+def read_large_workbook(source: Source, *, sheet: str | None) -> Sheet:
     """As `read_workbook`, in memory that does not grow with the rows. Raises UnreadableFileError."""
     openpyxl = library("openpyxl", package="openpyxl", purpose="reads large workbooks")
     try:
-        book = openpyxl.load_workbook(
-            io.BytesIO(source) if isinstance(source, bytes) else source, read_only=True, data_only=True
-        )
+        book = openpyxl.load_workbook(for_library(source), read_only=True, data_only=True)
         warnings = [missing_sheet(sheet)] if sheet is not None and sheet not in book.sheetnames else []
         visible = [each for each in book.worksheets if each.sheet_state == "visible"]
         for one in [book[sheet]] if sheet is not None and not warnings else visible:

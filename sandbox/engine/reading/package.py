@@ -6,12 +6,12 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import BinaryIO
 
 from sandbox.engine.errors import UnreadableFileError
 from sandbox.engine.reading.extent import DAMAGED, ExactLook, Look, QuickLook
 from sandbox.engine.reading.other_extent import ODS_PART, XLSB_SHEET, OdsLook, XlsbLook
+from sandbox.engine.reading.source import Source, opened
 
 UNPACKED_MAX_BYTES = 500 << 20
 STREAMED_MAX_BYTES = 4 << 30
@@ -34,9 +34,9 @@ class Package:
     is_large: bool
 
 
-def check_package(source: bytes | Path) -> Package:
+def check_package(source: Source) -> Package:
     """Look through a zip; a file that is none is no large one. Raises UnreadableFileError."""
-    with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as stream:
+    with opened(source) as stream:
         if not stream.read(4).startswith(b"PK"):
             return Package(is_large=False)
         try:

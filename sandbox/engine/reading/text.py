@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import chain, islice
-from pathlib import Path
 from typing import BinaryIO, TextIO
 
 from sandbox.engine.errors import UnreadableFileError
 from sandbox.engine.reading.dialect import SAMPLE_CHARS, announced_delimiter, guess_delimiter
-from sandbox.engine.reading.encoding import SAMPLE_BYTES, find_encoding
+from sandbox.engine.reading.encoding import find_encoding
 from sandbox.engine.reading.sheet import BATCH_ROWS, CELL_MAX_CHARS, Row, Sheet, check_widths
+from sandbox.engine.reading.source import Source, opened, size_bytes
 
 LINE_MAX_BYTES = 8 << 20
 HELD_MAX_BYTES = 8 << 20
@@ -35,7 +35,7 @@ _OTHER_FORMS = (
 class TextFile:
     """A text's bytes or path, its encoding and delimiter; iterating reads it from its start."""
 
-    source: bytes | Path
+    source: Source
     encoding: str
     delimiter: str
     skipped_chars: int = 0
@@ -63,9 +63,9 @@ class TextFile:
             raise UnreadableFileError("The file is not text in the encoding its first bytes announce.") from None
 
 
-def read_text(source: bytes | Path, head: bytes, *, delimiter: str | None) -> Sheet:
+def read_text(source: Source, head: bytes, *, delimiter: str | None) -> Sheet:
     """The rows of a delimited text whose first bytes are `head`. Raises UnreadableFileError."""
-    with _binary(source) as stream:
+    with opened(source) as stream:
         chunks = _measured(_chunks(stream))
         found = find_encoding(head, chunks)
         deque(chunks, maxlen=0)
@@ -83,16 +83,6 @@ def read_text(source: bytes | Path, head: bytes, *, delimiter: str | None) -> Sh
     held = size_bytes(source) <= HELD_MAX_BYTES
     warnings = [f"{found.bad_count} byte sequences are no valid UTF-8 and were replaced."] if found.bad_count else []
     return Sheet(list(rows) if held else rows, is_held=held, encoding=found.name, delimiter=chosen, warnings=warnings)
-
-
-def size_bytes(source: bytes | Path) -> int:
-    return len(source) if isinstance(source, bytes) else source.stat().st_size
-
-
-def head_of(source: bytes | Path) -> bytes:
-    """The first bytes of the file, as many as a sample takes."""
-    with _binary(source) as stream:
-        return stream.read(SAMPLE_BYTES)
 
 
 class _RowError(Exception):
@@ -131,9 +121,5 @@ def _chunks(stream: BinaryIO) -> Iterator[bytes]:
         yield chunk
 
 
-def _binary(source: bytes | Path) -> BinaryIO:
-    return io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
-
-
-def _text(source: bytes | Path, encoding: str) -> AbstractContextManager[TextIO]:
-    return io.TextIOWrapper(_binary(source), encoding=encoding, errors="replace", newline="")
+def _text(source: Source, encoding: str) -> AbstractContextManager[TextIO]:
+    return io.TextIOWrapper(opened(source), encoding=encoding, errors="replace", newline="")

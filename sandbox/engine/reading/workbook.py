@@ -1,7 +1,5 @@
 """Workbooks (xlsx, xlsb, xls, ods): looked through for bombs, then their rows of text cells."""
 
-import io
-from pathlib import Path
 from typing import Any
 
 from sandbox.engine.errors import UnreadableFileError
@@ -11,6 +9,7 @@ from sandbox.engine.reading.extent import CELLS_MAX_COUNT, DAMAGED, TOO_MANY_CEL
 from sandbox.engine.reading.large_workbook import read_large_workbook
 from sandbox.engine.reading.package import LOCKED, check_package
 from sandbox.engine.reading.sheet import CELL_MAX_CHARS, Row, Sheet, check_widths, long_cell, missing_sheet
+from sandbox.engine.reading.source import Source, for_library
 from sandbox.engine.reading.xls_extent import check_xls
 
 _OLE_MAGIC = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
@@ -18,7 +17,7 @@ WORKBOOK_MAGIC = (b"PK\x03\x04", _OLE_MAGIC)
 _LOCK = "EncryptedPackage".encode("utf-16-le")
 
 
-def read_workbook(source: bytes | Path, head: bytes, *, sheet: str | None) -> Sheet:
+def read_workbook(source: Source, head: bytes, *, sheet: str | None) -> Sheet:
     """The named sheet's rows, else those of the first visible sheet that has cells. Raises UnreadableFileError."""
     calamine = library("python_calamine", package="python-calamine", purpose="reads workbooks")
     if check_package(source).is_large:
@@ -26,7 +25,7 @@ def read_workbook(source: bytes | Path, head: bytes, *, sheet: str | None) -> Sh
     if head.startswith(_OLE_MAGIC):
         check_xls(source)
     try:
-        book = calamine.load_workbook(io.BytesIO(source) if isinstance(source, bytes) else source)
+        book = calamine.load_workbook(for_library(source))
         names = [each.name for each in book.sheets_metadata if each.visible == calamine.SheetVisibleEnum.Visible]
         warnings = [missing_sheet(sheet)] if sheet is not None and sheet not in book.sheet_names else []
         if sheet is not None and not warnings:

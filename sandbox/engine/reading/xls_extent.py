@@ -5,10 +5,10 @@ An xls is a small file system of sectors; the workbook in it is a stream of reco
 
 import struct
 from collections.abc import Iterator
-from pathlib import Path
 
 from sandbox.engine.errors import UnreadableFileError
 from sandbox.engine.reading.extent import check_span
+from sandbox.engine.reading.source import Source, size_bytes
 
 XLS_MAX_BYTES = 500 << 20
 _STREAMS = tuple(name.encode("utf-16-le") for name in ("Workbook", "Book"))
@@ -19,13 +19,12 @@ _CELL_RECORDS = {0x0001, 0x0002, 0x0003, 0x0004, 0x0005, 0x0006, 0x0201, 0x0203,
                  0x027E, 0x007E, 0x00BD, 0x00BE, 0x00D6, 0x00FD, 0x0406, 0x0206}  # fmt: skip
 
 
-def check_xls(source: bytes | Path) -> None:
+def check_xls(source: Source) -> None:
     """Refuse an xls whose cells span too much; what is no proper xls is left to the reader.
 
     Raises UnreadableFileError.
     """
-    size = len(source) if isinstance(source, bytes) else source.stat().st_size
-    if size > XLS_MAX_BYTES:
+    if size_bytes(source) > XLS_MAX_BYTES:
         raise UnreadableFileError(f"The workbook is larger than {XLS_MAX_BYTES >> 20} MB.")
     try:
         stream = _workbook_stream(source if isinstance(source, bytes) else source.read_bytes())

@@ -1,6 +1,7 @@
 """The types date, datetime and time; their values are the ISO texts of the result."""
 
 import re
+from abc import abstractmethod
 from collections.abc import Sequence
 from datetime import date, datetime, time
 from typing import Any
@@ -102,11 +103,13 @@ class _MomentKind(Kind):
     def _cut(self, clock: time) -> str:
         return clock.isoformat("seconds" if self._seconds else "minutes")
 
+    @abstractmethod
     def _written(self, day: date | None, clock: time | None) -> str:
-        raise NotImplementedError
+        """The value of what was read."""
 
+    @abstractmethod
     def _moment(self, value: Any) -> datetime:
-        raise NotImplementedError
+        """The instant that a value is displayed as."""
 
 
 class DateKind(_MomentKind):

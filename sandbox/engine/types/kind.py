@@ -1,6 +1,7 @@
 """What every field type is to the engine: a parser of texts, with an output and a display form."""
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,7 +28,7 @@ class Invalid:
     message: str
 
 
-class Kind:
+class Kind(ABC):
     """A field's type with its options; one instance serves one column of one import.
 
     A value is canonical: hashable, equal for equal cells. `to_output` and `to_display` make of it what the result and
@@ -47,11 +48,11 @@ class Kind:
     def __init__(self) -> None:
         self.warnings: set[str] = set()
 
+    @abstractmethod
     def parse(self, text: str) -> Any:
         """The value of a text that is neither empty nor begins or ends with blanks. Raises CellError."""
-        raise NotImplementedError
 
-    def prepare(self, texts: Sequence[str]) -> None:
+    def prepare(self, texts: Sequence[str]) -> None:  # noqa: B027 - most types learn nothing
         """Look at cells of the column before any is parsed; only dates learn from it."""
 
     def column(self, texts: Sequence[str], memo: "CellMemo") -> Sequence[Any]:

@@ -5,10 +5,10 @@ from collections.abc import Callable, Mapping, Sequence
 from sandbox.engine.messages import VALIDATOR_MESSAGES
 from sandbox.engine.schema import Field
 from sandbox.engine.validators import presence, regex, text
-from sandbox.engine.validators.rule import ERROR_LEVEL, LEVELS, Broken, Definition, Rule
+from sandbox.engine.validators.rule import ERROR_LEVEL, Broken, Definition, Rule
 from sandbox.engine.validators.uniqueness import Uniqueness
 
-__all__ = ["LEVELS", "VALIDATOR_NAMES", "Checks", "Rule", "make_checks"]
+__all__ = ["VALIDATOR_NAMES", "Checks", "Rule", "make_checks"]
 
 _MAKERS: dict[str, Callable[[Definition], Broken]] = {
     "required": presence.required,

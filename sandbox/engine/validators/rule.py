@@ -7,7 +7,6 @@ from typing import Any
 from sandbox.engine.batch import Batch, Part
 
 ERROR_LEVEL = "error"
-LEVELS = ("info", "warning", ERROR_LEVEL)
 
 Broken = Callable[[Part, Batch], Sequence[int]]
 Definition = Mapping[str, Any]

@@ -1,7 +1,7 @@
 """The validators unique, unique_case_insensitive and unique_with: which values occur more than once in all the data."""
 
 from array import array
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from typing import Any
 
 from sandbox.engine.batch import Batch, Part
@@ -11,7 +11,6 @@ from sandbox.engine.validators.rule import Broken
 _SIEVE_SLOTS = 1 << 23
 
 Key = Hashable | None
-_KeyOf = Callable[[Any], Key]
 
 
 class Repeats:

@@ -6,17 +6,13 @@ import pytest
 
 from sandbox.engine import run_import, schema_problems
 from sandbox.hooks import HookLimits
-from tests.support.engine import marks, run
+from tests.support.engine import marks, run, step
 
 pytest.importorskip("deno")
 
 NAME = {"key": "name", "label": "Name"}
 AGE = {"key": "age", "label": "Age", "type": "number"}
 TEXT = "Name,Age\nAda,36\nBob,x\n"
-
-
-def step(kind, callback):
-    return {"stepHooks": [{"type": kind, "callback": callback}]}
 
 
 def say(expression):
