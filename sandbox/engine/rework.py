@@ -72,8 +72,11 @@ class Rework:
         self._stage.close()
 
     def run(self, asked: Orders, *, step_data: StepData) -> PageTable:
-        """Do what step hooks `asked` before, run the data hooks and the later steps, and what a person decided."""
-        self._obey(asked)
+        """Run the data hooks and the later steps, and do what a person decided.
+
+        `asked` is what earlier step hooks wanted; the table has their fields already.
+        """
+        self._stage.obey(asked)
         if self._runner is not None:
             self._stage.run()
             self._obey(self._runner.review_step_post_hooks(**step_data()))

@@ -181,8 +181,9 @@ class _Import:
         """Let the hooks of the review step see the matched columns, before any row is read."""
         orders = self.opened.orders
         if self.runner is not None and self.opened.has_header:
-            orders += self.runner.review_step(raw_headers=self.table.header or None, **self._step_data())
-            self.table = replace(self.table, fields=with_orders(self.table.fields, orders))
+            asked = self.runner.review_step(raw_headers=self.table.header or None, **self._step_data())
+            self.table = replace(self.table, fields=with_orders(self.table.fields, asked))
+            orders += asked
         if orders.user is not None:
             self.about["user"] = dict(orders.user)
         self.settings = read_settings(as_ordered(self.asked.schema.get("settings") or {}, orders))

@@ -20,6 +20,12 @@ def test_the_upload_step_may_set_the_header_row_the_user_and_development_mode():
     assert len(outcome.rows) == 100
 
 
+def test_a_date_column_of_an_added_field_is_read_as_the_whole_column_says() -> None:
+    callback = "(i) => i.addField({key: 'born', label: 'Born', type: 'date'})"
+    outcome = run("Name,Born\nAda,27/03/2024\nBob,03/04/2024\n", NAME, hooks=step("UPLOAD_STEP", callback))
+    assert [row["born"] for row in outcome.rows] == ["2024-03-27", "2024-04-03"]
+
+
 def test_a_field_added_in_the_upload_step_finds_its_column():
     callback = "(i) => i.addField({key: 'more', label: 'More', type: 'number'}, {before: 'name'})"
     outcome = run("Name,More\nAda,5\n", NAME, hooks=step("UPLOAD_STEP", callback))
