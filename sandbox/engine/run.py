@@ -24,7 +24,7 @@ from sandbox.engine.rework import PageTable, Rework
 from sandbox.engine.schema import Field, Settings, read_fields, read_settings
 from sandbox.engine.sinks import JsonSink, ListSink, Sink, Writable
 from sandbox.engine.table import FieldColumns, Survey, Table, spare_columns, survey
-from sandbox.engine.validators import make_checks
+from sandbox.engine.validators import Checks, make_checks
 from sandbox.hooks import HookLimits, HookRunner
 
 _INCLUDE = "INCLUDE_INVALID_ROWS"
@@ -167,14 +167,7 @@ class _Import:
         early = [rule for rule in checks.uniqueness if sieved and learning.isdisjoint(rule.field_keys)]
         surveyed = survey(self.table, mapped, settings=self.settings, searches=early)
         search_repeats(self.table, mapped, checks.uniqueness, sieved=sieved, done=early)
-        judgement = Judgement(
-            rows=self.table,
-            mapped=mapped,
-            checks=checks,
-            spare=self._spare(surveyed),
-            width=len(self.table.header),
-            behavior=self.settings.behavior,
-        )
+        judgement = self._judgement(self.table, mapped, checks, spare=self._spare(surveyed))
         return self._judged(judgement, self.table.fields)
 
     def _review_step(self) -> None:
@@ -216,15 +209,19 @@ class _Import:
             self._learn_new(rows, columns)
             checks = make_checks([each.field for each in columns], messages=self.settings.messages, sieved=True)
             search_repeats(rows, columns, checks.uniqueness, sieved=True)
-            judgement = Judgement(
-                rows=rows,
-                mapped=columns,
-                checks=checks,
-                spare=spare,
-                width=len(self.table.header),
-                behavior=self.settings.behavior,
-            )
-            return self._judged(judgement, rework.fields)
+            return self._judged(self._judgement(rows, columns, checks, spare=spare), rework.fields)
+
+    def _judgement(
+        self, rows: Table | PageTable, mapped: Sequence[FieldColumns], checks: Checks, *, spare: Sequence[int] | None
+    ) -> Judgement:
+        return Judgement(
+            rows=rows,
+            mapped=mapped,
+            checks=checks,
+            spare=spare,
+            width=len(self.table.header),
+            behavior=self.settings.behavior,
+        )
 
     def _learn_new(self, rows: PageTable, columns: Sequence[FieldColumns]) -> None:
         """Let date columns that only hooks have filled see their cells."""
