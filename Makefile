@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 VENV   ?= .venv
+TOOLS  ?= .tools
 BIN    := $(VENV)/bin
 SEEDS  ?= 10000
 DEMO   := bulkhead-out/demo
@@ -17,7 +18,7 @@ help:
 	@echo "make cover     tests with a coverage report"
 	@echo "make screenshots  take the pictures of the documentation anew; it needs Chromium"
 	@echo "make docs      write docs/cli.md anew from the commands"
-	@echo "make clean     remove what these have made, .venv included"
+	@echo "make clean     remove what these have made, .venv and .tools included"
 
 $(VENV)/pyvenv.cfg:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -32,6 +33,12 @@ $(VENV)/.dev: $(VENV)/pyvenv.cfg pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[aws,sandbox,dev]'
 	@touch $(VENV)/.core $@
 
+# Tools that want another botocore than the project, each in a venv of its own; the files list exact versions.
+$(TOOLS)/%/.installed: infra/tools/%.txt $(VENV)/pyvenv.cfg
+	$(PYTHON) -m venv $(TOOLS)/$*
+	$(TOOLS)/$*/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
 # The examples hold a file that fails and one that is refused, so exit code 4 is what the demo should end with.
 demo: $(VENV)/.core
 	@rm -rf $(DEMO)
@@ -41,10 +48,10 @@ demo: $(VENV)/.core
 		if [ $$code -eq 4 ]; then echo "The demo went well: exit code 4 says that some files failed, as they are meant to."; \
 		else echo "The demo ended with exit code $$code, not with the 4 that was expected." >&2; exit 1; fi
 
-test: $(VENV)/.dev
+test: $(VENV)/.dev $(TOOLS)/ministack/.installed
 	$(BIN)/python -m pytest -n 2
 
-test-fast: $(VENV)/.dev
+test-fast: $(VENV)/.dev $(TOOLS)/ministack/.installed
 	$(BIN)/python -m pytest -n 2 -m 'not slow'
 
 check: $(VENV)/.dev
@@ -71,8 +78,8 @@ bench: $(VENV)/.dev
 		echo "== $$script"; $(BIN)/python -m benchmarks.$$script || missed="$$missed $$script"; done; \
 		[ -z "$$missed" ] || { echo "missed a limit:$$missed" >&2; exit 1; }
 
-cover: $(VENV)/.dev
+cover: $(VENV)/.dev $(TOOLS)/ministack/.installed
 	$(BIN)/python -m pytest -n 2 --cov --cov-report=term-missing:skip-covered --cov-report=html
 
 clean:
-	rm -rf $(VENV) build dist htmlcov .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis bulkhead-out
+	rm -rf $(VENV) $(TOOLS) build dist htmlcov .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis bulkhead-out

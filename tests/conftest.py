@@ -1,6 +1,31 @@
-"""What holds for every test: none fails because the machine is busy."""
+"""What holds for every test: none fails because the machine is busy; AWS is a process on this machine."""
 
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.support.aws import HOW_TO_INSTALL, MINISTACK, LocalAws, running_ministack
 
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")
+
+
+@pytest.fixture(scope="session")
+def ministack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
+    """The one ministack of this test process."""
+    if not MINISTACK.exists():
+        assert "CI" not in os.environ, f"ministack is missing: {HOW_TO_INSTALL}"
+        pytest.skip(f"ministack is not installed: {HOW_TO_INSTALL}")
+    with running_ministack(tmp_path_factory.mktemp("ministack")) as aws:
+        yield aws
+
+
+@pytest.fixture
+def aws(ministack: LocalAws) -> LocalAws:
+    """An AWS in which nothing has been made yet."""
+    ministack.reset()
+    return ministack

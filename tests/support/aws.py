@@ -1,0 +1,92 @@
+"""AWS on a port of this machine: ministack as a process, one for all tests that ask for it, emptied between them."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+MINISTACK = Path(__file__).parents[2] / ".tools" / "ministack" / "bin" / "ministack"
+HOW_TO_INSTALL = "make .tools/ministack/.installed"
+REGION = "us-east-1"
+
+_READY_WITHIN_S = 30.0
+
+
+class LocalAws:
+    """Its endpoint, and what a client needs to reach it; the credentials mean nothing."""
+
+    def __init__(self, endpoint_url: str) -> None:
+        self.endpoint_url = endpoint_url
+        self.variables = {
+            "AWS_ENDPOINT_URL": endpoint_url,
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_DEFAULT_REGION": REGION,
+        }
+        self.client_arguments = {
+            "endpoint_url": endpoint_url,
+            "aws_access_key_id": "test",
+            "aws_secret_access_key": "test",
+            "region_name": REGION,
+        }
+
+    def reset(self) -> None:
+        """Forget everything that was made."""
+        request = urllib.request.Request(f"{self.endpoint_url}/_ministack/reset", method="POST")
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            assert answer.status == 200
+
+
+@contextmanager
+def running_ministack(directory: Path, *, port: int | None = None, **variables: str) -> Iterator[LocalAws]:
+    """Run ministack on loopback, its files and its log in `directory`, until the end of the context."""
+    port = port or free_port()
+    temporary = directory / "tmp"
+    temporary.mkdir(parents=True, exist_ok=True)
+    environ = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
+        "BIND_HOST": "127.0.0.1",
+        "GATEWAY_PORT": str(port),
+        "TMPDIR": str(temporary),
+        **variables,
+    }
+    with (directory / "ministack.log").open("wb") as log:
+        process = subprocess.Popen(
+            [MINISTACK], cwd=directory, env=environ, stdout=log, stderr=log, stdin=subprocess.DEVNULL
+        )
+        try:
+            aws = LocalAws(f"http://127.0.0.1:{port}")
+            _wait_until_ready(aws, process, log=directory / "ministack.log")
+            yield aws
+        finally:
+            process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=10)
+            process.kill()
+            process.wait()
+
+
+def free_port() -> int:
+    """Return a port nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_until_ready(aws: LocalAws, process: subprocess.Popen[bytes], *, log: Path) -> None:
+    end = time.monotonic() + _READY_WITHIN_S
+    while time.monotonic() < end:
+        if process.poll() is not None:
+            break
+        with suppress(urllib.error.URLError, ConnectionError, TimeoutError):
+            urllib.request.urlopen(f"{aws.endpoint_url}/_ministack/health", timeout=2).close()
+            return
+        time.sleep(0.05)
+    raise RuntimeError(f"ministack did not start:\n{log.read_text(errors='replace')[-2000:]}")
