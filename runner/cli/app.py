@@ -73,7 +73,7 @@ def _group(app: typer.Typer, name: str) -> typer.Typer:
 def _add(app: typer.Typer, name: str) -> None:
     command = COMMANDS[name]
     function = getattr(import_module(f"runner.cli.commands.{command.module}"), command.function)
-    app.command(name.split()[-1], cls=PanelCommand)(function)
+    app.command(name.rsplit(maxsplit=1)[-1], cls=PanelCommand)(function)
 
 
 def _show_version(asked: bool) -> None:
