@@ -84,7 +84,7 @@ class Selection:
         )
 
 
-def _own_files(loaded: LoadedSettings) -> Sequence[Path]:
+def _own_files(loaded: LoadedSettings) -> Sequence[str | Path]:
     """Return what is never imported even where it lies in the source: results, ledger, schema files."""
     settings = loaded.settings
     ledger = [settings.ledger.with_name(settings.ledger.name + ending) for ending in ("", "-wal", "-shm", ".lock")]
