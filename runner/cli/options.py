@@ -188,7 +188,10 @@ Region = Annotated[
 EndpointUrl = Annotated[
     str | None,
     typer.Option(
-        "--endpoint-url", metavar="URL", help="Ask AWS, or what stands in for it, at this address.", rich_help_panel=PLACES
+        "--endpoint-url",
+        metavar="URL",
+        help="Ask AWS, or what stands in for it, at this address.",
+        rich_help_panel=PLACES,
     ),
 ]
 Sandbox = Annotated[

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -16,37 +16,34 @@ if TYPE_CHECKING:
     from runner.cloud.stack import Stack
 
 TOKEN_BYTES = 32
-SHORTEST_TOKEN = 32
-"""Characters; what the template makes, and what is made here, is longer."""
+
+NOTICED_AFTER_S = 300
+"""The webhook keeps the secret for so long: only then has a change reached every container of it."""
+
+_AS_IT_SHOULD_BE = 'it holds {"current": token}, and during a rotation "next" too'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebhookTokens:
     """The token in use, and during a rotation the one that will be; the webhook takes both."""
 
-    current: str | None = None
-    next: str | None = None
-
-    def __repr__(self) -> str:
-        return f"WebhookTokens(current={bool(self.current)}, next={bool(self.next)})"
+    current: str = field(repr=False)
+    next: str | None = field(default=None, repr=False)
 
     @classmethod
     def from_json(cls, text: str) -> WebhookTokens:
         """Read what the secret holds. Raises ConfigError."""
         try:
             raw = json.loads(text)
-            found = {name: raw.get(name) or None for name in ("current", "next")}
-        except (ValueError, AttributeError):
-            found = {"current": 0}
-        if not all(isinstance(token, str | None) for token in found.values()):
-            raise ConfigError(
-                "the secret of the webhook's tokens is not as it should be",
-                hint='it holds {"current": token}, and during a rotation "next" too',
-            )
-        return cls(**found)
+            current, following = raw["current"], raw.get("next") or None
+        except (ValueError, TypeError, AttributeError, KeyError):
+            current, following = None, None
+        if not (isinstance(current, str) and current and isinstance(following, str | None)):
+            raise ConfigError("the secret of the webhook's tokens is not as it should be", hint=_AS_IT_SHOULD_BE)
+        return cls(current=current, next=following)
 
     def to_json(self) -> str:
-        return json.dumps({name: token for name, token in (("current", self.current), ("next", self.next)) if token})
+        return json.dumps({"current": self.current} | ({"next": self.next} if self.next else {}))
 
 
 class WebhookUrls:
@@ -67,7 +64,7 @@ class WebhookUrls:
         return WebhookTokens.from_json(str(answer.get("SecretString", "")))
 
     async def current(self) -> str:
-        """Return the url to be pasted into the vendor's dashboard. Raises ConfigError where there is no token."""
+        """Return the url that is in use."""
         tokens = await self.tokens()
         if tokens.current is None:
             raise ConfigError(
@@ -78,10 +75,10 @@ class WebhookUrls:
     async def prepare_next(self) -> str:
         """Return the url of the next token, which the webhook takes beside the current one; it is made where absent."""
         tokens = await self.tokens()
+        token = tokens.next or secrets.token_urlsafe(TOKEN_BYTES)
         if tokens.next is None:
-            tokens = replace(tokens, next=secrets.token_urlsafe(TOKEN_BYTES))
-            await self._keep(tokens)
-        return self.of(tokens.next or "")
+            await self._keep(replace(tokens, next=token))
+        return self.of(token)
 
     async def rotate(self) -> str:
         """Make the next token the current one and return its url; the old one is refused from then on.
