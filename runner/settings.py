@@ -117,6 +117,8 @@ class Settings(BaseSettings):
     accept_new_key: bool = False
     routes: tuple[dict[str, Any], ...] | None = None
 
+    stack: Annotated[str, Field(min_length=1)] = "bulkhead"
+
     include: Globs = ()
     exclude: Globs = ()
     min_age: Duration = 0.0

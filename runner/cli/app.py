@@ -38,6 +38,10 @@ COMMANDS: dict[str, Command] = {
     "config": Command("setup", "config"),
     "sandbox": Command("sandbox", "sandbox"),
 }
+"""By name; of a name of two words the first is a group's."""
+
+GROUPS: dict[str, str] = {}
+"""What each group of commands is for."""
 
 
 def build(arguments: Sequence[str] = ()) -> typer.Typer:
@@ -53,15 +57,23 @@ def build(arguments: Sequence[str] = ()) -> typer.Typer:
     )
     app.callback()(_root)
     called = arguments[0] if arguments else ""
-    for name in [called] if called in COMMANDS else COMMANDS:
-        _add(app, name)
+    names = [name for name in COMMANDS if called == name.split()[0]]
+    groups = {name: _group(app, name) for name in GROUPS if not names or called == name}
+    for name in names or COMMANDS:
+        _add(groups.get(name.split()[0], app), name)
     return app
+
+
+def _group(app: typer.Typer, name: str) -> typer.Typer:
+    group = typer.Typer(cls=FullGroup, help=GROUPS[name], no_args_is_help=True, rich_markup_mode=None)
+    app.add_typer(group, name=name)
+    return group
 
 
 def _add(app: typer.Typer, name: str) -> None:
     command = COMMANDS[name]
     function = getattr(import_module(f"runner.cli.commands.{command.module}"), command.function)
-    app.command(name, cls=PanelCommand)(function)
+    app.command(name.rsplit(maxsplit=1)[-1], cls=PanelCommand)(function)
 
 
 def _show_version(asked: bool) -> None:

@@ -52,15 +52,21 @@ def reference() -> str:
     """Return the whole page."""
     root = typer.main.get_command(build())
     context = typer.Context(root, info_name="bulkhead", help_option_names=["-h", "--help"])
-    commands: dict[str, Any] = getattr(root, "commands")  # noqa: B009 - typer gives a group no type of its own
-    pages = "".join(_page(command, context) for command in commands.values())
-    return _HEAD + pages + _EVENTS_HEAD + "".join(_events()) + _CODES_HEAD + "".join(_codes())
+    return _HEAD + "".join(_pages(root, context)) + _EVENTS_HEAD + "".join(_events()) + _CODES_HEAD + "".join(_codes())
 
 
-def _page(command: Any, parent: typer.Context) -> str:
-    context = typer.Context(command, info_name=command.name, parent=parent)
+def _pages(group: Any, context: typer.Context) -> Iterator[str]:
+    for command in group.commands.values():
+        inner = typer.Context(command, info_name=command.name, parent=context)
+        if hasattr(command, "commands"):
+            yield from _pages(command, inner)
+        else:
+            yield _page(command, inner)
+
+
+def _page(command: Any, context: typer.Context) -> str:
     usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
-    text = f"\n## bulkhead {command.name}\n\n{command.help}\n\n```\n{usage}\n```\n"
+    text = f"\n## {context.command_path}\n\n{command.help}\n\n```\n{usage}\n```\n"
     for panel, records in panels(command, context).items():
         rows = "".join(f"| `{_cell(name)}` | {_cell(help_text)} |\n" for name, help_text in records)
         text += f"\n| {panel} | |\n|---|---|\n{rows}"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import typer
 
-from runner.cli.app import COMMANDS, build
+from runner.cli.app import COMMANDS, GROUPS, build
 from runner.cli.reference import reference
 from runner.models import TRANSITIONS, BatchState, ImportStatus, ItemState
 from runner.outcome import ExitCode
@@ -36,7 +36,9 @@ def shell_commands(text: str) -> Iterator[list[str]]:
 
 
 def options_of(name: str) -> set[str]:
-    command: Any = typer.main.get_command(build([name])).commands[name]  # type: ignore[attr-defined]
+    command: Any = typer.main.get_command(build(name.split()))
+    for word in name.split():
+        command = command.commands[word]
     return {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
 
 
@@ -60,8 +62,9 @@ def test_shown_commands_exist(path: Path) -> None:
             assert words[1] in targets
         if words[0] == "bulkhead" and not words[1].startswith("--"):
             given = {word.split("=")[0] for word in words[2:] if word.startswith("--")}
-            assert words[1] in COMMANDS
-            assert given <= options_of(words[1]), words
+            name = " ".join(words[1:3]) if words[1] in GROUPS else words[1]
+            assert name in COMMANDS
+            assert given <= options_of(name), words
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
