@@ -1,4 +1,4 @@
-"""One deployment for all of these tests, and what must hold after each: no secret in a log, nothing denied, nothing left."""
+"""One deployment for all of these tests, and what must hold after each."""
 
 from __future__ import annotations
 
@@ -41,6 +41,7 @@ CUSTOMERS = {
 STRICT = {**CUSTOMERS, "id": "strict", "name": "Strict", "settings": {"invalidDataBehavior": "BLOCK_SUBMIT"}}
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
@@ -72,7 +73,7 @@ def cloud(deployed: Cloud) -> Iterator[Cloud]:
     deployed.tell(deployed.webhook_url)
     yield deployed
     deployed.vendor.faults()
-    until(deployed.stack.is_quiet, what=lambda: deployed.stack.depths())
+    until(deployed.stack.is_quiet, what=deployed.stack.depths)
     assert deployed.stack.dead_letters() == []
     assert_logs_are_clean(deployed)
 

@@ -64,9 +64,7 @@ def test_a_key_that_is_written_again_is_imported_again_beside_the_first(cloud: C
     batch_id = rolling("twice")
     for number in (200, 201):
         landed(cloud, {"twice/a.csv": rows(number)})
-        until(
-            lambda number=number: len(states(cloud, batch_id)) == number - 199, what=account(cloud, batch_id)
-        )
+        until(lambda number=number: len(states(cloud, batch_id)) == number - 199, what=account(cloud, batch_id))
     until(lambda: set(states(cloud, batch_id).values()) == {"collected"}, what=account(cloud, batch_id))
     received = cloud.vendor.received()
     assert len(received) == 2

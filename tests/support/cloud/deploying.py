@@ -18,10 +18,12 @@ def deploy(aws: LocalAws, *, log: Path, **parameters: str) -> Stack:
     values = {**runtime_parameters(), **parameters}
     template = built_template(log=log)
     run_sam(
-        "deploy", "--template-file", str(template), "--stack-name", STACK_NAME, "--config-file", "none.toml",
+        "deploy", "--template-file", str(template), "--stack-name", STACK_NAME,
         "--resolve-s3", "--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar",
         "--capabilities", "CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND",
         "--parameter-overrides", *(f"{name}={value}" for name, value in values.items()),
         log=log, timeout_s=_DEPLOY_WITHIN_S, **aws.variables,
     )  # fmt: skip
-    return Stack(aws, name=STACK_NAME)
+    stack = Stack(aws, name=STACK_NAME)
+    stack.speak_plainly()
+    return stack
