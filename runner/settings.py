@@ -132,6 +132,8 @@ class Settings(BaseSettings):
     routes: tuple[dict[str, Any], ...] | None = None
 
     stack: Annotated[str, Field(min_length=1)] = "bulkhead"
+    aws_region: Annotated[str, Field(min_length=1)] | None = None
+    aws_endpoint_url: Annotated[str, BeforeValidator(_base_url)] | None = None
 
     include: Globs = ()
     exclude: Globs = ()
