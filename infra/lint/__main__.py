@@ -1,4 +1,4 @@
-"""`make lint-cloud`: what sam, cfn-lint, checkov and cfripper find in the template without a reason in accepted.toml."""
+"""`make lint-cloud`: what sam, cfn-lint, checkov and cfripper find in the template, but for what is accepted."""
 
 from __future__ import annotations
 
