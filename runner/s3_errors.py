@@ -63,6 +63,7 @@ _REPEATABLE = frozenset(
     {
         "RequestTimeout", "RequestTimeoutException", "SlowDown", "Throttling", "ThrottlingException", "InternalError",
         "ServiceUnavailable", "OperationAborted", "ConditionalRequestConflict", "IncompleteBody", "BadDigest",
+        "NoSuchUpload",  # an earlier attempt may have completed it
     }
 )  # fmt: skip
 _FULL = frozenset({"QuotaExceeded", "XMinioStorageFull", "XMinioStorageQuotaExceeded", "507"})

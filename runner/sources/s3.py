@@ -239,7 +239,7 @@ class S3Source:
     def _takes(self, key: str, source: str, size_bytes: int) -> bool:
         if source == "" or (source.endswith("/") and size_bytes == 0):
             return False
-        if any(self._given.bucket == out.bucket and key.startswith(out.folder.key) for out in self._left_out):
+        if self._left_out and any(replace(self._given, key=key).is_below(out) for out in self._left_out):
             return False
         folder, _, name = source.rpartition("/")
         return self._enters(folder) and self._filter.takes(source, name)
