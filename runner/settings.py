@@ -119,8 +119,6 @@ class Settings(BaseSettings):
     ledger: Annotated[Path, BeforeValidator(_ledger_path)] = Path(".bulkhead/ledger.db")
     out: Annotated[str | None, BeforeValidator(_out)] = None
     """An absolute path, or `s3://bucket/prefix`."""
-    aws_endpoint_url: Annotated[str, BeforeValidator(_base_url)] | None = None
-    aws_region: Annotated[str, Field(min_length=1)] | None = None
     quota_store: Path = Field(default_factory=lambda: platformdirs.user_state_path("bulkhead") / "quota.db")
 
     schema_id: Annotated[str, Field(min_length=1)] | None = None
