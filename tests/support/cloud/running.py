@@ -16,6 +16,7 @@ from runner.quantities import parse_rate
 from tests.acceptance.inbox import assert_each_once
 from tests.acceptance.vendors import SandboxVendor
 from tests.support.aws import LocalAws, running_ministack
+from tests.support.cloud.building import built_template
 from tests.support.cloud.deploying import deploy
 from tests.support.cloud.stack import Stack, until
 from tests.support.command import CANARY_KEY, Command
@@ -130,25 +131,34 @@ class Cloud:
 
 
 @contextmanager
-def running_aws(directory: Path) -> Iterator[LocalAws]:
-    """Run ministack so that it holds every function to the policy of its role."""
-    with running_ministack(directory, AUTH="true", MINISTACK_HOST="127.0.0.1") as aws:
-        yield aws
+def running_cloud(
+    directory: Path,
+    *,
+    schemas: Path,
+    config: str,
+    quota: str,
+    say: Callable[[str], object] = lambda _: None,
+    **parameters: str,
+) -> Iterator[Cloud]:
+    """Run AWS and the vendor, deploy, and do what an operator does once: secrets, configuration, webhooks.
 
-
-@contextmanager
-def running_cloud(directory: Path, *, schemas: Path, config: str, quota: str, **parameters: str) -> Iterator[Cloud]:
-    """Run AWS and the vendor, deploy, and do what an operator does once: secrets, configuration, webhooks."""
+    Every function is held to the policy of its role. `say` is told what is done.
+    """
     directory.mkdir(parents=True, exist_ok=True)
-    token = secrets.token_urlsafe(32)
+    log, token = directory / "sam.log", secrets.token_urlsafe(32)
     with ExitStack() as running:
-        aws = running.enter_context(running_aws(directory / "aws"))
+        aws = running.enter_context(running_ministack(directory / "aws", AUTH="true", MINISTACK_HOST="127.0.0.1"))
+        say(f"AWS: ministack at {aws.endpoint_url}, which holds every function to the policy of its role")
         vendor = running.enter_context(SandboxVendor(schemas=schemas))
-        stack = running.enter_context(
-            deploy(aws, log=directory / "sam.log", ApiUrl=vendor.api_url, Quota=quota, **parameters)
-        )
+        say(f"the vendor: the sandbox at {vendor.api_url}, which takes {quota} creates")
+        template = built_template(log=log)
+        say("sam build: one artefact for all functions")
+        stack = running.enter_context(deploy(aws, template, log=log, ApiUrl=vendor.api_url, Quota=quota, **parameters))
+        say(f"sam deploy: stack {stack.name}, {len(stack.resources)} resources; files go to s3://{stack.inbox}/")
         stack.set_secrets(license_key=CANARY_KEY, token=token)
         cloud = Cloud(aws, vendor, stack, token, quota)
         cloud.configure(config)
         cloud.tell(cloud.webhook_url)
+        say("the license key and the webhook token are put into secrets, config/bulkhead.toml into the inbox")
+        say("the vendor is told where to call")
         yield cloud
