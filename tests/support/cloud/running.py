@@ -6,7 +6,7 @@ import hashlib
 import json
 import secrets
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +18,7 @@ from tests.acceptance.vendors import SandboxVendor
 from tests.support.aws import LocalAws, running_ministack
 from tests.support.cloud.building import built_template
 from tests.support.cloud.deploying import deploy
+from tests.support.cloud.meter import Meter
 from tests.support.cloud.stack import Stack, until
 from tests.support.command import CANARY_KEY, Command
 
@@ -130,6 +131,12 @@ class Cloud:
         return found["Items"]
 
 
+def _running_aws(directory: Path, meter: Meter | None) -> AbstractContextManager[LocalAws]:
+    if meter is None:
+        return running_ministack(directory, AUTH="true", MINISTACK_HOST="127.0.0.1")
+    return running_ministack(directory, port=meter.target_port, MINISTACK_HOST="127.0.0.1", AWS_ENDPOINT_URL=meter.url)
+
+
 @contextmanager
 def running_cloud(
     directory: Path,
@@ -138,16 +145,17 @@ def running_cloud(
     config: str,
     quota: str,
     say: Callable[[str], object] = lambda _: None,
+    meter: Meter | None = None,
     **parameters: str,
 ) -> Iterator[Cloud]:
     """Run AWS and the vendor, deploy, and do what an operator does once: secrets, configuration, webhooks.
 
-    Every function is held to the policy of its role. `say` is told what is done.
+    Every function is held to the policy of its role, unless its calls pass a `meter`. `say` is told what is done.
     """
     directory.mkdir(parents=True, exist_ok=True)
     log, token = directory / "sam.log", secrets.token_urlsafe(32)
     with ExitStack() as running:
-        aws = running.enter_context(running_ministack(directory / "aws", AUTH="true", MINISTACK_HOST="127.0.0.1"))
+        aws = running.enter_context(_running_aws(directory / "aws", meter))
         say(f"AWS: ministack at {aws.endpoint_url}, which holds every function to the policy of its role")
         vendor = running.enter_context(SandboxVendor(schemas=schemas))
         say(f"the vendor: the sandbox at {vendor.api_url}, which takes {quota} creates")
