@@ -45,7 +45,7 @@ class S3Source:
         *,
         client: S3Client,
         now: datetime,
-        page_length: int = PAGE_LENGTH,
+        page_length: int | None = None,
         only: str | None = None,
         stall_s: float = STALL_S,
     ) -> None:
@@ -59,7 +59,7 @@ class S3Source:
         self._filter = PathFilter(include=spec.include, exclude=spec.exclude)
         self._left_out = tuple(S3Place.parse(url) for url in spec.leave_out if url.startswith("s3://"))
         self._youngest = now.timestamp() - spec.min_age_s if spec.min_age_s > 0 else None
-        self._page_length = page_length
+        self._page_length = page_length or PAGE_LENGTH
         self._stall_s = stall_s
         self._parsing = asyncio.Lock()
         self._has_read = False
