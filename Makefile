@@ -7,12 +7,14 @@ BIN    := $(VENV)/bin
 SEEDS  ?= 10000
 DEMO   := bulkhead-out/demo
 
-.PHONY: help demo test test-fast check format docs simulate bench cover clean screenshots
+.PHONY: help demo test test-fast cloud-test check lint-cloud format docs simulate bench cover clean screenshots
 
 help:
 	@echo "make demo      import examples/inbox into a sandbox on this machine, and show what comes out"
-	@echo "make test      all tests"
+	@echo "make test      all tests but those of the deployed stack"
+	@echo "make cloud-test  tests of the deployed stack, on this machine"
 	@echo "make check     format, lint and types, as the CI does"
+	@echo "make lint-cloud  what cfn-lint, checkov and cfripper say of the deployment on AWS"
 	@echo "make simulate  whole migrations with faults in virtual time; SEEDS=$(SEEDS)"
 	@echo "make bench     the benchmarks, each with its figure and its limit"
 	@echo "make cover     tests with a coverage report"
@@ -49,15 +51,31 @@ demo: $(VENV)/.core
 		else echo "The demo ended with exit code $$code, not with the 4 that was expected." >&2; exit 1; fi
 
 test: $(VENV)/.dev $(TOOLS)/ministack/.installed
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 -m 'not cloud'
 
 test-fast: $(VENV)/.dev $(TOOLS)/ministack/.installed
-	$(BIN)/python -m pytest -n 2 -m 'not slow'
+	$(BIN)/python -m pytest -n 2 -m 'not slow and not cloud'
+
+CLOUD_TOOLS := $(VENV)/.dev $(TOOLS)/ministack/.installed $(TOOLS)/sam/.installed
+
+cloud-test: $(CLOUD_TOOLS)
+	$(BIN)/python -m pytest tests/cloud
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+# It asks no network; accepted.toml in infra/lint has the findings that are meant to be, each with its reason.
+lint-cloud: $(TOOLS)/sam/.installed $(TOOLS)/lint/.installed
+	$(TOOLS)/sam/bin/python infra/lint --tools $(TOOLS)
+
+# The pins of the functions' requirements are those of constraints.txt.
+infra/functions/requirements.txt: infra/functions/requirements.in constraints.txt $(TOOLS)/sam/.installed
+	{ echo '# Made of requirements.in and constraints.txt by: make $@'; \
+		$(TOOLS)/sam/bin/uv pip compile --quiet --universal --python-version 3.11 --no-annotate --no-header --no-emit-index-url \
+			--constraint constraints.txt $<; } > $@.new
+	mv $@.new $@
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format .
@@ -79,7 +97,7 @@ bench: $(VENV)/.dev
 		[ -z "$$missed" ] || { echo "missed a limit:$$missed" >&2; exit 1; }
 
 cover: $(VENV)/.dev $(TOOLS)/ministack/.installed
-	$(BIN)/python -m pytest -n 2 --cov --cov-report=term-missing:skip-covered --cov-report=html
+	$(BIN)/python -m pytest -n 2 -m 'not cloud' --cov --cov-report=term-missing:skip-covered --cov-report=html
 
 clean:
 	rm -rf $(VENV) $(TOOLS) build dist htmlcov .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis bulkhead-out

@@ -13,7 +13,13 @@ if TYPE_CHECKING:
     from runner.run_spec import RunSpec
     from runner.settings import LoadedSettings
 
-_REPEATED = {"ledger": "--ledger", "api_url": "--api-url"}
+_REPEATED = {
+    "ledger": "--ledger",
+    "api_url": "--api-url",
+    "stack": "--stack",
+    "aws_region": "--region",
+    "aws_endpoint_url": "--endpoint-url",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +90,7 @@ class Selection:
         )
 
 
-def _own_files(loaded: LoadedSettings) -> Sequence[Path]:
+def _own_files(loaded: LoadedSettings) -> Sequence[str | Path]:
     """Return what is never imported even where it lies in the source: results, ledger, schema files."""
     settings = loaded.settings
     ledger = [settings.ledger.with_name(settings.ledger.name + ending) for ending in ("", "-wal", "-shm", ".lock")]

@@ -8,6 +8,7 @@ from botocore import exceptions as foreign
 from runner.aws import Aws, translated
 from runner.errors import AwsRefused, BulkheadError, ConfigError, Unavailable
 from tests.support.aws import LocalAws, free_port
+from tests.support.deployed import services_of
 
 
 def refusal(code: str, message: str = "no", *, operation: str = "DescribeStacks", status: int = 400) -> Exception:
@@ -61,10 +62,7 @@ def test_a_refusal_names_the_permission_that_is_missing(error: Exception, action
 
 
 async def test_a_client_is_opened_once_and_its_errors_are_ours(aws: LocalAws) -> None:
-    arguments = dict(aws.client_arguments)
-    async with Aws(
-        region=arguments.pop("region_name"), endpoint_url=arguments.pop("endpoint_url"), **arguments
-    ) as services:
+    async with services_of(aws) as services:
         assert await services.client("sqs") is await services.client("sqs")
         with pytest.raises(AwsRefused, match="does not exist"):
             await services.call("cloudformation", "describe_stacks", StackName="nope")
