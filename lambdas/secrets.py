@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import boto3
@@ -12,6 +11,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from lambdas import environment
+from runner.cloud.webhook_tokens import WebhookTokens
 from runner.errors import ConfigError, Unavailable
 
 MAX_AGE_S = 300
@@ -38,16 +38,10 @@ class Secrets:
     def webhook_tokens(self) -> tuple[str, ...]:
         """Return the tokens a webhook's url may end with: the current one, and the next while they change.
 
-        Raises ConfigError where the secret has no value, or is no object with a text `current`; Unavailable.
+        Raises ConfigError where the secret has no value, or none of use; Unavailable.
         """
-        text = self._text(environment.WEBHOOK_SECRET)
-        try:
-            tokens = json.loads(text)
-        except (ValueError, RecursionError):
-            tokens = None
-        if not isinstance(tokens, dict) or not _is_token(tokens.get("current")):
-            raise ConfigError('the secret with the webhook\'s tokens is not {"current": "...", "next": "..."}')
-        return tuple(str(token) for token in (tokens["current"], tokens.get("next")) if _is_token(token))
+        tokens = WebhookTokens.from_json(self._text(environment.WEBHOOK_SECRET))
+        return (tokens.current, tokens.next) if tokens.next else (tokens.current,)
 
     def forget(self) -> None:
         """Read every secret anew when it is asked for next."""
@@ -62,10 +56,6 @@ class Secrets:
         if not text:
             raise ConfigError(f"the secret {name} is empty", hint=_PUT_IT_IN.format(name))
         return text
-
-
-def _is_token(value: object) -> bool:
-    return isinstance(value, str) and bool(value)
 
 
 def _translated(error: BaseException | None, name: str) -> Exception:

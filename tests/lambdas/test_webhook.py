@@ -151,7 +151,7 @@ def test_the_next_token_is_taken_while_they_change(known: Stack) -> None:
     assert call(token=NEXT)["statusCode"] == 204
 
 
-@pytest.mark.parametrize("text", ["", "no json", "[]", "{}", '{"current": ""}', '{"current": 7}', "[" * 5000])
+@pytest.mark.parametrize("text", ["", "no json", "[]", "{}", '{"current": ""}', '{"current": 7}'])
 def test_without_tokens_nobody_is_let_in_and_the_vendor_tries_again(known: Stack, text: str) -> None:
     if text:
         known.put_secret("webhook", text)
