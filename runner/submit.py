@@ -24,6 +24,7 @@ from runner.errors import (
     RateLimited,
     RequestInvalid,
     SchemaNotFound,
+    StaleItem,
     TransientError,
 )
 from runner.events import CreateAnswered, CreateThrottled
@@ -193,7 +194,11 @@ class Submitter:
 
     async def _send(self, attempt: _Attempt, permit: Permit) -> Item | None:
         """Send one create; None where it is to be repeated."""
-        await self._intend(attempt)
+        try:
+            await self._intend(attempt)
+        except StaleItem:
+            await permit.unused()
+            raise
         if not permit.is_fresh:
             await permit.unused()
             attempt.number -= 1
@@ -217,7 +222,11 @@ class Submitter:
         except (AuthRefused, SchemaNotFound, RequestInvalid) as error:
             await permit.answered()
             return await self._refused(attempt, error)
-        created = await self._created(attempt, remote)
+        try:
+            created = await self._created(attempt, remote)
+        except StaleItem:
+            await permit.answered()
+            raise
         await permit.answered()
         return created
 
