@@ -19,7 +19,7 @@ from lambdas.notice import body_of, import_ids
 from lambdas.secrets import Secrets
 from lambdas.telemetry import Telemetry
 from runner.clock import system_now
-from runner.errors import BulkheadError, ConfigError, Unavailable
+from runner.errors import ConfigError, Unavailable
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -36,7 +36,8 @@ def lambda_handler(event: Mapping[str, Any], context: LambdaContext) -> dict[str
     try:
         return _answer(event)
     except (ConfigError, Unavailable) as error:
-        return _not_now(error)
+        telemetry.failure("webhook not taken", error)
+        return {"statusCode": 503, "headers": {"retry-after": "30"}}
     finally:
         telemetry.flush()
 
@@ -67,11 +68,6 @@ def _answer(event: Mapping[str, Any]) -> dict[str, Any]:
         return {"statusCode": 413}
     _ring_for(import_ids(body))
     return {"statusCode": 204}
-
-
-def _not_now(error: BulkheadError) -> dict[str, Any]:
-    logger.error("webhook not taken", extra={"reason": str(error), "hint": error.hint})
-    return {"statusCode": 503, "headers": {"retry-after": "30"}}
 
 
 def _is_authentic(event: Mapping[str, Any]) -> bool:
