@@ -37,6 +37,7 @@ EXIT_CODES: dict[type[BaseException], ExitCode] = {
     errors.RateLimited: ExitCode.TRY_AGAIN,
     errors.UrlExpired: ExitCode.TRY_AGAIN,
     errors.StorageFull: ExitCode.TRY_AGAIN,
+    errors.LedgerUnavailable: ExitCode.TRY_AGAIN,
     errors.TerminalError: ExitCode.FATAL,
     errors.AuthRefused: ExitCode.FATAL,
     errors.SchemaNotFound: ExitCode.FATAL,
@@ -51,11 +52,13 @@ EXIT_CODES: dict[type[BaseException], ExitCode] = {
     errors.ConfigError: ExitCode.USAGE,
     errors.LedgerError: ExitCode.FATAL,
     errors.LedgerLocked: ExitCode.LEDGER_LOCKED,
+    errors.BatchTaken: ExitCode.LEDGER_LOCKED,
     errors.LedgerCorrupt: ExitCode.FATAL,
     errors.LedgerTooNew: ExitCode.FATAL,
     errors.LedgerMismatch: ExitCode.FATAL,
     errors.StaleItem: ExitCode.UNEXPECTED,
     errors.ImportIdTaken: ExitCode.UNEXPECTED,
+    errors.TagHeld: ExitCode.UNEXPECTED,
     errors.IllegalTransition: ExitCode.UNEXPECTED,
 }
 

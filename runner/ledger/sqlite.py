@@ -142,7 +142,9 @@ class SqliteLedger:
         found = self._fetch(_SELECT_ITEM, (number, rules.source_key(source)))
         return rows.item_of(batch_id, found[0]) if found else None
 
-    async def advance(self, item: Item, state: ItemState, *, reason: str, **changes: Any) -> Item:
+    async def advance(
+        self, item: Item, state: ItemState, *, reason: str, share_tag: bool = False, **changes: Any
+    ) -> Item:
         number = self._number(item.batch_id)
         key = (number, rules.source_key(item.source))
         at = rules.to_ms(self._now())
@@ -153,6 +155,8 @@ class SqliteLedger:
             if number is None or before is None or before.revision != item.revision:
                 raise StaleItem(f"{item.source} was moved by somebody else meanwhile")
             after = rules.moved(before, state, changes)
+            if "tag" in changes and not share_tag:
+                rules.refuse_held(after, rows.read_tagged(db, after.tag))
             _move(db, number, before, after, ["state", "revision", *changes])
             if after.import_id != before.import_id:
                 _rebind(db, number, before, after, at=at)
