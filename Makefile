@@ -7,11 +7,12 @@ BIN    := $(VENV)/bin
 SEEDS  ?= 10000
 DEMO   := bulkhead-out/demo
 
-.PHONY: help demo test test-fast check format docs simulate bench cover clean screenshots
+.PHONY: help demo test test-fast cloud-test check format docs simulate bench cover clean screenshots
 
 help:
 	@echo "make demo      import examples/inbox into a sandbox on this machine, and show what comes out"
-	@echo "make test      all tests"
+	@echo "make test      all tests but those of the deployed stack"
+	@echo "make cloud-test  tests of the deployed stack, on this machine"
 	@echo "make check     format, lint and types, as the CI does"
 	@echo "make simulate  whole migrations with faults in virtual time; SEEDS=$(SEEDS)"
 	@echo "make bench     the benchmarks, each with its figure and its limit"
@@ -49,10 +50,15 @@ demo: $(VENV)/.core
 		else echo "The demo ended with exit code $$code, not with the 4 that was expected." >&2; exit 1; fi
 
 test: $(VENV)/.dev $(TOOLS)/ministack/.installed
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 -m 'not cloud'
 
 test-fast: $(VENV)/.dev $(TOOLS)/ministack/.installed
-	$(BIN)/python -m pytest -n 2 -m 'not slow'
+	$(BIN)/python -m pytest -n 2 -m 'not slow and not cloud'
+
+CLOUD_TOOLS := $(VENV)/.dev $(TOOLS)/ministack/.installed $(TOOLS)/sam/.installed
+
+cloud-test: $(CLOUD_TOOLS)
+	$(BIN)/python -m pytest tests/cloud
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
@@ -79,7 +85,7 @@ bench: $(VENV)/.dev
 		[ -z "$$missed" ] || { echo "missed a limit:$$missed" >&2; exit 1; }
 
 cover: $(VENV)/.dev $(TOOLS)/ministack/.installed
-	$(BIN)/python -m pytest -n 2 --cov --cov-report=term-missing:skip-covered --cov-report=html
+	$(BIN)/python -m pytest -n 2 -m 'not cloud' --cov --cov-report=term-missing:skip-covered --cov-report=html
 
 clean:
 	rm -rf $(VENV) $(TOOLS) build dist htmlcov .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis bulkhead-out

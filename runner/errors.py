@@ -19,6 +19,7 @@ BulkheadError
     ├── ResultInvalid             the result is not one complete JSON array
     ├── ItemRejected              refused here before any create: `code` and a sentence
     │   └── SourceChanged         the file changed while it was read
+    ├── AwsRefused                AWS does not accept the credentials, does not allow it, or refuses it: `code`
     ├── SourceNotFound            the directory, file or list does not exist
     ├── ConfigError               settings, routes or options are wrong
     ├── LedgerError
@@ -136,6 +137,14 @@ class SourceChanged(ItemRejected):
 
     def __init__(self, message: str = "the file changed while it was being read") -> None:
         super().__init__("changed_while_read", message)
+
+
+class AwsRefused(TerminalError):
+    """AWS does not accept the credentials, does not allow the call, or refuses it; `code` is AWS's own word."""
+
+    def __init__(self, message: str, *, code: str, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.code = code
 
 
 class SourceNotFound(TerminalError):

@@ -48,6 +48,7 @@ EXIT_CODES: dict[type[BaseException], ExitCode] = {
     errors.ResultInvalid: ExitCode.FATAL,
     errors.ItemRejected: ExitCode.ITEMS_FAILED,
     errors.SourceChanged: ExitCode.ITEMS_FAILED,
+    errors.AwsRefused: ExitCode.FATAL,
     errors.SourceNotFound: ExitCode.SOURCE_NOT_FOUND,
     errors.ConfigError: ExitCode.USAGE,
     errors.LedgerError: ExitCode.FATAL,

@@ -117,6 +117,10 @@ class Settings(BaseSettings):
     accept_new_key: bool = False
     routes: tuple[dict[str, Any], ...] | None = None
 
+    stack: Annotated[str, Field(min_length=1)] = "bulkhead"
+    aws_region: Annotated[str, Field(min_length=1)] | None = None
+    aws_endpoint_url: Annotated[str, BeforeValidator(_base_url)] | None = None
+
     include: Globs = ()
     exclude: Globs = ()
     min_age: Duration = 0.0

@@ -36,6 +36,7 @@ COMMANDS: dict[str, Command] = {
     "reconcile": Command("repairing", "reconcile"),
     "doctor": Command("setup", "doctor"),
     "config": Command("setup", "config"),
+    "webhook-url": Command("webhook", "webhook_url"),
     "sandbox": Command("sandbox", "sandbox"),
 }
 """By name; of a name of two words the first is a group's."""

@@ -13,7 +13,13 @@ if TYPE_CHECKING:
     from runner.run_spec import RunSpec
     from runner.settings import LoadedSettings
 
-_REPEATED = {"ledger": "--ledger", "api_url": "--api-url"}
+_REPEATED = {
+    "ledger": "--ledger",
+    "api_url": "--api-url",
+    "stack": "--stack",
+    "aws_region": "--region",
+    "aws_endpoint_url": "--endpoint-url",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -176,6 +176,24 @@ ApiUrl = Annotated[
     str | None,
     typer.Option("--api-url", metavar="URL", help="Talk to the API at this address.", rich_help_panel=PLACES),
 ]
+Stack = Annotated[
+    str | None,
+    typer.Option(
+        "--stack", metavar="NAME", help="Ask this CloudFormation stack, `bulkhead` by default.", rich_help_panel=PLACES
+    ),
+]
+Region = Annotated[
+    str | None, typer.Option("--region", metavar="REGION", help="Ask this AWS region.", rich_help_panel=PLACES)
+]
+EndpointUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--endpoint-url",
+        metavar="URL",
+        help="Ask AWS, or what stands in for it, at this address.",
+        rich_help_panel=PLACES,
+    ),
+]
 Sandbox = Annotated[
     bool,
     typer.Option(

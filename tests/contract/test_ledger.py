@@ -602,6 +602,18 @@ async def test_an_item_that_left_the_state_before_it_was_reached_is_not_yielded_
     assert seen == ["a.csv", "c.csv"]
 
 
+async def test_items_are_looked_up_as_they_are_now(ledger: Ledger) -> None:
+    await ledger.start_batch(a_batch())
+    await ledger.add([an_item(f"{number:03}.csv") for number in range(250)] + [an_item(UNDECODABLE)])
+    moved = await ledger.advance(an_item("001.csv"), S.REJECTED, reason="no")
+    found = await ledger.look_up("b1", {*(f"{number:03}.csv" for number in range(250)), UNDECODABLE, "unknown.csv"})
+    assert found["001.csv"] == moved
+    assert len(found) == 251
+    assert {source for source, item in found.items() if source != item.source} == set()
+    assert await ledger.look_up("b1", []) == {}
+    assert await ledger.look_up("unknown", ["001.csv"]) == {}
+
+
 async def test_states_without_items_are_not_counted(ledger: Ledger) -> None:
     await begun(ledger, an_item("a.csv"), an_item("b.csv"))
     assert await ledger.counts("b1") == {S.QUEUED: 2}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import time
@@ -22,8 +23,9 @@ _READY_WITHIN_S = 30.0
 class LocalAws:
     """Its endpoint, and what a client needs to reach it; the credentials mean nothing."""
 
-    def __init__(self, endpoint_url: str) -> None:
+    def __init__(self, endpoint_url: str, *, pid: int) -> None:
         self.endpoint_url = endpoint_url
+        self.pid = pid
         self.variables = {
             "AWS_ENDPOINT_URL": endpoint_url,
             "AWS_ACCESS_KEY_ID": "test",
@@ -59,17 +61,24 @@ def running_ministack(directory: Path, *, port: int | None = None, **variables: 
     }
     with (directory / "ministack.log").open("wb") as log:
         process = subprocess.Popen(
-            [MINISTACK], cwd=directory, env=environ, stdout=log, stderr=log, stdin=subprocess.DEVNULL
+            [MINISTACK],
+            cwd=directory,
+            env=environ,
+            stdout=log,
+            stderr=log,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
         )
         try:
-            aws = LocalAws(f"http://127.0.0.1:{port}")
+            aws = LocalAws(f"http://127.0.0.1:{port}", pid=process.pid)
             _wait_until_ready(aws, process, log=directory / "ministack.log")
             yield aws
         finally:
             process.terminate()
             with suppress(subprocess.TimeoutExpired):
                 process.wait(timeout=10)
-            process.kill()
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # the functions that it has started, too
             process.wait()
 
 

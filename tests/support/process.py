@@ -205,6 +205,9 @@ class ProcessLedger:
     async def item(self, batch_id: str, source: str) -> Item | None:
         return await self._read(self._inner.item(batch_id, source))
 
+    async def look_up(self, batch_id: str, sources: Collection[str]) -> dict[str, Item]:
+        return await self._read(self._inner.look_up(batch_id, sources))
+
     async def advance(
         self, item: Item, state: ItemState, *, reason: str, share_tag: bool = False, **changes: Any
     ) -> Item:

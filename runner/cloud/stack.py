@@ -1,0 +1,106 @@
+"""Stack: what CloudFormation says of the deployment: where its parts are, and what it was deployed with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from runner.errors import AwsRefused, BulkheadError, ConfigError
+
+if TYPE_CHECKING:
+    from runner.aws import Aws
+
+TABLE = "TableName"
+INBOX = "InboxBucketName"
+RESULTS = "ResultsBucketName"
+WEBHOOK_BASE = "WebhookUrlBase"
+LICENSE_SECRET = "LicenseKeySecretArn"  # noqa: S105 - names of outputs, no secrets
+WEBHOOK_SECRET = "WebhookTokensSecretArn"  # noqa: S105
+QUEUES = ("Submit", "List", "Collect", "Finish")
+OUTPUTS = (
+    *(TABLE, INBOX, RESULTS, WEBHOOK_BASE, LICENSE_SECRET, WEBHOOK_SECRET, "EndedTopicArn", "AlarmTopicArn"),
+    *(f"{queue}QueueUrl" for queue in QUEUES),
+    *(f"{queue}DeadLetterQueueUrl" for queue in QUEUES),
+    "DashboardName",
+)
+"""Everything that the template gives out."""
+
+_DEPLOY = "deploy the template of this version: sam build && sam deploy"
+_USABLE = frozenset({"CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stack:
+    """A deployed stack; `account` is its AWS account, `status` CloudFormation's word."""
+
+    name: str
+    region: str
+    account: str
+    status: str
+    outputs: Mapping[str, str]
+    parameters: Mapping[str, str]
+
+    @property
+    def at_rest(self) -> bool:
+        """Tell whether its last deployment has ended, and left it usable."""
+        return self.status in _USABLE
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Return the outputs that a stack of this version would have."""
+        return tuple(name for name in OUTPUTS if not self.outputs.get(name))
+
+    def output(self, name: str) -> str:
+        """Return an output. Raises ConfigError where the stack has none of that name."""
+        found = self.outputs.get(name)
+        if not found:
+            raise ConfigError(
+                f"the stack {self.name} has no output {name}; it is of another version, or not Bulkhead's", hint=_DEPLOY
+            )
+        return found
+
+    def queue_url(self, queue: str) -> str:
+        """Return the url of a queue, such as `submit`. Raises ConfigError."""
+        return self.output(f"{queue.capitalize()}QueueUrl")
+
+    def dead_letter_url(self, queue: str) -> str:
+        """Return the url of the queue that keeps what a queue's function could not do. Raises ConfigError."""
+        return self.output(f"{queue.capitalize()}DeadLetterQueueUrl")
+
+    def results_of(self, batch_id: str) -> str:
+        """Return where the stack writes the results of a batch of its own. Raises ConfigError."""
+        return f"s3://{self.output(RESULTS)}/batches/{batch_id}"
+
+
+async def read_stack(aws: Aws, name: str) -> Stack:
+    """Ask CloudFormation for a stack. Raises ConfigError where there is none, AwsRefused, Unavailable."""
+    try:
+        answer = await aws.call("cloudformation", "describe_stacks", StackName=name)
+    except AwsRefused as error:
+        if error.code != "ValidationError":
+            raise
+        raise await _absent(aws, name) from error
+    found = answer["Stacks"][0]
+    _, _, _, region, account, _ = str(found["StackId"]).split(":", 5)
+    return Stack(
+        name=str(found["StackName"]),
+        region=region,
+        account=account,
+        status=str(found["StackStatus"]),
+        outputs={one["OutputKey"]: one.get("OutputValue", "") for one in found.get("Outputs", ())},
+        parameters={one["ParameterKey"]: one.get("ParameterValue", "") for one in found.get("Parameters", ())},
+    )
+
+
+async def _absent(aws: Aws, name: str) -> ConfigError:
+    """Say where the stack was looked for: mostly it is the wrong account or region."""
+    region = await aws.region()
+    try:
+        account = f"account {(await aws.call('sts', 'get_caller_identity'))['Account']}, "
+    except BulkheadError:
+        account = ""
+    return ConfigError(
+        f"there is no stack {name} here ({account}region {region})",
+        hint="name it by --stack, its region by --region, its account by AWS_PROFILE; or deploy it: docs/deploying.md",
+    )

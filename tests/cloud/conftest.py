@@ -1,0 +1,88 @@
+"""One deployment for all of these tests, and what must hold after each."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.inbox import ROW_CANARY
+from tests.support.aws import MINISTACK
+from tests.support.cloud.building import HOW_TO_INSTALL, SAM
+from tests.support.cloud.running import Cloud, running_cloud
+from tests.support.cloud.stack import until
+from tests.support.command import CANARY_KEY
+
+QUOTA = "20/6s"
+VISIBILITY_S = 5
+CONFIG = """
+[[routes]]
+name = "strict"
+match = "strict*/**"
+schema_id = "strict"
+
+[[routes]]
+name = "customers"
+match = "**"
+schema_id = "customers"
+"""
+CUSTOMERS = {
+    "id": "customers",
+    "name": "Customers",
+    "fields": [
+        {"key": "name", "label": "Full Name", "type": "string", "validators": [{"validate": "required"}]},
+        {"key": "email", "label": "Email", "type": "email"},
+    ],
+    "settings": {},
+}
+STRICT = {**CUSTOMERS, "id": "strict", "name": "Strict", "settings": {"invalidDataBehavior": "BLOCK_SUBMIT"}}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.cloud)
+
+
+@pytest.fixture(scope="session")
+def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    """The one deployment, whose queues give failed messages back within seconds."""
+    if not (MINISTACK.exists() and SAM.exists()):
+        assert "CI" not in os.environ, f"the tools are missing: {HOW_TO_INSTALL}"
+        pytest.skip(f"the tools are not installed: {HOW_TO_INSTALL}")
+    directory = tmp_path_factory.mktemp("cloud")
+    schemas = directory / "schemas"
+    schemas.mkdir()
+    for schema in (CUSTOMERS, STRICT):
+        (schemas / f"{schema['id']}.json").write_text(json.dumps(schema))
+    with running_cloud(directory, schemas=schemas, config=CONFIG, Quota=QUOTA) as cloud:
+        cloud.stack.hasten(visibility_s=VISIBILITY_S)
+        yield cloud
+
+
+@pytest.fixture
+def cloud(deployed: Cloud) -> Iterator[Cloud]:
+    """The deployment with a vendor as if it had just been started, who tells of every import's end."""
+    deployed.vendor.reset()
+    deployed.vendor.settings(create_quota=QUOTA)
+    deployed.vendor.faults()
+    deployed.tell(deployed.webhook_url)
+    yield deployed
+    deployed.vendor.faults()
+    until(deployed.stack.is_quiet, what=deployed.stack.depths)
+    assert deployed.stack.dead_letters() == []
+    assert_logs_are_clean(deployed)
+
+
+def assert_logs_are_clean(cloud: Cloud) -> None:
+    """No function was denied a call by its role, and none logged a secret, a signed url or a row."""
+    secrets = (CANARY_KEY, cloud.token, "X-Amz-Signature", ROW_CANARY)
+    for function, messages in cloud.stack.logs().items():
+        text = "\n".join(messages)
+        for word in ("AccessDenied", "not authorized", *secrets):
+            at = text.find(word)
+            assert at < 0, f"{function} logged {word!r}: …{text[max(at - 400, 0) : at + 200]}…"

@@ -1,0 +1,73 @@
+"""The artefact of template.yaml: built by `sam build` once for the same content."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+from tests.support.aws import MINISTACK
+
+ROOT = Path(__file__).parents[3]
+SAM = ROOT / ".tools" / "sam" / "bin" / "sam"
+HOW_TO_INSTALL = "make .tools/sam/.installed .tools/ministack/.installed"
+
+_BUILDS = ROOT / ".aws-sam" / "local"
+_INGREDIENTS = ("template.yaml", "pyproject.toml", "constraints.txt", "runner", "lambdas", "infra")
+_BUILD_WITHIN_S = 300.0
+
+
+def built_template(*, log: Path) -> Path:
+    """Return the template of a build of what the tree holds now; what sam says goes to `log`. Raises AssertionError."""
+    target = _BUILDS / _digest()
+    if not target.exists():
+        shutil.rmtree(_BUILDS, ignore_errors=True)
+        parameters = [f"{name}={value}" for name, value in runtime_parameters().items()]
+        run_sam("build", "--build-dir", f"{target}.new", "--parameter-overrides", *parameters, log=log)
+        Path(f"{target}.new").rename(target)
+    return target / "template.yaml"
+
+
+def run_sam(*arguments: str, log: Path, timeout_s: float = _BUILD_WITHIN_S, **variables: str) -> None:
+    """Run sam from the root of the tree; its output is added to `log`. Raises AssertionError where it fails."""
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "SAM_"))}
+    environ |= {"SAM_CLI_TELEMETRY": "0", "PATH": f"{SAM.parent}:{os.environ['PATH']}", **variables}
+    with log.open("ab") as output:
+        ended = subprocess.run(
+            [SAM, *arguments],
+            cwd=ROOT,
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            timeout=timeout_s,
+            check=False,
+        )
+    assert ended.returncode == 0, f"sam {arguments[0]} failed:\n{log.read_text(errors='replace')[-4000:]}"
+
+
+@cache
+def runtime_parameters() -> dict[str, str]:
+    """Return what the template must declare for functions that ministack runs: its own Python, this machine's kind."""
+    code = "import sys; print('python%d.%d' % sys.version_info[:2])"
+    answer = subprocess.run([MINISTACK.parent / "python", "-c", code], capture_output=True, text=True, check=True)
+    machine = os.uname().machine
+    return {"Runtime": answer.stdout.strip(), "Architecture": "arm64" if machine == "aarch64" else machine}
+
+
+def _digest() -> str:
+    found = hashlib.sha256(repr(runtime_parameters()).encode())
+    for path in _files():
+        found.update(str(path.relative_to(ROOT)).encode() + b"\0" + path.read_bytes() + b"\0")
+    return found.hexdigest()[:20]
+
+
+def _files() -> Iterator[Path]:
+    for name in _INGREDIENTS:
+        path = ROOT / name
+        inside = sorted(path.rglob("*")) if path.is_dir() else [path]
+        yield from (one for one in inside if one.is_file() and "__pycache__" not in one.parts)

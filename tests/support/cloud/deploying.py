@@ -1,0 +1,29 @@
+"""`sam deploy` of the built template into an AWS on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.support.aws import LocalAws
+from tests.support.cloud.building import built_template, run_sam, runtime_parameters
+from tests.support.cloud.stack import Stack
+
+STACK_NAME = "bulkhead"
+
+_DEPLOY_WITHIN_S = 180.0
+
+
+def deploy(aws: LocalAws, *, log: Path, **parameters: str) -> Stack:
+    """Build and deploy the stack, or bring it up to date, with these parameters of the template."""
+    values = {**runtime_parameters(), **parameters}
+    template = built_template(log=log)
+    run_sam(
+        "deploy", "--template-file", str(template), "--stack-name", STACK_NAME,
+        "--resolve-s3", "--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar",
+        "--capabilities", "CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND",
+        "--parameter-overrides", *(f"{name}={value}" for name, value in values.items()),
+        log=log, timeout_s=_DEPLOY_WITHIN_S, **aws.variables,
+    )  # fmt: skip
+    stack = Stack(aws, name=STACK_NAME)
+    stack.speak_plainly()
+    return stack

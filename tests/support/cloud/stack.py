@@ -1,0 +1,185 @@
+"""A deployed stack as its operator sees it: its outputs, buckets, queues, functions and their logs."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from typing import Any, Self, TypeVar
+from urllib.parse import urlsplit
+
+import boto3
+from botocore.config import Config
+
+from tests.support.aws import LocalAws
+
+QUEUES = ("Submit", "List", "Collect", "Finish")
+FUNCTIONS = ("Submit", "ListPrefix", "Webhook", "Collect", "Reconcile", "Finish", "Configure")
+
+_LOOK_EVERY_S = 0.1
+
+_T = TypeVar("_T")
+
+
+def until(found: Callable[[], _T], *, within_s: float = 60.0, what: Callable[[], object] = lambda: "") -> _T:
+    """Ask until the answer is true and return it. Raises AssertionError after `within_s`, with what `what` says."""
+    end = time.monotonic() + within_s
+    while not (answer := found()):
+        assert time.monotonic() < end, f"waited {within_s} s for {found}\n{what()}"
+        time.sleep(_LOOK_EVERY_S)
+    return answer
+
+
+class Stack:
+    """The stack `name` in `aws`; leaving the block closes its clients."""
+
+    def __init__(self, aws: LocalAws, *, name: str) -> None:
+        self.aws = aws
+        self.name = name
+        self._clients: dict[str, Any] = {}
+        described = self.client("cloudformation").describe_stacks(StackName=name)["Stacks"][0]
+        self.outputs = {one["OutputKey"]: one["OutputValue"] for one in described["Outputs"]}
+        self.inbox = self.outputs["InboxBucketName"]
+        self.results = self.outputs["ResultsBucketName"]
+        self.table = self.outputs["TableName"]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for client in self._clients.values():
+            client.close()
+
+    def client(self, service: str) -> Any:
+        if service not in self._clients:
+            config = Config(read_timeout=120, retries={"max_attempts": 1})
+            session = boto3.session.Session()
+            self._clients[service] = session.client(service, config=config, **self.aws.client_arguments)
+        return self._clients[service]
+
+    @cached_property
+    def resources(self) -> dict[str, str]:
+        """Physical ids by logical ids."""
+        pages = self.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=self.name)
+        return {
+            one["LogicalResourceId"]: one["PhysicalResourceId"]
+            for page in pages
+            for one in page["StackResourceSummaries"]
+        }
+
+    # What an operator sets up
+
+    def set_secrets(self, *, license_key: str, token: str, next_token: str | None = None) -> None:
+        tokens = {"current": token, **({"next": next_token} if next_token else {})}
+        for output, value in (("LicenseKeySecretArn", license_key), ("WebhookTokensSecretArn", json.dumps(tokens))):
+            self.client("secretsmanager").put_secret_value(SecretId=self.outputs[output], SecretString=value)
+
+    def webhook_url(self, token: str) -> str:
+        """The address of the HTTP API as it can be reached on this machine."""
+        path = urlsplit(self.outputs["WebhookUrlBase"]).path
+        return f"{self.aws.endpoint_url}/_aws/execute-api/{self.outputs['WebhookApiId']}/$default{path}{token}"
+
+    def speak_plainly(self) -> None:
+        """Let the buckets be reached without TLS, which AWS on this machine does not speak."""
+        for bucket in (self.inbox, self.results):
+            self.client("s3").delete_bucket_policy(Bucket=bucket)
+
+    def hasten(self, *, visibility_s: int) -> None:
+        """Let messages whose function failed come back after this time instead of six of the function's timeouts."""
+        for queue in QUEUES:
+            self.client("sqs").set_queue_attributes(
+                QueueUrl=self.outputs[f"{queue}QueueUrl"], Attributes={"VisibilityTimeout": str(visibility_s)}
+            )
+
+    # Objects
+
+    def land(self, key: str, content: bytes) -> None:
+        """Put an object into the inbox."""
+        self.client("s3").put_object(Bucket=self.inbox, Key=key, Body=content)
+
+    def result_keys(self, prefix: str) -> Iterator[str]:
+        pages = self.client("s3").get_paginator("list_objects_v2").paginate(Bucket=self.results, Prefix=prefix)
+        return (one["Key"] for page in pages for one in page.get("Contents", []))
+
+    def result(self, key: str) -> bytes | None:
+        """The bytes of an object of the results bucket; None where there is none."""
+        client = self.client("s3")
+        try:
+            content: bytes = client.get_object(Bucket=self.results, Key=key)["Body"].read()
+        except client.exceptions.NoSuchKey:
+            return None
+        return content
+
+    def summary(self, batch_id: str) -> dict[str, Any] | None:
+        content = self.result(f"batches/{batch_id}/summary.json")
+        return json.loads(content) if content else None
+
+    def manifest(self, batch_id: str) -> dict[str, dict[str, Any]]:
+        """The lines of manifest.jsonl by source; empty where there is no manifest."""
+        content = self.result(f"batches/{batch_id}/manifest.jsonl") or b""
+        lines = [json.loads(line) for line in content.splitlines()]
+        assert len({line["source"] for line in lines}) == len(lines)
+        return {line["source"]: line for line in lines}
+
+    # Queues
+
+    def depth(self, queue: str) -> int:
+        """Messages in a queue such as `Submit` or `SubmitDeadLetter`: visible, delayed and in flight."""
+        names = [f"ApproximateNumberOfMessages{kind}" for kind in ("", "Delayed", "NotVisible")]
+        answer = self.client("sqs").get_queue_attributes(
+            QueueUrl=self.outputs[f"{queue}QueueUrl"], AttributeNames=names
+        )
+        return sum(int(answer["Attributes"][name]) for name in names)
+
+    def send(self, queue: str, body: str) -> None:
+        self.client("sqs").send_message(QueueUrl=self.outputs[f"{queue}QueueUrl"], MessageBody=body)
+
+    def dead_letters(self) -> list[str]:
+        """Take what lies in the dead-letter queues; returns the bodies."""
+        bodies: list[str] = []
+        for queue in QUEUES:
+            url = self.outputs[f"{queue}DeadLetterQueueUrl"]
+            while found := self.client("sqs").receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
+                for one in found:
+                    self.client("sqs").delete_message(QueueUrl=url, ReceiptHandle=one["ReceiptHandle"])
+                    bodies.append(one["Body"])
+        return bodies
+
+    def depths(self) -> dict[str, int]:
+        return {queue: self.depth(queue) for queue in QUEUES}
+
+    def is_quiet(self) -> bool:
+        """Whether no message waits or is worked on."""
+        return not any(self.depths().values())
+
+    # Functions
+
+    def function_name(self, function: str) -> str:
+        return self.resources[f"{function}Function"]
+
+    def invoke(self, function: str, event: object = None) -> Any:
+        """Invoke and return the decoded answer. Raises AssertionError where the function failed."""
+        answer = self.client("lambda").invoke(
+            FunctionName=self.function_name(function), Payload=json.dumps(event or {}).encode()
+        )
+        payload = answer["Payload"].read()
+        assert "FunctionError" not in answer, payload.decode(errors="replace")
+        return json.loads(payload) if payload else None
+
+    def log(self, function: str) -> list[str]:
+        """Everything that a function has logged, a message each."""
+        client, name = self.client("logs"), self._log_group(function)
+        try:
+            pages = list(client.get_paginator("filter_log_events").paginate(logGroupName=name))
+        except client.exceptions.ResourceNotFoundException:
+            return []
+        return [one["message"] for page in pages for one in page["events"]]
+
+    def _log_group(self, function: str) -> str:
+        configured = self.client("lambda").get_function_configuration(FunctionName=self.function_name(function))
+        name: str = configured.get("LoggingConfig", {}).get("LogGroup", f"/aws/lambda/{self.function_name(function)}")
+        return name
+
+    def logs(self) -> dict[str, list[str]]:
+        return {function: self.log(function) for function in FUNCTIONS}

@@ -1,0 +1,59 @@
+"""What CloudFormation says of a stack, and what is said where it is not there."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from runner.aws import Aws
+from runner.cloud.stack import OUTPUTS, read_stack
+from runner.errors import ConfigError
+from tests.support.aws import LocalAws
+from tests.support.deployed import deploy, services_of
+
+TEMPLATE = Path(__file__).parents[2] / "template.yaml"
+
+
+@pytest.fixture
+async def services(aws: LocalAws) -> AsyncIterator[Aws]:
+    async with services_of(aws) as services:
+        yield services
+
+
+async def test_a_stack_is_its_outputs_and_its_parameters(aws: LocalAws, services: Aws) -> None:
+    deployed = deploy(aws, name="orders", SchemaId="customers")
+    stack = await read_stack(services, "orders")
+    assert (stack.name, stack.region, stack.account) == ("orders", "us-east-1", "000000000000")
+    assert stack.at_rest
+    assert stack.missing == ()
+    assert stack.parameters["SchemaId"] == "customers"
+    assert stack.queue_url("submit") == deployed.outputs["SubmitQueueUrl"]
+    assert stack.dead_letter_url("finish") == deployed.outputs["FinishDeadLetterQueueUrl"]
+    assert stack.results_of("b1") == f"s3://{deployed.outputs['ResultsBucketName']}/batches/b1"
+
+
+async def test_a_stack_that_is_not_there_is_told_with_where_it_was_looked_for(services: Aws) -> None:
+    with pytest.raises(ConfigError, match=r"no stack orders here .account 000000000000, region us-east-1") as caught:
+        await read_stack(services, "orders")
+    assert "--stack" in (caught.value.hint or "")
+    assert "AWS_PROFILE" in (caught.value.hint or "")
+
+
+async def test_an_output_of_another_version_is_missed_by_its_name(aws: LocalAws, services: Aws) -> None:
+    deploy(aws, without=("ListQueueUrl",))
+    stack = await read_stack(services, "bulkhead")
+    assert stack.missing == ("ListQueueUrl",)
+    with pytest.raises(ConfigError, match="ListQueueUrl"):
+        stack.queue_url("list")
+
+
+def test_the_template_gives_out_all_that_is_asked_for() -> None:
+    class Loader(yaml.SafeLoader):
+        """Reads CloudFormation's short functions as nothing."""
+
+    Loader.add_multi_constructor("!", lambda *_: None)
+    outputs = yaml.load(TEMPLATE.read_text(), Loader)["Outputs"]
+    assert set(OUTPUTS) <= outputs.keys()
