@@ -22,6 +22,7 @@ from pydantic_settings import (
 )
 
 from runner.errors import ConfigError
+from runner.ledger.place import LedgerTable, ledger_place
 from runner.options import FailureLimit
 from runner.quantities import Rate, duration_text, parse_duration, parse_failure_limit, parse_rate, parse_size
 
@@ -61,15 +62,8 @@ def _globs(value: object) -> object:
     return tuple(part.strip() for part in parts if part.strip())
 
 
-def _ledger_path(value: object) -> object:
-    """Take the path out of `sqlite:///path`."""
-    text = str(value)
-    scheme, found, rest = text.partition("://")
-    if not found:
-        return value
-    if scheme != "sqlite" or not rest.startswith("/") or len(rest) < len("/x"):
-        raise ValueError("write a path, or sqlite:///PATH")
-    return rest[1:]
+def _ledger(value: object) -> object:
+    return value if isinstance(value, LedgerTable) else ledger_place(str(value))
 
 
 def _base_url(value: object) -> object:
@@ -105,7 +99,7 @@ class Settings(BaseSettings):
 
     license_key: Annotated[SecretStr | None, Field(validation_alias=AliasChoices(*KEY_VARIABLES))] = None
     api_url: Annotated[str, BeforeValidator(_base_url)] = "https://app.dromo.io/api/v1"
-    ledger: Annotated[Path, BeforeValidator(_ledger_path)] = Path(".bulkhead/ledger.db")
+    ledger: Annotated[Path | LedgerTable, BeforeValidator(_ledger)] = Path(".bulkhead/ledger.db")
     out: Path | None = None
     quota_store: Path = Field(default_factory=lambda: platformdirs.user_state_path("bulkhead") / "quota.db")
 
@@ -140,6 +134,16 @@ class Settings(BaseSettings):
     settle_s: Duration = 120.0
     stall_s: Wait = 30.0
     request_timeout_s: Wait = 30.0
+
+    @property
+    def ledger_is_there(self) -> bool:
+        """Tell whether there can be anything in the ledger; a table is there until it is asked."""
+        return isinstance(self.ledger, LedgerTable) or self.ledger.exists()
+
+    @property
+    def own_directory(self) -> Path:
+        """Where what belongs to this machine's runs is kept: beside the ledger, where that is a file."""
+        return Path(".bulkhead").absolute() if isinstance(self.ledger, LedgerTable) else self.ledger.parent
 
     @classmethod
     def settings_customise_sources(cls, *_: Any, **sources: Any) -> tuple[PydanticBaseSettingsSource, ...]:
@@ -303,8 +307,10 @@ def _validated(values: Mapping[str, Any], origins: Mapping[str, str]) -> Setting
     raise ConfigError(f"{name} = {shown} ({origins[name]}): {reason[:1].lower()}{reason[1:]}")
 
 
-def _absolute(path: Path | None, layer: _Layer | None, cwd: Path) -> Path | None:
-    return path and Path(os.path.normpath((layer.base if layer else cwd) / path.expanduser()))
+def _absolute(path: Path | LedgerTable | None, layer: _Layer | None, cwd: Path) -> Path | LedgerTable | None:
+    if path is None or isinstance(path, LedgerTable):
+        return path
+    return Path(os.path.normpath((layer.base if layer else cwd) / path.expanduser()))
 
 
 def _unencrypted(api_url: str) -> list[str]:

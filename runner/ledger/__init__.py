@@ -45,11 +45,6 @@ class Ledger(Protocol):
 
     async def item(self, batch_id: str, source: str) -> Item | None: ...
 
-<<<<<<< HEAD
-    async def advance(
-        self, item: Item, state: ItemState, *, reason: str, share_tag: bool = False, **changes: Any
-    ) -> Item:
-=======
     async def look_up(self, batch_id: str, sources: Collection[str]) -> dict[str, Item]:
         """Return {source: item} for those sources that the batch has, as they are now, whoever moved them last.
 
@@ -57,8 +52,9 @@ class Ledger(Protocol):
         """
         ...
 
-    async def advance(self, item: Item, state: ItemState, *, reason: str, **changes: Any) -> Item:
->>>>>>> main
+    async def advance(
+        self, item: Item, state: ItemState, *, reason: str, share_tag: bool = False, **changes: Any
+    ) -> Item:
         """Move an item, if it is still at `item.revision`, and write its history; returns it as it is now.
 
         `state` may be the item's own. Setting `import_id` binds: the id must never have belonged to any item

@@ -101,17 +101,13 @@ class MemoryLedger:
         rows = self._batches.get(batch_id)
         return rows.items.get(source) if rows else None
 
-<<<<<<< HEAD
-    async def advance(
-        self, item: Item, state: ItemState, *, reason: str, share_tag: bool = False, **changes: Any
-    ) -> Item:
-=======
     async def look_up(self, batch_id: str, sources: Collection[str]) -> dict[str, Item]:
         rows = self._batches.get(batch_id)
         return {source: rows.items[source] for source in sources if source in rows.items} if rows else {}
 
-    async def advance(self, item: Item, state: ItemState, *, reason: str, **changes: Any) -> Item:
->>>>>>> main
+    async def advance(
+        self, item: Item, state: ItemState, *, reason: str, share_tag: bool = False, **changes: Any
+    ) -> Item:
         rows = self._batches.get(item.batch_id)
         before = rows.items.get(item.source) if rows else None
         if rows is None or before is None or before.revision != item.revision:

@@ -142,19 +142,15 @@ class SqliteLedger:
         found = self._fetch(_SELECT_ITEM, (number, rules.source_key(source)))
         return rows.item_of(batch_id, found[0]) if found else None
 
-<<<<<<< HEAD
-    async def advance(
-        self, item: Item, state: ItemState, *, reason: str, share_tag: bool = False, **changes: Any
-    ) -> Item:
-=======
     async def look_up(self, batch_id: str, sources: Collection[str]) -> dict[str, Item]:
         number = self._number(batch_id)
         keys = [(number, rules.source_key(source)) for source in sources]
         found = (rows.item_of(batch_id, row) for row in self._database.read(partial(_items_at, keys=keys)) if row)
         return {item.source: item for item in found}
 
-    async def advance(self, item: Item, state: ItemState, *, reason: str, **changes: Any) -> Item:
->>>>>>> main
+    async def advance(
+        self, item: Item, state: ItemState, *, reason: str, share_tag: bool = False, **changes: Any
+    ) -> Item:
         number = self._number(item.batch_id)
         key = (number, rules.source_key(item.source))
         at = rules.to_ms(self._now())
