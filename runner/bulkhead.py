@@ -6,7 +6,6 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
 from runner import identity, recovery
@@ -26,8 +25,8 @@ from runner.plan import Explanation, Plan
 from runner.recovery import Difference
 from runner.resources import Resources
 from runner.run_spec import RunSpec
-from runner.sinks import LocalSink
-from runner.sources import open_one, open_source, rank_of
+from runner.s3 import canonical_folder, is_s3
+from runner.sources import rank_of
 from runner.stop import StopReason, StopSignal
 from runner.surroundings import Surroundings
 from runner.verdict import Verdict, verdict
@@ -89,7 +88,7 @@ class Bulkhead:
 
         Raises SourceNotFound, ConfigError, LedgerError; what concerns items or the vendor is in the outcome.
         """
-        uri = self._open_source(spec).uri
+        uri = (await self._resources.source(spec.source)).uri
         ledger = await self._resources.ledger(write=True)
         batch = await self._batches.unsettled_of(uri)
         if batch is None:
@@ -160,9 +159,10 @@ class Bulkhead:
         """Say what `run` would do; nothing is written, sent or opened for writing."""
         pacer = self._resources.pacer() if self._settings.license_key else None
         free = await pacer.free_slots() if pacer else self._settings.create_quota.count
+        source = await self._resources.source(spec.source)
         return await planning.plan(
-            self._open_source(spec),
-            self._discovery(spec, await self._readable_ledger()),
+            source,
+            self._discovery(spec, source, await self._readable_ledger()),
             spec.routes,
             quota=self._settings.create_quota,
             free=free,
@@ -170,10 +170,10 @@ class Bulkhead:
 
     async def explain(self, spec: RunSpec, path: str) -> Explanation:
         """Say which route a file of the source gets and why, and what would become of it. Raises SourceNotFound."""
-        source = open_one(spec.source, path, now=self._resources.clock.now())
+        source = await self._resources.one(spec.source, path)
         ledger = await self._readable_ledger()
         found = await planning.explain(
-            source, self._discovery(spec, ledger), spec.routes, ledger=ledger, endpoint=self._resources.endpoint
+            source, self._discovery(spec, source, ledger), spec.routes, ledger=ledger, endpoint=self._resources.endpoint
         )
         if found is None:
             raise ConfigError(f"{path} is left out by the filters", hint="see --include, --exclude and --min-age")
@@ -289,9 +289,9 @@ class Bulkhead:
             ledger=ledger,
             api=await resources.api(),
             storage=await resources.storage(),
-            source=self._open_source(spec),
+            source=await resources.source(spec.source),
             routes=spec.routes,
-            sink=LocalSink(Path(batch.out)),
+            sink=await resources.sink(batch.out),
             pacer=resources.pacer(),
             clock=resources.clock,
             vendor_time=resources.vendor_time,
@@ -338,25 +338,24 @@ class Bulkhead:
             started_at=now,
         )
         batch = replace(batch, out=self._out(spec, batch))
-        await LocalSink(Path(batch.out)).prepare()
+        await (await self._resources.sink(batch.out)).prepare()
         await ledger.start_batch(batch)
         return batch
 
     def _out(self, spec: RunSpec, batch: Batch) -> str:
         chosen = spec.out or batch.out or self._settings.out or os.path.join("bulkhead-out", batch.batch_id)  # noqa: PTH118
+        if is_s3(chosen):
+            return canonical_folder(chosen)
         return os.path.abspath(chosen)  # noqa: PTH100 - a name with bytes that are no text stays as it is
-
-    def _open_source(self, spec: RunSpec) -> Source:
-        return open_source(spec.source, now=self._resources.clock.now())
 
     def _rank_of(self, spec: RunSpec) -> Callable[..., int]:
         return lambda entry: rank_of(entry, spec.source.order_by)
 
-    def _discovery(self, spec: RunSpec, ledger: Ledger | None) -> Discovery:
+    def _discovery(self, spec: RunSpec, source: Source, ledger: Ledger | None) -> Discovery:
         return Discovery(
             batch_id="plan",
             ledger=ledger,
-            source=self._open_source(spec),
+            source=source,
             routes=spec.routes,
             rank_of=self._rank_of(spec),
             endpoint=self._resources.endpoint,

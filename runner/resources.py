@@ -18,6 +18,9 @@ from runner.ledger.slots import SqliteSlots
 from runner.ledger.sqlite import SqliteLedger
 from runner.pacing import CreatePacer
 from runner.rated import RatedApi
+from runner.s3 import is_s3, open_s3
+from runner.sinks import open_sink
+from runner.sources import open_one, open_source
 from runner.vendor_time import VendorTime
 
 if TYPE_CHECKING:
@@ -26,7 +29,11 @@ if TYPE_CHECKING:
 
     from runner.api import HeadlessClient
     from runner.ledger import Ledger, SlotStore
+    from runner.ports import Sink
+    from runner.s3 import S3Client
     from runner.settings import Settings
+    from runner.sources import LocalFiles, SourceSpec
+    from runner.sources.s3 import S3Source
     from runner.transfer import HttpStorage
 
 T = TypeVar("T")
@@ -44,6 +51,7 @@ class Resources:
         self._ledger: Ledger | None = None
         self._ledger_is_writable = False
         self._client: HeadlessClient | None = None
+        self._s3: S3Client | None = None
 
     async def __aenter__(self) -> Self:
         await self._stack.__aenter__()
@@ -109,6 +117,28 @@ class Resources:
             poll_per_s=polls.per_s,
             lists_per_minute=lists.count * 60 / lists.per_s,
         )
+
+    async def s3(self) -> S3Client:
+        """Open a client of S3. Raises ConfigError where the `aws` extra is not installed."""
+        if self._s3 is None:
+            settings = self.settings
+            opening = open_s3(endpoint_url=settings.aws_endpoint_url, region=settings.aws_region)
+            self._s3 = await self._stack.enter_async_context(opening)
+        return self._s3
+
+    async def source(self, spec: SourceSpec) -> LocalFiles | S3Source:
+        """Open the source that a spec describes. Raises ConfigError."""
+        s3 = await self.s3() if spec.kind == "s3" else None
+        return open_source(spec, now=self.clock.now(), s3=s3)
+
+    async def one(self, spec: SourceSpec, path: str) -> LocalFiles | S3Source:
+        """Open a source of one file of those that a spec describes; see `open_one`."""
+        s3 = await self.s3() if spec.kind == "s3" else None
+        return open_one(spec, path, now=self.clock.now(), s3=s3)
+
+    async def sink(self, out: str) -> Sink:
+        """Open the sink of a path or an `s3://` url. Raises ConfigError."""
+        return open_sink(out, s3=await self.s3() if is_s3(out) else None)
 
     async def storage(self) -> HttpStorage:
         """Open a session for presigned urls, which knows no key."""

@@ -25,13 +25,14 @@ from runner.errors import ConfigError
 from runner.ledger.place import LedgerTable, ledger_place
 from runner.options import FailureLimit
 from runner.quantities import Rate, duration_text, parse_duration, parse_failure_limit, parse_rate, parse_size
+from runner.s3 import canonical_folder, is_s3
 
 CONFIG_NAME = "bulkhead.toml"
 ENV_PREFIX = "BULKHEAD_"
 KEY_VARIABLES = ("DROMO_LICENSE_KEY", "BULKHEAD_LICENSE_KEY")
 
 _MASK = "****"
-_PATHS = ("ledger", "out", "quota_store", "fields_file", "settings_file", "hooks_file")
+_PATHS = ("ledger", "quota_store", "fields_file", "settings_file", "hooks_file")
 _ONE_OF = ("schema_id", "fields_file", "routes")
 _FIELD_OF_ALIAS = dict.fromkeys(KEY_VARIABLES, "license_key")
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -64,6 +65,16 @@ def _globs(value: object) -> object:
 
 def _ledger(value: object) -> object:
     return value if isinstance(value, LedgerTable) else ledger_place(str(value))
+
+
+def _out(value: object) -> object:
+    """Write a path, or an `s3://` url in its one form, as text."""
+    if value is None or not is_s3(str(value)):
+        return value and str(value)
+    try:
+        return canonical_folder(str(value))
+    except ConfigError as error:
+        raise ValueError(f"{error}; {error.hint}") from None
 
 
 def _base_url(value: object) -> object:
@@ -100,7 +111,8 @@ class Settings(BaseSettings):
     license_key: Annotated[SecretStr | None, Field(validation_alias=AliasChoices(*KEY_VARIABLES))] = None
     api_url: Annotated[str, BeforeValidator(_base_url)] = "https://app.dromo.io/api/v1"
     ledger: Annotated[Path | LedgerTable, BeforeValidator(_ledger)] = Path(".bulkhead/ledger.db")
-    out: Path | None = None
+    out: Annotated[str | None, BeforeValidator(_out)] = None
+    """An absolute path, or `s3://bucket/prefix`."""
     quota_store: Path = Field(default_factory=lambda: platformdirs.user_state_path("bulkhead") / "quota.db")
 
     schema_id: Annotated[str, Field(min_length=1)] | None = None
@@ -172,7 +184,11 @@ class Settings(BaseSettings):
         values, sources = _merged(layers)
         origins = {name: layer.origin(name) for name, layer in sources.items()}
         settings = _validated(values, origins)
-        absolute = {name: _absolute(getattr(settings, name), sources.get(name), cwd) for name in _PATHS}
+        absolute: dict[str, object] = {
+            name: _absolute(getattr(settings, name), sources.get(name), cwd) for name in _PATHS
+        }
+        if settings.out is not None and not is_s3(settings.out):
+            absolute["out"] = str(_absolute(Path(settings.out), sources.get("out"), cwd))
         return LoadedSettings(
             settings=settings.model_copy(update=absolute),
             origins=origins,

@@ -16,7 +16,7 @@ from runner.check.worker import Setup
 from runner.discover import Discovery
 from runner.errors import SchemaNotFound
 from runner.events import Notice
-from runner.sources import open_source, rank_of
+from runner.sources import rank_of
 
 if TYPE_CHECKING:
     from runner.check.engine import Engine
@@ -72,7 +72,7 @@ class Inspection:
         """
         resources = self.resources
         ledger = await resources.ledger(write=False) if resources.settings.ledger_is_there else None
-        source = open_source(self.spec.source, now=resources.clock.now())
+        source = await resources.source(self.spec.source)
         discovery = Discovery(
             batch_id="check", ledger=ledger, source=source, routes=self.spec.routes,
             rank_of=lambda entry: rank_of(entry, self.spec.source.order_by), endpoint=resources.endpoint,

@@ -90,7 +90,7 @@ class Selection:
         )
 
 
-def _own_files(loaded: LoadedSettings) -> Sequence[Path]:
+def _own_files(loaded: LoadedSettings) -> Sequence[str | Path]:
     """Return what is never imported even where it lies in the source: results, ledger, schema files."""
     from runner.ledger.place import files_of
 

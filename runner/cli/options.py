@@ -14,7 +14,8 @@ PLACES = "Account and places"
 OUTPUT = "Output"
 
 Source = Annotated[
-    str | None, typer.Argument(metavar="SOURCE", help="A directory or a file to import.", show_default=False)
+    str | None,
+    typer.Argument(metavar="SOURCE", help="A directory, a file or an s3:// prefix to import.", show_default=False),
 ]
 BatchId = Annotated[
     str | None, typer.Argument(metavar="BATCH", help="The batch's id; the newest one is meant where it is absent.")
@@ -166,7 +167,7 @@ Config = Annotated[
 ]
 Out = Annotated[
     str | None,
-    typer.Option("--out", metavar="DIR", help="Write results and manifest here.", rich_help_panel=PLACES),
+    typer.Option("--out", metavar="DIR|S3-URL", help="Write results and manifest here.", rich_help_panel=PLACES),
 ]
 Ledger = Annotated[
     str | None,

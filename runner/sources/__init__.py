@@ -1,36 +1,63 @@
-"""Where items come from: a directory, a single file, or the files of a list."""
+"""Where items come from: a directory, a single file, the files of a list, or an S3 prefix."""
 
 from __future__ import annotations
 
 import os
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from runner.errors import SourceNotFound
 from runner.ports import SourceEntry
+from runner.s3 import S3Place, is_s3
 from runner.sources.directory import DirectorySource
 from runner.sources.listed import ListedFiles
 from runner.sources.local import LocalFiles
 from runner.sources.spec import OrderBy, SourceSpec, printable, refuse_foreign, source_spec
+from runner.sources.versions import ObjectVersion, versioned_source
 
-__all__ = ["LocalFiles", "OrderBy", "SourceSpec", "open_one", "open_source", "rank_of", "source_spec"]
+if TYPE_CHECKING:
+    from runner.s3 import S3Client
+    from runner.sources.s3 import S3Source
+
+__all__ = [
+    "LocalFiles",
+    "ObjectVersion",
+    "OrderBy",
+    "SourceSpec",
+    "open_one",
+    "open_source",
+    "rank_of",
+    "source_spec",
+    "versioned_source",
+]
 
 
-def open_source(spec: SourceSpec, *, now: datetime, threaded: bool = True) -> LocalFiles:
+def open_source(
+    spec: SourceSpec, *, now: datetime, threaded: bool = True, s3: S3Client | None = None
+) -> LocalFiles | S3Source:
     """Return the source a spec describes; `now` is the instant that `min_age_s` counts back from.
 
-    Raises ConfigError where a glob cannot be read or the source is not local.
+    `s3` is the client of a source of kind `s3`. Raises ConfigError where a glob cannot be read or the source is neither
+    local nor in S3.
     """
+    if spec.kind == "s3":
+        return _s3_source(spec, now=now, client=s3)
     refuse_foreign(spec.path)
     kind = DirectorySource if spec.kind == "directory" else ListedFiles
     return kind(spec, now=now, threaded=threaded)
 
 
-def open_one(spec: SourceSpec, path: str, *, now: datetime, threaded: bool = True) -> LocalFiles:
+def open_one(
+    spec: SourceSpec, path: str, *, now: datetime, threaded: bool = True, s3: S3Client | None = None
+) -> LocalFiles | S3Source:
     """Return a source with at most one entry: that of `path`, if the spec's filters take it.
 
-    `path` is relative to the working directory, or else to the source's directory. Raises SourceNotFound where there
-    is no such file, or none inside the directory.
+    `path` is relative to the working directory, or else to the source's directory; of an S3 prefix, relative to that or
+    an `s3://` url. Raises SourceNotFound where there is no such file, or none inside the directory; for an object only
+    listing tells.
     """
+    if spec.kind == "s3":
+        return _s3_source(spec, now=now, client=s3, only=_key_below(spec, path))
     refuse_foreign(path)
     root = os.path.realpath(spec.path if spec.kind != "file" else os.path.dirname(spec.path))  # noqa: PTH120
     candidates = [os.path.abspath(path), os.path.join(root, path)]  # noqa: PTH100, PTH118 - bytes that are no text
@@ -44,6 +71,26 @@ def open_one(spec: SourceSpec, path: str, *, now: datetime, threaded: bool = Tru
     if key.startswith("/"):
         raise SourceNotFound(f"{printable(path)} is not in {printable(root)}")
     return DirectorySource(spec, now=now, threaded=threaded, only=key)
+
+
+def _s3_source(spec: SourceSpec, *, now: datetime, client: S3Client | None, only: str | None = None) -> S3Source:
+    from runner.sources.s3 import S3Source  # noqa: PLC0415 - botocore is slow to import and often not needed
+
+    if client is None:
+        raise TypeError(f"{spec.path} needs a client of S3")
+    return S3Source(spec, client=client, now=now, only=only)
+
+
+def _key_below(spec: SourceSpec, path: str) -> str | None:
+    """Return the key relative to the prefix; None where the prefix is the object itself."""
+    root, place = S3Place.parse(spec.path), S3Place.parse(path) if is_s3(path) else None
+    if place is None:
+        return path
+    if place == root:
+        return None
+    if place.bucket != root.bucket or not place.key.startswith(root.folder.key):
+        raise SourceNotFound(f"{place} is not in {root}")
+    return place.key.removeprefix(root.folder.key)
 
 
 def rank_of(entry: SourceEntry, order_by: OrderBy) -> int:

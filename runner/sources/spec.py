@@ -12,8 +12,9 @@ from typing import Any, BinaryIO, Literal
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 from runner.errors import ConfigError, SourceNotFound
+from runner.s3 import S3Place, is_s3
 
-SourceKind = Literal["directory", "file", "list"]
+SourceKind = Literal["directory", "file", "list", "s3"]
 OrderBy = Literal["name", "size", "mtime"]
 
 _SCHEME_MIN_LENGTH = 2
@@ -22,11 +23,11 @@ _PLAIN = re.compile(rb"[A-Za-z0-9_.~/-]*").fullmatch
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceSpec:
-    """A directory, a file, or the files of a list.
+    """A directory, a file, the files of a list, or an S3 prefix.
 
-    `path` is absolute: the directory, the file, or for a list the directory its relative lines start from.
-    `files_from` is the absolute path of the list file. `leave_out` holds absolute paths that are never listed, such as
-    the directory of the results. `min_age_s` is in seconds.
+    `path` is absolute: the directory, the file, or for a list the directory its relative lines start from; or it is
+    `s3://bucket/prefix`, taken literally. `files_from` is the absolute path of the list file. `leave_out` holds
+    absolute paths and `s3://` urls that are never listed, as that of the results. `min_age_s` is in seconds.
     """
 
     kind: SourceKind
@@ -39,14 +40,14 @@ class SourceSpec:
     order_by: OrderBy = "name"
 
     def to_json(self) -> dict[str, Any]:
-        """Return a JSON object; paths become `file://` urls, since a path may hold bytes that JSON cannot."""
+        """Return a JSON object; paths become urls, since a path may hold bytes that JSON cannot."""
         return {
             "kind": self.kind,
-            "path": file_uri(self.path),
+            "path": _place_uri(self.path),
             "files_from": file_uri(self.files_from) if self.files_from else None,
             "include": list(self.include),
             "exclude": list(self.exclude),
-            "leave_out": [file_uri(path) for path in self.leave_out],
+            "leave_out": [_place_uri(path) for path in self.leave_out],
             "min_age_s": self.min_age_s,
             "order_by": self.order_by,
         }
@@ -57,11 +58,11 @@ class SourceSpec:
         try:
             return cls(
                 kind=raw["kind"],
-                path=local_path(raw["path"]),
+                path=_place(raw["path"]),
                 files_from=local_path(raw["files_from"]) if raw["files_from"] else None,
                 include=tuple(raw["include"]),
                 exclude=tuple(raw["exclude"]),
-                leave_out=tuple(local_path(uri) for uri in raw["leave_out"]),
+                leave_out=tuple(_place(uri) for uri in raw["leave_out"]),
                 min_age_s=raw["min_age_s"],
                 order_by=raw["order_by"],
             )
@@ -81,34 +82,52 @@ def source_spec(
     min_age_s: float = 0.0,
     order_by: OrderBy = "name",
 ) -> SourceSpec:
-    """Make a spec of what the command line gives: a directory or file, and a list file or `-`.
+    """Make a spec of what the command line gives: a directory, a file or an S3 prefix; and a list file or `-`.
 
     The list from `stdin` is kept as a file in `keep_lists_in`, named by its content, so that a resume can read it
     again and the same list is the same source. Raises ConfigError, SourceNotFound.
     """
     if target is None and files_from is None:
         raise ConfigError("there is nothing to import", hint="name a directory, a file, or --files-from LIST")
-    refuse_foreign(target)
-    refuse_foreign(files_from)
-    list_path = _list_path(files_from, stdin=stdin, keep_in=keep_lists_in) if files_from else None
-    path = os.path.realpath(target or os.curdir)
+    kind, path, list_path = _of_s3(target, files_from) or _of_this_machine(
+        target or os.curdir, files_from, stdin=stdin, keep_in=keep_lists_in
+    )
     return SourceSpec(
-        kind=_kind(path, target=target or os.curdir, listed=list_path is not None),
+        kind=kind,
         path=path,
         files_from=list_path,
         include=tuple(include),
         exclude=tuple(exclude),
-        leave_out=tuple(os.path.realpath(p) for p in leave_out),
+        leave_out=tuple(str(p) if is_s3(str(p)) else os.path.realpath(p) for p in leave_out),
         min_age_s=min_age_s,
         order_by=order_by,
     )
+
+
+def _of_s3(target: str | None, files_from: str | None) -> tuple[SourceKind, str, None] | None:
+    if files_from and (is_s3(files_from) or (target and is_s3(target))):
+        raise ConfigError(
+            "--files-from names files of this machine, in a list on this machine",
+            hint="name an s3:// prefix alone, and choose in it by --include",
+        )
+    return ("s3", str(S3Place.parse(target)), None) if target and is_s3(target) else None
+
+
+def _of_this_machine(
+    target: str, files_from: str | None, *, stdin: BinaryIO | None, keep_in: Path | None
+) -> tuple[SourceKind, str, str | None]:
+    refuse_foreign(target)
+    refuse_foreign(files_from)
+    list_path = _list_path(files_from, stdin=stdin, keep_in=keep_in) if files_from else None
+    path = os.path.realpath(target)
+    return _kind(path, target=target, listed=list_path is not None), path, list_path
 
 
 def refuse_foreign(target: str | None) -> None:
     """Raise ConfigError where a source is an address that is not a local path."""
     scheme, found, _ = (target or "").partition("://")
     if found and len(scheme) >= _SCHEME_MIN_LENGTH and scheme.isalnum():
-        raise ConfigError(f"{scheme}:// sources are not supported by this version", hint="name a local path")
+        raise ConfigError(f"{scheme}:// sources are not supported", hint="name a local path, or s3://BUCKET/PREFIX")
 
 
 def file_uri(path: str) -> str:
@@ -124,6 +143,14 @@ def quoted(path: bytes) -> str:
 def local_path(uri: str) -> str:
     """Return the path that a `file://` url of `file_uri` stands for."""
     return os.fsdecode(unquote_to_bytes(urlsplit(uri).path))
+
+
+def _place_uri(path: str) -> str:
+    return S3Place.parse(path).uri if is_s3(path) else file_uri(path)
+
+
+def _place(uri: str) -> str:
+    return str(S3Place.of_uri(uri)) if is_s3(uri) else local_path(uri)
 
 
 def _kind(path: str, *, target: str, listed: bool) -> SourceKind:

@@ -104,7 +104,7 @@ class TestLayers:
         loaded = load(tmp_path, config="conf/b.toml", out="results")
         assert loaded.settings.ledger == tmp_path / "conf/state/l.db"
         assert loaded.settings.fields_file == tmp_path / "f.json"
-        assert loaded.settings.out == tmp_path / "results"
+        assert loaded.settings.out == str(tmp_path / "results")
         assert load(tmp_path).settings.ledger == tmp_path / ".bulkhead/ledger.db"
 
     @pytest.mark.parametrize(

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from runner import sinks
 from runner.errors import ConfigError, ResultInvalid, StorageFull, Unavailable
 from runner.sinks import LocalSink, result_path
+from runner.sinks import local as sinks
 
 DESCRIPTORS = Path("/proc/self/fd")
 needs_proc = pytest.mark.skipif(not DESCRIPTORS.exists(), reason="descriptors are looked up in /proc")

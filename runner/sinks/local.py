@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
 
-__all__ = ["LocalSink", "result_path"]
-
 WRITE_BYTES = 1 << 20
 """Chunks are gathered to about this size before a thread writes them."""
 

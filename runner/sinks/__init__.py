@@ -1,0 +1,27 @@
+"""Where results and manifests are written: a directory of this machine, or an S3 prefix."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runner.result_path import result_path
+from runner.s3 import is_s3
+from runner.sinks.local import LocalSink
+
+if TYPE_CHECKING:
+    from runner.ports import Sink
+    from runner.s3 import S3Client
+
+__all__ = ["LocalSink", "open_sink", "result_path"]
+
+
+def open_sink(out: str, *, s3: S3Client | None = None) -> Sink:
+    """Return the sink of a path, or of an `s3://bucket/prefix`, for which `s3` is the client. Raises ConfigError."""
+    if not is_s3(out):
+        return LocalSink(Path(out))
+    from runner.sinks.s3 import S3Sink  # noqa: PLC0415 - botocore is slow to import and often not needed
+
+    if s3 is None:
+        raise TypeError(f"{out} needs a client of S3")
+    return S3Sink(out, s3)

@@ -1,0 +1,258 @@
+"""An S3 prefix as a source: a listing page by page in flat memory, and objects read as the version that was listed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from runner.backoff import repeat_read
+from runner.errors import BulkheadError, ConfigError, ItemRejected, SourceNotFound
+from runner.models import Item, ItemKind
+from runner.ports import Prepared, SourceEntry
+from runner.s3 import S3Place
+from runner.s3_errors import Doing, archived, changed, translated
+from runner.sources.filters import PathFilter
+from runner.sources.kinds import kind_and_rejection, kind_of, rejection_of
+from runner.sources.rows import rows_of
+from runner.sources.s3_body import STALL_S, S3Body, S3Object
+from runner.sources.versions import ObjectVersion, unversioned_source
+
+if TYPE_CHECKING:
+    from runner.s3 import S3Client
+    from runner.sources.spec import SourceSpec
+
+PAGE_LENGTH = 1000
+"""Keys a listing page has at most (S3 API reference, ListObjectsV2)."""
+
+_ARCHIVES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
+"""Storage classes whose objects must be restored before they can be read; GLACIER_IR is read as it is."""
+
+
+class S3Source:
+    """All objects below a prefix, or one object; implements `ports.Source`.
+
+    Keys are relative to the prefix, which is taken as a folder: `s3://bucket/2026` lists what begins with `2026/`, or
+    the one object that bears exactly that name. An object that bears the name of the folder itself is a marker and
+    passed over, like an empty one whose name ends in `/`. `too_young` counts what was left for a later run.
+    """
+
+    def __init__(
+        self,
+        spec: SourceSpec,
+        *,
+        client: S3Client,
+        now: datetime,
+        page_length: int = PAGE_LENGTH,
+        only: str | None = None,
+        stall_s: float = STALL_S,
+    ) -> None:
+        """`only` is the one key, relative to the prefix, that is listed."""
+        self.too_young = 0
+        self._client = client
+        self._given = S3Place.parse(spec.path)
+        is_folder = only is not None or self._given == self._given.folder
+        self._root: S3Place | None = self._given.folder if is_folder else None
+        self._only = only
+        self._filter = PathFilter(include=spec.include, exclude=spec.exclude)
+        self._left_out = tuple(S3Place.parse(url) for url in spec.leave_out if url.startswith("s3://"))
+        self._youngest = now.timestamp() - spec.min_age_s if spec.min_age_s > 0 else None
+        self._page_length = page_length
+        self._stall_s = stall_s
+        self._parsing = asyncio.Lock()
+        self._has_read = False
+        self._entered: dict[str, bool] = {}
+
+    @property
+    def uri(self) -> str:
+        """Return `s3://bucket/prefix`, without a `/` at its end and with what is no plain character escaped."""
+        return self._given.uri.removesuffix("/")
+
+    async def entries(self) -> AsyncIterator[list[SourceEntry]]:
+        """Yield the entries page by page. Raises SourceNotFound, ConfigError, Unavailable."""
+        self.too_young = 0
+        token: str | None = None
+        while True:
+            entries, token = await self.page(token)
+            if entries:
+                yield entries
+            if token is None:
+                return
+
+    async def page(self, token: str | None) -> tuple[list[SourceEntry], str | None]:
+        """Return the entries of one listing page, and the token of the next; None where it was the last.
+
+        The first page's token is None. Raises as `entries`.
+        """
+        root = await self._located()
+        if self._only is not None:
+            return await self._only_entry(root.below(self._only)), None
+        answer = await self._list(root, limit=self._page_length, token=token)
+        found = [self._listed(raw) for raw in answer.get("Contents", ())]
+        following = answer.get("NextContinuationToken") if answer.get("IsTruncated") else None
+        return [entry for entry in found if entry is not None], following
+
+    def entry(
+        self,
+        key: str,
+        version: ObjectVersion,
+        *,
+        modified_at: datetime | None = None,
+        storage_class: str | None = None,
+    ) -> SourceEntry | None:
+        """Return the entry of an object, given by its whole key; None where the source does not list it."""
+        root = self._root or self._given.folder
+        source = key.removeprefix(root.key)
+        if not key.startswith(root.key) or not self._takes(key, source, version.size_bytes):
+            return None
+        if self._youngest is not None and modified_at is not None and modified_at.timestamp() > self._youngest:
+            self.too_young += 1
+            return None
+        kind, rejection = kind_and_rejection(source, version.size_bytes)
+        if rejection is None and storage_class in _ARCHIVES:
+            rejection = archived(storage_class)
+        return SourceEntry(
+            source=source,
+            uri=replace(root, key=key).uri,
+            size_bytes=version.size_bytes,
+            version=str(version),
+            modified_ns=int(modified_at.timestamp() * 1000) * 1_000_000 if modified_at else None,
+            kind=kind,
+            rejection=rejection,
+        )
+
+    async def prepare(self, item: Item) -> Prepared:
+        """See that the object is still the one that was listed; read it where it is JSON.
+
+        An item without a version is whatever the object is now. Raises ItemRejected, SourceNotFound, Unavailable; and
+        ConfigError where S3 denies the first object that is read, since it would then deny them all.
+        """
+        place = (await self._located()).below(unversioned_source(item.source, item.version))
+        try:
+            prepared = await self._prepare(item.source, place, ObjectVersion.parse(item.version))
+        except ItemRejected as rejection:
+            raise await self._judged(rejection, place) from rejection
+        self._has_read = True
+        return prepared
+
+    async def _prepare(self, source: str, place: S3Place, listed: ObjectVersion | None) -> Prepared:
+        found = await self._head(place, listed)
+        if rejection := rejection_of(source, found.version.size_bytes):
+            raise rejection
+        body = S3Body(found, stall_s=self._stall_s)
+        is_json = kind_of(source) is ItemKind.JSON
+        return Prepared(
+            uri=place.uri,
+            size_bytes=found.version.size_bytes,
+            version=str(found.version),
+            fingerprint=found.version.fingerprint,
+            body=None if is_json else body,
+            rows=await self._rows(source, body) if is_json else None,
+        )
+
+    async def _rows(self, source: str, body: S3Body) -> bytes:
+        async with self._parsing:  # parsing takes about ten times the memory of the object
+            content = b"".join([chunk async for chunk in body.chunks()])
+            return await asyncio.to_thread(rows_of, source, content)
+
+    async def _head(self, place: S3Place, listed: ObjectVersion | None) -> S3Object:
+        """Return the object as it is now. Raises SourceChanged where it is not the one that was listed."""
+        arguments = {"Bucket": place.bucket, "Key": place.key}
+        if listed is not None:
+            arguments = S3Object(client=self._client, place=place, version=listed).arguments()
+
+        async def head() -> dict[str, Any]:
+            with translated(place, Doing.READ):
+                return await self._client.head_object(**arguments)
+
+        answer = await repeat_read(head)
+        version_id = listed.version_id if listed else None
+        version = ObjectVersion(
+            etag=answer["ETag"].strip('"'), size_bytes=answer["ContentLength"], version_id=version_id
+        )
+        if listed is not None and version != listed:
+            raise changed()
+        if "ArchiveStatus" in answer:
+            raise archived(answer["ArchiveStatus"])
+        if (encoding := answer.get("ContentEncoding", "")) not in ("", "identity", "aws-chunked"):
+            raise ItemRejected("unsupported_type", f"the object is stored with Content-Encoding {encoding}; unpack it")
+        return S3Object(client=self._client, place=place, version=version)
+
+    async def _judged(self, rejection: ItemRejected, place: S3Place) -> BulkheadError:
+        """Return the rejection, or what it says about the whole source."""
+        if rejection.code == "access_denied" and not self._has_read:
+            return ConfigError(f"cannot read {place}: {rejection}", hint="add it to the identity's policy, then resume")
+        if rejection.code == "not_found":
+            try:
+                await self._list(place, limit=1)
+            except SourceNotFound as gone:
+                return gone
+            except BulkheadError:
+                return rejection
+        return rejection
+
+    async def _located(self) -> S3Place:
+        """Return the folder that keys are relative to; asks once whether the path given names an object."""
+        if self._root is None:
+            first = (await self._list(self._given, limit=1)).get("Contents", ())
+            if first and first[0]["Key"] == self._given.key:
+                parent, _, self._only = self._given.key.rpartition("/")
+                self._root = replace(self._given, key=parent).folder
+            else:
+                self._root = self._given.folder
+        return self._root
+
+    async def _only_entry(self, place: S3Place) -> list[SourceEntry]:
+        first = (await self._list(place, limit=1)).get("Contents", ())
+        if not first or first[0]["Key"] != place.key:
+            raise SourceNotFound(f"{place} does not exist")
+        entry = self._listed(first[0])
+        return [entry] if entry is not None else []
+
+    async def _list(self, place: S3Place, *, limit: int, token: str | None = None) -> dict[str, Any]:
+        following = {"ContinuationToken": token} if token is not None else {}
+
+        async def listed() -> dict[str, Any]:
+            with translated(place, Doing.LIST):
+                return await self._client.list_objects_v2(
+                    Bucket=place.bucket,
+                    Prefix=place.key,
+                    MaxKeys=limit,
+                    OptionalObjectAttributes=["RestoreStatus"],
+                    **following,
+                )
+
+        return await repeat_read(listed)
+
+    def _listed(self, raw: dict[str, Any]) -> SourceEntry | None:
+        restored = raw.get("RestoreStatus", {})
+        is_back = "RestoreExpiryDate" in restored and not restored.get("IsRestoreInProgress")
+        return self.entry(
+            raw["Key"],
+            ObjectVersion(etag=raw["ETag"].strip('"'), size_bytes=raw["Size"]),
+            modified_at=raw["LastModified"],
+            storage_class=None if is_back else raw.get("StorageClass"),
+        )
+
+    def _takes(self, key: str, source: str, size_bytes: int) -> bool:
+        if source == "" or (source.endswith("/") and size_bytes == 0):
+            return False
+        if any(self._given.bucket == out.bucket and key.startswith(out.folder.key) for out in self._left_out):
+            return False
+        folder, _, name = source.rpartition("/")
+        return self._enters(folder) and self._filter.takes(source, name)
+
+    def _enters(self, folder: str) -> bool:
+        """Tell whether the filters let a folder of the source and all above it be entered."""
+        if not folder:
+            return True
+        if folder not in self._entered:
+            self._entered.clear()
+            parts = folder.split("/")
+            above = ("/".join(parts[: n + 1]) for n in range(len(parts)))
+            self._entered[folder] = all(
+                self._filter.enters(path, part) for path, part in zip(above, parts, strict=True)
+            )
+        return self._entered[folder]
