@@ -36,6 +36,8 @@ BulkheadError
 
 from __future__ import annotations
 
+from typing import Any
+
 
 def first_cause(error: BaseException) -> BaseException:
     """Return the first cause in nested groups: one error is what a person can act on."""
@@ -180,7 +182,11 @@ class BatchTaken(LedgerError):
 
 
 class StaleItem(LedgerError):
-    """The item was moved by somebody else meanwhile."""
+    """The item was moved by somebody else meanwhile; `current` is the Item as it is now, where that has been read."""
+
+    def __init__(self, message: str, *, current: Any = None) -> None:
+        super().__init__(message)
+        self.current = current
 
 
 class ImportIdTaken(LedgerError):

@@ -142,6 +142,8 @@ class Settings(BaseSettings):
     max_duration: Wait | None = None
     max_failures: Annotated[FailureLimit, _text_by(parse_failure_limit)] | None = None
 
+    track_by: Literal["list", "ledger"] | None = None
+    safety_list_s: Wait = 300.0
     quiet_period_s: Duration = 900.0
     settle_s: Duration = 120.0
     stall_s: Wait = 30.0

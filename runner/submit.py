@@ -24,6 +24,7 @@ from runner.errors import (
     RateLimited,
     RequestInvalid,
     SchemaNotFound,
+    StaleItem,
     TagHeld,
     TransientError,
 )
@@ -203,10 +204,10 @@ class Submitter:
         return await self._send(attempt, permit)
 
     async def _send(self, attempt: _Attempt, permit: Permit) -> Item | None:
-        """Send one create; None where it is to be repeated. Raises TagHeld."""
+        """Send one create; None where it is to be repeated. Raises StaleItem, TagHeld."""
         try:
             await self._intend(attempt)
-        except TagHeld:
+        except (StaleItem, TagHeld):
             await permit.unused()
             raise
         if not permit.is_fresh:
@@ -232,7 +233,11 @@ class Submitter:
         except (AuthRefused, SchemaNotFound, RequestInvalid) as error:
             await permit.answered()
             return await self._refused(attempt, error)
-        created = await self._created(attempt, remote)
+        try:
+            created = await self._created(attempt, remote)
+        except StaleItem:
+            await permit.answered()
+            raise
         await permit.answered()
         return created
 
