@@ -16,7 +16,6 @@ from moto.server import ThreadedMotoServer
 from lambdas.doorbell import Doorbell
 from runner.cloud.messages import ImportHint, decode
 from runner.errors import Unavailable
-from tests.support.aws import LocalAws
 from tests.support.functions import Stack
 
 EPOCH = datetime(2026, 7, 23, 10, 0, tzinfo=UTC)
@@ -78,24 +77,24 @@ class Bell:
 
 
 @pytest.fixture(scope="module")
-def moto() -> Iterator[LocalAws]:
+def moto() -> Iterator[str]:
     """A second opinion on what DynamoDB does."""
     server = ThreadedMotoServer(port=0)
     server.start()
     host, port = server.get_host_and_port()
-    yield LocalAws(f"http://{host}:{port}")
+    yield f"http://{host}:{port}"
     server.stop()
 
 
 @pytest.fixture(params=["ministack", "moto"])
 def known(request: pytest.FixtureRequest) -> Stack:
     """A deployment whose ledger knows one import, on either stand-in for AWS."""
-    if request.param == "ministack":
-        aws: LocalAws = request.getfixturevalue("aws")
-    else:
-        aws = request.getfixturevalue("moto")
-        urlopen(Request(f"{aws.endpoint_url}/moto-api/reset", method="POST"), timeout=10).close()
-    stack = Stack(aws.client_arguments)
+    arguments = request.getfixturevalue("aws").client_arguments
+    if request.param == "moto":
+        url = request.getfixturevalue("moto")
+        urlopen(Request(f"{url}/moto-api/reset", method="POST"), timeout=10).close()
+        arguments = arguments | {"endpoint_url": url}
+    stack = Stack(arguments)
     stack.know(ID)
     return stack
 
