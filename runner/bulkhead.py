@@ -302,6 +302,7 @@ class Bulkhead:
             rank_of=self._rank_of(spec),
             endpoint=resources.endpoint,
             gate=self._gate(spec),
+            shared=resources.ledger_is_shared,
         )
 
     def _gate(self, spec: RunSpec) -> Gate | None:
@@ -366,7 +367,7 @@ class Bulkhead:
         )
 
     async def _readable_ledger(self) -> Ledger | None:
-        return await self._resources.ledger(write=False) if self._settings.ledger.exists() else None
+        return await self._resources.ledger(write=False) if self._settings.ledger_is_there else None
 
     async def _moves(self, ledger: Ledger, batch: Batch) -> Moves:
         counts = await ledger.counts(batch.batch_id)

@@ -57,7 +57,7 @@ async def root_of(bulkhead: Bulkhead, loaded: LoadedSettings, file: str) -> str:
     It is that of the newest batch that holds the file; else the outermost one, from the current directory or the whole
     bucket inwards, from which a route matches.
     """
-    batches = await bulkhead.batches() if loaded.settings.ledger.exists() else []
+    batches = await bulkhead.batches() if loaded.settings.ledger_is_there else []
     uris = [status.batch.source_uri for status in reversed(batches)]
     if is_s3(file):
         place = S3Place.parse(file)
