@@ -366,7 +366,7 @@ class Bulkhead:
         )
 
     async def _readable_ledger(self) -> Ledger | None:
-        return await self._resources.ledger(write=False) if self._settings.ledger.exists() else None
+        return await self._resources.ledger(write=False) if self._settings.ledger_is_there else None
 
     async def _moves(self, ledger: Ledger, batch: Batch) -> Moves:
         counts = await ledger.counts(batch.batch_id)

@@ -31,12 +31,14 @@ class Moves:
         self.by_state: Counter[ItemState] = Counter(by_state)
         self.ended: Counter[ItemState] = Counter()
 
-    async def advance(self, item: Item, state: ItemState, *, reason: str, **changes: Any) -> Item:
+    async def advance(
+        self, item: Item, state: ItemState, *, reason: str, share_tag: bool = False, **changes: Any
+    ) -> Item:
         """Move the item as `Ledger.advance` does, and tell. StaleItem says what the item is now, which is counted."""
         if state in TERMINAL_STATES:
             changes.setdefault("finished_at", self._clock.now())
         try:
-            moved = await self._ledger.advance(item, state, reason=reason, **changes)
+            moved = await self._ledger.advance(item, state, reason=reason, share_tag=share_tag, **changes)
         except StaleItem as error:
             raise await self._overtaken(item, error) from error
         if moved.state != item.state:

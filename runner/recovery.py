@@ -144,7 +144,8 @@ async def differences(ledger: Ledger, api: ImportsApi, batch: Batch) -> list[Dif
     found = [_ahead(item, remote[import_id]) for import_id, item in bound.items() if import_id in remote]
     found += [await _maybe_missing(api, item) for import_id, item in bound.items() if import_id not in remote]
     found += [_unowned(other) for other in remote.values() if other.import_id not in owners]
-    found += [await _given_up(ledger, batch, other, owners) for other in remote.values()]
+    here = [other for other in remote.values() if owners.get(other.import_id, ("",))[0] == batch.batch_id]
+    found += [await given_up(ledger, other, owners[other.import_id]) for other in here]
     return [difference for difference in found if difference is not None]
 
 
@@ -184,18 +185,15 @@ def _unowned(remote: RemoteImport) -> Difference | None:
     )
 
 
-async def _given_up(
-    ledger: Ledger, batch: Batch, remote: RemoteImport, owners: dict[str, tuple[str, str]]
-) -> Difference | None:
-    """Find an import that was released for its expired url and took data all the same."""
-    batch_id, source = owners.get(remote.import_id, ("", ""))
-    if batch_id != batch.batch_id or remote.status in (ImportStatus.AWAITING_UPLOAD, ImportStatus.FAILED):
+async def given_up(ledger: Ledger, remote: RemoteImport, owner: tuple[str, str]) -> Difference | None:
+    """Tell whether an import was released by its `owner`, (batch id, source), and took data all the same."""
+    if remote.status in (ImportStatus.AWAITING_UPLOAD, ImportStatus.FAILED):
         return None
-    item = await ledger.item(batch_id, source)
+    item = await ledger.item(*owner)
     if item is None or item.import_id == remote.import_id or (item.state in OPEN_STATES and item.import_id is None):
         return None
     return Difference(
-        source=source,
+        source=item.source,
         import_id=remote.import_id,
         kind=DifferenceKind.DUPLICATE_RISK,
         detail=f"given up by the item, yet {remote.status}",
