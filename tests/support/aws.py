@@ -71,8 +71,8 @@ def running_ministack(directory: Path, *, port: int | None = None, **variables: 
             start_new_session=True,
         )
         try:
-            aws = LocalAws(f"http://127.0.0.1:{port}", pid=process.pid)
-            _wait_until_ready(aws, process, log=directory / "ministack.log")
+            aws = LocalAws(f"http://127.0.0.1:{port}", pid=process.pid, log=directory / "ministack.log")
+            _wait_until_ready(aws, process)
             yield aws
         finally:
             process.terminate()
@@ -104,7 +104,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _wait_until_ready(aws: LocalAws, process: subprocess.Popen[bytes], *, log: Path) -> None:
+def _wait_until_ready(aws: LocalAws, process: subprocess.Popen[bytes]) -> None:
     end = time.monotonic() + _READY_WITHIN_S
     while time.monotonic() < end:
         if process.poll() is not None:
@@ -113,4 +113,4 @@ def _wait_until_ready(aws: LocalAws, process: subprocess.Popen[bytes], *, log: P
             urllib.request.urlopen(f"{aws.endpoint_url}/_ministack/health", timeout=2).close()
             return
         time.sleep(0.05)
-    raise RuntimeError(f"ministack did not start:\n{log.read_text(errors='replace')[-2000:]}")
+    raise RuntimeError(f"ministack did not start:\n{aws.log.read_text(errors='replace')[-2000:]}")
