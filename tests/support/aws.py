@@ -23,10 +23,13 @@ _READY_WITHIN_S = 30.0
 class LocalAws:
     """Its endpoint, and what a client needs to reach it; the credentials mean nothing."""
 
-    def __init__(self, endpoint_url: str, *, pid: int, reset_path: str = "/_ministack/reset") -> None:
+    def __init__(
+        self, endpoint_url: str, *, pid: int, log: Path = Path(os.devnull), reset_path: str = "/_ministack/reset"
+    ) -> None:
         self.endpoint_url = endpoint_url
         self._reset_path = reset_path
         self.pid = pid
+        self.log = log
         self.variables = {
             "AWS_ENDPOINT_URL": endpoint_url,
             "AWS_ACCESS_KEY_ID": "test",
