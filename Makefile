@@ -7,13 +7,14 @@ BIN    := $(VENV)/bin
 SEEDS  ?= 10000
 DEMO   := bulkhead-out/demo
 
-.PHONY: help demo test test-fast cloud-test check format docs simulate bench cover clean screenshots
+.PHONY: help demo test test-fast cloud-test check lint-cloud format docs simulate bench cover clean screenshots
 
 help:
 	@echo "make demo      import examples/inbox into a sandbox on this machine, and show what comes out"
 	@echo "make test      all tests but those of the deployed stack"
 	@echo "make cloud-test  tests of the deployed stack, on this machine"
 	@echo "make check     format, lint and types, as the CI does"
+	@echo "make lint-cloud  what cfn-lint, checkov and cfripper say of the deployment on AWS"
 	@echo "make simulate  whole migrations with faults in virtual time; SEEDS=$(SEEDS)"
 	@echo "make bench     the benchmarks, each with its figure and its limit"
 	@echo "make cover     tests with a coverage report"
@@ -64,6 +65,17 @@ check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+# It asks no network; accepted.toml in infra/lint has the findings that are meant to be, each with its reason.
+lint-cloud: $(TOOLS)/sam/.installed $(TOOLS)/lint/.installed
+	$(TOOLS)/sam/bin/python infra/lint --tools $(TOOLS)
+
+# The pins of the functions' requirements are those of constraints.txt.
+infra/functions/requirements.txt: infra/functions/requirements.in constraints.txt $(TOOLS)/sam/.installed
+	{ echo '# Made of requirements.in and constraints.txt by: make $@'; \
+		$(TOOLS)/sam/bin/uv pip compile --quiet --universal --python-version 3.11 --no-annotate --no-header --no-emit-index-url \
+			--constraint constraints.txt $<; } > $@.new
+	mv $@.new $@
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format .

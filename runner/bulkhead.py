@@ -320,6 +320,8 @@ class Bulkhead:
             request_timeout_s=settings.request_timeout_s,
             quiet_period_s=settings.quiet_period_s,
             settle_s=settings.settle_s,
+            track_by=settings.track_by,
+            safety_list_s=settings.safety_list_s,
             filename_tag=settings.filename_tag,
             again=spec.again,
             max_duration_s=settings.max_duration,
@@ -364,7 +366,7 @@ class Bulkhead:
         )
 
     async def _readable_ledger(self) -> Ledger | None:
-        return await self._resources.ledger(write=False) if self._settings.ledger.exists() else None
+        return await self._resources.ledger(write=False) if self._settings.ledger_is_there else None
 
     async def _moves(self, ledger: Ledger, batch: Batch) -> Moves:
         counts = await ledger.counts(batch.batch_id)

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 IN_A_ROW_BEFORE_PAUSE = 3
 """So many items in a row that no create or upload got through for: the trouble is not theirs."""
 
+MOST_TIMES_OVERTAKEN = 5
+"""So often an item is followed to where somebody else moved it; the work of others ends, so it is seldom twice."""
+
 
 class Deferrals:
     """The deferred sources of one run. An item may be put back `most_returns` times before it is deferred as well."""
@@ -24,6 +27,7 @@ class Deferrals:
         self._most_returns = most_returns
         self._sources: set[str] = set()
         self._returns: Counter[str] = Counter()
+        self._overtaken: Counter[str] = Counter()
         self._in_a_row = 0
 
     def __contains__(self, source: str) -> bool:
@@ -45,6 +49,11 @@ class Deferrals:
     def got_through(self) -> None:
         """Say that something got through: whatever the trouble was, it was not everybody's."""
         self._in_a_row = 0
+
+    def may_go_on(self, item: Item) -> bool:
+        """Tell whether an item that others keep moving may be taken up once more: not without end."""
+        self._overtaken[item.source] += 1
+        return self._overtaken[item.source] <= MOST_TIMES_OVERTAKEN
 
     def may_return(self, item: Item) -> bool:
         """Tell whether an item that gave up its import may have another now: not without end."""

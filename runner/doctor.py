@@ -34,7 +34,7 @@ async def examine(resources: Resources, *, schema_ids: Iterable[str]) -> list[Ch
     checks = await _vendor(resources)
     if all(check.ok for check in checks):
         checks += [await _schema(resources, schema_id) for schema_id in sorted(set(schema_ids))]
-    return [*checks, await _ledger(resources), _disk(Path(resources.settings.ledger).parent)]
+    return [*checks, await _ledger(resources), _disk(resources.settings.own_directory)]
 
 
 async def _vendor(resources: Resources) -> list[Check]:

@@ -7,7 +7,8 @@ BulkheadError
 │   ├── Unavailable               a read was not answered, answered 5xx, or the answer was cut or malformed
 │   ├── RateLimited               429; `retry_after_s` is None where the vendor did not say
 │   ├── UrlExpired                a presigned url is past its end; ask for a new one
-│   └── StorageFull               the disk under ledger or results is full; running again continues
+│   ├── StorageFull               the disk under ledger or results is full; running again continues
+│   └── LedgerUnavailable         a shared ledger does not answer, or is asked too much; running again continues
 └── TerminalError                 never will
     ├── AuthRefused               401/403 from the API: the license key is not accepted
     ├── SchemaNotFound            404 to a create or a schema request
@@ -20,18 +21,23 @@ BulkheadError
     │   └── SourceChanged         the file changed while it was read
     ├── AwsRefused                AWS does not accept the credentials, does not allow it, or refuses it: `code`
     ├── SourceNotFound            the directory, file or list does not exist
+    ├── MessageInvalid            a message of a queue cannot be read
     ├── ConfigError               settings, routes or options are wrong
     ├── LedgerError
     │   ├── LedgerLocked          another run holds it
     │   ├── LedgerCorrupt         not a ledger, or damaged
     │   ├── LedgerTooNew          written by a later version
     │   ├── LedgerMismatch        belongs to another account
+    │   ├── BatchTaken            another run drives the batch
     │   ├── StaleItem             the item was moved by somebody else meanwhile
-    │   └── ImportIdTaken         the import already belongs, or belonged, to an item
+    │   ├── ImportIdTaken         the import already belongs, or belonged, to an item
+    │   └── TagHeld               another item's data, which bears the same tag, is or may be at the vendor
     └── IllegalTransition         a bug: the table of transitions forbids the move
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 
 def first_cause(error: BaseException) -> BaseException:
@@ -79,6 +85,10 @@ class UrlExpired(TransientError):
 
 class StorageFull(TransientError):
     """No space is left where ledger or results are written."""
+
+
+class LedgerUnavailable(TransientError):
+    """A shared ledger does not answer, or is asked for more than it takes."""
 
 
 class TerminalError(BulkheadError):
@@ -144,6 +154,10 @@ class SourceNotFound(TerminalError):
     """The directory, file or list does not exist."""
 
 
+class MessageInvalid(TerminalError):
+    """A message of a queue cannot be read."""
+
+
 class ConfigError(TerminalError):
     """Settings, routes or options are wrong."""
 
@@ -168,12 +182,24 @@ class LedgerMismatch(LedgerError):
     """The batch belongs to another account."""
 
 
+class BatchTaken(LedgerError):
+    """Another run drives the batch."""
+
+
 class StaleItem(LedgerError):
-    """The item was moved by somebody else meanwhile."""
+    """The item was moved by somebody else meanwhile; `current` is the Item as it is now, where that has been read."""
+
+    def __init__(self, message: str, *, current: Any = None) -> None:
+        super().__init__(message)
+        self.current = current
 
 
 class ImportIdTaken(LedgerError):
     """The import already belongs, or belonged, to an item."""
+
+
+class TagHeld(LedgerError):
+    """The data of another item that bears the tag is, or may be, at the vendor."""
 
 
 class IllegalTransition(TerminalError):

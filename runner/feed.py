@@ -14,10 +14,16 @@ if TYPE_CHECKING:
     from runner.ledger import Ledger
 
 _PAGE = 200
+RECHECK_PAUSES_S = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
+"""Pauses between passes over a store whose pages are behind its counts; each pass that finds an item begins anew."""
 
 
 class Feeder:
-    """Goes through the queued items in order, again and again, until a whole pass after discovery found nothing new."""
+    """Goes through the queued items in order, again and again, until a whole pass after discovery found nothing new.
+
+    Pages of a `shared` ledger lag. What they show is looked up before it is fed, and what they do not show yet is
+    waited for, since the ledger's counts are exact.
+    """
 
     def __init__(
         self,
@@ -29,6 +35,7 @@ class Feeder:
         discovered: asyncio.Event,
         skip: Callable[[Item], bool],
         list_first: bool,
+        shared: bool = False,
     ) -> None:
         self._batch_id = batch_id
         self._ledger = ledger
@@ -37,7 +44,10 @@ class Feeder:
         self._discovered = discovered
         self._skip = skip
         self._list_first = list_first
+        self._shared = shared
         self._more = asyncio.Event()
+        self._held_back = 0
+        self._rechecks = 0
 
     def more(self) -> None:
         """Say that discovery has added items, or has ended."""
@@ -53,25 +63,50 @@ class Feeder:
         while True:
             self._more.clear()
             complete = self._discovered.is_set()
-            fed = await self._pass()
-            if fed or self._more.is_set():
+            if await self._pass():
+                self._rechecks = 0
+                continue
+            if self._more.is_set():
                 continue
             if not complete:
                 await self._more.wait()
-            elif not await self._comes_back():
+            elif not await self._comes_back() and not await self._is_behind():
                 return
 
     async def _pass(self) -> int:
-        fed = 0
+        fed = self._held_back = 0
         after: tuple[int, str] | None = None
         while page := await self._ledger.page(self._batch_id, ItemState.QUEUED, after=after, limit=_PAGE):
-            for item in page:
-                if item.source not in self._inflight and not self._skip(item):
+            for item in await self._as_they_are(page):
+                if item.source in self._inflight or self._skip(item):
+                    self._held_back += 1
+                else:
                     self._inflight.take(item.source)
                     await self._queue.put(item)
                     fed += 1
             after = (page[-1].rank, page[-1].source)
         return fed
+
+    async def _as_they_are(self, page: list[Item]) -> list[Item]:
+        """Leave out what is no longer queued."""
+        if not self._shared:
+            return page
+        current = await self._ledger.look_up(self._batch_id, [item.source for item in page])
+        found = (current.get(item.source) for item in page)
+        return [item for item in found if item is not None and item.state is ItemState.QUEUED]
+
+    async def is_missing_some(self) -> bool:
+        """Tell whether the ledger counts more queued items than the last pass has seen and held back."""
+        counts = await self._ledger.counts(self._batch_id)
+        return counts.get(ItemState.QUEUED, 0) > self._held_back
+
+    async def _is_behind(self) -> bool:
+        """Tell whether another pass may see what the last did not, after a pause; not without end."""
+        if not self._shared or self._rechecks == len(RECHECK_PAUSES_S) or not await self.is_missing_some():
+            return False
+        await asyncio.sleep(RECHECK_PAUSES_S[self._rechecks])
+        self._rechecks += 1
+        return True
 
     async def _comes_back(self) -> bool:
         """Wait until nothing is in flight; True where something was put back meanwhile."""

@@ -140,6 +140,11 @@ class Item:
         """Tell whether the vendor has imported the data, whatever became of the result."""
         return self.state is ItemState.FAILED and self.status == ImportStatus.SUCCESSFUL
 
+    @property
+    def is_held(self) -> bool:
+        """Tell whether the data is, or may be, at the vendor, so that the same content must not be sent once more."""
+        return self.state in HELD_STATES or self.was_imported
+
     def moved(self, state: ItemState, **changes: Any) -> Item:
         """Return this item in `state`, one revision later. Raises IllegalTransition where the table forbids it."""
         if state != self.state and state not in TRANSITIONS[self.state]:

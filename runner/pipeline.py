@@ -14,6 +14,7 @@ from enum import Enum
 from typing import Any
 
 from runner.backoff import repeat_read
+from runner.brakes import Brakes
 from runner.collect import Collector
 from runner.counts import CallCounts
 from runner.deferrals import Deferrals
@@ -22,12 +23,12 @@ from runner.doubts import Doubts
 from runner.errors import AuthRefused, RequestInvalid, StaleItem, StorageFull, TransientError, first_cause
 from runner.events import Notice
 from runner.feed import Feeder
+from runner.follow import Follower
 from runner.inflight import InFlight
 from runner.models import TERMINAL_STATES, Batch, Item, ItemKind, ItemState
 from runner.moves import Moves
 from runner.orphans import Orphans
-from runner.recovery import unfinished
-from runner.stop import StopReason
+from runner.recovery import WITH_IMPORT, unfinished
 from runner.submit import Submitter
 from runner.surroundings import Surroundings
 from runner.text import counted
@@ -37,6 +38,7 @@ from runner.upload import Uploader
 logger = logging.getLogger(__name__)
 
 _FLUSH_EVERY_S = 10.0
+_CATCH_UP_PAUSES_S = (0.0, 2.0, 10.0, 30.0)
 
 _S = ItemState
 
@@ -73,7 +75,7 @@ async def run_batch(
         raise first_cause(group) from None
     finally:
         await asyncio.shield(run.counts.flush_at_last())
-    return run.result()
+    return await run.result()
 
 
 async def _moves(batch: Batch, around: Surroundings) -> Moves:
@@ -95,23 +97,28 @@ class _Run:
         self._submits: asyncio.Queue[Item] = asyncio.Queue(maxsize=around.options.uploads)
         self._collects: asyncio.Queue[Item] = asyncio.Queue()
         self._in_doubt: asyncio.Queue[Item] = asyncio.Queue()
+        self._brakes = Brakes(around.stop, options=around.options, moves=moves)
         self._deferrals = Deferrals(stop=around.stop, emit=around.emit, most_returns=around.options.create_attempts)
         self._discovered = asyncio.Event()
         self._build_stages()
 
     def _build_stages(self) -> None:
-        around, moves = self._around, self._moves
+        around, moves, batch_id = self._around, self._moves, self._batch.batch_id
         self._orphans = Orphans(around.api, around.ledger, endpoint=around.endpoint, vendor_time=around.vendor_time)
         self._uploader = Uploader(around, moves)
         self._submitter = Submitter(around, moves, orphans=self._orphans, uploader=self._uploader)
         self.counts = CallCounts(
-            around.ledger, batch_id=self._batch.batch_id, endpoint=around.endpoint,
+            around.ledger, batch_id=batch_id, endpoint=around.endpoint,
             vendor_time=around.vendor_time,
             counted=lambda: {**around.api.calls, "bytes_uploaded": self._uploader.bytes_uploaded},
         )  # fmt: skip
         self._tracker = Tracker(
             api=around.api, moves=moves, on_move=self._tracked, on_trouble=self._defer,
             longest_pause_s=self._pause_s(), missing_after=1 if self._scope is Scope.TRACK_ONCE else 3,
+        )  # fmt: skip
+        self._follower = Follower(
+            tracker=self._tracker, ledger=around.ledger, moves=moves, batch_id=batch_id,
+            safety_list_s=around.options.safety_list_s, trusting=around.options.track_by == "ledger",
         )  # fmt: skip
         self._collector = Collector(around, moves)
         self._doubts = Doubts(
@@ -120,8 +127,9 @@ class _Run:
             saved_schemas={route.schema_id for route in around.routes.routes if route.schema_id},
         )  # fmt: skip
         self._feeder = Feeder(
-            batch_id=self._batch.batch_id, ledger=around.ledger, inflight=self._inflight, queue=self._submits,
+            batch_id=batch_id, ledger=around.ledger, inflight=self._inflight, queue=self._submits,
             discovered=self._discovered, skip=self._is_held_back, list_first=around.options.list_first,
+            shared=around.shared,
         )  # fmt: skip
 
     def _pause_s(self) -> float:
@@ -144,7 +152,14 @@ class _Run:
         options = self._around.options
         submits = [self._consume(self._submits, self._submit) for _ in range(options.uploads)]
         collects = [self._consume(self._collects, self._collect) for _ in range(options.collects)]
-        return [*submits, *collects, self._track(), self._settle_doubts(), self._flush_often(), self._keep_time()]
+        return [
+            *submits,
+            *collects,
+            self._track(),
+            self._settle_doubts(),
+            self._flush_often(),
+            self._brakes.keep_time(),
+        ]
 
     async def _work(self) -> None:
         """Do what there is to do; where there is no space for the account of it, stop in order."""
@@ -153,7 +168,7 @@ class _Run:
         except* StorageFull as group:
             cause = first_cause(group)
             assert isinstance(cause, StorageFull)
-            self._halt(cause)
+            self._brakes.halt(cause)
 
     async def _bring_in_and_wait(self) -> None:
         """Bring everything into flight, then wait until nothing is."""
@@ -167,6 +182,23 @@ class _Run:
         else:
             await self._watch_reviews()
         await self._inflight.idle()
+        if self._scope is Scope.RUN and self._around.shared:
+            await self._catch_up()
+
+    async def _catch_up(self) -> None:
+        """Take up what others have put to work again, such as a review that a person has finished meanwhile."""
+        for pause_s in _CATCH_UP_PAUSES_S:
+            counts = await self._around.ledger.counts(self._batch.batch_id)
+            at_work = sum(counts.get(state, 0) for state in WITH_IMPORT)
+            if at_work <= len(self._deferrals) and not await self._feeder.is_missing_some():
+                return
+            await asyncio.sleep(pause_s)
+            async for item in self._around.ledger.items(self._batch.batch_id, states=WITH_IMPORT):
+                if item.source not in self._deferrals:
+                    self._inflight.take(item.source)
+                    await self._route(item)
+            await self._feeder.run()
+            await self._inflight.idle()
 
     async def _discover(self) -> None:
         around = self._around
@@ -195,7 +227,7 @@ class _Run:
                 else:
                     await repeat_read(lambda: self._around.api.list_page(limit=1, offset=0))
             except AuthRefused as error:
-                self._halt(error)
+                self._brakes.halt(error)
             except TransientError as error:
                 self._notice("vendor_unreachable", f"cannot list imports yet: {error}")
                 await self._stop.sleep(30)
@@ -239,8 +271,18 @@ class _Run:
     async def _tracked(self, item: Item) -> None:
         self._deferrals.got_through()
         self._inflight.take(item.source)
-        await self._route(item)
-        self._check_failures()
+        await self._go_on(item)
+
+    async def _go_on(self, item: Item) -> None:
+        """Go on with an item from where it was brought, by whomever."""
+        if item.state is _S.QUEUED:
+            self._inflight.lay_down(item.source)
+            self._feeder.again()
+        elif item.state is _S.CREATING:
+            self._defer(item, "somebody else is creating its import")
+        else:
+            await self._route(item)
+        self._brakes.check_failures()
 
     async def _consume(self, queue: asyncio.Queue[Item], handle: Callable[[Item], Awaitable[None]]) -> None:
         """Take items from a queue for ever; trouble of one item never ends the others."""
@@ -258,13 +300,22 @@ class _Run:
         try:
             await handle(item)
         except (AuthRefused, StorageFull) as error:
-            self._halt(error)
+            self._brakes.halt(error)
             self._inflight.lay_down(item.source)
-        except StaleItem:
-            logger.warning("item moved by somebody else", extra={"item": item.source})
-            self._inflight.lay_down(item.source)
+        except StaleItem as error:
+            await self._overtook(item, error.current)
         except (TransientError, RequestInvalid) as error:
             self._defer(item, str(error))
+
+    async def _overtook(self, item: Item, current: Item | None) -> None:
+        """Go on from where somebody else has brought an item that was at work here; not without end."""
+        logger.warning("item moved by somebody else", extra={"item": item.source})
+        if current is None or not self._deferrals.may_go_on(current):
+            self._defer(item, "others move it again and again")
+        elif current.state is _S.CREATED:
+            await self._guarded(current, self._submit)
+        else:
+            await self._go_on(current)
 
     async def _submit(self, item: Item) -> None:
         upload = item.state is _S.CREATED
@@ -276,7 +327,7 @@ class _Run:
         else:
             self._deferrals.got_through()
             await self._route(moved)
-        self._check_failures()
+        self._brakes.check_failures()
 
     def _held_or_deferred(self, item: Item) -> None:
         """Lay down an item that did not get on: held back with its schema, stopped, released, or in trouble."""
@@ -294,7 +345,7 @@ class _Run:
             self._inflight.lay_down(item.source)
         else:
             self._defer(item, "the result could not be fetched")
-        self._check_failures()
+        self._brakes.check_failures()
 
     def _defer(self, item: Item, why: str) -> None:
         self._inflight.lay_down(item.source)
@@ -312,9 +363,13 @@ class _Run:
     async def _track(self) -> None:
         while True:
             try:
-                await self._tracker.run()
+                await (self._follower if self._follows else self._tracker).run()
             except (AuthRefused, StorageFull) as error:
-                return self._halt(error)
+                return self._brakes.halt(error)
+
+    @property
+    def _follows(self) -> bool:
+        return self._around.shared and self._around.options.track_by != "list"
 
     async def _settle_doubts(self) -> None:
         """Settle JSON creates in doubt, those together that are in doubt together."""
@@ -334,7 +389,7 @@ class _Run:
             try:
                 settled = await self._doubts.settle(items)
             except (AuthRefused, StorageFull) as error:
-                self._halt(error)
+                self._brakes.halt(error)
                 continue
             except TransientError as error:
                 self._notice("vendor_unreachable", f"cannot list imports yet: {error}")
@@ -361,22 +416,6 @@ class _Run:
             await self._submits.join()
             await self._collects.join()
 
-    async def _keep_time(self) -> None:
-        limit_s = self._around.options.max_duration_s
-        if limit_s is not None:
-            await asyncio.sleep(limit_s)
-            self._stop.request(StopReason.OUT_OF_TIME, "the time budget is used up")
-
-    def _check_failures(self) -> None:
-        ended = self._moves.ended
-        failed = ended[_S.FAILED] + ended[_S.UNCERTAIN]
-        if self._around.options.failure_limit.is_reached(failed=failed, ended=sum(ended.values())):
-            self._stop.request(StopReason.TOO_MANY_FAILURES, f"{failed} of {sum(ended.values())} items failed")
-
-    def _halt(self, error: AuthRefused | StorageFull) -> None:
-        reason = StopReason.AUTH_REFUSED if isinstance(error, AuthRefused) else StopReason.TROUBLE
-        self._stop.request(reason, str(error), hint=error.hint)
-
     def _notice(self, code: str, message: str) -> None:
         self._around.emit(Notice(code=code, message=message))
 
@@ -386,9 +425,10 @@ class _Run:
             try:
                 await self.counts.flush()
             except StorageFull as error:
-                self._halt(error)
+                self._brakes.halt(error)
 
-    def result(self) -> RunResult:
+    async def result(self) -> RunResult:
+        await self._moves.recount(self._batch.batch_id)
         return RunResult(
             by_state={state: count for state, count in self._moves.by_state.items() if count},
             ended=dict(self._moves.ended),

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from runner.backoff import repeat_read
-from runner.errors import ImportNotFound
+from runner.errors import ImportNotFound, StaleItem
 from runner.listing import imports_since
 from runner.models import OPEN_STATES, RESULT_INVALID, STATE_OF_STATUS, ImportStatus, Item, ItemKind, ItemState, tag_of
 from runner.track import Tracker
@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from runner.ports import ImportsApi
 
 _S = ItemState
-_UNFINISHED = frozenset({_S.CREATING, _S.CREATED, _S.PROCESSING, _S.SUCCEEDED})
+WITH_IMPORT = frozenset({_S.CREATED, _S.PROCESSING, _S.SUCCEEDED})
+"""States in which an item has an import and the runner has something to do with it."""
+
+_UNFINISHED = WITH_IMPORT | {_S.CREATING}
 _BOUND = frozenset({_S.CREATED, _S.PROCESSING, _S.NEEDS_REVIEW})
 
 
@@ -33,10 +36,14 @@ async def unfinished(ledger: Ledger, batch_id: str, *, moves: Moves) -> AsyncIte
     empty orphan that is found by its tag. A JSON item is yielded in state `creating`.
     """
     async for item in ledger.items(batch_id, states=_UNFINISHED):
-        if item.state is _S.CREATING and item.kind is ItemKind.FILE:
-            await moves.advance(item, _S.QUEUED, reason="the run ended before the answer to its create was recorded")
-        else:
+        if item.state is not _S.CREATING or item.kind is not ItemKind.FILE:
             yield item
+            continue
+        try:
+            await moves.advance(item, _S.QUEUED, reason="the run ended before the answer to its create was recorded")
+        except StaleItem as error:
+            if error.current is not None and error.current.state in WITH_IMPORT:
+                yield error.current
 
 
 async def redrive(
@@ -46,16 +53,22 @@ async def redrive(
     count = 0
     async for item in ledger.items(batch_id, states=states):
         if match is None or fnmatch.fnmatchcase(item.source, match):
-            await put_back(item, moves)
-            count += 1
+            count += await put_back(item, moves) is not None
     return count
 
 
-async def put_back(item: Item, moves: Moves) -> Item:
+async def put_back(item: Item, moves: Moves) -> Item | None:
     """Put one item back to work, for an import of its own; where only its result was of no use, that is fetched again.
 
-    Raises StaleItem, IllegalTransition.
+    Returns it as it is then, None where somebody else moved it meanwhile.
     """
+    try:
+        return await _redriven(item, moves)
+    except StaleItem:
+        return None
+
+
+async def _redriven(item: Item, moves: Moves) -> Item:
     if item.was_imported and item.error_code == RESULT_INVALID:
         return await moves.advance(item, _S.SUCCEEDED, reason="redriven", finished_at=None)
     return await moves.advance(
@@ -108,8 +121,11 @@ async def _repaired(difference: Difference, ledger: Ledger, batch: Batch, tracke
     item = await ledger.item(batch.batch_id, difference.source)
     if item is None or item.import_id != difference.import_id:
         return difference
-    if item.state is _S.CREATED and difference.kind is DifferenceKind.STATUS:
-        item = await moves.advance(item, _S.PROCESSING, reason="the data had arrived")
+    try:
+        if item.state is _S.CREATED and difference.kind is DifferenceKind.STATUS:
+            item = await moves.advance(item, _S.PROCESSING, reason="the data had arrived")
+    except StaleItem:
+        return difference
     await tracker.check(item)
     return replace(difference, fixed=True)
 
@@ -126,7 +142,8 @@ async def differences(ledger: Ledger, api: ImportsApi, batch: Batch) -> list[Dif
     found = [_ahead(item, remote[import_id]) for import_id, item in bound.items() if import_id in remote]
     found += [await _maybe_missing(api, item) for import_id, item in bound.items() if import_id not in remote]
     found += [_unowned(other) for other in remote.values() if other.import_id not in owners]
-    found += [await _given_up(ledger, batch, other, owners) for other in remote.values()]
+    here = [other for other in remote.values() if owners.get(other.import_id, ("",))[0] == batch.batch_id]
+    found += [await given_up(ledger, other, owners[other.import_id]) for other in here]
     return [difference for difference in found if difference is not None]
 
 
@@ -166,18 +183,15 @@ def _unowned(remote: RemoteImport) -> Difference | None:
     )
 
 
-async def _given_up(
-    ledger: Ledger, batch: Batch, remote: RemoteImport, owners: dict[str, tuple[str, str]]
-) -> Difference | None:
-    """Find an import that was released for its expired url and took data all the same."""
-    batch_id, source = owners.get(remote.import_id, ("", ""))
-    if batch_id != batch.batch_id or remote.status in (ImportStatus.AWAITING_UPLOAD, ImportStatus.FAILED):
+async def given_up(ledger: Ledger, remote: RemoteImport, owner: tuple[str, str]) -> Difference | None:
+    """Tell whether an import was released by its `owner`, (batch id, source), and took data all the same."""
+    if remote.status in (ImportStatus.AWAITING_UPLOAD, ImportStatus.FAILED):
         return None
-    item = await ledger.item(batch_id, source)
+    item = await ledger.item(*owner)
     if item is None or item.import_id == remote.import_id or (item.state in OPEN_STATES and item.import_id is None):
         return None
     return Difference(
-        source=source,
+        source=item.source,
         import_id=remote.import_id,
         kind=DifferenceKind.DUPLICATE_RISK,
         detail=f"given up by the item, yet {remote.status}",

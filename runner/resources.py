@@ -13,6 +13,7 @@ from runner import identity
 from runner.clock import SystemClock
 from runner.errors import ConfigError
 from runner.ledger.lockfile import is_locked, lock_path
+from runner.ledger.place import LedgerTable
 from runner.ledger.slots import SqliteSlots
 from runner.ledger.sqlite import SqliteLedger
 from runner.pacing import CreatePacer
@@ -23,6 +24,7 @@ from runner.sources import open_one, open_source
 from runner.vendor_time import VendorTime
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from types import TracebackType
 
     from runner.api import HeadlessClient
@@ -77,7 +79,7 @@ class Resources:
         """Open the ledger; readers may look at it while a run writes. Raises LedgerError."""
         if self._ledger is not None and (self._ledger_is_writable or not write):
             return self._ledger
-        path = self.settings.ledger
+        path = self._ledger_file()
         if not write and not path.exists():
             raise ConfigError(
                 f"there is no ledger at {path}", hint="start with `bulkhead run`, or name one by --ledger"
@@ -89,7 +91,7 @@ class Resources:
 
     def a_run_is_alive(self) -> bool:
         """Tell whether a process has the ledger open for writing."""
-        return is_locked(lock_path(self.settings.ledger))
+        return is_locked(lock_path(self._ledger_file()))
 
     async def client(self) -> HeadlessClient:
         """Open the API. Raises ConfigError where there is no license key."""
@@ -164,6 +166,12 @@ class Resources:
             guard_s=self.settings.shared_quota_guard_s,
             request_timeout_s=self.settings.request_timeout_s,
         )
+
+    def _ledger_file(self) -> Path:
+        place = self.settings.ledger
+        if isinstance(place, LedgerTable):
+            raise ConfigError(f"a ledger in {place} cannot be opened from here yet", hint="name a file by --ledger")
+        return place
 
     def _license_key(self) -> str:
         key = self.settings.license_key

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -22,6 +22,7 @@ from pydantic_settings import (
 )
 
 from runner.errors import ConfigError
+from runner.ledger.place import LedgerTable, ledger_place
 from runner.options import FailureLimit
 from runner.quantities import Rate, duration_text, parse_duration, parse_failure_limit, parse_rate, parse_size
 from runner.s3 import canonical_folder, is_s3
@@ -62,15 +63,8 @@ def _globs(value: object) -> object:
     return tuple(part.strip() for part in parts if part.strip())
 
 
-def _ledger_path(value: object) -> object:
-    """Take the path out of `sqlite:///path`."""
-    text = str(value)
-    scheme, found, rest = text.partition("://")
-    if not found:
-        return value
-    if scheme != "sqlite" or not rest.startswith("/") or len(rest) < len("/x"):
-        raise ValueError("write a path, or sqlite:///PATH")
-    return rest[1:]
+def _ledger(value: object) -> object:
+    return value if isinstance(value, LedgerTable) else ledger_place(str(value))
 
 
 def _out(value: object) -> object:
@@ -116,7 +110,7 @@ class Settings(BaseSettings):
 
     license_key: Annotated[SecretStr | None, Field(validation_alias=AliasChoices(*KEY_VARIABLES))] = None
     api_url: Annotated[str, BeforeValidator(_base_url)] = "https://app.dromo.io/api/v1"
-    ledger: Annotated[Path, BeforeValidator(_ledger_path)] = Path(".bulkhead/ledger.db")
+    ledger: Annotated[Path | LedgerTable, BeforeValidator(_ledger)] = Path(".bulkhead/ledger.db")
     out: Annotated[str | None, BeforeValidator(_out)] = None
     """An absolute path, or `s3://bucket/prefix`."""
     quota_store: Path = Field(default_factory=lambda: platformdirs.user_state_path("bulkhead") / "quota.db")
@@ -148,10 +142,22 @@ class Settings(BaseSettings):
     max_duration: Wait | None = None
     max_failures: Annotated[FailureLimit, _text_by(parse_failure_limit)] | None = None
 
+    track_by: Literal["list", "ledger"] | None = None
+    safety_list_s: Wait = 300.0
     quiet_period_s: Duration = 900.0
     settle_s: Duration = 120.0
     stall_s: Wait = 30.0
     request_timeout_s: Wait = 30.0
+
+    @property
+    def ledger_is_there(self) -> bool:
+        """Tell whether there can be anything in the ledger; a table is there until it is asked."""
+        return isinstance(self.ledger, LedgerTable) or self.ledger.exists()
+
+    @property
+    def own_directory(self) -> Path:
+        """Where what belongs to this machine's runs is kept: beside the ledger, where that is a file."""
+        return Path(".bulkhead").absolute() if isinstance(self.ledger, LedgerTable) else self.ledger.parent
 
     @classmethod
     def settings_customise_sources(cls, *_: Any, **sources: Any) -> tuple[PydanticBaseSettingsSource, ...]:
@@ -191,6 +197,16 @@ class Settings(BaseSettings):
             config_file=config,
             warnings=(*_unencrypted(settings.api_url), *_unknown_variables(environ), *_unknown_variables(dotenv)),
         )
+
+    def overlaid(self, text: str, *, keys: Collection[str], hint: str) -> Settings:
+        """Lay the text of a bulkhead.toml over these settings; it may say nothing but `keys`. Raises ConfigError."""
+        values = _config_values(text.removeprefix("\ufeff"), CONFIG_NAME)
+        if foreign := values.keys() - set(keys):
+            raise ConfigError(f"{CONFIG_NAME}: {min(foreign)} has no meaning here", hint=hint)
+        replaced = _ONE_OF if any(name in values for name in _ONE_OF) else ()
+        kept = {name: getattr(self, name) for name in self.model_fields_set if name not in replaced}
+        origins = {**dict.fromkeys(kept, "parameter"), **dict.fromkeys(values, CONFIG_NAME)}
+        return _validated({**kept, **values}, origins)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -268,9 +284,18 @@ def _config_file(flag: object, *, environ: Mapping[str, str], dotenv: Mapping[st
 
 def _read_config(path: Path) -> dict[str, Any]:
     try:
-        raw = tomllib.loads(path.read_text("utf-8-sig"))
-    except (OSError, UnicodeError, tomllib.TOMLDecodeError) as error:
+        text = path.read_text("utf-8-sig")
+    except (OSError, UnicodeError) as error:
         raise ConfigError(f"{path} cannot be read: {_reason(error)}") from error
+    return _config_values(text, str(path))
+
+
+def _config_values(text: str, path: str) -> dict[str, Any]:
+    """Return what the text of a bulkhead.toml says, by the settings' names."""
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} cannot be read: {error}") from error
     values = {key.replace("-", "_"): value for key, value in raw.items()}
     if "license_key" in values:
         raise ConfigError(
@@ -319,8 +344,10 @@ def _validated(values: Mapping[str, Any], origins: Mapping[str, str]) -> Setting
     raise ConfigError(f"{name} = {shown} ({origins[name]}): {reason[:1].lower()}{reason[1:]}")
 
 
-def _absolute(path: Path | None, layer: _Layer | None, cwd: Path) -> Path | None:
-    return path and Path(os.path.normpath((layer.base if layer else cwd) / path.expanduser()))
+def _absolute(path: Path | LedgerTable | None, layer: _Layer | None, cwd: Path) -> Path | LedgerTable | None:
+    if path is None or isinstance(path, LedgerTable):
+        return path
+    return Path(os.path.normpath((layer.base if layer else cwd) / path.expanduser()))
 
 
 def _unencrypted(api_url: str) -> list[str]:

@@ -24,10 +24,12 @@ from runner.errors import (
     RateLimited,
     RequestInvalid,
     SchemaNotFound,
+    StaleItem,
+    TagHeld,
     TransientError,
 )
 from runner.events import CreateAnswered, CreateThrottled
-from runner.models import HELD_STATES, Item, ItemKind, ItemState, RemoteImport
+from runner.models import Item, ItemKind, ItemState, RemoteImport
 from runner.routes import NO_ROUTE
 
 if TYPE_CHECKING:
@@ -80,6 +82,8 @@ class Submitter:
         """Schemas the vendor does not have, with its sentence: their items stay queued."""
         self.schemas_in_doubt: set[str | None] = set()
         """Schemas with a JSON create in doubt: a second one would make it impossible to tell whose import is whose."""
+        self.permit_missed = False
+        """Whether no permit came within `permit_wait_s`."""
 
     async def submit(self, item: Item) -> Item:
         """Take a queued item as far as it gets now.
@@ -138,10 +142,20 @@ class Submitter:
         )
 
     async def _create(self, attempt: _Attempt) -> Item:
-        if (twin := await self._twin(attempt)) is not None:
-            return await self._moves.advance(
-                attempt.item, _S.SKIPPED, reason=f"the same content is {twin.state} in batch {twin.batch_id}"
-            )
+        """Create the import, unless the content is at the vendor for another item, maybe since a moment ago."""
+        while True:
+            if (twin := await self._twin(attempt)) is not None:
+                return await self._skip(attempt.item, twin)
+            try:
+                return await self._create_own(attempt)
+            except TagHeld:
+                logger.info("the same content is taken by another item", extra={"item": attempt.item.source})
+
+    async def _skip(self, item: Item, twin: Item) -> Item:
+        reason = f"the same content is {twin.state} in batch {twin.batch_id}"
+        return await self._moves.advance(await self._put_back(item, reason), _S.SKIPPED, reason=reason)
+
+    async def _create_own(self, attempt: _Attempt) -> Item:
         orphan = await self._orphans.take(self._tag(attempt), attempt.route.schema_id)
         if orphan is not None and self._may_adopt(orphan, attempt):
             attempt.data_in_doubt = attempt.item.tag != self._tag(attempt)
@@ -158,19 +172,21 @@ class Submitter:
         return await self._give_up(attempt)
 
     async def _permit(self) -> Permit | None:
-        """Wait for a permit, but no longer than until a stop is requested."""
+        """Wait for a permit, but no longer than until a stop is requested, or `permit_wait_s`."""
         waiting = asyncio.ensure_future(self._pacer.permit())
         stopping = asyncio.ensure_future(self._stop.wait())
         try:
-            await asyncio.wait({waiting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            limit_s = self._options.permit_wait_s
+            await asyncio.wait({waiting, stopping}, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
         finally:
             stopping.cancel()
             if not waiting.done():
                 waiting.cancel()
-        if not self._stop.requested:
+        if waiting.done() and not self._stop.requested:
             return await waiting
         if waiting.done() and not waiting.cancelled():
             await waiting.result().unused()
+        self.permit_missed = not self._stop.requested
         return None
 
     def _must_wait(self, item: Item, route: Route) -> bool:
@@ -188,12 +204,16 @@ class Submitter:
     async def _send_with_permit(self, attempt: _Attempt) -> Item | None:
         permit = await self._permit()
         if permit is None:
-            return await self._put_back(attempt.item, "stopped before its create")
+            return await self._put_back(attempt.item, "no permit came before the stop")
         return await self._send(attempt, permit)
 
     async def _send(self, attempt: _Attempt, permit: Permit) -> Item | None:
-        """Send one create; None where it is to be repeated."""
-        await self._intend(attempt)
+        """Send one create; None where it is to be repeated. Raises StaleItem, TagHeld."""
+        try:
+            await self._intend(attempt)
+        except (StaleItem, TagHeld):
+            await permit.unused()
+            raise
         if not permit.is_fresh:
             await permit.unused()
             attempt.number -= 1
@@ -217,13 +237,16 @@ class Submitter:
         except (AuthRefused, SchemaNotFound, RequestInvalid) as error:
             await permit.answered()
             return await self._refused(attempt, error)
-        created = await self._created(attempt, remote)
+        try:
+            created = await self._created(attempt, remote)
+        except StaleItem:
+            await permit.answered()
+            raise
         await permit.answered()
         return created
 
     async def _intend(self, attempt: _Attempt) -> None:
-        """Record the attempt before it is made."""
-        attempt.number += 1
+        """Record the attempt before it is made. Raises TagHeld where another item is about to send the same content."""
         prepared, route = attempt.prepared, attempt.route
         is_file = attempt.item.kind is ItemKind.FILE
         tag = self._tag(attempt)
@@ -231,8 +254,9 @@ class Submitter:
         attempt.item = await self._moves.advance(
             attempt.item,
             _S.CREATING,
-            reason=f"create attempt {attempt.number}",
-            attempts=attempt.number,
+            reason=f"create attempt {attempt.number + 1}",
+            share_tag=self._options.again,
+            attempts=attempt.number + 1,
             intent_at=self._vendor_time.now(),
             tag=tag,
             fingerprint=prepared.fingerprint,
@@ -243,6 +267,7 @@ class Submitter:
             schema_id=route.schema_id,
             original_filename=identity.tagged_filename(attempt.item.source, name_tag) if is_file else None,
         )
+        attempt.number += 1
 
     async def _created(self, attempt: _Attempt, remote: RemoteImport) -> Item | None:
         try:
@@ -324,12 +349,13 @@ class Submitter:
         return await self._put_back(attempt.item, f"no create got through in {attempt.number} attempts")
 
     async def _twin(self, attempt: _Attempt) -> Item | None:
-        """Return an item of an earlier batch with the same source, content and schema, whose data the vendor has."""
+        """Return another item with the same source, content and schema, whose data the vendor has."""
         if self._options.again:
             return None
-        tag = self._tag(attempt)
+        tag, item = self._tag(attempt), attempt.item
         twins = (await self._ledger.by_tag([tag])).get(tag, [])
-        return next((twin for twin in twins if twin.state in HELD_STATES or twin.was_imported), None)
+        others = (twin for twin in twins if (twin.batch_id, twin.source) != (item.batch_id, item.source))
+        return next((twin for twin in others if twin.is_held), None)
 
     def _may_adopt(self, orphan: RemoteImport, attempt: _Attempt) -> bool:
         """With `again` only what this very attempt may have made is ours to take."""

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 class Surroundings:
     """Ledger, API, storage, source, sink, clocks and options; `endpoint` as in `identity.endpoint`.
 
-    `gate` judges each item before its first create; None lets all through.
+    `gate` judges each item before its first create; None lets all through. `shared`: others move the ledger's items as
+    well, and its pages may lag.
     """
 
     ledger: Ledger
@@ -43,3 +44,4 @@ class Surroundings:
     rank_of: Callable[[SourceEntry], int]
     endpoint: str = ""
     gate: Gate | None = None
+    shared: bool = False

@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from runner.backoff import repeat_read
-from runner.errors import ImportNotFound, RequestInvalid, StorageFull, TransientError
+from runner.errors import ImportNotFound, RequestInvalid, StaleItem, StorageFull, TransientError
 from runner.listing import imports_since
 from runner.models import STATE_OF_STATUS, ImportStatus, Item, ItemState, RemoteImport
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from datetime import datetime
 
+    from runner.ledger import Ledger
     from runner.moves import Moves
     from runner.ports import ImportsApi
 
@@ -33,6 +34,7 @@ REFUSED_PASSES = 10
 """So many lists in a row that are refused for good are no gateway's passing trouble."""
 
 _MOST_DOUBLINGS = 16
+_READ_AT_ONCE = 100
 
 _S = ItemState
 
@@ -45,7 +47,7 @@ class Tracker:
     """Holds the open imports of a run.
 
     `on_move` is awaited with every item that reached another state, `on_trouble` called with every item that is no
-    longer followed, and why.
+    longer followed, and why. `moved` counts the items that it moved itself, `overtaken` those that others had moved.
     """
 
     def __init__(
@@ -71,6 +73,8 @@ class Tracker:
         self._news = asyncio.Event()
         self._quiet_passes = 0
         self._looking = asyncio.Lock()
+        self.moved = 0
+        self.overtaken = 0
 
     def watch(self, item: Item) -> None:
         """Follow the import of an item from now on."""
@@ -83,27 +87,74 @@ class Tracker:
     async def run(self) -> None:
         """Look again and again, for ever; cancel it to end it. Raises AuthRefused and StorageFull."""
         while True:
-            if not self._open:
-                self._news.clear()
-                await self._news.wait()
-            await asyncio.sleep(min(FIRST_LOOK_S * 2**self._quiet_passes, self._longest_pause_s))
-            self._quiet_passes = min(self._quiet_passes + 1, _MOST_DOUBLINGS)
-            try:
-                await self.look()
-            except StorageFull:
+            await self.pause(FIRST_LOOK_S)
+            await self.look_once_more()
+
+    async def pause(self, shortest_s: float) -> None:
+        """Wait until there is an open import, then before the next look: longer with each that brought nothing new."""
+        if not self._open:
+            self._news.clear()
+            await self._news.wait()
+        await asyncio.sleep(min(shortest_s * 2**self._quiet_passes, self._longest_pause_s))
+        self._quiet_passes = min(self._quiet_passes + 1, _MOST_DOUBLINGS)
+
+    async def look_once_more(self) -> None:
+        """Look, and leave trouble that may pass to the next look. Raises AuthRefused and StorageFull."""
+        try:
+            await self.look()
+        except StorageFull:
+            raise
+        except (TransientError, RequestInvalid) as error:
+            self._refused_passes += isinstance(error, RequestInvalid)
+            if self._refused_passes >= REFUSED_PASSES:
                 raise
-            except (TransientError, RequestInvalid) as error:
-                self._refused_passes += isinstance(error, RequestInvalid)
-                if self._refused_passes >= REFUSED_PASSES:
-                    raise
-                logger.warning("list to be repeated", extra={"error": type(error).__name__})
-            else:
-                self._refused_passes = 0
+            logger.warning("list to be repeated", extra={"error": type(error).__name__})
+        else:
+            self._refused_passes = 0
 
     async def look(self) -> None:
         """List once, as far back as the oldest open import, and apply what changed. Raises TransientError."""
         async with self._looking:
             await self._look()
+
+    async def read(self, ledger: Ledger) -> None:
+        """Read the items of all open imports in a ledger that others move too, and go on from what it says."""
+        async with self._looking:
+            known = list(self._open.values())
+            for start in range(0, len(known), _READ_AT_ONCE):
+                some = known[start : start + _READ_AT_ONCE]
+                current = await ledger.look_up(some[0].batch_id, [item.source for item in some])
+                for item in some:
+                    await self._compare(item, current.get(item.source))
+
+    async def _compare(self, known: Item, current: Item | None) -> None:
+        is_open = self._open.get(known.import_id or "") is known
+        if is_open and current is not None and current.revision > known.revision:
+            self._moves.learned(known, current)
+            self.overtaken += current.state is not known.state
+            await self._go_on(known, current)
+
+    async def _move(self, item: Item, state: ItemState, *, reason: str, **changes: Any) -> None:
+        """Move an item, and go on from there; where somebody was faster, from where the item is now."""
+        try:
+            current = await self._moves.advance(item, state, reason=reason, **changes)
+        except StaleItem as error:
+            if error.current is None:
+                raise
+            current = error.current
+            self.overtaken += current.state is not item.state
+        else:
+            self.moved += current.state is not item.state
+        await self._go_on(item, current)
+
+    async def _go_on(self, known: Item, current: Item) -> None:
+        """Keep an item open that is as it was but for its status; hand on any other."""
+        self._quiet_passes = 0
+        if current.state is known.state and current.import_id == known.import_id:
+            self._open[known.import_id or ""] = current
+        else:
+            self._open.pop(known.import_id or "", None)
+            await self._on_move(current)
 
     async def _look(self) -> None:
         expected = dict.fromkeys(self._open)
@@ -139,12 +190,15 @@ class Tracker:
         import_id = item.import_id or ""
         self._open[import_id] = item
         try:
-            await self.apply(await repeat_read(lambda: self._api.retrieve(import_id)))
+            await self.apply(await repeat_read(lambda: self._api.retrieve(import_id)), is_whole=True)
         except ImportNotFound:
             await self._missing(item)
 
-    async def apply(self, remote: RemoteImport) -> None:
-        """Move the item of an import by one status; duplicates and late arrivals change nothing."""
+    async def apply(self, remote: RemoteImport, *, is_whole: bool = False) -> None:
+        """Move the item of an import by one status; duplicates and late arrivals change nothing.
+
+        `is_whole`: `remote` was retrieved, and shows all there is to be known.
+        """
         item = self._open.get(remote.import_id)
         if item is None:
             return
@@ -155,14 +209,11 @@ class Tracker:
             state is _S.PROCESSING and item.state is not _S.PROCESSING
         ):
             return
-        self._quiet_passes = 0
         if state is None or state is _S.PROCESSING:
-            self._open[remote.import_id] = await self._moves.advance(
-                item, item.state, reason=f"status {remote.status}", status=remote.status
-            )
+            await self._move(item, item.state, reason=f"status {remote.status}", status=remote.status)
         elif state is item.state:
             return
-        elif state is _S.SUCCEEDED:
+        elif state is _S.SUCCEEDED or is_whole:
             await self._end(item, state, remote)
         else:
             await self._end_with_details(item)
@@ -180,9 +231,8 @@ class Tracker:
         return None
 
     async def _end(self, item: Item, state: ItemState, remote: RemoteImport) -> None:
-        self._open.pop(item.import_id or "", None)
         code, message = _trouble(state, remote)
-        moved = await self._moves.advance(
+        await self._move(
             item,
             state,
             reason=f"status {remote.status}",
@@ -191,7 +241,6 @@ class Tracker:
             error_code=code,
             error_message=message,
         )
-        await self._on_move(moved)
 
     async def _not_listed(self, import_id: str) -> None:
         """Ask for an import itself once it was missing from several complete lists."""
@@ -208,15 +257,13 @@ class Tracker:
             self._not_read(import_id, error)
 
     async def _missing(self, item: Item) -> None:
-        self._open.pop(item.import_id or "", None)
-        moved = await self._moves.advance(
+        await self._move(
             item,
             _S.FAILED,
             reason="import_missing",
             error_code="import_missing",
             error_message="the vendor no longer has the import",
         )
-        await self._on_move(moved)
 
     def _oldest(self) -> datetime | None:
         dates = [item.created_at for item in self._open.values()]

@@ -71,8 +71,7 @@ class Inspection:
         Raises SourceNotFound, LedgerError, and SchemaNotFound for the first file whose schema cannot be had.
         """
         resources = self.resources
-        exists = resources.settings.ledger.exists()
-        ledger = await resources.ledger(write=False) if exists else None
+        ledger = await resources.ledger(write=False) if resources.settings.ledger_is_there else None
         source = await resources.source(self.spec.source)
         discovery = Discovery(
             batch_id="check", ledger=ledger, source=source, routes=self.spec.routes,

@@ -61,7 +61,9 @@ def print_standings(console: Console, found: Sequence[Standing], *, options: str
     rows = [head, *(_cells(standing) for standing in found)]
     widths = [max(len(row[at]) for row in rows) for at in range(len(head))]
     for row in rows:
-        cells = [cell.ljust(width) if at < 2 else cell.rjust(width) for at, (cell, width) in enumerate(zip(row, widths))]
+        cells = [
+            cell.ljust(width) if at < 2 else cell.rjust(width) for at, (cell, width) in enumerate(zip(row, widths))
+        ]
         line(console, "  ".join(cells).rstrip())
     if any(standing.by_state.get(ItemState.NEEDS_REVIEW) for standing in found):
         _next(console, [(f"bulkhead cloud reviews{options}", "who waits for a person, and where")])

@@ -72,7 +72,7 @@ class Selection:
             self.source,
             files_from=self.files_from,
             stdin=sys.stdin.buffer,
-            keep_lists_in=settings.ledger.parent / "lists",
+            keep_lists_in=settings.own_directory / "lists",
             include=settings.include,
             exclude=settings.exclude,
             leave_out=_own_files(loaded),
@@ -92,7 +92,8 @@ class Selection:
 
 def _own_files(loaded: LoadedSettings) -> Sequence[str | Path]:
     """Return what is never imported even where it lies in the source: results, ledger, schema files."""
+    from runner.ledger.place import files_of
+
     settings = loaded.settings
-    ledger = [settings.ledger.with_name(settings.ledger.name + ending) for ending in ("", "-wal", "-shm", ".lock")]
     named = (settings.out, settings.fields_file, settings.settings_file, settings.hooks_file, loaded.config_file)
-    return [*ledger, *(path for path in named if path is not None)]
+    return [*files_of(settings.ledger), *(path for path in named if path is not None)]

@@ -55,7 +55,7 @@ async def root_of(bulkhead: Bulkhead, loaded: LoadedSettings, file: str) -> str:
     It is that of the newest batch that holds the file; else the outermost one, from the current directory inwards, from
     which a route matches.
     """
-    batches = await bulkhead.batches() if loaded.settings.ledger.exists() else []
+    batches = await bulkhead.batches() if loaded.settings.ledger_is_there else []
     path = Path(file)
     return _of_a_batch([status.batch.source_uri for status in reversed(batches)], path) or _of_a_route(loaded, path)
 

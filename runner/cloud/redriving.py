@@ -52,7 +52,7 @@ class Redrive:
         self.count = 0
 
     async def batch(self, batch_id: str, *, states: Collection[ItemState], match: str | None) -> None:
-        """Put a batch's items in one of `states` back, and those that were given up, if their source matches the glob."""
+        """Put items in one of `states` back, and those that were given up, if their source matches the glob."""
         async for item in self._ledger.items(batch_id, states={*states, *OPEN_STATES}):
             if match is not None and not fnmatch.fnmatchcase(item.source, match):
                 continue
@@ -79,9 +79,7 @@ class Redrive:
             case ItemRef():
                 named = [(message.batch_id, message.source)]
             case Landed():
-                version = ObjectVersion(
-                    etag=message.etag, size_bytes=message.size_bytes, version_id=message.version_id
-                )
+                version = ObjectVersion(etag=message.etag, size_bytes=message.size_bytes, version_id=message.version_id)
                 batch_id = rolling_id(message.key, message.at)
                 named = [(batch_id, message.key), (batch_id, versioned_source(message.key, str(version)))]
             case ImportHint():
@@ -94,18 +92,17 @@ class Redrive:
     async def _put_back(self, item: Item) -> None:
         if item.batch_id not in self._opened:
             await self._let_run(item.batch_id)
-        try:
-            moved = await (self._put_right(item) if item.state in OPEN_STATES else put_back(item, self._moves))
-        except StaleItem:
-            return
-        self._moved.append(moved)
-        self.count += 1
+        moved = await (self._put_right(item) if item.state in OPEN_STATES else put_back(item, self._moves))
+        if moved is not None:
+            self._moved.append(moved)
+            self.count += 1
 
-    async def _put_right(self, item: Item) -> Item:
+    async def _put_right(self, item: Item) -> Item | None:
         """Let a given-up item be worked on where it stands."""
-        return await self._moves.advance(
-            item, item.state, reason="redriven", error_code=None, error_message=None
-        )
+        try:
+            return await self._moves.advance(item, item.state, reason="redriven", error_code=None, error_message=None)
+        except StaleItem:
+            return None
 
     async def _keep_open(self) -> None:
         """Open the batches again where `finish` has found them at their end just before their items were moved."""
@@ -123,7 +120,9 @@ class Redrive:
         """Ring for what was moved: submit for what is to be sent, collect for what is at the vendor."""
         await self._keep_open()
         refs = [ItemRef(batch_id=one.batch_id, source=one.source) for one in self._moved if one.state in _SENT_ANEW]
-        hints = [ImportHint(import_id=one.import_id) for one in self._moved if one.state not in _SENT_ANEW and one.import_id]
+        hints = [
+            ImportHint(import_id=one.import_id) for one in self._moved if one.state not in _SENT_ANEW and one.import_id
+        ]
         if refs:
             await self._queues.send(Queue.SUBMIT, refs)
         if hints:

@@ -63,7 +63,9 @@ async def standings(ledger: CloudLedger, *, recent: int = RECENT) -> list[Standi
     batches = await ledger.batches()
     newest = batches[-recent:] if recent else []
     shown = {batch.batch_id for batch in newest}
-    return await _of([batch for batch in batches if batch.batch_id in shown or batch.state is BatchState.RUNNING], ledger)
+    return await _of(
+        [batch for batch in batches if batch.batch_id in shown or batch.state is BatchState.RUNNING], ledger
+    )
 
 
 async def _of(batches: Iterable[Batch], ledger: CloudLedger) -> list[Standing]:

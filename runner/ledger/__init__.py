@@ -38,7 +38,8 @@ class Ledger(Protocol):
     async def add(self, items: Sequence[Item]) -> int:
         """Add new items of one batch, in whatever state they carry; those already in the batch stay as they are.
 
-        Returns how many were new. One call is one transaction.
+        Returns how many were new. One call is one transaction, but in a shared store where it adds more than a few
+        dozen items: there a call that was cut short is repeated to add the rest.
         """
         ...
 
@@ -51,17 +52,23 @@ class Ledger(Protocol):
         """
         ...
 
-    async def advance(self, item: Item, state: ItemState, *, reason: str, **changes: Any) -> Item:
+    async def advance(
+        self, item: Item, state: ItemState, *, reason: str, share_tag: bool = False, **changes: Any
+    ) -> Item:
         """Move an item, if it is still at `item.revision`, and write its history; returns it as it is now.
 
         `state` may be the item's own. Setting `import_id` binds: the id must never have belonged to any item
-        (ImportIdTaken); setting it to None releases the import, which stays taken for ever.
-        Raises StaleItem, ImportIdTaken, IllegalTransition.
+        (ImportIdTaken); setting it to None releases the import, which stays taken for ever. Setting `tag` claims it: no
+        other item that bears it may be `Item.is_held` (TagHeld), unless `share_tag`.
+        Raises StaleItem, IllegalTransition, TagHeld, ImportIdTaken.
         """
         ...
 
     async def page(self, batch_id: str, state: ItemState, *, after: tuple[int, str] | None, limit: int) -> list[Item]:
-        """Return up to `limit` items in `state`, ordered by (rank, source), those after `after`."""
+        """Return up to `limit` items in `state`, ordered by (rank, source), those after `after`.
+
+        In a shared store an item that was added or moved a moment ago may be missing; none is there that is not so.
+        """
         ...
 
     def items(self, batch_id: str, *, states: Collection[ItemState] | None = None) -> AsyncIterator[Item]:
@@ -103,6 +110,37 @@ class Ledger(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+class CloudLedger(Ledger, Protocol):
+    """What the functions of the deployment need beside: nobody there sees a batch from its start to its end."""
+
+    async def running_batches(self) -> list[Batch]:
+        """Return the batches in state `running`, in no order; one that changed a moment ago may be wrong or missing."""
+        ...
+
+    async def moves_of(self, batch_id: str) -> tuple[int, int]:
+        """Return how many transactions have moved or added items, and up to which of them the manifest was written."""
+        ...
+
+    async def manifested(self, batch_id: str, *, moves: int) -> bool:
+        """Record that the manifest shows the batch as of `moves`; False where one as late as that was recorded before.
+
+        Raises LedgerError where there is no such batch.
+        """
+        ...
+
+    async def claim_finish(self, batch_id: str, *, holder: str, for_s: float) -> bool:
+        """Take the right to write the batch's manifest for that long; False where another holder has it."""
+        ...
+
+    async def good_config(self) -> str | None:
+        """Return the text of the last configuration that was found valid, None where there was none."""
+        ...
+
+    async def keep_config(self, text: str) -> None:
+        """Keep the text of a configuration that was found valid in place of the one before."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

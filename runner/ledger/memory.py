@@ -11,7 +11,8 @@ from typing import Any
 
 from runner.errors import ImportIdTaken, LedgerError, StaleItem
 from runner.ledger import Quota, Slot, rules
-from runner.models import HELD_STATES, Batch, HistoryEntry, Item, ItemState, RemoteImport, tag_of
+from runner.ledger.leases import MemoryLeases
+from runner.models import HELD_STATES, Batch, BatchState, HistoryEntry, Item, ItemState, RemoteImport, tag_of
 
 _Place = tuple[int, bytes]
 """Where an item stands among those of its state: its rank, then the bytes of its source."""
@@ -25,6 +26,8 @@ class _Rows:
     items: dict[str, Item] = field(default_factory=dict)
     history: dict[str, list[HistoryEntry]] = field(default_factory=dict)
     places: dict[ItemState, list[_Place]] = field(default_factory=lambda: defaultdict(list))
+    moves: int = 0
+    manifest_moves: int = 0
 
 
 def _place(item: Item) -> _Place:
@@ -32,12 +35,15 @@ def _place(item: Item) -> _Place:
 
 
 class MemoryLedger:
-    """A Ledger whose verbs are atomic and never await; instants are kept in whole milliseconds."""
+    """A CloudLedger whose verbs are atomic and never await; instants are kept in whole milliseconds."""
 
     def __init__(self, *, now: Callable[[], datetime]) -> None:
         self._now = now
         self._batches: dict[str, _Rows] = {}
         self._owners: dict[str, tuple[str, str]] = {}
+        self._bearers: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
+        self._leases = MemoryLeases(now=now)
+        self._config: str | None = None
         self._reconciled: dict[str, datetime] = {}
         self._orphans: dict[str, RemoteImport] = {}
 
@@ -85,6 +91,8 @@ class MemoryLedger:
             rows.items[item.source] = item
             rows.places[item.state].append(_place(item))
             rows.history[item.source] = [_entry(item, at=at, reason=rules.LISTED)]
+            self._note_tag(item)
+        rows.moves += 1
         for state in {item.state for item in new.values()}:
             rows.places[state].sort()
         return len(new)
@@ -97,12 +105,16 @@ class MemoryLedger:
         rows = self._batches.get(batch_id)
         return {source: rows.items[source] for source in sources if source in rows.items} if rows else {}
 
-    async def advance(self, item: Item, state: ItemState, *, reason: str, **changes: Any) -> Item:
+    async def advance(
+        self, item: Item, state: ItemState, *, reason: str, share_tag: bool = False, **changes: Any
+    ) -> Item:
         rows = self._batches.get(item.batch_id)
         before = rows.items.get(item.source) if rows else None
         if rows is None or before is None or before.revision != item.revision:
             raise StaleItem(f"{item.source} was moved by somebody else meanwhile")
         after = rules.moved(before, state, changes)
+        if "tag" in changes and not share_tag:
+            rules.refuse_held(after, self._bearing(after.tag))
         if after.import_id != before.import_id:
             self._claim_imports([after])
         places = rows.places[before.state]
@@ -110,6 +122,8 @@ class MemoryLedger:
         insort(rows.places[state], _place(after))
         rows.items[item.source] = after
         rows.history[item.source].append(_entry(after, at=rules.whole_ms(self._now()), reason=reason))
+        rows.moves += 1
+        self._note_tag(after)
         return after
 
     async def page(self, batch_id: str, state: ItemState, *, after: tuple[int, str] | None, limit: int) -> list[Item]:
@@ -139,13 +153,7 @@ class MemoryLedger:
         return {import_id: self._owners[import_id] for import_id in import_ids if import_id in self._owners}
 
     async def by_tag(self, tags: Iterable[str]) -> dict[str, list[Item]]:
-        found: dict[str, list[Item]] = {}
-        wanted = frozenset(tags)
-        for rows in self._batches.values():
-            for item in sorted(rows.items.values(), key=lambda item: rules.source_key(item.source)):
-                if item.tag is not None and item.tag in wanted:
-                    found.setdefault(item.tag, []).append(item)
-        return found
+        return {tag: found for tag in tags if (found := self._bearing(tag))}
 
     async def held(self, version_keys: Iterable[str]) -> set[str]:
         found = {
@@ -170,6 +178,42 @@ class MemoryLedger:
 
     async def close(self) -> None:
         """Release nothing: the same object may be opened again by whoever simulates a restart."""
+
+    async def running_batches(self) -> list[Batch]:
+        return [batch for batch in await self.batches() if batch.state is BatchState.RUNNING]
+
+    async def moves_of(self, batch_id: str) -> tuple[int, int]:
+        rows = self._existing(batch_id)
+        return rows.moves, rows.manifest_moves
+
+    async def manifested(self, batch_id: str, *, moves: int) -> bool:
+        rows = self._existing(batch_id)
+        if rows.manifest_moves >= moves:
+            return False
+        rows.manifest_moves = moves
+        return True
+
+    async def claim_finish(self, batch_id: str, *, holder: str, for_s: float) -> bool:
+        return await self._leases.take(batch_id, "", holder=holder, for_s=for_s) is None
+
+    async def good_config(self) -> str | None:
+        return self._config
+
+    async def keep_config(self, text: str) -> None:
+        self._config = text
+
+    def _bearing(self, tag: str | None) -> list[Item]:
+        """Return the items that bear a tag, by batch and source."""
+        order = {batch_id: number for number, batch_id in enumerate(self._batches)}
+        bearers = self._bearers.get(tag, ()) if tag is not None else ()
+        places = sorted(bearers, key=lambda place: (order[place[0]], rules.source_key(place[1])))
+        items = [self._batches[batch_id].items[source] for batch_id, source in places]
+        return [item for item in items if item.tag == tag]
+
+    def _note_tag(self, item: Item) -> None:
+        """Remember who has borne a tag; whether it still does is seen when it is asked for."""
+        if item.tag is not None:
+            self._bearers[item.tag].add((item.batch_id, item.source))
 
     def _existing(self, batch_id: str) -> _Rows:
         rows = self._batches.get(batch_id)

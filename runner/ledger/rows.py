@@ -81,6 +81,10 @@ def read_batches(db: sqlite3.Connection, where: str, values: tuple[Any, ...]) ->
     return found
 
 
+def read_tagged(db: sqlite3.Connection, tag: str | None) -> list[Item]:
+    return [item_of(row[0], row[1:]) for row in db.execute(SELECT_TAGGED, (encode(tag),))]
+
+
 def batch_values(batch: Batch) -> tuple[Any, ...]:
     return batch.out, batch.config, batch.state, batch.listed, batch.finished_at, batch.exit_code
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from runner.errors import LedgerError
+from runner.errors import LedgerError, TagHeld
 from runner.models import COUNTERS, Batch, Item, ItemState, RemoteImport
 
 LISTED = "listed"
@@ -80,6 +80,14 @@ def check_counters(counters: Mapping[str, int]) -> None:
     unknown = counters.keys() - frozenset(COUNTERS)
     if unknown:
         raise TypeError(f"a batch does not count {', '.join(sorted(unknown))}")
+
+
+def refuse_held(item: Item, bearers: Iterable[Item]) -> None:
+    """Raise TagHeld where another of those that bear the item's tag is held."""
+    own = (item.batch_id, item.source)
+    for bearer in bearers:
+        if bearer.is_held and (bearer.batch_id, bearer.source) != own:
+            raise TagHeld(f"the same content is {bearer.state} as {bearer.source} in batch {bearer.batch_id}")
 
 
 def batch_id_of(items: Sequence[Item]) -> str:

@@ -148,7 +148,9 @@ class SqliteLedger:
         found = (rows.item_of(batch_id, row) for row in self._database.read(partial(_items_at, keys=keys)) if row)
         return {item.source: item for item in found}
 
-    async def advance(self, item: Item, state: ItemState, *, reason: str, **changes: Any) -> Item:
+    async def advance(
+        self, item: Item, state: ItemState, *, reason: str, share_tag: bool = False, **changes: Any
+    ) -> Item:
         number = self._number(item.batch_id)
         key = (number, rules.source_key(item.source))
         at = rules.to_ms(self._now())
@@ -159,6 +161,8 @@ class SqliteLedger:
             if number is None or before is None or before.revision != item.revision:
                 raise StaleItem(f"{item.source} was moved by somebody else meanwhile")
             after = rules.moved(before, state, changes)
+            if "tag" in changes and not share_tag:
+                rules.refuse_held(after, rows.read_tagged(db, after.tag))
             _move(db, number, before, after, ["state", "revision", *changes])
             if after.import_id != before.import_id:
                 _rebind(db, number, before, after, at=at)

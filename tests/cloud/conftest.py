@@ -59,7 +59,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     schemas.mkdir()
     for schema in (CUSTOMERS, STRICT):
         (schemas / f"{schema['id']}.json").write_text(json.dumps(schema))
-    with running_cloud(directory, schemas=schemas, config=CONFIG, Quota=QUOTA) as cloud:
+    with running_cloud(directory, schemas=schemas, config=CONFIG, quota=QUOTA, ReconcileMinutes="60") as cloud:
         cloud.stack.hasten(visibility_s=VISIBILITY_S)
         yield cloud
 

@@ -3,50 +3,45 @@
 from __future__ import annotations
 
 from tests.acceptance.inbox import rows
-from tests.cloud.test_landing import account, all_are, landed, rolling
 from tests.support.cloud.functions import kill, processes_of, stop
-from tests.support.cloud.running import Cloud
+from tests.support.cloud.running import Cloud, rolling
 from tests.support.cloud.stack import until
 
 
 def test_files_that_land_while_the_vendor_is_down_are_imported_once_it_is_back(cloud: Cloud) -> None:
     down = [{"operation": name, "kind": "error", "status": 503} for name in ("create", "retrieve", "list", "upload")]
     cloud.vendor.faults(*down)
-    files = landed(cloud, {f"down/{number}.csv": rows(number) for number in range(500, 504)})
+    files = cloud.land({f"down/{number}.csv": rows(number) for number in range(500, 504)})
     batch_id = rolling("down")
-    until(lambda: sum(cloud.vendor.counters()["faults"].values()) >= len(files) + 1, what=account(cloud, batch_id))
+    until(lambda: sum(cloud.vendor.counters()["faults"].values()) >= len(files) + 1)
     assert cloud.vendor.received() == {}
     cloud.vendor.faults()
-    until(all_are(cloud, batch_id, dict.fromkeys(files, "collected")), within_s=90, what=account(cloud, batch_id))
-    cloud.assert_imported(files, batch_ids=[batch_id])
+    cloud.expect(batch_id, dict.fromkeys(files, "collected"), within_s=90)
+    cloud.assert_imported(files, batch_id=batch_id)
 
 
 def test_a_function_that_dies_between_create_and_bind_leaves_one_import_of_the_data(cloud: Cloud) -> None:
     cloud.vendor.faults({"operation": "create", "kind": "slow", "delay_s": 1, "times": 1})
-    files = landed(cloud, {"killed/a.csv": rows(510)})
+    files = cloud.land({"killed/a.csv": rows(510)})
     batch_id = rolling("killed")
-    until(lambda: cloud.vendor.counters()["faults"], what=account(cloud, batch_id))
+    until(lambda: cloud.vendor.counters()["faults"])
     dying = processes_of(cloud.stack, "Submit")
     stop(dying)
     until(lambda: cloud.vendor.counters()["created_ids"])
     kill(dying)
     assert cloud.vendor.received() == {}
 
-    def imported() -> bool:
-        cloud.stack.invoke("Reconcile")
-        return all_are(cloud, batch_id, {"killed/a.csv": "collected"})()
-
-    until(imported, within_s=90, what=account(cloud, batch_id))
-    cloud.assert_imported(files, batch_ids=[batch_id])
+    cloud.expect(batch_id, dict.fromkeys(files, "collected"), meanwhile=cloud.reconcile)
+    cloud.assert_imported(files, batch_id=batch_id)
 
 
 def test_a_message_that_nobody_can_read_reaches_the_dead_letter_queue_alone(cloud: Cloud) -> None:
     poison = '{"kind": "item_ref", "batch_id": 7}'
     cloud.stack.send("Submit", poison)
-    files = landed(cloud, {f"poison/{number}.csv": rows(number) for number in range(520, 524)})
+    files = cloud.land({f"poison/{number}.csv": rows(number) for number in range(520, 524)})
     cloud.stack.send("Submit", "not even JSON")
     batch_id = rolling("poison")
-    until(all_are(cloud, batch_id, dict.fromkeys(files, "collected")), what=account(cloud, batch_id))
+    cloud.expect(batch_id, dict.fromkeys(files, "collected"))
     until(cloud.stack.is_quiet, within_s=90, what=cloud.stack.depths)
     assert sorted(cloud.stack.dead_letters()) == sorted([poison, "not even JSON"])
-    cloud.assert_imported(files, batch_ids=[batch_id])
+    cloud.assert_imported(files, batch_id=batch_id)

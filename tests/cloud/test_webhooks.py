@@ -8,8 +8,7 @@ import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
 from tests.acceptance.inbox import rows
-from tests.cloud.test_landing import account, all_are, landed, rolling
-from tests.support.cloud.running import Cloud
+from tests.support.cloud.running import Cloud, rolling
 from tests.support.cloud.stack import until
 
 FORGED = 1000
@@ -26,27 +25,23 @@ def post(url: str, body: bytes, *, content_type: str = "application/json") -> in
 
 def test_where_all_webhooks_are_lost_reconcile_brings_the_same_end(cloud: Cloud) -> None:
     cloud.vendor.faults({"operation": "webhook", "kind": "lost"})
-    files = landed(cloud, {f"lost/{number}.csv": rows(number) for number in range(400, 406)})
-    until(lambda: cloud.vendor.counters()["webhooks"].get("queued", 0) >= 0 and len(cloud.vendor.received()) == 6)
+    files = cloud.land({f"lost/{number}.csv": rows(number) for number in range(400, 406)})
+    until(lambda: len(cloud.vendor.received()) == len(files))
     batch_id = rolling("lost")
 
-    def reconciled() -> bool:
-        cloud.stack.invoke("Reconcile")
-        return all_are(cloud, batch_id, dict.fromkeys(files, "collected"))()
-
-    until(reconciled, what=account(cloud, batch_id))
-    cloud.assert_imported(files, batch_ids=[batch_id])
+    cloud.expect(batch_id, dict.fromkeys(files, "collected"), meanwhile=cloud.reconcile)
+    cloud.assert_imported(files, batch_id=batch_id)
 
 
 def test_webhooks_that_come_three_times_and_reversed_bring_the_same_end(cloud: Cloud) -> None:
     cloud.tell(*[cloud.webhook_url] * 3)
     cloud.vendor.faults({"operation": "webhook", "kind": "reorder", "delay_s": 3})
-    files = landed(cloud, {f"thrice/{number}.csv": rows(number) for number in range(410, 416)})
+    files = cloud.land({f"thrice/{number}.csv": rows(number) for number in range(410, 416)})
     batch_id = rolling("thrice")
-    until(all_are(cloud, batch_id, dict.fromkeys(files, "collected")), what=account(cloud, batch_id))
+    cloud.expect(batch_id, dict.fromkeys(files, "collected"))
     until(lambda: cloud.vendor.counters()["webhooks"].get("delivered") == 3 * len(files))
     until(cloud.stack.is_quiet)
-    cloud.assert_imported(files, batch_ids=[batch_id])
+    cloud.assert_imported(files, batch_id=batch_id)
 
 
 def test_a_thousand_forged_webhooks_change_nothing_and_call_nobody(cloud: Cloud) -> None:
@@ -74,16 +69,15 @@ def test_a_thousand_forged_webhooks_change_nothing_and_call_nobody(cloud: Cloud)
 
 def test_the_basic_form_of_a_webhook_is_taken_as_well(cloud: Cloud) -> None:
     cloud.vendor.faults({"operation": "webhook", "kind": "lost"})
-    files = landed(cloud, {"form/a.csv": rows(420)})
+    files = cloud.land({"form/a.csv": rows(420)})
     batch_id = rolling("form")
-    until(lambda: cloud.vendor.counters()["ran"], what=account(cloud, batch_id))
+    until(lambda: cloud.vendor.counters()["ran"])
     (import_id,) = cloud.vendor.counters()["created_ids"]
     body = f"uploadId={import_id}".encode()
     kind = "application/x-www-form-urlencoded"
 
-    def told() -> bool:
+    def tell() -> None:
         assert post(cloud.webhook_url, body, content_type=kind) == 204
-        return all_are(cloud, batch_id, {"form/a.csv": "collected"})()
 
-    until(told, what=account(cloud, batch_id))
-    cloud.assert_imported(files, batch_ids=[batch_id])
+    cloud.expect(batch_id, dict.fromkeys(files, "collected"), meanwhile=tell)
+    cloud.assert_imported(files, batch_id=batch_id)

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from runner.errors import IllegalTransition, ImportIdTaken, LedgerError, StaleItem
+from runner.errors import IllegalTransition, ImportIdTaken, LedgerError, StaleItem, TagHeld
 from runner.ledger import Ledger
 from runner.ledger.memory import MemoryLedger
 from runner.ledger.sqlite import PAGE_ITEMS, SqliteLedger
-from runner.models import COUNTERS, Batch, BatchState, Item, ItemKind, ItemState, RemoteImport
+from runner.models import COUNTERS, HELD_STATES, Batch, BatchState, Item, ItemKind, ItemState, RemoteImport
 
 START = datetime(2026, 7, 23, 10, 15, 2, 123456, tzinfo=UTC)
 START_MS = START.replace(microsecond=123000)
@@ -446,6 +446,75 @@ async def test_a_bind_over_a_bind_releases_the_earlier_import(ledger: Ledger) ->
     item = await created(ledger, "a.csv", "imp-1")
     await ledger.advance(item, S.CREATED, reason="rebind", import_id="imp-2")
     assert await ledger.owners(["imp-1", "imp-2"]) == {"imp-1": ("b1", "a.csv"), "imp-2": ("b1", "a.csv")}
+
+
+# claiming a tag
+
+
+async def test_a_tag_is_claimed_by_one_item_at_a_time(ledger: Ledger) -> None:
+    await begun(ledger, an_item("a.csv"), batch_id="b1")
+    await begun(ledger, an_item("a.csv", batch_id="b2"), batch_id="b2")
+    await ledger.advance(an_item("a.csv"), S.CREATING, reason="intent", tag="t")
+    with pytest.raises(TagHeld, match=r"a\.csv in batch b1"):
+        await ledger.advance(an_item("a.csv", batch_id="b2"), S.CREATING, reason="intent", tag="t", attempts=9)
+    assert await ledger.item("b2", "a.csv") == an_item("a.csv", batch_id="b2")
+    assert await ledger.counts("b2") == {S.QUEUED: 1}
+    assert len(await ledger.history("b2", "a.csv")) == 1
+
+
+@pytest.mark.parametrize("state", list(ItemState))
+async def test_a_tag_is_held_while_its_data_is_or_may_be_at_the_vendor(ledger: Ledger, state: ItemState) -> None:
+    await begun(ledger, an_item("a.csv", state=state, tag="t"), an_item("b.csv"))
+    claim = ledger.advance(an_item("b.csv"), S.CREATING, reason="intent", tag="t")
+    if state in HELD_STATES:
+        with pytest.raises(TagHeld):
+            await claim
+    else:
+        assert (await claim).tag == "t"
+
+
+async def test_what_the_vendor_imported_holds_its_tag_whatever_became_of_the_result(ledger: Ledger) -> None:
+    await begun(ledger, an_item("a.csv", state=S.FAILED, status="SUCCESSFUL", tag="t"), an_item("b.csv"))
+    with pytest.raises(TagHeld):
+        await ledger.advance(an_item("b.csv"), S.CREATING, reason="intent", tag="t")
+
+
+async def test_a_tag_may_be_shared_on_purpose(ledger: Ledger) -> None:
+    await begun(ledger, *(an_item(f"{name}.csv") for name in "abc"))
+    await ledger.advance(an_item("a.csv"), S.CREATING, reason="intent", tag="t")
+    await ledger.advance(an_item("b.csv"), S.CREATING, reason="intent", tag="t", share_tag=True)
+    with pytest.raises(TagHeld):
+        await ledger.advance(an_item("c.csv"), S.CREATING, reason="intent", tag="t")
+    assert [item.source for item in (await ledger.by_tag(["t"]))["t"]] == ["a.csv", "b.csv"]
+
+
+async def test_an_item_claims_its_own_tag_again(ledger: Ledger) -> None:
+    await begun(ledger, an_item("a.csv"))
+    item = await ledger.advance(an_item("a.csv"), S.CREATING, reason="intent", tag="t")
+    item = await ledger.advance(item, S.CREATING, reason="once more", tag="t")
+    assert (item.tag, item.revision) == ("t", 2)
+
+
+async def test_a_tag_that_was_given_up_is_free_for_others(ledger: Ledger) -> None:
+    await begun(ledger, an_item("a.csv"), an_item("b.csv"))
+    item = await ledger.advance(an_item("a.csv"), S.CREATING, reason="intent", tag="t")
+    item = await ledger.advance(item, S.QUEUED, reason="put back")
+    other = await ledger.advance(an_item("b.csv"), S.CREATING, reason="intent", tag="t")
+    with pytest.raises(TagHeld):
+        await ledger.advance(item, S.CREATING, reason="intent", tag="t")
+    await ledger.advance(other, S.CREATING, reason="another content", tag="u")
+    assert (await ledger.advance(item, S.CREATING, reason="intent", tag="t")).state is S.CREATING
+    assert [found.source for found in (await ledger.by_tag(["t"]))["t"]] == ["a.csv"]
+
+
+async def test_who_is_stale_hears_that_first(ledger: Ledger) -> None:
+    await begun(ledger, an_item("a.csv", state=S.CREATED, tag="t", import_id="imp"), an_item("b.csv", revision=3))
+    with pytest.raises(StaleItem):
+        await ledger.advance(an_item("b.csv"), S.CREATING, reason="intent", tag="t", import_id="imp")
+    with pytest.raises(IllegalTransition):
+        await ledger.advance(an_item("b.csv", revision=3), S.COLLECTED, reason="x", tag="t", import_id="imp")
+    with pytest.raises(TagHeld):
+        await ledger.advance(an_item("b.csv", revision=3), S.CREATING, reason="x", tag="t", import_id="imp")
 
 
 # reading

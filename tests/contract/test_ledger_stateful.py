@@ -98,15 +98,18 @@ class Stores(RuleBasedStateMachine):
         state=st.sampled_from(ItemState),
         changes=changes,
         age=st.sampled_from([0, 0, 0, 1]),
+        share_tag=st.booleans(),
     )
-    def advance(self, batch_id: str, source: str, state: ItemState, changes: dict[str, Any], age: int) -> None:
+    def advance(
+        self, batch_id: str, source: str, state: ItemState, changes: dict[str, Any], age: int, share_tag: bool
+    ) -> None:
         async def verb(store: Ledger) -> Item | None:
             seen = await store.item(batch_id, source)
             if seen is None:
                 return None
             if age:
                 await store.advance(seen, seen.state, reason="somebody else")
-            return await store.advance(seen, state, reason="rule \udcff", **changes)
+            return await store.advance(seen, state, reason="rule \udcff", share_tag=share_tag, **changes)
 
         self.same(verb)
 

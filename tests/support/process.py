@@ -208,10 +208,12 @@ class ProcessLedger:
     async def look_up(self, batch_id: str, sources: Collection[str]) -> dict[str, Item]:
         return await self._read(self._inner.look_up(batch_id, sources))
 
-    async def advance(self, item: Item, state: ItemState, *, reason: str, **changes: Any) -> Item:
+    async def advance(
+        self, item: Item, state: ItemState, *, reason: str, share_tag: bool = False, **changes: Any
+    ) -> Item:
         async def commit() -> Item:
             self._on_advance(item, state, changes)
-            return await self._inner.advance(item, state, reason=reason, **changes)
+            return await self._inner.advance(item, state, reason=reason, share_tag=share_tag, **changes)
 
         detail = f"{item.source} {item.state}->{state} {changes.get('import_id', item.import_id)} ({reason})"
         return await self._write("advance", detail, commit)

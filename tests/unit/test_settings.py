@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runner.errors import ConfigError
+from runner.ledger.place import LedgerTable
 from runner.options import FailureLimit
 from runner.quantities import (
     Rate,
@@ -112,6 +113,12 @@ class TestLayers:
     def test_a_ledger_is_a_path_or_a_sqlite_url(self, tmp_path: Path, written: str, path: str) -> None:
         assert load(tmp_path, ledger=written).settings.ledger == tmp_path / path
 
+    def test_a_ledger_may_be_a_table(self, tmp_path: Path) -> None:
+        loaded = load(tmp_path, ledger="dynamodb://bulk-head_1.x")
+        assert loaded.settings.ledger == LedgerTable("bulk-head_1.x")
+        assert loaded.settings.ledger_is_there
+        assert ("ledger", "dynamodb://bulk-head_1.x", "flag") in loaded.masked()
+
     def test_another_configuration_file_may_be_named_by_flag_or_variable(self, tmp_path: Path) -> None:
         (tmp_path / "a.toml").write_text("uploads = 5\n")
         (tmp_path / "b.toml").write_text("uploads = 6\n")
@@ -152,6 +159,8 @@ class TestMistakes:
             ("order_by", "color", "'name', 'size' or 'mtime'"),
             ("filename_tag", "perhaps", "valid boolean"),
             ("ledger", "postgres://x", "sqlite:///PATH"),
+            ("ledger", "dynamodb://", "dynamodb://TABLE"),
+            ("ledger", "dynamodb://a/b", "dynamodb://TABLE"),
             ("api_url", "app.dromo.io", "write a url"),
             ("api_url", "https://x.io/?a=1", "no user, password, query"),
         ],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
 from hashlib import sha256
 
 import pytest
@@ -20,8 +22,9 @@ from runner.errors import (
     UrlExpired,
 )
 from runner.events import CreateThrottled
-from runner.models import CreateRequest, ItemState, RemoteImport
+from runner.models import CreateRequest, Item, ItemState, RemoteImport
 from runner.options import RunOptions
+from runner.pipeline import run_batch
 from runner.stop import StopReason
 from tests.support.bench import BATCH_ID, Bench
 from tests.support.vloop import run_virtually
@@ -449,5 +452,27 @@ def test_a_refused_upload_to_an_import_that_is_gone_makes_another() -> None:
         await bench.run()
         item = await bench.item("a.csv")
         assert (item.state, item.import_id) == (ItemState.COLLECTED, "import-2")
+
+    run_virtually(go())
+
+
+async def run_twice(bench: Bench) -> Item:
+    """Run two batches of the same files at once; returns what became of `a.csv` in the second."""
+    batches = [await bench.start(), replace(await bench.batch(), batch_id="b2")]
+    await bench.ledger.start_batch(batches[1])
+    await asyncio.gather(*(run_batch(batch, bench.around()) for batch in batches))
+    second = await bench.ledger.item("b2", "a.csv")
+    assert second is not None
+    return second
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_two_runs_that_send_the_same_content_at_once_create_it_once_unless_again(again: bool) -> None:
+    async def go() -> None:
+        bench = Bench(FILES, options=RunOptions(again=again))
+        second = await run_twice(bench)
+        assert len(bench.vendor.created) == (2 if again else 1)
+        states = sorted([(await bench.item("a.csv")).state, second.state])
+        assert states == (["collected", "collected"] if again else ["collected", "skipped"])
 
     run_virtually(go())

@@ -59,7 +59,10 @@ def status(
     recent: Annotated[
         int,
         typer.Option(
-            "--recent", metavar="N", min=0, help="Show the newest N batches beside those that run.",
+            "--recent",
+            metavar="N",
+            min=0,
+            help="Show the newest N batches beside those that run.",
             rich_help_panel=options.OUTPUT,
         ),
     ] = 20,
@@ -71,9 +74,9 @@ def status(
     verbose: options.Verbose = False,
 ) -> None:
     """Say where a batch stands, or the newest ones and all that are running."""
-    from runner.cli.documents import standing_document
     from runner.cli.cloud_tables import print_standing, print_standings
     from runner.cli.clouding import ask
+    from runner.cli.documents import standing_document
 
     given = _given(stack, region, endpoint_url, config=config, json=json, verbose=verbose)
     if batch is not None:
@@ -206,7 +209,13 @@ def doctor(
 
 
 def _given(
-    stack: str | None, region: str | None, endpoint_url: str | None, *, config: Path | None, json: bool = False, verbose: bool
+    stack: str | None,
+    region: str | None,
+    endpoint_url: str | None,
+    *,
+    config: Path | None,
+    json: bool = False,
+    verbose: bool,
 ) -> Given:
     flags = {"stack": stack, "aws_region": region, "aws_endpoint_url": endpoint_url}
     return Given(flags=flags, config=config, json=json, verbose=verbose)

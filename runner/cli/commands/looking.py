@@ -11,6 +11,7 @@ from runner.cli.given import Given
 if TYPE_CHECKING:
     from runner.bulkhead import Bulkhead
 
+
 def status(
     batch: options.BatchId = None,
     *,

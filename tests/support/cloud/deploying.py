@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.support.aws import LocalAws
-from tests.support.cloud.building import built_template, run_sam, runtime_parameters
+from tests.support.cloud.building import run_sam, runtime_parameters
 from tests.support.cloud.stack import Stack
 
 STACK_NAME = "bulkhead"
@@ -13,10 +13,9 @@ STACK_NAME = "bulkhead"
 _DEPLOY_WITHIN_S = 180.0
 
 
-def deploy(aws: LocalAws, *, log: Path, **parameters: str) -> Stack:
-    """Build and deploy the stack, or bring it up to date, with these parameters of the template."""
+def deploy(aws: LocalAws, template: Path, *, log: Path, **parameters: str) -> Stack:
+    """Deploy a built template, or bring its stack up to date, with these parameters."""
     values = {**runtime_parameters(), **parameters}
-    template = built_template(log=log)
     run_sam(
         "deploy", "--template-file", str(template), "--stack-name", STACK_NAME,
         "--resolve-s3", "--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar",

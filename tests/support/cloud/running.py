@@ -5,30 +5,40 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from pprint import pformat
 
+from runner.quantities import parse_rate
 from tests.acceptance.inbox import assert_each_once
 from tests.acceptance.vendors import SandboxVendor
 from tests.support.aws import LocalAws, running_ministack
+from tests.support.cloud.building import built_template
 from tests.support.cloud.deploying import deploy
+from tests.support.cloud.meter import Meter
 from tests.support.cloud.stack import Stack, until
-from tests.support.command import CANARY_KEY
+from tests.support.command import CANARY_KEY, Command
 
 CONFIG_KEY = "config/bulkhead.toml"
 
 
+def rolling(folder: str) -> str:
+    """The batch of what lands in a folder today."""
+    return f"landed-{datetime.now(UTC):%Y%m%d}-{folder}"
+
+
 @dataclass(frozen=True)
 class Cloud:
-    """What runs: `token` is the secret end of the webhooks' address."""
+    """What runs: `token` is the secret end of the webhooks' address, `quota` what the vendor and the stack keep to."""
 
     aws: LocalAws
     vendor: SandboxVendor
     stack: Stack
     token: str
+    quota: str
 
     @property
     def webhook_url(self) -> str:
@@ -47,11 +57,56 @@ class Cloud:
         self.stack.land(CONFIG_KEY, text.encode())
         until(lambda: self._kept_config() != kept, what=lambda: self.stack.log("Configure"))
 
-    def assert_imported(self, files: dict[str, bytes], *, batch_ids: Iterable[str]) -> None:
-        """The batches account for these files, each as collected with its result, and the vendor ran each once."""
-        lines: dict[str, dict[str, Any]] = {}
-        for batch_id in batch_ids:
-            lines |= self.stack.manifest(batch_id)
+    def land(self, files: dict[str, bytes]) -> dict[str, bytes]:
+        """Put files into the inbox, contents by key; returns them."""
+        for key, content in files.items():
+            self.stack.land(key, content)
+        return files
+
+    def states(self, batch_id: str) -> dict[str, str]:
+        """What the manifest says of each source; empty before there is one."""
+        return {source: line["state"] for source, line in self.stack.manifest(batch_id).items()}
+
+    def expect(
+        self, batch_id: str, states: dict[str, str], *, within_s: float = 60.0, meanwhile: Callable[[], object] = int
+    ) -> None:
+        """Wait until the manifest says this, and do `meanwhile` whenever it does not yet."""
+
+        def come() -> bool:
+            found = self.states(batch_id) == states
+            if not found:
+                meanwhile()
+            return found
+
+        until(come, within_s=within_s, what=lambda: self._account(batch_id))
+
+    def reconcile(self) -> None:
+        """Do now what the clock does every five minutes."""
+        self.stack.invoke("Reconcile")
+
+    def batches_of(self, prefix: str) -> list[str]:
+        """Wait for batches whose names begin so, and return those that have left anything in the results bucket."""
+        return until(
+            lambda: sorted({key.split("/")[1] for key in self.stack.result_keys(f"batches/{prefix}")}),
+            what=lambda: self._account(prefix),
+        )
+
+    def command(self, home: Path) -> Command:
+        """The command on a machine of its own that knows this AWS and this vendor."""
+        home.mkdir(exist_ok=True)
+        return Command(home, api_url=self.vendor.api_url, **self.stack.aws.variables)
+
+    def assert_quota_kept(self) -> None:
+        """The vendor refused no create, and counted never more than the quota in its window."""
+        counters, quota = self.vendor.counters(), parse_rate(self.quota)
+        assert counters["refused_create_times"] == []
+        times = sorted(counters["create_times"])
+        gaps = [later - earlier for earlier, later in zip(times, times[quota.count :], strict=False)]
+        assert min(gaps, default=quota.per_s) >= quota.per_s
+
+    def assert_imported(self, files: dict[str, bytes], *, batch_id: str) -> None:
+        """The batch accounts for these files, each as collected with its result, and the vendor ran each once."""
+        lines = self.stack.manifest(batch_id)
         assert lines.keys() == files.keys()
         for source, line in lines.items():
             assert (line["state"], line["status"]) == ("collected", "SUCCESSFUL"), line
@@ -60,6 +115,11 @@ class Cloud:
             assert hashlib.sha256(result).hexdigest() == line["result_sha256"]
             assert len(json.loads(result)) == line["row_count"]
         assert_each_once(self.vendor.received(), files)
+
+    def _account(self, batch_id: str) -> str:
+        """What to show where a batch does not come to its end."""
+        logs = {function: messages[-12:] for function, messages in self.stack.logs().items()}
+        return pformat([self.states(batch_id), self.stack.depths(), logs], width=200)
 
     def _kept_config(self) -> object:
         found = self.stack.client("dynamodb").query(
@@ -71,24 +131,42 @@ class Cloud:
         return found["Items"]
 
 
-@contextmanager
-def running_aws(directory: Path) -> Iterator[LocalAws]:
-    """Run ministack so that it holds every function to the policy of its role."""
-    with running_ministack(directory, AUTH="true", MINISTACK_HOST="127.0.0.1") as aws:
-        yield aws
+def _running_aws(directory: Path, meter: Meter | None) -> AbstractContextManager[LocalAws]:
+    if meter is None:
+        return running_ministack(directory, AUTH="true", MINISTACK_HOST="127.0.0.1")
+    return running_ministack(directory, port=meter.target_port, MINISTACK_HOST="127.0.0.1", AWS_ENDPOINT_URL=meter.url)
 
 
 @contextmanager
-def running_cloud(directory: Path, *, schemas: Path, config: str, **parameters: str) -> Iterator[Cloud]:
-    """Run AWS and the vendor, deploy, and do what an operator does once: secrets, configuration, webhooks."""
+def running_cloud(
+    directory: Path,
+    *,
+    schemas: Path,
+    config: str,
+    quota: str,
+    say: Callable[[str], object] = lambda _: None,
+    meter: Meter | None = None,
+    **parameters: str,
+) -> Iterator[Cloud]:
+    """Run AWS and the vendor, deploy, and do what an operator does once: secrets, configuration, webhooks.
+
+    Every function is held to the policy of its role, unless its calls pass a `meter`. `say` is told what is done.
+    """
     directory.mkdir(parents=True, exist_ok=True)
-    token = secrets.token_urlsafe(32)
+    log, token = directory / "sam.log", secrets.token_urlsafe(32)
     with ExitStack() as running:
-        aws = running.enter_context(running_aws(directory / "aws"))
+        aws = running.enter_context(_running_aws(directory / "aws", meter))
+        say(f"AWS: ministack at {aws.endpoint_url}, which holds every function to the policy of its role")
         vendor = running.enter_context(SandboxVendor(schemas=schemas))
-        stack = running.enter_context(deploy(aws, log=directory / "sam.log", ApiUrl=vendor.api_url, **parameters))
+        say(f"the vendor: the sandbox at {vendor.api_url}, which takes {quota} creates")
+        template = built_template(log=log)
+        say("sam build: one artefact for all functions")
+        stack = running.enter_context(deploy(aws, template, log=log, ApiUrl=vendor.api_url, Quota=quota, **parameters))
+        say(f"sam deploy: stack {stack.name}, {len(stack.resources)} resources; files go to s3://{stack.inbox}/")
         stack.set_secrets(license_key=CANARY_KEY, token=token)
-        cloud = Cloud(aws, vendor, stack, token)
+        cloud = Cloud(aws, vendor, stack, token, quota)
         cloud.configure(config)
         cloud.tell(cloud.webhook_url)
+        say("the license key and the webhook token are put into secrets, config/bulkhead.toml into the inbox")
+        say("the vendor is told where to call")
         yield cloud

@@ -1,0 +1,168 @@
+"""The deployment at work, told step by step: `make cloud-demo`."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from tests.support.aws import MINISTACK
+from tests.support.cloud.building import HOW_TO_INSTALL, ROOT, SAM, built_template
+from tests.support.cloud.running import Cloud, running_cloud
+from tests.support.cloud.stack import until
+
+EXAMPLES = ROOT / "examples"
+QUOTA = "20/60s"
+NIGHTLY_AFTER_S = 55
+NIGHTLY_FILES = 8
+BRANCH_FILES = 8
+REVIEWED = "customers/2026-07/east.csv"
+EXPECTED = {"collected": 26, "needs_review": 1, "failed": 1, "rejected": 2}
+WITHIN_S = 240.0
+
+
+class Narrator:
+    """Says what happens, and when; `seconds` since it was made."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._said = ""
+
+    def __call__(self, text: str) -> None:
+        if text != self._said:
+            print(f"[{time.monotonic() - self._began:4.0f} s] {text}", flush=True)
+        self._said = text
+
+
+def main() -> int:
+    if not (MINISTACK.exists() and SAM.exists()):
+        print(f"the tools are missing: {HOW_TO_INSTALL}", file=sys.stderr)
+        return 1
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
+    say = Narrator()
+    with tempfile.TemporaryDirectory(prefix="bulkhead-cloud-demo-") as directory:
+        try:
+            return _shown(Path(directory), say)
+        except AssertionError as error:
+            print(f"\nThe demo did not end as it should: {error}", file=sys.stderr)
+            return 1
+
+
+def _shown(directory: Path, say: Narrator) -> int:
+    say("The stack of template.yaml on this machine: AWS and the vendor are processes on loopback, the key is made up.")
+    built_template(log=directory / "build.log")
+    nightly_at = _next_minute(NIGHTLY_AFTER_S)
+    with running_cloud(
+        directory,
+        schemas=EXAMPLES / "schemas" / "saved",
+        config=(EXAMPLES / "cloud.toml").read_text("utf-8"),
+        quota=QUOTA,
+        say=say,
+        NightlySchedule=f"cron({nightly_at.minute} {nightly_at.hour} * * ? *)",
+    ) as cloud:
+        cloud.vendor.settings(create_quota=QUOTA, pending_s=0.5, running_s=1.0)
+        landing, nightly = landing_files(), nightly_files()
+        _drop(cloud, landing, nightly, say=say, nightly_at=nightly_at)
+        until(lambda: _all_accounted_for(cloud, len(landing) + len(nightly), say), within_s=WITHIN_S)
+        _finish_review(cloud, say)
+        return _account(cloud, say)
+
+
+def landing_files() -> dict[str, bytes]:
+    """The examples, and some more of the same kind, by their keys in the inbox."""
+    inbox = EXAMPLES / "inbox"
+    files = {str(path.relative_to(inbox)): path.read_bytes() for path in sorted(inbox.rglob("*")) if path.is_file()}
+    return files | {f"customers/2026-08/branch-{number:02}.csv": branch(number) for number in range(BRANCH_FILES)}
+
+
+def nightly_files() -> dict[str, bytes]:
+    return {f"nightly/customers/till-{number:02}.csv": branch(100 + number) for number in range(NIGHTLY_FILES)}
+
+
+def branch(number: int) -> bytes:
+    """Customers of a branch, like those of no other."""
+    rows = [
+        f"C-{number:03}-{line},Branch {number} No {line},b{number}.{line}@shop.example,Oslo,{1000 + line}"
+        for line in range(20)
+    ]
+    return ("\n".join(["Customer No,Company Name,Email,City,Credit Limit", *rows]) + "\n").encode()
+
+
+def _drop(
+    cloud: Cloud, landing: dict[str, bytes], nightly: dict[str, bytes], *, say: Narrator, nightly_at: datetime
+) -> None:
+    cloud.land(nightly)
+    say(f"{len(nightly)} files put under nightly/, where they wait for the schedule to load them at {nightly_at:%H:%M}")
+    cloud.land(landing)
+    say(f"{len(landing)} files dropped elsewhere into the inbox: each rings the submit queue as it lands")
+
+
+def _all_accounted_for(cloud: Cloud, count: int, say: Narrator) -> bool:
+    """Say how far it has come; whether every file stands in a manifest."""
+    counters = cloud.vendor.counters()
+    results = sum("/results/" in key for key in cloud.stack.result_keys("batches/"))
+    say(
+        f"{len(counters['created_ids']):2} imports created, {len(counters['content']):2} run by the vendor, "
+        f"{counters['webhooks'].get('delivered', 0):2} webhooks taken, {results:2} results in S3"
+    )
+    return sum(_by_state(cloud).values()) == count
+
+
+def _finish_review(cloud: Cloud, say: Narrator) -> None:
+    batch_id, line = next((batch, one) for batch, one in _lines(cloud) if one["source"] == REVIEWED)
+    say(f"{REVIEWED} waits for a person at {line['review_url']}")
+    cloud.vendor.finish_review(line["import_id"])
+    until(lambda: cloud.states(batch_id)[REVIEWED] == "collected", what=lambda: cloud.states(batch_id))
+    say("the review was finished by the API; its webhook came, its rows are collected, its manifest was written anew")
+
+
+def _account(cloud: Cloud, say: Narrator) -> int:
+    say("all came to rest; the manifests:")
+    for batch_id in _batches(cloud):
+        states = ", ".join(f"{count} {state}" for state, count in Counter(cloud.states(batch_id).values()).items())
+        print(f"\n  s3://{cloud.stack.results}/batches/{batch_id}/manifest.jsonl: {states}")
+        for source, line in sorted(cloud.stack.manifest(batch_id).items()):
+            print(f"    {line['state']:13} {source:34} {_what_became(line)}")
+    found = dict(_by_state(cloud))
+    cloud.assert_quota_kept()
+    print(f"\nThe vendor refused no create, and counted never more than {QUOTA}. Each file was imported once.")
+    if found != EXPECTED:
+        print(f"The demo ended with {found}, not with the {EXPECTED} that was expected.", file=sys.stderr)
+        return 1
+    print(
+        "The demo went well: the files that failed, were rejected or wait for a person are meant to. All processes end."
+    )
+    return 0
+
+
+def _what_became(line: dict[str, Any]) -> str:
+    if line["state"] == "collected":
+        return f"{line['row_count']} rows in {line['result']}"
+    return str(line.get("review_url") if line["state"] == "needs_review" else line.get("error_code"))
+
+
+def _batches(cloud: Cloud) -> list[str]:
+    return sorted({key.split("/")[1] for key in cloud.stack.result_keys("batches/")})
+
+
+def _lines(cloud: Cloud) -> list[tuple[str, dict[str, Any]]]:
+    return [(batch_id, line) for batch_id in _batches(cloud) for line in cloud.stack.manifest(batch_id).values()]
+
+
+def _by_state(cloud: Cloud) -> Counter[str]:
+    """Items by state, as the manifests have them."""
+    return Counter(line["state"] for _, line in _lines(cloud))
+
+
+def _next_minute(after_s: int) -> datetime:
+    """The first full minute that is at least so far away."""
+    return (datetime.now(UTC) + timedelta(seconds=after_s + 59)).replace(second=0, microsecond=0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

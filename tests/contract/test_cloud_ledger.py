@@ -1,0 +1,111 @@
+"""What a CloudLedger has beside a Ledger, held against each store."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from runner.errors import LedgerError, StaleItem
+from runner.ledger import CloudLedger
+from runner.ledger.memory import MemoryLedger
+from runner.models import Batch, BatchState, Item, ItemState
+
+START = datetime(2026, 7, 23, 10, 15, 2, tzinfo=UTC)
+S = ItemState
+
+
+class Clock:
+    """A clock that stands still unless it is told to go on."""
+
+    def __init__(self) -> None:
+        self.at = START
+
+    def now(self) -> datetime:
+        return self.at
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture(params=["memory"])
+async def ledger(request: pytest.FixtureRequest, clock: Clock) -> AsyncIterator[CloudLedger]:
+    openers: dict[str, Callable[[], CloudLedger]] = {"memory": lambda: MemoryLedger(now=clock.now)}
+    store = openers[request.param]()
+    yield store
+    await store.close()
+
+
+async def begun(ledger: CloudLedger, batch_id: str = "b1", **values: object) -> None:
+    given: dict[str, object] = {"source_uri": "u", "account": "a", "out": "o", "config": "{}", "started_at": START}
+    await ledger.start_batch(Batch(batch_id=batch_id, **{**given, **values}))  # type: ignore[arg-type]
+
+
+async def test_the_running_batches_are_those_in_state_running(ledger: CloudLedger) -> None:
+    assert await ledger.running_batches() == []
+    await begun(ledger, "b1")
+    await begun(ledger, "b2", state=BatchState.COMPLETE)
+    await begun(ledger, "b3", config='{"a": 1}')
+    assert [batch.batch_id for batch in sorted(await ledger.running_batches(), key=str)] == ["b1", "b3"]
+    await ledger.update_batch("b1", state=BatchState.SETTLED)
+    await ledger.update_batch("b2", state=BatchState.RUNNING)
+    found = {batch.batch_id: batch for batch in await ledger.running_batches()}
+    assert found == {"b2": await ledger.batch("b2"), "b3": await ledger.batch("b3")}
+
+
+async def test_each_transaction_that_moves_or_adds_items_is_counted(ledger: CloudLedger) -> None:
+    await begun(ledger)
+    assert await ledger.moves_of("b1") == (0, 0)
+    await ledger.add([Item(batch_id="b1", source="a"), Item(batch_id="b1", source="b")])
+    assert await ledger.moves_of("b1") == (1, 0)
+    item = await ledger.advance(Item(batch_id="b1", source="a"), S.CREATING, reason="x")
+    await ledger.advance(item, S.CREATING, reason="y")
+    assert await ledger.moves_of("b1") == (3, 0)
+
+
+async def test_what_changes_no_item_is_no_move(ledger: CloudLedger) -> None:
+    await begun(ledger)
+    await ledger.add([Item(batch_id="b1", source="a")])
+    await ledger.add([Item(batch_id="b1", source="a")])
+    await ledger.count_up("b1", creates=1)
+    await ledger.update_batch("b1", listed=True)
+    with pytest.raises(StaleItem):
+        await ledger.advance(Item(batch_id="b1", source="a", revision=7), S.CREATING, reason="x")
+    assert await ledger.moves_of("b1") == (1, 0)
+
+
+async def test_a_manifest_is_noted_unless_a_later_one_was(ledger: CloudLedger) -> None:
+    await begun(ledger)
+    assert await ledger.manifested("b1", moves=3)
+    assert not await ledger.manifested("b1", moves=3)
+    assert not await ledger.manifested("b1", moves=2)
+    assert await ledger.moves_of("b1") == (0, 3)
+    assert await ledger.manifested("b1", moves=5)
+    assert await ledger.moves_of("b1") == (0, 5)
+
+
+async def test_an_unknown_batch_has_no_moves_and_no_manifest(ledger: CloudLedger) -> None:
+    with pytest.raises(LedgerError, match="no batch b1"):
+        await ledger.moves_of("b1")
+    with pytest.raises(LedgerError, match="no batch b1"):
+        await ledger.manifested("b1", moves=1)
+
+
+async def test_one_at_a_time_writes_the_manifest(ledger: CloudLedger, clock: Clock) -> None:
+    await begun(ledger)
+    assert await ledger.claim_finish("b1", holder="one", for_s=60)
+    assert await ledger.claim_finish("b1", holder="one", for_s=60)
+    assert not await ledger.claim_finish("b1", holder="two", for_s=60)
+    assert await ledger.claim_finish("b2", holder="two", for_s=60)
+    clock.at += timedelta(seconds=61)
+    assert await ledger.claim_finish("b1", holder="two", for_s=60)
+
+
+async def test_the_last_good_configuration_is_kept(ledger: CloudLedger) -> None:
+    assert await ledger.good_config() is None
+    await ledger.keep_config("a = 1")
+    await ledger.keep_config("a = 2\n# \u00fc")
+    assert await ledger.good_config() == "a = 2\n# \u00fc"

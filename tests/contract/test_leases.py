@@ -1,0 +1,78 @@
+"""Every sentence of the Leases protocol, held against each store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from runner.ledger.leases import Lease, Leases, MemoryLeases
+
+START = datetime(2026, 7, 23, 10, 0, tzinfo=UTC)
+LONG = "x" * 3000
+UNDECODABLE = b"caf\xe9\xff.csv".decode("utf-8", "surrogateescape")
+
+
+class Clock:
+    """A clock that stands still unless it is told to go on."""
+
+    def __init__(self) -> None:
+        self.at = START
+
+    def now(self) -> datetime:
+        return self.at
+
+    def pass_time(self, seconds: float) -> None:
+        self.at += timedelta(seconds=seconds)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture(params=["memory"])
+def leases(request: pytest.FixtureRequest, clock: Clock) -> Leases:
+    openers: dict[str, Callable[[], Leases]] = {"memory": lambda: MemoryLeases(now=clock.now)}
+    return openers[request.param]()
+
+
+async def test_a_lease_belongs_to_who_took_it_until_it_ends(leases: Leases, clock: Clock) -> None:
+    assert await leases.take("b1", "a.csv", holder="one", for_s=60) is None
+    clock.pass_time(20)
+    assert await leases.take("b1", "a.csv", holder="two", for_s=60) == 40
+    assert await leases.seen("b1", "a.csv") == Lease(holder="one", left_s=40)
+    clock.pass_time(40)
+    assert await leases.seen("b1", "a.csv") is None
+    assert await leases.take("b1", "a.csv", holder="two", for_s=60) is None
+    assert await leases.take("b1", "a.csv", holder="one", for_s=60) == 60
+
+
+async def test_its_holder_takes_a_lease_anew(leases: Leases, clock: Clock) -> None:
+    await leases.take("b1", "a.csv", holder="one", for_s=60)
+    clock.pass_time(50)
+    assert await leases.take("b1", "a.csv", holder="one", for_s=60) is None
+    assert await leases.take("b1", "a.csv", holder="two", for_s=60) == 60
+
+
+async def test_a_lease_that_is_given_up_is_free(leases: Leases) -> None:
+    await leases.take("b1", "a.csv", holder="one", for_s=60)
+    await leases.release("b1", "a.csv", holder="one")
+    assert await leases.seen("b1", "a.csv") is None
+    assert await leases.take("b1", "a.csv", holder="two", for_s=60) is None
+
+
+async def test_only_its_holder_gives_a_lease_up(leases: Leases, clock: Clock) -> None:
+    await leases.take("b1", "a.csv", holder="one", for_s=60)
+    await leases.release("b1", "a.csv", holder="two")
+    await leases.release("b1", "other.csv", holder="one")
+    assert await leases.seen("b1", "a.csv") == Lease(holder="one", left_s=60)
+
+
+@pytest.mark.parametrize("place", [("b1", ""), ("b2", "a.csv"), ("b1", LONG), ("b1", LONG + "y"), ("b1", UNDECODABLE)])
+async def test_each_item_and_each_batch_has_a_lease_of_its_own(leases: Leases, place: tuple[str, str]) -> None:
+    await leases.take("b1", "a.csv", holder="one", for_s=60)
+    await leases.take("b1", LONG + "z", holder="one", for_s=60)
+    assert await leases.take(*place, holder="two", for_s=60) is None
+    assert await leases.take("b1", "a.csv", holder="two", for_s=60) == 60

@@ -1,0 +1,64 @@
+"""A ledger whose pages lag, as the index of a store on the network does: counts and items by name never do."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from typing import Any
+
+from runner.ledger import rules
+from runner.ledger.memory import MemoryLedger
+from runner.models import Item, ItemState
+
+
+class LaggingLedger(MemoryLedger):
+    """`lag_s()` says how long after a write a page shows it; the writes of one item are shown in their order."""
+
+    def __init__(self, *, lag_s: Callable[[], float], **options: Any) -> None:
+        super().__init__(**options)
+        self._lag_s = lag_s
+        self._writes: dict[tuple[str, str], list[tuple[float, Item]]] = {}
+
+    async def add(self, items: Sequence[Item]) -> int:
+        known = {item.source: await self.item(item.batch_id, item.source) for item in items}
+        added = await super().add(items)
+        for item in items:
+            if known[item.source] is None:
+                self._wrote(rules.as_stored(item))
+        return added
+
+    async def advance(self, item: Item, state: ItemState, *, reason: str, **changes: Any) -> Item:
+        moved = await super().advance(item, state, reason=reason, **changes)
+        self._wrote(moved)
+        return moved
+
+    async def page(self, batch_id: str, state: ItemState, *, after: tuple[int, str] | None, limit: int) -> list[Item]:
+        shown = [item for item in self._shown(batch_id) if item.state is state]
+        first = (after[0], rules.source_key(after[1])) if after else None
+        return [item for item in sorted(shown, key=_place) if first is None or _place(item) > first][:limit]
+
+    async def items(self, batch_id: str, *, states: Collection[ItemState] | None = None) -> AsyncIterator[Item]:
+        if states is None:
+            async for item in super().items(batch_id):
+                yield item
+            return
+        for item in sorted(self._shown(batch_id), key=lambda item: rules.source_key(item.source)):
+            if item.state in states:
+                yield item
+
+    def _wrote(self, item: Item) -> None:
+        writes = self._writes.setdefault((item.batch_id, item.source), [])
+        shown_at = asyncio.get_running_loop().time() + self._lag_s()
+        writes.append((max(shown_at, writes[-1][0] if writes else 0.0), item))
+
+    def _shown(self, batch_id: str) -> list[Item]:
+        """Return each item of the batch as the index has it, those that it does not have yet left out."""
+        now = asyncio.get_running_loop().time()
+        shown = (
+            [item for at, item in writes if at <= now] for key, writes in self._writes.items() if key[0] == batch_id
+        )
+        return [versions[-1] for versions in shown if versions]
+
+
+def _place(item: Item) -> tuple[int, bytes]:
+    return item.rank, rules.source_key(item.source)
