@@ -62,7 +62,8 @@ def print_standings(console: Console, found: Sequence[Standing], *, options: str
     widths = [max(len(row[at]) for row in rows) for at in range(len(head))]
     for row in rows:
         cells = [
-            cell.ljust(width) if at < 2 else cell.rjust(width) for at, (cell, width) in enumerate(zip(row, widths))
+            cell.ljust(width) if at < 2 else cell.rjust(width)
+            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         line(console, "  ".join(cells).rstrip())
     if any(standing.by_state.get(ItemState.NEEDS_REVIEW) for standing in found):

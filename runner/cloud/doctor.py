@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import aiohttp
+
 from runner import identity
 from runner.cloud.configuring import parsed
 from runner.cloud.examination import Examination, checked
@@ -12,9 +14,9 @@ from runner.cloud.findings import Finding, Level, unwell, watch, well
 from runner.cloud.outside import LicenseKey, vendor_finding, webhook_findings
 from runner.cloud.stack import INBOX
 from runner.cloud.webhook_tokens import WebhookUrls
-from runner.errors import AwsRefused, ConfigError
+from runner.errors import AwsRefused, ConfigError, Unavailable
 from runner.settings import CONFIG_NAME
-from runner.text import counted, lasting
+from runner.text import counted, lasting, sized
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -100,8 +102,13 @@ class Doctor:
             if error.code != "NoSuchKey":
                 raise
             return None
-        async with answer["Body"] as body:
-            content: bytes = await body.read(LARGEST_CONFIG_BYTES)
+        if answer["ContentLength"] > LARGEST_CONFIG_BYTES:
+            raise ConfigError(f"{CONFIG_KEY} is too large: {sized(answer['ContentLength'])}")
+        try:
+            async with answer["Body"] as body:
+                content: bytes = await body.read()
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise Unavailable(f"{CONFIG_KEY} could not be read to its end ({type(error).__name__})") from error
         return content.decode("utf-8", "replace")
 
     async def _key(self) -> list[Finding]:

@@ -13,7 +13,7 @@ from runner.cloud.findings import Finding, unwell, watch, well
 from runner.cloud.stack import LICENSE_SECRET
 from runner.cloud.webhook_tokens import TOKEN_BYTES, WebhookUrls
 from runner.errors import AuthRefused, AwsRefused, BulkheadError, Unavailable
-from runner.wire import ConnectionCut, open_session
+from runner.wire import ConnectionCut, Departure, open_session
 
 if TYPE_CHECKING:
     from runner.aws import Aws
@@ -61,7 +61,7 @@ async def vendor_finding(api_url: str, key: str) -> Finding:
     """Ask the vendor's API whether it takes the key; nothing is created."""
     try:
         async with HeadlessClient(api_url, key, timeout_s=TIMEOUT_S) as client:
-            await client.probe()
+            await client.list_page(limit=1, offset=0)
     except AuthRefused as error:
         return unwell("vendor", f"{api_url}: {error}", "put the right key into the secret, or mend the stack's ApiUrl")
     except BulkheadError as error:
@@ -112,7 +112,7 @@ async def _ring(url: str) -> int:
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
     async with open_session(timeout=timeout, headers={}, force_close=True) as session:
         try:
-            async with session.post(url, json=event, allow_redirects=False) as answer:
+            async with session.post(url, json=event, allow_redirects=False, trace_request_ctx=Departure()) as answer:
                 return answer.status
         except (aiohttp.ClientError, ConnectionCut, TimeoutError, ValueError) as error:
             raise Unavailable(f"the webhook does not answer ({type(error).__name__})") from None
