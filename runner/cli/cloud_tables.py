@@ -51,11 +51,11 @@ def print_started(console: Console, batch_id: str, *, options: str) -> None:
     _next(console, [(f"bulkhead cloud status {batch_id}{options}", "where it stands; it appears within seconds")])
 
 
-def print_standings(console: Console, found: Sequence[Standing], *, options: str) -> None:
+def print_standings(console: Console, found: Sequence[Standing], *, waiting_room: str, options: str) -> None:
     """Write one line a batch, oldest first."""
     if not found:
         line(console, "no batch yet")
-        _next(console, [(f"bulkhead cloud start s3://INBOX/PREFIX/{options}", "imports what lies there")])
+        _next(console, [(f"bulkhead cloud start {waiting_room}{options}", "imports what lies there")])
         return
     head = ("BATCH", "STATE", "ITEMS", "DONE", "OPEN", "REVIEW", "FAILED")
     rows = [head, *(_cells(standing) for standing in found)]

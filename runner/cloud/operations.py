@@ -80,6 +80,11 @@ class Operations:
         assert self._stack is not None, "enter it first"
         return self._stack
 
+    @property
+    def waiting_room(self) -> str:
+        """Return the part of the inbox in which files wait for a load. Raises ConfigError."""
+        return f"s3://{self.stack.output(INBOX)}/{self.stack.parameters.get('NightlyPrefix') or 'nightly/'}"
+
     def webhook_urls(self) -> WebhookUrls:
         """Return the urls that the vendor may call. Raises ConfigError."""
         return WebhookUrls(self.stack, self._aws)
@@ -93,7 +98,7 @@ class Operations:
         if S3Place.parse(uri).bucket != inbox:
             raise ConfigError(
                 f"the functions of {self.stack.name} may read its inbox only: s3://{inbox}/",
-                hint=f"copy the files: aws s3 cp --recursive {uri} s3://{inbox}/nightly/ - or import them from here: "
+                hint=f"copy the files: aws s3 cp --recursive {uri} {self.waiting_room}\nor import them from here: "
                 f"bulkhead run {uri} --ledger {self._table()}",
             )
         return await start_load(self._queues(), uri, name=name, at=whole_ms(self._clock.now()))

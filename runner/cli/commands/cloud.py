@@ -87,11 +87,15 @@ def status(
             document=standing_document,
         )
         return
+
+    async def newest(operations: Operations) -> tuple[list[Standing], str]:
+        return await operations.statuses(recent=recent), operations.waiting_room
+
     ask(
         given,
-        lambda operations: operations.statuses(recent=recent),
-        show=lambda console, found: print_standings(console, found, options=given.repeated()),
-        document=lambda found: [standing_document(standing) for standing in found],
+        newest,
+        show=lambda console, found: print_standings(console, found[0], waiting_room=found[1], options=given.repeated()),
+        document=lambda found: [standing_document(standing) for standing in found[0]],
     )
 
 
@@ -112,6 +116,7 @@ def manifest(
     """Write the manifest of a batch, as it stands now, to stdout or a file, and say where the stack's own lies."""
     from runner.cli.cloud_tables import print_manifest_place
     from runner.cli.clouding import ask, write_pieces
+    from runner.cli.console import console
 
     async def written(operations: Operations) -> Standing:
         standing = await operations.status(batch)
@@ -119,7 +124,7 @@ def manifest(
         return standing
 
     given = _given(stack, region, endpoint_url, config=config, verbose=verbose)
-    ask(given, written, show=print_manifest_place)
+    ask(given, written, show=lambda _, standing: print_manifest_place(console(stderr=True), standing))
 
 
 def redrive(
