@@ -45,7 +45,7 @@ class S3Source:
         *,
         client: S3Client,
         now: datetime,
-        page_length: int = PAGE_LENGTH,
+        page_length: int | None = None,
         only: str | None = None,
         stall_s: float = STALL_S,
     ) -> None:
@@ -59,7 +59,7 @@ class S3Source:
         self._filter = PathFilter(include=spec.include, exclude=spec.exclude)
         self._left_out = tuple(S3Place.parse(url) for url in spec.leave_out if url.startswith("s3://"))
         self._youngest = now.timestamp() - spec.min_age_s if spec.min_age_s > 0 else None
-        self._page_length = page_length
+        self._page_length = page_length or PAGE_LENGTH
         self._stall_s = stall_s
         self._parsing = asyncio.Lock()
         self._has_read = False
@@ -239,7 +239,7 @@ class S3Source:
     def _takes(self, key: str, source: str, size_bytes: int) -> bool:
         if source == "" or (source.endswith("/") and size_bytes == 0):
             return False
-        if any(self._given.bucket == out.bucket and key.startswith(out.folder.key) for out in self._left_out):
+        if self._left_out and any(replace(self._given, key=key).is_below(out) for out in self._left_out):
             return False
         folder, _, name = source.rpartition("/")
         return self._enters(folder) and self._filter.takes(source, name)
