@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from benchmarks.s3 import child
+from benchmarks.upload import sink
 from tests.acceptance.inbox import Workspace, assert_each_once, rows, sha256
 from tests.acceptance.vendors import SandboxVendor
 from tests.support.aws import LocalAws
@@ -201,3 +203,14 @@ def test_missing_credentials_are_said(mine: Workspace, inbox: Bucket) -> None:
     none = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_EC2_METADATA_DISABLED": "true"}
     ended = mine.command("plan", "s3://inbox/2026", "--schema-id", "customers", variables=none).expect(2)
     assert "no usable AWS credentials" in ended.text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("direction", ["upload", "collect"])
+def test_memory_does_not_grow_with_the_size_of_what_is_carried(aws: LocalAws, direction: str) -> None:
+    with sink() as url:
+        child(aws, "fill", url, "96")
+        large = child(aws, direction, url, "96")
+        child(aws, "fill", url, "1")
+        small = child(aws, direction, url, "1")
+    assert large["rss_mb"] < small["rss_mb"] + 40
