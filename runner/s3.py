@@ -68,6 +68,10 @@ class S3Place:
         """Return the place as one below which other keys lie: its key is empty or ends in `/`."""
         return self if self.key == "" or self.key.endswith("/") else replace(self, key=f"{self.key}/")
 
+    def is_below(self, other: S3Place) -> bool:
+        """Tell whether this key lies in the folder that the other names."""
+        return self.bucket == other.bucket and self.key.startswith(other.folder.key) and self.key != other.folder.key
+
     def below(self, path: str) -> S3Place:
         """Return the place at `path` below this one, which is a folder."""
         return replace(self, key=self.folder.key + path)
