@@ -174,8 +174,8 @@ class S3Source:
         )
         if listed is not None and version != listed:
             raise changed()
-        if "ArchiveStatus" in answer:
-            raise archived(answer["ArchiveStatus"])
+        if (archive := _archive_of(answer)) is not None:
+            raise archived(archive)
         if (encoding := answer.get("ContentEncoding", "")) not in ("", "identity", "aws-chunked"):
             raise ItemRejected("unsupported_type", f"the object is stored with Content-Encoding {encoding}; unpack it")
         return S3Object(client=self._client, place=place, version=version)
@@ -256,3 +256,12 @@ class S3Source:
                 self._filter.enters(path, part) for path, part in zip(above, parts, strict=True)
             )
         return self._entered[folder]
+
+
+def _archive_of(head: dict[str, Any]) -> str | None:
+    """Return where an object lies that cannot be read as it is; None for one that can, restored ones included."""
+    if "ArchiveStatus" in head:
+        return str(head["ArchiveStatus"])
+    storage_class = head.get("StorageClass")
+    is_back = 'ongoing-request="false"' in head.get("Restore", "")
+    return storage_class if storage_class in _ARCHIVES and not is_back else None

@@ -218,6 +218,12 @@ class TestReading:
         prepared = await source.prepare(item_of((await listed(source))[0]))
         assert (prepared.rows, prepared.body) == (b'[{"a":1},{"a":2}]', None)
 
+    async def test_an_archived_object_is_refused_before_its_create(self, bucket: Bucket, client: S3Client) -> None:
+        bucket.put("in/a.csv", StorageClass="GLACIER")
+        with pytest.raises(ItemRejected, match="the storage class GLACIER") as caught:
+            await source_at(client).prepare(Item(batch_id="b", source="a.csv"))
+        assert caught.value.code == "archived"
+
     async def test_an_object_stored_compressed_is_refused(self, bucket: Bucket, client: S3Client) -> None:
         bucket.put("in/a.csv", ContentEncoding="gzip")
         source = source_at(client)
