@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import socket
@@ -18,6 +19,8 @@ HOW_TO_INSTALL = "make .tools/ministack/.installed"
 REGION = "us-east-1"
 
 _READY_WITHIN_S = 30.0
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None)
 
 
 class LocalAws:
@@ -72,6 +75,7 @@ def running_ministack(directory: Path, *, port: int | None = None, **variables: 
             stderr=log,
             stdin=subprocess.DEVNULL,
             start_new_session=True,
+            preexec_fn=_end_with_parent,  # noqa: PLW1509 - one system call, nothing that a thread could hold
         )
         try:
             aws = LocalAws(f"http://127.0.0.1:{port}", pid=process.pid, log=directory / "ministack.log")
@@ -98,6 +102,11 @@ def running_moto() -> Iterator[LocalAws]:
         yield LocalAws(f"http://{host}:{port}", pid=os.getpid(), reset_path="/moto-api/reset")
     finally:
         server.stop()
+
+
+def _end_with_parent() -> None:
+    """Let this process be ended when the one that started it is, however that happens."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def free_port() -> int:
