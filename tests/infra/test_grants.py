@@ -113,13 +113,15 @@ def test_only_traces_go_to_every_resource_and_no_action_has_a_star() -> None:
         assert "*" not in _granted(_statements(role))
 
 
-@pytest.mark.parametrize("kind", ["AWS::SQS::QueuePolicy", "AWS::SNS::TopicPolicy", "AWS::Lambda::Permission"])
-def test_what_aws_itself_may_call_is_bound_to_this_stack_or_account(kind: str) -> None:
-    for properties in template().of_type(kind).values():
-        if kind == "AWS::Lambda::Permission":
-            assert "SourceArn" in properties
-            continue
-        for statement in properties["PolicyDocument"]["Statement"]:
+def test_what_aws_itself_may_call_is_bound_to_this_stack_or_account() -> None:
+    assert all("SourceArn" in one for one in template().of_type("AWS::Lambda::Permission").values())
+    for name, policy in (
+        template().of_type("AWS::SQS::QueuePolicy") | template().of_type("AWS::SNS::TopicPolicy")
+    ).items():
+        (statement,) = policy["PolicyDocument"]["Statement"]
+        if name == "EndedTopicPolicy":
+            assert statement["Principal"] == {"AWS": {"Fn::GetAtt": ["FinishRole", "Arn"]}}
+        else:
             assert set(statement["Principal"]) == {"Service"}
             assert statement["Condition"]
 

@@ -213,7 +213,7 @@ def test_files_that_land_are_told_to_submit_but_for_configuration_folders_and_wh
 
 def test_a_nightly_load_is_a_message_that_the_list_queue_understands() -> None:
     messages = pytest.importorskip("runner.cloud.messages")
-    schedule = template().resources["NightlySchedulerSchedule"]
+    schedule = template().resources["NightlyLoad"]
     text = schedule["Properties"]["Target"]["Input"]["Fn::Sub"]
     filled = text.replace("${InboxBucket}", "inbox").replace("${NightlyPrefix}", "nightly/")
     load = messages.decode(filled.replace("<aws.scheduler.scheduled-time>", "2026-07-23T02:00:00Z"))
