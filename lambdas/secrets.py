@@ -60,6 +60,6 @@ class Secrets:
 
 def _translated(error: BaseException | None, name: str) -> Exception:
     code = error.response.get("Error", {}).get("Code") if isinstance(error, ClientError) else None
-    if code in _WITHOUT_VALUE:
+    if code in _WITHOUT_VALUE or isinstance(error, KeyError):  # an answer without a value
         return ConfigError(f"the secret {name} has no value yet", hint=_PUT_IT_IN.format(name))
     return Unavailable(f"the secret {name} cannot be read: {code or type(error).__name__}")

@@ -6,7 +6,7 @@ Both carry the service that POWERTOOLS_SERVICE_NAME names. An event is never log
 from __future__ import annotations
 
 import logging
-import traceback
+from traceback import extract_tb
 from typing import TYPE_CHECKING
 
 from aws_lambda_powertools import Logger
@@ -43,10 +43,11 @@ class Telemetry:
     def failure(self, sentence: str, error: BaseException, **fields: object) -> None:
         """Log what went wrong, without a text that is not Bulkhead's own: it may hold a signed url, or a row."""
         cause = first_cause(error)
+        more: dict[str, object]
         if isinstance(cause, BulkheadError):
             more = {"reason": str(cause), "hint": cause.hint}
         else:
-            more = {"trace": "".join(traceback.format_tb(cause.__traceback__))}
+            more = {"trace": [f"{at.filename}:{at.lineno} {at.name}" for at in extract_tb(cause.__traceback__)]}
         self.logger.error(sentence, extra={"error": type(cause).__name__, **more, **fields})
 
     def gauge(self, name: str, value: float, unit: str = "Count") -> None:

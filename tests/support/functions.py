@@ -50,6 +50,7 @@ class Stack:
             **{f"BULKHEAD_{name.upper()}_QUEUE_URL": url for name, url in self.queue_urls.items()},
             "BULKHEAD_LICENSE_SECRET": "bulkhead/license",
             "BULKHEAD_WEBHOOK_SECRET": "bulkhead/webhook",
+            "POWERTOOLS_SERVICE_NAME": "bulkhead-test",
         }
 
     def client(self, service: str) -> Any:
@@ -74,8 +75,43 @@ class Stack:
                 self.queues.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
         return bodies
 
+    def receive(self, queue: str) -> list[dict[str, Any]]:
+        """Receive up to ten messages, and leave them invisible."""
+        answer = self.queues.receive_message(
+            QueueUrl=self.queue_urls[queue], MaxNumberOfMessages=10, AttributeNames=["All"]
+        )
+        return list(answer.get("Messages", ()))
+
+    def send(self, queue: str, body: str) -> None:
+        self.queues.send_message(QueueUrl=self.queue_urls[queue], MessageBody=body)
+
+    def add_dead_letter_queue(self, queue: str, *, receives: int) -> str:
+        """Let messages that were received so often go to another queue; returns its name."""
+        dead = f"{queue}-dead"
+        self.queue_urls[dead] = self._queue(dead)
+        policy = json.dumps({"deadLetterTargetArn": self._arn(dead), "maxReceiveCount": receives})
+        self.queues.set_queue_attributes(QueueUrl=self.queue_urls[queue], Attributes={"RedrivePolicy": policy})
+        return dead
+
+    def listen_to_topic(self, topic_arn: str, queue: str) -> None:
+        self.client("sns").subscribe(TopicArn=topic_arn, Protocol="sqs", Endpoint=self._arn(queue))
+
+    def listen_to_bus(self, queue: str, *, source: str) -> None:
+        events = self.client("events")
+        events.put_rule(Name="ended", EventPattern=json.dumps({"source": [source]}))
+        events.put_targets(Rule="ended", Targets=[{"Id": "queue", "Arn": self._arn(queue)}])
+
+    def _arn(self, queue: str) -> str:
+        answer = self.queues.get_queue_attributes(QueueUrl=self.queue_urls[queue], AttributeNames=["QueueArn"])
+        return str(answer["Attributes"]["QueueArn"])
+
     def delayed_count(self, queue: str) -> int:
-        name = "ApproximateNumberOfMessagesDelayed"
+        return self._attribute(queue, "ApproximateNumberOfMessagesDelayed")
+
+    def depth(self, queue: str) -> int:
+        return self._attribute(queue, "ApproximateNumberOfMessages")
+
+    def _attribute(self, queue: str, name: str) -> int:
         answer = self.queues.get_queue_attributes(QueueUrl=self.queue_urls[queue], AttributeNames=[name])
         return int(answer["Attributes"][name])
 
@@ -129,3 +165,38 @@ def managed(import_id: str, *, upload_id: str = "", **more: Any) -> str:
     """Return the body of a managed webhook."""
     headless = {"id": import_id, "status": "SUCCESSFUL", **more}
     return json.dumps({"event": "import_completed", "data": {"id": upload_id or import_id, "headless": headless}})
+
+
+def arrived(*bodies: str, receives: int = 1) -> dict[str, Any]:
+    """Return an event of SQS as Lambda gives it to a function; a record's id is its place in `bodies`."""
+    return {
+        "Records": [
+            {
+                "messageId": str(number),
+                "receiptHandle": f"receipt-{number}",
+                "body": body,
+                "attributes": {
+                    "ApproximateReceiveCount": str(receives),
+                    "SentTimestamp": "1784800000000",
+                    "SenderId": "AIDAIENQZJOLO23YVJ4VO",
+                    "ApproximateFirstReceiveTimestamp": "1784800000100",
+                },
+                "messageAttributes": {},
+                "md5OfBody": "",
+                "eventSource": "aws:sqs",
+                "eventSourceARN": "arn:aws:sqs:us-east-1:000000000000:bulkhead-submit",
+                "awsRegion": "us-east-1",
+            }
+            for number, body in enumerate(bodies)
+        ]
+    }
+
+
+def taken(stack: Stack, queue: str) -> dict[str, Any]:
+    """Receive the messages of a queue as Lambda does, as the event it makes of them."""
+    messages = stack.receive(queue)
+    event = arrived(*(message["Body"] for message in messages))
+    for record, message in zip(event["Records"], messages, strict=True):
+        record |= {"messageId": message["MessageId"], "receiptHandle": message["ReceiptHandle"]}
+        record["attributes"] |= {"ApproximateReceiveCount": message["Attributes"]["ApproximateReceiveCount"]}
+    return event
