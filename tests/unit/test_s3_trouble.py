@@ -80,8 +80,8 @@ async def test_a_missing_object_is_told_from_a_missing_bucket() -> None:
     assert await rejected(source_of(Scripted(head_object=[missing], list_objects_v2=[{}]))) == "not_found"
     denied = Scripted(head_object=[missing], list_objects_v2=[refusal(403, "AccessDenied")])
     assert await rejected(source_of(denied)) == "not_found"
+    gone = Scripted(head_object=[missing], list_objects_v2=[refusal(404, "NoSuchBucket")])
     with pytest.raises(SourceNotFound, match="no bucket inbox"):
-        gone = Scripted(head_object=[missing], list_objects_v2=[refusal(404, "NoSuchBucket")])
         await source_of(gone).prepare(Item(batch_id="b", source="a.csv"))
 
 
