@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.support.aws import HOW_TO_INSTALL, MINISTACK, LocalAws, running_ministack
+from tests.support.dynamodb import MotoServer
 
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")
@@ -22,6 +23,14 @@ def ministack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
         pytest.skip(f"ministack is not installed: {HOW_TO_INSTALL}")
     with running_ministack(tmp_path_factory.mktemp("ministack")) as aws:
         yield aws
+
+
+@pytest.fixture(scope="session")
+def moto() -> Iterator[MotoServer]:
+    """The one moto of this test process: a second opinion on what AWS does, of no use where writers race."""
+    server = MotoServer()
+    yield server
+    server.stop()
 
 
 @pytest.fixture
