@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from runner.errors import StaleItem
 from runner.listing import CLOCK_MARGIN, imports_since
 from runner.models import Item, ItemKind, ItemState, RemoteImport
 
@@ -92,12 +93,12 @@ class Doubts:
     async def _decide(self, item: Item, candidates: Sequence[RemoteImport], *, rivals: Sequence[Item]) -> Item:
         own = [remote for remote in candidates if self._fits(item, remote)]
         if not own:
-            return await self._moves.advance(item, _S.QUEUED, reason="the lost create made no import")
+            return await self._moved(item, _S.QUEUED, reason="the lost create made no import")
         wanted = [rival for rival in rivals if self._fits(rival, own[0])]
         if len(own) == 1 and len(wanted) == 1:
             return await self._adopt(item, own[0])
         ids = ", ".join(sorted(remote.import_id for remote in own)[:10])
-        return await self._moves.advance(
+        return await self._moved(
             item,
             _S.UNCERTAIN,
             reason="lost create, several candidates",
@@ -108,7 +109,7 @@ class Doubts:
     async def _adopt(self, item: Item, remote: RemoteImport) -> Item:
         made_at = remote.created_at or item.intent_at
         await self._ledger.count_up(item.batch_id, creates=1)
-        return await self._moves.advance(
+        return await self._moved(
             item,
             _S.PROCESSING,
             reason="adopted: the only import the lost create can have made",
@@ -116,6 +117,15 @@ class Doubts:
             created_at=made_at,
             uploaded_at=made_at,
         )
+
+    async def _moved(self, item: Item, state: ItemState, *, reason: str, **changes: Any) -> Item:
+        """Move an item; one that somebody else has moved is returned as it is now."""
+        try:
+            return await self._moves.advance(item, state, reason=reason, **changes)
+        except StaleItem as error:
+            if error.current is None:
+                raise
+            return error.current  # type: ignore[no-any-return]
 
     def _fits(self, item: Item, remote: RemoteImport) -> bool:
         first, last = self._window(item)

@@ -21,6 +21,7 @@ BulkheadError
     │   └── SourceChanged         the file changed while it was read
     ├── AwsRefused                AWS does not accept the credentials, does not allow it, or refuses it: `code`
     ├── SourceNotFound            the directory, file or list does not exist
+    ├── MessageInvalid            a message of a queue cannot be read
     ├── ConfigError               settings, routes or options are wrong
     ├── LedgerError
     │   ├── LedgerLocked          another run holds it
@@ -151,6 +152,10 @@ class AwsRefused(TerminalError):
 
 class SourceNotFound(TerminalError):
     """The directory, file or list does not exist."""
+
+
+class MessageInvalid(TerminalError):
+    """A message of a queue cannot be read."""
 
 
 class ConfigError(TerminalError):

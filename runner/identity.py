@@ -63,6 +63,11 @@ def account(base_url: str, license_key: str) -> str:
     return f"{endpoint(base_url)}-{_digest('account', base_url.rstrip('/'), license_key).hex()[:16]}"
 
 
+def short(text: str) -> str:
+    """Return a few characters that tell a text from others."""
+    return _base32(_digest("short", text), 6)
+
+
 def batch_id(source_uri: str, started_at: datetime) -> str:
     """Name a batch after the second it started in (UTC) and its source, such as `20260723-101502-k3f9x2`."""
     stamp = started_at.strftime("%Y%m%d-%H%M%S")

@@ -27,6 +27,7 @@ class RunOptions:
     - `quiet_period_s`: how long after a lost answer to a JSON create the vendor may still make its import.
     - `settle_s`: how long an import must stay without data before an upload in doubt is repeated, where storage takes
       no condition.
+    - `permit_wait_s`: the longest wait for a permit, after which an item is left as it was; None waits on.
     - `safety_list_s`: how often the vendor is listed all the same while imports are tracked by ledger.
     - `foreign_upload_s`: the longest upload that another runner on the same ledger may have under way when a url ends.
     """
@@ -39,6 +40,7 @@ class RunOptions:
     request_timeout_s: float = 30.0
     quiet_period_s: float = 900.0
     settle_s: float = 120.0
+    permit_wait_s: float | None = None
     foreign_upload_s: float = 0.0
     filename_tag: bool = True
     again: bool = False

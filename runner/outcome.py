@@ -50,6 +50,7 @@ EXIT_CODES: dict[type[BaseException], ExitCode] = {
     errors.SourceChanged: ExitCode.ITEMS_FAILED,
     errors.AwsRefused: ExitCode.FATAL,
     errors.SourceNotFound: ExitCode.SOURCE_NOT_FOUND,
+    errors.MessageInvalid: ExitCode.FATAL,
     errors.ConfigError: ExitCode.USAGE,
     errors.LedgerError: ExitCode.FATAL,
     errors.LedgerLocked: ExitCode.LEDGER_LOCKED,

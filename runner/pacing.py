@@ -115,6 +115,12 @@ class CreatePacer:
         now = self._clock.ticks()
         return 0 if quota.not_before > now else sum(slot.until <= now for slot in quota.slots)
 
+    async def due_in_s(self) -> float:
+        """Return how long it takes until a create can be sent, if nobody is faster."""
+        quota = await self._store.read(self._quota_key, count=self._quota.count)
+        due_at = max(quota.not_before, min(slot.until for slot in quota.slots))
+        return max(0.0, due_at - self._clock.ticks())
+
     async def hold(self, retry_after_s: float | None) -> float:
         """Keep everyone from creating for as long as the vendor asked."""
         asked_s = UNEXPLAINED_HOLD_S if retry_after_s is None else min(retry_after_s, LONGEST_HOLD_S)

@@ -49,31 +49,29 @@ async def unfinished(ledger: Ledger, batch_id: str, *, moves: Moves) -> AsyncIte
 async def redrive(
     ledger: Ledger, batch_id: str, *, states: Collection[ItemState], match: str | None, moves: Moves
 ) -> int:
-    """Put failed, rejected or uncertain items whose source matches the glob back to work; returns how many.
-
-    They are queued for an import of their own. Where only the result was of no use, it is to be fetched again.
-    """
+    """Put failed, rejected or uncertain items whose source matches the glob back to work; returns how many."""
     count = 0
     async for item in ledger.items(batch_id, states=states):
         if match is None or fnmatch.fnmatchcase(item.source, match):
-            count += await _put_back(item, moves)
+            count += await put_back(item, moves) is not None
     return count
 
 
-async def _put_back(item: Item, moves: Moves) -> bool:
-    """Put one item back to work; False where somebody else moved it meanwhile."""
+async def put_back(item: Item, moves: Moves) -> Item | None:
+    """Put one item back to work, for an import of its own; where only its result was of no use, that is fetched again.
+
+    Returns it as it is then, None where somebody else moved it meanwhile.
+    """
     try:
-        await _redriven(item, moves)
+        return await _redriven(item, moves)
     except StaleItem:
-        return False
-    return True
+        return None
 
 
-async def _redriven(item: Item, moves: Moves) -> None:
+async def _redriven(item: Item, moves: Moves) -> Item:
     if item.was_imported and item.error_code == RESULT_INVALID:
-        await moves.advance(item, _S.SUCCEEDED, reason="redriven", finished_at=None)
-        return
-    await moves.advance(
+        return await moves.advance(item, _S.SUCCEEDED, reason="redriven", finished_at=None)
+    return await moves.advance(
         item,
         _S.QUEUED,
         reason="redriven",
@@ -144,7 +142,8 @@ async def differences(ledger: Ledger, api: ImportsApi, batch: Batch) -> list[Dif
     found = [_ahead(item, remote[import_id]) for import_id, item in bound.items() if import_id in remote]
     found += [await _maybe_missing(api, item) for import_id, item in bound.items() if import_id not in remote]
     found += [_unowned(other) for other in remote.values() if other.import_id not in owners]
-    found += [await _given_up(ledger, batch, other, owners) for other in remote.values()]
+    here = [other for other in remote.values() if owners.get(other.import_id, ("",))[0] == batch.batch_id]
+    found += [await given_up(ledger, other, owners[other.import_id]) for other in here]
     return [difference for difference in found if difference is not None]
 
 
@@ -184,18 +183,15 @@ def _unowned(remote: RemoteImport) -> Difference | None:
     )
 
 
-async def _given_up(
-    ledger: Ledger, batch: Batch, remote: RemoteImport, owners: dict[str, tuple[str, str]]
-) -> Difference | None:
-    """Find an import that was released for its expired url and took data all the same."""
-    batch_id, source = owners.get(remote.import_id, ("", ""))
-    if batch_id != batch.batch_id or remote.status in (ImportStatus.AWAITING_UPLOAD, ImportStatus.FAILED):
+async def given_up(ledger: Ledger, remote: RemoteImport, owner: tuple[str, str]) -> Difference | None:
+    """Tell whether an import was released by its `owner`, (batch id, source), and took data all the same."""
+    if remote.status in (ImportStatus.AWAITING_UPLOAD, ImportStatus.FAILED):
         return None
-    item = await ledger.item(batch_id, source)
+    item = await ledger.item(*owner)
     if item is None or item.import_id == remote.import_id or (item.state in OPEN_STATES and item.import_id is None):
         return None
     return Difference(
-        source=source,
+        source=item.source,
         import_id=remote.import_id,
         kind=DifferenceKind.DUPLICATE_RISK,
         detail=f"given up by the item, yet {remote.status}",

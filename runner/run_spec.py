@@ -15,7 +15,8 @@ from runner.sources import SourceSpec
 class RunSpec:
     """What to run: a source, its routes, and where results go (`out`; default `./bulkhead-out/<batch id>`).
 
-    With `check` each file is judged before its first create, as `runner.check.Gate` says.
+    With `check` each file is judged before its first create, as `runner.check.Gate` says. `driver` is who takes the
+    batch's items further: a runner, or the functions of a stack.
     """
 
     source: SourceSpec
@@ -24,10 +25,12 @@ class RunSpec:
     again: bool = False
     fail_if_empty: bool = False
     check: Literal["skip", "warn"] | None = None
+    driver: Literal["runner", "stack"] = "runner"
 
     def to_json(self) -> str:
         raw = {"source": self.source.to_json(), "routes": self.routes.to_json(), "again": self.again}
         raw |= {"check": self.check} if self.check else {}
+        raw |= {"driver": self.driver} if self.driver != "runner" else {}
         return orjson.dumps(raw).decode()
 
     @classmethod
@@ -38,4 +41,5 @@ class RunSpec:
             routes=Routes.from_json(raw["routes"]),
             again=raw["again"],
             check=raw.get("check"),
+            driver=raw.get("driver", "runner"),
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -198,6 +198,16 @@ class Settings(BaseSettings):
             warnings=(*_unencrypted(settings.api_url), *_unknown_variables(environ), *_unknown_variables(dotenv)),
         )
 
+    def overlaid(self, text: str, *, keys: Collection[str], hint: str) -> Settings:
+        """Lay the text of a bulkhead.toml over these settings; it may say nothing but `keys`. Raises ConfigError."""
+        values = _config_values(text.removeprefix("\ufeff"), CONFIG_NAME)
+        if foreign := values.keys() - set(keys):
+            raise ConfigError(f"{CONFIG_NAME}: {min(foreign)} has no meaning here", hint=hint)
+        replaced = _ONE_OF if any(name in values for name in _ONE_OF) else ()
+        kept = {name: getattr(self, name) for name in self.model_fields_set if name not in replaced}
+        origins = {**dict.fromkeys(kept, "parameter"), **dict.fromkeys(values, CONFIG_NAME)}
+        return _validated({**kept, **values}, origins)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedSettings:
@@ -274,9 +284,18 @@ def _config_file(flag: object, *, environ: Mapping[str, str], dotenv: Mapping[st
 
 def _read_config(path: Path) -> dict[str, Any]:
     try:
-        raw = tomllib.loads(path.read_text("utf-8-sig"))
-    except (OSError, UnicodeError, tomllib.TOMLDecodeError) as error:
+        text = path.read_text("utf-8-sig")
+    except (OSError, UnicodeError) as error:
         raise ConfigError(f"{path} cannot be read: {_reason(error)}") from error
+    return _config_values(text, str(path))
+
+
+def _config_values(text: str, path: str) -> dict[str, Any]:
+    """Return what the text of a bulkhead.toml says, by the settings' names."""
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} cannot be read: {error}") from error
     values = {key.replace("-", "_"): value for key, value in raw.items()}
     if "license_key" in values:
         raise ConfigError(

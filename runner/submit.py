@@ -82,6 +82,8 @@ class Submitter:
         """Schemas the vendor does not have, with its sentence: their items stay queued."""
         self.schemas_in_doubt: set[str | None] = set()
         """Schemas with a JSON create in doubt: a second one would make it impossible to tell whose import is whose."""
+        self.permit_missed = False
+        """Whether no permit came within `permit_wait_s`."""
 
     async def submit(self, item: Item) -> Item:
         """Take a queued item as far as it gets now.
@@ -170,19 +172,21 @@ class Submitter:
         return await self._give_up(attempt)
 
     async def _permit(self) -> Permit | None:
-        """Wait for a permit, but no longer than until a stop is requested."""
+        """Wait for a permit, but no longer than until a stop is requested, or `permit_wait_s`."""
         waiting = asyncio.ensure_future(self._pacer.permit())
         stopping = asyncio.ensure_future(self._stop.wait())
         try:
-            await asyncio.wait({waiting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            limit_s = self._options.permit_wait_s
+            await asyncio.wait({waiting, stopping}, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
         finally:
             stopping.cancel()
             if not waiting.done():
                 waiting.cancel()
-        if not self._stop.requested:
+        if waiting.done() and not self._stop.requested:
             return await waiting
         if waiting.done() and not waiting.cancelled():
             await waiting.result().unused()
+        self.permit_missed = not self._stop.requested
         return None
 
     def _must_wait(self, item: Item, route: Route) -> bool:
@@ -200,7 +204,7 @@ class Submitter:
     async def _send_with_permit(self, attempt: _Attempt) -> Item | None:
         permit = await self._permit()
         if permit is None:
-            return await self._put_back(attempt.item, "stopped before its create")
+            return await self._put_back(attempt.item, "no permit came before the stop")
         return await self._send(attempt, permit)
 
     async def _send(self, attempt: _Attempt, permit: Permit) -> Item | None:

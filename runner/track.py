@@ -190,12 +190,15 @@ class Tracker:
         import_id = item.import_id or ""
         self._open[import_id] = item
         try:
-            await self.apply(await repeat_read(lambda: self._api.retrieve(import_id)))
+            await self.apply(await repeat_read(lambda: self._api.retrieve(import_id)), is_whole=True)
         except ImportNotFound:
             await self._missing(item)
 
-    async def apply(self, remote: RemoteImport) -> None:
-        """Move the item of an import by one status; duplicates and late arrivals change nothing."""
+    async def apply(self, remote: RemoteImport, *, is_whole: bool = False) -> None:
+        """Move the item of an import by one status; duplicates and late arrivals change nothing.
+
+        `is_whole`: `remote` was retrieved, and shows all there is to be known.
+        """
         item = self._open.get(remote.import_id)
         if item is None:
             return
@@ -210,7 +213,7 @@ class Tracker:
             await self._move(item, item.state, reason=f"status {remote.status}", status=remote.status)
         elif state is item.state:
             return
-        elif state is _S.SUCCEEDED:
+        elif state is _S.SUCCEEDED or is_whole:
             await self._end(item, state, remote)
         else:
             await self._end_with_details(item)

@@ -17,7 +17,7 @@ from runner.errors import (
     ConditionUnsupported,
     ImportNotFound,
     InDoubt,
-    SourceChanged,
+    ItemRejected,
     StorageFull,
     TransientError,
     UploadRefused,
@@ -86,7 +86,7 @@ class Uploader:
             return await self._missing(item, in_doubt=in_doubt)
         if remote.status == ImportStatus.AWAITING_UPLOAD:
             return None
-        return await self._move_on(item, remote.status, reason="the data had arrived")
+        return await self.move_on(item, remote.status, reason="the data had arrived")
 
     async def arrived_late(self, item: Item) -> Item | None:
         """Do as `arrived`, and look again after the time in which an upload in doubt still shows.
@@ -131,13 +131,13 @@ class Uploader:
         """Try once; what no other try can change ends the item."""
         try:
             return await self._try(item, prepared, in_doubt=in_doubt, conditional=conditional)
-        except (SourceChanged, UploadRefused) as error:
+        except (ItemRejected, UploadRefused) as error:
             refusal = error
         looked = await (self.arrived_late(item) if in_doubt else self.arrived(item, in_doubt=False))
         if looked is not None:
             return looked
-        if isinstance(refusal, SourceChanged):
-            return await self._changed(item, refusal)
+        if isinstance(refusal, ItemRejected):
+            return await self._reject(item, refusal)
         return await self._fail(item, "upload_refused", str(refusal))
 
     async def _try(self, item: Item, prepared: Prepared, *, in_doubt: bool, conditional: bool) -> Item:
@@ -157,7 +157,7 @@ class Uploader:
             self.bytes_uploaded += prepared.size_bytes
             self._emit(BytesUploaded(source=item.source, count=prepared.size_bytes))
         reason = "uploaded" if stored else "the data had arrived"
-        return await self._move_on(item, ImportStatus.PENDING, reason=reason)
+        return await self.move_on(item, ImportStatus.PENDING, reason=reason)
 
     def _usable_url(self, item: Item) -> str | None:
         url = self._urls.get(item.import_id or "")
@@ -172,7 +172,7 @@ class Uploader:
         if remote is None:
             return await self._missing(item, in_doubt=in_doubt)
         if remote.status != ImportStatus.AWAITING_UPLOAD:
-            return await self._move_on(item, remote.status, reason="the data had arrived")
+            return await self.move_on(item, remote.status, reason="the data had arrived")
         self.remember_url(remote)
         url = self._usable_url(item)
         return url if url is not None else await self._release(item, remote, in_doubt=in_doubt)
@@ -206,8 +206,11 @@ class Uploader:
         except ImportNotFound:
             return None
 
-    async def _move_on(self, item: Item, status: str, *, reason: str) -> Item:
-        """Record that the data is there; ends are left to tracking, which knows what to read with them."""
+    async def move_on(self, item: Item, status: str, *, reason: str) -> Item:
+        """Record that the import of a `created` item has its data, as its status shows.
+
+        Ends are left to tracking, which knows what to read with them.
+        """
         state = STATE_OF_STATUS.get(status, _S.PROCESSING)
         known = status if state is _S.PROCESSING else ImportStatus.RUNNING
         return await self._moves.advance(
@@ -221,7 +224,7 @@ class Uploader:
         )
         await self._stop.sleep(delay_s(attempt, self._rng))
 
-    async def _changed(self, item: Item, error: SourceChanged) -> Item:
+    async def _reject(self, item: Item, error: ItemRejected) -> Item:
         return await self._moves.advance(
             item, _S.REJECTED, reason=error.code, error_code=error.code, error_message=str(error)
         )

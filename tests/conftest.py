@@ -8,8 +8,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.support.aws import HOW_TO_INSTALL, MINISTACK, LocalAws, running_ministack
-from tests.support.dynamodb import MotoServer
+from tests.support.aws import HOW_TO_INSTALL, MINISTACK, LocalAws, running_ministack, running_moto
 
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")
@@ -25,16 +24,24 @@ def ministack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
         yield aws
 
 
-@pytest.fixture(scope="session")
-def moto() -> Iterator[MotoServer]:
-    """The one moto of this test process: a second opinion on what AWS does, of no use where writers race."""
-    server = MotoServer()
-    yield server
-    server.stop()
-
-
 @pytest.fixture
 def aws(ministack: LocalAws) -> LocalAws:
     """An AWS in which nothing has been made yet."""
     ministack.reset()
     return ministack
+
+
+@pytest.fixture(scope="session")
+def moto_server() -> Iterator[LocalAws]:
+    """The one moto of this test process."""
+    with running_moto() as aws:
+        yield aws
+
+
+@pytest.fixture(params=["ministack", "moto"])
+def either_aws(request: pytest.FixtureRequest) -> LocalAws:
+    """An AWS in which nothing has been made yet, as two projects understand it."""
+    name = "aws" if request.param == "ministack" else "moto_server"
+    aws: LocalAws = request.getfixturevalue(name)
+    aws.reset()
+    return aws

@@ -1,1 +1,1 @@
-"""The deployment on AWS: what its functions do, and the commands of those who run it."""
+"""Bulkhead on AWS: what the functions do with a message, knowing nothing of Lambda, and what commands ask a stack."""

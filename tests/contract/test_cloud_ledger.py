@@ -12,7 +12,7 @@ from runner.ledger import CloudLedger
 from runner.ledger.dynamodb import DynamoLedger
 from runner.ledger.memory import MemoryLedger
 from runner.models import Batch, BatchState, Item, ItemState
-from tests.support.dynamodb import fresh_table
+from tests.support.dynamodb import fixture_of, fresh_table
 
 START = datetime(2026, 7, 23, 10, 15, 2, tzinfo=UTC)
 S = ItemState
@@ -38,7 +38,7 @@ async def ledger(request: pytest.FixtureRequest, clock: Clock) -> AsyncIterator[
     if request.param == "memory":
         yield MemoryLedger(now=clock.now)
         return
-    async with fresh_table(request.getfixturevalue(request.param).client_arguments) as table:
+    async with fresh_table(request.getfixturevalue(fixture_of(request.param)).client_arguments) as table:
         yield DynamoLedger(table, now=clock.now)
 
 

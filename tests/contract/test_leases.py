@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from runner.ledger.leases import DynamoLeases, Lease, Leases, MemoryLeases
-from tests.support.dynamodb import fresh_table
+from tests.support.dynamodb import fixture_of, fresh_table
 
 START = datetime(2026, 7, 23, 10, 0, tzinfo=UTC)
 LONG = "x" * 3000
@@ -38,7 +38,7 @@ async def leases(request: pytest.FixtureRequest, clock: Clock) -> AsyncIterator[
     if request.param == "memory":
         yield MemoryLeases(now=clock.now)
         return
-    async with fresh_table(request.getfixturevalue(request.param).client_arguments) as table:
+    async with fresh_table(request.getfixturevalue(fixture_of(request.param)).client_arguments) as table:
         yield DynamoLeases(table, now=clock.now)
 
 

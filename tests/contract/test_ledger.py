@@ -17,7 +17,7 @@ from runner.ledger.dynamodb import DynamoLedger
 from runner.ledger.memory import MemoryLedger
 from runner.ledger.sqlite import PAGE_ITEMS, SqliteLedger
 from runner.models import COUNTERS, HELD_STATES, Batch, BatchState, Item, ItemKind, ItemState, RemoteImport
-from tests.support.dynamodb import fresh_table
+from tests.support.dynamodb import fixture_of, fresh_table
 
 START = datetime(2026, 7, 23, 10, 15, 2, 123456, tzinfo=UTC)
 START_MS = START.replace(microsecond=123000)
@@ -51,7 +51,7 @@ async def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
     if request.param == "moto" and request.node.originalname in TOO_MANY_ROWS_FOR_MOTO:
         pytest.skip("moto copies the whole table for each transaction")
     if request.param in {"ministack", "moto"}:
-        async with fresh_table(request.getfixturevalue(request.param).client_arguments) as table:
+        async with fresh_table(request.getfixturevalue(fixture_of(request.param)).client_arguments) as table:
             yield DynamoLedger(table, now=clock.now)
         return
     openers: dict[str, Opener] = {

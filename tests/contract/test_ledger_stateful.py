@@ -19,7 +19,7 @@ from runner.ledger.dynamodb import DynamoLedger
 from runner.ledger.memory import MemoryLedger
 from runner.ledger.sqlite import SqliteLedger
 from runner.models import COUNTERS, Batch, BatchState, Item, ItemState
-from tests.support.dynamodb import fresh_table
+from tests.support.dynamodb import fixture_of, fresh_table
 
 START = datetime(2026, 7, 23, 10, 15, 2, 123456, tzinfo=UTC)
 BATCHES = ("b1", "b2", "b3")
@@ -181,7 +181,7 @@ TestStores.settings = settings(
 
 @pytest.mark.parametrize("where", ["ministack", "moto"])
 def test_a_ledger_in_dynamodb_tells_the_same(where: str, request: pytest.FixtureRequest) -> None:
-    arguments = request.getfixturevalue(where).client_arguments
+    arguments = request.getfixturevalue(fixture_of(where)).client_arguments
 
     class DynamoStores(Stores):
         """The same rules, the other store in a table."""

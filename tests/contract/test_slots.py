@@ -18,7 +18,7 @@ from runner.ledger import Quota, Slot, SlotStore
 from runner.ledger.dynamodb_slots import DynamoSlots
 from runner.ledger.memory import MemorySlots
 from runner.ledger.slots import MAX_WAIT_AFTER_BOOT_S, SqliteSlots, system_boot_id
-from tests.support.dynamodb import fresh_table
+from tests.support.dynamodb import fixture_of, fresh_table
 
 START = datetime(2026, 7, 23, 10, 0, tzinfo=UTC)
 KEY = "account-hash"
@@ -56,7 +56,7 @@ async def store(request: pytest.FixtureRequest, machine: Machine) -> AsyncIterat
     if request.param == "moto" and request.node.originalname == "test_racing_tasks_get_one_slot_once":
         pytest.skip("moto loses concurrent updates")
     if request.param in {"ministack", "moto"}:
-        async with fresh_table(request.getfixturevalue(request.param).client_arguments) as table:
+        async with fresh_table(request.getfixturevalue(fixture_of(request.param)).client_arguments) as table:
             yield DynamoSlots(table)
         return
     slots: SlotStore = MemorySlots() if request.param == "memory" else machine.slots()

@@ -1,4 +1,4 @@
-"""Tables of DynamoDB for tests: on ministack, and on moto as a second opinion."""
+"""Tables of DynamoDB for tests."""
 
 from __future__ import annotations
 
@@ -7,10 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-from moto.server import ThreadedMotoServer
-
 from runner.ledger.dynamodb_client import DynamoTable
-from tests.support.aws import REGION
 
 
 @asynccontextmanager
@@ -21,19 +18,6 @@ async def fresh_table(arguments: Mapping[str, Any]) -> AsyncIterator[DynamoTable
         yield table
 
 
-class MotoServer:
-    """A moto on a port of this machine."""
-
-    def __init__(self) -> None:
-        self._server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-        self._server.start()
-        _, port = self._server.get_host_and_port()
-        self.client_arguments = {
-            "endpoint_url": f"http://127.0.0.1:{port}",
-            "aws_access_key_id": "test",
-            "aws_secret_access_key": "test",
-            "region_name": REGION,
-        }
-
-    def stop(self) -> None:
-        self._server.stop()
+def fixture_of(where: str) -> str:
+    """Return the fixture of ministack, or of moto, that is not emptied: each test has a table of its own."""
+    return "moto_server" if where == "moto" else where

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from runner.errors import SchemaNotFound, StaleItem
+from runner.errors import LedgerUnavailable, SchemaNotFound, StaleItem
 from runner.models import CreateRequest, Item, ItemState
 from runner.moves import Moves
 from runner.options import RunOptions
 from runner.pipeline import Scope
+from runner.stop import StopReason
 from runner.surroundings import Surroundings
 from tests.support.bench import Bench
 from tests.support.lagging import LaggingLedger
@@ -201,6 +202,26 @@ def test_a_stale_move_says_what_the_item_is_now_and_counts_it() -> None:
             await moves.advance(known, S.SUCCEEDED, reason="list")
         assert caught.value.current == current
         assert (moves.by_state[S.PROCESSING], moves.by_state[S.FAILED], moves.ended[S.FAILED]) == (0, 1, 1)
+
+    run_virtually(go())
+
+
+def test_a_ledger_that_does_not_answer_stops_the_run_in_order() -> None:
+    async def go() -> None:
+        bench = SharedBench({f"{number}.csv": b"x\n%d\n" % number for number in range(30)})
+        page, calls = bench.ledger.page, 0
+
+        async def gone(*args: Any, **options: Any) -> list[Item]:
+            nonlocal calls
+            calls += 1
+            if calls > 1:
+                raise LedgerUnavailable("no answer")
+            return await page(*args, **options)
+
+        bench.ledger.page = gone  # type: ignore[method-assign]
+        result = await bench.run()
+        assert bench.stop.reason is StopReason.TROUBLE
+        assert result.by_state.get(S.CREATING, 0) == 0
 
     run_virtually(go())
 
