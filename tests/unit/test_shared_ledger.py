@@ -16,6 +16,7 @@ from runner.options import RunOptions
 from runner.pipeline import Scope
 from runner.stop import StopReason
 from runner.surroundings import Surroundings
+from runner.track import Tracker
 from tests.support.bench import Bench
 from tests.support.lagging import LaggingLedger
 from tests.support.scripted import LoopClock
@@ -222,6 +223,42 @@ def test_a_ledger_that_does_not_answer_stops_the_run_in_order() -> None:
         result = await bench.run()
         assert bench.stop.reason is StopReason.TROUBLE
         assert result.by_state.get(S.CREATING, 0) == 0
+
+    run_virtually(go())
+
+
+def test_an_end_is_recorded_although_somebody_noted_another_status_meanwhile() -> None:
+    async def go() -> None:
+        bench = SharedBench(FILES)
+        import_id = await bench.processing()
+        known = await bench.item("a.csv")
+        await bench.ledger.advance(known, S.PROCESSING, reason="somebody else", status="VALIDATING")
+        bench.vendor.change(import_id, status="SUCCESSFUL")
+        moved: list[Item] = []
+
+        async def note(item: Item) -> None:
+            moved.append(item)
+
+        moves = Moves(bench.ledger, clock=bench.clock, emit=bench.events.append, by_state={})
+        tracker = Tracker(api=bench.vendor, moves=moves, on_move=note)
+        await tracker.check(known)
+        assert [item.state for item in moved] == [S.SUCCEEDED]
+
+    run_virtually(go())
+
+
+def test_a_lost_create_is_not_settled_by_a_page_that_lacks_another_batchs_doubt() -> None:
+    async def go() -> None:
+        bench = SharedBench({"a.json": b'[{"x":1}]'})
+        lagging(bench, lambda: 1e9)
+        item = await bench.leave("a.json", S.CREATING, schema_id="s1")
+        other = replace(await bench.batch(), batch_id="b2")
+        await bench.ledger.start_batch(other)
+        rival = replace(item, batch_id="b2", source="b.json", revision=0)
+        await bench.ledger.add([rival])
+        bench.vendor.add(CreateRequest(schema_id="s1", initial_data=b'[{"x":2}]'), status="SUCCESSFUL")
+        await bench.run()
+        assert (await bench.item("a.json")).state is S.UNCERTAIN
 
     run_virtually(go())
 
