@@ -8,10 +8,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runner.ledger.dynamodb import DynamoLedger
-from runner.ledger.dynamodb_client import DynamoTable
-from runner.ledger.dynamodb_slots import SHARED_GUARD_S, DynamoSlots
-
 from lambdas import environment
 from runner import identity
 from runner.api import HeadlessClient
@@ -22,6 +18,9 @@ from runner.cloud.deployment import Deployment
 from runner.cloud.places import S3Places
 from runner.cloud.webhook_tokens import webhook_url
 from runner.errors import ConfigError
+from runner.ledger.dynamodb import DynamoLedger
+from runner.ledger.dynamodb_client import DynamoTable
+from runner.ledger.dynamodb_slots import SHARED_GUARD_S, DynamoSlots
 from runner.ledger.leases import DynamoLeases
 from runner.pacing import CreatePacer
 from runner.rated import RatedApi
