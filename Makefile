@@ -91,7 +91,7 @@ docs: $(VENV)/.core
 simulate: $(VENV)/.dev
 	$(BIN)/python -m tests.simulation --seeds $(SEEDS)
 
-bench: $(VENV)/.dev
+bench: $(CLOUD_TOOLS)
 	@for script in $(filter-out figures,$(basename $(notdir $(wildcard benchmarks/*.py)))); do \
 		echo "== $$script"; $(BIN)/python -m benchmarks.$$script || missed="$$missed $$script"; done; \
 		[ -z "$$missed" ] || { echo "missed a limit:$$missed" >&2; exit 1; }

@@ -44,6 +44,7 @@ _ACTIONS = {
 """IAM actions that are not named as the operation they allow."""
 
 _LOG_IN = "log in again (`aws sso login`), or check AWS_PROFILE and the AWS_* variables"
+_NO_REGION = ("no AWS region is set", "set AWS_DEFAULT_REGION, or name one by --region")
 _UNCONFIGURED: tuple[tuple[tuple[type[Exception], ...], str, str], ...] = (
     (
         (foreign.NoCredentialsError, foreign.PartialCredentialsError, foreign.CredentialRetrievalError),
@@ -51,7 +52,7 @@ _UNCONFIGURED: tuple[tuple[tuple[type[Exception], ...], str, str], ...] = (
         _LOG_IN,
     ),
     ((foreign.SSOError, foreign.TokenRetrievalError), "the AWS login has expired", _LOG_IN),
-    ((foreign.NoRegionError,), "no AWS region is set", "set AWS_REGION, or name one by --region"),
+    ((foreign.NoRegionError,), *_NO_REGION),
 )
 
 
@@ -103,6 +104,8 @@ class Aws:
     async def _open(self, service: str) -> Any:
         if self._session is None:
             self._session = aioboto3.Session(**self._arguments)
+        if not self._session.region_name:
+            raise ConfigError(_NO_REGION[0], hint=_NO_REGION[1])
         config = AioConfig(connect_timeout=CONNECT_TIMEOUT_S, read_timeout=READ_TIMEOUT_S, retries={"mode": "standard"})
         opened = self._session.client(service, endpoint_url=self._endpoint_url, config=config)
         return await self._stack.enter_async_context(opened)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from runner.errors import AuthRefused, StorageFull
+from runner.errors import AuthRefused, LedgerUnavailable, StorageFull
 from runner.models import ItemState
 from runner.stop import StopReason
 
@@ -34,6 +34,6 @@ class Brakes:
         if self._options.failure_limit.is_reached(failed=failed, ended=sum(ended.values())):
             self._stop.request(StopReason.TOO_MANY_FAILURES, f"{failed} of {sum(ended.values())} items failed")
 
-    def halt(self, error: AuthRefused | StorageFull) -> None:
+    def halt(self, error: AuthRefused | StorageFull | LedgerUnavailable) -> None:
         reason = StopReason.AUTH_REFUSED if isinstance(error, AuthRefused) else StopReason.TROUBLE
         self._stop.request(reason, str(error), hint=error.hint)

@@ -302,6 +302,7 @@ class Bulkhead:
             rank_of=self._rank_of(spec),
             endpoint=resources.endpoint,
             gate=self._gate(spec),
+            shared=resources.ledger_is_shared,
         )
 
     def _gate(self, spec: RunSpec) -> Gate | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from runner.errors import StorageFull
+from runner.errors import LedgerUnavailable, StorageFull
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -47,8 +47,8 @@ class CallCounts:
             self._flushed = now
 
     async def flush_at_last(self) -> None:
-        """Flush; where there is no space for it the run still ends in order, its last counts are lost."""
+        """Flush; where the ledger does not take it the run still ends in order, its last counts are lost."""
         try:
             await self.flush()
-        except StorageFull:
-            logger.warning("no space left for the last counts")
+        except (StorageFull, LedgerUnavailable):
+            logger.warning("the last counts could not be kept")

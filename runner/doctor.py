@@ -40,7 +40,9 @@ async def examine(resources: Resources, *, schema_ids: Iterable[str]) -> list[Ch
 async def _vendor(resources: Resources) -> list[Check]:
     url = resources.settings.api_url
     try:
-        probe = await (await resources.client()).probe()
+        client = await resources.client()
+        probe = await client.probe()
+        await client.list_page(limit=1, offset=0)
     except AuthRefused as error:
         return [Check(name="license key", ok=False, detail=str(error), hint="check DROMO_LICENSE_KEY and --api-url")]
     except BulkheadError as error:

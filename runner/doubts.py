@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from runner.errors import StaleItem
 from runner.listing import CLOCK_MARGIN, imports_since
 from runner.models import Item, ItemKind, ItemState, RemoteImport
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _S = ItemState
-_PAGE = 200
 
 
 class Doubts:
@@ -64,14 +64,15 @@ class Doubts:
         return [await self._decide(item, candidates, rivals=[*rivals, *items]) for item in items]
 
     async def _rivals(self, items: Sequence[Item]) -> list[Item]:
-        """Return the ledger's other JSON items in doubt: what they may have made is nobody else's to take."""
+        """Return the ledger's other JSON items in doubt: what they may have made is nobody else's to take.
+
+        None may be missed, as a page of a shared ledger might.
+        """
         own = {(item.batch_id, item.source) for item in items}
         found: list[Item] = []
         for batch in await self._ledger.batches():
-            after: tuple[int, str] | None = None
-            while page := await self._ledger.page(batch.batch_id, _S.CREATING, after=after, limit=_PAGE):
-                found += [item for item in page if item.kind is ItemKind.JSON]
-                after = (page[-1].rank, page[-1].source)
+            creating = self._ledger.items(batch.batch_id, states={_S.CREATING})
+            found += [item async for item in creating if item.kind is ItemKind.JSON]
         return [item for item in found if (item.batch_id, item.source) not in own]
 
     async def _candidates(self, since: datetime) -> list[RemoteImport]:
@@ -92,12 +93,12 @@ class Doubts:
     async def _decide(self, item: Item, candidates: Sequence[RemoteImport], *, rivals: Sequence[Item]) -> Item:
         own = [remote for remote in candidates if self._fits(item, remote)]
         if not own:
-            return await self._moves.advance(item, _S.QUEUED, reason="the lost create made no import")
+            return await self._moved(item, _S.QUEUED, reason="the lost create made no import")
         wanted = [rival for rival in rivals if self._fits(rival, own[0])]
         if len(own) == 1 and len(wanted) == 1:
             return await self._adopt(item, own[0])
         ids = ", ".join(sorted(remote.import_id for remote in own)[:10])
-        return await self._moves.advance(
+        return await self._moved(
             item,
             _S.UNCERTAIN,
             reason="lost create, several candidates",
@@ -108,7 +109,7 @@ class Doubts:
     async def _adopt(self, item: Item, remote: RemoteImport) -> Item:
         made_at = remote.created_at or item.intent_at
         await self._ledger.count_up(item.batch_id, creates=1)
-        return await self._moves.advance(
+        return await self._moved(
             item,
             _S.PROCESSING,
             reason="adopted: the only import the lost create can have made",
@@ -116,6 +117,15 @@ class Doubts:
             created_at=made_at,
             uploaded_at=made_at,
         )
+
+    async def _moved(self, item: Item, state: ItemState, *, reason: str, **changes: Any) -> Item:
+        """Move an item; one that somebody else has moved is returned as it is now."""
+        try:
+            return await self._moves.advance(item, state, reason=reason, **changes)
+        except StaleItem as error:
+            if error.current is None:
+                raise
+            return error.current  # type: ignore[no-any-return]
 
     def _fits(self, item: Item, remote: RemoteImport) -> bool:
         first, last = self._window(item)

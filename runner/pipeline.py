@@ -20,7 +20,15 @@ from runner.counts import CallCounts
 from runner.deferrals import Deferrals
 from runner.discover import Discovery
 from runner.doubts import Doubts
-from runner.errors import AuthRefused, RequestInvalid, StaleItem, StorageFull, TransientError, first_cause
+from runner.errors import (
+    AuthRefused,
+    LedgerUnavailable,
+    RequestInvalid,
+    StaleItem,
+    StorageFull,
+    TransientError,
+    first_cause,
+)
 from runner.events import Notice
 from runner.feed import Feeder
 from runner.follow import Follower
@@ -162,12 +170,12 @@ class _Run:
         ]
 
     async def _work(self) -> None:
-        """Do what there is to do; where there is no space for the account of it, stop in order."""
+        """Do what there is to do; where no account of it can be kept, stop in order."""
         try:
             await self._bring_in_and_wait()
-        except* StorageFull as group:
+        except* (StorageFull, LedgerUnavailable) as group:
             cause = first_cause(group)
-            assert isinstance(cause, StorageFull)
+            assert isinstance(cause, StorageFull | LedgerUnavailable)
             self._brakes.halt(cause)
 
     async def _bring_in_and_wait(self) -> None:
@@ -424,7 +432,7 @@ class _Run:
             await asyncio.sleep(_FLUSH_EVERY_S)
             try:
                 await self.counts.flush()
-            except StorageFull as error:
+            except (StorageFull, LedgerUnavailable) as error:
                 self._brakes.halt(error)
 
     async def result(self) -> RunResult:

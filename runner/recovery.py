@@ -49,31 +49,29 @@ async def unfinished(ledger: Ledger, batch_id: str, *, moves: Moves) -> AsyncIte
 async def redrive(
     ledger: Ledger, batch_id: str, *, states: Collection[ItemState], match: str | None, moves: Moves
 ) -> int:
-    """Put failed, rejected or uncertain items whose source matches the glob back to work; returns how many.
-
-    They are queued for an import of their own. Where only the result was of no use, it is to be fetched again.
-    """
+    """Put failed, rejected or uncertain items whose source matches the glob back to work; returns how many."""
     count = 0
     async for item in ledger.items(batch_id, states=states):
         if match is None or fnmatch.fnmatchcase(item.source, match):
-            count += await _put_back(item, moves)
+            count += await put_back(item, moves) is not None
     return count
 
 
-async def _put_back(item: Item, moves: Moves) -> bool:
-    """Put one item back to work; False where somebody else moved it meanwhile."""
+async def put_back(item: Item, moves: Moves) -> Item | None:
+    """Put one item back to work, for an import of its own; where only its result was of no use, that is fetched again.
+
+    Returns it as it is then, None where somebody else moved it meanwhile.
+    """
     try:
-        await _redriven(item, moves)
+        return await _redriven(item, moves)
     except StaleItem:
-        return False
-    return True
+        return None
 
 
-async def _redriven(item: Item, moves: Moves) -> None:
+async def _redriven(item: Item, moves: Moves) -> Item:
     if item.was_imported and item.error_code == RESULT_INVALID:
-        await moves.advance(item, _S.SUCCEEDED, reason="redriven", finished_at=None)
-        return
-    await moves.advance(
+        return await moves.advance(item, _S.SUCCEEDED, reason="redriven", finished_at=None)
+    return await moves.advance(
         item,
         _S.QUEUED,
         reason="redriven",

@@ -75,6 +75,17 @@ class Resources:
         """Enter a context that is left at the end of the command."""
         return await self._stack.enter_async_context(opened)
 
+    @property
+    def ledger_is_shared(self) -> bool:
+        """Tell whether others may move the ledger's items too. Raises ConfigError where none can, but are relied on."""
+        is_table = isinstance(self.settings.ledger, LedgerTable)
+        if self.settings.track_by == "ledger" and not is_table:
+            raise ConfigError(
+                "track_by = ledger needs a ledger that webhooks move, and a file is none",
+                hint="name a table by --ledger dynamodb://TABLE, or leave track_by out",
+            )
+        return is_table
+
     async def ledger(self, *, write: bool) -> Ledger:
         """Open the ledger; readers may look at it while a run writes. Raises LedgerError."""
         if self._ledger is not None and (self._ledger_is_writable or not write):

@@ -68,6 +68,10 @@ class S3Place:
         """Return the place as one below which other keys lie: its key is empty or ends in `/`."""
         return self if self.key == "" or self.key.endswith("/") else replace(self, key=f"{self.key}/")
 
+    def is_below(self, other: S3Place) -> bool:
+        """Tell whether this key lies in the folder that the other names."""
+        return self.bucket == other.bucket and self.key.startswith(other.folder.key) and self.key != other.folder.key
+
     def below(self, path: str) -> S3Place:
         """Return the place at `path` below this one, which is a folder."""
         return replace(self, key=self.folder.key + path)
@@ -90,6 +94,8 @@ def canonical_folder(url: str) -> str:
 async def open_s3(*, endpoint_url: str | None = None, region: str | None = None) -> AsyncIterator[S3Client]:
     """Open a client that repeats nothing by itself; credentials come from where the AWS tools take them.
 
+    Buckets at an `endpoint_url` are addressed by path, which every S3 understands.
+
     Raises ConfigError where the `aws` extra is not installed, or the AWS configuration is of no use.
     """
     try:
@@ -103,6 +109,7 @@ async def open_s3(*, endpoint_url: str | None = None, region: str | None = None)
         read_timeout=READ_TIMEOUT_S,
         retries={"mode": "standard", "total_max_attempts": 1},
         max_pool_connections=_MAX_CONNECTIONS,
+        s3={"addressing_style": "path"} if endpoint_url else None,
     )
     try:
         session = aioboto3.Session(region_name=region)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import aiohttp
 from botocore import exceptions as botocore
@@ -41,6 +42,7 @@ class Doing(Enum):
         return self in (Doing.LIST, Doing.READ)
 
 
+_CORRUPT = (botocore.ChecksumError, botocore.FlexibleChecksumError)
 _CREDENTIALS = (
     botocore.NoCredentialsError,
     botocore.PartialCredentialsError,
@@ -50,10 +52,10 @@ _CREDENTIALS = (
     botocore.SSOError,
 )
 _OF_THE_MOMENT = (
+    botocore.ConnectionError,
     botocore.HTTPClientError,
     botocore.IncompleteReadError,
-    botocore.ChecksumError,
-    botocore.FlexibleChecksumError,
+    *_CORRUPT,
     botocore.MetadataRetrievalError,
     botocore.CapacityNotAvailableError,
     aiohttp.ClientError,
@@ -63,6 +65,7 @@ _REPEATABLE = frozenset(
     {
         "RequestTimeout", "RequestTimeoutException", "SlowDown", "Throttling", "ThrottlingException", "InternalError",
         "ServiceUnavailable", "OperationAborted", "ConditionalRequestConflict", "IncompleteBody", "BadDigest",
+        "NoSuchUpload",  # an earlier attempt may have completed it
     }
 )  # fmt: skip
 _FULL = frozenset({"QuotaExceeded", "XMinioStorageFull", "XMinioStorageQuotaExceeded", "507"})
@@ -199,6 +202,11 @@ class _Refusal:
         return ItemRejected("unreadable", f"S3 refuses to give it ({self._answer})")
 
 
+def is_about_content(error: BulkheadError) -> bool:
+    """Tell whether bytes came that are not what S3 keeps, so that none of them may be used."""
+    return isinstance(error.__cause__, _CORRUPT)
+
+
 def changed() -> SourceChanged:
     """Return the rejection of an object that is not the one that was listed any more."""
     return SourceChanged("the object was replaced after it was listed; the next run takes the new one")
@@ -216,12 +224,18 @@ def _trouble(error: Exception) -> str:
     if isinstance(
         error, (botocore.EndpointConnectionError, botocore.ConnectTimeoutError, botocore.ProxyConnectionError)
     ):
-        return "S3 cannot be reached"
+        return f"S3 cannot be reached{_address(error)}"
     if isinstance(error, (botocore.ReadTimeoutError, TimeoutError)):
         return "S3 did not answer in time"
-    if isinstance(error, (botocore.ChecksumError, botocore.FlexibleChecksumError)):
+    if isinstance(error, _CORRUPT):
         return "the bytes that came do not have the checksum that S3 keeps"
     return f"the connection was cut ({type(error).__name__})"
+
+
+def _address(error: botocore.BotoCoreError) -> str:
+    """Return the host of a request, without what was asked for."""
+    parts = urlsplit(str(error.kwargs.get("endpoint_url") or ""))
+    return f" at {parts.scheme}://{parts.netloc.rpartition('@')[2]}" if parts.hostname else ""
 
 
 def _with_hint(error: BulkheadError, hint: str) -> BulkheadError:

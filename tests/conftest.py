@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.support.aws import HOW_TO_INSTALL, MINISTACK, LocalAws, running_ministack
+from runner.s3 import S3Client, open_s3
+from tests.support.aws import HOW_TO_INSTALL, MINISTACK, LocalAws, running_ministack, running_moto
 
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")
@@ -29,3 +30,28 @@ def aws(ministack: LocalAws) -> LocalAws:
     """An AWS in which nothing has been made yet."""
     ministack.reset()
     return ministack
+
+
+@pytest.fixture(scope="session")
+def moto_server() -> Iterator[LocalAws]:
+    """The one moto of this test process."""
+    with running_moto() as aws:
+        yield aws
+
+
+@pytest.fixture(params=["ministack", "moto"])
+def either_aws(request: pytest.FixtureRequest) -> LocalAws:
+    """An AWS in which nothing has been made yet, as two projects understand it."""
+    name = "aws" if request.param == "ministack" else "moto_server"
+    aws: LocalAws = request.getfixturevalue(name)
+    aws.reset()
+    return aws
+
+
+@pytest.fixture
+async def s3(either_aws: LocalAws, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[S3Client]:
+    """A client of S3 as a run opens it."""
+    for name, value in either_aws.variables.items():
+        monkeypatch.setenv(name, value)
+    async with open_s3() as opened:
+        yield opened

@@ -16,7 +16,7 @@ MAX_FUNCTION_LINES = 60
 
 MAY_START_THE_SANDBOX = {"runner.cli.sandbox", "runner.cli.commands.sandbox", "runner.cli.commands.check"}
 CLOCKS = {"runner.clock", "sandbox.clock"}
-READERS_OF_THE_ENVIRONMENT = {"runner.settings", "lambdas.bootstrap"}
+READERS_OF_THE_ENVIRONMENT = {"runner.settings", "lambdas.environment"}
 STAGES = ("submit", "upload", "track", "collect", "discover", "doubts", "feed", "sinks", "listing", "rated", "moves")
 ABOVE_THE_STAGES = ("pipeline", "bulkhead", "settings", "cli", "recovery")
 WALL_CLOCK_READS = {"time.time", "time.time_ns", "datetime.now", "datetime.utcnow", "datetime.today", "date.today"}
@@ -121,7 +121,7 @@ def test_a_stage_knows_nothing_of_what_drives_it(stage: str) -> None:
 
 
 def test_stores_decide_nothing_of_the_run() -> None:
-    allowed = {"runner.ledger", "runner.models", "runner.errors", "runner.ports", "runner.clock"}
+    allowed = {"runner.ledger", "runner.models", "runner.errors", "runner.ports", "runner.clock", "runner.aws"}
     for member in (name for name in modules() if within(name, "runner.ledger")):
         ours = {found for found in imports(member) if within(found, "runner") and found != "runner"}
         assert not {found for found in ours if not any(within(found, one) for one in allowed)}, member

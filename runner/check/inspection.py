@@ -136,5 +136,7 @@ def _crew(
         filename_tag=resources.settings.filename_tag,
         samples=options.samples,
         memory_bytes=options.memory_bytes,
+        aws_endpoint_url=resources.settings.aws_endpoint_url,
+        aws_region=resources.settings.aws_region,
     )
     return Crew(setup, workers=options.jobs or cores(), file_timeout_s=options.file_timeout_s)

@@ -6,12 +6,12 @@ import asyncio
 import gc
 import resource
 import tempfile
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 import orjson
 
@@ -19,8 +19,9 @@ from runner import identity
 from runner.check.engine import Nowhere, RunImport
 from runner.check.outcomes import OutcomeReader, about_file, failure, rejection
 from runner.check.schemas import BoundRoute
-from runner.errors import ItemRejected
+from runner.errors import BulkheadError, ItemRejected
 from runner.models import Item
+from runner.s3 import is_s3, open_s3
 from runner.sources import SourceSpec, open_source
 from runner.sources.spec import local_path
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
     from runner.check.predictions import FileCheck
-    from runner.ports import Prepared
+    from runner.ports import Body, Prepared, Source
 
 READY = "ready"
 _TOO_MUCH_MEMORY = "the check of this file needs more memory than it may take"
@@ -47,7 +48,10 @@ class FileToCheck:
 
 @dataclass(frozen=True, kw_only=True)
 class Setup:
-    """All that a worker needs to know; it travels to the process once. `memory_bytes` limits its data."""
+    """All that a worker needs to know; it travels to the process once. `memory_bytes` limits its data.
+
+    `aws_endpoint_url` and `aws_region` as in the settings.
+    """
 
     run: RunImport
     messages: Mapping[str, str]
@@ -57,6 +61,8 @@ class Setup:
     filename_tag: bool
     samples: bool
     memory_bytes: int
+    aws_endpoint_url: str | None = None
+    aws_region: str | None = None
 
 
 def serve(connection: Connection, setup: Setup, scratch: str) -> None:
@@ -78,12 +84,13 @@ def serve(connection: Connection, setup: Setup, scratch: str) -> None:
 
 
 class Judge:
-    """Checks files one after another."""
+    """Checks files one after another; opens the source when it gets the first."""
 
     def __init__(self, setup: Setup) -> None:
         self._setup = setup
-        self._source = open_source(setup.source, now=_ANY_TIME, threaded=False)
         self._loop = asyncio.new_event_loop()
+        self._lasting = AsyncExitStack()
+        self._source: Source | None = None
         self._readers = [OutcomeReader(bound, setup.messages, samples=setup.samples) for bound in setup.routes]
 
     def check(self, file: FileToCheck) -> FileCheck:
@@ -91,31 +98,62 @@ class Judge:
         bound = self._setup.routes[file.route_at]
         about = about_file(file.source, file.size_bytes, bound.route)
         try:
-            prepared = self._loop.run_until_complete(self._source.prepare(Item(batch_id="check", source=file.source)))
+            prepared = self._loop.run_until_complete(self._prepared(file))
             tag = identity.tag(prepared.uri, prepared.fingerprint, bound.route.binding, endpoint=self._setup.endpoint)
             if bound.schema is None:
                 return failure(bound.refusal_code, bound.refusal, about={**about, "tag": tag})
             return self._judged(file, prepared, tag)
         except ItemRejected as error:
             return rejection(error.code, str(error), about=about)
+        except BulkheadError as error:
+            return failure("check_error", f"the check could not read this file: {error}", about=about)
         except Exception as error:  # noqa: BLE001 - one file must never end the check of the others
             if _lacked_memory(error):
                 return failure("check_memory", _TOO_MUCH_MEMORY, about=about)
             return failure("check_error", f"the check of this file broke off ({type(error).__name__})", about=about)
+
+    async def _prepared(self, file: FileToCheck) -> Prepared:
+        if self._source is None:
+            self._source = await self._opened()
+        return await self._source.prepare(Item(batch_id="check", source=file.source))
+
+    async def _opened(self) -> Source:
+        """Open the source; a client of S3 stays open as long as this process lives."""
+        setup, s3 = self._setup, None
+        if setup.source.kind == "s3":
+            opening = open_s3(endpoint_url=setup.aws_endpoint_url, region=setup.aws_region)
+            s3 = await self._lasting.enter_async_context(opening)
+        return open_source(setup.source, now=_ANY_TIME, threaded=False, s3=s3)
 
     def _judged(self, file: FileToCheck, prepared: Prepared, tag: str) -> FileCheck:
         bound = self._setup.routes[file.route_at]
         assert bound.schema is not None
         is_file = prepared.rows is None
         name = identity.tagged_filename(file.source, tag if self._setup.filename_tag else None) if is_file else ""
-        outcome = self._setup.run(
-            Path(local_path(prepared.uri)) if prepared.rows is None else orjson.loads(prepared.rows),
-            schema=bound.schema,
-            filename=name,
-            user=bound.route.user,
-            result=_NOWHERE,
-        )
+        with self._content(prepared) as content:
+            outcome = self._setup.run(
+                content, schema=bound.schema, filename=name, user=bound.route.user, result=_NOWHERE
+            )
         return self._readers[file.route_at].read(outcome, source=file.source, size_bytes=prepared.size_bytes, tag=tag)
+
+    @contextmanager
+    def _content(self, prepared: Prepared) -> Iterator[Path | list[Any]]:
+        """Yield the rows, or the path of the file; an object of S3 is fetched into a temporary one."""
+        if prepared.rows is not None:
+            yield orjson.loads(prepared.rows)
+        elif not is_s3(prepared.uri):
+            yield Path(local_path(prepared.uri))
+        else:
+            assert prepared.body is not None
+            with tempfile.NamedTemporaryFile() as file:
+                self._loop.run_until_complete(_fetched(prepared.body, file))
+                yield Path(file.name)
+
+
+async def _fetched(body: Body, file: IO[bytes]) -> None:
+    async for chunk in body.chunks():
+        file.write(chunk)
+    file.flush()
 
 
 def _lacked_memory(error: BaseException) -> bool:

@@ -36,12 +36,18 @@ COMMANDS: dict[str, Command] = {
     "reconcile": Command("repairing", "reconcile"),
     "doctor": Command("setup", "doctor"),
     "config": Command("setup", "config"),
+    "cloud start": Command("cloud", "start"),
+    "cloud status": Command("cloud", "status"),
+    "cloud manifest": Command("cloud", "manifest"),
+    "cloud redrive": Command("cloud", "redrive"),
+    "cloud reviews": Command("cloud", "reviews"),
+    "cloud doctor": Command("cloud", "doctor"),
     "webhook-url": Command("webhook", "webhook_url"),
     "sandbox": Command("sandbox", "sandbox"),
 }
 """By name; of a name of two words the first is a group's."""
 
-GROUPS: dict[str, str] = {}
+GROUPS = {"cloud": "Start, watch and mend what a stack on AWS does."}
 """What each group of commands is for."""
 
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import os
+import sys
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable
+from contextlib import aclosing
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+import orjson
 from rich.console import Console
 
 from runner.cli.console import console
-from runner.cli.documents import write_document
+from runner.cli.documents import plain, write_document
 from runner.cli.errors import reported
 from runner.cli.given import Given
 from runner.cli.log import logging_to
@@ -42,13 +47,53 @@ def ask(
 
 async def _ask(given: Given, loaded: LoadedSettings, action: Callable[[Operations], Awaitable[T]]) -> T:
     with logging_to(console(stderr=True), verbose=given.verbose):
-        async with _operations(loaded) as operations:
+        async with _operations(given, loaded) as operations:
             return await action(operations)
 
 
-def _operations(loaded: LoadedSettings) -> Operations:
+def _operations(given: Given, loaded: LoadedSettings) -> Operations:
     try:
         from runner.cloud.operations import Operations
     except ImportError as error:
         raise ConfigError("AWS needs a package more", hint="pip install 'dromo-bulkhead[aws]'") from error
-    return Operations(loaded.settings)
+    return Operations(loaded.settings, options=given.repeated())
+
+
+async def first(items: AsyncGenerator[T, None], count: int) -> list[T]:
+    """Return the first items, at most `count`; the others are never asked for."""
+    found: list[T] = []
+    async with aclosing(items) as left:
+        async for item in left:
+            found.append(item)
+            if len(found) == count:
+                break
+    return found
+
+
+async def write_array(items: AsyncIterable[object]) -> None:
+    """Write one JSON array to stdout, an item a line, however many there are."""
+    out, between = sys.stdout.buffer, b"["
+    async for item in items:
+        out.write(between + orjson.dumps(plain(item)))
+        between = b",\n "
+    out.write(b"[]\n" if between == b"[" else b"]\n")
+    out.flush()
+
+
+async def write_pieces(pieces: AsyncIterable[bytes], to: Path | None) -> None:
+    """Write pieces to stdout, or to a file, which appears or changes only once it is complete."""
+    if to is None:
+        async for piece in pieces:
+            sys.stdout.buffer.write(piece)
+        sys.stdout.buffer.flush()
+        return
+    partial = to.with_name(f".{to.name}.{os.getpid()}.tmp")
+    try:
+        with partial.open("wb") as file:
+            async for piece in pieces:
+                file.write(piece)
+        partial.replace(to)
+    except OSError as error:
+        raise ConfigError(f"{to} cannot be written: {error.strerror}") from error
+    finally:
+        partial.unlink(missing_ok=True)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
     from runner.bulkhead import BatchStatus
+    from runner.cloud.standing import Standing
     from runner.plan import Explanation, Plan
 
 
@@ -27,7 +28,7 @@ def write_document(value: Any) -> None:
     sys.stdout.buffer.flush()
 
 
-def status_document(status: BatchStatus) -> dict[str, Any]:
+def status_document(status: BatchStatus | Standing) -> dict[str, Any]:
     """Return what `status --json` says of one batch."""
     batch = status.batch
     return {
@@ -41,6 +42,17 @@ def status_document(status: BatchStatus) -> dict[str, Any]:
         "started_at": batch.started_at,
         "finished_at": batch.finished_at,
         "exit_code": batch.exit_code,
+    }
+
+
+def standing_document(standing: Standing) -> dict[str, Any]:
+    """Return what `cloud status --json` says of one batch."""
+    return {
+        **status_document(standing),
+        "driver": standing.driver,
+        "listed": standing.batch.listed,
+        "manifest": standing.manifest,
+        "manifest_is_current": standing.manifest_is_current,
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -18,6 +19,7 @@ from runner.cli.log import logging_to
 from runner.cli.session import prepared
 from runner.errors import ConfigError
 from runner.models import REDRIVABLE_STATES, ItemState
+from runner.s3 import S3Place, is_s3
 from runner.sources.spec import local_path
 
 if TYPE_CHECKING:
@@ -50,19 +52,25 @@ async def _ask(given: Given, loaded: LoadedSettings, action: Callable[[Bulkhead,
 
 
 async def root_of(bulkhead: Bulkhead, loaded: LoadedSettings, file: str) -> str:
-    """Guess the directory that a file is run as a part of.
+    """Guess the directory, or the S3 prefix, that a file is run as a part of.
 
-    It is that of the newest batch that holds the file; else the outermost one, from the current directory inwards, from
-    which a route matches.
+    It is that of the newest batch that holds the file; else the outermost one, from the current directory or the whole
+    bucket inwards, from which a route matches.
     """
     batches = await bulkhead.batches() if loaded.settings.ledger_is_there else []
+    uris = [status.batch.source_uri for status in reversed(batches)]
+    if is_s3(file):
+        place = S3Place.parse(file)
+        return _of_an_s3_batch(uris, place) or _of_an_s3_route(loaded, place)
     path = Path(file)
-    return _of_a_batch([status.batch.source_uri for status in reversed(batches)], path) or _of_a_route(loaded, path)
+    return _of_a_batch(uris, path) or _of_a_route(loaded, path)
 
 
 def _of_a_batch(source_uris: Iterable[str], file: Path) -> str | None:
     path = file.absolute()
     for uri in source_uris:
+        if is_s3(uri):
+            continue
         root = Path(local_path(uri))
         if root.is_dir() and path.is_relative_to(root):
             return str(root)
@@ -78,6 +86,22 @@ def _of_a_route(loaded: LoadedSettings, file: Path) -> str:
         if root.is_relative_to(here) and routes.for_source(path.relative_to(root).as_posix()):
             return str(root)
     return str(path.parent)
+
+
+def _of_an_s3_batch(source_uris: Iterable[str], file: S3Place) -> str | None:
+    roots = [S3Place.of_uri(uri) for uri in source_uris if is_s3(uri)]
+    return next((str(root) for root in roots if file == root or file.is_below(root)), None)
+
+
+def _of_an_s3_route(loaded: LoadedSettings, file: S3Place) -> str:
+    from runner.routes import Routes
+
+    routes = Routes.of(loaded)
+    *folders, name = file.key.split("/")
+    for depth in range(len(folders)):
+        if routes.for_source("/".join([*folders[depth:], name])):
+            return str(replace(file, key="/".join(folders[:depth])).folder)
+    return str(replace(file, key="/".join(folders)).folder)
 
 
 def redrivable(names: Sequence[str] | None) -> Collection[ItemState]:

@@ -68,6 +68,19 @@ FailIfEmpty = Annotated[
     bool,
     typer.Option("--fail-if-empty", help="End with exit code 9 where there is nothing to do.", rich_help_panel=FILES),
 ]
+State = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--state",
+        metavar="failed|rejected|uncertain",
+        help="Take the items in this state, failed by default; may be repeated.",
+        rich_help_panel=FILES,
+    ),
+]
+Match = Annotated[
+    str | None,
+    typer.Option("--match", metavar="GLOB", help="Take only items whose name matches.", rich_help_panel=FILES),
+]
 
 SchemaId = Annotated[
     str | None,
@@ -211,6 +224,10 @@ SandboxSchemas = Annotated[
     ),
 ]
 
+Form = Annotated[
+    Literal["jsonl", "csv"],
+    typer.Option("--format", metavar="jsonl|csv", help="Write it as JSON lines or as CSV.", rich_help_panel=OUTPUT),
+]
 Json = Annotated[
     bool, typer.Option("--json", help="Write JSON to stdout, and nothing else there.", rich_help_panel=OUTPUT)
 ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import PurePath
 
 from rich.console import Console
 from rich.text import Text
@@ -151,4 +150,4 @@ def _heading(console: Console, text: str) -> None:
 
 
 def _place(out: str, name: str) -> str:
-    return near(str(PurePath(out) / name))
+    return near(f"{out.rstrip('/')}/{name}")

@@ -94,7 +94,7 @@ def decode(text: str) -> Message:
     """Read what `encode` wrote, or an event of EventBridge that says that a file landed. Raises MessageInvalid."""
     try:
         raw = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise MessageInvalid("the message is not JSON") from error
     if not isinstance(raw, dict):
         raise MessageInvalid("the message is not an object")

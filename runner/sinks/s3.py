@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from runner.backoff import repeat_read
+from runner.backoff import READ_ATTEMPTS, repeat_read
 from runner.chunks import Chunks
 from runner.errors import BulkheadError, ConfigError
 from runner.ports import SavedResult
@@ -97,7 +97,8 @@ class _Upload:
         self._etags: list[str] = []
 
     async def begin(self) -> None:
-        answer = await self._call(self._client.create_multipart_upload, Doing.WRITE, **self._content_type())
+        """Ask for an upload in parts."""
+        answer = await self._call(self._client.create_multipart_upload, self._content_type())
         self._id = answer["UploadId"]
 
     async def add(self, part: bytes) -> None:
@@ -106,25 +107,26 @@ class _Upload:
             await self.begin()
         number = len(self._etags) + 1
         arguments = {"UploadId": self._id, "PartNumber": number, "Body": part}
-        answer = await self._call(self._client.upload_part, Doing.WRITE, **arguments)
+        answer = await self._call(self._client.upload_part, arguments)
         self._etags.append(answer["ETag"])
 
     async def finish(self, rest: bytes) -> None:
         """Send what is left, and let the object appear."""
         if self._id is None:
-            await self._call(self._client.put_object, Doing.WRITE, Body=rest, **self._content_type())
+            await self._call(self._client.put_object, {"Body": rest, **self._content_type()})
             return
         if rest:
             await self.add(rest)
         parts = [{"PartNumber": number, "ETag": etag} for number, etag in enumerate(self._etags, start=1)]
         arguments = {"UploadId": self._id, "MultipartUpload": {"Parts": parts}}
-        await self._call(self._client.complete_multipart_upload, Doing.WRITE, **arguments)
+        await self._call(self._client.complete_multipart_upload, arguments)
         self._id = None
 
     async def abort(self) -> None:
-        """Give the parts up. Raises ConfigError."""
+        """Give the parts up; tried twice, since whoever waits has an error to tell. Raises ConfigError, Unavailable."""
         if self._id is not None:
-            await self._call(self._client.abort_multipart_upload, Doing.ABORT, UploadId=self._id)
+            arguments = {"UploadId": self._id}
+            await self._call(self._client.abort_multipart_upload, arguments, doing=Doing.ABORT, attempts=2)
             self._id = None
 
     async def forget(self) -> None:
@@ -137,11 +139,16 @@ class _Upload:
         return {"ContentType": known} if known else {}
 
     async def _call(
-        self, operation: Callable[..., Awaitable[dict[str, Any]]], doing: Doing, **arguments: Any
+        self,
+        operation: Callable[..., Awaitable[dict[str, Any]]],
+        arguments: Mapping[str, Any],
+        *,
+        doing: Doing = Doing.WRITE,
+        attempts: int = READ_ATTEMPTS,
     ) -> dict[str, Any]:
         async def called() -> dict[str, Any]:
             with translated(self._place, doing):
                 async with asyncio.timeout(CALL_TIMEOUT_S):
                     return await operation(Bucket=self._place.bucket, Key=self._place.key, **arguments)
 
-        return await repeat_read(called)
+        return await repeat_read(called, attempts=attempts)

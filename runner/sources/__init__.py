@@ -83,12 +83,12 @@ def _s3_source(spec: SourceSpec, *, now: datetime, client: S3Client | None, only
 
 def _key_below(spec: SourceSpec, path: str) -> str | None:
     """Return the key relative to the prefix; None where the prefix is the object itself."""
-    root, place = S3Place.parse(spec.path), S3Place.parse(path) if is_s3(path) else None
-    if place is None:
+    if not is_s3(path):
         return path
+    root, place = S3Place.parse(spec.path), S3Place.parse(path)
     if place == root:
         return None
-    if place.bucket != root.bucket or not place.key.startswith(root.folder.key):
+    if not place.is_below(root):
         raise SourceNotFound(f"{place} is not in {root}")
     return place.key.removeprefix(root.folder.key)
 

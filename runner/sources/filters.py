@@ -150,7 +150,7 @@ def _regex(pattern: str, visible: str) -> str:
     position = 0
     while position < len(pattern):
         guard = visible if position == 0 or pattern[position - 1] == "/" else ""
-        regex, position = _token(pattern, position, guard=guard, any_name=f"(?:{visible}[^/]+/)*")
+        regex, position = _token(pattern, position, guard=guard, any_name=f"(?:{visible}[^/]*/)*")
         parts.append(regex)
     return "".join(parts)
 

@@ -73,7 +73,12 @@ class ListedFiles(LocalFiles):
         return (key for key, _ in groupby(keys))
 
     def _key(self, line: bytes) -> bytes:
-        """Return a line's path relative to the directory, or absolute where it leads outside."""
+        """Return a line's path relative to the directory, or absolute where it leads outside. Raises ConfigError."""
+        if line.startswith(b"s3://"):
+            raise ConfigError(
+                f"the list file {self._list} names {line.decode('utf-8', 'replace')}, which is no file of this machine",
+                hint="name an s3:// prefix as the source, and choose in it by --include",
+            )
         root = os.path.join(os.fsencode(self._root), b"")  # noqa: PTH118
         return os.path.normpath(root + line if line[:1] != b"/" else line).removeprefix(root)
 

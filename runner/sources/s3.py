@@ -12,7 +12,7 @@ from runner.backoff import repeat_read
 from runner.errors import BulkheadError, ConfigError, ItemRejected, SourceNotFound
 from runner.models import Item, ItemKind
 from runner.ports import Prepared, SourceEntry
-from runner.s3 import S3Place
+from runner.s3 import S3Place, is_s3
 from runner.s3_errors import Doing, archived, changed, translated
 from runner.sources.filters import PathFilter
 from runner.sources.kinds import kind_and_rejection, kind_of, rejection_of
@@ -45,7 +45,7 @@ class S3Source:
         *,
         client: S3Client,
         now: datetime,
-        page_length: int = PAGE_LENGTH,
+        page_length: int | None = None,
         only: str | None = None,
         stall_s: float = STALL_S,
     ) -> None:
@@ -57,9 +57,9 @@ class S3Source:
         self._root: S3Place | None = self._given.folder if is_folder else None
         self._only = only
         self._filter = PathFilter(include=spec.include, exclude=spec.exclude)
-        self._left_out = tuple(S3Place.parse(url) for url in spec.leave_out if url.startswith("s3://"))
+        self._left_out = tuple(S3Place.parse(url) for url in spec.leave_out if is_s3(url))
         self._youngest = now.timestamp() - spec.min_age_s if spec.min_age_s > 0 else None
-        self._page_length = page_length
+        self._page_length = page_length or PAGE_LENGTH
         self._stall_s = stall_s
         self._parsing = asyncio.Lock()
         self._has_read = False
@@ -174,8 +174,8 @@ class S3Source:
         )
         if listed is not None and version != listed:
             raise changed()
-        if "ArchiveStatus" in answer:
-            raise archived(answer["ArchiveStatus"])
+        if (archive := _archive_of(answer)) is not None:
+            raise archived(archive)
         if (encoding := answer.get("ContentEncoding", "")) not in ("", "identity", "aws-chunked"):
             raise ItemRejected("unsupported_type", f"the object is stored with Content-Encoding {encoding}; unpack it")
         return S3Object(client=self._client, place=place, version=version)
@@ -239,7 +239,7 @@ class S3Source:
     def _takes(self, key: str, source: str, size_bytes: int) -> bool:
         if source == "" or (source.endswith("/") and size_bytes == 0):
             return False
-        if any(self._given.bucket == out.bucket and key.startswith(out.folder.key) for out in self._left_out):
+        if self._left_out and any(replace(self._given, key=key).is_below(out) for out in self._left_out):
             return False
         folder, _, name = source.rpartition("/")
         return self._enters(folder) and self._filter.takes(source, name)
@@ -256,3 +256,12 @@ class S3Source:
                 self._filter.enters(path, part) for path, part in zip(above, parts, strict=True)
             )
         return self._entered[folder]
+
+
+def _archive_of(head: dict[str, Any]) -> str | None:
+    """Return where an object lies that cannot be read as it is; None for one that can, restored ones included."""
+    if "ArchiveStatus" in head:
+        return str(head["ArchiveStatus"])
+    storage_class = head.get("StorageClass")
+    is_back = 'ongoing-request="false"' in head.get("Restore", "")
+    return storage_class if storage_class in _ARCHIVES and not is_back else None

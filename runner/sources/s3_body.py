@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from runner.errors import Unavailable
-from runner.s3_errors import Doing, changed, translated
+from runner.s3_errors import Doing, changed, is_about_content, translated
 
 if TYPE_CHECKING:
     from runner.s3 import S3Client, S3Place
@@ -61,9 +61,9 @@ class S3Body:
                     async for piece in pieces:
                         at, failures = at + len(piece), 0
                         yield piece
-            except Unavailable:
+            except Unavailable as error:
                 failures += 1
-                if failures == _READ_ATTEMPTS or at == self.size_bytes:
+                if failures == _READ_ATTEMPTS or is_about_content(error):
                     raise
                 await asyncio.sleep(_FIRST_PAUSE_S * 2**failures)
 

@@ -23,8 +23,9 @@ _READY_WITHIN_S = 30.0
 class LocalAws:
     """Its endpoint, and what a client needs to reach it; the credentials mean nothing."""
 
-    def __init__(self, endpoint_url: str, *, pid: int) -> None:
+    def __init__(self, endpoint_url: str, *, pid: int, reset_path: str = "/_ministack/reset") -> None:
         self.endpoint_url = endpoint_url
+        self._reset_path = reset_path
         self.pid = pid
         self.variables = {
             "AWS_ENDPOINT_URL": endpoint_url,
@@ -41,7 +42,7 @@ class LocalAws:
 
     def reset(self) -> None:
         """Forget everything that was made."""
-        request = urllib.request.Request(f"{self.endpoint_url}/_ministack/reset", method="POST")
+        request = urllib.request.Request(f"{self.endpoint_url}{self._reset_path}", method="POST")
         with urllib.request.urlopen(request, timeout=10) as answer:
             assert answer.status == 200
 
@@ -80,6 +81,20 @@ def running_ministack(directory: Path, *, port: int | None = None, **variables: 
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)  # the functions that it has started, too
             process.wait()
+
+
+@contextmanager
+def running_moto() -> Iterator[LocalAws]:
+    """Run moto's server in a thread: a second opinion, and no judge of what happens at once."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    try:
+        yield LocalAws(f"http://{host}:{port}", pid=os.getpid(), reset_path="/moto-api/reset")
+    finally:
+        server.stop()
 
 
 def free_port() -> int:

@@ -16,6 +16,7 @@ from typing import Any, Self
 
 ROOT = Path(__file__).parents[2]
 CANARY_KEY = "canary-key-5d1f0c7ab2"
+CANARY_AWS_KEY = "canary-aws-key-90bd21"
 DEADLINE_S = 90.0
 
 
@@ -128,11 +129,12 @@ class Running:
 class Command:
     """Runs `bulkhead` in a directory, with a home, a quota store and an environment that nobody else has.
 
-    `home` is that directory; `outputs` are all commands that have ended.
+    `home` is that directory; `outputs` are all commands that have ended; `program` is what Python runs.
     """
 
     def __init__(self, home: Path, *, api_url: str, key: str = CANARY_KEY, **variables: str) -> None:
         self.home = home
+        self.program = ["-m", "runner"]
         self.outputs: list[Finished] = []
         self.environment = {
             "PATH": os.environ["PATH"],
@@ -165,7 +167,7 @@ class Command:
     ) -> Running:
         """Start it; no file that it writes can grow beyond `largest_file_bytes`."""
         process = subprocess.Popen(
-            [*_limited(largest_file_bytes), sys.executable, "-m", "runner", *arguments],
+            [*_limited(largest_file_bytes), sys.executable, *self.program, *arguments],
             cwd=self.home,
             env={**self.environment, **(variables or {})},
             stdin=subprocess.DEVNULL,

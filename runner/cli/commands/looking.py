@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated, Literal
-
-import typer
+from typing import TYPE_CHECKING
 
 from runner.cli import options
 from runner.cli.given import Given
 
 if TYPE_CHECKING:
     from runner.bulkhead import Bulkhead
-
-Form = Literal["jsonl", "csv"]
 
 
 def status(
@@ -57,12 +53,7 @@ def batches(
 def manifest(
     batch: options.BatchId = None,
     *,
-    form: Annotated[
-        Form,
-        typer.Option(
-            "--format", metavar="jsonl|csv", help="Write it as JSON lines or as CSV.", rich_help_panel=options.OUTPUT
-        ),
-    ] = "jsonl",
+    form: options.Form = "jsonl",
     config: options.Config = None,
     ledger: options.Ledger = None,
     verbose: options.Verbose = False,

@@ -13,21 +13,8 @@ from runner.cli.given import Given
 def redrive(
     batch: options.BatchId = None,
     *,
-    state: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--state",
-            metavar="failed|rejected|uncertain",
-            help="Take the items in this state, failed by default; may be repeated.",
-            rich_help_panel=options.FILES,
-        ),
-    ] = None,
-    match: Annotated[
-        str | None,
-        typer.Option(
-            "--match", metavar="GLOB", help="Take only items whose name matches.", rich_help_panel=options.FILES
-        ),
-    ] = None,
+    state: options.State = None,
+    match: options.Match = None,
     config: options.Config = None,
     ledger: options.Ledger = None,
     api_url: options.ApiUrl = None,

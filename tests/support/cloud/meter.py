@@ -100,7 +100,10 @@ async def _forward(meter: Meter, session: aiohttp.ClientSession, request: web.Re
         content = await answer.read()
         if service == "dynamodb":
             meter.count_units(operation, asked, json.loads(content), status=answer.status)
-        return web.Response(status=answer.status, body=content, headers=_end_to_end(answer.headers))
+        headers = _end_to_end(answer.headers)
+        if request.method == "HEAD":
+            headers["Content-Length"] = answer.headers.get("Content-Length", "0")
+        return web.Response(status=answer.status, body=content or None, headers=headers)
 
 
 def _named(request: web.Request) -> tuple[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
@@ -85,12 +86,31 @@ class Stack:
         for bucket in (self.inbox, self.results):
             self.client("s3").delete_bucket_policy(Bucket=bucket)
 
-    def hasten(self, *, visibility_s: int) -> None:
-        """Let messages whose function failed come back after this time instead of six of the function's timeouts."""
-        for queue in QUEUES:
-            self.client("sqs").set_queue_attributes(
-                QueueUrl=self.outputs[f"{queue}QueueUrl"], Attributes={"VisibilityTimeout": str(visibility_s)}
-            )
+    @contextmanager
+    def short_lived(self, function: str, *, timeout_s: int) -> Iterator[None]:
+        """Let a function live so long at most, and what it held when it died come back soon after."""
+        queue = self.outputs[f"{function}QueueUrl"]
+        before = self.client("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=["VisibilityTimeout"])
+        configured = self._configured(function)["Timeout"]
+        self._configure(function, Timeout=timeout_s)
+        self.client("sqs").set_queue_attributes(QueueUrl=queue, Attributes={"VisibilityTimeout": str(timeout_s)})
+        try:
+            yield
+        finally:
+            self._configure(function, Timeout=configured)
+            self.client("sqs").set_queue_attributes(QueueUrl=queue, Attributes=before["Attributes"])
+
+    @contextmanager
+    def impatient(self, queue: str, *, receives: int) -> Iterator[None]:
+        """Let messages of a queue go to its dead-letter queue after so many failures."""
+        url, name = self.outputs[f"{queue}QueueUrl"], "RedrivePolicy"
+        before = self.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=[name])["Attributes"]
+        policy = json.loads(before[name]) | {"maxReceiveCount": receives}
+        self.client("sqs").set_queue_attributes(QueueUrl=url, Attributes={name: json.dumps(policy)})
+        try:
+            yield
+        finally:
+            self.client("sqs").set_queue_attributes(QueueUrl=url, Attributes=before)
 
     # Objects
 
@@ -177,9 +197,16 @@ class Stack:
         return [one["message"] for page in pages for one in page["events"]]
 
     def _log_group(self, function: str) -> str:
-        configured = self.client("lambda").get_function_configuration(FunctionName=self.function_name(function))
-        name: str = configured.get("LoggingConfig", {}).get("LogGroup", f"/aws/lambda/{self.function_name(function)}")
+        name: str = self._configured(function)["LoggingConfig"]["LogGroup"]
         return name
+
+    def _configured(self, function: str) -> dict[str, Any]:
+        name = self.function_name(function)
+        found: dict[str, Any] = self.client("lambda").get_function_configuration(FunctionName=name)
+        return found
+
+    def _configure(self, function: str, **values: Any) -> None:
+        self.client("lambda").update_function_configuration(FunctionName=self.function_name(function), **values)
 
     def logs(self) -> dict[str, list[str]]:
         return {function: self.log(function) for function in FUNCTIONS}

@@ -1,0 +1,37 @@
+"""What the template tells a function by environment variables; the only reader of them beside `runner.settings`."""
+
+from __future__ import annotations
+
+import os
+
+from runner.errors import ConfigError
+
+TABLE = "BULKHEAD_TABLE"
+INBOX = "BULKHEAD_INBOX"
+RESULTS = "BULKHEAD_RESULTS"
+SUBMIT_QUEUE_URL = "BULKHEAD_SUBMIT_QUEUE_URL"
+LIST_QUEUE_URL = "BULKHEAD_LIST_QUEUE_URL"
+COLLECT_QUEUE_URL = "BULKHEAD_COLLECT_QUEUE_URL"
+FINISH_QUEUE_URL = "BULKHEAD_FINISH_QUEUE_URL"
+TOPIC_ARN = "BULKHEAD_TOPIC_ARN"
+EVENT_BUS = "BULKHEAD_EVENT_BUS"
+LICENSE_SECRET = "BULKHEAD_LICENSE_SECRET"  # noqa: S105 - the name of a variable that names a secret
+WEBHOOK_SECRET = "BULKHEAD_WEBHOOK_SECRET"  # noqa: S105 - as above
+API_URL = "BULKHEAD_API_URL"
+SCHEMA_ID = "BULKHEAD_SCHEMA_ID"
+WEBHOOK_BASE = "BULKHEAD_WEBHOOK_BASE"
+CONFIG_KEY = "BULKHEAD_CONFIG_KEY"
+QUOTA = "BULKHEAD_QUOTA"
+
+
+def required(name: str) -> str:
+    """Return a variable's value. Raises ConfigError where it is absent or empty."""
+    value = os.environ.get(name)
+    if not value:
+        raise ConfigError(f"the variable {name} is not set", hint="deploy the function by template.yaml")
+    return value
+
+
+def optional(name: str) -> str | None:
+    """Return a variable's value, None where it is absent or empty."""
+    return os.environ.get(name) or None

@@ -1,0 +1,60 @@
+"""What a function tells of its work: log lines as JSON, and figures in CloudWatch's embedded format.
+
+Both carry the service that POWERTOOLS_SERVICE_NAME names. An event is never logged: it holds tokens, names and rows.
+"""
+
+from __future__ import annotations
+
+import logging
+from traceback import extract_tb
+from typing import TYPE_CHECKING
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.logging.utils import copy_config_to_registered_loggers
+from aws_lambda_powertools.metrics import EphemeralMetrics
+
+from runner.errors import BulkheadError, first_cause
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+NAMESPACE = "Bulkhead"
+
+_CHATTY = ("aiobotocore", "aiohttp", "asyncio", "boto3", "botocore", "s3transfer", "stamina", "urllib3")
+"""Libraries that write headers, addresses and bodies of requests into their log at DEBUG."""
+
+
+class Telemetry:
+    """The log and the figures of one function; made once a container."""
+
+    def __init__(self) -> None:
+        self.logger = Logger()
+        self._metrics = EphemeralMetrics(namespace=NAMESPACE)
+        for name in _CHATTY:
+            logging.getLogger(name).setLevel(logging.WARNING)
+        for name in ("runner", "lambdas"):
+            logging.getLogger(name)
+        copy_config_to_registered_loggers(source_logger=self.logger, include={"runner", "lambdas"})
+
+    def begin(self, context: LambdaContext) -> None:
+        """Let the log lines of an invocation carry its id."""
+        self.logger.append_keys(request_id=context.aws_request_id, function=context.function_name)
+
+    def failure(self, sentence: str, error: BaseException, **fields: object) -> None:
+        """Log what went wrong, without a text that is not Bulkhead's own: it may hold a signed url, or a row."""
+        cause = first_cause(error)
+        more: dict[str, object]
+        if isinstance(cause, BulkheadError):
+            more = {"reason": str(cause), "hint": cause.hint}
+        else:
+            more = {"trace": [f"{at.filename}:{at.lineno} {at.name}" for at in extract_tb(cause.__traceback__)]}
+        self.logger.error(sentence, extra={"error": type(cause).__name__, **more, **fields})
+
+    def gauge(self, name: str, value: float, unit: str = "Count") -> None:
+        """Take a figure; `unit` is one of CloudWatch's, such as `Count`, `Seconds` or `Milliseconds`."""
+        self._metrics.add_metric(name=name, unit=unit, value=value)
+
+    def flush(self) -> None:
+        """Print what was taken since the last time as one line; CloudWatch reads it out of the log."""
+        if self._metrics.metric_set:
+            self._metrics.flush_metrics()

@@ -1,0 +1,226 @@
+"""The commands about a deployment on AWS: `bulkhead cloud ...`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from runner.cli import options
+from runner.cli.given import Given
+
+if TYPE_CHECKING:
+    from runner.cloud.operations import Operations
+    from runner.cloud.redriving import Redriven
+    from runner.cloud.reviews import Review
+    from runner.cloud.standing import Standing
+
+Batch = Annotated[str, typer.Argument(metavar="BATCH", help="The batch's id.")]
+MaybeBatch = Annotated[
+    str | None, typer.Argument(metavar="BATCH", help="The batch's id; all batches are meant where it is absent.")
+]
+
+
+def start(
+    source: Annotated[
+        str, typer.Argument(metavar="S3-URL", help="Where the files lie, as s3://INBOX/PREFIX/.", show_default=False)
+    ],
+    *,
+    name: Annotated[
+        str,
+        typer.Option(
+            "--name", metavar="NAME", help="Begin the batch's id with this name.", rich_help_panel=options.FILES
+        ),
+    ] = "load",
+    stack: options.Stack = None,
+    region: options.Region = None,
+    endpoint_url: options.EndpointUrl = None,
+    config: options.Config = None,
+    json: options.Json = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Let the stack import everything under a prefix of its inbox, as one batch."""
+    from runner.cli.cloud_tables import print_started
+    from runner.cli.clouding import ask
+
+    given = _given(stack, region, endpoint_url, config=config, json=json, verbose=verbose)
+    ask(
+        given,
+        lambda operations: operations.start(source, name=name),
+        show=lambda console, batch_id: print_started(console, batch_id, options=given.repeated()),
+        document=lambda batch_id: {"batch_id": batch_id},
+    )
+
+
+def status(
+    batch: MaybeBatch = None,
+    *,
+    recent: Annotated[
+        int,
+        typer.Option(
+            "--recent",
+            metavar="N",
+            min=0,
+            help="Show the newest N batches beside those that run.",
+            rich_help_panel=options.OUTPUT,
+        ),
+    ] = 20,
+    stack: options.Stack = None,
+    region: options.Region = None,
+    endpoint_url: options.EndpointUrl = None,
+    config: options.Config = None,
+    json: options.Json = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Say where a batch stands, or the newest ones and all that are running."""
+    from runner.cli.cloud_tables import print_standing, print_standings
+    from runner.cli.clouding import ask
+    from runner.cli.documents import standing_document
+
+    given = _given(stack, region, endpoint_url, config=config, json=json, verbose=verbose)
+    if batch is not None:
+        ask(
+            given,
+            lambda operations: operations.status(batch),
+            show=lambda console, found: print_standing(console, found, options=given.repeated()),
+            document=standing_document,
+        )
+        return
+
+    async def newest(operations: Operations) -> tuple[list[Standing], str]:
+        return await operations.statuses(recent=recent), operations.waiting_room
+
+    ask(
+        given,
+        newest,
+        show=lambda console, found: print_standings(console, found[0], waiting_room=found[1], options=given.repeated()),
+        document=lambda found: [standing_document(standing) for standing in found[0]],
+    )
+
+
+def manifest(
+    batch: Batch,
+    *,
+    form: options.Form = "jsonl",
+    to: Annotated[
+        Path | None,
+        typer.Option("--to", metavar="FILE", help="Write it to this file.", rich_help_panel=options.OUTPUT),
+    ] = None,
+    stack: options.Stack = None,
+    region: options.Region = None,
+    endpoint_url: options.EndpointUrl = None,
+    config: options.Config = None,
+    verbose: options.Verbose = False,
+) -> None:
+    """Write the manifest of a batch, as it stands now, to stdout or a file, and say where the stack's own lies."""
+    from runner.cli.cloud_tables import print_manifest_place
+    from runner.cli.clouding import ask, write_pieces
+    from runner.cli.console import console
+
+    async def written(operations: Operations) -> Standing:
+        standing = await operations.status(batch)
+        await write_pieces(operations.manifest(batch, form=form), to)
+        return standing
+
+    given = _given(stack, region, endpoint_url, config=config, verbose=verbose)
+    ask(given, written, show=lambda _, standing: print_manifest_place(console(stderr=True), standing))
+
+
+def redrive(
+    batch: MaybeBatch = None,
+    *,
+    state: options.State = None,
+    match: options.Match = None,
+    dead_letters: Annotated[
+        bool,
+        typer.Option(
+            "--dead-letters",
+            help="Put the messages that were given up back to their queues, with the files they are about.",
+            rich_help_panel=options.FILES,
+        ),
+    ] = False,
+    stack: options.Stack = None,
+    region: options.Region = None,
+    endpoint_url: options.EndpointUrl = None,
+    config: options.Config = None,
+    json: options.Json = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Put failed, rejected or uncertain items of a batch back to work, or what the functions have given up."""
+    from runner.cli.cloud_tables import print_put_back
+    from runner.cli.clouding import ask
+    from runner.cli.looking import redrivable
+
+    if (batch is None) is not dead_letters:
+        raise typer.BadParameter("name a BATCH, or give --dead-letters for those of all batches")
+
+    async def redriven(operations: Operations) -> Redriven:
+        if batch is None:
+            return await operations.return_dead_letters()
+        return await operations.redrive(batch, states=redrivable(state), match=match)
+
+    given = _given(stack, region, endpoint_url, config=config, json=json, verbose=verbose)
+    ask(given, redriven, show=lambda console, found: print_put_back(console, found, options=given.repeated()))
+
+
+def reviews(
+    batch: MaybeBatch = None,
+    *,
+    limit: Annotated[
+        int,
+        typer.Option("--limit", metavar="N", min=1, help="Show at most N of them.", rich_help_panel=options.OUTPUT),
+    ] = 50,
+    stack: options.Stack = None,
+    region: options.Region = None,
+    endpoint_url: options.EndpointUrl = None,
+    config: options.Config = None,
+    json: options.Json = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """List the imports that wait for a person: since when, and the page on which to finish each."""
+    from runner.cli.cloud_tables import print_reviews
+    from runner.cli.clouding import ask, first, write_array
+
+    async def shown(operations: Operations) -> list[Review]:
+        found = operations.reviews(batch)
+        if not json:
+            return await first(found, limit + 1)
+        await write_array(found)
+        return []
+
+    given = _given(stack, region, endpoint_url, config=config, verbose=verbose)
+    ask(given, shown, show=lambda console, found: None if json else print_reviews(console, found, limit=limit))
+
+
+def doctor(
+    *,
+    stack: options.Stack = None,
+    region: options.Region = None,
+    endpoint_url: options.EndpointUrl = None,
+    config: options.Config = None,
+    json: options.Json = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Examine the deployment from stack to webhook; ends with 7 where something is not well."""
+    from runner.cli.cloud_tables import print_findings
+    from runner.cli.clouding import ask
+    from runner.outcome import ExitCode
+
+    given = _given(stack, region, endpoint_url, config=config, json=json, verbose=verbose)
+    found = ask(given, lambda operations: operations.doctor(), show=print_findings)
+    if any(finding.level == "fail" for finding in found):
+        raise typer.Exit(ExitCode.FATAL)
+
+
+def _given(
+    stack: str | None,
+    region: str | None,
+    endpoint_url: str | None,
+    *,
+    config: Path | None,
+    json: bool = False,
+    verbose: bool,
+) -> Given:
+    flags = {"stack": stack, "aws_region": region, "aws_endpoint_url": endpoint_url}
+    return Given(flags=flags, config=config, json=json, verbose=verbose)

@@ -1,0 +1,156 @@
+"""What each function may do, word for word: a grant that is not listed here is one too many."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.support.template import template
+
+LEDGER = "dynamodb:BatchGetItem dynamodb:GetItem dynamodb:PutItem dynamodb:Query dynamodb:UpdateItem"
+LEASES = "dynamodb:DeleteItem"
+ORPHANS = "dynamodb:BatchWriteItem"
+ASK = "dynamodb:Query"
+TAKE = "sqs:ChangeMessageVisibility sqs:DeleteMessage sqs:GetQueueAttributes sqs:ReceiveMessage"
+SEND = "sqs:SendMessage"
+LIST_KEYS = "s3:ListBucket"
+WRITE = "s3:AbortMultipartUpload s3:PutObject"
+READ_SECRET = "secretsmanager:GetSecretValue"
+
+GRANTS: dict[str, dict[str, str]] = {
+    "Submit": {
+        "Table": f"{LEDGER} {LEASES} {ORPHANS}",
+        "Table/index/by_state": ASK,
+        "Table/index/by_version": ASK,
+        "SubmitQueue": f"{TAKE} {SEND}",
+        "FinishQueue": SEND,
+        "InboxBucket": LIST_KEYS,
+        "InboxBucket/*": "s3:GetObject s3:GetObjectVersion",
+        "LicenseKeySecret": READ_SECRET,
+        "WebhookTokensSecret": READ_SECRET,
+    },
+    "ListPrefix": {
+        "Table": LEDGER,
+        "Table/index/by_version": ASK,
+        "ListQueue": f"{TAKE} {SEND}",
+        "SubmitQueue": SEND,
+        "FinishQueue": SEND,
+        "InboxBucket": LIST_KEYS,
+        "LicenseKeySecret": READ_SECRET,
+    },
+    "Webhook": {
+        "Table": "dynamodb:UpdateItem",
+        "CollectQueue": SEND,
+        "WebhookTokensSecret": READ_SECRET,
+    },
+    "Collect": {
+        "Table": f"{LEDGER} {LEASES}",
+        "CollectQueue": f"{TAKE} {SEND}",
+        "FinishQueue": SEND,
+        "ResultsBucket/batches/*": WRITE,
+        "LicenseKeySecret": READ_SECRET,
+    },
+    "Reconcile": {
+        "Table": f"{LEDGER} {ORPHANS}",
+        "Table/index/by_state": ASK,
+        "SubmitQueue": f"sqs:GetQueueAttributes {SEND}",
+        "CollectQueue": SEND,
+        "FinishQueue": SEND,
+        "LicenseKeySecret": READ_SECRET,
+    },
+    "Finish": {
+        "Table": LEDGER,
+        "FinishQueue": f"{TAKE} {SEND}",
+        "ResultsBucket/batches/*": WRITE,
+        "EndedTopic": "sns:Publish",
+        "event-bus/default": "events:PutEvents",
+    },
+    "Configure": {
+        "Table": "dynamodb:PutItem",
+        "InboxBucket": LIST_KEYS,
+        "InboxBucket/config/*": "s3:GetObject",
+    },
+}
+KEYS_OF_THE_TABLE = {"Webhook": ["IMPORT#*"], "Configure": ["CONFIG"]}
+CLOCK = {"ListQueue": SEND, "ReconcileFunction": "lambda:InvokeFunction"}
+
+
+@pytest.mark.parametrize("function", GRANTS)
+def test_a_function_may_do_what_is_listed_and_nothing_else(function: str) -> None:
+    log = {f"{function}Log": "logs:CreateLogStream logs:PutLogEvents"}
+    listed = {resource: " ".join(sorted(actions.split())) for resource, actions in (GRANTS[function] | log).items()}
+    assert _granted(_statements(f"{function}Role")) == listed
+
+
+@pytest.mark.parametrize("function", GRANTS)
+def test_a_function_bears_its_role_which_only_lambda_takes_on(function: str) -> None:
+    role = template().of_type("AWS::IAM::Role")[f"{function}Role"]
+    trust = role["AssumeRolePolicyDocument"]["Statement"]
+    assert trust == [{"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}]
+    assert role["ManagedPolicyArns"] == [{"Ref": "TracingPolicy"}]
+    assert template().functions()[f"{function}Function"]["Role"] == {"Fn::GetAtt": [f"{function}Role", "Arn"]}
+
+
+def test_every_function_is_listed_and_there_is_one_role_more_for_the_clock() -> None:
+    assert set(template().functions()) == {f"{name}Function" for name in GRANTS}
+    assert set(template().of_type("AWS::IAM::Role")) == {f"{name}Role" for name in GRANTS} | {"ClockRole"}
+    assert _granted(_statements("ClockRole")) == CLOCK
+
+
+@pytest.mark.parametrize("function", GRANTS)
+def test_what_needs_few_keys_of_the_table_gets_no_others(function: str) -> None:
+    conditions = [one["Condition"] for one in _statements(f"{function}Role") if "Condition" in one]
+    keys = KEYS_OF_THE_TABLE.get(function)
+    assert conditions == ([{"ForAllValues:StringLike": {"dynamodb:LeadingKeys": keys}}] if keys else [])
+
+
+def test_only_traces_go_to_every_resource_and_no_action_has_a_star() -> None:
+    (tracing,) = template().of_type("AWS::IAM::ManagedPolicy").values()
+    assert _granted(tracing["PolicyDocument"]["Statement"]) == {"*": "xray:PutTelemetryRecords xray:PutTraceSegments"}
+    for role in template().of_type("AWS::IAM::Role"):
+        assert "*" not in "".join(_granted(_statements(role)).values())
+        assert "*" not in _granted(_statements(role))
+
+
+def test_what_aws_itself_may_call_is_bound_to_this_stack_or_account() -> None:
+    assert all("SourceArn" in one for one in template().of_type("AWS::Lambda::Permission").values())
+    for name, policy in (
+        template().of_type("AWS::SQS::QueuePolicy") | template().of_type("AWS::SNS::TopicPolicy")
+    ).items():
+        (statement,) = policy["PolicyDocument"]["Statement"]
+        if name == "EndedTopicPolicy":
+            assert statement["Principal"] == {"AWS": {"Fn::GetAtt": ["FinishRole", "Arn"]}}
+        else:
+            assert set(statement["Principal"]) == {"Service"}
+            assert statement["Condition"]
+
+
+def _statements(role: str) -> list[dict[str, Any]]:
+    (policy,) = template().of_type("AWS::IAM::Role")[role]["Policies"]
+    return list(policy["PolicyDocument"]["Statement"])
+
+
+def _granted(statements: list[dict[str, Any]]) -> dict[str, str]:
+    """Return {resource: its actions}, resources by their logical ids."""
+    found: dict[str, set[str]] = {}
+    for statement in statements:
+        assert statement["Effect"] == "Allow"
+        for resource in _listed(statement["Resource"]):
+            found.setdefault(_name(resource), set()).update(_listed(statement["Action"]))
+    return {resource: " ".join(sorted(actions)) for resource, actions in found.items()}
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _name(resource: Any) -> str:
+    match resource:
+        case {"Ref": str(name)} | {"Fn::GetAtt": [str(name), "Arn" | "Id"]}:
+            return name
+        case {"Fn::Sub": str(text)} if text.startswith("arn:"):
+            return text.rpartition(":")[2]
+        case {"Fn::Sub": str(text)}:
+            return text.removeprefix("${").replace(".Arn}", "")
+    return str(resource)

@@ -1,0 +1,91 @@
+"""Alarms and dashboard look at metrics that exist, and the one on call finds each alarm in the runbook."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+
+from tests.support.template import METRICS, ROOT, RUNBOOK, references, template
+
+QUOTA_WORDS = "Creates a minute"
+PERIODS_S = (60, 300, 3600)
+
+
+def test_every_alarm_has_an_entry_in_the_runbook_and_every_entry_an_alarm() -> None:
+    alarms = {name.removesuffix("Alarm") for name in template().of_type("AWS::CloudWatch::Alarm")}
+    entries = re.findall(r"^### (\w+)$", RUNBOOK.read_text(), re.MULTILINE)
+    assert len(entries) == len(set(entries))
+    assert set(entries) == alarms
+
+
+def test_every_entry_of_the_runbook_says_where_to_look_and_what_to_type() -> None:
+    for entry in RUNBOOK.read_text().split("\n### ")[1:]:
+        lower = entry.lower()
+        assert "*look*" in lower, entry.split("\n")[0]
+        assert "*type*" in lower, entry.split("\n")[0]
+
+
+def test_every_alarm_is_told_when_it_starts_and_when_it_ends() -> None:
+    for name, alarm in template().of_type("AWS::CloudWatch::Alarm").items():
+        assert alarm["AlarmActions"] == alarm["OKActions"] == [{"Ref": "AlarmTopic"}], name
+        assert alarm["TreatMissingData"] == ("breaching" if name == "ReconcileMissingAlarm" else "notBreaching")
+        assert alarm["AlarmDescription"].endswith(".")
+
+
+def test_alarms_and_dashboard_use_the_metrics_that_the_functions_write() -> None:
+    assert set(_used()) <= _documented()
+
+
+def test_the_dashboard_shows_every_metric_of_the_functions() -> None:
+    assert {(name, service) for name, service in _on_dashboard()} == _documented()
+
+
+def test_every_dead_letter_queue_and_every_function_has_an_alarm() -> None:
+    watched = {name for alarm in template().of_type("AWS::CloudWatch::Alarm").values() for name in references(alarm)}
+    assert set(template().functions()) <= watched
+    assert {name for name in template().of_type("AWS::SQS::Queue") if name.endswith("DeadLetterQueue")} <= watched
+
+
+def test_the_dashboard_refers_to_what_is_in_the_template_and_shows_creates_against_the_quota() -> None:
+    known = template().resources.keys() | template().parameters.keys()
+    text = template().resources["Dashboard"]["Properties"]["DashboardBody"]
+    assert {name for name in references(text) if not name.startswith("AWS::")} <= known
+    widgets = _widgets()
+    assert any(QUOTA_WORDS in widget["properties"].get("title", "") for widget in widgets)
+    taken = [(w["x"] + dx, w["y"] + dy) for w in widgets for dx in range(w["width"]) for dy in range(w["height"])]
+    assert len(taken) == len(set(taken)), "two widgets lie on one another"
+    assert all(w["properties"]["period"] in PERIODS_S for w in widgets if w["type"] == "metric")
+
+
+def test_the_cost_table_counts_the_alarms_and_metrics_there_are() -> None:
+    text = (ROOT / "infra" / "cost.md").read_text()
+    counted = {name: int(count) for name, count in re.findall(r"^\| (Alarms|Metrics) \| (\d+) ", text, re.MULTILINE)}
+    assert counted == {"Alarms": len(template().of_type("AWS::CloudWatch::Alarm")), "Metrics": len(_documented())}
+
+
+def _documented() -> set[tuple[str, str]]:
+    """Return (metric, function) of each row of the table in metrics.md."""
+    rows = re.findall(r"^\| `(\w+)` \| \w+ \| ([\w, ]+) \|", METRICS.read_text(), re.MULTILINE)
+    return {(metric, function) for metric, functions in rows for function in functions.split(", ")}
+
+
+def _used() -> Iterator[tuple[str, str]]:
+    yield from _on_dashboard()
+    for alarm in template().of_type("AWS::CloudWatch::Alarm").values():
+        if alarm["Namespace"] == "Bulkhead":
+            (dimension,) = alarm["Dimensions"]
+            assert dimension["Name"] == "service"
+            yield alarm["MetricName"], dimension["Value"]["Fn::Sub"].removeprefix("${AWS::StackName}-")
+
+
+def _on_dashboard() -> Iterator[tuple[str, str]]:
+    for widget in _widgets():
+        for namespace, name, *rest in widget["properties"].get("metrics", []):
+            if namespace == "Bulkhead":
+                assert rest[0] == "service"
+                yield name, rest[1].removeprefix("${AWS::StackName}-")
+
+
+def _widgets() -> list[dict]:
+    return json.loads(template().resources["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"])["widgets"]

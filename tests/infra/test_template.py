@@ -1,0 +1,234 @@
+"""What must hold of template.yaml whatever is changed in it."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from tests.support.template import references, template
+
+LASTING = ("InboxBucket", "ResultsBucket", "Table")
+QUEUES = ("SubmitQueue", "ListQueue", "CollectQueue", "FinishQueue")
+SMALLEST_SAFE_VISIBILITY = 6  # times the timeout of the function, says AWS's guide to queues and Lambda
+DAYS_S = 86400
+
+OUTPUTS = {
+    "TableName",
+    "InboxBucketName",
+    "ResultsBucketName",
+    "SubmitQueueUrl",
+    "SubmitDeadLetterQueueUrl",
+    "ListQueueUrl",
+    "ListDeadLetterQueueUrl",
+    "CollectQueueUrl",
+    "CollectDeadLetterQueueUrl",
+    "FinishQueueUrl",
+    "FinishDeadLetterQueueUrl",
+    "WebhookUrlBase",
+    "WebhookApiId",
+    "LicenseKeySecretArn",
+    "WebhookTokensSecretArn",
+    "EndedTopicArn",
+    "AlarmTopicArn",
+    "DashboardName",
+}
+VARIABLES = {
+    "BULKHEAD_TABLE",
+    "BULKHEAD_INBOX",
+    "BULKHEAD_RESULTS",
+    "BULKHEAD_SUBMIT_QUEUE_URL",
+    "BULKHEAD_LIST_QUEUE_URL",
+    "BULKHEAD_COLLECT_QUEUE_URL",
+    "BULKHEAD_FINISH_QUEUE_URL",
+    "BULKHEAD_TOPIC_ARN",
+    "BULKHEAD_EVENT_BUS",
+    "BULKHEAD_LICENSE_SECRET",
+    "BULKHEAD_WEBHOOK_SECRET",
+    "BULKHEAD_API_URL",
+    "BULKHEAD_SCHEMA_ID",
+    "BULKHEAD_WEBHOOK_BASE",
+    "BULKHEAD_CONFIG_KEY",
+    "BULKHEAD_QUOTA",
+}
+LOGGED = {
+    "$context.requestTime",
+    "$context.requestId",
+    "$context.identity.sourceIp",
+    "$context.routeKey",
+    "$context.status",
+    "$context.responseLength",
+    "$context.responseLatency",
+    "$context.error.responseType",
+}
+
+
+@pytest.mark.parametrize("name", LASTING)
+def test_the_ledger_and_the_files_outlive_the_stack_and_every_update_of_it(name: str) -> None:
+    resource = template().resources[name]
+    assert resource["DeletionPolicy"] == "Retain"
+    assert resource["UpdateReplacePolicy"] == "Retain"
+    assert "Condition" not in resource
+
+
+@pytest.mark.parametrize("name", LASTING)
+def test_no_parameter_and_no_name_of_ours_can_make_an_update_replace_them(name: str) -> None:
+    properties = template().resources[name]["Properties"]
+    assert not set(references(properties)), "what they are made of depends on nothing"
+    assert not {"TableName", "BucketName"} & properties.keys(), "CloudFormation names them"
+
+
+def test_the_only_name_of_ours_that_is_unique_in_an_account_is_that_of_the_dashboard() -> None:
+    for logical_id, resource in template().resources.items():
+        names = {key for key in resource.get("Properties", {}) if re.fullmatch(r"[A-Z]\w*Name", key)}
+        allowed = {"MetricName", "DashboardName", "FunctionName", "DisplayName", "StageName"}
+        assert names <= allowed, f"{logical_id} would stand in the way of a second stack"
+
+
+def test_the_table_has_the_keys_and_safeguards_of_the_design() -> None:
+    table = template().resources["Table"]["Properties"]
+    assert table["BillingMode"] == "PAY_PER_REQUEST"
+    assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+    assert table["SSESpecification"] == {"SSEEnabled": True}
+    assert table["TimeToLiveSpecification"] == {"AttributeName": "ttl", "Enabled": True}
+
+
+def test_the_table_is_the_one_that_the_ledger_makes_for_itself() -> None:
+    ledger = pytest.importorskip("runner.ledger.dynamodb_table")
+    properties = template().resources["Table"]["Properties"]
+    schema = ("BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes")
+    assert {name: _unordered(properties[name]) for name in schema} == {
+        name: _unordered(ledger.TABLE[name]) for name in schema
+    }
+
+
+@pytest.mark.parametrize("name", ["InboxBucket", "ResultsBucket"])
+def test_a_bucket_is_encrypted_private_versioned_and_spoken_to_over_tls(name: str) -> None:
+    bucket = template().resources[name]["Properties"]
+    (rule,) = bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    assert rule == {"ServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
+    assert len(bucket["PublicAccessBlockConfiguration"]) == 4
+    assert all(bucket["PublicAccessBlockConfiguration"].values())
+    assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
+    lifecycle = {rule["Id"]: rule for rule in bucket["LifecycleConfiguration"]["Rules"]}
+    assert "NoncurrentVersionExpiration" in lifecycle["versions"]
+    assert "AbortIncompleteMultipartUpload" in lifecycle["uploads"]
+    (statement,) = template().resources[f"{name}Policy"]["Properties"]["PolicyDocument"]["Statement"]
+    assert (statement["Effect"], statement["Condition"]) == ("Deny", {"Bool": {"aws:SecureTransport": "false"}})
+
+
+@pytest.mark.parametrize("name", QUEUES)
+def test_a_queue_gives_up_after_five_times_and_keeps_what_failed_for_two_weeks(name: str) -> None:
+    dead_letters = name.replace("Queue", "DeadLetterQueue")
+    queue = template().resources[name]["Properties"]
+    assert queue["RedrivePolicy"] == {
+        "deadLetterTargetArn": {"Fn::GetAtt": [dead_letters, "Arn"]},
+        "maxReceiveCount": 5,
+    }
+    for one in (queue, template().resources[dead_letters]["Properties"]):
+        assert one["MessageRetentionPeriod"] == 14 * DAYS_S
+        assert one["SqsManagedSseEnabled"] is True
+
+
+def test_every_queue_is_read_by_one_function_and_hides_messages_for_six_times_its_timeout() -> None:
+    readers = {}
+    for name, function in template().functions().items():
+        for event in function.get("Events", {}).values():
+            properties = event["Properties"]
+            queue = properties["Queue"]["Fn::GetAtt"][0]
+            assert properties["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+            assert 2 <= properties["ScalingConfig"]["MaximumConcurrency"] <= 10
+            visibility_s = template().resources[queue]["Properties"]["VisibilityTimeout"]
+            assert visibility_s >= SMALLEST_SAFE_VISIBILITY * function["Timeout"], name
+            readers[queue] = name
+    assert readers == {
+        "SubmitQueue": "SubmitFunction",
+        "ListQueue": "ListPrefixFunction",
+        "CollectQueue": "CollectFunction",
+        "FinishQueue": "FinishFunction",
+    }
+
+
+def test_submit_runs_at_most_twice_at_once_in_512_mb() -> None:
+    submit = template().functions()["SubmitFunction"]
+    assert submit["Events"]["Queue"]["Properties"]["ScalingConfig"] == {"MaximumConcurrency": 2}
+    assert (submit["Timeout"], submit["MemorySize"]) == (900, 512)
+
+
+def test_functions_are_traced_log_to_a_group_that_forgets_and_name_themselves_in_metrics() -> None:
+    for name, function in template().functions().items():
+        stem = name.removesuffix("Function")
+        module = re.sub(r"(?<!^)(?=[A-Z])", "_", stem).lower()
+        assert function["Handler"] == f"lambdas.{module}.lambda_handler"
+        assert function["Tracing"] == "Active"
+        assert function["LoggingConfig"] == {"LogGroup": {"Ref": f"{stem}Log"}}
+        variables = function["Environment"]["Variables"]
+        assert variables == {"POWERTOOLS_SERVICE_NAME": {"Fn::Sub": f"${{AWS::StackName}}-{module}"}}
+    for group in template().of_type("AWS::Logs::LogGroup").values():
+        assert group == {"RetentionInDays": {"Ref": "LogRetentionDays"}}
+
+
+def test_the_functions_get_every_variable_they_read() -> None:
+    given = set(template().function_globals["Environment"]["Variables"])
+    assert {name for name in given if name.startswith("BULKHEAD_")} == VARIABLES
+
+
+def test_the_outputs_are_those_that_commands_and_runbook_ask_for() -> None:
+    assert set(template().outputs) == OUTPUTS
+
+
+def test_the_access_log_of_the_webhook_names_no_path_and_so_no_token() -> None:
+    stage = template().resources["WebhookStage"]["Properties"]
+    form = json.loads(stage["AccessLogSettings"]["Format"])
+    assert set(form.values()) == LOGGED
+    assert stage["DefaultRouteSettings"]["ThrottlingRateLimit"]
+    assert stage["DefaultRouteSettings"]["ThrottlingBurstLimit"]
+
+
+def test_the_webhook_is_all_that_anybody_may_call() -> None:
+    (route,) = template().of_type("AWS::ApiGatewayV2::Route").values()
+    assert route["RouteKey"] == "POST /wh/v1/{token}"
+    assert not template().of_type("AWS::Lambda::Url")
+
+
+def test_secrets_are_made_without_a_value_of_ours_and_an_update_makes_none_anew() -> None:
+    secrets = template().of_type("AWS::SecretsManager::Secret")
+    assert set(secrets["LicenseKeySecret"]) == {"Description"}
+    assert secrets["WebhookTokensSecret"]["GenerateSecretString"] == {
+        "SecretStringTemplate": "{}",
+        "GenerateStringKey": "current",
+        "PasswordLength": 64,
+        "ExcludePunctuation": True,
+    }, "another value here would give every stack another token"
+
+
+def test_files_that_land_are_told_to_submit_but_for_configuration_folders_and_what_waits_for_a_load() -> None:
+    pattern = template().resources["LandedRule"]["Properties"]["EventPattern"]
+    key = pattern["detail"]["object"]["key"]
+    everything = [{"anything-but": {"wildcard": ["config/*", "*/", {"Fn::Sub": "${NightlyPrefix}*"}]}}]
+    assert key == {"Fn::If": ["HasInboxPrefix", [{"prefix": {"Ref": "InboxPrefix"}}], everything]}
+
+
+def test_a_nightly_load_is_a_message_that_the_list_queue_understands() -> None:
+    messages = pytest.importorskip("runner.cloud.messages")
+    schedule = template().resources["NightlyLoad"]
+    text = schedule["Properties"]["Target"]["Input"]["Fn::Sub"]
+    filled = text.replace("${InboxBucket}", "inbox").replace("${NightlyPrefix}", "nightly/")
+    load = messages.decode(filled.replace("<aws.scheduler.scheduled-time>", "2026-07-23T02:00:00Z"))
+    assert (load.uri, load.name, load.at.hour) == ("s3://inbox/nightly/", "nightly", 2)
+    assert schedule["Condition"] == "HasNightly"
+    assert template().parameters["NightlySchedule"]["Default"] == ""
+
+
+def test_every_parameter_has_a_default_and_says_what_it_is() -> None:
+    for name, parameter in template().parameters.items():
+        assert {"Default", "Description"} <= parameter.keys(), name
+
+
+def _unordered(value: Any) -> Any:
+    """Return lists of named things as sets would be, to compare what order does not matter in."""
+    if isinstance(value, list):
+        return sorted((json.dumps(one, sort_keys=True) for one in value), key=str)
+    return value

@@ -1,0 +1,243 @@
+"""A container's life: one loop for all invocations, starts that fail, keys that change, and what is left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
+from threading import Thread
+from typing import Any
+
+import aiohttp
+import pytest
+
+from lambdas.container import Container
+from runner.errors import ConfigError, Unavailable
+from tests.support.functions import LICENSE_KEY, Context, Stack
+
+
+class Opening:
+    """Opens names in place of deployments, and keeps what happened; fails as it is told to."""
+
+    def __init__(self) -> None:
+        self.events: list[str] = []
+        self.failure: Exception | None = None
+
+    @asynccontextmanager
+    async def __call__(self, *, license_key: str, **_: Any) -> AsyncIterator[Any]:
+        if self.failure is not None:
+            raise self.failure
+        self.events.append(f"opened with {license_key}")
+        yield f"deployment {len(self.events)}"
+        self.events.append("closed")
+
+
+@pytest.fixture
+def opening() -> Opening:
+    return Opening()
+
+
+@pytest.fixture
+def container(stack: Stack, opening: Opening) -> Iterator[Container]:
+    stack.put_secret("license", LICENSE_KEY)
+    made = Container(opening)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def log(container: Container, monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    stream = io.StringIO()
+    monkeypatch.setattr(container.telemetry.logger.registered_handler, "stream", stream)
+    return stream
+
+
+def invoke(container: Container, work: Callable[[], Any], **left: int) -> Any:
+    async def invocation(_deadline: Callable[[], float]) -> Any:
+        return await work()
+
+    return container.run(invocation, Context(**left))
+
+
+def opened(container: Container, **given: bool) -> Any:
+    return invoke(container, lambda: container.deployment(**given))
+
+
+def test_all_invocations_share_one_loop_and_what_was_opened_on_it(container: Container, opening: Opening) -> None:
+    async def loop() -> asyncio.AbstractEventLoop:
+        return asyncio.get_running_loop()
+
+    assert invoke(container, loop) is invoke(container, loop)
+    assert opened(container) == opened(container) == "deployment 1"
+    assert opening.events == [f"opened with {LICENSE_KEY}"]
+
+
+def test_a_client_of_aws_serves_more_than_one_invocation(container: Container, stack: Stack) -> None:
+    async def buckets() -> Any:
+        return await (await container.aws()).call("s3", "list_buckets")
+
+    assert invoke(container, buckets)["Buckets"] == []
+    assert invoke(container, buckets)["Buckets"] == []
+
+
+def test_the_work_knows_how_long_is_left(container: Container) -> None:
+    async def left(deadline: Callable[[], float]) -> float:
+        return deadline()
+
+    assert container.run(left, Context(left_ms=12_345)) == pytest.approx(12.345)
+
+
+def test_what_could_not_be_opened_is_tried_again_by_the_next_invocation(
+    container: Container, opening: Opening, log: io.StringIO
+) -> None:
+    opening.failure = Unavailable("DynamoDB does not answer")
+    with pytest.raises(RuntimeError, match="DynamoDB does not answer"):
+        opened(container)
+    assert "DynamoDB does not answer" in log.getvalue()
+    opening.failure = None
+    assert opened(container) == "deployment 1"
+
+
+def test_a_license_key_that_nobody_has_put_in_is_named(stack: Stack, opening: Opening) -> None:
+    container = Container(opening)
+    with pytest.raises(RuntimeError, match="the secret bulkhead/license has no value yet"):
+        opened(container)
+    stack.put_secret("license", f"{LICENSE_KEY}\n")
+    opened(container)
+    assert opening.events == [f"opened with {LICENSE_KEY}"]
+    container.close()
+
+
+@pytest.mark.parametrize("name", ["BULKHEAD_LICENSE_SECRET", "BULKHEAD_COLLECT_QUEUE_URL"])
+def test_a_variable_that_is_missing_is_named(container: Container, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.delenv(name)
+    with pytest.raises(RuntimeError, match=f"the variable {name} is not set"):
+        opened(container)
+
+
+def test_a_secret_that_cannot_be_read_is_no_missing_one(stack: Stack, container: Container) -> None:
+    stack.secrets.delete_secret(SecretId="bulkhead/license", ForceDeleteWithoutRecovery=True)
+    stack.secrets.create_secret(Name="bulkhead/license", SecretString=" ")
+    with pytest.raises(RuntimeError, match="the secret bulkhead/license is empty"):
+        opened(container)
+
+
+def test_functions_that_do_not_call_the_vendor_need_no_license_key(stack: Stack, opening: Opening) -> None:
+    container = Container(opening)
+    assert opened(container, license_key=False) == "deployment 1"
+    assert opening.events == ["opened with "]
+    container.close()
+
+
+def test_a_changed_license_key_is_used_once_the_vendor_refuses_the_old_one(
+    stack: Stack, container: Container, opening: Opening
+) -> None:
+    opened(container)
+    stack.put_secret("license", "canary-second-key")
+    opened(container)
+    assert len(opening.events) == 1, "a secret is kept for five minutes"
+    container.doubt_license_key()
+    assert opened(container) == "deployment 3"
+    assert opening.events == [f"opened with {LICENSE_KEY}", "closed", "opened with canary-second-key"]
+
+
+def test_what_an_invocation_leaves_running_ends_with_it(container: Container) -> None:
+    ended: list[str] = []
+
+    async def forever() -> None:
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            ended.append("ended")
+
+    async def leaves_it() -> None:
+        container.left = asyncio.get_running_loop().create_task(forever())
+        await asyncio.sleep(0)
+
+    invoke(container, leaves_it)
+    assert ended == ["ended"]
+
+
+def test_work_that_fails_leaves_nothing_running_either(container: Container) -> None:
+    ended: list[str] = []
+
+    async def forever() -> None:
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            ended.append("ended")
+
+    async def fails() -> None:
+        container.left = asyncio.get_running_loop().create_task(forever())
+        await asyncio.sleep(0)
+        raise ConfigError("broken")
+
+    with pytest.raises(RuntimeError, match="broken"):
+        invoke(container, fails)
+    assert ended == ["ended"]
+
+
+def test_a_foreign_error_is_told_by_its_kind_and_place_alone(container: Container, log: io.StringIO) -> None:
+    async def fails() -> None:
+        raise ValueError("row canary") from OSError("https://s3.test/x?X-Amz-Signature=canary")
+
+    with pytest.raises(RuntimeError) as raised:
+        invoke(container, fails)
+    assert str(raised.value) == "ValueError"
+    assert raised.value.__cause__ is None
+    assert raised.value.__suppress_context__
+    told = log.getvalue()
+    assert "test_container.py" in told
+    assert "ValueError" in told
+    assert '"error":' in told
+    assert "Signature" not in told
+    assert "row canary" not in told
+
+
+class Forgetful:
+    """An HTTP server that keeps connections open until it is told to drop them all."""
+
+    def __init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._connections: list[socket.socket] = []
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._thread = Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def drop(self) -> None:
+        for connection in self._connections:
+            connection.shutdown(socket.SHUT_RDWR)
+            connection.close()
+        self._connections.clear()
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join(10)
+        self.drop()
+
+    def _serve(self) -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = self._listener.accept()
+                self._connections.append(connection)
+                connection.recv(65536)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+
+def test_a_connection_that_ended_while_the_container_was_frozen_is_not_used(container: Container) -> None:
+    server, sessions = Forgetful(), []
+
+    async def post() -> str:
+        if not sessions:
+            sessions.append(aiohttp.ClientSession())
+        async with sessions[0].post(server.url, data=b"x") as answered:
+            return await answered.text()
+
+    for _ in range(3):
+        assert invoke(container, post) == "ok"
+        server.drop()
+    invoke(container, sessions[0].close)
+    server.close()

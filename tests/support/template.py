@@ -1,0 +1,85 @@
+"""template.yaml as data: what it includes put in, functions of CloudFormation in their long form."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+TEMPLATE = ROOT / "template.yaml"
+RUNBOOK = ROOT / "infra" / "runbook.md"
+METRICS = ROOT / "infra" / "metrics.md"
+
+
+class _Loader(yaml.SafeLoader):
+    """Knows `!Ref`, and reads every other tag as the function of its name."""
+
+
+def _function(loader: yaml.SafeLoader, name: str, node: yaml.Node) -> dict[str, Any]:
+    match node:
+        case yaml.ScalarNode():
+            value: Any = loader.construct_scalar(node)
+        case yaml.SequenceNode():
+            value = loader.construct_sequence(node, deep=True)
+        case _:
+            value = loader.construct_mapping(node, deep=True)
+    if name == "GetAtt" and isinstance(value, str):
+        value = value.split(".", 1)
+    return {name if name in ("Ref", "Condition") else f"Fn::{name}": value}
+
+
+_Loader.add_multi_constructor("!", _function)
+
+
+@dataclass(frozen=True)
+class Template:
+    """The sections of the template; `resources` and the properties of functions with the globals put in."""
+
+    parameters: dict[str, Any]
+    resources: dict[str, Any]
+    outputs: dict[str, Any]
+    function_globals: dict[str, Any]
+
+    def of_type(self, kind: str) -> dict[str, Any]:
+        """Return {logical id: properties} of the resources of a type."""
+        return {name: one.get("Properties", {}) for name, one in self.resources.items() if one["Type"] == kind}
+
+    def functions(self) -> dict[str, Any]:
+        return {name: self.function_globals | own for name, own in self.of_type("AWS::Serverless::Function").items()}
+
+
+@cache
+def template() -> Template:
+    raw = yaml.load(TEMPLATE.read_text(), _Loader)
+    include = raw["Resources"].pop("Fn::Transform")
+    included = yaml.safe_load((ROOT / include["Parameters"]["Location"]).read_text())
+    assert not raw["Resources"].keys() & included.keys()
+    return Template(
+        parameters=raw["Parameters"],
+        resources=raw["Resources"] | included,
+        outputs=raw["Outputs"],
+        function_globals=raw["Globals"]["Function"],
+    )
+
+
+def references(value: Any) -> Iterator[str]:
+    """Yield the names that a value of the template refers to by `Ref`, `Fn::GetAtt` or a plain `Fn::Sub`."""
+    match value:
+        case {"Ref": str(name)}:
+            yield name
+        case {"Fn::GetAtt": [str(name), *_]}:
+            yield name
+        case {"Fn::Sub": str(text)}:
+            yield from (part.split("}")[0].split(".")[0] for part in text.split("${")[1:])
+        case {"Fn::If": [str(condition), *branches]}:
+            yield condition
+            yield from (name for branch in branches for name in references(branch))
+        case dict():
+            yield from (name for inner in value.values() for name in references(inner))
+        case list():
+            yield from (name for inner in value for name in references(inner))

@@ -1,0 +1,44 @@
+"""Imports that name their own webhook."""
+
+from __future__ import annotations
+
+from runner.cloud.called_back import CalledBack
+from runner.models import CreateRequest, RemoteImport
+
+
+class Vendor:
+    """Keeps the creates it is sent."""
+
+    def __init__(self) -> None:
+        self.requests: list[CreateRequest] = []
+
+    async def create(self, request: CreateRequest) -> RemoteImport:
+        self.requests.append(request)
+        return RemoteImport(import_id="i", status="AWAITING_UPLOAD")
+
+
+async def test_each_create_names_the_webhook_as_it_is_now() -> None:
+    vendor, urls = Vendor(), iter(["https://h.test/one", "https://h.test/two"])
+    api = CalledBack(vendor, lambda: next(urls))
+    request = CreateRequest(schema_id="s", original_filename="a.csv", settings={"title": "T"})
+    for _ in range(2):
+        await api.create(request)
+    one, two = (sent.settings for sent in vendor.requests)
+    assert one == {
+        "title": "T",
+        "webhookUrl": "https://h.test/one",
+        "needsReviewWebhookUrl": "https://h.test/one",
+    }
+    assert two is not None
+    assert two["webhookUrl"] == "https://h.test/two"
+    assert request.settings == {"title": "T"}
+
+
+async def test_a_webhook_that_the_route_names_stays() -> None:
+    vendor = Vendor()
+    request = CreateRequest(schema_id="s", original_filename="a.csv", settings={"webhookUrl": "https://own.test/"})
+    await CalledBack(vendor, lambda: "https://h.test/one").create(request)
+    assert vendor.requests[0].settings == {
+        "webhookUrl": "https://own.test/",
+        "needsReviewWebhookUrl": "https://h.test/one",
+    }

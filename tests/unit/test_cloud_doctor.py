@@ -1,0 +1,293 @@
+"""The doctor tells what is well, what is not, and what to type next; it changes nothing and shows no secret."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from aiohttp import web
+
+from runner import identity
+from runner.aws import Aws
+from runner.clock import SystemClock
+from runner.cloud.doctor import CONFIG_KEY, Doctor
+from runner.cloud.findings import Finding, Level
+from runner.cloud.stack import read_stack
+from runner.ledger.memory import MemoryLedger, MemorySlots
+from runner.pacing import CreatePacer
+from runner.quantities import Rate
+from runner.settings import Settings
+from tests.support.aws import LocalAws
+from tests.support.deployed import KEY_CANARY, TOKEN, Deployed, deploy, services_of
+
+NOW = datetime(2026, 7, 23, 10, 0, tzinfo=UTC)
+TABLE = {
+    "BillingMode": "PAY_PER_REQUEST",
+    "AttributeDefinitions": [{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "gpk", "vk")],
+    "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}],
+    "GlobalSecondaryIndexes": [
+        {
+            "IndexName": name,
+            "KeySchema": [{"AttributeName": key, "KeyType": "HASH"}],
+            "Projection": {"ProjectionType": "ALL"},
+        }
+        for name, key in (("by_state", "gpk"), ("by_version", "vk"))
+    ],
+}
+CONFIG = b'[[routes]]\nname = "all"\nmatch = "**"\nschema_id = "customers"\n'
+
+
+@dataclass
+class Outside:
+    """The vendor's API and the webhook on one port: which key and tokens they take, and what they were sent."""
+
+    url: str = ""
+    key: str = KEY_CANARY
+    tokens: set[str] = field(default_factory=lambda: {TOKEN})
+    rung: list[dict[str, object]] = field(default_factory=list)
+    forged_status: int = 404
+
+    async def list_imports(self, request: web.Request) -> web.Response:
+        known = request.headers.get("X-Dromo-License-Key") == self.key
+        return web.json_response(
+            {"count": 0, "next": None, "results": []} if known else {}, status=200 if known else 401
+        )
+
+    async def webhook(self, request: web.Request) -> web.Response:
+        self.rung.append(await request.json())
+        return web.Response(status=204 if request.match_info["token"] in self.tokens else self.forged_status)
+
+
+@asynccontextmanager
+async def running(outside: Outside) -> AsyncIterator[Outside]:
+    app = web.Application()
+    app.router.add_get("/api/v1/headless/imports/", outside.list_imports)
+    app.router.add_post("/wh/v1/{token}", outside.webhook)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    host, port = runner.addresses[0][:2]
+    outside.url = f"http://{host}:{port}"
+    try:
+        yield outside
+    finally:
+        await runner.cleanup()
+
+
+@dataclass
+class Clinic:
+    """A deployment in which all is well, and its doctor."""
+
+    deployed: Deployed
+    services: Aws
+    ledger: MemoryLedger
+    outside: Outside
+    slots: MemorySlots = field(default_factory=MemorySlots)
+    schema_id: str | None = "customers"
+
+    @property
+    def api_url(self) -> str:
+        return f"{self.outside.url}/api/v1"
+
+    async def findings(self) -> dict[str, Finding]:
+        stack = await read_stack(self.services, self.deployed.name)
+        doctor = Doctor(
+            stack,
+            self.services,
+            settings=Settings(api_url=self.api_url, schema_id=self.schema_id),
+            ledger=self.ledger,
+            pacer=self.pacer,
+            now=lambda: NOW,
+            options=" --stack bulkhead",
+        )
+        found = await doctor.findings()
+        assert len({finding.name for finding in found}) == len(found)
+        shown = repr(found)
+        assert KEY_CANARY not in shown
+        assert TOKEN not in shown
+        return {finding.name: finding for finding in found}
+
+    async def pacer(self, key: str) -> CreatePacer:
+        account = identity.account(self.api_url, key)
+        quota = Rate(20, 60.0)
+        return CreatePacer(self.slots, quota_key=account, quota=quota, clock=SystemClock(), rng=random.Random(1))
+
+    async def reconciled(self, *, ago: timedelta) -> None:
+        await self.ledger.set_reconciled(identity.endpoint(self.api_url), NOW - ago)
+
+
+@pytest.fixture
+async def clinic(aws: LocalAws) -> AsyncIterator[Clinic]:
+    async with running(Outside()) as outside, services_of(aws) as services:
+        deployed = deploy(aws, table=TABLE, webhook_base=f"{outside.url}/wh/v1/", ApiUrl=f"{outside.url}/api/v1")
+        deployed.put_secret("LicenseKeySecretArn", KEY_CANARY)
+        clinic = Clinic(deployed, services, MemoryLedger(now=lambda: NOW), outside)
+        await clinic.reconciled(ago=timedelta(minutes=4))
+        yield clinic
+
+
+async def test_where_all_is_well_every_check_says_so(clinic: Clinic) -> None:
+    found = await clinic.findings()
+    assert {name: finding.level for name, finding in found.items()} == dict.fromkeys(
+        (
+            *("stack", "table", "inbox", "queues", "dead letters", "configuration", "license key", "vendor", "quota"),
+            *("webhook", "forged webhook", "reconcile"),
+        ),
+        Level.OK,
+    )
+    assert found["quota"].detail == "20 of 20 create slots are free"
+    assert found["reconcile"].detail == "ran through 4 min ago"
+
+
+async def test_the_self_test_rings_for_imports_that_nobody_has(clinic: Clinic) -> None:
+    await clinic.findings()
+    await clinic.findings()
+    ids = [event["data"]["id"] for event in clinic.outside.rung]  # type: ignore[index]
+    assert len(set(ids)) == len(ids) == 4
+
+
+Spoil = Callable[[Clinic], Awaitable[None]]
+
+
+def spoiled(name: str, level: Level, said: str, hinted: str) -> Callable[[Spoil], Spoil]:
+    def keep(spoil: Spoil) -> Spoil:
+        CASES.append(pytest.param(spoil, name, level, said, hinted, id=spoil.__name__.replace("_", " ")))
+        return spoil
+
+    return keep
+
+
+CASES: list[object] = []
+
+
+@spoiled("dead letters", Level.FAIL, "collect 1", "bulkhead cloud redrive --dead-letters --stack bulkhead")
+async def a_dead_letter(clinic: Clinic) -> None:
+    url = clinic.deployed.outputs["CollectDeadLetterQueueUrl"]
+    clinic.deployed.client("sqs").send_message(QueueUrl=url, MessageBody="x")
+
+
+@spoiled("inbox", Level.FAIL, "does not tell EventBridge", "sam deploy")
+async def an_inbox_that_tells_nobody(clinic: Clinic) -> None:
+    clinic.deployed.client("s3").put_bucket_notification_configuration(
+        Bucket=clinic.deployed.outputs["InboxBucketName"], NotificationConfiguration={}
+    )
+
+
+@spoiled("license key", Level.FAIL, "is no key", "put-secret-value")
+async def a_key_inside_of_json(clinic: Clinic) -> None:
+    clinic.deployed.put_secret("LicenseKeySecretArn", json.dumps({"key": KEY_CANARY}))
+
+
+@spoiled("vendor", Level.FAIL, "license key", "put the right key")
+async def a_key_that_the_vendor_does_not_take(clinic: Clinic) -> None:
+    clinic.outside.key = "another"
+
+
+@spoiled("webhook", Level.FAIL, "answers 404, not 204", "within five minutes")
+async def a_token_that_the_webhook_does_not_know(clinic: Clinic) -> None:
+    clinic.outside.tokens = set()
+
+
+@spoiled("forged webhook", Level.FAIL, "answers 204, not 404", "anybody may ring")
+async def a_webhook_that_takes_any_token(clinic: Clinic) -> None:
+    clinic.outside.forged_status = 204
+
+
+@spoiled("rotation", Level.WARN, "is being replaced", "bulkhead webhook-url --rotate --stack bulkhead")
+async def a_rotation_under_way(clinic: Clinic) -> None:
+    clinic.deployed.put_secret("WebhookTokensSecretArn", json.dumps({"current": TOKEN, "next": "next-token"}))
+    clinic.outside.tokens.add("next-token")
+
+
+@spoiled("next webhook", Level.FAIL, "answers 404, not 204", "within five minutes")
+async def a_next_token_that_is_not_known_yet(clinic: Clinic) -> None:
+    clinic.deployed.put_secret("WebhookTokensSecretArn", json.dumps({"current": TOKEN, "next": "next-token"}))
+
+
+@spoiled("reconcile", Level.FAIL, "ran through 16 min ago", "--name ReconcileFunction")
+async def a_reconcile_that_is_late(clinic: Clinic) -> None:
+    await clinic.reconciled(ago=timedelta(minutes=16))
+
+
+@spoiled("quota", Level.WARN, "0 of 20 create slots are free", "while a load runs")
+async def a_quota_that_is_used_up(clinic: Clinic) -> None:
+    for _ in range(20):
+        await (await clinic.pacer(KEY_CANARY)).permit()
+
+
+@spoiled("configuration", Level.FAIL, "nothing says which schema", "s3://bulkhead-inboxbucket")
+async def no_configuration_and_no_schema(clinic: Clinic) -> None:
+    clinic.schema_id = None
+
+
+@spoiled("configuration", Level.FAIL, "the last good one stays in force", "")
+async def a_broken_configuration(clinic: Clinic) -> None:
+    await clinic.ledger.keep_config(CONFIG.decode())
+    put_config(clinic, b"routes = 7")
+
+
+@spoiled("configuration", Level.WARN, "not in force yet", "--name ConfigureFunction")
+async def a_configuration_that_nobody_took_over(clinic: Clinic) -> None:
+    put_config(clinic, CONFIG)
+
+
+@spoiled("configuration", Level.OK, "is in force: 1 route", "")
+async def a_configuration_in_force(clinic: Clinic) -> None:
+    await clinic.ledger.keep_config(CONFIG.decode())
+    put_config(clinic, CONFIG)
+
+
+@spoiled("configuration", Level.WARN, "is gone", "put it there again")
+async def a_configuration_that_is_gone(clinic: Clinic) -> None:
+    await clinic.ledger.keep_config(CONFIG.decode())
+
+
+def put_config(clinic: Clinic, text: bytes) -> None:
+    bucket = clinic.deployed.outputs["InboxBucketName"]
+    clinic.deployed.client("s3").put_object(Bucket=bucket, Key=CONFIG_KEY, Body=text)
+
+
+@pytest.mark.parametrize(("spoil", "name", "level", "said", "hinted"), CASES)
+async def test_each_trouble_is_found_with_what_to_do(
+    clinic: Clinic, spoil: Spoil, name: str, level: Level, said: str, hinted: str
+) -> None:
+    await spoil(clinic)
+    finding = (await clinic.findings())[name]
+    assert finding.level is level, finding
+    assert said in finding.detail
+    assert hinted in (finding.hint or "")
+
+
+async def test_a_stack_without_a_key_asks_the_vendor_nothing(aws: LocalAws) -> None:
+    async with running(Outside()) as outside, services_of(aws) as services:
+        deployed = deploy(aws, webhook_base=f"{outside.url}/wh/v1/", without=("TableName",))
+        clinic = Clinic(deployed, services, MemoryLedger(now=lambda: NOW), outside)
+        found = await clinic.findings()
+        assert found["license key"].level is Level.FAIL
+        assert "no key was put" in found["license key"].detail
+        assert found["stack"].detail.endswith("it lacks the outputs TableName")
+        assert found["table"].level is Level.FAIL
+        assert found["reconcile"].level is Level.WARN
+        assert not {"vendor", "quota"} & found.keys()
+
+
+async def test_what_these_credentials_may_not_look_at_is_said_and_not_judged(clinic: Clinic) -> None:
+    from runner.errors import AwsRefused
+
+    call = clinic.services.call
+
+    async def refusing(service: str, operation: str, **arguments: object) -> dict[str, object]:
+        if operation == "get_secret_value":
+            raise AwsRefused("AWS does not allow it", code="AccessDeniedException", hint="ask for the permission")
+        return await call(service, operation, **arguments)
+
+    clinic.services.call = refusing  # type: ignore[method-assign]
+    found = await clinic.findings()
+    assert {found[name].level for name in ("license key", "webhook")} == {Level.WARN}
+    assert found["license key"].hint == "ask for the permission"

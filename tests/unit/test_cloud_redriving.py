@@ -1,0 +1,149 @@
+"""What has ended or was given up goes back to work, in the ledger first, and whoever works on it is rung."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from runner.cloud.dead_letters import DEAD_LETTER
+from runner.cloud.messages import BatchRef, ImportHint, ItemRef, Landed, Message, encode
+from runner.cloud.naming import rolling_id
+from runner.cloud.ports import Queue
+from runner.cloud.redriving import Redrive
+from runner.events import ignore
+from runner.ledger.memory import MemoryLedger
+from runner.models import RESULT_INVALID, BatchState, Item, ItemState
+from runner.moves import Moves
+from runner.sources import ObjectVersion, versioned_source
+from tests.support.batches import BEGAN, RememberingQueues, batch_of, item_in, leave
+
+S = ItemState
+
+
+class Bench:
+    """A ledger, queues and a redrive over them."""
+
+    def __init__(self) -> None:
+        self.ledger = MemoryLedger(now=lambda: BEGAN)
+        self.queues = RememberingQueues()
+        self.redrive = Redrive(self.ledger, self.queues, Moves(self.ledger, clock=self, emit=ignore, by_state={}))  # type: ignore[arg-type]
+
+    def now(self) -> object:
+        return BEGAN
+
+    async def item(self, source: str, batch_id: str = "b1") -> Item:
+        item = await self.ledger.item(batch_id, source)
+        assert item is not None
+        return item
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+async def test_items_of_the_named_states_are_queued_and_submit_is_rung_for_each(bench: Bench) -> None:
+    states = {"a.csv": S.FAILED, "b.csv": S.REJECTED, "c.csv": S.COLLECTED, "d.csv": S.QUEUED}
+    await leave(bench.ledger, batch_of("b1"), states)
+    await bench.redrive.batch("b1", states={S.FAILED}, match=None)
+    assert bench.redrive.count == 1
+    assert bench.queues.sent == {Queue.SUBMIT: [ItemRef(batch_id="b1", source="a.csv")]}
+    item = await bench.item("a.csv")
+    assert (item.state, item.import_id) == (S.QUEUED, None)
+
+
+async def test_a_batch_at_its_end_runs_again(bench: Bench) -> None:
+    await leave(bench.ledger, batch_of("b1", state=BatchState.COMPLETE, finished_at=BEGAN), {"a.csv": S.FAILED})
+    await bench.redrive.batch("b1", states={S.FAILED}, match=None)
+    batch = await bench.ledger.batch("b1")
+    assert batch is not None
+    assert (batch.state, batch.finished_at) == (BatchState.RUNNING, None)
+
+
+async def test_a_batch_in_which_nothing_matches_stays_at_its_end(bench: Bench) -> None:
+    await leave(bench.ledger, batch_of("b1", state=BatchState.COMPLETE), {"a.csv": S.FAILED})
+    await bench.redrive.batch("b1", states={S.FAILED}, match="other/*")
+    batch = await bench.ledger.batch("b1")
+    assert (bench.redrive.count, batch and batch.state) == (0, BatchState.COMPLETE)
+
+
+async def test_a_result_of_no_use_is_fetched_again_by_collect(bench: Bench) -> None:
+    await leave(bench.ledger, batch_of("b1"), {"a.csv": S.FAILED}, status="SUCCESSFUL", error_code=RESULT_INVALID)
+    await bench.redrive.batch("b1", states={S.FAILED}, match=None)
+    assert bench.queues.sent == {Queue.COLLECT: [ImportHint(import_id="import-of-b1-a.csv")]}
+    assert (await bench.item("a.csv")).state is S.SUCCEEDED
+
+
+async def test_what_was_given_up_on_its_way_is_worked_on_where_it_stands(bench: Bench) -> None:
+    states = {"a.csv": S.CREATED, "b.csv": S.SUCCEEDED}
+    await leave(bench.ledger, batch_of("b1"), states, error_code=DEAD_LETTER, error_message="storage was down")
+    await bench.redrive.batch("b1", states={S.FAILED}, match=None)
+    assert bench.queues.sent == {
+        Queue.SUBMIT: [ItemRef(batch_id="b1", source="a.csv")],
+        Queue.COLLECT: [ImportHint(import_id="import-of-b1-b.csv")],
+    }
+    item = await bench.item("a.csv")
+    assert (item.state, item.error_code, item.import_id) == (S.CREATED, None, "import-of-b1-a.csv")
+
+
+async def test_many_items_are_rung_for_in_groups_and_none_is_left_out(bench: Bench) -> None:
+    sources = [f"{number:03}.csv" for number in range(250)]
+    await leave(bench.ledger, batch_of("b1"), dict.fromkeys(sources, S.REJECTED))
+    await bench.redrive.batch("b1", states={S.REJECTED}, match=None)
+    assert [message.source for message in bench.queues.sent[Queue.SUBMIT]] == sources  # type: ignore[union-attr]
+
+
+VERSION = ObjectVersion(etag="e1", size_bytes=3, version_id="v1")
+LANDED = Landed(bucket="inbox", key="orders/a.csv", size_bytes=3, etag="e1", version_id="v1", at=BEGAN)
+ROLLING = rolling_id(LANDED.key, LANDED.at)
+
+
+@pytest.mark.parametrize(
+    ("message", "batch_id", "source", "before", "after"),
+    [
+        (ItemRef(batch_id="b1", source="a.csv"), "b1", "a.csv", S.REJECTED, S.QUEUED),
+        (ItemRef(batch_id="b1", source="a.csv"), "b1", "a.csv", S.CREATED, S.CREATED),
+        (ImportHint(import_id="import-of-b1-a.csv"), "b1", "a.csv", S.SUCCEEDED, S.SUCCEEDED),
+        (LANDED, ROLLING, "orders/a.csv", S.REJECTED, S.QUEUED),
+        (LANDED, ROLLING, versioned_source("orders/a.csv", str(VERSION)), S.REJECTED, S.QUEUED),
+    ],
+)
+async def test_a_dead_letter_s_item_is_put_right_before_the_letter_goes_back(
+    bench: Bench, message: Message, batch_id: str, source: str, before: ItemState, after: ItemState
+) -> None:
+    await leave(bench.ledger, batch_of(batch_id), {source: before}, error_code=DEAD_LETTER)
+    await bench.redrive.dead_letter(encode(message))
+    item = await bench.item(source, batch_id)
+    assert (item.state, item.error_code, bench.redrive.count) == (after, None, 1)
+    assert bench.queues.sent == {}
+
+
+async def test_a_dead_letter_moves_nothing_that_ended_otherwise(bench: Bench) -> None:
+    await leave(bench.ledger, batch_of("b1"), {"a.csv": S.FAILED}, error_code="import_failed")
+    await bench.redrive.dead_letter(encode(ItemRef(batch_id="b1", source="a.csv")))
+    assert (await bench.item("a.csv")).state is S.FAILED
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "no json",
+        encode(BatchRef(batch_id="b1")),
+        encode(ItemRef(batch_id="gone", source="a")),
+        encode(ImportHint(import_id="x")),
+    ],
+)
+async def test_a_letter_about_nothing_that_is_known_changes_nothing(bench: Bench, body: str) -> None:
+    await bench.redrive.dead_letter(body)
+    assert bench.redrive.count == 0
+
+
+async def test_what_somebody_else_moves_meanwhile_is_left_to_them(bench: Bench) -> None:
+    await leave(bench.ledger, batch_of("b1"), {"a.csv": S.FAILED})
+    stale = item_in("b1", "a.csv", S.FAILED)
+    await bench.ledger.advance(
+        await bench.item("a.csv"), S.FAILED, reason="looked at", finished_at=BEGAN + timedelta(1)
+    )
+    await bench.redrive._put_back(stale)
+    assert (bench.redrive.count, (await bench.item("a.csv")).state) == (0, S.FAILED)

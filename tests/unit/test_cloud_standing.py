@@ -1,0 +1,93 @@
+"""Where batches stand, and who waits for a person, as the ledger of a deployment tells."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import pytest
+
+from runner.cloud.reviews import PAGE, open_reviews
+from runner.cloud.standing import standing, standings
+from runner.ledger.memory import MemoryLedger
+from runner.models import BatchState, ItemState
+from tests.support.batches import BEGAN, batch_of, leave
+
+S = ItemState
+
+
+class Hands:
+    """A clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.at = BEGAN
+
+    def now(self) -> datetime:
+        return self.at
+
+
+@pytest.fixture
+def hands() -> Hands:
+    return Hands()
+
+
+@pytest.fixture
+def ledger(hands: Hands) -> MemoryLedger:
+    return MemoryLedger(now=hands.now)
+
+
+async def test_a_manifest_is_of_now_until_something_moves(ledger: MemoryLedger) -> None:
+    batch = batch_of("b1")
+    await leave(ledger, batch, {"a.csv": S.PROCESSING})
+    found = await standing(ledger, batch)
+    assert (found.manifest, found.manifest_is_current) == (None, False)
+    moves, _ = await ledger.moves_of("b1")
+    await ledger.manifested("b1", moves=moves)
+    found = await standing(ledger, batch)
+    assert (found.manifest, found.manifest_is_current) == ("s3://results/batches/b1/manifest.jsonl", True)
+    item = await ledger.item("b1", "a.csv")
+    assert item is not None
+    await ledger.advance(item, S.SUCCEEDED, reason="collected")
+    assert not (await standing(ledger, batch)).manifest_is_current
+
+
+async def test_a_runner_s_manifest_lies_where_the_runner_says(ledger: MemoryLedger) -> None:
+    batch = batch_of("b1", driver="runner")
+    await leave(ledger, batch, {})
+    found = await standing(ledger, batch)
+    assert (found.driver, found.manifest) == ("runner", None)
+
+
+async def test_the_newest_batches_are_shown_and_older_ones_that_still_run(ledger: MemoryLedger) -> None:
+    states = {"old-running": BatchState.RUNNING, "old-complete": BatchState.COMPLETE, "new": BatchState.SETTLED}
+    for number, (batch_id, state) in enumerate(states.items()):
+        await leave(ledger, batch_of(batch_id, after_s=number, state=state), {"a.csv": S.COLLECTED})
+    assert [one.batch.batch_id for one in await standings(ledger, recent=1)] == ["old-running", "new"]
+    assert [one.batch.batch_id for one in await standings(ledger, recent=0)] == ["old-running"]
+    assert [one.by_state for one in await standings(ledger, recent=9)] == [{S.COLLECTED: 1}] * 3
+
+
+async def test_a_review_waits_since_the_item_came_to_it(ledger: MemoryLedger, hands: Hands) -> None:
+    batch = batch_of("b1")
+    await leave(ledger, batch, {"a.csv": S.PROCESSING})
+    item = await ledger.item("b1", "a.csv")
+    assert item is not None
+    hands.at += timedelta(minutes=3)
+    item = await ledger.advance(item, S.NEEDS_REVIEW, reason="told", review_url="https://v.example.com/r")
+    hands.at += timedelta(minutes=3)
+    await ledger.advance(item, S.NEEDS_REVIEW, reason="looked at again")
+    (review,) = [review async for review in open_reviews(ledger)]
+    assert review.since == BEGAN + timedelta(minutes=3)
+    assert (review.batch_id, review.source, review.review_url) == ("b1", "a.csv", "https://v.example.com/r")
+
+
+async def test_reviews_of_all_batches_are_found_but_those_of_complete_ones(ledger: MemoryLedger) -> None:
+    for batch_id, state in (("b1", BatchState.SETTLED), ("b2", BatchState.COMPLETE), ("b3", BatchState.RUNNING)):
+        await leave(ledger, batch_of(batch_id, state=state), {f"{batch_id}.csv": S.NEEDS_REVIEW, "x": S.COLLECTED})
+    assert [review.source async for review in open_reviews(ledger)] == ["b1.csv", "b3.csv"]
+    assert [review.source async for review in open_reviews(ledger, batch_of("b3"))] == ["b3.csv"]
+
+
+async def test_many_reviews_come_by_the_page(ledger: MemoryLedger) -> None:
+    sources = [f"{number:04}.csv" for number in range(2 * PAGE + 1)]
+    await leave(ledger, batch_of("b1"), dict.fromkeys(sources, S.NEEDS_REVIEW))
+    assert [review.source async for review in open_reviews(ledger)] == sources

@@ -1,0 +1,28 @@
+"""`bulkhead doctor` takes no refusal for an answer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from runner.doctor import examine
+from runner.resources import Resources
+from runner.settings import Settings
+from tests.support.rawserver import RawServer, answer, answering
+
+
+@pytest.mark.parametrize(
+    ("status", "name", "well"),
+    [(200, "license key", True), (401, "license key", False), (404, "vendor", False), (503, "vendor", False)],
+)
+async def test_the_key_is_well_only_where_the_vendor_answers_with_a_page(
+    status: int, name: str, well: bool, tmp_path: Path
+) -> None:
+    body = b'{"count": 0, "next": null, "results": []}'
+    async with RawServer(answering(answer(status, body, Connection="close"))) as server:
+        settings = Settings(api_url=server.url, license_key=SecretStr("key"), ledger=tmp_path / "ledger.db")
+        async with Resources(settings) as resources:
+            first = (await examine(resources, schema_ids=()))[0]
+    assert (first.name, first.ok) == (name, well)

@@ -1,0 +1,177 @@
+"""What the S3 sink leaves in a bucket: complete objects or nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from runner.errors import ConfigError, ResultInvalid, StorageFull, Unavailable
+from runner.s3 import S3Client
+from runner.sinks import LocalSink, open_sink
+from runner.sinks.s3 import S3Sink
+from tests.support.aws import LocalAws
+from tests.support.bucket import Bucket
+from tests.support.scripted_s3 import ScriptedS3, refusal, without_pauses
+
+ROWS = b'[{"a": 1}, {"a": [2, "]"]}, null]\n'
+PART_BYTES = 5 << 20
+"""The least that S3 takes as a part before the last."""
+
+LARGE = b'["' + b"x" * (2 * PART_BYTES) + b'", 2]'
+
+
+async def stream(*chunks: bytes, fail: BaseException | None = None) -> AsyncIterator[bytes]:
+    for chunk in chunks:
+        yield chunk
+    if fail:
+        raise fail
+
+
+def pieces(content: bytes) -> AsyncIterator[bytes]:
+    return stream(*(content[at : at + 65536] for at in range(0, len(content), 65536)))
+
+
+@pytest.fixture
+def bucket(either_aws: LocalAws) -> Bucket:
+    return Bucket(either_aws, "results")
+
+
+@pytest.fixture
+def sink(s3: S3Client, bucket: Bucket) -> S3Sink:
+    return S3Sink("s3://results/out/", s3, part_bytes=PART_BYTES)
+
+
+@pytest.mark.parametrize("content", [ROWS, LARGE], ids=["one request", "in parts"])
+async def test_a_result_is_stored_as_the_local_sink_would(
+    sink: S3Sink, bucket: Bucket, tmp_path: Path, content: bytes
+) -> None:
+    saved = await sink.save_result("in/a.csv", pieces(content))
+    assert saved == await LocalSink(tmp_path).save_result("in/a.csv", pieces(content))
+    assert bucket.get(f"out/{saved.path}") == content == (tmp_path / saved.path).read_bytes()
+    assert saved.sha256 == hashlib.sha256(content).hexdigest()
+    assert (bucket.keys(), bucket.uploads()) == ([f"out/{saved.path}"], [])
+
+
+async def test_saving_again_replaces_the_result(sink: S3Sink, bucket: Bucket) -> None:
+    await sink.save_result("a.csv", stream(ROWS))
+    await sink.save_result("a.csv", stream(b"[]"))
+    assert bucket.get("out/results/a.csv.json") == b"[]"
+
+
+async def test_hostile_sources_stay_below_the_prefix(sink: S3Sink, bucket: Bucket) -> None:
+    for source in ("../../a.csv", "/a.csv", "a//b.csv", "n" * 1024, "\x00.csv"):
+        saved = await sink.save_result(source, stream(b"[]"))
+        assert bucket.get(f"out/{saved.path}") == b"[]"
+    assert all(key.startswith("out/results/") and ".." not in key.split("/") for key in bucket.keys())  # noqa: SIM118
+
+
+@pytest.mark.parametrize("content", [ROWS.strip()[:-1], LARGE[:-1], b""], ids=["one request", "in parts", "nothing"])
+async def test_a_cut_result_never_appears_and_the_earlier_one_stays(
+    sink: S3Sink, bucket: Bucket, content: bytes
+) -> None:
+    await sink.save_result("a.csv", stream(b"[1]"))
+    with pytest.raises(ResultInvalid):
+        await sink.save_result("a.csv", pieces(content))
+    assert bucket.get("out/results/a.csv.json") == b"[1]"
+    assert bucket.uploads() == []
+
+
+async def test_a_download_that_breaks_leaves_nothing_and_keeps_its_error(sink: S3Sink, bucket: Bucket) -> None:
+    with pytest.raises(ConnectionResetError):
+        await sink.save_result("a.csv", stream(LARGE[: PART_BYTES + 1], fail=ConnectionResetError()))
+    assert (bucket.keys(), bucket.uploads()) == ([], [])
+
+
+async def test_a_cancelled_download_leaves_nothing(sink: S3Sink, bucket: Bucket) -> None:
+    sent = asyncio.Event()
+
+    async def endless() -> AsyncIterator[bytes]:
+        yield LARGE[: PART_BYTES + 1]
+        sent.set()
+        await asyncio.Event().wait()
+
+    saving = asyncio.create_task(sink.save_result("a.csv", endless()))
+    await sent.wait()
+    assert bucket.uploads() == ["out/results/a.csv.json"]
+    saving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await saving
+    assert (bucket.keys(), bucket.uploads()) == ([], [])
+
+
+async def test_a_document_is_stored_with_its_type_and_told_by_its_url(sink: S3Sink, bucket: Bucket) -> None:
+    assert await sink.write("manifest.jsonl", stream(b"{}\n", b"{}\n")) == "s3://results/out/manifest.jsonl"
+    assert bucket.get("out/manifest.jsonl") == b"{}\n{}\n"
+    head = bucket.client.head_object(Bucket="results", Key="out/manifest.jsonl")
+    assert head["ContentType"] == "application/x-ndjson"
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "", ".."])
+async def test_a_document_has_a_plain_name(sink: S3Sink, name: str) -> None:
+    with pytest.raises(ConfigError, match="not a plain file name"):
+        await sink.write(name, stream(b"x"))
+
+
+async def test_a_whole_bucket_may_be_the_sink(s3: S3Client, bucket: Bucket) -> None:
+    await open_sink("s3://results", s3=s3).write("summary.json", stream(b"{}"))
+    assert bucket.keys() == ["summary.json"]
+
+
+async def test_preparing_leaves_nothing(sink: S3Sink, bucket: Bucket) -> None:
+    await sink.prepare()
+    assert (bucket.keys(), bucket.uploads()) == ([], [])
+
+
+async def test_a_bucket_that_is_not_there_is_named(s3: S3Client, bucket: Bucket) -> None:
+    with pytest.raises(ConfigError, match="there is no bucket nowhere-to-be-found"):
+        await S3Sink("s3://nowhere-to-be-found/out", s3).prepare()
+
+
+@pytest.mark.parametrize("uri", ["s3://", "s3:///x", "s3://results/" + "n" * 300])
+def test_a_place_that_cannot_hold_results_is_refused(uri: str) -> None:
+    with pytest.raises(ConfigError):
+        S3Sink(uri, None)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    without_pauses(monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("operation", "permission"),
+    [("create_multipart_upload", "s3:PutObject"), ("abort_multipart_upload", "s3:AbortMultipartUpload")],
+)
+async def test_a_missing_permission_is_told_before_the_run(operation: str, permission: str) -> None:
+    client = ScriptedS3(**{operation: [refusal(403, "AccessDenied")]})
+    with pytest.raises(ConfigError, match="S3 denies it") as caught:
+        await S3Sink("s3://results/out", client).prepare()  # type: ignore[arg-type]
+    assert f"allow {permission} on arn:aws:s3:::results/out/" in (caught.value.hint or "")
+
+
+@pytest.mark.usefixtures("no_pauses")
+@pytest.mark.parametrize("operation", ["create_multipart_upload", "upload_part", "complete_multipart_upload"])
+async def test_trouble_of_the_moment_is_repeated(operation: str) -> None:
+    client = ScriptedS3(
+        **{operation: [refusal(503, "SlowDown"), refusal(503, "SlowDown"), {"UploadId": "u1", "ETag": "e"}]}
+    )
+    saved = await S3Sink("s3://results/out", client, part_bytes=10).save_result("a.csv", stream(ROWS))  # type: ignore[arg-type]
+    assert saved.row_count == 3
+    assert client.operations.count(operation) == 3
+    assert "abort_multipart_upload" not in client.operations
+
+
+@pytest.mark.usefixtures("no_pauses")
+@pytest.mark.parametrize(
+    ("status", "code", "error"),
+    [(503, "SlowDown", Unavailable), (507, "XMinioStorageFull", StorageFull), (403, "AccessDenied", ConfigError)],
+)
+async def test_an_upload_that_cannot_be_finished_is_given_up(status: int, code: str, error: type[Exception]) -> None:
+    client = ScriptedS3(complete_multipart_upload=[refusal(status, code)])
+    with pytest.raises(error):
+        await S3Sink("s3://results/out", client, part_bytes=10).save_result("a.csv", stream(ROWS))  # type: ignore[arg-type]
+    assert client.operations[-1] == "abort_multipart_upload"
