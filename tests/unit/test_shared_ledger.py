@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from runner.errors import LedgerUnavailable, SchemaNotFound, StaleItem
+from runner.errors import ConfigError, LedgerUnavailable, SchemaNotFound, StaleItem
 from runner.models import CreateRequest, Item, ItemState
 from runner.moves import Moves
 from runner.options import RunOptions
 from runner.pipeline import Scope
+from runner.resources import Resources
+from runner.settings import Settings
 from runner.stop import StopReason
 from runner.surroundings import Surroundings
 from runner.track import Tracker
@@ -191,6 +194,17 @@ def test_an_item_that_others_keep_moving_is_left_to_a_later_run() -> None:
         assert bench.vendor.created == []
 
     run_virtually(go())
+
+
+@pytest.mark.parametrize("track_by", ["list", "ledger", None])
+def test_a_table_is_shared_however_it_is_tracked(track_by: str | None) -> None:
+    assert Resources(Settings(ledger="dynamodb://bulkhead", track_by=track_by)).ledger_is_shared  # type: ignore[arg-type]
+
+
+def test_a_file_is_moved_by_no_webhook() -> None:
+    assert not Resources(Settings(ledger=Path("ledger.db"))).ledger_is_shared
+    with pytest.raises(ConfigError, match="webhooks"):
+        _ = Resources(Settings(ledger=Path("ledger.db"), track_by="ledger")).ledger_is_shared
 
 
 def test_a_stale_move_says_what_the_item_is_now_and_counts_it() -> None:
