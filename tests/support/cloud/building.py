@@ -53,7 +53,7 @@ def run_sam(*arguments: str, log: Path, timeout_s: float = _BUILD_WITHIN_S, **va
 
 
 def _compile(artefacts: Path) -> None:
-    """Compile the modules, once: ministack unpacks the artefact for each process, which would compile all of it."""
+    """Compile the modules, once: ministack unpacks the artefact for each process, which would take thrice as long."""
     command = [_PYTHON, "-m", "compileall", "-q", "-j", "2", "--invalidation-mode", "unchecked-hash", artefacts]
     subprocess.run(command, check=True, timeout=_BUILD_WITHIN_S)
 
