@@ -68,7 +68,7 @@ class Cloud:
         return {source: line["state"] for source, line in self.stack.manifest(batch_id).items()}
 
     def expect(
-        self, batch_id: str, states: dict[str, str], *, within_s: float = 60.0, meanwhile: Callable[[], object] = int
+        self, batch_id: str, states: dict[str, str], *, within_s: float = 120.0, meanwhile: Callable[[], object] = int
     ) -> None:
         """Wait until the manifest says this, and do `meanwhile` whenever it does not yet."""
 

@@ -23,7 +23,7 @@ _LOOK_EVERY_S = 0.1
 _T = TypeVar("_T")
 
 
-def until(found: Callable[[], _T], *, within_s: float = 60.0, what: Callable[[], object] = lambda: "") -> _T:
+def until(found: Callable[[], _T], *, within_s: float = 120.0, what: Callable[[], object] = lambda: "") -> _T:
     """Ask until the answer is true and return it. Raises AssertionError after `within_s`, with what `what` says."""
     end = time.monotonic() + within_s
     while not (answer := found()):
