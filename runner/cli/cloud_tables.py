@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import groupby
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 Command = tuple[str, str]
 """A command to copy, and what it does."""
 
+_HEAD = ("STATE", "ITEMS", "DONE", "OPEN", "REVIEW", "FAILED", "BATCH")
 _DONE = (ItemState.COLLECTED, ItemState.SKIPPED)
 _NOT_IMPORTED = (ItemState.FAILED, ItemState.REJECTED, ItemState.UNCERTAIN)
 
@@ -57,15 +59,11 @@ def print_standings(console: Console, found: Sequence[Standing], *, waiting_room
         line(console, "no batch yet")
         _next(console, [(f"bulkhead cloud start {waiting_room}{options}", "imports what lies there")])
         return
-    head = ("BATCH", "STATE", "ITEMS", "DONE", "OPEN", "REVIEW", "FAILED")
-    rows = [head, *(_cells(standing) for standing in found)]
-    widths = [max(len(row[at]) for row in rows) for at in range(len(head))]
-    for row in rows:
-        cells = [
-            cell.ljust(width) if at < 2 else cell.rjust(width)
-            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        line(console, "  ".join(cells).rstrip())
+    rows = [_HEAD, *(_cells(standing) for standing in found)]
+    widths = [max(len(row[at]) for row in rows) for at in range(len(_HEAD))]
+    for state, *numbers, batch_id in rows:
+        aligned = [number.rjust(width) for number, width in zip(numbers, widths[1:], strict=False)]
+        line(console, "  ".join([state.ljust(widths[0]), *aligned, batch_id]))
     if any(standing.by_state.get(ItemState.NEEDS_REVIEW) for standing in found):
         _next(console, [(f"bulkhead cloud reviews{options}", "who waits for a person, and where")])
 
@@ -79,7 +77,7 @@ def _cells(standing: Standing) -> tuple[str, ...]:
         by_state.get(ItemState.NEEDS_REVIEW, 0),
         _sum(by_state, _NOT_IMPORTED),
     )
-    return shown(batch.batch_id), str(batch.state), *(f"{number:,}" for number in numbers)
+    return str(batch.state), *(f"{number:,}" for number in numbers), shown(batch.batch_id)
 
 
 def _sum(by_state: Mapping[ItemState, int], states: Iterable[ItemState]) -> int:
@@ -134,13 +132,15 @@ def _manifest(standing: Standing) -> str:
     return f"{shown(standing.manifest)} ({current})"
 
 
-def print_manifest_place(console: Console, standing: Standing) -> None:
-    """Write where the stack's own manifest lies."""
+def print_manifest_place(console: Console, standing: Standing, *, to: Path | None) -> None:
+    """Write where the manifest was written to, and where the stack's own lies."""
+    if to is not None:
+        line(console, f"written to {shown(str(to))}")
     line(console, f"the stack's own: {_manifest(standing)}", style="dim")
 
 
-def print_put_back(console: Console, redriven: Redriven, *, options: str) -> None:
-    """Write what is back to work."""
+def print_put_back(console: Console, redriven: Redriven, *, batch_id: str | None, options: str) -> None:
+    """Write what is back to work; `batch_id` is the one batch that it was about."""
     for queue, count in redriven.dead_letters.items():
         if count:
             line(console, f"{counted(count, 'dead letter')} back in the queue {queue}")
@@ -149,7 +149,7 @@ def print_put_back(console: Console, redriven: Redriven, *, options: str) -> Non
     if redriven.items or not redriven.dead_letters:
         line(console, f"{counted(redriven.items, 'item')} back to work")
     if redriven.items or any(redriven.dead_letters.values()):
-        _next(console, [(f"bulkhead cloud status{options}", "how they get on")])
+        _next(console, [(f"bulkhead cloud status{f' {batch_id}' if batch_id else ''}{options}", "how they get on")])
 
 
 def print_reviews(console: Console, found: Sequence[Review], *, limit: int) -> None:

@@ -124,7 +124,7 @@ def manifest(
         return standing
 
     given = _given(stack, region, endpoint_url, config=config, verbose=verbose)
-    ask(given, written, show=lambda _, standing: print_manifest_place(console(stderr=True), standing))
+    ask(given, written, show=lambda _, standing: print_manifest_place(console(stderr=True), standing, to=to))
 
 
 def redrive(
@@ -161,7 +161,11 @@ def redrive(
         return await operations.redrive(batch, states=redrivable(state), match=match)
 
     given = _given(stack, region, endpoint_url, config=config, json=json, verbose=verbose)
-    ask(given, redriven, show=lambda console, found: print_put_back(console, found, options=given.repeated()))
+    ask(
+        given,
+        redriven,
+        show=lambda console, found: print_put_back(console, found, batch_id=batch, options=given.repeated()),
+    )
 
 
 def reviews(
