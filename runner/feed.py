@@ -21,8 +21,7 @@ RECHECK_PAUSES_S = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 class Feeder:
     """Goes through the queued items in order, again and again, until a whole pass after discovery found nothing new.
 
-    Pages of a `shared` ledger lag. What they show is looked up before it is fed, and what they do not show yet is
-    waited for, since the ledger's counts are exact.
+    Pages of a `shared` ledger may lack items for a moment: they are waited for, since the ledger's counts are exact.
     """
 
     def __init__(
@@ -77,8 +76,10 @@ class Feeder:
         fed = self._held_back = 0
         after: tuple[int, str] | None = None
         while page := await self._ledger.page(self._batch_id, ItemState.QUEUED, after=after, limit=_PAGE):
-            for item in await self._as_they_are(page):
-                if item.source in self._inflight or self._skip(item):
+            for item in page:
+                if item.source in self._inflight:
+                    continue
+                if self._skip(item):
                     self._held_back += 1
                 else:
                     self._inflight.take(item.source)
@@ -86,14 +87,6 @@ class Feeder:
                     fed += 1
             after = (page[-1].rank, page[-1].source)
         return fed
-
-    async def _as_they_are(self, page: list[Item]) -> list[Item]:
-        """Leave out what is no longer queued."""
-        if not self._shared:
-            return page
-        current = await self._ledger.look_up(self._batch_id, [item.source for item in page])
-        found = (current.get(item.source) for item in page)
-        return [item for item in found if item is not None and item.state is ItemState.QUEUED]
 
     async def is_missing_some(self) -> bool:
         """Tell whether the ledger counts more queued items than the last pass has seen and held back."""

@@ -62,7 +62,10 @@ class Body(Protocol):
     def size_bytes(self) -> int: ...
 
     def chunks(self) -> AsyncIterator[bytes]:
-        """Yield exactly `size_bytes` bytes; raises SourceChanged before the last chunk where they have changed."""
+        """Yield exactly `size_bytes` bytes; raises SourceChanged before the last chunk where they have changed.
+
+        Raises ItemRejected where they cannot be read any more, and Unavailable where they cannot be read for now.
+        """
         ...
 
 
@@ -73,7 +76,7 @@ class Storage(Protocol):
         """Send the body; True when stored now, False when it had arrived before (412 to `If-None-Match: *`).
 
         Raises NotSent, InDoubt (also a stalled or cut transfer), UrlExpired, ConditionUnsupported, UploadRefused,
-        SourceChanged.
+        and what the body raises.
         """
         ...
 

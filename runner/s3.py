@@ -94,6 +94,8 @@ def canonical_folder(url: str) -> str:
 async def open_s3(*, endpoint_url: str | None = None, region: str | None = None) -> AsyncIterator[S3Client]:
     """Open a client that repeats nothing by itself; credentials come from where the AWS tools take them.
 
+    Buckets at an `endpoint_url` are addressed by path, which every S3 understands.
+
     Raises ConfigError where the `aws` extra is not installed, or the AWS configuration is of no use.
     """
     try:
@@ -107,6 +109,7 @@ async def open_s3(*, endpoint_url: str | None = None, region: str | None = None)
         read_timeout=READ_TIMEOUT_S,
         retries={"mode": "standard", "total_max_attempts": 1},
         max_pool_connections=_MAX_CONNECTIONS,
+        s3={"addressing_style": "path"} if endpoint_url else None,
     )
     try:
         session = aioboto3.Session(region_name=region)

@@ -106,7 +106,7 @@ class HttpStorage:
         """Send the body; True when stored now, False when it had arrived before (412 to `If-None-Match: *`).
 
         Raises NotSent, InDoubt (also a stalled or cut transfer), UrlExpired, ConditionUnsupported, UploadRefused,
-        SourceChanged.
+        and what the body raises.
         """
         upload = UploadPayload(body, stall_s=self._stall_s, bwlimit=self._bwlimit)
         answer = await self._send(url, upload, only_if_absent=only_if_absent)

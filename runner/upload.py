@@ -17,7 +17,7 @@ from runner.errors import (
     ConditionUnsupported,
     ImportNotFound,
     InDoubt,
-    SourceChanged,
+    ItemRejected,
     StorageFull,
     TransientError,
     UploadRefused,
@@ -131,13 +131,13 @@ class Uploader:
         """Try once; what no other try can change ends the item."""
         try:
             return await self._try(item, prepared, in_doubt=in_doubt, conditional=conditional)
-        except (SourceChanged, UploadRefused) as error:
+        except (ItemRejected, UploadRefused) as error:
             refusal = error
         looked = await (self.arrived_late(item) if in_doubt else self.arrived(item, in_doubt=False))
         if looked is not None:
             return looked
-        if isinstance(refusal, SourceChanged):
-            return await self._changed(item, refusal)
+        if isinstance(refusal, ItemRejected):
+            return await self._reject(item, refusal)
         return await self._fail(item, "upload_refused", str(refusal))
 
     async def _try(self, item: Item, prepared: Prepared, *, in_doubt: bool, conditional: bool) -> Item:
@@ -224,7 +224,7 @@ class Uploader:
         )
         await self._stop.sleep(delay_s(attempt, self._rng))
 
-    async def _changed(self, item: Item, error: SourceChanged) -> Item:
+    async def _reject(self, item: Item, error: ItemRejected) -> Item:
         return await self._moves.advance(
             item, _S.REJECTED, reason=error.code, error_code=error.code, error_message=str(error)
         )

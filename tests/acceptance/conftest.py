@@ -13,7 +13,7 @@ import pytest
 
 from tests.acceptance.inbox import ROW_CANARY, Workspace
 from tests.acceptance.vendors import DrfVendor, SandboxVendor
-from tests.support.command import CANARY_KEY
+from tests.support.command import CANARY_AWS_KEY, CANARY_KEY
 
 CUSTOMERS = {
     "id": "customers",
@@ -25,7 +25,7 @@ CUSTOMERS = {
     "settings": {},
 }
 STRICT = {**CUSTOMERS, "id": "strict", "name": "Strict", "settings": {"invalidDataBehavior": "BLOCK_SUBMIT"}}
-SECRETS = (CANARY_KEY.encode(), b"X-Amz-Signature", ROW_CANARY.encode())
+SECRETS = (CANARY_KEY.encode(), CANARY_AWS_KEY.encode(), b"X-Amz-Signature", ROW_CANARY.encode())
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ from tests.acceptance.inbox import Workspace, assert_each_once, rows, sha256
 from tests.acceptance.vendors import SandboxVendor
 from tests.support.aws import LocalAws
 from tests.support.bucket import Bucket
+from tests.support.command import CANARY_AWS_KEY
 
 FILES = 60
 PACE = ("--create-quota", "200/2s", "--uploads", "4")
@@ -36,7 +37,7 @@ def results(aws: LocalAws) -> Bucket:
 @pytest.fixture
 def mine(work: Work, sandbox: SandboxVendor, aws: LocalAws) -> Workspace:
     """A workspace whose commands list seven keys a page."""
-    workspace = work(sandbox, **aws.variables)
+    workspace = work(sandbox, **{**aws.variables, "AWS_SECRET_ACCESS_KEY": CANARY_AWS_KEY})
     workspace.command.program = ["-c", SMALL_PAGES]
     return workspace
 
@@ -197,6 +198,13 @@ def test_what_is_wrong_is_said_before_anything_is_sent(
     assert said in ended.text
     assert "hint:" in ended.text
     assert sandbox.received() == {}
+
+
+def test_nothing_tells_the_credentials_even_when_all_is_told(mine: Workspace, inbox: Bucket) -> None:
+    inbox.put("2026/a.csv", content=rows(0))
+    mine.command(*run("--verbose", out="s3://nowhere-to-be-found/out")).expect(2)
+    mine.command(*run("--verbose", out="out")).expect(0)
+    mine.command("config").expect(0)
 
 
 def test_missing_credentials_are_said(mine: Workspace, inbox: Bucket) -> None:

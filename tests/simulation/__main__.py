@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 
 from tests.simulation.many import run
 from tests.simulation.oracles import Broken
-from tests.simulation.plan import plan_of
+from tests.simulation.plan import Plan, plan_of, shared_plan_of
 from tests.simulation.scenario import simulate
 
 
@@ -17,15 +18,17 @@ def main() -> int:
     parser.add_argument("--start", type=int, default=0, metavar="N", help="the first of them")
     parser.add_argument("--jobs", type=int, default=2, metavar="N", help="processes to run them in")
     parser.add_argument("--replay", type=int, metavar="SEED", help="run one seed and print its trace")
+    parser.add_argument("--shared", action="store_true", help="let others move the ledger too")
     options = parser.parse_args()
+    draw = shared_plan_of if options.shared else plan_of
     if options.replay is not None:
-        return replay(options.replay)
-    failed = run(range(options.start, options.start + options.seeds), jobs=options.jobs)
+        return replay(options.replay, draw=draw)
+    failed = run(range(options.start, options.start + options.seeds), jobs=options.jobs, draw=draw)
     return 1 if failed else 0
 
 
-def replay(seed: int) -> int:
-    plan = plan_of(seed)
+def replay(seed: int, *, draw: Callable[[int], Plan]) -> int:
+    plan = draw(seed)
     print(plan)
     try:
         report = simulate(plan)

@@ -36,6 +36,23 @@ class Life:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StackHabits:
+    """How others move the ledger: shares of the webhooks that are `lost` or `doubled`, and of functions that are
+    `killed`; by how much webhooks are late and pages of the ledger lag; the share of reviews that is finished early;
+    how often a colleague repairs the ledger by the vendor.
+    """
+
+    lost: float = 0.0
+    doubled: float = 0.0
+    killed: float = 0.0
+    reviewed: float = 0.0
+    late_s: float = 0.0
+    page_lag_s: float = 0.0
+    repaired_every_s: float | None = None
+    track_by: Literal["list", "ledger"] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """Everything that happens in one simulation but the draws on the wire, which come from `seed`."""
 
@@ -61,6 +78,8 @@ class Plan:
     uploads: int = 8
     reviewed: bool = False
     """Whether a person finishes the reviews in the end."""
+    stack: StackHabits | None = None
+    """Whether the ledger is shared with functions that webhooks wake."""
 
     @property
     def is_polite(self) -> bool:
@@ -96,6 +115,22 @@ def plan_of(seed: int) -> Plan:
         uploads=batch.choice((1, 3, 8)),
         reviewed=batch.random() < 0.5,
     )
+
+
+def shared_plan_of(seed: int) -> Plan:
+    """Draw a plan in which others move the ledger too."""
+    rng = _draws(seed, "stack")
+    habits = StackHabits(
+        lost=rng.choice((0.0, 0.2, 1.0)),
+        doubled=rng.choice((0.0, 0.3)),
+        killed=rng.choice((0.0, 0.3)),
+        reviewed=rng.choice((0.0, 0.7)),
+        late_s=rng.choice((1.0, 30.0, 600.0)),
+        page_lag_s=rng.choice((0.0, 2.0, 20.0)),
+        track_by=rng.choice(("list", "ledger", "ledger", None)),
+        repaired_every_s=rng.choice((None, None, 3.0, 30.0)),
+    )
+    return replace(plan_of(seed), store="memory", stack=habits)
 
 
 def _draws(seed: int, part: str) -> random.Random:

@@ -25,14 +25,18 @@ from runner.ports import Sink
 from runner.quantities import Rate as Quota
 from runner.rated import RatedApi
 from runner.routes import Route, Routes
+from runner.run_spec import RunSpec
 from runner.sinks import LocalSink
+from runner.sources import SourceSpec
 from runner.stop import StopReason, StopSignal
 from runner.surroundings import Surroundings
 from runner.vendor_time import VendorTime
 from sandbox.state import SandboxSettings, SandboxState
 from tests.simulation.oracles import AT_REST, Broken, Judges
 from tests.simulation.plan import SETTLE_S, Life, Plan
+from tests.simulation.stack import Stack
 from tests.support.inputs import SimulatedSource, simulated_engine
+from tests.support.lagging import LaggingLedger
 from tests.support.process import (
     Disk,
     MemorySink,
@@ -42,6 +46,7 @@ from tests.support.process import (
     ProcessSlots,
     SimulatedClock,
     Trace,
+    own_tasks,
 )
 from tests.support.vendor import SimulatedApi, SimulatedStorage, Vendor
 from tests.support.vloop import BusyLoop, DeadlineExceeded, Deadlock, VirtualLoop
@@ -56,6 +61,7 @@ ROUTES = Routes(
         Route(name="files", schema_id="customers"),
     ]
 )
+CONFIG = RunSpec(source=SourceSpec(kind="directory", path="inbox"), routes=ROUTES).to_json()
 SCHEMAS: list[dict[str, Any]] = [
     {"id": name, "name": name, "fields": list(FIELDS), "settings": {}} for name in ("contacts", "customers")
 ]
@@ -78,6 +84,7 @@ def simulate(plan: Plan) -> Report:
     """Run one simulation to its end. Raises Broken, with the trace in its notes' place: `error.trace`."""
     loop = VirtualLoop(seed=plan.seed)
     loop.set_exception_handler(lambda _loop, _context: None)
+    own_tasks(loop)
     with _repeatable(plan.seed), ExitStack() as stack:
         simulation = Simulation(plan, loop, stack)
         try:
@@ -110,12 +117,19 @@ class Store:
         self._root: Path | None = None
         self._files: dict[str, bytes] = {}
         self.ledger: Ledger = MemoryLedger(now=clock.now)
+        if plan.stack is not None:
+            lags, most_s = random.Random(f"{plan.seed} lag"), plan.stack.page_lag_s
+            self.ledger = LaggingLedger(lag_s=lambda: lags.choice((0.0, lags.uniform(0.0, most_s))), now=clock.now)
         self.slots: SlotStore = MemorySlots()
         if plan.store == "disk":
             self._root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bulkhead-simulation-")))
             self.slots = SqliteSlots(self._root / "slots.db", now=clock.now, ticks=clock.ticks, boot_id="boot")
             self._open(self._root)
             stack.callback(self._close)
+
+    def truth(self) -> Ledger:
+        """Return the ledger as it is, whatever its pages show."""
+        return self.ledger.truth() if isinstance(self.ledger, LaggingLedger) else self.ledger
 
     def reopen(self) -> None:
         """Do what a new process does."""
@@ -159,10 +173,11 @@ class Simulation:
             plan,
             batch_id=BATCH_ID,
             vendor=self._vendor,
-            ledger=lambda: self._store.ledger,
+            ledger=self._store.truth,
             saved=self._store.saved,
         )
         self._events: list[int] = []
+        self._stack = self._make_stack()
 
     def _rng(self, purpose: str) -> random.Random:
         return random.Random(f"{self._plan.seed} {purpose}")
@@ -182,8 +197,30 @@ class Simulation:
         state = SandboxState(self._rng("vendor"), settings=settings, engine=simulated_engine, schemas=SCHEMAS)
         return Vendor(state, loop=self._loop, weather=weather, trace=self._trace, habits=plan.habits)
 
+    def _make_stack(self) -> Stack | None:
+        if self._plan.stack is None:
+            return None
+        stack = Stack(
+            self._plan.stack, seed=self._plan.seed, loop=self._loop, vendor=self._vendor, clock=self._clock,
+            trace=self._trace, ledger=self._ledger_of, slots=self._store.slots,
+        )  # fmt: skip
+        stack.reviews_until = self._plan.clears_at
+        return stack
+
+    def _ledger_of(self, process: Process) -> ProcessLedger:
+        return ProcessLedger(self._store.ledger, process, self._disk, on_advance=self._judges.item_moves)
+
     async def play(self) -> None:
-        """Live every life of the plan, then a calm one, after which everything must be at rest."""
+        """Live every life of the plan, beside the functions where there are any."""
+        working = None if self._stack is None else self._loop.create_task(self._stack.work())
+        await self._play()
+        if working is not None and working.done():
+            working.result()
+        elif working is not None:
+            working.cancel()
+
+    async def _play(self) -> None:
+        """Live every life, then a calm one, after which everything must be at rest."""
         for name, at, delay_s in self._plan.strangers:
             self._vendor.stranger_creates(name, "customers", at=at, upload_after_s=delay_s)
         for at, choice in self._plan.deletions:
@@ -192,6 +229,8 @@ class Simulation:
             await self._live(number, life)
             await asyncio.sleep(life.rest_s)
         await asyncio.sleep(max(0.0, self._plan.clears_at - self._loop.time()))
+        if self._stack is not None:
+            await self._stack.drained()
         await self._live(len(self._plan.lives), Life())
         if left := [item.source for item in self._judges.items() if item.state not in AT_REST]:
             raise self.broken(f"I8: not at rest after a calm run: {left}")
@@ -202,7 +241,7 @@ class Simulation:
     async def _finish_reviews(self) -> None:
         for item in self._judges.items():
             if item.state is ItemState.NEEDS_REVIEW:
-                self._vendor.state.finish_review(item.import_id or "", self._vendor.now())
+                self._vendor.person_reviews(item.import_id or "")
         await self._live(len(self._plan.lives) + 1, Life(), scope=Scope.TRACK_WATCH)
         if left := [item.source for item in self._judges.items() if item.state is ItemState.NEEDS_REVIEW]:
             raise self.broken(f"I8: reviews are finished, but not seen: {left}")
@@ -248,7 +287,7 @@ class Simulation:
         stop.request(StopReason.INTERRUPTED)
 
     async def _program(self, process: Process, number: int, stop: StopSignal, scope: Scope) -> RunResult | None:
-        ledger = ProcessLedger(self._store.ledger, process, self._disk, on_advance=self._judges.item_moves)
+        ledger = self._ledger_of(process)
         batch = await self._batch(ledger)
         around = self._surroundings(process, number, ledger, stop)
         return await run_batch(batch, around, scope=scope, list_source=scope is Scope.RUN)
@@ -262,7 +301,7 @@ class Simulation:
             source_uri=SimulatedSource.uri,
             account="account",
             out="out",
-            config="{}",
+            config=CONFIG,
             started_at=self._clock.now(),
         )
         await self._store.ledger.start_batch(batch)
@@ -295,8 +334,14 @@ class Simulation:
             rng=rng,
             emit=ignore,
             stop=stop,
-            options=RunOptions(uploads=plan.uploads, filename_tag=plan.filename_tag, settle_s=SETTLE_S),
+            options=RunOptions(
+                uploads=plan.uploads,
+                filename_tag=plan.filename_tag,
+                settle_s=SETTLE_S,
+                track_by=plan.stack.track_by if plan.stack else None,
+            ),
             rank_of=lambda _entry: 0,
+            shared=plan.stack is not None,
         )
 
     def _judge(self, judge: Any) -> None:

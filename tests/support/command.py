@@ -16,6 +16,7 @@ from typing import Any, Self
 
 ROOT = Path(__file__).parents[2]
 CANARY_KEY = "canary-key-5d1f0c7ab2"
+CANARY_AWS_KEY = "canary-aws-key-90bd21"
 DEADLINE_S = 90.0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterable, Sequence
+from contextvars import Context, ContextVar, copy_context
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -23,6 +24,23 @@ EPOCH = datetime(2026, 7, 1, tzinfo=UTC)
 """The vendor's wall time at 0 s of virtual time."""
 
 _T = TypeVar("_T")
+
+_RUNNING: ContextVar[Process | None] = ContextVar("running", default=None)
+
+
+def own_tasks(loop: asyncio.AbstractEventLoop) -> None:
+    """Let every task that a process makes end with it, and no other."""
+
+    def make(
+        within: asyncio.AbstractEventLoop, program: Coroutine[Any, Any, Any], *, context: Context | None = None
+    ) -> asyncio.Task[Any]:
+        task = asyncio.Task(program, loop=within, context=context)
+        owner = context.get(_RUNNING) if context is not None else _RUNNING.get()
+        if owner is not None:
+            owner.tasks.append(task)
+        return task
+
+    loop.set_task_factory(make)  # type: ignore[arg-type]
 
 
 class Trace:
@@ -57,6 +75,7 @@ class Process:
         self.trace = trace
         self.killed = asyncio.Event()
         self.event_count = 0
+        self.tasks: list[asyncio.Task[Any]] = []
         self._loop = loop
         self._kill_at = kill_at
         self._freezes = freezes or {}
@@ -81,7 +100,9 @@ class Process:
 
     async def run(self, program: Coroutine[Any, Any, _T]) -> _T | None:
         """Run a program until it ends, or the process dies: then None, and nothing of it is left."""
-        main = self._loop.create_task(program)
+        context = copy_context()
+        context.run(_RUNNING.set, self)
+        main = self._loop.create_task(program, context=context)
         dying = self._loop.create_task(self.killed.wait())
         await asyncio.wait({main, dying}, return_when=asyncio.FIRST_COMPLETED)
         dying.cancel()
@@ -91,9 +112,8 @@ class Process:
         return None
 
     async def _sweep(self) -> None:
-        own = asyncio.current_task()
         for _ in range(200):
-            left = sorted((task for task in asyncio.all_tasks() if task is not own), key=_birth)
+            left = [task for task in self.tasks if not task.done()]
             if not left:
                 return
             for task in left:
@@ -103,10 +123,6 @@ class Process:
 
     async def _never(self) -> None:
         await self._loop.create_future()
-
-
-def _birth(task: asyncio.Task[Any]) -> int:
-    return int(task.get_name().rpartition("-")[2])
 
 
 class SimulatedClock:

@@ -7,7 +7,7 @@ import heapq
 import itertools
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -145,6 +145,12 @@ class Vendor:
                 self.note("person.deleted", import_id)
 
         self.at(at, delete, sender=None)
+
+    def person_reviews(self, import_id: str) -> None:
+        """Let a person finish the review of an import, unless somebody has."""
+        with suppress(ApiProblem):
+            self.state.finish_review(import_id, self.now())
+            self.note("person.reviewed", import_id)
 
     def listed(self, now: float) -> list[dict[str, Any]]:
         """Return every import as the list shows it: as it was `list_lag_s` ago, newest first."""

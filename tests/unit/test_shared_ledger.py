@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -209,16 +209,16 @@ def test_a_stale_move_says_what_the_item_is_now_and_counts_it() -> None:
 def test_a_ledger_that_does_not_answer_stops_the_run_in_order() -> None:
     async def go() -> None:
         bench = SharedBench({f"{number}.csv": b"x\n%d\n" % number for number in range(30)})
-        look_up, calls = bench.ledger.look_up, 0
+        page, calls = bench.ledger.page, 0
 
-        async def gone(batch_id: str, sources: Collection[str]) -> dict[str, Item]:
+        async def gone(*args: Any, **options: Any) -> list[Item]:
             nonlocal calls
             calls += 1
             if calls > 1:
                 raise LedgerUnavailable("no answer")
-            return await look_up(batch_id, sources)
+            return await page(*args, **options)
 
-        bench.ledger.look_up = gone  # type: ignore[method-assign]
+        bench.ledger.page = gone  # type: ignore[method-assign]
         result = await bench.run()
         assert bench.stop.reason is StopReason.TROUBLE
         assert result.by_state.get(S.CREATING, 0) == 0

@@ -13,6 +13,7 @@ from runner.errors import (
     ConditionUnsupported,
     ImportNotFound,
     InDoubt,
+    ItemRejected,
     NotSent,
     RateLimited,
     RequestInvalid,
@@ -357,6 +358,18 @@ def test_a_repeated_upload_that_is_refused_may_have_arrived_the_first_time(refus
         bench.vendor.put_script.extend([bench.vendor.lose(InDoubt("cut")), refusal])
         await bench.run()
         assert await bench.states() == {"a.csv": "collected"}
+
+    run_virtually(go())
+
+
+@pytest.mark.parametrize("code", ["not_found", "unreadable", "changed_while_read"])
+def test_a_file_that_cannot_be_read_any_more_is_rejected_and_stops_no_other(code: str) -> None:
+    async def go() -> None:
+        bench = Bench({"a.csv": b"1", "b.csv": b"2"}, options=RunOptions(uploads=1))
+        bench.vendor.put_script.append(ItemRejected(code, "gone"))
+        await bench.run()
+        assert await bench.states() == {"a.csv": "rejected", "b.csv": "collected"}
+        assert (await bench.item("a.csv")).error_code == code
 
     run_virtually(go())
 

@@ -64,14 +64,14 @@ def plan(
 
 
 def explain(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="The file to explain.")],
+    file: Annotated[str, typer.Argument(metavar="FILE", help="The file or object to explain.")],
     *,
     source: Annotated[
         str | None,
         typer.Option(
             "--source",
-            metavar="DIR",
-            help="Take it as a file of this directory; without it, Bulkhead guesses which one would be run.",
+            metavar="DIR|S3-URL",
+            help="Take it as a file of this directory or prefix; without it, Bulkhead guesses which one would be run.",
             rich_help_panel=options.FILES,
         ),
     ] = None,

@@ -1,0 +1,82 @@
+"""Planted bugs of a run on a ledger that others move too: the judges must notice each."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from runner import feed, follow, pipeline, track
+from runner.models import Item, ItemState
+from tests.simulation.mutants import Mutant
+from tests.simulation.plan import Plan, StackHabits, shared_plan_of
+
+
+def shared(plan: Plan) -> Plan:
+    return shared_plan_of(plan.seed)
+
+
+def behind(plan: Plan) -> Plan:
+    """Let pages lag for long."""
+    return replace(plan, store="memory", stack=StackHabits(page_lag_s=20.0, late_s=1.0))
+
+
+def repaired(plan: Plan) -> Plan:
+    """Let a colleague repair the ledger all the time."""
+    stack = StackHabits(late_s=1.0, repaired_every_s=3.0, track_by="ledger")
+    return replace(plan, store="memory", stack=stack)
+
+
+def deaf(plan: Plan) -> Plan:
+    """Lose every webhook, and begin by trusting in them."""
+    return replace(plan, store="memory", stack=StackHabits(lost=1.0, track_by="ledger"))
+
+
+async def _no_catching_up(_self: Any) -> None:
+    """End when nothing is in flight."""
+
+
+def overtaken_item_laid_down(patch: pytest.MonkeyPatch) -> None:
+    async def overtook(self: Any, item: Item, _current: Item | None) -> None:
+        self._inflight.lay_down(item.source)
+
+    patch.setattr(pipeline._Run, "_overtook", overtook)
+    patch.setattr(pipeline._Run, "_catch_up", _no_catching_up)
+
+
+def overtaken_item_kept_in_flight(patch: pytest.MonkeyPatch) -> None:
+    async def overtook(_self: Any, _item: Item, _current: Item | None) -> None:
+        """Forget it."""
+
+    patch.setattr(pipeline._Run, "_overtook", overtook)
+
+
+def page_believed_complete(patch: pytest.MonkeyPatch) -> None:
+    async def missing(_self: Any) -> bool:
+        return False
+
+    patch.setattr(feed.Feeder, "is_missing_some", missing)
+
+
+def own_moves_taken_for_granted(patch: pytest.MonkeyPatch) -> None:
+    async def move(self: Any, item: Item, state: ItemState, *, reason: str, **changes: Any) -> None:
+        await self._go_on(item, await self._moves.advance(item, state, reason=reason, **changes))
+
+    patch.setattr(track.Tracker, "_move", move)
+
+
+def webhooks_trusted_blindly(patch: pytest.MonkeyPatch) -> None:
+    async def never(_self: Any) -> None:
+        """Leave it to the webhooks."""
+
+    patch.setattr(follow.Follower, "_list", never)
+
+
+SHARED_MUTANTS = (
+    Mutant("an item that others moved is laid down", overtaken_item_laid_down, repaired),
+    Mutant("an item that others moved stays in flight", overtaken_item_kept_in_flight, repaired),
+    Mutant("a page is believed to be complete", page_believed_complete, behind),
+    Mutant("a tracked item is taken for its tracker's alone", own_moves_taken_for_granted, shared),
+    Mutant("webhooks are trusted blindly", webhooks_trusted_blindly, deaf),
+)

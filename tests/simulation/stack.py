@@ -1,0 +1,215 @@
+"""Others who move the ledger: functions that the vendor's webhooks wake, and a colleague who repairs by the vendor."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import math
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from runner.cloud.collecting import collect
+from runner.cloud.deployment import Deployment
+from runner.cloud.messages import ImportHint, Message
+from runner.cloud.ports import MOST_RECEIVES, Queue, comes_back_after_s
+from runner.errors import BulkheadError
+from runner.events import ignore
+from runner.ledger.leases import MemoryLeases
+from runner.moves import Moves
+from runner.pacing import CreatePacer
+from runner.quantities import Rate
+from runner.rated import RatedApi
+from runner.recovery import differences, repair
+from runner.settings import Settings
+from runner.vendor_time import VendorTime
+from tests.support.inputs import SimulatedSource
+from tests.support.process import Process
+from tests.support.vendor import SimulatedApi, SimulatedStorage
+
+if TYPE_CHECKING:
+    from runner.cloud.ports import PagedSource
+    from runner.ledger import CloudLedger, Ledger, SlotStore
+    from runner.ports import Sink
+    from runner.sources import SourceSpec
+    from tests.simulation.plan import StackHabits
+    from tests.support.process import SimulatedClock, Trace
+    from tests.support.vendor import Vendor
+    from tests.support.vloop import VirtualLoop
+
+FUNCTION_S = 60.0
+HIDDEN_S = 6 * FUNCTION_S
+FIRST_LIFE = 1_000_000
+"""From this number on the vendor sees what others ask for: each process keeps to a budget of its own."""
+
+_LOOK_S = 1.0
+_ENDS = frozenset({"SUCCESSFUL", "NEEDS_REVIEW", "FAILED"})
+
+
+class _Nowhere:
+    """Implements Places: for a runner's batch no function reads a source or writes a result."""
+
+    def source(self, _spec: SourceSpec) -> PagedSource:
+        return cast("PagedSource", SimulatedSource([]))
+
+    def sink(self, _out: str) -> Sink:
+        return cast("Sink", None)
+
+
+class _Silent:
+    """Implements Gauges and Announcer."""
+
+    def gauge(self, name: str, value: float, unit: str = "Count") -> None:
+        """Show it to nobody."""
+
+    async def batch_ended(self, *_: Any, **__: Any) -> None:
+        raise AssertionError("no function ends the batch of a runner")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Queues:
+    """Implements Queues with what a function sends to be done later."""
+
+    ring: Callable[[ImportHint, float], None]
+
+    async def send(self, queue: Queue, messages: Sequence[Message], *, delay_s: int = 0) -> None:
+        assert queue is Queue.COLLECT
+        for message in messages:
+            assert isinstance(message, ImportHint)
+            self.ring(message, delay_s)
+
+    async def is_empty(self, queue: Queue) -> bool:
+        return False
+
+
+class Stack:
+    """Webhooks that are lost, come twice, late or in another order, and functions that die at any event."""
+
+    def __init__(
+        self, habits: StackHabits, *, seed: int, loop: VirtualLoop, vendor: Vendor, clock: SimulatedClock, trace: Trace,
+        ledger: Callable[[Process], Ledger], slots: SlotStore,
+    ) -> None:  # fmt: skip
+        self._habits = habits
+        self._rng = random.Random(f"{seed} stack")
+        self._loop = loop
+        self._vendor = vendor
+        self._clock = clock
+        self._trace = trace
+        self._ledger = ledger
+        self._slots = slots
+        self._leases = MemoryLeases(now=clock.now)
+        self._functions: set[asyncio.Task[None]] = set()
+        self._lives = itertools.count(FIRST_LIFE)
+        self._waiting = 0
+        self._told: dict[str, str] = {}
+        self.reviews_until = 0.0
+
+    async def work(self) -> None:
+        """Ring for what has ended at the vendor, and repair, for ever."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._watch())
+            if self._habits.repaired_every_s is not None:
+                group.create_task(self._repair(self._habits.repaired_every_s))
+
+    async def _repair(self, every_s: float) -> None:
+        """Do what `bulkhead reconcile --fix` does, again and again, beside the runner."""
+        while True:
+            await asyncio.sleep(self._rng.uniform(0.0, 2 * every_s))
+            process = Process(self._trace, self._loop, kill_at=self._kill_at())
+            with suppress(BulkheadError):
+                await process.run(self._reconciled(process))
+
+    async def _reconciled(self, process: Process) -> None:
+        ledger, around = self._ledger(process), self._deployment(process)
+        for batch in await ledger.batches():
+            found = await differences(ledger, around.api, batch)
+            moves = Moves(ledger, clock=self._clock, emit=ignore, by_state={})
+            await repair(found, ledger=ledger, api=around.api, batch=batch, moves=moves)
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            for shown in self._vendor.state.list_imports(self._vendor.now(), limit=1000)["results"]:
+                import_id, status = str(shown["id"]), str(shown["status"])
+                if status in _ENDS and self._told.get(import_id) != status:
+                    self._told[import_id] = status
+                    self._announce(import_id, status)
+
+    async def drained(self) -> None:
+        """Wait until no message waits and no function works."""
+        while self._waiting or self._functions:  # noqa: ASYNC110 - messages come back again and again
+            await asyncio.sleep(5.0)
+
+    def _announce(self, import_id: str, status: str) -> None:
+        habits, rng = self._habits, self._rng
+        at = self._loop.time()
+        if status == "NEEDS_REVIEW" and rng.random() < habits.reviewed and at < self.reviews_until:
+            self._loop.call_later(rng.uniform(0.0, 300.0), self._finish_review, import_id)
+        if rng.random() < habits.lost:
+            self._trace.note("webhook.lost", import_id)
+            return
+        for _ in range(2 if rng.random() < habits.doubled else 1):
+            self._ring(ImportHint(import_id=import_id, at=self._clock.now()), rng.uniform(0.0, habits.late_s))
+
+    def _finish_review(self, import_id: str) -> None:
+        if self._loop.time() < self.reviews_until:
+            self._vendor.person_reviews(import_id)
+
+    def _ring(self, hint: ImportHint, delay_s: float, receives: int = 1) -> None:
+        self._waiting += 1
+        self._loop.call_later(delay_s + 0.05, self._begin, hint, receives)
+
+    def _begin(self, hint: ImportHint, receives: int) -> None:
+        self._waiting -= 1
+        task = self._loop.create_task(self._receive(hint, receives))
+        self._functions.add(task)
+        task.add_done_callback(self._functions.discard)
+
+    async def _receive(self, hint: ImportHint, receives: int) -> None:
+        """Live one function; a message that was not acknowledged comes back."""
+        process = Process(self._trace, self._loop, kill_at=self._kill_at())
+        try:
+            await process.run(self._function(process, hint, receives))
+        except Exception as error:  # noqa: BLE001 - as a queue takes whatever a function raises
+            self._trace.note("function.failed", type(error).__name__)
+            if receives < MOST_RECEIVES:
+                self._ring(hint, comes_back_after_s(receives), receives + 1)
+        if process.dead:
+            self._vendor.sender_died(process)
+            if receives < MOST_RECEIVES:
+                self._ring(hint, HIDDEN_S, receives + 1)
+
+    def _kill_at(self) -> int | None:
+        return self._rng.randint(1, 20) if self._rng.random() < self._habits.killed else None
+
+    def _function(self, process: Process, hint: ImportHint, receives: int) -> Awaitable[Any]:
+        ends_at = self._loop.time() + FUNCTION_S
+        deployment = self._deployment(process)
+        return collect(deployment, hint, deadline=lambda: ends_at - self._loop.time(), receives=receives)
+
+    def _deployment(self, process: Process) -> Deployment:
+        vendor_time = VendorTime(self._clock)
+        api = SimulatedApi(self._vendor, process, self._loop, life=next(self._lives), vendor_time=vendor_time)
+        silent = _Silent()
+        rng = random.Random(self._rng.random())
+        return Deployment(
+            settings=Settings(),
+            ledger=cast("CloudLedger", self._ledger(process)),
+            leases=self._leases,
+            queues=_Queues(ring=self._ring),
+            announcer=silent,
+            gauges=silent,
+            places=_Nowhere(),
+            api=RatedApi(api, poll_count=math.inf, lists_per_minute=12),
+            storage=SimulatedStorage(self._vendor, process, self._loop),
+            pacer=CreatePacer(self._slots, quota_key="account", quota=Rate(20, 60), clock=self._clock, rng=rng),
+            clock=self._clock,
+            vendor_time=vendor_time,
+            rng=rng,
+            account="account",
+            inbox="s3://inbox",
+            results="s3://results",
+            config_folder="s3://inbox/config",
+        )
