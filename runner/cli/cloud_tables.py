@@ -13,12 +13,14 @@ from rich.text import Text
 
 from runner.cli.console import line
 from runner.cli.states import STYLES, present
+from runner.cli.summary import print_clusters
 from runner.cli.tables import columns
 from runner.clock import system_now
 from runner.models import OPEN_STATES, ItemState, iso
 from runner.text import counted, lasting, shown
 
 if TYPE_CHECKING:
+    from runner.cli.attention import Attention
     from runner.cloud.findings import Finding
     from runner.cloud.redriving import Redriven
     from runner.cloud.reviews import Review
@@ -84,8 +86,8 @@ def _sum(by_state: Mapping[ItemState, int], states: Iterable[ItemState]) -> int:
     return sum(by_state.get(state, 0) for state in states)
 
 
-def print_standing(console: Console, standing: Standing, *, options: str) -> None:
-    """Write where one batch stands, and the commands that follow from it."""
+def print_standing(console: Console, standing: Standing, attention: Attention, *, options: str) -> None:
+    """Write where one batch stands, why items were not imported, and the commands that follow from it."""
     batch = standing.batch
     line(console, f"Batch {shown(batch.batch_id)} is {batch.state}", style="bold")
     columns(
@@ -103,10 +105,13 @@ def print_standing(console: Console, standing: Standing, *, options: str) -> Non
         line(console, f"  {state:<13}{count:>9,}", style=STYLES.get(state, ""))
     if not standing.by_state:
         line(console, "  nothing was found yet")
-    _next(console, _commands(standing, options))
+    print_clusters(console, "Failed", attention.failed)
+    print_clusters(console, "Rejected", attention.rejected)
+    print_clusters(console, "Given up by the functions", attention.given_up)
+    _next(console, _commands(standing, attention, options))
 
 
-def _commands(standing: Standing, options: str) -> list[Command]:
+def _commands(standing: Standing, attention: Attention, options: str) -> list[Command]:
     batch_id, by_state = standing.batch.batch_id, standing.by_state
     commands = []
     if by_state.get(ItemState.NEEDS_REVIEW):
@@ -118,6 +123,10 @@ def _commands(standing: Standing, options: str) -> list[Command]:
         for state in _NOT_IMPORTED
         if by_state.get(state)
     ]
+    if _sum(by_state, _NOT_IMPORTED) and not (attention.failed or attention.rejected or attention.uncertain_count):
+        commands.append((f"bulkhead cloud manifest {batch_id} --to manifest.jsonl{options}", "has the reason of each"))
+    if attention.given_up:
+        commands.append((f"bulkhead cloud redrive {batch_id}{options}", "puts those that were given up back to work"))
     if _sum(by_state, OPEN_STATES):
         commands.append((f"bulkhead cloud doctor{options}", "if these numbers do not change"))
     return commands
