@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import aiohttp
 from botocore import exceptions as botocore
@@ -223,12 +224,18 @@ def _trouble(error: Exception) -> str:
     if isinstance(
         error, (botocore.EndpointConnectionError, botocore.ConnectTimeoutError, botocore.ProxyConnectionError)
     ):
-        return "S3 cannot be reached"
+        return f"S3 cannot be reached{_address(error)}"
     if isinstance(error, (botocore.ReadTimeoutError, TimeoutError)):
         return "S3 did not answer in time"
     if isinstance(error, _CORRUPT):
         return "the bytes that came do not have the checksum that S3 keeps"
     return f"the connection was cut ({type(error).__name__})"
+
+
+def _address(error: botocore.BotoCoreError) -> str:
+    """Return the host of a request, without what was asked for."""
+    parts = urlsplit(str(error.kwargs.get("endpoint_url") or ""))
+    return f" at {parts.scheme}://{parts.netloc.rpartition('@')[2]}" if parts.hostname else ""
 
 
 def _with_hint(error: BulkheadError, hint: str) -> BulkheadError:

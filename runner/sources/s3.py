@@ -12,7 +12,7 @@ from runner.backoff import repeat_read
 from runner.errors import BulkheadError, ConfigError, ItemRejected, SourceNotFound
 from runner.models import Item, ItemKind
 from runner.ports import Prepared, SourceEntry
-from runner.s3 import S3Place
+from runner.s3 import S3Place, is_s3
 from runner.s3_errors import Doing, archived, changed, translated
 from runner.sources.filters import PathFilter
 from runner.sources.kinds import kind_and_rejection, kind_of, rejection_of
@@ -57,7 +57,7 @@ class S3Source:
         self._root: S3Place | None = self._given.folder if is_folder else None
         self._only = only
         self._filter = PathFilter(include=spec.include, exclude=spec.exclude)
-        self._left_out = tuple(S3Place.parse(url) for url in spec.leave_out if url.startswith("s3://"))
+        self._left_out = tuple(S3Place.parse(url) for url in spec.leave_out if is_s3(url))
         self._youngest = now.timestamp() - spec.min_age_s if spec.min_age_s > 0 else None
         self._page_length = page_length or PAGE_LENGTH
         self._stall_s = stall_s

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from runner.errors import LedgerError, StaleItem
 from runner.ledger import CloudLedger
+from runner.ledger.dynamodb import DynamoLedger
 from runner.ledger.memory import MemoryLedger
 from runner.models import Batch, BatchState, Item, ItemState
+from tests.support.dynamodb import fixture_of, fresh_table
 
 START = datetime(2026, 7, 23, 10, 15, 2, tzinfo=UTC)
 S = ItemState
@@ -31,12 +33,13 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture(params=["memory"])
+@pytest.fixture(params=["memory", "ministack", "moto"])
 async def ledger(request: pytest.FixtureRequest, clock: Clock) -> AsyncIterator[CloudLedger]:
-    openers: dict[str, Callable[[], CloudLedger]] = {"memory": lambda: MemoryLedger(now=clock.now)}
-    store = openers[request.param]()
-    yield store
-    await store.close()
+    if request.param == "memory":
+        yield MemoryLedger(now=clock.now)
+        return
+    async with fresh_table(request.getfixturevalue(fixture_of(request.param)).client_arguments) as table:
+        yield DynamoLedger(table, now=clock.now)
 
 
 async def begun(ledger: CloudLedger, batch_id: str = "b1", **values: object) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from runner.ledger.leases import Lease, Leases, MemoryLeases
+from runner.ledger.leases import DynamoLeases, Lease, Leases, MemoryLeases
+from tests.support.dynamodb import fixture_of, fresh_table
 
 START = datetime(2026, 7, 23, 10, 0, tzinfo=UTC)
 LONG = "x" * 3000
@@ -32,10 +33,13 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture(params=["memory"])
-def leases(request: pytest.FixtureRequest, clock: Clock) -> Leases:
-    openers: dict[str, Callable[[], Leases]] = {"memory": lambda: MemoryLeases(now=clock.now)}
-    return openers[request.param]()
+@pytest.fixture(params=["memory", "ministack", "moto"])
+async def leases(request: pytest.FixtureRequest, clock: Clock) -> AsyncIterator[Leases]:
+    if request.param == "memory":
+        yield MemoryLeases(now=clock.now)
+        return
+    async with fresh_table(request.getfixturevalue(fixture_of(request.param)).client_arguments) as table:
+        yield DynamoLeases(table, now=clock.now)
 
 
 async def test_a_lease_belongs_to_who_took_it_until_it_ends(leases: Leases, clock: Clock) -> None:

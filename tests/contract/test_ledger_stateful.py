@@ -1,21 +1,25 @@
-"""Random verbs in random order leave the SQLite ledger exactly as they leave the one in memory."""
+"""Random verbs in random order leave the ledgers in SQLite and DynamoDB exactly as they leave the one in memory."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from runner.errors import BulkheadError
 from runner.ledger import Ledger
+from runner.ledger.dynamodb import DynamoLedger
 from runner.ledger.memory import MemoryLedger
 from runner.ledger.sqlite import SqliteLedger
 from runner.models import COUNTERS, Batch, BatchState, Item, ItemState
+from tests.support.dynamodb import fixture_of, fresh_table
 
 START = datetime(2026, 7, 23, 10, 15, 2, 123456, tzinfo=UTC)
 BATCHES = ("b1", "b2", "b3")
@@ -59,15 +63,20 @@ class Stores(RuleBasedStateMachine):
         self.at = START
         self.runner = asyncio.Runner()
         self.memory = MemoryLedger(now=lambda: self.at)
-        self.sqlite = SqliteLedger.open(":memory:", now=lambda: self.at)
+        self.opened = AsyncExitStack()
+        self.other = self.runner.run(self.open())
+
+    async def open(self) -> Ledger:
+        return SqliteLedger.open(":memory:", now=lambda: self.at)
 
     def teardown(self) -> None:
-        self.runner.run(self.sqlite.close())
+        self.runner.run(self.other.close())
+        self.runner.run(self.opened.aclose())
         self.runner.close()
 
     def same(self, verb: Verb) -> Any:
         self.at += timedelta(microseconds=777)
-        expected, found = (self.runner.run(outcome(store, verb)) for store in (self.memory, self.sqlite))
+        expected, found = (self.runner.run(outcome(store, verb)) for store in (self.memory, self.other))
         assert found == expected
         return found
 
@@ -141,7 +150,7 @@ class Stores(RuleBasedStateMachine):
         self.same(lambda store: store.batches())
         self.same(lambda store: store.batches(source_uri="u\udcff"))
         self.same(lambda store: store.owners([*IMPORTS, "none"]))
-        self.same(lambda store: store.by_tag(["t1", "t2", "none"]))
+        self.same(tagged)
         self.same(lambda store: store.held([*KEYS, "none"]))
 
 
@@ -149,6 +158,11 @@ async def everything_of(store: Ledger, batch_id: str) -> tuple[Any, ...]:
     listed = [item async for item in store.items(batch_id)]
     histories = [await store.history(batch_id, item.source) for item in listed]
     return await store.counts(batch_id), listed, histories, await store.batch(batch_id)
+
+
+async def tagged(store: Ledger) -> dict[str, list[Item]]:
+    found = await store.by_tag(["t1", "t2", "none"])
+    return {tag: sorted(items, key=lambda item: (item.batch_id, item.source)) for tag, items in found.items()}
 
 
 async def outcome(store: Ledger, verb: Verb) -> Any:
@@ -163,3 +177,18 @@ TestStores = Stores.TestCase
 TestStores.settings = settings(
     max_examples=30, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck), database=None
 )
+
+
+@pytest.mark.parametrize("where", ["ministack", "moto"])
+def test_a_ledger_in_dynamodb_tells_the_same(where: str, request: pytest.FixtureRequest) -> None:
+    arguments = request.getfixturevalue(fixture_of(where)).client_arguments
+
+    class DynamoStores(Stores):
+        """The same rules, the other store in a table."""
+
+        async def open(self) -> Ledger:
+            table = await self.opened.enter_async_context(fresh_table(arguments))
+            return DynamoLedger(table, now=lambda: self.at)
+
+    few = settings(TestStores.settings, max_examples=4, stateful_step_count=12)
+    run_state_machine_as_test(DynamoStores, settings=few)  # type: ignore[no-untyped-call]

@@ -11,6 +11,7 @@ from botocore import exceptions as botocore
 from runner.errors import BulkheadError, ConfigError, SourceNotFound, StorageFull, TransientError, Unavailable
 from runner.s3 import S3Place
 from runner.s3_errors import FOREIGN, Doing, translated, translation
+from tests.support.scripted_s3 import refusal
 
 PLACE = S3Place("inbox", "2026/")
 OF_BOTOCORE = [
@@ -18,17 +19,10 @@ OF_BOTOCORE = [
 ]
 
 
-def refusal(status: int, code: str, message: str = "", **headers: str) -> botocore.ClientError:
-    metadata = {
-        "HTTPStatusCode": status,
-        "HTTPHeaders": {name.replace("_", "-"): text for name, text in headers.items()},
-    }
-    return botocore.ClientError({"Error": {"Code": code, "Message": message}, "ResponseMetadata": metadata}, "Any")
-
-
 def made(kind: type[Exception]) -> Exception:
     """Make an error without what its message is made of."""
     error = kind.__new__(kind)
+    error.kwargs = {}  # type: ignore[attr-defined]
     Exception.__init__(error, "secret-looking details")
     return error
 
@@ -70,8 +64,8 @@ def test_what_is_no_error_of_s3_passes() -> None:
          "is in region eu-west-1", "BULKHEAD_AWS_REGION=eu-west-1"),
         (refusal(400, "AuthorizationHeaderMalformed", "the region 'a' is wrong; expecting 'us-west-2'"), Doing.WRITE,
          ConfigError, "is in region us-west-2", "BULKHEAD_AWS_REGION=us-west-2"),
-        (botocore.EndpointConnectionError(endpoint_url="http://127.0.0.1:1"), Doing.LIST, Unavailable,
-         "S3 cannot be reached", "aws_endpoint_url"),
+        (botocore.EndpointConnectionError(endpoint_url="http://127.0.0.1:1/inbox?prefix=2026"), Doing.LIST, Unavailable,
+         "S3 cannot be reached at http://127.0.0.1:1", "aws_endpoint_url"),
         (refusal(503, "SlowDown"), Doing.LIST, Unavailable, "HTTP 503 SlowDown", None),
         (refusal(507, "XMinioStorageFull"), Doing.WRITE, StorageFull, "no space is left", "resume"),
         (refusal(501, "NotImplemented"), Doing.WRITE, ConfigError, "HTTP 501 NotImplemented", None),

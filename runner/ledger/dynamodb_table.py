@@ -1,0 +1,135 @@
+"""The table of DynamoDB: its keys and indexes as data, and the form of every key in it."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, Final
+
+from runner.ledger import rules
+from runner.models import TERMINAL_STATES, ItemState
+
+Value = dict[str, Any]
+"""An attribute's value as the API writes it, such as `{"N": "1"}`."""
+
+Row = dict[str, Value]
+
+BY_STATE: Final = "by_state"
+BY_VERSION: Final = "by_version"
+
+TABLE: dict[str, Any] = {
+    "BillingMode": "PAY_PER_REQUEST",
+    "AttributeDefinitions": [
+        {"AttributeName": "pk", "AttributeType": "S"},
+        {"AttributeName": "sk", "AttributeType": "B"},
+        {"AttributeName": "gpk", "AttributeType": "S"},
+        {"AttributeName": "gsk", "AttributeType": "B"},
+        {"AttributeName": "vk", "AttributeType": "S"},
+    ],
+    "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+    "GlobalSecondaryIndexes": [
+        {
+            "IndexName": BY_STATE,
+            "KeySchema": [{"AttributeName": "gpk", "KeyType": "HASH"}, {"AttributeName": "gsk", "KeyType": "RANGE"}],
+            "Projection": {"ProjectionType": "KEYS_ONLY"},
+        },
+        {
+            "IndexName": BY_VERSION,
+            "KeySchema": [{"AttributeName": "vk", "KeyType": "HASH"}],
+            "Projection": {"ProjectionType": "KEYS_ONLY"},
+        },
+    ],
+}
+"""What create_table is given beside the name. The indexes hold keys alone: a move inside a group costs them nothing."""
+
+TTL_ATTRIBUTE: Final = "ttl"
+
+MAX_PLACE_BYTES = 1000
+"""A sort key has at most 1024 bytes; in `by_state` eight of them are the rank."""
+
+ALIKE_BYTES = MAX_PLACE_BYTES - hashlib.sha256().digest_size
+"""Sources that are longer than a place, and begin alike for so many bytes, are ordered by their hash."""
+
+ONLY: Final = b"-"
+"""Sort key of what is alone in its partition."""
+
+RUNNING: Final = "BATCH#running"
+"""Group of the running batches in `by_state`."""
+
+_RANKS_FROM = 1 << 63
+
+_GROUPS = {
+    ItemState.QUEUED: "queued",
+    ItemState.NEEDS_REVIEW: "review",
+    **dict.fromkeys(TERMINAL_STATES, "ended"),
+}
+
+
+def group_of(state: ItemState) -> str:
+    """Return the word for those states that share a group in `by_state`: an item costs a write there when it leaves."""
+    return _GROUPS.get(state, "open")
+
+
+def states_with(state: ItemState) -> list[ItemState]:
+    """Return the states that share the group of a state."""
+    return [other for other in ItemState if group_of(other) == group_of(state)]
+
+
+def place_of(source: str) -> bytes:
+    """Return a source's sort key: its bytes; of a longer source the beginning and a hash."""
+    key = rules.source_key(source)
+    return key if len(key) <= MAX_PLACE_BYTES else key[:ALIKE_BYTES] + hashlib.sha256(key).digest()
+
+
+def ranked_place(rank: int, source: str) -> bytes:
+    """Return an item's sort key in `by_state`."""
+    return (rank + _RANKS_FROM).to_bytes(8, "big") + place_of(source)
+
+
+def rank_in(ranked: bytes) -> int:
+    return int.from_bytes(ranked[:8], "big") - _RANKS_FROM
+
+
+def key(pk: str, sk: bytes = ONLY) -> Row:
+    return {"pk": {"S": pk}, "sk": {"B": sk}}
+
+
+def batch_key(batch_id: str) -> Row:
+    return key("BATCH", batch_id.encode())
+
+
+def config_key(batch_id: str) -> Row:
+    """Return the key of a batch's configuration: apart, so that a move of an item does not pay for writing it again."""
+    return key(f"SPEC#{batch_id}")
+
+
+def items_of(batch_id: str) -> str:
+    return f"ITEM#{batch_id}"
+
+
+def item_key(batch_id: str, source: str) -> Row:
+    return key(items_of(batch_id), place_of(source))
+
+
+def import_key(import_id: str) -> Row:
+    return key(f"IMPORT#{import_id}")
+
+
+def tag_key(tag: str) -> Row:
+    return key(f"TAG#{tag}")
+
+
+def number(value: int) -> Value:
+    return {"N": str(value)}
+
+
+def text(value: str) -> Value:
+    """Return a text; one that holds undecodable bytes becomes those bytes."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return {"B": rules.source_key(value)}
+    return {"S": value}
+
+
+def text_of(value: Value) -> str:
+    return value["S"] if "S" in value else rules.source_of(value["B"])

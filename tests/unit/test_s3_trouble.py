@@ -1,0 +1,118 @@
+"""What the S3 source makes of answers that no stand-in for S3 gives: denials, archives, busy moments."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from runner.errors import ConfigError, ItemRejected, SourceNotFound, Unavailable
+from runner.models import Item
+from runner.sources import source_spec
+from runner.sources.s3 import S3Source
+from tests.support.scripted_s3 import ScriptedS3, refusal, without_pauses
+
+NOW = datetime.now(UTC)
+HEAD = {"ETag": '"e1"', "ContentLength": 4}
+LISTED = {"Key": "in/a.csv", "ETag": '"e1"', "Size": 4, "LastModified": NOW}
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    without_pauses(monkeypatch)
+
+
+def source_of(client: ScriptedS3) -> S3Source:
+    return S3Source(source_spec("s3://inbox/in/"), client=client, now=NOW)  # type: ignore[arg-type]
+
+
+async def rejected(source: S3Source, name: str = "a.csv") -> str:
+    with pytest.raises(ItemRejected) as caught:
+        await source.prepare(Item(batch_id="b", source=name))
+    return caught.value.code
+
+
+async def test_the_first_object_that_is_denied_stops_the_run_and_a_later_one_is_rejected() -> None:
+    denied = refusal(403, "403")
+    with pytest.raises(ConfigError, match="needs s3:GetObject"):
+        await source_of(ScriptedS3(head_object=[denied])).prepare(Item(batch_id="b", source="a.csv"))
+    source = source_of(ScriptedS3(head_object=[HEAD, denied]))
+    await source.prepare(Item(batch_id="b", source="a.csv"))
+    assert await rejected(source, "b.csv") == "access_denied"
+
+
+async def test_one_object_that_cannot_be_given_is_rejected_from_the_first_on() -> None:
+    assert await rejected(source_of(ScriptedS3(head_object=[refusal(400, "400")]))) == "unreadable"
+
+
+async def test_a_missing_object_is_told_from_a_missing_bucket() -> None:
+    missing = refusal(404, "404")
+    assert await rejected(source_of(ScriptedS3(head_object=[missing], list_objects_v2=[{}]))) == "not_found"
+    denied = ScriptedS3(head_object=[missing], list_objects_v2=[refusal(403, "AccessDenied")])
+    assert await rejected(source_of(denied)) == "not_found"
+    gone = ScriptedS3(head_object=[missing], list_objects_v2=[refusal(404, "NoSuchBucket")])
+    with pytest.raises(SourceNotFound, match="no bucket inbox"):
+        await source_of(gone).prepare(Item(batch_id="b", source="a.csv"))
+
+
+@pytest.mark.parametrize(
+    ("head", "code"),
+    [
+        ({"StorageClass": "DEEP_ARCHIVE"}, "archived"),
+        ({"StorageClass": "GLACIER", "Restore": 'ongoing-request="true"'}, "archived"),
+        ({"StorageClass": "INTELLIGENT_TIERING", "ArchiveStatus": "DEEP_ARCHIVE_ACCESS"}, "archived"),
+        ({"StorageClass": "GLACIER", "Restore": 'ongoing-request="false", expiry-date="Fri, 1 Jan 2027"'}, None),
+        ({"StorageClass": "GLACIER_IR"}, None),
+        ({"ContentEncoding": "aws-chunked"}, None),
+        ({"ContentEncoding": "gzip"}, "unsupported_type"),
+    ],
+)
+async def test_what_a_head_says_of_an_archive_counts_before_the_create(head: dict[str, str], code: str | None) -> None:
+    source = source_of(ScriptedS3(head_object=[{**HEAD, **head}]))
+    if code is None:
+        assert (await source.prepare(Item(batch_id="b", source="a.csv"))).size_bytes == 4
+    else:
+        assert await rejected(source) == code
+
+
+@pytest.mark.parametrize(
+    ("restore", "code"),
+    [
+        (None, "archived"),
+        ({"IsRestoreInProgress": True}, "archived"),
+        ({"IsRestoreInProgress": False, "RestoreExpiryDate": NOW}, None),
+    ],
+)
+async def test_a_restored_object_is_listed_as_one_to_import(restore: dict[str, Any] | None, code: str | None) -> None:
+    raw = {**LISTED, "StorageClass": "GLACIER", **({"RestoreStatus": restore} if restore else {})}
+    [entry], _ = await source_of(ScriptedS3(list_objects_v2=[{"Contents": [raw]}])).page(None)
+    assert (entry.rejection.code if entry.rejection else None) == code
+
+
+async def test_a_busy_moment_of_the_listing_is_waited_for() -> None:
+    client = ScriptedS3(
+        list_objects_v2=[refusal(503, "SlowDown"), refusal(500, "InternalError"), {"Contents": [LISTED]}]
+    )
+    entries, token = await source_of(client).page(None)
+    assert ([entry.source for entry in entries], token) == (["a.csv"], None)
+
+
+async def test_a_listing_that_never_comes_is_told() -> None:
+    with pytest.raises(Unavailable, match="SlowDown"):
+        await source_of(ScriptedS3(list_objects_v2=[refusal(503, "SlowDown")])).page(None)
+
+
+async def test_an_object_replaced_where_the_condition_is_ignored_is_noticed() -> None:
+    client = ScriptedS3(head_object=[{"ETag": '"e2"', "ContentLength": 4}])
+    with pytest.raises(ItemRejected) as caught:
+        await source_of(client).prepare(Item(batch_id="b", source="a.csv", version="e1-4"))
+    assert caught.value.code == "changed_while_read"
+    assert client.calls[0][1]["IfMatch"] == '"e1"'
+
+
+async def test_only_a_version_id_that_was_told_is_asked_for() -> None:
+    client = ScriptedS3(head_object=[{**HEAD, "VersionId": "v1"}])
+    await source_of(client).prepare(Item(batch_id="b", source="a.csv", version="e1-4"))
+    await source_of(client).prepare(Item(batch_id="b", source="a.csv", version="e1-4@v1"))
+    assert [arguments.get("VersionId") for _, arguments in client.calls] == [None, "v1"]
