@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _S = ItemState
-_PAGE = 200
 
 
 class Doubts:
@@ -65,14 +64,15 @@ class Doubts:
         return [await self._decide(item, candidates, rivals=[*rivals, *items]) for item in items]
 
     async def _rivals(self, items: Sequence[Item]) -> list[Item]:
-        """Return the ledger's other JSON items in doubt: what they may have made is nobody else's to take."""
+        """Return the ledger's other JSON items in doubt: what they may have made is nobody else's to take.
+
+        None may be missed, as a page of a shared ledger might.
+        """
         own = {(item.batch_id, item.source) for item in items}
         found: list[Item] = []
         for batch in await self._ledger.batches():
-            after: tuple[int, str] | None = None
-            while page := await self._ledger.page(batch.batch_id, _S.CREATING, after=after, limit=_PAGE):
-                found += [item for item in page if item.kind is ItemKind.JSON]
-                after = (page[-1].rank, page[-1].source)
+            creating = self._ledger.items(batch.batch_id, states={_S.CREATING})
+            found += [item async for item in creating if item.kind is ItemKind.JSON]
         return [item for item in found if (item.batch_id, item.source) not in own]
 
     async def _candidates(self, since: datetime) -> list[RemoteImport]:

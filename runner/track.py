@@ -35,6 +35,7 @@ REFUSED_PASSES = 10
 
 _MOST_DOUBLINGS = 16
 _READ_AT_ONCE = 100
+_MOST_TRIES = 5
 
 _S = ItemState
 
@@ -135,22 +136,30 @@ class Tracker:
             await self._go_on(known, current)
 
     async def _move(self, item: Item, state: ItemState, *, reason: str, **changes: Any) -> None:
-        """Move an item, and go on from there; where somebody was faster, from where the item is now."""
-        try:
-            current = await self._moves.advance(item, state, reason=reason, **changes)
-        except StaleItem as error:
-            if error.current is None:
-                raise
-            current = error.current
-            self.overtaken += current.state is not item.state
-        else:
-            self.moved += current.state is not item.state
-        await self._go_on(item, current)
+        """Move an item, and go on from there; where somebody was faster, from where the item is now.
+
+        One of which somebody else only noted another status meanwhile is moved all the same.
+        """
+        known = item
+        for _ in range(_MOST_TRIES):
+            try:
+                item = await self._moves.advance(item, state, reason=reason, **changes)
+            except StaleItem as error:
+                if error.current is None:
+                    raise
+                item = error.current
+                if not _is_still_there(known, item):
+                    self.overtaken += 1
+                    break
+            else:
+                self.moved += item.state is not known.state
+                break
+        await self._go_on(known, item)
 
     async def _go_on(self, known: Item, current: Item) -> None:
         """Keep an item open that is as it was but for its status; hand on any other."""
         self._quiet_passes = 0
-        if current.state is known.state and current.import_id == known.import_id:
+        if _is_still_there(known, current):
             self._open[known.import_id or ""] = current
         else:
             self._open.pop(known.import_id or "", None)
@@ -268,6 +277,11 @@ class Tracker:
     def _oldest(self) -> datetime | None:
         dates = [item.created_at for item in self._open.values()]
         return None if any(date is None for date in dates) else min(filter(None, dates), default=None)
+
+
+def _is_still_there(known: Item, current: Item) -> bool:
+    """Tell whether nothing but the status of an item differs from what was known."""
+    return current.state is known.state and current.import_id == known.import_id
 
 
 def _trouble(state: ItemState, remote: RemoteImport) -> tuple[str | None, str | None]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from runner.s3 import S3Client, open_s3
 from tests.support.aws import HOW_TO_INSTALL, MINISTACK, LocalAws, running_ministack, running_moto
 
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -45,3 +46,12 @@ def either_aws(request: pytest.FixtureRequest) -> LocalAws:
     aws: LocalAws = request.getfixturevalue(name)
     aws.reset()
     return aws
+
+
+@pytest.fixture
+async def s3(either_aws: LocalAws, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[S3Client]:
+    """A client of S3 as a run opens it."""
+    for name, value in either_aws.variables.items():
+        monkeypatch.setenv(name, value)
+    async with open_s3() as opened:
+        yield opened

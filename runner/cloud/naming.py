@@ -48,5 +48,5 @@ def day_is_over(batch_id: str, now: datetime, *, grace: timedelta = timedelta())
 def load_id(uri: str, name: str, at: datetime) -> str:
     """Name the batch of a load, such as `nightly-20260723-020000-k3f9x2`: the same for the same uri, name and time."""
     plain = slug(name) or "load"
-    plain = f"load-{plain}" if plain == ROLLING.rstrip("-") else plain
+    plain = f"load-{plain}" if f"{plain}-".startswith(ROLLING) else plain
     return f"{plain}-{identity.batch_id(f'{name} {uri}', at)}"

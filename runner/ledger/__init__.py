@@ -72,7 +72,10 @@ class Ledger(Protocol):
         ...
 
     def items(self, batch_id: str, *, states: Collection[ItemState] | None = None) -> AsyncIterator[Item]:
-        """Yield the batch's items by source (binary order of UTF-8), with flat memory; writes may happen meanwhile."""
+        """Yield the batch's items by source (binary order of UTF-8), with flat memory; writes may happen meanwhile.
+
+        None is missing that was in one of the states all the while, in a shared store neither.
+        """
         ...
 
     async def counts(self, batch_id: str) -> dict[ItemState, int]:

@@ -6,12 +6,13 @@ import asyncio
 from typing import Any, Self
 
 import pytest
-from botocore.exceptions import ClientError, FlexibleChecksumError, ResponseStreamingError
+from botocore.exceptions import FlexibleChecksumError, ResponseStreamingError
 
 from runner.errors import ItemRejected, SourceChanged, Unavailable
 from runner.s3 import S3Place
 from runner.sources.s3_body import S3Body, S3Object
 from runner.sources.versions import ObjectVersion
+from tests.support.scripted_s3 import refusal
 from tests.support.vloop import run_virtually
 
 CONTENT = bytes(range(256)) * 4096
@@ -71,10 +72,6 @@ class Bucket:
 
 async def sent(body: S3Body) -> bytes:
     return b"".join([chunk async for chunk in body.chunks()])
-
-
-def refusal(status: int, code: str) -> ClientError:
-    return ClientError({"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}, "GetObject")
 
 
 async def test_every_read_names_the_version_that_was_listed() -> None:

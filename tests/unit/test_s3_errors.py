@@ -11,19 +11,12 @@ from botocore import exceptions as botocore
 from runner.errors import BulkheadError, ConfigError, SourceNotFound, StorageFull, TransientError, Unavailable
 from runner.s3 import S3Place
 from runner.s3_errors import FOREIGN, Doing, translated, translation
+from tests.support.scripted_s3 import refusal
 
 PLACE = S3Place("inbox", "2026/")
 OF_BOTOCORE = [
     kind for _, kind in inspect.getmembers(botocore, inspect.isclass) if issubclass(kind, botocore.BotoCoreError)
 ]
-
-
-def refusal(status: int, code: str, message: str = "", **headers: str) -> botocore.ClientError:
-    metadata = {
-        "HTTPStatusCode": status,
-        "HTTPHeaders": {name.replace("_", "-"): text for name, text in headers.items()},
-    }
-    return botocore.ClientError({"Error": {"Code": code, "Message": message}, "ResponseMetadata": metadata}, "Any")
 
 
 def made(kind: type[Exception]) -> Exception:

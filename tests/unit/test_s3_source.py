@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,7 +11,7 @@ import pytest
 from runner.errors import ConfigError, ItemRejected, SourceChanged, SourceNotFound
 from runner.models import Item, ItemKind
 from runner.ports import SourceEntry
-from runner.s3 import S3Client, open_s3
+from runner.s3 import S3Client
 from runner.sources import ObjectVersion, open_one, open_source, source_spec, versioned_source
 from runner.sources.s3 import S3Source
 from tests.support.aws import LocalAws
@@ -26,18 +25,8 @@ def bucket(either_aws: LocalAws) -> Bucket:
     return Bucket(either_aws)
 
 
-@pytest.fixture
-async def client(either_aws: LocalAws, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[S3Client]:
-    for name, value in either_aws.variables.items():
-        monkeypatch.setenv(name, value)
-    async with open_s3() as opened:
-        yield opened
-
-
-def source_at(
-    client: S3Client, url: str = "s3://inbox/in", *, page_length: int | None = None, **options: Any
-) -> S3Source:
-    return S3Source(source_spec(url, **options), client=client, now=NOW, page_length=page_length)
+def source_at(s3: S3Client, url: str = "s3://inbox/in", *, page_length: int | None = None, **options: Any) -> S3Source:
+    return S3Source(source_spec(url, **options), client=s3, now=NOW, page_length=page_length)
 
 
 async def listed(source: Any) -> list[SourceEntry]:
@@ -59,15 +48,15 @@ async def content_of(source: S3Source, item: Item) -> bytes:
 
 
 class TestListing:
-    async def test_keys_are_relative_to_the_prefix_which_is_a_folder(self, bucket: Bucket, client: S3Client) -> None:
+    async def test_keys_are_relative_to_the_prefix_which_is_a_folder(self, bucket: Bucket, s3: S3Client) -> None:
         bucket.put("in/b.csv", "in/a/x.csv", "in/é.csv", "in/Z.csv", "inside.csv", "other/c.csv")
-        assert await keys(source_at(client)) == ["Z.csv", "a/x.csv", "b.csv", "é.csv"]
-        assert await keys(source_at(client, "s3://inbox/in/")) == ["Z.csv", "a/x.csv", "b.csv", "é.csv"]
-        assert "in/b.csv" in await keys(source_at(client, "s3://inbox"))
+        assert await keys(source_at(s3)) == ["Z.csv", "a/x.csv", "b.csv", "é.csv"]
+        assert await keys(source_at(s3, "s3://inbox/in/")) == ["Z.csv", "a/x.csv", "b.csv", "é.csv"]
+        assert "in/b.csv" in await keys(source_at(s3, "s3://inbox"))
 
-    async def test_an_entry_says_what_listing_knows(self, bucket: Bucket, client: S3Client) -> None:
+    async def test_an_entry_says_what_listing_knows(self, bucket: Bucket, s3: S3Client) -> None:
         etag = bucket.put("in/x y.json", content=b"[{}]")
-        [entry] = await listed(source_at(client))
+        [entry] = await listed(source_at(s3))
         assert abs((entry.modified_ns or 0) / 1e9 - datetime.now(UTC).timestamp()) < 60
         assert replace(entry, modified_ns=None) == SourceEntry(
             source="x y.json",
@@ -78,10 +67,10 @@ class TestListing:
             kind=ItemKind.JSON,
         )
 
-    async def test_pages_follow_each_other_by_their_tokens(self, bucket: Bucket, client: S3Client) -> None:
+    async def test_pages_follow_each_other_by_their_tokens(self, bucket: Bucket, s3: S3Client) -> None:
         names = [f"{number:02}.csv" for number in range(11)]
         bucket.put(*(f"in/{name}" for name in names))
-        source = source_at(client, page_length=4)
+        source = source_at(s3, page_length=4)
         pages: list[list[str]] = []
         token: str | None = None
         while token is not None or not pages:
@@ -90,27 +79,27 @@ class TestListing:
         assert pages == [names[:4], names[4:8], names[8:]]
         assert await keys(source) == names
 
-    async def test_an_empty_prefix_lists_nothing(self, bucket: Bucket, client: S3Client) -> None:
-        assert await listed(source_at(client)) == []
+    async def test_an_empty_prefix_lists_nothing(self, bucket: Bucket, s3: S3Client) -> None:
+        assert await listed(source_at(s3)) == []
 
-    async def test_a_path_that_names_an_object_lists_it_alone(self, bucket: Bucket, client: S3Client) -> None:
+    async def test_a_path_that_names_an_object_lists_it_alone(self, bucket: Bucket, s3: S3Client) -> None:
         bucket.put("in/a.csv", "in/a.csv.csv", "in/b.csv")
-        source = source_at(client, "s3://inbox/in/a.csv")
+        source = source_at(s3, "s3://inbox/in/a.csv")
         [entry] = await listed(source)
         assert (entry.source, entry.uri, source.uri) == ("a.csv", "s3://inbox/in/a.csv", "s3://inbox/in/a.csv")
-        assert await content_of(source_at(client, "s3://inbox/in/a.csv"), item_of(entry)) == b"a\n1\n"
+        assert await content_of(source_at(s3, "s3://inbox/in/a.csv"), item_of(entry)) == b"a\n1\n"
 
-    async def test_folder_markers_are_passed_over(self, bucket: Bucket, client: S3Client) -> None:
+    async def test_folder_markers_are_passed_over(self, bucket: Bucket, s3: S3Client) -> None:
         bucket.put("in/", "in/a/", content=b"")
         bucket.put("in/a/b.csv")
-        assert await keys(source_at(client)) == ["a/b.csv"]
+        assert await keys(source_at(s3)) == ["a/b.csv"]
 
-    async def test_odd_keys_keep_their_names_and_are_read(self, bucket: Bucket, client: S3Client) -> None:
+    async def test_odd_keys_keep_their_names_and_are_read(self, bucket: Bucket, s3: S3Client) -> None:
         odd = ["/a.csv", "a//b.csv", "a/../b.csv", "%2F.csv", "a+b &=.csv", "ü/日本.csv", "\x01\x7f.csv", " .csv",
                "n" * (1024 - len("in/x.csv")) + "x.csv"]  # fmt: skip
         for number, name in enumerate(odd):
             bucket.put(f"in/{name}", content=b"a\n%d\n" % number)
-        source = source_at(client, include=["**", "a/../*"])
+        source = source_at(s3, include=["**", "a/../*"])
         entries = {entry.source: entry for entry in await listed(source)}
         assert sorted(entries) == sorted(odd)
         assert len({entry.uri for entry in entries.values()}) == len(odd)
@@ -118,31 +107,31 @@ class TestListing:
         for number, name in enumerate(odd):
             assert await content_of(source, item_of(entries[name])) == b"a\n%d\n" % number
 
-    async def test_filters_are_those_of_a_directory(self, bucket: Bucket, client: S3Client) -> None:
+    async def test_filters_are_those_of_a_directory(self, bucket: Bucket, s3: S3Client) -> None:
         bucket.put("in/a.csv", "in/.hidden.csv", "in/.git/a.csv", "in/~$a.xlsx", "in/old/a.csv", "in/x/b.csv",
                    "in/bulkhead.toml", "in/bulkhead-out/r.csv")  # fmt: skip
-        assert await keys(source_at(client)) == ["a.csv", "old/a.csv", "x/b.csv"]
-        assert await keys(source_at(client, include=["a.csv"], exclude=["old/"])) == ["a.csv"]
-        assert await keys(source_at(client, include=[".*.csv"])) == [".hidden.csv"]
+        assert await keys(source_at(s3)) == ["a.csv", "old/a.csv", "x/b.csv"]
+        assert await keys(source_at(s3, include=["a.csv"], exclude=["old/"])) == ["a.csv"]
+        assert await keys(source_at(s3, include=[".*.csv"])) == [".hidden.csv"]
 
-    async def test_results_below_the_source_are_not_listed(self, bucket: Bucket, client: S3Client) -> None:
+    async def test_results_below_the_source_are_not_listed(self, bucket: Bucket, s3: S3Client) -> None:
         bucket.put("in/a.csv", "in/out/results/a.csv.json", "in/outer.csv")
-        assert await keys(source_at(client, leave_out=["s3://inbox/in/out"])) == ["a.csv", "outer.csv"]
+        assert await keys(source_at(s3, leave_out=["s3://inbox/in/out"])) == ["a.csv", "outer.csv"]
 
-    async def test_young_objects_are_left_for_a_later_run(self, bucket: Bucket, client: S3Client) -> None:
+    async def test_young_objects_are_left_for_a_later_run(self, bucket: Bucket, s3: S3Client) -> None:
         bucket.put("in/a.csv")
-        young = S3Source(source_spec("s3://inbox/in", min_age_s=3600), client=client, now=datetime.now(UTC))
+        young = S3Source(source_spec("s3://inbox/in", min_age_s=3600), client=s3, now=datetime.now(UTC))
         assert (await listed(young), young.too_young) == ([], 1)
         later = datetime.now(UTC) + timedelta(hours=2)
-        old = S3Source(source_spec("s3://inbox/in", min_age_s=3600), client=client, now=later)
+        old = S3Source(source_spec("s3://inbox/in", min_age_s=3600), client=s3, now=later)
         assert (len(await listed(old)), old.too_young) == (1, 0)
 
-    async def test_what_cannot_be_imported_is_an_entry_that_says_why(self, bucket: Bucket, client: S3Client) -> None:
+    async def test_what_cannot_be_imported_is_an_entry_that_says_why(self, bucket: Bucket, s3: S3Client) -> None:
         bucket.put("in/empty.csv", content=b"")
         bucket.put("in/a.pdf", "in/b")
         bucket.put("in/cold.csv", StorageClass="DEEP_ARCHIVE")
         bucket.put("in/cool.csv", StorageClass="STANDARD_IA")
-        found = {entry.source: entry.rejection for entry in await listed(source_at(client))}
+        found = {entry.source: entry.rejection for entry in await listed(source_at(s3))}
         codes = {name: rejection.code if rejection else None for name, rejection in found.items()}
         assert codes == {
             "empty.csv": "empty",
@@ -153,92 +142,90 @@ class TestListing:
         }
         assert "DEEP_ARCHIVE" in str(found["cold.csv"])
 
-    async def test_a_bucket_that_is_not_there_is_named(self, bucket: Bucket, client: S3Client) -> None:
+    async def test_a_bucket_that_is_not_there_is_named(self, bucket: Bucket, s3: S3Client) -> None:
         with pytest.raises(SourceNotFound, match="no bucket nowhere-to-be-found"):
-            await listed(source_at(client, "s3://nowhere-to-be-found/in"))
+            await listed(source_at(s3, "s3://nowhere-to-be-found/in"))
 
 
 class TestReading:
-    async def test_the_fingerprint_is_of_etag_and_size(self, bucket: Bucket, client: S3Client) -> None:
+    async def test_the_fingerprint_is_of_etag_and_size(self, bucket: Bucket, s3: S3Client) -> None:
         etag = bucket.put("in/a.csv")
-        source = source_at(client)
+        source = source_at(s3)
         [entry] = await listed(source)
         prepared = await source.prepare(item_of(entry))
         assert prepared.uri == "s3://inbox/in/a.csv"
         assert (prepared.version, prepared.fingerprint) == (entry.version, f"s3:{etag}-4")
         assert prepared.size_bytes == 4
 
-    async def test_each_attempt_reads_the_body_anew(self, bucket: Bucket, client: S3Client) -> None:
+    async def test_each_attempt_reads_the_body_anew(self, bucket: Bucket, s3: S3Client) -> None:
         content = bytes(range(256)) * 4096
         bucket.put("in/a.csv", content=content)
-        source = source_at(client)
+        source = source_at(s3)
         prepared = await source.prepare(item_of((await listed(source))[0]))
         assert prepared.body is not None
         for _ in range(2):
             assert b"".join([chunk async for chunk in prepared.body.chunks()]) == content
 
-    async def test_an_object_replaced_after_listing_is_refused(self, bucket: Bucket, client: S3Client) -> None:
+    async def test_an_object_replaced_after_listing_is_refused(self, bucket: Bucket, s3: S3Client) -> None:
         bucket.put("in/a.csv")
-        source = source_at(client)
+        source = source_at(s3)
         [entry] = await listed(source)
         bucket.put("in/a.csv", content=b"b\n2\n")
         with pytest.raises(SourceChanged, match="replaced after it was listed"):
             await source.prepare(item_of(entry))
 
-    async def test_an_object_replaced_before_it_is_sent_is_refused(self, bucket: Bucket, client: S3Client) -> None:
+    async def test_an_object_replaced_before_it_is_sent_is_refused(self, bucket: Bucket, s3: S3Client) -> None:
         bucket.put("in/a.csv")
-        source = source_at(client)
+        source = source_at(s3)
         prepared = await source.prepare(item_of((await listed(source))[0]))
         bucket.put("in/a.csv", content=b"b\n2\n")
         assert prepared.body is not None
         with pytest.raises(SourceChanged):
             _ = [chunk async for chunk in prepared.body.chunks()]
 
-    async def test_an_object_that_has_gone_is_rejected(self, bucket: Bucket, client: S3Client) -> None:
+    async def test_an_object_that_has_gone_is_rejected(self, bucket: Bucket, s3: S3Client) -> None:
         bucket.put("in/a.csv", "in/b.csv")
-        source = source_at(client)
+        source = source_at(s3)
         item = item_of((await listed(source))[0])
         bucket.delete("in/a.csv")
         with pytest.raises(ItemRejected, match="no such object") as caught:
             await source.prepare(item)
         assert caught.value.code == "not_found"
 
-    async def test_a_bucket_that_has_gone_stops_the_run(self, bucket: Bucket, client: S3Client) -> None:
+    async def test_a_bucket_that_has_gone_stops_the_run(self, bucket: Bucket, s3: S3Client) -> None:
         bucket.put("in/a.csv")
-        source = source_at(client)
+        source = source_at(s3)
         item = item_of((await listed(source))[0])
         bucket.delete("in/a.csv")
         bucket.client.delete_bucket(Bucket="inbox")
         with pytest.raises(SourceNotFound, match="no bucket inbox"):
             await source.prepare(item)
 
-    async def test_json_is_read_whole(self, bucket: Bucket, client: S3Client) -> None:
+    async def test_json_is_read_whole(self, bucket: Bucket, s3: S3Client) -> None:
         bucket.put("in/a.ndjson", content=b'{"a":1}\n{"a":2}\n')
-        source = source_at(client)
+        source = source_at(s3)
         prepared = await source.prepare(item_of((await listed(source))[0]))
         assert (prepared.rows, prepared.body) == (b'[{"a":1},{"a":2}]', None)
 
-    async def test_an_archived_object_is_refused_before_its_create(self, bucket: Bucket, client: S3Client) -> None:
+    async def test_an_archived_object_is_refused_before_its_create(self, bucket: Bucket, s3: S3Client) -> None:
         bucket.put("in/a.csv", StorageClass="GLACIER")
         with pytest.raises(ItemRejected, match="the storage class GLACIER") as caught:
-            await source_at(client).prepare(Item(batch_id="b", source="a.csv"))
+            await source_at(s3).prepare(Item(batch_id="b", source="a.csv"))
         assert caught.value.code == "archived"
 
-    async def test_an_object_stored_compressed_is_refused(self, bucket: Bucket, client: S3Client) -> None:
+    async def test_an_object_stored_compressed_is_refused(self, bucket: Bucket, s3: S3Client) -> None:
         bucket.put("in/a.csv", ContentEncoding="gzip")
-        source = source_at(client)
+        source = source_at(s3)
         with pytest.raises(ItemRejected, match="Content-Encoding gzip"):
             await source.prepare(item_of((await listed(source))[0]))
 
-    async def test_an_item_without_a_version_is_the_object_as_it_is(self, bucket: Bucket, client: S3Client) -> None:
+    async def test_an_item_without_a_version_is_the_object_as_it_is(self, bucket: Bucket, s3: S3Client) -> None:
         bucket.put("in/a.csv")
-        assert await content_of(source_at(client), Item(batch_id="b", source="a.csv")) == b"a\n1\n"
+        assert await content_of(source_at(s3), Item(batch_id="b", source="a.csv")) == b"a\n1\n"
 
 
 class TestVersions:
-    async def test_a_version_that_is_known_is_read_though_it_was_replaced(
-        self, bucket: Bucket, client: S3Client
-    ) -> None:
+    async def test_a_version_that_is_known_is_read_though_it_was_replaced(self, bucket: Bucket, s3: S3Client) -> None:
         bucket.client.put_bucket_versioning(Bucket="inbox", VersioningConfiguration={"Status": "Enabled"})
         answers = [
             bucket.client.put_object(Bucket="inbox", Key="in/a.csv", Body=content) for content in (b"old\n", b"new2\n")
@@ -247,7 +234,7 @@ class TestVersions:
             ObjectVersion(etag=answer["ETag"].strip('"'), size_bytes=size, version_id=answer["VersionId"])
             for answer, size in zip(answers, (4, 5), strict=True)
         ]
-        source = source_at(client)
+        source = source_at(s3)
         first = source.entry("in/a.csv", versions[0])
         second = source.entry("in/a.csv", versions[1])
         assert first is not None
@@ -257,9 +244,9 @@ class TestVersions:
         assert await content_of(source, item_of(again)) == b"new2\n"
         assert (await source.prepare(item_of(again))).uri == "s3://inbox/in/a.csv"
 
-    async def test_a_key_that_only_looks_like_a_marked_one_is_itself(self, bucket: Bucket, client: S3Client) -> None:
+    async def test_a_key_that_only_looks_like_a_marked_one_is_itself(self, bucket: Bucket, s3: S3Client) -> None:
         bucket.put("in/a@k3f9x2.csv")
-        source = source_at(client)
+        source = source_at(s3)
         [entry] = await listed(source)
         assert await content_of(source, item_of(entry)) == b"a\n1\n"
 
@@ -288,24 +275,24 @@ class TestVersions:
 
 class TestOne:
     @pytest.mark.parametrize("path", ["x/a.csv", "s3://inbox/in/x/a.csv"])
-    async def test_one_object_is_found_by_key_or_url(self, bucket: Bucket, client: S3Client, path: str) -> None:
+    async def test_one_object_is_found_by_key_or_url(self, bucket: Bucket, s3: S3Client, path: str) -> None:
         bucket.put("in/x/a.csv", "in/x/a.csv2", "in/x/b.csv")
-        source = open_one(source_spec("s3://inbox/in"), path, now=NOW, s3=client)
+        source = open_one(source_spec("s3://inbox/in"), path, now=NOW, s3=s3)
         assert await keys(source) == ["x/a.csv"]
 
-    async def test_filters_may_leave_it_out(self, bucket: Bucket, client: S3Client) -> None:
+    async def test_filters_may_leave_it_out(self, bucket: Bucket, s3: S3Client) -> None:
         bucket.put("in/a.csv")
         spec = source_spec("s3://inbox/in", exclude=["a.csv"])
-        assert await listed(open_one(spec, "a.csv", now=NOW, s3=client)) == []
+        assert await listed(open_one(spec, "a.csv", now=NOW, s3=s3)) == []
 
-    async def test_one_that_is_not_there_is_not_found(self, bucket: Bucket, client: S3Client) -> None:
+    async def test_one_that_is_not_there_is_not_found(self, bucket: Bucket, s3: S3Client) -> None:
         bucket.put("in/a.csv2")
         with pytest.raises(SourceNotFound, match=r"s3://inbox/in/a\.csv does not exist"):
-            await listed(open_one(source_spec("s3://inbox/in"), "a.csv", now=NOW, s3=client))
+            await listed(open_one(source_spec("s3://inbox/in"), "a.csv", now=NOW, s3=s3))
 
-    async def test_one_outside_the_prefix_is_refused(self, client: S3Client) -> None:
+    async def test_one_outside_the_prefix_is_refused(self, s3: S3Client) -> None:
         with pytest.raises(SourceNotFound, match="is not in"):
-            open_one(source_spec("s3://inbox/in"), "s3://inbox/other/a.csv", now=NOW, s3=client)
+            open_one(source_spec("s3://inbox/in"), "s3://inbox/other/a.csv", now=NOW, s3=s3)
 
 
 class TestSpec:

@@ -5,17 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from runner.errors import LedgerUnavailable, SchemaNotFound, StaleItem
+from runner.errors import ConfigError, LedgerUnavailable, SchemaNotFound, StaleItem
 from runner.models import CreateRequest, Item, ItemState
 from runner.moves import Moves
 from runner.options import RunOptions
 from runner.pipeline import Scope
+from runner.resources import Resources
+from runner.settings import Settings
 from runner.stop import StopReason
 from runner.surroundings import Surroundings
+from runner.track import Tracker
 from tests.support.bench import Bench
 from tests.support.lagging import LaggingLedger
 from tests.support.scripted import LoopClock
@@ -192,6 +196,17 @@ def test_an_item_that_others_keep_moving_is_left_to_a_later_run() -> None:
     run_virtually(go())
 
 
+@pytest.mark.parametrize("track_by", ["list", "ledger", None])
+def test_a_table_is_shared_however_it_is_tracked(track_by: str | None) -> None:
+    assert Resources(Settings(ledger="dynamodb://bulkhead", track_by=track_by)).ledger_is_shared  # type: ignore[arg-type]
+
+
+def test_a_file_is_moved_by_no_webhook() -> None:
+    assert not Resources(Settings(ledger=Path("ledger.db"))).ledger_is_shared
+    with pytest.raises(ConfigError, match="webhooks"):
+        _ = Resources(Settings(ledger=Path("ledger.db"), track_by="ledger")).ledger_is_shared
+
+
 def test_a_stale_move_says_what_the_item_is_now_and_counts_it() -> None:
     async def go() -> None:
         bench = Bench(FILES)
@@ -222,6 +237,42 @@ def test_a_ledger_that_does_not_answer_stops_the_run_in_order() -> None:
         result = await bench.run()
         assert bench.stop.reason is StopReason.TROUBLE
         assert result.by_state.get(S.CREATING, 0) == 0
+
+    run_virtually(go())
+
+
+def test_an_end_is_recorded_although_somebody_noted_another_status_meanwhile() -> None:
+    async def go() -> None:
+        bench = SharedBench(FILES)
+        import_id = await bench.processing()
+        known = await bench.item("a.csv")
+        await bench.ledger.advance(known, S.PROCESSING, reason="somebody else", status="VALIDATING")
+        bench.vendor.change(import_id, status="SUCCESSFUL")
+        moved: list[Item] = []
+
+        async def note(item: Item) -> None:
+            moved.append(item)
+
+        moves = Moves(bench.ledger, clock=bench.clock, emit=bench.events.append, by_state={})
+        tracker = Tracker(api=bench.vendor, moves=moves, on_move=note)
+        await tracker.check(known)
+        assert [item.state for item in moved] == [S.SUCCEEDED]
+
+    run_virtually(go())
+
+
+def test_a_lost_create_is_not_settled_by_a_page_that_lacks_another_batchs_doubt() -> None:
+    async def go() -> None:
+        bench = SharedBench({"a.json": b'[{"x":1}]'})
+        lagging(bench, lambda: 1e9)
+        item = await bench.leave("a.json", S.CREATING, schema_id="s1")
+        other = replace(await bench.batch(), batch_id="b2")
+        await bench.ledger.start_batch(other)
+        rival = replace(item, batch_id="b2", source="b.json", revision=0)
+        await bench.ledger.add([rival])
+        bench.vendor.add(CreateRequest(schema_id="s1", initial_data=b'[{"x":2}]'), status="SUCCESSFUL")
+        await bench.run()
+        assert (await bench.item("a.json")).state is S.UNCERTAIN
 
     run_virtually(go())
 

@@ -6,18 +6,16 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 
-from runner import backoff
 from runner.errors import ConfigError, ResultInvalid, StorageFull, Unavailable
-from runner.s3 import S3Client, open_s3
+from runner.s3 import S3Client
 from runner.sinks import LocalSink, open_sink
 from runner.sinks.s3 import S3Sink
 from tests.support.aws import LocalAws
 from tests.support.bucket import Bucket
+from tests.support.scripted_s3 import ScriptedS3, refusal, without_pauses
 
 ROWS = b'[{"a": 1}, {"a": [2, "]"]}, null]\n'
 PART_BYTES = 5 << 20
@@ -43,16 +41,8 @@ def bucket(either_aws: LocalAws) -> Bucket:
 
 
 @pytest.fixture
-async def client(either_aws: LocalAws, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[S3Client]:
-    for name, value in either_aws.variables.items():
-        monkeypatch.setenv(name, value)
-    async with open_s3() as opened:
-        yield opened
-
-
-@pytest.fixture
-def sink(client: S3Client, bucket: Bucket) -> S3Sink:
-    return S3Sink("s3://results/out/", client, part_bytes=PART_BYTES)
+def sink(s3: S3Client, bucket: Bucket) -> S3Sink:
+    return S3Sink("s3://results/out/", s3, part_bytes=PART_BYTES)
 
 
 @pytest.mark.parametrize("content", [ROWS, LARGE], ids=["one request", "in parts"])
@@ -126,8 +116,8 @@ async def test_a_document_has_a_plain_name(sink: S3Sink, name: str) -> None:
         await sink.write(name, stream(b"x"))
 
 
-async def test_a_whole_bucket_may_be_the_sink(client: S3Client, bucket: Bucket) -> None:
-    await open_sink("s3://results", s3=client).write("summary.json", stream(b"{}"))
+async def test_a_whole_bucket_may_be_the_sink(s3: S3Client, bucket: Bucket) -> None:
+    await open_sink("s3://results", s3=s3).write("summary.json", stream(b"{}"))
     assert bucket.keys() == ["summary.json"]
 
 
@@ -136,9 +126,9 @@ async def test_preparing_leaves_nothing(sink: S3Sink, bucket: Bucket) -> None:
     assert (bucket.keys(), bucket.uploads()) == ([], [])
 
 
-async def test_a_bucket_that_is_not_there_is_named(client: S3Client, bucket: Bucket) -> None:
+async def test_a_bucket_that_is_not_there_is_named(s3: S3Client, bucket: Bucket) -> None:
     with pytest.raises(ConfigError, match="there is no bucket nowhere-to-be-found"):
-        await S3Sink("s3://nowhere-to-be-found/out", client).prepare()
+        await S3Sink("s3://nowhere-to-be-found/out", s3).prepare()
 
 
 @pytest.mark.parametrize("uri", ["s3://", "s3:///x", "s3://results/" + "n" * 300])
@@ -147,36 +137,9 @@ def test_a_place_that_cannot_hold_results_is_refused(uri: str) -> None:
         S3Sink(uri, None)  # type: ignore[arg-type]
 
 
-class Scripted:
-    """Refuses one operation, some times or always, and answers the others."""
-
-    def __init__(self, operation: str, *, status: int, code: str, times: int = 1000) -> None:
-        self._refused = operation
-        self._error = ClientError({"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}, operation)
-        self._times = times
-        self.calls: list[str] = []
-
-    def __getattr__(self, operation: str) -> Any:
-        async def call(**_: Any) -> dict[str, Any]:
-            self.calls.append(operation)
-            if operation == self._refused and self._times:
-                self._times -= 1
-                raise self._error
-            return {"UploadId": "u1", "ETag": '"e"'}
-
-        return call
-
-
 @pytest.fixture
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backoff.stamina, "retry_context", _hasty(backoff.stamina.retry_context))
-
-
-def _hasty(context: Any) -> Any:
-    def hasty(**options: Any) -> Any:
-        return context(**{**options, "wait_initial": 0.0, "wait_max": 0.0, "wait_jitter": 0.0})
-
-    return hasty
+    without_pauses(monkeypatch)
 
 
 @pytest.mark.parametrize(
@@ -184,7 +147,7 @@ def _hasty(context: Any) -> Any:
     [("create_multipart_upload", "s3:PutObject"), ("abort_multipart_upload", "s3:AbortMultipartUpload")],
 )
 async def test_a_missing_permission_is_told_before_the_run(operation: str, permission: str) -> None:
-    client = Scripted(operation, status=403, code="AccessDenied")
+    client = ScriptedS3(**{operation: [refusal(403, "AccessDenied")]})
     with pytest.raises(ConfigError, match="S3 denies it") as caught:
         await S3Sink("s3://results/out", client).prepare()  # type: ignore[arg-type]
     assert f"allow {permission} on arn:aws:s3:::results/out/" in (caught.value.hint or "")
@@ -193,11 +156,13 @@ async def test_a_missing_permission_is_told_before_the_run(operation: str, permi
 @pytest.mark.usefixtures("no_pauses")
 @pytest.mark.parametrize("operation", ["create_multipart_upload", "upload_part", "complete_multipart_upload"])
 async def test_trouble_of_the_moment_is_repeated(operation: str) -> None:
-    client = Scripted(operation, status=503, code="SlowDown", times=2)
+    client = ScriptedS3(
+        **{operation: [refusal(503, "SlowDown"), refusal(503, "SlowDown"), {"UploadId": "u1", "ETag": "e"}]}
+    )
     saved = await S3Sink("s3://results/out", client, part_bytes=10).save_result("a.csv", stream(ROWS))  # type: ignore[arg-type]
     assert saved.row_count == 3
-    assert client.calls.count(operation) == 3
-    assert "abort_multipart_upload" not in client.calls
+    assert client.operations.count(operation) == 3
+    assert "abort_multipart_upload" not in client.operations
 
 
 @pytest.mark.usefixtures("no_pauses")
@@ -206,7 +171,7 @@ async def test_trouble_of_the_moment_is_repeated(operation: str) -> None:
     [(503, "SlowDown", Unavailable), (507, "XMinioStorageFull", StorageFull), (403, "AccessDenied", ConfigError)],
 )
 async def test_an_upload_that_cannot_be_finished_is_given_up(status: int, code: str, error: type[Exception]) -> None:
-    client = Scripted("complete_multipart_upload", status=status, code=code)
+    client = ScriptedS3(complete_multipart_upload=[refusal(status, code)])
     with pytest.raises(error):
         await S3Sink("s3://results/out", client, part_bytes=10).save_result("a.csv", stream(ROWS))  # type: ignore[arg-type]
-    assert client.calls[-1] == "abort_multipart_upload"
+    assert client.operations[-1] == "abort_multipart_upload"

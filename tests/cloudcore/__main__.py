@@ -1,0 +1,51 @@
+"""`python -m tests.cloudcore`: many seeds, or one of them with its trace."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from tests.cloudcore.oracles import Broken
+from tests.cloudcore.plan import plan_of
+from tests.cloudcore.scenario import simulate
+from tests.simulation.__main__ import show
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.cloudcore", description=__doc__)
+    parser.add_argument("--seeds", type=int, default=200, metavar="N", help="how many seeds to run")
+    parser.add_argument("--start", type=int, default=0, metavar="N", help="the first of them")
+    parser.add_argument("--replay", type=int, metavar="SEED", help="run one seed and print its trace")
+    options = parser.parse_args()
+    if options.replay is not None:
+        return replay(options.replay)
+    failed = [seed for seed in range(options.start, options.start + options.seeds) if not holds(seed)]
+    print(f"{options.seeds} seeds from {options.start}, {len(failed)} failed")
+    return 1 if failed else 0
+
+
+def holds(seed: int) -> bool:
+    try:
+        simulate(plan_of(seed))
+    except Broken as error:
+        print(f"seed {seed}: {error}\n  replay: python -m tests.cloudcore --replay {seed}", flush=True)
+        return False
+    return True
+
+
+def replay(seed: int) -> int:
+    plan = plan_of(seed)
+    print(plan)
+    try:
+        report = simulate(plan)
+    except Broken as error:
+        show(error.trace)
+        print(f"seed {seed}: {error}")
+        return 1
+    show(report.trace)
+    print(f"seed {seed}: holds; {report.virtual_s:.0f} s of virtual time, {report.states}, sent {report.sent}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,134 @@
+"""A bench for one function at a time: the simulated world without faults, its messages left lying until asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from runner.cloud.collecting import collect
+from runner.cloud.finishing import finish
+from runner.cloud.listing import list_page
+from runner.cloud.messages import Landed, Message, decode
+from runner.cloud.ports import Outcome, Queue
+from runner.cloud.reconciling import reconcile
+from runner.cloud.submitting import submit
+from runner.models import Batch, Item, ItemKind, ItemState
+from runner.rated import RatedApi
+from tests.cloudcore.functions import Invocation, own_tasks
+from tests.cloudcore.plan import BEGIN_S, Plan
+from tests.cloudcore.scenario import CONFIG, Simulation
+from tests.support.inputs import Fate, Input
+from tests.support.vloop import VirtualLoop
+
+if TYPE_CHECKING:
+    from runner.cloud.deployment import Deployment
+
+_T = TypeVar("_T")
+_ENTRIES: dict[Queue, Callable[..., Awaitable[Outcome]]] = {
+    Queue.SUBMIT: submit,
+    Queue.LIST: list_page,
+    Queue.COLLECT: collect,
+    Queue.FINISH: finish,
+}
+
+
+def on_bench(program: Callable[[Bench], Awaitable[_T]], **plan: Any) -> _T:
+    """Run a program on a bench of its own, in virtual time."""
+    loop = VirtualLoop(seed=0, start=BEGIN_S, deadline=BEGIN_S + 200_000)
+    own_tasks(loop)
+    try:
+        return loop.run_until_complete(_run(program, Simulation(Plan(seed=0, **plan), loop)))
+    finally:
+        loop.end()
+
+
+async def _run(program: Callable[[Bench], Awaitable[_T]], simulation: Simulation) -> _T:
+    return await program(Bench(simulation))
+
+
+class Bench:
+    """One deployment, whose parts lie open."""
+
+    def __init__(self, simulation: Simulation) -> None:
+        self.loop = simulation.loop
+        self.process = Invocation(simulation.trace, self.loop)
+        self.deployment: Deployment = simulation.deployment(self.process, judged=False)
+        self.ledger = simulation.ledger
+        self.leases = simulation.leases
+        self.slots = simulation.slots
+        self.bucket = simulation.bucket
+        self.results = simulation.results
+        self.post = simulation.post
+        self.heard = simulation.heard
+        self.vendor = simulation.vendor
+
+    async def configured(self, text: str = CONFIG) -> Bench:
+        await self.ledger.keep_config(text)
+        return self
+
+    def with_api(self, api: Any) -> None:
+        """Let the deployment talk to another API."""
+        self.deployment = replace(self.deployment, api=RatedApi(api))
+
+    def drop(self, key: str, *, fate: Fate = "good", mark: str | None = None) -> Landed:
+        """Put a file into the inbox; returns the message that tells of it."""
+        kind = ItemKind.JSON if key.endswith(".json") else ItemKind.FILE
+        version = self.bucket.put(key, Input.make(mark or key, kind, fate)).version
+        return Landed(
+            bucket="inbox",
+            key=key,
+            size_bytes=version.size_bytes,
+            etag=version.etag,
+            version_id=version.version_id,
+            at=self.deployment.clock.now(),
+        )
+
+    async def do(self, queue: Queue, message: Message, *, receives: int = 1, left_s: float = 900.0) -> Outcome:
+        """Let the queue's function take one message, with so many seconds to live."""
+        ends_at = self.loop.time() + left_s
+        return await _ENTRIES[queue](
+            self.deployment, message, deadline=lambda: ends_at - self.loop.time(), receives=receives
+        )
+
+    async def reconcile(self, *, left_s: float = 300.0) -> None:
+        ends_at = self.loop.time() + left_s
+        await reconcile(self.deployment, deadline=lambda: ends_at - self.loop.time())
+
+    def take(self, queue: Queue) -> list[Message]:
+        """Empty a queue and return what was in it."""
+        taken = [decode(envelope.text) for envelope in self.post.waiting[queue]]
+        self.post.waiting[queue].clear()
+        return taken
+
+    def delays(self, queue: Queue) -> list[float]:
+        """Return in how many seconds each message of a queue comes."""
+        return [envelope.visible_at - self.loop.time() for envelope in self.post.waiting[queue]]
+
+    async def work_off(self) -> None:
+        """Take every message, due or not, until there is none."""
+        while queue := next((queue for queue in Queue if self.post.waiting[queue]), None):
+            for message in self.take(queue):
+                await self.do(queue, message)
+
+    async def batch(self) -> Batch:
+        """Return the only batch."""
+        (batch,) = await self.ledger.batches()
+        return batch
+
+    async def items(self) -> dict[str, Item]:
+        """Return all items, by their source."""
+        found: dict[str, Item] = {}
+        for batch in await self.ledger.batches():
+            for state in ItemState:
+                for item in await self.ledger.page(batch.batch_id, state, after=None, limit=1000):
+                    found[item.source] = item
+        return found
+
+    async def states(self) -> dict[str, str]:
+        return {source: str(item.state) for source, item in (await self.items()).items()}
+
+    @property
+    def uploads(self) -> list[str]:
+        """Return the marks of all data that the vendor was given."""
+        return sorted(mark for marks in self.vendor.seen.data_of.values() for mark in marks)

@@ -1,0 +1,231 @@
+"""Functions in a simulated world: many at once, each of which can be killed at any event; and the queues between."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Coroutine, Mapping, Sequence
+from contextlib import suppress
+from contextvars import Context, ContextVar, copy_context
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from runner.cloud.messages import Message, encode
+from runner.cloud.ports import MOST_RECEIVES, Queue, comes_back_after_s
+from runner.ledger.leases import Lease, MemoryLeases
+from tests.support.process import Process, ProcessLedger
+
+if TYPE_CHECKING:
+    from runner.ledger.memory import MemoryLedger
+    from runner.models import Batch, BatchState
+    from tests.support.vloop import VirtualLoop
+
+_T = TypeVar("_T")
+_RUNNING: ContextVar[Invocation | None] = ContextVar("running", default=None)
+
+
+def own_tasks(loop: VirtualLoop) -> None:
+    """Let every task that a function makes be known as its own."""
+
+    def make(
+        within: asyncio.AbstractEventLoop, program: Coroutine[Any, Any, Any], *, context: Context | None = None
+    ) -> asyncio.Task[Any]:
+        task = asyncio.Task(program, loop=within, context=context)
+        owner = context.get(_RUNNING) if context is not None else _RUNNING.get()
+        if owner is not None:
+            owner.tasks.append(task)
+        return task
+
+    loop.set_task_factory(make)  # type: ignore[arg-type]
+
+
+class Invocation(Process):
+    """One life of a function. Others live meanwhile: only its own tasks end with it."""
+
+    tasks: list[asyncio.Task[Any]]
+
+    async def run(self, program: Coroutine[Any, Any, _T]) -> _T | None:
+        """Run a program until it ends, or the function dies: then None, and nothing of it is left."""
+        self.tasks = []
+        context = copy_context()
+        context.run(_RUNNING.set, self)
+        main = self._loop.create_task(program, context=context)
+        dying = self._loop.create_task(self.killed.wait())
+        await asyncio.wait({main, dying}, return_when=asyncio.FIRST_COMPLETED)
+        dying.cancel()
+        if not self.dead:
+            return await main
+        await self._sweep()
+        return None
+
+    def kill(self, why: str) -> None:
+        if not self.dead:
+            self.trace.note("kill", why)
+            self.killed.set()
+
+    async def _sweep(self) -> None:
+        for _ in range(200):
+            left = [task for task in self.tasks if not task.done()]
+            if not left:
+                return
+            for task in left:
+                task.cancel()
+            await asyncio.sleep(0)
+        raise RuntimeError(f"{len(left)} tasks outlive their function")
+
+
+class CloudProcessLedger(ProcessLedger):
+    """The shared ledger as one function sees it; implements CloudLedger."""
+
+    _inner: MemoryLedger
+
+    async def running_batches(self) -> list[Batch]:
+        return await self._read(self._inner.running_batches())
+
+    async def moves_of(self, batch_id: str) -> tuple[int, int]:
+        return await self._read(self._inner.moves_of(batch_id))
+
+    async def manifested(self, batch_id: str, *, moves: int) -> bool:
+        return await self._write(
+            "manifested", f"{batch_id} {moves}", lambda: self._inner.manifested(batch_id, moves=moves)
+        )
+
+    async def claim_finish(self, batch_id: str, *, holder: str, for_s: float) -> bool:
+        return await self._write(
+            "claim_finish", batch_id, lambda: self._inner.claim_finish(batch_id, holder=holder, for_s=for_s)
+        )
+
+    async def good_config(self) -> str | None:
+        return await self._read(self._inner.good_config())
+
+    async def keep_config(self, text: str) -> None:
+        await self._write("keep_config", "", lambda: self._inner.keep_config(text))
+
+
+class ProcessLeases:
+    """The leases as one function sees them; implements Leases."""
+
+    def __init__(self, inner: MemoryLeases, process: Process) -> None:
+        self._inner = inner
+        self._process = process
+
+    async def take(self, batch_id: str, source: str, *, holder: str, for_s: float) -> float | None:
+        await self._process.event("lease.take", f"{batch_id} {source}")
+        left_s = await self._inner.take(batch_id, source, holder=holder, for_s=for_s)
+        await self._process.event("lease.taken", f"{batch_id} {source} {left_s}")
+        return left_s
+
+    async def release(self, batch_id: str, source: str, *, holder: str) -> None:
+        await self._process.event("lease.release", f"{batch_id} {source}")
+        await self._inner.release(batch_id, source, holder=holder)
+
+    async def seen(self, batch_id: str, source: str) -> Lease | None:
+        return await self._inner.seen(batch_id, source)
+
+
+@dataclass(slots=True, eq=False)
+class Envelope:
+    """A message in a queue: invisible until `visible_at`, received so often."""
+
+    text: str
+    visible_at: float
+    receives: int = 0
+
+
+@dataclass(kw_only=True)
+class Post:
+    """All queues: they deliver at least once, in no order, and give up after five times."""
+
+    rng: random.Random
+    doubled: float = 0.0
+    late_s: float = 0.0
+    waiting: dict[Queue, list[Envelope]] = field(default_factory=lambda: {queue: [] for queue in Queue})
+    dead: dict[Queue, list[Envelope]] = field(default_factory=lambda: {queue: [] for queue in Queue})
+    sent: Counter[Queue] = field(default_factory=Counter)
+    news: dict[Queue, asyncio.Event] = field(default_factory=lambda: {queue: asyncio.Event() for queue in Queue})
+
+    def put(self, queue: Queue, message: Message, *, now: float, delay_s: float = 0.0) -> None:
+        self.sent[queue] += 1
+        for _ in range(2 if self.rng.random() < self.doubled else 1):
+            late_s = self.rng.uniform(0, self.late_s)
+            self.waiting[queue].append(Envelope(encode(message), now + delay_s + late_s))
+        self.news[queue].set()
+
+    async def next(self, queue: Queue, loop: VirtualLoop, *, hidden_s: float) -> Envelope:
+        """Wait for a visible message and take it; it is invisible from then on for a while."""
+        while (taken := self.take(queue, now=loop.time(), hidden_s=hidden_s)) is None:
+            self.news[queue].clear()
+            due_at = min((one.visible_at for one in self.waiting[queue]), default=float("inf"))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(max(0.001, min(due_at - loop.time(), 600.0))):
+                    await self.news[queue].wait()
+        return taken
+
+    def take(self, queue: Queue, *, now: float, hidden_s: float) -> Envelope | None:
+        """Take any message that is visible."""
+        ready = [envelope for envelope in self.waiting[queue] if envelope.visible_at <= now]
+        if not ready:
+            return None
+        taken = self.rng.choice(ready)
+        taken.receives += 1
+        taken.visible_at = now + hidden_s
+        return taken
+
+    def acknowledge(self, queue: Queue, envelope: Envelope) -> None:
+        if envelope in self.waiting[queue]:
+            self.waiting[queue].remove(envelope)
+
+    def failed(self, queue: Queue, envelope: Envelope, *, now: float) -> None:
+        """Let the message come back, or give it up."""
+        if envelope.receives >= MOST_RECEIVES:
+            self.acknowledge(queue, envelope)
+            self.dead[queue].append(envelope)
+        else:
+            envelope.visible_at = now + comes_back_after_s(envelope.receives)
+            self.news[queue].set()
+
+
+class ProcessQueues:
+    """The queues as one function sees them; implements Queues."""
+
+    def __init__(self, post: Post, process: Process, loop: VirtualLoop) -> None:
+        self._post = post
+        self._process = process
+        self._loop = loop
+
+    async def send(self, queue: Queue, messages: Sequence[Message], *, delay_s: int = 0) -> None:
+        assert 0 <= delay_s <= 900
+        for message in messages:
+            await self._process.event("queue.send", f"{queue} {encode(message)} {delay_s}")
+            self._post.put(queue, message, now=self._loop.time(), delay_s=delay_s)
+            await self._process.event("queue.sent", str(queue))
+
+    async def is_empty(self, queue: Queue) -> bool:
+        return not self._post.waiting[queue]
+
+
+@dataclass(kw_only=True)
+class Heard:
+    """What listeners were told: (batch id, state, end) in order, and the figures."""
+
+    ends: list[tuple[str, str, str]] = field(default_factory=list)
+    figures: Counter[str] = field(default_factory=Counter)
+
+
+class ProcessAnnouncer:
+    """Implements Announcer and Gauges for one function."""
+
+    def __init__(self, heard: Heard, process: Process) -> None:
+        self._heard = heard
+        self._process = process
+
+    async def batch_ended(self, summary: Mapping[str, Any], *, state: BatchState) -> None:
+        await self._process.event("announce", f"{summary['batch_id']} {state}")
+        self._heard.ends.append((str(summary["batch_id"]), str(state), str(summary["end"])))
+        await self._process.event("announced", f"{summary['batch_id']} {state}")
+
+    def gauge(self, name: str, value: float, unit: str = "Count") -> None:
+        assert unit in ("Count", "Seconds", "Milliseconds")
+        if not self._process.dead:
+            self._heard.figures[name] += int(value)

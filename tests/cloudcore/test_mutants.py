@@ -1,0 +1,154 @@
+"""The judges notice: every planted bug is caught within a few seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from runner.cloud import collecting, finishing, landing, listing, reconciling, submitting
+from runner.cloud.deployment import Deployment
+from runner.cloud.patience import Patience
+from runner.ledger.memory import MemoryLedger
+from runner.models import ItemState
+from runner.pacing import CreatePacer
+from tests.cloudcore.oracles import Broken
+from tests.cloudcore.plan import plan_of
+from tests.cloudcore.scenario import simulate
+
+SEEDS = 60
+
+Plant = Callable[[pytest.MonkeyPatch], None]
+
+
+async def _nothing(*_: Any, **__: Any) -> None:
+    """Do nothing."""
+
+
+async def _false(*_: Any, **__: Any) -> bool:
+    return False
+
+
+def reconcile_looks_for_no_news(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(reconciling._Sweep, "look_for_news", _nothing)
+
+
+def reconcile_rings_for_nothing_stale(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(reconciling._Sweep, "ring_for_stale", _nothing)
+    patch.setattr(reconciling._Sweep, "ring_for_rest", _nothing)
+    patch.setattr(reconciling._Sweep, "ring_for_queued", _nothing)
+
+
+def reconcile_settles_no_doubt(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(reconciling._Sweep, "settle_doubts", _nothing)
+
+
+def reconcile_closes_no_day(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(reconciling._Sweep, "close_past_days", _nothing)
+
+
+def nobody_rings_at_rest(patch: pytest.MonkeyPatch) -> None:
+    for module in (collecting, landing, listing, submitting):
+        patch.setattr(module, "ring_if_at_rest", _false)
+    patch.setattr(reconciling._Sweep, "ring_for_rest", _nothing)
+
+
+def a_second_version_is_taken_for_the_first(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(landing, "versioned_source", lambda source, _version: source)
+
+
+def an_end_is_told_with_each_manifest(patch: pytest.MonkeyPatch) -> None:
+    tell = finishing._tell
+
+    async def again(*arguments: Any, **named: Any) -> None:
+        await tell(*arguments, **named)
+        await tell(*arguments, **named)
+
+    patch.setattr(finishing, "_tell", again)
+
+
+def the_manifest_is_written_once(patch: pytest.MonkeyPatch) -> None:
+    write, written = finishing.write_manifest, set()
+
+    async def once(ledger: Any, batch: Any, *arguments: Any, **named: Any) -> None:
+        if (id(ledger._inner), batch.batch_id) not in written:
+            await write(ledger, batch, *arguments, **named)
+        written.add((id(ledger._inner), batch.batch_id))
+
+    patch.setattr(finishing, "write_manifest", once)
+
+
+def tags_are_shared(patch: pytest.MonkeyPatch) -> None:
+    advance = MemoryLedger.advance
+
+    async def sharing(self: Any, item: Any, state: ItemState, **named: Any) -> Any:
+        return await advance(self, item, state, **{**named, "share_tag": True})
+
+    patch.setattr(MemoryLedger, "advance", sharing)
+    patch.setattr("runner.submit.Submitter._twin", _nothing)
+
+
+def revisions_do_not_count(patch: pytest.MonkeyPatch) -> None:
+    advance = MemoryLedger.advance
+
+    async def blind(self: Any, item: Any, state: ItemState, **named: Any) -> Any:
+        kept = self._batches[item.batch_id].items[item.source]
+        return await advance(self, replace(item, revision=kept.revision), state, **named)
+
+    patch.setattr(MemoryLedger, "advance", blind)
+
+
+def a_function_goes_on_until_it_is_killed(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Patience, "left_s", lambda _self: 10_000.0)
+    patch.setattr("runner.cloud.patience.LAST_MOMENT_S", -10_000.0)
+
+
+def every_function_has_a_quota_of_its_own(patch: pytest.MonkeyPatch) -> None:
+    deployed = Deployment.surroundings
+
+    def alone(self: Deployment, *arguments: Any) -> Any:
+        around = deployed(self, *arguments)
+        pacer: Any = around.pacer
+        pacer._quota_key = self.holder()
+        return around
+
+    patch.setattr(Deployment, "surroundings", alone)
+    patch.setattr(CreatePacer, "due_in_s", _zero)
+
+
+async def _zero(_self: Any) -> float:
+    return 0.0
+
+
+MUTANTS: tuple[Plant, ...] = (
+    reconcile_looks_for_no_news,
+    reconcile_rings_for_nothing_stale,
+    reconcile_settles_no_doubt,
+    reconcile_closes_no_day,
+    nobody_rings_at_rest,
+    a_second_version_is_taken_for_the_first,
+    an_end_is_told_with_each_manifest,
+    the_manifest_is_written_once,
+    tags_are_shared,
+    revisions_do_not_count,
+    a_function_goes_on_until_it_is_killed,
+    every_function_has_a_quota_of_its_own,
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("plant", MUTANTS, ids=lambda plant: plant.__name__)
+def test_a_planted_bug_is_caught(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
+    plant(monkeypatch)
+    for seed in range(SEEDS):
+        try:
+            simulate(plan_of(seed))
+        except Broken as error:
+            print(f"caught by seed {seed}: {error}")
+            return
+        except Exception as error:  # noqa: BLE001 - a bug that breaks the functions themselves is caught, too
+            print(f"broken with seed {seed}: {error}")
+            return
+    pytest.fail(f"not caught within {SEEDS} seeds")

@@ -1,0 +1,369 @@
+"""From a file that landed, or an item of a batch, to data at the vendor: once, and never idle."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from runner.cloud.messages import ItemRef
+from runner.cloud.ports import Done, Later, Queue
+from runner.errors import AuthRefused, SchemaNotFound, Unavailable
+from runner.ledger import Slot
+from runner.models import Batch, CreateRequest, Item, ItemKind, ItemState, RemoteImport
+from runner.run_spec import RunSpec
+from tests.cloudcore.bench import Bench, on_bench
+
+
+class Unreachable:
+    """An API that answers nothing but `error`."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+        self.creates = 0
+
+    async def create(self, request: CreateRequest) -> RemoteImport:
+        self.creates += 1
+        raise self._error
+
+    async def list_page(self, **_: Any) -> Any:
+        raise self._error
+
+
+def test_a_file_that_landed_is_registered_created_and_uploaded_by_one_message() -> None:
+    async def program(bench: Bench) -> None:
+        await bench.configured()
+        assert await bench.do(Queue.SUBMIT, bench.drop("orders/a.csv")) == Done()
+        assert await bench.states() == {"orders/a.csv": "processing"}
+        batch = await bench.batch()
+        assert (batch.batch_id, batch.out) == (
+            "landed-20260701-orders",
+            "s3://results/batches/landed-20260701-orders",
+        )
+        assert RunSpec.from_json(batch.config).driver == "stack"
+        assert batch.counters["bytes_uploaded"] > 0
+        assert bench.heard.figures["CreatesAnswered"] == 1
+
+    on_bench(program)
+
+
+def test_an_event_that_comes_again_finds_nothing_left_to_do() -> None:
+    async def program(bench: Bench) -> None:
+        await bench.configured()
+        landed = bench.drop("orders/a.csv")
+        for _ in range(3):
+            assert await bench.do(Queue.SUBMIT, landed) == Done()
+        assert bench.uploads == ["orders/a.csv"]
+        assert len(await bench.items()) == 1
+
+    on_bench(program)
+
+
+def test_two_functions_with_the_same_message_send_it_once() -> None:
+    async def program(bench: Bench) -> None:
+        await bench.configured()
+        landed = bench.drop("orders/a.csv")
+        outcomes = await asyncio.gather(*(bench.do(Queue.SUBMIT, landed) for _ in range(4)))
+        assert bench.vendor.seen.calls["create"] == 1
+        assert {type(outcome) for outcome in outcomes} == {Done, Later}
+
+    on_bench(program)
+
+
+def test_a_second_version_of_a_key_is_an_item_of_its_own_whichever_comes_first() -> None:
+    async def program(bench: Bench) -> None:
+        await bench.configured()
+        first, second = bench.drop("orders/a.csv", mark="one"), bench.drop("orders/a.csv", mark="two")
+        for landed in (second, first, second, first):
+            await bench.do(Queue.SUBMIT, landed)
+        assert bench.uploads == ["one", "two"]
+        marked = sorted(await bench.items())
+        assert len(marked) == 2
+        assert marked[0] == "orders/a.csv"
+        assert marked[1].startswith("orders/a@")
+
+    on_bench(program)
+
+
+def test_without_versions_a_file_that_was_replaced_before_it_was_read_is_rejected_and_the_new_one_is_imported() -> None:
+    async def program(bench: Bench) -> None:
+        await bench.configured()
+        first, second = bench.drop("orders/a.csv", mark="one"), bench.drop("orders/a.csv", mark="two")
+        for landed in (first, second):
+            await bench.do(Queue.SUBMIT, landed)
+        assert bench.uploads == ["two"]
+        assert sorted((await bench.states()).values()) == ["processing", "rejected"]
+
+    on_bench(program, versioned=False)
+
+
+def test_the_same_content_that_another_batch_has_sent_is_skipped() -> None:
+    async def program(bench: Bench) -> None:
+        await bench.configured()
+        landed = bench.drop("orders/a.csv")
+        await bench.do(Queue.SUBMIT, landed)
+        await bench.do(Queue.SUBMIT, replace(landed, at=landed.at.replace(day=2)))
+        counts = [await bench.ledger.counts(batch.batch_id) for batch in await bench.ledger.batches()]
+        assert counts == [{ItemState.PROCESSING: 1}, {ItemState.SKIPPED: 1}]
+        assert len(bench.uploads) == 1
+
+    on_bench(program)
+
+
+def test_an_item_of_a_runners_batch_is_left_to_its_runner() -> None:
+    async def program(bench: Bench) -> None:
+        await bench.configured()
+        await bench.do(Queue.SUBMIT, bench.drop("orders/a.csv"))
+        batch = await bench.batch()
+        spec = replace(RunSpec.from_json(batch.config), driver="runner")
+        await bench.ledger.start_batch(replace(batch, batch_id="theirs", config=spec.to_json()))
+        await bench.ledger.add([Item(batch_id="theirs", source="b.csv")])
+        assert await bench.do(Queue.SUBMIT, ItemRef(batch_id="theirs", source="b.csv")) == Done()
+        item = await bench.ledger.item("theirs", "b.csv")
+        assert item is not None
+        assert item.revision == 0
+
+    on_bench(program)
+
+
+@pytest.mark.parametrize("ref", [ItemRef(batch_id="none", source="a"), ItemRef(batch_id="b", source="none")])
+def test_a_message_of_nothing_that_is_known_is_done_with(ref: ItemRef) -> None:
+    async def program(bench: Bench) -> None:
+        now = bench.deployment.clock.now()
+        await bench.ledger.start_batch(
+            Batch(batch_id="b", source_uri="s3://inbox", account="", out="", started_at=now, config=_stack_config())
+        )
+        assert await bench.do(Queue.SUBMIT, ref) == Done()
+
+    on_bench(program)
+
+
+def _stack_config() -> str:
+    return (
+        '{"source":{"kind":"s3","path":"s3://inbox/","files_from":null,"include":[],"exclude":[],"leave_out":[],'
+        '"min_age_s":0.0,"order_by":"name"},"routes":[],"again":false,"driver":"stack"}'
+    )
+
+
+def test_an_item_that_another_function_holds_is_sent_anew() -> None:
+    async def program(bench: Bench) -> None:
+        await bench.configured()
+        landed = bench.drop("orders/a.csv")
+        await bench.leases.take("landed-20260701-orders", "orders/a.csv", holder="other", for_s=100)
+        assert isinstance(await bench.do(Queue.SUBMIT, landed), Later)
+        assert 100 <= bench.delays(Queue.SUBMIT)[0] <= 105
+        assert bench.take(Queue.SUBMIT) == [ItemRef(batch_id="landed-20260701-orders", source="orders/a.csv")]
+        assert bench.uploads == []
+
+    on_bench(program)
+
+
+async def _busy(bench: Bench, *, for_s: float) -> None:
+    """Let every slot of the quota be taken for so long."""
+    for number in range(20):
+        until = bench.loop.time() + for_s
+        await bench.slots.swap("account", number, seen=Slot(), new=Slot(until=until, token="other"))
+
+
+def test_a_permit_that_is_far_off_is_not_waited_for() -> None:
+    async def program(bench: Bench) -> None:
+        await bench.configured()
+        await _busy(bench, for_s=300)
+        began = bench.loop.time()
+        assert isinstance(await bench.do(Queue.SUBMIT, bench.drop("orders/a.csv")), Later)
+        assert bench.loop.time() - began < 1
+        assert 299 <= bench.delays(Queue.SUBMIT)[0] <= 305
+        assert await bench.states() == {"orders/a.csv": "queued"}
+
+    on_bench(program)
+
+
+def test_a_permit_that_is_near_is_waited_for() -> None:
+    async def program(bench: Bench) -> None:
+        await bench.configured()
+        await _busy(bench, for_s=30)
+        assert await bench.do(Queue.SUBMIT, bench.drop("orders/a.csv")) == Done()
+        assert await bench.states() == {"orders/a.csv": "processing"}
+
+    on_bench(program)
+
+
+def test_a_wait_for_a_permit_that_others_take_ends_after_45_seconds_and_is_no_failure() -> None:
+    async def program(bench: Bench) -> None:
+        await bench.configured()
+        await _busy(bench, for_s=40)
+        began = bench.loop.time()
+        bench.loop.call_later(39, lambda: bench.loop.create_task(_taken_again(bench)))
+        assert isinstance(await bench.do(Queue.SUBMIT, bench.drop("orders/a.csv")), Later)
+        assert 45 <= bench.loop.time() - began < 50
+        assert await bench.states() == {"orders/a.csv": "queued"}
+
+    on_bench(program)
+
+
+async def _taken_again(bench: Bench) -> None:
+    quota = await bench.slots.read("account", count=20)
+    for number, slot in enumerate(quota.slots):
+        await bench.slots.swap("account", number, seen=slot, new=Slot(until=slot.until + 60, token="another"))
+
+
+def test_with_little_time_left_nothing_is_begun() -> None:
+    async def program(bench: Bench) -> None:
+        await bench.configured()
+        assert isinstance(await bench.do(Queue.SUBMIT, bench.drop("orders/a.csv"), left_s=9), Later)
+        assert bench.vendor.seen.calls["create"] == 0
+        assert len(bench.take(Queue.SUBMIT)) == 1
+
+    on_bench(program)
+
+
+def test_what_cannot_be_sent_raises_so_that_the_message_comes_back() -> None:
+    async def program(bench: Bench) -> None:
+        await bench.configured()
+        bench.with_api(Unreachable(Unavailable("down")))
+        with pytest.raises(Unavailable):
+            await bench.do(Queue.SUBMIT, bench.drop("orders/a.csv"), receives=4)
+        assert await bench.states() == {"orders/a.csv": "queued"}
+
+    on_bench(program)
+
+
+def test_the_last_time_that_it_comes_the_reason_is_put_on_the_item() -> None:
+    async def program(bench: Bench) -> None:
+        await bench.configured()
+        bench.with_api(Unreachable(Unavailable("the vendor is down")))
+        with pytest.raises(Unavailable):
+            await bench.do(Queue.SUBMIT, bench.drop("orders/a.csv"), receives=5)
+        item = (await bench.items())["orders/a.csv"]
+        assert (str(item.state), item.error_code, item.error_message) == (
+            "rejected",
+            "dead_letter",
+            "the vendor is down",
+        )
+        assert len(bench.take(Queue.FINISH)) == 1
+
+    on_bench(program)
+
+
+def test_a_poisoned_file_marks_its_own_item_alone() -> None:
+    async def program(bench: Bench) -> None:
+        await bench.configured()
+        with pytest.raises(RuntimeError):
+            await bench.do(Queue.SUBMIT, bench.drop("orders/poison.csv"), receives=5)
+        await bench.do(Queue.SUBMIT, bench.drop("orders/a.csv"))
+        assert await bench.states() == {"orders/poison.csv": "rejected", "orders/a.csv": "processing"}
+        assert "RuntimeError" in ((await bench.items())["orders/poison.csv"].error_message or "")
+
+    on_bench(program)
+
+
+def test_a_key_that_is_not_accepted_is_no_items_trouble() -> None:
+    async def program(bench: Bench) -> None:
+        await bench.configured()
+        bench.with_api(Unreachable(AuthRefused("the key is not accepted")))
+        with pytest.raises(AuthRefused):
+            await bench.do(Queue.SUBMIT, bench.drop("orders/a.csv"), receives=5)
+        assert await bench.states() == {"orders/a.csv": "queued"}
+
+    on_bench(program)
+
+
+def test_a_schema_that_the_vendor_does_not_have_is_told_on_the_item() -> None:
+    async def program(bench: Bench) -> None:
+        await bench.configured('schema_id = "nowhere"')
+        with pytest.raises(SchemaNotFound):
+            await bench.do(Queue.SUBMIT, bench.drop("orders/a.csv"), receives=5)
+        assert (await bench.items())["orders/a.csv"].error_code == "dead_letter"
+
+    on_bench(program)
+
+
+def test_a_function_that_died_in_its_create_leaves_an_import_that_the_next_one_adopts() -> None:
+    async def program(bench: Bench) -> None:
+        await bench.configured()
+        landed = bench.drop("orders/a.csv")
+        await bench.do(Queue.SUBMIT, bench.drop("orders/other.csv"))
+
+        async def lost(request: CreateRequest) -> RemoteImport:
+            made = await create(request)
+            bench.process.trace.note("died", made.import_id)
+            await asyncio.get_running_loop().create_future()
+            raise AssertionError
+
+        api = bench.deployment.api
+        create, api.create = api.create, lost  # type: ignore[method-assign]
+        dying = asyncio.ensure_future(bench.do(Queue.SUBMIT, landed))
+        await asyncio.sleep(20)
+        dying.cancel()
+        await asyncio.gather(dying, return_exceptions=True)
+        api.create = create  # type: ignore[method-assign]
+        assert (await bench.states())["orders/a.csv"] == "creating"
+        assert await bench.do(Queue.SUBMIT, landed) == Done()
+        assert bench.vendor.seen.calls["create"] == 2
+        assert bench.uploads == ["orders/a.csv", "orders/other.csv"]
+
+    on_bench(program)
+
+
+def test_a_ledger_that_was_not_compared_for_long_is_compared_before_anything_is_created() -> None:
+    async def program(bench: Bench) -> None:
+        await bench.configured()
+        await bench.do(Queue.SUBMIT, bench.drop("orders/a.csv"))
+        assert bench.vendor.seen.calls["list"] == 1
+        await bench.do(Queue.SUBMIT, bench.drop("orders/b.csv"))
+        assert bench.vendor.seen.calls["list"] == 1
+        await asyncio.sleep(1000)
+        await bench.do(Queue.SUBMIT, bench.drop("orders/c.csv"))
+        assert bench.vendor.seen.calls["list"] == 2
+
+    on_bench(program)
+
+
+def test_a_json_create_waits_while_another_of_its_schema_is_in_doubt() -> None:
+    async def program(bench: Bench) -> None:
+        await bench.configured()
+        await bench.do(Queue.SUBMIT, bench.drop("json/a.json"))
+        batch = await bench.batch()
+        doubted = Item(batch_id=batch.batch_id, source="json/b.json", kind=ItemKind.JSON, schema_id="contacts")
+        await bench.ledger.add([doubted])
+        await bench.ledger.advance(doubted, ItemState.CREATING, reason="intent")
+        assert isinstance(await bench.do(Queue.SUBMIT, bench.drop("json/c.json")), Later)
+        assert (await bench.states())["json/c.json"] == "queued"
+        assert await bench.do(Queue.SUBMIT, ItemRef(batch_id=batch.batch_id, source="json/b.json")) == Done()
+
+    on_bench(program)
+
+
+def test_json_creates_of_a_schema_go_one_after_another() -> None:
+    async def program(bench: Bench) -> None:
+        await bench.configured()
+        both = [bench.do(Queue.SUBMIT, bench.drop(f"json/{name}.json")) for name in "ab"]
+        outcomes = await asyncio.gather(*both)
+        assert {type(outcome) for outcome in outcomes} == {Done, Later}
+        await bench.work_off()
+        assert bench.uploads == ["json/a.json", "json/b.json"]
+
+    on_bench(program)
+
+
+def test_a_file_without_a_route_is_rejected_and_its_batch_comes_to_rest() -> None:
+    async def program(bench: Bench) -> None:
+        assert await bench.do(Queue.SUBMIT, bench.drop("orders/a.csv")) == Done()
+        assert (await bench.items())["orders/a.csv"].error_code == "no_route"
+        assert len(bench.take(Queue.FINISH)) == 1
+
+    on_bench(program)
+
+
+def test_the_routes_in_force_now_are_those_of_the_days_batch() -> None:
+    async def program(bench: Bench) -> None:
+        await bench.configured('schema_id = "contacts"')
+        await bench.do(Queue.SUBMIT, bench.drop("orders/a.csv"))
+        await bench.configured('schema_id = "customers"')
+        await bench.do(Queue.SUBMIT, bench.drop("orders/b.csv"))
+        schemas = {source: item.schema_id for source, item in (await bench.items()).items()}
+        assert schemas == {"orders/a.csv": "contacts", "orders/b.csv": "customers"}
+
+    on_bench(program)

@@ -1,0 +1,73 @@
+"""Two runners with batches of their own on one ledger, over the same files: each content is sent once, in one quota."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+from runner.models import ItemState
+from runner.pipeline import RunResult, run_batch
+from runner.surroundings import Surroundings
+from tests.support.bench import Bench
+from tests.support.lagging import LaggingLedger
+from tests.support.scripted import LoopClock
+from tests.support.vloop import run_virtually
+
+S = ItemState
+FILES = {f"{number:02}.csv": b"x\n%d\n" % number for number in range(30)}
+
+
+def around(bench: Bench) -> Surroundings:
+    return replace(bench.around(), shared=True)
+
+
+async def both(bench: Bench) -> tuple[RunResult, RunResult]:
+    """Run two batches of the same source at once."""
+    first = await bench.start()
+    second = replace(first, batch_id="b2")
+    await bench.ledger.start_batch(second)
+    results = await asyncio.gather(run_batch(first, around(bench)), run_batch(second, around(bench)))
+    return results[0], results[1]
+
+
+def check(seed: int, *, lag_s: float) -> None:
+    async def go() -> None:
+        bench = Bench(FILES)
+        bench.ledger = LaggingLedger(now=LoopClock().now, lag_s=lambda: lag_s)
+        one, other = await both(bench)
+        received = [data for puts in bench.vendor.received.values() for data in puts]
+        assert sorted(received) == sorted(FILES.values())
+        assert one.by_state.get(S.COLLECTED, 0) + other.by_state.get(S.COLLECTED, 0) == len(FILES)
+        for result in (one, other):
+            assert sum(result.by_state.values()) == len(FILES)
+            assert result.by_state.keys() <= {S.COLLECTED, S.SKIPPED}
+
+    run_virtually(go(), seed=seed)
+
+
+def test_each_content_is_sent_once_by_one_of_them() -> None:
+    for seed in range(10):
+        check(seed, lag_s=0.0)
+
+
+def test_each_content_is_sent_once_although_pages_lag() -> None:
+    for seed in range(5):
+        check(seed, lag_s=3.0)
+
+
+def test_both_together_keep_the_quota() -> None:
+    async def go() -> None:
+        bench = Bench(FILES)
+        created_at: list[float] = []
+        create = bench.vendor.create
+
+        async def noted(*args: object) -> object:
+            created_at.append(bench.clock.ticks())
+            return await create(*args)  # type: ignore[arg-type]
+
+        bench.vendor.create = noted  # type: ignore[method-assign, assignment]
+        await both(bench)
+        assert len(created_at) == len(FILES)
+        assert all(later - earlier >= 60.0 for earlier, later in zip(created_at, created_at[20:], strict=False))
+
+    run_virtually(go(), seed=1)
