@@ -1,4 +1,4 @@
-"""The table as data: the template of the deployment makes the same one; its keys keep the order of sources."""
+"""The table as data: its keys keep the order of sources."""
 
 from __future__ import annotations
 
@@ -8,15 +8,8 @@ from hypothesis import strategies as st
 from runner.ledger import dynamodb_table as table
 from runner.ledger import rules
 from runner.models import ItemState
-from tests.support.template import template
 
 sources = st.text(st.characters(codec="utf-8"), max_size=30)
-
-
-def test_the_template_makes_the_table_that_the_ledger_expects() -> None:
-    made = template()["Resources"]["Table"]["Properties"]
-    assert {name: made[name] for name in table.TABLE} == table.TABLE
-    assert made["TimeToLiveSpecification"] == {"AttributeName": table.TTL_ATTRIBUTE, "Enabled": True}
 
 
 @given(sources, sources)
