@@ -9,6 +9,7 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
+
 from runner.ledger.dynamodb_table import TABLE
 
 TOKEN = "canary-token-" + "5e" * 32
