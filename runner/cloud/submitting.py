@@ -10,10 +10,10 @@ from runner.cloud.dead_letters import bury
 from runner.cloud.deployment import PERMIT_WAIT_S, is_driven_here
 from runner.cloud.json_turns import JsonTurn
 from runner.cloud.landing import register
-from runner.cloud.leased import leased
+from runner.cloud.leased import is_waited_for, leased, leave_waiting
 from runner.cloud.messages import ItemRef, Landed
 from runner.cloud.patience import Patience
-from runner.cloud.ports import Done, Outcome, Queue
+from runner.cloud.ports import Done, Later, Outcome, Queue
 from runner.cloud.settling import ring_if_at_rest
 from runner.cloud.stages import Stages
 from runner.errors import SchemaNotFound, StaleItem, Unavailable
@@ -62,9 +62,13 @@ async def _take_on(deployment: Deployment, ref: ItemRef, patience: Patience) -> 
         return await deployment.later(Queue.SUBMIT, ref, due_in_s)
     async with leased(deployment, ref.batch_id, ref.source, patience) as left_s:
         if left_s is not None:
-            return await deployment.later(Queue.SUBMIT, ref, left_s)
+            waits = await is_waited_for(deployment, ref.batch_id, ref.source)
+            return Done() if waits else await deployment.later(Queue.SUBMIT, ref, left_s)
         item = await _open_item(deployment, ref)
-        return Done() if item is None else await _Submission(deployment, batch, ref, patience).run(item)
+        outcome = Done() if item is None else await _Submission(deployment, batch, ref, patience).run(item)
+    if isinstance(outcome, Later):
+        await leave_waiting(deployment, ref.batch_id, ref.source, for_s=outcome.delay_s)
+    return outcome
 
 
 async def _open_item(deployment: Deployment, ref: ItemRef) -> Item | None:

@@ -65,7 +65,7 @@ SCHEMAS: list[dict[str, Any]] = [
 RECONCILE_EVERY_S = 300.0
 LOOK_EVERY_S = 3.0
 POLL_S = 0.05
-LONGEST_S = 86_400.0
+LONGEST_S = 28_800.0
 ENDED = frozenset({"SUCCESSFUL", "FAILED", "NEEDS_REVIEW"})
 ENTRIES: dict[Queue, Callable[..., Any]] = {
     Queue.SUBMIT: submit,
@@ -97,7 +97,7 @@ def simulate(plan: Plan) -> Report:
         try:
             loop.run_until_complete(simulation.play())
         except (BusyLoop, Deadlock, DeadlineExceeded) as error:
-            raise simulation.broken(f"{error}; open: {simulation.still_open()}") from error
+            raise simulation.broken(f"{error}; open: {simulation.still_open()[:12]}") from error
         except BaseExceptionGroup as group:
             raise first_cause(group) from None
         finally:
