@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+import logging
+from collections.abc import Callable, Collection, Coroutine
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from runner.cloud.deployment import Deployment
     from runner.cloud.ports import Deadline, Gauges
 
+logger = logging.getLogger(__name__)
+
 T = TypeVar("T")
 
 _URLS = {
@@ -34,11 +37,15 @@ _THAW_S = 0.001
 """So long the loop looks at its connections first: those that ended while the container was frozen are not used."""
 
 
+_GRACE_S = 0.5
+"""So long what an invocation leaves behind may still take."""
+
+
 class Opening(Protocol):
     """Opens a deployment; see `opening.open_deployment`."""
 
     def __call__(
-        self, *, license_key: str, secrets: Secrets, aws: Aws, queues: SqsQueues, gauges: Gauges
+        self, *, license_key: str | None, secrets: Secrets, aws: Aws, queues: SqsQueues, gauges: Gauges
     ) -> AbstractAsyncContextManager[Deployment]: ...
 
 
@@ -78,7 +85,7 @@ class Container:
         """
         if self._secrets is None:
             self._secrets = Secrets()
-        key = self._secrets.license_key() if license_key else ""
+        key = self._secrets.license_key() if license_key else None
         if self._deployment is not None and key == self._license_key:
             return self._deployment
         return await self._open(key, self._secrets)
@@ -105,7 +112,7 @@ class Container:
         self._runner.run(self._close())
         self._runner.close()
 
-    async def _open(self, key: str, secrets: Secrets) -> Deployment:
+    async def _open(self, key: str | None, secrets: Secrets) -> Deployment:
         self._deployment = None
         await self._opened.aclose()
         aws, queues = await self.aws(), await self.queues()
@@ -128,10 +135,18 @@ async def _alone(work: Coroutine[Any, Any, T]) -> T:
         return await work
     finally:
         work.close()
-        left = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in left:
-            task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
+        await _end(asyncio.all_tasks() - {asyncio.current_task()})
+
+
+async def _end(left: Collection[asyncio.Task[Any]]) -> None:
+    """Give what was left behind a moment: it may be a last write that was shielded from its caller's end."""
+    if not left:
+        return
+    logger.warning("work was left behind", extra={"tasks": len(left)})
+    await asyncio.wait(left, timeout=_GRACE_S)
+    for task in left:
+        task.cancel()
+    await asyncio.gather(*left, return_exceptions=True)
 
 
 def _told(error: Exception) -> str:

@@ -122,6 +122,7 @@ class _Refusal:
         self._message = str(response.get("Error", {}).get("Message", ""))
         self._status = int(metadata.get("HTTPStatusCode", 0))
         self._headers: dict[str, str] = metadata.get("HTTPHeaders", {})
+        self._storage_class: str | None = response.get("Error", {}).get("StorageClass")
         self._place = place
         self._doing = doing
 
@@ -191,8 +192,10 @@ class _Refusal:
             return changed()
         if self._status in (404, 405):
             return ItemRejected("not_found", "there is no such object")
+        if self._status == 416:
+            return ItemRejected("empty", "the object is empty (0 bytes)")
         if self._code == "InvalidObjectState":
-            return archived()
+            return archived(self._storage_class)
         if self._status == 403:
             return ItemRejected(
                 "access_denied",
@@ -212,7 +215,7 @@ def changed() -> SourceChanged:
     return SourceChanged("the object was replaced after it was listed; the next run takes the new one")
 
 
-def archived(storage_class: str | None = None) -> ItemRejected:
+def archived(storage_class: str | None) -> ItemRejected:
     """Return the rejection of an object that has to be restored before it can be read."""
     where = f"the storage class {storage_class}" if storage_class else "an archive"
     return ItemRejected("archived", f"the object lies in {where} and cannot be read; restore it, then run again")

@@ -1,4 +1,4 @@
-"""What of a batch needs a person: open reviews, failures by message, rejections by code, items in doubt."""
+"""What of a batch needs a person: open reviews, failures and rejections by message, items in doubt or given up."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
-from runner.models import Item, ItemState
+from runner.models import OPEN_STATES, Item, ItemState
 
 LISTED_MOST = 20
 _CLUSTERS_KEPT = 1000
@@ -35,6 +35,7 @@ class Attention:
     uncertain_count: int = 0
     failed: dict[tuple[str, str], Cluster] = field(default_factory=dict)
     rejected: dict[tuple[str, str], Cluster] = field(default_factory=dict)
+    given_up: dict[tuple[str, str], Cluster] = field(default_factory=dict)
 
     def take(self, item: Item) -> None:
         """Sort an item in."""
@@ -50,6 +51,8 @@ class Attention:
             _cluster(self.failed, item)
         elif item.state is ItemState.REJECTED:
             _cluster(self.rejected, item)
+        elif item.state in OPEN_STATES and item.error_code:
+            _cluster(self.given_up, item)
 
 
 async def needing_a_person(items: AsyncIterator[Item]) -> Attention:

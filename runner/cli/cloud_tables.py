@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import groupby
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -12,12 +13,14 @@ from rich.text import Text
 
 from runner.cli.console import line
 from runner.cli.states import STYLES, present
+from runner.cli.summary import print_clusters
 from runner.cli.tables import columns
 from runner.clock import system_now
 from runner.models import OPEN_STATES, ItemState, iso
 from runner.text import counted, lasting, shown
 
 if TYPE_CHECKING:
+    from runner.cli.attention import Attention
     from runner.cloud.findings import Finding
     from runner.cloud.redriving import Redriven
     from runner.cloud.reviews import Review
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 Command = tuple[str, str]
 """A command to copy, and what it does."""
 
+_HEAD = ("STATE", "ITEMS", "DONE", "OPEN", "REVIEW", "FAILED", "BATCH")
 _DONE = (ItemState.COLLECTED, ItemState.SKIPPED)
 _NOT_IMPORTED = (ItemState.FAILED, ItemState.REJECTED, ItemState.UNCERTAIN)
 
@@ -57,15 +61,11 @@ def print_standings(console: Console, found: Sequence[Standing], *, waiting_room
         line(console, "no batch yet")
         _next(console, [(f"bulkhead cloud start {waiting_room}{options}", "imports what lies there")])
         return
-    head = ("BATCH", "STATE", "ITEMS", "DONE", "OPEN", "REVIEW", "FAILED")
-    rows = [head, *(_cells(standing) for standing in found)]
-    widths = [max(len(row[at]) for row in rows) for at in range(len(head))]
-    for row in rows:
-        cells = [
-            cell.ljust(width) if at < 2 else cell.rjust(width)
-            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        line(console, "  ".join(cells).rstrip())
+    rows = [_HEAD, *(_cells(standing) for standing in found)]
+    widths = [max(len(row[at]) for row in rows) for at in range(len(_HEAD))]
+    for state, *numbers, batch_id in rows:
+        aligned = [number.rjust(width) for number, width in zip(numbers, widths[1:], strict=False)]
+        line(console, "  ".join([state.ljust(widths[0]), *aligned, batch_id]))
     if any(standing.by_state.get(ItemState.NEEDS_REVIEW) for standing in found):
         _next(console, [(f"bulkhead cloud reviews{options}", "who waits for a person, and where")])
 
@@ -79,15 +79,15 @@ def _cells(standing: Standing) -> tuple[str, ...]:
         by_state.get(ItemState.NEEDS_REVIEW, 0),
         _sum(by_state, _NOT_IMPORTED),
     )
-    return shown(batch.batch_id), str(batch.state), *(f"{number:,}" for number in numbers)
+    return str(batch.state), *(f"{number:,}" for number in numbers), shown(batch.batch_id)
 
 
 def _sum(by_state: Mapping[ItemState, int], states: Iterable[ItemState]) -> int:
     return sum(by_state.get(state, 0) for state in states)
 
 
-def print_standing(console: Console, standing: Standing, *, options: str) -> None:
-    """Write where one batch stands, and the commands that follow from it."""
+def print_standing(console: Console, standing: Standing, attention: Attention, *, options: str) -> None:
+    """Write where one batch stands, why items were not imported, and the commands that follow from it."""
     batch = standing.batch
     line(console, f"Batch {shown(batch.batch_id)} is {batch.state}", style="bold")
     columns(
@@ -105,10 +105,13 @@ def print_standing(console: Console, standing: Standing, *, options: str) -> Non
         line(console, f"  {state:<13}{count:>9,}", style=STYLES.get(state, ""))
     if not standing.by_state:
         line(console, "  nothing was found yet")
-    _next(console, _commands(standing, options))
+    print_clusters(console, "Failed", attention.failed)
+    print_clusters(console, "Rejected", attention.rejected)
+    print_clusters(console, "Given up by the functions", attention.given_up)
+    _next(console, _commands(standing, attention, options))
 
 
-def _commands(standing: Standing, options: str) -> list[Command]:
+def _commands(standing: Standing, attention: Attention, options: str) -> list[Command]:
     batch_id, by_state = standing.batch.batch_id, standing.by_state
     commands = []
     if by_state.get(ItemState.NEEDS_REVIEW):
@@ -120,6 +123,10 @@ def _commands(standing: Standing, options: str) -> list[Command]:
         for state in _NOT_IMPORTED
         if by_state.get(state)
     ]
+    if _sum(by_state, _NOT_IMPORTED) and not (attention.failed or attention.rejected or attention.uncertain_count):
+        commands.append((f"bulkhead cloud manifest {batch_id} --to manifest.jsonl{options}", "has the reason of each"))
+    if attention.given_up:
+        commands.append((f"bulkhead cloud redrive {batch_id}{options}", "puts those that were given up back to work"))
     if _sum(by_state, OPEN_STATES):
         commands.append((f"bulkhead cloud doctor{options}", "if these numbers do not change"))
     return commands
@@ -134,13 +141,15 @@ def _manifest(standing: Standing) -> str:
     return f"{shown(standing.manifest)} ({current})"
 
 
-def print_manifest_place(console: Console, standing: Standing) -> None:
-    """Write where the stack's own manifest lies."""
+def print_manifest_place(console: Console, standing: Standing, *, to: Path | None) -> None:
+    """Write where the manifest was written to, and where the stack's own lies."""
+    if to is not None:
+        line(console, f"written to {shown(str(to))}")
     line(console, f"the stack's own: {_manifest(standing)}", style="dim")
 
 
-def print_put_back(console: Console, redriven: Redriven, *, options: str) -> None:
-    """Write what is back to work."""
+def print_put_back(console: Console, redriven: Redriven, *, batch_id: str | None, options: str) -> None:
+    """Write what is back to work; `batch_id` is the one batch that it was about."""
     for queue, count in redriven.dead_letters.items():
         if count:
             line(console, f"{counted(count, 'dead letter')} back in the queue {queue}")
@@ -149,7 +158,7 @@ def print_put_back(console: Console, redriven: Redriven, *, options: str) -> Non
     if redriven.items or not redriven.dead_letters:
         line(console, f"{counted(redriven.items, 'item')} back to work")
     if redriven.items or any(redriven.dead_letters.values()):
-        _next(console, [(f"bulkhead cloud status{options}", "how they get on")])
+        _next(console, [(f"bulkhead cloud status{f' {batch_id}' if batch_id else ''}{options}", "how they get on")])
 
 
 def print_reviews(console: Console, found: Sequence[Review], *, limit: int) -> None:

@@ -40,8 +40,8 @@ def print_summary(console: Console, closing: Closing) -> None:
     _headline(console, closing)
     _states(console, outcome.by_state, outcome.out)
     _reviews(console, closing.attention, ended=closing.sandbox is not None)
-    _clusters(console, "Failed", closing.attention.failed)
-    _clusters(console, "Rejected", closing.attention.rejected)
+    print_clusters(console, "Failed", closing.attention.failed)
+    print_clusters(console, "Rejected", closing.attention.rejected)
     _uncertain(console, closing.attention)
     line(console, "")
     line(console, f"Manifest: {_place(outcome.out, MANIFEST)} (and manifest.jsonl, summary.json)")
@@ -96,7 +96,8 @@ def _reviews(console: Console, attention: Attention, *, ended: bool) -> None:
     _more(console, attention.review_count, len(attention.reviews))
 
 
-def _clusters(console: Console, title: str, clusters: Mapping[tuple[str, str], Cluster]) -> None:
+def print_clusters(console: Console, title: str, clusters: Mapping[tuple[str, str], Cluster]) -> None:
+    """Write how many items ended alike, and why; nothing where none did."""
     if not clusters:
         return
     ordered = sorted(clusters.values(), key=lambda cluster: (-cluster.count, cluster.message))

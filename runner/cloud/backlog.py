@@ -43,7 +43,7 @@ async def depth_of(aws: Aws, stack: Stack, queue: Queue) -> QueueDepth:
     """Ask SQS how full a queue and its dead-letter queue are. Raises AwsRefused, Unavailable, ConfigError."""
     found = await _counts(aws, stack.queue_url(queue))
     dead = await _counts(aws, stack.dead_letter_url(queue))
-    return QueueDepth(queue=queue, **found, dead=dead["waiting"])
+    return QueueDepth(queue=queue, **found, dead=sum(dead.values()))
 
 
 async def return_dead_letters(

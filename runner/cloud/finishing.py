@@ -10,7 +10,7 @@ from runner.cloud.deployment import is_driven_here
 from runner.cloud.leased import leased
 from runner.cloud.patience import Patience
 from runner.cloud.ports import Done, Outcome, Queue
-from runner.cloud.settling import ENDS, is_at_rest
+from runner.cloud.settling import ENDS, is_at_rest, open_again
 from runner.manifest import MANIFEST_JSONL, summary, write_manifest
 from runner.models import Batch, BatchState
 from runner.stop import StopSignal
@@ -56,11 +56,18 @@ async def finish(
 
 
 async def _finished(deployment: Deployment, batch_id: str) -> bool:
-    """Finish the batch as it is; returns whether it went on meanwhile."""
+    """Finish the batch as it is; returns whether it went on meanwhile.
+
+    One that is complete and has work was left so by a function that died: nobody would look at it any more.
+    """
     ledger = deployment.ledger
     moves, manifest_moves = await ledger.moves_of(batch_id)
     batch, counts = await ledger.batch(batch_id), await ledger.counts(batch_id)
-    if batch is None or not is_at_rest(batch, counts):
+    if batch is None:
+        return False
+    if not is_at_rest(batch, counts):
+        if batch.state is BatchState.COMPLETE:
+            await open_again(deployment, batch_id)
         return False
     judged, reason = _judged(deployment, batch, counts)
     if moves == manifest_moves and judged == batch:
@@ -104,6 +111,6 @@ async def _went_on(deployment: Deployment, batch: Batch, *, since: int) -> bool:
         return False
     counts = await deployment.ledger.counts(batch.batch_id)
     if batch.state in ENDS and not is_at_rest(batch, counts):
-        await deployment.ledger.update_batch(batch.batch_id, state=BatchState.RUNNING, finished_at=None, exit_code=None)
+        await open_again(deployment, batch.batch_id)
         return False
     return True

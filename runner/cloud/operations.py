@@ -13,7 +13,7 @@ from runner.cloud.aws import SqsQueues
 from runner.cloud.backlog import return_dead_letters
 from runner.cloud.doctor import Doctor
 from runner.cloud.ports import Queue
-from runner.cloud.redriving import Redrive, Redriven
+from runner.cloud.redriving import MAY_BE_GIVEN_UP, Redrive, Redriven
 from runner.cloud.reviews import open_reviews
 from runner.cloud.stack import INBOX, TABLE, Stack, read_stack
 from runner.cloud.standing import RECENT, standing, standings
@@ -24,6 +24,7 @@ from runner.events import ignore
 from runner.ledger.place import LedgerTable
 from runner.ledger.rules import whole_ms
 from runner.manifest import csv, jsonl
+from runner.models import REDRIVABLE_STATES, ItemState
 from runner.moves import Moves
 from runner.resources import Resources
 from runner.s3 import S3Place
@@ -37,11 +38,16 @@ if TYPE_CHECKING:
     from runner.cloud.reviews import Review
     from runner.cloud.standing import Standing
     from runner.ledger import CloudLedger
-    from runner.models import Batch, ItemState
+    from runner.models import Batch, Item
     from runner.pacing import CreatePacer
 
 _OF_PARAMETER = {"ApiUrl": "api_url", "SchemaId": "schema_id", "Quota": "create_quota"}
 """Settings of the functions by the stack's parameters."""
+
+READ_THROUGH = 20_000
+"""Items that were sent of a batch up to which the reasons of its failures are read; the manifest has them all."""
+
+_TROUBLED = REDRIVABLE_STATES | MAY_BE_GIVEN_UP
 
 
 class Operations:
@@ -110,6 +116,13 @@ class Operations:
     async def statuses(self, *, recent: int = RECENT) -> list[Standing]:
         """Return where the newest batches stand, and all that are running, oldest first."""
         return await standings(await self._ledger(), recent=recent)
+
+    async def troubled(self, found: Standing) -> AsyncIterator[Item]:
+        """Yield the items that were not imported or were given up; of a batch above READ_THROUGH none."""
+        sent = sum(count for state, count in found.by_state.items() if state is not ItemState.QUEUED)
+        if sent <= READ_THROUGH:
+            async for item in (await self._ledger()).items(found.batch.batch_id, states=_TROUBLED):
+                yield item
 
     async def manifest(self, batch_id: str, *, form: Literal["jsonl", "csv"] = "jsonl") -> AsyncIterator[bytes]:
         """Yield the manifest as it is now, in pieces. Raises ConfigError where there is no such batch."""

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from runner.models import Item
     from runner.moves import Moves
 
+MAY_BE_GIVEN_UP = OPEN_STATES - {ItemState.QUEUED}
+"""Open states in which an item may be that the functions have given up; one that was not sent is rejected then."""
+
 _RINGS_AT_ONCE = 100
 _SENT_ANEW = frozenset({ItemState.QUEUED, ItemState.CREATING, ItemState.CREATED})
 
@@ -53,7 +56,7 @@ class Redrive:
 
     async def batch(self, batch_id: str, *, states: Collection[ItemState], match: str | None) -> None:
         """Put items in one of `states` back, and those that were given up, if their source matches the glob."""
-        async for item in self._ledger.items(batch_id, states={*states, *OPEN_STATES}):
+        async for item in self._ledger.items(batch_id, states={*states, *MAY_BE_GIVEN_UP}):
             if match is not None and not fnmatch.fnmatchcase(item.source, match):
                 continue
             if item.state in states or is_dead(item):

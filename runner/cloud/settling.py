@@ -33,7 +33,7 @@ async def ring_if_at_rest(deployment: Deployment, batch_id: str) -> bool:
 
 
 async def open_again(deployment: Deployment, batch_id: str) -> None:
-    """Let a batch that was at its end go on, since an item has joined it; to be called after the item was added."""
+    """Let a batch that was at its end go on, since it has work again; to be called after the item was added."""
     batch = await deployment.ledger.batch(batch_id)
     if batch is not None and batch.state in ENDS:
         await deployment.ledger.update_batch(batch_id, state=BatchState.RUNNING, finished_at=None, exit_code=None)

@@ -46,6 +46,11 @@ class WebhookTokens:
         return json.dumps({"current": self.current} | ({"next": self.next} if self.next else {}))
 
 
+def webhook_url(base: str, token: str) -> str:
+    """Return the url that ends in a token; `base` is what stands before it."""
+    return f"{base.rstrip('/')}/{quote(token, safe='')}"
+
+
 class WebhookUrls:
     """The urls that the vendor may call; a url holds its token, so it is shown on purpose only."""
 
@@ -56,7 +61,7 @@ class WebhookUrls:
 
     def of(self, token: str) -> str:
         """Return the url that ends in a token."""
-        return f"{self._base.rstrip('/')}/{quote(token, safe='')}"
+        return webhook_url(self._base, token)
 
     async def tokens(self) -> WebhookTokens:
         """Read the secret. Raises AwsRefused, ConfigError."""

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from runner.backoff import repeat_read
-from runner.errors import BulkheadError, ConfigError, ItemRejected, SourceNotFound
+from runner.errors import ConfigError, ItemRejected, SourceNotFound
 from runner.models import Item, ItemKind
 from runner.ports import Prepared, SourceEntry
 from runner.s3 import S3Place, is_s3
@@ -133,12 +133,15 @@ class S3Source:
         try:
             prepared = await self._prepare(item.source, place, ObjectVersion.parse(item.version))
         except ItemRejected as rejection:
-            raise await self._judged(rejection, place) from rejection
+            if rejection.code == "access_denied" and not self._has_read:
+                hint = "add it to the identity's policy, then resume"
+                raise ConfigError(f"cannot read {place}: {rejection}", hint=hint) from rejection
+            raise
         self._has_read = True
         return prepared
 
     async def _prepare(self, source: str, place: S3Place, listed: ObjectVersion | None) -> Prepared:
-        found = await self._head(place, listed)
+        found = await self._found(place, listed)
         if rejection := rejection_of(source, found.version.size_bytes):
             raise rejection
         body = S3Body(found, stall_s=self._stall_s)
@@ -157,20 +160,27 @@ class S3Source:
             content = b"".join([chunk async for chunk in body.chunks()])
             return await asyncio.to_thread(rows_of, source, content)
 
-    async def _head(self, place: S3Place, listed: ObjectVersion | None) -> S3Object:
-        """Return the object as it is now. Raises SourceChanged where it is not the one that was listed."""
+    async def _found(self, place: S3Place, listed: ObjectVersion | None) -> S3Object:
+        """Return the object as it is now. Raises SourceChanged where it is not the one that was listed.
+
+        Its first byte is read: the answer to a HEAD does not say why it is refused, and a HEAD may pass where reading
+        is denied by a key of KMS.
+        """
         arguments = {"Bucket": place.bucket, "Key": place.key}
         if listed is not None:
             arguments = S3Object(client=self._client, place=place, version=listed).arguments()
 
-        async def head() -> dict[str, Any]:
+        async def first_byte() -> dict[str, Any]:
             with translated(place, Doing.READ):
-                return await self._client.head_object(**arguments)
+                answer = await self._client.get_object(**arguments, Range="bytes=0-0")
+                async with answer["Body"]:
+                    return answer
 
-        answer = await repeat_read(head)
-        version_id = listed.version_id if listed else None
+        answer = await repeat_read(first_byte)
         version = ObjectVersion(
-            etag=answer["ETag"].strip('"'), size_bytes=answer["ContentLength"], version_id=version_id
+            etag=answer["ETag"].strip('"'),
+            size_bytes=_whole_size(answer),
+            version_id=listed.version_id if listed else None,
         )
         if listed is not None and version != listed:
             raise changed()
@@ -179,19 +189,6 @@ class S3Source:
         if (encoding := answer.get("ContentEncoding", "")) not in ("", "identity", "aws-chunked"):
             raise ItemRejected("unsupported_type", f"the object is stored with Content-Encoding {encoding}; unpack it")
         return S3Object(client=self._client, place=place, version=version)
-
-    async def _judged(self, rejection: ItemRejected, place: S3Place) -> BulkheadError:
-        """Return the rejection, or what it says about the whole source."""
-        if rejection.code == "access_denied" and not self._has_read:
-            return ConfigError(f"cannot read {place}: {rejection}", hint="add it to the identity's policy, then resume")
-        if rejection.code == "not_found":
-            try:
-                await self._list(place, limit=1)
-            except SourceNotFound as gone:
-                return gone
-            except BulkheadError:
-                return rejection
-        return rejection
 
     async def _located(self) -> S3Place:
         """Return the folder that keys are relative to; asks once whether the path given names an object."""
@@ -258,10 +255,14 @@ class S3Source:
         return self._entered[folder]
 
 
-def _archive_of(head: dict[str, Any]) -> str | None:
-    """Return where an object lies that cannot be read as it is; None for one that can, restored ones included."""
-    if "ArchiveStatus" in head:
-        return str(head["ArchiveStatus"])
-    storage_class = head.get("StorageClass")
-    is_back = 'ongoing-request="false"' in head.get("Restore", "")
+def _whole_size(answer: dict[str, Any]) -> int:
+    """Return the size of an object, in bytes, of which a part was asked for."""
+    _, _, size = answer.get("ContentRange", "").rpartition("/")
+    return int(size or answer["ContentLength"])
+
+
+def _archive_of(answer: dict[str, Any]) -> str | None:
+    """Return the storage class of an object that must be restored first; None for one that can be read."""
+    storage_class = answer.get("StorageClass")
+    is_back = 'ongoing-request="false"' in answer.get("Restore", "")
     return storage_class if storage_class in _ARCHIVES and not is_back else None

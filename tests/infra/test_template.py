@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 
-from tests.support.template import references, template
+from lambdas import environment
+from runner.cloud.messages import StartLoad, decode
+from runner.ledger.dynamodb_table import TABLE, TTL_ATTRIBUTE
+from tests.support.template import ROOT, references, template
 
 LASTING = ("InboxBucket", "ResultsBucket", "Table")
 QUEUES = ("SubmitQueue", "ListQueue", "CollectQueue", "FinishQueue")
@@ -35,24 +38,7 @@ OUTPUTS = {
     "AlarmTopicArn",
     "DashboardName",
 }
-VARIABLES = {
-    "BULKHEAD_TABLE",
-    "BULKHEAD_INBOX",
-    "BULKHEAD_RESULTS",
-    "BULKHEAD_SUBMIT_QUEUE_URL",
-    "BULKHEAD_LIST_QUEUE_URL",
-    "BULKHEAD_COLLECT_QUEUE_URL",
-    "BULKHEAD_FINISH_QUEUE_URL",
-    "BULKHEAD_TOPIC_ARN",
-    "BULKHEAD_EVENT_BUS",
-    "BULKHEAD_LICENSE_SECRET",
-    "BULKHEAD_WEBHOOK_SECRET",
-    "BULKHEAD_API_URL",
-    "BULKHEAD_SCHEMA_ID",
-    "BULKHEAD_WEBHOOK_BASE",
-    "BULKHEAD_CONFIG_KEY",
-    "BULKHEAD_QUOTA",
-}
+VARIABLES = {value for value in vars(environment).values() if str(value).startswith("BULKHEAD_")}
 LOGGED = {
     "$context.requestTime",
     "$context.requestId",
@@ -92,16 +78,12 @@ def test_the_table_has_the_keys_and_safeguards_of_the_design() -> None:
     assert table["BillingMode"] == "PAY_PER_REQUEST"
     assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
     assert table["SSESpecification"] == {"SSEEnabled": True}
-    assert table["TimeToLiveSpecification"] == {"AttributeName": "ttl", "Enabled": True}
+    assert table["TimeToLiveSpecification"] == {"AttributeName": TTL_ATTRIBUTE, "Enabled": True}
 
 
 def test_the_table_is_the_one_that_the_ledger_makes_for_itself() -> None:
-    ledger = pytest.importorskip("runner.ledger.dynamodb_table")
     properties = template().resources["Table"]["Properties"]
-    schema = ("BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes")
-    assert {name: _unordered(properties[name]) for name in schema} == {
-        name: _unordered(ledger.TABLE[name]) for name in schema
-    }
+    assert {name: _unordered(properties[name]) for name in TABLE} == {name: _unordered(TABLE[name]) for name in TABLE}
 
 
 @pytest.mark.parametrize("name", ["InboxBucket", "ResultsBucket"])
@@ -162,6 +144,7 @@ def test_functions_are_traced_log_to_a_group_that_forgets_and_name_themselves_in
         stem = name.removesuffix("Function")
         module = re.sub(r"(?<!^)(?=[A-Z])", "_", stem).lower()
         assert function["Handler"] == f"lambdas.{module}.lambda_handler"
+        assert "def lambda_handler(" in (ROOT / "lambdas" / f"{module}.py").read_text()
         assert function["Tracing"] == "Active"
         assert function["LoggingConfig"] == {"LogGroup": {"Ref": f"{stem}Log"}}
         variables = function["Environment"]["Variables"]
@@ -212,11 +195,12 @@ def test_files_that_land_are_told_to_submit_but_for_configuration_folders_and_wh
 
 
 def test_a_nightly_load_is_a_message_that_the_list_queue_understands() -> None:
-    messages = pytest.importorskip("runner.cloud.messages")
     schedule = template().resources["NightlyLoad"]
     text = schedule["Properties"]["Target"]["Input"]["Fn::Sub"]
     filled = text.replace("${InboxBucket}", "inbox").replace("${NightlyPrefix}", "nightly/")
-    load = messages.decode(filled.replace("<aws.scheduler.scheduled-time>", "2026-07-23T02:00:00Z"))
+    load = decode(filled.replace("<aws.scheduler.scheduled-time>", "2026-07-23T02:00:00Z"))
+    assert isinstance(load, StartLoad)
+    assert load.at is not None
     assert (load.uri, load.name, load.at.hour) == ("s3://inbox/nightly/", "nightly", 2)
     assert schedule["Condition"] == "HasNightly"
     assert template().parameters["NightlySchedule"]["Default"] == ""

@@ -26,7 +26,7 @@ class Opening:
         self.failure: Exception | None = None
 
     @asynccontextmanager
-    async def __call__(self, *, license_key: str, **_: Any) -> AsyncIterator[Any]:
+    async def __call__(self, *, license_key: str | None, **_: Any) -> AsyncIterator[Any]:
         if self.failure is not None:
             raise self.failure
         self.events.append(f"opened with {license_key}")
@@ -127,7 +127,7 @@ def test_a_secret_that_cannot_be_read_is_no_missing_one(stack: Stack, container:
 def test_functions_that_do_not_call_the_vendor_need_no_license_key(stack: Stack, opening: Opening) -> None:
     container = Container(opening)
     assert opened(container, license_key=False) == "deployment 1"
-    assert opening.events == ["opened with "]
+    assert opening.events == ["opened with None"]
     container.close()
 
 
@@ -158,6 +158,22 @@ def test_what_an_invocation_leaves_running_ends_with_it(container: Container) ->
 
     invoke(container, leaves_it)
     assert ended == ["ended"]
+
+
+def test_a_last_write_that_its_caller_did_not_wait_for_is_done(container: Container) -> None:
+    written: list[str] = []
+
+    async def write() -> None:
+        await asyncio.sleep(0.05)
+        written.append("written")
+
+    async def is_cut_short() -> None:
+        async with asyncio.timeout(0.01):
+            await asyncio.shield(write())
+
+    with pytest.raises(RuntimeError, match="TimeoutError"):
+        invoke(container, is_cut_short)
+    assert written == ["written"]
 
 
 def test_work_that_fails_leaves_nothing_running_either(container: Container) -> None:

@@ -129,9 +129,9 @@ def test_rings_while_one_is_put_off_add_nothing(known: Stack) -> None:
 
 def test_a_storm_of_rings_reaches_collect_once_in_ten_seconds(known: Stack) -> None:
     bell = Bell(known)
-    for tenth in range(600):
-        bell.ring(tenth / 10)
-    assert len(bell.queue.sent) <= 7
+    for quarter in range(160):
+        bell.ring(quarter / 4)
+    assert len(bell.queue.sent) <= 5
 
 
 def test_after_every_ring_another_one_reaches_collect(known: Stack) -> None:

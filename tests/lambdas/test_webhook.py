@@ -223,6 +223,7 @@ class FixedSecrets(Secrets):
         return (TOKEN,)
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_forged_requests_touch_no_store(monkeypatch: pytest.MonkeyPatch) -> None:
     bell = NoStore()
     monkeypatch.setattr(webhook, "_doorbell", lambda: bell)

@@ -10,6 +10,8 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
+from runner.ledger.dynamodb_table import TABLE
+
 TOKEN = "canary-token-" + "5e" * 32
 LICENSE_KEY = "canary-license-key"
 QUEUES = ("submit", "list", "collect", "finish")
@@ -40,7 +42,7 @@ class Stack:
         self.queues = self.client("sqs")
         self.secrets = self.client("secretsmanager")
         self.queue_urls = {name: self._queue(name) for name in QUEUES}
-        self._make_table()
+        self.table.create_table(TableName="bulkhead", **TABLE)
         self.secrets.create_secret(Name="bulkhead/license")
         self.secrets.create_secret(Name="bulkhead/webhook", SecretString=json.dumps({"current": TOKEN}))
         self.variables = {
@@ -50,6 +52,8 @@ class Stack:
             **{f"BULKHEAD_{name.upper()}_QUEUE_URL": url for name, url in self.queue_urls.items()},
             "BULKHEAD_LICENSE_SECRET": "bulkhead/license",
             "BULKHEAD_WEBHOOK_SECRET": "bulkhead/webhook",
+            "BULKHEAD_CONFIG_KEY": "config/bulkhead.toml",
+            "BULKHEAD_EVENT_BUS": "default",
             "POWERTOOLS_SERVICE_NAME": "bulkhead-test",
         }
 
@@ -82,13 +86,23 @@ class Stack:
         )
         return list(answer.get("Messages", ()))
 
+    def acknowledge(self, queue: str, event: dict[str, Any], answer: Any) -> None:
+        """Delete the messages of an event that did not fail, as Lambda does."""
+        failed = {failure["itemIdentifier"] for failure in answer["batchItemFailures"]}
+        for record in event["Records"]:
+            if record["messageId"] not in failed:
+                self.queues.delete_message(QueueUrl=self.queue_urls[queue], ReceiptHandle=record["receiptHandle"])
+
     def send(self, queue: str, body: str) -> None:
         self.queues.send_message(QueueUrl=self.queue_urls[queue], MessageBody=body)
+
+    def add_queue(self, name: str) -> None:
+        self.queue_urls[name] = self._queue(name)
 
     def add_dead_letter_queue(self, queue: str, *, receives: int) -> str:
         """Let messages that were received so often go to another queue; returns its name."""
         dead = f"{queue}-dead"
-        self.queue_urls[dead] = self._queue(dead)
+        self.add_queue(dead)
         policy = json.dumps({"deadLetterTargetArn": self._arn(dead), "maxReceiveCount": receives})
         self.queues.set_queue_attributes(QueueUrl=self.queue_urls[queue], Attributes={"RedrivePolicy": policy})
         return dead
@@ -117,17 +131,6 @@ class Stack:
 
     def _queue(self, name: str) -> str:
         return str(self.queues.create_queue(QueueName=f"bulkhead-{name}")["QueueUrl"])
-
-    def _make_table(self) -> None:
-        self.table.create_table(
-            TableName="bulkhead",
-            AttributeDefinitions=[
-                {"AttributeName": "pk", "AttributeType": "S"},
-                {"AttributeName": "sk", "AttributeType": "B"},
-            ],
-            KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
-            BillingMode="PAY_PER_REQUEST",
-        )
 
 
 def _key(import_id: str) -> dict[str, Any]:

@@ -49,6 +49,7 @@ def test_each_trouble_has_its_sentence_and_its_hint(
             "cloudformation:DescribeStacks",
         ),
         (refusal("AccessDenied", "Access Denied", operation="GetObject"), "s3:GetObject"),
+        (refusal("AccessDenied", "not authorized to perform: sqs:SendMessageBatch on x"), "sqs:SendMessage"),
         (
             refusal("AccessDenied", "Access Denied", operation="GetBucketNotificationConfiguration"),
             "s3:GetBucketNotification",
@@ -57,7 +58,7 @@ def test_each_trouble_has_its_sentence_and_its_hint(
 )
 def test_a_refusal_names_the_permission_that_is_missing(error: Exception, action: str) -> None:
     found = translated(error, service="s3")
-    assert action in str(found)
+    assert str(found).endswith(f" {action}")
     assert action in (found.hint or "")
 
 

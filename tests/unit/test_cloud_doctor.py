@@ -22,7 +22,7 @@ from runner.ledger.memory import MemoryLedger, MemorySlots
 from runner.pacing import CreatePacer
 from runner.quantities import Rate
 from runner.settings import Settings
-from tests.support.aws import LocalAws
+from tests.support.aws import LocalAws, free_port
 from tests.support.deployed import KEY_CANARY, TOKEN, Deployed, deploy, services_of
 
 NOW = datetime(2026, 7, 23, 10, 0, tzinfo=UTC)
@@ -291,3 +291,13 @@ async def test_what_these_credentials_may_not_look_at_is_said_and_not_judged(cli
     found = await clinic.findings()
     assert {found[name].level for name in ("license key", "webhook")} == {Level.WARN}
     assert found["license key"].hint == "ask for the permission"
+
+
+async def test_a_webhook_that_does_not_answer_is_one_finding_without_its_url(clinic: Clinic) -> None:
+    clinic.deployed = deploy(
+        clinic.deployed.aws, name="dark", table=TABLE, webhook_base=f"http://127.0.0.1:{free_port()}/wh/v1/"
+    )
+    found = await clinic.findings()
+    assert found["webhook"].level is Level.FAIL
+    assert "does not answer" in found["webhook"].detail
+    assert "forged webhook" not in found

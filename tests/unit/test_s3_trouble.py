@@ -14,7 +14,20 @@ from runner.sources.s3 import S3Source
 from tests.support.scripted_s3 import ScriptedS3, refusal, without_pauses
 
 NOW = datetime.now(UTC)
-HEAD = {"ETag": '"e1"', "ContentLength": 4}
+ITEM = Item(batch_id="b", source="a.csv")
+
+
+class NoBody:
+    """The body of an answer that nobody reads."""
+
+    async def __aenter__(self) -> None:
+        pass
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+
+FOUND = {"ETag": '"e1"', "ContentLength": 1, "ContentRange": "bytes 0-0/4", "Body": NoBody()}
 LISTED = {"Key": "in/a.csv", "ETag": '"e1"', "Size": 4, "LastModified": NOW}
 
 
@@ -34,44 +47,48 @@ async def rejected(source: S3Source, name: str = "a.csv") -> str:
 
 
 async def test_the_first_object_that_is_denied_stops_the_run_and_a_later_one_is_rejected() -> None:
-    denied = refusal(403, "403")
+    denied = refusal(403, "AccessDenied")
     with pytest.raises(ConfigError, match="needs s3:GetObject"):
-        await source_of(ScriptedS3(head_object=[denied])).prepare(Item(batch_id="b", source="a.csv"))
-    source = source_of(ScriptedS3(head_object=[HEAD, denied]))
-    await source.prepare(Item(batch_id="b", source="a.csv"))
+        await source_of(ScriptedS3(get_object=[denied])).prepare(ITEM)
+    source = source_of(ScriptedS3(get_object=[FOUND, denied]))
+    await source.prepare(ITEM)
     assert await rejected(source, "b.csv") == "access_denied"
 
 
 async def test_one_object_that_cannot_be_given_is_rejected_from_the_first_on() -> None:
-    assert await rejected(source_of(ScriptedS3(head_object=[refusal(400, "400")]))) == "unreadable"
+    assert await rejected(source_of(ScriptedS3(get_object=[refusal(400, "InvalidRequest")]))) == "unreadable"
 
 
 async def test_a_missing_object_is_told_from_a_missing_bucket() -> None:
-    missing = refusal(404, "404")
-    assert await rejected(source_of(ScriptedS3(head_object=[missing], list_objects_v2=[{}]))) == "not_found"
-    denied = ScriptedS3(head_object=[missing], list_objects_v2=[refusal(403, "AccessDenied")])
-    assert await rejected(source_of(denied)) == "not_found"
-    gone = ScriptedS3(head_object=[missing], list_objects_v2=[refusal(404, "NoSuchBucket")])
+    assert await rejected(source_of(ScriptedS3(get_object=[refusal(404, "NoSuchKey")]))) == "not_found"
     with pytest.raises(SourceNotFound, match="no bucket inbox"):
-        await source_of(gone).prepare(Item(batch_id="b", source="a.csv"))
+        await source_of(ScriptedS3(get_object=[refusal(404, "NoSuchBucket")])).prepare(ITEM)
+
+
+@pytest.mark.parametrize("code", ["ExpiredToken", "InvalidAccessKeyId", "RequestTimeTooSkewed"])
+async def test_credentials_that_end_during_a_run_stop_it_and_reject_nothing(code: str) -> None:
+    source = source_of(ScriptedS3(get_object=[FOUND, refusal(400, code)]))
+    await source.prepare(ITEM)
+    with pytest.raises(ConfigError, match=code):
+        await source.prepare(ITEM)
 
 
 @pytest.mark.parametrize(
-    ("head", "code"),
+    ("answer", "code"),
     [
         ({"StorageClass": "DEEP_ARCHIVE"}, "archived"),
         ({"StorageClass": "GLACIER", "Restore": 'ongoing-request="true"'}, "archived"),
-        ({"StorageClass": "INTELLIGENT_TIERING", "ArchiveStatus": "DEEP_ARCHIVE_ACCESS"}, "archived"),
+        ({"StorageClass": "INTELLIGENT_TIERING"}, None),
         ({"StorageClass": "GLACIER", "Restore": 'ongoing-request="false", expiry-date="Fri, 1 Jan 2027"'}, None),
         ({"StorageClass": "GLACIER_IR"}, None),
         ({"ContentEncoding": "aws-chunked"}, None),
         ({"ContentEncoding": "gzip"}, "unsupported_type"),
     ],
 )
-async def test_what_a_head_says_of_an_archive_counts_before_the_create(head: dict[str, str], code: str | None) -> None:
-    source = source_of(ScriptedS3(head_object=[{**HEAD, **head}]))
+async def test_what_cannot_be_read_is_known_before_the_create(answer: dict[str, str], code: str | None) -> None:
+    source = source_of(ScriptedS3(get_object=[{**FOUND, **answer}]))
     if code is None:
-        assert (await source.prepare(Item(batch_id="b", source="a.csv"))).size_bytes == 4
+        assert (await source.prepare(ITEM)).size_bytes == 4
     else:
         assert await rejected(source) == code
 
@@ -104,7 +121,7 @@ async def test_a_listing_that_never_comes_is_told() -> None:
 
 
 async def test_an_object_replaced_where_the_condition_is_ignored_is_noticed() -> None:
-    client = ScriptedS3(head_object=[{"ETag": '"e2"', "ContentLength": 4}])
+    client = ScriptedS3(get_object=[{**FOUND, "ETag": '"e2"'}])
     with pytest.raises(ItemRejected) as caught:
         await source_of(client).prepare(Item(batch_id="b", source="a.csv", version="e1-4"))
     assert caught.value.code == "changed_while_read"
@@ -112,7 +129,7 @@ async def test_an_object_replaced_where_the_condition_is_ignored_is_noticed() ->
 
 
 async def test_only_a_version_id_that_was_told_is_asked_for() -> None:
-    client = ScriptedS3(head_object=[{**HEAD, "VersionId": "v1"}])
+    client = ScriptedS3(get_object=[{**FOUND, "VersionId": "v1"}])
     await source_of(client).prepare(Item(batch_id="b", source="a.csv", version="e1-4"))
     await source_of(client).prepare(Item(batch_id="b", source="a.csv", version="e1-4@v1"))
     assert [arguments.get("VersionId") for _, arguments in client.calls] == [None, "v1"]

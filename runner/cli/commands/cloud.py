@@ -11,6 +11,7 @@ from runner.cli import options
 from runner.cli.given import Given
 
 if TYPE_CHECKING:
+    from runner.cli.attention import Attention
     from runner.cloud.operations import Operations
     from runner.cloud.redriving import Redriven
     from runner.cloud.reviews import Review
@@ -74,18 +75,13 @@ def status(
     verbose: options.Verbose = False,
 ) -> None:
     """Say where a batch stands, or the newest ones and all that are running."""
-    from runner.cli.cloud_tables import print_standing, print_standings
+    from runner.cli.cloud_tables import print_standings
     from runner.cli.clouding import ask
     from runner.cli.documents import standing_document
 
     given = _given(stack, region, endpoint_url, config=config, json=json, verbose=verbose)
     if batch is not None:
-        ask(
-            given,
-            lambda operations: operations.status(batch),
-            show=lambda console, found: print_standing(console, found, options=given.repeated()),
-            document=standing_document,
-        )
+        _status_of(batch, given)
         return
 
     async def newest(operations: Operations) -> tuple[list[Standing], str]:
@@ -96,6 +92,24 @@ def status(
         newest,
         show=lambda console, found: print_standings(console, found[0], waiting_room=found[1], options=given.repeated()),
         document=lambda found: [standing_document(standing) for standing in found[0]],
+    )
+
+
+def _status_of(batch: str, given: Given) -> None:
+    from runner.cli.attention import needing_a_person
+    from runner.cli.cloud_tables import print_standing
+    from runner.cli.clouding import ask
+    from runner.cli.documents import standing_document
+
+    async def standing(operations: Operations) -> tuple[Standing, Attention]:
+        found = await operations.status(batch)
+        return found, await needing_a_person(operations.troubled(found))
+
+    ask(
+        given,
+        standing,
+        show=lambda console, found: print_standing(console, *found, options=given.repeated()),
+        document=lambda found: standing_document(found[0]),
     )
 
 
@@ -124,7 +138,7 @@ def manifest(
         return standing
 
     given = _given(stack, region, endpoint_url, config=config, verbose=verbose)
-    ask(given, written, show=lambda _, standing: print_manifest_place(console(stderr=True), standing))
+    ask(given, written, show=lambda _, standing: print_manifest_place(console(stderr=True), standing, to=to))
 
 
 def redrive(
@@ -161,7 +175,11 @@ def redrive(
         return await operations.redrive(batch, states=redrivable(state), match=match)
 
     given = _given(stack, region, endpoint_url, config=config, json=json, verbose=verbose)
-    ask(given, redriven, show=lambda console, found: print_put_back(console, found, options=given.repeated()))
+    ask(
+        given,
+        redriven,
+        show=lambda console, found: print_put_back(console, found, batch_id=batch, options=given.repeated()),
+    )
 
 
 def reviews(

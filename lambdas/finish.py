@@ -1,0 +1,23 @@
+"""finish: writes the manifest of a batch that has come to rest, and tells its end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from lambdas.bootstrap import container, tracer
+from lambdas.records import Records
+from runner.cloud.finishing import finish
+from runner.cloud.messages import BatchRef
+from runner.cloud.ports import Queue
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+records = Records(container, Queue.FINISH, finish, BatchRef, license_key=False)
+
+
+@tracer.capture_lambda_handler(capture_response=False, capture_error=False)
+def lambda_handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
+    """Answer an event of SQS with the records that are to come back."""
+    return records.answer(event, context)

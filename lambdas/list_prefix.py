@@ -1,0 +1,23 @@
+"""list_prefix: takes one page of a load's keys into the ledger, and rings for its items and its next page."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from lambdas.bootstrap import container, tracer
+from lambdas.records import Records
+from runner.cloud.listing import list_page
+from runner.cloud.messages import ListPage, StartLoad
+from runner.cloud.ports import Queue
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+records = Records(container, Queue.LIST, list_page, StartLoad, ListPage)
+
+
+@tracer.capture_lambda_handler(capture_response=False, capture_error=False)
+def lambda_handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
+    """Answer an event of SQS with the records that are to come back."""
+    return records.answer(event, context)

@@ -1,0 +1,28 @@
+"""reconcile: compares the ledger with the vendor every few minutes, and rings for what nobody works on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from lambdas.bootstrap import container, tracer
+from runner.cloud.reconciling import reconcile
+from runner.errors import AuthRefused
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+    from runner.cloud.ports import Deadline
+
+
+@tracer.capture_lambda_handler(capture_response=False, capture_error=False)
+def lambda_handler(_event: dict[str, Any], context: LambdaContext) -> None:
+    """Do one pass; the event of the schedule says nothing. Raises RuntimeError where a step did not go through."""
+    container.run(_reconcile, context)
+
+
+async def _reconcile(deadline: Deadline) -> None:
+    try:
+        await reconcile(await container.deployment(), deadline=deadline)
+    except AuthRefused:
+        container.doubt_license_key()
+        raise
