@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from runner import identity
 from runner.cloud.figures import Figures
-from runner.cloud.ports import MOST_DELAY_S, Later
 from runner.discover import Discovery
 from runner.moves import Moves
 from runner.options import RunOptions
@@ -19,8 +17,7 @@ from runner.surroundings import Surroundings
 if TYPE_CHECKING:
     import random
 
-    from runner.cloud.messages import Message
-    from runner.cloud.ports import Announcer, Gauges, Places, Queue, Queues
+    from runner.cloud.ports import Announcer, Gauges, Places, Queues
     from runner.ledger import CloudLedger
     from runner.ledger.leases import Leases
     from runner.models import Batch
@@ -85,12 +82,6 @@ class Deployment:
     def holder(self) -> str:
         """Return a new name for who takes a lease."""
         return f"{self.rng.getrandbits(64):016x}"
-
-    async def later(self, queue: Queue, message: Message, seconds: float) -> Later:
-        """Send a message anew, to come in `seconds` and a little more: all that wait must not come at once."""
-        delay_s = min(MOST_DELAY_S, math.ceil(seconds) + self.rng.randint(0, 3))
-        await self.queues.send(queue, [message], delay_s=delay_s)
-        return Later(delay_s)
 
     def moves(self) -> Moves:
         return Moves(self.ledger, clock=self.clock, emit=Figures(self.gauges), by_state={})

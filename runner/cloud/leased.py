@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
+
+from runner.cloud.ports import MOST_DELAY_S, Done, Later
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from runner.cloud.deployment import Deployment
+    from runner.cloud.messages import Message
     from runner.cloud.patience import Patience
-
-WAITING = "waiting"
-"""Who holds the lease of an item for which a message is on its way that must not come earlier."""
-
-WORTH_A_LEASE_S = 30.0
+    from runner.cloud.ports import Outcome, Queue
 
 
 @asynccontextmanager
@@ -32,13 +32,16 @@ async def leased(deployment: Deployment, batch_id: str, name: str, patience: Pat
             await deployment.leases.release(batch_id, name, holder=holder)
 
 
-async def leave_waiting(deployment: Deployment, batch_id: str, name: str, *, for_s: float) -> None:
-    """Let other messages of an item be of no use until its own comes: else each would bring the next, for ever."""
-    if for_s >= WORTH_A_LEASE_S:
-        await deployment.leases.take(batch_id, name, holder=WAITING, for_s=for_s - 1.0)
+async def later(
+    deployment: Deployment, queue: Queue, message: Message, seconds: float, *, batch_id: str, name: str
+) -> Outcome:
+    """Send a message anew, to come in `seconds` and a little more, unless one for the same is on its way already.
 
-
-async def is_waited_for(deployment: Deployment, batch_id: str, name: str) -> bool:
-    """Tell whether a message of the item is on its way, so that this one can be dropped."""
-    lease = await deployment.leases.seen(batch_id, name)
-    return lease is not None and lease.holder == WAITING
+    Messages come twice now and then: if each of them brought the next, there would soon be no end of them.
+    """
+    delay_s = min(MOST_DELAY_S, math.ceil(seconds) + deployment.rng.randint(1, 4))
+    taken = await deployment.leases.take(batch_id, f"next {name}", holder=deployment.holder(), for_s=delay_s - 0.5)
+    if taken is not None:
+        return Done()
+    await deployment.queues.send(queue, [message], delay_s=delay_s)
+    return Later(delay_s)

@@ -18,7 +18,7 @@ from runner.ledger.dynamodb_moving import Move, add_group, bearer_of, groups_of
 from runner.ledger.dynamodb_reading import by_source, pages_at, places_of, ranked_pages, source_pages
 from runner.ledger.dynamodb_table import Row, number, text_of
 from runner.ledger.leases import DynamoLeases
-from runner.models import Batch, HistoryEntry, Item, ItemState, RemoteImport, tag_of
+from runner.models import Batch, BatchState, HistoryEntry, Item, ItemState, RemoteImport, tag_of
 
 FEW_ITEMS = 20_000
 """Up to so many items of the states asked for are found by state; more are found by reading the whole batch."""
@@ -206,12 +206,12 @@ class DynamoLedger:
     async def orphans(self, tag: str) -> list[RemoteImport]:
         return [rows.orphan_of(row) async for page in self._table.query(f"ORPHAN#{tag}") for row in page]
 
-    async def running_batches(self) -> list[Batch]:
-        pages = self._table.query(keys.RUNNING, index=keys.BY_STATE)
+    async def incomplete_batches(self) -> list[Batch]:
+        pages = self._table.query(keys.INCOMPLETE, index=keys.BY_STATE)
         found = await self._batches_of(
             [keys.key(row["pk"]["S"], row["sk"]["B"]) async for page in pages for row in page]
         )
-        return [batch for batch in found if batch.state == "running"]
+        return [batch for batch in found if batch.state is not BatchState.COMPLETE]
 
     async def moves_of(self, batch_id: str) -> tuple[int, int]:
         row = await self._existing(batch_id)

@@ -153,7 +153,8 @@ def test_an_item_that_another_function_holds_is_sent_anew() -> None:
         landed = bench.drop("orders/a.csv")
         await bench.leases.take("landed-20260701-orders", "orders/a.csv", holder="other", for_s=100)
         assert isinstance(await bench.do(Queue.SUBMIT, landed), Later)
-        assert 100 <= bench.delays(Queue.SUBMIT)[0] <= 105
+        assert 60 <= bench.delays(Queue.SUBMIT)[0] <= 65
+        assert await bench.do(Queue.SUBMIT, landed) == Done(), "one message on its way is enough"
         assert bench.take(Queue.SUBMIT) == [ItemRef(batch_id="landed-20260701-orders", source="orders/a.csv")]
         assert bench.uploads == []
 
@@ -174,7 +175,7 @@ def test_a_permit_that_is_far_off_is_not_waited_for() -> None:
         began = bench.loop.time()
         assert isinstance(await bench.do(Queue.SUBMIT, bench.drop("orders/a.csv")), Later)
         assert bench.loop.time() - began < 1
-        assert 299 <= bench.delays(Queue.SUBMIT)[0] <= 305
+        assert 299 <= bench.delays(Queue.SUBMIT)[0] <= 306
         assert await bench.states() == {"orders/a.csv": "queued"}
 
     on_bench(program)
