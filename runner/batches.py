@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from runner.errors import ConfigError, LedgerMismatch
 from runner.models import OPEN_STATES, Batch, ItemState
+from runner.run_spec import driver_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -39,7 +40,7 @@ class Batches:
         if batch_id is not None:
             return await self._with_id(ledger, batch_id)
         for batch in reversed(await ledger.batches()):
-            if await _has_open(ledger, batch):
+            if not is_of_a_stack(batch) and await _has_open(ledger, batch):
                 return batch
         raise self._none("batch to resume")
 
@@ -47,12 +48,17 @@ class Batches:
         """Return the newest batch of the source, at this endpoint, in which something is still to be done."""
         ledger = await self._resources.ledger(write=True)
         for batch in reversed(await ledger.batches(source_uri=source_uri)):
-            if self._is_here(batch) and await _has_open(ledger, batch):
+            if self._is_here(batch) and not is_of_a_stack(batch) and await _has_open(ledger, batch):
                 return batch
         return None
 
     def refuse_other_account(self, batch: Batch) -> None:
-        """Raise LedgerMismatch where the batch was started against another API, or with another key."""
+        """Raise LedgerMismatch where the batch was started against another API, or with another key, or by a stack."""
+        if is_of_a_stack(batch):
+            raise LedgerMismatch(
+                f"batch {batch.batch_id} is driven by a stack on AWS",
+                hint=f"see it by `bulkhead cloud status {batch.batch_id}`",
+            )
         settings = self._resources.settings
         if not self._is_here(batch):
             raise LedgerMismatch(
@@ -77,6 +83,11 @@ class Batches:
     def _none(self, what: str) -> ConfigError:
         place = self._resources.settings.ledger
         return ConfigError(f"there is no {what} in {place}", hint="start one with `bulkhead run`")
+
+
+def is_of_a_stack(batch: Batch) -> bool:
+    """Tell whether the functions of a stack take the batch further, so that no run does."""
+    return driver_of(batch.config) == "stack"
 
 
 async def _has_open(ledger: Ledger, batch: Batch) -> bool:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from runner import identity, recovery
 from runner import plan as planning
-from runner.batches import Batches
+from runner.batches import Batches, is_of_a_stack
 from runner.discover import Discovery
 from runner.doctor import Check, examine
+from runner.driving import driving
 from runner.errors import ConfigError
 from runner.events import BatchFinished, BatchStarted, Event, EventHook, ignore
 from runner.manifest import csv, jsonl, write_manifest
@@ -157,7 +158,7 @@ class Bulkhead:
 
     async def plan(self, spec: RunSpec) -> Plan:
         """Say what `run` would do; nothing is written, sent or opened for writing."""
-        pacer = self._resources.pacer() if self._settings.license_key else None
+        pacer = await self._resources.pacer() if self._settings.license_key else None
         free = await pacer.free_slots() if pacer else self._settings.create_quota.count
         source = await self._resources.source(spec.source)
         return await planning.plan(
@@ -182,20 +183,24 @@ class Bulkhead:
     async def status(self, batch_id: str | None = None) -> BatchStatus:
         batch = await self._batches.named(batch_id, write=False)
         ledger = await self._resources.ledger(write=False)
-        return BatchStatus(batch=self._as_it_is(batch), by_state=await ledger.counts(batch.batch_id))
+        return BatchStatus(batch=await self._as_it_is(batch), by_state=await ledger.counts(batch.batch_id))
 
     async def batches(self) -> list[BatchStatus]:
         ledger = await self._resources.ledger(write=False)
         return [
-            BatchStatus(batch=self._as_it_is(batch), by_state=await ledger.counts(batch.batch_id))
+            BatchStatus(batch=await self._as_it_is(batch), by_state=await ledger.counts(batch.batch_id))
             for batch in await ledger.batches()
         ]
 
-    def _as_it_is(self, batch: Batch) -> Batch:
+    async def _as_it_is(self, batch: Batch) -> Batch:
         """Return a batch whose run was killed, and could not say so, as interrupted."""
-        if batch.state is BatchState.RUNNING and not self._resources.a_run_is_alive():
-            return replace(batch, state=BatchState.INTERRUPTED)
-        return batch
+        if (
+            batch.state is not BatchState.RUNNING
+            or is_of_a_stack(batch)
+            or await self._resources.is_driven(batch.batch_id)
+        ):
+            return batch
+        return replace(batch, state=BatchState.INTERRUPTED)
 
     async def items(
         self, batch_id: str | None = None, *, states: Collection[ItemState] | None = None
@@ -226,6 +231,15 @@ class Bulkhead:
         self, batch: Batch, spec: RunSpec, *, resumed: bool, scope: Scope = Scope.RUN, list_source: bool = True
     ) -> BatchOutcome:
         self._batches.refuse_other_account(batch)
+        leases = await self._resources.leases()
+        if leases is None:
+            return await self._drive(batch, spec, resumed=resumed, scope=scope, list_source=list_source)
+        async with driving(leases, batch.batch_id, clock=self._resources.clock, stop=self._stop):
+            return await self._drive(batch, spec, resumed=resumed, scope=scope, list_source=list_source)
+
+    async def _drive(
+        self, batch: Batch, spec: RunSpec, *, resumed: bool, scope: Scope, list_source: bool
+    ) -> BatchOutcome:
         ledger = await self._resources.ledger(write=True)
         around = await self._surroundings(batch, spec, ledger)
         await around.sink.prepare()
@@ -292,7 +306,7 @@ class Bulkhead:
             source=await resources.source(spec.source),
             routes=spec.routes,
             sink=await resources.sink(batch.out),
-            pacer=resources.pacer(),
+            pacer=await resources.pacer(),
             clock=resources.clock,
             vendor_time=resources.vendor_time,
             rng=resources.rng,

@@ -11,6 +11,7 @@ from platformdirs import user_state_path
 
 from runner import identity
 from runner.clock import SystemClock
+from runner.driving import is_driven
 from runner.errors import ConfigError
 from runner.ledger.lockfile import is_locked, lock_path
 from runner.ledger.place import LedgerTable
@@ -24,12 +25,13 @@ from runner.sources import open_one, open_source
 from runner.vendor_time import VendorTime
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from types import TracebackType
 
     from runner.api import HeadlessClient
     from runner.ledger import Ledger, SlotStore
-    from runner.ports import Sink
+    from runner.ledger.dynamodb_client import DynamoTable
+    from runner.ledger.leases import Leases
+    from runner.ports import Clock, Sink
     from runner.s3 import S3Client
     from runner.settings import Settings
     from runner.sources import LocalFiles, SourceSpec
@@ -50,6 +52,7 @@ class Resources:
         self._stack = AsyncExitStack()
         self._ledger: Ledger | None = None
         self._ledger_is_writable = False
+        self._table: DynamoTable | None = None
         self._client: HeadlessClient | None = None
         self._s3: S3Client | None = None
 
@@ -90,7 +93,13 @@ class Resources:
         """Open the ledger; readers may look at it while a run writes. Raises LedgerError."""
         if self._ledger is not None and (self._ledger_is_writable or not write):
             return self._ledger
-        path = self._ledger_file()
+        path = self.settings.ledger
+        if isinstance(path, LedgerTable):
+            from runner.ledger.dynamodb import DynamoLedger  # noqa: PLC0415 - most runs keep their ledger in a file
+
+            self._ledger = DynamoLedger(await self.table(path), now=self.clock.now)
+            self._ledger_is_writable = True
+            return self._ledger
         if not write and not path.exists():
             raise ConfigError(
                 f"there is no ledger at {path}", hint="start with `bulkhead run`, or name one by --ledger"
@@ -100,9 +109,32 @@ class Resources:
         self._ledger, self._ledger_is_writable = ledger, write
         return ledger
 
-    def a_run_is_alive(self) -> bool:
-        """Tell whether a process has the ledger open for writing."""
-        return is_locked(lock_path(self._ledger_file()))
+    async def table(self, place: LedgerTable) -> DynamoTable:
+        """Open the table of a shared ledger. Raises ConfigError where AWS is not configured."""
+        from runner.ledger.dynamodb_client import DynamoTable  # noqa: PLC0415 - as above
+
+        if self._table is None:
+            settings = self.settings
+            opening = DynamoTable.open(
+                place.name, endpoint_url=settings.aws_endpoint_url, region_name=settings.aws_region
+            )
+            self._table = await self._stack.enter_async_context(opening)
+        return self._table
+
+    async def leases(self) -> Leases | None:
+        """Return who works on what in a shared ledger, None for a file, which one process has for itself."""
+        from runner.ledger.leases import DynamoLeases  # noqa: PLC0415 - as above
+
+        place = self.settings.ledger
+        return DynamoLeases(await self.table(place), now=self.clock.now) if isinstance(place, LedgerTable) else None
+
+    async def is_driven(self, batch_id: str) -> bool:
+        """Tell whether a run drives the batch; of a file whether a process has it open for writing."""
+        place = self.settings.ledger
+        if not isinstance(place, LedgerTable):
+            return is_locked(lock_path(place))
+        leases = await self.leases()
+        return leases is not None and await is_driven(leases, batch_id)
 
     async def client(self) -> HeadlessClient:
         """Open the API. Raises ConfigError where there is no license key."""
@@ -164,25 +196,28 @@ class Resources:
             )
         )
 
-    def pacer(self) -> CreatePacer:
-        """Open the create slots that all processes of this machine share."""
-        store: SlotStore = SqliteSlots(self.settings.quota_store or user_state_path("bulkhead") / "quota.db")
+    async def pacer(self) -> CreatePacer:
+        """Open the create slots that all processes of this machine share, or with a shared ledger all who share it."""
+        store: SlotStore
+        clock: Clock = self.clock
+        guard_s = self.settings.shared_quota_guard_s
+        if isinstance(self.settings.ledger, LedgerTable):
+            from runner.ledger.dynamodb_slots import SHARED_GUARD_S, DynamoSlots  # noqa: PLC0415 - as above
+
+            store = clock = DynamoSlots(await self.table(self.settings.ledger), now=self.clock.now)
+            guard_s = max(guard_s, SHARED_GUARD_S)
+        else:
+            store = SqliteSlots(self.settings.quota_store or user_state_path("bulkhead") / "quota.db")
         self._stack.push_async_callback(store.close)
         return CreatePacer(
             store,
             quota_key=self.account,
             quota=self.settings.create_quota,
-            clock=self.clock,
+            clock=clock,
             rng=self.rng,
-            guard_s=self.settings.shared_quota_guard_s,
+            guard_s=guard_s,
             request_timeout_s=self.settings.request_timeout_s,
         )
-
-    def _ledger_file(self) -> Path:
-        place = self.settings.ledger
-        if isinstance(place, LedgerTable):
-            raise ConfigError(f"a ledger in {place} cannot be opened from here yet", hint="name a file by --ledger")
-        return place
 
     def _license_key(self) -> str:
         key = self.settings.license_key

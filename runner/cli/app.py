@@ -36,6 +36,8 @@ COMMANDS: dict[str, Command] = {
     "reconcile": Command("repairing", "reconcile"),
     "doctor": Command("setup", "doctor"),
     "config": Command("setup", "config"),
+    "ledger copy": Command("ledger", "copy"),
+    "ledger create-table": Command("ledger", "create_table"),
     "cloud start": Command("cloud", "start"),
     "cloud status": Command("cloud", "status"),
     "cloud manifest": Command("cloud", "manifest"),
@@ -47,7 +49,10 @@ COMMANDS: dict[str, Command] = {
 }
 """By name; of a name of two words the first is a group's."""
 
-GROUPS = {"cloud": "Start, watch and mend what a stack on AWS does."}
+GROUPS = {
+    "ledger": "Make and copy ledgers.",
+    "cloud": "Start, watch and mend what a stack on AWS does.",
+}
 """What each group of commands is for."""
 
 

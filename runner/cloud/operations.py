@@ -193,7 +193,7 @@ class Operations:
     async def _pacer(self, key: str) -> CreatePacer:
         settings = self._resources.settings.model_copy(update={"license_key": SecretStr(key)})
         resources = await self._open.enter_async_context(Resources(settings))
-        return resources.pacer()
+        return await resources.pacer()
 
     async def _ledger(self) -> CloudLedger:
         return cast("CloudLedger", await self._resources.ledger(write=True))

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from runner.models import BatchState
-from runner.run_spec import RunSpec
+from runner.run_spec import driver_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from typing import Literal
 
     from runner.ledger import CloudLedger
     from runner.models import Batch, ItemState
@@ -29,7 +28,7 @@ class Standing:
 
     batch: Batch
     by_state: dict[ItemState, int]
-    driver: Literal["runner", "stack"]
+    driver: str
     moves: int
     manifest_moves: int
 
@@ -52,7 +51,7 @@ async def standing(ledger: CloudLedger, batch: Batch) -> Standing:
     return Standing(
         batch=batch,
         by_state=await ledger.counts(batch.batch_id),
-        driver=RunSpec.from_json(batch.config).driver,
+        driver=driver_of(batch.config),
         moves=moves,
         manifest_moves=manifest_moves,
     )

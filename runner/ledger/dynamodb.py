@@ -15,9 +15,10 @@ from runner.ledger import dynamodb_table as keys
 from runner.ledger import rules
 from runner.ledger.dynamodb_client import ConditionFailed, DynamoTable, new_token
 from runner.ledger.dynamodb_moving import Move, add_group, bearer_of, groups_of
-from runner.ledger.dynamodb_reading import by_source, pages_at, places_of, ranked_pages, source_pages
+from runner.ledger.dynamodb_reading import by_source, pages_at, places_of, ranked_pages, source_pages, source_rows
 from runner.ledger.dynamodb_table import Row, number, text_of
 from runner.ledger.leases import DynamoLeases
+from runner.ledger.portable import Recorded
 from runner.models import Batch, BatchState, HistoryEntry, Item, ItemState, RemoteImport, tag_of
 
 FEW_ITEMS = 20_000
@@ -111,11 +112,10 @@ class DynamoLedger:
         once: dict[str, Item] = {}
         for item in items:
             once.setdefault(item.source, rules.as_stored(item))
-        added = 0
-        for group in groups_of(await self._new_of(batch_id, list(once.values()))):
-            async with self._turns[batch_id]:
-                added += await add_group(self._table, batch_id, group, at=at)
-        return added
+        new = await self._new_of(batch_id, list(once.values()))
+        return await self._add(
+            batch_id, [Recorded(item, [rows.entry(item, at=at, reason=rules.LISTED)]) for item in new]
+        )
 
     async def item(self, batch_id: str, source: str) -> Item | None:
         row = await self._table.get(keys.item_key(batch_id, source))
@@ -206,6 +206,30 @@ class DynamoLedger:
     async def orphans(self, tag: str) -> list[RemoteImport]:
         return [rows.orphan_of(row) async for page in self._table.query(f"ORPHAN#{tag}") for row in page]
 
+    async def recorded(self, batch_id: str) -> AsyncIterator[list[Recorded]]:
+        async for page in source_rows(self._table, batch_id):
+            yield [Recorded(rows.item_of(row), rows.history_of(row)) for row in page]
+
+    async def restore(self, records: Sequence[Recorded]) -> int:
+        if not records:
+            return 0
+        batch_id = rules.batch_id_of([record.item for record in records])
+        there = await self.look_up(batch_id, [record.item.source for record in records])
+        new = [
+            Recorded(rules.as_stored(record.item), rows.bounded(record.history))
+            for record in records
+            if record.item.source not in there
+        ]
+        return await self._add(batch_id, new)
+
+    async def all_orphans(self) -> AsyncIterator[list[RemoteImport]]:
+        async for page in self._table.scan("ORPHAN#"):
+            yield [rows.orphan_of(row) for row in page]
+
+    async def endpoints(self) -> dict[str, datetime]:
+        found = [row async for page in self._table.scan("ENDPOINT#") for row in page]
+        return {row["pk"]["S"].removeprefix("ENDPOINT#"): rules.from_ms(int(row["at"]["N"])) for row in found}
+
     async def incomplete_batches(self) -> list[Batch]:
         pages = self._table.query(keys.INCOMPLETE, index=keys.BY_STATE)
         found = await self._batches_of(
@@ -244,6 +268,13 @@ class DynamoLedger:
 
     async def close(self) -> None:
         """Release nothing: who opened the table closes it."""
+
+    async def _add(self, batch_id: str, new: Sequence[Recorded]) -> int:
+        added = 0
+        for group in groups_of(new):
+            async with self._turns[batch_id]:
+                added += await add_group(self._table, batch_id, group)
+        return added
 
     async def _existing(self, batch_id: str) -> Row:
         row = await self._table.get(keys.batch_key(batch_id))

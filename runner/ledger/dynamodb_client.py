@@ -89,7 +89,7 @@ class DynamoTable:
         try:
             import aioboto3  # noqa: PLC0415 - a quarter of a second that only users of AWS pay
             from aiobotocore.config import AioConfig  # noqa: PLC0415
-            from botocore.exceptions import BotoCoreError  # noqa: PLC0415
+            from botocore.exceptions import BotoCoreError, NoRegionError  # noqa: PLC0415
         except ImportError as error:
             raise ConfigError("dynamodb:// needs a package more", hint="pip install 'dromo-bulkhead[aws]'") from error
         from runner.aws import translated  # noqa: PLC0415
@@ -103,6 +103,9 @@ class DynamoTable:
         try:
             opening = aioboto3.Session().client("dynamodb", config=config, **arguments)
             client = await opening.__aenter__()
+        except NoRegionError as error:
+            hint = "set AWS_DEFAULT_REGION, or aws_region in bulkhead.toml"
+            raise ConfigError("no AWS region is set", hint=hint) from error
         except (BotoCoreError, ValueError) as error:
             raise translated(error, service="dynamodb") from error
         try:

@@ -13,6 +13,7 @@ from runner.ledger import dynamodb_table as keys
 from runner.ledger import rules
 from runner.ledger.dynamodb_client import MAX_ACTIONS, ConditionFailed, DynamoTable, new_token
 from runner.ledger.dynamodb_table import Row, number
+from runner.ledger.portable import Recorded
 from runner.models import HistoryEntry, Item, ItemState
 
 Action = dict[str, Any]
@@ -69,54 +70,53 @@ class Move:
         return actions
 
 
-def groups_of(items: Sequence[Item]) -> Iterator[list[Item]]:
-    """Yield the items in groups that one transaction adds: an action for each, its import and its tag, one to count."""
-    group: list[Item] = []
+def groups_of(records: Sequence[Recorded]) -> Iterator[list[Recorded]]:
+    """Yield items in groups that one transaction adds: an action for each, its imports and its tag, one to count."""
+    group: list[Recorded] = []
     room = MAX_ACTIONS - 1
-    for item in items:
-        needed = 1 + (item.import_id is not None) + (item.tag is not None)
+    for record in records:
+        needed = 1 + len(record.import_ids) + (record.item.tag is not None)
         if needed > room:
             yield group
             group, room = [], MAX_ACTIONS - 1
-        group.append(item)
+        group.append(record)
         room -= needed
     if group:
         yield group
 
 
-async def add_group(table: DynamoTable, batch_id: str, items: Sequence[Item], *, at: int) -> int:
-    """Add those that are not there yet in one transaction, and return how many; `at` is now, in ms."""
-    new = list(items)
+async def add_group(table: DynamoTable, batch_id: str, records: Sequence[Recorded]) -> int:
+    """Add those that are not there yet in one transaction, and return how many. Raises ImportIdTaken."""
+    new = list(records)
     while new:
         token = new_token()
         try:
-            await table.transact(token, _adding(batch_id, new, token=token, at=at))
+            await table.transact(token, _adding(batch_id, new, token=token))
         except ConditionFailed as error:
             if 0 in error.found:
                 raise LedgerError(f"there is no batch {batch_id}") from None
-            rest = [item for place, item in enumerate(new, start=1) if place not in error.found]
+            rest = [record for place, record in enumerate(new, start=1) if place not in error.found]
             if len(rest) == len(new):
-                raise _taken(_first_import(new)) from None
+                raise _taken(next(import_id for record in new for import_id in record.import_ids)) from None
             new = rest
         else:
             return len(new)
     return 0
 
 
-def _adding(batch_id: str, items: Sequence[Item], *, token: bytes, at: int) -> list[Action]:
-    puts = [_put_new(item, token=token, at=at) for item in items]
-    imports = [_claim(item, item.import_id, token=token) for item in items if item.import_id is not None]
+def _adding(batch_id: str, records: Sequence[Recorded], *, token: bytes) -> list[Action]:
+    puts = [_put_new(record, token=token) for record in records]
+    imports = [_claim(record.item, one, token=token) for record in records for one in record.import_ids]
     bearers: dict[str, list[Item]] = {}
-    for item in items:
-        if item.tag is not None:
-            bearers.setdefault(item.tag, []).append(item)
+    for record in records:
+        if record.item.tag is not None:
+            bearers.setdefault(record.item.tag, []).append(record.item)
     tags = [_bear(tag, some, token=token, seen=None) for tag, some in bearers.items()]
-    return [_count(batch_id, Counter(item.state for item in items)), *puts, *imports, *tags]
+    return [_count(batch_id, Counter(record.item.state for record in records)), *puts, *imports, *tags]
 
 
-def _put_new(item: Item, *, token: bytes, at: int) -> Action:
-    history = [rows.entry(item, at=at, reason=rules.LISTED)]
-    return {"Put": {"Item": rows.item_row(item, history, token=token), "ConditionExpression": _ABSENT}}
+def _put_new(record: Recorded, *, token: bytes) -> Action:
+    return {"Put": {"Item": rows.item_row(record.item, record.history, token=token), "ConditionExpression": _ABSENT}}
 
 
 def _count(batch_id: str, changed: Counter[ItemState]) -> Action:
@@ -158,7 +158,3 @@ def bearer_of(bearer: bytes) -> tuple[str, str]:
 
 def _taken(import_id: str | None) -> ImportIdTaken:
     return ImportIdTaken(f"import {import_id} already belongs, or belonged, to an item")
-
-
-def _first_import(items: Sequence[Item]) -> str | None:
-    return next((item.import_id for item in items if item.import_id is not None), None)

@@ -8,6 +8,7 @@ from runner.ledger import dynamodb_rows as rows
 from runner.ledger import dynamodb_table as keys
 from runner.ledger import rules
 from runner.ledger.dynamodb_client import DynamoTable
+from runner.ledger.dynamodb_table import Row
 from runner.models import Item, ItemState
 
 ITEMS_A_PAGE = 1000
@@ -48,9 +49,15 @@ async def pages_at(table: DynamoTable, batch_id: str, places: Sequence[bytes]) -
         yield [rows.item_of(row) for row in sorted(found, key=lambda row: row["sk"]["B"])]
 
 
+async def source_rows(table: DynamoTable, batch_id: str) -> AsyncIterator[list[Row]]:
+    """Yield the rows of all items of a batch by their places."""
+    async for page in table.query(keys.items_of(batch_id), limit=ITEMS_A_PAGE):
+        yield page
+
+
 async def source_pages(table: DynamoTable, batch_id: str) -> AsyncIterator[list[Item]]:
     """Yield all items of a batch by their places."""
-    async for page in table.query(keys.items_of(batch_id), limit=ITEMS_A_PAGE):
+    async for page in source_rows(table, batch_id):
         yield [rows.item_of(row) for row in page]
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
+from runner.clock import system_now
 from runner.ledger import Quota, Slot
 from runner.ledger import dynamodb_table as keys
 from runner.ledger.dynamodb_client import ConditionFailed, DynamoTable, new_token
@@ -16,10 +19,14 @@ _HOLD = b"hold"
 
 
 class DynamoSlots:
-    """A SlotStore whose clock is `ticks`: seconds since 1970 UTC as the table tells them."""
+    """A SlotStore, and the Clock that goes with it: its ticks are seconds since 1970 UTC as the table tells them."""
 
-    def __init__(self, table: DynamoTable) -> None:
+    def __init__(self, table: DynamoTable, *, now: Callable[[], datetime] = system_now) -> None:
         self._table = table
+        self._now = now
+
+    def now(self) -> datetime:
+        return self._now()
 
     def ticks(self) -> float:
         """Return the time that all who share the table read alike. Raises LedgerError where this clock is far off."""

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from runner.errors import ImportIdTaken, LedgerError, StaleItem
-from runner.ledger import rows, rules
+from runner.ledger import rows, rules, sqlite_records
 from runner.ledger.database import Database, Schema
+from runner.ledger.portable import Recorded
 from runner.models import HELD_STATES, Batch, HistoryEntry, Item, ItemState, RemoteImport
 
 SCHEMA = Schema(
@@ -39,7 +40,8 @@ SELECT at, state, reason, attempts, import_id, revision FROM history WHERE batch
 ORDER BY step
 """
 _KEEP_ORPHAN = "INSERT OR REPLACE INTO orphans VALUES (?, ?, ?, ?, ?, ?)"
-_SELECT_ORPHANS = "SELECT import_id, status, schema_id, original_filename, created_at FROM orphans WHERE tag = ?"
+_SELECT_ALL_ORPHANS = "SELECT import_id, status, schema_id, original_filename, created_at FROM orphans"
+_SELECT_ORPHANS = f"{_SELECT_ALL_ORPHANS} WHERE tag = ?"
 IS_HELD = f"state IN ({', '.join(sorted(repr(state.value) for state in HELD_STATES))})"
 """As it stands in the index `items_held`: only then does SQLite use it."""
 
@@ -235,6 +237,24 @@ class SqliteLedger:
 
     async def orphans(self, tag: str) -> list[RemoteImport]:
         return [rows.orphan_of(row) for row in self._fetch(_SELECT_ORPHANS, (tag,))]
+
+    async def recorded(self, batch_id: str) -> AsyncIterator[list[Recorded]]:
+        for page in self._all_pages(self._number(batch_id)):
+            items = [rows.item_of(batch_id, row) for row in page]
+            yield [Recorded(item, await self.history(batch_id, item.source)) for item in items]
+
+    async def restore(self, records: Sequence[Recorded]) -> int:
+        if not records:
+            return 0
+        number = self._existing(rules.batch_id_of([record.item for record in records]))
+        return self._database.write(lambda db: sqlite_records.restore(db, number, records))
+
+    async def all_orphans(self) -> AsyncIterator[list[RemoteImport]]:
+        yield [rows.orphan_of(row) for row in self._fetch(_SELECT_ALL_ORPHANS, ())]
+
+    async def endpoints(self) -> dict[str, datetime]:
+        found = self._fetch("SELECT endpoint, at FROM reconciled", ())
+        return {endpoint: rules.from_ms(at) for endpoint, at in found}
 
     async def close(self) -> None:
         self._database.close()

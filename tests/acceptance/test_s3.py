@@ -125,6 +125,19 @@ def test_files_go_from_s3_to_a_disk_and_from_a_disk_to_s3(
     assert_each_once(sandbox.received(), {**files, **local})
 
 
+def test_a_ledger_in_dynamodb_needs_nothing_on_the_disk(
+    mine: Workspace, sandbox: SandboxVendor, inbox: Bucket, results: Bucket
+) -> None:
+    files = fill(inbox, count=9)
+    mine.command("ledger", "create-table", "bulkhead").expect(0)
+    for out, state in (("first", "collected"), ("second", "skipped")):
+        mine.command(*run("--ledger", "dynamodb://bulkhead", out=f"s3://results/{out}")).expect(0)
+        manifest = lines(results.get(f"{out}/manifest.jsonl"))
+        assert {name: line["state"] for name, line in manifest.items()} == dict.fromkeys(files, state)
+    assert_each_once(sandbox.received(), files)
+    assert not (mine.home / ".bulkhead").exists()
+
+
 def test_plan_and_explain_say_what_a_run_would_do(mine: Workspace, sandbox: SandboxVendor, inbox: Bucket) -> None:
     fill(inbox, count=9)
     inbox.put("2026/empty.csv", content=b"")

@@ -1,0 +1,36 @@
+"""The table as data: its keys keep the order of sources."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runner.ledger import dynamodb_table as table
+from runner.ledger import rules
+from runner.models import ItemState
+
+sources = st.text(st.characters(codec="utf-8"), max_size=30)
+
+
+@given(sources, sources)
+def test_places_are_ordered_as_sources_are(one: str, other: str) -> None:
+    assert (table.place_of(one) < table.place_of(other)) == (rules.source_key(one) < rules.source_key(other))
+
+
+@given(st.tuples(st.integers(-(1 << 63), (1 << 63) - 1), sources), st.tuples(st.integers(-9, 9), sources))
+def test_ranks_go_before_sources(one: tuple[int, str], other: tuple[int, str]) -> None:
+    in_order = (one[0], rules.source_key(one[1])) < (other[0], rules.source_key(other[1]))
+    assert (table.ranked_place(*one) < table.ranked_place(*other)) == in_order
+    assert table.rank_in(table.ranked_place(*one)) == one[0]
+
+
+def test_no_source_is_too_long_for_a_key() -> None:
+    long = "\u00e4" * 4000
+    assert len(table.ranked_place(0, long)) <= 1024
+    assert table.place_of(long + "a") != table.place_of(long + "b")
+
+
+def test_the_groups_of_states_are_apart() -> None:
+    assert table.states_with(ItemState.QUEUED) == [ItemState.QUEUED]
+    assert table.states_with(ItemState.NEEDS_REVIEW) == [ItemState.NEEDS_REVIEW]
+    assert {table.group_of(state) for state in ItemState} == {"queued", "open", "review", "ended"}
