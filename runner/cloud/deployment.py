@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from runner import identity
 from runner.cloud.figures import Figures
 from runner.discover import Discovery
+from runner.errors import ConfigError
 from runner.moves import Moves
 from runner.options import RunOptions
 from runner.run_spec import RunSpec
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from runner.settings import Settings
     from runner.stop import StopSignal
     from runner.vendor_time import VendorTime
+
+logger = logging.getLogger(__name__)
 
 LONGEST_FUNCTION_S = 900.0
 """No function lives longer: whatever one of them has sent is over by then."""
@@ -153,5 +157,12 @@ def _spec(config: str) -> RunSpec:
 
 
 def is_driven_here(batch: Batch) -> bool:
-    """Tell whether the stack takes the batch's items further, and no runner does."""
-    return spec_of(batch).driver == "stack"
+    """Tell whether the stack takes the batch's items further, and no runner does.
+
+    A batch whose record cannot be read, as of a later version, is left to whoever can.
+    """
+    try:
+        return spec_of(batch).driver == "stack"
+    except (ConfigError, KeyError, TypeError, ValueError):
+        logger.warning("the record of a batch cannot be read", extra={"batch": batch.batch_id})
+        return False

@@ -58,9 +58,10 @@ async def submit(
 
 async def _take_on(deployment: Deployment, ref: ItemRef, patience: Patience) -> Outcome:
     batch = await deployment.ledger.batch(ref.batch_id)
-    if batch is None or not is_driven_here(batch) or await _open_item(deployment, ref) is None:
+    item = await _open_item(deployment, ref)
+    if batch is None or item is None or not is_driven_here(batch):
         return Done()
-    due_in_s = await deployment.pacer.due_in_s()
+    due_in_s = 0.0 if item.state is _S.CREATED else await deployment.pacer.due_in_s()
     if due_in_s > min(PERMIT_WAIT_S, patience.left_s()):
         return await _later(deployment, ref, due_in_s)
     async with leased(deployment, ref.batch_id, ref.source, patience) as left_s:
