@@ -85,11 +85,11 @@ class DynamoLedger:
 
     async def count_up(self, batch_id: str, **counters: int) -> None:
         rules.check_counters(counters)
+        if not counters:
+            return
         names = {f"#{n}": rows.counter(name) for n, name in enumerate(counters)}
         values = {f":{n}": number(count) for n, count in enumerate(counters.values())}
         adds = ", ".join(f"#{n} :{n}" for n in range(len(counters)))
-        if not counters:
-            return
         token = new_token()
         action = {
             "Key": keys.batch_key(batch_id),
