@@ -35,6 +35,14 @@ class Unreachable:
         raise self._error
 
 
+class Stalled:
+    """A storage that never answers."""
+
+    async def put(self, *_: Any, **__: Any) -> bool:
+        await asyncio.get_running_loop().create_future()
+        return False
+
+
 def test_a_file_that_landed_is_registered_created_and_uploaded_by_one_message() -> None:
     async def program(bench: Bench) -> None:
         await bench.configured()
@@ -239,6 +247,22 @@ def test_with_little_time_left_nothing_is_begun() -> None:
         assert isinstance(await bench.do(Queue.SUBMIT, bench.drop("orders/a.csv"), left_s=9), Later)
         assert bench.vendor.seen.calls["create"] == 0
         assert len(bench.take(Queue.SUBMIT)) == 1
+
+    on_bench(program)
+
+
+def test_an_upload_that_outlasts_the_function_is_let_go_of_and_gone_on_with() -> None:
+    async def program(bench: Bench) -> None:
+        await bench.configured()
+        landed, began = bench.drop("orders/a.csv"), bench.loop.time()
+        storage = bench.deployment.storage
+        bench.deployment = replace(bench.deployment, storage=Stalled())  # type: ignore[arg-type]
+        assert isinstance(await bench.do(Queue.SUBMIT, landed, left_s=100), Later)
+        assert bench.loop.time() - began < 100
+        bench.deployment = replace(bench.deployment, storage=storage)
+        await bench.work_off()
+        assert bench.uploads == ["orders/a.csv"]
+        assert bench.vendor.seen.calls["create"] == 1
 
     on_bench(program)
 
