@@ -9,7 +9,6 @@ import pytest
 
 from runner.cloud import collecting, finishing, landing, listing, reconciling, submitting
 from runner.cloud.deployment import Deployment
-from runner.cloud.patience import Patience
 from runner.ledger.memory import MemoryLedger
 from runner.models import ItemState
 from runner.pacing import CreatePacer
@@ -89,11 +88,6 @@ def tags_are_shared(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("runner.submit.Submitter._twin", _nothing)
 
 
-def a_function_goes_on_until_it_is_killed(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Patience, "left_s", lambda _self: 10_000.0)
-    patch.setattr("runner.cloud.patience.LAST_MOMENT_S", -10_000.0)
-
-
 def every_function_has_a_quota_of_its_own(patch: pytest.MonkeyPatch) -> None:
     deployed = Deployment.surroundings
 
@@ -121,7 +115,6 @@ MUTANTS: tuple[Plant, ...] = (
     an_end_is_told_with_each_manifest,
     the_manifest_is_written_once,
     tags_are_shared,
-    a_function_goes_on_until_it_is_killed,
     every_function_has_a_quota_of_its_own,
 )
 
