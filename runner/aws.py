@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT_S = 5
 READ_TIMEOUT_S = 20
 
-_DENIED = frozenset({"AccessDenied", "AccessDeniedException", "AuthorizationError", "Forbidden", "403"})
+DENIED = frozenset({"AccessDenied", "AccessDeniedException", "AuthorizationError", "Forbidden", "403"})
+"""Codes of a call that these credentials are not allowed."""
+
 _NOT_ACCEPTED = frozenset(
     {
         "ExpiredToken",
@@ -134,7 +136,7 @@ def _refusal(error: foreign.ClientError, service: str) -> BulkheadError:
     code = code_of(error)
     message = str(error.response.get("Error", {}).get("Message", "")) or code
     status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-    if code in _DENIED:
+    if code in DENIED:
         action = _action(message, service, str(error.operation_name))
         return AwsRefused(
             f"AWS does not allow these credentials {action}",

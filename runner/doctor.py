@@ -77,7 +77,8 @@ async def _schema(resources: Resources, schema_id: str) -> Check:
 async def _ledger(resources: Resources) -> Check:
     path = resources.settings.ledger
     try:
-        await resources.ledger(write=True)
+        ledger = await resources.ledger(write=True)
+        await ledger.reconciled_to(resources.endpoint)
     except LedgerLocked as error:
         return Check(name="ledger", ok=True, detail=f"{path}: in use: {error}")
     except BulkheadError as error:

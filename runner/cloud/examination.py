@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from runner.cloud.backlog import depth_of
 from runner.cloud.findings import Finding, of_error, unwell, watch, well
 from runner.cloud.ports import Queue
-from runner.cloud.stack import INBOX, TABLE
+from runner.cloud.stack import DEPLOY, INBOX, TABLE
 from runner.errors import BulkheadError
 
 if TYPE_CHECKING:
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from runner.cloud.stack import Stack
 
 INDEXES = frozenset({"by_state", "by_version"})
-
-_DEPLOY = "deploy the template of this version: sam build && sam deploy"
 
 
 async def checked(name: str, check: Callable[[], Awaitable[list[Finding]]]) -> list[Finding]:
@@ -52,7 +50,7 @@ class Examination:
         where = f"{stack.name} in account {stack.account}, {stack.region}: {stack.status}"
         if stack.missing:
             missing = ", ".join(stack.missing)
-            return [unwell("stack", f"{where}; it lacks the outputs {missing}", _DEPLOY)]
+            return [unwell("stack", f"{where}; it lacks the outputs {missing}", DEPLOY)]
         if stack.status.endswith("_IN_PROGRESS"):
             return [watch("stack", where, "a deployment is under way: ask again when it has ended")]
         if not stack.at_rest:
@@ -68,14 +66,14 @@ class Examination:
             return [unwell("table", f"{name} is {found['TableStatus']}", "wait until it is ACTIVE, then ask again")]
         if not ready >= INDEXES:
             missing = ", ".join(sorted(INDEXES - ready))
-            return [unwell("table", f"{name} has no index {missing} that is ready", _DEPLOY)]
+            return [unwell("table", f"{name} has no index {missing} that is ready", DEPLOY)]
         return [well("table", f"{name} is ACTIVE, with its indexes")]
 
     async def inbox(self) -> list[Finding]:
         bucket = self._stack.output(INBOX)
         found = await self._aws.call("s3", "get_bucket_notification_configuration", Bucket=bucket)
         if "EventBridgeConfiguration" not in found:
-            hint = f"files that land there start nothing; {_DEPLOY}"
+            hint = f"files that land there start nothing; {DEPLOY}"
             return [unwell("inbox", f"s3://{bucket} does not tell EventBridge what lands in it", hint)]
         return [well("inbox", f"s3://{bucket} tells EventBridge what lands in it")]
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from runner.aws import DENIED
 from runner.errors import AwsRefused, BulkheadError
-
-_NOT_ALLOWED = frozenset({"AccessDenied", "AccessDeniedException", "AuthorizationError"})
 
 
 class Level(StrEnum):
@@ -42,6 +41,6 @@ def unwell(name: str, detail: str, hint: str | None = None) -> Finding:
 
 def of_error(name: str, error: BulkheadError) -> Finding:
     """Return what an error says about a check: what these credentials may not look at may be well all the same."""
-    if isinstance(error, AwsRefused) and error.code in _NOT_ALLOWED:
+    if isinstance(error, AwsRefused) and error.code in DENIED:
         return watch(name, f"not looked at: {error}", error.hint)
     return unwell(name, str(error), error.hint)

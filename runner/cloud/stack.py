@@ -26,7 +26,7 @@ OUTPUTS = (
 )
 """Everything that the template gives out."""
 
-_DEPLOY = "deploy the template of this version: sam build && sam deploy"
+DEPLOY = "deploy the template of this version: sam build && sam deploy"
 _USABLE = frozenset({"CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE"})
 
 
@@ -56,7 +56,7 @@ class Stack:
         found = self.outputs.get(name)
         if not found:
             raise ConfigError(
-                f"the stack {self.name} has no output {name}; it is of another version, or not Bulkhead's", hint=_DEPLOY
+                f"the stack {self.name} has no output {name}; it is of another version, or not Bulkhead's", hint=DEPLOY
             )
         return found
 

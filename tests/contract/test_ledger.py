@@ -569,6 +569,34 @@ async def test_items_come_in_binary_order_of_their_names(ledger: Ledger) -> None
     assert await sources(ledger) == sorted(names, key=lambda name: name.encode("utf-8", "surrogateescape"))
 
 
+async def test_sources_of_any_length_keep_their_order(ledger: Ledger) -> None:
+    stem = "d/" + "x" * 990
+    names = [
+        stem[:967],
+        stem[:968],
+        stem,
+        stem + "y" * 8,
+        *(stem + "z" * 20 + letter for letter in "cabd"),
+        "e",
+        stem + "~",
+    ]
+    names += ["\u00e9" * 3000 + "b", "\u00e9" * 3000 + "a", UNDECODABLE * 400]
+    await begun(ledger, *(an_item(name) for name in names))
+    in_order = sorted(names, key=lambda name: name.encode("utf-8", "surrogateescape"))
+    assert await sources(ledger) == in_order
+    assert await sources(ledger, states={S.QUEUED}) == in_order
+    moved = await ledger.advance(an_item(names[4]), S.CREATING, reason="x", import_id="imp", tag="t")
+    assert await ledger.item("b1", names[4]) == moved
+    assert await ledger.owners(["imp"]) == {"imp": ("b1", names[4])}
+    assert await ledger.by_tag(["t"]) == {"t": [moved]}
+    read: list[str] = []
+    after = None
+    while page := await ledger.page("b1", S.QUEUED, after=after, limit=2):
+        read += [item.source for item in page]
+        after = (page[-1].rank, page[-1].source)
+    assert sorted(read) == sorted(set(names) - {names[4]})
+
+
 async def test_all_items_are_yielded_across_pages(ledger: Ledger) -> None:
     count = 2 * PAGE_ITEMS + 1
     names = [f"{number:05}.csv" for number in range(count)]
