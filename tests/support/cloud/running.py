@@ -110,7 +110,7 @@ class Cloud:
         assert lines.keys() == files.keys()
         for source, line in lines.items():
             assert (line["state"], line["status"]) == ("collected", "SUCCESSFUL"), line
-            result = self.stack.result(line["result"])
+            result = self.stack.result(f"batches/{batch_id}/{line['result']}")
             assert result is not None, f"{source} has no result"
             assert hashlib.sha256(result).hexdigest() == line["result_sha256"]
             assert len(json.loads(result)) == line["row_count"]
