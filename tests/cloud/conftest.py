@@ -18,6 +18,8 @@ from tests.support.command import CANARY_KEY
 
 QUOTA = "20/6s"
 CONFIG = """
+exclude = ["**/*.part"]
+
 [[routes]]
 name = "strict"
 match = "strict*/**"
