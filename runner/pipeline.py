@@ -362,7 +362,7 @@ class _Run:
     def _is_held_back(self, item: Item) -> bool:
         if item.source in self._deferrals:
             return True
-        route = self._around.routes.for_source(item.source)
+        route = self._around.routes.for_version(item.source, item.version)
         if route is None:
             return False
         in_doubt = item.kind is ItemKind.JSON and route.schema_id in self._submitter.schemas_in_doubt

@@ -92,7 +92,7 @@ class Submitter:
         upload did not get through), or `creating` (a JSON create in doubt).
         Raises AuthRefused, StorageFull and other errors that concern the whole batch.
         """
-        route = self._routes.for_source(item.source)
+        route = self._routes.for_version(item.source, item.version)
         if route is None:
             return await self._reject(item, NO_ROUTE)
         if route.schema_id in self.missing_schemas or self._must_wait(item, route):
@@ -133,7 +133,7 @@ class Submitter:
 
     def _is_bound_as_routed(self, item: Item) -> bool:
         """Tell whether the item's import was made with what its route says now."""
-        route = self._routes.for_source(item.source)
+        route = self._routes.for_version(item.source, item.version)
         return route is not None and route.binding == item.binding
 
     async def _reject(self, item: Item, error: ItemRejected) -> Item:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from runner.backoff import repeat_read
 from runner.cloud.dead_letters import is_dead
+from runner.cloud.leased import next_of
 from runner.cloud.messages import BatchRef, ImportHint, ItemRef
 from runner.cloud.naming import day_is_over, is_rolling
 from runner.cloud.outlook import Outlook, first_items, outlook
@@ -165,7 +166,7 @@ class _Sweep:
     async def _is_leased(self, item: Item, name: str) -> bool:
         """Tell whether a function works on the item, or a message for it is on its way."""
         leases = self._deployment.leases
-        held = await leases.seen(item.batch_id, name) or await leases.seen(item.batch_id, f"next {name}")
+        held = await leases.seen(item.batch_id, name) or await leases.seen(item.batch_id, next_of(name))
         return held is not None
 
     async def ring_for_queued(self) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from runner.cloud.messages import ItemRef
-from runner.cloud.ports import Done, Later, Queue
+from runner.cloud.ports import Done, Later, Queue, comes_back_after_s
 from runner.errors import AuthRefused, NotSent, SchemaNotFound, Unavailable
 from runner.ledger import Slot
 from runner.models import Batch, CreateRequest, Item, ItemKind, ItemState, RemoteImport
@@ -168,6 +168,42 @@ def test_an_item_that_another_function_holds_is_sent_anew() -> None:
         assert await bench.do(Queue.SUBMIT, landed) == Done(), "one message on its way is enough"
         assert bench.take(Queue.SUBMIT) == [ItemRef(batch_id="landed-20260701-orders", source="orders/a.csv")]
         assert bench.uploads == []
+
+    on_bench(program)
+
+
+class Deaf:
+    """Queues that take nothing."""
+
+    async def send(self, *_: Any, **__: Any) -> None:
+        raise Unavailable("SQS does not answer")
+
+
+def test_a_message_that_could_not_be_sent_anew_is_not_taken_for_one_on_its_way() -> None:
+    async def program(bench: Bench) -> None:
+        await bench.configured()
+        landed = bench.drop("orders/a.csv")
+        await _busy(bench, for_s=800)
+        queues, bench.deployment = bench.deployment.queues, replace(bench.deployment, queues=Deaf())
+        with pytest.raises(Unavailable):
+            await bench.do(Queue.SUBMIT, landed)
+        bench.deployment = replace(bench.deployment, queues=queues)
+        await asyncio.sleep(comes_back_after_s(1))
+        assert isinstance(await bench.do(Queue.SUBMIT, landed, receives=2), Later)
+        assert len(bench.take(Queue.SUBMIT)) == 1
+
+    on_bench(program)
+
+
+def test_a_file_whose_name_says_next_is_not_taken_for_a_message_on_its_way() -> None:
+    async def program(bench: Bench) -> None:
+        await bench.configured()
+        landed = bench.drop("next a.csv"), bench.drop("a.csv")
+        await _busy(bench, for_s=300)
+        await bench.leases.take("landed-20260701-all", "next a.csv", holder="other", for_s=900)
+        for one in landed:
+            assert isinstance(await bench.do(Queue.SUBMIT, one), Later)
+        assert len(bench.take(Queue.SUBMIT)) == 2
 
     on_bench(program)
 
@@ -401,6 +437,18 @@ def test_a_file_without_a_route_is_rejected_and_its_batch_comes_to_rest() -> Non
         assert await bench.do(Queue.SUBMIT, bench.drop("orders/a.csv")) == Done()
         assert (await bench.items())["orders/a.csv"].error_code == "no_route"
         assert len(bench.take(Queue.FINISH)) == 1
+
+    on_bench(program)
+
+
+def test_a_second_version_of_a_key_has_the_route_of_the_key() -> None:
+    async def program(bench: Bench) -> None:
+        routes = '[[routes]]\nmatch = "orders/?.CSV"\nschema_id = "contacts"\n'
+        await bench.configured(routes + '[[routes]]\nmatch = "**"\nschema_id = "customers"\n')
+        for mark in ("one", "two"):
+            await bench.do(Queue.SUBMIT, bench.drop("orders/A.CSV", mark=mark))
+        assert bench.uploads == ["one", "two"]
+        assert [item.schema_id for item in (await bench.items()).values()] == ["contacts", "contacts"]
 
     on_bench(program)
 

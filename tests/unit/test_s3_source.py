@@ -14,6 +14,7 @@ from runner.ports import SourceEntry
 from runner.s3 import S3Client
 from runner.sources import ObjectVersion, open_one, open_source, source_spec, versioned_source
 from runner.sources.s3 import S3Source
+from runner.sources.versions import unversioned_source
 from tests.support.aws import LocalAws
 from tests.support.bucket import Bucket
 
@@ -271,6 +272,11 @@ class TestVersions:
         assert len(marked) == len("orders/a.b.csv") + 7
         assert versioned_source("orders/a.b.csv", "v2") != marked
         assert versioned_source("orders.d/a", "v1").startswith("orders.d/a@")
+
+    @pytest.mark.parametrize("key", ["orders/A.CSV", "a.Xlsx", "orders.d/a", "a@b.json", "a.İ", ".csv", "x/.b.TSV"])
+    def test_a_marked_name_leads_back_to_its_key_however_the_suffix_is_written(self, key: str) -> None:
+        assert unversioned_source(versioned_source(key, "v1"), "v1") == key
+        assert unversioned_source(key, "v1") == key
 
 
 class TestOne:
