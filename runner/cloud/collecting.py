@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from runner.backoff import repeat_read
 from runner.cloud.dead_letters import bury
 from runner.cloud.deployment import is_driven_here
-from runner.cloud.leased import leased
+from runner.cloud.leased import later, leased
 from runner.cloud.patience import Patience
 from runner.cloud.ports import Done, Outcome, Queue
 from runner.cloud.settling import ring_if_at_rest
@@ -48,7 +48,7 @@ async def collect(deployment: Deployment, message: ImportHint, *, deadline: Dead
     try:
         return await _look(deployment, message, owner, Patience(deadline, longest_wait_s=deployment.longest_wait_s))
     except StaleItem:
-        return await deployment.later(Queue.COLLECT, message, TAKEN_AGAIN_S)
+        return await _later(deployment, message, TAKEN_AGAIN_S, batch_id=owner[0])
     except Exception as error:
         await bury(deployment, *owner, error, receives=receives)
         raise
@@ -60,11 +60,15 @@ async def _look(deployment: Deployment, hint: ImportHint, owner: tuple[str, str]
         return Done()
     async with leased(deployment, batch.batch_id, hint.import_id, patience) as left_s:
         if left_s is not None:
-            return await deployment.later(Queue.COLLECT, hint, min(left_s, TAKEN_AGAIN_S))
+            return await _later(deployment, hint, min(left_s, TAKEN_AGAIN_S), batch_id=batch.batch_id)
         item = await deployment.ledger.item(*owner)
         if item is None or item.import_id != hint.import_id:
             return Done()
         return await _Collection(deployment, batch, hint, patience).run(item)
+
+
+async def _later(deployment: Deployment, hint: ImportHint, seconds: float, *, batch_id: str) -> Outcome:
+    return await later(deployment, Queue.COLLECT, hint, seconds, batch_id=batch_id, name=hint.import_id)
 
 
 class _Collection:
@@ -72,6 +76,7 @@ class _Collection:
 
     def __init__(self, deployment: Deployment, batch: Batch, hint: ImportHint, patience: Patience) -> None:
         self._deployment = deployment
+        self._batch_id = batch.batch_id
         self._hint = hint
         self._patience = patience
         self._is_ours = is_driven_here(batch)
@@ -133,4 +138,4 @@ class _Collection:
             )
 
     async def _later(self, seconds: float) -> Outcome:
-        return await self._deployment.later(Queue.COLLECT, self._hint, seconds)
+        return await _later(self._deployment, self._hint, seconds, batch_id=self._batch_id)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
+import logging
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from runner import identity
 from runner.cloud.figures import Figures
-from runner.cloud.ports import MOST_DELAY_S, Later
 from runner.discover import Discovery
+from runner.errors import ConfigError
 from runner.moves import Moves
 from runner.options import RunOptions
 from runner.run_spec import RunSpec
@@ -19,8 +19,7 @@ from runner.surroundings import Surroundings
 if TYPE_CHECKING:
     import random
 
-    from runner.cloud.messages import Message
-    from runner.cloud.ports import Announcer, Gauges, Places, Queue, Queues
+    from runner.cloud.ports import Announcer, Gauges, Places, Queues
     from runner.ledger import CloudLedger
     from runner.ledger.leases import Leases
     from runner.models import Batch
@@ -30,6 +29,8 @@ if TYPE_CHECKING:
     from runner.settings import Settings
     from runner.stop import StopSignal
     from runner.vendor_time import VendorTime
+
+logger = logging.getLogger(__name__)
 
 LONGEST_FUNCTION_S = 900.0
 """No function lives longer: whatever one of them has sent is over by then."""
@@ -85,12 +86,6 @@ class Deployment:
     def holder(self) -> str:
         """Return a new name for who takes a lease."""
         return f"{self.rng.getrandbits(64):016x}"
-
-    async def later(self, queue: Queue, message: Message, seconds: float) -> Later:
-        """Send a message anew, to come in `seconds` and a little more: all that wait must not come at once."""
-        delay_s = min(MOST_DELAY_S, math.ceil(seconds) + self.rng.randint(0, 3))
-        await self.queues.send(queue, [message], delay_s=delay_s)
-        return Later(delay_s)
 
     def moves(self) -> Moves:
         return Moves(self.ledger, clock=self.clock, emit=Figures(self.gauges), by_state={})
@@ -162,5 +157,12 @@ def _spec(config: str) -> RunSpec:
 
 
 def is_driven_here(batch: Batch) -> bool:
-    """Tell whether the stack takes the batch's items further, and no runner does."""
-    return spec_of(batch).driver == "stack"
+    """Tell whether the stack takes the batch's items further, and no runner does.
+
+    A batch whose record cannot be read, as of a later version, is left to whoever can.
+    """
+    try:
+        return spec_of(batch).driver == "stack"
+    except (ConfigError, KeyError, TypeError, ValueError):
+        logger.warning("the record of a batch cannot be read", extra={"batch": batch.batch_id})
+        return False

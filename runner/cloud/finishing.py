@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from runner.cloud.deployment import is_driven_here
-from runner.cloud.leased import leased
+from runner.cloud.leased import later, leased
 from runner.cloud.patience import Patience
 from runner.cloud.ports import Done, Outcome, Queue
 from runner.cloud.settling import ENDS, is_at_rest, open_again
@@ -50,9 +50,13 @@ async def finish(
     patience = Patience(deadline, longest_wait_s=deployment.longest_wait_s)
     async with leased(deployment, batch.batch_id, WHOLE_BATCH, patience) as left_s:
         if left_s is not None:
-            return await deployment.later(Queue.FINISH, message, min(left_s, _SOON_S))
+            return await _soon(deployment, message)
         went_on = await _finished(deployment, batch.batch_id)
-    return await deployment.later(Queue.FINISH, message, _SOON_S) if went_on else Done()
+    return await _soon(deployment, message) if went_on else Done()
+
+
+async def _soon(deployment: Deployment, message: BatchRef) -> Outcome:
+    return await later(deployment, Queue.FINISH, message, _SOON_S, batch_id=message.batch_id, name=WHOLE_BATCH)
 
 
 async def _finished(deployment: Deployment, batch_id: str) -> bool:

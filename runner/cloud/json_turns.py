@@ -45,7 +45,7 @@ class JsonTurn:
 
     async def _is_in_doubt(self) -> bool:
         ledger = self._deployment.ledger
-        for batch in await ledger.running_batches():
+        for batch in await ledger.incomplete_batches():
             creating = await ledger.page(batch.batch_id, ItemState.CREATING, after=None, limit=_PAGE)
             if any(one.kind is ItemKind.JSON and one.schema_id == self._item.schema_id for one in creating):
                 return True

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
+
+from runner.cloud.ports import MOST_DELAY_S, Done, Later
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from runner.cloud.deployment import Deployment
+    from runner.cloud.messages import Message
     from runner.cloud.patience import Patience
+    from runner.cloud.ports import Outcome, Queue
 
 
 @asynccontextmanager
@@ -25,3 +30,18 @@ async def leased(deployment: Deployment, batch_id: str, name: str, patience: Pat
     finally:
         if left_s is None:
             await deployment.leases.release(batch_id, name, holder=holder)
+
+
+async def later(
+    deployment: Deployment, queue: Queue, message: Message, seconds: float, *, batch_id: str, name: str
+) -> Outcome:
+    """Send a message anew, to come in `seconds` and a little more, unless one for the same is on its way already.
+
+    Messages come twice now and then: if each of them brought the next, there would soon be no end of them.
+    """
+    delay_s = min(MOST_DELAY_S, math.ceil(seconds) + deployment.rng.randint(1, 4))
+    taken = await deployment.leases.take(batch_id, f"next {name}", holder=deployment.holder(), for_s=delay_s - 0.5)
+    if taken is not None:
+        return Done()
+    await deployment.queues.send(queue, [message], delay_s=delay_s)
+    return Later(delay_s)

@@ -69,7 +69,7 @@ class Outlook:
 
 async def outlook(deployment: Deployment) -> Outlook:
     """Look at every batch that is not complete. Raises LedgerError, TransientError."""
-    return Outlook([await _view(deployment, batch) for batch in await deployment.ledger.running_batches()])
+    return Outlook([await _view(deployment, batch) for batch in await deployment.ledger.incomplete_batches()])
 
 
 async def _view(deployment: Deployment, batch: Batch) -> BatchView:

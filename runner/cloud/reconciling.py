@@ -163,7 +163,10 @@ class _Sweep:
         return not is_dead(item) and (begun_at is None or now - begun_at >= STALE_AFTER)
 
     async def _is_leased(self, item: Item, name: str) -> bool:
-        return await self._deployment.leases.seen(item.batch_id, name) is not None
+        """Tell whether a function works on the item, or a message for it is on its way."""
+        leases = self._deployment.leases
+        held = await leases.seen(item.batch_id, name) or await leases.seen(item.batch_id, f"next {name}")
+        return held is not None
 
     async def ring_for_queued(self) -> None:
         """Ring for items that wait although no message does: theirs was lost, or has outlived its queue."""

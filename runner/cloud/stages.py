@@ -16,15 +16,22 @@ if TYPE_CHECKING:
     from runner.cloud.deployment import Deployment
     from runner.cloud.patience import Patience
     from runner.models import Batch, Item
+    from runner.surroundings import Surroundings
 
 
 class Stages:
-    """Opens each stage when it is asked for."""
+    """Opens each stage when it is asked for; the tracker alone needs nothing of where the batch's files lie."""
 
     def __init__(self, deployment: Deployment, batch: Batch, patience: Patience) -> None:
-        self._around = deployment.surroundings(batch, patience)
+        self._deployment = deployment
+        self._batch = batch
+        self._patience = patience
         self.moves = deployment.moves()
         self.moved: Item | None = None
+
+    @cached_property
+    def _around(self) -> Surroundings:
+        return self._deployment.surroundings(self._batch, self._patience)
 
     @cached_property
     def orphans(self) -> Orphans:
@@ -46,7 +53,7 @@ class Stages:
     @cached_property
     def tracker(self) -> Tracker:
         """Return a tracker for one look at one import; `moved` is then the item, if it came to another state."""
-        return Tracker(api=self._around.api, moves=self.moves, on_move=self._note)
+        return Tracker(api=self._deployment.api, moves=self.moves, on_move=self._note)
 
     @cached_property
     def doubts(self) -> Doubts:

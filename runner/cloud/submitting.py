@@ -7,10 +7,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from runner.cloud.dead_letters import bury
-from runner.cloud.deployment import PERMIT_WAIT_S, is_driven_here
+from runner.cloud.deployment import is_driven_here
 from runner.cloud.json_turns import JsonTurn
 from runner.cloud.landing import register
-from runner.cloud.leased import leased
+from runner.cloud.leased import later, leased
 from runner.cloud.messages import ItemRef, Landed
 from runner.cloud.patience import Patience
 from runner.cloud.ports import Done, Outcome, Queue
@@ -28,6 +28,9 @@ logger = logging.getLogger(__name__)
 
 RECONCILED_WITHIN = timedelta(minutes=15)
 """A ledger that has not been compared with the vendor for so long may be an old copy: that is done first then."""
+
+TAKEN_AGAIN_S = 60.0
+"""Another function works on the item: if that one dies, this message is not lost."""
 
 _S = ItemState
 
@@ -57,14 +60,17 @@ async def _take_on(deployment: Deployment, ref: ItemRef, patience: Patience) -> 
     batch = await deployment.ledger.batch(ref.batch_id)
     if batch is None or not is_driven_here(batch) or await _open_item(deployment, ref) is None:
         return Done()
-    due_in_s = await deployment.pacer.due_in_s()
-    if due_in_s > min(PERMIT_WAIT_S, patience.left_s()):
-        return await deployment.later(Queue.SUBMIT, ref, due_in_s)
+    if patience.left_s() <= 0:
+        return await _later(deployment, ref, 1.0)
     async with leased(deployment, ref.batch_id, ref.source, patience) as left_s:
         if left_s is not None:
-            return await deployment.later(Queue.SUBMIT, ref, left_s)
+            return await _later(deployment, ref, min(left_s, TAKEN_AGAIN_S))
         item = await _open_item(deployment, ref)
         return Done() if item is None else await _Submission(deployment, batch, ref, patience).run(item)
+
+
+async def _later(deployment: Deployment, ref: ItemRef, seconds: float) -> Outcome:
+    return await later(deployment, Queue.SUBMIT, ref, seconds, batch_id=ref.batch_id, name=ref.source)
 
 
 async def _open_item(deployment: Deployment, ref: ItemRef) -> Item | None:
@@ -149,4 +155,4 @@ class _Submission:
         raise Unavailable("no create or upload got through")
 
     async def _later(self, seconds: float) -> Outcome:
-        return await self._deployment.later(Queue.SUBMIT, self._ref, seconds)
+        return await _later(self._deployment, self._ref, seconds)

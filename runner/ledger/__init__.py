@@ -118,8 +118,8 @@ class Ledger(Protocol):
 class CloudLedger(Ledger, Protocol):
     """What the functions of the deployment need beside: nobody there sees a batch from its start to its end."""
 
-    async def running_batches(self) -> list[Batch]:
-        """Return the batches in state `running`, in no order; one that changed a moment ago may be wrong or missing."""
+    async def incomplete_batches(self) -> list[Batch]:
+        """Return the batches that are not complete, in no order; one that changed a moment ago may be missing."""
         ...
 
     async def moves_of(self, batch_id: str) -> tuple[int, int]:

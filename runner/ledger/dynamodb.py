@@ -19,7 +19,7 @@ from runner.ledger.dynamodb_moving import Move, add_group, bearer_of, groups_of
 from runner.ledger.dynamodb_reading import by_source, pages_at, places_of, ranked_pages, source_pages, source_rows
 from runner.ledger.dynamodb_table import Row, number, text_of
 from runner.ledger.portable import Recorded
-from runner.models import Batch, HistoryEntry, Item, ItemState, RemoteImport, tag_of
+from runner.models import Batch, BatchState, HistoryEntry, Item, ItemState, RemoteImport, tag_of
 
 FEW_ITEMS = 20_000
 """Up to so many items of the states asked for are found by state; more are found by reading the whole batch."""
@@ -85,11 +85,11 @@ class DynamoLedger:
 
     async def count_up(self, batch_id: str, **counters: int) -> None:
         rules.check_counters(counters)
+        if not counters:
+            return
         names = {f"#{n}": rows.counter(name) for n, name in enumerate(counters)}
         values = {f":{n}": number(count) for n, count in enumerate(counters.values())}
         adds = ", ".join(f"#{n} :{n}" for n in range(len(counters)))
-        if not counters:
-            return
         token = new_token()
         action = {
             "Key": keys.batch_key(batch_id),
@@ -230,12 +230,12 @@ class DynamoLedger:
         found = [row async for page in self._table.scan("ENDPOINT#") for row in page]
         return {row["pk"]["S"].removeprefix("ENDPOINT#"): rules.from_ms(int(row["at"]["N"])) for row in found}
 
-    async def running_batches(self) -> list[Batch]:
-        pages = self._table.query(keys.RUNNING, index=keys.BY_STATE)
+    async def incomplete_batches(self) -> list[Batch]:
+        pages = self._table.query(keys.INCOMPLETE, index=keys.BY_STATE)
         found = await self._batches_of(
             [keys.key(row["pk"]["S"], row["sk"]["B"]) async for page in pages for row in page]
         )
-        return [batch for batch in found if batch.state == "running"]
+        return [batch for batch in found if batch.state is not BatchState.COMPLETE]
 
     async def moves_of(self, batch_id: str) -> tuple[int, int]:
         row = await self._existing(batch_id)

@@ -164,9 +164,9 @@ def batch_changes(batch_id: str, changes: dict[str, Any]) -> tuple[Row, list[str
         match name:
             case "state":
                 found["st"] = {"S": str(value)}
-                running = value == BatchState.RUNNING
-                found["gpk"] = {"S": table.RUNNING} if running else None
-                found["gsk"] = {"B": batch_id.encode()} if running else None
+                complete = value == BatchState.COMPLETE
+                found["gpk"] = None if complete else {"S": table.INCOMPLETE}
+                found["gsk"] = None if complete else {"B": batch_id.encode()}
             case "listed":
                 found["l"] = {"BOOL": value}
             case "out":

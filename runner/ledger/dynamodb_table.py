@@ -52,8 +52,8 @@ ALIKE_BYTES = MAX_PLACE_BYTES - hashlib.sha256().digest_size
 ONLY: Final = b"-"
 """Sort key of what is alone in its partition."""
 
-RUNNING: Final = "BATCH#running"
-"""Group of the running batches in `by_state`."""
+INCOMPLETE: Final = "BATCH#incomplete"
+"""Group of the batches in `by_state` that are not complete."""
 
 _RANKS_FROM = 1 << 63
 

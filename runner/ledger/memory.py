@@ -179,8 +179,8 @@ class MemoryLedger:
     async def close(self) -> None:
         """Release nothing: the same object may be opened again by whoever simulates a restart."""
 
-    async def running_batches(self) -> list[Batch]:
-        return [batch for batch in await self.batches() if batch.state is BatchState.RUNNING]
+    async def incomplete_batches(self) -> list[Batch]:
+        return [batch for batch in await self.batches() if batch.state is not BatchState.COMPLETE]
 
     async def moves_of(self, batch_id: str) -> tuple[int, int]:
         rows = self._existing(batch_id)

@@ -39,6 +39,8 @@ ROWS_AT_ONCE = 50
 
 INSERT_LISTED = _insert(_KNOWN_WHEN_LISTED, count=ROWS_AT_ONCE)
 INSERT_ITEM = _insert(COLUMNS)
+INSERT_HISTORY = "INSERT INTO history VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+TALLY = "INSERT INTO tallies VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET items = items + excluded.items"
 _all_values = attrgetter(*COLUMNS)
 _later_values = attrgetter(*_KNOWN_LATER)
 _NOTHING_LATER = (None,) * len(_KNOWN_LATER)

@@ -31,7 +31,6 @@ FEW_ITEMS = 20_000
 
 _SELECT_ITEM = rows.SELECT_ITEMS + "WHERE batch = ? AND source = ?"
 _SELECT_SOURCE_PAGE = rows.SELECT_ITEMS + "WHERE batch = ? AND source > ? ORDER BY source LIMIT ?"
-_INSERT_HISTORY = "INSERT INTO history VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 _SELECT_HISTORY = """
 SELECT added_at, added_state, :listed, added_attempts, added_import_id, -1 AS step
   FROM items WHERE batch = :batch AND source = :source
@@ -46,7 +45,6 @@ IS_HELD = f"state IN ({', '.join(sorted(repr(state.value) for state in HELD_STAT
 """As it stands in the index `items_held`: only then does SQLite use it."""
 
 _ANY_HELD = f"SELECT 1 FROM tallies WHERE {IS_HELD} AND items > 0 LIMIT 1"  # noqa: S608 - names of states
-_TALLY = "INSERT INTO tallies VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET items = items + excluded.items"
 
 
 class SqliteLedger:
@@ -169,7 +167,7 @@ class SqliteLedger:
             if after.import_id != before.import_id:
                 _rebind(db, number, before, after, at=at)
             step = (after.revision, at, state.value, rows.encode(reason), after.attempts, after.import_id)
-            db.execute(_INSERT_HISTORY, (*key, *step))
+            db.execute(rows.INSERT_HISTORY, (*key, *step))
             return after
 
         return self._database.write(work)
@@ -321,7 +319,7 @@ def _add(db: sqlite3.Connection, number: int, state: ItemState, items: list[Item
             added += 1
             if item.import_id is not None:
                 _bind(db, number, item, at=at)
-    db.execute(_TALLY, (number, state.value, added))
+    db.execute(rows.TALLY, (number, state.value, added))
     return added
 
 
@@ -335,7 +333,7 @@ def _move(db: sqlite3.Connection, number: int, before: Item, after: Item, column
     ).rowcount
     assert moved == 1, "the transaction holds the only write lock"
     if after.state != before.state:
-        db.executemany(_TALLY, [(number, before.state.value, -1), (number, after.state.value, 1)])
+        db.executemany(rows.TALLY, [(number, before.state.value, -1), (number, after.state.value, 1)])
 
 
 def _rebind(db: sqlite3.Connection, number: int, before: Item, after: Item, *, at: int) -> None:

@@ -11,17 +11,15 @@ from runner.ledger import rows, rules
 from runner.ledger.portable import Recorded
 from runner.models import HistoryEntry, Item
 
-_INSERT_HISTORY = "INSERT INTO history VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 _INSERT_IMPORT = "INSERT INTO imports VALUES (?, ?, ?, ?, ?)"
 _ADDED = "UPDATE items SET added_state = ?, added_attempts = ?, added_import_id = ? WHERE batch = ? AND source = ?"
-_TALLY = "INSERT INTO tallies VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET items = items + excluded.items"
 
 
 def restore(db: sqlite3.Connection, number: int, records: Sequence[Recorded]) -> int:
     """Insert items that are not there, with their histories and imports; `number` stands for the batch."""
     added = [record for record in records if _insert(db, number, record)]
     tallies = Counter(record.item.state for record in added)
-    db.executemany(_TALLY, [(number, state.value, count) for state, count in tallies.items()])
+    db.executemany(rows.TALLY, [(number, state.value, count) for state, count in tallies.items()])
     return len(added)
 
 
@@ -31,7 +29,7 @@ def _insert(db: sqlite3.Connection, number: int, record: Recorded) -> bool:
         return False
     key = (number, rules.source_key(item.source))
     db.execute(_ADDED, (first.state.value, first.attempts, first.import_id, *key))
-    db.executemany(_INSERT_HISTORY, [(*key, *_step(entry, n)) for n, entry in _numbered(item, later)])
+    db.executemany(rows.INSERT_HISTORY, [(*key, *_step(entry, n)) for n, entry in _numbered(item, later)])
     for import_id in record.import_ids:
         _bind(db, key, import_id, record)
     return True

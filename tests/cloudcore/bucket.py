@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from runner.errors import ItemRejected, SourceChanged
+from runner.errors import ConfigError, ItemRejected, SourceChanged
 from runner.models import Item, ItemKind
 from runner.ports import Prepared, SourceEntry
 from runner.s3 import S3Place
@@ -156,6 +156,8 @@ class ProcessPlaces:
         self._on_try = on_try
 
     def source(self, spec: SourceSpec) -> BucketSource:
+        if spec.kind != "s3":
+            raise ConfigError(f"the stack cannot read {spec.path}")
         return BucketSource(self._bucket, spec, page_length=self._page_length)
 
     def sink(self, out: str) -> Sink:

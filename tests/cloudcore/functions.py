@@ -80,8 +80,8 @@ class CloudProcessLedger(ProcessLedger):
 
     _inner: MemoryLedger
 
-    async def running_batches(self) -> list[Batch]:
-        return await self._read(self._inner.running_batches())
+    async def incomplete_batches(self) -> list[Batch]:
+        return await self._read(self._inner.incomplete_batches())
 
     async def moves_of(self, batch_id: str) -> tuple[int, int]:
         return await self._read(self._inner.moves_of(batch_id))

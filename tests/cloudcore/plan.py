@@ -95,7 +95,7 @@ def plan_of(seed: int) -> Plan:
         kills=functions.choice((0.0, 0.05, 0.3)) if clears_at else 0.0,
         doubled=queues.choice((0.0, 0.1, 0.5)),
         late_s=queues.choice((0.0, 2.0, 60.0)),
-        life_s=functions.choice((120.0, 300.0, 900.0)),
+        life_s=functions.choice((200.0, 300.0, 900.0)),
         concurrency=functions.choice((1, 2, 4)),
         clears_at=clears_at,
         reviewed=functions.random() < 0.5,

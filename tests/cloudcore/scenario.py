@@ -65,7 +65,7 @@ SCHEMAS: list[dict[str, Any]] = [
 RECONCILE_EVERY_S = 300.0
 LOOK_EVERY_S = 3.0
 POLL_S = 0.05
-LONGEST_S = 86_400.0
+LONGEST_S = 28_800.0
 ENDED = frozenset({"SUCCESSFUL", "FAILED", "NEEDS_REVIEW"})
 ENTRIES: dict[Queue, Callable[..., Any]] = {
     Queue.SUBMIT: submit,
@@ -97,7 +97,7 @@ def simulate(plan: Plan) -> Report:
         try:
             loop.run_until_complete(simulation.play())
         except (BusyLoop, Deadlock, DeadlineExceeded) as error:
-            raise simulation.broken(f"{error}; open: {simulation.still_open()}") from error
+            raise simulation.broken(f"{error}; open: {simulation.still_open()[:12]}") from error
         except BaseExceptionGroup as group:
             raise first_cause(group) from None
         finally:
@@ -142,6 +142,7 @@ class Simulation:
         self._kills = self._rng("kills")
         self._numbers = iter(range(1_000_000))
         self._told: dict[str, str] = {}
+        self._reviewed: set[str] = set()
         self.deaths = 0
         self.failures = 0
         self.redriven = 0
@@ -208,13 +209,14 @@ class Simulation:
             for batch in self._judges.batches()
             if batch.state not in (BatchState.SETTLED, BatchState.COMPLETE)
         ]
-        reviewed = [import_id for import_id, status in self._told.items() if status == "reviewed"]
-        return [
-            *waiting,
-            *(f"{item.source} {item.state} {item.error_code}" for item in self._judges.open_items()),
-            *ends,
-            *reviewed,
+        unseen = [
+            f"{item.source} was reviewed"
+            for batch in self._judges.batches()
+            for item in self._judges.items(batch)
+            if item.state is ItemState.NEEDS_REVIEW and item.import_id in self._reviewed
         ]
+        items = [f"{item.source} {item.state} {item.error_code}" for item in self._judges.open_items()]
+        return [*waiting, *items, *ends, *unseen]
 
     async def _redrive(self) -> None:
         """Do what a person does with dead letters: those of the poisoned file are left."""
@@ -263,7 +265,7 @@ class Simulation:
             for item in self._judges.items(batch):
                 if item.state is ItemState.NEEDS_REVIEW and item.import_id:
                     self.vendor.state.finish_review(item.import_id, self.vendor.now())
-                    self._told[item.import_id] = "reviewed"
+                    self._reviewed.add(item.import_id)
 
     async def _tell_of_ends(self) -> None:
         """Be the vendor's webhooks: what reaches the collect queue of them."""

@@ -12,6 +12,7 @@ from runner.cloud.ports import Done, Later, Queue
 from runner.errors import Unavailable
 from runner.models import Item, ItemState
 from runner.run_spec import RunSpec
+from runner.sources import SourceSpec
 from tests.cloudcore.bench import Bench, on_bench
 from tests.support.inputs import Fate
 
@@ -31,7 +32,8 @@ def hint_of(item: Item, bench: Bench | None = None) -> ImportHint:
 async def to_a_runner(bench: Bench) -> None:
     """Let a runner drive the batch."""
     batch = await bench.batch()
-    spec = replace(RunSpec.from_json(batch.config), driver="runner")
+    at_home = SourceSpec(kind="directory", path="/data/inbox")
+    spec = replace(RunSpec.from_json(batch.config), driver="runner", source=at_home)
     await bench.ledger.update_batch(batch.batch_id, config=spec.to_json())
 
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from runner.cloud import collecting, finishing, landing, listing, reconciling, submitting
 from runner.cloud.deployment import Deployment
-from runner.cloud.patience import Patience
 from runner.ledger.memory import MemoryLedger
 from runner.models import ItemState
 from runner.pacing import CreatePacer
@@ -90,21 +88,6 @@ def tags_are_shared(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("runner.submit.Submitter._twin", _nothing)
 
 
-def revisions_do_not_count(patch: pytest.MonkeyPatch) -> None:
-    advance = MemoryLedger.advance
-
-    async def blind(self: Any, item: Any, state: ItemState, **named: Any) -> Any:
-        kept = self._batches[item.batch_id].items[item.source]
-        return await advance(self, replace(item, revision=kept.revision), state, **named)
-
-    patch.setattr(MemoryLedger, "advance", blind)
-
-
-def a_function_goes_on_until_it_is_killed(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Patience, "left_s", lambda _self: 10_000.0)
-    patch.setattr("runner.cloud.patience.LAST_MOMENT_S", -10_000.0)
-
-
 def every_function_has_a_quota_of_its_own(patch: pytest.MonkeyPatch) -> None:
     deployed = Deployment.surroundings
 
@@ -132,8 +115,6 @@ MUTANTS: tuple[Plant, ...] = (
     an_end_is_told_with_each_manifest,
     the_manifest_is_written_once,
     tags_are_shared,
-    revisions_do_not_count,
-    a_function_goes_on_until_it_is_killed,
     every_function_has_a_quota_of_its_own,
 )
 

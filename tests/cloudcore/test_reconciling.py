@@ -235,6 +235,17 @@ def test_the_statuses_of_a_runners_imports_are_looked_at_and_nothing_else_of_the
     on_bench(program)
 
 
+def test_a_batch_whose_record_cannot_be_read_is_nobodys_trouble() -> None:
+    async def program(bench: Bench) -> None:
+        await landed(bench, "a.csv", fate="refused")
+        bench.take(Queue.FINISH)
+        await bench.ledger.start_batch(replace(await bench.batch(), batch_id="odd", config="{}"))
+        await bench.reconcile()
+        assert bench.take(Queue.FINISH) == [BatchRef(batch_id=ORDERS)]
+
+    on_bench(program)
+
+
 def test_the_dashboard_gets_its_figures() -> None:
     async def program(bench: Bench) -> None:
         await landed(bench, "a.csv")

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from runner.cloud.messages import ItemRef
+from runner.cloud.messages import ItemRef, decode
 from runner.cloud.ports import Done, Later, Queue
-from runner.errors import AuthRefused, SchemaNotFound, Unavailable
+from runner.errors import AuthRefused, NotSent, SchemaNotFound, Unavailable
 from runner.ledger import Slot
 from runner.models import Batch, CreateRequest, Item, ItemKind, ItemState, RemoteImport
 from runner.run_spec import RunSpec
@@ -18,7 +18,7 @@ from tests.cloudcore.bench import Bench, on_bench
 
 
 class Unreachable:
-    """An API that answers nothing but `error`."""
+    """An API, or storage, that answers nothing but `error`."""
 
     def __init__(self, error: Exception) -> None:
         self._error = error
@@ -30,6 +30,17 @@ class Unreachable:
 
     async def list_page(self, **_: Any) -> Any:
         raise self._error
+
+    async def put(self, *_: Any, **__: Any) -> bool:
+        raise self._error
+
+
+class Stalled:
+    """A storage that never answers."""
+
+    async def put(self, *_: Any, **__: Any) -> bool:
+        await asyncio.get_running_loop().create_future()
+        return False
 
 
 def test_a_file_that_landed_is_registered_created_and_uploaded_by_one_message() -> None:
@@ -153,7 +164,8 @@ def test_an_item_that_another_function_holds_is_sent_anew() -> None:
         landed = bench.drop("orders/a.csv")
         await bench.leases.take("landed-20260701-orders", "orders/a.csv", holder="other", for_s=100)
         assert isinstance(await bench.do(Queue.SUBMIT, landed), Later)
-        assert 100 <= bench.delays(Queue.SUBMIT)[0] <= 105
+        assert 60 <= bench.delays(Queue.SUBMIT)[0] <= 65
+        assert await bench.do(Queue.SUBMIT, landed) == Done(), "one message on its way is enough"
         assert bench.take(Queue.SUBMIT) == [ItemRef(batch_id="landed-20260701-orders", source="orders/a.csv")]
         assert bench.uploads == []
 
@@ -164,18 +176,62 @@ async def _busy(bench: Bench, *, for_s: float) -> None:
     """Let every slot of the quota be taken for so long."""
     for number in range(20):
         until = bench.loop.time() + for_s
-        await bench.slots.swap("account", number, seen=Slot(), new=Slot(until=until, token="other"))
+        seen = (await bench.slots.read("account", count=20)).slots[number]
+        await bench.slots.swap("account", number, seen=seen, new=Slot(until=until, token="other"))
 
 
-def test_a_permit_that_is_far_off_is_not_waited_for() -> None:
+def test_a_permit_that_is_far_off_is_waited_for_by_the_queue() -> None:
     async def program(bench: Bench) -> None:
         await bench.configured()
         await _busy(bench, for_s=300)
         began = bench.loop.time()
         assert isinstance(await bench.do(Queue.SUBMIT, bench.drop("orders/a.csv")), Later)
-        assert bench.loop.time() - began < 1
-        assert 299 <= bench.delays(Queue.SUBMIT)[0] <= 305
+        assert bench.loop.time() - began < 50
+        assert 250 <= bench.delays(Queue.SUBMIT)[0] <= 260
         assert await bench.states() == {"orders/a.csv": "queued"}
+
+    on_bench(program)
+
+
+def test_a_backlog_fills_the_quota_and_few_of_its_messages_are_sent_anew() -> None:
+    async def program(bench: Bench) -> None:
+        await bench.configured()
+        for number in range(300):
+            bench.post.put(Queue.SUBMIT, bench.drop(f"orders/{number:03}.csv"), now=bench.loop.time())
+
+        async def serve() -> None:
+            while True:
+                envelope = await bench.post.next(Queue.SUBMIT, bench.loop, hidden_s=1800)
+                await bench.do(Queue.SUBMIT, decode(envelope.text))
+                bench.post.acknowledge(Queue.SUBMIT, envelope)
+
+        servers = [asyncio.ensure_future(serve()) for _ in range(20)]
+        await asyncio.sleep(600)
+        for server in servers:
+            server.cancel()
+        await asyncio.gather(*servers, return_exceptions=True)
+        assert bench.vendor.seen.calls["create"] >= 180
+        assert not bench.vendor.state.counters.refused_create_times
+        assert bench.post.sent[Queue.SUBMIT] - 300 <= 20 * 600 / 45
+
+    on_bench(program)
+
+
+def test_an_upload_needs_no_permit() -> None:
+    async def program(bench: Bench) -> None:
+        await bench.configured()
+        landed = bench.drop("orders/a.csv")
+        storage, bench.deployment = (
+            bench.deployment.storage,
+            replace(bench.deployment, storage=Unreachable(NotSent("no"))),
+        )  # type: ignore[arg-type]
+        with pytest.raises(Unavailable):
+            await bench.do(Queue.SUBMIT, landed)
+        assert await bench.states() == {"orders/a.csv": "created"}
+        bench.deployment = replace(bench.deployment, storage=storage)
+        await _busy(bench, for_s=300)
+        assert await bench.do(Queue.SUBMIT, landed) == Done()
+        assert bench.uploads == ["orders/a.csv"]
 
     on_bench(program)
 
@@ -215,6 +271,22 @@ def test_with_little_time_left_nothing_is_begun() -> None:
         assert isinstance(await bench.do(Queue.SUBMIT, bench.drop("orders/a.csv"), left_s=9), Later)
         assert bench.vendor.seen.calls["create"] == 0
         assert len(bench.take(Queue.SUBMIT)) == 1
+
+    on_bench(program)
+
+
+def test_an_upload_that_outlasts_the_function_is_let_go_of_and_gone_on_with() -> None:
+    async def program(bench: Bench) -> None:
+        await bench.configured()
+        landed, began = bench.drop("orders/a.csv"), bench.loop.time()
+        storage = bench.deployment.storage
+        bench.deployment = replace(bench.deployment, storage=Stalled())  # type: ignore[arg-type]
+        assert isinstance(await bench.do(Queue.SUBMIT, landed, left_s=100), Later)
+        assert bench.loop.time() - began < 100
+        bench.deployment = replace(bench.deployment, storage=storage)
+        await bench.work_off()
+        assert bench.uploads == ["orders/a.csv"]
+        assert bench.vendor.seen.calls["create"] == 1
 
     on_bench(program)
 

@@ -47,15 +47,16 @@ async def begun(ledger: CloudLedger, batch_id: str = "b1", **values: object) -> 
     await ledger.start_batch(Batch(batch_id=batch_id, **{**given, **values}))  # type: ignore[arg-type]
 
 
-async def test_the_running_batches_are_those_in_state_running(ledger: CloudLedger) -> None:
-    assert await ledger.running_batches() == []
+async def test_a_batch_is_incomplete_until_its_last_review_is_done(ledger: CloudLedger) -> None:
+    assert await ledger.incomplete_batches() == []
     await begun(ledger, "b1")
     await begun(ledger, "b2", state=BatchState.COMPLETE)
     await begun(ledger, "b3", config='{"a": 1}')
-    assert [batch.batch_id for batch in sorted(await ledger.running_batches(), key=str)] == ["b1", "b3"]
-    await ledger.update_batch("b1", state=BatchState.SETTLED)
-    await ledger.update_batch("b2", state=BatchState.RUNNING)
-    found = {batch.batch_id: batch for batch in await ledger.running_batches()}
+    assert [batch.batch_id for batch in sorted(await ledger.incomplete_batches(), key=str)] == ["b1", "b3"]
+    await ledger.update_batch("b1", state=BatchState.COMPLETE)
+    await ledger.update_batch("b2", state=BatchState.PAUSED)
+    await ledger.update_batch("b3", state=BatchState.SETTLED)
+    found = {batch.batch_id: batch for batch in await ledger.incomplete_batches()}
     assert found == {"b2": await ledger.batch("b2"), "b3": await ledger.batch("b3")}
 
 
