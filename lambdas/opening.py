@@ -20,8 +20,8 @@ from runner.cloud.webhook_tokens import webhook_url
 from runner.errors import ConfigError
 from runner.ledger.dynamodb import DynamoLedger
 from runner.ledger.dynamodb_client import DynamoTable
+from runner.ledger.dynamodb_leases import DynamoLeases
 from runner.ledger.dynamodb_slots import SHARED_GUARD_S, DynamoSlots
-from runner.ledger.leases import DynamoLeases
 from runner.pacing import CreatePacer
 from runner.rated import RatedApi
 from runner.s3 import open_s3

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 import orjson
 from rich.console import Console
 
+from runner.aws_client import aws_extra
 from runner.cli.console import console
 from runner.cli.documents import plain, write_document
 from runner.cli.errors import reported
@@ -52,10 +53,8 @@ async def _ask(given: Given, loaded: LoadedSettings, action: Callable[[Operation
 
 
 def _operations(given: Given, loaded: LoadedSettings) -> Operations:
-    try:
+    with aws_extra():
         from runner.cloud.operations import Operations
-    except ImportError as error:
-        raise ConfigError("AWS needs a package more", hint="pip install 'dromo-bulkhead[aws]'") from error
     return Operations(loaded.settings, options=given.repeated())
 
 

@@ -61,7 +61,7 @@ class Operations:
     def __init__(self, settings: Settings, *, options: str = "") -> None:
         self._settings = settings
         self._options = options
-        self._aws = Aws(region=settings.aws_region, endpoint_url=settings.aws_endpoint_url)
+        self._aws = Aws(region_name=settings.aws_region, endpoint_url=settings.aws_endpoint_url)
         self._clock = SystemClock()
         self._open = AsyncExitStack()
         self._stack: Stack | None = None

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from runner.cloud.dead_letters import bury
-from runner.cloud.deployment import PERMIT_WAIT_S, is_driven_here
+from runner.cloud.deployment import is_driven_here
 from runner.cloud.json_turns import JsonTurn
 from runner.cloud.landing import register
 from runner.cloud.leased import later, leased
@@ -58,12 +58,10 @@ async def submit(
 
 async def _take_on(deployment: Deployment, ref: ItemRef, patience: Patience) -> Outcome:
     batch = await deployment.ledger.batch(ref.batch_id)
-    item = await _open_item(deployment, ref)
-    if batch is None or item is None or not is_driven_here(batch):
+    if batch is None or not is_driven_here(batch) or await _open_item(deployment, ref) is None:
         return Done()
-    due_in_s = 0.0 if item.state is _S.CREATED else await deployment.pacer.due_in_s()
-    if due_in_s > min(PERMIT_WAIT_S, patience.left_s()):
-        return await _later(deployment, ref, due_in_s)
+    if patience.left_s() <= 0:
+        return await _later(deployment, ref, 1.0)
     async with leased(deployment, ref.batch_id, ref.source, patience) as left_s:
         if left_s is not None:
             return await _later(deployment, ref, min(left_s, TAKEN_AGAIN_S))

@@ -14,10 +14,10 @@ from runner.ledger import dynamodb_rows as rows
 from runner.ledger import dynamodb_table as keys
 from runner.ledger import rules
 from runner.ledger.dynamodb_client import ConditionFailed, DynamoTable, new_token
+from runner.ledger.dynamodb_leases import DynamoLeases
 from runner.ledger.dynamodb_moving import Move, add_group, bearer_of, groups_of
 from runner.ledger.dynamodb_reading import by_source, pages_at, places_of, ranked_pages, source_pages, source_rows
 from runner.ledger.dynamodb_table import Row, number, text_of
-from runner.ledger.leases import DynamoLeases
 from runner.ledger.portable import Recorded
 from runner.models import Batch, BatchState, HistoryEntry, Item, ItemState, RemoteImport, tag_of
 
