@@ -12,7 +12,7 @@ from lambdas import environment
 from runner import identity
 from runner.api import HeadlessClient
 from runner.clock import SystemClock
-from runner.cloud.aws import AwsAnnouncer
+from runner.cloud.announcer import AwsAnnouncer
 from runner.cloud.called_back import CalledBack
 from runner.cloud.deployment import Deployment
 from runner.cloud.places import S3Places

@@ -133,10 +133,6 @@ class CloudLedger(Ledger, Protocol):
         """
         ...
 
-    async def claim_finish(self, batch_id: str, *, holder: str, for_s: float) -> bool:
-        """Take the right to write the batch's manifest for that long; False where another holder has it."""
-        ...
-
     async def good_config(self) -> str | None:
         """Return the text of the last configuration that was found valid, None where there was none."""
         ...

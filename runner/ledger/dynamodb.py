@@ -14,7 +14,6 @@ from runner.ledger import dynamodb_rows as rows
 from runner.ledger import dynamodb_table as keys
 from runner.ledger import rules
 from runner.ledger.dynamodb_client import ConditionFailed, DynamoTable, new_token
-from runner.ledger.dynamodb_leases import DynamoLeases
 from runner.ledger.dynamodb_moving import Move, add_group, bearer_of, groups_of
 from runner.ledger.dynamodb_reading import by_source, pages_at, places_of, ranked_pages, source_pages, source_rows
 from runner.ledger.dynamodb_table import Row, number, text_of
@@ -29,8 +28,6 @@ _MAX_CLAIMS = 20
 
 _QUERIES_AT_ONCE = 16
 _CONFIG = keys.key("CONFIG")
-_FINISH = "\0finish"
-"""What is leased of a batch while its manifest is written; no source has that name."""
 
 
 class DynamoLedger:
@@ -39,7 +36,6 @@ class DynamoLedger:
     def __init__(self, table: DynamoTable, *, now: Callable[[], datetime]) -> None:
         self._table = table
         self._now = now
-        self._leases = DynamoLeases(table, now=now)
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         """Transactions of one batch all write its counters: two at once would only get into each other's way."""
 
@@ -255,9 +251,6 @@ class DynamoLedger:
         except ConditionFailed:
             return False
         return True
-
-    async def claim_finish(self, batch_id: str, *, holder: str, for_s: float) -> bool:
-        return await self._leases.take(batch_id, _FINISH, holder=holder, for_s=for_s) is None
 
     async def good_config(self) -> str | None:
         row = await self._table.get(_CONFIG)

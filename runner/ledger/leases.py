@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
+WHOLE_BATCH = ""
+"""The source under which a batch as a whole is leased."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
@@ -17,7 +20,7 @@ class Lease:
 
 
 class Leases(Protocol):
-    """Leases of items; the batch as a whole is leased under the source `""`. May raise LedgerUnavailable."""
+    """Leases of items, and of batches under `WHOLE_BATCH`. May raise LedgerUnavailable."""
 
     async def take(self, batch_id: str, source: str, *, holder: str, for_s: float) -> float | None:
         """Take the lease, or take it anew, for that long; None where it is the holder's now.

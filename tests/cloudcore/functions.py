@@ -91,11 +91,6 @@ class CloudProcessLedger(ProcessLedger):
             "manifested", f"{batch_id} {moves}", lambda: self._inner.manifested(batch_id, moves=moves)
         )
 
-    async def claim_finish(self, batch_id: str, *, holder: str, for_s: float) -> bool:
-        return await self._write(
-            "claim_finish", batch_id, lambda: self._inner.claim_finish(batch_id, holder=holder, for_s=for_s)
-        )
-
     async def good_config(self) -> str | None:
         return await self._read(self._inner.good_config())
 

@@ -48,7 +48,7 @@ async def test_every_dead_letter_goes_back_as_it_is(deployed: Deployed, services
     assert (await depth_of(services, stack, Queue.SUBMIT)).dead == 23
     assert await return_dead_letters(services, stack, Queue.SUBMIT) == 23
     depth = await depth_of(services, stack, Queue.SUBMIT)
-    assert (depth.dead, depth.waiting) == (0, 23)
+    assert (depth.dead, depth.messages.waiting) == (0, 23)
     assert sorted(received(deployed, "SubmitQueueUrl")) == sorted(bodies)
 
 
