@@ -37,6 +37,9 @@ LATE_EVENTS = timedelta(minutes=15)
 
 STALE_AFTER = timedelta(seconds=60)
 QUEUED_FOR = timedelta(minutes=5)
+QUEUED_TOO_LONG = timedelta(hours=6)
+"""Longer than an item's message waits unless very many do; an item is rung for all the same then, once in that time."""
+
 MOST_RUNG = 500
 """Items that one pass rings for, of a kind: the next pass goes on."""
 
@@ -170,21 +173,31 @@ class _Sweep:
         return held is not None
 
     async def ring_for_queued(self) -> None:
-        """Ring for items that wait although no message does: theirs was lost, or has outlived its queue."""
+        """Ring for items that wait although no message does: theirs was lost, or has outlived its queue.
+
+        A queue that is never empty does not tell: what waits very long is rung for now and then.
+        """
         if not any(view.counts.get(_S.QUEUED) for view in self._seen.ours):
             return
-        if not await self._deployment.queues.is_empty(Queue.SUBMIT):
-            return
+        is_empty = await self._deployment.queues.is_empty(Queue.SUBMIT)
+        is_lost = self._has_waited if is_empty else self._has_waited_too_long
         left = MOST_RUNG
         for view in self._seen.ours:
             if view.counts.get(_S.QUEUED) and left > 0:
                 waiting = await first_items(self._deployment, view.batch.batch_id, _S.QUEUED, limit=left)
                 left -= len(waiting)
-                await self._ring_submit([item for item in waiting if await self._has_waited(item)])
+                await self._ring_submit([item for item in waiting if await is_lost(item)])
 
-    async def _has_waited(self, item: Item) -> bool:
+    async def _has_waited(self, item: Item, at_least: timedelta = QUEUED_FOR) -> bool:
         history = await self._deployment.ledger.history(item.batch_id, item.source)
-        return not history or self._deployment.clock.now() - history[-1].at >= QUEUED_FOR
+        return not history or self._deployment.clock.now() - history[-1].at >= at_least
+
+    async def _has_waited_too_long(self, item: Item) -> bool:
+        if not await self._has_waited(item, QUEUED_TOO_LONG) or await self._is_leased(item, item.source):
+            return False
+        deployment, name = self._deployment, f"\0rung {item.source}"
+        for_s = QUEUED_TOO_LONG.total_seconds()
+        return await deployment.leases.take(item.batch_id, name, holder=deployment.holder(), for_s=for_s) is None
 
     async def ring_for_rest(self) -> None:
         """Ring finish for batches that have come to rest and whose manifest does not show it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
@@ -336,12 +336,23 @@ class DynamoLedger:
             return source_pages(self._table, batch_id)
         counts = await self.counts(batch_id)
         groups = {keys.group_of(state) for state in counts.keys() & set(states)}
-        expected = sum(count for state, count in counts.items() if keys.group_of(state) in groups)
+        expected = _sum_in(groups, counts)
         if expected <= FEW_ITEMS:
             places = await places_of(self._table, batch_id, groups)
-            if len(places) >= expected:
-                return pages_at(self._table, batch_id, places)
+            found = [page async for page in pages_at(self._table, batch_id, places)]
+            there = sum(keys.group_of(item.state) in groups for page in found for item in page)
+            if there >= max(expected, _sum_in(groups, await self.counts(batch_id))):
+                return _each(found)
         return source_pages(self._table, batch_id)
+
+
+def _sum_in(groups: Collection[str], counts: Mapping[ItemState, int]) -> int:
+    return sum(count for state, count in counts.items() if keys.group_of(state) in groups)
+
+
+async def _each(pages: Sequence[list[Item]]) -> AsyncIterator[list[Item]]:
+    for page in pages:
+        yield page
 
 
 def _no_batch(batch_id: str) -> LedgerError:

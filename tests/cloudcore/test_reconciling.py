@@ -163,6 +163,20 @@ def test_a_queued_item_is_rung_for_only_where_no_message_can_be_its_own() -> Non
     on_bench(program)
 
 
+def test_a_queue_that_is_never_empty_does_not_hide_for_ever_that_a_message_was_lost() -> None:
+    async def program(bench: Bench) -> None:
+        await landed(bench, "a.csv", fate="refused")
+        await moved(bench, "orders/b.csv")
+        for hours, rung in ((5.9, 0), (0.2, 1), (3, 0), (3.1, 1)):
+            await asyncio.sleep(hours * 3600)
+            await bench.deployment.queues.send(Queue.SUBMIT, [BatchRef(batch_id="any")], delay_s=900)
+            await bench.reconcile()
+            taken = [one for one in bench.take(Queue.SUBMIT) if one != BatchRef(batch_id="any")]
+            assert taken == [ItemRef(batch_id=ORDERS, source="orders/b.csv")] * rung
+
+    on_bench(program)
+
+
 def test_no_more_than_500_queued_items_are_rung_for_in_a_pass() -> None:
     async def program(bench: Bench) -> None:
         await landed(bench, "a.csv", fate="refused")
