@@ -19,7 +19,7 @@ from runner.cloud.ports import Queue
 from runner.cloud.settling import ENDS, is_at_rest, ring_if_at_rest
 from runner.cloud.stages import Stages
 from runner.cloud.watching import watch
-from runner.errors import StaleItem, TransientError
+from runner.errors import StaleItem
 from runner.models import Item, ItemKind, ItemState
 from runner.orphans import Orphans
 
@@ -47,9 +47,9 @@ _S = ItemState
 
 
 async def reconcile(deployment: Deployment, *, deadline: Deadline) -> None:
-    """Do one pass: each step by itself, as far as the time goes. Raises the first TransientError of a step, at the end.
+    """Do one pass: each step by itself, as far as the time goes. Raises the first error of a step, at the end.
 
-    With the vendor down, what needs no vendor is done all the same.
+    With the vendor down, or trouble with one batch, what does not depend on it is done all the same.
     """
     seen = await outlook(deployment)
     sweep = _Sweep(deployment, seen, Patience(deadline, longest_wait_s=deployment.longest_wait_s))
@@ -78,7 +78,7 @@ class _Sweep:
             self.ring_for_rest,
         )
 
-    async def tried(self, step: Callable[[], Awaitable[None]]) -> TransientError | None:
+    async def tried(self, step: Callable[[], Awaitable[None]]) -> Exception | None:
         """Do a step, unless the time is over; returns what was in its way."""
         if self._patience.left_s() <= 0:
             logger.warning("step left to the next pass", extra={"step": step.__name__})
@@ -86,7 +86,7 @@ class _Sweep:
         try:
             async with self._patience.watched():
                 await step()
-        except TransientError as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is raised once the other steps are done
             logger.warning("step cut short", extra={"step": step.__name__, "error": type(error).__name__})
             return error
         return None

@@ -96,7 +96,8 @@ class _Submission:
             if item.kind is ItemKind.JSON:
                 return await self._run_json(item)
             moved = await self._submitted(item)
-        if self._patience.cut_short:
+        has_released = item.state is _S.CREATED and moved.state is _S.QUEUED
+        if self._patience.cut_short or has_released:
             return await self._later(1.0)
         return await self._after(moved)
 

@@ -10,7 +10,7 @@ import pytest
 
 from runner.cloud.messages import BatchRef, ImportHint, ItemRef
 from runner.cloud.ports import Queue
-from runner.errors import Unavailable
+from runner.errors import AuthRefused, Unavailable
 from runner.models import Item, ItemKind, ItemState
 from runner.run_spec import RunSpec
 from sandbox.state import SandboxSettings
@@ -306,6 +306,22 @@ def test_with_the_vendor_down_what_needs_no_vendor_is_done_and_the_trouble_is_ra
 
         bench.deployment.api.list_page = down  # type: ignore[method-assign]
         with pytest.raises(Unavailable):
+            await bench.reconcile()
+        assert bench.take(Queue.FINISH) == [BatchRef(batch_id=ORDERS)]
+
+    on_bench(program)
+
+
+def test_trouble_of_one_step_keeps_no_other_from_its_work() -> None:
+    async def program(bench: Bench) -> None:
+        await landed(bench, "a.csv", fate="refused")
+        bench.take(Queue.FINISH)
+
+        async def refused(**_: Any) -> Any:
+            raise AuthRefused("the license key is not accepted")
+
+        bench.deployment.api.list_page = refused  # type: ignore[method-assign]
+        with pytest.raises(AuthRefused):
             await bench.reconcile()
         assert bench.take(Queue.FINISH) == [BatchRef(batch_id=ORDERS)]
 

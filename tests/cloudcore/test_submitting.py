@@ -272,6 +272,28 @@ def test_an_upload_needs_no_permit() -> None:
     on_bench(program)
 
 
+def test_an_import_that_is_given_up_for_another_is_no_failure() -> None:
+    async def program(bench: Bench) -> None:
+        await bench.configured('schema_id = "contacts"')
+        landed = bench.drop("orders/a.csv")
+        storage, bench.deployment = (
+            bench.deployment.storage,
+            replace(bench.deployment, storage=Unreachable(NotSent("no"))),
+        )  # type: ignore[arg-type]
+        with pytest.raises(Unavailable):
+            await bench.do(Queue.SUBMIT, landed)
+        bench.deployment = replace(bench.deployment, storage=storage)
+        await bench.configured('schema_id = "customers"')
+        assert isinstance(await bench.do(Queue.SUBMIT, landed, receives=5), Later)
+        assert await bench.states() == {"orders/a.csv": "queued"}
+        for message in bench.take(Queue.SUBMIT):
+            await bench.do(Queue.SUBMIT, message)
+        assert [item.schema_id for item in (await bench.items()).values()] == ["customers"]
+        assert bench.uploads == ["orders/a.csv"]
+
+    on_bench(program)
+
+
 def test_a_permit_that_is_near_is_waited_for() -> None:
     async def program(bench: Bench) -> None:
         await bench.configured()
