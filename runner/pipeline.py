@@ -25,6 +25,7 @@ from runner.errors import (
     StaleItem,
     StorageFull,
     TransientError,
+    TwinAtWork,
     first_cause,
 )
 from runner.events import Notice
@@ -301,6 +302,10 @@ class _Run:
             self._inflight.lay_down(item.source)
         except StaleItem as error:
             await self._overtook(item, error.current)
+        except TwinAtWork as error:
+            await self._deferrals.wait_for_twin(item, error)
+            self._inflight.lay_down(item.source)
+            self._feeder.again()
         except (TransientError, RequestInvalid) as error:
             self._defer(item, str(error))
 

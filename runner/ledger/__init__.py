@@ -93,7 +93,7 @@ class Ledger(Protocol):
         ...
 
     async def held(self, version_keys: Iterable[str]) -> set[str]:
-        """Return those version keys under which an item of any batch is in one of `models.HELD_STATES`."""
+        """Return those version keys under which an item of any batch is in one of `models.SENT_STATES`."""
         ...
 
     async def reconciled_to(self, endpoint: str) -> datetime | None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from runner.errors import ImportIdTaken, LedgerError, StaleItem
 from runner.ledger import Quota, Slot, rules
-from runner.models import HELD_STATES, Batch, BatchState, HistoryEntry, Item, ItemState, RemoteImport, tag_of
+from runner.models import SENT_STATES, Batch, BatchState, HistoryEntry, Item, ItemState, RemoteImport, tag_of
 
 _Place = tuple[int, bytes]
 """Where an item stands among those of its state: its rank, then the bytes of its source."""
@@ -157,7 +157,7 @@ class MemoryLedger:
         found = {
             rows.items[rules.source_of(key)].version_key
             for rows in self._batches.values()
-            for state in HELD_STATES
+            for state in SENT_STATES
             for _, key in rows.places.get(state, ())
         }
         return found.intersection(version_keys)

@@ -10,7 +10,7 @@ import pytest
 
 from runner.cloud.messages import ItemRef, decode
 from runner.cloud.ports import Done, Later, Queue, comes_back_after_s
-from runner.errors import AuthRefused, NotSent, SchemaNotFound, Unavailable
+from runner.errors import AuthRefused, NotSent, SchemaNotFound, TwinAtWork, Unavailable
 from runner.ledger import Slot
 from runner.models import Batch, CreateRequest, Item, ItemKind, ItemState, RemoteImport
 from runner.run_spec import RunSpec
@@ -119,6 +119,50 @@ def test_the_same_content_that_another_batch_has_sent_is_skipped() -> None:
         counts = [await bench.ledger.counts(batch.batch_id) for batch in await bench.ledger.batches()]
         assert counts == [{ItemState.PROCESSING: 1}, {ItemState.SKIPPED: 1}]
         assert len(bench.uploads) == 1
+
+    on_bench(program)
+
+
+def test_content_that_another_batch_may_yet_fail_to_send_is_waited_for_and_then_sent() -> None:
+    async def program(bench: Bench) -> None:
+        await bench.configured()
+        landed = bench.drop("orders/a.csv")
+        bench.deployment, working = replace(bench.deployment, storage=Unreachable(NotSent("no"))), bench.deployment  # type: ignore[arg-type]
+        with pytest.raises(Unavailable):
+            await bench.do(Queue.SUBMIT, landed)
+        bench.deployment = working
+        again = replace(landed, at=landed.at.replace(day=2))
+        assert isinstance(await bench.do(Queue.SUBMIT, again), Later)
+        (first, second) = await bench.ledger.batches()
+        assert await bench.ledger.counts(second.batch_id) == {ItemState.QUEUED: 1}
+        twin = await bench.ledger.item(first.batch_id, "orders/a.csv")
+        assert twin is not None
+        await bench.ledger.advance(twin, ItemState.FAILED, reason="upload_refused")
+        for message in bench.take(Queue.SUBMIT):
+            await bench.do(Queue.SUBMIT, message)
+        assert await bench.ledger.counts(second.batch_id) == {ItemState.PROCESSING: 1}
+        assert bench.uploads == ["orders/a.csv"]
+
+    on_bench(program)
+
+
+def test_content_that_another_batch_sends_all_day_is_told_of_and_not_waited_for_without_end() -> None:
+    async def program(bench: Bench) -> None:
+        await bench.configured()
+        landed = bench.drop("orders/a.csv")
+        bench.deployment = replace(bench.deployment, storage=Unreachable(NotSent("no")))  # type: ignore[arg-type]
+        with pytest.raises(Unavailable):
+            await bench.do(Queue.SUBMIT, landed)
+        again = replace(landed, at=landed.at.replace(day=2))
+        await bench.do(Queue.SUBMIT, again)
+        await asyncio.sleep(25 * 3600)
+        for receives in range(1, 6):
+            with pytest.raises(TwinAtWork):
+                await bench.do(Queue.SUBMIT, again, receives=receives)
+        (_, second) = await bench.ledger.batches()
+        item = await bench.ledger.item(second.batch_id, "orders/a.csv")
+        assert item is not None
+        assert (item.state, item.error_code) == (ItemState.REJECTED, "dead_letter")
 
     on_bench(program)
 
