@@ -17,7 +17,7 @@ from runner.cloud.outlook import Outlook, first_items, outlook
 from runner.cloud.patience import Patience
 from runner.cloud.ports import Queue
 from runner.cloud.settling import ENDS, is_at_rest, ring_if_at_rest
-from runner.cloud.stages import Stages
+from runner.cloud.stages import CloudStages
 from runner.cloud.watching import watch
 from runner.errors import StaleItem
 from runner.models import Item, ItemKind, ItemState
@@ -133,7 +133,7 @@ class _Sweep:
     async def _settle(self, view: BatchView, items: list[Item]) -> None:
         deployment = self._deployment
         try:
-            settled = await Stages(deployment, view.batch, self._patience).doubts.settle(items)
+            settled = await CloudStages(deployment, view.batch, self._patience).doubts.settle(items)
         except StaleItem:
             logger.info("a doubt was settled by somebody else", extra={"batch": view.batch.batch_id})
             return

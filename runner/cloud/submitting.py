@@ -15,7 +15,7 @@ from runner.cloud.messages import ItemRef, Landed
 from runner.cloud.patience import Patience
 from runner.cloud.ports import Done, Outcome, Queue
 from runner.cloud.settling import ring_if_at_rest
-from runner.cloud.stages import Stages
+from runner.cloud.stages import CloudStages
 from runner.errors import SchemaNotFound, StaleItem, TwinAtWork, Unavailable
 from runner.models import TERMINAL_STATES, Item, ItemKind, ItemState
 
@@ -91,7 +91,7 @@ class _Submission:
         self._deployment = deployment
         self._ref = ref
         self._patience = patience
-        self._stages = Stages(deployment, batch, patience)
+        self._stages = CloudStages(deployment, batch, patience)
 
     async def run(self, item: Item) -> Outcome:
         moved = item
