@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from lambdas import environment
 from runner import identity
 from runner.api import HeadlessClient
-from runner.clock import SystemClock
+from runner.clock import SystemClock, WallClock
 from runner.cloud.announcer import AwsAnnouncer
 from runner.cloud.called_back import CalledBack
 from runner.cloud.deployment import Deployment
@@ -48,7 +48,7 @@ async def open_deployment(
     """Open what the variables name. Raises ConfigError where one of them is missing or wrong, AwsRefused."""
     license_key = license_key or _NO_KEY
     settings, clock, rng = _settings(), SystemClock(), random.Random()  # noqa: S311 - jitter and slot tokens
-    vendor_time = VendorTime(clock)
+    vendor_time = VendorTime(WallClock())
     async with AsyncExitStack() as stack:
         table = await stack.enter_async_context(DynamoTable.open(environment.required(environment.TABLE)))
         client = await stack.enter_async_context(open_s3())

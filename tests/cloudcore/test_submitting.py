@@ -10,7 +10,7 @@ import pytest
 
 from runner.cloud.messages import ItemRef, decode
 from runner.cloud.ports import Done, Later, Queue, comes_back_after_s
-from runner.errors import AuthRefused, NotSent, SchemaNotFound, TwinAtWork, Unavailable
+from runner.errors import AuthRefused, ConfigError, ItemRejected, NotSent, SchemaNotFound, TwinAtWork, Unavailable
 from runner.ledger import Slot
 from runner.models import Batch, CreateRequest, Item, ItemKind, ItemState, RemoteImport
 from runner.run_spec import RunSpec
@@ -440,6 +440,24 @@ def test_a_key_that_is_not_accepted_is_no_items_trouble() -> None:
         with pytest.raises(AuthRefused):
             await bench.do(Queue.SUBMIT, bench.drop("orders/a.csv"), receives=5)
         assert await bench.states() == {"orders/a.csv": "queued"}
+
+    on_bench(program)
+
+
+def test_an_object_that_may_not_be_read_is_given_up_though_nothing_was_read_before_it() -> None:
+    async def program(bench: Bench) -> None:
+        await bench.configured()
+        landed = bench.drop("orders/a.csv")
+
+        def denied(*_: Any) -> Any:
+            raise ConfigError("cannot read it") from ItemRejected("access_denied", "S3 denies reading it")
+
+        bench.bucket.read = denied  # type: ignore[method-assign]
+        for receives, state in ((4, "queued"), (5, "rejected")):
+            with pytest.raises(ConfigError):
+                await bench.do(Queue.SUBMIT, landed, receives=receives)
+            assert await bench.states() == {"orders/a.csv": state}
+        assert len(bench.take(Queue.FINISH)) == 1
 
     on_bench(program)
 
