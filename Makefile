@@ -15,7 +15,7 @@ help:
 	@echo "make cloud-test  tests of the deployed stack, on this machine"
 	@echo "make check     format, lint and types, as the CI does"
 	@echo "make lint-cloud  what cfn-lint, checkov and cfripper say of the deployment on AWS"
-	@echo "make simulate  whole migrations with faults in virtual time; SEEDS=$(SEEDS)"
+	@echo "make simulate  whole migrations with faults in virtual time, alone, on a shared ledger, and by the functions on AWS; SEEDS=$(SEEDS)"
 	@echo "make bench     the benchmarks, each with its figure and its limit"
 	@echo "make cover     tests with a coverage report"
 	@echo "make screenshots  take the pictures of the documentation anew; it needs Chromium"
@@ -90,6 +90,8 @@ docs: $(VENV)/.core
 
 simulate: $(VENV)/.dev
 	$(BIN)/python -m tests.simulation --seeds $(SEEDS)
+	$(BIN)/python -m tests.simulation --shared --seeds $(SEEDS)
+	$(BIN)/python -m tests.cloudcore --seeds $(SEEDS)
 
 bench: $(CLOUD_TOOLS)
 	@for script in $(filter-out figures,$(basename $(notdir $(wildcard benchmarks/*.py)))); do \

@@ -12,8 +12,8 @@ from lambdas import environment
 from lambdas.secrets import Secrets
 from lambdas.telemetry import Telemetry
 from runner.aws import Aws
-from runner.cloud.aws import SqsQueues
 from runner.cloud.ports import Queue
+from runner.cloud.sqs import SqsQueues
 from runner.errors import BulkheadError, first_cause
 
 if TYPE_CHECKING:

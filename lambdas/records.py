@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 PUT_OFF_S = 300
 """A message comes again so late where somebody has to put something right first."""
 
-LAST_MOMENT_S = 2.0
-"""With so little time left work is broken off, so that what else was done is acknowledged."""
+ANSWER_S = 2.0
+"""So long before a function's end work is broken off, so that what else was done is acknowledged."""
 
 
 class _Work(Protocol):
@@ -106,7 +106,7 @@ class Records:
             await self._send_anew(message)
             return
         try:
-            async with asyncio.timeout(deadline() - LAST_MOMENT_S):
+            async with asyncio.timeout(deadline() - ANSWER_S):
                 await self._entry(deployment, message, deadline=deadline, receives=receives)
         except AuthRefused as error:
             self._container.telemetry.failure("license key refused", error, comes_again_in_s=PUT_OFF_S)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from runner.vendor_time import VendorTime
 
 logger = logging.getLogger(__name__)
+
+_FLUSH_EVERY_S = 10.0
 
 
 class CallCounts:
@@ -37,7 +40,7 @@ class CallCounts:
         self.reconciled = False
 
     async def flush(self) -> None:
-        """Write what is new since the last time. Raises StorageFull."""
+        """Write what is new since the last time. Raises StorageFull, LedgerUnavailable."""
         if self.reconciled:
             await self._ledger.set_reconciled(self._endpoint, self._vendor_time.now())
         now = self._counted()
@@ -45,6 +48,15 @@ class CallCounts:
         if any(new.values()):
             await self._ledger.count_up(self._batch_id, **new)
             self._flushed = now
+
+    async def flush_often(self, on_trouble: Callable[[StorageFull | LedgerUnavailable], None]) -> None:
+        """Flush every ten seconds, for ever; cancel it to end it."""
+        while True:
+            await asyncio.sleep(_FLUSH_EVERY_S)
+            try:
+                await self.flush()
+            except (StorageFull, LedgerUnavailable) as error:
+                on_trouble(error)
 
     async def flush_at_last(self) -> None:
         """Flush; where the ledger does not take it the run still ends in order, its last counts are lost."""

@@ -9,10 +9,15 @@ from runner.events import EventHook, Notice
 from runner.stop import StopReason, StopSignal
 
 if TYPE_CHECKING:
+    from runner.errors import TwinAtWork
     from runner.models import Item
 
 IN_A_ROW_BEFORE_PAUSE = 3
 """So many items in a row that no create or upload got through for: the trouble is not theirs."""
+
+TWIN_PAUSE_S = 5.0
+MOST_WAITS_FOR_TWIN = 36
+"""Pauses of an item whose content another batch is sending: it may be a batch that nobody drives."""
 
 MOST_TIMES_OVERTAKEN = 5
 """So often an item is followed to where somebody else moved it; the work of others ends, so it is seldom twice."""
@@ -29,6 +34,7 @@ class Deferrals:
         self._returns: Counter[str] = Counter()
         self._overtaken: Counter[str] = Counter()
         self._in_a_row = 0
+        self._waits: Counter[str] = Counter()
 
     def __contains__(self, source: str) -> bool:
         return source in self._sources
@@ -45,6 +51,15 @@ class Deferrals:
         self._emit(Notice(code="item_deferred", message=f"{item.source}: {why}; a later run continues it"))
         if self._in_a_row >= IN_A_ROW_BEFORE_PAUSE:
             self._stop.request(StopReason.TROUBLE, f"the vendor cannot be reached: {why}")
+
+    async def wait_for_twin(self, item: Item, error: TwinAtWork) -> None:
+        """Pause for an item whose content is being sent for another; one that waits too long is left to a later run."""
+        self._waits[item.source] += error.batch_id != item.batch_id
+        if self._waits[item.source] <= MOST_WAITS_FOR_TWIN:
+            await self._stop.sleep(TWIN_PAUSE_S)
+        elif not self._stop.requested:
+            self._sources.add(item.source)
+            self._emit(Notice(code="item_deferred", message=f"{item.source}: {error}; a later run continues it"))
 
     def got_through(self) -> None:
         """Say that something got through: whatever the trouble was, it was not everybody's."""

@@ -68,7 +68,7 @@ class Discovery:
         return [self._skipped(item) if item.version_key in held else item for item in items]
 
     def _item(self, entry: SourceEntry) -> Item:
-        route = self._routes.for_source(entry.source)
+        route = self._routes.for_version(entry.source, entry.version)
         rejection = entry.rejection or (NO_ROUTE if route is None else None)
         binding = route.binding if route else ""
         return Item(

@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from runner.errors import BatchTaken, LedgerUnavailable
+from runner.ledger.leases import WHOLE_BATCH
 from runner.models import iso
 from runner.stop import StopReason
 
@@ -26,7 +27,6 @@ LEASE_S = 60.0
 """How long a run whose machine has died keeps others from its batch."""
 
 _RENEW_EVERY_S = 15.0
-_WHOLE_BATCH = ""
 
 
 @asynccontextmanager
@@ -44,22 +44,22 @@ async def driving(leases: Leases, batch_id: str, *, clock: Clock, stop: StopSign
         renewal.cancel()
         with suppress(asyncio.CancelledError, LedgerUnavailable):
             await asyncio.gather(renewal, return_exceptions=True)
-            await leases.release(batch_id, _WHOLE_BATCH, holder=holder)
+            await leases.release(batch_id, WHOLE_BATCH, holder=holder)
 
 
 async def is_driven(leases: Leases, batch_id: str) -> bool:
     """Tell whether a run drives the batch, as far as can be told from here."""
-    lease = await leases.seen(batch_id, _WHOLE_BATCH)
+    lease = await leases.seen(batch_id, WHOLE_BATCH)
     return lease is not None and not _is_left_behind(lease)
 
 
 async def _take(leases: Leases, batch_id: str, holder: str, clock: Clock) -> None:
-    if await leases.take(batch_id, _WHOLE_BATCH, holder=holder, for_s=LEASE_S) is None:
+    if await leases.take(batch_id, WHOLE_BATCH, holder=holder, for_s=LEASE_S) is None:
         return
-    other = await leases.seen(batch_id, _WHOLE_BATCH)
+    other = await leases.seen(batch_id, WHOLE_BATCH)
     if other is not None and _is_left_behind(other):
-        await leases.release(batch_id, _WHOLE_BATCH, holder=other.holder)
-    left_s = await leases.take(batch_id, _WHOLE_BATCH, holder=holder, for_s=LEASE_S)
+        await leases.release(batch_id, WHOLE_BATCH, holder=other.holder)
+    left_s = await leases.take(batch_id, WHOLE_BATCH, holder=holder, for_s=LEASE_S)
     if left_s is None:
         return
     until = iso(clock.now() + timedelta(seconds=left_s))
@@ -74,7 +74,7 @@ async def _keep(leases: Leases, batch_id: str, holder: str, stop: StopSignal) ->
     while True:
         await asyncio.sleep(_RENEW_EVERY_S)
         try:
-            left_s = await leases.take(batch_id, _WHOLE_BATCH, holder=holder, for_s=LEASE_S)
+            left_s = await leases.take(batch_id, WHOLE_BATCH, holder=holder, for_s=LEASE_S)
         except LedgerUnavailable:
             logger.warning("the batch's lease could not be renewed", extra={"batch": batch_id})
             continue

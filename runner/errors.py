@@ -7,6 +7,7 @@ BulkheadError
 │   ├── Unavailable               a read was not answered, answered 5xx, or the answer was cut or malformed
 │   ├── RateLimited               429; `retry_after_s` is None where the vendor did not say
 │   ├── UrlExpired                a presigned url is past its end; ask for a new one
+│   ├── TwinAtWork                the same content is being sent as another item, which may yet fail
 │   ├── StorageFull               the disk under ledger or results is full; running again continues
 │   └── LedgerUnavailable         a shared ledger does not answer, or is asked too much; running again continues
 └── TerminalError                 never will
@@ -81,6 +82,14 @@ class RateLimited(TransientError):
 
 class UrlExpired(TransientError):
     """A presigned url is past its end."""
+
+
+class TwinAtWork(TransientError):
+    """The same content is being sent as an item of `batch_id`: what becomes of that is to be waited for."""
+
+    def __init__(self, message: str, *, batch_id: str) -> None:
+        super().__init__(message)
+        self.batch_id = batch_id
 
 
 class StorageFull(TransientError):

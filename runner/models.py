@@ -46,6 +46,13 @@ REDRIVABLE_STATES = frozenset({ItemState.FAILED, ItemState.REJECTED, ItemState.U
 HELD_STATES = frozenset(ItemState) - {ItemState.QUEUED, ItemState.FAILED, ItemState.REJECTED, ItemState.SKIPPED}
 """States in which an item's data is at the vendor, or may be: the same file must not be sent for another item."""
 
+UNSENT_STATES = frozenset({ItemState.CREATING, ItemState.CREATED})
+"""Those of HELD_STATES in which it is open whether the data gets to the vendor: the same file waits for what becomes of
+it."""
+
+SENT_STATES = HELD_STATES - UNSENT_STATES
+"""States in which the same file has nothing to wait for: it need not be sent again."""
+
 _S = ItemState
 TRANSITIONS: dict[ItemState, frozenset[ItemState]] = {
     _S.QUEUED: frozenset({_S.CREATING, _S.REJECTED, _S.SKIPPED}),

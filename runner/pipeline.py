@@ -15,11 +15,9 @@ from typing import Any
 
 from runner.backoff import repeat_read
 from runner.brakes import Brakes
-from runner.collect import Collector
 from runner.counts import CallCounts
 from runner.deferrals import Deferrals
 from runner.discover import Discovery
-from runner.doubts import Doubts
 from runner.errors import (
     AuthRefused,
     LedgerUnavailable,
@@ -27,6 +25,7 @@ from runner.errors import (
     StaleItem,
     StorageFull,
     TransientError,
+    TwinAtWork,
     first_cause,
 )
 from runner.events import Notice
@@ -35,17 +34,14 @@ from runner.follow import Follower
 from runner.inflight import InFlight
 from runner.models import TERMINAL_STATES, Batch, Item, ItemKind, ItemState
 from runner.moves import Moves
-from runner.orphans import Orphans
 from runner.recovery import WITH_IMPORT, unfinished
-from runner.submit import Submitter
+from runner.stages import Stages
 from runner.surroundings import Surroundings
 from runner.text import counted
 from runner.track import Tracker
-from runner.upload import Uploader
 
 logger = logging.getLogger(__name__)
 
-_FLUSH_EVERY_S = 10.0
 _CATCH_UP_PAUSES_S = (0.0, 2.0, 10.0, 30.0)
 
 _S = ItemState
@@ -112,9 +108,9 @@ class _Run:
 
     def _build_stages(self) -> None:
         around, moves, batch_id = self._around, self._moves, self._batch.batch_id
-        self._orphans = Orphans(around.api, around.ledger, endpoint=around.endpoint, vendor_time=around.vendor_time)
-        self._uploader = Uploader(around, moves)
-        self._submitter = Submitter(around, moves, orphans=self._orphans, uploader=self._uploader)
+        stages = Stages(lambda: around, moves)
+        self._orphans, self._doubts, self._collector = stages.orphans, stages.doubts, stages.collector
+        self._submitter, self._uploader = stages.submitter, stages.uploader
         self.counts = CallCounts(
             around.ledger, batch_id=batch_id, endpoint=around.endpoint,
             vendor_time=around.vendor_time,
@@ -127,12 +123,6 @@ class _Run:
         self._follower = Follower(
             tracker=self._tracker, ledger=around.ledger, moves=moves, batch_id=batch_id,
             safety_list_s=around.options.safety_list_s, trusting=around.options.track_by == "ledger",
-        )  # fmt: skip
-        self._collector = Collector(around, moves)
-        self._doubts = Doubts(
-            ledger=around.ledger, api=around.api, moves=moves, options=around.options,
-            vendor_time=around.vendor_time, stop=around.stop,
-            saved_schemas={route.schema_id for route in around.routes.routes if route.schema_id},
         )  # fmt: skip
         self._feeder = Feeder(
             batch_id=batch_id, ledger=around.ledger, inflight=self._inflight, queue=self._submits,
@@ -165,7 +155,7 @@ class _Run:
             *collects,
             self._track(),
             self._settle_doubts(),
-            self._flush_often(),
+            self.counts.flush_often(self._brakes.halt),
             self._brakes.keep_time(),
         ]
 
@@ -312,6 +302,10 @@ class _Run:
             self._inflight.lay_down(item.source)
         except StaleItem as error:
             await self._overtook(item, error.current)
+        except TwinAtWork as error:
+            await self._deferrals.wait_for_twin(item, error)
+            self._inflight.lay_down(item.source)
+            self._feeder.again()
         except (TransientError, RequestInvalid) as error:
             self._defer(item, str(error))
 
@@ -362,7 +356,7 @@ class _Run:
     def _is_held_back(self, item: Item) -> bool:
         if item.source in self._deferrals:
             return True
-        route = self._around.routes.for_source(item.source)
+        route = self._around.routes.for_version(item.source, item.version)
         if route is None:
             return False
         in_doubt = item.kind is ItemKind.JSON and route.schema_id in self._submitter.schemas_in_doubt
@@ -426,14 +420,6 @@ class _Run:
 
     def _notice(self, code: str, message: str) -> None:
         self._around.emit(Notice(code=code, message=message))
-
-    async def _flush_often(self) -> None:
-        while True:
-            await asyncio.sleep(_FLUSH_EVERY_S)
-            try:
-                await self.counts.flush()
-            except (StorageFull, LedgerUnavailable) as error:
-                self._brakes.halt(error)
 
     async def result(self) -> RunResult:
         await self._moves.recount(self._batch.batch_id)

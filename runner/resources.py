@@ -10,6 +10,7 @@ from aiolimiter import AsyncLimiter
 from platformdirs import user_state_path
 
 from runner import identity
+from runner.aws_client import aws_extra
 from runner.clock import SystemClock
 from runner.driving import is_driven
 from runner.errors import ConfigError
@@ -17,8 +18,7 @@ from runner.ledger.lockfile import is_locked, lock_path
 from runner.ledger.place import LedgerTable
 from runner.ledger.slots import SqliteSlots
 from runner.ledger.sqlite import SqliteLedger
-from runner.pacing import CreatePacer
-from runner.rated import RatedApi
+from runner.quotas import create_pacer, rated
 from runner.s3 import is_s3, open_s3
 from runner.sinks import open_sink
 from runner.sources import open_one, open_source
@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     from runner.ledger import Ledger, SlotStore
     from runner.ledger.dynamodb_client import DynamoTable
     from runner.ledger.leases import Leases
+    from runner.pacing import CreatePacer
     from runner.ports import Clock, Sink
+    from runner.rated import RatedApi
     from runner.s3 import S3Client
     from runner.settings import Settings
     from runner.sources import LocalFiles, SourceSpec
@@ -95,9 +97,10 @@ class Resources:
             return self._ledger
         path = self.settings.ledger
         if isinstance(path, LedgerTable):
+            table = await self.table(path)
             from runner.ledger.dynamodb import DynamoLedger  # noqa: PLC0415 - most runs keep their ledger in a file
 
-            self._ledger = DynamoLedger(await self.table(path), now=self.clock.now)
+            self._ledger = DynamoLedger(table, now=self.clock.now)
             self._ledger_is_writable = True
             return self._ledger
         if not write and not path.exists():
@@ -111,7 +114,8 @@ class Resources:
 
     async def table(self, place: LedgerTable) -> DynamoTable:
         """Open the table of a shared ledger. Raises ConfigError where AWS is not configured."""
-        from runner.ledger.dynamodb_client import DynamoTable  # noqa: PLC0415 - as above
+        with aws_extra():
+            from runner.ledger.dynamodb_client import DynamoTable  # noqa: PLC0415 - botocore is slow to import
 
         if self._table is None:
             settings = self.settings
@@ -123,10 +127,13 @@ class Resources:
 
     async def leases(self) -> Leases | None:
         """Return who works on what in a shared ledger, None for a file, which one process has for itself."""
-        from runner.ledger.leases import DynamoLeases  # noqa: PLC0415 - as above
-
         place = self.settings.ledger
-        return DynamoLeases(await self.table(place), now=self.clock.now) if isinstance(place, LedgerTable) else None
+        if not isinstance(place, LedgerTable):
+            return None
+        table = await self.table(place)
+        from runner.ledger.dynamodb_leases import DynamoLeases  # noqa: PLC0415 - as above
+
+        return DynamoLeases(table, now=self.clock.now)
 
     async def is_driven(self, batch_id: str) -> bool:
         """Tell whether a run drives the batch; of a file whether a process has it open for writing."""
@@ -153,19 +160,13 @@ class Resources:
 
     async def api(self) -> RatedApi:
         """Open the API behind the quotas of polls and lists."""
-        polls, lists = self.settings.poll_quota, self.settings.list_quota
-        return RatedApi(
-            await self.client(),
-            poll_count=polls.count,
-            poll_per_s=polls.per_s,
-            lists_per_minute=lists.count * 60 / lists.per_s,
-        )
+        return rated(await self.client(), self.settings)
 
     async def s3(self) -> S3Client:
         """Open a client of S3. Raises ConfigError where the `aws` extra is not installed."""
         if self._s3 is None:
             settings = self.settings
-            opening = open_s3(endpoint_url=settings.aws_endpoint_url, region=settings.aws_region)
+            opening = open_s3(endpoint_url=settings.aws_endpoint_url, region_name=settings.aws_region)
             self._s3 = await self._stack.enter_async_context(opening)
         return self._s3
 
@@ -202,22 +203,15 @@ class Resources:
         clock: Clock = self.clock
         guard_s = self.settings.shared_quota_guard_s
         if isinstance(self.settings.ledger, LedgerTable):
+            table = await self.table(self.settings.ledger)
             from runner.ledger.dynamodb_slots import SHARED_GUARD_S, DynamoSlots  # noqa: PLC0415 - as above
 
-            store = clock = DynamoSlots(await self.table(self.settings.ledger), now=self.clock.now)
+            store = clock = DynamoSlots(table, now=self.clock.now)
             guard_s = max(guard_s, SHARED_GUARD_S)
         else:
             store = SqliteSlots(self.settings.quota_store or user_state_path("bulkhead") / "quota.db")
         self._stack.push_async_callback(store.close)
-        return CreatePacer(
-            store,
-            quota_key=self.account,
-            quota=self.settings.create_quota,
-            clock=clock,
-            rng=self.rng,
-            guard_s=guard_s,
-            request_timeout_s=self.settings.request_timeout_s,
-        )
+        return create_pacer(store, self.settings, account=self.account, clock=clock, rng=self.rng, guard_s=guard_s)
 
     def _license_key(self) -> str:
         key = self.settings.license_key

@@ -15,6 +15,7 @@ from runner import identity
 from runner.errors import ConfigError, ItemRejected
 from runner.models import CreateRequest
 from runner.sources.filters import Globs
+from runner.sources.versions import unversioned_source
 
 if TYPE_CHECKING:
     from runner.settings import LoadedSettings, Settings
@@ -103,6 +104,10 @@ class Routes:
             if route.matches(source):
                 return route
         return None
+
+    def for_version(self, source: str, version: str) -> Route | None:
+        """Return the route of an item by its file's own name: a mark of its version says nothing of its schema."""
+        return self.for_source(unversioned_source(source, version))
 
     def explain(self, source: str) -> list[tuple[Route, bool]]:
         """Return every route with whether it matches; the first that does is the one that counts."""

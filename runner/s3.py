@@ -9,13 +9,12 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 from urllib.parse import quote, unquote
 
+from runner.aws_client import open_client
 from runner.errors import ConfigError
 
 SCHEME = "s3://"
 MAX_KEY_BYTES = 1024
 
-CONNECT_TIMEOUT_S = 5.0
-READ_TIMEOUT_S = 20.0
 _MAX_CONNECTIONS = 80
 """More than the uploads, collects and documents that a run has under way at once."""
 
@@ -90,36 +89,10 @@ def canonical_folder(url: str) -> str:
 
 
 @asynccontextmanager
-async def open_s3(*, endpoint_url: str | None = None, region: str | None = None) -> AsyncIterator[S3Client]:
-    """Open a client that repeats nothing by itself; credentials come from where the AWS tools take them.
-
-    Buckets at an `endpoint_url` are addressed by path, which every S3 understands.
-
-    Raises ConfigError where the `aws` extra is not installed, or the AWS configuration is of no use.
-    """
-    try:
-        import aioboto3  # noqa: PLC0415 - a quarter of a second that only users of AWS pay
-        from aiobotocore.config import AioConfig  # noqa: PLC0415
-        from botocore.exceptions import BotoCoreError  # noqa: PLC0415
-    except ImportError as error:
-        raise ConfigError("s3:// needs a package more", hint="pip install 'dromo-bulkhead[aws]'") from error
-    config = AioConfig(
-        connect_timeout=CONNECT_TIMEOUT_S,
-        read_timeout=READ_TIMEOUT_S,
-        retries={"mode": "standard", "total_max_attempts": 1},
-        max_pool_connections=_MAX_CONNECTIONS,
-        s3={"addressing_style": "path"} if endpoint_url else None,
-    )
-    try:
-        session = aioboto3.Session(region_name=region)
-        opening = session.client("s3", endpoint_url=endpoint_url, config=config)
-        client = await opening.__aenter__()
-    except (BotoCoreError, ValueError) as error:
-        raise ConfigError(f"S3 cannot be used: {error}", hint="check the AWS configuration and profile") from error
-    try:
+async def open_s3(**arguments: Any) -> AsyncIterator[S3Client]:
+    """Open a client that repeats nothing by itself; `arguments` are those of `open_client`. Raises ConfigError."""
+    async with open_client("s3", max_connections=_MAX_CONNECTIONS, **arguments) as client:
         yield client
-    finally:
-        await opening.__aexit__(None, None, None)
 
 
 def _is_text(key: str) -> bool:

@@ -1,4 +1,4 @@
-"""The one place where what botocore raises becomes an error of Bulkhead, with the place, the reason, the next step."""
+"""What goes wrong at a place in S3, as an error of Bulkhead with the place, the reason and the next step."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import aiohttp
 from botocore import exceptions as botocore
 
+from runner.aws_errors import LOG_IN, NOT_ACCEPTED, code_of, unconfigured
 from runner.errors import (
     BulkheadError,
     ConfigError,
@@ -43,14 +44,6 @@ class Doing(Enum):
 
 
 _CORRUPT = (botocore.ChecksumError, botocore.FlexibleChecksumError)
-_CREDENTIALS = (
-    botocore.NoCredentialsError,
-    botocore.PartialCredentialsError,
-    botocore.CredentialRetrievalError,
-    botocore.TokenRetrievalError,
-    botocore.NoAuthTokenError,
-    botocore.SSOError,
-)
 _OF_THE_MOMENT = (
     botocore.ConnectionError,
     botocore.HTTPClientError,
@@ -69,12 +62,6 @@ _REPEATABLE = frozenset(
     }
 )  # fmt: skip
 _FULL = frozenset({"QuotaExceeded", "XMinioStorageFull", "XMinioStorageQuotaExceeded", "507"})
-_BAD_CREDENTIALS = frozenset(
-    {
-        "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "TokenRefreshRequired",
-        "InvalidClientTokenId", "UnrecognizedClientException", "InvalidSecurity", "NotSignedUp",
-    }
-)  # fmt: skip
 _OTHER_REGION = frozenset(
     {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "301", "307"}
 )
@@ -100,11 +87,8 @@ def translation(error: Exception, place: S3Place, doing: Doing) -> BulkheadError
     if isinstance(error, botocore.ClientError):
         return _Refusal(error, place, doing).translation()
     tried = f"cannot {doing.value[0]} {place}"
-    if isinstance(error, _CREDENTIALS):
-        return ConfigError(
-            f"{tried}: there are no usable AWS credentials ({type(error).__name__})",
-            hint="set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; `aws sts get-caller-identity` tells",
-        )
+    if (lacking := unconfigured(error)) is not None:
+        return ConfigError(f"{tried}: {lacking}", hint=lacking.hint)
     if isinstance(error, _OF_THE_MOMENT):
         hint = "check the network, and aws_endpoint_url where one is set"
         return _with_hint(Unavailable(f"{tried}: {_trouble(error)}"), hint)
@@ -118,7 +102,7 @@ class _Refusal:
     def __init__(self, error: botocore.ClientError, place: S3Place, doing: Doing) -> None:
         response: dict[str, Any] = dict(error.response)
         metadata = response.get("ResponseMetadata", {})
-        self._code = str(response.get("Error", {}).get("Code", ""))
+        self._code = code_of(error)
         self._message = str(response.get("Error", {}).get("Message", ""))
         self._status = int(metadata.get("HTTPStatusCode", 0))
         self._headers: dict[str, str] = metadata.get("HTTPHeaders", {})
@@ -140,8 +124,8 @@ class _Refusal:
         """Return what holds for everything in the bucket."""
         if self._code in _OTHER_REGION or (_BUCKET_REGION in self._headers and self._status in (301, 307)):
             return self._other_region()
-        if self._code in _BAD_CREDENTIALS or self._code == "RequestTimeTooSkewed":
-            return self._bad_credentials()
+        if self._code in NOT_ACCEPTED or self._code == "RequestTimeTooSkewed":
+            return self._not_accepted()
         if self._code == "NoSuchBucket":
             return self._no_bucket()
         return None
@@ -173,10 +157,9 @@ class _Refusal:
             hint += f"; a folder is written with a / at its end: {self._place}/"
         return ConfigError(f"{self._tried}: S3 denies it ({self._answer})", hint=hint)
 
-    def _bad_credentials(self) -> ConfigError:
-        hint = "renew them (`aws sso login`), or check AWS_PROFILE, AWS_ACCESS_KEY_ID and AWS_SESSION_TOKEN"
-        if self._code == "RequestTimeTooSkewed":
-            hint = "set this machine's clock, by NTP for example"
+    def _not_accepted(self) -> ConfigError:
+        is_clock = self._code == "RequestTimeTooSkewed"
+        hint = "set this machine's clock, by NTP for example" if is_clock else LOG_IN
         return ConfigError(f"{self._tried}: S3 does not accept the AWS credentials ({self._code})", hint=hint)
 
     def _other_region(self) -> ConfigError:

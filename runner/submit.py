@@ -27,9 +27,10 @@ from runner.errors import (
     StaleItem,
     TagHeld,
     TransientError,
+    TwinAtWork,
 )
 from runner.events import CreateAnswered, CreateThrottled
-from runner.models import Item, ItemKind, ItemState, RemoteImport
+from runner.models import UNSENT_STATES, Item, ItemKind, ItemState, RemoteImport
 from runner.routes import NO_ROUTE
 
 if TYPE_CHECKING:
@@ -90,9 +91,9 @@ class Submitter:
 
         Returns it `processing`, terminal, `queued` (stopped, held back, or trouble that did not end), `created` (the
         upload did not get through), or `creating` (a JSON create in doubt).
-        Raises AuthRefused, StorageFull and other errors that concern the whole batch.
+        Raises TwinAtWork, the item queued; AuthRefused, StorageFull and other errors that concern the whole batch.
         """
-        route = self._routes.for_source(item.source)
+        route = self._routes.for_version(item.source, item.version)
         if route is None:
             return await self._reject(item, NO_ROUTE)
         if route.schema_id in self.missing_schemas or self._must_wait(item, route):
@@ -133,7 +134,7 @@ class Submitter:
 
     def _is_bound_as_routed(self, item: Item) -> bool:
         """Tell whether the item's import was made with what its route says now."""
-        route = self._routes.for_source(item.source)
+        route = self._routes.for_version(item.source, item.version)
         return route is not None and route.binding == item.binding
 
     async def _reject(self, item: Item, error: ItemRejected) -> Item:
@@ -145,15 +146,19 @@ class Submitter:
         """Create the import, unless the content is at the vendor for another item, maybe since a moment ago."""
         while True:
             if (twin := await self._twin(attempt)) is not None:
-                return await self._skip(attempt.item, twin)
+                return await self._leave_to(twin, attempt.item)
             try:
                 return await self._create_own(attempt)
             except TagHeld:
                 logger.info("the same content is taken by another item", extra={"item": attempt.item.source})
 
-    async def _skip(self, item: Item, twin: Item) -> Item:
+    async def _leave_to(self, twin: Item, item: Item) -> Item:
+        """Skip an item whose content was sent for another. Raises TwinAtWork, the item queued, where that may fail."""
         reason = f"the same content is {twin.state} in batch {twin.batch_id}"
-        return await self._moves.advance(await self._put_back(item, reason), _S.SKIPPED, reason=reason)
+        item = await self._put_back(item, reason)
+        if twin.state in UNSENT_STATES:
+            raise TwinAtWork(reason, batch_id=twin.batch_id)
+        return await self._moves.advance(item, _S.SKIPPED, reason=reason)
 
     async def _create_own(self, attempt: _Attempt) -> Item:
         orphan = await self._orphans.take(self._tag(attempt), attempt.route.schema_id)
@@ -355,7 +360,8 @@ class Submitter:
         tag, item = self._tag(attempt), attempt.item
         twins = (await self._ledger.by_tag([tag])).get(tag, [])
         others = (twin for twin in twins if (twin.batch_id, twin.source) != (item.batch_id, item.source))
-        return next((twin for twin in others if twin.is_held), None)
+        held = sorted((twin for twin in others if twin.is_held), key=lambda twin: twin.state in UNSENT_STATES)
+        return held[0] if held else None
 
     def _may_adopt(self, orphan: RemoteImport, attempt: _Attempt) -> bool:
         """With `again` only what this very attempt may have made is ours to take."""

@@ -121,7 +121,7 @@ class Judge:
         """Open the source; a client of S3 stays open as long as this process lives."""
         setup, s3 = self._setup, None
         if setup.source.kind == "s3":
-            opening = open_s3(endpoint_url=setup.aws_endpoint_url, region=setup.aws_region)
+            opening = open_s3(endpoint_url=setup.aws_endpoint_url, region_name=setup.aws_region)
             s3 = await self._lasting.enter_async_context(opening)
         return open_source(setup.source, now=_ANY_TIME, threaded=False, s3=s3)
 

@@ -60,7 +60,7 @@ def build(arguments: Sequence[str] = ()) -> typer.Typer:
     """Return the application with the command that `arguments` begin with, or with all of them where it is none."""
     app = typer.Typer(
         name="bulkhead",
-        help="Bulk runner for Dromo Headless imports: a directory goes in, a manifest comes out.",
+        help="Bulk runner for Dromo Headless imports: a directory or an S3 prefix goes in, a manifest comes out.",
         cls=FullGroup,
         no_args_is_help=True,
         rich_markup_mode=None,
@@ -99,4 +99,4 @@ def _root(
         bool, typer.Option("--version", "-V", help="Show the version.", callback=_show_version, is_eager=True)
     ] = False,
 ) -> None:
-    """Bulk runner for Dromo Headless imports: a directory goes in, a manifest comes out."""
+    """Bulk runner for Dromo Headless imports: a directory or an S3 prefix goes in, a manifest comes out."""

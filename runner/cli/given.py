@@ -34,6 +34,21 @@ class Given:
     quiet: bool = False
     verbose: bool = False
 
+    @classmethod
+    def of_stack(
+        cls,
+        stack: str | None,
+        region: str | None,
+        endpoint_url: str | None,
+        *,
+        config: Path | None,
+        json: bool = False,
+        verbose: bool,
+    ) -> Given:
+        """Return what was given to a command about a deployment on AWS."""
+        flags = {"stack": stack, "aws_region": region, "aws_endpoint_url": endpoint_url}
+        return cls(flags=flags, config=config, json=json, verbose=verbose)
+
     def load(self) -> LoadedSettings:
         """Read all settings. Raises ConfigError."""
         from runner.settings import Settings

@@ -1,8 +1,7 @@
-"""Looking: runs what only asks, and shows the answer as text or as one JSON document."""
+"""Looking: asks about batches, and understands which directory or which states a person means."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,12 +10,8 @@ from typing import TYPE_CHECKING, TypeVar
 from rich.console import Console
 
 from runner.bulkhead import Bulkhead
-from runner.cli.console import console
-from runner.cli.documents import write_document
-from runner.cli.errors import reported
+from runner.cli.asking import ask
 from runner.cli.given import Given
-from runner.cli.log import logging_to
-from runner.cli.session import prepared
 from runner.errors import ConfigError
 from runner.models import REDRIVABLE_STATES, ItemState
 from runner.s3 import S3Place, is_s3
@@ -35,20 +30,8 @@ def look(
     show: Callable[[Console, T], None],
     document: Callable[[T], object] = lambda found: found,
 ) -> T:
-    """Ask, show the answer, and return it; `document` makes of it what `--json` writes."""
-    with reported(verbose=given.verbose), prepared(given) as loaded:
-        found = asyncio.run(_ask(given, loaded, action))
-        if given.json:
-            write_document(document(found))
-        else:
-            show(console(), found)
-    return found
-
-
-async def _ask(given: Given, loaded: LoadedSettings, action: Callable[[Bulkhead, LoadedSettings], Awaitable[T]]) -> T:
-    with logging_to(console(stderr=True), verbose=given.verbose):
-        async with Bulkhead(loaded.settings) as bulkhead:
-            return await action(bulkhead, loaded)
+    """Ask Bulkhead itself; see `ask`."""
+    return ask(given, lambda loaded: Bulkhead(loaded.settings), action, show=show, document=document)
 
 
 async def root_of(bulkhead: Bulkhead, loaded: LoadedSettings, file: str) -> str:

@@ -5,45 +5,35 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from runner.cloud.ports import Queue
+from runner.cloud.sqs import MOST_AT_ONCE, MessageCounts, message_counts
 from runner.errors import Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from runner.aws import Aws
+    from runner.cloud.ports import Queue
     from runner.cloud.stack import Stack
-
-MOST_AT_ONCE = 10
-"""What SQS receives, sends and deletes in one call."""
 
 _HIDDEN_S = 60
 _WAIT_S = 1
 """A receive that waits asks all of a queue's servers; one that does not may find nothing where there is something."""
 
-_COUNTS = {
-    "waiting": "ApproximateNumberOfMessages",
-    "delayed": "ApproximateNumberOfMessagesDelayed",
-    "in_work": "ApproximateNumberOfMessagesNotVisible",
-}
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueDepth:
-    """About how many messages a queue holds: ready, to come later, being worked on, and given up (`dead`)."""
+    """About how many messages a queue holds, and how many were given up (`dead`)."""
 
     queue: Queue
-    waiting: int
-    delayed: int
-    in_work: int
+    messages: MessageCounts
     dead: int
 
 
 async def depth_of(aws: Aws, stack: Stack, queue: Queue) -> QueueDepth:
     """Ask SQS how full a queue and its dead-letter queue are. Raises AwsRefused, Unavailable, ConfigError."""
-    found = await _counts(aws, stack.queue_url(queue))
-    dead = await _counts(aws, stack.dead_letter_url(queue))
-    return QueueDepth(queue=queue, **found, dead=sum(dead.values()))
+    messages = await message_counts(aws, stack.queue_url(queue))
+    dead = await message_counts(aws, stack.dead_letter_url(queue))
+    return QueueDepth(queue=queue, messages=messages, dead=dead.total)
 
 
 async def return_dead_letters(
@@ -55,7 +45,7 @@ async def return_dead_letters(
     more are moved than there were at the beginning: what fails again meanwhile stays. Raises Unavailable, AwsRefused.
     """
     source, target = stack.dead_letter_url(queue), stack.queue_url(queue)
-    most = (await _counts(aws, source))["waiting"]
+    most = (await message_counts(aws, source)).waiting
     moved = 0
     while moved < most:
         found = await _receive(aws, source, at_most=min(MOST_AT_ONCE, most - moved))
@@ -68,11 +58,6 @@ async def return_dead_letters(
         await _batch(aws, "delete_message_batch", source, [{"ReceiptHandle": one["ReceiptHandle"]} for one in found])
         moved += len(found)
     return moved
-
-
-async def _counts(aws: Aws, url: str) -> dict[str, int]:
-    answer = await aws.call("sqs", "get_queue_attributes", QueueUrl=url, AttributeNames=list(_COUNTS.values()))
-    return {name: int(answer["Attributes"].get(attribute, 0)) for name, attribute in _COUNTS.items()}
 
 
 async def _receive(aws: Aws, url: str, *, at_most: int) -> list[dict[str, Any]]:

@@ -5,8 +5,11 @@ It is laid over the request when it is sent: the url holds a token that changes,
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+
+from runner.errors import BulkheadError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +28,11 @@ class CalledBack:
     async def create(self, request: CreateRequest) -> RemoteImport:
         url = self._webhook_url()
         named = {"webhookUrl": url, "needsReviewWebhookUrl": url}
-        return await self._api.create(replace(request, settings={**named, **(request.settings or {})}))
+        try:
+            return await self._api.create(replace(request, settings={**named, **(request.settings or {})}))
+        except BulkheadError as error:
+            error.args = (_without(url, str(error)),)
+            raise
 
     async def retrieve(self, import_id: str) -> RemoteImport:
         return await self._api.retrieve(import_id)
@@ -41,3 +48,9 @@ class CalledBack:
 
     async def schema(self, schema_id: str) -> dict[str, Any]:
         return await self._api.schema(schema_id)
+
+
+def _without(url: str, text: str) -> str:
+    """Return a refusal, which may quote the url or cut it short, without what stands behind its last slash."""
+    base, _, _ = url.rpartition("/")
+    return re.sub(rf"({re.escape(base)}/)[^\s\"']*", r"\1…", text)

@@ -13,7 +13,7 @@ from runner.cloud.leased import later, leased
 from runner.cloud.patience import Patience
 from runner.cloud.ports import Done, Outcome, Queue
 from runner.cloud.settling import ring_if_at_rest
-from runner.cloud.stages import Stages
+from runner.cloud.stages import CloudStages
 from runner.errors import ImportNotFound, StaleItem, Unavailable
 from runner.models import OPEN_STATES, ImportStatus, Item, ItemState
 
@@ -80,7 +80,7 @@ class _Collection:
         self._hint = hint
         self._patience = patience
         self._is_ours = is_driven_here(batch)
-        self._stages = Stages(deployment, batch, patience)
+        self._stages = CloudStages(deployment, batch, patience)
 
     async def run(self, item: Item) -> Outcome:
         if item.state is _S.CREATED and not self._is_ours:

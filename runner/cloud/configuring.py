@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 CLOUD_KEYS = ("routes", "schema_id", "development_mode", "include", "exclude", "min_age")
 """What a bulkhead.toml may say to the stack: what becomes of a file. All else is a parameter of the template."""
 
+MAX_CONFIG_BYTES = 256 * 1024
+
 _KEYS_HINT = f"the keys are {', '.join(CLOUD_KEYS)}; the rest are parameters of the stack"
 _FILE_KEYS = ("fields", "settings", "hooks")
 

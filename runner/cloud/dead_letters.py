@@ -11,6 +11,7 @@ from runner.errors import (
     AuthRefused,
     AwsRefused,
     ConfigError,
+    ItemRejected,
     LedgerError,
     LedgerUnavailable,
     StaleItem,
@@ -34,6 +35,11 @@ _LONGEST_REASON = 500
 _S = ItemState
 
 
+def _is_of_everybody(error: Exception) -> bool:
+    """Tell whether an error is not the item's alone; one object that cannot be read may look as if none could be."""
+    return isinstance(error, _OF_EVERYBODY) and not isinstance(error.__cause__, ItemRejected)
+
+
 def is_dead(item: Item) -> bool:
     return item.error_code == DEAD_LETTER
 
@@ -43,7 +49,7 @@ async def bury(deployment: Deployment, batch_id: str, source: str, error: Except
 
     An item that was not sent is rejected. One whose data is, or may be, at the vendor keeps its state.
     """
-    if receives < MOST_RECEIVES or isinstance(error, _OF_EVERYBODY):
+    if receives < MOST_RECEIVES or _is_of_everybody(error):
         return
     item = await deployment.ledger.item(batch_id, source)
     if item is None or item.state not in OPEN_STATES:

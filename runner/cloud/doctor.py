@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 
 from runner import identity
-from runner.cloud.configuring import parsed
+from runner.cloud.configuring import MAX_CONFIG_BYTES, parsed
 from runner.cloud.examination import Examination, checked
 from runner.cloud.findings import Finding, Level, unwell, watch, well
 from runner.cloud.outside import LicenseKey, vendor_finding, webhook_findings
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from runner.settings import Settings
 
 CONFIG_KEY = f"config/{CONFIG_NAME}"
-LARGEST_CONFIG_BYTES = 1_000_000
 
 _RECONCILE_MINUTES = 5
 _LATE_AFTER = 3
@@ -102,7 +101,7 @@ class Doctor:
             if error.code != "NoSuchKey":
                 raise
             return None
-        if answer["ContentLength"] > LARGEST_CONFIG_BYTES:
+        if answer["ContentLength"] > MAX_CONFIG_BYTES:
             raise ConfigError(f"{CONFIG_KEY} is too large: {sized(answer['ContentLength'])}")
         try:
             async with answer["Body"] as body:

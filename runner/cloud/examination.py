@@ -9,6 +9,7 @@ from runner.cloud.findings import Finding, of_error, unwell, watch, well
 from runner.cloud.ports import Queue
 from runner.cloud.stack import DEPLOY, INBOX, TABLE
 from runner.errors import BulkheadError
+from runner.ledger.dynamodb_table import BY_STATE, BY_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from runner.cloud.backlog import QueueDepth
     from runner.cloud.stack import Stack
 
-INDEXES = frozenset({"by_state", "by_version"})
+INDEXES = frozenset({BY_STATE, BY_VERSION})
 
 
 async def checked(name: str, check: Callable[[], Awaitable[list[Finding]]]) -> list[Finding]:
@@ -90,9 +91,10 @@ class Examination:
 
 
 def _depth(depth: QueueDepth) -> str:
-    later = f" (+{depth.delayed:,} later)" if depth.delayed else ""
-    in_work = f" (+{depth.in_work:,} in work)" if depth.in_work else ""
-    return f"{depth.queue} {depth.waiting:,}{later}{in_work}"
+    messages = depth.messages
+    later = f" (+{messages.delayed:,} later)" if messages.delayed else ""
+    in_work = f" (+{messages.in_work:,} in work)" if messages.in_work else ""
+    return f"{depth.queue} {messages.waiting:,}{later}{in_work}"
 
 
 def _is_ready(index: dict[str, Any]) -> bool:

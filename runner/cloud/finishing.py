@@ -11,6 +11,7 @@ from runner.cloud.leased import later, leased
 from runner.cloud.patience import Patience
 from runner.cloud.ports import Done, Outcome, Queue
 from runner.cloud.settling import ENDS, is_at_rest, open_again
+from runner.ledger.leases import WHOLE_BATCH
 from runner.manifest import MANIFEST_JSONL, summary, write_manifest
 from runner.models import Batch, BatchState
 from runner.stop import StopSignal
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
     from runner.models import ItemState
 
 logger = logging.getLogger(__name__)
-
-WHOLE_BATCH = ""
-"""The name under which a batch as a whole is leased."""
 
 _SOON_S = 15.0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from runner.cloud.ports import MOST_DELAY_S, Done, Later
@@ -15,6 +16,13 @@ if TYPE_CHECKING:
     from runner.cloud.messages import Message
     from runner.cloud.patience import Patience
     from runner.cloud.ports import Outcome, Queue
+
+
+CLAIM_S = 20.0
+"""So long the right to send a message anew is held before it is sent: a message that failed comes back later."""
+
+_SKEW_S = 2.0
+"""By so much the clocks of two functions may differ: a message must not find itself still on its way."""
 
 
 @asynccontextmanager
@@ -40,8 +48,16 @@ async def later(
     Messages come twice now and then: if each of them brought the next, there would soon be no end of them.
     """
     delay_s = min(MOST_DELAY_S, math.ceil(seconds) + deployment.rng.randint(1, 4))
-    taken = await deployment.leases.take(batch_id, f"next {name}", holder=deployment.holder(), for_s=delay_s - 0.5)
-    if taken is not None:
+    on_its_way_s = max(delay_s - _SKEW_S, delay_s / 2)
+    claim = partial(deployment.leases.take, batch_id, next_of(name), holder=deployment.holder())
+    if await claim(for_s=min(on_its_way_s, CLAIM_S)) is not None:
         return Done()
     await deployment.queues.send(queue, [message], delay_s=delay_s)
+    if on_its_way_s > CLAIM_S:
+        await claim(for_s=on_its_way_s)
     return Later(delay_s)
+
+
+def next_of(name: str) -> str:
+    """Return the name under which a message for something is leased while it is on its way; no file is named so."""
+    return f"\0next {name}"

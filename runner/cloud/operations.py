@@ -9,12 +9,12 @@ from pydantic import SecretStr
 
 from runner.aws import Aws
 from runner.clock import SystemClock
-from runner.cloud.aws import SqsQueues
 from runner.cloud.backlog import return_dead_letters
 from runner.cloud.doctor import Doctor
 from runner.cloud.ports import Queue
 from runner.cloud.redriving import MAY_BE_GIVEN_UP, Redrive, Redriven
 from runner.cloud.reviews import open_reviews
+from runner.cloud.sqs import SqsQueues
 from runner.cloud.stack import INBOX, TABLE, Stack, read_stack
 from runner.cloud.standing import RECENT, standing, standings
 from runner.cloud.starting import start_load
@@ -61,7 +61,7 @@ class Operations:
     def __init__(self, settings: Settings, *, options: str = "") -> None:
         self._settings = settings
         self._options = options
-        self._aws = Aws(region=settings.aws_region, endpoint_url=settings.aws_endpoint_url)
+        self._aws = Aws(region_name=settings.aws_region, endpoint_url=settings.aws_endpoint_url)
         self._clock = SystemClock()
         self._open = AsyncExitStack()
         self._stack: Stack | None = None

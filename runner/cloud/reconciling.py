@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING
 
 from runner.backoff import repeat_read
 from runner.cloud.dead_letters import is_dead
+from runner.cloud.leased import next_of
 from runner.cloud.messages import BatchRef, ImportHint, ItemRef
 from runner.cloud.naming import day_is_over, is_rolling
 from runner.cloud.outlook import Outlook, first_items, outlook
 from runner.cloud.patience import Patience
 from runner.cloud.ports import Queue
 from runner.cloud.settling import ENDS, is_at_rest, ring_if_at_rest
-from runner.cloud.stages import Stages
+from runner.cloud.stages import CloudStages
 from runner.cloud.watching import watch
-from runner.errors import StaleItem, TransientError
+from runner.errors import StaleItem
 from runner.models import Item, ItemKind, ItemState
 from runner.orphans import Orphans
 
@@ -36,6 +37,9 @@ LATE_EVENTS = timedelta(minutes=15)
 
 STALE_AFTER = timedelta(seconds=60)
 QUEUED_FOR = timedelta(minutes=5)
+QUEUED_TOO_LONG = timedelta(hours=6)
+"""Longer than an item's message waits unless very many do; an item is rung for all the same then, once in that time."""
+
 MOST_RUNG = 500
 """Items that one pass rings for, of a kind: the next pass goes on."""
 
@@ -43,9 +47,9 @@ _S = ItemState
 
 
 async def reconcile(deployment: Deployment, *, deadline: Deadline) -> None:
-    """Do one pass: each step by itself, as far as the time goes. Raises the first TransientError of a step, at the end.
+    """Do one pass: each step by itself, as far as the time goes. Raises the first error of a step, at the end.
 
-    With the vendor down, what needs no vendor is done all the same.
+    With the vendor down, or trouble with one batch, what does not depend on it is done all the same.
     """
     seen = await outlook(deployment)
     sweep = _Sweep(deployment, seen, Patience(deadline, longest_wait_s=deployment.longest_wait_s))
@@ -74,7 +78,7 @@ class _Sweep:
             self.ring_for_rest,
         )
 
-    async def tried(self, step: Callable[[], Awaitable[None]]) -> TransientError | None:
+    async def tried(self, step: Callable[[], Awaitable[None]]) -> Exception | None:
         """Do a step, unless the time is over; returns what was in its way."""
         if self._patience.left_s() <= 0:
             logger.warning("step left to the next pass", extra={"step": step.__name__})
@@ -82,7 +86,7 @@ class _Sweep:
         try:
             async with self._patience.watched():
                 await step()
-        except TransientError as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is raised once the other steps are done
             logger.warning("step cut short", extra={"step": step.__name__, "error": type(error).__name__})
             return error
         return None
@@ -129,7 +133,7 @@ class _Sweep:
     async def _settle(self, view: BatchView, items: list[Item]) -> None:
         deployment = self._deployment
         try:
-            settled = await Stages(deployment, view.batch, self._patience).doubts.settle(items)
+            settled = await CloudStages(deployment, view.batch, self._patience).doubts.settle(items)
         except StaleItem:
             logger.info("a doubt was settled by somebody else", extra={"batch": view.batch.batch_id})
             return
@@ -165,25 +169,35 @@ class _Sweep:
     async def _is_leased(self, item: Item, name: str) -> bool:
         """Tell whether a function works on the item, or a message for it is on its way."""
         leases = self._deployment.leases
-        held = await leases.seen(item.batch_id, name) or await leases.seen(item.batch_id, f"next {name}")
+        held = await leases.seen(item.batch_id, name) or await leases.seen(item.batch_id, next_of(name))
         return held is not None
 
     async def ring_for_queued(self) -> None:
-        """Ring for items that wait although no message does: theirs was lost, or has outlived its queue."""
+        """Ring for items that wait although no message does: theirs was lost, or has outlived its queue.
+
+        A queue that is never empty does not tell: what waits very long is rung for now and then.
+        """
         if not any(view.counts.get(_S.QUEUED) for view in self._seen.ours):
             return
-        if not await self._deployment.queues.is_empty(Queue.SUBMIT):
-            return
+        is_empty = await self._deployment.queues.is_empty(Queue.SUBMIT)
+        is_lost = self._has_waited if is_empty else self._has_waited_too_long
         left = MOST_RUNG
         for view in self._seen.ours:
             if view.counts.get(_S.QUEUED) and left > 0:
                 waiting = await first_items(self._deployment, view.batch.batch_id, _S.QUEUED, limit=left)
                 left -= len(waiting)
-                await self._ring_submit([item for item in waiting if await self._has_waited(item)])
+                await self._ring_submit([item for item in waiting if await is_lost(item)])
 
-    async def _has_waited(self, item: Item) -> bool:
+    async def _has_waited(self, item: Item, at_least: timedelta = QUEUED_FOR) -> bool:
         history = await self._deployment.ledger.history(item.batch_id, item.source)
-        return not history or self._deployment.clock.now() - history[-1].at >= QUEUED_FOR
+        return not history or self._deployment.clock.now() - history[-1].at >= at_least
+
+    async def _has_waited_too_long(self, item: Item) -> bool:
+        if not await self._has_waited(item, QUEUED_TOO_LONG) or await self._is_leased(item, item.source):
+            return False
+        deployment, name = self._deployment, f"\0rung {item.source}"
+        for_s = QUEUED_TOO_LONG.total_seconds()
+        return await deployment.leases.take(item.batch_id, name, holder=deployment.holder(), for_s=for_s) is None
 
     async def ring_for_rest(self) -> None:
         """Ring finish for batches that have come to rest and whose manifest does not show it."""

@@ -13,16 +13,15 @@ if TYPE_CHECKING:
 
 TABLE = "TableName"
 INBOX = "InboxBucketName"
-RESULTS = "ResultsBucketName"
 WEBHOOK_BASE = "WebhookUrlBase"
 LICENSE_SECRET = "LicenseKeySecretArn"  # noqa: S105 - names of outputs, no secrets
 WEBHOOK_SECRET = "WebhookTokensSecretArn"  # noqa: S105
 QUEUES = ("Submit", "List", "Collect", "Finish")
 OUTPUTS = (
-    *(TABLE, INBOX, RESULTS, WEBHOOK_BASE, LICENSE_SECRET, WEBHOOK_SECRET, "EndedTopicArn", "AlarmTopicArn"),
+    *(TABLE, INBOX, "ResultsBucketName", WEBHOOK_BASE, LICENSE_SECRET, WEBHOOK_SECRET),
+    *("EndedTopicArn", "AlarmTopicArn", "DashboardName"),
     *(f"{queue}QueueUrl" for queue in QUEUES),
     *(f"{queue}DeadLetterQueueUrl" for queue in QUEUES),
-    "DashboardName",
 )
 """Everything that the template gives out."""
 
@@ -67,10 +66,6 @@ class Stack:
     def dead_letter_url(self, queue: str) -> str:
         """Return the url of the queue that keeps what a queue's function could not do. Raises ConfigError."""
         return self.output(f"{queue.capitalize()}DeadLetterQueueUrl")
-
-    def results_of(self, batch_id: str) -> str:
-        """Return where the stack writes the results of a batch of its own. Raises ConfigError."""
-        return f"s3://{self.output(RESULTS)}/batches/{batch_id}"
 
 
 async def read_stack(aws: Aws, name: str) -> Stack:

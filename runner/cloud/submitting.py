@@ -15,8 +15,8 @@ from runner.cloud.messages import ItemRef, Landed
 from runner.cloud.patience import Patience
 from runner.cloud.ports import Done, Outcome, Queue
 from runner.cloud.settling import ring_if_at_rest
-from runner.cloud.stages import Stages
-from runner.errors import SchemaNotFound, StaleItem, Unavailable
+from runner.cloud.stages import CloudStages
+from runner.errors import SchemaNotFound, StaleItem, TwinAtWork, Unavailable
 from runner.models import TERMINAL_STATES, Item, ItemKind, ItemState
 
 if TYPE_CHECKING:
@@ -31,6 +31,9 @@ RECONCILED_WITHIN = timedelta(minutes=15)
 
 TAKEN_AGAIN_S = 60.0
 """Another function works on the item: if that one dies, this message is not lost."""
+
+TWIN_AGAIN_S = 20.0
+LONGEST_WAIT_FOR_TWIN = timedelta(days=1)
 
 _S = ItemState
 
@@ -88,15 +91,19 @@ class _Submission:
         self._deployment = deployment
         self._ref = ref
         self._patience = patience
-        self._stages = Stages(deployment, batch, patience)
+        self._stages = CloudStages(deployment, batch, patience)
 
     async def run(self, item: Item) -> Outcome:
         moved = item
-        async with self._patience.watched():
-            if item.kind is ItemKind.JSON:
-                return await self._run_json(item)
-            moved = await self._submitted(item)
-        if self._patience.cut_short:
+        try:
+            async with self._patience.watched():
+                if item.kind is ItemKind.JSON:
+                    return await self._run_json(item)
+                moved = await self._submitted(item)
+        except TwinAtWork as error:
+            return await self._wait_for_twin(item, error)
+        has_released = item.state is _S.CREATED and moved.state is _S.QUEUED
+        if self._patience.cut_short or has_released:
             return await self._later(1.0)
         return await self._after(moved)
 
@@ -106,9 +113,24 @@ class _Submission:
         wait_s = await turn.take()
         if wait_s is not None:
             return await self._later(wait_s)
-        moved = await self._submitted(item)
+        try:
+            moved = await self._submitted(item)
+        except TwinAtWork:
+            await turn.over(item)
+            raise
         await turn.over(moved)
         return await self._after(moved)
+
+    async def _wait_for_twin(self, item: Item, error: TwinAtWork) -> Outcome:
+        """Come back for an item whose content another is sending, less often the longer that lasts, for a day.
+
+        Raises TwinAtWork after that: the other one is given up, or nobody drives its batch.
+        """
+        history = await self._deployment.ledger.history(item.batch_id, item.source)
+        waited = self._deployment.clock.now() - history[-1].at
+        if waited >= LONGEST_WAIT_FOR_TWIN:
+            raise error
+        return await self._later(max(TWIN_AGAIN_S, waited.total_seconds() / 4))
 
     async def _submitted(self, item: Item) -> Item:
         submitter = self._stages.submitter

@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 
 TOKEN_BYTES = 32
 
-NOTICED_AFTER_S = 300
-"""The webhook keeps the secret for so long: only then has a change reached every container of it."""
-
 _AS_IT_SHOULD_BE = 'it holds {"current": token}, and during a rotation "next" too'
 
 
@@ -70,12 +67,7 @@ class WebhookUrls:
 
     async def current(self) -> str:
         """Return the url that is in use."""
-        tokens = await self.tokens()
-        if tokens.current is None:
-            raise ConfigError(
-                "the webhook has no token yet", hint="make one: bulkhead webhook-url --next, then --rotate"
-            )
-        return self.of(tokens.current)
+        return self.of((await self.tokens()).current)
 
     async def prepare_next(self) -> str:
         """Return the url of the next token, which the webhook takes beside the current one; it is made where absent."""

@@ -93,7 +93,7 @@ class Ledger(Protocol):
         ...
 
     async def held(self, version_keys: Iterable[str]) -> set[str]:
-        """Return those version keys under which an item of any batch is in one of `models.HELD_STATES`."""
+        """Return those version keys under which an item of any batch is in one of `models.SENT_STATES`."""
         ...
 
     async def reconciled_to(self, endpoint: str) -> datetime | None:
@@ -131,10 +131,6 @@ class CloudLedger(Ledger, Protocol):
 
         Raises LedgerError where there is no such batch.
         """
-        ...
-
-    async def claim_finish(self, batch_id: str, *, holder: str, for_s: float) -> bool:
-        """Take the right to write the batch's manifest for that long; False where another holder has it."""
         ...
 
     async def good_config(self) -> str | None:

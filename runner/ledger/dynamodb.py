@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
@@ -17,7 +17,6 @@ from runner.ledger.dynamodb_client import ConditionFailed, DynamoTable, new_toke
 from runner.ledger.dynamodb_moving import Move, add_group, bearer_of, groups_of
 from runner.ledger.dynamodb_reading import by_source, pages_at, places_of, ranked_pages, source_pages, source_rows
 from runner.ledger.dynamodb_table import Row, number, text_of
-from runner.ledger.leases import DynamoLeases
 from runner.ledger.portable import Recorded
 from runner.models import Batch, BatchState, HistoryEntry, Item, ItemState, RemoteImport, tag_of
 
@@ -29,8 +28,6 @@ _MAX_CLAIMS = 20
 
 _QUERIES_AT_ONCE = 16
 _CONFIG = keys.key("CONFIG")
-_FINISH = "\0finish"
-"""What is leased of a batch while its manifest is written; no source has that name."""
 
 
 class DynamoLedger:
@@ -39,7 +36,6 @@ class DynamoLedger:
     def __init__(self, table: DynamoTable, *, now: Callable[[], datetime]) -> None:
         self._table = table
         self._now = now
-        self._leases = DynamoLeases(table, now=now)
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         """Transactions of one batch all write its counters: two at once would only get into each other's way."""
 
@@ -256,9 +252,6 @@ class DynamoLedger:
             return False
         return True
 
-    async def claim_finish(self, batch_id: str, *, holder: str, for_s: float) -> bool:
-        return await self._leases.take(batch_id, _FINISH, holder=holder, for_s=for_s) is None
-
     async def good_config(self) -> str | None:
         row = await self._table.get(_CONFIG)
         return text_of(row["config"]) if row else None
@@ -343,12 +336,23 @@ class DynamoLedger:
             return source_pages(self._table, batch_id)
         counts = await self.counts(batch_id)
         groups = {keys.group_of(state) for state in counts.keys() & set(states)}
-        expected = sum(count for state, count in counts.items() if keys.group_of(state) in groups)
+        expected = _sum_in(groups, counts)
         if expected <= FEW_ITEMS:
             places = await places_of(self._table, batch_id, groups)
-            if len(places) >= expected:
-                return pages_at(self._table, batch_id, places)
+            found = [page async for page in pages_at(self._table, batch_id, places)]
+            there = sum(keys.group_of(item.state) in groups for page in found for item in page)
+            if there >= max(expected, _sum_in(groups, await self.counts(batch_id))):
+                return _each(found)
         return source_pages(self._table, batch_id)
+
+
+def _sum_in(groups: Collection[str], counts: Mapping[ItemState, int]) -> int:
+    return sum(count for state, count in counts.items() if keys.group_of(state) in groups)
+
+
+async def _each(pages: Sequence[list[Item]]) -> AsyncIterator[list[Item]]:
+    for page in pages:
+        yield page
 
 
 def _no_batch(batch_id: str) -> LedgerError:

@@ -10,12 +10,16 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from runner.errors import ConfigError, LedgerError, LedgerUnavailable
+from botocore import exceptions as botocore
+
+from runner.aws_client import open_client
+from runner.aws_errors import code_of, translated
+from runner.errors import LedgerError, LedgerUnavailable
 from runner.ledger.dynamodb_table import TABLE, TTL_ATTRIBUTE, Row
 from runner.ledger.shared_time import SharedTime
 
-CONNECT_TIMEOUT_S = 3
-READ_TIMEOUT_S = 10
+CONNECT_TIMEOUT_S = 3.0
+READ_TIMEOUT_S = 10.0
 MAX_ACTIONS = 100
 """Actions of one transaction."""
 
@@ -82,36 +86,16 @@ class DynamoTable:
     @classmethod
     @asynccontextmanager
     async def open(cls, name: str, *, time: SharedTime | None = None, **arguments: Any) -> AsyncIterator[DynamoTable]:
-        """Open a table; `arguments` are those of a client, such as `region_name` and `endpoint_url`.
-
-        Raises ConfigError where the `aws` extra is not installed, or AWS is not configured.
-        """
-        try:
-            import aioboto3  # noqa: PLC0415 - a quarter of a second that only users of AWS pay
-            from aiobotocore.config import AioConfig  # noqa: PLC0415
-            from botocore.exceptions import BotoCoreError, NoRegionError  # noqa: PLC0415
-        except ImportError as error:
-            raise ConfigError("dynamodb:// needs a package more", hint="pip install 'dromo-bulkhead[aws]'") from error
-        from runner.aws import translated  # noqa: PLC0415
-
-        config = AioConfig(
-            connect_timeout=CONNECT_TIMEOUT_S,
-            read_timeout=READ_TIMEOUT_S,
-            retries={"mode": "standard", "total_max_attempts": 1},
-            max_pool_connections=_MAX_CONNECTIONS,
+        """Open a table; `arguments` are those of `open_client`. Raises ConfigError."""
+        opening = open_client(
+            "dynamodb",
+            connect_timeout_s=CONNECT_TIMEOUT_S,
+            read_timeout_s=READ_TIMEOUT_S,
+            max_connections=_MAX_CONNECTIONS,
+            **arguments,
         )
-        try:
-            opening = aioboto3.Session().client("dynamodb", config=config, **arguments)
-            client = await opening.__aenter__()
-        except NoRegionError as error:
-            hint = "set AWS_DEFAULT_REGION, or aws_region in bulkhead.toml"
-            raise ConfigError("no AWS region is set", hint=hint) from error
-        except (BotoCoreError, ValueError) as error:
-            raise translated(error, service="dynamodb") from error
-        try:
+        async with opening as client:
             yield cls(client, name, time=time)
-        finally:
-            await opening.__aexit__(None, None, None)
 
     async def create(self) -> bool:
         """Create the table, if it is not there, and wait until it can be used; False where it was there."""
@@ -260,8 +244,6 @@ class DynamoTable:
 
     async def _call(self, operation: str, *, named: bool = True, writes: bool = False, **arguments: Any) -> Any:
         """Call the API until it answers, a bounded number of times."""
-        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - as above
-
         if named:
             arguments["TableName"] = self.name
         if operation in _COSTING:
@@ -270,7 +252,7 @@ class DynamoTable:
             asked_at = self.time.ticks()
             try:
                 answer = await getattr(self._client, operation)(**arguments)
-            except (ClientError, BotoCoreError) as error:
+            except (botocore.ClientError, botocore.BotoCoreError) as error:
                 trouble = self._trouble(error)
                 if trouble is not None:
                     raise trouble from error
@@ -294,13 +276,9 @@ class DynamoTable:
 
     def _trouble(self, error: Exception) -> Exception | None:
         """Return the error to raise, None where another try may help."""
-        from botocore.exceptions import ClientError, ConnectionError, HTTPClientError  # noqa: A004, PLC0415
-
-        from runner.aws import code_of, translated  # noqa: PLC0415
-
-        if isinstance(error, ConnectionError | HTTPClientError):
+        if isinstance(error, botocore.ConnectionError | botocore.HTTPClientError):
             return None
-        if not isinstance(error, ClientError):
+        if not isinstance(error, botocore.ClientError):
             return translated(error, service="dynamodb")
         code = code_of(error)
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)

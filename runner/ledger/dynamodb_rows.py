@@ -10,7 +10,7 @@ from typing import Any
 from runner.ledger import dynamodb_table as table
 from runner.ledger import rules
 from runner.ledger.dynamodb_table import Row, Value, number, text, text_of
-from runner.models import HELD_STATES, Batch, BatchState, HistoryEntry, Item, ItemKind, ItemState, RemoteImport
+from runner.models import SENT_STATES, Batch, BatchState, HistoryEntry, Item, ItemKind, ItemState, RemoteImport
 
 MAX_ENTRIES = 40
 MAX_REASON = 200
@@ -61,7 +61,7 @@ def item_row(item: Item, history: Sequence[HistoryEntry], *, token: bytes) -> Ro
     if len(rules.source_key(item.source)) > table.MAX_PLACE_BYTES:
         row["s"] = {"B": rules.source_key(item.source)}
     if item.version_key:
-        row["vk" if item.state in HELD_STATES else "k"] = {"S": item.version_key}
+        row["vk" if item.state in SENT_STATES else "k"] = {"S": item.version_key}
     row |= {short: number(value) for name, short in _NUMBERS.items() if (value := getattr(item, name)) is not None}
     row |= {short: number(rules.to_ms(value)) for name, short in _INSTANTS.items() if (value := getattr(item, name))}
     for name in _TEXTS:

@@ -11,8 +11,7 @@ from typing import Any
 
 from runner.errors import ImportIdTaken, LedgerError, StaleItem
 from runner.ledger import Quota, Slot, rules
-from runner.ledger.leases import MemoryLeases
-from runner.models import HELD_STATES, Batch, BatchState, HistoryEntry, Item, ItemState, RemoteImport, tag_of
+from runner.models import SENT_STATES, Batch, BatchState, HistoryEntry, Item, ItemState, RemoteImport, tag_of
 
 _Place = tuple[int, bytes]
 """Where an item stands among those of its state: its rank, then the bytes of its source."""
@@ -42,7 +41,6 @@ class MemoryLedger:
         self._batches: dict[str, _Rows] = {}
         self._owners: dict[str, tuple[str, str]] = {}
         self._bearers: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
-        self._leases = MemoryLeases(now=now)
         self._config: str | None = None
         self._reconciled: dict[str, datetime] = {}
         self._orphans: dict[str, RemoteImport] = {}
@@ -159,7 +157,7 @@ class MemoryLedger:
         found = {
             rows.items[rules.source_of(key)].version_key
             for rows in self._batches.values()
-            for state in HELD_STATES
+            for state in SENT_STATES
             for _, key in rows.places.get(state, ())
         }
         return found.intersection(version_keys)
@@ -192,9 +190,6 @@ class MemoryLedger:
             return False
         rows.manifest_moves = moves
         return True
-
-    async def claim_finish(self, batch_id: str, *, holder: str, for_s: float) -> bool:
-        return await self._leases.take(batch_id, "", holder=holder, for_s=for_s) is None
 
     async def good_config(self) -> str | None:
         return self._config

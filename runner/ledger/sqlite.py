@@ -15,7 +15,7 @@ from runner.errors import ImportIdTaken, LedgerError, StaleItem
 from runner.ledger import rows, rules, sqlite_records
 from runner.ledger.database import Database, Schema
 from runner.ledger.portable import Recorded
-from runner.models import HELD_STATES, Batch, HistoryEntry, Item, ItemState, RemoteImport
+from runner.models import HELD_STATES, UNSENT_STATES, Batch, HistoryEntry, Item, ItemState, RemoteImport
 
 SCHEMA = Schema(
     application_id=0x426B6864,  # "Bkhd"
@@ -43,6 +43,8 @@ _SELECT_ALL_ORPHANS = "SELECT import_id, status, schema_id, original_filename, c
 _SELECT_ORPHANS = f"{_SELECT_ALL_ORPHANS} WHERE tag = ?"
 IS_HELD = f"state IN ({', '.join(sorted(repr(state.value) for state in HELD_STATES))})"
 """As it stands in the index `items_held`: only then does SQLite use it."""
+
+IS_SENT = f"{IS_HELD} AND state NOT IN ({', '.join(sorted(repr(state.value) for state in UNSENT_STATES))})"
 
 _ANY_HELD = f"SELECT 1 FROM tallies WHERE {IS_HELD} AND items > 0 LIMIT 1"  # noqa: S608 - names of states
 
@@ -212,7 +214,7 @@ class SqliteLedger:
         return {tag: [rows.item_of(row[0], row[1:]) for row in group] for tag, group in found.items()}
 
     async def held(self, version_keys: Iterable[str]) -> set[str]:
-        query = f"SELECT version_key FROM items WHERE {IS_HELD} AND version_key IN "  # noqa: S608 - names of states
+        query = f"SELECT version_key FROM items WHERE {IS_SENT} AND version_key IN "  # noqa: S608 - names of states
         keys = list(version_keys) if self._fetch(_ANY_HELD, ()) else []
         found: set[str] = set()
         for start in range(0, len(keys), _KEYS_A_QUERY):

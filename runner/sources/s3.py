@@ -48,8 +48,9 @@ class S3Source:
         page_length: int | None = None,
         only: str | None = None,
         stall_s: float = STALL_S,
+        parsing: asyncio.Lock | None = None,
     ) -> None:
-        """`only` is the one key, relative to the prefix, that is listed."""
+        """`only` is the one key, relative to the prefix, that is listed; `parsing` is held by who parses JSON."""
         self.too_young = 0
         self._client = client
         self._given = S3Place.parse(spec.path)
@@ -61,7 +62,7 @@ class S3Source:
         self._youngest = now.timestamp() - spec.min_age_s if spec.min_age_s > 0 else None
         self._page_length = page_length or PAGE_LENGTH
         self._stall_s = stall_s
-        self._parsing = asyncio.Lock()
+        self._parsing = parsing or asyncio.Lock()
         self._has_read = False
         self._entered: dict[str, bool] = {}
 
@@ -156,7 +157,7 @@ class S3Source:
         )
 
     async def _rows(self, source: str, body: S3Body) -> bytes:
-        async with self._parsing:  # parsing takes about ten times the memory of the object
+        async with self._parsing:  # parsing takes up to 25 times the memory of the object
             content = b"".join([chunk async for chunk in body.chunks()])
             return await asyncio.to_thread(rows_of, source, content)
 

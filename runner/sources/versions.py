@@ -45,16 +45,22 @@ class ObjectVersion:
 
 def versioned_source(source: str, version: str) -> str:
     """Mark the source of a further version of a key before its suffix, as `orders/a@k3f9x2.csv`."""
-    suffix = suffix_of(source)
-    stem = source[: len(source) - len(suffix)]
+    stem, suffix = _split(source)
     return f"{stem}@{_mark(version)}{suffix}"
 
 
 def unversioned_source(source: str, version: str) -> str:
     """Return the source that `versioned_source` marked with this version; one that is not marked stays as it is."""
-    suffix = suffix_of(source)
-    stem = source[: len(source) - len(suffix)]
+    if "@" not in source:
+        return source
+    stem, suffix = _split(source)
     return stem.removesuffix(f"@{_mark(version)}") + suffix
+
+
+def _split(source: str) -> tuple[str, str]:
+    """Return a source in two, its suffix as it is written."""
+    at = source.rfind(".") if suffix_of(source) else len(source)
+    return source[:at], source[at:]
 
 
 def _mark(version: str) -> str:

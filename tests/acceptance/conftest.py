@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
@@ -14,17 +13,8 @@ import pytest
 from tests.acceptance.inbox import ROW_CANARY, Workspace
 from tests.acceptance.vendors import DrfVendor, SandboxVendor
 from tests.support.command import CANARY_AWS_KEY, CANARY_KEY
+from tests.support.schemas import saved_schemas
 
-CUSTOMERS = {
-    "id": "customers",
-    "name": "Customers",
-    "fields": [
-        {"key": "name", "label": "Full Name", "type": "string", "validators": [{"validate": "required"}]},
-        {"key": "email", "label": "Email", "type": "email"},
-    ],
-    "settings": {},
-}
-STRICT = {**CUSTOMERS, "id": "strict", "name": "Strict", "settings": {"invalidDataBehavior": "BLOCK_SUBMIT"}}
 SECRETS = (CANARY_KEY.encode(), CANARY_AWS_KEY.encode(), b"X-Amz-Signature", ROW_CANARY.encode())
 
 
@@ -49,12 +39,6 @@ def slow_sandbox(tmp_path: Path) -> Iterator[SandboxVendor]:
         vendor.reset()
         vendor.settings(running_s=600.0)
         yield vendor
-
-
-def saved_schemas(directory: Path) -> Path:
-    for schema in (CUSTOMERS, STRICT):
-        (directory / f"{schema['id']}.json").write_text(json.dumps(schema))
-    return directory
 
 
 @pytest.fixture

@@ -192,7 +192,7 @@ NOBODY = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_EC2_METADAT
 @pytest.mark.parametrize(
     ("arguments", "variables", "code", "said"),
     [
-        (["status"], NOBODY, 2, ("there are no AWS credentials", "AWS_PROFILE")),
+        (["status"], NOBODY, 2, ("there are no usable AWS credentials", "AWS_PROFILE")),
         (["status"], {"AWS_DEFAULT_REGION": "", "AWS_ENDPOINT_URL": ""}, 2, ("no AWS region is set", "--region")),
         (["status"], {"AWS_PROFILE": "absent"}, 2, ("absent", "AWS_PROFILE")),
         (["status", "--stack", "other"], {}, 2, ("there is no stack other here (account", "--stack", "AWS_PROFILE")),

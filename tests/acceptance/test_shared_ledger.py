@@ -121,7 +121,7 @@ def test_without_credentials_or_region_the_error_says_what_to_set(work: Work, sa
     keyless = work(sandbox, name="keyless", AWS_EC2_METADATA_DISABLED="true", AWS_DEFAULT_REGION="us-east-1")
     keyless.fill(1)
     refused = keyless.command(*keyless.arguments(*SHARED)).expect(2)
-    assert b"no AWS credentials" in refused.stderr
+    assert b"no usable AWS credentials" in refused.stderr
 
 
 @pytest.mark.parametrize("back", [False, True])

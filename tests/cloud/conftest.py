@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from tests.support.cloud.building import HOW_TO_INSTALL, SAM
 from tests.support.cloud.running import Cloud, running_cloud
 from tests.support.cloud.stack import until
 from tests.support.command import CANARY_KEY
+from tests.support.schemas import saved_schemas
 
 QUOTA = "20/6s"
 CONFIG = """
@@ -30,16 +30,6 @@ name = "customers"
 match = "**"
 schema_id = "customers"
 """
-CUSTOMERS = {
-    "id": "customers",
-    "name": "Customers",
-    "fields": [
-        {"key": "name", "label": "Full Name", "type": "string", "validators": [{"validate": "required"}]},
-        {"key": "email", "label": "Email", "type": "email"},
-    ],
-    "settings": {},
-}
-STRICT = {**CUSTOMERS, "id": "strict", "name": "Strict", "settings": {"invalidDataBehavior": "BLOCK_SUBMIT"}}
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -58,9 +48,9 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     directory = tmp_path_factory.mktemp("cloud")
     schemas = directory / "schemas"
     schemas.mkdir()
-    for schema in (CUSTOMERS, STRICT):
-        (schemas / f"{schema['id']}.json").write_text(json.dumps(schema))
-    with running_cloud(directory, schemas=schemas, config=CONFIG, quota=QUOTA, ReconcileMinutes="60") as cloud:
+    with running_cloud(
+        directory, schemas=saved_schemas(schemas), config=CONFIG, quota=QUOTA, ReconcileMinutes="60"
+    ) as cloud:
         yield cloud
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 
-from tests.cloudcore.oracles import Broken
 from tests.cloudcore.plan import plan_of
-from tests.cloudcore.scenario import simulate
-from tests.simulation.__main__ import show
+from tests.cloudcore.scenario import Report, simulate
+from tests.support.seeds import Broken, replay
 
 
 def main() -> int:
@@ -18,7 +17,7 @@ def main() -> int:
     parser.add_argument("--replay", type=int, metavar="SEED", help="run one seed and print its trace")
     options = parser.parse_args()
     if options.replay is not None:
-        return replay(options.replay)
+        return replay(simulate, plan_of(options.replay), options.replay, tell=_told)
     failed = [seed for seed in range(options.start, options.start + options.seeds) if not holds(seed)]
     print(f"{options.seeds} seeds from {options.start}, {len(failed)} failed")
     return 1 if failed else 0
@@ -33,18 +32,8 @@ def holds(seed: int) -> bool:
     return True
 
 
-def replay(seed: int) -> int:
-    plan = plan_of(seed)
-    print(plan)
-    try:
-        report = simulate(plan)
-    except Broken as error:
-        show(error.trace)
-        print(f"seed {seed}: {error}")
-        return 1
-    show(report.trace)
-    print(f"seed {seed}: holds; {report.virtual_s:.0f} s of virtual time, {report.states}, sent {report.sent}")
-    return 0
+def _told(report: Report) -> str:
+    return f"{report.states}, sent {report.sent}"
 
 
 if __name__ == "__main__":

@@ -15,10 +15,10 @@ from runner.cloud.reconciling import reconcile
 from runner.cloud.submitting import submit
 from runner.models import Batch, Item, ItemKind, ItemState
 from runner.rated import RatedApi
-from tests.cloudcore.functions import Invocation, own_tasks
 from tests.cloudcore.plan import BEGIN_S, Plan
 from tests.cloudcore.scenario import CONFIG, Simulation
 from tests.support.inputs import Fate, Input
+from tests.support.process import Process, own_tasks
 from tests.support.vloop import VirtualLoop
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Bench:
 
     def __init__(self, simulation: Simulation) -> None:
         self.loop = simulation.loop
-        self.process = Invocation(simulation.trace, self.loop)
+        self.process = Process(simulation.trace, self.loop)
         self.deployment: Deployment = simulation.deployment(self.process, judged=False)
         self.ledger = simulation.ledger
         self.leases = simulation.leases

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from contextvars import Context, ContextVar, copy_context
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from runner.cloud.messages import Message, encode
 from runner.cloud.ports import MOST_RECEIVES, Queue, comes_back_after_s
@@ -20,59 +19,6 @@ if TYPE_CHECKING:
     from runner.ledger.memory import MemoryLedger
     from runner.models import Batch, BatchState
     from tests.support.vloop import VirtualLoop
-
-_T = TypeVar("_T")
-_RUNNING: ContextVar[Invocation | None] = ContextVar("running", default=None)
-
-
-def own_tasks(loop: VirtualLoop) -> None:
-    """Let every task that a function makes be known as its own."""
-
-    def make(
-        within: asyncio.AbstractEventLoop, program: Coroutine[Any, Any, Any], *, context: Context | None = None
-    ) -> asyncio.Task[Any]:
-        task = asyncio.Task(program, loop=within, context=context)
-        owner = context.get(_RUNNING) if context is not None else _RUNNING.get()
-        if owner is not None:
-            owner.tasks.append(task)
-        return task
-
-    loop.set_task_factory(make)  # type: ignore[arg-type]
-
-
-class Invocation(Process):
-    """One life of a function. Others live meanwhile: only its own tasks end with it."""
-
-    tasks: list[asyncio.Task[Any]]
-
-    async def run(self, program: Coroutine[Any, Any, _T]) -> _T | None:
-        """Run a program until it ends, or the function dies: then None, and nothing of it is left."""
-        self.tasks = []
-        context = copy_context()
-        context.run(_RUNNING.set, self)
-        main = self._loop.create_task(program, context=context)
-        dying = self._loop.create_task(self.killed.wait())
-        await asyncio.wait({main, dying}, return_when=asyncio.FIRST_COMPLETED)
-        dying.cancel()
-        if not self.dead:
-            return await main
-        await self._sweep()
-        return None
-
-    def kill(self, why: str) -> None:
-        if not self.dead:
-            self.trace.note("kill", why)
-            self.killed.set()
-
-    async def _sweep(self) -> None:
-        for _ in range(200):
-            left = [task for task in self.tasks if not task.done()]
-            if not left:
-                return
-            for task in left:
-                task.cancel()
-            await asyncio.sleep(0)
-        raise RuntimeError(f"{len(left)} tasks outlive their function")
 
 
 class CloudProcessLedger(ProcessLedger):
@@ -89,11 +35,6 @@ class CloudProcessLedger(ProcessLedger):
     async def manifested(self, batch_id: str, *, moves: int) -> bool:
         return await self._write(
             "manifested", f"{batch_id} {moves}", lambda: self._inner.manifested(batch_id, moves=moves)
-        )
-
-    async def claim_finish(self, batch_id: str, *, holder: str, for_s: float) -> bool:
-        return await self._write(
-            "claim_finish", batch_id, lambda: self._inner.claim_finish(batch_id, holder=holder, for_s=for_s)
         )
 
     async def good_config(self) -> str | None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from runner.models import OPEN_STATES, Batch, Item, ItemKind, ItemState
 from tests.cloudcore.bucket import POISON
 from tests.support.process import settled
+from tests.support.seeds import Broken, most_within
 
 if TYPE_CHECKING:
     from runner.ledger.memory import MemoryLedger
@@ -19,12 +20,6 @@ if TYPE_CHECKING:
 
 _S = ItemState
 AT_REST = frozenset(ItemState) - OPEN_STATES
-
-
-class Broken(AssertionError):
-    """An invariant does not hold; `trace` is what led to it."""
-
-    trace: list[tuple[float, str, str]]
 
 
 class Judges:
@@ -158,14 +153,3 @@ def _key(item: Item) -> str:
     """Return the end of the key that an item is of, whatever version of it."""
     stem, at, rest = item.source.rpartition("@")
     return stem + "." + rest.partition(".")[2] if at else item.source
-
-
-def most_within(instants: Iterable[float], window_s: float) -> int:
-    """Return the largest number of instants in any half-open window."""
-    ordered = sorted(instants)
-    most = start = 0
-    for end, instant in enumerate(ordered):
-        while ordered[start] <= instant - window_s:
-            start += 1
-        most = max(most, end - start + 1)
-    return most

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,17 +32,16 @@ from tests.cloudcore.functions import (
     CloudProcessLedger,
     Envelope,
     Heard,
-    Invocation,
     Post,
     ProcessAnnouncer,
     ProcessLeases,
     ProcessQueues,
-    own_tasks,
 )
-from tests.cloudcore.oracles import Broken, Judges
+from tests.cloudcore.oracles import Judges
 from tests.cloudcore.plan import BEGIN_S, SETTLE_S, Drop, Plan
 from tests.support.inputs import simulated_engine
-from tests.support.process import Disk, ProcessSlots, SimulatedClock, Trace
+from tests.support.process import Disk, Process, ProcessSlots, SimulatedClock, Trace, own_tasks
+from tests.support.seeds import Broken, repeatable
 from tests.support.vendor import SimulatedApi, SimulatedStorage, Vendor
 from tests.support.vloop import BusyLoop, DeadlineExceeded, Deadlock, VirtualLoop
 from tests.support.weather import Weather
@@ -92,7 +89,7 @@ def simulate(plan: Plan) -> Report:
     loop = VirtualLoop(seed=plan.seed, start=BEGIN_S, deadline=BEGIN_S + LONGEST_S)
     loop.set_exception_handler(lambda _loop, _context: None)
     own_tasks(loop)
-    with _repeatable(plan.seed):
+    with repeatable(plan.seed):
         simulation = Simulation(plan, loop)
         try:
             loop.run_until_complete(simulation.play())
@@ -103,19 +100,6 @@ def simulate(plan: Plan) -> Report:
         finally:
             loop.end()
         return simulation.report()
-
-
-@contextmanager
-def _repeatable(seed: int) -> Iterator[None]:
-    """Seed the one source of randomness that the core does not get handed: the jitter of stamina."""
-    before, level = random.getstate(), logging.root.manager.disable
-    random.seed(seed)
-    logging.disable(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        random.setstate(before)
-        logging.disable(level)
 
 
 def _unjudged(*_: object) -> None:
@@ -339,15 +323,15 @@ class Simulation:
             except Exception as error:  # noqa: BLE001 - as Lambda does
                 self.trace.note("failed", f"reconcile {type(error).__name__}: {error}")
 
-    def _process(self) -> Invocation:
+    def _process(self) -> Process:
         struck = self.loop.time() < BEGIN_S + self._plan.clears_at and self._kills.random() < self._plan.kills
-        return Invocation(self.trace, self.loop, kill_at=self._kills.randint(1, 60) if struck else None)
+        return Process(self.trace, self.loop, kill_at=self._kills.randint(1, 60) if struck else None)
 
     def _deadline(self) -> Callable[[], float]:
         ends_at = self.loop.time() + self._plan.life_s
         return lambda: ends_at - self.loop.time()
 
-    async def _lived(self, process: Invocation, program: Any) -> None:
+    async def _lived(self, process: Process, program: Any) -> None:
         """Let a function live; one that lives on after its time is killed, which it must not let happen."""
         timer = self.loop.call_later(self._plan.life_s, process.kill, "out of time")
         was_struck = process._kill_at is not None
@@ -361,7 +345,7 @@ class Simulation:
         if process.dead and not was_struck:
             raise self.broken("a function outlived its time")
 
-    def deployment(self, process: Invocation, *, judged: bool = True) -> Deployment:
+    def deployment(self, process: Process, *, judged: bool = True) -> Deployment:
         """Return what one function works with; its every move is `judged` where the plan knows all files."""
         plan, rng = self._plan, self._rng(f"function {next(self._numbers)}")
         disk = Disk(self.loop, rng)

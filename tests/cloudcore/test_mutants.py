@@ -12,9 +12,9 @@ from runner.cloud.deployment import Deployment
 from runner.ledger.memory import MemoryLedger
 from runner.models import ItemState
 from runner.pacing import CreatePacer
-from tests.cloudcore.oracles import Broken
 from tests.cloudcore.plan import plan_of
 from tests.cloudcore.scenario import simulate
+from tests.support.seeds import Broken
 
 SEEDS = 60
 

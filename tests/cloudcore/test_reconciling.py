@@ -10,7 +10,7 @@ import pytest
 
 from runner.cloud.messages import BatchRef, ImportHint, ItemRef
 from runner.cloud.ports import Queue
-from runner.errors import Unavailable
+from runner.errors import AuthRefused, Unavailable
 from runner.models import Item, ItemKind, ItemState
 from runner.run_spec import RunSpec
 from sandbox.state import SandboxSettings
@@ -163,6 +163,20 @@ def test_a_queued_item_is_rung_for_only_where_no_message_can_be_its_own() -> Non
     on_bench(program)
 
 
+def test_a_queue_that_is_never_empty_does_not_hide_for_ever_that_a_message_was_lost() -> None:
+    async def program(bench: Bench) -> None:
+        await landed(bench, "a.csv", fate="refused")
+        await moved(bench, "orders/b.csv")
+        for hours, rung in ((5.9, 0), (0.2, 1), (3, 0), (3.1, 1)):
+            await asyncio.sleep(hours * 3600)
+            await bench.deployment.queues.send(Queue.SUBMIT, [BatchRef(batch_id="any")], delay_s=900)
+            await bench.reconcile()
+            taken = [one for one in bench.take(Queue.SUBMIT) if one != BatchRef(batch_id="any")]
+            assert taken == [ItemRef(batch_id=ORDERS, source="orders/b.csv")] * rung
+
+    on_bench(program)
+
+
 def test_no_more_than_500_queued_items_are_rung_for_in_a_pass() -> None:
     async def program(bench: Bench) -> None:
         await landed(bench, "a.csv", fate="refused")
@@ -292,6 +306,22 @@ def test_with_the_vendor_down_what_needs_no_vendor_is_done_and_the_trouble_is_ra
 
         bench.deployment.api.list_page = down  # type: ignore[method-assign]
         with pytest.raises(Unavailable):
+            await bench.reconcile()
+        assert bench.take(Queue.FINISH) == [BatchRef(batch_id=ORDERS)]
+
+    on_bench(program)
+
+
+def test_trouble_of_one_step_keeps_no_other_from_its_work() -> None:
+    async def program(bench: Bench) -> None:
+        await landed(bench, "a.csv", fate="refused")
+        bench.take(Queue.FINISH)
+
+        async def refused(**_: Any) -> Any:
+            raise AuthRefused("the license key is not accepted")
+
+        bench.deployment.api.list_page = refused  # type: ignore[method-assign]
+        with pytest.raises(AuthRefused):
             await bench.reconcile()
         assert bench.take(Queue.FINISH) == [BatchRef(batch_id=ORDERS)]
 

@@ -2,41 +2,27 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-from tests.cloudcore.oracles import Broken
 from tests.cloudcore.plan import plan_of
 from tests.cloudcore.scenario import simulate
+from tests.support.seeds import check, regressions
 
 SEEDS = 200
 GROUP = 20
-REGRESSIONS = Path(__file__).with_name("regressions.txt")
-
-
-def regressions() -> list[int]:
-    lines = REGRESSIONS.read_text("utf-8").splitlines()
-    return [int(line.split()[0]) for line in lines if line and not line.startswith("#")]
-
-
-def check(seed: int) -> None:
-    try:
-        simulate(plan_of(seed))
-    except Broken as error:
-        pytest.fail(f"seed {seed}: {error}\nreplay: python -m tests.cloudcore --replay {seed}", pytrace=False)
+COMMAND = "python -m tests.cloudcore"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("start", range(0, SEEDS, GROUP))
 def test_every_invariant_holds_for_every_seed(start: int) -> None:
     for seed in range(start, start + GROUP):
-        check(seed)
+        check(simulate, plan_of, seed, command=COMMAND)
 
 
-@pytest.mark.parametrize("seed", regressions())
+@pytest.mark.parametrize("seed", regressions(__file__))
 def test_a_seed_that_once_failed_holds(seed: int) -> None:
-    check(seed)
+    check(simulate, plan_of, seed, command=COMMAND)
 
 
 def test_a_seed_replays_to_the_same_trace() -> None:

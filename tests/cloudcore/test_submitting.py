@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from runner.cloud.messages import ItemRef, decode
-from runner.cloud.ports import Done, Later, Queue
-from runner.errors import AuthRefused, NotSent, SchemaNotFound, Unavailable
+from runner.cloud.ports import Done, Later, Queue, comes_back_after_s
+from runner.errors import AuthRefused, ConfigError, ItemRejected, NotSent, SchemaNotFound, TwinAtWork, Unavailable
 from runner.ledger import Slot
 from runner.models import Batch, CreateRequest, Item, ItemKind, ItemState, RemoteImport
 from runner.run_spec import RunSpec
@@ -123,6 +123,50 @@ def test_the_same_content_that_another_batch_has_sent_is_skipped() -> None:
     on_bench(program)
 
 
+def test_content_that_another_batch_may_yet_fail_to_send_is_waited_for_and_then_sent() -> None:
+    async def program(bench: Bench) -> None:
+        await bench.configured()
+        landed = bench.drop("orders/a.csv")
+        bench.deployment, working = replace(bench.deployment, storage=Unreachable(NotSent("no"))), bench.deployment  # type: ignore[arg-type]
+        with pytest.raises(Unavailable):
+            await bench.do(Queue.SUBMIT, landed)
+        bench.deployment = working
+        again = replace(landed, at=landed.at.replace(day=2))
+        assert isinstance(await bench.do(Queue.SUBMIT, again), Later)
+        (first, second) = await bench.ledger.batches()
+        assert await bench.ledger.counts(second.batch_id) == {ItemState.QUEUED: 1}
+        twin = await bench.ledger.item(first.batch_id, "orders/a.csv")
+        assert twin is not None
+        await bench.ledger.advance(twin, ItemState.FAILED, reason="upload_refused")
+        for message in bench.take(Queue.SUBMIT):
+            await bench.do(Queue.SUBMIT, message)
+        assert await bench.ledger.counts(second.batch_id) == {ItemState.PROCESSING: 1}
+        assert bench.uploads == ["orders/a.csv"]
+
+    on_bench(program)
+
+
+def test_content_that_another_batch_sends_all_day_is_told_of_and_not_waited_for_without_end() -> None:
+    async def program(bench: Bench) -> None:
+        await bench.configured()
+        landed = bench.drop("orders/a.csv")
+        bench.deployment = replace(bench.deployment, storage=Unreachable(NotSent("no")))  # type: ignore[arg-type]
+        with pytest.raises(Unavailable):
+            await bench.do(Queue.SUBMIT, landed)
+        again = replace(landed, at=landed.at.replace(day=2))
+        await bench.do(Queue.SUBMIT, again)
+        await asyncio.sleep(25 * 3600)
+        for receives in range(1, 6):
+            with pytest.raises(TwinAtWork):
+                await bench.do(Queue.SUBMIT, again, receives=receives)
+        (_, second) = await bench.ledger.batches()
+        item = await bench.ledger.item(second.batch_id, "orders/a.csv")
+        assert item is not None
+        assert (item.state, item.error_code) == (ItemState.REJECTED, "dead_letter")
+
+    on_bench(program)
+
+
 def test_an_item_of_a_runners_batch_is_left_to_its_runner() -> None:
     async def program(bench: Bench) -> None:
         await bench.configured()
@@ -168,6 +212,42 @@ def test_an_item_that_another_function_holds_is_sent_anew() -> None:
         assert await bench.do(Queue.SUBMIT, landed) == Done(), "one message on its way is enough"
         assert bench.take(Queue.SUBMIT) == [ItemRef(batch_id="landed-20260701-orders", source="orders/a.csv")]
         assert bench.uploads == []
+
+    on_bench(program)
+
+
+class Deaf:
+    """Queues that take nothing."""
+
+    async def send(self, *_: Any, **__: Any) -> None:
+        raise Unavailable("SQS does not answer")
+
+
+def test_a_message_that_could_not_be_sent_anew_is_not_taken_for_one_on_its_way() -> None:
+    async def program(bench: Bench) -> None:
+        await bench.configured()
+        landed = bench.drop("orders/a.csv")
+        await _busy(bench, for_s=800)
+        queues, bench.deployment = bench.deployment.queues, replace(bench.deployment, queues=Deaf())
+        with pytest.raises(Unavailable):
+            await bench.do(Queue.SUBMIT, landed)
+        bench.deployment = replace(bench.deployment, queues=queues)
+        await asyncio.sleep(comes_back_after_s(1))
+        assert isinstance(await bench.do(Queue.SUBMIT, landed, receives=2), Later)
+        assert len(bench.take(Queue.SUBMIT)) == 1
+
+    on_bench(program)
+
+
+def test_a_file_whose_name_says_next_is_not_taken_for_a_message_on_its_way() -> None:
+    async def program(bench: Bench) -> None:
+        await bench.configured()
+        landed = bench.drop("next a.csv"), bench.drop("a.csv")
+        await _busy(bench, for_s=300)
+        await bench.leases.take("landed-20260701-all", "next a.csv", holder="other", for_s=900)
+        for one in landed:
+            assert isinstance(await bench.do(Queue.SUBMIT, one), Later)
+        assert len(bench.take(Queue.SUBMIT)) == 2
 
     on_bench(program)
 
@@ -231,6 +311,28 @@ def test_an_upload_needs_no_permit() -> None:
         bench.deployment = replace(bench.deployment, storage=storage)
         await _busy(bench, for_s=300)
         assert await bench.do(Queue.SUBMIT, landed) == Done()
+        assert bench.uploads == ["orders/a.csv"]
+
+    on_bench(program)
+
+
+def test_an_import_that_is_given_up_for_another_is_no_failure() -> None:
+    async def program(bench: Bench) -> None:
+        await bench.configured('schema_id = "contacts"')
+        landed = bench.drop("orders/a.csv")
+        storage, bench.deployment = (
+            bench.deployment.storage,
+            replace(bench.deployment, storage=Unreachable(NotSent("no"))),
+        )  # type: ignore[arg-type]
+        with pytest.raises(Unavailable):
+            await bench.do(Queue.SUBMIT, landed)
+        bench.deployment = replace(bench.deployment, storage=storage)
+        await bench.configured('schema_id = "customers"')
+        assert isinstance(await bench.do(Queue.SUBMIT, landed, receives=5), Later)
+        assert await bench.states() == {"orders/a.csv": "queued"}
+        for message in bench.take(Queue.SUBMIT):
+            await bench.do(Queue.SUBMIT, message)
+        assert [item.schema_id for item in (await bench.items()).values()] == ["customers"]
         assert bench.uploads == ["orders/a.csv"]
 
     on_bench(program)
@@ -342,6 +444,24 @@ def test_a_key_that_is_not_accepted_is_no_items_trouble() -> None:
     on_bench(program)
 
 
+def test_an_object_that_may_not_be_read_is_given_up_though_nothing_was_read_before_it() -> None:
+    async def program(bench: Bench) -> None:
+        await bench.configured()
+        landed = bench.drop("orders/a.csv")
+
+        def denied(*_: Any) -> Any:
+            raise ConfigError("cannot read it") from ItemRejected("access_denied", "S3 denies reading it")
+
+        bench.bucket.read = denied  # type: ignore[method-assign]
+        for receives, state in ((4, "queued"), (5, "rejected")):
+            with pytest.raises(ConfigError):
+                await bench.do(Queue.SUBMIT, landed, receives=receives)
+            assert await bench.states() == {"orders/a.csv": state}
+        assert len(bench.take(Queue.FINISH)) == 1
+
+    on_bench(program)
+
+
 def test_a_schema_that_the_vendor_does_not_have_is_told_on_the_item() -> None:
     async def program(bench: Bench) -> None:
         await bench.configured('schema_id = "nowhere"')
@@ -425,6 +545,18 @@ def test_a_file_without_a_route_is_rejected_and_its_batch_comes_to_rest() -> Non
         assert await bench.do(Queue.SUBMIT, bench.drop("orders/a.csv")) == Done()
         assert (await bench.items())["orders/a.csv"].error_code == "no_route"
         assert len(bench.take(Queue.FINISH)) == 1
+
+    on_bench(program)
+
+
+def test_a_second_version_of_a_key_has_the_route_of_the_key() -> None:
+    async def program(bench: Bench) -> None:
+        routes = '[[routes]]\nmatch = "orders/?.CSV"\nschema_id = "contacts"\n'
+        await bench.configured(routes + '[[routes]]\nmatch = "**"\nschema_id = "customers"\n')
+        for mark in ("one", "two"):
+            await bench.do(Queue.SUBMIT, bench.drop("orders/A.CSV", mark=mark))
+        assert bench.uploads == ["one", "two"]
+        assert [item.schema_id for item in (await bench.items()).values()] == ["contacts", "contacts"]
 
     on_bench(program)
 

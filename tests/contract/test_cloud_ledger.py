@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 
@@ -96,16 +96,6 @@ async def test_an_unknown_batch_has_no_moves_and_no_manifest(ledger: CloudLedger
         await ledger.moves_of("b1")
     with pytest.raises(LedgerError, match="no batch b1"):
         await ledger.manifested("b1", moves=1)
-
-
-async def test_one_at_a_time_writes_the_manifest(ledger: CloudLedger, clock: Clock) -> None:
-    await begun(ledger)
-    assert await ledger.claim_finish("b1", holder="one", for_s=60)
-    assert await ledger.claim_finish("b1", holder="one", for_s=60)
-    assert not await ledger.claim_finish("b1", holder="two", for_s=60)
-    assert await ledger.claim_finish("b2", holder="two", for_s=60)
-    clock.at += timedelta(seconds=61)
-    assert await ledger.claim_finish("b1", holder="two", for_s=60)
 
 
 async def test_the_last_good_configuration_is_kept(ledger: CloudLedger) -> None:

@@ -17,8 +17,8 @@ from runner.clock import system_now, system_ticks
 from runner.errors import ImportIdTaken, TagHeld
 from runner.ledger.dynamodb import DynamoLedger
 from runner.ledger.dynamodb_client import DynamoTable
+from runner.ledger.dynamodb_leases import DynamoLeases
 from runner.ledger.dynamodb_slots import SHARED_GUARD_S, DynamoSlots
-from runner.ledger.leases import DynamoLeases
 from runner.models import Batch, Item, ItemState
 from runner.pacing import CreatePacer
 from runner.quantities import Rate

@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from runner.ledger.leases import DynamoLeases, Lease, Leases, MemoryLeases
+from runner.ledger.dynamodb_leases import DynamoLeases
+from runner.ledger.leases import Lease, Leases, MemoryLeases
 from tests.support.dynamodb import fixture_of, fresh_table
 
 START = datetime(2026, 7, 23, 10, 0, tzinfo=UTC)

@@ -689,17 +689,19 @@ async def test_items_are_found_by_tag_in_all_batches(ledger: Ledger) -> None:
     assert await ledger.by_tag([]) == {}
 
 
-async def test_what_is_or_may_be_at_the_vendor_is_held(ledger: Ledger) -> None:
+async def test_what_was_sent_is_held(ledger: Ledger) -> None:
     await begun(
         ledger,
         *(an_item(f"{state}.csv", state=state, version_key=f"key-{state}") for state in ItemState),
         batch_id="b1",
     )
     asked = {f"key-{state}" for state in ItemState}
-    free = {"key-queued", "key-failed", "key-rejected", "key-skipped"}
+    free = {f"key-{state}" for state in (S.QUEUED, S.CREATING, S.CREATED, S.FAILED, S.REJECTED, S.SKIPPED)}
     assert await ledger.held(iter(asked)) == asked - free
-    await ledger.advance(an_item("queued.csv", version_key="key-queued"), S.CREATING, reason="intent")
-    assert await ledger.held(asked) == asked - free | {"key-queued"}
+    created = await ledger.item("b1", "created.csv")
+    assert created is not None
+    await ledger.advance(created, S.PROCESSING, reason="uploaded")
+    assert await ledger.held(asked) == asked - free | {"key-created"}
     assert await ledger.held(["other"]) == await ledger.held([]) == set()
 
 

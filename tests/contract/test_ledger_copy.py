@@ -14,7 +14,7 @@ import pytest
 from runner.copying import Copied, copy_ledger
 from runner.errors import BatchTaken, ConfigError, ImportIdTaken, LedgerError
 from runner.ledger.dynamodb import DynamoLedger
-from runner.ledger.leases import DynamoLeases
+from runner.ledger.dynamodb_leases import DynamoLeases
 from runner.ledger.place import LedgerTable
 from runner.ledger.portable import PortableLedger
 from runner.models import Batch, BatchState, HistoryEntry, Item, ItemState, RemoteImport

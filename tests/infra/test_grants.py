@@ -60,7 +60,7 @@ GRANTS: dict[str, dict[str, str]] = {
         "LicenseKeySecret": READ_SECRET,
     },
     "Finish": {
-        "Table": LEDGER,
+        "Table": f"{LEDGER} {LEASES}",
         "FinishQueue": f"{TAKE} {SEND}",
         "ResultsBucket/batches/*": WRITE,
         "EndedTopic": "sns:Publish",

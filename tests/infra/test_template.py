@@ -133,10 +133,10 @@ def test_every_queue_is_read_by_one_function_and_hides_messages_for_six_times_it
     }
 
 
-def test_submit_runs_at_most_twice_at_once_in_512_mb() -> None:
+def test_submit_runs_at_most_twice_at_once_and_has_room_to_parse_15_mb_of_json() -> None:
     submit = template().functions()["SubmitFunction"]
     assert submit["Events"]["Queue"]["Properties"]["ScalingConfig"] == {"MaximumConcurrency": 2}
-    assert (submit["Timeout"], submit["MemorySize"]) == (900, 512)
+    assert (submit["Timeout"], submit["MemorySize"]) == (900, 1024)
 
 
 def test_functions_are_traced_log_to_a_group_that_forgets_and_name_themselves_in_metrics() -> None:

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from runner.aws import Aws
-from runner.cloud.aws import AwsAnnouncer, SqsQueues
+from runner.cloud.announcer import AwsAnnouncer
 from runner.cloud.messages import ItemRef, decode, encode
 from runner.cloud.ports import Queue
+from runner.cloud.sqs import SqsQueues
 from runner.errors import AwsRefused, Unavailable
 from runner.models import BatchState
 from tests.support.functions import Stack

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import io
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from threading import Thread
 from typing import Any
 
@@ -15,43 +15,7 @@ import pytest
 
 from lambdas.container import Container
 from runner.errors import ConfigError, Unavailable
-from tests.support.functions import LICENSE_KEY, Context, Stack
-
-
-class Opening:
-    """Opens names in place of deployments, and keeps what happened; fails as it is told to."""
-
-    def __init__(self) -> None:
-        self.events: list[str] = []
-        self.failure: Exception | None = None
-
-    @asynccontextmanager
-    async def __call__(self, *, license_key: str | None, **_: Any) -> AsyncIterator[Any]:
-        if self.failure is not None:
-            raise self.failure
-        self.events.append(f"opened with {license_key}")
-        yield f"deployment {len(self.events)}"
-        self.events.append("closed")
-
-
-@pytest.fixture
-def opening() -> Opening:
-    return Opening()
-
-
-@pytest.fixture
-def container(stack: Stack, opening: Opening) -> Iterator[Container]:
-    stack.put_secret("license", LICENSE_KEY)
-    made = Container(opening)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def log(container: Container, monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
-    stream = io.StringIO()
-    monkeypatch.setattr(container.telemetry.logger.registered_handler, "stream", stream)
-    return stream
+from tests.support.functions import LICENSE_KEY, Context, Opening, Stack
 
 
 def invoke(container: Container, work: Callable[[], Any], **left: int) -> Any:
@@ -59,6 +23,14 @@ def invoke(container: Container, work: Callable[[], Any], **left: int) -> Any:
         return await work()
 
     return container.run(invocation, Context(**left))
+
+
+async def forever(ended: list[str]) -> None:
+    """Go on until cancelled, and note that."""
+    try:
+        await asyncio.sleep(3600)
+    finally:
+        ended.append("ended")
 
 
 def opened(container: Container, **given: bool) -> Any:
@@ -139,21 +111,15 @@ def test_a_changed_license_key_is_used_once_the_vendor_refuses_the_old_one(
     opened(container)
     assert len(opening.events) == 1, "a secret is kept for five minutes"
     container.doubt_license_key()
-    assert opened(container) == "deployment 3"
+    assert opened(container) == "deployment 2"
     assert opening.events == [f"opened with {LICENSE_KEY}", "closed", "opened with canary-second-key"]
 
 
 def test_what_an_invocation_leaves_running_ends_with_it(container: Container) -> None:
     ended: list[str] = []
 
-    async def forever() -> None:
-        try:
-            await asyncio.sleep(3600)
-        finally:
-            ended.append("ended")
-
     async def leaves_it() -> None:
-        container.left = asyncio.get_running_loop().create_task(forever())
+        container.left = asyncio.get_running_loop().create_task(forever(ended))
         await asyncio.sleep(0)
 
     invoke(container, leaves_it)
@@ -179,14 +145,8 @@ def test_a_last_write_that_its_caller_did_not_wait_for_is_done(container: Contai
 def test_work_that_fails_leaves_nothing_running_either(container: Container) -> None:
     ended: list[str] = []
 
-    async def forever() -> None:
-        try:
-            await asyncio.sleep(3600)
-        finally:
-            ended.append("ended")
-
     async def fails() -> None:
-        container.left = asyncio.get_running_loop().create_task(forever())
+        container.left = asyncio.get_running_loop().create_task(forever(ended))
         await asyncio.sleep(0)
         raise ConfigError("broken")
 

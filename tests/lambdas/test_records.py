@@ -6,8 +6,7 @@ import asyncio
 import io
 import json
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from itertools import cycle
 from typing import Any
 
@@ -18,7 +17,7 @@ from lambdas.records import PUT_OFF_S, Records
 from runner.cloud.messages import ItemRef, Landed, StartLoad, encode
 from runner.cloud.ports import Done, Later, Outcome, Queue
 from runner.errors import AuthRefused, ConfigError, Unavailable
-from tests.support.functions import LICENSE_KEY, Context, Stack, arrived, taken
+from tests.support.functions import LICENSE_KEY, Context, Opening, Stack, arrived, taken
 
 LANDED = {
     "version": "0",
@@ -74,41 +73,6 @@ class Entry:
         if what is not None:
             return await what()
         return Done()
-
-
-class Opening:
-    """Opens a name in place of a deployment."""
-
-    def __init__(self) -> None:
-        self.keys: list[str] = []
-        self.failure: Exception | None = None
-
-    @asynccontextmanager
-    async def __call__(self, *, license_key: str, **_: Any) -> AsyncIterator[Any]:
-        if self.failure is not None:
-            raise self.failure
-        self.keys.append(license_key)
-        yield f"deployment {len(self.keys)}"
-
-
-@pytest.fixture
-def opening() -> Opening:
-    return Opening()
-
-
-@pytest.fixture
-def container(stack: Stack, opening: Opening) -> Iterator[Container]:
-    stack.put_secret("license", LICENSE_KEY)
-    made = Container(opening)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def log(container: Container, monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
-    stream = io.StringIO()
-    monkeypatch.setattr(container.telemetry.logger.registered_handler, "stream", stream)
-    return stream
 
 
 @pytest.fixture

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
 
 from tests.simulation.many import run
-from tests.simulation.oracles import Broken
-from tests.simulation.plan import Plan, plan_of, shared_plan_of
+from tests.simulation.plan import plan_of, shared_plan_of
 from tests.simulation.scenario import simulate
+from tests.support.seeds import replay
 
 
 def main() -> int:
@@ -22,28 +21,9 @@ def main() -> int:
     options = parser.parse_args()
     draw = shared_plan_of if options.shared else plan_of
     if options.replay is not None:
-        return replay(options.replay, draw=draw)
+        return replay(simulate, draw(options.replay), options.replay, tell=lambda report: f"trace {report.digest[:16]}")
     failed = run(range(options.start, options.start + options.seeds), jobs=options.jobs, draw=draw)
     return 1 if failed else 0
-
-
-def replay(seed: int, *, draw: Callable[[int], Plan]) -> int:
-    plan = draw(seed)
-    print(plan)
-    try:
-        report = simulate(plan)
-    except Broken as error:
-        show(error.trace)
-        print(f"seed {seed}: {error}")
-        return 1
-    show(report.trace)
-    print(f"seed {seed}: holds; {report.virtual_s:.0f} s of virtual time, trace {report.digest[:16]}")
-    return 0
-
-
-def show(trace: list[tuple[float, str, str]]) -> None:
-    for at, kind, detail in trace:
-        print(f"{at:12.3f}  {kind:26} {detail}")
 
 
 if __name__ == "__main__":

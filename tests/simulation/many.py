@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from tests.simulation.oracles import Broken
 from tests.simulation.plan import Plan, plan_of, shared_plan_of
 from tests.simulation.scenario import simulate
+from tests.support.seeds import Broken
 
 
 def run(seeds: range, *, jobs: int, draw: Callable[[int], Plan] = plan_of) -> int:

@@ -21,9 +21,9 @@ from runner.listing import imports_since
 from runner.models import ImportStatus, Item, ItemKind, ItemState, RemoteImport
 from runner.moves import Moves
 from runner.ports import Prepared, SavedResult
-from tests.simulation.oracles import Broken
 from tests.simulation.plan import Life, Plan, plan_of
 from tests.simulation.scenario import simulate
+from tests.support.seeds import Broken
 from tests.support.weather import Call
 
 _TAG = re.compile(r"\.~[a-z2-7]{13}")

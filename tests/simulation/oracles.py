@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from runner.ledger import Ledger
 from runner.models import CreateRequest, Item, ItemKind, ItemState, tag_of
 from tests.support.process import settled
+from tests.support.seeds import Broken, most_within
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,12 +21,6 @@ if TYPE_CHECKING:
 _S = ItemState
 AT_REST = frozenset({_S.COLLECTED, _S.FAILED, _S.REJECTED, _S.NEEDS_REVIEW, _S.UNCERTAIN, _S.SKIPPED})
 POLLS_A_MINUTE = 12
-
-
-class Broken(AssertionError):
-    """An invariant does not hold; `trace` is what led to it."""
-
-    trace: list[tuple[float, str, str]]
 
 
 class Judges:
@@ -136,12 +131,12 @@ class Judges:
     def quota_is_kept(self) -> None:
         """I5, I6: by the vendor's own logs and the instants at which retrieves were sent."""
         counters, rate = self._vendor.state.counters, self._plan.quota
-        if _most_within(counters.create_times, rate.window_s) > rate.count:
+        if most_within(counters.create_times, rate.window_s) > rate.count:
             self._break("I5: more creates than the quota within a minute")
         if self._plan.is_polite and counters.refused_create_times:
             self._break(f"I5: {len(counters.refused_create_times)} creates were refused although nobody else creates")
         for (_, import_id), asked_at in self._vendor.seen.asked_at.items():
-            if _most_within(asked_at, 60.0) > POLLS_A_MINUTE:
+            if most_within(asked_at, 60.0) > POLLS_A_MINUTE:
                 self._break(f"I6: import {import_id} was asked for too often")
 
     def run_ended(self, *, deferred: int, stopped: bool) -> None:
@@ -216,14 +211,3 @@ class Judges:
     def _break(self, sentence: str) -> None:
         self.broken.append(sentence)
         raise Broken(sentence)
-
-
-def _most_within(instants: Iterable[float], window_s: float) -> int:
-    """Return the largest number of instants in any half-open window."""
-    ordered = sorted(instants)
-    most = start = 0
-    for end, instant in enumerate(ordered):
-        while ordered[start] <= instant - window_s:
-            start += 1
-        most = max(most, end - start + 1)
-    return most

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,7 +31,7 @@ from runner.stop import StopReason, StopSignal
 from runner.surroundings import Surroundings
 from runner.vendor_time import VendorTime
 from sandbox.state import SandboxSettings, SandboxState
-from tests.simulation.oracles import AT_REST, Broken, Judges
+from tests.simulation.oracles import AT_REST, Judges
 from tests.simulation.plan import SETTLE_S, Life, Plan
 from tests.simulation.stack import Stack
 from tests.support.inputs import SimulatedSource, simulated_engine
@@ -48,6 +47,7 @@ from tests.support.process import (
     Trace,
     own_tasks,
 )
+from tests.support.seeds import Broken, repeatable
 from tests.support.vendor import SimulatedApi, SimulatedStorage, Vendor
 from tests.support.vloop import BusyLoop, DeadlineExceeded, Deadlock, VirtualLoop
 from tests.support.weather import Weather
@@ -85,7 +85,7 @@ def simulate(plan: Plan) -> Report:
     loop = VirtualLoop(seed=plan.seed)
     loop.set_exception_handler(lambda _loop, _context: None)
     own_tasks(loop)
-    with _repeatable(plan.seed), ExitStack() as stack:
+    with repeatable(plan.seed), ExitStack() as stack:
         simulation = Simulation(plan, loop, stack)
         try:
             loop.run_until_complete(simulation.play())
@@ -94,19 +94,6 @@ def simulate(plan: Plan) -> Report:
         finally:
             loop.end()
         return simulation.report()
-
-
-@contextmanager
-def _repeatable(seed: int) -> Iterator[None]:
-    """Seed the one source of randomness that the core does not get handed: the jitter of stamina."""
-    before, level = random.getstate(), logging.root.manager.disable
-    random.seed(seed)
-    logging.disable(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        random.setstate(before)
-        logging.disable(level)
 
 
 class Store:

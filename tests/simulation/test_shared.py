@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from tests.simulation.mutants import Mutant, caught_by
-from tests.simulation.oracles import Broken
 from tests.simulation.plan import shared_plan_of
 from tests.simulation.scenario import simulate
 from tests.simulation.shared_mutants import SHARED_MUTANTS
+from tests.support.seeds import check
 
 SEEDS = 80
 GROUP = 20
@@ -19,11 +19,7 @@ MUTANT_SEEDS = 60
 @pytest.mark.parametrize("start", range(0, SEEDS, GROUP))
 def test_every_invariant_holds_beside_others(start: int) -> None:
     for seed in range(start, start + GROUP):
-        try:
-            simulate(shared_plan_of(seed))
-        except Broken as error:
-            replay = f"python -m tests.simulation --shared --replay {seed}"
-            pytest.fail(f"seed {seed}: {error}\nreplay: {replay}", pytrace=False)
+        check(simulate, shared_plan_of, seed, command="python -m tests.simulation --shared")
 
 
 @pytest.mark.slow

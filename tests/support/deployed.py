@@ -60,8 +60,7 @@ def deploy(
 
 def services_of(aws: LocalAws) -> Aws:
     """Return what asks the local AWS."""
-    arguments = dict(aws.client_arguments)
-    return Aws(region=arguments.pop("region_name"), endpoint_url=arguments.pop("endpoint_url"), **arguments)
+    return Aws(**aws.client_arguments)
 
 
 def _created(cloudformation: Any, name: str) -> dict[str, Any]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -203,3 +205,21 @@ def taken(stack: Stack, queue: str) -> dict[str, Any]:
         record |= {"messageId": message["MessageId"], "receiptHandle": message["ReceiptHandle"]}
         record["attributes"] |= {"ApproximateReceiveCount": message["Attributes"]["ApproximateReceiveCount"]}
     return event
+
+
+class Opening:
+    """Opens names in place of deployments, and keeps what happened; fails as it is told to."""
+
+    def __init__(self) -> None:
+        self.keys: list[str | None] = []
+        self.events: list[str] = []
+        self.failure: Exception | None = None
+
+    @asynccontextmanager
+    async def __call__(self, *, license_key: str | None, **_: Any) -> AsyncIterator[Any]:
+        if self.failure is not None:
+            raise self.failure
+        self.keys.append(license_key)
+        self.events.append(f"opened with {license_key}")
+        yield f"deployment {len(self.keys)}"
+        self.events.append("closed")

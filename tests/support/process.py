@@ -111,6 +111,12 @@ class Process:
         await self._sweep()
         return None
 
+    def kill(self, why: str) -> None:
+        """Let the process die here and now, if it has not."""
+        if not self.dead:
+            self.trace.note("kill", why)
+            self.killed.set()
+
     async def _sweep(self) -> None:
         for _ in range(200):
             left = [task for task in self.tasks if not task.done()]

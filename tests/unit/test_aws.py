@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from botocore import exceptions as foreign
+from botocore import exceptions as botocore
 
-from runner.aws import Aws, translated
+from runner.aws import Aws
+from runner.aws_errors import translated
 from runner.errors import AwsRefused, BulkheadError, ConfigError, Unavailable
 from tests.support.aws import LocalAws, free_port
 from tests.support.deployed import services_of
@@ -13,18 +14,18 @@ from tests.support.deployed import services_of
 
 def refusal(code: str, message: str = "no", *, operation: str = "DescribeStacks", status: int = 400) -> Exception:
     metadata = {"HTTPStatusCode": status}
-    return foreign.ClientError({"Error": {"Code": code, "Message": message}, "ResponseMetadata": metadata}, operation)
+    return botocore.ClientError({"Error": {"Code": code, "Message": message}, "ResponseMetadata": metadata}, operation)
 
 
 @pytest.mark.parametrize(
     ("error", "kind", "said", "hinted"),
     [
-        (foreign.NoCredentialsError(), ConfigError, "there are no AWS credentials", "AWS_PROFILE"),
-        (foreign.NoRegionError(), ConfigError, "no AWS region is set", "--region"),
-        (foreign.UnauthorizedSSOTokenError(), ConfigError, "the AWS login has expired", "aws sso login"),
-        (foreign.ProfileNotFound(profile="ops"), ConfigError, "ops", "AWS_PROFILE"),
-        (foreign.EndpointConnectionError(endpoint_url="http://x"), Unavailable, "cannot be reached", ""),
-        (foreign.ReadTimeoutError(endpoint_url="http://x"), Unavailable, "cannot be reached", ""),
+        (botocore.NoCredentialsError(), ConfigError, "there are no usable AWS credentials", "AWS_PROFILE"),
+        (botocore.NoRegionError(), ConfigError, "no AWS region is set", "--region"),
+        (botocore.UnauthorizedSSOTokenError(), ConfigError, "the AWS login has expired", "aws sso login"),
+        (botocore.ProfileNotFound(profile="ops"), ConfigError, "ops", "AWS_PROFILE"),
+        (botocore.EndpointConnectionError(endpoint_url="http://x"), Unavailable, "cannot be reached", ""),
+        (botocore.ReadTimeoutError(endpoint_url="http://x"), Unavailable, "cannot be reached", ""),
         (refusal("ExpiredToken", "expired"), AwsRefused, "does not accept the credentials", "aws sso login"),
         (refusal("Throttling"), Unavailable, "busy", ""),
         (refusal("ProvisionedThroughputExceededException"), Unavailable, "busy", ""),
@@ -71,6 +72,6 @@ async def test_a_client_is_opened_once_and_its_errors_are_ours(aws: LocalAws) ->
 
 async def test_an_aws_that_does_not_answer_is_unavailable() -> None:
     keys = {"aws_access_key_id": "k", "aws_secret_access_key": "s"}
-    async with Aws(region="eu-west-1", endpoint_url=f"http://127.0.0.1:{free_port()}", **keys) as services:
+    async with Aws(region_name="eu-west-1", endpoint_url=f"http://127.0.0.1:{free_port()}", **keys) as services:
         with pytest.raises(Unavailable, match="cannot be reached"):
             await services.call("sts", "get_caller_identity")

@@ -48,7 +48,7 @@ async def test_every_dead_letter_goes_back_as_it_is(deployed: Deployed, services
     assert (await depth_of(services, stack, Queue.SUBMIT)).dead == 23
     assert await return_dead_letters(services, stack, Queue.SUBMIT) == 23
     depth = await depth_of(services, stack, Queue.SUBMIT)
-    assert (depth.dead, depth.waiting) == (0, 23)
+    assert (depth.dead, depth.messages.waiting) == (0, 23)
     assert sorted(received(deployed, "SubmitQueueUrl")) == sorted(bodies)
 
 
@@ -59,7 +59,7 @@ async def test_what_is_told_of_a_letter_is_told_before_it_goes_back(
     told: list[tuple[str, int]] = []
 
     async def tell(body: str) -> None:
-        told.append((body, (await depth_of(services, stack, Queue.SUBMIT)).waiting))
+        told.append((body, (await depth_of(services, stack, Queue.SUBMIT)).messages.waiting))
 
     await return_dead_letters(services, stack, Queue.SUBMIT, before=tell)
     assert told == [("letter", 0)]
@@ -86,7 +86,7 @@ async def test_a_letter_that_could_not_be_looked_at_is_still_there(
     with pytest.raises(ValueError, match="cannot be looked at"):
         await return_dead_letters(services, stack, Queue.SUBMIT, before=refuse)
     depth = await depth_of(services, stack, Queue.SUBMIT)
-    assert (depth.dead, depth.waiting) == (1, 0)
+    assert (depth.dead, depth.messages.waiting) == (1, 0)
 
 
 async def test_an_empty_dead_letter_queue_gives_nothing_back(services: Aws, stack: Stack) -> None:

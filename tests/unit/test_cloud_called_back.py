@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from runner.cloud.called_back import CalledBack
+from runner.errors import RequestInvalid
 from runner.models import CreateRequest, RemoteImport
 
 
@@ -42,3 +45,15 @@ async def test_a_webhook_that_the_route_names_stays() -> None:
         "webhookUrl": "https://own.test/",
         "needsReviewWebhookUrl": "https://h.test/one",
     }
+
+
+@pytest.mark.parametrize("quoted", ["https://h.test/wh/v1/secret", "https://h.test/wh/v1/sec"])
+async def test_a_refusal_that_quotes_the_url_does_not_tell_its_token(quoted: str) -> None:
+    class Refusing(Vendor):
+        async def create(self, request: CreateRequest) -> RemoteImport:
+            raise RequestInvalid(f'settings.webhookUrl: "{quoted}" cannot be reached')
+
+    api = CalledBack(Refusing(), lambda: "https://h.test/wh/v1/secret")
+    with pytest.raises(RequestInvalid) as refused:
+        await api.create(CreateRequest(schema_id="s", original_filename="a.csv"))
+    assert str(refused.value) == 'settings.webhookUrl: "https://h.test/wh/v1/…" cannot be reached'

@@ -32,7 +32,6 @@ async def test_a_stack_is_its_outputs_and_its_parameters(aws: LocalAws, services
     assert stack.parameters["SchemaId"] == "customers"
     assert stack.queue_url("submit") == deployed.outputs["SubmitQueueUrl"]
     assert stack.dead_letter_url("finish") == deployed.outputs["FinishDeadLetterQueueUrl"]
-    assert stack.results_of("b1") == f"s3://{deployed.outputs['ResultsBucketName']}/batches/b1"
 
 
 async def test_a_stack_that_is_not_there_is_told_with_where_it_was_looked_for(services: Aws) -> None:

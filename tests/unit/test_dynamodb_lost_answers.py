@@ -14,8 +14,8 @@ from runner.errors import ImportIdTaken, LedgerUnavailable, StaleItem
 from runner.ledger import Slot
 from runner.ledger.dynamodb import DynamoLedger
 from runner.ledger.dynamodb_client import MAX_TRIES, DynamoTable
+from runner.ledger.dynamodb_leases import DynamoLeases
 from runner.ledger.dynamodb_slots import DynamoSlots
-from runner.ledger.leases import DynamoLeases
 from runner.models import Batch, Item, ItemState
 from tests.support.aws import LocalAws
 from tests.support.dynamodb import fresh_table

@@ -23,7 +23,7 @@ import pytest
 from runner.errors import BulkheadError, LedgerCorrupt, LedgerError, LedgerLocked, LedgerTooNew, StorageFull
 from runner.ledger.database import BALLAST_BYTES, Ballast, explained
 from runner.ledger.lockfile import refuse_network_file_system
-from runner.ledger.sqlite import IS_HELD, SCHEMA, SqliteLedger
+from runner.ledger.sqlite import IS_SENT, SCHEMA, SqliteLedger
 from runner.models import Batch, Item, ItemState, RemoteImport
 
 START = datetime(2026, 7, 23, 10, 15, tzinfo=UTC)
@@ -137,7 +137,7 @@ async def test_pages_and_lookups_are_answered_by_an_index(path: Path) -> None:
         f"SELECT * FROM items WHERE {place} ORDER BY rank, source": "items_by_state",
         "SELECT * FROM items WHERE batch = 1 AND source > x'' ORDER BY source LIMIT 9": "PRIMARY KEY",
         "SELECT * FROM items JOIN batches ON number = batch WHERE tag = 't' ORDER BY batch, source": "items_by_tag",
-        f"SELECT version_key FROM items WHERE {IS_HELD} AND version_key IN ('k', 'l')": "items_held",
+        f"SELECT version_key FROM items WHERE {IS_SENT} AND version_key IN ('k', 'l')": "items_held",
     }
     for query, index in queries.items():
         plan = " ".join(str(row[3]) for row in rows_of(path, f"EXPLAIN QUERY PLAN {query}"))

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from runner import recovery
-from runner.models import HELD_STATES, CreateRequest, Item, ItemState
+from runner.models import SENT_STATES, CreateRequest, Item, ItemState
 from runner.moves import Moves
 from runner.options import RunOptions
 from runner.pipeline import run_batch
@@ -175,7 +175,7 @@ def test_an_import_that_was_given_up_and_took_data_is_reported_as_a_risk() -> No
     run_virtually(go())
 
 
-@pytest.mark.parametrize("state", sorted(HELD_STATES))
+@pytest.mark.parametrize("state", sorted(SENT_STATES))
 def test_content_that_the_vendor_has_or_may_have_is_not_sent_for_another_batch(state: ItemState) -> None:
     async def go() -> None:
         bench = Bench(FILES)

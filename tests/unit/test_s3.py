@@ -66,7 +66,9 @@ def bulkhead(code: str, *arguments: str, cwd: Path) -> subprocess.CompletedProce
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("places", [["s3://inbox/in"], [".", "--out", "s3://results/out"]])
+@pytest.mark.parametrize(
+    "places", [["s3://inbox/in"], [".", "--out", "s3://results/out"], [".", "--ledger", "dynamodb://ledger"]]
+)
 def test_without_the_aws_extra_its_installation_is_named(tmp_path: Path, places: list[str]) -> None:
     ended = bulkhead(WITHOUT_AWS, "run", *places, "--schema-id", "s", cwd=tmp_path)
     assert ended.returncode == 2

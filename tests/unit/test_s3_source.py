@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from runner.clock import SystemClock
+from runner.cloud.places import S3Places
 from runner.errors import ConfigError, ItemRejected, SourceChanged, SourceNotFound
 from runner.models import Item, ItemKind
 from runner.ports import SourceEntry
 from runner.s3 import S3Client
 from runner.sources import ObjectVersion, open_one, open_source, source_spec, versioned_source
 from runner.sources.s3 import S3Source
+from runner.sources.versions import unversioned_source
 from tests.support.aws import LocalAws
 from tests.support.bucket import Bucket
 
@@ -271,6 +276,31 @@ class TestVersions:
         assert len(marked) == len("orders/a.b.csv") + 7
         assert versioned_source("orders/a.b.csv", "v2") != marked
         assert versioned_source("orders.d/a", "v1").startswith("orders.d/a@")
+
+    @pytest.mark.parametrize("key", ["orders/A.CSV", "a.Xlsx", "orders.d/a", "a@b.json", "a.İ", ".csv", "x/.b.TSV"])
+    def test_a_marked_name_leads_back_to_its_key_however_the_suffix_is_written(self, key: str) -> None:
+        assert unversioned_source(versioned_source(key, "v1"), "v1") == key
+        assert unversioned_source(key, "v1") == key
+
+
+class TestPlaces:
+    async def test_a_stack_parses_one_json_object_at_a_time_whichever_batch_it_is_of(
+        self, bucket: Bucket, s3: S3Client, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        together = threading.Barrier(2)
+
+        def parsed(_name: str, _raw: bytes) -> bytes:
+            with pytest.raises(threading.BrokenBarrierError):
+                together.wait(timeout=0.2)
+            together.reset()
+            return b"[]"
+
+        monkeypatch.setattr("runner.sources.s3.rows_of", parsed)
+        bucket.put("in/a.json", "in/b.json")
+        places = S3Places(s3, clock=SystemClock())
+        sources = [places.source(source_spec("s3://inbox/in")) for _ in range(2)]
+        (items, _), _ = await asyncio.gather(*(source.page(None) for source in sources))
+        await asyncio.gather(*(source.prepare(item_of(entry)) for source, entry in zip(sources, items, strict=True)))
 
 
 class TestOne:

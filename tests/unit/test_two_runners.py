@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
-from runner.models import ItemState
+from runner.models import Item, ItemState
 from runner.pipeline import RunResult, run_batch
 from runner.surroundings import Surroundings
 from tests.support.bench import Bench
@@ -71,3 +71,35 @@ def test_both_together_keep_the_quota() -> None:
         assert all(later - earlier >= 60.0 for earlier, later in zip(created_at, created_at[20:], strict=False))
 
     run_virtually(go(), seed=1)
+
+
+def test_what_another_batch_may_yet_fail_to_send_is_waited_for_and_sent_where_it_fails() -> None:
+    async def go() -> None:
+        bench = Bench({"a.csv": b"x\n1\n"})
+        first = await bench.start()
+        twin = Item(batch_id=first.batch_id, source="a.csv", state=S.CREATED, tag=bench.tag("a.csv"), import_id="i")
+        await bench.ledger.add([twin])
+        second = replace(first, batch_id="b2")
+        await bench.ledger.start_batch(second)
+        running = asyncio.ensure_future(run_batch(second, around(bench)))
+        await asyncio.sleep(60)
+        assert bench.vendor.created == []
+        await bench.ledger.advance(twin, S.REJECTED, reason="changed_while_read")
+        assert (await running).by_state == {S.COLLECTED: 1}
+
+    run_virtually(go())
+
+
+def test_what_a_batch_that_nobody_drives_was_sending_is_left_to_a_later_run() -> None:
+    async def go() -> None:
+        bench = Bench({"a.csv": b"x\n1\n"})
+        first = await bench.start()
+        await bench.ledger.add(
+            [Item(batch_id=first.batch_id, source="a.csv", state=S.CREATING, tag=bench.tag("a.csv"))]
+        )
+        second = replace(first, batch_id="b2")
+        await bench.ledger.start_batch(second)
+        result = await run_batch(second, around(bench))
+        assert (result.by_state, result.deferred) == ({S.QUEUED: 1}, 1)
+
+    run_virtually(go())

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from runner.clock import WallClock
 from runner.errors import InDoubt
 from runner.models import CreateRequest
 from runner.vendor_time import LONGEST_ROUND_TRIP_S, VendorTime
@@ -98,3 +99,13 @@ def test_a_lost_ledgers_imports_are_known_up_to_the_vendors_time() -> None:
         assert known <= bench.vendor.clock.now()
 
     run_virtually(go())
+
+
+def test_a_container_that_was_frozen_knows_what_time_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    wall = NOON
+    monkeypatch.setattr("runner.clock.system_now", lambda: wall)
+    monkeypatch.setattr("runner.clock.system_ticks", lambda: 5.0)
+    time = VendorTime(WallClock())
+    time.answered(wall + timedelta(seconds=3), asked_at=time.ticks())
+    wall += timedelta(hours=1)
+    assert time.now() == wall + timedelta(seconds=3)

@@ -21,6 +21,9 @@ Batch = Annotated[str, typer.Argument(metavar="BATCH", help="The batch's id.")]
 MaybeBatch = Annotated[
     str | None, typer.Argument(metavar="BATCH", help="The batch's id; all batches are meant where it is absent.")
 ]
+OneBatch = Annotated[
+    str | None, typer.Argument(metavar="BATCH", help="The batch's id; leave it out with --dead-letters.")
+]
 
 
 def start(
@@ -42,11 +45,11 @@ def start(
     verbose: options.Verbose = False,
 ) -> None:
     """Let the stack import everything under a prefix of its inbox, as one batch."""
+    from runner.cli.asking import ask_stack
     from runner.cli.cloud_tables import print_started
-    from runner.cli.clouding import ask
 
-    given = _given(stack, region, endpoint_url, config=config, json=json, verbose=verbose)
-    ask(
+    given = Given.of_stack(stack, region, endpoint_url, config=config, json=json, verbose=verbose)
+    ask_stack(
         given,
         lambda operations: operations.start(source, name=name),
         show=lambda console, batch_id: print_started(console, batch_id, options=given.repeated()),
@@ -75,11 +78,11 @@ def status(
     verbose: options.Verbose = False,
 ) -> None:
     """Say where a batch stands, or the newest ones and all that are running."""
+    from runner.cli.asking import ask_stack
     from runner.cli.cloud_tables import print_standings
-    from runner.cli.clouding import ask
     from runner.cli.documents import standing_document
 
-    given = _given(stack, region, endpoint_url, config=config, json=json, verbose=verbose)
+    given = Given.of_stack(stack, region, endpoint_url, config=config, json=json, verbose=verbose)
     if batch is not None:
         _status_of(batch, given)
         return
@@ -87,7 +90,7 @@ def status(
     async def newest(operations: Operations) -> tuple[list[Standing], str]:
         return await operations.statuses(recent=recent), operations.waiting_room
 
-    ask(
+    ask_stack(
         given,
         newest,
         show=lambda console, found: print_standings(console, found[0], waiting_room=found[1], options=given.repeated()),
@@ -96,16 +99,16 @@ def status(
 
 
 def _status_of(batch: str, given: Given) -> None:
+    from runner.cli.asking import ask_stack
     from runner.cli.attention import needing_a_person
     from runner.cli.cloud_tables import print_standing
-    from runner.cli.clouding import ask
     from runner.cli.documents import standing_document
 
     async def standing(operations: Operations) -> tuple[Standing, Attention]:
         found = await operations.status(batch)
         return found, await needing_a_person(operations.troubled(found))
 
-    ask(
+    ask_stack(
         given,
         standing,
         show=lambda console, found: print_standing(console, *found, options=given.repeated()),
@@ -128,21 +131,22 @@ def manifest(
     verbose: options.Verbose = False,
 ) -> None:
     """Write the manifest of a batch, as it stands now, to stdout or a file, and say where the stack's own lies."""
+    from runner.cli.asking import ask_stack
     from runner.cli.cloud_tables import print_manifest_place
-    from runner.cli.clouding import ask, write_pieces
     from runner.cli.console import console
+    from runner.cli.streams import write_pieces
 
     async def written(operations: Operations) -> Standing:
         standing = await operations.status(batch)
         await write_pieces(operations.manifest(batch, form=form), to)
         return standing
 
-    given = _given(stack, region, endpoint_url, config=config, verbose=verbose)
-    ask(given, written, show=lambda _, standing: print_manifest_place(console(stderr=True), standing, to=to))
+    given = Given.of_stack(stack, region, endpoint_url, config=config, verbose=verbose)
+    ask_stack(given, written, show=lambda _, standing: print_manifest_place(console(stderr=True), standing, to=to))
 
 
 def redrive(
-    batch: MaybeBatch = None,
+    batch: OneBatch = None,
     *,
     state: options.State = None,
     match: options.Match = None,
@@ -150,7 +154,7 @@ def redrive(
         bool,
         typer.Option(
             "--dead-letters",
-            help="Put the messages that were given up back to their queues, with the files they are about.",
+            help="Put the messages that were given up back to their queues, and the files they are about back to work.",
             rich_help_panel=options.FILES,
         ),
     ] = False,
@@ -162,8 +166,8 @@ def redrive(
     verbose: options.Verbose = False,
 ) -> None:
     """Put failed, rejected or uncertain items of a batch back to work, or what the functions have given up."""
+    from runner.cli.asking import ask_stack
     from runner.cli.cloud_tables import print_put_back
-    from runner.cli.clouding import ask
     from runner.cli.looking import redrivable
 
     if (batch is None) is not dead_letters:
@@ -174,8 +178,8 @@ def redrive(
             return await operations.return_dead_letters()
         return await operations.redrive(batch, states=redrivable(state), match=match)
 
-    given = _given(stack, region, endpoint_url, config=config, json=json, verbose=verbose)
-    ask(
+    given = Given.of_stack(stack, region, endpoint_url, config=config, json=json, verbose=verbose)
+    ask_stack(
         given,
         redriven,
         show=lambda console, found: print_put_back(console, found, batch_id=batch, options=given.repeated()),
@@ -197,8 +201,9 @@ def reviews(
     verbose: options.Verbose = False,
 ) -> None:
     """List the imports that wait for a person: since when, and the page on which to finish each."""
+    from runner.cli.asking import ask_stack
     from runner.cli.cloud_tables import print_reviews
-    from runner.cli.clouding import ask, first, write_array
+    from runner.cli.streams import first, write_array
 
     async def shown(operations: Operations) -> list[Review]:
         found = operations.reviews(batch)
@@ -207,8 +212,8 @@ def reviews(
         await write_array(found)
         return []
 
-    given = _given(stack, region, endpoint_url, config=config, verbose=verbose)
-    ask(given, shown, show=lambda console, found: None if json else print_reviews(console, found, limit=limit))
+    given = Given.of_stack(stack, region, endpoint_url, config=config, verbose=verbose)
+    ask_stack(given, shown, show=lambda console, found: None if json else print_reviews(console, found, limit=limit))
 
 
 def doctor(
@@ -221,24 +226,11 @@ def doctor(
     verbose: options.Verbose = False,
 ) -> None:
     """Examine the deployment from stack to webhook; ends with 7 where something is not well."""
+    from runner.cli.asking import ask_stack
     from runner.cli.cloud_tables import print_findings
-    from runner.cli.clouding import ask
     from runner.outcome import ExitCode
 
-    given = _given(stack, region, endpoint_url, config=config, json=json, verbose=verbose)
-    found = ask(given, lambda operations: operations.doctor(), show=print_findings)
+    given = Given.of_stack(stack, region, endpoint_url, config=config, json=json, verbose=verbose)
+    found = ask_stack(given, lambda operations: operations.doctor(), show=print_findings)
     if any(finding.level == "fail" for finding in found):
         raise typer.Exit(ExitCode.FATAL)
-
-
-def _given(
-    stack: str | None,
-    region: str | None,
-    endpoint_url: str | None,
-    *,
-    config: Path | None,
-    json: bool = False,
-    verbose: bool,
-) -> Given:
-    flags = {"stack": stack, "aws_region": region, "aws_endpoint_url": endpoint_url}
-    return Given(flags=flags, config=config, json=json, verbose=verbose)

@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-from typing import TYPE_CHECKING
-
 from runner.cli import options
 from runner.cli.given import Given
-
-if TYPE_CHECKING:
-    from runner.bulkhead import Bulkhead
 
 
 def status(
@@ -60,11 +54,11 @@ def manifest(
 ) -> None:
     """Write the manifest of a batch, as it stands now, to stdout."""
     from runner.cli.looking import look
-
-    async def write(bulkhead: Bulkhead) -> None:
-        async for chunk in bulkhead.manifest(batch, format=form):
-            sys.stdout.buffer.write(chunk)
-        sys.stdout.buffer.flush()
+    from runner.cli.streams import write_pieces
 
     given = Given(flags={"ledger": ledger}, config=config, verbose=verbose)
-    look(given, lambda bulkhead, _: write(bulkhead), show=lambda _console, _written: None)
+    look(
+        given,
+        lambda bulkhead, _: write_pieces(bulkhead.manifest(batch, format=form)),
+        show=lambda _console, _written: None,
+    )

@@ -39,11 +39,10 @@ def webhook_url(
     verbose: options.Verbose = False,
 ) -> None:
     """Show the secret url that the vendor calls when an import ends, or replace it."""
+    from runner.cli.asking import ask_stack
     from runner.cli.cloud_tables import print_webhook_url
-    from runner.cli.clouding import ask
 
-    flags = {"stack": stack, "aws_region": region, "aws_endpoint_url": endpoint_url}
-    given = Given(flags=flags, config=config, json=json, verbose=verbose)
+    given = Given.of_stack(stack, region, endpoint_url, config=config, json=json, verbose=verbose)
     if make_next and rotate:
         raise typer.BadParameter("choose one of --next and --rotate")
     which = "next" if make_next else "rotated" if rotate else "current"
@@ -57,4 +56,4 @@ def webhook_url(
     def show(screen: Console, found: str) -> None:
         print_webhook_url(screen, found, which=which, options=given.repeated())
 
-    ask(given, url, show=show, document=lambda found: {"url": found, "which": which})
+    ask_stack(given, url, show=show, document=lambda found: {"url": found, "which": which})

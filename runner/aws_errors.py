@@ -1,0 +1,115 @@
+"""What goes wrong at AWS, as errors of Bulkhead; `s3_errors` adds what is told of a place in S3."""
+
+from __future__ import annotations
+
+import re
+
+from botocore import exceptions as botocore
+
+from runner.errors import AwsRefused, BulkheadError, ConfigError, Unavailable
+
+UNUSABLE = (botocore.BotoCoreError, ValueError)
+"""What opening a session or a client may raise."""
+
+DENIED = frozenset({"AccessDenied", "AccessDeniedException", "AuthorizationError", "Forbidden", "403"})
+"""Codes of a call that these credentials are not allowed."""
+
+NOT_ACCEPTED = frozenset(
+    {
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "IncompleteSignature",
+        "InvalidAccessKeyId",
+        "InvalidClientTokenId",
+        "InvalidSecurity",
+        "InvalidToken",
+        "MissingAuthenticationToken",
+        "NotSignedUp",
+        "RequestExpired",
+        "SignatureDoesNotMatch",
+        "TokenRefreshRequired",
+        "UnrecognizedClientException",
+    }
+)
+"""Codes of a call whose credentials AWS does not know, or knows no more."""
+
+_BUSY = frozenset({"RequestLimitExceeded", "RequestThrottled", "SlowDown", "ThrottledException", "Throttling"})
+_BUSY_ENDINGS = ("ThrottlingException", "ThroughputExceededException", "TooManyRequestsException")
+_ACTION = re.compile(r"perform: ([A-Za-z0-9-]+:[A-Za-z]+)")
+_ACTIONS = {
+    "s3:GetBucketNotificationConfiguration": "s3:GetBucketNotification",
+    "s3:HeadObject": "s3:GetObject",
+    "s3:ListObjectsV2": "s3:ListBucket",
+    "sqs:DeleteMessageBatch": "sqs:DeleteMessage",
+    "sqs:SendMessageBatch": "sqs:SendMessage",
+}
+"""IAM actions that are not named as the operation they allow."""
+
+LOG_IN = "log in again (`aws sso login`), or check AWS_PROFILE and the AWS_* variables"
+"""What to do where credentials are missing or refused."""
+
+_UNCONFIGURED: tuple[tuple[tuple[type[Exception], ...], str, str], ...] = (
+    (
+        (botocore.NoCredentialsError, botocore.PartialCredentialsError, botocore.CredentialRetrievalError),
+        "there are no usable AWS credentials",
+        LOG_IN,
+    ),
+    (
+        (botocore.SSOError, botocore.TokenRetrievalError, botocore.NoAuthTokenError),
+        "the AWS login has expired",
+        LOG_IN,
+    ),
+    (
+        (botocore.NoRegionError,),
+        "no AWS region is set",
+        "set AWS_DEFAULT_REGION, or aws_region in bulkhead.toml; `bulkhead cloud` takes --region too",
+    ),
+)
+
+
+def translated(error: Exception, *, service: str = "aws") -> BulkheadError:
+    """Return Bulkhead's own error for one of botocore's: AwsRefused, Unavailable or ConfigError."""
+    if isinstance(error, botocore.ClientError):
+        return _refusal(error, service)
+    if isinstance(error, botocore.HTTPClientError | botocore.ConnectionError):
+        return Unavailable(f"AWS cannot be reached: {error}")
+    return unconfigured(error) or ConfigError(
+        f"AWS cannot be asked: {error}", hint="check AWS_PROFILE and the AWS_* variables"
+    )
+
+
+def unconfigured(error: Exception) -> ConfigError | None:
+    """Return what one of botocore's errors says of credentials, login or region; None where it is about none."""
+    for kinds, message, hint in _UNCONFIGURED:
+        if isinstance(error, kinds):
+            return ConfigError(message, hint=hint)
+    return None
+
+
+def code_of(error: botocore.ClientError) -> str:
+    """Return AWS's word for what went wrong, such as `NoSuchBucket`."""
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def _refusal(error: botocore.ClientError, service: str) -> BulkheadError:
+    code = code_of(error)
+    message = str(error.response.get("Error", {}).get("Message", "")) or code
+    status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    if code in DENIED:
+        action = _action(message, service, str(error.operation_name))
+        return AwsRefused(
+            f"AWS does not allow these credentials {action}",
+            code=code,
+            hint=f"ask for the permission {action}, or use another AWS_PROFILE",
+        )
+    if code in NOT_ACCEPTED:
+        return AwsRefused(f"AWS does not accept the credentials: {message}", code=code, hint=LOG_IN)
+    if code in _BUSY or code.endswith(_BUSY_ENDINGS) or status >= 500:
+        return Unavailable(f"AWS is busy: {error.operation_name}: {message}")
+    return AwsRefused(f"AWS refuses {service} {error.operation_name}: {message}", code=code)
+
+
+def _action(message: str, service: str, operation: str) -> str:
+    named = _ACTION.search(message)
+    action = named[1] if named else f"{service}:{operation}"
+    return _ACTIONS.get(action, action)
