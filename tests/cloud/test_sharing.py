@@ -32,6 +32,6 @@ def test_two_runners_and_the_functions_share_the_quota(cloud: Cloud, tmp_path: P
         for run in runs:
             run.wait(timeout_s=150).expect(0)
         cloud.expect(rolling("shared"), dict.fromkeys(landing, "collected"), within_s=120)
-    cloud.assert_imported(landing, batch_id=rolling("shared"))
+    cloud.assert_collected(landing, batch_id=rolling("shared"))
     assert_each_once(cloud.vendor.received(), landing | own["first"] | own["second"])
     cloud.assert_quota_kept()

@@ -20,12 +20,13 @@ def test_files_that_land_while_the_vendor_is_down_are_imported_once_it_is_back(c
     known = len(failures(cloud))
     down = [{"operation": name, "kind": "error", "status": 503} for name in ("create", "retrieve", "list", "upload")]
     cloud.vendor.faults(*down)
-    files = cloud.land({f"down/{number}.csv": rows(number) for number in range(500, 504)})
     batch_id = rolling("down")
-    until(lambda: len(failures(cloud)) > known)
-    assert cloud.vendor.received() == {}
-    cloud.vendor.faults()
-    cloud.expect(batch_id, dict.fromkeys(files, "collected"))
+    with cloud.stack.short_lived("Submit", timeout_s=LIFE_S):
+        files = cloud.land({f"down/{number}.csv": rows(number) for number in range(500, 504)})
+        until(lambda: len(failures(cloud)) > known)
+        assert cloud.vendor.received() == {}
+        cloud.vendor.faults()
+        cloud.expect(batch_id, dict.fromkeys(files, "collected"))
     cloud.assert_imported(files, batch_id=batch_id)
 
 
