@@ -7,11 +7,12 @@ BIN    := $(VENV)/bin
 SEEDS  ?= 10000
 DEMO   := bulkhead-out/demo
 
-.PHONY: help demo test test-fast cloud-test check lint-cloud format docs simulate bench cover clean screenshots
+.PHONY: help demo test test-fast cloud-demo cloud-test check lint-cloud format docs simulate bench cover clean screenshots
 
 help:
 	@echo "make demo      import examples/inbox into a sandbox on this machine, and show what comes out"
 	@echo "make test      all tests but those of the deployed stack"
+	@echo "make cloud-demo  build and deploy the stack on this machine, import 30 files by it, and show what comes out"
 	@echo "make cloud-test  tests of the deployed stack, on this machine"
 	@echo "make check     format, lint and types, as the CI does"
 	@echo "make lint-cloud  what cfn-lint, checkov and cfripper say of the deployment on AWS"
@@ -60,6 +61,9 @@ CLOUD_TOOLS := $(VENV)/.dev $(TOOLS)/ministack/.installed $(TOOLS)/sam/.installe
 
 cloud-test: $(CLOUD_TOOLS)
 	$(BIN)/python -m pytest tests/cloud
+
+cloud-demo: $(CLOUD_TOOLS)
+	@$(BIN)/python -m tests.cloud.demo
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .

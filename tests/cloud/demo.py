@@ -24,19 +24,24 @@ BRANCH_FILES = 8
 REVIEWED = "customers/2026-07/east.csv"
 EXPECTED = {"collected": 26, "needs_review": 1, "failed": 1, "rejected": 2}
 WITHIN_S = 240.0
+PROGRESS_EVERY_S = 8.0
 
 
 class Narrator:
-    """Says what happens, and when; `seconds` since it was made."""
+    """Says what happens, and how many seconds after the beginning."""
 
     def __init__(self) -> None:
         self._began = time.monotonic()
-        self._said = ""
+        self._progress_at = 0.0
 
     def __call__(self, text: str) -> None:
-        if text != self._said:
-            print(f"[{time.monotonic() - self._began:4.0f} s] {text}", flush=True)
-        self._said = text
+        print(f"[{time.monotonic() - self._began:4.0f} s] {text}", flush=True)
+
+    def progress(self, text: str) -> None:
+        """Say how far it has come, now and then."""
+        if time.monotonic() >= self._progress_at:
+            self(text)
+            self._progress_at = time.monotonic() + PROGRESS_EVERY_S
 
 
 def main() -> int:
@@ -106,7 +111,7 @@ def _all_accounted_for(cloud: Cloud, count: int, say: Narrator) -> bool:
     """Say how far it has come; whether every file stands in a manifest."""
     counters = cloud.vendor.counters()
     results = sum("/results/" in key for key in cloud.stack.result_keys("batches/"))
-    say(
+    say.progress(
         f"{len(counters['created_ids']):2} imports created, {len(counters['content']):2} run by the vendor, "
         f"{counters['webhooks'].get('delivered', 0):2} webhooks taken, {results:2} results in S3"
     )
