@@ -22,8 +22,7 @@ from runner.ledger.dynamodb import DynamoLedger
 from runner.ledger.dynamodb_client import DynamoTable
 from runner.ledger.dynamodb_leases import DynamoLeases
 from runner.ledger.dynamodb_slots import SHARED_GUARD_S, DynamoSlots
-from runner.pacing import CreatePacer
-from runner.rated import RatedApi
+from runner.quotas import create_pacer, rated
 from runner.s3 import open_s3
 from runner.settings import Settings
 from runner.transfer import HttpStorage
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
     from lambdas.secrets import Secrets
     from runner.aws import Aws
     from runner.cloud.ports import Gauges, Queues
-    from runner.ports import Clock, ImportsApi
+    from runner.ports import ImportsApi
 
 _NO_FILES = Path(__file__).parent
 """A directory without `.env` and `bulkhead.toml`: what a function is told is in its variables."""
@@ -57,6 +56,7 @@ async def open_deployment(
         api = await stack.enter_async_context(
             HeadlessClient(settings.api_url, license_key, timeout_s=settings.request_timeout_s, vendor_time=vendor_time)
         )
+        slots = DynamoSlots(table, now=clock.now)
         account = identity.account(settings.api_url, license_key)
         inbox = f"s3://{environment.required(environment.INBOX)}"
         yield Deployment(
@@ -67,9 +67,9 @@ async def open_deployment(
             announcer=_announcer(aws),
             gauges=gauges,
             places=S3Places(client, clock=clock),
-            api=_rated(_called_back(api, secrets), settings),
+            api=rated(_called_back(api, secrets), settings),
             storage=storage,
-            pacer=_pacer(DynamoSlots(table), account, clock, settings, rng),
+            pacer=create_pacer(slots, settings, account=account, clock=slots, rng=rng, guard_s=SHARED_GUARD_S),
             clock=clock,
             vendor_time=vendor_time,
             rng=rng,
@@ -78,14 +78,6 @@ async def open_deployment(
             results=f"s3://{environment.required(environment.RESULTS)}",
             config_folder=_config_folder(inbox),
         )
-
-
-class _SharedClock:
-    """The machine's wall clock, and the ticks of the table that all who create share."""
-
-    def __init__(self, clock: Clock, slots: DynamoSlots) -> None:
-        self.now = clock.now
-        self.ticks = slots.ticks
 
 
 def _settings() -> Settings:
@@ -116,25 +108,3 @@ def _called_back(api: ImportsApi, secrets: Secrets) -> ImportsApi:
     """Let each import name its webhook, where the deployment is told to."""
     base = environment.optional(environment.WEBHOOK_BASE)
     return CalledBack(api, lambda: webhook_url(base, secrets.webhook_tokens()[0])) if base else api
-
-
-def _rated(api: ImportsApi, settings: Settings) -> RatedApi:
-    polls, lists = settings.poll_quota, settings.list_quota
-    return RatedApi(
-        api,
-        poll_count=polls.count,
-        poll_per_s=polls.per_s,
-        lists_per_minute=lists.count * 60 / lists.per_s,
-    )
-
-
-def _pacer(slots: DynamoSlots, account: str, clock: Clock, settings: Settings, rng: random.Random) -> CreatePacer:
-    return CreatePacer(
-        slots,
-        quota_key=account,
-        quota=settings.create_quota,
-        clock=_SharedClock(clock, slots),
-        rng=rng,
-        guard_s=SHARED_GUARD_S,
-        request_timeout_s=settings.request_timeout_s,
-    )

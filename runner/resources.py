@@ -18,8 +18,7 @@ from runner.ledger.lockfile import is_locked, lock_path
 from runner.ledger.place import LedgerTable
 from runner.ledger.slots import SqliteSlots
 from runner.ledger.sqlite import SqliteLedger
-from runner.pacing import CreatePacer
-from runner.rated import RatedApi
+from runner.quotas import create_pacer, rated
 from runner.s3 import is_s3, open_s3
 from runner.sinks import open_sink
 from runner.sources import open_one, open_source
@@ -32,7 +31,9 @@ if TYPE_CHECKING:
     from runner.ledger import Ledger, SlotStore
     from runner.ledger.dynamodb_client import DynamoTable
     from runner.ledger.leases import Leases
+    from runner.pacing import CreatePacer
     from runner.ports import Clock, Sink
+    from runner.rated import RatedApi
     from runner.s3 import S3Client
     from runner.settings import Settings
     from runner.sources import LocalFiles, SourceSpec
@@ -159,13 +160,7 @@ class Resources:
 
     async def api(self) -> RatedApi:
         """Open the API behind the quotas of polls and lists."""
-        polls, lists = self.settings.poll_quota, self.settings.list_quota
-        return RatedApi(
-            await self.client(),
-            poll_count=polls.count,
-            poll_per_s=polls.per_s,
-            lists_per_minute=lists.count * 60 / lists.per_s,
-        )
+        return rated(await self.client(), self.settings)
 
     async def s3(self) -> S3Client:
         """Open a client of S3. Raises ConfigError where the `aws` extra is not installed."""
@@ -216,15 +211,7 @@ class Resources:
         else:
             store = SqliteSlots(self.settings.quota_store or user_state_path("bulkhead") / "quota.db")
         self._stack.push_async_callback(store.close)
-        return CreatePacer(
-            store,
-            quota_key=self.account,
-            quota=self.settings.create_quota,
-            clock=clock,
-            rng=self.rng,
-            guard_s=guard_s,
-            request_timeout_s=self.settings.request_timeout_s,
-        )
+        return create_pacer(store, self.settings, account=self.account, clock=clock, rng=self.rng, guard_s=guard_s)
 
     def _license_key(self) -> str:
         key = self.settings.license_key

@@ -25,6 +25,14 @@ def invoke(container: Container, work: Callable[[], Any], **left: int) -> Any:
     return container.run(invocation, Context(**left))
 
 
+async def forever(ended: list[str]) -> None:
+    """Go on until cancelled, and note that."""
+    try:
+        await asyncio.sleep(3600)
+    finally:
+        ended.append("ended")
+
+
 def opened(container: Container, **given: bool) -> Any:
     return invoke(container, lambda: container.deployment(**given))
 
@@ -110,14 +118,8 @@ def test_a_changed_license_key_is_used_once_the_vendor_refuses_the_old_one(
 def test_what_an_invocation_leaves_running_ends_with_it(container: Container) -> None:
     ended: list[str] = []
 
-    async def forever() -> None:
-        try:
-            await asyncio.sleep(3600)
-        finally:
-            ended.append("ended")
-
     async def leaves_it() -> None:
-        container.left = asyncio.get_running_loop().create_task(forever())
+        container.left = asyncio.get_running_loop().create_task(forever(ended))
         await asyncio.sleep(0)
 
     invoke(container, leaves_it)
@@ -143,14 +145,8 @@ def test_a_last_write_that_its_caller_did_not_wait_for_is_done(container: Contai
 def test_work_that_fails_leaves_nothing_running_either(container: Container) -> None:
     ended: list[str] = []
 
-    async def forever() -> None:
-        try:
-            await asyncio.sleep(3600)
-        finally:
-            ended.append("ended")
-
     async def fails() -> None:
-        container.left = asyncio.get_running_loop().create_task(forever())
+        container.left = asyncio.get_running_loop().create_task(forever(ended))
         await asyncio.sleep(0)
         raise ConfigError("broken")
 
