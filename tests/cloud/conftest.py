@@ -18,6 +18,8 @@ from tests.support.schemas import saved_schemas
 
 QUOTA = "20/6s"
 CONFIG = """
+exclude = ["**/*.part"]
+
 [[routes]]
 name = "strict"
 match = "strict*/**"

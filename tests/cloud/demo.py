@@ -63,7 +63,7 @@ def _shown(directory: Path, say: Narrator) -> int:
         config=(EXAMPLES / "cloud.toml").read_text("utf-8"),
         quota=QUOTA,
         say=say,
-        NightlySchedule=f"cron({nightly_at.minute} {nightly_at.hour} * * ? *)",
+        NightlySchedule=f"'cron({nightly_at.minute} {nightly_at.hour} * * ? *)'",
     ) as cloud:
         cloud.vendor.settings(create_quota=QUOTA, pending_s=0.5, running_s=1.0)
         landing, nightly = landing_files(), nightly_files()

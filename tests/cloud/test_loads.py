@@ -9,12 +9,15 @@ from tests.acceptance.inbox import rows
 from tests.support.cloud.running import Cloud
 
 FILES = 200
+OTHERS = 1000
+"""Objects beside them that are left out: with them the listing has more than one page."""
 
 
 def test_two_hundred_files_of_a_load_are_each_imported_once(cloud: Cloud, tmp_path: Path) -> None:
     contents = {f"{'abc'[number % 3]}/{number:03}.csv": rows(number) for number in range(1000, 1000 + FILES)}
+    others = {f"b/{number:04}.part": b"-" for number in range(OTHERS)}
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda one: cloud.stack.land(f"nightly/load/{one[0]}", one[1]), contents.items()))
+        list(pool.map(lambda one: cloud.stack.land(f"nightly/load/{one[0]}", one[1]), (contents | others).items()))
     bulkhead = cloud.command(tmp_path)
     started = bulkhead("cloud", "start", f"s3://{cloud.stack.inbox}/nightly/load/", "--name", "mass", "--json").expect(
         0
@@ -23,6 +26,7 @@ def test_two_hundred_files_of_a_load_are_each_imported_once(cloud: Cloud, tmp_pa
     cloud.expect(batch_id, dict.fromkeys(contents, "collected"), within_s=200)
     cloud.assert_imported(contents, batch_id=batch_id)
     cloud.assert_quota_kept()
+    assert sum("page listed" in message for message in cloud.stack.log("ListPrefix")) > 1
 
     status = bulkhead("cloud", "status", batch_id, "--json").expect(0).document
     assert status["by_state"]["collected"] == FILES

@@ -528,6 +528,24 @@ def test_a_json_create_waits_while_another_of_its_schema_is_in_doubt() -> None:
     on_bench(program)
 
 
+def test_a_doubt_that_a_runner_left_behind_long_ago_holds_no_json_create_back() -> None:
+    async def program(bench: Bench) -> None:
+        await bench.configured()
+        await bench.do(Queue.SUBMIT, bench.drop("json/a.json"))
+        doubted = Item(
+            batch_id=(await bench.batch()).batch_id, source="json/b.json", kind=ItemKind.JSON, schema_id="contacts"
+        )
+        await bench.ledger.add([doubted])
+        await bench.ledger.advance(doubted, ItemState.CREATING, reason="intent", intent_at=bench.deployment.clock.now())
+        landed = bench.drop("json/c.json")
+        for minutes, state in ((1, "queued"), (17, "queued"), (2, "processing")):
+            await asyncio.sleep(minutes * 60)
+            await bench.do(Queue.SUBMIT, landed)
+            assert (await bench.states())["json/c.json"] == state
+
+    on_bench(program)
+
+
 def test_json_creates_of_a_schema_go_one_after_another() -> None:
     async def program(bench: Bench) -> None:
         await bench.configured()

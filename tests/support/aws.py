@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import socket
@@ -18,15 +19,20 @@ HOW_TO_INSTALL = "make .tools/ministack/.installed"
 REGION = "us-east-1"
 
 _READY_WITHIN_S = 30.0
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None)
 
 
 class LocalAws:
     """Its endpoint, and what a client needs to reach it; the credentials mean nothing."""
 
-    def __init__(self, endpoint_url: str, *, pid: int, reset_path: str = "/_ministack/reset") -> None:
+    def __init__(
+        self, endpoint_url: str, *, pid: int, log: Path = Path(os.devnull), reset_path: str = "/_ministack/reset"
+    ) -> None:
         self.endpoint_url = endpoint_url
         self._reset_path = reset_path
         self.pid = pid
+        self.log = log
         self.variables = {
             "AWS_ENDPOINT_URL": endpoint_url,
             "AWS_ACCESS_KEY_ID": "test",
@@ -69,10 +75,11 @@ def running_ministack(directory: Path, *, port: int | None = None, **variables: 
             stderr=log,
             stdin=subprocess.DEVNULL,
             start_new_session=True,
+            preexec_fn=_end_with_parent,  # noqa: PLW1509 - one system call, nothing that a thread could hold
         )
         try:
-            aws = LocalAws(f"http://127.0.0.1:{port}", pid=process.pid)
-            _wait_until_ready(aws, process, log=directory / "ministack.log")
+            aws = LocalAws(f"http://127.0.0.1:{port}", pid=process.pid, log=directory / "ministack.log")
+            _wait_until_ready(aws, process)
             yield aws
         finally:
             process.terminate()
@@ -97,6 +104,11 @@ def running_moto() -> Iterator[LocalAws]:
         server.stop()
 
 
+def _end_with_parent() -> None:
+    """Let this process be ended when the one that started it is, however that happens."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
 def free_port() -> int:
     """Return a port nobody listens on now."""
     with socket.socket() as probe:
@@ -104,7 +116,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _wait_until_ready(aws: LocalAws, process: subprocess.Popen[bytes], *, log: Path) -> None:
+def _wait_until_ready(aws: LocalAws, process: subprocess.Popen[bytes]) -> None:
     end = time.monotonic() + _READY_WITHIN_S
     while time.monotonic() < end:
         if process.poll() is not None:
@@ -113,4 +125,4 @@ def _wait_until_ready(aws: LocalAws, process: subprocess.Popen[bytes], *, log: P
             urllib.request.urlopen(f"{aws.endpoint_url}/_ministack/health", timeout=2).close()
             return
         time.sleep(0.05)
-    raise RuntimeError(f"ministack did not start:\n{log.read_text(errors='replace')[-2000:]}")
+    raise RuntimeError(f"ministack did not start:\n{aws.log.read_text(errors='replace')[-2000:]}")

@@ -25,4 +25,5 @@ def deploy(aws: LocalAws, template: Path, *, log: Path, **parameters: str) -> St
     )  # fmt: skip
     stack = Stack(aws, name=STACK_NAME)
     stack.speak_plainly()
+    stack.grant_batches()
     return stack

@@ -55,7 +55,7 @@ class Cloud:
         """Write the configuration to the inbox and wait until the stack has taken it."""
         kept = self._kept_config()
         self.stack.land(CONFIG_KEY, text.encode())
-        until(lambda: self._kept_config() != kept, what=lambda: self.stack.log("Configure"))
+        until(lambda: self._kept_config() != kept, what=lambda: self._account("none"))
 
     def land(self, files: dict[str, bytes]) -> dict[str, bytes]:
         """Put files into the inbox, contents by key; returns them."""
@@ -68,7 +68,7 @@ class Cloud:
         return {source: line["state"] for source, line in self.stack.manifest(batch_id).items()}
 
     def expect(
-        self, batch_id: str, states: dict[str, str], *, within_s: float = 60.0, meanwhile: Callable[[], object] = int
+        self, batch_id: str, states: dict[str, str], *, within_s: float = 120.0, meanwhile: Callable[[], object] = int
     ) -> None:
         """Wait until the manifest says this, and do `meanwhile` whenever it does not yet."""
 
@@ -110,7 +110,7 @@ class Cloud:
         assert lines.keys() == files.keys()
         for source, line in lines.items():
             assert (line["state"], line["status"]) == ("collected", "SUCCESSFUL"), line
-            result = self.stack.result(line["result"])
+            result = self.stack.result(f"batches/{batch_id}/{line['result']}")
             assert result is not None, f"{source} has no result"
             assert hashlib.sha256(result).hexdigest() == line["result_sha256"]
             assert len(json.loads(result)) == line["row_count"]
@@ -119,7 +119,8 @@ class Cloud:
     def _account(self, batch_id: str) -> str:
         """What to show where a batch does not come to its end."""
         logs = {function: messages[-12:] for function, messages in self.stack.logs().items()}
-        return pformat([self.states(batch_id), self.stack.depths(), logs], width=200)
+        troubles = [line for line in self.aws.log.read_text("utf-8", "replace").splitlines() if " ERROR " in line]
+        return pformat([self.states(batch_id), self.stack.depths(), logs, troubles[-10:]], width=200)
 
     def _kept_config(self) -> object:
         found = self.stack.client("dynamodb").query(
