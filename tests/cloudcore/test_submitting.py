@@ -567,6 +567,20 @@ def test_a_file_without_a_route_is_rejected_and_its_batch_comes_to_rest() -> Non
     on_bench(program)
 
 
+def test_a_file_that_is_redriven_has_the_routes_that_are_in_force_by_then() -> None:
+    async def program(bench: Bench) -> None:
+        await bench.do(Queue.SUBMIT, bench.drop("orders/a.csv"))
+        (item,) = (await bench.items()).values()
+        assert item.error_code == "no_route"
+        await bench.configured('schema_id = "customers"')
+        await bench.ledger.advance(item, ItemState.QUEUED, reason="redriven", error_code=None, error_message=None)
+        await bench.do(Queue.SUBMIT, ItemRef(batch_id=item.batch_id, source=item.source))
+        (item,) = (await bench.items()).values()
+        assert (item.state, item.schema_id) == (ItemState.PROCESSING, "customers")
+
+    on_bench(program)
+
+
 def test_a_second_version_of_a_key_has_the_route_of_the_key() -> None:
     async def program(bench: Bench) -> None:
         routes = '[[routes]]\nmatch = "orders/?.CSV"\nschema_id = "contacts"\n'
