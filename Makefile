@@ -10,18 +10,20 @@ DEMO   := bulkhead-out/demo
 .PHONY: help demo test test-fast cloud-demo cloud-test check lint-cloud format docs simulate bench cover clean screenshots
 
 help:
-	@echo "make demo      import examples/inbox into a sandbox on this machine, and show what comes out"
-	@echo "make test      all tests but those of the deployed stack"
-	@echo "make cloud-demo  build and deploy the stack on this machine, import 30 files by it, and show what comes out"
-	@echo "make cloud-test  tests of the deployed stack, on this machine"
-	@echo "make check     format, lint and types, as the CI does"
-	@echo "make lint-cloud  what cfn-lint, checkov and cfripper say of the deployment on AWS"
-	@echo "make simulate  whole migrations with faults in virtual time, alone, on a shared ledger, and by the functions on AWS; SEEDS=$(SEEDS)"
-	@echo "make bench     the benchmarks, each with its figure and its limit"
-	@echo "make cover     tests with a coverage report"
+	@echo "make demo         import examples/inbox into a sandbox on this machine, and show what comes out"
+	@echo "make test         all tests but those of the deployed stack"
+	@echo "make test-fast    those of them that take no long time"
+	@echo "make cloud-demo   build and deploy the stack on this machine, import 30 files by it, and show what comes out"
+	@echo "make cloud-test   tests of the deployed stack, on this machine"
+	@echo "make check        format, lint and types, as the CI does"
+	@echo "make format       write the code as 'make check' wants it"
+	@echo "make lint-cloud   what cfn-lint, checkov and cfripper say of the deployment on AWS"
+	@echo "make simulate     whole migrations with faults in virtual time, alone, on a shared ledger, and by the functions on AWS; SEEDS=$(SEEDS)"
+	@echo "make bench        the benchmarks, each with its figure and its limit"
+	@echo "make cover        tests with a coverage report"
 	@echo "make screenshots  take the pictures of the documentation anew; it needs Chromium"
-	@echo "make docs      write docs/cli.md anew from the commands"
-	@echo "make clean     remove what these have made, .venv and .tools included"
+	@echo "make docs         write docs/cli.md anew from the commands"
+	@echo "make clean        remove what these have made, .venv and .tools included"
 
 $(VENV)/pyvenv.cfg:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from runner.listing import CLOCK_MARGIN
 from runner.models import Item, ItemKind, ItemState
 
 if TYPE_CHECKING:
@@ -47,6 +49,17 @@ class JsonTurn:
         ledger = self._deployment.ledger
         for batch in await ledger.incomplete_batches():
             creating = await ledger.page(batch.batch_id, ItemState.CREATING, after=None, limit=_PAGE)
-            if any(one.kind is ItemKind.JSON and one.schema_id == self._item.schema_id for one in creating):
+            if any(self._is_rival(one) for one in creating):
                 return True
         return False
+
+    def _is_rival(self, item: Item) -> bool:
+        """Tell whether the import that a create in doubt may have made could be taken for this item's.
+
+        What was made within its quiet period is long past else: its batch may be a runner's that nobody resumes.
+        """
+        if item.kind is not ItemKind.JSON or item.schema_id != self._item.schema_id:
+            return False
+        quiet_period = timedelta(seconds=self._deployment.settings.quiet_period_s)
+        now = self._deployment.vendor_time.now()
+        return item.intent_at is None or now - item.intent_at <= quiet_period + 2 * CLOCK_MARGIN

@@ -48,10 +48,22 @@ async def register(deployment: Deployment, landed: Landed) -> ItemRef | None:
 async def _rolling_batch(deployment: Deployment, spec: RunSpec, batch_id: str) -> Batch:
     """Return the batch, made where it is missing, with the routes that are in force now."""
     batch = await deployment.ledger.batch(batch_id) or await start_batch(deployment, spec, batch_id)
+    return await _routed(deployment, batch, spec)
+
+
+async def as_configured(deployment: Deployment, batch: Batch) -> Batch:
+    """Return a rolling batch with the routes that are in force now: a file may be redriven since they were put right.
+
+    Raises ConfigError, LedgerError, TransientError.
+    """
+    return await _routed(deployment, batch, (await in_force(deployment)).run_spec(deployment, deployment.inbox))
+
+
+async def _routed(deployment: Deployment, batch: Batch, spec: RunSpec) -> Batch:
     config = spec.to_json()
-    if batch.config != config:
-        batch = await deployment.ledger.update_batch(batch_id, config=config)
-    return batch
+    if batch.config == config:
+        return batch
+    return await deployment.ledger.update_batch(batch.batch_id, config=config)
 
 
 async def _added(deployment: Deployment, batch: Batch, entry: SourceEntry) -> Item:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from runner.cloud.configuring import in_force
@@ -18,16 +17,11 @@ from runner.models import BatchState, ItemState
 from runner.outcome import exit_code_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     from runner.cloud.deployment import Deployment
     from runner.cloud.ports import Deadline
     from runner.models import Batch
 
 logger = logging.getLogger(__name__)
-
-GROUP = 100
-"""Items are rung in groups of this size."""
 
 
 async def list_page(
@@ -70,8 +64,7 @@ async def _list(deployment: Deployment, batch: Batch, page: ListPage) -> None:
     new = await deployment.ledger.add(items)
     logger.info("page listed", extra={"batch": batch.batch_id, "items": len(items), "new": new})
     queued = [ItemRef(batch_id=batch.batch_id, source=item.source) for item in items if item.state is ItemState.QUEUED]
-    for group in _groups(queued):
-        await deployment.queues.send(Queue.SUBMIT, group)
+    await deployment.queues.send(Queue.SUBMIT, queued)
     if following is not None:
         await deployment.queues.send(Queue.LIST, [ListPage(batch_id=batch.batch_id, token=following)])
         return
@@ -87,9 +80,3 @@ async def _pause(deployment: Deployment, batch: Batch, error: SourceNotFound | C
         exit_code=int(exit_code_of(error)),
         finished_at=deployment.clock.now(),
     )
-
-
-def _groups(refs: Sequence[ItemRef]) -> Iterator[list[ItemRef]]:
-    coming = iter(refs)
-    while group := list(islice(coming, GROUP)):
-        yield group

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 from datetime import timedelta
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from runner.backoff import repeat_read
@@ -211,6 +210,5 @@ class _Sweep:
         return moves != manifest_moves or (view.batch.listed and view.batch.state not in ENDS)
 
     async def _ring_submit(self, items: list[Item]) -> None:
-        refs = (ItemRef(batch_id=item.batch_id, source=item.source) for item in items)
-        while group := list(islice(refs, 100)):
-            await self._deployment.queues.send(Queue.SUBMIT, group)
+        refs = [ItemRef(batch_id=item.batch_id, source=item.source) for item in items]
+        await self._deployment.queues.send(Queue.SUBMIT, refs)

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from runner.cloud.dead_letters import bury
 from runner.cloud.deployment import is_driven_here
 from runner.cloud.json_turns import JsonTurn
-from runner.cloud.landing import register
+from runner.cloud.landing import as_configured, register
 from runner.cloud.leased import later, leased
 from runner.cloud.messages import ItemRef, Landed
+from runner.cloud.naming import is_rolling
 from runner.cloud.patience import Patience
 from runner.cloud.ports import Done, Outcome, Queue
 from runner.cloud.settling import ring_if_at_rest
@@ -69,7 +70,11 @@ async def _take_on(deployment: Deployment, ref: ItemRef, patience: Patience) -> 
         if left_s is not None:
             return await _later(deployment, ref, min(left_s, TAKEN_AGAIN_S))
         item = await _open_item(deployment, ref)
-        return Done() if item is None else await _Submission(deployment, batch, ref, patience).run(item)
+        if item is None:
+            return Done()
+        if is_rolling(batch.batch_id):
+            batch = await as_configured(deployment, batch)
+        return await _Submission(deployment, batch, ref, patience).run(item)
 
 
 async def _later(deployment: Deployment, ref: ItemRef, seconds: float) -> Outcome:

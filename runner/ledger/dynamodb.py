@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
 
@@ -38,13 +37,6 @@ class DynamoLedger:
         self._now = now
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         """Transactions of one batch all write its counters: two at once would only get into each other's way."""
-
-    @classmethod
-    @asynccontextmanager
-    async def open(cls, table: str, *, now: Callable[[], datetime], **arguments: Any) -> AsyncIterator[DynamoLedger]:
-        """Open a table and the ledger in it; see `DynamoTable.open`."""
-        async with DynamoTable.open(table, **arguments) as opened:
-            yield cls(opened, now=now)
 
     async def start_batch(self, batch: Batch) -> None:
         rules.check_counters(batch.counters)

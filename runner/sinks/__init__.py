@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runner.result_path import result_path
 from runner.s3 import is_s3
 from runner.sinks.local import LocalSink
 
@@ -13,7 +12,7 @@ if TYPE_CHECKING:
     from runner.ports import Sink
     from runner.s3 import S3Client
 
-__all__ = ["LocalSink", "open_sink", "result_path"]
+__all__ = ["LocalSink", "open_sink"]
 
 
 def open_sink(out: str, *, s3: S3Client | None = None) -> Sink:

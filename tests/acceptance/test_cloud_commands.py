@@ -15,6 +15,7 @@ from runner.clock import system_now
 from runner.cloud.dead_letters import DEAD_LETTER
 from runner.cloud.messages import ItemRef, StartLoad, decode, encode
 from runner.ledger.dynamodb import DynamoLedger
+from runner.ledger.dynamodb_client import DynamoTable
 from runner.ledger.dynamodb_table import TABLE
 from runner.models import BatchState, ItemState
 from tests.support.aws import LocalAws, free_port, running_ministack
@@ -39,8 +40,8 @@ def bulkhead(deployed: Deployed, tmp_path: Path) -> Command:
 def in_ledger(deployed: Deployed, work: Callable[[DynamoLedger], Awaitable[T]]) -> T:
     async def go() -> T:
         arguments = deployed.aws.client_arguments
-        async with DynamoLedger.open(deployed.outputs["TableName"], now=system_now, **arguments) as ledger:
-            return await work(ledger)
+        async with DynamoTable.open(deployed.outputs["TableName"], **arguments) as table:
+            return await work(DynamoLedger(table, now=system_now))
 
     return asyncio.run(go())
 

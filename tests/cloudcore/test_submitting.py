@@ -528,6 +528,24 @@ def test_a_json_create_waits_while_another_of_its_schema_is_in_doubt() -> None:
     on_bench(program)
 
 
+def test_a_doubt_that_a_runner_left_behind_long_ago_holds_no_json_create_back() -> None:
+    async def program(bench: Bench) -> None:
+        await bench.configured()
+        await bench.do(Queue.SUBMIT, bench.drop("json/a.json"))
+        doubted = Item(
+            batch_id=(await bench.batch()).batch_id, source="json/b.json", kind=ItemKind.JSON, schema_id="contacts"
+        )
+        await bench.ledger.add([doubted])
+        await bench.ledger.advance(doubted, ItemState.CREATING, reason="intent", intent_at=bench.deployment.clock.now())
+        landed = bench.drop("json/c.json")
+        for minutes, state in ((1, "queued"), (17, "queued"), (2, "processing")):
+            await asyncio.sleep(minutes * 60)
+            await bench.do(Queue.SUBMIT, landed)
+            assert (await bench.states())["json/c.json"] == state
+
+    on_bench(program)
+
+
 def test_json_creates_of_a_schema_go_one_after_another() -> None:
     async def program(bench: Bench) -> None:
         await bench.configured()
@@ -545,6 +563,20 @@ def test_a_file_without_a_route_is_rejected_and_its_batch_comes_to_rest() -> Non
         assert await bench.do(Queue.SUBMIT, bench.drop("orders/a.csv")) == Done()
         assert (await bench.items())["orders/a.csv"].error_code == "no_route"
         assert len(bench.take(Queue.FINISH)) == 1
+
+    on_bench(program)
+
+
+def test_a_file_that_is_redriven_has_the_routes_that_are_in_force_by_then() -> None:
+    async def program(bench: Bench) -> None:
+        await bench.do(Queue.SUBMIT, bench.drop("orders/a.csv"))
+        (item,) = (await bench.items()).values()
+        assert item.error_code == "no_route"
+        await bench.configured('schema_id = "customers"')
+        await bench.ledger.advance(item, ItemState.QUEUED, reason="redriven", error_code=None, error_message=None)
+        await bench.do(Queue.SUBMIT, ItemRef(batch_id=item.batch_id, source=item.source))
+        (item,) = (await bench.items()).values()
+        assert (item.state, item.schema_id) == (ItemState.PROCESSING, "customers")
 
     on_bench(program)
 

@@ -85,7 +85,11 @@ def test_what_a_dead_process_of_this_machine_left_is_taken_over_at_once() -> Non
     run_virtually(go())
 
 
-@pytest.mark.parametrize("holder", [f"pid {os.getpid()} on {socket.gethostname()}, since x", ELSEWHERE, "somebody"])
+@pytest.mark.parametrize(
+    "holder",
+    [f"pid {os.getpid()} on {socket.gethostname()}, since x", ELSEWHERE, "somebody"],
+    ids=["this process", "another machine", "no process"],
+)
 def test_what_a_live_or_an_unknown_process_holds_is_left_to_it(holder: str) -> None:
     async def go() -> None:
         wards = Wards()

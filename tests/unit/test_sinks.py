@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from runner.errors import ConfigError, ResultInvalid, StorageFull, Unavailable
-from runner.sinks import LocalSink, result_path
+from runner.result_path import result_path
+from runner.sinks import LocalSink
 from runner.sinks import local as sinks
 
 DESCRIPTORS = Path("/proc/self/fd")
