@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from runner.backoff import repeat_read
 from runner.cloud.dead_letters import is_dead
 from runner.cloud.leased import next_of
-from runner.cloud.messages import BatchRef, ImportHint, ItemRef
+from runner.cloud.messages import BatchRef, ImportHint, ItemRef, ListPage
 from runner.cloud.naming import day_is_over, is_rolling
 from runner.cloud.outlook import Outlook, first_items, outlook
 from runner.cloud.patience import Patience
@@ -19,7 +19,7 @@ from runner.cloud.settling import ENDS, is_at_rest, ring_if_at_rest
 from runner.cloud.stages import CloudStages
 from runner.cloud.watching import watch
 from runner.errors import StaleItem
-from runner.models import Item, ItemKind, ItemState
+from runner.models import BatchState, Item, ItemKind, ItemState
 from runner.orphans import Orphans
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from runner.cloud.deployment import Deployment
     from runner.cloud.outlook import BatchView
     from runner.cloud.ports import Deadline
+    from runner.models import Batch
 
 logger = logging.getLogger(__name__)
 
@@ -74,6 +75,7 @@ class _Sweep:
             self.settle_doubts,
             self.ring_for_stale,
             self.ring_for_queued,
+            self.ring_for_unlisted,
             self.ring_for_rest,
         )
 
@@ -194,9 +196,20 @@ class _Sweep:
     async def _has_waited_too_long(self, item: Item) -> bool:
         if not await self._has_waited(item, QUEUED_TOO_LONG) or await self._is_leased(item, item.source):
             return False
-        deployment, name = self._deployment, f"\0rung {item.source}"
-        for_s = QUEUED_TOO_LONG.total_seconds()
-        return await deployment.leases.take(item.batch_id, name, holder=deployment.holder(), for_s=for_s) is None
+        return await self._is_due(item.batch_id, f"\0rung {item.source}")
+
+    async def ring_for_unlisted(self) -> None:
+        """Let loads be listed anew whose listing was given up, each once in a while: what is listed already stays."""
+        unlisted = [view.batch for view in self._seen.ours if _is_being_listed(view.batch)]
+        if not unlisted or not await self._deployment.queues.is_empty(Queue.LIST):
+            return
+        pages = [ListPage(batch_id=one.batch_id) for one in unlisted if await self._is_due(one.batch_id, "\0listed")]
+        await self._deployment.queues.send(Queue.LIST, pages)
+
+    async def _is_due(self, batch_id: str, name: str) -> bool:
+        """Tell whether something was not rung for in the last hours; it is to be now."""
+        leases, holder = self._deployment.leases, self._deployment.holder()
+        return await leases.take(batch_id, name, holder=holder, for_s=QUEUED_TOO_LONG.total_seconds()) is None
 
     async def ring_for_rest(self) -> None:
         """Ring finish for batches that have come to rest and whose manifest does not show it."""
@@ -212,3 +225,8 @@ class _Sweep:
     async def _ring_submit(self, items: list[Item]) -> None:
         refs = [ItemRef(batch_id=item.batch_id, source=item.source) for item in items]
         await self._deployment.queues.send(Queue.SUBMIT, refs)
+
+
+def _is_being_listed(batch: Batch) -> bool:
+    """Tell whether pages of a load are still to be listed; one that is paused has a source that cannot be."""
+    return batch.state is BatchState.RUNNING and not batch.listed and not is_rolling(batch.batch_id)

@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
-from runner.cloud.messages import BatchRef, ImportHint, ItemRef
+from runner.cloud.messages import BatchRef, ImportHint, ItemRef, ListPage, StartLoad
 from runner.cloud.ports import Queue
 from runner.errors import AuthRefused, Unavailable
 from runner.models import Item, ItemKind, ItemState
 from runner.run_spec import RunSpec
 from sandbox.state import SandboxSettings
 from tests.cloudcore.bench import Bench, on_bench
+from tests.cloudcore.bucket import BucketSource
 from tests.support.inputs import Fate
 
 ORDERS = "landed-20260701-orders"
@@ -173,6 +174,35 @@ def test_a_queue_that_is_never_empty_does_not_hide_for_ever_that_a_message_was_l
             await bench.reconcile()
             taken = [one for one in bench.take(Queue.SUBMIT) if one != BatchRef(batch_id="any")]
             assert taken == [ItemRef(batch_id=ORDERS, source="orders/b.csv")] * rung
+
+    on_bench(program)
+
+
+def test_a_load_whose_listing_was_given_up_is_listed_anew_once_in_a_while() -> None:
+    async def program(bench: Bench) -> None:
+        await bench.configured()
+        bench.drop("nightly/a.csv")
+        load = StartLoad(uri="s3://inbox/nightly/", name="nightly", at=bench.deployment.clock.now())
+
+        async def away(*_: Any) -> Any:
+            raise Unavailable("S3 does not answer")
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(BucketSource, "page", away)
+            for receives in range(1, 6):
+                with pytest.raises(Unavailable):
+                    await bench.do(Queue.LIST, load, receives=receives)
+        batch = await bench.batch()
+        page = ListPage(batch_id=batch.batch_id)
+        await bench.deployment.queues.send(Queue.LIST, [page], delay_s=900)
+        await bench.reconcile()
+        assert bench.take(Queue.LIST) == [page], "one is on its way"
+        for rung in ([page], []):
+            await bench.reconcile()
+            assert bench.take(Queue.LIST) == rung
+        await bench.do(Queue.LIST, page)
+        assert (await bench.batch()).listed
+        assert bench.take(Queue.SUBMIT) == [ItemRef(batch_id=batch.batch_id, source="a.csv")]
 
     on_bench(program)
 

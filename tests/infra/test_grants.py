@@ -55,6 +55,7 @@ GRANTS: dict[str, dict[str, str]] = {
         "Table": f"{LEDGER} {ORPHANS}",
         "Table/index/by_state": ASK,
         "SubmitQueue": f"sqs:GetQueueAttributes {SEND}",
+        "ListQueue": f"sqs:GetQueueAttributes {SEND}",
         "CollectQueue": SEND,
         "FinishQueue": SEND,
         "LicenseKeySecret": READ_SECRET,
