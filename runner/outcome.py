@@ -38,6 +38,7 @@ EXIT_CODES: dict[type[BaseException], ExitCode] = {
     errors.UrlExpired: ExitCode.TRY_AGAIN,
     errors.StorageFull: ExitCode.TRY_AGAIN,
     errors.LedgerUnavailable: ExitCode.TRY_AGAIN,
+    errors.TwinAtWork: ExitCode.TRY_AGAIN,
     errors.TerminalError: ExitCode.FATAL,
     errors.AuthRefused: ExitCode.FATAL,
     errors.SchemaNotFound: ExitCode.FATAL,

@@ -323,7 +323,10 @@ class DynamoLedger:
         return sorted(items, key=lambda item: (item.batch_id, rules.source_key(item.source)))
 
     async def _pages(self, batch_id: str, states: Collection[ItemState] | None) -> AsyncIterator[list[Item]]:
-        """Read a batch by its states where they are few and the index has them all, else as a whole."""
+        """Read a batch by its states where they are few and the index has them all, else as a whole.
+
+        What was read to be counted is read again when its turn comes: it may have moved since.
+        """
         if states is None:
             return source_pages(self._table, batch_id)
         counts = await self.counts(batch_id)
@@ -331,20 +334,15 @@ class DynamoLedger:
         expected = _sum_in(groups, counts)
         if expected <= FEW_ITEMS:
             places = await places_of(self._table, batch_id, groups)
-            found = [page async for page in pages_at(self._table, batch_id, places)]
-            there = sum(keys.group_of(item.state) in groups for page in found for item in page)
+            pages = pages_at(self._table, batch_id, places)
+            there = sum([keys.group_of(item.state) in groups async for page in pages for item in page])
             if there >= max(expected, _sum_in(groups, await self.counts(batch_id))):
-                return _each(found)
+                return pages_at(self._table, batch_id, places)
         return source_pages(self._table, batch_id)
 
 
 def _sum_in(groups: Collection[str], counts: Mapping[ItemState, int]) -> int:
     return sum(count for state, count in counts.items() if keys.group_of(state) in groups)
-
-
-async def _each(pages: Sequence[list[Item]]) -> AsyncIterator[list[Item]]:
-    for page in pages:
-        yield page
 
 
 def _no_batch(batch_id: str) -> LedgerError:

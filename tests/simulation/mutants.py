@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from runner import doubts, orphans, pacing, pipeline, recovery, result_array, sinks, submit, track, upload, vendor_time
+from runner import doubts, orphans, pacing, pipeline, recovery, result_array, submit, track, upload, vendor_time
 from runner.collect import Collector
 from runner.errors import InDoubt
 from runner.ledger import Ledger
@@ -21,6 +21,7 @@ from runner.listing import imports_since
 from runner.models import ImportStatus, Item, ItemKind, ItemState, RemoteImport
 from runner.moves import Moves
 from runner.ports import Prepared, SavedResult
+from runner.sinks import local
 from tests.simulation.plan import Life, Plan, plan_of
 from tests.simulation.scenario import simulate
 from tests.support.seeds import Broken
@@ -171,11 +172,11 @@ def result_renamed_before_its_check(patch: pytest.MonkeyPatch) -> None:
     def commit(self: Any, data: bytes) -> None:
         self.array.feed(data)
         self.digest.update(data)
-        sinks._Draft.write(self, data)
-        sinks._Draft.commit(self, b"")
+        local._Draft.write(self, data)
+        local._Draft.commit(self, b"")
         self.array.finish()
 
-    patch.setattr(sinks._ResultDraft, "commit", commit)
+    patch.setattr(local._ResultDraft, "commit", commit)
 
 
 def result_not_checked(patch: pytest.MonkeyPatch) -> None:
