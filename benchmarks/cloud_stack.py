@@ -34,6 +34,9 @@ SCHEMA = {
 }
 CONFIG = '[[routes]]\nname = "all"\nmatch = "**"\nschema_id = "customers"\n'
 
+WRITES = frozenset({"PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems", "BatchWriteItem"})
+READS = frozenset({"GetItem", "BatchGetItem", "Query", "TransactGetItems"})
+
 PER_MILLION = 1e-6
 PRICES = {
     "write unit": 0.625 * PER_MILLION,
@@ -98,9 +101,10 @@ def _bill(meter: Meter, invocations: Counter[str]) -> list[Figure]:
     a_file = {name: amount / LOAD_FILES for name, amount in used.items()}
     cost = sum(PRICES[name] * amount for name, amount in a_file.items()) * 10_000
     return [
-        Figure("DynamoDB write units a file", a_file["write unit"], "WRU", at_most=30),
-        Figure("DynamoDB read units a file", a_file["read unit"], "RRU", at_most=60),
-        Figure("DynamoDB calls a file", _calls(meter, "dynamodb") / LOAD_FILES, "calls"),
+        Figure("DynamoDB writes a file", _calls(meter, WRITES) / LOAD_FILES, "calls", at_most=15),
+        Figure("DynamoDB reads a file", _calls(meter, READS) / LOAD_FILES, "calls"),
+        Figure("DynamoDB write units a file", a_file["write unit"], "WRU"),
+        Figure("DynamoDB read units a file", a_file["read unit"], "RRU"),
         Figure("SQS calls a file", a_file["SQS call"], "calls"),
         Figure("S3 writes a file", a_file["S3 write"], "calls"),
         Figure("S3 reads a file", a_file["S3 read"], "calls"),
@@ -138,8 +142,8 @@ def land(cloud: Cloud, folder: str, count: int, *, first: int, every_s: float) -
     return rolling(folder)
 
 
-def _calls(meter: Meter, service: str) -> int:
-    return sum(count for (one, _), count in meter.calls.items() if one == service)
+def _calls(meter: Meter, operations: frozenset[str]) -> int:
+    return sum(meter.calls["dynamodb", operation] for operation in operations)
 
 
 def _invocations(cloud: Cloud) -> dict[str, int]:
