@@ -81,8 +81,12 @@ class BucketSource:
         return self._root.uri.removesuffix("/")
 
     async def entries(self) -> AsyncIterator[list[SourceEntry]]:
-        raise NotImplementedError
-        yield []
+        token: str | None = None
+        while True:
+            entries, token = await self.page(token)
+            yield entries
+            if token is None:
+                return
 
     async def page(self, token: str | None) -> tuple[list[SourceEntry], str | None]:
         await asyncio.sleep(0.02)
