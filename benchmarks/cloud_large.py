@@ -35,7 +35,7 @@ INBOX = "bulkhead-inbox"
 
 async def fill(size_bytes: int) -> None:
     """Store the object in parts; of its content only the size matters here."""
-    from runner.s3 import open_s3  # noqa: PLC0415 - the function's process must not load it for this
+    from runner.aws.s3 import open_s3  # noqa: PLC0415 - the function's process must not load it for this
 
     part = (b"Ann,ann@example.test,1\n" * (PART_BYTES // 23 + 1))[:PART_BYTES]
     async with open_s3() as client:

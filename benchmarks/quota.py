@@ -13,9 +13,9 @@ import django.conf
 from aiolimiter import AsyncLimiter
 
 from benchmarks.figures import Figure, report
+from runner.config.units import Rate
 from runner.ledger.memory import MemorySlots
-from runner.pacing import CreatePacer
-from runner.quantities import Rate
+from runner.quota.pacer import CreatePacer
 from sandbox.quotas import CREATE_QUOTA, SlidingLog
 from tests.support.vloop import VirtualLoop, run_virtually
 

@@ -19,11 +19,11 @@ from pathlib import Path
 
 from benchmarks.figures import Figure, peak_rss_mb, report
 from benchmarks.upload import sink
+from runner.aws.s3 import S3Client, open_s3
+from runner.dromo.storage import HttpStorage
 from runner.models import Item
-from runner.s3 import S3Client, open_s3
 from runner.sinks import open_sink
 from runner.sources import open_source, source_spec
-from runner.transfer import HttpStorage
 from tests.support.aws import LocalAws, running_ministack
 
 MIB = 1 << 20

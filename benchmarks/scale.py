@@ -18,25 +18,25 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.figures import Figure, peak_rss_mb, report
-from runner.discover import Discovery
+from runner.config.options import RunOptions
+from runner.config.routes import Routes
+from runner.config.units import Rate
+from runner.dromo.clock import VendorTime
+from runner.dromo.rate_limited import RatedApi
 from runner.errors import Unavailable
 from runner.events import ignore
 from runner.ledger.memory import MemorySlots
-from runner.ledger.sqlite import SqliteLedger
+from runner.ledger.sqlite.ledger import SqliteLedger
+from runner.local.pipeline import run_batch
 from runner.manifest import write_manifest
 from runner.models import Batch, CreateRequest, ImportPage, RemoteImport
-from runner.moves import Moves
-from runner.options import RunOptions
-from runner.pacing import CreatePacer
-from runner.pipeline import run_batch
-from runner.quantities import Rate
-from runner.rated import RatedApi
-from runner.routes import Routes
+from runner.quota.pacer import CreatePacer
 from runner.sinks import LocalSink
 from runner.sources import open_source, source_spec
+from runner.stages.context import Surroundings
+from runner.stages.discover import Discovery
+from runner.stages.transitions import Moves
 from runner.stop import StopReason, StopSignal
-from runner.surroundings import Surroundings
-from runner.vendor_time import VendorTime
 
 BATCH_ID = "scale"
 FILES_PER_FOLDER = 1000

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from benchmarks.figures import Figure, report
+from runner.config.options import RunOptions
+from runner.dromo.rate_limited import RatedApi
 from runner.events import ignore
-from runner.follow import Follower
 from runner.ledger.memory import MemoryLedger
+from runner.local.ledger_watch import Follower
 from runner.models import STATE_OF_STATUS, Batch, ImportPage, Item, ItemState, RemoteImport
-from runner.moves import Moves
-from runner.options import RunOptions
-from runner.rated import RatedApi
-from runner.track import Tracker
+from runner.stages.track import Tracker
+from runner.stages.transitions import Moves
 from tests.support.vloop import VirtualLoop, run_virtually
 
 IMPORTS = 1000

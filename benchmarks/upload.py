@@ -21,9 +21,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.figures import Figure, peak_rss_mb, report
+from runner.dromo.storage import HttpStorage
 from runner.sources.body import FileBody
 from runner.sources.opened import Stamp
-from runner.transfer import HttpStorage
 
 MIB = 1 << 20
 RATIO_LIMIT = 0.80

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from lambdas import environment
 from lambdas.secrets import Secrets
 from lambdas.telemetry import Telemetry
-from runner.aws import Aws
+from runner.aws.services import Aws
 from runner.cloud.ports import Queue
 from runner.cloud.sqs import SqsQueues
 from runner.errors import BulkheadError, first_cause

@@ -10,29 +10,29 @@ from typing import TYPE_CHECKING
 
 from lambdas import environment
 from runner import identity
-from runner.api import HeadlessClient
+from runner.aws.s3 import open_s3
 from runner.clock import SystemClock, WallClock
 from runner.cloud.announcer import AwsAnnouncer
 from runner.cloud.called_back import CalledBack
 from runner.cloud.deployment import Deployment
 from runner.cloud.places import S3Places
 from runner.cloud.webhook_tokens import webhook_url
+from runner.config.settings import Settings
+from runner.dromo.client import HeadlessClient
+from runner.dromo.clock import VendorTime
+from runner.dromo.storage import HttpStorage
 from runner.errors import ConfigError
-from runner.ledger.dynamodb import DynamoLedger
-from runner.ledger.dynamodb_client import DynamoTable
-from runner.ledger.dynamodb_leases import DynamoLeases
-from runner.ledger.dynamodb_slots import SHARED_GUARD_S, DynamoSlots
-from runner.quotas import create_pacer, rated
-from runner.s3 import open_s3
-from runner.settings import Settings
-from runner.transfer import HttpStorage
-from runner.vendor_time import VendorTime
+from runner.ledger.dynamodb.leases import DynamoLeases
+from runner.ledger.dynamodb.ledger import DynamoLedger
+from runner.ledger.dynamodb.table import DynamoTable
+from runner.quota.dynamodb import SHARED_GUARD_S, DynamoSlots
+from runner.quota.opening import create_pacer, rated
 
 if TYPE_CHECKING:
     from lambdas.secrets import Secrets
-    from runner.aws import Aws
+    from runner.aws.services import Aws
     from runner.cloud.ports import Gauges, Queues
-    from runner.ports import ImportsApi
+    from runner.protocols import ImportsApi
 
 _NO_FILES = Path(__file__).parent
 """A directory without `.env` and `bulkhead.toml`: what a function is told is in its variables."""

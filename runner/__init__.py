@@ -8,24 +8,25 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from runner._version import __version__
+
 if TYPE_CHECKING:
     from runner.bulkhead import BatchStatus, Bulkhead, RunSpec
+    from runner.config.routes import Route, Routes
+    from runner.config.settings import Settings
     from runner.errors import BulkheadError
+    from runner.local.outcome import BatchOutcome, ExitCode
     from runner.models import Batch, BatchState, Item, ItemState
-    from runner.outcome import BatchOutcome, ExitCode
-    from runner.routes import Route, Routes
-    from runner.settings import Settings
     from runner.sources import SourceSpec, source_spec
 
-__version__ = "0.1.0"
 
 _HOMES = {
     "runner.bulkhead": ("BatchStatus", "Bulkhead", "RunSpec"),
     "runner.errors": ("BulkheadError",),
     "runner.models": ("Batch", "BatchState", "Item", "ItemState"),
-    "runner.outcome": ("BatchOutcome", "ExitCode"),
-    "runner.routes": ("Route", "Routes"),
-    "runner.settings": ("Settings",),
+    "runner.local.outcome": ("BatchOutcome", "ExitCode"),
+    "runner.config.routes": ("Route", "Routes"),
+    "runner.config.settings": ("Settings",),
     "runner.sources": ("SourceSpec", "source_spec"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

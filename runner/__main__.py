@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from runner import __version__
+from runner._version import __version__
 
 
 def main() -> None:

@@ -8,38 +8,39 @@ from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, Self
 
-from runner import identity, recovery
-from runner import plan as planning
-from runner.batches import Batches, is_of_a_stack
-from runner.discover import Discovery
-from runner.doctor import Check, examine
-from runner.driving import driving
+from runner import identity
+from runner.aws.s3 import canonical_folder, is_s3
+from runner.config.options import FailureLimit, RunOptions
+from runner.config.run_spec import RunSpec
 from runner.errors import ConfigError
 from runner.events import BatchFinished, BatchStarted, Event, EventHook, ignore
+from runner.local import plan as planning
+from runner.local import reconcile as recovery
+from runner.local.batch_lease import driving
+from runner.local.batch_lookup import Batches, is_of_a_stack
+from runner.local.doctor import Check, examine
+from runner.local.outcome import BatchOutcome, exit_code_of
+from runner.local.pipeline import Scope, run_batch
+from runner.local.plan import Explanation, Plan
+from runner.local.reconcile import Difference
+from runner.local.resources import Resources
+from runner.local.verdict import Verdict, verdict
 from runner.manifest import csv, jsonl, write_manifest
 from runner.models import Batch, BatchState, Item, ItemState
-from runner.moves import Moves
-from runner.options import FailureLimit, RunOptions
-from runner.outcome import BatchOutcome, exit_code_of
-from runner.pipeline import Scope, run_batch
-from runner.plan import Explanation, Plan
-from runner.recovery import Difference
-from runner.resources import Resources
-from runner.run_spec import RunSpec
-from runner.s3 import canonical_folder, is_s3
 from runner.sources import rank_of
+from runner.stages.context import Surroundings
+from runner.stages.discover import Discovery
+from runner.stages.transitions import Moves
 from runner.stop import StopReason, StopSignal
-from runner.surroundings import Surroundings
-from runner.verdict import Verdict, verdict
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from runner.check import Engine
+    from runner.config.settings import Settings
     from runner.ledger import Ledger
-    from runner.pipeline import RunResult
-    from runner.ports import Gate, Source
-    from runner.settings import Settings
+    from runner.local.pipeline import RunResult
+    from runner.protocols import Gate, Source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

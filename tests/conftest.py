@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
-from runner.s3 import S3Client, open_s3
+from runner.aws.s3 import S3Client, open_s3
 from tests.support.aws import HOW_TO_INSTALL, MINISTACK, LocalAws, running_ministack, running_moto
 
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])

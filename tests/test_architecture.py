@@ -16,7 +16,7 @@ MAX_FUNCTION_LINES = 60
 
 MAY_START_THE_SANDBOX = {"runner.cli.sandbox", "runner.cli.commands.sandbox", "runner.cli.commands.check"}
 CLOCKS = {"runner.clock", "sandbox.clock"}
-READERS_OF_THE_ENVIRONMENT = {"runner.settings", "lambdas.environment"}
+READERS_OF_THE_ENVIRONMENT = {"runner.config.settings", "lambdas.environment"}
 STAGES = ("submit", "upload", "track", "collect", "discover", "doubts", "feed", "sinks", "listing", "rated", "moves")
 ABOVE_THE_STAGES = ("pipeline", "bulkhead", "settings", "cli", "recovery")
 WALL_CLOCK_READS = {"time.time", "time.time_ns", "datetime.now", "datetime.utcnow", "datetime.today", "date.today"}

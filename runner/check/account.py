@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from runner.check.clusters import Cluster, Clusters
 from runner.check.predictions import FileCheck, Prediction
-from runner.outcome import ExitCode
+from runner.local.outcome import ExitCode
 
 if TYPE_CHECKING:
-    from runner.quantities import Rate
+    from runner.config.units import Rate
 
 SENT = (Prediction.SUCCEED, Prediction.REVIEW, Prediction.FAIL)
 

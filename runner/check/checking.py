@@ -16,10 +16,10 @@ from runner.models import HELD_STATES, Item, ItemState
 if TYPE_CHECKING:
     from runner.check.crew import Crew
     from runner.check.schemas import BoundRoute
-    from runner.discover import Discovery
+    from runner.config.routes import Routes
     from runner.ledger import Ledger
-    from runner.ports import Source
-    from runner.routes import Routes
+    from runner.protocols import Source
+    from runner.stages.discover import Discovery
 
 FILES_AT_ONCE = 50
 BYTES_AT_ONCE = 2_000_000

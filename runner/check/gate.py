@@ -16,9 +16,9 @@ from runner.events import Notice
 if TYPE_CHECKING:
     from runner.check.crew import Crew
     from runner.check.schemas import BoundRoute
+    from runner.config.routes import Route
     from runner.events import EventHook
     from runner.models import Item
-    from runner.routes import Route
 
 logger = logging.getLogger(__name__)
 

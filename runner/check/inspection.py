@@ -7,23 +7,23 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from runner.backoff import repeat_read
 from runner.check.checking import Checking
 from runner.check.crew import Crew
 from runner.check.gate import Gate, GateMode
 from runner.check.schemas import BoundRoute, SavedSchemas, bind_routes
 from runner.check.worker import Setup
-from runner.discover import Discovery
 from runner.errors import SchemaNotFound
 from runner.events import Notice
+from runner.retry import repeat_read
 from runner.sources import rank_of
+from runner.stages.discover import Discovery
 
 if TYPE_CHECKING:
     from runner.check.engine import Engine
     from runner.check.predictions import FileCheck
+    from runner.config.run_spec import RunSpec
     from runner.events import EventHook
-    from runner.resources import Resources
-    from runner.run_spec import RunSpec
+    from runner.local.resources import Resources
 
 MEMORY_BYTES = 2 << 30
 """What one worker may hold; a workbook of a million rows takes half of it."""

@@ -15,7 +15,7 @@ from runner.check.schemas import label_of
 if TYPE_CHECKING:
     from runner.check.engine import Outcome
     from runner.check.schemas import BoundRoute
-    from runner.routes import Route
+    from runner.config.routes import Route
 
 SAMPLE_CELLS = 3
 VALUES_KEPT = 8

@@ -21,7 +21,7 @@ from runner.check.advice import advice_for
 from runner.check.predictions import FileCheck, Prediction
 from runner.check.words import EFFECT_WORDS, PREDICTION_MEANINGS, headline_of, is_note, rows_of
 from runner.errors import StorageFull
-from runner.text import counted, lasting, shown, sized
+from runner.formatting import counted, lasting, shown, sized
 
 if TYPE_CHECKING:
     from runner.check.account import CheckSummary

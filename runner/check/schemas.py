@@ -13,7 +13,7 @@ from runner.errors import ConfigError, RequestInvalid, SchemaNotFound
 
 if TYPE_CHECKING:
     from runner.check.engine import Engine
-    from runner.routes import Route, Routes
+    from runner.config.routes import Route, Routes
 
 SavedSchemas = Callable[[str], Awaitable[Mapping[str, Any]]]
 """Reads a saved schema by its id. Raises SchemaNotFound."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runner.check.predictions import Effect, Prediction
-from runner.text import counted
+from runner.formatting import counted
 
 if TYPE_CHECKING:
     from runner.check.clusters import Cluster

@@ -16,12 +16,12 @@ from typing import IO, TYPE_CHECKING, Any
 import orjson
 
 from runner import identity
+from runner.aws.s3 import is_s3, open_s3
 from runner.check.engine import Nowhere, RunImport
 from runner.check.outcomes import OutcomeReader, about_file, failure, rejection
 from runner.check.schemas import BoundRoute
 from runner.errors import BulkheadError, ItemRejected
 from runner.models import Item
-from runner.s3 import is_s3, open_s3
 from runner.sources import SourceSpec, open_source
 from runner.sources.spec import local_path
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
     from runner.check.predictions import FileCheck
-    from runner.ports import Body, Prepared, Source
+    from runner.protocols import Body, Prepared, Source
 
 READY = "ready"
 _TOO_MUCH_MEMORY = "the check of this file needs more memory than it may take"

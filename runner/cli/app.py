@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from runner import __version__
+from runner._version import __version__
 from runner.cli.help import FullGroup, PanelCommand
 
 

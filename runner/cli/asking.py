@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from rich.console import Console
 
-from runner.aws_client import aws_extra
+from runner.aws.client import aws_extra
 from runner.cli.console import console
 from runner.cli.documents import write_document
 from runner.cli.errors import reported
@@ -19,7 +19,7 @@ from runner.cli.session import prepared
 
 if TYPE_CHECKING:
     from runner.cloud.operations import Operations
-    from runner.settings import LoadedSettings
+    from runner.config.settings import LoadedSettings
 
 Opened = TypeVar("Opened")
 T = TypeVar("T")

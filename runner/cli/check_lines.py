@@ -12,7 +12,7 @@ import orjson
 from runner.check import CheckSummary, FileCheck, Problem
 from runner.check.advice import advice_for
 from runner.cli.documents import plain
-from runner.outcome import ExitCode
+from runner.local.outcome import ExitCode
 
 Fields = Mapping[str, Mapping[str, Mapping[str, Any]]]
 """Field definitions by key, by the name of their route."""

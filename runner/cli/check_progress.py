@@ -14,7 +14,7 @@ from rich.text import Text
 
 from runner.check import Account, Prediction
 from runner.cli.progress import alive
-from runner.text import counted, lasting
+from runner.formatting import counted, lasting
 
 STYLES = {
     Prediction.SUCCEED: "green",

@@ -15,7 +15,7 @@ from runner.check.words import EFFECT_WORDS, PREDICTION_MEANINGS, headline_of, i
 from runner.cli.check_lines import Fields
 from runner.cli.check_progress import STYLES
 from runner.cli.console import line
-from runner.text import counted, lasting, near, shown, sized
+from runner.formatting import counted, lasting, near, shown, sized
 
 LISTED_MOST = 20
 _INDENT = "      "

@@ -25,17 +25,17 @@ from runner.cli.errors import reported
 from runner.cli.log import logging_to
 from runner.cli.session import prepared, saved_schemas
 from runner.cli.signals import REASONS, on_signals
+from runner.config.units import parse_duration
 from runner.errors import ConfigError
-from runner.outcome import ExitCode
-from runner.quantities import parse_duration
-from runner.resources import Resources
+from runner.local.outcome import ExitCode
+from runner.local.resources import Resources
 from runner.stop import StopReason
 
 if TYPE_CHECKING:
     from runner.check import BoundRoute, Engine
     from runner.cli.given import Given, Selection
-    from runner.run_spec import RunSpec
-    from runner.settings import LoadedSettings
+    from runner.config.run_spec import RunSpec
+    from runner.config.settings import LoadedSettings
 
 _CODES = {StopReason.INTERRUPTED: ExitCode.INTERRUPTED, StopReason.TERMINATED: ExitCode.TERMINATED}
 

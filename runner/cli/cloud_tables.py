@@ -16,8 +16,8 @@ from runner.cli.states import STYLES, present
 from runner.cli.summary import print_clusters
 from runner.cli.tables import columns
 from runner.clock import system_now
+from runner.formatting import counted, lasting, shown
 from runner.models import OPEN_STATES, ItemState, iso
-from runner.text import counted, lasting, shown
 
 if TYPE_CHECKING:
     from runner.cli.attention import Attention

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from runner.formatting import storable
 from runner.models import iso
-from runner.text import storable
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
     from runner.bulkhead import BatchStatus
     from runner.cloud.standing import Standing
-    from runner.plan import Explanation, Plan
+    from runner.local.plan import Explanation, Plan
 
 
 def write_document(value: Any) -> None:

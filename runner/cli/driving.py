@@ -24,14 +24,14 @@ from runner.cli.signals import interrupting
 from runner.cli.summary import Closing, print_summary
 from runner.cli.tally import Tally
 from runner.clock import SystemClock
-from runner.outcome import BatchOutcome, ExitCode
-from runner.text import shown
+from runner.formatting import shown
+from runner.local.outcome import BatchOutcome, ExitCode
 
 if TYPE_CHECKING:
     from runner.check import Engine
     from runner.cli.given import Given
+    from runner.config.settings import LoadedSettings
     from runner.events import Event
-    from runner.settings import LoadedSettings
 
 Action = Callable[[Bulkhead, "LoadedSettings"], Awaitable[BatchOutcome]]
 

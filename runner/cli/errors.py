@@ -12,8 +12,8 @@ from contextlib import contextmanager
 import typer
 
 from runner import errors
-from runner.outcome import ExitCode, exit_code_of
-from runner.text import shown
+from runner.formatting import shown
+from runner.local.outcome import ExitCode, exit_code_of
 
 ErrorHook = Callable[[str, str | None, ExitCode], None]
 """Told of an error that ends the command: message, hint, exit code."""

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from runner.run_spec import RunSpec
-    from runner.settings import LoadedSettings
+    from runner.config.run_spec import RunSpec
+    from runner.config.settings import LoadedSettings
 
 _REPEATED = {
     "ledger": "--ledger",
@@ -51,7 +51,7 @@ class Given:
 
     def load(self) -> LoadedSettings:
         """Read all settings. Raises ConfigError."""
-        from runner.settings import Settings
+        from runner.config.settings import Settings
 
         return Settings.load({**self.flags, "config": self.config})
 
@@ -78,8 +78,8 @@ class Selection:
 
     def spec(self, loaded: LoadedSettings) -> RunSpec:
         """Return what to run. Raises ConfigError, SourceNotFound."""
-        from runner.routes import Routes
-        from runner.run_spec import RunSpec
+        from runner.config.routes import Routes
+        from runner.config.run_spec import RunSpec
         from runner.sources import source_spec
 
         settings = loaded.settings
@@ -107,7 +107,7 @@ class Selection:
 
 def _own_files(loaded: LoadedSettings) -> Sequence[str | Path]:
     """Return what is never imported even where it lies in the source: results, ledger, schema files."""
-    from runner.ledger.place import files_of
+    from runner.ledger.location import files_of
 
     settings = loaded.settings
     named = (settings.out, settings.fields_file, settings.settings_file, settings.hooks_file, loaded.config_file)

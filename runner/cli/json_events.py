@@ -12,9 +12,9 @@ from typing import Any, BinaryIO
 import orjson
 
 from runner.events import BytesUploaded, Event
+from runner.formatting import storable
+from runner.local.outcome import ExitCode
 from runner.models import iso
-from runner.outcome import ExitCode
-from runner.text import storable
 
 BYTES_EVERY_S = 1.0
 _WORD_START = re.compile(r"(?<!^)(?=[A-Z])")

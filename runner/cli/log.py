@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.text import Text
 
-from runner.text import shown
+from runner.formatting import shown
 
 _KEPT_SILENT = "stamina"
 """A library that logs each retry; the runner's own log says what is retried and why."""

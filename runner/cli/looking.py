@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, TypeVar
 
 from rich.console import Console
 
+from runner.aws.s3 import S3Place, is_s3
 from runner.bulkhead import Bulkhead
 from runner.cli.asking import ask
 from runner.cli.given import Given
 from runner.errors import ConfigError
 from runner.models import REDRIVABLE_STATES, ItemState
-from runner.s3 import S3Place, is_s3
 from runner.sources.spec import local_path
 
 if TYPE_CHECKING:
-    from runner.settings import LoadedSettings
+    from runner.config.settings import LoadedSettings
 
 T = TypeVar("T")
 
@@ -61,7 +61,7 @@ def _of_a_batch(source_uris: Iterable[str], file: Path) -> str | None:
 
 
 def _of_a_route(loaded: LoadedSettings, file: Path) -> str:
-    from runner.routes import Routes
+    from runner.config.routes import Routes
 
     path, here = file.absolute(), Path.cwd()
     routes = Routes.of(loaded)
@@ -77,7 +77,7 @@ def _of_an_s3_batch(source_uris: Iterable[str], file: S3Place) -> str | None:
 
 
 def _of_an_s3_route(loaded: LoadedSettings, file: S3Place) -> str:
-    from runner.routes import Routes
+    from runner.config.routes import Routes
 
     routes = Routes.of(loaded)
     *folders, name = file.key.split("/")

@@ -17,8 +17,8 @@ from rich.text import Text
 from runner.cli.states import STYLES
 from runner.cli.tally import Tally
 from runner.events import CreateThrottled, Event, Notice
+from runner.formatting import counted, lasting, shown, sized
 from runner.models import ItemState
-from runner.text import counted, lasting, shown, sized
 
 LINE_EVERY_S = 10.0
 _REFRESHES_PER_S = 4

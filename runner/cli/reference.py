@@ -13,7 +13,7 @@ from runner.cli.app import build
 from runner.cli.help import panels
 from runner.cli.json_events import event_name
 from runner.events import BytesUploaded, Event
-from runner.outcome import ExitCode
+from runner.local.outcome import ExitCode
 
 _HEAD = """# Commands
 

@@ -15,7 +15,7 @@ from runner.cli.sandbox import embedded
 
 if TYPE_CHECKING:
     from runner.cli.given import Given
-    from runner.settings import LoadedSettings
+    from runner.config.settings import LoadedSettings
 
 SAVED_SCHEMAS = Path("schemas", "saved")
 """Where the embedded sandbox finds saved schemas, beside bulkhead.toml."""

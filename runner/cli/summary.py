@@ -11,9 +11,9 @@ from rich.text import Text
 from runner.cli.attention import LISTED_MOST, Attention, Cluster
 from runner.cli.console import line
 from runner.cli.states import MEANINGS, STYLES, present
+from runner.formatting import counted, lasting, near, shown
+from runner.local.outcome import BatchOutcome
 from runner.models import OPEN_STATES, BatchState, ItemState
-from runner.outcome import BatchOutcome
-from runner.text import counted, lasting, near, shown
 
 MANIFEST = "manifest.csv"
 

@@ -11,14 +11,14 @@ from rich.text import Text
 from runner.cli.attention import LISTED_MOST
 from runner.cli.console import line
 from runner.cli.states import STYLES, present
+from runner.formatting import counted, lasting, near, shown, sized
 from runner.models import ItemState, iso
-from runner.text import counted, lasting, near, shown, sized
 
 if TYPE_CHECKING:
     from runner.bulkhead import BatchStatus
-    from runner.doctor import Check
-    from runner.plan import Explanation, Plan
-    from runner.recovery import Difference
+    from runner.local.doctor import Check
+    from runner.local.plan import Explanation, Plan
+    from runner.local.reconcile import Difference
 
 
 def columns(console: Console, rows: Iterable[Sequence[str]], *, indent: str = "  ") -> None:

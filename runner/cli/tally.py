@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import singledispatchmethod
 
+from runner.config.units import Rate
 from runner.events import (
     BatchStarted,
     BytesUploaded,
@@ -15,7 +16,6 @@ from runner.events import (
     ItemsDiscovered,
 )
 from runner.models import OPEN_STATES, ItemState
-from runner.quantities import Rate
 
 _CREATES_AHEAD = (ItemState.QUEUED, ItemState.CREATING)
 

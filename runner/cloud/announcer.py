@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from runner.errors import Unavailable
 
 if TYPE_CHECKING:
-    from runner.aws import Aws
+    from runner.aws.services import Aws
     from runner.models import BatchState
 
 EVENT_SOURCE = "bulkhead"

@@ -11,7 +11,7 @@ from runner.errors import Unavailable
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from runner.aws import Aws
+    from runner.aws.services import Aws
     from runner.cloud.ports import Queue
     from runner.cloud.stack import Stack
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from runner.models import CreateRequest, ImportPage, RemoteImport
-    from runner.ports import ImportsApi
+    from runner.protocols import ImportsApi
 
 
 class CalledBack:

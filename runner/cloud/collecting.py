@@ -6,7 +6,6 @@ import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from runner.backoff import repeat_read
 from runner.cloud.dead_letters import bury
 from runner.cloud.deployment import is_driven_here
 from runner.cloud.leased import later, leased
@@ -16,6 +15,7 @@ from runner.cloud.settling import ring_if_at_rest
 from runner.cloud.stages import CloudStages
 from runner.errors import ImportNotFound, StaleItem, Unavailable
 from runner.models import OPEN_STATES, ImportStatus, Item, ItemState
+from runner.retry import repeat_read
 
 if TYPE_CHECKING:
     from runner.cloud.deployment import Deployment

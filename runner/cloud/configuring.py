@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from runner.config.routes import Routes
+from runner.config.run_spec import RunSpec
+from runner.config.settings import CONFIG_NAME, LoadedSettings
 from runner.errors import ConfigError
-from runner.routes import Routes
-from runner.run_spec import RunSpec
-from runner.settings import CONFIG_NAME, LoadedSettings
 from runner.sources import SourceSpec
 from runner.sources.filters import Globs
 
 if TYPE_CHECKING:
     from runner.cloud.deployment import Deployment
-    from runner.settings import Settings
+    from runner.config.settings import Settings
 
 logger = logging.getLogger(__name__)
 

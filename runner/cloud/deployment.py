@@ -9,26 +9,26 @@ from typing import TYPE_CHECKING, Any
 
 from runner import identity
 from runner.cloud.figures import Figures
-from runner.discover import Discovery
+from runner.config.options import RunOptions
+from runner.config.run_spec import RunSpec
 from runner.errors import ConfigError
-from runner.moves import Moves
-from runner.options import RunOptions
-from runner.run_spec import RunSpec
-from runner.surroundings import Surroundings
+from runner.stages.context import Surroundings
+from runner.stages.discover import Discovery
+from runner.stages.transitions import Moves
 
 if TYPE_CHECKING:
     import random
 
     from runner.cloud.ports import Announcer, Gauges, Places, Queues
+    from runner.config.settings import Settings
+    from runner.dromo.clock import VendorTime
+    from runner.dromo.rate_limited import RatedApi
     from runner.ledger import CloudLedger
     from runner.ledger.leases import Leases
     from runner.models import Batch
-    from runner.pacing import CreatePacer
-    from runner.ports import Clock, Storage
-    from runner.rated import RatedApi
-    from runner.settings import Settings
+    from runner.protocols import Clock, Storage
+    from runner.quota.pacer import CreatePacer
     from runner.stop import StopSignal
-    from runner.vendor_time import VendorTime
 
 logger = logging.getLogger(__name__)
 

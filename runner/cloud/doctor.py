@@ -14,19 +14,19 @@ from runner.cloud.findings import Finding, Level, unwell, watch, well
 from runner.cloud.outside import LicenseKey, vendor_finding, webhook_findings
 from runner.cloud.stack import INBOX
 from runner.cloud.webhook_tokens import WebhookUrls
+from runner.config.settings import CONFIG_NAME
 from runner.errors import AwsRefused, ConfigError, Unavailable
-from runner.settings import CONFIG_NAME
-from runner.text import counted, lasting, sized
+from runner.formatting import counted, lasting, sized
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from datetime import datetime
 
-    from runner.aws import Aws
+    from runner.aws.services import Aws
     from runner.cloud.stack import Stack
+    from runner.config.settings import Settings
     from runner.ledger import CloudLedger
-    from runner.pacing import CreatePacer
-    from runner.settings import Settings
+    from runner.quota.pacer import CreatePacer
 
 CONFIG_KEY = f"config/{CONFIG_NAME}"
 

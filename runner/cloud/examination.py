@@ -9,12 +9,12 @@ from runner.cloud.findings import Finding, of_error, unwell, watch, well
 from runner.cloud.ports import Queue
 from runner.cloud.stack import DEPLOY, INBOX, TABLE
 from runner.errors import BulkheadError
-from runner.ledger.dynamodb_table import BY_STATE, BY_VERSION
+from runner.ledger.dynamodb.keys import BY_STATE, BY_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from runner.aws import Aws
+    from runner.aws.services import Aws
     from runner.cloud.backlog import QueueDepth
     from runner.cloud.stack import Stack
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from runner.aws_errors import DENIED
+from runner.aws.errors import DENIED
 from runner.errors import AwsRefused, BulkheadError
 
 

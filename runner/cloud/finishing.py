@@ -12,10 +12,10 @@ from runner.cloud.patience import Patience
 from runner.cloud.ports import Done, Outcome, Queue
 from runner.cloud.settling import ENDS, is_at_rest, open_again
 from runner.ledger.leases import WHOLE_BATCH
+from runner.local.verdict import verdict
 from runner.manifest import MANIFEST_JSONL, summary, write_manifest
 from runner.models import Batch, BatchState
 from runner.stop import StopSignal
-from runner.verdict import verdict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from runner.listing import CLOCK_MARGIN
+from runner.dromo.listing import CLOCK_MARGIN
 from runner.models import Item, ItemKind, ItemState
 
 if TYPE_CHECKING:

@@ -18,9 +18,9 @@ from runner.sources import ObjectVersion, versioned_source
 if TYPE_CHECKING:
     from runner.cloud.deployment import Deployment
     from runner.cloud.messages import Landed
+    from runner.config.run_spec import RunSpec
     from runner.models import Batch, Item
-    from runner.ports import SourceEntry
-    from runner.run_spec import RunSpec
+    from runner.protocols import SourceEntry
 
 logger = logging.getLogger(__name__)
 

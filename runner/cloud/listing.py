@@ -13,8 +13,8 @@ from runner.cloud.ports import MOST_RECEIVES, Done, Outcome, Queue
 from runner.cloud.settling import ring_if_at_rest
 from runner.cloud.starting import start_batch
 from runner.errors import ConfigError, SourceNotFound
+from runner.local.outcome import exit_code_of
 from runner.models import BatchState, ItemState
-from runner.outcome import exit_code_of
 
 if TYPE_CHECKING:
     from runner.cloud.deployment import Deployment

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 from pydantic import SecretStr
 
-from runner.aws import Aws
+from runner.aws.s3 import S3Place
+from runner.aws.services import Aws
 from runner.clock import SystemClock
 from runner.cloud.backlog import return_dead_letters
 from runner.cloud.doctor import Doctor
@@ -19,16 +20,15 @@ from runner.cloud.stack import INBOX, TABLE, Stack, read_stack
 from runner.cloud.standing import RECENT, standing, standings
 from runner.cloud.starting import start_load
 from runner.cloud.webhook_tokens import WebhookUrls
+from runner.config.settings import Settings
 from runner.errors import ConfigError
 from runner.events import ignore
-from runner.ledger.place import LedgerTable
+from runner.ledger.location import LedgerTable
 from runner.ledger.rules import whole_ms
+from runner.local.resources import Resources
 from runner.manifest import csv, jsonl
 from runner.models import REDRIVABLE_STATES, ItemState
-from runner.moves import Moves
-from runner.resources import Resources
-from runner.s3 import S3Place
-from runner.settings import Settings
+from runner.stages.transitions import Moves
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Collection
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from runner.cloud.standing import Standing
     from runner.ledger import CloudLedger
     from runner.models import Batch, Item
-    from runner.pacing import CreatePacer
+    from runner.quota.pacer import CreatePacer
 
 _OF_PARAMETER = {"ApiUrl": "api_url", "SchemaId": "schema_id", "Quota": "create_quota"}
 """Settings of the functions by the stack's parameters."""

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 
-from runner.api import HeadlessClient
 from runner.cloud.findings import Finding, unwell, watch, well
 from runner.cloud.stack import LICENSE_SECRET
 from runner.cloud.webhook_tokens import TOKEN_BYTES, WebhookUrls
+from runner.dromo.client import HeadlessClient
+from runner.dromo.http import ConnectionCut, Departure, open_session
 from runner.errors import AuthRefused, AwsRefused, BulkheadError, Unavailable
-from runner.wire import ConnectionCut, Departure, open_session
 
 if TYPE_CHECKING:
-    from runner.aws import Aws
+    from runner.aws.services import Aws
     from runner.cloud.stack import Stack
 
 TIMEOUT_S = 15.0

@@ -10,9 +10,9 @@ from runner.sinks import open_sink
 from runner.sources.s3 import S3Source
 
 if TYPE_CHECKING:
+    from runner.aws.s3 import S3Client
     from runner.cloud.ports import PagedSource
-    from runner.ports import Clock, Sink
-    from runner.s3 import S3Client
+    from runner.protocols import Clock, Sink
     from runner.sources import SourceSpec
 
 

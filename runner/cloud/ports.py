@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
-from runner.ports import Source
+from runner.protocols import Source
 
 if TYPE_CHECKING:
     from runner.cloud.messages import Message
     from runner.models import BatchState
-    from runner.ports import Sink, SourceEntry
+    from runner.protocols import Sink, SourceEntry
     from runner.sources import ObjectVersion, SourceSpec
 
 Deadline = Callable[[], float]

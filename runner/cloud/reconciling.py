@@ -7,7 +7,6 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from runner.backoff import repeat_read
 from runner.cloud.dead_letters import is_dead
 from runner.cloud.leased import next_of
 from runner.cloud.messages import BatchRef, ImportHint, ItemRef, ListPage
@@ -20,7 +19,8 @@ from runner.cloud.stages import CloudStages
 from runner.cloud.watching import watch
 from runner.errors import StaleItem
 from runner.models import BatchState, Item, ItemKind, ItemState
-from runner.orphans import Orphans
+from runner.retry import repeat_read
+from runner.stages.orphans import Orphans
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -11,8 +11,8 @@ from runner.cloud.messages import ImportHint, ItemRef, Landed, decode
 from runner.cloud.naming import rolling_id
 from runner.cloud.ports import Queue
 from runner.errors import MessageInvalid, StaleItem
+from runner.local.reconcile import put_back
 from runner.models import OPEN_STATES, BatchState, ItemState
-from runner.recovery import put_back
 from runner.sources import ObjectVersion, versioned_source
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from runner.cloud.ports import Queues
     from runner.ledger import Ledger
     from runner.models import Item
-    from runner.moves import Moves
+    from runner.stages.transitions import Moves
 
 MAY_BE_GIVEN_UP = OPEN_STATES - {ItemState.QUEUED}
 """Open states in which an item may be that the functions have given up; one that was not sent is rejected then."""

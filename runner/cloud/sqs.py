@@ -10,7 +10,7 @@ from runner.cloud.messages import encode
 from runner.errors import Unavailable
 
 if TYPE_CHECKING:
-    from runner.aws import Aws
+    from runner.aws.services import Aws
     from runner.cloud.messages import Message
     from runner.cloud.ports import Queue
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from runner.errors import AwsRefused, BulkheadError, ConfigError
 
 if TYPE_CHECKING:
-    from runner.aws import Aws
+    from runner.aws.services import Aws
 
 TABLE = "TableName"
 INBOX = "InboxBucketName"

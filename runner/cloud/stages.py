@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from runner.stages import Stages
-from runner.track import Tracker
+from runner.stages.factory import Stages
+from runner.stages.track import Tracker
 
 if TYPE_CHECKING:
     from runner.cloud.deployment import Deployment

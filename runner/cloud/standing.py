@@ -6,8 +6,8 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from runner.config.run_spec import driver_of
 from runner.models import BatchState
-from runner.run_spec import driver_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

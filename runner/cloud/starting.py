@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from runner.aws.s3 import S3Place
 from runner.cloud.messages import StartLoad
 from runner.cloud.naming import load_id
 from runner.cloud.ports import Queue
 from runner.errors import LedgerError
 from runner.models import Batch
-from runner.s3 import S3Place
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from runner.cloud.deployment import Deployment
     from runner.cloud.ports import Queues
-    from runner.run_spec import RunSpec
+    from runner.config.run_spec import RunSpec
 
 
 async def start_load(queues: Queues, uri: str, *, name: str, at: datetime) -> str:

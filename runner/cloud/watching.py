@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from runner.cloud.messages import ImportHint
 from runner.cloud.ports import Queue
-from runner.listing import imports_since
+from runner.dromo.listing import imports_since
+from runner.local.reconcile import given_up
 from runner.models import STATE_OF_STATUS, ImportStatus, ItemState, tag_of
-from runner.recovery import given_up
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -12,7 +12,7 @@ from runner.cloud.stack import WEBHOOK_BASE, WEBHOOK_SECRET
 from runner.errors import ConfigError
 
 if TYPE_CHECKING:
-    from runner.aws import Aws
+    from runner.aws.services import Aws
     from runner.cloud.stack import Stack
 
 TOKEN_BYTES = 32

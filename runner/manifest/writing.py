@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from runner.ledger import Ledger
     from runner.models import Batch, Item, ItemState
-    from runner.ports import Sink
+    from runner.protocols import Sink
 
 MANIFEST_JSONL = "manifest.jsonl"
 MANIFEST_CSV = "manifest.csv"

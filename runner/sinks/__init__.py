@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runner.s3 import is_s3
+from runner.aws.s3 import is_s3
 from runner.sinks.local import LocalSink
 
 if TYPE_CHECKING:
-    from runner.ports import Sink
-    from runner.s3 import S3Client
+    from runner.aws.s3 import S3Client
+    from runner.protocols import Sink
 
 __all__ = ["LocalSink", "open_sink"]
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 from runner.chunks import Chunks
 from runner.errors import ConfigError, StorageFull
-from runner.ports import SavedResult
-from runner.result_array import ResultArray
-from runner.result_path import is_plain, result_path
+from runner.protocols import SavedResult
+from runner.sinks.result_array import ResultArray
+from runner.sinks.result_path import is_plain, result_path
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator

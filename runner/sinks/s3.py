@@ -8,17 +8,17 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from runner.backoff import READ_ATTEMPTS, repeat_read
+from runner.aws.s3 import MAX_KEY_BYTES, S3Place, canonical_folder
+from runner.aws.s3_errors import Doing, translated
 from runner.chunks import Chunks
 from runner.errors import BulkheadError, ConfigError
-from runner.ports import SavedResult
-from runner.result_array import ResultArray
-from runner.result_path import MAX_PATH_BYTES, is_plain, result_path
-from runner.s3 import MAX_KEY_BYTES, S3Place, canonical_folder
-from runner.s3_errors import Doing, translated
+from runner.protocols import SavedResult
+from runner.retry import READ_ATTEMPTS, repeat_read
+from runner.sinks.result_array import ResultArray
+from runner.sinks.result_path import MAX_PATH_BYTES, is_plain, result_path
 
 if TYPE_CHECKING:
-    from runner.s3 import S3Client
+    from runner.aws.s3 import S3Client
 
 PART_BYTES = 8 << 20
 """What is held in memory of one object; S3 takes 10,000 parts of at least 5 MiB, so results of up to 80 GB."""

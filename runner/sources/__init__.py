@@ -6,9 +6,9 @@ import os
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from runner.aws.s3 import S3Place, is_s3
 from runner.errors import SourceNotFound
-from runner.ports import SourceEntry
-from runner.s3 import S3Place, is_s3
+from runner.protocols import SourceEntry
 from runner.sources.directory import DirectorySource
 from runner.sources.listed import ListedFiles
 from runner.sources.local import LocalFiles
@@ -16,7 +16,7 @@ from runner.sources.spec import OrderBy, SourceSpec, printable, refuse_foreign, 
 from runner.sources.versions import ObjectVersion, versioned_source
 
 if TYPE_CHECKING:
-    from runner.s3 import S3Client
+    from runner.aws.s3 import S3Client
     from runner.sources.s3 import S3Source
 
 __all__ = [

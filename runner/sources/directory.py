@@ -8,7 +8,7 @@ from collections.abc import Generator, Iterator
 from datetime import datetime
 
 from runner.errors import ItemRejected, SourceNotFound
-from runner.ports import SourceEntry
+from runner.protocols import SourceEntry
 from runner.sources.local import LocalFiles, refused
 from runner.sources.names import SortedNames
 from runner.sources.opened import from_os_error

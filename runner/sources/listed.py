@@ -11,7 +11,7 @@ from itertools import groupby
 from pathlib import Path
 
 from runner.errors import ConfigError, SourceNotFound
-from runner.ports import SourceEntry
+from runner.protocols import SourceEntry
 from runner.sources.local import LocalFiles
 from runner.sources.names import SortedNames
 from runner.sources.spec import SourceSpec, file_uri

@@ -14,7 +14,7 @@ from typing import ParamSpec, TypeVar
 
 from runner.errors import ItemRejected, SourceNotFound
 from runner.models import Item, ItemKind
-from runner.ports import Prepared, SourceEntry
+from runner.protocols import Prepared, SourceEntry
 from runner.sources.body import FileBody
 from runner.sources.filters import PathFilter
 from runner.sources.kinds import kind_and_rejection, kind_of, rejection_of

@@ -8,12 +8,12 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from runner.backoff import repeat_read
+from runner.aws.s3 import S3Place, is_s3
+from runner.aws.s3_errors import Doing, archived, changed, translated
 from runner.errors import ConfigError, ItemRejected, SourceNotFound
 from runner.models import Item, ItemKind
-from runner.ports import Prepared, SourceEntry
-from runner.s3 import S3Place, is_s3
-from runner.s3_errors import Doing, archived, changed, translated
+from runner.protocols import Prepared, SourceEntry
+from runner.retry import repeat_read
 from runner.sources.filters import PathFilter
 from runner.sources.kinds import kind_and_rejection, kind_of, rejection_of
 from runner.sources.rows import rows_of
@@ -21,7 +21,7 @@ from runner.sources.s3_body import STALL_S, S3Body, S3Object
 from runner.sources.versions import ObjectVersion, unversioned_source
 
 if TYPE_CHECKING:
-    from runner.s3 import S3Client
+    from runner.aws.s3 import S3Client
     from runner.sources.spec import SourceSpec
 
 PAGE_LENGTH = 1000

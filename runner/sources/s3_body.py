@@ -8,11 +8,11 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from runner.aws.s3_errors import Doing, changed, is_about_content, translated
 from runner.errors import Unavailable
-from runner.s3_errors import Doing, changed, is_about_content, translated
 
 if TYPE_CHECKING:
-    from runner.s3 import S3Client, S3Place
+    from runner.aws.s3 import S3Client, S3Place
     from runner.sources.versions import ObjectVersion
 
 STALL_S = 15.0

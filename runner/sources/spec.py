@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
+from runner.aws.s3 import S3Place, is_s3
 from runner.errors import ConfigError, SourceNotFound
-from runner.s3 import S3Place, is_s3
 
 SourceKind = Literal["directory", "file", "list", "s3"]
 OrderBy = Literal["name", "size", "mtime"]

@@ -14,9 +14,9 @@ import pytest
 from runner.clock import system_now
 from runner.cloud.dead_letters import DEAD_LETTER
 from runner.cloud.messages import ItemRef, StartLoad, decode, encode
-from runner.ledger.dynamodb import DynamoLedger
-from runner.ledger.dynamodb_client import DynamoTable
-from runner.ledger.dynamodb_table import TABLE
+from runner.ledger.dynamodb.keys import TABLE
+from runner.ledger.dynamodb.ledger import DynamoLedger
+from runner.ledger.dynamodb.table import DynamoTable
 from runner.models import BatchState, ItemState
 from tests.support.aws import LocalAws, free_port, running_ministack
 from tests.support.batches import batch_of, leave

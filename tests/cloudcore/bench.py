@@ -13,8 +13,8 @@ from runner.cloud.messages import Landed, Message, decode
 from runner.cloud.ports import Outcome, Queue
 from runner.cloud.reconciling import reconcile
 from runner.cloud.submitting import submit
+from runner.dromo.rate_limited import RatedApi
 from runner.models import Batch, Item, ItemKind, ItemState
-from runner.rated import RatedApi
 from tests.cloudcore.plan import BEGIN_S, Plan
 from tests.cloudcore.scenario import CONFIG, Simulation
 from tests.support.inputs import Fate, Input

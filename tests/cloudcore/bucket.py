@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from runner.aws.s3 import S3Place
 from runner.errors import ConfigError, ItemRejected, SourceChanged
 from runner.models import Item, ItemKind
-from runner.ports import Prepared, SourceEntry
-from runner.s3 import S3Place
+from runner.protocols import Prepared, SourceEntry
 from runner.sources import ObjectVersion, SourceSpec
 from runner.sources.kinds import kind_of
 from runner.sources.versions import unversioned_source
@@ -21,7 +21,7 @@ from tests.support.inputs import Input, SimulatedBody
 from tests.support.process import Disk, MemorySink, Process, ProcessSink
 
 if TYPE_CHECKING:
-    from runner.ports import Sink
+    from runner.protocols import Sink
 
 INBOX = "s3://inbox"
 POISON = "poison"

@@ -17,15 +17,15 @@ from runner.cloud.messages import ImportHint, ItemRef, Landed, StartLoad, decode
 from runner.cloud.ports import Queue
 from runner.cloud.reconciling import reconcile
 from runner.cloud.submitting import submit
+from runner.config.settings import Settings
+from runner.config.units import Rate as Quota
+from runner.dromo.clock import VendorTime
+from runner.dromo.rate_limited import RatedApi
 from runner.errors import first_cause
 from runner.ledger.leases import MemoryLeases
 from runner.ledger.memory import MemoryLedger, MemorySlots
 from runner.models import BatchState, ItemState
-from runner.pacing import CreatePacer
-from runner.quantities import Rate as Quota
-from runner.rated import RatedApi
-from runner.settings import Settings
-from runner.vendor_time import VendorTime
+from runner.quota.pacer import CreatePacer
 from sandbox.state import SandboxSettings, SandboxState
 from tests.cloudcore.bucket import INBOX, POISON, Bucket, ProcessPlaces, Results
 from tests.cloudcore.functions import (

@@ -9,9 +9,9 @@ import pytest
 
 from runner.cloud.messages import BatchRef, ImportHint
 from runner.cloud.ports import Done, Later, Queue
+from runner.config.run_spec import RunSpec
 from runner.errors import Unavailable
 from runner.models import Item, ItemState
-from runner.run_spec import RunSpec
 from runner.sources import SourceSpec
 from tests.cloudcore.bench import Bench, on_bench
 from tests.support.inputs import Fate

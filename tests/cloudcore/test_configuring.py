@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from runner.cloud.configuring import configure, in_force, parsed
+from runner.config.settings import Settings
 from runner.errors import ConfigError
-from runner.settings import Settings
 from tests.cloudcore.bench import Bench, on_bench
 
 ROUTES = """

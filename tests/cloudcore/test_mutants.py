@@ -11,7 +11,7 @@ from runner.cloud import collecting, finishing, landing, listing, reconciling, s
 from runner.cloud.deployment import Deployment
 from runner.ledger.memory import MemoryLedger
 from runner.models import ItemState
-from runner.pacing import CreatePacer
+from runner.quota.pacer import CreatePacer
 from tests.cloudcore.plan import plan_of
 from tests.cloudcore.scenario import simulate
 from tests.support.seeds import Broken
@@ -85,7 +85,7 @@ def tags_are_shared(patch: pytest.MonkeyPatch) -> None:
         return await advance(self, item, state, **{**named, "share_tag": True})
 
     patch.setattr(MemoryLedger, "advance", sharing)
-    patch.setattr("runner.submit.Submitter._twin", _nothing)
+    patch.setattr("runner.stages.submit.Submitter._twin", _nothing)
 
 
 def every_function_has_a_quota_of_its_own(patch: pytest.MonkeyPatch) -> None:

@@ -10,9 +10,9 @@ import pytest
 
 from runner.cloud.messages import BatchRef, ImportHint, ItemRef, ListPage, StartLoad
 from runner.cloud.ports import Queue
+from runner.config.run_spec import RunSpec
 from runner.errors import AuthRefused, Unavailable
 from runner.models import Item, ItemKind, ItemState
-from runner.run_spec import RunSpec
 from sandbox.state import SandboxSettings
 from tests.cloudcore.bench import Bench, on_bench
 from tests.cloudcore.bucket import BucketSource

@@ -9,7 +9,7 @@ import pytest
 
 from runner.errors import LedgerError, StaleItem
 from runner.ledger import CloudLedger
-from runner.ledger.dynamodb import DynamoLedger
+from runner.ledger.dynamodb.ledger import DynamoLedger
 from runner.ledger.memory import MemoryLedger
 from runner.models import Batch, BatchState, Item, ItemState
 from tests.support.dynamodb import fixture_of, fresh_table

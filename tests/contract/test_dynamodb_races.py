@@ -14,14 +14,14 @@ from typing import Any
 import pytest
 
 from runner.clock import system_now, system_ticks
+from runner.config.units import Rate
 from runner.errors import ImportIdTaken, TagHeld
-from runner.ledger.dynamodb import DynamoLedger
-from runner.ledger.dynamodb_client import DynamoTable
-from runner.ledger.dynamodb_leases import DynamoLeases
-from runner.ledger.dynamodb_slots import SHARED_GUARD_S, DynamoSlots
+from runner.ledger.dynamodb.leases import DynamoLeases
+from runner.ledger.dynamodb.ledger import DynamoLedger
+from runner.ledger.dynamodb.table import DynamoTable
 from runner.models import Batch, Item, ItemState
-from runner.pacing import CreatePacer
-from runner.quantities import Rate
+from runner.quota.dynamodb import SHARED_GUARD_S, DynamoSlots
+from runner.quota.pacer import CreatePacer
 from tests.support.aws import LocalAws
 from tests.support.dynamodb import fresh_table
 

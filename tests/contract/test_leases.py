@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from runner.ledger.dynamodb_leases import DynamoLeases
+from runner.ledger.dynamodb.leases import DynamoLeases
 from runner.ledger.leases import Lease, Leases, MemoryLeases
 from tests.support.dynamodb import fixture_of, fresh_table
 

@@ -13,9 +13,9 @@ import pytest
 
 from runner.errors import IllegalTransition, ImportIdTaken, LedgerError, StaleItem, TagHeld
 from runner.ledger import Ledger
-from runner.ledger.dynamodb import DynamoLedger
+from runner.ledger.dynamodb.ledger import DynamoLedger
 from runner.ledger.memory import MemoryLedger
-from runner.ledger.sqlite import PAGE_ITEMS, SqliteLedger
+from runner.ledger.sqlite.ledger import PAGE_ITEMS, SqliteLedger
 from runner.models import COUNTERS, HELD_STATES, Batch, BatchState, Item, ItemKind, ItemState, RemoteImport
 from tests.support.dynamodb import fixture_of, fresh_table
 
@@ -618,10 +618,10 @@ async def test_items_can_be_had_by_state(ledger: Ledger) -> None:
 async def test_items_can_be_moved_while_they_are_read(
     ledger: Ledger, few: int, states: set[ItemState] | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("runner.ledger.sqlite.FEW_ITEMS", few)
-    monkeypatch.setattr("runner.ledger.sqlite.PAGE_ITEMS", 3)
-    monkeypatch.setattr("runner.ledger.dynamodb.FEW_ITEMS", few)
-    monkeypatch.setattr("runner.ledger.dynamodb_reading.ITEMS_A_PAGE", 3)
+    monkeypatch.setattr("runner.ledger.sqlite.ledger.FEW_ITEMS", few)
+    monkeypatch.setattr("runner.ledger.sqlite.ledger.PAGE_ITEMS", 3)
+    monkeypatch.setattr("runner.ledger.dynamodb.ledger.FEW_ITEMS", few)
+    monkeypatch.setattr("runner.ledger.dynamodb.queries.ITEMS_A_PAGE", 3)
     await begun(ledger, *(an_item(f"{n}.csv", rank=-n) for n in range(8)))
     seen = []
     async for item in ledger.items("b1", states=states):
@@ -635,8 +635,8 @@ async def test_items_can_be_moved_while_they_are_read(
 async def test_an_item_that_left_the_state_before_it_was_reached_is_not_yielded_in_it(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("runner.ledger.sqlite.PAGE_ITEMS", 1)
-    monkeypatch.setattr("runner.ledger.dynamodb_reading.ITEMS_A_PAGE", 1)
+    monkeypatch.setattr("runner.ledger.sqlite.ledger.PAGE_ITEMS", 1)
+    monkeypatch.setattr("runner.ledger.dynamodb.queries.ITEMS_A_PAGE", 1)
     await begun(ledger, an_item("a.csv"), an_item("b.csv"), an_item("c.csv"))
     seen = []
     async for item in ledger.items("b1", states={S.QUEUED}):

@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 
-from runner.copying import Copied, copy_ledger
+from runner.config.settings import Settings
 from runner.errors import BatchTaken, ConfigError, ImportIdTaken, LedgerError
-from runner.ledger.dynamodb import DynamoLedger
-from runner.ledger.dynamodb_leases import DynamoLeases
-from runner.ledger.place import LedgerTable
+from runner.ledger.dynamodb.leases import DynamoLeases
+from runner.ledger.dynamodb.ledger import DynamoLedger
+from runner.ledger.location import LedgerTable
 from runner.ledger.portable import PortableLedger
+from runner.local.copy_ledger import Copied, copy_ledger
+from runner.local.resources import Resources
 from runner.models import Batch, BatchState, HistoryEntry, Item, ItemState, RemoteImport
-from runner.resources import Resources
-from runner.settings import Settings
 from tests.support.aws import LocalAws
 from tests.support.dynamodb import fresh_table
 

@@ -15,9 +15,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 from runner.errors import BulkheadError
 from runner.ledger import Ledger
-from runner.ledger.dynamodb import DynamoLedger
+from runner.ledger.dynamodb.ledger import DynamoLedger
 from runner.ledger.memory import MemoryLedger
-from runner.ledger.sqlite import SqliteLedger
+from runner.ledger.sqlite.ledger import SqliteLedger
 from runner.models import COUNTERS, Batch, BatchState, Item, ItemState
 from tests.support.dynamodb import fixture_of, fresh_table
 

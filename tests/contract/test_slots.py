@@ -15,9 +15,9 @@ import pytest
 from runner.clock import system_ticks
 from runner.errors import LedgerCorrupt, LedgerError, LedgerTooNew
 from runner.ledger import Quota, Slot, SlotStore
-from runner.ledger.dynamodb_slots import DynamoSlots
 from runner.ledger.memory import MemorySlots
-from runner.ledger.slots import MAX_WAIT_AFTER_BOOT_S, SqliteSlots, system_boot_id
+from runner.quota.dynamodb import DynamoSlots
+from runner.quota.sqlite import MAX_WAIT_AFTER_BOOT_S, SqliteSlots, system_boot_id
 from tests.support.dynamodb import fixture_of, fresh_table
 
 START = datetime(2026, 7, 23, 10, 0, tzinfo=UTC)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from runner.aws import Aws
+from runner.aws.services import Aws
 from runner.cloud.announcer import AwsAnnouncer
 from runner.cloud.messages import ItemRef, decode, encode
 from runner.cloud.ports import Queue

@@ -310,7 +310,7 @@ def test_no_secret_and_no_row_is_logged_at_debug(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     async def leaks() -> Outcome:
-        runner_log = logging.getLogger("runner.upload")
+        runner_log = logging.getLogger("runner.stages.upload")
         runner_log.debug("upload begun", extra={"item": "0.csv"})
         raise ValueError({"email": "canary-cell"}) from OSError(
             "PUT https://s3.test/x?X-Amz-Signature=canary-signature"

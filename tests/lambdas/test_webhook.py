@@ -23,7 +23,16 @@ from tests.support.functions import TOKEN, Context, Stack, managed, posted
 
 ID = str(uuid4())
 NEXT = "canary-next-" + "a7" * 32
-HEAVY = ("aiohttp", "aioboto3", "aiobotocore", "asyncio", "aws_xray_sdk", "pydantic", "orjson", "runner.settings")
+HEAVY = (
+    "aiohttp",
+    "aioboto3",
+    "aiobotocore",
+    "asyncio",
+    "aws_xray_sdk",
+    "pydantic",
+    "orjson",
+    "runner.config.settings",
+)
 
 
 @pytest.fixture(autouse=True)

@@ -12,16 +12,21 @@ from typing import Any
 
 import pytest
 
-from runner import doubts, orphans, pacing, pipeline, recovery, result_array, submit, track, upload, vendor_time
-from runner.collect import Collector
+from runner.dromo import clock as vendor_time
+from runner.dromo.listing import imports_since
 from runner.errors import InDoubt
 from runner.ledger import Ledger
 from runner.ledger.memory import MemoryLedger
-from runner.listing import imports_since
+from runner.local import pipeline
+from runner.local import reconcile as recovery
 from runner.models import ImportStatus, Item, ItemKind, ItemState, RemoteImport
-from runner.moves import Moves
-from runner.ports import Prepared, SavedResult
-from runner.sinks import local
+from runner.protocols import Prepared, SavedResult
+from runner.quota import pacer as pacing
+from runner.sinks import local, result_array
+from runner.stages import lost_creates as doubts
+from runner.stages import orphans, submit, track, upload
+from runner.stages.collect import Collector
+from runner.stages.transitions import Moves
 from tests.simulation.plan import Life, Plan, plan_of
 from tests.simulation.scenario import simulate
 from tests.support.seeds import Broken

@@ -11,25 +11,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from runner.config.options import RunOptions
+from runner.config.routes import Route, Routes
+from runner.config.run_spec import RunSpec
+from runner.config.units import Rate as Quota
+from runner.dromo.clock import VendorTime
+from runner.dromo.rate_limited import RatedApi
 from runner.events import ignore
 from runner.ledger import Ledger, SlotStore
 from runner.ledger.memory import MemoryLedger, MemorySlots
-from runner.ledger.slots import SqliteSlots
-from runner.ledger.sqlite import SqliteLedger
+from runner.ledger.sqlite.ledger import SqliteLedger
+from runner.local.pipeline import RunResult, Scope, run_batch
 from runner.models import Batch, ItemState
-from runner.options import RunOptions
-from runner.pacing import CreatePacer
-from runner.pipeline import RunResult, Scope, run_batch
-from runner.ports import Sink
-from runner.quantities import Rate as Quota
-from runner.rated import RatedApi
-from runner.routes import Route, Routes
-from runner.run_spec import RunSpec
+from runner.protocols import Sink
+from runner.quota.pacer import CreatePacer
+from runner.quota.sqlite import SqliteSlots
 from runner.sinks import LocalSink
 from runner.sources import SourceSpec
+from runner.stages.context import Surroundings
 from runner.stop import StopReason, StopSignal
-from runner.surroundings import Surroundings
-from runner.vendor_time import VendorTime
 from sandbox.state import SandboxSettings, SandboxState
 from tests.simulation.oracles import AT_REST, Judges
 from tests.simulation.plan import SETTLE_S, Life, Plan

@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 
-from runner import feed, follow, pipeline, track
+from runner.local import feeder as feed
+from runner.local import ledger_watch as follow
+from runner.local import pipeline
 from runner.models import Item, ItemState
+from runner.stages import track
 from tests.simulation.mutants import Mutant
 from tests.simulation.plan import Plan, StackHabits, shared_plan_of
 

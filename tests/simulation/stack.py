@@ -15,16 +15,16 @@ from runner.cloud.collecting import collect
 from runner.cloud.deployment import Deployment
 from runner.cloud.messages import ImportHint, Message
 from runner.cloud.ports import MOST_RECEIVES, Queue, comes_back_after_s
+from runner.config.settings import Settings
+from runner.config.units import Rate
+from runner.dromo.clock import VendorTime
+from runner.dromo.rate_limited import RatedApi
 from runner.errors import BulkheadError
 from runner.events import ignore
 from runner.ledger.leases import MemoryLeases
-from runner.moves import Moves
-from runner.pacing import CreatePacer
-from runner.quantities import Rate
-from runner.rated import RatedApi
-from runner.recovery import differences, repair
-from runner.settings import Settings
-from runner.vendor_time import VendorTime
+from runner.local.reconcile import differences, repair
+from runner.quota.pacer import CreatePacer
+from runner.stages.transitions import Moves
 from tests.support.inputs import SimulatedSource
 from tests.support.process import Process
 from tests.support.vendor import SimulatedApi, SimulatedStorage
@@ -32,7 +32,7 @@ from tests.support.vendor import SimulatedApi, SimulatedStorage
 if TYPE_CHECKING:
     from runner.cloud.ports import PagedSource
     from runner.ledger import CloudLedger, Ledger, SlotStore
-    from runner.ports import Sink
+    from runner.protocols import Sink
     from runner.sources import SourceSpec
     from tests.simulation.plan import StackHabits
     from tests.support.process import SimulatedClock, Trace

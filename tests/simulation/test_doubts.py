@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from runner.doubts import Doubts
+from runner.config.options import RunOptions
+from runner.dromo.clock import VendorTime
 from runner.events import ignore
 from runner.ledger.memory import MemoryLedger
 from runner.models import Batch, ImportPage, Item, ItemKind, ItemState, RemoteImport
-from runner.moves import Moves
-from runner.options import RunOptions
+from runner.stages.lost_creates import Doubts
+from runner.stages.transitions import Moves
 from runner.stop import StopSignal
-from runner.vendor_time import VendorTime
 from tests.support.vloop import run_virtually
 
 MADE_AT = datetime(2026, 7, 1, tzinfo=UTC)

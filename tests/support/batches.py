@@ -10,10 +10,10 @@ from typing import Any
 
 from runner.cloud.messages import Message
 from runner.cloud.ports import Queue
+from runner.config.routes import Routes
+from runner.config.run_spec import RunSpec
 from runner.ledger import CloudLedger
 from runner.models import Batch, BatchState, Item, ItemState
-from runner.routes import Routes
-from runner.run_spec import RunSpec
 from runner.sources import SourceSpec
 
 BEGAN = datetime(2026, 7, 23, 10, 0, tzinfo=UTC)

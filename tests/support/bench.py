@@ -11,20 +11,20 @@ from hashlib import sha256
 import orjson
 
 from runner import identity
+from runner.config.options import RunOptions
+from runner.config.routes import Routes
+from runner.config.units import Rate
+from runner.dromo.clock import VendorTime
+from runner.dromo.rate_limited import RatedApi
 from runner.events import Event
 from runner.ledger.memory import MemoryLedger, MemorySlots
+from runner.local.pipeline import RunResult, Scope, run_batch
 from runner.models import TRANSITIONS, Batch, Item, ItemState
-from runner.options import RunOptions
-from runner.pacing import CreatePacer
-from runner.pipeline import RunResult, Scope, run_batch
-from runner.ports import SavedResult
-from runner.quantities import Rate
-from runner.rated import RatedApi
-from runner.routes import Routes
+from runner.protocols import SavedResult
+from runner.quota.pacer import CreatePacer
 from runner.sources.kinds import kind_of
+from runner.stages.context import Surroundings
 from runner.stop import StopSignal
-from runner.surroundings import Surroundings
-from runner.vendor_time import VendorTime
 from tests.support.scripted import EPOCH, LoopClock, ScriptedVendor
 from tests.support.sources import MemorySource
 

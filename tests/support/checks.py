@@ -12,7 +12,7 @@ from runner.check.outcomes import OutcomeReader
 from runner.check.predictions import FileCheck
 from runner.check.schemas import BoundRoute
 from runner.check.worker import Setup
-from runner.routes import Route
+from runner.config.routes import Route
 from runner.sources import source_spec
 
 FIELDS: tuple[dict[str, Any], ...] = (

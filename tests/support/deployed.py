@@ -9,7 +9,7 @@ from typing import Any
 
 import boto3
 
-from runner.aws import Aws
+from runner.aws.services import Aws
 from tests.support.aws import LocalAws
 
 QUEUES = ("Submit", "List", "Collect", "Finish")

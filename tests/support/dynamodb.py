@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-from runner.ledger.dynamodb_client import DynamoTable
+from runner.ledger.dynamodb.table import DynamoTable
 
 
 @asynccontextmanager

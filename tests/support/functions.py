@@ -12,7 +12,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from runner.ledger.dynamodb_table import TABLE
+from runner.ledger.dynamodb.keys import TABLE
 
 TOKEN = "canary-token-" + "5e" * 32
 LICENSE_KEY = "canary-license-key"

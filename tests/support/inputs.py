@@ -12,7 +12,7 @@ import orjson
 
 from runner.errors import ItemRejected
 from runner.models import Item, ItemKind
-from runner.ports import Prepared, SourceEntry
+from runner.protocols import Prepared, SourceEntry
 from sandbox.engine.outcome import Outcome, failed
 from sandbox.imports import Job
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from runner.errors import StorageFull
 from runner.ledger import Ledger, Quota, Slot, SlotStore
 from runner.models import Batch, HistoryEntry, Item, ItemState, RemoteImport
-from runner.ports import SavedResult, Sink
-from runner.result_array import ResultArray
+from runner.protocols import SavedResult, Sink
+from runner.sinks.result_array import ResultArray
 
 if TYPE_CHECKING:
     import random

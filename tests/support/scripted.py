@@ -12,7 +12,7 @@ from typing import Any
 
 from runner.errors import ImportNotFound, SchemaNotFound
 from runner.models import CreateRequest, ImportPage, RemoteImport
-from runner.ports import Body
+from runner.protocols import Body
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from runner import backoff
+from runner import retry as backoff
 
 
 class ScriptedS3:

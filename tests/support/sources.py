@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from runner.errors import ItemRejected, SourceChanged
 from runner.models import Item, ItemKind
-from runner.ports import Prepared, SourceEntry
+from runner.protocols import Prepared, SourceEntry
 from runner.sources.kinds import kind_and_rejection, kind_of
 from runner.sources.rows import rows_of
 

@@ -36,8 +36,8 @@ from tests.support.inputs import SimulatedBody
 from tests.support.process import EPOCH, Process, Trace
 
 if TYPE_CHECKING:
-    from runner.ports import Body
-    from runner.vendor_time import VendorTime
+    from runner.dromo.clock import VendorTime
+    from runner.protocols import Body
     from tests.support.vloop import VirtualLoop
     from tests.support.weather import Call, Fate, Kind, Weather
 

@@ -14,8 +14,9 @@ import pytest
 from aiohttp.abc import AbstractResolver
 from pydantic import SecretStr
 
-from runner.api import HeadlessClient
 from runner.clock import SystemClock
+from runner.dromo.client import HeadlessClient
+from runner.dromo.clock import VendorTime
 from runner.errors import (
     AuthRefused,
     BulkheadError,
@@ -27,7 +28,6 @@ from runner.errors import (
     SchemaNotFound,
 )
 from runner.models import CreateRequest
-from runner.vendor_time import VendorTime
 from tests.support.rawserver import Peer, RawServer, answer, answering, closed_port_url
 
 KEY = "test-key-1"

@@ -8,16 +8,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from runner.api import HeadlessClient, ProbeResult
-from runner.errors import (
-    AuthRefused,
-    ImportNotFound,
-    NotSent,
-    RateLimited,
-    RequestInvalid,
-    SchemaNotFound,
-    Unavailable,
-)
+from runner.dromo.client import HeadlessClient, ProbeResult
+from runner.errors import AuthRefused, ImportNotFound, NotSent, RateLimited, RequestInvalid, SchemaNotFound, Unavailable
 from tests.support.rawserver import Peer, RawServer, answer, answering, closed_port_url
 
 KEY = "test-key-1"

@@ -9,10 +9,10 @@ import traceback
 
 import pytest
 
-from runner.api import HeadlessClient
+from runner.dromo.client import HeadlessClient
+from runner.dromo.storage import HttpStorage
 from runner.errors import BulkheadError, SourceChanged
 from runner.models import CreateRequest
-from runner.transfer import HttpStorage
 from tests.support.bodies import FakeBody
 from tests.support.rawserver import Peer, RawServer, answer, answering, closed_port_url
 

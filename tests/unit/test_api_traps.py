@@ -7,10 +7,10 @@ import asyncio
 import pytest
 from aiolimiter import AsyncLimiter
 
-from runner.api import HeadlessClient
+from runner.dromo.client import HeadlessClient
+from runner.dromo.storage import HttpStorage
 from runner.errors import InDoubt, NotSent, SourceChanged, Unavailable
 from runner.models import CreateRequest
-from runner.transfer import HttpStorage
 from tests.support.bodies import FakeBody
 from tests.support.rawserver import Peer, RawServer, answer, answering, closed_port_url
 

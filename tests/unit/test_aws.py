@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from botocore import exceptions as botocore
 
-from runner.aws import Aws
-from runner.aws_errors import translated
+from runner.aws.errors import translated
+from runner.aws.services import Aws
 from runner.errors import AwsRefused, BulkheadError, ConfigError, Unavailable
 from tests.support.aws import LocalAws, free_port
 from tests.support.deployed import services_of

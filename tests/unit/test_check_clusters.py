@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from runner.check import Account, Cell, Effect, FileCheck, Prediction, Problem
 from runner.check.clusters import CLUSTERS_MAX, SAMPLES, Clusters
-from runner.outcome import ExitCode
-from runner.quantities import Rate
+from runner.config.units import Rate
+from runner.local.outcome import ExitCode
 
 QUOTA = Rate(20, 60.0)
 

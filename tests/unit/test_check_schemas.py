@@ -12,8 +12,8 @@ import pytest
 from runner.check import bind_routes
 from runner.check.schemas import schemas_in
 from runner.cli.commands.check import engine
+from runner.config.routes import Route, Routes
 from runner.errors import ConfigError, SchemaNotFound
-from runner.routes import Route, Routes
 
 SAVED = {
     "id": "s",

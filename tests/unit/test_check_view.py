@@ -18,9 +18,9 @@ from runner.cli.check_progress import CheckProgress, showing_check
 from runner.cli.check_view import LISTED_MOST, Closing, print_check
 from runner.cli.commands.check import LIBRARIES, engine
 from runner.cli.help import BARE
+from runner.config.units import Rate
 from runner.errors import StorageFull
-from runner.outcome import ExitCode
-from runner.quantities import Rate
+from runner.local.outcome import ExitCode
 
 EVIL = 'evil\x1b[31m\u202e<b>"&.csv'
 

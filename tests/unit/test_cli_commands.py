@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from runner import __version__
+from runner._version import __version__
 
 NO_NEED = ("aiohttp", "boto3", "botocore", "aioboto3", "rich.console", "runner.bulkhead", "sandbox")
 

@@ -7,7 +7,7 @@ import typer
 
 from runner import errors
 from runner.cli.errors import leading, reported
-from runner.outcome import EXIT_CODES, ExitCode, exit_code_of
+from runner.local.outcome import EXIT_CODES, ExitCode, exit_code_of
 
 
 def subclasses(kind: type) -> set[type]:

@@ -15,7 +15,7 @@ from runner.cli.progress import ScreenProgress, live_view, plain_line, showing
 from runner.cli.summary import Closing, next_commands, print_summary
 from runner.cli.tables import print_checks, print_differences, print_plan
 from runner.cli.tally import Tally
-from runner.doctor import Check
+from runner.config.units import Rate
 from runner.events import (
     BatchFinished,
     BatchStarted,
@@ -26,12 +26,12 @@ from runner.events import (
     ItemMoved,
     Notice,
 )
+from runner.formatting import counted, lasting, near, shown, sized, storable
+from runner.local.doctor import Check
+from runner.local.outcome import BatchOutcome, ExitCode
+from runner.local.plan import Plan
+from runner.local.reconcile import Difference, DifferenceKind
 from runner.models import Batch, BatchState, Item, ItemState
-from runner.outcome import BatchOutcome, ExitCode
-from runner.plan import Plan
-from runner.quantities import Rate
-from runner.recovery import Difference, DifferenceKind
-from runner.text import counted, lasting, near, shown, sized, storable
 
 S = ItemState
 NOW = datetime(2026, 7, 23, 10, 15, 2, tzinfo=UTC)

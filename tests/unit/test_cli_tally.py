@@ -3,16 +3,9 @@
 import pytest
 
 from runner.cli.tally import Tally
-from runner.events import (
-    BatchStarted,
-    BytesUploaded,
-    CreateAnswered,
-    CreateThrottled,
-    ItemMoved,
-    ItemsDiscovered,
-)
+from runner.config.units import Rate
+from runner.events import BatchStarted, BytesUploaded, CreateAnswered, CreateThrottled, ItemMoved, ItemsDiscovered
 from runner.models import ItemState
-from runner.quantities import Rate
 
 S = ItemState
 

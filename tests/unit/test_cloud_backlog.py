@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from runner.aws import Aws
+from runner.aws.services import Aws
 from runner.cloud.backlog import depth_of, return_dead_letters
 from runner.cloud.ports import Queue
 from runner.cloud.stack import Stack, read_stack

@@ -13,15 +13,15 @@ import pytest
 from aiohttp import web
 
 from runner import identity
-from runner.aws import Aws
+from runner.aws.services import Aws
 from runner.clock import SystemClock
 from runner.cloud.doctor import CONFIG_KEY, Doctor
 from runner.cloud.findings import Finding, Level
 from runner.cloud.stack import read_stack
+from runner.config.settings import Settings
+from runner.config.units import Rate
 from runner.ledger.memory import MemoryLedger, MemorySlots
-from runner.pacing import CreatePacer
-from runner.quantities import Rate
-from runner.settings import Settings
+from runner.quota.pacer import CreatePacer
 from tests.support.aws import LocalAws, free_port
 from tests.support.deployed import KEY_CANARY, TOKEN, Deployed, deploy, services_of
 

@@ -10,12 +10,12 @@ from typing import Any, cast
 from runner.cloud.deployment import Deployment
 from runner.cloud.finishing import finish
 from runner.cloud.messages import BatchRef
+from runner.config.routes import Routes
+from runner.config.run_spec import RunSpec
+from runner.config.settings import Settings
 from runner.ledger.leases import MemoryLeases
 from runner.ledger.memory import MemoryLedger
 from runner.models import Batch, BatchState, Item
-from runner.routes import Routes
-from runner.run_spec import RunSpec
-from runner.settings import Settings
 from runner.sources import SourceSpec
 from tests.support.scripted import EPOCH, LoopClock
 from tests.support.vloop import run_virtually

@@ -14,8 +14,8 @@ from runner.cloud.redriving import Redrive
 from runner.events import ignore
 from runner.ledger.memory import MemoryLedger
 from runner.models import RESULT_INVALID, BatchState, Item, ItemState
-from runner.moves import Moves
 from runner.sources import ObjectVersion, versioned_source
+from runner.stages.transitions import Moves
 from tests.support.batches import BEGAN, RememberingQueues, batch_of, item_in, leave
 
 S = ItemState

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from runner.aws import Aws
+from runner.aws.services import Aws
 from runner.cloud.stack import OUTPUTS, read_stack
 from runner.errors import ConfigError
 from tests.support.aws import LocalAws

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from runner.config.options import RunOptions
 from runner.errors import ImportNotFound, ResultInvalid, Unavailable
 from runner.events import ignore
+from runner.local.pipeline import run_batch
+from runner.local.reconcile import redrive
 from runner.models import CreateRequest, ItemState
-from runner.moves import Moves
-from runner.options import RunOptions
-from runner.pipeline import run_batch
-from runner.recovery import redrive
+from runner.stages.transitions import Moves
 from tests.support.bench import BATCH_ID, Bench
 from tests.support.vloop import run_virtually
 

@@ -11,8 +11,8 @@ import typer
 
 from runner.cli.app import COMMANDS, GROUPS, build
 from runner.cli.reference import reference
+from runner.local.outcome import ExitCode
 from runner.models import TRANSITIONS, BatchState, ImportStatus, ItemState
-from runner.outcome import ExitCode
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from runner.doctor import examine
-from runner.resources import Resources
-from runner.settings import Settings
+from runner.config.settings import Settings
+from runner.local.doctor import examine
+from runner.local.resources import Resources
 from tests.support.rawserver import RawServer, answer, answering
 
 

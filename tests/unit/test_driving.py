@@ -12,9 +12,9 @@ from datetime import timedelta
 
 import pytest
 
-from runner.driving import LEASE_S, driving, is_driven
 from runner.errors import BatchTaken, LedgerUnavailable
 from runner.ledger.leases import MemoryLeases
+from runner.local.batch_lease import LEASE_S, driving, is_driven
 from runner.models import iso
 from runner.stop import StopReason, StopSignal
 from tests.support.scripted import LoopClock

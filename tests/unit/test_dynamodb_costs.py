@@ -8,11 +8,11 @@ from hashlib import sha256
 
 from runner import identity
 from runner.ledger import Slot
-from runner.ledger import dynamodb_table as keys
-from runner.ledger.dynamodb import DynamoLedger
-from runner.ledger.dynamodb_client import DynamoTable
-from runner.ledger.dynamodb_slots import DynamoSlots
+from runner.ledger.dynamodb import keys
+from runner.ledger.dynamodb.ledger import DynamoLedger
+from runner.ledger.dynamodb.table import DynamoTable
 from runner.models import Batch, Item, ItemState
+from runner.quota.dynamodb import DynamoSlots
 from tests.support.aws import LocalAws
 from tests.support.dynamodb import fresh_table
 

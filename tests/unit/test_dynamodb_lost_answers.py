@@ -12,11 +12,11 @@ from botocore.exceptions import ClientError, ConnectTimeoutError, ReadTimeoutErr
 
 from runner.errors import ImportIdTaken, LedgerUnavailable, StaleItem
 from runner.ledger import Slot
-from runner.ledger.dynamodb import DynamoLedger
-from runner.ledger.dynamodb_client import MAX_TRIES, DynamoTable
-from runner.ledger.dynamodb_leases import DynamoLeases
-from runner.ledger.dynamodb_slots import DynamoSlots
+from runner.ledger.dynamodb.leases import DynamoLeases
+from runner.ledger.dynamodb.ledger import DynamoLedger
+from runner.ledger.dynamodb.table import MAX_TRIES, DynamoTable
 from runner.models import Batch, Item, ItemState
+from runner.quota.dynamodb import DynamoSlots
 from tests.support.aws import LocalAws
 from tests.support.dynamodb import fresh_table
 
@@ -196,7 +196,7 @@ async def test_a_condition_that_others_broke_is_no_success(stores: Stores) -> No
 async def test_a_table_that_never_answers_is_given_up_after_some_tries(
     stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("runner.ledger.dynamodb_client._FIRST_PAUSE_S", 0.0)
+    monkeypatch.setattr("runner.ledger.dynamodb.table._FIRST_PAUSE_S", 0.0)
     stores.client.lose_requests = 1000
     with pytest.raises(LedgerUnavailable, match="does not answer"):
         await stores.ledger.advance(Item(batch_id="b1", source="a.csv"), S.CREATING, reason="x")

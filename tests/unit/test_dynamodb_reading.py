@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from runner.ledger import dynamodb
-from runner.ledger.dynamodb import DynamoLedger
-from runner.ledger.dynamodb_client import DynamoTable
-from runner.ledger.dynamodb_table import place_of
+from runner.ledger.dynamodb import ledger as dynamodb
+from runner.ledger.dynamodb.keys import place_of
+from runner.ledger.dynamodb.ledger import DynamoLedger
+from runner.ledger.dynamodb.table import DynamoTable
 from runner.models import Batch, Item, ItemState
 from tests.support.aws import LocalAws
 from tests.support.dynamodb import fresh_table

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.ledger import dynamodb_table as table
 from runner.ledger import rules
+from runner.ledger.dynamodb import keys as table
 from runner.models import ItemState
 
 sources = st.text(st.characters(codec="utf-8"), max_size=30)

@@ -21,9 +21,9 @@ from pathlib import Path
 import pytest
 
 from runner.errors import BulkheadError, LedgerCorrupt, LedgerError, LedgerLocked, LedgerTooNew, StorageFull
-from runner.ledger.database import BALLAST_BYTES, Ballast, explained
-from runner.ledger.lockfile import refuse_network_file_system
-from runner.ledger.sqlite import IS_SENT, SCHEMA, SqliteLedger
+from runner.ledger.sqlite.database import BALLAST_BYTES, Ballast, explained
+from runner.ledger.sqlite.ledger import IS_SENT, SCHEMA, SqliteLedger
+from runner.ledger.sqlite.lockfile import refuse_network_file_system
 from runner.models import Batch, Item, ItemState, RemoteImport
 
 START = datetime(2026, 7, 23, 10, 15, tzinfo=UTC)
@@ -258,7 +258,7 @@ async def test_an_archived_ledger_can_be_read_in_a_folder_that_cannot_be_written
 
 async def test_an_archived_file_is_opened_as_it_lies(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     await filled(path, an_item("a.csv"))
-    monkeypatch.setattr("runner.ledger.database.os.access", lambda *_: False)
+    monkeypatch.setattr("runner.ledger.sqlite.database.os.access", lambda *_: False)
     async with opened(path, read_only=True) as reader:
         assert await reader.counts("b1") == {S.QUEUED: 1}
     assert not path.with_name(path.name + "-shm").exists()

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from runner.errors import LedgerCorrupt, StorageFull
 from runner.ledger.memory import MemoryLedger
+from runner.local.outcome import ExitCode
 from runner.manifest import csv, jsonl, line, shown_name, summary, write_manifest
 from runner.models import Batch, BatchState, Item, ItemState
-from runner.outcome import ExitCode
 from runner.sinks import LocalSink
 
 START = datetime(2026, 3, 1, 9, 30, tzinfo=UTC)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import random
 
+from runner.config.units import Rate
 from runner.ledger.memory import MemorySlots
-from runner.pacing import LATE_ARRIVAL_S, CreatePacer
-from runner.quantities import Rate
+from runner.quota.pacer import LATE_ARRIVAL_S, CreatePacer
 from tests.support.scripted import LoopClock
 from tests.support.vloop import run_virtually
 

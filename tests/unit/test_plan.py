@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from runner.discover import Discovery
+from runner.config.routes import Route, Routes
+from runner.config.units import Rate
+from runner.local.plan import explain, plan
 from runner.models import ItemState
-from runner.plan import explain, plan
-from runner.quantities import Rate
-from runner.routes import Route, Routes
+from runner.stages.discover import Discovery
 from tests.support.bench import BATCH_ID, Bench
 from tests.support.vloop import run_virtually
 

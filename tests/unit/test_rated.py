@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+from runner.dromo.rate_limited import RatedApi
 from runner.models import CreateRequest
-from runner.rated import RatedApi
 from tests.support.scripted import LoopClock, ScriptedVendor
 from tests.support.vloop import run_virtually
 

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from runner import recovery
+from runner.config.options import RunOptions
+from runner.local import reconcile as recovery
+from runner.local.pipeline import run_batch
+from runner.local.reconcile import DifferenceKind
 from runner.models import SENT_STATES, CreateRequest, Item, ItemState
-from runner.moves import Moves
-from runner.options import RunOptions
-from runner.pipeline import run_batch
-from runner.recovery import DifferenceKind
+from runner.stages.transitions import Moves
 from tests.support.bench import BATCH_ID, Bench
 from tests.support.scripted import EPOCH
 from tests.support.vloop import run_virtually

@@ -9,9 +9,9 @@ from typing import Any
 import orjson
 import pytest
 
+from runner.config.routes import Route, Routes
+from runner.config.settings import Settings
 from runner.errors import ConfigError
-from runner.routes import Route, Routes
-from runner.settings import Settings
 
 FIELDS = [{"key": "name", "label": "Name", "type": "string"}, {"key": "qty", "label": "Qty"}]
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runner.aws.s3 import S3Place, canonical_folder, open_s3
 from runner.errors import ConfigError
-from runner.s3 import S3Place, canonical_folder, open_s3
 
 ROOT = Path(__file__).parents[2]
 

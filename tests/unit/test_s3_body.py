@@ -8,8 +8,8 @@ from typing import Any, Self
 import pytest
 from botocore.exceptions import FlexibleChecksumError, ResponseStreamingError
 
+from runner.aws.s3 import S3Place
 from runner.errors import ItemRejected, SourceChanged, Unavailable
-from runner.s3 import S3Place
 from runner.sources.s3_body import S3Body, S3Object
 from runner.sources.versions import ObjectVersion
 from tests.support.scripted_s3 import refusal

@@ -8,9 +8,9 @@ import aiohttp
 import pytest
 from botocore import exceptions as botocore
 
+from runner.aws.s3 import S3Place
+from runner.aws.s3_errors import FOREIGN, Doing, translated, translation
 from runner.errors import BulkheadError, ConfigError, SourceNotFound, StorageFull, TransientError, Unavailable
-from runner.s3 import S3Place
-from runner.s3_errors import FOREIGN, Doing, translated, translation
 from tests.support.scripted_s3 import refusal
 
 PLACE = S3Place("inbox", "2026/")

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
+from runner.aws.s3 import S3Client
 from runner.clock import SystemClock
 from runner.cloud.places import S3Places
 from runner.errors import ConfigError, ItemRejected, SourceChanged, SourceNotFound
 from runner.models import Item, ItemKind
-from runner.ports import SourceEntry
-from runner.s3 import S3Client
+from runner.protocols import SourceEntry
 from runner.sources import ObjectVersion, open_one, open_source, source_spec, versioned_source
 from runner.sources.s3 import S3Source
 from runner.sources.versions import unversioned_source

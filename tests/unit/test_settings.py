@@ -9,18 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runner.config.options import FailureLimit
+from runner.config.settings import LoadedSettings, Settings
+from runner.config.units import Rate, duration_text, parse_duration, parse_failure_limit, parse_rate, parse_size
 from runner.errors import ConfigError
-from runner.ledger.place import LedgerTable
-from runner.options import FailureLimit
-from runner.quantities import (
-    Rate,
-    duration_text,
-    parse_duration,
-    parse_failure_limit,
-    parse_rate,
-    parse_size,
-)
-from runner.settings import LoadedSettings, Settings
+from runner.ledger.location import LedgerTable
 
 KEY = "dromo-key-7f3a"
 

@@ -10,16 +10,16 @@ from typing import Any
 
 import pytest
 
+from runner.config.options import RunOptions
+from runner.config.settings import Settings
 from runner.errors import ConfigError, LedgerUnavailable, SchemaNotFound, StaleItem
+from runner.local.pipeline import Scope
+from runner.local.resources import Resources
 from runner.models import CreateRequest, Item, ItemState
-from runner.moves import Moves
-from runner.options import RunOptions
-from runner.pipeline import Scope
-from runner.resources import Resources
-from runner.settings import Settings
+from runner.stages.context import Surroundings
+from runner.stages.track import Tracker
+from runner.stages.transitions import Moves
 from runner.stop import StopReason
-from runner.surroundings import Surroundings
-from runner.track import Tracker
 from tests.support.bench import Bench
 from tests.support.lagging import LaggingLedger
 from tests.support.scripted import LoopClock

@@ -8,7 +8,7 @@ from email.utils import format_datetime
 import pytest
 
 from runner.errors import LedgerError
-from runner.ledger.shared_time import SharedTime
+from runner.ledger.dynamodb.clock import SharedTime
 
 START = datetime(2026, 7, 23, 10, 0, tzinfo=UTC)
 

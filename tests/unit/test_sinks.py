@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from runner.errors import ConfigError, ResultInvalid, StorageFull, Unavailable
-from runner.result_path import result_path
 from runner.sinks import LocalSink
 from runner.sinks import local as sinks
+from runner.sinks.result_path import result_path
 
 DESCRIPTORS = Path("/proc/self/fd")
 needs_proc = pytest.mark.skipif(not DESCRIPTORS.exists(), reason="descriptors are looked up in /proc")

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner import result_array
 from runner.errors import ResultInvalid
-from runner.result_array import ResultArray
+from runner.sinks import result_array
+from runner.sinks.result_array import ResultArray
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),

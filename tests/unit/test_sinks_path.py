@@ -10,8 +10,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from runner.result_path import is_plain, result_path
 from runner.sinks import LocalSink
+from runner.sinks.result_path import is_plain, result_path
 
 FOLDER_LIKE = ["a", "A", "a.json", "a.JSON", "a.partial", ".a.partial", "_", "~", "a~0123456789abcdef"]
 HOSTILE = ["..", ".", "", "con", "NUL.txt", "c:", "\\", "\\..", "x ", "\0", "a\n", "\udcff", "\ud800", "\u202e", "=cmd"]

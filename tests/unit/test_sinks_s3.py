@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from runner.aws.s3 import S3Client
 from runner.errors import ConfigError, ResultInvalid, StorageFull, Unavailable
-from runner.s3 import S3Client
 from runner.sinks import LocalSink, open_sink
 from runner.sinks.s3 import S3Sink
 from tests.support.aws import LocalAws

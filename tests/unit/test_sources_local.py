@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from runner.errors import ConfigError, ItemRejected, SourceNotFound
 from runner.models import Item, ItemKind
-from runner.ports import Prepared, SourceEntry
+from runner.protocols import Prepared, SourceEntry
 from runner.sources import LocalFiles, open_one, open_source, source_spec
 
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)

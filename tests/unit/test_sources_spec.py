@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from runner.errors import ConfigError, ItemRejected, SourceNotFound
 from runner.models import MAX_FILE_BYTES, MAX_JSON_BYTES, ItemKind
-from runner.ports import SourceEntry
+from runner.protocols import SourceEntry
 from runner.sources import SourceSpec, open_source, rank_of, source_spec
 from runner.sources.kinds import kind_of, rejection_of, suffix_of
 

@@ -8,6 +8,7 @@ from hashlib import sha256
 
 import pytest
 
+from runner.config.options import RunOptions
 from runner.errors import (
     AuthRefused,
     ConditionUnsupported,
@@ -23,9 +24,8 @@ from runner.errors import (
     UrlExpired,
 )
 from runner.events import CreateThrottled
+from runner.local.pipeline import run_batch
 from runner.models import CreateRequest, Item, ItemState, RemoteImport
-from runner.options import RunOptions
-from runner.pipeline import run_batch
 from runner.stop import StopReason
 from tests.support.bench import BATCH_ID, Bench
 from tests.support.vloop import run_virtually

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from runner.errors import ImportNotFound, RequestInvalid, Unavailable
+from runner.local.pipeline import Scope
 from runner.models import CreateRequest, ImportPage, ItemState, RemoteImport
-from runner.pipeline import Scope
 from tests.support.bench import BATCH_ID, Bench
 from tests.support.vloop import run_virtually
 

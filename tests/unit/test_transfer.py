@@ -9,6 +9,8 @@ import pytest
 from aiohttp.http import StreamWriter
 from aiolimiter import AsyncLimiter
 
+from runner.dromo.storage import HttpStorage
+from runner.dromo.upload_body import UploadPayload
 from runner.errors import (
     BulkheadError,
     ConditionUnsupported,
@@ -19,8 +21,6 @@ from runner.errors import (
     UploadRefused,
     UrlExpired,
 )
-from runner.payload import UploadPayload
-from runner.transfer import HttpStorage
 from tests.support.bodies import FakeBody
 from tests.support.rawserver import Peer, RawServer, answer, answering, closed_port_url
 

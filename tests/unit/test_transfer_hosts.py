@@ -8,9 +8,9 @@ from ipaddress import ip_address
 import pytest
 from aiohttp.abc import AbstractResolver
 
+from runner.dromo.allowed_hosts import StorageHosts
+from runner.dromo.storage import HttpStorage
 from runner.errors import Unavailable, UploadRefused
-from runner.hosts import StorageHosts
-from runner.transfer import HttpStorage
 from tests.support.bodies import FakeBody
 from tests.support.rawserver import RawServer, answer, answering
 

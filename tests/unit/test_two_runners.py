@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
+from runner.local.pipeline import RunResult, run_batch
 from runner.models import Item, ItemState
-from runner.pipeline import RunResult, run_batch
-from runner.surroundings import Surroundings
+from runner.stages.context import Surroundings
 from tests.support.bench import Bench
 from tests.support.lagging import LaggingLedger
 from tests.support.scripted import LoopClock

@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from runner.clock import WallClock
+from runner.dromo.clock import LONGEST_ROUND_TRIP_S, VendorTime
 from runner.errors import InDoubt
 from runner.models import CreateRequest
-from runner.vendor_time import LONGEST_ROUND_TRIP_S, VendorTime
 from tests.support.bench import Bench
 from tests.support.vloop import run_virtually
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from runner.config.options import FailureLimit
+from runner.local.outcome import ExitCode
+from runner.local.verdict import verdict
 from runner.models import BatchState, ItemState
-from runner.options import FailureLimit
-from runner.outcome import ExitCode
 from runner.stop import StopReason, StopSignal
-from runner.verdict import verdict
 
 _S = ItemState
 

@@ -176,7 +176,7 @@ def _bound(body: Mapping[str, Any], saved: Mapping[str, Mapping[str, Any]]) -> M
 def _refused(body: object, status: int) -> Exception:
     import orjson
 
-    from runner.answers import message_of
+    from runner.dromo.decoding import message_of
     from runner.errors import RequestInvalid
 
     return RequestInvalid(message_of(orjson.dumps(body), status=status))

@@ -228,7 +228,7 @@ def doctor(
     """Examine the deployment from stack to webhook; ends with 7 where something is not well."""
     from runner.cli.asking import ask_stack
     from runner.cli.cloud_tables import print_findings
-    from runner.outcome import ExitCode
+    from runner.local.outcome import ExitCode
 
     given = Given.of_stack(stack, region, endpoint_url, config=config, json=json, verbose=verbose)
     found = ask_stack(given, lambda operations: operations.doctor(), show=print_findings)

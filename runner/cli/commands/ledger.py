@@ -11,7 +11,7 @@ from runner.cli import options
 from runner.cli.given import Given
 
 if TYPE_CHECKING:
-    from runner.copying import Copied
+    from runner.local.copy_ledger import Copied
 
 
 def copy(
@@ -36,8 +36,8 @@ def copy(
     from runner.cli.console import console, line
     from runner.cli.documents import write_document
     from runner.cli.errors import reported
-    from runner.copying import copy_ledger
-    from runner.resources import Resources
+    from runner.local.copy_ledger import copy_ledger
+    from runner.local.resources import Resources
 
     flags = {"aws_region": region, "aws_endpoint_url": endpoint_url}
     sides = [Given(flags=flags | {"ledger": place}, config=config, verbose=verbose) for place in (source, target)]
@@ -71,8 +71,8 @@ def create_table(
     from runner.cli.console import console, line
     from runner.cli.documents import write_document
     from runner.cli.errors import reported
-    from runner.ledger.place import LedgerTable
-    from runner.resources import Resources
+    from runner.ledger.location import LedgerTable
+    from runner.local.resources import Resources
 
     flags = {"ledger": str(LedgerTable(name)), "aws_region": region, "aws_endpoint_url": endpoint_url}
     given = Given(flags=flags, config=config, verbose=verbose)

@@ -11,8 +11,8 @@ from runner.cli.given import Given, Selection
 
 if TYPE_CHECKING:
     from runner.bulkhead import Bulkhead
-    from runner.plan import Explanation
-    from runner.settings import LoadedSettings
+    from runner.config.settings import LoadedSettings
+    from runner.local.plan import Explanation
 
 
 def plan(

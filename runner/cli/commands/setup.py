@@ -10,7 +10,7 @@ from runner.cli import options
 from runner.cli.given import Given
 
 if TYPE_CHECKING:
-    from runner.settings import LoadedSettings
+    from runner.config.settings import LoadedSettings
 
 
 def doctor(
@@ -25,7 +25,7 @@ def doctor(
     """Check license key, schemas, clock, ledger and disk; ends with 7 where something is not well."""
     from runner.cli.looking import look
     from runner.cli.tables import print_checks
-    from runner.outcome import ExitCode
+    from runner.local.outcome import ExitCode
 
     flags = {"schema_id": schema_id, "ledger": ledger, "api_url": api_url}
     given = Given(flags=flags, config=config, json=json, verbose=verbose)
@@ -59,7 +59,7 @@ def config(
 
 def _schema_ids(loaded: LoadedSettings) -> set[str]:
     """Return the saved schemas that the routes name; none where there are no routes yet."""
-    from runner.routes import Routes
+    from runner.config.routes import Routes
 
     settings = loaded.settings
     if not (settings.routes or settings.schema_id or settings.fields_file):

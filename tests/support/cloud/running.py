@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from pprint import pformat
 
-from runner.quantities import parse_rate
+from runner.config.units import parse_rate
 from tests.acceptance.inbox import assert_each_once
 from tests.acceptance.vendors import SandboxVendor
 from tests.support.aws import LocalAws, running_ministack

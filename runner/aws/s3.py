@@ -1,0 +1,99 @@
+"""S3 as Bulkhead sees it: the places that `s3://` urls name, and the client that all who read or write there share."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+from urllib.parse import quote, unquote
+
+from runner.aws.client import open_client
+from runner.errors import ConfigError
+
+SCHEME = "s3://"
+MAX_KEY_BYTES = 1024
+
+_MAX_CONNECTIONS = 80
+"""More than the uploads, collects and documents that a run has under way at once."""
+
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}").fullmatch
+
+
+class S3Client(Protocol):
+    """What Bulkhead uses of an aiobotocore S3 client; every call takes and returns what the S3 API reference says."""
+
+    async def list_objects_v2(self, **arguments: Any) -> dict[str, Any]: ...
+    async def get_object(self, **arguments: Any) -> dict[str, Any]: ...
+    async def put_object(self, **arguments: Any) -> dict[str, Any]: ...
+    async def create_multipart_upload(self, **arguments: Any) -> dict[str, Any]: ...
+    async def upload_part(self, **arguments: Any) -> dict[str, Any]: ...
+    async def complete_multipart_upload(self, **arguments: Any) -> dict[str, Any]: ...
+    async def abort_multipart_upload(self, **arguments: Any) -> dict[str, Any]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class S3Place:
+    """A bucket, and a key in it or the beginning of keys; `str()` is the url as a person writes it."""
+
+    bucket: str
+    key: str = ""
+
+    @classmethod
+    def parse(cls, url: str) -> S3Place:
+        """Read `s3://bucket` or `s3://bucket/key`, the key taken literally. Raises ConfigError."""
+        bucket, _, key = url.removeprefix(SCHEME).partition("/")
+        if not is_s3(url) or not _BUCKET(bucket):
+            raise ConfigError(f"{url} does not name a bucket", hint="write s3://BUCKET/PREFIX")
+        if len(key.encode("utf-8", "surrogateescape")) > MAX_KEY_BYTES or not _is_text(key):
+            raise ConfigError(f"{url[:80]}… is no key that S3 could hold", hint="keys are UTF-8 of at most 1024 bytes")
+        return cls(bucket, key)
+
+    @classmethod
+    def of_uri(cls, uri: str) -> S3Place:
+        """Read what `uri` returns."""
+        place = cls.parse(uri)
+        return replace(place, key=unquote(place.key))
+
+    @property
+    def uri(self) -> str:
+        """Return the place as a url of printable ASCII, the identity of an object everywhere."""
+        return f"{SCHEME}{self.bucket}/{quote(self.key, safe='/~')}"
+
+    @property
+    def folder(self) -> S3Place:
+        """Return the place as one below which other keys lie: its key is empty or ends in `/`."""
+        return self if self.key == "" or self.key.endswith("/") else replace(self, key=f"{self.key}/")
+
+    def is_below(self, other: S3Place) -> bool:
+        """Tell whether this key lies in the folder that the other names."""
+        return self.bucket == other.bucket and self.key.startswith(other.folder.key) and self.key != other.folder.key
+
+    def below(self, path: str) -> S3Place:
+        """Return the place at `path` below this one, which is a folder."""
+        return replace(self, key=self.folder.key + path)
+
+    def __str__(self) -> str:
+        return f"{SCHEME}{self.bucket}/{self.key}"
+
+
+def is_s3(text: str) -> bool:
+    """Tell whether a text is meant as an `s3://` url."""
+    return text.startswith(SCHEME)
+
+
+def canonical_folder(url: str) -> str:
+    """Return an `s3://` url of a folder as it is always written: without the `/` at its end. Raises ConfigError."""
+    return str(S3Place.parse(url)).removesuffix("/")
+
+
+@asynccontextmanager
+async def open_s3(**arguments: Any) -> AsyncIterator[S3Client]:
+    """Open a client that repeats nothing by itself; `arguments` are those of `open_client`. Raises ConfigError."""
+    async with open_client("s3", max_connections=_MAX_CONNECTIONS, **arguments) as client:
+        yield client
+
+
+def _is_text(key: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in key)

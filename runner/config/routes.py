@@ -1,0 +1,314 @@
+"""Which schema, settings and hooks an item gets, and why: the first route whose glob matches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from runner import identity
+from runner.errors import ConfigError, ItemRejected
+from runner.models import CreateRequest
+from runner.sources.filters import Globs
+from runner.sources.versions import unversioned_source
+
+if TYPE_CHECKING:
+    from runner.config.settings import LoadedSettings, Settings
+
+CONFIG_NAME = "bulkhead.toml"
+NO_ROUTE = ItemRejected("no_route", "no route matches this file")
+_KEYS = ("name", "match", "schema_id", "fields", "settings", "hooks", "user", "development_mode")
+_USER_KEYS = ("id", "name", "email", "companyId", "companyName")
+_FILE_KEYS = ("fields", "settings", "hooks")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Route:
+    """One glob and what the items it matches are created with: exactly one of `schema_id` and `fields`.
+
+    With `schema_id`, `settings` and `hooks` are laid over those of the saved schema; with `fields` they are the
+    schema's own. `user` becomes `import_metadata.user` and has at least an `id`.
+    """
+
+    name: str
+    match: str = "**"
+    schema_id: str | None = None
+    fields: tuple[dict[str, Any], ...] | None = None
+    settings: dict[str, Any] | None = None
+    hooks: dict[str, Any] | None = None
+    user: dict[str, Any] | None = None
+
+    @cached_property
+    def binding(self) -> str:
+        """16 hex digits that change with anything of a create but the data; the name and the glob do not count."""
+        return identity.binding(self._request_parts())
+
+    @cached_property
+    def _globs(self) -> Globs:
+        return Globs([self.match])
+
+    def matches(self, source: str) -> bool:
+        """Tell whether the glob matches an item's source key."""
+        return self._globs.matches(source)
+
+    def request(self, *, original_filename: str | None = None, initial_data: bytes | None = None) -> CreateRequest:
+        """Return the create of one item: exactly one of a file's name and the JSON text of the rows."""
+        return CreateRequest(
+            schema_id=self.schema_id,
+            fields=self.fields,
+            settings=self.settings,
+            hooks=self.hooks,
+            user=self.user,
+            original_filename=original_filename,
+            initial_data=initial_data,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON object that needs no other file."""
+        return {"name": self.name, "match": self.match, **self._request_parts()}
+
+    @classmethod
+    def from_json(cls, raw: dict[str, Any]) -> Route:
+        """Read what `to_json` wrote. Raises ConfigError."""
+        try:
+            fields = tuple(raw["fields"]) if "fields" in raw else None
+            return cls(**{**raw, "fields": fields})
+        except TypeError as error:
+            raise ConfigError("the batch's record of its routes cannot be read") from error
+
+    def _request_parts(self) -> dict[str, Any]:
+        parts = {
+            "schema_id": self.schema_id,
+            "fields": list(self.fields) if self.fields is not None else None,
+            "settings": self.settings,
+            "hooks": self.hooks,
+            "user": self.user,
+        }
+        return {key: value for key, value in parts.items() if value is not None}
+
+
+class Routes:
+    """Routes in the order in which they are tried."""
+
+    def __init__(self, routes: Sequence[Route]) -> None:
+        self.routes = tuple(routes)
+
+    def for_source(self, source: str) -> Route | None:
+        """Return the first route that matches, None where no route does."""
+        for route in self.routes:
+            if route.matches(source):
+                return route
+        return None
+
+    def for_version(self, source: str, version: str) -> Route | None:
+        """Return the route of an item by its file's own name: a mark of its version says nothing of its schema."""
+        return self.for_source(unversioned_source(source, version))
+
+    def explain(self, source: str) -> list[tuple[Route, bool]]:
+        """Return every route with whether it matches; the first that does is the one that counts."""
+        return [(route, route.matches(source)) for route in self.routes]
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """Return a snapshot that needs no other file: fields, settings and hooks are inline."""
+        return [route.to_json() for route in self.routes]
+
+    @classmethod
+    def from_json(cls, raw: list[dict[str, Any]]) -> Routes:
+        """Read what `to_json` wrote. Raises ConfigError."""
+        return cls([Route.from_json(route) for route in raw])
+
+    @classmethod
+    def load(cls, table: object, base_dir: Path, *, file: str = CONFIG_NAME) -> Routes:
+        """Read the `[[routes]]` of a configuration file; paths in it are relative to `base_dir`. Raises ConfigError."""
+        if not isinstance(table, list) or not table:
+            raise ConfigError(f"{file}: routes must be one or more [[routes]] tables")
+        return cls([_route(raw, base_dir, number=n, file=file) for n, raw in enumerate(table, start=1)])
+
+    @classmethod
+    def single(
+        cls,
+        *,
+        schema_id: str | None = None,
+        fields_path: Path | None = None,
+        settings_path: Path | None = None,
+        hooks_path: Path | None = None,
+        user: dict[str, Any] | None = None,
+        development_mode: bool | None = None,
+    ) -> Routes:
+        """Return the one route that every item takes. Raises ConfigError."""
+        raw = {
+            "name": "all",
+            "match": "**",
+            "schema_id": schema_id,
+            "fields": str(fields_path) if fields_path else None,
+            "settings": str(settings_path) if settings_path else None,
+            "hooks": str(hooks_path) if hooks_path else None,
+            "user": user,
+            "development_mode": development_mode,
+        }
+        given = {key: value for key, value in raw.items() if value is not None}
+        return cls([_Parser("the schema for all files", Path()).route(given, default_name="all")])
+
+    @classmethod
+    def of(cls, loaded: LoadedSettings) -> Routes:
+        """Return the routes that the settings ask for: one schema for all, or the table. Raises ConfigError."""
+        settings = loaded.settings
+        if settings.routes is not None and settings.schema_id is None and settings.fields_file is None:
+            _refuse_overrides(settings)
+            file = loaded.config_file or Path(CONFIG_NAME)
+            return cls.load(list(settings.routes), file.parent, file=file.name)
+        if settings.routes is not None:
+            raise ConfigError(f"{CONFIG_NAME} gives both [[routes]] and one schema for all", hint="keep one of them")
+        if settings.schema_id is None and settings.fields_file is None:
+            raise ConfigError(
+                "no schema is given",
+                hint=f"give --schema-id ID, --fields FILE, or [[routes]] in {CONFIG_NAME}",
+            )
+        return cls.single(
+            schema_id=settings.schema_id,
+            fields_path=settings.fields_file,
+            settings_path=settings.settings_file,
+            hooks_path=settings.hooks_file,
+            development_mode=settings.development_mode,
+        )
+
+
+def _refuse_overrides(settings: Settings) -> None:
+    for name in ("settings_file", "hooks_file", "development_mode"):
+        if getattr(settings, name) is not None:
+            raise ConfigError(f"{name} goes with one schema for all, not with [[routes]]", hint="set it in the routes")
+
+
+def _route(raw: object, base_dir: Path, *, number: int, file: str) -> Route:
+    parser = _Parser(f"{file}, route {number}", base_dir)
+    if not isinstance(raw, Mapping):
+        raise parser.error("it must be a table")
+    if "match" not in raw:
+        raise parser.error("match is missing", hint='add a glob, such as match = "orders/**/*.csv"')
+    return parser.route(raw, default_name=f"route {number}")
+
+
+class _Parser:
+    """Reads one route; every error begins with where it stands."""
+
+    def __init__(self, where: str, base_dir: Path) -> None:
+        self._where = where
+        self._base_dir = base_dir
+
+    def error(self, reason: str, *, hint: str | None = None) -> ConfigError:
+        return ConfigError(f"{self._where}: {reason}", hint=hint)
+
+    def route(self, raw: Mapping[str, Any], *, default_name: str) -> Route:
+        self._known_keys(raw, _KEYS, within="")
+        if ("schema_id" in raw) == ("fields" in raw):
+            both = "schema_id" in raw
+            raise self.error(f"give exactly one of schema_id and fields; {'both are' if both else 'neither is'} given")
+        inline = self._fields(raw["fields"]) if "fields" in raw else {}
+        settings = self._object(raw.get("settings", inline.get("settings")), key="settings")
+        return Route(
+            name=self._text(raw.get("name", default_name), key="name"),
+            match=self._glob(raw["match"]),
+            schema_id=self._text(raw["schema_id"], key="schema_id") if "schema_id" in raw else None,
+            fields=inline.get("fields"),
+            settings=self._with_mode(settings, raw.get("development_mode")),
+            hooks=self._object(raw.get("hooks", inline.get("hooks")), key="hooks"),
+            user=self._user(raw.get("user")),
+        )
+
+    def _known_keys(self, raw: Mapping[str, Any], known: Sequence[str], *, within: str) -> None:
+        for key in raw:
+            if key not in known:
+                near = get_close_matches(str(key), known, n=1)
+                hint = f"did you mean {near[0]}?" if near else f"the keys are {', '.join(known)}"
+                raise self.error(f"{within}the key {key} is not known", hint=hint)
+
+    def _text(self, value: object, *, key: str) -> str:
+        if not isinstance(value, str) or not value.strip():
+            raise self.error(f"{key} must be a text that is not empty")
+        return value
+
+    def _glob(self, value: object) -> str:
+        pattern = self._text(value, key="match")
+        try:
+            Globs([pattern])
+        except ConfigError as error:
+            raise self.error(f"match: {error}", hint=error.hint) from error
+        return pattern
+
+    def _fields(self, value: object) -> dict[str, Any]:
+        """Return {fields, settings?, hooks?} of an inline schema: an array of fields, or an object that has them."""
+        found = self._json_file(value, key="fields") if isinstance(value, str) else self._plain(value, key="fields")
+        place = f"fields: {value}" if isinstance(value, str) else "fields"
+        schema = found if isinstance(found, dict) else {"fields": found}
+        if "fields" not in schema:
+            raise self.error(f"{place} is neither an array of fields nor an object with fields")
+        self._known_keys(schema, (*_FILE_KEYS, "name", "id"), within=f"{place}: ")
+        return {**schema, "fields": self._checked_fields(schema["fields"], place=place)}
+
+    def _checked_fields(self, fields: object, *, place: str) -> tuple[dict[str, Any], ...]:
+        if not isinstance(fields, list) or not fields:
+            raise self.error(f"{place} must be an array with at least one field")
+        seen: set[str] = set()
+        for number, field in enumerate(fields, start=1):
+            if not isinstance(field, dict):
+                raise self.error(f"{place}: field {number} is not an object")
+            key = self._text(field.get("key"), key=f"{place}: the key of field {number}")
+            if key in seen:
+                raise self.error(f"{place}: field {number} repeats the key {key}")
+            seen.add(key)
+        return tuple(fields)
+
+    def _object(self, value: object, *, key: str) -> dict[str, Any] | None:
+        if value is None:
+            return None
+        found = self._json_file(value, key=key) if isinstance(value, str) else self._plain(value, key=key)
+        if not isinstance(found, dict) and isinstance(value, str):
+            raise self.error(f"{key}: {value} does not hold a JSON object")
+        if not isinstance(found, dict):
+            raise self.error(f"{key} must be an object, or the path of a JSON file that holds one")
+        return found
+
+    def _json_file(self, value: str, *, key: str) -> object:
+        path = self._base_dir / value
+        try:
+            return orjson.loads(path.read_bytes().removeprefix(b"\xef\xbb\xbf"))
+        except orjson.JSONDecodeError as error:
+            at = f"line {error.lineno}, column {error.colno}"
+            raise self.error(f"{key}: {value} is not valid JSON: {at}: {error.msg}") from None
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "not a path"
+            raise self.error(f"{key}: {value} cannot be read: {reason}", hint=f"looked for {path}") from error
+
+    def _plain(self, value: object, *, key: str) -> object:
+        """Return a value as JSON would give it back, so that a snapshot of it is the same."""
+        try:
+            return orjson.loads(orjson.dumps(value))
+        except (TypeError, ValueError) as error:
+            raise self.error(f"{key} holds a value that JSON cannot") from error
+
+    def _with_mode(self, settings: dict[str, Any] | None, mode: object) -> dict[str, Any] | None:
+        if mode is None:
+            return settings
+        if not isinstance(mode, bool):
+            raise self.error("development_mode must be true or false")
+        if (settings or {}).get("developmentMode", mode) != mode:
+            raise self.error("development_mode contradicts developmentMode in settings")
+        return {**(settings or {}), "developmentMode": mode}
+
+    def _user(self, value: object) -> dict[str, Any] | None:
+        if value is None:
+            return None
+        user = self._plain(value, key="user")
+        if not isinstance(user, dict):
+            raise self.error("user must be a table")
+        self._known_keys(user, _USER_KEYS, within="user: ")
+        if "id" not in user:
+            raise self.error("user needs an id")
+        for key, text in user.items():
+            self._text(text, key=f"user.{key}")
+        return user

@@ -1,0 +1,50 @@
+"""RunSpec: what a run is asked to do, and the part of it that a batch keeps to be resumed from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import orjson
+
+from runner.config.routes import Routes
+from runner.sources import SourceSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSpec:
+    """What to run: a source, its routes, and where results go (`out`; default `./bulkhead-out/<batch id>`).
+
+    With `check` each file is judged before its first create, as `runner.check.Gate` says. `driver` is who takes the
+    batch's items further: a runner, or the functions of a stack.
+    """
+
+    source: SourceSpec
+    routes: Routes
+    out: str | None = None
+    again: bool = False
+    fail_if_empty: bool = False
+    check: Literal["skip", "warn"] | None = None
+    driver: Literal["runner", "stack"] = "runner"
+
+    def to_json(self) -> str:
+        raw = {"source": self.source.to_json(), "routes": self.routes.to_json(), "again": self.again}
+        raw |= {"check": self.check} if self.check else {}
+        raw |= {"driver": self.driver} if self.driver != "runner" else {}
+        return orjson.dumps(raw).decode()
+
+    @classmethod
+    def from_json(cls, text: str) -> RunSpec:
+        raw = orjson.loads(text)
+        return cls(
+            source=SourceSpec.from_json(raw["source"]),
+            routes=Routes.from_json(raw["routes"]),
+            again=raw["again"],
+            check=raw.get("check"),
+            driver=raw.get("driver", "runner"),
+        )
+
+
+def driver_of(text: str) -> str:
+    """Return the driver that the JSON text of a spec names."""
+    return str(orjson.loads(text).get("driver", "runner"))

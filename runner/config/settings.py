@@ -1,0 +1,392 @@
+"""Settings: every value a run is configured by, and where it came from; the only reader of the environment."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+import platformdirs
+from dotenv import dotenv_values
+from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from runner.aws.s3 import canonical_folder, is_s3
+from runner.config.options import FailureLimit
+from runner.config.units import Rate, duration_text, parse_duration, parse_failure_limit, parse_rate, parse_size
+from runner.errors import ConfigError
+from runner.ledger.location import LedgerTable, ledger_place
+
+CONFIG_NAME = "bulkhead.toml"
+ENV_PREFIX = "BULKHEAD_"
+KEY_VARIABLES = ("DROMO_LICENSE_KEY", "BULKHEAD_LICENSE_KEY")
+
+_MASK = "****"
+_PATHS = ("ledger", "quota_store", "fields_file", "settings_file", "hooks_file")
+_ONE_OF = ("schema_id", "fields_file", "routes")
+_FIELD_OF_ALIAS = dict.fromkeys(KEY_VARIABLES, "license_key")
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_OTHER_VARIABLES = ("BULKHEAD_CONFIG", "BULKHEAD_DEBUG")
+
+
+def _text_by(parse: Callable[[str], Any]) -> BeforeValidator:
+    """Return a validator that reads texts and plain numbers, and passes on what is no text."""
+
+    def read(value: object) -> object:
+        is_text = isinstance(value, str | int | float) and not isinstance(value, bool)
+        return parse(str(value)) if is_text else value
+
+    return BeforeValidator(read)
+
+
+def _globs(value: object) -> object:
+    """Split a text at the commas outside braces."""
+    if not isinstance(value, str):
+        return value
+    parts, depth = [""], 0
+    for char in value:
+        depth += {"{": 1, "}": -1}.get(char, 0)
+        if char == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += char
+    return tuple(part.strip() for part in parts if part.strip())
+
+
+def _ledger(value: object) -> object:
+    return value if isinstance(value, LedgerTable) else ledger_place(str(value))
+
+
+def _out(value: object) -> object:
+    """Write a path, or an `s3://` url in its one form, as text."""
+    if value is None or not is_s3(str(value)):
+        return value and str(value)
+    try:
+        return canonical_folder(str(value))
+    except ConfigError as error:
+        raise ValueError(f"{error}; {error.hint}") from None
+
+
+def _base_url(value: object) -> object:
+    parts = urlsplit(str(value).strip())
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("write a url such as https://app.dromo.io/api/v1")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ValueError("the url holds no user, password, query or fragment")
+    return str(value).strip().rstrip("/")
+
+
+Duration = Annotated[float, _text_by(parse_duration), Field(ge=0, allow_inf_nan=False)]
+Wait = Annotated[float, _text_by(parse_duration), Field(gt=0, allow_inf_nan=False)]
+Quota = Annotated[Rate, _text_by(parse_rate)]
+Globs = Annotated[tuple[str, ...], BeforeValidator(_globs)]
+
+
+class Settings(BaseSettings):
+    """`Settings(...)` takes what it is given and nothing else, `Settings.load` reads the layers.
+
+    Durations are seconds, written as a number or as `90s`, `15m`, `2h30m`; sizes are bytes, written as `500K` or `10M`.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX,
+        env_ignore_empty=True,
+        enable_decoding=False,
+        extra="forbid",
+        frozen=True,
+        populate_by_name=True,
+        hide_input_in_errors=True,
+    )
+
+    license_key: Annotated[SecretStr | None, Field(validation_alias=AliasChoices(*KEY_VARIABLES))] = None
+    api_url: Annotated[str, BeforeValidator(_base_url)] = "https://app.dromo.io/api/v1"
+    ledger: Annotated[Path | LedgerTable, BeforeValidator(_ledger)] = Path(".bulkhead/ledger.db")
+    out: Annotated[str | None, BeforeValidator(_out)] = None
+    """An absolute path, or `s3://bucket/prefix`."""
+    quota_store: Path = Field(default_factory=lambda: platformdirs.user_state_path("bulkhead") / "quota.db")
+
+    schema_id: Annotated[str, Field(min_length=1)] | None = None
+    fields_file: Path | None = None
+    settings_file: Path | None = None
+    hooks_file: Path | None = None
+    development_mode: bool | None = None
+    accept_new_key: bool = False
+    routes: tuple[dict[str, Any], ...] | None = None
+
+    stack: Annotated[str, Field(min_length=1)] = "bulkhead"
+    aws_region: Annotated[str, Field(min_length=1)] | None = None
+    aws_endpoint_url: Annotated[str, BeforeValidator(_base_url)] | None = None
+
+    include: Globs = ()
+    exclude: Globs = ()
+    min_age: Duration = 0.0
+    order_by: Literal["name", "size", "mtime"] = "name"
+    filename_tag: bool = True
+
+    create_quota: Quota = Rate(20, 60.0)
+    poll_quota: Quota = Rate(12, 60.0)
+    list_quota: Quota = Rate(12, 60.0)
+    shared_quota_guard_s: Duration = 0.25
+    uploads: Annotated[int, Field(ge=1, le=64)] = 8
+    bwlimit: Annotated[int, Field(ge=1024), _text_by(parse_size)] | None = None
+    max_duration: Wait | None = None
+    max_failures: Annotated[FailureLimit, _text_by(parse_failure_limit)] | None = None
+
+    track_by: Literal["list", "ledger"] | None = None
+    safety_list_s: Wait = 300.0
+    quiet_period_s: Duration = 900.0
+    settle_s: Duration = 120.0
+    stall_s: Wait = 30.0
+    request_timeout_s: Wait = 30.0
+
+    @property
+    def ledger_is_there(self) -> bool:
+        """Tell whether there can be anything in the ledger; a table is there until it is asked."""
+        return isinstance(self.ledger, LedgerTable) or self.ledger.exists()
+
+    @property
+    def own_directory(self) -> Path:
+        """Where what belongs to this machine's runs is kept: beside the ledger, where that is a file."""
+        return Path(".bulkhead").absolute() if isinstance(self.ledger, LedgerTable) else self.ledger.parent
+
+    @classmethod
+    def settings_customise_sources(cls, *_: Any, **sources: Any) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take values from the caller alone: `load` asks each layer by itself, to know where a value is from."""
+        return (sources["init_settings"],)
+
+    @classmethod
+    def load(
+        cls, flags: Mapping[str, Any], *, environ: Mapping[str, str] | None = None, cwd: Path | None = None
+    ) -> LoadedSettings:
+        """Merge flag, environment, `.env`, bulkhead.toml and default; the first that has a value wins.
+
+        `flags` may hold `config`, the path of another bulkhead.toml; a flag that is None was not given. An empty
+        environment variable counts as absent. Raises ConfigError.
+        """
+        environ = os.environ if environ is None else environ
+        cwd = cwd or Path.cwd()
+        dotenv = _read_dotenv(cwd / ".env")
+        config = _config_file(flags.get("config"), environ=environ, dotenv=dotenv, cwd=cwd)
+        layers = (
+            _Layer("flag", {n: v for n, v in flags.items() if v is not None and n != "config"}, base=cwd),
+            _Layer("environment", _from_variables(environ), base=cwd, variables=environ),
+            _Layer(".env", _from_variables(dotenv), base=cwd),
+            _Layer(CONFIG_NAME, _read_config(config) if config else {}, base=config.parent if config else cwd),
+        )
+        values, sources = _merged(layers)
+        origins = {name: layer.origin(name) for name, layer in sources.items()}
+        settings = _validated(values, origins)
+        absolute: dict[str, object] = {
+            name: _absolute(getattr(settings, name), sources.get(name), cwd) for name in _PATHS
+        }
+        if settings.out is not None and not is_s3(settings.out):
+            absolute["out"] = str(_absolute(Path(settings.out), sources.get("out"), cwd))
+        return LoadedSettings(
+            settings=settings.model_copy(update=absolute),
+            origins=origins,
+            config_file=config,
+            warnings=(*_unencrypted(settings.api_url), *_unknown_variables(environ), *_unknown_variables(dotenv)),
+        )
+
+    def overlaid(self, text: str, *, keys: Collection[str], hint: str) -> Settings:
+        """Lay the text of a bulkhead.toml over these settings; it may say nothing but `keys`. Raises ConfigError."""
+        values = _config_values(text.removeprefix("\ufeff"), CONFIG_NAME)
+        if foreign := values.keys() - set(keys):
+            raise ConfigError(f"{CONFIG_NAME}: {min(foreign)} has no meaning here", hint=hint)
+        replaced = _ONE_OF if any(name in values for name in _ONE_OF) else ()
+        kept = {name: getattr(self, name) for name in self.model_fields_set if name not in replaced}
+        origins = {**dict.fromkeys(kept, "parameter"), **dict.fromkeys(values, CONFIG_NAME)}
+        return _validated({**kept, **values}, origins)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedSettings:
+    """The settings, where each came from, the bulkhead.toml that was read, and what a user may want to know."""
+
+    settings: Settings
+    origins: Mapping[str, str]
+    config_file: Path | None = None
+    warnings: tuple[str, ...] = ()
+
+    def origin(self, name: str) -> str:
+        """Return `flag`, `environment NAME`, `.env`, `bulkhead.toml` or `default`."""
+        return self.origins.get(name, "default")
+
+    def masked(self) -> list[tuple[str, str, str]]:
+        """Return (name, value, origin) of every setting; the license key only as set or not."""
+        names = Settings.model_fields
+        return [(name, _shown(name, getattr(self.settings, name)), self.origin(name)) for name in names]
+
+
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    """The values of one place, by the settings' names; relative paths in it start from `base`."""
+
+    kind: str
+    values: Mapping[str, Any]
+    base: Path
+    variables: Mapping[str, str] | None = None
+
+    def origin(self, name: str) -> str:
+        if self.variables is None:
+            return self.kind
+        variables = KEY_VARIABLES if name == "license_key" else (ENV_PREFIX + name.upper(),)
+        return f"{self.kind} {next(v for v in variables if self.variables.get(v))}"
+
+
+def _from_variables(variables: Mapping[str, str]) -> dict[str, Any]:
+    found = _Variables(Settings, variables)()
+    return {_FIELD_OF_ALIAS.get(name, name): value for name, value in found.items()}
+
+
+class _Variables(EnvSettingsSource):
+    """Variables that were read before, in place of the process's own."""
+
+    def __init__(self, settings_cls: type[BaseSettings], variables: Mapping[str, str]) -> None:
+        self._variables = {name.lower(): value for name, value in variables.items() if value}
+        super().__init__(settings_cls)
+
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        return self._variables
+
+
+def _read_dotenv(path: Path) -> dict[str, str]:
+    if not path.is_file():
+        return {}
+    try:
+        found = dotenv_values(path, interpolate=False)
+    except (OSError, UnicodeError) as error:
+        raise ConfigError(f"{path} cannot be read: {_reason(error)}") from error
+    return {name: value for name, value in found.items() if value}
+
+
+def _config_file(flag: object, *, environ: Mapping[str, str], dotenv: Mapping[str, str], cwd: Path) -> Path | None:
+    """Return the bulkhead.toml to read; one that was asked for must exist."""
+    variable = ENV_PREFIX + "CONFIG"
+    named = flag or environ.get(variable) or dotenv.get(variable)
+    path = cwd / Path(str(named or CONFIG_NAME)).expanduser()
+    if path.is_file():
+        return path.resolve()
+    if named:
+        raise ConfigError(f"the configuration file {path} does not exist", hint=f"--config or {variable} names it")
+    return None
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text("utf-8-sig")
+    except (OSError, UnicodeError) as error:
+        raise ConfigError(f"{path} cannot be read: {_reason(error)}") from error
+    return _config_values(text, str(path))
+
+
+def _config_values(text: str, path: str) -> dict[str, Any]:
+    """Return what the text of a bulkhead.toml says, by the settings' names."""
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} cannot be read: {error}") from error
+    values = {key.replace("-", "_"): value for key, value in raw.items()}
+    if "license_key" in values:
+        raise ConfigError(
+            f"{path}: license_key does not belong in a file that is shared",
+            hint=f"set {KEY_VARIABLES[0]} in the environment or in .env",
+        )
+    for key, name in zip(raw, values, strict=True):
+        if name not in Settings.model_fields:
+            raise ConfigError(f"{path}: the key {key} is not known", hint=_nearest(name))
+    return values
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnicodeError):
+        return "it is not UTF-8"
+    return (isinstance(error, OSError) and error.strerror) or str(error)
+
+
+def _nearest(name: str) -> str:
+    known = [known for known in Settings.model_fields if known != "license_key"]
+    near = get_close_matches(name, known, n=1)
+    return f"did you mean {near[0]}?" if near else f"the keys are {', '.join(known)}"
+
+
+def _merged(layers: Sequence[_Layer]) -> tuple[dict[str, Any], dict[str, _Layer]]:
+    """Return each value and the layer it is from. Whoever names a schema overrides all later ways to name one."""
+    values: dict[str, Any] = {}
+    sources: dict[str, _Layer] = {}
+    for layer in layers:
+        schema_named = any(name in values for name in _ONE_OF)
+        for name, value in layer.values.items():
+            if name not in values and not (schema_named and name in _ONE_OF):
+                values[name] = value
+                sources[name] = layer
+    return values, sources
+
+
+def _validated(values: Mapping[str, Any], origins: Mapping[str, str]) -> Settings:
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        name = _FIELD_OF_ALIAS.get(str(first["loc"][0]), str(first["loc"][0]))
+        reason = first["msg"].removeprefix("Value error, ")
+        shown = _shown(name, values[name])
+    raise ConfigError(f"{name} = {shown} ({origins[name]}): {reason[:1].lower()}{reason[1:]}")
+
+
+def _absolute(path: Path | LedgerTable | None, layer: _Layer | None, cwd: Path) -> Path | LedgerTable | None:
+    if path is None or isinstance(path, LedgerTable):
+        return path
+    return Path(os.path.normpath((layer.base if layer else cwd) / path.expanduser()))
+
+
+def _unencrypted(api_url: str) -> list[str]:
+    parts = urlsplit(api_url)
+    if parts.scheme == "https" or parts.hostname in _LOOPBACK:
+        return []
+    return [f"the license key travels unencrypted to {api_url}; use https"]
+
+
+def _unknown_variables(variables: Mapping[str, str]) -> list[str]:
+    known = {ENV_PREFIX + name.upper() for name in Settings.model_fields} | set(_OTHER_VARIABLES)
+    unknown = [name for name in variables if name.startswith(ENV_PREFIX) and name not in known]
+    near = {name: get_close_matches(name, known, n=1) for name in unknown}
+    return [
+        f"the variable {name} is not known" + (f"; did you mean {near[name][0]}?" if near[name] else "")
+        for name in sorted(unknown)
+    ]
+
+
+def _shown(name: str, value: object) -> str:
+    """Return a value as a person may see it."""
+    if name == "routes" and isinstance(value, Sequence):
+        return f"{len(value)} routes"
+    secret = name == "license_key" or (name == "api_url" and "@" in str(value))
+    return _MASK if secret and value is not None else _plain(value)
+
+
+def _plain(value: object) -> str:
+    match value:
+        case None:
+            text = "not set"
+        case list() | tuple():
+            text = ", ".join(map(str, value)) or "none"
+        case FailureLimit():
+            text = f"{value.count}" if value.percent is None else f"{value.percent:g}%"
+        case bool():
+            text = str(value).lower()
+        case float():
+            text = duration_text(value)
+        case _:
+            text = str(value)
+    return text

@@ -1,0 +1,97 @@
+"""Quantities as people write them: rates, durations, byte sizes and failure limits."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+
+from runner.config.options import FailureLimit
+
+_UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_UNIT_WORDS = {"second": "s", "sec": "s", "minute": "m", "min": "m", "hour": "h", "day": "d"}
+_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", re.ASCII)
+_DURATION = re.compile(rf"(?:{_DURATION_PART.pattern})+", re.ASCII)
+_NUMBER = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)([kmgt]?)(i?b)?(?:/s)?", re.ASCII | re.IGNORECASE)
+_POWERS = ("", "k", "m", "g", "t")
+_LONGEST_S = 10 * 365 * 86400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """At most `count` calls in any `per_s` seconds."""
+
+    count: int
+    per_s: float
+
+    def __str__(self) -> str:
+        return f"{self.count}/{duration_text(self.per_s)}"
+
+    def last_in_s(self, calls: int, *, free: int) -> float:
+        """Return the seconds until the last of so many calls can be made, `free` of which can be made at once."""
+        return math.ceil(max(calls - free, 0) / self.count) * self.per_s
+
+
+def parse_rate(text: str) -> Rate:
+    """Read `20/60s`, `20/minute`, `20/1m`. Raises ValueError."""
+    count, _, per = text.strip().lower().partition("/")
+    per = per.strip()
+    unit = _UNIT_WORDS.get(per, per)
+    try:
+        rate = Rate(int(count), parse_duration(f"1{unit}" if unit in _UNIT_S else per))
+    except ValueError:
+        rate = Rate(0, 0.0)
+    if rate.count < 1 or rate.per_s <= 0:
+        raise ValueError("write a count and a time, such as 20/60s or 20/minute")
+    return rate
+
+
+def parse_duration(text: str) -> float:
+    """Read `2h30m`, `90s`, `1.5h`, `250ms` or a plain number of seconds; returns seconds. Raises ValueError."""
+    text = text.strip().lower()
+    if _NUMBER.fullmatch(text):
+        seconds = float(text)
+    elif _DURATION.fullmatch(text):
+        seconds = sum(float(number) * _UNIT_S[unit] for number, unit in _DURATION_PART.findall(text))
+    else:
+        raise ValueError("write a duration such as 90s, 15m or 2h30m")
+    if seconds > _LONGEST_S:
+        raise ValueError("a duration is ten years at most")
+    return seconds
+
+
+def duration_text(seconds: float) -> str:
+    """Return a duration in the shortest way that `parse_duration` reads."""
+    for unit in ("d", "h", "m"):
+        if seconds > _UNIT_S[unit] and seconds % _UNIT_S[unit] == 0:
+            return f"{seconds / _UNIT_S[unit]:.0f}{unit}"
+    return f"{seconds:.3f}".rstrip("0").rstrip(".") + "s"
+
+
+def parse_size(text: str) -> int:
+    """Read `500K`, `10M`, `2MB`, `1GiB` or a plain number of bytes; returns bytes. Raises ValueError.
+
+    K, M, G and KiB, MiB, GiB count in 1024, as in curl and rclone; KB, MB and GB in 1000.
+    """
+    found = _SIZE.fullmatch(text.strip())
+    if not found:
+        raise ValueError("write a size such as 500K, 10M or 1G")
+    number, unit, ending = found.groups()
+    base = 1000 if (ending or "").lower() == "b" else 1024
+    return int(float(number) * base ** _POWERS.index(unit.lower()))
+
+
+def parse_failure_limit(text: str) -> FailureLimit:
+    """Read a number of failures, such as `10`, or a share of the items that ended, such as `5%`. Raises ValueError."""
+    text = text.strip()
+    number = text.removesuffix("%")
+    if not _NUMBER.fullmatch(number):
+        raise ValueError("write a number such as 10, or a share such as 5%")
+    if text.endswith("%"):
+        if not 0 < float(number) <= 100:
+            raise ValueError("a share is more than 0% and at most 100%")
+        return FailureLimit(percent=float(number))
+    if not number.isdecimal() or int(number) < 1:
+        raise ValueError("a number of failures is a whole number from 1")
+    return FailureLimit(count=int(number))

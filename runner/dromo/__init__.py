@@ -1,0 +1,1 @@
+"""dromo: see the modules."""

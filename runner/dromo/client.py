@@ -1,0 +1,360 @@
+"""HeadlessClient: the vendor's Headless API over HTTP, one method an endpoint; no pacing, no retries, no ledger."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Self, TypeVar
+from urllib.parse import quote
+
+import aiohttp
+import orjson
+from aiohttp.abc import AbstractResolver
+from pydantic import SecretStr
+from yarl import URL
+
+from runner.dromo.clock import VendorTime
+from runner.dromo.decoding import date_of, import_of, is_usable_id, message_of, page_of, retry_after_s, says_why
+from runner.dromo.http import ConnectionCut, Departure, open_session, reason_of
+from runner.errors import (
+    AuthRefused,
+    BulkheadError,
+    ConfigError,
+    ImportNotFound,
+    InDoubt,
+    NotSent,
+    RateLimited,
+    RequestInvalid,
+    SchemaNotFound,
+    TransientError,
+    Unavailable,
+)
+from runner.models import CreateRequest, ImportPage, RemoteImport
+
+KEY_HEADER = "X-Dromo-License-Key"
+ANSWER_CAP_BYTES = 1_000_000
+LIST_CAP_BYTES = 8_000_000
+DETAIL_CAP_BYTES = 16_000_000
+_REFUSAL_CAP_BYTES = 64 * 1024
+_BLOCK_BYTES = 64 * 1024
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeResult:
+    """One list call: the HTTP status it was answered with, and the server's time from its `Date` header."""
+
+    status: int
+    server_time: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Answer:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class _TooLarge(Exception):
+    """The answer is larger than its cap."""
+
+
+class HeadlessClient:
+    """The vendor's API; implements `ports.ImportsApi`. Use it as an async context manager.
+
+    `base_url` is such as `https://app.dromo.io/api/v1`. Every call raises NotSent where no connection came about,
+    AuthRefused for 401 and 403, RateLimited for 429, RequestInvalid for a redirect and for any other 4xx.
+    `vendor_time` is told the `Date` of each answer to a call that went well.
+    The license key travels in the headers of this client's own sessions and nowhere else.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        license_key: SecretStr | str,
+        *,
+        timeout_s: float = 30.0,
+        resolver: AbstractResolver | None = None,
+        vendor_time: VendorTime | None = None,
+    ) -> None:
+        self._base = _base(base_url)
+        self._key = _header_safe(license_key)
+        self._timeout_s = timeout_s
+        self._resolver = resolver
+        self._vendor_time = vendor_time
+        self._reads: aiohttp.ClientSession | None = None
+        self._creates: aiohttp.ClientSession | None = None
+
+    def __repr__(self) -> str:
+        return f"HeadlessClient({self._base!r})"
+
+    async def __aenter__(self) -> Self:
+        self._reads = self._open(force_close=False)
+        self._creates = self._open(force_close=True)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for session in (self._reads, self._creates):
+            if session is not None:
+                await session.close()
+        self._reads = self._creates = None
+
+    async def create(self, request: CreateRequest) -> RemoteImport:
+        """Create an import, on a connection of its own: a kept one may be closing, which would leave it in doubt.
+
+        Raises InDoubt (it may exist), SchemaNotFound, RequestInvalid; and NotSent where something on the way to the API
+        answered in its place.
+        """
+        pieces = _create_body(request)
+        answer = await self._ask("POST", "/headless/imports/", pieces=pieces, doubt=InDoubt)
+        missing = request.schema_id and SchemaNotFound(
+            "the vendor has no such schema", schema_id=request.schema_id, hint="check the schema id and the API url"
+        )
+        if _is_of_a_gateway(answer):
+            raise NotSent(
+                f"the API answered {answer.status}, which is not of its own making",
+                hint="check BULKHEAD_API_URL, and what lies between this machine and the API",
+            )
+        self._check(answer, missing=missing or None, doubt=InDoubt)
+        if answer.status not in {200, 201}:
+            raise InDoubt(f"the API answered a create with {answer.status}")
+        return _decoded(answer, import_of, doubt=InDoubt)
+
+    async def retrieve(self, import_id: str) -> RemoteImport:
+        """Return the full import. Raises ImportNotFound, Unavailable."""
+        missing = ImportNotFound("the vendor has no such import")
+        path = _path("/headless/imports/", import_id, missing=missing)
+        return _decoded(await self._get(path, cap_bytes=DETAIL_CAP_BYTES, missing=missing), import_of)
+
+    async def list_page(self, *, limit: int, offset: int) -> ImportPage:
+        """Return one page of short imports, newest first; `limit` is at most 1000. Raises Unavailable."""
+        path = f"/headless/imports/?limit={limit}&offset={offset}"
+        return _decoded(await self._get(path, cap_bytes=LIST_CAP_BYTES), page_of)
+
+    async def results_url(self, import_id: str) -> str:
+        """Return a fresh presigned url of the results. Raises ImportNotFound, RequestInvalid, Unavailable."""
+        missing = ImportNotFound("the vendor has no such import, or no results of it")
+        path = _path("/headless/imports/", import_id, missing=missing) + "url/"
+        return _decoded(await self._get(path, missing=missing), _presigned_url)
+
+    async def delete(self, import_id: str) -> None:
+        """Delete an import. Raises ImportNotFound, Unavailable."""
+        missing = ImportNotFound("the vendor has no such import")
+        path = _path("/headless/imports/", import_id, missing=missing)
+        self._check(await self._ask("DELETE", path), missing=missing)
+
+    async def schema(self, schema_id: str) -> dict[str, Any]:
+        """Return a saved schema as the vendor writes it. Raises SchemaNotFound, Unavailable."""
+        missing = SchemaNotFound("the vendor has no such schema", schema_id=schema_id)
+        path = _path("/schemas/", schema_id, missing=missing)
+        return _decoded(await self._get(path, missing=missing), _object)
+
+    async def schemas(self) -> list[dict[str, Any]]:
+        """Return all saved schemas. Raises Unavailable."""
+        return _decoded(await self._get("/schemas/", cap_bytes=LIST_CAP_BYTES), _objects)
+
+    async def probe(self) -> ProbeResult:
+        """Ask for one import and tell how that was answered, refusals included. Raises NotSent, Unavailable."""
+        answer = await self._ask("GET", "/headless/imports/?limit=1&offset=0")
+        return ProbeResult(status=answer.status, server_time=date_of(answer.headers))
+
+    async def _get(
+        self, path: str, *, cap_bytes: int = ANSWER_CAP_BYTES, missing: BulkheadError | None = None
+    ) -> _Answer:
+        answer = await self._ask("GET", path, cap_bytes=cap_bytes)
+        self._check(answer, missing=missing)
+        return answer
+
+    async def _ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        cap_bytes: int = ANSWER_CAP_BYTES,
+        pieces: tuple[bytes, ...] = (),
+        doubt: type[TransientError] = Unavailable,
+    ) -> _Answer:
+        """Send one request once and read the whole answer, whatever its status.
+
+        Raises NotSent, or `doubt` where it left and was not answered in full. Errors are raised outside of the
+        handlers, so that none of them drags along an exception of aiohttp, which prints urls and headers.
+        """
+        session = self._creates if pieces else self._reads
+        if session is None:
+            raise RuntimeError("HeadlessClient is used outside of its context manager")
+        departure = Departure()
+        asked_at = self._vendor_time.ticks() if self._vendor_time else 0.0
+        failure: TransientError
+        try:
+            async with session.request(
+                method,
+                URL(self._base + path, encoded=True),
+                data=_stream(pieces) if pieces else None,
+                headers=_body_headers(pieces),
+                allow_redirects=False,
+                trace_request_ctx=departure,
+            ) as response:
+                self._note_time(response, asked_at=asked_at)
+                body = await _read(response, cap_bytes)
+                return _Answer(status=response.status, headers=response.headers, body=body)
+        except aiohttp.ClientConnectorError as error:
+            failure = NotSent(f"cannot connect to the API: {reason_of(error)}")
+        except TimeoutError:
+            failure = doubt(f"the API did not answer within {self._timeout_s:g} s")
+        except _TooLarge:
+            failure = doubt(f"the API's answer is larger than {cap_bytes} bytes")
+        except (aiohttp.ClientError, ConnectionCut, OSError) as error:
+            failure = doubt(f"the API's answer was cut or is not HTTP ({type(error).__name__})")
+        if not departure.begun and not isinstance(failure, NotSent):
+            failure = NotSent(f"the request did not reach the API within {self._timeout_s:g} s")
+        raise failure
+
+    def _note_time(self, response: aiohttp.ClientResponse, *, asked_at: float) -> None:
+        """Note when an answer was given; one out of a cache, or a proxy's own refusal, tells nothing of the API."""
+        server_time = date_of(response.headers)
+        if self._vendor_time and server_time and response.status < 300 and "Age" not in response.headers:
+            self._vendor_time.answered(server_time, asked_at=asked_at)
+
+    def _check(
+        self, answer: _Answer, *, missing: BulkheadError | None = None, doubt: type[TransientError] = Unavailable
+    ) -> None:
+        """Raise what a status other than 2xx means."""
+        status = answer.status
+        if 200 <= status < 300:
+            return
+        if status in {401, 403}:
+            raise AuthRefused(
+                f"the API does not accept the license key (HTTP {status})",
+                hint="set DROMO_LICENSE_KEY to a backend key",
+            )
+        if status == 429:
+            raise RateLimited("the API's quota is used up", retry_after_s=retry_after_s(answer.headers))
+        if status == 408 or status >= 500:
+            raise doubt(f"the API answered {status}")
+        if status == 404 and missing is not None:
+            raise missing
+        if status == 303 and doubt is InDoubt:
+            raise InDoubt("the API answered a create with 303, which is not followed")
+        if status < 400 or status == 404:
+            raise RequestInvalid(
+                f"the API answered {status}; the API url is probably wrong", hint="check BULKHEAD_API_URL"
+            )
+        raise RequestInvalid(message_of(answer.body, status=status).replace(self._key, "***"))
+
+    def _open(self, *, force_close: bool) -> aiohttp.ClientSession:
+        return open_session(
+            timeout=aiohttp.ClientTimeout(total=self._timeout_s),
+            headers={KEY_HEADER: self._key, "Accept": "application/json", "Accept-Encoding": "gzip"},
+            force_close=force_close,
+            resolver=self._resolver,
+        )
+
+
+def _base(base_url: str) -> str:
+    try:
+        url = URL(base_url.rstrip("/"))
+        usable = url.scheme in {"http", "https"} and bool(url.host) and "@" not in url.raw_authority
+    except ValueError:
+        usable = False
+    if not usable or url.query_string or url.fragment:
+        raise ConfigError("the API url must be http(s)://host/path, without user, query or fragment")
+    return str(url)
+
+
+def _header_safe(license_key: SecretStr | str) -> str:
+    key = license_key.get_secret_value() if isinstance(license_key, SecretStr) else license_key
+    if not key or not key.isascii() or not key.isprintable() or " " in key:
+        raise ConfigError("the license key is empty or has characters that no key has", hint="set DROMO_LICENSE_KEY")
+    return key
+
+
+def _path(collection: str, resource_id: str, *, missing: BulkheadError) -> str:
+    """Return the path of one resource; an id that could lead elsewhere cannot exist, so nothing is asked for it."""
+    if not is_usable_id(resource_id):
+        raise missing
+    return f"{collection}{quote(resource_id, safe='')}/"
+
+
+def _create_body(request: CreateRequest) -> tuple[bytes, ...]:
+    """Return the JSON body in pieces; `initial_data` is JSON text already and is put in without being parsed."""
+    document = request.document()
+    try:
+        text = orjson.dumps(document)
+    except orjson.JSONEncodeError as error:
+        raise RequestInvalid(f"the create cannot be written as JSON: {error}") from None
+    if request.initial_data is None:
+        return (text,)
+    comma = b"," if document else b""
+    return (text[:-1] + comma + b'"initial_data":', request.initial_data, b"}")
+
+
+def _body_headers(pieces: tuple[bytes, ...]) -> dict[str, str]:
+    if not pieces:
+        return {}
+    return {"Content-Type": "application/json", "Content-Length": str(sum(map(len, pieces)))}
+
+
+async def _stream(pieces: tuple[bytes, ...]) -> AsyncIterator[memoryview]:
+    for piece in pieces:
+        view = memoryview(piece)
+        for start in range(0, len(view), _BLOCK_BYTES):
+            yield view[start : start + _BLOCK_BYTES]
+
+
+async def _read(response: aiohttp.ClientResponse, cap_bytes: int) -> bytes:
+    """Read an answer up to its cap; of a refusal only what helps to explain it, since its status says the rest."""
+    if response.status < 300:
+        return await _read_capped(response, cap_bytes)
+    try:
+        return await _read_capped(response, _REFUSAL_CAP_BYTES) if response.status < 500 else b""
+    except (aiohttp.ClientError, TimeoutError, OSError, _TooLarge):
+        return b""
+
+
+async def _read_capped(response: aiohttp.ClientResponse, cap_bytes: int) -> bytes:
+    body = bytearray()
+    async for block in response.content.iter_any():
+        body += block
+        if len(body) > cap_bytes:
+            raise _TooLarge
+    return bytes(body)
+
+
+def _decoded(answer: _Answer, decode: Callable[[Any], _T], *, doubt: type[TransientError] = Unavailable) -> _T:
+    """Parse and decode a 2xx answer; `doubt` is raised outside of the handler, since parsers quote what they read."""
+    try:
+        return decode(orjson.loads(answer.body))
+    except ValueError as error:
+        what = "is not JSON" if isinstance(error, orjson.JSONDecodeError) else str(error)
+    raise doubt(f"the API's answer cannot be used: {what}")
+
+
+def _is_of_a_gateway(answer: _Answer) -> bool:
+    """Tell whether a create was answered by a login page, a proxy or another path: the API itself says why in JSON."""
+    if answer.status == 404:
+        return not says_why(answer.body)
+    return 300 <= answer.status < 400 and answer.status != 303
+
+
+def _presigned_url(data: Any) -> str:
+    url = data.get("presigned_url") if isinstance(data, dict) else None
+    if not isinstance(url, str) or not url:
+        raise ValueError("there is no presigned url in it")
+    return url
+
+
+def _object(data: Any) -> dict[str, Any]:
+    if not isinstance(data, dict):
+        raise ValueError("it is not an object")  # noqa: TRY004 - one error for all that is unusable
+    return data
+
+
+def _objects(data: Any) -> list[dict[str, Any]]:
+    if not isinstance(data, list):
+        raise ValueError("it is not an array")  # noqa: TRY004 - one error for all that is unusable
+    return [_object(entry) for entry in data]

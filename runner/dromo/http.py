@@ -1,0 +1,74 @@
+"""What every HTTP session of the runner shares: a request leaves at most once, and it is known whether it left."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import aiohttp
+from aiohttp.abc import AbstractResolver
+
+from runner._version import __version__
+
+USER_AGENT = f"bulkhead/{__version__}"
+
+
+class ConnectionCut(Exception):
+    """The connection broke after it was made; the peer may have read anything up to the whole request."""
+
+
+class Departure:
+    """Whether a request had begun to leave; passed as `trace_request_ctx` of that request."""
+
+    __slots__ = ("begun",)
+
+    def __init__(self) -> None:
+        self.begun = False
+
+
+def open_session(
+    *,
+    timeout: aiohttp.ClientTimeout,
+    headers: dict[str, str],
+    force_close: bool,
+    resolver: AbstractResolver | None = None,
+    auto_decompress: bool = True,
+) -> aiohttp.ClientSession:
+    """Return a session without cookies, without proxies from the environment, and without the hidden repeat."""
+    connector = aiohttp.TCPConnector(force_close=force_close, resolver=resolver, use_dns_cache=resolver is None)
+    return aiohttp.ClientSession(
+        connector=connector,
+        timeout=timeout,
+        headers={"User-Agent": USER_AGENT, **headers},
+        cookie_jar=aiohttp.DummyCookieJar(),
+        trust_env=False,
+        auto_decompress=auto_decompress,
+        middlewares=(_send_once,),
+        trace_configs=[_departures()],
+    )
+
+
+def reason_of(error: aiohttp.ClientConnectorError) -> str:
+    """Return why no connection came about, in words that name neither url nor headers."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return "its TLS certificate is not valid for this host or not trusted"
+    return error.os_error.strerror or type(error.os_error).__name__
+
+
+async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Hide a broken connection from aiohttp, which would send GET, PUT and DELETE a second time by itself."""
+    try:
+        return await handler(request)
+    except aiohttp.ClientConnectorError:
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError):
+        raise ConnectionCut from None
+
+
+def _departures() -> aiohttp.TraceConfig:
+    async def note(session: aiohttp.ClientSession, context: SimpleNamespace, params: Any) -> None:  # noqa: ARG001
+        context.trace_request_ctx.begun = True
+
+    config = aiohttp.TraceConfig()
+    config.on_request_headers_sent.append(note)
+    return config

@@ -1,0 +1,49 @@
+"""Walking the vendor's list of imports, newest first, as far back as somebody needs."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from runner.retry import repeat_read
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from datetime import datetime
+
+    from runner.models import ImportPage, RemoteImport
+    from runner.protocols import ImportsApi
+
+PAGE_SIZE = 1000
+CLOCK_MARGIN = timedelta(minutes=2)
+"""How far the vendor's clock and ours may differ before a listing stops too early."""
+
+
+async def imports_since(
+    api: ImportsApi, since: datetime | None, *, max_pages: int | None = None
+) -> AsyncIterator[RemoteImport]:
+    """Yield imports created at `since` or later (all where it is None); an import may come twice.
+
+    The order of the list is not documented: it is used as a reason to stop only on pages that are in order.
+    Raises TransientError where a page cannot be had.
+    """
+    offset = pages = 0
+    while max_pages is None or pages < max_pages:
+        page = await repeat_read(lambda at=offset: api.list_page(limit=PAGE_SIZE, offset=at))  # type: ignore[misc]
+        for remote in page.imports:
+            yield remote
+        pages += 1
+        offset += len(page.imports)
+        if not page.has_next or not page.imports or _is_older(page, since):
+            return
+
+
+def _is_older(page: ImportPage, since: datetime | None) -> bool:
+    """Tell whether a page in newest-first order ends before `since`."""
+    dates = [remote.created_at for remote in page.imports]
+    if since is None or any(date is None for date in dates):
+        return False
+    known = [date for date in dates if date is not None]
+    in_order = all(newer >= older for newer, older in pairwise(known))
+    return in_order and known[-1] < since - CLOCK_MARGIN

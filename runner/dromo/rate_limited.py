@@ -1,0 +1,68 @@
+"""RatedApi: the API behind the limits that a leaky bucket is right for, and the count of what was called."""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from typing import TYPE_CHECKING, Any
+
+from aiolimiter import AsyncLimiter
+
+if TYPE_CHECKING:
+    from runner.models import CreateRequest, ImportPage, RemoteImport
+    from runner.protocols import ImportsApi
+
+LISTS_PER_MINUTE = 12
+_REMEMBERED_IMPORTS = 4096
+
+
+class RatedApi:
+    """Implements ImportsApi. Creates pass through: their quota is the pacer's."""
+
+    def __init__(
+        self,
+        api: ImportsApi,
+        *,
+        poll_count: float = 12,
+        poll_per_s: float = 60,
+        lists_per_minute: float = LISTS_PER_MINUTE,
+    ) -> None:
+        self._api = api
+        self._poll_count, self._poll_per_s = poll_count, poll_per_s
+        self._lists = AsyncLimiter(lists_per_minute, 60)
+        self._polls: OrderedDict[str, AsyncLimiter] = OrderedDict()
+        self.calls: Counter[str] = Counter()
+
+    async def create(self, request: CreateRequest) -> RemoteImport:
+        return await self._api.create(request)
+
+    async def retrieve(self, import_id: str) -> RemoteImport:
+        async with self._poll_limiter(import_id):
+            self.calls["retrieve_calls"] += 1
+            return await self._api.retrieve(import_id)
+
+    async def list_page(self, *, limit: int, offset: int) -> ImportPage:
+        async with self._lists:
+            self.calls["list_calls"] += 1
+            return await self._api.list_page(limit=limit, offset=offset)
+
+    async def results_url(self, import_id: str) -> str:
+        return await self._api.results_url(import_id)
+
+    async def delete(self, import_id: str) -> None:
+        await self._api.delete(import_id)
+
+    async def schema(self, schema_id: str) -> dict[str, Any]:
+        return await self._api.schema(schema_id)
+
+    def _poll_limiter(self, import_id: str) -> AsyncLimiter:
+        limiter = self._polls.pop(import_id, None) or self._new_poll_limiter()
+        self._polls[import_id] = limiter
+        if len(self._polls) > _REMEMBERED_IMPORTS:
+            self._polls.popitem(last=False)
+        return limiter
+
+    def _new_poll_limiter(self) -> AsyncLimiter:
+        """Half the quota as burst and half as refill, so that no window ever holds more than the quota."""
+        if self._poll_count < 2:
+            return AsyncLimiter(1, 2 * self._poll_per_s / self._poll_count)
+        return AsyncLimiter(self._poll_count / 2, self._poll_per_s)

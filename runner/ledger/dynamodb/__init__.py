@@ -1,0 +1,1 @@
+"""dynamodb: see the modules."""

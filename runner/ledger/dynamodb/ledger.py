@@ -1,0 +1,348 @@
+"""The ledger in one table of DynamoDB, which runners and functions share: what decides is read as it is now."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from runner.errors import ImportIdTaken, LedgerError, StaleItem
+from runner.ledger import rules
+from runner.ledger.dynamodb import keys, rows
+from runner.ledger.dynamodb.keys import Row, number, text_of
+from runner.ledger.dynamodb.queries import by_source, pages_at, places_of, ranked_pages, source_pages, source_rows
+from runner.ledger.dynamodb.table import ConditionFailed, DynamoTable, new_token
+from runner.ledger.dynamodb.transactions import Move, add_group, bearer_of, groups_of
+from runner.ledger.portable import Recorded
+from runner.models import Batch, BatchState, HistoryEntry, Item, ItemState, RemoteImport, tag_of
+
+FEW_ITEMS = 20_000
+"""Up to so many items of the states asked for are found by state; more are found by reading the whole batch."""
+
+_MAX_CLAIMS = 20
+"""How often a claim of a tag is begun anew because another item bore it meanwhile."""
+
+_QUERIES_AT_ONCE = 16
+_CONFIG = keys.key("CONFIG")
+
+
+class DynamoLedger:
+    """A CloudLedger in a table that is open; closing the ledger leaves the table open."""
+
+    def __init__(self, table: DynamoTable, *, now: Callable[[], datetime]) -> None:
+        self._table = table
+        self._now = now
+        self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        """Transactions of one batch all write its counters: two at once would only get into each other's way."""
+
+    async def start_batch(self, batch: Batch) -> None:
+        rules.check_counters(batch.counters)
+        token = new_token()
+        row = rows.batch_row(batch, token=token)
+        config = keys.config_key(batch.batch_id) | {"config": keys.text(batch.config)}
+        absent = "attribute_not_exists(pk)"
+        try:
+            await self._table.transact(
+                token, [{"Put": {"Item": row, "ConditionExpression": absent}}, {"Put": {"Item": config}}]
+            )
+        except ConditionFailed:
+            raise LedgerError(f"batch {batch.batch_id} exists already") from None
+
+    async def batch(self, batch_id: str) -> Batch | None:
+        found = await self._batches_of([keys.batch_key(batch_id)])
+        return found[0] if found else None
+
+    async def batches(self, *, source_uri: str | None = None) -> list[Batch]:
+        found = [row async for page in self._table.query("BATCH") for row in page]
+        if source_uri is not None:
+            found = [row for row in found if row["su"] == keys.text(source_uri)]
+        batches = await self._with_configs(found)
+        return sorted(batches, key=lambda batch: batch.started_at)
+
+    async def update_batch(self, batch_id: str, **changes: Any) -> Batch:
+        before = await self._existing(batch_id)
+        after = rules.changed(rows.batch_of(before, None), changes)
+        if "config" in changes:
+            await self._table.put(keys.config_key(batch_id) | {"config": keys.text(after.config)})
+        given = {name: getattr(after, name) for name in changes if name != "config"}
+        row = await self._set(batch_id, *rows.batch_changes(batch_id, given)) if given else before
+        return (await self._with_configs([row]))[0]
+
+    async def count_up(self, batch_id: str, **counters: int) -> None:
+        rules.check_counters(counters)
+        if not counters:
+            return
+        names = {f"#{n}": rows.counter(name) for n, name in enumerate(counters)}
+        values = {f":{n}": number(count) for n, count in enumerate(counters.values())}
+        adds = ", ".join(f"#{n} :{n}" for n in range(len(counters)))
+        token = new_token()
+        action = {
+            "Key": keys.batch_key(batch_id),
+            "UpdateExpression": f"SET w = :w ADD {adds}",
+            "ConditionExpression": "attribute_exists(pk) AND w <> :w",
+            "ExpressionAttributeNames": names,
+            "ExpressionAttributeValues": values | {":w": {"B": token}},
+        }
+        async with self._turns[batch_id]:
+            try:
+                await self._table.transact(token, [{"Update": action}])
+            except ConditionFailed:
+                raise _no_batch(batch_id) from None
+
+    async def add(self, items: Sequence[Item]) -> int:
+        if not items:
+            return 0
+        batch_id = rules.batch_id_of(items)
+        at = rules.to_ms(self._now())
+        once: dict[str, Item] = {}
+        for item in items:
+            once.setdefault(item.source, rules.as_stored(item))
+        new = await self._new_of(batch_id, list(once.values()))
+        return await self._add(
+            batch_id, [Recorded(item, [rows.entry(item, at=at, reason=rules.LISTED)]) for item in new]
+        )
+
+    async def item(self, batch_id: str, source: str) -> Item | None:
+        row = await self._table.get(keys.item_key(batch_id, source))
+        return rows.item_of(row) if row else None
+
+    async def look_up(self, batch_id: str, sources: Collection[str]) -> dict[str, Item]:
+        found = await self._table.get_many(keys.item_key(batch_id, source) for source in sources)
+        return {item.source: item for item in map(rows.item_of, found)}
+
+    async def advance(
+        self, item: Item, state: ItemState, *, reason: str, share_tag: bool = False, **changes: Any
+    ) -> Item:
+        claim = changes.get("tag")
+        for _ in range(_MAX_CLAIMS):
+            seen, tagged = await self._seen(item, claim)
+            before = rows.item_of(seen) if seen else None
+            if seen is None or before is None or before.revision != item.revision:
+                raise StaleItem(f"{item.source} was moved by somebody else meanwhile")
+            after = rules.moved(before, state, changes)
+            if tagged is not None and not share_tag:
+                rules.refuse_held(after, await self._bearers(tagged))
+            step = rows.entry(after, at=rules.to_ms(self._now()), reason=reason)
+            history = rows.bounded([*rows.history_of(seen), step])
+            move = Move(before, after, history, tagged=tagged, shares=share_tag)
+            async with self._turns[item.batch_id]:
+                if await move.write(self._table):
+                    return after
+        raise LedgerError(f"the tag of {item.source} is claimed by too many items at once")
+
+    async def page(self, batch_id: str, state: ItemState, *, after: tuple[int, str] | None, limit: int) -> list[Item]:
+        found: list[Item] = []
+        async for page in ranked_pages(self._table, batch_id, state, after=after, limit=limit):
+            found += page
+            if len(found) >= limit:
+                break
+        return found[:limit]
+
+    async def items(self, batch_id: str, *, states: Collection[ItemState] | None = None) -> AsyncIterator[Item]:
+        async for item in by_source(await self._pages(batch_id, states)):
+            if states is None or item.state in states:
+                yield item
+
+    async def counts(self, batch_id: str) -> dict[ItemState, int]:
+        row = await self._table.get(keys.batch_key(batch_id))
+        return rows.counts_of(row) if row else {}
+
+    async def history(self, batch_id: str, source: str) -> list[HistoryEntry]:
+        row = await self._table.get(keys.item_key(batch_id, source))
+        return rows.history_of(row) if row else []
+
+    async def owners(self, import_ids: Iterable[str]) -> dict[str, tuple[str, str]]:
+        found = await self._table.get_many(map(keys.import_key, import_ids))
+        return {
+            row["pk"]["S"].removeprefix("IMPORT#"): (row["b"]["S"], rules.source_of(row["s"]["B"])) for row in found
+        }
+
+    async def by_tag(self, tags: Iterable[str]) -> dict[str, list[Item]]:
+        found: dict[str, list[Item]] = {}
+        for row in await self._table.get_many(map(keys.tag_key, tags)):
+            if items := await self._bearers(row):
+                found[row["pk"]["S"].removeprefix("TAG#")] = items
+        return found
+
+    async def held(self, version_keys: Iterable[str]) -> set[str]:
+        at_once = asyncio.Semaphore(_QUERIES_AT_ONCE)
+
+        async def is_held(version_key: str) -> bool:
+            async with at_once:
+                return await self._table.has(keys.BY_VERSION, "vk", version_key)
+
+        asked = sorted({key for key in version_keys if key})
+        answers = await asyncio.gather(*map(is_held, asked))
+        return {key for key, held in zip(asked, answers, strict=True) if held}
+
+    async def reconciled_to(self, endpoint: str) -> datetime | None:
+        row = await self._table.get(keys.key(f"ENDPOINT#{endpoint}"))
+        return rules.from_ms(int(row["at"]["N"])) if row else None
+
+    async def set_reconciled(self, endpoint: str, at: datetime) -> None:
+        await self._table.put(keys.key(f"ENDPOINT#{endpoint}") | {"at": number(rules.to_ms(at))})
+
+    async def keep_orphans(self, orphans: Sequence[RemoteImport]) -> None:
+        tagged = {orphan.import_id: orphan for orphan in orphans if tag_of(orphan.original_filename)}
+        await self._table.put_many(
+            [rows.orphan_row(orphan, tag_of(orphan.original_filename) or "") for orphan in tagged.values()]
+        )
+
+    async def orphans(self, tag: str) -> list[RemoteImport]:
+        return [rows.orphan_of(row) async for page in self._table.query(f"ORPHAN#{tag}") for row in page]
+
+    async def recorded(self, batch_id: str) -> AsyncIterator[list[Recorded]]:
+        async for page in source_rows(self._table, batch_id):
+            yield [Recorded(rows.item_of(row), rows.history_of(row)) for row in page]
+
+    async def restore(self, records: Sequence[Recorded]) -> int:
+        if not records:
+            return 0
+        batch_id = rules.batch_id_of([record.item for record in records])
+        there = await self.look_up(batch_id, [record.item.source for record in records])
+        new = [
+            Recorded(rules.as_stored(record.item), rows.bounded(record.history))
+            for record in records
+            if record.item.source not in there
+        ]
+        return await self._add(batch_id, new)
+
+    async def all_orphans(self) -> AsyncIterator[list[RemoteImport]]:
+        async for page in self._table.scan("ORPHAN#"):
+            yield [rows.orphan_of(row) for row in page]
+
+    async def endpoints(self) -> dict[str, datetime]:
+        found = [row async for page in self._table.scan("ENDPOINT#") for row in page]
+        return {row["pk"]["S"].removeprefix("ENDPOINT#"): rules.from_ms(int(row["at"]["N"])) for row in found}
+
+    async def incomplete_batches(self) -> list[Batch]:
+        pages = self._table.query(keys.INCOMPLETE, index=keys.BY_STATE)
+        found = await self._batches_of(
+            [keys.key(row["pk"]["S"], row["sk"]["B"]) async for page in pages for row in page]
+        )
+        return [batch for batch in found if batch.state is not BatchState.COMPLETE]
+
+    async def moves_of(self, batch_id: str) -> tuple[int, int]:
+        row = await self._existing(batch_id)
+        return int(row["moves"]["N"]), int(row.get("manifest_moves", number(0))["N"])
+
+    async def manifested(self, batch_id: str, *, moves: int) -> bool:
+        await self._existing(batch_id)
+        token = new_token()
+        action = {
+            "Key": keys.batch_key(batch_id),
+            "UpdateExpression": "SET w = :w, manifest_moves = :m",
+            "ConditionExpression": "attribute_not_exists(manifest_moves) OR manifest_moves < :m",
+            "ExpressionAttributeValues": {":w": {"B": token}, ":m": number(moves)},
+        }
+        try:
+            await self._table.update(token, action)
+        except ConditionFailed:
+            return False
+        return True
+
+    async def good_config(self) -> str | None:
+        row = await self._table.get(_CONFIG)
+        return text_of(row["config"]) if row else None
+
+    async def keep_config(self, text: str) -> None:
+        await self._table.put(_CONFIG | {"config": keys.text(text)})
+
+    async def close(self) -> None:
+        """Release nothing: who opened the table closes it."""
+
+    async def _add(self, batch_id: str, new: Sequence[Recorded]) -> int:
+        added = 0
+        for group in groups_of(new):
+            async with self._turns[batch_id]:
+                added += await add_group(self._table, batch_id, group)
+        return added
+
+    async def _existing(self, batch_id: str) -> Row:
+        row = await self._table.get(keys.batch_key(batch_id))
+        if row is None:
+            raise _no_batch(batch_id)
+        return row
+
+    async def _set(self, batch_id: str, changes: Row, gone: Sequence[str]) -> Row:
+        """Set and remove attributes of a batch, and return it as it is then."""
+        token = new_token()
+        names = {f"#{n}": name for n, name in enumerate([*changes, *gone])}
+        sets = ["w = :w", *(f"#{n} = :{n}" for n in range(len(changes)))]
+        removes = [f"#{n}" for n in range(len(changes), len(names))]
+        action: dict[str, Any] = {
+            "Key": keys.batch_key(batch_id),
+            "UpdateExpression": f"SET {', '.join(sets)}" + (f" REMOVE {', '.join(removes)}" if removes else ""),
+            "ConditionExpression": "attribute_exists(pk)",
+            "ExpressionAttributeNames": names,
+            "ExpressionAttributeValues": {f":{n}": value for n, value in enumerate(changes.values())}
+            | {":w": {"B": token}},
+        }
+        try:
+            return await self._table.update(token, action)
+        except ConditionFailed:
+            raise _no_batch(batch_id) from None
+
+    async def _batches_of(self, wanted: Sequence[Row]) -> list[Batch]:
+        return await self._with_configs(await self._table.get_many(wanted))
+
+    async def _with_configs(self, found: Sequence[Row]) -> list[Batch]:
+        ids = [row["sk"]["B"].decode() for row in found]
+        configs = {row["pk"]["S"]: row for row in await self._table.get_many(map(keys.config_key, ids))}
+        return [rows.batch_of(row, configs.get(f"SPEC#{batch_id}")) for batch_id, row in zip(ids, found, strict=True)]
+
+    async def _new_of(self, batch_id: str, items: list[Item]) -> list[Item]:
+        """Return those to be added; they are looked up only where one brings an import, which must be free."""
+        if not any(item.import_id for item in items):
+            return items
+        there = await self.look_up(batch_id, [item.source for item in items])
+        new = [item for item in items if item.source not in there]
+        claims = [item.import_id for item in new if item.import_id is not None]
+        taken = set(await self.owners(claims)) | {claim for claim in claims if claims.count(claim) > 1}
+        if taken:
+            raise ImportIdTaken(f"import {min(taken)} already belongs, or belonged, to an item")
+        return new
+
+    async def _seen(self, item: Item, tag: str | None) -> tuple[Row | None, Row | None]:
+        """Return an item's row, and that of the tag it claims: an empty one where nobody has borne it."""
+        at = keys.item_key(item.batch_id, item.source)
+        if tag is None:
+            return await self._table.get(at), None
+        found = {row["pk"]["S"]: row for row in await self._table.get_many([at, keys.tag_key(tag)])}
+        return found.get(at["pk"]["S"]), found.get(f"TAG#{tag}", {})
+
+    async def _bearers(self, tagged: Row) -> list[Item]:
+        """Return the items that bear a tag now, by batch and source."""
+        places = [bearer_of(bearer) for bearer in tagged.get("b", {"BS": []})["BS"]]
+        found = await self._table.get_many(keys.item_key(batch_id, source) for batch_id, source in places)
+        tag = tagged["pk"]["S"].removeprefix("TAG#") if tagged else ""
+        items = [item for item in map(rows.item_of, found) if item.tag == tag]
+        return sorted(items, key=lambda item: (item.batch_id, rules.source_key(item.source)))
+
+    async def _pages(self, batch_id: str, states: Collection[ItemState] | None) -> AsyncIterator[list[Item]]:
+        """Read a batch by its states where they are few and the index has them all, else as a whole.
+
+        What was read to be counted is read again when its turn comes: it may have moved since.
+        """
+        if states is None:
+            return source_pages(self._table, batch_id)
+        counts = await self.counts(batch_id)
+        groups = {keys.group_of(state) for state in counts.keys() & set(states)}
+        expected = _sum_in(groups, counts)
+        if expected <= FEW_ITEMS:
+            places = await places_of(self._table, batch_id, groups)
+            pages = pages_at(self._table, batch_id, places)
+            there = sum([keys.group_of(item.state) in groups async for page in pages for item in page])
+            if there >= max(expected, _sum_in(groups, await self.counts(batch_id))):
+                return pages_at(self._table, batch_id, places)
+        return source_pages(self._table, batch_id)
+
+
+def _sum_in(groups: Collection[str], counts: Mapping[ItemState, int]) -> int:
+    return sum(count for state, count in counts.items() if keys.group_of(state) in groups)
+
+
+def _no_batch(batch_id: str) -> LedgerError:
+    return LedgerError(f"there is no batch {batch_id}")

@@ -1,0 +1,83 @@
+"""How the items of a batch are read from DynamoDB in order: keys come from an index that lags, the rest as it is."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection, Sequence
+
+from runner.ledger import rules
+from runner.ledger.dynamodb import keys, rows
+from runner.ledger.dynamodb.keys import Row
+from runner.ledger.dynamodb.table import DynamoTable
+from runner.models import Item, ItemState
+
+ITEMS_A_PAGE = 1000
+_KEYS_A_PAGE = 1000
+_MOST_KEYS_AT_ONCE = 300
+
+
+async def ranked_pages(
+    table: DynamoTable, batch_id: str, state: ItemState, *, after: tuple[int, str] | None, limit: int
+) -> AsyncIterator[list[Item]]:
+    """Yield the items in a state by rank and source, those after `after`, in pages of about `limit`."""
+    alone = keys.states_with(state) == [state]
+    start = keys.ranked_place(*after) if after else None
+    group = _group(batch_id, keys.group_of(state))
+    async for page in table.query(
+        group, index=keys.BY_STATE, after=start, limit=limit if alone else max(limit, _MOST_KEYS_AT_ONCE)
+    ):
+        found = await table.get_many(keys.key(row["pk"]["S"], row["sk"]["B"]) for row in page)
+        there = {(row["gpk"]["S"], row["gsk"]["B"]): row for row in found}
+        items = [rows.item_of(there[place]) for row in page if (place := (row["gpk"]["S"], row["gsk"]["B"])) in there]
+        yield [item for item in items if item.state is state]
+
+
+async def places_of(table: DynamoTable, batch_id: str, groups: Collection[str]) -> list[bytes]:
+    """Return the sort keys of the items in some groups of states, in their order; the index may lack some."""
+    found: set[bytes] = set()
+    for group in groups:
+        async for page in table.query(_group(batch_id, group), index=keys.BY_STATE, limit=_KEYS_A_PAGE):
+            found |= {row["sk"]["B"] for row in page}
+    return sorted(found)
+
+
+async def pages_at(table: DynamoTable, batch_id: str, places: Sequence[bytes]) -> AsyncIterator[list[Item]]:
+    """Yield the items at some places, by them."""
+    for start in range(0, len(places), ITEMS_A_PAGE):
+        some = places[start : start + ITEMS_A_PAGE]
+        found = await table.get_many(keys.key(keys.items_of(batch_id), place) for place in some)
+        yield [rows.item_of(row) for row in sorted(found, key=lambda row: row["sk"]["B"])]
+
+
+async def source_rows(table: DynamoTable, batch_id: str) -> AsyncIterator[list[Row]]:
+    """Yield the rows of all items of a batch by their places."""
+    async for page in table.query(keys.items_of(batch_id), limit=ITEMS_A_PAGE):
+        yield page
+
+
+async def source_pages(table: DynamoTable, batch_id: str) -> AsyncIterator[list[Item]]:
+    """Yield all items of a batch by their places."""
+    async for page in source_rows(table, batch_id):
+        yield [rows.item_of(row) for row in page]
+
+
+async def by_source(pages: AsyncIterator[list[Item]]) -> AsyncIterator[Item]:
+    """Yield items that come by their places by their sources: those too long for a place are held until all that
+    begin alike are there."""
+    alike: list[tuple[bytes, Item]] = []
+    async for page in pages:
+        for item in page:
+            source = rules.source_key(item.source)
+            if alike and alike[0][0][: keys.ALIKE_BYTES] != source[: keys.ALIKE_BYTES]:
+                for _, earlier in sorted(alike, key=lambda pair: pair[0]):
+                    yield earlier
+                alike = []
+            if len(source) < keys.ALIKE_BYTES:
+                yield item
+            else:
+                alike.append((source, item))
+    for _, last in sorted(alike, key=lambda pair: pair[0]):
+        yield last
+
+
+def _group(batch_id: str, group: str) -> str:
+    return f"{batch_id}#{group}"

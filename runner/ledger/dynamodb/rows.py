@@ -1,0 +1,226 @@
+"""How batches and items become rows of DynamoDB and come back; an item stays below the 1 KB that one unit writes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from runner.ledger import rules
+from runner.ledger.dynamodb import keys as table
+from runner.ledger.dynamodb.keys import Row, Value, number, text, text_of
+from runner.models import SENT_STATES, Batch, BatchState, HistoryEntry, Item, ItemKind, ItemState, RemoteImport
+
+MAX_ENTRIES = 40
+MAX_REASON = 200
+"""Characters of a reason that are kept."""
+
+_CODES = {
+    ItemState.QUEUED: "q",
+    ItemState.CREATING: "c",
+    ItemState.CREATED: "b",
+    ItemState.PROCESSING: "p",
+    ItemState.NEEDS_REVIEW: "n",
+    ItemState.SUCCEEDED: "s",
+    ItemState.COLLECTED: "k",
+    ItemState.FAILED: "f",
+    ItemState.REJECTED: "r",
+    ItemState.SKIPPED: "x",
+    ItemState.UNCERTAIN: "u",
+}
+_STATES = {code: state for state, code in _CODES.items()}
+_TEXTS = {
+    "version": "v", "binding": "b", "schema_id": "sc", "fingerprint": "f", "tag": "t", "original_filename": "n",
+    "status": "ss", "import_id": "i", "review_url": "u", "error_code": "ec", "error_message": "em", "result": "re",
+    "result_sha256": "rs",
+}  # fmt: skip
+_NUMBERS = {"size_bytes": "sz", "revision": "r", "attempts": "a", "row_count": "rc"}
+_INSTANTS = {"intent_at": "ti", "created_at": "tc", "uploaded_at": "tu", "finished_at": "tf"}
+_EMPTY_IF_ABSENT = frozenset({"version", "binding"})
+_HASHES = {"fingerprint": ("fh", "sha256:"), "result_sha256": ("rh", "")}
+"""Texts of which the usual form, a prefix and a SHA-256 in hex, is kept as 32 bytes under another name."""
+
+_HEX = re.compile(r"[0-9a-f]{64}")
+_COUNTER, _STATE_COUNT = "c_", "n_"
+_BATCH_TEXTS = {"source_uri": "su", "account": "ac", "out": "o"}
+
+
+def item_row(item: Item, history: Sequence[HistoryEntry], *, token: bytes) -> Row:
+    """Return all of an item; `token` tells whose write it was."""
+    row = table.item_key(item.batch_id, item.source)
+    row |= {
+        "gpk": {"S": f"{item.batch_id}#{table.group_of(item.state)}"},
+        "gsk": {"B": table.ranked_place(item.rank, item.source)},
+        "st": {"S": _CODES[item.state]},
+        "w": {"B": token},
+        "h": {"L": _entries(history)},
+    }
+    if item.kind is ItemKind.JSON:
+        row["kd"] = {"S": "j"}
+    if len(rules.source_key(item.source)) > table.MAX_PLACE_BYTES:
+        row["s"] = {"B": rules.source_key(item.source)}
+    if item.version_key:
+        row["vk" if item.state in SENT_STATES else "k"] = {"S": item.version_key}
+    row |= {short: number(value) for name, short in _NUMBERS.items() if (value := getattr(item, name)) is not None}
+    row |= {short: number(rules.to_ms(value)) for name, short in _INSTANTS.items() if (value := getattr(item, name))}
+    for name in _TEXTS:
+        value = getattr(item, name)
+        if value is not None and not (value == "" and name in _EMPTY_IF_ABSENT):
+            short, stored = _short_text(name, value)
+            row[short] = stored
+    return row
+
+
+def _short_text(name: str, value: str) -> tuple[str, Value]:
+    short, prefix = _HASHES.get(name, ("", ""))
+    if short and value.startswith(prefix) and _HEX.fullmatch(value, len(prefix)):
+        return short, {"B": bytes.fromhex(value[len(prefix) :])}
+    return _TEXTS[name], text(value)
+
+
+def item_of(row: Row) -> Item:
+    values: dict[str, Any] = {name: int(row[short]["N"]) for name, short in _NUMBERS.items() if short in row}
+    values |= {name: rules.from_ms(int(row[short]["N"])) for name, short in _INSTANTS.items() if short in row}
+    values |= {name: text_of(row[short]) for name, short in _TEXTS.items() if short in row}
+    values |= {name: prefix + row[short]["B"].hex() for name, (short, prefix) in _HASHES.items() if short in row}
+    version_key = row.get("vk") or row.get("k")
+    return Item(
+        batch_id=row["pk"]["S"].partition("#")[2],
+        source=rules.source_of((row.get("s") or row["sk"])["B"]),
+        kind=ItemKind.JSON if "kd" in row else ItemKind.FILE,
+        rank=table.rank_in(row["gsk"]["B"]),
+        state=_STATES[row["st"]["S"]],
+        version_key=version_key["S"] if version_key else "",
+        **values,
+    )
+
+
+def entry(item: Item, *, at: int, reason: str) -> HistoryEntry:
+    """Return the entry of a step; `at` is in ms."""
+    return HistoryEntry(
+        at=rules.from_ms(at),
+        state=item.state,
+        reason=reason[:MAX_REASON],
+        attempts=item.attempts,
+        import_id=item.import_id,
+    )
+
+
+def bounded(history: Sequence[HistoryEntry]) -> list[HistoryEntry]:
+    """Leave out the oldest steps between the first and the latest, but none that came to another import."""
+    kept = list(history)
+    while len(kept) > MAX_ENTRIES:
+        spare = next((n for n in range(1, len(kept) - 1) if kept[n].import_id == kept[n - 1].import_id), None)
+        if spare is None:
+            break
+        del kept[spare]
+    return kept
+
+
+def _entries(history: Sequence[HistoryEntry]) -> list[Value]:
+    """Return a text of bytes for each step: what it has in common with the step before is left out."""
+    texts: list[Value] = []
+    at, import_id = 0, None
+    for step in history:
+        now = rules.to_ms(step.at)
+        bound = "" if step.import_id == import_id else "-" if step.import_id is None else f"={step.import_id}"
+        line = f"{_CODES[step.state]}|{now - at}|{step.attempts or ''}|{bound}|{step.reason}"
+        texts.append({"B": line.encode("utf-8", "surrogateescape")})
+        at, import_id = now, step.import_id
+    return texts
+
+
+def history_of(row: Row) -> list[HistoryEntry]:
+    steps: list[HistoryEntry] = []
+    at, import_id = rules.from_ms(0), None
+    for value in row["h"]["L"]:
+        code, since, attempts, bound, reason = value["B"].decode("utf-8", "surrogateescape").split("|", 4)
+        at += timedelta(milliseconds=int(since))
+        if bound:
+            import_id = None if bound == "-" else bound[1:]
+        steps.append(
+            HistoryEntry(at=at, state=_STATES[code], reason=reason, attempts=int(attempts or 0), import_id=import_id)
+        )
+    return steps
+
+
+def batch_row(batch: Batch, *, token: bytes) -> Row:
+    """Return a new batch but for its configuration."""
+    row = table.batch_key(batch.batch_id) | {"w": {"B": token}, "moves": number(0)}
+    row |= {short: text(getattr(batch, name)) for name, short in _BATCH_TEXTS.items()}
+    row |= {"ts": number(rules.to_ms(batch.started_at))}
+    row |= {_COUNTER + name: number(count) for name, count in batch.counters.items()}
+    changes, _ = batch_changes(
+        batch.batch_id, {name: getattr(batch, name) for name in rules.BATCH_CHANGES - {"config"}}
+    )
+    return row | changes
+
+
+def batch_changes(batch_id: str, changes: dict[str, Any]) -> tuple[Row, list[str]]:
+    """Return the attributes to set for changed fields but `config`, and the names of those to remove."""
+    found: dict[str, Value | None] = {}
+    for name, value in changes.items():
+        match name:
+            case "state":
+                found["st"] = {"S": str(value)}
+                complete = value == BatchState.COMPLETE
+                found["gpk"] = None if complete else {"S": table.INCOMPLETE}
+                found["gsk"] = None if complete else {"B": batch_id.encode()}
+            case "listed":
+                found["l"] = {"BOOL": value}
+            case "out":
+                found["o"] = text(value)
+            case "finished_at":
+                found["tf"] = None if value is None else number(rules.to_ms(value))
+            case "exit_code":
+                found["xc"] = None if value is None else number(value)
+    return {k: v for k, v in found.items() if v is not None}, [k for k, v in found.items() if v is None]
+
+
+def batch_of(row: Row, config: Row | None) -> Batch:
+    finished, exit_code = row.get("tf"), row.get("xc")
+    return Batch(
+        batch_id=row["sk"]["B"].decode(),
+        config=text_of(config["config"]) if config else "",
+        state=BatchState(row["st"]["S"]),
+        listed=row["l"]["BOOL"],
+        started_at=rules.from_ms(int(row["ts"]["N"])),
+        finished_at=rules.from_ms(int(finished["N"])) if finished else None,
+        exit_code=int(exit_code["N"]) if exit_code else None,
+        counters={k.removeprefix(_COUNTER): int(v["N"]) for k, v in row.items() if k.startswith(_COUNTER)},
+        **{name: text_of(row[short]) for name, short in _BATCH_TEXTS.items()},
+    )
+
+
+def counter(name: str) -> str:
+    """Return the attribute of one of `models.COUNTERS`."""
+    return _COUNTER + name
+
+
+def state_count(state: ItemState) -> str:
+    """Return the attribute that counts the items in a state."""
+    return _STATE_COUNT + state
+
+
+def counts_of(row: Row) -> dict[ItemState, int]:
+    found = {state: int(row.get(state_count(state), number(0))["N"]) for state in ItemState}
+    return {state: count for state, count in found.items() if count}
+
+
+def orphan_row(orphan: RemoteImport, tag: str) -> Row:
+    row = table.key(f"ORPHAN#{tag}", orphan.import_id.encode()) | {"ss": text(orphan.status)}
+    for name, value in (("sc", orphan.schema_id), ("n", orphan.original_filename)):
+        if value is not None:
+            row[name] = text(value)
+    return row | ({"tc": number(rules.to_ms(orphan.created_at))} if orphan.created_at else {})
+
+
+def orphan_of(row: Row) -> RemoteImport:
+    return RemoteImport(
+        import_id=row["sk"]["B"].decode(),
+        status=text_of(row["ss"]),
+        schema_id=text_of(row["sc"]) if "sc" in row else None,
+        original_filename=text_of(row["n"]) if "n" in row else None,
+        created_at=rules.from_ms(int(row["tc"]["N"])) if "tc" in row else None,
+    )

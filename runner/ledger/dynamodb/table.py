@@ -1,0 +1,343 @@
+"""DynamoTable: calls one table, again where that may help, counts what it costs, and speaks in the ledger's errors."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import secrets
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from botocore import exceptions as botocore
+
+from runner.aws.client import open_client
+from runner.aws.errors import code_of, translated
+from runner.errors import LedgerError, LedgerUnavailable
+from runner.ledger.dynamodb.clock import SharedTime
+from runner.ledger.dynamodb.keys import TABLE, TTL_ATTRIBUTE, Row
+
+CONNECT_TIMEOUT_S = 3.0
+READ_TIMEOUT_S = 10.0
+MAX_ACTIONS = 100
+"""Actions of one transaction."""
+
+MAX_TRIES = 10
+_LONGEST_PAUSE_S = 2.0
+_FIRST_PAUSE_S = 0.04
+_KEYS_A_READ = 100
+_ROWS_A_WRITE = 25
+_MAX_CONNECTIONS = 40
+_PASSING_REASONS = frozenset(
+    {"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded", "RequestLimitExceeded"}
+)
+_PASSING_CODES = frozenset(
+    {
+        "InternalServerError",
+        "LimitExceededException",
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "ServiceUnavailable",
+        "Throttling",
+        "ThrottlingException",
+        "TransactionConflictException",
+        "TransactionInProgressException",
+    }
+)
+
+
+@dataclass(slots=True)
+class Usage:
+    """What the calls of a table have used so far: request units as DynamoDB bills them, and requests that write."""
+
+    read_units: float = 0.0
+    write_units: float = 0.0
+    write_requests: int = 0
+
+
+class ConditionFailed(Exception):
+    """A condition did not hold: `found` has the row as it is, None where there is none, for each action that failed."""
+
+    def __init__(self, found: dict[int, Row | None]) -> None:
+        super().__init__("a condition did not hold")
+        self.found = found
+
+
+def new_token() -> bytes:
+    """Return what marks the rows of one write as its own."""
+    return secrets.token_bytes(8)
+
+
+class DynamoTable:
+    """One table. Every method may raise LedgerUnavailable, LedgerError, ConfigError and AwsRefused.
+
+    A write that was applied and whose answer was lost is a success: the rows bear its token, `w`.
+    """
+
+    def __init__(self, client: Any, name: str, *, time: SharedTime | None = None) -> None:
+        """`client` is a DynamoDB client of aiobotocore that repeats nothing by itself."""
+        self._client = client
+        self.name = name
+        self.time = time or SharedTime()
+        self.usage = Usage()
+        self._rng = random.Random()  # noqa: S311 - jitter
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, name: str, *, time: SharedTime | None = None, **arguments: Any) -> AsyncIterator[DynamoTable]:
+        """Open a table; `arguments` are those of `open_client`. Raises ConfigError."""
+        opening = open_client(
+            "dynamodb",
+            connect_timeout_s=CONNECT_TIMEOUT_S,
+            read_timeout_s=READ_TIMEOUT_S,
+            max_connections=_MAX_CONNECTIONS,
+            **arguments,
+        )
+        async with opening as client:
+            yield cls(client, name, time=time)
+
+    async def create(self) -> bool:
+        """Create the table, if it is not there, and wait until it can be used; False where it was there."""
+        if await self._is_there():
+            return False
+        await self._call("create_table", **TABLE)
+        await self._client.get_waiter("table_exists").wait(TableName=self.name)
+        ttl = {"AttributeName": TTL_ATTRIBUTE, "Enabled": True}
+        await self._call("update_time_to_live", TimeToLiveSpecification=ttl)
+        recovery = {"PointInTimeRecoveryEnabled": True}
+        await self._call("update_continuous_backups", PointInTimeRecoverySpecification=recovery)
+        return True
+
+    async def _is_there(self) -> bool:
+        try:
+            await self._call("describe_table")
+        except LedgerError:
+            return False
+        return True
+
+    async def get(self, key: Row) -> Row | None:
+        """Return the row as it is now."""
+        found: Row | None = (await self._call("get_item", Key=key, ConsistentRead=True)).get("Item")
+        return found
+
+    async def get_many(self, keys: Iterable[Row]) -> list[Row]:
+        """Return the rows that are there, as they are now, in no order; keys may be repeated."""
+        once = list({(key["pk"]["S"], key["sk"]["B"]): key for key in keys}.values())
+        found: list[Row] = []
+        for start in range(0, len(once), _KEYS_A_READ):
+            wanted = {self.name: {"Keys": once[start : start + _KEYS_A_READ], "ConsistentRead": True}}
+            for _ in range(MAX_TRIES):
+                answer = await self._call("batch_get_item", named=False, RequestItems=wanted)
+                found += answer["Responses"].get(self.name, [])
+                wanted = answer.get("UnprocessedKeys") or {}
+                if not wanted:
+                    break
+                await self._pause(1)
+            if wanted:
+                raise self._unavailable("it is asked for more than it takes")
+        return found
+
+    async def query(
+        self, pk: str, *, index: str | None = None, after: bytes | None = None, limit: int = 1000
+    ) -> AsyncIterator[list[Row]]:
+        """Yield pages of a partition in the order of its sort keys, those after `after`; of an index keys alone.
+
+        What an index yields may be behind.
+        """
+        names = {"#p": "gpk", "#s": "gsk"} if index else {"#p": "pk", "#s": "sk"}
+        condition = "#p = :p"
+        values: Row = {":p": {"S": pk}}
+        if after is not None:
+            condition, values = condition + " AND #s > :a", values | {":a": {"B": after}}
+        else:
+            del names["#s"]
+        arguments: dict[str, Any] = {"IndexName": index} if index else {"ConsistentRead": True}
+        arguments |= {
+            "KeyConditionExpression": condition,
+            "ExpressionAttributeNames": names,
+            "ExpressionAttributeValues": values,
+            "Limit": limit,
+        }
+        while True:
+            answer = await self._call("query", **arguments)
+            yield answer["Items"]
+            if "LastEvaluatedKey" not in answer:
+                return
+            arguments["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+
+    async def has(self, index: str, attribute: str, value: str) -> bool:
+        """Tell whether an index has a row with that value, a moment ago."""
+        answer = await self._call(
+            "query",
+            IndexName=index,
+            KeyConditionExpression="#k = :k",
+            ExpressionAttributeNames={"#k": attribute},
+            ExpressionAttributeValues={":k": {"S": value}},
+            Limit=1,
+            Select="COUNT",
+        )
+        return bool(answer["Count"])
+
+    async def scan(self, pk_prefix: str) -> AsyncIterator[list[Row]]:
+        """Yield the rows of all partitions whose key begins so; reads the whole table."""
+        arguments: dict[str, Any] = {
+            "FilterExpression": "begins_with(pk, :p)",
+            "ExpressionAttributeValues": {":p": {"S": pk_prefix}},
+            "ConsistentRead": True,
+        }
+        while True:
+            answer = await self._call("scan", **arguments)
+            yield answer["Items"]
+            if "LastEvaluatedKey" not in answer:
+                return
+            arguments["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+
+    async def put(self, row: Row) -> None:
+        await self._call("put_item", writes=True, Item=row)
+
+    async def put_many(self, rows: Sequence[Row]) -> None:
+        """Put rows, each for itself."""
+        for start in range(0, len(rows), _ROWS_A_WRITE):
+            wanted = {self.name: [{"PutRequest": {"Item": row}} for row in rows[start : start + _ROWS_A_WRITE]]}
+            for _ in range(MAX_TRIES):
+                answer = await self._call("batch_write_item", named=False, writes=True, RequestItems=wanted)
+                wanted = answer.get("UnprocessedItems") or {}
+                if not wanted:
+                    break
+                await self._pause(1)
+            if wanted:
+                raise self._unavailable("it is asked for more than it takes")
+
+    async def update(self, token: bytes, action: dict[str, Any]) -> Row:
+        """Update one row on a condition, and return it as it is then; `action` is an `Update` without its table.
+
+        It sets `w` to the token. Raises ConditionFailed.
+        """
+        try:
+            answer = await self._call("update_item", writes=True, ReturnValues="ALL_NEW", **_telling(action))
+        except ConditionFailed as error:
+            found = error.found[0]
+            if found is not None and is_of(found, token):
+                return found
+            raise
+        attributes: Row = answer["Attributes"]
+        return attributes
+
+    async def delete(self, action: dict[str, Any]) -> None:
+        """Delete one row on a condition. Raises ConditionFailed."""
+        await self._call("delete_item", writes=True, **_telling(action))
+
+    async def transact(self, token: bytes, actions: Sequence[dict[str, Any]]) -> None:
+        """Apply all actions or none; each is such as `{"Put": ...}` without its table. Raises ConditionFailed.
+
+        At least one of them sets `w` to the token on a condition that its own effect breaks.
+        """
+        items = [{kind: _telling(action) | {"TableName": self.name} for kind, action in one.items()} for one in actions]
+        try:
+            await self._call(
+                "transact_write_items", named=False, writes=True, TransactItems=items, ClientRequestToken=token.hex()
+            )
+        except ConditionFailed as error:
+            if not any(row is not None and is_of(row, token) for row in error.found.values()):
+                raise
+
+    async def _call(self, operation: str, *, named: bool = True, writes: bool = False, **arguments: Any) -> Any:
+        """Call the API until it answers, a bounded number of times."""
+        if named:
+            arguments["TableName"] = self.name
+        if operation in _COSTING:
+            arguments["ReturnConsumedCapacity"] = "TOTAL"
+        for tried in range(1, MAX_TRIES + 1):
+            asked_at = self.time.ticks()
+            try:
+                answer = await getattr(self._client, operation)(**arguments)
+            except (botocore.ClientError, botocore.BotoCoreError) as error:
+                trouble = self._trouble(error)
+                if trouble is not None:
+                    raise trouble from error
+                last: Exception = error
+                await self._pause(tried)
+            else:
+                self._note(answer, asked_at, writes=writes)
+                return answer
+        raise self._unavailable(str(last)) from last
+
+    def _note(self, answer: dict[str, Any], asked_at: float, *, writes: bool) -> None:
+        headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+        self.time.answered(headers.get("date"), asked_at=asked_at)
+        consumed = answer.get("ConsumedCapacity") or []
+        units = sum(part["CapacityUnits"] for part in (consumed if isinstance(consumed, list) else [consumed]))
+        if writes:
+            self.usage.write_requests += 1
+            self.usage.write_units += units
+        else:
+            self.usage.read_units += units
+
+    def _trouble(self, error: Exception) -> Exception | None:
+        """Return the error to raise, None where another try may help."""
+        if isinstance(error, botocore.ConnectionError | botocore.HTTPClientError):
+            return None
+        if not isinstance(error, botocore.ClientError):
+            return translated(error, service="dynamodb")
+        code = code_of(error)
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        if code == "ConditionalCheckFailedException":
+            return ConditionFailed({0: error.response.get("Item")})
+        if code == "TransactionCanceledException":
+            return _cancelled(error.response)
+        if code in _PASSING_CODES or status >= 500:
+            return None
+        return self._refusal(code, str(error)) or translated(error, service="dynamodb")
+
+    def _refusal(self, code: str, message: str) -> LedgerError | None:
+        if code == "ResourceNotFoundException":
+            return LedgerError(
+                f"there is no table {self.name}",
+                hint=f"make it by `bulkhead ledger create-table {self.name}`, or deploy the stack; AWS_REGION and "
+                "AWS_PROFILE say where it is looked for",
+            )
+        if code == "ValidationException" and "schema" in message:
+            return LedgerError(f"the table {self.name} is not a ledger of Bulkhead: its keys are others")
+        return None
+
+    async def _pause(self, tried: int) -> None:
+        await asyncio.sleep(self._rng.uniform(0, min(_FIRST_PAUSE_S * 2**tried, _LONGEST_PAUSE_S)))
+
+    def _unavailable(self, why: str) -> LedgerUnavailable:
+        return LedgerUnavailable(f"the table {self.name} does not answer: {why}", hint="run the command again")
+
+
+_COSTING = frozenset(
+    {
+        "batch_get_item", "batch_write_item", "delete_item", "get_item", "put_item", "query", "scan",
+        "transact_write_items", "update_item",
+    }
+)  # fmt: skip
+
+
+def is_of(row: Row, token: bytes) -> bool:
+    """Tell whether the row was last written by the write with that token."""
+    return row.get("w", {}).get("B") == token
+
+
+def _telling(action: dict[str, Any]) -> dict[str, Any]:
+    if "ConditionExpression" not in action:
+        return action
+    return action | {"ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
+
+
+def _cancelled(response: dict[str, Any]) -> ConditionFailed | LedgerError | None:
+    reasons = response.get("CancellationReasons", [])
+    failed = {
+        number: reason.get("Item") or None
+        for number, reason in enumerate(reasons)
+        if reason.get("Code") == "ConditionalCheckFailed"
+    }
+    if failed:
+        return ConditionFailed(failed)
+    others = {reason.get("Code") for reason in reasons} - {"None", None}
+    if others <= _PASSING_REASONS:
+        return None
+    sentences = {reason.get("Message") for reason in reasons if reason.get("Message")}
+    return LedgerError(f"the table refuses a write: {'; '.join(sorted(sentences))}")

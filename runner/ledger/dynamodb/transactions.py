@@ -1,0 +1,159 @@
+"""Transactions that add and move items: the item, its batch's counters, its import and its tag move together or not."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from runner.errors import ImportIdTaken, LedgerError, StaleItem
+from runner.ledger import rules
+from runner.ledger.dynamodb import keys, rows
+from runner.ledger.dynamodb.keys import Row, number
+from runner.ledger.dynamodb.table import MAX_ACTIONS, ConditionFailed, DynamoTable, new_token
+from runner.ledger.portable import Recorded
+from runner.models import HistoryEntry, Item, ItemState
+
+Action = dict[str, Any]
+_ABSENT = "attribute_not_exists(pk)"
+_ITEM, _COUNTS, _TAG, _IMPORT = "item", "counts", "tag", "import"
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One move of an item: `tagged` is the row of the tag it claims as it was seen, empty where there is none."""
+
+    before: Item
+    after: Item
+    history: Sequence[HistoryEntry]
+    tagged: Row | None
+    shares: bool
+
+    async def write(self, table: DynamoTable) -> bool:
+        """Write the move; False where the tag was claimed by somebody meanwhile. Raises StaleItem, ImportIdTaken."""
+        token = new_token()
+        actions = self._actions(token)
+        try:
+            await table.transact(token, list(actions.values()))
+        except ConditionFailed as error:
+            failed = {list(actions)[number] for number in error.found}
+            if _ITEM in failed:
+                raise StaleItem(f"{self.after.source} was moved by somebody else meanwhile") from None
+            if _TAG in failed:
+                return False
+            if _IMPORT in failed:
+                raise _taken(self.after.import_id) from None
+            raise LedgerError(f"there is no batch {self.after.batch_id}") from None
+        return True
+
+    def _actions(self, token: bytes) -> dict[str, Action]:
+        before, after = self.before, self.after
+        changed = Counter({after.state: 1})
+        changed[before.state] -= 1
+        actions = {
+            _ITEM: {
+                "Put": {
+                    "Item": rows.item_row(after, self.history, token=token),
+                    "ConditionExpression": "r = :r",
+                    "ExpressionAttributeValues": {":r": number(before.revision)},
+                }
+            },
+            _COUNTS: _count(after.batch_id, changed),
+        }
+        if self.tagged is not None:
+            seen = None if self.shares else self.tagged
+            actions[_TAG] = _bear(after.tag or "", [after], token=token, seen=seen)
+        if after.import_id is not None and after.import_id != before.import_id:
+            actions[_IMPORT] = _claim(after, after.import_id, token=token)
+        return actions
+
+
+def groups_of(records: Sequence[Recorded]) -> Iterator[list[Recorded]]:
+    """Yield items in groups that one transaction adds: an action for each, its imports and its tag, one to count."""
+    group: list[Recorded] = []
+    room = MAX_ACTIONS - 1
+    for record in records:
+        needed = 1 + len(record.import_ids) + (record.item.tag is not None)
+        if needed > room:
+            yield group
+            group, room = [], MAX_ACTIONS - 1
+        group.append(record)
+        room -= needed
+    if group:
+        yield group
+
+
+async def add_group(table: DynamoTable, batch_id: str, records: Sequence[Recorded]) -> int:
+    """Add those that are not there yet in one transaction, and return how many. Raises ImportIdTaken."""
+    new = list(records)
+    while new:
+        token = new_token()
+        try:
+            await table.transact(token, _adding(batch_id, new, token=token))
+        except ConditionFailed as error:
+            if 0 in error.found:
+                raise LedgerError(f"there is no batch {batch_id}") from None
+            rest = [record for place, record in enumerate(new, start=1) if place not in error.found]
+            if len(rest) == len(new):
+                raise _taken(next(import_id for record in new for import_id in record.import_ids)) from None
+            new = rest
+        else:
+            return len(new)
+    return 0
+
+
+def _adding(batch_id: str, records: Sequence[Recorded], *, token: bytes) -> list[Action]:
+    puts = [_put_new(record, token=token) for record in records]
+    imports = [_claim(record.item, one, token=token) for record in records for one in record.import_ids]
+    bearers: dict[str, list[Item]] = {}
+    for record in records:
+        if record.item.tag is not None:
+            bearers.setdefault(record.item.tag, []).append(record.item)
+    tags = [_bear(tag, some, token=token, seen=None) for tag, some in bearers.items()]
+    return [_count(batch_id, Counter(record.item.state for record in records)), *puts, *imports, *tags]
+
+
+def _put_new(record: Recorded, *, token: bytes) -> Action:
+    return {"Put": {"Item": rows.item_row(record.item, record.history, token=token), "ConditionExpression": _ABSENT}}
+
+
+def _count(batch_id: str, changed: Counter[ItemState]) -> Action:
+    """Return the action that counts a transaction, and how many items come to each state by it."""
+    counts = {rows.state_count(state): count for state, count in changed.items() if count}
+    adds = ["moves :one", *(f"{name} :{name}" for name in counts)]
+    return {
+        "Update": {
+            "Key": keys.batch_key(batch_id),
+            "UpdateExpression": f"ADD {', '.join(adds)}",
+            "ConditionExpression": "attribute_exists(pk)",
+            "ExpressionAttributeValues": {":one": number(1)}
+            | {f":{name}": number(count) for name, count in counts.items()},
+        }
+    }
+
+
+def _claim(item: Item, import_id: str, *, token: bytes) -> Action:
+    owner = {"b": {"S": item.batch_id}, "s": {"B": rules.source_key(item.source)}, "w": {"B": token}}
+    return {"Put": {"Item": keys.import_key(import_id) | owner, "ConditionExpression": _ABSENT}}
+
+
+def _bear(tag: str, items: Sequence[Item], *, token: bytes, seen: Row | None) -> Action:
+    """Return the action that notes who bears a tag, if nobody has claimed it since it was `seen`."""
+    bearers = [item.batch_id.encode() + b"\0" + rules.source_key(item.source) for item in items]
+    values: Row = {":w": {"B": token}, ":b": {"BS": bearers}}
+    action: Action = {"Key": keys.tag_key(tag), "UpdateExpression": "SET w = :w ADD b :b"}
+    if seen is not None:
+        action["ConditionExpression"] = "w = :seen" if seen else _ABSENT
+        values |= {":seen": seen["w"]} if seen else {}
+    return {"Update": action | {"ExpressionAttributeValues": values}}
+
+
+def bearer_of(bearer: bytes) -> tuple[str, str]:
+    """Return batch id and source of one that bears a tag."""
+    batch_id, _, source = bearer.partition(b"\0")
+    return batch_id.decode(), rules.source_of(source)
+
+
+def _taken(import_id: str | None) -> ImportIdTaken:
+    return ImportIdTaken(f"import {import_id} already belongs, or belonged, to an item")

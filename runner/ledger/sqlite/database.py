@@ -1,0 +1,275 @@
+"""One SQLite file: how it is opened, brought to its schema, written in transactions, and what its errors mean."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import os
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import TypeVar
+
+from runner._version import __version__
+from runner.errors import BulkheadError, LedgerCorrupt, LedgerError, LedgerLocked, LedgerTooNew, StorageFull
+from runner.ledger.sqlite.lockfile import LockFile, lock_path, refuse_network_file_system
+
+logger = logging.getLogger(__name__)
+
+BUSY_TIMEOUT_S = 5.0
+BALLAST_BYTES = 4 << 20
+ANOTHER_LEDGER = "--ledger names another file"
+
+_T = TypeVar("_T")
+_WRITE_FAILURES = frozenset(
+    {
+        sqlite3.SQLITE_IOERR_WRITE,
+        sqlite3.SQLITE_IOERR_FSYNC,
+        sqlite3.SQLITE_IOERR_DIR_FSYNC,
+        sqlite3.SQLITE_IOERR_TRUNCATE,
+        sqlite3.SQLITE_IOERR_SHMSIZE,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schema:
+    """What a file must hold: `script` makes the newest version, `migrations[n]` brings version n to n + 1."""
+
+    application_id: int
+    version: int
+    script: str
+    migrations: Mapping[int, str] = field(default_factory=dict)
+
+
+class Ballast:
+    """Space held back, so that the answers to requests in flight can still be recorded on a full disk."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def make(self) -> None:
+        """Write the file, unless it is there; on a disk without room for it there is none."""
+        try:
+            if not self._path.exists() or self._path.stat().st_size != BALLAST_BYTES:
+                self._path.write_bytes(os.urandom(BALLAST_BYTES))  # a file system may store zeros without using space
+        except OSError as error:
+            logger.warning("no room for the ledger's reserve", extra={"error": error.strerror})
+            self.free()
+
+    def free(self) -> bool:
+        """Delete the file; False where there is none."""
+        try:
+            self._path.unlink()
+        except OSError:
+            return False
+        return True
+
+
+class Database:
+    """One connection, used on one thread. A transaction that fails leaves nothing behind."""
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        *,
+        path: Path,
+        lock: LockFile | None = None,
+        ballast: Ballast | None = None,
+    ) -> None:
+        self.connection = connection
+        self._path = path
+        self._lock = lock
+        self._ballast = ballast
+
+    @classmethod
+    def in_memory(cls, schema: Schema) -> Database:
+        connection = sqlite3.connect(":memory:", isolation_level=None)
+        bring_up(connection, schema, Path(":memory:"))
+        return cls(connection, path=Path(":memory:"))
+
+    @classmethod
+    def for_writing(cls, path: Path, schema: Schema, *, now: datetime) -> Database:
+        """Open the file as its only writer, made where it is missing.
+
+        Raises LedgerLocked, LedgerCorrupt, LedgerTooNew, LedgerError, StorageFull.
+        """
+        with contextlib.ExitStack() as undo, explained(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.exists() and not path.is_file():
+                raise LedgerError(f"{path} is not a file", hint=ANOTHER_LEDGER)
+            refuse_network_file_system(path)
+            lock = LockFile.take(lock_path(path), ledger=path, now=now)
+            undo.callback(lock.release)
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            connection = connect(path, mode="rw")
+            undo.callback(connection.close)
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA cache_size = -16000")
+            connection.execute("PRAGMA journal_size_limit = 67108864")
+            bring_up(connection, schema, path)
+            ballast = Ballast(beside(path, ".ballast"))
+            ballast.make()
+            undo.pop_all()
+        return cls(connection, path=path, lock=lock, ballast=ballast)
+
+    @classmethod
+    def for_reading(cls, path: Path, schema: Schema) -> Database:
+        """Open the file beside its writer, if there is one.
+
+        A reader neither writes nor checkpoints: SQLite before 3.51.3 may damage a WAL that two connections reset at
+        the same instant, and many a Python carries such a version.
+        Raises LedgerCorrupt, LedgerTooNew, LedgerError.
+        """
+        if not path.exists():
+            raise LedgerError(f"there is no ledger at {path}", hint="`bulkhead run` makes one; --ledger names another")
+        with contextlib.ExitStack() as undo, explained(path):
+            connection = connect(path, mode="ro", immutable=_is_archived(path))
+            undo.callback(connection.close)
+            connection.execute("PRAGMA query_only = ON")
+            if _version(connection, schema, path) != schema.version:
+                raise LedgerError(
+                    f"the ledger {path} is of an earlier version", hint="the next run brings it up to date"
+                )
+            undo.pop_all()
+        return cls(connection, path=path)
+
+    def read(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        """Do `work` on one consistent state of the file."""
+        return self._transact("BEGIN", work)
+
+    def write(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        """Do `work` in one durable transaction; on the first full disk the reserve is freed and it is done again."""
+        try:
+            return self._transact("BEGIN IMMEDIATE", work)
+        except StorageFull:
+            if self._ballast is None or not self._ballast.free():
+                raise
+        logger.warning("the disk is full: the ledger goes on with its reserve")
+        return self._transact("BEGIN IMMEDIATE", work)
+
+    def close(self) -> None:
+        self.connection.close()
+        if self._ballast is not None:
+            self._ballast.free()
+        if self._lock is not None:
+            self._lock.release()
+
+    def _transact(self, begin: str, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        with explained(self._path), rolled_back(self.connection):
+            self.connection.execute(begin)
+            result = work(self.connection)
+            self.connection.execute("COMMIT")
+            return result
+
+
+def connect(path: Path, *, mode: str, immutable: bool = False) -> sqlite3.Connection:
+    """Open a connection without implicit transactions; `mode` is ro, rw or rwc."""
+    uri = f"{path.absolute().as_uri()}?mode={mode}{'&immutable=1' if immutable else ''}"
+    return sqlite3.connect(uri, uri=True, isolation_level=None, timeout=BUSY_TIMEOUT_S)
+
+
+def beside(path: Path, ending: str) -> Path:
+    return path.with_name(path.name + ending)
+
+
+def bring_up(connection: sqlite3.Connection, schema: Schema, path: Path) -> None:
+    """Make the tables in an empty file, or migrate an older one, in one transaction; proves that it can be written."""
+    with rolled_back(connection):
+        connection.execute("BEGIN IMMEDIATE")
+        version = _version(connection, schema, path)
+        if version == schema.version:
+            return
+        scripts = (
+            [schema.migrations[number] for number in range(version, schema.version)] if version else [schema.script]
+        )
+        for statement in _statements("\n".join(scripts)):
+            connection.execute(statement)
+        if not version:
+            connection.execute("CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID")
+            connection.execute("INSERT INTO meta VALUES ('created_by', ?)", (f"bulkhead {__version__}",))
+            connection.execute(f"PRAGMA application_id = {schema.application_id}")
+        connection.execute(f"PRAGMA user_version = {schema.version}")
+        connection.execute("COMMIT")
+
+
+def _statements(script: str) -> Iterator[str]:
+    """Split a script whose last statement ends with a semicolon."""
+    pending = ""
+    for piece in script.split(";")[:-1]:
+        pending += piece + ";"
+        if sqlite3.complete_statement(pending):
+            yield pending
+            pending = ""
+
+
+def _version(connection: sqlite3.Connection, schema: Schema, path: Path) -> int:
+    """Return the file's schema version, 0 for an empty file. Raises LedgerCorrupt, LedgerTooNew."""
+    application_id = connection.execute("PRAGMA application_id").fetchone()[0]
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    if application_id != schema.application_id and (application_id or version or tables):
+        raise LedgerCorrupt(f"{path} is a database, but not a ledger", hint=ANOTHER_LEDGER)
+    if version > schema.version:
+        raise LedgerTooNew(
+            f"the ledger {path} has version {version}; this Bulkhead knows up to {schema.version}",
+            hint="update Bulkhead, or name another ledger with --ledger",
+        )
+    return version
+
+
+def _is_archived(path: Path) -> bool:
+    """Tell whether the file lies complete in a folder where SQLite could not make the files of a WAL reader."""
+    return not os.access(path.parent, os.W_OK) and not beside(path, "-wal").exists()
+
+
+@contextlib.contextmanager
+def rolled_back(connection: sqlite3.Connection) -> Iterator[None]:
+    """Roll back what the body did not commit; SQLite has already done so by itself after some errors."""
+    try:
+        yield
+    finally:
+        if connection.in_transaction:
+            with contextlib.suppress(sqlite3.Error):
+                connection.execute("ROLLBACK")
+
+
+@contextlib.contextmanager
+def explained(path: Path, *, elsewhere: str = ANOTHER_LEDGER) -> Iterator[None]:
+    """Turn the errors of SQLite and of the system into ours; a misuse of the module (ProgrammingError) stays a bug.
+
+    `elsewhere` is the hint how to have the file at another place.
+    """
+    try:
+        yield
+    except sqlite3.ProgrammingError:
+        raise
+    except sqlite3.Error as error:
+        raise _meaning(error, path, elsewhere) from error
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise _full(path) from error
+        raise LedgerError(f"{path} cannot be used: {error.strerror}", hint=elsewhere) from error
+
+
+def _meaning(error: sqlite3.Error, path: Path, elsewhere: str) -> BulkheadError:
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+    primary = code & 0xFF
+    if primary == sqlite3.SQLITE_FULL or code in _WRITE_FAILURES:
+        return _full(path)
+    if primary in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
+        hint = f"move it away and restore a backup, or start afresh: {elsewhere}"
+        return LedgerCorrupt(f"{path} is damaged, or is something else", hint=hint)
+    if primary in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+        return LedgerLocked(f"another program holds {path}", hint="close whatever has it open, and run again")
+    if primary == sqlite3.SQLITE_READONLY:
+        return LedgerError(f"{path} cannot be written: it is read-only", hint=elsewhere)
+    return LedgerError(f"{path} cannot be used: {error}", hint=elsewhere)
+
+
+def _full(path: Path) -> StorageFull:
+    return StorageFull(f"no space is left for {path}", hint="free some space and run again: nothing is lost")

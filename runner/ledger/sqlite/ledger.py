@@ -1,0 +1,356 @@
+"""The ledger in one SQLite file: durable when a verb returns, one writer, readers beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Sequence
+from datetime import datetime
+from functools import partial
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from runner.errors import ImportIdTaken, LedgerError, StaleItem
+from runner.ledger import rules
+from runner.ledger.portable import Recorded
+from runner.ledger.sqlite import restore as sqlite_records
+from runner.ledger.sqlite import rows
+from runner.ledger.sqlite.database import Database, Schema
+from runner.models import HELD_STATES, UNSENT_STATES, Batch, HistoryEntry, Item, ItemState, RemoteImport
+
+SCHEMA = Schema(
+    application_id=0x426B6864,  # "Bkhd"
+    version=1,
+    script=resources.files("runner.ledger.sqlite").joinpath("schema.sql").read_text("utf-8"),
+)
+_KEYS_A_QUERY = 500
+PAGE_ITEMS = 1000
+"""Items read at a time while iterating: a few milliseconds, and flat memory."""
+
+FEW_ITEMS = 20_000
+"""Up to so many items of the states asked for are found by state; more are found by reading the whole batch."""
+
+_SELECT_ITEM = rows.SELECT_ITEMS + "WHERE batch = ? AND source = ?"
+_SELECT_SOURCE_PAGE = rows.SELECT_ITEMS + "WHERE batch = ? AND source > ? ORDER BY source LIMIT ?"
+_SELECT_HISTORY = """
+SELECT added_at, added_state, :listed, added_attempts, added_import_id, -1 AS step
+  FROM items WHERE batch = :batch AND source = :source
+UNION ALL
+SELECT at, state, reason, attempts, import_id, revision FROM history WHERE batch = :batch AND source = :source
+ORDER BY step
+"""
+_KEEP_ORPHAN = "INSERT OR REPLACE INTO orphans VALUES (?, ?, ?, ?, ?, ?)"
+_SELECT_ALL_ORPHANS = "SELECT import_id, status, schema_id, original_filename, created_at FROM orphans"
+_SELECT_ORPHANS = f"{_SELECT_ALL_ORPHANS} WHERE tag = ?"
+IS_HELD = f"state IN ({', '.join(sorted(repr(state.value) for state in HELD_STATES))})"
+"""As it stands in the index `items_held`: only then does SQLite use it."""
+
+IS_SENT = f"{IS_HELD} AND state NOT IN ({', '.join(sorted(repr(state.value) for state in UNSENT_STATES))})"
+
+_ANY_HELD = f"SELECT 1 FROM tallies WHERE {IS_HELD} AND items > 0 LIMIT 1"  # noqa: S608 - names of states
+
+
+class SqliteLedger:
+    """A Ledger whose statements run on the caller's thread: each takes a few milliseconds and cannot be cut in two."""
+
+    def __init__(self, database: Database, *, now: Callable[[], datetime]) -> None:
+        self._database = database
+        self._now = now
+        self._numbers: dict[str, int] = {}
+
+    @classmethod
+    def open(
+        cls, path: Path | str, *, now: Callable[[], datetime], read_only: bool = False, schema: Schema = SCHEMA
+    ) -> SqliteLedger:
+        """Open a ledger file, or `":memory:"`; only one process at a time can open a file for writing.
+
+        Raises LedgerLocked, LedgerCorrupt, LedgerTooNew, LedgerError, StorageFull.
+        """
+        if path == ":memory:":
+            return cls(Database.in_memory(schema), now=now)
+        if read_only:
+            return cls(Database.for_reading(Path(path), schema), now=now)
+        return cls(Database.for_writing(Path(path), schema, now=now()), now=now)
+
+    async def start_batch(self, batch: Batch) -> None:
+        rules.check_counters(batch.counters)
+        identity = (batch.batch_id, batch.source_uri, batch.account, batch.started_at)
+        values = tuple(map(rows.encode, (*rows.batch_values(batch), *identity)))
+
+        def work(db: sqlite3.Connection) -> None:
+            try:
+                number = db.execute(
+                    "INSERT INTO batches (out, config, state, listed, finished_at, exit_code, batch_id, source_uri,"
+                    " account, started_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    values,
+                ).lastrowid
+            except sqlite3.IntegrityError:
+                raise LedgerError(f"batch {batch.batch_id} exists already") from None
+            db.executemany(
+                "INSERT INTO counters VALUES (?, ?, ?)", [(number, *count) for count in batch.counters.items()]
+            )
+
+        self._database.write(work)
+
+    async def batch(self, batch_id: str) -> Batch | None:
+        found = self._database.read(lambda db: rows.read_batches(db, "WHERE batch_id = ?", (rows.encode(batch_id),)))
+        return found[0] if found else None
+
+    async def batches(self, *, source_uri: str | None = None) -> list[Batch]:
+        where, values = ("WHERE source_uri = ? ", (rows.encode(source_uri),)) if source_uri is not None else ("", ())
+        return self._database.read(lambda db: rows.read_batches(db, where + "ORDER BY started_at, number", values))
+
+    async def update_batch(self, batch_id: str, **changes: Any) -> Batch:
+        number = self._existing(batch_id)
+
+        def work(db: sqlite3.Connection) -> Batch:
+            batch = rules.changed(rows.read_batches(db, "WHERE number = ?", (number,))[0], changes)
+            db.execute(
+                "UPDATE batches SET out = ?, config = ?, state = ?, listed = ?, finished_at = ?, exit_code = ?"
+                " WHERE number = ?",
+                (*map(rows.encode, rows.batch_values(batch)), number),
+            )
+            return batch
+
+        return self._database.write(work)
+
+    async def count_up(self, batch_id: str, **counters: int) -> None:
+        rules.check_counters(counters)
+        number = self._existing(batch_id)
+        sums = [(number, name, count) for name, count in counters.items()]
+        upsert = "INSERT INTO counters VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET value = value + excluded.value"
+        self._database.write(lambda db: db.executemany(upsert, sums))
+
+    async def add(self, items: Sequence[Item]) -> int:
+        if not items:
+            return 0
+        number = self._existing(rules.batch_id_of(items))
+        at = rules.to_ms(self._now())
+        once: dict[str, Item] = {}
+        for item in items:
+            once.setdefault(item.source, item)
+        by_state: dict[ItemState, list[Item]] = {}
+        for item in once.values():
+            by_state.setdefault(item.state, []).append(item)
+
+        def work(db: sqlite3.Connection) -> int:
+            return sum(_add(db, number, state, group, at=at) for state, group in by_state.items())
+
+        return self._database.write(work)
+
+    async def item(self, batch_id: str, source: str) -> Item | None:
+        number = self._number(batch_id)
+        if number is None:
+            return None
+        found = self._fetch(_SELECT_ITEM, (number, rules.source_key(source)))
+        return rows.item_of(batch_id, found[0]) if found else None
+
+    async def look_up(self, batch_id: str, sources: Collection[str]) -> dict[str, Item]:
+        number = self._number(batch_id)
+        keys = [(number, rules.source_key(source)) for source in sources]
+        found = (rows.item_of(batch_id, row) for row in self._database.read(partial(_items_at, keys=keys)) if row)
+        return {item.source: item for item in found}
+
+    async def advance(
+        self, item: Item, state: ItemState, *, reason: str, share_tag: bool = False, **changes: Any
+    ) -> Item:
+        number = self._number(item.batch_id)
+        key = (number, rules.source_key(item.source))
+        at = rules.to_ms(self._now())
+
+        def work(db: sqlite3.Connection) -> Item:
+            row = db.execute(_SELECT_ITEM, key).fetchone()
+            before = rows.item_of(item.batch_id, row) if row else None
+            if number is None or before is None or before.revision != item.revision:
+                raise StaleItem(f"{item.source} was moved by somebody else meanwhile")
+            after = rules.moved(before, state, changes)
+            if "tag" in changes and not share_tag:
+                rules.refuse_held(after, rows.read_tagged(db, after.tag))
+            _move(db, number, before, after, ["state", "revision", *changes])
+            if after.import_id != before.import_id:
+                _rebind(db, number, before, after, at=at)
+            step = (after.revision, at, state.value, rows.encode(reason), after.attempts, after.import_id)
+            db.execute(rows.INSERT_HISTORY, (*key, *step))
+            return after
+
+        return self._database.write(work)
+
+    async def page(self, batch_id: str, state: ItemState, *, after: tuple[int, str] | None, limit: int) -> list[Item]:
+        where = "WHERE batch = ? AND state = ? "
+        values: tuple[Any, ...] = (self._number(batch_id), state.value)
+        if after is not None:
+            where += "AND (rank, source) > (?, ?) "
+            values += (after[0], rules.source_key(after[1]))
+        found = self._fetch(rows.SELECT_ITEMS + where + "ORDER BY rank, source LIMIT ?", (*values, limit))
+        return [rows.item_of(batch_id, row) for row in found]
+
+    async def items(self, batch_id: str, *, states: Collection[ItemState] | None = None) -> AsyncIterator[Item]:
+        number = self._number(batch_id)
+        counts = await self.counts(batch_id)
+        wanted = counts.keys() if states is None else counts.keys() & set(states)
+        few = states is not None and sum(counts[state] for state in wanted) <= FEW_ITEMS
+        pages = self._pages_of_states(number, wanted) if few else self._all_pages(number)
+        for page in pages:
+            for row in page:
+                item = rows.item_of(batch_id, row)
+                if states is None or item.state in states:
+                    yield item
+            await asyncio.sleep(0)
+
+    async def counts(self, batch_id: str) -> dict[ItemState, int]:
+        query = "SELECT state, items FROM tallies WHERE batch = ? AND items > 0"
+        return {ItemState(state): count for state, count in self._fetch(query, (self._number(batch_id),))}
+
+    async def history(self, batch_id: str, source: str) -> list[HistoryEntry]:
+        values = {"batch": self._number(batch_id), "source": rules.source_key(source), "listed": rules.LISTED}
+        return [rows.entry_of(row) for row in self._fetch(_SELECT_HISTORY, values)]
+
+    async def owners(self, import_ids: Iterable[str]) -> dict[str, tuple[str, str]]:
+        query = "SELECT batch_id, source FROM imports JOIN batches ON number = batch WHERE import_id = ?"
+        found = self._fetch_each(query, import_ids)
+        return {key: (batch_id, rules.source_of(source)) for key, ((batch_id, source),) in found.items()}
+
+    async def by_tag(self, tags: Iterable[str]) -> dict[str, list[Item]]:
+        found = self._fetch_each(rows.SELECT_TAGGED, tags)
+        return {tag: [rows.item_of(row[0], row[1:]) for row in group] for tag, group in found.items()}
+
+    async def held(self, version_keys: Iterable[str]) -> set[str]:
+        query = f"SELECT version_key FROM items WHERE {IS_SENT} AND version_key IN "  # noqa: S608 - names of states
+        keys = list(version_keys) if self._fetch(_ANY_HELD, ()) else []
+        found: set[str] = set()
+        for start in range(0, len(keys), _KEYS_A_QUERY):
+            some = keys[start : start + _KEYS_A_QUERY]
+            found |= {key for (key,) in self._fetch(f"{query} ({', '.join('?' * len(some))})", tuple(some))}
+        return found
+
+    async def reconciled_to(self, endpoint: str) -> datetime | None:
+        found = self._fetch("SELECT at FROM reconciled WHERE endpoint = ?", (endpoint,))
+        return rules.from_ms(found[0][0]) if found else None
+
+    async def set_reconciled(self, endpoint: str, at: datetime) -> None:
+        values = (endpoint, rules.to_ms(at))
+        self._database.write(lambda db: db.execute("INSERT OR REPLACE INTO reconciled VALUES (?, ?)", values))
+
+    async def keep_orphans(self, orphans: Sequence[RemoteImport]) -> None:
+        kept = [rows.orphan_row(orphan) for orphan in orphans]
+        if kept:
+            self._database.write(lambda db: db.executemany(_KEEP_ORPHAN, kept))
+
+    async def orphans(self, tag: str) -> list[RemoteImport]:
+        return [rows.orphan_of(row) for row in self._fetch(_SELECT_ORPHANS, (tag,))]
+
+    async def recorded(self, batch_id: str) -> AsyncIterator[list[Recorded]]:
+        for page in self._all_pages(self._number(batch_id)):
+            items = [rows.item_of(batch_id, row) for row in page]
+            yield [Recorded(item, await self.history(batch_id, item.source)) for item in items]
+
+    async def restore(self, records: Sequence[Recorded]) -> int:
+        if not records:
+            return 0
+        number = self._existing(rules.batch_id_of([record.item for record in records]))
+        return self._database.write(lambda db: sqlite_records.restore(db, number, records))
+
+    async def all_orphans(self) -> AsyncIterator[list[RemoteImport]]:
+        yield [rows.orphan_of(row) for row in self._fetch(_SELECT_ALL_ORPHANS, ())]
+
+    async def endpoints(self) -> dict[str, datetime]:
+        found = self._fetch("SELECT endpoint, at FROM reconciled", ())
+        return {endpoint: rules.from_ms(at) for endpoint, at in found}
+
+    async def close(self) -> None:
+        self._database.close()
+
+    def _all_pages(self, number: int | None) -> Iterator[list[Any]]:
+        last = b""
+        while page := self._fetch(_SELECT_SOURCE_PAGE, (number, last, PAGE_ITEMS)):
+            yield page
+            last = page[-1][0]
+
+    def _pages_of_states(self, number: int | None, states: Iterable[ItemState]) -> Iterator[list[Any]]:
+        query = "SELECT source FROM items WHERE batch = ? AND state = ?"
+        sources = sorted(source for state in states for (source,) in self._fetch(query, (number, state.value)))
+        for start in range(0, len(sources), PAGE_ITEMS):
+            keys = [(number, source) for source in sources[start : start + PAGE_ITEMS]]
+            yield self._database.read(partial(_items_at, keys=keys))
+
+    def _fetch(self, query: str, values: tuple[Any, ...] | dict[str, Any]) -> list[Any]:
+        return self._database.read(lambda db: db.execute(query, values).fetchall())
+
+    def _fetch_each(self, query: str, keys: Iterable[str]) -> dict[str, list[Any]]:
+        """Run a query for each key; keys without rows are absent."""
+
+        def work(db: sqlite3.Connection) -> dict[str, list[Any]]:
+            return {key: found for key in keys if (found := db.execute(query, (rows.encode(key),)).fetchall())}
+
+        return self._database.read(work)
+
+    def _number(self, batch_id: str) -> int | None:
+        """Return the number that stands for a batch in the other tables."""
+        if batch_id not in self._numbers:
+            found = self._fetch("SELECT number FROM batches WHERE batch_id = ?", (rows.encode(batch_id),))
+            if not found:
+                return None
+            self._numbers[batch_id] = found[0][0]
+        return self._numbers[batch_id]
+
+    def _existing(self, batch_id: str) -> int:
+        number = self._number(batch_id)
+        if number is None:
+            raise LedgerError(f"there is no batch {batch_id}")
+        return number
+
+
+def _items_at(db: sqlite3.Connection, keys: Iterable[tuple[Any, ...]]) -> list[Any]:
+    return [db.execute(_SELECT_ITEM, key).fetchone() for key in keys]
+
+
+def _add(db: sqlite3.Connection, number: int, state: ItemState, items: list[Item], *, at: int) -> int:
+    """Insert items of one state; the import of an item that carries one is bound."""
+    listed: list[Item] = []
+    others: list[Item] = []
+    for item in items:
+        (listed if rows.is_just_listed(item) else others).append(item)
+    before = db.total_changes
+    whole = len(listed) - len(listed) % rows.ROWS_AT_ONCE
+    for start in range(0, whole, rows.ROWS_AT_ONCE):
+        some = listed[start : start + rows.ROWS_AT_ONCE]
+        db.execute(rows.INSERT_LISTED, rows.listed_values(some, number, state, at))
+    others += listed[whole:]
+    added = db.total_changes - before
+    for item in others:
+        if db.execute(rows.INSERT_ITEM, rows.full_row(item, number, at)).rowcount:
+            added += 1
+            if item.import_id is not None:
+                _bind(db, number, item, at=at)
+    db.execute(rows.TALLY, (number, state.value, added))
+    return added
+
+
+def _move(db: sqlite3.Connection, number: int, before: Item, after: Item, columns: list[str]) -> None:
+    """Write the changed columns of an item, if it is still at the revision that was seen."""
+    values = [rows.encode(getattr(after, column)) for column in columns]
+    moved = db.execute(
+        f"UPDATE items SET {', '.join(f'{column} = ?' for column in columns)}"  # noqa: S608 - names of Item's fields
+        " WHERE batch = ? AND source = ? AND revision = ?",
+        (*values, number, rules.source_key(before.source), before.revision),
+    ).rowcount
+    assert moved == 1, "the transaction holds the only write lock"
+    if after.state != before.state:
+        db.executemany(rows.TALLY, [(number, before.state.value, -1), (number, after.state.value, 1)])
+
+
+def _rebind(db: sqlite3.Connection, number: int, before: Item, after: Item, *, at: int) -> None:
+    if before.import_id is not None:
+        db.execute("UPDATE imports SET released_at = ? WHERE import_id = ?", (at, before.import_id))
+    if after.import_id is not None:
+        _bind(db, number, after, at=at)
+
+
+def _bind(db: sqlite3.Connection, number: int, item: Item, *, at: int) -> None:
+    try:
+        db.execute(
+            "INSERT INTO imports VALUES (?, ?, ?, ?, NULL)", (item.import_id, number, rules.source_key(item.source), at)
+        )
+    except sqlite3.IntegrityError:
+        raise ImportIdTaken(f"import {item.import_id} already belongs, or belonged, to an item") from None

@@ -1,0 +1,126 @@
+"""Copying: batches from one ledger to another, whichever stores the two are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, cast
+
+import orjson
+
+from runner.errors import BatchTaken, ConfigError, LedgerError
+from runner.ledger.location import LedgerTable
+from runner.models import BatchState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from runner.ledger.portable import PortableLedger, Recorded
+    from runner.local.resources import Resources
+    from runner.models import Batch, Item
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copied:
+    """A batch that is in the other ledger as a whole: how many items it has there, and how many came now."""
+
+    batch_id: str
+    items: int
+    new: int
+
+
+async def copy_ledger(
+    source: Resources, target: Resources, *, batch_id: str | None, on_copied: Callable[[Copied], None]
+) -> None:
+    """Copy one batch, or all with what is known of the vendor's imports beside; run again it goes on where it ended.
+
+    Nothing is overwritten. Raises ConfigError, LedgerError, BatchTaken where a run is at work on either side.
+    """
+    if source.settings.ledger == target.settings.ledger:
+        raise ConfigError("the two ledgers are one", hint="name another one to copy to")
+    old = cast("PortableLedger", await source.ledger(write=True))
+    new = cast("PortableLedger", await target.ledger(write=True))
+    batches = await old.batches() if batch_id is None else [await _named(old, batch_id)]
+    for batch in batches:
+        await _refuse_driven(source, batch)
+        on_copied(await _copy_batch(old, new, batch))
+    await _copy_orphans(old, new, whole=batch_id is None)
+    if batch_id is None:
+        await _copy_endpoints(old, new)
+
+
+async def _named(ledger: PortableLedger, batch_id: str) -> Batch:
+    batch = await ledger.batch(batch_id)
+    if batch is None:
+        raise ConfigError(f"there is no batch {batch_id} to copy", hint="`bulkhead batches` lists them")
+    return batch
+
+
+async def _refuse_driven(resources: Resources, batch: Batch) -> None:
+    if isinstance(resources.settings.ledger, LedgerTable) and await resources.is_driven(batch.batch_id):
+        raise BatchTaken(f"a run is at work on batch {batch.batch_id}", hint="copy it once the run has ended")
+
+
+async def _copy_batch(old: PortableLedger, new: PortableLedger, batch: Batch) -> Copied:
+    await _begin(new, batch)
+    added = 0
+    async for page in old.recorded(batch.batch_id):
+        count = await new.restore(page)
+        if count < len(page):
+            await _compare(new, batch, page)
+        added += count
+    counts = await old.counts(batch.batch_id)
+    if await new.counts(batch.batch_id) != counts:
+        raise _changed(f"batch {batch.batch_id}")
+    await new.update_batch(
+        batch.batch_id,
+        state=batch.state,
+        listed=batch.listed,
+        finished_at=batch.finished_at,
+        exit_code=batch.exit_code,
+        config=batch.config,
+    )
+    return Copied(batch_id=batch.batch_id, items=sum(counts.values()), new=added)
+
+
+def _unfinished(batch: Batch) -> Batch:
+    """Return the batch as it stands in the other ledger until all of it is there: nothing can be run from it."""
+    mark = orjson.dumps({"copied": False, "source": batch.source_uri.encode(errors="replace").decode()}).decode()
+    return replace(batch, state=BatchState.PAUSED, listed=False, finished_at=None, exit_code=None, config=mark)
+
+
+async def _begin(new: PortableLedger, batch: Batch) -> None:
+    there = await new.batch(batch.batch_id)
+    if there is None:
+        await new.start_batch(_unfinished(batch))
+    elif there.config != _unfinished(batch).config:
+        raise LedgerError(
+            f"batch {batch.batch_id} is in the other ledger already, and nothing is overwritten",
+            hint="copy to another ledger, or one of the other batches by --batch",
+        )
+
+
+async def _compare(new: PortableLedger, batch: Batch, page: list[Recorded]) -> None:
+    """Raise LedgerError where an item that was there before is not as it is to be."""
+    there: dict[str, Item] = await new.look_up(batch.batch_id, [record.item.source for record in page])
+    other = next((record.item for record in page if there.get(record.item.source) != record.item), None)
+    if other is not None:
+        raise _changed(f"{other.source} of batch {batch.batch_id}")
+
+
+def _changed(what: str) -> LedgerError:
+    return LedgerError(f"{what} was moved since its copy was begun", hint="copy it to a ledger that does not have it")
+
+
+async def _copy_orphans(old: PortableLedger, new: PortableLedger, *, whole: bool) -> None:
+    """Copy the orphans; where the batches that may own them stay behind, only those without an owner."""
+    async for page in old.all_orphans():
+        owned = {} if whole else await old.owners(orphan.import_id for orphan in page)
+        await new.keep_orphans([orphan for orphan in page if orphan.import_id not in owned])
+
+
+async def _copy_endpoints(old: PortableLedger, new: PortableLedger) -> None:
+    """Let the other ledger know the vendor as far as this one does, but never less far than before."""
+    for endpoint, at in (await old.endpoints()).items():
+        known = await new.reconciled_to(endpoint)
+        if known is None or known < at:
+            await new.set_reconciled(endpoint, at)

@@ -1,0 +1,82 @@
+"""Tracking by ledger: others, who are told by the vendor, move the items; the vendor is listed for what they missed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from runner.errors import StorageFull, TransientError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import NoReturn
+
+    from runner.ledger import Ledger
+    from runner.models import ItemState
+    from runner.stages.track import Tracker
+    from runner.stages.transitions import Moves
+
+logger = logging.getLogger(__name__)
+
+FIRST_READ_S = 5.0
+
+
+class Follower:
+    """Reads the ledger every 5 s, on a quiet batch every 30 s, and lists every `safety_list_s` for what was missed.
+
+    Whether anybody is told by the vendor shows in what happens. While nobody moved an item since the last list and
+    that list found one to move, the vendor is listed after each reading; the first item that somebody else moves ends
+    that. `trusting` says how it begins.
+    """
+
+    def __init__(
+        self, *, tracker: Tracker, ledger: Ledger, moves: Moves, batch_id: str, safety_list_s: float, trusting: bool
+    ) -> None:
+        self._tracker = tracker
+        self._ledger = ledger
+        self._moves = moves
+        self._batch_id = batch_id
+        self._safety_list_s = safety_list_s
+        self._trusting = trusting
+        self._overtaken = 0
+        self._listed_at = 0.0
+        self._unexplained: Mapping[ItemState, int] = {}
+
+    async def run(self) -> NoReturn:
+        """Follow for ever; cancel it to end it. Raises AuthRefused, StorageFull and LedgerError."""
+        self._listed_at = self._now()
+        while True:
+            await self._tracker.pause(FIRST_READ_S)
+            try:
+                await self._read()
+            except StorageFull:
+                raise
+            except TransientError as error:
+                logger.warning("ledger to be read again", extra={"error": type(error).__name__})
+            if self._tracker.overtaken > self._overtaken:
+                self._trusting = True
+            if not self._trusting or self._now() - self._listed_at >= self._safety_list_s:
+                await self._list()
+
+    async def _read(self) -> None:
+        """Read the open items, if the ledger's counts say that somebody else moved any since the last reading."""
+        counts = await self._ledger.counts(self._batch_id)
+        if self._moves.unexplained(counts) == self._unexplained:
+            return
+        await self._tracker.read(self._ledger)
+        self._unexplained = self._moves.unexplained(counts)
+
+    async def _list(self) -> None:
+        moved = self._tracker.moved
+        await self._tracker.look_once_more()
+        self._listed_at = self._now()
+        if self._tracker.overtaken > self._overtaken:
+            self._trusting = True
+        elif self._tracker.moved > moved:
+            self._trusting = False
+        self._overtaken = self._tracker.overtaken
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()

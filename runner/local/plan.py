@@ -1,0 +1,137 @@
+"""What a run would do, without doing it: a whole source counted, or one file explained."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from runner import identity
+from runner.config.routes import NO_ROUTE
+from runner.errors import ItemRejected
+from runner.models import HELD_STATES, Item, ItemState
+
+if TYPE_CHECKING:
+    from runner.config.routes import Routes
+    from runner.config.units import Rate
+    from runner.ledger import Ledger
+    from runner.protocols import Source
+    from runner.stages.discover import Discovery
+
+SAMPLES_PER_CODE = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Counts of files and bytes; `rejected` by code; `finish_in_s` seconds of quota the creates take."""
+
+    items: int
+    by_route: dict[str, int]
+    rejected: dict[str, int]
+    rejected_samples: list[tuple[str, str, str]]
+    skipped: int
+    too_young: int
+    creates: int
+    bytes: int
+    finish_in_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """Which route one file gets: `tried` holds (route, pattern, matched) in their order."""
+
+    source: str
+    route: str | None
+    tried: list[tuple[str, str, bool]]
+    schema_id: str | None
+    verdict: Literal["send", "skip", "reject"]
+    reason: str
+
+
+@dataclass(slots=True)
+class _Count:
+    items: int = 0
+    bytes: int = 0
+    by_route: Counter[str] = field(default_factory=Counter)
+    rejected: Counter[str] = field(default_factory=Counter)
+    samples: list[tuple[str, str, str]] = field(default_factory=list)
+    skipped: int = 0
+
+    def add(self, item: Item, routes: Routes) -> None:
+        self.items += 1
+        code = item.error_code or ""
+        if item.state is ItemState.REJECTED:
+            self.rejected[code] += 1
+            if self.rejected[code] <= SAMPLES_PER_CODE:
+                self.samples.append((item.source, code, item.error_message or ""))
+        elif item.state is ItemState.SKIPPED:
+            self.skipped += 1
+        else:
+            route = routes.for_source(item.source)
+            self.by_route[route.name if route else ""] += 1
+            self.bytes += item.size_bytes or 0
+
+
+async def plan(source: Source, discovery: Discovery, routes: Routes, *, quota: Rate, free: int) -> Plan:
+    """List the source and judge every file as a run would. Raises SourceNotFound."""
+    count = _Count()
+    async for entries in source.entries():
+        for item in await discovery.items(entries):
+            count.add(item, routes)
+    creates = sum(count.by_route.values())
+    return Plan(
+        items=count.items,
+        by_route=dict(count.by_route),
+        rejected=dict(count.rejected),
+        rejected_samples=count.samples,
+        skipped=count.skipped,
+        too_young=getattr(source, "too_young", 0),
+        creates=creates,
+        bytes=count.bytes,
+        finish_in_s=quota.last_in_s(creates, free=free),
+    )
+
+
+async def explain(
+    source: Source, discovery: Discovery, routes: Routes, *, ledger: Ledger | None, endpoint: str
+) -> Explanation | None:
+    """Judge the first file of a source as a run would, its content included; None where it lists nothing."""
+    async for entries in source.entries():
+        for item in await discovery.items(entries):
+            return await _explain_item(item, source, routes, ledger=ledger, endpoint=endpoint)
+    return None
+
+
+async def _explain_item(
+    item: Item, source: Source, routes: Routes, *, ledger: Ledger | None, endpoint: str
+) -> Explanation:
+    route = routes.for_source(item.source)
+    verdict, reason = await _judge(item, source, routes, ledger=ledger, endpoint=endpoint)
+    return Explanation(
+        source=item.source,
+        route=route.name if route else None,
+        tried=[(tried.name, tried.match, matched) for tried, matched in routes.explain(item.source)],
+        schema_id=route.schema_id if route else None,
+        verdict=verdict,
+        reason=reason,
+    )
+
+
+async def _judge(
+    item: Item, source: Source, routes: Routes, *, ledger: Ledger | None, endpoint: str
+) -> tuple[Literal["send", "skip", "reject"], str]:
+    route = routes.for_source(item.source)
+    if item.state is ItemState.REJECTED or route is None:
+        return "reject", item.error_message or str(NO_ROUTE)
+    if item.state is ItemState.SKIPPED:
+        return "skip", "unchanged since it was sent"
+    try:
+        prepared = await source.prepare(item)
+    except ItemRejected as error:
+        return "reject", str(error)
+    tag = identity.tag(prepared.uri, prepared.fingerprint, route.binding, endpoint=endpoint)
+    twins = (await ledger.by_tag([tag])).get(tag, []) if ledger else []
+    held = next((twin for twin in twins if twin.state in HELD_STATES), None)
+    if held is not None:
+        return "skip", f"the same content is {held.state} in batch {held.batch_id}"
+    return "send", f"{prepared.size_bytes} bytes go to schema {route.schema_id or 'given inline'}"

@@ -1,0 +1,223 @@
+"""Resources: what a command opens because it needs it, and closes once at its end."""
+
+from __future__ import annotations
+
+import random
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from typing import TYPE_CHECKING, Self, TypeVar
+
+from aiolimiter import AsyncLimiter
+from platformdirs import user_state_path
+
+from runner import identity
+from runner.aws.client import aws_extra
+from runner.aws.s3 import is_s3, open_s3
+from runner.clock import SystemClock
+from runner.dromo.clock import VendorTime
+from runner.errors import ConfigError
+from runner.ledger.location import LedgerTable
+from runner.ledger.sqlite.ledger import SqliteLedger
+from runner.ledger.sqlite.lockfile import is_locked, lock_path
+from runner.local.batch_lease import is_driven
+from runner.quota.opening import create_pacer, rated
+from runner.quota.sqlite import SqliteSlots
+from runner.sinks import open_sink
+from runner.sources import open_one, open_source
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from runner.aws.s3 import S3Client
+    from runner.config.settings import Settings
+    from runner.dromo.client import HeadlessClient
+    from runner.dromo.rate_limited import RatedApi
+    from runner.dromo.storage import HttpStorage
+    from runner.ledger import Ledger, SlotStore
+    from runner.ledger.dynamodb.table import DynamoTable
+    from runner.ledger.leases import Leases
+    from runner.protocols import Clock, Sink
+    from runner.quota.pacer import CreatePacer
+    from runner.sources import LocalFiles, SourceSpec
+    from runner.sources.s3 import S3Source
+
+T = TypeVar("T")
+
+
+class Resources:
+    """Opens ledger, API, storage and quota store of one set of settings; use as an async context manager."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.clock = SystemClock()
+        self.vendor_time = VendorTime(self.clock)
+        self.rng = random.Random()  # noqa: S311 - jitter and slot tokens, no secrets
+        self._stack = AsyncExitStack()
+        self._ledger: Ledger | None = None
+        self._ledger_is_writable = False
+        self._table: DynamoTable | None = None
+        self._client: HeadlessClient | None = None
+        self._s3: S3Client | None = None
+
+    async def __aenter__(self) -> Self:
+        await self._stack.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.__aexit__(kind, error, trace)
+
+    @property
+    def account(self) -> str:
+        """Identify endpoint and key; see `identity.account`."""
+        return identity.account(self.settings.api_url, self._license_key())
+
+    @property
+    def endpoint(self) -> str:
+        return identity.endpoint(self.settings.api_url)
+
+    async def keep(self, opened: AbstractAsyncContextManager[T]) -> T:
+        """Enter a context that is left at the end of the command."""
+        return await self._stack.enter_async_context(opened)
+
+    @property
+    def ledger_is_shared(self) -> bool:
+        """Tell whether others may move the ledger's items too. Raises ConfigError where none can, but are relied on."""
+        is_table = isinstance(self.settings.ledger, LedgerTable)
+        if self.settings.track_by == "ledger" and not is_table:
+            raise ConfigError(
+                "track_by = ledger needs a ledger that webhooks move, and a file is none",
+                hint="name a table by --ledger dynamodb://TABLE, or leave track_by out",
+            )
+        return is_table
+
+    async def ledger(self, *, write: bool) -> Ledger:
+        """Open the ledger; readers may look at it while a run writes. Raises LedgerError."""
+        if self._ledger is not None and (self._ledger_is_writable or not write):
+            return self._ledger
+        path = self.settings.ledger
+        if isinstance(path, LedgerTable):
+            table = await self.table(path)
+            from runner.ledger.dynamodb.ledger import DynamoLedger  # noqa: PLC0415 - most runs keep their ledger in a file
+
+            self._ledger = DynamoLedger(table, now=self.clock.now)
+            self._ledger_is_writable = True
+            return self._ledger
+        if not write and not path.exists():
+            raise ConfigError(
+                f"there is no ledger at {path}", hint="start with `bulkhead run`, or name one by --ledger"
+            )
+        ledger = SqliteLedger.open(path, now=self.clock.now, read_only=not write)
+        self._stack.push_async_callback(ledger.close)
+        self._ledger, self._ledger_is_writable = ledger, write
+        return ledger
+
+    async def table(self, place: LedgerTable) -> DynamoTable:
+        """Open the table of a shared ledger. Raises ConfigError where AWS is not configured."""
+        with aws_extra():
+            from runner.ledger.dynamodb.table import DynamoTable  # noqa: PLC0415 - botocore is slow to import
+
+        if self._table is None:
+            settings = self.settings
+            opening = DynamoTable.open(
+                place.name, endpoint_url=settings.aws_endpoint_url, region_name=settings.aws_region
+            )
+            self._table = await self._stack.enter_async_context(opening)
+        return self._table
+
+    async def leases(self) -> Leases | None:
+        """Return who works on what in a shared ledger, None for a file, which one process has for itself."""
+        place = self.settings.ledger
+        if not isinstance(place, LedgerTable):
+            return None
+        table = await self.table(place)
+        from runner.ledger.dynamodb.leases import DynamoLeases  # noqa: PLC0415 - as above
+
+        return DynamoLeases(table, now=self.clock.now)
+
+    async def is_driven(self, batch_id: str) -> bool:
+        """Tell whether a run drives the batch; of a file whether a process has it open for writing."""
+        place = self.settings.ledger
+        if not isinstance(place, LedgerTable):
+            return is_locked(lock_path(place))
+        leases = await self.leases()
+        return leases is not None and await is_driven(leases, batch_id)
+
+    async def client(self) -> HeadlessClient:
+        """Open the API. Raises ConfigError where there is no license key."""
+        from runner.dromo.client import HeadlessClient  # noqa: PLC0415 - aiohttp is slow to import and often not needed
+
+        if self._client is None:
+            self._client = await self._stack.enter_async_context(
+                HeadlessClient(
+                    self.settings.api_url,
+                    self._license_key(),
+                    timeout_s=self.settings.request_timeout_s,
+                    vendor_time=self.vendor_time,
+                )
+            )
+        return self._client
+
+    async def api(self) -> RatedApi:
+        """Open the API behind the quotas of polls and lists."""
+        return rated(await self.client(), self.settings)
+
+    async def s3(self) -> S3Client:
+        """Open a client of S3. Raises ConfigError where the `aws` extra is not installed."""
+        if self._s3 is None:
+            settings = self.settings
+            opening = open_s3(endpoint_url=settings.aws_endpoint_url, region_name=settings.aws_region)
+            self._s3 = await self._stack.enter_async_context(opening)
+        return self._s3
+
+    async def source(self, spec: SourceSpec) -> LocalFiles | S3Source:
+        """Open the source that a spec describes. Raises ConfigError."""
+        s3 = await self.s3() if spec.kind == "s3" else None
+        return open_source(spec, now=self.clock.now(), s3=s3)
+
+    async def one(self, spec: SourceSpec, path: str) -> LocalFiles | S3Source:
+        """Open a source of one file of those that a spec describes; see `open_one`."""
+        s3 = await self.s3() if spec.kind == "s3" else None
+        return open_one(spec, path, now=self.clock.now(), s3=s3)
+
+    async def sink(self, out: str) -> Sink:
+        """Open the sink of a path or an `s3://` url. Raises ConfigError."""
+        return open_sink(out, s3=await self.s3() if is_s3(out) else None)
+
+    async def storage(self) -> HttpStorage:
+        """Open a session for presigned urls, which knows no key."""
+        from runner.dromo.storage import HttpStorage  # noqa: PLC0415 - as above
+
+        limit = self.settings.bwlimit
+        return await self._stack.enter_async_context(
+            HttpStorage(
+                self.settings.api_url,
+                stall_s=self.settings.stall_s,
+                bwlimit=AsyncLimiter(limit, 1) if limit else None,
+            )
+        )
+
+    async def pacer(self) -> CreatePacer:
+        """Open the create slots that all processes of this machine share, or with a shared ledger all who share it."""
+        store: SlotStore
+        clock: Clock = self.clock
+        guard_s = self.settings.shared_quota_guard_s
+        if isinstance(self.settings.ledger, LedgerTable):
+            table = await self.table(self.settings.ledger)
+            from runner.quota.dynamodb import SHARED_GUARD_S, DynamoSlots  # noqa: PLC0415 - as above
+
+            store = clock = DynamoSlots(table, now=self.clock.now)
+            guard_s = max(guard_s, SHARED_GUARD_S)
+        else:
+            store = SqliteSlots(self.settings.quota_store or user_state_path("bulkhead") / "quota.db")
+        self._stack.push_async_callback(store.close)
+        return create_pacer(store, self.settings, account=self.account, clock=clock, rng=self.rng, guard_s=guard_s)
+
+    def _license_key(self) -> str:
+        key = self.settings.license_key
+        if key is None:
+            raise ConfigError(
+                "there is no license key",
+                hint="set DROMO_LICENSE_KEY to a backend key, or try without an account: --sandbox",
+            )
+        return key.get_secret_value()

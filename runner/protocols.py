@@ -1,0 +1,169 @@
+"""The seams of the core: what it needs of the vendor's API, of storage, of a source, of a sink and of the clock."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Protocol
+
+from runner.errors import ItemRejected
+from runner.models import CreateRequest, ImportPage, Item, ItemKind, RemoteImport
+
+if TYPE_CHECKING:
+    from runner.config.routes import Route
+
+
+class Clock(Protocol):
+    """The two clocks that the event loop's own does not give."""
+
+    def now(self) -> datetime:
+        """Wall time, aware UTC."""
+        ...
+
+    def ticks(self) -> float:
+        """Seconds on a clock that never steps and that all who share the quota read alike."""
+        ...
+
+
+class ImportsApi(Protocol):
+    """The vendor's Headless API, one method an endpoint. All may raise AuthRefused, NotSent and RateLimited."""
+
+    async def create(self, request: CreateRequest) -> RemoteImport:
+        """Create an import. Raises InDoubt (it may exist), SchemaNotFound, RequestInvalid."""
+        ...
+
+    async def retrieve(self, import_id: str) -> RemoteImport:
+        """Return the full import. Raises ImportNotFound, Unavailable."""
+        ...
+
+    async def list_page(self, *, limit: int, offset: int) -> ImportPage:
+        """Return one page of short imports, newest first. Raises Unavailable."""
+        ...
+
+    async def results_url(self, import_id: str) -> str:
+        """Return a fresh presigned url of the results. Raises ImportNotFound, RequestInvalid, Unavailable."""
+        ...
+
+    async def delete(self, import_id: str) -> None:
+        """Delete an import. Raises ImportNotFound, Unavailable."""
+        ...
+
+    async def schema(self, schema_id: str) -> dict[str, Any]:
+        """Return a saved schema. Raises SchemaNotFound, Unavailable."""
+        ...
+
+
+class Body(Protocol):
+    """An item's bytes, to be sent once."""
+
+    @property
+    def size_bytes(self) -> int: ...
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """Yield exactly `size_bytes` bytes; raises SourceChanged before the last chunk where they have changed.
+
+        Raises ItemRejected where they cannot be read any more, and Unavailable where they cannot be read for now.
+        """
+        ...
+
+
+class Storage(Protocol):
+    """Presigned urls: the vendor's storage, which never sees the license key."""
+
+    async def put(self, url: str, body: Body, *, only_if_absent: bool) -> bool:
+        """Send the body; True when stored now, False when it had arrived before (412 to `If-None-Match: *`).
+
+        Raises NotSent, InDoubt (also a stalled or cut transfer), UrlExpired, ConditionUnsupported, UploadRefused,
+        and what the body raises.
+        """
+        ...
+
+    def get(self, url: str) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """Open a download; iterating raises Unavailable where it is cut. Entering raises Unavailable or UrlExpired."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceEntry:
+    """What listing knows of one input: `source` is its key in the batch, `uri` its identity everywhere.
+
+    `modified_ns` is in nanoseconds since 1970 UTC.
+    """
+
+    source: str
+    uri: str
+    size_bytes: int | None
+    version: str
+    modified_ns: int | None
+    kind: ItemKind = ItemKind.FILE
+    rejection: ItemRejected | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """An input that was opened and read once: `body` for a file, `rows` (JSON text of an array) for a JSON item."""
+
+    uri: str
+    size_bytes: int
+    version: str
+    fingerprint: str
+    body: Body | None = None
+    rows: bytes | None = None
+
+
+class Source(Protocol):
+    """Where items come from."""
+
+    @property
+    def uri(self) -> str:
+        """Identity of the whole source, such as `file:///data/inbox`; never a secret."""
+        ...
+
+    def entries(self) -> AsyncIterator[list[SourceEntry]]:
+        """Yield the inputs in chunks, ordered by key where that is cheap; memory does not grow with their number.
+
+        Raises SourceNotFound.
+        """
+        ...
+
+    async def prepare(self, item: Item) -> Prepared:
+        """Read the item's input once, for its fingerprint or rows. Raises ItemRejected, SourceNotFound."""
+        ...
+
+
+class Gate(Protocol):
+    """Judges items before anything of them is sent."""
+
+    async def admit(self, item: Item, route: Route) -> None:
+        """Raise ItemRejected where an item is refused. May raise AuthRefused and TransientError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SavedResult:
+    """A result at its final place: `path` relative to the sink's root, `sha256` hex of its bytes."""
+
+    path: str
+    row_count: int
+    sha256: str
+
+
+class Sink(Protocol):
+    """Where results and manifests are written."""
+
+    async def prepare(self) -> None:
+        """Make sure that something can be written. Raises ConfigError, StorageFull."""
+        ...
+
+    async def save_result(self, source: str, chunks: AsyncIterator[bytes]) -> SavedResult:
+        """Store one complete JSON array, atomically, under a name made from `source`.
+
+        Raises ResultInvalid, StorageFull.
+        """
+        ...
+
+    async def write(self, name: str, chunks: AsyncIterator[bytes]) -> str:
+        """Store one document, such as `manifest.jsonl`, atomically; returns where it lies. Raises StorageFull."""
+        ...

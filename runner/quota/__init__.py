@@ -1,0 +1,1 @@
+"""quota: see the modules."""

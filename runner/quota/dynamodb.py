@@ -1,0 +1,92 @@
+"""The create slots of all who share a table: one row a slot, so that two who take different ones never meet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from runner.clock import system_now
+from runner.ledger import Quota, Slot
+from runner.ledger.dynamodb import keys
+from runner.ledger.dynamodb.keys import Row
+from runner.ledger.dynamodb.table import ConditionFailed, DynamoTable, new_token
+
+SHARED_GUARD_S = 2.0
+"""Guard for slots that machines share, each of whose clocks may be half of that wrong."""
+
+_HOLD = b"hold"
+
+
+class DynamoSlots:
+    """A SlotStore, and the Clock that goes with it: its ticks are seconds since 1970 UTC as the table tells them."""
+
+    def __init__(self, table: DynamoTable, *, now: Callable[[], datetime] = system_now) -> None:
+        self._table = table
+        self._now = now
+
+    def now(self) -> datetime:
+        return self._now()
+
+    def ticks(self) -> float:
+        """Return the time that all who share the table read alike. Raises LedgerError where this clock is far off."""
+        return self._table.time.now_s()
+
+    async def read(self, quota_key: str, *, count: int) -> Quota:
+        known = {row["sk"]["B"]: row async for page in self._table.query(_partition(quota_key)) for row in page}
+        slots = tuple(_slot_of(known.get(_place(number))) for number in range(count))
+        return Quota(slots=slots, not_before=_slot_of(known.get(_HOLD)).until)
+
+    async def swap(self, quota_key: str, number: int, *, seen: Slot, new: Slot) -> bool:
+        token = new_token()
+        action: dict[str, Any] = {
+            "Key": keys.key(_partition(quota_key), _place(number)),
+            "UpdateExpression": "SET u = :u, o = :o, w = :w",
+            "ConditionExpression": "u = :seen_u AND o = :seen_o",
+            "ExpressionAttributeValues": {
+                ":u": _seconds(new.until),
+                ":o": {"S": new.token},
+                ":w": {"B": token},
+                ":seen_u": _seconds(seen.until),
+                ":seen_o": {"S": seen.token},
+            },
+        }
+        if seen == Slot():
+            action["ConditionExpression"] += " OR attribute_not_exists(pk)"
+        return await self._is_done(token, action)
+
+    async def hold(self, quota_key: str, *, until: float) -> None:
+        token = new_token()
+        action: dict[str, Any] = {
+            "Key": keys.key(_partition(quota_key), _HOLD),
+            "UpdateExpression": "SET u = :u, w = :w",
+            "ConditionExpression": "attribute_not_exists(pk) OR u < :u",
+            "ExpressionAttributeValues": {":u": _seconds(until), ":w": {"B": token}},
+        }
+        await self._is_done(token, action)
+
+    async def close(self) -> None:
+        """Release nothing: who opened the table closes it."""
+
+    async def _is_done(self, token: bytes, action: dict[str, Any]) -> bool:
+        try:
+            await self._table.update(token, action)
+        except ConditionFailed:
+            return False
+        return True
+
+
+def _partition(quota_key: str) -> str:
+    return f"SLOTS#{quota_key}"
+
+
+def _place(number: int) -> bytes:
+    return number.to_bytes(2, "big")
+
+
+def _seconds(value: float) -> dict[str, str]:
+    return {"N": repr(value)}
+
+
+def _slot_of(row: Row | None) -> Slot:
+    return Slot(until=float(row["u"]["N"]), token=row.get("o", {"S": ""})["S"]) if row else Slot()

@@ -1,0 +1,129 @@
+"""The create slots of one machine: a small SQLite file that all its processes share."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TypeVar
+
+from runner.clock import system_now, system_ticks
+from runner.ledger import Quota, Slot, rules
+from runner.ledger.sqlite.database import Schema, bring_up, connect, explained, rolled_back
+
+MAX_WAIT_AFTER_BOOT_S = 120.0
+"""Longest wait that a slot of an earlier boot, or one whose clocks contradict each other, may still ask for."""
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_T = TypeVar("_T")
+_SCHEMA = Schema(
+    application_id=0x426B7174,  # "Bkqt"
+    version=1,
+    script="""
+-- A slot is busy until `busy_until`, seconds on the clock of the boot `boot_id`; `wall_until` is the same instant in
+-- milliseconds since 1970 UTC, for use after a reboot. Slot -1 is the hold: nobody creates before it ends.
+CREATE TABLE slots (
+  quota_key TEXT NOT NULL,
+  number INTEGER NOT NULL,
+  busy_until REAL NOT NULL,
+  token TEXT NOT NULL,
+  wall_until INTEGER NOT NULL,
+  boot_id TEXT NOT NULL,
+  PRIMARY KEY (quota_key, number)
+) WITHOUT ROWID;
+""",
+)
+_HOLD = -1
+_UPSERT = "INSERT OR REPLACE INTO slots VALUES (?, ?, ?, ?, ?, ?)"
+
+
+def system_boot_id() -> str:
+    """Return what names this boot, empty where the system has no such name."""
+    try:
+        return _BOOT_ID.read_text("ascii").strip()
+    except OSError:
+        return ""
+
+
+class SqliteSlots:
+    """A SlotStore in a file; each call opens it anew, so the object survives a fork and holds nothing open.
+
+    A lost or damaged file costs at most a refused create. Any verb may raise LedgerError or StorageFull.
+    """
+
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        now: Callable[[], datetime] = system_now,
+        ticks: Callable[[], float] = system_ticks,
+        boot_id: str | None = None,
+    ) -> None:
+        self._path = Path(path)
+        self._now = now
+        self._ticks = ticks
+        self._boot_id = system_boot_id() if boot_id is None else boot_id
+
+    async def read(self, quota_key: str, *, count: int) -> Quota:
+        def work(db: sqlite3.Connection) -> Quota:
+            known = self._slots(db, quota_key)
+            slots = tuple(known.get(number, Slot()) for number in range(count))
+            return Quota(slots=slots, not_before=known.get(_HOLD, Slot()).until)
+
+        return self._transact(work)
+
+    async def swap(self, quota_key: str, number: int, *, seen: Slot, new: Slot) -> bool:
+        def work(db: sqlite3.Connection) -> bool:
+            if self._slots(db, quota_key).get(number, Slot()) != seen:
+                return False
+            self._put(db, quota_key, number, new)
+            return True
+
+        return self._transact(work)
+
+    async def hold(self, quota_key: str, *, until: float) -> None:
+        def work(db: sqlite3.Connection) -> None:
+            if until > self._slots(db, quota_key).get(_HOLD, Slot()).until:
+                self._put(db, quota_key, _HOLD, Slot(until=until))
+
+        self._transact(work)
+
+    async def close(self) -> None:
+        """Release nothing: no connection outlives its call."""
+
+    def _slots(self, db: sqlite3.Connection, quota_key: str) -> dict[int, Slot]:
+        """Return the known slots, those of an earlier boot set over to this one's clock."""
+        rows = db.execute(
+            "SELECT number, busy_until, token, wall_until, boot_id FROM slots WHERE quota_key = ?", (quota_key,)
+        ).fetchall()
+        slots = {}
+        for number, until, token, wall_until, boot_id in rows:
+            wall_left = (rules.from_ms(wall_until) - self._now()).total_seconds()
+            if self._is_of_this_boot(boot_id, ticks_left=until - self._ticks(), wall_left=wall_left):
+                slots[number] = Slot(until=until, token=token)
+            else:
+                left = min(max(wall_left, 0.0), MAX_WAIT_AFTER_BOOT_S)
+                slots[number] = Slot(until=self._ticks() + left, token=token)
+                self._put(db, quota_key, number, slots[number])
+        return slots
+
+    def _is_of_this_boot(self, boot_id: str, *, ticks_left: float, wall_left: float) -> bool:
+        """Without names of boots, a wait far longer than the wall clock's tells that the ticks began anew."""
+        return boot_id == self._boot_id and (boot_id != "" or ticks_left <= max(wall_left, 0.0) + MAX_WAIT_AFTER_BOOT_S)
+
+    def _put(self, db: sqlite3.Connection, quota_key: str, number: int, slot: Slot) -> None:
+        wall_until = rules.to_ms(self._now() + timedelta(seconds=slot.until - self._ticks()))
+        db.execute(_UPSERT, (quota_key, number, slot.until, slot.token, wall_until, self._boot_id))
+
+    def _transact(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        with explained(self._path, elsewhere="BULKHEAD_QUOTA_STORE names another file"):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with contextlib.closing(connect(self._path, mode="rwc")) as db, rolled_back(db):
+                db.execute("PRAGMA synchronous = NORMAL")
+                bring_up(db, _SCHEMA, self._path)
+                db.execute("BEGIN IMMEDIATE")
+                result = work(db)
+                db.execute("COMMIT")
+                return result

@@ -1,0 +1,75 @@
+"""The collect stage: results url -> stream -> sink, then the record that it is there."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from runner.errors import BulkheadError, ImportNotFound, RequestInvalid, ResultInvalid, StorageFull, TransientError
+from runner.models import RESULT_INVALID, Item, ItemState
+from runner.retry import delay_s
+
+if TYPE_CHECKING:
+    from runner.protocols import SavedResult
+    from runner.stages.context import Surroundings
+    from runner.stages.transitions import Moves
+
+logger = logging.getLogger(__name__)
+
+
+class Collector:
+    """Brings the result of a `succeeded` item home."""
+
+    def __init__(self, around: Surroundings, moves: Moves) -> None:
+        self._api = around.api
+        self._storage = around.storage
+        self._sink = around.sink
+        self._options = around.options
+        self._rng = around.rng
+        self._stop = around.stop
+        self._moves = moves
+
+    async def collect(self, item: Item) -> Item:
+        """Return the item `collected`, `failed` where there is no usable result, or as it was while trouble lasts.
+
+        A result counts as unusable once every attempt found it so: a download may also just have been cut, and a
+        result may be there a moment later than the status.
+
+        Raises AuthRefused and StorageFull.
+        """
+        unusable: list[BulkheadError] = []
+        for attempt in range(1, self._options.collect_attempts + 1):
+            try:
+                saved = await self._fetch(item)
+            except StorageFull:
+                raise
+            except (ImportNotFound, RequestInvalid, ResultInvalid) as error:
+                unusable.append(error)
+            except TransientError as error:
+                logger.warning("collect to be repeated", extra={"item": item.source, "error": type(error).__name__})
+            else:
+                return await self._moves.advance(
+                    item,
+                    ItemState.COLLECTED,
+                    reason="result saved",
+                    error_code=None,
+                    error_message=None,
+                    result=saved.path,
+                    result_sha256=saved.sha256,
+                    row_count=saved.row_count,
+                )
+            if attempt == self._options.collect_attempts or await self._stop.sleep(delay_s(attempt, self._rng)):
+                break
+        if len(unusable) == self._options.collect_attempts:
+            code = RESULT_INVALID if isinstance(unusable[-1], ResultInvalid) else "result_missing"
+            return await self._fail(item, code, str(unusable[-1]))
+        return item
+
+    async def _fetch(self, item: Item) -> SavedResult:
+        """Ask for a fresh url each time: it is short-lived and never kept."""
+        url = await self._api.results_url(item.import_id or "")
+        async with self._storage.get(url) as chunks:
+            return await self._sink.save_result(item.source, chunks)
+
+    async def _fail(self, item: Item, code: str, message: str) -> Item:
+        return await self._moves.advance(item, ItemState.FAILED, reason=code, error_code=code, error_message=message)

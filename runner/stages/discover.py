@@ -1,0 +1,98 @@
+"""The discover stage: source -> items in the ledger, each queued, skipped or rejected at once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from runner import identity
+from runner.config.routes import NO_ROUTE
+from runner.events import ItemsDiscovered
+from runner.models import Item, ItemState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from runner.config.routes import Routes
+    from runner.events import EventHook
+    from runner.ledger import Ledger
+    from runner.protocols import Clock, Source, SourceEntry
+    from runner.stages.transitions import Moves
+
+
+class Discovery:
+    """Adds what a source lists to a batch; memory does not grow with the number of files."""
+
+    def __init__(
+        self,
+        *,
+        batch_id: str,
+        ledger: Ledger | None,
+        source: Source,
+        routes: Routes,
+        rank_of: Callable[[SourceEntry], int],
+        endpoint: str,
+        again: bool,
+        clock: Clock,
+    ) -> None:
+        self._batch_id = batch_id
+        self._ledger = ledger
+        self._source = source
+        self._routes = routes
+        self._rank_of = rank_of
+        self._endpoint = endpoint
+        self._again = again
+        self._clock = clock
+
+    async def run(self, ledger: Ledger, moves: Moves, emit: EventHook, on_added: Callable[[], None]) -> None:
+        """List everything into the ledger and mark the batch as listed. Raises SourceNotFound."""
+        async for entries in self._source.entries():
+            items = await self.items(entries)
+            new = await ledger.add(items)
+            if new == len(items):
+                moves.added(Counter(item.state for item in items))
+            else:
+                moves.by_state = Counter(await ledger.counts(self._batch_id))
+            _tell(emit, new, moves, finished=False)
+            on_added()
+        await ledger.update_batch(self._batch_id, listed=True)
+        _tell(emit, 0, moves, finished=True)
+
+    async def items(self, entries: Sequence[SourceEntry]) -> list[Item]:
+        """Return the items that entries become, without adding them."""
+        items = [self._item(entry) for entry in entries]
+        if self._again or self._ledger is None:
+            return items
+        keys = [item.version_key for item in items if item.state is ItemState.QUEUED]
+        held = await self._ledger.held(keys)
+        return [self._skipped(item) if item.version_key in held else item for item in items]
+
+    def _item(self, entry: SourceEntry) -> Item:
+        route = self._routes.for_version(entry.source, entry.version)
+        rejection = entry.rejection or (NO_ROUTE if route is None else None)
+        binding = route.binding if route else ""
+        return Item(
+            batch_id=self._batch_id,
+            source=entry.source,
+            kind=entry.kind,
+            rank=self._rank_of(entry),
+            size_bytes=entry.size_bytes,
+            version=entry.version,
+            version_key=identity.version_key(entry.uri, entry.version, binding, endpoint=self._endpoint),
+            binding=binding,
+            schema_id=route.schema_id if route else None,
+            state=ItemState.REJECTED if rejection else ItemState.QUEUED,
+            error_code=rejection.code if rejection else None,
+            error_message=str(rejection) if rejection else None,
+            finished_at=self._clock.now() if rejection else None,
+        )
+
+    def _skipped(self, item: Item) -> Item:
+        if item.state is not ItemState.QUEUED:
+            return item
+        return item.moved(ItemState.SKIPPED, finished_at=self._clock.now())
+
+
+def _tell(emit: EventHook, new: int, moves: Moves, *, finished: bool) -> None:
+    by_state = {str(state): count for state, count in moves.by_state.items() if count}
+    emit(ItemsDiscovered(new=new, total=sum(by_state.values()), finished=finished, by_state=by_state))

@@ -1,0 +1,82 @@
+"""Orphans: imports that bear an item's tag and belong to no item, since an answer was lost, or a ledger."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from runner.dromo.listing import imports_since
+from runner.models import ImportStatus, RemoteImport, tag_of
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from runner.dromo.clock import VendorTime
+    from runner.ledger import Ledger
+    from runner.protocols import ImportsApi
+
+_CHUNK = 500
+
+FRESH_LEDGER_PAGES = 50
+"""How far a ledger that knows nothing yet looks for imports of its own: 50,000."""
+
+
+class Orphans:
+    """Finds an item's own import by its tag, never by its plain name: another creator's import may bear that."""
+
+    def __init__(self, api: ImportsApi, ledger: Ledger, *, endpoint: str, vendor_time: VendorTime) -> None:
+        self._api = api
+        self._ledger = ledger
+        self._endpoint = endpoint
+        self._vendor_time = vendor_time
+
+    async def reconcile(self) -> None:
+        """Keep the tagged imports without an owner that were made since the ledger last knew them all.
+
+        A ledger that was lost knows none, one that was set back does not know the latest: either way what it does not
+        know is found before anything is created. Raises TransientError.
+        """
+        began = self._vendor_time.ticks()
+        since = await self._ledger.reconciled_to(self._endpoint)
+        chunk: list[RemoteImport] = []
+        max_pages = FRESH_LEDGER_PAGES if since is None else None
+        async for remote in imports_since(self._api, since, max_pages=max_pages):
+            if tag_of(remote.original_filename) is not None:
+                chunk.append(remote)
+            if len(chunk) >= _CHUNK:
+                await self._keep(chunk)
+                chunk = []
+        await self._keep(chunk)
+        await self._ledger.set_reconciled(self._endpoint, self._vendor_time.at(began))
+
+    async def take(self, tag: str, schema_id: str | None) -> RemoteImport | None:
+        """Return the kept import to adopt for an item with this tag, or None."""
+        return await self._best(await self._ledger.orphans(tag), schema_id)
+
+    async def look_for(self, tag: str, schema_id: str | None, *, since: datetime) -> RemoteImport | None:
+        """List the vendor's imports since then, and return the one to adopt. Raises TransientError."""
+        bearers = {
+            remote.import_id: remote
+            async for remote in imports_since(self._api, since)
+            if tag_of(remote.original_filename) == tag
+        }
+        return await self._best(list(bearers.values()), schema_id)
+
+    async def _keep(self, chunk: list[RemoteImport]) -> None:
+        taken = await self._ledger.owners(remote.import_id for remote in chunk)
+        await self._ledger.keep_orphans([remote for remote in chunk if remote.import_id not in taken])
+
+    async def _best(self, found: list[RemoteImport], schema_id: str | None) -> RemoteImport | None:
+        """Return an import without an owner: one that holds the data already goes first, then the oldest.
+
+        A failed one is never adopted: the item was put back to work on purpose.
+        """
+        taken = await self._ledger.owners(remote.import_id for remote in found)
+        fitting = [
+            remote
+            for remote in found
+            if remote.import_id not in taken
+            and remote.status != ImportStatus.FAILED
+            and schema_id in (None, remote.schema_id)
+        ]
+        fitting.sort(key=lambda remote: (remote.status == ImportStatus.AWAITING_UPLOAD, str(remote.created_at)))
+        return fitting[0] if fitting else None

@@ -1,0 +1,378 @@
+"""The submit stage, first half: prepare -> permit -> intent -> create -> bind.
+
+Order is safety here. The intent is in the ledger before the request leaves, the bind before the first byte of data is
+sent. A lost answer therefore leaves an empty import behind, never a second import of the data.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from runner import identity
+from runner.config.routes import NO_ROUTE
+from runner.errors import (
+    AuthRefused,
+    ImportIdTaken,
+    InDoubt,
+    ItemRejected,
+    NotSent,
+    RateLimited,
+    RequestInvalid,
+    SchemaNotFound,
+    StaleItem,
+    TagHeld,
+    TransientError,
+    TwinAtWork,
+)
+from runner.events import CreateAnswered, CreateThrottled
+from runner.models import UNSENT_STATES, Item, ItemKind, ItemState, RemoteImport
+from runner.retry import delay_s
+
+if TYPE_CHECKING:
+    from runner.config.routes import Route
+    from runner.protocols import Prepared
+    from runner.quota.pacer import Permit
+    from runner.stages.context import Surroundings
+    from runner.stages.orphans import Orphans
+    from runner.stages.transitions import Moves
+    from runner.stages.upload import Uploader
+
+logger = logging.getLogger(__name__)
+
+_S = ItemState
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """An item on its way through the creates: what it is, and how often the vendor may have acted on it."""
+
+    item: Item
+    prepared: Prepared
+    route: Route
+    number: int = 0
+    data_in_doubt: bool = False
+    """Whether the import may have got data from a run that this ledger does not know of."""
+
+
+class Submitter:
+    """Takes a queued item to `processing`, or to where it ends before that."""
+
+    def __init__(self, around: Surroundings, moves: Moves, *, orphans: Orphans, uploader: Uploader) -> None:
+        self._ledger = around.ledger
+        self._api = around.api
+        self._source = around.source
+        self._gate = around.gate
+        self._routes = around.routes
+        self._endpoint = around.endpoint
+        self._pacer = around.pacer
+        self._options = around.options
+        self._vendor_time = around.vendor_time
+        self._rng = around.rng
+        self._stop = around.stop
+        self._emit = around.emit
+        self._moves = moves
+        self._orphans = orphans
+        self._uploader = uploader
+        self._json_turns: defaultdict[str | None, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self.missing_schemas: dict[str, str] = {}
+        """Schemas the vendor does not have, with its sentence: their items stay queued."""
+        self.schemas_in_doubt: set[str | None] = set()
+        """Schemas with a JSON create in doubt: a second one would make it impossible to tell whose import is whose."""
+        self.permit_missed = False
+        """Whether no permit came within `permit_wait_s`."""
+
+    async def submit(self, item: Item) -> Item:
+        """Take a queued item as far as it gets now.
+
+        Returns it `processing`, terminal, `queued` (stopped, held back, or trouble that did not end), `created` (the
+        upload did not get through), or `creating` (a JSON create in doubt).
+        Raises TwinAtWork, the item queued; AuthRefused, StorageFull and other errors that concern the whole batch.
+        """
+        route = self._routes.for_version(item.source, item.version)
+        if route is None:
+            return await self._reject(item, NO_ROUTE)
+        if route.schema_id in self.missing_schemas or self._must_wait(item, route):
+            return item
+        try:
+            prepared = await self._source.prepare(item)
+        except ItemRejected as error:
+            return await self._reject(item, error)
+        attempt = _Attempt(item, prepared, route)
+        item = await self._create(attempt)
+        if item.state is _S.CREATED:
+            item = await self._uploader.upload(item, prepared, in_doubt=attempt.data_in_doubt)
+        return item
+
+    async def upload(self, item: Item) -> Item:
+        """Take up a `created` item of an earlier run: its import is bound, its data may or may not have arrived."""
+        if (arrived := await self._uploader.arrived(item)) is not None:
+            return arrived
+        rejection: ItemRejected | None = None
+        try:
+            prepared = await self._source.prepare(item)
+        except ItemRejected as error:
+            rejection = error
+        else:
+            if prepared.fingerprint == item.fingerprint and self._is_bound_as_routed(item):
+                return await self._uploader.upload(item, prepared, in_doubt=True)
+        if (arrived := await self._uploader.arrived_late(item)) is not None:
+            return arrived
+        if rejection is not None:
+            return await self._reject(item, rejection)
+        return await self._moves.advance(
+            item,
+            _S.QUEUED,
+            reason=f"the file or its route changed since its create; import {item.import_id} is given up",
+            import_id=None,
+            status=None,
+        )
+
+    def _is_bound_as_routed(self, item: Item) -> bool:
+        """Tell whether the item's import was made with what its route says now."""
+        route = self._routes.for_version(item.source, item.version)
+        return route is not None and route.binding == item.binding
+
+    async def _reject(self, item: Item, error: ItemRejected) -> Item:
+        return await self._moves.advance(
+            item, _S.REJECTED, reason=error.code, error_code=error.code, error_message=str(error)
+        )
+
+    async def _create(self, attempt: _Attempt) -> Item:
+        """Create the import, unless the content is at the vendor for another item, maybe since a moment ago."""
+        while True:
+            if (twin := await self._twin(attempt)) is not None:
+                return await self._leave_to(twin, attempt.item)
+            try:
+                return await self._create_own(attempt)
+            except TagHeld:
+                logger.info("the same content is taken by another item", extra={"item": attempt.item.source})
+
+    async def _leave_to(self, twin: Item, item: Item) -> Item:
+        """Skip an item whose content was sent for another. Raises TwinAtWork, the item queued, where that may fail."""
+        reason = f"the same content is {twin.state} in batch {twin.batch_id}"
+        item = await self._put_back(item, reason)
+        if twin.state in UNSENT_STATES:
+            raise TwinAtWork(reason, batch_id=twin.batch_id)
+        return await self._moves.advance(item, _S.SKIPPED, reason=reason)
+
+    async def _create_own(self, attempt: _Attempt) -> Item:
+        orphan = await self._orphans.take(self._tag(attempt), attempt.route.schema_id)
+        if orphan is not None and self._may_adopt(orphan, attempt):
+            attempt.data_in_doubt = attempt.item.tag != self._tag(attempt)
+            await self._intend(attempt)
+            return await self._adopt(attempt.item, orphan)
+        try:
+            if self._gate is not None:
+                await self._gate.admit(attempt.item, attempt.route)
+        except ItemRejected as error:
+            return await self._reject(attempt.item, error)
+        while attempt.number < self._options.create_attempts:
+            if (item := await self._send_in_turn(attempt)) is not None:
+                return item
+        return await self._give_up(attempt)
+
+    async def _permit(self) -> Permit | None:
+        """Wait for a permit, but no longer than until a stop is requested, or `permit_wait_s`."""
+        waiting = asyncio.ensure_future(self._pacer.permit())
+        stopping = asyncio.ensure_future(self._stop.wait())
+        try:
+            limit_s = self._options.permit_wait_s
+            await asyncio.wait({waiting, stopping}, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopping.cancel()
+            if not waiting.done():
+                waiting.cancel()
+        if waiting.done() and not self._stop.requested:
+            return await waiting
+        if waiting.done() and not waiting.cancelled():
+            await waiting.result().unused()
+        self.permit_missed = not self._stop.requested
+        return None
+
+    def _must_wait(self, item: Item, route: Route) -> bool:
+        return item.kind is ItemKind.JSON and route.schema_id in self.schemas_in_doubt
+
+    async def _send_in_turn(self, attempt: _Attempt) -> Item | None:
+        """Send one create; JSON creates of a schema go one after another, so that at most one of them is in doubt."""
+        if attempt.item.kind is ItemKind.FILE:
+            return await self._send_with_permit(attempt)
+        async with self._json_turns[attempt.route.schema_id]:
+            if self._must_wait(attempt.item, attempt.route):
+                return await self._put_back(attempt.item, "waits for another JSON create to be settled")
+            return await self._send_with_permit(attempt)
+
+    async def _send_with_permit(self, attempt: _Attempt) -> Item | None:
+        permit = await self._permit()
+        if permit is None:
+            return await self._put_back(attempt.item, "no permit came before the stop")
+        return await self._send(attempt, permit)
+
+    async def _send(self, attempt: _Attempt, permit: Permit) -> Item | None:
+        """Send one create; None where it is to be repeated. Raises StaleItem, TagHeld."""
+        try:
+            await self._intend(attempt)
+        except (StaleItem, TagHeld):
+            await permit.unused()
+            raise
+        if not permit.is_fresh:
+            await permit.unused()
+            attempt.number -= 1
+            return None
+        try:
+            remote = await self._api.create(
+                attempt.route.request(
+                    original_filename=attempt.item.original_filename, initial_data=attempt.prepared.rows
+                )
+            )
+        except RateLimited as error:
+            await self._throttled(attempt, permit, error)
+            return None
+        except NotSent as error:
+            await permit.unused()
+            await self._pause_after(attempt, error)
+            return None
+        except InDoubt as error:
+            await permit.in_doubt()
+            return await self._doubted(attempt, error)
+        except (AuthRefused, SchemaNotFound, RequestInvalid) as error:
+            await permit.answered()
+            return await self._refused(attempt, error)
+        try:
+            created = await self._created(attempt, remote)
+        except StaleItem:
+            await permit.answered()
+            raise
+        await permit.answered()
+        return created
+
+    async def _intend(self, attempt: _Attempt) -> None:
+        """Record the attempt before it is made. Raises TagHeld where another item is about to send the same content."""
+        prepared, route = attempt.prepared, attempt.route
+        is_file = attempt.item.kind is ItemKind.FILE
+        tag = self._tag(attempt)
+        name_tag = tag if self._options.filename_tag else None
+        attempt.item = await self._moves.advance(
+            attempt.item,
+            _S.CREATING,
+            reason=f"create attempt {attempt.number + 1}",
+            share_tag=self._options.again,
+            attempts=attempt.number + 1,
+            intent_at=self._vendor_time.now(),
+            tag=tag,
+            fingerprint=prepared.fingerprint,
+            size_bytes=prepared.size_bytes,
+            version=prepared.version,
+            version_key=identity.version_key(prepared.uri, prepared.version, route.binding, endpoint=self._endpoint),
+            binding=route.binding,
+            schema_id=route.schema_id,
+            original_filename=identity.tagged_filename(attempt.item.source, name_tag) if is_file else None,
+        )
+        attempt.number += 1
+
+    async def _created(self, attempt: _Attempt, remote: RemoteImport) -> Item | None:
+        try:
+            bound = await self._bind(attempt.item, remote, reason="created")
+        except ImportIdTaken:
+            return await self._doubted(attempt, InDoubt("the vendor answered with an import that has an owner"))
+        self._emit(CreateAnswered(source=bound.source, slots_free=await self._pacer.free_slots()))
+        return bound
+
+    async def _bind(self, item: Item, remote: RemoteImport, *, reason: str) -> Item:
+        self._uploader.remember_url(remote)
+        made_at = remote.created_at or self._vendor_time.now()
+        is_json = item.kind is ItemKind.JSON
+        bound = await self._moves.advance(
+            item,
+            _S.PROCESSING if is_json else _S.CREATED,
+            reason=reason,
+            import_id=remote.import_id,
+            status=remote.status,
+            created_at=made_at,
+            uploaded_at=made_at if is_json else None,
+        )
+        await self._ledger.count_up(bound.batch_id, creates=1)
+        return bound
+
+    async def _adopt(self, item: Item, remote: RemoteImport) -> Item:
+        logger.info("adopting own import", extra={"item": item.source, "import_id": remote.import_id})
+        return await self._bind(item, remote, reason="adopted: the vendor has an import with this item's tag")
+
+    async def _throttled(self, attempt: _Attempt, permit: Permit, error: RateLimited) -> None:
+        wait_s = await permit.throttled(error.retry_after_s)
+        attempt.number -= 1
+        await self._ledger.count_up(attempt.item.batch_id, throttled=1)
+        self._emit(CreateThrottled(source=attempt.item.source, wait_s=wait_s))
+
+    async def _doubted(self, attempt: _Attempt, error: InDoubt) -> Item | None:
+        """Look once for the import by its tag; a JSON create has no name to look for and must wait."""
+        if attempt.item.kind is ItemKind.JSON:
+            self.schemas_in_doubt.add(attempt.route.schema_id)
+            return attempt.item
+        intent_at = attempt.item.intent_at or self._vendor_time.now()
+        try:
+            found = await self._orphans.look_for(self._tag(attempt), attempt.route.schema_id, since=intent_at)
+        except TransientError:
+            found = None
+        if found is not None and self._may_adopt(found, attempt):
+            return await self._adopt(attempt.item, found)
+        await self._pause_after(attempt, error)
+        return None
+
+    async def _pause_after(self, attempt: _Attempt, error: TransientError) -> None:
+        logger.warning(
+            "create to be repeated",
+            extra={"item": attempt.item.source, "attempt": attempt.number, "error": type(error).__name__},
+        )
+        await self._stop.sleep(delay_s(attempt.number, self._rng))
+
+    async def _refused(self, attempt: _Attempt, error: AuthRefused | SchemaNotFound | RequestInvalid) -> Item:
+        if isinstance(error, RequestInvalid):
+            return await self._moves.advance(
+                attempt.item,
+                _S.FAILED,
+                reason="create refused",
+                error_code="create_refused",
+                error_message=str(error),
+            )
+        attempt.item = await self._put_back(attempt.item, str(error))
+        if isinstance(error, AuthRefused):
+            raise error
+        self.missing_schemas[attempt.route.schema_id or ""] = str(error)
+        return attempt.item
+
+    async def _put_back(self, item: Item, reason: str) -> Item:
+        if item.state is _S.QUEUED:
+            return item
+        return await self._moves.advance(item, _S.QUEUED, reason=reason)
+
+    async def _give_up(self, attempt: _Attempt) -> Item:
+        return await self._put_back(attempt.item, f"no create got through in {attempt.number} attempts")
+
+    async def _twin(self, attempt: _Attempt) -> Item | None:
+        """Return another item with the same source, content and schema, whose data the vendor has."""
+        if self._options.again:
+            return None
+        tag, item = self._tag(attempt), attempt.item
+        twins = (await self._ledger.by_tag([tag])).get(tag, [])
+        others = (twin for twin in twins if (twin.batch_id, twin.source) != (item.batch_id, item.source))
+        held = sorted((twin for twin in others if twin.is_held), key=lambda twin: twin.state in UNSENT_STATES)
+        return held[0] if held else None
+
+    def _may_adopt(self, orphan: RemoteImport, attempt: _Attempt) -> bool:
+        """With `again` only what this very attempt may have made is ours to take."""
+        if not self._options.filename_tag or attempt.item.kind is ItemKind.JSON:
+            return False
+        intent_at = attempt.item.intent_at
+        if not self._options.again:
+            return True
+        made_at = orphan.created_at
+        return intent_at is not None and made_at is not None and made_at >= intent_at - timedelta(minutes=2)
+
+    def _tag(self, attempt: _Attempt) -> str:
+        prepared = attempt.prepared
+        return identity.tag(prepared.uri, prepared.fingerprint, attempt.route.binding, endpoint=self._endpoint)

@@ -1,0 +1,296 @@
+"""The track stage: watch open imports by listing, and move their items by what the vendor says.
+
+One call covers a thousand imports, so none is polled. A retrieve follows once an import failed or needs review, for
+what the list does not show.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from runner.dromo.listing import imports_since
+from runner.errors import ImportNotFound, RequestInvalid, StaleItem, StorageFull, TransientError
+from runner.models import STATE_OF_STATUS, ImportStatus, Item, ItemState, RemoteImport
+from runner.retry import repeat_read
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from datetime import datetime
+
+    from runner.ledger import Ledger
+    from runner.protocols import ImportsApi
+    from runner.stages.transitions import Moves
+
+logger = logging.getLogger(__name__)
+
+FIRST_LOOK_S = 1.0
+LONGEST_PAUSE_S = 30.0
+MISSING_AFTER_PASSES = 3
+UNREADABLE_AFTER_PASSES = 3
+REFUSED_PASSES = 10
+"""So many lists in a row that are refused for good are no gateway's passing trouble."""
+
+_MOST_DOUBLINGS = 16
+_READ_AT_ONCE = 100
+_MOST_TRIES = 5
+
+_S = ItemState
+
+
+def _nothing(_item: Item, _why: str) -> None:
+    """Leave an item that is no longer followed as it is."""
+
+
+class Tracker:
+    """Holds the open imports of a run.
+
+    `on_move` is awaited with every item that reached another state, `on_trouble` called with every item that is no
+    longer followed, and why. `moved` counts the items that it moved itself, `overtaken` those that others had moved.
+    """
+
+    def __init__(
+        self,
+        *,
+        api: ImportsApi,
+        moves: Moves,
+        on_move: Callable[[Item], Awaitable[None]],
+        on_trouble: Callable[[Item, str], None] = _nothing,
+        longest_pause_s: float = LONGEST_PAUSE_S,
+        missing_after: int = MISSING_AFTER_PASSES,
+    ) -> None:
+        self._api = api
+        self._moves = moves
+        self._on_move = on_move
+        self._on_trouble = on_trouble
+        self._longest_pause_s = longest_pause_s
+        self._missing_after = missing_after
+        self._open: dict[str, Item] = {}
+        self._unseen: dict[str, int] = {}
+        self._unreadable: Counter[str] = Counter()
+        self._refused_passes = 0
+        self._news = asyncio.Event()
+        self._quiet_passes = 0
+        self._looking = asyncio.Lock()
+        self.moved = 0
+        self.overtaken = 0
+
+    def watch(self, item: Item) -> None:
+        """Follow the import of an item from now on."""
+        if item.import_id is None:
+            return
+        self._open[item.import_id] = item
+        self._quiet_passes = 0
+        self._news.set()
+
+    async def run(self) -> None:
+        """Look again and again, for ever; cancel it to end it. Raises AuthRefused and StorageFull."""
+        while True:
+            await self.pause(FIRST_LOOK_S)
+            await self.look_once_more()
+
+    async def pause(self, shortest_s: float) -> None:
+        """Wait until there is an open import, then before the next look: longer with each that brought nothing new."""
+        if not self._open:
+            self._news.clear()
+            await self._news.wait()
+        await asyncio.sleep(min(shortest_s * 2**self._quiet_passes, self._longest_pause_s))
+        self._quiet_passes = min(self._quiet_passes + 1, _MOST_DOUBLINGS)
+
+    async def look_once_more(self) -> None:
+        """Look, and leave trouble that may pass to the next look. Raises AuthRefused and StorageFull."""
+        try:
+            await self.look()
+        except StorageFull:
+            raise
+        except (TransientError, RequestInvalid) as error:
+            self._refused_passes += isinstance(error, RequestInvalid)
+            if self._refused_passes >= REFUSED_PASSES:
+                raise
+            logger.warning("list to be repeated", extra={"error": type(error).__name__})
+        else:
+            self._refused_passes = 0
+
+    async def look(self) -> None:
+        """List once, as far back as the oldest open import, and apply what changed. Raises TransientError."""
+        async with self._looking:
+            await self._look()
+
+    async def read(self, ledger: Ledger) -> None:
+        """Read the items of all open imports in a ledger that others move too, and go on from what it says."""
+        async with self._looking:
+            known = list(self._open.values())
+            for start in range(0, len(known), _READ_AT_ONCE):
+                some = known[start : start + _READ_AT_ONCE]
+                current = await ledger.look_up(some[0].batch_id, [item.source for item in some])
+                for item in some:
+                    await self._compare(item, current.get(item.source))
+
+    async def _compare(self, known: Item, current: Item | None) -> None:
+        is_open = self._open.get(known.import_id or "") is known
+        if is_open and current is not None and current.revision > known.revision:
+            self._moves.learned(known, current)
+            self.overtaken += current.state is not known.state
+            await self._go_on(known, current)
+
+    async def _move(self, item: Item, state: ItemState, *, reason: str, **changes: Any) -> None:
+        """Move an item, and go on from there; where somebody was faster, from where the item is now.
+
+        One of which somebody else only noted another status meanwhile is moved all the same.
+        """
+        known = item
+        for _ in range(_MOST_TRIES):
+            try:
+                item = await self._moves.advance(item, state, reason=reason, **changes)
+            except StaleItem as error:
+                if error.current is None:
+                    raise
+                item = error.current
+                if not _is_still_there(known, item):
+                    self.overtaken += 1
+                    break
+            else:
+                self.moved += item.state is not known.state
+                break
+        await self._go_on(known, item)
+
+    async def _go_on(self, known: Item, current: Item) -> None:
+        """Keep an item open that is as it was but for its status; hand on any other."""
+        self._quiet_passes = 0
+        if _is_still_there(known, current):
+            self._open[known.import_id or ""] = current
+        else:
+            self._open.pop(known.import_id or "", None)
+            await self._on_move(current)
+
+    async def _look(self) -> None:
+        expected = dict.fromkeys(self._open)
+        async for remote in imports_since(self._api, self._oldest()):
+            if remote.import_id in expected:
+                expected.pop(remote.import_id)
+                self._unseen.pop(remote.import_id, None)
+                await self._applied(remote)
+            if not expected:
+                return
+        for import_id in expected:
+            await self._not_listed(import_id)
+
+    async def _applied(self, remote: RemoteImport) -> None:
+        """Apply what the list says; an import of which nothing more can be read is left to a later run in the end."""
+        try:
+            await self.apply(remote)
+        except StorageFull:
+            raise
+        except (TransientError, RequestInvalid) as error:
+            self._not_read(remote.import_id, error)
+        else:
+            self._unreadable.pop(remote.import_id, None)
+
+    def _not_read(self, import_id: str, error: TransientError | RequestInvalid) -> None:
+        logger.warning("import to be read again", extra={"import_id": import_id, "error": type(error).__name__})
+        self._unreadable[import_id] += 1
+        if self._unreadable[import_id] >= UNREADABLE_AFTER_PASSES and (item := self._open.pop(import_id, None)):
+            self._on_trouble(item, f"its import cannot be read: {error}")
+
+    async def check(self, item: Item) -> None:
+        """Ask for the import of one item by itself, and apply what it says. Raises TransientError."""
+        import_id = item.import_id or ""
+        self._open[import_id] = item
+        try:
+            await self.apply(await repeat_read(lambda: self._api.retrieve(import_id)), is_whole=True)
+        except ImportNotFound:
+            await self._missing(item)
+
+    async def apply(self, remote: RemoteImport, *, is_whole: bool = False) -> None:
+        """Move the item of an import by one status; duplicates and late arrivals change nothing.
+
+        `is_whole`: `remote` was retrieved, and shows all there is to be known.
+        """
+        item = self._open.get(remote.import_id)
+        if item is None:
+            return
+        state = STATE_OF_STATUS.get(remote.status)
+        if remote.status == item.status and state in (None, item.state):
+            return
+        if remote.status == ImportStatus.AWAITING_UPLOAD or (
+            state is _S.PROCESSING and item.state is not _S.PROCESSING
+        ):
+            return
+        if state is None or state is _S.PROCESSING:
+            await self._move(item, item.state, reason=f"status {remote.status}", status=remote.status)
+        elif state is item.state:
+            return
+        elif state is _S.SUCCEEDED or is_whole:
+            await self._end(item, state, remote)
+        else:
+            await self._end_with_details(item)
+
+    async def _end_with_details(self, item: Item) -> None:
+        """Retrieve what only a retrieve shows; it may be newer than the list."""
+        import_id = item.import_id or ""
+        try:
+            remote = await repeat_read(lambda: self._api.retrieve(import_id))
+        except ImportNotFound:
+            return await self._missing(item)
+        state = STATE_OF_STATUS.get(remote.status)
+        if state in (_S.SUCCEEDED, _S.FAILED, _S.NEEDS_REVIEW) and state is not item.state:
+            await self._end(item, state, remote)
+        return None
+
+    async def _end(self, item: Item, state: ItemState, remote: RemoteImport) -> None:
+        code, message = _trouble(state, remote)
+        await self._move(
+            item,
+            state,
+            reason=f"status {remote.status}",
+            status=remote.status,
+            review_url=remote.review_url if state is _S.NEEDS_REVIEW else None,
+            error_code=code,
+            error_message=message,
+        )
+
+    async def _not_listed(self, import_id: str) -> None:
+        """Ask for an import itself once it was missing from several complete lists."""
+        self._unseen[import_id] = self._unseen.get(import_id, 0) + 1
+        item = self._open.get(import_id)
+        if item is None or self._unseen[import_id] < self._missing_after:
+            return
+        self._unseen.pop(import_id)
+        try:
+            await self.check(item)
+        except StorageFull:
+            raise
+        except (TransientError, RequestInvalid) as error:
+            self._not_read(import_id, error)
+
+    async def _missing(self, item: Item) -> None:
+        await self._move(
+            item,
+            _S.FAILED,
+            reason="import_missing",
+            error_code="import_missing",
+            error_message="the vendor no longer has the import",
+        )
+
+    def _oldest(self) -> datetime | None:
+        dates = [item.created_at for item in self._open.values()]
+        return None if any(date is None for date in dates) else min(filter(None, dates), default=None)
+
+
+def _is_still_there(known: Item, current: Item) -> bool:
+    """Tell whether nothing but the status of an item differs from what was known."""
+    return current.state is known.state and current.import_id == known.import_id
+
+
+def _trouble(state: ItemState, remote: RemoteImport) -> tuple[str | None, str | None]:
+    """Return an error code and a sentence for an import that failed or waits for a person."""
+    if state is _S.SUCCEEDED:
+        return None, None
+    messages = [str(error.get("message") or error.get("type") or "") for error in remote.import_errors]
+    named = [message for message in messages if message]
+    more = f" (and {len(named) - 1} more)" if len(named) > 1 else ""
+    if state is _S.FAILED:
+        return "import_failed", (named[0] + more) if named else "the vendor gave no reason"
+    return "needs_review", (named[0] + more) if named else "a person must finish this import"

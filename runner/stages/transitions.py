@@ -1,0 +1,94 @@
+"""Moves: the one way an item changes state during a run: ledger first, then counts, log and listeners."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from runner.errors import StaleItem
+from runner.events import ItemMoved
+from runner.models import TERMINAL_STATES, ItemState
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from runner.events import EventHook
+    from runner.ledger import Ledger
+    from runner.models import Item
+    from runner.protocols import Clock
+
+logger = logging.getLogger(__name__)
+
+
+class Moves:
+    """Moves items of one batch and keeps count: `by_state` as of now, `ended` those that ended in this run."""
+
+    def __init__(self, ledger: Ledger, *, clock: Clock, emit: EventHook, by_state: Mapping[ItemState, int]) -> None:
+        self._ledger = ledger
+        self._clock = clock
+        self._emit = emit
+        self.by_state: Counter[ItemState] = Counter(by_state)
+        self.ended: Counter[ItemState] = Counter()
+
+    async def advance(
+        self, item: Item, state: ItemState, *, reason: str, share_tag: bool = False, **changes: Any
+    ) -> Item:
+        """Move the item as `Ledger.advance` does, and tell. StaleItem says what the item is now, which is counted."""
+        if state in TERMINAL_STATES:
+            changes.setdefault("finished_at", self._clock.now())
+        try:
+            moved = await self._ledger.advance(item, state, reason=reason, share_tag=share_tag, **changes)
+        except StaleItem as error:
+            raise await self._overtaken(item, error) from error
+        if moved.state != item.state:
+            self._note(item, moved, reason)
+        return moved
+
+    async def _overtaken(self, item: Item, error: StaleItem) -> StaleItem:
+        current = await self._ledger.item(item.batch_id, item.source)
+        if current is None:
+            return error
+        self.learned(item, current)
+        return StaleItem(str(error), current=current)
+
+    def learned(self, known: Item, current: Item) -> None:
+        """Count and tell what somebody else did to an item."""
+        if current.state != known.state:
+            self._note(known, current, "moved by somebody else")
+
+    def unexplained(self, counts: Mapping[ItemState, int]) -> dict[ItemState, int]:
+        """Return by how much the ledger's counts differ from what is known here: others have moved items."""
+        differences = {state: counts.get(state, 0) - self.by_state[state] for state in ItemState}
+        return {state: difference for state, difference in differences.items() if difference}
+
+    async def recount(self, batch_id: str) -> None:
+        """Take the counts from the ledger, which knows everybody's moves."""
+        self.by_state = Counter(await self._ledger.counts(batch_id))
+
+    def added(self, items: Mapping[ItemState, int]) -> None:
+        """Count items that have joined the batch."""
+        self.by_state.update(items)
+
+    def _note(self, item: Item, moved: Item, reason: str) -> None:
+        self.by_state[item.state] -= 1
+        self.by_state[moved.state] += 1
+        if moved.state in TERMINAL_STATES or moved.state is ItemState.NEEDS_REVIEW:
+            self.ended[moved.state] += 1
+        logger.info(
+            "item moved",
+            extra={"item": item.source, "from": item.state, "to": moved.state, "import_id": moved.import_id},
+        )
+        self._emit(
+            ItemMoved(
+                source=item.source,
+                old=item.state,
+                new=moved.state,
+                reason=reason,
+                import_id=moved.import_id,
+                error_code=moved.error_code,
+                error_message=moved.error_message,
+                review_url=moved.review_url,
+                attempts=moved.attempts,
+            )
+        )

@@ -1,0 +1,233 @@
+"""The submit stage, second half: bound import -> data at the vendor, once.
+
+An upload in doubt is repeated only under `If-None-Match: *`, or where storage refuses that header, after the import was
+seen without data for a settle time. An import whose url has expired and cannot be renewed is given up behind a fence.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections import OrderedDict
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from runner.errors import (
+    ConditionUnsupported,
+    ImportNotFound,
+    InDoubt,
+    ItemRejected,
+    StorageFull,
+    TransientError,
+    UploadRefused,
+    UrlExpired,
+)
+from runner.events import BytesUploaded
+from runner.models import STATE_OF_STATUS, ImportStatus, Item, ItemState, RemoteImport
+from runner.retry import delay_s, repeat_read
+
+if TYPE_CHECKING:
+    from runner.protocols import Prepared
+    from runner.stages.context import Surroundings
+    from runner.stages.transitions import Moves
+
+logger = logging.getLogger(__name__)
+
+URL_LIFE = timedelta(minutes=30)
+URL_MARGIN = timedelta(minutes=2)
+_CLOCK_SKEW = timedelta(seconds=10)
+_REMEMBERED_URLS = 256
+
+_S = ItemState
+_SIGNED_AT = re.compile(r"[?&]X-Amz-Date=(\d{8}T\d{6}Z)")
+_LIFE_S = re.compile(r"[?&]X-Amz-Expires=(\d+)")
+
+
+def url_end(url: str, *, fallback: datetime) -> datetime:
+    """Return when a presigned url stops working, as its SigV4 query says, else `fallback` + 30 minutes."""
+    signed, life = _SIGNED_AT.search(url), _LIFE_S.search(url)
+    if signed is None or life is None:
+        return fallback + URL_LIFE
+    signed_at = datetime.strptime(signed.group(1), "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+    return signed_at + timedelta(seconds=int(life.group(1)))
+
+
+class Uploader:
+    """Uploads to bound imports; `bytes_uploaded` counts what storage acknowledged."""
+
+    def __init__(self, around: Surroundings, moves: Moves) -> None:
+        self._api = around.api
+        self._storage = around.storage
+        self._options = around.options
+        self._clock = around.clock
+        self._vendor_time = around.vendor_time
+        self._rng = around.rng
+        self._stop = around.stop
+        self._emit = around.emit
+        self._moves = moves
+        self._urls: OrderedDict[str, str] = OrderedDict()
+        self._conditional = True
+        self.bytes_uploaded = 0
+
+    def remember_url(self, remote: RemoteImport) -> None:
+        """Keep an upload url in memory, never in the ledger."""
+        if remote.upload_url:
+            self._urls[remote.import_id] = remote.upload_url
+            while len(self._urls) > _REMEMBERED_URLS:
+                self._urls.popitem(last=False)
+
+    async def arrived(self, item: Item, *, in_doubt: bool = True) -> Item | None:
+        """Ask the vendor for the import of a `created` item: moved on if its data has arrived, None if it has not.
+
+        `in_doubt`: data may have been sent to it. Raises TransientError.
+        """
+        remote = await self._retrieve(item)
+        if remote is None:
+            return await self._missing(item, in_doubt=in_doubt)
+        if remote.status == ImportStatus.AWAITING_UPLOAD:
+            return None
+        return await self.move_on(item, remote.status, reason="the data had arrived")
+
+    async def arrived_late(self, item: Item) -> Item | None:
+        """Do as `arrived`, and look again after the time in which an upload in doubt still shows.
+
+        Returns the item as it is where a stop came meanwhile. Raises TransientError.
+        """
+        if (arrived := await self.arrived(item)) is not None:
+            return arrived
+        if await self._stop.sleep(self._options.settle_s):
+            return item
+        return await self.arrived(item)
+
+    async def upload(self, item: Item, prepared: Prepared, *, in_doubt: bool = False) -> Item:
+        """Bring the data to the item's import; returns the item `processing`, terminal, `queued` or still `created`.
+
+        `in_doubt`: an upload of an earlier run may have arrived unseen, or may still be on its way.
+        """
+        doubt, settled = in_doubt, False
+        for attempt in range(1, self._options.upload_attempts + 1):
+            if self._stop.requested and attempt > 1:
+                break
+            conditional = self._conditional
+            if doubt and not conditional and not settled:
+                if await self._stop.sleep(self._options.settle_s):
+                    break
+                settled = True
+            try:
+                return await self._tried(item, prepared, in_doubt=doubt, conditional=conditional)
+            except ConditionUnsupported:
+                self._conditional = False
+            except StorageFull:
+                raise
+            except UrlExpired:
+                self._urls.pop(item.import_id or "", None)
+            except TransientError as error:
+                if isinstance(error, InDoubt):
+                    doubt, settled = True, False
+                await self._pause(item, attempt, error)
+        return item
+
+    async def _tried(self, item: Item, prepared: Prepared, *, in_doubt: bool, conditional: bool) -> Item:
+        """Try once; what no other try can change ends the item."""
+        try:
+            return await self._try(item, prepared, in_doubt=in_doubt, conditional=conditional)
+        except (ItemRejected, UploadRefused) as error:
+            refusal = error
+        looked = await (self.arrived_late(item) if in_doubt else self.arrived(item, in_doubt=False))
+        if looked is not None:
+            return looked
+        if isinstance(refusal, ItemRejected):
+            return await self._reject(item, refusal)
+        return await self._fail(item, "upload_refused", str(refusal))
+
+    async def _try(self, item: Item, prepared: Prepared, *, in_doubt: bool, conditional: bool) -> Item:
+        """Send the data once, after a look whether it is there already where only a look can tell."""
+        if in_doubt and not conditional and (arrived := await self.arrived(item)) is not None:
+            return arrived
+        url = self._usable_url(item)
+        if url is None:
+            renewed = await self._renew(item, in_doubt=in_doubt)
+            if isinstance(renewed, Item):
+                return renewed
+            url = renewed
+        if prepared.body is None:
+            raise UploadRefused("the item has no file to upload")
+        stored = await self._storage.put(url, prepared.body, only_if_absent=conditional)
+        if stored:
+            self.bytes_uploaded += prepared.size_bytes
+            self._emit(BytesUploaded(source=item.source, count=prepared.size_bytes))
+        reason = "uploaded" if stored else "the data had arrived"
+        return await self.move_on(item, ImportStatus.PENDING, reason=reason)
+
+    def _usable_url(self, item: Item) -> str | None:
+        url = self._urls.get(item.import_id or "")
+        if url is None:
+            return None
+        end = url_end(url, fallback=item.created_at or self._vendor_time.now())
+        return url if end - self._vendor_time.now() > URL_MARGIN else None
+
+    async def _renew(self, item: Item, *, in_doubt: bool) -> str | Item:
+        """Return a fresh upload url, or the item as it is now where there is none to be had."""
+        remote = await self._retrieve(item)
+        if remote is None:
+            return await self._missing(item, in_doubt=in_doubt)
+        if remote.status != ImportStatus.AWAITING_UPLOAD:
+            return await self.move_on(item, remote.status, reason="the data had arrived")
+        self.remember_url(remote)
+        url = self._usable_url(item)
+        return url if url is not None else await self._release(item, remote, in_doubt=in_doubt)
+
+    async def _release(self, item: Item, remote: RemoteImport, *, in_doubt: bool) -> Item:
+        """Give the import up for good and queue the item, once no upload to it can still be on its way."""
+        end = url_end(remote.upload_url or "", fallback=item.created_at or self._vendor_time.now())
+        fence = end + timedelta(seconds=self._options.foreign_upload_s + self._options.settle_s) + 2 * _CLOCK_SKEW
+        wait_s = (fence - self._vendor_time.now()).total_seconds()
+        if await self._stop.sleep(max(wait_s, 0.0)):
+            return item
+        if (arrived := await self.arrived(item, in_doubt=in_doubt)) is not None:
+            return arrived
+        logger.warning("import given up", extra={"item": item.source, "import_id": item.import_id})
+        return await self._moves.advance(
+            item, _S.QUEUED, reason=f"the upload url of import {item.import_id} expired", import_id=None, status=None
+        )
+
+    async def _missing(self, item: Item, *, in_doubt: bool) -> Item:
+        """Queue an item whose import is gone and never got data; what became of data that was sent nobody knows."""
+        if in_doubt:
+            return await self._fail(item, "import_missing", "the vendor no longer has the import")
+        return await self._moves.advance(
+            item, _S.QUEUED, reason=f"import {item.import_id} is gone; it never had data", import_id=None, status=None
+        )
+
+    async def _retrieve(self, item: Item) -> RemoteImport | None:
+        import_id = item.import_id or ""
+        try:
+            return await repeat_read(lambda: self._api.retrieve(import_id))
+        except ImportNotFound:
+            return None
+
+    async def move_on(self, item: Item, status: str, *, reason: str) -> Item:
+        """Record that the import of a `created` item has its data, as its status shows.
+
+        Ends are left to tracking, which knows what to read with them.
+        """
+        state = STATE_OF_STATUS.get(status, _S.PROCESSING)
+        known = status if state is _S.PROCESSING else ImportStatus.RUNNING
+        return await self._moves.advance(
+            item, _S.PROCESSING, reason=reason, status=known, uploaded_at=self._clock.now()
+        )
+
+    async def _pause(self, item: Item, attempt: int, error: TransientError) -> None:
+        logger.warning(
+            "upload to be repeated",
+            extra={"item": item.source, "import_id": item.import_id, "error": type(error).__name__},
+        )
+        await self._stop.sleep(delay_s(attempt, self._rng))
+
+    async def _reject(self, item: Item, error: ItemRejected) -> Item:
+        return await self._moves.advance(
+            item, _S.REJECTED, reason=error.code, error_code=error.code, error_message=str(error)
+        )
+
+    async def _fail(self, item: Item, code: str, message: str) -> Item:
+        return await self._moves.advance(item, _S.FAILED, reason=code, error_code=code, error_message=message)
