@@ -14,8 +14,8 @@ from aiolimiter import AsyncLimiter
 
 from benchmarks.figures import Figure, report
 from runner.config.units import Rate
-from runner.ledger.memory import MemorySlots
 from runner.quota.pacer import CreatePacer
+from runner.quota.slots import MemorySlots
 from sandbox.quotas import CREATE_QUOTA, SlidingLog
 from tests.support.vloop import VirtualLoop, run_virtually
 

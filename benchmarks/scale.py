@@ -25,12 +25,12 @@ from runner.dromo.clock import VendorTime
 from runner.dromo.rate_limited import RatedApi
 from runner.errors import Unavailable
 from runner.events import ignore
-from runner.ledger.memory import MemorySlots
 from runner.ledger.sqlite.ledger import SqliteLedger
 from runner.local.pipeline import run_batch
 from runner.manifest import write_manifest
 from runner.models import Batch, CreateRequest, ImportPage, RemoteImport
 from runner.quota.pacer import CreatePacer
+from runner.quota.slots import MemorySlots
 from runner.sinks import LocalSink
 from runner.sources import open_source, source_spec
 from runner.stages.context import Surroundings

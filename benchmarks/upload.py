@@ -22,8 +22,8 @@ from pathlib import Path
 
 from benchmarks.figures import Figure, peak_rss_mb, report
 from runner.dromo.storage import HttpStorage
-from runner.sources.body import FileBody
-from runner.sources.opened import Stamp
+from runner.sources.file_body import FileBody
+from runner.sources.file_open import Stamp
 
 MIB = 1 << 20
 RATIO_LIMIT = 0.80

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from aws_lambda_powertools import Tracer
 
-from lambdas.container import Container
-from lambdas.opening import open_deployment
+from lambdas.open_deployment import open_deployment
+from lambdas.runtime import Container
 
 container = Container(open_deployment)
 tracer = Tracer(auto_patch=False)

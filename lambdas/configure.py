@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from lambdas import environment
 from lambdas.bootstrap import container, tracer
-from runner.cloud.configuring import MAX_CONFIG_BYTES, configure
+from runner.cloud.handlers.configure import MAX_CONFIG_BYTES, configure
 from runner.errors import AwsRefused
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
-    from runner.cloud.ports import Deadline
+    from runner.cloud.protocols import Deadline
 
 
 @tracer.capture_lambda_handler(capture_response=False, capture_error=False)

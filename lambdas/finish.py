@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lambdas.bootstrap import container, tracer
-from lambdas.records import Records
-from runner.cloud.finishing import finish
+from lambdas.sqs_batch import Records
+from runner.cloud.handlers.finish import finish
 from runner.cloud.messages import BatchRef
-from runner.cloud.ports import Queue
+from runner.cloud.protocols import Queue
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lambdas.bootstrap import container, tracer
-from lambdas.records import Records
-from runner.cloud.listing import list_page
+from lambdas.sqs_batch import Records
+from runner.cloud.handlers.list import list_page
 from runner.cloud.messages import ListPage, StartLoad
-from runner.cloud.ports import Queue
+from runner.cloud.protocols import Queue
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse

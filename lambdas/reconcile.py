@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lambdas.bootstrap import container, tracer
-from runner.cloud.reconciling import reconcile
+from runner.cloud.reconcile import reconcile
 from runner.errors import AuthRefused
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
-    from runner.cloud.ports import Deadline
+    from runner.cloud.protocols import Deadline
 
 
 @tracer.capture_lambda_handler(capture_response=False, capture_error=False)

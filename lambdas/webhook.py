@@ -14,10 +14,10 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from lambdas import environment
-from lambdas.doorbell import Doorbell
-from lambdas.notice import body_of, import_ids
+from lambdas.import_hints import Doorbell
 from lambdas.secrets import Secrets
 from lambdas.telemetry import Telemetry
+from lambdas.webhook_body import body_of, import_ids
 from runner.clock import system_now
 from runner.errors import ConfigError, Unavailable
 

@@ -19,12 +19,11 @@ from runner.local import reconcile as recovery
 from runner.local.batch_lease import driving
 from runner.local.batch_lookup import Batches, is_of_a_stack
 from runner.local.doctor import Check, examine
-from runner.local.outcome import BatchOutcome, exit_code_of
+from runner.local.outcome import BatchOutcome, Verdict, exit_code_of, verdict
 from runner.local.pipeline import Scope, run_batch
 from runner.local.plan import Explanation, Plan
 from runner.local.reconcile import Difference
 from runner.local.resources import Resources
-from runner.local.verdict import Verdict, verdict
 from runner.manifest import csv, jsonl, write_manifest
 from runner.models import Batch, BatchState, Item, ItemState
 from runner.sources import rank_of
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
 
     from runner.check import Engine
     from runner.config.settings import Settings
-    from runner.ledger import Ledger
+    from runner.ledger.protocol import Ledger
     from runner.local.pipeline import RunResult
     from runner.protocols import Gate, Source
 
@@ -325,7 +324,8 @@ class Bulkhead:
             return None
         if self._engine is None:
             raise ConfigError("this batch checks its files, and no engine is given")
-        from runner.check import GateMode, inspection  # noqa: PLC0415 - processes and engine, which most runs never need
+        from runner.check import GateMode  # noqa: PLC0415 - processes and engine, which most runs never need
+        from runner.check import setup as inspection  # noqa: PLC0415
 
         return inspection.gate(self._resources, spec, self._engine(), mode=GateMode(spec.check), emit=self._emit)
 

@@ -15,14 +15,14 @@ from typing import Any, TypeVar
 import orjson
 
 from sandbox.app import SandboxServer, run_sandbox
-from sandbox.behaviour import SandboxSettings
 from sandbox.clock import MAX_SPEED, checked_speed
 from sandbox.hooks import HookLimits
+from sandbox.limits import MEGABYTE, MEMORY_BYTES, WorkerLimits
 from sandbox.problems import ApiProblem, sentences_of
 from sandbox.quotas import CREATE_QUOTA, POLL_QUOTA, parse_rate
 from sandbox.schemas import checked_schema
+from sandbox.settings import SandboxSettings
 from sandbox.state import KEEP_IMPORTS
-from sandbox.stops import MEGABYTE, MEMORY_BYTES, WorkerLimits
 
 DEFAULT_PORT = 8700
 _PENDING_SHARE = 0.4

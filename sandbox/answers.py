@@ -9,10 +9,10 @@ from typing import Any
 import orjson
 from aiohttp import web
 
+from sandbox.context import NotKept, World
 from sandbox.faults import Fault, Operation
 from sandbox.problems import ApiProblem, StorageProblem
 from sandbox.storage import OUT_OF_SPACE, STORAGE_PREFIX
-from sandbox.world import NotKept, World
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 STRUCK = web.RequestKey("struck", str)

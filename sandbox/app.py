@@ -17,22 +17,22 @@ from aiohttp import web
 from sandbox.answers import as_answers, dated, kept
 from sandbox.api_routes import Api
 from sandbox.archive import Archive
-from sandbox.behaviour import SandboxSettings
 from sandbox.clock import SandboxClock
+from sandbox.context import EngineThreads, Runs, World, run_engine
 from sandbox.control_routes import CONTROL_PREFIX, Control
+from sandbox.data_dir import kept_home, temporary_home
 from sandbox.faults import FaultPlan
-from sandbox.home import kept_home, temporary_home
 from sandbox.hooks import HookLimits
-from sandbox.posting import post_webhooks
+from sandbox.limits import WorkerLimits
 from sandbox.review.routes import ReviewPages
 from sandbox.runs import Engine
+from sandbox.settings import SandboxSettings
 from sandbox.state import API_PREFIX, KEEP_IMPORTS, SandboxState
-from sandbox.stops import WorkerLimits
 from sandbox.storage import Storage
 from sandbox.storage_routes import StorageRoutes
+from sandbox.webhook_delivery import post_webhooks
 from sandbox.webhooks import Webhooks
 from sandbox.workers import WorkerPool, core_count
-from sandbox.world import EngineThreads, Runs, World, run_engine
 
 logger = logging.getLogger(__name__)
 

@@ -8,11 +8,11 @@ from aiohttp import web
 
 from sandbox.answers import Handler, json_answer
 from sandbox.api_routes import read_json
-from sandbox.behaviour import IfNoneMatch, SandboxSettings
+from sandbox.context import World
 from sandbox.faults import parse_rule
 from sandbox.problems import ApiProblem, RetryAfter
 from sandbox.quotas import Rate, parse_rate
-from sandbox.world import World
+from sandbox.settings import IfNoneMatch, SandboxSettings
 
 CONTROL_PREFIX = "/_sandbox"
 CHOICES = {"if_none_match": get_args(IfNoneMatch), "retry_after": get_args(RetryAfter)}

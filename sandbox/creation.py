@@ -6,8 +6,8 @@ from typing import Any, NoReturn
 
 import orjson
 
-from sandbox.definitions import check_definition, without_nulls
 from sandbox.problems import ApiProblem, invalid, not_found
+from sandbox.schema_validation import check_definition, without_nulls
 
 INITIAL_DATA_MAX_BYTES = 15 * 1024 * 1024
 _DEFINITION = ("fields", "settings", "hooks")

@@ -7,9 +7,9 @@ from typing import Any
 import orjson
 
 from sandbox.creation import checked_object
-from sandbox.definitions import check_definition, without_nulls
 from sandbox.journal import Journal, NoJournal
 from sandbox.problems import invalid, not_found
+from sandbox.schema_validation import check_definition, without_nulls
 
 
 class SavedSchemas:

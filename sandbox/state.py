@@ -8,10 +8,8 @@ from functools import partial
 from typing import Any
 
 from sandbox.account import Account
-from sandbox.behaviour import SandboxSettings
 from sandbox.counters import Counters
 from sandbox.creation import CreateRequest, parse_create
-from sandbox.definitions import without_nulls
 from sandbox.ids import new_id
 from sandbox.imports import Ended, Finished, Import, Job, Review
 from sandbox.journal import Journal, Kept, NoJournal
@@ -20,7 +18,9 @@ from sandbox.problems import ApiProblem, StorageProblem, not_found, throttled
 from sandbox.quotas import SlidingLog
 from sandbox.review.runs import ReviewRun, ReviewRuns, take
 from sandbox.runs import Engine, default_engine, run_job
+from sandbox.schema_validation import without_nulls
 from sandbox.schemas import SavedSchemas
+from sandbox.settings import SandboxSettings
 from sandbox.storage import (
     LICENSE_KEY_HEADER,
     Blob,

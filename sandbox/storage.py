@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
-from sandbox.behaviour import IfNoneMatch
 from sandbox.problems import StorageProblem
+from sandbox.settings import IfNoneMatch
 
 LICENSE_KEY_HEADER = "x-dromo-license-key"
 STORAGE_PREFIX = "/_storage/"

@@ -3,9 +3,9 @@
 from aiohttp import web
 
 from sandbox.answers import STRUCK, with_faults
+from sandbox.context import World
 from sandbox.problems import StorageProblem
 from sandbox.storage import STORAGE_PREFIX, Blob, BlobWriter
-from sandbox.world import World
 
 _CHUNK_BYTES = 256 * 1024
 

@@ -9,12 +9,12 @@ from urllib.parse import urlencode, urlsplit
 
 import orjson
 
-from sandbox.definitions import web_address
 from sandbox.faults import Fault
 from sandbox.ids import new_id
 from sandbox.imports import Ended, iso_instant
 from sandbox.journal import Delivery, Journal, Kept, NoJournal, Registration
 from sandbox.problems import invalid, not_found
+from sandbox.schema_validation import web_address
 
 EVENTS = {
     "SUCCESSFUL": "import_completed",

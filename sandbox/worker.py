@@ -17,8 +17,8 @@ from typing import BinaryIO, NoReturn
 
 from sandbox.frames import BEGUN, LENGTH_BYTES, framed, length_of
 from sandbox.imports import Finished, Job
+from sandbox.limits import Stopped, WorkerLimits, broke_down
 from sandbox.runs import default_engine, run_job
-from sandbox.stops import Stopped, WorkerLimits, broke_down
 from sandbox.storage import OUT_OF_SPACE
 
 _NICENESS = 10

@@ -14,7 +14,7 @@ from typing import Self
 
 from sandbox.frames import BEGUN, LENGTH_BYTES, framed, length_of
 from sandbox.imports import Finished, Job
-from sandbox.stops import RunStopped, Stopped, WorkerLimits, out_of_time
+from sandbox.limits import RunStopped, Stopped, WorkerLimits, out_of_time
 from sandbox.storage import clear_place
 
 BEGIN_MAX_S = 60.0

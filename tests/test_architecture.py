@@ -14,7 +14,7 @@ PACKAGES = ("runner", "sandbox", "lambdas")
 MAX_MODULE_LINES = 450
 MAX_FUNCTION_LINES = 60
 
-MAY_START_THE_SANDBOX = {"runner.cli.sandbox", "runner.cli.commands.sandbox", "runner.cli.commands.check"}
+MAY_START_THE_SANDBOX = {"runner.cli.embedded_sandbox", "runner.cli.commands.sandbox", "runner.cli.commands.check"}
 CLOCKS = {"runner.clock", "sandbox.clock"}
 READERS_OF_THE_ENVIRONMENT = {"runner.config.settings", "lambdas.environment"}
 STAGES = ("submit", "upload", "track", "collect", "discover", "doubts", "feed", "sinks", "listing", "rated", "moves")

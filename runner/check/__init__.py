@@ -1,13 +1,13 @@
 """The check: what an import engine on this machine predicts of every file of a source, before anything is sent."""
 
-from runner.check.account import Account, CheckSummary
-from runner.check.checking import Checking
 from runner.check.clusters import Cluster
-from runner.check.crew import Crew
 from runner.check.engine import Engine, Outcome
 from runner.check.gate import Gate, GateMode
+from runner.check.pool import Crew
 from runner.check.predictions import Cell, Effect, FileCheck, Prediction, Problem
 from runner.check.schemas import BoundRoute, SavedSchemas, bind_routes
+from runner.check.source_check import Checking
+from runner.check.summary import Account, CheckSummary
 
 __all__ = [
     "Account",

@@ -14,7 +14,7 @@ from runner.errors import ItemRejected
 from runner.events import Notice
 
 if TYPE_CHECKING:
-    from runner.check.crew import Crew
+    from runner.check.pool import Crew
     from runner.check.schemas import BoundRoute
     from runner.config.routes import Route
     from runner.events import EventHook

@@ -18,14 +18,14 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from runner.check.advice import advice_for
-from runner.check.predictions import FileCheck, Prediction
-from runner.check.words import EFFECT_WORDS, PREDICTION_MEANINGS, headline_of, is_note, rows_of
+from runner.check.predictions import Effect, FileCheck, Prediction
 from runner.errors import StorageFull
 from runner.formatting import counted, lasting, shown, sized
 
 if TYPE_CHECKING:
-    from runner.check.account import CheckSummary
     from runner.check.clusters import Cluster
+    from runner.check.summary import CheckSummary
+
 
 FILES_MAX = 5000
 """Rows of the table of files; a page of more is slow to open. `--json` has them all."""
@@ -163,3 +163,42 @@ def _write(path: Path, pieces: Iterator[str]) -> None:
         raise StorageFull(f"the report {path} cannot be written: {error.strerror}") from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+PREDICTION_MEANINGS = {
+    Prediction.SUCCEED: "would succeed",
+    Prediction.REVIEW: "would need review",
+    Prediction.FAIL: "would fail",
+    Prediction.REJECT: "rejected here",
+    Prediction.SKIP: "unchanged, skipped",
+}
+EFFECT_WORDS = {
+    Effect.FAILS: "would fail",
+    Effect.REJECTED: "rejected here",
+    Effect.REVIEW: "would need review",
+    Effect.ROWS_REMOVED: "rows left out",
+    Effect.VALUES_EMPTIED: "values emptied",
+    Effect.VALUES_KEPT: "invalid values kept",
+    Effect.NOTE: "note",
+}
+
+
+def is_note(cluster: Cluster) -> bool:
+    """Tell whether a cluster is only worth knowing."""
+    return cluster.effect in (Effect.NOTE, Effect.VALUES_KEPT)
+
+
+def headline_of(cluster: Cluster) -> str:
+    """Return what is wrong in one line: the field where there is one, then the sentence."""
+    if cluster.kind == "cell" and cluster.labels:
+        return f"{cluster.labels[0]}: {cluster.message}"
+    return cluster.message[:1].upper() + cluster.message[1:]
+
+
+def rows_of(cluster: Cluster) -> str:
+    """Return how many rows it is about; empty where it is not about rows."""
+    if not cluster.row_count:
+        return ""
+    if cluster.is_capped:
+        return f"{cluster.row_count:,} or more rows"
+    return counted(cluster.row_count, "row")

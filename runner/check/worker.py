@@ -18,7 +18,7 @@ import orjson
 from runner import identity
 from runner.aws.s3 import is_s3, open_s3
 from runner.check.engine import Nowhere, RunImport
-from runner.check.outcomes import OutcomeReader, about_file, failure, rejection
+from runner.check.read_outcome import OutcomeReader, about_file, failure, rejection
 from runner.check.schemas import BoundRoute
 from runner.errors import BulkheadError, ItemRejected
 from runner.models import Item

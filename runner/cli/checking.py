@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING
 import typer
 
 from runner.check import Account, CheckSummary, FileCheck
-from runner.check.inspection import FILE_TIMEOUT_S, CheckOptions, Inspection, schemas_of_the_vendor
 from runner.check.report import ReportFiles, write_report
 from runner.check.schemas import SavedSchemas, no_schemas, schemas_in
-from runner.cli.check_lines import CheckLines
+from runner.check.setup import FILE_TIMEOUT_S, CheckOptions, Inspection, schemas_of_the_vendor
 from runner.cli.check_progress import showing_check
-from runner.cli.check_view import Closing, print_check
-from runner.cli.console import console, line
+from runner.cli.check_summary import Closing, print_check
 from runner.cli.errors import reported
 from runner.cli.log import logging_to
+from runner.cli.ndjson import CheckLines
 from runner.cli.session import prepared, saved_schemas
 from runner.cli.signals import REASONS, on_signals
+from runner.cli.styles import console, line
 from runner.config.units import parse_duration
 from runner.errors import ConfigError
 from runner.local.outcome import ExitCode
@@ -33,7 +33,7 @@ from runner.stop import StopReason
 
 if TYPE_CHECKING:
     from runner.check import BoundRoute, Engine
-    from runner.cli.given import Given, Selection
+    from runner.cli.arguments import Given, Selection
     from runner.config.run_spec import RunSpec
     from runner.config.settings import LoadedSettings
 

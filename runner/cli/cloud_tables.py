@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
-from runner.cli.console import line
-from runner.cli.states import STYLES, present
+from runner.cli.styles import STYLES, line, present
 from runner.cli.summary import print_clusters
 from runner.cli.tables import columns
 from runner.clock import system_now
@@ -20,11 +19,10 @@ from runner.formatting import counted, lasting, shown
 from runner.models import OPEN_STATES, ItemState, iso
 
 if TYPE_CHECKING:
-    from runner.cli.attention import Attention
-    from runner.cloud.findings import Finding
-    from runner.cloud.redriving import Redriven
-    from runner.cloud.reviews import Review
-    from runner.cloud.standing import Standing
+    from runner.cli.triage import Attention
+    from runner.cloud.ops.redrive import Redriven
+    from runner.cloud.ops.status import Review, Standing
+    from runner.findings import Finding
 
 Command = tuple[str, str]
 """A command to copy, and what it does."""

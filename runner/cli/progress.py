@@ -14,8 +14,8 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from runner.cli.states import STYLES
-from runner.cli.tally import Tally
+from runner.cli.progress_state import Tally
+from runner.cli.styles import STYLES
 from runner.events import CreateThrottled, Event, Notice
 from runner.formatting import counted, lasting, shown, sized
 from runner.models import ItemState

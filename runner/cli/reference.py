@@ -11,7 +11,7 @@ import typer
 
 from runner.cli.app import build
 from runner.cli.help import panels
-from runner.cli.json_events import event_name
+from runner.cli.ndjson import event_name
 from runner.events import BytesUploaded, Event
 from runner.local.outcome import ExitCode
 

@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runner.cli.console import console, line
-from runner.cli.sandbox import embedded
+from runner.cli.embedded_sandbox import embedded
+from runner.cli.styles import console, line
 
 if TYPE_CHECKING:
-    from runner.cli.given import Given
+    from runner.cli.arguments import Given
     from runner.config.settings import LoadedSettings
 
 SAVED_SCHEMAS = Path("schemas", "saved")

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.text import Text
 
-from runner.cli.attention import LISTED_MOST, Attention, Cluster
-from runner.cli.console import line
-from runner.cli.states import MEANINGS, STYLES, present
+from runner.cli.styles import MEANINGS, STYLES, line, present
+from runner.cli.triage import LISTED_MOST, Attention, Cluster
 from runner.formatting import counted, lasting, near, shown
 from runner.local.outcome import BatchOutcome
 from runner.models import OPEN_STATES, BatchState, ItemState

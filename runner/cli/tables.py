@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
-from runner.cli.attention import LISTED_MOST
-from runner.cli.console import line
-from runner.cli.states import STYLES, present
+from runner.cli.styles import STYLES, line, present
+from runner.cli.triage import LISTED_MOST
 from runner.formatting import counted, lasting, near, shown, sized
 from runner.models import ItemState, iso
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from runner.cloud.ports import MOST_RECEIVES
-from runner.cloud.settling import ring_if_at_rest
+from runner.cloud.lifecycle import ring_if_at_rest
+from runner.cloud.protocols import MOST_RECEIVES
 from runner.errors import (
     AuthRefused,
     AwsRefused,
@@ -21,7 +21,7 @@ from runner.errors import (
 from runner.models import OPEN_STATES, Item, ItemKind, ItemState
 
 if TYPE_CHECKING:
-    from runner.cloud.deployment import Deployment
+    from runner.cloud.context import Deployment
 
 logger = logging.getLogger(__name__)
 

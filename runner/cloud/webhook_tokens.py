@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from runner.cloud.stack import WEBHOOK_BASE, WEBHOOK_SECRET
+from runner.cloud.ops.stack import WEBHOOK_BASE, WEBHOOK_SECRET
 from runner.errors import ConfigError
 
 if TYPE_CHECKING:
     from runner.aws.services import Aws
-    from runner.cloud.stack import Stack
+    from runner.cloud.ops.stack import Stack
 
 TOKEN_BYTES = 32
 

@@ -15,7 +15,7 @@ from runner import identity
 from runner.errors import ConfigError, ItemRejected
 from runner.models import CreateRequest
 from runner.sources.filters import Globs
-from runner.sources.versions import unversioned_source
+from runner.sources.object_versions import unversioned_source
 
 if TYPE_CHECKING:
     from runner.config.settings import LoadedSettings, Settings

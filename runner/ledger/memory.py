@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from runner.errors import ImportIdTaken, LedgerError, StaleItem
-from runner.ledger import Quota, Slot, rules
+from runner.ledger import rules
 from runner.models import SENT_STATES, Batch, BatchState, HistoryEntry, Item, ItemState, RemoteImport, tag_of
 
 _Place = tuple[int, bytes]
@@ -229,27 +229,3 @@ class MemoryLedger:
 
 def _entry(item: Item, *, at: datetime, reason: str) -> HistoryEntry:
     return HistoryEntry(at=at, state=item.state, reason=reason, attempts=item.attempts, import_id=item.import_id)
-
-
-class MemorySlots:
-    """A SlotStore for one process."""
-
-    def __init__(self) -> None:
-        self._slots: dict[tuple[str, int], Slot] = {}
-        self._holds: dict[str, float] = {}
-
-    async def read(self, quota_key: str, *, count: int) -> Quota:
-        slots = tuple(self._slots.get((quota_key, number), Slot()) for number in range(count))
-        return Quota(slots=slots, not_before=self._holds.get(quota_key, 0.0))
-
-    async def swap(self, quota_key: str, number: int, *, seen: Slot, new: Slot) -> bool:
-        if self._slots.get((quota_key, number), Slot()) != seen:
-            return False
-        self._slots[quota_key, number] = new
-        return True
-
-    async def hold(self, quota_key: str, *, until: float) -> None:
-        self._holds[quota_key] = max(until, self._holds.get(quota_key, 0.0))
-
-    async def close(self) -> None:
-        """Release nothing: the slots outlive those who share them."""

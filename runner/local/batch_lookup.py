@@ -11,7 +11,7 @@ from runner.models import OPEN_STATES, Batch, ItemState
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from runner.ledger import Ledger
+    from runner.ledger.protocol import Ledger
     from runner.local.resources import Resources
 
 

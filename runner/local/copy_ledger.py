@@ -14,7 +14,7 @@ from runner.models import BatchState
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from runner.ledger.portable import PortableLedger, Recorded
+    from runner.ledger.protocol import PortableLedger, Recorded
     from runner.local.resources import Resources
     from runner.models import Batch, Item
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from runner.dromo.clock import VendorTime
-    from runner.ledger import Ledger
+    from runner.ledger.protocol import Ledger
 
 logger = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from runner.models import Item, ItemState
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from runner.ledger import Ledger
-    from runner.local.in_flight import InFlight
+    from runner.ledger.protocol import Ledger
+
 
 _PAGE = 200
 RECHECK_PAUSES_S = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
@@ -111,3 +111,28 @@ class Feeder:
             idle.cancel()
             more.cancel()
         return self._more.is_set()
+
+
+class InFlight:
+    """Sources taken up in this run; bounded by the queues in front of the stages."""
+
+    def __init__(self) -> None:
+        self._sources: set[str] = set()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def __contains__(self, source: str) -> bool:
+        return source in self._sources
+
+    def take(self, source: str) -> None:
+        self._sources.add(source)
+        self._idle.clear()
+
+    def lay_down(self, source: str) -> None:
+        self._sources.discard(source)
+        if not self._sources:
+            self._idle.set()
+
+    async def idle(self) -> None:
+        """Wait until nothing is in flight."""
+        await self._idle.wait()

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import NoReturn
 
-    from runner.ledger import Ledger
+    from runner.ledger.protocol import Ledger
     from runner.models import ItemState
     from runner.stages.track import Tracker
     from runner.stages.transitions import Moves

@@ -27,8 +27,7 @@ from runner.events import Notice
 from runner.formatting import counted
 from runner.local.counters import CallCounts
 from runner.local.deferrals import Deferrals
-from runner.local.feeder import Feeder
-from runner.local.in_flight import InFlight
+from runner.local.feeder import Feeder, InFlight
 from runner.local.ledger_watch import Follower
 from runner.local.limits import Brakes
 from runner.local.reconcile import WITH_IMPORT, unfinished

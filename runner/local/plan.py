@@ -14,7 +14,7 @@ from runner.models import HELD_STATES, Item, ItemState
 if TYPE_CHECKING:
     from runner.config.routes import Routes
     from runner.config.units import Rate
-    from runner.ledger import Ledger
+    from runner.ledger.protocol import Ledger
     from runner.protocols import Source
     from runner.stages.discover import Discovery
 

@@ -16,7 +16,7 @@ from runner.stages.track import Tracker
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection
 
-    from runner.ledger import Ledger
+    from runner.ledger.protocol import Ledger
     from runner.models import Batch, RemoteImport
     from runner.protocols import ImportsApi
     from runner.stages.transitions import Moves

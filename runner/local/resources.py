@@ -32,11 +32,12 @@ if TYPE_CHECKING:
     from runner.dromo.client import HeadlessClient
     from runner.dromo.rate_limited import RatedApi
     from runner.dromo.storage import HttpStorage
-    from runner.ledger import Ledger, SlotStore
     from runner.ledger.dynamodb.table import DynamoTable
     from runner.ledger.leases import Leases
+    from runner.ledger.protocol import Ledger
     from runner.protocols import Clock, Sink
     from runner.quota.pacer import CreatePacer
+    from runner.quota.slots import SlotStore
     from runner.sources import LocalFiles, SourceSpec
     from runner.sources.s3 import S3Source
 

@@ -1,9 +1,9 @@
 """The manifest: the deterministic final account of a batch, as JSON lines, as a table and as a summary."""
 
-from runner.manifest.cells import csv
-from runner.manifest.lines import FIELDS, jsonl, line, shown_name
-from runner.manifest.totals import summary
-from runner.manifest.writing import MANIFEST_CSV, MANIFEST_JSONL, SUMMARY_JSON, write_manifest
+from runner.manifest.csv import csv
+from runner.manifest.jsonl import FIELDS, jsonl, line, shown_name
+from runner.manifest.summary import summary
+from runner.manifest.write import MANIFEST_CSV, MANIFEST_JSONL, SUMMARY_JSON, write_manifest
 
 __all__ = [
     "FIELDS",

@@ -7,10 +7,10 @@ from datetime import datetime
 from typing import Any
 
 from runner.clock import system_now
-from runner.ledger import Quota, Slot
 from runner.ledger.dynamodb import keys
 from runner.ledger.dynamodb.keys import Row
 from runner.ledger.dynamodb.table import ConditionFailed, DynamoTable, new_token
+from runner.quota.slots import Quota, Slot
 
 SHARED_GUARD_S = 2.0
 """Guard for slots that machines share, each of whose clocks may be half of that wrong."""

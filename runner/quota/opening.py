@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     import random
 
     from runner.config.settings import Settings
-    from runner.ledger import SlotStore
     from runner.protocols import Clock, ImportsApi
+    from runner.quota.slots import SlotStore
 
 
 def rated(api: ImportsApi, settings: Settings) -> RatedApi:

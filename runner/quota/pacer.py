@@ -11,7 +11,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-from runner.ledger import Slot, SlotStore
+from runner.quota.slots import Slot, SlotStore
 
 if TYPE_CHECKING:
     import random

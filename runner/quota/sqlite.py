@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from runner.clock import system_now, system_ticks
-from runner.ledger import Quota, Slot, rules
+from runner.ledger import rules
 from runner.ledger.sqlite.database import Schema, bring_up, connect, explained, rolled_back
+from runner.quota.slots import Quota, Slot
 
 MAX_WAIT_AFTER_BOOT_S = 120.0
 """Longest wait that a slot of an earlier boot, or one whose clocks contradict each other, may still ask for."""

@@ -12,8 +12,8 @@ from runner.protocols import SourceEntry
 from runner.sources.directory import DirectorySource
 from runner.sources.listed import ListedFiles
 from runner.sources.local import LocalFiles
+from runner.sources.object_versions import ObjectVersion, versioned_source
 from runner.sources.spec import OrderBy, SourceSpec, printable, refuse_foreign, source_spec
-from runner.sources.versions import ObjectVersion, versioned_source
 
 if TYPE_CHECKING:
     from runner.aws.s3 import S3Client

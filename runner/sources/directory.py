@@ -9,9 +9,9 @@ from datetime import datetime
 
 from runner.errors import ItemRejected, SourceNotFound
 from runner.protocols import SourceEntry
+from runner.sources.file_open import from_os_error
 from runner.sources.local import LocalFiles, refused
-from runner.sources.names import SortedNames
-from runner.sources.opened import from_os_error
+from runner.sources.sorted_names import SortedNames
 from runner.sources.spec import SourceSpec, file_uri, quoted
 
 _ENCODING = sys.getfilesystemencoding()

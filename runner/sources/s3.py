@@ -14,11 +14,11 @@ from runner.errors import ConfigError, ItemRejected, SourceNotFound
 from runner.models import Item, ItemKind
 from runner.protocols import Prepared, SourceEntry
 from runner.retry import repeat_read
+from runner.sources.file_types import kind_and_rejection, kind_of, rejection_of
 from runner.sources.filters import PathFilter
-from runner.sources.kinds import kind_and_rejection, kind_of, rejection_of
-from runner.sources.rows import rows_of
+from runner.sources.json_rows import rows_of
+from runner.sources.object_versions import ObjectVersion, unversioned_source
 from runner.sources.s3_body import STALL_S, S3Body, S3Object
-from runner.sources.versions import ObjectVersion, unversioned_source
 
 if TYPE_CHECKING:
     from runner.aws.s3 import S3Client

@@ -13,7 +13,7 @@ from runner.errors import Unavailable
 
 if TYPE_CHECKING:
     from runner.aws.s3 import S3Client, S3Place
-    from runner.sources.versions import ObjectVersion
+    from runner.sources.object_versions import ObjectVersion
 
 STALL_S = 15.0
 """A read that brings nothing for so long is given up and asked for again: half of what an upload may stand still."""

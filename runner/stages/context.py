@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from runner.dromo.clock import VendorTime
     from runner.dromo.rate_limited import RatedApi
     from runner.events import EventHook
-    from runner.ledger import Ledger
+    from runner.ledger.protocol import Ledger
     from runner.protocols import Clock, Gate, Sink, Source, SourceEntry, Storage
     from runner.quota.pacer import CreatePacer
     from runner.stop import StopSignal

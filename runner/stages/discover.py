@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from runner.config.routes import Routes
     from runner.events import EventHook
-    from runner.ledger import Ledger
+    from runner.ledger.protocol import Ledger
     from runner.protocols import Clock, Source, SourceEntry
     from runner.stages.transitions import Moves
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from runner.config.options import RunOptions
     from runner.dromo.clock import VendorTime
-    from runner.ledger import Ledger
+    from runner.ledger.protocol import Ledger
     from runner.protocols import ImportsApi
     from runner.stages.transitions import Moves
     from runner.stop import StopSignal

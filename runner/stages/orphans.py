@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from runner.dromo.clock import VendorTime
-    from runner.ledger import Ledger
+    from runner.ledger.protocol import Ledger
     from runner.protocols import ImportsApi
 
 _CHUNK = 500

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from datetime import datetime
 
-    from runner.ledger import Ledger
+    from runner.ledger.protocol import Ledger
     from runner.protocols import ImportsApi
     from runner.stages.transitions import Moves
 

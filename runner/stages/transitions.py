@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from runner.events import EventHook
-    from runner.ledger import Ledger
+    from runner.ledger.protocol import Ledger
     from runner.models import Item
     from runner.protocols import Clock
 

@@ -4,13 +4,13 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from sandbox.engine.batch import Batch
+from sandbox.engine.cell_errors import Verdict
 from sandbox.engine.draft import SAMPLES_MAX_COUNT, DraftColumn, DraftMessage, DraftRow, Layout
-from sandbox.engine.findings import Verdict
 from sandbox.engine.matching import suggestions
-from sandbox.engine.opening import Opened, preview
 from sandbox.engine.reading.sheet import Row
 from sandbox.engine.schema import Field
 from sandbox.engine.table import FieldColumns, Table
+from sandbox.engine.table_builder import Opened, preview
 
 _SAMPLED_ROWS = 100
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sandbox.engine.findings import Findings
+from sandbox.engine.cell_errors import Findings
 from sandbox.engine.schema import Field
 from sandbox.engine.table import FieldColumns, Table
 

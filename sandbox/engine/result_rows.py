@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sandbox.engine.batch import Batch, Part
-from sandbox.engine.findings import Finding
+from sandbox.engine.cell_errors import Finding
 from sandbox.engine.schema import Field
 from sandbox.engine.sinks import ResultRow
 from sandbox.engine.types import Invalid

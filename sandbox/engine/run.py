@@ -7,23 +7,23 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from sandbox.engine.cell_errors import ERRORS_MAX_COUNT, ErrorObject, Findings
 from sandbox.engine.corrections import Corrections
 from sandbox.engine.draft import Draft
 from sandbox.engine.drafting import draft_rows, layout
+from sandbox.engine.edited_rows import PageTable, Rework
 from sandbox.engine.errors import EmptyFileError, EngineError
-from sandbox.engine.findings import ERRORS_MAX_COUNT, ErrorObject, Findings
 from sandbox.engine.hooks import running_hooks, with_orders
-from sandbox.engine.judgement import Judgement, search_repeats
 from sandbox.engine.metadata import field_mappings, metadata_of
-from sandbox.engine.opening import Opened, as_ordered, file_table, json_table
 from sandbox.engine.outcome import Outcome, failed
 from sandbox.engine.problems import schema_problems
 from sandbox.engine.reading import Sheet, read_sheet
 from sandbox.engine.reading.json_rows import sheet_of_json
-from sandbox.engine.rework import PageTable, Rework
 from sandbox.engine.schema import Field, Settings, read_fields, read_settings
 from sandbox.engine.sinks import JsonSink, ListSink, Sink, Writable
 from sandbox.engine.table import FieldColumns, Survey, Table, spare_columns, survey
+from sandbox.engine.table_builder import Opened, as_ordered, file_table, json_table
+from sandbox.engine.validation_pass import Judgement, search_repeats
 from sandbox.engine.validators import Checks, make_checks
 from sandbox.hooks import HookLimits, HookRunner
 

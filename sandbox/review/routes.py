@@ -10,6 +10,7 @@ import orjson
 from aiohttp import web
 from multidict import MultiMapping
 
+from sandbox.context import World
 from sandbox.imports import Import, Review
 from sandbox.problems import ApiProblem
 from sandbox.review.answering import Pages, json_text, see_other
@@ -18,7 +19,6 @@ from sandbox.review.decisions import Stale, open_decisions
 from sandbox.review.drafts import NoDraft, open_draft
 from sandbox.review.forms import BadForm, Place, whole
 from sandbox.review.pages import STEPS, Shown, load
-from sandbox.world import World
 
 BIG_ROW_COUNT = 20_000
 BIG_CHECK_DELAY_S = 4.0

@@ -6,13 +6,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from runner.cloud.collecting import collect
-from runner.cloud.finishing import finish
-from runner.cloud.listing import list_page
+from runner.cloud.handlers.collect import collect
+from runner.cloud.handlers.finish import finish
+from runner.cloud.handlers.list import list_page
+from runner.cloud.handlers.submit import submit
 from runner.cloud.messages import Landed, Message, decode
-from runner.cloud.ports import Outcome, Queue
-from runner.cloud.reconciling import reconcile
-from runner.cloud.submitting import submit
+from runner.cloud.protocols import Outcome, Queue
+from runner.cloud.reconcile import reconcile
 from runner.dromo.rate_limited import RatedApi
 from runner.models import Batch, Item, ItemKind, ItemState
 from tests.cloudcore.plan import BEGIN_S, Plan
@@ -22,7 +22,7 @@ from tests.support.process import Process, own_tasks
 from tests.support.vloop import VirtualLoop
 
 if TYPE_CHECKING:
-    from runner.cloud.deployment import Deployment
+    from runner.cloud.context import Deployment
 
 _T = TypeVar("_T")
 _ENTRIES: dict[Queue, Callable[..., Awaitable[Outcome]]] = {

@@ -15,8 +15,8 @@ from runner.errors import ConfigError, ItemRejected, SourceChanged
 from runner.models import Item, ItemKind
 from runner.protocols import Prepared, SourceEntry
 from runner.sources import ObjectVersion, SourceSpec
-from runner.sources.kinds import kind_of
-from runner.sources.versions import unversioned_source
+from runner.sources.file_types import kind_of
+from runner.sources.object_versions import unversioned_source
 from tests.support.inputs import Input, SimulatedBody
 from tests.support.process import Disk, MemorySink, Process, ProcessSink
 

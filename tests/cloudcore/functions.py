@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from runner.cloud.messages import Message, encode
-from runner.cloud.ports import MOST_RECEIVES, Queue, comes_back_after_s
+from runner.cloud.protocols import MOST_RECEIVES, Queue, comes_back_after_s
 from runner.ledger.leases import Lease, MemoryLeases
 from tests.support.process import Process, ProcessLedger
 

@@ -8,24 +8,25 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from runner.cloud.collecting import collect
+from runner.cloud.context import Deployment
 from runner.cloud.dead_letters import is_dead
-from runner.cloud.deployment import Deployment
-from runner.cloud.finishing import finish
-from runner.cloud.listing import list_page
+from runner.cloud.handlers.collect import collect
+from runner.cloud.handlers.finish import finish
+from runner.cloud.handlers.list import list_page
+from runner.cloud.handlers.submit import submit
 from runner.cloud.messages import ImportHint, ItemRef, Landed, StartLoad, decode
-from runner.cloud.ports import Queue
-from runner.cloud.reconciling import reconcile
-from runner.cloud.submitting import submit
+from runner.cloud.protocols import Queue
+from runner.cloud.reconcile import reconcile
 from runner.config.settings import Settings
 from runner.config.units import Rate as Quota
 from runner.dromo.clock import VendorTime
 from runner.dromo.rate_limited import RatedApi
 from runner.errors import first_cause
 from runner.ledger.leases import MemoryLeases
-from runner.ledger.memory import MemoryLedger, MemorySlots
+from runner.ledger.memory import MemoryLedger
 from runner.models import BatchState, ItemState
 from runner.quota.pacer import CreatePacer
+from runner.quota.slots import MemorySlots
 from sandbox.state import SandboxSettings, SandboxState
 from tests.cloudcore.bucket import INBOX, POISON, Bucket, ProcessPlaces, Results
 from tests.cloudcore.functions import (

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from runner.cloud.messages import BatchRef, ImportHint
-from runner.cloud.ports import Done, Later, Queue
+from runner.cloud.protocols import Done, Later, Queue
 from runner.config.run_spec import RunSpec
 from runner.errors import Unavailable
 from runner.models import Item, ItemState

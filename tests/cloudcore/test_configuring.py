@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from runner.cloud.configuring import configure, in_force, parsed
+from runner.cloud.handlers.configure import configure, in_force, parsed
 from runner.config.settings import Settings
 from runner.errors import ConfigError
 from tests.cloudcore.bench import Bench, on_bench

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from runner.cloud.messages import BatchRef, ImportHint, Message, StartLoad
-from runner.cloud.ports import Done, Later, Queue
+from runner.cloud.protocols import Done, Later, Queue
 from runner.models import Batch, ItemState
 from tests.cloudcore.bench import Bench, on_bench
 from tests.support.inputs import Fate

@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 
 import pytest
 
+from runner.cloud.lifecycle import start_load
 from runner.cloud.messages import BatchRef, ItemRef, ListPage, StartLoad
-from runner.cloud.ports import Done, Queue
-from runner.cloud.starting import start_load
+from runner.cloud.protocols import Done, Queue
 from runner.errors import ConfigError, SourceNotFound
 from tests.cloudcore.bench import Bench, on_bench
 from tests.support.inputs import Input

@@ -7,8 +7,13 @@ from typing import Any
 
 import pytest
 
-from runner.cloud import collecting, finishing, landing, listing, reconciling, submitting
-from runner.cloud.deployment import Deployment
+from runner.cloud import ingest as landing
+from runner.cloud import reconcile as reconciling
+from runner.cloud.context import Deployment
+from runner.cloud.handlers import collect as collecting
+from runner.cloud.handlers import finish as finishing
+from runner.cloud.handlers import list as listing
+from runner.cloud.handlers import submit as submitting
 from runner.ledger.memory import MemoryLedger
 from runner.models import ItemState
 from runner.quota.pacer import CreatePacer

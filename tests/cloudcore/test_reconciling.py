@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from runner.cloud.messages import BatchRef, ImportHint, ItemRef, ListPage, StartLoad
-from runner.cloud.ports import Queue
+from runner.cloud.protocols import Queue
 from runner.config.run_spec import RunSpec
 from runner.errors import AuthRefused, Unavailable
 from runner.models import Item, ItemKind, ItemState

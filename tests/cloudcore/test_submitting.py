@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from runner.cloud.messages import ItemRef, decode
-from runner.cloud.ports import Done, Later, Queue, comes_back_after_s
+from runner.cloud.protocols import Done, Later, Queue, comes_back_after_s
 from runner.config.run_spec import RunSpec
 from runner.errors import AuthRefused, ConfigError, ItemRejected, NotSent, SchemaNotFound, TwinAtWork, Unavailable
-from runner.ledger import Slot
 from runner.models import Batch, CreateRequest, Item, ItemKind, ItemState, RemoteImport
+from runner.quota.slots import Slot
 from tests.cloudcore.bench import Bench, on_bench
 
 

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 import pytest
 
 from runner.errors import LedgerError, StaleItem
-from runner.ledger import CloudLedger
 from runner.ledger.dynamodb.ledger import DynamoLedger
 from runner.ledger.memory import MemoryLedger
+from runner.ledger.protocol import CloudLedger
 from runner.models import Batch, BatchState, Item, ItemState
 from tests.support.dynamodb import fixture_of, fresh_table
 

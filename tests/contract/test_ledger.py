@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from runner.errors import IllegalTransition, ImportIdTaken, LedgerError, StaleItem, TagHeld
-from runner.ledger import Ledger
 from runner.ledger.dynamodb.ledger import DynamoLedger
 from runner.ledger.memory import MemoryLedger
+from runner.ledger.protocol import Ledger
 from runner.ledger.sqlite.ledger import PAGE_ITEMS, SqliteLedger
 from runner.models import COUNTERS, HELD_STATES, Batch, BatchState, Item, ItemKind, ItemState, RemoteImport
 from tests.support.dynamodb import fixture_of, fresh_table

@@ -16,7 +16,7 @@ from runner.errors import BatchTaken, ConfigError, ImportIdTaken, LedgerError
 from runner.ledger.dynamodb.leases import DynamoLeases
 from runner.ledger.dynamodb.ledger import DynamoLedger
 from runner.ledger.location import LedgerTable
-from runner.ledger.portable import PortableLedger
+from runner.ledger.protocol import PortableLedger
 from runner.local.copy_ledger import Copied, copy_ledger
 from runner.local.resources import Resources
 from runner.models import Batch, BatchState, HistoryEntry, Item, ItemState, RemoteImport

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from runner.errors import BulkheadError
-from runner.ledger import Ledger
 from runner.ledger.dynamodb.ledger import DynamoLedger
 from runner.ledger.memory import MemoryLedger
+from runner.ledger.protocol import Ledger
 from runner.ledger.sqlite.ledger import SqliteLedger
 from runner.models import COUNTERS, Batch, BatchState, Item, ItemState
 from tests.support.dynamodb import fixture_of, fresh_table

@@ -14,9 +14,8 @@ import pytest
 
 from runner.clock import system_ticks
 from runner.errors import LedgerCorrupt, LedgerError, LedgerTooNew
-from runner.ledger import Quota, Slot, SlotStore
-from runner.ledger.memory import MemorySlots
 from runner.quota.dynamodb import DynamoSlots
+from runner.quota.slots import MemorySlots, Quota, Slot, SlotStore
 from runner.quota.sqlite import MAX_WAIT_AFTER_BOOT_S, SqliteSlots, system_boot_id
 from tests.support.dynamodb import fixture_of, fresh_table
 

@@ -7,7 +7,7 @@ import pytest
 
 from sandbox.creation import parse_create
 from sandbox.engine import run_import
-from sandbox.engine.findings import ERRORS_MAX_COUNT
+from sandbox.engine.cell_errors import ERRORS_MAX_COUNT
 from tests.support.engine import marks, run
 
 NAME = {"key": "name", "label": "Name"}

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.behaviour import SandboxSettings
 from sandbox.creation import INITIAL_DATA_MAX_BYTES, parse_create
-from sandbox.engine.findings import ERRORS_MAX_COUNT
+from sandbox.engine.cell_errors import ERRORS_MAX_COUNT
 from sandbox.engine.matching import match_columns
 from sandbox.engine.messages import TYPE_MESSAGES, VALIDATOR_MESSAGES
 from sandbox.engine.schema import read_fields
@@ -17,6 +16,7 @@ from sandbox.engine.validators import VALIDATOR_NAMES
 from sandbox.imports import Import
 from sandbox.problems import ApiProblem
 from sandbox.quotas import CREATE_QUOTA, POLL_QUOTA, Rate
+from sandbox.settings import SandboxSettings
 from tests.support.engine import cells, marks, run, workbook
 
 ROOT = Path(__file__).parents[2]

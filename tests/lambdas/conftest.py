@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from lambdas.container import Container
+from lambdas.runtime import Container
 from tests.support.aws import LocalAws
 from tests.support.functions import LICENSE_KEY, Opening, Stack
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from runner.aws.services import Aws
-from runner.cloud.announcer import AwsAnnouncer
 from runner.cloud.messages import ItemRef, decode, encode
-from runner.cloud.ports import Queue
+from runner.cloud.notify import AwsAnnouncer
+from runner.cloud.protocols import Queue
 from runner.cloud.sqs import SqsQueues
 from runner.errors import AwsRefused, Unavailable
 from runner.models import BatchState

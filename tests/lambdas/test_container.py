@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from lambdas.container import Container
+from lambdas.runtime import Container
 from runner.errors import ConfigError, Unavailable
 from tests.support.functions import LICENSE_KEY, Context, Opening, Stack
 

@@ -13,7 +13,7 @@ import pytest
 from botocore.exceptions import ClientError
 from moto.server import ThreadedMotoServer
 
-from lambdas.doorbell import Doorbell
+from lambdas.import_hints import Doorbell
 from runner.cloud.messages import ImportHint, decode
 from runner.errors import Unavailable
 from tests.support.functions import Stack

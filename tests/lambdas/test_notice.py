@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lambdas.notice import MAX_BODY_BYTES, body_of, import_ids
+from lambdas.webhook_body import MAX_BODY_BYTES, body_of, import_ids
 from tests.support.functions import managed, posted
 
 ONE, TWO = "5b7ab3a5-2c41-4a4b-9d0b-6a8e5c1d2f30", "0e4f6f5e-61f5-4e0b-8a43-0c4f1c2b7d91"

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from lambdas.container import Container
-from lambdas.records import PUT_OFF_S, Records
+from lambdas.runtime import Container
+from lambdas.sqs_batch import PUT_OFF_S, Records
 from runner.cloud.messages import ItemRef, Landed, StartLoad, encode
-from runner.cloud.ports import Done, Later, Outcome, Queue
+from runner.cloud.protocols import Done, Later, Outcome, Queue
 from runner.errors import AuthRefused, ConfigError, Unavailable
 from tests.support.functions import LICENSE_KEY, Context, Opening, Stack, arrived, taken
 
@@ -329,7 +329,7 @@ def test_no_secret_and_no_row_is_logged_at_debug(
 
 def test_the_core_logs_as_json_beside_the_function(records: Records, entry: Entry, log: io.StringIO) -> None:
     async def says() -> Outcome:
-        logging.getLogger("runner.cloud.submitting").info("import created", extra={"import_id": "x"})
+        logging.getLogger("runner.cloud.handlers.submit").info("import created", extra={"import_id": "x"})
         return Done()
 
     entry.does["0.csv"] = says

@@ -17,8 +17,8 @@ from uuid import uuid4
 import pytest
 
 from lambdas import webhook
-from lambdas.notice import MAX_BODY_BYTES
 from lambdas.secrets import Secrets
+from lambdas.webhook_body import MAX_BODY_BYTES
 from tests.support.functions import TOKEN, Context, Stack, managed, posted
 
 ID = str(uuid4())

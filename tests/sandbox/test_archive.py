@@ -8,8 +8,8 @@ import pytest
 
 from sandbox.app import ARCHIVE_NAME, SandboxServer
 from sandbox.archive import Archive
+from sandbox.data_dir import kept_home
 from sandbox.engine import Outcome
-from sandbox.home import kept_home
 from sandbox.problems import ApiProblem, StorageProblem
 from sandbox.quotas import Rate
 from sandbox.state import SandboxSettings, SandboxState

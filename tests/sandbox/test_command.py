@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.__main__ import main
-from sandbox.home import kept_home
+from sandbox.data_dir import kept_home
 from tests.support.sandbox import CUSTOMERS
 
 ROOT = Path(__file__).parents[2]

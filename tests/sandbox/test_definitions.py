@@ -4,12 +4,12 @@ import random
 
 import pytest
 
-from sandbox.behaviour import SandboxSettings
-from sandbox.definitions import check_definition, problem_body
 from sandbox.engine import Outcome
 from sandbox.engine.types import TYPE_NAMES
 from sandbox.hooks import HooksUnavailable, find_deno
 from sandbox.problems import ApiProblem
+from sandbox.schema_validation import check_definition, problem_body
+from sandbox.settings import SandboxSettings
 from sandbox.state import SandboxState
 from tests.support.sandbox import CUSTOMERS, running_sandbox
 

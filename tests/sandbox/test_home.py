@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.home import LOCK_NAME, kept_home, remove_abandoned, temporary_home
+from sandbox.data_dir import LOCK_NAME, kept_home, remove_abandoned, temporary_home
 
 ROOT = Path(__file__).parents[2]
 HOLDER = """

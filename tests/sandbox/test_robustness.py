@@ -17,7 +17,7 @@ from yarl import URL
 from sandbox.app import SandboxServer, run_sandbox
 from sandbox.imports import Job
 from sandbox.journal import NoJournal
-from sandbox.stops import WorkerLimits
+from sandbox.limits import WorkerLimits
 from sandbox.storage import BlobWriter, Storage
 from sandbox.worker import answer
 from tests.support.sandbox import LICENSE_KEY, running_sandbox

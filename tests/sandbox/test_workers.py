@@ -18,15 +18,15 @@ import openpyxl
 import pytest
 
 from sandbox.clock import SandboxClock
+from sandbox.context import World, run_engine
 from sandbox.engine import Outcome
 from sandbox.faults import FaultPlan
 from sandbox.imports import Job
+from sandbox.limits import MEGABYTE, MEMORY_MIN_BYTES, RunStopped, WorkerLimits
 from sandbox.state import SandboxSettings, SandboxState
-from sandbox.stops import MEGABYTE, MEMORY_MIN_BYTES, RunStopped, WorkerLimits
 from sandbox.storage import Storage
 from sandbox.webhooks import Webhooks
 from sandbox.workers import WorkerPool
-from sandbox.world import World, run_engine
 from tests.support.processes import Watched, children_of
 from tests.support.sandbox import CUSTOMERS, running_sandbox
 

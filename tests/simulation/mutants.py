@@ -15,8 +15,8 @@ import pytest
 from runner.dromo import clock as vendor_time
 from runner.dromo.listing import imports_since
 from runner.errors import InDoubt
-from runner.ledger import Ledger
 from runner.ledger.memory import MemoryLedger
+from runner.ledger.protocol import Ledger
 from runner.local import pipeline
 from runner.local import reconcile as recovery
 from runner.models import ImportStatus, Item, ItemKind, ItemState, RemoteImport

@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from runner.ledger import Ledger
+from runner.ledger.protocol import Ledger
 from runner.models import CreateRequest, Item, ItemKind, ItemState, tag_of
 from tests.support.process import settled
 from tests.support.seeds import Broken, most_within

@@ -18,13 +18,14 @@ from runner.config.units import Rate as Quota
 from runner.dromo.clock import VendorTime
 from runner.dromo.rate_limited import RatedApi
 from runner.events import ignore
-from runner.ledger import Ledger, SlotStore
-from runner.ledger.memory import MemoryLedger, MemorySlots
+from runner.ledger.memory import MemoryLedger
+from runner.ledger.protocol import Ledger
 from runner.ledger.sqlite.ledger import SqliteLedger
 from runner.local.pipeline import RunResult, Scope, run_batch
 from runner.models import Batch, ItemState
 from runner.protocols import Sink
 from runner.quota.pacer import CreatePacer
+from runner.quota.slots import MemorySlots, SlotStore
 from runner.quota.sqlite import SqliteSlots
 from runner.sinks import LocalSink
 from runner.sources import SourceSpec

@@ -11,10 +11,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-from runner.cloud.collecting import collect
-from runner.cloud.deployment import Deployment
+from runner.cloud.context import Deployment
+from runner.cloud.handlers.collect import collect
 from runner.cloud.messages import ImportHint, Message
-from runner.cloud.ports import MOST_RECEIVES, Queue, comes_back_after_s
+from runner.cloud.protocols import MOST_RECEIVES, Queue, comes_back_after_s
 from runner.config.settings import Settings
 from runner.config.units import Rate
 from runner.dromo.clock import VendorTime
@@ -30,9 +30,10 @@ from tests.support.process import Process
 from tests.support.vendor import SimulatedApi, SimulatedStorage
 
 if TYPE_CHECKING:
-    from runner.cloud.ports import PagedSource
-    from runner.ledger import CloudLedger, Ledger, SlotStore
+    from runner.cloud.protocols import PagedSource
+    from runner.ledger.protocol import CloudLedger, Ledger
     from runner.protocols import Sink
+    from runner.quota.slots import SlotStore
     from runner.sources import SourceSpec
     from tests.simulation.plan import StackHabits
     from tests.support.process import SimulatedClock, Trace

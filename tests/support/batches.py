@@ -9,10 +9,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from runner.cloud.messages import Message
-from runner.cloud.ports import Queue
+from runner.cloud.protocols import Queue
 from runner.config.routes import Routes
 from runner.config.run_spec import RunSpec
-from runner.ledger import CloudLedger
+from runner.ledger.protocol import CloudLedger
 from runner.models import Batch, BatchState, Item, ItemState
 from runner.sources import SourceSpec
 

@@ -17,12 +17,13 @@ from runner.config.units import Rate
 from runner.dromo.clock import VendorTime
 from runner.dromo.rate_limited import RatedApi
 from runner.events import Event
-from runner.ledger.memory import MemoryLedger, MemorySlots
+from runner.ledger.memory import MemoryLedger
 from runner.local.pipeline import RunResult, Scope, run_batch
 from runner.models import TRANSITIONS, Batch, Item, ItemState
 from runner.protocols import SavedResult
 from runner.quota.pacer import CreatePacer
-from runner.sources.kinds import kind_of
+from runner.quota.slots import MemorySlots
+from runner.sources.file_types import kind_of
 from runner.stages.context import Surroundings
 from runner.stop import StopSignal
 from tests.support.scripted import EPOCH, LoopClock, ScriptedVendor

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from runner.check.outcomes import OutcomeReader
 from runner.check.predictions import FileCheck
+from runner.check.read_outcome import OutcomeReader
 from runner.check.schemas import BoundRoute
 from runner.check.worker import Setup
 from runner.config.routes import Route

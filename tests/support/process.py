@@ -10,9 +10,10 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from runner.errors import StorageFull
-from runner.ledger import Ledger, Quota, Slot, SlotStore
+from runner.ledger.protocol import Ledger
 from runner.models import Batch, HistoryEntry, Item, ItemState, RemoteImport
 from runner.protocols import SavedResult, Sink
+from runner.quota.slots import Quota, Slot, SlotStore
 from runner.sinks.result_array import ResultArray
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from runner.errors import ItemRejected, SourceChanged
 from runner.models import Item, ItemKind
 from runner.protocols import Prepared, SourceEntry
-from runner.sources.kinds import kind_and_rejection, kind_of
-from runner.sources.rows import rows_of
+from runner.sources.file_types import kind_and_rejection, kind_of
+from runner.sources.json_rows import rows_of
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 CHUNK_BYTES = 1 << 16

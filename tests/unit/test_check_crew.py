@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from runner.check import Crew, FileCheck, Prediction
-from runner.check.crew import CrewClosed
+from runner.check.pool import CrewClosed
 from runner.check.worker import FileToCheck
 from runner.errors import BulkheadError
 from tests.support.checks import moody_engine, setup_of

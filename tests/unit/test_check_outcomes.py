@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from runner.check import Effect, Prediction
-from runner.check.headers import likely_headers
-from runner.check.outcomes import SAMPLE_CELLS, VALUE_MAX_CHARS
-from runner.check.rules import RuleFinder
+from runner.check.header_guess import likely_headers
+from runner.check.read_outcome import SAMPLE_CELLS, VALUE_MAX_CHARS
+from runner.check.rule_names import RuleFinder
 from sandbox.hooks import HooksUnavailable
 from tests.support.checks import FIELDS, MESSAGES, Ended, bound_route, cell_error, read, with_cells
 

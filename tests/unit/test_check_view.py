@@ -13,11 +13,11 @@ from rich.console import Console
 from runner.check import Account, Cell, CheckSummary, Effect, FileCheck, Prediction, Problem
 from runner.check import report as reporting
 from runner.check.report import ReportFiles, write_report
-from runner.cli.check_lines import CheckLines
 from runner.cli.check_progress import CheckProgress, showing_check
-from runner.cli.check_view import LISTED_MOST, Closing, print_check
+from runner.cli.check_summary import LISTED_MOST, Closing, print_check
 from runner.cli.commands.check import LIBRARIES, engine
 from runner.cli.help import BARE
+from runner.cli.ndjson import CheckLines
 from runner.config.units import Rate
 from runner.errors import StorageFull
 from runner.local.outcome import ExitCode

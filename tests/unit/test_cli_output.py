@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from runner.cli.attention import LISTED_MOST, Attention, needing_a_person
-from runner.cli.json_events import JsonEvents
+from runner.cli.ndjson import JsonEvents
 from runner.cli.progress import ScreenProgress, live_view, plain_line, showing
+from runner.cli.progress_state import Tally
 from runner.cli.summary import Closing, next_commands, print_summary
 from runner.cli.tables import print_checks, print_differences, print_plan
-from runner.cli.tally import Tally
+from runner.cli.triage import LISTED_MOST, Attention, needing_a_person
 from runner.config.units import Rate
 from runner.events import (
     BatchFinished,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from runner.cli.tally import Tally
+from runner.cli.progress_state import Tally
 from runner.config.units import Rate
 from runner.events import BatchStarted, BytesUploaded, CreateAnswered, CreateThrottled, ItemMoved, ItemsDiscovered
 from runner.models import ItemState

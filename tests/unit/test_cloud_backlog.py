@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from runner.aws.services import Aws
-from runner.cloud.backlog import depth_of, return_dead_letters
-from runner.cloud.ports import Queue
-from runner.cloud.stack import Stack, read_stack
+from runner.cloud.ops.stack import Stack, read_stack
+from runner.cloud.protocols import Queue
+from runner.cloud.sqs import depth_of, return_dead_letters
 from tests.support.aws import LocalAws
 from tests.support.deployed import Deployed, deploy, services_of
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from runner.cloud.called_back import CalledBack
+from runner.cloud.webhook_per_import import CalledBack
 from runner.errors import RequestInvalid
 from runner.models import CreateRequest, RemoteImport
 

@@ -15,13 +15,14 @@ from aiohttp import web
 from runner import identity
 from runner.aws.services import Aws
 from runner.clock import SystemClock
-from runner.cloud.doctor import CONFIG_KEY, Doctor
-from runner.cloud.findings import Finding, Level
-from runner.cloud.stack import read_stack
+from runner.cloud.ops.doctor import CONFIG_KEY, Doctor
+from runner.cloud.ops.stack import read_stack
 from runner.config.settings import Settings
 from runner.config.units import Rate
-from runner.ledger.memory import MemoryLedger, MemorySlots
+from runner.findings import Finding, Level
+from runner.ledger.memory import MemoryLedger
 from runner.quota.pacer import CreatePacer
+from runner.quota.slots import MemorySlots
 from tests.support.aws import LocalAws, free_port
 from tests.support.deployed import KEY_CANARY, TOKEN, Deployed, deploy, services_of
 

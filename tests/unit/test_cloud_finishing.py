@@ -7,8 +7,8 @@ import random
 from dataclasses import dataclass
 from typing import Any, cast
 
-from runner.cloud.deployment import Deployment
-from runner.cloud.finishing import finish
+from runner.cloud.context import Deployment
+from runner.cloud.handlers.finish import finish
 from runner.cloud.messages import BatchRef
 from runner.config.routes import Routes
 from runner.config.run_spec import RunSpec

@@ -6,11 +6,11 @@ from datetime import timedelta
 
 import pytest
 
+from runner.cloud.batch_ids import rolling_id
 from runner.cloud.dead_letters import DEAD_LETTER
 from runner.cloud.messages import BatchRef, ImportHint, ItemRef, Landed, Message, encode
-from runner.cloud.naming import rolling_id
-from runner.cloud.ports import Queue
-from runner.cloud.redriving import Redrive
+from runner.cloud.ops.redrive import Redrive
+from runner.cloud.protocols import Queue
 from runner.events import ignore
 from runner.ledger.memory import MemoryLedger
 from runner.models import RESULT_INVALID, BatchState, Item, ItemState

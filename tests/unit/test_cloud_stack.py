@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from runner.aws.services import Aws
-from runner.cloud.stack import OUTPUTS, read_stack
+from runner.cloud.ops.stack import OUTPUTS, read_stack
 from runner.errors import ConfigError
 from tests.support.aws import LocalAws
 from tests.support.deployed import deploy, services_of

@@ -6,8 +6,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from runner.cloud.reviews import PAGE, open_reviews
-from runner.cloud.standing import standing, standings
+from runner.cloud.ops.status import PAGE, open_reviews, standing, standings
 from runner.ledger.memory import MemoryLedger
 from runner.models import BatchState, ItemState
 from tests.support.batches import BEGAN, batch_of, leave

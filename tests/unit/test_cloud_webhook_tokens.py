@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from runner.cloud.stack import read_stack
+from runner.cloud.ops.stack import read_stack
 from runner.cloud.webhook_tokens import WebhookTokens, WebhookUrls
 from runner.errors import ConfigError
 from tests.support.aws import LocalAws

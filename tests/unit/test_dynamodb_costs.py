@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 from hashlib import sha256
 
 from runner import identity
-from runner.ledger import Slot
 from runner.ledger.dynamodb import keys
 from runner.ledger.dynamodb.ledger import DynamoLedger
 from runner.ledger.dynamodb.table import DynamoTable
 from runner.models import Batch, Item, ItemState
 from runner.quota.dynamodb import DynamoSlots
+from runner.quota.slots import Slot
 from tests.support.aws import LocalAws
 from tests.support.dynamodb import fresh_table
 

@@ -11,12 +11,12 @@ import pytest
 from botocore.exceptions import ClientError, ConnectTimeoutError, ReadTimeoutError
 
 from runner.errors import ImportIdTaken, LedgerUnavailable, StaleItem
-from runner.ledger import Slot
 from runner.ledger.dynamodb.leases import DynamoLeases
 from runner.ledger.dynamodb.ledger import DynamoLedger
 from runner.ledger.dynamodb.table import MAX_TRIES, DynamoTable
 from runner.models import Batch, Item, ItemState
 from runner.quota.dynamodb import DynamoSlots
+from runner.quota.slots import Slot
 from tests.support.aws import LocalAws
 from tests.support.dynamodb import fresh_table
 

@@ -6,8 +6,8 @@ import asyncio
 import random
 
 from runner.config.units import Rate
-from runner.ledger.memory import MemorySlots
 from runner.quota.pacer import LATE_ARRIVAL_S, CreatePacer
+from runner.quota.slots import MemorySlots
 from tests.support.scripted import LoopClock
 from tests.support.vloop import run_virtually
 

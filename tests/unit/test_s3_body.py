@@ -10,8 +10,8 @@ from botocore.exceptions import FlexibleChecksumError, ResponseStreamingError
 
 from runner.aws.s3 import S3Place
 from runner.errors import ItemRejected, SourceChanged, Unavailable
+from runner.sources.object_versions import ObjectVersion
 from runner.sources.s3_body import S3Body, S3Object
-from runner.sources.versions import ObjectVersion
 from tests.support.scripted_s3 import refusal
 from tests.support.vloop import run_virtually
 

@@ -12,13 +12,13 @@ import pytest
 
 from runner.aws.s3 import S3Client
 from runner.clock import SystemClock
-from runner.cloud.places import S3Places
+from runner.cloud.context import S3Places
 from runner.errors import ConfigError, ItemRejected, SourceChanged, SourceNotFound
 from runner.models import Item, ItemKind
 from runner.protocols import SourceEntry
 from runner.sources import ObjectVersion, open_one, open_source, source_spec, versioned_source
+from runner.sources.object_versions import unversioned_source
 from runner.sources.s3 import S3Source
-from runner.sources.versions import unversioned_source
 from tests.support.aws import LocalAws
 from tests.support.bucket import Bucket
 

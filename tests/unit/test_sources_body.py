@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runner.errors import ItemRejected, SourceChanged
-from runner.sources.body import HASHED_BYTES, FileBody
-from runner.sources.names import RUN_LENGTH, SortedNames
-from runner.sources.opened import Stamp
+from runner.sources.file_body import HASHED_BYTES, FileBody
+from runner.sources.file_open import Stamp
+from runner.sources.sorted_names import RUN_LENGTH, SortedNames
 
 MIB = 1 << 20
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from runner.errors import ItemRejected
 from runner.models import MAX_JSON_BYTES
-from runner.sources.rows import rows_of
+from runner.sources.json_rows import rows_of
 
 CELLS = st.none() | st.booleans() | st.integers() | st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 OBJECTS = st.lists(st.dictionaries(st.sampled_from(["name", "qty", "é"]), CELLS), min_size=1, max_size=5)

@@ -16,7 +16,7 @@ from runner.errors import ConfigError, ItemRejected, SourceNotFound
 from runner.models import MAX_FILE_BYTES, MAX_JSON_BYTES, ItemKind
 from runner.protocols import SourceEntry
 from runner.sources import SourceSpec, open_source, rank_of, source_spec
-from runner.sources.kinds import kind_of, rejection_of, suffix_of
+from runner.sources.file_types import kind_of, rejection_of, suffix_of
 
 PATHS = st.binary(min_size=1, max_size=20).filter(lambda raw: b"\0" not in raw).map(lambda raw: os.fsdecode(b"/" + raw))
 

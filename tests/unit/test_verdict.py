@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from runner.config.options import FailureLimit
-from runner.local.outcome import ExitCode
-from runner.local.verdict import verdict
+from runner.local.outcome import ExitCode, verdict
 from runner.models import BatchState, ItemState
 from runner.stop import StopReason, StopSignal
 

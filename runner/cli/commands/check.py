@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from runner.cli import options
-from runner.cli.given import Given, Selection
+from runner.cli.arguments import Given, Selection
 
 if TYPE_CHECKING:
     from runner.check import Engine

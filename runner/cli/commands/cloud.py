@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from runner.cli import options
-from runner.cli.given import Given
+from runner.cli.arguments import Given
 
 if TYPE_CHECKING:
-    from runner.cli.attention import Attention
-    from runner.cloud.operations import Operations
-    from runner.cloud.redriving import Redriven
-    from runner.cloud.reviews import Review
-    from runner.cloud.standing import Standing
+    from runner.cli.triage import Attention
+    from runner.cloud.ops.client import Operations
+    from runner.cloud.ops.redrive import Redriven
+    from runner.cloud.ops.status import Review, Standing
 
 Batch = Annotated[str, typer.Argument(metavar="BATCH", help="The batch's id.")]
 MaybeBatch = Annotated[
@@ -45,8 +44,8 @@ def start(
     verbose: options.Verbose = False,
 ) -> None:
     """Let the stack import everything under a prefix of its inbox, as one batch."""
-    from runner.cli.asking import ask_stack
     from runner.cli.cloud_tables import print_started
+    from runner.cli.query import ask_stack
 
     given = Given.of_stack(stack, region, endpoint_url, config=config, json=json, verbose=verbose)
     ask_stack(
@@ -78,9 +77,9 @@ def status(
     verbose: options.Verbose = False,
 ) -> None:
     """Say where a batch stands, or the newest ones and all that are running."""
-    from runner.cli.asking import ask_stack
     from runner.cli.cloud_tables import print_standings
-    from runner.cli.documents import standing_document
+    from runner.cli.json_output import standing_document
+    from runner.cli.query import ask_stack
 
     given = Given.of_stack(stack, region, endpoint_url, config=config, json=json, verbose=verbose)
     if batch is not None:
@@ -99,10 +98,10 @@ def status(
 
 
 def _status_of(batch: str, given: Given) -> None:
-    from runner.cli.asking import ask_stack
-    from runner.cli.attention import needing_a_person
     from runner.cli.cloud_tables import print_standing
-    from runner.cli.documents import standing_document
+    from runner.cli.json_output import standing_document
+    from runner.cli.query import ask_stack
+    from runner.cli.triage import needing_a_person
 
     async def standing(operations: Operations) -> tuple[Standing, Attention]:
         found = await operations.status(batch)
@@ -131,10 +130,10 @@ def manifest(
     verbose: options.Verbose = False,
 ) -> None:
     """Write the manifest of a batch, as it stands now, to stdout or a file, and say where the stack's own lies."""
-    from runner.cli.asking import ask_stack
     from runner.cli.cloud_tables import print_manifest_place
-    from runner.cli.console import console
-    from runner.cli.streams import write_pieces
+    from runner.cli.json_output import write_pieces
+    from runner.cli.query import ask_stack
+    from runner.cli.styles import console
 
     async def written(operations: Operations) -> Standing:
         standing = await operations.status(batch)
@@ -166,9 +165,8 @@ def redrive(
     verbose: options.Verbose = False,
 ) -> None:
     """Put failed, rejected or uncertain items of a batch back to work, or what the functions have given up."""
-    from runner.cli.asking import ask_stack
     from runner.cli.cloud_tables import print_put_back
-    from runner.cli.looking import redrivable
+    from runner.cli.query import ask_stack, redrivable
 
     if (batch is None) is not dead_letters:
         raise typer.BadParameter("name a BATCH, or give --dead-letters for those of all batches")
@@ -201,9 +199,9 @@ def reviews(
     verbose: options.Verbose = False,
 ) -> None:
     """List the imports that wait for a person: since when, and the page on which to finish each."""
-    from runner.cli.asking import ask_stack
     from runner.cli.cloud_tables import print_reviews
-    from runner.cli.streams import first, write_array
+    from runner.cli.json_output import first, write_array
+    from runner.cli.query import ask_stack
 
     async def shown(operations: Operations) -> list[Review]:
         found = operations.reviews(batch)
@@ -226,8 +224,8 @@ def doctor(
     verbose: options.Verbose = False,
 ) -> None:
     """Examine the deployment from stack to webhook; ends with 7 where something is not well."""
-    from runner.cli.asking import ask_stack
     from runner.cli.cloud_tables import print_findings
+    from runner.cli.query import ask_stack
     from runner.local.outcome import ExitCode
 
     given = Given.of_stack(stack, region, endpoint_url, config=config, json=json, verbose=verbose)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from runner.cli import options
-from runner.cli.given import Given
+from runner.cli.arguments import Given
 
 if TYPE_CHECKING:
     from runner.local.copy_ledger import Copied
@@ -33,9 +33,9 @@ def copy(
     verbose: options.Verbose = False,
 ) -> None:
     """Copy batches from one ledger to another: items, histories, and which import belongs to which item."""
-    from runner.cli.console import console, line
-    from runner.cli.documents import write_document
     from runner.cli.errors import reported
+    from runner.cli.json_output import write_document
+    from runner.cli.styles import console, line
     from runner.local.copy_ledger import copy_ledger
     from runner.local.resources import Resources
 
@@ -68,9 +68,9 @@ def create_table(
     verbose: options.Verbose = False,
 ) -> None:
     """Make a table of DynamoDB for a ledger that several share, where no stack brings one."""
-    from runner.cli.console import console, line
-    from runner.cli.documents import write_document
     from runner.cli.errors import reported
+    from runner.cli.json_output import write_document
+    from runner.cli.styles import console, line
     from runner.ledger.location import LedgerTable
     from runner.local.resources import Resources
 

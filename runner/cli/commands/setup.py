@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from runner.cli import options
-from runner.cli.given import Given
+from runner.cli.arguments import Given
 
 if TYPE_CHECKING:
     from runner.config.settings import LoadedSettings
@@ -23,7 +23,7 @@ def doctor(
     verbose: options.Verbose = False,
 ) -> None:
     """Check license key, schemas, clock, ledger and disk; ends with 7 where something is not well."""
-    from runner.cli.looking import look
+    from runner.cli.query import look
     from runner.cli.tables import print_checks
     from runner.local.outcome import ExitCode
 
@@ -42,10 +42,10 @@ def config(
     json: options.Json = False,
 ) -> None:
     """Show each setting and where it came from, secrets masked."""
-    from runner.cli.console import console
-    from runner.cli.documents import write_document
     from runner.cli.errors import reported
+    from runner.cli.json_output import write_document
     from runner.cli.session import prepared
+    from runner.cli.styles import console
     from runner.cli.tables import print_settings
 
     given = Given(flags={"ledger": ledger, "api_url": api_url}, config=config, json=json)

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from runner.cli import options
-from runner.cli.given import Given
+from runner.cli.arguments import Given
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from runner.cloud.operations import Operations
+    from runner.cloud.ops.client import Operations
 
 ROTATION = "Rotation"
 
@@ -39,8 +39,8 @@ def webhook_url(
     verbose: options.Verbose = False,
 ) -> None:
     """Show the secret url that the vendor calls when an import ends, or replace it."""
-    from runner.cli.asking import ask_stack
     from runner.cli.cloud_tables import print_webhook_url
+    from runner.cli.query import ask_stack
 
     given = Given.of_stack(stack, region, endpoint_url, config=config, json=json, verbose=verbose)
     if make_next and rotate:

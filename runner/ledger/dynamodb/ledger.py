@@ -15,7 +15,7 @@ from runner.ledger.dynamodb.keys import Row, number, text_of
 from runner.ledger.dynamodb.queries import by_source, pages_at, places_of, ranked_pages, source_pages, source_rows
 from runner.ledger.dynamodb.table import ConditionFailed, DynamoTable, new_token
 from runner.ledger.dynamodb.transactions import Move, add_group, bearer_of, groups_of
-from runner.ledger.portable import Recorded
+from runner.ledger.protocol import Recorded
 from runner.models import Batch, BatchState, HistoryEntry, Item, ItemState, RemoteImport, tag_of
 
 FEW_ITEMS = 20_000

@@ -12,7 +12,7 @@ from runner.ledger import rules
 from runner.ledger.dynamodb import keys, rows
 from runner.ledger.dynamodb.keys import Row, number
 from runner.ledger.dynamodb.table import MAX_ACTIONS, ConditionFailed, DynamoTable, new_token
-from runner.ledger.portable import Recorded
+from runner.ledger.protocol import Recorded
 from runner.models import HistoryEntry, Item, ItemState
 
 Action = dict[str, Any]

@@ -13,7 +13,7 @@ from typing import Any
 
 from runner.errors import ImportIdTaken, LedgerError, StaleItem
 from runner.ledger import rules
-from runner.ledger.portable import Recorded
+from runner.ledger.protocol import Recorded
 from runner.ledger.sqlite import restore as sqlite_records
 from runner.ledger.sqlite import rows
 from runner.ledger.sqlite.database import Database, Schema

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from runner.errors import ImportIdTaken
 from runner.ledger import rules
-from runner.ledger.portable import Recorded
+from runner.ledger.protocol import Recorded
 from runner.ledger.sqlite import rows
 from runner.models import HistoryEntry, Item
 

@@ -1,0 +1,109 @@
+"""Opens a deployment on this event loop: ledger, vendor, storage, and all else that the core works with."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lambdas import environment
+from runner import identity
+from runner.aws.s3 import open_s3
+from runner.clock import SystemClock, WallClock
+from runner.cloud.context import Deployment, S3Places
+from runner.cloud.notify import AwsAnnouncer
+from runner.cloud.webhook_per_import import CalledBack
+from runner.cloud.webhook_tokens import webhook_url
+from runner.config.settings import Settings
+from runner.dromo.client import HeadlessClient
+from runner.dromo.clock import VendorTime
+from runner.dromo.storage import HttpStorage
+from runner.errors import ConfigError
+from runner.ledger.dynamodb.leases import DynamoLeases
+from runner.ledger.dynamodb.ledger import DynamoLedger
+from runner.ledger.dynamodb.table import DynamoTable
+from runner.quota.dynamodb import SHARED_GUARD_S, DynamoSlots
+from runner.quota.opening import create_pacer, rated
+
+if TYPE_CHECKING:
+    from lambdas.secrets import Secrets
+    from runner.aws.services import Aws
+    from runner.cloud.protocols import Gauges, Queues
+    from runner.protocols import ImportsApi
+
+_NO_FILES = Path(__file__).parent
+"""A directory without `.env` and `bulkhead.toml`: what a function is told is in its variables."""
+
+_NO_KEY = "no-license-key"
+"""What a function has that does not call the vendor; the vendor would refuse it."""
+
+
+@asynccontextmanager
+async def open_deployment(
+    *, license_key: str | None, secrets: Secrets, aws: Aws, queues: Queues, gauges: Gauges
+) -> AsyncIterator[Deployment]:
+    """Open what the variables name. Raises ConfigError where one of them is missing or wrong, AwsRefused."""
+    license_key = license_key or _NO_KEY
+    settings, clock, rng = _settings(), SystemClock(), random.Random()  # noqa: S311 - jitter and slot tokens
+    vendor_time = VendorTime(WallClock())
+    async with AsyncExitStack() as stack:
+        table = await stack.enter_async_context(DynamoTable.open(environment.required(environment.TABLE)))
+        client = await stack.enter_async_context(open_s3())
+        storage = await stack.enter_async_context(HttpStorage(settings.api_url, stall_s=settings.stall_s))
+        api = await stack.enter_async_context(
+            HeadlessClient(settings.api_url, license_key, timeout_s=settings.request_timeout_s, vendor_time=vendor_time)
+        )
+        slots = DynamoSlots(table, now=clock.now)
+        account = identity.account(settings.api_url, license_key)
+        inbox = f"s3://{environment.required(environment.INBOX)}"
+        yield Deployment(
+            settings=settings,
+            ledger=DynamoLedger(table, now=clock.now),
+            leases=DynamoLeases(table, now=clock.now),
+            queues=queues,
+            announcer=_announcer(aws),
+            gauges=gauges,
+            places=S3Places(client, clock=clock),
+            api=rated(_called_back(api, secrets), settings),
+            storage=storage,
+            pacer=create_pacer(slots, settings, account=account, clock=slots, rng=rng, guard_s=SHARED_GUARD_S),
+            clock=clock,
+            vendor_time=vendor_time,
+            rng=rng,
+            account=account,
+            inbox=inbox,
+            results=f"s3://{environment.required(environment.RESULTS)}",
+            config_folder=_config_folder(inbox),
+        )
+
+
+def _settings() -> Settings:
+    variables = {
+        environment.API_URL: environment.required(environment.API_URL),
+        environment.SCHEMA_ID: environment.optional(environment.SCHEMA_ID) or "",
+        "BULKHEAD_CREATE_QUOTA": environment.optional(environment.QUOTA) or "",
+    }
+    return Settings.load({}, environ=variables, cwd=_NO_FILES).settings
+
+
+def _config_folder(inbox: str) -> str:
+    folder, _, _ = environment.required(environment.CONFIG_KEY).rpartition("/")
+    if not folder:
+        raise ConfigError(f"{environment.CONFIG_KEY} names no folder", hint="all of the inbox would be left out")
+    return f"{inbox}/{folder}"
+
+
+def _announcer(aws: Aws) -> AwsAnnouncer:
+    return AwsAnnouncer(
+        aws,
+        topic_arn=environment.required(environment.TOPIC_ARN),
+        event_bus=environment.required(environment.EVENT_BUS),
+    )
+
+
+def _called_back(api: ImportsApi, secrets: Secrets) -> ImportsApi:
+    """Let each import name its webhook, where the deployment is told to."""
+    base = environment.optional(environment.WEBHOOK_BASE)
+    return CalledBack(api, lambda: webhook_url(base, secrets.webhook_tokens()[0])) if base else api

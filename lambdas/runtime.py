@@ -1,0 +1,154 @@
+"""What a container keeps from one invocation to the next: one event loop, and what was opened on it once."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection, Coroutine
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from lambdas import environment
+from lambdas.secrets import Secrets
+from lambdas.telemetry import Telemetry
+from runner.aws.services import Aws
+from runner.cloud.protocols import Queue
+from runner.cloud.sqs import SqsQueues
+from runner.errors import BulkheadError, first_cause
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+    from runner.cloud.context import Deployment
+    from runner.cloud.protocols import Deadline, Gauges
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_URLS = {
+    Queue.SUBMIT: environment.SUBMIT_QUEUE_URL,
+    Queue.LIST: environment.LIST_QUEUE_URL,
+    Queue.COLLECT: environment.COLLECT_QUEUE_URL,
+    Queue.FINISH: environment.FINISH_QUEUE_URL,
+}
+
+_THAW_S = 0.001
+"""So long the loop looks at its connections first: those that ended while the container was frozen are not used."""
+
+
+_GRACE_S = 0.5
+"""So long what an invocation leaves behind may still take."""
+
+
+class Opening(Protocol):
+    """Opens a deployment; see `opening.open_deployment`."""
+
+    def __call__(
+        self, *, license_key: str | None, secrets: Secrets, aws: Aws, queues: SqsQueues, gauges: Gauges
+    ) -> AbstractAsyncContextManager[Deployment]: ...
+
+
+class Container:
+    """Runs the invocations of a function, one after the other, on one event loop.
+
+    A client belongs to the loop it was opened on, so the loop lives as long as they do. What could not be opened is
+    tried again by the next invocation.
+    """
+
+    def __init__(self, opening: Opening) -> None:
+        self.telemetry = Telemetry()
+        self._opening = opening
+        self._runner = asyncio.Runner()
+        self._secrets: Secrets | None = None
+        self._aws: Aws | None = None
+        self._deployment: Deployment | None = None
+        self._license_key: str | None = None
+        self._opened = AsyncExitStack()
+
+    def run(self, work: Callable[[Deadline], Coroutine[Any, Any, T]], context: LambdaContext) -> T:
+        """Do the work of one invocation. Raises RuntimeError without a cause: the runtime logs whatever is raised."""
+        self.telemetry.begin(context)
+        try:
+            return self._runner.run(_alone(work(lambda: context.get_remaining_time_in_millis() / 1000)))
+        except Exception as error:  # noqa: BLE001 - a foreign error's text may hold what no log may
+            self.telemetry.failure("invocation failed", error)
+            raise RuntimeError(_told(error)) from None
+        finally:
+            self.telemetry.flush()
+
+    async def deployment(self, *, license_key: bool = True) -> Deployment:
+        """Return what the core works with; without the license key it must not call the vendor.
+
+        It is opened anew when the key has changed. Raises ConfigError where a variable or a secret is missing,
+        AwsRefused, TransientError.
+        """
+        if self._secrets is None:
+            self._secrets = Secrets()
+        key = self._secrets.license_key() if license_key else None
+        if self._deployment is not None and key == self._license_key:
+            return self._deployment
+        return await self._open(key, self._secrets)
+
+    async def queues(self) -> SqsQueues:
+        """Return the queues, for which no secret is needed. Raises ConfigError where a variable is missing."""
+        urls = {queue: environment.required(variable) for queue, variable in _URLS.items()}
+        return SqsQueues(await self.aws(), urls)
+
+    async def aws(self) -> Aws:
+        """Return the clients of AWS."""
+        if self._aws is None:
+            self._aws = await Aws().__aenter__()
+        return self._aws
+
+    def doubt_license_key(self) -> None:
+        """Read the license key anew before the next work: the vendor does not take the one that is in use."""
+        self._license_key = None
+        if self._secrets is not None:
+            self._secrets.forget()
+
+    def close(self) -> None:
+        """Close everything; Lambda never does."""
+        self._runner.run(self._close())
+        self._runner.close()
+
+    async def _open(self, key: str | None, secrets: Secrets) -> Deployment:
+        self._deployment = None
+        await self._opened.aclose()
+        aws, queues = await self.aws(), await self.queues()
+        opened = self._opening(license_key=key, secrets=secrets, aws=aws, queues=queues, gauges=self.telemetry)
+        self._deployment = await self._opened.enter_async_context(opened)
+        self._license_key = key
+        return self._deployment
+
+    async def _close(self) -> None:
+        self._deployment = None
+        await self._opened.aclose()
+        if self._aws is not None:
+            await self._aws.__aexit__(None, None, None)
+
+
+async def _alone(work: Coroutine[Any, Any, T]) -> T:
+    """Do the work, and leave nothing on the loop that would go on in another invocation."""
+    try:
+        await asyncio.sleep(_THAW_S)
+        return await work
+    finally:
+        work.close()
+        await _end(asyncio.all_tasks() - {asyncio.current_task()})
+
+
+async def _end(left: Collection[asyncio.Task[Any]]) -> None:
+    """Give what was left behind a moment: it may be a last write that was shielded from its caller's end."""
+    if not left:
+        return
+    logger.warning("work was left behind", extra={"tasks": len(left)})
+    await asyncio.wait(left, timeout=_GRACE_S)
+    for task in left:
+        task.cancel()
+    await asyncio.gather(*left, return_exceptions=True)
+
+
+def _told(error: Exception) -> str:
+    cause = first_cause(error)
+    return str(cause) if isinstance(cause, BulkheadError) else type(cause).__name__

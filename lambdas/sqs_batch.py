@@ -1,0 +1,131 @@
+"""The records that a queue brings: all of an invocation at once, each on its own.
+
+One that fails takes no other with it: it alone comes back, later with each time, and lies in the dead-letter queue at
+last. Where the function itself cannot work, since nobody has put in the license key yet or the vendor does not take it,
+its messages are sent anew: waiting for a person uses up none of their tries.
+
+They are gathered here and not by powertools' batch processor, which runs them on an event loop of its own choice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
+
+from aws_lambda_powertools.utilities.data_classes import SQSEvent
+
+from runner.cloud.deadline import RESERVE_S
+from runner.cloud.messages import decode
+from runner.cloud.protocols import comes_back_after_s
+from runner.errors import AuthRefused, BulkheadError, MessageInvalid, TransientError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
+    from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+    from lambdas.runtime import Container
+    from runner.cloud.context import Deployment
+    from runner.cloud.messages import Message
+    from runner.cloud.protocols import Deadline, Outcome, Queue
+
+PUT_OFF_S = 300
+"""A message comes again so late where somebody has to put something right first."""
+
+ANSWER_S = 2.0
+"""So long before a function's end work is broken off, so that what else was done is acknowledged."""
+
+
+class _Work(Protocol):
+    """What is done with each message of an invocation."""
+
+    async def __call__(self, message: Message, *, receives: int) -> None: ...
+
+
+class EntryPoint(Protocol):
+    """What the core does with a message of one queue."""
+
+    async def __call__(
+        self, deployment: Deployment, message: Any, *, deadline: Deadline, receives: int = 1
+    ) -> Outcome: ...
+
+
+class Records:
+    """Takes the records of `queue`, whose messages are of `kinds`, to an entry point."""
+
+    def __init__(
+        self, container: Container, queue: Queue, entry: EntryPoint, *kinds: type[Message], license_key: bool = True
+    ) -> None:
+        self._container = container
+        self._queue = queue
+        self._entry = entry
+        self._kinds = kinds
+        self._license_key = license_key
+
+    def answer(self, event: Mapping[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
+        """Do the work of an event of SQS; returns which records failed."""
+        records = list(SQSEvent(dict(event)).records)
+        return self._container.run(lambda deadline: self._all(records, deadline), context)
+
+    async def _all(self, records: list[SQSRecord], deadline: Deadline) -> PartialItemFailureResponse:
+        work = await self._work(deadline)
+        failed = await asyncio.gather(*(self._failed(record, work) for record in records))
+        return {
+            "batchItemFailures": [
+                {"itemIdentifier": record.message_id} for record, is_bad in zip(records, failed, strict=True) if is_bad
+            ]
+        }
+
+    async def _work(self, deadline: Deadline) -> _Work:
+        """Return what is done with each message: the entry point, or no more than to send it anew."""
+        try:
+            deployment = await self._container.deployment(license_key=self._license_key)
+        except BulkheadError as error:
+            delay_s = comes_back_after_s(1) if isinstance(error, TransientError) else PUT_OFF_S
+            self._container.telemetry.failure("function cannot work", error, comes_again_in_s=delay_s)
+            return partial(self._send_anew, delay_s=delay_s)
+        return partial(self._take_in, deployment, deadline=deadline)
+
+    async def _failed(self, record: SQSRecord, work: _Work) -> bool:
+        """Tell whether a record is to come back; no error leaves this."""
+        receives = int(record.attributes.approximate_receive_count)
+        try:
+            await work(self._message(record), receives=receives)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is this record's alone
+            is_hopeless = isinstance(error, MessageInvalid)
+            await self._put_back(record, error, receives, after_s=0 if is_hopeless else comes_back_after_s(receives))
+            return True
+        return False
+
+    async def _take_in(self, deployment: Deployment, message: Message, *, deadline: Deadline, receives: int) -> None:
+        if deadline() < RESERVE_S:
+            await self._send_anew(message)
+            return
+        try:
+            async with asyncio.timeout(deadline() - ANSWER_S):
+                await self._entry(deployment, message, deadline=deadline, receives=receives)
+        except AuthRefused as error:
+            self._container.telemetry.failure("license key refused", error, comes_again_in_s=PUT_OFF_S)
+            self._container.doubt_license_key()
+            await self._send_anew(message, delay_s=PUT_OFF_S)
+
+    def _message(self, record: SQSRecord) -> Message:
+        message = decode(record.body)
+        if not isinstance(message, self._kinds):
+            raise MessageInvalid(f"a message of the kind {type(message).__name__} is in the wrong queue")
+        return message
+
+    async def _send_anew(self, message: Message, *, delay_s: int = 0, receives: int = 1) -> None:  # noqa: ARG002
+        queues = await self._container.queues()
+        await queues.send(self._queue, [message], delay_s=delay_s)
+
+    async def _put_back(self, record: SQSRecord, error: Exception, receives: int, *, after_s: int) -> None:
+        fields = {"message_id": record.message_id, "receives": receives, "comes_back_in_s": after_s}
+        self._container.telemetry.failure("message failed", error, **fields)
+        with suppress(BulkheadError):
+            queues = await self._container.queues()
+            await queues.hide(self._queue, record.receipt_handle, for_s=after_s)

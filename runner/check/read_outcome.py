@@ -1,0 +1,213 @@
+"""From an engine's outcome to what the check says of a file: its prediction and its problems, with a few samples."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from runner.check.header_guess import likely_headers
+from runner.check.predictions import Cell, Effect, FileCheck, Prediction, Problem
+from runner.check.rule_names import RuleFinder
+from runner.check.schemas import label_of
+
+if TYPE_CHECKING:
+    from runner.check.engine import Outcome
+    from runner.check.schemas import BoundRoute
+    from runner.config.routes import Route
+
+SAMPLE_CELLS = 3
+VALUES_KEPT = 8
+VALUE_MAX_CHARS = 80
+UNJUDGED_MARKS = {
+    "(the sandbox extra)": "check_library",
+    "dromo-bulkhead[hooks]": "check_library",
+    "Hooks may not do this here": "check_network",
+}
+"""What the engine says where it lacks something that the vendor has, and the code of that."""
+
+_DISTINCT_MAX = 1000
+_COLUMNS_MAX = 20
+_EFFECTS = {
+    "REMOVE_INVALID_ROWS": Effect.ROWS_REMOVED,
+    "INCLUDE_INVALID_ROWS": Effect.VALUES_EMPTIED,
+    "INCLUDE_INVALID_ROWS_AND_VALUES": Effect.VALUES_KEPT,
+}
+_PREDICTIONS = {"SUCCESSFUL": Prediction.SUCCEED, "NEEDS_REVIEW": Prediction.REVIEW}
+
+
+class OutcomeReader:
+    """Reads the outcomes of one route's imports; without `samples` no text of any cell is kept."""
+
+    def __init__(self, bound: BoundRoute, messages: Mapping[str, str], *, samples: bool) -> None:
+        self._bound = bound
+        self._fields = bound.fields
+        self._rules = RuleFinder(bound.schema or {}, messages)
+        self._samples = samples
+        self._passes_unmapped = bool(((bound.schema or {}).get("settings") or {}).get("passThroughUnmappedColumns"))
+
+    def read(self, outcome: Outcome, *, source: str, size_bytes: int, tag: str | None = None) -> FileCheck:
+        """Return what is said of one file."""
+        route = self._bound.route
+        about = about_file(source, size_bytes, route, tag=tag)
+        prediction = _PREDICTIONS.get(outcome.status, Prediction.FAIL)
+        if prediction is Prediction.FAIL:
+            message = str(outcome.errors[0].get("message", "")) if outcome.errors else "no message was given"
+            return failure(_failure_code(message), message, about=about)
+        invalid = int(outcome.metadata.get("invalidRows") or 0)
+        removes = prediction is Prediction.SUCCEED and self._bound.behavior == "REMOVE_INVALID_ROWS"
+        problems = tuple(self._problems(outcome, prediction, source))
+        first = next((one for one in problems if one.effect is Effect.REVIEW), None)
+        return FileCheck(
+            **about,
+            prediction=prediction,
+            code=first.kind if first else None,
+            message=_sentence(first) if first else None,
+            row_count=int(outcome.metadata.get("totalRows") or 0),
+            invalid_row_count=invalid,
+            removed_row_count=invalid if removes else 0,
+            problems=problems,
+        )
+
+    def _problems(self, outcome: Outcome, prediction: Prediction, source: str) -> Iterator[Problem]:
+        metadata = outcome.metadata
+        structural = [error for error in outcome.errors if error.get("type") != "VALIDATION"]
+        not_mapped = [error for error in structural if error.get("type") == "FIELD_NOT_MAPPED"]
+        yield from (_structural(error) for error in structural if error not in not_mapped)
+        unmapped = self._not_mapped(not_mapped, metadata) if not_mapped else None
+        if unmapped:
+            yield unmapped
+        if any(error.get("type") == "HEADER_NOT_FOUND" for error in structural):
+            return
+        in_review = prediction is Prediction.REVIEW
+        effect = Effect.REVIEW if in_review else _EFFECTS.get(self._bound.behavior, Effect.ROWS_REMOVED)
+        yield from self._cells(metadata, effect, source)
+        for warning in metadata.get("warnings") or ():
+            yield Problem(effect=Effect.NOTE, kind="warning", message=str(warning))
+        if not self._passes_unmapped:
+            yield from self._ignored(metadata, {header for _, header in unmapped.headers} if unmapped else set())
+
+    def _not_mapped(self, errors: Sequence[Mapping[str, Any]], metadata: Mapping[str, Any]) -> Problem:
+        """One problem for all fields without a column: they are missing together, and mended together."""
+        keys = tuple(str(error["fieldKey"]) for error in errors if error.get("fieldKey"))
+        labels = tuple(map(self._label, keys))
+        missing = [self._fields[key] for key in keys if key in self._fields] or list(self._fields.values())
+        named = ", ".join(labels)
+        return Problem(
+            effect=Effect.REVIEW,
+            kind="not_mapped",
+            message=f"No column was found for {named}." if named else "No column belongs to any field.",
+            field_keys=keys,
+            labels=labels,
+            row_count=int(metadata.get("totalRows") or 0),
+            headers=tuple((label_of(field), header) for field, header in likely_headers(missing, _spare(metadata))),
+        )
+
+    def _cells(self, metadata: Mapping[str, Any], effect: Effect, source: str) -> Iterator[Problem]:
+        errors: Sequence[Mapping[str, Any]] = metadata.get("errors") or ()
+        is_capped = int(metadata.get("errorCount") or 0) > len(errors)
+        groups: dict[tuple[str, str], _Group] = {}
+        for error in errors:
+            key = (str(error.get("fieldKey")), str(error.get("message")))
+            group = groups.get(key)
+            if group is None:
+                group = groups[key] = _Group()
+            group.add(int(error.get("rowIndex") or 0), str(error.get("value") or ""))
+        for (field_key, message), group in groups.items():
+            yield Problem(
+                effect=effect,
+                kind="cell",
+                message=message,
+                field_keys=(field_key,),
+                labels=(self._label(field_key),),
+                rule=self._rules.rule_of(field_key, message),
+                row_count=group.row_count,
+                cells=group.cells(source) if self._samples else (),
+                values=tuple(group.values.most_common(VALUES_KEPT)) if self._samples else (),
+                is_capped=is_capped,
+            )
+
+    def _ignored(self, metadata: Mapping[str, Any], spoken_for: set[str]) -> Iterator[Problem]:
+        """The columns that no field takes: their cells are lost."""
+        taken = metadata.get("fields") or {}
+        open_fields = [field for key, field in self._fields.items() if key not in taken and not field.get("hidden")]
+        for header in [name for name in dict.fromkeys(_spare(metadata)) if name not in spoken_for][:_COLUMNS_MAX]:
+            found = likely_headers(open_fields, [header])
+            yield Problem(
+                effect=Effect.NOTE,
+                kind="column_ignored",
+                message=f'No field takes the column "{header}": its cells are left out.',
+                labels=(header,),
+                row_count=int(metadata.get("totalRows") or 0),
+                headers=tuple((label_of(field), name) for field, name in found),
+            )
+
+    def _label(self, key: str) -> str:
+        return label_of(self._fields.get(key, {"key": key}))
+
+
+@dataclass(slots=True)
+class _Group:
+    """The errors of one field with one message."""
+
+    row_count: int = 0
+    last_row: int = -1
+    first: list[tuple[int, str]] = field(default_factory=list)
+    values: Counter[str] = field(default_factory=Counter)
+
+    def add(self, row: int, value: str) -> None:
+        self.row_count += row != self.last_row
+        self.last_row = row
+        text = cut(value)
+        if text not in self.values and len(self.first) < SAMPLE_CELLS:
+            self.first.append((row, text))
+        if text in self.values or len(self.values) < _DISTINCT_MAX:
+            self.values[text] += 1
+
+    def cells(self, source: str) -> tuple[Cell, ...]:
+        return tuple(Cell(source=source, row=row + 1, value=value) for row, value in self.first)
+
+
+def _sentence(problem: Problem) -> str:
+    return f"{problem.labels[0]}: {problem.message}" if problem.kind == "cell" else problem.message
+
+
+def about_file(source: str, size_bytes: int, route: Route | None, *, tag: str | None = None) -> dict[str, Any]:
+    """Return what the check of any file says, whatever comes of it."""
+    found = {"source": source, "size_bytes": size_bytes, "tag": tag}
+    return {**found, "route": route.name, "schema_id": route.schema_id} if route else found
+
+
+def failure(code: str, message: str, *, about: Mapping[str, Any]) -> FileCheck:
+    """Return the check of a file that would fail, or that could not be judged."""
+    problem = Problem(effect=Effect.FAILS, kind=code, message=message)
+    return FileCheck(**about, prediction=Prediction.FAIL, code=code, message=message, problems=(problem,))
+
+
+def rejection(code: str, message: str, *, about: Mapping[str, Any]) -> FileCheck:
+    """Return the check of a file that a run refuses before any create."""
+    problem = Problem(effect=Effect.REJECTED, kind=code, message=message)
+    return FileCheck(**about, prediction=Prediction.REJECT, code=code, message=message, problems=(problem,))
+
+
+def cut(text: str) -> str:
+    return text if len(text) <= VALUE_MAX_CHARS else text[: VALUE_MAX_CHARS - 1] + "…"
+
+
+def _failure_code(message: str) -> str:
+    return next((code for mark, code in UNJUDGED_MARKS.items() if mark in message), "import_failed")
+
+
+def _structural(error: Mapping[str, Any]) -> Problem:
+    kind = str(error.get("type") or "review").lower()
+    return Problem(effect=Effect.REVIEW, kind=kind, message=str(error.get("message") or kind))
+
+
+def _spare(metadata: Mapping[str, Any]) -> list[str]:
+    """The named columns that no field took."""
+    taken: set[int] = set()
+    for mapping in (metadata.get("fields") or {}).values():
+        taken.update(mapping.get("fileHeaderIndexes") or [mapping.get("fileHeaderIndex")])
+    headers: Sequence[str] = metadata.get("rawHeaders") or ()
+    return [cut(name) for at, name in enumerate(headers) if name and at not in taken]

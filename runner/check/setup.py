@@ -1,0 +1,142 @@
+"""Opening a check: from settings, a source and an engine to a crew that knows every route's schema."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from runner.check.gate import Gate, GateMode
+from runner.check.pool import Crew
+from runner.check.schemas import BoundRoute, SavedSchemas, bind_routes
+from runner.check.source_check import Checking
+from runner.check.worker import Setup
+from runner.errors import SchemaNotFound
+from runner.events import Notice
+from runner.retry import repeat_read
+from runner.sources import rank_of
+from runner.stages.discover import Discovery
+
+if TYPE_CHECKING:
+    from runner.check.engine import Engine
+    from runner.check.predictions import FileCheck
+    from runner.config.run_spec import RunSpec
+    from runner.events import EventHook
+    from runner.local.resources import Resources
+
+MEMORY_BYTES = 2 << 30
+"""What one worker may hold; a workbook of a million rows takes half of it."""
+
+FILE_TIMEOUT_S = 300.0
+_GATE_WORKERS_MAX = 2
+
+SCHEMA_ATTEMPTS = 3
+"""Fewer than a run makes: somebody waits, and nothing is lost by asking again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckOptions:
+    """`jobs` worker processes, as many as there are cores where it is None; without `samples` no cell is shown."""
+
+    jobs: int | None = None
+    file_timeout_s: float = FILE_TIMEOUT_S
+    samples: bool = True
+    memory_bytes: int = MEMORY_BYTES
+
+
+@dataclass(slots=True)
+class Inspection:
+    """The check of one source: what it found is told to `on_files` and `on_listed` as in `Checking`."""
+
+    resources: Resources
+    spec: RunSpec
+    engine: Engine
+    options: CheckOptions
+    too_young: int = 0
+
+    async def bind(self, saved: SavedSchemas) -> list[BoundRoute]:
+        """Read the schemas of all routes. Raises AuthRefused, TransientError."""
+        return await bind_routes(self.spec.routes, self.engine, saved)
+
+    async def run(
+        self,
+        bound: Sequence[BoundRoute],
+        *,
+        on_files: Callable[[Sequence[FileCheck]], None],
+        on_listed: Callable[[int], None],
+    ) -> None:
+        """Check every file. Nothing is sent, and no ledger is made.
+
+        Raises SourceNotFound, LedgerError, and SchemaNotFound for the first file whose schema cannot be had.
+        """
+        resources = self.resources
+        ledger = await resources.ledger(write=False) if resources.settings.ledger_is_there else None
+        source = await resources.source(self.spec.source)
+        discovery = Discovery(
+            batch_id="check", ledger=ledger, source=source, routes=self.spec.routes,
+            rank_of=lambda entry: rank_of(entry, self.spec.source.order_by), endpoint=resources.endpoint,
+            again=self.spec.again, clock=resources.clock,
+        )  # fmt: skip
+        async with _crew(resources, self.spec, self.engine, self.options, bound) as crew:
+            checking = Checking(
+                source=source, discovery=discovery, routes=self.spec.routes, bound=bound, crew=crew,
+                ledger=ledger, again=self.spec.again, on_files=on_files, on_listed=on_listed,
+            )  # fmt: skip
+            try:
+                await checking.run()
+            finally:
+                self.too_young = source.too_young
+
+
+def schemas_of_the_vendor(resources: Resources) -> SavedSchemas:
+    """Read saved schemas from the API, with repeats. Opens it when the first one is asked for."""
+
+    async def read(schema_id: str) -> Mapping[str, Any]:
+        client = await resources.client()
+        try:
+            return await repeat_read(lambda: client.schema(schema_id), attempts=SCHEMA_ATTEMPTS)
+        except SchemaNotFound:
+            raise SchemaNotFound(
+                f"the vendor has no saved schema {schema_id}",
+                schema_id=schema_id,
+                hint="`bulkhead explain FILE` says which route names it; `bulkhead config` shows the API url",
+            ) from None
+
+    return read
+
+
+def gate(resources: Resources, spec: RunSpec, engine: Engine, *, mode: GateMode, emit: EventHook) -> Gate:
+    """Make the gate of a run; it opens its crew, and reads the schemas, when the first file comes."""
+    for package, consequence in engine.missing:
+        emit(Notice(code="check_library", message=f"{package} is not installed: {consequence}"))
+    options = CheckOptions(jobs=min(_GATE_WORKERS_MAX, cores()), samples=False)
+
+    async def opened() -> tuple[Crew, list[BoundRoute]]:
+        bound = await bind_routes(spec.routes, engine, schemas_of_the_vendor(resources))
+        return await resources.keep(_crew(resources, spec, engine, options, bound)), bound
+
+    return Gate(opened, mode=mode, emit=emit)
+
+
+def cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _crew(
+    resources: Resources, spec: RunSpec, engine: Engine, options: CheckOptions, bound: Sequence[BoundRoute]
+) -> Crew:
+    setup = Setup(
+        run=engine.run,
+        messages=engine.messages,
+        source=spec.source,
+        routes=tuple(bound),
+        endpoint=resources.endpoint,
+        filename_tag=resources.settings.filename_tag,
+        samples=options.samples,
+        memory_bytes=options.memory_bytes,
+        aws_endpoint_url=resources.settings.aws_endpoint_url,
+        aws_region=resources.settings.aws_region,
+    )
+    return Crew(setup, workers=options.jobs or cores(), file_timeout_s=options.file_timeout_s)

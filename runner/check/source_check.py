@@ -1,0 +1,129 @@
+"""The check of a whole source: every file that a run would send goes to the crew, the others are told at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from runner.check.predictions import FileCheck, Prediction
+from runner.check.read_outcome import about_file, rejection
+from runner.check.worker import FileToCheck
+from runner.errors import first_cause
+from runner.models import HELD_STATES, Item, ItemState
+
+if TYPE_CHECKING:
+    from runner.check.pool import Crew
+    from runner.check.schemas import BoundRoute
+    from runner.config.routes import Routes
+    from runner.ledger.protocol import Ledger
+    from runner.protocols import Source
+    from runner.stages.discover import Discovery
+
+FILES_AT_ONCE = 50
+BYTES_AT_ONCE = 2_000_000
+"""Small files travel to a worker together, up to these; a larger one goes alone."""
+
+_AHEAD_PER_WORKER = 2
+
+
+class Checking:
+    """Lists the source as a run does and judges each file; memory does not grow with their number.
+
+    `on_files` hears of files in the order in which they are done. `ledger` is only read, to tell what was sent before;
+    `again` as in `RunOptions`.
+    """
+
+    def __init__(
+        self,
+        *,
+        source: Source,
+        discovery: Discovery,
+        routes: Routes,
+        bound: Sequence[BoundRoute],
+        crew: Crew,
+        ledger: Ledger | None,
+        again: bool,
+        on_files: Callable[[Sequence[FileCheck]], None],
+        on_listed: Callable[[int], None],
+    ) -> None:
+        self._source = source
+        self._discovery = discovery
+        self._routes = routes
+        self._bound = bound
+        self._places = {id(one.route): at for at, one in enumerate(bound)}
+        self._crew = crew
+        self._ledger = None if again else ledger
+        self._on_files = on_files
+        self._on_listed = on_listed
+        self._slots = asyncio.Semaphore(crew.size * _AHEAD_PER_WORKER)
+
+    async def run(self) -> None:
+        """Check everything. Raises SourceNotFound, SchemaNotFound, and whatever `on_files` raises."""
+        try:
+            await self._run()
+        except BaseExceptionGroup as group:
+            raise first_cause(group) from None
+
+    async def _run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            async for entries in self._source.entries():
+                items = await self._discovery.items(entries)
+                self._on_listed(len(items))
+                self._on_files([self._settled(item) for item in items if item.state is not ItemState.QUEUED])
+                for files in in_parcels([self._file(item) for item in items if item.state is ItemState.QUEUED]):
+                    await self._slots.acquire()
+                    group.create_task(self._checked(files))
+
+    async def _checked(self, files: Sequence[FileToCheck]) -> None:
+        try:
+            checks = await self._crew.check(files)
+            self._on_files(await self._without_twins(checks))
+        finally:
+            self._slots.release()
+
+    def _file(self, item: Item) -> FileToCheck:
+        """Raises SchemaNotFound."""
+        at = self._places[id(self._routes.for_source(item.source))]
+        if (missing := self._bound[at].missing) is not None:
+            raise missing
+        return FileToCheck(item.source, item.size_bytes or 0, at)
+
+    def _settled(self, item: Item) -> FileCheck:
+        """What listing alone says: refused, or unchanged since it was sent."""
+        route = self._routes.for_source(item.source)
+        about = about_file(item.source, item.size_bytes or 0, route)
+        if item.state is ItemState.REJECTED:
+            return rejection(item.error_code or "", item.error_message or "", about=about)
+        return FileCheck(**about, prediction=Prediction.SKIP)
+
+    async def _without_twins(self, checks: list[FileCheck]) -> list[FileCheck]:
+        """Skip, as a run does, what the vendor has from an earlier batch under the same name and schema."""
+        tags = [check.tag for check in checks if check.tag]
+        if self._ledger is None or not tags:
+            return checks
+        twins = await self._ledger.by_tag(tags)
+        held = {tag for tag, items in twins.items() if any(item.state in HELD_STATES for item in items)}
+        return [_skipped(check) if check.tag in held else check for check in checks]
+
+
+def in_parcels(files: Sequence[FileToCheck]) -> Iterator[list[FileToCheck]]:
+    """Yield the files in lists worth a message each."""
+    parcel: list[FileToCheck] = []
+    size_bytes = 0
+    for file in files:
+        if parcel and (len(parcel) >= FILES_AT_ONCE or size_bytes + file.size_bytes > BYTES_AT_ONCE):
+            yield parcel
+            parcel, size_bytes = [], 0
+        parcel.append(file)
+        size_bytes += file.size_bytes
+    if parcel:
+        yield parcel
+
+
+def _skipped(check: FileCheck) -> FileCheck:
+    return replace(
+        check, prediction=Prediction.SKIP, code=None, message=None, row_count=0, invalid_row_count=0,
+        removed_row_count=0, problems=(),
+    )  # fmt: skip

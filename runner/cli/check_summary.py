@@ -1,0 +1,129 @@
+"""The closing words of a check: what would become of the files, rows that would be lost, and the problems."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from runner.check import Cell, CheckSummary, Cluster, Effect
+from runner.check.advice import advice_for
+from runner.check.report import EFFECT_WORDS, PREDICTION_MEANINGS, headline_of, is_note, rows_of
+from runner.cli.check_progress import STYLES
+from runner.cli.ndjson import Fields
+from runner.cli.styles import line
+from runner.formatting import counted, lasting, near, shown, sized
+
+LISTED_MOST = 20
+_INDENT = "      "
+
+_EFFECT_STYLES = {
+    Effect.FAILS: "red",
+    Effect.REJECTED: "red",
+    Effect.REVIEW: "yellow",
+    Effect.ROWS_REMOVED: "magenta",
+    Effect.VALUES_EMPTIED: "magenta",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Closing:
+    """What the closing words are made of."""
+
+    summary: CheckSummary
+    fields: Fields
+    elapsed_s: float
+    report: Path | None = None
+
+
+def print_check(console: Console, closing: Closing) -> None:
+    """Write everything, in the order in which a person wants to know it."""
+    summary = closing.summary
+    head = Text("Checked" if not summary.interrupted else "Interrupted after", style="bold")
+    head.append(f" {counted(summary.file_count, 'file')}, {sized(summary.size_bytes)}")
+    head.append(f", {counted(summary.row_count, 'row')} in {lasting(closing.elapsed_s)}; nothing was sent")
+    line(console, head)
+    if summary.interrupted:
+        line(console, "The check was stopped: what follows is what was found until then.", style="yellow")
+    _predictions(console, summary)
+    _losses(console, summary)
+    _quota(console, summary)
+    _problems(console, [one for one in summary.clusters if not is_note(one)], closing.fields, title="problem")
+    _problems(console, [one for one in summary.clusters if is_note(one)], closing.fields, title="note")
+    line(console)
+    if closing.report:
+        line(console, f"Report: {near(str(closing.report.resolve()))}")
+    line(console, "This is the prediction of the engine on this machine, not the vendor's.", style="dim")
+
+
+def _predictions(console: Console, summary: CheckSummary) -> None:
+    if summary.by_prediction:
+        line(console)
+    for prediction, count in summary.by_prediction.items():
+        rows = summary.rows_by_prediction.get(prediction, 0)
+        text = Text(f"  {PREDICTION_MEANINGS[prediction]:<19}", style=STYLES.get(prediction, ""))
+        text.append(f"{counted(count, 'file'):>14}", style="bold not dim")
+        text.append(f"{counted(rows, 'row'):>16}" if rows else "", style="dim not bold")
+        line(console, text)
+
+
+def _losses(console: Console, summary: CheckSummary) -> None:
+    """Say first what nobody would see: rows that are left out of imports that succeed."""
+    if summary.removed_row_count:
+        where = counted(summary.losing_file_count, "file")
+        text = Text(
+            f"\n{counted(summary.removed_row_count, 'row')} of {where} that would succeed", style="bold magenta"
+        )
+        text.append(" would be left out as invalid, without a word from the vendor")
+        line(console, text)
+    if summary.emptied_file_count:
+        line(console, f"{counted(summary.emptied_file_count, 'file')} of them would end without a single row")
+    if summary.unjudged_count:
+        line(console, f"\n{counted(summary.unjudged_count, 'file')} could not be judged; the vendor may well take them")
+    if summary.too_young:
+        line(console, f"\n{counted(summary.too_young, 'file')} changed too lately: left to a later run")
+
+
+def _quota(console: Console, summary: CheckSummary) -> None:
+    if not summary.file_count:
+        line(console, "There is no file here that a run would look at.")
+    elif summary.create_count:
+        wait = f"the last one is created after {lasting(summary.finish_in_s)}"
+        within = wait if summary.finish_in_s else "all of them can be created at once"
+        line(console, f"\nA run creates {counted(summary.create_count, 'import')}; within the quota {within}.")
+
+
+def _problems(console: Console, clusters: Sequence[Cluster], fields: Fields, *, title: str) -> None:
+    if not clusters:
+        return
+    line(console, f"\n{counted(len(clusters), title)}, largest first", style="bold")
+    for number, cluster in enumerate(clusters[:LISTED_MOST], start=1):
+        _cluster(console, number, cluster, fields)
+    if len(clusters) > LISTED_MOST:
+        line(console, f"\n  … and {len(clusters) - LISTED_MOST:,} more: see --report or --json")
+
+
+def _cluster(console: Console, number: int, cluster: Cluster, fields: Fields) -> None:
+    text = Text(f"\n{number:>4}  ")
+    text.append(f"{EFFECT_WORDS[cluster.effect]}", style=_EFFECT_STYLES.get(cluster.effect, "bold"))
+    text.append(f"  {counted(cluster.file_count, 'file')}", style="bold")
+    if rows := rows_of(cluster):
+        text.append(f", {rows}")
+    if cluster.route:
+        text.append(f"  [{shown(cluster.route)}]", style="dim")
+    line(console, text)
+    line(console, f"{_INDENT}{shown(headline_of(cluster))}")
+    if cluster.cells:
+        line(console, f"{_INDENT}{', '.join(map(_cell, cluster.cells))}", style="dim")
+    else:
+        more = ", …" if cluster.file_count > len(cluster.files) else ""
+        line(console, f"{_INDENT}{', '.join(map(shown, cluster.files))}{more}", style="dim")
+    line(console, f"{_INDENT}→ {shown(advice_for(cluster, fields.get(cluster.route, {})))}", style="cyan")
+
+
+def _cell(cell: Cell) -> str:
+    text = f'"{shown(cell.value)}"' if cell.value else "an empty cell"
+    return f"{text} ({shown(cell.source)}, row {cell.row})"

@@ -1,0 +1,138 @@
+"""What the commands that only look answer with `--json`: one JSON document on stdout."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+from collections.abc import AsyncGenerator, AsyncIterable, Mapping
+from contextlib import aclosing
+from datetime import datetime
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import orjson
+
+from runner.errors import ConfigError
+from runner.formatting import storable
+from runner.models import iso
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+    from runner.bulkhead import BatchStatus
+    from runner.cloud.ops.status import Standing
+    from runner.local.plan import Explanation, Plan
+
+
+def write_document(value: Any) -> None:
+    """Write one JSON document and a newline. Dataclasses become objects, instants ISO 8601 UTC."""
+    sys.stdout.buffer.write(orjson.dumps(plain(value), option=orjson.OPT_APPEND_NEWLINE))
+    sys.stdout.buffer.flush()
+
+
+def status_document(status: BatchStatus | Standing) -> dict[str, Any]:
+    """Return what `status --json` says of one batch."""
+    batch = status.batch
+    return {
+        "batch_id": batch.batch_id,
+        "state": batch.state,
+        "source": batch.source_uri,
+        "out": batch.out,
+        "items": sum(status.by_state.values()),
+        "by_state": status.by_state,
+        "counters": batch.counters,
+        "started_at": batch.started_at,
+        "finished_at": batch.finished_at,
+        "exit_code": batch.exit_code,
+    }
+
+
+def standing_document(standing: Standing) -> dict[str, Any]:
+    """Return what `cloud status --json` says of one batch."""
+    return {
+        **status_document(standing),
+        "driver": standing.driver,
+        "listed": standing.batch.listed,
+        "manifest": standing.manifest,
+        "manifest_is_current": standing.manifest_is_current,
+    }
+
+
+def plan_document(plan: Plan) -> dict[str, Any]:
+    """Return what `plan --json` says."""
+    samples = [{"source": source, "code": code, "message": message} for source, code, message in plan.rejected_samples]
+    return {**_fields(plan), "rejected_samples": samples}
+
+
+def explanation_document(explanation: Explanation) -> dict[str, Any]:
+    """Return what `explain --json` says."""
+    tried = [{"route": route, "match": match, "matched": matched} for route, match, matched in explanation.tried]
+    return {**_fields(explanation), "tried": tried}
+
+
+def plain(value: Any) -> Any:
+    """Return a value made of what JSON knows; text that UTF-8 cannot hold is escaped."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        value = _fields(value)
+    if isinstance(value, Mapping):
+        return {plain(key): plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(inner) for inner in value]
+    return _scalar(value)
+
+
+def _fields(value: DataclassInstance) -> dict[str, Any]:
+    return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+
+
+def _scalar(value: Any) -> Any:
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, datetime):
+        return iso(value)
+    return storable(value) if isinstance(value, str) else value
+
+
+T = TypeVar("T")
+
+
+async def first(items: AsyncGenerator[T, None], count: int) -> list[T]:
+    """Return the first items, at most `count`; the others are never asked for."""
+    found: list[T] = []
+    async with aclosing(items) as left:
+        async for item in left:
+            found.append(item)
+            if len(found) == count:
+                break
+    return found
+
+
+async def write_array(items: AsyncIterable[object]) -> None:
+    """Write one JSON array to stdout, an item a line, however many there are."""
+    out, between = sys.stdout.buffer, b"["
+    async for item in items:
+        out.write(between + orjson.dumps(plain(item)))
+        between = b",\n "
+    out.write(b"[]\n" if between == b"[" else b"]\n")
+    out.flush()
+
+
+async def write_pieces(pieces: AsyncIterable[bytes], to: Path | None = None) -> None:
+    """Write pieces to stdout, or to a file, which appears or changes only once it is complete. Raises ConfigError."""
+    if to is None:
+        async for piece in pieces:
+            sys.stdout.buffer.write(piece)
+        sys.stdout.buffer.flush()
+        return
+    partial = to.with_name(f".{to.name}.{os.getpid()}.tmp")
+    try:
+        with partial.open("wb") as file:
+            async for piece in pieces:
+                file.write(piece)
+        partial.replace(to)
+    except OSError as error:
+        raise ConfigError(f"{to} cannot be written: {error.strerror}") from error
+    finally:
+        partial.unlink(missing_ok=True)

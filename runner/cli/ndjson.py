@@ -1,0 +1,143 @@
+"""Events as NDJSON: one object a line on stdout, and nothing else there."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from typing import Any, BinaryIO
+
+import orjson
+
+from runner.check import CheckSummary, FileCheck, Problem
+from runner.check.advice import advice_for
+from runner.cli.json_output import plain
+from runner.events import BytesUploaded, Event
+from runner.formatting import storable
+from runner.local.outcome import ExitCode
+from runner.models import iso
+
+BYTES_EVERY_S = 1.0
+_WORD_START = re.compile(r"(?<!^)(?=[A-Z])")
+
+
+def event_name(kind: type) -> str:
+    """Return the name of an event in the stream: `ItemMoved` is `item_moved`."""
+    return _WORD_START.sub("_", kind.__name__).lower()
+
+
+class JsonEvents:
+    """Writes each event as it comes; upload progress is summed up to about a line a second."""
+
+    def __init__(self, *, now: Callable[[], datetime], stream: BinaryIO | None = None) -> None:
+        self._now = now
+        self._stream: BinaryIO = sys.stdout.buffer if stream is None else stream
+        self._unsaid_bytes = 0
+        self._bytes_said_at: datetime | None = None
+        self._closed = False
+
+    def take(self, event: Event) -> None:
+        """Write an event; once the reader has gone, nothing more is written and the run goes on."""
+        if isinstance(event, BytesUploaded):
+            self._unsaid_bytes += event.count
+            if self._is_time_for_bytes():
+                self._say_bytes()
+            return
+        self._say_bytes()
+        fields = {field.name: getattr(event, field.name) for field in dataclasses.fields(event)}
+        self._write(event_name(type(event)), fields)
+
+    def error(self, message: str, hint: str | None, code: ExitCode) -> None:
+        """Write the error that ends the command."""
+        self._write("error", {"message": message, "hint": hint, "exit_code": int(code)})
+
+    def _is_time_for_bytes(self) -> bool:
+        last = self._bytes_said_at
+        return last is None or (self._now() - last).total_seconds() >= BYTES_EVERY_S
+
+    def _say_bytes(self) -> None:
+        if self._unsaid_bytes:
+            count, self._unsaid_bytes = self._unsaid_bytes, 0
+            self._bytes_said_at = self._now()
+            self._write("bytes_uploaded", {"count": count})
+
+    def _write(self, name: str, fields: dict[str, Any]) -> None:
+        if self._closed:
+            return
+        line = {"event": name, "at": iso(self._now()), **{key: _plain(value) for key, value in fields.items()}}
+        try:
+            self._stream.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
+            self._stream.flush()
+        except BrokenPipeError:
+            self._closed = True
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, str):
+        return storable(str(value))
+    return value
+
+
+Fields = Mapping[str, Mapping[str, Mapping[str, Any]]]
+"""Field definitions by key, by the name of their route."""
+
+
+class CheckLines:
+    """Writes the lines of `--json`."""
+
+    def __init__(self, stream: BinaryIO | None = None) -> None:
+        self._stream: BinaryIO = sys.stdout.buffer if stream is None else stream
+
+    def files(self, checks: Iterable[FileCheck]) -> None:
+        """Write a line for each file. Raises BrokenPipeError."""
+        for check in checks:
+            self._write("file_checked", file_fields(check))
+        self._stream.flush()
+
+    def finished(self, summary: CheckSummary, fields: Fields, code: ExitCode) -> None:
+        """Write the last line."""
+        self._write("check_finished", {**summary_fields(summary, fields), "exit_code": int(code)})
+        self._stream.flush()
+
+    def error(self, message: str, hint: str | None, code: ExitCode) -> None:
+        """Write the error that ends the command."""
+        self._write("error", {"message": message, "hint": hint, "exit_code": int(code)})
+        self._stream.flush()
+
+    def _write(self, event: str, fields: Mapping[str, Any]) -> None:
+        line = {"event": event, **fields}
+        try:
+            text = orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
+        except TypeError:  # a name that UTF-8 cannot hold
+            text = orjson.dumps(plain(line), option=orjson.OPT_APPEND_NEWLINE)
+        self._stream.write(text)
+
+
+def file_fields(check: FileCheck) -> dict[str, Any]:
+    """Return what is written of one file: no cell's text, which the clusters have."""
+    names = ("source", "route", "schema_id", "prediction", "code", "message", "size_bytes", "row_count")
+    found = {name: getattr(check, name) for name in (*names, "invalid_row_count", "removed_row_count")}
+    return {**found, "judged": check.is_judged, "problems": [_problem(one) for one in check.problems]}
+
+
+def summary_fields(summary: CheckSummary, fields: Fields) -> dict[str, Any]:
+    """Return the summary with its clusters, largest first, each with its advice."""
+    found = {one.name: getattr(summary, one.name) for one in dataclasses.fields(summary)}
+    clusters = [
+        {**dataclasses.asdict(one), "advice": advice_for(one, fields.get(one.route, {}))} for one in summary.clusters
+    ]
+    counts = {"file_count": summary.file_count, "create_count": summary.create_count}
+    return {**counts, **found, "clusters": clusters}
+
+
+def _problem(problem: Problem) -> dict[str, Any]:
+    return {
+        "effect": problem.effect,
+        "kind": problem.kind,
+        "fields": problem.field_keys,
+        "rule": problem.rule,
+        "message": problem.message,
+        "row_count": problem.row_count,
+    }

@@ -1,0 +1,96 @@
+"""Driving: runs what moves items, shows its progress, lets signals stop it, and ends with summary and exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import typer
+from rich.console import Console
+
+from runner.bulkhead import Bulkhead
+from runner.cli.errors import reported
+from runner.cli.log import logging_to
+from runner.cli.ndjson import JsonEvents
+from runner.cli.progress import Progress, QuietProgress, showing
+from runner.cli.progress_state import Tally
+from runner.cli.session import prepared, staying_sandbox
+from runner.cli.signals import interrupting
+from runner.cli.styles import console, line
+from runner.cli.summary import Closing, print_summary
+from runner.cli.triage import NEEDING_A_PERSON, needing_a_person
+from runner.clock import SystemClock
+from runner.formatting import shown
+from runner.local.outcome import BatchOutcome, ExitCode
+
+if TYPE_CHECKING:
+    from runner.check import Engine
+    from runner.cli.arguments import Given
+    from runner.config.settings import LoadedSettings
+    from runner.events import Event
+
+Action = Callable[[Bulkhead, "LoadedSettings"], Awaitable[BatchOutcome]]
+
+
+def drive(given: Given, action: Action) -> None:
+    """Do it, and exit."""
+    stream = JsonEvents(now=SystemClock().now) if given.json else None
+    with reported(verbose=given.verbose, on_error=stream.error if stream else None), prepared(given) as loaded:
+        code = asyncio.run(_drive(given, loaded, action, stream))
+    raise typer.Exit(code)
+
+
+async def _drive(given: Given, loaded: LoadedSettings, action: Action, stream: JsonEvents | None) -> ExitCode:
+    began = time.monotonic()
+    screen = console(stderr=True)
+    quota = loaded.settings.create_quota
+    tally = Tally(quota=quota, ticks=time.monotonic)
+    with logging_to(screen, verbose=given.verbose):
+        async with _progress(given, screen, tally) as progress:
+
+            def hear(event: Event) -> None:
+                progress.take(event)
+                if stream:
+                    stream.take(event)
+
+            async with Bulkhead(loaded.settings, on_event=hear, engine=_engine) as bulkhead:
+                with interrupting(bulkhead, tell=progress.say):
+                    outcome = await action(bulkhead, loaded)
+                items = bulkhead.items(outcome.batch.batch_id, states=NEEDING_A_PERSON)
+                closing = Closing(
+                    outcome=outcome,
+                    attention=await needing_a_person(items),
+                    elapsed_s=time.monotonic() - began,
+                    options=given.repeated(),
+                    sandbox=staying_sandbox(given, loaded, sys.argv[1:]) if given.sandbox else None,
+                )
+    _close(given, closing, screen)
+    return outcome.exit_code
+
+
+def _engine() -> Engine:
+    from runner.cli.commands.check import engine
+
+    return engine()
+
+
+@asynccontextmanager
+async def _progress(given: Given, screen: Console, tally: Tally) -> AsyncIterator[Progress]:
+    if given.quiet or given.json:
+        yield QuietProgress(screen)
+        return
+    async with showing(screen, tally) as progress:
+        yield progress
+
+
+def _close(given: Given, closing: Closing, screen: Console) -> None:
+    outcome = closing.outcome
+    if given.quiet:
+        if outcome.exit_code is not ExitCode.OK:
+            line(screen, f"{outcome.batch.batch_id}: {shown(outcome.reason)}")
+    elif not given.json:
+        print_summary(console(), closing)

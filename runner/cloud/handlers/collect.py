@@ -1,0 +1,140 @@
+"""Collecting: something may have become of an import; the vendor is asked what, and a result is brought home."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from runner.cloud.context import CloudStages, is_driven_here
+from runner.cloud.dead_letters import bury
+from runner.cloud.deadline import Patience
+from runner.cloud.leases import later, leased
+from runner.cloud.lifecycle import ring_if_at_rest
+from runner.cloud.protocols import Done, Outcome, Queue
+from runner.errors import ImportNotFound, StaleItem, Unavailable
+from runner.models import OPEN_STATES, ImportStatus, Item, ItemState
+from runner.retry import repeat_read
+
+if TYPE_CHECKING:
+    from runner.cloud.context import Deployment
+    from runner.cloud.messages import ImportHint
+    from runner.cloud.protocols import Deadline
+    from runner.models import Batch
+
+logger = logging.getLogger(__name__)
+
+TAKEN_AGAIN_S = 10.0
+"""Another function works on the import: if that one dies, this hint is not lost."""
+
+RUNNER_WRITES_S = 5.0
+RUNNER_WRITES_WITHIN = timedelta(minutes=2)
+"""So long may a runner need to record an upload whose import has ended already."""
+
+_S = ItemState
+_BOUND = frozenset({_S.CREATED, _S.PROCESSING, _S.NEEDS_REVIEW})
+
+
+async def collect(deployment: Deployment, message: ImportHint, *, deadline: Deadline, receives: int = 1) -> Outcome:
+    """Bring the item of an import to where the vendor is, and its result to the batch's sink if the stack drives it.
+
+    An import that is unknown is counted and left. Raises as `submitting.submit`.
+    """
+    owner = (await deployment.ledger.owners([message.import_id])).get(message.import_id)
+    if owner is None:
+        deployment.gauges.gauge("WebhookUnknown", 1)
+        return Done()
+    try:
+        return await _look(deployment, message, owner, Patience(deadline, longest_wait_s=deployment.longest_wait_s))
+    except StaleItem:
+        return await _later(deployment, message, TAKEN_AGAIN_S, batch_id=owner[0])
+    except Exception as error:
+        await bury(deployment, *owner, error, receives=receives)
+        raise
+
+
+async def _look(deployment: Deployment, hint: ImportHint, owner: tuple[str, str], patience: Patience) -> Outcome:
+    batch = await deployment.ledger.batch(owner[0])
+    if batch is None:
+        return Done()
+    async with leased(deployment, batch.batch_id, hint.import_id, patience) as left_s:
+        if left_s is not None:
+            return await _later(deployment, hint, min(left_s, TAKEN_AGAIN_S), batch_id=batch.batch_id)
+        item = await deployment.ledger.item(*owner)
+        if item is None or item.import_id != hint.import_id:
+            return Done()
+        return await _Collection(deployment, batch, hint, patience).run(item)
+
+
+async def _later(deployment: Deployment, hint: ImportHint, seconds: float, *, batch_id: str) -> Outcome:
+    return await later(deployment, Queue.COLLECT, hint, seconds, batch_id=batch_id, name=hint.import_id)
+
+
+class _Collection:
+    """One import that may have ended, its lease held."""
+
+    def __init__(self, deployment: Deployment, batch: Batch, hint: ImportHint, patience: Patience) -> None:
+        self._deployment = deployment
+        self._batch_id = batch.batch_id
+        self._hint = hint
+        self._patience = patience
+        self._is_ours = is_driven_here(batch)
+        self._stages = CloudStages(deployment, batch, patience)
+
+    async def run(self, item: Item) -> Outcome:
+        if item.state is _S.CREATED and not self._is_ours:
+            return await self._leave_to_its_runner()
+        moved = item
+        async with self._patience.watched():
+            moved = await self._caught_up(item) if item.state in _BOUND else item
+            if moved.state is _S.SUCCEEDED and self._is_ours:
+                moved = await self._stages.collector.collect(moved)
+        if self._patience.cut_short:
+            return await self._later(1.0)
+        return await self._after(item, moved)
+
+    async def _caught_up(self, item: Item) -> Item:
+        """Return the item as far as the vendor is with its import. Raises TransientError."""
+        import_id = item.import_id or ""
+        if item.state is not _S.CREATED:
+            await self._stages.tracker.check(item)
+            return self._stages.moved or item
+        try:
+            remote = await repeat_read(lambda: self._deployment.api.retrieve(import_id))
+        except ImportNotFound:
+            return item
+        if remote.status == ImportStatus.AWAITING_UPLOAD:
+            return item
+        item = await self._stages.uploader.move_on(item, remote.status, reason="the data had arrived")
+        self._stages.tracker.watch(item)
+        await self._stages.tracker.apply(remote, is_whole=True)
+        return self._stages.moved or item
+
+    async def _after(self, before: Item, item: Item) -> Outcome:
+        if item.state is _S.COLLECTED and before.state is not _S.COLLECTED:
+            self._tell_latency()
+        if not self._is_ours:
+            return Done()
+        if item.state not in OPEN_STATES:
+            await ring_if_at_rest(self._deployment, item.batch_id)
+        if item.state is not _S.SUCCEEDED:
+            return Done()
+        if self._patience.requested:
+            return await self._later(max(self._patience.asked_s, 1.0))
+        raise Unavailable("the result could not be fetched")
+
+    async def _leave_to_its_runner(self) -> Outcome:
+        rung_at = self._hint.at
+        if rung_at is not None and self._deployment.clock.now() - rung_at < RUNNER_WRITES_WITHIN:
+            return await self._later(RUNNER_WRITES_S)
+        return Done()
+
+    def _tell_latency(self) -> None:
+        if self._hint.at is not None:
+            took = self._deployment.clock.now() - self._hint.at
+            self._deployment.gauges.gauge(
+                "WebhookToCollectedMilliseconds", round(took.total_seconds() * 1000), "Milliseconds"
+            )
+
+    async def _later(self, seconds: float) -> Outcome:
+        return await _later(self._deployment, self._hint, seconds, batch_id=self._batch_id)

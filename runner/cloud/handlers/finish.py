@@ -1,0 +1,118 @@
+"""Finishing: a batch that has come to rest gets its manifest, and its end is told."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from runner.cloud.context import is_driven_here
+from runner.cloud.deadline import Patience
+from runner.cloud.leases import later, leased
+from runner.cloud.lifecycle import ENDS, is_at_rest, open_again
+from runner.cloud.protocols import Done, Outcome, Queue
+from runner.ledger.leases import WHOLE_BATCH
+from runner.local.outcome import verdict
+from runner.manifest import MANIFEST_JSONL, summary, write_manifest
+from runner.models import Batch, BatchState
+from runner.stop import StopSignal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from runner.cloud.context import Deployment
+    from runner.cloud.messages import BatchRef
+    from runner.cloud.protocols import Deadline
+    from runner.models import ItemState
+
+logger = logging.getLogger(__name__)
+
+_SOON_S = 15.0
+
+
+async def finish(
+    deployment: Deployment,
+    message: BatchRef,
+    *,
+    deadline: Deadline,
+    receives: int = 1,  # noqa: ARG001 - a batch bears no reason of a dead letter
+) -> Outcome:
+    """Write the manifest of a batch at rest, unless it shows all there is, and tell its end, once for each.
+
+    A batch ends when it is settled, and again when its last review is done. A rolling one whose day is not over rests
+    without an end. Raises LedgerError, TransientError and what the sink raises.
+    """
+    batch = await deployment.ledger.batch(message.batch_id)
+    if batch is None or not is_driven_here(batch):
+        return Done()
+    patience = Patience(deadline, longest_wait_s=deployment.longest_wait_s)
+    async with leased(deployment, batch.batch_id, WHOLE_BATCH, patience) as left_s:
+        if left_s is not None:
+            return await _soon(deployment, message)
+        went_on = await _finished(deployment, batch.batch_id)
+    return await _soon(deployment, message) if went_on else Done()
+
+
+async def _soon(deployment: Deployment, message: BatchRef) -> Outcome:
+    return await later(deployment, Queue.FINISH, message, _SOON_S, batch_id=message.batch_id, name=WHOLE_BATCH)
+
+
+async def _finished(deployment: Deployment, batch_id: str) -> bool:
+    """Finish the batch as it is; returns whether it went on meanwhile.
+
+    One that is complete and has work was left so by a function that died: nobody would look at it any more.
+    """
+    ledger = deployment.ledger
+    moves, manifest_moves = await ledger.moves_of(batch_id)
+    batch, counts = await ledger.batch(batch_id), await ledger.counts(batch_id)
+    if batch is None:
+        return False
+    if not is_at_rest(batch, counts):
+        if batch.state is BatchState.COMPLETE:
+            await open_again(deployment, batch_id)
+        return False
+    judged, reason = _judged(deployment, batch, counts)
+    if moves == manifest_moves and judged == batch:
+        return False
+    await write_manifest(
+        ledger, judged, deployment.places.sink(batch.out), exit_code=judged.exit_code, now=deployment.clock.now()
+    )
+    if judged.state in ENDS and judged.state is not batch.state:
+        await _tell(deployment, judged, counts, reason=reason, moves=moves)
+    if judged != batch:
+        await ledger.update_batch(
+            batch_id, state=judged.state, exit_code=judged.exit_code, finished_at=judged.finished_at
+        )
+    await ledger.manifested(batch_id, moves=moves)
+    return await _went_on(deployment, judged, since=moves)
+
+
+def _judged(deployment: Deployment, batch: Batch, counts: Mapping[ItemState, int]) -> tuple[Batch, str]:
+    """Return the batch as it is to be, and why."""
+    if not batch.listed:
+        return replace(batch, state=BatchState.RUNNING, exit_code=None, finished_at=None), ""
+    judged = verdict(counts, stop=StopSignal(), missing_schemas={}, listed=True)
+    finished_at = batch.finished_at if judged.state is batch.state else deployment.clock.now()
+    ended = replace(batch, state=judged.state, exit_code=int(judged.exit_code), finished_at=finished_at)
+    return ended, judged.reason
+
+
+async def _tell(
+    deployment: Deployment, batch: Batch, counts: Mapping[ItemState, int], *, reason: str, moves: int
+) -> None:
+    told = summary(batch, counts, batch.exit_code, now=deployment.clock.now())
+    more = {"reason": reason, "manifest": f"{batch.out}/{MANIFEST_JSONL}", "end": f"{batch.batch_id}-{moves}"}
+    await deployment.announcer.batch_ended({**told, **more}, state=batch.state)
+    logger.info("batch ended", extra={"batch": batch.batch_id, "state": batch.state})
+
+
+async def _went_on(deployment: Deployment, batch: Batch, *, since: int) -> bool:
+    """Tell whether items moved while the manifest was written; if that is no end after all, take it back."""
+    moves, _ = await deployment.ledger.moves_of(batch.batch_id)
+    if moves == since:
+        return False
+    counts = await deployment.ledger.counts(batch.batch_id)
+    if batch.state in ENDS and not is_at_rest(batch, counts):
+        await open_again(deployment, batch.batch_id)
+        return False
+    return True

@@ -1,0 +1,210 @@
+"""Operations: what those who run a deployment do with it; every `bulkhead cloud` command is one method of it."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Any, Literal, Self, cast
+
+from pydantic import SecretStr
+
+from runner.aws.s3 import S3Place
+from runner.aws.services import Aws
+from runner.clock import SystemClock
+from runner.cloud.lifecycle import start_load
+from runner.cloud.ops.doctor import Doctor
+from runner.cloud.ops.redrive import MAY_BE_GIVEN_UP, Redrive, Redriven
+from runner.cloud.ops.stack import INBOX, TABLE, Stack, read_stack
+from runner.cloud.ops.status import RECENT, open_reviews, standing, standings
+from runner.cloud.protocols import Queue
+from runner.cloud.sqs import SqsQueues, return_dead_letters
+from runner.cloud.webhook_tokens import WebhookUrls
+from runner.config.settings import Settings
+from runner.errors import ConfigError
+from runner.events import ignore
+from runner.ledger.location import LedgerTable
+from runner.ledger.rules import whole_ms
+from runner.local.resources import Resources
+from runner.manifest import csv, jsonl
+from runner.models import REDRIVABLE_STATES, ItemState
+from runner.stages.transitions import Moves
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Collection
+    from types import TracebackType
+
+    from runner.cloud.ops.status import Review, Standing
+    from runner.findings import Finding
+    from runner.ledger.protocol import CloudLedger
+    from runner.models import Batch, Item
+    from runner.quota.pacer import CreatePacer
+
+_OF_PARAMETER = {"ApiUrl": "api_url", "SchemaId": "schema_id", "Quota": "create_quota"}
+"""Settings of the functions by the stack's parameters."""
+
+READ_THROUGH = 20_000
+"""Items that were sent of a batch up to which the reasons of its failures are read; the manifest has them all."""
+
+_TROUBLED = REDRIVABLE_STATES | MAY_BE_GIVEN_UP
+
+
+class Operations:
+    """The deployment that the setting `stack` names; an async context manager that opens what it needs.
+
+    It knows the stack by CloudFormation's outputs, and its batches by the ledger. `options` end the commands that its
+    hints name, such as ` --stack NAME`. Entering raises ConfigError where there are no credentials, no region or no
+    such stack. Everything may raise AwsRefused, Unavailable and LedgerError.
+    """
+
+    def __init__(self, settings: Settings, *, options: str = "") -> None:
+        self._settings = settings
+        self._options = options
+        self._aws = Aws(region_name=settings.aws_region, endpoint_url=settings.aws_endpoint_url)
+        self._clock = SystemClock()
+        self._open = AsyncExitStack()
+        self._stack: Stack | None = None
+
+    async def __aenter__(self) -> Self:
+        await self._open.enter_async_context(self._aws)
+        try:
+            self._stack = await read_stack(self._aws, self._settings.stack)
+        except BaseException:
+            await self._open.aclose()
+            raise
+        self._resources = await self._open.enter_async_context(Resources(self._parameters()))
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._open.aclose()
+
+    @property
+    def stack(self) -> Stack:
+        assert self._stack is not None, "enter it first"
+        return self._stack
+
+    @property
+    def waiting_room(self) -> str:
+        """Return the part of the inbox in which files wait for a load. Raises ConfigError."""
+        return f"s3://{self.stack.output(INBOX)}/{self.stack.parameters.get('NightlyPrefix') or 'nightly/'}"
+
+    def webhook_urls(self) -> WebhookUrls:
+        """Return the urls that the vendor may call. Raises ConfigError."""
+        return WebhookUrls(self.stack, self._aws)
+
+    async def start(self, uri: str, *, name: str) -> str:
+        """Let the stack import everything under an `s3://` url of its inbox; returns the id of the batch to come.
+
+        The batch is in the ledger some seconds later. Raises ConfigError where the stack may not read there.
+        """
+        inbox = self.stack.output(INBOX)
+        if S3Place.parse(uri).bucket != inbox:
+            raise ConfigError(
+                f"the functions of {self.stack.name} may read its inbox only: s3://{inbox}/",
+                hint=f"copy the files: aws s3 cp --recursive {uri} {self.waiting_room}\nor import them from here: "
+                f"bulkhead run {uri} --ledger {self._table()}",
+            )
+        return await start_load(self._queues(), uri, name=name, at=whole_ms(self._clock.now()))
+
+    async def status(self, batch_id: str) -> Standing:
+        """Return where a batch stands. Raises ConfigError where there is none."""
+        return await standing(await self._ledger(), await self._batch(batch_id))
+
+    async def statuses(self, *, recent: int = RECENT) -> list[Standing]:
+        """Return where the newest batches stand, and all that are running, oldest first."""
+        return await standings(await self._ledger(), recent=recent)
+
+    async def troubled(self, found: Standing) -> AsyncIterator[Item]:
+        """Yield the items that were not imported or were given up; of a batch above READ_THROUGH none."""
+        sent = sum(count for state, count in found.by_state.items() if state is not ItemState.QUEUED)
+        if sent <= READ_THROUGH:
+            async for item in (await self._ledger()).items(found.batch.batch_id, states=_TROUBLED):
+                yield item
+
+    async def manifest(self, batch_id: str, *, form: Literal["jsonl", "csv"] = "jsonl") -> AsyncIterator[bytes]:
+        """Yield the manifest as it is now, in pieces. Raises ConfigError where there is no such batch."""
+        batch = await self._batch(batch_id)
+        render = jsonl if form == "jsonl" else csv
+        async for piece in render((await self._ledger()).items(batch_id), batch):
+            yield piece
+
+    async def reviews(self, batch_id: str | None = None) -> AsyncGenerator[Review, None]:
+        """Yield the imports of a batch that wait for a person, or those of all batches. Raises ConfigError."""
+        batch = await self._batch(batch_id) if batch_id else None
+        async for review in open_reviews(await self._ledger(), batch):
+            yield review
+
+    async def redrive(self, batch_id: str, *, states: Collection[ItemState], match: str | None = None) -> Redriven:
+        """Put items of a batch that ended in one of `states`, or were given up, back to work.
+
+        Raises ConfigError where there is no such batch, or a runner drives it.
+        """
+        found = await self.status(batch_id)
+        if found.driver == "runner":
+            raise ConfigError(
+                f"batch {batch_id} is driven by a runner, not by the stack",
+                hint=f"bulkhead redrive {batch_id} --ledger {self._table()}, then `bulkhead resume` likewise",
+            )
+        redrive = await self._redrive()
+        await redrive.batch(batch_id, states=states, match=match)
+        return Redriven(items=redrive.count)
+
+    async def return_dead_letters(self) -> Redriven:
+        """Put dead letters back to their queues, and the items they are about back to work."""
+        redrive = await self._redrive()
+        returned = {
+            queue: await return_dead_letters(self._aws, self.stack, queue, before=redrive.dead_letter)
+            for queue in Queue
+        }
+        return Redriven(items=redrive.count, dead_letters=returned)
+
+    async def doctor(self) -> list[Finding]:
+        """Examine the whole deployment; see `Doctor`."""
+        return await Doctor(
+            self.stack,
+            self._aws,
+            settings=self._resources.settings,
+            ledger=await self._ledger(),
+            pacer=self._pacer,
+            now=self._clock.now,
+            options=self._options,
+        ).findings()
+
+    def _parameters(self) -> Settings:
+        """Return the settings that the functions have from the stack's parameters, and the ledger that is its table."""
+        given = self.stack.parameters
+        values: dict[str, Any] = {name: given[key] for key, name in _OF_PARAMETER.items() if given.get(key)}
+        return Settings(
+            ledger=self._table(),
+            aws_region=self.stack.region,
+            aws_endpoint_url=self._settings.aws_endpoint_url,
+            **values,
+        )
+
+    def _table(self) -> LedgerTable:
+        return LedgerTable(self.stack.output(TABLE))
+
+    def _queues(self) -> SqsQueues:
+        return SqsQueues(self._aws, {queue: self.stack.queue_url(queue) for queue in Queue})
+
+    async def _pacer(self, key: str) -> CreatePacer:
+        settings = self._resources.settings.model_copy(update={"license_key": SecretStr(key)})
+        resources = await self._open.enter_async_context(Resources(settings))
+        return await resources.pacer()
+
+    async def _ledger(self) -> CloudLedger:
+        return cast("CloudLedger", await self._resources.ledger(write=True))
+
+    async def _redrive(self) -> Redrive:
+        ledger = await self._ledger()
+        return Redrive(ledger, self._queues(), Moves(ledger, clock=self._clock, emit=ignore, by_state={}))
+
+    async def _batch(self, batch_id: str) -> Batch:
+        batch = await (await self._ledger()).batch(batch_id)
+        if batch is None:
+            raise ConfigError(
+                f"the stack {self.stack.name} has no batch {batch_id}",
+                hint="a load that was just started takes some seconds to appear; "
+                f"all batches: bulkhead cloud status{self._options}",
+            )
+        return batch

@@ -1,0 +1,148 @@
+"""The doctor of a deployment: every check, in the order in which a person would go through them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import aiohttp
+
+from runner import identity
+from runner.cloud.handlers.configure import MAX_CONFIG_BYTES, parsed
+from runner.cloud.ops.endpoint_checks import LicenseKey, vendor_finding, webhook_findings
+from runner.cloud.ops.stack import INBOX
+from runner.cloud.ops.stack_checks import Examination, checked
+from runner.cloud.webhook_tokens import WebhookUrls
+from runner.config.settings import CONFIG_NAME
+from runner.errors import AwsRefused, ConfigError, Unavailable
+from runner.findings import Finding, Level, unwell, watch, well
+from runner.formatting import counted, lasting, sized
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from datetime import datetime
+
+    from runner.aws.services import Aws
+    from runner.cloud.ops.stack import Stack
+    from runner.config.settings import Settings
+    from runner.ledger.protocol import CloudLedger
+    from runner.quota.pacer import CreatePacer
+
+CONFIG_KEY = f"config/{CONFIG_NAME}"
+
+_RECONCILE_MINUTES = 5
+_LATE_AFTER = 3
+"""Times of the schedule after which reconcile is called late."""
+
+
+class Doctor:
+    """Examines a deployment; nothing is created at the vendor."""
+
+    def __init__(
+        self,
+        stack: Stack,
+        aws: Aws,
+        *,
+        settings: Settings,
+        ledger: CloudLedger,
+        pacer: Callable[[str], Awaitable[CreatePacer]],
+        now: Callable[[], datetime],
+        options: str = "",
+    ) -> None:
+        """`settings` are the stack's parameters, `pacer` opens the create slots of a license key.
+
+        `options` end the commands in hints.
+        """
+        self._stack = stack
+        self._aws = aws
+        self._settings = settings
+        self._ledger = ledger
+        self._pacer = pacer
+        self._now = now
+        self._options = options
+
+    async def findings(self) -> list[Finding]:
+        """Make all checks; one that cannot be made is a finding too."""
+        return [
+            *await Examination(self._stack, self._aws, options=self._options).findings(),
+            *await checked("configuration", self._configuration),
+            *await checked("license key", self._key),
+            *await checked("webhook", self._webhook),
+            *await checked("reconcile", self._reconcile),
+        ]
+
+    async def _configuration(self) -> list[Finding]:
+        text, good = await self._config_text(), await self._ledger.good_config()
+        place = f"s3://{self._stack.output(INBOX)}/{CONFIG_KEY}"
+        if text is None:
+            return [self._without_configuration(place, good)]
+        try:
+            config = parsed(text, self._settings)
+        except ConfigError as error:
+            kept = "; the last good one stays in force" if good else ""
+            return [unwell("configuration", f"{error}{kept}", error.hint or f"mend it, and put it to {place} again")]
+        if good != text:
+            hint = f"it is within a minute; if not: {self._logs('ConfigureFunction')}"
+            return [watch("configuration", f"{place} is good, and not in force yet", hint)]
+        return [well("configuration", f"{place} is in force: {counted(len(config.routes.routes), 'route')}")]
+
+    def _without_configuration(self, place: str, good: str | None) -> Finding:
+        if good is not None:
+            return watch("configuration", f"{place} is gone; the last good one stays in force", "put it there again")
+        if self._settings.schema_id:
+            return well("configuration", f"every file gets the schema {self._settings.schema_id} of the parameters")
+        hint = f"aws s3 cp {CONFIG_NAME} {place}, or deploy with the parameter SchemaId"
+        return unwell("configuration", "nothing says which schema files get", hint)
+
+    async def _config_text(self) -> str | None:
+        try:
+            answer = await self._aws.call("s3", "get_object", Bucket=self._stack.output(INBOX), Key=CONFIG_KEY)
+        except AwsRefused as error:
+            if error.code != "NoSuchKey":
+                raise
+            return None
+        if answer["ContentLength"] > MAX_CONFIG_BYTES:
+            raise ConfigError(f"{CONFIG_KEY} is too large: {sized(answer['ContentLength'])}")
+        try:
+            async with answer["Body"] as body:
+                content: bytes = await body.read()
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise Unavailable(f"{CONFIG_KEY} could not be read to its end ({type(error).__name__})") from error
+        return content.decode("utf-8", "replace")
+
+    async def _key(self) -> list[Finding]:
+        key = LicenseKey(self._stack, self._aws)
+        found = await key.finding()
+        text = await key.read() if found.level is Level.OK else None
+        if text is None:
+            return [found]
+        vendor = await vendor_finding(self._settings.api_url, text)
+        return [found, vendor, *await checked("quota", lambda: self._quota(text))]
+
+    async def _quota(self, key: str) -> list[Finding]:
+        free, count = await (await self._pacer(key)).free_slots(), self._settings.create_quota.count
+        detail = f"{free} of {count} create slots are free"
+        if free:
+            return [well("quota", detail)]
+        return [watch("quota", detail, "as it is while a load runs; else another program uses the same key")]
+
+    async def _webhook(self) -> list[Finding]:
+        urls = WebhookUrls(self._stack, self._aws)
+        return await webhook_findings(urls, options=self._options, logs=self._logs("WebhookFunction"))
+
+    async def _reconcile(self) -> list[Finding]:
+        minutes = int(self._stack.parameters.get("ReconcileMinutes") or _RECONCILE_MINUTES)
+        at = await self._ledger.reconciled_to(identity.endpoint(self._settings.api_url))
+        if at is None:
+            return [watch("reconcile", "has never run through", f"it is to run every {minutes} min; {self._why()}")]
+        ago = self._now() - at
+        detail = f"ran through {lasting(ago.total_seconds())} ago"
+        if ago > timedelta(minutes=_LATE_AFTER * minutes):
+            return [unwell("reconcile", f"{detail}, and is to do so every {minutes} min", self._why())]
+        return [well("reconcile", detail)]
+
+    def _why(self) -> str:
+        return f"what it says: {self._logs('ReconcileFunction')}"
+
+    def _logs(self, function: str) -> str:
+        return f"sam logs --stack-name {self._stack.name} --name {function}"

@@ -1,0 +1,101 @@
+"""Outlook: what a pass of reconcile sees of the batches that are not complete."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from runner.cloud.context import is_driven_here
+from runner.models import OPEN_STATES, ItemState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from datetime import datetime
+
+    from runner.cloud.context import Deployment
+    from runner.models import Batch, Item
+
+MOST_ITEMS = 10_000
+"""Items of one batch in one state that a pass looks at."""
+
+_PAGE = 500
+_S = ItemState
+_AT_WORK = (_S.CREATING, _S.CREATED, _S.PROCESSING, _S.NEEDS_REVIEW, _S.SUCCEEDED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchView:
+    """One batch: exact counts, and its items that are neither queued nor ended, as the index shows them."""
+
+    batch: Batch
+    counts: dict[ItemState, int]
+    items: list[Item] = field(repr=False)
+
+    @property
+    def is_ours(self) -> bool:
+        return is_driven_here(self.batch)
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """All batches that are not complete."""
+
+    views: list[BatchView]
+
+    @property
+    def ours(self) -> Iterator[BatchView]:
+        return (view for view in self.views if view.is_ours)
+
+    def items(self, *states: ItemState, ours: bool = False) -> Iterator[Item]:
+        """Yield the items in any of the states; with `ours` only those that the stack drives."""
+        views: Iterable[BatchView] = self.ours if ours else self.views
+        return (item for view in views for item in view.items if item.state in states)
+
+    def figures(self, now: datetime) -> dict[str, tuple[float, str]]:
+        """Return what the dashboard shows of all batches: {name: (value, unit)}."""
+        at_work = (*OPEN_STATES - {_S.QUEUED},)
+        reviews = self.items(_S.NEEDS_REVIEW)
+        return {
+            "ItemsQueued": (self._count(_S.QUEUED), "Count"),
+            "ItemsOpen": (self._count(*at_work), "Count"),
+            "OldestOpenAgeSeconds": (_oldest_s(self.items(*at_work), now), "Seconds"),
+            "ReviewsWaiting": (self._count(_S.NEEDS_REVIEW), "Count"),
+            "OldestReviewAgeSeconds": (_oldest_s(reviews, now), "Seconds"),
+        }
+
+    def _count(self, *states: ItemState) -> int:
+        return sum(view.counts.get(state, 0) for view in self.views for state in states)
+
+
+async def outlook(deployment: Deployment) -> Outlook:
+    """Look at every batch that is not complete. Raises LedgerError, TransientError."""
+    return Outlook([await _view(deployment, batch) for batch in await deployment.ledger.incomplete_batches()])
+
+
+async def _view(deployment: Deployment, batch: Batch) -> BatchView:
+    counts = await deployment.ledger.counts(batch.batch_id)
+    items: list[Item] = []
+    for state in _AT_WORK:
+        if counts.get(state):
+            items += await first_items(deployment, batch.batch_id, state, limit=MOST_ITEMS)
+    return BatchView(batch=batch, counts=counts, items=items)
+
+
+async def first_items(deployment: Deployment, batch_id: str, state: ItemState, *, limit: int) -> list[Item]:
+    """Return up to `limit` items of a batch in one state, by their order in it."""
+    found: list[Item] = []
+    after: tuple[int, str] | None = None
+    while len(found) < limit:
+        page = await deployment.ledger.page(batch_id, state, after=after, limit=min(_PAGE, limit - len(found)))
+        if not page:
+            break
+        found += page
+        after = (page[-1].rank, page[-1].source)
+    return found
+
+
+def _oldest_s(items: Iterable[Item], now: datetime) -> float:
+    """Return how many seconds ago the oldest of the items came to the vendor, or was about to."""
+    begun = (item.uploaded_at or item.created_at or item.intent_at for item in items)
+    oldest = min((at for at in begun if at is not None), default=now)
+    return max(0.0, (now - oldest).total_seconds())

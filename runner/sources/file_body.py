@@ -1,0 +1,135 @@
+"""A local file's bytes on their way to storage, proven to be those prepared before the last of them leaves."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack
+from io import FileIO
+
+from runner.errors import SourceChanged
+from runner.sources.file_open import BLOCK_BYTES, Stamp, from_os_error, opened
+
+HASHED_BYTES = 16 << 20
+"""Files up to this size are hashed again while they are sent, which costs a larger one half its speed."""
+
+
+class FileBody:
+    """A file to be sent once; implements `ports.Body`. The file is opened when the first chunk is asked for.
+
+    That it is still the file that was prepared is told by its inode, size, modification and change time, at the start
+    and before the last chunk leaves. Those times are kept in steps of some milliseconds, which a small file may be
+    read and written again within; so a small one is also hashed.
+    """
+
+    def __init__(self, path: str, *, stamp: Stamp, sha256: str, threaded: bool = True) -> None:
+        self._path = path
+        self._stamp = stamp
+        self._sha256 = sha256 if stamp.size_bytes <= HASHED_BYTES else None
+        self._threaded = threaded
+
+    @property
+    def size_bytes(self) -> int:
+        """Return the number of bytes that `chunks` yields."""
+        return self._stamp.size_bytes
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Yield 1 MiB at a time; the next chunk is read while one is being sent.
+
+        Raises SourceChanged, ItemRejected.
+        """
+        reader = _Reader(self._path, self._stamp, sha256=self._sha256)
+        start = _in_thread if self._threaded else _inline
+        coming = start(reader.next_chunk)
+        try:
+            while chunk := await coming:
+                coming = start(reader.next_chunk)
+                yield chunk
+        finally:
+            reader.close()
+            coming.add_done_callback(_forget)
+
+
+class _Reader:
+    """Reads and checks in the same call; one call at a time."""
+
+    def __init__(self, path: str, stamp: Stamp, *, sha256: str | None) -> None:
+        self._path = path
+        self._left = stamp.size_bytes
+        self._stamp = stamp
+        self._sha256 = sha256
+        self._digest = hashlib.sha256() if sha256 else None
+        self._open = ExitStack()
+        self._file: FileIO | None = None
+        self._reading = threading.Lock()
+        self._closed = False
+
+    def next_chunk(self) -> bytes:
+        """Return the next chunk, the last one only if the whole is what was prepared; nothing at the end."""
+        try:
+            with self._reading:
+                return self._read() if self._left and not self._closed else b""
+        finally:
+            if self._closed:
+                self.close()
+
+    def close(self) -> None:
+        """Close the file without waiting: where a thread is reading, that thread closes it."""
+        self._closed = True
+        if self._reading.acquire(blocking=False):
+            try:
+                self._open.close()
+            finally:
+                self._reading.release()
+
+    def _read(self) -> bytes:
+        file = self._file or self._opened()
+        chunk = _read_some(file, min(BLOCK_BYTES, self._left))
+        if not chunk:
+            raise SourceChanged
+        self._left -= len(chunk)
+        if self._digest is not None:
+            self._digest.update(chunk)
+        if self._left == 0:
+            self._verify(file)
+        return chunk
+
+    def _opened(self) -> FileIO:
+        self._file, info = self._open.enter_context(opened(self._path))
+        if Stamp.of(info) != self._stamp:
+            raise SourceChanged
+        return self._file
+
+    def _verify(self, file: FileIO) -> None:
+        same = Stamp.of(os.fstat(file.fileno())) == self._stamp
+        if not same or (self._digest is not None and self._digest.hexdigest() != self._sha256):
+            raise SourceChanged
+
+
+def _in_thread(read: Callable[[], bytes]) -> asyncio.Future[bytes]:
+    return asyncio.get_running_loop().run_in_executor(None, read)
+
+
+def _inline(read: Callable[[], bytes]) -> asyncio.Future[bytes]:
+    done = asyncio.get_running_loop().create_future()
+    try:
+        done.set_result(read())
+    except Exception as error:  # noqa: BLE001 - the future carries it to whoever awaits the chunk
+        done.set_exception(error)
+    return done
+
+
+def _forget(done: asyncio.Future[bytes]) -> None:
+    """Take note of the error of a chunk that nobody awaits any more."""
+    if not done.cancelled():
+        done.exception()
+
+
+def _read_some(file: FileIO, size_bytes: int) -> bytes:
+    try:
+        return file.read(size_bytes) or b""
+    except OSError as error:
+        raise from_os_error(error) from error

@@ -1,0 +1,147 @@
+"""From a sheet of cells to a table: its header found, its columns matched, and what stands in the way of that."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any
+
+from sandbox.engine.cell_errors import ErrorObject
+from sandbox.engine.corrections import NO_HEADER, Corrections
+from sandbox.engine.draft import PREVIEW_ROWS
+from sandbox.engine.header import find_header
+from sandbox.engine.hooks import with_orders
+from sandbox.engine.matching import Columns, match_columns
+from sandbox.engine.reading import Sheet
+from sandbox.engine.reading.sheet import Row
+from sandbox.engine.schema import Field, Settings, read_settings
+from sandbox.engine.table import Table
+from sandbox.hooks import HookRunner, Orders
+
+HEADER_NOT_FOUND: ErrorObject = {"type": "HEADER_NOT_FOUND", "message": "No row of the file looks like its header."}
+
+HOOK_PREVIEW_ROWS = 20
+"""What a hook of the upload step is shown."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    """A table with its columns matched; `orders` are what step hooks have asked for so far.
+
+    `has_header` is False where nobody has said yet which row is the header, or that there is none.
+    """
+
+    table: Table
+    settings: Settings
+    orders: Orders
+    has_header: bool
+
+    @property
+    def header_row(self) -> int | None:
+        """The header's physical row, NO_HEADER, or None where it was not found."""
+        if self.table.header:
+            return self.table.start - 1
+        return NO_HEADER if self.has_header else None
+
+    def structural_errors(self, fields: Sequence[Field], present: Sequence[str]) -> list[ErrorObject]:
+        """What asks for a person whatever the cells hold; `present` are the `fields` that have cells."""
+        return not_mapped(fields, present, mapped=self.table.columns) if self.has_header else [HEADER_NOT_FOUND]
+
+
+def json_table(sheet: Sheet, fields: list[Field], settings: Settings) -> Opened:
+    """Rows of JSON need no header and no matching."""
+    in_order = {field.key: [at] for at, field in enumerate(fields)}
+    table = _table(sheet, fields, settings, columns=in_order)
+    return Opened(table=table, settings=settings, orders=Orders(), has_header=True)
+
+
+def file_table(
+    sheet: Sheet,
+    fields: list[Field],
+    given: Mapping[str, Any],
+    *,
+    remembered: Mapping[str, str],
+    corrections: Corrections,
+    runner: HookRunner | None,
+    about: Mapping[str, Any],
+) -> Opened:
+    """Find the header and match the columns, as hooks of the upload step and a person have it."""
+    orders = _upload_step(sheet, runner, about)
+    fields, settings = with_orders(fields, orders), read_settings(as_ordered(given, orders))
+    override = settings.header_row if corrections.header_row is None else corrections.header_row
+    is_absent = corrections.header_row == NO_HEADER
+    found = None if is_absent else find_header(sheet, fields=fields, override=override)
+    if found is None:
+        if corrections.columns is not None:
+            columns = _chosen(corrections.columns, fields)
+        else:
+            columns = _by_position(fields, width=_width(sheet) if is_absent else len(fields))
+        table = _table(sheet, fields, settings, columns=columns)
+        is_clear = is_absent or corrections.columns is not None
+        return Opened(table=table, settings=settings, orders=orders, has_header=is_clear)
+    at, header = found
+    if corrections.columns is not None:
+        columns = _chosen(corrections.columns, fields)
+    else:
+        columns = match_columns(header, fields=fields, fuzzy=settings.fuzzy, remembered=remembered)
+    table = replace(_table(sheet, fields, settings, columns=columns), start=at + 1, header=header)
+    return Opened(table=table, settings=settings, orders=orders, has_header=True)
+
+
+def preview(sheet: Sheet, *, count: int = PREVIEW_ROWS) -> list[Row]:
+    """The first `count` physical rows, blank ones among them."""
+    return list(islice(iter(sheet.rows), count))
+
+
+def _by_position(fields: Sequence[Field], *, width: int) -> Columns:
+    return {field.key: [at] for at, field in enumerate(fields[:width]) if not field.hidden}
+
+
+def _width(sheet: Sheet) -> int:
+    return max(map(len, preview(sheet)), default=0)
+
+
+def not_mapped(fields: Sequence[Field], present: Collection[str], *, mapped: Collection[str]) -> list[ErrorObject]:
+    """The fields without a column that need one: no hook's cells stand in for a mapping that the schema requires."""
+    missing = [
+        field
+        for field in fields
+        if field.needs_column and field.key not in (mapped if field.requires_mapping else present)
+    ]
+    if not missing and not any(field.key in mapped for field in fields):
+        return [{"type": "FIELD_NOT_MAPPED", "message": "No column could be mapped to a field."}]
+    return [
+        {
+            "type": "FIELD_NOT_MAPPED",
+            "message": f"No column could be mapped to {field.title}.",
+            "fieldKey": field.key,
+        }
+        for field in missing
+    ]
+
+
+def _table(sheet: Sheet, fields: list[Field], settings: Settings, *, columns: Columns) -> Table:
+    return Table(sheet=sheet, start=0, limit=settings.max_rows, header=[], columns=columns, fields=fields)
+
+
+def _chosen(columns: Mapping[str, Sequence[int]], fields: Sequence[Field]) -> Columns:
+    """A person's mapping, as far as it is of this schema; several columns only for a manyToOne field."""
+    kept = {field.key: sorted(columns[field.key]) for field in fields if columns.get(field.key)}
+    many = {field.key for field in fields if field.many_to_one}
+    return {key: ats if key in many else ats[:1] for key, ats in kept.items()}
+
+
+def _upload_step(sheet: Sheet, runner: HookRunner | None, about: Mapping[str, Any]) -> Orders:
+    if runner is None or not runner.hooks.at_step("UPLOAD_STEP"):
+        return Orders()
+    first = preview(sheet, count=HOOK_PREVIEW_ROWS)
+    return runner.upload_step(filename=about["filename"], preview=first, session=about["id"] or None)
+
+
+def as_ordered(given: Mapping[str, Any], orders: Orders) -> dict[str, Any]:
+    """The settings as hooks have changed them."""
+    changed = dict(given)
+    if orders.development_mode is not None:
+        changed["developmentMode"] = orders.development_mode
+    if orders.header_row_given:
+        changed["matchingStep"] = {**(given.get("matchingStep") or {}), "headerRowOverride": orders.header_row}
+    return changed
