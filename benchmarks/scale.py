@@ -22,7 +22,7 @@ from runner.config.options import RunOptions
 from runner.config.routes import Routes
 from runner.config.units import Rate
 from runner.dromo.clock import VendorTime
-from runner.dromo.rate_limited import RatedApi
+from runner.dromo.rate_limited import RateLimitedApi
 from runner.errors import Unavailable
 from runner.events import ignore
 from runner.ledger.sqlite.ledger import SqliteLedger
@@ -33,7 +33,7 @@ from runner.quota.pacer import CreatePacer
 from runner.quota.slots import MemorySlots
 from runner.sinks import LocalSink
 from runner.sources import open_source, source_spec
-from runner.stages.context import Surroundings
+from runner.stages.context import RunContext
 from runner.stages.discover import Discovery
 from runner.stages.transitions import Moves
 from runner.stop import StopReason, StopSignal
@@ -104,8 +104,8 @@ async def resume(work: Path) -> float:
     batch = await ledger.batch(BATCH_ID)
     vendor = FirstCreate(stop)
     rng = random.Random(1)
-    around = Surroundings(
-        ledger=ledger, api=RatedApi(vendor), storage=vendor, routes=ROUTES,
+    around = RunContext(
+        ledger=ledger, api=RateLimitedApi(vendor), storage=vendor, routes=ROUTES,
         source=open_source(source_spec(str(work / "inbox")), now=clock.now()), sink=LocalSink(work / "out"),
         pacer=CreatePacer(MemorySlots(), quota_key="k", quota=Rate(20, 60.0), clock=clock, rng=rng),
         clock=clock, vendor_time=VendorTime(clock), rng=rng, emit=ignore, stop=stop, options=RunOptions(),

@@ -11,10 +11,10 @@ from datetime import UTC, datetime, timedelta
 
 from benchmarks.figures import Figure, report
 from runner.config.options import RunOptions
-from runner.dromo.rate_limited import RatedApi
+from runner.dromo.rate_limited import RateLimitedApi
 from runner.events import ignore
 from runner.ledger.memory import MemoryLedger
-from runner.local.ledger_watch import Follower
+from runner.local.ledger_watch import LedgerWatcher
 from runner.models import STATE_OF_STATUS, Batch, ImportPage, Item, ItemState, RemoteImport
 from runner.stages.track import Tracker
 from runner.stages.transitions import Moves
@@ -64,7 +64,7 @@ class Vendor:
         return ImportPage(count=IMPORTS, imports=page, has_next=offset + limit < IMPORTS)
 
 
-async def collect(vendor: Vendor, ledger: MemoryLedger, api: RatedApi) -> None:
+async def collect(vendor: Vendor, ledger: MemoryLedger, api: RateLimitedApi) -> None:
     """Do what the functions do: a second after an import's end, retrieve it and move its item."""
     loop = asyncio.get_running_loop()
     for import_id, (end_at, _) in sorted(vendor.ends.items(), key=lambda end: end[1]):
@@ -75,7 +75,7 @@ async def collect(vendor: Vendor, ledger: MemoryLedger, api: RatedApi) -> None:
             await ledger.advance(item, STATE_OF_STATUS[remote.status], reason="webhook", status=remote.status)
 
 
-async def watch(vendor: Vendor, *, by_ledger: bool) -> RatedApi:
+async def watch(vendor: Vendor, *, by_ledger: bool) -> RateLimitedApi:
     """Track all imports for an hour; by ledger, the functions' calls are counted as well."""
     clock = Clock(asyncio.get_running_loop())
     ledger = MemoryLedger(now=clock.now)
@@ -87,14 +87,14 @@ async def watch(vendor: Vendor, *, by_ledger: bool) -> RatedApi:
         for import_id in vendor.ends
     ]
     await ledger.add(items)
-    api = RatedApi(vendor)
+    api = RateLimitedApi(vendor)
 
     async def moved(_item: Item) -> None:
         """Let the item rest: collecting is not tracking."""
 
     moves = Moves(ledger, clock=clock, emit=ignore, by_state=await ledger.counts("b"))
     tracker = Tracker(api=api, moves=moves, on_move=moved)
-    follower = Follower(
+    follower = LedgerWatcher(
         tracker=tracker, ledger=ledger, moves=moves, batch_id="b", safety_list_s=SAFETY_LIST_S, trusting=True
     )
     for item in items:

@@ -12,7 +12,7 @@ from runner.errors import AwsRefused
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
-    from runner.cloud.protocols import Deadline
+    from runner.cloud.protocols import TimeLeft
 
 
 @tracer.capture_lambda_handler(capture_response=False, capture_error=False)
@@ -24,7 +24,7 @@ def lambda_handler(_event: dict[str, Any], context: LambdaContext) -> dict[str, 
     return {"problems": container.run(_configure, context)}
 
 
-async def _configure(_deadline: Deadline) -> list[str]:
+async def _configure(_time_left: TimeLeft) -> list[str]:
     raw = await _content()
     if raw is None:
         return []

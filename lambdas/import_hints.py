@@ -42,7 +42,7 @@ class _Hint:
     mark: str | None
 
 
-class Doorbell:
+class ImportHints:
     """Rings for imports; `table` is boto3's client `dynamodb`, `queues` its client `sqs`."""
 
     def __init__(

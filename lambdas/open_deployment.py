@@ -14,7 +14,7 @@ from runner.aws.s3 import open_s3
 from runner.clock import SystemClock, WallClock
 from runner.cloud.context import Deployment, S3Places
 from runner.cloud.notify import AwsAnnouncer
-from runner.cloud.webhook_per_import import CalledBack
+from runner.cloud.webhook_per_import import WebhookPerImport
 from runner.cloud.webhook_tokens import webhook_url
 from runner.config.settings import Settings
 from runner.dromo.client import HeadlessClient
@@ -30,7 +30,7 @@ from runner.quota.opening import create_pacer, rated
 if TYPE_CHECKING:
     from lambdas.secrets import Secrets
     from runner.aws.services import Aws
-    from runner.cloud.protocols import Gauges, Queues
+    from runner.cloud.protocols import Metrics, Queues
     from runner.protocols import ImportsApi
 
 _NO_FILES = Path(__file__).parent
@@ -42,7 +42,7 @@ _NO_KEY = "no-license-key"
 
 @asynccontextmanager
 async def open_deployment(
-    *, license_key: str | None, secrets: Secrets, aws: Aws, queues: Queues, gauges: Gauges
+    *, license_key: str | None, secrets: Secrets, aws: Aws, queues: Queues, gauges: Metrics
 ) -> AsyncIterator[Deployment]:
     """Open what the variables name. Raises ConfigError where one of them is missing or wrong, AwsRefused."""
     license_key = license_key or _NO_KEY
@@ -106,4 +106,4 @@ def _announcer(aws: Aws) -> AwsAnnouncer:
 def _called_back(api: ImportsApi, secrets: Secrets) -> ImportsApi:
     """Let each import name its webhook, where the deployment is told to."""
     base = environment.optional(environment.WEBHOOK_BASE)
-    return CalledBack(api, lambda: webhook_url(base, secrets.webhook_tokens()[0])) if base else api
+    return WebhookPerImport(api, lambda: webhook_url(base, secrets.webhook_tokens()[0])) if base else api

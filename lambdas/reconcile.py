@@ -11,7 +11,7 @@ from runner.errors import AuthRefused
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
-    from runner.cloud.protocols import Deadline
+    from runner.cloud.protocols import TimeLeft
 
 
 @tracer.capture_lambda_handler(capture_response=False, capture_error=False)
@@ -20,9 +20,9 @@ def lambda_handler(_event: dict[str, Any], context: LambdaContext) -> None:
     container.run(_reconcile, context)
 
 
-async def _reconcile(deadline: Deadline) -> None:
+async def _reconcile(time_left: TimeLeft) -> None:
     try:
-        await reconcile(await container.deployment(), deadline=deadline)
+        await reconcile(await container.deployment(), time_left=time_left)
     except AuthRefused:
         container.doubt_license_key()
         raise

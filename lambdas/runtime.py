@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
     from runner.cloud.context import Deployment
-    from runner.cloud.protocols import Deadline, Gauges
+    from runner.cloud.protocols import Metrics, TimeLeft
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class Opening(Protocol):
     """Opens a deployment; see `opening.open_deployment`."""
 
     def __call__(
-        self, *, license_key: str | None, secrets: Secrets, aws: Aws, queues: SqsQueues, gauges: Gauges
+        self, *, license_key: str | None, secrets: Secrets, aws: Aws, queues: SqsQueues, gauges: Metrics
     ) -> AbstractAsyncContextManager[Deployment]: ...
 
 
@@ -66,7 +66,7 @@ class Container:
         self._license_key: str | None = None
         self._opened = AsyncExitStack()
 
-    def run(self, work: Callable[[Deadline], Coroutine[Any, Any, T]], context: LambdaContext) -> T:
+    def run(self, work: Callable[[TimeLeft], Coroutine[Any, Any, T]], context: LambdaContext) -> T:
         """Do the work of one invocation. Raises RuntimeError without a cause: the runtime logs whatever is raised."""
         self.telemetry.begin(context)
         try:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from lambdas.runtime import Container
     from runner.cloud.context import Deployment
     from runner.cloud.messages import Message
-    from runner.cloud.protocols import Deadline, Outcome, Queue
+    from runner.cloud.protocols import Outcome, Queue, TimeLeft
 
 PUT_OFF_S = 300
 """A message comes again so late where somebody has to put something right first."""
@@ -50,7 +50,7 @@ class EntryPoint(Protocol):
     """What the core does with a message of one queue."""
 
     async def __call__(
-        self, deployment: Deployment, message: Any, *, deadline: Deadline, receives: int = 1
+        self, deployment: Deployment, message: Any, *, time_left: TimeLeft, receives: int = 1
     ) -> Outcome: ...
 
 
@@ -69,10 +69,10 @@ class Records:
     def answer(self, event: Mapping[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
         """Do the work of an event of SQS; returns which records failed."""
         records = list(SQSEvent(dict(event)).records)
-        return self._container.run(lambda deadline: self._all(records, deadline), context)
+        return self._container.run(lambda time_left: self._all(records, time_left), context)
 
-    async def _all(self, records: list[SQSRecord], deadline: Deadline) -> PartialItemFailureResponse:
-        work = await self._work(deadline)
+    async def _all(self, records: list[SQSRecord], time_left: TimeLeft) -> PartialItemFailureResponse:
+        work = await self._work(time_left)
         failed = await asyncio.gather(*(self._failed(record, work) for record in records))
         return {
             "batchItemFailures": [
@@ -80,7 +80,7 @@ class Records:
             ]
         }
 
-    async def _work(self, deadline: Deadline) -> _Work:
+    async def _work(self, time_left: TimeLeft) -> _Work:
         """Return what is done with each message: the entry point, or no more than to send it anew."""
         try:
             deployment = await self._container.deployment(license_key=self._license_key)
@@ -88,7 +88,7 @@ class Records:
             delay_s = comes_back_after_s(1) if isinstance(error, TransientError) else PUT_OFF_S
             self._container.telemetry.failure("function cannot work", error, comes_again_in_s=delay_s)
             return partial(self._send_anew, delay_s=delay_s)
-        return partial(self._take_in, deployment, deadline=deadline)
+        return partial(self._take_in, deployment, time_left=time_left)
 
     async def _failed(self, record: SQSRecord, work: _Work) -> bool:
         """Tell whether a record is to come back; no error leaves this."""
@@ -101,13 +101,13 @@ class Records:
             return True
         return False
 
-    async def _take_in(self, deployment: Deployment, message: Message, *, deadline: Deadline, receives: int) -> None:
-        if deadline() < RESERVE_S:
+    async def _take_in(self, deployment: Deployment, message: Message, *, time_left: TimeLeft, receives: int) -> None:
+        if time_left() < RESERVE_S:
             await self._send_anew(message)
             return
         try:
-            async with asyncio.timeout(deadline() - ANSWER_S):
-                await self._entry(deployment, message, deadline=deadline, receives=receives)
+            async with asyncio.timeout(time_left() - ANSWER_S):
+                await self._entry(deployment, message, time_left=time_left, receives=receives)
         except AuthRefused as error:
             self._container.telemetry.failure("license key refused", error, comes_again_in_s=PUT_OFF_S)
             self._container.doubt_license_key()

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 from lambdas.bootstrap import container, tracer
 from lambdas.sqs_batch import Records
 from runner.cloud.handlers.submit import submit
-from runner.cloud.messages import ItemRef, Landed
+from runner.cloud.messages import ItemRef, ObjectCreated
 from runner.cloud.protocols import Queue
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
-records = Records(container, Queue.SUBMIT, submit, Landed, ItemRef)
+records = Records(container, Queue.SUBMIT, submit, ObjectCreated, ItemRef)
 
 
 @tracer.capture_lambda_handler(capture_response=False, capture_error=False)

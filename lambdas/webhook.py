@@ -14,7 +14,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from lambdas import environment
-from lambdas.import_hints import Doorbell
+from lambdas.import_hints import ImportHints
 from lambdas.secrets import Secrets
 from lambdas.telemetry import Telemetry
 from lambdas.webhook_body import body_of, import_ids
@@ -90,8 +90,8 @@ def _secrets() -> Secrets:
 
 
 @cache
-def _doorbell() -> Doorbell:
-    return Doorbell(
+def _doorbell() -> ImportHints:
+    return ImportHints(
         table_name=environment.required(environment.TABLE),
         queue_url=environment.required(environment.COLLECT_QUEUE_URL),
         now=system_now,

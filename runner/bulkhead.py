@@ -27,9 +27,9 @@ from runner.local.resources import Resources
 from runner.manifest import csv, jsonl, write_manifest
 from runner.models import Batch, BatchState, Item, ItemState
 from runner.sources import rank_of
-from runner.stages.context import Surroundings
+from runner.stages.context import RunContext
 from runner.stages.discover import Discovery
-from runner.stages.transitions import Moves
+from runner.stages.transitions import Transitions
 from runner.stop import StopReason, StopSignal
 
 if TYPE_CHECKING:
@@ -39,7 +39,8 @@ if TYPE_CHECKING:
     from runner.config.settings import Settings
     from runner.ledger.protocol import Ledger
     from runner.local.pipeline import RunResult
-    from runner.protocols import Gate, Source
+    from runner.protocols import Source
+    from runner.stages.context import Gate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -276,7 +277,7 @@ class Bulkhead:
         )
         return await asyncio.shield(self._finish(batch, around, judged))
 
-    async def _finish(self, batch: Batch, around: Surroundings, judged: Verdict) -> BatchOutcome:
+    async def _finish(self, batch: Batch, around: RunContext, judged: Verdict) -> BatchOutcome:
         """Record how it ended and write the manifest, whatever the end."""
         ledger, clock = around.ledger, self._resources.clock
         counts = await ledger.counts(batch.batch_id)
@@ -297,9 +298,9 @@ class Bulkhead:
             batch=batch, by_state=counts, exit_code=judged.exit_code, reason=judged.reason, out=batch.out
         )
 
-    async def _surroundings(self, batch: Batch, spec: RunSpec, ledger: Ledger) -> Surroundings:
+    async def _surroundings(self, batch: Batch, spec: RunSpec, ledger: Ledger) -> RunContext:
         resources = self._resources
-        return Surroundings(
+        return RunContext(
             ledger=ledger,
             api=await resources.api(),
             storage=await resources.storage(),
@@ -384,9 +385,9 @@ class Bulkhead:
     async def _readable_ledger(self) -> Ledger | None:
         return await self._resources.ledger(write=False) if self._settings.ledger_is_there else None
 
-    async def _moves(self, ledger: Ledger, batch: Batch) -> Moves:
+    async def _moves(self, ledger: Ledger, batch: Batch) -> Transitions:
         counts = await ledger.counts(batch.batch_id)
-        return Moves(ledger, clock=self._resources.clock, emit=self._emit, by_state=counts)
+        return Transitions(ledger, clock=self._resources.clock, emit=self._emit, by_state=counts)
 
 
 def _named(counts: dict[ItemState, int]) -> dict[str, int]:

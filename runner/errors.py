@@ -7,7 +7,7 @@ BulkheadError
 │   ├── Unavailable               a read was not answered, answered 5xx, or the answer was cut or malformed
 │   ├── RateLimited               429; `retry_after_s` is None where the vendor did not say
 │   ├── UrlExpired                a presigned url is past its end; ask for a new one
-│   ├── TwinAtWork                the same content is being sent as another item, which may yet fail
+│   ├── DuplicatePending                the same content is being sent as another item, which may yet fail
 │   ├── StorageFull               the disk under ledger or results is full; running again continues
 │   └── LedgerUnavailable         a shared ledger does not answer, or is asked too much; running again continues
 └── TerminalError                 never will
@@ -32,7 +32,7 @@ BulkheadError
     │   ├── BatchTaken            another run drives the batch
     │   ├── StaleItem             the item was moved by somebody else meanwhile
     │   ├── ImportIdTaken         the import already belongs, or belonged, to an item
-    │   └── TagHeld               another item's data, which bears the same tag, is or may be at the vendor
+    │   └── TagInUse               another item's data, which bears the same tag, is or may be at the vendor
     └── IllegalTransition         a bug: the table of transitions forbids the move
 """
 
@@ -84,7 +84,7 @@ class UrlExpired(TransientError):
     """A presigned url is past its end."""
 
 
-class TwinAtWork(TransientError):
+class DuplicatePending(TransientError):
     """The same content is being sent as an item of `batch_id`: what becomes of that is to be waited for."""
 
     def __init__(self, message: str, *, batch_id: str) -> None:
@@ -207,7 +207,7 @@ class ImportIdTaken(LedgerError):
     """The import already belongs, or belonged, to an item."""
 
 
-class TagHeld(LedgerError):
+class TagInUse(LedgerError):
     """The data of another item that bears the tag is, or may be, at the vendor."""
 
 

@@ -6,13 +6,10 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from runner.errors import ItemRejected
 from runner.models import CreateRequest, ImportPage, Item, ItemKind, RemoteImport
-
-if TYPE_CHECKING:
-    from runner.config.routes import Route
 
 
 class Clock(Protocol):
@@ -130,14 +127,6 @@ class Source(Protocol):
 
     async def prepare(self, item: Item) -> Prepared:
         """Read the item's input once, for its fingerprint or rows. Raises ItemRejected, SourceNotFound."""
-        ...
-
-
-class Gate(Protocol):
-    """Judges items before anything of them is sent."""
-
-    async def admit(self, item: Item, route: Route) -> None:
-        """Raise ItemRejected where an item is refused. May raise AuthRefused and TransientError."""
         ...
 
 

@@ -1,12 +1,12 @@
 """The check: what an import engine on this machine predicts of every file of a source, before anything is sent."""
 
-from runner.check.clusters import Cluster
 from runner.check.engine import Engine, Outcome
 from runner.check.gate import Gate, GateMode
-from runner.check.pool import Crew
+from runner.check.pool import WorkerPool
 from runner.check.predictions import Cell, Effect, FileCheck, Prediction, Problem
+from runner.check.problem_groups import Cluster
 from runner.check.schemas import BoundRoute, SavedSchemas, bind_routes
-from runner.check.source_check import Checking
+from runner.check.source_check import SourceCheck
 from runner.check.summary import Account, CheckSummary
 
 __all__ = [
@@ -14,9 +14,7 @@ __all__ = [
     "BoundRoute",
     "Cell",
     "CheckSummary",
-    "Checking",
     "Cluster",
-    "Crew",
     "Effect",
     "Engine",
     "FileCheck",
@@ -26,5 +24,7 @@ __all__ = [
     "Prediction",
     "Problem",
     "SavedSchemas",
+    "SourceCheck",
+    "WorkerPool",
     "bind_routes",
 ]

@@ -12,7 +12,7 @@ from runner.check.predictions import Effect
 from runner.check.schemas import label_of
 
 if TYPE_CHECKING:
-    from runner.check.clusters import Cluster
+    from runner.check.problem_groups import Cluster
 
 Definition = Mapping[str, Any]
 

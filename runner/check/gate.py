@@ -14,7 +14,7 @@ from runner.errors import ItemRejected
 from runner.events import Notice
 
 if TYPE_CHECKING:
-    from runner.check.pool import Crew
+    from runner.check.pool import WorkerPool
     from runner.check.schemas import BoundRoute
     from runner.config.routes import Route
     from runner.events import EventHook
@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 NOTICES_MAX = 20
 
 
-OpenCrew = Callable[[], Awaitable[tuple["Crew", "list[BoundRoute]"]]]
+OpenCrew = Callable[[], Awaitable[tuple["WorkerPool", "list[BoundRoute]"]]]
 
 
 class GateMode(StrEnum):
@@ -41,7 +41,7 @@ class Gate:
     def __init__(self, open_crew: OpenCrew, *, mode: GateMode, emit: EventHook) -> None:
         self._open_crew = open_crew
         self._opening = asyncio.Lock()
-        self._opened: tuple[Crew, dict[str, int]] | None = None
+        self._opened: tuple[WorkerPool, dict[str, int]] | None = None
         self._mode = mode
         self._emit = emit
         self._told = 0
@@ -63,7 +63,7 @@ class Gate:
         elif not check.is_judged:
             logger.warning("file not judged", extra={"item": item.source, "code": check.code})
 
-    async def _at_work(self) -> tuple[Crew, dict[str, int]]:
+    async def _at_work(self) -> tuple[WorkerPool, dict[str, int]]:
         """The crew, and the place of each route that it knows by the route's binding."""
         async with self._opening:
             if self._opened is None:

@@ -32,7 +32,7 @@ class CrewClosed(Exception):
     """The crew was closed while it was at work."""
 
 
-class Crew:
+class WorkerPool:
     """Checks lists of files, one list a worker at a time; use as an async context manager.
 
     Workers are started when they are first needed. `file_timeout_s` is the longest that one file may take.

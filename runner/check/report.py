@@ -23,7 +23,7 @@ from runner.errors import StorageFull
 from runner.formatting import counted, lasting, shown, sized
 
 if TYPE_CHECKING:
-    from runner.check.clusters import Cluster
+    from runner.check.problem_groups import Cluster
     from runner.check.summary import CheckSummary
 
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from runner.check.gate import Gate, GateMode
-from runner.check.pool import Crew
+from runner.check.pool import WorkerPool
 from runner.check.schemas import BoundRoute, SavedSchemas, bind_routes
-from runner.check.source_check import Checking
+from runner.check.source_check import SourceCheck
 from runner.check.worker import Setup
 from runner.errors import SchemaNotFound
 from runner.events import Notice
@@ -46,8 +46,8 @@ class CheckOptions:
 
 
 @dataclass(slots=True)
-class Inspection:
-    """The check of one source: what it found is told to `on_files` and `on_listed` as in `Checking`."""
+class CheckSetup:
+    """The check of one source: what it found is told to `on_files` and `on_listed` as in `SourceCheck`."""
 
     resources: Resources
     spec: RunSpec
@@ -79,7 +79,7 @@ class Inspection:
             again=self.spec.again, clock=resources.clock,
         )  # fmt: skip
         async with _crew(resources, self.spec, self.engine, self.options, bound) as crew:
-            checking = Checking(
+            checking = SourceCheck(
                 source=source, discovery=discovery, routes=self.spec.routes, bound=bound, crew=crew,
                 ledger=ledger, again=self.spec.again, on_files=on_files, on_listed=on_listed,
             )  # fmt: skip
@@ -112,7 +112,7 @@ def gate(resources: Resources, spec: RunSpec, engine: Engine, *, mode: GateMode,
         emit(Notice(code="check_library", message=f"{package} is not installed: {consequence}"))
     options = CheckOptions(jobs=min(_GATE_WORKERS_MAX, cores()), samples=False)
 
-    async def opened() -> tuple[Crew, list[BoundRoute]]:
+    async def opened() -> tuple[WorkerPool, list[BoundRoute]]:
         bound = await bind_routes(spec.routes, engine, schemas_of_the_vendor(resources))
         return await resources.keep(_crew(resources, spec, engine, options, bound)), bound
 
@@ -126,7 +126,7 @@ def cores() -> int:
 
 def _crew(
     resources: Resources, spec: RunSpec, engine: Engine, options: CheckOptions, bound: Sequence[BoundRoute]
-) -> Crew:
+) -> WorkerPool:
     setup = Setup(
         run=engine.run,
         messages=engine.messages,
@@ -139,4 +139,4 @@ def _crew(
         aws_endpoint_url=resources.settings.aws_endpoint_url,
         aws_region=resources.settings.aws_region,
     )
-    return Crew(setup, workers=options.jobs or cores(), file_timeout_s=options.file_timeout_s)
+    return WorkerPool(setup, workers=options.jobs or cores(), file_timeout_s=options.file_timeout_s)

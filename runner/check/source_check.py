@@ -14,7 +14,7 @@ from runner.errors import first_cause
 from runner.models import HELD_STATES, Item, ItemState
 
 if TYPE_CHECKING:
-    from runner.check.pool import Crew
+    from runner.check.pool import WorkerPool
     from runner.check.schemas import BoundRoute
     from runner.config.routes import Routes
     from runner.ledger.protocol import Ledger
@@ -28,7 +28,7 @@ BYTES_AT_ONCE = 2_000_000
 _AHEAD_PER_WORKER = 2
 
 
-class Checking:
+class SourceCheck:
     """Lists the source as a run does and judges each file; memory does not grow with their number.
 
     `on_files` hears of files in the order in which they are done. `ledger` is only read, to tell what was sent before;
@@ -42,7 +42,7 @@ class Checking:
         discovery: Discovery,
         routes: Routes,
         bound: Sequence[BoundRoute],
-        crew: Crew,
+        crew: WorkerPool,
         ledger: Ledger | None,
         again: bool,
         on_files: Callable[[Sequence[FileCheck]], None],

@@ -6,8 +6,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from runner.check.clusters import Cluster, Clusters
 from runner.check.predictions import FileCheck, Prediction
+from runner.check.problem_groups import Cluster, Clusters
 from runner.local.outcome import ExitCode
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ _REPEATED = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Given:
+class Arguments:
     """Flags by the names of the settings, None where one was not given; and how to answer."""
 
     flags: Mapping[str, Any]
@@ -44,7 +44,7 @@ class Given:
         config: Path | None,
         json: bool = False,
         verbose: bool,
-    ) -> Given:
+    ) -> Arguments:
         """Return what was given to a command about a deployment on AWS."""
         flags = {"stack": stack, "aws_region": region, "aws_endpoint_url": endpoint_url}
         return cls(flags=flags, config=config, json=json, verbose=verbose)
@@ -55,7 +55,7 @@ class Given:
 
         return Settings.load({**self.flags, "config": self.config})
 
-    def with_flags(self, **flags: Any) -> Given:
+    def with_flags(self, **flags: Any) -> Arguments:
         """Return this with more flags given."""
         return replace(self, flags={**self.flags, **flags})
 

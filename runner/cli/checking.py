@@ -1,4 +1,4 @@
-"""Checking: runs a check, shows its progress, ends at once on a signal, and closes with findings and exit code."""
+"""SourceCheck: runs a check, shows its progress, ends at once on a signal, and closes with findings and exit code."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import typer
 from runner.check import Account, CheckSummary, FileCheck
 from runner.check.report import ReportFiles, write_report
 from runner.check.schemas import SavedSchemas, no_schemas, schemas_in
-from runner.check.setup import FILE_TIMEOUT_S, CheckOptions, Inspection, schemas_of_the_vendor
+from runner.check.setup import FILE_TIMEOUT_S, CheckOptions, CheckSetup, schemas_of_the_vendor
 from runner.cli.check_progress import showing_check
 from runner.cli.check_summary import Closing, print_check
 from runner.cli.errors import reported
@@ -33,7 +33,7 @@ from runner.stop import StopReason
 
 if TYPE_CHECKING:
     from runner.check import BoundRoute, Engine
-    from runner.cli.arguments import Given, Selection
+    from runner.cli.arguments import Arguments, Selection
     from runner.config.run_spec import RunSpec
     from runner.config.settings import LoadedSettings
 
@@ -41,7 +41,7 @@ _CODES = {StopReason.INTERRUPTED: ExitCode.INTERRUPTED, StopReason.TERMINATED: E
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class CheckArguments:
     """What the command line asked of a check."""
 
     selection: Selection
@@ -73,7 +73,7 @@ class Asked:
         return self.report.resolve()
 
 
-def check_source(given: Given, asked: Asked, engine: Callable[[], Engine]) -> None:
+def check_source(given: Arguments, asked: CheckArguments, engine: Callable[[], Engine]) -> None:
     """Do it, and exit."""
     lines = CheckLines() if given.json else None
     with reported(verbose=given.verbose, on_error=lines.error if lines else None), prepared(given) as loaded:
@@ -85,7 +85,7 @@ class _Check:
     """One check from its settings to its closing words."""
 
     def __init__(
-        self, given: Given, asked: Asked, loaded: LoadedSettings, engine: Engine, lines: CheckLines | None
+        self, given: Arguments, asked: CheckArguments, loaded: LoadedSettings, engine: Engine, lines: CheckLines | None
     ) -> None:
         self._given = given
         self._asked = asked
@@ -105,7 +105,7 @@ class _Check:
             if self._asked.report:
                 self._files = stack.enter_context(ReportFiles())
             async with Resources(self._loaded.settings) as resources:
-                inspection = Inspection(resources, spec, self._engine, options)
+                inspection = CheckSetup(resources, spec, self._engine, options)
                 bound = await inspection.bind(self._saved(resources))
                 await self._run(inspection, bound)
             quota = self._loaded.settings.create_quota
@@ -116,7 +116,7 @@ class _Check:
             self._close(summary, bound, code)
         return code
 
-    async def _run(self, inspection: Inspection, bound: Sequence[BoundRoute]) -> None:
+    async def _run(self, inspection: CheckSetup, bound: Sequence[BoundRoute]) -> None:
         is_shown = not (self._given.quiet or self._given.json)
         async with showing_check(self._screen, self._account, is_shown=is_shown) as progress:
             work = asyncio.ensure_future(inspection.run(bound, on_files=self._hear, on_listed=progress.listed))

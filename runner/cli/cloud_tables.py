@@ -19,7 +19,7 @@ from runner.formatting import counted, lasting, shown
 from runner.models import OPEN_STATES, ItemState, iso
 
 if TYPE_CHECKING:
-    from runner.cli.triage import Attention
+    from runner.cli.triage import Triage
     from runner.cloud.ops.redrive import Redriven
     from runner.cloud.ops.status import Review, Standing
     from runner.findings import Finding
@@ -53,11 +53,11 @@ def print_started(console: Console, batch_id: str, *, options: str) -> None:
     _next(console, [(f"bulkhead cloud status {batch_id}{options}", "where it stands; it appears within seconds")])
 
 
-def print_standings(console: Console, found: Sequence[Standing], *, waiting_room: str, options: str) -> None:
+def print_standings(console: Console, found: Sequence[Standing], *, nightly_prefix_url: str, options: str) -> None:
     """Write one line a batch, oldest first."""
     if not found:
         line(console, "no batch yet")
-        _next(console, [(f"bulkhead cloud start {waiting_room}{options}", "imports what lies there")])
+        _next(console, [(f"bulkhead cloud start {nightly_prefix_url}{options}", "imports what lies there")])
         return
     rows = [_HEAD, *(_cells(standing) for standing in found)]
     widths = [max(len(row[at]) for row in rows) for at in range(len(_HEAD))]
@@ -84,7 +84,7 @@ def _sum(by_state: Mapping[ItemState, int], states: Iterable[ItemState]) -> int:
     return sum(by_state.get(state, 0) for state in states)
 
 
-def print_standing(console: Console, standing: Standing, attention: Attention, *, options: str) -> None:
+def print_standing(console: Console, standing: Standing, attention: Triage, *, options: str) -> None:
     """Write where one batch stands, why items were not imported, and the commands that follow from it."""
     batch = standing.batch
     line(console, f"Batch {shown(batch.batch_id)} is {batch.state}", style="bold")
@@ -105,11 +105,11 @@ def print_standing(console: Console, standing: Standing, attention: Attention, *
         line(console, "  nothing was found yet")
     print_clusters(console, "Failed", attention.failed)
     print_clusters(console, "Rejected", attention.rejected)
-    print_clusters(console, "Given up by the functions", attention.given_up)
+    print_clusters(console, "Arguments up by the functions", attention.given_up)
     _next(console, _commands(standing, attention, options))
 
 
-def _commands(standing: Standing, attention: Attention, options: str) -> list[Command]:
+def _commands(standing: Standing, attention: Triage, options: str) -> list[Command]:
     batch_id, by_state = standing.batch.batch_id, standing.by_state
     commands = []
     if by_state.get(ItemState.NEEDS_REVIEW):

@@ -14,7 +14,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from runner.cli.progress_state import Tally
+from runner.cli.progress_state import ProgressState
 from runner.cli.styles import STYLES
 from runner.events import CreateThrottled, Event, Notice
 from runner.formatting import counted, lasting, shown, sized
@@ -53,7 +53,7 @@ class QuietProgress:
 class ScreenProgress:
     """Keeps the tally and says what a person should know: notices, and creates held back by the vendor."""
 
-    def __init__(self, console: Console, tally: Tally) -> None:
+    def __init__(self, console: Console, tally: ProgressState) -> None:
         self._console = console
         self._tally = tally
         self._said: str | None = None
@@ -76,7 +76,7 @@ class ScreenProgress:
 
 
 @asynccontextmanager
-async def showing(console: Console, tally: Tally) -> AsyncIterator[ScreenProgress]:
+async def showing(console: Console, tally: ProgressState) -> AsyncIterator[ScreenProgress]:
     """Show a run's progress while the block runs."""
     async with alive(console, view=lambda: live_view(tally), line=lambda: plain_line(tally)):
         yield ScreenProgress(console, tally)
@@ -109,14 +109,14 @@ async def _lines(console: Console, line: Callable[[], str]) -> None:
         console.print(Text(line()), soft_wrap=True)
 
 
-def plain_line(tally: Tally) -> str:
+def plain_line(tally: ProgressState) -> str:
     """Write the whole state of a run in one line."""
     states = ", ".join(f"{state} {tally.by_state[state]}" for state in ItemState if tally.by_state.get(state))
     parts = [f"{tally.finished} of {counted(tally.total, 'item')}", states or "nothing listed yet", *_outlook(tally)]
     return f"{lasting(tally.elapsed_s)}: " + "; ".join(parts)
 
 
-def live_view(tally: Tally) -> Group:
+def live_view(tally: ProgressState) -> Group:
     """Draw the state of a run for a terminal."""
     head = Table.grid(padding=(0, 1))
     head.add_row(
@@ -129,13 +129,13 @@ def live_view(tally: Tally) -> Group:
     return Group(head, _states(tally), Text("  " + " · ".join(_outlook(tally)), style="dim"))
 
 
-def _states(tally: Tally) -> Text:
+def _states(tally: ProgressState) -> Text:
     counts = [(state, tally.by_state[state]) for state in ItemState if tally.by_state.get(state)]
     parts = [Text(f"{state} {count:,}", style=STYLES.get(state, "")) for state, count in counts]
     return Text("  ") + Text(" · ").join(parts)
 
 
-def _outlook(tally: Tally) -> list[str]:
+def _outlook(tally: ProgressState) -> list[str]:
     parts = [f"{sized(tally.bytes_uploaded)} uploaded"]
     if not tally.creates_left:
         return parts

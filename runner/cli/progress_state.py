@@ -1,4 +1,4 @@
-"""Tally: what the events of a run add up to at this moment, and when the last create can be sent."""
+"""ProgressState: what the events of a run add up to at this moment, and when the last create can be sent."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from runner.models import OPEN_STATES, ItemState
 _CREATES_AHEAD = (ItemState.QUEUED, ItemState.CREATING)
 
 
-class Tally:
+class ProgressState:
     """Counts of one run; `ticks` is a monotonic clock in seconds."""
 
     def __init__(self, *, quota: Rate, ticks: Callable[[], float]) -> None:

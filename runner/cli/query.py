@@ -14,7 +14,7 @@ from rich.console import Console
 from runner.aws.client import aws_extra
 from runner.aws.s3 import S3Place, is_s3
 from runner.bulkhead import Bulkhead
-from runner.cli.arguments import Given
+from runner.cli.arguments import Arguments
 from runner.cli.errors import reported
 from runner.cli.json_output import write_document
 from runner.cli.log import logging_to
@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 
 def ask(
-    given: Given,
+    given: Arguments,
     opening: Callable[[LoadedSettings], AbstractAsyncContextManager[Opened]],
     action: Callable[[Opened, LoadedSettings], Awaitable[T]],
     *,
@@ -58,7 +58,7 @@ def ask(
 
 
 def ask_stack(
-    given: Given,
+    given: Arguments,
     action: Callable[[Operations], Awaitable[T]],
     *,
     show: Callable[[Console, T], None],
@@ -75,7 +75,7 @@ def ask_stack(
 
 
 def look(
-    given: Given,
+    given: Arguments,
     action: Callable[[Bulkhead, LoadedSettings], Awaitable[T]],
     *,
     show: Callable[[Console, T], None],

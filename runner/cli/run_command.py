@@ -17,7 +17,7 @@ from runner.cli.errors import reported
 from runner.cli.log import logging_to
 from runner.cli.ndjson import JsonEvents
 from runner.cli.progress import Progress, QuietProgress, showing
-from runner.cli.progress_state import Tally
+from runner.cli.progress_state import ProgressState
 from runner.cli.session import prepared, staying_sandbox
 from runner.cli.signals import interrupting
 from runner.cli.styles import console, line
@@ -29,14 +29,14 @@ from runner.local.outcome import BatchOutcome, ExitCode
 
 if TYPE_CHECKING:
     from runner.check import Engine
-    from runner.cli.arguments import Given
+    from runner.cli.arguments import Arguments
     from runner.config.settings import LoadedSettings
     from runner.events import Event
 
 Action = Callable[[Bulkhead, "LoadedSettings"], Awaitable[BatchOutcome]]
 
 
-def drive(given: Given, action: Action) -> None:
+def drive(given: Arguments, action: Action) -> None:
     """Do it, and exit."""
     stream = JsonEvents(now=SystemClock().now) if given.json else None
     with reported(verbose=given.verbose, on_error=stream.error if stream else None), prepared(given) as loaded:
@@ -44,11 +44,11 @@ def drive(given: Given, action: Action) -> None:
     raise typer.Exit(code)
 
 
-async def _drive(given: Given, loaded: LoadedSettings, action: Action, stream: JsonEvents | None) -> ExitCode:
+async def _drive(given: Arguments, loaded: LoadedSettings, action: Action, stream: JsonEvents | None) -> ExitCode:
     began = time.monotonic()
     screen = console(stderr=True)
     quota = loaded.settings.create_quota
-    tally = Tally(quota=quota, ticks=time.monotonic)
+    tally = ProgressState(quota=quota, ticks=time.monotonic)
     with logging_to(screen, verbose=given.verbose):
         async with _progress(given, screen, tally) as progress:
 
@@ -79,7 +79,7 @@ def _engine() -> Engine:
 
 
 @asynccontextmanager
-async def _progress(given: Given, screen: Console, tally: Tally) -> AsyncIterator[Progress]:
+async def _progress(given: Arguments, screen: Console, tally: ProgressState) -> AsyncIterator[Progress]:
     if given.quiet or given.json:
         yield QuietProgress(screen)
         return
@@ -87,7 +87,7 @@ async def _progress(given: Given, screen: Console, tally: Tally) -> AsyncIterato
         yield progress
 
 
-def _close(given: Given, closing: Closing, screen: Console) -> None:
+def _close(given: Arguments, closing: Closing, screen: Console) -> None:
     outcome = closing.outcome
     if given.quiet:
         if outcome.exit_code is not ExitCode.OK:

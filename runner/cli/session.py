@@ -14,7 +14,7 @@ from runner.cli.embedded_sandbox import embedded
 from runner.cli.styles import console, line
 
 if TYPE_CHECKING:
-    from runner.cli.arguments import Given
+    from runner.cli.arguments import Arguments
     from runner.config.settings import LoadedSettings
 
 SAVED_SCHEMAS = Path("schemas", "saved")
@@ -25,7 +25,7 @@ STAYING_URL = "http://127.0.0.1:8700/api/v1"
 
 
 @contextmanager
-def prepared(given: Given) -> Iterator[LoadedSettings]:
+def prepared(given: Arguments) -> Iterator[LoadedSettings]:
     """Load the settings, and run the embedded sandbox around the block where it was asked for. Raises ConfigError."""
     loaded = given.load()
     for warning in loaded.warnings:
@@ -41,7 +41,7 @@ def prepared(given: Given) -> Iterator[LoadedSettings]:
 
 
 @contextmanager
-def _sandbox(given: Given, loaded: LoadedSettings, state: Path) -> Iterator[LoadedSettings]:
+def _sandbox(given: Arguments, loaded: LoadedSettings, state: Path) -> Iterator[LoadedSettings]:
     """Point the settings to a sandbox whose ledger and quota are its own, so that nothing real is touched."""
     settings = loaded.settings
     with embedded(
@@ -57,7 +57,7 @@ def _sandbox(given: Given, loaded: LoadedSettings, state: Path) -> Iterator[Load
         ).load()
 
 
-def staying_sandbox(given: Given, loaded: LoadedSettings, arguments: Sequence[str]) -> tuple[str, str]:
+def staying_sandbox(given: Arguments, loaded: LoadedSettings, arguments: Sequence[str]) -> tuple[str, str]:
     """Return the commands that start a sandbox to stay, and that do there what `arguments` did in the embedded one."""
     schemas = given.sandbox_schemas or saved_schemas(loaded)
     named = ["--schemas", os.path.relpath(schemas)] if schemas else []

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from runner.cli.styles import MEANINGS, STYLES, line, present
-from runner.cli.triage import LISTED_MOST, Attention, Cluster
+from runner.cli.triage import LISTED_MOST, Cluster, Triage
 from runner.formatting import counted, lasting, near, shown
 from runner.local.outcome import BatchOutcome
 from runner.models import OPEN_STATES, BatchState, ItemState
@@ -26,7 +26,7 @@ class Closing:
     """
 
     outcome: BatchOutcome
-    attention: Attention
+    attention: Triage
     elapsed_s: float
     options: str = ""
     sandbox: tuple[str, str] | None = None
@@ -84,7 +84,7 @@ def _states(console: Console, by_state: Mapping[ItemState, int], out: str) -> No
         line(console, text)
 
 
-def _reviews(console: Console, attention: Attention, *, ended: bool) -> None:
+def _reviews(console: Console, attention: Triage, *, ended: bool) -> None:
     if not attention.review_count:
         return
     where = "these pages ended with the sandbox" if ended else "to finish in the browser"
@@ -110,7 +110,7 @@ def print_clusters(console: Console, title: str, clusters: Mapping[tuple[str, st
     _more(console, len(ordered), len(ordered[:LISTED_MOST]))
 
 
-def _uncertain(console: Console, attention: Attention) -> None:
+def _uncertain(console: Console, attention: Triage) -> None:
     if not attention.uncertain_count:
         return
     _heading(console, f"{counted(attention.uncertain_count, 'item')} in doubt: look in the vendor's dashboard first")

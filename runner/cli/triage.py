@@ -26,7 +26,7 @@ class Cluster:
 
 
 @dataclass(slots=True)
-class Attention:
+class Triage:
     """At most `LISTED_MOST` reviews and uncertain items are kept by name; all are counted."""
 
     reviews: list[tuple[str, str | None]] = field(default_factory=list)
@@ -55,9 +55,9 @@ class Attention:
             _cluster(self.given_up, item)
 
 
-async def needing_a_person(items: AsyncIterator[Item]) -> Attention:
+async def needing_a_person(items: AsyncIterator[Item]) -> Triage:
     """Read a batch's items once, with flat memory."""
-    attention = Attention()
+    attention = Triage()
     async for item in items:
         attention.take(item)
     return attention

@@ -9,27 +9,27 @@ from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from runner import identity
-from runner.cloud.metrics import Figures
+from runner.cloud.metrics import EventMetrics
 from runner.config.options import RunOptions
 from runner.config.run_spec import RunSpec
 from runner.errors import ConfigError
 from runner.sinks import open_sink
 from runner.sources.s3 import S3Source
-from runner.stages.context import Surroundings
+from runner.stages.context import RunContext
 from runner.stages.discover import Discovery
 from runner.stages.factory import Stages
 from runner.stages.track import Tracker
-from runner.stages.transitions import Moves
+from runner.stages.transitions import Transitions
 
 if TYPE_CHECKING:
     import random
 
     from runner.aws.s3 import S3Client
-    from runner.cloud.deadline import Patience
-    from runner.cloud.protocols import Announcer, Gauges, PagedSource, Places, Queues
+    from runner.cloud.deadline import Deadline
+    from runner.cloud.protocols import Metrics, Notifier, PagedSource, Places, Queues
     from runner.config.settings import Settings
     from runner.dromo.clock import VendorTime
-    from runner.dromo.rate_limited import RatedApi
+    from runner.dromo.rate_limited import RateLimitedApi
     from runner.ledger.leases import Leases
     from runner.ledger.protocol import CloudLedger
     from runner.models import Batch, Item
@@ -65,10 +65,10 @@ class Deployment:
     ledger: CloudLedger
     leases: Leases
     queues: Queues
-    announcer: Announcer
-    gauges: Gauges
+    announcer: Notifier
+    gauges: Metrics
     places: Places
-    api: RatedApi
+    api: RateLimitedApi
     storage: Storage
     pacer: CreatePacer
     clock: Clock
@@ -96,13 +96,13 @@ class Deployment:
         """Return a new name for who takes a lease."""
         return f"{self.rng.getrandbits(64):016x}"
 
-    def moves(self) -> Moves:
-        return Moves(self.ledger, clock=self.clock, emit=Figures(self.gauges), by_state={})
+    def moves(self) -> Transitions:
+        return Transitions(self.ledger, clock=self.clock, emit=EventMetrics(self.gauges), by_state={})
 
-    def surroundings(self, batch: Batch, stop: StopSignal) -> Surroundings:
+    def surroundings(self, batch: Batch, stop: StopSignal) -> RunContext:
         """Return what the stages need to work on items of a batch."""
         spec = spec_of(batch)
-        return Surroundings(
+        return RunContext(
             ledger=self.ledger,
             api=self.api,
             storage=self.storage,
@@ -113,7 +113,7 @@ class Deployment:
             clock=self.clock,
             vendor_time=self.vendor_time,
             rng=self.rng,
-            emit=Figures(self.gauges),
+            emit=EventMetrics(self.gauges),
             stop=stop,
             options=self.options(again=spec.again),
             rank_of=rank_of,
@@ -198,8 +198,8 @@ class S3Places:
 class CloudStages(Stages):
     """The stages over a batch of a deployment; the tracker alone needs nothing of where the batch's files lie."""
 
-    def __init__(self, deployment: Deployment, batch: Batch, patience: Patience) -> None:
-        super().__init__(lambda: deployment.surroundings(batch, patience), deployment.moves())
+    def __init__(self, deployment: Deployment, batch: Batch, deadline: Deadline) -> None:
+        super().__init__(lambda: deployment.surroundings(batch, deadline), deployment.moves())
         self._api = deployment.api
         self.moved: Item | None = None
 

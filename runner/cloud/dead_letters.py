@@ -40,11 +40,13 @@ def _is_of_everybody(error: Exception) -> bool:
     return isinstance(error, _OF_EVERYBODY) and not isinstance(error.__cause__, ItemRejected)
 
 
-def is_dead(item: Item) -> bool:
+def is_dead_lettered(item: Item) -> bool:
     return item.error_code == DEAD_LETTER
 
 
-async def bury(deployment: Deployment, batch_id: str, source: str, error: Exception, *, receives: int) -> None:
+async def mark_dead_lettered(
+    deployment: Deployment, batch_id: str, source: str, error: Exception, *, receives: int
+) -> None:
     """Note on the item why its message is given up, if this was the last time that it comes.
 
     An item that was not sent is rejected. One whose data is, or may be, at the vendor keeps its state.

@@ -1,4 +1,4 @@
-"""Patience: how long a function may go on, and how long it may wait for anything."""
+"""Deadline: how long a function may go on, and how long it may wait for anything."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from runner.stop import StopReason, StopSignal
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from runner.cloud.protocols import Deadline
+    from runner.cloud.protocols import TimeLeft
 
 RESERVE_S = 10.0
 """With so little time left nothing new is begun."""
@@ -20,18 +20,18 @@ LAST_MOMENT_S = 4.0
 """With so little time left what is under way is let go of: another function goes on with it."""
 
 
-class Patience(StopSignal):
+class Deadline(StopSignal):
     """A stop signal that asks to stop when a function's time is nearly over, or when a wait is longer than it is worth.
 
     `asked_s` is the longest wait that was refused: to come back earlier is of no use.
     """
 
-    def __init__(self, deadline: Deadline, *, longest_wait_s: float) -> None:
+    def __init__(self, time_left: TimeLeft, *, longest_wait_s: float) -> None:
         super().__init__()
-        self._deadline = deadline
+        self._deadline = time_left
         self._longest_wait_s = longest_wait_s
         self.asked_s = 0.0
-        self.cut_short = False
+        self.timed_out = False
 
     async def sleep(self, seconds: float) -> bool:
         """Sleep as `StopSignal.sleep`; a wait that is too long is not begun, but asks to stop."""
@@ -60,6 +60,6 @@ class Patience(StopSignal):
         except TimeoutError:
             if not limit.expired():
                 raise
-            self.cut_short = True
+            self.timed_out = True
         finally:
             asking.cancel()

@@ -16,7 +16,7 @@ from runner.sources import ObjectVersion, versioned_source
 
 if TYPE_CHECKING:
     from runner.cloud.context import Deployment
-    from runner.cloud.messages import Landed
+    from runner.cloud.messages import ObjectCreated
     from runner.config.run_spec import RunSpec
     from runner.models import Batch, Item
     from runner.protocols import SourceEntry
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-async def register(deployment: Deployment, landed: Landed) -> ItemRef | None:
+async def register(deployment: Deployment, landed: ObjectCreated) -> ItemRef | None:
     """Bring a file into the ledger, whatever number of messages tell of it; None where it is not to be imported.
 
     A second version of a key on one day is an item of its own. Raises LedgerError, TransientError.

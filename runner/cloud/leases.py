@@ -8,7 +8,7 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
-from runner.cloud.protocols import MOST_DELAY_S, Done, Later
+from runner.cloud.protocols import MOST_DELAY_S, Done, Requeued
 from runner.dromo.listing import CLOCK_MARGIN
 from runner.models import Item, ItemKind, ItemState
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from runner.cloud.context import Deployment
-    from runner.cloud.deadline import Patience
+    from runner.cloud.deadline import Deadline
     from runner.cloud.messages import Message
     from runner.cloud.protocols import Outcome, Queue
 
@@ -29,13 +29,13 @@ _SKEW_S = 2.0
 
 
 @asynccontextmanager
-async def leased(deployment: Deployment, batch_id: str, name: str, patience: Patience) -> AsyncIterator[float | None]:
+async def leased(deployment: Deployment, batch_id: str, name: str, deadline: Deadline) -> AsyncIterator[float | None]:
     """Hold a lease for as long as the function can live, and give it back.
 
     Yields None, or how many seconds the lease of somebody else still lasts: then it is theirs.
     """
     holder = deployment.holder()
-    left_s = await deployment.leases.take(batch_id, name, holder=holder, for_s=patience.lease_s())
+    left_s = await deployment.leases.take(batch_id, name, holder=holder, for_s=deadline.lease_s())
     try:
         yield left_s
     finally:
@@ -58,7 +58,7 @@ async def later(
     await deployment.queues.send(queue, [message], delay_s=delay_s)
     if on_its_way_s > CLAIM_S:
         await claim(for_s=on_its_way_s)
-    return Later(delay_s)
+    return Requeued(delay_s)
 
 
 def next_of(name: str) -> str:

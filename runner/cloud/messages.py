@@ -13,7 +13,7 @@ from runner.models import iso
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Landed:
+class ObjectCreated:
     """A file landed in the inbox; `key` is the object's key as it is, `etag` without quotes, `at` when it landed."""
 
     bucket: str
@@ -67,11 +67,11 @@ class BatchRef:
     batch_id: str
 
 
-Message = Landed | ItemRef | StartLoad | ListPage | ImportHint | BatchRef
+Message = ObjectCreated | ItemRef | StartLoad | ListPage | ImportHint | BatchRef
 M = TypeVar("M", bound=Message)
 
 _KINDS: dict[str, type[Message]] = {
-    "landed": Landed,
+    "landed": ObjectCreated,
     "item_ref": ItemRef,
     "start_load": StartLoad,
     "list_page": ListPage,
@@ -106,7 +106,7 @@ def decode(text: str) -> Message:
     return _read(kind, raw)
 
 
-def from_event_bridge(event: Mapping[str, Any]) -> Landed:
+def from_event_bridge(event: Mapping[str, Any]) -> ObjectCreated:
     """Read the event `Object Created` of S3, whose keys come as they are, not quoted. Raises MessageInvalid."""
     detail = event.get("detail")
     if event.get("detail-type") != "Object Created" or not isinstance(detail, dict):
@@ -123,7 +123,7 @@ def from_event_bridge(event: Mapping[str, Any]) -> Landed:
         }
     except (KeyError, TypeError, AttributeError) as error:
         raise MessageInvalid("the event names no object") from error
-    return _read(Landed, raw)
+    return _read(ObjectCreated, raw)
 
 
 _READERS: dict[str, Callable[[Any], bool]] = {

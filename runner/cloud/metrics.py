@@ -1,4 +1,4 @@
-"""Figures: what the stages tell while they work, as figures for the dashboard."""
+"""EventMetrics: what the stages tell while they work, as figures for the dashboard."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from runner.events import CreateAnswered, CreateThrottled, Event, ItemMoved
 from runner.models import ItemState
 
 if TYPE_CHECKING:
-    from runner.cloud.protocols import Gauges
+    from runner.cloud.protocols import Metrics
 
 _OF_STATE = {ItemState.COLLECTED: "ItemsCollected", ItemState.FAILED: "ItemsFailed"}
 
 
-class Figures:
+class EventMetrics:
     """A listener to the stages' events."""
 
-    def __init__(self, gauges: Gauges) -> None:
+    def __init__(self, gauges: Metrics) -> None:
         self._gauges = gauges
 
     def __call__(self, event: Event) -> None:

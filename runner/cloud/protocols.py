@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from runner.protocols import Sink, SourceEntry
     from runner.sources import ObjectVersion, SourceSpec
 
-Deadline = Callable[[], float]
+TimeLeft = Callable[[], float]
 """Seconds that are left to the function."""
 
 MOST_DELAY_S = 900
@@ -33,13 +33,13 @@ class Done:
 
 
 @dataclass(frozen=True, slots=True)
-class Later:
+class Requeued:
     """The work was sent anew, to come in `delay_s` seconds: acknowledge the message all the same."""
 
     delay_s: int
 
 
-Outcome = Done | Later
+Outcome = Done | Requeued
 """What an entry point returns: the message is acknowledged either way. Only what is raised is a failure."""
 
 
@@ -67,7 +67,7 @@ class Queues(Protocol):
         ...
 
 
-class Announcer(Protocol):
+class Notifier(Protocol):
     """Tells whoever listens that a batch has come to an end."""
 
     async def batch_ended(self, summary: Mapping[str, Any], *, state: BatchState) -> None:
@@ -78,7 +78,7 @@ class Announcer(Protocol):
         ...
 
 
-class Gauges(Protocol):
+class Metrics(Protocol):
     """Takes figures for the dashboard."""
 
     def gauge(self, name: str, value: float, unit: str = "Count") -> None:

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 from runner.cloud.batch_ids import day_is_over, is_rolling
 from runner.cloud.context import CloudStages
-from runner.cloud.dead_letters import is_dead
-from runner.cloud.deadline import Patience
+from runner.cloud.dead_letters import is_dead_lettered
+from runner.cloud.deadline import Deadline
 from runner.cloud.leases import next_of
 from runner.cloud.lifecycle import ENDS, is_at_rest, ring_if_at_rest
 from runner.cloud.messages import BatchRef, ImportHint, ItemRef, ListPage
 from runner.cloud.missed_webhooks import watch
 from runner.cloud.protocols import Queue
-from runner.cloud.snapshot import Outlook, first_items, outlook
+from runner.cloud.snapshot import ReconcileSnapshot, first_items, outlook
 from runner.errors import StaleItem
 from runner.models import BatchState, Item, ItemKind, ItemState
 from runner.retry import repeat_read
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from runner.cloud.context import Deployment
-    from runner.cloud.protocols import Deadline
+    from runner.cloud.protocols import TimeLeft
     from runner.cloud.snapshot import BatchView
     from runner.models import Batch
 
@@ -46,13 +46,13 @@ MOST_RUNG = 500
 _S = ItemState
 
 
-async def reconcile(deployment: Deployment, *, deadline: Deadline) -> None:
+async def reconcile(deployment: Deployment, *, time_left: TimeLeft) -> None:
     """Do one pass: each step by itself, as far as the time goes. Raises the first error of a step, at the end.
 
     With the vendor down, or trouble with one batch, what does not depend on it is done all the same.
     """
     seen = await outlook(deployment)
-    sweep = _Sweep(deployment, seen, Patience(deadline, longest_wait_s=deployment.longest_wait_s))
+    sweep = _Sweep(deployment, seen, Deadline(time_left, longest_wait_s=deployment.longest_wait_s))
     troubles = [trouble for step in sweep.steps() if (trouble := await sweep.tried(step)) is not None]
     if troubles:
         raise troubles[0]
@@ -61,10 +61,10 @@ async def reconcile(deployment: Deployment, *, deadline: Deadline) -> None:
 class _Sweep:
     """One pass over everything that is not complete."""
 
-    def __init__(self, deployment: Deployment, seen: Outlook, patience: Patience) -> None:
+    def __init__(self, deployment: Deployment, seen: ReconcileSnapshot, deadline: Deadline) -> None:
         self._deployment = deployment
         self._seen = seen
-        self._patience = patience
+        self._deadline = deadline
 
     def steps(self) -> tuple[Callable[[], Awaitable[None]], ...]:
         return (
@@ -81,11 +81,11 @@ class _Sweep:
 
     async def tried(self, step: Callable[[], Awaitable[None]]) -> Exception | None:
         """Do a step, unless the time is over; returns what was in its way."""
-        if self._patience.left_s() <= 0:
+        if self._deadline.left_s() <= 0:
             logger.warning("step left to the next pass", extra={"step": step.__name__})
             return None
         try:
-            async with self._patience.watched():
+            async with self._deadline.watched():
                 await step()
         except Exception as error:  # noqa: BLE001 - whatever it is, it is raised once the other steps are done
             logger.warning("step cut short", extra={"step": step.__name__, "error": type(error).__name__})
@@ -134,7 +134,7 @@ class _Sweep:
     async def _settle(self, view: BatchView, items: list[Item]) -> None:
         deployment = self._deployment
         try:
-            settled = await CloudStages(deployment, view.batch, self._patience).doubts.settle(items)
+            settled = await CloudStages(deployment, view.batch, self._deadline).doubts.settle(items)
         except StaleItem:
             logger.info("a doubt was settled by somebody else", extra={"batch": view.batch.batch_id})
             return
@@ -158,14 +158,14 @@ class _Sweep:
         collects = [
             ImportHint(import_id=item.import_id)
             for item in self._seen.items(_S.SUCCEEDED, ours=True)
-            if item.import_id and not is_dead(item) and not await self._is_leased(item, item.import_id)
+            if item.import_id and not is_dead_lettered(item) and not await self._is_leased(item, item.import_id)
         ]
         await self._deployment.queues.send(Queue.COLLECT, collects[:MOST_RUNG])
 
     def _is_stale(self, item: Item) -> bool:
         begun_at = item.created_at or item.intent_at
         now = self._deployment.vendor_time.now()
-        return not is_dead(item) and (begun_at is None or now - begun_at >= STALE_AFTER)
+        return not is_dead_lettered(item) and (begun_at is None or now - begun_at >= STALE_AFTER)
 
     async def _is_leased(self, item: Item, name: str) -> bool:
         """Tell whether a function works on the item, or a message for it is on its way."""

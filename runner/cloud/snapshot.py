@@ -1,4 +1,4 @@
-"""Outlook: what a pass of reconcile sees of the batches that are not complete."""
+"""ReconcileSnapshot: what a pass of reconcile sees of the batches that are not complete."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class BatchView:
 
 
 @dataclass(frozen=True, slots=True)
-class Outlook:
+class ReconcileSnapshot:
     """All batches that are not complete."""
 
     views: list[BatchView]
@@ -67,9 +67,9 @@ class Outlook:
         return sum(view.counts.get(state, 0) for view in self.views for state in states)
 
 
-async def outlook(deployment: Deployment) -> Outlook:
+async def outlook(deployment: Deployment) -> ReconcileSnapshot:
     """Look at every batch that is not complete. Raises LedgerError, TransientError."""
-    return Outlook([await _view(deployment, batch) for batch in await deployment.ledger.incomplete_batches()])
+    return ReconcileSnapshot([await _view(deployment, batch) for batch in await deployment.ledger.incomplete_batches()])
 
 
 async def _view(deployment: Deployment, batch: Batch) -> BatchView:

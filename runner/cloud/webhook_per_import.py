@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from runner.protocols import ImportsApi
 
 
-class CalledBack:
+class WebhookPerImport:
     """Implements ImportsApi over another; `webhook_url` is asked before each create. A route's own webhook stays."""
 
     def __init__(self, api: ImportsApi, webhook_url: Callable[[], str]) -> None:

@@ -13,8 +13,8 @@ import orjson
 
 from runner import identity
 from runner.errors import ConfigError, ItemRejected
+from runner.globs import Globs
 from runner.models import CreateRequest
-from runner.sources.filters import Globs
 from runner.sources.object_versions import unversioned_source
 
 if TYPE_CHECKING:

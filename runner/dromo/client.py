@@ -17,7 +17,7 @@ from yarl import URL
 
 from runner.dromo.clock import VendorTime
 from runner.dromo.decoding import date_of, import_of, is_usable_id, message_of, page_of, retry_after_s, says_why
-from runner.dromo.http import ConnectionCut, Departure, open_session, reason_of
+from runner.dromo.http import ConnectionCut, RequestSent, open_session, reason_of
 from runner.errors import (
     AuthRefused,
     BulkheadError,
@@ -187,7 +187,7 @@ class HeadlessClient:
         session = self._creates if pieces else self._reads
         if session is None:
             raise RuntimeError("HeadlessClient is used outside of its context manager")
-        departure = Departure()
+        departure = RequestSent()
         asked_at = self._vendor_time.ticks() if self._vendor_time else 0.0
         failure: TransientError
         try:

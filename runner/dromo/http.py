@@ -17,7 +17,7 @@ class ConnectionCut(Exception):
     """The connection broke after it was made; the peer may have read anything up to the whole request."""
 
 
-class Departure:
+class RequestSent:
     """Whether a request had begun to leave; passed as `trace_request_ctx` of that request."""
 
     __slots__ = ("begun",)

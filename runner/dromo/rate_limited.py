@@ -1,4 +1,4 @@
-"""RatedApi: the API behind the limits that a leaky bucket is right for, and the count of what was called."""
+"""RateLimitedApi: the API behind the limits that a leaky bucket is right for, and the count of what was called."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LISTS_PER_MINUTE = 12
 _REMEMBERED_IMPORTS = 4096
 
 
-class RatedApi:
+class RateLimitedApi:
     """Implements ImportsApi. Creates pass through: their quota is the pacer's."""
 
     def __init__(

@@ -14,7 +14,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver
 
 from runner.dromo.allowed_hosts import GuardedResolver, StorageHosts
-from runner.dromo.http import ConnectionCut, Departure, open_session, reason_of
+from runner.dromo.http import ConnectionCut, RequestSent, open_session, reason_of
 from runner.dromo.upload_body import PIECE_BYTES, UploadPayload, spend
 from runner.errors import BulkheadError, ConditionUnsupported, InDoubt, NotSent, Unavailable, UploadRefused, UrlExpired
 
@@ -113,7 +113,7 @@ class HttpStorage:
 
     async def _send(self, url: str, upload: UploadPayload, *, only_if_absent: bool) -> _Answer:
         headers = {"If-None-Match": "*"} if only_if_absent else {}
-        departure = Departure()
+        departure = RequestSent()
         failure: BulkheadError
         try:
             async with self._request("PUT", url, headers=headers, data=upload, departure=departure) as response:
@@ -144,7 +144,7 @@ class HttpStorage:
     async def _open(self, url: str, opened: AsyncExitStack) -> aiohttp.ClientResponse:
         failure: BulkheadError
         try:
-            request = self._request("GET", url, headers={"Accept-Encoding": "identity"}, departure=Departure())
+            request = self._request("GET", url, headers={"Accept-Encoding": "identity"}, departure=RequestSent())
             response = await opened.enter_async_context(request)
             if response.status == 200 and response.headers.get("Content-Encoding", "identity") == "identity":
                 return response
@@ -178,7 +178,13 @@ class HttpStorage:
             yield chunk
 
     def _request(
-        self, method: str, url: str, *, headers: dict[str, str], departure: Departure, data: UploadPayload | None = None
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: dict[str, str],
+        departure: RequestSent,
+        data: UploadPayload | None = None,
     ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
         if self._session is None:
             raise RuntimeError("HttpStorage is used outside of its context manager")

@@ -59,8 +59,8 @@ class Ledger(Protocol):
 
         `state` may be the item's own. Setting `import_id` binds: the id must never have belonged to any item
         (ImportIdTaken); setting it to None releases the import, which stays taken for ever. Setting `tag` claims it: no
-        other item that bears it may be `Item.is_held` (TagHeld), unless `share_tag`.
-        Raises StaleItem, IllegalTransition, TagHeld, ImportIdTaken.
+        other item that bears it may be `Item.is_held` (TagInUse), unless `share_tag`.
+        Raises StaleItem, IllegalTransition, TagInUse, ImportIdTaken.
         """
         ...
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from runner.errors import LedgerError, TagHeld
+from runner.errors import LedgerError, TagInUse
 from runner.models import COUNTERS, Batch, Item, ItemState, RemoteImport
 
 LISTED = "listed"
@@ -83,11 +83,11 @@ def check_counters(counters: Mapping[str, int]) -> None:
 
 
 def refuse_held(item: Item, bearers: Iterable[Item]) -> None:
-    """Raise TagHeld where another of those that bear the item's tag is held."""
+    """Raise TagInUse where another of those that bear the item's tag is held."""
     own = (item.batch_id, item.source)
     for bearer in bearers:
         if bearer.is_held and (bearer.batch_id, bearer.source) != own:
-            raise TagHeld(f"the same content is {bearer.state} as {bearer.source} in batch {bearer.batch_id}")
+            raise TagInUse(f"the same content is {bearer.state} as {bearer.source} in batch {bearer.batch_id}")
 
 
 def batch_id_of(items: Sequence[Item]) -> str:

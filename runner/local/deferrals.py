@@ -1,4 +1,4 @@
-"""Deferrals: items that a run leaves to a later one, since nothing got through for them."""
+"""DeferredItems: items that a run leaves to a later one, since nothing got through for them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from runner.events import EventHook, Notice
 from runner.stop import StopReason, StopSignal
 
 if TYPE_CHECKING:
-    from runner.errors import TwinAtWork
+    from runner.errors import DuplicatePending
     from runner.models import Item
 
 IN_A_ROW_BEFORE_PAUSE = 3
@@ -23,7 +23,7 @@ MOST_TIMES_OVERTAKEN = 5
 """So often an item is followed to where somebody else moved it; the work of others ends, so it is seldom twice."""
 
 
-class Deferrals:
+class DeferredItems:
     """The deferred sources of one run. An item may be put back `most_returns` times before it is deferred as well."""
 
     def __init__(self, *, stop: StopSignal, emit: EventHook, most_returns: int) -> None:
@@ -52,7 +52,7 @@ class Deferrals:
         if self._in_a_row >= IN_A_ROW_BEFORE_PAUSE:
             self._stop.request(StopReason.TROUBLE, f"the vendor cannot be reached: {why}")
 
-    async def wait_for_twin(self, item: Item, error: TwinAtWork) -> None:
+    async def wait_for_twin(self, item: Item, error: DuplicatePending) -> None:
         """Pause for an item whose content is being sent for another; one that waits too long is left to a later run."""
         self._waits[item.source] += error.batch_id != item.batch_id
         if self._waits[item.source] <= MOST_WAITS_FOR_TWIN:

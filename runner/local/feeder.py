@@ -128,7 +128,7 @@ class InFlight:
         self._sources.add(source)
         self._idle.clear()
 
-    def lay_down(self, source: str) -> None:
+    def release(self, source: str) -> None:
         self._sources.discard(source)
         if not self._sources:
             self._idle.set()

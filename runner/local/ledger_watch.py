@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from runner.ledger.protocol import Ledger
     from runner.models import ItemState
     from runner.stages.track import Tracker
-    from runner.stages.transitions import Moves
+    from runner.stages.transitions import Transitions
 
 logger = logging.getLogger(__name__)
 
 FIRST_READ_S = 5.0
 
 
-class Follower:
+class LedgerWatcher:
     """Reads the ledger every 5 s, on a quiet batch every 30 s, and lists every `safety_list_s` for what was missed.
 
     Whether anybody is told by the vendor shows in what happens. While nobody moved an item since the last list and
@@ -31,7 +31,14 @@ class Follower:
     """
 
     def __init__(
-        self, *, tracker: Tracker, ledger: Ledger, moves: Moves, batch_id: str, safety_list_s: float, trusting: bool
+        self,
+        *,
+        tracker: Tracker,
+        ledger: Ledger,
+        moves: Transitions,
+        batch_id: str,
+        safety_list_s: float,
+        trusting: bool,
     ) -> None:
         self._tracker = tracker
         self._ledger = ledger

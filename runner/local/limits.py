@@ -1,4 +1,4 @@
-"""Brakes: what makes a run stop in order before its work is done."""
+"""StopConditions: what makes a run stop in order before its work is done."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from runner.stop import StopReason
 
 if TYPE_CHECKING:
     from runner.config.options import RunOptions
-    from runner.stages.transitions import Moves
+    from runner.stages.transitions import Transitions
     from runner.stop import StopSignal
 
 
-class Brakes:
+class StopConditions:
     """Asks for a stop once the time is over, too many items failed, or an error concerns everything."""
 
-    def __init__(self, stop: StopSignal, *, options: RunOptions, moves: Moves) -> None:
+    def __init__(self, stop: StopSignal, *, options: RunOptions, moves: Transitions) -> None:
         self._stop = stop
         self._options = options
         self._moves = moves

@@ -41,7 +41,7 @@ EXIT_CODES: dict[type[BaseException], ExitCode] = {
     errors.UrlExpired: ExitCode.TRY_AGAIN,
     errors.StorageFull: ExitCode.TRY_AGAIN,
     errors.LedgerUnavailable: ExitCode.TRY_AGAIN,
-    errors.TwinAtWork: ExitCode.TRY_AGAIN,
+    errors.DuplicatePending: ExitCode.TRY_AGAIN,
     errors.TerminalError: ExitCode.FATAL,
     errors.AuthRefused: ExitCode.FATAL,
     errors.SchemaNotFound: ExitCode.FATAL,
@@ -64,7 +64,7 @@ EXIT_CODES: dict[type[BaseException], ExitCode] = {
     errors.LedgerMismatch: ExitCode.FATAL,
     errors.StaleItem: ExitCode.UNEXPECTED,
     errors.ImportIdTaken: ExitCode.UNEXPECTED,
-    errors.TagHeld: ExitCode.UNEXPECTED,
+    errors.TagInUse: ExitCode.UNEXPECTED,
     errors.IllegalTransition: ExitCode.UNEXPECTED,
 }
 

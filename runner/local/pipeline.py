@@ -15,29 +15,29 @@ from typing import Any
 
 from runner.errors import (
     AuthRefused,
+    DuplicatePending,
     LedgerUnavailable,
     RequestInvalid,
     StaleItem,
     StorageFull,
     TransientError,
-    TwinAtWork,
     first_cause,
 )
 from runner.events import Notice
 from runner.formatting import counted
 from runner.local.counters import CallCounts
-from runner.local.deferrals import Deferrals
+from runner.local.deferrals import DeferredItems
 from runner.local.feeder import Feeder, InFlight
-from runner.local.ledger_watch import Follower
-from runner.local.limits import Brakes
+from runner.local.ledger_watch import LedgerWatcher
+from runner.local.limits import StopConditions
 from runner.local.reconcile import WITH_IMPORT, unfinished
 from runner.models import TERMINAL_STATES, Batch, Item, ItemKind, ItemState
 from runner.retry import repeat_read
-from runner.stages.context import Surroundings
+from runner.stages.context import RunContext
 from runner.stages.discover import Discovery
 from runner.stages.factory import Stages
 from runner.stages.track import Tracker
-from runner.stages.transitions import Moves
+from runner.stages.transitions import Transitions
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ class RunResult:
 
 
 async def run_batch(
-    batch: Batch, around: Surroundings, *, scope: Scope = Scope.RUN, list_source: bool = True
+    batch: Batch, around: RunContext, *, scope: Scope = Scope.RUN, list_source: bool = True
 ) -> RunResult:
     """Take every item of the batch as far as it gets, until it is settled or `around.stop` says so.
 
@@ -81,15 +81,17 @@ async def run_batch(
     return await run.result()
 
 
-async def _moves(batch: Batch, around: Surroundings) -> Moves:
+async def _moves(batch: Batch, around: RunContext) -> Transitions:
     counts = await around.ledger.counts(batch.batch_id)
-    return Moves(around.ledger, clock=around.clock, emit=around.emit, by_state=counts)
+    return Transitions(around.ledger, clock=around.clock, emit=around.emit, by_state=counts)
 
 
 class _Run:
     """One run over one batch: its queues, its stages, and what is in flight between them."""
 
-    def __init__(self, batch: Batch, around: Surroundings, *, moves: Moves, scope: Scope, list_source: bool) -> None:
+    def __init__(
+        self, batch: Batch, around: RunContext, *, moves: Transitions, scope: Scope, list_source: bool
+    ) -> None:
         self._batch = batch
         self._around = around
         self._moves = moves
@@ -100,8 +102,8 @@ class _Run:
         self._submits: asyncio.Queue[Item] = asyncio.Queue(maxsize=around.options.uploads)
         self._collects: asyncio.Queue[Item] = asyncio.Queue()
         self._in_doubt: asyncio.Queue[Item] = asyncio.Queue()
-        self._brakes = Brakes(around.stop, options=around.options, moves=moves)
-        self._deferrals = Deferrals(stop=around.stop, emit=around.emit, most_returns=around.options.create_attempts)
+        self._brakes = StopConditions(around.stop, options=around.options, moves=moves)
+        self._deferrals = DeferredItems(stop=around.stop, emit=around.emit, most_returns=around.options.create_attempts)
         self._discovered = asyncio.Event()
         self._build_stages()
 
@@ -119,7 +121,7 @@ class _Run:
             api=around.api, moves=moves, on_move=self._tracked, on_trouble=self._defer,
             longest_pause_s=self._pause_s(), missing_after=1 if self._scope is Scope.TRACK_ONCE else 3,
         )  # fmt: skip
-        self._follower = Follower(
+        self._follower = LedgerWatcher(
             tracker=self._tracker, ledger=around.ledger, moves=moves, batch_id=batch_id,
             safety_list_s=around.options.safety_list_s, trusting=around.options.track_by == "ledger",
         )  # fmt: skip
@@ -263,7 +265,7 @@ class _Run:
             case _S.SUCCEEDED:
                 self._collects.put_nowait(item)
             case _:
-                self._inflight.lay_down(item.source)
+                self._inflight.release(item.source)
 
     async def _tracked(self, item: Item) -> None:
         self._deferrals.got_through()
@@ -273,7 +275,7 @@ class _Run:
     async def _go_on(self, item: Item) -> None:
         """Go on with an item from where it was brought, by whomever."""
         if item.state is _S.QUEUED:
-            self._inflight.lay_down(item.source)
+            self._inflight.release(item.source)
             self._feeder.again()
         elif item.state is _S.CREATING:
             self._defer(item, "somebody else is creating its import")
@@ -287,7 +289,7 @@ class _Run:
             item = await queue.get()
             try:
                 if self._stop.requested:
-                    self._inflight.lay_down(item.source)
+                    self._inflight.release(item.source)
                 else:
                     await self._guarded(item, handle)
             finally:
@@ -298,12 +300,12 @@ class _Run:
             await handle(item)
         except (AuthRefused, StorageFull) as error:
             self._brakes.halt(error)
-            self._inflight.lay_down(item.source)
+            self._inflight.release(item.source)
         except StaleItem as error:
             await self._overtook(item, error.current)
-        except TwinAtWork as error:
+        except DuplicatePending as error:
             await self._deferrals.wait_for_twin(item, error)
-            self._inflight.lay_down(item.source)
+            self._inflight.release(item.source)
             self._feeder.again()
         except (TransientError, RequestInvalid) as error:
             self._defer(item, str(error))
@@ -333,9 +335,9 @@ class _Run:
     def _held_or_deferred(self, item: Item) -> None:
         """Lay down an item that did not get on: held back with its schema, stopped, released, or in trouble."""
         if self._stop.requested or self._is_held_back(item):
-            self._inflight.lay_down(item.source)
+            self._inflight.release(item.source)
         elif item.state is _S.QUEUED and self._deferrals.may_return(item):
-            self._inflight.lay_down(item.source)
+            self._inflight.release(item.source)
             self._feeder.again()
         else:
             self._defer(item, "no create or upload got through")
@@ -343,13 +345,13 @@ class _Run:
     async def _collect(self, item: Item) -> None:
         moved = await self._collector.collect(item)
         if moved.state in TERMINAL_STATES:
-            self._inflight.lay_down(item.source)
+            self._inflight.release(item.source)
         else:
             self._defer(item, "the result could not be fetched")
         self._brakes.check_failures()
 
     def _defer(self, item: Item, why: str) -> None:
-        self._inflight.lay_down(item.source)
+        self._inflight.release(item.source)
         self._deferrals.add(item, why)
 
     def _is_held_back(self, item: Item) -> bool:
@@ -403,11 +405,11 @@ class _Run:
                 await self._after_doubt(item)
             return
         for item in items:
-            self._inflight.lay_down(item.source)
+            self._inflight.release(item.source)
 
     async def _after_doubt(self, item: Item) -> None:
         if item.state in (_S.QUEUED, _S.CREATING):
-            self._inflight.lay_down(item.source)
+            self._inflight.release(item.source)
         else:
             await self._route(item)
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from runner.ledger.protocol import Ledger
     from runner.models import Batch, RemoteImport
     from runner.protocols import ImportsApi
-    from runner.stages.transitions import Moves
+    from runner.stages.transitions import Transitions
 
 _S = ItemState
 WITH_IMPORT = frozenset({_S.CREATED, _S.PROCESSING, _S.SUCCEEDED})
@@ -29,7 +29,7 @@ _UNFINISHED = WITH_IMPORT | {_S.CREATING}
 _BOUND = frozenset({_S.CREATED, _S.PROCESSING, _S.NEEDS_REVIEW})
 
 
-async def unfinished(ledger: Ledger, batch_id: str, *, moves: Moves) -> AsyncIterator[Item]:
+async def unfinished(ledger: Ledger, batch_id: str, *, moves: Transitions) -> AsyncIterator[Item]:
     """Yield the items that are neither queued nor at rest.
 
     A file whose create was not recorded is queued again and not yielded: if the create took effect, its import is an
@@ -47,7 +47,7 @@ async def unfinished(ledger: Ledger, batch_id: str, *, moves: Moves) -> AsyncIte
 
 
 async def redrive(
-    ledger: Ledger, batch_id: str, *, states: Collection[ItemState], match: str | None, moves: Moves
+    ledger: Ledger, batch_id: str, *, states: Collection[ItemState], match: str | None, moves: Transitions
 ) -> int:
     """Put failed, rejected or uncertain items whose source matches the glob back to work; returns how many."""
     count = 0
@@ -57,7 +57,7 @@ async def redrive(
     return count
 
 
-async def put_back(item: Item, moves: Moves) -> Item | None:
+async def put_back(item: Item, moves: Transitions) -> Item | None:
     """Put one item back to work, for an import of its own; where only its result was of no use, that is fetched again.
 
     Returns it as it is then, None where somebody else moved it meanwhile.
@@ -68,7 +68,7 @@ async def put_back(item: Item, moves: Moves) -> Item | None:
         return None
 
 
-async def _redriven(item: Item, moves: Moves) -> Item:
+async def _redriven(item: Item, moves: Transitions) -> Item:
     if item.was_imported and item.error_code == RESULT_INVALID:
         return await moves.advance(item, _S.SUCCEEDED, reason="redriven", finished_at=None)
     return await moves.advance(
@@ -108,14 +108,16 @@ class Difference:
 
 
 async def repair(
-    found: list[Difference], *, ledger: Ledger, api: ImportsApi, batch: Batch, moves: Moves
+    found: list[Difference], *, ledger: Ledger, api: ImportsApi, batch: Batch, moves: Transitions
 ) -> list[Difference]:
     """Bring items to where the vendor is; orphans are left to the next run, which adopts them by their tag."""
     tracker = Tracker(api=api, moves=moves, on_move=_nothing_more)
     return [await _repaired(difference, ledger, batch, tracker, moves) for difference in found]
 
 
-async def _repaired(difference: Difference, ledger: Ledger, batch: Batch, tracker: Tracker, moves: Moves) -> Difference:
+async def _repaired(
+    difference: Difference, ledger: Ledger, batch: Batch, tracker: Tracker, moves: Transitions
+) -> Difference:
     if difference.source is None or difference.kind not in (DifferenceKind.STATUS, DifferenceKind.MISSING):
         return difference
     item = await ledger.item(batch.batch_id, difference.source)

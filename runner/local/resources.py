@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from runner.aws.s3 import S3Client
     from runner.config.settings import Settings
     from runner.dromo.client import HeadlessClient
-    from runner.dromo.rate_limited import RatedApi
+    from runner.dromo.rate_limited import RateLimitedApi
     from runner.dromo.storage import HttpStorage
     from runner.ledger.dynamodb.table import DynamoTable
     from runner.ledger.leases import Leases
@@ -159,7 +159,7 @@ class Resources:
             )
         return self._client
 
-    async def api(self) -> RatedApi:
+    async def api(self) -> RateLimitedApi:
         """Open the API behind the quotas of polls and lists."""
         return rated(await self.client(), self.settings)
 

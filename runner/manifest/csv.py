@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from runner.chunks import Chunks
 from runner.manifest.jsonl import CHUNK_BYTES, FIELDS, line
+from runner.sinks.chunks import Chunks
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable

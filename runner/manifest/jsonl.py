@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from runner.chunks import Chunks
 from runner.models import iso
+from runner.sinks.chunks import Chunks
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

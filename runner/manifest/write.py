@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from runner.chunks import Chunks
 from runner.errors import first_cause
 from runner.manifest.csv import HEADER, csv_row
 from runner.manifest.jsonl import CHUNK_BYTES, json_line, line
 from runner.manifest.summary import summary
+from runner.sinks.chunks import Chunks
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runner.dromo.rate_limited import RatedApi
+from runner.dromo.rate_limited import RateLimitedApi
 from runner.quota.pacer import CreatePacer
 
 if TYPE_CHECKING:
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from runner.quota.slots import SlotStore
 
 
-def rated(api: ImportsApi, settings: Settings) -> RatedApi:
+def rated(api: ImportsApi, settings: Settings) -> RateLimitedApi:
     """Return the API behind the quotas of polls and lists."""
     polls, lists = settings.poll_quota, settings.list_quota
-    return RatedApi(
+    return RateLimitedApi(
         api,
         poll_count=polls.count,
         poll_per_s=polls.per_s,

@@ -11,9 +11,9 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from runner.chunks import Chunks
 from runner.errors import ConfigError, StorageFull
 from runner.protocols import SavedResult
+from runner.sinks.chunks import Chunks
 from runner.sinks.result_array import ResultArray
 from runner.sinks.result_path import is_plain, result_path
 

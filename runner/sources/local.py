@@ -13,12 +13,12 @@ from itertools import islice
 from typing import ParamSpec, TypeVar
 
 from runner.errors import ItemRejected, SourceNotFound
+from runner.globs import PathFilter
 from runner.models import Item, ItemKind
 from runner.protocols import Prepared, SourceEntry
 from runner.sources.file_body import FileBody
 from runner.sources.file_open import ReadFile, Stamp, from_os_error, not_a_file, read_once, version_of
 from runner.sources.file_types import kind_and_rejection, kind_of, rejection_of
-from runner.sources.filters import PathFilter
 from runner.sources.json_rows import rows_of
 from runner.sources.spec import SourceSpec, file_uri, printable, quoted
 

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 from runner.aws.s3 import S3Place, is_s3
 from runner.aws.s3_errors import Doing, archived, changed, translated
 from runner.errors import ConfigError, ItemRejected, SourceNotFound
+from runner.globs import PathFilter
 from runner.models import Item, ItemKind
 from runner.protocols import Prepared, SourceEntry
 from runner.retry import repeat_read
 from runner.sources.file_types import kind_and_rejection, kind_of, rejection_of
-from runner.sources.filters import PathFilter
 from runner.sources.json_rows import rows_of
 from runner.sources.object_versions import ObjectVersion, unversioned_source
 from runner.sources.s3_body import STALL_S, S3Body, S3Object

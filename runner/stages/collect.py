@@ -11,8 +11,8 @@ from runner.retry import delay_s
 
 if TYPE_CHECKING:
     from runner.protocols import SavedResult
-    from runner.stages.context import Surroundings
-    from runner.stages.transitions import Moves
+    from runner.stages.context import RunContext
+    from runner.stages.transitions import Transitions
 
 logger = logging.getLogger(__name__)
 
@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 class Collector:
     """Brings the result of a `succeeded` item home."""
 
-    def __init__(self, around: Surroundings, moves: Moves) -> None:
+    def __init__(self, around: RunContext, moves: Transitions) -> None:
         self._api = around.api
         self._storage = around.storage
         self._sink = around.sink

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from runner.events import EventHook
     from runner.ledger.protocol import Ledger
     from runner.protocols import Clock, Source, SourceEntry
-    from runner.stages.transitions import Moves
+    from runner.stages.transitions import Transitions
 
 
 class Discovery:
@@ -44,7 +44,7 @@ class Discovery:
         self._again = again
         self._clock = clock
 
-    async def run(self, ledger: Ledger, moves: Moves, emit: EventHook, on_added: Callable[[], None]) -> None:
+    async def run(self, ledger: Ledger, moves: Transitions, emit: EventHook, on_added: Callable[[], None]) -> None:
         """List everything into the ledger and mark the batch as listed. Raises SourceNotFound."""
         async for entries in self._source.entries():
             items = await self.items(entries)
@@ -93,6 +93,6 @@ class Discovery:
         return item.moved(ItemState.SKIPPED, finished_at=self._clock.now())
 
 
-def _tell(emit: EventHook, new: int, moves: Moves, *, finished: bool) -> None:
+def _tell(emit: EventHook, new: int, moves: Transitions, *, finished: bool) -> None:
     by_state = {str(state): count for state, count in moves.by_state.items() if count}
     emit(ItemsDiscovered(new=new, total=sum(by_state.values()), finished=finished, by_state=by_state))

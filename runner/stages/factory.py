@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from runner.stages.collect import Collector
-from runner.stages.lost_creates import Doubts
+from runner.stages.lost_creates import LostCreates
 from runner.stages.orphans import Orphans
 from runner.stages.submit import Submitter
 from runner.stages.upload import Uploader
@@ -14,14 +14,14 @@ from runner.stages.upload import Uploader
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from runner.stages.context import Surroundings
-    from runner.stages.transitions import Moves
+    from runner.stages.context import RunContext
+    from runner.stages.transitions import Transitions
 
 
 class Stages:
     """The stages that need no more than a batch's surroundings, and share the same moves."""
 
-    def __init__(self, surroundings: Callable[[], Surroundings], moves: Moves) -> None:
+    def __init__(self, surroundings: Callable[[], RunContext], moves: Transitions) -> None:
         """`surroundings` are asked for with the first stage that is."""
         self._surroundings = surroundings
         self.moves = moves
@@ -44,9 +44,9 @@ class Stages:
         return Collector(self._around, self.moves)
 
     @cached_property
-    def doubts(self) -> Doubts:
+    def doubts(self) -> LostCreates:
         around = self._around
-        return Doubts(
+        return LostCreates(
             ledger=around.ledger,
             api=around.api,
             moves=self.moves,
@@ -57,5 +57,5 @@ class Stages:
         )
 
     @cached_property
-    def _around(self) -> Surroundings:
+    def _around(self) -> RunContext:
         return self._surroundings()

@@ -1,4 +1,4 @@
-"""Doubts: JSON creates whose answer was lost. They carry no name to look for: only time and complete lists tell."""
+"""LostCreates: JSON creates whose answer was lost. They carry no name to look for: only time and complete lists tell."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from runner.dromo.clock import VendorTime
     from runner.ledger.protocol import Ledger
     from runner.protocols import ImportsApi
-    from runner.stages.transitions import Moves
+    from runner.stages.transitions import Transitions
     from runner.stop import StopSignal
 
 logger = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 _S = ItemState
 
 
-class Doubts:
+class LostCreates:
     """Settles JSON items in state `creating`, together, once their quiet period is over."""
 
     def __init__(
@@ -34,7 +34,7 @@ class Doubts:
         *,
         ledger: Ledger,
         api: ImportsApi,
-        moves: Moves,
+        moves: Transitions,
         options: RunOptions,
         vendor_time: VendorTime,
         stop: StopSignal,

@@ -17,6 +17,7 @@ from runner import identity
 from runner.config.routes import NO_ROUTE
 from runner.errors import (
     AuthRefused,
+    DuplicatePending,
     ImportIdTaken,
     InDoubt,
     ItemRejected,
@@ -25,9 +26,8 @@ from runner.errors import (
     RequestInvalid,
     SchemaNotFound,
     StaleItem,
-    TagHeld,
+    TagInUse,
     TransientError,
-    TwinAtWork,
 )
 from runner.events import CreateAnswered, CreateThrottled
 from runner.models import UNSENT_STATES, Item, ItemKind, ItemState, RemoteImport
@@ -37,9 +37,9 @@ if TYPE_CHECKING:
     from runner.config.routes import Route
     from runner.protocols import Prepared
     from runner.quota.pacer import Permit
-    from runner.stages.context import Surroundings
+    from runner.stages.context import RunContext
     from runner.stages.orphans import Orphans
-    from runner.stages.transitions import Moves
+    from runner.stages.transitions import Transitions
     from runner.stages.upload import Uploader
 
 logger = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ class _Attempt:
 class Submitter:
     """Takes a queued item to `processing`, or to where it ends before that."""
 
-    def __init__(self, around: Surroundings, moves: Moves, *, orphans: Orphans, uploader: Uploader) -> None:
+    def __init__(self, around: RunContext, moves: Transitions, *, orphans: Orphans, uploader: Uploader) -> None:
         self._ledger = around.ledger
         self._api = around.api
         self._source = around.source
@@ -91,7 +91,7 @@ class Submitter:
 
         Returns it `processing`, terminal, `queued` (stopped, held back, or trouble that did not end), `created` (the
         upload did not get through), or `creating` (a JSON create in doubt).
-        Raises TwinAtWork, the item queued; AuthRefused, StorageFull and other errors that concern the whole batch.
+        Raises DuplicatePending, the item queued; AuthRefused, StorageFull and other errors that concern the whole batch.
         """
         route = self._routes.for_version(item.source, item.version)
         if route is None:
@@ -149,15 +149,15 @@ class Submitter:
                 return await self._leave_to(twin, attempt.item)
             try:
                 return await self._create_own(attempt)
-            except TagHeld:
+            except TagInUse:
                 logger.info("the same content is taken by another item", extra={"item": attempt.item.source})
 
     async def _leave_to(self, twin: Item, item: Item) -> Item:
-        """Skip an item whose content was sent for another. Raises TwinAtWork, the item queued, where that may fail."""
+        """Skip an item whose content was sent for another. Raises DuplicatePending, the item queued, where that may fail."""
         reason = f"the same content is {twin.state} in batch {twin.batch_id}"
         item = await self._put_back(item, reason)
         if twin.state in UNSENT_STATES:
-            raise TwinAtWork(reason, batch_id=twin.batch_id)
+            raise DuplicatePending(reason, batch_id=twin.batch_id)
         return await self._moves.advance(item, _S.SKIPPED, reason=reason)
 
     async def _create_own(self, attempt: _Attempt) -> Item:
@@ -213,10 +213,10 @@ class Submitter:
         return await self._send(attempt, permit)
 
     async def _send(self, attempt: _Attempt, permit: Permit) -> Item | None:
-        """Send one create; None where it is to be repeated. Raises StaleItem, TagHeld."""
+        """Send one create; None where it is to be repeated. Raises StaleItem, TagInUse."""
         try:
             await self._intend(attempt)
-        except (StaleItem, TagHeld):
+        except (StaleItem, TagInUse):
             await permit.unused()
             raise
         if not permit.is_fresh:
@@ -251,7 +251,7 @@ class Submitter:
         return created
 
     async def _intend(self, attempt: _Attempt) -> None:
-        """Record the attempt before it is made. Raises TagHeld where another item is about to send the same content."""
+        """Record the attempt before it is made. Raises TagInUse where another item is about to send the same content."""
         prepared, route = attempt.prepared, attempt.route
         is_file = attempt.item.kind is ItemKind.FILE
         tag = self._tag(attempt)

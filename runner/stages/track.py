@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from runner.ledger.protocol import Ledger
     from runner.protocols import ImportsApi
-    from runner.stages.transitions import Moves
+    from runner.stages.transitions import Transitions
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ class Tracker:
         self,
         *,
         api: ImportsApi,
-        moves: Moves,
+        moves: Transitions,
         on_move: Callable[[Item], Awaitable[None]],
         on_trouble: Callable[[Item, str], None] = _nothing,
         longest_pause_s: float = LONGEST_PAUSE_S,

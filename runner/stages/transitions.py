@@ -1,4 +1,4 @@
-"""Moves: the one way an item changes state during a run: ledger first, then counts, log and listeners."""
+"""Transitions: the one way an item changes state during a run: ledger first, then counts, log and listeners."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-class Moves:
-    """Moves items of one batch and keeps count: `by_state` as of now, `ended` those that ended in this run."""
+class Transitions:
+    """Transitions items of one batch and keeps count: `by_state` as of now, `ended` those that ended in this run."""
 
     def __init__(self, ledger: Ledger, *, clock: Clock, emit: EventHook, by_state: Mapping[ItemState, int]) -> None:
         self._ledger = ledger

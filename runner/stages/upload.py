@@ -28,8 +28,8 @@ from runner.retry import delay_s, repeat_read
 
 if TYPE_CHECKING:
     from runner.protocols import Prepared
-    from runner.stages.context import Surroundings
-    from runner.stages.transitions import Moves
+    from runner.stages.context import RunContext
+    from runner.stages.transitions import Transitions
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ def url_end(url: str, *, fallback: datetime) -> datetime:
 class Uploader:
     """Uploads to bound imports; `bytes_uploaded` counts what storage acknowledged."""
 
-    def __init__(self, around: Surroundings, moves: Moves) -> None:
+    def __init__(self, around: RunContext, moves: Transitions) -> None:
         self._api = around.api
         self._storage = around.storage
         self._options = around.options

@@ -10,10 +10,10 @@ from runner.cloud.handlers.collect import collect
 from runner.cloud.handlers.finish import finish
 from runner.cloud.handlers.list import list_page
 from runner.cloud.handlers.submit import submit
-from runner.cloud.messages import Landed, Message, decode
+from runner.cloud.messages import Message, ObjectCreated, decode
 from runner.cloud.protocols import Outcome, Queue
 from runner.cloud.reconcile import reconcile
-from runner.dromo.rate_limited import RatedApi
+from runner.dromo.rate_limited import RateLimitedApi
 from runner.models import Batch, Item, ItemKind, ItemState
 from tests.cloudcore.plan import BEGIN_S, Plan
 from tests.cloudcore.scenario import CONFIG, Simulation
@@ -69,13 +69,13 @@ class Bench:
 
     def with_api(self, api: Any) -> None:
         """Let the deployment talk to another API."""
-        self.deployment = replace(self.deployment, api=RatedApi(api))
+        self.deployment = replace(self.deployment, api=RateLimitedApi(api))
 
-    def drop(self, key: str, *, fate: Fate = "good", mark: str | None = None) -> Landed:
+    def drop(self, key: str, *, fate: Fate = "good", mark: str | None = None) -> ObjectCreated:
         """Put a file into the inbox; returns the message that tells of it."""
         kind = ItemKind.JSON if key.endswith(".json") else ItemKind.FILE
         version = self.bucket.put(key, Input.make(mark or key, kind, fate)).version
-        return Landed(
+        return ObjectCreated(
             bucket="inbox",
             key=key,
             size_bytes=version.size_bytes,
@@ -88,12 +88,12 @@ class Bench:
         """Let the queue's function take one message, with so many seconds to live."""
         ends_at = self.loop.time() + left_s
         return await _ENTRIES[queue](
-            self.deployment, message, deadline=lambda: ends_at - self.loop.time(), receives=receives
+            self.deployment, message, time_left=lambda: ends_at - self.loop.time(), receives=receives
         )
 
     async def reconcile(self, *, left_s: float = 300.0) -> None:
         ends_at = self.loop.time() + left_s
-        await reconcile(self.deployment, deadline=lambda: ends_at - self.loop.time())
+        await reconcile(self.deployment, time_left=lambda: ends_at - self.loop.time())
 
     def take(self, queue: Queue) -> list[Message]:
         """Empty a queue and return what was in it."""

@@ -155,7 +155,7 @@ class Heard:
 
 
 class ProcessAnnouncer:
-    """Implements Announcer and Gauges for one function."""
+    """Implements Notifier and Metrics for one function."""
 
     def __init__(self, heard: Heard, process: Process) -> None:
         self._heard = heard

@@ -9,18 +9,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from runner.cloud.context import Deployment
-from runner.cloud.dead_letters import is_dead
+from runner.cloud.dead_letters import is_dead_lettered
 from runner.cloud.handlers.collect import collect
 from runner.cloud.handlers.finish import finish
 from runner.cloud.handlers.list import list_page
 from runner.cloud.handlers.submit import submit
-from runner.cloud.messages import ImportHint, ItemRef, Landed, StartLoad, decode
+from runner.cloud.messages import ImportHint, ItemRef, ObjectCreated, StartLoad, decode
 from runner.cloud.protocols import Queue
 from runner.cloud.reconcile import reconcile
 from runner.config.settings import Settings
 from runner.config.units import Rate as Quota
 from runner.dromo.clock import VendorTime
-from runner.dromo.rate_limited import RatedApi
+from runner.dromo.rate_limited import RateLimitedApi
 from runner.errors import first_cause
 from runner.ledger.leases import MemoryLeases
 from runner.ledger.memory import MemoryLedger
@@ -214,7 +214,9 @@ class Simulation:
             self.post.dead[queue].remove(envelope)
             self.post.put(queue, decode(envelope.text), now=self.loop.time())
         for batch in self._judges.batches():
-            dead = [one for one in self._judges.items(batch) if is_dead(one) and one.state is ItemState.REJECTED]
+            dead = [
+                one for one in self._judges.items(batch) if is_dead_lettered(one) and one.state is ItemState.REJECTED
+            ]
             for item in (one for one in dead if POISON not in one.source):
                 self.redriven += 1
                 await self.ledger.update_batch(batch.batch_id, state=BatchState.PAUSED)
@@ -229,7 +231,7 @@ class Simulation:
     async def _drop(self, drop: Drop) -> None:
         await asyncio.sleep(drop.at)
         stored = self.bucket.put(drop.key, drop.given)
-        landed = Landed(
+        landed = ObjectCreated(
             bucket="inbox",
             key=drop.key,
             size_bytes=stored.version.size_bytes,
@@ -296,7 +298,7 @@ class Simulation:
         self.trace.note("invoke", f"{queue} {envelope.receives} {envelope.text}")
         process = self._process()
         program = ENTRIES[queue](
-            self.deployment(process), decode(envelope.text), deadline=self._deadline(), receives=envelope.receives
+            self.deployment(process), decode(envelope.text), time_left=self._time_left(), receives=envelope.receives
         )
         try:
             await self._lived(process, program)
@@ -318,7 +320,7 @@ class Simulation:
             process = self._process()
             self.trace.note("invoke", "reconcile")
             try:
-                await self._lived(process, reconcile(self.deployment(process), deadline=self._deadline()))
+                await self._lived(process, reconcile(self.deployment(process), time_left=self._time_left()))
             except Broken:
                 raise
             except Exception as error:  # noqa: BLE001 - as Lambda does
@@ -328,7 +330,7 @@ class Simulation:
         struck = self.loop.time() < BEGIN_S + self._plan.clears_at and self._kills.random() < self._plan.kills
         return Process(self.trace, self.loop, kill_at=self._kills.randint(1, 60) if struck else None)
 
-    def _deadline(self) -> Callable[[], float]:
+    def _time_left(self) -> Callable[[], float]:
         ends_at = self.loop.time() + self._plan.life_s
         return lambda: ends_at - self.loop.time()
 
@@ -364,7 +366,7 @@ class Simulation:
             announcer=told,
             gauges=told,
             places=ProcessPlaces(self.bucket, self.results, process, disk, page_length=plan.page_length),
-            api=RatedApi(SimulatedApi(self.vendor, process, self.loop, vendor_time=vendor_time)),
+            api=RateLimitedApi(SimulatedApi(self.vendor, process, self.loop, vendor_time=vendor_time)),
             storage=storage,
             pacer=CreatePacer(
                 ProcessSlots(self.slots, process, disk),

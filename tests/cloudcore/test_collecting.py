@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from runner.cloud.messages import BatchRef, ImportHint
-from runner.cloud.protocols import Done, Later, Queue
+from runner.cloud.protocols import Done, Queue, Requeued
 from runner.config.run_spec import RunSpec
 from runner.errors import Unavailable
 from runner.models import Item, ItemState
@@ -91,7 +91,7 @@ def test_two_hints_at_once_download_once() -> None:
         item = await processing(bench)
         outcomes = await asyncio.gather(*(bench.do(Queue.COLLECT, hint_of(item)) for _ in range(3)))
         assert bench.vendor.seen.calls["url"] == 1
-        assert {type(outcome) for outcome in outcomes} == {Done, Later}
+        assert {type(outcome) for outcome in outcomes} == {Done, Requeued}
 
     on_bench(program)
 

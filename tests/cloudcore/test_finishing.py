@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from runner.cloud.messages import BatchRef, ImportHint, Message, StartLoad
-from runner.cloud.protocols import Done, Later, Queue
+from runner.cloud.protocols import Done, Queue, Requeued
 from runner.models import Batch, ItemState
 from tests.cloudcore.bench import Bench, on_bench
 from tests.support.inputs import Fate
@@ -119,7 +119,7 @@ def test_two_at_once_write_one_manifest_and_tell_one_end() -> None:
     async def program(bench: Bench) -> None:
         batch = await loaded(bench, "good")
         outcomes = await asyncio.gather(*(bench.do(Queue.FINISH, ref(batch)) for _ in range(3)))
-        assert {type(outcome) for outcome in outcomes} == {Done, Later}
+        assert {type(outcome) for outcome in outcomes} == {Done, Requeued}
         await bench.work_off()
         assert len(bench.heard.ends) == 1
 

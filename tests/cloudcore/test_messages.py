@@ -12,9 +12,9 @@ from runner.cloud.messages import (
     BatchRef,
     ImportHint,
     ItemRef,
-    Landed,
     ListPage,
     Message,
+    ObjectCreated,
     StartLoad,
     decode,
     encode,
@@ -24,8 +24,8 @@ from runner.errors import MessageInvalid
 
 AT = datetime(2026, 7, 23, 10, 15, 2, 123000, tzinfo=UTC)
 MESSAGES: tuple[Message, ...] = (
-    Landed(bucket="inbox", key="orders/a b+ü%20.csv", size_bytes=5, etag="e", version_id="v", at=AT),
-    Landed(bucket="inbox", key="a.csv", size_bytes=0, etag="e", at=AT),
+    ObjectCreated(bucket="inbox", key="orders/a b+ü%20.csv", size_bytes=5, etag="e", version_id="v", at=AT),
+    ObjectCreated(bucket="inbox", key="a.csv", size_bytes=0, etag="e", at=AT),
     ItemRef(batch_id="b", source="a.csv"),
     ItemRef(batch_id="b", source="\udcff.csv"),
     StartLoad(uri="s3://inbox/nightly", name="nightly", at=AT),
@@ -60,7 +60,7 @@ def test_a_message_is_read_as_it_was_written_in_plain_ascii(message: Message) ->
 
 
 def test_an_event_of_s3_is_a_file_that_landed_its_key_taken_as_it_is() -> None:
-    landed = Landed(
+    landed = ObjectCreated(
         bucket="inbox",
         key="orders/a b+%20.csv",
         size_bytes=5,

@@ -56,6 +56,6 @@ def test_another_place_name_or_time_is_another_load(other: tuple[str, str, datet
     assert load_id(*other) != load_id("s3://inbox/n", "n", AT)
 
 
-@pytest.mark.parametrize("name", ["landed", "Landed", "landed-20260723-orders", "", "…"])
+@pytest.mark.parametrize("name", ["landed", "ObjectCreated", "landed-20260723-orders", "", "…"])
 def test_no_load_is_taken_for_a_rolling_batch(name: str) -> None:
     assert not is_rolling(load_id("s3://inbox/n", name, AT))

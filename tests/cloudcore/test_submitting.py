@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from runner.cloud.messages import ItemRef, decode
-from runner.cloud.protocols import Done, Later, Queue, comes_back_after_s
+from runner.cloud.protocols import Done, Queue, Requeued, comes_back_after_s
 from runner.config.run_spec import RunSpec
-from runner.errors import AuthRefused, ConfigError, ItemRejected, NotSent, SchemaNotFound, TwinAtWork, Unavailable
+from runner.errors import AuthRefused, ConfigError, DuplicatePending, ItemRejected, NotSent, SchemaNotFound, Unavailable
 from runner.models import Batch, CreateRequest, Item, ItemKind, ItemState, RemoteImport
 from runner.quota.slots import Slot
 from tests.cloudcore.bench import Bench, on_bench
@@ -78,7 +78,7 @@ def test_two_functions_with_the_same_message_send_it_once() -> None:
         landed = bench.drop("orders/a.csv")
         outcomes = await asyncio.gather(*(bench.do(Queue.SUBMIT, landed) for _ in range(4)))
         assert bench.vendor.seen.calls["create"] == 1
-        assert {type(outcome) for outcome in outcomes} == {Done, Later}
+        assert {type(outcome) for outcome in outcomes} == {Done, Requeued}
 
     on_bench(program)
 
@@ -132,7 +132,7 @@ def test_content_that_another_batch_may_yet_fail_to_send_is_waited_for_and_then_
             await bench.do(Queue.SUBMIT, landed)
         bench.deployment = working
         again = replace(landed, at=landed.at.replace(day=2))
-        assert isinstance(await bench.do(Queue.SUBMIT, again), Later)
+        assert isinstance(await bench.do(Queue.SUBMIT, again), Requeued)
         (first, second) = await bench.ledger.batches()
         assert await bench.ledger.counts(second.batch_id) == {ItemState.QUEUED: 1}
         twin = await bench.ledger.item(first.batch_id, "orders/a.csv")
@@ -157,7 +157,7 @@ def test_content_that_another_batch_sends_all_day_is_told_of_and_not_waited_for_
         await bench.do(Queue.SUBMIT, again)
         await asyncio.sleep(25 * 3600)
         for receives in range(1, 6):
-            with pytest.raises(TwinAtWork):
+            with pytest.raises(DuplicatePending):
                 await bench.do(Queue.SUBMIT, again, receives=receives)
         (_, second) = await bench.ledger.batches()
         item = await bench.ledger.item(second.batch_id, "orders/a.csv")
@@ -207,7 +207,7 @@ def test_an_item_that_another_function_holds_is_sent_anew() -> None:
         await bench.configured()
         landed = bench.drop("orders/a.csv")
         await bench.leases.take("landed-20260701-orders", "orders/a.csv", holder="other", for_s=100)
-        assert isinstance(await bench.do(Queue.SUBMIT, landed), Later)
+        assert isinstance(await bench.do(Queue.SUBMIT, landed), Requeued)
         assert 60 <= bench.delays(Queue.SUBMIT)[0] <= 65
         assert await bench.do(Queue.SUBMIT, landed) == Done(), "one message on its way is enough"
         assert bench.take(Queue.SUBMIT) == [ItemRef(batch_id="landed-20260701-orders", source="orders/a.csv")]
@@ -233,7 +233,7 @@ def test_a_message_that_could_not_be_sent_anew_is_not_taken_for_one_on_its_way()
             await bench.do(Queue.SUBMIT, landed)
         bench.deployment = replace(bench.deployment, queues=queues)
         await asyncio.sleep(comes_back_after_s(1))
-        assert isinstance(await bench.do(Queue.SUBMIT, landed, receives=2), Later)
+        assert isinstance(await bench.do(Queue.SUBMIT, landed, receives=2), Requeued)
         assert len(bench.take(Queue.SUBMIT)) == 1
 
     on_bench(program)
@@ -246,7 +246,7 @@ def test_a_file_whose_name_says_next_is_not_taken_for_a_message_on_its_way() -> 
         await _busy(bench, for_s=300)
         await bench.leases.take("landed-20260701-all", "next a.csv", holder="other", for_s=900)
         for one in landed:
-            assert isinstance(await bench.do(Queue.SUBMIT, one), Later)
+            assert isinstance(await bench.do(Queue.SUBMIT, one), Requeued)
         assert len(bench.take(Queue.SUBMIT)) == 2
 
     on_bench(program)
@@ -265,7 +265,7 @@ def test_a_permit_that_is_far_off_is_waited_for_by_the_queue() -> None:
         await bench.configured()
         await _busy(bench, for_s=300)
         began = bench.loop.time()
-        assert isinstance(await bench.do(Queue.SUBMIT, bench.drop("orders/a.csv")), Later)
+        assert isinstance(await bench.do(Queue.SUBMIT, bench.drop("orders/a.csv")), Requeued)
         assert bench.loop.time() - began < 50
         assert 250 <= bench.delays(Queue.SUBMIT)[0] <= 260
         assert await bench.states() == {"orders/a.csv": "queued"}
@@ -328,7 +328,7 @@ def test_an_import_that_is_given_up_for_another_is_no_failure() -> None:
             await bench.do(Queue.SUBMIT, landed)
         bench.deployment = replace(bench.deployment, storage=storage)
         await bench.configured('schema_id = "customers"')
-        assert isinstance(await bench.do(Queue.SUBMIT, landed, receives=5), Later)
+        assert isinstance(await bench.do(Queue.SUBMIT, landed, receives=5), Requeued)
         assert await bench.states() == {"orders/a.csv": "queued"}
         for message in bench.take(Queue.SUBMIT):
             await bench.do(Queue.SUBMIT, message)
@@ -354,7 +354,7 @@ def test_a_wait_for_a_permit_that_others_take_ends_after_45_seconds_and_is_no_fa
         await _busy(bench, for_s=40)
         began = bench.loop.time()
         bench.loop.call_later(39, lambda: bench.loop.create_task(_taken_again(bench)))
-        assert isinstance(await bench.do(Queue.SUBMIT, bench.drop("orders/a.csv")), Later)
+        assert isinstance(await bench.do(Queue.SUBMIT, bench.drop("orders/a.csv")), Requeued)
         assert 45 <= bench.loop.time() - began < 50
         assert await bench.states() == {"orders/a.csv": "queued"}
 
@@ -370,7 +370,7 @@ async def _taken_again(bench: Bench) -> None:
 def test_with_little_time_left_nothing_is_begun() -> None:
     async def program(bench: Bench) -> None:
         await bench.configured()
-        assert isinstance(await bench.do(Queue.SUBMIT, bench.drop("orders/a.csv"), left_s=9), Later)
+        assert isinstance(await bench.do(Queue.SUBMIT, bench.drop("orders/a.csv"), left_s=9), Requeued)
         assert bench.vendor.seen.calls["create"] == 0
         assert len(bench.take(Queue.SUBMIT)) == 1
 
@@ -383,7 +383,7 @@ def test_an_upload_that_outlasts_the_function_is_let_go_of_and_gone_on_with() ->
         landed, began = bench.drop("orders/a.csv"), bench.loop.time()
         storage = bench.deployment.storage
         bench.deployment = replace(bench.deployment, storage=Stalled())  # type: ignore[arg-type]
-        assert isinstance(await bench.do(Queue.SUBMIT, landed, left_s=100), Later)
+        assert isinstance(await bench.do(Queue.SUBMIT, landed, left_s=100), Requeued)
         assert bench.loop.time() - began < 100
         bench.deployment = replace(bench.deployment, storage=storage)
         await bench.work_off()
@@ -521,7 +521,7 @@ def test_a_json_create_waits_while_another_of_its_schema_is_in_doubt() -> None:
         doubted = Item(batch_id=batch.batch_id, source="json/b.json", kind=ItemKind.JSON, schema_id="contacts")
         await bench.ledger.add([doubted])
         await bench.ledger.advance(doubted, ItemState.CREATING, reason="intent")
-        assert isinstance(await bench.do(Queue.SUBMIT, bench.drop("json/c.json")), Later)
+        assert isinstance(await bench.do(Queue.SUBMIT, bench.drop("json/c.json")), Requeued)
         assert (await bench.states())["json/c.json"] == "queued"
         assert await bench.do(Queue.SUBMIT, ItemRef(batch_id=batch.batch_id, source="json/b.json")) == Done()
 
@@ -551,7 +551,7 @@ def test_json_creates_of_a_schema_go_one_after_another() -> None:
         await bench.configured()
         both = [bench.do(Queue.SUBMIT, bench.drop(f"json/{name}.json")) for name in "ab"]
         outcomes = await asyncio.gather(*both)
-        assert {type(outcome) for outcome in outcomes} == {Done, Later}
+        assert {type(outcome) for outcome in outcomes} == {Done, Requeued}
         await bench.work_off()
         assert bench.uploads == ["json/a.json", "json/b.json"]
 

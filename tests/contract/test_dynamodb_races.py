@@ -15,7 +15,7 @@ import pytest
 
 from runner.clock import system_now, system_ticks
 from runner.config.units import Rate
-from runner.errors import ImportIdTaken, TagHeld
+from runner.errors import ImportIdTaken, TagInUse
 from runner.ledger.dynamodb.leases import DynamoLeases
 from runner.ledger.dynamodb.ledger import DynamoLedger
 from runner.ledger.dynamodb.table import DynamoTable
@@ -118,7 +118,7 @@ async def claim(table: DynamoTable, number: int) -> list[int]:
     for thing in shuffled(number):
         try:
             await ledger.advance(item_of(number, thing), S.CREATING, reason="intent", tag=f"tag-{thing}")
-        except TagHeld:
+        except TagInUse:
             continue
         won.append(thing)
     return won

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from runner.errors import IllegalTransition, ImportIdTaken, LedgerError, StaleItem, TagHeld
+from runner.errors import IllegalTransition, ImportIdTaken, LedgerError, StaleItem, TagInUse
 from runner.ledger.dynamodb.ledger import DynamoLedger
 from runner.ledger.memory import MemoryLedger
 from runner.ledger.protocol import Ledger
@@ -468,7 +468,7 @@ async def test_a_tag_is_claimed_by_one_item_at_a_time(ledger: Ledger) -> None:
     await begun(ledger, an_item("a.csv"), batch_id="b1")
     await begun(ledger, an_item("a.csv", batch_id="b2"), batch_id="b2")
     await ledger.advance(an_item("a.csv"), S.CREATING, reason="intent", tag="t")
-    with pytest.raises(TagHeld, match=r"a\.csv in batch b1"):
+    with pytest.raises(TagInUse, match=r"a\.csv in batch b1"):
         await ledger.advance(an_item("a.csv", batch_id="b2"), S.CREATING, reason="intent", tag="t", attempts=9)
     assert await ledger.item("b2", "a.csv") == an_item("a.csv", batch_id="b2")
     assert await ledger.counts("b2") == {S.QUEUED: 1}
@@ -480,7 +480,7 @@ async def test_a_tag_is_held_while_its_data_is_or_may_be_at_the_vendor(ledger: L
     await begun(ledger, an_item("a.csv", state=state, tag="t"), an_item("b.csv"))
     claim = ledger.advance(an_item("b.csv"), S.CREATING, reason="intent", tag="t")
     if state in HELD_STATES:
-        with pytest.raises(TagHeld):
+        with pytest.raises(TagInUse):
             await claim
     else:
         assert (await claim).tag == "t"
@@ -488,7 +488,7 @@ async def test_a_tag_is_held_while_its_data_is_or_may_be_at_the_vendor(ledger: L
 
 async def test_what_the_vendor_imported_holds_its_tag_whatever_became_of_the_result(ledger: Ledger) -> None:
     await begun(ledger, an_item("a.csv", state=S.FAILED, status="SUCCESSFUL", tag="t"), an_item("b.csv"))
-    with pytest.raises(TagHeld):
+    with pytest.raises(TagInUse):
         await ledger.advance(an_item("b.csv"), S.CREATING, reason="intent", tag="t")
 
 
@@ -496,7 +496,7 @@ async def test_a_tag_may_be_shared_on_purpose(ledger: Ledger) -> None:
     await begun(ledger, *(an_item(f"{name}.csv") for name in "abc"))
     await ledger.advance(an_item("a.csv"), S.CREATING, reason="intent", tag="t")
     await ledger.advance(an_item("b.csv"), S.CREATING, reason="intent", tag="t", share_tag=True)
-    with pytest.raises(TagHeld):
+    with pytest.raises(TagInUse):
         await ledger.advance(an_item("c.csv"), S.CREATING, reason="intent", tag="t")
     assert [item.source for item in (await ledger.by_tag(["t"]))["t"]] == ["a.csv", "b.csv"]
 
@@ -513,7 +513,7 @@ async def test_a_tag_that_was_given_up_is_free_for_others(ledger: Ledger) -> Non
     item = await ledger.advance(an_item("a.csv"), S.CREATING, reason="intent", tag="t")
     item = await ledger.advance(item, S.QUEUED, reason="put back")
     other = await ledger.advance(an_item("b.csv"), S.CREATING, reason="intent", tag="t")
-    with pytest.raises(TagHeld):
+    with pytest.raises(TagInUse):
         await ledger.advance(item, S.CREATING, reason="intent", tag="t")
     await ledger.advance(other, S.CREATING, reason="another content", tag="u")
     assert (await ledger.advance(item, S.CREATING, reason="intent", tag="t")).state is S.CREATING
@@ -526,7 +526,7 @@ async def test_who_is_stale_hears_that_first(ledger: Ledger) -> None:
         await ledger.advance(an_item("b.csv"), S.CREATING, reason="intent", tag="t", import_id="imp")
     with pytest.raises(IllegalTransition):
         await ledger.advance(an_item("b.csv", revision=3), S.COLLECTED, reason="x", tag="t", import_id="imp")
-    with pytest.raises(TagHeld):
+    with pytest.raises(TagInUse):
         await ledger.advance(an_item("b.csv", revision=3), S.CREATING, reason="x", tag="t", import_id="imp")
 
 

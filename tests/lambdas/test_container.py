@@ -19,7 +19,7 @@ from tests.support.functions import LICENSE_KEY, Context, Opening, Stack
 
 
 def invoke(container: Container, work: Callable[[], Any], **left: int) -> Any:
-    async def invocation(_deadline: Callable[[], float]) -> Any:
+    async def invocation(_time_left: Callable[[], float]) -> Any:
         return await work()
 
     return container.run(invocation, Context(**left))
@@ -55,8 +55,8 @@ def test_a_client_of_aws_serves_more_than_one_invocation(container: Container, s
 
 
 def test_the_work_knows_how_long_is_left(container: Container) -> None:
-    async def left(deadline: Callable[[], float]) -> float:
-        return deadline()
+    async def left(time_left: Callable[[], float]) -> float:
+        return time_left()
 
     assert container.run(left, Context(left_ms=12_345)) == pytest.approx(12.345)
 

@@ -13,7 +13,7 @@ import pytest
 from botocore.exceptions import ClientError
 from moto.server import ThreadedMotoServer
 
-from lambdas.import_hints import Doorbell
+from lambdas.import_hints import ImportHints
 from runner.cloud.messages import ImportHint, decode
 from runner.errors import Unavailable
 from tests.support.functions import Stack
@@ -59,7 +59,7 @@ class Bell:
     def __init__(self, stack: Stack, table: Any = None) -> None:
         self.at_s = 0.0
         self.queue = Queue()
-        self._doorbell = Doorbell(
+        self._doorbell = ImportHints(
             table_name="bulkhead",
             queue_url="url",
             now=lambda: EPOCH + timedelta(seconds=self.at_s),

@@ -14,8 +14,8 @@ import pytest
 
 from lambdas.runtime import Container
 from lambdas.sqs_batch import PUT_OFF_S, Records
-from runner.cloud.messages import ItemRef, Landed, StartLoad, encode
-from runner.cloud.protocols import Done, Later, Outcome, Queue
+from runner.cloud.messages import ItemRef, ObjectCreated, StartLoad, encode
+from runner.cloud.protocols import Done, Outcome, Queue, Requeued
 from runner.errors import AuthRefused, ConfigError, Unavailable
 from tests.support.functions import LICENSE_KEY, Context, Opening, Stack, arrived, taken
 
@@ -55,7 +55,7 @@ class Entry:
         self.most_at_once = 0
 
     async def __call__(
-        self, deployment: Any, message: Any, *, deadline: Callable[[], float], receives: int = 1
+        self, deployment: Any, message: Any, *, time_left: Callable[[], float], receives: int = 1
     ) -> Outcome:
         self.given.append((message, receives))
         self.deployments.add(deployment)
@@ -82,7 +82,7 @@ def entry() -> Entry:
 
 @pytest.fixture
 def records(container: Container, entry: Entry) -> Records:
-    return Records(container, Queue.SUBMIT, entry, Landed, ItemRef)
+    return Records(container, Queue.SUBMIT, entry, ObjectCreated, ItemRef)
 
 
 def failed(records: Records, event: dict[str, Any], **context: int) -> list[str]:
@@ -101,7 +101,7 @@ def test_all_records_are_worked_on_at_once_with_one_deployment(records: Records,
 def test_a_file_that_landed_and_an_item_come_by_the_same_queue(records: Records, entry: Entry) -> None:
     assert failed(records, arrived(json.dumps(LANDED), ref())) == []
     landed, item = (message for message, _ in entry.given)
-    assert isinstance(landed, Landed)
+    assert isinstance(landed, ObjectCreated)
     assert landed.key == "orders/a b.csv"
     assert isinstance(item, ItemRef)
 
@@ -122,7 +122,7 @@ def test_a_record_that_fails_takes_no_other_with_it(records: Records, entry: Ent
 
 def test_what_is_to_come_later_is_acknowledged(records: Records, entry: Entry) -> None:
     async def later() -> Outcome:
-        return Later(30)
+        return Requeued(30)
 
     entry.does["0.csv"] = later
     assert failed(records, arrived(ref())) == []
@@ -223,7 +223,7 @@ def test_until_the_license_key_is_put_in_messages_wait_without_using_up_their_tr
     stack: Stack, opening: Opening, entry: Entry
 ) -> None:
     container = Container(opening)
-    records = Records(container, Queue.SUBMIT, entry, Landed, ItemRef)
+    records = Records(container, Queue.SUBMIT, entry, ObjectCreated, ItemRef)
     assert failed(records, arrived(ref(0), json.dumps(LANDED), receives=4)) == []
     assert entry.given == []
     assert delayed(stack) == 2

@@ -26,7 +26,7 @@ from runner.sinks import local, result_array
 from runner.stages import lost_creates as doubts
 from runner.stages import orphans, submit, track, upload
 from runner.stages.collect import Collector
-from runner.stages.transitions import Moves
+from runner.stages.transitions import Transitions
 from tests.simulation.plan import Life, Plan, plan_of
 from tests.simulation.scenario import simulate
 from tests.support.seeds import Broken
@@ -122,7 +122,7 @@ def json_settled_at_once(patch: pytest.MonkeyPatch) -> None:
     def quiet_at(self: Any, item: Item) -> datetime:
         return item.intent_at or self._vendor_time.now()
 
-    patch.setattr(doubts.Doubts, "_quiet_at", quiet_at)
+    patch.setattr(doubts.LostCreates, "_quiet_at", quiet_at)
 
 
 def adopted_by_plain_name(patch: pytest.MonkeyPatch) -> None:
@@ -224,7 +224,7 @@ def upload_of_an_earlier_run_not_doubted(patch: pytest.MonkeyPatch) -> None:
 def bound_items_created_anew(patch: pytest.MonkeyPatch) -> None:
     careful = recovery.unfinished
 
-    async def careless(ledger: Ledger, batch_id: str, *, moves: Moves) -> AsyncIterator[Item]:
+    async def careless(ledger: Ledger, batch_id: str, *, moves: Transitions) -> AsyncIterator[Item]:
         async for item in careful(ledger, batch_id, moves=moves):
             if item.state is ItemState.CREATED:
                 await moves.advance(item, ItemState.QUEUED, reason="again", import_id=None)

@@ -16,7 +16,7 @@ from runner.config.routes import Route, Routes
 from runner.config.run_spec import RunSpec
 from runner.config.units import Rate as Quota
 from runner.dromo.clock import VendorTime
-from runner.dromo.rate_limited import RatedApi
+from runner.dromo.rate_limited import RateLimitedApi
 from runner.events import ignore
 from runner.ledger.memory import MemoryLedger
 from runner.ledger.protocol import Ledger
@@ -29,7 +29,7 @@ from runner.quota.slots import MemorySlots, SlotStore
 from runner.quota.sqlite import SqliteSlots
 from runner.sinks import LocalSink
 from runner.sources import SourceSpec
-from runner.stages.context import Surroundings
+from runner.stages.context import RunContext
 from runner.stop import StopReason, StopSignal
 from sandbox.state import SandboxSettings, SandboxState
 from tests.simulation.oracles import AT_REST, Judges
@@ -295,16 +295,16 @@ class Simulation:
         await self._store.ledger.start_batch(batch)
         return batch
 
-    def _surroundings(self, process: Process, number: int, ledger: Ledger, stop: StopSignal) -> Surroundings:
+    def _surroundings(self, process: Process, number: int, ledger: Ledger, stop: StopSignal) -> RunContext:
         plan, rng = self._plan, self._rng(f"life {number}")
         vendor_time = VendorTime(self._clock)
         api = SimulatedApi(self._vendor, process, self._loop, life=number, vendor_time=vendor_time)
         api.before_create = self._judges.create_leaves
         storage = SimulatedStorage(self._vendor, process, self._loop)
         storage.before_upload = self._judges.upload_leaves
-        return Surroundings(
+        return RunContext(
             ledger=ledger,
-            api=RatedApi(api),
+            api=RateLimitedApi(api),
             storage=storage,
             source=SimulatedSource(plan.inputs),
             routes=ROUTES,

@@ -42,7 +42,7 @@ async def _no_catching_up(_self: Any) -> None:
 
 def overtaken_item_laid_down(patch: pytest.MonkeyPatch) -> None:
     async def overtook(self: Any, item: Item, _current: Item | None) -> None:
-        self._inflight.lay_down(item.source)
+        self._inflight.release(item.source)
 
     patch.setattr(pipeline._Run, "_overtook", overtook)
     patch.setattr(pipeline._Run, "_catch_up", _no_catching_up)
@@ -73,7 +73,7 @@ def webhooks_trusted_blindly(patch: pytest.MonkeyPatch) -> None:
     async def never(_self: Any) -> None:
         """Leave it to the webhooks."""
 
-    patch.setattr(follow.Follower, "_list", never)
+    patch.setattr(follow.LedgerWatcher, "_list", never)
 
 
 SHARED_MUTANTS = (

@@ -18,13 +18,13 @@ from runner.cloud.protocols import MOST_RECEIVES, Queue, comes_back_after_s
 from runner.config.settings import Settings
 from runner.config.units import Rate
 from runner.dromo.clock import VendorTime
-from runner.dromo.rate_limited import RatedApi
+from runner.dromo.rate_limited import RateLimitedApi
 from runner.errors import BulkheadError
 from runner.events import ignore
 from runner.ledger.leases import MemoryLeases
 from runner.local.reconcile import differences, repair
 from runner.quota.pacer import CreatePacer
-from runner.stages.transitions import Moves
+from runner.stages.transitions import Transitions
 from tests.support.inputs import SimulatedSource
 from tests.support.process import Process
 from tests.support.vendor import SimulatedApi, SimulatedStorage
@@ -60,7 +60,7 @@ class _Nowhere:
 
 
 class _Silent:
-    """Implements Gauges and Announcer."""
+    """Implements Metrics and Notifier."""
 
     def gauge(self, name: str, value: float, unit: str = "Count") -> None:
         """Show it to nobody."""
@@ -126,7 +126,7 @@ class Stack:
         ledger, around = self._ledger(process), self._deployment(process)
         for batch in await ledger.batches():
             found = await differences(ledger, around.api, batch)
-            moves = Moves(ledger, clock=self._clock, emit=ignore, by_state={})
+            moves = Transitions(ledger, clock=self._clock, emit=ignore, by_state={})
             await repair(found, ledger=ledger, api=around.api, batch=batch, moves=moves)
 
     async def _watch(self) -> None:
@@ -203,7 +203,7 @@ class Stack:
             announcer=silent,
             gauges=silent,
             places=_Nowhere(),
-            api=RatedApi(api, poll_count=math.inf, lists_per_minute=12),
+            api=RateLimitedApi(api, poll_count=math.inf, lists_per_minute=12),
             storage=SimulatedStorage(self._vendor, process, self._loop),
             pacer=CreatePacer(self._slots, quota_key="account", quota=Rate(20, 60), clock=self._clock, rng=rng),
             clock=self._clock,

@@ -12,8 +12,8 @@ from runner.dromo.clock import VendorTime
 from runner.events import ignore
 from runner.ledger.memory import MemoryLedger
 from runner.models import Batch, ImportPage, Item, ItemKind, ItemState, RemoteImport
-from runner.stages.lost_creates import Doubts
-from runner.stages.transitions import Moves
+from runner.stages.lost_creates import LostCreates
+from runner.stages.transitions import Transitions
 from runner.stop import StopSignal
 from tests.support.vloop import run_virtually
 
@@ -56,10 +56,10 @@ async def in_doubt(ledger: MemoryLedger, batch_id: str, source: str, schema_id: 
 
 
 async def settled(ledger: MemoryLedger, items: list[Item], remote: RemoteImport) -> list[Item]:
-    doubts = Doubts(
+    doubts = LostCreates(
         ledger=ledger,
         api=ListOnly(remote),
-        moves=Moves(ledger, clock=LateClock(), emit=ignore, by_state={}),
+        moves=Transitions(ledger, clock=LateClock(), emit=ignore, by_state={}),
         options=RunOptions(),
         vendor_time=VendorTime(LateClock()),
         stop=StopSignal(),

@@ -15,7 +15,7 @@ from runner.config.options import RunOptions
 from runner.config.routes import Routes
 from runner.config.units import Rate
 from runner.dromo.clock import VendorTime
-from runner.dromo.rate_limited import RatedApi
+from runner.dromo.rate_limited import RateLimitedApi
 from runner.events import Event
 from runner.ledger.memory import MemoryLedger
 from runner.local.pipeline import RunResult, Scope, run_batch
@@ -24,7 +24,7 @@ from runner.protocols import SavedResult
 from runner.quota.pacer import CreatePacer
 from runner.quota.slots import MemorySlots
 from runner.sources.file_types import kind_of
-from runner.stages.context import Surroundings
+from runner.stages.context import RunContext
 from runner.stop import StopSignal
 from tests.support.scripted import EPOCH, LoopClock, ScriptedVendor
 from tests.support.sources import MemorySource
@@ -90,13 +90,13 @@ class Bench:
         await self.ledger.start_batch(batch)
         return batch
 
-    def around(self) -> Surroundings:
+    def around(self) -> RunContext:
         rng = random.Random(1)
         self.stop = StopSignal()
         vendor_time = VendorTime(self.clock)
         self.vendor.on_answer = lambda: vendor_time.answered(self.vendor.clock.now(), asked_at=vendor_time.ticks())
-        self.api = RatedApi(self.vendor)
-        return Surroundings(
+        self.api = RateLimitedApi(self.vendor)
+        return RunContext(
             ledger=self.ledger,
             api=self.api,
             storage=self.vendor,

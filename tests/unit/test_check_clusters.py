@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runner.check import Account, Cell, Effect, FileCheck, Prediction, Problem
-from runner.check.clusters import CLUSTERS_MAX, SAMPLES, Clusters
+from runner.check.problem_groups import CLUSTERS_MAX, SAMPLES, Clusters
 from runner.config.units import Rate
 from runner.local.outcome import ExitCode
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.check import Crew, FileCheck, Prediction
+from runner.check import FileCheck, Prediction, WorkerPool
 from runner.check.pool import CrewClosed
 from runner.check.worker import FileToCheck
 from runner.errors import BulkheadError
@@ -23,7 +23,7 @@ def fill(directory: Path, *names: str) -> list[FileToCheck]:
 
 
 async def checked(directory: Path, tasks: Sequence[FileToCheck], *, timeout_s: float = 30.0) -> dict[str, FileCheck]:
-    async with Crew(setup_of(moody_engine, directory), workers=1, file_timeout_s=timeout_s) as crew:
+    async with WorkerPool(setup_of(moody_engine, directory), workers=1, file_timeout_s=timeout_s) as crew:
         return {check.source: check for check in await crew.check(tasks)}
 
 
@@ -55,7 +55,7 @@ async def test_a_file_that_has_gone_is_rejected_as_a_run_would(tmp_path: Path) -
 
 
 async def test_leaving_the_crew_ends_a_worker_that_is_at_work(tmp_path: Path) -> None:
-    crew = Crew(setup_of(moody_engine, tmp_path), workers=1, file_timeout_s=600)
+    crew = WorkerPool(setup_of(moody_engine, tmp_path), workers=1, file_timeout_s=600)
     os.mkfifo(tmp_path / "told")
     async with crew:
         work = asyncio.ensure_future(crew.check(fill(tmp_path, "hang.csv")))
@@ -73,6 +73,6 @@ class Unloadable:
 
 
 async def test_workers_that_do_not_start_end_the_check_with_a_sentence(tmp_path: Path) -> None:
-    async with Crew(setup_of(Unloadable(), tmp_path), workers=1, file_timeout_s=30) as crew:
+    async with WorkerPool(setup_of(Unloadable(), tmp_path), workers=1, file_timeout_s=30) as crew:
         with pytest.raises(BulkheadError, match="did not start"):
             await crew.check(fill(tmp_path, "a.csv"))

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from runner.check import BoundRoute, Crew, FileCheck, Gate, GateMode, Prediction
+from runner.check import BoundRoute, FileCheck, Gate, GateMode, Prediction, WorkerPool
 from runner.check.gate import NOTICES_MAX
 from runner.check.worker import FileToCheck
 from runner.errors import ItemRejected, SchemaNotFound
@@ -42,8 +42,8 @@ def gate_of(
     crew = FakeCrew(FileCheck(source="", prediction=prediction, code=code, message="damaged"))
     events: list[Event] = []
 
-    async def opened() -> tuple[Crew, list[Any]]:
-        return cast("Crew", crew), [bound]
+    async def opened() -> tuple[WorkerPool, list[Any]]:
+        return cast("WorkerPool", crew), [bound]
 
     return Gate(opened, mode=mode, emit=events.append), crew, events
 
@@ -98,7 +98,7 @@ async def test_warnings_end_after_a_while() -> None:
 async def test_schemas_that_could_not_be_read_are_asked_for_again() -> None:
     calls = []
 
-    async def opened() -> tuple[Crew, list[Any]]:
+    async def opened() -> tuple[WorkerPool, list[Any]]:
         calls.append(1)
         raise SchemaNotFound("not now")
 

@@ -11,10 +11,10 @@ from rich.console import Console
 
 from runner.cli.ndjson import JsonEvents
 from runner.cli.progress import ScreenProgress, live_view, plain_line, showing
-from runner.cli.progress_state import Tally
+from runner.cli.progress_state import ProgressState
 from runner.cli.summary import Closing, next_commands, print_summary
 from runner.cli.tables import print_checks, print_differences, print_plan
-from runner.cli.triage import LISTED_MOST, Attention, needing_a_person
+from runner.cli.triage import LISTED_MOST, Triage, needing_a_person
 from runner.config.units import Rate
 from runner.events import (
     BatchFinished,
@@ -50,8 +50,8 @@ def item(source: str, state: ItemState, **fields: object) -> Item:
     return Item(batch_id="b1", source=source, state=state, **fields)  # type: ignore[arg-type]
 
 
-def attention(*items: Item) -> Attention:
-    found = Attention()
+def attention(*items: Item) -> Triage:
+    found = Triage()
     for one in items:
         found.take(one)
     return found
@@ -73,9 +73,9 @@ def outcome(state: BatchState = BatchState.SETTLED, **by_state: int) -> BatchOut
     )
 
 
-def summary(found: Attention | None = None, *, options: str = "", **by_state: int) -> str:
+def summary(found: Triage | None = None, *, options: str = "", **by_state: int) -> str:
     to = console()
-    closing = Closing(outcome=outcome(**by_state), attention=found or Attention(), elapsed_s=41.2, options=options)
+    closing = Closing(outcome=outcome(**by_state), attention=found or Triage(), elapsed_s=41.2, options=options)
     print_summary(to, closing)
     return written(to)
 
@@ -140,7 +140,7 @@ def test_a_name_that_is_not_utf8_can_be_stored_as_json() -> None:
 
 
 def test_the_plain_line_holds_the_whole_state() -> None:
-    tally = Tally(quota=Rate(20, 60.0), ticks=lambda: 0.0)
+    tally = ProgressState(quota=Rate(20, 60.0), ticks=lambda: 0.0)
     tally.take(started(queued=60, collected=5))
     tally.take(CreateAnswered(source="a", slots_free=20))
     tally.take(BytesUploaded(source="a", count=12_300_000))
@@ -151,13 +151,13 @@ def test_the_plain_line_holds_the_whole_state() -> None:
 
 
 def test_free_slots_are_known_before_the_first_create() -> None:
-    tally = Tally(quota=Rate(20, 60.0), ticks=lambda: 0.0)
+    tally = ProgressState(quota=Rate(20, 60.0), ticks=lambda: 0.0)
     tally.take(started(queued=2))
     assert plain_line(tally).endswith("2 creates left, 20 free in this window; last one as soon as the quota lets it")
 
 
 def test_the_live_view_shows_states_and_outlook() -> None:
-    tally = Tally(quota=Rate(20, 60.0), ticks=lambda: 0.0)
+    tally = ProgressState(quota=Rate(20, 60.0), ticks=lambda: 0.0)
     tally.take(started(queued=60, needs_review=1))
     to = console(terminal=True)
     to.print(live_view(tally))
@@ -167,7 +167,7 @@ def test_the_live_view_shows_states_and_outlook() -> None:
 
 async def test_notices_are_said_once_and_refused_creates_with_their_wait() -> None:
     to = console()
-    async with showing(to, Tally(quota=Rate(20, 60.0), ticks=lambda: 0.0)) as progress:
+    async with showing(to, ProgressState(quota=Rate(20, 60.0), ticks=lambda: 0.0)) as progress:
         for _ in range(3):
             progress.take(Notice(code="unreachable", message="the vendor cannot be reached"))
         progress.take(CreateThrottled(source="a.csv", wait_s=40.2))
@@ -179,7 +179,7 @@ async def test_notices_are_said_once_and_refused_creates_with_their_wait() -> No
 
 async def test_the_live_view_leaves_nothing_behind_but_what_was_said() -> None:
     to = console(terminal=True)
-    async with showing(to, Tally(quota=Rate(20, 60.0), ticks=lambda: 0.0)) as progress:
+    async with showing(to, ProgressState(quota=Rate(20, 60.0), ticks=lambda: 0.0)) as progress:
         assert isinstance(progress, ScreenProgress)
         progress.say("stopping")
     assert "stopping" in written(to)
@@ -253,7 +253,7 @@ def test_the_next_commands_can_be_copied_with_the_options_they_need() -> None:
 
 
 def test_an_unfinished_batch_is_first_of_all_resumed() -> None:
-    closing = Closing(outcome=outcome(BatchState.PAUSED, queued=3, failed=1), attention=Attention(), elapsed_s=1.0)
+    closing = Closing(outcome=outcome(BatchState.PAUSED, queued=3, failed=1), attention=Triage(), elapsed_s=1.0)
     assert [command for command, _ in next_commands(closing)] == ["bulkhead resume 20260723-101502-k3f9x2"]
 
 

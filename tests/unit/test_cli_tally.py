@@ -2,7 +2,7 @@
 
 import pytest
 
-from runner.cli.progress_state import Tally
+from runner.cli.progress_state import ProgressState
 from runner.config.units import Rate
 from runner.events import BatchStarted, BytesUploaded, CreateAnswered, CreateThrottled, ItemMoved, ItemsDiscovered
 from runner.models import ItemState
@@ -34,11 +34,11 @@ def ticks() -> Ticks:
 
 
 @pytest.fixture
-def tally(ticks: Ticks) -> Tally:
-    return Tally(quota=Rate(20, 60.0), ticks=ticks)
+def tally(ticks: Ticks) -> ProgressState:
+    return ProgressState(quota=Rate(20, 60.0), ticks=ticks)
 
 
-def test_moves_shift_counts_and_keep_the_total(tally: Tally) -> None:
+def test_moves_shift_counts_and_keep_the_total(tally: ProgressState) -> None:
     tally.take(started(queued=3, collected=1))
     tally.take(moved(S.QUEUED, S.CREATING))
     tally.take(moved(S.CREATING, S.FAILED))
@@ -47,12 +47,12 @@ def test_moves_shift_counts_and_keep_the_total(tally: Tally) -> None:
     assert tally.creates_left == 2
 
 
-def test_a_review_counts_as_finished_for_this_run(tally: Tally) -> None:
+def test_a_review_counts_as_finished_for_this_run(tally: ProgressState) -> None:
     tally.take(started(needs_review=1, processing=1))
     assert tally.finished == 1
 
 
-def test_discovery_sets_the_counts_and_ends_the_listing(tally: Tally) -> None:
+def test_discovery_sets_the_counts_and_ends_the_listing(tally: ProgressState) -> None:
     tally.take(started())
     assert tally.listing
     tally.take(ItemsDiscovered(new=2, total=2, finished=True, by_state={"queued": 1, "rejected": 1}))
@@ -60,14 +60,14 @@ def test_discovery_sets_the_counts_and_ends_the_listing(tally: Tally) -> None:
     assert tally.total == 2
 
 
-def test_the_estimate_counts_down_between_events(tally: Tally, ticks: Ticks) -> None:
+def test_the_estimate_counts_down_between_events(tally: ProgressState, ticks: Ticks) -> None:
     tally.take(started(queued=60))
     assert tally.last_create_in_s == 120
     ticks.now += 45
     assert tally.last_create_in_s == 75
 
 
-def test_the_estimate_holds_while_a_burst_is_sent(tally: Tally) -> None:
+def test_the_estimate_holds_while_a_burst_is_sent(tally: ProgressState) -> None:
     tally.take(started(queued=60))
     for free in range(19, -1, -1):
         tally.take(moved(S.QUEUED, S.CREATING))
@@ -76,19 +76,19 @@ def test_the_estimate_holds_while_a_burst_is_sent(tally: Tally) -> None:
     assert tally.last_create_in_s == 120
 
 
-def test_a_refused_create_delays_the_estimate_at_least_as_long_as_all_wait(tally: Tally) -> None:
+def test_a_refused_create_delays_the_estimate_at_least_as_long_as_all_wait(tally: ProgressState) -> None:
     tally.take(started(queued=1))
     tally.take(CreateThrottled(source="a.csv", wait_s=41.0))
     assert tally.last_create_in_s == 41
 
 
-def test_nothing_left_to_create_takes_no_time(tally: Tally) -> None:
+def test_nothing_left_to_create_takes_no_time(tally: ProgressState) -> None:
     tally.take(started(queued=30))
     tally.take(ItemsDiscovered(new=0, total=1, finished=True, by_state={"collected": 1}))
     assert tally.last_create_in_s == 0
 
 
-def test_uploaded_bytes_add_up(tally: Tally) -> None:
+def test_uploaded_bytes_add_up(tally: ProgressState) -> None:
     tally.take(BytesUploaded(source="a.csv", count=1000))
     tally.take(BytesUploaded(source="b.csv", count=500))
     assert tally.bytes_uploaded == 1500

@@ -30,7 +30,7 @@ async def stack(services: Aws, deployed: Deployed) -> Stack:
     return await read_stack(services, deployed.name)
 
 
-def bury(deployed: Deployed, bodies: list[str]) -> None:
+def mark_dead_lettered(deployed: Deployed, bodies: list[str]) -> None:
     for body in bodies:
         deployed.client("sqs").send_message(QueueUrl=deployed.outputs["SubmitDeadLetterQueueUrl"], MessageBody=body)
 
@@ -44,7 +44,7 @@ def received(deployed: Deployed, output: str) -> list[str]:
 
 async def test_every_dead_letter_goes_back_as_it_is(deployed: Deployed, services: Aws, stack: Stack) -> None:
     bodies = [f"letter {number}" for number in range(23)]
-    bury(deployed, bodies)
+    mark_dead_lettered(deployed, bodies)
     assert (await depth_of(services, stack, Queue.SUBMIT)).dead == 23
     assert await return_dead_letters(services, stack, Queue.SUBMIT) == 23
     depth = await depth_of(services, stack, Queue.SUBMIT)
@@ -55,7 +55,7 @@ async def test_every_dead_letter_goes_back_as_it_is(deployed: Deployed, services
 async def test_what_is_told_of_a_letter_is_told_before_it_goes_back(
     deployed: Deployed, services: Aws, stack: Stack
 ) -> None:
-    bury(deployed, ["letter"])
+    mark_dead_lettered(deployed, ["letter"])
     told: list[tuple[str, int]] = []
 
     async def tell(body: str) -> None:
@@ -66,10 +66,10 @@ async def test_what_is_told_of_a_letter_is_told_before_it_goes_back(
 
 
 async def test_what_fails_again_meanwhile_stays_a_dead_letter(deployed: Deployed, services: Aws, stack: Stack) -> None:
-    bury(deployed, ["letter"])
+    mark_dead_lettered(deployed, ["letter"])
 
     async def fail_again(_: str) -> None:
-        bury(deployed, ["again"])
+        mark_dead_lettered(deployed, ["again"])
 
     assert await return_dead_letters(services, stack, Queue.SUBMIT, before=fail_again) == 1
     assert (await depth_of(services, stack, Queue.SUBMIT)).dead == 1
@@ -78,7 +78,7 @@ async def test_what_fails_again_meanwhile_stays_a_dead_letter(deployed: Deployed
 async def test_a_letter_that_could_not_be_looked_at_is_still_there(
     deployed: Deployed, services: Aws, stack: Stack
 ) -> None:
-    bury(deployed, ["letter"])
+    mark_dead_lettered(deployed, ["letter"])
 
     async def refuse(_: str) -> None:
         raise ValueError("it cannot be looked at")

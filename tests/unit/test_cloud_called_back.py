@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from runner.cloud.webhook_per_import import CalledBack
+from runner.cloud.webhook_per_import import WebhookPerImport
 from runner.errors import RequestInvalid
 from runner.models import CreateRequest, RemoteImport
 
@@ -22,7 +22,7 @@ class Vendor:
 
 async def test_each_create_names_the_webhook_as_it_is_now() -> None:
     vendor, urls = Vendor(), iter(["https://h.test/one", "https://h.test/two"])
-    api = CalledBack(vendor, lambda: next(urls))
+    api = WebhookPerImport(vendor, lambda: next(urls))
     request = CreateRequest(schema_id="s", original_filename="a.csv", settings={"title": "T"})
     for _ in range(2):
         await api.create(request)
@@ -40,7 +40,7 @@ async def test_each_create_names_the_webhook_as_it_is_now() -> None:
 async def test_a_webhook_that_the_route_names_stays() -> None:
     vendor = Vendor()
     request = CreateRequest(schema_id="s", original_filename="a.csv", settings={"webhookUrl": "https://own.test/"})
-    await CalledBack(vendor, lambda: "https://h.test/one").create(request)
+    await WebhookPerImport(vendor, lambda: "https://h.test/one").create(request)
     assert vendor.requests[0].settings == {
         "webhookUrl": "https://own.test/",
         "needsReviewWebhookUrl": "https://h.test/one",
@@ -53,7 +53,7 @@ async def test_a_refusal_that_quotes_the_url_does_not_tell_its_token(quoted: str
         async def create(self, request: CreateRequest) -> RemoteImport:
             raise RequestInvalid(f'settings.webhookUrl: "{quoted}" cannot be reached')
 
-    api = CalledBack(Refusing(), lambda: "https://h.test/wh/v1/secret")
+    api = WebhookPerImport(Refusing(), lambda: "https://h.test/wh/v1/secret")
     with pytest.raises(RequestInvalid) as refused:
         await api.create(CreateRequest(schema_id="s", original_filename="a.csv"))
     assert str(refused.value) == 'settings.webhookUrl: "https://h.test/wh/v1/…" cannot be reached'

@@ -8,14 +8,14 @@ import pytest
 
 from runner.cloud.batch_ids import rolling_id
 from runner.cloud.dead_letters import DEAD_LETTER
-from runner.cloud.messages import BatchRef, ImportHint, ItemRef, Landed, Message, encode
+from runner.cloud.messages import BatchRef, ImportHint, ItemRef, Message, ObjectCreated, encode
 from runner.cloud.ops.redrive import Redrive
 from runner.cloud.protocols import Queue
 from runner.events import ignore
 from runner.ledger.memory import MemoryLedger
 from runner.models import RESULT_INVALID, BatchState, Item, ItemState
 from runner.sources import ObjectVersion, versioned_source
-from runner.stages.transitions import Moves
+from runner.stages.transitions import Transitions
 from tests.support.batches import BEGAN, RememberingQueues, batch_of, item_in, leave
 
 S = ItemState
@@ -27,7 +27,7 @@ class Bench:
     def __init__(self) -> None:
         self.ledger = MemoryLedger(now=lambda: BEGAN)
         self.queues = RememberingQueues()
-        self.redrive = Redrive(self.ledger, self.queues, Moves(self.ledger, clock=self, emit=ignore, by_state={}))  # type: ignore[arg-type]
+        self.redrive = Redrive(self.ledger, self.queues, Transitions(self.ledger, clock=self, emit=ignore, by_state={}))  # type: ignore[arg-type]
 
     def now(self) -> object:
         return BEGAN
@@ -95,7 +95,7 @@ async def test_many_items_are_rung_for_in_groups_and_none_is_left_out(bench: Ben
 
 
 VERSION = ObjectVersion(etag="e1", size_bytes=3, version_id="v1")
-LANDED = Landed(bucket="inbox", key="orders/a.csv", size_bytes=3, etag="e1", version_id="v1", at=BEGAN)
+LANDED = ObjectCreated(bucket="inbox", key="orders/a.csv", size_bytes=3, etag="e1", version_id="v1", at=BEGAN)
 ROLLING = rolling_id(LANDED.key, LANDED.at)
 
 

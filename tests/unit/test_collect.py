@@ -10,7 +10,7 @@ from runner.events import ignore
 from runner.local.pipeline import run_batch
 from runner.local.reconcile import redrive
 from runner.models import CreateRequest, ItemState
-from runner.stages.transitions import Moves
+from runner.stages.transitions import Transitions
 from tests.support.bench import BATCH_ID, Bench
 from tests.support.vloop import run_virtually
 
@@ -102,7 +102,7 @@ def test_a_result_of_no_use_is_fetched_again_by_a_redrive_and_the_data_not_sent_
         bench = Bench(FILES, options=RunOptions(collect_attempts=3))
         bench.vendor.get_script.extend([ResultInvalid("not an array")] * 3)
         await bench.run()
-        moves = Moves(bench.ledger, clock=bench.clock, emit=ignore, by_state={})
+        moves = Transitions(bench.ledger, clock=bench.clock, emit=ignore, by_state={})
         await redrive(bench.ledger, BATCH_ID, states={ItemState.FAILED}, match=None, moves=moves)
         await bench.run()
         item = await bench.item("a.csv")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from runner.dromo.rate_limited import RatedApi
+from runner.dromo.rate_limited import RateLimitedApi
 from runner.models import CreateRequest
 from tests.support.scripted import LoopClock, ScriptedVendor
 from tests.support.vloop import run_virtually
@@ -14,7 +14,7 @@ def test_an_import_is_never_polled_more_than_its_quota_in_any_minute() -> None:
     async def go() -> None:
         vendor = ScriptedVendor(LoopClock())
         remote = vendor.add(CreateRequest(schema_id="s"))
-        api, polled = RatedApi(vendor, poll_count=12, poll_per_s=60), []
+        api, polled = RateLimitedApi(vendor, poll_count=12, poll_per_s=60), []
         for _ in range(60):
             await api.retrieve(remote.import_id)
             polled.append(asyncio.get_running_loop().time())
@@ -28,7 +28,7 @@ def test_a_quota_of_one_poll_is_kept_too() -> None:
     async def go() -> None:
         vendor = ScriptedVendor(LoopClock())
         remote = vendor.add(CreateRequest(schema_id="s"))
-        api, polled = RatedApi(vendor, poll_count=1, poll_per_s=60), []
+        api, polled = RateLimitedApi(vendor, poll_count=1, poll_per_s=60), []
         for _ in range(5):
             await api.retrieve(remote.import_id)
             polled.append(asyncio.get_running_loop().time())
@@ -41,7 +41,7 @@ def test_imports_do_not_wait_for_each_other() -> None:
     async def go() -> None:
         vendor = ScriptedVendor(LoopClock())
         remotes = [vendor.add(CreateRequest(schema_id="s")) for _ in range(100)]
-        api = RatedApi(vendor)
+        api = RateLimitedApi(vendor)
         await asyncio.gather(*(api.retrieve(remote.import_id) for remote in remotes))
         assert asyncio.get_running_loop().time() < 1
 
@@ -50,7 +50,7 @@ def test_imports_do_not_wait_for_each_other() -> None:
 
 def test_lists_are_counted_and_kept_to_their_rate() -> None:
     async def go() -> None:
-        api = RatedApi(ScriptedVendor(LoopClock()), lists_per_minute=12)
+        api = RateLimitedApi(ScriptedVendor(LoopClock()), lists_per_minute=12)
         for _ in range(36):
             await api.list_page(limit=1000, offset=0)
         assert api.calls["list_calls"] == 36

@@ -11,7 +11,7 @@ from runner.local import reconcile as recovery
 from runner.local.pipeline import run_batch
 from runner.local.reconcile import DifferenceKind
 from runner.models import SENT_STATES, CreateRequest, Item, ItemState
-from runner.stages.transitions import Moves
+from runner.stages.transitions import Transitions
 from tests.support.bench import BATCH_ID, Bench
 from tests.support.scripted import EPOCH
 from tests.support.vloop import run_virtually
@@ -23,8 +23,8 @@ def _tagged(bench: Bench, source: str = "a.csv") -> CreateRequest:
     return CreateRequest(schema_id="s1", original_filename=f"a.~{bench.tag(source)}.csv")
 
 
-async def _moves(bench: Bench) -> Moves:
-    return Moves(bench.ledger, clock=bench.clock, emit=bench.events.append, by_state={})
+async def _moves(bench: Bench) -> Transitions:
+    return Transitions(bench.ledger, clock=bench.clock, emit=bench.events.append, by_state={})
 
 
 def test_a_crash_between_create_and_bind_leads_to_adoption_of_the_own_orphan() -> None:

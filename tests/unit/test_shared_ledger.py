@@ -16,9 +16,9 @@ from runner.errors import ConfigError, LedgerUnavailable, SchemaNotFound, StaleI
 from runner.local.pipeline import Scope
 from runner.local.resources import Resources
 from runner.models import CreateRequest, Item, ItemState
-from runner.stages.context import Surroundings
+from runner.stages.context import RunContext
 from runner.stages.track import Tracker
-from runner.stages.transitions import Moves
+from runner.stages.transitions import Transitions
 from runner.stop import StopReason
 from tests.support.bench import Bench
 from tests.support.lagging import LaggingLedger
@@ -33,7 +33,7 @@ ENDS = {"SUCCESSFUL": S.SUCCEEDED, "NEEDS_REVIEW": S.NEEDS_REVIEW, "FAILED": S.F
 class SharedBench(Bench):
     """A bench whose ledger others move too."""
 
-    def around(self) -> Surroundings:
+    def around(self) -> RunContext:
         return replace(super().around(), shared=True)
 
     async def stack_moves(self, source: str, status: str) -> Item:
@@ -211,7 +211,7 @@ def test_a_stale_move_says_what_the_item_is_now_and_counts_it() -> None:
     async def go() -> None:
         bench = Bench(FILES)
         known = await bench.leave("a.csv", S.PROCESSING)
-        moves = Moves(bench.ledger, clock=bench.clock, emit=bench.events.append, by_state={S.PROCESSING: 1})
+        moves = Transitions(bench.ledger, clock=bench.clock, emit=bench.events.append, by_state={S.PROCESSING: 1})
         current = await bench.ledger.advance(known, S.FAILED, reason="webhook")
         with pytest.raises(StaleItem) as caught:
             await moves.advance(known, S.SUCCEEDED, reason="list")
@@ -253,7 +253,7 @@ def test_an_end_is_recorded_although_somebody_noted_another_status_meanwhile() -
         async def note(item: Item) -> None:
             moved.append(item)
 
-        moves = Moves(bench.ledger, clock=bench.clock, emit=bench.events.append, by_state={})
+        moves = Transitions(bench.ledger, clock=bench.clock, emit=bench.events.append, by_state={})
         tracker = Tracker(api=bench.vendor, moves=moves, on_move=note)
         await tracker.check(known)
         assert [item.state for item in moved] == [S.SUCCEEDED]

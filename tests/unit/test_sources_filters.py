@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runner.errors import ConfigError
-from runner.sources.filters import Globs, PathFilter
+from runner.globs import Globs, PathFilter
 
 NAMES = st.text(alphabet="abX1-_. \n[]{}é$~", min_size=1, max_size=8).filter(lambda name: name not in (".", ".."))
 PATHS = st.lists(NAMES, min_size=1, max_size=4).map("/".join)

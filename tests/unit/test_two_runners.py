@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from runner.local.pipeline import RunResult, run_batch
 from runner.models import Item, ItemState
-from runner.stages.context import Surroundings
+from runner.stages.context import RunContext
 from tests.support.bench import Bench
 from tests.support.lagging import LaggingLedger
 from tests.support.scripted import LoopClock
@@ -17,7 +17,7 @@ S = ItemState
 FILES = {f"{number:02}.csv": b"x\n%d\n" % number for number in range(30)}
 
 
-def around(bench: Bench) -> Surroundings:
+def around(bench: Bench) -> RunContext:
     return replace(bench.around(), shared=True)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from runner.cli import options
-from runner.cli.arguments import Given, Selection
+from runner.cli.arguments import Arguments, Selection
 
 if TYPE_CHECKING:
     from runner.check import Engine
@@ -96,7 +96,7 @@ def check(
     verbose: options.Verbose = False,
 ) -> None:
     """Predict which files would succeed, need review or fail, and why; nothing is sent."""
-    from runner.cli.checking import Asked, check_source
+    from runner.cli.checking import CheckArguments, check_source
 
     flags = {
         "include": include,
@@ -113,9 +113,9 @@ def check(
         "ledger": ledger,
         "api_url": api_url,
     }
-    given = Given(flags=flags, config=config, json=json, quiet=quiet, verbose=verbose)
+    given = Arguments(flags=flags, config=config, json=json, quiet=quiet, verbose=verbose)
     selection = Selection(source=source, files_from=files_from, again=again, fail_if_empty=fail_if_empty)
-    asked = Asked(
+    asked = CheckArguments(
         selection=selection,
         schemas=schemas,
         jobs=jobs,

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from runner.cli import options
-from runner.cli.arguments import Given
+from runner.cli.arguments import Arguments
 
 if TYPE_CHECKING:
-    from runner.cli.triage import Attention
+    from runner.cli.triage import Triage
     from runner.cloud.ops.client import Operations
     from runner.cloud.ops.redrive import Redriven
     from runner.cloud.ops.status import Review, Standing
@@ -47,7 +47,7 @@ def start(
     from runner.cli.cloud_tables import print_started
     from runner.cli.query import ask_stack
 
-    given = Given.of_stack(stack, region, endpoint_url, config=config, json=json, verbose=verbose)
+    given = Arguments.of_stack(stack, region, endpoint_url, config=config, json=json, verbose=verbose)
     ask_stack(
         given,
         lambda operations: operations.start(source, name=name),
@@ -81,29 +81,31 @@ def status(
     from runner.cli.json_output import standing_document
     from runner.cli.query import ask_stack
 
-    given = Given.of_stack(stack, region, endpoint_url, config=config, json=json, verbose=verbose)
+    given = Arguments.of_stack(stack, region, endpoint_url, config=config, json=json, verbose=verbose)
     if batch is not None:
         _status_of(batch, given)
         return
 
     async def newest(operations: Operations) -> tuple[list[Standing], str]:
-        return await operations.statuses(recent=recent), operations.waiting_room
+        return await operations.statuses(recent=recent), operations.nightly_prefix_url
 
     ask_stack(
         given,
         newest,
-        show=lambda console, found: print_standings(console, found[0], waiting_room=found[1], options=given.repeated()),
+        show=lambda console, found: print_standings(
+            console, found[0], nightly_prefix_url=found[1], options=given.repeated()
+        ),
         document=lambda found: [standing_document(standing) for standing in found[0]],
     )
 
 
-def _status_of(batch: str, given: Given) -> None:
+def _status_of(batch: str, given: Arguments) -> None:
     from runner.cli.cloud_tables import print_standing
     from runner.cli.json_output import standing_document
     from runner.cli.query import ask_stack
     from runner.cli.triage import needing_a_person
 
-    async def standing(operations: Operations) -> tuple[Standing, Attention]:
+    async def standing(operations: Operations) -> tuple[Standing, Triage]:
         found = await operations.status(batch)
         return found, await needing_a_person(operations.troubled(found))
 
@@ -140,7 +142,7 @@ def manifest(
         await write_pieces(operations.manifest(batch, form=form), to)
         return standing
 
-    given = Given.of_stack(stack, region, endpoint_url, config=config, verbose=verbose)
+    given = Arguments.of_stack(stack, region, endpoint_url, config=config, verbose=verbose)
     ask_stack(given, written, show=lambda _, standing: print_manifest_place(console(stderr=True), standing, to=to))
 
 
@@ -176,7 +178,7 @@ def redrive(
             return await operations.return_dead_letters()
         return await operations.redrive(batch, states=redrivable(state), match=match)
 
-    given = Given.of_stack(stack, region, endpoint_url, config=config, json=json, verbose=verbose)
+    given = Arguments.of_stack(stack, region, endpoint_url, config=config, json=json, verbose=verbose)
     ask_stack(
         given,
         redriven,
@@ -210,7 +212,7 @@ def reviews(
         await write_array(found)
         return []
 
-    given = Given.of_stack(stack, region, endpoint_url, config=config, verbose=verbose)
+    given = Arguments.of_stack(stack, region, endpoint_url, config=config, verbose=verbose)
     ask_stack(given, shown, show=lambda console, found: None if json else print_reviews(console, found, limit=limit))
 
 
@@ -228,7 +230,7 @@ def doctor(
     from runner.cli.query import ask_stack
     from runner.local.outcome import ExitCode
 
-    given = Given.of_stack(stack, region, endpoint_url, config=config, json=json, verbose=verbose)
+    given = Arguments.of_stack(stack, region, endpoint_url, config=config, json=json, verbose=verbose)
     found = ask_stack(given, lambda operations: operations.doctor(), show=print_findings)
     if any(finding.level == "fail" for finding in found):
         raise typer.Exit(ExitCode.FATAL)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from runner.cli import options
-from runner.cli.arguments import Given
+from runner.cli.arguments import Arguments
 
 
 def status(
@@ -19,7 +19,7 @@ def status(
     from runner.cli.query import look
     from runner.cli.tables import print_status
 
-    given = Given(flags={"ledger": ledger}, config=config, json=json, verbose=verbose)
+    given = Arguments(flags={"ledger": ledger}, config=config, json=json, verbose=verbose)
     look(given, lambda bulkhead, _: bulkhead.status(batch), show=print_status, document=status_document)
 
 
@@ -35,7 +35,7 @@ def batches(
     from runner.cli.query import look
     from runner.cli.tables import print_batches
 
-    given = Given(flags={"ledger": ledger}, config=config, json=json, verbose=verbose)
+    given = Arguments(flags={"ledger": ledger}, config=config, json=json, verbose=verbose)
     look(
         given,
         lambda bulkhead, _: bulkhead.batches(),
@@ -56,7 +56,7 @@ def manifest(
     from runner.cli.json_output import write_pieces
     from runner.cli.query import look
 
-    given = Given(flags={"ledger": ledger}, config=config, verbose=verbose)
+    given = Arguments(flags={"ledger": ledger}, config=config, verbose=verbose)
     look(
         given,
         lambda bulkhead, _: write_pieces(bulkhead.manifest(batch, format=form)),

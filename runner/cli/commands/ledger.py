@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from runner.cli import options
-from runner.cli.arguments import Given
+from runner.cli.arguments import Arguments
 
 if TYPE_CHECKING:
     from runner.local.copy_ledger import Copied
@@ -40,7 +40,7 @@ def copy(
     from runner.local.resources import Resources
 
     flags = {"aws_region": region, "aws_endpoint_url": endpoint_url}
-    sides = [Given(flags=flags | {"ledger": place}, config=config, verbose=verbose) for place in (source, target)]
+    sides = [Arguments(flags=flags | {"ledger": place}, config=config, verbose=verbose) for place in (source, target)]
     copied: list[Copied] = []
 
     def tell(one: Copied) -> None:
@@ -75,7 +75,7 @@ def create_table(
     from runner.local.resources import Resources
 
     flags = {"ledger": str(LedgerTable(name)), "aws_region": region, "aws_endpoint_url": endpoint_url}
-    given = Given(flags=flags, config=config, verbose=verbose)
+    given = Arguments(flags=flags, config=config, verbose=verbose)
 
     async def go() -> bool:
         async with Resources(given.load().settings) as resources:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from runner.cli import options
-from runner.cli.arguments import Given, Selection
+from runner.cli.arguments import Arguments, Selection
 
 if TYPE_CHECKING:
     from runner.bulkhead import Bulkhead
@@ -54,7 +54,7 @@ def plan(
         "api_url": api_url,
     }
     selection = Selection(source=source, files_from=files_from, again=again)
-    given = Given(flags=flags, config=config, json=json, verbose=verbose)
+    given = Arguments(flags=flags, config=config, json=json, verbose=verbose)
     look(
         given,
         lambda bulkhead, loaded: bulkhead.plan(selection.spec(loaded)),
@@ -109,5 +109,5 @@ def explain(
         "ledger": ledger,
         "api_url": api_url,
     }
-    given = Given(flags=flags, config=config, json=json, verbose=verbose)
+    given = Arguments(flags=flags, config=config, json=json, verbose=verbose)
     look(given, explained, show=print_explanation, document=explanation_document)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from runner.cli import options
-from runner.cli.arguments import Given
+from runner.cli.arguments import Arguments
 
 
 def redrive(
@@ -25,7 +25,7 @@ def redrive(
     from runner.cli.query import look, redrivable
     from runner.cli.tables import print_redriven
 
-    given = Given(flags={"ledger": ledger, "api_url": api_url}, config=config, json=json, verbose=verbose)
+    given = Arguments(flags={"ledger": ledger, "api_url": api_url}, config=config, json=json, verbose=verbose)
     look(
         given,
         lambda bulkhead, _: bulkhead.redrive(batch, states=redrivable(state), match=match),
@@ -50,5 +50,5 @@ def reconcile(
     from runner.cli.query import look
     from runner.cli.tables import print_differences
 
-    given = Given(flags={"ledger": ledger, "api_url": api_url}, config=config, json=json, verbose=verbose)
+    given = Arguments(flags={"ledger": ledger, "api_url": api_url}, config=config, json=json, verbose=verbose)
     look(given, lambda bulkhead, _: bulkhead.reconcile(batch, fix=fix), show=print_differences)

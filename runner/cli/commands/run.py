@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from runner.cli import options
-from runner.cli.arguments import Given, Selection
+from runner.cli.arguments import Arguments, Selection
 
 
 def run(
@@ -66,7 +66,7 @@ def run(
         "ledger": ledger,
         "api_url": api_url,
     }
-    given = Given(flags=flags, config=config, json=json, quiet=quiet, verbose=verbose)
+    given = Arguments(flags=flags, config=config, json=json, quiet=quiet, verbose=verbose)
     given = replace(given, sandbox=sandbox, sandbox_schemas=sandbox_schemas)
     selection = Selection(source=source, files_from=files_from, again=again, fail_if_empty=fail_if_empty, check=check)
     drive(given, lambda bulkhead, loaded: bulkhead.run(selection.spec(loaded)))
@@ -101,7 +101,7 @@ def resume(
         "ledger": ledger,
         "api_url": api_url,
     }
-    given = Given(flags=flags, config=config, json=json, quiet=quiet, verbose=verbose)
+    given = Arguments(flags=flags, config=config, json=json, quiet=quiet, verbose=verbose)
     drive(given, lambda bulkhead, _: bulkhead.resume(batch))
 
 
@@ -125,5 +125,5 @@ def track(
     from runner.cli.run_command import drive
 
     flags = {"ledger": ledger, "api_url": api_url}
-    given = Given(flags=flags, config=config, json=json, quiet=quiet, verbose=verbose)
+    given = Arguments(flags=flags, config=config, json=json, quiet=quiet, verbose=verbose)
     drive(given, lambda bulkhead, _: bulkhead.track(batch, watch=watch))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from runner.cli import options
-from runner.cli.arguments import Given
+from runner.cli.arguments import Arguments
 
 if TYPE_CHECKING:
     from runner.config.settings import LoadedSettings
@@ -28,7 +28,7 @@ def doctor(
     from runner.local.outcome import ExitCode
 
     flags = {"schema_id": schema_id, "ledger": ledger, "api_url": api_url}
-    given = Given(flags=flags, config=config, json=json, verbose=verbose)
+    given = Arguments(flags=flags, config=config, json=json, verbose=verbose)
     checks = look(given, lambda bulkhead, loaded: bulkhead.doctor(_schema_ids(loaded)), show=print_checks)
     if not all(check.ok for check in checks):
         raise typer.Exit(ExitCode.FATAL)
@@ -48,7 +48,7 @@ def config(
     from runner.cli.styles import console
     from runner.cli.tables import print_settings
 
-    given = Given(flags={"ledger": ledger, "api_url": api_url}, config=config, json=json)
+    given = Arguments(flags={"ledger": ledger, "api_url": api_url}, config=config, json=json)
     with reported(), prepared(given) as loaded:
         rows = loaded.masked()
         if json:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from runner.cli import options
-from runner.cli.arguments import Given
+from runner.cli.arguments import Arguments
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -42,7 +42,7 @@ def webhook_url(
     from runner.cli.cloud_tables import print_webhook_url
     from runner.cli.query import ask_stack
 
-    given = Given.of_stack(stack, region, endpoint_url, config=config, json=json, verbose=verbose)
+    given = Arguments.of_stack(stack, region, endpoint_url, config=config, json=json, verbose=verbose)
     if make_next and rotate:
         raise typer.BadParameter("choose one of --next and --rotate")
     which = "next" if make_next else "rotated" if rotate else "current"

@@ -7,8 +7,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from runner.cloud.context import CloudStages, is_driven_here
-from runner.cloud.dead_letters import bury
-from runner.cloud.deadline import Patience
+from runner.cloud.dead_letters import mark_dead_lettered
+from runner.cloud.deadline import Deadline
 from runner.cloud.leases import later, leased
 from runner.cloud.lifecycle import ring_if_at_rest
 from runner.cloud.protocols import Done, Outcome, Queue
@@ -19,7 +19,7 @@ from runner.retry import repeat_read
 if TYPE_CHECKING:
     from runner.cloud.context import Deployment
     from runner.cloud.messages import ImportHint
-    from runner.cloud.protocols import Deadline
+    from runner.cloud.protocols import TimeLeft
     from runner.models import Batch
 
 logger = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ _S = ItemState
 _BOUND = frozenset({_S.CREATED, _S.PROCESSING, _S.NEEDS_REVIEW})
 
 
-async def collect(deployment: Deployment, message: ImportHint, *, deadline: Deadline, receives: int = 1) -> Outcome:
+async def collect(deployment: Deployment, message: ImportHint, *, time_left: TimeLeft, receives: int = 1) -> Outcome:
     """Bring the item of an import to where the vendor is, and its result to the batch's sink if the stack drives it.
 
     An import that is unknown is counted and left. Raises as `submitting.submit`.
@@ -45,25 +45,25 @@ async def collect(deployment: Deployment, message: ImportHint, *, deadline: Dead
         deployment.gauges.gauge("WebhookUnknown", 1)
         return Done()
     try:
-        return await _look(deployment, message, owner, Patience(deadline, longest_wait_s=deployment.longest_wait_s))
+        return await _look(deployment, message, owner, Deadline(time_left, longest_wait_s=deployment.longest_wait_s))
     except StaleItem:
         return await _later(deployment, message, TAKEN_AGAIN_S, batch_id=owner[0])
     except Exception as error:
-        await bury(deployment, *owner, error, receives=receives)
+        await mark_dead_lettered(deployment, *owner, error, receives=receives)
         raise
 
 
-async def _look(deployment: Deployment, hint: ImportHint, owner: tuple[str, str], patience: Patience) -> Outcome:
+async def _look(deployment: Deployment, hint: ImportHint, owner: tuple[str, str], deadline: Deadline) -> Outcome:
     batch = await deployment.ledger.batch(owner[0])
     if batch is None:
         return Done()
-    async with leased(deployment, batch.batch_id, hint.import_id, patience) as left_s:
+    async with leased(deployment, batch.batch_id, hint.import_id, deadline) as left_s:
         if left_s is not None:
             return await _later(deployment, hint, min(left_s, TAKEN_AGAIN_S), batch_id=batch.batch_id)
         item = await deployment.ledger.item(*owner)
         if item is None or item.import_id != hint.import_id:
             return Done()
-        return await _Collection(deployment, batch, hint, patience).run(item)
+        return await _Collection(deployment, batch, hint, deadline).run(item)
 
 
 async def _later(deployment: Deployment, hint: ImportHint, seconds: float, *, batch_id: str) -> Outcome:
@@ -73,23 +73,23 @@ async def _later(deployment: Deployment, hint: ImportHint, seconds: float, *, ba
 class _Collection:
     """One import that may have ended, its lease held."""
 
-    def __init__(self, deployment: Deployment, batch: Batch, hint: ImportHint, patience: Patience) -> None:
+    def __init__(self, deployment: Deployment, batch: Batch, hint: ImportHint, deadline: Deadline) -> None:
         self._deployment = deployment
         self._batch_id = batch.batch_id
         self._hint = hint
-        self._patience = patience
+        self._deadline = deadline
         self._is_ours = is_driven_here(batch)
-        self._stages = CloudStages(deployment, batch, patience)
+        self._stages = CloudStages(deployment, batch, deadline)
 
     async def run(self, item: Item) -> Outcome:
         if item.state is _S.CREATED and not self._is_ours:
             return await self._leave_to_its_runner()
         moved = item
-        async with self._patience.watched():
+        async with self._deadline.watched():
             moved = await self._caught_up(item) if item.state in _BOUND else item
             if moved.state is _S.SUCCEEDED and self._is_ours:
                 moved = await self._stages.collector.collect(moved)
-        if self._patience.cut_short:
+        if self._deadline.timed_out:
             return await self._later(1.0)
         return await self._after(item, moved)
 
@@ -119,8 +119,8 @@ class _Collection:
             await ring_if_at_rest(self._deployment, item.batch_id)
         if item.state is not _S.SUCCEEDED:
             return Done()
-        if self._patience.requested:
-            return await self._later(max(self._patience.asked_s, 1.0))
+        if self._deadline.requested:
+            return await self._later(max(self._deadline.asked_s, 1.0))
         raise Unavailable("the result could not be fetched")
 
     async def _leave_to_its_runner(self) -> Outcome:

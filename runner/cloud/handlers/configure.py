@@ -12,8 +12,8 @@ from runner.config.routes import Routes
 from runner.config.run_spec import RunSpec
 from runner.config.settings import CONFIG_NAME, LoadedSettings
 from runner.errors import ConfigError
+from runner.globs import Globs
 from runner.sources import SourceSpec
-from runner.sources.filters import Globs
 
 if TYPE_CHECKING:
     from runner.cloud.context import Deployment

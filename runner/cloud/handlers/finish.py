@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from runner.cloud.context import is_driven_here
-from runner.cloud.deadline import Patience
+from runner.cloud.deadline import Deadline
 from runner.cloud.leases import later, leased
 from runner.cloud.lifecycle import ENDS, is_at_rest, open_again
 from runner.cloud.protocols import Done, Outcome, Queue
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from runner.cloud.context import Deployment
     from runner.cloud.messages import BatchRef
-    from runner.cloud.protocols import Deadline
+    from runner.cloud.protocols import TimeLeft
     from runner.models import ItemState
 
 logger = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ async def finish(
     deployment: Deployment,
     message: BatchRef,
     *,
-    deadline: Deadline,
+    time_left: TimeLeft,
     receives: int = 1,  # noqa: ARG001 - a batch bears no reason of a dead letter
 ) -> Outcome:
     """Write the manifest of a batch at rest, unless it shows all there is, and tell its end, once for each.
@@ -45,8 +45,8 @@ async def finish(
     batch = await deployment.ledger.batch(message.batch_id)
     if batch is None or not is_driven_here(batch):
         return Done()
-    patience = Patience(deadline, longest_wait_s=deployment.longest_wait_s)
-    async with leased(deployment, batch.batch_id, WHOLE_BATCH, patience) as left_s:
+    deadline = Deadline(time_left, longest_wait_s=deployment.longest_wait_s)
+    async with leased(deployment, batch.batch_id, WHOLE_BATCH, deadline) as left_s:
         if left_s is not None:
             return await _soon(deployment, message)
         went_on = await _finished(deployment, batch.batch_id)

@@ -17,7 +17,7 @@ from runner.models import BatchState, ItemState
 
 if TYPE_CHECKING:
     from runner.cloud.context import Deployment
-    from runner.cloud.protocols import Deadline
+    from runner.cloud.protocols import TimeLeft
     from runner.models import Batch
 
 logger = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ async def list_page(
     deployment: Deployment,
     message: StartLoad | ListPage,
     *,
-    deadline: Deadline,  # noqa: ARG001 - a page is a matter of seconds
+    time_left: TimeLeft,  # noqa: ARG001 - a page is a matter of seconds
     receives: int = 1,
 ) -> Outcome:
     """List one page into the ledger, ring submit for its items, and then the list queue for the next page.

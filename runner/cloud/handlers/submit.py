@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING
 
 from runner.cloud.batch_ids import is_rolling
 from runner.cloud.context import CloudStages, is_driven_here
-from runner.cloud.dead_letters import bury
-from runner.cloud.deadline import Patience
+from runner.cloud.dead_letters import mark_dead_lettered
+from runner.cloud.deadline import Deadline
 from runner.cloud.ingest import as_configured, register
 from runner.cloud.leases import JsonTurn, later, leased
 from runner.cloud.lifecycle import ring_if_at_rest
-from runner.cloud.messages import ItemRef, Landed
+from runner.cloud.messages import ItemRef, ObjectCreated
 from runner.cloud.protocols import Done, Outcome, Queue
-from runner.errors import SchemaNotFound, StaleItem, TwinAtWork, Unavailable
+from runner.errors import DuplicatePending, SchemaNotFound, StaleItem, Unavailable
 from runner.models import TERMINAL_STATES, Item, ItemKind, ItemState
 
 if TYPE_CHECKING:
     from runner.cloud.context import Deployment
-    from runner.cloud.protocols import Deadline
+    from runner.cloud.protocols import TimeLeft
     from runner.models import Batch
 
 logger = logging.getLogger(__name__)
@@ -38,33 +38,33 @@ _S = ItemState
 
 
 async def submit(
-    deployment: Deployment, message: Landed | ItemRef, *, deadline: Deadline, receives: int = 1
+    deployment: Deployment, message: ObjectCreated | ItemRef, *, time_left: TimeLeft, receives: int = 1
 ) -> Outcome:
     """Register a file that landed, then take its item further, as its state asks for.
 
     Waiting is no failure: the work is sent anew then. What is raised is one: the message is to come back, and with the
     last time that it does the reason is put on the item. `receives` counts from 1.
     """
-    ref = await register(deployment, message) if isinstance(message, Landed) else message
+    ref = await register(deployment, message) if isinstance(message, ObjectCreated) else message
     if ref is None:
         return Done()
     try:
-        return await _take_on(deployment, ref, Patience(deadline, longest_wait_s=deployment.longest_wait_s))
+        return await _take_on(deployment, ref, Deadline(time_left, longest_wait_s=deployment.longest_wait_s))
     except StaleItem:
         logger.info("item moved by somebody else", extra={"item": ref.source})
         return Done()
     except Exception as error:
-        await bury(deployment, ref.batch_id, ref.source, error, receives=receives)
+        await mark_dead_lettered(deployment, ref.batch_id, ref.source, error, receives=receives)
         raise
 
 
-async def _take_on(deployment: Deployment, ref: ItemRef, patience: Patience) -> Outcome:
+async def _take_on(deployment: Deployment, ref: ItemRef, deadline: Deadline) -> Outcome:
     batch = await deployment.ledger.batch(ref.batch_id)
     if batch is None or not is_driven_here(batch) or await _open_item(deployment, ref) is None:
         return Done()
-    if patience.left_s() <= 0:
+    if deadline.left_s() <= 0:
         return await _later(deployment, ref, 1.0)
-    async with leased(deployment, ref.batch_id, ref.source, patience) as left_s:
+    async with leased(deployment, ref.batch_id, ref.source, deadline) as left_s:
         if left_s is not None:
             return await _later(deployment, ref, min(left_s, TAKEN_AGAIN_S))
         item = await _open_item(deployment, ref)
@@ -72,7 +72,7 @@ async def _take_on(deployment: Deployment, ref: ItemRef, patience: Patience) -> 
             return Done()
         if is_rolling(batch.batch_id):
             batch = await as_configured(deployment, batch)
-        return await _Submission(deployment, batch, ref, patience).run(item)
+        return await _Submission(deployment, batch, ref, deadline).run(item)
 
 
 async def _later(deployment: Deployment, ref: ItemRef, seconds: float) -> Outcome:
@@ -90,23 +90,23 @@ async def _open_item(deployment: Deployment, ref: ItemRef) -> Item | None:
 class _Submission:
     """One item on its way through the stages, its lease held."""
 
-    def __init__(self, deployment: Deployment, batch: Batch, ref: ItemRef, patience: Patience) -> None:
+    def __init__(self, deployment: Deployment, batch: Batch, ref: ItemRef, deadline: Deadline) -> None:
         self._deployment = deployment
         self._ref = ref
-        self._patience = patience
-        self._stages = CloudStages(deployment, batch, patience)
+        self._deadline = deadline
+        self._stages = CloudStages(deployment, batch, deadline)
 
     async def run(self, item: Item) -> Outcome:
         moved = item
         try:
-            async with self._patience.watched():
+            async with self._deadline.watched():
                 if item.kind is ItemKind.JSON:
                     return await self._run_json(item)
                 moved = await self._submitted(item)
-        except TwinAtWork as error:
+        except DuplicatePending as error:
             return await self._wait_for_twin(item, error)
         has_released = item.state is _S.CREATED and moved.state is _S.QUEUED
-        if self._patience.cut_short or has_released:
+        if self._deadline.timed_out or has_released:
             return await self._later(1.0)
         return await self._after(moved)
 
@@ -118,16 +118,16 @@ class _Submission:
             return await self._later(wait_s)
         try:
             moved = await self._submitted(item)
-        except TwinAtWork:
+        except DuplicatePending:
             await turn.over(item)
             raise
         await turn.over(moved)
         return await self._after(moved)
 
-    async def _wait_for_twin(self, item: Item, error: TwinAtWork) -> Outcome:
+    async def _wait_for_twin(self, item: Item, error: DuplicatePending) -> Outcome:
         """Come back for an item whose content another is sending, less often the longer that lasts, for a day.
 
-        Raises TwinAtWork after that: the other one is given up, or nobody drives its batch.
+        Raises DuplicatePending after that: the other one is given up, or nobody drives its batch.
         """
         history = await self._deployment.ledger.history(item.batch_id, item.source)
         waited = self._deployment.clock.now() - history[-1].at
@@ -170,8 +170,8 @@ class _Submission:
             await ring_if_at_rest(self._deployment, item.batch_id)
         if item.state not in (_S.QUEUED, _S.CREATED):
             return Done()
-        if self._patience.requested:
-            return await self._later(max(self._patience.asked_s, 1.0))
+        if self._deadline.requested:
+            return await self._later(max(self._deadline.asked_s, 1.0))
         submitter = self._stages.submitter
         if submitter.missing_schemas:
             raise SchemaNotFound("; ".join(submitter.missing_schemas.values()))

@@ -26,7 +26,7 @@ from runner.ledger.rules import whole_ms
 from runner.local.resources import Resources
 from runner.manifest import csv, jsonl
 from runner.models import REDRIVABLE_STATES, ItemState
-from runner.stages.transitions import Moves
+from runner.stages.transitions import Transitions
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Collection
@@ -84,7 +84,7 @@ class Operations:
         return self._stack
 
     @property
-    def waiting_room(self) -> str:
+    def nightly_prefix_url(self) -> str:
         """Return the part of the inbox in which files wait for a load. Raises ConfigError."""
         return f"s3://{self.stack.output(INBOX)}/{self.stack.parameters.get('NightlyPrefix') or 'nightly/'}"
 
@@ -101,7 +101,7 @@ class Operations:
         if S3Place.parse(uri).bucket != inbox:
             raise ConfigError(
                 f"the functions of {self.stack.name} may read its inbox only: s3://{inbox}/",
-                hint=f"copy the files: aws s3 cp --recursive {uri} {self.waiting_room}\nor import them from here: "
+                hint=f"copy the files: aws s3 cp --recursive {uri} {self.nightly_prefix_url}\nor import them from here: "
                 f"bulkhead run {uri} --ledger {self._table()}",
             )
         return await start_load(self._queues(), uri, name=name, at=whole_ms(self._clock.now()))
@@ -197,7 +197,7 @@ class Operations:
 
     async def _redrive(self) -> Redrive:
         ledger = await self._ledger()
-        return Redrive(ledger, self._queues(), Moves(ledger, clock=self._clock, emit=ignore, by_state={}))
+        return Redrive(ledger, self._queues(), Transitions(ledger, clock=self._clock, emit=ignore, by_state={}))
 
     async def _batch(self, batch_id: str) -> Batch:
         batch = await (await self._ledger()).batch(batch_id)

@@ -11,7 +11,7 @@ import aiohttp
 from runner.cloud.ops.stack import LICENSE_SECRET
 from runner.cloud.webhook_tokens import TOKEN_BYTES, WebhookUrls
 from runner.dromo.client import HeadlessClient
-from runner.dromo.http import ConnectionCut, Departure, open_session
+from runner.dromo.http import ConnectionCut, RequestSent, open_session
 from runner.errors import AuthRefused, AwsRefused, BulkheadError, Unavailable
 from runner.findings import Finding, unwell, watch, well
 
@@ -112,7 +112,7 @@ async def _ring(url: str) -> int:
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
     async with open_session(timeout=timeout, headers={}, force_close=True) as session:
         try:
-            async with session.post(url, json=event, allow_redirects=False, trace_request_ctx=Departure()) as answer:
+            async with session.post(url, json=event, allow_redirects=False, trace_request_ctx=RequestSent()) as answer:
                 return answer.status
         except (aiohttp.ClientError, ConnectionCut, TimeoutError, ValueError) as error:
             raise Unavailable(f"the webhook does not answer ({type(error).__name__})") from None

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from runner.cloud.batch_ids import rolling_id
-from runner.cloud.dead_letters import is_dead
-from runner.cloud.messages import ImportHint, ItemRef, Landed, decode
+from runner.cloud.dead_letters import is_dead_lettered
+from runner.cloud.messages import ImportHint, ItemRef, ObjectCreated, decode
 from runner.cloud.protocols import Queue
 from runner.errors import MessageInvalid, StaleItem
 from runner.local.reconcile import put_back
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from runner.cloud.protocols import Queues
     from runner.ledger.protocol import Ledger
     from runner.models import Item
-    from runner.stages.transitions import Moves
+    from runner.stages.transitions import Transitions
 
 MAY_BE_GIVEN_UP = OPEN_STATES - {ItemState.QUEUED}
 """Open states in which an item may be that the functions have given up; one that was not sent is rejected then."""
@@ -46,7 +46,7 @@ class Redrive:
     reconcile rings for what nobody works on.
     """
 
-    def __init__(self, ledger: Ledger, queues: Queues, moves: Moves) -> None:
+    def __init__(self, ledger: Ledger, queues: Queues, moves: Transitions) -> None:
         self._ledger = ledger
         self._queues = queues
         self._moves = moves
@@ -59,7 +59,7 @@ class Redrive:
         async for item in self._ledger.items(batch_id, states={*states, *MAY_BE_GIVEN_UP}):
             if match is not None and not fnmatch.fnmatchcase(item.source, match):
                 continue
-            if item.state in states or is_dead(item):
+            if item.state in states or is_dead_lettered(item):
                 await self._put_back(item)
             if len(self._moved) >= _RINGS_AT_ONCE:
                 await self._ring()
@@ -72,7 +72,7 @@ class Redrive:
         except MessageInvalid:
             return
         for item in await self._items_of(message):
-            if is_dead(item):
+            if is_dead_lettered(item):
                 await self._put_back(item)
         await self._keep_open()
         self._moved.clear()
@@ -81,7 +81,7 @@ class Redrive:
         match message:
             case ItemRef():
                 named = [(message.batch_id, message.source)]
-            case Landed():
+            case ObjectCreated():
                 version = ObjectVersion(etag=message.etag, size_bytes=message.size_bytes, version_id=message.version_id)
                 batch_id = rolling_id(message.key, message.at)
                 named = [(batch_id, message.key), (batch_id, versioned_source(message.key, str(version)))]

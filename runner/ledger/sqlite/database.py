@@ -45,7 +45,7 @@ class Schema:
     migrations: Mapping[int, str] = field(default_factory=dict)
 
 
-class Ballast:
+class DiskReserve:
     """Space held back, so that the answers to requests in flight can still be recorded on a full disk."""
 
     def __init__(self, path: Path) -> None:
@@ -78,7 +78,7 @@ class Database:
         *,
         path: Path,
         lock: LockFile | None = None,
-        ballast: Ballast | None = None,
+        ballast: DiskReserve | None = None,
     ) -> None:
         self.connection = connection
         self._path = path
@@ -112,7 +112,7 @@ class Database:
             connection.execute("PRAGMA cache_size = -16000")
             connection.execute("PRAGMA journal_size_limit = 67108864")
             bring_up(connection, schema, path)
-            ballast = Ballast(beside(path, ".ballast"))
+            ballast = DiskReserve(beside(path, ".ballast"))
             ballast.make()
             undo.pop_all()
         return cls(connection, path=path, lock=lock, ballast=ballast)
