@@ -1,4 +1,7 @@
-"""LostCreates: JSON creates whose answer was lost. They carry no name to look for: only time and complete lists tell."""
+"""LostCreates: JSON creates whose answer was lost.
+
+They carry no name to look for: only time and complete lists tell.
+"""
 
 from __future__ import annotations
 

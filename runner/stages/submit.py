@@ -91,7 +91,8 @@ class Submitter:
 
         Returns it `processing`, terminal, `queued` (stopped, held back, or trouble that did not end), `created` (the
         upload did not get through), or `creating` (a JSON create in doubt).
-        Raises DuplicatePending, the item queued; AuthRefused, StorageFull and other errors that concern the whole batch.
+        Raises DuplicatePending, the item queued; AuthRefused, StorageFull and other errors that concern the whole
+        batch.
         """
         route = self._routes.for_version(item.source, item.version)
         if route is None:
@@ -153,7 +154,10 @@ class Submitter:
                 logger.info("the same content is taken by another item", extra={"item": attempt.item.source})
 
     async def _leave_to(self, twin: Item, item: Item) -> Item:
-        """Skip an item whose content was sent for another. Raises DuplicatePending, the item queued, where that may fail."""
+        """Skip an item whose content was sent for another.
+
+        Raises DuplicatePending, the item queued, where that may fail.
+        """
         reason = f"the same content is {twin.state} in batch {twin.batch_id}"
         item = await self._put_back(item, reason)
         if twin.state in UNSENT_STATES:
@@ -251,7 +255,10 @@ class Submitter:
         return created
 
     async def _intend(self, attempt: _Attempt) -> None:
-        """Record the attempt before it is made. Raises TagInUse where another item is about to send the same content."""
+        """Record the attempt before it is made.
+
+        Raises TagInUse where another item is about to send the same content.
+        """
         prepared, route = attempt.prepared, attempt.route
         is_file = attempt.item.kind is ItemKind.FILE
         tag = self._tag(attempt)

@@ -101,7 +101,8 @@ class Operations:
         if S3Place.parse(uri).bucket != inbox:
             raise ConfigError(
                 f"the functions of {self.stack.name} may read its inbox only: s3://{inbox}/",
-                hint=f"copy the files: aws s3 cp --recursive {uri} {self.nightly_prefix_url}\nor import them from here: "
+                hint=f"copy the files: aws s3 cp --recursive {uri} {self.nightly_prefix_url}\n"
+                "or import them from here: "
                 f"bulkhead run {uri} --ledger {self._table()}",
             )
         return await start_load(self._queues(), uri, name=name, at=whole_ms(self._clock.now()))
