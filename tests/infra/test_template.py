@@ -7,10 +7,10 @@ import re
 from typing import Any
 
 import pytest
-from runner.ledger.dynamodb_table import TABLE, TTL_ATTRIBUTE
 
 from lambdas import environment
 from runner.cloud.messages import StartLoad, decode
+from runner.ledger.dynamodb.keys import TABLE, TTL_ATTRIBUTE
 from tests.support.template import ROOT, references, template
 
 LASTING = ("InboxBucket", "ResultsBucket", "Table")

@@ -15,7 +15,7 @@ from runner.cloud.ops.stack_checks import Examination, checked
 from runner.cloud.webhook_tokens import WebhookUrls
 from runner.config.settings import CONFIG_NAME
 from runner.errors import AwsRefused, ConfigError, Unavailable
-from runner.findings import Finding, Level, unwell, watch, well
+from runner.findings import Finding, Level, fail, ok, warn
 from runner.formatting import counted, lasting, sized
 
 if TYPE_CHECKING:
@@ -80,19 +80,19 @@ class Doctor:
             config = parsed(text, self._settings)
         except ConfigError as error:
             kept = "; the last good one stays in force" if good else ""
-            return [unwell("configuration", f"{error}{kept}", error.hint or f"mend it, and put it to {place} again")]
+            return [fail("configuration", f"{error}{kept}", error.hint or f"mend it, and put it to {place} again")]
         if good != text:
             hint = f"it is within a minute; if not: {self._logs('ConfigureFunction')}"
-            return [watch("configuration", f"{place} is good, and not in force yet", hint)]
-        return [well("configuration", f"{place} is in force: {counted(len(config.routes.routes), 'route')}")]
+            return [warn("configuration", f"{place} is good, and not in force yet", hint)]
+        return [ok("configuration", f"{place} is in force: {counted(len(config.routes.routes), 'route')}")]
 
     def _without_configuration(self, place: str, good: str | None) -> Finding:
         if good is not None:
-            return watch("configuration", f"{place} is gone; the last good one stays in force", "put it there again")
+            return warn("configuration", f"{place} is gone; the last good one stays in force", "put it there again")
         if self._settings.schema_id:
-            return well("configuration", f"every file gets the schema {self._settings.schema_id} of the parameters")
+            return ok("configuration", f"every file gets the schema {self._settings.schema_id} of the parameters")
         hint = f"aws s3 cp {CONFIG_NAME} {place}, or deploy with the parameter SchemaId"
-        return unwell("configuration", "nothing says which schema files get", hint)
+        return fail("configuration", "nothing says which schema files get", hint)
 
     async def _config_text(self) -> str | None:
         try:
@@ -123,8 +123,8 @@ class Doctor:
         free, count = await (await self._pacer(key)).free_slots(), self._settings.create_quota.count
         detail = f"{free} of {count} create slots are free"
         if free:
-            return [well("quota", detail)]
-        return [watch("quota", detail, "as it is while a load runs; else another program uses the same key")]
+            return [ok("quota", detail)]
+        return [warn("quota", detail, "as it is while a load runs; else another program uses the same key")]
 
     async def _webhook(self) -> list[Finding]:
         urls = WebhookUrls(self._stack, self._aws)
@@ -134,12 +134,12 @@ class Doctor:
         minutes = int(self._stack.parameters.get("ReconcileMinutes") or _RECONCILE_MINUTES)
         at = await self._ledger.reconciled_to(identity.endpoint(self._settings.api_url))
         if at is None:
-            return [watch("reconcile", "has never run through", f"it is to run every {minutes} min; {self._why()}")]
+            return [warn("reconcile", "has never run through", f"it is to run every {minutes} min; {self._why()}")]
         ago = self._now() - at
         detail = f"ran through {lasting(ago.total_seconds())} ago"
         if ago > timedelta(minutes=_LATE_AFTER * minutes):
-            return [unwell("reconcile", f"{detail}, and is to do so every {minutes} min", self._why())]
-        return [well("reconcile", detail)]
+            return [fail("reconcile", f"{detail}, and is to do so every {minutes} min", self._why())]
+        return [ok("reconcile", detail)]
 
     def _why(self) -> str:
         return f"what it says: {self._logs('ReconcileFunction')}"

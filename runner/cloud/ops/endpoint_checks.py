@@ -13,7 +13,7 @@ from runner.cloud.webhook_tokens import TOKEN_BYTES, WebhookUrls
 from runner.dromo.client import HeadlessClient
 from runner.dromo.http import ConnectionCut, RequestSent, open_session
 from runner.errors import AuthRefused, AwsRefused, BulkheadError, Unavailable
-from runner.findings import Finding, unwell, watch, well
+from runner.findings import Finding, fail, ok, warn
 
 if TYPE_CHECKING:
     from runner.aws.services import Aws
@@ -47,10 +47,10 @@ class LicenseKey:
         key = await self.read()
         put = f"aws secretsmanager put-secret-value --secret-id {self._secret} --secret-string file://key.txt"
         if key is None:
-            return unwell("license key", "no key was put into the secret yet", put)
+            return fail("license key", "no key was put into the secret yet", put)
         if not key.isascii() or any(char.isspace() or char in '{}"' for char in key):
-            return unwell("license key", "what the secret holds is no key: it is to be the key alone, no JSON", put)
-        return well("license key", "is set")
+            return fail("license key", "what the secret holds is no key: it is to be the key alone, no JSON", put)
+        return ok("license key", "is set")
 
     @property
     def _secret(self) -> str:
@@ -63,10 +63,10 @@ async def vendor_finding(api_url: str, key: str) -> Finding:
         async with HeadlessClient(api_url, key, timeout_s=TIMEOUT_S) as client:
             await client.list_page(limit=1, offset=0)
     except AuthRefused as error:
-        return unwell("vendor", f"{api_url}: {error}", "put the right key into the secret, or mend the stack's ApiUrl")
+        return fail("vendor", f"{api_url}: {error}", "put the right key into the secret, or mend the stack's ApiUrl")
     except BulkheadError as error:
-        return unwell("vendor", f"{api_url}: {error}", error.hint or "look at the vendor's status page")
-    return well("vendor", f"{api_url} accepts the key")
+        return fail("vendor", f"{api_url}: {error}", error.hint or "look at the vendor's status page")
+    return ok("vendor", f"{api_url} accepts the key")
 
 
 async def webhook_findings(urls: WebhookUrls, *, logs: str, options: str = "") -> list[Finding]:
@@ -83,18 +83,18 @@ async def webhook_findings(urls: WebhookUrls, *, logs: str, options: str = "") -
         if tokens.next is not None:
             found.append(await _self_test("next webhook", urls.of(tokens.next), expected=204, logs=logs))
     except Unavailable as error:
-        return [unwell("webhook", str(error), f"check the stack's API and its domain; {logs}")]
+        return [fail("webhook", str(error), f"check the stack's API and its domain; {logs}")]
     if tokens.next is not None:
         hint = f"once the vendor calls the next url: bulkhead webhook-url --rotate{options}"
-        found.append(watch("rotation", "the webhook's url is being replaced", hint))
+        found.append(warn("rotation", "the webhook's url is being replaced", hint))
     return found
 
 
 async def _self_test(name: str, url: str, *, expected: int, logs: str) -> Finding:
     status = await _ring(url)
     if status == expected:
-        return well(name, "takes a self-test event" if expected == 204 else "is refused for its token")
-    return unwell(name, f"answers {status}, not {expected}", _HINTS.get(status, logs).format(logs=logs))
+        return ok(name, "takes a self-test event" if expected == 204 else "is refused for its token")
+    return fail(name, f"answers {status}, not {expected}", _HINTS.get(status, logs).format(logs=logs))
 
 
 _HINTS = {

@@ -128,7 +128,7 @@ async def test_progress_is_a_line_of_counts() -> None:
 
 
 def test_the_libraries_that_may_be_missing_are_those_of_the_extra() -> None:
-    text = (Path(__file__).parents[2] / "pyproject.toml").read_text()
+    text = (Path(__file__).parents[3] / "pyproject.toml").read_text()
     extra = re.search(r"^sandbox = \[(.*?)^\]", text, re.DOTALL | re.MULTILINE)
     assert extra is not None
     assert {package for package, _ in LIBRARIES.values()} == set(re.findall(r'"([a-z-]+)>=', extra.group(1)))

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from runner.aws.s3 import S3Place, canonical_folder, open_s3
 from runner.errors import ConfigError
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=200))

@@ -14,7 +14,7 @@ from runner.errors import ConfigError
 from tests.support.aws import LocalAws
 from tests.support.deployed import deploy, services_of
 
-TEMPLATE = Path(__file__).parents[2] / "template.yaml"
+TEMPLATE = Path(__file__).parents[3] / "template.yaml"
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ sys.stderr.write(",".join(loaded))
 
 
 def python(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    root = str(Path(__file__).parents[2])
+    root = str(Path(__file__).parents[3])
     environment = {"PYTHONPATH": root, "PATH": "/usr/bin:/bin", "HOME": str(cwd)}
     return subprocess.run(
         [sys.executable, *arguments], cwd=cwd, env=environment, capture_output=True, text=True, timeout=60, check=False

@@ -281,7 +281,7 @@ class TestQuantities:
 
 
 def test_the_documentation_names_every_setting_and_no_other() -> None:
-    text = (Path(__file__).parents[2] / "docs/configuration.md").read_text("utf-8")
+    text = (Path(__file__).parents[3] / "docs/configuration.md").read_text("utf-8")
     table = text.partition("## Settings")[2].partition("## Routes")[0]
     rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
     assert sorted(name.strip(" `") for row in rows for name in row.split(",")) == sorted(Settings.model_fields)
