@@ -35,7 +35,7 @@ from runner.sinks import LocalSink
 from runner.sources import open_source, source_spec
 from runner.stages.context import RunContext
 from runner.stages.discover import Discovery
-from runner.stages.transitions import Moves
+from runner.stages.transitions import Transitions
 from runner.stop import StopReason, StopSignal
 
 BATCH_ID = "scale"
@@ -90,8 +90,8 @@ async def list_files(work: Path) -> float:
         batch_id=BATCH_ID, ledger=ledger, source=source, routes=ROUTES, rank_of=lambda _: 0, endpoint="e",
         again=False, clock=clock,
     )  # fmt: skip
-    moves = Moves(ledger, clock=clock, emit=ignore, by_state={})
-    await discovery.run(ledger, moves, ignore, lambda: None)
+    transitions = Transitions(ledger, clock=clock, emit=ignore, by_state={})
+    await discovery.run(ledger, transitions, ignore, lambda: None)
     await ledger.close()
     return time.perf_counter() - started
 
@@ -104,14 +104,14 @@ async def resume(work: Path) -> float:
     batch = await ledger.batch(BATCH_ID)
     vendor = FirstCreate(stop)
     rng = random.Random(1)
-    around = RunContext(
+    context = RunContext(
         ledger=ledger, api=RateLimitedApi(vendor), storage=vendor, routes=ROUTES,
         source=open_source(source_spec(str(work / "inbox")), now=clock.now()), sink=LocalSink(work / "out"),
         pacer=CreatePacer(MemorySlots(), quota_key="k", quota=Rate(20, 60.0), clock=clock, rng=rng),
         clock=clock, vendor_time=VendorTime(clock), rng=rng, emit=ignore, stop=stop, options=RunOptions(),
         rank_of=lambda _: 0, endpoint="e",
     )  # fmt: skip
-    await run_batch(batch, around, list_source=False)
+    await run_batch(batch, context, list_source=False)
     await ledger.close()
     return vendor.at - started
 

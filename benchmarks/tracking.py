@@ -17,7 +17,7 @@ from runner.ledger.memory import MemoryLedger
 from runner.local.ledger_watch import LedgerWatcher
 from runner.models import STATE_OF_STATUS, Batch, ImportPage, Item, ItemState, RemoteImport
 from runner.stages.track import Tracker
-from runner.stages.transitions import Moves
+from runner.stages.transitions import Transitions
 from tests.support.vloop import VirtualLoop, run_virtually
 
 IMPORTS = 1000
@@ -92,10 +92,15 @@ async def watch(vendor: Vendor, *, by_ledger: bool) -> RateLimitedApi:
     async def moved(_item: Item) -> None:
         """Let the item rest: collecting is not tracking."""
 
-    moves = Moves(ledger, clock=clock, emit=ignore, by_state=await ledger.counts("b"))
-    tracker = Tracker(api=api, moves=moves, on_move=moved)
+    transitions = Transitions(ledger, clock=clock, emit=ignore, by_state=await ledger.counts("b"))
+    tracker = Tracker(api=api, transitions=transitions, on_move=moved)
     follower = LedgerWatcher(
-        tracker=tracker, ledger=ledger, moves=moves, batch_id="b", safety_list_s=SAFETY_LIST_S, trusting=True
+        tracker=tracker,
+        ledger=ledger,
+        transitions=transitions,
+        batch_id="b",
+        safety_list_s=SAFETY_LIST_S,
+        trusting=True,
     )
     for item in items:
         tracker.watch(item)

@@ -140,8 +140,8 @@ class Bulkhead:
         """Put failed, rejected or uncertain items back to work, for the next `resume`; returns how many."""
         batch = await self._batches.named(batch_id, write=True)
         ledger = await self._resources.ledger(write=True)
-        moves = await self._moves(ledger, batch)
-        count = await recovery.redrive(ledger, batch.batch_id, states=states, match=match, moves=moves)
+        transitions = await self._transitions(ledger, batch)
+        count = await recovery.redrive(ledger, batch.batch_id, states=states, match=match, transitions=transitions)
         if count:
             await ledger.update_batch(batch.batch_id, state=BatchState.PAUSED)
         return count
@@ -155,7 +155,9 @@ class Bulkhead:
         found = await recovery.differences(ledger, api, batch)
         if not fix:
             return found
-        return await recovery.repair(found, ledger=ledger, api=api, batch=batch, moves=await self._moves(ledger, batch))
+        return await recovery.repair(
+            found, ledger=ledger, api=api, batch=batch, transitions=await self._transitions(ledger, batch)
+        )
 
     async def plan(self, spec: RunSpec) -> Plan:
         """Say what `run` would do; nothing is written, sent or opened for writing."""
@@ -242,8 +244,8 @@ class Bulkhead:
         self, batch: Batch, spec: RunSpec, *, resumed: bool, scope: Scope, list_source: bool
     ) -> BatchOutcome:
         ledger = await self._resources.ledger(write=True)
-        around = await self._surroundings(batch, spec, ledger)
-        await around.sink.prepare()
+        context = await self._context(batch, spec, ledger)
+        await context.sink.prepare()
         batch = await ledger.update_batch(batch.batch_id, state=BatchState.RUNNING, finished_at=None, exit_code=None)
         counts = await ledger.counts(batch.batch_id)
         self._emit(
@@ -253,10 +255,10 @@ class Bulkhead:
                 out=batch.out,
                 resumed=resumed,
                 by_state=_named(counts),
-                slots_free=await around.pacer.free_slots(),
+                slots_free=await context.pacer.free_slots(),
             )
         )
-        self._current = asyncio.ensure_future(run_batch(batch, around, scope=scope, list_source=list_source))
+        self._current = asyncio.ensure_future(run_batch(batch, context, scope=scope, list_source=list_source))
         missing: dict[str, str] = {}
         try:
             missing = (await self._current).missing_schemas
@@ -265,7 +267,7 @@ class Bulkhead:
                 raise
         except Exception as error:
             judged = Verdict(state=BatchState.PAUSED, exit_code=exit_code_of(error), reason=str(error))
-            await asyncio.shield(self._finish(batch, around, judged))
+            await asyncio.shield(self._finish(batch, context, judged))
             raise
         counts = await ledger.counts(batch.batch_id)
         judged = verdict(
@@ -275,16 +277,16 @@ class Bulkhead:
             listed=(await ledger.batch(batch.batch_id) or batch).listed,
             fail_if_empty=spec.fail_if_empty,
         )
-        return await asyncio.shield(self._finish(batch, around, judged))
+        return await asyncio.shield(self._finish(batch, context, judged))
 
-    async def _finish(self, batch: Batch, around: RunContext, judged: Verdict) -> BatchOutcome:
+    async def _finish(self, batch: Batch, context: RunContext, judged: Verdict) -> BatchOutcome:
         """Record how it ended and write the manifest, whatever the end."""
-        ledger, clock = around.ledger, self._resources.clock
+        ledger, clock = context.ledger, self._resources.clock
         counts = await ledger.counts(batch.batch_id)
         batch = await ledger.update_batch(
             batch.batch_id, state=judged.state, exit_code=int(judged.exit_code), finished_at=clock.now()
         )
-        await write_manifest(ledger, batch, around.sink, exit_code=int(judged.exit_code), now=clock.now())
+        await write_manifest(ledger, batch, context.sink, exit_code=int(judged.exit_code), now=clock.now())
         self._emit(
             BatchFinished(
                 batch_id=batch.batch_id,
@@ -298,7 +300,7 @@ class Bulkhead:
             batch=batch, by_state=counts, exit_code=judged.exit_code, reason=judged.reason, out=batch.out
         )
 
-    async def _surroundings(self, batch: Batch, spec: RunSpec, ledger: Ledger) -> RunContext:
+    async def _context(self, batch: Batch, spec: RunSpec, ledger: Ledger) -> RunContext:
         resources = self._resources
         return RunContext(
             ledger=ledger,
@@ -385,7 +387,7 @@ class Bulkhead:
     async def _readable_ledger(self) -> Ledger | None:
         return await self._resources.ledger(write=False) if self._settings.ledger_is_there else None
 
-    async def _moves(self, ledger: Ledger, batch: Batch) -> Transitions:
+    async def _transitions(self, ledger: Ledger, batch: Batch) -> Transitions:
         counts = await ledger.counts(batch.batch_id)
         return Transitions(ledger, clock=self._resources.clock, emit=self._emit, by_state=counts)
 

@@ -96,10 +96,10 @@ class Deployment:
         """Return a new name for who takes a lease."""
         return f"{self.rng.getrandbits(64):016x}"
 
-    def moves(self) -> Transitions:
+    def transitions(self) -> Transitions:
         return Transitions(self.ledger, clock=self.clock, emit=EventMetrics(self.gauges), by_state={})
 
-    def surroundings(self, batch: Batch, stop: StopSignal) -> RunContext:
+    def context(self, batch: Batch, stop: StopSignal) -> RunContext:
         """Return what the stages need to work on items of a batch."""
         spec = spec_of(batch)
         return RunContext(
@@ -199,14 +199,14 @@ class CloudStages(Stages):
     """The stages over a batch of a deployment; the tracker alone needs nothing of where the batch's files lie."""
 
     def __init__(self, deployment: Deployment, batch: Batch, deadline: Deadline) -> None:
-        super().__init__(lambda: deployment.surroundings(batch, deadline), deployment.moves())
+        super().__init__(lambda: deployment.context(batch, deadline), deployment.transitions())
         self._api = deployment.api
         self.moved: Item | None = None
 
     @cached_property
     def tracker(self) -> Tracker:
         """Return a tracker for one look at one import; `moved` is then the item, if it came to another state."""
-        return Tracker(api=self._api, moves=self.moves, on_move=self._note)
+        return Tracker(api=self._api, transitions=self.transitions, on_move=self._note)
 
     async def _note(self, item: Item) -> None:
         self.moved = item

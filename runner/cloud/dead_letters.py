@@ -59,7 +59,7 @@ async def mark_dead_lettered(
     is_unsent = item.state is _S.QUEUED or (item.state is _S.CREATING and item.kind is ItemKind.FILE)
     reason = f"{type(error).__name__}: {error}" if not isinstance(error, TransientError) else str(error)
     try:
-        await deployment.moves().advance(
+        await deployment.transitions().advance(
             item,
             _S.REJECTED if is_unsent else item.state,
             reason=DEAD_LETTER,

@@ -35,14 +35,14 @@ class LedgerWatcher:
         *,
         tracker: Tracker,
         ledger: Ledger,
-        moves: Transitions,
+        transitions: Transitions,
         batch_id: str,
         safety_list_s: float,
         trusting: bool,
     ) -> None:
         self._tracker = tracker
         self._ledger = ledger
-        self._moves = moves
+        self._transitions = transitions
         self._batch_id = batch_id
         self._safety_list_s = safety_list_s
         self._trusting = trusting
@@ -69,10 +69,10 @@ class LedgerWatcher:
     async def _read(self) -> None:
         """Read the open items, if the ledger's counts say that somebody else moved any since the last reading."""
         counts = await self._ledger.counts(self._batch_id)
-        if self._moves.unexplained(counts) == self._unexplained:
+        if self._transitions.unexplained(counts) == self._unexplained:
             return
         await self._tracker.read(self._ledger)
-        self._unexplained = self._moves.unexplained(counts)
+        self._unexplained = self._transitions.unexplained(counts)
 
     async def _list(self) -> None:
         moved = self._tracker.moved

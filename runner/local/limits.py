@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 class StopConditions:
     """Asks for a stop once the time is over, too many items failed, or an error concerns everything."""
 
-    def __init__(self, stop: StopSignal, *, options: RunOptions, moves: Transitions) -> None:
+    def __init__(self, stop: StopSignal, *, options: RunOptions, transitions: Transitions) -> None:
         self._stop = stop
         self._options = options
-        self._moves = moves
+        self._transitions = transitions
 
     async def keep_time(self) -> None:
         if self._options.max_duration_s is not None:
@@ -29,7 +29,7 @@ class StopConditions:
             self._stop.request(StopReason.OUT_OF_TIME, "the time budget is used up")
 
     def check_failures(self) -> None:
-        ended = self._moves.ended
+        ended = self._transitions.ended
         failed = ended[ItemState.FAILED] + ended[ItemState.UNCERTAIN]
         if self._options.failure_limit.is_reached(failed=failed, ended=sum(ended.values())):
             self._stop.request(StopReason.TOO_MANY_FAILURES, f"{failed} of {sum(ended.values())} items failed")

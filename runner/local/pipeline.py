@@ -65,13 +65,13 @@ class RunResult:
 
 
 async def run_batch(
-    batch: Batch, around: RunContext, *, scope: Scope = Scope.RUN, list_source: bool = True
+    batch: Batch, context: RunContext, *, scope: Scope = Scope.RUN, list_source: bool = True
 ) -> RunResult:
-    """Take every item of the batch as far as it gets, until it is settled or `around.stop` says so.
+    """Take every item of the batch as far as it gets, until it is settled or `context.stop` says so.
 
     Raises what concerns the whole batch and is no reason to stop in order: SourceNotFound, LedgerError, bugs.
     """
-    run = _Run(batch, around, moves=await _moves(batch, around), scope=scope, list_source=list_source)
+    run = _Run(batch, context, transitions=await _transitions(batch, context), scope=scope, list_source=list_source)
     try:
         await run.go()
     except BaseExceptionGroup as group:
@@ -81,58 +81,60 @@ async def run_batch(
     return await run.result()
 
 
-async def _moves(batch: Batch, around: RunContext) -> Transitions:
-    counts = await around.ledger.counts(batch.batch_id)
-    return Transitions(around.ledger, clock=around.clock, emit=around.emit, by_state=counts)
+async def _transitions(batch: Batch, context: RunContext) -> Transitions:
+    counts = await context.ledger.counts(batch.batch_id)
+    return Transitions(context.ledger, clock=context.clock, emit=context.emit, by_state=counts)
 
 
 class _Run:
     """One run over one batch: its queues, its stages, and what is in flight between them."""
 
     def __init__(
-        self, batch: Batch, around: RunContext, *, moves: Transitions, scope: Scope, list_source: bool
+        self, batch: Batch, context: RunContext, *, transitions: Transitions, scope: Scope, list_source: bool
     ) -> None:
         self._batch = batch
-        self._around = around
-        self._moves = moves
+        self._context = context
+        self._transitions = transitions
         self._scope = scope
         self._list_source = list_source
-        self._stop = around.stop
+        self._stop = context.stop
         self._inflight = InFlight()
-        self._submits: asyncio.Queue[Item] = asyncio.Queue(maxsize=around.options.uploads)
+        self._submits: asyncio.Queue[Item] = asyncio.Queue(maxsize=context.options.uploads)
         self._collects: asyncio.Queue[Item] = asyncio.Queue()
         self._in_doubt: asyncio.Queue[Item] = asyncio.Queue()
-        self._brakes = StopConditions(around.stop, options=around.options, moves=moves)
-        self._deferrals = DeferredItems(stop=around.stop, emit=around.emit, most_returns=around.options.create_attempts)
+        self._brakes = StopConditions(context.stop, options=context.options, transitions=transitions)
+        self._deferrals = DeferredItems(
+            stop=context.stop, emit=context.emit, most_returns=context.options.create_attempts
+        )
         self._discovered = asyncio.Event()
         self._build_stages()
 
     def _build_stages(self) -> None:
-        around, moves, batch_id = self._around, self._moves, self._batch.batch_id
-        stages = Stages(lambda: around, moves)
+        context, transitions, batch_id = self._context, self._transitions, self._batch.batch_id
+        stages = Stages(lambda: context, transitions)
         self._orphans, self._doubts, self._collector = stages.orphans, stages.doubts, stages.collector
         self._submitter, self._uploader = stages.submitter, stages.uploader
         self.counts = CallCounts(
-            around.ledger, batch_id=batch_id, endpoint=around.endpoint,
-            vendor_time=around.vendor_time,
-            counted=lambda: {**around.api.calls, "bytes_uploaded": self._uploader.bytes_uploaded},
+            context.ledger, batch_id=batch_id, endpoint=context.endpoint,
+            vendor_time=context.vendor_time,
+            counted=lambda: {**context.api.calls, "bytes_uploaded": self._uploader.bytes_uploaded},
         )  # fmt: skip
         self._tracker = Tracker(
-            api=around.api, moves=moves, on_move=self._tracked, on_trouble=self._defer,
+            api=context.api, transitions=transitions, on_move=self._tracked, on_trouble=self._defer,
             longest_pause_s=self._pause_s(), missing_after=1 if self._scope is Scope.TRACK_ONCE else 3,
         )  # fmt: skip
         self._follower = LedgerWatcher(
-            tracker=self._tracker, ledger=around.ledger, moves=moves, batch_id=batch_id,
-            safety_list_s=around.options.safety_list_s, trusting=around.options.track_by == "ledger",
+            tracker=self._tracker, ledger=context.ledger, transitions=transitions, batch_id=batch_id,
+            safety_list_s=context.options.safety_list_s, trusting=context.options.track_by == "ledger",
         )  # fmt: skip
         self._feeder = Feeder(
-            batch_id=batch_id, ledger=around.ledger, inflight=self._inflight, queue=self._submits,
-            discovered=self._discovered, skip=self._is_held_back, list_first=around.options.list_first,
-            shared=around.shared,
+            batch_id=batch_id, ledger=context.ledger, inflight=self._inflight, queue=self._submits,
+            discovered=self._discovered, skip=self._is_held_back, list_first=context.options.list_first,
+            shared=context.shared,
         )  # fmt: skip
 
     def _pause_s(self) -> float:
-        return self._around.options.watch_interval_s if self._scope is Scope.TRACK_WATCH else 30.0
+        return self._context.options.watch_interval_s if self._scope is Scope.TRACK_WATCH else 30.0
 
     async def go(self) -> None:
         """Start the stages, wait for the end of the work or a stop, let go of what is under way, end the stages."""
@@ -148,7 +150,7 @@ class _Run:
                 stage.cancel()
 
     def _stages(self) -> list[Coroutine[Any, Any, None]]:
-        options = self._around.options
+        options = self._context.options
         submits = [self._consume(self._submits, self._submit) for _ in range(options.uploads)]
         collects = [self._consume(self._collects, self._collect) for _ in range(options.collects)]
         return [
@@ -181,18 +183,18 @@ class _Run:
         else:
             await self._watch_reviews()
         await self._inflight.idle()
-        if self._scope is Scope.RUN and self._around.shared:
+        if self._scope is Scope.RUN and self._context.shared:
             await self._catch_up()
 
     async def _catch_up(self) -> None:
         """Take up what others have put to work again, such as a review that a person has finished meanwhile."""
         for pause_s in _CATCH_UP_PAUSES_S:
-            counts = await self._around.ledger.counts(self._batch.batch_id)
+            counts = await self._context.ledger.counts(self._batch.batch_id)
             at_work = sum(counts.get(state, 0) for state in WITH_IMPORT)
             if at_work <= len(self._deferrals) and not await self._feeder.is_missing_some():
                 return
             await asyncio.sleep(pause_s)
-            async for item in self._around.ledger.items(self._batch.batch_id, states=WITH_IMPORT):
+            async for item in self._context.ledger.items(self._batch.batch_id, states=WITH_IMPORT):
                 if item.source not in self._deferrals:
                     self._inflight.take(item.source)
                     await self._route(item)
@@ -200,12 +202,12 @@ class _Run:
             await self._inflight.idle()
 
     async def _discover(self) -> None:
-        around = self._around
+        context = self._context
         discovery = Discovery(
-            batch_id=self._batch.batch_id, ledger=around.ledger, source=around.source, routes=around.routes,
-            rank_of=around.rank_of, endpoint=around.endpoint, again=around.options.again, clock=around.clock,
+            batch_id=self._batch.batch_id, ledger=context.ledger, source=context.source, routes=context.routes,
+            rank_of=context.rank_of, endpoint=context.endpoint, again=context.options.again, clock=context.clock,
         )  # fmt: skip
-        await discovery.run(around.ledger, self._moves, around.emit, self._feeder.more)
+        await discovery.run(context.ledger, self._transitions, context.emit, self._feeder.more)
         self._discovered.set()
         self._feeder.more()
 
@@ -221,28 +223,28 @@ class _Run:
         """
         while not self._stop.requested:
             try:
-                if self._around.options.filename_tag:
+                if self._context.options.filename_tag:
                     await self._orphans.reconcile()
                 else:
-                    await repeat_read(lambda: self._around.api.list_page(limit=1, offset=0))
+                    await repeat_read(lambda: self._context.api.list_page(limit=1, offset=0))
             except AuthRefused as error:
                 self._brakes.halt(error)
             except TransientError as error:
                 self._notice("vendor_unreachable", f"cannot list imports yet: {error}")
                 await self._stop.sleep(30)
             else:
-                self.counts.reconciled = self._around.options.filename_tag
+                self.counts.reconciled = self._context.options.filename_tag
                 return
 
     async def _take_up_unfinished(self) -> None:
         """Put the items of an earlier run back where they were; those without an import go to the feeder."""
-        async for item in unfinished(self._around.ledger, self._batch.batch_id, moves=self._moves):
+        async for item in unfinished(self._context.ledger, self._batch.batch_id, transitions=self._transitions):
             self._inflight.take(item.source)
             await self._route(item)
 
     async def _watch_reviews(self) -> None:
         states = {_S.NEEDS_REVIEW, _S.PROCESSING, _S.SUCCEEDED}
-        async for item in self._around.ledger.items(self._batch.batch_id, states=states):
+        async for item in self._context.ledger.items(self._batch.batch_id, states=states):
             if self._scope is Scope.TRACK_WATCH or item.state is _S.SUCCEEDED:
                 self._inflight.take(item.source)
             if item.state is _S.SUCCEEDED:
@@ -357,7 +359,7 @@ class _Run:
     def _is_held_back(self, item: Item) -> bool:
         if item.source in self._deferrals:
             return True
-        route = self._around.routes.for_version(item.source, item.version)
+        route = self._context.routes.for_version(item.source, item.version)
         if route is None:
             return False
         in_doubt = item.kind is ItemKind.JSON and route.schema_id in self._submitter.schemas_in_doubt
@@ -372,7 +374,7 @@ class _Run:
 
     @property
     def _follows(self) -> bool:
-        return self._around.shared and self._around.options.track_by != "list"
+        return self._context.shared and self._context.options.track_by != "list"
 
     async def _settle_doubts(self) -> None:
         """Settle JSON creates in doubt, those together that are in doubt together."""
@@ -383,7 +385,7 @@ class _Run:
             self._notice(
                 "create_in_doubt",
                 f"the answer to {counted(len(items), 'JSON create')} was lost; that is settled after a quiet period of "
-                f"{self._around.options.quiet_period_s:.0f} s",
+                f"{self._context.options.quiet_period_s:.0f} s",
             )
             await self._settle(items)
 
@@ -420,13 +422,13 @@ class _Run:
             await self._collects.join()
 
     def _notice(self, code: str, message: str) -> None:
-        self._around.emit(Notice(code=code, message=message))
+        self._context.emit(Notice(code=code, message=message))
 
     async def result(self) -> RunResult:
-        await self._moves.recount(self._batch.batch_id)
+        await self._transitions.recount(self._batch.batch_id)
         return RunResult(
-            by_state={state: count for state, count in self._moves.by_state.items() if count},
-            ended=dict(self._moves.ended),
+            by_state={state: count for state, count in self._transitions.by_state.items() if count},
+            ended=dict(self._transitions.ended),
             deferred=len(self._deferrals),
             missing_schemas=dict(self._submitter.missing_schemas),
         )

@@ -29,7 +29,7 @@ _UNFINISHED = WITH_IMPORT | {_S.CREATING}
 _BOUND = frozenset({_S.CREATED, _S.PROCESSING, _S.NEEDS_REVIEW})
 
 
-async def unfinished(ledger: Ledger, batch_id: str, *, moves: Transitions) -> AsyncIterator[Item]:
+async def unfinished(ledger: Ledger, batch_id: str, *, transitions: Transitions) -> AsyncIterator[Item]:
     """Yield the items that are neither queued nor at rest.
 
     A file whose create was not recorded is queued again and not yielded: if the create took effect, its import is an
@@ -40,38 +40,40 @@ async def unfinished(ledger: Ledger, batch_id: str, *, moves: Transitions) -> As
             yield item
             continue
         try:
-            await moves.advance(item, _S.QUEUED, reason="the run ended before the answer to its create was recorded")
+            await transitions.advance(
+                item, _S.QUEUED, reason="the run ended before the answer to its create was recorded"
+            )
         except StaleItem as error:
             if error.current is not None and error.current.state in WITH_IMPORT:
                 yield error.current
 
 
 async def redrive(
-    ledger: Ledger, batch_id: str, *, states: Collection[ItemState], match: str | None, moves: Transitions
+    ledger: Ledger, batch_id: str, *, states: Collection[ItemState], match: str | None, transitions: Transitions
 ) -> int:
     """Put failed, rejected or uncertain items whose source matches the glob back to work; returns how many."""
     count = 0
     async for item in ledger.items(batch_id, states=states):
         if match is None or fnmatch.fnmatchcase(item.source, match):
-            count += await put_back(item, moves) is not None
+            count += await put_back(item, transitions) is not None
     return count
 
 
-async def put_back(item: Item, moves: Transitions) -> Item | None:
+async def put_back(item: Item, transitions: Transitions) -> Item | None:
     """Put one item back to work, for an import of its own; where only its result was of no use, that is fetched again.
 
     Returns it as it is then, None where somebody else moved it meanwhile.
     """
     try:
-        return await _redriven(item, moves)
+        return await _redriven(item, transitions)
     except StaleItem:
         return None
 
 
-async def _redriven(item: Item, moves: Transitions) -> Item:
+async def _redriven(item: Item, transitions: Transitions) -> Item:
     if item.was_imported and item.error_code == RESULT_INVALID:
-        return await moves.advance(item, _S.SUCCEEDED, reason="redriven", finished_at=None)
-    return await moves.advance(
+        return await transitions.advance(item, _S.SUCCEEDED, reason="redriven", finished_at=None)
+    return await transitions.advance(
         item,
         _S.QUEUED,
         reason="redriven",
@@ -108,15 +110,15 @@ class Difference:
 
 
 async def repair(
-    found: list[Difference], *, ledger: Ledger, api: ImportsApi, batch: Batch, moves: Transitions
+    found: list[Difference], *, ledger: Ledger, api: ImportsApi, batch: Batch, transitions: Transitions
 ) -> list[Difference]:
     """Bring items to where the vendor is; orphans are left to the next run, which adopts them by their tag."""
-    tracker = Tracker(api=api, moves=moves, on_move=_nothing_more)
-    return [await _repaired(difference, ledger, batch, tracker, moves) for difference in found]
+    tracker = Tracker(api=api, transitions=transitions, on_move=_nothing_more)
+    return [await _repaired(difference, ledger, batch, tracker, transitions) for difference in found]
 
 
 async def _repaired(
-    difference: Difference, ledger: Ledger, batch: Batch, tracker: Tracker, moves: Transitions
+    difference: Difference, ledger: Ledger, batch: Batch, tracker: Tracker, transitions: Transitions
 ) -> Difference:
     if difference.source is None or difference.kind not in (DifferenceKind.STATUS, DifferenceKind.MISSING):
         return difference
@@ -125,7 +127,7 @@ async def _repaired(
         return difference
     try:
         if item.state is _S.CREATED and difference.kind is DifferenceKind.STATUS:
-            item = await moves.advance(item, _S.PROCESSING, reason="the data had arrived")
+            item = await transitions.advance(item, _S.PROCESSING, reason="the data had arrived")
     except StaleItem:
         return difference
     await tracker.check(item)

@@ -20,14 +20,14 @@ logger = logging.getLogger(__name__)
 class Collector:
     """Brings the result of a `succeeded` item home."""
 
-    def __init__(self, around: RunContext, moves: Transitions) -> None:
-        self._api = around.api
-        self._storage = around.storage
-        self._sink = around.sink
-        self._options = around.options
-        self._rng = around.rng
-        self._stop = around.stop
-        self._moves = moves
+    def __init__(self, context: RunContext, transitions: Transitions) -> None:
+        self._api = context.api
+        self._storage = context.storage
+        self._sink = context.sink
+        self._options = context.options
+        self._rng = context.rng
+        self._stop = context.stop
+        self._transitions = transitions
 
     async def collect(self, item: Item) -> Item:
         """Return the item `collected`, `failed` where there is no usable result, or as it was while trouble lasts.
@@ -48,7 +48,7 @@ class Collector:
             except TransientError as error:
                 logger.warning("collect to be repeated", extra={"item": item.source, "error": type(error).__name__})
             else:
-                return await self._moves.advance(
+                return await self._transitions.advance(
                     item,
                     ItemState.COLLECTED,
                     reason="result saved",
@@ -72,4 +72,6 @@ class Collector:
             return await self._sink.save_result(item.source, chunks)
 
     async def _fail(self, item: Item, code: str, message: str) -> Item:
-        return await self._moves.advance(item, ItemState.FAILED, reason=code, error_code=code, error_message=message)
+        return await self._transitions.advance(
+            item, ItemState.FAILED, reason=code, error_code=code, error_message=message
+        )

@@ -44,19 +44,21 @@ class Discovery:
         self._again = again
         self._clock = clock
 
-    async def run(self, ledger: Ledger, moves: Transitions, emit: EventHook, on_added: Callable[[], None]) -> None:
+    async def run(
+        self, ledger: Ledger, transitions: Transitions, emit: EventHook, on_added: Callable[[], None]
+    ) -> None:
         """List everything into the ledger and mark the batch as listed. Raises SourceNotFound."""
         async for entries in self._source.entries():
             items = await self.items(entries)
             new = await ledger.add(items)
             if new == len(items):
-                moves.added(Counter(item.state for item in items))
+                transitions.added(Counter(item.state for item in items))
             else:
-                moves.by_state = Counter(await ledger.counts(self._batch_id))
-            _tell(emit, new, moves, finished=False)
+                transitions.by_state = Counter(await ledger.counts(self._batch_id))
+            _tell(emit, new, transitions, finished=False)
             on_added()
         await ledger.update_batch(self._batch_id, listed=True)
-        _tell(emit, 0, moves, finished=True)
+        _tell(emit, 0, transitions, finished=True)
 
     async def items(self, entries: Sequence[SourceEntry]) -> list[Item]:
         """Return the items that entries become, without adding them."""
@@ -93,6 +95,6 @@ class Discovery:
         return item.moved(ItemState.SKIPPED, finished_at=self._clock.now())
 
 
-def _tell(emit: EventHook, new: int, moves: Transitions, *, finished: bool) -> None:
-    by_state = {str(state): count for state, count in moves.by_state.items() if count}
+def _tell(emit: EventHook, new: int, transitions: Transitions, *, finished: bool) -> None:
+    by_state = {str(state): count for state, count in transitions.by_state.items() if count}
     emit(ItemsDiscovered(new=new, total=sum(by_state.values()), finished=finished, by_state=by_state))

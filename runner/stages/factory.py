@@ -19,43 +19,43 @@ if TYPE_CHECKING:
 
 
 class Stages:
-    """The stages that need no more than a batch's surroundings, and share the same moves."""
+    """The stages that need no more than a batch's context, and share the same transitions."""
 
-    def __init__(self, surroundings: Callable[[], RunContext], moves: Transitions) -> None:
-        """`surroundings` are asked for with the first stage that is."""
-        self._surroundings = surroundings
-        self.moves = moves
+    def __init__(self, open_context: Callable[[], RunContext], transitions: Transitions) -> None:
+        """`open_context` is called when the first stage is asked for."""
+        self._open_context = open_context
+        self.transitions = transitions
 
     @cached_property
     def orphans(self) -> Orphans:
-        around = self._around
-        return Orphans(around.api, around.ledger, endpoint=around.endpoint, vendor_time=around.vendor_time)
+        context = self._context
+        return Orphans(context.api, context.ledger, endpoint=context.endpoint, vendor_time=context.vendor_time)
 
     @cached_property
     def uploader(self) -> Uploader:
-        return Uploader(self._around, self.moves)
+        return Uploader(self._context, self.transitions)
 
     @cached_property
     def submitter(self) -> Submitter:
-        return Submitter(self._around, self.moves, orphans=self.orphans, uploader=self.uploader)
+        return Submitter(self._context, self.transitions, orphans=self.orphans, uploader=self.uploader)
 
     @cached_property
     def collector(self) -> Collector:
-        return Collector(self._around, self.moves)
+        return Collector(self._context, self.transitions)
 
     @cached_property
     def doubts(self) -> LostCreates:
-        around = self._around
+        context = self._context
         return LostCreates(
-            ledger=around.ledger,
-            api=around.api,
-            moves=self.moves,
-            options=around.options,
-            vendor_time=around.vendor_time,
-            stop=around.stop,
-            saved_schemas={route.schema_id for route in around.routes.routes if route.schema_id},
+            ledger=context.ledger,
+            api=context.api,
+            transitions=self.transitions,
+            options=context.options,
+            vendor_time=context.vendor_time,
+            stop=context.stop,
+            saved_schemas={route.schema_id for route in context.routes.routes if route.schema_id},
         )
 
     @cached_property
-    def _around(self) -> RunContext:
-        return self._surroundings()
+    def _context(self) -> RunContext:
+        return self._open_context()

@@ -37,7 +37,7 @@ class LostCreates:
         *,
         ledger: Ledger,
         api: ImportsApi,
-        moves: Transitions,
+        transitions: Transitions,
         options: RunOptions,
         vendor_time: VendorTime,
         stop: StopSignal,
@@ -45,7 +45,7 @@ class LostCreates:
     ) -> None:
         self._ledger = ledger
         self._api = api
-        self._moves = moves
+        self._transitions = transitions
         self._options = options
         self._vendor_time = vendor_time
         self._stop = stop
@@ -124,7 +124,7 @@ class LostCreates:
     async def _moved(self, item: Item, state: ItemState, *, reason: str, **changes: Any) -> Item:
         """Move an item; one that somebody else has moved is returned as it is now."""
         try:
-            return await self._moves.advance(item, state, reason=reason, **changes)
+            return await self._transitions.advance(item, state, reason=reason, **changes)
         except StaleItem as error:
             if error.current is None:
                 raise

@@ -62,20 +62,20 @@ class _Attempt:
 class Submitter:
     """Takes a queued item to `processing`, or to where it ends before that."""
 
-    def __init__(self, around: RunContext, moves: Transitions, *, orphans: Orphans, uploader: Uploader) -> None:
-        self._ledger = around.ledger
-        self._api = around.api
-        self._source = around.source
-        self._gate = around.gate
-        self._routes = around.routes
-        self._endpoint = around.endpoint
-        self._pacer = around.pacer
-        self._options = around.options
-        self._vendor_time = around.vendor_time
-        self._rng = around.rng
-        self._stop = around.stop
-        self._emit = around.emit
-        self._moves = moves
+    def __init__(self, context: RunContext, transitions: Transitions, *, orphans: Orphans, uploader: Uploader) -> None:
+        self._ledger = context.ledger
+        self._api = context.api
+        self._source = context.source
+        self._gate = context.gate
+        self._routes = context.routes
+        self._endpoint = context.endpoint
+        self._pacer = context.pacer
+        self._options = context.options
+        self._vendor_time = context.vendor_time
+        self._rng = context.rng
+        self._stop = context.stop
+        self._emit = context.emit
+        self._transitions = transitions
         self._orphans = orphans
         self._uploader = uploader
         self._json_turns: defaultdict[str | None, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -125,7 +125,7 @@ class Submitter:
             return arrived
         if rejection is not None:
             return await self._reject(item, rejection)
-        return await self._moves.advance(
+        return await self._transitions.advance(
             item,
             _S.QUEUED,
             reason=f"the file or its route changed since its create; import {item.import_id} is given up",
@@ -139,7 +139,7 @@ class Submitter:
         return route is not None and route.binding == item.binding
 
     async def _reject(self, item: Item, error: ItemRejected) -> Item:
-        return await self._moves.advance(
+        return await self._transitions.advance(
             item, _S.REJECTED, reason=error.code, error_code=error.code, error_message=str(error)
         )
 
@@ -162,7 +162,7 @@ class Submitter:
         item = await self._put_back(item, reason)
         if twin.state in UNSENT_STATES:
             raise DuplicatePending(reason, batch_id=twin.batch_id)
-        return await self._moves.advance(item, _S.SKIPPED, reason=reason)
+        return await self._transitions.advance(item, _S.SKIPPED, reason=reason)
 
     async def _create_own(self, attempt: _Attempt) -> Item:
         orphan = await self._orphans.take(self._tag(attempt), attempt.route.schema_id)
@@ -263,7 +263,7 @@ class Submitter:
         is_file = attempt.item.kind is ItemKind.FILE
         tag = self._tag(attempt)
         name_tag = tag if self._options.filename_tag else None
-        attempt.item = await self._moves.advance(
+        attempt.item = await self._transitions.advance(
             attempt.item,
             _S.CREATING,
             reason=f"create attempt {attempt.number + 1}",
@@ -293,7 +293,7 @@ class Submitter:
         self._uploader.remember_url(remote)
         made_at = remote.created_at or self._vendor_time.now()
         is_json = item.kind is ItemKind.JSON
-        bound = await self._moves.advance(
+        bound = await self._transitions.advance(
             item,
             _S.PROCESSING if is_json else _S.CREATED,
             reason=reason,
@@ -339,7 +339,7 @@ class Submitter:
 
     async def _refused(self, attempt: _Attempt, error: AuthRefused | SchemaNotFound | RequestInvalid) -> Item:
         if isinstance(error, RequestInvalid):
-            return await self._moves.advance(
+            return await self._transitions.advance(
                 attempt.item,
                 _S.FAILED,
                 reason="create refused",
@@ -355,7 +355,7 @@ class Submitter:
     async def _put_back(self, item: Item, reason: str) -> Item:
         if item.state is _S.QUEUED:
             return item
-        return await self._moves.advance(item, _S.QUEUED, reason=reason)
+        return await self._transitions.advance(item, _S.QUEUED, reason=reason)
 
     async def _give_up(self, attempt: _Attempt) -> Item:
         return await self._put_back(attempt.item, f"no create got through in {attempt.number} attempts")

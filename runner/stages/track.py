@@ -55,14 +55,14 @@ class Tracker:
         self,
         *,
         api: ImportsApi,
-        moves: Transitions,
+        transitions: Transitions,
         on_move: Callable[[Item], Awaitable[None]],
         on_trouble: Callable[[Item, str], None] = _nothing,
         longest_pause_s: float = LONGEST_PAUSE_S,
         missing_after: int = MISSING_AFTER_PASSES,
     ) -> None:
         self._api = api
-        self._moves = moves
+        self._transitions = transitions
         self._on_move = on_move
         self._on_trouble = on_trouble
         self._longest_pause_s = longest_pause_s
@@ -131,7 +131,7 @@ class Tracker:
     async def _compare(self, known: Item, current: Item | None) -> None:
         is_open = self._open.get(known.import_id or "") is known
         if is_open and current is not None and current.revision > known.revision:
-            self._moves.learned(known, current)
+            self._transitions.learned(known, current)
             self.overtaken += current.state is not known.state
             await self._go_on(known, current)
 
@@ -143,7 +143,7 @@ class Tracker:
         known = item
         for _ in range(_MOST_TRIES):
             try:
-                item = await self._moves.advance(item, state, reason=reason, **changes)
+                item = await self._transitions.advance(item, state, reason=reason, **changes)
             except StaleItem as error:
                 if error.current is None:
                     raise

@@ -63,7 +63,7 @@ class Transitions:
         return {state: difference for state, difference in differences.items() if difference}
 
     async def recount(self, batch_id: str) -> None:
-        """Take the counts from the ledger, which knows everybody's moves."""
+        """Take the counts from the ledger, which knows everybody's transitions."""
         self.by_state = Counter(await self._ledger.counts(batch_id))
 
     def added(self, items: Mapping[ItemState, int]) -> None:

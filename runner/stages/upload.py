@@ -55,16 +55,16 @@ def url_end(url: str, *, fallback: datetime) -> datetime:
 class Uploader:
     """Uploads to bound imports; `bytes_uploaded` counts what storage acknowledged."""
 
-    def __init__(self, around: RunContext, moves: Transitions) -> None:
-        self._api = around.api
-        self._storage = around.storage
-        self._options = around.options
-        self._clock = around.clock
-        self._vendor_time = around.vendor_time
-        self._rng = around.rng
-        self._stop = around.stop
-        self._emit = around.emit
-        self._moves = moves
+    def __init__(self, context: RunContext, transitions: Transitions) -> None:
+        self._api = context.api
+        self._storage = context.storage
+        self._options = context.options
+        self._clock = context.clock
+        self._vendor_time = context.vendor_time
+        self._rng = context.rng
+        self._stop = context.stop
+        self._emit = context.emit
+        self._transitions = transitions
         self._urls: OrderedDict[str, str] = OrderedDict()
         self._conditional = True
         self.bytes_uploaded = 0
@@ -187,7 +187,7 @@ class Uploader:
         if (arrived := await self.arrived(item, in_doubt=in_doubt)) is not None:
             return arrived
         logger.warning("import given up", extra={"item": item.source, "import_id": item.import_id})
-        return await self._moves.advance(
+        return await self._transitions.advance(
             item, _S.QUEUED, reason=f"the upload url of import {item.import_id} expired", import_id=None, status=None
         )
 
@@ -195,7 +195,7 @@ class Uploader:
         """Queue an item whose import is gone and never got data; what became of data that was sent nobody knows."""
         if in_doubt:
             return await self._fail(item, "import_missing", "the vendor no longer has the import")
-        return await self._moves.advance(
+        return await self._transitions.advance(
             item, _S.QUEUED, reason=f"import {item.import_id} is gone; it never had data", import_id=None, status=None
         )
 
@@ -213,7 +213,7 @@ class Uploader:
         """
         state = STATE_OF_STATUS.get(status, _S.PROCESSING)
         known = status if state is _S.PROCESSING else ImportStatus.RUNNING
-        return await self._moves.advance(
+        return await self._transitions.advance(
             item, _S.PROCESSING, reason=reason, status=known, uploaded_at=self._clock.now()
         )
 
@@ -225,9 +225,9 @@ class Uploader:
         await self._stop.sleep(delay_s(attempt, self._rng))
 
     async def _reject(self, item: Item, error: ItemRejected) -> Item:
-        return await self._moves.advance(
+        return await self._transitions.advance(
             item, _S.REJECTED, reason=error.code, error_code=error.code, error_message=str(error)
         )
 
     async def _fail(self, item: Item, code: str, message: str) -> Item:
-        return await self._moves.advance(item, _S.FAILED, reason=code, error_code=code, error_message=message)
+        return await self._transitions.advance(item, _S.FAILED, reason=code, error_code=code, error_message=message)

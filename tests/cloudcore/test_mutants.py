@@ -94,15 +94,15 @@ def tags_are_shared(patch: pytest.MonkeyPatch) -> None:
 
 
 def every_function_has_a_quota_of_its_own(patch: pytest.MonkeyPatch) -> None:
-    deployed = Deployment.surroundings
+    deployed = Deployment.context
 
     def alone(self: Deployment, *arguments: Any) -> Any:
-        around = deployed(self, *arguments)
-        pacer: Any = around.pacer
+        context = deployed(self, *arguments)
+        pacer: Any = context.pacer
         pacer._quota_key = self.holder()
-        return around
+        return context
 
-    patch.setattr(Deployment, "surroundings", alone)
+    patch.setattr(Deployment, "context", alone)
     patch.setattr(CreatePacer, "due_in_s", _zero)
 
 

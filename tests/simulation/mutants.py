@@ -224,10 +224,10 @@ def upload_of_an_earlier_run_not_doubted(patch: pytest.MonkeyPatch) -> None:
 def bound_items_created_anew(patch: pytest.MonkeyPatch) -> None:
     careful = recovery.unfinished
 
-    async def careless(ledger: Ledger, batch_id: str, *, moves: Transitions) -> AsyncIterator[Item]:
-        async for item in careful(ledger, batch_id, moves=moves):
+    async def careless(ledger: Ledger, batch_id: str, *, transitions: Transitions) -> AsyncIterator[Item]:
+        async for item in careful(ledger, batch_id, transitions=transitions):
             if item.state is ItemState.CREATED:
-                await moves.advance(item, ItemState.QUEUED, reason="again", import_id=None)
+                await transitions.advance(item, ItemState.QUEUED, reason="again", import_id=None)
             else:
                 yield item
 
@@ -241,7 +241,9 @@ def stale_list_believed(patch: pytest.MonkeyPatch) -> None:
         item = self._open.get(remote.import_id)
         if item is not None and remote.status == ImportStatus.AWAITING_UPLOAD:
             self._open.pop(remote.import_id)
-            lost = await self._moves.advance(item, ItemState.FAILED, reason="the upload was lost", error_code="lost")
+            lost = await self._transitions.advance(
+                item, ItemState.FAILED, reason="the upload was lost", error_code="lost"
+            )
             await self._on_move(lost)
         else:
             await careful(self, remote)

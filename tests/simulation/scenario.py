@@ -277,8 +277,8 @@ class Simulation:
     async def _program(self, process: Process, number: int, stop: StopSignal, scope: Scope) -> RunResult | None:
         ledger = self._ledger_of(process)
         batch = await self._batch(ledger)
-        around = self._surroundings(process, number, ledger, stop)
-        return await run_batch(batch, around, scope=scope, list_source=scope is Scope.RUN)
+        context = self._context(process, number, ledger, stop)
+        return await run_batch(batch, context, scope=scope, list_source=scope is Scope.RUN)
 
     async def _batch(self, ledger: Ledger) -> Batch:
         known = await ledger.batch(BATCH_ID)
@@ -295,7 +295,7 @@ class Simulation:
         await self._store.ledger.start_batch(batch)
         return batch
 
-    def _surroundings(self, process: Process, number: int, ledger: Ledger, stop: StopSignal) -> RunContext:
+    def _context(self, process: Process, number: int, ledger: Ledger, stop: StopSignal) -> RunContext:
         plan, rng = self._plan, self._rng(f"life {number}")
         vendor_time = VendorTime(self._clock)
         api = SimulatedApi(self._vendor, process, self._loop, life=number, vendor_time=vendor_time)

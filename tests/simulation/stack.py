@@ -123,11 +123,11 @@ class Stack:
                 await process.run(self._reconciled(process))
 
     async def _reconciled(self, process: Process) -> None:
-        ledger, around = self._ledger(process), self._deployment(process)
+        ledger, context = self._ledger(process), self._deployment(process)
         for batch in await ledger.batches():
-            found = await differences(ledger, around.api, batch)
-            moves = Transitions(ledger, clock=self._clock, emit=ignore, by_state={})
-            await repair(found, ledger=ledger, api=around.api, batch=batch, moves=moves)
+            found = await differences(ledger, context.api, batch)
+            transitions = Transitions(ledger, clock=self._clock, emit=ignore, by_state={})
+            await repair(found, ledger=ledger, api=context.api, batch=batch, transitions=transitions)
 
     async def _watch(self) -> None:
         while True:

@@ -59,7 +59,7 @@ async def settled(ledger: MemoryLedger, items: list[Item], remote: RemoteImport)
     doubts = LostCreates(
         ledger=ledger,
         api=ListOnly(remote),
-        moves=Transitions(ledger, clock=LateClock(), emit=ignore, by_state={}),
+        transitions=Transitions(ledger, clock=LateClock(), emit=ignore, by_state={}),
         options=RunOptions(),
         vendor_time=VendorTime(LateClock()),
         stop=StopSignal(),

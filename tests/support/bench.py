@@ -90,7 +90,7 @@ class Bench:
         await self.ledger.start_batch(batch)
         return batch
 
-    def around(self) -> RunContext:
+    def context(self) -> RunContext:
         rng = random.Random(1)
         self.stop = StopSignal()
         vendor_time = VendorTime(self.clock)
@@ -117,7 +117,7 @@ class Bench:
     async def run(self, *, scope: Scope = Scope.RUN) -> RunResult:
         """Run the batch, started now or before."""
         batch = await self.ledger.batch(BATCH_ID) or await self.start()
-        return await run_batch(batch, self.around(), scope=scope)
+        return await run_batch(batch, self.context(), scope=scope)
 
     async def batch(self) -> Batch:
         found = await self.ledger.batch(BATCH_ID)

@@ -307,7 +307,7 @@ class ProcessSlots:
 
 
 class MemorySink:
-    """A directory in memory; implements Sink. A draft lies under its partial name until it is whole, then moves."""
+    """A directory in memory; implements Sink. A draft lies under its partial name until it is whole."""
 
     def __init__(self, files: dict[str, bytes], process: Process, disk: Disk) -> None:
         self._files = files

@@ -163,7 +163,7 @@ class _Submission:
         if item.state is not _S.CREATING:
             return item
         reason = "the function ended before the answer to its create was recorded"
-        return await self._stages.moves.advance(item, _S.QUEUED, reason=reason)
+        return await self._stages.transitions.advance(item, _S.QUEUED, reason=reason)
 
     async def _after(self, item: Item) -> Outcome:
         if item.state in TERMINAL_STATES:

@@ -49,7 +49,7 @@ class Redrive:
     def __init__(self, ledger: Ledger, queues: Queues, moves: Transitions) -> None:
         self._ledger = ledger
         self._queues = queues
-        self._moves = moves
+        self._transitions = moves
         self._moved: list[Item] = []
         self._opened: set[str] = set()
         self.count = 0
@@ -95,7 +95,7 @@ class Redrive:
     async def _put_back(self, item: Item) -> None:
         if item.batch_id not in self._opened:
             await self._let_run(item.batch_id)
-        moved = await (self._put_right(item) if item.state in OPEN_STATES else put_back(item, self._moves))
+        moved = await (self._put_right(item) if item.state in OPEN_STATES else put_back(item, self._transitions))
         if moved is not None:
             self._moved.append(moved)
             self.count += 1
@@ -103,7 +103,9 @@ class Redrive:
     async def _put_right(self, item: Item) -> Item | None:
         """Let a given-up item be worked on where it stands."""
         try:
-            return await self._moves.advance(item, item.state, reason="redriven", error_code=None, error_message=None)
+            return await self._transitions.advance(
+                item, item.state, reason="redriven", error_code=None, error_message=None
+            )
         except StaleItem:
             return None
 

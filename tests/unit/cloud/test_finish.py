@@ -48,8 +48,8 @@ def test_a_batch_at_its_end_that_has_work_again_goes_on() -> None:
         await ledger.add([Item(batch_id="b", source="late.csv")])
         parts = Parts(ledger, MemoryLeases(now=clock.now), clock, Settings(), random.Random(1))
         ends_at = asyncio.get_running_loop().time() + 60.0
-        deadline: Any = lambda: ends_at - asyncio.get_running_loop().time()  # noqa: E731
-        await finish(cast("Deployment", parts), BatchRef(batch_id="b"), deadline=deadline)
+        time_left: Any = lambda: ends_at - asyncio.get_running_loop().time()  # noqa: E731
+        await finish(cast("Deployment", parts), BatchRef(batch_id="b"), time_left=time_left)
         batch = await ledger.batch("b")
         assert batch is not None
         assert (batch.state, batch.finished_at, batch.exit_code) == (BatchState.RUNNING, None, None)

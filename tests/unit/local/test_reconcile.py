@@ -23,7 +23,7 @@ def _tagged(bench: Bench, source: str = "a.csv") -> CreateRequest:
     return CreateRequest(schema_id="s1", original_filename=f"a.~{bench.tag(source)}.csv")
 
 
-async def _moves(bench: Bench) -> Transitions:
+async def _transitions(bench: Bench) -> Transitions:
     return Transitions(bench.ledger, clock=bench.clock, emit=bench.events.append, by_state={})
 
 
@@ -107,8 +107,10 @@ def test_redrive_puts_back_what_matches_and_forgets_its_import() -> None:
         for source in bench.files:
             remote = bench.vendor.add(CreateRequest(schema_id="s1", original_filename=source), status="FAILED")
             await bench.leave(source, ItemState.FAILED, import_id=remote.import_id, error_code="import_failed")
-        moves = await _moves(bench)
-        count = await recovery.redrive(bench.ledger, BATCH_ID, states={ItemState.FAILED}, match="b/*", moves=moves)
+        transitions = await _transitions(bench)
+        count = await recovery.redrive(
+            bench.ledger, BATCH_ID, states={ItemState.FAILED}, match="b/*", transitions=transitions
+        )
         item = await bench.item("b/c.csv")
         assert (count, item.state, item.import_id, item.error_code) == (1, ItemState.QUEUED, None, None)
         assert (await bench.item("a.csv")).state is ItemState.FAILED
@@ -151,8 +153,10 @@ def test_repair_brings_the_ledger_to_where_the_vendor_is() -> None:
         batch = await bench.ledger.batch(BATCH_ID)
         assert batch is not None
         found = await recovery.differences(bench.ledger, bench.vendor, batch)
-        moves = await _moves(bench)
-        repaired = await recovery.repair(found, ledger=bench.ledger, api=bench.vendor, batch=batch, moves=moves)
+        transitions = await _transitions(bench)
+        repaired = await recovery.repair(
+            found, ledger=bench.ledger, api=bench.vendor, batch=batch, transitions=transitions
+        )
         assert {one.source for one in repaired if one.fixed} == {"a.csv", "b.csv"}
         assert await bench.states() == {"a.csv": "succeeded", "b.csv": "failed"}
 
@@ -184,7 +188,7 @@ def test_content_that_the_vendor_has_or_may_have_is_not_sent_for_another_batch(s
         await bench.ledger.add([held])
         second = replace(first, batch_id="b2")
         await bench.ledger.start_batch(second)
-        await run_batch(second, bench.around())
+        await run_batch(second, bench.context())
         twin = await bench.ledger.item("b2", "a.csv")
         assert twin is not None
         assert twin.state is ItemState.SKIPPED

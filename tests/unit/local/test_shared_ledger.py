@@ -33,8 +33,8 @@ ENDS = {"SUCCESSFUL": S.SUCCEEDED, "NEEDS_REVIEW": S.NEEDS_REVIEW, "FAILED": S.F
 class SharedBench(Bench):
     """A bench whose ledger others move too."""
 
-    def around(self) -> RunContext:
-        return replace(super().around(), shared=True)
+    def context(self) -> RunContext:
+        return replace(super().context(), shared=True)
 
     async def stack_moves(self, source: str, status: str) -> Item:
         """Do what the functions do once the vendor rang."""
@@ -211,12 +211,16 @@ def test_a_stale_move_says_what_the_item_is_now_and_counts_it() -> None:
     async def go() -> None:
         bench = Bench(FILES)
         known = await bench.leave("a.csv", S.PROCESSING)
-        moves = Transitions(bench.ledger, clock=bench.clock, emit=bench.events.append, by_state={S.PROCESSING: 1})
+        transitions = Transitions(bench.ledger, clock=bench.clock, emit=bench.events.append, by_state={S.PROCESSING: 1})
         current = await bench.ledger.advance(known, S.FAILED, reason="webhook")
         with pytest.raises(StaleItem) as caught:
-            await moves.advance(known, S.SUCCEEDED, reason="list")
+            await transitions.advance(known, S.SUCCEEDED, reason="list")
         assert caught.value.current == current
-        assert (moves.by_state[S.PROCESSING], moves.by_state[S.FAILED], moves.ended[S.FAILED]) == (0, 1, 1)
+        assert (transitions.by_state[S.PROCESSING], transitions.by_state[S.FAILED], transitions.ended[S.FAILED]) == (
+            0,
+            1,
+            1,
+        )
 
     run_virtually(go())
 
@@ -253,8 +257,8 @@ def test_an_end_is_recorded_although_somebody_noted_another_status_meanwhile() -
         async def note(item: Item) -> None:
             moved.append(item)
 
-        moves = Transitions(bench.ledger, clock=bench.clock, emit=bench.events.append, by_state={})
-        tracker = Tracker(api=bench.vendor, moves=moves, on_move=note)
+        transitions = Transitions(bench.ledger, clock=bench.clock, emit=bench.events.append, by_state={})
+        tracker = Tracker(api=bench.vendor, transitions=transitions, on_move=note)
         await tracker.check(known)
         assert [item.state for item in moved] == [S.SUCCEEDED]
 
@@ -288,9 +292,9 @@ async def _slots_of_an_overtaken(bench: SharedBench, *, at: ItemState) -> int:
         return await advance(item, state, reason=reason, **changes)
 
     bench.ledger.advance = overtaken  # type: ignore[method-assign]
-    around = bench.around()
+    context = bench.context()
     await bench.run()
-    return await around.pacer.free_slots()
+    return await context.pacer.free_slots()
 
 
 def test_an_item_that_is_overtaken_before_its_create_gives_its_permit_back() -> None:
@@ -307,7 +311,7 @@ def test_a_create_whose_item_was_overtaken_counts_as_answered() -> None:
         bench = SharedBench(FILES)
         await _slots_of_an_overtaken(bench, at=S.CREATED)
         await asyncio.sleep(61)
-        assert await bench.around().pacer.free_slots() == 20
+        assert await bench.context().pacer.free_slots() == 20
 
     run_virtually(go())
 

@@ -17,8 +17,8 @@ S = ItemState
 FILES = {f"{number:02}.csv": b"x\n%d\n" % number for number in range(30)}
 
 
-def around(bench: Bench) -> RunContext:
-    return replace(bench.around(), shared=True)
+def context(bench: Bench) -> RunContext:
+    return replace(bench.context(), shared=True)
 
 
 async def both(bench: Bench) -> tuple[RunResult, RunResult]:
@@ -26,7 +26,7 @@ async def both(bench: Bench) -> tuple[RunResult, RunResult]:
     first = await bench.start()
     second = replace(first, batch_id="b2")
     await bench.ledger.start_batch(second)
-    results = await asyncio.gather(run_batch(first, around(bench)), run_batch(second, around(bench)))
+    results = await asyncio.gather(run_batch(first, context(bench)), run_batch(second, context(bench)))
     return results[0], results[1]
 
 
@@ -81,7 +81,7 @@ def test_what_another_batch_may_yet_fail_to_send_is_waited_for_and_sent_where_it
         await bench.ledger.add([twin])
         second = replace(first, batch_id="b2")
         await bench.ledger.start_batch(second)
-        running = asyncio.ensure_future(run_batch(second, around(bench)))
+        running = asyncio.ensure_future(run_batch(second, context(bench)))
         await asyncio.sleep(60)
         assert bench.vendor.created == []
         await bench.ledger.advance(twin, S.REJECTED, reason="changed_while_read")
@@ -99,7 +99,7 @@ def test_what_a_batch_that_nobody_drives_was_sending_is_left_to_a_later_run() ->
         )
         second = replace(first, batch_id="b2")
         await bench.ledger.start_batch(second)
-        result = await run_batch(second, around(bench))
+        result = await run_batch(second, context(bench))
         assert (result.by_state, result.deferred) == ({S.QUEUED: 1}, 1)
 
     run_virtually(go())

@@ -88,7 +88,7 @@ def test_data_whose_result_is_of_no_use_was_imported_all_the_same_and_is_not_sen
         await bench.run()
         later = replace(await bench.batch(), batch_id="later")
         await bench.ledger.start_batch(later)
-        await run_batch(later, bench.around())
+        await run_batch(later, bench.context())
         item = await bench.ledger.item("later", "a.csv")
         assert item is not None
         assert item.state is ItemState.SKIPPED
@@ -102,8 +102,8 @@ def test_a_result_of_no_use_is_fetched_again_by_a_redrive_and_the_data_not_sent_
         bench = Bench(FILES, options=RunOptions(collect_attempts=3))
         bench.vendor.get_script.extend([ResultInvalid("not an array")] * 3)
         await bench.run()
-        moves = Transitions(bench.ledger, clock=bench.clock, emit=ignore, by_state={})
-        await redrive(bench.ledger, BATCH_ID, states={ItemState.FAILED}, match=None, moves=moves)
+        transitions = Transitions(bench.ledger, clock=bench.clock, emit=ignore, by_state={})
+        await redrive(bench.ledger, BATCH_ID, states={ItemState.FAILED}, match=None, transitions=transitions)
         await bench.run()
         item = await bench.item("a.csv")
         assert (item.state, item.error_code, item.import_id) == (ItemState.COLLECTED, None, "import-1")

@@ -473,7 +473,7 @@ async def run_twice(bench: Bench) -> Item:
     """Run two batches of the same files at once; returns what became of `a.csv` in the second."""
     batches = [await bench.start(), replace(await bench.batch(), batch_id="b2")]
     await bench.ledger.start_batch(batches[1])
-    await asyncio.gather(*(run_batch(batch, bench.around()) for batch in batches))
+    await asyncio.gather(*(run_batch(batch, bench.context()) for batch in batches))
     second = await bench.ledger.item("b2", "a.csv")
     assert second is not None
     return second
