@@ -2,33 +2,23 @@
 
 import argparse
 import asyncio
-import contextlib
-import math
 import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import orjson
 
 from sandbox.app import SandboxServer, run_sandbox
-from sandbox.clock import MAX_SPEED, checked_speed
-from sandbox.hooks import HookLimits
-from sandbox.limits import MEGABYTE, MEMORY_BYTES, WorkerLimits
+from sandbox.options import add_options
 from sandbox.problems import ApiProblem, sentences_of
-from sandbox.quotas import CREATE_QUOTA, POLL_QUOTA, parse_rate
 from sandbox.schemas import checked_schema
 from sandbox.settings import SandboxSettings
-from sandbox.state import KEEP_IMPORTS
 
-DEFAULT_PORT = 8700
 _PENDING_SHARE = 0.4
-_LAST_PORT = 65_535
-
-_T = TypeVar("_T")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -67,93 +57,11 @@ def _schema(path: Path) -> dict[str, Any]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="sandbox", description="The vendor's Headless API on a local port.")
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=_port, default=DEFAULT_PORT, help="0 takes a free one (default: %(default)s)")
-    parser.add_argument("--license-key", help="the only key to accept (default: any that is not empty)")
-    parser.add_argument("--create-quota", type=_rate, default=CREATE_QUOTA, metavar="N/WINDOW", help="20/60s")
-    parser.add_argument("--poll-quota", type=_rate, default=POLL_QUOTA, metavar="N/WINDOW", help="12/60s")
-    parser.add_argument("--data", type=Path, metavar="DIR", help="keep everything here and go on with it next time")
-    parser.add_argument("--keep", type=_positive, default=KEEP_IMPORTS, metavar="N", help="newest imports to keep")
-    parser.add_argument(
-        "--webhook-hosts", type=_names, default=(), metavar="HOST,...", help="hosts to send webhooks to"
-    )
-    parser.add_argument(
-        "--hook-hosts", type=_hook_hosts, default=(), metavar="HOST,...", help="hosts hooks may fetch from"
-    )
-    parser.add_argument("--schemas", type=Path, metavar="DIR", help="saved schemas to start with, one JSON file each")
-    parser.add_argument("--speed", type=_speed, default=1.0, help="how fast the sandbox's clock runs")
-    parser.add_argument("--processing-s", type=_seconds, default=0.5, metavar="S", help="upload's end to import's end")
-    parser.add_argument("--workers", type=_positive, metavar="N", help="imports at a time (default: one a core)")
-    parser.add_argument(
-        "--worker-memory",
-        dest="limits",
-        type=_worker_limits,
-        default=WorkerLimits(),
-        metavar="MB",
-        help=f"memory an import may take (default: {MEMORY_BYTES // MEGABYTE})",
-    )
-    parser.add_argument("--seed", type=int, help="make ids, URLs and faults repeatable")
-    parser.add_argument("--exit-with-parent", action="store_true", help="exit when stdin ends")
+    parser = argparse.ArgumentParser(prog="sandbox", description="Serve the vendor's Headless API on a local port.")
+    add_options(parser)
+    parser.add_argument("--seed", type=int, help="Make ids, URLs, and faults repeatable.")
+    parser.add_argument("--exit-with-parent", action="store_true", help="Exit when stdin ends.")
     return parser
-
-
-def _option(read: Callable[[str], _T]) -> Callable[[str], _T]:
-    """Let the sentence of a ValueError say what is wrong with an option; argparse would show one of its own."""
-
-    def read_or_refuse(text: str) -> _T:
-        try:
-            return read(text)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error)) from None
-
-    return read_or_refuse
-
-
-_rate = _option(parse_rate)
-
-
-@_option
-def _port(text: str) -> int:
-    if not text.isdecimal() or int(text) > _LAST_PORT:
-        raise ValueError(f"not a port from 0 to {_LAST_PORT}: {text!r}")
-    return int(text)
-
-
-@_option
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise ValueError(f"not a whole number from 1: {text!r}")
-    return int(text)
-
-
-@_option
-def _seconds(text: str) -> float:
-    with contextlib.suppress(ValueError):
-        if 0 <= (seconds := float(text)) < math.inf:
-            return seconds
-    raise ValueError(f"not a number of seconds: {text!r}")
-
-
-@_option
-def _speed(text: str) -> float:
-    with contextlib.suppress(ValueError):
-        return checked_speed(float(text))
-    raise ValueError(f"the clock's speed must be positive and at most {MAX_SPEED}")
-
-
-@_option
-def _worker_limits(text: str) -> WorkerLimits:
-    return WorkerLimits(memory_bytes=_positive(text) * MEGABYTE)
-
-
-@_option
-def _hook_hosts(text: str) -> tuple[str, ...]:
-    return HookLimits(allow_hosts=_names(text)).allow_hosts
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def _server(options: argparse.Namespace) -> SandboxServer:
@@ -170,12 +78,12 @@ def _server(options: argparse.Namespace) -> SandboxServer:
         schemas=load_schemas(options.schemas) if options.schemas else (),
         data=options.data,
         keep=options.keep,
-        webhook_hosts=options.webhook_hosts,
-        hook_hosts=options.hook_hosts,
+        webhook_hosts=options.webhook_hosts or (),
+        hook_hosts=options.hook_hosts or (),
         speed=options.speed,
         seed=options.seed,
         workers=options.workers,
-        limits=options.limits,
+        limits=options.worker_memory,
     )
 
 

@@ -13,6 +13,7 @@ from sandbox.creation import CreateRequest, parse_create
 from sandbox.ids import new_id
 from sandbox.imports import Ended, Finished, Import, Job, Review
 from sandbox.journal import Journal, Kept, NoJournal
+from sandbox.options import KEEP_IMPORTS
 from sandbox.paging import Paging
 from sandbox.problems import ApiProblem, StorageProblem, not_found, throttled
 from sandbox.quotas import SlidingLog
@@ -34,7 +35,6 @@ from sandbox.storage import (
     upload_path,
 )
 
-KEEP_IMPORTS = 100_000
 API_PREFIX = "/api/v1"
 
 
