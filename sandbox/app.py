@@ -24,10 +24,11 @@ from sandbox.data_dir import kept_home, temporary_home
 from sandbox.faults import FaultPlan
 from sandbox.hooks import HookLimits
 from sandbox.limits import WorkerLimits
+from sandbox.options import KEEP_IMPORTS
 from sandbox.review.routes import ReviewPages
 from sandbox.runs import Engine
 from sandbox.settings import SandboxSettings
-from sandbox.state import API_PREFIX, KEEP_IMPORTS, SandboxState
+from sandbox.state import API_PREFIX, SandboxState
 from sandbox.storage import Storage
 from sandbox.storage_routes import StorageRoutes
 from sandbox.webhook_delivery import post_webhooks
