@@ -24,7 +24,7 @@ class Ledger(Protocol):
     async def batch(self, batch_id: str) -> Batch | None: ...
 
     async def batches(self, *, source_uri: str | None = None) -> list[Batch]:
-        """Return batches, oldest first; only those of `source_uri` where it is given."""
+        """Return the batches, or those of `source_uri`, by start; at the same millisecond by the order of creation."""
         ...
 
     async def update_batch(self, batch_id: str, **changes: Any) -> Batch:

@@ -33,7 +33,7 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture(params=["memory", "ministack", "moto"])
+@pytest.fixture(params=["memory", "ministack", pytest.param("moto", marks=pytest.mark.slow)])
 async def ledger(request: pytest.FixtureRequest, clock: Clock) -> AsyncIterator[CloudLedger]:
     if request.param == "memory":
         yield MemoryLedger(now=clock.now)

@@ -34,7 +34,7 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture(params=["memory", "ministack", "moto"])
+@pytest.fixture(params=["memory", "ministack", pytest.param("moto", marks=pytest.mark.slow)])
 async def leases(request: pytest.FixtureRequest, clock: Clock) -> AsyncIterator[Leases]:
     if request.param == "memory":
         yield MemoryLeases(now=clock.now)

@@ -45,7 +45,9 @@ class Clock:
 Opener = Callable[[], Ledger]
 
 
-@pytest.fixture(params=["memory", "sqlite file", "sqlite :memory:", "ministack", "moto"])
+@pytest.fixture(
+    params=["memory", "sqlite file", "sqlite :memory:", "ministack", pytest.param("moto", marks=pytest.mark.slow)]
+)
 async def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Ledger]:
     clock = Clock()
     if request.param == "moto" and request.node.originalname in TOO_MANY_ROWS_FOR_MOTO:
@@ -112,6 +114,18 @@ async def test_a_started_batch_is_read_back_as_it_was(ledger: Ledger) -> None:
     await ledger.start_batch(batch)
     assert await ledger.batch("b1") == batch
     assert await ledger.batches() == [batch]
+
+
+async def test_batches_that_start_at_the_same_instant_keep_the_order_in_which_they_were_created(ledger: Ledger) -> None:
+    for batch_id in ("b3", "b1", "b2"):
+        await ledger.start_batch(a_batch(batch_id))
+    await ledger.start_batch(a_batch("b0", started_at=START - timedelta(seconds=1)))
+    with pytest.raises(LedgerError):
+        await ledger.start_batch(a_batch("b3"))
+    await ledger.update_batch("b3", listed=True)
+    assert [batch.batch_id for batch in await ledger.batches()] == ["b0", "b3", "b1", "b2"]
+    found = await ledger.batches(source_uri="file:///inbox")
+    assert [batch.batch_id for batch in found] == ["b0", "b3", "b1", "b2"]
 
 
 async def test_an_unknown_batch_is_none(ledger: Ledger) -> None:

@@ -179,7 +179,7 @@ TestStores.settings = settings(
 )
 
 
-@pytest.mark.parametrize("where", ["ministack", "moto"])
+@pytest.mark.parametrize("where", ["ministack", pytest.param("moto", marks=pytest.mark.slow)])
 def test_a_ledger_in_dynamodb_tells_the_same(where: str, request: pytest.FixtureRequest) -> None:
     arguments = request.getfixturevalue(fixture_of(where)).client_arguments
 
@@ -190,5 +190,5 @@ def test_a_ledger_in_dynamodb_tells_the_same(where: str, request: pytest.Fixture
             table = await self.opened.enter_async_context(fresh_table(arguments))
             return DynamoLedger(table, now=lambda: self.at)
 
-    few = settings(TestStores.settings, max_examples=4, stateful_step_count=12)
+    few = settings(TestStores.settings, max_examples=2 if where == "moto" else 3, stateful_step_count=9)
     run_state_machine_as_test(DynamoStores, settings=few)  # type: ignore[no-untyped-call]

@@ -50,7 +50,7 @@ def machine(tmp_path: Path) -> Machine:
     return Machine(tmp_path / "state" / "quota.db")
 
 
-@pytest.fixture(params=["memory", "sqlite", "ministack", "moto"])
+@pytest.fixture(params=["memory", "sqlite", "ministack", pytest.param("moto", marks=pytest.mark.slow)])
 async def store(request: pytest.FixtureRequest, machine: Machine) -> AsyncIterator[SlotStore]:
     if request.param == "moto" and request.node.originalname == "test_racing_tasks_get_one_slot_once":
         pytest.skip("moto loses concurrent updates")

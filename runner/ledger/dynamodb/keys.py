@@ -93,6 +93,10 @@ def key(pk: str, sk: bytes = ONLY) -> Row:
     return {"pk": {"S": pk}, "sk": {"B": sk}}
 
 
+BATCH_NUMBERS: Final = key("BATCH_NUMBERS")
+"""Key of the row that counts the batches that were ever started."""
+
+
 def batch_key(batch_id: str) -> Row:
     return key("BATCH", batch_id.encode())
 

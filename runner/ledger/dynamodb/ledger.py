@@ -40,7 +40,7 @@ class DynamoLedger:
     async def start_batch(self, batch: Batch) -> None:
         rules.check_counters(batch.counters)
         token = new_token()
-        row = rows.batch_row(batch, token=token)
+        row = rows.batch_row(batch, token=token, number_in_order=await self._next_batch_number())
         config = keys.config_key(batch.batch_id) | {"config": keys.text(batch.config)}
         absent = "attribute_not_exists(pk)"
         try:
@@ -58,8 +58,8 @@ class DynamoLedger:
         found = [row async for page in self._table.query("BATCH") for row in page]
         if source_uri is not None:
             found = [row for row in found if row["su"] == keys.text(source_uri)]
-        batches = await self._with_configs(found)
-        return sorted(batches, key=lambda batch: batch.started_at)
+        found.sort(key=rows.batch_order)
+        return await self._with_configs(found)
 
     async def update_batch(self, batch_id: str, **changes: Any) -> Batch:
         before = await self._existing(batch_id)
@@ -252,6 +252,16 @@ class DynamoLedger:
 
     async def close(self) -> None:
         """Release nothing: who opened the table closes it."""
+
+    async def _next_batch_number(self) -> int:
+        """Return a number above that of every batch so far; a number may be missing from the sequence."""
+        token = new_token()
+        action = {
+            "Key": keys.BATCH_NUMBERS,
+            "UpdateExpression": "SET w = :w ADD batches :one",
+            "ExpressionAttributeValues": {":w": {"B": token}, ":one": number(1)},
+        }
+        return int((await self._table.update(token, action))["batches"]["N"])
 
     async def _add(self, batch_id: str, new: Sequence[Recorded]) -> int:
         added = 0

@@ -145,9 +145,9 @@ def history_of(row: Row) -> list[HistoryEntry]:
     return steps
 
 
-def batch_row(batch: Batch, *, token: bytes) -> Row:
-    """Return a new batch but for its configuration."""
-    row = table.batch_key(batch.batch_id) | {"w": {"B": token}, "moves": number(0)}
+def batch_row(batch: Batch, *, token: bytes, number_in_order: int) -> Row:
+    """Return a new batch but for its configuration; batches that start at the same instant come by their numbers."""
+    row = table.batch_key(batch.batch_id) | {"w": {"B": token}, "moves": number(0), "nr": number(number_in_order)}
     row |= {short: text(getattr(batch, name)) for name, short in _BATCH_TEXTS.items()}
     row |= {"ts": number(rules.to_ms(batch.started_at))}
     row |= {_COUNTER + name: number(count) for name, count in batch.counters.items()}
@@ -176,6 +176,11 @@ def batch_changes(batch_id: str, changes: dict[str, Any]) -> tuple[Row, list[str
             case "exit_code":
                 found["xc"] = None if value is None else number(value)
     return {k: v for k, v in found.items() if v is not None}, [k for k, v in found.items() if v is None]
+
+
+def batch_order(row: Row) -> tuple[int, int]:
+    """Return what batches are sorted by: their start, then the order of creation, which rows of 0.1.0 lack."""
+    return int(row["ts"]["N"]), int(row.get("nr", number(0))["N"])
 
 
 def batch_of(row: Row, config: Row | None) -> Batch:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from runner.ledger import rules
 from runner.ledger.dynamodb import keys as table
+from runner.ledger.dynamodb import rows
 from runner.models import ItemState
 
 sources = st.text(st.characters(codec="utf-8"), max_size=30)
@@ -34,3 +35,9 @@ def test_the_groups_of_states_are_apart() -> None:
     assert table.states_with(ItemState.QUEUED) == [ItemState.QUEUED]
     assert table.states_with(ItemState.NEEDS_REVIEW) == [ItemState.NEEDS_REVIEW]
     assert {table.group_of(state) for state in ItemState} == {"queued", "open", "review", "ended"}
+
+
+def test_a_batch_that_was_stored_without_a_number_comes_before_later_ones_of_the_same_instant() -> None:
+    old, new = {"ts": table.number(5)}, {"ts": table.number(5), "nr": table.number(1)}
+    earlier = {"ts": table.number(4), "nr": table.number(2)}
+    assert sorted([new, old, earlier], key=rows.batch_order) == [earlier, old, new]
