@@ -7,12 +7,15 @@ BIN    := $(VENV)/bin
 SEEDS  ?= 10000
 DEMO   := bulkhead-out/demo
 
-.PHONY: help demo test test-fast cloud-demo cloud-test check lint-cloud format docs simulate bench cover clean screenshots
+# The tests start hundreds of Python processes; without cached bytecode, each one compiles every module again.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: help demo test test-all cloud-demo cloud-test check lint-cloud format docs simulate bench cover clean screenshots
 
 help:
 	@echo "make demo         import examples/inbox into a sandbox on this machine, and show what comes out"
-	@echo "make test         all tests but those of the deployed stack"
-	@echo "make test-fast    those of them that take no long time"
+	@echo "make test         run the tests, without the slow ones and those of the deployed stack"
+	@echo "make test-all     run all tests except those of the deployed stack; property tests use fresh seeds"
 	@echo "make cloud-demo   build and deploy the stack on this machine, import 30 files by it, and show what comes out"
 	@echo "make cloud-test   tests of the deployed stack, on this machine"
 	@echo "make check        format, lint and types, as the CI does"
@@ -54,10 +57,10 @@ demo: $(VENV)/.core
 		else echo "The demo ended with exit code $$code, not with the 4 that was expected." >&2; exit 1; fi
 
 test: $(VENV)/.dev $(TOOLS)/ministack/.installed
-	$(BIN)/python -m pytest -n 2 -m 'not cloud'
-
-test-fast: $(VENV)/.dev $(TOOLS)/ministack/.installed
 	$(BIN)/python -m pytest -n 2 -m 'not slow and not cloud'
+
+test-all: $(VENV)/.dev $(TOOLS)/ministack/.installed
+	$(BIN)/python -m pytest -n 2 -m 'not cloud' --hypothesis-profile=explore
 
 CLOUD_TOOLS := $(VENV)/.dev $(TOOLS)/ministack/.installed $(TOOLS)/sam/.installed
 

@@ -7,12 +7,37 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
+from hypothesis.internal.conjecture import engine
 
 from runner.aws.s3 import S3Client, open_s3
 from tests.support.aws import HOW_TO_INSTALL, MINISTACK, LocalAws, running_ministack, running_moto
 
-settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("busy")
+MOST_SHRINKING_S = 30
+"""`make test-all` reports a failing example after at most this long, even if a smaller one exists."""
+
+# `default` draws the same examples every time, so that `make test` never fails by chance; `make test-all` explores.
+settings.register_profile(
+    "default", derandomize=True, database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile(
+    "explore", derandomize=False, database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("default")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Bound the time that Hypothesis spends on shrinking; it has no public setting for that."""
+    assert engine.MAX_SHRINKING_SECONDS > MOST_SHRINKING_S
+    engine.MAX_SHRINKING_SECONDS = MOST_SHRINKING_S
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what runs on moto as slow: it is a second opinion on what ministack answers."""
+    for item in items:
+        callspec = getattr(item, "callspec", None)
+        if callspec is not None and "moto" in callspec.params.values():
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session")

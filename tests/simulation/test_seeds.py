@@ -9,8 +9,16 @@ from tests.simulation.scenario import simulate
 from tests.support.seeds import check, regressions
 
 SEEDS = 200
+FIRST = 10
+"""So many run in `make test`, too."""
+
 GROUP = 20
 COMMAND = "python -m tests.simulation"
+
+
+@pytest.mark.parametrize("seed", range(FIRST))
+def test_every_invariant_holds_for_the_first_seeds(seed: int) -> None:
+    check(simulate, plan_of, seed, command=COMMAND)
 
 
 @pytest.mark.slow
