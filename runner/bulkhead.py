@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, Self
 
@@ -51,6 +52,15 @@ class BatchStatus:
     by_state: dict[ItemState, int]
 
 
+class _ActiveRun:
+    """A run in progress: who hears its events, how to stop it, and the task of its stages once they have started."""
+
+    def __init__(self, emit: EventHook) -> None:
+        self.emit = emit
+        self.stop = StopSignal()
+        self.stages: asyncio.Task[RunResult] | None = None
+
+
 class Bulkhead:
     """Runs, resumes and inspects batches; an async context manager that opens what it needs when it needs it.
 
@@ -61,14 +71,17 @@ class Bulkhead:
     def __init__(
         self, settings: Settings, *, on_event: EventHook = ignore, engine: Callable[[], Engine] | None = None
     ) -> None:
-        """`engine` makes the import engine that a run with `RunSpec.check` judges files by."""
+        """Set up without opening anything.
+
+        `on_event` gets the events of every call but `watch`, which yields its own. `engine` makes the import engine
+        that a run with `RunSpec.check` checks files with.
+        """
         self._settings = settings
         self._engine = engine
-        self._emit = on_event
+        self._on_event = on_event
         self._resources = Resources(settings)
         self._batches = Batches(self._resources)
-        self._stop = StopSignal()
-        self._current: asyncio.Task[RunResult] | None = None
+        self._runs: list[_ActiveRun] = []
 
     async def __aenter__(self) -> Self:
         await self._resources.__aenter__()
@@ -80,59 +93,81 @@ class Bulkhead:
         await self._resources.__aexit__(kind, error, trace)
 
     def stop(self, reason: StopReason = StopReason.INTERRUPTED) -> None:
-        """First call: what is under way comes to its end. Second call: stop now. Both leave a state that resumes."""
-        if self._stop.requested and self._current is not None:
-            self._current.cancel()
-        self._stop.request(reason, "stopped on request")
+        """Stop the current run: the first call lets requests in progress finish, the second stops at once.
+
+        The batch can be resumed either way. Without a run in progress the call does nothing; a later run starts
+        normally.
+        """
+        for run in self._runs:
+            if run.stop.requested and run.stages is not None:
+                run.stages.cancel()
+            run.stop.request(reason, "stopped on request")
 
     async def run(self, spec: RunSpec) -> BatchOutcome:
         """Start a batch, or continue the unsettled one of the same source with the routes given now.
 
-        Raises SourceNotFound, ConfigError, LedgerError; what concerns items or the vendor is in the outcome.
+        Raises SourceNotFound, ConfigError, LedgerError. Failures of items and trouble at the vendor are in the outcome.
         """
+        with self._active(self._on_event) as active:
+            return await self._run(spec, active)
+
+    @contextmanager
+    def _active(self, emit: EventHook) -> Iterator[_ActiveRun]:
+        """Register a run, so that `stop` reaches it from its first to its last moment."""
+        active = _ActiveRun(emit)
+        self._runs.append(active)
+        try:
+            yield active
+        finally:
+            self._runs.remove(active)
+
+    async def _run(self, spec: RunSpec, active: _ActiveRun) -> BatchOutcome:
         uri = (await self._resources.source(spec.source)).uri
         ledger = await self._resources.ledger(write=True)
         batch = await self._batches.unsettled_of(uri)
         if batch is None:
             batch = await self._start(ledger, spec, uri)
-            return await self._go(batch, spec, resumed=False)
+            return await self._go(batch, spec, active, resumed=False)
         if self._out(spec, batch) != batch.out:
             raise ConfigError(
                 f"batch {batch.batch_id} of this source is unfinished and its results lie in {batch.out}",
                 hint="leave out --out to continue it",
             )
         batch = await ledger.update_batch(batch.batch_id, config=spec.to_json())
-        return await self._go(batch, spec, resumed=True)
+        return await self._go(batch, spec, active, resumed=True)
 
     async def resume(self, batch_id: str | None = None) -> BatchOutcome:
         """Continue a batch as it was started; the newest unsettled one where none is named."""
-        batch = await self._batches.unsettled(batch_id)
-        return await self._go(batch, RunSpec.from_json(batch.config), resumed=True, list_source=not batch.listed)
+        with self._active(self._on_event) as active:
+            batch = await self._batches.unsettled(batch_id)
+            spec = RunSpec.from_json(batch.config)
+            return await self._go(batch, spec, active, resumed=True, list_source=not batch.listed)
 
     async def track(self, batch_id: str | None = None, *, watch: bool = False) -> BatchOutcome:
         """Pick up what people have finished since, collect it, and write the manifest again.
 
         Without an id that is done for the newest batch with an open review, or else for the newest.
         """
-        batch = await self._batches.named(batch_id, write=True, waiting_for={ItemState.NEEDS_REVIEW})
         scope = Scope.TRACK_WATCH if watch else Scope.TRACK_ONCE
-        return await self._go(batch, RunSpec.from_json(batch.config), resumed=True, scope=scope, list_source=False)
+        with self._active(self._on_event) as active:
+            batch = await self._batches.named(batch_id, write=True, waiting_for={ItemState.NEEDS_REVIEW})
+            spec = RunSpec.from_json(batch.config)
+            return await self._go(batch, spec, active, resumed=True, scope=scope, list_source=False)
 
     async def watch(self, spec: RunSpec) -> AsyncIterator[Event]:
-        """Run, and yield what happens; the last event is BatchFinished."""
+        """Run as `run` does, and yield this run's events; the last one is BatchFinished. Raises as `run` does."""
         events: asyncio.Queue[Event | None] = asyncio.Queue()
-        outer, self._emit = self._emit, events.put_nowait
-        run = asyncio.ensure_future(self.run(spec))
-        run.add_done_callback(lambda _: events.put_nowait(None))
-        try:
-            while (event := await events.get()) is not None:
-                yield event
-            await run
-        finally:
-            self._emit = outer
-            if not run.done():
-                run.cancel()
-                await asyncio.gather(run, return_exceptions=True)
+        with self._active(events.put_nowait) as active:
+            run = asyncio.ensure_future(self._run(spec, active))
+            run.add_done_callback(lambda _: events.put_nowait(None))
+            try:
+                while (event := await events.get()) is not None:
+                    yield event
+                await run
+            finally:
+                if not run.done():
+                    run.cancel()
+                    await asyncio.gather(run, return_exceptions=True)
 
     async def redrive(
         self, batch_id: str | None = None, *, states: Collection[ItemState], match: str | None = None
@@ -231,24 +266,31 @@ class Bulkhead:
         return await examine(self._resources, schema_ids=schema_ids)
 
     async def _go(
-        self, batch: Batch, spec: RunSpec, *, resumed: bool, scope: Scope = Scope.RUN, list_source: bool = True
+        self,
+        batch: Batch,
+        spec: RunSpec,
+        active: _ActiveRun,
+        *,
+        resumed: bool,
+        scope: Scope = Scope.RUN,
+        list_source: bool = True,
     ) -> BatchOutcome:
         self._batches.refuse_other_account(batch)
         leases = await self._resources.leases()
         if leases is None:
-            return await self._drive(batch, spec, resumed=resumed, scope=scope, list_source=list_source)
-        async with driving(leases, batch.batch_id, clock=self._resources.clock, stop=self._stop):
-            return await self._drive(batch, spec, resumed=resumed, scope=scope, list_source=list_source)
+            return await self._drive(batch, spec, active, resumed=resumed, scope=scope, list_source=list_source)
+        async with driving(leases, batch.batch_id, clock=self._resources.clock, stop=active.stop):
+            return await self._drive(batch, spec, active, resumed=resumed, scope=scope, list_source=list_source)
 
     async def _drive(
-        self, batch: Batch, spec: RunSpec, *, resumed: bool, scope: Scope, list_source: bool
+        self, batch: Batch, spec: RunSpec, active: _ActiveRun, *, resumed: bool, scope: Scope, list_source: bool
     ) -> BatchOutcome:
         ledger = await self._resources.ledger(write=True)
-        context = await self._context(batch, spec, ledger)
+        context = await self._context(batch, spec, ledger, active)
         await context.sink.prepare()
         batch = await ledger.update_batch(batch.batch_id, state=BatchState.RUNNING, finished_at=None, exit_code=None)
         counts = await ledger.counts(batch.batch_id)
-        self._emit(
+        active.emit(
             BatchStarted(
                 batch_id=batch.batch_id,
                 source_uri=batch.source_uri,
@@ -258,12 +300,12 @@ class Bulkhead:
                 slots_free=await context.pacer.free_slots(),
             )
         )
-        self._current = asyncio.ensure_future(run_batch(batch, context, scope=scope, list_source=list_source))
+        active.stages = asyncio.ensure_future(run_batch(batch, context, scope=scope, list_source=list_source))
         missing: dict[str, str] = {}
         try:
-            missing = (await self._current).missing_schemas
+            missing = (await active.stages).missing_schemas
         except asyncio.CancelledError:
-            if not self._stop.requested:
+            if not active.stop.requested:
                 raise
         except Exception as error:
             judged = Verdict(state=BatchState.PAUSED, exit_code=exit_code_of(error), reason=str(error))
@@ -272,7 +314,7 @@ class Bulkhead:
         counts = await ledger.counts(batch.batch_id)
         judged = verdict(
             counts,
-            stop=self._stop,
+            stop=active.stop,
             missing_schemas=missing,
             listed=(await ledger.batch(batch.batch_id) or batch).listed,
             fail_if_empty=spec.fail_if_empty,
@@ -287,7 +329,7 @@ class Bulkhead:
             batch.batch_id, state=judged.state, exit_code=int(judged.exit_code), finished_at=clock.now()
         )
         await write_manifest(ledger, batch, context.sink, exit_code=int(judged.exit_code), now=clock.now())
-        self._emit(
+        context.emit(
             BatchFinished(
                 batch_id=batch.batch_id,
                 state=judged.state,
@@ -300,11 +342,11 @@ class Bulkhead:
             batch=batch, by_state=counts, exit_code=judged.exit_code, reason=judged.reason, out=batch.out
         )
 
-    async def _context(self, batch: Batch, spec: RunSpec, ledger: Ledger) -> RunContext:
+    async def _context(self, batch: Batch, spec: RunSpec, ledger: Ledger, active: _ActiveRun) -> RunContext:
         resources = self._resources
         return RunContext(
             ledger=ledger,
-            api=await resources.api(),
+            api=(await resources.api()).counted_apart(),
             storage=await resources.storage(),
             source=await resources.source(spec.source),
             routes=spec.routes,
@@ -313,16 +355,16 @@ class Bulkhead:
             clock=resources.clock,
             vendor_time=resources.vendor_time,
             rng=resources.rng,
-            emit=self._emit,
-            stop=self._stop,
+            emit=active.emit,
+            stop=active.stop,
             options=self._options(spec),
             rank_of=self._rank_of(spec),
             endpoint=resources.endpoint,
-            gate=self._gate(spec),
+            gate=self._gate(spec, active.emit),
             shared=resources.ledger_is_shared,
         )
 
-    def _gate(self, spec: RunSpec) -> Gate | None:
+    def _gate(self, spec: RunSpec, emit: EventHook) -> Gate | None:
         if spec.check is None:
             return None
         if self._engine is None:
@@ -330,7 +372,7 @@ class Bulkhead:
         from runner.check import GateMode  # noqa: PLC0415 - processes and engine, which most runs never need
         from runner.check import setup as inspection  # noqa: PLC0415
 
-        return inspection.gate(self._resources, spec, self._engine(), mode=GateMode(spec.check), emit=self._emit)
+        return inspection.gate(self._resources, spec, self._engine(), mode=GateMode(spec.check), emit=emit)
 
     def _options(self, spec: RunSpec) -> RunOptions:
         settings = self._settings
@@ -389,7 +431,7 @@ class Bulkhead:
 
     async def _transitions(self, ledger: Ledger, batch: Batch) -> Transitions:
         counts = await ledger.counts(batch.batch_id)
-        return Transitions(ledger, clock=self._resources.clock, emit=self._emit, by_state=counts)
+        return Transitions(ledger, clock=self._resources.clock, emit=self._on_event, by_state=counts)
 
 
 def _named(counts: dict[ItemState, int]) -> dict[str, int]:

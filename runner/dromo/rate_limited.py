@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from typing import TYPE_CHECKING, Any
+from copy import copy
+from typing import TYPE_CHECKING, Any, Self
 
 from aiolimiter import AsyncLimiter
 
@@ -31,6 +32,12 @@ class RateLimitedApi:
         self._lists = AsyncLimiter(lists_per_minute, 60)
         self._polls: OrderedDict[str, AsyncLimiter] = OrderedDict()
         self.calls: Counter[str] = Counter()
+
+    def counted_apart(self) -> Self:
+        """Return the same API, behind the same limiters, that counts its own calls from zero."""
+        apart = copy(self)
+        apart.calls = Counter()
+        return apart
 
     async def create(self, request: CreateRequest) -> RemoteImport:
         return await self._api.create(request)

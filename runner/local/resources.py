@@ -1,13 +1,16 @@
-"""Resources: what a command opens because it needs it, and closes once at its end."""
+"""Resources: what the commands of one `Bulkhead` open on first use, share, and close once."""
 
 from __future__ import annotations
 
+import asyncio
 import random
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from typing import TYPE_CHECKING, Self, TypeVar
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar, cast
 
 from aiolimiter import AsyncLimiter
-from platformdirs import user_state_path
 
 from runner import identity
 from runner.aws.client import aws_extra
@@ -41,11 +44,32 @@ if TYPE_CHECKING:
     from runner.sources import LocalFiles, SourceSpec
     from runner.sources.s3 import S3Source
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
+def _opened_once(
+    opening: Callable[Concatenate[Resources, P], Awaitable[T]],
+) -> Callable[Concatenate[Resources, P], Coroutine[Any, Any, T]]:
+    """Return what the first call with these arguments opened, also to callers that ask while it is being opened."""
+
+    @wraps(opening)
+    async def opened(resources: Resources, /, *args: P.args, **options: P.kwargs) -> T:
+        key = (opening.__name__, *args)
+        async with resources.locks[key]:
+            if key not in resources.opened:
+                resources.opened[key] = await opening(resources, *args, **options)
+            return cast("T", resources.opened[key])
+
+    return opened
+
+
 class Resources:
-    """Opens ledger, API, storage and quota store of one set of settings; use as an async context manager."""
+    """Opens the ledger, API, storage, and quota store of one set of settings; use as an async context manager.
+
+    Each is opened once and shared by all who ask, so quotas, bandwidth, and connections are limits of the object. All
+    are closed when the context ends.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -55,9 +79,8 @@ class Resources:
         self._stack = AsyncExitStack()
         self._ledger: Ledger | None = None
         self._ledger_is_writable = False
-        self._table: DynamoTable | None = None
-        self._client: HeadlessClient | None = None
-        self._s3: S3Client | None = None
+        self.opened: dict[tuple[object, ...], object] = {}
+        self.locks: defaultdict[tuple[object, ...], asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def __aenter__(self) -> Self:
         await self._stack.__aenter__()
@@ -66,6 +89,8 @@ class Resources:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.opened.clear()
+        self._ledger = None
         await self._stack.__aexit__(kind, error, trace)
 
     @property
@@ -101,8 +126,8 @@ class Resources:
             table = await self.table(path)
             from runner.ledger.dynamodb.ledger import DynamoLedger  # noqa: PLC0415 - most runs keep their ledger in a file
 
-            self._ledger = DynamoLedger(table, now=self.clock.now)
-            self._ledger_is_writable = True
+            if self._ledger is None:
+                self._ledger, self._ledger_is_writable = DynamoLedger(table, now=self.clock.now), True
             return self._ledger
         if not write and not path.exists():
             raise ConfigError(
@@ -113,18 +138,16 @@ class Resources:
         self._ledger, self._ledger_is_writable = ledger, write
         return ledger
 
+    @_opened_once
     async def table(self, place: LedgerTable) -> DynamoTable:
-        """Open the table of a shared ledger. Raises ConfigError where AWS is not configured."""
+        """Open the table of a shared ledger. Raises ConfigError if AWS is not configured."""
         with aws_extra():
             from runner.ledger.dynamodb.table import DynamoTable  # noqa: PLC0415 - botocore is slow to import
 
-        if self._table is None:
-            settings = self.settings
-            opening = DynamoTable.open(
-                place.name, endpoint_url=settings.aws_endpoint_url, region_name=settings.aws_region
-            )
-            self._table = await self._stack.enter_async_context(opening)
-        return self._table
+        settings = self.settings
+        return await self._stack.enter_async_context(
+            DynamoTable.open(place.name, endpoint_url=settings.aws_endpoint_url, region_name=settings.aws_region)
+        )
 
     async def leases(self) -> Leases | None:
         """Return who works on what in a shared ledger, None for a file, which one process has for itself."""
@@ -144,32 +167,31 @@ class Resources:
         leases = await self.leases()
         return leases is not None and await is_driven(leases, batch_id)
 
+    @_opened_once
     async def client(self) -> HeadlessClient:
-        """Open the API. Raises ConfigError where there is no license key."""
+        """Open the API. Raises ConfigError if there is no license key."""
         from runner.dromo.client import HeadlessClient  # noqa: PLC0415 - aiohttp is slow to import and often not needed
 
-        if self._client is None:
-            self._client = await self._stack.enter_async_context(
-                HeadlessClient(
-                    self.settings.api_url,
-                    self._license_key(),
-                    timeout_s=self.settings.request_timeout_s,
-                    vendor_time=self.vendor_time,
-                )
+        return await self._stack.enter_async_context(
+            HeadlessClient(
+                self.settings.api_url,
+                self._license_key(),
+                timeout_s=self.settings.request_timeout_s,
+                vendor_time=self.vendor_time,
             )
-        return self._client
+        )
 
+    @_opened_once
     async def api(self) -> RateLimitedApi:
-        """Open the API behind the quotas of polls and lists."""
+        """Open the API behind the quotas of polls and lists. Raises ConfigError if there is no license key."""
         return rated(await self.client(), self.settings)
 
+    @_opened_once
     async def s3(self) -> S3Client:
-        """Open a client of S3. Raises ConfigError where the `aws` extra is not installed."""
-        if self._s3 is None:
-            settings = self.settings
-            opening = open_s3(endpoint_url=settings.aws_endpoint_url, region_name=settings.aws_region)
-            self._s3 = await self._stack.enter_async_context(opening)
-        return self._s3
+        """Open a client of S3. Raises ConfigError if the `aws` extra is not installed."""
+        settings = self.settings
+        opening = open_s3(endpoint_url=settings.aws_endpoint_url, region_name=settings.aws_region)
+        return await self._stack.enter_async_context(opening)
 
     async def source(self, spec: SourceSpec) -> LocalFiles | S3Source:
         """Open the source that a spec describes. Raises ConfigError."""
@@ -185,8 +207,9 @@ class Resources:
         """Open the sink of a path or an `s3://` url. Raises ConfigError."""
         return open_sink(out, s3=await self.s3() if is_s3(out) else None)
 
+    @_opened_once
     async def storage(self) -> HttpStorage:
-        """Open a session for presigned urls, which knows no key."""
+        """Open a session for presigned URLs, which never sends the license key."""
         from runner.dromo.storage import HttpStorage  # noqa: PLC0415 - as above
 
         limit = self.settings.bwlimit
@@ -198,8 +221,9 @@ class Resources:
             )
         )
 
+    @_opened_once
     async def pacer(self) -> CreatePacer:
-        """Open the create slots that all processes of this machine share, or with a shared ledger all who share it."""
+        """Open the create slots: shared by all processes of this machine, or by all users of a shared ledger."""
         store: SlotStore
         clock: Clock = self.clock
         guard_s = self.settings.shared_quota_guard_s
@@ -210,7 +234,7 @@ class Resources:
             store = clock = DynamoSlots(table, now=self.clock.now)
             guard_s = max(guard_s, SHARED_GUARD_S)
         else:
-            store = SqliteSlots(self.settings.quota_store or user_state_path("bulkhead") / "quota.db")
+            store = SqliteSlots(self.settings.quota_store)
         self._stack.push_async_callback(store.close)
         return create_pacer(store, self.settings, account=self.account, clock=clock, rng=self.rng, guard_s=guard_s)
 

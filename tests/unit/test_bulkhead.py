@@ -1,0 +1,149 @@
+"""What the calls of one `Bulkhead` share: its resources, but no stop signal and no listener."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from runner import Bulkhead, Routes, RunSpec, source_spec
+from runner.config.settings import Settings
+from runner.events import BatchFinished, BatchStarted, Event, ItemMoved
+from runner.models import BatchState, ItemState
+from sandbox.engine import Outcome
+from sandbox.settings import SandboxSettings
+from tests.support.sandbox import LICENSE_KEY, RunningSandbox, running_sandbox
+
+
+@pytest.fixture
+async def box() -> AsyncIterator[RunningSandbox]:
+    settings = SandboxSettings(pending_s=0.0, running_s=0.0)
+    async with running_sandbox(settings=settings, engine=lambda _job: Outcome(status="SUCCESSFUL", rows=[])) as box:
+        yield box
+
+
+@pytest.fixture
+def settings(box: RunningSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.chdir(tmp_path)
+    return Settings(
+        api_url=box.base_url,
+        license_key=SecretStr(LICENSE_KEY),
+        ledger=tmp_path / "ledger.db",
+        quota_store=tmp_path / "quota.db",
+    )
+
+
+def _spec(inbox: Path, *sources: str) -> RunSpec:
+    inbox.mkdir(exist_ok=True)
+    for source in sources:
+        (inbox / source).write_text(f"name\n{source}\n")
+    return RunSpec(source=source_spec(str(inbox)), routes=Routes.single(schema_id="customers"))
+
+
+async def test_a_stopped_run_can_be_resumed_by_the_same_object(settings: Settings, tmp_path: Path) -> None:
+    spec = _spec(tmp_path / "in", "a.csv", "b.csv")
+    heard: list[Event] = []
+
+    def stop_at_first_event(event: Event) -> None:
+        heard.append(event)
+        if len(heard) == 1:
+            bulkhead.stop()
+
+    async with Bulkhead(settings, on_event=stop_at_first_event) as bulkhead:
+        assert (await bulkhead.run(spec)).state is BatchState.INTERRUPTED
+        finished = await bulkhead.resume()
+    assert finished.state is BatchState.COMPLETE
+    assert finished.by_state == {ItemState.COLLECTED: 2}
+
+
+async def test_a_stop_with_no_run_under_way_does_not_stop_the_next_run(settings: Settings, tmp_path: Path) -> None:
+    async with Bulkhead(settings) as bulkhead:
+        bulkhead.stop()
+        outcome = await bulkhead.run(_spec(tmp_path / "in", "a.csv"))
+    assert outcome.state is BatchState.COMPLETE
+
+
+async def test_all_runs_share_one_pacer_one_storage_and_one_set_of_limiters(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = _count_made(monkeypatch)
+    async with Bulkhead(settings) as bulkhead:
+        await bulkhead.run(_spec(tmp_path / "in", "a.csv"))
+        await bulkhead.run(_spec(tmp_path / "in", "b.csv"))
+        await bulkhead.plan(_spec(tmp_path / "in", "c.csv"))
+        assert await bulkhead.reconcile() == []
+    assert made == {"CreatePacer": 1, "HttpStorage": 1, "RateLimitedApi": 1, "HeadlessClient": 1}
+
+
+def _count_made(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
+    from runner.dromo.client import HeadlessClient
+    from runner.dromo.rate_limited import RateLimitedApi
+    from runner.dromo.storage import HttpStorage
+    from runner.quota.pacer import CreatePacer
+
+    made: dict[str, int] = {}
+
+    def count(kind: type) -> None:
+        original = kind.__init__  # type: ignore[misc]
+
+        def init(self: object, *args: object, **options: object) -> None:
+            made[kind.__name__] = made.get(kind.__name__, 0) + 1
+            original(self, *args, **options)
+
+        monkeypatch.setattr(kind, "__init__", init)
+
+    for kind in (CreatePacer, HttpStorage, RateLimitedApi, HeadlessClient):
+        count(kind)
+    return made
+
+
+async def test_each_batch_counts_only_its_own_calls(box: RunningSandbox, settings: Settings, tmp_path: Path) -> None:
+    async with Bulkhead(settings) as bulkhead:
+        await bulkhead.run(_spec(tmp_path / "in", "a.csv"))
+        await bulkhead.run(_spec(tmp_path / "in", "b.csv"))
+        counted = [found.batch.counters for found in await bulkhead.batches()]
+    assert [counters["creates"] for counters in counted] == [1, 1]
+    assert sum(counters["list_calls"] for counters in counted) == (await box.counters())["list_calls"]
+
+
+async def test_two_watches_at_once_each_see_their_own_batch(settings: Settings, tmp_path: Path) -> None:
+    heard: list[Event] = []
+    async with Bulkhead(settings, on_event=heard.append) as bulkhead:
+
+        async def watch(name: str) -> list[Event]:
+            return [event async for event in bulkhead.watch(_spec(tmp_path / name, f"{name}.csv"))]
+
+        for name, events in zip("xy", await asyncio.gather(watch("x"), watch("y")), strict=True):
+            assert [event.source_uri for event in events if isinstance(event, BatchStarted)] == [
+                (tmp_path / name).as_uri()
+            ]
+            assert {event.source for event in events if isinstance(event, ItemMoved)} == {f"{name}.csv"}
+            assert isinstance(events[-1], BatchFinished)
+    assert heard == []
+
+
+async def test_status_during_a_watch_leaves_its_events_alone(settings: Settings, tmp_path: Path) -> None:
+    heard: list[Event] = []
+    async with Bulkhead(settings, on_event=heard.append) as bulkhead:
+        async for event in bulkhead.watch(_spec(tmp_path / "in", "a.csv", "b.csv")):
+            found = await bulkhead.status()
+            if not isinstance(event, BatchFinished):
+                assert found.batch.state in (BatchState.RUNNING, BatchState.COMPLETE)
+            assert sum(found.by_state.values()) <= 2
+        assert (await bulkhead.status()).by_state == {ItemState.COLLECTED: 2}
+    assert heard == []
+
+
+async def test_calls_besides_a_watch_report_to_the_hook_of_the_object(settings: Settings, tmp_path: Path) -> None:
+    heard: list[Event] = []
+    async with Bulkhead(settings, on_event=heard.append) as bulkhead:
+        events = bulkhead.watch(_spec(tmp_path / "in", "a.csv"))
+        first = await anext(events)
+        assert isinstance(first, BatchStarted)
+        other = await bulkhead.run(_spec(tmp_path / "other", "b.csv"))
+        seen = [event async for event in events]
+    assert [event.batch_id for event in heard if isinstance(event, BatchFinished)] == [other.batch.batch_id]
+    assert [event.batch_id for event in seen if isinstance(event, BatchFinished)] == [first.batch_id]
