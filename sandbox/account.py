@@ -8,10 +8,31 @@ from typing import Any
 import orjson
 
 from sandbox.imports import Import
-from sandbox.mappings import Mappings
 from sandbox.quotas import Rate, SlidingLog
 
 DEFINITIONS_MAX_COUNT = 1000
+
+
+class Mappings:
+    """Header -> field key of the SUCCESSFUL imports with `autoMapHeaders` that share an `importIdentifier`.
+
+    The latest import to end goes before earlier ones; what a deleted one has taught stays.
+    """
+
+    def __init__(self) -> None:
+        self._by_identifier: dict[str, dict[str, str]] = {}
+
+    def learn(self, found: Import) -> None:
+        """Take over the mapping of an import that has ended well; others teach nothing."""
+        identifier = _identifier(found.schema)
+        if identifier and found.finished and found.final_status == "SUCCESSFUL":
+            fields = found.finished.outcome.metadata.get("fields") or {}
+            known = self._by_identifier.setdefault(identifier, {})
+            known.update({header: key for key, mapping in fields.items() for header in _headers(mapping)})
+
+    def known(self, schema: Mapping[str, Any]) -> dict[str, str]:
+        """What an import by this schema is to be matched with; nothing unless its settings ask for it."""
+        return dict(self._by_identifier.get(_identifier(schema), {}))
 
 
 @dataclass
@@ -66,12 +87,24 @@ class Account:
         elif found.announced != found.final_status:
             self.unannounced[found.id] = found
 
-    def ended(self, found: Import, *, is_told: bool = True) -> None:
-        """An import has ended, or left its review; `is_told` to those who want to hear of it."""
+    def ended(self, found: Import, *, announces: bool = True) -> None:
+        """An import has ended, or left its review; `announces` to those who want to hear of it."""
         self.mappings.learn(found)
-        if is_told:
+        if announces:
             self.unannounced[found.id] = found
 
     def forget(self, import_id: str) -> None:
         for known in (self.imports, self.waiting, self.unannounced, self.poll_logs):
             known.pop(import_id, None)
+
+
+def _identifier(schema: Mapping[str, Any]) -> str:
+    """The identifier to remember headers under; empty where the settings do not ask for it."""
+    settings = schema.get("settings") or {}
+    is_wanted = {**settings, **(settings.get("matchingStep") or {})}.get("autoMapHeaders") is True
+    return str(settings.get("importIdentifier") or "") if is_wanted else ""
+
+
+def _headers(mapping: Mapping[str, Any]) -> list[str]:
+    names = mapping.get("fileHeaders") or [mapping.get("fileHeader")]
+    return [name.strip() for name in names if name and name.strip()]

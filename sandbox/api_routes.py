@@ -7,12 +7,12 @@ import orjson
 from aiohttp import web
 
 from sandbox.answers import Handler, json_answer, with_faults
+from sandbox.api_state import API_PREFIX
 from sandbox.context import World
 from sandbox.faults import Operation
 from sandbox.hooks import HooksUnavailable, hook_problems
 from sandbox.problems import ApiProblem
 from sandbox.schema_validation import check_definition, place_parts, problem_body, without_nulls
-from sandbox.state import API_PREFIX
 from sandbox.storage import LICENSE_KEY_HEADER
 
 _IMPORTS = f"{API_PREFIX}/headless/imports/"

@@ -16,6 +16,7 @@ from aiohttp import web
 
 from sandbox.answers import as_answers, dated, kept
 from sandbox.api_routes import Api
+from sandbox.api_state import API_PREFIX, SandboxState
 from sandbox.archive import Archive
 from sandbox.clock import SandboxClock
 from sandbox.context import EngineThreads, Runs, World, run_engine
@@ -28,7 +29,6 @@ from sandbox.options import KEEP_IMPORTS
 from sandbox.review.routes import ReviewPages
 from sandbox.runs import Engine
 from sandbox.settings import SandboxSettings
-from sandbox.state import API_PREFIX, SandboxState
 from sandbox.storage import Storage
 from sandbox.storage_routes import StorageRoutes
 from sandbox.webhook_delivery import post_webhooks

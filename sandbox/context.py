@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
+from sandbox.api_state import SandboxState
 from sandbox.clock import SandboxClock
 from sandbox.engine.outcome import failed
 from sandbox.faults import FaultPlan
@@ -14,7 +15,6 @@ from sandbox.imports import Finished, Job
 from sandbox.journal import Journal, NoJournal
 from sandbox.limits import RunStopped, broke_down
 from sandbox.runs import Engine, run_job
-from sandbox.state import SandboxState
 from sandbox.webhooks import Webhooks
 
 logger = logging.getLogger(__name__)

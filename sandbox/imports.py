@@ -1,5 +1,7 @@
 """One import: its timeline and how the API shows it."""
 
+import random
+import uuid
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -190,3 +192,7 @@ class Import:
 
 def iso_instant(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def new_id(rng: random.Random) -> str:
+    return str(uuid.UUID(int=rng.getrandbits(128), version=4))

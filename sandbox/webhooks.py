@@ -10,8 +10,7 @@ from urllib.parse import urlencode, urlsplit
 import orjson
 
 from sandbox.faults import Fault
-from sandbox.ids import new_id
-from sandbox.imports import Ended, iso_instant
+from sandbox.imports import Ended, iso_instant, new_id
 from sandbox.journal import Delivery, Journal, Kept, NoJournal, Registration
 from sandbox.problems import invalid, not_found
 from sandbox.schema_validation import web_address

@@ -1,13 +1,20 @@
 """What a review shows of an import: its layout, and every row with its messages."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from sandbox.engine.batch import Batch
+from sandbox.engine.cell_errors import Verdict
+from sandbox.engine.matching import suggestions
 from sandbox.engine.reading.sheet import Row
+from sandbox.engine.schema import Field
+from sandbox.engine.table import FieldColumns, Table
+from sandbox.engine.table_builder import Opened, preview
 
-PREVIEW_ROWS = 100
 SAMPLES_MAX_COUNT = 3
+_SAMPLED_ROWS = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,3 +68,53 @@ class Draft(Protocol):
     def begin(self, layout: Layout) -> None: ...
 
     def add(self, rows: Sequence[DraftRow]) -> None: ...
+
+
+def layout(opened: Opened, fields: Sequence[Field], mapped: Sequence[FieldColumns], *, is_json: bool) -> Layout:
+    """The layout of a table whose fields, those of hooks among them, are `fields`."""
+    table = opened.table
+    return Layout(
+        preview=[] if is_json else preview(table.sheet),
+        header_row=opened.header_row,
+        file_columns=[] if is_json else _file_columns(table, fields),
+        columns={} if is_json else {each.field.key: tuple(table.columns.get(each.field.key, ())) for each in mapped},
+        fields=[field.definition for field in fields],
+    )
+
+
+def draft_rows(batch: Batch, fields: Sequence[Field], found: Verdict) -> list[DraftRow]:
+    """The rows of a batch with the texts displayed in their cells, and everything that is said of them."""
+    messages: defaultdict[int, list[DraftMessage]] = defaultdict(list)
+    for each in sorted([*found.errors, *found.remarks]):
+        key = fields[each.field_at].key
+        messages[each.row].append(DraftMessage(key, each.part_at, each.message, each.level))
+    shown = {
+        field.key: list(zip(*(part.displayed for part in batch.parts(field.key)), strict=True)) for field in fields
+    }
+    return [
+        DraftRow(index, {key: texts[row] for key, texts in shown.items()}, messages.get(row, ()))
+        for row, index in enumerate(batch.indexes)
+    ]
+
+
+def _file_columns(table: Table, fields: Sequence[Field]) -> list[DraftColumn]:
+    rows = _first_rows(table)
+    width = max([len(table.header), *map(len, rows)])
+    columns = [DraftColumn(at=at, header=_at(table.header, at), samples=_samples(rows, at),
+                           suggestions=suggestions(_at(table.header, at), fields)) for at in range(width)]  # fmt: skip
+    return [column for column in columns if column.header or column.samples]
+
+
+def _first_rows(table: Table) -> list[Row]:
+    for rows in table.batches():
+        return list(rows.raw[:_SAMPLED_ROWS])
+    return []
+
+
+def _samples(rows: Sequence[Row], at: int) -> list[str]:
+    texts = dict.fromkeys(text for row in rows if (text := _at(row, at)).strip())
+    return list(texts)[:SAMPLES_MAX_COUNT]
+
+
+def _at(row: Row, at: int) -> str:
+    return row[at] if at < len(row) else ""

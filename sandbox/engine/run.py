@@ -9,8 +9,7 @@ from typing import Any
 
 from sandbox.engine.cell_errors import ERRORS_MAX_COUNT, ErrorObject, Findings
 from sandbox.engine.corrections import Corrections
-from sandbox.engine.draft import Draft
-from sandbox.engine.drafting import draft_rows, layout
+from sandbox.engine.draft import Draft, draft_rows, layout
 from sandbox.engine.edited_rows import PageTable, Rework
 from sandbox.engine.errors import EmptyFileError, EngineError
 from sandbox.engine.hooks import running_hooks, with_orders
@@ -18,9 +17,9 @@ from sandbox.engine.metadata import field_mappings, metadata_of
 from sandbox.engine.outcome import Outcome, failed
 from sandbox.engine.problems import schema_problems
 from sandbox.engine.reading import Sheet, read_sheet
-from sandbox.engine.reading.json_rows import sheet_of_json
+from sandbox.engine.reading.sheet import sheet_of_json
+from sandbox.engine.result_rows import JsonSink, ListSink, Sink, Writable
 from sandbox.engine.schema import Field, Settings, read_fields, read_settings
-from sandbox.engine.sinks import JsonSink, ListSink, Sink, Writable
 from sandbox.engine.table import FieldColumns, Survey, Table, spare_columns, survey
 from sandbox.engine.table_builder import Opened, as_ordered, file_table, json_table
 from sandbox.engine.validation_pass import Judgement, search_repeats

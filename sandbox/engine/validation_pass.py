@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from sandbox.engine.batch import Batch
 from sandbox.engine.cell_errors import Findings, Verdict, judge
 from sandbox.engine.edited_rows import PageTable
-from sandbox.engine.result_rows import RowMaker
+from sandbox.engine.result_rows import ResultRow, RowMaker, Sink
 from sandbox.engine.schema import Field
-from sandbox.engine.sinks import ResultRow, Sink
 from sandbox.engine.table import FieldColumns, Table, batch_of, unmapped_cells
 from sandbox.engine.validators import Checks
 from sandbox.engine.validators.uniqueness import Uniqueness

@@ -1,11 +1,9 @@
 """Hooks of a schema, run in a Deno process without permissions. No HTTP here."""
 
 from sandbox.hooks.cells import Batch, Changes, HookColumn, Message, row_id
-from sandbox.hooks.checking import hook_problems
-from sandbox.hooks.deno import find_deno
+from sandbox.hooks.deno import HookLimits, find_deno
 from sandbox.hooks.errors import HookFailed, HooksUnavailable
-from sandbox.hooks.hook_runner import Finish, HookRunner
-from sandbox.hooks.limits import HookLimits
+from sandbox.hooks.hook_runner import Finish, HookRunner, hook_problems
 from sandbox.hooks.orders import AddedCell, AddedField, AddedRow, CellMessage, Orders
 from sandbox.hooks.pages import CellColumn, Page, PageColumn, Pages
 from sandbox.hooks.sources import Hooks

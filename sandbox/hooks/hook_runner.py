@@ -6,16 +6,17 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from sandbox.hooks.cells import Batch, Changes, HookColumn
+from sandbox.hooks.deno import HookLimits
 from sandbox.hooks.errors import HookFailed
-from sandbox.hooks.limits import HookLimits
 from sandbox.hooks.orders import Orders
 from sandbox.hooks.process import HookProcess
-from sandbox.hooks.sources import Hook, Hooks
+from sandbox.hooks.sources import Hook, Hooks, form_problems
 
 Mode = Literal["init", "update"]
 ROWS_PER_MESSAGE = 1000
 _CHUNK_ROWS = 5000
 _START = "hooks"
+_COMPILE_S = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,3 +199,28 @@ def _chunks(rows: Iterable[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any
             chunk = []
     if chunk:
         yield chunk
+
+
+def hook_problems(
+    hooks: Mapping[str, Any], *, call_s: float = _COMPILE_S, program: Path | None = None
+) -> list[tuple[str, str]]:
+    """(path, sentence) of every hook that could not be run, in the schema's order; nothing is imported.
+
+    Evaluates each source under the same walls as an import, without calling it. Raises HooksUnavailable where there
+    are hooks but no Deno.
+    """
+    problems = list(form_problems(hooks))
+    if problems:
+        return problems
+    found = Hooks.of(hooks).all()
+    if not found:
+        return []
+    with HookProcess(limits=HookLimits(call_s=call_s), program=program) as process:
+        for hook in found:
+            try:
+                process.call(hook.path, {"op": "check", "source": hook.source})
+            except HookFailed as failed:
+                problems.append((failed.path, failed.sentence))
+                if failed.reason != "compile":
+                    break
+    return problems

@@ -13,9 +13,8 @@ from typing import IO, Any, Self
 
 import orjson
 
-from sandbox.hooks.deno import start_deno
+from sandbox.hooks.deno import MEBIBYTE, HookLimits, start_deno
 from sandbox.hooks.errors import HookFailed
-from sandbox.hooks.limits import MEBIBYTE, HookLimits
 
 _LENGTH_BYTES = 4
 _DRAIN_BYTES = 1 << 16

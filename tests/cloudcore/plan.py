@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from runner.models import ItemKind
+from sandbox.api_state import SandboxSettings
 from sandbox.quotas import CREATE_QUOTA, Rate
-from sandbox.state import SandboxSettings
 from tests.cloudcore.bucket import POISON
 from tests.support.inputs import Fate, Input
 from tests.support.vendor import Habits

@@ -27,7 +27,8 @@ from runner.ledger.memory import MemoryLedger
 from runner.models import BatchState, ItemState
 from runner.quota.pacer import CreatePacer
 from runner.quota.slots import MemorySlots
-from sandbox.state import SandboxSettings, SandboxState
+from sandbox.api_state import SandboxState
+from sandbox.settings import SandboxSettings
 from tests.cloudcore.bucket import INBOX, POISON, Bucket, ProcessPlaces, Results
 from tests.cloudcore.functions import (
     CloudProcessLedger,

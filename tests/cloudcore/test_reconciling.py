@@ -13,7 +13,7 @@ from runner.cloud.protocols import Queue
 from runner.config.run_spec import RunSpec
 from runner.errors import AuthRefused, Unavailable
 from runner.models import Item, ItemKind, ItemState
-from sandbox.state import SandboxSettings
+from sandbox.api_state import SandboxSettings
 from tests.cloudcore.bench import Bench, on_bench
 from tests.cloudcore.bucket import BucketSource
 from tests.support.inputs import Fate

@@ -5,11 +5,11 @@ import io
 import pytest
 
 from sandbox.engine import run_import
-from sandbox.engine.header import find_header
 from sandbox.engine.matching import match_columns
-from sandbox.engine.reading.dialect import guess_delimiter
 from sandbox.engine.reading.sheet import Sheet
+from sandbox.engine.reading.text import guess_delimiter
 from sandbox.engine.schema import read_fields
+from sandbox.engine.table_builder import find_header
 
 NAME = {"key": "name", "label": "Full Name", "alternateMatches": ["Name"]}
 EMAIL = {"key": "email", "label": "Email", "type": "email"}

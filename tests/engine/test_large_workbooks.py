@@ -7,7 +7,8 @@ from datetime import date, datetime, time, timedelta
 import openpyxl
 import pytest
 
-from sandbox.engine.reading import large_workbook, package
+from sandbox.engine.reading import package
+from sandbox.engine.reading import workbook as large_workbook
 from tests.support.engine import run, workbook
 
 NAME = {"key": "name", "label": "Name"}

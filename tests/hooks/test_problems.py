@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.hooks import HookFailed, HookRunner, HooksUnavailable, hook_problems
-from sandbox.hooks.deno import start_deno
-from sandbox.hooks.limits import HookLimits
+from sandbox.hooks.deno import HookLimits, start_deno
 from tests.support.hooks import start
 
 

@@ -9,8 +9,8 @@ import aiohttp
 import pytest
 from yarl import URL
 
+from sandbox.api_state import SandboxSettings
 from sandbox.engine import Outcome
-from sandbox.state import SandboxSettings
 from tests.support.sandbox import LICENSE_KEY, running_sandbox
 
 CSV = b"Full Name,Email,Credit Limit\nAda,ada@x.example,5\nBob,bob@x.example,7\n"

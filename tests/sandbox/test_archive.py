@@ -6,13 +6,14 @@ import sqlite3
 import orjson
 import pytest
 
+from sandbox.api_state import SandboxState
 from sandbox.app import ARCHIVE_NAME, SandboxServer
 from sandbox.archive import Archive
 from sandbox.data_dir import kept_home
 from sandbox.engine import Outcome
 from sandbox.problems import ApiProblem, StorageProblem
 from sandbox.quotas import Rate
-from sandbox.state import SandboxSettings, SandboxState
+from sandbox.settings import SandboxSettings
 from sandbox.storage import Storage
 from tests.support.receiver import running_receiver
 from tests.support.sandbox import CUSTOMERS, running_sandbox

@@ -5,8 +5,8 @@ from urllib.parse import quote
 import jsonschema
 import pytest
 
+from sandbox.api_state import SandboxSettings
 from sandbox.quotas import Rate
-from sandbox.state import SandboxSettings
 from tests.support.fuzz import Bodies
 from tests.support.openapi import description
 from tests.support.sandbox import CUSTOMERS, running_sandbox

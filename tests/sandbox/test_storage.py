@@ -4,8 +4,9 @@ import random
 
 import pytest
 
+from sandbox.api_state import SandboxState
 from sandbox.problems import StorageProblem
-from sandbox.state import SandboxSettings, SandboxState
+from sandbox.settings import SandboxSettings
 from sandbox.storage import Storage, UrlSigner, upload_path
 from tests.support.sandbox import CUSTOMERS
 

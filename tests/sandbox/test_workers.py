@@ -17,13 +17,14 @@ from pathlib import Path
 import openpyxl
 import pytest
 
+from sandbox.api_state import SandboxState
 from sandbox.clock import SandboxClock
 from sandbox.context import World, run_engine
 from sandbox.engine import Outcome
 from sandbox.faults import FaultPlan
 from sandbox.imports import Job
 from sandbox.limits import MEGABYTE, MEMORY_MIN_BYTES, RunStopped, WorkerLimits
-from sandbox.state import SandboxSettings, SandboxState
+from sandbox.settings import SandboxSettings
 from sandbox.storage import Storage
 from sandbox.webhooks import Webhooks
 from sandbox.workers import WorkerPool

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from runner.models import ItemKind
+from sandbox.api_state import SandboxSettings
 from sandbox.quotas import CREATE_QUOTA, Rate
-from sandbox.state import SandboxSettings
 from tests.support.inputs import Fate, Input
 from tests.support.vendor import Habits
 from tests.support.weather import MENU, Call, Kind

@@ -31,7 +31,8 @@ from runner.sinks import LocalSink
 from runner.sources import SourceSpec
 from runner.stages.context import RunContext
 from runner.stop import StopReason, StopSignal
-from sandbox.state import SandboxSettings, SandboxState
+from sandbox.api_state import SandboxState
+from sandbox.settings import SandboxSettings
 from tests.simulation.oracles import AT_REST, Judges
 from tests.simulation.plan import SETTLE_S, Life, Plan
 from tests.simulation.stack import Stack

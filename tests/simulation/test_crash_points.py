@@ -9,8 +9,8 @@ from functools import cache
 import pytest
 
 from runner.models import ItemKind
+from sandbox.api_state import SandboxSettings
 from sandbox.quotas import Rate
-from sandbox.state import SandboxSettings
 from tests.simulation.plan import Life, Plan
 from tests.simulation.scenario import Report, simulate
 from tests.support.inputs import Input

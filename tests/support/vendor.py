@@ -29,9 +29,10 @@ from runner.errors import (
     UrlExpired,
 )
 from runner.models import CreateRequest, ImportPage, RemoteImport
+from sandbox.api_state import SandboxState
 from sandbox.problems import ApiProblem, StorageProblem
-from sandbox.state import SandboxState, UploadTicket
 from sandbox.storage import import_id_of
+from sandbox.storage_state import UploadTicket
 from tests.support.inputs import SimulatedBody
 from tests.support.process import EPOCH, Process, Trace
 

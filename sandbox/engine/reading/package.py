@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from sandbox.engine.errors import UnreadableFileError
 from sandbox.engine.reading.extent import DAMAGED, ExactLook, Look, QuickLook
-from sandbox.engine.reading.other_extent import ODS_PART, XLSB_SHEET, OdsLook, XlsbLook
+from sandbox.engine.reading.ods_xlsb_extent import ODS_PART, XLSB_SHEET, OdsLook, XlsbLook
 from sandbox.engine.reading.source import Source, opened
 
 UNPACKED_MAX_BYTES = 500 << 20

@@ -1,11 +1,12 @@
 """A file's rows of text cells, however they were read."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from sandbox.engine.errors import UnreadableFileError
+from sandbox.engine.reading.cells import json_text
 
 BATCH_ROWS = 5_000
 COLUMNS_MAX_COUNT = 16_384
@@ -86,3 +87,17 @@ def long_cell() -> UnreadableFileError:
 def missing_sheet(name: str) -> str:
     """The warning for a sheet that is not there."""
     return f'The workbook has no sheet "{name[:80]}"; the first one with cells was taken.'
+
+
+def sheet_of_json(rows: Sequence[Any], *, keys: Sequence[str]) -> Sheet:
+    """Objects keyed by field key, or arrays in field order; what a row lacks is "". Raises UnreadableFileError."""
+    return Sheet([_texts(row, keys) for row in rows], keeps_blank=True)
+
+
+def _texts(row: Any, keys: Sequence[str]) -> list[str]:
+    if isinstance(row, dict):
+        return [json_text(row.get(key)) for key in keys]
+    if isinstance(row, list):
+        texts = [json_text(cell) for cell in row[: len(keys)]]
+        return texts + [""] * (len(keys) - len(texts))
+    raise UnreadableFileError("Rows of JSON must be objects or arrays.")

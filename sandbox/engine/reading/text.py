@@ -3,8 +3,9 @@
 import codecs
 import csv
 import io
+import math
 import re
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -12,13 +13,15 @@ from itertools import chain, islice
 from typing import BinaryIO, TextIO
 
 from sandbox.engine.errors import UnreadableFileError
-from sandbox.engine.reading.dialect import SAMPLE_CHARS, announced_delimiter, guess_delimiter
 from sandbox.engine.reading.encoding import find_encoding
 from sandbox.engine.reading.sheet import BATCH_ROWS, CELL_MAX_CHARS, Row, Sheet, check_widths
 from sandbox.engine.reading.source import Source, opened, size_bytes
 
 LINE_MAX_BYTES = 8 << 20
 HELD_MAX_BYTES = 8 << 20
+DELIMITERS = (",", "\t", ";", "|")
+SAMPLE_CHARS = 64 * 1024
+_ANNOUNCEMENT = "sep="
 _CHUNK_BYTES = 1 << 20
 _BINARY_SHARE = 0.02
 _NULS_SHARE = 0.3
@@ -123,3 +126,31 @@ def _chunks(stream: BinaryIO) -> Iterator[bytes]:
 
 def _text(source: Source, encoding: str) -> AbstractContextManager[TextIO]:
     return io.TextIOWrapper(opened(source), encoding=encoding, errors="replace", newline="")
+
+
+def guess_delimiter(sample: str) -> str:
+    """The delimiter that cuts most rows to one width, wide rows preferred; a comma where none cuts anything."""
+    return max(DELIMITERS, key=lambda delimiter: _evenness(sample, delimiter))
+
+
+def announced_delimiter(sample: str) -> tuple[str | None, int]:
+    """The delimiter of a leading `sep=;` line, and the characters that line takes."""
+    line = sample[:8].splitlines(keepends=True)[:1]
+    text = line[0] if line else ""
+    bare = text.rstrip("\r\n")
+    if text.lower().startswith(_ANNOUNCEMENT) and len(bare) == len("sep=;") and bare[-1] not in '"\r\n':
+        return bare[-1], len(text)
+    return None, 0
+
+
+def _evenness(sample: str, delimiter: str) -> float:
+    reader = csv.reader(io.StringIO(sample, newline=""), delimiter=delimiter)
+    try:
+        rows = [row for row in reader if any(cell.strip() for cell in row)]
+    except csv.Error:
+        return 0.0
+    if not rows:
+        return 0.0
+    complete = rows[:-1] if len(sample) >= SAMPLE_CHARS and len(rows) > 1 else rows
+    count, width = max((count, width) for width, count in Counter(map(len, complete)).items())
+    return float((count / len(complete)) ** 2 * math.log2(width))

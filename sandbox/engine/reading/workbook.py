@@ -1,20 +1,32 @@
 """Workbooks (xlsx, xlsb, xls, ods): looked through for bombs, then their rows of text cells."""
 
-from typing import Any
+import csv
+import tempfile
+import weakref
+import zipfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO, Any
+from xml.etree.ElementTree import ParseError
 
 from sandbox.engine.errors import UnreadableFileError
 from sandbox.engine.libraries import library
 from sandbox.engine.reading.cells import cell_text
 from sandbox.engine.reading.extent import CELLS_MAX_COUNT, DAMAGED, TOO_MANY_CELLS
-from sandbox.engine.reading.large_workbook import read_large_workbook
 from sandbox.engine.reading.package import LOCKED, check_package
 from sandbox.engine.reading.sheet import CELL_MAX_CHARS, Row, Sheet, check_widths, long_cell, missing_sheet
 from sandbox.engine.reading.source import Source, for_library
+from sandbox.engine.reading.text import TextFile
 from sandbox.engine.reading.xls_extent import check_xls
 
 _OLE_MAGIC = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 WORKBOOK_MAGIC = (b"PK\x03\x04", _OLE_MAGIC)
 _LOCK = "EncryptedPackage".encode("utf-16-le")
+STREAMED_CELLS_MAX_COUNT = 200_000_000
+_TOO_MANY_STREAMED_CELLS = f"The sheet spans more than {STREAMED_CELLS_MAX_COUNT:,} cells."
+_ERROR_CELL = "e"
+_OPEN_FILES = Path("/proc/self/fd")
+_FAULTS = (zipfile.BadZipFile, ParseError, KeyError, ValueError, TypeError, IndexError, AttributeError, EOFError)
 
 
 def read_workbook(source: Source, head: bytes, *, sheet: str | None) -> Sheet:
@@ -56,3 +68,67 @@ def _rows(sheet: Any) -> list[Row]:
 
 def _sentence(error: BaseException, head: bytes) -> str:
     return LOCKED if _LOCK in head or "password" in str(error).lower() else DAMAGED
+
+
+def read_large_workbook(source: Source, *, sheet: str | None) -> Sheet:
+    """As `read_workbook`, in memory that does not grow with the rows. Raises UnreadableFileError."""
+    openpyxl = library("openpyxl", package="openpyxl", purpose="reads large workbooks")
+    try:
+        book = openpyxl.load_workbook(for_library(source), read_only=True, data_only=True)
+        warnings = [missing_sheet(sheet)] if sheet is not None and sheet not in book.sheetnames else []
+        visible = [each for each in book.worksheets if each.sheet_state == "visible"]
+        for one in [book[sheet]] if sheet is not None and not warnings else visible:
+            one.reset_dimensions()
+            rows = SpooledRows(one.iter_rows())
+            if rows.has_cells:
+                return Sheet(rows, is_held=False, name=one.title, warnings=warnings)
+    except _FAULTS as error:
+        raise UnreadableFileError(DAMAGED) from error
+    return Sheet([], warnings=warnings)
+
+
+class SpooledRows:
+    """Rows in a temporary file, which goes with this object."""
+
+    def __init__(self, rows: Iterable[Iterable[Any]]) -> None:
+        self._file, self._path = _scratch()
+        weakref.finalize(self, self._file.close)
+        self.has_cells = False
+        write = csv.writer(self._file).writerow
+        count = 0
+        for number, cells in enumerate(rows):
+            row = _texts(cells)
+            self.has_cells = self.has_cells or bool(row)
+            count += len(row)
+            if count > STREAMED_CELLS_MAX_COUNT:
+                raise UnreadableFileError(_TOO_MANY_STREAMED_CELLS)
+            if row:
+                check_widths([row], number)
+            write(row)
+        self._file.flush()
+
+    def __iter__(self) -> Iterator[Row]:
+        return iter(TextFile(self._path, "utf-8", ","))
+
+    def chunks(self) -> Iterator[list[Row]]:
+        return TextFile(self._path, "utf-8", ",").chunks()
+
+
+def _scratch() -> tuple[IO[str], Path]:
+    """A file for texts and a path to it; if it can be read without a name, nothing stays of a killed process."""
+    form: Any = {"encoding": "utf-8", "errors": "replace", "newline": ""}
+    if not _OPEN_FILES.is_dir():
+        named = tempfile.NamedTemporaryFile("w", **form)  # noqa: SIM115 - its owner closes it
+        return named, Path(named.name)
+    nameless = tempfile.TemporaryFile("w", **form)  # noqa: SIM115 - its owner closes it
+    return nameless, _OPEN_FILES / str(nameless.fileno())
+
+
+def _texts(cells: Iterable[Any]) -> Row:
+    """The texts up to the last cell that holds something."""
+    row = ["" if cell.data_type == _ERROR_CELL else cell_text(cell.value) for cell in cells]
+    if max(map(len, row), default=0) > CELL_MAX_CHARS:
+        raise long_cell()
+    while row and not row[-1]:
+        row.pop()
+    return row

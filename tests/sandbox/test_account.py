@@ -5,8 +5,8 @@ import random
 import orjson
 import pytest
 
+from sandbox.api_state import SandboxState
 from sandbox.archive import Archive
-from sandbox.state import SandboxState
 from sandbox.storage import Storage
 from tests.support.reviews import NO_COLUMNS, PEOPLE, in_review
 from tests.support.sandbox import running_sandbox

@@ -4,13 +4,13 @@ import random
 
 import pytest
 
+from sandbox.api_state import SandboxState
 from sandbox.engine import Outcome
 from sandbox.engine.types import TYPE_NAMES
 from sandbox.hooks import HooksUnavailable, find_deno
 from sandbox.problems import ApiProblem
 from sandbox.schema_validation import check_definition, problem_body
 from sandbox.settings import SandboxSettings
-from sandbox.state import SandboxState
 from tests.support.sandbox import CUSTOMERS, running_sandbox
 
 T0 = 1_780_000_000.0

@@ -5,10 +5,11 @@ import random
 import orjson
 import pytest
 
+from sandbox.api_state import SandboxState
 from sandbox.engine import Outcome
 from sandbox.problems import ApiProblem, StorageProblem
 from sandbox.quotas import Rate
-from sandbox.state import SandboxSettings, SandboxState
+from sandbox.settings import SandboxSettings
 from tests.support.sandbox import CUSTOMERS
 
 CSV = b"Full Name,Email,Credit Limit\nAda,ada@x.example,5\nBob,bob@x.example,7\n"
