@@ -165,7 +165,7 @@ def test_a_foreign_error_is_told_by_its_kind_and_place_alone(container: Containe
     assert raised.value.__cause__ is None
     assert raised.value.__suppress_context__
     told = log.getvalue()
-    assert "test_container.py" in told
+    assert "test_runtime.py" in told
     assert "ValueError" in told
     assert '"error":' in told
     assert "Signature" not in told
