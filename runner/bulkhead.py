@@ -212,7 +212,12 @@ class Bulkhead:
         source = await self._resources.one(spec.source, path)
         ledger = await self._readable_ledger()
         found = await planning.explain(
-            source, self._discovery(spec, source, ledger), spec.routes, ledger=ledger, endpoint=self._resources.endpoint
+            source,
+            self._discovery(spec, source, ledger),
+            spec.routes,
+            ledger=ledger,
+            endpoint=self._resources.endpoint,
+            again=spec.again,
         )
         if found is None:
             raise ConfigError(f"{path} is left out by the filters", hint="see --include, --exclude and --min-age")

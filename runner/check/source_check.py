@@ -11,7 +11,8 @@ from runner.check.predictions import FileCheck, Prediction
 from runner.check.read_outcome import about_file, rejection
 from runner.check.worker import FileToCheck
 from runner.errors import first_cause
-from runner.models import HELD_STATES, Item, ItemState
+from runner.models import Item, ItemState
+from runner.stages.duplicates import duplicates
 
 if TYPE_CHECKING:
     from runner.check.pool import WorkerPool
@@ -54,7 +55,8 @@ class SourceCheck:
         self._bound = bound
         self._places = {id(one.route): at for at, one in enumerate(bound)}
         self._crew = crew
-        self._ledger = None if again else ledger
+        self._ledger = ledger
+        self._again = again
         self._on_files = on_files
         self._on_listed = on_listed
         self._slots = asyncio.Semaphore(crew.size * _AHEAD_PER_WORKER)
@@ -79,7 +81,7 @@ class SourceCheck:
     async def _checked(self, files: Sequence[FileToCheck]) -> None:
         try:
             checks = await self._crew.check(files)
-            self._on_files(await self._without_twins(checks))
+            self._on_files(await self._without_duplicates(checks))
         finally:
             self._slots.release()
 
@@ -98,14 +100,11 @@ class SourceCheck:
             return rejection(item.error_code or "", item.error_message or "", about=about)
         return FileCheck(**about, prediction=Prediction.SKIP)
 
-    async def _without_twins(self, checks: list[FileCheck]) -> list[FileCheck]:
+    async def _without_duplicates(self, checks: list[FileCheck]) -> list[FileCheck]:
         """Skip, as a run does, what the vendor has from an earlier batch under the same name and schema."""
         tags = [check.tag for check in checks if check.tag]
-        if self._ledger is None or not tags:
-            return checks
-        twins = await self._ledger.by_tag(tags)
-        held = {tag for tag, items in twins.items() if any(item.state in HELD_STATES for item in items)}
-        return [_skipped(check) if check.tag in held else check for check in checks]
+        found = await duplicates(self._ledger, tags, again=self._again)
+        return [_skipped(check) if check.tag in found else check for check in checks]
 
 
 def in_parcels(files: Sequence[FileToCheck]) -> Iterator[list[FileToCheck]]:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Literal
 from runner import identity
 from runner.config.routes import NO_ROUTE
 from runner.errors import ItemRejected
-from runner.models import HELD_STATES, Item, ItemState
+from runner.models import Item, ItemState
+from runner.stages.duplicates import duplicates
 
 if TYPE_CHECKING:
     from runner.config.routes import Routes
@@ -93,20 +94,23 @@ async def plan(source: Source, discovery: Discovery, routes: Routes, *, quota: R
 
 
 async def explain(
-    source: Source, discovery: Discovery, routes: Routes, *, ledger: Ledger | None, endpoint: str
+    source: Source, discovery: Discovery, routes: Routes, *, ledger: Ledger | None, endpoint: str, again: bool
 ) -> Explanation | None:
-    """Judge the first file of a source as a run would, its content included; None where it lists nothing."""
+    """Judge the first file of a source as a run would, its content included; None if the source lists nothing.
+
+    `again` as in `RunOptions`.
+    """
     async for entries in source.entries():
         for item in await discovery.items(entries):
-            return await _explain_item(item, source, routes, ledger=ledger, endpoint=endpoint)
+            return await _explain_item(item, source, routes, ledger=ledger, endpoint=endpoint, again=again)
     return None
 
 
 async def _explain_item(
-    item: Item, source: Source, routes: Routes, *, ledger: Ledger | None, endpoint: str
+    item: Item, source: Source, routes: Routes, *, ledger: Ledger | None, endpoint: str, again: bool
 ) -> Explanation:
     route = routes.for_source(item.source)
-    verdict, reason = await _judge(item, source, routes, ledger=ledger, endpoint=endpoint)
+    verdict, reason = await _judge(item, source, routes, ledger=ledger, endpoint=endpoint, again=again)
     return Explanation(
         source=item.source,
         route=route.name if route else None,
@@ -118,7 +122,7 @@ async def _explain_item(
 
 
 async def _judge(
-    item: Item, source: Source, routes: Routes, *, ledger: Ledger | None, endpoint: str
+    item: Item, source: Source, routes: Routes, *, ledger: Ledger | None, endpoint: str, again: bool
 ) -> tuple[Literal["send", "skip", "reject"], str]:
     route = routes.for_source(item.source)
     if item.state is ItemState.REJECTED or route is None:
@@ -130,8 +134,6 @@ async def _judge(
     except ItemRejected as error:
         return "reject", str(error)
     tag = identity.tag(prepared.uri, prepared.fingerprint, route.binding, endpoint=endpoint)
-    twins = (await ledger.by_tag([tag])).get(tag, []) if ledger else []
-    held = next((twin for twin in twins if twin.state in HELD_STATES), None)
-    if held is not None:
-        return "skip", f"the same content is {held.state} in batch {held.batch_id}"
+    if other := (await duplicates(ledger, [tag], again=again)).get(tag):
+        return "skip", f"the same content is {other.state} in batch {other.batch_id}"
     return "send", f"{prepared.size_bytes} bytes go to schema {route.schema_id or 'given inline'}"

@@ -32,6 +32,7 @@ from runner.errors import (
 from runner.events import CreateAnswered, CreateThrottled
 from runner.models import UNSENT_STATES, Item, ItemKind, ItemState, RemoteImport
 from runner.retry import delay_s
+from runner.stages.duplicates import duplicates
 
 if TYPE_CHECKING:
     from runner.config.routes import Route
@@ -146,22 +147,22 @@ class Submitter:
     async def _create(self, attempt: _Attempt) -> Item:
         """Create the import, unless the content is at the vendor for another item, maybe since a moment ago."""
         while True:
-            if (twin := await self._twin(attempt)) is not None:
-                return await self._leave_to(twin, attempt.item)
+            if (duplicate := await self._duplicate(attempt)) is not None:
+                return await self._leave_to(duplicate, attempt.item)
             try:
                 return await self._create_own(attempt)
             except TagInUse:
                 logger.info("the same content is taken by another item", extra={"item": attempt.item.source})
 
-    async def _leave_to(self, twin: Item, item: Item) -> Item:
+    async def _leave_to(self, other: Item, item: Item) -> Item:
         """Skip an item whose content was sent for another.
 
         Raises DuplicatePending, the item queued, where that may fail.
         """
-        reason = f"the same content is {twin.state} in batch {twin.batch_id}"
+        reason = f"the same content is {other.state} in batch {other.batch_id}"
         item = await self._put_back(item, reason)
-        if twin.state in UNSENT_STATES:
-            raise DuplicatePending(reason, batch_id=twin.batch_id)
+        if other.state in UNSENT_STATES:
+            raise DuplicatePending(reason, batch_id=other.batch_id)
         return await self._transitions.advance(item, _S.SKIPPED, reason=reason)
 
     async def _create_own(self, attempt: _Attempt) -> Item:
@@ -360,15 +361,11 @@ class Submitter:
     async def _give_up(self, attempt: _Attempt) -> Item:
         return await self._put_back(attempt.item, f"no create got through in {attempt.number} attempts")
 
-    async def _twin(self, attempt: _Attempt) -> Item | None:
-        """Return another item with the same source, content and schema, whose data the vendor has."""
-        if self._options.again:
-            return None
-        tag, item = self._tag(attempt), attempt.item
-        twins = (await self._ledger.by_tag([tag])).get(tag, [])
-        others = (twin for twin in twins if (twin.batch_id, twin.source) != (item.batch_id, item.source))
-        held = sorted((twin for twin in others if twin.is_held), key=lambda twin: twin.state in UNSENT_STATES)
-        return held[0] if held else None
+    async def _duplicate(self, attempt: _Attempt) -> Item | None:
+        """Return another item with the same content and binding, whose data the vendor has or may have."""
+        tag = self._tag(attempt)
+        found = await duplicates(self._ledger, [tag], again=self._options.again, besides=attempt.item)
+        return found.get(tag)
 
     def _may_adopt(self, orphan: RemoteImport, attempt: _Attempt) -> bool:
         """With `again` only what this very attempt may have made is ours to take."""

@@ -7,7 +7,7 @@ import pytest
 from runner.config.routes import Route, Routes
 from runner.config.units import Rate
 from runner.local.plan import explain, plan
-from runner.models import ItemState
+from runner.models import ImportStatus, ItemState
 from runner.stages.discover import Discovery
 from tests.support.bench import BATCH_ID, Bench
 from tests.support.vloop import run_virtually
@@ -80,7 +80,7 @@ def test_changing_the_binding_makes_exactly_the_affected_files_eligible() -> Non
 def test_explain_says_which_route_and_what_would_become_of_it() -> None:
     async def go() -> None:
         bench = Bench({"c/d.csv": b"1"}, routes=ROUTES)
-        found = await explain(bench.source, _discovery(bench), ROUTES, ledger=bench.ledger, endpoint="e")
+        found = await explain(bench.source, _discovery(bench), ROUTES, ledger=bench.ledger, endpoint="e", again=False)
         assert found is not None
         assert (found.route, found.verdict, found.schema_id) == ("deep", "send", "s2")
         assert found.tried == [("top", "a*", False), ("deep", "c/**", True)]
@@ -88,15 +88,37 @@ def test_explain_says_which_route_and_what_would_become_of_it() -> None:
     run_virtually(go())
 
 
+async def _explained(bench: Bench, *, again: bool = False) -> tuple[str, str]:
+    found = await explain(
+        bench.source, _discovery(bench, again=True), bench.routes, ledger=bench.ledger, endpoint="e", again=again
+    )
+    assert found is not None
+    return found.verdict, found.reason
+
+
 def test_explain_skips_content_that_the_vendor_has() -> None:
     async def go() -> None:
         bench = Bench({"a.csv": b"1"})
         await bench.run()
-        found = await explain(
-            bench.source, _discovery(bench, again=True), bench.routes, ledger=bench.ledger, endpoint="e"
-        )
-        assert found is not None
-        assert (found.verdict, found.reason) == ("skip", "the same content is collected in batch b1")
+        assert await _explained(bench) == ("skip", "the same content is collected in batch b1")
+
+    run_virtually(go())
+
+
+def test_explain_skips_content_that_was_imported_with_an_unusable_result() -> None:
+    async def go() -> None:
+        bench = Bench({"a.csv": b"1"})
+        await bench.leave("a.csv", ItemState.FAILED, tag=bench.tag("a.csv"), status=ImportStatus.SUCCESSFUL)
+        assert await _explained(bench) == ("skip", "the same content is failed in batch b1")
+
+    run_virtually(go())
+
+
+def test_explain_sends_again_what_a_run_would_send_again() -> None:
+    async def go() -> None:
+        bench = Bench({"a.csv": b"1"})
+        await bench.run()
+        assert await _explained(bench, again=True) == ("send", "1 bytes go to schema s1")
 
     run_virtually(go())
 
