@@ -9,9 +9,9 @@ import sys
 import tempfile
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections import deque
-from pathlib import Path
 from typing import Self
 
+from sandbox.child_process import child_command, child_environment
 from sandbox.frames import BEGUN, LENGTH_BYTES, framed, length_of
 from sandbox.imports import Finished, Job
 from sandbox.limits import RunStopped, Stopped, WorkerLimits, out_of_time
@@ -19,8 +19,6 @@ from sandbox.storage import clear_place
 
 BEGIN_MAX_S = 60.0
 _REMEMBERED = 100
-_ROOT = str(Path(__file__).parents[1])
-_PROGRAM = "import sys; sys.path.insert(0, sys.argv.pop(1)); from sandbox.worker import main; main()"
 
 
 def core_count() -> int:
@@ -101,12 +99,11 @@ class _Worker:
 
     @classmethod
     async def start(cls, limits: WorkerLimits) -> Self:
-        """`-P` keeps the directory the sandbox was started in out of the way of imports."""
         scratch = tempfile.mkdtemp(prefix="bulkhead-worker-")
-        command = [sys.executable, "-P", "-c", _PROGRAM, _ROOT, str(limits.memory_bytes), scratch]
+        command = child_command("sandbox.worker", str(limits.memory_bytes), scratch)
         try:
             process = await asyncio.create_subprocess_exec(
-                *command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, process_group=0
+                *command, env=child_environment(), stdin=PIPE, stdout=PIPE, stderr=DEVNULL, process_group=0
             )
         except BaseException:
             shutil.rmtree(scratch, ignore_errors=True)

@@ -64,7 +64,12 @@ RANK = {name: rank for rank, names in enumerate(ORDER) for name in names}
 
 MAY_START_THE_SANDBOX = {"runner.cli.embedded_sandbox", "runner.cli.commands.sandbox", "runner.cli.commands.check"}
 CLOCKS = {"runner.clock", "sandbox.clock"}
-READERS_OF_THE_ENVIRONMENT = {"runner.config.settings", "lambdas.environment"}
+READERS_OF_THE_ENVIRONMENT = {
+    "runner.config.settings",
+    "runner.config.child_process",
+    "sandbox.child_process",
+    "lambdas.environment",
+}
 WALL_CLOCK_READS = {"time.time", "time.time_ns", "datetime.now", "datetime.utcnow", "datetime.today", "date.today"}
 
 

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import multiprocessing
 import signal
+import subprocess
 import tempfile
 import threading
 from collections import deque
@@ -13,18 +14,19 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
 from types import TracebackType
 from typing import Any, Self
 
 from runner.check.predictions import FileCheck
 from runner.check.read_outcome import about_file, failure
-from runner.check.worker import READY, FileToCheck, Setup, serve
+from runner.check.worker import READY, FileToCheck, Setup
+from runner.config.child_process import child_command, child_environment
 from runner.errors import BulkheadError
 
 logger = logging.getLogger(__name__)
 
 _START_WITHIN_S = 60.0
+_EXIT_WITHIN_S = 0.2
 _END_WITHIN_S = 5.0
 
 
@@ -59,6 +61,8 @@ class WorkerPool:
         for worker in self._workers:
             worker.close()
         self._threads.shutdown(wait=True)
+        for worker in self._workers:
+            worker.end()
         self._scratch.cleanup()
 
     async def check(self, files: Sequence[FileToCheck]) -> list[FileCheck]:
@@ -77,8 +81,7 @@ class _Worker:
         self._setup = setup
         self._scratch = scratch
         self._file_timeout_s = file_timeout_s
-        self._context = multiprocessing.get_context("spawn")
-        self._process: BaseProcess | None = None
+        self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection[Any, Any] | None = None
         self._closed = threading.Event()
         self._starting = threading.Lock()
@@ -98,12 +101,11 @@ class _Worker:
         return checked
 
     def close(self) -> None:
-        """End the process for good; called from another thread than `check`."""
+        """Kill the process for good; call it from any thread, and `end` afterwards."""
         self._closed.set()
         with self._starting:
             if self._process is not None:
-                with suppress(ValueError):  # it has ended by itself, and was let go
-                    self._process.kill()
+                self._process.kill()
 
     def _started(self) -> Connection[Any, Any]:
         if self._connection is not None:
@@ -111,25 +113,33 @@ class _Worker:
         with self._starting:
             if self._closed.is_set():
                 raise CrewClosed
-            ours, theirs = self._context.Pipe()
-            process = self._context.Process(target=serve, args=(theirs, self._setup, self._scratch), daemon=True)
-            with _without_interrupts():
-                process.start()
-            theirs.close()
-            self._process, self._connection = process, ours
+            ours, theirs = multiprocessing.Pipe()
+            with theirs, _without_interrupts():
+                self._process = self._launched(theirs.fileno())
+            self._connection = ours
         if self._is_ready(ours):
             return ours
-        self._end()
+        self.end()
         if self._closed.is_set():
             raise CrewClosed
         raise BulkheadError("a worker process of the check did not start", hint="run the command again with -v")
+
+    def _launched(self, descriptor: int) -> subprocess.Popen[bytes]:
+        """Start the process; not by `multiprocessing`, whose children get the whole environment of this one."""
+        return subprocess.Popen(  # noqa: S603 - our own interpreter and module
+            child_command("runner.check.worker", str(descriptor), self._scratch),
+            env=child_environment(reads_s3=self._setup.source.kind == "s3"),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            pass_fds=(descriptor,),
+        )
 
     def _handed_over(self, files: list[FileToCheck]) -> bool:
         """Send the files; False where the process had died while it was idle, which is the fault of none of them."""
         try:
             self._started().send(files)
         except OSError:
-            self._end()
+            self.end()
             return False
         return True
 
@@ -144,13 +154,14 @@ class _Worker:
 
     def _is_ready(self, connection: Connection[Any, Any]) -> bool:
         try:
+            connection.send(self._setup)
             return bool(connection.poll(_START_WITHIN_S) and connection.recv() == READY)
         except (EOFError, OSError):
             return False
 
     def _broken(self, file: FileToCheck) -> FileCheck:
         """End the process and say what became of the file it was at. Raises CrewClosed."""
-        exit_code = self._end()
+        exit_code = self.end()
         if self._closed.is_set():
             raise CrewClosed
         logger.warning(
@@ -162,19 +173,19 @@ class _Worker:
         route = self._setup.routes[file.route_at].route
         return failure(code, message, about=about_file(file.source, file.size_bytes, route))
 
-    def _end(self) -> int | None:
+    def end(self) -> int | None:
+        """Let the process exit, or kill it, and return its exit code; None if there is no process."""
         process, connection = self._process, self._connection
         self._process = self._connection = None
         if connection is not None:
             connection.close()
         if process is None:
             return None
-        process.join(0.2)
-        process.kill()
-        process.join(_END_WITHIN_S)
-        exit_code = process.exitcode
-        process.close()
-        return exit_code
+        for limit_s in (_EXIT_WITHIN_S, _END_WITHIN_S):
+            with suppress(subprocess.TimeoutExpired):
+                return process.wait(limit_s)
+            process.kill()
+        return None
 
 
 @contextmanager

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import gc
 import resource
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -26,8 +28,6 @@ from runner.sources import SourceSpec, open_source
 from runner.sources.spec import local_path
 
 if TYPE_CHECKING:
-    from multiprocessing.connection import Connection
-
     from runner.check.predictions import FileCheck
     from runner.protocols import Body, Prepared, Source
 
@@ -65,7 +65,17 @@ class Setup:
     aws_region: str | None = None
 
 
-def serve(connection: Connection, setup: Setup, scratch: str) -> None:
+def main() -> None:
+    """Serve the process that started this one; arguments: the descriptor of the connection to it, and `scratch`."""
+    connection = Connection(int(sys.argv[1]))
+    try:
+        setup: Setup = connection.recv()
+    except (EOFError, OSError):
+        return
+    serve(connection, setup, sys.argv[2])
+
+
+def serve(connection: Connection[Any, Any], setup: Setup, scratch: str) -> None:
     """Answer each list of files with one message a file, until the other side hangs up.
 
     Temporary files go into `scratch`, which whoever started this process removes.

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import secrets
 import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from runner.config.child_process import child_command, child_environment
 from runner.errors import ConfigError
 
 _READY = "sandbox listening on "
@@ -45,7 +45,8 @@ def embedded(*, create_quota: str, poll_quota: str, schemas: Path | None) -> Ite
 def _start(arguments: Sequence[str]) -> subprocess.Popen[str]:
     """Start it in a session of its own: Ctrl-C must reach the run, which still needs the sandbox to drain."""
     return subprocess.Popen(  # noqa: S603 - our own interpreter and module
-        [sys.executable, "-m", "sandbox", *arguments],
+        child_command("sandbox.__main__", *arguments),
+        env=child_environment(),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -186,8 +186,11 @@ def test_without_a_library_the_command_to_type_is_named_and_its_files_are_not_ju
 ) -> None:
     mine = work(sandbox)
     shutil.copy(ROOT / "examples" / "inbox" / "orders" / "q3.xlsx", mine.inbox)
-    (mine.home / "sitecustomize.py").write_text('import sys\nsys.modules["python_calamine"] = None\n')
-    lacking = {"PYTHONPATH": f"{mine.home}:{ROOT}"}
+    modules = mine.home / "modules"
+    modules.mkdir()
+    (modules / "sitecustomize.py").write_text('import sys\nsys.modules["python_calamine"] = None\n')
+    (modules / "python_calamine.py").write_text("raise ImportError\n")  # for the child processes
+    lacking = {"PYTHONPATH": f"{modules}:{ROOT}"}
     finished = mine.command("check", "inbox", "--schema-id", "customers", "--json", variables=lacking).expect(4)
     assert "hint: pip install 'dromo-bulkhead[sandbox]'" in finished.text
     assert (finished.events[0]["code"], finished.events[0]["judged"]) == ("check_library", False)

@@ -71,6 +71,12 @@ class Running:
         if self._finished is None:
             self.kill()
 
+    @property
+    def lines(self) -> list[bytes]:
+        """What it has written to stdout so far."""
+        with self._more:
+            return list(self._lines)
+
     def until_event(self, wanted: Callable[[dict[str, Any]], bool], *, timeout_s: float = DEADLINE_S) -> bool:
         """Wait for an event among those of `--json`; False where the command ended without it."""
         return self._until(lambda: any(wanted(json.loads(line)) for line in self._lines), timeout_s)
