@@ -13,11 +13,11 @@ from runner import identity
 from runner.aws.s3 import canonical_folder, is_s3
 from runner.config.options import FailureLimit, RunOptions
 from runner.config.run_spec import RunSpec
-from runner.errors import ConfigError
-from runner.events import BatchFinished, BatchStarted, Event, EventHook, ignore
+from runner.errors import BatchTaken, ConfigError, LedgerLocked
+from runner.events import BatchFinished, BatchStarted, Event, EventHook, Notice, ignore
 from runner.local import plan as planning
 from runner.local import reconcile as recovery
-from runner.local.batch_lease import driving
+from runner.local.batch_lease import hold_batch_lease
 from runner.local.batch_lookup import Batches, is_of_a_stack
 from runner.local.doctor import Check, examine
 from runner.local.outcome import BatchOutcome, Verdict, exit_code_of, verdict
@@ -42,6 +42,10 @@ if TYPE_CHECKING:
     from runner.local.pipeline import RunResult
     from runner.protocols import Source
     from runner.stages.context import Gate
+
+
+_LOOK_AGAIN_S = 1.0
+"""How often a waiting `resume` asks whether the other run has ended: three small reads and writes each time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,12 +140,46 @@ class Bulkhead:
         batch = await ledger.update_batch(batch.batch_id, config=spec.to_json())
         return await self._go(batch, spec, active, resumed=True)
 
-    async def resume(self, batch_id: str | None = None) -> BatchOutcome:
-        """Continue a batch as it was started; the newest unsettled one where none is named."""
+    async def resume(self, batch_id: str | None = None, *, wait: bool = False) -> BatchOutcome:
+        """Continue a batch as it was started; the newest unsettled one where none is named.
+
+        With `wait`, first waits until no other run works on it; without, raises BatchTaken (LedgerLocked where the
+        ledger is a file) if one does.
+        """
         with self._active(self._on_event) as active:
-            batch = await self._batches.unsettled(batch_id)
-            spec = RunSpec.from_json(batch.config)
-            return await self._go(batch, spec, active, resumed=True, list_source=not batch.listed)
+            notify = True
+            while True:
+                busy: BatchTaken | LedgerLocked
+                try:
+                    batch = await self._batches.unsettled(batch_id)
+                except LedgerLocked as error:
+                    busy = error
+                else:
+                    batch_id = batch.batch_id
+                    spec = RunSpec.from_json(batch.config)
+                    try:
+                        return await self._go(batch, spec, active, resumed=True, list_source=not batch.listed)
+                    except BatchTaken as error:
+                        busy = error
+                if not wait:
+                    raise busy
+                if notify:
+                    active.emit(Notice(code="waiting_for_other_run", message=f"{busy}; waiting"))
+                    notify = False
+                if await active.stop.sleep(_LOOK_AGAIN_S):
+                    return await self._stopped_before_start(batch_id, active)
+
+    async def _stopped_before_start(self, batch_id: str | None, active: _ActiveRun) -> BatchOutcome:
+        """Return where a batch stands that another run works on; nothing is written."""
+        status = await self.status(batch_id)
+        judged = verdict(status.by_state, stop=active.stop, missing_schemas={}, listed=status.batch.listed)
+        return BatchOutcome(
+            batch=status.batch,
+            by_state=status.by_state,
+            exit_code=judged.exit_code,
+            reason=judged.reason,
+            out=status.batch.out,
+        )
 
     async def track(self, batch_id: str | None = None, *, watch: bool = False) -> BatchOutcome:
         """Pick up what people have finished since, collect it, and write the manifest again.
@@ -240,7 +278,7 @@ class Bulkhead:
         if (
             batch.state is not BatchState.RUNNING
             or is_of_a_stack(batch)
-            or await self._resources.is_driven(batch.batch_id)
+            or await self._resources.is_running(batch.batch_id)
         ):
             return batch
         return replace(batch, state=BatchState.INTERRUPTED)
@@ -284,7 +322,7 @@ class Bulkhead:
         leases = await self._resources.leases()
         if leases is None:
             return await self._drive(batch, spec, active, resumed=resumed, scope=scope, list_source=list_source)
-        async with driving(leases, batch.batch_id, clock=self._resources.clock, stop=active.stop):
+        async with hold_batch_lease(leases, batch.batch_id, clock=self._resources.clock, stop=active.stop):
             return await self._drive(batch, spec, active, resumed=resumed, scope=scope, list_source=list_source)
 
     async def _drive(

@@ -29,7 +29,7 @@ BulkheadError
     │   ├── LedgerCorrupt         not a ledger, or damaged
     │   ├── LedgerTooNew          written by a later version
     │   ├── LedgerMismatch        belongs to another account
-    │   ├── BatchTaken            another run drives the batch
+    │   ├── BatchTaken            another run works on the batch
     │   ├── StaleItem             the item was moved by somebody else meanwhile
     │   ├── ImportIdTaken         the import already belongs, or belonged, to an item
     │   └── TagInUse               another item's data, which bears the same tag, is or may be at the vendor
@@ -192,7 +192,11 @@ class LedgerMismatch(LedgerError):
 
 
 class BatchTaken(LedgerError):
-    """Another run drives the batch."""
+    """Another run works on the batch; its lease ends in `left_s` seconds, unless the run renews it."""
+
+    def __init__(self, message: str, *, hint: str | None = None, left_s: float = 0.0) -> None:
+        super().__init__(message, hint=hint)
+        self.left_s = left_s
 
 
 class StaleItem(LedgerError):

@@ -56,7 +56,7 @@ async def _named(ledger: PortableLedger, batch_id: str) -> Batch:
 
 
 async def _refuse_driven(resources: Resources, batch: Batch) -> None:
-    if isinstance(resources.settings.ledger, LedgerTable) and await resources.is_driven(batch.batch_id):
+    if isinstance(resources.settings.ledger, LedgerTable) and await resources.is_running(batch.batch_id):
         raise BatchTaken(f"a run is at work on batch {batch.batch_id}", hint="copy it once the run has ended")
 
 

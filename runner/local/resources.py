@@ -21,7 +21,7 @@ from runner.errors import ConfigError
 from runner.ledger.location import LedgerTable
 from runner.ledger.sqlite.ledger import SqliteLedger
 from runner.ledger.sqlite.lockfile import is_locked, lock_path
-from runner.local.batch_lease import is_driven
+from runner.local.batch_lease import is_running
 from runner.quota.opening import create_pacer, rated
 from runner.quota.sqlite import SqliteSlots
 from runner.sinks import open_sink
@@ -159,13 +159,13 @@ class Resources:
 
         return DynamoLeases(table, now=self.clock.now)
 
-    async def is_driven(self, batch_id: str) -> bool:
-        """Tell whether a run drives the batch; of a file whether a process has it open for writing."""
+    async def is_running(self, batch_id: str) -> bool:
+        """Tell whether a run works on the batch; of a file whether a process has it open for writing."""
         place = self.settings.ledger
         if not isinstance(place, LedgerTable):
             return is_locked(lock_path(place))
         leases = await self.leases()
-        return leases is not None and await is_driven(leases, batch_id)
+        return leases is not None and await is_running(leases, batch_id)
 
     @_opened_once
     async def client(self) -> HeadlessClient:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 import signal
 from collections.abc import Callable
 
 import pytest
 
+from runner.clock import system_now
+from runner.ledger.dynamodb.leases import DynamoLeases
+from runner.ledger.dynamodb.table import DynamoTable
+from runner.ledger.leases import WHOLE_BATCH
 from tests.acceptance.inbox import Workspace, assert_each_once
 from tests.acceptance.vendors import DrfVendor, SandboxVendor
 from tests.support.aws import LocalAws
@@ -46,27 +52,58 @@ def test_a_run_with_a_table_collects_every_file_and_answers_questions(shared: Wo
     assert_each_once(sandbox.received(), files)
 
 
-def test_a_killed_run_is_gone_on_with_and_imports_each_file_once(shared: Work, sandbox: SandboxVendor) -> None:
-    mine = created(shared(sandbox))
+def test_a_batch_is_resumed_at_once_after_its_run_was_killed_and_each_file_is_imported_once(
+    shared: Work, slow_sandbox: SandboxVendor
+) -> None:
+    mine = created(shared(slow_sandbox))
     files = mine.fill(12)
-    for events in (14, 30, 45):
+    for wanted in ({"new": "creating"}, {"event": "batch_started"}, {"event": "batch_started"}):
         with mine.command.start(*mine.arguments(*SHARED, "--json")) as running:
-            running.until_lines(events)
+            assert running.until_event(lambda event, wanted=wanted: wanted.items() <= event.items())
             running.kill()
-    mine.command("resume", *SHARED)
-    mine.command("resume", *SHARED)
+    slow_sandbox.finish_all()
+    mine.command("resume", *SHARED).expect(0)
     mine.assert_collected(files)
-    assert_each_once(sandbox.received(), files)
+    assert_each_once(slow_sandbox.received(), files)
 
 
-def test_a_batch_is_driven_by_one_run_at_a_time(shared: Work, slow_sandbox: SandboxVendor) -> None:
+def test_a_resume_on_another_host_says_until_when_the_lease_runs_and_waits_for_it_on_request(
+    shared: Work, slow_sandbox: SandboxVendor, aws: LocalAws
+) -> None:
+    mine = created(shared(slow_sandbox))
+    files = mine.fill(2)
+    with mine.command.start(*mine.arguments(*SHARED, "--json")) as first:
+        assert first.until_event(lambda event: event.get("new") == "processing")
+        first.send(signal.SIGTERM)
+        first.wait().expect(143)
+    slow_sandbox.finish_all()
+    batch_id = mine.command("status", *SHARED, "--json").expect(0).document["batch_id"]
+    asyncio.run(lease_elsewhere(aws, batch_id, for_s=3600.0))
+    refused = mine.command("resume", *SHARED).expect(11)
+    assert re.search(rb"pid 7 on elsewhere.* its lease ends at \d\d:\d\d:\d\d\s+\(in\s+(1 h|59 min)", refused.stderr)
+    assert b"resume --wait" in refused.stderr
+    with mine.command.start("resume", *SHARED, "--wait", "--json") as waiting:
+        assert waiting.until_event(lambda event: event.get("code") == "waiting_for_other_run")
+        asyncio.run(lease_elsewhere(aws, batch_id, for_s=0.0))
+        waiting.wait().expect(0)
+    mine.assert_collected(files)
+
+
+async def lease_elsewhere(aws: LocalAws, batch_id: str, *, for_s: float) -> None:
+    """Take a batch's lease as a run on another host, for that long from now."""
+    async with DynamoTable.open("bulk", **aws.client_arguments) as table:
+        leases = DynamoLeases(table, now=system_now)
+        assert await leases.take(batch_id, WHOLE_BATCH, holder="pid 7 on elsewhere, since x", for_s=for_s) is None
+
+
+def test_one_run_at_a_time_works_on_a_batch(shared: Work, slow_sandbox: SandboxVendor) -> None:
     mine = created(shared(slow_sandbox))
     files = mine.fill(3)
     with mine.command.start(*mine.arguments(*SHARED, "--json")) as first:
         assert first.until_event(lambda event: event.get("new") == "processing")
         refused = mine.command(*mine.arguments(*SHARED)).expect(11)
         assert b"another run (pid " in refused.stderr
-        assert b"it has said so until 20" in refused.stderr
+        assert b"its lease ends at " in refused.stderr
         assert mine.command("status", *SHARED, "--json").expect(0).document["state"] == "running"
         first.send(signal.SIGTERM)
         first.wait().expect(143)

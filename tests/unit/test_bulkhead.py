@@ -10,8 +10,12 @@ import pytest
 from pydantic import SecretStr
 
 from runner import Bulkhead, Routes, RunSpec, source_spec
+from runner.clock import system_now
 from runner.config.settings import Settings
-from runner.events import BatchFinished, BatchStarted, Event, ItemMoved
+from runner.errors import LedgerLocked
+from runner.events import BatchFinished, BatchStarted, Event, ItemMoved, Notice
+from runner.ledger.sqlite.ledger import SqliteLedger
+from runner.local.outcome import ExitCode
 from runner.models import BatchState, ItemState
 from sandbox.engine import Outcome
 from sandbox.settings import SandboxSettings
@@ -147,3 +151,31 @@ async def test_calls_besides_a_watch_report_to_the_hook_of_the_object(settings: 
         seen = [event async for event in events]
     assert [event.batch_id for event in heard if isinstance(event, BatchFinished)] == [other.batch.batch_id]
     assert [event.batch_id for event in seen if isinstance(event, BatchFinished)] == [first.batch_id]
+
+
+async def _interrupted(settings: Settings, spec: RunSpec) -> None:
+    async with Bulkhead(settings, on_event=lambda _: bulkhead.stop()) as bulkhead:
+        assert (await bulkhead.run(spec)).state is BatchState.INTERRUPTED
+
+
+async def test_a_resume_waits_for_another_run_only_if_it_is_asked_to(settings: Settings, tmp_path: Path) -> None:
+    await _interrupted(settings, _spec(tmp_path / "in", "a.csv", "b.csv"))
+    waiting: asyncio.Queue[Event] = asyncio.Queue()
+    other = SqliteLedger.open(Path(settings.ledger), now=system_now)
+    async with Bulkhead(settings, on_event=waiting.put_nowait) as bulkhead:
+        with pytest.raises(LedgerLocked):
+            await bulkhead.resume()
+        resumed = asyncio.ensure_future(bulkhead.resume(wait=True))
+        notice = await waiting.get()
+        await other.close()
+        assert (await resumed).by_state == {ItemState.COLLECTED: 2}
+    assert isinstance(notice, Notice)
+    assert notice.code == "waiting_for_other_run"
+
+
+async def test_a_resume_that_waits_can_be_stopped(settings: Settings, tmp_path: Path) -> None:
+    await _interrupted(settings, _spec(tmp_path / "in", "a.csv"))
+    other = SqliteLedger.open(Path(settings.ledger), now=system_now)
+    async with Bulkhead(settings, on_event=lambda _: bulkhead.stop()) as bulkhead:
+        assert (await bulkhead.resume(wait=True)).exit_code is ExitCode.INTERRUPTED
+    await other.close()

@@ -72,9 +72,16 @@ def run(
     drive(given, lambda bulkhead, loaded: bulkhead.run(selection.spec(loaded)))
 
 
+Wait = Annotated[
+    bool,
+    typer.Option("--wait", help="If another run works on the batch, wait until it ends.", rich_help_panel=options.PACE),
+]
+
+
 def resume(
     batch: options.BatchId = None,
     *,
+    wait: Wait = False,
     uploads: options.Uploads = None,
     create_quota: options.CreateQuota = None,
     poll_quota: options.PollQuota = None,
@@ -102,7 +109,7 @@ def resume(
         "api_url": api_url,
     }
     given = Arguments(flags=flags, config=config, json=json, quiet=quiet, verbose=verbose)
-    drive(given, lambda bulkhead, _: bulkhead.resume(batch))
+    drive(given, lambda bulkhead, _: bulkhead.resume(batch, wait=wait))
 
 
 Watch = Annotated[
