@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from runner.dromo.rate_limited import RateLimitedApi
     from runner.ledger.leases import Leases
     from runner.ledger.protocol import CloudLedger
-    from runner.models import Batch, Item
+    from runner.models import Batch
     from runner.protocols import Clock, Sink, Storage
     from runner.quota.pacer import CreatePacer
     from runner.sources import SourceSpec
@@ -201,12 +201,8 @@ class CloudStages(Stages):
     def __init__(self, deployment: Deployment, batch: Batch, deadline: Deadline) -> None:
         super().__init__(lambda: deployment.context(batch, deadline), deployment.transitions())
         self._api = deployment.api
-        self.moved: Item | None = None
 
     @cached_property
     def tracker(self) -> Tracker:
-        """Return a tracker for one look at one import; `moved` is then the item, if it came to another state."""
-        return Tracker(api=self._api, transitions=self.transitions, on_move=self._note)
-
-    async def _note(self, item: Item) -> None:
-        self.moved = item
+        """Return a tracker for one look at one import."""
+        return Tracker(api=self._api, transitions=self.transitions)

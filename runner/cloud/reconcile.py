@@ -134,7 +134,7 @@ class _Sweep:
     async def _settle(self, view: BatchView, items: list[Item]) -> None:
         deployment = self._deployment
         try:
-            settled = await CloudStages(deployment, view.batch, self._deadline).doubts.settle(items)
+            settled = await CloudStages(deployment, view.batch, self._deadline).lost_creates.settle(items)
         except StaleItem:
             logger.info("a doubt was settled by somebody else", extra={"batch": view.batch.batch_id})
             return

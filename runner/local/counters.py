@@ -20,7 +20,7 @@ _FLUSH_EVERY_S = 10.0
 
 
 class CallCounts:
-    """Adds the growth of `counted()` to a batch's counters; `reconciled` is set once the vendor's imports are known."""
+    """Adds the growth of `counted()` to a batch's counters."""
 
     def __init__(
         self,
@@ -37,11 +37,15 @@ class CallCounts:
         self._vendor_time = vendor_time
         self._counted = counted
         self._flushed: Mapping[str, int] = {}
-        self.reconciled = False
+        self._is_reconciled = False
+
+    def mark_reconciled(self) -> None:
+        """Record with each flush that the ledger knows the vendor's imports up to now."""
+        self._is_reconciled = True
 
     async def flush(self) -> None:
         """Write what is new since the last time. Raises StorageFull, LedgerUnavailable."""
-        if self.reconciled:
+        if self._is_reconciled:
             await self._ledger.set_reconciled(self._endpoint, self._vendor_time.now())
         now = self._counted()
         new = {name: count - self._flushed.get(name, 0) for name, count in now.items()}

@@ -46,7 +46,7 @@ class LedgerWatcher:
         self._batch_id = batch_id
         self._safety_list_s = safety_list_s
         self._trusting = trusting
-        self._overtaken = 0
+        self._others_moved = False
         self._listed_at = 0.0
         self._unexplained: Mapping[ItemState, int] = {}
 
@@ -61,7 +61,7 @@ class LedgerWatcher:
                 raise
             except TransientError as error:
                 logger.warning("ledger to be read again", extra={"error": type(error).__name__})
-            if self._tracker.overtaken > self._overtaken:
+            if self._others_moved:
                 self._trusting = True
             if not self._trusting or self._now() - self._listed_at >= self._safety_list_s:
                 await self._list()
@@ -71,18 +71,18 @@ class LedgerWatcher:
         counts = await self._ledger.counts(self._batch_id)
         if self._transitions.unexplained(counts) == self._unexplained:
             return
-        await self._tracker.read(self._ledger)
+        found = await self._tracker.read(self._ledger)
+        self._others_moved = self._others_moved or found.others_moved > 0
         self._unexplained = self._transitions.unexplained(counts)
 
     async def _list(self) -> None:
-        moved = self._tracker.moved
-        await self._tracker.look_once_more()
+        found = await self._tracker.look_once_more()
         self._listed_at = self._now()
-        if self._tracker.overtaken > self._overtaken:
+        if self._others_moved or found.others_moved:
             self._trusting = True
-        elif self._tracker.moved > moved:
+        elif found.moved:
             self._trusting = False
-        self._overtaken = self._tracker.overtaken
+        self._others_moved = False
 
     @staticmethod
     def _now() -> float:

@@ -1,7 +1,7 @@
 """run_batch(): the stages over bounded queues, from discovery to the last result; the only file that knows their order.
 
 discover -> [ledger] -> feed -> submit queue -> N submitters -> tracker -> collect queue -> M collectors
-                                             `-> doubts (JSON creates whose answer was lost) -> feed
+                                             `-> lost creates (JSON creates whose answer was lost) -> feed
 """
 
 from __future__ import annotations
@@ -31,11 +31,12 @@ from runner.local.feeder import Feeder, InFlight
 from runner.local.ledger_watch import LedgerWatcher
 from runner.local.limits import StopConditions
 from runner.local.reconcile import WITH_IMPORT, unfinished
-from runner.models import TERMINAL_STATES, Batch, Item, ItemKind, ItemState
+from runner.models import TERMINAL_STATES, Batch, Item, ItemState
 from runner.retry import repeat_read
 from runner.stages.context import RunContext
 from runner.stages.discover import Discovery
 from runner.stages.factory import Stages
+from runner.stages.submit import SubmitOutcome
 from runner.stages.track import Tracker
 from runner.stages.transitions import Transitions
 
@@ -101,7 +102,7 @@ class _Run:
         self._inflight = InFlight()
         self._submits: asyncio.Queue[Item] = asyncio.Queue(maxsize=context.options.uploads)
         self._collects: asyncio.Queue[Item] = asyncio.Queue()
-        self._in_doubt: asyncio.Queue[Item] = asyncio.Queue()
+        self._lost: asyncio.Queue[Item] = asyncio.Queue()
         self._brakes = StopConditions(context.stop, options=context.options, transitions=transitions)
         self._deferrals = DeferredItems(
             stop=context.stop, emit=context.emit, most_returns=context.options.create_attempts
@@ -112,8 +113,8 @@ class _Run:
     def _build_stages(self) -> None:
         context, transitions, batch_id = self._context, self._transitions, self._batch.batch_id
         stages = Stages(lambda: context, transitions)
-        self._orphans, self._doubts, self._collector = stages.orphans, stages.doubts, stages.collector
-        self._submitter, self._uploader = stages.submitter, stages.uploader
+        self._orphans, self._lost_creates, self._collector = stages.orphans, stages.lost_creates, stages.collector
+        self._submitter, self._uploader, self._held_schemas = stages.submitter, stages.uploader, stages.held_schemas
         self.counts = CallCounts(
             context.ledger, batch_id=batch_id, endpoint=context.endpoint,
             vendor_time=context.vendor_time,
@@ -157,7 +158,7 @@ class _Run:
             *submits,
             *collects,
             self._track(),
-            self._settle_doubts(),
+            self._settle_lost_creates(),
             self.counts.flush_often(self._brakes.halt),
             self._brakes.keep_time(),
         ]
@@ -233,7 +234,8 @@ class _Run:
                 self._notice("vendor_unreachable", f"cannot list imports yet: {error}")
                 await self._stop.sleep(30)
             else:
-                self.counts.reconciled = self._context.options.filename_tag
+                if self._context.options.filename_tag:
+                    self.counts.mark_reconciled()
                 return
 
     async def _take_up_unfinished(self) -> None:
@@ -260,8 +262,8 @@ class _Run:
             case _S.QUEUED | _S.CREATED:
                 await self._submits.put(item)
             case _S.CREATING:
-                self._submitter.schemas_in_doubt.add(item.schema_id)
-                self._in_doubt.put_nowait(item)
+                self._held_schemas.outcome_unknown.add(item.schema_id)
+                self._lost.put_nowait(item)
             case _S.PROCESSING:
                 self._tracker.watch(item)
             case _S.SUCCEEDED:
@@ -324,18 +326,19 @@ class _Run:
 
     async def _submit(self, item: Item) -> None:
         upload = item.state is _S.CREATED
-        moved = await (self._submitter.upload(item) if upload else self._submitter.submit(item))
-        if moved.state is _S.CREATING:
-            await self._route(moved)
-        elif moved.state in (_S.QUEUED, _S.CREATED):
-            self._held_or_deferred(moved)
-        else:
-            self._deferrals.got_through()
-            await self._route(moved)
+        result = await (self._submitter.upload(item) if upload else self._submitter.submit(item))
+        match result.outcome:
+            case SubmitOutcome.ADVANCED:
+                self._deferrals.got_through()
+                await self._route(result.item)
+            case SubmitOutcome.OUTCOME_UNKNOWN:
+                await self._route(result.item)
+            case _:
+                self._hold_or_defer(result.item)
         self._brakes.check_failures()
 
-    def _held_or_deferred(self, item: Item) -> None:
-        """Lay down an item that did not get on: held back with its schema, stopped, released, or in trouble."""
+    def _hold_or_defer(self, item: Item) -> None:
+        """Release an item that did not advance; defer it if nothing but trouble can be the reason."""
         if self._stop.requested or self._is_held_back(item):
             self._inflight.release(item.source)
         elif item.state is _S.QUEUED and self._deferrals.may_return(item):
@@ -360,10 +363,7 @@ class _Run:
         if item.source in self._deferrals:
             return True
         route = self._context.routes.for_version(item.source, item.version)
-        if route is None:
-            return False
-        in_doubt = item.kind is ItemKind.JSON and route.schema_id in self._submitter.schemas_in_doubt
-        return in_doubt or route.schema_id in self._submitter.missing_schemas
+        return route is not None and self._held_schemas.hold(item, route.schema_id)
 
     async def _track(self) -> None:
         while True:
@@ -376,12 +376,12 @@ class _Run:
     def _follows(self) -> bool:
         return self._context.shared and self._context.options.track_by != "list"
 
-    async def _settle_doubts(self) -> None:
-        """Settle JSON creates in doubt, those together that are in doubt together."""
+    async def _settle_lost_creates(self) -> None:
+        """Settle JSON creates whose answers were lost; those that are waiting at the same time are settled together."""
         while True:
-            items = [await self._in_doubt.get()]
-            while not self._in_doubt.empty():
-                items.append(self._in_doubt.get_nowait())
+            items = [await self._lost.get()]
+            while not self._lost.empty():
+                items.append(self._lost.get_nowait())
             self._notice(
                 "create_in_doubt",
                 f"the answer to {counted(len(items), 'JSON create')} was lost; that is settled after a quiet period of "
@@ -392,7 +392,7 @@ class _Run:
     async def _settle(self, items: list[Item]) -> None:
         while not self._stop.requested:
             try:
-                settled = await self._doubts.settle(items)
+                settled = await self._lost_creates.settle(items)
             except (AuthRefused, StorageFull) as error:
                 self._brakes.halt(error)
                 continue
@@ -401,15 +401,15 @@ class _Run:
                 await self._stop.sleep(30)
                 continue
             if not self._stop.requested:
-                self._submitter.schemas_in_doubt -= {item.schema_id for item in items}
+                self._held_schemas.outcome_unknown -= {item.schema_id for item in items}
                 self._feeder.again()
             for item in settled:
-                await self._after_doubt(item)
+                await self._after_settling(item)
             return
         for item in items:
             self._inflight.release(item.source)
 
-    async def _after_doubt(self, item: Item) -> None:
+    async def _after_settling(self, item: Item) -> None:
         if item.state in (_S.QUEUED, _S.CREATING):
             self._inflight.release(item.source)
         else:
@@ -430,5 +430,5 @@ class _Run:
             by_state={state: count for state, count in self._transitions.by_state.items() if count},
             ended=dict(self._transitions.ended),
             deferred=len(self._deferrals),
-            missing_schemas=dict(self._submitter.missing_schemas),
+            missing_schemas=dict(self._held_schemas.missing),
         )

@@ -113,7 +113,7 @@ async def repair(
     found: list[Difference], *, ledger: Ledger, api: ImportsApi, batch: Batch, transitions: Transitions
 ) -> list[Difference]:
     """Bring items to where the vendor is; orphans are left to the next run, which adopts them by their tag."""
-    tracker = Tracker(api=api, transitions=transitions, on_move=_nothing_more)
+    tracker = Tracker(api=api, transitions=transitions)
     return [await _repaired(difference, ledger, batch, tracker, transitions) for difference in found]
 
 
@@ -132,10 +132,6 @@ async def _repaired(
         return difference
     await tracker.check(item)
     return replace(difference, fixed=True)
-
-
-async def _nothing_more(_item: Item) -> None:
-    """Leave what was repaired to the next run."""
 
 
 async def differences(ledger: Ledger, api: ImportsApi, batch: Batch) -> list[Difference]:

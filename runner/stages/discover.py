@@ -54,7 +54,7 @@ class Discovery:
             if new == len(items):
                 transitions.added(Counter(item.state for item in items))
             else:
-                transitions.by_state = Counter(await ledger.counts(self._batch_id))
+                await transitions.recount(self._batch_id)
             _tell(emit, new, transitions, finished=False)
             on_added()
         await ledger.update_batch(self._batch_id, listed=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from runner.stages.collect import Collector
 from runner.stages.lost_creates import LostCreates
 from runner.stages.orphans import Orphans
-from runner.stages.submit import Submitter
+from runner.stages.submit import HeldSchemas, Submitter
 from runner.stages.upload import Uploader
 
 if TYPE_CHECKING:
@@ -37,14 +37,24 @@ class Stages:
 
     @cached_property
     def submitter(self) -> Submitter:
-        return Submitter(self._context, self.transitions, orphans=self.orphans, uploader=self.uploader)
+        return Submitter(
+            self._context,
+            self.transitions,
+            orphans=self.orphans,
+            uploader=self.uploader,
+            held_schemas=self.held_schemas,
+        )
+
+    @cached_property
+    def held_schemas(self) -> HeldSchemas:
+        return HeldSchemas()
 
     @cached_property
     def collector(self) -> Collector:
         return Collector(self._context, self.transitions)
 
     @cached_property
-    def doubts(self) -> LostCreates:
+    def lost_creates(self) -> LostCreates:
         context = self._context
         return LostCreates(
             ledger=context.ledger,

@@ -11,6 +11,7 @@ import logging
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import timedelta
+from enum import Enum
 from typing import TYPE_CHECKING
 
 from runner import identity
@@ -48,6 +49,51 @@ logger = logging.getLogger(__name__)
 _S = ItemState
 
 
+class SubmitOutcome(Enum):
+    """How far an item got, and if it is still `queued` or `created`, why."""
+
+    ADVANCED = "advanced"
+    """The item is `processing` or terminal."""
+    OUTCOME_UNKNOWN = "outcome_unknown"
+    """The answer to its JSON create was lost: the item is `creating`."""
+    HELD_BACK = "held_back"
+    """The item waits until another JSON create with its schema is settled."""
+    SCHEMA_MISSING = "schema_missing"
+    """The vendor does not have its schema."""
+    NO_PERMIT = "no_permit"
+    """No create permit came within `permit_wait_s`."""
+    NOT_THROUGH = "not_through"
+    """A stop was requested, or no create or upload succeeded."""
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitResult:
+    """The item as it is now, and what happened to it; `reason` is a sentence if its schema is missing."""
+
+    item: Item
+    outcome: SubmitOutcome
+    reason: str = ""
+
+
+class HeldSchemas:
+    """Schemas whose items stay queued for now. One object is shared by all who send items of a batch."""
+
+    def __init__(self) -> None:
+        self.missing: dict[str, str] = {}
+        """Schemas that the vendor does not have, with its sentence."""
+        self.outcome_unknown: set[str | None] = set()
+        """Schemas with a JSON create whose outcome is unknown: with a second one, nobody could tell whose import is
+        whose."""
+
+    def must_wait(self, item: Item, schema_id: str | None) -> bool:
+        """Tell whether a JSON item waits until the outcome of another create with its schema is known."""
+        return item.kind is ItemKind.JSON and schema_id in self.outcome_unknown
+
+    def hold(self, item: Item, schema_id: str | None) -> bool:
+        """Tell whether an item stays queued for either reason."""
+        return schema_id in self.missing or self.must_wait(item, schema_id)
+
+
 @dataclass(slots=True)
 class _Attempt:
     """An item on its way through the creates: what it is, and how often the vendor may have acted on it."""
@@ -56,14 +102,24 @@ class _Attempt:
     prepared: Prepared
     route: Route
     number: int = 0
-    data_in_doubt: bool = False
+    may_have_data: bool = False
     """Whether the import may have got data from a run that this ledger does not know of."""
+    held_by: SubmitOutcome | None = None
+    """Why the item stays queued, if that is no failure of its own."""
 
 
 class Submitter:
     """Takes a queued item to `processing`, or to where it ends before that."""
 
-    def __init__(self, context: RunContext, transitions: Transitions, *, orphans: Orphans, uploader: Uploader) -> None:
+    def __init__(
+        self,
+        context: RunContext,
+        transitions: Transitions,
+        *,
+        orphans: Orphans,
+        uploader: Uploader,
+        held_schemas: HeldSchemas,
+    ) -> None:
         self._ledger = context.ledger
         self._api = context.api
         self._source = context.source
@@ -80,38 +136,48 @@ class Submitter:
         self._orphans = orphans
         self._uploader = uploader
         self._json_turns: defaultdict[str | None, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self.missing_schemas: dict[str, str] = {}
-        """Schemas the vendor does not have, with its sentence: their items stay queued."""
-        self.schemas_in_doubt: set[str | None] = set()
-        """Schemas with a JSON create in doubt: a second one would make it impossible to tell whose import is whose."""
-        self.permit_missed = False
-        """Whether no permit came within `permit_wait_s`."""
+        self._held_schemas = held_schemas
 
-    async def submit(self, item: Item) -> Item:
+    async def submit(self, item: Item) -> SubmitResult:
         """Take a queued item as far as it gets now.
 
-        Returns it `processing`, terminal, `queued` (stopped, held back, or trouble that did not end), `created` (the
-        upload did not get through), or `creating` (a JSON create in doubt).
-        Raises DuplicatePending, the item queued; AuthRefused, StorageFull and other errors that concern the whole
-        batch.
+        Raises DuplicatePending, with the item queued again, and AuthRefused, StorageFull, and other errors that concern
+        the whole batch.
         """
         route = self._routes.for_version(item.source, item.version)
         if route is None:
-            return await self._reject(item, NO_ROUTE)
-        if route.schema_id in self.missing_schemas or self._must_wait(item, route):
-            return item
+            return self._result(await self._reject(item, NO_ROUTE))
+        if route.schema_id in self._held_schemas.missing:
+            return self._result(item, SubmitOutcome.SCHEMA_MISSING)
+        if self._held_schemas.must_wait(item, route.schema_id):
+            return self._result(item, SubmitOutcome.HELD_BACK)
         try:
             prepared = await self._source.prepare(item)
         except ItemRejected as error:
-            return await self._reject(item, error)
+            return self._result(await self._reject(item, error))
         attempt = _Attempt(item, prepared, route)
         item = await self._create(attempt)
         if item.state is _S.CREATED:
-            item = await self._uploader.upload(item, prepared, in_doubt=attempt.data_in_doubt)
-        return item
+            item = await self._uploader.upload(item, prepared, may_have_data=attempt.may_have_data)
+        return self._result(item, attempt.held_by)
 
-    async def upload(self, item: Item) -> Item:
-        """Take up a `created` item of an earlier run: its import is bound, its data may or may not have arrived."""
+    async def upload(self, item: Item) -> SubmitResult:
+        """Continue a `created` item of an earlier run: its import is bound, its data may or may not have arrived.
+
+        Raises as `submit` does.
+        """
+        return self._result(await self._upload(item))
+
+    def _result(self, item: Item, held_by: SubmitOutcome | None = None) -> SubmitResult:
+        if item.state is _S.CREATING:
+            return SubmitResult(item, SubmitOutcome.OUTCOME_UNKNOWN)
+        if item.state not in (_S.QUEUED, _S.CREATED):
+            return SubmitResult(item, SubmitOutcome.ADVANCED)
+        if held_by is SubmitOutcome.SCHEMA_MISSING:
+            return SubmitResult(item, held_by, reason="; ".join(self._held_schemas.missing.values()))
+        return SubmitResult(item, held_by or SubmitOutcome.NOT_THROUGH)
+
+    async def _upload(self, item: Item) -> Item:
         if (arrived := await self._uploader.arrived(item)) is not None:
             return arrived
         rejection: ItemRejected | None = None
@@ -121,7 +187,7 @@ class Submitter:
             rejection = error
         else:
             if prepared.fingerprint == item.fingerprint and self._is_bound_as_routed(item):
-                return await self._uploader.upload(item, prepared, in_doubt=True)
+                return await self._uploader.upload(item, prepared, may_have_data=True)
         if (arrived := await self._uploader.arrived_late(item)) is not None:
             return arrived
         if rejection is not None:
@@ -168,7 +234,7 @@ class Submitter:
     async def _create_own(self, attempt: _Attempt) -> Item:
         orphan = await self._orphans.take(self._tag(attempt), attempt.route.schema_id)
         if orphan is not None and self._may_adopt(orphan, attempt):
-            attempt.data_in_doubt = attempt.item.tag != self._tag(attempt)
+            attempt.may_have_data = attempt.item.tag != self._tag(attempt)
             await self._intend(attempt)
             return await self._adopt(attempt.item, orphan)
         try:
@@ -181,7 +247,7 @@ class Submitter:
                 return item
         return await self._give_up(attempt)
 
-    async def _permit(self) -> Permit | None:
+    async def _permit(self, attempt: _Attempt) -> Permit | None:
         """Wait for a permit, but no longer than until a stop is requested, or `permit_wait_s`."""
         waiting = asyncio.ensure_future(self._pacer.permit())
         stopping = asyncio.ensure_future(self._stop.wait())
@@ -196,23 +262,22 @@ class Submitter:
             return await waiting
         if waiting.done() and not waiting.cancelled():
             await waiting.result().unused()
-        self.permit_missed = not self._stop.requested
+        if not self._stop.requested:
+            attempt.held_by = SubmitOutcome.NO_PERMIT
         return None
 
-    def _must_wait(self, item: Item, route: Route) -> bool:
-        return item.kind is ItemKind.JSON and route.schema_id in self.schemas_in_doubt
-
     async def _send_in_turn(self, attempt: _Attempt) -> Item | None:
-        """Send one create; JSON creates of a schema go one after another, so that at most one of them is in doubt."""
+        """Send one create; JSON creates of a schema go one after another: at most one has an unknown outcome."""
         if attempt.item.kind is ItemKind.FILE:
             return await self._send_with_permit(attempt)
         async with self._json_turns[attempt.route.schema_id]:
-            if self._must_wait(attempt.item, attempt.route):
+            if self._held_schemas.must_wait(attempt.item, attempt.route.schema_id):
+                attempt.held_by = SubmitOutcome.HELD_BACK
                 return await self._put_back(attempt.item, "waits for another JSON create to be settled")
             return await self._send_with_permit(attempt)
 
     async def _send_with_permit(self, attempt: _Attempt) -> Item | None:
-        permit = await self._permit()
+        permit = await self._permit(attempt)
         if permit is None:
             return await self._put_back(attempt.item, "no permit came before the stop")
         return await self._send(attempt, permit)
@@ -243,7 +308,7 @@ class Submitter:
             return None
         except InDoubt as error:
             await permit.in_doubt()
-            return await self._doubted(attempt, error)
+            return await self._answer_lost(attempt, error)
         except (AuthRefused, SchemaNotFound, RequestInvalid) as error:
             await permit.answered()
             return await self._refused(attempt, error)
@@ -286,7 +351,7 @@ class Submitter:
         try:
             bound = await self._bind(attempt.item, remote, reason="created")
         except ImportIdTaken:
-            return await self._doubted(attempt, InDoubt("the vendor answered with an import that has an owner"))
+            return await self._answer_lost(attempt, InDoubt("the vendor answered with an import that has an owner"))
         self._emit(CreateAnswered(source=bound.source, slots_free=await self._pacer.free_slots()))
         return bound
 
@@ -316,10 +381,10 @@ class Submitter:
         await self._ledger.count_up(attempt.item.batch_id, throttled=1)
         self._emit(CreateThrottled(source=attempt.item.source, wait_s=wait_s))
 
-    async def _doubted(self, attempt: _Attempt, error: InDoubt) -> Item | None:
+    async def _answer_lost(self, attempt: _Attempt, error: InDoubt) -> Item | None:
         """Look once for the import by its tag; a JSON create has no name to look for and must wait."""
         if attempt.item.kind is ItemKind.JSON:
-            self.schemas_in_doubt.add(attempt.route.schema_id)
+            self._held_schemas.outcome_unknown.add(attempt.route.schema_id)
             return attempt.item
         intent_at = attempt.item.intent_at or self._vendor_time.now()
         try:
@@ -350,7 +415,8 @@ class Submitter:
         attempt.item = await self._put_back(attempt.item, str(error))
         if isinstance(error, AuthRefused):
             raise error
-        self.missing_schemas[attempt.route.schema_id or ""] = str(error)
+        self._held_schemas.missing[attempt.route.schema_id or ""] = str(error)
+        attempt.held_by = SubmitOutcome.SCHEMA_MISSING
         return attempt.item
 
     async def _put_back(self, item: Item, reason: str) -> Item:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from runner.dromo.listing import imports_since
@@ -40,6 +41,18 @@ _MOST_TRIES = 5
 _S = ItemState
 
 
+@dataclass(slots=True)
+class Pass:
+    """What one look or one reading found: how many items it moved, and how many `others_moved` before it."""
+
+    moved: int = 0
+    others_moved: int = 0
+
+
+async def _no_listener(_item: Item) -> None:
+    """Leave an item that has moved to whoever asked."""
+
+
 def _nothing(_item: Item, _why: str) -> None:
     """Leave an item that is no longer followed as it is."""
 
@@ -47,8 +60,8 @@ def _nothing(_item: Item, _why: str) -> None:
 class Tracker:
     """Holds the open imports of a run.
 
-    `on_move` is awaited with every item that reached another state, `on_trouble` called with every item that is no
-    longer followed, and why. `moved` counts the items that it moved itself, `overtaken` those that others had moved.
+    `on_move` is awaited with every item that reached another state, `on_trouble` is called with every item that is no
+    longer tracked, and why.
     """
 
     def __init__(
@@ -56,7 +69,7 @@ class Tracker:
         *,
         api: ImportsApi,
         transitions: Transitions,
-        on_move: Callable[[Item], Awaitable[None]],
+        on_move: Callable[[Item], Awaitable[None]] = _no_listener,
         on_trouble: Callable[[Item, str], None] = _nothing,
         longest_pause_s: float = LONGEST_PAUSE_S,
         missing_after: int = MISSING_AFTER_PASSES,
@@ -74,8 +87,7 @@ class Tracker:
         self._news = asyncio.Event()
         self._quiet_passes = 0
         self._looking = asyncio.Lock()
-        self.moved = 0
-        self.overtaken = 0
+        self._pass = Pass()
 
     def watch(self, item: Item) -> None:
         """Follow the import of an item from now on."""
@@ -99,7 +111,7 @@ class Tracker:
         await asyncio.sleep(min(shortest_s * 2**self._quiet_passes, self._longest_pause_s))
         self._quiet_passes = min(self._quiet_passes + 1, _MOST_DOUBLINGS)
 
-    async def look_once_more(self) -> None:
+    async def look_once_more(self) -> Pass:
         """Look, and leave trouble that may pass to the next look. Raises AuthRefused and StorageFull."""
         try:
             await self.look()
@@ -112,14 +124,23 @@ class Tracker:
             logger.warning("list to be repeated", extra={"error": type(error).__name__})
         else:
             self._refused_passes = 0
+        return self._finished_pass()
+
+    def _finished_pass(self) -> Pass:
+        """Return what was found since the last call; a pass that failed midway counts with the next one."""
+        finished, self._pass = self._pass, Pass()
+        return finished
 
     async def look(self) -> None:
         """List once, as far back as the oldest open import, and apply what changed. Raises TransientError."""
         async with self._looking:
             await self._look()
 
-    async def read(self, ledger: Ledger) -> None:
-        """Read the items of all open imports in a ledger that others move too, and go on from what it says."""
+    async def read(self, ledger: Ledger) -> Pass:
+        """Read the items of all open imports from a ledger that others write too, and continue from there.
+
+        Raises TransientError.
+        """
         async with self._looking:
             known = list(self._open.values())
             for start in range(0, len(known), _READ_AT_ONCE):
@@ -127,16 +148,17 @@ class Tracker:
                 current = await ledger.look_up(some[0].batch_id, [item.source for item in some])
                 for item in some:
                     await self._compare(item, current.get(item.source))
+            return self._finished_pass()
 
     async def _compare(self, known: Item, current: Item | None) -> None:
         is_open = self._open.get(known.import_id or "") is known
         if is_open and current is not None and current.revision > known.revision:
             self._transitions.learned(known, current)
-            self.overtaken += current.state is not known.state
+            self._pass.others_moved += current.state is not known.state
             await self._go_on(known, current)
 
-    async def _move(self, item: Item, state: ItemState, *, reason: str, **changes: Any) -> None:
-        """Move an item, and go on from there; where somebody was faster, from where the item is now.
+    async def _move(self, item: Item, state: ItemState, *, reason: str, **changes: Any) -> Item:
+        """Move an item, and continue from there; if somebody was faster, from where the item is now.
 
         One of which somebody else only noted another status meanwhile is moved all the same.
         """
@@ -149,12 +171,13 @@ class Tracker:
                     raise
                 item = error.current
                 if not _is_still_there(known, item):
-                    self.overtaken += 1
+                    self._pass.others_moved += 1
                     break
             else:
-                self.moved += item.state is not known.state
+                self._pass.moved += item.state is not known.state
                 break
         await self._go_on(known, item)
+        return item
 
     async def _go_on(self, known: Item, current: Item) -> None:
         """Keep an item open that is as it was but for its status; hand on any other."""
@@ -194,40 +217,38 @@ class Tracker:
         if self._unreadable[import_id] >= UNREADABLE_AFTER_PASSES and (item := self._open.pop(import_id, None)):
             self._on_trouble(item, f"its import cannot be read: {error}")
 
-    async def check(self, item: Item) -> None:
-        """Ask for the import of one item by itself, and apply what it says. Raises TransientError."""
+    async def check(self, item: Item) -> Item:
+        """Retrieve the import of one item, apply what it says, and return the item as it is then.
+
+        Raises TransientError.
+        """
         import_id = item.import_id or ""
         self._open[import_id] = item
         try:
-            await self.apply(await repeat_read(lambda: self._api.retrieve(import_id)), is_whole=True)
+            remote = await repeat_read(lambda: self._api.retrieve(import_id))
         except ImportNotFound:
-            await self._missing(item)
+            return await self._missing(item)
+        return await self.apply(remote, is_whole=True) or item
 
-    async def apply(self, remote: RemoteImport, *, is_whole: bool = False) -> None:
+    async def apply(self, remote: RemoteImport, *, is_whole: bool = False) -> Item | None:
         """Move the item of an import by one status; duplicates and late arrivals change nothing.
 
-        `is_whole`: `remote` was retrieved, and shows all there is to be known.
+        `is_whole`: `remote` was retrieved, and so has every field. Returns the item as it is then, None if the import
+        is not tracked.
         """
         item = self._open.get(remote.import_id)
         if item is None:
-            return
+            return None
         state = STATE_OF_STATUS.get(remote.status)
-        if remote.status == item.status and state in (None, item.state):
-            return
-        if remote.status == ImportStatus.AWAITING_UPLOAD or (
-            state is _S.PROCESSING and item.state is not _S.PROCESSING
-        ):
-            return
+        if _is_old_news(item, state, remote.status):
+            return item
         if state is None or state is _S.PROCESSING:
-            await self._move(item, item.state, reason=f"status {remote.status}", status=remote.status)
-        elif state is item.state:
-            return
-        elif state is _S.SUCCEEDED or is_whole:
-            await self._end(item, state, remote)
-        else:
-            await self._end_with_details(item)
+            return await self._move(item, item.state, reason=f"status {remote.status}", status=remote.status)
+        if state is _S.SUCCEEDED or is_whole:
+            return await self._end(item, state, remote)
+        return await self._end_with_details(item)
 
-    async def _end_with_details(self, item: Item) -> None:
+    async def _end_with_details(self, item: Item) -> Item:
         """Retrieve what only a retrieve shows; it may be newer than the list."""
         import_id = item.import_id or ""
         try:
@@ -236,12 +257,12 @@ class Tracker:
             return await self._missing(item)
         state = STATE_OF_STATUS.get(remote.status)
         if state in (_S.SUCCEEDED, _S.FAILED, _S.NEEDS_REVIEW) and state is not item.state:
-            await self._end(item, state, remote)
-        return None
+            return await self._end(item, state, remote)
+        return item
 
-    async def _end(self, item: Item, state: ItemState, remote: RemoteImport) -> None:
+    async def _end(self, item: Item, state: ItemState, remote: RemoteImport) -> Item:
         code, message = _trouble(state, remote)
-        await self._move(
+        return await self._move(
             item,
             state,
             reason=f"status {remote.status}",
@@ -265,8 +286,8 @@ class Tracker:
         except (TransientError, RequestInvalid) as error:
             self._not_read(import_id, error)
 
-    async def _missing(self, item: Item) -> None:
-        await self._move(
+    async def _missing(self, item: Item) -> Item:
+        return await self._move(
             item,
             _S.FAILED,
             reason="import_missing",
@@ -277,6 +298,15 @@ class Tracker:
     def _oldest(self) -> datetime | None:
         dates = [item.created_at for item in self._open.values()]
         return None if any(date is None for date in dates) else min(filter(None, dates), default=None)
+
+
+def _is_old_news(item: Item, state: ItemState | None, status: str) -> bool:
+    """Tell whether a status, with the state it stands for, changes nothing about an item."""
+    if status == item.status and state in (None, item.state):
+        return True
+    if state is _S.PROCESSING:
+        return item.state is not _S.PROCESSING
+    return status == ImportStatus.AWAITING_UPLOAD or state is item.state
 
 
 def _is_still_there(known: Item, current: Item) -> bool:

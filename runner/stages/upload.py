@@ -76,14 +76,14 @@ class Uploader:
             while len(self._urls) > _REMEMBERED_URLS:
                 self._urls.popitem(last=False)
 
-    async def arrived(self, item: Item, *, in_doubt: bool = True) -> Item | None:
+    async def arrived(self, item: Item, *, may_have_data: bool = True) -> Item | None:
         """Ask the vendor for the import of a `created` item: moved on if its data has arrived, None if it has not.
 
-        `in_doubt`: data may have been sent to it. Raises TransientError.
+        `may_have_data`: data may have been sent to it. Raises TransientError.
         """
         remote = await self._retrieve(item)
         if remote is None:
-            return await self._missing(item, in_doubt=in_doubt)
+            return await self._missing(item, may_have_data=may_have_data)
         if remote.status == ImportStatus.AWAITING_UPLOAD:
             return None
         return await self.move_on(item, remote.status, reason="the data had arrived")
@@ -99,22 +99,22 @@ class Uploader:
             return item
         return await self.arrived(item)
 
-    async def upload(self, item: Item, prepared: Prepared, *, in_doubt: bool = False) -> Item:
+    async def upload(self, item: Item, prepared: Prepared, *, may_have_data: bool = False) -> Item:
         """Bring the data to the item's import; returns the item `processing`, terminal, `queued` or still `created`.
 
-        `in_doubt`: an upload of an earlier run may have arrived unseen, or may still be on its way.
+        `may_have_data`: an upload of an earlier run may have arrived unseen, or may still be on its way.
         """
-        doubt, settled = in_doubt, False
+        settled = False
         for attempt in range(1, self._options.upload_attempts + 1):
             if self._stop.requested and attempt > 1:
                 break
             conditional = self._conditional
-            if doubt and not conditional and not settled:
+            if may_have_data and not conditional and not settled:
                 if await self._stop.sleep(self._options.settle_s):
                     break
                 settled = True
             try:
-                return await self._tried(item, prepared, in_doubt=doubt, conditional=conditional)
+                return await self._tried(item, prepared, may_have_data=may_have_data, conditional=conditional)
             except ConditionUnsupported:
                 self._conditional = False
             except StorageFull:
@@ -123,30 +123,30 @@ class Uploader:
                 self._urls.pop(item.import_id or "", None)
             except TransientError as error:
                 if isinstance(error, InDoubt):
-                    doubt, settled = True, False
+                    may_have_data, settled = True, False
                 await self._pause(item, attempt, error)
         return item
 
-    async def _tried(self, item: Item, prepared: Prepared, *, in_doubt: bool, conditional: bool) -> Item:
+    async def _tried(self, item: Item, prepared: Prepared, *, may_have_data: bool, conditional: bool) -> Item:
         """Try once; what no other try can change ends the item."""
         try:
-            return await self._try(item, prepared, in_doubt=in_doubt, conditional=conditional)
+            return await self._try(item, prepared, may_have_data=may_have_data, conditional=conditional)
         except (ItemRejected, UploadRefused) as error:
             refusal = error
-        looked = await (self.arrived_late(item) if in_doubt else self.arrived(item, in_doubt=False))
+        looked = await (self.arrived_late(item) if may_have_data else self.arrived(item, may_have_data=False))
         if looked is not None:
             return looked
         if isinstance(refusal, ItemRejected):
             return await self._reject(item, refusal)
         return await self._fail(item, "upload_refused", str(refusal))
 
-    async def _try(self, item: Item, prepared: Prepared, *, in_doubt: bool, conditional: bool) -> Item:
+    async def _try(self, item: Item, prepared: Prepared, *, may_have_data: bool, conditional: bool) -> Item:
         """Send the data once, after a look whether it is there already where only a look can tell."""
-        if in_doubt and not conditional and (arrived := await self.arrived(item)) is not None:
+        if may_have_data and not conditional and (arrived := await self.arrived(item)) is not None:
             return arrived
         url = self._usable_url(item)
         if url is None:
-            renewed = await self._renew(item, in_doubt=in_doubt)
+            renewed = await self._renew(item, may_have_data=may_have_data)
             if isinstance(renewed, Item):
                 return renewed
             url = renewed
@@ -166,34 +166,34 @@ class Uploader:
         end = url_end(url, fallback=item.created_at or self._vendor_time.now())
         return url if end - self._vendor_time.now() > URL_MARGIN else None
 
-    async def _renew(self, item: Item, *, in_doubt: bool) -> str | Item:
+    async def _renew(self, item: Item, *, may_have_data: bool) -> str | Item:
         """Return a fresh upload url, or the item as it is now where there is none to be had."""
         remote = await self._retrieve(item)
         if remote is None:
-            return await self._missing(item, in_doubt=in_doubt)
+            return await self._missing(item, may_have_data=may_have_data)
         if remote.status != ImportStatus.AWAITING_UPLOAD:
             return await self.move_on(item, remote.status, reason="the data had arrived")
         self.remember_url(remote)
         url = self._usable_url(item)
-        return url if url is not None else await self._release(item, remote, in_doubt=in_doubt)
+        return url if url is not None else await self._release(item, remote, may_have_data=may_have_data)
 
-    async def _release(self, item: Item, remote: RemoteImport, *, in_doubt: bool) -> Item:
+    async def _release(self, item: Item, remote: RemoteImport, *, may_have_data: bool) -> Item:
         """Give the import up for good and queue the item, once no upload to it can still be on its way."""
         end = url_end(remote.upload_url or "", fallback=item.created_at or self._vendor_time.now())
         fence = end + timedelta(seconds=self._options.foreign_upload_s + self._options.settle_s) + 2 * _CLOCK_SKEW
         wait_s = (fence - self._vendor_time.now()).total_seconds()
         if await self._stop.sleep(max(wait_s, 0.0)):
             return item
-        if (arrived := await self.arrived(item, in_doubt=in_doubt)) is not None:
+        if (arrived := await self.arrived(item, may_have_data=may_have_data)) is not None:
             return arrived
         logger.warning("import given up", extra={"item": item.source, "import_id": item.import_id})
         return await self._transitions.advance(
             item, _S.QUEUED, reason=f"the upload url of import {item.import_id} expired", import_id=None, status=None
         )
 
-    async def _missing(self, item: Item, *, in_doubt: bool) -> Item:
+    async def _missing(self, item: Item, *, may_have_data: bool) -> Item:
         """Queue an item whose import is gone and never got data; what became of data that was sent nobody knows."""
-        if in_doubt:
+        if may_have_data:
             return await self._fail(item, "import_missing", "the vendor no longer has the import")
         return await self._transitions.advance(
             item, _S.QUEUED, reason=f"import {item.import_id} is gone; it never had data", import_id=None, status=None

@@ -90,7 +90,7 @@ def tags_are_shared(patch: pytest.MonkeyPatch) -> None:
         return await advance(self, item, state, **{**named, "share_tag": True})
 
     patch.setattr(MemoryLedger, "advance", sharing)
-    patch.setattr("runner.stages.submit.Submitter._twin", _nothing)
+    patch.setattr("runner.stages.submit.Submitter._duplicate", _nothing)
 
 
 def every_function_has_a_quota_of_its_own(patch: pytest.MonkeyPatch) -> None:

@@ -107,15 +107,15 @@ def create_before_intent(patch: pytest.MonkeyPatch) -> None:
 
 
 def json_create_repeated(patch: pytest.MonkeyPatch) -> None:
-    careful = submit.Submitter._doubted
+    careful = submit.Submitter._answer_lost
 
-    async def doubted(self: Any, attempt: Any, error: InDoubt) -> Item | None:
+    async def answer_lost(self: Any, attempt: Any, error: InDoubt) -> Item | None:
         if attempt.item.kind is ItemKind.FILE:
             return await careful(self, attempt, error)
         await self._pause_after(attempt, error)
         return None
 
-    patch.setattr(submit.Submitter, "_doubted", doubted)
+    patch.setattr(submit.Submitter, "_answer_lost", answer_lost)
 
 
 def json_settled_at_once(patch: pytest.MonkeyPatch) -> None:
@@ -207,7 +207,7 @@ def upload_repeated_blindly(patch: pytest.MonkeyPatch) -> None:
     careful = upload.Uploader._try
 
     async def blind(self: Any, item: Item, prepared: Prepared, **_: Any) -> Item:
-        return await careful(self, item, prepared, in_doubt=False, conditional=False)
+        return await careful(self, item, prepared, may_have_data=False, conditional=False)
 
     patch.setattr(upload.Uploader, "_try", blind)
 
@@ -273,8 +273,8 @@ def clock_read_anew(patch: pytest.MonkeyPatch) -> None:
 def data_of_a_lost_import_sent_again(patch: pytest.MonkeyPatch) -> None:
     careful = upload.Uploader._missing
 
-    async def missing(self: Any, item: Item, *, in_doubt: bool) -> Item:
-        return await careful(self, item, in_doubt=False)
+    async def missing(self: Any, item: Item, *, may_have_data: bool) -> Item:
+        return await careful(self, item, may_have_data=False)
 
     patch.setattr(upload.Uploader, "_missing", missing)
 

@@ -97,8 +97,7 @@ class _Collection:
         """Return the item as far as the vendor is with its import. Raises TransientError."""
         import_id = item.import_id or ""
         if item.state is not _S.CREATED:
-            await self._stages.tracker.check(item)
-            return self._stages.moved or item
+            return await self._stages.tracker.check(item)
         try:
             remote = await repeat_read(lambda: self._deployment.api.retrieve(import_id))
         except ImportNotFound:
@@ -107,8 +106,7 @@ class _Collection:
             return item
         item = await self._stages.uploader.move_on(item, remote.status, reason="the data had arrived")
         self._stages.tracker.watch(item)
-        await self._stages.tracker.apply(remote, is_whole=True)
-        return self._stages.moved or item
+        return await self._stages.tracker.apply(remote, is_whole=True) or item
 
     async def _after(self, before: Item, item: Item) -> Outcome:
         if item.state is _S.COLLECTED and before.state is not _S.COLLECTED:

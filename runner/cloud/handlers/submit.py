@@ -17,6 +17,7 @@ from runner.cloud.messages import ItemRef, ObjectCreated
 from runner.cloud.protocols import Done, Outcome, Queue
 from runner.errors import DuplicatePending, SchemaNotFound, StaleItem, Unavailable
 from runner.models import TERMINAL_STATES, Item, ItemKind, ItemState
+from runner.stages.submit import SubmitOutcome, SubmitResult
 
 if TYPE_CHECKING:
     from runner.cloud.context import Deployment
@@ -97,18 +98,18 @@ class _Submission:
         self._stages = CloudStages(deployment, batch, deadline)
 
     async def run(self, item: Item) -> Outcome:
-        moved = item
+        result = SubmitResult(item, SubmitOutcome.NOT_THROUGH)
         try:
             async with self._deadline.watched():
                 if item.kind is ItemKind.JSON:
                     return await self._run_json(item)
-                moved = await self._submitted(item)
+                result = await self._submitted(item)
         except DuplicatePending as error:
             return await self._wait_for_twin(item, error)
-        has_released = item.state is _S.CREATED and moved.state is _S.QUEUED
+        has_released = item.state is _S.CREATED and result.item.state is _S.QUEUED
         if self._deadline.timed_out or has_released:
             return await self._later(1.0)
-        return await self._after(moved)
+        return await self._after(result)
 
     async def _run_json(self, item: Item) -> Outcome:
         """Send one JSON create of a schema at a time: whose import is whose could not be told otherwise."""
@@ -117,12 +118,12 @@ class _Submission:
         if wait_s is not None:
             return await self._later(wait_s)
         try:
-            moved = await self._submitted(item)
+            result = await self._submitted(item)
         except DuplicatePending:
             await turn.over(item)
             raise
-        await turn.over(moved)
-        return await self._after(moved)
+        await turn.over(result.item)
+        return await self._after(result)
 
     async def _wait_for_twin(self, item: Item, error: DuplicatePending) -> Outcome:
         """Come back for an item whose content another is sending, less often the longer that lasts, for a day.
@@ -135,16 +136,16 @@ class _Submission:
             raise error
         return await self._later(max(TWIN_AGAIN_S, waited.total_seconds() / 4))
 
-    async def _submitted(self, item: Item) -> Item:
+    async def _submitted(self, item: Item) -> SubmitResult:
         submitter = self._stages.submitter
         await self._know_the_vendor(item)
         if item.state is _S.CREATED:
-            moved = await submitter.upload(item)
+            result = await submitter.upload(item)
         else:
-            moved = await submitter.submit(await self._queued(item))
+            result = await submitter.submit(await self._queued(item))
         if uploaded := self._stages.uploader.bytes_uploaded:
             await self._deployment.ledger.count_up(item.batch_id, bytes_uploaded=uploaded)
-        return moved
+        return result
 
     async def _know_the_vendor(self, item: Item) -> None:
         """Find imports of ours that the ledger does not know, where a function died in a create, or it is an old copy.
@@ -165,17 +166,17 @@ class _Submission:
         reason = "the function ended before the answer to its create was recorded"
         return await self._stages.transitions.advance(item, _S.QUEUED, reason=reason)
 
-    async def _after(self, item: Item) -> Outcome:
+    async def _after(self, result: SubmitResult) -> Outcome:
+        item = result.item
         if item.state in TERMINAL_STATES:
             await ring_if_at_rest(self._deployment, item.batch_id)
         if item.state not in (_S.QUEUED, _S.CREATED):
             return Done()
         if self._deadline.requested:
             return await self._later(max(self._deadline.asked_s, 1.0))
-        submitter = self._stages.submitter
-        if submitter.missing_schemas:
-            raise SchemaNotFound("; ".join(submitter.missing_schemas.values()))
-        if submitter.permit_missed:
+        if result.outcome is SubmitOutcome.SCHEMA_MISSING:
+            raise SchemaNotFound(result.reason)
+        if result.outcome is SubmitOutcome.NO_PERMIT:
             return await self._later(await self._deployment.pacer.due_in_s())
         raise Unavailable("no create or upload got through")
 
