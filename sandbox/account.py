@@ -70,11 +70,11 @@ class Account:
         ends = (found.ended_at for found in self.unannounced.values())
         return min((at for at in chain(starts, ends) if at is not None), default=None)
 
-    def readmit(self, kept: Sequence[Import]) -> None:
-        """Take imports back as they were kept; one whose run had not ended waits for another."""
-        for found in kept:
+    def readmit(self, saved: Sequence[Import]) -> None:
+        """Take imports back as they were saved; one whose run had not ended waits for another."""
+        for found in saved:
             self._readmit(found)
-        for found in sorted(kept, key=lambda found: found.ended_at or 0.0):
+        for found in sorted(saved, key=lambda found: found.ended_at or 0.0):
             self.mappings.learn(found)
 
     def _readmit(self, found: Import) -> None:

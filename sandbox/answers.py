@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from sandbox.context import NotKept, World
+from sandbox.context import NotSaved, SandboxContext
 from sandbox.faults import Fault, Operation
 from sandbox.problems import ApiProblem, StorageProblem
 from sandbox.storage import OUT_OF_SPACE, STORAGE_PREFIX
@@ -30,26 +30,26 @@ def storage_problem(problem: StorageProblem) -> web.Response:
     return web.Response(text=problem.xml, status=problem.status, content_type="application/xml")
 
 
-def with_faults(world: World, operation: Operation, handler: Handler) -> Handler:
+def with_faults(context: SandboxContext, operation: Operation, handler: Handler) -> Handler:
     """`handler`, struck by the faults scripted for `operation`."""
 
     async def struck(request: web.Request) -> web.StreamResponse:
-        fault = world.faults.decide(operation)
+        fault = context.faults.decide(operation)
         if fault is None:
             return await handler(request)
-        world.state.counters.count("faults", f"{operation}:{fault.kind}")
+        context.state.counters.count("faults", f"{operation}:{fault.kind}")
         if fault.kind == "slow":
-            await _pause(world, fault.delay_s)
+            await _pause(context, fault.delay_s)
             return await handler(request)
         if fault.kind in {"lost_reply", "error_after", "truncate"}:
             return await _after_effect(request, handler, fault)
-        return await _before_effect(world, request, fault)
+        return await _before_effect(context, request, fault)
 
     return struck
 
 
 @web.middleware
-async def as_answers(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def answer_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Turn refusals into answers; below the API also aiohttp's own into JSON. A client that has gone away gets none."""
     try:
         return await handler(request)
@@ -67,7 +67,7 @@ async def as_answers(request: web.Request, handler: Handler) -> web.StreamRespon
         return json_answer({"detail": _detail(request, refusal)}, status=refusal.status)
 
 
-def kept(world: World) -> Any:
+def commit_requests(context: SandboxContext) -> Any:
     """A middleware that keeps what a request has done before, or without, its answer."""
 
     @web.middleware
@@ -75,20 +75,20 @@ def kept(world: World) -> Any:
         try:
             return await handler(request)
         finally:
-            world.commit()
+            context.commit()
             if request.method != "GET":
-                world.woken.set()
+                context.work_due.set()
 
     return keep
 
 
-def dated(world: World) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
+def write_dates(context: SandboxContext) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
     """A signal that writes the sandbox's own time into `Date`; what the request has done is kept before that."""
 
     async def write_date(_request: web.Request, response: web.StreamResponse) -> None:
-        if not world.broken.is_set():
-            world.commit()
-        response.headers["Date"] = formatdate(world.now, usegmt=True)
+        if not context.crashed.is_set():
+            context.commit()
+        response.headers["Date"] = formatdate(context.now, usegmt=True)
 
     return write_date
 
@@ -100,7 +100,7 @@ def cut_connection(request: web.Request) -> web.StreamResponse:
     return web.Response(status=500)
 
 
-async def _before_effect(world: World, request: web.Request, fault: Fault) -> web.StreamResponse:
+async def _before_effect(context: SandboxContext, request: web.Request, fault: Fault) -> web.StreamResponse:
     if fault.kind == "error":
         return _error(request, fault.status)
     if fault.kind == "throttle":
@@ -109,7 +109,7 @@ async def _before_effect(world: World, request: web.Request, fault: Fault) -> we
     if fault.kind == "expire_url":
         raise StorageProblem(403, "AccessDenied", "Request has expired")
     if fault.kind == "stall":
-        await _pause(world, fault.delay_s)
+        await _pause(context, fault.delay_s)
     return cut_connection(request)
 
 
@@ -136,15 +136,15 @@ async def _send_half(request: web.Request, response: web.Response) -> web.Stream
     return half
 
 
-async def _pause(world: World, seconds: float) -> None:
+async def _pause(context: SandboxContext, seconds: float) -> None:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
-            await world.closing.wait()
+            await context.closing.wait()
 
 
 def _of_trouble(request: web.Request, error: OSError) -> web.StreamResponse:
     """The client's going away, a full disk, or a journal that cannot be written, which nobody may take for success."""
-    if isinstance(error, ConnectionError | NotKept):
+    if isinstance(error, ConnectionError | NotSaved):
         return cut_connection(request)
     if error.errno in OUT_OF_SPACE:
         return _error(request, 503, "There is no space left.")

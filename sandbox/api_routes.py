@@ -8,7 +8,7 @@ from aiohttp import web
 
 from sandbox.answers import Handler, json_answer, with_faults
 from sandbox.api_state import API_PREFIX
-from sandbox.context import World
+from sandbox.context import SandboxContext
 from sandbox.faults import Operation
 from sandbox.hooks import HooksUnavailable, hook_problems
 from sandbox.problems import ApiProblem
@@ -24,9 +24,9 @@ _SCHEMA = f"{_SCHEMAS}{{id}}/"
 class Api:
     """Authentication comes first, then a scripted fault, then the quota, then the rest."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
-        self._state = world.state
+    def __init__(self, context: SandboxContext) -> None:
+        self._context = context
+        self._state = context.state
 
     def routes(self) -> list[web.RouteDef]:
         return [
@@ -44,7 +44,7 @@ class Api:
         ]
 
     def _route(self, method: str, path: str, operation: Operation, handler: Handler) -> web.RouteDef:
-        struck = with_faults(self._world, operation, handler)
+        struck = with_faults(self._context, operation, handler)
 
         async def authenticated(request: web.Request) -> web.StreamResponse:
             self._state.authenticate(request.headers.get(LICENSE_KEY_HEADER))
@@ -54,21 +54,21 @@ class Api:
 
     async def _create(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
-        return json_answer(self._state.create(body, self._world.now), status=201)
+        return json_answer(self._state.create(body, self._context.now), status=201)
 
     async def _list(self, request: web.Request) -> web.StreamResponse:
         limit, offset = request.query.get("limit"), request.query.get("offset")
-        return json_answer(self._state.list_imports(self._world.now, limit=limit, offset=offset))
+        return json_answer(self._state.list_imports(self._context.now, limit=limit, offset=offset))
 
     async def _retrieve(self, request: web.Request) -> web.StreamResponse:
-        return json_answer(self._state.retrieve(request.match_info["id"], self._world.now))
+        return json_answer(self._state.retrieve(request.match_info["id"], self._context.now))
 
     async def _delete(self, request: web.Request) -> web.StreamResponse:
-        self._state.delete(request.match_info["id"], self._world.now)
+        self._state.delete(request.match_info["id"], self._context.now)
         return web.Response(status=204)
 
     async def _results_url(self, request: web.Request) -> web.StreamResponse:
-        return json_answer(self._state.results_url(request.match_info["id"], self._world.now))
+        return json_answer(self._state.results_url(request.match_info["id"], self._context.now))
 
     async def _all_schemas(self, _request: web.Request) -> web.StreamResponse:
         return json_answer(self._state.schemas.all())

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 from sandbox.creation import CreateRequest, parse_create
 from sandbox.imports import Import, new_id
-from sandbox.journal import Journal, Kept
+from sandbox.journal import Journal, SavedAccount
 from sandbox.problems import ApiProblem, throttled
 from sandbox.quotas import SlidingLog
 from sandbox.run_state import RunOptions
@@ -107,12 +107,12 @@ class SandboxState(StorageState):
         self._create_log = SlidingLog(self.settings.create_quota)
         super().reset()
 
-    def restore(self, kept: Kept, journal: Journal) -> None:
+    def restore(self, saved: SavedAccount, journal: Journal) -> None:
         """As RunState.restore, with the saved schemas and the requests that count against a quota."""
-        self.schemas.restore(kept.schemas, preloaded=kept.preloaded, journal=journal)
-        for log, at in kept.admitted:
+        self.schemas.restore(saved.schemas, preloaded=saved.preloaded, journal=journal)
+        for log, at in saved.admitted:
             (self._account.poll_log(log, self.settings.poll_quota) if log else self._create_log).restore(at)
-        super().restore(kept, journal)
+        super().restore(saved, journal)
 
     def configure(self, settings: SandboxSettings) -> None:
         super().configure(settings)

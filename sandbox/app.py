@@ -14,14 +14,14 @@ from typing import Any, Self
 
 from aiohttp import web
 
-from sandbox.answers import as_answers, dated, kept
+from sandbox.answers import answer_problems, commit_requests, write_dates
 from sandbox.api_routes import Api
 from sandbox.api_state import API_PREFIX, SandboxState
 from sandbox.archive import Archive
 from sandbox.clock import SandboxClock
-from sandbox.context import EngineThreads, Runs, World, run_engine
+from sandbox.context import JobRunner, SandboxContext, ThreadRunner, run_engine
 from sandbox.control_routes import CONTROL_PREFIX, Control
-from sandbox.data_dir import kept_home, temporary_home
+from sandbox.data_dir import locked_data_dir, temporary_data_dir
 from sandbox.faults import FaultPlan
 from sandbox.hooks import HookLimits
 from sandbox.limits import WorkerLimits
@@ -31,7 +31,7 @@ from sandbox.runs import Engine
 from sandbox.settings import SandboxSettings
 from sandbox.storage import Storage
 from sandbox.storage_routes import StorageRoutes
-from sandbox.webhook_delivery import post_webhooks
+from sandbox.webhook_delivery import deliver_webhooks
 from sandbox.webhooks import Webhooks
 from sandbox.workers import WorkerPool, core_count
 
@@ -47,10 +47,10 @@ _SHUTDOWN_S = 1.0
 class SandboxServer:
     """An async context manager that serves one sandbox on `host`, on a free port when `port` is 0.
 
-    The account is kept below `data`, the newest `keep` imports of it, and the next server there goes on with it;
+    The account is saved below `data`, the newest `keep` imports of it, and the next server there goes on with it;
     without `data` stored files lie in a temporary directory that goes with the server. Webhooks go to this machine
     and to `webhook_hosts` alone, hooks fetch from `hook_hosts` alone. Imports run in `workers` processes of at most
-    `limits`, or in this one with an `engine`. With a `seed`, ids, URLs and faults repeat. `world` gives a test the
+    `limits`, or in this one with an `engine`. With a `seed`, ids, URLs and faults repeat. `context` gives a test the
     state and the clock.
     """
 
@@ -87,11 +87,11 @@ class SandboxServer:
         self._engine = engine
         self._workers = workers or core_count()
         self._limits = limits or WorkerLimits()
-        self.world = World(state=state, clock=SandboxClock(speed=speed), faults=faults, webhooks=webhooks)
+        self.context = SandboxContext(state=state, clock=SandboxClock(speed=speed), faults=faults, webhooks=webhooks)
 
     @property
     def origin(self) -> str:
-        return self.world.state.origin
+        return self.context.state.origin
 
     @property
     def base_url(self) -> str:
@@ -114,17 +114,17 @@ class SandboxServer:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.world.closing.set()
+        self.context.closing.set()
         await self._stack.aclose()
 
     async def _start(self) -> None:
-        home = self._stack.enter_context(temporary_home() if self._data is None else kept_home(self._data))
+        home = self._stack.enter_context(temporary_data_dir() if self._data is None else locked_data_dir(self._data))
         if self._data is None:
-            self.world.state.storage = Storage(home)
+            self.context.state.storage = Storage(home)
         else:
             self._restore(home)
         runner = web.AppRunner(
-            build_app(self.world),
+            build_app(self.context),
             access_log=None,
             shutdown_timeout=_SHUTDOWN_S,
             read_bufsize=_READ_BUFFER_BYTES,
@@ -134,10 +134,10 @@ class SandboxServer:
         await runner.setup()
         await self._listen(runner)
         host, port = runner.addresses[0][:2]
-        self.world.state.origin = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-        for task in (run_engine(self.world, self._runs()), post_webhooks(self.world)):
+        self.context.state.origin = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        for task in (run_engine(self.context, self._runs()), deliver_webhooks(self.context)):
             running = asyncio.create_task(task)
-            running.add_done_callback(self._note_breakdown)
+            running.add_done_callback(self._note_crash)
             self._stack.push_async_callback(_cancelled, running)
 
     async def _listen(self, runner: web.AppRunner) -> None:
@@ -148,15 +148,15 @@ class SandboxServer:
             more = "; --port names another" if error.errno == errno.EADDRINUSE else ""
             raise OSError(f"cannot listen on {self._host}, port {self._port}: {reason}{more}") from error
 
-    def _runs(self) -> Runs:
+    def _runs(self) -> JobRunner:
         if self._engine is not None:
-            return EngineThreads(self._engine)
+            return ThreadRunner(self._engine)
         return WorkerPool(count=self._workers, limits=self._limits)
 
-    def _note_breakdown(self, task: asyncio.Task[None]) -> None:
+    def _note_crash(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and task.exception() is not None:
-            logger.critical("a task of the sandbox broke down", extra={"error": type(task.exception()).__name__})
-            self.world.broken.set()
+            logger.critical("a task of the sandbox crashed", extra={"error": type(task.exception()).__name__})
+            self.context.crashed.set()
 
     def _restore(self, home: Path) -> None:
         files = home / FILES_NAME
@@ -164,40 +164,40 @@ class SandboxServer:
         self._stack.callback(archive.close)
         if self._seed is not None and archive.generation > 1:
             self._rng.seed(f"{self._seed}, start {archive.generation}")
-        kept, world = archive.kept(), self.world
-        world.state.storage = Storage(files, generation=archive.generation)
-        world.journal = archive
-        if kept.clock is not None:
-            world.clock.resume(kept.clock)
-        archive.clock_set(world.clock.reading)
-        world.state.restore(kept, archive)
-        world.webhooks.restore(kept, archive)
-        world.commit()
+        saved, context = archive.load(), self.context
+        context.state.storage = Storage(files, generation=archive.generation)
+        context.journal = archive
+        if saved.clock is not None:
+            context.clock.resume(saved.clock)
+        archive.clock_set(context.clock.reading)
+        context.state.restore(saved, archive)
+        context.webhooks.restore(saved, archive)
+        context.commit()
         gc.collect()
         gc.freeze()  # a large account is then not walked through while somebody waits for an answer
 
 
-def build_app(world: World) -> web.Application:
-    app = web.Application(middlewares=[as_answers, kept(world)], client_max_size=API_BODY_MAX_BYTES)
-    for part in (Api(world), StorageRoutes(world), ReviewPages(world), Control(world)):
+def build_app(context: SandboxContext) -> web.Application:
+    app = web.Application(middlewares=[answer_problems, commit_requests(context)], client_max_size=API_BODY_MAX_BYTES)
+    for part in (Api(context), StorageRoutes(context), ReviewPages(context), Control(context)):
         app.add_routes(part.routes())
-    app.on_response_prepare.append(dated(world))
+    app.on_response_prepare.append(write_dates(context))
     return app
 
 
 async def run_sandbox(server: SandboxServer, *, stop: asyncio.Event, on_ready: Callable[[str], None]) -> None:
     """Serve until `stop` is set; `on_ready` gets the base URL once the port is open.
 
-    Raises OSError, also where the account can no longer be kept.
+    Raises OSError, also where the account can no longer be saved.
     """
     async with server:
         on_ready(server.base_url)
-        ends = [asyncio.create_task(event.wait()) for event in (stop, server.world.broken)]
+        ends = [asyncio.create_task(event.wait()) for event in (stop, server.context.crashed)]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         for end in ends:
             end.cancel()
-    if server.world.broken.is_set():
-        raise OSError("the sandbox broke down")
+    if server.context.crashed.is_set():
+        raise OSError("the sandbox crashed")
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:

@@ -14,7 +14,7 @@ import orjson
 from sandbox.clock import Reading
 from sandbox.engine.outcome import Outcome
 from sandbox.imports import Finished, Import, Review
-from sandbox.journal import Delivery, Kept, Registration
+from sandbox.journal import Delivery, Registration, SavedAccount
 from sandbox.storage import Blob
 
 FORMAT = 1
@@ -53,12 +53,12 @@ class Archive:
         except sqlite3.Error as error:
             raise OSError(f"the sandbox's data cannot be written: {error}") from None
 
-    def kept(self) -> Kept:
+    def load(self) -> SavedAccount:
         """Everything as it was committed last; `secret` is made at the first start."""
         secret = self._meta("secret") or secrets.token_hex(_SECRET_BYTES)
         self._set_meta("secret", secret)
         clock = self._meta("clock")
-        return Kept(
+        return SavedAccount(
             secret=bytes.fromhex(secret),
             clock=Reading(**orjson.loads(clock)) if clock else None,
             imports=self._imports(),

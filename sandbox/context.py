@@ -13,7 +13,7 @@ from sandbox.engine.outcome import failed
 from sandbox.faults import FaultPlan
 from sandbox.imports import Finished, Job
 from sandbox.journal import Journal, NoJournal
-from sandbox.limits import RunStopped, broke_down
+from sandbox.limits import RunStopped, engine_crashed
 from sandbox.runs import Engine, run_job
 from sandbox.webhooks import Webhooks
 
@@ -22,16 +22,16 @@ logger = logging.getLogger(__name__)
 ENGINE_THREADS = 2
 
 
-class NotKept(OSError):
+class NotSaved(OSError):
     """What has happened could not be written."""
 
 
 @dataclass(kw_only=True)
-class World:
+class SandboxContext:
     """One sandbox: its state, clock, faults and webhooks, and the journal they all write to.
 
-    `woken` tells the engine to look again, `posting` those who post webhooks; `closing` ends long waits; `broken` says
-    that the account can no longer be kept.
+    Events: `work_due` wakes the engine and `webhooks_due` the delivery of webhooks, `closing` ends long waits, and
+    `crashed` says that the account can no longer be saved.
     """
 
     state: SandboxState
@@ -39,10 +39,10 @@ class World:
     faults: FaultPlan
     webhooks: Webhooks
     journal: Journal = field(default_factory=NoJournal)
-    woken: asyncio.Event = field(default_factory=asyncio.Event)
-    posting: asyncio.Event = field(default_factory=asyncio.Event)
+    work_due: asyncio.Event = field(default_factory=asyncio.Event)
+    webhooks_due: asyncio.Event = field(default_factory=asyncio.Event)
     closing: asyncio.Event = field(default_factory=asyncio.Event)
-    broken: asyncio.Event = field(default_factory=asyncio.Event)
+    crashed: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def now(self) -> float:
@@ -51,19 +51,19 @@ class World:
     def commit(self) -> None:
         """Keep what has happened, then delete the files nothing leads to any more.
 
-        Raises NotKept; the sandbox then ends, since what it holds is more than the next one would find.
+        Raises NotSaved; the sandbox then ends, since what it holds is more than the next one would find.
         """
-        if self.broken.is_set():
-            raise NotKept("the sandbox is ending")
+        if self.crashed.is_set():
+            raise NotSaved("the sandbox is ending")
         try:
             self.journal.commit()
         except OSError as error:
-            self.broken.set()
-            raise NotKept(str(error)) from error
+            self.crashed.set()
+            raise NotSaved(str(error)) from error
         self.state.storage.purge()
 
 
-class Runs(Protocol):
+class JobRunner(Protocol):
     """Where imports are run, beside the server."""
 
     async def run(self, job: Job, *, time_s: float) -> Finished:
@@ -73,8 +73,8 @@ class Runs(Protocol):
         """End what is left."""
 
 
-class EngineThreads:
-    """Runs that take place in this process, with an engine of a test's own; they are never stopped."""
+class ThreadRunner:
+    """Runs jobs in threads of this process, with an engine that a test brings; a run is never stopped."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -87,7 +87,7 @@ class EngineThreads:
         await asyncio.to_thread(self._threads.shutdown, cancel_futures=True)
 
 
-async def run_engine(world: World, runs: Runs) -> None:
+async def run_engine(context: SandboxContext, runs: JobRunner) -> None:
     """Run each import once its time has come, unless it is deleted meanwhile, and announce its end.
 
     Ends by cancellation, with all that runs.
@@ -96,16 +96,16 @@ async def run_engine(world: World, runs: Runs) -> None:
     try:
         async with asyncio.TaskGroup() as tasks:
             while True:
-                world.woken.clear()
-                for job in world.state.due_jobs(world.now):
-                    running[job.import_id] = task = tasks.create_task(_run(world, job, runs))
+                context.work_due.clear()
+                for job in context.state.due_jobs(context.now):
+                    running[job.import_id] = task = tasks.create_task(_run(context, job, runs))
                     task.add_done_callback(partial(_forget, running, job.import_id))
-                for import_id in world.state.unwanted_runs():
+                for import_id in context.state.unwanted_runs():
                     if import_id in running:
                         running.pop(import_id).cancel()
-                _announce(world)
-                world.commit()
-                await wait_for_work(world, world.woken, due_at=world.state.next_due_at())
+                _announce(context)
+                context.commit()
+                await wait_for_work(context, context.work_due, due_at=context.state.next_due_at())
     finally:
         await runs.close()
 
@@ -115,39 +115,39 @@ def _forget(running: dict[str, asyncio.Task[None]], import_id: str, ended: async
         del running[import_id]
 
 
-async def wait_for_work(world: World, woken: asyncio.Event, *, due_at: float | None) -> None:
-    """Wait until `due_at` on the sandbox's clock (None: for ever), or until `woken` is set."""
-    timeout_s = None if due_at is None else world.clock.real_seconds_until(due_at)
+async def wait_for_work(context: SandboxContext, event: asyncio.Event, *, due_at: float | None) -> None:
+    """Wait until `due_at` on the sandbox's clock (None: without end), or until `event` is set."""
+    timeout_s = None if due_at is None else context.clock.real_seconds_until(due_at)
     try:
         async with asyncio.timeout(timeout_s):
-            await woken.wait()
+            await event.wait()
     except TimeoutError:
         return
 
 
-def _announce(world: World) -> None:
-    now = world.now
-    for ended in world.state.due_announcements(now):
-        world.webhooks.announce(ended, now)
-        world.posting.set()
+def _announce(context: SandboxContext) -> None:
+    now = context.now
+    for ended in context.state.due_announcements(now):
+        context.webhooks.announce(ended, now)
+        context.webhooks_due.set()
 
 
-async def _run(world: World, job: Job, runs: Runs) -> None:
+async def _run(context: SandboxContext, job: Job, runs: JobRunner) -> None:
     try:
-        finished = await runs.run(job, time_s=world.state.settings.import_max_s)
+        finished = await runs.run(job, time_s=context.state.settings.import_max_s)
     except asyncio.CancelledError:
-        world.state.run_ended_early(job.import_id)
+        context.state.run_ended_early(job.import_id)
         raise
     except RunStopped as stop:
         finished = _stopped(job, stop)
     except Exception as error:  # noqa: BLE001 - one import's breakdown must not end the server
-        finished = _stopped(job, RunStopped(broke_down(type(error).__name__)))
-    world.state.record_finished(job.import_id, finished, world.now)
-    world.commit()
-    world.woken.set()
+        finished = _stopped(job, RunStopped(engine_crashed(type(error).__name__)))
+    context.state.record_finished(job.import_id, finished, context.now)
+    context.commit()
+    context.work_due.set()
 
 
 def _stopped(job: Job, stop: RunStopped) -> Finished:
     """The import's end; no traceback is shown, which might hold row content."""
-    logger.error("a run was stopped", extra={"import_id": job.import_id, "error": stop.stopped.error})
-    return Finished.of(failed("FATAL", stop.stopped.sentence))
+    logger.error("a run was stopped", extra={"import_id": job.import_id, "error": stop.reason.error})
+    return Finished.of(failed("FATAL", stop.reason.sentence))

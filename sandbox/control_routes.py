@@ -8,7 +8,7 @@ from aiohttp import web
 
 from sandbox.answers import Handler, json_answer
 from sandbox.api_routes import read_json
-from sandbox.context import World
+from sandbox.context import SandboxContext
 from sandbox.faults import parse_rule
 from sandbox.problems import ApiProblem, RetryAfter
 from sandbox.quotas import Rate, parse_rate
@@ -19,8 +19,8 @@ CHOICES = {"if_none_match": get_args(IfNoneMatch), "retry_after": get_args(Retry
 
 
 class Control:
-    def __init__(self, world: World) -> None:
-        self._world = world
+    def __init__(self, context: SandboxContext) -> None:
+        self._context = context
 
     def routes(self) -> list[web.RouteDef]:
         routes = [
@@ -40,65 +40,65 @@ class Control:
         return [web.route(route.method, route.path, _not_for_pages(route.handler)) for route in routes]
 
     async def _health(self, _request: web.Request) -> web.StreamResponse:
-        return json_answer({"status": "ok", "now": self._world.now, "speed": self._world.clock.speed})
+        return json_answer({"status": "ok", "now": self._context.now, "speed": self._context.clock.speed})
 
     async def _counters(self, _request: web.Request) -> web.StreamResponse:
-        return json_answer(self._world.state.counters.as_json())
+        return json_answer(self._context.state.counters.as_json())
 
     async def _set_faults(self, request: web.Request) -> web.StreamResponse:
         rules = await read_json(request)
         if not isinstance(rules, list) or not all(isinstance(rule, dict) for rule in rules):
             raise ApiProblem(400, {"detail": "Expected a list of fault rules."})
         try:
-            self._world.faults.rules = [parse_rule(rule) for rule in rules]
+            self._context.faults.rules = [parse_rule(rule) for rule in rules]
         except (ValueError, TypeError) as error:
             raise ApiProblem(400, {"detail": str(error)}) from None
         return json_answer({"rules": len(rules)})
 
     async def _clear_faults(self, _request: web.Request) -> web.StreamResponse:
-        self._world.faults.rules = []
+        self._context.faults.rules = []
         return web.Response(status=204)
 
     async def _finish_review(self, request: web.Request) -> web.StreamResponse:
-        self._world.state.finish_review(request.match_info["id"], self._world.now)
+        self._context.state.finish_review(request.match_info["id"], self._context.now)
         return web.Response(status=204)
 
     async def _all_webhooks(self, _request: web.Request) -> web.StreamResponse:
-        return json_answer(self._world.webhooks.all())
+        return json_answer(self._context.webhooks.all())
 
     async def _register_webhook(self, request: web.Request) -> web.StreamResponse:
-        return json_answer(self._world.webhooks.register(await _object(request)), status=201)
+        return json_answer(self._context.webhooks.register(await _object(request)), status=201)
 
     async def _unregister_webhook(self, request: web.Request) -> web.StreamResponse:
-        self._world.webhooks.unregister(request.match_info["id"])
+        self._context.webhooks.unregister(request.match_info["id"])
         return web.Response(status=204)
 
     async def _deliveries(self, _request: web.Request) -> web.StreamResponse:
-        return json_answer(self._world.webhooks.pending())
+        return json_answer(self._context.webhooks.pending())
 
     async def _configure(self, request: web.Request) -> web.StreamResponse:
         try:
-            settings = changed_settings(self._world.state.settings, await _object(request))
+            settings = changed_settings(self._context.state.settings, await _object(request))
         except (ValueError, TypeError) as error:
             raise ApiProblem(400, {"detail": str(error)}) from None
-        self._world.state.configure(settings)
+        self._context.state.configure(settings)
         return web.Response(status=204)
 
     async def _set_clock(self, request: web.Request) -> web.StreamResponse:
         given = await _object(request)
         try:
-            self._world.clock.advance(float(given.get("advance_s", 0)))
-            self._world.clock.set_speed(float(given.get("speed", self._world.clock.speed)))
+            self._context.clock.advance(float(given.get("advance_s", 0)))
+            self._context.clock.set_speed(float(given.get("speed", self._context.clock.speed)))
         except (ValueError, TypeError) as error:
             raise ApiProblem(400, {"detail": str(error)}) from None
-        self._world.journal.clock_set(self._world.clock.reading)
-        self._world.posting.set()
+        self._context.journal.clock_set(self._context.clock.reading)
+        self._context.webhooks_due.set()
         return await self._health(request)
 
     async def _reset(self, _request: web.Request) -> web.StreamResponse:
-        self._world.state.reset()
-        self._world.webhooks.reset()
-        self._world.faults.rules = []
+        self._context.state.reset()
+        self._context.webhooks.reset()
+        self._context.faults.rules = []
         return web.Response(status=204)
 
 

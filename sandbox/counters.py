@@ -1,4 +1,4 @@
-"""What the sandbox saw: figures kept outside the code under test, to judge it by."""
+"""What the sandbox saw: figures kept outside the code under test, to check_cells it by."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable

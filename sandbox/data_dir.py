@@ -13,7 +13,7 @@ LOCK_NAME = "owner.lock"
 
 
 @contextlib.contextmanager
-def kept_home(directory: Path) -> Iterator[Path]:
+def locked_data_dir(directory: Path) -> Iterator[Path]:
     """`directory`, made where it is missing, for this process alone. Raises OSError where another one has it."""
     if directory.exists() and not directory.is_dir():
         raise OSError(f"{directory} is not a directory; --data names one")
@@ -31,7 +31,7 @@ def kept_home(directory: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def temporary_home(*, parent: Path | None = None) -> Iterator[Path]:
+def temporary_data_dir(*, parent: Path | None = None) -> Iterator[Path]:
     """A directory that goes with the block; those whose process is gone are removed first. Raises OSError."""
     place = parent or Path(tempfile.gettempdir())
     remove_abandoned(place)

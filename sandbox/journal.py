@@ -36,7 +36,7 @@ class Delivery:
 
 
 @dataclass(kw_only=True)
-class Kept:
+class SavedAccount:
     """An account as it was kept. `imports` from oldest to newest; `figures` are name, key and count in their order.
 
     `admitted` are the accepted requests by log ("" for creates, else an import's id); `preloaded` maps the ids of

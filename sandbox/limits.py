@@ -12,7 +12,7 @@ _SIGNALS_WITHOUT_MEMORY = {signal.SIGABRT}
 
 
 @dataclass(frozen=True)
-class Stopped:
+class StopReason:
     """A run that came to no end of its own: the sentence to show, and the name of what stopped it."""
 
     sentence: str
@@ -22,9 +22,9 @@ class Stopped:
 class RunStopped(Exception):
     """A run was stopped; `stopped` says how."""
 
-    def __init__(self, stopped: Stopped) -> None:
-        super().__init__(stopped.sentence)
-        self.stopped = stopped
+    def __init__(self, reason: StopReason) -> None:
+        super().__init__(reason.sentence)
+        self.reason = reason
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,19 +51,19 @@ class WorkerLimits:
             resource.setrlimit(resource.RLIMIT_DATA, (self.memory_bytes, most))
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
-    def death(self, code: int) -> Stopped:
+    def death(self, code: int) -> StopReason:
         """What the exit code of a worker that died says; libraries of C and Rust abort where they get no memory."""
         name = f"exit code {code}" if code >= 0 else f"signal {-code}"
         if -code in _SIGNALS_WITHOUT_MEMORY:
-            return Stopped(self.sentence, error=name)
+            return StopReason(self.sentence, error=name)
         if -code == signal.SIGKILL:
-            return Stopped("The import was killed, perhaps because the machine ran out of memory.", error=name)
-        return broke_down(name)
+            return StopReason("The import was killed, perhaps because the machine ran out of memory.", error=name)
+        return engine_crashed(name)
 
 
-def broke_down(error: str) -> Stopped:
-    return Stopped("The import engine broke down.", error=error)
+def engine_crashed(error: str) -> StopReason:
+    return StopReason("The import engine crashed.", error=error)
 
 
-def out_of_time(time_s: float) -> Stopped:
-    return Stopped(f"The import took longer than the {time_s:g} seconds allowed.", error="TimeoutError")
+def out_of_time(time_s: float) -> StopReason:
+    return StopReason(f"The import took longer than the {time_s:g} seconds allowed.", error="TimeoutError")

@@ -7,10 +7,10 @@ from typing import Any, TypedDict
 from sandbox.account import Account
 from sandbox.counters import Counters
 from sandbox.imports import Ended, Finished, Import, Job, Review
-from sandbox.journal import Journal, Kept, NoJournal
+from sandbox.journal import Journal, NoJournal, SavedAccount
 from sandbox.options import KEEP_IMPORTS
 from sandbox.problems import ApiProblem, not_found
-from sandbox.review.runs import ReviewRun, ReviewRuns, take
+from sandbox.review.runs import ReviewRun, ReviewRuns, apply_run
 from sandbox.runs import Engine, default_engine, run_job
 from sandbox.schema_validation import without_nulls
 from sandbox.settings import SandboxSettings
@@ -157,11 +157,11 @@ class RunState:
         self.counters = Counters(self._journal)
         self._journal.forgotten()
 
-    def restore(self, kept: Kept, journal: Journal) -> None:
-        """Continue from a kept account, and report all that follows to `journal`; unfinished imports run again."""
+    def restore(self, saved: SavedAccount, journal: Journal) -> None:
+        """Continue from a saved account, and report all that follows to `journal`; unfinished imports run again."""
         self._journal = self.counters.journal = journal
-        self.counters.restore(kept.figures)
-        self._account.readmit(kept.imports)
+        self.counters.restore(saved.figures)
+        self._account.readmit(saved.imports)
         self._drop_oldest()
         self.storage.sweep(path for found in self._account.imports.values() for path in found.files())
 
@@ -244,7 +244,7 @@ class RunState:
         )
 
     def _record_reviewed(self, found: Import, run: ReviewRun, finished: Finished, now: float) -> None:
-        taken = take(found, run, finished, now=now)
+        taken = apply_run(found, run, finished, now=now)
         self.storage.discard(*taken.discarded)
         if taken.has_ended:
             self._account.ended(found)

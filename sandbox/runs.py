@@ -12,7 +12,7 @@ from sandbox.engine import Outcome, run_import
 from sandbox.hooks import HookLimits
 from sandbox.imports import Finished, Job
 from sandbox.review.decisions import open_decisions
-from sandbox.review.writing import DraftWriter, space_told
+from sandbox.review.draft_writer import DraftWriter, disk_full_error
 from sandbox.storage import BlobWriter
 
 Engine = Callable[[Job], Outcome]
@@ -50,7 +50,7 @@ def _run_reviewed(job: Job, engine: Engine, decisions_path: Path, draft_path: Pa
         draft.finish(finished.outcome, revision=revision)
     except sqlite3.OperationalError as error:
         draft.abort()
-        raise space_told(error) from None
+        raise disk_full_error(error) from None
     except BaseException:
         draft.abort()
         raise

@@ -23,10 +23,10 @@ class SavedSchemas:
         given = (checked_schema(schema, schema_id=str(schema["id"])) for schema in preloaded)
         self.by_id: dict[str, dict[str, Any]] = {schema["id"]: schema for schema in given}
 
-    def restore(self, kept: Iterable[dict[str, Any]], *, preloaded: Mapping[str, str], journal: Journal) -> None:
-        """Go on with `kept` schemas. One given at the start counts only if it was given otherwise, or not, before."""
+    def restore(self, saved: Iterable[dict[str, Any]], *, preloaded: Mapping[str, str], journal: Journal) -> None:
+        """Go on with `saved` schemas. One given at the start counts only if it was given otherwise, or not, before."""
         self._journal = journal
-        given, self.by_id = self.by_id, {schema["id"]: schema for schema in kept}
+        given, self.by_id = self.by_id, {schema["id"]: schema for schema in saved}
         for schema_id, schema in given.items():
             digest = _digest(schema)
             if preloaded.get(schema_id) != digest:

@@ -3,7 +3,7 @@
 from aiohttp import web
 
 from sandbox.answers import STRUCK, with_faults
-from sandbox.context import World
+from sandbox.context import SandboxContext
 from sandbox.problems import StorageProblem
 from sandbox.storage import STORAGE_PREFIX, Blob, BlobWriter
 
@@ -11,19 +11,19 @@ _CHUNK_BYTES = 256 * 1024
 
 
 class StorageRoutes:
-    def __init__(self, world: World) -> None:
-        self._world = world
-        self._state = world.state
+    def __init__(self, context: SandboxContext) -> None:
+        self._context = context
+        self._state = context.state
 
     def routes(self) -> list[web.RouteDef]:
         path = rf"{STORAGE_PREFIX}{{target:[\s\S]+}}"
         return [
-            web.put(path, with_faults(self._world, "upload", self._upload)),
-            web.get(path, with_faults(self._world, "download", self._download), allow_head=False),
+            web.put(path, with_faults(self._context, "upload", self._upload)),
+            web.get(path, with_faults(self._context, "download", self._download), allow_head=False),
         ]
 
     async def _upload(self, request: web.Request) -> web.StreamResponse:
-        ticket = self._state.begin_upload(request.raw_path, _lower_case(request), self._world.now)
+        ticket = self._state.begin_upload(request.raw_path, _lower_case(request), self._context.now)
         writer = self._state.storage.writer(f"{ticket.import_id}.upload")
         try:
             await _receive(request, writer, size_bytes=ticket.size_bytes)
@@ -31,11 +31,11 @@ class StorageRoutes:
         except BaseException:
             writer.abort()
             raise
-        etag = self._state.finish_upload(ticket, blob, self._world.now)
+        etag = self._state.finish_upload(ticket, blob, self._context.now)
         return web.Response(status=200, headers={"ETag": etag})
 
     async def _download(self, request: web.Request) -> web.StreamResponse:
-        blob = self._state.download(request.raw_path, self._world.now, headers=_lower_case(request))
+        blob = self._state.download(request.raw_path, self._context.now, headers=_lower_case(request))
         response = web.StreamResponse(headers={"ETag": f'"{blob.md5}"'})
         response.content_type = "application/json"
         response.content_length = blob.size_bytes

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Unpack
 
-from sandbox.journal import Journal, Kept
+from sandbox.journal import Journal, SavedAccount
 from sandbox.problems import StorageProblem
 from sandbox.run_state import RunOptions, RunState
 from sandbox.storage import (
@@ -78,10 +78,10 @@ class StorageState(RunState):
         self.counters.count("downloads", import_id)
         return found.finished.result
 
-    def restore(self, kept: Kept, journal: Journal) -> None:
+    def restore(self, saved: SavedAccount, journal: Journal) -> None:
         """As RunState.restore; URLs that an earlier process signed stay valid."""
-        self._signer = UrlSigner(kept.secret)
-        super().restore(kept, journal)
+        self._signer = UrlSigner(saved.secret)
+        super().restore(saved, journal)
 
     def _refuse_leaked_key(self, headers: Mapping[str, str]) -> None:
         if LICENSE_KEY_HEADER in headers:

@@ -6,7 +6,7 @@ import logging
 import aiohttp
 from yarl import URL
 
-from sandbox.context import World, wait_for_work
+from sandbox.context import SandboxContext, wait_for_work
 from sandbox.journal import Delivery
 
 logger = logging.getLogger(__name__)
@@ -15,7 +15,7 @@ POST_TIMEOUT_S = 10.0
 CONNECTIONS = 16
 
 
-async def post_webhooks(world: World) -> None:
+async def deliver_webhooks(context: SandboxContext) -> None:
     """Make each delivery when it is due; ends by cancellation."""
     async with (
         aiohttp.ClientSession(
@@ -26,22 +26,22 @@ async def post_webhooks(world: World) -> None:
         asyncio.TaskGroup() as posts,
     ):
         while True:
-            world.posting.clear()
-            for delivery in world.webhooks.due(world.now):
-                posts.create_task(_post(world, session, delivery))
-            await wait_for_work(world, world.posting, due_at=world.webhooks.next_due_at())
+            context.webhooks_due.clear()
+            for delivery in context.webhooks.due(context.now):
+                posts.create_task(_post(context, session, delivery))
+            await wait_for_work(context, context.webhooks_due, due_at=context.webhooks.next_due_at())
 
 
-async def _post(world: World, session: aiohttp.ClientSession, delivery: Delivery) -> None:
-    if not world.webhooks.allows(delivery.url):
+async def _post(context: SandboxContext, session: aiohttp.ClientSession, delivery: Delivery) -> None:
+    if not context.webhooks.allows(delivery.url):
         logger.warning("a webhook's address is not allowed", extra={"import_id": delivery.import_id})
-        world.webhooks.refused(delivery)
+        context.webhooks.refused(delivery)
     elif await _is_taken(session, delivery):
-        world.webhooks.sent(delivery, world.now)
+        context.webhooks.sent(delivery, context.now)
     else:
-        world.webhooks.failed(delivery, world.now)
-    world.commit()
-    world.posting.set()
+        context.webhooks.failed(delivery, context.now)
+    context.commit()
+    context.webhooks_due.set()
 
 
 async def _is_taken(session: aiohttp.ClientSession, delivery: Delivery) -> bool:

@@ -11,7 +11,7 @@ import orjson
 
 from sandbox.faults import Fault
 from sandbox.imports import Ended, iso_instant, new_id
-from sandbox.journal import Delivery, Journal, Kept, NoJournal, Registration
+from sandbox.journal import Delivery, Journal, NoJournal, Registration, SavedAccount
 from sandbox.problems import invalid, not_found
 from sandbox.schema_validation import web_address
 
@@ -59,11 +59,11 @@ class Webhooks:
         self._order: list[tuple[float, int, str]] = []
         self._number = 0
 
-    def restore(self, kept: Kept, journal: Journal) -> None:
-        """Go on with what was kept; a delivery that was on its way goes again."""
+    def restore(self, saved: SavedAccount, journal: Journal) -> None:
+        """Go on with what was saved; a delivery that was on its way goes again."""
         self._journal = journal
-        self._registered = {registration.id: registration for registration in kept.registrations}
-        for delivery in kept.deliveries:
+        self._registered = {registration.id: registration for registration in saved.registrations}
+        for delivery in saved.deliveries:
             self._pending[delivery.id] = delivery
             self._schedule(delivery)
 

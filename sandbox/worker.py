@@ -17,7 +17,7 @@ from typing import BinaryIO, NoReturn
 
 from sandbox.frames import BEGUN, LENGTH_BYTES, framed, length_of
 from sandbox.imports import Finished, Job
-from sandbox.limits import Stopped, WorkerLimits, broke_down
+from sandbox.limits import StopReason, WorkerLimits, engine_crashed
 from sandbox.runs import default_engine, run_job
 from sandbox.storage import OUT_OF_SPACE
 
@@ -40,7 +40,7 @@ def main() -> NoReturn:
         _send(answers, framed(answer(job, limits=limits)))
 
 
-def answer(job: Job, *, limits: WorkerLimits) -> Finished | Stopped:
+def answer(job: Job, *, limits: WorkerLimits) -> Finished | StopReason:
     """What comes of a job; never raises for want of memory or space, or for a breakdown of the engine."""
     try:
         return run_job(job, default_engine)
@@ -48,15 +48,15 @@ def answer(job: Job, *, limits: WorkerLimits) -> Finished | Stopped:
         return _stopped(error, limits=limits)
 
 
-def _stopped(error: BaseException, *, limits: WorkerLimits) -> Stopped:
+def _stopped(error: BaseException, *, limits: WorkerLimits) -> StopReason:
     """Libraries of C may wrap a want of memory in an error of their own."""
     name = type(error).__name__
     causes = [error, error.__cause__, error.__context__]
     if any(isinstance(cause, MemoryError) for cause in causes):
-        return Stopped(limits.sentence, error=name)
+        return StopReason(limits.sentence, error=name)
     if isinstance(error, OSError) and error.errno in OUT_OF_SPACE:
-        return Stopped("There is no space left for the import's result.", error=name)
-    return broke_down(name)
+        return StopReason("There is no space left for the import's result.", error=name)
+    return engine_crashed(name)
 
 
 def _answers() -> BinaryIO:

@@ -14,7 +14,7 @@ from typing import Self
 from sandbox.child_process import child_command, child_environment
 from sandbox.frames import BEGUN, LENGTH_BYTES, framed, length_of
 from sandbox.imports import Finished, Job
-from sandbox.limits import RunStopped, Stopped, WorkerLimits, out_of_time
+from sandbox.limits import RunStopped, StopReason, WorkerLimits, out_of_time
 from sandbox.storage import clear_place
 
 BEGIN_MAX_S = 60.0
@@ -126,7 +126,7 @@ class _Worker:
             raise RunStopped(out_of_time(time_s)) from None
         except EOFError:
             raise RunStopped(self._limits.death(await self._process.wait())) from None
-        if isinstance(answer, Stopped):
+        if isinstance(answer, StopReason):
             raise RunStopped(answer)
         return answer
 
@@ -141,7 +141,7 @@ class _Worker:
         """Remove what it left."""
         shutil.rmtree(self._scratch, ignore_errors=True)
 
-    async def _answer(self) -> Finished | Stopped:
+    async def _answer(self) -> Finished | StopReason:
         length = length_of(await self._answers.readexactly(LENGTH_BYTES))
-        answer: Finished | Stopped = pickle.loads(await self._answers.readexactly(length))  # noqa: S301 - our worker's
+        answer: Finished | StopReason = pickle.loads(await self._answers.readexactly(length))  # noqa: S301 - our worker's
         return answer

@@ -31,7 +31,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class BatchFindings:
     """What was found in a batch, in order: what makes a row invalid, and what is only said."""
 
     errors: list[Finding]
@@ -39,7 +39,7 @@ class Verdict:
 
 
 @dataclass
-class Findings:
+class FindingTotals:
     """All that was found in the data so far; the lists end at a limit, the counts do not."""
 
     row_count: int = 0
@@ -49,7 +49,7 @@ class Findings:
     rows_with_error: list[int] = field(default_factory=list)
     remarks: Counter[str] = field(default_factory=Counter)
 
-    def add(self, found: Verdict, batch: Batch, fields: Sequence[Field]) -> None:
+    def add(self, found: BatchFindings, batch: Batch, fields: Sequence[Field]) -> None:
         """Take a batch's findings; its rows follow those of the batches before."""
         errors, indexes = found.errors, batch.indexes
         invalid = sorted({each.row for each in errors})
@@ -77,7 +77,7 @@ def _error(found: Finding, batch: Batch, of_field: Field) -> ErrorObject:
     return made | {"manyToOneIndex": found.part_at} if of_field.many_to_one else made
 
 
-def judge(batch: Batch, fields: Sequence[Field], checks: Checks) -> Verdict:
+def check_cells(batch: Batch, fields: Sequence[Field], checks: Checks) -> BatchFindings:
     """Everything that is to be said of a batch's cells."""
     errors: list[Finding] = []
     remarks: list[Finding] = []
@@ -96,7 +96,7 @@ def judge(batch: Batch, fields: Sequence[Field], checks: Checks) -> Verdict:
             for found in _of_hooks(part, field_at=field_at, part_at=part_at):
                 (errors if found.level == ERROR_LEVEL else remarks).append(found)
     errors.sort()
-    return Verdict(errors, remarks)
+    return BatchFindings(errors, remarks)
 
 
 def _of_hooks(part: Part, *, field_at: int, part_at: int) -> Iterator[Finding]:

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from sandbox.engine.batch import Batch
-from sandbox.engine.cell_errors import Verdict
+from sandbox.engine.cell_errors import BatchFindings
 from sandbox.engine.matching import suggestions
 from sandbox.engine.reading.sheet import Row
 from sandbox.engine.schema import Field
 from sandbox.engine.table import FieldColumns, Table
-from sandbox.engine.table_builder import Opened, preview
+from sandbox.engine.table_builder import BuiltTable, preview
 
 SAMPLES_MAX_COUNT = 3
 _SAMPLED_ROWS = 100
@@ -70,19 +70,19 @@ class Draft(Protocol):
     def add(self, rows: Sequence[DraftRow]) -> None: ...
 
 
-def layout(opened: Opened, fields: Sequence[Field], mapped: Sequence[FieldColumns], *, is_json: bool) -> Layout:
+def layout(built: BuiltTable, fields: Sequence[Field], mapped: Sequence[FieldColumns], *, is_json: bool) -> Layout:
     """The layout of a table whose fields, those of hooks among them, are `fields`."""
-    table = opened.table
+    table = built.table
     return Layout(
         preview=[] if is_json else preview(table.sheet),
-        header_row=opened.header_row,
+        header_row=built.header_row,
         file_columns=[] if is_json else _file_columns(table, fields),
         columns={} if is_json else {each.field.key: tuple(table.columns.get(each.field.key, ())) for each in mapped},
         fields=[field.definition for field in fields],
     )
 
 
-def draft_rows(batch: Batch, fields: Sequence[Field], found: Verdict) -> list[DraftRow]:
+def draft_rows(batch: Batch, fields: Sequence[Field], found: BatchFindings) -> list[DraftRow]:
     """The rows of a batch with the texts displayed in their cells, and everything that is said of them."""
     messages: defaultdict[int, list[DraftMessage]] = defaultdict(list)
     for each in sorted([*found.errors, *found.remarks]):

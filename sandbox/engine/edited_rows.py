@@ -39,7 +39,7 @@ class PageTable:
         )
 
 
-class Rework:
+class EditedRows:
     """Takes the rows of a table through the hooks of `runner` and through `corrections`; close() it.
 
     `fields` are those there are by now, `orders` is all that hooks have asked for. `messages` are the
@@ -76,10 +76,10 @@ class Rework:
 
         `asked` is what earlier step hooks wanted; the table has their fields already.
         """
-        self._stage.obey(asked)
+        self._stage.apply_orders(asked)
         if self._runner is not None:
             self._stage.run()
-            self._obey(self._runner.review_step_post_hooks(**step_data()))
+            self._apply_orders(self._runner.review_step_post_hooks(**step_data()))
         self._correct()
         if self._runner is not None:
             self._submit_step(self._runner.review_step_pre_submit(**step_data()))
@@ -94,10 +94,10 @@ class Rework:
         of_file = [each.field.key for each in self._mapped if each.field.key in placed]
         return [placed[key] for key in dict.fromkeys([*of_file, *placed])]
 
-    def _obey(self, orders: Orders) -> None:
+    def _apply_orders(self, orders: Orders) -> None:
         self.fields = with_orders(self.fields, orders)
         self._by_key = {field.key: field for field in self.fields}
-        self._stage.obey(orders)
+        self._stage.apply_orders(orders)
 
     def _correct(self) -> None:
         self._stage.edit(self._cells())
@@ -106,11 +106,11 @@ class Rework:
     def _submit_step(self, asked: Orders) -> None:
         """Rows keep their indexes; what a person decided of those that the step adds is done when they are there."""
         if not asked.added_rows and not asked.removed_rows:
-            self._obey(asked)
+            self._apply_orders(asked)
             return
         count = self._stage.pages.row_count
         self._stage.number()
-        self._obey(asked)
+        self._apply_orders(asked)
         self._stage.number(first=count)
         places = self._stage.positions(first=count)
         self._stage.edit({places[row]: texts for row, texts in self._cells().items() if row in places})

@@ -35,13 +35,13 @@ def match_columns(
     if remembered:
         found.claim(visible, lambda field, name: remembered.get(name) == field.key)
     if fuzzy:
-        found.claim(visible, lambda field, name: normalised(name) in _plain_names(field))
+        found.claim(visible, lambda field, name: normalized(name) in _plain_names(field))
         found.claim([field for field in visible if field.many_to_one], _is_numbered)
         found.claim_similar(visible)
     return found.columns
 
 
-def normalised(name: str) -> str:
+def normalized(name: str) -> str:
     """Letters and digits only, without case: "First_Name" and "first name" are one."""
     return _NOT_ALPHANUMERIC.sub("", unicodedata.normalize("NFKC", name).casefold())
 
@@ -92,14 +92,14 @@ def _best_pair(at: int, name: str, fields: Sequence[Field]) -> tuple[float, int,
 
 def _similarity(name: str, field: Field) -> float:
     fuzz = library("rapidfuzz.fuzz", package="rapidfuzz", purpose="matches similar headers")
-    plain = normalised(name)
+    plain = normalized(name)
     numbers = _DIGITS.findall(plain)
     names = (other for other in _plain_names(field) if _DIGITS.findall(other) == numbers)
     return max((float(fuzz.ratio(plain, other, score_cutoff=SIMILARITY_MIN / 2)) for other in names), default=0.0)
 
 
 def _is_numbered(field: Field, name: str) -> bool:
-    return normalised(name).rstrip("0123456789") in _plain_names(field)
+    return normalized(name).rstrip("0123456789") in _plain_names(field)
 
 
 def _plain_names(field: Field) -> frozenset[str]:
@@ -108,4 +108,4 @@ def _plain_names(field: Field) -> frozenset[str]:
 
 @lru_cache(maxsize=1024)
 def _plain_set(names: tuple[str, ...]) -> frozenset[str]:
-    return frozenset(map(normalised, names)) - {""}
+    return frozenset(map(normalized, names)) - {""}

@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sandbox.engine.cell_errors import Findings
+from sandbox.engine.cell_errors import FindingTotals
 from sandbox.engine.schema import Field
 from sandbox.engine.table import FieldColumns, Table
 
 
 def metadata_of(
-    table: Table, mapped: Sequence[FieldColumns], findings: Findings, *, about: Mapping[str, Any]
+    table: Table, mapped: Sequence[FieldColumns], findings: FindingTotals, *, about: Mapping[str, Any]
 ) -> dict[str, Any]:
     """The metadata of an import: `about` it, how its file was read, and what was found in its rows."""
     sheet = table.sheet

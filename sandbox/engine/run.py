@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from sandbox.engine.cell_errors import ERRORS_MAX_COUNT, ErrorObject, Findings
+from sandbox.engine.cell_errors import ERRORS_MAX_COUNT, ErrorObject, FindingTotals
 from sandbox.engine.corrections import Corrections
 from sandbox.engine.draft import Draft, draft_rows, layout
-from sandbox.engine.edited_rows import PageTable, Rework
+from sandbox.engine.edited_rows import EditedRows, PageTable
 from sandbox.engine.errors import EmptyFileError, EngineError
 from sandbox.engine.hooks import running_hooks, with_orders
 from sandbox.engine.metadata import field_mappings, metadata_of
@@ -21,8 +21,8 @@ from sandbox.engine.reading.sheet import sheet_of_json
 from sandbox.engine.result_rows import JsonSink, ListSink, Sink, Writable
 from sandbox.engine.schema import Field, Settings, read_fields, read_settings
 from sandbox.engine.table import FieldColumns, Survey, Table, spare_columns, survey
-from sandbox.engine.table_builder import Opened, as_ordered, file_table, json_table
-from sandbox.engine.validation_pass import Judgement, search_repeats
+from sandbox.engine.table_builder import BuiltTable, as_ordered, file_table, json_table
+from sandbox.engine.validation_pass import ValidationPass, find_repeats
 from sandbox.engine.validators import Checks, make_checks
 from sandbox.hooks import HookLimits, HookRunner
 
@@ -99,13 +99,13 @@ def _run(asked: _Given) -> Outcome:
         deletes=bool(asked.corrections.dropped),
     ) as runner:
         if asked.is_json:
-            opened = json_table(sheet, fields, settings)
+            built = json_table(sheet, fields, settings)
         else:
-            opened = file_table(
+            built = file_table(
                 sheet, fields, given, remembered=asked.remembered, corrections=asked.corrections, runner=runner,
                 about=asked.about,
             )  # fmt: skip
-        return _Import(asked, opened, runner, about=asked.about | {"importIdentifier": settings.identifier}).run()
+        return _Import(asked, built, runner, about=asked.about | {"importIdentifier": settings.identifier}).run()
 
 
 @contextmanager
@@ -138,41 +138,41 @@ def _sheet(source: bytes | Path | list[Any], fields: list[Field], settings: Sett
 
 @dataclass
 class _Import:
-    """The readings of one import's data: a survey, hooks and corrections, a search for repeated values, the judgement.
+    """The readings of one import's data: a survey, hooks and corrections, a search for repeated values, the validation.
 
     Data that no hook and no person changes are read from the file each time; else from pages.
     """
 
     asked: _Given
-    opened: Opened
+    built: BuiltTable
     runner: HookRunner | None
     about: dict[str, Any]
     table: Table = field(init=False)
     settings: Settings = field(init=False)
 
     def run(self) -> Outcome:
-        self.table, self.settings = self.opened.table, self.opened.settings
+        self.table, self.settings = self.built.table, self.built.settings
         self._review_step()
         mapped = [
             FieldColumns(each, self.table.columns[each.key], messages=self.settings.messages)
             for each in self.table.mapped_fields()
         ]
         corrections = self.asked.corrections
-        if self.opened.has_header and (self.runner or corrections.cells or corrections.dropped):
-            return self._reworked(mapped)
+        if self.built.has_header and (self.runner or corrections.cells or corrections.dropped):
+            return self._run_edited(mapped)
         sieved = not self.table.sheet.is_held
         checks = make_checks(self.table.mapped_fields(), messages=self.settings.messages, sieved=sieved)
         learning = {each.field.key for each in mapped if each.kind.learns}
         early = [rule for rule in checks.uniqueness if sieved and learning.isdisjoint(rule.field_keys)]
         surveyed = survey(self.table, mapped, settings=self.settings, searches=early)
-        search_repeats(self.table, mapped, checks.uniqueness, sieved=sieved, done=early)
-        judgement = self._judgement(self.table, mapped, checks, spare=self._spare(surveyed))
-        return self._judged(judgement, self.table.fields)
+        find_repeats(self.table, mapped, checks.uniqueness, sieved=sieved, done=early)
+        validation = self._validation_pass(self.table, mapped, checks, spare=self._spare(surveyed))
+        return self._validated(validation, self.table.fields)
 
     def _review_step(self) -> None:
         """Let the hooks of the review step see the matched columns, before any row is read."""
-        orders = self.opened.orders
-        if self.runner is not None and self.opened.has_header:
+        orders = self.built.orders
+        if self.runner is not None and self.built.has_header:
             asked = self.runner.review_step(raw_headers=self.table.header or None, **self._step_data())
             self.table = replace(self.table, fields=with_orders(self.table.fields, asked))
             orders += asked
@@ -180,7 +180,7 @@ class _Import:
             self.about["user"] = dict(orders.user)
         self.settings = read_settings(as_ordered(self.asked.schema.get("settings") or {}, orders))
         self.table = replace(self.table, limit=self.settings.max_rows)
-        self.opened = replace(self.opened, orders=orders, table=self.table)
+        self.built = replace(self.built, orders=orders, table=self.table)
 
     def _step_data(self) -> dict[str, Any]:
         """What step hooks are told of the columns."""
@@ -189,10 +189,10 @@ class _Import:
         by_place = sorted((at, key) for key, ats in self.table.columns.items() for at in ats if at < len(header))
         return {"header_mapping": {header[at]: key for at, key in by_place}, "fields": fields}
 
-    def _reworked(self, mapped: Sequence[FieldColumns]) -> Outcome:
+    def _run_edited(self, mapped: Sequence[FieldColumns]) -> Outcome:
         surveyed = survey(self.table, mapped, settings=self.settings, searches=())
         spare = self._spare(surveyed)
-        rework = Rework(
+        edited = EditedRows(
             self.table,
             mapped,
             runner=self.runner,
@@ -200,20 +200,20 @@ class _Import:
             messages=self.settings.messages,
             keeps_raw=spare is not None,
         )
-        with closing(rework):
-            rows = rework.run(self.opened.orders, step_data=self._step_data)
-            if rework.orders.user is not None:
-                self.about["user"] = dict(rework.orders.user)
-            columns = rework.columns(rows)
+        with closing(edited):
+            rows = edited.run(self.built.orders, step_data=self._step_data)
+            if edited.orders.user is not None:
+                self.about["user"] = dict(edited.orders.user)
+            columns = edited.columns(rows)
             self._learn_new(rows, columns)
             checks = make_checks([each.field for each in columns], messages=self.settings.messages, sieved=True)
-            search_repeats(rows, columns, checks.uniqueness, sieved=True)
-            return self._judged(self._judgement(rows, columns, checks, spare=spare), rework.fields)
+            find_repeats(rows, columns, checks.uniqueness, sieved=True)
+            return self._validated(self._validation_pass(rows, columns, checks, spare=spare), edited.fields)
 
-    def _judgement(
+    def _validation_pass(
         self, rows: Table | PageTable, mapped: Sequence[FieldColumns], checks: Checks, *, spare: Sequence[int] | None
-    ) -> Judgement:
-        return Judgement(
+    ) -> ValidationPass:
+        return ValidationPass(
             rows=rows,
             mapped=mapped,
             checks=checks,
@@ -230,21 +230,21 @@ class _Import:
                 for at in each.ats:
                     each.kind.prepare(some.column(at))
 
-    def _judged(self, judgement: Judgement, fields: Sequence[Field]) -> Outcome:
-        structural = self.opened.structural_errors(fields, [each.field.key for each in judgement.mapped])
+    def _validated(self, validation: ValidationPass, fields: Sequence[Field]) -> Outcome:
+        structural = self.built.structural_errors(fields, [each.field.key for each in validation.mapped])
         blocks = self.settings.behavior == "BLOCK_SUBMIT"
         if structural or blocks:
-            judgement = replace(judgement, behavior=_INCLUDE)
+            validation = replace(validation, behavior=_INCLUDE)
         sink: Sink = ListSink() if self.asked.result is None else JsonSink(self.asked.result)
-        findings = self._run_judgement(judgement, fields, sink)
+        findings = self._run_validation(validation, fields, sink)
         errors = structural + (findings.errors if blocks else [])
         if not sink.row_count and not self.settings.allows_empty:
             errors.append({"type": "EMPTY", "message": "No row is left to submit."})
-            if judgement.behavior == "REMOVE_INVALID_ROWS":
-                replace(judgement, behavior=_INCLUDE).run(sink)
-        metadata = metadata_of(self.table, judgement.mapped, findings, about=self.about)
+            if validation.behavior == "REMOVE_INVALID_ROWS":
+                replace(validation, behavior=_INCLUDE).run(sink)
+        metadata = metadata_of(self.table, validation.mapped, findings, about=self.about)
         if not errors:
-            errors = self._finished(judgement, metadata)
+            errors = self._finished(validation, metadata)
         sink.finish()
         return Outcome(
             status="NEEDS_REVIEW" if errors else "SUCCESSFUL",
@@ -254,18 +254,18 @@ class _Import:
             is_written=self.asked.result is not None,
         )
 
-    def _run_judgement(self, judgement: Judgement, fields: Sequence[Field], sink: Sink) -> Findings:
+    def _run_validation(self, validation: ValidationPass, fields: Sequence[Field], sink: Sink) -> FindingTotals:
         draft = self.asked.draft
         if draft is None:
-            return judgement.run(sink)
-        draft.begin(layout(self.opened, fields, judgement.mapped, is_json=self.asked.is_json))
-        return judgement.run(sink, watch=lambda batch, of, found: draft.add(draft_rows(batch, of, found)))
+            return validation.run(sink)
+        draft.begin(layout(self.built, fields, validation.mapped, is_json=self.asked.is_json))
+        return validation.run(sink, watch=lambda batch, of, found: draft.add(draft_rows(batch, of, found)))
 
-    def _finished(self, judgement: Judgement, metadata: dict[str, Any]) -> list[ErrorObject]:
+    def _finished(self, validation: ValidationPass, metadata: dict[str, Any]) -> list[ErrorObject]:
         """Ask the hook that has the last word; the error where it cancels."""
         if self.runner is None or self.runner.hooks.before_finish is None:
             return []
-        finish = self.runner.before_finish(judgement.submitted(), metadata=metadata)
+        finish = self.runner.before_finish(validation.submitted(), metadata=metadata)
         if finish.orders.user is not None:
             metadata["user"] = dict(finish.orders.user)
         return [{"type": "CANCELLED", "message": finish.message}] if finish.cancelled else []

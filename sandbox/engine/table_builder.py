@@ -9,7 +9,7 @@ from typing import Any
 from sandbox.engine.cell_errors import ErrorObject
 from sandbox.engine.corrections import NO_HEADER, Corrections
 from sandbox.engine.hooks import with_orders
-from sandbox.engine.matching import Columns, match_columns, normalised
+from sandbox.engine.matching import Columns, match_columns, normalized
 from sandbox.engine.reading.sheet import Row, Sheet, is_blank
 from sandbox.engine.schema import Field, Settings, read_settings
 from sandbox.engine.table import Table
@@ -29,7 +29,7 @@ _LOOKS_LIKE_DATA = re.compile(r"@|^[-+$€£(]?\s*\d[\d.,:/ -]*\s*%?\)?$|^\d{4}-
 
 
 @dataclass(frozen=True, kw_only=True)
-class Opened:
+class BuiltTable:
     """A table with its columns matched; `orders` are what step hooks have asked for so far.
 
     `has_header` is False where nobody has said yet which row is the header, or that there is none.
@@ -52,11 +52,11 @@ class Opened:
         return not_mapped(fields, present, mapped=self.table.columns) if self.has_header else [HEADER_NOT_FOUND]
 
 
-def json_table(sheet: Sheet, fields: list[Field], settings: Settings) -> Opened:
+def json_table(sheet: Sheet, fields: list[Field], settings: Settings) -> BuiltTable:
     """Rows of JSON need no header and no matching."""
     in_order = {field.key: [at] for at, field in enumerate(fields)}
     table = _table(sheet, fields, settings, columns=in_order)
-    return Opened(table=table, settings=settings, orders=Orders(), has_header=True)
+    return BuiltTable(table=table, settings=settings, orders=Orders(), has_header=True)
 
 
 def file_table(
@@ -68,7 +68,7 @@ def file_table(
     corrections: Corrections,
     runner: HookRunner | None,
     about: Mapping[str, Any],
-) -> Opened:
+) -> BuiltTable:
     """Find the header and match the columns, as hooks of the upload step and a person have it."""
     orders = _upload_step(sheet, runner, about)
     fields, settings = with_orders(fields, orders), read_settings(as_ordered(given, orders))
@@ -82,14 +82,14 @@ def file_table(
             columns = _by_position(fields, width=_width(sheet) if is_absent else len(fields))
         table = _table(sheet, fields, settings, columns=columns)
         is_clear = is_absent or corrections.columns is not None
-        return Opened(table=table, settings=settings, orders=orders, has_header=is_clear)
+        return BuiltTable(table=table, settings=settings, orders=orders, has_header=is_clear)
     at, header = found
     if corrections.columns is not None:
         columns = _chosen(corrections.columns, fields)
     else:
         columns = match_columns(header, fields=fields, fuzzy=settings.fuzzy, remembered=remembered)
     table = replace(_table(sheet, fields, settings, columns=columns), start=at + 1, header=header)
-    return Opened(table=table, settings=settings, orders=orders, has_header=True)
+    return BuiltTable(table=table, settings=settings, orders=orders, has_header=True)
 
 
 def preview(sheet: Sheet, *, count: int = PREVIEW_ROWS) -> list[Row]:
@@ -168,9 +168,9 @@ def find_header(sheet: Sheet, *, fields: Sequence[Field], override: int | None) 
 
 
 def _best(candidates: list[tuple[int, Row]], fields: Sequence[Field]) -> tuple[int, Row] | None:
-    known = {normalised(name) for field in fields for name in field.names if not field.hidden}
+    known = {normalized(name) for field in fields for name in field.names if not field.hidden}
     widths = [_cell_count(row) for _, row in candidates]
-    hits = [len(({normalised(cell) for cell in row} & known) - {""}) for _, row in candidates]
+    hits = [len(({normalized(cell) for cell in row} & known) - {""}) for _, row in candidates]
     best = max(range(len(candidates)), key=hits.__getitem__)
     if hits[best] >= 2 or (hits[best] and hits[best] * 2 >= widths[best]):
         return candidates[best]

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from sandbox.engine.batch import Batch
-from sandbox.engine.cell_errors import Findings, Verdict, judge
+from sandbox.engine.cell_errors import BatchFindings, FindingTotals, check_cells
 from sandbox.engine.edited_rows import PageTable
 from sandbox.engine.result_rows import ResultRow, RowMaker, Sink
 from sandbox.engine.schema import Field
@@ -14,11 +14,11 @@ from sandbox.engine.validators.uniqueness import Uniqueness
 
 UNMAPPED_KEY = "$unmapped"
 
-Watch = Callable[[Batch, list[Field], Verdict], None]
+Watch = Callable[[Batch, list[Field], BatchFindings], None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judgement:
+class ValidationPass:
     """The rows, the columns of their fields and the checks; `spare` are the file's columns to pass through.
 
     `width` is the header's. `behavior` says what becomes of invalid rows.
@@ -31,9 +31,9 @@ class Judgement:
     width: int
     behavior: str
 
-    def run(self, sink: Sink, *, watch: Watch | None = None) -> Findings:
+    def run(self, sink: Sink, *, watch: Watch | None = None) -> FindingTotals:
         """Judge every row and put what is to be submitted into the sink; `watch` sees each batch."""
-        findings = Findings()
+        findings = FindingTotals()
         fields = self._fields
         for batch, found, made in self._batches():
             findings.add(found, batch, fields)
@@ -51,13 +51,13 @@ class Judgement:
     def _fields(self) -> list[Field]:
         return [each.field for each in self.mapped]
 
-    def _batches(self) -> Iterator[tuple[Batch, Verdict, list[ResultRow]]]:
+    def _batches(self) -> Iterator[tuple[Batch, BatchFindings, list[ResultRow]]]:
         fields = self._fields
         maker = RowMaker(fields, keeps_text=self.behavior == "INCLUDE_INVALID_ROWS_AND_VALUES")
         for rows in self.rows.batches():
             rows.turn()
             batch = batch_of(self.mapped, rows)
-            found = judge(batch, fields, self.checks)
+            found = check_cells(batch, fields, self.checks)
             made = maker.rows(batch, found.errors)
             if self.spare is not None:
                 for row, cells in zip(rows.raw, made, strict=True):
@@ -67,7 +67,7 @@ class Judgement:
             yield batch, found, made
 
 
-def search_repeats(
+def find_repeats(
     rows: Table | PageTable,
     mapped: Sequence[FieldColumns],
     rules: Sequence[Uniqueness],

@@ -52,7 +52,7 @@ class HookStage:
     def close(self) -> None:
         self.pages.close()
 
-    def obey(self, orders: Orders) -> None:
+    def apply_orders(self, orders: Orders) -> None:
         """Add and remove rows and add messages as a step hook has asked."""
         orders = replace(orders, added_rows=tuple(map(self._typed_row, orders.added_rows)))
         self.orders += orders
@@ -90,7 +90,7 @@ class HookStage:
             for start, old in self._numbered():
                 _put_back(page, rows, into=old, start=start)
                 made.append(old)
-        self.obey(asked)
+        self.apply_orders(asked)
 
     def delete(self, rows: Collection[int]) -> None:
         """Tell the row delete hooks of the rows a person deletes; they stay where they are."""
@@ -99,7 +99,7 @@ class HookStage:
             return
         batch = self._batch_of(self._taken(order), order)
         asked = [self._running.deleted(hook, batch) for hook in self._hooks.row_delete]
-        self.obey(_in_place(sum(asked, Orders())))
+        self.apply_orders(_in_place(sum(asked, Orders())))
 
     def number(self, *, first: int = 0) -> None:
         """Let each row keep its index from now on, whatever is added or removed; new ones count from `first` on."""
@@ -186,7 +186,7 @@ class HookStage:
                 for change in changes.columns:
                     self._apply_addition(page, change, start)
                 made.append(page)
-        self.obey(changes.orders)
+        self.apply_orders(changes.orders)
 
     def _run_bulk(self, hook: Hook) -> None:
         asked = Orders()
@@ -196,7 +196,7 @@ class HookStage:
                 self._apply(page, changes, 0)
                 asked += changes.orders
                 made.append(page)
-        self.obey(asked)
+        self.apply_orders(asked)
 
     def _run_rows(self) -> None:
         asked = Orders()
@@ -207,7 +207,7 @@ class HookStage:
                         self._apply(page, changes, at)
                         asked += changes.orders
                 made.append(page)
-        self.obey(asked)
+        self.apply_orders(asked)
 
     @contextmanager
     def _rewriting(self) -> Iterator[Pages]:

@@ -8,7 +8,7 @@ from multidict import MultiMapping
 from sandbox.engine.corrections import NO_HEADER
 from sandbox.review.cells import Fields
 from sandbox.review.decisions import CellEdit, Decisions, Stale
-from sandbox.review.drafts import Draft
+from sandbox.review.draft_reader import Draft
 from sandbox.review.forms import BadForm, Place, as_sent, cell_edits, column_choices, digest, text_of, whole
 
 _LABEL_TEXT_LENGTH = 40

@@ -10,7 +10,7 @@ from pathlib import Path
 import orjson
 
 from sandbox.engine.corrections import NO_HEADER, CellName, Corrections
-from sandbox.review.writing import script, space_told
+from sandbox.review.draft_writer import disk_full_error, script
 
 CHANGES_MAX_COUNT = 200
 _BUSY_S = 30.0
@@ -258,6 +258,6 @@ def open_decisions(path: Path, *, draft: Path | None = None) -> Iterator[Decisio
         yield Decisions(connection)
         connection.execute("COMMIT")
     except sqlite3.OperationalError as error:
-        raise space_told(error) from None
+        raise disk_full_error(error) from None
     finally:
         connection.close()

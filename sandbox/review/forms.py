@@ -10,8 +10,8 @@ import orjson
 from multidict import MultiMapping
 
 from sandbox.review.decisions import CellEdit
-from sandbox.review.drafts import ALL_ROWS, Show
-from sandbox.review.writing import ERRORS
+from sandbox.review.draft_reader import ALL_ROWS, Show
+from sandbox.review.draft_writer import ERRORS
 
 TEXT_MAX_LENGTH = 100_000
 _ROW_MAX = 1 << 40

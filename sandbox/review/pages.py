@@ -11,9 +11,9 @@ from sandbox.engine.schema import read_settings
 from sandbox.imports import Import, Review
 from sandbox.review.cells import Fields, shown_texts, table_rows
 from sandbox.review.decisions import Decisions, open_decisions
-from sandbox.review.drafts import ALL_ROWS, Draft, NoDraft, RowList, WrongText, open_draft
+from sandbox.review.draft_reader import ALL_ROWS, Draft, NoDraft, RowList, WrongText, open_draft
+from sandbox.review.draft_writer import ERRORS, PREVIEW_CELLS
 from sandbox.review.forms import Place, show_text
-from sandbox.review.writing import ERRORS, PREVIEW_CELLS
 
 ROWS_A_PAGE = 50
 PREVIEW_FIRST_ROWS = 20

@@ -10,15 +10,15 @@ import orjson
 from aiohttp import web
 from multidict import MultiMapping
 
-from sandbox.context import World
+from sandbox.context import SandboxContext
 from sandbox.imports import Import, Review
 from sandbox.problems import ApiProblem
-from sandbox.review.answering import Pages, json_text, see_other
 from sandbox.review.changes import Refused, make_change
 from sandbox.review.decisions import Stale, open_decisions
-from sandbox.review.drafts import NoDraft, open_draft
+from sandbox.review.draft_reader import NoDraft, open_draft
 from sandbox.review.forms import BadForm, Place, whole
 from sandbox.review.pages import STEPS, Shown, load
+from sandbox.review.rendering import Pages, json_text, see_other
 
 BIG_ROW_COUNT = 20_000
 BIG_CHECK_DELAY_S = 4.0
@@ -33,9 +33,9 @@ Handler = Callable[[web.Request, Import], Awaitable[web.StreamResponse]]
 class ReviewPages:
     """Every change is checked by a run of the engine: at once in a small import, in a large one after a pause."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
-        self._runs = world.state.review_runs
+    def __init__(self, context: SandboxContext) -> None:
+        self._context = context
+        self._runs = context.state.review_runs
         self._runs.on_end = self._wake
         self._pages = Pages()
         self._ends: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
@@ -58,14 +58,14 @@ class ReviewPages:
 
         async def guarded(request: web.Request) -> web.StreamResponse:
             try:
-                found = self._world.state.reviewed(request.match_info["id"], request.match_info["token"])
+                found = self._context.state.reviewed(request.match_info["id"], request.match_info["token"])
             except ApiProblem:
                 return self._note(
                     "There is no such review", "The address is not complete, or the import was deleted.", 404
                 )
             if request.method == "POST" and not _is_from_here(request):
                 return self._note("Not from here", "This form was sent by a page of another site.", 403)
-            if found.status(self._world.now) != "NEEDS_REVIEW":
+            if found.status(self._context.now) != "NEEDS_REVIEW":
                 return self._pages.answer(
                     "ended.html", self._about(request, found) | {"total_rows": _total_rows(found)}
                 )
@@ -106,7 +106,7 @@ class ReviewPages:
         """The review's files; the first visit asks for the run that shows something."""
         if found.review is None:
             self._want(found, delay_s=0)
-        return self._world.state.open_review(found)
+        return self._context.state.open_review(found)
 
     def _catch_up(self, found: Import, review: Review, shown: Shown) -> None:
         """Ask for the run that a sandbox which has ended was still to make."""
@@ -119,7 +119,7 @@ class ReviewPages:
             "base": _base(request),
             "steps": STEPS,
             "name": found.original_filename or "JSON data",
-            "status": found.status(self._world.now),
+            "status": found.status(self._context.now),
             "pending": self._runs.is_pending(found.id),
             "submitting": self._runs.is_submitting(found.id),
             "trouble": found.review.trouble if found.review else "",
@@ -171,14 +171,14 @@ class ReviewPages:
                 "This review was changed since you opened this page. Look at it again before you finish the import."
             )
             return await self._page(request, found, "", Place(), notice=notice, status=409)
-        self._runs.want(found.id, due_at=self._world.now, submits=True)
-        self._world.woken.set()
+        self._runs.want(found.id, due_at=self._context.now, submits=True)
+        self._context.work_due.set()
         await self._settled(found)
         return see_other(f"{_base(request)}?submitted=1")
 
     def _want(self, found: Import, *, delay_s: float) -> None:
-        self._runs.want(found.id, due_at=self._world.now + delay_s)
-        self._world.woken.set()
+        self._runs.want(found.id, due_at=self._context.now + delay_s)
+        self._context.work_due.set()
 
     async def _settled(self, found: Import) -> None:
         """Wait a moment for what was asked for, so that most answers show it."""

@@ -25,7 +25,7 @@ class ReviewRun:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Taken:
+class RunEffect:
     """What became of a run: whether the import has ended, and has another outcome; what nothing leads to any more."""
 
     has_ended: bool
@@ -81,21 +81,21 @@ class ReviewRuns:
         self._wanted.pop(import_id, None)
 
 
-def take(found: Import, run: ReviewRun, finished: Finished, *, now: float) -> Taken:
+def apply_run(found: Import, run: ReviewRun, finished: Finished, *, now: float) -> RunEffect:
     """Let `found` be what a run of its review has made of it."""
     review = found.review
     if review is None or found.reviewed_at is not None:
-        return Taken(has_ended=False, has_outcome=False, discarded=[run.draft_path, finished.result])
+        return RunEffect(has_ended=False, has_outcome=False, discarded=[run.draft_path, finished.result])
     if finished.status == "FAILED":
         review.trouble = finished.outcome.errors[0]["message"]
-        return Taken(has_ended=False, has_outcome=False, discarded=[run.draft_path, finished.result])
+        return RunEffect(has_ended=False, has_outcome=False, discarded=[run.draft_path, finished.result])
     old_draft, review.draft, review.trouble = review.draft, run.draft_path, ""
     if not run.submits:
-        return Taken(has_ended=False, has_outcome=False, discarded=[old_draft, finished.result])
+        return RunEffect(has_ended=False, has_outcome=False, discarded=[old_draft, finished.result])
     old_result = found.finished.result if found.finished else None
     has_ended = finished.status == "SUCCESSFUL"
     found.finished = finished
     if has_ended:
         found.reviewed_at = now
-        return Taken(has_ended=True, has_outcome=True, discarded=[old_draft, old_result, *found.close_review()])
-    return Taken(has_ended=False, has_outcome=True, discarded=[old_draft, old_result])
+        return RunEffect(has_ended=True, has_outcome=True, discarded=[old_draft, old_result, *found.close_review()])
+    return RunEffect(has_ended=False, has_outcome=True, discarded=[old_draft, old_result])

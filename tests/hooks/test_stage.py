@@ -109,7 +109,7 @@ def test_rows_are_added_in_place_and_at_the_end_and_removed_by_id() -> None:
         i.setUser({id: '7'});
     }"""
     with staged({"stepHooks": [{"type": "REVIEW_STEP_POST_HOOKS", "callback": step}]}) as stage:
-        stage.obey(stage._runner.review_step_post_hooks(header_mapping={}, fields={}))
+        stage.apply_orders(stage._runner.review_step_post_hooks(header_mapping={}, fields={}))
         pages = list(stage.pages)
         assert texts_of(stage) == ["a", "new", "c", "last"]
         assert [row for page in pages for row in page.ids] == ["row-0", "added-1", "row-2", "added-2"]
@@ -128,7 +128,7 @@ def test_a_row_removed_by_a_row_hook_is_gone_afterwards() -> None:
         "rowHooks": ["(r) => { if (r.row.name.value === 'b') kept.removeRows([r.rowId]); }"],
     }
     with staged(hooks) as stage:
-        stage.obey(stage._runner.review_step(raw_headers=[], header_mapping={}, fields={}))
+        stage.apply_orders(stage._runner.review_step(raw_headers=[], header_mapping={}, fields={}))
         stage.run()
         assert texts_of(stage) == ["a", "c"]
 
@@ -136,7 +136,7 @@ def test_a_row_removed_by_a_row_hook_is_gone_afterwards() -> None:
 def test_an_added_row_may_set_a_field_that_no_column_is_mapped_to() -> None:
     step = "(i) => { i.addRows([{index: 3, row: {extra: {value: 'x'}}}]); }"
     with staged({"stepHooks": [{"type": "REVIEW_STEP", "callback": step}]}) as stage:
-        stage.obey(stage._runner.review_step(raw_headers=[], header_mapping={}, fields={}))
+        stage.apply_orders(stage._runner.review_step(raw_headers=[], header_mapping={}, fields={}))
         assert texts_of(stage, "extra") == ["", "", "", "x"]
 
 

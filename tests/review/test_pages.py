@@ -339,7 +339,7 @@ async def test_a_review_of_json_rows_has_no_steps_but_its_values(box):
 
 async def test_an_import_without_a_review_says_how_it_stands(box):
     created = await box.create(schema_id="people", original_filename="people.csv")
-    token = box.server.world.state._account.imports[created["id"]].review_token
+    token = box.server.context.state._account.imports[created["id"]].review_token
     async with box.session.get(f"{box.server.origin}/review/{created['id']}/{token}") as response:
         assert "nothing to review yet" in await response.text()
     person = await in_review(box, BAD_CELLS)

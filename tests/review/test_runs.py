@@ -148,7 +148,7 @@ async def test_a_first_check_that_fails_can_be_tried_again(engine_that_may_fail)
 
 async def test_an_import_deleted_or_finished_during_a_check_leaves_no_file(engine_that_may_fail):
     async with running_sandbox(schemas=[PEOPLE], engine=engine_that_may_fail) as box:
-        files = box.server.world.state.storage._directory
+        files = box.server.context.state.storage._directory
         person, other = await in_review(box, BAD_CELLS), await in_review(box, BAD_CELLS)
         for each in (person, other):
             await each.look()
@@ -157,7 +157,7 @@ async def test_an_import_deleted_or_finished_during_a_check_leaves_no_file(engin
         await box.control("POST", f"/imports/{person.import_id}/finish")
         assert (await box.api("DELETE", f"/headless/imports/{other.import_id}/"))[0] == 204
         async with asyncio.timeout(DEADLINE_S):
-            while box.server.world.state._busy:  # noqa: ASYNC110 - the engine's threads tell nobody else
+            while box.server.context.state._busy:  # noqa: ASYNC110 - the engine's threads tell nobody else
                 await asyncio.sleep(0.005)
         await box.control("GET", "/health")
         assert sorted(path.name.split(".")[1] for path in files.glob("*.blob")) == ["result", "upload"]
@@ -166,5 +166,5 @@ async def test_an_import_deleted_or_finished_during_a_check_leaves_no_file(engin
 async def test_most_imports_have_no_draft_since_nobody_looks(engine_that_may_fail):
     async with running_sandbox(schemas=[PEOPLE], engine=engine_that_may_fail) as box:
         await in_review(box, BAD_CELLS)
-        files = box.server.world.state.storage._directory
+        files = box.server.context.state.storage._directory
         assert sorted(path.name.split(".")[1] for path in files.glob("*.blob")) == ["result", "upload"]

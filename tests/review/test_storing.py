@@ -10,8 +10,8 @@ from sandbox.engine.corrections import Corrections
 from sandbox.engine.draft import DraftColumn, DraftMessage, DraftRow, Layout
 from sandbox.engine.outcome import Outcome, failed
 from sandbox.review.decisions import CHANGES_MAX_COUNT, CellEdit, Stale, open_decisions
-from sandbox.review.drafts import _ALL_PAGE, _LIST_PAGE, _WRONG_TEXTS, NoDraft, open_draft
-from sandbox.review.writing import LISTS_MAX_COUNT, DraftWriter
+from sandbox.review.draft_reader import _ALL_PAGE, _LIST_PAGE, _WRONG_TEXTS, NoDraft, open_draft
+from sandbox.review.draft_writer import LISTS_MAX_COUNT, DraftWriter
 
 LAYOUT = Layout(
     preview=[["Name", "Land"], [], ["Ada", "x"]],

@@ -106,7 +106,7 @@ def test_a_restarted_sandbox_remembers(tmp_path):
     for life in range(2):
         archive = Archive(tmp_path / "a.sqlite", files=tmp_path / "files")
         state = SandboxState(random.Random(life), inline=False, storage=Storage(tmp_path / "files", generation=life))
-        state.restore(archive.kept(), archive)
+        state.restore(archive.load(), archive)
         if life == 0:
             imported(state, [TEACHING[0] | {"key": "client"}])
             imported(state, TEACHING)

@@ -78,7 +78,7 @@ async def test_the_api_answers_while_the_engine_works():
         assert (await box.ended(created["id"]))["status"] == "SUCCESSFUL"
 
 
-async def test_a_breakdown_of_the_engine_fails_one_import_and_not_the_server(caplog):
+async def test_a_crash_of_the_engine_fails_one_import_and_not_the_server(caplog):
     def engine(job):
         if job.source == [{"name": "secret row"}]:
             raise RuntimeError("secret row")

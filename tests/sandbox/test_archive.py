@@ -9,7 +9,7 @@ import pytest
 from sandbox.api_state import SandboxState
 from sandbox.app import ARCHIVE_NAME, SandboxServer
 from sandbox.archive import Archive
-from sandbox.data_dir import kept_home
+from sandbox.data_dir import locked_data_dir
 from sandbox.engine import Outcome
 from sandbox.problems import ApiProblem, StorageProblem
 from sandbox.quotas import Rate
@@ -47,7 +47,7 @@ class Place:
             storage=Storage(files, generation=self.archive.generation),
             **options,
         )
-        state.restore(self.archive.kept(), self.archive)
+        state.restore(self.archive.load(), self.archive)
         self.archive.commit()
         return state
 
@@ -360,7 +360,7 @@ async def test_a_file_that_is_no_archive_is_refused_in_a_sentence(tmp_path, cont
     with pytest.raises(ValueError, match="sandbox"):
         async with SandboxServer(data=tmp_path):
             pytest.fail("started")
-    with kept_home(tmp_path):
+    with locked_data_dir(tmp_path):
         assert path.exists()
 
 

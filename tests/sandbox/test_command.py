@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.__main__ import main
-from sandbox.data_dir import kept_home
+from sandbox.data_dir import locked_data_dir
 from tests.support.sandbox import CUSTOMERS
 
 ROOT = Path(__file__).parents[2]
@@ -132,5 +132,5 @@ def test_a_port_that_is_taken_is_named_with_what_to_do(capsys):
 
 
 def test_a_directory_that_another_sandbox_uses_is_named_with_what_to_do(capsys, tmp_path):
-    with kept_home(tmp_path):
+    with locked_data_dir(tmp_path):
         assert f"another sandbox uses {tmp_path}; --data names another" in refusal(capsys, "--data", str(tmp_path))

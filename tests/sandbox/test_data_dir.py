@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.data_dir import LOCK_NAME, kept_home, remove_abandoned, temporary_home
+from sandbox.data_dir import LOCK_NAME, locked_data_dir, remove_abandoned, temporary_data_dir
 
 ROOT = Path(__file__).parents[2]
 HOLDER = """
 import sys, pathlib
-from sandbox.home import temporary_home
-with temporary_home(parent=pathlib.Path(sys.argv[1])) as home:
+from sandbox.home import temporary_data_dir
+with temporary_data_dir(parent=pathlib.Path(sys.argv[1])) as home:
     print(home, flush=True)
     sys.stdin.read()
 """
@@ -28,7 +28,7 @@ def holder(parent):
 
 
 def test_a_temporary_home_goes_with_its_block(tmp_path):
-    with temporary_home(parent=tmp_path) as home:
+    with temporary_data_dir(parent=tmp_path) as home:
         (home / "file").write_text("x")
     assert list(tmp_path.iterdir()) == []
 
@@ -41,7 +41,7 @@ def test_a_home_of_a_killed_process_is_removed_and_that_of_a_living_one_stays(tm
         dead.send_signal(signal.SIGKILL)
         dead.wait(10)
         assert dead_home.is_dir()
-        with temporary_home(parent=tmp_path) as home:
+        with temporary_data_dir(parent=tmp_path) as home:
             assert not dead_home.exists()
             assert living_home.is_dir()
             assert home.is_dir()
@@ -72,14 +72,14 @@ def test_what_is_not_a_home_is_never_touched(tmp_path):
 
 def test_a_kept_home_is_for_one_process_and_stays(tmp_path):
     directory = tmp_path / "new" / "place"
-    with kept_home(directory):
-        with pytest.raises(OSError, match="another sandbox uses"), kept_home(directory):
+    with locked_data_dir(directory):
+        with pytest.raises(OSError, match="another sandbox uses"), locked_data_dir(directory):
             pytest.fail("shared")
         (directory / "file").touch()
-    with kept_home(directory):
+    with locked_data_dir(directory):
         assert (directory / "file").exists()
 
 
 def test_a_home_is_readable_by_its_owner_alone(tmp_path):
-    with temporary_home(parent=tmp_path) as home:
+    with temporary_data_dir(parent=tmp_path) as home:
         assert home.stat().st_mode & 0o077 == 0

@@ -9,7 +9,7 @@ import pytest
 from sandbox.engine import Outcome
 from sandbox.faults import Fault
 from sandbox.imports import Ended, Finished, Import
-from sandbox.journal import Kept, NoJournal
+from sandbox.journal import NoJournal, SavedAccount
 from sandbox.problems import ApiProblem
 from sandbox.webhooks import BACKOFF_MAX_S, MAX_ATTEMPTS, PENDING_MAX_COUNT, Webhooks
 from tests.support.receiver import running_receiver
@@ -304,7 +304,7 @@ def test_a_delivery_is_handed_out_once_and_again_after_a_restart():
     (delivery,) = queue.due(T0)
     assert queue.due(T0 + 10**6) == []
     again, _ = make_queue()
-    again.restore(Kept(secret=b"", deliveries=[delivery]), NoJournal())
+    again.restore(SavedAccount(secret=b"", deliveries=[delivery]), NoJournal())
     assert again.due(T0) == [delivery]
 
 

@@ -19,7 +19,7 @@ import pytest
 
 from sandbox.api_state import SandboxState
 from sandbox.clock import SandboxClock
-from sandbox.context import World, run_engine
+from sandbox.context import SandboxContext, run_engine
 from sandbox.engine import Outcome
 from sandbox.faults import FaultPlan
 from sandbox.imports import Job
@@ -168,7 +168,7 @@ async def test_an_import_that_takes_too_long_ends_alone_and_leaves_nothing(tmp_p
     [
         (signal.SIGKILL, "The import was killed, perhaps because the machine ran out of memory."),
         (signal.SIGABRT, "The import needed more than 2 GB of memory."),
-        (signal.SIGSEGV, "The import engine broke down."),
+        (signal.SIGSEGV, "The import engine crashed."),
     ],
 )
 async def test_a_worker_that_dies_ends_its_own_import_and_is_replaced(tmp_path, number, sentence):
@@ -209,7 +209,7 @@ async def test_a_cancelled_run_takes_its_worker_with_it(tmp_path):
 async def test_an_engine_that_breaks_down_shows_no_row(tmp_path):
     async with running_pool() as pool:
         sentence = await stopped(pool, job(tmp_path, b"secret", is_json=True))
-    assert sentence == "The import engine broke down."
+    assert sentence == "The import engine crashed."
 
 
 def test_a_limit_too_small_to_work_with_is_refused():
@@ -279,7 +279,7 @@ async def test_an_engine_of_ones_own_runs_in_this_process():
 
 
 class EndlessRuns:
-    """Runs that never end of themselves."""
+    """JobRunner that never end of themselves."""
 
     def __init__(self):
         self.begun, self.cancelled = asyncio.Queue(), asyncio.Queue()
@@ -299,20 +299,20 @@ async def test_the_run_of_a_deleted_import_is_ended_and_leaves_no_file(tmp_path)
     rng, runs = random.Random(1), EndlessRuns()
     state = SandboxState(rng, storage=Storage(tmp_path), schemas=[CUSTOMERS], inline=False)
     webhooks = Webhooks(rng, count=state.count, next_fault=lambda: None)
-    world = World(state=state, clock=SandboxClock(), faults=FaultPlan(rng), webhooks=webhooks)
+    context = SandboxContext(state=state, clock=SandboxClock(), faults=FaultPlan(rng), webhooks=webhooks)
     body = {"schema_id": "customers", "initial_data": [{"name": "Ada"}]}
-    ids = [state.create(body, world.now)["id"] for _ in range(2)]
-    engine = asyncio.create_task(run_engine(world, runs))
+    ids = [state.create(body, context.now)["id"] for _ in range(2)]
+    engine = asyncio.create_task(run_engine(context, runs))
     assert [await runs.begun.get() for _ in range(2)] == ids
-    state.delete(ids[0], world.now)
-    world.woken.set()
+    state.delete(ids[0], context.now)
+    context.work_due.set()
     assert await asyncio.wait_for(runs.cancelled.get(), 10) == ids[0]
     engine.cancel()
     with pytest.raises(asyncio.CancelledError):
         await engine
-    world.commit()
+    context.commit()
     assert [path.name.partition(".")[0] for path in tmp_path.iterdir()] == [ids[1]]
-    assert state.retrieve(ids[1], world.now)["status"] in {"PENDING", "RUNNING"}
+    assert state.retrieve(ids[1], context.now)["status"] in {"PENDING", "RUNNING"}
 
 
 def test_no_process_outlives_a_sandbox_that_is_killed(tmp_path):

@@ -27,10 +27,10 @@ class Piece:
 class DateFormat:
     """A format string in one locale."""
 
-    def __init__(self, text: str, habits: Conventions) -> None:
-        self._habits = habits
-        self._pieces = [piece for raw in _pieces(text) for piece in _expanded(raw, habits)]
-        self._digits = str.maketrans({str(n): chr(habits.zero + n) for n in range(10)})
+    def __init__(self, text: str, rules: Conventions) -> None:
+        self._rules = rules
+        self._pieces = [piece for raw in _pieces(text) for piece in _expanded(raw, rules)]
+        self._digits = str.maketrans({str(n): chr(rules.zero + n) for n in range(10)})
         self._pattern: re.Pattern[str] | None = None
 
     def write(self, moment: datetime) -> str:
@@ -42,7 +42,7 @@ class DateFormat:
         if self._pattern is None:
             self._pattern = re.compile("".join(map(self._readable, self._pieces)), re.IGNORECASE)
         match = self._pattern.fullmatch(text)
-        return _moment(match, self._habits) if match else None
+        return _moment(match, self._rules) if match else None
 
     @property
     def is_day_first(self) -> bool | None:
@@ -62,16 +62,16 @@ class DateFormat:
         write = _WRITERS.get(piece.text)
         if write is None:
             return piece.text
-        if piece.local and piece.text[0] == "y" and self._habits.year_shift:
-            return str(moment.year + self._habits.year_shift)
-        text = write(moment, self._habits)
-        return text.translate(self._digits) if self._habits.zero != ord("0") else text
+        if piece.local and piece.text[0] == "y" and self._rules.year_shift:
+            return str(moment.year + self._rules.year_shift)
+        text = write(moment, self._rules)
+        return text.translate(self._digits) if self._rules.zero != ord("0") else text
 
     def _readable(self, piece: Piece) -> str:
         if not piece.is_token:
             comma = ",?" if piece.local else ""  # between date and time one generation of a locale has it, another not
             return re.sub(rf"{comma}(?:\\ |\s)+", rf"{comma}\\s*", re.escape(piece.text))
-        names = _names(piece.text, self._habits)
+        names = _names(piece.text, self._rules)
         if names:
             return f"(?P<{_group(piece)}>{'|'.join(sorted(map(re.escape, names), key=len, reverse=True))})"
         return rf"(?P<{_group(piece)}>{_DIGITS[piece.text]})" if piece.text in _DIGITS else re.escape(piece.text)
@@ -90,27 +90,27 @@ def _pieces(text: str) -> list[Piece]:
     return found
 
 
-def _expanded(piece: Piece, habits: Conventions) -> list[Piece]:
+def _expanded(piece: Piece, rules: Conventions) -> list[Piece]:
     """The pieces of a locale's own pattern where the piece is one of the tokens that stand for a whole one."""
-    pattern = _macro(piece.text, habits) if piece.is_token else None
+    pattern = _macro(piece.text, rules) if piece.is_token else None
     if pattern is None:
         return [piece]
     return [Piece(_as_token(part.text) if part.is_token else part.text, part.is_token, local=True)
             for part in _pieces(pattern)]  # fmt: skip
 
 
-def _macro(token: str, habits: Conventions) -> str | None:
+def _macro(token: str, rules: Conventions) -> str | None:
     if token in _DATE_MACROS:
-        return habits.dates[_DATE_MACROS[token]] if _DATE_MACROS[token] else habits.date
+        return rules.dates[_DATE_MACROS[token]] if _DATE_MACROS[token] else rules.date
     if len(token) > 4 or token[0] not in "tTfF":
         return None
     zone = " 'UTC'" if len(token) > 2 else ""
     if token[0] in "tT":
-        by_length = (habits.time, habits.seconds) if token[0] == "t" else (habits.clock, habits.clock_s)
+        by_length = (rules.time, rules.seconds) if token[0] == "t" else (rules.clock, rules.clock_s)
         return by_length[len(token) > 1] + zone
-    date = _macro("D" * len(token), habits)
-    clock = (habits.time if token[0] == "f" else habits.seconds) + zone
-    return habits.joined[_JOINED[len(token) - 1]].replace("{1}", str(date)).replace("{0}", clock)
+    date = _macro("D" * len(token), rules)
+    clock = (rules.time if token[0] == "f" else rules.seconds) + zone
+    return rules.joined[_JOINED[len(token) - 1]].replace("{1}", str(date)).replace("{0}", clock)
 
 
 def _as_token(text: str) -> str:
@@ -121,47 +121,47 @@ def _group(piece: Piece) -> str:
     return {"L": "M", "c": "E"}.get(piece.text[0], piece.text[0]) + ("_local" if piece.local else "")
 
 
-def _names(token: str, habits: Conventions) -> tuple[str, ...]:
+def _names(token: str, rules: Conventions) -> tuple[str, ...]:
     if token in ("MMM", "MMMM", "LLL", "LLLL"):
-        return _month_names(habits)
+        return _month_names(rules)
     if token[0] in "Ec" and len(token) > 2:
-        return habits.weekdays.all + habits.weekdays_alone.all
-    return (*habits.am_pm, "AM", "PM", "a.m.", "p.m.") if token.startswith("a") else ()
+        return rules.weekdays.all + rules.weekdays_alone.all
+    return (*rules.am_pm, "AM", "PM", "a.m.", "p.m.") if token.startswith("a") else ()
 
 
-def _month_names(habits: Conventions) -> tuple[str, ...]:
-    return habits.months.all + habits.months_alone.all
+def _month_names(rules: Conventions) -> tuple[str, ...]:
+    return rules.months.all + rules.months_alone.all
 
 
-def _moment(match: re.Match[str], habits: Conventions) -> datetime | None:
+def _moment(match: re.Match[str], rules: Conventions) -> datetime | None:
     parts = {name.removesuffix("_local"): text for name, text in match.groupdict().items()}
     year = int(parts.get("y", "2000"))
     if len(parts.get("y", "")) == 2:
         year += 2000 if year <= _CENTURY_PIVOT else 1900
     elif "y_local" in match.groupdict():
-        year -= habits.year_shift
+        year -= rules.year_shift
     hour = int(parts.get("H", parts.get("h", "0")))
     if "h" in parts:
         if not 1 <= hour <= 12:
             return None
-        hour = hour % 12 + (12 if _is_pm(parts.get("a", ""), habits) else 0)
+        hour = hour % 12 + (12 if _is_pm(parts.get("a", ""), rules) else 0)
     try:
         return datetime(  # noqa: DTZ001 - a wall clock's time; imports know no zones
-            year, _month(parts.get("M", "1"), habits), int(parts.get("d", "1")), hour,
+            year, _month(parts.get("M", "1"), rules), int(parts.get("d", "1")), hour,
             int(parts.get("m", "0")), int(parts.get("s", "0")),
         )  # fmt: skip
     except ValueError:
         return None
 
 
-def _month(text: str, habits: Conventions) -> int:
+def _month(text: str, rules: Conventions) -> int:
     if text.isdecimal():
         return int(text)
-    return [name.casefold() for name in _month_names(habits)].index(text.casefold()) % 12 + 1
+    return [name.casefold() for name in _month_names(rules)].index(text.casefold()) % 12 + 1
 
 
-def _is_pm(text: str, habits: Conventions) -> bool:
-    return text.casefold() in (habits.am_pm[1].casefold(), "pm", "p.m.")
+def _is_pm(text: str, rules: Conventions) -> bool:
+    return text.casefold() in (rules.am_pm[1].casefold(), "pm", "p.m.")
 
 
 _DIGITS = {
@@ -180,20 +180,20 @@ def _hour12(moment: datetime) -> int:
     return moment.hour % 12 or 12
 
 
-def _local_week(moment: datetime, habits: Conventions) -> tuple[int, int]:
+def _local_week(moment: datetime, rules: Conventions) -> tuple[int, int]:
     """The year and number of the week that the moment is in, weeks beginning on the locale's first day."""
     day = moment.toordinal()
     years = (moment.year + 1, moment.year, moment.year - 1)
-    starts = ((year, _first_week_ordinal(year, habits)) for year in years if 1 <= year <= 9999)
+    starts = ((year, _first_week_ordinal(year, rules)) for year in years if 1 <= year <= 9999)
     year, start = next((year, start) for year, start in starts if start <= day)
     return year, (day - start) // 7 + 1
 
 
-def _first_week_ordinal(year: int, habits: Conventions) -> int:
+def _first_week_ordinal(year: int, rules: Conventions) -> int:
     new_year = datetime(year, 1, 1)  # noqa: DTZ001 - only its day counts
-    into_week = (new_year.isoweekday() - habits.week_start) % 7
+    into_week = (new_year.isoweekday() - rules.week_start) % 7
     begins = new_year.toordinal() - into_week
-    return begins if 7 - into_week >= habits.first_week else begins + 7
+    return begins if 7 - into_week >= rules.first_week else begins + 7
 
 
 _WRITERS: dict[str, _Write] = {
@@ -216,42 +216,42 @@ _WRITERS: dict[str, _Write] = {
     "ZZZZ": lambda _moment, _: "UTC",
     "ZZZZZ": lambda _moment, _: "UTC",
     "z": lambda _moment, _: "UTC",
-    "a": lambda moment, habits: habits.am_pm[moment.hour >= 12],
+    "a": lambda moment, rules: rules.am_pm[moment.hour >= 12],
     "d": lambda moment, _: str(moment.day),
     "dd": lambda moment, _: f"{moment.day:02}",
     "M": lambda moment, _: str(moment.month),
     "MM": lambda moment, _: f"{moment.month:02}",
-    "MMM": lambda moment, habits: habits.months.short[moment.month - 1],
-    "MMMM": lambda moment, habits: habits.months.wide[moment.month - 1],
-    "MMMMM": lambda moment, habits: habits.months.narrow[moment.month - 1],
+    "MMM": lambda moment, rules: rules.months.short[moment.month - 1],
+    "MMMM": lambda moment, rules: rules.months.wide[moment.month - 1],
+    "MMMMM": lambda moment, rules: rules.months.narrow[moment.month - 1],
     "L": lambda moment, _: str(moment.month),
     "LL": lambda moment, _: f"{moment.month:02}",
-    "LLL": lambda moment, habits: habits.months_alone.short[moment.month - 1],
-    "LLLL": lambda moment, habits: habits.months_alone.wide[moment.month - 1],
-    "LLLLL": lambda moment, habits: habits.months_alone.narrow[moment.month - 1],
+    "LLL": lambda moment, rules: rules.months_alone.short[moment.month - 1],
+    "LLLL": lambda moment, rules: rules.months_alone.wide[moment.month - 1],
+    "LLLLL": lambda moment, rules: rules.months_alone.narrow[moment.month - 1],
     "E": lambda moment, _: str(moment.isoweekday()),
     "c": lambda moment, _: str(moment.isoweekday()),
-    "EEE": lambda moment, habits: habits.weekdays.short[moment.weekday()],
-    "EEEE": lambda moment, habits: habits.weekdays.wide[moment.weekday()],
-    "EEEEE": lambda moment, habits: habits.weekdays.narrow[moment.weekday()],
-    "ccc": lambda moment, habits: habits.weekdays_alone.short[moment.weekday()],
-    "cccc": lambda moment, habits: habits.weekdays_alone.wide[moment.weekday()],
-    "ccccc": lambda moment, habits: habits.weekdays_alone.narrow[moment.weekday()],
+    "EEE": lambda moment, rules: rules.weekdays.short[moment.weekday()],
+    "EEEE": lambda moment, rules: rules.weekdays.wide[moment.weekday()],
+    "EEEEE": lambda moment, rules: rules.weekdays.narrow[moment.weekday()],
+    "ccc": lambda moment, rules: rules.weekdays_alone.short[moment.weekday()],
+    "cccc": lambda moment, rules: rules.weekdays_alone.wide[moment.weekday()],
+    "ccccc": lambda moment, rules: rules.weekdays_alone.narrow[moment.weekday()],
     "y": lambda moment, _: str(moment.year),
     "yy": lambda moment, _: f"{moment.year % 100:02}",
     "yyyy": lambda moment, _: f"{moment.year:04}",
     "yyyyyy": lambda moment, _: f"{moment.year:06}",
-    "G": lambda _moment, habits: habits.eras[0],
-    "GG": lambda _moment, habits: habits.eras[1],
-    "GGGGG": lambda _moment, habits: habits.eras[2],
+    "G": lambda _moment, rules: rules.eras[0],
+    "GG": lambda _moment, rules: rules.eras[1],
+    "GGGGG": lambda _moment, rules: rules.eras[2],
     "kk": lambda moment, _: f"{moment.isocalendar().year % 100:02}",
     "kkkk": lambda moment, _: f"{moment.isocalendar().year:04}",
     "W": lambda moment, _: str(moment.isocalendar().week),
     "WW": lambda moment, _: f"{moment.isocalendar().week:02}",
-    "n": lambda moment, habits: str(_local_week(moment, habits)[1]),
-    "nn": lambda moment, habits: f"{_local_week(moment, habits)[1]:02}",
-    "ii": lambda moment, habits: f"{_local_week(moment, habits)[0] % 100:02}",
-    "iiii": lambda moment, habits: f"{_local_week(moment, habits)[0]:04}",
+    "n": lambda moment, rules: str(_local_week(moment, rules)[1]),
+    "nn": lambda moment, rules: f"{_local_week(moment, rules)[1]:02}",
+    "ii": lambda moment, rules: f"{_local_week(moment, rules)[0] % 100:02}",
+    "iiii": lambda moment, rules: f"{_local_week(moment, rules)[0]:04}",
     "o": lambda moment, _: str(moment.timetuple().tm_yday),
     "ooo": lambda moment, _: f"{moment.timetuple().tm_yday:03}",
     "q": lambda moment, _: str((moment.month + 2) // 3),

@@ -55,13 +55,13 @@ def is_standard(text: str) -> bool:
     return bool(_ISO.fullmatch(text) or _RFC_2822.fullmatch(text))
 
 
-def split_moment(text: str, habits: Conventions) -> tuple[str, time | None]:
+def split_moment(text: str, rules: Conventions) -> tuple[str, time | None]:
     """What is left of `text` without its time of day, and that time; the time's zone is dropped.
 
     Raises ValueError for a time that does not exist.
     """
-    if habits is not ENGLISH:
-        text = _with_latin_halves(text, habits)
+    if rules is not ENGLISH:
+        text = _with_latin_halves(text, rules)
     if behind := _YEAR_BEHIND_CLOCK.fullmatch(text):
         text = f"{behind[1]} {behind[3]} {behind[2]}"
     match = _CLOCK.search(text)
@@ -72,22 +72,22 @@ def split_moment(text: str, habits: Conventions) -> tuple[str, time | None]:
     return text[: match.start()].strip().rstrip(","), _clock(match.groupdict())
 
 
-def read_date(text: str, habits: Conventions) -> date | NumericDate | None:
+def read_date(text: str, rules: Conventions) -> date | NumericDate | None:
     """The date in `text`; None where it is none. Raises ValueError for a date that does not exist."""
     if not text.isascii():
         text = text.translate(_EASTERN)
     if match := _YEAR_LAST.fullmatch(text):
-        day = _short_year_first(match) if habits.date.startswith("y") else None
+        day = _short_year_first(match) if rules.date.startswith("y") else None
         return day or NumericDate(int(match[1]), int(match[3]), full_year(match[4]))
     if match := _YEAR_FIRST.fullmatch(text):
-        return date(int(match[1]) - _shift(match[1], habits), int(match[3]), int(match[4]))
+        return date(int(match[1]) - _shift(match[1], rules), int(match[3]), int(match[4]))
     if match := _BASIC.fullmatch(text):
         return date(int(match[1]), int(match[2]), int(match[3]))
     if match := _WEEK.fullmatch(text):
         return date.fromisocalendar(int(match[1]), int(match[2]), int(match[3]))
     if match := _ORDINAL.fullmatch(text):
         return _day_of_year(int(match[1]), int(match[2]))
-    return _named_date(text, habits)
+    return _named_date(text, rules)
 
 
 def full_year(text: str) -> int:
@@ -98,9 +98,9 @@ def full_year(text: str) -> int:
     return year + (2000 if year <= _CENTURY_PIVOT else 1900)
 
 
-def _named_date(text: str, habits: Conventions) -> date | None:
-    months = _months(habits)
-    text = _without_weekday(text, habits)
+def _named_date(text: str, rules: Conventions) -> date | None:
+    months = _months(rules)
+    text = _without_weekday(text, rules)
     if match := _DAY_NAME_YEAR.fullmatch(text):
         day, name, year = match.groups()
     elif match := _NAME_DAY_YEAR.fullmatch(text):
@@ -110,7 +110,7 @@ def _named_date(text: str, habits: Conventions) -> date | None:
     else:
         return None
     month = months.get(name.casefold())
-    return date(full_year(year) - _shift(year, habits), month, int(day)) if month else None
+    return date(full_year(year) - _shift(year, rules), month, int(day)) if month else None
 
 
 def _short_year_first(match: re.Match[str]) -> date | None:
@@ -124,8 +124,8 @@ def _short_year_first(match: re.Match[str]) -> date | None:
         return None
 
 
-def _shift(year: str, habits: Conventions) -> int:
-    return habits.year_shift if len(year) == 4 and int(year) > 2400 else 0
+def _shift(year: str, rules: Conventions) -> int:
+    return rules.year_shift if len(year) == 4 and int(year) > 2400 else 0
 
 
 def _day_of_year(year: int, number: int) -> date:
@@ -135,22 +135,22 @@ def _day_of_year(year: int, number: int) -> date:
     return found
 
 
-def _without_weekday(text: str, habits: Conventions) -> str:
+def _without_weekday(text: str, rules: Conventions) -> str:
     match = _LEADING_WORD.match(text)
-    return text[match.end() :] if match and match[1].casefold() in _weekdays(habits) else text
+    return text[match.end() :] if match and match[1].casefold() in _weekdays(rules) else text
 
 
 @cache
-def _months_of(habits_names: tuple[tuple[str, ...], ...]) -> dict[str, int]:
+def _months_of(names_of_rules: tuple[tuple[str, ...], ...]) -> dict[str, int]:
     found = {"sept": 9}
-    for names in habits_names:
+    for names in names_of_rules:
         for at, name in enumerate(names):
             found.setdefault(name.casefold().rstrip("."), at + 1)
     return found
 
 
-def _months(habits: Conventions) -> dict[str, int]:
-    named = (habits.months, habits.months_alone, ENGLISH.months)
+def _months(rules: Conventions) -> dict[str, int]:
+    named = (rules.months, rules.months_alone, ENGLISH.months)
     return _months_of(tuple(names for each in named for names in (each.wide, each.short)))
 
 
@@ -159,13 +159,13 @@ def _weekdays_of(names: tuple[str, ...]) -> frozenset[str]:
     return frozenset(name.casefold().rstrip(".") for name in names) | {"tues", "wednes", "thur", "thurs"}
 
 
-def _weekdays(habits: Conventions) -> frozenset[str]:
-    return _weekdays_of(habits.weekdays.all + habits.weekdays_alone.all + ENGLISH.weekdays.all)
+def _weekdays(rules: Conventions) -> frozenset[str]:
+    return _weekdays_of(rules.weekdays.all + rules.weekdays_alone.all + ENGLISH.weekdays.all)
 
 
-def _with_latin_halves(text: str, habits: Conventions) -> str:
+def _with_latin_halves(text: str, rules: Conventions) -> str:
     """A locale's own words for before and after noon as AM and PM behind the time."""
-    for word, latin in zip(habits.am_pm, ("AM", "PM"), strict=True):
+    for word, latin in zip(rules.am_pm, ("AM", "PM"), strict=True):
         if word.upper() != latin and word in text:
             head, _, tail = text.partition(word)
             return f"{head.rstrip()} {tail.strip()} {latin}".strip()

@@ -33,7 +33,7 @@ class _MomentKind(Kind):
     def __init__(self, options: Options | None) -> None:
         super().__init__()
         given = options or {}
-        self._habits = conventions(str(given.get("locale") or DEFAULT_LOCALE))
+        self._rules = conventions(str(given.get("locale") or DEFAULT_LOCALE))
         self._seconds = bool(given.get("withSeconds"))
         self._autofix = given.get("autofix") is not False
         self.learns = self._autofix and self.name != "time"
@@ -42,7 +42,7 @@ class _MomentKind(Kind):
         self._display_first = self._own_format and not self._display.is_apart
         self._saw_day_first = self._saw_month_first = False
         day_first = self._display.is_day_first if self._own_format else None
-        self._day_first = self._habits.is_day_first if day_first is None else day_first
+        self._day_first = self._rules.is_day_first if day_first is None else day_first
         self.to_display = lambda value: self._display.write(self._moment(value))
         output = str(given.get("outputFormat") or ISO_FORMAT)
         if output != ISO_FORMAT:
@@ -71,8 +71,8 @@ class _MomentKind(Kind):
         if not standard and self._display_first and (moment := self._display.read(text)):
             return moment.date(), moment.time()
         try:
-            rest, clock = split_moment(text, self._habits)
-            found = read_date(rest, self._habits) if rest else None
+            rest, clock = split_moment(text, self._rules)
+            found = read_date(rest, self._rules) if rest else None
             day = self._ordered(found) if isinstance(found, NumericDate) else found
         except ValueError:
             return self._by_display_format(text)
@@ -89,7 +89,7 @@ class _MomentKind(Kind):
         day_first = self._day_first
         if self._autofix and self._saw_day_first != self._saw_month_first:
             day_first = self._saw_day_first
-        shift = self._habits.year_shift if numbers.year > 2400 else 0
+        shift = self._rules.year_shift if numbers.year > 2400 else 0
         day, month = (numbers.first, numbers.second) if day_first else (numbers.second, numbers.first)
         if self._autofix and month > 12 >= day:
             day, month = month, day
@@ -98,7 +98,7 @@ class _MomentKind(Kind):
     def _format(self, text: str) -> DateFormat:
         if text == ISO_FORMAT:
             text = iso_format(self.name, with_seconds=self._seconds)
-        return DateFormat(text, self._habits)
+        return DateFormat(text, self._rules)
 
     def _cut(self, clock: time) -> str:
         return clock.isoformat("seconds" if self._seconds else "minutes")

@@ -50,7 +50,7 @@ class Names:
 
 @dataclass(frozen=True, kw_only=True)
 class Conventions:
-    """A locale's habits. Patterns are Unicode's; `dates` has medium, long and full, `joined` short as well.
+    """A locale's rules. Patterns are Unicode's; `dates` has medium, long and full, `joined` short as well.
 
     `clock` and `clock_s` are times of 24 hours; `months_alone` and `weekdays_alone` names outside of a date. `eras`
     are short, wide and narrow. `zero` is the code point of its digit 0; `year_shift` is what it adds to the year
@@ -115,7 +115,7 @@ class UnknownLocaleError(EngineError):
 
 @cache
 def conventions(tag: str) -> Conventions:
-    """The habits of a locale such as `de-DE`. Raises UnknownLocaleError and MissingLibraryError."""
+    """The rules of a locale such as `de-DE`. Raises UnknownLocaleError and MissingLibraryError."""
     if tag in (DEFAULT_LOCALE, "en"):
         return ENGLISH
     babel = library("babel", package="babel", purpose="knows locales other than en-US")

@@ -105,7 +105,7 @@ class DraftWriter:
         return self._counts[name] - 1
 
 
-def space_told(error: sqlite3.OperationalError) -> Exception:
+def disk_full_error(error: sqlite3.OperationalError) -> Exception:
     """SQLite's word for a full disk in that of everybody else."""
     is_full = error.sqlite_errorcode == sqlite3.SQLITE_FULL
     return OSError(errno.ENOSPC, "no space is left for a review") if is_full else error
