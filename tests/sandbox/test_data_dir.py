@@ -12,7 +12,7 @@ from sandbox.data_dir import LOCK_NAME, locked_data_dir, remove_abandoned, tempo
 ROOT = Path(__file__).parents[2]
 HOLDER = """
 import sys, pathlib
-from sandbox.home import temporary_data_dir
+from sandbox.data_dir import temporary_data_dir
 with temporary_data_dir(parent=pathlib.Path(sys.argv[1])) as home:
     print(home, flush=True)
     sys.stdin.read()
