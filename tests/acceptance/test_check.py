@@ -7,7 +7,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -181,16 +183,25 @@ def test_a_schema_that_no_file_needs_may_be_missing(work: Work, sandbox: Sandbox
     assert "no saved schema absent" in mine.command("check", "inbox").expect(7).text
 
 
+def packages_without(name: str, directory: Path) -> Path:
+    """Make a directory for PYTHONPATH with which Python, and its child processes, do not find one package."""
+    installed, kept = Path(sysconfig.get_path("purelib")), directory / "kept"
+    kept.mkdir()
+    for path in installed.iterdir():
+        if not path.name.startswith(name):
+            (kept / path.name).symlink_to(path)
+    (directory / "start").mkdir()
+    code = f"import sys\nsys.path[:] = [{str(kept)!r} if path == {str(installed)!r} else path for path in sys.path]\n"
+    (directory / "start" / "sitecustomize.py").write_text(code)
+    return directory / "start"
+
+
 def test_without_a_library_the_command_to_type_is_named_and_its_files_are_not_judged(
     work: Work, sandbox: SandboxVendor
 ) -> None:
     mine = work(sandbox)
     shutil.copy(ROOT / "examples" / "inbox" / "orders" / "q3.xlsx", mine.inbox)
-    modules = mine.home / "modules"
-    modules.mkdir()
-    (modules / "sitecustomize.py").write_text('import sys\nsys.modules["python_calamine"] = None\n')
-    (modules / "python_calamine.py").write_text("raise ImportError\n")  # for the child processes
-    lacking = {"PYTHONPATH": f"{modules}:{ROOT}"}
+    lacking = {"PYTHONPATH": f"{packages_without('python_calamine', mine.home.parent)}:{ROOT}"}
     finished = mine.command("check", "inbox", "--schema-id", "customers", "--json", variables=lacking).expect(4)
     assert "hint: pip install 'dromo-bulkhead[sandbox]'" in finished.text
     assert (finished.events[0]["code"], finished.events[0]["judged"]) == ("check_library", False)
