@@ -30,7 +30,7 @@ BulkheadError
     │   ├── LedgerTooNew          written by a later version
     │   ├── LedgerMismatch        belongs to another account
     │   ├── BatchTaken            another run works on the batch
-    │   ├── StaleItem             the item was moved by somebody else meanwhile
+    │   ├── StaleItem             the another process moved the item after it was read
     │   ├── ImportIdTaken         the import already belongs, or belonged, to an item
     │   └── TagInUse               another item's data, which bears the same tag, is or may be at the vendor
     └── IllegalTransition         a bug: the table of transitions forbids the move
@@ -38,7 +38,7 @@ BulkheadError
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Self
 
 
 def first_cause(error: BaseException) -> BaseException:
@@ -54,6 +54,12 @@ class BulkheadError(Exception):
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
         self.hint = hint
+
+    def with_message(self, message: str) -> Self:
+        """Return the same error, all its attributes included, with another message."""
+        other = type(self).__new__(type(self), message)
+        other.__dict__.update(self.__dict__)
+        return other
 
 
 class TransientError(BulkheadError):
@@ -200,11 +206,7 @@ class BatchTaken(LedgerError):
 
 
 class StaleItem(LedgerError):
-    """The item was moved by somebody else meanwhile; `current` is the Item as it is now, where that has been read."""
-
-    def __init__(self, message: str, *, current: Any = None) -> None:
-        super().__init__(message)
-        self.current = current
+    """Another process moved the item after it was read."""
 
 
 class ImportIdTaken(LedgerError):

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from runner.errors import IllegalTransition
 
@@ -152,11 +152,45 @@ class Item:
         """Tell whether the data is, or may be, at the vendor, so that the same content must not be sent once more."""
         return self.state in HELD_STATES or self.was_imported
 
-    def moved(self, state: ItemState, **changes: Any) -> Item:
+    @property
+    def bound_id(self) -> str:
+        """Return the id of the item's import. Raises LookupError where it has none."""
+        if self.import_id is None:
+            raise LookupError(f"item {self.source} has no import")
+        return self.import_id
+
+    def with_state(self, state: ItemState, **changes: Unpack[ItemChanges]) -> Item:
         """Return this item in `state`, one revision later. Raises IllegalTransition where the table forbids it."""
         if state != self.state and state not in TRANSITIONS[self.state]:
             raise IllegalTransition(self.source, self.state, state)
         return replace(self, state=state, revision=self.revision + 1, **changes)
+
+
+class ItemChanges(TypedDict, total=False):
+    """The fields of an item that a transition can set besides its state."""
+
+    rank: int
+    size_bytes: int | None
+    version: str
+    version_key: str
+    binding: str
+    schema_id: str | None
+    fingerprint: str | None
+    tag: str | None
+    original_filename: str | None
+    status: str | None
+    attempts: int
+    import_id: str | None
+    review_url: str | None
+    error_code: str | None
+    error_message: str | None
+    row_count: int | None
+    result: str | None
+    result_sha256: str | None
+    intent_at: datetime | None
+    created_at: datetime | None
+    uploaded_at: datetime | None
+    finished_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,6 +219,17 @@ class Batch:
     finished_at: datetime | None = None
     exit_code: int | None = None
     counters: dict[str, int] = field(default_factory=dict)
+
+
+class BatchChanges(TypedDict, total=False):
+    """The fields of a batch that can be set after it was started; its counters are added to."""
+
+    state: BatchState
+    listed: bool
+    config: str
+    out: str
+    finished_at: datetime | None
+    exit_code: int | None
 
 
 COUNTERS = ("creates", "throttled", "list_calls", "retrieve_calls", "bytes_uploaded")

@@ -91,7 +91,7 @@ def translation(error: Exception, place: S3Place, doing: Doing) -> BulkheadError
         return ConfigError(f"{tried}: {lacking}", hint=lacking.hint)
     if isinstance(error, _OF_THE_MOMENT):
         hint = "check the network, and aws_endpoint_url where one is set"
-        return _with_hint(Unavailable(f"{tried}: {_trouble(error)}"), hint)
+        return Unavailable(f"{tried}: {_trouble(error)}", hint=hint)
     reason = str(error).splitlines()[0][:300]
     return ConfigError(f"{tried}: {reason}", hint="check the bucket's name, aws_region and aws_endpoint_url")
 
@@ -115,7 +115,7 @@ class _Refusal:
 
     def _of_the_moment(self) -> BulkheadError | None:
         if self._code in _FULL or self._status == 507:
-            return _with_hint(StorageFull(f"no space is left at {self._place}"), "free some space and resume")
+            return StorageFull(f"no space is left at {self._place}", hint="free some space and resume")
         if self._code in _REPEATABLE or self._status == 429 or (self._status >= 500 and self._status != 501):
             return Unavailable(f"{self._tried}: S3 answered {self._answer}")
         return None
@@ -222,8 +222,3 @@ def _address(error: botocore.BotoCoreError) -> str:
     """Return the host of a request, without what was asked for."""
     parts = urlsplit(str(error.kwargs.get("endpoint_url") or ""))
     return f" at {parts.scheme}://{parts.netloc.rpartition('@')[2]}" if parts.hostname else ""
-
-
-def _with_hint(error: BulkheadError, hint: str) -> BulkheadError:
-    error.hint = hint
-    return error

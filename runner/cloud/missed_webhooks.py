@@ -101,7 +101,7 @@ async def _due(deployment: Deployment, old: Collection[Item]) -> list[str]:
     due: list[str] = []
     in_turn = sorted(old, key=lambda item: zlib.crc32(f"{hour} {item.import_id}".encode()))
     for item in in_turn[: ASKED_A_PASS * _TRIES]:
-        import_id = item.import_id or ""
+        import_id = item.bound_id
         taken = await deployment.leases.take(
             item.batch_id, f"asked {import_id}", holder=deployment.holder(), for_s=ASKED_EVERY_S
         )

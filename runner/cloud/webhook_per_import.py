@@ -31,8 +31,7 @@ class WebhookPerImport:
         try:
             return await self._api.create(replace(request, settings={**named, **(request.settings or {})}))
         except BulkheadError as error:
-            error.args = (_without(url, str(error)),)
-            raise
+            raise error.with_message(_without(url, str(error))) from error.__cause__
 
     async def retrieve(self, import_id: str) -> RemoteImport:
         return await self._api.retrieve(import_id)

@@ -7,11 +7,22 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Unpack
 
 from runner.errors import ImportIdTaken, LedgerError, StaleItem
 from runner.ledger import rules
-from runner.models import SENT_STATES, Batch, BatchState, HistoryEntry, Item, ItemState, RemoteImport, tag_of
+from runner.models import (
+    SENT_STATES,
+    Batch,
+    BatchChanges,
+    BatchState,
+    HistoryEntry,
+    Item,
+    ItemChanges,
+    ItemState,
+    RemoteImport,
+    tag_of,
+)
 
 _Place = tuple[int, bytes]
 """Where an item stands among those of its state: its rank, then the bytes of its source."""
@@ -62,7 +73,7 @@ class MemoryLedger:
         found.sort(key=lambda batch: batch.started_at)
         return [replace(batch, counters=dict(batch.counters)) for batch in found]
 
-    async def update_batch(self, batch_id: str, **changes: Any) -> Batch:
+    async def update_batch(self, batch_id: str, **changes: Unpack[BatchChanges]) -> Batch:
         rows = self._existing(batch_id)
         rows.batch = rules.changed(rows.batch, changes)
         return replace(rows.batch, counters=dict(rows.batch.counters))
@@ -104,13 +115,13 @@ class MemoryLedger:
         return {source: rows.items[source] for source in sources if source in rows.items} if rows else {}
 
     async def advance(
-        self, item: Item, state: ItemState, *, reason: str, share_tag: bool = False, **changes: Any
+        self, item: Item, state: ItemState, *, reason: str, share_tag: bool = False, **changes: Unpack[ItemChanges]
     ) -> Item:
         rows = self._batches.get(item.batch_id)
         before = rows.items.get(item.source) if rows else None
         if rows is None or before is None or before.revision != item.revision:
             raise StaleItem(f"{item.source} was moved by somebody else meanwhile")
-        after = rules.moved(before, state, changes)
+        after = rules.with_state(before, state, changes)
         if "tag" in changes and not share_tag:
             rules.refuse_held(after, self._bearing(after.tag))
         if after.import_id != before.import_id:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Protocol, Unpack
 
-from runner.models import Batch, HistoryEntry, Item, ItemState, RemoteImport
+from runner.models import Batch, BatchChanges, HistoryEntry, Item, ItemChanges, ItemState, RemoteImport
 
 
 class Ledger(Protocol):
@@ -27,7 +27,7 @@ class Ledger(Protocol):
         """Return the batches, or those of `source_uri`, by start; at the same millisecond by the order of creation."""
         ...
 
-    async def update_batch(self, batch_id: str, **changes: Any) -> Batch:
+    async def update_batch(self, batch_id: str, **changes: Unpack[BatchChanges]) -> Batch:
         """Set fields of the batch (`state`, `listed`, `config`, `out`, `finished_at`, `exit_code`)."""
         ...
 
@@ -53,7 +53,7 @@ class Ledger(Protocol):
         ...
 
     async def advance(
-        self, item: Item, state: ItemState, *, reason: str, share_tag: bool = False, **changes: Any
+        self, item: Item, state: ItemState, *, reason: str, share_tag: bool = False, **changes: Unpack[ItemChanges]
     ) -> Item:
         """Move an item, if it is still at `item.revision`, and write its history; returns it as it is now.
 

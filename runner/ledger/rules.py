@@ -8,16 +8,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from runner.errors import LedgerError, TagInUse
-from runner.models import COUNTERS, Batch, Item, ItemState, RemoteImport
+from runner.models import COUNTERS, Batch, BatchChanges, Item, ItemChanges, ItemState, RemoteImport
 
 LISTED = "listed"
 """Reason of an item's first history entry."""
 
-BATCH_CHANGES = frozenset({"state", "listed", "config", "out", "finished_at", "exit_code"})
+BATCH_CHANGES = frozenset(BatchChanges.__annotations__)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
-_ITEM_IDENTITY = frozenset({"batch_id", "source"})
+_ITEM_CHANGES = frozenset(ItemChanges.__annotations__)
 _ITEM_INSTANTS = ("intent_at", "created_at", "uploaded_at", "finished_at")
 
 
@@ -43,12 +43,12 @@ def whole_ms(instant: datetime) -> datetime:
     return from_ms(to_ms(instant))
 
 
-def moved(item: Item, state: ItemState, changes: Mapping[str, Any]) -> Item:
+def with_state(item: Item, state: ItemState, changes: ItemChanges) -> Item:
     """Return the item one revision later, its instants in whole milliseconds. Raises IllegalTransition."""
-    fixed = _ITEM_IDENTITY & changes.keys()
+    fixed = changes.keys() - _ITEM_CHANGES
     if fixed:
         raise TypeError(f"an item's {', '.join(sorted(fixed))} cannot change")
-    return item.moved(state, **_with_whole_ms(changes))
+    return item.with_state(state, **_with_whole_ms(changes))
 
 
 def as_stored(item: Item) -> Item:
@@ -68,7 +68,7 @@ def as_kept(orphan: RemoteImport) -> RemoteImport:
     )
 
 
-def changed(batch: Batch, changes: Mapping[str, Any]) -> Batch:
+def changed(batch: Batch, changes: BatchChanges) -> Batch:
     """Return the batch with some of BATCH_CHANGES set."""
     fixed = changes.keys() - BATCH_CHANGES
     if fixed:
@@ -98,5 +98,5 @@ def batch_id_of(items: Sequence[Item]) -> str:
     return batch_id
 
 
-def _with_whole_ms(changes: Mapping[str, Any]) -> dict[str, Any]:
+def _with_whole_ms(changes: Mapping[str, object]) -> dict[str, Any]:
     return {name: whole_ms(value) if isinstance(value, datetime) else value for name, value in changes.items()}

@@ -48,7 +48,7 @@ class LedgerWatcher:
         self._trusting = trusting
         self._others_moved = False
         self._listed_at = 0.0
-        self._unexplained: Mapping[ItemState, int] = {}
+        self._foreign_changes: Mapping[ItemState, int] = {}
 
     async def run(self) -> NoReturn:
         """Follow for ever; cancel it to end it. Raises AuthRefused, StorageFull and LedgerError."""
@@ -69,11 +69,11 @@ class LedgerWatcher:
     async def _read(self) -> None:
         """Read the open items, if the ledger's counts say that somebody else moved any since the last reading."""
         counts = await self._ledger.counts(self._batch_id)
-        if self._transitions.unexplained(counts) == self._unexplained:
+        if self._transitions.foreign_changes(counts) == self._foreign_changes:
             return
         found = await self._tracker.read(self._ledger)
         self._others_moved = self._others_moved or found.others_moved > 0
-        self._unexplained = self._transitions.unexplained(counts)
+        self._foreign_changes = self._transitions.foreign_changes(counts)
 
     async def _list(self) -> None:
         found = await self._tracker.look_once_more()

@@ -38,7 +38,7 @@ from runner.stages.discover import Discovery
 from runner.stages.factory import Stages
 from runner.stages.submit import SubmitOutcome
 from runner.stages.track import Tracker
-from runner.stages.transitions import Transitions
+from runner.stages.transitions import ItemOvertaken, Transitions
 
 logger = logging.getLogger(__name__)
 
@@ -305,8 +305,10 @@ class _Run:
         except (AuthRefused, StorageFull) as error:
             self._brakes.halt(error)
             self._inflight.release(item.source)
-        except StaleItem as error:
+        except ItemOvertaken as error:
             await self._overtook(item, error.current)
+        except StaleItem:
+            await self._overtook(item, None)
         except DuplicatePending as error:
             await self._deferrals.wait_for_twin(item, error)
             self._inflight.release(item.source)

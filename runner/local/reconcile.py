@@ -12,6 +12,7 @@ from runner.errors import ImportNotFound, StaleItem
 from runner.models import OPEN_STATES, RESULT_INVALID, STATE_OF_STATUS, ImportStatus, Item, ItemKind, ItemState, tag_of
 from runner.retry import repeat_read
 from runner.stages.track import Tracker
+from runner.stages.transitions import ItemOvertaken
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection
@@ -43,9 +44,11 @@ async def unfinished(ledger: Ledger, batch_id: str, *, transitions: Transitions)
             await transitions.advance(
                 item, _S.QUEUED, reason="the run ended before the answer to its create was recorded"
             )
-        except StaleItem as error:
-            if error.current is not None and error.current.state in WITH_IMPORT:
+        except ItemOvertaken as error:
+            if error.current.state in WITH_IMPORT:
                 yield error.current
+        except StaleItem:
+            continue
 
 
 async def redrive(
@@ -160,7 +163,7 @@ def _ahead(item: Item, remote: RemoteImport) -> Difference | None:
 
 
 async def _maybe_missing(api: ImportsApi, item: Item) -> Difference | None:
-    import_id = item.import_id or ""
+    import_id = item.bound_id
     try:
         return _ahead(item, await repeat_read(lambda: api.retrieve(import_id)))
     except ImportNotFound:

@@ -67,7 +67,7 @@ class Collector:
 
     async def _fetch(self, item: Item) -> SavedResult:
         """Ask for a fresh url each time: it is short-lived and never kept."""
-        url = await self._api.results_url(item.import_id or "")
+        url = await self._api.results_url(item.bound_id)
         async with self._storage.get(url) as chunks:
             return await self._sink.save_result(item.source, chunks)
 

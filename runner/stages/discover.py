@@ -92,7 +92,7 @@ class Discovery:
     def _skipped(self, item: Item) -> Item:
         if item.state is not ItemState.QUEUED:
             return item
-        return item.moved(ItemState.SKIPPED, finished_at=self._clock.now())
+        return item.with_state(ItemState.SKIPPED, finished_at=self._clock.now())
 
 
 def _tell(emit: EventHook, new: int, transitions: Transitions, *, finished: bool) -> None:

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import logging
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Unpack
 
 from runner.dromo.listing import CLOCK_MARGIN, imports_since
-from runner.errors import StaleItem
-from runner.models import Item, ItemKind, ItemState, RemoteImport
+from runner.models import Item, ItemChanges, ItemKind, ItemState, RemoteImport
+from runner.stages.transitions import ItemOvertaken
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -121,14 +121,12 @@ class LostCreates:
             uploaded_at=made_at,
         )
 
-    async def _moved(self, item: Item, state: ItemState, *, reason: str, **changes: Any) -> Item:
+    async def _moved(self, item: Item, state: ItemState, *, reason: str, **changes: Unpack[ItemChanges]) -> Item:
         """Move an item; one that somebody else has moved is returned as it is now."""
         try:
             return await self._transitions.advance(item, state, reason=reason, **changes)
-        except StaleItem as error:
-            if error.current is None:
-                raise
-            return error.current  # type: ignore[no-any-return]
+        except ItemOvertaken as error:
+            return error.current
 
     def _fits(self, item: Item, remote: RemoteImport) -> bool:
         first, last = self._window(item)

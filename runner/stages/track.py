@@ -10,12 +10,13 @@ import asyncio
 import logging
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Unpack
 
 from runner.dromo.listing import imports_since
-from runner.errors import ImportNotFound, RequestInvalid, StaleItem, StorageFull, TransientError
-from runner.models import STATE_OF_STATUS, ImportStatus, Item, ItemState, RemoteImport
+from runner.errors import ImportNotFound, RequestInvalid, StorageFull, TransientError
+from runner.models import STATE_OF_STATUS, ImportStatus, Item, ItemChanges, ItemState, RemoteImport
 from runner.retry import repeat_read
+from runner.stages.transitions import ItemOvertaken
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -151,13 +152,13 @@ class Tracker:
             return self._finished_pass()
 
     async def _compare(self, known: Item, current: Item | None) -> None:
-        is_open = self._open.get(known.import_id or "") is known
+        is_open = self._open.get(known.bound_id) is known
         if is_open and current is not None and current.revision > known.revision:
-            self._transitions.learned(known, current)
+            self._transitions.observe_remote(known, current)
             self._pass.others_moved += current.state is not known.state
             await self._go_on(known, current)
 
-    async def _move(self, item: Item, state: ItemState, *, reason: str, **changes: Any) -> Item:
+    async def _move(self, item: Item, state: ItemState, *, reason: str, **changes: Unpack[ItemChanges]) -> Item:
         """Move an item, and continue from there; if somebody was faster, from where the item is now.
 
         One of which somebody else only noted another status meanwhile is moved all the same.
@@ -166,9 +167,7 @@ class Tracker:
         for _ in range(_MOST_TRIES):
             try:
                 item = await self._transitions.advance(item, state, reason=reason, **changes)
-            except StaleItem as error:
-                if error.current is None:
-                    raise
+            except ItemOvertaken as error:
                 item = error.current
                 if not _is_still_there(known, item):
                     self._pass.others_moved += 1
@@ -183,9 +182,9 @@ class Tracker:
         """Keep an item open that is as it was but for its status; hand on any other."""
         self._quiet_passes = 0
         if _is_still_there(known, current):
-            self._open[known.import_id or ""] = current
+            self._open[known.bound_id] = current
         else:
-            self._open.pop(known.import_id or "", None)
+            self._open.pop(known.bound_id, None)
             await self._on_move(current)
 
     async def _look(self) -> None:
@@ -222,7 +221,7 @@ class Tracker:
 
         Raises TransientError.
         """
-        import_id = item.import_id or ""
+        import_id = item.bound_id
         self._open[import_id] = item
         try:
             remote = await repeat_read(lambda: self._api.retrieve(import_id))
@@ -250,7 +249,7 @@ class Tracker:
 
     async def _end_with_details(self, item: Item) -> Item:
         """Retrieve what only a retrieve shows; it may be newer than the list."""
-        import_id = item.import_id or ""
+        import_id = item.bound_id
         try:
             remote = await repeat_read(lambda: self._api.retrieve(import_id))
         except ImportNotFound:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Unpack
 
 from runner.errors import StaleItem
 from runner.events import ItemMoved
@@ -15,10 +15,18 @@ if TYPE_CHECKING:
 
     from runner.events import EventHook
     from runner.ledger.protocol import Ledger
-    from runner.models import Item
+    from runner.models import Item, ItemChanges
     from runner.protocols import Clock
 
 logger = logging.getLogger(__name__)
+
+
+class ItemOvertaken(StaleItem):
+    """Another process moved the item first; `current` is the item as it is now."""
+
+    def __init__(self, message: str, *, current: Item) -> None:
+        super().__init__(message)
+        self.current = current
 
 
 class Transitions:
@@ -32,32 +40,32 @@ class Transitions:
         self.ended: Counter[ItemState] = Counter()
 
     async def advance(
-        self, item: Item, state: ItemState, *, reason: str, share_tag: bool = False, **changes: Any
+        self, item: Item, state: ItemState, *, reason: str, share_tag: bool = False, **changes: Unpack[ItemChanges]
     ) -> Item:
-        """Move the item as `Ledger.advance` does, and tell. StaleItem says what the item is now, which is counted."""
-        if state in TERMINAL_STATES:
-            changes.setdefault("finished_at", self._clock.now())
+        """Move the item as `Ledger.advance` does, count it, and emit ItemMoved.
+
+        Raises ItemOvertaken where another process moved the item first, and otherwise as `Ledger.advance`.
+        """
+        if state in TERMINAL_STATES and "finished_at" not in changes:
+            changes["finished_at"] = self._clock.now()
         try:
             moved = await self._ledger.advance(item, state, reason=reason, share_tag=share_tag, **changes)
         except StaleItem as error:
-            raise await self._overtaken(item, error) from error
+            current = await self._ledger.item(item.batch_id, item.source)
+            if current is None:
+                raise
+            self.observe_remote(item, current)
+            raise ItemOvertaken(str(error), current=current) from error
         if moved.state != item.state:
             self._note(item, moved, reason)
         return moved
 
-    async def _overtaken(self, item: Item, error: StaleItem) -> StaleItem:
-        current = await self._ledger.item(item.batch_id, item.source)
-        if current is None:
-            return error
-        self.learned(item, current)
-        return StaleItem(str(error), current=current)
-
-    def learned(self, known: Item, current: Item) -> None:
-        """Count and tell what somebody else did to an item."""
+    def observe_remote(self, known: Item, current: Item) -> None:
+        """Count and report the transition of an item that another process made."""
         if current.state != known.state:
             self._note(known, current, "moved by somebody else")
 
-    def unexplained(self, counts: Mapping[ItemState, int]) -> dict[ItemState, int]:
+    def foreign_changes(self, counts: Mapping[ItemState, int]) -> dict[ItemState, int]:
         """Return by how much the ledger's counts differ from what is known here: others have moved items."""
         differences = {state: counts.get(state, 0) - self.by_state[state] for state in ItemState}
         return {state: difference for state, difference in differences.items() if difference}

@@ -120,7 +120,7 @@ class Uploader:
             except StorageFull:
                 raise
             except UrlExpired:
-                self._urls.pop(item.import_id or "", None)
+                self._urls.pop(item.bound_id, None)
             except TransientError as error:
                 if isinstance(error, InDoubt):
                     may_have_data, settled = True, False
@@ -160,7 +160,7 @@ class Uploader:
         return await self.move_on(item, ImportStatus.PENDING, reason=reason)
 
     def _usable_url(self, item: Item) -> str | None:
-        url = self._urls.get(item.import_id or "")
+        url = self._urls.get(item.bound_id)
         if url is None:
             return None
         end = url_end(url, fallback=item.created_at or self._vendor_time.now())
@@ -200,7 +200,7 @@ class Uploader:
         )
 
     async def _retrieve(self, item: Item) -> RemoteImport | None:
-        import_id = item.import_id or ""
+        import_id = item.bound_id
         try:
             return await repeat_read(lambda: self._api.retrieve(import_id))
         except ImportNotFound:

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 from runner.ledger import rules
 from runner.ledger.memory import MemoryLedger
-from runner.models import Item, ItemState
+from runner.models import Item, ItemChanges, ItemState
 
 
 class LaggingLedger(MemoryLedger):
@@ -34,7 +34,7 @@ class LaggingLedger(MemoryLedger):
                 self._wrote(rules.as_stored(item))
         return added
 
-    async def advance(self, item: Item, state: ItemState, *, reason: str, **changes: Any) -> Item:
+    async def advance(self, item: Item, state: ItemState, *, reason: str, **changes: Unpack[ItemChanges]) -> Item:
         moved = await super().advance(item, state, reason=reason, **changes)
         self._wrote(moved)
         return moved

@@ -7,11 +7,11 @@ import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterable, Sequence
 from contextvars import Context, ContextVar, copy_context
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from runner.errors import StorageFull
 from runner.ledger.protocol import Ledger
-from runner.models import Batch, HistoryEntry, Item, ItemState, RemoteImport
+from runner.models import Batch, BatchChanges, HistoryEntry, Item, ItemChanges, ItemState, RemoteImport
 from runner.protocols import SavedResult, Sink
 from runner.quota.slots import Quota, Slot, SlotStore
 from runner.sinks.result_array import ResultArray
@@ -216,7 +216,7 @@ class ProcessLedger:
     async def batches(self, *, source_uri: str | None = None) -> list[Batch]:
         return await self._read(self._inner.batches(source_uri=source_uri))
 
-    async def update_batch(self, batch_id: str, **changes: Any) -> Batch:
+    async def update_batch(self, batch_id: str, **changes: Unpack[BatchChanges]) -> Batch:
         return await self._write("update_batch", batch_id, lambda: self._inner.update_batch(batch_id, **changes))
 
     async def count_up(self, batch_id: str, **counters: int) -> None:
@@ -232,7 +232,7 @@ class ProcessLedger:
         return await self._read(self._inner.look_up(batch_id, sources))
 
     async def advance(
-        self, item: Item, state: ItemState, *, reason: str, share_tag: bool = False, **changes: Any
+        self, item: Item, state: ItemState, *, reason: str, share_tag: bool = False, **changes: Unpack[ItemChanges]
     ) -> Item:
         async def commit() -> Item:
             self._on_advance(item, state, changes)

@@ -95,7 +95,7 @@ class _Collection:
 
     async def _caught_up(self, item: Item) -> Item:
         """Return the item as far as the vendor is with its import. Raises TransientError."""
-        import_id = item.import_id or ""
+        import_id = item.bound_id
         if item.state is not _S.CREATED:
             return await self._stages.tracker.check(item)
         try:

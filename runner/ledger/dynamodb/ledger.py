@@ -6,7 +6,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Unpack
 
 from runner.errors import ImportIdTaken, LedgerError, StaleItem
 from runner.ledger import rules
@@ -16,7 +16,17 @@ from runner.ledger.dynamodb.queries import by_source, pages_at, places_of, ranke
 from runner.ledger.dynamodb.table import ConditionFailed, DynamoTable, new_token
 from runner.ledger.dynamodb.transactions import Move, add_group, bearer_of, groups_of
 from runner.ledger.protocol import Recorded
-from runner.models import Batch, BatchState, HistoryEntry, Item, ItemState, RemoteImport, tag_of
+from runner.models import (
+    Batch,
+    BatchChanges,
+    BatchState,
+    HistoryEntry,
+    Item,
+    ItemChanges,
+    ItemState,
+    RemoteImport,
+    tag_of,
+)
 
 FEW_ITEMS = 20_000
 """Up to so many items of the states asked for are found by state; more are found by reading the whole batch."""
@@ -61,7 +71,7 @@ class DynamoLedger:
         found.sort(key=rows.batch_order)
         return await self._with_configs(found)
 
-    async def update_batch(self, batch_id: str, **changes: Any) -> Batch:
+    async def update_batch(self, batch_id: str, **changes: Unpack[BatchChanges]) -> Batch:
         before = await self._existing(batch_id)
         after = rules.changed(rows.batch_of(before, None), changes)
         if "config" in changes:
@@ -113,7 +123,7 @@ class DynamoLedger:
         return {item.source: item for item in map(rows.item_of, found)}
 
     async def advance(
-        self, item: Item, state: ItemState, *, reason: str, share_tag: bool = False, **changes: Any
+        self, item: Item, state: ItemState, *, reason: str, share_tag: bool = False, **changes: Unpack[ItemChanges]
     ) -> Item:
         claim = changes.get("tag")
         for _ in range(_MAX_CLAIMS):
@@ -121,7 +131,7 @@ class DynamoLedger:
             before = rows.item_of(seen) if seen else None
             if seen is None or before is None or before.revision != item.revision:
                 raise StaleItem(f"{item.source} was moved by somebody else meanwhile")
-            after = rules.moved(before, state, changes)
+            after = rules.with_state(before, state, changes)
             if tagged is not None and not share_tag:
                 rules.refuse_held(after, await self._bearers(tagged))
             step = rows.entry(after, at=rules.to_ms(self._now()), reason=reason)

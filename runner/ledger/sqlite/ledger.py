@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import partial
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from runner.errors import ImportIdTaken, LedgerError, StaleItem
 from runner.ledger import rules
@@ -17,7 +17,17 @@ from runner.ledger.protocol import Recorded
 from runner.ledger.sqlite import restore as sqlite_records
 from runner.ledger.sqlite import rows
 from runner.ledger.sqlite.database import Database, Schema
-from runner.models import HELD_STATES, UNSENT_STATES, Batch, HistoryEntry, Item, ItemState, RemoteImport
+from runner.models import (
+    HELD_STATES,
+    UNSENT_STATES,
+    Batch,
+    BatchChanges,
+    HistoryEntry,
+    Item,
+    ItemChanges,
+    ItemState,
+    RemoteImport,
+)
 
 SCHEMA = Schema(
     application_id=0x426B6864,  # "Bkhd"
@@ -101,7 +111,7 @@ class SqliteLedger:
         where, values = ("WHERE source_uri = ? ", (rows.encode(source_uri),)) if source_uri is not None else ("", ())
         return self._database.read(lambda db: rows.read_batches(db, where + "ORDER BY started_at, number", values))
 
-    async def update_batch(self, batch_id: str, **changes: Any) -> Batch:
+    async def update_batch(self, batch_id: str, **changes: Unpack[BatchChanges]) -> Batch:
         number = self._existing(batch_id)
 
         def work(db: sqlite3.Connection) -> Batch:
@@ -153,7 +163,7 @@ class SqliteLedger:
         return {item.source: item for item in found}
 
     async def advance(
-        self, item: Item, state: ItemState, *, reason: str, share_tag: bool = False, **changes: Any
+        self, item: Item, state: ItemState, *, reason: str, share_tag: bool = False, **changes: Unpack[ItemChanges]
     ) -> Item:
         number = self._number(item.batch_id)
         key = (number, rules.source_key(item.source))
@@ -164,7 +174,7 @@ class SqliteLedger:
             before = rows.item_of(item.batch_id, row) if row else None
             if number is None or before is None or before.revision != item.revision:
                 raise StaleItem(f"{item.source} was moved by somebody else meanwhile")
-            after = rules.moved(before, state, changes)
+            after = rules.with_state(before, state, changes)
             if "tag" in changes and not share_tag:
                 rules.refuse_held(after, rows.read_tagged(db, after.tag))
             _move(db, number, before, after, ["state", "revision", *changes])
