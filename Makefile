@@ -95,7 +95,7 @@ screenshots: $(VENV)/.dev
 	PATH="$(abspath $(BIN)):$$PATH" sh docs/images/check.sh
 
 docs: $(VENV)/.core
-	$(BIN)/python -m runner.cli.reference > docs/cli.md
+	$(BIN)/python -m docs.reference > docs/cli.md
 
 simulate: $(VENV)/.dev
 	$(BIN)/python -m tests.simulation --seeds $(SEEDS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Annotated
@@ -12,6 +12,7 @@ import typer
 
 from runner._version import __version__
 from runner.cli.help import FullGroup, PanelCommand
+from runner.cli.options import typer_function
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,19 +46,23 @@ COMMANDS: dict[str, Command] = {
     "cloud reviews": Command("cloud", "reviews"),
     "cloud doctor": Command("cloud", "doctor"),
     "webhook-url": Command("webhook", "webhook_url"),
-    "sandbox": Command("sandbox", "sandbox"),
+    "sandbox": Command("sandbox", "sandbox_function"),
 }
-"""By name; of a name of two words the first is a group's."""
+"""By name; the first word of a name of two words is its group."""
 
 GROUPS = {
-    "ledger": "Make and copy ledgers.",
-    "cloud": "Start, watch and mend what a stack on AWS does.",
+    "ledger": "Create and copy ledgers.",
+    "cloud": "Start, watch, and repair imports that a stack on AWS runs.",
 }
 """What each group of commands is for."""
 
 
 def build(arguments: Sequence[str] = ()) -> typer.Typer:
-    """Return the application with the command that `arguments` begin with, or with all of them where it is none."""
+    """Return the application for a command line.
+
+    It has the command that `arguments` begin with; without arguments, all commands; and if they begin with something
+    else, such as `--help`, all commands by name and help only.
+    """
     app = typer.Typer(
         name="bulkhead",
         help="Bulk runner for Dromo Headless imports: a directory or an S3 prefix goes in, a manifest comes out.",
@@ -72,7 +77,7 @@ def build(arguments: Sequence[str] = ()) -> typer.Typer:
     names = [name for name in COMMANDS if called == name.split()[0]]
     groups = {name: _group(app, name) for name in GROUPS if not names or called == name}
     for name in names or COMMANDS:
-        _add(groups.get(name.split()[0], app), name)
+        _add(groups.get(name.split()[0], app), name, is_complete=bool(names) or not arguments)
     return app
 
 
@@ -82,10 +87,26 @@ def _group(app: typer.Typer, name: str) -> typer.Typer:
     return group
 
 
-def _add(app: typer.Typer, name: str) -> None:
-    command = COMMANDS[name]
-    function = getattr(import_module(f"runner.cli.commands.{command.module}"), command.function)
+def _add(app: typer.Typer, name: str, *, is_complete: bool) -> None:
+    function = _function(COMMANDS[name], is_complete=is_complete)
     app.command(name.rsplit(maxsplit=1)[-1], cls=PanelCommand)(function)
+
+
+def _function(command: Command, *, is_complete: bool) -> Callable[..., None]:
+    module = import_module(f"runner.cli.commands.{command.module}")
+    function = getattr(module, command.function)
+    if not is_complete:
+        return _listed(module.HELP if command.module == "sandbox" else function.__doc__)
+    result: Callable[..., None] = function() if command.module == "sandbox" else typer_function(function)
+    return result
+
+
+def _listed(text: str) -> Callable[..., None]:
+    def listed() -> None:
+        raise NotImplementedError
+
+    listed.__doc__ = text
+    return listed
 
 
 def _show_version(asked: bool) -> None:

@@ -1,114 +1,252 @@
-"""What the command line gave: settings by flag, and which files to run with which schema."""
+"""What each command takes: its option groups, and the options that only it has.
 
-from __future__ import annotations
+This module does without `from __future__ import annotations`: the annotations are read when the module is imported.
+"""
 
-import shlex
-import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Annotated, Literal
 
-if TYPE_CHECKING:
-    from runner.config.run_spec import RunSpec
-    from runner.config.settings import LoadedSettings
-
-_REPEATED = {
-    "ledger": "--ledger",
-    "api_url": "--api-url",
-    "stack": "--stack",
-    "aws_region": "--region",
-    "aws_endpoint_url": "--endpoint-url",
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Arguments:
-    """Flags by the names of the settings, None where one was not given; and how to answer."""
-
-    flags: Mapping[str, Any]
-    config: Path | None = None
-    sandbox: bool = False
-    sandbox_schemas: Path | None = None
-    json: bool = False
-    quiet: bool = False
-    verbose: bool = False
-
-    @classmethod
-    def of_stack(
-        cls,
-        stack: str | None,
-        region: str | None,
-        endpoint_url: str | None,
-        *,
-        config: Path | None,
-        json: bool = False,
-        verbose: bool,
-    ) -> Arguments:
-        """Return what was given to a command about a deployment on AWS."""
-        flags = {"stack": stack, "aws_region": region, "aws_endpoint_url": endpoint_url}
-        return cls(flags=flags, config=config, json=json, verbose=verbose)
-
-    def load(self) -> LoadedSettings:
-        """Read all settings. Raises ConfigError."""
-        from runner.config.settings import Settings
-
-        return Settings.load({**self.flags, "config": self.config})
-
-    def with_flags(self, **flags: Any) -> Arguments:
-        """Return this with more flags given."""
-        return replace(self, flags={**self.flags, **flags})
-
-    def repeated(self) -> str:
-        """Return the options that a later command about the same batch needs too."""
-        options = {option: self.flags.get(name) for name, option in _REPEATED.items()}
-        options["--config"] = self.config
-        return "".join(f" {option} {shlex.quote(str(value))}" for option, value in options.items() if value)
+from runner.cli.option_groups import (
+    Account,
+    Again,
+    AllOfSource,
+    Aws,
+    Batch,
+    Config,
+    FilenameTag,
+    Format,
+    Json,
+    Ledger,
+    Pace,
+    Places,
+    PlanQuota,
+    Quiet,
+    Redriven,
+    Sandbox,
+    Schema,
+    SchemaId,
+    Selection,
+    Source,
+    Stack,
+    Verbose,
+)
+from runner.cli.options import Argument, Arguments, Option, Panel
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Selection:
-    """A source as it was named, and the options that are not settings."""
+class RunArguments(AllOfSource, Schema, FilenameTag, Pace, Places, Sandbox, Json, Quiet, Verbose):
+    """What `run` takes."""
 
-    source: str | None
-    files_from: str | None = None
-    again: bool = False
-    fail_if_empty: bool = False
-    check: Literal["skip", "warn"] | None = None
-
-    def spec(self, loaded: LoadedSettings) -> RunSpec:
-        """Return what to run. Raises ConfigError, SourceNotFound."""
-        from runner.config.routes import Routes
-        from runner.config.run_spec import RunSpec
-        from runner.sources import source_spec
-
-        settings = loaded.settings
-        source = source_spec(
-            self.source,
-            files_from=self.files_from,
-            stdin=sys.stdin.buffer,
-            keep_lists_in=settings.own_directory / "lists",
-            include=settings.include,
-            exclude=settings.exclude,
-            leave_out=_own_files(loaded),
-            min_age_s=settings.min_age,
-            order_by=settings.order_by,
-        )
-        out = str(settings.out) if settings.out else None
-        return RunSpec(
-            source=source,
-            routes=Routes.of(loaded),
-            out=out,
-            again=self.again,
-            fail_if_empty=self.fail_if_empty,
-            check=self.check,
-        )
+    check: Annotated[
+        Literal["skip", "warn"] | None,
+        Option(
+            "--check",
+            "[=skip|warn]",
+            "Reject files that the check predicts will fail; with =warn, report them but send them.",
+            Panel.PACE,
+        ),
+    ] = None
 
 
-def _own_files(loaded: LoadedSettings) -> Sequence[str | Path]:
-    """Return what is never imported even where it lies in the source: results, ledger, schema files."""
-    from runner.ledger.location import files_of
+class ResumeArguments(Batch, Pace, Account, Json, Quiet, Verbose):
+    """What `resume` takes."""
 
-    settings = loaded.settings
-    named = (settings.out, settings.fields_file, settings.settings_file, settings.hooks_file, loaded.config_file)
-    return [*files_of(settings.ledger), *(path for path in named if path is not None)]
+    wait: Annotated[
+        bool, Option("--wait", None, "If another run works on the batch, wait until it ends.", Panel.PACE)
+    ] = False
+
+
+class TrackArguments(Batch, Account, Json, Quiet, Verbose):
+    """What `track` takes."""
+
+    watch: Annotated[bool, Option("--watch", None, "Wait until every review is finished.", Panel.PACE)] = False
+
+
+class PlanArguments(Source, Selection, Again, Schema, PlanQuota, Places, Json, Verbose):
+    """What `plan` takes."""
+
+
+class ExplainArguments(Selection, Again, Schema, Account, Json, Verbose):
+    """What `explain` takes."""
+
+    file: Annotated[str, Argument("FILE", "The file or object to explain.")]
+    source: Annotated[
+        str | None,
+        Option(
+            "--source",
+            "DIR|S3-URL",
+            "Explain FILE as a part of this directory or prefix; without it, Bulkhead guesses which one a run imports.",
+            Panel.FILES,
+        ),
+    ] = None
+
+
+class CheckSchemas(Arguments):
+    """Where a check finds saved schemas."""
+
+    schemas: Annotated[
+        Path | None,
+        Option(
+            "--schemas",
+            "DIR",
+            "Read saved schemas from the JSON files in this directory, not from the vendor.",
+            Panel.SCHEMA,
+        ),
+    ] = None
+
+
+class CheckLimits(Arguments):
+    """What a check may use."""
+
+    jobs: Annotated[
+        int | None,
+        Option("--jobs", "N", "Use this many processes; by default, one per core.", Panel.CHECK, min=1, max=256),
+    ] = None
+    file_timeout: Annotated[
+        str | None,
+        Option("--file-timeout", "DURATION", "Give up on a file after this time; by default, 5m.", Panel.CHECK),
+    ] = None
+    hook_hosts: Annotated[
+        str | None,
+        Option("--hook-hosts", "HOST,...", "Let hooks fetch from these hosts; by default, from none.", Panel.CHECK),
+    ] = None
+
+
+class CheckOutput(Arguments):
+    """What a check writes."""
+
+    report: Annotated[
+        Path | None, Option("--report", "FILE.html", "Also write an HTML page with the findings.", Panel.OUTPUT)
+    ] = None
+    no_samples: Annotated[
+        bool, Option("--no-samples", None, "Do not show the text of cells, here or in the report.", Panel.OUTPUT)
+    ] = False
+
+
+class CheckArguments(
+    AllOfSource, Schema, CheckSchemas, FilenameTag, CheckLimits, PlanQuota, Places, CheckOutput, Json, Quiet, Verbose
+):
+    """What `check` takes."""
+
+
+class BatchesArguments(Config, Ledger, Json, Verbose):
+    """What `batches` takes."""
+
+
+class StatusArguments(Batch, Config, Ledger, Json, Verbose):
+    """What `status` takes."""
+
+
+class ManifestArguments(Batch, Format, Config, Ledger, Verbose):
+    """What `manifest` takes."""
+
+
+class RedriveArguments(Batch, Redriven, Account, Json, Verbose):
+    """What `redrive` takes."""
+
+
+class ReconcileArguments(Batch, Account, Json, Verbose):
+    """What `reconcile` takes."""
+
+    fix: Annotated[bool, Option("--fix", None, "Repair what can be repaired.", Panel.FILES)] = False
+
+
+class DoctorArguments(SchemaId, Account, Json, Verbose):
+    """What `doctor` takes."""
+
+
+class ConfigArguments(Account, Json):
+    """What `config` takes."""
+
+
+class CopyArguments(Aws, Config, Json, Verbose):
+    """What `ledger copy` takes."""
+
+    source: Annotated[str, Argument("FROM", "The ledger to read: a path, or dynamodb://TABLE.")]
+    target: Annotated[str, Argument("TO", "The ledger to write, in the same form.")]
+    batch: Annotated[str | None, Option("--batch", "BATCH", "Copy only this batch.", Panel.FILES)] = None
+
+
+class TableArguments(Aws, Config, Json, Verbose):
+    """What `ledger create-table` takes."""
+
+    name: Annotated[str, Argument("NAME", "The table's name.")]
+
+
+class Cloud(Stack, Aws, Config):
+    """The deployment on AWS that a command is about."""
+
+
+class CloudStartArguments(Cloud, Json, Verbose):
+    """What `cloud start` takes."""
+
+    source: Annotated[str, Argument("S3-URL", "Where the files are, such as s3://INBOX/PREFIX/.")]
+    name: Annotated[str, Option("--name", "NAME", "Start the batch's id with this name.", Panel.FILES)] = "load"
+
+
+class CloudBatch(Arguments):
+    """One batch of a deployment, or all of them."""
+
+    batch: Annotated[str | None, Argument("BATCH", "The batch's id; by default, all batches.")] = None
+
+
+class CloudStatusArguments(CloudBatch, Cloud, Json, Verbose):
+    """What `cloud status` takes."""
+
+    recent: Annotated[
+        int, Option("--recent", "N", "Show the newest N batches and all that are running.", Panel.OUTPUT, min=0)
+    ] = 20
+
+
+class CloudManifestArguments(Format, Cloud, Verbose):
+    """What `cloud manifest` takes."""
+
+    batch: Annotated[str, Argument("BATCH", "The batch's id.")]
+    to: Annotated[Path | None, Option("--to", "FILE", "Write it to this file.", Panel.OUTPUT)] = None
+
+
+class CloudRedriveArguments(Redriven, Cloud, Json, Verbose):
+    """What `cloud redrive` takes."""
+
+    batch: Annotated[str | None, Argument("BATCH", "The batch's id; leave it out with --dead-letters.")] = None
+    dead_letters: Annotated[
+        bool,
+        Option(
+            "--dead-letters",
+            None,
+            "Return dead letters to their queues, and queue the files they are about again.",
+            Panel.FILES,
+        ),
+    ] = False
+
+
+class CloudReviewsArguments(CloudBatch, Cloud, Json, Verbose):
+    """What `cloud reviews` takes."""
+
+    limit: Annotated[int, Option("--limit", "N", "Show at most N reviews.", Panel.OUTPUT, min=1)] = 50
+
+
+class CloudDoctorArguments(Cloud, Json, Verbose):
+    """What `cloud doctor` takes."""
+
+
+class WebhookArguments(Cloud, Json, Verbose):
+    """What `webhook-url` takes."""
+
+    make_next: Annotated[
+        bool,
+        Option(
+            "--next",
+            None,
+            "Create a second URL that is accepted in addition to the first, and show it.",
+            Panel.ROTATION,
+        ),
+    ] = False
+    rotate: Annotated[
+        bool,
+        Option(
+            "--rotate",
+            None,
+            "Replace the first URL with the second; the first is rejected from then on.",
+            Panel.ROTATION,
+        ),
+    ] = False

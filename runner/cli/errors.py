@@ -24,7 +24,7 @@ def reported(*, verbose: bool = False, on_error: ErrorHook | None = None) -> Ite
     """Turn whatever leaves the block into a text on stderr and the exit code that belongs to it."""
     try:
         yield
-    except typer.Exit:
+    except (typer.Exit, typer.BadParameter):
         raise
     except BrokenPipeError:
         _abandon_stdout()

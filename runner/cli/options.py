@@ -1,245 +1,196 @@
-"""The options of all commands: names, one sentence each, and the panel they stand under in a help page."""
+"""How a command declares what it takes: options and arguments as typed fields, each declared once.
 
-from __future__ import annotations
+A command is a function of one parameter, a subclass of Arguments. typer reads signatures, so `typer_function` gives it
+one that has a parameter for each field, and calls the command with the object that the fields make up.
+"""
 
+import inspect
+import shlex
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, dataclass_transform, get_args, get_type_hints
 
 import typer
 
-FILES = "Which files"
-SCHEMA = "Which schema"
-PACE = "Pace and limits"
-PLACES = "Account and places"
-OUTPUT = "Output"
+if TYPE_CHECKING:
+    from runner.config.settings import LoadedSettings
 
-Source = Annotated[
-    str | None,
-    typer.Argument(metavar="SOURCE", help="A directory, a file or an s3:// prefix to import.", show_default=False),
-]
-BatchId = Annotated[
-    str | None, typer.Argument(metavar="BATCH", help="The batch's id; the newest one is meant where it is absent.")
-]
 
-FilesFrom = Annotated[
-    str | None,
-    typer.Option(
-        "--files-from",
-        metavar="LIST",
-        help="Import the files named in LIST, one a line; - reads stdin.",
-        rich_help_panel=FILES,
-    ),
-]
-Include = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--include", metavar="GLOB", help="Take only files that match; may be repeated.", rich_help_panel=FILES
-    ),
-]
-Exclude = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--exclude",
-        metavar="GLOB",
-        help="Leave out files that match, even if included; may be repeated.",
-        rich_help_panel=FILES,
-    ),
-]
-MinAge = Annotated[
-    str | None,
-    typer.Option(
-        "--min-age",
-        metavar="DURATION",
-        help="Leave files changed within this time to the next run.",
-        rich_help_panel=FILES,
-    ),
-]
-OrderBy = Annotated[
-    str | None,
-    typer.Option("--order-by", metavar="name|size|mtime", help="Send files in this order.", rich_help_panel=FILES),
-]
-Again = Annotated[
-    bool,
-    typer.Option(
-        "--again", help="Import files again that are unchanged since an earlier batch.", rich_help_panel=FILES
-    ),
-]
-FailIfEmpty = Annotated[
-    bool,
-    typer.Option("--fail-if-empty", help="End with exit code 9 where there is nothing to do.", rich_help_panel=FILES),
-]
-State = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--state",
-        metavar="failed|rejected|uncertain",
-        help="Take the items in this state, failed by default; may be repeated.",
-        rich_help_panel=FILES,
-    ),
-]
-Match = Annotated[
-    str | None,
-    typer.Option("--match", metavar="GLOB", help="Take only items whose name matches.", rich_help_panel=FILES),
-]
+class Panel(StrEnum):
+    """The headings of a help page, in their order."""
 
-SchemaId = Annotated[
-    str | None,
-    typer.Option("--schema-id", metavar="ID", help="Import everything with this saved schema.", rich_help_panel=SCHEMA),
-]
-Fields = Annotated[
-    Path | None,
-    typer.Option(
-        "--fields", metavar="FILE", help="Import everything with the fields in this JSON file.", rich_help_panel=SCHEMA
-    ),
-]
-SettingsFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--settings",
-        metavar="FILE",
-        help="Lay the settings in this JSON file over the schema's.",
-        rich_help_panel=SCHEMA,
-    ),
-]
-Hooks = Annotated[
-    Path | None,
-    typer.Option(
-        "--hooks", metavar="FILE", help="Lay the hooks in this JSON file over the schema's.", rich_help_panel=SCHEMA
-    ),
-]
-NoFilenameTag = Annotated[
-    bool,
-    typer.Option(
-        "--no-filename-tag",
-        help="Send names without the tag by which a lost answer is recognised.",
-        rich_help_panel=SCHEMA,
-    ),
-]
+    FILES = "Source files"
+    SCHEMA = "Schema"
+    CHECK = "Check"
+    PACE = "Pace and limits"
+    ROTATION = "Rotation"
+    PLACES = "Account and locations"
+    OUTPUT = "Output"
 
-Uploads = Annotated[
-    int | None, typer.Option("--uploads", metavar="N", help="Upload this many files at once.", rich_help_panel=PACE)
-]
-CreateQuota = Annotated[
-    str | None,
-    typer.Option(
-        "--create-quota", metavar="N/TIME", help="The account's creates in a time, as 20/60s.", rich_help_panel=PACE
-    ),
-]
-PollQuota = Annotated[
-    str | None,
-    typer.Option(
-        "--poll-quota",
-        metavar="N/TIME",
-        help="The account's polls of one import in a time, as 12/60s.",
-        rich_help_panel=PACE,
-    ),
-]
-MaxDuration = Annotated[
-    str | None,
-    typer.Option(
-        "--max-duration", metavar="DURATION", help="Pause after this time, to be resumed later.", rich_help_panel=PACE
-    ),
-]
-MaxFailures = Annotated[
-    str | None,
-    typer.Option(
-        "--max-failures",
-        metavar="N|P%",
-        help="Pause after so many failed items, or this share of those that ended.",
-        rich_help_panel=PACE,
-    ),
-]
-Bwlimit = Annotated[
-    str | None,
-    typer.Option(
-        "--bwlimit",
-        metavar="RATE",
-        help="Transfer no faster than this in bytes a second, as 2MB.",
-        rich_help_panel=PACE,
-    ),
-]
 
-Check = Annotated[
-    Literal["skip", "warn"] | None,
-    typer.Option(
-        "--check",
-        metavar="[=skip|warn]",
-        show_choices=False,
-        help="Refuse files that the check says would fail; with =warn say so and send them.",
-        rich_help_panel=PACE,
-    ),
-]
-Config = Annotated[
-    Path | None,
-    typer.Option(
-        "--config",
-        metavar="FILE",
-        help="Read this file instead of bulkhead.toml in the directory.",
-        rich_help_panel=PLACES,
-    ),
-]
-Out = Annotated[
-    str | None,
-    typer.Option("--out", metavar="DIR|S3-URL", help="Write results and manifest here.", rich_help_panel=PLACES),
-]
-Ledger = Annotated[
-    str | None,
-    typer.Option("--ledger", metavar="PATH|URL", help="Keep the account of every item here.", rich_help_panel=PLACES),
-]
-ApiUrl = Annotated[
-    str | None,
-    typer.Option("--api-url", metavar="URL", help="Talk to the API at this address.", rich_help_panel=PLACES),
-]
-Stack = Annotated[
-    str | None,
-    typer.Option(
-        "--stack", metavar="NAME", help="Ask this CloudFormation stack, `bulkhead` by default.", rich_help_panel=PLACES
-    ),
-]
-Region = Annotated[
-    str | None, typer.Option("--region", metavar="REGION", help="Ask this AWS region.", rich_help_panel=PLACES)
-]
-EndpointUrl = Annotated[
-    str | None,
-    typer.Option(
-        "--endpoint-url",
-        metavar="URL",
-        help="Ask AWS, or what stands in for it, at this address.",
-        rich_help_panel=PLACES,
-    ),
-]
-Sandbox = Annotated[
-    bool,
-    typer.Option(
-        "--sandbox", help="Try it against a local stand-in of the vendor; nothing is sent.", rich_help_panel=PLACES
-    ),
-]
-SandboxSchemas = Annotated[
-    Path | None,
-    typer.Option(
-        "--sandbox-schemas",
-        metavar="DIR",
-        help="Give the sandbox the saved schemas in this directory.",
-        rich_help_panel=PLACES,
-    ),
-]
+@dataclass(frozen=True, slots=True)
+class Option:
+    """An option of the command line.
 
-Form = Annotated[
-    Literal["jsonl", "csv"],
-    typer.Option("--format", metavar="jsonl|csv", help="Write it as JSON lines or as CSV.", rich_help_panel=OUTPUT),
-]
-Json = Annotated[
-    bool, typer.Option("--json", help="Write JSON to stdout, and nothing else there.", rich_help_panel=OUTPUT)
-]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show errors only.", rich_help_panel=OUTPUT)]
-Verbose = Annotated[
-    bool,
-    typer.Option(
-        "--verbose",
-        "-v",
-        envvar="BULKHEAD_DEBUG",
-        show_envvar=False,
-        help="Show the log of each step, and the details of errors; BULKHEAD_DEBUG=1 does the same.",
-        rich_help_panel=OUTPUT,
-    ),
-]
+    A flag without a value has no `metavar`. `panel` is its heading in a help page. `setting` names the setting that it
+    fills, if it fills one; with `negates`, giving the flag sets that to false. `repeat`: a later command about the same
+    batch needs the option, too.
+    """
+
+    flag: str
+    metavar: str | None
+    help: str
+    panel: Panel
+    short: str | None = None
+    setting: str | None = None
+    negates: bool = False
+    repeat: bool = False
+    min: int | None = None
+    max: int | None = None
+    envvar: str | None = None
+
+    def typer_info(self) -> Any:
+        """Return what typer takes for the option."""
+        flags = (self.flag, self.short) if self.short else (self.flag,)
+        return typer.Option(
+            *flags,
+            metavar=self.metavar,
+            help=self.help,
+            rich_help_panel=self.panel,
+            min=self.min,
+            max=self.max,
+            envvar=self.envvar,
+            show_envvar=False,
+            show_choices=False,
+        )
+
+    def setting_from(self, value: Any) -> Any:
+        """Return the setting's value for the option's, None where the option was not given."""
+        return (False if value else None) if self.negates else value
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """An argument of the command line, required unless its field has a default."""
+
+    metavar: str
+    help: str
+
+    def typer_info(self) -> Any:
+        """Return what typer takes for the argument."""
+        return typer.Argument(metavar=self.metavar, help=self.help, show_default=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A field of an Arguments class that the command line fills."""
+
+    name: str
+    value_type: Any
+    declared: Option | Argument
+    default: Any
+
+    def parameter(self) -> inspect.Parameter:
+        """Return the parameter that typer reads."""
+        is_option = isinstance(self.declared, Option)
+        kind = inspect.Parameter.KEYWORD_ONLY if is_option else inspect.Parameter.POSITIONAL_OR_KEYWORD
+        annotation: Any = Annotated[self.value_type, self.declared.typer_info()]
+        return inspect.Parameter(self.name, kind, default=self.default, annotation=annotation)
+
+    @property
+    def place(self) -> int:
+        """Where it comes in a signature and in a help page: arguments first, then options by panel."""
+        return _PANELS.index(self.declared.panel) if isinstance(self.declared, Option) else -1
+
+
+_PANELS = list(Panel)
+
+
+@dataclass_transform(kw_only_default=True, frozen_default=True)
+class Arguments:
+    """What the command line gave to a command.
+
+    Subclasses declare fields as `name: Annotated[type, Option(...)] = default`, and combine by inheritance: fields come
+    in the order of the bases. The attributes here are those that every command may be asked for.
+    """
+
+    config: Path | None = None
+    json: bool = False
+    quiet: bool = False
+    verbose: bool = False
+    sandbox: bool = False
+    sandbox_schemas: Path | None = None
+
+    def __init__(self, **values: Any) -> None:
+        for field in fields_of(type(self)):
+            object.__setattr__(self, field.name, values.get(field.name, field.default))
+
+    @property
+    def flags(self) -> dict[str, Any]:
+        """The settings that options fill, by their names; None where an option was not given."""
+        return {
+            option.setting: option.setting_from(getattr(self, name))
+            for name, option in self._options()
+            if option.setting is not None
+        }
+
+    def load(self, **settings: Any) -> "LoadedSettings":
+        """Read all settings; those given here win. Raises ConfigError."""
+        from runner.config.settings import Settings
+
+        return Settings.load({**self.flags, **settings, "config": self.config})
+
+    def repeated(self) -> str:
+        """Return the options that a later command about the same batch needs, too, each after a space."""
+        given = ((option.flag, getattr(self, name)) for name, option in self._options() if option.repeat)
+        return "".join(f" {flag} {shlex.quote(str(value))}" for flag, value in given if value)
+
+    def _options(self) -> list[tuple[str, Option]]:
+        return [(one.name, one.declared) for one in fields_of(type(self)) if isinstance(one.declared, Option)]
+
+
+Given = TypeVar("Given", bound=Arguments)
+Command = Callable[[Given], Awaitable[None] | None]
+"""A command: one parameter, annotated with its Arguments class, and a docstring, which is its help."""
+
+
+def fields_of(kind: type) -> tuple[Field, ...]:
+    """Return the fields that a class and its bases declare; one that is declared again keeps its place."""
+    found: dict[str, Field] = {}
+    for base in kind.__bases__:
+        found.update({field.name: field for field in fields_of(base)})
+    for name, annotation in inspect.get_annotations(kind).items():
+        value_type, *declared = get_args(annotation) or [None]
+        if declared and isinstance(declared[0], Option | Argument):
+            found[name] = Field(name, value_type, declared[0], getattr(kind, name, inspect.Parameter.empty))
+    return tuple(found.values())
+
+
+def arguments_class(command: Command[Any]) -> type[Arguments]:
+    """Return the class of a command's only parameter."""
+    found: type[Arguments] = next(hint for name, hint in get_type_hints(command).items() if name != "return")
+    return found
+
+
+def typer_function(command: Command[Any]) -> Callable[..., None]:
+    """Return a function that typer can read, which runs the command and turns errors into text and an exit code."""
+    kind = arguments_class(command)
+
+    def call(**values: Any) -> None:
+        from runner.cli.errors import reported
+
+        given = kind(**values)
+        with reported(verbose=given.verbose):
+            work = command(given)
+            if inspect.iscoroutine(work):
+                import asyncio
+
+                asyncio.run(work)
+
+    parameters = [field.parameter() for field in sorted(fields_of(kind), key=lambda field: field.place)]
+    call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    call.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    call.__doc__ = command.__doc__
+    return call

@@ -29,28 +29,28 @@ from runner.local.outcome import BatchOutcome, ExitCode
 
 if TYPE_CHECKING:
     from runner.check import Engine
-    from runner.cli.arguments import Arguments
+    from runner.cli.options import Arguments
     from runner.config.settings import LoadedSettings
     from runner.events import Event
 
 Action = Callable[[Bulkhead, "LoadedSettings"], Awaitable[BatchOutcome]]
 
 
-def drive(given: Arguments, action: Action) -> None:
+def drive(args: Arguments, action: Action) -> None:
     """Do it, and exit."""
-    stream = JsonEvents(now=SystemClock().now) if given.json else None
-    with reported(verbose=given.verbose, on_error=stream.error if stream else None), prepared(given) as loaded:
-        code = asyncio.run(_drive(given, loaded, action, stream))
+    stream = JsonEvents(now=SystemClock().now) if args.json else None
+    with reported(verbose=args.verbose, on_error=stream.error if stream else None), prepared(args) as loaded:
+        code = asyncio.run(_drive(args, loaded, action, stream))
     raise typer.Exit(code)
 
 
-async def _drive(given: Arguments, loaded: LoadedSettings, action: Action, stream: JsonEvents | None) -> ExitCode:
+async def _drive(args: Arguments, loaded: LoadedSettings, action: Action, stream: JsonEvents | None) -> ExitCode:
     began = time.monotonic()
     screen = console(stderr=True)
     quota = loaded.settings.create_quota
     tally = ProgressState(quota=quota, ticks=time.monotonic)
-    with logging_to(screen, verbose=given.verbose):
-        async with _progress(given, screen, tally) as progress:
+    with logging_to(screen, verbose=args.verbose):
+        async with _progress(args, screen, tally) as progress:
 
             def hear(event: Event) -> None:
                 progress.take(event)
@@ -65,10 +65,10 @@ async def _drive(given: Arguments, loaded: LoadedSettings, action: Action, strea
                     outcome=outcome,
                     attention=await needing_a_person(items),
                     elapsed_s=time.monotonic() - began,
-                    options=given.repeated(),
-                    sandbox=staying_sandbox(given, loaded, sys.argv[1:]) if given.sandbox else None,
+                    options=args.repeated(),
+                    sandbox=staying_sandbox(args, loaded, sys.argv[1:]) if args.sandbox else None,
                 )
-    _close(given, closing, screen)
+    _close(args, closing, screen)
     return outcome.exit_code
 
 
@@ -79,18 +79,18 @@ def _engine() -> Engine:
 
 
 @asynccontextmanager
-async def _progress(given: Arguments, screen: Console, tally: ProgressState) -> AsyncIterator[Progress]:
-    if given.quiet or given.json:
+async def _progress(args: Arguments, screen: Console, tally: ProgressState) -> AsyncIterator[Progress]:
+    if args.quiet or args.json:
         yield QuietProgress(screen)
         return
     async with showing(screen, tally) as progress:
         yield progress
 
 
-def _close(given: Arguments, closing: Closing, screen: Console) -> None:
+def _close(args: Arguments, closing: Closing, screen: Console) -> None:
     outcome = closing.outcome
-    if given.quiet:
+    if args.quiet:
         if outcome.exit_code is not ExitCode.OK:
             line(screen, f"{outcome.batch.batch_id}: {shown(outcome.reason)}")
-    elif not given.json:
+    elif not args.json:
         print_summary(console(), closing)

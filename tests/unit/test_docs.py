@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import typer
 
+from docs.reference import reference
 from runner.cli.app import COMMANDS, GROUPS, build
-from runner.cli.reference import reference
 from runner.local.outcome import ExitCode
 from runner.models import TRANSITIONS, BatchState, ImportStatus, ItemState
 

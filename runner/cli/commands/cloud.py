@@ -2,235 +2,107 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
 import typer
 
-from runner.cli import options
-from runner.cli.arguments import Arguments
-
-if TYPE_CHECKING:
-    from runner.cli.triage import Triage
-    from runner.cloud.ops.client import Operations
-    from runner.cloud.ops.redrive import Redriven
-    from runner.cloud.ops.status import Review, Standing
-
-Batch = Annotated[str, typer.Argument(metavar="BATCH", help="The batch's id.")]
-MaybeBatch = Annotated[
-    str | None, typer.Argument(metavar="BATCH", help="The batch's id; all batches are meant where it is absent.")
-]
-OneBatch = Annotated[
-    str | None, typer.Argument(metavar="BATCH", help="The batch's id; leave it out with --dead-letters.")
-]
+from runner.cli.arguments import (
+    CloudDoctorArguments,
+    CloudManifestArguments,
+    CloudRedriveArguments,
+    CloudReviewsArguments,
+    CloudStartArguments,
+    CloudStatusArguments,
+)
 
 
-def start(
-    source: Annotated[
-        str, typer.Argument(metavar="S3-URL", help="Where the files lie, as s3://INBOX/PREFIX/.", show_default=False)
-    ],
-    *,
-    name: Annotated[
-        str,
-        typer.Option(
-            "--name", metavar="NAME", help="Begin the batch's id with this name.", rich_help_panel=options.FILES
-        ),
-    ] = "load",
-    stack: options.Stack = None,
-    region: options.Region = None,
-    endpoint_url: options.EndpointUrl = None,
-    config: options.Config = None,
-    json: options.Json = False,
-    verbose: options.Verbose = False,
-) -> None:
-    """Let the stack import everything under a prefix of its inbox, as one batch."""
+async def start(args: CloudStartArguments) -> None:
+    """Import everything under a prefix of the stack's inbox, as one batch."""
     from runner.cli.cloud_tables import print_started
-    from runner.cli.query import ask_stack
+    from runner.cli.query import stack_session
 
-    given = Arguments.of_stack(stack, region, endpoint_url, config=config, json=json, verbose=verbose)
-    ask_stack(
-        given,
-        lambda operations: operations.start(source, name=name),
-        show=lambda console, batch_id: print_started(console, batch_id, options=given.repeated()),
-        document=lambda batch_id: {"batch_id": batch_id},
-    )
+    async with stack_session(args) as s:
+        s.answer(
+            await s.operations.start(args.source, name=args.name),
+            lambda console, batch_id: print_started(console, batch_id, options=args.repeated()),
+            lambda batch_id: {"batch_id": batch_id},
+        )
 
 
-def status(
-    batch: MaybeBatch = None,
-    *,
-    recent: Annotated[
-        int,
-        typer.Option(
-            "--recent",
-            metavar="N",
-            min=0,
-            help="Show the newest N batches beside those that run.",
-            rich_help_panel=options.OUTPUT,
-        ),
-    ] = 20,
-    stack: options.Stack = None,
-    region: options.Region = None,
-    endpoint_url: options.EndpointUrl = None,
-    config: options.Config = None,
-    json: options.Json = False,
-    verbose: options.Verbose = False,
-) -> None:
-    """Say where a batch stands, or the newest ones and all that are running."""
-    from runner.cli.cloud_tables import print_standings
+async def status(args: CloudStatusArguments) -> None:
+    """Show the state of one batch, or of the newest batches and all that are running."""
+    from runner.cli.cloud_tables import print_standing, print_standings
     from runner.cli.json_output import standing_document
-    from runner.cli.query import ask_stack
-
-    given = Arguments.of_stack(stack, region, endpoint_url, config=config, json=json, verbose=verbose)
-    if batch is not None:
-        _status_of(batch, given)
-        return
-
-    async def newest(operations: Operations) -> tuple[list[Standing], str]:
-        return await operations.statuses(recent=recent), operations.nightly_prefix_url
-
-    ask_stack(
-        given,
-        newest,
-        show=lambda console, found: print_standings(
-            console, found[0], nightly_prefix_url=found[1], options=given.repeated()
-        ),
-        document=lambda found: [standing_document(standing) for standing in found[0]],
-    )
-
-
-def _status_of(batch: str, given: Arguments) -> None:
-    from runner.cli.cloud_tables import print_standing
-    from runner.cli.json_output import standing_document
-    from runner.cli.query import ask_stack
+    from runner.cli.query import stack_session
     from runner.cli.triage import needing_a_person
 
-    async def standing(operations: Operations) -> tuple[Standing, Triage]:
-        found = await operations.status(batch)
-        return found, await needing_a_person(operations.troubled(found))
+    options = args.repeated()
+    async with stack_session(args) as s:
+        if args.batch is not None:
+            one = await s.operations.status(args.batch)
+            triage = await needing_a_person(s.operations.troubled(one))
+            s.answer(one, lambda console, one: print_standing(console, one, triage, options=options), standing_document)
+            return
+        prefix = s.operations.nightly_prefix_url
+        s.answer(
+            await s.operations.statuses(recent=args.recent),
+            lambda console, found: print_standings(console, found, nightly_prefix_url=prefix, options=options),
+            lambda found: [standing_document(standing) for standing in found],
+        )
 
-    ask_stack(
-        given,
-        standing,
-        show=lambda console, found: print_standing(console, *found, options=given.repeated()),
-        document=lambda found: standing_document(found[0]),
-    )
 
-
-def manifest(
-    batch: Batch,
-    *,
-    form: options.Form = "jsonl",
-    to: Annotated[
-        Path | None,
-        typer.Option("--to", metavar="FILE", help="Write it to this file.", rich_help_panel=options.OUTPUT),
-    ] = None,
-    stack: options.Stack = None,
-    region: options.Region = None,
-    endpoint_url: options.EndpointUrl = None,
-    config: options.Config = None,
-    verbose: options.Verbose = False,
-) -> None:
-    """Write the manifest of a batch, as it stands now, to stdout or a file, and say where the stack's own lies."""
+async def manifest(args: CloudManifestArguments) -> None:
+    """Write the current manifest of a batch to stdout or a file, and say where the stack's own manifest is."""
     from runner.cli.cloud_tables import print_manifest_place
     from runner.cli.json_output import write_pieces
-    from runner.cli.query import ask_stack
+    from runner.cli.query import stack_session
     from runner.cli.styles import console
 
-    async def written(operations: Operations) -> Standing:
-        standing = await operations.status(batch)
-        await write_pieces(operations.manifest(batch, form=form), to)
-        return standing
-
-    given = Arguments.of_stack(stack, region, endpoint_url, config=config, verbose=verbose)
-    ask_stack(given, written, show=lambda _, standing: print_manifest_place(console(stderr=True), standing, to=to))
+    async with stack_session(args) as s:
+        standing = await s.operations.status(args.batch)
+        await write_pieces(s.operations.manifest(args.batch, form=args.form), args.to)
+    print_manifest_place(console(stderr=True), standing, to=args.to)
 
 
-def redrive(
-    batch: OneBatch = None,
-    *,
-    state: options.State = None,
-    match: options.Match = None,
-    dead_letters: Annotated[
-        bool,
-        typer.Option(
-            "--dead-letters",
-            help="Put the messages that were given up back to their queues, and the files they are about back to work.",
-            rich_help_panel=options.FILES,
-        ),
-    ] = False,
-    stack: options.Stack = None,
-    region: options.Region = None,
-    endpoint_url: options.EndpointUrl = None,
-    config: options.Config = None,
-    json: options.Json = False,
-    verbose: options.Verbose = False,
-) -> None:
-    """Put failed, rejected or uncertain items of a batch back to work, or what the functions have given up."""
+async def redrive(args: CloudRedriveArguments) -> None:
+    """Queue failed, rejected, or uncertain items of a batch again, or the dead letters of all batches."""
     from runner.cli.cloud_tables import print_put_back
-    from runner.cli.query import ask_stack, redrivable
+    from runner.cli.query import stack_session
 
-    if (batch is None) is not dead_letters:
-        raise typer.BadParameter("name a BATCH, or give --dead-letters for those of all batches")
-
-    async def redriven(operations: Operations) -> Redriven:
-        if batch is None:
-            return await operations.return_dead_letters()
-        return await operations.redrive(batch, states=redrivable(state), match=match)
-
-    given = Arguments.of_stack(stack, region, endpoint_url, config=config, json=json, verbose=verbose)
-    ask_stack(
-        given,
-        redriven,
-        show=lambda console, found: print_put_back(console, found, batch_id=batch, options=given.repeated()),
-    )
+    if (args.batch is None) is not args.dead_letters:
+        raise typer.BadParameter("name a BATCH, or use --dead-letters for the dead letters of all batches")
+    async with stack_session(args) as s:
+        if args.batch is None:
+            redriven = await s.operations.return_dead_letters()
+        else:
+            redriven = await s.operations.redrive(args.batch, states=args.states(), match=args.match)
+        s.answer(
+            redriven,
+            lambda console, found: print_put_back(console, found, batch_id=args.batch, options=args.repeated()),
+        )
 
 
-def reviews(
-    batch: MaybeBatch = None,
-    *,
-    limit: Annotated[
-        int,
-        typer.Option("--limit", metavar="N", min=1, help="Show at most N of them.", rich_help_panel=options.OUTPUT),
-    ] = 50,
-    stack: options.Stack = None,
-    region: options.Region = None,
-    endpoint_url: options.EndpointUrl = None,
-    config: options.Config = None,
-    json: options.Json = False,
-    verbose: options.Verbose = False,
-) -> None:
-    """List the imports that wait for a person: since when, and the page on which to finish each."""
+async def reviews(args: CloudReviewsArguments) -> None:
+    """List the imports that wait for review: since when, and the page where a person finishes each."""
     from runner.cli.cloud_tables import print_reviews
     from runner.cli.json_output import first, write_array
-    from runner.cli.query import ask_stack
+    from runner.cli.query import stack_session
+    from runner.cli.styles import console
 
-    async def shown(operations: Operations) -> list[Review]:
-        found = operations.reviews(batch)
-        if not json:
-            return await first(found, limit + 1)
-        await write_array(found)
-        return []
-
-    given = Arguments.of_stack(stack, region, endpoint_url, config=config, verbose=verbose)
-    ask_stack(given, shown, show=lambda console, found: None if json else print_reviews(console, found, limit=limit))
+    async with stack_session(args) as s:
+        found = s.operations.reviews(args.batch)
+        if args.json:
+            await write_array(found)
+        else:
+            print_reviews(console(), await first(found, args.limit + 1), limit=args.limit)
 
 
-def doctor(
-    *,
-    stack: options.Stack = None,
-    region: options.Region = None,
-    endpoint_url: options.EndpointUrl = None,
-    config: options.Config = None,
-    json: options.Json = False,
-    verbose: options.Verbose = False,
-) -> None:
-    """Examine the deployment from stack to webhook; ends with 7 where something is not well."""
+async def doctor(args: CloudDoctorArguments) -> None:
+    """Check the deployment from stack to webhook; exits with 7 if a check fails."""
     from runner.cli.cloud_tables import print_findings
-    from runner.cli.query import ask_stack
+    from runner.cli.query import stack_session
     from runner.local.outcome import ExitCode
 
-    given = Arguments.of_stack(stack, region, endpoint_url, config=config, json=json, verbose=verbose)
-    found = ask_stack(given, lambda operations: operations.doctor(), show=print_findings)
-    if any(finding.level == "fail" for finding in found):
+    async with stack_session(args) as s:
+        findings = await s.operations.doctor()
+        s.answer(findings, print_findings)
+    if any(finding.level == "fail" for finding in findings):
         raise typer.Exit(ExitCode.FATAL)

@@ -1,113 +1,97 @@
-"""The commands that say what a run would do and change nothing: `plan` and `explain`."""
+"""The commands that show what a run would do, and change nothing: `plan` and `explain`."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-import typer
-
-from runner.cli import options
-from runner.cli.arguments import Arguments, Selection
+from runner.cli.arguments import ExplainArguments, PlanArguments
 
 if TYPE_CHECKING:
+    from runner.aws.s3 import S3Place
     from runner.bulkhead import Bulkhead
     from runner.config.settings import LoadedSettings
-    from runner.local.plan import Explanation
 
 
-def plan(
-    source: options.Source = None,
-    *,
-    files_from: options.FilesFrom = None,
-    include: options.Include = None,
-    exclude: options.Exclude = None,
-    min_age: options.MinAge = None,
-    again: options.Again = False,
-    schema_id: options.SchemaId = None,
-    fields: options.Fields = None,
-    settings: options.SettingsFile = None,
-    hooks: options.Hooks = None,
-    create_quota: options.CreateQuota = None,
-    config: options.Config = None,
-    out: options.Out = None,
-    ledger: options.Ledger = None,
-    api_url: options.ApiUrl = None,
-    json: options.Json = False,
-    verbose: options.Verbose = False,
-) -> None:
-    """Say what `run` would do: files by route, rejected ones with reasons, creates, and the time they take."""
+async def plan(args: PlanArguments) -> None:
+    """Show what `run` would do: files by route, rejected files and why, creates, and how long they take."""
     from runner.cli.json_output import plan_document
-    from runner.cli.query import look
+    from runner.cli.query import session
     from runner.cli.tables import print_plan
 
-    flags = {
-        "include": include,
-        "exclude": exclude,
-        "min_age": min_age,
-        "schema_id": schema_id,
-        "fields_file": fields,
-        "settings_file": settings,
-        "hooks_file": hooks,
-        "create_quota": create_quota,
-        "out": out,
-        "ledger": ledger,
-        "api_url": api_url,
-    }
-    selection = Selection(source=source, files_from=files_from, again=again)
-    given = Arguments(flags=flags, config=config, json=json, verbose=verbose)
-    look(
-        given,
-        lambda bulkhead, loaded: bulkhead.plan(selection.spec(loaded)),
-        show=print_plan,
-        document=plan_document,
-    )
+    async with session(args) as s:
+        s.answer(await s.bulkhead.plan(args.spec(s.loaded)), print_plan, plan_document)
 
 
-def explain(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="The file or object to explain.")],
-    *,
-    source: Annotated[
-        str | None,
-        typer.Option(
-            "--source",
-            metavar="DIR|S3-URL",
-            help="Take it as a file of this directory or prefix; without it, Bulkhead guesses which one would be run.",
-            rich_help_panel=options.FILES,
-        ),
-    ] = None,
-    include: options.Include = None,
-    exclude: options.Exclude = None,
-    min_age: options.MinAge = None,
-    again: options.Again = False,
-    schema_id: options.SchemaId = None,
-    fields: options.Fields = None,
-    settings: options.SettingsFile = None,
-    hooks: options.Hooks = None,
-    config: options.Config = None,
-    ledger: options.Ledger = None,
-    api_url: options.ApiUrl = None,
-    json: options.Json = False,
-    verbose: options.Verbose = False,
-) -> None:
-    """Say which route a file gets and why, and whether it would be sent, skipped or rejected."""
+async def explain(args: ExplainArguments) -> None:
+    """Show which route a file gets and why, and whether it would be sent, skipped, or rejected."""
     from runner.cli.json_output import explanation_document
-    from runner.cli.query import look, root_of
+    from runner.cli.query import session
     from runner.cli.tables import print_explanation
 
-    async def explained(bulkhead: Bulkhead, loaded: LoadedSettings) -> Explanation:
-        root = source or await root_of(bulkhead, loaded, file)
-        return await bulkhead.explain(Selection(source=root, again=again).spec(loaded), file)
+    async with session(args) as s:
+        root = args.source or await _root_of(s.bulkhead, s.loaded, args.file)
+        explanation = await s.bulkhead.explain(args.spec(s.loaded, source=root), args.file)
+        s.answer(explanation, print_explanation, explanation_document)
 
-    flags = {
-        "include": include,
-        "exclude": exclude,
-        "min_age": min_age,
-        "schema_id": schema_id,
-        "fields_file": fields,
-        "settings_file": settings,
-        "hooks_file": hooks,
-        "ledger": ledger,
-        "api_url": api_url,
-    }
-    given = Arguments(flags=flags, config=config, json=json, verbose=verbose)
-    look(given, explained, show=print_explanation, document=explanation_document)
+
+async def _root_of(bulkhead: Bulkhead, loaded: LoadedSettings, file: str) -> str:
+    """Guess the directory, or the S3 prefix, that a run would import the file as a part of.
+
+    It is the source of the newest batch that holds the file; if there is none, the outermost folder from which a route
+    matches, from the current directory or the whole bucket inward.
+    """
+    from runner.aws.s3 import S3Place, is_s3
+
+    batches = await bulkhead.batches() if loaded.settings.ledger_is_there else []
+    uris = [status.batch.source_uri for status in reversed(batches)]
+    if is_s3(file):
+        place = S3Place.parse(file)
+        return _of_an_s3_batch(uris, place) or _of_an_s3_route(loaded, place)
+    path = Path(file)
+    return _of_a_batch(uris, path) or _of_a_route(loaded, path)
+
+
+def _of_a_batch(source_uris: Iterable[str], file: Path) -> str | None:
+    from runner.aws.s3 import is_s3
+    from runner.sources.spec import local_path
+
+    path = file.absolute()
+    for uri in source_uris:
+        if is_s3(uri):
+            continue
+        root = Path(local_path(uri))
+        if root.is_dir() and path.is_relative_to(root):
+            return str(root)
+    return None
+
+
+def _of_a_route(loaded: LoadedSettings, file: Path) -> str:
+    from runner.config.routes import Routes
+
+    path, here = file.absolute(), Path.cwd()
+    routes = Routes.of(loaded)
+    for root in reversed(path.parents):
+        if root.is_relative_to(here) and routes.for_source(path.relative_to(root).as_posix()):
+            return str(root)
+    return str(path.parent)
+
+
+def _of_an_s3_batch(source_uris: Iterable[str], file: S3Place) -> str | None:
+    from runner.aws.s3 import S3Place, is_s3
+
+    roots = [S3Place.of_uri(uri) for uri in source_uris if is_s3(uri)]
+    return next((str(root) for root in roots if file == root or file.is_below(root)), None)
+
+
+def _of_an_s3_route(loaded: LoadedSettings, file: S3Place) -> str:
+    from runner.config.routes import Routes
+
+    routes = Routes.of(loaded)
+    *folders, name = file.key.split("/")
+    for depth in range(len(folders)):
+        if routes.for_source("/".join([*folders[depth:], name])):
+            return str(replace(file, key="/".join(folders[:depth])).folder)
+    return str(replace(file, key="/".join(folders)).folder)

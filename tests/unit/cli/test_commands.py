@@ -52,7 +52,7 @@ def test_the_version_is_told_among_other_options_too(tmp_path: Path) -> None:
 
 def test_help_groups_the_options(tmp_path: Path) -> None:
     text = bulkhead("run", "--help", cwd=tmp_path).stdout
-    for panel in ("Which files:", "Which schema:", "Pace and limits:", "Account and places:", "Output:"):
+    for panel in ("Source files:", "Schema:", "Pace and limits:", "Account and locations:", "Output:"):
         assert f"\n{panel}\n" in text
 
 

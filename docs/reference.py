@@ -1,4 +1,4 @@
-"""The command reference, docs/cli.md, made from the commands themselves: `python -m runner.cli.reference`."""
+"""The command reference, docs/cli.md, made from the commands themselves: `python -m docs.reference`."""
 
 from __future__ import annotations
 
@@ -17,22 +17,23 @@ from runner.local.outcome import ExitCode
 
 _HEAD = """# Commands
 
-<!-- Written by `make docs` from the commands themselves; a test compares. -->
+<!-- `make docs` writes this page from the commands; a test compares. -->
 
-Settings come from options, then the environment (`BULKHEAD_` and the setting's name in capitals, such as
-`BULKHEAD_MIN_AGE`; `DROMO_LICENSE_KEY`), then `.env`, then `bulkhead.toml`; the first that has a value wins. `bulkhead
-config` shows them all with where they came from. A key to the vendor is never an option: options can be seen by others.
+Settings come from options, then from the environment (`BULKHEAD_` and the setting's name in capitals, such as
+`BULKHEAD_MIN_AGE`; `DROMO_LICENSE_KEY`), then from `.env`, then from `bulkhead.toml`; the first value found applies.
+`bulkhead config` shows every setting and where it comes from. No option takes the license key, because other users of
+the machine can see the options of a process.
 
-How durations, sizes, quotas and globs are written: [configuration](configuration.md).
+For the format of durations, sizes, quotas, and globs, see [configuration](configuration.md).
 """
 
 _EVENTS_HEAD = """
 ## Events of `--json`
 
-`run`, `resume` and `track` write one JSON object a line to stdout, and nothing else. Each has `event` and `at` (ISO
-8601, UTC); the last one is `batch_finished`, or `error` where the command could not go on. Names may be added; none is
-taken away within a major version. `check` writes [lines of its own](check.md#for-programs), the other commands one JSON
-document.
+`run`, `resume`, and `track` write one JSON object per line to stdout, and nothing else. Each has `event` and `at` (ISO
+8601, UTC). The last one is `batch_finished`, or `error` if the command could not continue. Later versions can add
+names, but remove none within a major version. `check` writes [its own lines](check.md#for-programs); the other commands
+write one JSON document.
 
 | `event` | fields |
 |---|---|
@@ -41,7 +42,7 @@ document.
 _CODES_HEAD = """
 ## Exit codes
 
-What each one means, and what to do about it: [operations](operations.md#exit-codes-and-what-to-do).
+For what each code means and what to do about it, see [operations](operations.md#exit-codes-and-what-to-do).
 
 | Code | Name |
 |---:|---|

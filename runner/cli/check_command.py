@@ -7,8 +7,7 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import typer
@@ -33,62 +32,45 @@ from runner.stop import StopReason
 
 if TYPE_CHECKING:
     from runner.check import BoundRoute, Engine
-    from runner.cli.arguments import Arguments, Selection
+    from runner.cli.arguments import CheckArguments
     from runner.config.run_spec import RunSpec
     from runner.config.settings import LoadedSettings
 
 _CODES = {StopReason.INTERRUPTED: ExitCode.INTERRUPTED, StopReason.TERMINATED: ExitCode.TERMINATED}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CheckArguments:
-    """What the command line asked of a check."""
-
-    selection: Selection
-    schemas: Path | None
-    jobs: int | None
-    file_timeout: str | None
-    report: Path | None
-    samples: bool
-
-    def options(self) -> CheckOptions:
-        """Raises ConfigError."""
-        try:
-            timeout_s = parse_duration(self.file_timeout) if self.file_timeout else FILE_TIMEOUT_S
-        except ValueError as error:
-            raise ConfigError(f"--file-timeout {self.file_timeout}: {error}") from None
-        return CheckOptions(jobs=self.jobs, file_timeout_s=max(timeout_s, 0.1), samples=self.samples)
-
-    def spec(self, loaded: LoadedSettings) -> RunSpec:
-        """What to check, the report of an earlier check left out. Raises ConfigError, SourceNotFound."""
-        spec = self.selection.spec(loaded)
-        if self.report is None:
-            return spec
-        return replace(spec, source=replace(spec.source, leave_out=(*spec.source.leave_out, str(self._place()))))
-
-    def _place(self) -> Path:
-        assert self.report is not None
-        if not self.report.parent.is_dir():
-            raise ConfigError(f"there is no directory {self.report.parent} for the report", hint="make it first")
-        return self.report.resolve()
+def options_of(args: CheckArguments) -> CheckOptions:
+    """Return the options of the check. Raises ConfigError."""
+    try:
+        timeout_s = parse_duration(args.file_timeout) if args.file_timeout else FILE_TIMEOUT_S
+    except ValueError as error:
+        raise ConfigError(f"--file-timeout {args.file_timeout}: {error}") from None
+    return CheckOptions(jobs=args.jobs, file_timeout_s=max(timeout_s, 0.1), samples=not args.no_samples)
 
 
-def check_source(given: Arguments, asked: CheckArguments, engine: Callable[[], Engine]) -> None:
+def spec_of(args: CheckArguments, loaded: LoadedSettings) -> RunSpec:
+    """Return what to check, without the report of an earlier check. Raises ConfigError, SourceNotFound."""
+    spec = args.spec(loaded)
+    if args.report is None:
+        return spec
+    if not args.report.parent.is_dir():
+        raise ConfigError(f"there is no directory {args.report.parent} for the report", hint="create it first")
+    return replace(spec, source=replace(spec.source, leave_out=(*spec.source.leave_out, str(args.report.resolve()))))
+
+
+def check_source(args: CheckArguments, engine: Callable[[], Engine]) -> None:
     """Do it, and exit."""
-    lines = CheckLines() if given.json else None
-    with reported(verbose=given.verbose, on_error=lines.error if lines else None), prepared(given) as loaded:
-        code = asyncio.run(_Check(given, asked, loaded, engine(), lines).go())
+    lines = CheckLines() if args.json else None
+    with reported(verbose=args.verbose, on_error=lines.error if lines else None), prepared(args) as loaded:
+        code = asyncio.run(_Check(args, loaded, engine(), lines).go())
     raise typer.Exit(code)
 
 
 class _Check:
     """One check from its settings to its closing words."""
 
-    def __init__(
-        self, given: Arguments, asked: CheckArguments, loaded: LoadedSettings, engine: Engine, lines: CheckLines | None
-    ) -> None:
-        self._given = given
-        self._asked = asked
+    def __init__(self, args: CheckArguments, loaded: LoadedSettings, engine: Engine, lines: CheckLines | None) -> None:
+        self._args = args
         self._loaded = loaded
         self._engine = engine
         self._lines = lines
@@ -99,10 +81,10 @@ class _Check:
         self._began = time.monotonic()
 
     async def go(self) -> ExitCode:
-        spec, options = self._asked.spec(self._loaded), self._asked.options()
+        spec, options = spec_of(self._args, self._loaded), options_of(self._args)
         self._tell_of_libraries()
-        with logging_to(self._screen, verbose=self._given.verbose), ExitStack() as stack:
-            if self._asked.report:
+        with logging_to(self._screen, verbose=self._args.verbose), ExitStack() as stack:
+            if self._args.report:
                 self._files = stack.enter_context(ReportFiles())
             async with Resources(self._loaded.settings) as resources:
                 inspection = CheckSetup(resources, spec, self._engine, options)
@@ -117,7 +99,7 @@ class _Check:
         return code
 
     async def _run(self, inspection: CheckSetup, bound: Sequence[BoundRoute]) -> None:
-        is_shown = not (self._given.quiet or self._given.json)
+        is_shown = not (self._args.quiet or self._args.json)
         async with showing_check(self._screen, self._account, is_shown=is_shown) as progress:
             work = asyncio.ensure_future(inspection.run(bound, on_files=self._hear, on_listed=progress.listed))
 
@@ -141,8 +123,8 @@ class _Check:
             self._lines.files(checks)
 
     def _saved(self, resources: Resources) -> SavedSchemas:
-        if self._asked.schemas is not None:
-            return schemas_in(self._asked.schemas)
+        if self._args.schemas is not None:
+            return schemas_in(self._args.schemas)
         if self._loaded.settings.license_key is not None:
             return schemas_of_the_vendor(resources)
         beside = saved_schemas(self._loaded)
@@ -151,16 +133,16 @@ class _Check:
     def _exit_code(self, summary: CheckSummary) -> ExitCode:
         if self._stopped is not None:
             return _CODES[self._stopped]
-        return summary.exit_code(fail_if_empty=self._asked.selection.fail_if_empty)
+        return summary.exit_code(fail_if_empty=self._args.fail_if_empty)
 
     def _close(self, summary: CheckSummary, bound: Sequence[BoundRoute], code: ExitCode) -> None:
         fields = {one.route.name: one.fields for one in bound}
-        report = self._asked.report
+        report = self._args.report
         if report and self._files:
-            write_report(report, summary, fields=fields, files=self._files, source=self._asked.selection.source or "")
+            write_report(report, summary, fields=fields, files=self._files, source=self._args.source or "")
         if self._lines:
             self._lines.finished(summary, fields, code)
-        elif not self._given.quiet:
+        elif not self._args.quiet:
             closing = Closing(
                 summary=summary,
                 fields=fields,
@@ -172,7 +154,7 @@ class _Check:
             line(self._screen, _in_short(summary))
 
     def _tell_of_libraries(self) -> None:
-        if not self._engine.missing or self._given.quiet:
+        if not self._engine.missing or self._args.quiet:
             return
         for package, consequence in self._engine.missing:
             line(self._screen, f"warning: {package} is not installed: {consequence}")

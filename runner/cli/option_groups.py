@@ -1,0 +1,422 @@
+"""Groups of options, each option declared once, which the commands combine in `arguments`.
+
+This module does without `from __future__ import annotations`: the annotations are read when the module is imported.
+"""
+
+import sys
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from runner.cli.options import Argument, Arguments, Option, Panel
+
+if TYPE_CHECKING:
+    from runner.config.run_spec import RunSpec
+    from runner.config.settings import LoadedSettings
+    from runner.models import ItemState
+
+CreateQuota = Annotated[
+    str | None,
+    Option(
+        "--create-quota",
+        "N/TIME",
+        "The account's limit on creates, such as 20/60s.",
+        Panel.PACE,
+        setting="create_quota",
+    ),
+]
+
+
+class Source(Arguments):
+    """A source, by name or by a list of files."""
+
+    source: Annotated[str | None, Argument("SOURCE", "A directory, a file, or an s3:// prefix to import.")] = None
+    files_from: Annotated[
+        str | None,
+        Option("--files-from", "LIST", "Import the files listed in LIST, one per line; - reads stdin.", Panel.FILES),
+    ] = None
+
+
+class Selection(Arguments):
+    """Which files of a source to take, and what to do with them."""
+
+    source: str | None = None
+    files_from: str | None = None
+    again: bool = False
+    fail_if_empty: bool = False
+    check: Literal["skip", "warn"] | None = None
+    include: Annotated[
+        list[str] | None,
+        Option("--include", "GLOB", "Take only files that match; can be repeated.", Panel.FILES, setting="include"),
+    ] = None
+    exclude: Annotated[
+        list[str] | None,
+        Option(
+            "--exclude",
+            "GLOB",
+            "Leave out files that match, even if --include matches them; can be repeated.",
+            Panel.FILES,
+            setting="exclude",
+        ),
+    ] = None
+    min_age: Annotated[
+        str | None,
+        Option(
+            "--min-age",
+            "DURATION",
+            "Leave files that changed within this time for the next run.",
+            Panel.FILES,
+            setting="min_age",
+        ),
+    ] = None
+
+    def spec(self, loaded: "LoadedSettings", *, source: str | None = None) -> "RunSpec":
+        """Return what to run, of `source` if it is given. Raises ConfigError, SourceNotFound."""
+        from runner.config.routes import Routes
+        from runner.config.run_spec import RunSpec
+        from runner.sources import source_spec
+
+        settings = loaded.settings
+        source_of = source_spec(
+            source or self.source,
+            files_from=self.files_from,
+            stdin=sys.stdin.buffer,
+            keep_lists_in=settings.own_directory / "lists",
+            include=settings.include,
+            exclude=settings.exclude,
+            leave_out=_own_files(loaded),
+            min_age_s=settings.min_age,
+            order_by=settings.order_by,
+        )
+        out = str(settings.out) if settings.out else None
+        return RunSpec(
+            source=source_of,
+            routes=Routes.of(loaded),
+            out=out,
+            again=self.again,
+            fail_if_empty=self.fail_if_empty,
+            check=self.check,
+        )
+
+
+def _own_files(loaded: "LoadedSettings") -> Sequence[str | Path]:
+    """Return what is never imported, even if it is in the source: results, ledger, schema files."""
+    from runner.ledger.location import files_of
+
+    settings = loaded.settings
+    named = (settings.out, settings.fields_file, settings.settings_file, settings.hooks_file, loaded.config_file)
+    return [*files_of(settings.ledger), *(path for path in named if path is not None)]
+
+
+class OrderBy(Arguments):
+    """The order of files."""
+
+    order_by: Annotated[
+        str | None,
+        Option("--order-by", "name|size|mtime", "Send files in this order.", Panel.FILES, setting="order_by"),
+    ] = None
+
+
+class Again(Arguments):
+    """Whether to import unchanged files, too."""
+
+    again: Annotated[
+        bool, Option("--again", None, "Also import files that have not changed since an earlier batch.", Panel.FILES)
+    ] = False
+
+
+class FailIfEmpty(Arguments):
+    """The exit code if there is nothing to do."""
+
+    fail_if_empty: Annotated[
+        bool, Option("--fail-if-empty", None, "Exit with code 9 if there is nothing to do.", Panel.FILES)
+    ] = False
+
+
+class AllOfSource(Source, Selection, OrderBy, Again, FailIfEmpty):
+    """Everything about a source and its files."""
+
+
+class SchemaId(Arguments):
+    """One saved schema for everything."""
+
+    schema_id: Annotated[
+        str | None,
+        Option("--schema-id", "ID", "Import everything with this saved schema.", Panel.SCHEMA, setting="schema_id"),
+    ] = None
+
+
+class Schema(SchemaId):
+    """One schema for everything, and what to change in it."""
+
+    fields: Annotated[
+        Path | None,
+        Option(
+            "--fields",
+            "FILE",
+            "Import everything with the fields in this JSON file.",
+            Panel.SCHEMA,
+            setting="fields_file",
+        ),
+    ] = None
+    settings: Annotated[
+        Path | None,
+        Option(
+            "--settings",
+            "FILE",
+            "Override the schema's settings with those in this JSON file.",
+            Panel.SCHEMA,
+            setting="settings_file",
+        ),
+    ] = None
+    hooks: Annotated[
+        Path | None,
+        Option(
+            "--hooks",
+            "FILE",
+            "Override the schema's hooks with those in this JSON file.",
+            Panel.SCHEMA,
+            setting="hooks_file",
+        ),
+    ] = None
+
+
+class FilenameTag(Arguments):
+    """Whether names carry the tag."""
+
+    no_filename_tag: Annotated[
+        bool,
+        Option(
+            "--no-filename-tag",
+            None,
+            "Send names without the tag that finds an import again after its create got no answer.",
+            Panel.SCHEMA,
+            setting="filename_tag",
+            negates=True,
+        ),
+    ] = False
+
+
+class PlanQuota(Arguments):
+    """The quota that an estimate is made with."""
+
+    create_quota: CreateQuota = None
+
+
+class Pace(Arguments):
+    """How fast to go, and when to pause."""
+
+    uploads: Annotated[
+        int | None, Option("--uploads", "N", "Upload this many files at once.", Panel.PACE, setting="uploads")
+    ] = None
+    create_quota: CreateQuota = None
+    poll_quota: Annotated[
+        str | None,
+        Option(
+            "--poll-quota",
+            "N/TIME",
+            "The account's limit on polls of one import, such as 12/60s.",
+            Panel.PACE,
+            setting="poll_quota",
+        ),
+    ] = None
+    max_duration: Annotated[
+        str | None,
+        Option(
+            "--max-duration",
+            "DURATION",
+            "Pause after this time; `resume` continues.",
+            Panel.PACE,
+            setting="max_duration",
+        ),
+    ] = None
+    max_failures: Annotated[
+        str | None,
+        Option(
+            "--max-failures",
+            "N|P%",
+            "Pause when this many items, or this share of the finished items, have failed.",
+            Panel.PACE,
+            setting="max_failures",
+        ),
+    ] = None
+    bwlimit: Annotated[
+        str | None,
+        Option(
+            "--bwlimit",
+            "RATE",
+            "Transfer at most this many bytes per second, such as 2MB.",
+            Panel.PACE,
+            setting="bwlimit",
+        ),
+    ] = None
+
+
+class Config(Arguments):
+    """The configuration file."""
+
+    config: Annotated[
+        Path | None,
+        Option(
+            "--config",
+            "FILE",
+            "Read this file instead of bulkhead.toml in the current directory.",
+            Panel.PLACES,
+            repeat=True,
+        ),
+    ] = None
+
+
+class Out(Arguments):
+    """Where results go."""
+
+    out: Annotated[
+        str | None, Option("--out", "DIR|S3-URL", "Write results and the manifest here.", Panel.PLACES, setting="out")
+    ] = None
+
+
+class Ledger(Arguments):
+    """Where the ledger is."""
+
+    ledger: Annotated[
+        str | None,
+        Option(
+            "--ledger", "PATH|URL", "Keep the record of every item here.", Panel.PLACES, setting="ledger", repeat=True
+        ),
+    ] = None
+
+
+class ApiUrl(Arguments):
+    """Where the API is."""
+
+    api_url: Annotated[
+        str | None,
+        Option("--api-url", "URL", "Use the API at this address.", Panel.PLACES, setting="api_url", repeat=True),
+    ] = None
+
+
+class Account(Config, Ledger, ApiUrl):
+    """What belongs to one account at the vendor."""
+
+
+class Places(Config, Out, Ledger, ApiUrl):
+    """Everything about an account, and where results go."""
+
+
+class Aws(Arguments):
+    """Which AWS to use."""
+
+    region: Annotated[
+        str | None,
+        Option("--region", "REGION", "Use this AWS region.", Panel.PLACES, setting="aws_region", repeat=True),
+    ] = None
+    endpoint_url: Annotated[
+        str | None,
+        Option(
+            "--endpoint-url",
+            "URL",
+            "Use AWS, or an emulator of it, at this address.",
+            Panel.PLACES,
+            setting="aws_endpoint_url",
+            repeat=True,
+        ),
+    ] = None
+
+
+class Stack(Arguments):
+    """Which deployment on AWS to use."""
+
+    stack: Annotated[
+        str | None,
+        Option(
+            "--stack",
+            "NAME",
+            "Use this CloudFormation stack; by default, `bulkhead`.",
+            Panel.PLACES,
+            setting="stack",
+            repeat=True,
+        ),
+    ] = None
+
+
+class Sandbox(Arguments):
+    """Whether to run against an embedded sandbox."""
+
+    sandbox: Annotated[
+        bool,
+        Option("--sandbox", None, "Run against a local sandbox of the vendor's API; nothing is sent.", Panel.PLACES),
+    ] = False
+    sandbox_schemas: Annotated[
+        Path | None,
+        Option("--sandbox-schemas", "DIR", "Give the sandbox the saved schemas in this directory.", Panel.PLACES),
+    ] = None
+
+
+class Json(Arguments):
+    """Whether to answer in JSON."""
+
+    json: Annotated[bool, Option("--json", None, "Write JSON to stdout, and nothing else.", Panel.OUTPUT)] = False
+
+
+class Quiet(Arguments):
+    """Whether to say less."""
+
+    quiet: Annotated[bool, Option("--quiet", None, "Show only errors.", Panel.OUTPUT, short="-q")] = False
+
+
+class Verbose(Arguments):
+    """Whether to say more."""
+
+    verbose: Annotated[
+        bool,
+        Option(
+            "--verbose",
+            None,
+            "Log each step, and show the details of errors; BULKHEAD_DEBUG=1 does the same.",
+            Panel.OUTPUT,
+            short="-v",
+            envvar="BULKHEAD_DEBUG",
+        ),
+    ] = False
+
+
+class Format(Arguments):
+    """The format of a manifest."""
+
+    form: Annotated[
+        Literal["jsonl", "csv"], Option("--format", "jsonl|csv", "Write JSON lines or CSV.", Panel.OUTPUT)
+    ] = "jsonl"
+
+
+class Batch(Arguments):
+    """One batch of the ledger."""
+
+    batch: Annotated[str | None, Argument("BATCH", "The batch's id; by default, the newest batch.")] = None
+
+
+class Redriven(Arguments):
+    """Which items to redrive."""
+
+    state: Annotated[
+        list[str] | None,
+        Option(
+            "--state",
+            "failed|rejected|uncertain",
+            "Take items in this state; by default, failed; can be repeated.",
+            Panel.FILES,
+        ),
+    ] = None
+    match: Annotated[str | None, Option("--match", "GLOB", "Take only items whose name matches.", Panel.FILES)] = None
+
+    def states(self) -> "Collection[ItemState]":
+        """Return the states that were named; `failed` if none was. Raises ConfigError."""
+        from runner.errors import ConfigError
+        from runner.models import REDRIVABLE_STATES
+
+        choice = {str(state): state for state in sorted(REDRIVABLE_STATES)}
+        for name in self.state or ():
+            if name not in choice:
+                raise ConfigError(
+                    f"items in state {name!r} cannot be redriven", hint=f"choose from {', '.join(choice)}"
+                )
+        return {choice[name] for name in self.state or ["failed"]}

@@ -1,0 +1,62 @@
+"""Options are declared once, as typed fields, and fill the settings that they name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from runner.cli import arguments
+from runner.cli.app import COMMANDS, build
+from runner.cli.arguments import PlanArguments, RunArguments, StatusArguments
+from runner.cli.options import Arguments, Option, fields_of
+from runner.config.settings import Settings
+from runner.errors import ConfigError
+
+CLASSES = [kind for name, kind in vars(arguments).items() if name.endswith("Arguments") and kind is not Arguments]
+
+
+@pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
+def test_an_option_fills_a_setting_that_exists(kind: type[Arguments]) -> None:
+    filled = {field.declared.setting for field in fields_of(kind) if isinstance(field.declared, Option)}
+    assert filled - {None} <= set(Settings.model_fields)
+
+
+def test_a_field_has_its_default_where_the_command_line_gives_none() -> None:
+    given = RunArguments(source="in")
+    assert (given.source, given.uploads, given.json, given.check) == ("in", None, False, None)
+
+
+def test_only_options_that_fill_a_setting_are_flags() -> None:
+    flags = PlanArguments(source="in", again=True, out="results").flags
+    assert flags["out"] == "results"
+    assert "again" not in flags
+    assert "source" not in flags
+
+
+def test_an_option_that_negates_sets_its_setting_to_false_only_if_given() -> None:
+    assert RunArguments(no_filename_tag=True).flags["filename_tag"] is False
+    assert RunArguments().flags["filename_tag"] is None
+
+
+def test_the_options_that_a_later_command_needs_are_repeated_with_quotes() -> None:
+    given = StatusArguments(ledger="my ledger.db", config=Path("b.toml"), json=True)
+    assert given.repeated() == " --config b.toml --ledger 'my ledger.db'"
+
+
+def test_settings_given_by_the_caller_win(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = StatusArguments(ledger="given.db")
+    assert given.load(ledger=tmp_path / "mine.db").settings.ledger == tmp_path / "mine.db"
+
+
+def test_a_state_that_cannot_be_redriven_is_refused_by_name() -> None:
+    with pytest.raises(ConfigError, match="'collected' cannot be redriven"):
+        arguments.RedriveArguments(state=["collected"]).states()
+
+
+def test_the_list_of_commands_has_the_help_of_each() -> None:
+    complete = {command.name: command.callback.__doc__ for command in build().registered_commands}
+    listed = {command.name: command.callback.__doc__ for command in build(["--help"]).registered_commands}
+    assert listed == complete
+    assert set(complete) == {name for name in COMMANDS if " " not in name}
