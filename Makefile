@@ -6,6 +6,7 @@ TOOLS  ?= .tools
 BIN    := $(VENV)/bin
 SEEDS  ?= 10000
 DEMO   := bulkhead-out/demo
+COMMA  := ,
 
 # The tests start hundreds of Python processes; without cached bytecode, each one compiles every module again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -28,23 +29,30 @@ help:
 	@echo "make docs         write docs/cli.md anew from the commands"
 	@echo "make clean        remove what these have made, .venv and .tools included"
 
+# uv installs in seconds what takes pip a minute; pip takes over where uv is missing or fails.
+# $(call install,PYTHON,ARGUMENTS) installs into the environment of PYTHON.
+install = $(BIN)/uv pip install --quiet --python $(1) $(2) 2> /dev/null \
+	|| $(BIN)/python -m pip --python $(1) install --quiet --disable-pip-version-check $(2)
+
 $(VENV)/pyvenv.cfg:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "Bulkhead needs Python 3.11 or later; try: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv \
+		|| echo "uv cannot be installed, pip is used instead." >&2
 
 $(VENV)/.core: $(VENV)/pyvenv.cfg pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[sandbox]'
+	$(call install,$(BIN)/python,--constraint constraints.txt --editable '.[sandbox]')
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/pyvenv.cfg pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[aws,sandbox,dev]'
+	$(call install,$(BIN)/python,--constraint constraints.txt --editable '.[aws$(COMMA)sandbox$(COMMA)dev]')
 	@touch $(VENV)/.core $@
 
-# Tools that want another botocore than the project, each in a venv of its own; the files list exact versions.
+# Tools that need another botocore than the project, each in its own venv; the files list exact versions.
 $(TOOLS)/%/.installed: infra/tools/%.txt $(VENV)/pyvenv.cfg
 	$(PYTHON) -m venv $(TOOLS)/$*
-	$(TOOLS)/$*/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	$(call install,$(TOOLS)/$*/bin/python,--requirement $<)
 	@touch $@
 
 # The examples hold a file that fails and one that is refused, so exit code 4 is what the demo should end with.

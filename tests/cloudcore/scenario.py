@@ -61,6 +61,7 @@ SCHEMAS: list[dict[str, Any]] = [
     {"id": name, "name": name, "fields": [{"key": "mark", "label": "Mark"}], "settings": {}}
     for name in ("contacts", "customers")
 ]
+SETTINGS = Settings(settle_s=SETTLE_S)
 RECONCILE_EVERY_S = 300.0
 LOOK_EVERY_S = 3.0
 POLL_S = 0.05
@@ -262,10 +263,10 @@ class Simulation:
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
             ended: list[str] = []
-            for shown in self.vendor.state.list_imports(self.vendor.now(), limit=1000)["results"]:
-                if shown["status"] in ENDED and self._told.get(shown["id"]) != shown["status"]:
-                    self._told[shown["id"]] = shown["status"]
-                    ended.append(shown["id"])
+            for import_id, status in self.vendor.statuses():
+                if status in ENDED and self._told.get(import_id) != status:
+                    self._told[import_id] = status
+                    ended.append(import_id)
             match self._plan.webhooks:
                 case "once":
                     self._ring(ended)
@@ -358,7 +359,7 @@ class Simulation:
         storage.before_upload = self._judges.upload_leaves
         told = ProcessAnnouncer(self.heard, process)
         return Deployment(
-            settings=Settings(settle_s=SETTLE_S),
+            settings=SETTINGS,
             ledger=CloudProcessLedger(
                 self.ledger, process, disk, on_advance=self._judges.item_moves if judged else _unjudged
             ),

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from tests.support.vendor import Vendor
     from tests.support.vloop import VirtualLoop
 
+SETTINGS = Settings()
 FUNCTION_S = 60.0
 HIDDEN_S = 6 * FUNCTION_S
 FIRST_LIFE = 1_000_000
@@ -132,8 +133,7 @@ class Stack:
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(_LOOK_S)
-            for shown in self._vendor.state.list_imports(self._vendor.now(), limit=1000)["results"]:
-                import_id, status = str(shown["id"]), str(shown["status"])
+            for import_id, status in self._vendor.statuses():
                 if status in _ENDS and self._told.get(import_id) != status:
                     self._told[import_id] = status
                     self._announce(import_id, status)
@@ -196,7 +196,7 @@ class Stack:
         silent = _Silent()
         rng = random.Random(self._rng.random())
         return Deployment(
-            settings=Settings(),
+            settings=SETTINGS,
             ledger=cast("CloudLedger", self._ledger(process)),
             leases=self._leases,
             queues=_Queues(ring=self._ring),
