@@ -7,6 +7,7 @@ BIN    := $(VENV)/bin
 SEEDS  ?= 10000
 DEMO   := bulkhead-out/demo
 COMMA  := ,
+PARALLEL := -n 2 --dist loadgroup
 
 # The tests start hundreds of Python processes; without cached bytecode, each one compiles every module again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -65,10 +66,10 @@ demo: $(VENV)/.core
 		else echo "The demo ended with exit code $$code, not with the 4 that was expected." >&2; exit 1; fi
 
 test: $(VENV)/.dev $(TOOLS)/ministack/.installed
-	$(BIN)/python -m pytest -n 2 -m 'not slow and not cloud'
+	$(BIN)/python -m pytest $(PARALLEL) -m 'not slow and not cloud'
 
 test-all: $(VENV)/.dev $(TOOLS)/ministack/.installed
-	$(BIN)/python -m pytest -n 2 -m 'not cloud' --hypothesis-profile=explore
+	$(BIN)/python -m pytest $(PARALLEL) -m 'not cloud' --hypothesis-profile=explore
 
 CLOUD_TOOLS := $(VENV)/.dev $(TOOLS)/ministack/.installed $(TOOLS)/sam/.installed
 
@@ -116,7 +117,7 @@ bench: $(CLOUD_TOOLS)
 		[ -z "$$missed" ] || { echo "missed a limit:$$missed" >&2; exit 1; }
 
 cover: $(VENV)/.dev $(TOOLS)/ministack/.installed
-	$(BIN)/python -m pytest -n 2 -m 'not cloud' --cov --cov-report=term-missing:skip-covered --cov-report=html
+	$(BIN)/python -m pytest $(PARALLEL) -m 'not cloud' --cov --cov-report=term-missing:skip-covered --cov-report=html
 
 clean:
 	rm -rf $(VENV) $(TOOLS) build dist htmlcov .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis bulkhead-out

@@ -62,6 +62,7 @@ def test_the_examples_end_as_the_check_says_and_the_rows_are_as_many(examples: W
             assert (line["error_code"], line["error_message"]) == (told[source]["code"], told[source]["message"])
 
 
+@pytest.mark.slow
 def test_messy_files_end_as_the_check_says(work: Work, sandbox: SandboxVendor) -> None:
     mine = work(sandbox)
     mine.fill(3)
@@ -196,6 +197,7 @@ def packages_without(name: str, directory: Path) -> Path:
     return directory / "start"
 
 
+@pytest.mark.slow
 def test_without_a_library_the_command_to_type_is_named_and_its_files_are_not_judged(
     work: Work, sandbox: SandboxVendor
 ) -> None:
@@ -210,6 +212,7 @@ def test_without_a_library_the_command_to_type_is_named_and_its_files_are_not_ju
     assert mine.states()["q3.xlsx"] == "needs_review"
 
 
+@pytest.mark.slow
 def test_hooks_end_a_file_as_they_do_in_a_run_unless_they_ask_for_what_is_denied_here(
     work: Work, sandbox: SandboxVendor
 ) -> None:
@@ -271,6 +274,7 @@ def test_a_run_with_check_refuses_what_would_fail_and_sends_the_rest(work: Work,
     assert_each_once(sandbox.received(), files)
 
 
+@pytest.mark.slow
 def test_a_refused_file_stays_refused_until_a_redrive_sends_it_unchecked(work: Work, sandbox: SandboxVendor) -> None:
     mine = work(sandbox)
     mine.fill(1)
@@ -284,6 +288,7 @@ def test_a_refused_file_stays_refused_until_a_redrive_sends_it_unchecked(work: W
     assert mine.states()["damaged.xlsx"] == "failed"
 
 
+@pytest.mark.slow
 def test_a_run_killed_while_it_checks_comes_to_the_same_end(work: Work, sandbox: SandboxVendor) -> None:
     mine = work(sandbox)
     files = mine.fill(6)

@@ -81,6 +81,7 @@ def test_a_load_from_a_bucket_that_the_stack_may_not_read_is_refused(deployed: D
     assert received(deployed, "ListQueueUrl") == []
 
 
+@pytest.mark.slow
 def test_batches_are_listed_with_what_became_of_their_items(deployed: Deployed, bulkhead: Command) -> None:
     leave_batch(
         deployed, "b1", {"a.csv": S.COLLECTED, "b.csv": S.FAILED, "c.csv": S.NEEDS_REVIEW, "d.csv": S.PROCESSING}
@@ -131,6 +132,7 @@ def test_redriven_items_are_queued_and_rung_for(deployed: Deployed, bulkhead: Co
     assert (document["state"], document["by_state"]) == ("running", {"queued": 1, "failed": 1, "collected": 1})
 
 
+@pytest.mark.slow
 def test_dead_letters_go_back_with_their_items(deployed: Deployed, bulkhead: Command) -> None:
     leave_batch(deployed, "b1", {"a.csv": S.REJECTED}, error_code=DEAD_LETTER)
     letter = ItemRef(batch_id="b1", source="a.csv")
@@ -146,6 +148,7 @@ def test_dead_letters_go_back_with_their_items(deployed: Deployed, bulkhead: Com
     assert "there are no dead letters" in bulkhead("cloud", "redrive", "--dead-letters").expect(0).text
 
 
+@pytest.mark.slow
 def test_reviews_tell_who_waits_since_when_and_where(deployed: Deployed, bulkhead: Command) -> None:
     leave_batch(deployed, "b1", {"a.csv": S.NEEDS_REVIEW, "b.csv": S.NEEDS_REVIEW, "c.csv": S.COLLECTED})
     text = bulkhead("cloud", "reviews").expect(0).text
@@ -177,6 +180,7 @@ def test_the_doctor_names_each_trouble_and_shows_no_secret(deployed: Deployed, b
         assert TOKEN not in finished.text
 
 
+@pytest.mark.slow
 def test_the_webhook_s_url_is_shown_made_anew_and_rotated(deployed: Deployed, bulkhead: Command) -> None:
     base = "https://hooks.example.com/wh/v1/"
     assert bulkhead("webhook-url").expect(0).text.splitlines()[0] == base + TOKEN
@@ -247,6 +251,7 @@ def credentials(deployed: Deployed, actions: tuple[str, ...]) -> dict[str, str]:
     return {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
 
 
+@pytest.mark.slow
 def test_support_people_need_to_read_the_stack_and_the_table_alone(strict: Callable[..., Command]) -> None:
     support = strict(*READING)
     assert "1  b1" in support("cloud", "status").expect(0).text

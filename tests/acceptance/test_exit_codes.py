@@ -130,7 +130,9 @@ def test_10_when_the_time_is_up_and_the_rest_waits(work: Work, sandbox: SandboxV
     mine.assert_collected(files)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)]
+)
 def test_a_signal_drains_and_leaves_a_state_that_resumes(
     work: Work, slow_sandbox: SandboxVendor, number: signal.Signals, code: int
 ) -> None:
@@ -151,6 +153,7 @@ def test_a_signal_drains_and_leaves_a_state_that_resumes(
     mine.assert_collected(files)
 
 
+@pytest.mark.slow
 def test_a_second_signal_stops_at_once_with_a_state_that_resumes(work: Work, sandbox: SandboxVendor) -> None:
     sandbox.faults({"operation": "upload", "kind": "stall", "delay_s": 600})
     mine = work(sandbox)

@@ -41,6 +41,7 @@ def test_a_hundred_files_are_a_hundred_imports_without_a_refusal(work: Work, sta
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("refuse_conditions", [False, True], ids=["conditional-puts", "no-conditional-puts"])
 def test_lost_answers_errors_and_cuts_lose_nothing_and_double_nothing(
     work: Work, start_drf: StartDrf, refuse_conditions: bool
@@ -58,6 +59,7 @@ def test_lost_answers_errors_and_cuts_lose_nothing_and_double_nothing(
     mine.assert_collected(files)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("then", ["run", "resume"])
 def test_a_run_killed_in_the_middle_goes_on_where_it_was(work: Work, start_drf: StartDrf, then: str) -> None:
     vendor = start_drf(rate=WIDE_QUOTA, **TROUBLE)

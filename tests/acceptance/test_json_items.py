@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
+import pytest
+
 from tests.acceptance.inbox import ROW_CANARY, Workspace
 from tests.acceptance.vendors import SandboxVendor
 
@@ -44,6 +46,7 @@ def test_json_files_and_lines_of_json_are_imported(work: Work, sandbox: SandboxV
     assert_each_import_ran_once(sandbox, 3)
 
 
+@pytest.mark.slow
 def test_a_create_whose_answer_was_lost_is_adopted_after_the_quiet_period(work: Work, sandbox: SandboxVendor) -> None:
     sandbox.faults({"operation": "create", "kind": "lost_reply", "times": 1})
     mine = work(sandbox, **SOON)
@@ -54,6 +57,7 @@ def test_a_create_whose_answer_was_lost_is_adopted_after_the_quiet_period(work: 
     assert_each_import_ran_once(sandbox, 3)
 
 
+@pytest.mark.slow
 def test_a_vendor_whose_clock_is_a_minute_ahead_changes_nothing_about_that(
     work: Work, slow_sandbox: SandboxVendor
 ) -> None:
@@ -68,6 +72,7 @@ def test_a_vendor_whose_clock_is_a_minute_ahead_changes_nothing_about_that(
     assert_each_import_ran_once(slow_sandbox, 2)
 
 
+@pytest.mark.slow
 def test_a_create_that_made_nothing_is_sent_again_after_the_quiet_period(work: Work, sandbox: SandboxVendor) -> None:
     sandbox.faults({"operation": "create", "kind": "drop_before", "times": 1})
     mine = work(sandbox, **SOON)

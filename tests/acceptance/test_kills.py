@@ -19,7 +19,7 @@ EVENTS = FILES * 6
 PACE = ("--create-quota", "200/2s", "--uploads", "4")
 
 
-@pytest.mark.parametrize("group", range(GROUPS))
+@pytest.mark.parametrize("group", [0, *(pytest.param(group, marks=pytest.mark.slow) for group in range(1, GROUPS))])
 def test_a_run_killed_at_any_instant_goes_on_and_imports_each_file_once(
     work: Callable[..., Workspace], sandbox: SandboxVendor, group: int
 ) -> None:

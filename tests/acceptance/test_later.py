@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
+import pytest
+
 from tests.acceptance.inbox import Workspace, assert_each_once, rows
 from tests.acceptance.vendors import SandboxVendor
 
@@ -50,6 +52,7 @@ def test_failed_items_are_put_back_to_work_once_their_cause_is_gone(work: Work, 
     assert {len(ids) for ids in sandbox.received().values()} == {1}
 
 
+@pytest.mark.slow
 def test_a_refused_item_is_put_back_once_the_vendor_takes_it(work: Work, sandbox: SandboxVendor) -> None:
     sandbox.faults({"operation": "create", "kind": "error", "status": 400, "times": 1})
     mine = work(sandbox)
@@ -78,6 +81,7 @@ def test_unchanged_files_are_skipped_changed_and_new_ones_are_not(work: Work, sa
     assert len(sandbox.counters()["created_ids"]) == 9
 
 
+@pytest.mark.slow
 def test_another_schema_binding_makes_the_affected_files_eligible_and_no_others(
     work: Work, sandbox: SandboxVendor
 ) -> None:
@@ -108,6 +112,7 @@ def test_a_run_that_was_killed_is_not_said_to_be_running(work: Work, slow_sandbo
     assert mine.command("status", "--json").expect(0).document["state"] == "interrupted"
 
 
+@pytest.mark.slow
 def test_status_batches_and_manifest_say_the_same_as_the_files(work: Work, sandbox: SandboxVendor) -> None:
     mine = work(sandbox)
     mine.fill(2)
@@ -125,6 +130,7 @@ def test_status_batches_and_manifest_say_the_same_as_the_files(work: Work, sandb
     assert batch in mine.command("batches").expect(0).text
 
 
+@pytest.mark.slow
 def test_track_without_a_batch_takes_the_latest_that_waits_for_a_person(work: Work, sandbox: SandboxVendor) -> None:
     mine = work(sandbox)
     mine.add("invalid.csv", b"Full Name,Email\n,no-address\n")

@@ -57,7 +57,7 @@ def lines(manifest: bytes) -> dict[str, dict[str, Any]]:
     return {line["source"]: line for line in map(json.loads, manifest.splitlines())}
 
 
-@pytest.mark.parametrize("killed_after", [4, 150])
+@pytest.mark.parametrize("killed_after", [4, pytest.param(150, marks=pytest.mark.slow)])
 def test_a_run_that_was_killed_goes_on_and_leaves_what_the_local_sink_would(
     mine: Workspace, sandbox: SandboxVendor, inbox: Bucket, results: Bucket, killed_after: int
 ) -> None:
@@ -94,6 +94,7 @@ def test_an_unchanged_prefix_is_skipped_and_a_changed_object_is_not(
     assert states == {**dict.fromkeys(files, "skipped"), "a/000.csv": "collected"}
 
 
+@pytest.mark.slow
 def test_an_object_overwritten_between_listing_and_upload_is_never_imported_under_its_old_name(
     mine: Workspace, sandbox: SandboxVendor, inbox: Bucket, results: Bucket
 ) -> None:
@@ -111,6 +112,7 @@ def test_an_object_overwritten_between_listing_and_upload_is_never_imported_unde
     assert_each_once(sandbox.received(), {**files, "c/005.csv": rows(905)})
 
 
+@pytest.mark.slow
 def test_files_go_from_s3_to_a_disk_and_from_a_disk_to_s3(
     mine: Workspace, sandbox: SandboxVendor, inbox: Bucket, results: Bucket
 ) -> None:
@@ -125,6 +127,7 @@ def test_files_go_from_s3_to_a_disk_and_from_a_disk_to_s3(
     assert_each_once(sandbox.received(), {**files, **local})
 
 
+@pytest.mark.slow
 def test_a_ledger_in_dynamodb_needs_nothing_on_the_disk(
     mine: Workspace, sandbox: SandboxVendor, inbox: Bucket, results: Bucket
 ) -> None:
@@ -138,6 +141,7 @@ def test_a_ledger_in_dynamodb_needs_nothing_on_the_disk(
     assert not (mine.home / ".bulkhead").exists()
 
 
+@pytest.mark.slow
 def test_plan_and_explain_say_what_a_run_would_do(mine: Workspace, sandbox: SandboxVendor, inbox: Bucket) -> None:
     fill(inbox, count=9)
     inbox.put("2026/empty.csv", content=b"")
@@ -152,6 +156,7 @@ def test_plan_and_explain_say_what_a_run_would_do(mine: Workspace, sandbox: Sand
     assert sandbox.received() == {}
 
 
+@pytest.mark.slow
 def test_a_review_finished_later_is_collected_to_s3(
     mine: Workspace, sandbox: SandboxVendor, inbox: Bucket, results: Bucket
 ) -> None:
@@ -183,6 +188,7 @@ def test_objects_are_checked_as_files_are(mine: Workspace, sandbox: SandboxVendo
     assert sandbox.received() == {}
 
 
+@pytest.mark.slow
 def test_a_run_may_check_objects_before_it_sends_them(
     mine: Workspace, sandbox: SandboxVendor, inbox: Bucket, results: Bucket
 ) -> None:

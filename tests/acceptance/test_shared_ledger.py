@@ -67,6 +67,7 @@ def test_a_batch_is_resumed_at_once_after_its_run_was_killed_and_each_file_is_im
     assert_each_once(slow_sandbox.received(), files)
 
 
+@pytest.mark.slow
 def test_a_resume_on_another_host_says_until_when_the_lease_runs_and_waits_for_it_on_request(
     shared: Work, slow_sandbox: SandboxVendor, aws: LocalAws
 ) -> None:
@@ -96,6 +97,7 @@ async def lease_elsewhere(aws: LocalAws, batch_id: str, *, for_s: float) -> None
         assert await leases.take(batch_id, WHOLE_BATCH, holder="pid 7 on elsewhere, since x", for_s=for_s) is None
 
 
+@pytest.mark.slow
 def test_one_run_at_a_time_works_on_a_batch(shared: Work, slow_sandbox: SandboxVendor) -> None:
     mine = created(shared(slow_sandbox))
     files = mine.fill(3)
@@ -121,6 +123,7 @@ def test_a_run_that_was_killed_is_shown_as_interrupted(shared: Work, slow_sandbo
     assert mine.command("status", *SHARED, "--json").expect(0).document["state"] == "interrupted"
 
 
+@pytest.mark.slow
 def test_two_runs_of_two_directories_share_one_quota(shared: Work, start_drf: Callable[..., DrfVendor]) -> None:
     quota = "24/3s"
     vendor = start_drf(rate=quota)
@@ -161,7 +164,7 @@ def test_without_credentials_or_region_the_error_says_what_to_set(work: Work, sa
     assert b"no usable AWS credentials" in refused.stderr
 
 
-@pytest.mark.parametrize("back", [False, True])
+@pytest.mark.parametrize("back", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_a_batch_is_copied_to_another_store_and_gone_on_with_there(
     shared: Work, slow_sandbox: SandboxVendor, back: bool
 ) -> None:

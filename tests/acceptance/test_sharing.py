@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable
 
+import pytest
+
 from tests.acceptance.inbox import Workspace, assert_each_once
 from tests.acceptance.vendors import DrfVendor, SandboxVendor
 
@@ -41,6 +43,7 @@ def test_a_ledger_is_free_again_after_its_run_was_killed(work: Work, slow_sandbo
     assert_each_once(slow_sandbox.received(), files)
 
 
+@pytest.mark.slow
 def test_two_ledgers_of_one_account_share_its_quota(work: Work, start_drf: Callable[..., DrfVendor]) -> None:
     quota = "24/3s"
     vendor = start_drf(rate=quota)

@@ -15,7 +15,9 @@ PACE = ("--create-quota", "1000/2s")
 Work = Callable[..., Workspace]
 
 
-@pytest.mark.parametrize("retry_after", ["1", None], ids=["with Retry-After", "without Retry-After"])
+@pytest.mark.parametrize(
+    "retry_after", ["1", pytest.param(None, marks=pytest.mark.slow)], ids=["with Retry-After", "without Retry-After"]
+)
 def test_a_storm_of_429_changes_neither_outcome_nor_attempts(
     work: Work, sandbox: SandboxVendor, retry_after: str | None
 ) -> None:
@@ -45,10 +47,10 @@ def test_lost_answers_to_creates_leave_no_second_import(work: Work, sandbox: San
     ("kind", "if_none_match"),
     [
         ("lost_reply", "accept"),
-        ("lost_reply", "not_implemented"),
+        pytest.param("lost_reply", "not_implemented", marks=pytest.mark.slow),
         ("lost_reply", "not_signed"),
-        ("drop_before", "accept"),
-        ("error_after", "not_implemented"),
+        pytest.param("drop_before", "accept", marks=pytest.mark.slow),
+        pytest.param("error_after", "not_implemented", marks=pytest.mark.slow),
     ],
 )
 def test_uploads_in_doubt_bring_the_data_once(
@@ -122,6 +124,7 @@ def test_a_refused_create_fails_its_item_with_the_vendors_own_words(work: Work, 
     assert all("SHRUG" in line["error_message"] for line in lines)
 
 
+@pytest.mark.slow
 def test_results_that_find_no_space_are_fetched_by_the_next_run(work: Work, sandbox: SandboxVendor) -> None:
     mine = work(sandbox)
     files = {"small.csv": rows(1), "large.csv": rows(2, count=40_000)}

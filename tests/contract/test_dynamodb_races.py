@@ -81,6 +81,7 @@ async def take_leases(table: DynamoTable, number: int) -> list[int]:
     ]
 
 
+@pytest.mark.slow
 async def test_a_lease_is_taken_once(arguments: dict[str, Any]) -> None:
     async with fresh_table(arguments) as table:
         won = await race(arguments, table.name, take_leases)
@@ -124,6 +125,7 @@ async def claim(table: DynamoTable, number: int) -> list[int]:
     return won
 
 
+@pytest.mark.slow
 async def test_a_tag_is_claimed_once(arguments: dict[str, Any]) -> None:
     async with fresh_table(arguments) as table:
         ledger = await begun(table)
@@ -143,6 +145,7 @@ async def add_and_count(table: DynamoTable, number: int) -> int:
     return sum(added)
 
 
+@pytest.mark.slow
 async def test_items_that_all_add_are_added_and_counted_once(arguments: dict[str, Any]) -> None:
     async with fresh_table(arguments) as table:
         ledger = await begun(table)
@@ -177,6 +180,7 @@ async def take_permits(table: DynamoTable, number: int) -> list[tuple[float, flo
     return used
 
 
+@pytest.mark.slow
 async def test_the_quota_is_never_overdrawn(arguments: dict[str, Any]) -> None:
     async with fresh_table(arguments) as table:
         used = [one for some in await race(arguments, table.name, take_permits) for one in some]

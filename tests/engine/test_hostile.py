@@ -8,6 +8,7 @@ import pytest
 
 from tests.support.hostile import CASES
 
+pytestmark = pytest.mark.xdist_group("hostile")  # the fixture imports every file once
 DEADLINE_S = 120
 BOMB = "The workbook unpacks to far more than a workbook holds."
 TOO_FAR = "The sheet spans more than 20,000,000 cells."

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import pytest
+
 from tests.support.sandbox import CUSTOMERS
 
 ROOT = Path(__file__).parents[2]
@@ -126,6 +128,7 @@ class Client(threading.Thread):
             self.enough.set()
 
 
+@pytest.mark.slow
 def test_nothing_that_was_answered_is_lost_by_a_kill(tmp_path):
     created, uploaded = {}, {}
     with receiver() as hearing:

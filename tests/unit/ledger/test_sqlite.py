@@ -517,6 +517,7 @@ def acked_until_kill(path: Path, *, after: int) -> Iterator[tuple[str, int, str 
     assert process.exitcode == -9
 
 
+@pytest.mark.slow
 async def test_every_write_that_was_acknowledged_outlives_kill_9(path: Path) -> None:
     rng = random.Random(9)
     acked: dict[str, tuple[int, str | None]] = {}
