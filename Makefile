@@ -12,12 +12,13 @@ PARALLEL := -n 2 --dist loadgroup
 # The tests start hundreds of Python processes; without cached bytecode, each one compiles every module again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test test-all cloud-demo cloud-test check lint-cloud format docs simulate bench cover clean screenshots
+.PHONY: help demo test test-all test-slow-ci cloud-demo cloud-test check lint-cloud format docs simulate bench cover clean screenshots
 
 help:
 	@echo "make demo         import examples/inbox into a sandbox on this machine, and show what comes out"
 	@echo "make test         run the tests, without the slow ones and those of the deployed stack"
 	@echo "make test-all     run all tests except those of the deployed stack; property tests use fresh seeds"
+	@echo "make test-slow-ci run the slow tests that the CI runs, a fixed list: .ci/slow-tests"
 	@echo "make cloud-demo   build and deploy the stack on this machine, import 30 files by it, and show what comes out"
 	@echo "make cloud-test   tests of the deployed stack, on this machine"
 	@echo "make check        format, lint and types, as the CI does"
@@ -70,6 +71,10 @@ test: $(VENV)/.dev $(TOOLS)/ministack/.installed
 
 test-all: $(VENV)/.dev $(TOOLS)/ministack/.installed
 	$(BIN)/python -m pytest $(PARALLEL) -m 'not cloud' --hypothesis-profile=explore
+
+# A fixed list, so that the CI ends in time.
+test-slow-ci: $(VENV)/.dev $(TOOLS)/ministack/.installed
+	$(BIN)/python -m pytest $(PARALLEL) -m 'slow and not cloud' $(shell grep -v '^\#' .ci/slow-tests)
 
 CLOUD_TOOLS := $(VENV)/.dev $(TOOLS)/ministack/.installed $(TOOLS)/sam/.installed
 
