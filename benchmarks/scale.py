@@ -106,7 +106,8 @@ async def resume(work: Path) -> float:
     rng = random.Random(1)
     context = RunContext(
         ledger=ledger, api=RateLimitedApi(vendor), storage=vendor, routes=ROUTES,
-        source=open_source(source_spec(str(work / "inbox")), now=clock.now()), sink=LocalSink(work / "out"),
+        open_source=lambda: open_source(source_spec(str(work / "inbox")), now=clock.now()),
+        open_sink=lambda: LocalSink(work / "out"),
         pacer=CreatePacer(MemorySlots(), quota_key="k", quota=Rate(20, 60.0), clock=clock, rng=rng),
         clock=clock, vendor_time=VendorTime(clock), rng=rng, emit=ignore, stop=stop, options=RunOptions(),
         rank_of=lambda _: 0, endpoint="e",

@@ -387,13 +387,14 @@ class Bulkhead:
 
     async def _context(self, batch: Batch, spec: RunSpec, ledger: Ledger, active: _ActiveRun) -> RunContext:
         resources = self._resources
+        source, sink = await resources.source(spec.source), await resources.sink(batch.out)
         return RunContext(
             ledger=ledger,
             api=(await resources.api()).counted_apart(),
             storage=await resources.storage(),
-            source=await resources.source(spec.source),
+            open_source=lambda: source,
+            open_sink=lambda: sink,
             routes=spec.routes,
-            sink=await resources.sink(batch.out),
             pacer=await resources.pacer(),
             clock=resources.clock,
             vendor_time=resources.vendor_time,

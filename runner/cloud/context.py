@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from runner import identity
@@ -18,7 +18,6 @@ from runner.sources.s3 import S3Source
 from runner.stages.context import RunContext
 from runner.stages.discover import Discovery
 from runner.stages.factory import Stages
-from runner.stages.track import Tracker
 from runner.stages.transitions import Transitions
 
 if TYPE_CHECKING:
@@ -106,9 +105,9 @@ class Deployment:
             ledger=self.ledger,
             api=self.api,
             storage=self.storage,
-            source=self.places.source(spec.source),
+            open_source=lambda: self.places.source(spec.source),
+            open_sink=lambda: self.places.sink(batch.out),
             routes=spec.routes,
-            sink=self.places.sink(batch.out),
             pacer=self.pacer,
             clock=self.clock,
             vendor_time=self.vendor_time,
@@ -119,6 +118,10 @@ class Deployment:
             rank_of=rank_of,
             endpoint=self.endpoint,
         )
+
+    def stages(self, batch: Batch, deadline: Deadline, *, transitions: Transitions | None = None) -> Stages:
+        """Return the stages for items of a batch. Raises ConfigError where the batch's record cannot be read."""
+        return Stages(self.context(batch, deadline), transitions or self.transitions())
 
     def discovery(self, batch: Batch) -> Discovery:
         """Return what makes items of a batch of what its source lists."""
@@ -193,16 +196,3 @@ class S3Places:
 
     def sink(self, out: str) -> Sink:
         return open_sink(out, s3=self._client)
-
-
-class CloudStages(Stages):
-    """The stages over a batch of a deployment; the tracker alone needs nothing of where the batch's files lie."""
-
-    def __init__(self, deployment: Deployment, batch: Batch, deadline: Deadline) -> None:
-        super().__init__(lambda: deployment.context(batch, deadline), deployment.transitions())
-        self._api = deployment.api
-
-    @cached_property
-    def tracker(self) -> Tracker:
-        """Return a tracker for one look at one import."""
-        return Tracker(api=self._api, transitions=self.transitions)

@@ -8,7 +8,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from runner.cloud.batch_ids import day_is_over, is_rolling
-from runner.cloud.context import CloudStages
 from runner.cloud.dead_letters import is_dead_lettered
 from runner.cloud.deadline import Deadline
 from runner.cloud.leases import next_of
@@ -134,7 +133,7 @@ class _Sweep:
     async def _settle(self, view: BatchView, items: list[Item]) -> None:
         deployment = self._deployment
         try:
-            settled = await CloudStages(deployment, view.batch, self._deadline).lost_creates.settle(items)
+            settled = await deployment.stages(view.batch, self._deadline).lost_creates.settle(items)
         except StaleItem:
             logger.info("a doubt was settled by somebody else", extra={"batch": view.batch.batch_id})
             return

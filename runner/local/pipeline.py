@@ -112,7 +112,7 @@ class _Run:
 
     def _build_stages(self) -> None:
         context, transitions, batch_id = self._context, self._transitions, self._batch.batch_id
-        stages = Stages(lambda: context, transitions)
+        stages = Stages(context, transitions)
         self._orphans, self._lost_creates, self._collector = stages.orphans, stages.lost_creates, stages.collector
         self._submitter, self._uploader, self._held_schemas = stages.submitter, stages.uploader, stages.held_schemas
         self.counts = CallCounts(

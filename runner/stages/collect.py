@@ -10,9 +10,12 @@ from runner.models import RESULT_INVALID, Item, ItemState
 from runner.retry import delay_s
 
 if TYPE_CHECKING:
-    from runner.protocols import SavedResult
-    from runner.stages.context import RunContext
+    import random
+
+    from runner.config.options import RunOptions
+    from runner.protocols import ImportsApi, SavedResult, Sink, Storage
     from runner.stages.transitions import Transitions
+    from runner.stop import StopSignal
 
 logger = logging.getLogger(__name__)
 
@@ -20,14 +23,24 @@ logger = logging.getLogger(__name__)
 class Collector:
     """Brings the result of a `succeeded` item home."""
 
-    def __init__(self, context: RunContext, transitions: Transitions) -> None:
-        self._api = context.api
-        self._storage = context.storage
-        self._sink = context.sink
-        self._options = context.options
-        self._rng = context.rng
-        self._stop = context.stop
+    def __init__(
+        self,
+        *,
+        api: ImportsApi,
+        storage: Storage,
+        sink: Sink,
+        transitions: Transitions,
+        options: RunOptions,
+        rng: random.Random,
+        stop: StopSignal,
+    ) -> None:
+        self._api = api
+        self._storage = storage
+        self._sink = sink
         self._transitions = transitions
+        self._options = options
+        self._rng = rng
+        self._stop = stop
 
     async def collect(self, item: Item) -> Item:
         """Return the item `collected`, `failed` where there is no usable result, or as it was while trouble lasts.

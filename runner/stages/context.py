@@ -1,9 +1,10 @@
-"""RunContext: all that a run works with and does not own."""
+"""RunContext: what a run works with and does not own."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -22,27 +23,28 @@ if TYPE_CHECKING:
 
 
 class Gate(Protocol):
-    """Judges items before anything of them is sent."""
+    """Judges items before any of their data is sent."""
 
     async def admit(self, item: Item, route: Route) -> None:
-        """Raise ItemRejected where an item is refused. May raise AuthRefused and TransientError."""
+        """Raise ItemRejected if an item is refused. May raise AuthRefused and TransientError."""
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class RunContext:
-    """Ledger, API, storage, source, sink, clocks and options; `endpoint` as in `identity.endpoint`.
+    """Ledger, API, storage, source, sink, clocks, and options; `endpoint` as in `identity.endpoint`.
 
-    `gate` judges each item before its first create; None lets all through. `shared`: others move the ledger's items as
-    well, and its pages may lag.
+    `open_source` and `open_sink` are called when a stage first needs the one or the other, and may raise ConfigError.
+    `gate` judges each item before its first create; None admits all. `shared`: others write the ledger too, and its
+    pages may lag.
     """
 
     ledger: Ledger
     api: RateLimitedApi
     storage: Storage
-    source: Source
+    open_source: Callable[[], Source]
+    open_sink: Callable[[], Sink]
     routes: Routes
-    sink: Sink
     pacer: CreatePacer
     clock: Clock
     vendor_time: VendorTime
@@ -54,3 +56,11 @@ class RunContext:
     endpoint: str = ""
     gate: Gate | None = None
     shared: bool = False
+
+    @cached_property
+    def source(self) -> Source:
+        return self.open_source()
+
+    @cached_property
+    def sink(self) -> Sink:
+        return self.open_sink()

@@ -1,4 +1,4 @@
-"""Stages: what is done with items of one batch, each made when it is asked for first."""
+"""Stages: what is done with items of one batch. Each stage is made when it is first used."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ from runner.stages.submit import HeldSchemas, Submitter
 from runner.stages.upload import Uploader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from runner.stages.context import RunContext
     from runner.stages.transitions import Transitions
 
 
 class Stages:
-    """The stages that need no more than a batch's context, and share the same transitions."""
+    """The stages of one run, or of one function, over one batch. They share `transitions` and `held_schemas`.
 
-    def __init__(self, open_context: Callable[[], RunContext], transitions: Transitions) -> None:
-        """`open_context` is called when the first stage is asked for."""
-        self._open_context = open_context
+    The source is opened with the submitter and the sink with the collector, which may raise ConfigError.
+    """
+
+    def __init__(self, context: RunContext, transitions: Transitions) -> None:
+        self._context = context
         self.transitions = transitions
+        self.held_schemas = HeldSchemas()
 
     @cached_property
     def orphans(self) -> Orphans:
@@ -33,25 +34,53 @@ class Stages:
 
     @cached_property
     def uploader(self) -> Uploader:
-        return Uploader(self._context, self.transitions)
+        context = self._context
+        return Uploader(
+            api=context.api,
+            storage=context.storage,
+            transitions=self.transitions,
+            options=context.options,
+            clock=context.clock,
+            vendor_time=context.vendor_time,
+            rng=context.rng,
+            stop=context.stop,
+            emit=context.emit,
+        )
 
     @cached_property
     def submitter(self) -> Submitter:
+        context = self._context
         return Submitter(
-            self._context,
-            self.transitions,
+            ledger=context.ledger,
+            api=context.api,
+            source=context.source,
+            gate=context.gate,
+            routes=context.routes,
+            endpoint=context.endpoint,
+            pacer=context.pacer,
+            options=context.options,
+            vendor_time=context.vendor_time,
+            rng=context.rng,
+            stop=context.stop,
+            emit=context.emit,
+            transitions=self.transitions,
             orphans=self.orphans,
             uploader=self.uploader,
             held_schemas=self.held_schemas,
         )
 
     @cached_property
-    def held_schemas(self) -> HeldSchemas:
-        return HeldSchemas()
-
-    @cached_property
     def collector(self) -> Collector:
-        return Collector(self._context, self.transitions)
+        context = self._context
+        return Collector(
+            api=context.api,
+            storage=context.storage,
+            sink=context.sink,
+            transitions=self.transitions,
+            options=context.options,
+            rng=context.rng,
+            stop=context.stop,
+        )
 
     @cached_property
     def lost_creates(self) -> LostCreates:
@@ -65,7 +94,3 @@ class Stages:
             stop=context.stop,
             saved_schemas={route.schema_id for route in context.routes.routes if route.schema_id},
         )
-
-    @cached_property
-    def _context(self) -> RunContext:
-        return self._open_context()

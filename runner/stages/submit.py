@@ -36,13 +36,20 @@ from runner.retry import delay_s
 from runner.stages.duplicates import duplicates
 
 if TYPE_CHECKING:
-    from runner.config.routes import Route
-    from runner.protocols import Prepared
-    from runner.quota.pacer import Permit
-    from runner.stages.context import RunContext
+    import random
+
+    from runner.config.options import RunOptions
+    from runner.config.routes import Route, Routes
+    from runner.dromo.clock import VendorTime
+    from runner.events import EventHook
+    from runner.ledger.protocol import Ledger
+    from runner.protocols import ImportsApi, Prepared, Source
+    from runner.quota.pacer import CreatePacer, Permit
+    from runner.stages.context import Gate
     from runner.stages.orphans import Orphans
     from runner.stages.transitions import Transitions
     from runner.stages.upload import Uploader
+    from runner.stop import StopSignal
 
 logger = logging.getLogger(__name__)
 
@@ -113,25 +120,36 @@ class Submitter:
 
     def __init__(
         self,
-        context: RunContext,
-        transitions: Transitions,
         *,
+        ledger: Ledger,
+        api: ImportsApi,
+        source: Source,
+        gate: Gate | None,
+        routes: Routes,
+        endpoint: str,
+        pacer: CreatePacer,
+        options: RunOptions,
+        vendor_time: VendorTime,
+        rng: random.Random,
+        stop: StopSignal,
+        emit: EventHook,
+        transitions: Transitions,
         orphans: Orphans,
         uploader: Uploader,
         held_schemas: HeldSchemas,
     ) -> None:
-        self._ledger = context.ledger
-        self._api = context.api
-        self._source = context.source
-        self._gate = context.gate
-        self._routes = context.routes
-        self._endpoint = context.endpoint
-        self._pacer = context.pacer
-        self._options = context.options
-        self._vendor_time = context.vendor_time
-        self._rng = context.rng
-        self._stop = context.stop
-        self._emit = context.emit
+        self._ledger = ledger
+        self._api = api
+        self._source = source
+        self._gate = gate
+        self._routes = routes
+        self._endpoint = endpoint
+        self._pacer = pacer
+        self._options = options
+        self._vendor_time = vendor_time
+        self._rng = rng
+        self._stop = stop
+        self._emit = emit
         self._transitions = transitions
         self._orphans = orphans
         self._uploader = uploader

@@ -27,9 +27,14 @@ from runner.models import STATE_OF_STATUS, ImportStatus, Item, ItemState, Remote
 from runner.retry import delay_s, repeat_read
 
 if TYPE_CHECKING:
-    from runner.protocols import Prepared
-    from runner.stages.context import RunContext
+    import random
+
+    from runner.config.options import RunOptions
+    from runner.dromo.clock import VendorTime
+    from runner.events import EventHook
+    from runner.protocols import Clock, ImportsApi, Prepared, Storage
     from runner.stages.transitions import Transitions
+    from runner.stop import StopSignal
 
 logger = logging.getLogger(__name__)
 
@@ -55,16 +60,28 @@ def url_end(url: str, *, fallback: datetime) -> datetime:
 class Uploader:
     """Uploads to bound imports; `bytes_uploaded` counts what storage acknowledged."""
 
-    def __init__(self, context: RunContext, transitions: Transitions) -> None:
-        self._api = context.api
-        self._storage = context.storage
-        self._options = context.options
-        self._clock = context.clock
-        self._vendor_time = context.vendor_time
-        self._rng = context.rng
-        self._stop = context.stop
-        self._emit = context.emit
+    def __init__(
+        self,
+        *,
+        api: ImportsApi,
+        storage: Storage,
+        transitions: Transitions,
+        options: RunOptions,
+        clock: Clock,
+        vendor_time: VendorTime,
+        rng: random.Random,
+        stop: StopSignal,
+        emit: EventHook,
+    ) -> None:
+        self._api = api
+        self._storage = storage
         self._transitions = transitions
+        self._options = options
+        self._clock = clock
+        self._vendor_time = vendor_time
+        self._rng = rng
+        self._stop = stop
+        self._emit = emit
         self._urls: OrderedDict[str, str] = OrderedDict()
         self._conditional = True
         self.bytes_uploaded = 0

@@ -307,10 +307,10 @@ class Simulation:
             ledger=ledger,
             api=RateLimitedApi(api),
             storage=storage,
-            source=SimulatedSource(plan.inputs),
+            open_source=lambda: SimulatedSource(plan.inputs),
+            open_sink=lambda: self._store.sink(process, self._disk, on_try=self._judges.result_is_whole),
             routes=ROUTES,
             endpoint="endpoint",
-            sink=self._store.sink(process, self._disk, on_try=self._judges.result_is_whole),
             pacer=CreatePacer(
                 ProcessSlots(self._store.slots, process, self._disk),
                 quota_key="account",

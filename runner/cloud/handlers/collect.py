@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 from datetime import timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING
 
-from runner.cloud.context import CloudStages, is_driven_here
+from runner.cloud.context import is_driven_here
 from runner.cloud.dead_letters import mark_dead_lettered
 from runner.cloud.deadline import Deadline
 from runner.cloud.leases import later, leased
@@ -15,12 +16,14 @@ from runner.cloud.protocols import Done, Outcome, Queue
 from runner.errors import ImportNotFound, StaleItem, Unavailable
 from runner.models import OPEN_STATES, ImportStatus, Item, ItemState
 from runner.retry import repeat_read
+from runner.stages.track import Tracker
 
 if TYPE_CHECKING:
     from runner.cloud.context import Deployment
     from runner.cloud.messages import ImportHint
     from runner.cloud.protocols import TimeLeft
     from runner.models import Batch
+    from runner.stages.factory import Stages
 
 logger = logging.getLogger(__name__)
 
@@ -75,11 +78,17 @@ class _Collection:
 
     def __init__(self, deployment: Deployment, batch: Batch, hint: ImportHint, deadline: Deadline) -> None:
         self._deployment = deployment
-        self._batch_id = batch.batch_id
+        self._batch = batch
         self._hint = hint
         self._deadline = deadline
         self._is_ours = is_driven_here(batch)
-        self._stages = CloudStages(deployment, batch, deadline)
+        self._transitions = deployment.transitions()
+        self._tracker = Tracker(api=deployment.api, transitions=self._transitions)
+
+    @cached_property
+    def _stages(self) -> Stages:
+        """Return the stages of a batch of the stack; the record and the files of a runner's batch may be unreadable."""
+        return self._deployment.stages(self._batch, self._deadline, transitions=self._transitions)
 
     async def run(self, item: Item) -> Outcome:
         if item.state is _S.CREATED and not self._is_ours:
@@ -97,7 +106,7 @@ class _Collection:
         """Return the item as far as the vendor is with its import. Raises TransientError."""
         import_id = item.bound_id
         if item.state is not _S.CREATED:
-            return await self._stages.tracker.check(item)
+            return await self._tracker.check(item)
         try:
             remote = await repeat_read(lambda: self._deployment.api.retrieve(import_id))
         except ImportNotFound:
@@ -105,8 +114,8 @@ class _Collection:
         if remote.status == ImportStatus.AWAITING_UPLOAD:
             return item
         item = await self._stages.uploader.move_on(item, remote.status, reason="the data had arrived")
-        self._stages.tracker.watch(item)
-        return await self._stages.tracker.apply(remote, is_whole=True) or item
+        self._tracker.watch(item)
+        return await self._tracker.apply(remote, is_whole=True) or item
 
     async def _after(self, before: Item, item: Item) -> Outcome:
         if item.state is _S.COLLECTED and before.state is not _S.COLLECTED:
@@ -135,4 +144,4 @@ class _Collection:
             )
 
     async def _later(self, seconds: float) -> Outcome:
-        return await _later(self._deployment, self._hint, seconds, batch_id=self._batch_id)
+        return await _later(self._deployment, self._hint, seconds, batch_id=self._batch.batch_id)

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from runner.cloud.batch_ids import is_rolling
-from runner.cloud.context import CloudStages, is_driven_here
+from runner.cloud.context import is_driven_here
 from runner.cloud.dead_letters import mark_dead_lettered
 from runner.cloud.deadline import Deadline
 from runner.cloud.ingest import as_configured, register
@@ -95,7 +95,7 @@ class _Submission:
         self._deployment = deployment
         self._ref = ref
         self._deadline = deadline
-        self._stages = CloudStages(deployment, batch, deadline)
+        self._stages = deployment.stages(batch, deadline)
 
     async def run(self, item: Item) -> Outcome:
         result = SubmitResult(item, SubmitOutcome.NOT_THROUGH)
