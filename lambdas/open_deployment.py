@@ -19,13 +19,14 @@ from runner.cloud.webhook_tokens import webhook_url
 from runner.config.settings import Settings
 from runner.dromo.client import HeadlessClient
 from runner.dromo.clock import VendorTime
+from runner.dromo.rate_limited import RateLimitedApi
 from runner.dromo.storage import HttpStorage
 from runner.errors import ConfigError
 from runner.ledger.dynamodb.leases import DynamoLeases
 from runner.ledger.dynamodb.ledger import DynamoLedger
 from runner.ledger.dynamodb.table import DynamoTable
 from runner.quota.dynamodb import SHARED_GUARD_S, DynamoSlots
-from runner.quota.opening import create_pacer, rated
+from runner.quota.pacer import CreatePacer
 
 if TYPE_CHECKING:
     from lambdas.secrets import Secrets
@@ -66,9 +67,22 @@ async def open_deployment(
             announcer=_announcer(aws),
             gauges=gauges,
             places=S3Places(client, clock=clock),
-            api=rated(_called_back(api, secrets), settings),
+            api=RateLimitedApi(
+                _called_back(api, secrets),
+                poll_count=settings.poll_quota.count,
+                poll_per_s=settings.poll_quota.per_s,
+                lists_per_minute=settings.list_quota.per_minute,
+            ),
             storage=storage,
-            pacer=create_pacer(slots, settings, account=account, clock=slots, rng=rng, guard_s=SHARED_GUARD_S),
+            pacer=CreatePacer(
+                slots,
+                quota_key=account,
+                quota=settings.create_quota,
+                clock=slots,
+                rng=rng,
+                guard_s=SHARED_GUARD_S,
+                request_timeout_s=settings.request_timeout_s,
+            ),
             clock=clock,
             vendor_time=vendor_time,
             rng=rng,

@@ -28,6 +28,10 @@ class Rate:
     def __str__(self) -> str:
         return f"{self.count}/{duration_text(self.per_s)}"
 
+    @property
+    def per_minute(self) -> float:
+        return self.count * 60 / self.per_s
+
     def last_in_s(self, calls: int, *, free: int) -> float:
         """Return the seconds until the last of so many calls can be made, `free` of which can be made at once."""
         return math.ceil(max(calls - free, 0) / self.count) * self.per_s

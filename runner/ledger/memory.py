@@ -164,7 +164,7 @@ class MemoryLedger:
     async def by_tag(self, tags: Iterable[str]) -> dict[str, list[Item]]:
         return {tag: found for tag in tags if (found := self._bearing(tag))}
 
-    async def held(self, version_keys: Iterable[str]) -> set[str]:
+    async def already_sent(self, version_keys: Iterable[str]) -> set[str]:
         found = {
             rows.items[rules.source_of(key)].version_key
             for rows in self._batches.values()

@@ -92,7 +92,7 @@ class Ledger(Protocol):
         """Return the items of all batches that carry a tag."""
         ...
 
-    async def held(self, version_keys: Iterable[str]) -> set[str]:
+    async def already_sent(self, version_keys: Iterable[str]) -> set[str]:
         """Return those version keys under which an item of any batch is in one of `models.SENT_STATES`."""
         ...
 

@@ -17,12 +17,13 @@ from runner.aws.client import aws_extra
 from runner.aws.s3 import is_s3, open_s3
 from runner.clock import SystemClock
 from runner.dromo.clock import VendorTime
+from runner.dromo.rate_limited import RateLimitedApi
 from runner.errors import ConfigError
 from runner.ledger.location import LedgerTable
 from runner.ledger.sqlite.ledger import SqliteLedger
 from runner.ledger.sqlite.lockfile import is_locked, lock_path
 from runner.local.batch_lease import is_running
-from runner.quota.opening import create_pacer, rated
+from runner.quota.pacer import CreatePacer
 from runner.quota.sqlite import SqliteSlots
 from runner.sinks import open_sink
 from runner.sources import open_one, open_source
@@ -184,7 +185,13 @@ class Resources:
     @_opened_once
     async def api(self) -> RateLimitedApi:
         """Open the API behind the quotas of polls and lists. Raises ConfigError if there is no license key."""
-        return rated(await self.client(), self.settings)
+        settings = self.settings
+        return RateLimitedApi(
+            await self.client(),
+            poll_count=settings.poll_quota.count,
+            poll_per_s=settings.poll_quota.per_s,
+            lists_per_minute=settings.list_quota.per_minute,
+        )
 
     @_opened_once
     async def s3(self) -> S3Client:
@@ -236,7 +243,15 @@ class Resources:
         else:
             store = SqliteSlots(self.settings.quota_store)
         self._stack.push_async_callback(store.close)
-        return create_pacer(store, self.settings, account=self.account, clock=clock, rng=self.rng, guard_s=guard_s)
+        return CreatePacer(
+            store,
+            quota_key=self.account,
+            quota=self.settings.create_quota,
+            clock=clock,
+            rng=self.rng,
+            guard_s=guard_s,
+            request_timeout_s=self.settings.request_timeout_s,
+        )
 
     def _license_key(self) -> str:
         key = self.settings.license_key

@@ -54,7 +54,7 @@ class Permit:
         """The vendor answered: it counted the create before now."""
         await self._busy_for(self._pacer.window_s)
 
-    async def in_doubt(self) -> None:
+    async def outcome_unknown(self) -> None:
         """No answer was seen: the create may still be on its way."""
         await self._busy_for(LATE_ARRIVAL_S + self._pacer.window_s)
 

@@ -66,7 +66,7 @@ class Discovery:
         if self._again or self._ledger is None:
             return items
         keys = [item.version_key for item in items if item.state is ItemState.QUEUED]
-        held = await self._ledger.held(keys)
+        held = await self._ledger.already_sent(keys)
         return [self._skipped(item) if item.version_key in held else item for item in items]
 
     def _item(self, entry: SourceEntry) -> Item:

@@ -325,7 +325,7 @@ class Submitter:
             await self._pause_after(attempt, error)
             return None
         except InDoubt as error:
-            await permit.in_doubt()
+            await permit.outcome_unknown()
             return await self._answer_lost(attempt, error)
         except (AuthRefused, SchemaNotFound, RequestInvalid) as error:
             await permit.answered()

@@ -711,17 +711,17 @@ async def test_what_was_sent_is_held(ledger: Ledger) -> None:
     )
     asked = {f"key-{state}" for state in ItemState}
     free = {f"key-{state}" for state in (S.QUEUED, S.CREATING, S.CREATED, S.FAILED, S.REJECTED, S.SKIPPED)}
-    assert await ledger.held(iter(asked)) == asked - free
+    assert await ledger.already_sent(iter(asked)) == asked - free
     created = await ledger.item("b1", "created.csv")
     assert created is not None
     await ledger.advance(created, S.PROCESSING, reason="uploaded")
-    assert await ledger.held(asked) == asked - free | {"key-created"}
-    assert await ledger.held(["other"]) == await ledger.held([]) == set()
+    assert await ledger.already_sent(asked) == asked - free | {"key-created"}
+    assert await ledger.already_sent(["other"]) == await ledger.already_sent([]) == set()
 
 
 async def test_held_keys_are_found_however_many_are_asked_for(ledger: Ledger) -> None:
     await begun(ledger, an_item(state=S.COLLECTED, version_key="key-1200"))
-    assert await ledger.held(f"key-{number}" for number in range(2000)) == {"key-1200"}
+    assert await ledger.already_sent(f"key-{number}" for number in range(2000)) == {"key-1200"}
 
 
 async def test_up_to_when_the_vendor_is_known_is_kept_by_endpoint(ledger: Ledger) -> None:

@@ -87,7 +87,7 @@ async def all_of(ledger: PortableLedger, batch_id: str) -> dict[str, Any]:
         "counts": await ledger.counts(batch_id),
         "owners": await ledger.owners(imports),
         "tags": await ledger.by_tag([f"{batch_id}-t{number}" for number in range(4)]),
-        "held": await ledger.held([f"k-{letter}" for letter in "pbrc"]),
+        "held": await ledger.already_sent([f"k-{letter}" for letter in "pbrc"]),
     }
 
 

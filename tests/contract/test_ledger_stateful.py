@@ -151,7 +151,7 @@ class Stores(RuleBasedStateMachine):
         self.same(lambda store: store.batches(source_uri="u\udcff"))
         self.same(lambda store: store.owners([*IMPORTS, "none"]))
         self.same(tagged)
-        self.same(lambda store: store.held([*KEYS, "none"]))
+        self.same(lambda store: store.already_sent([*KEYS, "none"]))
 
 
 async def everything_of(store: Ledger, batch_id: str) -> tuple[Any, ...]:

@@ -261,8 +261,8 @@ class ProcessLedger:
     async def by_tag(self, tags: Iterable[str]) -> dict[str, list[Item]]:
         return await self._read(self._inner.by_tag(tags))
 
-    async def held(self, version_keys: Iterable[str]) -> set[str]:
-        return await self._read(self._inner.held(version_keys))
+    async def already_sent(self, version_keys: Iterable[str]) -> set[str]:
+        return await self._read(self._inner.already_sent(version_keys))
 
     async def reconciled_to(self, endpoint: str) -> datetime | None:
         return await self._read(self._inner.reconciled_to(endpoint))

@@ -176,7 +176,7 @@ class DynamoLedger:
                 found[row["pk"]["S"].removeprefix("TAG#")] = items
         return found
 
-    async def held(self, version_keys: Iterable[str]) -> set[str]:
+    async def already_sent(self, version_keys: Iterable[str]) -> set[str]:
         at_once = asyncio.Semaphore(_QUERIES_AT_ONCE)
 
         async def is_held(version_key: str) -> bool:

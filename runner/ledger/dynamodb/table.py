@@ -17,6 +17,7 @@ from runner.aws.errors import code_of, translated
 from runner.errors import LedgerError, LedgerUnavailable
 from runner.ledger.dynamodb.clock import SharedTime
 from runner.ledger.dynamodb.keys import TABLE, TTL_ATTRIBUTE, Row
+from runner.retry import delay_s
 
 CONNECT_TIMEOUT_S = 3.0
 READ_TIMEOUT_S = 10.0
@@ -302,7 +303,7 @@ class DynamoTable:
         return None
 
     async def _pause(self, tried: int) -> None:
-        await asyncio.sleep(self._rng.uniform(0, min(_FIRST_PAUSE_S * 2**tried, _LONGEST_PAUSE_S)))
+        await asyncio.sleep(delay_s(tried, self._rng, base_s=_FIRST_PAUSE_S, cap_s=_LONGEST_PAUSE_S))
 
     def _unavailable(self, why: str) -> LedgerUnavailable:
         return LedgerUnavailable(f"the table {self.name} does not answer: {why}", hint="run the command again")

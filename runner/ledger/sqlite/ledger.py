@@ -225,7 +225,7 @@ class SqliteLedger:
         found = self._fetch_each(rows.SELECT_TAGGED, tags)
         return {tag: [rows.item_of(row[0], row[1:]) for row in group] for tag, group in found.items()}
 
-    async def held(self, version_keys: Iterable[str]) -> set[str]:
+    async def already_sent(self, version_keys: Iterable[str]) -> set[str]:
         query = f"SELECT version_key FROM items WHERE {IS_SENT} AND version_key IN "  # noqa: S608 - names of states
         keys = list(version_keys) if self._fetch(_ANY_HELD, ()) else []
         found: set[str] = set()

@@ -75,7 +75,7 @@ def test_a_slot_whose_holder_died_frees_itself_by_time() -> None:
 def test_a_create_in_doubt_keeps_its_slot_for_as_long_as_it_may_still_arrive() -> None:
     async def go() -> None:
         pacer = _pacer(quota=Rate(1, 60.0))
-        await (await pacer.permit()).in_doubt()
+        await (await pacer.permit()).outcome_unknown()
         await pacer.permit()
         assert _now() >= LATE_ARRIVAL_S + 60
 
