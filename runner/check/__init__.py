@@ -4,17 +4,16 @@ from runner.check.engine import Engine, Outcome
 from runner.check.gate import Gate, GateMode
 from runner.check.pool import WorkerPool
 from runner.check.predictions import Cell, Effect, FileCheck, Prediction, Problem
-from runner.check.problem_groups import Cluster
+from runner.check.problem_groups import ProblemGroup
 from runner.check.schemas import BoundRoute, SavedSchemas, bind_routes
 from runner.check.source_check import SourceCheck
-from runner.check.summary import Account, CheckSummary
+from runner.check.summary import CheckSummary, CheckTotals
 
 __all__ = [
-    "Account",
     "BoundRoute",
     "Cell",
     "CheckSummary",
-    "Cluster",
+    "CheckTotals",
     "Effect",
     "Engine",
     "FileCheck",
@@ -23,6 +22,7 @@ __all__ = [
     "Outcome",
     "Prediction",
     "Problem",
+    "ProblemGroup",
     "SavedSchemas",
     "SourceCheck",
     "WorkerPool",

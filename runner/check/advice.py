@@ -1,4 +1,4 @@
-"""What to do about a cluster: one sentence, as concrete as its samples and the schema allow."""
+"""What to do about a group: one sentence, as concrete as its samples and the schema allow."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from runner.check.predictions import Effect
 from runner.check.schemas import label_of
 
 if TYPE_CHECKING:
-    from runner.check.problem_groups import Cluster
+    from runner.check.problem_groups import ProblemGroup
 
 Definition = Mapping[str, Any]
 
@@ -23,17 +23,17 @@ _VALUES_NAMED = 3
 _HEADERS_NAMED = 3
 
 
-def advice_for(cluster: Cluster, fields: Mapping[str, Definition]) -> str:
-    """Return what to do; `fields` are the definitions of the cluster's schema by key."""
-    if cluster.kind == "cell":
-        return _for_cells(cluster, fields.get(cluster.field_keys[0], {}) if cluster.field_keys else {})
-    by_kind = _BY_KIND.get(cluster.kind)
+def advice_for(group: ProblemGroup, fields: Mapping[str, Definition]) -> str:
+    """Return what to do; `fields` are the definitions of the group's schema by key."""
+    if group.kind == "cell":
+        return _for_cells(group, fields.get(group.field_keys[0], {}) if group.field_keys else {})
+    by_kind = _BY_KIND.get(group.kind)
     if by_kind is not None:
-        return by_kind(cluster, fields)
-    return _for_failure(cluster) if cluster.effect is Effect.FAILS else "Open one of the files and look."
+        return by_kind(group, fields)
+    return _for_failure(group) if group.effect is Effect.FAILS else "Open one of the files and look."
 
 
-def _header_not_found(_cluster: Cluster, fields: Mapping[str, Definition]) -> str:
+def _header_not_found(_group: ProblemGroup, fields: Mapping[str, Definition]) -> str:
     names = [label_of(field) for field in fields.values() if not field.get("hidden")]
     shown = ", ".join(names[:_HEADERS_NAMED]) + (", …" if len(names) > _HEADERS_NAMED else "")
     return (
@@ -42,9 +42,9 @@ def _header_not_found(_cluster: Cluster, fields: Mapping[str, Definition]) -> st
     )
 
 
-def _not_mapped(cluster: Cluster, _fields: Mapping[str, Definition]) -> str:
-    likely = cluster.headers[:_HEADERS_NAMED]
-    rest = [label for label in cluster.labels if label not in {label for label, _ in likely}]
+def _not_mapped(group: ProblemGroup, _fields: Mapping[str, Definition]) -> str:
+    likely = group.headers[:_HEADERS_NAMED]
+    rest = [label for label in group.labels if label not in {label for label, _ in likely}]
     parts = [f'add "{header}" to the alternateMatches of {label}' for label, header in likely]
     if rest:
         parts.append(f"add a column for {', '.join(rest[:_HEADERS_NAMED])}")
@@ -53,53 +53,53 @@ def _not_mapped(cluster: Cluster, _fields: Mapping[str, Definition]) -> str:
     return _sentence(", ".join(parts))
 
 
-def _column_ignored(cluster: Cluster, _fields: Mapping[str, Definition]) -> str:
-    if cluster.headers:
-        label, header = cluster.headers[0]
+def _column_ignored(group: ProblemGroup, _fields: Mapping[str, Definition]) -> str:
+    if group.headers:
+        label, header = group.headers[0]
         return f'If {label} is meant, add "{header}" to its alternateMatches; else set passThroughUnmappedColumns.'
     return "If its cells matter, add a field for it, or set passThroughUnmappedColumns; else there is nothing to do."
 
 
-def _empty(cluster: Cluster, _fields: Mapping[str, Definition]) -> str:
-    if cluster.effect is Effect.REVIEW:
+def _empty(group: ProblemGroup, _fields: Mapping[str, Definition]) -> str:
+    if group.effect is Effect.REVIEW:
         return "Mend the rows, or set allowEmptySubmit where a file without a good row is fine."
     return "Find out why the file holds nothing; leave such files out with --exclude if that is fine."
 
 
-def _warning(cluster: Cluster, _fields: Mapping[str, Definition]) -> str:
-    if "left out" in cluster.message:
+def _warning(group: ProblemGroup, _fields: Mapping[str, Definition]) -> str:
+    if "left out" in group.message:
         return "Raise maxRecords, or turn developmentMode off, which cuts at 100 rows; or split the file."
-    if "UTF-8" in cluster.message:
+    if "UTF-8" in group.message:
         return "Save the file as UTF-8 anew from where it came from; some of its characters are lost."
     return "Look whether that is meant."
 
 
-def _unsupported_type(cluster: Cluster, _fields: Mapping[str, Definition]) -> str:
-    suffix = PurePosixPath(cluster.files[0]).suffix if cluster.files else ""
+def _unsupported_type(group: ProblemGroup, _fields: Mapping[str, Definition]) -> str:
+    suffix = PurePosixPath(group.files[0]).suffix if group.files else ""
     pattern = f"**/*{suffix}" if suffix else "**/NAME"
     return f"Leave them out with --exclude '{pattern}', or convert them to CSV."
 
 
-def _no_route(cluster: Cluster, _fields: Mapping[str, Definition]) -> str:
-    folder = str(PurePosixPath(cluster.files[0]).parent) if cluster.files else "."
+def _no_route(group: ProblemGroup, _fields: Mapping[str, Definition]) -> str:
+    folder = str(PurePosixPath(group.files[0]).parent) if group.files else "."
     pattern = "**" if folder == "." else f"{folder}/**"
     return f'Add a route that matches them, such as match = "{pattern}", or leave them out with --exclude.'
 
 
-def _schema_refused(_cluster: Cluster, _fields: Mapping[str, Definition]) -> str:
+def _schema_refused(_group: ProblemGroup, _fields: Mapping[str, Definition]) -> str:
     return "Mend the fields, settings or hooks of this route; no file of it can be imported before."
 
 
-def _library(cluster: Cluster, _fields: Mapping[str, Definition]) -> str:
-    extra = "hooks" if "hooks" in cluster.message else "sandbox"
+def _library(group: ProblemGroup, _fields: Mapping[str, Definition]) -> str:
+    extra = "hooks" if "hooks" in group.message else "sandbox"
     return f"Install what the check needs for it: pip install 'dromo-bulkhead[{extra}]'."
 
 
-def _always(text: str) -> Callable[[Cluster, Mapping[str, Definition]], str]:
-    return lambda _cluster, _fields: text
+def _always(text: str) -> Callable[[ProblemGroup, Mapping[str, Definition]], str]:
+    return lambda _group, _fields: text
 
 
-_BY_KIND: Mapping[str, Callable[[Cluster, Mapping[str, Definition]], str]] = {
+_BY_KIND: Mapping[str, Callable[[ProblemGroup, Mapping[str, Definition]], str]] = {
     "header_not_found": _header_not_found,
     "not_mapped": _not_mapped,
     "column_ignored": _column_ignored,
@@ -138,14 +138,14 @@ _BY_WORD = {
 """What to do by a word of the sentence with which an import failed."""
 
 
-def _for_failure(cluster: Cluster) -> str:
-    message = cluster.message.casefold()
+def _for_failure(group: ProblemGroup) -> str:
+    message = group.message.casefold()
     return next((advice for word, advice in _BY_WORD.items() if word in message), "Open one of the files and look.")
 
 
-def _for_cells(cluster: Cluster, field: Definition) -> str:
-    values = [value for value, _ in cluster.values if value.strip()]
-    rule, name = cluster.rule, cluster.labels[0] if cluster.labels else ""
+def _for_cells(group: ProblemGroup, field: Definition) -> str:
+    values = [value for value, _ in group.values if value.strip()]
+    rule, name = group.rule, group.labels[0] if group.labels else ""
     if rule == "required" or rule.startswith("require_"):
         return f"Fill {name} in these rows, or drop the validator {rule}."
     if rule.startswith("unique"):

@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 NOTICES_MAX = 20
 
 
-OpenCrew = Callable[[], Awaitable[tuple["WorkerPool", "list[BoundRoute]"]]]
+OpenPool = Callable[[], Awaitable[tuple["WorkerPool", "list[BoundRoute]"]]]
 
 
 class GateMode(StrEnum):
@@ -38,8 +38,8 @@ class GateMode(StrEnum):
 class Gate:
     """Judges items on their way to their first create; implements `ports.Gate`."""
 
-    def __init__(self, open_crew: OpenCrew, *, mode: GateMode, emit: EventHook) -> None:
-        self._open_crew = open_crew
+    def __init__(self, open_pool: OpenPool, *, mode: GateMode, emit: EventHook) -> None:
+        self._open_crew = open_pool
         self._opening = asyncio.Lock()
         self._opened: tuple[WorkerPool, dict[str, int]] | None = None
         self._mode = mode
@@ -53,22 +53,22 @@ class Gate:
         """
         if item.revision:
             return
-        crew, places = await self._at_work()
+        pool, places = await self._at_work()
         at = places.get(route.binding)
         if at is None:
             return
-        (check,) = await crew.check([FileToCheck(item.source, item.size_bytes or 0, at)])
+        (check,) = await pool.check([FileToCheck(item.source, item.size_bytes or 0, at)])
         if check.prediction is Prediction.FAIL and check.is_judged:
             self._refuse(check)
         elif not check.is_judged:
             logger.warning("file not judged", extra={"item": item.source, "code": check.code})
 
     async def _at_work(self) -> tuple[WorkerPool, dict[str, int]]:
-        """The crew, and the place of each route that it knows by the route's binding."""
+        """The pool, and the place of each route that it knows by the route's binding."""
         async with self._opening:
             if self._opened is None:
-                crew, bound = await self._open_crew()
-                self._opened = crew, {one.route.binding: at for at, one in enumerate(bound) if one.missing is None}
+                pool, bound = await self._open_crew()
+                self._opened = pool, {one.route.binding: at for at, one in enumerate(bound) if one.missing is None}
             return self._opened
 
     def _refuse(self, check: FileCheck) -> None:

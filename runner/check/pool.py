@@ -1,4 +1,4 @@
-"""The crew: worker processes that check files, each replaced when a file kills it or takes too long."""
+"""The pool: worker processes that check files, each replaced when a file kills it or takes too long."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ _EXIT_WITHIN_S = 0.2
 _END_WITHIN_S = 5.0
 
 
-class CrewClosed(Exception):
-    """The crew was closed while it was at work."""
+class PoolClosed(Exception):
+    """The pool was closed while it was at work."""
 
 
 class WorkerPool:
@@ -66,7 +66,7 @@ class WorkerPool:
         self._scratch.cleanup()
 
     async def check(self, files: Sequence[FileToCheck]) -> list[FileCheck]:
-        """Check files in their order, as soon as a worker is free. Raises CrewClosed."""
+        """Check files in their order, as soon as a worker is free. Raises PoolClosed."""
         worker = await self._idle.get()
         try:
             return await asyncio.get_running_loop().run_in_executor(self._threads, worker.check, files)
@@ -112,7 +112,7 @@ class _Worker:
             return self._connection
         with self._starting:
             if self._closed.is_set():
-                raise CrewClosed
+                raise PoolClosed
             ours, theirs = multiprocessing.Pipe()
             with theirs, _without_interrupts():
                 self._process = self._launched(theirs.fileno())
@@ -121,7 +121,7 @@ class _Worker:
             return ours
         self.end()
         if self._closed.is_set():
-            raise CrewClosed
+            raise PoolClosed
         raise BulkheadError("a worker process of the check did not start", hint="run the command again with -v")
 
     def _launched(self, descriptor: int) -> subprocess.Popen[bytes]:
@@ -160,10 +160,10 @@ class _Worker:
             return False
 
     def _broken(self, file: FileToCheck) -> FileCheck:
-        """End the process and say what became of the file it was at. Raises CrewClosed."""
+        """End the process and say what became of the file it was at. Raises PoolClosed."""
         exit_code = self.end()
         if self._closed.is_set():
-            raise CrewClosed
+            raise PoolClosed
         logger.warning(
             "worker replaced", extra={"item": file.source, "overdue": self._is_overdue, "exit_code": exit_code}
         )
@@ -190,7 +190,7 @@ class _Worker:
 
 @contextmanager
 def _without_interrupts() -> Iterator[None]:
-    """Let processes be born deaf to Ctrl-C, which is for their parent to judge."""
+    """Let processes be born deaf to Ctrl-C, which is for their parent to checker."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

@@ -1,4 +1,4 @@
-"""Clusters: the same problem in many files as one, with its counts, a few samples, and what to do about it."""
+"""Groups of like problems: the same problem in many files, with its counts and a few samples."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from runner.check.predictions import Cell, Effect, FileCheck, Problem
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-CLUSTERS_MAX = 1000
+GROUPS_MAX = 1000
 SAMPLES = 3
 _TEXTS_MAX = 50
 _DIGITS = re.compile(r"\d+")
@@ -25,7 +25,7 @@ _REST = ("", "other problems")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cluster:
+class ProblemGroup:
     """Files with the same problem; `values` and `headers` are the commonest of all of them, with counts.
 
     `message` is that of the first sample file; `is_capped` says that `row_count` is a lower bound.
@@ -48,7 +48,7 @@ class Cluster:
     headers: tuple[tuple[str, str], ...]
 
 
-class Clusters:
+class ProblemGroups:
     """Takes problems in any order and says the same of them in the end; memory does not grow with their number."""
 
     def __init__(self) -> None:
@@ -59,7 +59,7 @@ class Clusters:
         signatures = set()
         for problem in check.problems:
             signature = signature_of(check.route, problem)
-            if signature not in self._growing and len(self._growing) >= CLUSTERS_MAX:
+            if signature not in self._growing and len(self._growing) >= GROUPS_MAX:
                 signature = (_REST[0], problem.effect, "other", (), _REST[1])
             growing = self._growing.get(signature)
             if growing is None:
@@ -67,9 +67,9 @@ class Clusters:
             growing.add(problem, check.source, is_new_file=signature not in signatures)
             signatures.add(signature)
 
-    def sorted(self) -> list[Cluster]:
+    def sorted(self) -> list[ProblemGroup]:
         """Return all, those of most files first, then those of most rows."""
-        found = [growing.cluster() for growing in self._growing.values()]
+        found = [growing.group() for growing in self._growing.values()]
         return sorted(found, key=lambda one: (-one.file_count, -one.row_count, one.route, one.kind, one.message))
 
 
@@ -105,9 +105,9 @@ class _Growing:
         _count(self.values, problem.values)
         _count(self.headers, ((pair, 1) for pair in problem.headers))
 
-    def cluster(self) -> Cluster:
+    def group(self) -> ProblemGroup:
         is_rest = self.signature[2] == "other"
-        return Cluster(
+        return ProblemGroup(
             route=self.signature[0],
             schema_id=None if is_rest else self.schema_id,
             effect=self.first.effect,

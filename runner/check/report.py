@@ -23,7 +23,7 @@ from runner.errors import StorageFull
 from runner.formatting import counted, lasting, shown, sized
 
 if TYPE_CHECKING:
-    from runner.check.problem_groups import Cluster
+    from runner.check.problem_groups import ProblemGroup
     from runner.check.summary import CheckSummary
 
 
@@ -99,8 +99,8 @@ def write_report(
         summary=summary,
         source=shown(source),
         share=_share_of(summary),
-        problems=[_shown(one, fields) for one in summary.clusters if not is_note(one)],
-        notes=[_shown(one, fields) for one in summary.clusters if is_note(one)],
+        problems=[_shown(one, fields) for one in summary.problem_groups if not is_note(one)],
+        notes=[_shown(one, fields) for one in summary.problem_groups if is_note(one)],
         files=files,
         predictions=PREDICTION_MEANINGS,
     )
@@ -119,20 +119,20 @@ def _environment() -> Environment:
     return environment
 
 
-def _shown(cluster: Cluster, fields: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str, Any]:
+def _shown(group: ProblemGroup, fields: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str, Any]:
     return {
-        "effect": cluster.effect,
-        "words": EFFECT_WORDS[cluster.effect],
-        "headline": shown(headline_of(cluster)),
-        "advice": shown(advice_for(cluster, fields.get(cluster.route, {}))),
-        "file_count": cluster.file_count,
-        "rows": rows_of(cluster),
-        "route": shown(cluster.route),
-        "schema_id": shown(cluster.schema_id or ""),
-        "files": [shown(source) for source in cluster.files],
-        "more": cluster.file_count - len(cluster.files),
-        "says_more": not set(cluster.files) <= {cell.source for cell in cluster.cells},
-        "cells": [(shown(cell.source), cell.row, shown(cell.value)) for cell in cluster.cells],
+        "effect": group.effect,
+        "words": EFFECT_WORDS[group.effect],
+        "headline": shown(headline_of(group)),
+        "advice": shown(advice_for(group, fields.get(group.route, {}))),
+        "file_count": group.file_count,
+        "rows": rows_of(group),
+        "route": shown(group.route),
+        "schema_id": shown(group.schema_id or ""),
+        "files": [shown(source) for source in group.files],
+        "more": group.file_count - len(group.files),
+        "says_more": not set(group.files) <= {cell.source for cell in group.cells},
+        "cells": [(shown(cell.source), cell.row, shown(cell.value)) for cell in group.cells],
     }
 
 
@@ -183,22 +183,22 @@ EFFECT_WORDS = {
 }
 
 
-def is_note(cluster: Cluster) -> bool:
-    """Tell whether a cluster is only worth knowing."""
-    return cluster.effect in (Effect.NOTE, Effect.VALUES_KEPT)
+def is_note(group: ProblemGroup) -> bool:
+    """Tell whether a group is only worth knowing."""
+    return group.effect in (Effect.NOTE, Effect.VALUES_KEPT)
 
 
-def headline_of(cluster: Cluster) -> str:
+def headline_of(group: ProblemGroup) -> str:
     """Return what is wrong in one line: the field where there is one, then the sentence."""
-    if cluster.kind == "cell" and cluster.labels:
-        return f"{cluster.labels[0]}: {cluster.message}"
-    return cluster.message[:1].upper() + cluster.message[1:]
+    if group.kind == "cell" and group.labels:
+        return f"{group.labels[0]}: {group.message}"
+    return group.message[:1].upper() + group.message[1:]
 
 
-def rows_of(cluster: Cluster) -> str:
+def rows_of(group: ProblemGroup) -> str:
     """Return how many rows it is about; empty where it is not about rows."""
-    if not cluster.row_count:
+    if not group.row_count:
         return ""
-    if cluster.is_capped:
-        return f"{cluster.row_count:,} or more rows"
-    return counted(cluster.row_count, "row")
+    if group.is_capped:
+        return f"{group.row_count:,} or more rows"
+    return counted(group.row_count, "row")

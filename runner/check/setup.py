@@ -1,4 +1,4 @@
-"""Opening a check: from settings, a source and an engine to a crew that knows every route's schema."""
+"""Opening a check: from settings, a source and an engine to a pool that knows every route's schema."""
 
 from __future__ import annotations
 
@@ -78,9 +78,9 @@ class CheckSetup:
             rank_of=lambda entry: rank_of(entry, self.spec.source.order_by), endpoint=resources.endpoint,
             again=self.spec.again, clock=resources.clock,
         )  # fmt: skip
-        async with _crew(resources, self.spec, self.engine, self.options, bound) as crew:
+        async with _pool(resources, self.spec, self.engine, self.options, bound) as pool:
             checking = SourceCheck(
-                source=source, discovery=discovery, routes=self.spec.routes, bound=bound, crew=crew,
+                source=source, discovery=discovery, routes=self.spec.routes, bound=bound, pool=pool,
                 ledger=ledger, again=self.spec.again, on_files=on_files, on_listed=on_listed,
             )  # fmt: skip
             try:
@@ -107,14 +107,14 @@ def schemas_of_the_vendor(resources: Resources) -> SavedSchemas:
 
 
 def gate(resources: Resources, spec: RunSpec, engine: Engine, *, mode: GateMode, emit: EventHook) -> Gate:
-    """Make the gate of a run; it opens its crew, and reads the schemas, when the first file comes."""
+    """Make the gate of a run; it opens its pool, and reads the schemas, when the first file comes."""
     for package, consequence in engine.missing:
         emit(Notice(code="check_library", message=f"{package} is not installed: {consequence}"))
     options = CheckOptions(jobs=min(_GATE_WORKERS_MAX, cores()), samples=False)
 
     async def opened() -> tuple[WorkerPool, list[BoundRoute]]:
         bound = await bind_routes(spec.routes, engine, schemas_of_the_vendor(resources))
-        return await resources.keep(_crew(resources, spec, engine, options, bound)), bound
+        return await resources.keep(_pool(resources, spec, engine, options, bound)), bound
 
     return Gate(opened, mode=mode, emit=emit)
 
@@ -124,7 +124,7 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _crew(
+def _pool(
     resources: Resources, spec: RunSpec, engine: Engine, options: CheckOptions, bound: Sequence[BoundRoute]
 ) -> WorkerPool:
     setup = Setup(

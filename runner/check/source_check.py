@@ -1,4 +1,4 @@
-"""The check of a whole source: every file that a run would send goes to the crew, the others are told at once."""
+"""The check of a whole source: every file that a run would send goes to the pool, the others are told at once."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class SourceCheck:
         discovery: Discovery,
         routes: Routes,
         bound: Sequence[BoundRoute],
-        crew: WorkerPool,
+        pool: WorkerPool,
         ledger: Ledger | None,
         again: bool,
         on_files: Callable[[Sequence[FileCheck]], None],
@@ -54,12 +54,12 @@ class SourceCheck:
         self._routes = routes
         self._bound = bound
         self._places = {id(one.route): at for at, one in enumerate(bound)}
-        self._crew = crew
+        self._pool = pool
         self._ledger = ledger
         self._again = again
         self._on_files = on_files
         self._on_listed = on_listed
-        self._slots = asyncio.Semaphore(crew.size * _AHEAD_PER_WORKER)
+        self._slots = asyncio.Semaphore(pool.size * _AHEAD_PER_WORKER)
 
     async def run(self) -> None:
         """Check everything. Raises SourceNotFound, SchemaNotFound, and whatever `on_files` raises."""
@@ -80,7 +80,7 @@ class SourceCheck:
 
     async def _checked(self, files: Sequence[FileToCheck]) -> None:
         try:
-            checks = await self._crew.check(files)
+            checks = await self._pool.check(files)
             self._on_files(await self._without_duplicates(checks))
         finally:
             self._slots.release()

@@ -1,4 +1,4 @@
-"""The account of a check: how many files and rows end how, and the clusters of what is wrong with them."""
+"""The totals of a check: how many files and rows end how, and the groups of what is wrong with them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from runner.check.predictions import FileCheck, Prediction
-from runner.check.problem_groups import Cluster, Clusters
+from runner.check.problem_groups import ProblemGroup, ProblemGroups
 from runner.local.outcome import ExitCode
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class CheckSummary:
     size_bytes: int
     too_young: int
     finish_in_s: float
-    clusters: tuple[Cluster, ...]
+    problem_groups: tuple[ProblemGroup, ...]
     interrupted: bool = False
 
     @property
@@ -59,7 +59,7 @@ class CheckSummary:
         return ExitCode.OK
 
 
-class Account:
+class CheckTotals:
     """Adds up checks as they come."""
 
     def __init__(self) -> None:
@@ -71,7 +71,7 @@ class Account:
         self._emptied = 0
         self._unjudged = 0
         self._size_bytes = 0
-        self._clusters = Clusters()
+        self._problem_groups = ProblemGroups()
 
     @property
     def file_count(self) -> int:
@@ -87,7 +87,7 @@ class Account:
         self._emptied += check.loses_all_rows
         self._unjudged += not check.is_judged
         self._size_bytes += check.size_bytes
-        self._clusters.take(check)
+        self._problem_groups.take(check)
 
     def summary(self, *, quota: Rate, too_young: int = 0, interrupted: bool = False) -> CheckSummary:
         """Return what has been found so far."""
@@ -103,6 +103,6 @@ class Account:
             size_bytes=self._size_bytes,
             too_young=too_young,
             finish_in_s=quota.last_in_s(creates, free=quota.count),
-            clusters=tuple(self._clusters.sorted()),
+            problem_groups=tuple(self._problem_groups.sorted()),
             interrupted=interrupted,
         )

@@ -82,7 +82,7 @@ def serve(connection: Connection[Any, Any], setup: Setup, scratch: str) -> None:
     """
     tempfile.tempdir = scratch
     _limit_memory(setup.memory_bytes)
-    judge = Judge(setup)
+    checker = FileChecker(setup)
     connection.send(READY)
     while True:
         try:
@@ -90,10 +90,10 @@ def serve(connection: Connection[Any, Any], setup: Setup, scratch: str) -> None:
         except (EOFError, OSError):
             return
         for file in files:
-            connection.send(judge.check(file))
+            connection.send(checker.check(file))
 
 
-class Judge:
+class FileChecker:
     """Checks files one after another; opens the source when it gets the first."""
 
     def __init__(self, setup: Setup) -> None:

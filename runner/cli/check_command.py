@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from runner.check import Account, CheckSummary, FileCheck
+from runner.check import CheckSummary, CheckTotals, FileCheck
 from runner.check.report import ReportFiles, write_report
 from runner.check.schemas import SavedSchemas, no_schemas, schemas_in
 from runner.check.setup import FILE_TIMEOUT_S, CheckOptions, CheckSetup, schemas_of_the_vendor
@@ -75,7 +75,7 @@ class _Check:
         self._engine = engine
         self._lines = lines
         self._screen = console(stderr=True)
-        self._account = Account()
+        self._totals = CheckTotals()
         self._files: ReportFiles | None = None
         self._stopped: StopReason | None = None
         self._began = time.monotonic()
@@ -87,21 +87,21 @@ class _Check:
             if self._args.report:
                 self._files = stack.enter_context(ReportFiles())
             async with Resources(self._loaded.settings) as resources:
-                inspection = CheckSetup(resources, spec, self._engine, options)
-                bound = await inspection.bind(self._saved(resources))
-                await self._run(inspection, bound)
+                setup = CheckSetup(resources, spec, self._engine, options)
+                bound = await setup.bind(self._saved(resources))
+                await self._run(setup, bound)
             quota = self._loaded.settings.create_quota
-            summary = self._account.summary(
-                quota=quota, too_young=inspection.too_young, interrupted=self._stopped is not None
+            summary = self._totals.summary(
+                quota=quota, too_young=setup.too_young, interrupted=self._stopped is not None
             )
             code = self._exit_code(summary)
             self._close(summary, bound, code)
         return code
 
-    async def _run(self, inspection: CheckSetup, bound: Sequence[BoundRoute]) -> None:
+    async def _run(self, setup: CheckSetup, bound: Sequence[BoundRoute]) -> None:
         is_shown = not (self._args.quiet or self._args.json)
-        async with showing_check(self._screen, self._account, is_shown=is_shown) as progress:
-            work = asyncio.ensure_future(inspection.run(bound, on_files=self._hear, on_listed=progress.listed))
+        async with showing_check(self._screen, self._totals, is_shown=is_shown) as progress:
+            work = asyncio.ensure_future(setup.run(bound, on_files=self._hear, on_listed=progress.listed))
 
             def end(number: signal.Signals) -> None:
                 self._stopped = self._stopped or REASONS[number]
@@ -116,7 +116,7 @@ class _Check:
 
     def _hear(self, checks: Sequence[FileCheck]) -> None:
         for check in checks:
-            self._account.take(check)
+            self._totals.take(check)
             if self._files:
                 self._files.add(check)
         if self._lines:

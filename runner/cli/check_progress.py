@@ -12,7 +12,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from runner.check import Account, Prediction
+from runner.check import CheckTotals, Prediction
 from runner.cli.progress import alive
 from runner.formatting import counted, lasting
 
@@ -33,10 +33,10 @@ _WORDS = {
 
 
 class CheckProgress:
-    """Knows how many files have been listed, and what the account says of those that are done."""
+    """Knows how many files have been listed, and what the totals say of those that are done."""
 
-    def __init__(self, account: Account) -> None:
-        self._account = account
+    def __init__(self, totals: CheckTotals) -> None:
+        self._totals = totals
         self._listed = 0
         self._began = time.monotonic()
 
@@ -46,12 +46,12 @@ class CheckProgress:
 
     def line(self) -> str:
         """Write it all in one line."""
-        done = f"{self._account.file_count:,} of {counted(self._listed, 'file')} so far"
+        done = f"{self._totals.file_count:,} of {counted(self._listed, 'file')} so far"
         return f"{lasting(self._elapsed_s)}: {done}; " + (", ".join(self._counts()) or "none is done yet")
 
     def view(self) -> Group:
         """Draw it for a terminal."""
-        done = self._account.file_count
+        done = self._totals.file_count
         head = Table.grid(padding=(0, 1))
         head.add_row(
             Spinner("dots"),
@@ -63,7 +63,7 @@ class CheckProgress:
         return Group(head, Text("  " + " · ".join(self._counts())))
 
     def _counts(self) -> list[str]:
-        counts = self._account.by_prediction
+        counts = self._totals.by_prediction
         return [f"{_WORDS[one]} {counts[one]:,}" for one in Prediction if counts[one]]
 
     @property
@@ -72,9 +72,9 @@ class CheckProgress:
 
 
 @asynccontextmanager
-async def showing_check(console: Console, account: Account, *, is_shown: bool) -> AsyncIterator[CheckProgress]:
+async def showing_check(console: Console, totals: CheckTotals, *, is_shown: bool) -> AsyncIterator[CheckProgress]:
     """Show the progress of a check while the block runs."""
-    progress = CheckProgress(account)
+    progress = CheckProgress(totals)
     if not is_shown:
         yield progress
         return

@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from runner.check import Cell, CheckSummary, Cluster, Effect
+from runner.check import Cell, CheckSummary, Effect, ProblemGroup
 from runner.check.advice import advice_for
 from runner.check.report import EFFECT_WORDS, PREDICTION_MEANINGS, headline_of, is_note, rows_of
 from runner.cli.check_progress import STYLES
@@ -51,8 +51,8 @@ def print_check(console: Console, closing: Closing) -> None:
     _predictions(console, summary)
     _losses(console, summary)
     _quota(console, summary)
-    _problems(console, [one for one in summary.clusters if not is_note(one)], closing.fields, title="problem")
-    _problems(console, [one for one in summary.clusters if is_note(one)], closing.fields, title="note")
+    _problems(console, [one for one in summary.problem_groups if not is_note(one)], closing.fields, title="problem")
+    _problems(console, [one for one in summary.problem_groups if is_note(one)], closing.fields, title="note")
     line(console)
     if closing.report:
         line(console, f"Report: {near(str(closing.report.resolve()))}")
@@ -96,32 +96,32 @@ def _quota(console: Console, summary: CheckSummary) -> None:
         line(console, f"\nA run creates {counted(summary.create_count, 'import')}; within the quota {within}.")
 
 
-def _problems(console: Console, clusters: Sequence[Cluster], fields: Fields, *, title: str) -> None:
-    if not clusters:
+def _problems(console: Console, groups: Sequence[ProblemGroup], fields: Fields, *, title: str) -> None:
+    if not groups:
         return
-    line(console, f"\n{counted(len(clusters), title)}, largest first", style="bold")
-    for number, cluster in enumerate(clusters[:LISTED_MOST], start=1):
-        _cluster(console, number, cluster, fields)
-    if len(clusters) > LISTED_MOST:
-        line(console, f"\n  … and {len(clusters) - LISTED_MOST:,} more: see --report or --json")
+    line(console, f"\n{counted(len(groups), title)}, largest first", style="bold")
+    for number, group in enumerate(groups[:LISTED_MOST], start=1):
+        _group(console, number, group, fields)
+    if len(groups) > LISTED_MOST:
+        line(console, f"\n  … and {len(groups) - LISTED_MOST:,} more: see --report or --json")
 
 
-def _cluster(console: Console, number: int, cluster: Cluster, fields: Fields) -> None:
+def _group(console: Console, number: int, group: ProblemGroup, fields: Fields) -> None:
     text = Text(f"\n{number:>4}  ")
-    text.append(f"{EFFECT_WORDS[cluster.effect]}", style=_EFFECT_STYLES.get(cluster.effect, "bold"))
-    text.append(f"  {counted(cluster.file_count, 'file')}", style="bold")
-    if rows := rows_of(cluster):
+    text.append(f"{EFFECT_WORDS[group.effect]}", style=_EFFECT_STYLES.get(group.effect, "bold"))
+    text.append(f"  {counted(group.file_count, 'file')}", style="bold")
+    if rows := rows_of(group):
         text.append(f", {rows}")
-    if cluster.route:
-        text.append(f"  [{shown(cluster.route)}]", style="dim")
+    if group.route:
+        text.append(f"  [{shown(group.route)}]", style="dim")
     line(console, text)
-    line(console, f"{_INDENT}{shown(headline_of(cluster))}")
-    if cluster.cells:
-        line(console, f"{_INDENT}{', '.join(map(_cell, cluster.cells))}", style="dim")
+    line(console, f"{_INDENT}{shown(headline_of(group))}")
+    if group.cells:
+        line(console, f"{_INDENT}{', '.join(map(_cell, group.cells))}", style="dim")
     else:
-        more = ", …" if cluster.file_count > len(cluster.files) else ""
-        line(console, f"{_INDENT}{', '.join(map(shown, cluster.files))}{more}", style="dim")
-    line(console, f"{_INDENT}→ {shown(advice_for(cluster, fields.get(cluster.route, {})))}", style="cyan")
+        more = ", …" if group.file_count > len(group.files) else ""
+        line(console, f"{_INDENT}{', '.join(map(shown, group.files))}{more}", style="dim")
+    line(console, f"{_INDENT}→ {shown(advice_for(group, fields.get(group.route, {})))}", style="cyan")
 
 
 def _cell(cell: Cell) -> str:

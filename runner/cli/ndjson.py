@@ -20,6 +20,7 @@ from runner.local.outcome import ExitCode
 from runner.models import iso
 
 BYTES_EVERY_S = 1.0
+_JSON_KEYS = {"problem_groups": "clusters"}
 _WORD_START = re.compile(r"(?<!^)(?=[A-Z])")
 
 
@@ -116,20 +117,21 @@ class CheckLines:
 
 
 def file_fields(check: FileCheck) -> dict[str, Any]:
-    """Return what is written of one file: no cell's text, which the clusters have."""
+    """Return what is written of one file: without the text of cells, which is in the groups."""
     names = ("source", "route", "schema_id", "prediction", "code", "message", "size_bytes", "row_count")
     found = {name: getattr(check, name) for name in (*names, "invalid_row_count", "removed_row_count")}
     return {**found, "judged": check.is_judged, "problems": [_problem(one) for one in check.problems]}
 
 
 def summary_fields(summary: CheckSummary, fields: Fields) -> dict[str, Any]:
-    """Return the summary with its clusters, largest first, each with its advice."""
-    found = {one.name: getattr(summary, one.name) for one in dataclasses.fields(summary)}
-    clusters = [
-        {**dataclasses.asdict(one), "advice": advice_for(one, fields.get(one.route, {}))} for one in summary.clusters
+    """Return the summary with its groups of problems, `clusters` in JSON, largest first, each with its advice."""
+    values = {one.name: getattr(summary, one.name) for one in dataclasses.fields(summary)}
+    values["problem_groups"] = [
+        {**dataclasses.asdict(one), "advice": advice_for(one, fields.get(one.route, {}))}
+        for one in summary.problem_groups
     ]
     counts = {"file_count": summary.file_count, "create_count": summary.create_count}
-    return {**counts, **found, "clusters": clusters}
+    return counts | {_JSON_KEYS.get(name, name): value for name, value in values.items()}
 
 
 def _problem(problem: Problem) -> dict[str, Any]:

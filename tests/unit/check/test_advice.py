@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from runner.check import Cluster, Effect
+from runner.check import Effect, ProblemGroup
 from runner.check.advice import advice_for
 from tests.support.checks import FIELDS
 
 BY_KEY = {field["key"]: field for field in FIELDS}
-PLAIN = Cluster(
+PLAIN = ProblemGroup(
     route="all", schema_id=None, effect=Effect.FAILS, kind="import_failed", message="", field_keys=(), labels=(),
     rule="", file_count=3, row_count=3, is_capped=False, files=("in/a.pdf", "in/b.pdf"), cells=(), values=(),
     headers=(),
@@ -24,11 +24,11 @@ def of(kind: str, message: str = "", **changes: Any) -> str:
 
 
 def of_cells(field: dict[str, Any], rule: str, *values: str) -> str:
-    cluster = replace(
+    group = replace(
         PLAIN, kind="cell", effect=Effect.ROWS_REMOVED, field_keys=("f",), labels=("Field",), rule=rule,
         values=tuple((value, 1) for value in values),
     )  # fmt: skip
-    return advice_for(cluster, {"f": {"key": "f", "label": "Field", **field}})
+    return advice_for(group, {"f": {"key": "f", "label": "Field", **field}})
 
 
 @pytest.mark.parametrize(

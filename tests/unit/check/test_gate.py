@@ -21,7 +21,7 @@ ITEM = Item(batch_id="b", source="a.csv")
 
 
 @dataclass
-class FakeCrew:
+class FakePool:
     """Says the same of every file."""
 
     check_of_all: FileCheck
@@ -38,14 +38,14 @@ def gate_of(
     code: str = "import_failed",
     prediction: Prediction = Prediction.FAIL,
     bound: BoundRoute = BOUND,
-) -> tuple[Gate, FakeCrew, list[Event]]:
-    crew = FakeCrew(FileCheck(source="", prediction=prediction, code=code, message="damaged"))
+) -> tuple[Gate, FakePool, list[Event]]:
+    pool = FakePool(FileCheck(source="", prediction=prediction, code=code, message="damaged"))
     events: list[Event] = []
 
     async def opened() -> tuple[WorkerPool, list[Any]]:
-        return cast("WorkerPool", crew), [bound]
+        return cast("WorkerPool", pool), [bound]
 
-    return Gate(opened, mode=mode, emit=events.append), crew, events
+    return Gate(opened, mode=mode, emit=events.append), pool, events
 
 
 async def test_a_file_that_would_fail_is_refused_with_the_reason() -> None:
@@ -57,9 +57,9 @@ async def test_a_file_that_would_fail_is_refused_with_the_reason() -> None:
 
 @pytest.mark.parametrize("prediction", [Prediction.SUCCEED, Prediction.REVIEW, Prediction.REJECT])
 async def test_what_would_not_fail_is_let_through(prediction: Prediction) -> None:
-    gate, crew, _ = gate_of(prediction=prediction)
+    gate, pool, _ = gate_of(prediction=prediction)
     await gate.admit(ITEM, BOUND.route)
-    assert crew.asked == ["a.csv"]
+    assert pool.asked == ["a.csv"]
 
 
 @pytest.mark.parametrize("code", ["check_timeout", "check_killed", "check_memory", "check_library", "schema_unusable"])
@@ -70,21 +70,21 @@ async def test_a_file_that_could_not_be_judged_is_let_through(code: str) -> None
 
 
 async def test_an_item_that_was_moved_before_is_not_judged_again() -> None:
-    gate, crew, _ = gate_of()
+    gate, pool, _ = gate_of()
     await gate.admit(replace(ITEM, revision=2), BOUND.route)
-    assert crew.asked == []
+    assert pool.asked == []
 
 
 async def test_a_route_whose_schema_nobody_knows_is_left_to_the_create() -> None:
-    gate, crew, _ = gate_of()
+    gate, pool, _ = gate_of()
     await gate.admit(ITEM, bound_route("other", fields=[{"key": "x"}]).route)
-    assert crew.asked == []
+    assert pool.asked == []
 
 
 async def test_a_route_whose_schema_the_vendor_does_not_have_is_left_to_the_create() -> None:
-    gate, crew, _ = gate_of(bound=replace(BOUND, missing=SchemaNotFound("none")))
+    gate, pool, _ = gate_of(bound=replace(BOUND, missing=SchemaNotFound("none")))
     await gate.admit(ITEM, BOUND.route)
-    assert crew.asked == []
+    assert pool.asked == []
 
 
 async def test_warnings_end_after_a_while() -> None:

@@ -1,4 +1,4 @@
-"""The crew: one bad file is reported for itself alone, whatever it does to its worker."""
+"""The pool: one bad file is reported for itself alone, whatever it does to its worker."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from runner.check import FileCheck, Prediction, WorkerPool
-from runner.check.pool import CrewClosed
+from runner.check.pool import PoolClosed
 from runner.check.worker import FileToCheck
 from runner.errors import BulkheadError
 from tests.support.checks import moody_engine, setup_of
@@ -23,8 +23,8 @@ def fill(directory: Path, *names: str) -> list[FileToCheck]:
 
 
 async def checked(directory: Path, tasks: Sequence[FileToCheck], *, timeout_s: float = 30.0) -> dict[str, FileCheck]:
-    async with WorkerPool(setup_of(moody_engine, directory), workers=1, file_timeout_s=timeout_s) as crew:
-        return {check.source: check for check in await crew.check(tasks)}
+    async with WorkerPool(setup_of(moody_engine, directory), workers=1, file_timeout_s=timeout_s) as pool:
+        return {check.source: check for check in await pool.check(tasks)}
 
 
 async def test_a_file_that_kills_its_worker_fails_alone(tmp_path: Path) -> None:
@@ -55,13 +55,13 @@ async def test_a_file_that_has_gone_is_rejected_as_a_run_would(tmp_path: Path) -
 
 
 async def test_leaving_the_crew_ends_a_worker_that_is_at_work(tmp_path: Path) -> None:
-    crew = WorkerPool(setup_of(moody_engine, tmp_path), workers=1, file_timeout_s=600)
+    pool = WorkerPool(setup_of(moody_engine, tmp_path), workers=1, file_timeout_s=600)
     os.mkfifo(tmp_path / "told")
-    async with crew:
-        work = asyncio.ensure_future(crew.check(fill(tmp_path, "hang.csv")))
+    async with pool:
+        work = asyncio.ensure_future(pool.check(fill(tmp_path, "hang.csv")))
         assert await asyncio.to_thread((tmp_path / "told").read_bytes) == b"at work"
     async with asyncio.timeout(30):
-        with pytest.raises(CrewClosed):
+        with pytest.raises(PoolClosed):
             await work
 
 
@@ -73,6 +73,6 @@ class Unloadable:
 
 
 async def test_workers_that_do_not_start_end_the_check_with_a_sentence(tmp_path: Path) -> None:
-    async with WorkerPool(setup_of(Unloadable(), tmp_path), workers=1, file_timeout_s=30) as crew:
+    async with WorkerPool(setup_of(Unloadable(), tmp_path), workers=1, file_timeout_s=30) as pool:
         with pytest.raises(BulkheadError, match="did not start"):
-            await crew.check(fill(tmp_path, "a.csv"))
+            await pool.check(fill(tmp_path, "a.csv"))

@@ -1,4 +1,4 @@
-"""Clusters and the account: the same of any order, of flat size, largest first."""
+"""Problem groups and the totals: the same of any order, of flat size, largest first."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.check import Account, Cell, Effect, FileCheck, Prediction, Problem
-from runner.check.problem_groups import CLUSTERS_MAX, SAMPLES, Clusters
+from runner.check import Cell, CheckTotals, Effect, FileCheck, Prediction, Problem
+from runner.check.problem_groups import GROUPS_MAX, SAMPLES, ProblemGroups
 from runner.config.units import Rate
 from runner.local.outcome import ExitCode
 
@@ -30,18 +30,18 @@ def problem(message: str = "no number", *, kind: str = "cell", row: int = 1, val
 
 
 def test_messages_that_differ_in_numbers_only_are_one_cluster_and_routes_are_apart() -> None:
-    clusters = Clusters()
+    groups = ProblemGroups()
     for source, message, route in (("b", "near row 7", "r"), ("a", "near row 9", "r"), ("c", "near row 7", "other")):
-        clusters.take(check(source, problem(message), route=route))
-    found = [(one.route, one.file_count, one.row_count, one.message, one.files) for one in clusters.sorted()]
+        groups.take(check(source, problem(message), route=route))
+    found = [(one.route, one.file_count, one.row_count, one.message, one.files) for one in groups.sorted()]
     assert found == [("r", 2, 4, "near row 9", ("a", "b")), ("other", 1, 2, "near row 7", ("c",))]
 
 
 def test_two_problems_of_one_kind_in_a_file_count_as_one_file() -> None:
-    clusters = Clusters()
-    clusters.take(check("a", problem("row 1"), problem("row 2")))
-    (cluster,) = clusters.sorted()
-    assert (cluster.file_count, cluster.row_count) == (1, 4)
+    groups = ProblemGroups()
+    groups.take(check("a", problem("row 1"), problem("row 2")))
+    (group,) = groups.sorted()
+    assert (group.file_count, group.row_count) == (1, 4)
 
 
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 5)), max_size=40), st.randoms())
@@ -56,7 +56,7 @@ def test_the_order_in_which_files_are_done_changes_nothing(made: list[tuple[int,
         )
         for number, value in made
     ]  # fmt: skip
-    straight, mixed = Clusters(), Clusters()
+    straight, mixed = ProblemGroups(), ProblemGroups()
     for one in checks:
         straight.take(one)
     dice.shuffle(checks)
@@ -66,23 +66,23 @@ def test_the_order_in_which_files_are_done_changes_nothing(made: list[tuple[int,
 
 
 def test_memory_does_not_grow_with_the_number_of_different_problems() -> None:
-    clusters = Clusters()
-    for number in range(CLUSTERS_MAX + 500):
-        clusters.take(check(f"{number:05}", problem(f"{chr(0x4E00 + number)}", value=f"{number}")))
-    found = clusters.sorted()
-    assert len(found) == CLUSTERS_MAX + 1
+    groups = ProblemGroups()
+    for number in range(GROUPS_MAX + 500):
+        groups.take(check(f"{number:05}", problem(f"{chr(0x4E00 + number)}", value=f"{number}")))
+    found = groups.sorted()
+    assert len(found) == GROUPS_MAX + 1
     assert (found[0].kind, found[0].file_count, found[0].cells) == ("other", 500, ())
     assert all(len(one.files) <= SAMPLES for one in found)
 
 
 def test_the_account_adds_up_files_rows_losses_and_time() -> None:
-    account = Account()
-    account.take(check("a", row_count=10, removed_row_count=10, size_bytes=5))
-    account.take(check("b", row_count=10, removed_row_count=1, size_bytes=5))
+    totals = CheckTotals()
+    totals.take(check("a", row_count=10, removed_row_count=10, size_bytes=5))
+    totals.take(check("b", row_count=10, removed_row_count=1, size_bytes=5))
     for number in range(50):
-        account.take(check(f"c{number}", prediction=Prediction.REVIEW))
-    account.take(check("d", prediction=Prediction.SKIP))
-    summary = account.summary(quota=QUOTA)
+        totals.take(check(f"c{number}", prediction=Prediction.REVIEW))
+    totals.take(check("d", prediction=Prediction.SKIP))
+    summary = totals.summary(quota=QUOTA)
     assert (summary.file_count, summary.create_count, summary.row_count) == (53, 52, 20)
     assert (summary.removed_row_count, summary.losing_file_count, summary.emptied_file_count) == (11, 2, 1)
     assert summary.finish_in_s == 120.0
@@ -90,10 +90,10 @@ def test_the_account_adds_up_files_rows_losses_and_time() -> None:
 
 def test_the_exit_code_is_that_of_a_run_with_these_ends() -> None:
     def code(*predictions: Prediction, fail_if_empty: bool = False) -> ExitCode:
-        account = Account()
+        totals = CheckTotals()
         for at, prediction in enumerate(predictions):
-            account.take(check(str(at), prediction=prediction))
-        return account.summary(quota=QUOTA).exit_code(fail_if_empty=fail_if_empty)
+            totals.take(check(str(at), prediction=prediction))
+        return totals.summary(quota=QUOTA).exit_code(fail_if_empty=fail_if_empty)
 
     assert code(Prediction.SUCCEED, Prediction.SKIP, fail_if_empty=True) is ExitCode.OK
     assert code(Prediction.SUCCEED, Prediction.REVIEW) is ExitCode.NEEDS_REVIEW

@@ -16,7 +16,7 @@ from tests.support.bench import BATCH_ID, Bench
 from tests.support.vloop import run_virtually
 
 
-class _Crew:
+class _Pool:
     """Finds every file good, and knows its tag."""
 
     size = 1
@@ -42,7 +42,7 @@ async def _predicted(bench: Bench, *, again: bool = False) -> dict[str, Predicti
     )  # fmt: skip
     bound = [BoundRoute(route=route, schema={}) for route in bench.routes.routes]
     await SourceCheck(
-        source=bench.source, discovery=discovery, routes=bench.routes, bound=bound, crew=_Crew(bench),  # type: ignore[arg-type]
+        source=bench.source, discovery=discovery, routes=bench.routes, bound=bound, pool=_Pool(bench),  # type: ignore[arg-type]
         ledger=bench.ledger, again=again, on_files=found.extend, on_listed=lambda _: None,
     ).run()  # fmt: skip
     return {check.source: check.prediction for check in found}

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from runner.check import Account, Cell, CheckSummary, Effect, FileCheck, Prediction, Problem
+from runner.check import Cell, CheckSummary, CheckTotals, Effect, FileCheck, Prediction, Problem
 from runner.check import report as reporting
 from runner.check.report import ReportFiles, write_report
 from runner.cli.check_progress import CheckProgress, showing_check
@@ -25,8 +25,8 @@ from runner.local.outcome import ExitCode
 EVIL = 'evil\x1b[31m\u202e<b>"&.csv'
 
 
-def account(count: int = 1) -> Account:
-    made = Account()
+def totals(count: int = 1) -> CheckTotals:
+    made = CheckTotals()
     for number in range(count):
         cell = Cell(source=EVIL, row=3, value="<script>\x1b]0;x\x07")
         problem = Problem(
@@ -42,7 +42,7 @@ def account(count: int = 1) -> Account:
 
 
 def summary(count: int = 1, *, interrupted: bool = False) -> CheckSummary:
-    return account(count).summary(quota=Rate(20, 60.0), interrupted=interrupted)
+    return totals(count).summary(quota=Rate(20, 60.0), interrupted=interrupted)
 
 
 def shown(found: CheckSummary) -> str:
@@ -118,11 +118,11 @@ def test_a_page_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> Non
 
 
 async def test_progress_is_a_line_of_counts() -> None:
-    progress = CheckProgress(account(3))
+    progress = CheckProgress(totals(3))
     progress.listed(10)
     assert "3 of 10 files so far; succeed 3" in progress.line()
     stream = io.StringIO()
-    async with showing_check(Console(file=stream, force_terminal=True, width=120), account(2), is_shown=True) as live:
+    async with showing_check(Console(file=stream, force_terminal=True, width=120), totals(2), is_shown=True) as live:
         live.listed(2)
     assert "2 of 2 files" in stream.getvalue()
 
