@@ -1,9 +1,12 @@
-"""Which relative paths a source lists: include and exclude globs, and the names that are left out unless asked for."""
+"""Globs: which relative paths a source lists, which files a route takes, and which items a command selects."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from itertools import groupby
 
 from runner.errors import ConfigError
 
@@ -11,7 +14,7 @@ MAX_ALTERNATIVES = 1000
 """Patterns that the braces of one glob may unfold to (choice)."""
 
 OWN_AND_LITTER = ("Thumbs.db", "desktop.ini", "Icon\r", "bulkhead.toml", "bulkhead-out")
-"""Names that no wildcard meets in an include, beside those that begin with `.` or `~$`."""
+"""Names that count as hidden, in addition to those that begin with `.` or `~$`."""
 
 _HIDDEN_NAME = r"(?:\.|~\$|(?:" + "|".join(re.escape(name) for name in OWN_AND_LITTER) + r")(?=/|\Z))"
 _VISIBLE = f"(?!{_HIDDEN_NAME})"
@@ -20,29 +23,29 @@ _NAMES_HIDDEN = re.compile(rf"(?:^|/){_HIDDEN_NAME}")
 
 
 class Globs:
-    """Globs compiled into one regular expression; case-sensitive, `/` only matched by `**`.
+    """A set of globs, any of which may match; case-sensitive, `/` only matched by `**`.
 
     `*`, `?`, `[a-z]`, `[!a-z]`, `{a,b}` and `**`; a backslash takes the next character literally. A pattern without
-    `/` is matched against the base name, one with `/` against the whole relative path; a trailing `/` means all that
-    lies below. With `visible_only` a wildcard at the start of a name does not meet a hidden name, as in a shell.
-    Raises ConfigError where a pattern cannot be read.
+    `/` is matched against the base name, one with `/` against the whole relative path; a trailing `/` means everything
+    below. With `visible_only` a wildcard at the start of a name does not match a hidden name, as in a shell.
+    Matching takes time in proportion to pattern x path at most. Raises ConfigError if a pattern is malformed.
     """
 
     def __init__(self, patterns: Iterable[str], *, visible_only: bool = False) -> None:
         self.patterns = tuple(patterns)
         flat = [anchored for pattern in self.patterns for anchored in _flattened(pattern)]
-        self._match = _union(flat, visible_only=visible_only).fullmatch
-        self._below = _union([p[:-3] for p in flat if p.endswith("/**")], visible_only=visible_only).fullmatch
+        self._match = _matcher(flat, visible_only=visible_only)
+        self._below = _matcher([p[:-3] for p in flat if p.endswith("/**")], visible_only=visible_only)
         self._all = not visible_only and "**" in self.patterns
         self.names_hidden = any(_NAMES_HIDDEN.search(pattern) for pattern in flat)
 
     def matches(self, path: str) -> bool:
         """Tell whether any of the globs matches a relative POSIX path."""
-        return self._all or self._match(path) is not None
+        return self._all or self._match(path)
 
     def covers(self, directory: str) -> bool:
         """Tell whether everything below a directory is matched, so that it need not be walked."""
-        return self._below(directory) is not None
+        return self._below(directory)
 
 
 class PathFilter:
@@ -93,7 +96,7 @@ def _unfolded(pattern: str, whole: str) -> list[str]:
 
 
 def _first_braces(pattern: str, whole: str) -> tuple[int, int, list[str]] | None:
-    """Return (start, end, alternatives) of the first `{...}`, None where there is none."""
+    """Return (start, end, alternatives) of the first `{...}`, None if there is none."""
     depth, start, since = 0, 0, 0
     options: list[str] = []
     for position, char in _outside_classes(pattern):
@@ -137,55 +140,108 @@ def _class_end(pattern: str, start: int) -> int:
     return end + 1
 
 
-def _union(patterns: list[str], *, visible_only: bool) -> re.Pattern[str]:
-    if not patterns:
-        return re.compile(r"(?!)")
-    visible = _VISIBLE if visible_only else ""
-    return re.compile("|".join(_regex(pattern, visible) for pattern in patterns), re.DOTALL)
+_Place = tuple[int, bool]
+"""Where a simulation is in a pattern: before the token of this index, or inside what the token matches."""
 
 
-def _regex(pattern: str, visible: str) -> str:
-    """Translate one pattern without braces; `visible` guards each wildcard that begins a name."""
-    parts: list[str] = []
+class _Kind(Enum):
+    """What a token of a pattern matches."""
+
+    CHAR = auto()
+    """One character; `/` only if it is that literal."""
+    STAR = auto()
+    """`*`: any characters within a name."""
+    ANYTHING = auto()
+    """`**` beside other characters of a name: any characters, `/` included."""
+    NAMES = auto()
+    """`**/` at the start of a name: any number of whole names, each with its `/`."""
+    REST = auto()
+    """`**` as the last name: any number of names, then a name of at least one character, at the path's end."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    """One token; `guarded` if it is a wildcard at the start of a name, `regex` matches the character of a CHAR."""
+
+    kind: _Kind
+    regex: str = ""
+    guarded: bool = False
+
+    @property
+    def is_slash(self) -> bool:
+        return self.regex == "/"
+
+    @property
+    def is_part_of_a_name(self) -> bool:
+        return self.kind in (_Kind.STAR, _Kind.ANYTHING) or (self.kind is _Kind.CHAR and not self.is_slash)
+
+
+def _matcher(patterns: list[str], *, visible_only: bool) -> Callable[[str], bool]:
+    """Return a predicate for paths: one regular expression for the patterns that have a linear one, and the others."""
+    linear: list[str] = []
+    others: list[Callable[[str], bool]] = []
+    for pattern in patterns:
+        regex = _linear_regex(_tokens(pattern), visible_only=visible_only)
+        if regex is None:
+            others.append(_simulated(pattern, visible_only=visible_only))
+        else:
+            linear.append(regex)
+    fullmatch = re.compile("|".join(linear) if linear else "(?!)", re.DOTALL).fullmatch
+    if not others:
+        return lambda path: fullmatch(path) is not None
+    return lambda path: fullmatch(path) is not None or any(matches(path) for matches in others)
+
+
+def _simulated(pattern: str, *, visible_only: bool) -> Callable[[str], bool]:
+    """Return a predicate that follows all places of a pattern, if a regular expression cannot answer for a path."""
+    simulate = Simulation(pattern, visible_only=visible_only).matches
+    regex = _linear_regex(_tokens(pattern), visible_only=False)
+    if regex is None:
+        return simulate
+    fullmatch = re.compile(regex, re.DOTALL).fullmatch
+    return lambda path: fullmatch(path) is not None and (_NAMES_HIDDEN.search(path) is None or simulate(path))
+
+
+def _tokens(pattern: str) -> list[_Token]:
+    """Split one pattern without braces into its tokens."""
+    tokens: list[_Token] = []
     position = 0
     while position < len(pattern):
-        guard = visible if position == 0 or pattern[position - 1] == "/" else ""
-        regex, position = _token(pattern, position, guard=guard, any_name=f"(?:{visible}[^/]*/)*")
-        parts.append(regex)
-    return "".join(parts)
+        token, position = _token(pattern, position)
+        tokens.append(token)
+    return tokens
 
 
-def _token(pattern: str, position: int, *, guard: str, any_name: str) -> tuple[str, int]:
-    """Return the regular expression of the token at `position`, and where the next begins."""
-    char = pattern[position]
+def _token(pattern: str, position: int) -> tuple[_Token, int]:
+    """Return the token at `position`, and where the next begins."""
+    char, begins_name = pattern[position], position == 0 or pattern[position - 1] == "/"
     if char == "*":
-        return _star(pattern, position, guard=guard, any_name=any_name)
+        return _star(pattern, position, begins_name=begins_name)
     if char == "?":
-        return f"{guard}[^/]", position + 1
+        return _Token(_Kind.CHAR, "[^/]", guarded=begins_name), position + 1
     if char == "[":
         end = _class_end(pattern, position)
-        return guard + _character_class(pattern[position + 1 : end - 1], pattern), end
+        regex = _character_class(pattern[position + 1 : end - 1], pattern)
+        return _Token(_Kind.CHAR, regex, guarded=begins_name), end
     if char != "\\":
-        return re.escape(char), position + 1
+        return _Token(_Kind.CHAR, re.escape(char)), position + 1
     if position + 1 == len(pattern):
         raise ConfigError(f"the pattern {pattern!r} ends in a backslash that has nothing to escape")
-    return re.escape(pattern[position + 1]), position + 2
+    return _Token(_Kind.CHAR, re.escape(pattern[position + 1])), position + 2
 
 
-def _star(pattern: str, position: int, *, guard: str, any_name: str) -> tuple[str, int]:
-    """Translate `*` within a name, `**/` as any directories, and `**` as anything."""
-    begins_name = position == 0 or pattern[position - 1] == "/"
+def _star(pattern: str, position: int, *, begins_name: bool) -> tuple[_Token, int]:
     if not pattern.startswith("**", position):
-        return f"{guard}[^/]*", position + 1
+        return _Token(_Kind.STAR, guarded=begins_name), position + 1
     if begins_name and pattern.startswith("/", position + 2):
-        return any_name, position + 3
+        return _Token(_Kind.NAMES, guarded=True), position + 3
     if begins_name and position + 2 == len(pattern):
-        return f"{any_name}{guard}[^/]+", position + 2
-    return f"{guard}.*", position + 2
+        return _Token(_Kind.REST, guarded=True), position + 2
+    return _Token(_Kind.ANYTHING, guarded=begins_name), position + 2
 
 
 def _character_class(body: str, pattern: str) -> str:
-    """Translate what stands between `[` and `]`; a backslash is a plain character there."""
+    """Translate the inside of `[` and `]`; a backslash is a plain character there."""
     negated = body[0] in "!^"
     chars = body[1:] if negated else body
     parts: list[str] = []
@@ -205,3 +261,125 @@ def _character_class(body: str, pattern: str) -> str:
 
 def _literal(char: str) -> str:
     return char if char.isalnum() else f"\\{char}"
+
+
+def _linear_regex(tokens: Sequence[_Token], *, visible_only: bool) -> str | None:
+    """Return a regular expression that takes at most pattern x path steps, or None for a pattern that may take more.
+
+    A `**/` is tried at the start of each name, and then each name of the pattern is compared with each name of the
+    path at most once; `_name_regex` bounds the steps within a name. What is between two `**/` is matched at its
+    leftmost place, which is as good as any later one because a `**/` takes whatever follows; with `visible_only` it
+    does not, so there is no regular expression then. What is before a final `**` is matched at its rightmost place:
+    fewer names are left that could be hidden. Atomic groups settle on these places. A `**` beside other characters of
+    a name, together with another star, has no such order.
+    """
+    stars = [token.kind for token in tokens if token.kind is not _Kind.CHAR]
+    loops_left = stars.count(_Kind.NAMES)
+    if (visible_only and loops_left > 1) or (_Kind.ANYTHING in stars and len(stars) > 1):
+        return None
+    visible = _VISIBLE if visible_only else ""
+    regex, group_end = "", ""
+    for is_name, group in groupby(tokens, key=lambda token: token.is_part_of_a_name):
+        for token in group if not is_name else ():
+            if token.kind is _Kind.REST:
+                return f"(?>{regex}{group_end})" + (
+                    f"(?>(?:{visible}[^/]*+/)*){visible}[^/]++" if visible else ".++(?<!/)"
+                )
+            if token.is_slash:
+                regex += "/"
+                continue
+            loops_left -= 1
+            regex += group_end + ("(?>(?:[^/]*+/)*?" if loops_left else f"(?:{visible}[^/]*+/)*")
+            group_end = ")" if loops_left else ""
+        if is_name:
+            regex += _name_regex(list(group), visible)
+    return regex
+
+
+def _name_regex(tokens: Sequence[_Token], visible: str) -> str:
+    """Return the regular expression of one name of a pattern; linear, because no star is ever reconsidered.
+
+    What is between two stars is matched at its leftmost place, which is as good as any later one: an atomic group
+    settles on it. What follows the last star has one place, since it ends where the name ends.
+    """
+    stars_left = sum(token.kind is not _Kind.CHAR for token in tokens)
+    regex, group_end = "", ""
+    for token in tokens:
+        guard = visible if token.guarded else ""
+        if token.kind is _Kind.CHAR:
+            regex += guard + token.regex
+            continue
+        stars_left -= 1
+        regex += group_end + guard
+        group_end = ")" if stars_left else ""
+        if token.kind is _Kind.ANYTHING:
+            regex += ".*"
+        else:
+            regex += "(?>[^/]*?" if stars_left else "[^/]*"
+    return regex
+
+
+class Simulation:
+    """One pattern without braces, matched by following all of its places at once: linear for every pattern.
+
+    Each character of a path moves every place that is reached, of which there are fewer than 2 x (length of the
+    pattern + 1).
+    """
+
+    def __init__(self, pattern: str, *, visible_only: bool = False) -> None:
+        self._tokens = _tokens(pattern)
+        self._accepts = [re.compile(token.regex, re.DOTALL).match for token in self._tokens]
+        self._visible_only = visible_only
+
+    def matches(self, path: str) -> bool:
+        """Tell whether the pattern matches a whole path."""
+        places: set[_Place] = set()
+        for places in self.walk(path):
+            if not places:
+                return False
+        return (len(self._tokens), False) in places
+
+    def walk(self, path: str) -> Iterator[set[_Place]]:
+        """Yield the places that are reached before each character of a path, and at its end."""
+        places = self._with_followers([(0, False)], path, 0)
+        yield places
+        for position in range(len(path)):
+            after = [place for before in places for place in self._after(before, path, position)]
+            places = self._with_followers(after, path, position + 1)
+            yield places
+
+    def _with_followers(self, places: list[_Place], path: str, position: int) -> set[_Place]:
+        """Return places and what they lead to without a character, but no wildcard where a hidden name begins."""
+        is_hidden = self._visible_only and _IS_HIDDEN.match(path, position) is not None
+        found: set[_Place] = set()
+        while places:
+            index, inside = place = places.pop()
+            if place in found:
+                continue
+            found.add(place)
+            if index == len(self._tokens):
+                continue
+            token = self._tokens[index]
+            if inside and token.kind in (_Kind.STAR, _Kind.ANYTHING):
+                places.append((index + 1, False))
+            elif not inside:
+                if token.kind is _Kind.NAMES:
+                    places.append((index + 1, False))
+                if token.guarded and is_hidden:
+                    found.discard(place)
+                elif token.kind is not _Kind.CHAR:
+                    places.append((index, True))
+        return found
+
+    def _after(self, place: _Place, path: str, position: int) -> tuple[_Place, ...]:
+        """Return where a place is after the character at `position`."""
+        index, inside = place
+        if not inside:
+            is_char = index < len(self._tokens) and self._tokens[index].kind is _Kind.CHAR
+            return ((index + 1, False),) if is_char and self._accepts[index](path, position) else ()
+        kind, is_slash = self._tokens[index].kind, path[position] == "/"
+        if not is_slash:
+            return (place, (index + 1, False)) if kind is _Kind.REST else (place,)
+        if kind is _Kind.ANYTHING:
+            return (place,)
+        return () if kind is _Kind.STAR else ((index, False),)

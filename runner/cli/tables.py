@@ -134,6 +134,12 @@ def print_redriven(console: Console, count: int, *, resume: str) -> None:
         line(console, f"to send: bulkhead resume {resume.strip()}".rstrip())
 
 
+def print_no_match(console: Console, match: str) -> None:
+    """Write that the glob of `--match` found nothing, and how globs match."""
+    line(console, f"notice: no item in these states matches {shown(match)}", style="yellow")
+    line(console, "        `*` stays within one name, `**` crosses `/`; a pattern without `/` matches the last name")
+
+
 def print_checks(console: Console, checks: Iterable[Check]) -> None:
     """Write one line a check, and what to do about those that failed."""
     for check in checks:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Sequence
-from fnmatch import fnmatchcase
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 
 from aiohttp import ThreadedResolver
@@ -13,6 +12,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from runner.errors import UploadRefused
+from runner.globs import Globs
 
 _NAT64 = IPv6Network("64:ff9b::/96")
 _PLAIN_URL = re.compile(r"[!-\[\]-~]+")
@@ -26,7 +26,8 @@ class StorageHosts:
 
     A public API may send us to public hosts only: https, port 443, no user. An API on this machine or in a private
     network (the sandbox) may also send us to private hosts, and by http to loopback; any API by its own scheme to its
-    own host. `patterns`, such as `*.s3.us-west-2.amazonaws.com`, narrow all that down to hosts which match one of them.
+    own host. `patterns`, globs such as `*.s3.us-west-2.amazonaws.com`, narrow all that down to hosts that match one of
+    them. Raises ConfigError if a glob is malformed.
     """
 
     def __init__(self, api_url: str, *, patterns: Sequence[str] = ()) -> None:
@@ -34,7 +35,7 @@ class StorageHosts:
         self._api_host = (api.host or "").lower()
         self._api_scheme = api.scheme
         self._api_is_local = _is_local_name(self._api_host)
-        self._patterns = tuple(pattern.lower() for pattern in patterns)
+        self._patterns = Globs(pattern.lower() for pattern in patterns)
 
     def checked(self, url: str) -> URL:
         """Return the url, not requoted, if a request may be sent to it. Raises UploadRefused, without the url."""
@@ -51,7 +52,7 @@ class StorageHosts:
             raise UploadRefused("the vendor sent a storage url with an address in an unusual spelling")
         if address is not None and not self.admits(address, host=host):
             raise UploadRefused("the vendor sent a storage url with a private address")
-        if self._patterns and not any(fnmatchcase(host, pattern) for pattern in self._patterns):
+        if self._patterns.patterns and not self._patterns.matches(host):
             raise UploadRefused("the vendor sent a storage url of a host that is not on the list of allowed hosts")
         return target
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import fnmatch
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from runner.dromo.listing import imports_since
 from runner.errors import ImportNotFound, StaleItem
+from runner.globs import Globs
 from runner.models import OPEN_STATES, RESULT_INVALID, STATE_OF_STATUS, ImportStatus, Item, ItemKind, ItemState, tag_of
 from runner.retry import repeat_read
 from runner.stages.track import Tracker
@@ -54,10 +54,13 @@ async def unfinished(ledger: Ledger, batch_id: str, *, transitions: Transitions)
 async def redrive(
     ledger: Ledger, batch_id: str, *, states: Collection[ItemState], match: str | None, transitions: Transitions
 ) -> int:
-    """Put failed, rejected or uncertain items whose source matches the glob back to work; returns how many."""
-    count = 0
+    """Put failed, rejected or uncertain items whose source matches the glob back to work; returns how many.
+
+    Raises ConfigError if the glob is malformed.
+    """
+    count, globs = 0, None if match is None else Globs([match])
     async for item in ledger.items(batch_id, states=states):
-        if match is None or fnmatch.fnmatchcase(item.source, match):
+        if globs is None or globs.matches(item.source):
             count += await put_back(item, transitions) is not None
     return count
 

@@ -125,6 +125,9 @@ def test_the_manifest_can_be_a_file(deployed: Deployed, bulkhead: Command) -> No
 
 def test_redriven_items_are_queued_and_rung_for(deployed: Deployed, bulkhead: Command) -> None:
     leave_batch(deployed, "b1", {"in/a.csv": S.FAILED, "b.csv": S.FAILED, "c.csv": S.COLLECTED})
+    ended = bulkhead("cloud", "redrive", "b1", "--match", "in/*/*", "--json").expect(0)
+    assert ended.document == {"items": 0, "dead_letters": {}}
+    assert b"no item in these states matches in/*/*" in ended.stderr
     ended = bulkhead("cloud", "redrive", "b1", "--match", "in/*", "--json").expect(0)
     assert ended.document == {"items": 1, "dead_letters": {}}
     assert received(deployed, "SubmitQueueUrl") == [ItemRef(batch_id="b1", source="in/a.csv")]

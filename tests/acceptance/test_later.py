@@ -58,6 +58,7 @@ def test_a_refused_item_is_put_back_once_the_vendor_takes_it(work: Work, sandbox
     mine = work(sandbox)
     files = mine.fill(3)
     mine.command(*mine.arguments(*PACE)).expect(4)
+    assert b"no item in these states matches x/*.csv" in mine.command("redrive", "--match", "x/*.csv").expect(0).stderr
     mine.command("redrive").expect(0)
     mine.command("resume", *PACE).expect(0)
     assert_each_once(sandbox.received(), files)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from fnmatch import fnmatchcase
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runner.errors import ConfigError
-from runner.globs import Globs, PathFilter
+from runner.globs import OWN_AND_LITTER, Globs, PathFilter, Simulation
 
 NAMES = st.text(alphabet="abX1-_. \n[]{}é$~", min_size=1, max_size=8).filter(lambda name: name not in (".", ".."))
 PATHS = st.lists(NAMES, min_size=1, max_size=4).map("/".join)
@@ -62,6 +63,76 @@ def test_any_text_is_either_a_pattern_or_refused(pattern: str, path: str) -> Non
     except ConfigError as error:
         outcome = str(error)
     assert outcome in ("True", "False") or "pattern" in outcome
+
+
+HIDDEN = r"(?:\.|~\$|(?:" + "|".join(map(re.escape, OWN_AND_LITTER)) + r")(?=/|\Z))"
+TOKENS = {"a": "a", "T": "T", ".": r"\.", "Thumbs.db": r"Thumbs\.db", "~$": r"~\$", "\\*": r"\*", "/": "/"}
+WILDCARDS = {"?": "V[^/]", "[a.]": r"V[a\.]", "[!a]": "V(?!/)[^a]"}
+STARS = {"*": "V[^/]*", "**/": "(?:V[^/]*/)*", "**": "V.*"}
+
+
+def reference(tokens: list[str], *, visible_only: bool) -> re.Pattern[str]:
+    """Translate tokens one by one into a backtracking regular expression; V marks where a name must be visible."""
+    regex, begins_name = "", True
+    for index, token in enumerate(tokens):
+        if begins_name and token == "**" and index + 1 == len(tokens):
+            part = "(?:V[^/]*/)*V[^/]+"
+        elif token == "**/" and not begins_name:
+            part = ".*/"
+        else:
+            part = {**TOKENS, **WILDCARDS, **STARS}[token]
+        regex += part.replace("V", f"(?!{HIDDEN})" if begins_name and visible_only else "")
+        begins_name = token.endswith("/")
+    return re.compile(regex, re.DOTALL)
+
+
+def is_a_pattern(tokens: list[str]) -> bool:
+    """Tell whether the tokens are read as they are spelled, once they are joined."""
+    apart = all(not (one[-1] == two[0] == "*") and (one, two) != ("**", "/") for one, two in pairwise(tokens))
+    return apart and not tokens[-1].endswith("/")
+
+
+@settings(max_examples=300)
+@given(
+    tokens=st.lists(st.sampled_from([*TOKENS, *WILDCARDS, *STARS]), min_size=1, max_size=6).filter(is_a_pattern),
+    paths=st.lists(
+        st.lists(st.sampled_from(["a", "T", ".", "Thumbs.db", "~$", "*", "/", "/a", "\n"]), max_size=6).map("".join),
+        min_size=1,
+        max_size=8,
+    ),
+    visible_only=st.booleans(),
+)
+def test_a_pattern_matches_what_a_backtracking_regular_expression_matches(
+    tokens: list[str], paths: list[str], *, visible_only: bool
+) -> None:
+    pattern = "".join(tokens)
+    globs, simulation = (
+        Globs(["/" + pattern], visible_only=visible_only),
+        Simulation(pattern, visible_only=visible_only),
+    )
+    expected = [reference(tokens, visible_only=visible_only).fullmatch(path) is not None for path in paths]
+    assert [globs.matches(path) for path in paths] == expected
+    assert [simulation.matches(path) for path in paths] == expected
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path"),
+    [
+        ("*a*a*a*a*a*a*b", "a" * 20_000),
+        ("**/*a*/**/*a*/**/*a*/b", "xax/" * 5_000),
+        ("x**a**a**a**a**b", "x" + "a" * 20_000),
+        ("**/T*/**/T*/**/T*/b", "T/" * 10_000),
+        ("**/T*/**", "T/" * 10_000 + ".T/"),
+    ],
+)
+@pytest.mark.parametrize("visible_only", [False, True])
+def test_a_pattern_with_many_stars_takes_a_bounded_number_of_steps(
+    pattern: str, path: str, *, visible_only: bool
+) -> None:
+    """The steps of the simulation are counted; one regular expression that backtracks would never end."""
+    simulation = Simulation(pattern, visible_only=visible_only)
+    assert sum(len(places) for places in simulation.walk(path)) <= 2 * (len(pattern) + 1) * (len(path) + 1)
+    assert not Globs([pattern], visible_only=visible_only).matches(path)
 
 
 @pytest.mark.parametrize(

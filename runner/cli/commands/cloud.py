@@ -66,6 +66,8 @@ async def redrive(args: CloudRedriveArguments) -> None:
     """Queue failed, rejected, or uncertain items of a batch again, or the dead letters of all batches."""
     from runner.cli.cloud_tables import print_put_back
     from runner.cli.query import stack_session
+    from runner.cli.styles import console
+    from runner.cli.tables import print_no_match
 
     if (args.batch is None) is not args.dead_letters:
         raise typer.BadParameter("name a BATCH, or use --dead-letters for the dead letters of all batches")
@@ -78,6 +80,8 @@ async def redrive(args: CloudRedriveArguments) -> None:
             redriven,
             lambda console, found: print_put_back(console, found, batch_id=args.batch, options=args.repeated()),
         )
+    if args.batch is not None and args.match is not None and not redriven.items:
+        print_no_match(console(stderr=True), args.match)
 
 
 async def reviews(args: CloudReviewsArguments) -> None:

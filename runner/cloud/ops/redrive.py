@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ from runner.cloud.dead_letters import is_dead_lettered
 from runner.cloud.messages import ImportHint, ItemRef, ObjectCreated, decode
 from runner.cloud.protocols import Queue
 from runner.errors import MessageInvalid, StaleItem
+from runner.globs import Globs
 from runner.local.reconcile import put_back
 from runner.models import OPEN_STATES, BatchState, ItemState
 from runner.sources import ObjectVersion, versioned_source
@@ -55,9 +55,13 @@ class Redrive:
         self.count = 0
 
     async def batch(self, batch_id: str, *, states: Collection[ItemState], match: str | None) -> None:
-        """Put items in one of `states` back, and those that were given up, if their source matches the glob."""
+        """Put items in one of `states` back, and those that were given up, if their source matches the glob.
+
+        Raises ConfigError if the glob is malformed.
+        """
+        globs = None if match is None else Globs([match])
         async for item in self._ledger.items(batch_id, states={*states, *MAY_BE_GIVEN_UP}):
-            if match is not None and not fnmatch.fnmatchcase(item.source, match):
+            if globs is not None and not globs.matches(item.source):
                 continue
             if item.state in states or is_dead_lettered(item):
                 await self._put_back(item)

@@ -61,6 +61,14 @@ async def test_a_batch_at_its_end_runs_again(bench: Bench) -> None:
     assert (batch.state, batch.finished_at) == (BatchState.RUNNING, None)
 
 
+@pytest.mark.parametrize(("match", "count"), [("c.csv", 2), ("a/*", 1), ("a/**", 2), ("*.{csv,tsv}", 2)])
+async def test_a_match_is_a_glob_as_everywhere_else(bench: Bench, match: str, count: int) -> None:
+    items = {"a/c.csv": S.FAILED, "a/b/c.csv": S.FAILED}
+    await leave(bench.ledger, batch_of("b1", state=BatchState.COMPLETE), items)
+    await bench.redrive.batch("b1", states={S.FAILED}, match=match)
+    assert bench.redrive.count == count
+
+
 async def test_a_batch_in_which_nothing_matches_stays_at_its_end(bench: Bench) -> None:
     await leave(bench.ledger, batch_of("b1", state=BatchState.COMPLETE), {"a.csv": S.FAILED})
     await bench.redrive.batch("b1", states={S.FAILED}, match="other/*")

@@ -101,6 +101,24 @@ def test_a_failed_import_of_the_same_tag_is_not_adopted() -> None:
     run_virtually(go())
 
 
+@pytest.mark.parametrize(("match", "count"), [("c.csv", 2), ("a/*", 1), ("a/**", 2), ("*.{csv,tsv}", 2)])
+def test_a_match_is_a_glob_as_everywhere_else(match: str, count: int) -> None:
+    async def go() -> None:
+        bench = Bench({"a/c.csv": b"1", "a/b/c.csv": b"2"})
+        for source in bench.files:
+            await bench.leave(source, ItemState.FAILED, error_code="import_failed")
+        found = await recovery.redrive(
+            bench.ledger,
+            BATCH_ID,
+            states={ItemState.FAILED},
+            match=match,
+            transitions=await _transitions(bench),
+        )
+        assert found == count
+
+    run_virtually(go())
+
+
 def test_redrive_puts_back_what_matches_and_forgets_its_import() -> None:
     async def go() -> None:
         bench = Bench({"a.csv": b"1", "b/c.csv": b"2"})
