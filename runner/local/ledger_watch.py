@@ -76,7 +76,7 @@ class LedgerWatcher:
         self._foreign_changes = self._transitions.foreign_changes(counts)
 
     async def _list(self) -> None:
-        found = await self._tracker.look_once_more()
+        found = await self._tracker.list_or_retry()
         self._listed_at = self._now()
         if self._others_moved or found.others_moved:
             self._trusting = True

@@ -254,7 +254,7 @@ class _Run:
             else:
                 self._tracker.watch(item)
         if self._scope is Scope.TRACK_ONCE:
-            await self._tracker.look()
+            await self._tracker.list_once()
 
     async def _route(self, item: Item) -> None:
         """Hand an item that is in flight to the stage its state asks for, or lay it down."""

@@ -1,4 +1,4 @@
-"""The collect stage: results url -> stream -> sink, then the record that it is there."""
+"""The collect stage: results URL -> stream -> sink, then the record that the result is saved."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 
 class Collector:
-    """Brings the result of a `succeeded` item home."""
+    """Saves the results of `succeeded` items."""
 
     def __init__(
         self,
@@ -43,10 +43,10 @@ class Collector:
         self._stop = stop
 
     async def collect(self, item: Item) -> Item:
-        """Return the item `collected`, `failed` where there is no usable result, or as it was while trouble lasts.
+        """Return the item `collected`, `failed` if there is no usable result, or unchanged after transient errors.
 
-        A result counts as unusable once every attempt found it so: a download may also just have been cut, and a
-        result may be there a moment later than the status.
+        A result counts as unusable only if every attempt found it so: a download may have been cut short, and a result
+        may appear a moment after the status.
 
         Raises AuthRefused and StorageFull.
         """
@@ -59,7 +59,9 @@ class Collector:
             except (ImportNotFound, RequestInvalid, ResultInvalid) as error:
                 unusable.append(error)
             except TransientError as error:
-                logger.warning("collect to be repeated", extra={"item": item.source, "error": type(error).__name__})
+                logger.warning(
+                    "collect failed; it is repeated", extra={"item": item.source, "error": type(error).__name__}
+                )
             else:
                 return await self._transitions.advance(
                     item,
@@ -79,7 +81,7 @@ class Collector:
         return item
 
     async def _fetch(self, item: Item) -> SavedResult:
-        """Ask for a fresh url each time: it is short-lived and never kept."""
+        """Ask for a fresh URL each time: it is short-lived and never stored."""
         url = await self._api.results_url(item.bound_id)
         async with self._storage.get(url) as chunks:
             return await self._sink.save_result(item.source, chunks)

@@ -1,4 +1,4 @@
-"""The discover stage: source -> items in the ledger, each queued, skipped or rejected at once."""
+"""The discover stage: source -> items in the ledger, each immediately queued, skipped, or rejected."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Discovery:
-    """Adds what a source lists to a batch; memory does not grow with the number of files."""
+    """Adds the files that a source lists to a batch; memory does not grow with their number."""
 
     def __init__(
         self,
@@ -55,13 +55,13 @@ class Discovery:
                 transitions.added(Counter(item.state for item in items))
             else:
                 await transitions.recount(self._batch_id)
-            _tell(emit, new, transitions, finished=False)
+            _report(emit, new, transitions, finished=False)
             on_added()
         await ledger.update_batch(self._batch_id, listed=True)
-        _tell(emit, 0, transitions, finished=True)
+        _report(emit, 0, transitions, finished=True)
 
     async def items(self, entries: Sequence[SourceEntry]) -> list[Item]:
-        """Return the items that entries become, without adding them."""
+        """Return the items of these entries, without adding them."""
         items = [self._item(entry) for entry in entries]
         if self._again or self._ledger is None:
             return items
@@ -95,6 +95,6 @@ class Discovery:
         return item.with_state(ItemState.SKIPPED, finished_at=self._clock.now())
 
 
-def _tell(emit: EventHook, new: int, transitions: Transitions, *, finished: bool) -> None:
+def _report(emit: EventHook, new: int, transitions: Transitions, *, finished: bool) -> None:
     by_state = {str(state): count for state, count in transitions.by_state.items() if count}
     emit(ItemsDiscovered(new=new, total=sum(by_state.values()), finished=finished, by_state=by_state))

@@ -18,7 +18,7 @@ async def duplicates(
     """Return {tag: an item of the ledger whose data with this tag is, or may be, at the vendor}.
 
     Content with one of these tags is not sent for another item. With `again`, as in `RunOptions`, all content is sent,
-    so the answer is empty; so it is without a ledger. The item `besides` is never returned: its own content is no
+    so the result is empty, as it is without a ledger. The item `besides` is never returned: its own content is no
     duplicate. If several items qualify, one whose data is at the vendor comes before one whose data may still fail to
     arrive (`UNSENT_STATES`). Raises LedgerError.
     """

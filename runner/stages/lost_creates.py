@@ -1,6 +1,6 @@
 """LostCreates: JSON creates whose answer was lost.
 
-They carry no name to look for: only time and complete lists tell.
+Their imports have no filename and so no tag. Only complete lists, after a quiet period, show what became of them.
 """
 
 from __future__ import annotations
@@ -50,26 +50,27 @@ class LostCreates:
         self._vendor_time = vendor_time
         self._stop = stop
         self._saved_schemas = saved_schemas
-        """Schemas of the run's routes: an import made with one of them was not made with inline fields."""
+        """Schemas of the run's routes. A create with inline fields cannot have made an import with one of them."""
 
     async def settle(self, items: Sequence[Item]) -> list[Item]:
-        """Wait until the last of them is quiet, then decide each.
+        """Wait until the quiet period of every item is over, then decide each.
 
-        An item becomes `processing` (exactly one import can be its own, and of no other item), `queued` (none can) or
-        `uncertain`; all stay `creating` where a stop came first. Raises TransientError where the list cannot be had.
+        An item becomes `processing` (exactly one import can be its own, and can belong to no other item), `queued` (no
+        import can be its own), or `uncertain`. All stay `creating` if a stop comes first. Raises TransientError if the
+        vendor cannot be listed.
         """
         quiet_at = max(self._quiet_at(item) for item in items)
         wait_s = (quiet_at - self._vendor_time.now()).total_seconds()
         if wait_s > 0 and await self._stop.sleep(wait_s):
             return list(items)
         candidates = await self._candidates(min(self._window(item)[0] for item in items))
-        rivals = await self._rivals(items)
-        return [await self._decide(item, candidates, rivals=[*rivals, *items]) for item in items]
+        others = await self._other_lost_creates(items)
+        return [await self._decide(item, candidates, contenders=[*others, *items]) for item in items]
 
-    async def _rivals(self, items: Sequence[Item]) -> list[Item]:
-        """Return the ledger's other JSON items in doubt: what they may have made is nobody else's to take.
+    async def _other_lost_creates(self, items: Sequence[Item]) -> list[Item]:
+        """Return the ledger's other items with lost creates: an import that one of them may have made is not adopted.
 
-        None may be missed, as a page of a shared ledger might.
+        All are read by `items`, because a page of a shared ledger may lack some.
         """
         own = {(item.batch_id, item.source) for item in items}
         found: list[Item] = []
@@ -79,7 +80,7 @@ class LostCreates:
         return [item for item in found if (item.batch_id, item.source) not in own]
 
     async def _candidates(self, since: datetime) -> list[RemoteImport]:
-        """Return unowned imports without a file name, as two identical complete lists in a row show them."""
+        """Return imports without an owner or a filename, once two complete lists in a row agree on them."""
         previous: dict[str, RemoteImport] | None = None
         while True:
             found = {
@@ -93,15 +94,15 @@ class LostCreates:
         taken = await self._ledger.owners(found)
         return [remote for remote in found.values() if remote.import_id not in taken]
 
-    async def _decide(self, item: Item, candidates: Sequence[RemoteImport], *, rivals: Sequence[Item]) -> Item:
+    async def _decide(self, item: Item, candidates: Sequence[RemoteImport], *, contenders: Sequence[Item]) -> Item:
         own = [remote for remote in candidates if self._fits(item, remote)]
         if not own:
-            return await self._moved(item, _S.QUEUED, reason="the lost create made no import")
-        wanted = [rival for rival in rivals if self._fits(rival, own[0])]
-        if len(own) == 1 and len(wanted) == 1:
+            return await self._advance(item, _S.QUEUED, reason="the lost create made no import")
+        claims = [contender for contender in contenders if self._fits(contender, own[0])]
+        if len(own) == 1 and len(claims) == 1:
             return await self._adopt(item, own[0])
         ids = ", ".join(sorted(remote.import_id for remote in own)[:10])
-        return await self._moved(
+        return await self._advance(
             item,
             _S.UNCERTAIN,
             reason="lost create, several candidates",
@@ -112,7 +113,7 @@ class LostCreates:
     async def _adopt(self, item: Item, remote: RemoteImport) -> Item:
         made_at = remote.created_at or item.intent_at
         await self._ledger.count_up(item.batch_id, creates=1)
-        return await self._moved(
+        return await self._advance(
             item,
             _S.PROCESSING,
             reason="adopted: the only import the lost create can have made",
@@ -121,8 +122,8 @@ class LostCreates:
             uploaded_at=made_at,
         )
 
-    async def _moved(self, item: Item, state: ItemState, *, reason: str, **changes: Unpack[ItemChanges]) -> Item:
-        """Move an item; one that somebody else has moved is returned as it is now."""
+    async def _advance(self, item: Item, state: ItemState, *, reason: str, **changes: Unpack[ItemChanges]) -> Item:
+        """Move an item; if another process moved it first, return it as it is now."""
         try:
             return await self._transitions.advance(item, state, reason=reason, **changes)
         except ItemOvertaken as error:

@@ -1,4 +1,4 @@
-"""Orphans: imports that bear an item's tag and belong to no item, since an answer was lost, or a ledger."""
+"""Orphans: imports with an item's tag that no item owns, because an answer or a ledger was lost."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 _CHUNK = 500
 
 FRESH_LEDGER_PAGES = 50
-"""How far a ledger that knows nothing yet looks for imports of its own: 50,000."""
+"""Pages of 1,000 imports that are searched for own imports if the ledger knows none yet."""
 
 
 class Orphans:
-    """Finds an item's own import by its tag, never by its plain name: another creator's import may bear that."""
+    """Finds an item's own import by its tag, never by its plain name, which another creator may use too."""
 
     def __init__(self, api: ImportsApi, ledger: Ledger, *, endpoint: str, vendor_time: VendorTime) -> None:
         self._api = api
@@ -30,10 +30,10 @@ class Orphans:
         self._vendor_time = vendor_time
 
     async def reconcile(self) -> None:
-        """Keep the tagged imports without an owner that were made since the ledger last knew them all.
+        """Record the tagged imports without an owner that were made since the ledger last knew all imports.
 
-        A ledger that was lost knows none, one that was set back does not know the latest: either way what it does not
-        know is found before anything is created. Raises TransientError.
+        A new ledger knows none, and one restored from a backup lacks the latest. Either way, imports that it does not
+        know are found before anything is created. Raises TransientError.
         """
         began = self._vendor_time.ticks()
         since = await self._ledger.reconciled_to(self._endpoint)
@@ -48,27 +48,27 @@ class Orphans:
         await self._keep(chunk)
         await self._ledger.set_reconciled(self._endpoint, self._vendor_time.at(began))
 
-    async def take(self, tag: str, schema_id: str | None) -> RemoteImport | None:
-        """Return the kept import to adopt for an item with this tag, or None."""
+    async def match(self, tag: str, schema_id: str | None) -> RemoteImport | None:
+        """Return the recorded import to adopt for an item with this tag, or None."""
         return await self._best(await self._ledger.orphans(tag), schema_id)
 
-    async def look_for(self, tag: str, schema_id: str | None, *, since: datetime) -> RemoteImport | None:
-        """List the vendor's imports since then, and return the one to adopt. Raises TransientError."""
-        bearers = {
+    async def find_by_tag(self, tag: str, schema_id: str | None, *, since: datetime) -> RemoteImport | None:
+        """List the vendor's imports since `since`, and return the one to adopt, or None. Raises TransientError."""
+        tagged = {
             remote.import_id: remote
             async for remote in imports_since(self._api, since)
             if tag_of(remote.original_filename) == tag
         }
-        return await self._best(list(bearers.values()), schema_id)
+        return await self._best(list(tagged.values()), schema_id)
 
     async def _keep(self, chunk: list[RemoteImport]) -> None:
         taken = await self._ledger.owners(remote.import_id for remote in chunk)
         await self._ledger.keep_orphans([remote for remote in chunk if remote.import_id not in taken])
 
     async def _best(self, found: list[RemoteImport], schema_id: str | None) -> RemoteImport | None:
-        """Return an import without an owner: one that holds the data already goes first, then the oldest.
+        """Return an import without an owner: one that already has data if there is one, otherwise the oldest.
 
-        A failed one is never adopted: the item was put back to work on purpose.
+        A failed import is never adopted: its item was queued again on purpose.
         """
         taken = await self._ledger.owners(remote.import_id for remote in found)
         fitting = [

@@ -1,7 +1,7 @@
 """The submit stage, first half: prepare -> permit -> intent -> create -> bind.
 
-Order is safety here. The intent is in the ledger before the request leaves, the bind before the first byte of data is
-sent. A lost answer therefore leaves an empty import behind, never a second import of the data.
+The order keeps data safe. The intent is in the ledger before the create is sent, and the bind is there before the first
+byte of data is sent. A lost answer therefore leaves an empty import, never a second import of the data.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ class HeldSchemas:
 
 @dataclass(slots=True)
 class _Attempt:
-    """An item on its way through the creates: what it is, and how often the vendor may have acted on it."""
+    """The creates of one item; `number` is how many of them the vendor may have acted on."""
 
     item: Item
     prepared: Prepared
@@ -116,7 +116,7 @@ class _Attempt:
 
 
 class Submitter:
-    """Takes a queued item to `processing`, or to where it ends before that."""
+    """Takes a queued item to `processing`, or to the state in which it ends before that."""
 
     def __init__(
         self,
@@ -196,7 +196,7 @@ class Submitter:
         return SubmitResult(item, held_by or SubmitOutcome.NOT_THROUGH)
 
     async def _upload(self, item: Item) -> Item:
-        if (arrived := await self._uploader.arrived(item)) is not None:
+        if (arrived := await self._uploader.advance_if_arrived(item)) is not None:
             return arrived
         rejection: ItemRejected | None = None
         try:
@@ -206,7 +206,7 @@ class Submitter:
         else:
             if prepared.fingerprint == item.fingerprint and self._is_bound_as_routed(item):
                 return await self._uploader.upload(item, prepared, may_have_data=True)
-        if (arrived := await self._uploader.arrived_late(item)) is not None:
+        if (arrived := await self._uploader.advance_if_arrived_late(item)) is not None:
             return arrived
         if rejection is not None:
             return await self._reject(item, rejection)
@@ -219,7 +219,7 @@ class Submitter:
         )
 
     def _is_bound_as_routed(self, item: Item) -> bool:
-        """Tell whether the item's import was made with what its route says now."""
+        """Tell whether the item's import was made with the current schema, settings, and hooks of its route."""
         route = self._routes.for_version(item.source, item.version)
         return route is not None and route.binding == item.binding
 
@@ -229,19 +229,19 @@ class Submitter:
         )
 
     async def _create(self, attempt: _Attempt) -> Item:
-        """Create the import, unless the content is at the vendor for another item, maybe since a moment ago."""
+        """Create the import, unless another item has sent, or is sending, the same content."""
         while True:
             if (duplicate := await self._duplicate(attempt)) is not None:
                 return await self._leave_to(duplicate, attempt.item)
             try:
                 return await self._create_own(attempt)
             except TagInUse:
-                logger.info("the same content is taken by another item", extra={"item": attempt.item.source})
+                logger.info("another item has the same content", extra={"item": attempt.item.source})
 
     async def _leave_to(self, other: Item, item: Item) -> Item:
-        """Skip an item whose content was sent for another.
+        """Skip an item whose content was sent for another item.
 
-        Raises DuplicatePending, the item queued, where that may fail.
+        Raises DuplicatePending, with the item queued, if the other's data may still fail to arrive.
         """
         reason = f"the same content is {other.state} in batch {other.batch_id}"
         item = await self._put_back(item, reason)
@@ -250,7 +250,7 @@ class Submitter:
         return await self._transitions.advance(item, _S.SKIPPED, reason=reason)
 
     async def _create_own(self, attempt: _Attempt) -> Item:
-        orphan = await self._orphans.take(self._tag(attempt), attempt.route.schema_id)
+        orphan = await self._orphans.match(self._tag(attempt), attempt.route.schema_id)
         if orphan is not None and self._may_adopt(orphan, attempt):
             attempt.may_have_data = attempt.item.tag != self._tag(attempt)
             await self._intend(attempt)
@@ -266,7 +266,7 @@ class Submitter:
         return await self._give_up(attempt)
 
     async def _permit(self, attempt: _Attempt) -> Permit | None:
-        """Wait for a permit, but no longer than until a stop is requested, or `permit_wait_s`."""
+        """Wait for a permit until a stop is requested, but at most `permit_wait_s`."""
         waiting = asyncio.ensure_future(self._pacer.permit())
         stopping = asyncio.ensure_future(self._stop.wait())
         try:
@@ -301,7 +301,7 @@ class Submitter:
         return await self._send(attempt, permit)
 
     async def _send(self, attempt: _Attempt, permit: Permit) -> Item | None:
-        """Send one create; None where it is to be repeated. Raises StaleItem, TagInUse."""
+        """Send one create; return None if it must be repeated. Raises StaleItem, TagInUse."""
         try:
             await self._intend(attempt)
         except (StaleItem, TagInUse):
@@ -339,10 +339,7 @@ class Submitter:
         return created
 
     async def _intend(self, attempt: _Attempt) -> None:
-        """Record the attempt before it is made.
-
-        Raises TagInUse where another item is about to send the same content.
-        """
+        """Record the attempt before it is made. Raises TagInUse if another item is about to send the same content."""
         prepared, route = attempt.prepared, attempt.route
         is_file = attempt.item.kind is ItemKind.FILE
         tag = self._tag(attempt)
@@ -400,13 +397,13 @@ class Submitter:
         self._emit(CreateThrottled(source=attempt.item.source, wait_s=wait_s))
 
     async def _answer_lost(self, attempt: _Attempt, error: InDoubt) -> Item | None:
-        """Look once for the import by its tag; a JSON create has no name to look for and must wait."""
+        """Look once for the import by its tag; a JSON create has no filename with a tag and must wait."""
         if attempt.item.kind is ItemKind.JSON:
             self._held_schemas.outcome_unknown.add(attempt.route.schema_id)
             return attempt.item
         intent_at = attempt.item.intent_at or self._vendor_time.now()
         try:
-            found = await self._orphans.look_for(self._tag(attempt), attempt.route.schema_id, since=intent_at)
+            found = await self._orphans.find_by_tag(self._tag(attempt), attempt.route.schema_id, since=intent_at)
         except TransientError:
             found = None
         if found is not None and self._may_adopt(found, attempt):
@@ -416,7 +413,7 @@ class Submitter:
 
     async def _pause_after(self, attempt: _Attempt, error: TransientError) -> None:
         logger.warning(
-            "create to be repeated",
+            "create failed; it is repeated",
             extra={"item": attempt.item.source, "attempt": attempt.number, "error": type(error).__name__},
         )
         await self._stop.sleep(delay_s(attempt.number, self._rng))
@@ -452,7 +449,7 @@ class Submitter:
         return found.get(tag)
 
     def _may_adopt(self, orphan: RemoteImport, attempt: _Attempt) -> bool:
-        """With `again` only what this very attempt may have made is ours to take."""
+        """Tell whether an orphan may be adopted; with `again`, only one that this attempt may have made."""
         if not self._options.filename_tag or attempt.item.kind is ItemKind.JSON:
             return False
         intent_at = attempt.item.intent_at

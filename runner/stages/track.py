@@ -1,7 +1,7 @@
-"""The track stage: watch open imports by listing, and move their items by what the vendor says.
+"""The track stage: list open imports, and move their items as the vendor's statuses say.
 
-One call covers a thousand imports, so none is polled. A retrieve follows once an import failed or needs review, for
-what the list does not show.
+One call covers a thousand imports, so none is polled by itself. An import that failed or needs review is retrieved, for
+the fields that a list does not show.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-FIRST_LOOK_S = 1.0
+FIRST_LIST_S = 1.0
 LONGEST_PAUSE_S = 30.0
 MISSING_AFTER_PASSES = 3
 UNREADABLE_AFTER_PASSES = 3
 REFUSED_PASSES = 10
-"""So many lists in a row that are refused for good are no gateway's passing trouble."""
+"""After this many refused lists in a row, the refusal is no passing trouble of a gateway."""
 
 _MOST_DOUBLINGS = 16
 _READ_AT_ONCE = 100
@@ -44,14 +44,14 @@ _S = ItemState
 
 @dataclass(slots=True)
 class Pass:
-    """What one look or one reading found: how many items it moved, and how many `others_moved` before it."""
+    """What one list or one read of the ledger found: items it `moved`, and items that `others_moved` before it."""
 
     moved: int = 0
     others_moved: int = 0
 
 
 async def _no_listener(_item: Item) -> None:
-    """Leave an item that has moved to whoever asked."""
+    """Ignore an item that has moved: the caller gets it as a result."""
 
 
 def _nothing(_item: Item, _why: str) -> None:
@@ -87,11 +87,11 @@ class Tracker:
         self._refused_passes = 0
         self._news = asyncio.Event()
         self._quiet_passes = 0
-        self._looking = asyncio.Lock()
+        self._listing = asyncio.Lock()
         self._pass = Pass()
 
     def watch(self, item: Item) -> None:
-        """Follow the import of an item from now on."""
+        """Track the import of an item from now on."""
         if item.import_id is None:
             return
         self._open[item.import_id] = item
@@ -99,50 +99,50 @@ class Tracker:
         self._news.set()
 
     async def run(self) -> None:
-        """Look again and again, for ever; cancel it to end it. Raises AuthRefused and StorageFull."""
+        """List again and again until it is canceled. Raises AuthRefused and StorageFull."""
         while True:
-            await self.pause(FIRST_LOOK_S)
-            await self.look_once_more()
+            await self.pause(FIRST_LIST_S)
+            await self.list_or_retry()
 
     async def pause(self, shortest_s: float) -> None:
-        """Wait until there is an open import, then before the next look: longer with each that brought nothing new."""
+        """Wait until there is an open import, then at least `shortest_s`, longer after each list without news."""
         if not self._open:
             self._news.clear()
             await self._news.wait()
         await asyncio.sleep(min(shortest_s * 2**self._quiet_passes, self._longest_pause_s))
         self._quiet_passes = min(self._quiet_passes + 1, _MOST_DOUBLINGS)
 
-    async def look_once_more(self) -> Pass:
-        """Look, and leave trouble that may pass to the next look. Raises AuthRefused and StorageFull."""
+    async def list_or_retry(self) -> Pass:
+        """List, and leave trouble that may pass to the next list. Raises AuthRefused and StorageFull."""
         try:
-            await self.look()
+            await self.list_once()
         except StorageFull:
             raise
         except (TransientError, RequestInvalid) as error:
             self._refused_passes += isinstance(error, RequestInvalid)
             if self._refused_passes >= REFUSED_PASSES:
                 raise
-            logger.warning("list to be repeated", extra={"error": type(error).__name__})
+            logger.warning("list failed; it is repeated", extra={"error": type(error).__name__})
         else:
             self._refused_passes = 0
         return self._finished_pass()
 
     def _finished_pass(self) -> Pass:
-        """Return what was found since the last call; a pass that failed midway counts with the next one."""
+        """Return what was found since the last call, including what a pass found that failed midway."""
         finished, self._pass = self._pass, Pass()
         return finished
 
-    async def look(self) -> None:
+    async def list_once(self) -> None:
         """List once, as far back as the oldest open import, and apply what changed. Raises TransientError."""
-        async with self._looking:
-            await self._look()
+        async with self._listing:
+            await self._list()
 
     async def read(self, ledger: Ledger) -> Pass:
         """Read the items of all open imports from a ledger that others write too, and continue from there.
 
         Raises TransientError.
         """
-        async with self._looking:
+        async with self._listing:
             known = list(self._open.values())
             for start in range(0, len(known), _READ_AT_ONCE):
                 some = known[start : start + _READ_AT_ONCE]
@@ -159,9 +159,9 @@ class Tracker:
             await self._go_on(known, current)
 
     async def _move(self, item: Item, state: ItemState, *, reason: str, **changes: Unpack[ItemChanges]) -> Item:
-        """Move an item, and continue from there; if somebody was faster, from where the item is now.
+        """Move an item, and continue from there; if another process was faster, from where the item is now.
 
-        One of which somebody else only noted another status meanwhile is moved all the same.
+        If the other process only noted another status, the item is moved anyway.
         """
         known = item
         for _ in range(_MOST_TRIES):
@@ -179,7 +179,7 @@ class Tracker:
         return item
 
     async def _go_on(self, known: Item, current: Item) -> None:
-        """Keep an item open that is as it was but for its status; hand on any other."""
+        """Keep tracking an item of which at most the status changed; report any other."""
         self._quiet_passes = 0
         if _is_still_there(known, current):
             self._open[known.bound_id] = current
@@ -187,7 +187,7 @@ class Tracker:
             self._open.pop(known.bound_id, None)
             await self._on_move(current)
 
-    async def _look(self) -> None:
+    async def _list(self) -> None:
         expected = dict.fromkeys(self._open)
         async for remote in imports_since(self._api, self._oldest()):
             if remote.import_id in expected:
@@ -200,7 +200,7 @@ class Tracker:
             await self._not_listed(import_id)
 
     async def _applied(self, remote: RemoteImport) -> None:
-        """Apply what the list says; an import of which nothing more can be read is left to a later run in the end."""
+        """Apply what the list says; an import that cannot be read several times is left to a later run."""
         try:
             await self.apply(remote)
         except StorageFull:
@@ -211,7 +211,9 @@ class Tracker:
             self._unreadable.pop(remote.import_id, None)
 
     def _not_read(self, import_id: str, error: TransientError | RequestInvalid) -> None:
-        logger.warning("import to be read again", extra={"import_id": import_id, "error": type(error).__name__})
+        logger.warning(
+            "import could not be read; it is read again", extra={"import_id": import_id, "error": type(error).__name__}
+        )
         self._unreadable[import_id] += 1
         if self._unreadable[import_id] >= UNREADABLE_AFTER_PASSES and (item := self._open.pop(import_id, None)):
             self._on_trouble(item, f"its import cannot be read: {error}")
@@ -248,7 +250,7 @@ class Tracker:
         return await self._end_with_details(item)
 
     async def _end_with_details(self, item: Item) -> Item:
-        """Retrieve what only a retrieve shows; it may be newer than the list."""
+        """Retrieve the fields that a list lacks; the status may be newer than the list's."""
         import_id = item.bound_id
         try:
             remote = await repeat_read(lambda: self._api.retrieve(import_id))
@@ -272,7 +274,7 @@ class Tracker:
         )
 
     async def _not_listed(self, import_id: str) -> None:
-        """Ask for an import itself once it was missing from several complete lists."""
+        """Retrieve an import once it is missing from several complete lists."""
         self._unseen[import_id] = self._unseen.get(import_id, 0) + 1
         item = self._open.get(import_id)
         if item is None or self._unseen[import_id] < self._missing_after:
@@ -309,12 +311,12 @@ def _is_old_news(item: Item, state: ItemState | None, status: str) -> bool:
 
 
 def _is_still_there(known: Item, current: Item) -> bool:
-    """Tell whether nothing but the status of an item differs from what was known."""
+    """Tell whether at most the status of an item differs from what was known."""
     return current.state is known.state and current.import_id == known.import_id
 
 
 def _trouble(state: ItemState, remote: RemoteImport) -> tuple[str | None, str | None]:
-    """Return an error code and a sentence for an import that failed or waits for a person."""
+    """Return an error code and a sentence for an import that failed or needs review."""
     if state is _S.SUCCEEDED:
         return None, None
     messages = [str(error.get("message") or error.get("type") or "") for error in remote.import_errors]

@@ -1,4 +1,4 @@
-"""Transitions: the one way an item changes state during a run: ledger first, then counts, log and listeners."""
+"""Transitions: the only way an item changes state: first in the ledger, then in counts, log, and events."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class ItemOvertaken(StaleItem):
 
 
 class Transitions:
-    """Transitions items of one batch and keeps count: `by_state` as of now, `ended` those that ended in this run."""
+    """Moves items of one batch and counts them: `by_state` as they are now, `ended` those that ended in this run."""
 
     def __init__(self, ledger: Ledger, *, clock: Clock, emit: EventHook, by_state: Mapping[ItemState, int]) -> None:
         self._ledger = ledger
@@ -66,12 +66,12 @@ class Transitions:
             self._note(known, current, "moved by somebody else")
 
     def foreign_changes(self, counts: Mapping[ItemState, int]) -> dict[ItemState, int]:
-        """Return by how much the ledger's counts differ from what is known here: others have moved items."""
+        """Return by how much the ledger's counts differ from `by_state` because others have moved items."""
         differences = {state: counts.get(state, 0) - self.by_state[state] for state in ItemState}
         return {state: difference for state, difference in differences.items() if difference}
 
     async def recount(self, batch_id: str) -> None:
-        """Take the counts from the ledger, which knows everybody's transitions."""
+        """Read the counts from the ledger, which has the transitions of all processes."""
         self.by_state = Counter(await self._ledger.counts(batch_id))
 
     def added(self, items: Mapping[ItemState, int]) -> None:

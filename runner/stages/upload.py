@@ -1,7 +1,8 @@
 """The submit stage, second half: bound import -> data at the vendor, once.
 
-An upload in doubt is repeated only under `If-None-Match: *`, or where storage refuses that header, after the import was
-seen without data for a settle time. An import whose url has expired and cannot be renewed is given up behind a fence.
+An upload whose outcome is unknown is repeated only with `If-None-Match: *`. If storage refuses that header, it is
+repeated only after the import has shown no data for `settle_s` seconds. An import whose URL has expired and cannot be
+renewed is given up after a fence: the time by which no upload to it can still be on its way.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ _LIFE_S = re.compile(r"[?&]X-Amz-Expires=(\d+)")
 
 
 def url_end(url: str, *, fallback: datetime) -> datetime:
-    """Return when a presigned url stops working, as its SigV4 query says, else `fallback` + 30 minutes."""
+    """Return when a presigned URL expires: as its SigV4 query says, or 30 minutes after `fallback`."""
     signed, life = _SIGNED_AT.search(url), _LIFE_S.search(url)
     if signed is None or life is None:
         return fallback + URL_LIFE
@@ -58,7 +59,7 @@ def url_end(url: str, *, fallback: datetime) -> datetime:
 
 
 class Uploader:
-    """Uploads to bound imports; `bytes_uploaded` counts what storage acknowledged."""
+    """Uploads data to bound imports; `bytes_uploaded` counts what storage acknowledged."""
 
     def __init__(
         self,
@@ -87,39 +88,40 @@ class Uploader:
         self.bytes_uploaded = 0
 
     def remember_url(self, remote: RemoteImport) -> None:
-        """Keep an upload url in memory, never in the ledger."""
+        """Keep an upload URL in memory, never in the ledger."""
         if remote.upload_url:
             self._urls[remote.import_id] = remote.upload_url
             while len(self._urls) > _REMEMBERED_URLS:
                 self._urls.popitem(last=False)
 
-    async def arrived(self, item: Item, *, may_have_data: bool = True) -> Item | None:
-        """Ask the vendor for the import of a `created` item: moved on if its data has arrived, None if it has not.
+    async def advance_if_arrived(self, item: Item, *, may_have_data: bool = True) -> Item | None:
+        """Retrieve the import of a `created` item; return the item `processing` if its data has arrived, else None.
 
-        `may_have_data`: data may have been sent to it. Raises TransientError.
+        If the import is gone, return the item `failed` if data may have been sent to it (`may_have_data`), else
+        `queued`. Raises TransientError.
         """
         remote = await self._retrieve(item)
         if remote is None:
             return await self._missing(item, may_have_data=may_have_data)
         if remote.status == ImportStatus.AWAITING_UPLOAD:
             return None
-        return await self.move_on(item, remote.status, reason="the data had arrived")
+        return await self.record_arrival(item, remote.status, reason="the data had arrived")
 
-    async def arrived_late(self, item: Item) -> Item | None:
-        """Do as `arrived`, and look again after the time in which an upload in doubt still shows.
+    async def advance_if_arrived_late(self, item: Item) -> Item | None:
+        """Do as `advance_if_arrived`, and try again after `settle_s`, in which a late upload becomes visible.
 
-        Returns the item as it is where a stop came meanwhile. Raises TransientError.
+        Returns the item unchanged if a stop comes first. Raises TransientError.
         """
-        if (arrived := await self.arrived(item)) is not None:
+        if (arrived := await self.advance_if_arrived(item)) is not None:
             return arrived
         if await self._stop.sleep(self._options.settle_s):
             return item
-        return await self.arrived(item)
+        return await self.advance_if_arrived(item)
 
     async def upload(self, item: Item, prepared: Prepared, *, may_have_data: bool = False) -> Item:
-        """Bring the data to the item's import; returns the item `processing`, terminal, `queued` or still `created`.
+        """Upload the data to the item's import; return the item `processing`, terminal, `queued`, or still `created`.
 
-        `may_have_data`: an upload of an earlier run may have arrived unseen, or may still be on its way.
+        `may_have_data`: an upload of an earlier run may have arrived unnoticed, or may still be on its way.
         """
         settled = False
         for attempt in range(1, self._options.upload_attempts + 1):
@@ -131,7 +133,7 @@ class Uploader:
                     break
                 settled = True
             try:
-                return await self._tried(item, prepared, may_have_data=may_have_data, conditional=conditional)
+                return await self._attempt(item, prepared, may_have_data=may_have_data, conditional=conditional)
             except ConditionUnsupported:
                 self._conditional = False
             except StorageFull:
@@ -144,13 +146,15 @@ class Uploader:
                 await self._pause(item, attempt, error)
         return item
 
-    async def _tried(self, item: Item, prepared: Prepared, *, may_have_data: bool, conditional: bool) -> Item:
-        """Try once; what no other try can change ends the item."""
+    async def _attempt(self, item: Item, prepared: Prepared, *, may_have_data: bool, conditional: bool) -> Item:
+        """Try once; an error that no other try can change ends the item."""
         try:
             return await self._try(item, prepared, may_have_data=may_have_data, conditional=conditional)
         except (ItemRejected, UploadRefused) as error:
             refusal = error
-        looked = await (self.arrived_late(item) if may_have_data else self.arrived(item, may_have_data=False))
+        looked = await (
+            self.advance_if_arrived_late(item) if may_have_data else self.advance_if_arrived(item, may_have_data=False)
+        )
         if looked is not None:
             return looked
         if isinstance(refusal, ItemRejected):
@@ -158,8 +162,8 @@ class Uploader:
         return await self._fail(item, "upload_refused", str(refusal))
 
     async def _try(self, item: Item, prepared: Prepared, *, may_have_data: bool, conditional: bool) -> Item:
-        """Send the data once, after a look whether it is there already where only a look can tell."""
-        if may_have_data and not conditional and (arrived := await self.arrived(item)) is not None:
+        """Send the data once; without `conditional`, retrieve the import first if it may have data."""
+        if may_have_data and not conditional and (arrived := await self.advance_if_arrived(item)) is not None:
             return arrived
         url = self._usable_url(item)
         if url is None:
@@ -174,7 +178,7 @@ class Uploader:
             self.bytes_uploaded += prepared.size_bytes
             self._emit(BytesUploaded(source=item.source, count=prepared.size_bytes))
         reason = "uploaded" if stored else "the data had arrived"
-        return await self.move_on(item, ImportStatus.PENDING, reason=reason)
+        return await self.record_arrival(item, ImportStatus.PENDING, reason=reason)
 
     def _usable_url(self, item: Item) -> str | None:
         url = self._urls.get(item.bound_id)
@@ -184,24 +188,24 @@ class Uploader:
         return url if end - self._vendor_time.now() > URL_MARGIN else None
 
     async def _renew(self, item: Item, *, may_have_data: bool) -> str | Item:
-        """Return a fresh upload url, or the item as it is now where there is none to be had."""
+        """Return a fresh upload URL, or the item as it is now if there is none."""
         remote = await self._retrieve(item)
         if remote is None:
             return await self._missing(item, may_have_data=may_have_data)
         if remote.status != ImportStatus.AWAITING_UPLOAD:
-            return await self.move_on(item, remote.status, reason="the data had arrived")
+            return await self.record_arrival(item, remote.status, reason="the data had arrived")
         self.remember_url(remote)
         url = self._usable_url(item)
         return url if url is not None else await self._release(item, remote, may_have_data=may_have_data)
 
     async def _release(self, item: Item, remote: RemoteImport, *, may_have_data: bool) -> Item:
-        """Give the import up for good and queue the item, once no upload to it can still be on its way."""
+        """Give up the import for good and queue the item, once no upload to the import can still be on its way."""
         end = url_end(remote.upload_url or "", fallback=item.created_at or self._vendor_time.now())
         fence = end + timedelta(seconds=self._options.foreign_upload_s + self._options.settle_s) + 2 * _CLOCK_SKEW
         wait_s = (fence - self._vendor_time.now()).total_seconds()
         if await self._stop.sleep(max(wait_s, 0.0)):
             return item
-        if (arrived := await self.arrived(item, may_have_data=may_have_data)) is not None:
+        if (arrived := await self.advance_if_arrived(item, may_have_data=may_have_data)) is not None:
             return arrived
         logger.warning("import given up", extra={"item": item.source, "import_id": item.import_id})
         return await self._transitions.advance(
@@ -209,7 +213,7 @@ class Uploader:
         )
 
     async def _missing(self, item: Item, *, may_have_data: bool) -> Item:
-        """Queue an item whose import is gone and never got data; what became of data that was sent nobody knows."""
+        """Queue an item whose import is gone and never got data; fail one whose data may have been imported."""
         if may_have_data:
             return await self._fail(item, "import_missing", "the vendor no longer has the import")
         return await self._transitions.advance(
@@ -223,10 +227,10 @@ class Uploader:
         except ImportNotFound:
             return None
 
-    async def move_on(self, item: Item, status: str, *, reason: str) -> Item:
+    async def record_arrival(self, item: Item, status: str, *, reason: str) -> Item:
         """Record that the import of a `created` item has its data, as its status shows.
 
-        Ends are left to tracking, which knows what to read with them.
+        The item becomes `processing` even if the import has ended: tracking reads what belongs to an end.
         """
         state = STATE_OF_STATUS.get(status, _S.PROCESSING)
         known = status if state is _S.PROCESSING else ImportStatus.RUNNING
@@ -236,7 +240,7 @@ class Uploader:
 
     async def _pause(self, item: Item, attempt: int, error: TransientError) -> None:
         logger.warning(
-            "upload to be repeated",
+            "upload failed; it is repeated",
             extra={"item": item.source, "import_id": item.import_id, "error": type(error).__name__},
         )
         await self._stop.sleep(delay_s(attempt, self._rng))

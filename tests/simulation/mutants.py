@@ -129,7 +129,7 @@ def adopted_by_plain_name(patch: pytest.MonkeyPatch) -> None:
     def plain(name: str | None) -> str:
         return _TAG.sub("", name or "")
 
-    async def look_for(self: Any, tag: str, schema_id: str | None, *, since: datetime) -> RemoteImport | None:
+    async def find_by_tag(self: Any, tag: str, schema_id: str | None, *, since: datetime) -> RemoteImport | None:
         own = (await self._ledger.by_tag([tag]))[tag][0]
         found = {
             remote.import_id: remote
@@ -138,7 +138,7 @@ def adopted_by_plain_name(patch: pytest.MonkeyPatch) -> None:
         }
         return await self._best(list(found.values()), schema_id)  # type: ignore[no-any-return]
 
-    patch.setattr(orphans.Orphans, "look_for", look_for)
+    patch.setattr(orphans.Orphans, "find_by_tag", find_by_tag)
 
 
 def import_ids_not_unique(patch: pytest.MonkeyPatch) -> None:

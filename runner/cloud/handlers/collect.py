@@ -113,7 +113,7 @@ class _Collection:
             return item
         if remote.status == ImportStatus.AWAITING_UPLOAD:
             return item
-        item = await self._stages.uploader.move_on(item, remote.status, reason="the data had arrived")
+        item = await self._stages.uploader.record_arrival(item, remote.status, reason="the data had arrived")
         self._tracker.watch(item)
         return await self._tracker.apply(remote, is_whole=True) or item
 
