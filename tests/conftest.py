@@ -12,6 +12,8 @@ from hypothesis.internal.conjecture import engine
 from runner.aws.s3 import S3Client, open_s3
 from tests.support.aws import HOW_TO_INSTALL, MINISTACK, LocalAws, running_ministack, running_moto
 
+pytest_plugins = ["tests.support.virtual_time"]
+
 MOST_SHRINKING_S = 30
 """`make test-all` reports a failing example after at most this long, even if a smaller one exists."""
 

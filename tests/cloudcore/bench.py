@@ -1,10 +1,10 @@
-"""A bench for one function at a time: the simulated world without faults, its messages left lying until asked for."""
+"""A bench for one function at a time: the simulated world without faults; messages wait until a test takes them."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from runner.cloud.handlers.collect import collect
 from runner.cloud.handlers.finish import finish
@@ -15,16 +15,13 @@ from runner.cloud.protocols import Outcome, Queue
 from runner.cloud.reconcile import reconcile
 from runner.dromo.rate_limited import RateLimitedApi
 from runner.models import Batch, Item, ItemKind, ItemState
-from tests.cloudcore.plan import BEGIN_S, Plan
 from tests.cloudcore.scenario import CONFIG, Simulation
 from tests.support.inputs import Fate, Input
-from tests.support.process import Process, own_tasks
-from tests.support.vloop import VirtualLoop
+from tests.support.process import Process
 
 if TYPE_CHECKING:
     from runner.cloud.context import Deployment
 
-_T = TypeVar("_T")
 _ENTRIES: dict[Queue, Callable[..., Awaitable[Outcome]]] = {
     Queue.SUBMIT: submit,
     Queue.LIST: list_page,
@@ -33,22 +30,8 @@ _ENTRIES: dict[Queue, Callable[..., Awaitable[Outcome]]] = {
 }
 
 
-def on_bench(program: Callable[[Bench], Awaitable[_T]], **plan: Any) -> _T:
-    """Run a program on a bench of its own, in virtual time."""
-    loop = VirtualLoop(seed=0, start=BEGIN_S, deadline=BEGIN_S + 200_000)
-    own_tasks(loop)
-    try:
-        return loop.run_until_complete(_run(program, Simulation(Plan(seed=0, **plan), loop)))
-    finally:
-        loop.end()
-
-
-async def _run(program: Callable[[Bench], Awaitable[_T]], simulation: Simulation) -> _T:
-    return await program(Bench(simulation))
-
-
 class Bench:
-    """One deployment, whose parts lie open."""
+    """One deployment with all its parts in reach."""
 
     def __init__(self, simulation: Simulation) -> None:
         self.loop = simulation.loop
@@ -72,7 +55,7 @@ class Bench:
         self.deployment = replace(self.deployment, api=RateLimitedApi(api))
 
     def drop(self, key: str, *, fate: Fate = "good", mark: str | None = None) -> ObjectCreated:
-        """Put a file into the inbox; returns the message that tells of it."""
+        """Put a file into the inbox and return the message that reports it."""
         kind = ItemKind.JSON if key.endswith(".json") else ItemKind.FILE
         version = self.bucket.put(key, Input.make(mark or key, kind, fate)).version
         return ObjectCreated(

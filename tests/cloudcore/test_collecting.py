@@ -13,8 +13,10 @@ from runner.config.run_spec import RunSpec
 from runner.errors import Unavailable
 from runner.models import Item, ItemState
 from runner.sources import SourceSpec
-from tests.cloudcore.bench import Bench, on_bench
+from tests.cloudcore.bench import Bench
 from tests.support.inputs import Fate
+
+pytestmark = pytest.mark.virtual_time
 
 
 async def processing(bench: Bench, *, fate: Fate = "good", wait_s: float = 60.0) -> Item:
@@ -37,123 +39,93 @@ async def to_a_runner(bench: Bench) -> None:
     await bench.ledger.update_batch(batch.batch_id, config=spec.to_json())
 
 
-def test_a_result_is_brought_home_and_the_batch_comes_to_rest() -> None:
-    async def program(bench: Bench) -> None:
-        item = await processing(bench)
-        assert await bench.do(Queue.COLLECT, hint_of(item, bench)) == Done()
-        batch, (item,) = await bench.batch(), (await bench.items()).values()
-        assert str(item.state) == "collected"
-        assert bench.results.of(batch.out)[item.result or ""]
-        assert bench.take(Queue.FINISH) == [BatchRef(batch_id=batch.batch_id)]
-        assert bench.heard.figures["ItemsCollected"] == 1
-        assert bench.heard.figures["WebhookToCollectedMilliseconds"] > 0
-        assert bench.vendor.seen.calls["retrieve"] == 1
-
-    on_bench(program)
+async def test_a_result_is_brought_home_and_the_batch_comes_to_rest(bench: Bench) -> None:
+    item = await processing(bench)
+    assert await bench.do(Queue.COLLECT, hint_of(item, bench)) == Done()
+    batch, (item,) = await bench.batch(), (await bench.items()).values()
+    assert str(item.state) == "collected"
+    assert bench.results.of(batch.out)[item.result or ""]
+    assert bench.take(Queue.FINISH) == [BatchRef(batch_id=batch.batch_id)]
+    assert bench.heard.figures["ItemsCollected"] == 1
+    assert bench.heard.figures["WebhookToCollectedMilliseconds"] > 0
+    assert bench.vendor.seen.calls["retrieve"] == 1
 
 
 @pytest.mark.parametrize(("fate", "state"), [("broken", "failed"), ("review", "needs_review")])
-def test_what_only_a_retrieve_shows_is_read_with_the_first_one(fate: Fate, state: str) -> None:
-    async def program(bench: Bench) -> None:
-        item = await processing(bench, fate=fate)
-        await bench.do(Queue.COLLECT, hint_of(item))
-        (item,) = (await bench.items()).values()
-        assert str(item.state) == state
-        assert item.error_message
-        assert bench.vendor.seen.calls["retrieve"] == 1
-        assert len(bench.take(Queue.FINISH)) == 1
-
-    on_bench(program)
+async def test_what_only_a_retrieve_shows_is_read_with_the_first_one(bench: Bench, fate: Fate, state: str) -> None:
+    item = await processing(bench, fate=fate)
+    await bench.do(Queue.COLLECT, hint_of(item))
+    (item,) = (await bench.items()).values()
+    assert str(item.state) == state
+    assert item.error_message
+    assert bench.vendor.seen.calls["retrieve"] == 1
+    assert len(bench.take(Queue.FINISH)) == 1
 
 
-def test_an_import_that_is_unknown_is_counted_and_costs_no_call() -> None:
-    async def program(bench: Bench) -> None:
-        assert await bench.do(Queue.COLLECT, ImportHint(import_id="forged")) == Done()
-        assert bench.heard.figures["WebhookUnknown"] == 1
-        assert not bench.vendor.seen.calls
-
-    on_bench(program)
+async def test_an_import_that_is_unknown_is_counted_and_costs_no_call(bench: Bench) -> None:
+    assert await bench.do(Queue.COLLECT, ImportHint(import_id="forged")) == Done()
+    assert bench.heard.figures["WebhookUnknown"] == 1
+    assert not bench.vendor.seen.calls
 
 
-def test_hints_that_come_after_the_end_cost_no_call() -> None:
-    async def program(bench: Bench) -> None:
-        item = await processing(bench)
-        for _ in range(3):
-            assert await bench.do(Queue.COLLECT, hint_of(item)) == Done()
-        assert bench.vendor.seen.calls["retrieve"] == 1
-        assert bench.vendor.seen.calls["url"] == 1
-
-    on_bench(program)
-
-
-def test_two_hints_at_once_download_once() -> None:
-    async def program(bench: Bench) -> None:
-        item = await processing(bench)
-        outcomes = await asyncio.gather(*(bench.do(Queue.COLLECT, hint_of(item)) for _ in range(3)))
-        assert bench.vendor.seen.calls["url"] == 1
-        assert {type(outcome) for outcome in outcomes} == {Done, Requeued}
-
-    on_bench(program)
-
-
-def test_a_hint_that_came_too_early_changes_nothing() -> None:
-    async def program(bench: Bench) -> None:
-        item = await processing(bench, wait_s=0)
+async def test_hints_that_come_after_the_end_cost_no_call(bench: Bench) -> None:
+    item = await processing(bench)
+    for _ in range(3):
         assert await bench.do(Queue.COLLECT, hint_of(item)) == Done()
-        assert str((await bench.items())["orders/a.csv"].state) == "processing"
-
-    on_bench(program)
-
-
-def test_an_item_whose_upload_is_not_recorded_yet_is_moved_on() -> None:
-    async def program(bench: Bench) -> None:
-        item = await processing(bench)
-        created = replace(item, state=ItemState.CREATED, status="AWAITING_UPLOAD")
-        bench.ledger._batches[item.batch_id].items[item.source] = created
-        rows = bench.ledger._batches[item.batch_id].places
-        rows[ItemState.CREATED], rows[ItemState.PROCESSING] = rows[ItemState.PROCESSING], []
-        await bench.do(Queue.COLLECT, hint_of(item))
-        history = [str(entry.state) for entry in await bench.ledger.history(item.batch_id, item.source)]
-        assert history[-3:] == ["processing", "succeeded", "collected"]
-
-    on_bench(program)
+    assert bench.vendor.seen.calls["retrieve"] == 1
+    assert bench.vendor.seen.calls["url"] == 1
 
 
-def test_of_a_runners_batch_only_the_status_is_moved() -> None:
-    async def program(bench: Bench) -> None:
-        item = await processing(bench)
-        await to_a_runner(bench)
-        assert await bench.do(Queue.COLLECT, hint_of(item)) == Done()
-        assert await bench.states() == {"orders/a.csv": "succeeded"}
-        assert bench.vendor.seen.calls["url"] == 0
-        assert bench.take(Queue.FINISH) == []
-
-    on_bench(program)
+async def test_two_hints_at_once_download_once(bench: Bench) -> None:
+    item = await processing(bench)
+    outcomes = await asyncio.gather(*(bench.do(Queue.COLLECT, hint_of(item)) for _ in range(3)))
+    assert bench.vendor.seen.calls["url"] == 1
+    assert {type(outcome) for outcome in outcomes} == {Done, Requeued}
 
 
-def test_a_result_that_cannot_be_fetched_raises_and_marks_the_item_in_the_end() -> None:
-    async def program(bench: Bench) -> None:
-        item = await processing(bench)
-        await bench.ledger.advance(item, ItemState.SUCCEEDED, reason="status SUCCESSFUL", status="SUCCESSFUL")
-
-        async def unavailable(_import_id: str) -> str:
-            raise Unavailable("503")
-
-        bench.deployment.api.results_url = unavailable  # type: ignore[method-assign]
-        for receives in (1, 5):
-            with pytest.raises(Unavailable):
-                await bench.do(Queue.COLLECT, hint_of(item), receives=receives)
-        (item,) = (await bench.items()).values()
-        assert (str(item.state), item.error_code) == ("succeeded", "dead_letter")
-
-    on_bench(program)
+async def test_a_hint_that_came_too_early_changes_nothing(bench: Bench) -> None:
+    item = await processing(bench, wait_s=0)
+    assert await bench.do(Queue.COLLECT, hint_of(item)) == Done()
+    assert str((await bench.items())["orders/a.csv"].state) == "processing"
 
 
-def test_an_import_that_the_item_has_given_up_is_left() -> None:
-    async def program(bench: Bench) -> None:
-        item = await processing(bench)
-        bench.ledger._owners["given-up"] = (item.batch_id, item.source)
-        assert await bench.do(Queue.COLLECT, ImportHint(import_id="given-up")) == Done()
-        assert await bench.states() == {"orders/a.csv": "processing"}
+async def test_an_item_whose_upload_is_not_recorded_yet_is_moved_on(bench: Bench) -> None:
+    item = await processing(bench)
+    created = replace(item, state=ItemState.CREATED, status="AWAITING_UPLOAD")
+    bench.ledger._batches[item.batch_id].items[item.source] = created
+    rows = bench.ledger._batches[item.batch_id].places
+    rows[ItemState.CREATED], rows[ItemState.PROCESSING] = rows[ItemState.PROCESSING], []
+    await bench.do(Queue.COLLECT, hint_of(item))
+    history = [str(entry.state) for entry in await bench.ledger.history(item.batch_id, item.source)]
+    assert history[-3:] == ["processing", "succeeded", "collected"]
 
-    on_bench(program)
+
+async def test_of_a_runners_batch_only_the_status_is_moved(bench: Bench) -> None:
+    item = await processing(bench)
+    await to_a_runner(bench)
+    assert await bench.do(Queue.COLLECT, hint_of(item)) == Done()
+    assert await bench.states() == {"orders/a.csv": "succeeded"}
+    assert bench.vendor.seen.calls["url"] == 0
+    assert bench.take(Queue.FINISH) == []
+
+
+async def test_a_result_that_cannot_be_fetched_raises_and_marks_the_item_in_the_end(bench: Bench) -> None:
+    item = await processing(bench)
+    await bench.ledger.advance(item, ItemState.SUCCEEDED, reason="status SUCCESSFUL", status="SUCCESSFUL")
+
+    async def unavailable(_import_id: str) -> str:
+        raise Unavailable("503")
+
+    bench.deployment.api.results_url = unavailable  # type: ignore[method-assign]
+    for receives in (1, 5):
+        with pytest.raises(Unavailable):
+            await bench.do(Queue.COLLECT, hint_of(item), receives=receives)
+    (item,) = (await bench.items()).values()
+    assert (str(item.state), item.error_code) == ("succeeded", "dead_letter")
+
+
+async def test_an_import_that_the_item_has_given_up_is_left(bench: Bench) -> None:
+    item = await processing(bench)
+    bench.ledger._owners["given-up"] = (item.batch_id, item.source)
+    assert await bench.do(Queue.COLLECT, ImportHint(import_id="given-up")) == Done()
+    assert await bench.states() == {"orders/a.csv": "processing"}

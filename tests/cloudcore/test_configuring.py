@@ -7,7 +7,9 @@ import pytest
 from runner.cloud.handlers.configure import configure, in_force, parsed
 from runner.config.settings import Settings
 from runner.errors import ConfigError
-from tests.cloudcore.bench import Bench, on_bench
+from tests.cloudcore.bench import Bench
+
+pytestmark = pytest.mark.virtual_time
 
 ROUTES = """
 include = ["*.csv"]
@@ -22,14 +24,11 @@ fields = [{ key = "mark", label = "Mark" }]
 """
 
 
-def test_a_good_configuration_is_in_force() -> None:
-    async def program(bench: Bench) -> None:
-        assert await configure(bench.deployment, ROUTES) == []
-        config = await in_force(bench.deployment)
-        assert [route.schema_id for route in config.routes.routes] == ["orders", None]
-        assert config.settings.include == ("*.csv",)
-
-    on_bench(program)
+async def test_a_good_configuration_is_in_force(bench: Bench) -> None:
+    assert await configure(bench.deployment, ROUTES) == []
+    config = await in_force(bench.deployment)
+    assert [route.schema_id for route in config.routes.routes] == ["orders", None]
+    assert config.settings.include == ("*.csv",)
 
 
 @pytest.mark.parametrize(
@@ -50,15 +49,12 @@ def test_a_good_configuration_is_in_force() -> None:
         ("routes = 5", "routes"),
     ],
 )
-def test_a_broken_configuration_says_why_and_the_last_good_one_stays(text: str, said: str) -> None:
-    async def program(bench: Bench) -> None:
-        await configure(bench.deployment, ROUTES)
-        (problem,) = await configure(bench.deployment, text)
-        assert said in problem
-        assert "secret-value" not in problem
-        assert await bench.ledger.good_config() == ROUTES
-
-    on_bench(program)
+async def test_a_broken_configuration_says_why_and_the_last_good_one_stays(bench: Bench, text: str, said: str) -> None:
+    await configure(bench.deployment, ROUTES)
+    (problem,) = await configure(bench.deployment, text)
+    assert said in problem
+    assert "secret-value" not in problem
+    assert await bench.ledger.good_config() == ROUTES
 
 
 def test_a_schema_of_the_file_takes_the_place_of_the_parameters() -> None:
@@ -69,11 +65,8 @@ def test_a_schema_of_the_file_takes_the_place_of_the_parameters() -> None:
     assert config.settings.settle_s == 5
 
 
-def test_without_a_file_the_parameters_are_in_force_which_may_name_no_schema() -> None:
-    async def program(bench: Bench) -> None:
-        assert (await in_force(bench.deployment)).routes.routes == ()
-
-    on_bench(program)
+async def test_without_a_file_the_parameters_are_in_force_which_may_name_no_schema(bench: Bench) -> None:
+    assert (await in_force(bench.deployment)).routes.routes == ()
 
 
 def test_a_mark_at_the_beginning_of_the_file_is_passed_over() -> None:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from runner.cloud.messages import BatchRef, ImportHint, Message, StartLoad
 from runner.cloud.protocols import Done, Queue, Requeued
 from runner.models import Batch, ItemState
-from tests.cloudcore.bench import Bench, on_bench
+from tests.cloudcore.bench import Bench
 from tests.support.inputs import Fate
+
+pytestmark = pytest.mark.virtual_time
 
 LOAD = StartLoad(uri="s3://inbox/nightly/", name="nightly")
 
@@ -37,109 +41,90 @@ def ref(batch: Batch) -> Message:
     return BatchRef(batch_id=batch.batch_id)
 
 
-def test_a_settled_batch_gets_its_manifest_and_its_end_is_told_once() -> None:
-    async def program(bench: Bench) -> None:
-        batch = await loaded(bench, "good", "broken", "refused")
-        for _ in range(3):
-            assert await bench.do(Queue.FINISH, ref(batch)) == Done()
-        batch = await bench.batch()
-        assert (str(batch.state), batch.exit_code) == ("complete", 4)
-        assert batch.finished_at is not None
-        states = {line["source"]: line["state"] for line in bench.results.manifest(batch.out)}
-        assert states == {"0.csv": "collected", "1.csv": "failed", "2.csv": "rejected"}
-        assert [(batch_id, state) for batch_id, state, _ in bench.heard.ends] == [(batch.batch_id, "complete")]
-        assert set(bench.results.of(batch.out)) >= {"manifest.jsonl", "manifest.csv", "summary.json"}
-
-    on_bench(program)
-
-
-def test_the_end_is_told_again_when_the_last_review_is_done_and_not_in_between() -> None:
-    async def program(bench: Bench) -> None:
-        batch = await loaded(bench, "review", "review", "good")
-        await bench.do(Queue.FINISH, ref(batch))
-        for item in (await bench.items()).values():
-            if item.state is ItemState.NEEDS_REVIEW:
-                bench.vendor.state.finish_review(item.import_id or "", bench.vendor.now())
-                await bench.do(Queue.COLLECT, ImportHint(import_id=item.import_id or ""))
-                await bench.do(Queue.FINISH, ref(batch))
-        assert [state for _, state, _ in bench.heard.ends] == ["settled", "complete"]
-        assert {line["state"] for line in bench.results.manifest(batch.out)} == {"collected"}
-
-    on_bench(program)
-
-
-def test_a_batch_in_which_something_is_open_is_left() -> None:
-    async def program(bench: Bench) -> None:
-        batch = await loaded(bench, "good")
-        bench.drop("nightly/9.csv")
-        await bench.ledger.update_batch(batch.batch_id, listed=False)
+async def test_a_settled_batch_gets_its_manifest_and_its_end_is_told_once(bench: Bench) -> None:
+    batch = await loaded(bench, "good", "broken", "refused")
+    for _ in range(3):
         assert await bench.do(Queue.FINISH, ref(batch)) == Done()
-        assert bench.heard.ends == []
-        assert bench.results.manifest(batch.out) == []
-
-    on_bench(program)
-
-
-def test_a_rolling_batch_rests_with_a_manifest_and_ends_when_its_day_is_over() -> None:
-    async def program(bench: Bench) -> None:
-        await bench.configured()
-        await bench.do(Queue.SUBMIT, bench.drop("orders/a.csv", fate="refused"))
-        await bench.work_off()
-        batch = await bench.batch()
-        assert [line["state"] for line in bench.results.manifest(batch.out)] == ["rejected"]
-        assert (str(batch.state), bench.heard.ends) == ("running", [])
-        await asyncio.sleep(2 * 3600 + 1000)
-        await bench.reconcile()
-        await bench.work_off()
-        assert str((await bench.batch()).state) == "complete"
-        assert [state for _, state, _ in bench.heard.ends] == ["complete"]
-
-    on_bench(program)
+    batch = await bench.batch()
+    assert (str(batch.state), batch.exit_code) == ("complete", 4)
+    assert batch.finished_at is not None
+    states = {line["source"]: line["state"] for line in bench.results.manifest(batch.out)}
+    assert states == {"0.csv": "collected", "1.csv": "failed", "2.csv": "rejected"}
+    assert [(batch_id, state) for batch_id, state, _ in bench.heard.ends] == [(batch.batch_id, "complete")]
+    assert set(bench.results.of(batch.out)) >= {"manifest.jsonl", "manifest.csv", "summary.json"}
 
 
-def test_a_file_that_comes_after_the_end_of_its_day_opens_the_batch_again_and_its_end_is_told_again() -> None:
-    async def program(bench: Bench) -> None:
-        await bench.configured()
-        late = bench.drop("orders/late.csv", fate="refused")
-        await bench.do(Queue.SUBMIT, bench.drop("orders/a.csv", fate="refused"))
-        await asyncio.sleep(3 * 3600)
-        await bench.reconcile()
-        await bench.work_off()
-        await bench.do(Queue.SUBMIT, late)
-        await bench.work_off()
-        batch = await bench.batch()
-        assert str(batch.state) == "complete"
-        assert len(bench.results.manifest(batch.out)) == 2
-        assert [state for _, state, _ in bench.heard.ends] == ["complete", "complete"]
-
-    on_bench(program)
+async def test_the_end_is_told_again_when_the_last_review_is_done_and_not_in_between(bench: Bench) -> None:
+    batch = await loaded(bench, "review", "review", "good")
+    await bench.do(Queue.FINISH, ref(batch))
+    for item in (await bench.items()).values():
+        if item.state is ItemState.NEEDS_REVIEW:
+            bench.vendor.state.finish_review(item.import_id or "", bench.vendor.now())
+            await bench.do(Queue.COLLECT, ImportHint(import_id=item.import_id or ""))
+            await bench.do(Queue.FINISH, ref(batch))
+    assert [state for _, state, _ in bench.heard.ends] == ["settled", "complete"]
+    assert {line["state"] for line in bench.results.manifest(batch.out)} == {"collected"}
 
 
-def test_two_at_once_write_one_manifest_and_tell_one_end() -> None:
-    async def program(bench: Bench) -> None:
-        batch = await loaded(bench, "good")
-        outcomes = await asyncio.gather(*(bench.do(Queue.FINISH, ref(batch)) for _ in range(3)))
-        assert {type(outcome) for outcome in outcomes} == {Done, Requeued}
-        await bench.work_off()
-        assert len(bench.heard.ends) == 1
-
-    on_bench(program)
+async def test_a_batch_in_which_something_is_open_is_left(bench: Bench) -> None:
+    batch = await loaded(bench, "good")
+    bench.drop("nightly/9.csv")
+    await bench.ledger.update_batch(batch.batch_id, listed=False)
+    assert await bench.do(Queue.FINISH, ref(batch)) == Done()
+    assert bench.heard.ends == []
+    assert bench.results.manifest(batch.out) == []
 
 
-def test_a_function_that_died_before_it_noted_the_end_leaves_one_that_bears_the_same_name() -> None:
-    async def program(bench: Bench) -> None:
-        batch = await loaded(bench, "good")
-        told = bench.deployment.announcer.batch_ended
+async def test_a_rolling_batch_rests_with_a_manifest_and_ends_when_its_day_is_over(bench: Bench) -> None:
+    await bench.configured()
+    await bench.do(Queue.SUBMIT, bench.drop("orders/a.csv", fate="refused"))
+    await bench.work_off()
+    batch = await bench.batch()
+    assert [line["state"] for line in bench.results.manifest(batch.out)] == ["rejected"]
+    assert (str(batch.state), bench.heard.ends) == ("running", [])
+    await asyncio.sleep(2 * 3600 + 1000)
+    await bench.reconcile()
+    await bench.work_off()
+    assert str((await bench.batch()).state) == "complete"
+    assert [state for _, state, _ in bench.heard.ends] == ["complete"]
 
-        async def told_and_died(*arguments: object, **named: object) -> None:
-            await told(*arguments, **named)  # type: ignore[arg-type]
-            raise RuntimeError("died")
 
-        bench.deployment.announcer.batch_ended = told_and_died  # type: ignore[method-assign]
-        await asyncio.gather(bench.do(Queue.FINISH, ref(batch)), return_exceptions=True)
-        bench.deployment.announcer.batch_ended = told  # type: ignore[method-assign]
-        await bench.do(Queue.FINISH, ref(batch))
-        assert len(bench.heard.ends) == 2
-        assert len(set(bench.heard.ends)) == 1
+async def test_a_file_that_comes_after_the_end_of_its_day_opens_the_batch_and_it_ends_again(
+    bench: Bench,
+) -> None:
+    await bench.configured()
+    late = bench.drop("orders/late.csv", fate="refused")
+    await bench.do(Queue.SUBMIT, bench.drop("orders/a.csv", fate="refused"))
+    await asyncio.sleep(3 * 3600)
+    await bench.reconcile()
+    await bench.work_off()
+    await bench.do(Queue.SUBMIT, late)
+    await bench.work_off()
+    batch = await bench.batch()
+    assert str(batch.state) == "complete"
+    assert len(bench.results.manifest(batch.out)) == 2
+    assert [state for _, state, _ in bench.heard.ends] == ["complete", "complete"]
 
-    on_bench(program)
+
+async def test_two_at_once_write_one_manifest_and_tell_one_end(bench: Bench) -> None:
+    batch = await loaded(bench, "good")
+    outcomes = await asyncio.gather(*(bench.do(Queue.FINISH, ref(batch)) for _ in range(3)))
+    assert {type(outcome) for outcome in outcomes} == {Done, Requeued}
+    await bench.work_off()
+    assert len(bench.heard.ends) == 1
+
+
+async def test_a_function_that_died_before_it_noted_the_end_leaves_one_that_bears_the_same_name(bench: Bench) -> None:
+    batch = await loaded(bench, "good")
+    told = bench.deployment.announcer.batch_ended
+
+    async def told_and_died(*arguments: object, **named: object) -> None:
+        await told(*arguments, **named)  # type: ignore[arg-type]
+        raise RuntimeError("died")
+
+    bench.deployment.announcer.batch_ended = told_and_died  # type: ignore[method-assign]
+    await asyncio.gather(bench.do(Queue.FINISH, ref(batch)), return_exceptions=True)
+    bench.deployment.announcer.batch_ended = told  # type: ignore[method-assign]
+    await bench.do(Queue.FINISH, ref(batch))
+    assert len(bench.heard.ends) == 2
+    assert len(set(bench.heard.ends)) == 1

@@ -14,9 +14,11 @@ from runner.config.run_spec import RunSpec
 from runner.errors import AuthRefused, Unavailable
 from runner.models import Item, ItemKind, ItemState
 from sandbox.api_state import SandboxSettings
-from tests.cloudcore.bench import Bench, on_bench
+from tests.cloudcore.bench import Bench
 from tests.cloudcore.bucket import BucketSource
 from tests.support.inputs import Fate
+
+pytestmark = pytest.mark.virtual_time
 
 ORDERS = "landed-20260701-orders"
 
@@ -38,331 +40,269 @@ async def moved(bench: Bench, source: str, *states: ItemState, **changes: Any) -
     return item
 
 
-def test_a_lost_webhook_is_noticed_and_one_that_came_is_not_rung_for_again() -> None:
-    async def program(bench: Bench) -> None:
-        await landed(bench, "a.csv", "b.csv")
-        await asyncio.sleep(120)
-        items = await bench.items()
-        await bench.do(Queue.COLLECT, ImportHint(import_id=items["orders/b.csv"].import_id or ""))
-        await bench.reconcile()
-        assert bench.take(Queue.COLLECT) == [ImportHint(import_id=items["orders/a.csv"].import_id or "")]
-
-    on_bench(program)
+async def test_a_lost_webhook_is_noticed_and_one_that_came_is_not_rung_for_again(bench: Bench) -> None:
+    await landed(bench, "a.csv", "b.csv")
+    await asyncio.sleep(120)
+    items = await bench.items()
+    await bench.do(Queue.COLLECT, ImportHint(import_id=items["orders/b.csv"].import_id or ""))
+    await bench.reconcile()
+    assert bench.take(Queue.COLLECT) == [ImportHint(import_id=items["orders/a.csv"].import_id or "")]
 
 
-def test_an_import_that_still_runs_is_not_rung_for() -> None:
-    async def program(bench: Bench) -> None:
-        await landed(bench, "a.csv")
-        await bench.reconcile()
-        assert bench.take(Queue.COLLECT) == []
-
-    on_bench(program, settings=SandboxSettings(running_s=1000.0))
+@pytest.mark.plan(settings=SandboxSettings(running_s=1000.0))
+async def test_an_import_that_still_runs_is_not_rung_for(bench: Bench) -> None:
+    await landed(bench, "a.csv")
+    await bench.reconcile()
+    assert bench.take(Queue.COLLECT) == []
 
 
-def test_an_import_that_is_gone_is_asked_for_itself() -> None:
-    async def program(bench: Bench) -> None:
-        await landed(bench, "a.csv")
-        (item,) = (await bench.items()).values()
-        bench.vendor.state.delete(item.import_id or "", bench.vendor.now())
-        await bench.reconcile()
-        await bench.work_off()
-        assert (await bench.items())["orders/a.csv"].error_code == "import_missing"
-
-    on_bench(program)
+async def test_an_import_that_is_gone_is_asked_for_itself(bench: Bench) -> None:
+    await landed(bench, "a.csv")
+    (item,) = (await bench.items()).values()
+    bench.vendor.state.delete(item.import_id or "", bench.vendor.now())
+    await bench.reconcile()
+    await bench.work_off()
+    assert (await bench.items())["orders/a.csv"].error_code == "import_missing"
 
 
-def test_old_reviews_are_asked_for_one_by_one_a_few_a_pass_and_each_once_an_hour() -> None:
-    async def program(bench: Bench) -> None:
-        await bench.configured()
-        await landed(bench, "a.csv", fate="refused")
-        for number in range(30):
-            long_ago = bench.deployment.clock.now().replace(day=1, month=6)
-            item = await moved(bench, f"orders/{number}.csv", ItemState.CREATING)
-            item = await bench.ledger.advance(
-                item, ItemState.CREATED, reason="created", import_id=f"i-{number}", created_at=long_ago
-            )
-            await bench.ledger.advance(item, ItemState.NEEDS_REVIEW, reason="status", status="NEEDS_REVIEW")
-        asked = []
-        for _ in range(3):
-            await bench.reconcile()
-            asked.append([message.import_id for message in bench.take(Queue.COLLECT)])  # type: ignore[union-attr]
-        assert [len(passed) for passed in asked] == [20, 10, 0]
-        assert len({import_id for passed in asked for import_id in passed}) == 30
-        await asyncio.sleep(3600)
-        await bench.reconcile()
-        assert len(bench.take(Queue.COLLECT)) == 20
-
-    on_bench(program)
-
-
-def test_an_item_whose_function_died_is_rung_for_once_its_lease_is_over() -> None:
-    async def program(bench: Bench) -> None:
-        await landed(bench, "done.csv", fate="refused")
-        bench.take(Queue.FINISH)
-        await moved(bench, "orders/a.csv", ItemState.CREATING, intent_at=bench.deployment.clock.now())
-        await bench.leases.take(ORDERS, "orders/a.csv", holder="dead", for_s=400)
-        await asyncio.sleep(300)
-        await bench.reconcile()
-        assert bench.take(Queue.SUBMIT) == []
-        await asyncio.sleep(300)
-        await bench.reconcile()
-        assert bench.take(Queue.SUBMIT) == [ItemRef(batch_id=ORDERS, source="orders/a.csv")]
-
-    on_bench(program)
-
-
-def test_a_result_that_nobody_fetches_is_rung_for() -> None:
-    async def program(bench: Bench) -> None:
-        await landed(bench, "a.csv")
-        (item,) = (await bench.items()).values()
-        await bench.ledger.advance(item, ItemState.SUCCEEDED, reason="status SUCCESSFUL", status="SUCCESSFUL")
-        await bench.reconcile()
-        assert bench.take(Queue.COLLECT) == [ImportHint(import_id=item.import_id or "")]
-
-    on_bench(program)
-
-
-def test_a_dead_letters_item_is_left_until_somebody_sends_it_anew() -> None:
-    async def program(bench: Bench) -> None:
-        await landed(bench, "a.csv")
-        bench.take(Queue.FINISH)
-        item = await moved(bench, "orders/dead.csv", ItemState.CREATING, intent_at=bench.deployment.clock.now())
+async def test_old_reviews_are_asked_for_one_by_one_a_few_a_pass_and_each_once_an_hour(bench: Bench) -> None:
+    await bench.configured()
+    await landed(bench, "a.csv", fate="refused")
+    for number in range(30):
+        long_ago = bench.deployment.clock.now().replace(day=1, month=6)
+        item = await moved(bench, f"orders/{number}.csv", ItemState.CREATING)
         item = await bench.ledger.advance(
-            item,
-            ItemState.CREATED,
-            reason="created",
-            import_id="i",
-            created_at=bench.deployment.clock.now(),
-            error_code="dead_letter",
+            item, ItemState.CREATED, reason="created", import_id=f"i-{number}", created_at=long_ago
         )
-        (other,) = [one for one in (await bench.items()).values() if one.source != item.source]
-        await bench.ledger.advance(
-            other, ItemState.SUCCEEDED, reason="status", status="SUCCESSFUL", error_code="dead_letter"
-        )
-        await asyncio.sleep(300)
+        await bench.ledger.advance(item, ItemState.NEEDS_REVIEW, reason="status", status="NEEDS_REVIEW")
+    asked = []
+    for _ in range(3):
         await bench.reconcile()
-        assert bench.take(Queue.SUBMIT) == []
-        assert bench.take(Queue.COLLECT) == []
+        asked.append([message.import_id for message in bench.take(Queue.COLLECT)])  # type: ignore[union-attr]
+    assert [len(passed) for passed in asked] == [20, 10, 0]
+    assert len({import_id for passed in asked for import_id in passed}) == 30
+    await asyncio.sleep(3600)
+    await bench.reconcile()
+    assert len(bench.take(Queue.COLLECT)) == 20
 
-    on_bench(program)
+
+async def test_an_item_whose_function_died_is_rung_for_once_its_lease_is_over(bench: Bench) -> None:
+    await landed(bench, "done.csv", fate="refused")
+    bench.take(Queue.FINISH)
+    await moved(bench, "orders/a.csv", ItemState.CREATING, intent_at=bench.deployment.clock.now())
+    await bench.leases.take(ORDERS, "orders/a.csv", holder="dead", for_s=400)
+    await asyncio.sleep(300)
+    await bench.reconcile()
+    assert bench.take(Queue.SUBMIT) == []
+    await asyncio.sleep(300)
+    await bench.reconcile()
+    assert bench.take(Queue.SUBMIT) == [ItemRef(batch_id=ORDERS, source="orders/a.csv")]
 
 
-def test_a_queued_item_is_rung_for_only_where_no_message_can_be_its_own() -> None:
-    async def program(bench: Bench) -> None:
-        await landed(bench, "a.csv", fate="refused")
-        await moved(bench, "orders/b.csv")
-        ref = ItemRef(batch_id=ORDERS, source="orders/b.csv")
-        await bench.reconcile()
-        assert bench.take(Queue.SUBMIT) == []
-        await asyncio.sleep(301)
+async def test_a_result_that_nobody_fetches_is_rung_for(bench: Bench) -> None:
+    await landed(bench, "a.csv")
+    (item,) = (await bench.items()).values()
+    await bench.ledger.advance(item, ItemState.SUCCEEDED, reason="status SUCCESSFUL", status="SUCCESSFUL")
+    await bench.reconcile()
+    assert bench.take(Queue.COLLECT) == [ImportHint(import_id=item.import_id or "")]
+
+
+async def test_a_dead_letters_item_is_left_until_somebody_sends_it_anew(bench: Bench) -> None:
+    await landed(bench, "a.csv")
+    bench.take(Queue.FINISH)
+    item = await moved(bench, "orders/dead.csv", ItemState.CREATING, intent_at=bench.deployment.clock.now())
+    item = await bench.ledger.advance(
+        item,
+        ItemState.CREATED,
+        reason="created",
+        import_id="i",
+        created_at=bench.deployment.clock.now(),
+        error_code="dead_letter",
+    )
+    (other,) = [one for one in (await bench.items()).values() if one.source != item.source]
+    await bench.ledger.advance(
+        other, ItemState.SUCCEEDED, reason="status", status="SUCCESSFUL", error_code="dead_letter"
+    )
+    await asyncio.sleep(300)
+    await bench.reconcile()
+    assert bench.take(Queue.SUBMIT) == []
+    assert bench.take(Queue.COLLECT) == []
+
+
+async def test_a_queued_item_is_rung_for_only_where_no_message_can_be_its_own(bench: Bench) -> None:
+    await landed(bench, "a.csv", fate="refused")
+    await moved(bench, "orders/b.csv")
+    ref = ItemRef(batch_id=ORDERS, source="orders/b.csv")
+    await bench.reconcile()
+    assert bench.take(Queue.SUBMIT) == []
+    await asyncio.sleep(301)
+    await bench.deployment.queues.send(Queue.SUBMIT, [BatchRef(batch_id="any")], delay_s=900)
+    await bench.reconcile()
+    assert bench.take(Queue.SUBMIT) == [BatchRef(batch_id="any")]
+    await bench.reconcile()
+    assert bench.take(Queue.SUBMIT) == [ref]
+
+
+async def test_a_queue_that_is_never_empty_does_not_hide_for_ever_that_a_message_was_lost(bench: Bench) -> None:
+    await landed(bench, "a.csv", fate="refused")
+    await moved(bench, "orders/b.csv")
+    for hours, rung in ((5.9, 0), (0.2, 1), (3, 0), (3.1, 1)):
+        await asyncio.sleep(hours * 3600)
         await bench.deployment.queues.send(Queue.SUBMIT, [BatchRef(batch_id="any")], delay_s=900)
         await bench.reconcile()
-        assert bench.take(Queue.SUBMIT) == [BatchRef(batch_id="any")]
+        taken = [one for one in bench.take(Queue.SUBMIT) if one != BatchRef(batch_id="any")]
+        assert taken == [ItemRef(batch_id=ORDERS, source="orders/b.csv")] * rung
+
+
+async def test_a_load_whose_listing_was_given_up_is_listed_anew_once_in_a_while(bench: Bench) -> None:
+    await bench.configured()
+    bench.drop("nightly/a.csv")
+    load = StartLoad(uri="s3://inbox/nightly/", name="nightly", at=bench.deployment.clock.now())
+
+    async def away(*_: Any) -> Any:
+        raise Unavailable("S3 does not answer")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(BucketSource, "page", away)
+        for receives in range(1, 6):
+            with pytest.raises(Unavailable):
+                await bench.do(Queue.LIST, load, receives=receives)
+    batch = await bench.batch()
+    page = ListPage(batch_id=batch.batch_id)
+    await bench.deployment.queues.send(Queue.LIST, [page], delay_s=900)
+    await bench.reconcile()
+    assert bench.take(Queue.LIST) == [page], "one is on its way"
+    for rung in ([page], []):
         await bench.reconcile()
-        assert bench.take(Queue.SUBMIT) == [ref]
-
-    on_bench(program)
-
-
-def test_a_queue_that_is_never_empty_does_not_hide_for_ever_that_a_message_was_lost() -> None:
-    async def program(bench: Bench) -> None:
-        await landed(bench, "a.csv", fate="refused")
-        await moved(bench, "orders/b.csv")
-        for hours, rung in ((5.9, 0), (0.2, 1), (3, 0), (3.1, 1)):
-            await asyncio.sleep(hours * 3600)
-            await bench.deployment.queues.send(Queue.SUBMIT, [BatchRef(batch_id="any")], delay_s=900)
-            await bench.reconcile()
-            taken = [one for one in bench.take(Queue.SUBMIT) if one != BatchRef(batch_id="any")]
-            assert taken == [ItemRef(batch_id=ORDERS, source="orders/b.csv")] * rung
-
-    on_bench(program)
+        assert bench.take(Queue.LIST) == rung
+    await bench.do(Queue.LIST, page)
+    assert (await bench.batch()).listed
+    assert bench.take(Queue.SUBMIT) == [ItemRef(batch_id=batch.batch_id, source="a.csv")]
 
 
-def test_a_load_whose_listing_was_given_up_is_listed_anew_once_in_a_while() -> None:
-    async def program(bench: Bench) -> None:
-        await bench.configured()
-        bench.drop("nightly/a.csv")
-        load = StartLoad(uri="s3://inbox/nightly/", name="nightly", at=bench.deployment.clock.now())
+async def test_no_more_than_500_queued_items_are_rung_for_in_a_pass(bench: Bench) -> None:
+    await landed(bench, "a.csv", fate="refused")
+    await bench.ledger.add([Item(batch_id=ORDERS, source=f"orders/{number}.csv") for number in range(700)])
+    await asyncio.sleep(301)
+    await bench.reconcile()
+    assert len(bench.take(Queue.SUBMIT)) == 500
 
-        async def away(*_: Any) -> Any:
-            raise Unavailable("S3 does not answer")
 
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(BucketSource, "page", away)
-            for receives in range(1, 6):
-                with pytest.raises(Unavailable):
-                    await bench.do(Queue.LIST, load, receives=receives)
-        batch = await bench.batch()
-        page = ListPage(batch_id=batch.batch_id)
-        await bench.deployment.queues.send(Queue.LIST, [page], delay_s=900)
+async def test_a_json_create_in_doubt_is_settled_after_its_quiet_period(bench: Bench) -> None:
+    await landed(bench, "a.csv", fate="refused")
+    bench.take(Queue.FINISH)
+    doubted = Item(batch_id=ORDERS, source="orders/b.json", kind=ItemKind.JSON, schema_id="contacts")
+    await bench.ledger.add([doubted])
+    await bench.ledger.advance(doubted, ItemState.CREATING, reason="intent", intent_at=bench.deployment.clock.now())
+    await asyncio.sleep(600)
+    await bench.reconcile()
+    assert (await bench.states())["orders/b.json"] == "creating"
+    await asyncio.sleep(400)
+    await bench.reconcile()
+    assert (await bench.states())["orders/b.json"] == "queued"
+    assert bench.take(Queue.SUBMIT) == [ItemRef(batch_id=ORDERS, source="orders/b.json")]
+
+
+async def test_a_batch_at_rest_without_its_manifest_is_rung_for_and_one_with_it_is_not(bench: Bench) -> None:
+    await landed(bench, "a.csv", fate="refused")
+    bench.take(Queue.FINISH)
+    await bench.reconcile()
+    assert bench.post.waiting[Queue.FINISH]
+    await bench.work_off()
+    await bench.reconcile()
+    assert bench.take(Queue.FINISH) == []
+
+
+async def test_a_rolling_batch_is_closed_a_while_after_its_day(bench: Bench) -> None:
+    await landed(bench, "a.csv", fate="refused")
+    await asyncio.sleep(2 * 3600 + 60)
+    await bench.reconcile()
+    assert not (await bench.batch()).listed
+    await asyncio.sleep(900)
+    await bench.reconcile()
+    assert (await bench.batch()).listed
+
+
+async def test_the_statuses_of_a_runners_imports_are_looked_at_and_nothing_else_of_them(bench: Bench) -> None:
+    await landed(bench, "a.csv")
+    batch = await bench.batch()
+    spec = replace(RunSpec.from_json(batch.config), driver="runner")
+    await bench.ledger.update_batch(batch.batch_id, config=spec.to_json())
+    await moved(bench, "orders/b.csv")
+    await moved(bench, "orders/c.csv", ItemState.CREATING)
+    await asyncio.sleep(600)
+    await bench.reconcile()
+    assert len(bench.take(Queue.COLLECT)) == 1
+    assert bench.take(Queue.SUBMIT) == []
+    assert bench.take(Queue.FINISH) == []
+
+
+async def test_a_batch_whose_record_cannot_be_read_is_nobodys_trouble(bench: Bench) -> None:
+    await landed(bench, "a.csv", fate="refused")
+    bench.take(Queue.FINISH)
+    await bench.ledger.start_batch(replace(await bench.batch(), batch_id="odd", config="{}"))
+    await bench.reconcile()
+    assert bench.take(Queue.FINISH) == [BatchRef(batch_id=ORDERS)]
+
+
+async def test_the_dashboard_gets_its_figures(bench: Bench) -> None:
+    await landed(bench, "a.csv")
+    await landed(bench, "b.csv", fate="review")
+    await asyncio.sleep(200)
+    await bench.reconcile()
+    await bench.work_off()
+    bench.heard.figures.clear()
+    await moved(bench, "orders/c.csv")
+    await asyncio.sleep(100)
+    await bench.reconcile()
+    figures = bench.heard.figures
+    assert (figures["ReviewsWaiting"], figures["ItemsQueued"], figures["ItemsOpen"]) == (1, 1, 0)
+    assert 300 <= figures["OldestReviewAgeSeconds"] <= 310
+    assert figures["OldestOpenAgeSeconds"] == 0
+    assert figures["DuplicateRisk"] == 0
+
+
+async def test_an_import_that_was_given_up_and_took_data_is_counted_as_a_risk(bench: Bench) -> None:
+    await landed(bench, "a.csv")
+    (item,) = (await bench.items()).values()
+    now = bench.vendor.now()
+    body = {"schema_id": "customers", "original_filename": item.original_filename}
+    other = bench.vendor.state.create(body, now)
+    bench.vendor.state.put_upload(other["upload"], b'{"fate":"good"}', now)
+    bench.ledger._owners[other["id"]] = (item.batch_id, item.source)
+    await asyncio.sleep(60)
+    await bench.reconcile()
+    assert bench.heard.figures["DuplicateRisk"] == 1
+
+
+async def test_with_the_vendor_down_what_needs_no_vendor_is_done_and_the_trouble_is_raised(bench: Bench) -> None:
+    await landed(bench, "a.csv", fate="refused")
+    bench.take(Queue.FINISH)
+
+    async def down(**_: Any) -> Any:
+        raise Unavailable("the vendor is down")
+
+    bench.deployment.api.list_page = down  # type: ignore[method-assign]
+    with pytest.raises(Unavailable):
         await bench.reconcile()
-        assert bench.take(Queue.LIST) == [page], "one is on its way"
-        for rung in ([page], []):
-            await bench.reconcile()
-            assert bench.take(Queue.LIST) == rung
-        await bench.do(Queue.LIST, page)
-        assert (await bench.batch()).listed
-        assert bench.take(Queue.SUBMIT) == [ItemRef(batch_id=batch.batch_id, source="a.csv")]
-
-    on_bench(program)
+    assert bench.take(Queue.FINISH) == [BatchRef(batch_id=ORDERS)]
 
 
-def test_no_more_than_500_queued_items_are_rung_for_in_a_pass() -> None:
-    async def program(bench: Bench) -> None:
-        await landed(bench, "a.csv", fate="refused")
-        await bench.ledger.add([Item(batch_id=ORDERS, source=f"orders/{number}.csv") for number in range(700)])
-        await asyncio.sleep(301)
+async def test_trouble_of_one_step_keeps_no_other_from_its_work(bench: Bench) -> None:
+    await landed(bench, "a.csv", fate="refused")
+    bench.take(Queue.FINISH)
+
+    async def refused(**_: Any) -> Any:
+        raise AuthRefused("the license key is not accepted")
+
+    bench.deployment.api.list_page = refused  # type: ignore[method-assign]
+    with pytest.raises(AuthRefused):
         await bench.reconcile()
-        assert len(bench.take(Queue.SUBMIT)) == 500
-
-    on_bench(program)
+    assert bench.take(Queue.FINISH) == [BatchRef(batch_id=ORDERS)]
 
 
-def test_a_json_create_in_doubt_is_settled_after_its_quiet_period() -> None:
-    async def program(bench: Bench) -> None:
-        await landed(bench, "a.csv", fate="refused")
-        bench.take(Queue.FINISH)
-        doubted = Item(batch_id=ORDERS, source="orders/b.json", kind=ItemKind.JSON, schema_id="contacts")
-        await bench.ledger.add([doubted])
-        await bench.ledger.advance(doubted, ItemState.CREATING, reason="intent", intent_at=bench.deployment.clock.now())
-        await asyncio.sleep(600)
-        await bench.reconcile()
-        assert (await bench.states())["orders/b.json"] == "creating"
-        await asyncio.sleep(400)
-        await bench.reconcile()
-        assert (await bench.states())["orders/b.json"] == "queued"
-        assert bench.take(Queue.SUBMIT) == [ItemRef(batch_id=ORDERS, source="orders/b.json")]
-
-    on_bench(program)
-
-
-def test_a_batch_at_rest_without_its_manifest_is_rung_for_and_one_with_it_is_not() -> None:
-    async def program(bench: Bench) -> None:
-        await landed(bench, "a.csv", fate="refused")
-        bench.take(Queue.FINISH)
-        await bench.reconcile()
-        assert bench.post.waiting[Queue.FINISH]
-        await bench.work_off()
-        await bench.reconcile()
-        assert bench.take(Queue.FINISH) == []
-
-    on_bench(program)
-
-
-def test_a_rolling_batch_is_closed_a_while_after_its_day() -> None:
-    async def program(bench: Bench) -> None:
-        await landed(bench, "a.csv", fate="refused")
-        await asyncio.sleep(2 * 3600 + 60)
-        await bench.reconcile()
-        assert not (await bench.batch()).listed
-        await asyncio.sleep(900)
-        await bench.reconcile()
-        assert (await bench.batch()).listed
-
-    on_bench(program)
-
-
-def test_the_statuses_of_a_runners_imports_are_looked_at_and_nothing_else_of_them() -> None:
-    async def program(bench: Bench) -> None:
-        await landed(bench, "a.csv")
-        batch = await bench.batch()
-        spec = replace(RunSpec.from_json(batch.config), driver="runner")
-        await bench.ledger.update_batch(batch.batch_id, config=spec.to_json())
-        await moved(bench, "orders/b.csv")
-        await moved(bench, "orders/c.csv", ItemState.CREATING)
-        await asyncio.sleep(600)
-        await bench.reconcile()
-        assert len(bench.take(Queue.COLLECT)) == 1
-        assert bench.take(Queue.SUBMIT) == []
-        assert bench.take(Queue.FINISH) == []
-
-    on_bench(program)
-
-
-def test_a_batch_whose_record_cannot_be_read_is_nobodys_trouble() -> None:
-    async def program(bench: Bench) -> None:
-        await landed(bench, "a.csv", fate="refused")
-        bench.take(Queue.FINISH)
-        await bench.ledger.start_batch(replace(await bench.batch(), batch_id="odd", config="{}"))
-        await bench.reconcile()
-        assert bench.take(Queue.FINISH) == [BatchRef(batch_id=ORDERS)]
-
-    on_bench(program)
-
-
-def test_the_dashboard_gets_its_figures() -> None:
-    async def program(bench: Bench) -> None:
-        await landed(bench, "a.csv")
-        await landed(bench, "b.csv", fate="review")
-        await asyncio.sleep(200)
-        await bench.reconcile()
-        await bench.work_off()
-        bench.heard.figures.clear()
-        await moved(bench, "orders/c.csv")
-        await asyncio.sleep(100)
-        await bench.reconcile()
-        figures = bench.heard.figures
-        assert (figures["ReviewsWaiting"], figures["ItemsQueued"], figures["ItemsOpen"]) == (1, 1, 0)
-        assert 300 <= figures["OldestReviewAgeSeconds"] <= 310
-        assert figures["OldestOpenAgeSeconds"] == 0
-        assert figures["DuplicateRisk"] == 0
-
-    on_bench(program)
-
-
-def test_an_import_that_was_given_up_and_took_data_is_counted_as_a_risk() -> None:
-    async def program(bench: Bench) -> None:
-        await landed(bench, "a.csv")
-        (item,) = (await bench.items()).values()
-        now = bench.vendor.now()
-        body = {"schema_id": "customers", "original_filename": item.original_filename}
-        other = bench.vendor.state.create(body, now)
-        bench.vendor.state.put_upload(other["upload"], b'{"fate":"good"}', now)
-        bench.ledger._owners[other["id"]] = (item.batch_id, item.source)
-        await asyncio.sleep(60)
-        await bench.reconcile()
-        assert bench.heard.figures["DuplicateRisk"] == 1
-
-    on_bench(program)
-
-
-def test_with_the_vendor_down_what_needs_no_vendor_is_done_and_the_trouble_is_raised() -> None:
-    async def program(bench: Bench) -> None:
-        await landed(bench, "a.csv", fate="refused")
-        bench.take(Queue.FINISH)
-
-        async def down(**_: Any) -> Any:
-            raise Unavailable("the vendor is down")
-
-        bench.deployment.api.list_page = down  # type: ignore[method-assign]
-        with pytest.raises(Unavailable):
-            await bench.reconcile()
-        assert bench.take(Queue.FINISH) == [BatchRef(batch_id=ORDERS)]
-
-    on_bench(program)
-
-
-def test_trouble_of_one_step_keeps_no_other_from_its_work() -> None:
-    async def program(bench: Bench) -> None:
-        await landed(bench, "a.csv", fate="refused")
-        bench.take(Queue.FINISH)
-
-        async def refused(**_: Any) -> Any:
-            raise AuthRefused("the license key is not accepted")
-
-        bench.deployment.api.list_page = refused  # type: ignore[method-assign]
-        with pytest.raises(AuthRefused):
-            await bench.reconcile()
-        assert bench.take(Queue.FINISH) == [BatchRef(batch_id=ORDERS)]
-
-    on_bench(program)
-
-
-def test_with_little_time_left_the_steps_are_left_to_the_next_pass() -> None:
-    async def program(bench: Bench) -> None:
-        await landed(bench, "a.csv", fate="refused")
-        bench.take(Queue.FINISH)
-        await bench.reconcile(left_s=5)
-        assert bench.take(Queue.FINISH) == []
-
-    on_bench(program)
+async def test_with_little_time_left_the_steps_are_left_to_the_next_pass(bench: Bench) -> None:
+    await landed(bench, "a.csv", fate="refused")
+    bench.take(Queue.FINISH)
+    await bench.reconcile(left_s=5)
+    assert bench.take(Queue.FINISH) == []

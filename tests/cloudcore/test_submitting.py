@@ -14,7 +14,9 @@ from runner.config.run_spec import RunSpec
 from runner.errors import AuthRefused, ConfigError, DuplicatePending, ItemRejected, NotSent, SchemaNotFound, Unavailable
 from runner.models import Batch, CreateRequest, Item, ItemKind, ItemState, RemoteImport
 from runner.quota.slots import Slot
-from tests.cloudcore.bench import Bench, on_bench
+from tests.cloudcore.bench import Bench
+
+pytestmark = pytest.mark.virtual_time
 
 
 class Unreachable:
@@ -43,156 +45,129 @@ class Stalled:
         return False
 
 
-def test_a_file_that_landed_is_registered_created_and_uploaded_by_one_message() -> None:
-    async def program(bench: Bench) -> None:
-        await bench.configured()
-        assert await bench.do(Queue.SUBMIT, bench.drop("orders/a.csv")) == Done()
-        assert await bench.states() == {"orders/a.csv": "processing"}
-        batch = await bench.batch()
-        assert (batch.batch_id, batch.out) == (
-            "landed-20260701-orders",
-            "s3://results/batches/landed-20260701-orders",
-        )
-        assert RunSpec.from_json(batch.config).driver == "stack"
-        assert batch.counters["bytes_uploaded"] > 0
-        assert bench.heard.figures["CreatesAnswered"] == 1
-
-    on_bench(program)
+async def test_a_file_that_landed_is_registered_created_and_uploaded_by_one_message(bench: Bench) -> None:
+    await bench.configured()
+    assert await bench.do(Queue.SUBMIT, bench.drop("orders/a.csv")) == Done()
+    assert await bench.states() == {"orders/a.csv": "processing"}
+    batch = await bench.batch()
+    assert (batch.batch_id, batch.out) == (
+        "landed-20260701-orders",
+        "s3://results/batches/landed-20260701-orders",
+    )
+    assert RunSpec.from_json(batch.config).driver == "stack"
+    assert batch.counters["bytes_uploaded"] > 0
+    assert bench.heard.figures["CreatesAnswered"] == 1
 
 
-def test_an_event_that_comes_again_finds_nothing_left_to_do() -> None:
-    async def program(bench: Bench) -> None:
-        await bench.configured()
-        landed = bench.drop("orders/a.csv")
-        for _ in range(3):
-            assert await bench.do(Queue.SUBMIT, landed) == Done()
-        assert bench.uploads == ["orders/a.csv"]
-        assert len(await bench.items()) == 1
-
-    on_bench(program)
+async def test_an_event_that_comes_again_finds_nothing_left_to_do(bench: Bench) -> None:
+    await bench.configured()
+    landed = bench.drop("orders/a.csv")
+    for _ in range(3):
+        assert await bench.do(Queue.SUBMIT, landed) == Done()
+    assert bench.uploads == ["orders/a.csv"]
+    assert len(await bench.items()) == 1
 
 
-def test_two_functions_with_the_same_message_send_it_once() -> None:
-    async def program(bench: Bench) -> None:
-        await bench.configured()
-        landed = bench.drop("orders/a.csv")
-        outcomes = await asyncio.gather(*(bench.do(Queue.SUBMIT, landed) for _ in range(4)))
-        assert bench.vendor.seen.calls["create"] == 1
-        assert {type(outcome) for outcome in outcomes} == {Done, Requeued}
-
-    on_bench(program)
+async def test_two_functions_with_the_same_message_send_it_once(bench: Bench) -> None:
+    await bench.configured()
+    landed = bench.drop("orders/a.csv")
+    outcomes = await asyncio.gather(*(bench.do(Queue.SUBMIT, landed) for _ in range(4)))
+    assert bench.vendor.seen.calls["create"] == 1
+    assert {type(outcome) for outcome in outcomes} == {Done, Requeued}
 
 
-def test_a_second_version_of_a_key_is_an_item_of_its_own_whichever_comes_first() -> None:
-    async def program(bench: Bench) -> None:
-        await bench.configured()
-        first, second = bench.drop("orders/a.csv", mark="one"), bench.drop("orders/a.csv", mark="two")
-        for landed in (second, first, second, first):
-            await bench.do(Queue.SUBMIT, landed)
-        assert bench.uploads == ["one", "two"]
-        marked = sorted(await bench.items())
-        assert len(marked) == 2
-        assert marked[0] == "orders/a.csv"
-        assert marked[1].startswith("orders/a@")
-
-    on_bench(program)
-
-
-def test_without_versions_a_file_that_was_replaced_before_it_was_read_is_rejected_and_the_new_one_is_imported() -> None:
-    async def program(bench: Bench) -> None:
-        await bench.configured()
-        first, second = bench.drop("orders/a.csv", mark="one"), bench.drop("orders/a.csv", mark="two")
-        for landed in (first, second):
-            await bench.do(Queue.SUBMIT, landed)
-        assert bench.uploads == ["two"]
-        assert sorted((await bench.states()).values()) == ["processing", "rejected"]
-
-    on_bench(program, versioned=False)
-
-
-def test_the_same_content_that_another_batch_has_sent_is_skipped() -> None:
-    async def program(bench: Bench) -> None:
-        await bench.configured()
-        landed = bench.drop("orders/a.csv")
+async def test_a_second_version_of_a_key_is_an_item_of_its_own_whichever_comes_first(bench: Bench) -> None:
+    await bench.configured()
+    first, second = bench.drop("orders/a.csv", mark="one"), bench.drop("orders/a.csv", mark="two")
+    for landed in (second, first, second, first):
         await bench.do(Queue.SUBMIT, landed)
-        await bench.do(Queue.SUBMIT, replace(landed, at=landed.at.replace(day=2)))
-        counts = [await bench.ledger.counts(batch.batch_id) for batch in await bench.ledger.batches()]
-        assert counts == [{ItemState.PROCESSING: 1}, {ItemState.SKIPPED: 1}]
-        assert len(bench.uploads) == 1
-
-    on_bench(program)
-
-
-def test_content_that_another_batch_may_yet_fail_to_send_is_waited_for_and_then_sent() -> None:
-    async def program(bench: Bench) -> None:
-        await bench.configured()
-        landed = bench.drop("orders/a.csv")
-        bench.deployment, working = replace(bench.deployment, storage=Unreachable(NotSent("no"))), bench.deployment  # type: ignore[arg-type]
-        with pytest.raises(Unavailable):
-            await bench.do(Queue.SUBMIT, landed)
-        bench.deployment = working
-        again = replace(landed, at=landed.at.replace(day=2))
-        assert isinstance(await bench.do(Queue.SUBMIT, again), Requeued)
-        (first, second) = await bench.ledger.batches()
-        assert await bench.ledger.counts(second.batch_id) == {ItemState.QUEUED: 1}
-        twin = await bench.ledger.item(first.batch_id, "orders/a.csv")
-        assert twin is not None
-        await bench.ledger.advance(twin, ItemState.FAILED, reason="upload_refused")
-        for message in bench.take(Queue.SUBMIT):
-            await bench.do(Queue.SUBMIT, message)
-        assert await bench.ledger.counts(second.batch_id) == {ItemState.PROCESSING: 1}
-        assert bench.uploads == ["orders/a.csv"]
-
-    on_bench(program)
+    assert bench.uploads == ["one", "two"]
+    marked = sorted(await bench.items())
+    assert len(marked) == 2
+    assert marked[0] == "orders/a.csv"
+    assert marked[1].startswith("orders/a@")
 
 
-def test_content_that_another_batch_sends_all_day_is_told_of_and_not_waited_for_without_end() -> None:
-    async def program(bench: Bench) -> None:
-        await bench.configured()
-        landed = bench.drop("orders/a.csv")
-        bench.deployment = replace(bench.deployment, storage=Unreachable(NotSent("no")))  # type: ignore[arg-type]
-        with pytest.raises(Unavailable):
-            await bench.do(Queue.SUBMIT, landed)
-        again = replace(landed, at=landed.at.replace(day=2))
-        await bench.do(Queue.SUBMIT, again)
-        await asyncio.sleep(25 * 3600)
-        for receives in range(1, 6):
-            with pytest.raises(DuplicatePending):
-                await bench.do(Queue.SUBMIT, again, receives=receives)
-        (_, second) = await bench.ledger.batches()
-        item = await bench.ledger.item(second.batch_id, "orders/a.csv")
-        assert item is not None
-        assert (item.state, item.error_code) == (ItemState.REJECTED, "dead_letter")
-
-    on_bench(program)
+@pytest.mark.plan(versioned=False)
+async def test_without_versions_a_file_that_was_replaced_before_it_was_read_is_rejected_and_the_new_one_is_imported(
+    bench: Bench,
+) -> None:
+    await bench.configured()
+    first, second = bench.drop("orders/a.csv", mark="one"), bench.drop("orders/a.csv", mark="two")
+    for landed in (first, second):
+        await bench.do(Queue.SUBMIT, landed)
+    assert bench.uploads == ["two"]
+    assert sorted((await bench.states()).values()) == ["processing", "rejected"]
 
 
-def test_an_item_of_a_runners_batch_is_left_to_its_runner() -> None:
-    async def program(bench: Bench) -> None:
-        await bench.configured()
-        await bench.do(Queue.SUBMIT, bench.drop("orders/a.csv"))
-        batch = await bench.batch()
-        spec = replace(RunSpec.from_json(batch.config), driver="runner")
-        await bench.ledger.start_batch(replace(batch, batch_id="theirs", config=spec.to_json()))
-        await bench.ledger.add([Item(batch_id="theirs", source="b.csv")])
-        assert await bench.do(Queue.SUBMIT, ItemRef(batch_id="theirs", source="b.csv")) == Done()
-        item = await bench.ledger.item("theirs", "b.csv")
-        assert item is not None
-        assert item.revision == 0
+async def test_the_same_content_that_another_batch_has_sent_is_skipped(bench: Bench) -> None:
+    await bench.configured()
+    landed = bench.drop("orders/a.csv")
+    await bench.do(Queue.SUBMIT, landed)
+    await bench.do(Queue.SUBMIT, replace(landed, at=landed.at.replace(day=2)))
+    counts = [await bench.ledger.counts(batch.batch_id) for batch in await bench.ledger.batches()]
+    assert counts == [{ItemState.PROCESSING: 1}, {ItemState.SKIPPED: 1}]
+    assert len(bench.uploads) == 1
 
-    on_bench(program)
+
+async def test_content_that_another_batch_may_yet_fail_to_send_is_waited_for_and_then_sent(bench: Bench) -> None:
+    await bench.configured()
+    landed = bench.drop("orders/a.csv")
+    bench.deployment, working = replace(bench.deployment, storage=Unreachable(NotSent("no"))), bench.deployment  # type: ignore[arg-type]
+    with pytest.raises(Unavailable):
+        await bench.do(Queue.SUBMIT, landed)
+    bench.deployment = working
+    again = replace(landed, at=landed.at.replace(day=2))
+    assert isinstance(await bench.do(Queue.SUBMIT, again), Requeued)
+    (first, second) = await bench.ledger.batches()
+    assert await bench.ledger.counts(second.batch_id) == {ItemState.QUEUED: 1}
+    twin = await bench.ledger.item(first.batch_id, "orders/a.csv")
+    assert twin is not None
+    await bench.ledger.advance(twin, ItemState.FAILED, reason="upload_refused")
+    for message in bench.take(Queue.SUBMIT):
+        await bench.do(Queue.SUBMIT, message)
+    assert await bench.ledger.counts(second.batch_id) == {ItemState.PROCESSING: 1}
+    assert bench.uploads == ["orders/a.csv"]
+
+
+async def test_content_that_another_batch_sends_all_day_is_told_of_and_not_waited_for_without_end(bench: Bench) -> None:
+    await bench.configured()
+    landed = bench.drop("orders/a.csv")
+    bench.deployment = replace(bench.deployment, storage=Unreachable(NotSent("no")))  # type: ignore[arg-type]
+    with pytest.raises(Unavailable):
+        await bench.do(Queue.SUBMIT, landed)
+    again = replace(landed, at=landed.at.replace(day=2))
+    await bench.do(Queue.SUBMIT, again)
+    await asyncio.sleep(25 * 3600)
+    for receives in range(1, 6):
+        with pytest.raises(DuplicatePending):
+            await bench.do(Queue.SUBMIT, again, receives=receives)
+    (_, second) = await bench.ledger.batches()
+    item = await bench.ledger.item(second.batch_id, "orders/a.csv")
+    assert item is not None
+    assert (item.state, item.error_code) == (ItemState.REJECTED, "dead_letter")
+
+
+async def test_an_item_of_a_runners_batch_is_left_to_its_runner(bench: Bench) -> None:
+    await bench.configured()
+    await bench.do(Queue.SUBMIT, bench.drop("orders/a.csv"))
+    batch = await bench.batch()
+    spec = replace(RunSpec.from_json(batch.config), driver="runner")
+    await bench.ledger.start_batch(replace(batch, batch_id="theirs", config=spec.to_json()))
+    await bench.ledger.add([Item(batch_id="theirs", source="b.csv")])
+    assert await bench.do(Queue.SUBMIT, ItemRef(batch_id="theirs", source="b.csv")) == Done()
+    item = await bench.ledger.item("theirs", "b.csv")
+    assert item is not None
+    assert item.revision == 0
 
 
 @pytest.mark.parametrize("ref", [ItemRef(batch_id="none", source="a"), ItemRef(batch_id="b", source="none")])
-def test_a_message_of_nothing_that_is_known_is_done_with(ref: ItemRef) -> None:
-    async def program(bench: Bench) -> None:
-        now = bench.deployment.clock.now()
-        await bench.ledger.start_batch(
-            Batch(batch_id="b", source_uri="s3://inbox", account="", out="", started_at=now, config=_stack_config())
-        )
-        assert await bench.do(Queue.SUBMIT, ref) == Done()
-
-    on_bench(program)
+async def test_a_message_of_nothing_that_is_known_is_done_with(bench: Bench, ref: ItemRef) -> None:
+    now = bench.deployment.clock.now()
+    await bench.ledger.start_batch(
+        Batch(batch_id="b", source_uri="s3://inbox", account="", out="", started_at=now, config=_stack_config())
+    )
+    assert await bench.do(Queue.SUBMIT, ref) == Done()
 
 
 def _stack_config() -> str:
@@ -202,18 +177,15 @@ def _stack_config() -> str:
     )
 
 
-def test_an_item_that_another_function_holds_is_sent_anew() -> None:
-    async def program(bench: Bench) -> None:
-        await bench.configured()
-        landed = bench.drop("orders/a.csv")
-        await bench.leases.take("landed-20260701-orders", "orders/a.csv", holder="other", for_s=100)
-        assert isinstance(await bench.do(Queue.SUBMIT, landed), Requeued)
-        assert 60 <= bench.delays(Queue.SUBMIT)[0] <= 65
-        assert await bench.do(Queue.SUBMIT, landed) == Done(), "one message on its way is enough"
-        assert bench.take(Queue.SUBMIT) == [ItemRef(batch_id="landed-20260701-orders", source="orders/a.csv")]
-        assert bench.uploads == []
-
-    on_bench(program)
+async def test_an_item_that_another_function_holds_is_sent_anew(bench: Bench) -> None:
+    await bench.configured()
+    landed = bench.drop("orders/a.csv")
+    await bench.leases.take("landed-20260701-orders", "orders/a.csv", holder="other", for_s=100)
+    assert isinstance(await bench.do(Queue.SUBMIT, landed), Requeued)
+    assert 60 <= bench.delays(Queue.SUBMIT)[0] <= 65
+    assert await bench.do(Queue.SUBMIT, landed) == Done(), "one message on its way is enough"
+    assert bench.take(Queue.SUBMIT) == [ItemRef(batch_id="landed-20260701-orders", source="orders/a.csv")]
+    assert bench.uploads == []
 
 
 class Deaf:
@@ -223,33 +195,27 @@ class Deaf:
         raise Unavailable("SQS does not answer")
 
 
-def test_a_message_that_could_not_be_sent_anew_is_not_taken_for_one_on_its_way() -> None:
-    async def program(bench: Bench) -> None:
-        await bench.configured()
-        landed = bench.drop("orders/a.csv")
-        await _busy(bench, for_s=800)
-        queues, bench.deployment = bench.deployment.queues, replace(bench.deployment, queues=Deaf())
-        with pytest.raises(Unavailable):
-            await bench.do(Queue.SUBMIT, landed)
-        bench.deployment = replace(bench.deployment, queues=queues)
-        await asyncio.sleep(comes_back_after_s(1))
-        assert isinstance(await bench.do(Queue.SUBMIT, landed, receives=2), Requeued)
-        assert len(bench.take(Queue.SUBMIT)) == 1
-
-    on_bench(program)
+async def test_a_message_that_could_not_be_sent_anew_is_not_taken_for_one_on_its_way(bench: Bench) -> None:
+    await bench.configured()
+    landed = bench.drop("orders/a.csv")
+    await _busy(bench, for_s=800)
+    queues, bench.deployment = bench.deployment.queues, replace(bench.deployment, queues=Deaf())
+    with pytest.raises(Unavailable):
+        await bench.do(Queue.SUBMIT, landed)
+    bench.deployment = replace(bench.deployment, queues=queues)
+    await asyncio.sleep(comes_back_after_s(1))
+    assert isinstance(await bench.do(Queue.SUBMIT, landed, receives=2), Requeued)
+    assert len(bench.take(Queue.SUBMIT)) == 1
 
 
-def test_a_file_whose_name_says_next_is_not_taken_for_a_message_on_its_way() -> None:
-    async def program(bench: Bench) -> None:
-        await bench.configured()
-        landed = bench.drop("next a.csv"), bench.drop("a.csv")
-        await _busy(bench, for_s=300)
-        await bench.leases.take("landed-20260701-all", "next a.csv", holder="other", for_s=900)
-        for one in landed:
-            assert isinstance(await bench.do(Queue.SUBMIT, one), Requeued)
-        assert len(bench.take(Queue.SUBMIT)) == 2
-
-    on_bench(program)
+async def test_a_file_whose_name_says_next_is_not_taken_for_a_message_on_its_way(bench: Bench) -> None:
+    await bench.configured()
+    landed = bench.drop("next a.csv"), bench.drop("a.csv")
+    await _busy(bench, for_s=300)
+    await bench.leases.take("landed-20260701-all", "next a.csv", holder="other", for_s=900)
+    for one in landed:
+        assert isinstance(await bench.do(Queue.SUBMIT, one), Requeued)
+    assert len(bench.take(Queue.SUBMIT)) == 2
 
 
 async def _busy(bench: Bench, *, for_s: float) -> None:
@@ -260,105 +226,87 @@ async def _busy(bench: Bench, *, for_s: float) -> None:
         await bench.slots.swap("account", number, seen=seen, new=Slot(until=until, token="other"))
 
 
-def test_a_permit_that_is_far_off_is_waited_for_by_the_queue() -> None:
-    async def program(bench: Bench) -> None:
-        await bench.configured()
-        await _busy(bench, for_s=300)
-        began = bench.loop.time()
-        assert isinstance(await bench.do(Queue.SUBMIT, bench.drop("orders/a.csv")), Requeued)
-        assert bench.loop.time() - began < 50
-        assert 250 <= bench.delays(Queue.SUBMIT)[0] <= 260
-        assert await bench.states() == {"orders/a.csv": "queued"}
-
-    on_bench(program)
+async def test_a_permit_that_is_far_off_is_waited_for_by_the_queue(bench: Bench) -> None:
+    await bench.configured()
+    await _busy(bench, for_s=300)
+    began = bench.loop.time()
+    assert isinstance(await bench.do(Queue.SUBMIT, bench.drop("orders/a.csv")), Requeued)
+    assert bench.loop.time() - began < 50
+    assert 250 <= bench.delays(Queue.SUBMIT)[0] <= 260
+    assert await bench.states() == {"orders/a.csv": "queued"}
 
 
-def test_a_backlog_fills_the_quota_and_few_of_its_messages_are_sent_anew() -> None:
-    async def program(bench: Bench) -> None:
-        await bench.configured()
-        for number in range(300):
-            bench.post.put(Queue.SUBMIT, bench.drop(f"orders/{number:03}.csv"), now=bench.loop.time())
+async def test_a_backlog_fills_the_quota_and_few_of_its_messages_are_sent_anew(bench: Bench) -> None:
+    await bench.configured()
+    for number in range(300):
+        bench.post.put(Queue.SUBMIT, bench.drop(f"orders/{number:03}.csv"), now=bench.loop.time())
 
-        async def serve() -> None:
-            while True:
-                envelope = await bench.post.next(Queue.SUBMIT, bench.loop, hidden_s=1800)
-                await bench.do(Queue.SUBMIT, decode(envelope.text))
-                bench.post.acknowledge(Queue.SUBMIT, envelope)
+    async def serve() -> None:
+        while True:
+            envelope = await bench.post.next(Queue.SUBMIT, bench.loop, hidden_s=1800)
+            await bench.do(Queue.SUBMIT, decode(envelope.text))
+            bench.post.acknowledge(Queue.SUBMIT, envelope)
 
-        servers = [asyncio.ensure_future(serve()) for _ in range(20)]
-        await asyncio.sleep(600)
-        for server in servers:
-            server.cancel()
-        await asyncio.gather(*servers, return_exceptions=True)
-        assert bench.vendor.seen.calls["create"] >= 180
-        assert not bench.vendor.state.counters.refused_create_times
-        assert bench.post.sent[Queue.SUBMIT] - 300 <= 20 * 600 / 45
-
-    on_bench(program)
+    servers = [asyncio.ensure_future(serve()) for _ in range(20)]
+    await asyncio.sleep(600)
+    for server in servers:
+        server.cancel()
+    await asyncio.gather(*servers, return_exceptions=True)
+    assert bench.vendor.seen.calls["create"] >= 180
+    assert not bench.vendor.state.counters.refused_create_times
+    assert bench.post.sent[Queue.SUBMIT] - 300 <= 20 * 600 / 45
 
 
-def test_an_upload_needs_no_permit() -> None:
-    async def program(bench: Bench) -> None:
-        await bench.configured()
-        landed = bench.drop("orders/a.csv")
-        storage, bench.deployment = (
-            bench.deployment.storage,
-            replace(bench.deployment, storage=Unreachable(NotSent("no"))),
-        )  # type: ignore[arg-type]
-        with pytest.raises(Unavailable):
-            await bench.do(Queue.SUBMIT, landed)
-        assert await bench.states() == {"orders/a.csv": "created"}
-        bench.deployment = replace(bench.deployment, storage=storage)
-        await _busy(bench, for_s=300)
-        assert await bench.do(Queue.SUBMIT, landed) == Done()
-        assert bench.uploads == ["orders/a.csv"]
-
-    on_bench(program)
+async def test_an_upload_needs_no_permit(bench: Bench) -> None:
+    await bench.configured()
+    landed = bench.drop("orders/a.csv")
+    storage, bench.deployment = (
+        bench.deployment.storage,
+        replace(bench.deployment, storage=Unreachable(NotSent("no"))),
+    )  # type: ignore[arg-type]
+    with pytest.raises(Unavailable):
+        await bench.do(Queue.SUBMIT, landed)
+    assert await bench.states() == {"orders/a.csv": "created"}
+    bench.deployment = replace(bench.deployment, storage=storage)
+    await _busy(bench, for_s=300)
+    assert await bench.do(Queue.SUBMIT, landed) == Done()
+    assert bench.uploads == ["orders/a.csv"]
 
 
-def test_an_import_that_is_given_up_for_another_is_no_failure() -> None:
-    async def program(bench: Bench) -> None:
-        await bench.configured('schema_id = "contacts"')
-        landed = bench.drop("orders/a.csv")
-        storage, bench.deployment = (
-            bench.deployment.storage,
-            replace(bench.deployment, storage=Unreachable(NotSent("no"))),
-        )  # type: ignore[arg-type]
-        with pytest.raises(Unavailable):
-            await bench.do(Queue.SUBMIT, landed)
-        bench.deployment = replace(bench.deployment, storage=storage)
-        await bench.configured('schema_id = "customers"')
-        assert isinstance(await bench.do(Queue.SUBMIT, landed, receives=5), Requeued)
-        assert await bench.states() == {"orders/a.csv": "queued"}
-        for message in bench.take(Queue.SUBMIT):
-            await bench.do(Queue.SUBMIT, message)
-        assert [item.schema_id for item in (await bench.items()).values()] == ["customers"]
-        assert bench.uploads == ["orders/a.csv"]
-
-    on_bench(program)
+async def test_an_import_that_is_given_up_for_another_is_no_failure(bench: Bench) -> None:
+    await bench.configured('schema_id = "contacts"')
+    landed = bench.drop("orders/a.csv")
+    storage, bench.deployment = (
+        bench.deployment.storage,
+        replace(bench.deployment, storage=Unreachable(NotSent("no"))),
+    )  # type: ignore[arg-type]
+    with pytest.raises(Unavailable):
+        await bench.do(Queue.SUBMIT, landed)
+    bench.deployment = replace(bench.deployment, storage=storage)
+    await bench.configured('schema_id = "customers"')
+    assert isinstance(await bench.do(Queue.SUBMIT, landed, receives=5), Requeued)
+    assert await bench.states() == {"orders/a.csv": "queued"}
+    for message in bench.take(Queue.SUBMIT):
+        await bench.do(Queue.SUBMIT, message)
+    assert [item.schema_id for item in (await bench.items()).values()] == ["customers"]
+    assert bench.uploads == ["orders/a.csv"]
 
 
-def test_a_permit_that_is_near_is_waited_for() -> None:
-    async def program(bench: Bench) -> None:
-        await bench.configured()
-        await _busy(bench, for_s=30)
-        assert await bench.do(Queue.SUBMIT, bench.drop("orders/a.csv")) == Done()
-        assert await bench.states() == {"orders/a.csv": "processing"}
-
-    on_bench(program)
+async def test_a_permit_that_is_near_is_waited_for(bench: Bench) -> None:
+    await bench.configured()
+    await _busy(bench, for_s=30)
+    assert await bench.do(Queue.SUBMIT, bench.drop("orders/a.csv")) == Done()
+    assert await bench.states() == {"orders/a.csv": "processing"}
 
 
-def test_a_wait_for_a_permit_that_others_take_ends_after_45_seconds_and_is_no_failure() -> None:
-    async def program(bench: Bench) -> None:
-        await bench.configured()
-        await _busy(bench, for_s=40)
-        began = bench.loop.time()
-        bench.loop.call_later(39, lambda: bench.loop.create_task(_taken_again(bench)))
-        assert isinstance(await bench.do(Queue.SUBMIT, bench.drop("orders/a.csv")), Requeued)
-        assert 45 <= bench.loop.time() - began < 50
-        assert await bench.states() == {"orders/a.csv": "queued"}
-
-    on_bench(program)
+async def test_a_wait_for_a_permit_that_others_take_ends_after_45_seconds_and_is_no_failure(bench: Bench) -> None:
+    await bench.configured()
+    await _busy(bench, for_s=40)
+    began = bench.loop.time()
+    bench.loop.call_later(39, lambda: bench.loop.create_task(_taken_again(bench)))
+    assert isinstance(await bench.do(Queue.SUBMIT, bench.drop("orders/a.csv")), Requeued)
+    assert 45 <= bench.loop.time() - began < 50
+    assert await bench.states() == {"orders/a.csv": "queued"}
 
 
 async def _taken_again(bench: Bench) -> None:
@@ -367,239 +315,188 @@ async def _taken_again(bench: Bench) -> None:
         await bench.slots.swap("account", number, seen=slot, new=Slot(until=slot.until + 60, token="another"))
 
 
-def test_with_little_time_left_nothing_is_begun() -> None:
-    async def program(bench: Bench) -> None:
-        await bench.configured()
-        assert isinstance(await bench.do(Queue.SUBMIT, bench.drop("orders/a.csv"), left_s=9), Requeued)
-        assert bench.vendor.seen.calls["create"] == 0
-        assert len(bench.take(Queue.SUBMIT)) == 1
-
-    on_bench(program)
+async def test_with_little_time_left_nothing_is_begun(bench: Bench) -> None:
+    await bench.configured()
+    assert isinstance(await bench.do(Queue.SUBMIT, bench.drop("orders/a.csv"), left_s=9), Requeued)
+    assert bench.vendor.seen.calls["create"] == 0
+    assert len(bench.take(Queue.SUBMIT)) == 1
 
 
-def test_an_upload_that_outlasts_the_function_is_let_go_of_and_gone_on_with() -> None:
-    async def program(bench: Bench) -> None:
-        await bench.configured()
-        landed, began = bench.drop("orders/a.csv"), bench.loop.time()
-        storage = bench.deployment.storage
-        bench.deployment = replace(bench.deployment, storage=Stalled())  # type: ignore[arg-type]
-        assert isinstance(await bench.do(Queue.SUBMIT, landed, left_s=100), Requeued)
-        assert bench.loop.time() - began < 100
-        bench.deployment = replace(bench.deployment, storage=storage)
-        await bench.work_off()
-        assert bench.uploads == ["orders/a.csv"]
-        assert bench.vendor.seen.calls["create"] == 1
-
-    on_bench(program)
+async def test_an_upload_that_outlasts_the_function_is_let_go_of_and_gone_on_with(bench: Bench) -> None:
+    await bench.configured()
+    landed, began = bench.drop("orders/a.csv"), bench.loop.time()
+    storage = bench.deployment.storage
+    bench.deployment = replace(bench.deployment, storage=Stalled())  # type: ignore[arg-type]
+    assert isinstance(await bench.do(Queue.SUBMIT, landed, left_s=100), Requeued)
+    assert bench.loop.time() - began < 100
+    bench.deployment = replace(bench.deployment, storage=storage)
+    await bench.work_off()
+    assert bench.uploads == ["orders/a.csv"]
+    assert bench.vendor.seen.calls["create"] == 1
 
 
-def test_what_cannot_be_sent_raises_so_that_the_message_comes_back() -> None:
-    async def program(bench: Bench) -> None:
-        await bench.configured()
-        bench.with_api(Unreachable(Unavailable("down")))
-        with pytest.raises(Unavailable):
-            await bench.do(Queue.SUBMIT, bench.drop("orders/a.csv"), receives=4)
-        assert await bench.states() == {"orders/a.csv": "queued"}
-
-    on_bench(program)
+async def test_what_cannot_be_sent_raises_so_that_the_message_comes_back(bench: Bench) -> None:
+    await bench.configured()
+    bench.with_api(Unreachable(Unavailable("down")))
+    with pytest.raises(Unavailable):
+        await bench.do(Queue.SUBMIT, bench.drop("orders/a.csv"), receives=4)
+    assert await bench.states() == {"orders/a.csv": "queued"}
 
 
-def test_the_last_time_that_it_comes_the_reason_is_put_on_the_item() -> None:
-    async def program(bench: Bench) -> None:
-        await bench.configured()
-        bench.with_api(Unreachable(Unavailable("the vendor is down")))
-        with pytest.raises(Unavailable):
-            await bench.do(Queue.SUBMIT, bench.drop("orders/a.csv"), receives=5)
-        item = (await bench.items())["orders/a.csv"]
-        assert (str(item.state), item.error_code, item.error_message) == (
-            "rejected",
-            "dead_letter",
-            "the vendor is down",
-        )
-        assert len(bench.take(Queue.FINISH)) == 1
-
-    on_bench(program)
+async def test_the_last_time_that_it_comes_the_reason_is_put_on_the_item(bench: Bench) -> None:
+    await bench.configured()
+    bench.with_api(Unreachable(Unavailable("the vendor is down")))
+    with pytest.raises(Unavailable):
+        await bench.do(Queue.SUBMIT, bench.drop("orders/a.csv"), receives=5)
+    item = (await bench.items())["orders/a.csv"]
+    assert (str(item.state), item.error_code, item.error_message) == (
+        "rejected",
+        "dead_letter",
+        "the vendor is down",
+    )
+    assert len(bench.take(Queue.FINISH)) == 1
 
 
-def test_a_poisoned_file_marks_its_own_item_alone() -> None:
-    async def program(bench: Bench) -> None:
-        await bench.configured()
-        with pytest.raises(RuntimeError):
-            await bench.do(Queue.SUBMIT, bench.drop("orders/poison.csv"), receives=5)
-        await bench.do(Queue.SUBMIT, bench.drop("orders/a.csv"))
-        assert await bench.states() == {"orders/poison.csv": "rejected", "orders/a.csv": "processing"}
-        assert "RuntimeError" in ((await bench.items())["orders/poison.csv"].error_message or "")
-
-    on_bench(program)
+async def test_a_poisoned_file_marks_its_own_item_alone(bench: Bench) -> None:
+    await bench.configured()
+    with pytest.raises(RuntimeError):
+        await bench.do(Queue.SUBMIT, bench.drop("orders/poison.csv"), receives=5)
+    await bench.do(Queue.SUBMIT, bench.drop("orders/a.csv"))
+    assert await bench.states() == {"orders/poison.csv": "rejected", "orders/a.csv": "processing"}
+    assert "RuntimeError" in ((await bench.items())["orders/poison.csv"].error_message or "")
 
 
-def test_a_key_that_is_not_accepted_is_no_items_trouble() -> None:
-    async def program(bench: Bench) -> None:
-        await bench.configured()
-        bench.with_api(Unreachable(AuthRefused("the key is not accepted")))
-        with pytest.raises(AuthRefused):
-            await bench.do(Queue.SUBMIT, bench.drop("orders/a.csv"), receives=5)
-        assert await bench.states() == {"orders/a.csv": "queued"}
-
-    on_bench(program)
+async def test_a_key_that_is_not_accepted_is_no_items_trouble(bench: Bench) -> None:
+    await bench.configured()
+    bench.with_api(Unreachable(AuthRefused("the key is not accepted")))
+    with pytest.raises(AuthRefused):
+        await bench.do(Queue.SUBMIT, bench.drop("orders/a.csv"), receives=5)
+    assert await bench.states() == {"orders/a.csv": "queued"}
 
 
-def test_an_object_that_may_not_be_read_is_given_up_though_nothing_was_read_before_it() -> None:
-    async def program(bench: Bench) -> None:
-        await bench.configured()
-        landed = bench.drop("orders/a.csv")
+async def test_an_object_that_may_not_be_read_is_given_up_though_nothing_was_read_before_it(bench: Bench) -> None:
+    await bench.configured()
+    landed = bench.drop("orders/a.csv")
 
-        def denied(*_: Any) -> Any:
-            raise ConfigError("cannot read it") from ItemRejected("access_denied", "S3 denies reading it")
+    def denied(*_: Any) -> Any:
+        raise ConfigError("cannot read it") from ItemRejected("access_denied", "S3 denies reading it")
 
-        bench.bucket.read = denied  # type: ignore[method-assign]
-        for receives, state in ((4, "queued"), (5, "rejected")):
-            with pytest.raises(ConfigError):
-                await bench.do(Queue.SUBMIT, landed, receives=receives)
-            assert await bench.states() == {"orders/a.csv": state}
-        assert len(bench.take(Queue.FINISH)) == 1
-
-    on_bench(program)
+    bench.bucket.read = denied  # type: ignore[method-assign]
+    for receives, state in ((4, "queued"), (5, "rejected")):
+        with pytest.raises(ConfigError):
+            await bench.do(Queue.SUBMIT, landed, receives=receives)
+        assert await bench.states() == {"orders/a.csv": state}
+    assert len(bench.take(Queue.FINISH)) == 1
 
 
-def test_a_schema_that_the_vendor_does_not_have_is_told_on_the_item() -> None:
-    async def program(bench: Bench) -> None:
-        await bench.configured('schema_id = "nowhere"')
-        with pytest.raises(SchemaNotFound):
-            await bench.do(Queue.SUBMIT, bench.drop("orders/a.csv"), receives=5)
-        assert (await bench.items())["orders/a.csv"].error_code == "dead_letter"
-
-    on_bench(program)
+async def test_a_schema_that_the_vendor_does_not_have_is_told_on_the_item(bench: Bench) -> None:
+    await bench.configured('schema_id = "nowhere"')
+    with pytest.raises(SchemaNotFound):
+        await bench.do(Queue.SUBMIT, bench.drop("orders/a.csv"), receives=5)
+    assert (await bench.items())["orders/a.csv"].error_code == "dead_letter"
 
 
-def test_a_function_that_died_in_its_create_leaves_an_import_that_the_next_one_adopts() -> None:
-    async def program(bench: Bench) -> None:
-        await bench.configured()
-        landed = bench.drop("orders/a.csv")
-        await bench.do(Queue.SUBMIT, bench.drop("orders/other.csv"))
+async def test_a_function_that_died_in_its_create_leaves_an_import_that_the_next_one_adopts(bench: Bench) -> None:
+    await bench.configured()
+    landed = bench.drop("orders/a.csv")
+    await bench.do(Queue.SUBMIT, bench.drop("orders/other.csv"))
 
-        async def lost(request: CreateRequest) -> RemoteImport:
-            made = await create(request)
-            bench.process.trace.note("died", made.import_id)
-            await asyncio.get_running_loop().create_future()
-            raise AssertionError
+    async def lost(request: CreateRequest) -> RemoteImport:
+        made = await create(request)
+        bench.process.trace.note("died", made.import_id)
+        await asyncio.get_running_loop().create_future()
+        raise AssertionError
 
-        api = bench.deployment.api
-        create, api.create = api.create, lost  # type: ignore[method-assign]
-        dying = asyncio.ensure_future(bench.do(Queue.SUBMIT, landed))
-        await asyncio.sleep(20)
-        dying.cancel()
-        await asyncio.gather(dying, return_exceptions=True)
-        api.create = create  # type: ignore[method-assign]
-        assert (await bench.states())["orders/a.csv"] == "creating"
-        assert await bench.do(Queue.SUBMIT, landed) == Done()
-        assert bench.vendor.seen.calls["create"] == 2
-        assert bench.uploads == ["orders/a.csv", "orders/other.csv"]
-
-    on_bench(program)
+    api = bench.deployment.api
+    create, api.create = api.create, lost  # type: ignore[method-assign]
+    dying = asyncio.ensure_future(bench.do(Queue.SUBMIT, landed))
+    await asyncio.sleep(20)
+    dying.cancel()
+    await asyncio.gather(dying, return_exceptions=True)
+    api.create = create  # type: ignore[method-assign]
+    assert (await bench.states())["orders/a.csv"] == "creating"
+    assert await bench.do(Queue.SUBMIT, landed) == Done()
+    assert bench.vendor.seen.calls["create"] == 2
+    assert bench.uploads == ["orders/a.csv", "orders/other.csv"]
 
 
-def test_a_ledger_that_was_not_compared_for_long_is_compared_before_anything_is_created() -> None:
-    async def program(bench: Bench) -> None:
-        await bench.configured()
-        await bench.do(Queue.SUBMIT, bench.drop("orders/a.csv"))
-        assert bench.vendor.seen.calls["list"] == 1
-        await bench.do(Queue.SUBMIT, bench.drop("orders/b.csv"))
-        assert bench.vendor.seen.calls["list"] == 1
-        await asyncio.sleep(1000)
-        await bench.do(Queue.SUBMIT, bench.drop("orders/c.csv"))
-        assert bench.vendor.seen.calls["list"] == 2
-
-    on_bench(program)
+async def test_a_ledger_that_was_not_compared_for_long_is_compared_before_anything_is_created(bench: Bench) -> None:
+    await bench.configured()
+    await bench.do(Queue.SUBMIT, bench.drop("orders/a.csv"))
+    assert bench.vendor.seen.calls["list"] == 1
+    await bench.do(Queue.SUBMIT, bench.drop("orders/b.csv"))
+    assert bench.vendor.seen.calls["list"] == 1
+    await asyncio.sleep(1000)
+    await bench.do(Queue.SUBMIT, bench.drop("orders/c.csv"))
+    assert bench.vendor.seen.calls["list"] == 2
 
 
-def test_a_json_create_waits_while_another_of_its_schema_is_in_doubt() -> None:
-    async def program(bench: Bench) -> None:
-        await bench.configured()
-        await bench.do(Queue.SUBMIT, bench.drop("json/a.json"))
-        batch = await bench.batch()
-        doubted = Item(batch_id=batch.batch_id, source="json/b.json", kind=ItemKind.JSON, schema_id="contacts")
-        await bench.ledger.add([doubted])
-        await bench.ledger.advance(doubted, ItemState.CREATING, reason="intent")
-        assert isinstance(await bench.do(Queue.SUBMIT, bench.drop("json/c.json")), Requeued)
-        assert (await bench.states())["json/c.json"] == "queued"
-        assert await bench.do(Queue.SUBMIT, ItemRef(batch_id=batch.batch_id, source="json/b.json")) == Done()
-
-    on_bench(program)
+async def test_a_json_create_waits_while_another_of_its_schema_is_in_doubt(bench: Bench) -> None:
+    await bench.configured()
+    await bench.do(Queue.SUBMIT, bench.drop("json/a.json"))
+    batch = await bench.batch()
+    doubted = Item(batch_id=batch.batch_id, source="json/b.json", kind=ItemKind.JSON, schema_id="contacts")
+    await bench.ledger.add([doubted])
+    await bench.ledger.advance(doubted, ItemState.CREATING, reason="intent")
+    assert isinstance(await bench.do(Queue.SUBMIT, bench.drop("json/c.json")), Requeued)
+    assert (await bench.states())["json/c.json"] == "queued"
+    assert await bench.do(Queue.SUBMIT, ItemRef(batch_id=batch.batch_id, source="json/b.json")) == Done()
 
 
-def test_a_doubt_that_a_runner_left_behind_long_ago_holds_no_json_create_back() -> None:
-    async def program(bench: Bench) -> None:
-        await bench.configured()
-        await bench.do(Queue.SUBMIT, bench.drop("json/a.json"))
-        doubted = Item(
-            batch_id=(await bench.batch()).batch_id, source="json/b.json", kind=ItemKind.JSON, schema_id="contacts"
-        )
-        await bench.ledger.add([doubted])
-        await bench.ledger.advance(doubted, ItemState.CREATING, reason="intent", intent_at=bench.deployment.clock.now())
-        landed = bench.drop("json/c.json")
-        for minutes, state in ((1, "queued"), (17, "queued"), (2, "processing")):
-            await asyncio.sleep(minutes * 60)
-            await bench.do(Queue.SUBMIT, landed)
-            assert (await bench.states())["json/c.json"] == state
-
-    on_bench(program)
+async def test_a_doubt_that_a_runner_left_behind_long_ago_holds_no_json_create_back(bench: Bench) -> None:
+    await bench.configured()
+    await bench.do(Queue.SUBMIT, bench.drop("json/a.json"))
+    doubted = Item(
+        batch_id=(await bench.batch()).batch_id, source="json/b.json", kind=ItemKind.JSON, schema_id="contacts"
+    )
+    await bench.ledger.add([doubted])
+    await bench.ledger.advance(doubted, ItemState.CREATING, reason="intent", intent_at=bench.deployment.clock.now())
+    landed = bench.drop("json/c.json")
+    for minutes, state in ((1, "queued"), (17, "queued"), (2, "processing")):
+        await asyncio.sleep(minutes * 60)
+        await bench.do(Queue.SUBMIT, landed)
+        assert (await bench.states())["json/c.json"] == state
 
 
-def test_json_creates_of_a_schema_go_one_after_another() -> None:
-    async def program(bench: Bench) -> None:
-        await bench.configured()
-        both = [bench.do(Queue.SUBMIT, bench.drop(f"json/{name}.json")) for name in "ab"]
-        outcomes = await asyncio.gather(*both)
-        assert {type(outcome) for outcome in outcomes} == {Done, Requeued}
-        await bench.work_off()
-        assert bench.uploads == ["json/a.json", "json/b.json"]
-
-    on_bench(program)
+async def test_json_creates_of_a_schema_go_one_after_another(bench: Bench) -> None:
+    await bench.configured()
+    both = [bench.do(Queue.SUBMIT, bench.drop(f"json/{name}.json")) for name in "ab"]
+    outcomes = await asyncio.gather(*both)
+    assert {type(outcome) for outcome in outcomes} == {Done, Requeued}
+    await bench.work_off()
+    assert bench.uploads == ["json/a.json", "json/b.json"]
 
 
-def test_a_file_without_a_route_is_rejected_and_its_batch_comes_to_rest() -> None:
-    async def program(bench: Bench) -> None:
-        assert await bench.do(Queue.SUBMIT, bench.drop("orders/a.csv")) == Done()
-        assert (await bench.items())["orders/a.csv"].error_code == "no_route"
-        assert len(bench.take(Queue.FINISH)) == 1
-
-    on_bench(program)
+async def test_a_file_without_a_route_is_rejected_and_its_batch_comes_to_rest(bench: Bench) -> None:
+    assert await bench.do(Queue.SUBMIT, bench.drop("orders/a.csv")) == Done()
+    assert (await bench.items())["orders/a.csv"].error_code == "no_route"
+    assert len(bench.take(Queue.FINISH)) == 1
 
 
-def test_a_file_that_is_redriven_has_the_routes_that_are_in_force_by_then() -> None:
-    async def program(bench: Bench) -> None:
-        await bench.do(Queue.SUBMIT, bench.drop("orders/a.csv"))
-        (item,) = (await bench.items()).values()
-        assert item.error_code == "no_route"
-        await bench.configured('schema_id = "customers"')
-        await bench.ledger.advance(item, ItemState.QUEUED, reason="redriven", error_code=None, error_message=None)
-        await bench.do(Queue.SUBMIT, ItemRef(batch_id=item.batch_id, source=item.source))
-        (item,) = (await bench.items()).values()
-        assert (item.state, item.schema_id) == (ItemState.PROCESSING, "customers")
-
-    on_bench(program)
+async def test_a_file_that_is_redriven_has_the_routes_that_are_in_force_by_then(bench: Bench) -> None:
+    await bench.do(Queue.SUBMIT, bench.drop("orders/a.csv"))
+    (item,) = (await bench.items()).values()
+    assert item.error_code == "no_route"
+    await bench.configured('schema_id = "customers"')
+    await bench.ledger.advance(item, ItemState.QUEUED, reason="redriven", error_code=None, error_message=None)
+    await bench.do(Queue.SUBMIT, ItemRef(batch_id=item.batch_id, source=item.source))
+    (item,) = (await bench.items()).values()
+    assert (item.state, item.schema_id) == (ItemState.PROCESSING, "customers")
 
 
-def test_a_second_version_of_a_key_has_the_route_of_the_key() -> None:
-    async def program(bench: Bench) -> None:
-        routes = '[[routes]]\nmatch = "orders/?.CSV"\nschema_id = "contacts"\n'
-        await bench.configured(routes + '[[routes]]\nmatch = "**"\nschema_id = "customers"\n')
-        for mark in ("one", "two"):
-            await bench.do(Queue.SUBMIT, bench.drop("orders/A.CSV", mark=mark))
-        assert bench.uploads == ["one", "two"]
-        assert [item.schema_id for item in (await bench.items()).values()] == ["contacts", "contacts"]
-
-    on_bench(program)
+async def test_a_second_version_of_a_key_has_the_route_of_the_key(bench: Bench) -> None:
+    routes = '[[routes]]\nmatch = "orders/?.CSV"\nschema_id = "contacts"\n'
+    await bench.configured(routes + '[[routes]]\nmatch = "**"\nschema_id = "customers"\n')
+    for mark in ("one", "two"):
+        await bench.do(Queue.SUBMIT, bench.drop("orders/A.CSV", mark=mark))
+    assert bench.uploads == ["one", "two"]
+    assert [item.schema_id for item in (await bench.items()).values()] == ["contacts", "contacts"]
 
 
-def test_the_routes_in_force_now_are_those_of_the_days_batch() -> None:
-    async def program(bench: Bench) -> None:
-        await bench.configured('schema_id = "contacts"')
-        await bench.do(Queue.SUBMIT, bench.drop("orders/a.csv"))
-        await bench.configured('schema_id = "customers"')
-        await bench.do(Queue.SUBMIT, bench.drop("orders/b.csv"))
-        schemas = {source: item.schema_id for source, item in (await bench.items()).items()}
-        assert schemas == {"orders/a.csv": "contacts", "orders/b.csv": "customers"}
-
-    on_bench(program)
+async def test_the_routes_in_force_now_are_those_of_the_days_batch(bench: Bench) -> None:
+    await bench.configured('schema_id = "contacts"')
+    await bench.do(Queue.SUBMIT, bench.drop("orders/a.csv"))
+    await bench.configured('schema_id = "customers"')
+    await bench.do(Queue.SUBMIT, bench.drop("orders/b.csv"))
+    schemas = {source: item.schema_id for source, item in (await bench.items()).items()}
+    assert schemas == {"orders/a.csv": "contacts", "orders/b.csv": "customers"}

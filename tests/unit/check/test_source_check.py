@@ -13,7 +13,6 @@ from runner.check.worker import FileToCheck
 from runner.models import ImportStatus, ItemState
 from runner.stages.discover import Discovery
 from tests.support.bench import BATCH_ID, Bench
-from tests.support.vloop import run_virtually
 
 
 class _Pool:
@@ -49,12 +48,10 @@ async def _predicted(bench: Bench, *, again: bool = False) -> dict[str, Predicti
 
 
 @pytest.mark.parametrize(("again", "prediction"), [(False, Prediction.SKIP), (True, Prediction.SUCCEED)])
-def test_content_that_was_imported_with_an_unusable_result_is_skipped_unless_again(
+@pytest.mark.virtual_time
+async def test_content_that_was_imported_with_an_unusable_result_is_skipped_unless_again(
     again: bool, prediction: Prediction
 ) -> None:
-    async def go() -> None:
-        bench = Bench({"a.csv": b"1", "b.csv": b"2"})
-        await bench.leave("a.csv", ItemState.FAILED, tag=bench.tag("a.csv"), status=ImportStatus.SUCCESSFUL)
-        assert await _predicted(bench, again=again) == {"a.csv": prediction, "b.csv": Prediction.SUCCEED}
-
-    run_virtually(go())
+    bench = Bench({"a.csv": b"1", "b.csv": b"2"})
+    await bench.leave("a.csv", ItemState.FAILED, tag=bench.tag("a.csv"), status=ImportStatus.SUCCESSFUL)
+    assert await _predicted(bench, again=again) == {"a.csv": prediction, "b.csv": Prediction.SUCCEED}

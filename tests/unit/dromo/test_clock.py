@@ -11,7 +11,8 @@ from runner.dromo.clock import LONGEST_ROUND_TRIP_S, VendorTime
 from runner.errors import InDoubt
 from runner.models import CreateRequest
 from tests.support.bench import Bench
-from tests.support.vloop import run_virtually
+
+pytestmark = pytest.mark.virtual_time
 
 NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
 
@@ -63,42 +64,33 @@ def test_an_answer_that_was_long_on_its_way_does_not_tell_the_time(clock: SetClo
 
 
 @pytest.mark.parametrize("skew_h", [-1, 1])
-def test_a_lost_json_create_is_not_repeated_by_a_machine_whose_clock_is_an_hour_off(skew_h: int) -> None:
-    async def go() -> None:
-        bench = Bench({"a.json": b'[{"x":1}]'})
-        bench.skew = timedelta(hours=skew_h)
-        add = bench.vendor.add
-        bench.vendor.add = lambda request: add(request, status="SUCCESSFUL")  # type: ignore[method-assign, misc]
-        bench.vendor.create_script.append(bench.vendor.lose(InDoubt("cut")))
-        await bench.run()
-        assert len(bench.vendor.created) == 1
-        assert (await bench.item("a.json")).import_id == "import-1"
-
-    run_virtually(go())
+async def test_a_lost_json_create_is_not_repeated_by_a_machine_whose_clock_is_an_hour_off(skew_h: int) -> None:
+    bench = Bench({"a.json": b'[{"x":1}]'})
+    bench.skew = timedelta(hours=skew_h)
+    add = bench.vendor.add
+    bench.vendor.add = lambda request: add(request, status="SUCCESSFUL")  # type: ignore[method-assign, misc]
+    bench.vendor.create_script.append(bench.vendor.lose(InDoubt("cut")))
+    await bench.run()
+    assert len(bench.vendor.created) == 1
+    assert (await bench.item("a.json")).import_id == "import-1"
 
 
-def test_a_file_is_created_once_by_a_machine_whose_clock_is_an_hour_ahead() -> None:
-    async def go() -> None:
-        bench = Bench({"a.csv": b"x\n1\n"})
-        bench.skew = timedelta(hours=1)
-        await bench.run()
-        assert [request.original_filename for request in bench.vendor.created] == [f"a.~{bench.tag('a.csv')}.csv"]
-        assert await bench.states() == {"a.csv": "collected"}
-
-    run_virtually(go())
+async def test_a_file_is_created_once_by_a_machine_whose_clock_is_an_hour_ahead() -> None:
+    bench = Bench({"a.csv": b"x\n1\n"})
+    bench.skew = timedelta(hours=1)
+    await bench.run()
+    assert [request.original_filename for request in bench.vendor.created] == [f"a.~{bench.tag('a.csv')}.csv"]
+    assert await bench.states() == {"a.csv": "collected"}
 
 
-def test_a_lost_ledgers_imports_are_known_up_to_the_vendors_time() -> None:
-    async def go() -> None:
-        bench = Bench({})
-        bench.skew = timedelta(hours=1)
-        bench.vendor.add(CreateRequest(schema_id="s1", original_filename="a.csv"))
-        await bench.run()
-        known = await bench.ledger.reconciled_to("e")
-        assert known is not None
-        assert known <= bench.vendor.clock.now()
-
-    run_virtually(go())
+async def test_a_lost_ledgers_imports_are_known_up_to_the_vendors_time() -> None:
+    bench = Bench({})
+    bench.skew = timedelta(hours=1)
+    bench.vendor.add(CreateRequest(schema_id="s1", original_filename="a.csv"))
+    await bench.run()
+    known = await bench.ledger.reconciled_to("e")
+    assert known is not None
+    assert known <= bench.vendor.clock.now()
 
 
 def test_a_container_that_was_frozen_knows_what_time_it_is(monkeypatch: pytest.MonkeyPatch) -> None:

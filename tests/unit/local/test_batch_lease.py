@@ -21,6 +21,8 @@ from runner.stop import StopReason, StopSignal
 from tests.support.scripted import LoopClock
 from tests.support.vloop import run_virtually
 
+pytestmark = pytest.mark.virtual_time
+
 needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="this system has no /proc")
 ELSEWHERE = "pid 7 on another-machine, since 2026-07-23T10:00:00.000Z"
 
@@ -43,36 +45,30 @@ def a_dead_pid() -> int:
     return process.pid
 
 
-def test_a_batch_is_held_until_its_run_ends_however_long_that_is() -> None:
-    async def go() -> None:
-        bench = Bench()
-        async with bench.hold():
-            for _ in range(20):
-                await asyncio.sleep(LEASE_S)
-                assert await is_running(bench.leases, "b1")
-                assert not await is_running(bench.leases, "b2")
-                assert await bench.leases.take("b1", "", holder=ELSEWHERE, for_s=9) is not None
-        assert not await is_running(bench.leases, "b1")
-        assert not bench.stop.requested
-
-    run_virtually(go())
-
-
-def test_the_error_says_who_holds_the_batch_and_until_when() -> None:
-    async def go() -> None:
-        bench = Bench()
-        await bench.leases.take("b1", "", holder=ELSEWHERE, for_s=40)
-        ends_at = (bench.clock.now() + timedelta(seconds=40)).astimezone().strftime("%H:%M:%S")
-        with pytest.raises(BatchTaken, match=rf"pid 7 on another-machine.*ends at {ends_at} \(in 40 s\)") as caught:
-            async with bench.hold():
-                pass
-        assert caught.value.left_s == 40
-        assert "resume --wait" in str(caught.value.hint)
-        await asyncio.sleep(40)
-        async with bench.hold():
+async def test_a_batch_is_held_until_its_run_ends_however_long_that_is() -> None:
+    bench = Bench()
+    async with bench.hold():
+        for _ in range(20):
+            await asyncio.sleep(LEASE_S)
             assert await is_running(bench.leases, "b1")
+            assert not await is_running(bench.leases, "b2")
+            assert await bench.leases.take("b1", "", holder=ELSEWHERE, for_s=9) is not None
+    assert not await is_running(bench.leases, "b1")
+    assert not bench.stop.requested
 
-    run_virtually(go())
+
+async def test_the_error_says_who_holds_the_batch_and_until_when() -> None:
+    bench = Bench()
+    await bench.leases.take("b1", "", holder=ELSEWHERE, for_s=40)
+    ends_at = (bench.clock.now() + timedelta(seconds=40)).astimezone().strftime("%H:%M:%S")
+    with pytest.raises(BatchTaken, match=rf"pid 7 on another-machine.*ends at {ends_at} \(in 40 s\)") as caught:
+        async with bench.hold():
+            pass
+    assert caught.value.left_s == 40
+    assert "resume --wait" in str(caught.value.hint)
+    await asyncio.sleep(40)
+    async with bench.hold():
+        assert await is_running(bench.leases, "b1")
 
 
 def held_by(holder: str) -> None:
@@ -145,7 +141,7 @@ def test_a_process_of_another_machine_or_container_with_the_same_host_name_is_no
     held_by(holder.replace(boot, "0" * 8) if place == "boot" else holder.replace(f"/{container}", "/1"))
 
 
-def test_a_renewal_of_a_dead_process_that_arrives_late_does_not_keep_the_lease() -> None:
+async def test_a_renewal_of_a_dead_process_that_arrives_late_does_not_keep_the_lease() -> None:
     dead = f"pid {a_dead_pid()} on {socket.gethostname()}, since x"
 
     class Late(MemoryLeases):
@@ -156,14 +152,11 @@ def test_a_renewal_of_a_dead_process_that_arrives_late_does_not_keep_the_lease()
 
     late: list[float | None] = []
 
-    async def go() -> None:
-        clock = LoopClock()
-        leases = Late(now=clock.now)
-        await leases.take("b1", "", holder=dead, for_s=60)
-        async with hold_batch_lease(leases, "b1", clock=clock, stop=StopSignal()):
-            assert late == [None]
-
-    run_virtually(go())
+    clock = LoopClock()
+    leases = Late(now=clock.now)
+    await leases.take("b1", "", holder=dead, for_s=60)
+    async with hold_batch_lease(leases, "b1", clock=clock, stop=StopSignal()):
+        assert late == [None]
 
 
 @pytest.mark.parametrize(
@@ -180,20 +173,17 @@ def test_the_lease_of_a_live_or_unknown_process_is_left_alone(holder: str) -> No
     held_by(holder)
 
 
-def test_a_run_that_finds_its_batch_taken_over_stops_in_order() -> None:
-    async def go() -> None:
-        bench = Bench()
-        async with bench.hold():
-            await asyncio.sleep(1)
-            bench.leases._taken["b1", ""] = (ELSEWHERE, bench.clock.now() + timedelta(seconds=600))
-            await bench.stop.wait()
-        assert bench.stop.reason is StopReason.TROUBLE
-        assert await is_running(bench.leases, "b1")
-
-    run_virtually(go())
+async def test_a_run_that_finds_its_batch_taken_over_stops_in_order() -> None:
+    bench = Bench()
+    async with bench.hold():
+        await asyncio.sleep(1)
+        bench.leases._taken["b1", ""] = (ELSEWHERE, bench.clock.now() + timedelta(seconds=600))
+        await bench.stop.wait()
+    assert bench.stop.reason is StopReason.TROUBLE
+    assert await is_running(bench.leases, "b1")
 
 
-def test_a_run_survives_a_ledger_that_does_not_answer_for_a_while() -> None:
+async def test_a_run_survives_a_ledger_that_does_not_answer_for_a_while() -> None:
     class Unreachable(MemoryLeases):
         unreachable = False
 
@@ -202,15 +192,12 @@ def test_a_run_survives_a_ledger_that_does_not_answer_for_a_while() -> None:
                 raise LedgerUnavailable("no answer")
             return await super().take(batch_id, source, holder=holder, for_s=for_s)
 
-    async def go() -> None:
-        clock, stop = LoopClock(), StopSignal()
-        leases = Unreachable(now=clock.now)
-        async with hold_batch_lease(leases, "b1", clock=clock, stop=stop):
-            leases.unreachable = True
-            await asyncio.sleep(40)
-            leases.unreachable = False
-            await asyncio.sleep(40)
-            assert await is_running(leases, "b1")
-        assert not stop.requested
-
-    run_virtually(go())
+    clock, stop = LoopClock(), StopSignal()
+    leases = Unreachable(now=clock.now)
+    async with hold_batch_lease(leases, "b1", clock=clock, stop=stop):
+        leases.unreachable = True
+        await asyncio.sleep(40)
+        leases.unreachable = False
+        await asyncio.sleep(40)
+        assert await is_running(leases, "b1")
+    assert not stop.requested

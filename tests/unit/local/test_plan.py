@@ -10,7 +10,8 @@ from runner.local.plan import explain, plan
 from runner.models import ImportStatus, ItemState
 from runner.stages.discover import Discovery
 from tests.support.bench import BATCH_ID, Bench
-from tests.support.vloop import run_virtually
+
+pytestmark = pytest.mark.virtual_time
 
 FILES = {"a.csv": b"1", "b.pdf": b"x", "c/d.csv": b"", "other/e.csv": b"1"}
 ROUTES = Routes([Route(name="top", match="a*", schema_id="s1"), Route(name="deep", match="c/**", schema_id="s2")])
@@ -23,69 +24,54 @@ def _discovery(bench: Bench, *, again: bool = False) -> Discovery:
     )  # fmt: skip
 
 
-def test_each_file_is_queued_or_rejected_with_a_code() -> None:
-    async def go() -> None:
-        bench = Bench(FILES, routes=ROUTES)
-        await bench.run()
-        items = [item async for item in bench.ledger.items(BATCH_ID)]
-        codes = {item.source: item.error_code for item in items}
-        assert codes["a.csv"] is None
-        assert codes["b.pdf"] == "unsupported_type"
-        assert codes["c/d.csv"] == "empty"
-        assert codes["other/e.csv"] == "no_route"
-
-    run_virtually(go())
+async def test_each_file_is_queued_or_rejected_with_a_code() -> None:
+    bench = Bench(FILES, routes=ROUTES)
+    await bench.run()
+    items = [item async for item in bench.ledger.items(BATCH_ID)]
+    codes = {item.source: item.error_code for item in items}
+    assert codes["a.csv"] is None
+    assert codes["b.pdf"] == "unsupported_type"
+    assert codes["c/d.csv"] == "empty"
+    assert codes["other/e.csv"] == "no_route"
 
 
-def test_a_plan_counts_and_changes_nothing() -> None:
-    async def go() -> None:
-        bench = Bench({f"{n:03}.csv": b"1" for n in range(45)} | {"x.pdf": b"1"})
-        found = await plan(bench.source, _discovery(bench), bench.routes, quota=Rate(20, 60.0), free=20)
-        assert (found.items, found.creates, found.rejected) == (46, 45, {"unsupported_type": 1})
-        assert found.by_route == {"all": 45}
-        assert found.finish_in_s == 120
-        assert found.bytes == 45
-        assert bench.vendor.calls == []
-        assert await bench.ledger.batches() == []
-
-    run_virtually(go())
+async def test_a_plan_counts_and_changes_nothing() -> None:
+    bench = Bench({f"{n:03}.csv": b"1" for n in range(45)} | {"x.pdf": b"1"})
+    found = await plan(bench.source, _discovery(bench), bench.routes, quota=Rate(20, 60.0), free=20)
+    assert (found.items, found.creates, found.rejected) == (46, 45, {"unsupported_type": 1})
+    assert found.by_route == {"all": 45}
+    assert found.finish_in_s == 120
+    assert found.bytes == 45
+    assert bench.vendor.calls == []
+    assert await bench.ledger.batches() == []
 
 
-def test_a_plan_skips_what_was_collected_before_unless_again() -> None:
-    async def go() -> None:
-        bench = Bench({"a.csv": b"1"})
-        await bench.run()
-        again = await plan(bench.source, _discovery(bench, again=True), bench.routes, quota=Rate(20, 60.0), free=20)
-        found = await plan(bench.source, _discovery(bench), bench.routes, quota=Rate(20, 60.0), free=20)
-        assert (found.skipped, found.creates) == (1, 0)
-        assert (again.skipped, again.creates) == (0, 1)
-
-    run_virtually(go())
+async def test_a_plan_skips_what_was_collected_before_unless_again() -> None:
+    bench = Bench({"a.csv": b"1"})
+    await bench.run()
+    again = await plan(bench.source, _discovery(bench, again=True), bench.routes, quota=Rate(20, 60.0), free=20)
+    found = await plan(bench.source, _discovery(bench), bench.routes, quota=Rate(20, 60.0), free=20)
+    assert (found.skipped, found.creates) == (1, 0)
+    assert (again.skipped, again.creates) == (0, 1)
 
 
-def test_changing_the_binding_makes_exactly_the_affected_files_eligible() -> None:
-    async def go() -> None:
-        bench = Bench({"a.csv": b"1", "c/d.csv": b"2"}, routes=ROUTES)
-        await bench.run()
-        changed = Route(name="deep", match="c/**", schema_id="s2", settings={"maxRecords": 5})
-        bench.routes = Routes([ROUTES.routes[0], changed])
-        items = [item async for entries in bench.source.entries() for item in await _discovery(bench).items(entries)]
-        assert {item.source: item.state for item in items} == {
-            "a.csv": ItemState.SKIPPED, "c/d.csv": ItemState.QUEUED,
-        }  # fmt: skip
-
-    run_virtually(go())
+async def test_changing_the_binding_makes_exactly_the_affected_files_eligible() -> None:
+    bench = Bench({"a.csv": b"1", "c/d.csv": b"2"}, routes=ROUTES)
+    await bench.run()
+    changed = Route(name="deep", match="c/**", schema_id="s2", settings={"maxRecords": 5})
+    bench.routes = Routes([ROUTES.routes[0], changed])
+    items = [item async for entries in bench.source.entries() for item in await _discovery(bench).items(entries)]
+    assert {item.source: item.state for item in items} == {
+        "a.csv": ItemState.SKIPPED, "c/d.csv": ItemState.QUEUED,
+    }  # fmt: skip
 
 
-def test_explain_says_which_route_and_what_would_become_of_it() -> None:
-    async def go() -> None:
-        bench = Bench({"c/d.csv": b"1"}, routes=ROUTES)
-        found = await explain(bench.source, _discovery(bench), ROUTES, ledger=bench.ledger, endpoint="e", again=False)
-        assert found is not None
-        assert (found.route, found.verdict, found.schema_id) == ("deep", "send", "s2")
-        assert found.tried == [("top", "a*", False), ("deep", "c/**", True)]
-
-    run_virtually(go())
+async def test_explain_says_which_route_and_what_would_become_of_it() -> None:
+    bench = Bench({"c/d.csv": b"1"}, routes=ROUTES)
+    found = await explain(bench.source, _discovery(bench), ROUTES, ledger=bench.ledger, endpoint="e", again=False)
+    assert found is not None
+    assert (found.route, found.verdict, found.schema_id) == ("deep", "send", "s2")
+    assert found.tried == [("top", "a*", False), ("deep", "c/**", True)]
 
 
 async def _explained(bench: Bench, *, again: bool = False) -> tuple[str, str]:
@@ -96,31 +82,22 @@ async def _explained(bench: Bench, *, again: bool = False) -> tuple[str, str]:
     return found.verdict, found.reason
 
 
-def test_explain_skips_content_that_the_vendor_has() -> None:
-    async def go() -> None:
-        bench = Bench({"a.csv": b"1"})
-        await bench.run()
-        assert await _explained(bench) == ("skip", "the same content is collected in batch b1")
-
-    run_virtually(go())
+async def test_explain_skips_content_that_the_vendor_has() -> None:
+    bench = Bench({"a.csv": b"1"})
+    await bench.run()
+    assert await _explained(bench) == ("skip", "the same content is collected in batch b1")
 
 
-def test_explain_skips_content_that_was_imported_with_an_unusable_result() -> None:
-    async def go() -> None:
-        bench = Bench({"a.csv": b"1"})
-        await bench.leave("a.csv", ItemState.FAILED, tag=bench.tag("a.csv"), status=ImportStatus.SUCCESSFUL)
-        assert await _explained(bench) == ("skip", "the same content is failed in batch b1")
-
-    run_virtually(go())
+async def test_explain_skips_content_that_was_imported_with_an_unusable_result() -> None:
+    bench = Bench({"a.csv": b"1"})
+    await bench.leave("a.csv", ItemState.FAILED, tag=bench.tag("a.csv"), status=ImportStatus.SUCCESSFUL)
+    assert await _explained(bench) == ("skip", "the same content is failed in batch b1")
 
 
-def test_explain_sends_again_what_a_run_would_send_again() -> None:
-    async def go() -> None:
-        bench = Bench({"a.csv": b"1"})
-        await bench.run()
-        assert await _explained(bench, again=True) == ("send", "1 bytes go to schema s1")
-
-    run_virtually(go())
+async def test_explain_sends_again_what_a_run_would_send_again() -> None:
+    bench = Bench({"a.csv": b"1"})
+    await bench.run()
+    assert await _explained(bench, again=True) == ("send", "1 bytes go to schema s1")
 
 
 @pytest.mark.parametrize(

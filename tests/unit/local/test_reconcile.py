@@ -14,7 +14,8 @@ from runner.models import SENT_STATES, CreateRequest, Item, ItemState
 from runner.stages.transitions import Transitions
 from tests.support.bench import BATCH_ID, Bench
 from tests.support.scripted import EPOCH
-from tests.support.vloop import run_virtually
+
+pytestmark = pytest.mark.virtual_time
 
 FILES = {"a.csv": b"x\n1\n"}
 
@@ -27,115 +28,91 @@ async def _transitions(bench: Bench) -> Transitions:
     return Transitions(bench.ledger, clock=bench.clock, emit=bench.events.append, by_state={})
 
 
-def test_a_crash_between_create_and_bind_leads_to_adoption_of_the_own_orphan() -> None:
-    async def go() -> None:
-        bench = Bench(FILES)
-        await bench.leave("a.csv", ItemState.CREATING)
-        bench.vendor.add(_tagged(bench))
-        await bench.run()
-        assert bench.vendor.received == {"import-1": [FILES["a.csv"]]}
-        assert len(bench.vendor.created) == 1
-
-    run_virtually(go())
+async def test_a_crash_between_create_and_bind_leads_to_adoption_of_the_own_orphan() -> None:
+    bench = Bench(FILES)
+    await bench.leave("a.csv", ItemState.CREATING)
+    bench.vendor.add(_tagged(bench))
+    await bench.run()
+    assert bench.vendor.received == {"import-1": [FILES["a.csv"]]}
+    assert len(bench.vendor.created) == 1
 
 
-def test_a_crash_after_the_bind_uploads_to_the_bound_import() -> None:
-    async def go() -> None:
-        bench = Bench(FILES)
-        remote = bench.vendor.add(_tagged(bench))
-        fingerprint = (await bench.source.prepare(await bench.leave("a.csv", ItemState.CREATING))).fingerprint
-        item = await bench.item("a.csv")
-        await bench.ledger.advance(
-            item, ItemState.CREATED, reason="earlier", import_id=remote.import_id, fingerprint=fingerprint
-        )
-        await bench.run()
-        assert bench.vendor.received == {"import-1": [FILES["a.csv"]]}
-        assert len(bench.vendor.created) == 1
-
-    run_virtually(go())
+async def test_a_crash_after_the_bind_uploads_to_the_bound_import() -> None:
+    bench = Bench(FILES)
+    remote = bench.vendor.add(_tagged(bench))
+    fingerprint = (await bench.source.prepare(await bench.leave("a.csv", ItemState.CREATING))).fingerprint
+    item = await bench.item("a.csv")
+    await bench.ledger.advance(
+        item, ItemState.CREATED, reason="earlier", import_id=remote.import_id, fingerprint=fingerprint
+    )
+    await bench.run()
+    assert bench.vendor.received == {"import-1": [FILES["a.csv"]]}
+    assert len(bench.vendor.created) == 1
 
 
-def test_a_crash_after_the_upload_sends_nothing_again() -> None:
-    async def go() -> None:
-        bench = Bench(FILES)
-        remote = bench.vendor.add(_tagged(bench))
-        await bench.leave("a.csv", ItemState.CREATED, import_id=remote.import_id)
-        bench.vendor.received = {remote.import_id: [FILES["a.csv"]]}
-        bench.vendor.change(remote.import_id, status="SUCCESSFUL")
-        await bench.run()
-        assert await bench.states() == {"a.csv": "collected"}
-        assert not [call for call in bench.vendor.calls if call.startswith("put")]
-
-    run_virtually(go())
+async def test_a_crash_after_the_upload_sends_nothing_again() -> None:
+    bench = Bench(FILES)
+    remote = bench.vendor.add(_tagged(bench))
+    await bench.leave("a.csv", ItemState.CREATED, import_id=remote.import_id)
+    bench.vendor.received = {remote.import_id: [FILES["a.csv"]]}
+    bench.vendor.change(remote.import_id, status="SUCCESSFUL")
+    await bench.run()
+    assert await bench.states() == {"a.csv": "collected"}
+    assert not [call for call in bench.vendor.calls if call.startswith("put")]
 
 
-def test_a_lost_ledger_is_rebuilt_from_the_tags_at_the_vendor() -> None:
-    async def go() -> None:
-        bench = Bench(FILES)
-        remote = bench.vendor.add(_tagged(bench), status="SUCCESSFUL")
-        await bench.run()
-        item = await bench.item("a.csv")
-        assert (item.state, item.import_id) == (ItemState.COLLECTED, remote.import_id)
-        assert len(bench.vendor.created) == 1
-
-    run_virtually(go())
+async def test_a_lost_ledger_is_rebuilt_from_the_tags_at_the_vendor() -> None:
+    bench = Bench(FILES)
+    remote = bench.vendor.add(_tagged(bench), status="SUCCESSFUL")
+    await bench.run()
+    item = await bench.item("a.csv")
+    assert (item.state, item.import_id) == (ItemState.COLLECTED, remote.import_id)
+    assert len(bench.vendor.created) == 1
 
 
-def test_with_again_an_import_of_an_earlier_time_is_left_alone() -> None:
-    async def go() -> None:
-        bench = Bench(FILES, options=RunOptions(again=True))
-        bench.vendor.add(_tagged(bench), status="SUCCESSFUL")
-        await bench.run()
-        assert (await bench.item("a.csv")).import_id == "import-2"
-
-    run_virtually(go())
+async def test_with_again_an_import_of_an_earlier_time_is_left_alone() -> None:
+    bench = Bench(FILES, options=RunOptions(again=True))
+    bench.vendor.add(_tagged(bench), status="SUCCESSFUL")
+    await bench.run()
+    assert (await bench.item("a.csv")).import_id == "import-2"
 
 
-def test_a_failed_import_of_the_same_tag_is_not_adopted() -> None:
-    async def go() -> None:
-        bench = Bench(FILES)
-        bench.vendor.add(_tagged(bench), status="FAILED")
-        await bench.run()
-        assert (await bench.item("a.csv")).import_id == "import-2"
-
-    run_virtually(go())
+async def test_a_failed_import_of_the_same_tag_is_not_adopted() -> None:
+    bench = Bench(FILES)
+    bench.vendor.add(_tagged(bench), status="FAILED")
+    await bench.run()
+    assert (await bench.item("a.csv")).import_id == "import-2"
 
 
 @pytest.mark.parametrize(("match", "count"), [("c.csv", 2), ("a/*", 1), ("a/**", 2), ("*.{csv,tsv}", 2)])
-def test_a_match_is_a_glob_as_everywhere_else(match: str, count: int) -> None:
-    async def go() -> None:
-        bench = Bench({"a/c.csv": b"1", "a/b/c.csv": b"2"})
-        for source in bench.files:
-            await bench.leave(source, ItemState.FAILED, error_code="import_failed")
-        found = await recovery.redrive(
-            bench.ledger,
-            BATCH_ID,
-            states={ItemState.FAILED},
-            match=match,
-            transitions=await _transitions(bench),
-        )
-        assert found == count
-
-    run_virtually(go())
+async def test_a_match_is_a_glob_as_everywhere_else(match: str, count: int) -> None:
+    bench = Bench({"a/c.csv": b"1", "a/b/c.csv": b"2"})
+    for source in bench.files:
+        await bench.leave(source, ItemState.FAILED, error_code="import_failed")
+    found = await recovery.redrive(
+        bench.ledger,
+        BATCH_ID,
+        states={ItemState.FAILED},
+        match=match,
+        transitions=await _transitions(bench),
+    )
+    assert found == count
 
 
-def test_redrive_puts_back_what_matches_and_forgets_its_import() -> None:
-    async def go() -> None:
-        bench = Bench({"a.csv": b"1", "b/c.csv": b"2"})
-        for source in bench.files:
-            remote = bench.vendor.add(CreateRequest(schema_id="s1", original_filename=source), status="FAILED")
-            await bench.leave(source, ItemState.FAILED, import_id=remote.import_id, error_code="import_failed")
-        transitions = await _transitions(bench)
-        count = await recovery.redrive(
-            bench.ledger, BATCH_ID, states={ItemState.FAILED}, match="b/*", transitions=transitions
-        )
-        item = await bench.item("b/c.csv")
-        assert (count, item.state, item.import_id, item.error_code) == (1, ItemState.QUEUED, None, None)
-        assert (await bench.item("a.csv")).state is ItemState.FAILED
-        await bench.run()
-        assert await bench.states() == {"a.csv": "failed", "b/c.csv": "collected"}
-
-    run_virtually(go())
+async def test_redrive_puts_back_what_matches_and_forgets_its_import() -> None:
+    bench = Bench({"a.csv": b"1", "b/c.csv": b"2"})
+    for source in bench.files:
+        remote = bench.vendor.add(CreateRequest(schema_id="s1", original_filename=source), status="FAILED")
+        await bench.leave(source, ItemState.FAILED, import_id=remote.import_id, error_code="import_failed")
+    transitions = await _transitions(bench)
+    count = await recovery.redrive(
+        bench.ledger, BATCH_ID, states={ItemState.FAILED}, match="b/*", transitions=transitions
+    )
+    item = await bench.item("b/c.csv")
+    assert (count, item.state, item.import_id, item.error_code) == (1, ItemState.QUEUED, None, None)
+    assert (await bench.item("a.csv")).state is ItemState.FAILED
+    await bench.run()
+    assert await bench.states() == {"a.csv": "failed", "b/c.csv": "collected"}
 
 
 async def _differing(bench: Bench) -> None:
@@ -149,69 +126,55 @@ async def _differing(bench: Bench) -> None:
     bench.vendor.add(CreateRequest(schema_id="s1", original_filename="c.~aaaaaaaaaaaaa.csv"))
 
 
-def test_reconcile_names_what_differs_and_changes_nothing() -> None:
-    async def go() -> None:
-        bench = Bench({"a.csv": b"1", "b.csv": b"2"})
-        await _differing(bench)
-        batch = await bench.ledger.batch(BATCH_ID)
-        assert batch is not None
-        found = await recovery.differences(bench.ledger, bench.vendor, batch)
-        assert {(one.source, one.kind) for one in found} == {
-            ("a.csv", DifferenceKind.STATUS), ("b.csv", DifferenceKind.MISSING), (None, DifferenceKind.ORPHAN),
-        }  # fmt: skip
-        assert await bench.states() == {"a.csv": "processing", "b.csv": "processing"}
-
-    run_virtually(go())
+async def test_reconcile_names_what_differs_and_changes_nothing() -> None:
+    bench = Bench({"a.csv": b"1", "b.csv": b"2"})
+    await _differing(bench)
+    batch = await bench.ledger.batch(BATCH_ID)
+    assert batch is not None
+    found = await recovery.differences(bench.ledger, bench.vendor, batch)
+    assert {(one.source, one.kind) for one in found} == {
+        ("a.csv", DifferenceKind.STATUS), ("b.csv", DifferenceKind.MISSING), (None, DifferenceKind.ORPHAN),
+    }  # fmt: skip
+    assert await bench.states() == {"a.csv": "processing", "b.csv": "processing"}
 
 
-def test_repair_brings_the_ledger_to_where_the_vendor_is() -> None:
-    async def go() -> None:
-        bench = Bench({"a.csv": b"1", "b.csv": b"2"})
-        await _differing(bench)
-        batch = await bench.ledger.batch(BATCH_ID)
-        assert batch is not None
-        found = await recovery.differences(bench.ledger, bench.vendor, batch)
-        transitions = await _transitions(bench)
-        repaired = await recovery.repair(
-            found, ledger=bench.ledger, api=bench.vendor, batch=batch, transitions=transitions
-        )
-        assert {one.source for one in repaired if one.fixed} == {"a.csv", "b.csv"}
-        assert await bench.states() == {"a.csv": "succeeded", "b.csv": "failed"}
-
-    run_virtually(go())
+async def test_repair_brings_the_ledger_to_where_the_vendor_is() -> None:
+    bench = Bench({"a.csv": b"1", "b.csv": b"2"})
+    await _differing(bench)
+    batch = await bench.ledger.batch(BATCH_ID)
+    assert batch is not None
+    found = await recovery.differences(bench.ledger, bench.vendor, batch)
+    transitions = await _transitions(bench)
+    repaired = await recovery.repair(found, ledger=bench.ledger, api=bench.vendor, batch=batch, transitions=transitions)
+    assert {one.source for one in repaired if one.fixed} == {"a.csv", "b.csv"}
+    assert await bench.states() == {"a.csv": "succeeded", "b.csv": "failed"}
 
 
-def test_an_import_that_was_given_up_and_took_data_is_reported_as_a_risk() -> None:
-    async def go() -> None:
-        bench = Bench(FILES)
-        given_up = bench.vendor.add(CreateRequest(schema_id="s1", original_filename="a.csv"))
-        item = await bench.leave("a.csv", ItemState.CREATED, import_id=given_up.import_id)
-        await bench.ledger.advance(item, ItemState.QUEUED, reason="url expired", import_id=None)
-        await bench.run()
-        bench.vendor.change(given_up.import_id, status="SUCCESSFUL")
-        batch = await bench.ledger.batch(BATCH_ID)
-        assert batch is not None
-        found = await recovery.differences(bench.ledger, bench.vendor, batch)
-        assert [(one.import_id, one.kind) for one in found] == [(given_up.import_id, DifferenceKind.DUPLICATE_RISK)]
-
-    run_virtually(go())
+async def test_an_import_that_was_given_up_and_took_data_is_reported_as_a_risk() -> None:
+    bench = Bench(FILES)
+    given_up = bench.vendor.add(CreateRequest(schema_id="s1", original_filename="a.csv"))
+    item = await bench.leave("a.csv", ItemState.CREATED, import_id=given_up.import_id)
+    await bench.ledger.advance(item, ItemState.QUEUED, reason="url expired", import_id=None)
+    await bench.run()
+    bench.vendor.change(given_up.import_id, status="SUCCESSFUL")
+    batch = await bench.ledger.batch(BATCH_ID)
+    assert batch is not None
+    found = await recovery.differences(bench.ledger, bench.vendor, batch)
+    assert [(one.import_id, one.kind) for one in found] == [(given_up.import_id, DifferenceKind.DUPLICATE_RISK)]
 
 
 @pytest.mark.parametrize("state", sorted(SENT_STATES))
-def test_content_that_the_vendor_has_or_may_have_is_not_sent_for_another_batch(state: ItemState) -> None:
-    async def go() -> None:
-        bench = Bench(FILES)
-        first = await bench.start()
-        held = Item(batch_id=BATCH_ID, source="a.csv", state=state, tag=bench.tag("a.csv"))
-        await bench.ledger.add([held])
-        second = replace(first, batch_id="b2")
-        await bench.ledger.start_batch(second)
-        await run_batch(second, bench.context())
-        twin = await bench.ledger.item("b2", "a.csv")
-        assert twin is not None
-        assert twin.state is ItemState.SKIPPED
-        assert bench.vendor.created == []
-        history = await bench.ledger.history("b2", "a.csv")
-        assert history[-1].reason == f"the same content is {state} in batch b1"
-
-    run_virtually(go())
+async def test_content_that_the_vendor_has_or_may_have_is_not_sent_for_another_batch(state: ItemState) -> None:
+    bench = Bench(FILES)
+    first = await bench.start()
+    held = Item(batch_id=BATCH_ID, source="a.csv", state=state, tag=bench.tag("a.csv"))
+    await bench.ledger.add([held])
+    second = replace(first, batch_id="b2")
+    await bench.ledger.start_batch(second)
+    await run_batch(second, bench.context())
+    twin = await bench.ledger.item("b2", "a.csv")
+    assert twin is not None
+    assert twin.state is ItemState.SKIPPED
+    assert bench.vendor.created == []
+    history = await bench.ledger.history("b2", "a.csv")
+    assert history[-1].reason == f"the same content is {state} in batch b1"

@@ -23,7 +23,8 @@ from runner.stop import StopReason
 from tests.support.bench import Bench
 from tests.support.lagging import LaggingLedger
 from tests.support.scripted import LoopClock
-from tests.support.vloop import run_virtually
+
+pytestmark = pytest.mark.virtual_time
 
 S = ItemState
 FILES = {"a.csv": b"x\n1\n"}
@@ -57,143 +58,119 @@ def by_ledger(**options: Any) -> RunOptions:
 @pytest.mark.parametrize(
     ("status", "state"), [("SUCCESSFUL", S.COLLECTED), ("NEEDS_REVIEW", S.NEEDS_REVIEW), ("FAILED", S.FAILED)]
 )
-def test_what_a_webhook_moved_is_taken_from_the_ledger_without_a_list(status: str, state: ItemState) -> None:
-    async def go() -> None:
-        bench = SharedBench(FILES, options=by_ledger())
-        await bench.processing()
-        run = asyncio.ensure_future(bench.run())
-        await asyncio.sleep(100)
-        lists = bench.vendor.calls.count("list")
-        await bench.stack_moves("a.csv", status)
-        result = await run
-        assert result.by_state == {state: 1}
-        assert result.ended.get(state) == 1
-        assert bench.vendor.calls.count("list") == lists
-        assert bench.clock.ticks() < 140
-
-    run_virtually(go())
+async def test_what_a_webhook_moved_is_taken_from_the_ledger_without_a_list(status: str, state: ItemState) -> None:
+    bench = SharedBench(FILES, options=by_ledger())
+    await bench.processing()
+    run = asyncio.ensure_future(bench.run())
+    await asyncio.sleep(100)
+    lists = bench.vendor.calls.count("list")
+    await bench.stack_moves("a.csv", status)
+    result = await run
+    assert result.by_state == {state: 1}
+    assert result.ended.get(state) == 1
+    assert bench.vendor.calls.count("list") == lists
+    assert bench.clock.ticks() < 140
 
 
-def test_a_lost_webhook_is_found_by_the_safety_list() -> None:
-    async def go() -> None:
-        bench = SharedBench(FILES, options=by_ledger(safety_list_s=300))
-        import_id = await bench.processing()
-        bench.vendor.change(import_id, status="SUCCESSFUL")
-        result = await bench.run()
-        assert result.by_state == {S.COLLECTED: 1}
-        assert 300 <= bench.clock.ticks() < 340
-
-    run_virtually(go())
+async def test_a_lost_webhook_is_found_by_the_safety_list() -> None:
+    bench = SharedBench(FILES, options=by_ledger(safety_list_s=300))
+    import_id = await bench.processing()
+    bench.vendor.change(import_id, status="SUCCESSFUL")
+    result = await bench.run()
+    assert result.by_state == {S.COLLECTED: 1}
+    assert 300 <= bench.clock.ticks() < 340
 
 
-def test_where_the_safety_list_finds_what_nobody_was_told_the_vendor_is_listed_from_then_on() -> None:
-    async def go() -> None:
-        files = {"a.csv": b"x\n1\n", "b.csv": b"x\n2\n"}
-        bench = SharedBench(files, options=by_ledger(safety_list_s=300))
-        first, second = [await bench.processing(source) for source in files]
-        bench.vendor.change(first, status="SUCCESSFUL")
-        run = asyncio.ensure_future(bench.run())
-        await asyncio.sleep(400)
-        bench.vendor.change(second, status="SUCCESSFUL")
-        await run
-        assert await bench.states() == {"a.csv": "collected", "b.csv": "collected"}
-        assert bench.clock.ticks() < 440
-
-    run_virtually(go())
+async def test_where_the_safety_list_finds_what_nobody_was_told_the_vendor_is_listed_from_then_on() -> None:
+    files = {"a.csv": b"x\n1\n", "b.csv": b"x\n2\n"}
+    bench = SharedBench(files, options=by_ledger(safety_list_s=300))
+    first, second = [await bench.processing(source) for source in files]
+    bench.vendor.change(first, status="SUCCESSFUL")
+    run = asyncio.ensure_future(bench.run())
+    await asyncio.sleep(400)
+    bench.vendor.change(second, status="SUCCESSFUL")
+    await run
+    assert await bench.states() == {"a.csv": "collected", "b.csv": "collected"}
+    assert bench.clock.ticks() < 440
 
 
-def test_a_vendor_that_is_not_yet_known_to_call_is_listed_until_it_does() -> None:
-    async def go() -> None:
-        files = {"a.csv": b"x\n1\n", "b.csv": b"x\n2\n"}
-        bench = SharedBench(files)
-        for source in files:
-            await bench.processing(source)
-        run = asyncio.ensure_future(bench.run())
-        await asyncio.sleep(200)
-        assert bench.vendor.calls.count("list") > 5
-        await bench.stack_moves("a.csv", "SUCCESSFUL")
-        await asyncio.sleep(100)
-        lists = bench.vendor.calls.count("list")
-        await asyncio.sleep(150)
-        assert bench.vendor.calls.count("list") == lists
-        await bench.stack_moves("b.csv", "SUCCESSFUL")
-        await run
-        assert await bench.states() == {"a.csv": "collected", "b.csv": "collected"}
-
-    run_virtually(go())
+async def test_a_vendor_that_is_not_yet_known_to_call_is_listed_until_it_does() -> None:
+    files = {"a.csv": b"x\n1\n", "b.csv": b"x\n2\n"}
+    bench = SharedBench(files)
+    for source in files:
+        await bench.processing(source)
+    run = asyncio.ensure_future(bench.run())
+    await asyncio.sleep(200)
+    assert bench.vendor.calls.count("list") > 5
+    await bench.stack_moves("a.csv", "SUCCESSFUL")
+    await asyncio.sleep(100)
+    lists = bench.vendor.calls.count("list")
+    await asyncio.sleep(150)
+    assert bench.vendor.calls.count("list") == lists
+    await bench.stack_moves("b.csv", "SUCCESSFUL")
+    await run
+    assert await bench.states() == {"a.csv": "collected", "b.csv": "collected"}
 
 
-def test_a_review_that_a_person_finishes_during_the_run_is_collected_by_it() -> None:
-    async def go() -> None:
-        files = {"a.csv": b"x\n1\n", "b.csv": b"x\n2\n"}
-        bench = SharedBench(files, options=by_ledger())
-        for source in files:
-            await bench.processing(source)
-        run = asyncio.ensure_future(bench.run())
-        await asyncio.sleep(10)
-        await bench.stack_moves("a.csv", "NEEDS_REVIEW")
-        await asyncio.sleep(60)
-        await bench.stack_moves("a.csv", "SUCCESSFUL")
-        await asyncio.sleep(60)
-        await bench.stack_moves("b.csv", "SUCCESSFUL")
-        result = await run
-        assert result.by_state == {S.COLLECTED: 2}
-
-    run_virtually(go())
+async def test_a_review_that_a_person_finishes_during_the_run_is_collected_by_it() -> None:
+    files = {"a.csv": b"x\n1\n", "b.csv": b"x\n2\n"}
+    bench = SharedBench(files, options=by_ledger())
+    for source in files:
+        await bench.processing(source)
+    run = asyncio.ensure_future(bench.run())
+    await asyncio.sleep(10)
+    await bench.stack_moves("a.csv", "NEEDS_REVIEW")
+    await asyncio.sleep(60)
+    await bench.stack_moves("a.csv", "SUCCESSFUL")
+    await asyncio.sleep(60)
+    await bench.stack_moves("b.csv", "SUCCESSFUL")
+    result = await run
+    assert result.by_state == {S.COLLECTED: 2}
 
 
-def test_a_run_that_watches_reviews_sees_in_the_ledger_that_one_is_finished() -> None:
-    async def go() -> None:
-        bench = SharedBench(FILES, options=by_ledger())
-        import_id = await bench.processing()
-        bench.vendor.change(import_id, status="NEEDS_REVIEW")
-        await bench.run(scope=Scope.TRACK_ONCE)
-        run = asyncio.ensure_future(bench.run(scope=Scope.TRACK_WATCH))
-        await asyncio.sleep(1000)
-        await bench.stack_moves("a.csv", "SUCCESSFUL")
-        result = await run
-        assert result.by_state == {S.COLLECTED: 1}
-
-    run_virtually(go())
+async def test_a_run_that_watches_reviews_sees_in_the_ledger_that_one_is_finished() -> None:
+    bench = SharedBench(FILES, options=by_ledger())
+    import_id = await bench.processing()
+    bench.vendor.change(import_id, status="NEEDS_REVIEW")
+    await bench.run(scope=Scope.TRACK_ONCE)
+    run = asyncio.ensure_future(bench.run(scope=Scope.TRACK_WATCH))
+    await asyncio.sleep(1000)
+    await bench.stack_moves("a.csv", "SUCCESSFUL")
+    result = await run
+    assert result.by_state == {S.COLLECTED: 1}
 
 
 @pytest.mark.parametrize("status", ["SUCCESSFUL", "NEEDS_REVIEW", "FAILED"])
-def test_a_webhook_may_come_before_the_upload_is_recorded(status: str) -> None:
-    async def go() -> None:
-        bench = SharedBench(FILES, options=by_ledger())
-        put = bench.vendor.put
+async def test_a_webhook_may_come_before_the_upload_is_recorded(status: str) -> None:
+    bench = SharedBench(FILES, options=by_ledger())
+    put = bench.vendor.put
 
-        async def told_at_once(*args: Any, **options: Any) -> bool:
-            stored = await put(*args, **options)
-            await bench.stack_moves("a.csv", status)
-            return stored
+    async def told_at_once(*args: Any, **options: Any) -> bool:
+        stored = await put(*args, **options)
+        await bench.stack_moves("a.csv", status)
+        return stored
 
-        bench.vendor.put = told_at_once  # type: ignore[method-assign]
-        result = await bench.run()
-        state = S.COLLECTED if status == "SUCCESSFUL" else ENDS[status]
-        assert result.by_state == {state: 1}
-        assert result.ended[state] == 1
-        assert result.deferred == 0
-        assert list(bench.vendor.received.values()) == [[FILES["a.csv"]]]
-
-    run_virtually(go())
+    bench.vendor.put = told_at_once  # type: ignore[method-assign]
+    result = await bench.run()
+    state = S.COLLECTED if status == "SUCCESSFUL" else ENDS[status]
+    assert result.by_state == {state: 1}
+    assert result.ended[state] == 1
+    assert result.deferred == 0
+    assert list(bench.vendor.received.values()) == [[FILES["a.csv"]]]
 
 
-def test_an_item_that_others_keep_moving_is_left_to_a_later_run() -> None:
-    async def go() -> None:
-        bench = SharedBench(FILES)
-        advance = bench.ledger.advance
+async def test_an_item_that_others_keep_moving_is_left_to_a_later_run() -> None:
+    bench = SharedBench(FILES)
+    advance = bench.ledger.advance
 
-        async def overtaken(item: Item, state: ItemState, *, reason: str, **changes: Any) -> Item:
-            await advance(item, item.state, reason="somebody else")
-            raise StaleItem(f"{item.source} was moved by somebody else meanwhile")
+    async def overtaken(item: Item, state: ItemState, *, reason: str, **changes: Any) -> Item:
+        await advance(item, item.state, reason="somebody else")
+        raise StaleItem(f"{item.source} was moved by somebody else meanwhile")
 
-        bench.ledger.advance = overtaken  # type: ignore[method-assign]
-        result = await bench.run()
-        assert (result.deferred, result.by_state) == (1, {S.QUEUED: 1})
-        assert bench.vendor.created == []
-
-    run_virtually(go())
+    bench.ledger.advance = overtaken  # type: ignore[method-assign]
+    result = await bench.run()
+    assert (result.deferred, result.by_state) == (1, {S.QUEUED: 1})
+    assert bench.vendor.created == []
 
 
 @pytest.mark.parametrize("track_by", ["list", "ledger", None])
@@ -207,78 +184,66 @@ def test_a_file_is_moved_by_no_webhook() -> None:
         _ = Resources(Settings(ledger=Path("ledger.db"), track_by="ledger")).ledger_is_shared
 
 
-def test_a_stale_move_says_what_the_item_is_now_and_counts_it() -> None:
-    async def go() -> None:
-        bench = Bench(FILES)
-        known = await bench.leave("a.csv", S.PROCESSING)
-        transitions = Transitions(bench.ledger, clock=bench.clock, emit=bench.events.append, by_state={S.PROCESSING: 1})
-        current = await bench.ledger.advance(known, S.FAILED, reason="webhook")
-        with pytest.raises(StaleItem) as caught:
-            await transitions.advance(known, S.SUCCEEDED, reason="list")
-        assert caught.value.current == current
-        assert (transitions.by_state[S.PROCESSING], transitions.by_state[S.FAILED], transitions.ended[S.FAILED]) == (
-            0,
-            1,
-            1,
-        )
-
-    run_virtually(go())
+async def test_a_stale_move_says_what_the_item_is_now_and_counts_it() -> None:
+    bench = Bench(FILES)
+    known = await bench.leave("a.csv", S.PROCESSING)
+    transitions = Transitions(bench.ledger, clock=bench.clock, emit=bench.events.append, by_state={S.PROCESSING: 1})
+    current = await bench.ledger.advance(known, S.FAILED, reason="webhook")
+    with pytest.raises(StaleItem) as caught:
+        await transitions.advance(known, S.SUCCEEDED, reason="list")
+    assert caught.value.current == current
+    assert (transitions.by_state[S.PROCESSING], transitions.by_state[S.FAILED], transitions.ended[S.FAILED]) == (
+        0,
+        1,
+        1,
+    )
 
 
-def test_a_ledger_that_does_not_answer_stops_the_run_in_order() -> None:
-    async def go() -> None:
-        bench = SharedBench({f"{number}.csv": b"x\n%d\n" % number for number in range(30)})
-        page, calls = bench.ledger.page, 0
+async def test_a_ledger_that_does_not_answer_stops_the_run_in_order() -> None:
+    bench = SharedBench({f"{number}.csv": b"x\n%d\n" % number for number in range(30)})
+    page, calls = bench.ledger.page, 0
 
-        async def gone(*args: Any, **options: Any) -> list[Item]:
-            nonlocal calls
-            calls += 1
-            if calls > 1:
-                raise LedgerUnavailable("no answer")
-            return await page(*args, **options)
+    async def gone(*args: Any, **options: Any) -> list[Item]:
+        nonlocal calls
+        calls += 1
+        if calls > 1:
+            raise LedgerUnavailable("no answer")
+        return await page(*args, **options)
 
-        bench.ledger.page = gone  # type: ignore[method-assign]
-        result = await bench.run()
-        assert bench.stop.reason is StopReason.TROUBLE
-        assert result.by_state.get(S.CREATING, 0) == 0
-
-    run_virtually(go())
+    bench.ledger.page = gone  # type: ignore[method-assign]
+    result = await bench.run()
+    assert bench.stop.reason is StopReason.TROUBLE
+    assert result.by_state.get(S.CREATING, 0) == 0
 
 
-def test_an_end_is_recorded_although_somebody_noted_another_status_meanwhile() -> None:
-    async def go() -> None:
-        bench = SharedBench(FILES)
-        import_id = await bench.processing()
-        known = await bench.item("a.csv")
-        await bench.ledger.advance(known, S.PROCESSING, reason="somebody else", status="VALIDATING")
-        bench.vendor.change(import_id, status="SUCCESSFUL")
-        moved: list[Item] = []
+async def test_an_end_is_recorded_although_somebody_noted_another_status_meanwhile() -> None:
+    bench = SharedBench(FILES)
+    import_id = await bench.processing()
+    known = await bench.item("a.csv")
+    await bench.ledger.advance(known, S.PROCESSING, reason="somebody else", status="VALIDATING")
+    bench.vendor.change(import_id, status="SUCCESSFUL")
+    moved: list[Item] = []
 
-        async def note(item: Item) -> None:
-            moved.append(item)
+    async def note(item: Item) -> None:
+        moved.append(item)
 
-        transitions = Transitions(bench.ledger, clock=bench.clock, emit=bench.events.append, by_state={})
-        tracker = Tracker(api=bench.vendor, transitions=transitions, on_move=note)
-        await tracker.check(known)
-        assert [item.state for item in moved] == [S.SUCCEEDED]
-
-    run_virtually(go())
+    transitions = Transitions(bench.ledger, clock=bench.clock, emit=bench.events.append, by_state={})
+    tracker = Tracker(api=bench.vendor, transitions=transitions, on_move=note)
+    await tracker.check(known)
+    assert [item.state for item in moved] == [S.SUCCEEDED]
 
 
-def test_a_lost_create_is_not_settled_by_a_page_that_lacks_another_batchs_doubt() -> None:
-    async def go() -> None:
-        bench = SharedBench({"a.json": b'[{"x":1}]'})
-        lagging(bench, lambda: 1e9)
-        item = await bench.leave("a.json", S.CREATING, schema_id="s1")
-        other = replace(await bench.batch(), batch_id="b2")
-        await bench.ledger.start_batch(other)
-        rival = replace(item, batch_id="b2", source="b.json", revision=0)
-        await bench.ledger.add([rival])
-        bench.vendor.add(CreateRequest(schema_id="s1", initial_data=b'[{"x":2}]'), status="SUCCESSFUL")
-        await bench.run()
-        assert (await bench.item("a.json")).state is S.UNCERTAIN
-
-    run_virtually(go())
+async def test_a_lost_create_is_not_settled_by_a_page_that_lacks_another_batchs_doubt() -> None:
+    bench = SharedBench({"a.json": b'[{"x":1}]'})
+    lagging(bench, lambda: 1e9)
+    item = await bench.leave("a.json", S.CREATING, schema_id="s1")
+    other = replace(await bench.batch(), batch_id="b2")
+    await bench.ledger.start_batch(other)
+    rival = replace(item, batch_id="b2", source="b.json", revision=0)
+    await bench.ledger.add([rival])
+    bench.vendor.add(CreateRequest(schema_id="s1", initial_data=b'[{"x":2}]'), status="SUCCESSFUL")
+    await bench.run()
+    assert (await bench.item("a.json")).state is S.UNCERTAIN
 
 
 async def _slots_of_an_overtaken(bench: SharedBench, *, at: ItemState) -> int:
@@ -297,23 +262,17 @@ async def _slots_of_an_overtaken(bench: SharedBench, *, at: ItemState) -> int:
     return await context.pacer.free_slots()
 
 
-def test_an_item_that_is_overtaken_before_its_create_gives_its_permit_back() -> None:
-    async def go() -> None:
-        bench = SharedBench(FILES)
-        assert await _slots_of_an_overtaken(bench, at=S.CREATING) == 19
-        assert len(bench.vendor.created) == 1
-
-    run_virtually(go())
+async def test_an_item_that_is_overtaken_before_its_create_gives_its_permit_back() -> None:
+    bench = SharedBench(FILES)
+    assert await _slots_of_an_overtaken(bench, at=S.CREATING) == 19
+    assert len(bench.vendor.created) == 1
 
 
-def test_a_create_whose_item_was_overtaken_counts_as_answered() -> None:
-    async def go() -> None:
-        bench = SharedBench(FILES)
-        await _slots_of_an_overtaken(bench, at=S.CREATED)
-        await asyncio.sleep(61)
-        assert await bench.context().pacer.free_slots() == 20
-
-    run_virtually(go())
+async def test_a_create_whose_item_was_overtaken_counts_as_answered() -> None:
+    bench = SharedBench(FILES)
+    await _slots_of_an_overtaken(bench, at=S.CREATED)
+    await asyncio.sleep(61)
+    assert await bench.context().pacer.free_slots() == 20
 
 
 def lagging(bench: Bench, lag_s: Callable[[], float]) -> None:
@@ -321,34 +280,25 @@ def lagging(bench: Bench, lag_s: Callable[[], float]) -> None:
 
 
 @pytest.mark.parametrize("lag_s", [0.5, 5.0, 40.0])
-def test_items_that_a_page_does_not_show_yet_are_waited_for(lag_s: float) -> None:
-    async def go() -> None:
-        bench = SharedBench({f"{number}.csv": b"x\n%d\n" % number for number in range(30)})
-        lagging(bench, lambda: lag_s)
-        result = await bench.run()
-        assert result.by_state == {S.COLLECTED: 30}
-        assert len(bench.source.prepared) == 30
-
-    run_virtually(go())
+async def test_items_that_a_page_does_not_show_yet_are_waited_for(lag_s: float) -> None:
+    bench = SharedBench({f"{number}.csv": b"x\n%d\n" % number for number in range(30)})
+    lagging(bench, lambda: lag_s)
+    result = await bench.run()
+    assert result.by_state == {S.COLLECTED: 30}
+    assert len(bench.source.prepared) == 30
 
 
-def test_a_page_that_never_shows_an_item_does_not_hold_the_run_for_ever() -> None:
-    async def go() -> None:
-        bench = SharedBench(FILES)
-        lagging(bench, lambda: 1e9)
-        result = await bench.run()
-        assert result.by_state == {S.QUEUED: 1}
-        assert bench.clock.ticks() < 600
-
-    run_virtually(go())
+async def test_a_page_that_never_shows_an_item_does_not_hold_the_run_for_ever() -> None:
+    bench = SharedBench(FILES)
+    lagging(bench, lambda: 1e9)
+    result = await bench.run()
+    assert result.by_state == {S.QUEUED: 1}
+    assert bench.clock.ticks() < 600
 
 
-def test_items_that_are_held_back_are_not_waited_for() -> None:
-    async def go() -> None:
-        bench = SharedBench(FILES)
-        bench.vendor.create_script.append(SchemaNotFound("Not found.", schema_id="s1"))
-        result = await bench.run()
-        assert (result.by_state, set(result.missing_schemas)) == ({S.QUEUED: 1}, {"s1"})
-        assert bench.clock.ticks() < 10
-
-    run_virtually(go())
+async def test_items_that_are_held_back_are_not_waited_for() -> None:
+    bench = SharedBench(FILES)
+    bench.vendor.create_script.append(SchemaNotFound("Not found.", schema_id="s1"))
+    result = await bench.run()
+    assert (result.by_state, set(result.missing_schemas)) == ({S.QUEUED: 1}, {"s1"})
+    assert bench.clock.ticks() < 10

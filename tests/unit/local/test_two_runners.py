@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
+import pytest
+
 from runner.local.pipeline import RunResult, run_batch
 from runner.models import Item, ItemState
 from runner.stages.context import RunContext
@@ -55,51 +57,43 @@ def test_each_content_is_sent_once_although_pages_lag() -> None:
         check(seed, lag_s=3.0)
 
 
-def test_both_together_keep_the_quota() -> None:
-    async def go() -> None:
-        bench = Bench(FILES)
-        created_at: list[float] = []
-        create = bench.vendor.create
+@pytest.mark.virtual_time(seed=1)
+async def test_both_together_keep_the_quota() -> None:
+    bench = Bench(FILES)
+    created_at: list[float] = []
+    create = bench.vendor.create
 
-        async def noted(*args: object) -> object:
-            created_at.append(bench.clock.ticks())
-            return await create(*args)  # type: ignore[arg-type]
+    async def noted(*args: object) -> object:
+        created_at.append(bench.clock.ticks())
+        return await create(*args)  # type: ignore[arg-type]
 
-        bench.vendor.create = noted  # type: ignore[method-assign, assignment]
-        await both(bench)
-        assert len(created_at) == len(FILES)
-        assert all(later - earlier >= 60.0 for earlier, later in zip(created_at, created_at[20:], strict=False))
-
-    run_virtually(go(), seed=1)
+    bench.vendor.create = noted  # type: ignore[method-assign, assignment]
+    await both(bench)
+    assert len(created_at) == len(FILES)
+    assert all(later - earlier >= 60.0 for earlier, later in zip(created_at, created_at[20:], strict=False))
 
 
-def test_what_another_batch_may_yet_fail_to_send_is_waited_for_and_sent_where_it_fails() -> None:
-    async def go() -> None:
-        bench = Bench({"a.csv": b"x\n1\n"})
-        first = await bench.start()
-        twin = Item(batch_id=first.batch_id, source="a.csv", state=S.CREATED, tag=bench.tag("a.csv"), import_id="i")
-        await bench.ledger.add([twin])
-        second = replace(first, batch_id="b2")
-        await bench.ledger.start_batch(second)
-        running = asyncio.ensure_future(run_batch(second, context(bench)))
-        await asyncio.sleep(60)
-        assert bench.vendor.created == []
-        await bench.ledger.advance(twin, S.REJECTED, reason="changed_while_read")
-        assert (await running).by_state == {S.COLLECTED: 1}
-
-    run_virtually(go())
+@pytest.mark.virtual_time
+async def test_what_another_batch_may_yet_fail_to_send_is_waited_for_and_sent_where_it_fails() -> None:
+    bench = Bench({"a.csv": b"x\n1\n"})
+    first = await bench.start()
+    twin = Item(batch_id=first.batch_id, source="a.csv", state=S.CREATED, tag=bench.tag("a.csv"), import_id="i")
+    await bench.ledger.add([twin])
+    second = replace(first, batch_id="b2")
+    await bench.ledger.start_batch(second)
+    running = asyncio.ensure_future(run_batch(second, context(bench)))
+    await asyncio.sleep(60)
+    assert bench.vendor.created == []
+    await bench.ledger.advance(twin, S.REJECTED, reason="changed_while_read")
+    assert (await running).by_state == {S.COLLECTED: 1}
 
 
-def test_what_a_batch_that_nobody_drives_was_sending_is_left_to_a_later_run() -> None:
-    async def go() -> None:
-        bench = Bench({"a.csv": b"x\n1\n"})
-        first = await bench.start()
-        await bench.ledger.add(
-            [Item(batch_id=first.batch_id, source="a.csv", state=S.CREATING, tag=bench.tag("a.csv"))]
-        )
-        second = replace(first, batch_id="b2")
-        await bench.ledger.start_batch(second)
-        result = await run_batch(second, context(bench))
-        assert (result.by_state, result.deferred) == ({S.QUEUED: 1}, 1)
-
-    run_virtually(go())
+@pytest.mark.virtual_time
+async def test_what_a_batch_that_nobody_drives_was_sending_is_left_to_a_later_run() -> None:
+    bench = Bench({"a.csv": b"x\n1\n"})
+    first = await bench.start()
+    await bench.ledger.add([Item(batch_id=first.batch_id, source="a.csv", state=S.CREATING, tag=bench.tag("a.csv"))])
+    second = replace(first, batch_id="b2")
+    await bench.ledger.start_batch(second)
+    result = await run_batch(second, context(bench))
+    assert (result.by_state, result.deferred) == ({S.QUEUED: 1}, 1)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import random
 
+import pytest
+
 from runner.config.units import Rate
 from runner.quota.pacer import LATE_ARRIVAL_S, CreatePacer
 from runner.quota.slots import MemorySlots
 from tests.support.scripted import LoopClock
-from tests.support.vloop import run_virtually
+
+pytestmark = pytest.mark.virtual_time
 
 DEFAULT = Rate(20, 60.0)
 
@@ -33,100 +36,70 @@ def _most_in_a_window(times: list[float], window_s: float) -> int:
     return max(sum(at <= other < at + window_s for other in times) for at in times)
 
 
-def test_the_whole_quota_goes_out_at_once_and_the_next_waits_for_the_first_answer_plus_a_window() -> None:
-    async def go() -> None:
-        pacer, sent = _pacer(), []
-        await asyncio.gather(*(_send(pacer, sent, latency_s=0.5) for _ in range(21)))
-        assert max(sent[:20]) < 0.1
-        assert 60.5 <= sent[20] <= 61.0
-
-    run_virtually(go())
+async def test_the_whole_quota_goes_out_at_once_and_the_next_waits_for_the_first_answer_plus_a_window() -> None:
+    pacer, sent = _pacer(), []
+    await asyncio.gather(*(_send(pacer, sent, latency_s=0.5) for _ in range(21)))
+    assert max(sent[:20]) < 0.1
+    assert 60.5 <= sent[20] <= 61.0
 
 
-def test_no_window_of_a_minute_ever_holds_more_than_the_quota_whatever_the_latencies() -> None:
-    async def go() -> None:
-        pacer, sent, rng = _pacer(), [], random.Random(7)
-        await asyncio.gather(*(_send(pacer, sent, latency_s=rng.expovariate(2)) for _ in range(200)))
-        assert _most_in_a_window(sent, 60.0) == 20
-
-    run_virtually(go())
+async def test_no_window_of_a_minute_ever_holds_more_than_the_quota_whatever_the_latencies() -> None:
+    pacer, sent, rng = _pacer(), [], random.Random(7)
+    await asyncio.gather(*(_send(pacer, sent, latency_s=rng.expovariate(2)) for _ in range(200)))
+    assert _most_in_a_window(sent, 60.0) == 20
 
 
-def test_two_pacers_on_one_store_share_the_quota() -> None:
-    async def go() -> None:
-        slots, sent = MemorySlots(), []
-        pacers = [_pacer(slots=slots), _pacer(slots=slots)]
-        await asyncio.gather(*(_send(pacers[n % 2], sent, latency_s=0.2) for n in range(60)))
-        assert _most_in_a_window(sent, 60.0) == 20
-
-    run_virtually(go())
+async def test_two_pacers_on_one_store_share_the_quota() -> None:
+    slots, sent = MemorySlots(), []
+    pacers = [_pacer(slots=slots), _pacer(slots=slots)]
+    await asyncio.gather(*(_send(pacers[n % 2], sent, latency_s=0.2) for n in range(60)))
+    assert _most_in_a_window(sent, 60.0) == 20
 
 
-def test_a_slot_whose_holder_died_frees_itself_by_time() -> None:
-    async def go() -> None:
-        pacer = _pacer(quota=Rate(1, 60.0))
-        await pacer.permit()
-        await pacer.permit()
-        assert 120 <= _now() <= 130
-
-    run_virtually(go())
+async def test_a_slot_whose_holder_died_frees_itself_by_time() -> None:
+    pacer = _pacer(quota=Rate(1, 60.0))
+    await pacer.permit()
+    await pacer.permit()
+    assert 120 <= _now() <= 130
 
 
-def test_a_create_in_doubt_keeps_its_slot_for_as_long_as_it_may_still_arrive() -> None:
-    async def go() -> None:
-        pacer = _pacer(quota=Rate(1, 60.0))
-        await (await pacer.permit()).outcome_unknown()
-        await pacer.permit()
-        assert _now() >= LATE_ARRIVAL_S + 60
-
-    run_virtually(go())
+async def test_a_create_in_doubt_keeps_its_slot_for_as_long_as_it_may_still_arrive() -> None:
+    pacer = _pacer(quota=Rate(1, 60.0))
+    await (await pacer.permit()).outcome_unknown()
+    await pacer.permit()
+    assert _now() >= LATE_ARRIVAL_S + 60
 
 
-def test_a_permit_that_was_not_used_is_free_at_once() -> None:
-    async def go() -> None:
-        pacer = _pacer(quota=Rate(1, 60.0))
-        await (await pacer.permit()).unused()
-        await pacer.permit()
-        assert _now() < 1
-
-    run_virtually(go())
+async def test_a_permit_that_was_not_used_is_free_at_once() -> None:
+    pacer = _pacer(quota=Rate(1, 60.0))
+    await (await pacer.permit()).unused()
+    await pacer.permit()
+    assert _now() < 1
 
 
-def test_a_429_holds_everyone_who_shares_the_key() -> None:
-    async def go() -> None:
-        slots = MemorySlots()
-        first, second = _pacer(slots=slots), _pacer(slots=slots)
-        wait_s = await (await first.permit()).throttled(10)
-        await second.permit()
-        assert 10 <= wait_s <= _now() <= 13
-
-    run_virtually(go())
+async def test_a_429_holds_everyone_who_shares_the_key() -> None:
+    slots = MemorySlots()
+    first, second = _pacer(slots=slots), _pacer(slots=slots)
+    wait_s = await (await first.permit()).throttled(10)
+    await second.permit()
+    assert 10 <= wait_s <= _now() <= 13
 
 
-def test_a_grant_that_the_process_slept_over_is_not_fresh() -> None:
-    async def go() -> None:
-        permit = await _pacer().permit()
-        assert permit.is_fresh
-        await asyncio.sleep(5)
-        assert not permit.is_fresh
-
-    run_virtually(go())
+async def test_a_grant_that_the_process_slept_over_is_not_fresh() -> None:
+    permit = await _pacer().permit()
+    assert permit.is_fresh
+    await asyncio.sleep(5)
+    assert not permit.is_fresh
 
 
-def test_free_slots_counts_what_could_be_sent_now() -> None:
-    async def go() -> None:
-        pacer = _pacer()
-        await (await pacer.permit()).answered()
-        assert await pacer.free_slots() == 19
-        await pacer.hold(5)
-        assert await pacer.free_slots() == 0
-
-    run_virtually(go())
+async def test_free_slots_counts_what_could_be_sent_now() -> None:
+    pacer = _pacer()
+    await (await pacer.permit()).answered()
+    assert await pacer.free_slots() == 19
+    await pacer.hold(5)
+    assert await pacer.free_slots() == 0
 
 
-def test_a_429_that_asks_for_years_binds_nobody_that_long() -> None:
-    async def go() -> None:
-        permit = await _pacer().permit()
-        assert await permit.throttled(10.0**9) < 1000
-
-    run_virtually(go())
+async def test_a_429_that_asks_for_years_binds_nobody_that_long() -> None:
+    permit = await _pacer().permit()
+    assert await permit.throttled(10.0**9) < 1000

@@ -13,7 +13,6 @@ from runner.errors import ItemRejected, SourceChanged, Unavailable
 from runner.sources.object_versions import ObjectVersion
 from runner.sources.s3_body import S3Body, S3Object
 from tests.support.scripted_s3 import refusal
-from tests.support.vloop import run_virtually
 
 CONTENT = bytes(range(256)) * 4096
 VERSION = ObjectVersion(etag="e1", size_bytes=len(CONTENT))
@@ -93,24 +92,20 @@ async def test_an_answer_that_ends_too_early_is_a_cut_one() -> None:
     assert await sent(bucket.body()) == CONTENT
 
 
-def test_a_read_that_stands_still_is_asked_for_again() -> None:
-    async def read() -> None:
-        bucket = Bucket({"end": 300_000, "stalls": True}, {})
-        began = asyncio.get_running_loop().time()
-        assert await sent(bucket.body(stall_s=15)) == CONTENT
-        assert 15 <= asyncio.get_running_loop().time() - began < 20
-
-    run_virtually(read())
+@pytest.mark.virtual_time
+async def test_a_read_that_stands_still_is_asked_for_again() -> None:
+    bucket = Bucket({"end": 300_000, "stalls": True}, {})
+    began = asyncio.get_running_loop().time()
+    assert await sent(bucket.body(stall_s=15)) == CONTENT
+    assert 15 <= asyncio.get_running_loop().time() - began < 20
 
 
-def test_trouble_that_lasts_is_raised_after_five_attempts_without_a_byte() -> None:
-    async def read() -> None:
-        bucket = Bucket({"refusal": refusal(503, "SlowDown")})
-        with pytest.raises(Unavailable, match="SlowDown"):
-            await sent(bucket.body())
-        assert len(bucket.asked) == 5
-
-    run_virtually(read())
+@pytest.mark.virtual_time
+async def test_trouble_that_lasts_is_raised_after_five_attempts_without_a_byte() -> None:
+    bucket = Bucket({"refusal": refusal(503, "SlowDown")})
+    with pytest.raises(Unavailable, match="SlowDown"):
+        await sent(bucket.body())
+    assert len(bucket.asked) == 5
 
 
 @pytest.mark.parametrize("end", [len(CONTENT), len(CONTENT) - 100])

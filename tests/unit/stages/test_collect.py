@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from runner.config.options import RunOptions
 from runner.errors import ImportNotFound, ResultInvalid, Unavailable
 from runner.events import ignore
@@ -12,101 +14,81 @@ from runner.local.reconcile import redrive
 from runner.models import CreateRequest, ItemState
 from runner.stages.transitions import Transitions
 from tests.support.bench import BATCH_ID, Bench
-from tests.support.vloop import run_virtually
+
+pytestmark = pytest.mark.virtual_time
 
 FILES = {"a.csv": b"x\n1\n"}
 
 
-def test_a_cut_download_is_repeated_with_a_fresh_url() -> None:
-    async def go() -> None:
-        bench = Bench(FILES)
-        bench.vendor.get_script.extend([Unavailable("cut"), Unavailable("cut")])
-        await bench.run()
-        assert await bench.states() == {"a.csv": "collected"}
-        assert bench.vendor.calls.count("url") == 3
-
-    run_virtually(go())
+async def test_a_cut_download_is_repeated_with_a_fresh_url() -> None:
+    bench = Bench(FILES)
+    bench.vendor.get_script.extend([Unavailable("cut"), Unavailable("cut")])
+    await bench.run()
+    assert await bench.states() == {"a.csv": "collected"}
+    assert bench.vendor.calls.count("url") == 3
 
 
-def test_what_is_no_result_fails_the_item_after_its_attempts() -> None:
-    async def go() -> None:
-        bench = Bench(FILES, options=RunOptions(collect_attempts=3))
-        bench.vendor.get_script.extend([ResultInvalid("not an array")] * 3)
-        await bench.run()
-        assert (await bench.item("a.csv")).error_code == "result_invalid"
-
-    run_virtually(go())
+async def test_what_is_no_result_fails_the_item_after_its_attempts() -> None:
+    bench = Bench(FILES, options=RunOptions(collect_attempts=3))
+    bench.vendor.get_script.extend([ResultInvalid("not an array")] * 3)
+    await bench.run()
+    assert (await bench.item("a.csv")).error_code == "result_invalid"
 
 
-def test_trouble_that_lasts_leaves_the_item_succeeded_for_a_later_run() -> None:
-    async def go() -> None:
-        bench = Bench(FILES, options=RunOptions(collect_attempts=2))
-        bench.vendor.get_script.extend([Unavailable("503")] * 2)
-        result = await bench.run()
-        assert await bench.states() == {"a.csv": "succeeded"}
-        assert result.deferred == 1
-        await bench.run()
-        assert await bench.states() == {"a.csv": "collected"}
-        assert len(bench.vendor.created) == 1
-
-    run_virtually(go())
+async def test_trouble_that_lasts_leaves_the_item_succeeded_for_a_later_run() -> None:
+    bench = Bench(FILES, options=RunOptions(collect_attempts=2))
+    bench.vendor.get_script.extend([Unavailable("503")] * 2)
+    result = await bench.run()
+    assert await bench.states() == {"a.csv": "succeeded"}
+    assert result.deferred == 1
+    await bench.run()
+    assert await bench.states() == {"a.csv": "collected"}
+    assert len(bench.vendor.created) == 1
 
 
-def test_a_result_that_is_gone_fails_the_item() -> None:
-    async def go() -> None:
-        bench = Bench(FILES)
-        remote = bench.vendor.add(CreateRequest(schema_id="s1", original_filename="a.csv"), status="SUCCESSFUL")
-        await bench.leave("a.csv", ItemState.SUCCEEDED, import_id=remote.import_id)
-        bench.vendor.imports.clear()
-        await bench.run()
-        assert (await bench.item("a.csv")).error_code == "result_missing"
-
-    run_virtually(go())
+async def test_a_result_that_is_gone_fails_the_item() -> None:
+    bench = Bench(FILES)
+    remote = bench.vendor.add(CreateRequest(schema_id="s1", original_filename="a.csv"), status="SUCCESSFUL")
+    await bench.leave("a.csv", ItemState.SUCCEEDED, import_id=remote.import_id)
+    bench.vendor.imports.clear()
+    await bench.run()
+    assert (await bench.item("a.csv")).error_code == "result_missing"
 
 
-def test_results_that_are_there_a_moment_later_than_the_status_are_collected() -> None:
-    async def go() -> None:
-        bench = Bench(FILES)
-        results_url, refusals = bench.vendor.results_url, iter(range(2))
+async def test_results_that_are_there_a_moment_later_than_the_status_are_collected() -> None:
+    bench = Bench(FILES)
+    results_url, refusals = bench.vendor.results_url, iter(range(2))
 
-        async def not_yet(import_id: str) -> str:
-            if next(refusals, None) is not None:
-                raise ImportNotFound("Not found.")
-            return await results_url(import_id)
+    async def not_yet(import_id: str) -> str:
+        if next(refusals, None) is not None:
+            raise ImportNotFound("Not found.")
+        return await results_url(import_id)
 
-        bench.vendor.results_url = not_yet  # type: ignore[method-assign]
-        await bench.run()
-        assert await bench.states() == {"a.csv": "collected"}
-
-    run_virtually(go())
+    bench.vendor.results_url = not_yet  # type: ignore[method-assign]
+    await bench.run()
+    assert await bench.states() == {"a.csv": "collected"}
 
 
-def test_data_whose_result_is_of_no_use_was_imported_all_the_same_and_is_not_sent_by_another_batch() -> None:
-    async def go() -> None:
-        bench = Bench(FILES, options=RunOptions(collect_attempts=3))
-        bench.vendor.get_script.extend([ResultInvalid("not an array")] * 3)
-        await bench.run()
-        later = replace(await bench.batch(), batch_id="later")
-        await bench.ledger.start_batch(later)
-        await run_batch(later, bench.context())
-        item = await bench.ledger.item("later", "a.csv")
-        assert item is not None
-        assert item.state is ItemState.SKIPPED
-        assert len(bench.vendor.created) == 1
-
-    run_virtually(go())
+async def test_data_whose_result_is_of_no_use_was_imported_all_the_same_and_is_not_sent_by_another_batch() -> None:
+    bench = Bench(FILES, options=RunOptions(collect_attempts=3))
+    bench.vendor.get_script.extend([ResultInvalid("not an array")] * 3)
+    await bench.run()
+    later = replace(await bench.batch(), batch_id="later")
+    await bench.ledger.start_batch(later)
+    await run_batch(later, bench.context())
+    item = await bench.ledger.item("later", "a.csv")
+    assert item is not None
+    assert item.state is ItemState.SKIPPED
+    assert len(bench.vendor.created) == 1
 
 
-def test_a_result_of_no_use_is_fetched_again_by_a_redrive_and_the_data_not_sent_again() -> None:
-    async def go() -> None:
-        bench = Bench(FILES, options=RunOptions(collect_attempts=3))
-        bench.vendor.get_script.extend([ResultInvalid("not an array")] * 3)
-        await bench.run()
-        transitions = Transitions(bench.ledger, clock=bench.clock, emit=ignore, by_state={})
-        await redrive(bench.ledger, BATCH_ID, states={ItemState.FAILED}, match=None, transitions=transitions)
-        await bench.run()
-        item = await bench.item("a.csv")
-        assert (item.state, item.error_code, item.import_id) == (ItemState.COLLECTED, None, "import-1")
-        assert len(bench.vendor.created) == 1
-
-    run_virtually(go())
+async def test_a_result_of_no_use_is_fetched_again_by_a_redrive_and_the_data_not_sent_again() -> None:
+    bench = Bench(FILES, options=RunOptions(collect_attempts=3))
+    bench.vendor.get_script.extend([ResultInvalid("not an array")] * 3)
+    await bench.run()
+    transitions = Transitions(bench.ledger, clock=bench.clock, emit=ignore, by_state={})
+    await redrive(bench.ledger, BATCH_ID, states={ItemState.FAILED}, match=None, transitions=transitions)
+    await bench.run()
+    item = await bench.item("a.csv")
+    assert (item.state, item.error_code, item.import_id) == (ItemState.COLLECTED, None, "import-1")
+    assert len(bench.vendor.created) == 1

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from runner.errors import InDoubt
 from runner.models import CreateRequest, ItemState
 from tests.support.bench import Bench
-from tests.support.vloop import run_virtually
+
+pytestmark = pytest.mark.virtual_time
 
 ROWS = {"a.json": b'[{"x":1}]'}
 REQUEST = CreateRequest(schema_id="s1", initial_data=b"[]")
@@ -16,83 +19,65 @@ def _succeed_at_once(bench: Bench) -> None:
     bench.vendor.add = lambda request: add(request, status="SUCCESSFUL")  # type: ignore[method-assign, misc]
 
 
-def test_the_only_import_that_can_be_its_own_is_adopted_after_the_quiet_period() -> None:
-    async def go() -> None:
-        bench = Bench(ROWS)
-        _succeed_at_once(bench)
-        bench.vendor.create_script.append(bench.vendor.lose(InDoubt("cut")))
-        await bench.run()
-        assert (await bench.item("a.json")).import_id == "import-1"
-        assert len(bench.vendor.created) == 1
-        assert bench.clock.ticks() >= bench.options.quiet_period_s
-
-    run_virtually(go())
+async def test_the_only_import_that_can_be_its_own_is_adopted_after_the_quiet_period() -> None:
+    bench = Bench(ROWS)
+    _succeed_at_once(bench)
+    bench.vendor.create_script.append(bench.vendor.lose(InDoubt("cut")))
+    await bench.run()
+    assert (await bench.item("a.json")).import_id == "import-1"
+    assert len(bench.vendor.created) == 1
+    assert bench.clock.ticks() >= bench.options.quiet_period_s
 
 
-def test_a_create_that_made_nothing_is_repeated_only_after_the_quiet_period() -> None:
-    async def go() -> None:
-        bench = Bench(ROWS)
-        _succeed_at_once(bench)
-        bench.vendor.create_script.append(InDoubt("502"))
-        await bench.run()
-        item = await bench.item("a.json")
-        assert item.state is ItemState.COLLECTED
-        assert item.created_at is not None
-        assert (item.created_at - bench.clock.now()).total_seconds() < 0
-        assert bench.clock.ticks() >= bench.options.quiet_period_s
-        assert len(bench.vendor.created) == 1
-
-    run_virtually(go())
+async def test_a_create_that_made_nothing_is_repeated_only_after_the_quiet_period() -> None:
+    bench = Bench(ROWS)
+    _succeed_at_once(bench)
+    bench.vendor.create_script.append(InDoubt("502"))
+    await bench.run()
+    item = await bench.item("a.json")
+    assert item.state is ItemState.COLLECTED
+    assert item.created_at is not None
+    assert (item.created_at - bench.clock.now()).total_seconds() < 0
+    assert bench.clock.ticks() >= bench.options.quiet_period_s
+    assert len(bench.vendor.created) == 1
 
 
-def test_two_candidates_leave_it_uncertain_and_named() -> None:
-    async def go() -> None:
-        bench = Bench(ROWS)
-        bench.vendor.create_script.append(bench.vendor.lose(InDoubt("cut")))
-        bench.vendor.add(REQUEST)
-        await bench.run()
-        item = await bench.item("a.json")
-        assert (item.state, item.error_code) == (ItemState.UNCERTAIN, "create_in_doubt")
-        assert "import-1" in str(item.error_message)
-        assert "import-2" in str(item.error_message)
-        assert len(bench.vendor.created) == 2
-
-    run_virtually(go())
+async def test_two_candidates_leave_it_uncertain_and_named() -> None:
+    bench = Bench(ROWS)
+    bench.vendor.create_script.append(bench.vendor.lose(InDoubt("cut")))
+    bench.vendor.add(REQUEST)
+    await bench.run()
+    item = await bench.item("a.json")
+    assert (item.state, item.error_code) == (ItemState.UNCERTAIN, "create_in_doubt")
+    assert "import-1" in str(item.error_message)
+    assert "import-2" in str(item.error_message)
+    assert len(bench.vendor.created) == 2
 
 
-def test_an_import_of_another_schema_is_no_candidate() -> None:
-    async def go() -> None:
-        bench = Bench(ROWS)
-        _succeed_at_once(bench)
-        bench.vendor.create_script.append(bench.vendor.lose(InDoubt("cut")))
-        bench.vendor.add(CreateRequest(schema_id="other", initial_data=b"[]"))
-        await bench.run()
-        assert (await bench.item("a.json")).import_id == "import-2"
-
-    run_virtually(go())
+async def test_an_import_of_another_schema_is_no_candidate() -> None:
+    bench = Bench(ROWS)
+    _succeed_at_once(bench)
+    bench.vendor.create_script.append(bench.vendor.lose(InDoubt("cut")))
+    bench.vendor.add(CreateRequest(schema_id="other", initial_data=b"[]"))
+    await bench.run()
+    assert (await bench.item("a.json")).import_id == "import-2"
 
 
-def test_while_one_json_create_is_in_doubt_no_other_of_its_schema_is_sent() -> None:
-    async def go() -> None:
-        bench = Bench({f"{n}.json": b'[{"x":1}]' + b" " * n for n in range(5)})
-        _succeed_at_once(bench)
-        bench.vendor.create_script.append(bench.vendor.lose(InDoubt("cut")))
-        await bench.run()
-        assert set((await bench.states()).values()) == {"collected"}
-        assert len(bench.vendor.created) == 5
-        made_at = sorted(remote.created_at for remote in bench.vendor.imports.values() if remote.created_at)
-        assert (made_at[1] - made_at[0]).total_seconds() >= bench.options.quiet_period_s
-
-    run_virtually(go())
+async def test_while_one_json_create_is_in_doubt_no_other_of_its_schema_is_sent() -> None:
+    bench = Bench({f"{n}.json": b'[{"x":1}]' + b" " * n for n in range(5)})
+    _succeed_at_once(bench)
+    bench.vendor.create_script.append(bench.vendor.lose(InDoubt("cut")))
+    await bench.run()
+    assert set((await bench.states()).values()) == {"collected"}
+    assert len(bench.vendor.created) == 5
+    made_at = sorted(remote.created_at for remote in bench.vendor.imports.values() if remote.created_at)
+    assert (made_at[1] - made_at[0]).total_seconds() >= bench.options.quiet_period_s
 
 
-def test_a_crash_between_intent_and_answer_is_a_doubt_too() -> None:
-    async def go() -> None:
-        bench = Bench(ROWS)
-        await bench.leave("a.json", ItemState.CREATING)
-        bench.vendor.add(REQUEST, status="SUCCESSFUL")
-        await bench.run()
-        assert (await bench.item("a.json")).import_id == "import-1"
-        assert len(bench.vendor.created) == 1
-
-    run_virtually(go())
+async def test_a_crash_between_intent_and_answer_is_a_doubt_too() -> None:
+    bench = Bench(ROWS)
+    await bench.leave("a.json", ItemState.CREATING)
+    bench.vendor.add(REQUEST, status="SUCCESSFUL")
+    await bench.run()
+    assert (await bench.item("a.json")).import_id == "import-1"
+    assert len(bench.vendor.created) == 1

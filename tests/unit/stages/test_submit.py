@@ -30,175 +30,135 @@ from runner.stop import StopReason
 from tests.support.bench import BATCH_ID, Bench
 from tests.support.vloop import run_virtually
 
+pytestmark = pytest.mark.virtual_time
+
 FILES = {"a.csv": b"x\n1\n"}
 ROWS = {"a.json": b'[{"x":1}]'}
 
 
-def test_a_file_is_created_bound_uploaded_and_collected_once() -> None:
-    async def go() -> None:
-        bench = Bench(FILES)
-        await bench.run()
-        assert await bench.states() == {"a.csv": "collected"}
-        assert bench.vendor.received == {"import-1": [FILES["a.csv"]]}
-        assert bench.sink.results["a.csv"] == bench.vendor.result
-        history = await bench.ledger.history(BATCH_ID, "a.csv")
-        assert [str(entry.state) for entry in history] == [
-            "queued", "creating", "created", "processing", "succeeded", "collected",
-        ]  # fmt: skip
-
-    run_virtually(go())
+async def test_a_file_is_created_bound_uploaded_and_collected_once() -> None:
+    bench = Bench(FILES)
+    await bench.run()
+    assert await bench.states() == {"a.csv": "collected"}
+    assert bench.vendor.received == {"import-1": [FILES["a.csv"]]}
+    assert bench.sink.results["a.csv"] == bench.vendor.result
+    history = await bench.ledger.history(BATCH_ID, "a.csv")
+    assert [str(entry.state) for entry in history] == [
+        "queued", "creating", "created", "processing", "succeeded", "collected",
+    ]  # fmt: skip
 
 
-def test_the_original_filename_bears_the_tag() -> None:
-    async def go() -> None:
-        bench = Bench(FILES)
-        await bench.run()
-        assert bench.vendor.created[0].original_filename == f"a.~{bench.tag('a.csv')}.csv"
-
-    run_virtually(go())
+async def test_the_original_filename_bears_the_tag() -> None:
+    bench = Bench(FILES)
+    await bench.run()
+    assert bench.vendor.created[0].original_filename == f"a.~{bench.tag('a.csv')}.csv"
 
 
-def test_without_the_tag_the_name_stays_as_it_is() -> None:
-    async def go() -> None:
-        bench = Bench(FILES, options=RunOptions(filename_tag=False))
-        await bench.run()
-        assert bench.vendor.created[0].original_filename == "a.csv"
-
-    run_virtually(go())
+async def test_without_the_tag_the_name_stays_as_it_is() -> None:
+    bench = Bench(FILES, options=RunOptions(filename_tag=False))
+    await bench.run()
+    assert bench.vendor.created[0].original_filename == "a.csv"
 
 
-def test_a_lost_reply_leads_to_adoption_by_tag_not_to_a_second_create() -> None:
-    async def go() -> None:
-        bench = Bench(FILES)
-        bench.vendor.create_script.append(bench.vendor.lose(InDoubt("cut")))
-        await bench.run()
-        assert len(bench.vendor.created) == 1
-        batch = await bench.ledger.batch(BATCH_ID)
-        assert batch is not None
-        assert batch.counters["creates"] == 1
-        assert (await bench.item("a.csv")).import_id == "import-1"
-        assert bench.vendor.received == {"import-1": [FILES["a.csv"]]}
-
-    run_virtually(go())
+async def test_a_lost_reply_leads_to_adoption_by_tag_not_to_a_second_create() -> None:
+    bench = Bench(FILES)
+    bench.vendor.create_script.append(bench.vendor.lose(InDoubt("cut")))
+    await bench.run()
+    assert len(bench.vendor.created) == 1
+    batch = await bench.ledger.batch(BATCH_ID)
+    assert batch is not None
+    assert batch.counters["creates"] == 1
+    assert (await bench.item("a.csv")).import_id == "import-1"
+    assert bench.vendor.received == {"import-1": [FILES["a.csv"]]}
 
 
-def test_a_create_in_doubt_that_had_no_effect_is_sent_again() -> None:
-    async def go() -> None:
-        bench = Bench(FILES)
-        bench.vendor.create_script.append(InDoubt("502"))
-        await bench.run()
-        item = await bench.item("a.csv")
-        assert (item.state, item.attempts, len(bench.vendor.created)) == (ItemState.COLLECTED, 2, 1)
-
-    run_virtually(go())
+async def test_a_create_in_doubt_that_had_no_effect_is_sent_again() -> None:
+    bench = Bench(FILES)
+    bench.vendor.create_script.append(InDoubt("502"))
+    await bench.run()
+    item = await bench.item("a.csv")
+    assert (item.state, item.attempts, len(bench.vendor.created)) == (ItemState.COLLECTED, 2, 1)
 
 
-def test_another_creators_import_of_the_same_name_is_never_adopted() -> None:
-    async def go() -> None:
-        bench = Bench(FILES)
-        bench.vendor.add(CreateRequest(schema_id="s1", original_filename="a.csv"))
-        bench.vendor.create_script.append(InDoubt("502"))
-        await bench.run()
-        assert (await bench.item("a.csv")).import_id == "import-2"
-
-    run_virtually(go())
+async def test_another_creators_import_of_the_same_name_is_never_adopted() -> None:
+    bench = Bench(FILES)
+    bench.vendor.add(CreateRequest(schema_id="s1", original_filename="a.csv"))
+    bench.vendor.create_script.append(InDoubt("502"))
+    await bench.run()
+    assert (await bench.item("a.csv")).import_id == "import-2"
 
 
-def test_a_429_costs_time_and_never_an_attempt() -> None:
-    async def go() -> None:
-        bench = Bench(FILES)
-        bench.vendor.create_script.extend([RateLimited("429", retry_after_s=7), RateLimited("429")])
-        await bench.run()
-        waits = [event.wait_s for event in bench.events if isinstance(event, CreateThrottled)]
-        assert len(waits) == 2
-        assert waits[0] >= 7
-        assert (await bench.item("a.csv")).attempts == 1
-        batch = await bench.ledger.batch(BATCH_ID)
-        assert batch is not None
-        assert batch.counters["throttled"] == 2
-
-    run_virtually(go())
+async def test_a_429_costs_time_and_never_an_attempt() -> None:
+    bench = Bench(FILES)
+    bench.vendor.create_script.extend([RateLimited("429", retry_after_s=7), RateLimited("429")])
+    await bench.run()
+    waits = [event.wait_s for event in bench.events if isinstance(event, CreateThrottled)]
+    assert len(waits) == 2
+    assert waits[0] >= 7
+    assert (await bench.item("a.csv")).attempts == 1
+    batch = await bench.ledger.batch(BATCH_ID)
+    assert batch is not None
+    assert batch.counters["throttled"] == 2
 
 
-def test_a_request_the_vendor_refuses_fails_the_item_with_the_vendors_words() -> None:
-    async def go() -> None:
-        bench = Bench(FILES)
-        bench.vendor.create_script.append(RequestInvalid("settings: unknown key"))
-        await bench.run()
-        item = await bench.item("a.csv")
-        assert (item.state, item.error_code, item.error_message) == (
-            ItemState.FAILED, "create_refused", "settings: unknown key",
-        )  # fmt: skip
-
-    run_virtually(go())
+async def test_a_request_the_vendor_refuses_fails_the_item_with_the_vendors_words() -> None:
+    bench = Bench(FILES)
+    bench.vendor.create_script.append(RequestInvalid("settings: unknown key"))
+    await bench.run()
+    item = await bench.item("a.csv")
+    assert (item.state, item.error_code, item.error_message) == (
+        ItemState.FAILED, "create_refused", "settings: unknown key",
+    )  # fmt: skip
 
 
-def test_a_refused_key_stops_the_batch_and_puts_items_back() -> None:
-    async def go() -> None:
-        bench = Bench({"a.csv": b"1", "b.csv": b"2"}, options=RunOptions(uploads=1))
-        bench.vendor.create_script.append(AuthRefused("Invalid key."))
-        await bench.run()
-        assert await bench.states() == {"a.csv": "queued", "b.csv": "queued"}
-        assert bench.stop.reason is StopReason.AUTH_REFUSED
-        assert bench.vendor.calls.count("create") == 1
-
-    run_virtually(go())
+async def test_a_refused_key_stops_the_batch_and_puts_items_back() -> None:
+    bench = Bench({"a.csv": b"1", "b.csv": b"2"}, options=RunOptions(uploads=1))
+    bench.vendor.create_script.append(AuthRefused("Invalid key."))
+    await bench.run()
+    assert await bench.states() == {"a.csv": "queued", "b.csv": "queued"}
+    assert bench.stop.reason is StopReason.AUTH_REFUSED
+    assert bench.vendor.calls.count("create") == 1
 
 
-def test_a_missing_schema_stops_its_items_and_leaves_them_queued() -> None:
-    async def go() -> None:
-        bench = Bench({"a.csv": b"1", "b.csv": b"2"}, options=RunOptions(uploads=1))
-        bench.vendor.create_script.append(SchemaNotFound("Not found.", schema_id="s1"))
-        result = await bench.run()
-        assert await bench.states() == {"a.csv": "queued", "b.csv": "queued"}
-        assert result.missing_schemas == {"s1": "Not found."}
-
-    run_virtually(go())
+async def test_a_missing_schema_stops_its_items_and_leaves_them_queued() -> None:
+    bench = Bench({"a.csv": b"1", "b.csv": b"2"}, options=RunOptions(uploads=1))
+    bench.vendor.create_script.append(SchemaNotFound("Not found.", schema_id="s1"))
+    result = await bench.run()
+    assert await bench.states() == {"a.csv": "queued", "b.csv": "queued"}
+    assert result.missing_schemas == {"s1": "Not found."}
 
 
-def test_trouble_that_does_not_end_defers_items_and_then_pauses_the_batch() -> None:
-    async def go() -> None:
-        bench = Bench({f"{n}.csv": b"1" for n in range(9)}, options=RunOptions(uploads=1, create_attempts=2))
-        bench.vendor.create_script.extend([NotSent("refused")] * 100)
-        await bench.run()
-        assert set((await bench.states()).values()) == {"queued"}
-        assert bench.stop.reason is StopReason.TROUBLE
-        assert bench.vendor.calls.count("create") == 6
-
-    run_virtually(go())
+async def test_trouble_that_does_not_end_defers_items_and_then_pauses_the_batch() -> None:
+    bench = Bench({f"{n}.csv": b"1" for n in range(9)}, options=RunOptions(uploads=1, create_attempts=2))
+    bench.vendor.create_script.extend([NotSent("refused")] * 100)
+    await bench.run()
+    assert set((await bench.states()).values()) == {"queued"}
+    assert bench.stop.reason is StopReason.TROUBLE
+    assert bench.vendor.calls.count("create") == 6
 
 
-def test_an_upload_in_doubt_that_had_arrived_is_not_stored_twice() -> None:
-    async def go() -> None:
-        bench = Bench(FILES)
-        bench.vendor.put_script.append(bench.vendor.lose(InDoubt("cut")))
-        await bench.run()
-        assert bench.vendor.received == {"import-1": [FILES["a.csv"]]}
-        assert await bench.states() == {"a.csv": "collected"}
-
-    run_virtually(go())
+async def test_an_upload_in_doubt_that_had_arrived_is_not_stored_twice() -> None:
+    bench = Bench(FILES)
+    bench.vendor.put_script.append(bench.vendor.lose(InDoubt("cut")))
+    await bench.run()
+    assert bench.vendor.received == {"import-1": [FILES["a.csv"]]}
+    assert await bench.states() == {"a.csv": "collected"}
 
 
-def test_where_storage_takes_no_condition_an_upload_in_doubt_waits_and_looks_before_it_repeats() -> None:
-    async def go() -> None:
-        bench = Bench(FILES)
-        bench.vendor.put_script.extend([ConditionUnsupported("501"), bench.vendor.lose(InDoubt("cut"))])
-        await bench.run()
-        assert bench.vendor.received == {"import-1": [FILES["a.csv"]]}
-        assert [call for call in bench.vendor.calls if call.startswith("put")] == ["put if absent", "put"]
-
-    run_virtually(go())
+async def test_where_storage_takes_no_condition_an_upload_in_doubt_waits_and_looks_before_it_repeats() -> None:
+    bench = Bench(FILES)
+    bench.vendor.put_script.extend([ConditionUnsupported("501"), bench.vendor.lose(InDoubt("cut"))])
+    await bench.run()
+    assert bench.vendor.received == {"import-1": [FILES["a.csv"]]}
+    assert [call for call in bench.vendor.calls if call.startswith("put")] == ["put if absent", "put"]
 
 
-def test_an_expired_url_is_renewed_by_a_retrieve() -> None:
-    async def go() -> None:
-        bench = Bench(FILES)
-        bench.vendor.put_script.append(UrlExpired("expired"))
-        await bench.run()
-        assert (await bench.item("a.csv")).import_id == "import-1"
-        assert bench.vendor.calls.count("create") == 1
-
-    run_virtually(go())
+async def test_an_expired_url_is_renewed_by_a_retrieve() -> None:
+    bench = Bench(FILES)
+    bench.vendor.put_script.append(UrlExpired("expired"))
+    await bench.run()
+    assert (await bench.item("a.csv")).import_id == "import-1"
+    assert bench.vendor.calls.count("create") == 1
 
 
 def test_a_url_that_cannot_be_renewed_is_given_up_behind_a_fence_and_its_import_stays_taken() -> None:
@@ -232,241 +192,198 @@ def test_a_url_that_cannot_be_renewed_is_given_up_behind_a_fence_and_its_import_
     run_virtually(go())
 
 
-def test_a_refused_upload_fails_the_item() -> None:
-    async def go() -> None:
-        bench = Bench(FILES)
-        bench.vendor.put_script.append(UploadRefused("storage refused: EntityTooLarge"))
-        await bench.run()
-        assert (await bench.item("a.csv")).error_code == "upload_refused"
-
-    run_virtually(go())
+async def test_a_refused_upload_fails_the_item() -> None:
+    bench = Bench(FILES)
+    bench.vendor.put_script.append(UploadRefused("storage refused: EntityTooLarge"))
+    await bench.run()
+    assert (await bench.item("a.csv")).error_code == "upload_refused"
 
 
-def test_a_file_that_changes_while_it_is_uploaded_is_rejected() -> None:
-    async def go() -> None:
-        bench = Bench(FILES)
-        put = bench.vendor.put
+async def test_a_file_that_changes_while_it_is_uploaded_is_rejected() -> None:
+    bench = Bench(FILES)
+    put = bench.vendor.put
 
-        async def change_and_put(*args: object, **options: object) -> bool:
-            bench.source.files["a.csv"] = b"other"
-            return await put(*args, **options)  # type: ignore[arg-type]
+    async def change_and_put(*args: object, **options: object) -> bool:
+        bench.source.files["a.csv"] = b"other"
+        return await put(*args, **options)  # type: ignore[arg-type]
 
-        bench.vendor.put = change_and_put  # type: ignore[method-assign]
-        await bench.run()
-        item = await bench.item("a.csv")
-        assert (item.state, item.error_code) == (ItemState.REJECTED, "changed_while_read")
-        assert bench.vendor.received == {}
-
-    run_virtually(go())
+    bench.vendor.put = change_and_put  # type: ignore[method-assign]
+    await bench.run()
+    item = await bench.item("a.csv")
+    assert (item.state, item.error_code) == (ItemState.REJECTED, "changed_while_read")
+    assert bench.vendor.received == {}
 
 
-def test_a_file_that_changed_since_its_create_gets_an_import_of_its_own() -> None:
-    async def go() -> None:
-        bench = Bench(FILES)
-        bench.vendor.add(CreateRequest(schema_id="s1", original_filename="a.~aaaaaaaaaaaaa.csv"))
-        await bench.leave("a.csv", ItemState.CREATED, import_id="import-1", fingerprint="sha256:old")
-        await bench.run()
-        assert bench.vendor.received == {"import-2": [FILES["a.csv"]]}
-
-    run_virtually(go())
+async def test_a_file_that_changed_since_its_create_gets_an_import_of_its_own() -> None:
+    bench = Bench(FILES)
+    bench.vendor.add(CreateRequest(schema_id="s1", original_filename="a.~aaaaaaaaaaaaa.csv"))
+    await bench.leave("a.csv", ItemState.CREATED, import_id="import-1", fingerprint="sha256:old")
+    await bench.run()
+    assert bench.vendor.received == {"import-2": [FILES["a.csv"]]}
 
 
-def test_json_rows_go_with_the_create_and_are_never_uploaded() -> None:
-    async def go() -> None:
-        bench = Bench(ROWS)
-        task = bench.run()
-        bench.vendor.create_script.append(None)
-        add = bench.vendor.add
-        bench.vendor.add = lambda request: add(request, status="SUCCESSFUL")  # type: ignore[method-assign, misc]
-        await task
-        assert bench.vendor.created[0].initial_data == ROWS["a.json"]
-        assert bench.vendor.created[0].original_filename is None
-        assert bench.vendor.received == {}
-        assert await bench.states() == {"a.json": "collected"}
-
-    run_virtually(go())
+async def test_json_rows_go_with_the_create_and_are_never_uploaded() -> None:
+    bench = Bench(ROWS)
+    task = bench.run()
+    bench.vendor.create_script.append(None)
+    add = bench.vendor.add
+    bench.vendor.add = lambda request: add(request, status="SUCCESSFUL")  # type: ignore[method-assign, misc]
+    await task
+    assert bench.vendor.created[0].initial_data == ROWS["a.json"]
+    assert bench.vendor.created[0].original_filename is None
+    assert bench.vendor.received == {}
+    assert await bench.states() == {"a.json": "collected"}
 
 
-def test_the_same_content_collected_before_is_skipped_though_the_file_was_touched() -> None:
-    async def go() -> None:
-        bench = Bench(FILES)
-        await bench.run()
-        twin = await bench.item("a.csv")
-        assert (await bench.ledger.by_tag([str(twin.tag)]))[str(twin.tag)][0].state is ItemState.COLLECTED
+async def test_the_same_content_collected_before_is_skipped_though_the_file_was_touched() -> None:
+    bench = Bench(FILES)
+    await bench.run()
+    twin = await bench.item("a.csv")
+    assert (await bench.ledger.by_tag([str(twin.tag)]))[str(twin.tag)][0].state is ItemState.COLLECTED
 
-        bench.source.files["b.csv"] = b"2"
-        entries = [entry async for chunk in bench.source.entries() for entry in chunk]
-        assert [entry.source for entry in entries] == ["a.csv", "b.csv"]
-        await bench.run()
-        assert len(bench.vendor.created) == 2
-
-    run_virtually(go())
+    bench.source.files["b.csv"] = b"2"
+    entries = [entry async for chunk in bench.source.entries() for entry in chunk]
+    assert [entry.source for entry in entries] == ["a.csv", "b.csv"]
+    await bench.run()
+    assert len(bench.vendor.created) == 2
 
 
-def test_an_import_that_is_gone_before_its_data_was_sent_is_made_anew() -> None:
-    async def go() -> None:
-        bench = Bench(FILES)
-        orphan = bench.vendor.add(CreateRequest(schema_id="s1", original_filename=f"a.~{bench.tag('a.csv')}.csv"))
-        await bench.leave("a.csv", ItemState.CREATING, tag=bench.tag("a.csv"))
-        retrieve = bench.vendor.retrieve
+async def test_an_import_that_is_gone_before_its_data_was_sent_is_made_anew() -> None:
+    bench = Bench(FILES)
+    orphan = bench.vendor.add(CreateRequest(schema_id="s1", original_filename=f"a.~{bench.tag('a.csv')}.csv"))
+    await bench.leave("a.csv", ItemState.CREATING, tag=bench.tag("a.csv"))
+    retrieve = bench.vendor.retrieve
 
-        async def delete_first(import_id: str) -> object:
-            bench.vendor.imports.pop(orphan.import_id, None)
-            return await retrieve(import_id)
+    async def delete_first(import_id: str) -> object:
+        bench.vendor.imports.pop(orphan.import_id, None)
+        return await retrieve(import_id)
 
-        bench.vendor.retrieve = delete_first  # type: ignore[method-assign, assignment]
-        await bench.run()
-        item = await bench.item("a.csv")
-        assert (item.state, item.import_id) == (ItemState.COLLECTED, "import-2")
-
-    run_virtually(go())
+    bench.vendor.retrieve = delete_first  # type: ignore[method-assign, assignment]
+    await bench.run()
+    item = await bench.item("a.csv")
+    assert (item.state, item.import_id) == (ItemState.COLLECTED, "import-2")
 
 
-def test_a_vendor_that_knows_none_of_its_imports_is_not_asked_for_more_and_more() -> None:
-    async def go() -> None:
-        bench = Bench(FILES, url_life_s=60)
+async def test_a_vendor_that_knows_none_of_its_imports_is_not_asked_for_more_and_more() -> None:
+    bench = Bench(FILES, url_life_s=60)
 
-        async def retrieve(_: str) -> RemoteImport:
-            raise ImportNotFound("Not found.")
+    async def retrieve(_: str) -> RemoteImport:
+        raise ImportNotFound("Not found.")
 
-        bench.vendor.retrieve = retrieve  # type: ignore[method-assign]
-        result = await bench.run()
-        assert await bench.states() == {"a.csv": "queued"}
-        assert len(bench.vendor.created) == bench.options.create_attempts
-        assert result.deferred == 1
-
-    run_virtually(go())
+    bench.vendor.retrieve = retrieve  # type: ignore[method-assign]
+    result = await bench.run()
+    assert await bench.states() == {"a.csv": "queued"}
+    assert len(bench.vendor.created) == bench.options.create_attempts
+    assert result.deferred == 1
 
 
-def test_an_import_that_is_gone_and_may_have_got_the_data_fails_its_item() -> None:
-    async def go() -> None:
-        bench = Bench(FILES)
-        await bench.leave(
-            "a.csv", ItemState.CREATED, import_id="gone", fingerprint=f"sha256:{sha256(FILES['a.csv']).hexdigest()}"
-        )
-        await bench.run()
-        assert (await bench.item("a.csv")).error_code == "import_missing"
-        assert bench.vendor.created == []
-
-    run_virtually(go())
+async def test_an_import_that_is_gone_and_may_have_got_the_data_fails_its_item() -> None:
+    bench = Bench(FILES)
+    await bench.leave(
+        "a.csv", ItemState.CREATED, import_id="gone", fingerprint=f"sha256:{sha256(FILES['a.csv']).hexdigest()}"
+    )
+    await bench.run()
+    assert (await bench.item("a.csv")).error_code == "import_missing"
+    assert bench.vendor.created == []
 
 
 @pytest.mark.parametrize("refusal", [UploadRefused("storage refuses the upload (HTTP 403)"), SourceChanged()])
-def test_a_repeated_upload_that_is_refused_may_have_arrived_the_first_time(refusal: Exception) -> None:
-    async def go() -> None:
-        bench = Bench(FILES)
-        bench.vendor.put_script.extend([bench.vendor.lose(InDoubt("cut")), refusal])
-        await bench.run()
-        assert await bench.states() == {"a.csv": "collected"}
-
-    run_virtually(go())
+async def test_a_repeated_upload_that_is_refused_may_have_arrived_the_first_time(refusal: Exception) -> None:
+    bench = Bench(FILES)
+    bench.vendor.put_script.extend([bench.vendor.lose(InDoubt("cut")), refusal])
+    await bench.run()
+    assert await bench.states() == {"a.csv": "collected"}
 
 
 @pytest.mark.parametrize("code", ["not_found", "unreadable", "changed_while_read"])
-def test_a_file_that_cannot_be_read_any_more_is_rejected_and_stops_no_other(code: str) -> None:
-    async def go() -> None:
-        bench = Bench({"a.csv": b"1", "b.csv": b"2"}, options=RunOptions(uploads=1))
-        bench.vendor.put_script.append(ItemRejected(code, "gone"))
-        await bench.run()
-        assert await bench.states() == {"a.csv": "rejected", "b.csv": "collected"}
-        assert (await bench.item("a.csv")).error_code == code
-
-    run_virtually(go())
+async def test_a_file_that_cannot_be_read_any_more_is_rejected_and_stops_no_other(code: str) -> None:
+    bench = Bench({"a.csv": b"1", "b.csv": b"2"}, options=RunOptions(uploads=1))
+    bench.vendor.put_script.append(ItemRejected(code, "gone"))
+    await bench.run()
+    assert await bench.states() == {"a.csv": "rejected", "b.csv": "collected"}
+    assert (await bench.item("a.csv")).error_code == code
 
 
-def test_a_refused_upload_whose_first_try_shows_up_late_has_arrived() -> None:
-    async def go() -> None:
-        bench = Bench(FILES)
-        bench.vendor.put_script.extend([InDoubt("cut"), UploadRefused("storage refuses the upload (HTTP 403)")])
-        retrieve = bench.vendor.retrieve
+async def test_a_refused_upload_whose_first_try_shows_up_late_has_arrived() -> None:
+    bench = Bench(FILES)
+    bench.vendor.put_script.extend([InDoubt("cut"), UploadRefused("storage refuses the upload (HTTP 403)")])
+    retrieve = bench.vendor.retrieve
 
-        async def arrive_after_a_minute(import_id: str) -> RemoteImport:
-            if bench.clock.ticks() > 60:
-                bench.vendor.change(import_id, status="SUCCESSFUL")
-            return await retrieve(import_id)
+    async def arrive_after_a_minute(import_id: str) -> RemoteImport:
+        if bench.clock.ticks() > 60:
+            bench.vendor.change(import_id, status="SUCCESSFUL")
+        return await retrieve(import_id)
 
-        bench.vendor.retrieve = arrive_after_a_minute  # type: ignore[method-assign]
-        await bench.run()
-        assert await bench.states() == {"a.csv": "collected"}
-
-    run_virtually(go())
+    bench.vendor.retrieve = arrive_after_a_minute  # type: ignore[method-assign]
+    await bench.run()
+    assert await bench.states() == {"a.csv": "collected"}
 
 
-def test_what_the_vendor_refuses_to_say_of_one_import_does_not_stop_the_others() -> None:
-    async def go() -> None:
-        bench = Bench({"a.csv": b"1", "b.csv": b"2"})
-        await bench.leave("a.csv", ItemState.CREATED, import_id="odd", fingerprint="sha256:x")
-        retrieve = bench.vendor.retrieve
+async def test_what_the_vendor_refuses_to_say_of_one_import_does_not_stop_the_others() -> None:
+    bench = Bench({"a.csv": b"1", "b.csv": b"2"})
+    await bench.leave("a.csv", ItemState.CREATED, import_id="odd", fingerprint="sha256:x")
+    retrieve = bench.vendor.retrieve
 
-        async def refuse_one(import_id: str) -> RemoteImport:
-            if import_id == "odd":
-                raise RequestInvalid("HTTP 400")
-            return await retrieve(import_id)
+    async def refuse_one(import_id: str) -> RemoteImport:
+        if import_id == "odd":
+            raise RequestInvalid("HTTP 400")
+        return await retrieve(import_id)
 
-        bench.vendor.retrieve = refuse_one  # type: ignore[method-assign]
-        result = await bench.run()
-        assert await bench.states() == {"a.csv": "created", "b.csv": "collected"}
-        assert result.deferred == 1
-
-    run_virtually(go())
+    bench.vendor.retrieve = refuse_one  # type: ignore[method-assign]
+    result = await bench.run()
+    assert await bench.states() == {"a.csv": "created", "b.csv": "collected"}
+    assert result.deferred == 1
 
 
-def test_data_for_an_import_that_a_lost_ledger_may_have_sent_already_waits_where_storage_takes_no_condition() -> None:
-    async def go() -> None:
-        bench = Bench(FILES)
-        orphan = bench.vendor.add(CreateRequest(schema_id="s1", original_filename=f"a.~{bench.tag('a.csv')}.csv"))
-        bench.vendor.put_script.append(ConditionUnsupported("501"))
-        retrieve = bench.vendor.retrieve
+async def test_data_for_an_import_that_a_lost_ledger_may_have_sent_already_waits_where_storage_takes_no_condition() -> (
+    None
+):
+    bench = Bench(FILES)
+    orphan = bench.vendor.add(CreateRequest(schema_id="s1", original_filename=f"a.~{bench.tag('a.csv')}.csv"))
+    bench.vendor.put_script.append(ConditionUnsupported("501"))
+    retrieve = bench.vendor.retrieve
 
-        async def show_late(import_id: str) -> RemoteImport:
-            if bench.clock.ticks() > 60:
-                bench.vendor.change(orphan.import_id, status="SUCCESSFUL")
-            return await retrieve(import_id)
+    async def show_late(import_id: str) -> RemoteImport:
+        if bench.clock.ticks() > 60:
+            bench.vendor.change(orphan.import_id, status="SUCCESSFUL")
+        return await retrieve(import_id)
 
-        bench.vendor.retrieve = show_late  # type: ignore[method-assign]
-        await bench.run()
-        assert await bench.states() == {"a.csv": "collected"}
-        assert bench.vendor.calls.count("put") == 0
-
-    run_virtually(go())
-
-
-def test_an_import_made_for_another_schema_than_the_route_names_now_gets_no_data() -> None:
-    async def go() -> None:
-        bench = Bench(FILES)
-        old = bench.vendor.add(CreateRequest(schema_id="old", original_filename="a.~aaaaaaaaaaaaa.csv"))
-        await bench.leave(
-            "a.csv",
-            ItemState.CREATED,
-            import_id=old.import_id,
-            binding="another",
-            fingerprint=f"sha256:{sha256(FILES['a.csv']).hexdigest()}",
-        )
-        await bench.run()
-        item = await bench.item("a.csv")
-        assert (item.state, item.import_id, item.schema_id) == (ItemState.COLLECTED, "import-2", "s1")
-        assert list(bench.vendor.received) == ["import-2"]
-
-    run_virtually(go())
+    bench.vendor.retrieve = show_late  # type: ignore[method-assign]
+    await bench.run()
+    assert await bench.states() == {"a.csv": "collected"}
+    assert bench.vendor.calls.count("put") == 0
 
 
-def test_a_refused_upload_to_an_import_that_is_gone_makes_another() -> None:
-    async def go() -> None:
-        bench = Bench(FILES)
-        put, refusals = bench.vendor.put, iter(range(1))
+async def test_an_import_made_for_another_schema_than_the_route_names_now_gets_no_data() -> None:
+    bench = Bench(FILES)
+    old = bench.vendor.add(CreateRequest(schema_id="old", original_filename="a.~aaaaaaaaaaaaa.csv"))
+    await bench.leave(
+        "a.csv",
+        ItemState.CREATED,
+        import_id=old.import_id,
+        binding="another",
+        fingerprint=f"sha256:{sha256(FILES['a.csv']).hexdigest()}",
+    )
+    await bench.run()
+    item = await bench.item("a.csv")
+    assert (item.state, item.import_id, item.schema_id) == (ItemState.COLLECTED, "import-2", "s1")
+    assert list(bench.vendor.received) == ["import-2"]
 
-        async def delete_and_refuse(*args: object, **options: object) -> bool:
-            if next(refusals, None) is not None:
-                bench.vendor.imports.clear()
-                raise UploadRefused("storage refuses the upload (HTTP 404 NoSuchBucket)")
-            return await put(*args, **options)  # type: ignore[arg-type]
 
-        bench.vendor.put = delete_and_refuse  # type: ignore[method-assign]
-        await bench.run()
-        item = await bench.item("a.csv")
-        assert (item.state, item.import_id) == (ItemState.COLLECTED, "import-2")
+async def test_a_refused_upload_to_an_import_that_is_gone_makes_another() -> None:
+    bench = Bench(FILES)
+    put, refusals = bench.vendor.put, iter(range(1))
 
-    run_virtually(go())
+    async def delete_and_refuse(*args: object, **options: object) -> bool:
+        if next(refusals, None) is not None:
+            bench.vendor.imports.clear()
+            raise UploadRefused("storage refuses the upload (HTTP 404 NoSuchBucket)")
+        return await put(*args, **options)  # type: ignore[arg-type]
+
+    bench.vendor.put = delete_and_refuse  # type: ignore[method-assign]
+    await bench.run()
+    item = await bench.item("a.csv")
+    assert (item.state, item.import_id) == (ItemState.COLLECTED, "import-2")
 
 
 async def run_twice(bench: Bench) -> Item:
@@ -480,12 +397,9 @@ async def run_twice(bench: Bench) -> Item:
 
 
 @pytest.mark.parametrize("again", [False, True])
-def test_two_runs_that_send_the_same_content_at_once_create_it_once_unless_again(again: bool) -> None:
-    async def go() -> None:
-        bench = Bench(FILES, options=RunOptions(again=again))
-        second = await run_twice(bench)
-        assert len(bench.vendor.created) == (2 if again else 1)
-        states = sorted([(await bench.item("a.csv")).state, second.state])
-        assert states == (["collected", "collected"] if again else ["collected", "skipped"])
-
-    run_virtually(go())
+async def test_two_runs_that_send_the_same_content_at_once_create_it_once_unless_again(again: bool) -> None:
+    bench = Bench(FILES, options=RunOptions(again=again))
+    second = await run_twice(bench)
+    assert len(bench.vendor.created) == (2 if again else 1)
+    states = sorted([(await bench.item("a.csv")).state, second.state])
+    assert states == (["collected", "collected"] if again else ["collected", "skipped"])

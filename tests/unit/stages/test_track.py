@@ -8,7 +8,8 @@ from runner.errors import ImportNotFound, RequestInvalid, Unavailable
 from runner.local.pipeline import Scope
 from runner.models import CreateRequest, ImportPage, ItemState, RemoteImport
 from tests.support.bench import BATCH_ID, Bench
-from tests.support.vloop import run_virtually
+
+pytestmark = pytest.mark.virtual_time
 
 FILES = {"a.csv": b"x\n1\n"}
 
@@ -22,204 +23,170 @@ async def _processing(bench: Bench, source: str = "a.csv") -> str:
     return remote.import_id
 
 
-def test_a_failed_import_fails_its_item_with_the_vendors_first_message() -> None:
-    async def go() -> None:
-        bench = Bench(FILES)
-        import_id = await _processing(bench)
-        errors = ({"type": "FATAL", "message": "The file is damaged."}, {"type": "FATAL", "message": "Really."})
-        bench.vendor.change(import_id, status="FAILED", import_errors=errors)
-        await bench.run()
-        item = await bench.item("a.csv")
-        assert (item.state, item.error_code, item.error_message) == (
-            ItemState.FAILED, "import_failed", "The file is damaged. (and 1 more)",
-        )  # fmt: skip
-
-    run_virtually(go())
+async def test_a_failed_import_fails_its_item_with_the_vendors_first_message() -> None:
+    bench = Bench(FILES)
+    import_id = await _processing(bench)
+    errors = ({"type": "FATAL", "message": "The file is damaged."}, {"type": "FATAL", "message": "Really."})
+    bench.vendor.change(import_id, status="FAILED", import_errors=errors)
+    await bench.run()
+    item = await bench.item("a.csv")
+    assert (item.state, item.error_code, item.error_message) == (
+        ItemState.FAILED, "import_failed", "The file is damaged. (and 1 more)",
+    )  # fmt: skip
 
 
-def test_a_review_is_a_normal_end_and_its_url_is_kept() -> None:
-    async def go() -> None:
-        bench = Bench(FILES)
-        import_id = await _processing(bench)
-        bench.vendor.change(import_id, status="NEEDS_REVIEW", review_url="https://review.test/1")
-        await bench.run()
-        item = await bench.item("a.csv")
-        assert (item.state, item.review_url) == (ItemState.NEEDS_REVIEW, "https://review.test/1")
-
-    run_virtually(go())
+async def test_a_review_is_a_normal_end_and_its_url_is_kept() -> None:
+    bench = Bench(FILES)
+    import_id = await _processing(bench)
+    bench.vendor.change(import_id, status="NEEDS_REVIEW", review_url="https://review.test/1")
+    await bench.run()
+    item = await bench.item("a.csv")
+    assert (item.state, item.review_url) == (ItemState.NEEDS_REVIEW, "https://review.test/1")
 
 
-def test_tracking_once_collects_a_review_that_a_person_has_finished() -> None:
-    async def go() -> None:
-        bench = Bench(FILES)
-        import_id = await _processing(bench)
-        bench.vendor.change(import_id, status="NEEDS_REVIEW")
-        await bench.run()
-        await bench.run(scope=Scope.TRACK_ONCE)
-        assert await bench.states() == {"a.csv": "needs_review"}
-        bench.vendor.change(import_id, status="SUCCESSFUL")
-        await bench.run(scope=Scope.TRACK_ONCE)
-        item = await bench.item("a.csv")
-        assert (item.state, item.review_url, item.error_code) == (ItemState.COLLECTED, None, None)
-
-    run_virtually(go())
+async def test_tracking_once_collects_a_review_that_a_person_has_finished() -> None:
+    bench = Bench(FILES)
+    import_id = await _processing(bench)
+    bench.vendor.change(import_id, status="NEEDS_REVIEW")
+    await bench.run()
+    await bench.run(scope=Scope.TRACK_ONCE)
+    assert await bench.states() == {"a.csv": "needs_review"}
+    bench.vendor.change(import_id, status="SUCCESSFUL")
+    await bench.run(scope=Scope.TRACK_ONCE)
+    item = await bench.item("a.csv")
+    assert (item.state, item.review_url, item.error_code) == (ItemState.COLLECTED, None, None)
 
 
-def test_watching_stays_until_the_last_review_is_finished() -> None:
-    async def go() -> None:
-        bench = Bench(FILES)
-        import_id = await _processing(bench)
-        bench.vendor.change(import_id, status="NEEDS_REVIEW")
-        await bench.run()
-        list_page = bench.vendor.list_page
+async def test_watching_stays_until_the_last_review_is_finished() -> None:
+    bench = Bench(FILES)
+    import_id = await _processing(bench)
+    bench.vendor.change(import_id, status="NEEDS_REVIEW")
+    await bench.run()
+    list_page = bench.vendor.list_page
 
-        async def finish_after_an_hour(*, limit: int, offset: int) -> object:
-            if bench.clock.ticks() > 3600:
-                bench.vendor.change(import_id, status="SUCCESSFUL")
-            return await list_page(limit=limit, offset=offset)
-
-        bench.vendor.list_page = finish_after_an_hour  # type: ignore[method-assign, assignment]
-        await bench.run(scope=Scope.TRACK_WATCH)
-        assert await bench.states() == {"a.csv": "collected"}
-
-    run_virtually(go())
-
-
-def test_an_unknown_status_keeps_the_item_open_and_is_shown() -> None:
-    async def go() -> None:
-        bench = Bench(FILES)
-        import_id = await _processing(bench)
-        bench.vendor.change(import_id, status="POLISHING")
-        seen: list[str | None] = []
-        list_page = bench.vendor.list_page
-
-        async def then_succeed(*, limit: int, offset: int) -> object:
-            seen.append((await bench.item("a.csv")).status)
-            if len(seen) == 3:
-                bench.vendor.change(import_id, status="SUCCESSFUL")
-            return await list_page(limit=limit, offset=offset)
-
-        bench.vendor.list_page = then_succeed  # type: ignore[method-assign, assignment]
-        await bench.run()
-        assert "POLISHING" in seen
-        assert await bench.states() == {"a.csv": "collected"}
-
-    run_virtually(go())
-
-
-def test_an_import_that_is_gone_fails_its_item_only_after_it_was_asked_for() -> None:
-    async def go() -> None:
-        bench = Bench(FILES)
-        import_id = await _processing(bench)
-        bench.vendor.imports.pop(import_id)
-        await bench.run()
-        assert (await bench.item("a.csv")).error_code == "import_missing"
-        assert bench.vendor.calls.count("list") >= 3
-        assert bench.vendor.calls.count("retrieve") == 1
-
-    run_virtually(go())
-
-
-def test_an_import_that_the_list_leaves_out_is_found_by_asking_for_it() -> None:
-    async def go() -> None:
-        bench = Bench(FILES)
-        import_id = await _processing(bench)
-        hidden: RemoteImport = bench.vendor.imports.pop(import_id)
-
-        async def retrieve(wanted: str) -> RemoteImport:
-            if wanted != import_id:
-                raise ImportNotFound("Not found.")
-            bench.vendor.imports[import_id] = hidden
+    async def finish_after_an_hour(*, limit: int, offset: int) -> object:
+        if bench.clock.ticks() > 3600:
             bench.vendor.change(import_id, status="SUCCESSFUL")
-            return bench.vendor.imports[import_id]
+        return await list_page(limit=limit, offset=offset)
 
-        bench.vendor.retrieve = retrieve  # type: ignore[method-assign]
-        await bench.run()
-        assert await bench.states() == {"a.csv": "collected"}
-
-    run_virtually(go())
+    bench.vendor.list_page = finish_after_an_hour  # type: ignore[method-assign, assignment]
+    await bench.run(scope=Scope.TRACK_WATCH)
+    assert await bench.states() == {"a.csv": "collected"}
 
 
-def test_successes_cost_no_retrieve() -> None:
-    async def go() -> None:
-        bench = Bench({f"{n}.csv": b"%d" % n for n in range(15)})
-        await bench.run()
-        assert bench.vendor.calls.count("retrieve") == 0
-        batch = await bench.ledger.batch(BATCH_ID)
-        assert batch is not None
-        assert batch.counters["list_calls"] == bench.vendor.calls.count("list")
+async def test_an_unknown_status_keeps_the_item_open_and_is_shown() -> None:
+    bench = Bench(FILES)
+    import_id = await _processing(bench)
+    bench.vendor.change(import_id, status="POLISHING")
+    seen: list[str | None] = []
+    list_page = bench.vendor.list_page
 
-    run_virtually(go())
+    async def then_succeed(*, limit: int, offset: int) -> object:
+        seen.append((await bench.item("a.csv")).status)
+        if len(seen) == 3:
+            bench.vendor.change(import_id, status="SUCCESSFUL")
+        return await list_page(limit=limit, offset=offset)
+
+    bench.vendor.list_page = then_succeed  # type: ignore[method-assign, assignment]
+    await bench.run()
+    assert "POLISHING" in seen
+    assert await bench.states() == {"a.csv": "collected"}
 
 
-def test_tracking_once_sees_that_the_import_of_a_review_is_gone() -> None:
-    async def go() -> None:
-        bench = Bench(FILES)
-        import_id = await _processing(bench)
-        bench.vendor.change(import_id, status="NEEDS_REVIEW")
-        await bench.run()
-        bench.vendor.imports.pop(import_id)
-        await bench.run(scope=Scope.TRACK_ONCE)
-        assert (await bench.item("a.csv")).error_code == "import_missing"
+async def test_an_import_that_is_gone_fails_its_item_only_after_it_was_asked_for() -> None:
+    bench = Bench(FILES)
+    import_id = await _processing(bench)
+    bench.vendor.imports.pop(import_id)
+    await bench.run()
+    assert (await bench.item("a.csv")).error_code == "import_missing"
+    assert bench.vendor.calls.count("list") >= 3
+    assert bench.vendor.calls.count("retrieve") == 1
 
-    run_virtually(go())
+
+async def test_an_import_that_the_list_leaves_out_is_found_by_asking_for_it() -> None:
+    bench = Bench(FILES)
+    import_id = await _processing(bench)
+    hidden: RemoteImport = bench.vendor.imports.pop(import_id)
+
+    async def retrieve(wanted: str) -> RemoteImport:
+        if wanted != import_id:
+            raise ImportNotFound("Not found.")
+        bench.vendor.imports[import_id] = hidden
+        bench.vendor.change(import_id, status="SUCCESSFUL")
+        return bench.vendor.imports[import_id]
+
+    bench.vendor.retrieve = retrieve  # type: ignore[method-assign]
+    await bench.run()
+    assert await bench.states() == {"a.csv": "collected"}
+
+
+async def test_successes_cost_no_retrieve() -> None:
+    bench = Bench({f"{n}.csv": b"%d" % n for n in range(15)})
+    await bench.run()
+    assert bench.vendor.calls.count("retrieve") == 0
+    batch = await bench.ledger.batch(BATCH_ID)
+    assert batch is not None
+    assert batch.counters["list_calls"] == bench.vendor.calls.count("list")
+
+
+async def test_tracking_once_sees_that_the_import_of_a_review_is_gone() -> None:
+    bench = Bench(FILES)
+    import_id = await _processing(bench)
+    bench.vendor.change(import_id, status="NEEDS_REVIEW")
+    await bench.run()
+    bench.vendor.imports.pop(import_id)
+    await bench.run(scope=Scope.TRACK_ONCE)
+    assert (await bench.item("a.csv")).error_code == "import_missing"
 
 
 @pytest.mark.parametrize("trouble", [Unavailable("HTTP 500"), RequestInvalid("HTTP 400")])
-def test_an_import_whose_end_cannot_be_read_holds_up_no_other_and_waits_for_a_later_run(trouble: Exception) -> None:
-    async def go() -> None:
-        bench = Bench({"a.csv": b"1", "b.csv": b"2"})
-        await _processing(bench, "a.csv")
-        odd = await _processing(bench, "b.csv")
-        for import_id in list(bench.vendor.imports):
-            bench.vendor.change(import_id, status="FAILED")
-        retrieve = bench.vendor.retrieve
+async def test_an_import_whose_end_cannot_be_read_delays_no_other_and_waits_for_a_later_run(
+    trouble: Exception,
+) -> None:
+    bench = Bench({"a.csv": b"1", "b.csv": b"2"})
+    await _processing(bench, "a.csv")
+    odd = await _processing(bench, "b.csv")
+    for import_id in list(bench.vendor.imports):
+        bench.vendor.change(import_id, status="FAILED")
+    retrieve = bench.vendor.retrieve
 
-        async def refuse_one(import_id: str) -> RemoteImport:
-            if import_id == odd:
-                raise trouble
-            return await retrieve(import_id)
+    async def refuse_one(import_id: str) -> RemoteImport:
+        if import_id == odd:
+            raise trouble
+        return await retrieve(import_id)
 
-        bench.vendor.retrieve = refuse_one  # type: ignore[method-assign]
-        result = await bench.run()
-        assert await bench.states() == {"a.csv": "failed", "b.csv": "processing"}
-        assert result.deferred == 1
-
-    run_virtually(go())
+    bench.vendor.retrieve = refuse_one  # type: ignore[method-assign]
+    result = await bench.run()
+    assert await bench.states() == {"a.csv": "failed", "b.csv": "processing"}
+    assert result.deferred == 1
 
 
-def test_a_gateway_that_answers_the_list_for_a_while_does_not_end_the_run() -> None:
-    async def go() -> None:
-        bench = Bench(FILES)
-        import_id = await _processing(bench)
-        list_page, refusals = bench.vendor.list_page, iter(range(4))
+async def test_a_gateway_that_answers_the_list_for_a_while_does_not_end_the_run() -> None:
+    bench = Bench(FILES)
+    import_id = await _processing(bench)
+    list_page, refusals = bench.vendor.list_page, iter(range(4))
 
-        async def refuse_at_first(*, limit: int, offset: int) -> ImportPage:
-            if bench.vendor.calls and next(refusals, None) is not None:
-                raise RequestInvalid("the API answered 404")
-            bench.vendor.change(import_id, status="SUCCESSFUL")
-            return await list_page(limit=limit, offset=offset)
+    async def refuse_at_first(*, limit: int, offset: int) -> ImportPage:
+        if bench.vendor.calls and next(refusals, None) is not None:
+            raise RequestInvalid("the API answered 404")
+        bench.vendor.change(import_id, status="SUCCESSFUL")
+        return await list_page(limit=limit, offset=offset)
 
-        bench.vendor.list_page = refuse_at_first  # type: ignore[method-assign]
+    bench.vendor.list_page = refuse_at_first  # type: ignore[method-assign]
+    await bench.run()
+    assert await bench.states() == {"a.csv": "collected"}
+
+
+async def test_a_vendor_that_goes_on_refusing_the_list_ends_the_run() -> None:
+    bench = Bench(FILES)
+    await _processing(bench)
+    list_page = bench.vendor.list_page
+
+    async def refuse(*, limit: int, offset: int) -> ImportPage:
+        if bench.vendor.calls:
+            raise RequestInvalid("the API answered 404")
+        return await list_page(limit=limit, offset=offset)
+
+    bench.vendor.list_page = refuse  # type: ignore[method-assign]
+    with pytest.raises(RequestInvalid):
         await bench.run()
-        assert await bench.states() == {"a.csv": "collected"}
-
-    run_virtually(go())
-
-
-def test_a_vendor_that_goes_on_refusing_the_list_ends_the_run() -> None:
-    async def go() -> None:
-        bench = Bench(FILES)
-        await _processing(bench)
-        list_page = bench.vendor.list_page
-
-        async def refuse(*, limit: int, offset: int) -> ImportPage:
-            if bench.vendor.calls:
-                raise RequestInvalid("the API answered 404")
-            return await list_page(limit=limit, offset=offset)
-
-        bench.vendor.list_page = refuse  # type: ignore[method-assign]
-        with pytest.raises(RequestInvalid):
-            await bench.run()
-
-    run_virtually(go())

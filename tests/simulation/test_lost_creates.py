@@ -1,4 +1,4 @@
-"""JSON creates in doubt: an import is adopted only where it can be no other item's."""
+"""JSON creates whose outcome is unknown: an import is adopted only if no other item can own it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from runner.models import Batch, ImportPage, Item, ItemKind, ItemState, RemoteIm
 from runner.stages.lost_creates import LostCreates
 from runner.stages.transitions import Transitions
 from runner.stop import StopSignal
-from tests.support.vloop import run_virtually
+
+pytestmark = pytest.mark.virtual_time
 
 MADE_AT = datetime(2026, 7, 1, tzinfo=UTC)
 NOW = MADE_AT + timedelta(hours=1)
@@ -73,31 +74,23 @@ def ledger() -> MemoryLedger:
     return MemoryLedger(now=lambda: NOW)
 
 
-def test_the_only_import_is_adopted(ledger: MemoryLedger) -> None:
-    async def program() -> list[Item]:
-        return await settled(ledger, [await in_doubt(ledger, "b", "1.json", "contacts")], made("contacts"))
-
-    assert [item.import_id for item in run_virtually(program())] == ["i-1"]
+async def test_the_only_import_is_adopted(ledger: MemoryLedger) -> None:
+    items = await settled(ledger, [await in_doubt(ledger, "b", "1.json", "contacts")], made("contacts"))
+    assert [item.import_id for item in items] == ["i-1"]
 
 
-def test_an_import_that_may_be_an_item_of_another_batch_is_not_adopted(ledger: MemoryLedger) -> None:
-    async def program() -> list[Item]:
-        await in_doubt(ledger, "earlier", "1.json", "contacts")
-        return await settled(ledger, [await in_doubt(ledger, "b", "2.json", "contacts")], made("contacts"))
-
-    assert [item.state for item in run_virtually(program())] == [ItemState.UNCERTAIN]
+async def test_an_import_that_may_be_an_item_of_another_batch_is_not_adopted(ledger: MemoryLedger) -> None:
+    await in_doubt(ledger, "earlier", "1.json", "contacts")
+    items = await settled(ledger, [await in_doubt(ledger, "b", "2.json", "contacts")], made("contacts"))
+    assert [item.state for item in items] == [ItemState.UNCERTAIN]
 
 
-def test_an_import_of_a_saved_schema_is_not_taken_for_one_with_inline_fields(ledger: MemoryLedger) -> None:
-    async def program() -> list[Item]:
-        return await settled(ledger, [await in_doubt(ledger, "b", "1.json", None)], made("contacts"))
-
-    assert [item.state for item in run_virtually(program())] == [ItemState.QUEUED]
+async def test_an_import_of_a_saved_schema_is_not_taken_for_one_with_inline_fields(ledger: MemoryLedger) -> None:
+    items = await settled(ledger, [await in_doubt(ledger, "b", "1.json", None)], made("contacts"))
+    assert [item.state for item in items] == [ItemState.QUEUED]
 
 
-def test_two_items_of_different_schemas_do_not_disturb_each_other(ledger: MemoryLedger) -> None:
-    async def program() -> list[Item]:
-        both = [await in_doubt(ledger, "b", "1.json", None), await in_doubt(ledger, "b", "2.json", "contacts")]
-        return await settled(ledger, both, made("contacts"))
-
-    assert [item.state for item in run_virtually(program())] == [ItemState.QUEUED, ItemState.PROCESSING]
+async def test_two_items_of_different_schemas_do_not_disturb_each_other(ledger: MemoryLedger) -> None:
+    both = [await in_doubt(ledger, "b", "1.json", None), await in_doubt(ledger, "b", "2.json", "contacts")]
+    items = await settled(ledger, both, made("contacts"))
+    assert [item.state for item in items] == [ItemState.QUEUED, ItemState.PROCESSING]
