@@ -73,6 +73,21 @@ def test_links_between_pages_lead_somewhere(path: Path) -> None:
         assert (path.parent / target).exists(), target
 
 
+def paths_named_in(name: str) -> list[str]:
+    return re.findall(r"`((?:runner|lambdas|sandbox|tests|infra|docs|benchmarks|examples)/[\w./-]*)`", page(name))
+
+
+def test_every_file_and_package_that_contributing_names_exists() -> None:
+    named = paths_named_in("CONTRIBUTING.md")
+    assert len(named) > 40
+    assert not [path for path in named if not (ROOT / path).exists()]
+
+
+def test_contributing_describes_every_package_of_the_runner() -> None:
+    packages = {f"runner/{path.parent.name}/" for path in (ROOT / "runner").glob("*/__init__.py")}
+    assert packages <= set(paths_named_in("CONTRIBUTING.md"))
+
+
 @pytest.mark.parametrize("name", ["docs/operations.md", "docs/cli.md"])
 def test_exit_codes_in_the_docs_are_those_of_the_program(name: str) -> None:
     rows = re.findall(r"^\| (\d+) \| `([A-Z_]+)` \|", page(name), re.MULTILINE)
