@@ -412,7 +412,10 @@ class Bulkhead:
         if spec.check is None:
             return None
         if self._engine is None:
-            raise ConfigError("this batch checks its files, and no engine is given")
+            raise ConfigError(
+                "this batch checks its files, and no engine is given",
+                hint="pass Bulkhead(settings, engine=runner.check.sandbox_engine.sandbox_engine)",
+            )
         from runner.check import GateMode  # noqa: PLC0415 - processes and engine, which most runs never need
         from runner.check import setup as inspection  # noqa: PLC0415
 

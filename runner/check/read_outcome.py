@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import SequenceMatcher
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from runner.check.header_guess import likely_headers
 from runner.check.predictions import Cell, Effect, FileCheck, Prediction, Problem
-from runner.check.rule_names import RuleFinder
 from runner.check.schemas import label_of
 
 if TYPE_CHECKING:
@@ -35,6 +36,15 @@ _EFFECTS = {
     "INCLUDE_INVALID_ROWS_AND_VALUES": Effect.VALUES_KEPT,
 }
 _PREDICTIONS = {"SUCCESSFUL": Prediction.SUCCEED, "NEEDS_REVIEW": Prediction.REVIEW}
+
+LIKELY_MIN = 0.5
+"""Similarity, 0 to 1, from which a header is worth naming: it is a hint to a person, nothing is mapped by it."""
+
+_WHOLE_NAME_MIN = 4
+_NOT_ALPHANUMERIC = re.compile(r"[\W_]+")
+
+TYPE_RULE = "type"
+_PART = re.compile(r"\{[^{}]*\}")
 
 
 class OutcomeReader:
@@ -211,3 +221,82 @@ def _spare(metadata: Mapping[str, Any]) -> list[str]:
         taken.update(mapping.get("fileHeaderIndexes") or [mapping.get("fileHeaderIndex")])
     headers: Sequence[str] = metadata.get("rawHeaders") or ()
     return [cut(name) for at, name in enumerate(headers) if name and at not in taken]
+
+
+class RuleFinder:
+    """Finds rules for one schema: by its own messages first, then by those of the engine.
+
+    A rule is a validator's name, such as `unique`, or a type rule of the engine, such as `email` or `min`; `type` where
+    only that much is known, and empty where the sentence is not known at all.
+    """
+
+    def __init__(self, schema: Mapping[str, Any], messages: Mapping[str, str]) -> None:
+        self._own: dict[tuple[str, str], str] = {}
+        self._everywhere: dict[str, str] = {}
+        self._patterns = [(rule, re.compile(_as_pattern(template))) for rule, template in messages.items()]
+        for definition in schema.get("fields") or ():
+            self._learn(definition)
+        overrides = (((schema.get("settings") or {}).get("textOverrides") or {}).get("errors")) or {}
+        self._everywhere.update({str(text): str(rule) for rule, text in overrides.items() if isinstance(text, str)})
+
+    def rule_of(self, field_key: str, message: str) -> str:
+        """Return the rule that a cell of a field broke."""
+        own = self._own.get((field_key, message)) or self._everywhere.get(message)
+        if own is None:
+            own = next((rule for rule, pattern in self._patterns if pattern.fullmatch(message)), "")
+            self._own[field_key, message] = own
+        return own
+
+    def _learn(self, field: Mapping[str, Any]) -> None:
+        key = str(field.get("key"))
+        if message := field.get("invalidValueMessage"):
+            self._own[key, str(message)] = TYPE_RULE
+        for validator in field.get("validators") or ():
+            if message := validator.get("errorMessage"):
+                self._own[key, str(message)] = str(validator.get("validate"))
+
+
+def _as_pattern(template: str) -> str:
+    return ".+".join(re.escape(text) for text in _PART.split(template))
+
+
+def likely_headers(
+    fields: Sequence[Mapping[str, Any]], headers: Sequence[str]
+) -> Iterator[tuple[Mapping[str, Any], str]]:
+    """Yield (field, header) pairs, the most similar first; each field and each header at most once."""
+    pairs = [
+        (_similarity(_names(field), header), place, header) for place, field in enumerate(fields) for header in headers
+    ]
+    fields_left, headers_left = set(range(len(fields))), set(headers)
+    for score, place, header in sorted(pairs, key=lambda pair: -pair[0]):
+        if score >= LIKELY_MIN and place in fields_left and header in headers_left:
+            fields_left.discard(place)
+            headers_left.discard(header)
+            yield fields[place], header
+    if len(fields_left) == 1 and len(headers_left) == 1 and len(fields) == 1:
+        yield fields[0], headers_left.pop()
+
+
+def _names(field: Mapping[str, Any]) -> tuple[str, ...]:
+    names = (field.get("label"), field.get("key"), *(field.get("alternateMatches") or ()))
+    return tuple(str(name) for name in names if name)
+
+
+@lru_cache(maxsize=4096)
+def _similarity(names: tuple[str, ...], header: str) -> float:
+    plain = _plain(header)
+    if not plain:
+        return 0.0
+    return max((_likeness(_plain(name), plain) for name in names), default=0.0)
+
+
+def _likeness(name: str, header: str) -> float:
+    """How alike two names are; one that holds the other whole, as `Mail` in `E-Mail address`, is likely meant."""
+    short, long = sorted((name, header), key=len)
+    if len(short) >= _WHOLE_NAME_MIN and short in long:
+        return 0.9
+    return SequenceMatcher(None, name, header).ratio()
+
+
+def _plain(name: str) -> str:
+    return _NOT_ALPHANUMERIC.sub("", name.casefold())

@@ -73,9 +73,9 @@ async def _drive(args: Arguments, loaded: LoadedSettings, action: Action, stream
 
 
 def _engine() -> Engine:
-    from runner.cli.commands.check import engine
+    from runner.check.sandbox_engine import sandbox_engine
 
-    return engine()
+    return sandbox_engine()
 
 
 @asynccontextmanager

@@ -5,9 +5,7 @@ from __future__ import annotations
 import pytest
 
 from runner.check import Effect, Prediction
-from runner.check.header_guess import likely_headers
-from runner.check.read_outcome import SAMPLE_CELLS, VALUE_MAX_CHARS
-from runner.check.rule_names import RuleFinder
+from runner.check.read_outcome import SAMPLE_CELLS, VALUE_MAX_CHARS, RuleFinder, likely_headers
 from sandbox.hooks import HooksUnavailable
 from tests.support.checks import FIELDS, MESSAGES, Ended, bound_route, cell_error, read, with_cells
 

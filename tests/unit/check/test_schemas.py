@@ -10,8 +10,8 @@ import orjson
 import pytest
 
 from runner.check import bind_routes
+from runner.check.sandbox_engine import sandbox_engine
 from runner.check.schemas import schemas_in
-from runner.cli.commands.check import engine
 from runner.config.routes import Route, Routes
 from runner.errors import ConfigError, SchemaNotFound
 
@@ -42,7 +42,7 @@ async def test_overrides_replace_whole_keys_and_a_schema_is_read_once() -> None:
             Route(name="2", schema_id="s"),
         ]
     )
-    first, second = await bind_routes(routes, engine(), read)
+    first, second = await bind_routes(routes, sandbox_engine(), read)
     assert first.schema is not None
     assert second.schema is not None
     assert first.schema["settings"] == {"invalidDataBehavior": "BLOCK_SUBMIT", "maxRecords": 9}
@@ -56,7 +56,7 @@ async def test_a_create_that_would_be_refused_is_a_refusal_of_its_route_alone() 
         [Route(name="1", fields=({"key": "a", "type": "nonsense"},)), Route(name="2", fields=({"key": "a"},))]
     )
     read, _ = reading()
-    first, second = await bind_routes(routes, engine(), read)
+    first, second = await bind_routes(routes, sandbox_engine(), read)
     assert (first.schema, first.refusal_code) == (None, "create_refused")
     assert "nonsense" in first.refusal
     assert second.refusal == ""
@@ -64,14 +64,14 @@ async def test_a_create_that_would_be_refused_is_a_refusal_of_its_route_alone() 
 
 async def test_a_saved_schema_that_the_engine_does_not_know_is_no_prediction() -> None:
     read, _ = reading({**SAVED, "fields": [{"key": "a", "type": "of-tomorrow"}]})
-    (bound,) = await bind_routes(Routes([Route(name="1", schema_id="s")]), engine(), read)
+    (bound,) = await bind_routes(Routes([Route(name="1", schema_id="s")]), sandbox_engine(), read)
     assert bound.refusal_code == "schema_unusable"
 
 
 async def test_a_schema_that_cannot_be_had_is_known_to_its_routes_alone(tmp_path: Path) -> None:
     (tmp_path / "s.json").write_bytes(orjson.dumps(SAVED))
     routes = Routes([Route(name="1", schema_id="absent"), Route(name="2", schema_id="s")])
-    first, second = await bind_routes(routes, engine(), schemas_in(tmp_path))
+    first, second = await bind_routes(routes, sandbox_engine(), schemas_in(tmp_path))
     assert isinstance(first.missing, SchemaNotFound)
     assert (second.missing, second.refusal) == (None, "")
 

@@ -13,9 +13,9 @@ from rich.console import Console
 from runner.check import Cell, CheckSummary, CheckTotals, Effect, FileCheck, Prediction, Problem
 from runner.check import report as reporting
 from runner.check.report import ReportFiles, write_report
+from runner.check.sandbox_engine import LIBRARIES, sandbox_engine
 from runner.cli.check_progress import CheckProgress, showing_check
 from runner.cli.check_summary import LISTED_MOST, Closing, print_check
-from runner.cli.commands.check import LIBRARIES, engine
 from runner.cli.help import BARE
 from runner.cli.ndjson import CheckLines
 from runner.config.units import Rate
@@ -132,7 +132,7 @@ def test_the_libraries_that_may_be_missing_are_those_of_the_extra() -> None:
     extra = re.search(r"^sandbox = \[(.*?)^\]", text, re.DOTALL | re.MULTILINE)
     assert extra is not None
     assert {package for package, _ in LIBRARIES.values()} == set(re.findall(r'"([a-z-]+)>=', extra.group(1)))
-    assert engine().missing == ()
+    assert sandbox_engine().missing == ()
 
 
 def test_check_may_stand_without_its_value() -> None:
