@@ -15,7 +15,7 @@ def schema(*fields, **more):
 
 async def test_each_column_of_a_field_with_several_is_corrected_by_itself():
     tags = {"key": "nr", "label": "Nr", "type": "number", "manyToOne": True}
-    async with running_sandbox(schemas=[schema(tags)], workers=1) as box:
+    async with running_sandbox(schemas=[schema(tags)]) as box:
         person = await in_review(box, b"Nr1,Nr2\n1,two\nx,4\n")
         page = await person.look()
         assert "Nr (2)" in page.text
@@ -29,7 +29,7 @@ async def test_many_options_are_offered_once_for_all_cells_and_open_lists_take_a
     many = {"key": "many", "label": "Many", "type": "select", "selectOptions": OPTIONS}
     custom = {"key": "open", "label": "Open", "type": ["select", {"allowCustom": True}], "selectOptions": OPTIONS[:3]}
     number = {"key": "n", "label": "N", "type": "number"}
-    async with running_sandbox(schemas=[schema(many, custom, number)], workers=1) as box:
+    async with running_sandbox(schemas=[schema(many, custom, number)]) as box:
         person = await in_review(box, b"Many,Open,N\nOption 7,own,x\nnothing,Option 1,5\n")
         page = await person.look()
         assert page.html.count('<option value="Option 59"') == 2  # the list, and the choice in its place
@@ -48,7 +48,7 @@ async def test_a_warning_is_shown_and_stands_in_nobodys_way():
     rule = {"validate": "regex_match", "regex": "^[A-Z]", "errorMessage": "Small.", "level": "warning"}
     name = {"key": "name", "label": "Name", "type": "string", "validators": [rule]}
     number = {"key": "n", "label": "N", "type": "number"}
-    async with running_sandbox(schemas=[schema(name, number)], workers=1) as box:
+    async with running_sandbox(schemas=[schema(name, number)]) as box:
         person = await in_review(box, b"Name,N\nada,x\n")
         page = await person.look()
         assert "Warning: Small." in page.text
@@ -61,7 +61,7 @@ async def test_a_warning_is_shown_and_stands_in_nobodys_way():
 async def test_an_import_without_rows_left_says_so_where_that_is_not_allowed():
     number = {"key": "n", "label": "N", "type": "number"}
     settings = {**BLOCK, "allowEmptySubmit": False}
-    async with running_sandbox(schemas=[schema(number, settings=settings)], workers=1) as box:
+    async with running_sandbox(schemas=[schema(number, settings=settings)]) as box:
         person = await in_review(box, b"N\nx\n")
         page = await person.send((await person.look()).form("/cells"), **{"leave-out": "0"})
         assert "No row is left" in page.text
@@ -75,7 +75,7 @@ async def test_hooks_see_what_a_person_corrected_and_may_stop_the_submit():
     finish = "(rows) => rows.some((row) => row.n === 4) ? {cancel: true, message: 'No fours.'} : null"
     number = {"key": "n", "label": "N", "type": "number"}
     hooks = {"rowHooks": [hook], "beforeFinishCallback": finish}
-    async with running_sandbox(schemas=[schema(number, hooks=hooks)], workers=1) as box:
+    async with running_sandbox(schemas=[schema(number, hooks=hooks)]) as box:
         person = await in_review(box, b"N\nx\n4\n")
         page = await person.send((await person.look("/rows?show=all")).form("/cells"), **{"cell.0.0.n": "3"})
         assert "No fours." in page.text

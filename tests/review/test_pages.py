@@ -13,7 +13,7 @@ REMOVING = {"invalidDataBehavior": "REMOVE_INVALID_ROWS"}
 
 @pytest.fixture
 async def box():
-    async with running_sandbox(schemas=[PEOPLE], workers=1) as running:
+    async with running_sandbox(schemas=[PEOPLE]) as running:
         yield running
 
 

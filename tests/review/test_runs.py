@@ -46,7 +46,7 @@ def test_a_later_wish_moves_a_check_but_takes_no_submission_back(tmp_path):
 
 async def test_in_a_large_import_a_cell_is_marked_until_the_check_that_follows_a_pause(monkeypatch):
     monkeypatch.setattr(routes, "BIG_ROW_COUNT", 2)
-    async with running_sandbox(schemas=[PEOPLE], workers=1) as box:
+    async with running_sandbox(schemas=[PEOPLE]) as box:
         person = await in_review(box, BAD_CELLS)
         cells = (await person.look()).form("/cells")
         page = await person.send(cells, waits=False, **{cell(cells, 2, "email"): "cleo@example.com"})
@@ -78,13 +78,13 @@ async def test_a_review_survives_the_sandbox(tmp_path):
 
 
 async def test_a_check_that_the_sandbox_did_not_come_to_is_made_after_its_restart(tmp_path, monkeypatch):
-    async with running_sandbox(schemas=[PEOPLE], data=tmp_path, workers=1) as box:
+    async with running_sandbox(schemas=[PEOPLE], data=tmp_path) as box:
         person = await in_review(box, BAD_CELLS)
         cells = (await person.look()).form("/cells")
         monkeypatch.setattr(routes, "BIG_ROW_COUNT", 0)
         page = await person.send(cells, waits=False, **{cell(cells, 2, "email"): "cleo@example.com"})
         assert MARK in page.text
-    async with running_sandbox(schemas=[PEOPLE], data=tmp_path, workers=1) as box:
+    async with running_sandbox(schemas=[PEOPLE], data=tmp_path) as box:
         again = Person(box, person.import_id, box.server.origin + person.path)
         page = await again.look()
         assert MARK not in page.html
@@ -92,7 +92,7 @@ async def test_a_check_that_the_sandbox_did_not_come_to_is_made_after_its_restar
 
 
 async def test_a_finished_review_is_told_by_webhook():
-    async with running_receiver() as receiver, running_sandbox(schemas=[PEOPLE], workers=1) as box:
+    async with running_receiver() as receiver, running_sandbox(schemas=[PEOPLE]) as box:
         await box.control("POST", "/webhooks", json={"url": receiver.url})
         person = await in_review(box, BAD_CELLS)
         cells = (await person.look()).form("/cells")

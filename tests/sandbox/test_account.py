@@ -125,12 +125,12 @@ def test_an_account_that_is_settled_only_when_asked_remembers_too():
 async def test_what_a_person_mapped_is_known_to_the_next_import_and_after_a_restart(tmp_path):
     settings = ASKING | {"invalidDataBehavior": "BLOCK_SUBMIT"}
     mapping = {"column.0": "name", "column.1": "", "column.2": "country", "column.3": "credit"}
-    async with running_sandbox(schemas=[PEOPLE], data=tmp_path, workers=1) as box:
+    async with running_sandbox(schemas=[PEOPLE], data=tmp_path) as box:
         person = await in_review(box, NO_COLUMNS, settings=settings)
         await person.send((await person.look()).form("/columns"), **mapping)
         await person.send((await person.look()).form("/submit"))
         assert (await person.ended())["status"] == "SUCCESSFUL"
-    async with running_sandbox(schemas=[PEOPLE], data=tmp_path, workers=1) as box:
+    async with running_sandbox(schemas=[PEOPLE], data=tmp_path) as box:
         made = await box.create(schema_id="people", original_filename="people.csv", settings=settings)
         await box.put(made["upload"], NO_COLUMNS)
         assert (await box.ended(made["id"]))["status"] == "SUCCESSFUL"

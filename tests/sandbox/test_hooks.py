@@ -18,7 +18,7 @@ async def ended(box, **hooks):
 
 
 async def test_an_import_runs_the_hooks_of_its_schema():
-    async with running_sandbox() as box:
+    async with running_sandbox(workers=1) as box:
         found = await ended(box, rowHooks=["(r) => ({row: {name: {value: r.row.name.value + '!'}}})"])
         assert found["status"] == "SUCCESSFUL"
         assert await box.rows(found["id"]) == [{"name": "Ada!"}]
@@ -43,7 +43,7 @@ async def test_hooks_fetch_from_the_hosts_that_are_allowed_and_from_no_other(unu
         await web.TCPSite(runner, "127.0.0.1", unused_tcp_port).start()
         url = f"http://127.0.0.1:{unused_tcp_port}/"
         hook = f"async () => ({{row: {{name: {{value: await (await fetch('{url}')).text()}}}}}})"
-        async with running_sandbox(hook_hosts=[f"127.0.0.1:{unused_tcp_port}"]) as box:
+        async with running_sandbox(hook_hosts=[f"127.0.0.1:{unused_tcp_port}"], workers=1) as box:
             found = await ended(box, rowHooks=[hook])
             assert await box.rows(found["id"]) == [{"name": "fetched"}]
         async with running_sandbox() as box:

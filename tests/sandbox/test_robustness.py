@@ -69,10 +69,10 @@ async def imported(box, *, rows):
 
 
 async def until(condition):
-    """Let others run until the condition holds."""
-    async with asyncio.timeout(20):
+    """Wait until the condition holds."""
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110 - what is waited for has no event
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.005)
 
 
 def part_files(box):

@@ -9,6 +9,7 @@ import aiohttp
 from yarl import URL
 
 from sandbox.app import SandboxServer
+from sandbox.runs import default_engine
 
 LICENSE_KEY = "test-license-key"
 CUSTOMERS = {
@@ -86,7 +87,12 @@ class RunningSandbox:
 
 @asynccontextmanager
 async def running_sandbox(**options: Any) -> AsyncIterator[RunningSandbox]:
-    """Start a SandboxServer with the customers schema; `options` are the server's own."""
+    """Start a SandboxServer with the customers schema; `options` are the server's own.
+
+    Imports run in this process, which saves the start of a worker, unless `workers` or `limits` ask for processes.
+    """
+    if not options.keys() & {"workers", "limits"}:
+        options = {"engine": default_engine, **options}
     async with (
         SandboxServer(**{"schemas": [CUSTOMERS], **options}) as server,
         aiohttp.ClientSession(skip_auto_headers=["Content-Type"]) as session,
