@@ -22,7 +22,7 @@ _PENDING_SHARE = 0.4
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Serve until SIGTERM, SIGINT or (`--exit-with-parent`) the end of stdin. Exit code 2 for a bad option."""
+    """Serve until SIGTERM, SIGINT, or (with `--exit-with-parent`) the end of stdin. Exits with 2 for a bad option."""
     parser = _parser()
     options = parser.parse_args(argv)
     try:
@@ -34,12 +34,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def load_schemas(directory: Path) -> list[dict[str, Any]]:
-    """The saved schemas in a directory's JSON files: objects with id, name, fields, settings and hooks.
+    """Return the saved schemas in a directory's JSON files: objects with id, name, fields, settings, and hooks.
 
-    Raises ValueError naming the file, or OSError.
+    Raises ValueError that names the file, or OSError.
     """
     if not directory.is_dir():
-        raise ValueError(f"there is no directory {directory}; --schemas names one with a JSON file a schema")
+        raise ValueError(
+            f"there is no directory {directory}; --schemas needs a directory with one JSON file per schema"
+        )
     return [_schema(path) for path in sorted(directory.glob("*.json"))]
 
 
@@ -49,11 +51,11 @@ def _schema(path: Path) -> dict[str, Any]:
     except orjson.JSONDecodeError as error:
         raise ValueError(f"{path} is not valid JSON: line {error.lineno}, column {error.colno}: {error.msg}") from None
     if not isinstance(schema, dict) or "id" not in schema:
-        raise ValueError(f"{path} is no schema: an object with an id is expected")
+        raise ValueError(f"{path} is not a schema: expected an object with an id")
     try:
         return checked_schema(schema, schema_id=str(schema["id"]))
     except ApiProblem as problem:
-        raise ValueError(f"{path} is no valid schema: {'; '.join(sentences_of(problem.body))}") from None
+        raise ValueError(f"{path} is not a valid schema: {'; '.join(sentences_of(problem.body))}") from None
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,4 +1,4 @@
-"""The imports of an account, and which of them wait for what."""
+"""The imports of an account, which of them wait, and what they taught about headers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,14 +16,14 @@ DEFINITIONS_MAX_COUNT = 1000
 class Mappings:
     """Header -> field key of the SUCCESSFUL imports with `autoMapHeaders` that share an `importIdentifier`.
 
-    The latest import to end goes before earlier ones; what a deleted one has taught stays.
+    The import that ended last wins over earlier ones. What a deleted import taught stays.
     """
 
     def __init__(self) -> None:
         self._by_identifier: dict[str, dict[str, str]] = {}
 
     def learn(self, found: Import) -> None:
-        """Take over the mapping of an import that has ended well; others teach nothing."""
+        """Remember the mapping of a SUCCESSFUL import; others teach nothing."""
         identifier = _identifier(found.schema)
         if identifier and found.finished and found.final_status == "SUCCESSFUL":
             fields = found.finished.outcome.metadata.get("fields") or {}
@@ -31,17 +31,17 @@ class Mappings:
             known.update({header: key for key, mapping in fields.items() for header in _headers(mapping)})
 
     def known(self, schema: Mapping[str, Any]) -> dict[str, str]:
-        """What an import by this schema is to be matched with; nothing unless its settings ask for it."""
+        """Return header -> field key for an import by this schema; empty unless its settings ask for it."""
         return dict(self._by_identifier.get(_identifier(schema), {}))
 
 
 @dataclass
 class Account:
-    """What a reset throws away.
+    """What a reset discards.
 
-    `waiting` are the imports whose run is still to come, `unannounced` those whose end is still to be told,
-    `uploaded` the ids whose upload URL holds an object. `definitions` are the latest schemas, by their text,
-    `mappings` what the imports that have ended taught.
+    `waiting` are the imports that wait for their run, and `unannounced` those whose end no webhook has reported.
+    `uploaded` are the ids whose upload URL holds an object. `definitions` are recent schemas by their JSON text, and
+    `mappings` is what ended imports taught.
     """
 
     imports: dict[str, Import] = field(default_factory=dict)
@@ -53,25 +53,25 @@ class Account:
     mappings: Mappings = field(default_factory=Mappings)
 
     def shared(self, definition: Mapping[str, Any]) -> Mapping[str, Any]:
-        """An equal definition that other imports have already: thousands of imports have few different ones."""
+        """Return an equal definition that other imports hold already: thousands of imports share a few."""
         if len(self.definitions) >= DEFINITIONS_MAX_COUNT:
             self.definitions.clear()
         return self.definitions.setdefault(orjson.dumps(definition), definition)
 
     def poll_log(self, import_id: str, rate: Rate) -> SlidingLog:
-        """The polls of an import; a new log where there is none."""
+        """Return the log of an import's polls, made at the first one."""
         if import_id not in self.poll_logs:
             self.poll_logs[import_id] = SlidingLog(rate)
         return self.poll_logs[import_id]
 
     def next_due_at(self) -> float | None:
-        """When the next run's or announcement's time comes; None when nothing waits."""
+        """Return when the next run or announcement is due; None if nothing waits."""
         starts = (found.arrived_at for found in self.waiting.values())
         ends = (found.ended_at for found in self.unannounced.values())
         return min((at for at in chain(starts, ends) if at is not None), default=None)
 
     def readmit(self, saved: Sequence[Import]) -> None:
-        """Take imports back as they were saved; one whose run had not ended waits for another."""
+        """Take saved imports back; one whose run did not end waits for another run."""
         for found in saved:
             self._readmit(found)
         for found in sorted(saved, key=lambda found: found.ended_at or 0.0):
@@ -88,7 +88,7 @@ class Account:
             self.unannounced[found.id] = found
 
     def ended(self, found: Import, *, announces: bool = True) -> None:
-        """An import has ended, or left its review; `announces` to those who want to hear of it."""
+        """Record that an import ended or left its review; `announces` if webhooks report it."""
         self.mappings.learn(found)
         if announces:
             self.unannounced[found.id] = found
@@ -99,7 +99,7 @@ class Account:
 
 
 def _identifier(schema: Mapping[str, Any]) -> str:
-    """The identifier to remember headers under; empty where the settings do not ask for it."""
+    """Return the identifier to remember headers under; empty if the settings do not ask for it."""
     settings = schema.get("settings") or {}
     is_wanted = {**settings, **(settings.get("matchingStep") or {})}.get("autoMapHeaders") is True
     return str(settings.get("importIdentifier") or "") if is_wanted else ""

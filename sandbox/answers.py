@@ -1,4 +1,4 @@
-"""From outcomes and refusals to HTTP answers, and faults applied to them."""
+"""HTTP answers: JSON, problems as answers, scripted faults, and the commit that comes before an answer."""
 
 import asyncio
 import contextlib
@@ -31,7 +31,7 @@ def storage_problem(problem: StorageProblem) -> web.Response:
 
 
 def with_faults(context: SandboxContext, operation: Operation, handler: Handler) -> Handler:
-    """`handler`, struck by the faults scripted for `operation`."""
+    """Return `handler` with the faults that are scripted for `operation`."""
 
     async def struck(request: web.Request) -> web.StreamResponse:
         fault = context.faults.decide(operation)
@@ -50,7 +50,7 @@ def with_faults(context: SandboxContext, operation: Operation, handler: Handler)
 
 @web.middleware
 async def answer_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn refusals into answers; below the API also aiohttp's own into JSON. A client that has gone away gets none."""
+    """Turn problems into answers; under the API, also aiohttp's own errors into JSON. A client that left gets none."""
     try:
         return await handler(request)
     except OSError as error:
@@ -68,7 +68,7 @@ async def answer_problems(request: web.Request, handler: Handler) -> web.StreamR
 
 
 def commit_requests(context: SandboxContext) -> Any:
-    """A middleware that keeps what a request has done before, or without, its answer."""
+    """Return a middleware that commits what a request did, with or without an answer."""
 
     @web.middleware
     async def keep(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -83,7 +83,7 @@ def commit_requests(context: SandboxContext) -> Any:
 
 
 def write_dates(context: SandboxContext) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
-    """A signal that writes the sandbox's own time into `Date`; what the request has done is kept before that."""
+    """Return a signal handler that commits what the request did, then writes the sandbox's own time into `Date`."""
 
     async def write_date(_request: web.Request, response: web.StreamResponse) -> None:
         if not context.crashed.is_set():
@@ -94,7 +94,7 @@ def write_dates(context: SandboxContext) -> Callable[[web.Request, web.StreamRes
 
 
 def cut_connection(request: web.Request) -> web.StreamResponse:
-    """End the connection without an answer; the answer returned goes nowhere."""
+    """End the connection without an answer; the returned one is never sent."""
     if request.transport is not None:
         request.transport.abort()
     return web.Response(status=500)
@@ -123,7 +123,7 @@ async def _after_effect(request: web.Request, handler: Handler, fault: Fault) ->
 
 
 async def _send_half(request: web.Request, response: web.Response) -> web.StreamResponse:
-    """Half of the body; nothing at all of an answer without one."""
+    """Send half of the body; nothing at all if there is none."""
     body = response.body if isinstance(response.body, bytes) else b""
     if not body:
         return cut_connection(request)
@@ -143,7 +143,7 @@ async def _pause(context: SandboxContext, seconds: float) -> None:
 
 
 def _of_trouble(request: web.Request, error: OSError) -> web.StreamResponse:
-    """The client's going away, a full disk, or a journal that cannot be written, which nobody may take for success."""
+    """Answer if the client left, the disk is full, or the journal was not written, which must not look like success."""
     if isinstance(error, ConnectionError | NotSaved):
         return cut_connection(request)
     if error.errno in OUT_OF_SPACE:

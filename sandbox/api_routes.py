@@ -93,7 +93,7 @@ class Api:
 
 
 async def read_json(request: web.Request) -> object:
-    """The body's JSON value. Raises ApiProblem 400."""
+    """Return the body's JSON value. Raises ApiProblem 400."""
     try:
         decoded: object = orjson.loads(await request.read())
     except orjson.JSONDecodeError as error:
@@ -102,9 +102,9 @@ async def read_json(request: web.Request) -> object:
 
 
 async def refuse_broken_hooks(schema: object) -> None:
-    """Compile the hooks of a schema of the right shape, without running them. Raises ApiProblem 400.
+    """Check that the hooks of a schema compile, without running them. Raises ApiProblem 400.
 
-    Without Deno nothing is said here: an import with hooks then fails with a sentence.
+    Without Deno, no hook is checked here; an import with hooks then fails with a sentence.
     """
     hooks = schema.get("hooks") if isinstance(schema, dict) else None
     if not hooks:

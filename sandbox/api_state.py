@@ -53,7 +53,7 @@ class SandboxState(StorageState):
             raise ApiProblem(403, {"detail": "Invalid license key."})
 
     def create(self, body: object, now: float) -> dict[str, Any]:
-        """Make an import from `body` (a decoded JSON value, or its bytes) and return the full import."""
+        """Create an import from `body` (a decoded JSON value, or its bytes) and return the full import."""
         if not self._create_log.admit(now):
             self.counters.count("refused_create_times", repr(now))
             raise throttled(self._create_log.retry_after_s(now), now=now, header=self.settings.retry_after)
@@ -79,7 +79,7 @@ class SandboxState(StorageState):
         return self._full(self._settled(import_id, now=now), now=now)
 
     def list_imports(self, now: float, *, limit: object = None, offset: object = None) -> dict[str, Any]:
-        """One page, newest first. Like Django REST framework: a limit or offset that is no number is as absent."""
+        """Return one page, newest first. As in Django REST framework, an invalid limit or offset is ignored."""
         self.counters.count("list_calls")
         paging = Paging.read(limit, offset)
         return {
@@ -152,21 +152,21 @@ class SandboxState(StorageState):
 
 @dataclass(frozen=True)
 class Paging:
-    """`size` entries from `start` on."""
+    """A page of a list, as Django REST framework cuts and links it: `size` entries from `start` on."""
 
     size: int
     start: int
 
     @classmethod
     def read(cls, limit: object, offset: object) -> Self:
-        """A limit or offset that is no number is as absent."""
+        """Read the query's values; one that is not a number counts as absent."""
         return cls(min(_whole(limit) or DEFAULT_LIMIT, MAX_LIMIT), _whole(offset) or 0)
 
     def of(self, names: Iterable[str]) -> list[str]:
         return list(islice(names, self.start, self.start + self.size))
 
     def links(self, url: str, *, count: int) -> dict[str, str | None]:
-        """The addresses of the pages around this one; None where there is none."""
+        """Return the URLs of the next and the previous page; None if there is none."""
         after, before = self.start + self.size, max(self.start - self.size, 0)
         return {
             "next": self._link(url, after) if after < count else None,

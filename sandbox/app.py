@@ -47,11 +47,11 @@ _SHUTDOWN_S = 1.0
 class SandboxServer:
     """An async context manager that serves one sandbox on `host`, on a free port when `port` is 0.
 
-    The account is saved below `data`, the newest `keep` imports of it, and the next server there goes on with it;
-    without `data` stored files lie in a temporary directory that goes with the server. Webhooks go to this machine
-    and to `webhook_hosts` alone, hooks fetch from `hook_hosts` alone. Imports run in `workers` processes of at most
-    `limits`, or in this one with an `engine`. With a `seed`, ids, URLs and faults repeat. `context` gives a test the
-    state and the clock.
+    The account with its newest `keep` imports is saved in the directory `data`, and the next server there continues
+    from it; without `data`, stored files are in a temporary directory that is removed with the server. Webhooks go only
+    to this machine and to `webhook_hosts`, and hooks fetch only from `hook_hosts`. Imports run in `workers` processes
+    within `limits`, or in threads of this process if there is an `engine`. With a `seed`, ids, URLs, and faults repeat.
+    `context` gives a test the state and the clock.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class SandboxServer:
 
     @property
     def base_url(self) -> str:
-        """What a client takes as the API's base, without a slash at the end."""
+        """The base URL of the API, without a slash at the end."""
         return self.origin + API_PREFIX
 
     @property
@@ -103,7 +103,7 @@ class SandboxServer:
         return self.origin + CONTROL_PREFIX
 
     async def __aenter__(self) -> Self:
-        """Raises OSError when the port or the directory cannot be had, ValueError for a directory of another kind."""
+        """Raises OSError if the port or the directory is not available, ValueError if it is not a sandbox's directory."""
         try:
             await self._start()
         except BaseException:
@@ -174,7 +174,7 @@ class SandboxServer:
         context.webhooks.restore(saved, archive)
         context.commit()
         gc.collect()
-        gc.freeze()  # a large account is then not walked through while somebody waits for an answer
+        gc.freeze()  # so that collections skip a large account while a client waits for an answer
 
 
 def build_app(context: SandboxContext) -> web.Application:
@@ -188,7 +188,7 @@ def build_app(context: SandboxContext) -> web.Application:
 async def run_sandbox(server: SandboxServer, *, stop: asyncio.Event, on_ready: Callable[[str], None]) -> None:
     """Serve until `stop` is set; `on_ready` gets the base URL once the port is open.
 
-    Raises OSError, also where the account can no longer be saved.
+    Raises OSError, also if the account can no longer be saved.
     """
     async with server:
         on_ready(server.base_url)

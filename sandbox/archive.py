@@ -1,4 +1,4 @@
-"""The journal that keeps an account in one SQLite file; uploads and results stay files beside it."""
+"""The journal that saves an account in one SQLite file; uploads and results are separate files."""
 
 import dataclasses
 import hashlib
@@ -23,10 +23,10 @@ _HELD_APART = {"schema", "upload", "finished", "review"}
 
 
 class Archive:
-    """A Journal below `directory`. Raises OSError where SQLite cannot write, ValueError for a file of another kind.
+    """A Journal in the file `path`. Raises OSError if SQLite cannot write, ValueError for a file of another kind.
 
-    Write-ahead log without a sync for each commit: what was committed outlives the process however it ends, not
-    necessarily the machine.
+    It uses a write-ahead log without a sync for each commit: committed changes survive the end of the process, but not
+    necessarily that of the machine.
     """
 
     def __init__(self, path: Path, *, files: Path) -> None:
@@ -36,7 +36,7 @@ class Archive:
             self._open(path)
         except sqlite3.Error as error:
             self._connection.close()
-            raise ValueError(f"{path} holds no sandbox: {error}") from None
+            raise ValueError(f"{path} is not a sandbox's data: {error}") from None
         except ValueError:
             self._connection.close()
             raise
@@ -54,7 +54,7 @@ class Archive:
             raise OSError(f"the sandbox's data cannot be written: {error}") from None
 
     def load(self) -> SavedAccount:
-        """Everything as it was committed last; `secret` is made at the first start."""
+        """Return the account as of the last commit; the first start makes its `secret`."""
         secret = self._meta("secret") or secrets.token_hex(_SECRET_BYTES)
         self._set_meta("secret", secret)
         clock = self._meta("clock")

@@ -11,7 +11,7 @@ MAX_SPEED = 1_000_000
 
 @dataclass(frozen=True)
 class Reading:
-    """A clock that showed `at` when it really was `since` (both epoch seconds) and runs at `speed`."""
+    """A clock that showed `at` when the real time was `since` (both epoch seconds) and runs at `speed`."""
 
     at: float
     since: float
@@ -38,7 +38,7 @@ class SandboxClock:
         return Reading(self._at, self._since, self._speed)
 
     def resume(self, kept: Reading) -> None:
-        """Go on from a clock that was kept, as if it had run on meanwhile; the speed stays this clock's own."""
+        """Continue from a saved clock as if it had kept running; the speed stays this clock's own."""
         wall = self._wall()
         self._at, self._since = kept.at + max(0.0, wall - kept.since) * kept.speed, wall
 
@@ -52,7 +52,7 @@ class SandboxClock:
         self._at, self._since = now, wall
 
     def advance(self, seconds: float) -> None:
-        """Raises ValueError for going back, or beyond the year 3000."""
+        """Raises ValueError for a negative number, or beyond the year 3000."""
         if math.isnan(seconds) or seconds < 0:
             raise ValueError("the clock only goes forward")
         if self.now() + seconds > LATEST_AT:
@@ -60,7 +60,7 @@ class SandboxClock:
         self._at += seconds
 
     def real_seconds_until(self, at: float) -> float:
-        """How long a caller must really wait for `at`; 0 when it is past."""
+        """Return the real time until `at`; 0 if it is past."""
         return max(0.0, (at - self.now()) / self._speed)
 
 

@@ -1,4 +1,4 @@
-"""What the sandbox's routes share, and the task that runs the engine beside them."""
+"""What the sandbox's routes share, and the task that runs imports beside them."""
 
 import asyncio
 import logging
@@ -23,12 +23,12 @@ ENGINE_THREADS = 2
 
 
 class NotSaved(OSError):
-    """What has happened could not be written."""
+    """The journal could not be written."""
 
 
 @dataclass(kw_only=True)
 class SandboxContext:
-    """One sandbox: its state, clock, faults and webhooks, and the journal they all write to.
+    """One sandbox: its state, clock, faults, and webhooks, and the journal that they all write to.
 
     Events: `work_due` wakes the engine and `webhooks_due` the delivery of webhooks, `closing` ends long waits, and
     `crashed` says that the account can no longer be saved.
@@ -49,9 +49,9 @@ class SandboxContext:
         return self.clock.now()
 
     def commit(self) -> None:
-        """Keep what has happened, then delete the files nothing leads to any more.
+        """Save what happened, then delete the files that nothing needs any more.
 
-        Raises NotSaved; the sandbox then ends, since what it holds is more than the next one would find.
+        Raises NotSaved. The sandbox then ends, because it holds more than the next start would find.
         """
         if self.crashed.is_set():
             raise NotSaved("the sandbox is ending")
@@ -64,13 +64,13 @@ class SandboxContext:
 
 
 class JobRunner(Protocol):
-    """Where imports are run, beside the server."""
+    """Runs imports beside the server."""
 
     async def run(self, job: Job, *, time_s: float) -> Finished:
-        """Run `job` once its turn has come. Raises RunStopped where it is stopped, after `time_s` at the latest."""
+        """Run `job` when it is its turn. Raises RunStopped if it is stopped, after `time_s` at the latest."""
 
     async def close(self) -> None:
-        """End what is left."""
+        """Free what the runs left."""
 
 
 class ThreadRunner:
@@ -88,9 +88,9 @@ class ThreadRunner:
 
 
 async def run_engine(context: SandboxContext, runs: JobRunner) -> None:
-    """Run each import once its time has come, unless it is deleted meanwhile, and announce its end.
+    """Run each import when it is due, unless it is deleted first, and announce its end.
 
-    Ends by cancellation, with all that runs.
+    Runs until it is cancelled, which also cancels the runs.
     """
     running: dict[str, asyncio.Task[None]] = {}
     try:
@@ -140,7 +140,7 @@ async def _run(context: SandboxContext, job: Job, runs: JobRunner) -> None:
         raise
     except RunStopped as stop:
         finished = _stopped(job, stop)
-    except Exception as error:  # noqa: BLE001 - one import's breakdown must not end the server
+    except Exception as error:  # noqa: BLE001 - a crash in one import must not end the server
         finished = _stopped(job, RunStopped(engine_crashed(type(error).__name__)))
     context.state.record_finished(job.import_id, finished, context.now)
     context.commit()
@@ -148,6 +148,6 @@ async def _run(context: SandboxContext, job: Job, runs: JobRunner) -> None:
 
 
 def _stopped(job: Job, stop: RunStopped) -> Finished:
-    """The import's end; no traceback is shown, which might hold row content."""
+    """Return the end of a stopped run. Log no traceback: it might show row content."""
     logger.error("a run was stopped", extra={"import_id": job.import_id, "error": stop.reason.error})
     return Finished.of(failed("FATAL", stop.reason.sentence))

@@ -1,4 +1,4 @@
-"""The control plane under `/_sandbox/`: what a test or a person does to the sandbox itself."""
+"""The control plane under `/_sandbox/`: what a test or a person changes in the sandbox itself."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -103,7 +103,7 @@ class Control:
 
 
 def changed_settings(settings: SandboxSettings, given: Mapping[str, Any]) -> SandboxSettings:
-    """`settings` with the values of a JSON object; quotas are texts such as "20/60s".
+    """Return `settings` with the values of a JSON object; quotas are texts such as "20/60s".
 
     Raises ValueError or TypeError for an unknown key or a value of another type.
     """
@@ -133,7 +133,7 @@ def _of_type(name: str, value: Any, kind: Any, meaning: str) -> Any:
 
 
 def _not_for_pages(handler: Any) -> Handler:
-    """`handler`, refused to pages of other sites that a browser on this machine shows."""
+    """Return `handler`, but refuse requests from pages of other sites in a browser on this machine."""
 
     async def guarded(request: web.Request) -> web.StreamResponse:
         origin = request.headers.get("Origin")

@@ -1,4 +1,4 @@
-"""What the sandbox saw: figures kept outside the code under test, to check_cells it by."""
+"""Counters of what the sandbox observed: evidence from outside the code under test."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
@@ -12,13 +12,12 @@ _OF_AN_IMPORT = ("polls", "refused_polls", "puts", "ignored_puts", "downloads")
 
 @dataclass
 class Counters:
-    """Every figure counts from the start or the last reset and outlives the deletion of an import.
+    """Every counter runs from the start or the last reset, and outlives the deletion of an import.
 
-    `create_times` are the creates that passed the throttle, valid or not (epoch seconds); `created_ids` those that
-    made an import. `ran` maps the sha256 of a content to the imports that ran it; `content` maps an import to the
-    sha256 it ran. For `initial_data` the content is its compact JSON text. `puts` counts uploads whose whole body
-    arrived, `ignored_puts` those among them that came too late to matter. `webhooks` counts deliveries by what
-    became of them.
+    `create_times` are the creates that passed the throttle, valid or not (epoch seconds); `created_ids` are the imports
+    that they made. `ran` maps the sha256 of a content to the imports that ran it, and `content` maps an import to the
+    sha256 that it ran. The content of `initial_data` is its compact JSON text. `puts` counts uploads whose whole body
+    arrived, and `ignored_puts` those of them that came too late to matter. `webhooks` counts deliveries by outcome.
     """
 
     journal: Journal = field(default_factory=NoJournal)
@@ -40,7 +39,7 @@ class Counters:
     webhooks: Counter[str] = field(default_factory=Counter)
 
     def count(self, name: str, key: str = "") -> None:
-        """One more of the figure `name`; a figure that is a list takes `key` as its next entry."""
+        """Add one to the counter `name`; a counter that is a list gets `key` as its next entry."""
         self._add(name, key, 1)
         self.journal.counted(name, key)
 
@@ -48,12 +47,12 @@ class Counters:
         self.count("ran", f"{import_id}:{sha256}")
 
     def restore(self, figures: Iterable[tuple[str, str, int]]) -> None:
-        """Take figures back as the journal was told them: name, key and count."""
+        """Take saved counters back: name, key, and count."""
         for name, key, count in figures:
             self._add(name, key, count)
 
     def forget(self, import_id: str) -> None:
-        """Drop what was counted for the oldest import."""
+        """Drop what was counted for an import."""
         for name in _OF_AN_IMPORT:
             getattr(self, name).pop(import_id, None)
             self.journal.figure_forgotten(name, import_id)
@@ -75,7 +74,7 @@ class Counters:
             del instants[: max(0, len(instants) - keep)]
 
     def as_json(self) -> dict[str, Any]:
-        """The same figures in JSON's types, sets as sorted lists."""
+        """Return the counters in JSON's types, sets as sorted lists."""
         plain = {name: value for name, value in vars(self).items() if name not in {"ran", "journal"}}
         return plain | {"ran": {sha256: sorted(ids) for sha256, ids in self.ran.items()}}
 

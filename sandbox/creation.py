@@ -1,4 +1,4 @@
-"""The body of a create: what is valid, and the schema an import ends up with."""
+"""The body of a create: what is valid, and which schema the import runs with."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -113,7 +113,7 @@ def _user(metadata: object) -> dict[str, Any] | None:
 
 
 def _bound_schema(given: Mapping[str, Any], *, schemas: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """What an import runs with: a given key of settings or hooks replaces the saved one whole, null removes it."""
+    """Return an import's schema: a key of settings or hooks in the body replaces the saved one; null removes it."""
     if "fields" in given:
         saved: Mapping[str, Any] = {"fields": given["fields"], "settings": {}, "hooks": {}}
     else:

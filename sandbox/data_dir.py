@@ -1,4 +1,4 @@
-"""The directory a sandbox lives in: one process a directory, and what killed processes left behind is cleared away."""
+"""A sandbox's directory: one process for each, and what killed processes left is removed."""
 
 import contextlib
 import fcntl
@@ -14,7 +14,7 @@ LOCK_NAME = "owner.lock"
 
 @contextlib.contextmanager
 def locked_data_dir(directory: Path) -> Iterator[Path]:
-    """`directory`, made where it is missing, for this process alone. Raises OSError where another one has it."""
+    """Hold `directory` for this process alone, created if it is missing. Raises OSError if another process holds it."""
     if directory.exists() and not directory.is_dir():
         raise OSError(f"{directory} is not a directory; --data names one")
     try:
@@ -32,11 +32,11 @@ def locked_data_dir(directory: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def temporary_data_dir(*, parent: Path | None = None) -> Iterator[Path]:
-    """A directory that goes with the block; those whose process is gone are removed first. Raises OSError."""
+    """Make a directory for the block; first, remove those whose process is gone. Raises OSError."""
     place = parent or Path(tempfile.gettempdir())
     remove_abandoned(place)
     directory = Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX, dir=place))
-    # The lock is taken before the file has its name: nobody ever finds it free while its owner lives.
+    # The lock is taken before the file gets its name, so that it is never free while its owner lives.
     unnamed = directory / f"{LOCK_NAME}.new"
     descriptor = os.open(unnamed, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -49,7 +49,7 @@ def temporary_data_dir(*, parent: Path | None = None) -> Iterator[Path]:
 
 
 def remove_abandoned(parent: Path) -> None:
-    """Remove the temporary homes below `parent` whose lock no process holds; a directory without a lock is not ours."""
+    """Remove the temporary directories in `parent` whose lock no process holds; one without a lock is not ours."""
     for lock in parent.glob(f"{TEMPORARY_PREFIX}*/{LOCK_NAME}"):
         with contextlib.suppress(OSError):
             _remove_if_free(lock)

@@ -1,4 +1,4 @@
-"""Scripted misbehaviour: which fault, if any, strikes the next call of an operation."""
+"""Scripted misbehavior: which fault, if any, applies to the next call of an operation."""
 
 import random
 from collections.abc import Mapping
@@ -32,7 +32,7 @@ _DELAYS_S = {"stall": STALL_S, "reorder": HOLD_S}
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """One misbehaviour. `retry_after` is sent verbatim: seconds or an HTTP date."""
+    """One misbehavior. `retry_after` is sent verbatim: seconds or an HTTP date."""
 
     kind: FaultKind
     status: int = 503
@@ -42,7 +42,7 @@ class Fault:
 
 @dataclass(kw_only=True)
 class FaultRule:
-    """A fault for calls of `operation`: skips `skip` calls, then strikes with `probability` at most `times` times."""
+    """A fault for calls of `operation`: skips `skip` calls, then applies with `probability`, at most `times` times."""
 
     operation: Operation
     fault: Fault
@@ -64,20 +64,20 @@ class FaultRule:
 
 
 class FaultPlan:
-    """The rules in force; the first one that strikes decides."""
+    """The rules in force; the first one that applies decides."""
 
     def __init__(self, rng: random.Random) -> None:
         self._rng = rng
         self.rules: list[FaultRule] = []
 
     def decide(self, operation: Operation) -> Fault | None:
-        """The fault that strikes this call of `operation`. Each call counts once for every rule asked."""
+        """Return the fault for this call of `operation`, or None. Each call counts once for every rule asked."""
         matching = (rule for rule in self.rules if rule.operation == operation)
         return next((rule.fault for rule in matching if rule.strikes(self._rng)), None)
 
 
 def parse_rule(given: Mapping[str, Any]) -> FaultRule:
-    """A rule from its JSON object. Raises ValueError for an unknown key, operation, kind or type."""
+    """Read a rule from its JSON object. Raises ValueError for an unknown key, operation, kind, or type."""
     unknown = set(given) - {"operation", "kind", "probability", "times", "skip", "status", "delay_s", "retry_after"}
     if unknown:
         raise ValueError(f"unknown key in a fault rule: {min(unknown)}")
@@ -85,7 +85,7 @@ def parse_rule(given: Mapping[str, Any]) -> FaultRule:
     if operation not in get_args(Operation) or kind not in get_args(FaultKind):
         raise ValueError(f"unknown operation or kind in a fault rule: {operation}, {kind}")
     if (operation == "webhook") != (kind in WEBHOOK_KINDS):
-        raise ValueError(f"no fault of this operation: {operation}, {kind}")
+        raise ValueError(f"{operation} has no fault of this kind: {kind}")
     retry_after = given.get("retry_after")
     times = given.get("times")
     return FaultRule(

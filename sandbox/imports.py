@@ -1,4 +1,4 @@
-"""One import: its timeline and how the API shows it."""
+"""One import: its timeline, its runs, and how the API shows it."""
 
 import random
 import uuid
@@ -22,14 +22,13 @@ _QUICKLY = 1
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One run of the engine, fit to be sent to another process.
+    """What one run of the engine needs; it can be pickled for another process.
 
-    `source` is the uploaded content, or where it lies; with `is_json` it is the text of the rows of `initial_data`,
-    which an engine gets as a list. `result_path` is where the result is to lie (None: in memory), `hook_hosts` are
-    what its hooks may fetch from, `remembered` the fields that earlier imports gave to headers. In a review
-    `decisions_path` is where the corrections lie, and `draft_path` where what it shows is to lie. While it runs, an
-    engine may write the result's rows as a JSON array into `result` instead of putting them into its outcome, and tells
-    `draft` of every row.
+    `source` is the uploaded content or its path; with `is_json` it is the JSON text of `initial_data`, which the engine
+    gets as a list. `result_path` is where the result goes (None: in memory), `hook_hosts` are the hosts that its hooks
+    may fetch from, and `remembered` maps headers to the fields that earlier imports gave them. In a review,
+    `decisions_path` holds the corrections, and the draft goes to `draft_path`. While it runs, an engine may write the
+    result's rows as a JSON array into `result` instead of returning them, and it adds every row to `draft`.
     """
 
     import_id: str
@@ -50,9 +49,9 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finished:
-    """A run's end: its outcome without its rows, and where the rows lie as a JSON array (None when FAILED).
+    """The end of a run: its outcome without the rows, and the rows as a stored JSON array (None if FAILED).
 
-    The outcome is held packed: it may tell of ten thousand errors, and a sandbox keeps many.
+    The outcome is held compressed: it may list ten thousand errors, and a sandbox keeps many outcomes.
     """
 
     status: Status
@@ -71,7 +70,7 @@ class Finished:
 
 @dataclass(frozen=True, kw_only=True)
 class Ended:
-    """An import that has come to an end: its status, and the full import as a webhook may show it."""
+    """An import that ended: its status, and the full import as a webhook shows it."""
 
     found: "Import"
     status: ImportStatus
@@ -80,7 +79,7 @@ class Ended:
 
 @dataclass(kw_only=True, slots=True)
 class Review:
-    """What a review has so far: where its decisions and its latest draft lie, and why the last run failed, if so."""
+    """A review's files: its decisions and its latest draft. `trouble` says why the last run failed, if it did."""
 
     decisions: Path
     draft: Path | None = None
@@ -94,9 +93,9 @@ class Review:
 class Import:
     """An import and the instants that decide its status (epoch seconds, None for not yet).
 
-    Without `original_filename` it is a JSON import. `arrived_at` is when the import noticed its data; PENDING then
-    lasts `pending_s`, RUNNING `running_s` and until the engine has `finished`; both durations are those that were set
-    at that instant. `announced` is the last status that was told to webhooks. `review` is there once somebody has
+    Without `original_filename`, it is a JSON import. `arrived_at` is when the import noticed its data; PENDING then
+    lasts `pending_s`, and RUNNING at least `running_s` and until the engine has `finished`. Both durations are those of
+    the settings at that instant. `announced` is the last status that webhooks reported. `review` exists once somebody
     opened the review.
     """
 
@@ -119,13 +118,13 @@ class Import:
     review: Review | None = None
 
     def files(self) -> list[Path]:
-        """Where its upload, its result and its review lie, as far as they are files."""
+        """Return the files of its upload, its result, and its review."""
         blobs = [self.upload, self.finished.result if self.finished else None]
         stored = [blob.source for blob in blobs if blob is not None and isinstance(blob.source, Path)]
         return stored + (self.review.files() if self.review else [])
 
     def close_review(self) -> list[Path]:
-        """End the review; the files that nothing leads to any more."""
+        """End the review and return its files, which nothing needs any more."""
         review, self.review = self.review, None
         return review.files() if review else []
 
@@ -150,7 +149,7 @@ class Import:
 
     @property
     def final_status(self) -> ImportStatus:
-        """What the import ends with once its time is over; RUNNING while the engine has it."""
+        """The status that the import ends with after its time; RUNNING while the engine works on it."""
         if self.reviewed_at is not None:
             return "SUCCESSFUL"
         return self.finished.status if self.finished else "RUNNING"
@@ -160,17 +159,17 @@ class Import:
 
     @property
     def ended_at(self) -> float | None:
-        """When the import ended, or last ended; None while the engine has it."""
+        """When the import last ended; None while the engine works on it."""
         return self.finished_at if self.reviewed_at is None else self.reviewed_at
 
     def finish(self, finished: Finished, *, at: float) -> None:
-        """Record the engine's end; the import stays RUNNING until its time is over."""
+        """Record the end of its run; the import stays RUNNING until its time is over."""
         assert self.arrived_at is not None
         self.finished = finished
         self.finished_at = max(at, self.arrived_at + self.pending_s + self.running_s)
 
     def short(self, now: float) -> dict[str, Any]:
-        """The entry of the list; what does not apply is None."""
+        """Return the import as the list shows it; values that do not apply are None."""
         return {
             "id": self.id,
             "schema_id": self.schema_id,
@@ -181,7 +180,7 @@ class Import:
         }
 
     def result_fields(self, now: float) -> dict[str, Any]:
-        """`result_metadata` and `import_errors` of the full import."""
+        """Return `result_metadata` and `import_errors` of the full import."""
         ended = self.finished is not None and self.finished_at is not None and now >= self.finished_at
         outcome = self.finished.outcome if self.finished and ended else None
         return {

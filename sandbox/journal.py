@@ -1,4 +1,4 @@
-"""What a sandbox tells whoever keeps its account, and what it takes back at a start."""
+"""The journal: hears of every change of an account, so that the next start can continue from it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from sandbox.imports import Import
 
 @dataclass(frozen=True)
 class Registration:
-    """A managed webhook: its address and the events it is told; an `id` of the sandbox's own."""
+    """A managed webhook: its URL and the events it gets. The sandbox makes its `id`."""
 
     id: str
     url: str
@@ -19,9 +19,9 @@ class Registration:
 
 @dataclass(kw_only=True)
 class Delivery:
-    """One webhook on its way: its body, how often it was tried, and when (epoch seconds) it is due next.
+    """One webhook to deliver: its body, how often it was tried, and when (epoch seconds) it is due next.
 
-    A `held` one goes when a later one has gone, at the latest when it is due.
+    A `held` one is sent after a later one, or when it is due.
     """
 
     id: str
@@ -37,10 +37,10 @@ class Delivery:
 
 @dataclass(kw_only=True)
 class SavedAccount:
-    """An account as it was kept. `imports` from oldest to newest; `figures` are name, key and count in their order.
+    """An account as the last process left it. `imports` run from oldest to newest; `figures` are (name, key, count).
 
-    `admitted` are the accepted requests by log ("" for creates, else an import's id); `preloaded` maps the ids of
-    schemas given at a start to a digest of what was given.
+    `admitted` are the requests that count against a quota, by log ("" for creates, else an import's id). `preloaded`
+    maps the ids of schemas that an earlier start was given to a digest of their content.
     """
 
     secret: bytes
@@ -55,56 +55,56 @@ class SavedAccount:
 
 
 class Journal(Protocol):
-    """Hears of every change as it happens; between two calls of `commit` it keeps everything or nothing."""
+    """Hears of every change as it happens. Between two calls of `commit`, it saves everything or nothing."""
 
     def import_changed(self, found: Import) -> None:
-        """An import is new or anything but its outcome has changed."""
+        """An import is new, or anything but its outcome changed."""
 
     def import_finished(self, found: Import) -> None:
-        """An import has an outcome, or another one."""
+        """An import got its first or another outcome."""
 
     def import_gone(self, import_id: str) -> None:
         """An import was deleted or dropped."""
 
     def schema_changed(self, schema: Mapping[str, Any], *, given: str | None = None) -> None:
-        """A saved schema is new or another; `given` is its digest where it was given at the start."""
+        """A saved schema is new or changed; `given` is its digest if the start brought it."""
 
     def schema_gone(self, schema_id: str) -> None:
         """A saved schema was deleted."""
 
     def counted(self, name: str, key: str) -> None:
-        """One more of a figure."""
+        """A counter went up by one."""
 
     def figure_forgotten(self, name: str, key: str) -> None:
-        """A figure no longer matters."""
+        """A counter's entry is dropped."""
 
     def admitted(self, log: str, at: float, *, window_s: float) -> None:
-        """A request was accepted; those of its log that left the window no longer matter."""
+        """A request was accepted; those of its log that left the window can be dropped."""
 
     def registered(self, registration: Registration) -> None:
-        """A managed webhook is new."""
+        """A managed webhook was added."""
 
     def unregistered(self, registration_id: str) -> None:
-        """A managed webhook is gone."""
+        """A managed webhook was removed."""
 
     def delivery_changed(self, delivery: Delivery) -> None:
         """A delivery is new or was tried."""
 
     def delivery_gone(self, delivery_id: str) -> None:
-        """A delivery came to its end."""
+        """A delivery ended, whether or not a receiver took it."""
 
     def clock_set(self, reading: Reading) -> None:
-        """The clock goes on from this reading."""
+        """The clock was set and runs from this reading."""
 
     def forgotten(self) -> None:
-        """A reset: schemas and registrations stay, all else is gone."""
+        """A reset: only schemas and registrations stay."""
 
     def commit(self) -> None:
-        """Keep what was told. Raises OSError where that cannot be."""
+        """Save what was reported. Raises OSError if that fails."""
 
 
 class NoJournal:
-    """Keeps nothing: the journal of a sandbox in memory."""
+    """Saves nothing: the journal of a sandbox in memory."""
 
     def import_changed(self, found: Import) -> None: ...
 

@@ -1,4 +1,4 @@
-"""How much an import may take of its worker, and what is said where it is stopped."""
+"""The limits of a worker, and what to say about an import that is stopped."""
 
 import contextlib
 import resource
@@ -13,14 +13,14 @@ _SIGNALS_WITHOUT_MEMORY = {signal.SIGABRT}
 
 @dataclass(frozen=True)
 class StopReason:
-    """A run that came to no end of its own: the sentence to show, and the name of what stopped it."""
+    """Why a run was stopped: the sentence to show, and the name of the error or signal."""
 
     sentence: str
     error: str
 
 
 class RunStopped(Exception):
-    """A run was stopped; `stopped` says how."""
+    """A run was stopped; `reason` says why."""
 
     def __init__(self, reason: StopReason) -> None:
         super().__init__(reason.sentence)
@@ -29,7 +29,7 @@ class RunStopped(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerLimits:
-    """`memory_bytes` limits a worker's data; a hook's process has limits of its own."""
+    """`memory_bytes` limits a worker's data; a hook's process has its own limits. Raises ValueError below 256 MB."""
 
     memory_bytes: int = MEMORY_BYTES
 
@@ -39,20 +39,20 @@ class WorkerLimits:
 
     @property
     def sentence(self) -> str:
-        """What is said of an import that needed more."""
+        """What to say about an import that needed more."""
         size_mb = self.memory_bytes / MEGABYTE
         size = f"{size_mb:g} MB" if size_mb < 1000 else f"{size_mb / 1000:g} GB"
         return f"The import needed more than {size} of memory."
 
     def apply(self) -> None:
-        """Limit this process. Only the soft limit of memory: the processes of hooks set their own."""
+        """Limit this process. Only the soft limit of memory is set: the processes of hooks set their own."""
         with contextlib.suppress(ValueError, OSError):
             _, most = resource.getrlimit(resource.RLIMIT_DATA)
             resource.setrlimit(resource.RLIMIT_DATA, (self.memory_bytes, most))
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
     def death(self, code: int) -> StopReason:
-        """What the exit code of a worker that died says; libraries of C and Rust abort where they get no memory."""
+        """Read the exit code of a worker that died; C and Rust libraries abort if they get no memory."""
         name = f"exit code {code}" if code >= 0 else f"signal {-code}"
         if -code in _SIGNALS_WITHOUT_MEMORY:
             return StopReason(self.sentence, error=name)

@@ -1,4 +1,4 @@
-"""The sandbox's refusals: the API's in the JSON of Django REST framework, the storage's in the XML of S3."""
+"""Answers other than success: the API's in the JSON of Django REST framework, the storage's in the XML of S3."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -10,7 +10,7 @@ RetryAfter = Literal["seconds", "date", "absent"]
 
 
 class ApiProblem(Exception):
-    """An API answer other than success: `status`, a JSON `body` and extra `headers`."""
+    """An API answer other than success: `status`, a JSON `body`, and extra `headers`."""
 
     def __init__(self, status: int, body: Mapping[str, Any], *, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(f"the API answers {status}")
@@ -20,7 +20,7 @@ class ApiProblem(Exception):
 
 
 class StorageProblem(Exception):
-    """A storage answer other than success: `status`, an S3 error `code` and a sentence."""
+    """A storage answer other than success: `status`, an S3 error `code`, and a sentence."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(f"the storage answers {status} {code}")
@@ -41,7 +41,7 @@ def not_found() -> ApiProblem:
 
 
 def throttled(retry_after_s: int | None, *, now: float, header: RetryAfter = "seconds") -> ApiProblem:
-    """A 429; `retry_after_s` None leaves both the hint and the header out."""
+    """Return a 429; `retry_after_s` None leaves out both the hint and the header."""
     detail = "Request was throttled."
     if retry_after_s is None:
         return ApiProblem(429, {"detail": detail})
@@ -49,13 +49,13 @@ def throttled(retry_after_s: int | None, *, now: float, header: RetryAfter = "se
     detail = f"{detail} Expected available in {retry_after_s} {unit}."
     if header == "absent":
         return ApiProblem(429, {"detail": detail})
-    # A date has no fractions: rounded up, so that it never names an instant before the quota is free.
+    # A date has no fractions: round up, so that it never names an instant before the quota is free.
     text = str(retry_after_s) if header == "seconds" else formatdate(math.ceil(now) + retry_after_s, usegmt=True)
     return ApiProblem(429, {"detail": detail}, headers={"Retry-After": text})
 
 
 def sentences_of(body: Any, path: str = "") -> Iterator[str]:
-    """The sentences of a refusal's body, each behind the place it is about: `fields[1].type: ...`."""
+    """Yield the sentences of a problem's body, each with its path: `fields[1].type: ...`."""
     if isinstance(body, Mapping):
         for key, inner in body.items():
             yield from sentences_of(inner, f"{path}.{key}".lstrip("."))

@@ -37,10 +37,10 @@ def parse_rate(text: str) -> Rate:
 
 
 class SlidingLog:
-    """Instants of the accepted requests of one client; a refused request is not logged.
+    """The instants of a client's accepted requests; a refused request is not logged.
 
-    The window is half-open: a request exactly `window_s` after an older one no longer sees it. Instants are epoch
-    seconds given by the caller. `rate` may be changed at any time.
+    The window is half-open: a request exactly `window_s` after an older one no longer counts it. The caller gives
+    instants in epoch seconds. `rate` may change at any time.
     """
 
     def __init__(self, rate: Rate) -> None:
@@ -48,7 +48,7 @@ class SlidingLog:
         self._accepted: deque[float] = deque()
 
     def admit(self, now: float) -> bool:
-        """Log the request and return True, or return False and leave the log as it is."""
+        """Log the request and return True, or return False and leave the log unchanged."""
         while self._accepted and self._accepted[0] <= now - self.rate.window_s:
             self._accepted.popleft()
         if len(self._accepted) >= self.rate.count:
@@ -57,11 +57,11 @@ class SlidingLog:
         return True
 
     def restore(self, at: float) -> None:
-        """Take back a request accepted earlier; in the order they were accepted."""
+        """Log a request that an earlier process accepted; call in the order of acceptance."""
         self._accepted.append(at)
 
     def retry_after_s(self, now: float) -> int | None:
-        """Whole seconds for `Retry-After` after a refusal at `now`; None when the log is over-full."""
+        """Return whole seconds for `Retry-After` after a refusal at `now`; None if the log exceeds the rate."""
         age_s = now - self._accepted[0] if self._accepted else 0.0
         free_count = self.rate.count - len(self._accepted) + 1
         if free_count <= 0:

@@ -1,4 +1,4 @@
-"""One run of the engine over a job, in whichever process: its data opened, its result stored."""
+"""One run of the engine over a job, in any process: open the data, store the result."""
 
 import sqlite3
 from collections.abc import Callable
@@ -34,14 +34,14 @@ def default_engine(job: Job) -> Outcome:
 
 
 def run_job(job: Job, engine: Engine) -> Finished:
-    """Run the engine and store the rows where the job says. Touches nothing else, so it may run anywhere."""
+    """Run the engine and store the rows where the job says. Touches nothing else, so it can run in any process."""
     if job.decisions_path is not None and job.draft_path is not None:
         return _run_reviewed(job, engine, job.decisions_path, job.draft_path)
     return _run(job, engine)
 
 
 def _run_reviewed(job: Job, engine: Engine, decisions_path: Path, draft_path: Path) -> Finished:
-    """A run by what people have decided so far, and its draft."""
+    """Run with the decisions of a review, and write the draft."""
     with open_decisions(decisions_path) as decisions:
         corrections, revision = decisions.corrections(), decisions.revision
     draft = DraftWriter(draft_path)
@@ -74,7 +74,7 @@ def _run(job: Job, engine: Engine) -> Finished:
 
 
 def _opened(job: Job) -> bytes | Path | list[Any]:
-    """What the engine gets: rows of JSON are read here, beside the run and not in the server."""
+    """Return what the engine gets. JSON rows are decoded here, so that the server does not wait for it."""
     if not job.is_json or isinstance(job.source, list):
         return job.source
     rows: list[Any] = orjson.loads(job.source if isinstance(job.source, bytes) else job.source.read_bytes())

@@ -17,13 +17,13 @@ PROBLEMS_SHOWN = 50
 Path = tuple[str | int, ...]
 Problem = tuple[Path, str]
 Shape = Callable[[Any], str | None]
-"""Says in a sentence what is wrong with a value, None for nothing."""
+"""Returns a sentence that says what is wrong with a value, or None."""
 
 
 def check_definition(given: Mapping[str, Any]) -> None:
-    """Check those of `fields`, `settings` and `hooks` that are there.
+    """Check those of `fields`, `settings`, and `hooks` that are present.
 
-    Raises ApiProblem 400 whose body leads to each wrong place, as Django REST framework nests it.
+    Raises ApiProblem 400; its body nests each sentence under its path, as Django REST framework does.
     """
     problems: list[Problem] = []
     if "fields" in given:
@@ -50,7 +50,7 @@ def problem_body(problems: Iterable[Problem]) -> dict[str, Any]:
 
 
 def field_problems(fields: object) -> list[Problem]:
-    """Problems of a list of field definitions; null is as good as absent."""
+    """Return the problems of a list of field definitions; null counts as absent."""
     if not isinstance(fields, list) or not fields:
         return [(("fields",), "Expected a non-empty list of fields.")]
     problems: list[Problem] = []
@@ -99,13 +99,13 @@ def web_address(value: object) -> str | None:
 
 
 def place_parts(place: str) -> Path:
-    """The parts of a place written as `fields.3.validators.0.regex` or `rowHooks[0]`."""
+    """Return the parts of a place such as `fields.3.validators.0.regex` or `rowHooks[0]`."""
     parts = place.replace("[", ".").replace("]", "").split(".")
     return tuple(int(part) if part.isdecimal() else part for part in parts)
 
 
 def _engine_problems(given: Mapping[str, Any]) -> list[Problem]:
-    """What the engine finds in a definition of the right shape."""
+    """Return the problems that the engine finds in a definition of the right shape."""
     there = {part: value for part, value in given.items() if value is not None}
     return [(place_parts(place), sentence) for place, sentence in schema_problems(there)]
 
@@ -123,7 +123,7 @@ def _rendered(node: Mapping[Any, Any]) -> Any:
 
 
 def _keyed(given: object, shapes: Mapping[str, Shape], *, at: Path) -> list[Problem]:
-    """Problems of an object's known keys; unknown keys are taken."""
+    """Return the problems of an object's known keys; unknown keys are accepted."""
     if not isinstance(given, dict):
         return [(at, "Expected an object.")]
     checked = ((key, shapes[key](value)) for key, value in given.items() if key in shapes and value is not None)

@@ -13,7 +13,7 @@ from sandbox.schema_validation import check_definition, without_nulls
 
 
 class SavedSchemas:
-    """Saved schemas by id; every method returns the API's answer and raises ApiProblem 400 or 404."""
+    """Saved schemas by id. Every method returns the API's answer and raises ApiProblem 400 or 404."""
 
     def __init__(
         self, preloaded: Iterable[Mapping[str, Any]], *, new_id: Callable[[], str], journal: Journal | None = None
@@ -24,7 +24,7 @@ class SavedSchemas:
         self.by_id: dict[str, dict[str, Any]] = {schema["id"]: schema for schema in given}
 
     def restore(self, saved: Iterable[dict[str, Any]], *, preloaded: Mapping[str, str], journal: Journal) -> None:
-        """Go on with `saved` schemas. One given at the start counts only if it was given otherwise, or not, before."""
+        """Continue with the `saved` schemas. A schema given at this start wins only if it is new or changed since."""
         self._journal = journal
         given, self.by_id = self.by_id, {schema["id"]: schema for schema in saved}
         for schema_id, schema in given.items():
@@ -45,7 +45,7 @@ class SavedSchemas:
         return self._keep(checked_schema(body, schema_id=self._new_id()))
 
     def replace(self, schema_id: str, body: object) -> dict[str, Any]:
-        """Imports that exist keep the schema they were created with."""
+        """Replace a schema; existing imports keep the one that they were created with."""
         self.get(schema_id)
         return self._keep(checked_schema(body, schema_id=schema_id))
 
@@ -61,7 +61,7 @@ class SavedSchemas:
 
 
 def checked_schema(body: object, *, schema_id: str) -> dict[str, Any]:
-    """The schema in `body` with every part present and without nulls inside. Raises ApiProblem 400."""
+    """Return the schema in `body` with every part present and without nulls. Raises ApiProblem 400."""
     given = checked_object(body, name="non_field_errors")
     if not isinstance(given.get("name"), str) or not given["name"]:
         raise invalid("name", "This field is required.")

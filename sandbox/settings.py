@@ -1,4 +1,4 @@
-"""How a sandbox behaves where the real vendor is configured or silent."""
+"""The settings of a sandbox: what the real vendor configures or does not document."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -11,12 +11,15 @@ IfNoneMatch = Literal["accept", "not_implemented", "not_signed"]
 
 @dataclass(frozen=True, kw_only=True)
 class SandboxSettings:
-    """How this vendor behaves where the real one is configured or silent. Durations in seconds.
+    """What the real vendor configures or does not document. Durations are in seconds.
 
-    `license_key` None takes any non-empty key. `upload_lag_s` lies between an upload's end and the import's notice
-    of it. `import_max_s` is what a run may really take, whatever the clock's speed. `if_none_match` says what storage
-    makes of `If-None-Match: *`, `retry_after` how a 429 says when to come back. `fresh_upload_url` False shows the
-    first upload URL for ever. `absent_as_null` shows keys that do not apply as null instead of leaving them out.
+    `license_key` None accepts any key that is not empty. `upload_lag_s` is the time from the end of an upload until
+    the import notices it. `import_max_s` limits a run in real time, whatever the clock's speed. `if_none_match` is how
+    storage treats `If-None-Match: *`, and `retry_after` the form of that header in a 429. With `fresh_upload_url`
+    False, an import always shows its first upload URL. With `absent_as_null`, keys that do not apply are null instead
+    of missing.
+
+    Raises ValueError for a negative duration or a limit of 0.
     """
 
     license_key: str | None = None
@@ -36,6 +39,6 @@ class SandboxSettings:
     def __post_init__(self) -> None:
         durations_s = (self.upload_ttl_s, self.result_ttl_s, self.upload_lag_s, self.pending_s, self.running_s)
         if self.import_max_s <= 0:
-            raise ValueError("an import needs some time")
+            raise ValueError("import_max_s must be positive")
         if any(duration_s < 0 for duration_s in durations_s):
             raise ValueError("a duration must not be negative")

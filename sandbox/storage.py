@@ -1,4 +1,4 @@
-"""Where uploads and results lie, and the presigned URLs that lead there."""
+"""Stored uploads and results, and the presigned URLs that lead to them."""
 
 import contextlib
 import errno
@@ -31,7 +31,7 @@ Method = Literal["PUT", "GET"]
 
 @dataclass(frozen=True, slots=True)
 class Blob:
-    """A stored object: its content as bytes or as a file, its size and checksums (hex)."""
+    """A stored object: its content as bytes or as a file, its size, and its checksums (hex)."""
 
     source: bytes | Path
     size_bytes: int
@@ -39,12 +39,12 @@ class Blob:
     sha256: str
 
     def open(self) -> BinaryIO:
-        """The content as a binary stream; the caller closes it."""
+        """Return the content as a binary stream; the caller closes it."""
         return self.source.open("rb") if isinstance(self.source, Path) else io.BytesIO(self.source)
 
 
 class BlobWriter:
-    """Takes one object's bytes in order and hashes them; nothing is stored before `commit`."""
+    """Takes an object's bytes in order and hashes them. Nothing is stored before `commit`."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
@@ -80,7 +80,7 @@ class BlobWriter:
 
 
 class Storage:
-    """Objects in memory, or as files in `directory`; names are the sandbox's own, never a client's.
+    """Objects in memory, or as files in `directory`. Names are the sandbox's own, never a client's.
 
     Files of two starts in one directory differ in their `generation`.
     """
@@ -94,11 +94,11 @@ class Storage:
             directory.mkdir(parents=True, exist_ok=True)
 
     def writer(self, name: str) -> BlobWriter:
-        """A writer of a new object; two writers of one name do not disturb each other."""
+        """Return a writer for a new object; two writers of one name do not interfere."""
         return BlobWriter(self.place(name))
 
     def place(self, name: str) -> Path | None:
-        """Where a new object of this name may be written, also by another process; None in memory."""
+        """Return a path for a new object of this name, which another process may write; None in memory."""
         if self._directory is None:
             return None
         path = self._directory / f"{name}.{self._generation}-{next(self._numbers)}{BLOB_SUFFIX}"
@@ -115,37 +115,37 @@ class Storage:
             raise
 
     def discard(self, *stored: Blob | Path | None) -> None:
-        """Let objects, or the files at places, go; files stay until `purge`."""
+        """Discard objects, or files at places; files stay until `purge`."""
         places = (each.source if isinstance(each, Blob) else each for each in stored)
         self._discarded += [place for place in places if isinstance(place, Path)]
 
     def sweep(self, needed: Iterable[Path]) -> None:
-        """Delete the files nothing leads to: what was on its way when an earlier process ended."""
+        """Delete all files but the `needed` ones: those that an earlier process did not finish."""
         spared = set(needed)
         for path in self._directory.iterdir() if self._directory else ():
             if path.suffix in {BLOB_SUFFIX, PART_SUFFIX} and path not in spared:
                 path.unlink()
 
     def purge(self) -> None:
-        """Delete the files of discarded objects: once it is kept that nothing leads to them any more."""
+        """Delete the files of discarded objects. Call it after the journal has saved that they are gone."""
         while self._discarded:
             self._discarded.pop().unlink(missing_ok=True)
 
 
 def clear_place(path: Path) -> None:
-    """Delete what a writer has left at a place, whole or not."""
+    """Delete what a writer left at a place, complete or not."""
     path.unlink(missing_ok=True)
     path.with_suffix(PART_SUFFIX).unlink(missing_ok=True)
 
 
 class UrlSigner:
-    """Makes and checks presigned URLs; the signature covers method, path and query exactly as they were issued."""
+    """Makes and checks presigned URLs. The signature covers method, path, and query exactly as they were issued."""
 
     def __init__(self, secret: bytes) -> None:
         self._secret = secret
 
     def sign(self, method: Method, path: str, *, now: float, ttl_s: int) -> str:
-        """The request target (path and query) of a URL good for `ttl_s` seconds from `now`."""
+        """Return the request target (path and query) of a URL that is valid for `ttl_s` seconds from `now`."""
         signed_at = datetime.fromtimestamp(now, UTC)
         query = urlencode(
             {
@@ -160,7 +160,7 @@ class UrlSigner:
         return target + _SIGNATURE + self._signature(method, target)
 
     def check(self, method: Method, url: str, *, now: float) -> str:
-        """The path of `url` (whole, or its request target). Raises StorageProblem 403 when forged or expired."""
+        """Return the path of `url` (whole, or its request target). Raises StorageProblem 403 if forged or expired."""
         parts = urlsplit(url)
         target, _, signature = f"{parts.path}?{parts.query}".rpartition(_SIGNATURE)
         if not hmac.compare_digest(signature.encode(), self._signature(method, target).encode()):
@@ -180,7 +180,7 @@ class UrlSigner:
 
 
 def upload_path(import_id: str, filename: str) -> str:
-    """The storage path of an import's upload; it shows how the file's name begins, percent-encoded."""
+    """Return the storage path of an import's upload; it contains the start of the file's name, percent-encoded."""
     name = quote(filename[:NAME_SHOWN_LENGTH], safe="")
     return f"{STORAGE_PREFIX}{import_id}/{name if name.strip('.') else 'upload'}"
 
@@ -190,12 +190,12 @@ def result_path(import_id: str) -> str:
 
 
 def import_id_of(path: str) -> str:
-    """The import a signed storage path belongs to."""
+    """Return the import that a signed storage path belongs to."""
     return path.removeprefix(STORAGE_PREFIX).partition("/")[0]
 
 
 def check_upload_headers(headers: Mapping[str, str]) -> int:
-    """Refuse what a bucket refuses of an upload; return its Content-Length. `headers` have lower-case names."""
+    """Return an upload's Content-Length. Raises StorageProblem for what a bucket refuses. Names are in lower case."""
     if "chunked" in headers.get("transfer-encoding", "").lower():
         raise StorageProblem(
             501, "NotImplemented", "A header you provided implies functionality that is not implemented"
@@ -208,7 +208,7 @@ def check_upload_headers(headers: Mapping[str, str]) -> int:
 
 
 def is_conditional(headers: Mapping[str, str], if_none_match: IfNoneMatch) -> bool:
-    """Whether an upload is stored only where nothing is yet, as `If-None-Match: *` asks; else refuse that header."""
+    """Return whether `If-None-Match: *` protects an existing object. Raises StorageProblem if it is not supported."""
     if "if-none-match" not in headers:
         return False
     if if_none_match == "not_implemented":
@@ -219,7 +219,7 @@ def is_conditional(headers: Mapping[str, str], if_none_match: IfNoneMatch) -> bo
 
 
 def check_signed_headers(headers: Mapping[str, str]) -> None:
-    """Refuse headers that a URL signed for `host` alone does not cover."""
+    """Raise StorageProblem for headers that a URL signed for `host` alone does not cover."""
     unsigned = sorted(name for name in headers if name.startswith("x-amz-") or name == "content-md5")
     if unsigned:
         raise headers_not_signed(*unsigned)

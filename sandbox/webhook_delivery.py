@@ -1,4 +1,4 @@
-"""The task that carries webhooks out: plain POSTs, no redirect followed, no answer read."""
+"""The task that delivers webhooks: plain POSTs that follow no redirect and read no answer."""
 
 import asyncio
 import logging
@@ -16,7 +16,7 @@ CONNECTIONS = 16
 
 
 async def deliver_webhooks(context: SandboxContext) -> None:
-    """Make each delivery when it is due; ends by cancellation."""
+    """Make each delivery when it is due. Runs until it is cancelled."""
     async with (
         aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=CONNECTIONS, force_close=True),
@@ -45,7 +45,7 @@ async def _post(context: SandboxContext, session: aiohttp.ClientSession, deliver
 
 
 async def _is_taken(session: aiohttp.ClientSession, delivery: Delivery) -> bool:
-    """Whether the receiver answers with 2xx. The address may hold its secret, so that no error is shown."""
+    """Return whether the receiver answers with 2xx. Show no error: the URL may contain the receiver's secret."""
     try:
         async with (
             asyncio.timeout(POST_TIMEOUT_S),

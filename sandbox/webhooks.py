@@ -1,4 +1,4 @@
-"""Webhooks: who is told of an import's end, with which body, and when a delivery is tried again."""
+"""Webhooks: which URLs get an import's end, with which body, and when a delivery is retried."""
 
 import heapq
 import random
@@ -34,10 +34,10 @@ class Count(Protocol):
 
 
 class Webhooks:
-    """The registered webhooks and the queue of deliveries; instants are epoch seconds of the sandbox's clock.
+    """The registered webhooks and the queue of deliveries. Instants are epoch seconds of the sandbox's clock.
 
-    `hosts` are taken besides this machine's own; `next_fault` is asked once for each delivery, `count` told what
-    became of it.
+    Receivers are on this machine or on `hosts`. `next_fault` is called once for each delivery, and `count` with its
+    outcome.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Webhooks:
         self._number = 0
 
     def restore(self, saved: SavedAccount, journal: Journal) -> None:
-        """Go on with what was saved; a delivery that was on its way goes again."""
+        """Continue with saved webhooks; a delivery that was under way is repeated."""
         self._journal = journal
         self._registered = {registration.id: registration for registration in saved.registrations}
         for delivery in saved.deliveries:
@@ -78,7 +78,7 @@ class Webhooks:
         return [_shown(registration) for registration in self._registered.values()]
 
     def pending(self) -> list[dict[str, Any]]:
-        """The deliveries still to be made; without their addresses, which may hold a receiver's secret."""
+        """Return the deliveries still to make, without their URLs, which may contain a receiver's secret."""
         names = ("id", "import_id", "event", "attempts", "due_at", "held")
         return [{name: getattr(one, name) for name in names} for one in self._pending.values()]
 
@@ -88,7 +88,7 @@ class Webhooks:
         if problem := web_address(url):
             raise invalid("url", problem)
         if not self.allows(str(url)):
-            raise invalid("url", "Only this machine's own addresses and those of --webhook-hosts are taken.")
+            raise invalid("url", "Only addresses of this machine and of --webhook-hosts are allowed.")
         if not isinstance(events, list) or not events or not all(event in EVENTS.values() for event in events):
             raise invalid("events", f"Expected some of {', '.join(EVENTS.values())}.")
         registration = Registration(new_id(self._rng), str(url), tuple(events))
@@ -102,7 +102,7 @@ class Webhooks:
         self._journal.unregistered(registration_id)
 
     def allows(self, url: str) -> bool:
-        """Whether `url` leads to this machine or to a host the operator named; nothing is resolved."""
+        """Return whether `url` names this machine or an allowed host. No name is resolved."""
         host = (urlsplit(url).hostname or "").lower()
         if host in self._hosts or host == "localhost":
             return True
@@ -114,7 +114,7 @@ class Webhooks:
     # The queue
 
     def announce(self, ended: Ended, now: float) -> None:
-        """Queue a delivery for everyone who is to hear of an import's end."""
+        """Queue a delivery for every webhook that reports this end of an import."""
         event = EVENTS[ended.status]
         body = orjson.dumps({"event": event, "data": _data(ended)}).decode()
         for registration in list(self._registered.values()):
@@ -125,7 +125,7 @@ class Webhooks:
             self._post(ended, now=now, url=url, content_type=_FORM, body=urlencode({"uploadId": ended.found.id}))
 
     def due(self, now: float) -> list[Delivery]:
-        """The deliveries whose time has come, each handed out once until `sent` or `failed` takes it back."""
+        """Return the deliveries that are due; each is returned once until `sent` or `failed` reports on it."""
         found = []
         while self._order and self._order[0][0] <= now:
             due_at, _, delivery_id = heapq.heappop(self._order)
@@ -139,7 +139,7 @@ class Webhooks:
         return self._order[0][0] if self._order else None
 
     def sent(self, delivery: Delivery, now: float) -> None:
-        """The receiver took it; whatever was held back until then goes now."""
+        """Record that the receiver took it; deliveries that were held back are due now."""
         self._end(delivery, "delivered")
         for held in [one for one in self._pending.values() if one.held]:
             held.held, held.due_at = False, now
@@ -147,11 +147,11 @@ class Webhooks:
             self._journal.delivery_changed(held)
 
     def refused(self, delivery: Delivery) -> None:
-        """Its address is not to be talked to."""
+        """Record that its URL is not allowed."""
         self._end(delivery, "refused")
 
     def failed(self, delivery: Delivery, now: float) -> None:
-        """Try again later, each time after about twice as long; after the last attempt give up."""
+        """Schedule a retry, each time after about twice as long; give up after the last attempt."""
         self._sending.discard(delivery.id)
         if delivery.id not in self._pending:
             return

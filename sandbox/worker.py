@@ -1,6 +1,6 @@
-"""A worker process: it takes jobs from its input, one after the other, and ends with it.
+"""A worker process: reads jobs from its input one after the other, and ends when the input ends.
 
-Started by the sandbox alone.
+Only the sandbox starts it.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ _FIRST_TO_GO = "500"
 
 
 def main() -> NoReturn:
-    """Work until the input ends, which it does with the sandbox however that ends."""
+    """Work until the input ends, which happens when the sandbox ends in any way."""
     limits, scratch = WorkerLimits(memory_bytes=int(sys.argv[1])), sys.argv[2]
     answers = _answers()
     _take_back_seat()
@@ -41,7 +41,7 @@ def main() -> NoReturn:
 
 
 def answer(job: Job, *, limits: WorkerLimits) -> Finished | StopReason:
-    """What comes of a job; never raises for want of memory or space, or for a breakdown of the engine."""
+    """Run a job. If memory or space run out or the engine crashes, return a StopReason instead of raising."""
     try:
         return run_job(job, default_engine)
     except Exception as error:  # noqa: BLE001 - only the import ends; no traceback, which may show row content
@@ -49,7 +49,7 @@ def answer(job: Job, *, limits: WorkerLimits) -> Finished | StopReason:
 
 
 def _stopped(error: BaseException, *, limits: WorkerLimits) -> StopReason:
-    """Libraries of C may wrap a want of memory in an error of their own."""
+    """Return why the run stopped. C libraries may wrap a MemoryError in an error of their own."""
     name = type(error).__name__
     causes = [error, error.__cause__, error.__context__]
     if any(isinstance(cause, MemoryError) for cause in causes):
@@ -60,14 +60,14 @@ def _stopped(error: BaseException, *, limits: WorkerLimits) -> StopReason:
 
 
 def _answers() -> BinaryIO:
-    """The output under a number of its own, so that nothing else is ever written to it."""
+    """Return the output under a descriptor of its own, so that nothing else writes to it."""
     own = os.dup(1)
     os.dup2(2, 1)
     return os.fdopen(own, "wb")
 
 
 def _take_back_seat() -> None:
-    """Let the server go first, be the first to be killed for want of memory, and leave Ctrl-C to the server."""
+    """Give the server priority, be the first process killed if memory runs out, and leave Ctrl-C to the server."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.nice(_NICENESS)
     with contextlib.suppress(OSError):
@@ -75,7 +75,7 @@ def _take_back_seat() -> None:
 
 
 def _read_jobs(stream: BinaryIO, jobs: SimpleQueue[Job], scratch: str) -> None:
-    """A thread of its own, so that the end of the input ends a run that is under way."""
+    """Read jobs in a separate thread, so that the end of the input also ends a run that is under way."""
     try:
         while head := stream.read(LENGTH_BYTES):
             jobs.put(pickle.loads(stream.read(length_of(head))))  # noqa: S301 - from the sandbox itself

@@ -86,7 +86,7 @@ def test_a_bad_option_is_a_sentence_and_exit_code_2():
     ("options", "sentence"),
     [
         (["--create-quota", "often"], "argument --create-quota: not a rate such as 20/60s or 20/minute: 'often'"),
-        (["--schemas", "/no/such"], "there is no directory /no/such; --schemas names one with a JSON file a schema"),
+        (["--schemas", "/no/such"], "there is no directory /no/such; --schemas needs one with a JSON file per schema"),
         (["--speed", "0"], "argument --speed: the clock's speed must be positive and at most 1000000"),
         (["--processing-s", "-1"], "argument --processing-s: not a number of seconds: '-1'"),
         (["--processing-s", "nan"], "argument --processing-s: not a number of seconds: 'nan'"),
@@ -108,12 +108,15 @@ def test_a_bad_option_is_named_with_what_is_wrong_with_it(capsys, options, sente
     ("text", "sentence"),
     [
         ("{", "is not valid JSON: line 1, column 2: "),
-        ("[]", "is no schema: an object with an id is expected"),
-        ('{"name": "without an id"}', "is no schema: an object with an id is expected"),
-        ('{"id": "x", "name": "x", "fields": []}', "is no valid schema: fields: Expected a non-empty list of fields."),
+        ("[]", "is not a schema: expected an object with an id"),
+        ('{"name": "without an id"}', "is not a schema: expected an object with an id"),
+        (
+            '{"id": "x", "name": "x", "fields": []}',
+            "is not a valid schema: fields: Expected a non-empty list of fields.",
+        ),
         (
             '{"id": "x", "name": "x", "fields": [{"key": "a"}, {"key": "b", "type": "nix"}]}',
-            'is no valid schema: fields[1].type: "nix" is not a valid choice.',
+            'is not a valid schema: fields[1].type: "nix" is not a valid choice.',
         ),
     ],
 )

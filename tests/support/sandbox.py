@@ -74,7 +74,7 @@ class RunningSandbox:
             assert status == 200, found
             if found["status"] not in {"AWAITING_UPLOAD", "PENDING", "RUNNING"}:
                 return dict(found)
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(0.02)
 
     async def rows(self, import_id: str) -> Any:
         """The decoded result of a successful import."""
