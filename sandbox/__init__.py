@@ -1,6 +1,6 @@
 """The vendor's Headless API on a local port, with a real import engine.
 
-Owns everything that answers like the vendor: the API, the storage behind presigned URLs, webhooks, review pages, and the
+Owns everything that answers like the vendor: the API, the storage behind presigned URLs, webhooks, the review, and the
 import engine. Imports nothing from `runner`; the packages below it are `engine`, `hooks`, and `review`.
 
 Terms:

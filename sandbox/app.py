@@ -103,7 +103,7 @@ class SandboxServer:
         return self.origin + CONTROL_PREFIX
 
     async def __aenter__(self) -> Self:
-        """Raises OSError if the port or the directory is not available, ValueError if it is not a sandbox's directory."""
+        """Raises OSError if the port or the directory is not available, ValueError for a directory of another kind."""
         try:
             await self._start()
         except BaseException:
