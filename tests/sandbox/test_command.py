@@ -86,7 +86,7 @@ def test_a_bad_option_is_a_sentence_and_exit_code_2():
     ("options", "sentence"),
     [
         (["--create-quota", "often"], "argument --create-quota: not a rate such as 20/60s or 20/minute: 'often'"),
-        (["--schemas", "/no/such"], "there is no directory /no/such; --schemas needs one with a JSON file per schema"),
+        (["--schemas", "/no/such"], "--schemas needs a directory with one JSON file per schema"),
         (["--speed", "0"], "argument --speed: the clock's speed must be positive and at most 1000000"),
         (["--processing-s", "-1"], "argument --processing-s: not a number of seconds: '-1'"),
         (["--processing-s", "nan"], "argument --processing-s: not a number of seconds: 'nan'"),
