@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from runner.models import OPEN_STATES, Batch, Item, ItemKind, ItemState
 from tests.cloudcore.bucket import POISON
 from tests.support.process import settled
-from tests.support.seeds import Broken, most_within
+from tests.support.seeds import Judges as Base
+from tests.support.seeds import most_within
 
 if TYPE_CHECKING:
     from runner.ledger.memory import MemoryLedger
@@ -22,17 +23,17 @@ _S = ItemState
 AT_REST = frozenset(ItemState) - OPEN_STATES
 
 
-class Judges:
+class Judges(Base):
     """Watches one simulation. Every method raises Broken."""
 
     def __init__(self, plan: Plan, *, vendor: Vendor, ledger: MemoryLedger, results: Results, heard: Heard) -> None:
+        super().__init__()
         self._plan = plan
         self._vendor = vendor
         self._ledger = ledger
         self._results = results
         self._heard = heard
         self.finish_kills = 0
-        self.broken: list[str] = []
 
     # As it happens
 
@@ -143,10 +144,6 @@ class Judges:
 
     def open_items(self) -> list[Item]:
         return [item for batch in self.batches() for item in self.items(batch) if item.state in OPEN_STATES]
-
-    def _break(self, sentence: str) -> None:
-        self.broken.append(sentence)
-        raise Broken(sentence)
 
 
 def _key(item: Item) -> str:

@@ -40,10 +40,10 @@ from tests.cloudcore.functions import (
     ProcessQueues,
 )
 from tests.cloudcore.oracles import Judges
-from tests.cloudcore.plan import BEGIN_S, SETTLE_S, Drop, Plan
+from tests.cloudcore.plan import BEGIN_S, SETTLE_S, Drop, Plan, plan_of
 from tests.support.inputs import simulated_engine
 from tests.support.process import Disk, Process, ProcessSlots, SimulatedClock, Trace, own_tasks
-from tests.support.seeds import Broken, repeatable
+from tests.support.seeds import Broken, Kind, repeatable
 from tests.support.vendor import SimulatedApi, SimulatedStorage, Vendor
 from tests.support.vloop import BusyLoop, DeadlineExceeded, Deadlock, VirtualLoop
 from tests.support.weather import Weather
@@ -387,19 +387,11 @@ class Simulation:
             config_folder=f"{INBOX}/config",
         )
 
-    def _judge(self, judge: Callable[[], None]) -> None:
-        try:
-            judge()
-        except Broken as error:
-            raise self.broken(str(error)) from None
-        if self._judges.broken:
-            raise self.broken(self._judges.broken[0])
+    def _judge(self, invariant: Callable[[], None]) -> None:
+        self._judges.judge(invariant, self.trace.events)
 
     def broken(self, sentence: str) -> Broken:
-        """Return the error to raise, the trace with it."""
-        error = Broken(self._judges.broken[0] if self._judges.broken else sentence)
-        error.trace = self.trace.events
-        return error
+        return self._judges.failure(sentence, self.trace.events)
 
     def report(self) -> Report:
         states: dict[str, int] = {}
@@ -414,3 +406,6 @@ class Simulation:
             sent={str(queue): count for queue, count in self.post.sent.items()},
             trace=self.trace.events,
         )
+
+
+CLOUD = Kind(command="python -m tests.cloudcore", plan_of=plan_of, simulate=simulate)

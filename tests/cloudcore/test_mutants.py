@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,13 +16,11 @@ from runner.cloud.handlers import submit as submitting
 from runner.ledger.memory import MemoryLedger
 from runner.models import ItemState
 from runner.quota.pacer import CreatePacer
-from tests.cloudcore.plan import plan_of
-from tests.cloudcore.scenario import simulate
-from tests.support.seeds import Broken
+from tests.cloudcore.plan import Plan
+from tests.cloudcore.scenario import CLOUD
+from tests.support.seeds import Mutant, Plant
 
 SEEDS = 60
-
-Plant = Callable[[pytest.MonkeyPatch], None]
 
 
 async def _nothing(*_: Any, **__: Any) -> None:
@@ -110,7 +107,7 @@ async def _zero(_self: Any) -> float:
     return 0.0
 
 
-MUTANTS: tuple[Plant, ...] = (
+PLANTS: tuple[Plant, ...] = (
     reconcile_looks_for_no_news,
     reconcile_rings_for_nothing_stale,
     reconcile_settles_no_doubt,
@@ -122,19 +119,11 @@ MUTANTS: tuple[Plant, ...] = (
     tags_are_shared,
     every_function_has_a_quota_of_its_own,
 )
+MUTANTS: tuple[Mutant[Plan], ...] = tuple(Mutant(plant.__name__.replace("_", " "), plant) for plant in PLANTS)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("plant", MUTANTS, ids=lambda plant: plant.__name__)
-def test_a_planted_bug_is_caught(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
-    plant(monkeypatch)
-    for seed in range(SEEDS):
-        try:
-            simulate(plan_of(seed))
-        except Broken as error:
-            print(f"caught by seed {seed}: {error}")
-            return
-        except Exception as error:  # noqa: BLE001 - a bug that breaks the functions themselves is caught, too
-            print(f"broken with seed {seed}: {error}")
-            return
-    pytest.fail(f"not caught within {SEEDS} seeds")
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_a_planted_bug_is_caught(mutant: Mutant[Plan]) -> None:
+    """A bug that breaks the functions themselves is caught, too."""
+    assert mutant.caught(CLOUD, seeds=SEEDS, by=Exception) is not None

@@ -5,32 +5,31 @@ from __future__ import annotations
 import pytest
 
 from tests.cloudcore.plan import plan_of
-from tests.cloudcore.scenario import simulate
-from tests.support.seeds import check, regressions
+from tests.cloudcore.scenario import CLOUD, simulate
+from tests.support.seeds import regressions
 
 SEEDS = 200
 FIRST = 2
 """So many run in `make test`, too."""
 
 GROUP = 20
-COMMAND = "python -m tests.cloudcore"
 
 
 @pytest.mark.parametrize("seed", range(FIRST))
 def test_every_invariant_holds_for_the_first_seeds(seed: int) -> None:
-    check(simulate, plan_of, seed, command=COMMAND)
+    CLOUD.check(seed)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("start", range(0, SEEDS, GROUP))
 def test_every_invariant_holds_for_every_seed(start: int) -> None:
     for seed in range(start, start + GROUP):
-        check(simulate, plan_of, seed, command=COMMAND)
+        CLOUD.check(seed)
 
 
 @pytest.mark.parametrize("seed", regressions(__file__))
 def test_a_seed_that_once_failed_holds(seed: int) -> None:
-    check(simulate, plan_of, seed, command=COMMAND)
+    CLOUD.check(seed)
 
 
 def test_a_seed_replays_to_the_same_trace() -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -27,18 +27,11 @@ from runner.stages import lost_creates as doubts
 from runner.stages import orphans, submit, track, upload
 from runner.stages.collect import Collector
 from runner.stages.transitions import Transitions
-from tests.simulation.plan import Life, Plan, plan_of
-from tests.simulation.scenario import simulate
-from tests.support.seeds import Broken
+from tests.simulation.plan import Life, Plan
+from tests.support.seeds import Mutant
 from tests.support.weather import Call
 
 _TAG = re.compile(r"\.~[a-z2-7]{13}")
-
-Plant = Callable[[pytest.MonkeyPatch], None]
-
-
-def unchanged(plan: Plan) -> Plan:
-    return plan
 
 
 def short_downloads(plan: Plan) -> Plan:
@@ -59,27 +52,6 @@ def deletions_and_crashes(plan: Plan) -> Plan:
     deletions = tuple((2.0 * number, 0.5) for number in range(40))
     lives = (Life(kill_at=60 + plan.seed),)
     return replace(plan, settings=settings, lives=lives, deletions=deletions, full=(), outages=(), strangers=())
-
-
-@dataclass(frozen=True)
-class Mutant:
-    """A bug, and how plans are drawn for it."""
-
-    name: str
-    plant: Plant
-    plan: Callable[[Plan], Plan] = unchanged
-
-
-def caught_by(mutant: Mutant, *, seeds: range) -> tuple[int, str] | None:
-    """Return the first seed that shows the bug, and what the judges say; None where none does."""
-    for seed in seeds:
-        with pytest.MonkeyPatch.context() as patch:
-            mutant.plant(patch)
-            try:
-                simulate(mutant.plan(plan_of(seed)))
-            except Broken as error:
-                return seed, str(error)
-    return None
 
 
 def data_before_bind(patch: pytest.MonkeyPatch) -> None:

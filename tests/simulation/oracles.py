@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from runner.ledger.protocol import Ledger
 from runner.models import CreateRequest, Item, ItemKind, ItemState, tag_of
 from tests.support.process import settled
-from tests.support.seeds import Broken, most_within
+from tests.support.seeds import Judges as Base
+from tests.support.seeds import most_within
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +24,7 @@ AT_REST = frozenset({_S.COLLECTED, _S.FAILED, _S.REJECTED, _S.NEEDS_REVIEW, _S.U
 POLLS_A_MINUTE = 12
 
 
-class Judges:
+class Judges(Base):
     """Watches one simulation. Every method raises Broken, with the invariant's number first."""
 
     def __init__(
@@ -35,6 +36,7 @@ class Judges:
         ledger: Callable[[], Ledger],
         saved: Callable[[str], bytes | None],
     ) -> None:
+        super().__init__()
         self._plan = plan
         self._inputs = {given.source: given for given in plan.inputs}
         self._batch_id = batch_id
@@ -43,7 +45,6 @@ class Judges:
         self._saved = saved
         self.life = 0
         self.attempts: Counter[tuple[int, str]] = Counter()
-        self.broken: list[str] = []
 
     # As it happens
 
@@ -207,7 +208,3 @@ class Judges:
     def _status(self, import_id: str | None) -> str:
         shown = self._vendor.state.list_imports(self._vendor.now(), limit=1000)["results"]
         return next((str(one["status"]) for one in shown if one["id"] == import_id), "unknown to the vendor")
-
-    def _break(self, sentence: str) -> None:
-        self.broken.append(sentence)
-        raise Broken(sentence)

@@ -67,6 +67,8 @@ class Plan:
     kinds: frozenset[Kind] = frozenset()
     outages: tuple[tuple[float, float], ...] = ()
     full: tuple[tuple[float, float], ...] = ()
+    longest_life_s: float = 43_200.0
+    """A run that still works after so long hangs."""
     clears_at: float = 0.0
     latest_create_s: float = 25.0
     latest_upload_s: float = 25.0

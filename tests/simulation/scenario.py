@@ -34,7 +34,7 @@ from runner.stop import StopReason, StopSignal
 from sandbox.api_state import SandboxState
 from sandbox.settings import SandboxSettings
 from tests.simulation.oracles import AT_REST, Judges
-from tests.simulation.plan import SETTLE_S, Life, Plan
+from tests.simulation.plan import SETTLE_S, Life, Plan, plan_of, shared_plan_of
 from tests.simulation.stack import Stack
 from tests.support.inputs import SimulatedSource, simulated_engine
 from tests.support.lagging import LaggingLedger
@@ -49,7 +49,7 @@ from tests.support.process import (
     Trace,
     own_tasks,
 )
-from tests.support.seeds import Broken, repeatable
+from tests.support.seeds import Broken, Kind, repeatable
 from tests.support.vendor import SimulatedApi, SimulatedStorage, Vendor
 from tests.support.vloop import BusyLoop, DeadlineExceeded, Deadlock, VirtualLoop
 from tests.support.weather import Weather
@@ -236,7 +236,7 @@ class Simulation:
             raise self.broken(f"I8: reviews are finished, but not seen: {left}")
 
     async def _live(self, number: int, life: Life, *, scope: Scope = Scope.RUN) -> None:
-        self._loop.deadline = self._loop.time() + LONGEST_LIFE_S / 2
+        self._loop.deadline = self._loop.time() + self._plan.longest_life_s
         self._trace.note("life", str(number))
         self._clock.skew_s = life.skew_s
         self._judges.life = number
@@ -333,19 +333,11 @@ class Simulation:
             shared=plan.stack is not None,
         )
 
-    def _judge(self, judge: Any) -> None:
-        try:
-            judge()
-        except Broken as error:
-            raise self.broken(str(error)) from None
-        if self._judges.broken:
-            raise self.broken(self._judges.broken[0])
+    def _judge(self, invariant: Callable[[], None]) -> None:
+        self._judges.judge(invariant, self._trace.events)
 
     def broken(self, sentence: str) -> Broken:
-        """Return the error to raise, the trace with it."""
-        error = Broken(self._judges.broken[0] if self._judges.broken else sentence)
-        error.trace = self._trace.events
-        return error
+        return self._judges.failure(sentence, self._trace.events)
 
     def report(self) -> Report:
         return Report(
@@ -355,3 +347,7 @@ class Simulation:
             virtual_s=self._loop.time(),
             trace=self._trace.events,
         )
+
+
+ALONE = Kind(command="python -m tests.simulation", plan_of=plan_of, simulate=simulate)
+SHARED = Kind(command="python -m tests.simulation --shared", plan_of=shared_plan_of, simulate=simulate)

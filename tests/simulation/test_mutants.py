@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from tests.simulation.mutants import MUTANTS, Mutant, caught_by
+from tests.simulation.mutants import MUTANTS
+from tests.simulation.plan import Plan
+from tests.simulation.scenario import ALONE
+from tests.support.seeds import Mutant
 
 SEEDS = 60
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
-def test_a_planted_bug_is_caught(mutant: Mutant) -> None:
-    assert caught_by(mutant, seeds=range(SEEDS)) is not None
+def test_a_planted_bug_is_caught(mutant: Mutant[Plan]) -> None:
+    assert mutant.caught(ALONE, seeds=SEEDS) is not None

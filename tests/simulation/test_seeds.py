@@ -5,32 +5,31 @@ from __future__ import annotations
 import pytest
 
 from tests.simulation.plan import plan_of
-from tests.simulation.scenario import simulate
-from tests.support.seeds import check, regressions
+from tests.simulation.scenario import ALONE
+from tests.support.seeds import regressions
 
 SEEDS = 200
 FIRST = 10
 """So many run in `make test`, too."""
 
 GROUP = 20
-COMMAND = "python -m tests.simulation"
 
 
 @pytest.mark.parametrize("seed", range(FIRST))
 def test_every_invariant_holds_for_the_first_seeds(seed: int) -> None:
-    check(simulate, plan_of, seed, command=COMMAND)
+    ALONE.check(seed)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("start", range(0, SEEDS, GROUP))
 def test_every_invariant_holds_for_every_seed(start: int) -> None:
     for seed in range(start, start + GROUP):
-        check(simulate, plan_of, seed, command=COMMAND)
+        ALONE.check(seed)
 
 
 @pytest.mark.parametrize("seed", regressions(__file__))
 def test_a_seed_that_once_failed_holds(seed: int) -> None:
-    check(simulate, plan_of, seed, command=COMMAND)
+    ALONE.check(seed)
 
 
 def test_the_plans_meet_every_kind_of_trouble() -> None:

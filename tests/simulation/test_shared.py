@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.simulation.mutants import Mutant, caught_by
-from tests.simulation.plan import shared_plan_of
-from tests.simulation.scenario import simulate
+from tests.simulation.plan import Plan, shared_plan_of
+from tests.simulation.scenario import SHARED, simulate
 from tests.simulation.shared_mutants import SHARED_MUTANTS
-from tests.support.seeds import check
+from tests.support.seeds import Mutant
 
 SEEDS = 80
 GROUP = 20
@@ -19,13 +18,13 @@ MUTANT_SEEDS = 60
 @pytest.mark.parametrize("start", range(0, SEEDS, GROUP))
 def test_every_invariant_holds_beside_others(start: int) -> None:
     for seed in range(start, start + GROUP):
-        check(simulate, shared_plan_of, seed, command="python -m tests.simulation --shared")
+        SHARED.check(seed)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mutant", SHARED_MUTANTS, ids=lambda mutant: mutant.name)
-def test_a_planted_bug_is_caught(mutant: Mutant) -> None:
-    assert caught_by(mutant, seeds=range(MUTANT_SEEDS)) is not None
+def test_a_planted_bug_is_caught(mutant: Mutant[Plan]) -> None:
+    assert mutant.caught(SHARED, seeds=MUTANT_SEEDS) is not None
 
 
 def test_the_same_seed_tells_the_same_story() -> None:

@@ -1,13 +1,17 @@
-"""Simulations by seeds: what breaks, how a seed is judged and replayed, and which seeds once failed."""
+"""The kit of all simulations: seeds and plans, judges, planted bugs, many seeds in several processes, and replays."""
 
 from __future__ import annotations
 
+import argparse
 import logging
+import multiprocessing
 import random
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import pytest
 
@@ -25,13 +29,139 @@ class Report(Protocol):
     """What is left of a simulation that held."""
 
     @property
+    def digest(self) -> str: ...
+    @property
     def trace(self) -> Steps: ...
     @property
     def virtual_s(self) -> float: ...
 
 
 P = TypeVar("P")
-R = TypeVar("R", bound=Report)
+Plant = Callable[[pytest.MonkeyPatch], None]
+
+
+class Judges:
+    """The base of all judges: `broken` holds what does not hold, also where the code under test caught the error."""
+
+    def __init__(self) -> None:
+        self.broken: list[str] = []
+
+    def judge(self, invariant: Callable[[], None], trace: Steps) -> None:
+        """Check one invariant, and that none was broken before. Raises Broken, with the trace."""
+        try:
+            invariant()
+        except Broken as error:
+            raise self.failure(str(error), trace) from None
+        if self.broken:
+            raise self.failure(self.broken[0], trace)
+
+    def failure(self, sentence: str, trace: Steps) -> Broken:
+        """Return the error to raise: what broke first, else the sentence."""
+        error = Broken(self.broken[0] if self.broken else sentence)
+        error.trace = trace
+        return error
+
+    def _break(self, sentence: str) -> None:
+        self.broken.append(sentence)
+        raise Broken(sentence)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind(Generic[P]):
+    """A kind of simulation: how a seed becomes a plan, what plays it, and the command that replays a seed."""
+
+    command: str
+    plan_of: Callable[[int], P]
+    simulate: Callable[[P], Report]
+
+    def broken_by(self, seed: int) -> tuple[int, str | None]:
+        """Return the seed with what it breaks, None if all invariants hold."""
+        try:
+            self.simulate(self.plan_of(seed))
+        except Broken as error:
+            return seed, str(error)
+        return seed, None
+
+    def check(self, seed: int) -> None:
+        """Fail the test if a seed breaks an invariant."""
+        _, broken = self.broken_by(seed)
+        if broken is not None:
+            pytest.fail(self._told(seed, broken), pytrace=False)
+
+    def run(self, seeds: range, *, jobs: int) -> int:
+        """Play many seeds in several processes and print those that fail; returns an exit code."""
+        started = time.monotonic()
+        failed = 0
+        with multiprocessing.get_context("spawn").Pool(jobs) as pool:
+            for done, (seed, broken) in enumerate(pool.imap(self.broken_by, seeds, chunksize=10), start=1):
+                if broken is not None:
+                    failed += 1
+                    print(self._told(seed, broken), flush=True)
+                if done % 1000 == 0:
+                    print(f"{done} seeds, {failed} failed, {time.monotonic() - started:.0f} s", flush=True)
+        print(f"{len(seeds)} seeds from {seeds.start}, {failed} failed, {time.monotonic() - started:.0f} s")
+        return 1 if failed else 0
+
+    def replay(self, seed: int) -> int:
+        """Play one seed and print its plan and its trace; returns an exit code."""
+        plan = self.plan_of(seed)
+        print(plan)
+        try:
+            report = self.simulate(plan)
+        except Broken as error:
+            _show(error.trace)
+            print(f"seed {seed}: {error}")
+            return 1
+        _show(report.trace)
+        print(f"seed {seed}: holds; {report.virtual_s:.0f} s of virtual time, trace {report.digest[:16]}")
+        return 0
+
+    def _told(self, seed: int, broken: str) -> str:
+        return f"seed {seed}: {broken}\n  replay: {self.command} --replay {seed}"
+
+
+def _unchanged(plan: Any) -> Any:
+    return plan
+
+
+@dataclass(frozen=True)
+class Mutant(Generic[P]):
+    """A planted bug: it spoils one rule of the core, and the judges must notice."""
+
+    name: str
+    plant: Plant
+    plan: Callable[[P], P] = _unchanged
+    """How a plan is changed so that the bug can show."""
+    first_seed: int = 0
+    """The first seed that is tried, found by a search: it shows the bug at once, until the plans change."""
+
+    def caught(self, kind: Kind[P], *, seeds: int, by: type[Exception] = Broken) -> tuple[int, str] | None:
+        """Return the first of so many seeds that shows the bug, and the error; None if none does."""
+        for seed in range(self.first_seed, self.first_seed + seeds):
+            with pytest.MonkeyPatch.context() as patch:
+                self.plant(patch)
+                try:
+                    kind.simulate(self.plan(kind.plan_of(seed)))
+                except by as error:
+                    return seed, str(error)
+        return None
+
+
+def main(kinds: dict[str, Kind[Any]], *, command: str) -> int:
+    """Be the command of one or more kinds of simulation, each but the first chosen by a flag; returns an exit code."""
+    parser = argparse.ArgumentParser(prog=command, description="Play many seeds, or one of them with its trace.")
+    parser.add_argument("--seeds", type=int, default=1000, metavar="N", help="how many seeds to play")
+    parser.add_argument("--start", type=int, default=0, metavar="N", help="the first of them")
+    parser.add_argument("--jobs", type=int, default=2, metavar="N", help="processes to play them in")
+    parser.add_argument("--replay", type=int, metavar="SEED", help="play one seed and print its trace")
+    default, *others = kinds
+    for name in others:
+        parser.add_argument(f"--{name}", action="store_const", const=name, default=default, dest="kind")
+    options = parser.parse_args()
+    kind = kinds[getattr(options, "kind", default)]
+    if options.replay is not None:
+        return kind.replay(options.replay)
+    return kind.run(range(options.start, options.start + options.seeds), jobs=options.jobs)
 
 
 @contextmanager
@@ -62,28 +192,6 @@ def regressions(beside: str) -> list[int]:
     """Return the seeds of the `regressions.txt` beside a file."""
     lines = Path(beside).with_name("regressions.txt").read_text("utf-8").splitlines()
     return [int(line.split()[0]) for line in lines if line and not line.startswith("#")]
-
-
-def check(simulate: Callable[[P], object], plan_of: Callable[[int], P], seed: int, *, command: str) -> None:
-    """Fail the test if a seed breaks; `command` is what replays one."""
-    try:
-        simulate(plan_of(seed))
-    except Broken as error:
-        pytest.fail(f"seed {seed}: {error}\nreplay: {command} --replay {seed}", pytrace=False)
-
-
-def replay(simulate: Callable[[P], R], plan: P, seed: int, *, tell: Callable[[R], str]) -> int:
-    """Run one simulation and print its trace; returns an exit code."""
-    print(plan)
-    try:
-        report = simulate(plan)
-    except Broken as error:
-        _show(error.trace)
-        print(f"seed {seed}: {error}")
-        return 1
-    _show(report.trace)
-    print(f"seed {seed}: holds; {report.virtual_s:.0f} s of virtual time, {tell(report)}")
-    return 0
 
 
 def _show(trace: Steps) -> None:
