@@ -30,7 +30,7 @@ async def _configure(_time_left: TimeLeft) -> list[str]:
         return []
     problems = await _problems(raw)
     if problems:
-        container.telemetry.gauge("ConfigInvalid", 1)
+        container.telemetry.add_metric("ConfigInvalid", 1)
         container.telemetry.logger.error(
             "configuration is broken; the last good one stays", extra={"problems": problems}
         )

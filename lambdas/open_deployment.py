@@ -13,9 +13,8 @@ from runner import identity
 from runner.aws.s3 import open_s3
 from runner.clock import SystemClock, WallClock
 from runner.cloud.context import Deployment, S3Places
-from runner.cloud.notify import AwsAnnouncer
-from runner.cloud.webhook_per_import import WebhookPerImport
-from runner.cloud.webhook_tokens import webhook_url
+from runner.cloud.notify import AwsNotifier
+from runner.cloud.webhooks import WebhookPerImport, webhook_url
 from runner.config.settings import Settings
 from runner.dromo.client import HeadlessClient
 from runner.dromo.clock import VendorTime
@@ -43,7 +42,7 @@ _NO_KEY = "no-license-key"
 
 @asynccontextmanager
 async def open_deployment(
-    *, license_key: str | None, secrets: Secrets, aws: Aws, queues: Queues, gauges: Metrics
+    *, license_key: str | None, secrets: Secrets, aws: Aws, queues: Queues, metrics: Metrics
 ) -> AsyncIterator[Deployment]:
     """Open what the variables name. Raises ConfigError where one of them is missing or wrong, AwsRefused."""
     license_key = license_key or _NO_KEY
@@ -64,8 +63,8 @@ async def open_deployment(
             ledger=DynamoLedger(table, now=clock.now),
             leases=DynamoLeases(table, now=clock.now),
             queues=queues,
-            announcer=_announcer(aws),
-            gauges=gauges,
+            notifier=_notifier(aws),
+            metrics=metrics,
             places=S3Places(client, clock=clock),
             api=RateLimitedApi(
                 _called_back(api, secrets),
@@ -109,8 +108,8 @@ def _config_folder(inbox: str) -> str:
     return f"{inbox}/{folder}"
 
 
-def _announcer(aws: Aws) -> AwsAnnouncer:
-    return AwsAnnouncer(
+def _notifier(aws: Aws) -> AwsNotifier:
+    return AwsNotifier(
         aws,
         topic_arn=environment.required(environment.TOPIC_ARN),
         event_bus=environment.required(environment.EVENT_BUS),

@@ -24,5 +24,5 @@ async def _reconcile(time_left: TimeLeft) -> None:
     try:
         await reconcile(await container.deployment(), time_left=time_left)
     except AuthRefused:
-        container.doubt_license_key()
+        container.reload_license_key()
         raise

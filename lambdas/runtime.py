@@ -45,7 +45,7 @@ class Opening(Protocol):
     """Opens a deployment; see `opening.open_deployment`."""
 
     def __call__(
-        self, *, license_key: str | None, secrets: Secrets, aws: Aws, queues: SqsQueues, gauges: Metrics
+        self, *, license_key: str | None, secrets: Secrets, aws: Aws, queues: SqsQueues, metrics: Metrics
     ) -> AbstractAsyncContextManager[Deployment]: ...
 
 
@@ -101,7 +101,7 @@ class Container:
             self._aws = await Aws().__aenter__()
         return self._aws
 
-    def doubt_license_key(self) -> None:
+    def reload_license_key(self) -> None:
         """Read the license key anew before the next work: the vendor does not take the one that is in use."""
         self._license_key = None
         if self._secrets is not None:
@@ -116,7 +116,7 @@ class Container:
         self._deployment = None
         await self._opened.aclose()
         aws, queues = await self.aws(), await self.queues()
-        opened = self._opening(license_key=key, secrets=secrets, aws=aws, queues=queues, gauges=self.telemetry)
+        opened = self._opening(license_key=key, secrets=secrets, aws=aws, queues=queues, metrics=self.telemetry)
         self._deployment = await self._opened.enter_async_context(opened)
         self._license_key = key
         return self._deployment

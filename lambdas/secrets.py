@@ -11,7 +11,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from lambdas import environment
-from runner.cloud.webhook_tokens import WebhookTokens
+from runner.cloud.webhooks import WebhookTokens
 from runner.errors import ConfigError, Unavailable
 
 MAX_AGE_S = 300

@@ -18,7 +18,7 @@ from aws_lambda_powertools.utilities.data_classes import SQSEvent
 
 from runner.cloud.deadline import RESERVE_S
 from runner.cloud.messages import decode
-from runner.cloud.protocols import comes_back_after_s
+from runner.cloud.protocols import retry_after_s
 from runner.errors import AuthRefused, BulkheadError, MessageInvalid, TransientError
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class Records:
         try:
             deployment = await self._container.deployment(license_key=self._license_key)
         except BulkheadError as error:
-            delay_s = comes_back_after_s(1) if isinstance(error, TransientError) else PUT_OFF_S
+            delay_s = retry_after_s(1) if isinstance(error, TransientError) else PUT_OFF_S
             self._container.telemetry.failure("function cannot work", error, comes_again_in_s=delay_s)
             return partial(self._send_anew, delay_s=delay_s)
         return partial(self._take_in, deployment, time_left=time_left)
@@ -97,7 +97,7 @@ class Records:
             await work(self._message(record), receives=receives)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this record's alone
             is_hopeless = isinstance(error, MessageInvalid)
-            await self._put_back(record, error, receives, after_s=0 if is_hopeless else comes_back_after_s(receives))
+            await self._put_back(record, error, receives, after_s=0 if is_hopeless else retry_after_s(receives))
             return True
         return False
 
@@ -110,7 +110,7 @@ class Records:
                 await self._entry(deployment, message, time_left=time_left, receives=receives)
         except AuthRefused as error:
             self._container.telemetry.failure("license key refused", error, comes_again_in_s=PUT_OFF_S)
-            self._container.doubt_license_key()
+            self._container.reload_license_key()
             await self._send_anew(message, delay_s=PUT_OFF_S)
 
     def _message(self, record: SQSRecord) -> Message:

@@ -50,7 +50,7 @@ class Telemetry:
             more = {"trace": [f"{at.filename}:{at.lineno} {at.name}" for at in extract_tb(cause.__traceback__)]}
         self.logger.error(sentence, extra={"error": type(cause).__name__, **more, **fields})
 
-    def gauge(self, name: str, value: float, unit: str = "Count") -> None:
+    def add_metric(self, name: str, value: float, unit: str = "Count") -> None:
         """Take a figure; `unit` is one of CloudWatch's, such as `Count`, `Seconds` or `Milliseconds`."""
         self._metrics.add_metric(name=name, unit=unit, value=value)
 

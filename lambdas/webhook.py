@@ -55,7 +55,7 @@ def _digest(token: str) -> bytes:
 
 def _answer(event: Mapping[str, Any]) -> dict[str, Any]:
     if not _is_authentic(event):
-        telemetry.gauge("WebhookRejected", 1)
+        telemetry.add_metric("WebhookRejected", 1)
         return {
             "statusCode": 404,
             "headers": {"content-type": "application/json"},
@@ -63,7 +63,7 @@ def _answer(event: Mapping[str, Any]) -> dict[str, Any]:
         }
     body = body_of(event)
     if body is None:
-        telemetry.gauge("WebhookRejected", 1)
+        telemetry.add_metric("WebhookRejected", 1)
         logger.warning("webhook too large")
         return {"statusCode": 413}
     _ring_for(import_ids(body))
@@ -81,7 +81,7 @@ def _ring_for(candidates: list[str]) -> None:
         if _doorbell().ring(import_id):
             logger.info("webhook taken", extra={"import_id": import_id})
             return
-    telemetry.gauge("WebhookUnknown", 1)
+    telemetry.add_metric("WebhookUnknown", 1)
 
 
 @cache

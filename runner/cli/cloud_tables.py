@@ -21,7 +21,7 @@ from runner.models import OPEN_STATES, ItemState, iso
 if TYPE_CHECKING:
     from runner.cli.triage import Triage
     from runner.cloud.ops.redrive import Redriven
-    from runner.cloud.ops.status import Review, Standing
+    from runner.cloud.ops.status import CloudBatchStatus, Review
     from runner.findings import Finding
 
 Command = tuple[str, str]
@@ -53,7 +53,9 @@ def print_started(console: Console, batch_id: str, *, options: str) -> None:
     _next(console, [(f"bulkhead cloud status {batch_id}{options}", "where it stands; it appears within seconds")])
 
 
-def print_standings(console: Console, found: Sequence[Standing], *, nightly_prefix_url: str, options: str) -> None:
+def print_standings(
+    console: Console, found: Sequence[CloudBatchStatus], *, nightly_prefix_url: str, options: str
+) -> None:
     """Write one line a batch, oldest first."""
     if not found:
         line(console, "no batch yet")
@@ -68,7 +70,7 @@ def print_standings(console: Console, found: Sequence[Standing], *, nightly_pref
         _next(console, [(f"bulkhead cloud reviews{options}", "who waits for a person, and where")])
 
 
-def _cells(standing: Standing) -> tuple[str, ...]:
+def _cells(standing: CloudBatchStatus) -> tuple[str, ...]:
     batch, by_state = standing.batch, standing.by_state
     numbers = (
         sum(by_state.values()),
@@ -84,7 +86,7 @@ def _sum(by_state: Mapping[ItemState, int], states: Iterable[ItemState]) -> int:
     return sum(by_state.get(state, 0) for state in states)
 
 
-def print_standing(console: Console, standing: Standing, attention: Triage, *, options: str) -> None:
+def print_standing(console: Console, standing: CloudBatchStatus, attention: Triage, *, options: str) -> None:
     """Write where one batch stands, why items were not imported, and the commands that follow from it."""
     batch = standing.batch
     line(console, f"Batch {shown(batch.batch_id)} is {batch.state}", style="bold")
@@ -109,7 +111,7 @@ def print_standing(console: Console, standing: Standing, attention: Triage, *, o
     _next(console, _commands(standing, attention, options))
 
 
-def _commands(standing: Standing, attention: Triage, options: str) -> list[Command]:
+def _commands(standing: CloudBatchStatus, attention: Triage, options: str) -> list[Command]:
     batch_id, by_state = standing.batch.batch_id, standing.by_state
     commands = []
     if by_state.get(ItemState.NEEDS_REVIEW):
@@ -130,7 +132,7 @@ def _commands(standing: Standing, attention: Triage, options: str) -> list[Comma
     return commands
 
 
-def _manifest(standing: Standing) -> str:
+def _manifest(standing: CloudBatchStatus) -> str:
     if standing.driver == "runner":
         return "the runner writes it beside the results"
     if standing.manifest is None:
@@ -139,7 +141,7 @@ def _manifest(standing: Standing) -> str:
     return f"{shown(standing.manifest)} ({current})"
 
 
-def print_manifest_place(console: Console, standing: Standing, *, to: Path | None) -> None:
+def print_manifest_place(console: Console, standing: CloudBatchStatus, *, to: Path | None) -> None:
     """Write where the manifest was written to, and where the stack's own lies."""
     if to is not None:
         line(console, f"written to {shown(str(to))}")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
     from runner.bulkhead import BatchStatus
-    from runner.cloud.ops.status import Standing
+    from runner.cloud.ops.status import CloudBatchStatus
     from runner.local.plan import Explanation, Plan
 
 
@@ -32,7 +32,7 @@ def write_document(value: Any) -> None:
     sys.stdout.buffer.flush()
 
 
-def status_document(status: BatchStatus | Standing) -> dict[str, Any]:
+def status_document(status: BatchStatus | CloudBatchStatus) -> dict[str, Any]:
     """Return what `status --json` says of one batch."""
     batch = status.batch
     return {
@@ -49,7 +49,7 @@ def status_document(status: BatchStatus | Standing) -> dict[str, Any]:
     }
 
 
-def standing_document(standing: Standing) -> dict[str, Any]:
+def standing_document(standing: CloudBatchStatus) -> dict[str, Any]:
     """Return what `cloud status --json` says of one batch."""
     return {
         **status_document(standing),

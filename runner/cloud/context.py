@@ -1,4 +1,4 @@
-"""The deployment: what every function works with, and what of it one batch needs."""
+"""The deployment: what every function works with, and the run context, stages, and discovery of one of its batches."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from runner import identity
-from runner.cloud.metrics import EventMetrics
 from runner.config.options import RunOptions
 from runner.config.run_spec import RunSpec
 from runner.errors import ConfigError
+from runner.events import CreateAnswered, CreateThrottled, ItemMoved
+from runner.models import ItemState
 from runner.sinks import open_sink
 from runner.sources.s3 import S3Source
 from runner.stages.context import RunContext
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from runner.config.settings import Settings
     from runner.dromo.clock import VendorTime
     from runner.dromo.rate_limited import RateLimitedApi
+    from runner.events import Event
     from runner.ledger.leases import Leases
     from runner.ledger.protocol import CloudLedger
     from runner.models import Batch
@@ -41,31 +43,33 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 LONGEST_FUNCTION_S = 900.0
-"""No function lives longer: whatever one of them has sent is over by then."""
+"""No function runs longer, so a request that one has sent is over by then."""
 
 PERMIT_WAIT_S = 45.0
-"""A function waits so long for a permit, then leaves the item to a later one."""
+"""How long a function waits for a permit before it requeues the item."""
 
 ATTEMPTS = 3
-"""Creates, uploads and downloads are tried so often in one function; the queue tries again."""
+"""How often one function tries a create, an upload, or a download; after that the queue retries."""
+
+_METRIC_OF_STATE = {ItemState.COLLECTED: "ItemsCollected", ItemState.FAILED: "ItemsFailed"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deployment:
-    """Made once a container. `settings` are the parameters of the stack, before `bulkhead.toml` is laid over them.
+    """Opened once for each container. `settings` are the stack's parameters, without the inbox's `bulkhead.toml`.
 
-    - `account`: as `identity.account` gives it.
-    - `inbox`: the `s3://` url below which files land.
-    - `results`: the `s3://` url of the bucket of the results.
-    - `config_folder`: the `s3://` url of the folder of `bulkhead.toml`, of which nothing is imported.
+    - `account`: what `identity.account` returns for the API and the key.
+    - `inbox`: the `s3://` url under which files arrive.
+    - `results`: the `s3://` url of the results bucket.
+    - `config_folder`: the `s3://` url of the folder with `bulkhead.toml`, from which nothing is imported.
     """
 
     settings: Settings
     ledger: CloudLedger
     leases: Leases
     queues: Queues
-    announcer: Notifier
-    gauges: Metrics
+    notifier: Notifier
+    metrics: Metrics
     places: Places
     api: RateLimitedApi
     storage: Storage
@@ -84,22 +88,22 @@ class Deployment:
 
     @property
     def longest_wait_s(self) -> float:
-        """Return the longest wait that must not be interrupted: that for an upload in doubt to show."""
+        """Return the longest wait that must not be cut short, in seconds: until the outcome of an upload shows."""
         return max(self.settings.settle_s, 60.0)
 
     def out(self, batch_id: str) -> str:
-        """Return where the results and the manifest of a batch go."""
+        """Return the `s3://` url under which a batch writes its results and its manifest."""
         return f"{self.results.rstrip('/')}/batches/{batch_id}"
 
     def holder(self) -> str:
-        """Return a new name for who takes a lease."""
+        """Return a new name for the holder of a lease."""
         return f"{self.rng.getrandbits(64):016x}"
 
     def transitions(self) -> Transitions:
-        return Transitions(self.ledger, clock=self.clock, emit=EventMetrics(self.gauges), by_state={})
+        return Transitions(self.ledger, clock=self.clock, emit=EventMetrics(self.metrics), by_state={})
 
     def context(self, batch: Batch, stop: StopSignal) -> RunContext:
-        """Return what the stages need to work on items of a batch."""
+        """Return what the stages need to work on items of a batch. Raises ConfigError."""
         spec = spec_of(batch)
         return RunContext(
             ledger=self.ledger,
@@ -112,7 +116,7 @@ class Deployment:
             clock=self.clock,
             vendor_time=self.vendor_time,
             rng=self.rng,
-            emit=EventMetrics(self.gauges),
+            emit=EventMetrics(self.metrics),
             stop=stop,
             options=self.options(again=spec.again),
             rank_of=rank_of,
@@ -120,11 +124,11 @@ class Deployment:
         )
 
     def stages(self, batch: Batch, deadline: Deadline, *, transitions: Transitions | None = None) -> Stages:
-        """Return the stages for items of a batch. Raises ConfigError where the batch's record cannot be read."""
+        """Return the stages for items of a batch. Raises ConfigError if the batch's spec is unreadable."""
         return Stages(self.context(batch, deadline), transitions or self.transitions())
 
     def discovery(self, batch: Batch) -> Discovery:
-        """Return what makes items of a batch of what its source lists."""
+        """Return the discovery that turns entries of the batch's source into items. Raises ConfigError."""
         spec = spec_of(batch)
         return Discovery(
             batch_id=batch.batch_id,
@@ -154,12 +158,12 @@ class Deployment:
 
 
 def rank_of(_entry: Any) -> int:
-    """Return the rank of every item: they come in the order of their names."""
+    """Return 0 for every item: they are ordered by name."""
     return 0
 
 
 def spec_of(batch: Batch) -> RunSpec:
-    """Return what a batch keeps of how it was started. Raises ConfigError where that cannot be read."""
+    """Return the spec that a batch was started with. Raises ConfigError if it is unreadable."""
     return _spec(batch.config)
 
 
@@ -168,20 +172,38 @@ def _spec(config: str) -> RunSpec:
     return RunSpec.from_json(config)
 
 
-def is_driven_here(batch: Batch) -> bool:
-    """Tell whether the stack takes the batch's items further, and no runner does.
+def is_driven_by_stack(batch: Batch) -> bool:
+    """Tell whether the batch's driver is the stack and not a runner.
 
-    A batch whose record cannot be read, as of a later version, is left to whoever can.
+    False for a batch whose spec is unreadable, such as one of a later version.
     """
     try:
         return spec_of(batch).driver == "stack"
     except (ConfigError, KeyError, TypeError, ValueError):
-        logger.warning("the record of a batch cannot be read", extra={"batch": batch.batch_id})
+        logger.warning("unreadable spec of a batch", extra={"batch": batch.batch_id})
         return False
 
 
+class EventMetrics:
+    """Listens to the stages' events and records them as metrics."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case CreateAnswered():
+                self._metrics.add_metric("CreatesAnswered", 1)
+            case CreateThrottled():
+                self._metrics.add_metric("CreatesRefused", 1)
+            case ItemMoved(new=state) if state in _METRIC_OF_STATE:
+                self._metrics.add_metric(_METRIC_OF_STATE[state], 1)
+            case _:
+                pass
+
+
 class S3Places:
-    """Implements `ports.Places` over one client; all its sources parse one JSON object at a time."""
+    """Implements `protocols.Places` over one client; all of its sources share one lock for parsing JSON objects."""
 
     def __init__(self, client: S3Client, *, clock: Clock) -> None:
         self._client = client
@@ -189,7 +211,7 @@ class S3Places:
         self._parsing = asyncio.Lock()
 
     def source(self, spec: SourceSpec) -> PagedSource:
-        """Open a source of kind `s3`. Raises ConfigError for another: it lies where the stack cannot read."""
+        """Open a source of kind `s3`. Raises ConfigError for another kind, which the stack cannot read."""
         if spec.kind != "s3":
             raise ConfigError(f"the stack cannot read {spec.path}")
         return S3Source(spec, client=self._client, now=self._clock.now(), parsing=self._parsing)

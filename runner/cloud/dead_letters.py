@@ -1,12 +1,12 @@
-"""Dead letters: the reason why a message was given up, on the item that it was for."""
+"""Dead letters: when a message fails for the last time, its item records why."""
 
 from __future__ import annotations
 
 import logging
 from typing import TYPE_CHECKING
 
-from runner.cloud.lifecycle import ring_if_at_rest
-from runner.cloud.protocols import MOST_RECEIVES
+from runner.cloud.lifecycle import enqueue_finish_if_idle
+from runner.cloud.protocols import MAX_RECEIVES
 from runner.errors import (
     AuthRefused,
     AwsRefused,
@@ -26,18 +26,18 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 DEAD_LETTER = "dead_letter"
-"""Error code of an item whose message is in a dead-letter queue: nobody works on it until that is put right."""
+"""Error code of an item whose message is in a dead-letter queue: no function works on it until it is redriven."""
 
-_OF_EVERYBODY = (AuthRefused, AwsRefused, ConfigError, LedgerError, LedgerUnavailable, StorageFull)
-"""What is not the item's trouble: once it is over, reconcile finds the item as it was."""
+_SHARED_CAUSES = (AuthRefused, AwsRefused, ConfigError, LedgerError, LedgerUnavailable, StorageFull)
+"""Errors that are not about one item: once the cause is fixed, reconcile enqueues the unchanged item again."""
 
-_LONGEST_REASON = 500
+_MAX_REASON_CHARS = 500
 _S = ItemState
 
 
-def _is_of_everybody(error: Exception) -> bool:
-    """Tell whether an error is not the item's alone; one object that cannot be read may look as if none could be."""
-    return isinstance(error, _OF_EVERYBODY) and not isinstance(error.__cause__, ItemRejected)
+def _has_shared_cause(error: Exception) -> bool:
+    """Tell whether other items fail for the same cause; an unreadable object raises an error that only looks shared."""
+    return isinstance(error, _SHARED_CAUSES) and not isinstance(error.__cause__, ItemRejected)
 
 
 def is_dead_lettered(item: Item) -> bool:
@@ -47,11 +47,12 @@ def is_dead_lettered(item: Item) -> bool:
 async def mark_dead_lettered(
     deployment: Deployment, batch_id: str, source: str, error: Exception, *, receives: int
 ) -> None:
-    """Note on the item why its message is given up, if this was the last time that it comes.
+    """Record on the item why its message failed, if this was the last delivery; `receives` counts from 1.
 
-    An item that was not sent is rejected. One whose data is, or may be, at the vendor keeps its state.
+    An item that was not sent is rejected. An item whose data is, or may be, at the vendor keeps its state. Raises
+    LedgerError, TransientError.
     """
-    if receives < MOST_RECEIVES or _is_of_everybody(error):
+    if receives < MAX_RECEIVES or _has_shared_cause(error):
         return
     item = await deployment.ledger.item(batch_id, source)
     if item is None or item.state not in OPEN_STATES:
@@ -64,9 +65,9 @@ async def mark_dead_lettered(
             _S.REJECTED if is_unsent else item.state,
             reason=DEAD_LETTER,
             error_code=DEAD_LETTER,
-            error_message=reason[:_LONGEST_REASON],
+            error_message=reason[:_MAX_REASON_CHARS],
         )
     except StaleItem:
-        logger.info("a dead letter's item was moved by somebody else", extra={"item": source})
+        logger.info("another function moved the item of a dead letter", extra={"item": source})
     else:
-        await ring_if_at_rest(deployment, batch_id)
+        await enqueue_finish_if_idle(deployment, batch_id)

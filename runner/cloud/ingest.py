@@ -1,4 +1,4 @@
-"""Landing: a file that landed becomes an item of the rolling batch of its day and folder, once."""
+"""Ingest: a file that arrives in the inbox becomes one item of the rolling batch of its day and folder."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from runner.cloud.batch_ids import rolling_id
-from runner.cloud.handlers.configure import in_force
-from runner.cloud.lifecycle import open_again, ring_if_at_rest, start_batch
+from runner.cloud.handlers.configure import config_in_force
+from runner.cloud.lifecycle import enqueue_finish_if_idle, reopen, rolling_id, start_batch
 from runner.cloud.messages import ItemRef
 from runner.errors import LedgerError
 from runner.models import TERMINAL_STATES
@@ -24,41 +23,42 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-async def register(deployment: Deployment, landed: ObjectCreated) -> ItemRef | None:
-    """Bring a file into the ledger, whatever number of messages tell of it; None where it is not to be imported.
+async def ingest(deployment: Deployment, created: ObjectCreated) -> ItemRef | None:
+    """Add a file to the ledger, once for any number of messages about it; None if the configuration excludes it.
 
-    A second version of a key on one day is an item of its own. Raises LedgerError, TransientError.
+    A second version of a key on the same day becomes an item of its own. Raises LedgerError, TransientError.
     """
-    spec = (await in_force(deployment)).run_spec(deployment, deployment.inbox)
-    version = ObjectVersion(etag=landed.etag, size_bytes=landed.size_bytes, version_id=landed.version_id)
-    entry = deployment.places.source(spec.source).entry(landed.key, version)
+    spec = (await config_in_force(deployment)).run_spec(deployment, deployment.inbox)
+    version = ObjectVersion(etag=created.etag, size_bytes=created.size_bytes, version_id=created.version_id)
+    entry = deployment.places.source(spec.source).entry(created.key, version)
     if entry is None:
-        logger.info("a file that landed is left out")
+        logger.info("file excluded by the configuration")
         return None
-    batch = await _rolling_batch(deployment, spec, rolling_id(entry.source, landed.at))
+    batch = await _rolling_batch(deployment, spec, rolling_id(entry.source, created.at))
     item = await _added(deployment, batch, entry)
     if item.state in TERMINAL_STATES:
-        await ring_if_at_rest(deployment, batch.batch_id)
+        await enqueue_finish_if_idle(deployment, batch.batch_id)
     else:
-        await open_again(deployment, batch.batch_id)
+        await reopen(deployment, batch.batch_id)
     return ItemRef(batch_id=batch.batch_id, source=item.source)
 
 
 async def _rolling_batch(deployment: Deployment, spec: RunSpec, batch_id: str) -> Batch:
-    """Return the batch, made where it is missing, with the routes that are in force now."""
+    """Return the batch with the current routes, starting it if it is missing."""
     batch = await deployment.ledger.batch(batch_id) or await start_batch(deployment, spec, batch_id)
-    return await _routed(deployment, batch, spec)
+    return await _with_routes(deployment, batch, spec)
 
 
-async def as_configured(deployment: Deployment, batch: Batch) -> Batch:
-    """Return a rolling batch with the routes that are in force now: a file may be redriven since they were put right.
+async def with_current_routes(deployment: Deployment, batch: Batch) -> Batch:
+    """Return a rolling batch with the current routes: a file may be redriven because the routes were fixed.
 
     Raises ConfigError, LedgerError, TransientError.
     """
-    return await _routed(deployment, batch, (await in_force(deployment)).run_spec(deployment, deployment.inbox))
+    config = await config_in_force(deployment)
+    return await _with_routes(deployment, batch, config.run_spec(deployment, deployment.inbox))
 
 
-async def _routed(deployment: Deployment, batch: Batch, spec: RunSpec) -> Batch:
+async def _with_routes(deployment: Deployment, batch: Batch, spec: RunSpec) -> Batch:
     config = spec.to_json()
     if batch.config == config:
         return batch
@@ -66,7 +66,7 @@ async def _routed(deployment: Deployment, batch: Batch, spec: RunSpec) -> Batch:
 
 
 async def _added(deployment: Deployment, batch: Batch, entry: SourceEntry) -> Item:
-    """Add the file under its own name, or under that of its version where another version bears it."""
+    """Add the file under its own name, or under a name with its version if another version has the plain name."""
     discovery = deployment.discovery(batch)
     for source in (entry.source, versioned_source(entry.source, entry.version)):
         (item,) = await discovery.items([replace(entry, source=source)])
@@ -75,4 +75,4 @@ async def _added(deployment: Deployment, batch: Batch, entry: SourceEntry) -> It
         known = await deployment.ledger.item(batch.batch_id, source)
         if known is not None and known.version == entry.version:
             return known
-    raise LedgerError(f"batch {batch.batch_id} has no place for a file that landed")
+    raise LedgerError(f"batch {batch.batch_id} has no free name for a file that arrived")

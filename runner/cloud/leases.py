@@ -1,4 +1,7 @@
-"""Leased: one function at a time works on something; what depends on it is money and time, never safety."""
+"""Leases: one function at a time works on an item, an import, a batch, or the JSON creates of a schema.
+
+They save money and time. Safety never depends on them: that is what the ledger's conditional writes are for.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
-from runner.cloud.protocols import MOST_DELAY_S, Done, Requeued
+from runner.cloud.protocols import MAX_DELAY_S, Done, Requeued
 from runner.dromo.listing import CLOCK_MARGIN
 from runner.models import Item, ItemKind, ItemState
 
@@ -22,17 +25,27 @@ if TYPE_CHECKING:
 
 
 CLAIM_S = 20.0
-"""So long the right to send a message anew is held before it is sent: a message that failed comes back later."""
+"""How long a function first claims the right to requeue a message; if its send fails, the claim ends this soon."""
 
-_SKEW_S = 2.0
-"""By so much the clocks of two functions may differ: a message must not find itself still on its way."""
+_CLOCK_SKEW_S = 2.0
+"""How far the clocks of two functions may differ: the claim must end before the requeued message arrives."""
+
+TURN_S = 180.0
+"""Longer than a function waits for a permit and an answer: a turn that was not released ends by itself."""
+
+_TURNS = "json-turns"
+_SOON_S = 5.0
+_UNKNOWN_OUTCOME_S = 60.0
+_PAGE = 200
 
 
 @asynccontextmanager
-async def leased(deployment: Deployment, batch_id: str, name: str, deadline: Deadline) -> AsyncIterator[float | None]:
-    """Hold a lease for as long as the function can live, and give it back.
+async def hold_lease(
+    deployment: Deployment, batch_id: str, name: str, deadline: Deadline
+) -> AsyncIterator[float | None]:
+    """Hold a lease for as long as the function can live, and release it at the end.
 
-    Yields None, or how many seconds the lease of somebody else still lasts: then it is theirs.
+    Yields None if the lease is held, else for how many seconds another holder still has it.
     """
     holder = deployment.holder()
     left_s = await deployment.leases.take(batch_id, name, holder=holder, for_s=deadline.lease_s())
@@ -43,40 +56,31 @@ async def leased(deployment: Deployment, batch_id: str, name: str, deadline: Dea
             await deployment.leases.release(batch_id, name, holder=holder)
 
 
-async def later(
+async def requeue(
     deployment: Deployment, queue: Queue, message: Message, seconds: float, *, batch_id: str, name: str
 ) -> Outcome:
-    """Send a message anew, to come in `seconds` and a little more, unless one for the same is on its way already.
+    """Send the message again, to arrive in `seconds` plus 1 to 4, unless one for the same `name` is already pending.
 
-    Messages come twice now and then: if each of them brought the next, there would soon be no end of them.
+    SQS delivers some messages twice: if each delivery sent another message, they would multiply without end.
     """
-    delay_s = min(MOST_DELAY_S, math.ceil(seconds) + deployment.rng.randint(1, 4))
-    on_its_way_s = max(delay_s - _SKEW_S, delay_s / 2)
-    claim = partial(deployment.leases.take, batch_id, next_of(name), holder=deployment.holder())
-    if await claim(for_s=min(on_its_way_s, CLAIM_S)) is not None:
+    delay_s = min(MAX_DELAY_S, math.ceil(seconds) + deployment.rng.randint(1, 4))
+    pending_s = max(delay_s - _CLOCK_SKEW_S, delay_s / 2)
+    claim = partial(deployment.leases.take, batch_id, pending_name(name), holder=deployment.holder())
+    if await claim(for_s=min(pending_s, CLAIM_S)) is not None:
         return Done()
     await deployment.queues.send(queue, [message], delay_s=delay_s)
-    if on_its_way_s > CLAIM_S:
-        await claim(for_s=on_its_way_s)
+    if pending_s > CLAIM_S:
+        await claim(for_s=pending_s)
     return Requeued(delay_s)
 
 
-def next_of(name: str) -> str:
-    """Return the name under which a message for something is leased while it is on its way; no file is named so."""
+def pending_name(name: str) -> str:
+    """Return the lease name for a requeued message that has not arrived yet; no file can have this name."""
     return f"\0next {name}"
 
 
-TURN_S = 180.0
-"""Longer than a function waits for a permit and for the answer: a turn that was not given back ends by itself."""
-
-_TURNS = "json-turns"
-_SOON_S = 5.0
-_IN_DOUBT_S = 60.0
-_PAGE = 200
-
-
 class JsonTurn:
-    """The turn of one item."""
+    """The turn of one JSON item: a schema has one JSON create at a time, so that its import can be told apart."""
 
     def __init__(self, deployment: Deployment, item: Item) -> None:
         self._deployment = deployment
@@ -85,22 +89,22 @@ class JsonTurn:
         self._name = item.schema_id or "inline"
 
     async def take(self) -> float | None:
-        """Take the turn; else return after how many seconds to come back."""
+        """Take the turn and return None, or return in how many seconds to try again."""
         leases = self._deployment.leases
         left_s = await leases.take(_TURNS, self._name, holder=self._holder, for_s=TURN_S)
         if left_s is not None:
             return min(left_s, _SOON_S)
-        if await self._is_in_doubt():
+        if await self._has_rival():
             await leases.release(_TURNS, self._name, holder=self._holder)
-            return _IN_DOUBT_S
+            return _UNKNOWN_OUTCOME_S
         return None
 
     async def over(self, item: Item) -> None:
-        """Give the turn back, but where the create is in doubt: by the time it ends, every index shows that."""
+        """Release the turn. If the create's outcome is unknown, it ends by itself: by then every index shows that."""
         if item.state is not ItemState.CREATING:
             await self._deployment.leases.release(_TURNS, self._name, holder=self._holder)
 
-    async def _is_in_doubt(self) -> bool:
+    async def _has_rival(self) -> bool:
         ledger = self._deployment.ledger
         for batch in await ledger.incomplete_batches():
             creating = await ledger.page(batch.batch_id, ItemState.CREATING, after=None, limit=_PAGE)
@@ -109,9 +113,10 @@ class JsonTurn:
         return False
 
     def _is_rival(self, item: Item) -> bool:
-        """Tell whether the import that a create in doubt may have made could be taken for this item's.
+        """Tell whether an import that this unrecorded create may have made could be mistaken for our item's.
 
-        What was made within its quiet period is long past else: its batch may be a runner's that nobody resumes.
+        After its quiet period such an import is too old to be mistaken; its batch may belong to a runner that nobody
+        resumes.
         """
         if item.kind is not ItemKind.JSON or item.schema_id != self._item.schema_id:
             return False

@@ -1,4 +1,4 @@
-"""What the queues carry: references to work, never a state, as frozen messages and their JSON."""
+"""The messages of the queues and their JSON: each refers to work and carries no state."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from runner.models import iso
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectCreated:
-    """A file landed in the inbox; `key` is the object's key as it is, `etag` without quotes, `at` when it landed."""
+    """A file arrived in the inbox: `key` is not percent-encoded, `etag` has no quotes, `at` is when it arrived."""
 
     bucket: str
     key: str
@@ -26,7 +26,7 @@ class ObjectCreated:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ItemRef:
-    """An item is to be taken as far as it gets."""
+    """Submit this item."""
 
     batch_id: str
     source: str
@@ -34,9 +34,9 @@ class ItemRef:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartLoad:
-    """A load of everything under `uri` starts; `at` is when that was asked for, and names it with `name`.
+    """Start a load of everything under `uri`; `name` and `at`, the time of the request, make its batch id.
 
-    Without a readable `at` the load is of the minute in which the message is read.
+    If `at` is missing or unreadable, the minute in which the message is read is used.
     """
 
     uri: str
@@ -46,7 +46,7 @@ class StartLoad:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListPage:
-    """A page of a batch's source is to be listed: the first, or the one that `token` stands for."""
+    """List one page of a batch's source: the first, or the page of `token`."""
 
     batch_id: str
     token: str | None = None
@@ -54,7 +54,7 @@ class ListPage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportHint:
-    """Something may have become of an import; `at` is when a webhook said so, None where reconcile did."""
+    """An import may have ended; `at` is when its webhook arrived, None if reconcile noticed it."""
 
     import_id: str
     at: datetime | None = None
@@ -62,7 +62,7 @@ class ImportHint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchRef:
-    """A batch may have come to rest."""
+    """A batch may be idle."""
 
     batch_id: str
 
@@ -79,11 +79,11 @@ _KINDS: dict[str, type[Message]] = {
     "batch_ref": BatchRef,
 }
 _KIND_OF: dict[type[Message], str] = {kind: name for name, kind in _KINDS.items()}
-_MAY_LACK_TIME = (StartLoad, ImportHint)
+_TIME_IS_OPTIONAL = (StartLoad, ImportHint)
 
 
 def encode(message: Message) -> str:
-    """Return the message as ASCII JSON: its `kind`, and its fields but for those that are None."""
+    """Return the message as ASCII JSON: its `kind`, and all fields that are not None."""
     values = {field.name: getattr(message, field.name) for field in fields(message)}
     shown = {name: iso(value) if isinstance(value, datetime) else value for name, value in values.items()}
     raw = {"kind": _KIND_OF[type(message)]} | {name: value for name, value in shown.items() if value is not None}
@@ -91,7 +91,7 @@ def encode(message: Message) -> str:
 
 
 def decode(text: str) -> Message:
-    """Read what `encode` wrote, or an event of EventBridge that says that a file landed. Raises MessageInvalid."""
+    """Parse what `encode` wrote, or an `Object Created` event of EventBridge. Raises MessageInvalid."""
     try:
         raw = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -102,15 +102,15 @@ def decode(text: str) -> Message:
         return from_event_bridge(raw)
     kind = _KINDS.get(str(raw.pop("kind", "")))
     if kind is None:
-        raise MessageInvalid("the message is of no known kind")
+        raise MessageInvalid("the message has an unknown kind")
     return _read(kind, raw)
 
 
 def from_event_bridge(event: Mapping[str, Any]) -> ObjectCreated:
-    """Read the event `Object Created` of S3, whose keys come as they are, not quoted. Raises MessageInvalid."""
+    """Parse the event `Object Created` of S3, whose keys are not percent-encoded. Raises MessageInvalid."""
     detail = event.get("detail")
     if event.get("detail-type") != "Object Created" or not isinstance(detail, dict):
-        raise MessageInvalid("the event does not say that an object was created")
+        raise MessageInvalid("the event is not of the type Object Created")
     try:
         stored = detail["object"]
         raw = {
@@ -134,25 +134,25 @@ _READERS: dict[str, Callable[[Any], bool]] = {
 
 
 def _read(kind: type[M], raw: dict[str, Any]) -> M:
-    """Return a message of a kind, every field of it checked; what a later version has added is left out."""
+    """Return a message with every field checked; fields added by a later version are ignored."""
     known = {field.name: str(field.type) for field in fields(kind)}
     values = {name: value for name, value in raw.items() if name in known}
     if "at" in known:
-        values["at"] = _instant(values.get("at"), may_lack=kind in _MAY_LACK_TIME)
+        values["at"] = _instant(values.get("at"), is_optional=kind in _TIME_IS_OPTIONAL)
     for name, wanted in known.items():
         if name in values and name != "at" and not _READERS[wanted](values[name]):
-            raise MessageInvalid(f"the message's {name} cannot be read")
+            raise MessageInvalid(f"the message's {name} has the wrong type")
     try:
         return kind(**values)
     except TypeError as error:
-        raise MessageInvalid("the message lacks a field") from error
+        raise MessageInvalid("the message is missing a field") from error
 
 
-def _instant(value: object, *, may_lack: bool) -> datetime | None:
+def _instant(value: object, *, is_optional: bool) -> datetime | None:
     try:
         instant = datetime.fromisoformat(str(value))
     except ValueError as error:
-        if may_lack:
+        if is_optional:
             return None
-        raise MessageInvalid("the message's time cannot be read") from error
+        raise MessageInvalid("the message's time is unreadable") from error
     return (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).astimezone(UTC)

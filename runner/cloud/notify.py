@@ -1,4 +1,4 @@
-"""SNS and EventBridge as those who are told of a batch's end."""
+"""The notifier: publishes the end of a batch to SNS and EventBridge."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ EVENT_TYPE = "Batch Ended"
 _MAX_SUBJECT_CHARS = 99
 
 
-class AwsAnnouncer:
-    """Tells a topic, for people and programs, and an event bus, for programs, that a batch ended."""
+class AwsNotifier:
+    """Publishes to a topic, for people and programs, and to an event bus, for programs."""
 
     def __init__(self, aws: Aws, *, topic_arn: str, event_bus: str) -> None:
         self._aws = aws
@@ -27,7 +27,7 @@ class AwsAnnouncer:
         self._event_bus = event_bus
 
     async def batch_ended(self, summary: Mapping[str, Any], *, state: BatchState) -> None:
-        """Tell of an end; who is told twice knows it by `end`. Raises AwsRefused, ConfigError, Unavailable."""
+        """Publish an end; `end` identifies a repeated one. Raises AwsRefused, ConfigError, Unavailable."""
         detail = json.dumps({**summary, "state": str(state)}, ensure_ascii=False)
         await self._put_event(detail)
         subject = f"Bulkhead: batch {summary['batch_id']} is {state}"
@@ -37,7 +37,7 @@ class AwsAnnouncer:
             TopicArn=self._topic_arn,
             Subject=_line(subject),
             MessageStructure="json",
-            Message=json.dumps({"default": detail, "email": _letter(subject, summary)}, ensure_ascii=False),
+            Message=json.dumps({"default": detail, "email": _mail(subject, summary)}, ensure_ascii=False),
             MessageAttributes={"state": {"DataType": "String", "StringValue": str(state)}},
         )
 
@@ -50,17 +50,17 @@ class AwsAnnouncer:
         }
         answer = await self._aws.call("events", "put_events", Entries=[entry])
         if answer.get("FailedEntryCount"):
-            raise Unavailable("EventBridge does not take the end of the batch")
+            raise Unavailable("EventBridge did not accept the event for the end of the batch")
 
 
 def _line(text: str) -> str:
-    """Return a text as SNS takes it for a subject: printable ASCII, below 100 characters."""
+    """Return a text in the form that SNS requires of a subject: printable ASCII, fewer than 100 characters."""
     plain = "".join(char if char.isascii() and char.isprintable() else "?" for char in text)
     return plain[:_MAX_SUBJECT_CHARS]
 
 
-def _letter(subject: str, summary: Mapping[str, Any]) -> str:
-    """Return what a person reads: the end, its reason, how many items are in which state, where the manifest lies."""
+def _mail(subject: str, summary: Mapping[str, Any]) -> str:
+    """Return the text of the mail: the end, its reason, the number of items in each state, the manifest's url."""
     states = [f"{count:>9,}  {state}" for state, count in summary["by_state"].items() if count]
     lines = [subject, str(summary.get("reason", "")), "", *states, "", f"Manifest: {summary.get('manifest', '')}"]
     return "\n".join(lines) + "\n"

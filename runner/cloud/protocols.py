@@ -1,4 +1,4 @@
-"""The seams of the event-driven core: queues, who is told of ends, figures, and where batches lie."""
+"""The protocols of the functions: queues, notifier, metrics, and where batches read and write; and the outcomes."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ if TYPE_CHECKING:
     from runner.sources import ObjectVersion, SourceSpec
 
 TimeLeft = Callable[[], float]
-"""Seconds that are left to the function."""
+"""Returns the seconds that the function may still run."""
 
-MOST_DELAY_S = 900
-"""The longest delay a queue takes."""
+MAX_DELAY_S = 900
+"""The longest delay of a message in SQS."""
 
-MOST_RECEIVES = 5
-"""A message that was received so often without success goes to the dead-letter queue."""
+MAX_RECEIVES = 5
+"""A message that failed this often goes to the dead-letter queue (`maxReceiveCount` in template.yaml)."""
 
-_COMES_BACK_AFTER_S = (30, 90, 270, 810)
+_RETRY_AFTER_S = (30, 90, 270, 810)
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """Nothing is left to do for the message: acknowledge it."""
+    """The message needs no more work: acknowledge it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Requeued:
-    """The work was sent anew, to come in `delay_s` seconds: acknowledge the message all the same."""
+    """The message was sent again, to arrive in `delay_s` seconds: acknowledge the one in hand."""
 
     delay_s: int
 
 
 Outcome = Done | Requeued
-"""What an entry point returns: the message is acknowledged either way. Only what is raised is a failure."""
+"""What an entry point returns; the message is acknowledged in both cases. Only an exception is a failure."""
 
 
-def comes_back_after_s(receives: int) -> int:
-    """Return how long a message that failed is best kept invisible: 30, 90, 270 and 810 seconds."""
-    return _COMES_BACK_AFTER_S[min(max(receives, 1), len(_COMES_BACK_AFTER_S)) - 1]
+def retry_after_s(receives: int) -> int:
+    """Return for how many seconds to hide a message that failed: 30, 90, 270, then 810. `receives` counts from 1."""
+    return _RETRY_AFTER_S[min(max(receives, 1), len(_RETRY_AFTER_S)) - 1]
 
 
 class Queue(StrEnum):
@@ -56,50 +56,50 @@ class Queue(StrEnum):
 
 
 class Queues(Protocol):
-    """Deliver at least once, in no order. Both may raise TransientError."""
+    """Deliver each message at least once, in no particular order. All methods may raise TransientError."""
 
     async def send(self, queue: Queue, messages: Sequence[Message], *, delay_s: int = 0) -> None:
-        """Send any number of messages, each as one of its own; returns once all are kept."""
+        """Send any number of messages, each separately; returns when the queue has stored all of them."""
         ...
 
     async def is_empty(self, queue: Queue) -> bool:
-        """Tell whether no message waits, is delayed or is being worked on, as far as the queue knows."""
+        """Tell whether the queue knows of no message that waits, is delayed, or is being processed."""
         ...
 
 
 class Notifier(Protocol):
-    """Tells whoever listens that a batch has come to an end."""
+    """Publishes the end of a batch."""
 
     async def batch_ended(self, summary: Mapping[str, Any], *, state: BatchState) -> None:
-        """`summary` has the fields of `summary.json`, `reason`, `manifest` (where it lies) and `end`.
+        """Publish an end. `summary` has the fields of `summary.json`, `reason`, `manifest` (its url), and `end`.
 
-        `end` names this end of the batch: where a function was killed in between, the same is told again.
+        `end` identifies this end: if a function is killed after publishing, the same end is published again.
         """
         ...
 
 
 class Metrics(Protocol):
-    """Takes figures for the dashboard."""
+    """Records metrics for the dashboard and the alarms; infra/metrics.md lists their names."""
 
-    def gauge(self, name: str, value: float, unit: str = "Count") -> None:
-        """`unit` is `Count` or `Seconds`."""
+    def add_metric(self, name: str, value: float, unit: str = "Count") -> None:
+        """Record a value; `unit` is one of CloudWatch's, such as `Count` or `Seconds`."""
         ...
 
 
 class PagedSource(Source, Protocol):
-    """A source that is listed a page at a time, by whoever comes next."""
+    """A source that is listed one page at a time, each page by another function."""
 
     async def page(self, token: str | None) -> tuple[list[SourceEntry], str | None]:
         """Return one page of entries and the token of the next. Raises SourceNotFound, ConfigError, Unavailable."""
         ...
 
     def entry(self, key: str, version: ObjectVersion) -> SourceEntry | None:
-        """Return the entry of one object, by its whole key; None where the source's filters leave it out."""
+        """Return the entry of one object by its whole key; None if the source's filters exclude it."""
         ...
 
 
 class Places(Protocol):
-    """Opens where a batch's items come from and where its results go."""
+    """Opens the source and the sink of a batch."""
 
     def source(self, spec: SourceSpec) -> PagedSource: ...
 

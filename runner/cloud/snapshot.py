@@ -1,11 +1,11 @@
-"""ReconcileSnapshot: what a pass of reconcile sees of the batches that are not complete."""
+"""The snapshot: what one pass of reconcile reads of every batch that is not complete."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from runner.cloud.context import is_driven_here
+from runner.cloud.context import is_driven_by_stack
 from runner.models import OPEN_STATES, ItemState
 
 if TYPE_CHECKING:
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from runner.cloud.context import Deployment
     from runner.models import Batch, Item
 
-MOST_ITEMS = 10_000
-"""Items of one batch in one state that a pass looks at."""
+MAX_ITEMS = 10_000
+"""Items of one batch in one state that a pass reads."""
 
 _PAGE = 500
 _S = ItemState
@@ -25,7 +25,7 @@ _AT_WORK = (_S.CREATING, _S.CREATED, _S.PROCESSING, _S.NEEDS_REVIEW, _S.SUCCEEDE
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchView:
-    """One batch: exact counts, and its items that are neither queued nor ended, as the index shows them."""
+    """One batch: exact counts, and its items that are neither queued nor ended, from an index that may lag."""
 
     batch: Batch
     counts: dict[ItemState, int]
@@ -33,7 +33,7 @@ class BatchView:
 
     @property
     def is_ours(self) -> bool:
-        return is_driven_here(self.batch)
+        return is_driven_by_stack(self.batch)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +47,12 @@ class ReconcileSnapshot:
         return (view for view in self.views if view.is_ours)
 
     def items(self, *states: ItemState, ours: bool = False) -> Iterator[Item]:
-        """Yield the items in any of the states; with `ours` only those that the stack drives."""
+        """Yield the items in any of the states; with `ours` only those of batches that the stack drives."""
         views: Iterable[BatchView] = self.ours if ours else self.views
         return (item for view in views for item in view.items if item.state in states)
 
-    def figures(self, now: datetime) -> dict[str, tuple[float, str]]:
-        """Return what the dashboard shows of all batches: {name: (value, unit)}."""
+    def metrics(self, now: datetime) -> dict[str, tuple[float, str]]:
+        """Return the metrics of all batches: {name: (value, unit)}."""
         at_work = (*OPEN_STATES - {_S.QUEUED},)
         reviews = self.items(_S.NEEDS_REVIEW)
         return {
@@ -67,8 +67,8 @@ class ReconcileSnapshot:
         return sum(view.counts.get(state, 0) for view in self.views for state in states)
 
 
-async def outlook(deployment: Deployment) -> ReconcileSnapshot:
-    """Look at every batch that is not complete. Raises LedgerError, TransientError."""
+async def take_snapshot(deployment: Deployment) -> ReconcileSnapshot:
+    """Read every batch that is not complete. Raises LedgerError, TransientError."""
     return ReconcileSnapshot([await _view(deployment, batch) for batch in await deployment.ledger.incomplete_batches()])
 
 
@@ -77,12 +77,12 @@ async def _view(deployment: Deployment, batch: Batch) -> BatchView:
     items: list[Item] = []
     for state in _AT_WORK:
         if counts.get(state):
-            items += await first_items(deployment, batch.batch_id, state, limit=MOST_ITEMS)
+            items += await first_items(deployment, batch.batch_id, state, limit=MAX_ITEMS)
     return BatchView(batch=batch, counts=counts, items=items)
 
 
 async def first_items(deployment: Deployment, batch_id: str, state: ItemState, *, limit: int) -> list[Item]:
-    """Return up to `limit` items of a batch in one state, by their order in it."""
+    """Return up to `limit` items of a batch in one state, in the order of the batch."""
     found: list[Item] = []
     after: tuple[int, str] | None = None
     while len(found) < limit:
@@ -95,7 +95,7 @@ async def first_items(deployment: Deployment, batch_id: str, state: ItemState, *
 
 
 def _oldest_s(items: Iterable[Item], now: datetime) -> float:
-    """Return how many seconds ago the oldest of the items came to the vendor, or was about to."""
-    begun = (item.uploaded_at or item.created_at or item.intent_at for item in items)
-    oldest = min((at for at in begun if at is not None), default=now)
+    """Return how many seconds ago the oldest of the items was uploaded or created, or its create was started."""
+    started = (item.uploaded_at or item.created_at or item.intent_at for item in items)
+    oldest = min((at for at in started if at is not None), default=now)
     return max(0.0, (now - oldest).total_seconds())

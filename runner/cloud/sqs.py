@@ -1,4 +1,4 @@
-"""SQS as the queues of the event-driven core, and how full they are."""
+"""SQS: sending messages, counting them, and returning dead letters to their queues."""
 
 from __future__ import annotations
 
@@ -18,10 +18,14 @@ if TYPE_CHECKING:
     from runner.cloud.protocols import Queue
 
 
-MOST_AT_ONCE = 10
-"""Messages that SQS takes or gives in one request; ten of the longest keys stay far below its 1 MiB."""
+MAX_BATCH_MESSAGES = 10
+"""Messages in one request to SQS, either way; ten messages with the longest keys stay far below its limit of 1 MiB."""
 
 _TRIES = 3
+_HIDDEN_S = 60
+_WAIT_S = 1
+"""A receive that waits asks all of a queue's servers; one that does not wait may miss messages."""
+
 _COUNTS = {
     "waiting": "ApproximateNumberOfMessages",
     "delayed": "ApproximateNumberOfMessagesDelayed",
@@ -31,7 +35,7 @@ _COUNTS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessageCounts:
-    """About how many messages a queue of SQS holds: ready, to come later, and being worked on."""
+    """About how many messages a queue holds: ready, delayed, and being processed."""
 
     waiting: int
     delayed: int
@@ -43,30 +47,30 @@ class MessageCounts:
 
 
 async def message_counts(aws: Aws, url: str) -> MessageCounts:
-    """Ask SQS how full a queue is. Raises AwsRefused, ConfigError and Unavailable."""
+    """Ask SQS how many messages a queue holds. Raises AwsRefused, ConfigError, Unavailable."""
     answer = await aws.call("sqs", "get_queue_attributes", QueueUrl=url, AttributeNames=list(_COUNTS.values()))
     return MessageCounts(**{name: int(answer["Attributes"].get(word, 0)) for name, word in _COUNTS.items()})
 
 
 class SqsQueues:
-    """The queues of a deployment, by their urls. All may raise AwsRefused, ConfigError and Unavailable."""
+    """Implements `protocols.Queues` over SQS, by url. Every method may raise AwsRefused, ConfigError, Unavailable."""
 
     def __init__(self, aws: Aws, urls: Mapping[Queue, str]) -> None:
         self._aws = aws
         self._urls = urls
 
     async def send(self, queue: Queue, messages: Sequence[Message], *, delay_s: int = 0) -> None:
-        """Send any number of messages, each as one of its own; returns once all are kept."""
+        """Send any number of messages, each separately; returns when SQS has stored all of them."""
         bodies = [encode(message) for message in messages]
-        for start in range(0, len(bodies), MOST_AT_ONCE):
-            await self._send_ten(self._urls[queue], bodies[start : start + MOST_AT_ONCE], delay_s)
+        for start in range(0, len(bodies), MAX_BATCH_MESSAGES):
+            await self._send_ten(self._urls[queue], bodies[start : start + MAX_BATCH_MESSAGES], delay_s)
 
     async def is_empty(self, queue: Queue) -> bool:
-        """Tell whether no message waits, is delayed or is being worked on, as far as the queue knows."""
+        """Tell whether the queue knows of no message that waits, is delayed, or is being processed."""
         return (await message_counts(self._aws, self._urls[queue])).total == 0
 
     async def hide(self, queue: Queue, receipt: str, *, for_s: int) -> None:
-        """Let a message that was received, and is not acknowledged, be seen again after `for_s` seconds."""
+        """Hide a received message for `for_s` seconds; then SQS delivers it again."""
         await self._aws.call(
             "sqs",
             "change_message_visibility",
@@ -76,7 +80,7 @@ class SqsQueues:
         )
 
     async def _send_ten(self, url: str, bodies: Sequence[str], delay_s: int) -> None:
-        """Send as one request, and again what SQS did not take of it."""
+        """Send the messages in one request, and send the ones that SQS refused again."""
         waiting = {
             str(number): {"Id": str(number), "MessageBody": body, "DelaySeconds": delay_s}
             for number, body in enumerate(bodies)
@@ -86,17 +90,12 @@ class SqsQueues:
             waiting = {refused["Id"]: waiting[refused["Id"]] for refused in answer.get("Failed", ())}
             if not waiting:
                 return
-        raise Unavailable(f"SQS does not take {len(waiting)} messages")
-
-
-_HIDDEN_S = 60
-_WAIT_S = 1
-"""A receive that waits asks all of a queue's servers; one that does not may find nothing where there is something."""
+        raise Unavailable(f"SQS did not accept {len(waiting)} messages")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueDepth:
-    """About how many messages a queue holds, and how many were given up (`dead`)."""
+    """About how many messages a queue holds, and how many its dead-letter queue holds (`dead`)."""
 
     queue: Queue
     messages: MessageCounts
@@ -104,7 +103,7 @@ class QueueDepth:
 
 
 async def depth_of(aws: Aws, stack: Stack, queue: Queue) -> QueueDepth:
-    """Ask SQS how full a queue and its dead-letter queue are. Raises AwsRefused, Unavailable, ConfigError."""
+    """Count the messages of a queue and its dead-letter queue. Raises AwsRefused, ConfigError, Unavailable."""
     messages = await message_counts(aws, stack.queue_url(queue))
     dead = await message_counts(aws, stack.dead_letter_url(queue))
     return QueueDepth(queue=queue, messages=messages, dead=dead.total)
@@ -113,16 +112,17 @@ async def depth_of(aws: Aws, stack: Stack, queue: Queue) -> QueueDepth:
 async def return_dead_letters(
     aws: Aws, stack: Stack, queue: Queue, *, before: Callable[[str], Awaitable[None]] | None = None
 ) -> int:
-    """Move a queue's dead letters back to it, and return how many; `before` is told each body before it is sent.
+    """Move a queue's dead letters back to it, and return how many; `before` is called with each body before it is sent.
 
-    Each is sent before it is deleted, so none is lost where this is cut short; one that comes twice does no harm. No
-    more are moved than there were at the beginning: what fails again meanwhile stays. Raises Unavailable, AwsRefused.
+    Each is sent before it is deleted, so an interruption loses none, and a message that arrives twice does no harm.
+    Only as many are moved as there were at the start: messages that fail again meanwhile stay. Raises AwsRefused,
+    ConfigError, Unavailable.
     """
     source, target = stack.dead_letter_url(queue), stack.queue_url(queue)
     most = (await message_counts(aws, source)).waiting
     moved = 0
     while moved < most:
-        found = await _receive(aws, source, at_most=min(MOST_AT_ONCE, most - moved))
+        found = await _receive(aws, source, at_most=min(MAX_BATCH_MESSAGES, most - moved))
         if not found:
             break
         if before is not None:
@@ -150,4 +150,4 @@ async def _batch(aws: Aws, operation: str, url: str, entries: list[dict[str, str
     named = [{"Id": str(number), **entry} for number, entry in enumerate(entries)]
     answer = await aws.call("sqs", operation, QueueUrl=url, Entries=named)
     if answer.get("Failed"):
-        raise Unavailable(f"SQS did not take all of {len(entries)} messages: {answer['Failed'][0].get('Message')}")
+        raise Unavailable(f"SQS did not accept all of {len(entries)} messages: {answer['Failed'][0].get('Message')}")

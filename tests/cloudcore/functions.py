@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from runner.cloud.messages import Message, encode
-from runner.cloud.protocols import MOST_RECEIVES, Queue, comes_back_after_s
+from runner.cloud.protocols import MAX_RECEIVES, Queue, retry_after_s
 from runner.ledger.leases import Lease, MemoryLeases
 from tests.support.process import Process, ProcessLedger
 
@@ -119,11 +119,11 @@ class Post:
 
     def failed(self, queue: Queue, envelope: Envelope, *, now: float) -> None:
         """Let the message come back, or give it up."""
-        if envelope.receives >= MOST_RECEIVES:
+        if envelope.receives >= MAX_RECEIVES:
             self.acknowledge(queue, envelope)
             self.dead[queue].append(envelope)
         else:
-            envelope.visible_at = now + comes_back_after_s(envelope.receives)
+            envelope.visible_at = now + retry_after_s(envelope.receives)
             self.news[queue].set()
 
 
@@ -166,7 +166,7 @@ class ProcessAnnouncer:
         self._heard.ends.append((str(summary["batch_id"]), str(state), str(summary["end"])))
         await self._process.event("announced", f"{summary['batch_id']} {state}")
 
-    def gauge(self, name: str, value: float, unit: str = "Count") -> None:
+    def add_metric(self, name: str, value: float, unit: str = "Count") -> None:
         assert unit in ("Count", "Seconds", "Milliseconds")
         if not self._process.dead:
             self._heard.figures[name] += int(value)

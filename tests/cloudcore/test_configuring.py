@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from runner.cloud.handlers.configure import configure, in_force, parsed
+from runner.cloud.handlers.configure import config_in_force, configure, parse_config
 from runner.config.settings import Settings
 from runner.errors import ConfigError
 from tests.cloudcore.bench import Bench
@@ -26,7 +26,7 @@ fields = [{ key = "mark", label = "Mark" }]
 
 async def test_a_good_configuration_is_in_force(bench: Bench) -> None:
     assert await configure(bench.deployment, ROUTES) == []
-    config = await in_force(bench.deployment)
+    config = await config_in_force(bench.deployment)
     assert [route.schema_id for route in config.routes.routes] == ["orders", None]
     assert config.settings.include == ("*.csv",)
 
@@ -59,20 +59,20 @@ async def test_a_broken_configuration_says_why_and_the_last_good_one_stays(bench
 
 def test_a_schema_of_the_file_takes_the_place_of_the_parameters() -> None:
     parameters = Settings(schema_id="of-the-stack", settle_s=5)
-    assert [route.schema_id for route in parsed(ROUTES, parameters).routes.routes] == ["orders", None]
-    config = parsed('exclude = ["tmp/**"]', parameters)
+    assert [route.schema_id for route in parse_config(ROUTES, parameters).routes.routes] == ["orders", None]
+    config = parse_config('exclude = ["tmp/**"]', parameters)
     assert [route.schema_id for route in config.routes.routes] == ["of-the-stack"]
     assert config.settings.settle_s == 5
 
 
 async def test_without_a_file_the_parameters_are_in_force_which_may_name_no_schema(bench: Bench) -> None:
-    assert (await in_force(bench.deployment)).routes.routes == ()
+    assert (await config_in_force(bench.deployment)).routes.routes == ()
 
 
 def test_a_mark_at_the_beginning_of_the_file_is_passed_over() -> None:
-    assert parsed('\ufeffschema_id = "a"', Settings()).routes.routes[0].schema_id == "a"
+    assert parse_config('\ufeffschema_id = "a"', Settings()).routes.routes[0].schema_id == "a"
 
 
 def test_a_quoted_key_of_another_kind_is_refused_by_its_name() -> None:
     with pytest.raises(ConfigError, match="uploads has no meaning here"):
-        parsed('uploads = 4\nschema_id = "a"', Settings())
+        parse_config('uploads = 4\nschema_id = "a"', Settings())

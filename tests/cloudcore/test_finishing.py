@@ -116,15 +116,15 @@ async def test_two_at_once_write_one_manifest_and_tell_one_end(bench: Bench) -> 
 
 async def test_a_function_that_died_before_it_noted_the_end_leaves_one_that_bears_the_same_name(bench: Bench) -> None:
     batch = await loaded(bench, "good")
-    told = bench.deployment.announcer.batch_ended
+    told = bench.deployment.notifier.batch_ended
 
     async def told_and_died(*arguments: object, **named: object) -> None:
         await told(*arguments, **named)  # type: ignore[arg-type]
         raise RuntimeError("died")
 
-    bench.deployment.announcer.batch_ended = told_and_died  # type: ignore[method-assign]
+    bench.deployment.notifier.batch_ended = told_and_died  # type: ignore[method-assign]
     await asyncio.gather(bench.do(Queue.FINISH, ref(batch)), return_exceptions=True)
-    bench.deployment.announcer.batch_ended = told  # type: ignore[method-assign]
+    bench.deployment.notifier.batch_ended = told  # type: ignore[method-assign]
     await bench.do(Queue.FINISH, ref(batch))
     assert len(bench.heard.ends) == 2
     assert len(set(bench.heard.ends)) == 1

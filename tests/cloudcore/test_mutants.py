@@ -32,27 +32,27 @@ async def _false(*_: Any, **__: Any) -> bool:
 
 
 def reconcile_looks_for_no_news(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(reconciling._Sweep, "look_for_news", _nothing)
+    patch.setattr(reconciling._Pass, "find_missed_webhooks", _nothing)
 
 
 def reconcile_rings_for_nothing_stale(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(reconciling._Sweep, "ring_for_stale", _nothing)
-    patch.setattr(reconciling._Sweep, "ring_for_rest", _nothing)
-    patch.setattr(reconciling._Sweep, "ring_for_queued", _nothing)
+    patch.setattr(reconciling._Pass, "enqueue_stale", _nothing)
+    patch.setattr(reconciling._Pass, "enqueue_idle", _nothing)
+    patch.setattr(reconciling._Pass, "enqueue_queued", _nothing)
 
 
 def reconcile_settles_no_doubt(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(reconciling._Sweep, "settle_doubts", _nothing)
+    patch.setattr(reconciling._Pass, "settle_lost_creates", _nothing)
 
 
 def reconcile_closes_no_day(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(reconciling._Sweep, "close_past_days", _nothing)
+    patch.setattr(reconciling._Pass, "close_past_days", _nothing)
 
 
 def nobody_rings_at_rest(patch: pytest.MonkeyPatch) -> None:
     for module in (collecting, landing, listing, submitting):
-        patch.setattr(module, "ring_if_at_rest", _false)
-    patch.setattr(reconciling._Sweep, "ring_for_rest", _nothing)
+        patch.setattr(module, "enqueue_finish_if_idle", _false)
+    patch.setattr(reconciling._Pass, "enqueue_idle", _nothing)
 
 
 def a_second_version_is_taken_for_the_first(patch: pytest.MonkeyPatch) -> None:
@@ -60,13 +60,13 @@ def a_second_version_is_taken_for_the_first(patch: pytest.MonkeyPatch) -> None:
 
 
 def an_end_is_told_with_each_manifest(patch: pytest.MonkeyPatch) -> None:
-    tell = finishing._tell
+    tell = finishing._publish_end
 
     async def again(*arguments: Any, **named: Any) -> None:
         await tell(*arguments, **named)
         await tell(*arguments, **named)
 
-    patch.setattr(finishing, "_tell", again)
+    patch.setattr(finishing, "_publish_end", again)
 
 
 def the_manifest_is_written_once(patch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from runner.cloud.batch_ids import day_is_over, is_rolling, load_id, rolling_id
+from runner.cloud.lifecycle import day_is_over, is_rolling, load_id, rolling_id
 
 AT = datetime(2026, 7, 23, 10, 15, 2, tzinfo=UTC)
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from runner.cloud.messages import ItemRef, decode
-from runner.cloud.protocols import Done, Queue, Requeued, comes_back_after_s
+from runner.cloud.protocols import Done, Queue, Requeued, retry_after_s
 from runner.config.run_spec import RunSpec
 from runner.errors import AuthRefused, ConfigError, DuplicatePending, ItemRejected, NotSent, SchemaNotFound, Unavailable
 from runner.models import Batch, CreateRequest, Item, ItemKind, ItemState, RemoteImport
@@ -203,7 +203,7 @@ async def test_a_message_that_could_not_be_sent_anew_is_not_taken_for_one_on_its
     with pytest.raises(Unavailable):
         await bench.do(Queue.SUBMIT, landed)
     bench.deployment = replace(bench.deployment, queues=queues)
-    await asyncio.sleep(comes_back_after_s(1))
+    await asyncio.sleep(retry_after_s(1))
     assert isinstance(await bench.do(Queue.SUBMIT, landed, receives=2), Requeued)
     assert len(bench.take(Queue.SUBMIT)) == 1
 

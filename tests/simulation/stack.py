@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 from runner.cloud.context import Deployment
 from runner.cloud.handlers.collect import collect
 from runner.cloud.messages import ImportHint, Message
-from runner.cloud.protocols import MOST_RECEIVES, Queue, comes_back_after_s
+from runner.cloud.protocols import MAX_RECEIVES, Queue, retry_after_s
 from runner.config.settings import Settings
 from runner.config.units import Rate
 from runner.dromo.clock import VendorTime
@@ -63,7 +63,7 @@ class _Nowhere:
 class _Silent:
     """Implements Metrics and Notifier."""
 
-    def gauge(self, name: str, value: float, unit: str = "Count") -> None:
+    def add_metric(self, name: str, value: float, unit: str = "Count") -> None:
         """Show it to nobody."""
 
     async def batch_ended(self, *_: Any, **__: Any) -> None:
@@ -175,11 +175,11 @@ class Stack:
             await process.run(self._function(process, hint, receives))
         except Exception as error:  # noqa: BLE001 - as a queue takes whatever a function raises
             self._trace.note("function.failed", type(error).__name__)
-            if receives < MOST_RECEIVES:
-                self._ring(hint, comes_back_after_s(receives), receives + 1)
+            if receives < MAX_RECEIVES:
+                self._ring(hint, retry_after_s(receives), receives + 1)
         if process.dead:
             self._vendor.sender_died(process)
-            if receives < MOST_RECEIVES:
+            if receives < MAX_RECEIVES:
                 self._ring(hint, HIDDEN_S, receives + 1)
 
     def _kill_at(self) -> int | None:
@@ -200,8 +200,8 @@ class Stack:
             ledger=cast("CloudLedger", self._ledger(process)),
             leases=self._leases,
             queues=_Queues(ring=self._ring),
-            announcer=silent,
-            gauges=silent,
+            notifier=silent,
+            metrics=silent,
             places=_Nowhere(),
             api=RateLimitedApi(api, poll_count=math.inf, lists_per_minute=12),
             storage=SimulatedStorage(self._vendor, process, self._loop),

@@ -38,7 +38,7 @@ async def status(args: CloudStatusArguments) -> None:
     async with stack_session(args) as s:
         if args.batch is not None:
             one = await s.operations.status(args.batch)
-            triage = await needing_a_person(s.operations.troubled(one))
+            triage = await needing_a_person(s.operations.failures(one))
             s.answer(one, lambda console, one: print_standing(console, one, triage, options=options), standing_document)
             return
         prefix = s.operations.nightly_prefix_url

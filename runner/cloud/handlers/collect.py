@@ -1,4 +1,4 @@
-"""Collecting: something may have become of an import; the vendor is asked what, and a result is brought home."""
+"""Collect: ask the vendor about an import that may have ended, and download its result to the batch's sink."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from runner.cloud.context import is_driven_here
+from runner.cloud.context import is_driven_by_stack
 from runner.cloud.dead_letters import mark_dead_lettered
 from runner.cloud.deadline import Deadline
-from runner.cloud.leases import later, leased
-from runner.cloud.lifecycle import ring_if_at_rest
+from runner.cloud.leases import hold_lease, requeue
+from runner.cloud.lifecycle import enqueue_finish_if_idle
 from runner.cloud.protocols import Done, Outcome, Queue
 from runner.errors import ImportNotFound, StaleItem, Unavailable
 from runner.models import OPEN_STATES, ImportStatus, Item, ItemState
@@ -27,67 +27,70 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-TAKEN_AGAIN_S = 10.0
-"""Another function works on the import: if that one dies, this hint is not lost."""
+HELD_RETRY_S = 10.0
+"""Another function works on the import: retry this late, in case that function dies."""
 
 RUNNER_WRITES_S = 5.0
 RUNNER_WRITES_WITHIN = timedelta(minutes=2)
-"""So long may a runner need to record an upload whose import has ended already."""
+"""How long to wait for a runner to record its upload when the import has already ended, and how often to look."""
 
 _S = ItemState
 _BOUND = frozenset({_S.CREATED, _S.PROCESSING, _S.NEEDS_REVIEW})
 
 
 async def collect(deployment: Deployment, message: ImportHint, *, time_left: TimeLeft, receives: int = 1) -> Outcome:
-    """Bring the item of an import to where the vendor is, and its result to the batch's sink if the stack drives it.
+    """Move the item of an import to the vendor's state; if the stack drives its batch, download the result to the sink.
 
-    An import that is unknown is counted and left. Raises as `submitting.submit`.
+    An import that the ledger does not know is only counted. What this raises makes the message come back;
+    on the last delivery the item records the reason. `receives` counts from 1.
     """
     owner = (await deployment.ledger.owners([message.import_id])).get(message.import_id)
     if owner is None:
-        deployment.gauges.gauge("WebhookUnknown", 1)
+        deployment.metrics.add_metric("WebhookUnknown", 1)
         return Done()
     try:
-        return await _look(deployment, message, owner, Deadline(time_left, longest_wait_s=deployment.longest_wait_s))
+        return await _with_lease(
+            deployment, message, owner, Deadline(time_left, longest_wait_s=deployment.longest_wait_s)
+        )
     except StaleItem:
-        return await _later(deployment, message, TAKEN_AGAIN_S, batch_id=owner[0])
+        return await _requeue(deployment, message, HELD_RETRY_S, batch_id=owner[0])
     except Exception as error:
         await mark_dead_lettered(deployment, *owner, error, receives=receives)
         raise
 
 
-async def _look(deployment: Deployment, hint: ImportHint, owner: tuple[str, str], deadline: Deadline) -> Outcome:
+async def _with_lease(deployment: Deployment, hint: ImportHint, owner: tuple[str, str], deadline: Deadline) -> Outcome:
     batch = await deployment.ledger.batch(owner[0])
     if batch is None:
         return Done()
-    async with leased(deployment, batch.batch_id, hint.import_id, deadline) as left_s:
+    async with hold_lease(deployment, batch.batch_id, hint.import_id, deadline) as left_s:
         if left_s is not None:
-            return await _later(deployment, hint, min(left_s, TAKEN_AGAIN_S), batch_id=batch.batch_id)
+            return await _requeue(deployment, hint, min(left_s, HELD_RETRY_S), batch_id=batch.batch_id)
         item = await deployment.ledger.item(*owner)
         if item is None or item.import_id != hint.import_id:
             return Done()
         return await _Collection(deployment, batch, hint, deadline).run(item)
 
 
-async def _later(deployment: Deployment, hint: ImportHint, seconds: float, *, batch_id: str) -> Outcome:
-    return await later(deployment, Queue.COLLECT, hint, seconds, batch_id=batch_id, name=hint.import_id)
+async def _requeue(deployment: Deployment, hint: ImportHint, seconds: float, *, batch_id: str) -> Outcome:
+    return await requeue(deployment, Queue.COLLECT, hint, seconds, batch_id=batch_id, name=hint.import_id)
 
 
 class _Collection:
-    """One import that may have ended, its lease held."""
+    """One import that may have ended; the caller holds its lease."""
 
     def __init__(self, deployment: Deployment, batch: Batch, hint: ImportHint, deadline: Deadline) -> None:
         self._deployment = deployment
         self._batch = batch
         self._hint = hint
         self._deadline = deadline
-        self._is_ours = is_driven_here(batch)
+        self._is_ours = is_driven_by_stack(batch)
         self._transitions = deployment.transitions()
         self._tracker = Tracker(api=deployment.api, transitions=self._transitions)
 
     @cached_property
     def _stages(self) -> Stages:
-        """Return the stages of a batch of the stack; the record and the files of a runner's batch may be unreadable."""
+        """Return the stages of a batch of the stack; the spec and the files of a runner's batch may be unreadable."""
         return self._deployment.stages(self._batch, self._deadline, transitions=self._transitions)
 
     async def run(self, item: Item) -> Outcome:
@@ -95,15 +98,15 @@ class _Collection:
             return await self._leave_to_its_runner()
         moved = item
         async with self._deadline.watched():
-            moved = await self._caught_up(item) if item.state in _BOUND else item
+            moved = await self._observed(item) if item.state in _BOUND else item
             if moved.state is _S.SUCCEEDED and self._is_ours:
                 moved = await self._stages.collector.collect(moved)
         if self._deadline.timed_out:
-            return await self._later(1.0)
+            return await self._requeue(1.0)
         return await self._after(item, moved)
 
-    async def _caught_up(self, item: Item) -> Item:
-        """Return the item as far as the vendor is with its import. Raises TransientError."""
+    async def _observed(self, item: Item) -> Item:
+        """Return the item moved to the vendor's state of its import. Raises TransientError."""
         import_id = item.bound_id
         if item.state is not _S.CREATED:
             return await self._tracker.check(item)
@@ -119,29 +122,29 @@ class _Collection:
 
     async def _after(self, before: Item, item: Item) -> Outcome:
         if item.state is _S.COLLECTED and before.state is not _S.COLLECTED:
-            self._tell_latency()
+            self._record_latency()
         if not self._is_ours:
             return Done()
         if item.state not in OPEN_STATES:
-            await ring_if_at_rest(self._deployment, item.batch_id)
+            await enqueue_finish_if_idle(self._deployment, item.batch_id)
         if item.state is not _S.SUCCEEDED:
             return Done()
         if self._deadline.requested:
-            return await self._later(max(self._deadline.asked_s, 1.0))
-        raise Unavailable("the result could not be fetched")
+            return await self._requeue(max(self._deadline.asked_s, 1.0))
+        raise Unavailable("the result could not be downloaded")
 
     async def _leave_to_its_runner(self) -> Outcome:
-        rung_at = self._hint.at
-        if rung_at is not None and self._deployment.clock.now() - rung_at < RUNNER_WRITES_WITHIN:
-            return await self._later(RUNNER_WRITES_S)
+        hinted_at = self._hint.at
+        if hinted_at is not None and self._deployment.clock.now() - hinted_at < RUNNER_WRITES_WITHIN:
+            return await self._requeue(RUNNER_WRITES_S)
         return Done()
 
-    def _tell_latency(self) -> None:
+    def _record_latency(self) -> None:
         if self._hint.at is not None:
             took = self._deployment.clock.now() - self._hint.at
-            self._deployment.gauges.gauge(
+            self._deployment.metrics.add_metric(
                 "WebhookToCollectedMilliseconds", round(took.total_seconds() * 1000), "Milliseconds"
             )
 
-    async def _later(self, seconds: float) -> Outcome:
-        return await _later(self._deployment, self._hint, seconds, batch_id=self._batch.batch_id)
+    async def _requeue(self, seconds: float) -> Outcome:
+        return await _requeue(self._deployment, self._hint, seconds, batch_id=self._batch.batch_id)

@@ -1,4 +1,4 @@
-"""Configuring: the bulkhead.toml of the inbox, held to the rules of the local file; the last good one is in force."""
+"""Configure: validate the inbox's bulkhead.toml by the rules of the local file; the last valid one is in force."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 CLOUD_KEYS = ("routes", "schema_id", "development_mode", "include", "exclude", "min_age")
-"""What a bulkhead.toml may say to the stack: what becomes of a file. All else is a parameter of the template."""
+"""The keys that bulkhead.toml may set for the stack: how files are imported. All else is a template parameter."""
 
 MAX_CONFIG_BYTES = 256 * 1024
 
-_KEYS_HINT = f"the keys are {', '.join(CLOUD_KEYS)}; the rest are parameters of the stack"
+_KEYS_HINT = f"the keys are {', '.join(CLOUD_KEYS)}; set everything else by the parameters of the stack"
 _FILE_KEYS = ("fields", "settings", "hooks")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """What becomes of a file: whether it is listed, and its route."""
+    """Which files are imported, and by which route."""
 
     settings: Settings
     routes: Routes
 
     def run_spec(self, deployment: Deployment, uri: str) -> RunSpec:
-        """Return what a batch over an `s3://` url is asked to do; the configuration itself is never imported."""
+        """Return the spec of a batch over an `s3://` url; it excludes the configuration file itself."""
         source = SourceSpec(
             kind="s3",
             path=uri,
@@ -51,9 +51,12 @@ class Config:
 
 
 async def configure(deployment: Deployment, text: str) -> list[str]:
-    """Keep the text of a bulkhead.toml if it is good; returns what is wrong with it, which is nothing then."""
+    """Store the text of a bulkhead.toml if it is valid, and return its problems, an empty list if there are none.
+
+    Raises LedgerError, TransientError.
+    """
     try:
-        parsed(text, deployment.settings)
+        parse_config(text, deployment.settings)
     except ConfigError as error:
         logger.warning("configuration refused", extra={"reason": str(error)})
         return [f"{error}; {error.hint}" if error.hint else str(error)]
@@ -62,18 +65,18 @@ async def configure(deployment: Deployment, text: str) -> list[str]:
     return []
 
 
-async def in_force(deployment: Deployment) -> Config:
-    """Return the last good configuration; without one the parameters of the stack, which may name no schema at all."""
+async def config_in_force(deployment: Deployment) -> Config:
+    """Return the last valid configuration, or the stack's parameters, which may name no schema. Raises ConfigError."""
     text = await deployment.ledger.good_config()
     if text is not None:
-        return parsed(text, deployment.settings)
+        return parse_config(text, deployment.settings)
     settings = deployment.settings
     routes = Routes.single(schema_id=settings.schema_id) if settings.schema_id else Routes([])
     return Config(settings=settings, routes=routes)
 
 
-def parsed(text: str, parameters: Settings) -> Config:
-    """Lay a bulkhead.toml over the parameters of the stack. Raises ConfigError."""
+def parse_config(text: str, parameters: Settings) -> Config:
+    """Apply a bulkhead.toml on top of the stack's parameters. Raises ConfigError."""
     settings = parameters.overlaid(text, keys=CLOUD_KEYS, hint=_KEYS_HINT)
     for number, route in enumerate(settings.routes or (), start=1):
         _refuse_files(route, number)
@@ -87,6 +90,6 @@ def _refuse_files(route: Mapping[str, Any], number: int) -> None:
     for key in _FILE_KEYS:
         if isinstance(route.get(key), str):
             raise ConfigError(
-                f"{CONFIG_NAME}, route {number}: {key} names a file, and there are none beside it here",
+                f"{CONFIG_NAME}, route {number}: {key} names a file, which the stack cannot read",
                 hint=f"write {key} into {CONFIG_NAME} itself, or name a saved schema by schema_id",
             )

@@ -1,4 +1,4 @@
-"""Finishing: a batch that has come to rest gets its manifest, and its end is told."""
+"""Finish: write the manifest of an idle batch, and publish its end."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from runner.cloud.context import is_driven_here
+from runner.cloud.context import is_driven_by_stack
 from runner.cloud.deadline import Deadline
-from runner.cloud.leases import later, leased
-from runner.cloud.lifecycle import ENDS, is_at_rest, open_again
+from runner.cloud.leases import hold_lease, requeue
+from runner.cloud.lifecycle import ENDS, is_idle, reopen
 from runner.cloud.protocols import Done, Outcome, Queue
 from runner.ledger.leases import WHOLE_BATCH
 from runner.local.outcome import verdict
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_SOON_S = 15.0
+_RETRY_S = 15.0
 
 
 async def finish(
@@ -35,41 +35,42 @@ async def finish(
     message: BatchRef,
     *,
     time_left: TimeLeft,
-    receives: int = 1,  # noqa: ARG001 - a batch bears no reason of a dead letter
+    receives: int = 1,  # noqa: ARG001 - a batch does not record dead letters
 ) -> Outcome:
-    """Write the manifest of a batch at rest, unless it shows all there is, and tell its end, once for each.
+    """Write an idle batch's manifest if it is stale, and publish each end of the batch once.
 
-    A batch ends when it is settled, and again when its last review is done. A rolling one whose day is not over rests
-    without an end. Raises LedgerError, TransientError and what the sink raises.
+    A batch ends when it is settled, and again when its last review is done. A rolling batch that is idle before its
+    day is over gets a manifest and no end. Raises LedgerError, TransientError, and what the sink raises.
     """
     batch = await deployment.ledger.batch(message.batch_id)
-    if batch is None or not is_driven_here(batch):
+    if batch is None or not is_driven_by_stack(batch):
         return Done()
     deadline = Deadline(time_left, longest_wait_s=deployment.longest_wait_s)
-    async with leased(deployment, batch.batch_id, WHOLE_BATCH, deadline) as left_s:
+    async with hold_lease(deployment, batch.batch_id, WHOLE_BATCH, deadline) as left_s:
         if left_s is not None:
-            return await _soon(deployment, message)
-        went_on = await _finished(deployment, batch.batch_id)
-    return await _soon(deployment, message) if went_on else Done()
+            return await _retry(deployment, message)
+        is_stale = await _finished(deployment, batch.batch_id)
+    return await _retry(deployment, message) if is_stale else Done()
 
 
-async def _soon(deployment: Deployment, message: BatchRef) -> Outcome:
-    return await later(deployment, Queue.FINISH, message, _SOON_S, batch_id=message.batch_id, name=WHOLE_BATCH)
+async def _retry(deployment: Deployment, message: BatchRef) -> Outcome:
+    return await requeue(deployment, Queue.FINISH, message, _RETRY_S, batch_id=message.batch_id, name=WHOLE_BATCH)
 
 
 async def _finished(deployment: Deployment, batch_id: str) -> bool:
-    """Finish the batch as it is; returns whether it went on meanwhile.
+    """Finish the batch in its current state, and return whether items moved meanwhile, so that it is stale again.
 
-    One that is complete and has work was left so by a function that died: nobody would look at it any more.
+    A complete batch with open items was left by a function that died: no pass of reconcile would read it, so it is
+    reopened.
     """
     ledger = deployment.ledger
     moves, manifest_moves = await ledger.moves_of(batch_id)
     batch, counts = await ledger.batch(batch_id), await ledger.counts(batch_id)
     if batch is None:
         return False
-    if not is_at_rest(batch, counts):
+    if not is_idle(batch, counts):
         if batch.state is BatchState.COMPLETE:
-            await open_again(deployment, batch_id)
+            await reopen(deployment, batch_id)
         return False
     judged, reason = _judged(deployment, batch, counts)
     if moves == manifest_moves and judged == batch:
@@ -78,17 +79,17 @@ async def _finished(deployment: Deployment, batch_id: str) -> bool:
         ledger, judged, deployment.places.sink(batch.out), exit_code=judged.exit_code, now=deployment.clock.now()
     )
     if judged.state in ENDS and judged.state is not batch.state:
-        await _tell(deployment, judged, counts, reason=reason, moves=moves)
+        await _publish_end(deployment, judged, counts, reason=reason, moves=moves)
     if judged != batch:
         await ledger.update_batch(
             batch_id, state=judged.state, exit_code=judged.exit_code, finished_at=judged.finished_at
         )
     await ledger.manifested(batch_id, moves=moves)
-    return await _went_on(deployment, judged, since=moves)
+    return await _moved_since(deployment, judged, since=moves)
 
 
 def _judged(deployment: Deployment, batch: Batch, counts: Mapping[ItemState, int]) -> tuple[Batch, str]:
-    """Return the batch as it is to be, and why."""
+    """Return the batch with its new state, exit code, and end, and the reason for them."""
     if not batch.listed:
         return replace(batch, state=BatchState.RUNNING, exit_code=None, finished_at=None), ""
     judged = verdict(counts, stop=StopSignal(), missing_schemas={}, listed=True)
@@ -97,22 +98,22 @@ def _judged(deployment: Deployment, batch: Batch, counts: Mapping[ItemState, int
     return ended, judged.reason
 
 
-async def _tell(
+async def _publish_end(
     deployment: Deployment, batch: Batch, counts: Mapping[ItemState, int], *, reason: str, moves: int
 ) -> None:
-    told = summary(batch, counts, batch.exit_code, now=deployment.clock.now())
+    fields = summary(batch, counts, batch.exit_code, now=deployment.clock.now())
     more = {"reason": reason, "manifest": f"{batch.out}/{MANIFEST_JSONL}", "end": f"{batch.batch_id}-{moves}"}
-    await deployment.announcer.batch_ended({**told, **more}, state=batch.state)
+    await deployment.notifier.batch_ended({**fields, **more}, state=batch.state)
     logger.info("batch ended", extra={"batch": batch.batch_id, "state": batch.state})
 
 
-async def _went_on(deployment: Deployment, batch: Batch, *, since: int) -> bool:
-    """Tell whether items moved while the manifest was written; if that is no end after all, take it back."""
+async def _moved_since(deployment: Deployment, batch: Batch, *, since: int) -> bool:
+    """Tell whether items moved while the manifest was written; if the batch has not ended after all, reopen it."""
     moves, _ = await deployment.ledger.moves_of(batch.batch_id)
     if moves == since:
         return False
     counts = await deployment.ledger.counts(batch.batch_id)
-    if batch.state in ENDS and not is_at_rest(batch, counts):
-        await open_again(deployment, batch.batch_id)
+    if batch.state in ENDS and not is_idle(batch, counts):
+        await reopen(deployment, batch.batch_id)
         return False
     return True

@@ -1,16 +1,15 @@
-"""Listing: a load starts, and its source is listed a page a message, each page bringing the next."""
+"""List: start a load, and list its source one page per message; each page enqueues the next."""
 
 from __future__ import annotations
 
 import logging
 from typing import TYPE_CHECKING
 
-from runner.cloud.batch_ids import load_id
-from runner.cloud.context import is_driven_here, spec_of
-from runner.cloud.handlers.configure import in_force
-from runner.cloud.lifecycle import ring_if_at_rest, start_batch
+from runner.cloud.context import is_driven_by_stack, spec_of
+from runner.cloud.handlers.configure import config_in_force
+from runner.cloud.lifecycle import enqueue_finish_if_idle, load_id, start_batch
 from runner.cloud.messages import ItemRef, ListPage, StartLoad
-from runner.cloud.protocols import MOST_RECEIVES, Done, Outcome, Queue
+from runner.cloud.protocols import MAX_RECEIVES, Done, Outcome, Queue
 from runner.errors import ConfigError, SourceNotFound
 from runner.local.outcome import exit_code_of
 from runner.models import BatchState, ItemState
@@ -27,22 +26,23 @@ async def list_page(
     deployment: Deployment,
     message: StartLoad | ListPage,
     *,
-    time_left: TimeLeft,  # noqa: ARG001 - a page is a matter of seconds
+    time_left: TimeLeft,  # noqa: ARG001 - a page takes seconds
     receives: int = 1,
 ) -> Outcome:
-    """List one page into the ledger, ring submit for its items, and then the list queue for the next page.
+    """Add one page to the ledger, enqueue its items for submit, and enqueue the next page.
 
-    A page that comes again adds nothing, but rings again: whoever listed it may have died before. Raises
-    SourceNotFound, ConfigError, TransientError; with the last time that the message comes the load is paused.
+    A repeated page adds nothing but enqueues again, because the first function may have died in between. Raises
+    SourceNotFound, ConfigError, TransientError; on the last delivery, counted by `receives`, the first two pause the
+    load.
     """
     page = await _first_page(deployment, message) if isinstance(message, StartLoad) else message
     batch = await deployment.ledger.batch(page.batch_id)
-    if batch is None or batch.listed or not is_driven_here(batch):
+    if batch is None or batch.listed or not is_driven_by_stack(batch):
         return Done()
     try:
         await _list(deployment, batch, page)
     except (SourceNotFound, ConfigError) as error:
-        if receives >= MOST_RECEIVES:
+        if receives >= MAX_RECEIVES:
             await _pause(deployment, batch, error)
         raise
     return Done()
@@ -52,7 +52,7 @@ async def _first_page(deployment: Deployment, load: StartLoad) -> ListPage:
     at = load.at or deployment.clock.now().replace(second=0, microsecond=0)
     batch_id = load_id(load.uri, load.name, at)
     if await deployment.ledger.batch(batch_id) is None:
-        await start_batch(deployment, (await in_force(deployment)).run_spec(deployment, load.uri), batch_id)
+        await start_batch(deployment, (await config_in_force(deployment)).run_spec(deployment, load.uri), batch_id)
     return ListPage(batch_id=batch_id)
 
 
@@ -68,11 +68,11 @@ async def _list(deployment: Deployment, batch: Batch, page: ListPage) -> None:
         await deployment.queues.send(Queue.LIST, [ListPage(batch_id=batch.batch_id, token=following)])
         return
     await deployment.ledger.update_batch(batch.batch_id, listed=True)
-    await ring_if_at_rest(deployment, batch.batch_id)
+    await enqueue_finish_if_idle(deployment, batch.batch_id)
 
 
 async def _pause(deployment: Deployment, batch: Batch, error: SourceNotFound | ConfigError) -> None:
-    """Note on the batch that its source cannot be listed."""
+    """Pause the batch with the exit code of the error: its source cannot be listed."""
     await deployment.ledger.update_batch(
         batch.batch_id,
         state=BatchState.PAUSED,

@@ -1,4 +1,4 @@
-"""Submitting: a file that landed, or an item of a batch, is taken as far as one function gets it."""
+"""Submit: ingest a file that arrived, then create and upload its item."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from runner.cloud.batch_ids import is_rolling
-from runner.cloud.context import is_driven_here
+from runner.cloud.context import is_driven_by_stack
 from runner.cloud.dead_letters import mark_dead_lettered
 from runner.cloud.deadline import Deadline
-from runner.cloud.ingest import as_configured, register
-from runner.cloud.leases import JsonTurn, later, leased
-from runner.cloud.lifecycle import ring_if_at_rest
+from runner.cloud.ingest import ingest, with_current_routes
+from runner.cloud.leases import JsonTurn, hold_lease, requeue
+from runner.cloud.lifecycle import enqueue_finish_if_idle, is_rolling
 from runner.cloud.messages import ItemRef, ObjectCreated
 from runner.cloud.protocols import Done, Outcome, Queue
 from runner.errors import DuplicatePending, SchemaNotFound, StaleItem, Unavailable
@@ -27,13 +26,13 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 RECONCILED_WITHIN = timedelta(minutes=15)
-"""A ledger that has not been compared with the vendor for so long may be an old copy: that is done first then."""
+"""A ledger that was not compared with the vendor within this time may be an old copy: compare it before any create."""
 
-TAKEN_AGAIN_S = 60.0
-"""Another function works on the item: if that one dies, this message is not lost."""
+HELD_RETRY_S = 60.0
+"""Another function works on the item: retry this late, in case that function dies."""
 
-TWIN_AGAIN_S = 20.0
-LONGEST_WAIT_FOR_TWIN = timedelta(days=1)
+DUPLICATE_RETRY_S = 20.0
+LONGEST_DUPLICATE_WAIT = timedelta(days=1)
 
 _S = ItemState
 
@@ -41,47 +40,47 @@ _S = ItemState
 async def submit(
     deployment: Deployment, message: ObjectCreated | ItemRef, *, time_left: TimeLeft, receives: int = 1
 ) -> Outcome:
-    """Register a file that landed, then take its item further, as its state asks for.
+    """Ingest a file that arrived, then create and upload its item, from whatever state it is in.
 
-    Waiting is no failure: the work is sent anew then. What is raised is one: the message is to come back, and with the
-    last time that it does the reason is put on the item. `receives` counts from 1.
+    Waiting is not a failure: the message is requeued. What this raises is a failure: the message comes back, and on
+    the last delivery the item records the reason. `receives` counts from 1.
     """
-    ref = await register(deployment, message) if isinstance(message, ObjectCreated) else message
+    ref = await ingest(deployment, message) if isinstance(message, ObjectCreated) else message
     if ref is None:
         return Done()
     try:
-        return await _take_on(deployment, ref, Deadline(time_left, longest_wait_s=deployment.longest_wait_s))
+        return await _with_lease(deployment, ref, Deadline(time_left, longest_wait_s=deployment.longest_wait_s))
     except StaleItem:
-        logger.info("item moved by somebody else", extra={"item": ref.source})
+        logger.info("another function moved the item", extra={"item": ref.source})
         return Done()
     except Exception as error:
         await mark_dead_lettered(deployment, ref.batch_id, ref.source, error, receives=receives)
         raise
 
 
-async def _take_on(deployment: Deployment, ref: ItemRef, deadline: Deadline) -> Outcome:
+async def _with_lease(deployment: Deployment, ref: ItemRef, deadline: Deadline) -> Outcome:
     batch = await deployment.ledger.batch(ref.batch_id)
-    if batch is None or not is_driven_here(batch) or await _open_item(deployment, ref) is None:
+    if batch is None or not is_driven_by_stack(batch) or await _open_item(deployment, ref) is None:
         return Done()
     if deadline.left_s() <= 0:
-        return await _later(deployment, ref, 1.0)
-    async with leased(deployment, ref.batch_id, ref.source, deadline) as left_s:
+        return await _requeue(deployment, ref, 1.0)
+    async with hold_lease(deployment, ref.batch_id, ref.source, deadline) as left_s:
         if left_s is not None:
-            return await _later(deployment, ref, min(left_s, TAKEN_AGAIN_S))
+            return await _requeue(deployment, ref, min(left_s, HELD_RETRY_S))
         item = await _open_item(deployment, ref)
         if item is None:
             return Done()
         if is_rolling(batch.batch_id):
-            batch = await as_configured(deployment, batch)
+            batch = await with_current_routes(deployment, batch)
         return await _Submission(deployment, batch, ref, deadline).run(item)
 
 
-async def _later(deployment: Deployment, ref: ItemRef, seconds: float) -> Outcome:
-    return await later(deployment, Queue.SUBMIT, ref, seconds, batch_id=ref.batch_id, name=ref.source)
+async def _requeue(deployment: Deployment, ref: ItemRef, seconds: float) -> Outcome:
+    return await requeue(deployment, Queue.SUBMIT, ref, seconds, batch_id=ref.batch_id, name=ref.source)
 
 
 async def _open_item(deployment: Deployment, ref: ItemRef) -> Item | None:
-    """Return the item if there is something to submit; a JSON create in doubt is settled by reconcile."""
+    """Return the item if it needs to be submitted; reconcile settles JSON creates whose outcome is unknown."""
     item = await deployment.ledger.item(ref.batch_id, ref.source)
     if item is None or item.state not in (_S.QUEUED, _S.CREATING, _S.CREATED):
         return None
@@ -89,7 +88,7 @@ async def _open_item(deployment: Deployment, ref: ItemRef) -> Item | None:
 
 
 class _Submission:
-    """One item on its way through the stages, its lease held."""
+    """One item on its way through the stages; the caller holds its lease."""
 
     def __init__(self, deployment: Deployment, batch: Batch, ref: ItemRef, deadline: Deadline) -> None:
         self._deployment = deployment
@@ -105,18 +104,18 @@ class _Submission:
                     return await self._run_json(item)
                 result = await self._submitted(item)
         except DuplicatePending as error:
-            return await self._wait_for_twin(item, error)
+            return await self._wait_for_duplicate(item, error)
         has_released = item.state is _S.CREATED and result.item.state is _S.QUEUED
         if self._deadline.timed_out or has_released:
-            return await self._later(1.0)
+            return await self._requeue(1.0)
         return await self._after(result)
 
     async def _run_json(self, item: Item) -> Outcome:
-        """Send one JSON create of a schema at a time: whose import is whose could not be told otherwise."""
+        """Submit while holding the schema's turn: two JSON creates at once could not be told apart."""
         turn = JsonTurn(self._deployment, item)
         wait_s = await turn.take()
         if wait_s is not None:
-            return await self._later(wait_s)
+            return await self._requeue(wait_s)
         try:
             result = await self._submitted(item)
         except DuplicatePending:
@@ -125,20 +124,20 @@ class _Submission:
         await turn.over(result.item)
         return await self._after(result)
 
-    async def _wait_for_twin(self, item: Item, error: DuplicatePending) -> Outcome:
-        """Come back for an item whose content another is sending, less often the longer that lasts, for a day.
+    async def _wait_for_duplicate(self, item: Item, error: DuplicatePending) -> Outcome:
+        """Requeue an item while another item sends the same content, with growing delays, for up to a day.
 
-        Raises DuplicatePending after that: the other one is given up, or nobody drives its batch.
+        Raises DuplicatePending after that: the other item has failed for good, or nobody resumes its batch.
         """
         history = await self._deployment.ledger.history(item.batch_id, item.source)
         waited = self._deployment.clock.now() - history[-1].at
-        if waited >= LONGEST_WAIT_FOR_TWIN:
+        if waited >= LONGEST_DUPLICATE_WAIT:
             raise error
-        return await self._later(max(TWIN_AGAIN_S, waited.total_seconds() / 4))
+        return await self._requeue(max(DUPLICATE_RETRY_S, waited.total_seconds() / 4))
 
     async def _submitted(self, item: Item) -> SubmitResult:
         submitter = self._stages.submitter
-        await self._know_the_vendor(item)
+        await self._find_orphans(item)
         if item.state is _S.CREATED:
             result = await submitter.upload(item)
         else:
@@ -147,20 +146,20 @@ class _Submission:
             await self._deployment.ledger.count_up(item.batch_id, bytes_uploaded=uploaded)
         return result
 
-    async def _know_the_vendor(self, item: Item) -> None:
-        """Find imports of ours that the ledger does not know, where a function died in a create, or it is an old copy.
+    async def _find_orphans(self, item: Item) -> None:
+        """Find our imports that the ledger lacks, if a function died in a create or the ledger may be an old copy.
 
-        Their names must tell them. Raises TransientError.
+        Imports are recognized by the tag in their file name; without tags nothing is done. Raises TransientError.
         """
         if not self._deployment.settings.filename_tag:
             return
-        known_to = await self._deployment.ledger.reconciled_to(self._deployment.endpoint)
-        is_fresh = known_to is not None and self._deployment.vendor_time.now() - known_to < RECONCILED_WITHIN
+        reconciled_to = await self._deployment.ledger.reconciled_to(self._deployment.endpoint)
+        is_fresh = reconciled_to is not None and self._deployment.vendor_time.now() - reconciled_to < RECONCILED_WITHIN
         if item.state is _S.CREATING or not is_fresh:
             await self._stages.orphans.reconcile()
 
     async def _queued(self, item: Item) -> Item:
-        """Return an item whose create was not recorded to where it was before; if it took effect, its tag tells."""
+        """Queue an item whose create was not recorded; if the create took effect, the tag finds its import."""
         if item.state is not _S.CREATING:
             return item
         reason = "the function ended before the answer to its create was recorded"
@@ -169,16 +168,16 @@ class _Submission:
     async def _after(self, result: SubmitResult) -> Outcome:
         item = result.item
         if item.state in TERMINAL_STATES:
-            await ring_if_at_rest(self._deployment, item.batch_id)
+            await enqueue_finish_if_idle(self._deployment, item.batch_id)
         if item.state not in (_S.QUEUED, _S.CREATED):
             return Done()
         if self._deadline.requested:
-            return await self._later(max(self._deadline.asked_s, 1.0))
+            return await self._requeue(max(self._deadline.asked_s, 1.0))
         if result.outcome is SubmitOutcome.SCHEMA_MISSING:
             raise SchemaNotFound(result.reason)
         if result.outcome is SubmitOutcome.NO_PERMIT:
-            return await self._later(await self._deployment.pacer.due_in_s())
-        raise Unavailable("no create or upload got through")
+            return await self._requeue(await self._deployment.pacer.due_in_s())
+        raise Unavailable("neither create nor upload succeeded")
 
-    async def _later(self, seconds: float) -> Outcome:
-        return await _later(self._deployment, self._ref, seconds)
+    async def _requeue(self, seconds: float) -> Outcome:
+        return await _requeue(self._deployment, self._ref, seconds)

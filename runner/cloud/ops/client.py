@@ -1,4 +1,4 @@
-"""Operations: what those who run a deployment do with it; every `bulkhead cloud` command is one method of it."""
+"""Operations: the commands on a deployed stack; every `bulkhead cloud` command is one method."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from runner.aws.services import Aws
 from runner.clock import SystemClock
 from runner.cloud.lifecycle import start_load
 from runner.cloud.ops.doctor import Doctor
-from runner.cloud.ops.redrive import MAY_BE_GIVEN_UP, Redrive, Redriven
+from runner.cloud.ops.redrive import MAY_BE_DEAD_LETTERED, Redrive, Redriven
 from runner.cloud.ops.stack import INBOX, TABLE, Stack, read_stack
-from runner.cloud.ops.status import RECENT, open_reviews, standing, standings
+from runner.cloud.ops.status import RECENT, batch_status, batch_statuses, open_reviews
 from runner.cloud.protocols import Queue
 from runner.cloud.sqs import SqsQueues, return_dead_letters
-from runner.cloud.webhook_tokens import WebhookUrls
+from runner.cloud.webhooks import WebhookUrls
 from runner.config.settings import Settings
 from runner.errors import ConfigError
 from runner.events import ignore
@@ -32,27 +32,27 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Collection
     from types import TracebackType
 
-    from runner.cloud.ops.status import Review, Standing
+    from runner.cloud.ops.status import CloudBatchStatus, Review
     from runner.findings import Finding
     from runner.ledger.protocol import CloudLedger
     from runner.models import Batch, Item
     from runner.quota.pacer import CreatePacer
 
-_OF_PARAMETER = {"ApiUrl": "api_url", "SchemaId": "schema_id", "Quota": "create_quota"}
-"""Settings of the functions by the stack's parameters."""
+_SETTING_OF_PARAMETER = {"ApiUrl": "api_url", "SchemaId": "schema_id", "Quota": "create_quota"}
+"""The setting for each parameter of the stack."""
 
 READ_THROUGH = 20_000
-"""Items that were sent of a batch up to which the reasons of its failures are read; the manifest has them all."""
+"""Above this number of sent items the reasons for failures are not read; the manifest has all of them."""
 
-_TROUBLED = REDRIVABLE_STATES | MAY_BE_GIVEN_UP
+_FAILED_STATES = REDRIVABLE_STATES | MAY_BE_DEAD_LETTERED
 
 
 class Operations:
-    """The deployment that the setting `stack` names; an async context manager that opens what it needs.
+    """The stack that the setting `stack` names; an async context manager that opens what it needs.
 
-    It knows the stack by CloudFormation's outputs, and its batches by the ledger. `options` end the commands that its
-    hints name, such as ` --stack NAME`. Entering raises ConfigError where there are no credentials, no region or no
-    such stack. Everything may raise AwsRefused, Unavailable and LedgerError.
+    It reads the stack from CloudFormation's outputs, and its batches from the ledger. `options`, such as
+    ` --stack NAME`, is appended to the commands in hints. Entering raises ConfigError if there are no credentials, no
+    region, or no such stack. Every method may raise AwsRefused, Unavailable, LedgerError.
     """
 
     def __init__(self, settings: Settings, *, options: str = "") -> None:
@@ -85,7 +85,7 @@ class Operations:
 
     @property
     def nightly_prefix_url(self) -> str:
-        """Return the part of the inbox in which files wait for a load. Raises ConfigError."""
+        """Return the `s3://` url of the inbox's prefix whose files wait for a load. Raises ConfigError."""
         return f"s3://{self.stack.output(INBOX)}/{self.stack.parameters.get('NightlyPrefix') or 'nightly/'}"
 
     def webhook_urls(self) -> WebhookUrls:
@@ -93,65 +93,65 @@ class Operations:
         return WebhookUrls(self.stack, self._aws)
 
     async def start(self, uri: str, *, name: str) -> str:
-        """Let the stack import everything under an `s3://` url of its inbox; returns the id of the batch to come.
+        """Start a load of everything under an `s3://` url of the inbox, and return the id of the new batch.
 
-        The batch is in the ledger some seconds later. Raises ConfigError where the stack may not read there.
+        The batch is in the ledger some seconds later. Raises ConfigError if the url is outside the inbox.
         """
         inbox = self.stack.output(INBOX)
         if S3Place.parse(uri).bucket != inbox:
             raise ConfigError(
-                f"the functions of {self.stack.name} may read its inbox only: s3://{inbox}/",
+                f"the functions of {self.stack.name} can only read its inbox: s3://{inbox}/",
                 hint=f"copy the files: aws s3 cp --recursive {uri} {self.nightly_prefix_url}\n"
-                "or import them from here: "
+                "or import them from this machine: "
                 f"bulkhead run {uri} --ledger {self._table()}",
             )
         return await start_load(self._queues(), uri, name=name, at=whole_ms(self._clock.now()))
 
-    async def status(self, batch_id: str) -> Standing:
-        """Return where a batch stands. Raises ConfigError where there is none."""
-        return await standing(await self._ledger(), await self._batch(batch_id))
+    async def status(self, batch_id: str) -> CloudBatchStatus:
+        """Return the status of a batch. Raises ConfigError if there is no such batch."""
+        return await batch_status(await self._ledger(), await self._batch(batch_id))
 
-    async def statuses(self, *, recent: int = RECENT) -> list[Standing]:
-        """Return where the newest batches stand, and all that are running, oldest first."""
-        return await standings(await self._ledger(), recent=recent)
+    async def statuses(self, *, recent: int = RECENT) -> list[CloudBatchStatus]:
+        """Return the status of the `recent` newest batches and of all running ones, oldest first."""
+        return await batch_statuses(await self._ledger(), recent=recent)
 
-    async def troubled(self, found: Standing) -> AsyncIterator[Item]:
-        """Yield the items that were not imported or were given up; of a batch above READ_THROUGH none."""
+    async def failures(self, found: CloudBatchStatus) -> AsyncIterator[Item]:
+        """Yield the items that failed, were rejected, or are stuck; none if more than READ_THROUGH items were sent."""
         sent = sum(count for state, count in found.by_state.items() if state is not ItemState.QUEUED)
         if sent <= READ_THROUGH:
-            async for item in (await self._ledger()).items(found.batch.batch_id, states=_TROUBLED):
+            async for item in (await self._ledger()).items(found.batch.batch_id, states=_FAILED_STATES):
                 yield item
 
     async def manifest(self, batch_id: str, *, form: Literal["jsonl", "csv"] = "jsonl") -> AsyncIterator[bytes]:
-        """Yield the manifest as it is now, in pieces. Raises ConfigError where there is no such batch."""
+        """Yield the current manifest in pieces. Raises ConfigError if there is no such batch."""
         batch = await self._batch(batch_id)
         render = jsonl if form == "jsonl" else csv
         async for piece in render((await self._ledger()).items(batch_id), batch):
             yield piece
 
     async def reviews(self, batch_id: str | None = None) -> AsyncGenerator[Review, None]:
-        """Yield the imports of a batch that wait for a person, or those of all batches. Raises ConfigError."""
+        """Yield the open reviews of a batch, or of all batches. Raises ConfigError if there is no such batch."""
         batch = await self._batch(batch_id) if batch_id else None
         async for review in open_reviews(await self._ledger(), batch):
             yield review
 
     async def redrive(self, batch_id: str, *, states: Collection[ItemState], match: str | None = None) -> Redriven:
-        """Put items of a batch that ended in one of `states`, or were given up, back to work.
+        """Queue items again that ended in one of `states`, or whose messages are dead letters.
 
-        Raises ConfigError where there is no such batch, or a runner drives it.
+        `match` is a glob over sources. Raises ConfigError if there is no such batch, or a runner drives it.
         """
         found = await self.status(batch_id)
         if found.driver == "runner":
             raise ConfigError(
-                f"batch {batch_id} is driven by a runner, not by the stack",
-                hint=f"bulkhead redrive {batch_id} --ledger {self._table()}, then `bulkhead resume` likewise",
+                f"batch {batch_id} belongs to a runner, not to the stack",
+                hint=f"bulkhead redrive {batch_id} --ledger {self._table()}, then `bulkhead resume`",
             )
         redrive = await self._redrive()
         await redrive.batch(batch_id, states=states, match=match)
         return Redriven(items=redrive.count)
 
     async def return_dead_letters(self) -> Redriven:
-        """Put dead letters back to their queues, and the items they are about back to work."""
+        """Move dead letters back to their queues, and queue their items again."""
         redrive = await self._redrive()
         returned = {
             queue: await return_dead_letters(self._aws, self.stack, queue, before=redrive.dead_letter)
@@ -160,7 +160,7 @@ class Operations:
         return Redriven(items=redrive.count, dead_letters=returned)
 
     async def doctor(self) -> list[Finding]:
-        """Examine the whole deployment; see `Doctor`."""
+        """Check the whole deployment; see `Doctor`."""
         return await Doctor(
             self.stack,
             self._aws,
@@ -172,9 +172,11 @@ class Operations:
         ).findings()
 
     def _parameters(self) -> Settings:
-        """Return the settings that the functions have from the stack's parameters, and the ledger that is its table."""
-        given = self.stack.parameters
-        values: dict[str, Any] = {name: given[key] for key, name in _OF_PARAMETER.items() if given.get(key)}
+        """Return the settings that the stack's parameters give its functions, with the stack's table as the ledger."""
+        parameters = self.stack.parameters
+        values: dict[str, Any] = {
+            name: parameters[key] for key, name in _SETTING_OF_PARAMETER.items() if parameters.get(key)
+        }
         return Settings(
             ledger=self._table(),
             aws_region=self.stack.region,

@@ -1,4 +1,4 @@
-"""The doctor of a deployment: every check, in the order in which a person would go through them."""
+"""The doctor of a stack: every check, in the order in which a person fixes problems."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import aiohttp
 
 from runner import identity
-from runner.cloud.handlers.configure import MAX_CONFIG_BYTES, parsed
+from runner.cloud.handlers.configure import MAX_CONFIG_BYTES, parse_config
 from runner.cloud.ops.endpoint_checks import LicenseKey, vendor_finding, webhook_findings
 from runner.cloud.ops.stack import INBOX
-from runner.cloud.ops.stack_checks import Examination, checked
-from runner.cloud.webhook_tokens import WebhookUrls
+from runner.cloud.ops.stack_checks import StackChecks, run_check
+from runner.cloud.webhooks import WebhookUrls
 from runner.config.settings import CONFIG_NAME
 from runner.errors import AwsRefused, ConfigError, Unavailable
 from runner.findings import Finding, Level, fail, ok, warn
@@ -32,11 +32,11 @@ CONFIG_KEY = f"config/{CONFIG_NAME}"
 
 _RECONCILE_MINUTES = 5
 _LATE_AFTER = 3
-"""Times of the schedule after which reconcile is called late."""
+"""Reconcile is late after this many intervals of its schedule."""
 
 
 class Doctor:
-    """Examines a deployment; nothing is created at the vendor."""
+    """Checks a deployment; creates nothing at the vendor."""
 
     def __init__(
         self,
@@ -49,9 +49,9 @@ class Doctor:
         now: Callable[[], datetime],
         options: str = "",
     ) -> None:
-        """`settings` are the stack's parameters, `pacer` opens the create slots of a license key.
+        """`settings` are the stack's parameters; `pacer` opens the create slots of a license key.
 
-        `options` end the commands in hints.
+        `options` is appended to the commands in hints.
         """
         self._stack = stack
         self._aws = aws
@@ -62,13 +62,13 @@ class Doctor:
         self._options = options
 
     async def findings(self) -> list[Finding]:
-        """Make all checks; one that cannot be made is a finding too."""
+        """Run all checks; a check that fails with an error is a finding."""
         return [
-            *await Examination(self._stack, self._aws, options=self._options).findings(),
-            *await checked("configuration", self._configuration),
-            *await checked("license key", self._key),
-            *await checked("webhook", self._webhook),
-            *await checked("reconcile", self._reconcile),
+            *await StackChecks(self._stack, self._aws, options=self._options).findings(),
+            *await run_check("configuration", self._configuration),
+            *await run_check("license key", self._key),
+            *await run_check("webhook", self._webhook),
+            *await run_check("reconcile", self._reconcile),
         ]
 
     async def _configuration(self) -> list[Finding]:
@@ -77,22 +77,22 @@ class Doctor:
         if text is None:
             return [self._without_configuration(place, good)]
         try:
-            config = parsed(text, self._settings)
+            config = parse_config(text, self._settings)
         except ConfigError as error:
-            kept = "; the last good one stays in force" if good else ""
-            return [fail("configuration", f"{error}{kept}", error.hint or f"mend it, and put it to {place} again")]
+            kept = "; the last valid one stays in force" if good else ""
+            return [fail("configuration", f"{error}{kept}", error.hint or f"fix it, and upload it to {place} again")]
         if good != text:
-            hint = f"it is within a minute; if not: {self._logs('ConfigureFunction')}"
-            return [warn("configuration", f"{place} is good, and not in force yet", hint)]
+            hint = f"wait a minute; if it stays so: {self._logs('ConfigureFunction')}"
+            return [warn("configuration", f"{place} is valid but not in force yet", hint)]
         return [ok("configuration", f"{place} is in force: {counted(len(config.routes.routes), 'route')}")]
 
     def _without_configuration(self, place: str, good: str | None) -> Finding:
         if good is not None:
-            return warn("configuration", f"{place} is gone; the last good one stays in force", "put it there again")
+            return warn("configuration", f"{place} is missing; the last valid one stays in force", "upload it again")
         if self._settings.schema_id:
-            return ok("configuration", f"every file gets the schema {self._settings.schema_id} of the parameters")
+            return ok("configuration", f"every file uses schema {self._settings.schema_id}, from the parameters")
         hint = f"aws s3 cp {CONFIG_NAME} {place}, or deploy with the parameter SchemaId"
-        return fail("configuration", "nothing says which schema files get", hint)
+        return fail("configuration", "no schema is configured for files", hint)
 
     async def _config_text(self) -> str | None:
         try:
@@ -107,7 +107,7 @@ class Doctor:
             async with answer["Body"] as body:
                 content: bytes = await body.read()
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise Unavailable(f"{CONFIG_KEY} could not be read to its end ({type(error).__name__})") from error
+            raise Unavailable(f"{CONFIG_KEY} could not be read completely ({type(error).__name__})") from error
         return content.decode("utf-8", "replace")
 
     async def _key(self) -> list[Finding]:
@@ -117,14 +117,14 @@ class Doctor:
         if text is None:
             return [found]
         vendor = await vendor_finding(self._settings.api_url, text)
-        return [found, vendor, *await checked("quota", lambda: self._quota(text))]
+        return [found, vendor, *await run_check("quota", lambda: self._quota(text))]
 
     async def _quota(self, key: str) -> list[Finding]:
         free, count = await (await self._pacer(key)).free_slots(), self._settings.create_quota.count
         detail = f"{free} of {count} create slots are free"
         if free:
             return [ok("quota", detail)]
-        return [warn("quota", detail, "as it is while a load runs; else another program uses the same key")]
+        return [warn("quota", detail, "normal while a load runs; otherwise another program uses the same key")]
 
     async def _webhook(self) -> list[Finding]:
         urls = WebhookUrls(self._stack, self._aws)
@@ -134,15 +134,15 @@ class Doctor:
         minutes = int(self._stack.parameters.get("ReconcileMinutes") or _RECONCILE_MINUTES)
         at = await self._ledger.reconciled_to(identity.endpoint(self._settings.api_url))
         if at is None:
-            return [warn("reconcile", "has never run through", f"it is to run every {minutes} min; {self._why()}")]
+            return [warn("reconcile", "has never completed", f"it should run every {minutes} min; {self._why()}")]
         ago = self._now() - at
-        detail = f"ran through {lasting(ago.total_seconds())} ago"
+        detail = f"completed {lasting(ago.total_seconds())} ago"
         if ago > timedelta(minutes=_LATE_AFTER * minutes):
-            return [fail("reconcile", f"{detail}, and is to do so every {minutes} min", self._why())]
+            return [fail("reconcile", f"{detail}, but should run every {minutes} min", self._why())]
         return [ok("reconcile", detail)]
 
     def _why(self) -> str:
-        return f"what it says: {self._logs('ReconcileFunction')}"
+        return f"see its log: {self._logs('ReconcileFunction')}"
 
     def _logs(self, function: str) -> str:
         return f"sam logs --stack-name {self._stack.name} --name {function}"

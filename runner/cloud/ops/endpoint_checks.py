@@ -1,4 +1,4 @@
-"""The outside of the deployment, looked at: its secrets, the vendor's API with its key, the webhook by a self-test."""
+"""Checks of the endpoints: the license key's secret, the vendor's API with that key, the webhook by a self-test."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 
 from runner.cloud.ops.stack import LICENSE_SECRET
-from runner.cloud.webhook_tokens import TOKEN_BYTES, WebhookUrls
+from runner.cloud.webhooks import TOKEN_BYTES, WebhookUrls
 from runner.dromo.client import HeadlessClient
 from runner.dromo.http import ConnectionCut, RequestSent, open_session
 from runner.errors import AuthRefused, AwsRefused, BulkheadError, Unavailable
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
     from runner.cloud.ops.stack import Stack
 
 TIMEOUT_S = 15.0
-"""For one request: a webhook that was not called for a while starts within a few seconds."""
+"""Timeout of one request; the webhook's function starts within a few seconds if it was not called for a while."""
 
 _WITHOUT_VALUE = "ResourceNotFoundException"
 
 
 class LicenseKey:
-    """The vendor's key as the stack's secret holds it; it is never shown."""
+    """The vendor's license key in the stack's secret; it is never shown."""
 
     def __init__(self, stack: Stack, aws: Aws) -> None:
         self._stack = stack
         self._aws = aws
 
     async def read(self) -> str | None:
-        """Return the key, None where none was put in. Raises AwsRefused where it may not be read."""
+        """Return the key, None if the secret has no value. Raises AwsRefused, ConfigError, Unavailable."""
         try:
             answer = await self._aws.call("secretsmanager", "get_secret_value", SecretId=self._secret)
         except AwsRefused as error:
@@ -43,13 +43,13 @@ class LicenseKey:
         return str(answer.get("SecretString", "")).strip() or None
 
     async def finding(self) -> Finding:
-        """Tell whether a key is there that could be one."""
+        """Check that the secret holds something in the form of a key."""
         key = await self.read()
         put = f"aws secretsmanager put-secret-value --secret-id {self._secret} --secret-string file://key.txt"
         if key is None:
-            return fail("license key", "no key was put into the secret yet", put)
+            return fail("license key", "the secret has no value yet", put)
         if not key.isascii() or any(char.isspace() or char in '{}"' for char in key):
-            return fail("license key", "what the secret holds is no key: it is to be the key alone, no JSON", put)
+            return fail("license key", "the secret does not hold a license key: store the key alone, not JSON", put)
         return ok("license key", "is set")
 
     @property
@@ -58,21 +58,22 @@ class LicenseKey:
 
 
 async def vendor_finding(api_url: str, key: str) -> Finding:
-    """Ask the vendor's API whether it takes the key; nothing is created."""
+    """Check that the vendor's API accepts the key; creates nothing."""
     try:
         async with HeadlessClient(api_url, key, timeout_s=TIMEOUT_S) as client:
             await client.list_page(limit=1, offset=0)
     except AuthRefused as error:
-        return fail("vendor", f"{api_url}: {error}", "put the right key into the secret, or mend the stack's ApiUrl")
+        return fail("vendor", f"{api_url}: {error}", "store the right key in the secret, or fix the stack's ApiUrl")
     except BulkheadError as error:
-        return fail("vendor", f"{api_url}: {error}", error.hint or "look at the vendor's status page")
+        return fail("vendor", f"{api_url}: {error}", error.hint or "see the vendor's status page")
     return ok("vendor", f"{api_url} accepts the key")
 
 
 async def webhook_findings(urls: WebhookUrls, *, logs: str, options: str = "") -> list[Finding]:
-    """Ring at the real url with an import that nobody knows, and with a wrong token; neither has any effect.
+    """Call the real url with an unknown import, and with a wrong token; neither has any effect.
 
-    `logs` is the command that shows the webhook's log, `options` end the commands in hints.
+    `logs` is the command that shows the webhook's log, `options` is appended to the commands in hints. Raises
+    AwsRefused, ConfigError.
     """
     tokens = await urls.tokens()
     try:
@@ -91,22 +92,22 @@ async def webhook_findings(urls: WebhookUrls, *, logs: str, options: str = "") -
 
 
 async def _self_test(name: str, url: str, *, expected: int, logs: str) -> Finding:
-    status = await _ring(url)
+    status = await _post(url)
     if status == expected:
-        return ok(name, "takes a self-test event" if expected == 204 else "is refused for its token")
-    return fail(name, f"answers {status}, not {expected}", _HINTS.get(status, logs).format(logs=logs))
+        return ok(name, "accepts a self-test event" if expected == 204 else "a wrong token is refused")
+    return fail(name, f"answers {status} instead of {expected}", _HINTS.get(status, logs).format(logs=logs))
 
 
 _HINTS = {
-    204: "tokens are not checked, so anybody may ring: {logs}",
-    404: "its token is not known there; a new one is within five minutes",
-    429: "too many calls at once: ask again in a minute",
+    204: "tokens are not checked, so anyone can call it: {logs}",
+    404: "it does not know the token; a new token takes up to five minutes",
+    429: "too many calls at once: try again in a minute",
     503: "the function cannot reach its secrets or the table: {logs}",
 }
 
 
-async def _ring(url: str) -> int:
-    """Return the status a self-test event is answered with. Raises Unavailable, whose text has no url."""
+async def _post(url: str) -> int:
+    """Post a self-test event and return the HTTP status. Raises Unavailable, whose text has no url."""
     import_id = str(uuid.uuid4())
     event = {"event": "import_completed", "data": {"id": import_id, "headless": {"id": import_id}}}
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)

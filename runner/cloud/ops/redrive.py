@@ -1,12 +1,12 @@
-"""Redriving: items that have ended, or were given up, go back to work, and whoever works on them is rung."""
+"""Redrive: queue items of the stack's batches again that failed or whose messages are dead letters."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from runner.cloud.batch_ids import rolling_id
 from runner.cloud.dead_letters import is_dead_lettered
+from runner.cloud.lifecycle import rolling_id
 from runner.cloud.messages import ImportHint, ItemRef, ObjectCreated, decode
 from runner.cloud.protocols import Queue
 from runner.errors import MessageInvalid, StaleItem
@@ -24,53 +24,53 @@ if TYPE_CHECKING:
     from runner.models import Item
     from runner.stages.transitions import Transitions
 
-MAY_BE_GIVEN_UP = OPEN_STATES - {ItemState.QUEUED}
-"""Open states in which an item may be that the functions have given up; one that was not sent is rejected then."""
+MAY_BE_DEAD_LETTERED = OPEN_STATES - {ItemState.QUEUED}
+"""Open states that an item with a dead letter may be in; an item that was not sent is rejected instead."""
 
-_RINGS_AT_ONCE = 100
-_SENT_ANEW = frozenset({ItemState.QUEUED, ItemState.CREATING, ItemState.CREATED})
+_MESSAGES_AT_ONCE = 100
+_TO_SUBMIT = frozenset({ItemState.QUEUED, ItemState.CREATING, ItemState.CREATED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Redriven:
-    """How many items are back to work, and how many dead letters went back to each queue."""
+    """How many items were queued again, and how many dead letters went back to each queue."""
 
     items: int = 0
     dead_letters: dict[Queue, int] = field(default_factory=dict)
 
 
 class Redrive:
-    """Puts items of batches that the stack drives back to work; `count` is how many.
+    """Queues items of batches that the stack drives again; `count` is how many.
 
-    An item is moved before anybody is rung for it. Where this is cut short in between, the batch runs already, and
-    reconcile rings for what nobody works on.
+    The ledger is changed before a message is sent. After an interruption in between, the batch is running, and
+    reconcile enqueues the items that have no message. All methods may raise LedgerError, TransientError.
     """
 
-    def __init__(self, ledger: Ledger, queues: Queues, moves: Transitions) -> None:
+    def __init__(self, ledger: Ledger, queues: Queues, transitions: Transitions) -> None:
         self._ledger = ledger
         self._queues = queues
-        self._transitions = moves
+        self._transitions = transitions
         self._moved: list[Item] = []
         self._opened: set[str] = set()
         self.count = 0
 
     async def batch(self, batch_id: str, *, states: Collection[ItemState], match: str | None) -> None:
-        """Put items in one of `states` back, and those that were given up, if their source matches the glob.
+        """Queue the items in one of `states`, and those with a dead letter, whose source matches the glob.
 
         Raises ConfigError if the glob is malformed.
         """
         globs = None if match is None else Globs([match])
-        async for item in self._ledger.items(batch_id, states={*states, *MAY_BE_GIVEN_UP}):
+        async for item in self._ledger.items(batch_id, states={*states, *MAY_BE_DEAD_LETTERED}):
             if globs is not None and not globs.matches(item.source):
                 continue
             if item.state in states or is_dead_lettered(item):
                 await self._put_back(item)
-            if len(self._moved) >= _RINGS_AT_ONCE:
-                await self._ring()
-        await self._ring()
+            if len(self._moved) >= _MESSAGES_AT_ONCE:
+                await self._enqueue()
+        await self._enqueue()
 
     async def dead_letter(self, body: str) -> None:
-        """Put the items that a dead letter was about back, since the letter alone would find them given up."""
+        """Clear the error of a dead letter's items, so that the functions work on them when the message is back."""
         try:
             message = decode(body)
         except MessageInvalid:
@@ -98,14 +98,14 @@ class Redrive:
 
     async def _put_back(self, item: Item) -> None:
         if item.batch_id not in self._opened:
-            await self._let_run(item.batch_id)
-        moved = await (self._put_right(item) if item.state in OPEN_STATES else put_back(item, self._transitions))
+            await self._reopen(item.batch_id)
+        moved = await (self._clear_error(item) if item.state in OPEN_STATES else put_back(item, self._transitions))
         if moved is not None:
             self._moved.append(moved)
             self.count += 1
 
-    async def _put_right(self, item: Item) -> Item | None:
-        """Let a given-up item be worked on where it stands."""
+    async def _clear_error(self, item: Item) -> Item | None:
+        """Clear the dead letter's error and keep the item's state; None if another function moved it."""
         try:
             return await self._transitions.advance(
                 item, item.state, reason="redriven", error_code=None, error_message=None
@@ -114,23 +114,23 @@ class Redrive:
             return None
 
     async def _keep_open(self) -> None:
-        """Open the batches again where `finish` has found them at their end just before their items were moved."""
+        """Reopen the batches that `finish` ended just before their items were moved."""
         for batch_id in self._opened:
-            await self._let_run(batch_id)
+            await self._reopen(batch_id)
 
-    async def _let_run(self, batch_id: str) -> None:
-        """Open a batch that was at its end: one that is not running is looked after by nobody."""
+    async def _reopen(self, batch_id: str) -> None:
+        """Set a batch to running: reconcile does not read a batch that is complete."""
         self._opened.add(batch_id)
         batch = await self._ledger.batch(batch_id)
         if batch is not None and batch.state is not BatchState.RUNNING:
             await self._ledger.update_batch(batch_id, state=BatchState.RUNNING, finished_at=None, exit_code=None)
 
-    async def _ring(self) -> None:
-        """Ring for what was moved: submit for what is to be sent, collect for what is at the vendor."""
+    async def _enqueue(self) -> None:
+        """Enqueue the moved items: for submit if they have to be sent, for collect if they are at the vendor."""
         await self._keep_open()
-        refs = [ItemRef(batch_id=one.batch_id, source=one.source) for one in self._moved if one.state in _SENT_ANEW]
+        refs = [ItemRef(batch_id=one.batch_id, source=one.source) for one in self._moved if one.state in _TO_SUBMIT]
         hints = [
-            ImportHint(import_id=one.import_id) for one in self._moved if one.state not in _SENT_ANEW and one.import_id
+            ImportHint(import_id=one.import_id) for one in self._moved if one.state not in _TO_SUBMIT and one.import_id
         ]
         if refs:
             await self._queues.send(Queue.SUBMIT, refs)

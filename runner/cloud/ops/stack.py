@@ -1,4 +1,4 @@
-"""Stack: what CloudFormation says of the deployment: where its parts are, and what it was deployed with."""
+"""The stack as CloudFormation describes it: its status, its outputs, and its parameters."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ OUTPUTS = (
     *(f"{queue}QueueUrl" for queue in QUEUES),
     *(f"{queue}DeadLetterQueueUrl" for queue in QUEUES),
 )
-"""Everything that the template gives out."""
+"""The outputs of the template that the commands use."""
 
 DEPLOY = "deploy the template of this version: sam build && sam deploy"
 _USABLE = frozenset({"CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE"})
@@ -31,7 +31,7 @@ _USABLE = frozenset({"CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMP
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stack:
-    """A deployed stack; `account` is its AWS account, `status` CloudFormation's word."""
+    """A deployed stack: `account` is its AWS account, `status` CloudFormation's status, such as `UPDATE_COMPLETE`."""
 
     name: str
     region: str
@@ -41,21 +41,22 @@ class Stack:
     parameters: Mapping[str, str]
 
     @property
-    def at_rest(self) -> bool:
-        """Tell whether its last deployment has ended, and left it usable."""
+    def is_stable(self) -> bool:
+        """Tell whether the last deployment has ended and the stack is usable."""
         return self.status in _USABLE
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """Return the outputs that a stack of this version would have."""
+        """Return the names of the outputs that a stack of this version has and this one lacks."""
         return tuple(name for name in OUTPUTS if not self.outputs.get(name))
 
     def output(self, name: str) -> str:
-        """Return an output. Raises ConfigError where the stack has none of that name."""
+        """Return an output. Raises ConfigError if the stack does not have it."""
         found = self.outputs.get(name)
         if not found:
             raise ConfigError(
-                f"the stack {self.name} has no output {name}; it is of another version, or not Bulkhead's", hint=DEPLOY
+                f"the stack {self.name} has no output {name}: it is of another version, or not a Bulkhead stack",
+                hint=DEPLOY,
             )
         return found
 
@@ -64,12 +65,12 @@ class Stack:
         return self.output(f"{queue.capitalize()}QueueUrl")
 
     def dead_letter_url(self, queue: str) -> str:
-        """Return the url of the queue that keeps what a queue's function could not do. Raises ConfigError."""
+        """Return the url of a queue's dead-letter queue. Raises ConfigError."""
         return self.output(f"{queue.capitalize()}DeadLetterQueueUrl")
 
 
 async def read_stack(aws: Aws, name: str) -> Stack:
-    """Ask CloudFormation for a stack. Raises ConfigError where there is none, AwsRefused, Unavailable."""
+    """Ask CloudFormation for a stack. Raises ConfigError if there is none, AwsRefused, Unavailable."""
     try:
         answer = await aws.call("cloudformation", "describe_stacks", StackName=name)
     except AwsRefused as error:
@@ -89,7 +90,7 @@ async def read_stack(aws: Aws, name: str) -> Stack:
 
 
 async def _absent(aws: Aws, name: str) -> ConfigError:
-    """Say where the stack was looked for: mostly it is the wrong account or region."""
+    """Return an error that names the account and region: usually one of them is wrong."""
     region = await aws.region()
     try:
         account = f"account {(await aws.call('sts', 'get_caller_identity'))['Account']}, "

@@ -1,4 +1,4 @@
-"""Standing: where the batches of a deployment stand, and where their manifests lie."""
+"""The status of batches for a person: items by state, how current the manifest is, and the open reviews."""
 
 from __future__ import annotations
 
@@ -18,14 +18,19 @@ if TYPE_CHECKING:
 
 
 RECENT = 20
-_ASKED_AT_ONCE = 16
+"""Batches that an overview shows."""
+
+PAGE = 100
+"""Items with open reviews that are read at once."""
+
+_READS_AT_ONCE = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
-    """A batch, how many of its items are in each state, who takes them further, and how late its manifest is.
+class CloudBatchStatus:
+    """A batch, how many items are in each state, its driver (`runner` or `stack`), and how current its manifest is.
 
-    `moves` counts what has happened in the batch, `manifest_moves` is up to which of it the manifest was written.
+    `moves` counts the state changes in the batch, `manifest_moves` is that count when the manifest was written.
     """
 
     batch: Batch
@@ -36,21 +41,21 @@ class Standing:
 
     @property
     def manifest(self) -> str | None:
-        """Return where the stack has written the manifest; None where it has not, or a runner does."""
+        """Return the url of the manifest that the stack wrote; None if it has not, or if a runner writes it."""
         if self.driver == "runner" or not self.manifest_moves:
             return None
         return f"{self.batch.out}/manifest.jsonl"
 
     @property
     def manifest_is_current(self) -> bool:
-        """Tell whether nothing has happened since the manifest was written."""
+        """Tell whether no state has changed since the manifest was written."""
         return self.manifest is not None and self.manifest_moves >= self.moves
 
 
-async def standing(ledger: CloudLedger, batch: Batch) -> Standing:
-    """Read where one batch stands."""
+async def batch_status(ledger: CloudLedger, batch: Batch) -> CloudBatchStatus:
+    """Read the status of one batch. Raises LedgerError."""
     moves, manifest_moves = await ledger.moves_of(batch.batch_id)
-    return Standing(
+    return CloudBatchStatus(
         batch=batch,
         by_state=await ledger.counts(batch.batch_id),
         driver=driver_of(batch.config),
@@ -59,8 +64,8 @@ async def standing(ledger: CloudLedger, batch: Batch) -> Standing:
     )
 
 
-async def standings(ledger: CloudLedger, *, recent: int = RECENT) -> list[Standing]:
-    """Read where the newest batches stand, and all that are running, oldest first."""
+async def batch_statuses(ledger: CloudLedger, *, recent: int = RECENT) -> list[CloudBatchStatus]:
+    """Read the status of the `recent` newest batches and of all running ones, oldest first. Raises LedgerError."""
     batches = await ledger.batches()
     newest = batches[-recent:] if recent else []
     shown = {batch.batch_id for batch in newest}
@@ -69,25 +74,24 @@ async def standings(ledger: CloudLedger, *, recent: int = RECENT) -> list[Standi
     )
 
 
-async def _of(batches: Iterable[Batch], ledger: CloudLedger) -> list[Standing]:
-    turn = asyncio.Semaphore(_ASKED_AT_ONCE)
+async def _of(batches: Iterable[Batch], ledger: CloudLedger) -> list[CloudBatchStatus]:
+    limit = asyncio.Semaphore(_READS_AT_ONCE)
 
-    async def one(batch: Batch) -> Standing:
-        async with turn:
-            return await standing(ledger, batch)
+    async def one(batch: Batch) -> CloudBatchStatus:
+        async with limit:
+            return await batch_status(ledger, batch)
 
-    async with asyncio.TaskGroup() as asking:
-        tasks = [asking.create_task(one(batch)) for batch in batches]
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(one(batch)) for batch in batches]
     return [task.result() for task in tasks]
 
 
-PAGE = 100
-_MAY_WAIT = frozenset(BatchState) - {BatchState.COMPLETE}
+_MAY_HAVE_REVIEWS = frozenset(BatchState) - {BatchState.COMPLETE}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Review:
-    """One file that waits for a person: since when, and the vendor's page on which to finish it."""
+    """One file that waits for a person: since when, and the url of its review page at the vendor."""
 
     batch_id: str
     source: str
@@ -98,8 +102,8 @@ class Review:
 
 
 async def open_reviews(ledger: Ledger, batch: Batch | None = None) -> AsyncIterator[Review]:
-    """Yield the reviews of a batch that are open, or those of all batches, a page of items at a time."""
-    batches = [batch] if batch else [one for one in await ledger.batches() if one.state in _MAY_WAIT]
+    """Yield the open reviews of a batch, or of all batches. Raises LedgerError."""
+    batches = [batch] if batch else [one for one in await ledger.batches() if one.state in _MAY_HAVE_REVIEWS]
     for one in batches:
         async for item in _waiting(ledger, one.batch_id):
             history = await ledger.history(one.batch_id, item.source)
@@ -122,7 +126,7 @@ async def _waiting(ledger: Ledger, batch_id: str) -> AsyncIterator[Item]:
 
 
 def _since(history: list[HistoryEntry]) -> datetime | None:
-    """Return when the item came to where it is; later entries of the same state do not count."""
+    """Return when the item came to need a review; later entries of the same state do not count."""
     since = None
     for entry in reversed(history):
         if entry.state is not ItemState.NEEDS_REVIEW:

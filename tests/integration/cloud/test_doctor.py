@@ -50,7 +50,7 @@ class Outside:
     url: str = ""
     key: str = KEY_CANARY
     tokens: set[str] = field(default_factory=lambda: {TOKEN})
-    rung: list[dict[str, object]] = field(default_factory=list)
+    posted: list[dict[str, object]] = field(default_factory=list)
     forged_status: int = 404
 
     async def list_imports(self, request: web.Request) -> web.Response:
@@ -60,7 +60,7 @@ class Outside:
         )
 
     async def webhook(self, request: web.Request) -> web.Response:
-        self.rung.append(await request.json())
+        self.posted.append(await request.json())
         return web.Response(status=204 if request.match_info["token"] in self.tokens else self.forged_status)
 
 
@@ -83,7 +83,7 @@ async def running(outside: Outside) -> AsyncIterator[Outside]:
 
 @dataclass
 class Clinic:
-    """A deployment in which all is well, and its doctor."""
+    """A deployment without any problem, and its doctor."""
 
     deployed: Deployed
     services: Aws
@@ -133,7 +133,7 @@ async def clinic(aws: LocalAws) -> AsyncIterator[Clinic]:
         yield clinic
 
 
-async def test_where_all_is_well_every_check_says_so(clinic: Clinic) -> None:
+async def test_if_all_is_ok_every_check_says_so(clinic: Clinic) -> None:
     found = await clinic.findings()
     assert {name: finding.level for name, finding in found.items()} == dict.fromkeys(
         (
@@ -143,13 +143,13 @@ async def test_where_all_is_well_every_check_says_so(clinic: Clinic) -> None:
         Level.OK,
     )
     assert found["quota"].detail == "20 of 20 create slots are free"
-    assert found["reconcile"].detail == "ran through 4 min ago"
+    assert found["reconcile"].detail == "completed 4 min ago"
 
 
-async def test_the_self_test_rings_for_imports_that_nobody_has(clinic: Clinic) -> None:
+async def test_the_self_test_posts_imports_that_nobody_has(clinic: Clinic) -> None:
     await clinic.findings()
     await clinic.findings()
-    ids = [event["data"]["id"] for event in clinic.outside.rung]  # type: ignore[index]
+    ids = [event["data"]["id"] for event in clinic.outside.posted]  # type: ignore[index]
     assert len(set(ids)) == len(ids) == 4
 
 
@@ -173,29 +173,29 @@ async def a_dead_letter(clinic: Clinic) -> None:
     clinic.deployed.client("sqs").send_message(QueueUrl=url, MessageBody="x")
 
 
-@spoiled("inbox", Level.FAIL, "does not tell EventBridge", "sam deploy")
+@spoiled("inbox", Level.FAIL, "does not notify EventBridge", "sam deploy")
 async def an_inbox_that_tells_nobody(clinic: Clinic) -> None:
     clinic.deployed.client("s3").put_bucket_notification_configuration(
         Bucket=clinic.deployed.outputs["InboxBucketName"], NotificationConfiguration={}
     )
 
 
-@spoiled("license key", Level.FAIL, "is no key", "put-secret-value")
+@spoiled("license key", Level.FAIL, "does not hold a license key", "put-secret-value")
 async def a_key_inside_of_json(clinic: Clinic) -> None:
     clinic.deployed.put_secret("LicenseKeySecretArn", json.dumps({"key": KEY_CANARY}))
 
 
-@spoiled("vendor", Level.FAIL, "license key", "put the right key")
+@spoiled("vendor", Level.FAIL, "license key", "store the right key")
 async def a_key_that_the_vendor_does_not_take(clinic: Clinic) -> None:
     clinic.outside.key = "another"
 
 
-@spoiled("webhook", Level.FAIL, "answers 404, not 204", "within five minutes")
+@spoiled("webhook", Level.FAIL, "answers 404 instead of 204", "up to five minutes")
 async def a_token_that_the_webhook_does_not_know(clinic: Clinic) -> None:
     clinic.outside.tokens = set()
 
 
-@spoiled("forged webhook", Level.FAIL, "answers 204, not 404", "anybody may ring")
+@spoiled("forged webhook", Level.FAIL, "answers 204 instead of 404", "anyone can call it")
 async def a_webhook_that_takes_any_token(clinic: Clinic) -> None:
     clinic.outside.forged_status = 204
 
@@ -206,12 +206,12 @@ async def a_rotation_under_way(clinic: Clinic) -> None:
     clinic.outside.tokens.add("next-token")
 
 
-@spoiled("next webhook", Level.FAIL, "answers 404, not 204", "within five minutes")
+@spoiled("next webhook", Level.FAIL, "answers 404 instead of 204", "up to five minutes")
 async def a_next_token_that_is_not_known_yet(clinic: Clinic) -> None:
     clinic.deployed.put_secret("WebhookTokensSecretArn", json.dumps({"current": TOKEN, "next": "next-token"}))
 
 
-@spoiled("reconcile", Level.FAIL, "ran through 16 min ago", "--name ReconcileFunction")
+@spoiled("reconcile", Level.FAIL, "completed 16 min ago", "--name ReconcileFunction")
 async def a_reconcile_that_is_late(clinic: Clinic) -> None:
     await clinic.reconciled(ago=timedelta(minutes=16))
 
@@ -222,12 +222,12 @@ async def a_quota_that_is_used_up(clinic: Clinic) -> None:
         await (await clinic.pacer(KEY_CANARY)).permit()
 
 
-@spoiled("configuration", Level.FAIL, "nothing says which schema", "s3://bulkhead-inboxbucket")
+@spoiled("configuration", Level.FAIL, "no schema is configured", "s3://bulkhead-inboxbucket")
 async def no_configuration_and_no_schema(clinic: Clinic) -> None:
     clinic.schema_id = None
 
 
-@spoiled("configuration", Level.FAIL, "the last good one stays in force", "")
+@spoiled("configuration", Level.FAIL, "the last valid one stays in force", "")
 async def a_broken_configuration(clinic: Clinic) -> None:
     await clinic.ledger.keep_config(CONFIG.decode())
     put_config(clinic, b"routes = 7")
@@ -244,7 +244,7 @@ async def a_configuration_in_force(clinic: Clinic) -> None:
     put_config(clinic, CONFIG)
 
 
-@spoiled("configuration", Level.WARN, "is gone", "put it there again")
+@spoiled("configuration", Level.WARN, "is missing", "upload it again")
 async def a_configuration_that_is_gone(clinic: Clinic) -> None:
     await clinic.ledger.keep_config(CONFIG.decode())
 
@@ -271,8 +271,8 @@ async def test_a_stack_without_a_key_asks_the_vendor_nothing(aws: LocalAws) -> N
         clinic = Clinic(deployed, services, MemoryLedger(now=lambda: NOW), outside)
         found = await clinic.findings()
         assert found["license key"].level is Level.FAIL
-        assert "no key was put" in found["license key"].detail
-        assert found["stack"].detail.endswith("it lacks the outputs TableName")
+        assert "no value yet" in found["license key"].detail
+        assert found["stack"].detail.endswith("missing outputs: TableName")
         assert found["table"].level is Level.FAIL
         assert found["reconcile"].level is Level.WARN
         assert not {"vendor", "quota"} & found.keys()

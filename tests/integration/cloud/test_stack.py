@@ -27,7 +27,7 @@ async def test_a_stack_is_its_outputs_and_its_parameters(aws: LocalAws, services
     deployed = deploy(aws, name="orders", SchemaId="customers")
     stack = await read_stack(services, "orders")
     assert (stack.name, stack.region, stack.account) == ("orders", "us-east-1", "000000000000")
-    assert stack.at_rest
+    assert stack.is_stable
     assert stack.missing == ()
     assert stack.parameters["SchemaId"] == "customers"
     assert stack.queue_url("submit") == deployed.outputs["SubmitQueueUrl"]

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from runner.cloud.ops.status import PAGE, open_reviews, standing, standings
+from runner.cloud.ops.status import PAGE, batch_status, batch_statuses, open_reviews
 from runner.ledger.memory import MemoryLedger
 from runner.models import BatchState, ItemState
 from tests.support.batches import BEGAN, batch_of, leave
@@ -37,22 +37,22 @@ def ledger(hands: Hands) -> MemoryLedger:
 async def test_a_manifest_is_of_now_until_something_moves(ledger: MemoryLedger) -> None:
     batch = batch_of("b1")
     await leave(ledger, batch, {"a.csv": S.PROCESSING})
-    found = await standing(ledger, batch)
+    found = await batch_status(ledger, batch)
     assert (found.manifest, found.manifest_is_current) == (None, False)
     moves, _ = await ledger.moves_of("b1")
     await ledger.manifested("b1", moves=moves)
-    found = await standing(ledger, batch)
+    found = await batch_status(ledger, batch)
     assert (found.manifest, found.manifest_is_current) == ("s3://results/batches/b1/manifest.jsonl", True)
     item = await ledger.item("b1", "a.csv")
     assert item is not None
     await ledger.advance(item, S.SUCCEEDED, reason="collected")
-    assert not (await standing(ledger, batch)).manifest_is_current
+    assert not (await batch_status(ledger, batch)).manifest_is_current
 
 
 async def test_a_runner_s_manifest_lies_where_the_runner_says(ledger: MemoryLedger) -> None:
     batch = batch_of("b1", driver="runner")
     await leave(ledger, batch, {})
-    found = await standing(ledger, batch)
+    found = await batch_status(ledger, batch)
     assert (found.driver, found.manifest) == ("runner", None)
 
 
@@ -60,9 +60,9 @@ async def test_the_newest_batches_are_shown_and_older_ones_that_still_run(ledger
     states = {"old-running": BatchState.RUNNING, "old-complete": BatchState.COMPLETE, "new": BatchState.SETTLED}
     for number, (batch_id, state) in enumerate(states.items()):
         await leave(ledger, batch_of(batch_id, after_s=number, state=state), {"a.csv": S.COLLECTED})
-    assert [one.batch.batch_id for one in await standings(ledger, recent=1)] == ["old-running", "new"]
-    assert [one.batch.batch_id for one in await standings(ledger, recent=0)] == ["old-running"]
-    assert [one.by_state for one in await standings(ledger, recent=9)] == [{S.COLLECTED: 1}] * 3
+    assert [one.batch.batch_id for one in await batch_statuses(ledger, recent=1)] == ["old-running", "new"]
+    assert [one.batch.batch_id for one in await batch_statuses(ledger, recent=0)] == ["old-running"]
+    assert [one.by_state for one in await batch_statuses(ledger, recent=9)] == [{S.COLLECTED: 1}] * 3
 
 
 async def test_a_review_waits_since_the_item_came_to_it(ledger: MemoryLedger, hands: Hands) -> None:

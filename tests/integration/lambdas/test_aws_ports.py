@@ -10,7 +10,7 @@ import pytest
 
 from runner.aws.services import Aws
 from runner.cloud.messages import ItemRef, decode, encode
-from runner.cloud.notify import AwsAnnouncer
+from runner.cloud.notify import AwsNotifier
 from runner.cloud.protocols import Queue
 from runner.cloud.sqs import SqsQueues
 from runner.errors import AwsRefused, Unavailable
@@ -121,8 +121,8 @@ async def test_an_end_is_told_to_the_topic_and_to_the_event_bus(stack: Stack, aw
     topic = stack.client("sns").create_topic(Name="ended")["TopicArn"]
     stack.listen_to_topic(topic, "collect")
     stack.listen_to_bus("finish", source="bulkhead")
-    announcer = AwsAnnouncer(aws_clients, topic_arn=topic, event_bus="default")
-    await announcer.batch_ended(SUMMARY, state=BatchState.COMPLETE)
+    notifier = AwsNotifier(aws_clients, topic_arn=topic, event_bus="default")
+    await notifier.batch_ended(SUMMARY, state=BatchState.COMPLETE)
     [notice] = stack.waiting("collect")
     assert notice["Subject"] == "Bulkhead: batch landed-20260723-auftr?ge is complete"
     assert json.loads(notice["Message"]) == {**SUMMARY, "state": "complete"}
@@ -142,7 +142,7 @@ class Deaf:
 
 async def test_an_end_the_bus_does_not_take_is_told_again_later() -> None:
     with pytest.raises(Unavailable, match="EventBridge"):
-        await AwsAnnouncer(Deaf(), topic_arn="arn", event_bus="default").batch_ended(SUMMARY, state=BatchState.SETTLED)
+        await AwsNotifier(Deaf(), topic_arn="arn", event_bus="default").batch_ended(SUMMARY, state=BatchState.SETTLED)
 
 
 class Listening:
@@ -159,7 +159,7 @@ class Listening:
 async def test_a_letter_says_in_plain_words_what_became_of_the_items() -> None:
     listening = Listening()
     long = {**SUMMARY, "batch_id": "b" * 300}
-    await AwsAnnouncer(listening, topic_arn="arn", event_bus="default").batch_ended(long, state=BatchState.SETTLED)
+    await AwsNotifier(listening, topic_arn="arn", event_bus="default").batch_ended(long, state=BatchState.SETTLED)
     published = listening.calls["publish"]
     assert len(published["Subject"]) < 100
     letter = json.loads(published["Message"])["email"]

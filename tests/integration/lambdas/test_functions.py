@@ -119,7 +119,7 @@ def deployed(stack: Stack, vendor: SandboxVendor, monkeypatch: pytest.MonkeyPatc
     }
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    bootstrap.container.doubt_license_key()
+    bootstrap.container.reload_license_key()
     webhook._secrets.cache_clear()
     webhook._doorbell.cache_clear()
     return Deployed(stack, vendor)

@@ -110,7 +110,7 @@ def test_a_changed_license_key_is_used_once_the_vendor_refuses_the_old_one(
     stack.put_secret("license", "canary-second-key")
     opened(container)
     assert len(opening.events) == 1, "a secret is kept for five minutes"
-    container.doubt_license_key()
+    container.reload_license_key()
     assert opened(container) == "deployment 2"
     assert opening.events == [f"opened with {LICENSE_KEY}", "closed", "opened with canary-second-key"]
 

@@ -343,7 +343,7 @@ def test_figures_are_printed_once_an_invocation(
     container: Container, records: Records, entry: Entry, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async def counts() -> Outcome:
-        container.telemetry.gauge("CreatesAnswered", 1)
+        container.telemetry.add_metric("CreatesAnswered", 1)
         return Done()
 
     entry.does = {"0.csv": counts, "1.csv": counts}

@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from runner.cloud.batch_ids import rolling_id
 from runner.cloud.dead_letters import DEAD_LETTER
+from runner.cloud.lifecycle import rolling_id
 from runner.cloud.messages import BatchRef, ImportHint, ItemRef, Message, ObjectCreated, encode
 from runner.cloud.ops.redrive import Redrive
 from runner.cloud.protocols import Queue

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from runner.cloud.ops.stack import read_stack
-from runner.cloud.webhook_tokens import WebhookTokens, WebhookUrls
+from runner.cloud.webhooks import WebhookTokens, WebhookUrls
 from runner.errors import ConfigError
 from tests.support.aws import LocalAws
 from tests.support.deployed import TOKEN, Deployed, deploy, services_of
@@ -59,7 +59,7 @@ async def test_nothing_is_rotated_that_nobody_prepared(urls: WebhookUrls, deploy
 
 @pytest.mark.parametrize("text", ["", "plain", "[]", "{}", '{"current": 7}', '{"current": "a", "next": 7}'])
 def test_a_secret_of_another_form_is_not_taken_for_tokens(text: str) -> None:
-    with pytest.raises(ConfigError, match="not as it should be"):
+    with pytest.raises(ConfigError, match="unexpected form"):
         WebhookTokens.from_json(text)
 
 
