@@ -1,7 +1,7 @@
-"""What every function but the webhook starts from: the one container of this process, and its tracer.
+"""The container of this process and its tracer, shared by every function except the webhook.
 
-The tracer marks each invocation with cold starts and the service; it patches no library, since what X-Ray's own tool
-notes of calls on one event loop gets mixed up. Where no daemon listens, it does nothing.
+The tracer marks each invocation with cold starts and the service name. It patches no library, because X-Ray's patches
+mix up concurrent calls on one event loop. Without a daemon it does nothing.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""collect: asks the vendor what became of an import, moves its item, and brings its result home."""
+"""collect: asks the vendor for an import's status, moves its item, and downloads its result."""
 
 from __future__ import annotations
 
@@ -19,5 +19,5 @@ records = Records(container, Queue.COLLECT, collect, ImportHint)
 
 @tracer.capture_lambda_handler(capture_response=False, capture_error=False)
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
-    """Answer an event of SQS with the records that are to come back."""
+    """Process an event of SQS, and return the records that failed and have to be delivered again."""
     return records.answer(event, context)

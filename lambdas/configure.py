@@ -1,4 +1,4 @@
-"""configure: takes the bulkhead.toml that was written to the inbox, and keeps it if it is good."""
+"""configure: reads the bulkhead.toml that was written to the inbox, and stores it if it is valid."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 @tracer.capture_lambda_handler(capture_response=False, capture_error=False)
 def lambda_handler(_event: dict[str, Any], context: LambdaContext) -> dict[str, list[str]]:
-    """Look at the configuration as it is now, whatever the event of S3 says; returns what is wrong with it.
+    """Validate the current configuration, whatever version the event is about, and return its problems.
 
-    Raises RuntimeError where it could not be looked at; Lambda tries again then.
+    Raises RuntimeError if it could not be read or stored; Lambda then tries again.
     """
     return {"problems": container.run(_configure, context)}
 
@@ -32,13 +32,13 @@ async def _configure(_time_left: TimeLeft) -> list[str]:
     if problems:
         container.telemetry.add_metric("ConfigInvalid", 1)
         container.telemetry.logger.error(
-            "configuration is broken; the last good one stays", extra={"problems": problems}
+            "configuration is invalid; the last valid one stays in force", extra={"problems": problems}
         )
     return problems
 
 
 async def _content() -> bytes | None:
-    """Return the file, or more than is taken of it; None where it is gone again."""
+    """Return the file, cut just above MAX_CONFIG_BYTES; None if it was deleted. Raises AwsRefused, Unavailable."""
     bucket, key = environment.required(environment.INBOX), environment.required(environment.CONFIG_KEY)
     try:
         answer = await (await container.aws()).call("s3", "get_object", Bucket=bucket, Key=key)

@@ -1,4 +1,4 @@
-"""What the template tells a function by environment variables; the only reader of them beside `runner.settings`."""
+"""The environment variables that the template sets; read only here and in `runner.config.settings`."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ QUOTA = "BULKHEAD_QUOTA"
 
 
 def required(name: str) -> str:
-    """Return a variable's value. Raises ConfigError where it is absent or empty."""
+    """Return a variable's value. Raises ConfigError if it is absent or empty."""
     value = os.environ.get(name)
     if not value:
-        raise ConfigError(f"the variable {name} is not set", hint="deploy the function by template.yaml")
+        raise ConfigError(f"the variable {name} is not set", hint="deploy the function with template.yaml")
     return value
 
 
 def optional(name: str) -> str | None:
-    """Return a variable's value, None where it is absent or empty."""
+    """Return a variable's value, None if it is absent or empty."""
     return os.environ.get(name) or None

@@ -1,4 +1,4 @@
-"""finish: writes the manifest of a batch that has come to rest, and tells its end."""
+"""finish: writes the manifest of an idle batch, and publishes its end."""
 
 from __future__ import annotations
 
@@ -19,5 +19,5 @@ records = Records(container, Queue.FINISH, finish, BatchRef, license_key=False)
 
 @tracer.capture_lambda_handler(capture_response=False, capture_error=False)
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
-    """Answer an event of SQS with the records that are to come back."""
+    """Process an event of SQS, and return the records that failed and have to be delivered again."""
     return records.answer(event, context)

@@ -1,4 +1,4 @@
-"""list_prefix: takes one page of a load's keys into the ledger, and rings for its items and its next page."""
+"""list_prefix: adds one page of a load's keys to the ledger, and enqueues its items and the next page."""
 
 from __future__ import annotations
 
@@ -19,5 +19,5 @@ records = Records(container, Queue.LIST, list_page, StartLoad, ListPage)
 
 @tracer.capture_lambda_handler(capture_response=False, capture_error=False)
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
-    """Answer an event of SQS with the records that are to come back."""
+    """Process an event of SQS, and return the records that failed and have to be delivered again."""
     return records.answer(event, context)

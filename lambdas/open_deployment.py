@@ -1,4 +1,4 @@
-"""Opens a deployment on this event loop: ledger, vendor, storage, and all else that the core works with."""
+"""Opens the deployment on this event loop: the ledger, the vendor's API, storage, and everything else it holds."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ if TYPE_CHECKING:
     from runner.protocols import ImportsApi
 
 _NO_FILES = Path(__file__).parent
-"""A directory without `.env` and `bulkhead.toml`: what a function is told is in its variables."""
+"""A directory without `.env` and `bulkhead.toml`: a function is configured by its variables alone."""
 
 _NO_KEY = "no-license-key"
-"""What a function has that does not call the vendor; the vendor would refuse it."""
+"""The key of a function that must not call the vendor, which would refuse it."""
 
 
 @asynccontextmanager
 async def open_deployment(
     *, license_key: str | None, secrets: Secrets, aws: Aws, queues: Queues, metrics: Metrics
 ) -> AsyncIterator[Deployment]:
-    """Open what the variables name. Raises ConfigError where one of them is missing or wrong, AwsRefused."""
+    """Open what the variables name. Raises ConfigError if one of them is missing or invalid, AwsRefused."""
     license_key = license_key or _NO_KEY
     settings, clock, rng = _settings(), SystemClock(), random.Random()  # noqa: S311 - jitter and slot tokens
     vendor_time = VendorTime(WallClock())
@@ -67,7 +67,7 @@ async def open_deployment(
             metrics=metrics,
             places=S3Places(client, clock=clock),
             api=RateLimitedApi(
-                _called_back(api, secrets),
+                _with_webhook(api, secrets),
                 poll_count=settings.poll_quota.count,
                 poll_per_s=settings.poll_quota.per_s,
                 lists_per_minute=settings.list_quota.per_minute,
@@ -104,7 +104,9 @@ def _settings() -> Settings:
 def _config_folder(inbox: str) -> str:
     folder, _, _ = environment.required(environment.CONFIG_KEY).rpartition("/")
     if not folder:
-        raise ConfigError(f"{environment.CONFIG_KEY} names no folder", hint="all of the inbox would be left out")
+        raise ConfigError(
+            f"{environment.CONFIG_KEY} names no folder", hint="without one the whole inbox would be excluded"
+        )
     return f"{inbox}/{folder}"
 
 
@@ -116,7 +118,7 @@ def _notifier(aws: Aws) -> AwsNotifier:
     )
 
 
-def _called_back(api: ImportsApi, secrets: Secrets) -> ImportsApi:
-    """Let each import name its webhook, where the deployment is told to."""
+def _with_webhook(api: ImportsApi, secrets: Secrets) -> ImportsApi:
+    """Return an API whose imports each name their webhook, if the deployment is configured so."""
     base = environment.optional(environment.WEBHOOK_BASE)
     return WebhookPerImport(api, lambda: webhook_url(base, secrets.webhook_tokens()[0])) if base else api

@@ -1,4 +1,4 @@
-"""reconcile: compares the ledger with the vendor every few minutes, and rings for what nobody works on."""
+"""reconcile: compares the ledger with the vendor every few minutes, and re-enqueues what no function works on."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @tracer.capture_lambda_handler(capture_response=False, capture_error=False)
 def lambda_handler(_event: dict[str, Any], context: LambdaContext) -> None:
-    """Do one pass; the event of the schedule says nothing. Raises RuntimeError where a step did not go through."""
+    """Do one pass; the schedule's event is ignored. Raises RuntimeError if a step failed."""
     container.run(_reconcile, context)
 
 

@@ -1,4 +1,4 @@
-"""What a container keeps from one invocation to the next: one event loop, and what was opened on it once."""
+"""The container: what a process of Lambda keeps between invocations: one event loop, and the clients opened on it."""
 
 from __future__ import annotations
 
@@ -34,15 +34,14 @@ _URLS = {
 }
 
 _THAW_S = 0.001
-"""So long the loop looks at its connections first: those that ended while the container was frozen are not used."""
-
+"""How long the loop runs first, to notice connections that were closed while the container was frozen."""
 
 _GRACE_S = 0.5
-"""So long what an invocation leaves behind may still take."""
+"""How long tasks that an invocation leaves behind may still run."""
 
 
-class Opening(Protocol):
-    """Opens a deployment; see `opening.open_deployment`."""
+class OpenDeployment(Protocol):
+    """Opens a deployment; see `open_deployment.open_deployment`."""
 
     def __call__(
         self, *, license_key: str | None, secrets: Secrets, aws: Aws, queues: SqsQueues, metrics: Metrics
@@ -52,13 +51,13 @@ class Opening(Protocol):
 class Container:
     """Runs the invocations of a function, one after the other, on one event loop.
 
-    A client belongs to the loop it was opened on, so the loop lives as long as they do. What could not be opened is
-    tried again by the next invocation.
+    A client belongs to the loop that it was opened on, so the loop lives as long as the clients. If opening fails, the
+    next invocation tries again.
     """
 
-    def __init__(self, opening: Opening) -> None:
+    def __init__(self, open_deployment: OpenDeployment) -> None:
         self.telemetry = Telemetry()
-        self._opening = opening
+        self._open_deployment = open_deployment
         self._runner = asyncio.Runner()
         self._secrets: Secrets | None = None
         self._aws: Aws | None = None
@@ -67,20 +66,20 @@ class Container:
         self._opened = AsyncExitStack()
 
     def run(self, work: Callable[[TimeLeft], Coroutine[Any, Any, T]], context: LambdaContext) -> T:
-        """Do the work of one invocation. Raises RuntimeError without a cause: the runtime logs whatever is raised."""
+        """Do the work of one invocation. Raises RuntimeError without a cause, because Lambda logs everything raised."""
         self.telemetry.begin(context)
         try:
-            return self._runner.run(_alone(work(lambda: context.get_remaining_time_in_millis() / 1000)))
-        except Exception as error:  # noqa: BLE001 - a foreign error's text may hold what no log may
+            return self._runner.run(_isolated(work(lambda: context.get_remaining_time_in_millis() / 1000)))
+        except Exception as error:  # noqa: BLE001 - a foreign error's text may hold secrets or rows
             self.telemetry.failure("invocation failed", error)
-            raise RuntimeError(_told(error)) from None
+            raise RuntimeError(_safe_text(error)) from None
         finally:
             self.telemetry.flush()
 
     async def deployment(self, *, license_key: bool = True) -> Deployment:
-        """Return what the core works with; without the license key it must not call the vendor.
+        """Return the deployment; without the license key it must not call the vendor.
 
-        It is opened anew when the key has changed. Raises ConfigError where a variable or a secret is missing,
+        It is opened again when the key has changed. Raises ConfigError if a variable or a secret is missing,
         AwsRefused, TransientError.
         """
         if self._secrets is None:
@@ -91,18 +90,18 @@ class Container:
         return await self._open(key, self._secrets)
 
     async def queues(self) -> SqsQueues:
-        """Return the queues, for which no secret is needed. Raises ConfigError where a variable is missing."""
+        """Return the queues, which need no secret. Raises ConfigError if a variable is missing."""
         urls = {queue: environment.required(variable) for queue, variable in _URLS.items()}
         return SqsQueues(await self.aws(), urls)
 
     async def aws(self) -> Aws:
-        """Return the clients of AWS."""
+        """Return the clients of AWS, opened on first use."""
         if self._aws is None:
             self._aws = await Aws().__aenter__()
         return self._aws
 
     def reload_license_key(self) -> None:
-        """Read the license key anew before the next work: the vendor does not take the one that is in use."""
+        """Read the license key again before the next work, because the vendor refuses the current one."""
         self._license_key = None
         if self._secrets is not None:
             self._secrets.forget()
@@ -116,7 +115,7 @@ class Container:
         self._deployment = None
         await self._opened.aclose()
         aws, queues = await self.aws(), await self.queues()
-        opened = self._opening(license_key=key, secrets=secrets, aws=aws, queues=queues, metrics=self.telemetry)
+        opened = self._open_deployment(license_key=key, secrets=secrets, aws=aws, queues=queues, metrics=self.telemetry)
         self._deployment = await self._opened.enter_async_context(opened)
         self._license_key = key
         return self._deployment
@@ -128,8 +127,8 @@ class Container:
             await self._aws.__aexit__(None, None, None)
 
 
-async def _alone(work: Coroutine[Any, Any, T]) -> T:
-    """Do the work, and leave nothing on the loop that would go on in another invocation."""
+async def _isolated(work: Coroutine[Any, Any, T]) -> T:
+    """Do the work, and leave no task on the loop that would continue in another invocation."""
     try:
         await asyncio.sleep(_THAW_S)
         return await work
@@ -139,16 +138,16 @@ async def _alone(work: Coroutine[Any, Any, T]) -> T:
 
 
 async def _end(left: Collection[asyncio.Task[Any]]) -> None:
-    """Give what was left behind a moment: it may be a last write that was shielded from its caller's end."""
+    """Give tasks that were left behind a moment, because one may be a shielded last write; then cancel them."""
     if not left:
         return
-    logger.warning("work was left behind", extra={"tasks": len(left)})
+    logger.warning("tasks were left behind", extra={"tasks": len(left)})
     await asyncio.wait(left, timeout=_GRACE_S)
     for task in left:
         task.cancel()
     await asyncio.gather(*left, return_exceptions=True)
 
 
-def _told(error: Exception) -> str:
+def _safe_text(error: Exception) -> str:
     cause = first_cause(error)
     return str(cause) if isinstance(cause, BulkheadError) else type(cause).__name__

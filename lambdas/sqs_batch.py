@@ -1,10 +1,10 @@
-"""The records that a queue brings: all of an invocation at once, each on its own.
+"""The records of an SQS event, processed concurrently and independently.
 
-One that fails takes no other with it: it alone comes back, later with each time, and lies in the dead-letter queue at
-last. Where the function itself cannot work, since nobody has put in the license key yet or the vendor does not take it,
-its messages are sent anew: waiting for a person uses up none of their tries.
+A record that fails affects no other: it alone is delivered again, after growing delays, and ends in the dead-letter
+queue. If the function itself cannot work, because the license key is missing or the vendor refuses it, the messages are
+sent again as new ones, so that waiting for a person uses up none of their attempts.
 
-They are gathered here and not by powertools' batch processor, which runs them on an event loop of its own choice.
+This does not use powertools' batch processor, which runs records on an event loop of its own.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ if TYPE_CHECKING:
     from runner.cloud.protocols import Outcome, Queue, TimeLeft
 
 PUT_OFF_S = 300
-"""A message comes again so late where somebody has to put something right first."""
+"""The delay of a message if a person has to fix something first."""
 
 ANSWER_S = 2.0
-"""So long before a function's end work is broken off, so that what else was done is acknowledged."""
+"""Work is cancelled this long before the function's end, so that finished records are acknowledged."""
 
 
 class _Work(Protocol):
@@ -47,7 +47,7 @@ class _Work(Protocol):
 
 
 class EntryPoint(Protocol):
-    """What the core does with a message of one queue."""
+    """What `runner.cloud.handlers` does with a message of one queue."""
 
     async def __call__(
         self, deployment: Deployment, message: Any, *, time_left: TimeLeft, receives: int = 1
@@ -55,7 +55,7 @@ class EntryPoint(Protocol):
 
 
 class Records:
-    """Takes the records of `queue`, whose messages are of `kinds`, to an entry point."""
+    """Passes the records of `queue`, whose messages are of `kinds`, to an entry point."""
 
     def __init__(
         self, container: Container, queue: Queue, entry: EntryPoint, *kinds: type[Message], license_key: bool = True
@@ -67,7 +67,7 @@ class Records:
         self._license_key = license_key
 
     def answer(self, event: Mapping[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
-        """Do the work of an event of SQS; returns which records failed."""
+        """Process an event of SQS; returns which records failed."""
         records = list(SQSEvent(dict(event)).records)
         return self._container.run(lambda time_left: self._all(records, time_left), context)
 
@@ -81,37 +81,37 @@ class Records:
         }
 
     async def _work(self, time_left: TimeLeft) -> _Work:
-        """Return what is done with each message: the entry point, or no more than to send it anew."""
+        """Return what is done with each message: the entry point, or only sending it again."""
         try:
             deployment = await self._container.deployment(license_key=self._license_key)
         except BulkheadError as error:
             delay_s = retry_after_s(1) if isinstance(error, TransientError) else PUT_OFF_S
-            self._container.telemetry.failure("function cannot work", error, comes_again_in_s=delay_s)
-            return partial(self._send_anew, delay_s=delay_s)
-        return partial(self._take_in, deployment, time_left=time_left)
+            self._container.telemetry.failure("function cannot work", error, retry_in_s=delay_s)
+            return partial(self._resend, delay_s=delay_s)
+        return partial(self._process, deployment, time_left=time_left)
 
     async def _failed(self, record: SQSRecord, work: _Work) -> bool:
-        """Tell whether a record is to come back; no error leaves this."""
+        """Tell whether a record failed and has to be delivered again; raises nothing."""
         receives = int(record.attributes.approximate_receive_count)
         try:
             await work(self._message(record), receives=receives)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is this record's alone
-            is_hopeless = isinstance(error, MessageInvalid)
-            await self._put_back(record, error, receives, after_s=0 if is_hopeless else retry_after_s(receives))
+        except Exception as error:  # noqa: BLE001 - any error concerns this record alone
+            is_permanent = isinstance(error, MessageInvalid)
+            await self._retry(record, error, receives, after_s=0 if is_permanent else retry_after_s(receives))
             return True
         return False
 
-    async def _take_in(self, deployment: Deployment, message: Message, *, time_left: TimeLeft, receives: int) -> None:
+    async def _process(self, deployment: Deployment, message: Message, *, time_left: TimeLeft, receives: int) -> None:
         if time_left() < RESERVE_S:
-            await self._send_anew(message)
+            await self._resend(message)
             return
         try:
             async with asyncio.timeout(time_left() - ANSWER_S):
                 await self._entry(deployment, message, time_left=time_left, receives=receives)
         except AuthRefused as error:
-            self._container.telemetry.failure("license key refused", error, comes_again_in_s=PUT_OFF_S)
+            self._container.telemetry.failure("license key refused", error, retry_in_s=PUT_OFF_S)
             self._container.reload_license_key()
-            await self._send_anew(message, delay_s=PUT_OFF_S)
+            await self._resend(message, delay_s=PUT_OFF_S)
 
     def _message(self, record: SQSRecord) -> Message:
         message = decode(record.body)
@@ -119,12 +119,12 @@ class Records:
             raise MessageInvalid(f"a message of the kind {type(message).__name__} is in the wrong queue")
         return message
 
-    async def _send_anew(self, message: Message, *, delay_s: int = 0, receives: int = 1) -> None:  # noqa: ARG002
+    async def _resend(self, message: Message, *, delay_s: int = 0, receives: int = 1) -> None:  # noqa: ARG002
         queues = await self._container.queues()
         await queues.send(self._queue, [message], delay_s=delay_s)
 
-    async def _put_back(self, record: SQSRecord, error: Exception, receives: int, *, after_s: int) -> None:
-        fields = {"message_id": record.message_id, "receives": receives, "comes_back_in_s": after_s}
+    async def _retry(self, record: SQSRecord, error: Exception, receives: int, *, after_s: int) -> None:
+        fields = {"message_id": record.message_id, "receives": receives, "retry_in_s": after_s}
         self._container.telemetry.failure("message failed", error, **fields)
         with suppress(BulkheadError):
             queues = await self._container.queues()

@@ -1,4 +1,4 @@
-"""submit: takes files that landed, and items of batches, up to their upload."""
+"""submit: creates and uploads the items of files that arrived, and of batches."""
 
 from __future__ import annotations
 
@@ -19,5 +19,5 @@ records = Records(container, Queue.SUBMIT, submit, ObjectCreated, ItemRef)
 
 @tracer.capture_lambda_handler(capture_response=False, capture_error=False)
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
-    """Answer an event of SQS with the records that are to come back."""
+    """Process an event of SQS, and return the records that failed and have to be delivered again."""
     return records.answer(event, context)

@@ -1,6 +1,6 @@
-"""What a function tells of its work: log lines as JSON, and figures in CloudWatch's embedded format.
+"""Telemetry: log lines as JSON, and metrics in CloudWatch's embedded metric format.
 
-Both carry the service that POWERTOOLS_SERVICE_NAME names. An event is never logged: it holds tokens, names and rows.
+Both carry the service in POWERTOOLS_SERVICE_NAME. Events are never logged: they hold tokens, names, and rows.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 NAMESPACE = "Bulkhead"
 
 _CHATTY = ("aiobotocore", "aiohttp", "asyncio", "boto3", "botocore", "s3transfer", "stamina", "urllib3")
-"""Libraries that write headers, addresses and bodies of requests into their log at DEBUG."""
+"""Libraries that log headers, urls, and bodies of requests at DEBUG."""
 
 
 class Telemetry:
-    """The log and the figures of one function; made once a container."""
+    """The log and the metrics of one function; made once for each container."""
 
     def __init__(self) -> None:
         self.logger = Logger()
@@ -37,11 +37,11 @@ class Telemetry:
         copy_config_to_registered_loggers(source_logger=self.logger, include={"runner", "lambdas"})
 
     def begin(self, context: LambdaContext) -> None:
-        """Let the log lines of an invocation carry its id."""
+        """Add the invocation's id to the log lines."""
         self.logger.append_keys(request_id=context.aws_request_id, function=context.function_name)
 
     def failure(self, sentence: str, error: BaseException, **fields: object) -> None:
-        """Log what went wrong, without a text that is not Bulkhead's own: it may hold a signed url, or a row."""
+        """Log an error; the text of a foreign error is left out, because it may hold a signed url or a row."""
         cause = first_cause(error)
         more: dict[str, object]
         if isinstance(cause, BulkheadError):
@@ -51,10 +51,10 @@ class Telemetry:
         self.logger.error(sentence, extra={"error": type(cause).__name__, **more, **fields})
 
     def add_metric(self, name: str, value: float, unit: str = "Count") -> None:
-        """Take a figure; `unit` is one of CloudWatch's, such as `Count`, `Seconds` or `Milliseconds`."""
+        """Record a metric; `unit` is one of CloudWatch's, such as `Count`, `Seconds`, or `Milliseconds`."""
         self._metrics.add_metric(name=name, unit=unit, value=value)
 
     def flush(self) -> None:
-        """Print what was taken since the last time as one line; CloudWatch reads it out of the log."""
+        """Print the metrics recorded since the last call as one line, which CloudWatch reads from the log."""
         if self._metrics.metric_set:
             self._metrics.flush_metrics()

@@ -1,7 +1,7 @@
-"""webhook: the vendor's bell. It checks the token in the url, takes an id that is known, and rings collect.
+"""webhook: checks the token in the url, finds an import that the ledger knows, and enqueues it for collect.
 
-Nothing else of a request is believed, kept or logged: what became of an import is read from the vendor, by collect.
-Whoever lacks the token learns nothing: each refusal is the same 404 that the API gives for a path it does not know.
+Nothing else in a request is believed, stored, or logged: collect reads the import's status from the vendor. A caller
+without the token learns nothing: every refusal is the same 404 that the API returns for an unknown path.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ def lambda_handler(event: Mapping[str, Any], context: LambdaContext) -> dict[str
     try:
         return _answer(event)
     except (ConfigError, Unavailable) as error:
-        telemetry.failure("webhook not taken", error)
+        telemetry.failure("webhook failed", error)
         return {"statusCode": 503, "headers": {"retry-after": "30"}}
     finally:
         telemetry.flush()
 
 
 def is_valid(token: str, valid: tuple[str, ...]) -> bool:
-    """Tell whether a token is one of the valid ones, in a time that says nothing of them."""
-    given = _digest(token)
-    matches = [hmac.compare_digest(given, _digest(one)) for one in valid]
+    """Tell whether a token is one of the valid ones, in constant time."""
+    digest = _digest(token)
+    matches = [hmac.compare_digest(digest, _digest(one)) for one in valid]
     return any(matches) and len(token) <= MAX_TOKEN_CHARS
 
 
@@ -66,7 +66,7 @@ def _answer(event: Mapping[str, Any]) -> dict[str, Any]:
         telemetry.add_metric("WebhookRejected", 1)
         logger.warning("webhook too large")
         return {"statusCode": 413}
-    _ring_for(import_ids(body))
+    _enqueue_first_known(import_ids(body))
     return {"statusCode": 204}
 
 
@@ -76,10 +76,10 @@ def _is_authentic(event: Mapping[str, Any]) -> bool:
     return is_valid(str(token), _secrets().webhook_tokens()) and request.get("method") == "POST"
 
 
-def _ring_for(candidates: list[str]) -> None:
+def _enqueue_first_known(candidates: list[str]) -> None:
     for import_id in candidates:
-        if _doorbell().ring(import_id):
-            logger.info("webhook taken", extra={"import_id": import_id})
+        if _import_hints().enqueue(import_id):
+            logger.info("webhook accepted", extra={"import_id": import_id})
             return
     telemetry.add_metric("WebhookUnknown", 1)
 
@@ -90,7 +90,7 @@ def _secrets() -> Secrets:
 
 
 @cache
-def _doorbell() -> ImportHints:
+def _import_hints() -> ImportHints:
     return ImportHints(
         table_name=environment.required(environment.TABLE),
         queue_url=environment.required(environment.COLLECT_QUEUE_URL),
@@ -98,6 +98,6 @@ def _doorbell() -> ImportHints:
     )
 
 
-with suppress(ConfigError, Unavailable):  # while a container starts it has more of a processor than later
-    _doorbell()
+with suppress(ConfigError, Unavailable):  # a starting container gets more CPU than a running one
+    _import_hints()
     _secrets().webhook_tokens()

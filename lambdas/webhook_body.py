@@ -1,7 +1,7 @@
-"""What a webhook says: the ids in it that may be an import's, whatever else it holds.
+"""The body of a webhook: the ids in it that may be an import's; everything else is ignored.
 
 Managed webhooks are JSON, `{"event": ..., "data": {"id": ..., "headless": {"id": ...}}}`; basic ones a form,
-`uploadId=<id>`. Everything comes from outside: any bytes give a list of ids, which may be empty.
+`uploadId=<id>`. The input is untrusted: any bytes give a list of ids, which may be empty.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 def body_of(event: Mapping[str, Any]) -> bytes | None:
-    """Return the body of an HTTP API's event, decoded; None where it is larger than MAX_BODY_BYTES."""
+    """Return the decoded body of an HTTP API's event; None if it is larger than MAX_BODY_BYTES."""
     text = event.get("body")
     if not isinstance(text, str):
         return b""
@@ -32,7 +32,7 @@ def body_of(event: Mapping[str, Any]) -> bytes | None:
 
 
 def import_ids(body: bytes) -> list[str]:
-    """Return what may be the id of an import, the likeliest first; never raises."""
+    """Return the ids that may be an import's, the likeliest first; never raises."""
     found = _ids_of_form(body) if body.lstrip()[:1] not in (b"{", b"[") else _ids_of_json(body)
     texts = (one for one in found if isinstance(one, str) and _UUID.fullmatch(one))
     return list(dict.fromkeys(texts))

@@ -121,7 +121,7 @@ def deployed(stack: Stack, vendor: SandboxVendor, monkeypatch: pytest.MonkeyPatc
         monkeypatch.setenv(name, value)
     bootstrap.container.reload_license_key()
     webhook._secrets.cache_clear()
-    webhook._doorbell.cache_clear()
+    webhook._import_hints.cache_clear()
     return Deployed(stack, vendor)
 
 
@@ -325,5 +325,5 @@ def test_no_secret_and_no_row_is_in_any_log_at_debug(
         deployed.work()
     printed = capfd.readouterr()
     told = log.getvalue() + printed.out + printed.err + caplog.text
-    assert "import created" in told or "webhook taken" in told
+    assert "import created" in told or "webhook accepted" in told
     assert [secret for secret in (CANARY_KEY, TOKEN, CELL, "Signature=") if secret in told] == []

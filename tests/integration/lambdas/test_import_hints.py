@@ -1,4 +1,4 @@
-"""Which of many rings reaches collect, and what happens when a store does not answer."""
+"""Which of many webhooks reaches collect, and what happens when a store does not answer."""
 
 from __future__ import annotations
 
@@ -53,13 +53,13 @@ class AnswerLost:
         return self._client.update_item(**arguments)
 
 
-class Bell:
-    """A doorbell at a time of our own."""
+class Hints:
+    """ImportHints with a clock that the test sets."""
 
     def __init__(self, stack: Stack, table: Any = None) -> None:
         self.at_s = 0.0
         self.queue = Queue()
-        self._doorbell = ImportHints(
+        self._hints = ImportHints(
             table_name="bulkhead",
             queue_url="url",
             now=lambda: EPOCH + timedelta(seconds=self.at_s),
@@ -67,9 +67,9 @@ class Bell:
             queues=self.queue,
         )
 
-    def ring(self, at_s: float, import_id: str = ID) -> bool:
+    def enqueue(self, at_s: float, import_id: str = ID) -> bool:
         self.at_s = at_s
-        return self._doorbell.ring(import_id)
+        return self._hints.enqueue(import_id)
 
     @property
     def delays(self) -> list[int]:
@@ -99,62 +99,62 @@ def known(request: pytest.FixtureRequest) -> Stack:
     return stack
 
 
-def test_an_unknown_import_rings_nothing_and_leaves_nothing(known: Stack) -> None:
-    bell = Bell(known)
+def test_an_unknown_import_enqueues_nothing_and_leaves_nothing(known: Stack) -> None:
+    hints = Hints(known)
     unknown = str(uuid4())
-    assert not bell.ring(0, unknown)
-    assert bell.queue.sent == []
+    assert not hints.enqueue(0, unknown)
+    assert hints.queue.sent == []
     assert known.entry(unknown) is None
 
 
-def test_the_first_ring_is_heard_at_once(known: Stack) -> None:
-    bell = Bell(known)
-    assert bell.ring(0)
-    assert bell.queue.sent == [(ID, 0)]
+def test_the_first_webhook_is_enqueued_at_once(known: Stack) -> None:
+    hints = Hints(known)
+    assert hints.enqueue(0)
+    assert hints.queue.sent == [(ID, 0)]
 
 
-def test_a_ring_soon_after_another_is_put_off_until_ten_seconds_are_over(known: Stack) -> None:
-    bell = Bell(known)
+def test_a_webhook_soon_after_another_is_put_off_until_ten_seconds_are_over(known: Stack) -> None:
+    hints = Hints(known)
     for at_s in (0, 3.5):
-        assert bell.ring(at_s)
-    assert bell.delays == [0, 7]
+        assert hints.enqueue(at_s)
+    assert hints.delays == [0, 7]
 
 
-def test_rings_while_one_is_put_off_add_nothing(known: Stack) -> None:
-    bell = Bell(known)
+def test_webhooks_while_one_is_put_off_add_nothing(known: Stack) -> None:
+    hints = Hints(known)
     for at_s in (0, 1, 2, 3, 9.999):
-        assert bell.ring(at_s)
-    assert bell.delays == [0, 9]
+        assert hints.enqueue(at_s)
+    assert hints.delays == [0, 9]
 
 
-def test_a_storm_of_rings_reaches_collect_once_in_ten_seconds(known: Stack) -> None:
-    bell = Bell(known)
+def test_a_burst_of_webhooks_reaches_collect_once_in_ten_seconds(known: Stack) -> None:
+    hints = Hints(known)
     for quarter in range(160):
-        bell.ring(quarter / 4)
-    assert len(bell.queue.sent) <= 5
+        hints.enqueue(quarter / 4)
+    assert len(hints.queue.sent) <= 5
 
 
-def test_after_every_ring_another_one_reaches_collect(known: Stack) -> None:
-    bell = Bell(known)
+def test_after_every_webhook_another_one_reaches_collect(known: Stack) -> None:
+    hints = Hints(known)
     instants = (0, 0.2, 4, 9.9, 10, 10.1, 19, 31, 31.001, 40.9, 41, 55)
     heard: list[float] = []
     for at_s in instants:
-        before = len(bell.queue.sent)
-        bell.ring(at_s)
-        heard += [at_s + delay_s for delay_s in bell.delays[before:]]
+        before = len(hints.queue.sent)
+        hints.enqueue(at_s)
+        heard += [at_s + delay_s for delay_s in hints.delays[before:]]
         assert max(heard) >= at_s, "a change that was told at this instant is looked at no more"
 
 
-def test_a_ring_after_ten_quiet_seconds_is_heard_at_once(known: Stack) -> None:
-    bell = Bell(known)
+def test_a_webhook_after_ten_quiet_seconds_is_enqueued_at_once(known: Stack) -> None:
+    hints = Hints(known)
     for at_s in (0, 10):
-        bell.ring(at_s)
-    assert bell.delays == [0, 0]
+        hints.enqueue(at_s)
+    assert hints.delays == [0, 0]
 
 
 def test_the_rest_of_the_entry_stays_as_it_is(known: Stack) -> None:
     before = known.entry(ID)
-    Bell(known).ring(0)
+    Hints(known).enqueue(0)
     after = known.entry(ID)
     assert before is not None
     assert after is not None
@@ -162,38 +162,38 @@ def test_the_rest_of_the_entry_stays_as_it_is(known: Stack) -> None:
     assert set(after) - set(before) == {"hint_at", "hint_by"}
 
 
-def test_a_ring_that_the_queue_refuses_is_not_counted(known: Stack) -> None:
-    bell = Bell(known)
-    bell.queue.failures = 1
+def test_a_webhook_that_the_queue_refuses_is_not_counted(known: Stack) -> None:
+    hints = Hints(known)
+    hints.queue.failures = 1
     with pytest.raises(Unavailable, match="SendMessage"):
-        bell.ring(0)
-    assert bell.ring(0.5)
-    assert bell.delays == [0]
+        hints.enqueue(0)
+    assert hints.enqueue(0.5)
+    assert hints.delays == [0]
 
 
-def test_a_write_whose_answer_was_lost_still_rings(known: Stack) -> None:
-    lossy = Bell(known, table=AnswerLost(known.table, lost=1))
-    assert lossy.ring(0)
+def test_a_write_whose_answer_was_lost_still_enqueues(known: Stack) -> None:
+    lossy = Hints(known, table=AnswerLost(known.table, lost=1))
+    assert lossy.enqueue(0)
     assert lossy.delays == [0]
 
 
-def test_a_put_off_write_whose_answer_was_lost_still_rings(known: Stack) -> None:
-    Bell(known).ring(0)
-    lossy = Bell(known, table=AnswerLost(known.table, lost=2))
-    assert lossy.ring(4)
+def test_a_put_off_write_whose_answer_was_lost_still_enqueues(known: Stack) -> None:
+    Hints(known).enqueue(0)
+    lossy = Hints(known, table=AnswerLost(known.table, lost=2))
+    assert lossy.enqueue(4)
     assert lossy.delays == [6]
 
 
-def test_many_rings_at_once_are_heard_at_most_twice(stack: Stack) -> None:
+def test_many_webhooks_at_once_enqueue_at_most_twice(stack: Stack) -> None:
     stack.know(ID)
-    bells = [Bell(stack, table=stack.client("dynamodb")) for _ in range(16)]
+    many = [Hints(stack, table=stack.client("dynamodb")) for _ in range(16)]
     with ThreadPoolExecutor(16) as threads:
-        assert all(threads.map(lambda bell: bell.ring(0), bells))
-    assert sorted(delay for bell in bells for delay in bell.delays) == [0, 10]
+        assert all(threads.map(lambda hints: hints.enqueue(0), many))
+    assert sorted(delay for hints in many for delay in hints.delays) == [0, 10]
 
 
 def test_a_table_that_does_not_answer_is_an_error_without_details(known: Stack) -> None:
     table = known.client("dynamodb")
     known.table.delete_table(TableName="bulkhead")
-    with pytest.raises(Unavailable, match="UpdateItem is refused: ResourceNotFoundException"):
-        Bell(known, table=table).ring(0)
+    with pytest.raises(Unavailable, match="AWS refused UpdateItem: ResourceNotFoundException"):
+        Hints(known, table=table).enqueue(0)

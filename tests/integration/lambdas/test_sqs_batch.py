@@ -176,7 +176,7 @@ def test_a_message_that_failed_is_hidden_for_longer_each_time(
     for receives in (1, 2, 3, 4):
         failed(records, arrived(ref(), receives=receives))
     lines = [json.loads(line) for line in log.getvalue().splitlines()]
-    assert [line["comes_back_in_s"] for line in lines] == [30, 90, 270, 810]
+    assert [line["retry_in_s"] for line in lines] == [30, 90, 270, 810]
 
 
 def test_a_message_that_failed_once_is_not_seen_before_its_time(stack: Stack, records: Records, entry: Entry) -> None:
@@ -242,7 +242,7 @@ def test_what_the_log_says_without_a_license_key_tells_what_to_do(
     [line] = [json.loads(line) for line in stream.getvalue().splitlines()]
     assert line["reason"] == "the secret bulkhead/license has no value yet"
     assert "put-secret-value" in line["hint"]
-    assert line["comes_again_in_s"] == PUT_OFF_S
+    assert line["retry_in_s"] == PUT_OFF_S
     container.close()
 
 
@@ -273,7 +273,7 @@ def test_while_a_store_does_not_answer_messages_come_again_soon(
     opening.failure = Unavailable("DynamoDB does not answer")
     assert failed(records, arrived(ref(), receives=5)) == []
     assert delayed(stack) == 1
-    assert '"comes_again_in_s":30' in log.getvalue()
+    assert '"retry_in_s":30' in log.getvalue()
 
 
 def test_a_bug_at_the_start_is_no_reason_to_send_messages_round_and_round(

@@ -38,7 +38,7 @@ HEAVY = (
 @pytest.fixture(autouse=True)
 def fresh(stack: Stack) -> Iterator[None]:
     """A container that has just started."""
-    kept = (webhook._secrets, webhook._doorbell)
+    kept = (webhook._secrets, webhook._import_hints)
     for one in kept:
         one.cache_clear()
     yield
@@ -64,12 +64,12 @@ def call(body: bytes | str | None = managed(ID), **given: Any) -> dict[str, Any]
     return webhook.lambda_handler(posted(body, **given), Context())
 
 
-def figures(printed: str) -> list[dict[str, Any]]:
+def metrics_in(printed: str) -> list[dict[str, Any]]:
     lines = (json.loads(line) for line in printed.splitlines() if line.startswith("{"))
     return [line for line in lines if "_aws" in line]
 
 
-def test_a_webhook_for_a_known_import_rings_collect(known: Stack) -> None:
+def test_a_webhook_for_a_known_import_enqueues_collect(known: Stack) -> None:
     assert call()["statusCode"] == 204
     [message] = known.waiting("collect")
     assert message["kind"] == "import_hint"
@@ -93,7 +93,7 @@ def test_each_form_of_webhook_is_understood(known: Stack, body: str | bytes, enc
     assert [message["import_id"] for message in known.waiting("collect")] == [ID]
 
 
-def test_three_webhooks_at_once_ring_now_and_once_more(known: Stack) -> None:
+def test_three_webhooks_at_once_enqueue_now_and_once_more(known: Stack) -> None:
     assert [call()["statusCode"] for _ in range(3)] == [204, 204, 204]
     assert len(known.waiting("collect")) == 1
     assert known.delayed_count("collect") == 1
@@ -102,8 +102,8 @@ def test_three_webhooks_at_once_ring_now_and_once_more(known: Stack) -> None:
 def test_an_unknown_import_is_counted_and_dropped(known: Stack, capsys: pytest.CaptureFixture[str]) -> None:
     assert call(managed(str(uuid4())))["statusCode"] == 204
     assert known.waiting("collect") == []
-    [figure] = figures(capsys.readouterr().out)
-    assert figure["WebhookUnknown"] == [1.0]
+    [metric] = metrics_in(capsys.readouterr().out)
+    assert metric["WebhookUnknown"] == [1.0]
 
 
 def test_all_refusals_look_the_same(known: Stack, capsys: pytest.CaptureFixture[str]) -> None:
@@ -126,9 +126,9 @@ def test_all_refusals_look_the_same(known: Stack, capsys: pytest.CaptureFixture[
     entry = known.entry(ID)
     assert entry is not None
     assert "hint_at" not in entry
-    counted = figures(capsys.readouterr().out)
+    counted = metrics_in(capsys.readouterr().out)
     assert len(counted) == len(wrong)
-    assert all(figure["WebhookRejected"] == [1.0] for figure in counted)
+    assert all(metric["WebhookRejected"] == [1.0] for metric in counted)
 
 
 def test_a_token_too_long_is_refused_even_where_it_is_the_right_one(known: Stack) -> None:
@@ -217,7 +217,7 @@ class NoStore:
     def __init__(self) -> None:
         self.calls = 0
 
-    def ring(self, import_id: str) -> bool:
+    def enqueue(self, import_id: str) -> bool:
         self.calls += 1
         return False
 
@@ -234,15 +234,15 @@ class FixedSecrets(Secrets):
 
 @pytest.mark.slow
 def test_a_hundred_thousand_forged_requests_touch_no_store(monkeypatch: pytest.MonkeyPatch) -> None:
-    bell = NoStore()
-    monkeypatch.setattr(webhook, "_doorbell", lambda: bell)
+    hints = NoStore()
+    monkeypatch.setattr(webhook, "_import_hints", lambda: hints)
     monkeypatch.setattr(webhook, "_secrets", FixedSecrets)
     monkeypatch.setattr(webhook.telemetry, "flush", webhook.telemetry._metrics.clear_metrics)
     body, started = managed(ID), time.perf_counter()
     for number in range(100_000):
         answer = webhook.lambda_handler(posted(body, token=f"{number:064x}"), Context())
         assert answer["statusCode"] == 404
-    assert bell.calls == 0
+    assert hints.calls == 0
     assert time.perf_counter() - started < 100, "a forged request costs a millisecond at most"
 
 
@@ -273,7 +273,7 @@ def test_nothing_of_the_body_or_the_token_is_logged(
         known.table.delete_table(TableName="bulkhead")
         call(body)
     printed = capfd.readouterr()
-    for line in ("webhook taken", "webhook too large", "webhook not taken"):
+    for line in ("webhook accepted", "webhook too large", "webhook failed"):
         assert line in log.getvalue()
     told = log.getvalue() + printed.out + printed.err + caplog.text
     assert [canary for canary in canaries if canary in told] == []
@@ -284,7 +284,7 @@ def test_the_event_is_not_logged_even_where_a_variable_asks_for_it(
 ) -> None:
     monkeypatch.setenv("POWERTOOLS_LOGGER_LOG_EVENT", "true")
     call()
-    assert "webhook taken" in log.getvalue()
+    assert "webhook accepted" in log.getvalue()
     assert TOKEN not in log.getvalue()
 
 
