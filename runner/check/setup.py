@@ -15,7 +15,7 @@ from runner.check.worker import Setup
 from runner.errors import SchemaNotFound
 from runner.events import Notice
 from runner.retry import repeat_read
-from runner.sources import rank_of
+from runner.sources import links_passed_over, rank_of
 from runner.stages.discover import Discovery
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ class CheckSetup:
     engine: Engine
     options: CheckOptions
     too_young: int = 0
+    linked_directories: str | None = None
 
     async def bind(self, saved: SavedSchemas) -> list[BoundRoute]:
         """Read the schemas of all routes. Raises AuthRefused, TransientError."""
@@ -87,6 +88,7 @@ class CheckSetup:
                 await checking.run()
             finally:
                 self.too_young = source.too_young
+                self.linked_directories = links_passed_over(source)
 
 
 def schemas_of_the_vendor(resources: Resources) -> SavedSchemas:

@@ -26,6 +26,7 @@ from runner.cli.signals import REASONS, on_signals
 from runner.cli.styles import console, line
 from runner.config.units import parse_duration
 from runner.errors import ConfigError
+from runner.formatting import shown
 from runner.local.outcome import ExitCode
 from runner.local.resources import Resources
 from runner.stop import StopReason
@@ -90,6 +91,8 @@ class _Check:
                 setup = CheckSetup(resources, spec, self._engine, options)
                 bound = await setup.bind(self._saved(resources))
                 await self._run(setup, bound)
+            if setup.linked_directories and not self._args.quiet:
+                line(self._screen, f"notice: {shown(setup.linked_directories)}", style="yellow")
             quota = self._loaded.settings.create_quota
             summary = self._totals.summary(
                 quota=quota, too_young=setup.too_young, interrupted=self._stopped is not None

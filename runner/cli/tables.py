@@ -44,6 +44,8 @@ def print_plan(console: Console, plan: Plan) -> None:
         line(console, f"\n{counted(plan.skipped, 'item')} unchanged since they were imported: skipped")
     if plan.too_young:
         line(console, f"\n{counted(plan.too_young, 'file')} changed too lately: left to a later run")
+    if plan.linked_directories:
+        line(console, f"\n{shown(plan.linked_directories)}")
     _rejections(console, plan)
 
 

@@ -11,6 +11,7 @@ from runner.config.routes import NO_ROUTE
 from runner.errors import ItemRejected
 from runner.models import Item, ItemState
 from runner.stages.duplicates import duplicates
+from runner.sources import links_passed_over
 
 if TYPE_CHECKING:
     from runner.config.routes import Routes
@@ -24,7 +25,10 @@ SAMPLES_PER_CODE = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Counts of files and bytes; `rejected` by code; `finish_in_s` seconds of quota the creates take."""
+    """Counts of files and bytes; `rejected` by code; `finish_in_s` seconds of quota the creates take.
+
+    `linked_directories` says which links to directories are not followed, None if there are none.
+    """
 
     items: int
     by_route: dict[str, int]
@@ -35,6 +39,7 @@ class Plan:
     creates: int
     bytes: int
     finish_in_s: float
+    linked_directories: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +95,7 @@ async def plan(source: Source, discovery: Discovery, routes: Routes, *, quota: R
         creates=creates,
         bytes=count.bytes,
         finish_in_s=quota.last_in_s(creates, free=free),
+        linked_directories=links_passed_over(source),
     )
 
 

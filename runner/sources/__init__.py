@@ -11,7 +11,7 @@ from runner.errors import SourceNotFound
 from runner.protocols import SourceEntry
 from runner.sources.directory import DirectorySource
 from runner.sources.listed import ListedFiles
-from runner.sources.local import LocalFiles
+from runner.sources.local import LocalFiles, links_passed_over
 from runner.sources.object_versions import ObjectVersion, versioned_source
 from runner.sources.spec import OrderBy, SourceSpec, printable, refuse_foreign, source_spec
 
@@ -24,6 +24,7 @@ __all__ = [
     "ObjectVersion",
     "OrderBy",
     "SourceSpec",
+    "links_passed_over",
     "open_one",
     "open_source",
     "rank_of",

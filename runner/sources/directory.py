@@ -10,7 +10,7 @@ from datetime import datetime
 from runner.errors import ItemRejected, SourceNotFound
 from runner.protocols import SourceEntry
 from runner.sources.file_open import from_os_error
-from runner.sources.local import LocalFiles, refused
+from runner.sources.local import LINK_SAMPLE_COUNT, LocalFiles, refused
 from runner.sources.sorted_names import SortedNames
 from runner.sources.spec import SourceSpec, file_uri, quoted
 
@@ -104,14 +104,18 @@ class DirectorySource(LocalFiles):
                 return prefix + name
             key = parent + name.decode(_ENCODING, _UNDECODABLE)
             entry = self._entry(key, directory + name, uri=uri + quoted(name))
-            if entry is not None and not (entry.rejection and self._is_no_input(entry.rejection, directory + name)):
+            if entry is not None and not (
+                entry.rejection and self._is_no_input(entry.rejection, key, directory + name)
+            ):
                 yield entry
         return None
 
-    def _is_no_input(self, rejection: ItemRejected, path: bytes) -> bool:
+    def _is_no_input(self, rejection: ItemRejected, key: str, path: bytes) -> bool:
         """Tell whether a refused path is a link to a directory, or was deleted since its directory was read."""
         if rejection.code == "not_a_file" and os.path.isdir(path):  # noqa: PTH112 - paths are bytes here
             self.linked_directories += 1
+            if len(self.link_samples) < LINK_SAMPLE_COUNT:
+                self.link_samples.append(key)
             return True
         return rejection.code == "not_found" and not os.path.lexists(path)
 

@@ -23,21 +23,25 @@ from runner.sources.json_rows import rows_of
 from runner.sources.spec import SourceSpec, file_uri, printable, quoted
 
 CHUNK_LENGTH = 1000
+LINK_SAMPLE_COUNT = 5
+"""Linked directories of a listing that are named to the user (choice)."""
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 
 class LocalFiles(ABC):
-    """What directories, lists and single files share; implements `ports.Source`.
+    """What directories, lists, and single files share; implements `Source`.
 
     `too_young` counts the files that the last listing left for a later run, `linked_directories` the links to
-    directories that it did not follow. With `threaded=False` everything happens in the caller's thread.
+    directories that it did not follow; `link_samples` names the first 5 of them. With `threaded=False` everything
+    happens in the caller's thread.
     """
 
     def __init__(self, spec: SourceSpec, *, root: str, now: datetime, hidden: bool, threaded: bool) -> None:
         self.too_young = 0
         self.linked_directories = 0
+        self.link_samples: list[str] = []
         self._root = root
         self._root_uri = file_uri(root).rstrip("/")
         self._filter = PathFilter(include=spec.include, exclude=spec.exclude, hidden=hidden)
@@ -61,6 +65,7 @@ class LocalFiles(ABC):
     async def entries(self) -> AsyncIterator[list[SourceEntry]]:
         """Yield the entries in chunks of 1000, each listed in a worker thread. Raises SourceNotFound, ConfigError."""
         self.too_young = self.linked_directories = 0
+        self.link_samples = []
         walk = self.walk()
         while chunk := await self._call(_take, walk):
             yield chunk
@@ -160,6 +165,15 @@ class LocalFiles(ABC):
         if self._threaded:
             return await asyncio.to_thread(function, *args, **kwargs)
         return function(*args, **kwargs)
+
+
+def links_passed_over(source: object) -> str | None:
+    """Say which linked directories the last listing of a source did not follow; None if there are none."""
+    if not isinstance(source, LocalFiles) or not source.linked_directories:
+        return None
+    count, names = source.linked_directories, ", ".join(printable(name) for name in source.link_samples)
+    what = "1 linked directory was" if count == 1 else f"{count:,} linked directories were"
+    return f"{what} not followed: {names}{', …' if count > len(source.link_samples) else ''}"
 
 
 def _take(walk: Iterator[SourceEntry]) -> list[SourceEntry]:

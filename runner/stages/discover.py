@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from runner import identity
 from runner.config.routes import NO_ROUTE
-from runner.events import ItemsDiscovered
+from runner.events import ItemsDiscovered, Notice
 from runner.models import Item, ItemState
+from runner.sources import links_passed_over
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -57,6 +58,8 @@ class Discovery:
                 await transitions.recount(self._batch_id)
             _report(emit, new, transitions, finished=False)
             on_added()
+        if notice := links_passed_over(self._source):
+            emit(Notice(code="linked_directories", message=notice))
         await ledger.update_batch(self._batch_id, listed=True)
         _report(emit, 0, transitions, finished=True)
 

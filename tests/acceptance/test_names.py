@@ -110,3 +110,18 @@ def results(mine: Workspace) -> list[Path]:
     found = [path for path in (mine.out / "results").rglob("*") if path.is_file()]
     assert {len(json.loads(path.read_bytes())) for path in found} == {3}
     return found
+
+
+def test_linked_directories_are_named_and_not_followed(work: Callable[..., Workspace], sandbox: SandboxVendor) -> None:
+    mine = work(sandbox)
+    folder = mine.add("a.csv", rows(1)).parent
+    (folder / "again").symlink_to(".")
+    (folder / "loop").symlink_to(folder)
+    said = "2 linked directories were not followed: again, loop"
+    schema = ("--schema-id", "customers")
+    assert mine.command("plan", "inbox", *schema, "--json").expect(0).document["linked_directories"] == said
+    assert said.encode() in mine.command("plan", "inbox", *schema).expect(0).stdout
+    assert said.encode() in mine.command("check", "inbox", *schema).expect(0).stderr
+    events = mine.command(*mine.arguments("--json")).expect(0).events
+    assert [event["message"] for event in events if event["event"] == "notice"] == [said]
+    assert mine.states() == {"a.csv": "collected"}

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from runner.errors import ConfigError, ItemRejected, SourceNotFound
 from runner.models import Item, ItemKind
 from runner.protocols import Prepared, SourceEntry
-from runner.sources import LocalFiles, open_one, open_source, source_spec
+from runner.sources import LocalFiles, links_passed_over, open_one, open_source, source_spec
 
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
 
@@ -161,6 +161,7 @@ class TestListing:
         source = open_at(root)
         assert await keys(source) == ["dangling.csv", "leak.csv", "link.csv", "loop.csv", "real.csv", "sub/x.csv"]
         assert source.linked_directories == 2
+        assert links_passed_over(source) == "2 linked directories were not followed: again, other"
         assert await codes(source) == {
             "dangling.csv": "not_found",
             "leak.csv": "link_outside",
