@@ -34,18 +34,18 @@ class Globs:
     def __init__(self, patterns: Iterable[str], *, visible_only: bool = False) -> None:
         self.patterns = tuple(patterns)
         flat = [anchored for pattern in self.patterns for anchored in _flattened(pattern)]
-        self._match = _matcher(flat, visible_only=visible_only)
-        self._below = _matcher([p[:-3] for p in flat if p.endswith("/**")], visible_only=visible_only)
+        self._match = _Matcher(flat, visible_only=visible_only).quickest
+        self._below = _Matcher([p[:-3] for p in flat if p.endswith("/**")], visible_only=visible_only).quickest
         self._all = not visible_only and "**" in self.patterns
         self.names_hidden = any(_NAMES_HIDDEN.search(pattern) for pattern in flat)
 
     def matches(self, path: str) -> bool:
         """Tell whether any of the globs matches a relative POSIX path."""
-        return self._all or self._match(path)
+        return self._all or bool(self._match(path))
 
     def covers(self, directory: str) -> bool:
         """Tell whether everything below a directory is matched, so that it need not be walked."""
-        return self._below(directory)
+        return bool(self._below(directory))
 
 
 class PathFilter:
@@ -176,30 +176,41 @@ class _Token:
         return self.kind in (_Kind.STAR, _Kind.ANYTHING) or (self.kind is _Kind.CHAR and not self.is_slash)
 
 
-def _matcher(patterns: list[str], *, visible_only: bool) -> Callable[[str], bool]:
-    """Return a predicate for paths: one regular expression for the patterns that have a linear one, and the others."""
-    linear: list[str] = []
-    others: list[Callable[[str], bool]] = []
-    for pattern in patterns:
-        regex = _linear_regex(_tokens(pattern), visible_only=visible_only)
-        if regex is None:
-            others.append(_simulated(pattern, visible_only=visible_only))
-        else:
-            linear.append(regex)
-    fullmatch = re.compile("|".join(linear) if linear else "(?!)", re.DOTALL).fullmatch
-    if not others:
-        return lambda path: fullmatch(path) is not None
-    return lambda path: fullmatch(path) is not None or any(matches(path) for matches in others)
+class _Matcher:
+    """Paths against any of several patterns without braces: one regular expression for those that have a linear one."""
+
+    def __init__(self, patterns: Iterable[str], *, visible_only: bool) -> None:
+        linear: list[str] = []
+        self._others: list[_Simulated] = []
+        for pattern in patterns:
+            regex = _linear_regex(_tokens(pattern), visible_only=visible_only)
+            if regex is None:
+                self._others.append(_Simulated(pattern, visible_only=visible_only))
+            else:
+                linear.append(regex)
+        self._fullmatch = re.compile("|".join(linear) if linear else "(?!)", re.DOTALL).fullmatch
+
+    @property
+    def quickest(self) -> Callable[[str], object]:
+        """Return a function that is true of the paths that match: nothing but the regular expression if it decides."""
+        return self._matches if self._others else self._fullmatch
+
+    def _matches(self, path: str) -> bool:
+        return self._fullmatch(path) is not None or any(other.matches(path) for other in self._others)
 
 
-def _simulated(pattern: str, *, visible_only: bool) -> Callable[[str], bool]:
-    """Return a predicate that follows all places of a pattern, if a regular expression cannot answer for a path."""
-    simulate = Simulation(pattern, visible_only=visible_only).matches
-    regex = _linear_regex(_tokens(pattern), visible_only=False)
-    if regex is None:
-        return simulate
-    fullmatch = re.compile(regex, re.DOTALL).fullmatch
-    return lambda path: fullmatch(path) is not None and (_NAMES_HIDDEN.search(path) is None or simulate(path))
+class _Simulated:
+    """A pattern that is simulated for the paths about which a regular expression cannot decide."""
+
+    def __init__(self, pattern: str, *, visible_only: bool) -> None:
+        self._simulation = Simulation(pattern, visible_only=visible_only)
+        regex = _linear_regex(_tokens(pattern), visible_only=False)
+        self._fullmatch = None if regex is None else re.compile(regex, re.DOTALL).fullmatch
+
+    def matches(self, path: str) -> bool:
+        if self._fullmatch is not None and (self._fullmatch(path) is None or _NAMES_HIDDEN.search(path) is None):
+            return self._fullmatch(path) is not None
+        return self._simulation.matches(path)
 
 
 def _tokens(pattern: str) -> list[_Token]:

@@ -10,8 +10,8 @@ from runner import identity
 from runner.config.routes import NO_ROUTE
 from runner.errors import ItemRejected
 from runner.models import Item, ItemState
-from runner.stages.duplicates import duplicates
 from runner.sources import links_passed_over
+from runner.stages.duplicates import duplicates
 
 if TYPE_CHECKING:
     from runner.config.routes import Routes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import re
 from fnmatch import fnmatchcase
 from itertools import pairwise
@@ -163,6 +164,14 @@ def test_a_glob_matches(pattern: str, matching: list[str], other: list[str]) -> 
 def test_a_glob_that_cannot_be_read_is_refused_with_a_reason(pattern: str) -> None:
     with pytest.raises(ConfigError, match="pattern"):
         Globs([pattern])
+
+
+@pytest.mark.parametrize("pattern", ["*.csv", "**/a/**/*.csv", "a**b*c/**"])
+def test_globs_reach_other_processes(pattern: str) -> None:
+    """The workers of a check get the routes, with the globs that they have used."""
+    globs = Globs([pattern], visible_only=True)
+    path = "a/b/c.csv"
+    assert pickle.loads(pickle.dumps(globs)).matches(path) == globs.matches(path)
 
 
 def test_exclude_wins_over_include() -> None:
