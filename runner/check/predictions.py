@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
+
+from runner.problems import Problem
 
 UNJUDGED_CODES = frozenset(
     {
@@ -27,49 +29,6 @@ class Prediction(StrEnum):
     FAIL = "fail"
     REJECT = "reject"
     SKIP = "skip"
-
-
-class Effect(StrEnum):
-    """What a problem does to the import."""
-
-    FAILS = "fails"
-    REJECTED = "rejected"
-    REVIEW = "review"
-    ROWS_REMOVED = "rows_removed"
-    VALUES_EMPTIED = "values_emptied"
-    VALUES_KEPT = "values_kept"
-    NOTE = "note"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cell:
-    """One wrong cell: `row` counts data rows from 1, `value` is its text as it is displayed, cut where it is long."""
-
-    source: str
-    row: int
-    value: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
-    """One kind of trouble in one file.
-
-    `kind` is `cell`, `header_not_found`, `not_mapped`, `column_ignored`, `warning`, or a failure's or rejection's code.
-    `values` are the commonest wrong texts with their counts, `headers` pairs of a field's label and the header that
-    may be meant for it; `is_capped` where the engine stopped listing before the end, so that counts are lower bounds.
-    """
-
-    effect: Effect
-    kind: str
-    message: str
-    field_keys: tuple[str, ...] = ()
-    labels: tuple[str, ...] = ()
-    rule: str = ""
-    row_count: int = 0
-    cells: tuple[Cell, ...] = field(default=(), repr=False)
-    values: tuple[tuple[str, int], ...] = field(default=(), repr=False)
-    headers: tuple[tuple[str, str], ...] = ()
-    is_capped: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,8 +10,8 @@ from difflib import SequenceMatcher
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from runner.check.predictions import Cell, Effect, FileCheck, Prediction, Problem
-from runner.check.schemas import label_of
+from runner.check.predictions import FileCheck, Prediction
+from runner.problems.problem import Cell, Effect, Problem, label_of
 
 if TYPE_CHECKING:
     from runner.check.engine import Outcome

@@ -17,14 +17,15 @@ import orjson
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from runner.check.advice import advice_for
-from runner.check.predictions import Effect, FileCheck, Prediction
+from runner.check.predictions import FileCheck, Prediction
 from runner.errors import StorageFull
 from runner.formatting import counted, lasting, shown, sized
+from runner.problems import advice_for
+from runner.problems.groups import EFFECT_WORDS, headline_of, is_note, rows_of
 
 if TYPE_CHECKING:
-    from runner.check.problem_groups import ProblemGroup
     from runner.check.summary import CheckSummary
+    from runner.problems import ProblemGroup
 
 
 FILES_MAX = 5000
@@ -172,33 +173,3 @@ PREDICTION_MEANINGS = {
     Prediction.REJECT: "rejected here",
     Prediction.SKIP: "unchanged, skipped",
 }
-EFFECT_WORDS = {
-    Effect.FAILS: "would fail",
-    Effect.REJECTED: "rejected here",
-    Effect.REVIEW: "would need review",
-    Effect.ROWS_REMOVED: "rows left out",
-    Effect.VALUES_EMPTIED: "values emptied",
-    Effect.VALUES_KEPT: "invalid values kept",
-    Effect.NOTE: "note",
-}
-
-
-def is_note(group: ProblemGroup) -> bool:
-    """Tell whether a group is only worth knowing."""
-    return group.effect in (Effect.NOTE, Effect.VALUES_KEPT)
-
-
-def headline_of(group: ProblemGroup) -> str:
-    """Return what is wrong in one line: the field where there is one, then the sentence."""
-    if group.kind == "cell" and group.labels:
-        return f"{group.labels[0]}: {group.message}"
-    return group.message[:1].upper() + group.message[1:]
-
-
-def rows_of(group: ProblemGroup) -> str:
-    """Return how many rows it is about; empty where it is not about rows."""
-    if not group.row_count:
-        return ""
-    if group.is_capped:
-        return f"{group.row_count:,} or more rows"
-    return counted(group.row_count, "row")

@@ -46,11 +46,6 @@ class BoundRoute:
         return {str(field.get("key")): field for field in (self.schema or {}).get("fields") or ()}
 
 
-def label_of(field: Mapping[str, Any]) -> str:
-    """Return what a person calls a field: its label, or else its key."""
-    return str(field.get("label") or field.get("key") or "")
-
-
 _Known = dict[str, Mapping[str, Any] | RequestInvalid | SchemaNotFound]
 
 

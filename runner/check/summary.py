@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from runner.check.predictions import FileCheck, Prediction
-from runner.check.problem_groups import ProblemGroup, ProblemGroups
 from runner.local.outcome import ExitCode
+from runner.problems import ProblemGroup, ProblemGroups
 
 if TYPE_CHECKING:
     from runner.config.units import Rate

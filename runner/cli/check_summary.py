@@ -9,13 +9,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from runner.check import Cell, CheckSummary, Effect, ProblemGroup
-from runner.check.advice import advice_for
-from runner.check.report import EFFECT_WORDS, PREDICTION_MEANINGS, headline_of, is_note, rows_of
+from runner.check import CheckSummary
+from runner.check.report import PREDICTION_MEANINGS
 from runner.cli.check_progress import STYLES
 from runner.cli.ndjson import Fields
 from runner.cli.styles import line
 from runner.formatting import counted, lasting, near, shown, sized
+from runner.problems import Cell, Effect, ProblemGroup, advice_for
+from runner.problems.groups import EFFECT_WORDS, headline_of, is_note, rows_of
 
 LISTED_MOST = 20
 _INDENT = "      "

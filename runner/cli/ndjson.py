@@ -11,13 +11,13 @@ from typing import Any, BinaryIO
 
 import orjson
 
-from runner.check import CheckSummary, FileCheck, Problem
-from runner.check.advice import advice_for
+from runner.check import CheckSummary, FileCheck
 from runner.cli.json_output import plain
 from runner.events import BytesUploaded, Event
 from runner.formatting import storable
 from runner.local.outcome import ExitCode
 from runner.models import iso
+from runner.problems import Problem, advice_for
 
 BYTES_EVERY_S = 1.0
 _JSON_KEYS = {"problem_groups": "clusters"}

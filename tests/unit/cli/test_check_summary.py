@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from runner.check import Cell, CheckSummary, CheckTotals, Effect, FileCheck, Prediction, Problem
+from runner.check import CheckSummary, CheckTotals, FileCheck, Prediction
 from runner.check import report as reporting
 from runner.check.report import ReportFiles, write_report
 from runner.check.sandbox_engine import LIBRARIES, sandbox_engine
@@ -21,6 +21,7 @@ from runner.cli.ndjson import CheckLines
 from runner.config.units import Rate
 from runner.errors import StorageFull
 from runner.local.outcome import ExitCode
+from runner.problems import Cell, Effect, Problem
 
 EVIL = 'evil\x1b[31m\u202e<b>"&.csv'
 

@@ -1,4 +1,4 @@
-"""What to do about a group: one sentence, as concrete as its samples and the schema allow."""
+"""What to do about a group of problems: one sentence, as concrete as its samples and the schema allow."""
 
 from __future__ import annotations
 
@@ -8,70 +8,69 @@ from difflib import get_close_matches
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from runner.check.predictions import Effect
-from runner.check.schemas import label_of
+from runner.problems.problem import Effect, label_of
 
 if TYPE_CHECKING:
-    from runner.check.problem_groups import ProblemGroup
+    from runner.problems.groups import ProblemGroup
 
 Definition = Mapping[str, Any]
 
 _DECIMAL_COMMA = re.compile(r"[^\d]*\d{1,3}(\.\d{3})*,\d+[^\d]*|[^\d]*\d+,\d{1,2}[^\d]*")
 _SERIAL = re.compile(r"\d{5}(\.\d+)?")
 _PLACEHOLDER = re.compile(r"n\.?/?a\.?|none|null|nil|-+|\?+|tbd|unknown|x+|#n/a", re.IGNORECASE)
-_VALUES_NAMED = 3
-_HEADERS_NAMED = 3
+_VALUES_NAMED_MAX = 3
+_HEADERS_NAMED_MAX = 3
 
 
 def advice_for(group: ProblemGroup, fields: Mapping[str, Definition]) -> str:
-    """Return what to do; `fields` are the definitions of the group's schema by key."""
+    """Return what to do; `fields` are the field definitions of the group's schema, by key."""
     if group.kind == "cell":
         return _for_cells(group, fields.get(group.field_keys[0], {}) if group.field_keys else {})
     by_kind = _BY_KIND.get(group.kind)
     if by_kind is not None:
         return by_kind(group, fields)
-    return _for_failure(group) if group.effect is Effect.FAILS else "Open one of the files and look."
+    return _for_failure(group) if group.effect is Effect.FAILS else "Open one of the files to see why."
 
 
 def _header_not_found(_group: ProblemGroup, fields: Mapping[str, Definition]) -> str:
     names = [label_of(field) for field in fields.values() if not field.get("hidden")]
-    shown = ", ".join(names[:_HEADERS_NAMED]) + (", …" if len(names) > _HEADERS_NAMED else "")
+    shown = ", ".join(names[:_HEADERS_NAMED_MAX]) + (", …" if len(names) > _HEADERS_NAMED_MAX else "")
     return (
-        f"Add a header row ({shown}), or, where a row is the header that was not recognised, set headerRowOverride "
-        "to its number (from 0)."
+        f"Add a header row ({shown}). If there is one that was not recognized, set headerRowOverride to its row number "
+        "(from 0)."
     )
 
 
 def _not_mapped(group: ProblemGroup, _fields: Mapping[str, Definition]) -> str:
-    likely = group.headers[:_HEADERS_NAMED]
+    likely = group.headers[:_HEADERS_NAMED_MAX]
     rest = [label for label in group.labels if label not in {label for label, _ in likely}]
     parts = [f'add "{header}" to the alternateMatches of {label}' for label, header in likely]
     if rest:
-        parts.append(f"add a column for {', '.join(rest[:_HEADERS_NAMED])}")
+        parts.append(f"add a column for {', '.join(rest[:_HEADERS_NAMED_MAX])}")
     if not parts:
-        return "Compare the header with the schema's labels; perhaps another route should take these files."
+        return "Compare the header with the schema's labels; these files may need another route."
     return _sentence(", ".join(parts))
 
 
 def _column_ignored(group: ProblemGroup, _fields: Mapping[str, Definition]) -> str:
     if group.headers:
         label, header = group.headers[0]
-        return f'If {label} is meant, add "{header}" to its alternateMatches; else set passThroughUnmappedColumns.'
-    return "If its cells matter, add a field for it, or set passThroughUnmappedColumns; else there is nothing to do."
+        return f'If it belongs to {label}, add "{header}" to its alternateMatches; else set passThroughUnmappedColumns.'
+    return "If you need its cells, add a field for it, or set passThroughUnmappedColumns; otherwise do nothing."
 
 
 def _empty(group: ProblemGroup, _fields: Mapping[str, Definition]) -> str:
     if group.effect is Effect.REVIEW:
-        return "Mend the rows, or set allowEmptySubmit where a file without a good row is fine."
-    return "Find out why the file holds nothing; leave such files out with --exclude if that is fine."
+        return "Fix the rows, or set allowEmptySubmit if files without a valid row are fine."
+    return "Find out why the file is empty. If that is fine, leave such files out with --exclude."
 
 
 def _warning(group: ProblemGroup, _fields: Mapping[str, Definition]) -> str:
     if "left out" in group.message:
-        return "Raise maxRecords, or turn developmentMode off, which cuts at 100 rows; or split the file."
+        return "Raise maxRecords, turn off developmentMode (its limit is 100 rows), or split the file."
     if "UTF-8" in group.message:
-        return "Save the file as UTF-8 anew from where it came from; some of its characters are lost."
-    return "Look whether that is meant."
+        return "Export the file again as UTF-8; some of its characters are lost."
+    return "Check whether this is intended."
 
 
 def _unsupported_type(group: ProblemGroup, _fields: Mapping[str, Definition]) -> str:
@@ -87,12 +86,12 @@ def _no_route(group: ProblemGroup, _fields: Mapping[str, Definition]) -> str:
 
 
 def _schema_refused(_group: ProblemGroup, _fields: Mapping[str, Definition]) -> str:
-    return "Mend the fields, settings or hooks of this route; no file of it can be imported before."
+    return "Fix the fields, settings, or hooks of this route; until then, none of its files can be imported."
 
 
 def _library(group: ProblemGroup, _fields: Mapping[str, Definition]) -> str:
     extra = "hooks" if "hooks" in group.message else "sandbox"
-    return f"Install what the check needs for it: pip install 'dromo-bulkhead[{extra}]'."
+    return f"Install what the check needs: pip install 'dromo-bulkhead[{extra}]'."
 
 
 def _always(text: str) -> Callable[[ProblemGroup, Mapping[str, Definition]], str]:
@@ -108,96 +107,96 @@ _BY_KIND: Mapping[str, Callable[[ProblemGroup, Mapping[str, Definition]], str]] 
     "unsupported_type": _unsupported_type,
     "no_route": _no_route,
     "create_refused": _schema_refused,
-    "schema_unusable": _always("The vendor may well take it; the check cannot say anything of these files."),
+    "schema_unusable": _always("The vendor may accept it; the check can't predict anything for these files."),
     "too_large": _always("Split the file."),
-    "json_too_large": _always("Split the document, or convert it to CSV, which may be larger."),
-    "invalid_json": _always("Mend the document at the place that is named."),
-    "unreadable": _always("Give the user that runs Bulkhead the right to read it."),
-    "link_outside": _always("Put the file itself there, or name the directory it lies in as a source of its own."),
+    "json_too_large": _always("Split the document, or convert it to CSV, which has a higher limit."),
+    "invalid_json": _always("Fix the document at the given position."),
+    "unreadable": _always("Give the user that runs Bulkhead permission to read it."),
+    "link_outside": _always("Copy the file into the source, or use its directory as a separate source."),
     "not_a_file": _always("Leave it out with --exclude."),
-    "changed_while_read": _always("Leave files that are still being written to a later run with --min-age 5m."),
+    "changed_while_read": _always("Leave files that are still being written for a later run: use --min-age 5m."),
     "check_library": _library,
-    "check_network": _always("The vendor may well take it; name the host by --hook-hosts if hooks may fetch from it."),
-    "check_timeout": _always("The vendor may well take it; give the check more time with --file-timeout 30m."),
-    "check_memory": _always("The vendor may well take it; look at the file if it is not a large one."),
-    "check_killed": _always("The vendor may well take it; look at the file if it is not a large one."),
-    "check_error": _always("The vendor may well take it; please report this with the kind of file it is."),
-    "other": _always("See the lines of --json."),
+    "check_network": _always("The vendor may accept it; if hooks may fetch from the host, name it in --hook-hosts."),
+    "check_timeout": _always("The vendor may accept it; give the check more time with --file-timeout 30m."),
+    "check_memory": _always("The vendor may accept it; if the file isn't large, look at its content."),
+    "check_killed": _always("The vendor may accept it; if the file isn't large, look at its content."),
+    "check_error": _always("The vendor may accept it; please report this, with the type of the file."),
+    "other": _always("Use --json to see them all."),
 }
 
 
 _BY_WORD = {
-    "neither text": "Export it from where it came from as CSV or XLSX; its content is not what its name says.",
-    "workbook": "Open it in a spreadsheet and save it again, or export it as CSV.",
-    "quote": 'Close the quote near that row; a quote inside of a quoted cell is written twice ("").',
-    "hook": "Mend the hook that is named; it may not be ready for such data.",
-    "schema": "Mend the schema.",
+    "neither text": "Export it again as CSV or XLSX; its content doesn't match its file name.",
+    "workbook": "Open it in a spreadsheet program and save it again, or export it as CSV.",
+    "quote": 'Close the quote near that row; write a quote inside a quoted cell twice ("").',
+    "hook": "Fix the named hook; it may not handle such data.",
+    "schema": "Fix the schema.",
     "encoding": "Save it as UTF-8, or export it as XLSX.",
-    "empty": "Find out why the file holds nothing.",
+    "empty": "Find out why the file is empty.",
 }
-"""What to do by a word of the sentence with which an import failed."""
+"""What to do, by a word in the message of a failed import."""
 
 
 def _for_failure(group: ProblemGroup) -> str:
     message = group.message.casefold()
-    return next((advice for word, advice in _BY_WORD.items() if word in message), "Open one of the files and look.")
+    return next((advice for word, advice in _BY_WORD.items() if word in message), "Open one of the files to see why.")
 
 
 def _for_cells(group: ProblemGroup, field: Definition) -> str:
     values = [value for value, _ in group.values if value.strip()]
     rule, name = group.rule, group.labels[0] if group.labels else ""
     if rule == "required" or rule.startswith("require_"):
-        return f"Fill {name} in these rows, or drop the validator {rule}."
+        return f"Fill in {name} in these rows, or remove the validator {rule}."
     if rule.startswith("unique"):
         which = f" ({_listed(values)})" if values else ""
-        return f"Leave one row for each repeated {name}{which}, or drop the validator {rule}."
+        return f"Keep one row for each repeated {name}{which}, or remove the validator {rule}."
     by_type = _BY_TYPE.get(_type_of(field))
     if by_type is not None and rule not in ("regex_match", "regex_exclude", "length", "alphabetical"):
         return by_type(name, field, values, rule)
     if rule in ("regex_match", "regex_exclude"):
         return f"Fix the values of {name}, or its {rule} pattern {_pattern(field, rule)}."
     which = f", such as {_listed(values)}" if values else ""
-    return f"Fix the values of {name}{which}, or loosen what the schema asks of them."
+    return f"Fix the values of {name}{which}, or relax the schema."
 
 
 def _number(name: str, _field: Definition, values: list[str], rule: str) -> str:
     if rule in ("min", "max"):
         return f"Fix the numbers in {name}, or its {rule} in the schema."
     if commas := [value for value in values if _DECIMAL_COMMA.fullmatch(value)]:
-        return f"Export {name} with a decimal point: {_listed(commas[:1])} has a decimal comma, which is not read."
+        return f"Export {name} with a decimal point: {_listed(commas[:1])} has a decimal comma, which is not supported."
     return _placeholders(name, values) or _fix(name, values, "numbers")
 
 
 def _date(name: str, field: Definition, values: list[str], _rule: str) -> str:
     if serials := [value for value in values if _SERIAL.fullmatch(value)]:
-        return f"Export {name} as dates: {_listed(serials[:1])} is a spreadsheet's day number, which is not read."
+        return f"Export {name} as dates: {_listed(serials[:1])} is a spreadsheet's day number, which is not supported."
     return _placeholders(name, values) or _fix(name, values, f"a {_type_of(field)}, such as 2026-03-27")
 
 
 def _select(name: str, field: Definition, values: list[str], _rule: str) -> str:
     if not values:
-        return f"Add the missing options to {name}, or alternateMatches to the options that are meant."
+        return f"Add the missing options to {name}, or add alternateMatches to its existing options."
     options = {str(one.get("label") or one.get("value")): one for one in field.get("selectOptions") or ()}
     lower = {label.casefold(): label for label in options}
     parts = []
-    for value in values[:_VALUES_NAMED]:
+    for value in values[:_VALUES_NAMED_MAX]:
         near = get_close_matches(value.casefold(), list(lower), n=1)
-        meant = f" or, if {lower[near[0]]} is meant, to the alternateMatches of that option" if near else ""
+        meant = f" or to the alternateMatches of its option {lower[near[0]]}" if near else ""
         parts.append(f'add "{value}" to the options of {name}{meant}')
     return _sentence("; ".join(parts))
 
 
 def _country(name: str, field: Definition, values: list[str], _rule: str) -> str:
     form = _options_of(field).get("format") or "2-letter"
-    return f"Write {name} as {form} ISO codes{_such(values)}; names of countries are not read."
+    return f"Write {name} as {form} ISO codes{_such(values)}; names of countries are not supported."
 
 
 def _phone(name: str, field: Definition, values: list[str], _rule: str) -> str:
     local = [value for value in values if not value.strip().startswith("+")]
     if local and (_options_of(field).get("format") or "international") == "international":
         return (
-            f"Write {name} with the country's code ({_listed(local[:1])} has none), or set the field's format to "
-            "both and its country."
+            f"Write {name} with the country code ({_listed(local[:1])} has none), or set the field's format to "
+            "both, and its country."
         )
     return _fix(name, values, "valid phone numbers")
 
@@ -216,10 +215,10 @@ _BY_TYPE: Mapping[str, Callable[[str, Definition, list[str], str], str]] = {
     "country": _country,
     "phone-number": _phone,
     "email": _typed("addresses like name@host.example"),
-    "url": _typed("whole addresses like https://host.example/"),
+    "url": _typed("complete URLs like https://host.example/"),
     "domain": _typed("names like host.example"),
     "us-zip-code": _typed("ZIP codes of the field's format"),
-    "us-state-territory": _typed("two-letter codes of states"),
+    "us-state-territory": _typed("two-letter state codes"),
     "ssn": _typed("nine digits"),
     "uuid": _typed("UUIDs of the field's version"),
 }
@@ -227,7 +226,7 @@ _BY_TYPE: Mapping[str, Callable[[str, Definition, list[str], str], str]] = {
 
 def _placeholders(name: str, values: list[str]) -> str:
     found = [value for value in values if _PLACEHOLDER.fullmatch(value.strip())]
-    return f"Empty the cells of {name} that hold {_listed(found)}: it stands for nothing." if found else ""
+    return f"Empty the cells of {name} that hold {_listed(found)}: it is a placeholder." if found else ""
 
 
 def _fix(name: str, values: list[str], form: str) -> str:
@@ -239,7 +238,8 @@ def _such(values: list[str]) -> str:
 
 
 def _listed(values: list[str]) -> str:
-    return ", ".join(f'"{value}"' for value in values[:_VALUES_NAMED]) + (", …" if len(values) > _VALUES_NAMED else "")
+    named = ", ".join(f'"{value}"' for value in values[:_VALUES_NAMED_MAX])
+    return f"{named}, …" if len(values) > _VALUES_NAMED_MAX else named
 
 
 def _pattern(field: Definition, rule: str) -> str:

@@ -1,4 +1,4 @@
-"""Groups of like problems: the same problem in many files, with its counts and a few samples."""
+"""Groups of like problems: the same problem in many files, with counts and a few samples, and its words."""
 
 from __future__ import annotations
 
@@ -6,12 +6,23 @@ import re
 from bisect import insort
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from runner.check.predictions import Cell, Effect, FileCheck, Problem
+from runner.formatting import counted
+from runner.problems.problem import Cell, Effect, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
+
+EFFECT_WORDS = {
+    Effect.FAILS: "would fail",
+    Effect.REJECTED: "rejected locally",
+    Effect.REVIEW: "would need review",
+    Effect.ROWS_REMOVED: "rows left out",
+    Effect.VALUES_EMPTIED: "values emptied",
+    Effect.VALUES_KEPT: "invalid values kept",
+    Effect.NOTE: "note",
+}
 
 GROUPS_MAX = 1000
 SAMPLES = 3
@@ -24,11 +35,29 @@ Signature = tuple[str, Effect, str, tuple[str, ...], str]
 _REST = ("", "other problems")
 
 
+class FileProblems(Protocol):
+    """The problems of one file; `route` is the name of its route, empty if there is none."""
+
+    @property
+    def source(self) -> str: ...
+
+    @property
+    def route(self) -> str: ...
+
+    @property
+    def schema_id(self) -> str | None: ...
+
+    @property
+    def problems(self) -> Sequence[Problem]: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProblemGroup:
-    """Files with the same problem; `values` and `headers` are the commonest of all of them, with counts.
+    """The files with the same problem.
 
-    `message` is that of the first sample file; `is_capped` says that `row_count` is a lower bound.
+    `message` is that of the first file in `files`, which are at most `SAMPLES`. `values` are the most common invalid
+    texts of all files, with counts; `headers` pairs of a field's label and the header that most likely belongs to it.
+    `is_capped` means that `row_count` is a lower bound.
     """
 
     route: str
@@ -49,32 +78,35 @@ class ProblemGroup:
 
 
 class ProblemGroups:
-    """Takes problems in any order and says the same of them in the end; memory does not grow with their number."""
+    """Groups the problems of any number of files in constant memory; the order of the files does not matter.
+
+    Problems beyond `GROUPS_MAX` groups are counted together, one group for each effect.
+    """
 
     def __init__(self) -> None:
         self._growing: dict[Signature, _Growing] = {}
 
-    def take(self, check: FileCheck) -> None:
-        """Add the problems of one file; the same one twice in a file counts as one file."""
+    def take(self, file: FileProblems) -> None:
+        """Add the problems of one file; a problem that a file has twice counts as one file."""
         signatures = set()
-        for problem in check.problems:
-            signature = signature_of(check.route, problem)
+        for problem in file.problems:
+            signature = signature_of(file.route, problem)
             if signature not in self._growing and len(self._growing) >= GROUPS_MAX:
                 signature = (_REST[0], problem.effect, "other", (), _REST[1])
             growing = self._growing.get(signature)
             if growing is None:
-                growing = self._growing[signature] = _Growing(check.route, check.schema_id, signature, problem)
-            growing.add(problem, check.source, is_new_file=signature not in signatures)
+                growing = self._growing[signature] = _Growing(file.route, file.schema_id, signature, problem)
+            growing.add(problem, file.source, is_new_file=signature not in signatures)
             signatures.add(signature)
 
     def sorted(self) -> list[ProblemGroup]:
-        """Return all, those of most files first, then those of most rows."""
+        """Return all groups, sorted by the number of files, then of rows, largest first."""
         found = [growing.group() for growing in self._growing.values()]
         return sorted(found, key=lambda one: (-one.file_count, -one.row_count, one.route, one.kind, one.message))
 
 
 def signature_of(route: str, problem: Problem) -> Signature:
-    """Return what makes two problems one: everything but numbers, samples and counts."""
+    """Return what two like problems have in common: everything but numbers, samples, and counts."""
     fields = problem.field_keys or (problem.labels if problem.kind == "column_ignored" else ())
     message = "" if problem.kind in ("not_mapped", "column_ignored") else _DIGITS.sub("#", problem.message)
     return (route, problem.effect, problem.kind, fields, message)
@@ -99,7 +131,7 @@ class _Growing:
         self.row_count += problem.row_count
         self.is_capped |= problem.is_capped
         if is_new_file:
-            _keep_least(self.files, (source, problem.message))
+            _keep_first_files(self.files, (source, problem.message))
         for cell in problem.cells:
             _keep_first_cells(self.cells, cell)
         _count(self.values, problem.values)
@@ -121,7 +153,7 @@ class _Growing:
             is_capped=self.is_capped,
             files=tuple(source for source, _ in self.files),
             cells=() if is_rest else tuple(self._cells()),
-            values=tuple(_commonest(self.values)),
+            values=tuple(_most_common(self.values)),
             headers=tuple(self._likeliest_headers()),
         )
 
@@ -130,21 +162,21 @@ class _Growing:
             yield Cell(source=source, row=row, value=value)
 
     def _likeliest_headers(self) -> Iterable[tuple[str, str]]:
-        """The commonest header for each field."""
+        """Yield the most common header for each field."""
         seen = set()
-        for (label, header), _ in _commonest(self.headers):
+        for (label, header), _ in _most_common(self.headers):
             if label not in seen:
                 seen.add(label)
                 yield label, header
 
 
-def _keep_least(kept: list[tuple[str, str]], one: tuple[str, str]) -> None:
+def _keep_first_files(kept: list[tuple[str, str]], one: tuple[str, str]) -> None:
     insort(kept, one)
     del kept[SAMPLES:]
 
 
 def _keep_first_cells(kept: dict[str, tuple[str, int]], cell: Cell) -> None:
-    """Keep the cells of different texts that come first, whatever the order in which they are seen."""
+    """Keep the first cells, in the order of files and rows, that have different texts."""
     place = (cell.source, cell.row)
     kept[cell.value] = min(kept.get(cell.value, place), place)
     if len(kept) > SAMPLES:
@@ -152,11 +184,32 @@ def _keep_first_cells(kept: dict[str, tuple[str, int]], cell: Cell) -> None:
 
 
 def _count(counter: Counter[_T], found: Iterable[tuple[_T, int]]) -> None:
-    """Count, but learn no new text once there are enough of them."""
+    """Count; once there are `_TEXTS_MAX` texts, ignore new ones."""
     for text, count in found:
         if text in counter or len(counter) < _TEXTS_MAX:
             counter[text] += count
 
 
-def _commonest(counter: Counter[_T]) -> list[tuple[_T, int]]:
+def _most_common(counter: Counter[_T]) -> list[tuple[_T, int]]:
     return sorted(counter.items(), key=lambda pair: (-pair[1], str(pair[0])))
+
+
+def is_note(group: ProblemGroup) -> bool:
+    """Return whether a group needs no action."""
+    return group.effect in (Effect.NOTE, Effect.VALUES_KEPT)
+
+
+def headline_of(group: ProblemGroup) -> str:
+    """Return what is wrong, in one line: the field if there is one, then the sentence."""
+    if group.kind == "cell" and group.labels:
+        return f"{group.labels[0]}: {group.message}"
+    return group.message[:1].upper() + group.message[1:]
+
+
+def rows_of(group: ProblemGroup) -> str:
+    """Return the number of affected rows as text; empty if the problem is not about rows."""
+    if not group.row_count:
+        return ""
+    if group.is_capped:
+        return f"{group.row_count:,} or more rows"
+    return counted(group.row_count, "row")

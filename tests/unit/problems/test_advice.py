@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from runner.check import Effect, ProblemGroup
-from runner.check.advice import advice_for
+from runner.problems import Effect, ProblemGroup, advice_for
 from tests.support.checks import FIELDS
 
 BY_KEY = {field["key"]: field for field in FIELDS}
@@ -36,20 +35,20 @@ def of_cells(field: dict[str, Any], rule: str, *values: str) -> str:
     [
         (of("not_mapped", labels=("E-Mail",), headers=(("E-Mail", "Mail"),)), 'Add "Mail" to the alternateMatches of'),
         (of("not_mapped", labels=("E-Mail",)), "Add a column for E-Mail."),
-        (of("not_mapped"), "perhaps another route"),
-        (of("header_not_found"), "Add a header row (Customer No, E-Mail, Plan), or"),
-        (of("column_ignored", headers=(("Plan", "Planned"),)), 'If Plan is meant, add "Planned"'),
+        (of("not_mapped"), "may need another route"),
+        (of("header_not_found"), "Add a header row (Customer No, E-Mail, Plan). If"),
+        (of("column_ignored", headers=(("Plan", "Planned"),)), 'If it belongs to Plan, add "Planned"'),
         (of("column_ignored"), "add a field for it"),
         (of("warning", "The rows beyond 100 were left out."), "maxRecords"),
-        (of("warning", "2 byte sequences are no valid UTF-8 and were replaced."), "Save the file as UTF-8"),
+        (of("warning", "2 byte sequences are no valid UTF-8 and were replaced."), "Export the file again as UTF-8"),
         (of("unsupported_type"), "--exclude '**/*.pdf'"),
         (of("no_route"), 'match = "in/**"'),
         (of("check_library"), "pip install 'dromo-bulkhead[sandbox]'"),
         (of("check_timeout"), "--file-timeout"),
         (of("import_failed", "The workbook is damaged and cannot be read."), "save it again"),
-        (of("import_failed", "The file is neither text nor a workbook that can be read."), "what its name says"),
+        (of("import_failed", "The file is neither text nor a workbook that can be read."), "match its file name"),
         (of("import_failed", "unclosed quote near row 7"), "Close the quote"),
-        (of("import_failed", "rowHooks[0]: the hook threw"), "Mend the hook"),
+        (of("import_failed", "rowHooks[0]: the hook threw"), "Fix the named hook"),
         (of("import_failed", "who knows"), "Open one of the files"),
         (of("empty", effect=Effect.REVIEW), "allowEmptySubmit"),
     ],
@@ -64,7 +63,7 @@ def test_each_kind_of_trouble_has_its_advice(said: str, wanted: str) -> None:
     ("said", "wanted"),
     [
         (of_cells({"type": "select", "selectOptions": [{"label": "Team", "value": "t"}]}, "select", "Teams"),
-         'Add "Teams" to the options of Field or, if Team is meant'),
+         'Add "Teams" to the options of Field or to the alternateMatches of its option Team.'),
         (of_cells({"type": "select", "selectOptions": []}, "select", "Gold"), 'Add "Gold" to the options of Field.'),
         (of_cells({"type": "number"}, "number", "1.234,56"), "decimal comma"),
         (of_cells({"type": "number"}, "number", "n/a"), 'Empty the cells of Field that hold "n/a"'),
@@ -72,11 +71,11 @@ def test_each_kind_of_trouble_has_its_advice(said: str, wanted: str) -> None:
         (of_cells({"type": "date"}, "date", "45123"), "day number"),
         (of_cells({"type": "date"}, "date", "someday"), "such as 2026-03-27"),
         (of_cells({"type": "country"}, "country", "Germany"), '2-letter ISO codes ("Germany")'),
-        (of_cells({"type": "phone-number"}, "phone-number", "030 1234"), "country's code"),
+        (of_cells({"type": "phone-number"}, "phone-number", "030 1234"), "country code"),
         (of_cells({"type": "email"}, "email", "nobody"), 'Fix the values of Field ("nobody")'),
         (of_cells({"type": "email"}, "email"), "Fix the values of Field;"),
-        (of_cells({}, "required", ""), "Fill Field in these rows"),
-        (of_cells({}, "require_with", ""), "drop the validator require_with"),
+        (of_cells({}, "required", ""), "Fill in Field in these rows"),
+        (of_cells({}, "require_with", ""), "remove the validator require_with"),
         (of_cells({}, "unique", "A", "B"), 'one row for each repeated Field ("A", "B")'),
         (of_cells({"validators": [{"validate": "regex_match", "regex": "^A"}]}, "regex_match", "B"), "pattern ^A"),
         (of_cells({}, "length", "too long"), 'such as "too long"'),

@@ -7,10 +7,11 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.check import Cell, CheckTotals, Effect, FileCheck, Prediction, Problem
-from runner.check.problem_groups import GROUPS_MAX, SAMPLES, ProblemGroups
+from runner.check import CheckTotals, FileCheck, Prediction
 from runner.config.units import Rate
 from runner.local.outcome import ExitCode
+from runner.problems import Cell, Effect, Problem
+from runner.problems.groups import GROUPS_MAX, SAMPLES, ProblemGroups
 
 QUOTA = Rate(20, 60.0)
 
@@ -29,7 +30,7 @@ def problem(message: str = "no number", *, kind: str = "cell", row: int = 1, val
     )  # fmt: skip
 
 
-def test_messages_that_differ_in_numbers_only_are_one_cluster_and_routes_are_apart() -> None:
+def test_messages_that_differ_in_numbers_only_are_one_group_and_routes_are_apart() -> None:
     groups = ProblemGroups()
     for source, message, route in (("b", "near row 7", "r"), ("a", "near row 9", "r"), ("c", "near row 7", "other")):
         groups.take(check(source, problem(message), route=route))

@@ -1,0 +1,57 @@
+"""One problem of one file, and what it does to the file's import."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class Effect(StrEnum):
+    """What a problem does to the import."""
+
+    FAILS = "fails"
+    REJECTED = "rejected"
+    REVIEW = "review"
+    ROWS_REMOVED = "rows_removed"
+    VALUES_EMPTIED = "values_emptied"
+    VALUES_KEPT = "values_kept"
+    NOTE = "note"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """One invalid cell: `row` counts data rows from 1, `value` is the displayed text, shortened if it is long."""
+
+    source: str
+    row: int
+    value: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One kind of trouble in one file.
+
+    `kind` is `cell`, `header_not_found`, `not_mapped`, `column_ignored`, `warning`, or the code of a failure or
+    rejection. `values` are the most common invalid texts with their counts. `headers` are pairs of a field's label and
+    the header that may belong to it. `is_capped` means that the engine stopped listing errors before the end of the
+    file, so that counts are lower bounds.
+    """
+
+    effect: Effect
+    kind: str
+    message: str
+    field_keys: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    rule: str = ""
+    row_count: int = 0
+    cells: tuple[Cell, ...] = field(default=(), repr=False)
+    values: tuple[tuple[str, int], ...] = field(default=(), repr=False)
+    headers: tuple[tuple[str, str], ...] = ()
+    is_capped: bool = False
+
+
+def label_of(definition: Mapping[str, Any]) -> str:
+    """Return the name of a field that people see: its label, or its key if it has none."""
+    return str(definition.get("label") or definition.get("key") or "")
