@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
+from functools import partial
 from itertools import groupby
 
 from runner.errors import ConfigError
@@ -38,6 +39,11 @@ class Globs:
         self._below = _Matcher([p[:-3] for p in flat if p.endswith("/**")], visible_only=visible_only).quickest
         self._all = not visible_only and "**" in self.patterns
         self.names_hidden = any(_NAMES_HIDDEN.search(pattern) for pattern in flat)
+        self._visible_only = visible_only
+
+    def __reduce__(self) -> tuple[Callable[[tuple[str, ...]], Globs], tuple[tuple[str, ...]]]:
+        """Travel to another process as patterns, which it compiles again."""
+        return partial(Globs, visible_only=self._visible_only), (self.patterns,)
 
     def matches(self, path: str) -> bool:
         """Tell whether any of the globs matches a relative POSIX path."""

@@ -206,3 +206,9 @@ def test_hidden_directories_are_not_walked() -> None:
 
 def test_a_route_glob_meets_hidden_names_as_any_other() -> None:
     assert Globs(["*.csv"]).matches(".hidden.csv")
+
+
+def test_globs_travel_to_another_process() -> None:
+    globs = pickle.loads(pickle.dumps(Globs(["*.csv", "in/**"], visible_only=True)))
+    assert globs.patterns == ("*.csv", "in/**")
+    assert (globs.matches("a.csv"), globs.matches(".a.csv"), globs.covers("in")) == (True, False, True)
