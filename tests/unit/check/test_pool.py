@@ -37,7 +37,7 @@ async def test_a_file_that_kills_its_worker_fails_alone(tmp_path: Path) -> None:
 
 
 async def test_a_file_that_takes_too_long_is_given_up(tmp_path: Path) -> None:
-    found = await checked(tmp_path, fill(tmp_path, "hang.csv", "a.csv"), timeout_s=1.0)
+    found = await checked(tmp_path, fill(tmp_path, "hang.csv", "a.csv"), timeout_s=2.0)
     assert (found["hang.csv"].code, found["a.csv"].code) == ("check_timeout", None)
 
 

@@ -112,7 +112,7 @@ async def test_a_read_without_an_answer_is_unavailable_after_its_timeout(call):
     async def script(peer: Peer) -> None:
         await peer.until_gone()
 
-    async with RawServer(script) as server, HeadlessClient(server.url, KEY, timeout_s=0.05) as client:
+    async with RawServer(script) as server, HeadlessClient(server.url, KEY, timeout_s=0.5) as client:
         with pytest.raises(Unavailable):
             await READS[call](client)
 

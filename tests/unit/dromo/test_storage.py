@@ -171,7 +171,7 @@ async def test_an_upload_without_an_answer_is_in_doubt_after_the_stall_time():
     async def script(peer: Peer) -> None:
         await peer.until_gone()
 
-    assert isinstance(await put_error(RawServer(script), stall_s=0.05), InDoubt)
+    assert isinstance(await put_error(RawServer(script), stall_s=0.5), InDoubt)
 
 
 async def test_a_success_answered_before_the_whole_body_is_in_doubt():
@@ -232,7 +232,7 @@ async def test_a_source_that_stops_giving_is_a_stall():
             await asyncio.Event().wait()
 
     assert isinstance(
-        await put_error(RawServer(answering(answer(200))), Silent([], size_bytes=2), stall_s=0.05), InDoubt
+        await put_error(RawServer(answering(answer(200))), Silent([], size_bytes=2), stall_s=0.5), InDoubt
     )
 
 
@@ -344,7 +344,7 @@ async def test_a_download_that_stalls_is_unavailable():
         await peer.until_gone()
 
     with pytest.raises(Unavailable, match="stalled"):
-        await download(RawServer(script), stall_s=0.05)
+        await download(RawServer(script), stall_s=0.5)
 
 
 async def test_a_download_that_only_trickles_is_a_stall():
@@ -356,7 +356,7 @@ async def test_a_download_that_only_trickles_is_a_stall():
             await peer.send(b" ")
 
     with pytest.raises(Unavailable, match="stalled"):
-        await download(RawServer(script), stall_s=0.1)
+        await download(RawServer(script), stall_s=0.5)
 
 
 async def test_a_download_without_an_answer_is_unavailable():
@@ -364,7 +364,7 @@ async def test_a_download_without_an_answer_is_unavailable():
         await peer.until_gone()
 
     with pytest.raises(Unavailable):
-        await download(RawServer(script), stall_s=0.05)
+        await download(RawServer(script), stall_s=0.5)
 
 
 @pytest.mark.parametrize(
