@@ -25,7 +25,7 @@ from runner.aws.s3 import canonical_folder, is_s3
 from runner.config.options import FailureLimit
 from runner.config.units import Rate, duration_text, parse_duration, parse_failure_limit, parse_rate, parse_size
 from runner.errors import ConfigError
-from runner.ledger.location import LedgerTable, ledger_place
+from runner.ledger.location import LedgerTable, parse_location
 
 CONFIG_NAME = "bulkhead.toml"
 ENV_PREFIX = "BULKHEAD_"
@@ -64,7 +64,7 @@ def _globs(value: object) -> object:
 
 
 def _ledger(value: object) -> object:
-    return value if isinstance(value, LedgerTable) else ledger_place(str(value))
+    return value if isinstance(value, LedgerTable) else parse_location(str(value))
 
 
 def _out(value: object) -> object:

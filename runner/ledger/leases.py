@@ -1,4 +1,4 @@
-"""Leases: who works on an item, or drives a batch, until when; they spare double work, and nothing depends on them."""
+"""Leases: who works on an item or a batch, and until when. They avoid double work; correctness does not need them."""
 
 from __future__ import annotations
 
@@ -8,38 +8,38 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 WHOLE_BATCH = ""
-"""The source under which a batch as a whole is leased."""
+"""The `source` of the lease of a whole batch."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
-    """A lease that has not ended: who holds it, and for how many seconds more."""
+    """A lease that has not ended: who holds it, and for how many more seconds."""
 
     holder: str
     left_s: float
 
 
 class Leases(Protocol):
-    """Leases of items, and of batches under `WHOLE_BATCH`. May raise LedgerUnavailable."""
+    """Leases of items, and of batches under `WHOLE_BATCH`. Every method may raise LedgerUnavailable."""
 
     async def take(self, batch_id: str, source: str, *, holder: str, for_s: float) -> float | None:
-        """Take the lease, or take it anew, for that long; None where it is the holder's now.
+        """Take or renew the lease for `for_s` seconds; None if the holder has it now.
 
-        Else returns how many seconds the lease of another holder still lasts.
+        Otherwise returns for how many more seconds another holder has it.
         """
         ...
 
     async def release(self, batch_id: str, source: str, *, holder: str) -> None:
-        """Give the lease up, if it still is the holder's."""
+        """Give up the lease, if the holder still has it."""
         ...
 
     async def seen(self, batch_id: str, source: str) -> Lease | None:
-        """Return the lease that somebody holds now."""
+        """Return the current lease, or None."""
         ...
 
 
 class MemoryLeases:
-    """Leases of one process."""
+    """Leases within one process."""
 
     def __init__(self, *, now: Callable[[], datetime]) -> None:
         self._now = now

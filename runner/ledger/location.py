@@ -1,4 +1,4 @@
-"""Where a ledger lies: a file of this machine, or a table that several share."""
+"""Where a ledger is: in a file on this machine, or in a table that several machines share."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _NAME = re.compile(r"[A-Za-z0-9_.-]{3,255}")
 
 @dataclass(frozen=True, slots=True)
 class LedgerTable:
-    """A table of DynamoDB, written `dynamodb://NAME`."""
+    """A DynamoDB table, written `dynamodb://NAME`."""
 
     name: str
 
@@ -20,8 +20,8 @@ class LedgerTable:
         return _SCHEME + self.name
 
 
-def ledger_place(text: str) -> Path | LedgerTable:
-    """Read a path, `sqlite:///PATH` or `dynamodb://TABLE`. Raises ValueError."""
+def parse_location(text: str) -> Path | LedgerTable:
+    """Parse a path, `sqlite:///PATH`, or `dynamodb://TABLE`. Raises ValueError."""
     scheme, found, rest = text.partition("://")
     if not found:
         return Path(text)
@@ -34,8 +34,8 @@ def ledger_place(text: str) -> Path | LedgerTable:
     return Path(rest[1:])
 
 
-def files_of(place: Path | LedgerTable) -> list[Path]:
-    """Return the files in which a ledger lies: none where it is a table."""
-    if isinstance(place, LedgerTable):
+def files_of(location: Path | LedgerTable) -> list[Path]:
+    """Return the files that a ledger consists of; none for a table."""
+    if isinstance(location, LedgerTable):
         return []
-    return [place.with_name(place.name + ending) for ending in ("", "-wal", "-shm", ".lock")]
+    return [location.with_name(location.name + ending) for ending in ("", "-wal", "-shm", ".lock")]

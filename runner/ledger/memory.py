@@ -1,4 +1,4 @@
-"""Ledger and create slots in memory, for tests and simulation: what a verb committed outlives a crash of its caller."""
+"""The ledger in memory, for tests and simulation: what a method committed survives a crash of its caller."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from runner.models import (
 )
 
 _Place = tuple[int, bytes]
-"""Where an item stands among those of its state: its rank, then the bytes of its source."""
+"""The position of an item among those of its state: its rank, then the bytes of its source."""
 
 
 @dataclass(slots=True)
 class _Rows:
-    """Everything of one batch; `places` holds the sorted places of each state."""
+    """All data of one batch; `places` has the sorted positions of each state."""
 
     batch: Batch
     items: dict[str, Item] = field(default_factory=dict)
@@ -45,13 +45,13 @@ def _place(item: Item) -> _Place:
 
 
 class MemoryLedger:
-    """A CloudLedger whose verbs are atomic and never await; instants are kept in whole milliseconds."""
+    """A CloudLedger whose methods are atomic and never await; it stores instants in whole milliseconds."""
 
     def __init__(self, *, now: Callable[[], datetime]) -> None:
         self._now = now
         self._batches: dict[str, _Rows] = {}
         self._owners: dict[str, tuple[str, str]] = {}
-        self._bearers: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
+        self._tagged: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
         self._config: str | None = None
         self._reconciled: dict[str, datetime] = {}
         self._orphans: dict[str, RemoteImport] = {}
@@ -120,10 +120,10 @@ class MemoryLedger:
         rows = self._batches.get(item.batch_id)
         before = rows.items.get(item.source) if rows else None
         if rows is None or before is None or before.revision != item.revision:
-            raise StaleItem(f"{item.source} was moved by somebody else meanwhile")
+            raise StaleItem(f"another process moved {item.source}")
         after = rules.with_state(before, state, changes)
         if "tag" in changes and not share_tag:
-            rules.refuse_held(after, self._bearing(after.tag))
+            rules.refuse_tag_in_use(after, self._with_tag(after.tag))
         if after.import_id != before.import_id:
             self._claim_imports([after])
         places = rows.places[before.state]
@@ -162,7 +162,7 @@ class MemoryLedger:
         return {import_id: self._owners[import_id] for import_id in import_ids if import_id in self._owners}
 
     async def by_tag(self, tags: Iterable[str]) -> dict[str, list[Item]]:
-        return {tag: found for tag in tags if (found := self._bearing(tag))}
+        return {tag: found for tag in tags if (found := self._with_tag(tag))}
 
     async def already_sent(self, version_keys: Iterable[str]) -> set[str]:
         found = {
@@ -180,13 +180,13 @@ class MemoryLedger:
         self._reconciled[endpoint] = rules.whole_ms(at)
 
     async def keep_orphans(self, orphans: Sequence[RemoteImport]) -> None:
-        self._orphans.update((orphan.import_id, rules.as_kept(orphan)) for orphan in orphans)
+        self._orphans.update((orphan.import_id, rules.as_stored_orphan(orphan)) for orphan in orphans)
 
     async def orphans(self, tag: str) -> list[RemoteImport]:
         return [orphan for orphan in self._orphans.values() if tag_of(orphan.original_filename) == tag]
 
     async def close(self) -> None:
-        """Release nothing: the same object may be opened again by whoever simulates a restart."""
+        """Release nothing: a simulated restart uses the same object again."""
 
     async def incomplete_batches(self) -> list[Batch]:
         return [batch for batch in await self.batches() if batch.state is not BatchState.COMPLETE]
@@ -195,7 +195,7 @@ class MemoryLedger:
         rows = self._existing(batch_id)
         return rows.moves, rows.manifest_moves
 
-    async def manifested(self, batch_id: str, *, moves: int) -> bool:
+    async def record_manifest(self, batch_id: str, *, moves: int) -> bool:
         rows = self._existing(batch_id)
         if rows.manifest_moves >= moves:
             return False
@@ -208,18 +208,18 @@ class MemoryLedger:
     async def keep_config(self, text: str) -> None:
         self._config = text
 
-    def _bearing(self, tag: str | None) -> list[Item]:
-        """Return the items that bear a tag, by batch and source."""
+    def _with_tag(self, tag: str | None) -> list[Item]:
+        """Return the items that have a tag, by batch and source."""
         order = {batch_id: number for number, batch_id in enumerate(self._batches)}
-        bearers = self._bearers.get(tag, ()) if tag is not None else ()
-        places = sorted(bearers, key=lambda place: (order[place[0]], rules.source_key(place[1])))
+        tagged = self._tagged.get(tag, ()) if tag is not None else ()
+        places = sorted(tagged, key=lambda place: (order[place[0]], rules.source_key(place[1])))
         items = [self._batches[batch_id].items[source] for batch_id, source in places]
         return [item for item in items if item.tag == tag]
 
     def _note_tag(self, item: Item) -> None:
-        """Remember who has borne a tag; whether it still does is seen when it is asked for."""
+        """Remember the item for its tag; `_with_tag` leaves out items whose tag has changed since."""
         if item.tag is not None:
-            self._bearers[item.tag].add((item.batch_id, item.source))
+            self._tagged[item.tag].add((item.batch_id, item.source))
 
     def _existing(self, batch_id: str) -> _Rows:
         rows = self._batches.get(batch_id)

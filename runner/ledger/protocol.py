@@ -1,4 +1,4 @@
-"""The ledger: the durable account of what happened to each item, and the protocol that every store of it speaks."""
+"""The ledger protocols: what every store can do, and what the functions and `ledger copy` need in addition."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from runner.models import Batch, BatchChanges, HistoryEntry, Item, ItemChanges, 
 
 
 class Ledger(Protocol):
-    """About a dozen verbs. A store decides nothing: every write is conditional on what the caller has seen.
+    """What a run needs of a store. A store decides nothing: every write is conditional on what the caller has read.
 
-    When a verb returns, its effect survives a crash of the process and of the machine.
-    Any verb may raise LedgerError or StorageFull.
+    When a method returns, its effect survives a crash of the process and of the machine. Every method may raise
+    LedgerError, StorageFull (SQLite), or LedgerUnavailable (DynamoDB).
     """
 
     async def start_batch(self, batch: Batch) -> None:
-        """Record a new batch. Raises LedgerError where its id exists."""
+        """Record a new batch. Raises LedgerError if its id exists."""
         ...
 
     async def batch(self, batch_id: str) -> Batch | None: ...
@@ -28,152 +28,156 @@ class Ledger(Protocol):
         ...
 
     async def update_batch(self, batch_id: str, **changes: Unpack[BatchChanges]) -> Batch:
-        """Set fields of the batch (`state`, `listed`, `config`, `out`, `finished_at`, `exit_code`)."""
+        """Set fields of the batch, and return it as it is now. Raises LedgerError if it does not exist."""
         ...
 
     async def count_up(self, batch_id: str, **counters: int) -> None:
-        """Add to the batch's counters (`models.COUNTERS`)."""
+        """Add to the batch's counters (`models.COUNTERS`). Raises LedgerError if the batch does not exist."""
         ...
 
     async def add(self, items: Sequence[Item]) -> int:
-        """Add new items of one batch, in whatever state they carry; those already in the batch stay as they are.
+        """Add new items of one batch, in the state they have; items that are already in the batch do not change.
 
-        Returns how many were new. One call is one transaction, but in a shared store where it adds more than a few
-        dozen items: there a call that was cut short is repeated to add the rest.
+        Returns the number of new items. One call is one transaction, except in DynamoDB for more than a few dozen
+        items: if such a call is interrupted, repeat it to add the rest. Raises ImportIdTaken.
         """
         ...
 
     async def item(self, batch_id: str, source: str) -> Item | None: ...
 
     async def look_up(self, batch_id: str, sources: Collection[str]) -> dict[str, Item]:
-        """Return {source: item} for those sources that the batch has, as they are now, whoever moved them last.
+        """Return {source: item} for those sources that are in the batch.
 
-        Never behind, unlike a page of a store that is shared; a hundred items cost one round trip there.
+        Always current, unlike `page` in a shared store; a hundred items cost one round trip there.
         """
         ...
 
     async def advance(
         self, item: Item, state: ItemState, *, reason: str, share_tag: bool = False, **changes: Unpack[ItemChanges]
     ) -> Item:
-        """Move an item, if it is still at `item.revision`, and write its history; returns it as it is now.
+        """Move an item, if it is still at `item.revision`, and write its history; returns the item as it is now.
 
-        `state` may be the item's own. Setting `import_id` binds: the id must never have belonged to any item
-        (ImportIdTaken); setting it to None releases the import, which stays taken for ever. Setting `tag` claims it: no
-        other item that bears it may be `Item.is_held` (TagInUse), unless `share_tag`.
+        `state` may be the item's current state. Setting `import_id` binds the import: its id must never have belonged
+        to any item (ImportIdTaken). Setting it to None releases the import, whose id can never be bound again. Setting
+        `tag` claims the tag: no other item with it may be `Item.is_held` (TagInUse), unless `share_tag`.
         Raises StaleItem, IllegalTransition, TagInUse, ImportIdTaken.
         """
         ...
 
     async def page(self, batch_id: str, state: ItemState, *, after: tuple[int, str] | None, limit: int) -> list[Item]:
-        """Return up to `limit` items in `state`, ordered by (rank, source), those after `after`.
+        """Return up to `limit` items in `state`, ordered by (rank, source), that come after `after`.
 
-        In a shared store an item that was added or moved a moment ago may be missing; none is there that is not so.
+        In a shared store, an item that was added or moved a moment ago may be missing. Every item returned is in
+        `state`.
         """
         ...
 
     def items(self, batch_id: str, *, states: Collection[ItemState] | None = None) -> AsyncIterator[Item]:
-        """Yield the batch's items by source (binary order of UTF-8), with flat memory; writes may happen meanwhile.
+        """Yield the batch's items by source (binary order of UTF-8) with constant memory, also during writes.
 
-        None is missing that was in one of the states all the while, in a shared store neither.
+        No item is missing that was in one of the states during the whole call; this holds for shared stores, too.
         """
         ...
 
     async def counts(self, batch_id: str) -> dict[ItemState, int]:
-        """Return how many items are in each state; states without items are absent."""
+        """Return {state: number of items}; states without items are absent."""
         ...
 
     async def history(self, batch_id: str, source: str) -> list[HistoryEntry]: ...
 
     async def owners(self, import_ids: Iterable[str]) -> dict[str, tuple[str, str]]:
-        """Return {import id: (batch id, source)} for those ids that belong, or belonged, to an item."""
+        """Return {import id: (batch id, source)} for the ids that belong, or once belonged, to an item."""
         ...
 
     async def by_tag(self, tags: Iterable[str]) -> dict[str, list[Item]]:
-        """Return the items of all batches that carry a tag."""
+        """Return {tag: the items of all batches that have it}; tags without items are absent."""
         ...
 
     async def already_sent(self, version_keys: Iterable[str]) -> set[str]:
-        """Return those version keys under which an item of any batch is in one of `models.SENT_STATES`."""
+        """Return the version keys for which an item of any batch is in one of `models.SENT_STATES`."""
         ...
 
     async def reconciled_to(self, endpoint: str) -> datetime | None:
-        """Return the instant up to which the vendor's imports are known here; None where they never were."""
+        """Return the instant up to which the ledger knows the vendor's imports; None if it never listed them."""
         ...
 
     async def set_reconciled(self, endpoint: str, at: datetime) -> None:
-        """Record that every import made before `at` is bound, kept as an orphan, or not ours."""
+        """Record that every import created before `at` is bound, kept as an orphan, or not ours."""
         ...
 
     async def keep_orphans(self, orphans: Sequence[RemoteImport]) -> None:
-        """Remember tagged imports that no item owns; one that is kept already is replaced."""
+        """Store tagged imports that no item owns, or replace what is stored of them."""
         ...
 
     async def orphans(self, tag: str) -> list[RemoteImport]:
-        """Return the kept orphans whose `original_filename` bears the tag, whether they have an owner by now or not."""
+        """Return the stored orphans whose `original_filename` has the tag, also those that an item owns by now."""
         ...
 
     async def close(self) -> None: ...
 
 
 class CloudLedger(Ledger, Protocol):
-    """What the functions of the deployment need beside: nobody there sees a batch from its start to its end."""
+    """What the functions of a deployment need in addition: none of them sees a whole batch."""
 
     async def incomplete_batches(self) -> list[Batch]:
-        """Return the batches that are not complete, in no order; one that changed a moment ago may be missing."""
+        """Return the batches that are not complete, in no order; a batch that changed a moment ago may be missing."""
         ...
 
     async def moves_of(self, batch_id: str) -> tuple[int, int]:
-        """Return how many transactions have moved or added items, and up to which of them the manifest was written."""
+        """Return how many transactions moved or added items, and how many of them the manifest includes.
+
+        Raises LedgerError if the batch does not exist.
+        """
         ...
 
-    async def manifested(self, batch_id: str, *, moves: int) -> bool:
-        """Record that the manifest shows the batch as of `moves`; False where one as late as that was recorded before.
+    async def record_manifest(self, batch_id: str, *, moves: int) -> bool:
+        """Record that the manifest includes the first `moves` transactions; False if an equal or later one is recorded.
 
-        Raises LedgerError where there is no such batch.
+        Raises LedgerError if the batch does not exist.
         """
         ...
 
     async def good_config(self) -> str | None:
-        """Return the text of the last configuration that was found valid, None where there was none."""
+        """Return the text of the latest valid configuration, or None."""
         ...
 
     async def keep_config(self, text: str) -> None:
-        """Keep the text of a configuration that was found valid in place of the one before."""
+        """Store the text of a valid configuration in place of the previous one."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """An item and its whole history, oldest first; the imports it names are those that ever belonged to the item."""
+    """An item and its whole history, oldest entry first."""
 
     item: Item
     history: Sequence[HistoryEntry]
 
     @property
     def import_ids(self) -> list[str]:
-        """Return each import once, in the order in which they were bound."""
+        """Return every import that ever belonged to the item, once, in the order in which they were bound."""
         named = [step.import_id for step in self.history]
         return list(dict.fromkeys(import_id for import_id in [*named, self.item.import_id] if import_id is not None))
 
 
 class PortableLedger(Ledger, Protocol):
-    """A ledger that can be copied, and copied to."""
+    """What `bulkhead ledger copy` needs of the ledger it reads and of the one it writes."""
 
     def recorded(self, batch_id: str) -> AsyncIterator[list[Recorded]]:
         """Yield the batch's items with their histories, by source, in pages."""
         ...
 
     async def restore(self, records: Sequence[Recorded]) -> int:
-        """Add items of one batch with their histories and imports; those in the batch stay as they are.
+        """Add items of one batch with their histories and imports; items already in the batch do not change.
 
-        Returns how many were new. Raises ImportIdTaken.
+        Returns the number of new items. Raises ImportIdTaken.
         """
         ...
 
     def all_orphans(self) -> AsyncIterator[list[RemoteImport]]:
-        """Yield the kept orphans in pages."""
+        """Yield the stored orphans in pages."""
         ...
 
     async def endpoints(self) -> dict[str, datetime]:
-        """Return {endpoint: the instant up to which its imports are known}."""
+        """Return {endpoint: what `reconciled_to` returns for it}."""
         ...

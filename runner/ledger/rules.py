@@ -1,4 +1,4 @@
-"""What every store agrees on: the order of sources, the precision of instants, which fields may change."""
+"""Rules that every store follows: the order of sources, the precision of instants, and which fields can change."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ITEM_INSTANTS = ("intent_at", "created_at", "uploaded_at", "finished_at")
 
 
 def source_key(source: str) -> bytes:
-    """Return the bytes of a source's name, by which sources are ordered; undecodable bytes of file names survive."""
+    """Return the bytes of a source's name, which define the order of sources; undecodable bytes are preserved."""
     return source.encode("utf-8", "surrogateescape")
 
 
@@ -44,7 +44,7 @@ def whole_ms(instant: datetime) -> datetime:
 
 
 def with_state(item: Item, state: ItemState, changes: ItemChanges) -> Item:
-    """Return the item one revision later, its instants in whole milliseconds. Raises IllegalTransition."""
+    """Return the item in `state`, one revision later, with instants in whole milliseconds. Raises IllegalTransition."""
     fixed = changes.keys() - _ITEM_CHANGES
     if fixed:
         raise TypeError(f"an item's {', '.join(sorted(fixed))} cannot change")
@@ -57,8 +57,8 @@ def as_stored(item: Item) -> Item:
     return replace(item, **_with_whole_ms(instants)) if instants else item
 
 
-def as_kept(orphan: RemoteImport) -> RemoteImport:
-    """Return what a ledger keeps of an orphan: no url, no error, its creation in whole milliseconds."""
+def as_stored_orphan(orphan: RemoteImport) -> RemoteImport:
+    """Return what a ledger stores of an orphan: no url, no errors, its creation in whole milliseconds."""
     return RemoteImport(
         import_id=orphan.import_id,
         status=orphan.status,
@@ -69,7 +69,7 @@ def as_kept(orphan: RemoteImport) -> RemoteImport:
 
 
 def changed(batch: Batch, changes: BatchChanges) -> Batch:
-    """Return the batch with some of BATCH_CHANGES set."""
+    """Return the batch with changed fields, its instants in whole milliseconds."""
     fixed = changes.keys() - BATCH_CHANGES
     if fixed:
         raise TypeError(f"a batch's {', '.join(sorted(fixed))} cannot change")
@@ -82,16 +82,16 @@ def check_counters(counters: Mapping[str, int]) -> None:
         raise TypeError(f"a batch does not count {', '.join(sorted(unknown))}")
 
 
-def refuse_held(item: Item, bearers: Iterable[Item]) -> None:
-    """Raise TagInUse where another of those that bear the item's tag is held."""
+def refuse_tag_in_use(item: Item, tagged: Iterable[Item]) -> None:
+    """Raise TagInUse if another of the items with the same tag is held."""
     own = (item.batch_id, item.source)
-    for bearer in bearers:
-        if bearer.is_held and (bearer.batch_id, bearer.source) != own:
-            raise TagInUse(f"the same content is {bearer.state} as {bearer.source} in batch {bearer.batch_id}")
+    for other in tagged:
+        if other.is_held and (other.batch_id, other.source) != own:
+            raise TagInUse(f"the same content is {other.state} as {other.source} in batch {other.batch_id}")
 
 
 def batch_id_of(items: Sequence[Item]) -> str:
-    """Return the one batch that the items belong to. Raises LedgerError where there are several."""
+    """Return the id of the one batch that the items belong to. Raises LedgerError if there are several."""
     batch_id = items[0].batch_id
     if any(item.batch_id != batch_id for item in items):
         raise LedgerError("items of several batches cannot be added in one transaction")

@@ -1,4 +1,4 @@
-"""The create slots of all who share a table: one row a slot, so that two who take different ones never meet."""
+"""The create slots of all users of a table: one row per slot, so that users of different slots never conflict."""
 
 from __future__ import annotations
 
@@ -13,13 +13,16 @@ from runner.ledger.dynamodb.table import ConditionFailed, DynamoTable, new_token
 from runner.quota.slots import Quota, Slot
 
 SHARED_GUARD_S = 2.0
-"""Guard for slots that machines share, each of whose clocks may be half of that wrong."""
+"""Guard for slots that machines share: the clock of each may be wrong by half of it."""
 
 _HOLD = b"hold"
 
 
 class DynamoSlots:
-    """A SlotStore, and the Clock that goes with it: its ticks are seconds since 1970 UTC as the table tells them."""
+    """A SlotStore and its Clock: `ticks` are seconds since 1970 UTC on the table's clock.
+
+    Every method may raise what DynamoTable raises.
+    """
 
     def __init__(self, table: DynamoTable, *, now: Callable[[], datetime] = system_now) -> None:
         self._table = table
@@ -29,7 +32,7 @@ class DynamoSlots:
         return self._now()
 
     def ticks(self) -> float:
-        """Return the time that all who share the table read alike. Raises LedgerError where this clock is far off."""
+        """Return the time that all users of the table agree on. Raises LedgerError if this clock is far off."""
         return self._table.time.now_s()
 
     async def read(self, quota_key: str, *, count: int) -> Quota:
@@ -53,7 +56,7 @@ class DynamoSlots:
         }
         if seen == Slot():
             action["ConditionExpression"] += " OR attribute_not_exists(pk)"
-        return await self._is_done(token, action)
+        return await self._applied(token, action)
 
     async def hold(self, quota_key: str, *, until: float) -> None:
         token = new_token()
@@ -63,12 +66,12 @@ class DynamoSlots:
             "ConditionExpression": "attribute_not_exists(pk) OR u < :u",
             "ExpressionAttributeValues": {":u": _seconds(until), ":w": {"B": token}},
         }
-        await self._is_done(token, action)
+        await self._applied(token, action)
 
     async def close(self) -> None:
-        """Release nothing: who opened the table closes it."""
+        """Release nothing: the table stays open."""
 
-    async def _is_done(self, token: bytes, action: dict[str, Any]) -> bool:
+    async def _applied(self, token: bytes, action: dict[str, Any]) -> bool:
         try:
             await self._table.update(token, action)
         except ConditionFailed:

@@ -1,4 +1,4 @@
-"""The create slots of an account: what they are, what a store of them can do, and the store in memory."""
+"""The create slots of an account: their data, the protocol of their stores, and the store in memory."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """One of the quota's slots: busy until `until` (seconds of the shared clock), last taken with `token`."""
+    """One of the quota's slots: busy until `until` (seconds on the shared clock), last taken with `token`."""
 
     until: float = 0.0
     token: str = ""
@@ -23,18 +23,21 @@ class Quota:
 
 
 class SlotStore(Protocol):
-    """Where those who share a license key share its create slots; keyed by a hash, never by the key."""
+    """Where the users of a license key share its create slots; `quota_key` is a hash, never the key.
+
+    Every method may raise LedgerError, StorageFull, or LedgerUnavailable.
+    """
 
     async def read(self, quota_key: str, *, count: int) -> Quota:
         """Return exactly `count` slots; unknown ones are free."""
         ...
 
     async def swap(self, quota_key: str, number: int, *, seen: Slot, new: Slot) -> bool:
-        """Set slot `number` to `new` if it still is `seen`; False where somebody was faster."""
+        """Set slot `number` to `new` if it is still `seen`; False if another user was faster."""
         ...
 
     async def hold(self, quota_key: str, *, until: float) -> None:
-        """Let nobody create before `until`; never shortens an earlier hold."""
+        """Let no user create before `until`; never shortens an earlier hold."""
         ...
 
     async def close(self) -> None: ...
@@ -61,4 +64,4 @@ class MemorySlots:
         self._holds[quota_key] = max(until, self._holds.get(quota_key, 0.0))
 
     async def close(self) -> None:
-        """Release nothing: the slots outlive those who share them."""
+        """Release nothing: the slots outlive their users."""

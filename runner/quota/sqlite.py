@@ -15,7 +15,7 @@ from runner.ledger.sqlite.database import Schema, bring_up, connect, explained, 
 from runner.quota.slots import Quota, Slot
 
 MAX_WAIT_AFTER_BOOT_S = 120.0
-"""Longest wait that a slot of an earlier boot, or one whose clocks contradict each other, may still ask for."""
+"""Longest wait for a slot of an earlier boot, or one whose clocks contradict each other."""
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _T = TypeVar("_T")
@@ -41,7 +41,7 @@ _UPSERT = "INSERT OR REPLACE INTO slots VALUES (?, ?, ?, ?, ?, ?)"
 
 
 def system_boot_id() -> str:
-    """Return what names this boot, empty where the system has no such name."""
+    """Return the id of this boot, or an empty text if the system has none."""
     try:
         return _BOOT_ID.read_text("ascii").strip()
     except OSError:
@@ -49,9 +49,9 @@ def system_boot_id() -> str:
 
 
 class SqliteSlots:
-    """A SlotStore in a file; each call opens it anew, so the object survives a fork and holds nothing open.
+    """A SlotStore in a file; each call opens the file, so the object survives a fork and keeps nothing open.
 
-    A lost or damaged file costs at most a refused create. Any verb may raise LedgerError or StorageFull.
+    A lost or damaged file costs at most a refused create. Every method may raise LedgerError or StorageFull.
     """
 
     def __init__(
@@ -92,10 +92,10 @@ class SqliteSlots:
         self._transact(work)
 
     async def close(self) -> None:
-        """Release nothing: no connection outlives its call."""
+        """Release nothing: every call closes its connection."""
 
     def _slots(self, db: sqlite3.Connection, quota_key: str) -> dict[int, Slot]:
-        """Return the known slots, those of an earlier boot set over to this one's clock."""
+        """Return the stored slots; those of an earlier boot are converted to this boot's clock."""
         rows = db.execute(
             "SELECT number, busy_until, token, wall_until, boot_id FROM slots WHERE quota_key = ?", (quota_key,)
         ).fetchall()
@@ -111,7 +111,7 @@ class SqliteSlots:
         return slots
 
     def _is_of_this_boot(self, boot_id: str, *, ticks_left: float, wall_left: float) -> bool:
-        """Without names of boots, a wait far longer than the wall clock's tells that the ticks began anew."""
+        """Without boot ids, a wait far longer than by the wall clock shows that the ticks restarted."""
         return boot_id == self._boot_id and (boot_id != "" or ticks_left <= max(wall_left, 0.0) + MAX_WAIT_AFTER_BOOT_S)
 
     def _put(self, db: sqlite3.Connection, quota_key: str, number: int, slot: Slot) -> None:

@@ -108,7 +108,7 @@ def test_the_manifest_of_now_goes_to_stdout_and_where_the_stack_s_lies_to_stderr
     deployed: Deployed, bulkhead: Command
 ) -> None:
     leave_batch(deployed, "b1", {"a.csv": S.COLLECTED, "b.csv": S.FAILED})
-    in_ledger(deployed, lambda ledger: ledger.manifested("b1", moves=1))
+    in_ledger(deployed, lambda ledger: ledger.record_manifest("b1", moves=1))
     ended = bulkhead("cloud", "manifest", "b1").expect(0)
     assert [json.loads(line)["source"] for line in ended.stdout.splitlines()] == ["a.csv", "b.csv"]
     assert b"s3://results/batches/b1/manifest.jsonl" in ended.stderr

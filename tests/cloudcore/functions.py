@@ -32,9 +32,9 @@ class CloudProcessLedger(ProcessLedger):
     async def moves_of(self, batch_id: str) -> tuple[int, int]:
         return await self._read(self._inner.moves_of(batch_id))
 
-    async def manifested(self, batch_id: str, *, moves: int) -> bool:
+    async def record_manifest(self, batch_id: str, *, moves: int) -> bool:
         return await self._write(
-            "manifested", f"{batch_id} {moves}", lambda: self._inner.manifested(batch_id, moves=moves)
+            "manifested", f"{batch_id} {moves}", lambda: self._inner.record_manifest(batch_id, moves=moves)
         )
 
     async def good_config(self) -> str | None:

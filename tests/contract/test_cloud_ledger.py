@@ -83,11 +83,11 @@ async def test_what_changes_no_item_is_no_move(ledger: CloudLedger) -> None:
 
 async def test_a_manifest_is_noted_unless_a_later_one_was(ledger: CloudLedger) -> None:
     await begun(ledger)
-    assert await ledger.manifested("b1", moves=3)
-    assert not await ledger.manifested("b1", moves=3)
-    assert not await ledger.manifested("b1", moves=2)
+    assert await ledger.record_manifest("b1", moves=3)
+    assert not await ledger.record_manifest("b1", moves=3)
+    assert not await ledger.record_manifest("b1", moves=2)
     assert await ledger.moves_of("b1") == (0, 3)
-    assert await ledger.manifested("b1", moves=5)
+    assert await ledger.record_manifest("b1", moves=5)
     assert await ledger.moves_of("b1") == (0, 5)
 
 
@@ -95,7 +95,7 @@ async def test_an_unknown_batch_has_no_moves_and_no_manifest(ledger: CloudLedger
     with pytest.raises(LedgerError, match="no batch b1"):
         await ledger.moves_of("b1")
     with pytest.raises(LedgerError, match="no batch b1"):
-        await ledger.manifested("b1", moves=1)
+        await ledger.record_manifest("b1", moves=1)
 
 
 async def test_the_last_good_configuration_is_kept(ledger: CloudLedger) -> None:

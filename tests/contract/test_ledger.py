@@ -128,6 +128,12 @@ async def test_batches_that_start_at_the_same_instant_keep_the_order_in_which_th
     assert [batch.batch_id for batch in found] == ["b0", "b3", "b1", "b2"]
 
 
+async def test_items_of_an_unknown_batch_are_refused_whatever_their_imports(ledger: Ledger) -> None:
+    for items in ([an_item()], [an_item(import_id="i1"), an_item("b.csv", import_id="i1")]):
+        with pytest.raises(LedgerError, match="there is no batch b1"):
+            await ledger.add(items)
+
+
 async def test_an_unknown_batch_is_none(ledger: Ledger) -> None:
     assert await ledger.batch("nothing") is None
 

@@ -84,7 +84,7 @@ async def _finished(deployment: Deployment, batch_id: str) -> bool:
         await ledger.update_batch(
             batch_id, state=judged.state, exit_code=judged.exit_code, finished_at=judged.finished_at
         )
-    await ledger.manifested(batch_id, moves=moves)
+    await ledger.record_manifest(batch_id, moves=moves)
     return await _moved_since(deployment, judged, since=moves)
 
 

@@ -1,4 +1,4 @@
-"""The table of DynamoDB: its keys and indexes as data, and the form of every key in it."""
+"""The DynamoDB table: its keys and indexes as data, and the form of every key."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from runner.ledger import rules
 from runner.models import TERMINAL_STATES, ItemState
 
 Value = dict[str, Any]
-"""An attribute's value as the API writes it, such as `{"N": "1"}`."""
+"""An attribute's value in the form of the API, such as `{"N": "1"}`."""
 
 Row = dict[str, Value]
 
@@ -39,21 +39,21 @@ TABLE: dict[str, Any] = {
         },
     ],
 }
-"""What create_table is given beside the name. The indexes hold keys alone: a move inside a group costs them nothing."""
+"""Arguments of create_table, without the name. Indexes have only keys: a move within a group costs nothing there."""
 
 TTL_ATTRIBUTE: Final = "ttl"
 
 MAX_PLACE_BYTES = 1000
-"""A sort key has at most 1024 bytes; in `by_state` eight of them are the rank."""
+"""A sort key has at most 1024 bytes; in `by_state`, the rank takes eight of them."""
 
 ALIKE_BYTES = MAX_PLACE_BYTES - hashlib.sha256().digest_size
-"""Sources that are longer than a place, and begin alike for so many bytes, are ordered by their hash."""
+"""Sources that are longer than a sort key and share this many first bytes are ordered by their hash."""
 
 ONLY: Final = b"-"
-"""Sort key of what is alone in its partition."""
+"""Sort key of a row that is alone in its partition."""
 
 INCOMPLETE: Final = "BATCH#incomplete"
-"""Group of the batches in `by_state` that are not complete."""
+"""Partition of `by_state` with the batches that are not complete."""
 
 _RANKS_FROM = 1 << 63
 
@@ -65,17 +65,17 @@ _GROUPS = {
 
 
 def group_of(state: ItemState) -> str:
-    """Return the word for those states that share a group in `by_state`: an item costs a write there when it leaves."""
+    """Return the group of states that share a partition of `by_state`: only a change of group writes to the index."""
     return _GROUPS.get(state, "open")
 
 
 def states_with(state: ItemState) -> list[ItemState]:
-    """Return the states that share the group of a state."""
+    """Return all states in the group of a state."""
     return [other for other in ItemState if group_of(other) == group_of(state)]
 
 
 def place_of(source: str) -> bytes:
-    """Return a source's sort key: its bytes; of a longer source the beginning and a hash."""
+    """Return a source's sort key: its bytes, or for a long source its first bytes and a hash."""
     key = rules.source_key(source)
     return key if len(key) <= MAX_PLACE_BYTES else key[:ALIKE_BYTES] + hashlib.sha256(key).digest()
 
@@ -94,7 +94,7 @@ def key(pk: str, sk: bytes = ONLY) -> Row:
 
 
 BATCH_NUMBERS: Final = key("BATCH_NUMBERS")
-"""Key of the row that counts the batches that were ever started."""
+"""Key of the row that counts all batches that were ever started."""
 
 
 def batch_key(batch_id: str) -> Row:
@@ -102,7 +102,7 @@ def batch_key(batch_id: str) -> Row:
 
 
 def config_key(batch_id: str) -> Row:
-    """Return the key of a batch's configuration: apart, so that a move of an item does not pay for writing it again."""
+    """Return the key of a batch's configuration: a row of its own, so that moves of items do not write it again."""
     return key(f"SPEC#{batch_id}")
 
 
@@ -127,7 +127,7 @@ def number(value: int) -> Value:
 
 
 def text(value: str) -> Value:
-    """Return a text; one that holds undecodable bytes becomes those bytes."""
+    """Return a text; one with undecodable bytes becomes bytes."""
     try:
         value.encode()
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""DynamoLeases: leases as rows of the ledger's table, taken by conditional writes."""
+"""DynamoLeases: leases as rows of the ledger's table, taken with conditional writes."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from runner.ledger.dynamodb.table import ConditionFailed, DynamoTable, new_token
 from runner.ledger.leases import Lease
 
 _KEPT_S = 3600
-"""How long the row of a lease that has ended may be in the table; it means nothing then."""
+"""How long the row of an ended lease stays in the table, where it has no effect."""
 
 
 class DynamoLeases:
-    """Leases in a table that is open; rows of leases that have ended are cleared away by their time to live."""
+    """Leases in an open table; the table's time to live deletes the rows of ended leases."""
 
     def __init__(self, table: DynamoTable, *, now: Callable[[], datetime]) -> None:
         self._table = table

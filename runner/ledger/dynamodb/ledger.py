@@ -1,4 +1,4 @@
-"""The ledger in one table of DynamoDB, which runners and functions share: what decides is read as it is now."""
+"""The ledger in one DynamoDB table, which runners and functions share: decisions are based on consistent reads."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from runner.ledger.dynamodb import keys, rows
 from runner.ledger.dynamodb.keys import Row, number, text_of
 from runner.ledger.dynamodb.queries import by_source, pages_at, places_of, ranked_pages, source_pages, source_rows
 from runner.ledger.dynamodb.table import ConditionFailed, DynamoTable, new_token
-from runner.ledger.dynamodb.transactions import Move, add_group, bearer_of, groups_of
+from runner.ledger.dynamodb.transactions import Move, add_group, groups_of, tagged_item_of
 from runner.ledger.protocol import Recorded
 from runner.models import (
     Batch,
@@ -29,23 +29,23 @@ from runner.models import (
 )
 
 FEW_ITEMS = 20_000
-"""Up to so many items of the states asked for are found by state; more are found by reading the whole batch."""
+"""Up to this many items of the requested states are read by state; for more, the whole batch is read."""
 
 _MAX_CLAIMS = 20
-"""How often a claim of a tag is begun anew because another item bore it meanwhile."""
+"""How often a claim of a tag is repeated because another item claimed the tag in the meantime."""
 
 _QUERIES_AT_ONCE = 16
 _CONFIG = keys.key("CONFIG")
 
 
 class DynamoLedger:
-    """A CloudLedger in a table that is open; closing the ledger leaves the table open."""
+    """A CloudLedger in an open table; closing the ledger leaves the table open."""
 
     def __init__(self, table: DynamoTable, *, now: Callable[[], datetime]) -> None:
         self._table = table
         self._now = now
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
-        """Transactions of one batch all write its counters: two at once would only get into each other's way."""
+        """All transactions of a batch write its counters: two at the same time would only conflict."""
 
     async def start_batch(self, batch: Batch) -> None:
         rules.check_counters(batch.counters)
@@ -130,10 +130,10 @@ class DynamoLedger:
             seen, tagged = await self._seen(item, claim)
             before = rows.item_of(seen) if seen else None
             if seen is None or before is None or before.revision != item.revision:
-                raise StaleItem(f"{item.source} was moved by somebody else meanwhile")
+                raise StaleItem(f"another process moved {item.source}")
             after = rules.with_state(before, state, changes)
             if tagged is not None and not share_tag:
-                rules.refuse_held(after, await self._bearers(tagged))
+                rules.refuse_tag_in_use(after, await self._with_tag(tagged))
             step = rows.entry(after, at=rules.to_ms(self._now()), reason=reason)
             history = rows.bounded([*rows.history_of(seen), step])
             move = Move(before, after, history, tagged=tagged, shares=share_tag)
@@ -172,7 +172,7 @@ class DynamoLedger:
     async def by_tag(self, tags: Iterable[str]) -> dict[str, list[Item]]:
         found: dict[str, list[Item]] = {}
         for row in await self._table.get_many(map(keys.tag_key, tags)):
-            if items := await self._bearers(row):
+            if items := await self._with_tag(row):
                 found[row["pk"]["S"].removeprefix("TAG#")] = items
         return found
 
@@ -238,7 +238,7 @@ class DynamoLedger:
         row = await self._existing(batch_id)
         return int(row["moves"]["N"]), int(row.get("manifest_moves", number(0))["N"])
 
-    async def manifested(self, batch_id: str, *, moves: int) -> bool:
+    async def record_manifest(self, batch_id: str, *, moves: int) -> bool:
         await self._existing(batch_id)
         token = new_token()
         action = {
@@ -261,7 +261,7 @@ class DynamoLedger:
         await self._table.put(_CONFIG | {"config": keys.text(text)})
 
     async def close(self) -> None:
-        """Release nothing: who opened the table closes it."""
+        """Release nothing: the table stays open."""
 
     async def _next_batch_number(self) -> int:
         """Return a number above that of every batch so far; a number may be missing from the sequence."""
@@ -287,7 +287,7 @@ class DynamoLedger:
         return row
 
     async def _set(self, batch_id: str, changes: Row, gone: Sequence[str]) -> Row:
-        """Set and remove attributes of a batch, and return it as it is then."""
+        """Set and remove attributes of a batch, and return its row as it is now."""
         token = new_token()
         names = {f"#{n}": name for n, name in enumerate([*changes, *gone])}
         sets = ["w = :w", *(f"#{n} = :{n}" for n in range(len(changes)))]
@@ -314,7 +314,7 @@ class DynamoLedger:
         return [rows.batch_of(row, configs.get(f"SPEC#{batch_id}")) for batch_id, row in zip(ids, found, strict=True)]
 
     async def _new_of(self, batch_id: str, items: list[Item]) -> list[Item]:
-        """Return those to be added; they are looked up only where one brings an import, which must be free."""
+        """Return the items to add. Items are looked up only if one of them has an import, whose id must be free."""
         if not any(item.import_id for item in items):
             return items
         there = await self.look_up(batch_id, [item.source for item in items])
@@ -322,29 +322,30 @@ class DynamoLedger:
         claims = [item.import_id for item in new if item.import_id is not None]
         taken = set(await self.owners(claims)) | {claim for claim in claims if claims.count(claim) > 1}
         if taken:
+            await self._existing(batch_id)
             raise ImportIdTaken(f"import {min(taken)} already belongs, or belonged, to an item")
         return new
 
     async def _seen(self, item: Item, tag: str | None) -> tuple[Row | None, Row | None]:
-        """Return an item's row, and that of the tag it claims: an empty one where nobody has borne it."""
+        """Return an item's row and the row of the tag it claims: `{}` if the tag is unused, None if it claims none."""
         at = keys.item_key(item.batch_id, item.source)
         if tag is None:
             return await self._table.get(at), None
         found = {row["pk"]["S"]: row for row in await self._table.get_many([at, keys.tag_key(tag)])}
         return found.get(at["pk"]["S"]), found.get(f"TAG#{tag}", {})
 
-    async def _bearers(self, tagged: Row) -> list[Item]:
-        """Return the items that bear a tag now, by batch and source."""
-        places = [bearer_of(bearer) for bearer in tagged.get("b", {"BS": []})["BS"]]
+    async def _with_tag(self, tagged: Row) -> list[Item]:
+        """Return the items that have the tag of a row now, by batch and source; `{}` stands for an unused tag."""
+        places = [tagged_item_of(value) for value in tagged.get("b", {"BS": []})["BS"]]
         found = await self._table.get_many(keys.item_key(batch_id, source) for batch_id, source in places)
         tag = tagged["pk"]["S"].removeprefix("TAG#") if tagged else ""
         items = [item for item in map(rows.item_of, found) if item.tag == tag]
         return sorted(items, key=lambda item: (item.batch_id, rules.source_key(item.source)))
 
     async def _pages(self, batch_id: str, states: Collection[ItemState] | None) -> AsyncIterator[list[Item]]:
-        """Read a batch by its states where they are few and the index has them all, else as a whole.
+        """Read a batch by state if that is few items and the index has them all; otherwise read the whole batch.
 
-        What was read to be counted is read again when its turn comes: it may have moved since.
+        Items are read once to count them and again to yield them: they may have moved in between.
         """
         if states is None:
             return source_pages(self._table, batch_id)

@@ -1,4 +1,4 @@
-"""How the items of a batch are read from DynamoDB in order: keys come from an index that lags, the rest as it is."""
+"""Reads the items of a batch in order: keys from an index that may lag, the items themselves by consistent reads."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MOST_KEYS_AT_ONCE = 300
 async def ranked_pages(
     table: DynamoTable, batch_id: str, state: ItemState, *, after: tuple[int, str] | None, limit: int
 ) -> AsyncIterator[list[Item]]:
-    """Yield the items in a state by rank and source, those after `after`, in pages of about `limit`."""
+    """Yield the items in a state that come after `after`, by rank and source, in pages of about `limit`."""
     alone = keys.states_with(state) == [state]
     start = keys.ranked_place(*after) if after else None
     group = _group(batch_id, keys.group_of(state))
@@ -26,13 +26,15 @@ async def ranked_pages(
         group, index=keys.BY_STATE, after=start, limit=limit if alone else max(limit, _MOST_KEYS_AT_ONCE)
     ):
         found = await table.get_many(keys.key(row["pk"]["S"], row["sk"]["B"]) for row in page)
-        there = {(row["gpk"]["S"], row["gsk"]["B"]): row for row in found}
-        items = [rows.item_of(there[place]) for row in page if (place := (row["gpk"]["S"], row["gsk"]["B"])) in there]
+        found_at = {(row["gpk"]["S"], row["gsk"]["B"]): row for row in found}
+        items = [
+            rows.item_of(found_at[place]) for row in page if (place := (row["gpk"]["S"], row["gsk"]["B"])) in found_at
+        ]
         yield [item for item in items if item.state is state]
 
 
 async def places_of(table: DynamoTable, batch_id: str, groups: Collection[str]) -> list[bytes]:
-    """Return the sort keys of the items in some groups of states, in their order; the index may lack some."""
+    """Return the sort keys of the items in some groups of states, sorted; the index may lack some."""
     found: set[bytes] = set()
     for group in groups:
         async for page in table.query(_group(batch_id, group), index=keys.BY_STATE, limit=_KEYS_A_PAGE):
@@ -41,7 +43,7 @@ async def places_of(table: DynamoTable, batch_id: str, groups: Collection[str]) 
 
 
 async def pages_at(table: DynamoTable, batch_id: str, places: Sequence[bytes]) -> AsyncIterator[list[Item]]:
-    """Yield the items at some places, by them."""
+    """Yield the items with some sort keys, in that order."""
     for start in range(0, len(places), ITEMS_A_PAGE):
         some = places[start : start + ITEMS_A_PAGE]
         found = await table.get_many(keys.key(keys.items_of(batch_id), place) for place in some)
@@ -49,20 +51,19 @@ async def pages_at(table: DynamoTable, batch_id: str, places: Sequence[bytes]) -
 
 
 async def source_rows(table: DynamoTable, batch_id: str) -> AsyncIterator[list[Row]]:
-    """Yield the rows of all items of a batch by their places."""
+    """Yield the rows of all items of a batch by sort key."""
     async for page in table.query(keys.items_of(batch_id), limit=ITEMS_A_PAGE):
         yield page
 
 
 async def source_pages(table: DynamoTable, batch_id: str) -> AsyncIterator[list[Item]]:
-    """Yield all items of a batch by their places."""
+    """Yield all items of a batch by sort key."""
     async for page in source_rows(table, batch_id):
         yield [rows.item_of(row) for row in page]
 
 
 async def by_source(pages: AsyncIterator[list[Item]]) -> AsyncIterator[Item]:
-    """Yield items that come by their places by their sources: those too long for a place are held until all that
-    begin alike are there."""
+    """Sort pages that are ordered by sort key by source: buffers items whose sources are too long for a sort key."""
     alike: list[tuple[bytes, Item]] = []
     async for page in pages:
         for item in page:

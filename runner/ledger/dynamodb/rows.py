@@ -1,4 +1,4 @@
-"""How batches and items become rows of DynamoDB and come back; an item stays below the 1 KB that one unit writes."""
+"""Converts batches and items to DynamoDB rows and back; an item stays below 1 KB, the size of one write unit."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from runner.models import SENT_STATES, Batch, BatchState, HistoryEntry, Item, It
 
 MAX_ENTRIES = 40
 MAX_REASON = 200
-"""Characters of a reason that are kept."""
+"""Longest reason that is stored, in characters."""
 
 _CODES = {
     ItemState.QUEUED: "q",
@@ -39,7 +39,7 @@ _NUMBERS = {"size_bytes": "sz", "revision": "r", "attempts": "a", "row_count": "
 _INSTANTS = {"intent_at": "ti", "created_at": "tc", "uploaded_at": "tu", "finished_at": "tf"}
 _EMPTY_IF_ABSENT = frozenset({"version", "binding"})
 _HASHES = {"fingerprint": ("fh", "sha256:"), "result_sha256": ("rh", "")}
-"""Texts of which the usual form, a prefix and a SHA-256 in hex, is kept as 32 bytes under another name."""
+"""Texts that usually are a prefix and a SHA-256 in hex: those are stored as 32 bytes under another name."""
 
 _HEX = re.compile(r"[0-9a-f]{64}")
 _COUNTER, _STATE_COUNT = "c_", "n_"
@@ -47,7 +47,7 @@ _BATCH_TEXTS = {"source_uri": "su", "account": "ac", "out": "o"}
 
 
 def item_row(item: Item, history: Sequence[HistoryEntry], *, token: bytes) -> Row:
-    """Return all of an item; `token` tells whose write it was."""
+    """Return the row of an item; `token` identifies the write."""
     row = table.item_key(item.batch_id, item.source)
     row |= {
         "gpk": {"S": f"{item.batch_id}#{table.group_of(item.state)}"},
@@ -97,7 +97,7 @@ def item_of(row: Row) -> Item:
 
 
 def entry(item: Item, *, at: int, reason: str) -> HistoryEntry:
-    """Return the entry of a step; `at` is in ms."""
+    """Return the history entry of a transition; `at` is in ms."""
     return HistoryEntry(
         at=rules.from_ms(at),
         state=item.state,
@@ -108,7 +108,7 @@ def entry(item: Item, *, at: int, reason: str) -> HistoryEntry:
 
 
 def bounded(history: Sequence[HistoryEntry]) -> list[HistoryEntry]:
-    """Leave out the oldest steps between the first and the latest, but none that came to another import."""
+    """Drop the oldest entries to keep MAX_ENTRIES, but never the first, the last, or one that changed the import."""
     kept = list(history)
     while len(kept) > MAX_ENTRIES:
         spare = next((n for n in range(1, len(kept) - 1) if kept[n].import_id == kept[n - 1].import_id), None)
@@ -119,7 +119,7 @@ def bounded(history: Sequence[HistoryEntry]) -> list[HistoryEntry]:
 
 
 def _entries(history: Sequence[HistoryEntry]) -> list[Value]:
-    """Return a text of bytes for each step: what it has in common with the step before is left out."""
+    """Encode each entry as bytes, relative to the entry before."""
     texts: list[Value] = []
     at, import_id = 0, None
     for step in history:
@@ -146,7 +146,7 @@ def history_of(row: Row) -> list[HistoryEntry]:
 
 
 def batch_row(batch: Batch, *, token: bytes, number_in_order: int) -> Row:
-    """Return a new batch but for its configuration; batches that start at the same instant come by their numbers."""
+    """Return the row of a new batch, without its configuration; see `batch_order` for the number."""
     row = table.batch_key(batch.batch_id) | {"w": {"B": token}, "moves": number(0), "nr": number(number_in_order)}
     row |= {short: text(getattr(batch, name)) for name, short in _BATCH_TEXTS.items()}
     row |= {"ts": number(rules.to_ms(batch.started_at))}
@@ -158,7 +158,7 @@ def batch_row(batch: Batch, *, token: bytes, number_in_order: int) -> Row:
 
 
 def batch_changes(batch_id: str, changes: dict[str, Any]) -> tuple[Row, list[str]]:
-    """Return the attributes to set for changed fields but `config`, and the names of those to remove."""
+    """Return the attributes to set for changed fields other than `config`, and the names of those to remove."""
     found: dict[str, Value | None] = {}
     for name, value in changes.items():
         match name:
@@ -179,7 +179,7 @@ def batch_changes(batch_id: str, changes: dict[str, Any]) -> tuple[Row, list[str
 
 
 def batch_order(row: Row) -> tuple[int, int]:
-    """Return what batches are sorted by: their start, then the order of creation, which rows of 0.1.0 lack."""
+    """Return the sort key of a batch: its start, then its number in the order of creation, which rows of 0.1.0 lack."""
     return int(row["ts"]["N"]), int(row.get("nr", number(0))["N"])
 
 
@@ -199,12 +199,12 @@ def batch_of(row: Row, config: Row | None) -> Batch:
 
 
 def counter(name: str) -> str:
-    """Return the attribute of one of `models.COUNTERS`."""
+    """Return the attribute name of one of `models.COUNTERS`."""
     return _COUNTER + name
 
 
 def state_count(state: ItemState) -> str:
-    """Return the attribute that counts the items in a state."""
+    """Return the attribute name for the number of items in a state."""
     return _STATE_COUNT + state
 
 

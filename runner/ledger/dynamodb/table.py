@@ -1,4 +1,4 @@
-"""DynamoTable: calls one table, again where that may help, counts what it costs, and speaks in the ledger's errors."""
+"""DynamoTable: calls one table, retries what may succeed, counts the cost, and translates errors."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from runner.retry import delay_s
 CONNECT_TIMEOUT_S = 3.0
 READ_TIMEOUT_S = 10.0
 MAX_ACTIONS = 100
-"""Actions of one transaction."""
+"""Most actions in one transaction."""
 
 MAX_TRIES = 10
 _LONGEST_PAUSE_S = 2.0
@@ -30,10 +30,10 @@ _FIRST_PAUSE_S = 0.04
 _KEYS_A_READ = 100
 _ROWS_A_WRITE = 25
 _MAX_CONNECTIONS = 40
-_PASSING_REASONS = frozenset(
+_TRANSIENT_REASONS = frozenset(
     {"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded", "RequestLimitExceeded"}
 )
-_PASSING_CODES = frozenset(
+_TRANSIENT_CODES = frozenset(
     {
         "InternalServerError",
         "LimitExceededException",
@@ -50,7 +50,7 @@ _PASSING_CODES = frozenset(
 
 @dataclass(slots=True)
 class Usage:
-    """What the calls of a table have used so far: request units as DynamoDB bills them, and requests that write."""
+    """What the calls of a table have used so far: request units as DynamoDB bills them, and write requests."""
 
     read_units: float = 0.0
     write_units: float = 0.0
@@ -58,7 +58,7 @@ class Usage:
 
 
 class ConditionFailed(Exception):
-    """A condition did not hold: `found` has the row as it is, None where there is none, for each action that failed."""
+    """A condition did not hold: `found` has the current row, or None, for each action that failed."""
 
     def __init__(self, found: dict[int, Row | None]) -> None:
         super().__init__("a condition did not hold")
@@ -66,18 +66,18 @@ class ConditionFailed(Exception):
 
 
 def new_token() -> bytes:
-    """Return what marks the rows of one write as its own."""
+    """Return a value that identifies the rows of one write."""
     return secrets.token_bytes(8)
 
 
 class DynamoTable:
-    """One table. Every method may raise LedgerUnavailable, LedgerError, ConfigError and AwsRefused.
+    """One table. Every method may raise LedgerUnavailable, LedgerError, ConfigError, and AwsRefused.
 
-    A write that was applied and whose answer was lost is a success: the rows bear its token, `w`.
+    A write that took effect but whose answer was lost is a success: its rows have its token, `w`.
     """
 
     def __init__(self, client: Any, name: str, *, time: SharedTime | None = None) -> None:
-        """`client` is a DynamoDB client of aiobotocore that repeats nothing by itself."""
+        """`client` is a DynamoDB client of aiobotocore without retries of its own."""
         self._client = client
         self.name = name
         self.time = time or SharedTime()
@@ -87,7 +87,7 @@ class DynamoTable:
     @classmethod
     @asynccontextmanager
     async def open(cls, name: str, *, time: SharedTime | None = None, **arguments: Any) -> AsyncIterator[DynamoTable]:
-        """Open a table; `arguments` are those of `open_client`. Raises ConfigError."""
+        """Open a table; `arguments` are passed to `open_client`. Raises ConfigError."""
         opening = open_client(
             "dynamodb",
             connect_timeout_s=CONNECT_TIMEOUT_S,
@@ -99,8 +99,8 @@ class DynamoTable:
             yield cls(client, name, time=time)
 
     async def create(self) -> bool:
-        """Create the table, if it is not there, and wait until it can be used; False where it was there."""
-        if await self._is_there():
+        """Create the table and wait until it is ready; False if it exists."""
+        if await self._exists():
             return False
         await self._call("create_table", **TABLE)
         await self._client.get_waiter("table_exists").wait(TableName=self.name)
@@ -110,7 +110,7 @@ class DynamoTable:
         await self._call("update_continuous_backups", PointInTimeRecoverySpecification=recovery)
         return True
 
-    async def _is_there(self) -> bool:
+    async def _exists(self) -> bool:
         try:
             await self._call("describe_table")
         except LedgerError:
@@ -118,12 +118,12 @@ class DynamoTable:
         return True
 
     async def get(self, key: Row) -> Row | None:
-        """Return the row as it is now."""
+        """Return the current row, or None."""
         found: Row | None = (await self._call("get_item", Key=key, ConsistentRead=True)).get("Item")
         return found
 
     async def get_many(self, keys: Iterable[Row]) -> list[Row]:
-        """Return the rows that are there, as they are now, in no order; keys may be repeated."""
+        """Return the current rows that exist, in no order; `keys` may have duplicates."""
         once = list({(key["pk"]["S"], key["sk"]["B"]): key for key in keys}.values())
         found: list[Row] = []
         for start in range(0, len(once), _KEYS_A_READ):
@@ -136,16 +136,13 @@ class DynamoTable:
                     break
                 await self._pause(1)
             if wanted:
-                raise self._unavailable("it is asked for more than it takes")
+                raise self._unavailable("it throttles requests")
         return found
 
     async def query(
         self, pk: str, *, index: str | None = None, after: bytes | None = None, limit: int = 1000
     ) -> AsyncIterator[list[Row]]:
-        """Yield pages of a partition in the order of its sort keys, those after `after`; of an index keys alone.
-
-        What an index yields may be behind.
-        """
+        """Yield pages of a partition by sort key, starting after `after`; an index yields only keys, and may lag."""
         names = {"#p": "gpk", "#s": "gsk"} if index else {"#p": "pk", "#s": "sk"}
         condition = "#p = :p"
         values: Row = {":p": {"S": pk}}
@@ -168,7 +165,7 @@ class DynamoTable:
             arguments["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
 
     async def has(self, index: str, attribute: str, value: str) -> bool:
-        """Tell whether an index has a row with that value, a moment ago."""
+        """Tell whether an index, which may lag, has a row with that value."""
         answer = await self._call(
             "query",
             IndexName=index,
@@ -181,7 +178,7 @@ class DynamoTable:
         return bool(answer["Count"])
 
     async def scan(self, pk_prefix: str) -> AsyncIterator[list[Row]]:
-        """Yield the rows of all partitions whose key begins so; reads the whole table."""
+        """Yield the rows of all partitions whose key has this prefix; reads the whole table."""
         arguments: dict[str, Any] = {
             "FilterExpression": "begins_with(pk, :p)",
             "ExpressionAttributeValues": {":p": {"S": pk_prefix}},
@@ -198,7 +195,7 @@ class DynamoTable:
         await self._call("put_item", writes=True, Item=row)
 
     async def put_many(self, rows: Sequence[Row]) -> None:
-        """Put rows, each for itself."""
+        """Put rows, without a transaction."""
         for start in range(0, len(rows), _ROWS_A_WRITE):
             wanted = {self.name: [{"PutRequest": {"Item": row}} for row in rows[start : start + _ROWS_A_WRITE]]}
             for _ in range(MAX_TRIES):
@@ -208,15 +205,15 @@ class DynamoTable:
                     break
                 await self._pause(1)
             if wanted:
-                raise self._unavailable("it is asked for more than it takes")
+                raise self._unavailable("it throttles requests")
 
     async def update(self, token: bytes, action: dict[str, Any]) -> Row:
-        """Update one row on a condition, and return it as it is then; `action` is an `Update` without its table.
+        """Update one row on a condition, and return the row after it; `action` is an `Update` without its table.
 
-        It sets `w` to the token. Raises ConditionFailed.
+        The action sets `w` to the token. Raises ConditionFailed.
         """
         try:
-            answer = await self._call("update_item", writes=True, ReturnValues="ALL_NEW", **_telling(action))
+            answer = await self._call("update_item", writes=True, ReturnValues="ALL_NEW", **_returning_old_row(action))
         except ConditionFailed as error:
             found = error.found[0]
             if found is not None and is_of(found, token):
@@ -227,14 +224,17 @@ class DynamoTable:
 
     async def delete(self, action: dict[str, Any]) -> None:
         """Delete one row on a condition. Raises ConditionFailed."""
-        await self._call("delete_item", writes=True, **_telling(action))
+        await self._call("delete_item", writes=True, **_returning_old_row(action))
 
     async def transact(self, token: bytes, actions: Sequence[dict[str, Any]]) -> None:
-        """Apply all actions or none; each is such as `{"Put": ...}` without its table. Raises ConditionFailed.
+        """Apply all actions or none; each is an action such as `{"Put": ...}` without its table.
 
-        At least one of them sets `w` to the token on a condition that its own effect breaks.
+        At least one action sets `w` to the token on a condition that fails afterwards. Raises ConditionFailed.
         """
-        items = [{kind: _telling(action) | {"TableName": self.name} for kind, action in one.items()} for one in actions]
+        items = [
+            {kind: _returning_old_row(action) | {"TableName": self.name} for kind, action in one.items()}
+            for one in actions
+        ]
         try:
             await self._call(
                 "transact_write_items", named=False, writes=True, TransactItems=items, ClientRequestToken=token.hex()
@@ -244,7 +244,7 @@ class DynamoTable:
                 raise
 
     async def _call(self, operation: str, *, named: bool = True, writes: bool = False, **arguments: Any) -> Any:
-        """Call the API until it answers, a bounded number of times."""
+        """Call the API until it answers, at most MAX_TRIES times."""
         if named:
             arguments["TableName"] = self.name
         if operation in _COSTING:
@@ -254,9 +254,9 @@ class DynamoTable:
             try:
                 answer = await getattr(self._client, operation)(**arguments)
             except (botocore.ClientError, botocore.BotoCoreError) as error:
-                trouble = self._trouble(error)
-                if trouble is not None:
-                    raise trouble from error
+                refused = self._translated(error)
+                if refused is not None:
+                    raise refused from error
                 last: Exception = error
                 await self._pause(tried)
             else:
@@ -275,8 +275,8 @@ class DynamoTable:
         else:
             self.usage.read_units += units
 
-    def _trouble(self, error: Exception) -> Exception | None:
-        """Return the error to raise, None where another try may help."""
+    def _translated(self, error: Exception) -> Exception | None:
+        """Return the error to raise, or None if another try may succeed."""
         if isinstance(error, botocore.ConnectionError | botocore.HTTPClientError):
             return None
         if not isinstance(error, botocore.ClientError):
@@ -287,7 +287,7 @@ class DynamoTable:
             return ConditionFailed({0: error.response.get("Item")})
         if code == "TransactionCanceledException":
             return _cancelled(error.response)
-        if code in _PASSING_CODES or status >= 500:
+        if code in _TRANSIENT_CODES or status >= 500:
             return None
         return self._refusal(code, str(error)) or translated(error, service="dynamodb")
 
@@ -295,11 +295,11 @@ class DynamoTable:
         if code == "ResourceNotFoundException":
             return LedgerError(
                 f"there is no table {self.name}",
-                hint=f"make it by `bulkhead ledger create-table {self.name}`, or deploy the stack; AWS_REGION and "
-                "AWS_PROFILE say where it is looked for",
+                hint=f"create it with `bulkhead ledger create-table {self.name}`, or deploy the stack; AWS_REGION and "
+                "AWS_PROFILE select where to look for it",
             )
         if code == "ValidationException" and "schema" in message:
-            return LedgerError(f"the table {self.name} is not a ledger of Bulkhead: its keys are others")
+            return LedgerError(f"the table {self.name} is not a Bulkhead ledger: it has other keys")
         return None
 
     async def _pause(self, tried: int) -> None:
@@ -318,11 +318,11 @@ _COSTING = frozenset(
 
 
 def is_of(row: Row, token: bytes) -> bool:
-    """Tell whether the row was last written by the write with that token."""
+    """Tell whether the write with this token was the last to change the row."""
     return row.get("w", {}).get("B") == token
 
 
-def _telling(action: dict[str, Any]) -> dict[str, Any]:
+def _returning_old_row(action: dict[str, Any]) -> dict[str, Any]:
     if "ConditionExpression" not in action:
         return action
     return action | {"ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
@@ -338,7 +338,7 @@ def _cancelled(response: dict[str, Any]) -> ConditionFailed | LedgerError | None
     if failed:
         return ConditionFailed(failed)
     others = {reason.get("Code") for reason in reasons} - {"None", None}
-    if others <= _PASSING_REASONS:
+    if others <= _TRANSIENT_REASONS:
         return None
     sentences = {reason.get("Message") for reason in reasons if reason.get("Message")}
-    return LedgerError(f"the table refuses a write: {'; '.join(sorted(sentences))}")
+    return LedgerError(f"the table rejects a write: {'; '.join(sorted(sentences))}")

@@ -1,4 +1,4 @@
-"""Transactions that add and move items: the item, its batch's counters, its import and its tag move together or not."""
+"""Transactions that add and move items: item, batch counters, import, and tag change together or not at all."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ITEM, _COUNTS, _TAG, _IMPORT = "item", "counts", "tag", "import"
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """One move of an item: `tagged` is the row of the tag it claims as it was seen, empty where there is none."""
+    """One move of an item: `tagged` is the row of the tag it claims as it was read, `{}` if the tag was unused."""
 
     before: Item
     after: Item
@@ -31,7 +31,7 @@ class Move:
     shares: bool
 
     async def write(self, table: DynamoTable) -> bool:
-        """Write the move; False where the tag was claimed by somebody meanwhile. Raises StaleItem, ImportIdTaken."""
+        """Write the move; False if another item claimed the tag in the meantime. Raises StaleItem, ImportIdTaken."""
         token = new_token()
         actions = self._actions(token)
         try:
@@ -39,7 +39,7 @@ class Move:
         except ConditionFailed as error:
             failed = {list(actions)[number] for number in error.found}
             if _ITEM in failed:
-                raise StaleItem(f"{self.after.source} was moved by somebody else meanwhile") from None
+                raise StaleItem(f"another process moved {self.after.source}") from None
             if _TAG in failed:
                 return False
             if _IMPORT in failed:
@@ -63,14 +63,14 @@ class Move:
         }
         if self.tagged is not None:
             seen = None if self.shares else self.tagged
-            actions[_TAG] = _bear(after.tag or "", [after], token=token, seen=seen)
+            actions[_TAG] = _add_to_tag(after.tag or "", [after], token=token, seen=seen)
         if after.import_id is not None and after.import_id != before.import_id:
             actions[_IMPORT] = _claim(after, after.import_id, token=token)
         return actions
 
 
 def groups_of(records: Sequence[Recorded]) -> Iterator[list[Recorded]]:
-    """Yield items in groups that one transaction adds: an action for each, its imports and its tag, one to count."""
+    """Split items into groups that fit in one transaction: an action per item, import, and tag, and one to count."""
     group: list[Recorded] = []
     room = MAX_ACTIONS - 1
     for record in records:
@@ -85,7 +85,7 @@ def groups_of(records: Sequence[Recorded]) -> Iterator[list[Recorded]]:
 
 
 async def add_group(table: DynamoTable, batch_id: str, records: Sequence[Recorded]) -> int:
-    """Add those that are not there yet in one transaction, and return how many. Raises ImportIdTaken."""
+    """Add the items that are new in one transaction, and return how many. Raises ImportIdTaken."""
     new = list(records)
     while new:
         token = new_token()
@@ -106,11 +106,11 @@ async def add_group(table: DynamoTable, batch_id: str, records: Sequence[Recorde
 def _adding(batch_id: str, records: Sequence[Recorded], *, token: bytes) -> list[Action]:
     puts = [_put_new(record, token=token) for record in records]
     imports = [_claim(record.item, one, token=token) for record in records for one in record.import_ids]
-    bearers: dict[str, list[Item]] = {}
+    tagged: dict[str, list[Item]] = {}
     for record in records:
         if record.item.tag is not None:
-            bearers.setdefault(record.item.tag, []).append(record.item)
-    tags = [_bear(tag, some, token=token, seen=None) for tag, some in bearers.items()]
+            tagged.setdefault(record.item.tag, []).append(record.item)
+    tags = [_add_to_tag(tag, some, token=token, seen=None) for tag, some in tagged.items()]
     return [_count(batch_id, Counter(record.item.state for record in records)), *puts, *imports, *tags]
 
 
@@ -119,7 +119,7 @@ def _put_new(record: Recorded, *, token: bytes) -> Action:
 
 
 def _count(batch_id: str, changed: Counter[ItemState]) -> Action:
-    """Return the action that counts a transaction, and how many items come to each state by it."""
+    """Return the action that counts a transaction and updates the number of items in each state."""
     counts = {rows.state_count(state): count for state, count in changed.items() if count}
     adds = ["moves :one", *(f"{name} :{name}" for name in counts)]
     return {
@@ -138,10 +138,10 @@ def _claim(item: Item, import_id: str, *, token: bytes) -> Action:
     return {"Put": {"Item": keys.import_key(import_id) | owner, "ConditionExpression": _ABSENT}}
 
 
-def _bear(tag: str, items: Sequence[Item], *, token: bytes, seen: Row | None) -> Action:
-    """Return the action that notes who bears a tag, if nobody has claimed it since it was `seen`."""
-    bearers = [item.batch_id.encode() + b"\0" + rules.source_key(item.source) for item in items]
-    values: Row = {":w": {"B": token}, ":b": {"BS": bearers}}
+def _add_to_tag(tag: str, items: Sequence[Item], *, token: bytes, seen: Row | None) -> Action:
+    """Return the action that adds items to a tag, if no other item was added to it since it was `seen`."""
+    values_of_items = [item.batch_id.encode() + b"\0" + rules.source_key(item.source) for item in items]
+    values: Row = {":w": {"B": token}, ":b": {"BS": values_of_items}}
     action: Action = {"Key": keys.tag_key(tag), "UpdateExpression": "SET w = :w ADD b :b"}
     if seen is not None:
         action["ConditionExpression"] = "w = :seen" if seen else _ABSENT
@@ -149,9 +149,9 @@ def _bear(tag: str, items: Sequence[Item], *, token: bytes, seen: Row | None) ->
     return {"Update": action | {"ExpressionAttributeValues": values}}
 
 
-def bearer_of(bearer: bytes) -> tuple[str, str]:
-    """Return batch id and source of one that bears a tag."""
-    batch_id, _, source = bearer.partition(b"\0")
+def tagged_item_of(value: bytes) -> tuple[str, str]:
+    """Return batch id and source of an item in a tag's row."""
+    batch_id, _, source = value.partition(b"\0")
     return batch_id.decode(), rules.source_of(source)
 
 

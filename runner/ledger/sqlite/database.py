@@ -1,4 +1,4 @@
-"""One SQLite file: how it is opened, brought to its schema, written in transactions, and what its errors mean."""
+"""One SQLite file: opens it, migrates it to its schema, runs transactions, and translates its errors."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from runner.ledger.sqlite.lockfile import LockFile, lock_path, refuse_network_fi
 logger = logging.getLogger(__name__)
 
 BUSY_TIMEOUT_S = 5.0
-BALLAST_BYTES = 4 << 20
+RESERVE_BYTES = 4 << 20
 ANOTHER_LEDGER = "--ledger names another file"
 
 _T = TypeVar("_T")
@@ -37,7 +37,7 @@ _WRITE_FAILURES = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schema:
-    """What a file must hold: `script` makes the newest version, `migrations[n]` brings version n to n + 1."""
+    """The tables of a file: `script` creates the newest version; `migrations[n]` migrates version n to n + 1."""
 
     application_id: int
     version: int
@@ -46,22 +46,22 @@ class Schema:
 
 
 class DiskReserve:
-    """Space held back, so that the answers to requests in flight can still be recorded on a full disk."""
+    """Reserved disk space, so that answers to requests in flight can still be recorded when the disk is full."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def make(self) -> None:
-        """Write the file, unless it is there; on a disk without room for it there is none."""
+        """Write the file, unless it exists or the disk has no room for it."""
         try:
-            if not self._path.exists() or self._path.stat().st_size != BALLAST_BYTES:
-                self._path.write_bytes(os.urandom(BALLAST_BYTES))  # a file system may store zeros without using space
+            if not self._path.exists() or self._path.stat().st_size != RESERVE_BYTES:
+                self._path.write_bytes(os.urandom(RESERVE_BYTES))  # a file system may store zeros without using space
         except OSError as error:
-            logger.warning("no room for the ledger's reserve", extra={"error": error.strerror})
+            logger.warning("no disk space for the ledger's reserve", extra={"error": error.strerror})
             self.free()
 
     def free(self) -> bool:
-        """Delete the file; False where there is none."""
+        """Delete the file; False if there is none."""
         try:
             self._path.unlink()
         except OSError:
@@ -70,7 +70,7 @@ class DiskReserve:
 
 
 class Database:
-    """One connection, used on one thread. A transaction that fails leaves nothing behind."""
+    """One connection, used on one thread. A transaction that fails changes nothing."""
 
     def __init__(
         self,
@@ -78,12 +78,12 @@ class Database:
         *,
         path: Path,
         lock: LockFile | None = None,
-        ballast: DiskReserve | None = None,
+        reserve: DiskReserve | None = None,
     ) -> None:
         self.connection = connection
         self._path = path
         self._lock = lock
-        self._ballast = ballast
+        self._reserve = reserve
 
     @classmethod
     def in_memory(cls, schema: Schema) -> Database:
@@ -93,7 +93,7 @@ class Database:
 
     @classmethod
     def for_writing(cls, path: Path, schema: Schema, *, now: datetime) -> Database:
-        """Open the file as its only writer, made where it is missing.
+        """Open the file as its only writer; creates it if it is missing.
 
         Raises LedgerLocked, LedgerCorrupt, LedgerTooNew, LedgerError, StorageFull.
         """
@@ -112,50 +112,52 @@ class Database:
             connection.execute("PRAGMA cache_size = -16000")
             connection.execute("PRAGMA journal_size_limit = 67108864")
             bring_up(connection, schema, path)
-            ballast = DiskReserve(beside(path, ".ballast"))
-            ballast.make()
+            reserve = DiskReserve(sibling(path, ".ballast"))
+            reserve.make()
             undo.pop_all()
-        return cls(connection, path=path, lock=lock, ballast=ballast)
+        return cls(connection, path=path, lock=lock, reserve=reserve)
 
     @classmethod
     def for_reading(cls, path: Path, schema: Schema) -> Database:
-        """Open the file beside its writer, if there is one.
+        """Open the file for reading, also while another process writes it.
 
         A reader neither writes nor checkpoints: SQLite before 3.51.3 may damage a WAL that two connections reset at
-        the same instant, and many a Python carries such a version.
+        the same instant, and many Python builds include such a version.
         Raises LedgerCorrupt, LedgerTooNew, LedgerError.
         """
         if not path.exists():
-            raise LedgerError(f"there is no ledger at {path}", hint="`bulkhead run` makes one; --ledger names another")
+            raise LedgerError(
+                f"there is no ledger at {path}", hint="`bulkhead run` creates one; --ledger names another"
+            )
         with contextlib.ExitStack() as undo, explained(path):
             connection = connect(path, mode="ro", immutable=_is_archived(path))
             undo.callback(connection.close)
             connection.execute("PRAGMA query_only = ON")
             if _version(connection, schema, path) != schema.version:
                 raise LedgerError(
-                    f"the ledger {path} is of an earlier version", hint="the next run brings it up to date"
+                    f"an earlier version of Bulkhead wrote the ledger {path}", hint="the next run migrates it"
                 )
             undo.pop_all()
         return cls(connection, path=path)
 
     def read(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
-        """Do `work` on one consistent state of the file."""
+        """Run `work` on one consistent state of the file."""
         return self._transact("BEGIN", work)
 
     def write(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
-        """Do `work` in one durable transaction; on the first full disk the reserve is freed and it is done again."""
+        """Run `work` in one durable transaction; when the disk is first full, free the reserve and run it again."""
         try:
             return self._transact("BEGIN IMMEDIATE", work)
         except StorageFull:
-            if self._ballast is None or not self._ballast.free():
+            if self._reserve is None or not self._reserve.free():
                 raise
-        logger.warning("the disk is full: the ledger goes on with its reserve")
+        logger.warning("the disk is full: the ledger uses its reserve")
         return self._transact("BEGIN IMMEDIATE", work)
 
     def close(self) -> None:
         self.connection.close()
-        if self._ballast is not None:
-            self._ballast.free()
+        if self._reserve is not None:
+            self._reserve.free()
         if self._lock is not None:
             self._lock.release()
 
@@ -168,17 +170,17 @@ class Database:
 
 
 def connect(path: Path, *, mode: str, immutable: bool = False) -> sqlite3.Connection:
-    """Open a connection without implicit transactions; `mode` is ro, rw or rwc."""
+    """Open a connection without implicit transactions; `mode` is ro, rw, or rwc."""
     uri = f"{path.absolute().as_uri()}?mode={mode}{'&immutable=1' if immutable else ''}"
     return sqlite3.connect(uri, uri=True, isolation_level=None, timeout=BUSY_TIMEOUT_S)
 
 
-def beside(path: Path, ending: str) -> Path:
+def sibling(path: Path, ending: str) -> Path:
     return path.with_name(path.name + ending)
 
 
 def bring_up(connection: sqlite3.Connection, schema: Schema, path: Path) -> None:
-    """Make the tables in an empty file, or migrate an older one, in one transaction; proves that it can be written."""
+    """Create the tables of an empty file, or migrate an older one, in one transaction; fails if it is read-only."""
     with rolled_back(connection):
         connection.execute("BEGIN IMMEDIATE")
         version = _version(connection, schema, path)
@@ -223,13 +225,13 @@ def _version(connection: sqlite3.Connection, schema: Schema, path: Path) -> int:
 
 
 def _is_archived(path: Path) -> bool:
-    """Tell whether the file lies complete in a folder where SQLite could not make the files of a WAL reader."""
-    return not os.access(path.parent, os.W_OK) and not beside(path, "-wal").exists()
+    """Tell whether the file is complete and in a folder where SQLite cannot create the files of a WAL reader."""
+    return not os.access(path.parent, os.W_OK) and not sibling(path, "-wal").exists()
 
 
 @contextlib.contextmanager
 def rolled_back(connection: sqlite3.Connection) -> Iterator[None]:
-    """Roll back what the body did not commit; SQLite has already done so by itself after some errors."""
+    """Roll back what the body did not commit; after some errors, SQLite has already done so."""
     try:
         yield
     finally:
@@ -240,9 +242,9 @@ def rolled_back(connection: sqlite3.Connection) -> Iterator[None]:
 
 @contextlib.contextmanager
 def explained(path: Path, *, elsewhere: str = ANOTHER_LEDGER) -> Iterator[None]:
-    """Turn the errors of SQLite and of the system into ours; a misuse of the module (ProgrammingError) stays a bug.
+    """Translate the errors of SQLite and of the system into ours; a misuse of the module (ProgrammingError) is a bug.
 
-    `elsewhere` is the hint how to have the file at another place.
+    `elsewhere` is the hint that says how to use another file.
     """
     try:
         yield
@@ -262,10 +264,10 @@ def _meaning(error: sqlite3.Error, path: Path, elsewhere: str) -> BulkheadError:
     if primary == sqlite3.SQLITE_FULL or code in _WRITE_FAILURES:
         return _full(path)
     if primary in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
-        hint = f"move it away and restore a backup, or start afresh: {elsewhere}"
-        return LedgerCorrupt(f"{path} is damaged, or is something else", hint=hint)
+        hint = f"move it away and restore a backup, or start with a new file: {elsewhere}"
+        return LedgerCorrupt(f"{path} is damaged or not a database", hint=hint)
     if primary in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
-        return LedgerLocked(f"another program holds {path}", hint="close whatever has it open, and run again")
+        return LedgerLocked(f"another program holds {path}", hint="close the program that has it open, and run again")
     if primary == sqlite3.SQLITE_READONLY:
         return LedgerError(f"{path} cannot be written: it is read-only", hint=elsewhere)
     return LedgerError(f"{path} cannot be used: {error}", hint=elsewhere)

@@ -1,9 +1,10 @@
-"""The ledger in one SQLite file: durable when a verb returns, one writer, readers beside it."""
+"""The ledger in one SQLite file: durable when a method returns, with one writer and any number of readers."""
 
 from __future__ import annotations
 
 import asyncio
 import sqlite3
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from functools import partial
@@ -14,7 +15,6 @@ from typing import Any, Unpack
 from runner.errors import ImportIdTaken, LedgerError, StaleItem
 from runner.ledger import rules
 from runner.ledger.protocol import Recorded
-from runner.ledger.sqlite import restore as sqlite_records
 from runner.ledger.sqlite import rows
 from runner.ledger.sqlite.database import Database, Schema
 from runner.models import (
@@ -36,10 +36,10 @@ SCHEMA = Schema(
 )
 _KEYS_A_QUERY = 500
 PAGE_ITEMS = 1000
-"""Items read at a time while iterating: a few milliseconds, and flat memory."""
+"""Items read at a time while iterating: takes a few milliseconds, and memory stays constant."""
 
 FEW_ITEMS = 20_000
-"""Up to so many items of the states asked for are found by state; more are found by reading the whole batch."""
+"""Up to this many items of the requested states are read by state; for more, the whole batch is read."""
 
 _SELECT_ITEM = rows.SELECT_ITEMS + "WHERE batch = ? AND source = ?"
 _SELECT_SOURCE_PAGE = rows.SELECT_ITEMS + "WHERE batch = ? AND source > ? ORDER BY source LIMIT ?"
@@ -54,15 +54,17 @@ _KEEP_ORPHAN = "INSERT OR REPLACE INTO orphans VALUES (?, ?, ?, ?, ?, ?)"
 _SELECT_ALL_ORPHANS = "SELECT import_id, status, schema_id, original_filename, created_at FROM orphans"
 _SELECT_ORPHANS = f"{_SELECT_ALL_ORPHANS} WHERE tag = ?"
 IS_HELD = f"state IN ({', '.join(sorted(repr(state.value) for state in HELD_STATES))})"
-"""As it stands in the index `items_held`: only then does SQLite use it."""
+"""The same text as in the index `items_held`: otherwise SQLite does not use the index."""
 
 IS_SENT = f"{IS_HELD} AND state NOT IN ({', '.join(sorted(repr(state.value) for state in UNSENT_STATES))})"
 
+_INSERT_IMPORT = "INSERT INTO imports VALUES (?, ?, ?, ?, ?)"
+_SET_ADDED = "UPDATE items SET added_state = ?, added_attempts = ?, added_import_id = ? WHERE batch = ? AND source = ?"
 _ANY_HELD = f"SELECT 1 FROM tallies WHERE {IS_HELD} AND items > 0 LIMIT 1"  # noqa: S608 - names of states
 
 
 class SqliteLedger:
-    """A Ledger whose statements run on the caller's thread: each takes a few milliseconds and cannot be cut in two."""
+    """A Ledger whose statements run on the caller's thread: each takes a few milliseconds and cannot be interrupted."""
 
     def __init__(self, database: Database, *, now: Callable[[], datetime]) -> None:
         self._database = database
@@ -73,7 +75,7 @@ class SqliteLedger:
     def open(
         cls, path: Path | str, *, now: Callable[[], datetime], read_only: bool = False, schema: Schema = SCHEMA
     ) -> SqliteLedger:
-        """Open a ledger file, or `":memory:"`; only one process at a time can open a file for writing.
+        """Open a ledger file, or `":memory:"`; only one process at a time can open the file for writing.
 
         Raises LedgerLocked, LedgerCorrupt, LedgerTooNew, LedgerError, StorageFull.
         """
@@ -173,10 +175,10 @@ class SqliteLedger:
             row = db.execute(_SELECT_ITEM, key).fetchone()
             before = rows.item_of(item.batch_id, row) if row else None
             if number is None or before is None or before.revision != item.revision:
-                raise StaleItem(f"{item.source} was moved by somebody else meanwhile")
+                raise StaleItem(f"another process moved {item.source}")
             after = rules.with_state(before, state, changes)
             if "tag" in changes and not share_tag:
-                rules.refuse_held(after, rows.read_tagged(db, after.tag))
+                rules.refuse_tag_in_use(after, rows.read_tagged(db, after.tag))
             _move(db, number, before, after, ["state", "revision", *changes])
             if after.import_id != before.import_id:
                 _rebind(db, number, before, after, at=at)
@@ -259,7 +261,7 @@ class SqliteLedger:
         if not records:
             return 0
         number = self._existing(rules.batch_id_of([record.item for record in records]))
-        return self._database.write(lambda db: sqlite_records.restore(db, number, records))
+        return self._database.write(lambda db: _restore(db, number, records))
 
     async def all_orphans(self) -> AsyncIterator[list[RemoteImport]]:
         yield [rows.orphan_of(row) for row in self._fetch(_SELECT_ALL_ORPHANS, ())]
@@ -288,7 +290,7 @@ class SqliteLedger:
         return self._database.read(lambda db: db.execute(query, values).fetchall())
 
     def _fetch_each(self, query: str, keys: Iterable[str]) -> dict[str, list[Any]]:
-        """Run a query for each key; keys without rows are absent."""
+        """Return {key: the rows of the query for it}; keys without rows are absent."""
 
         def work(db: sqlite3.Connection) -> dict[str, list[Any]]:
             return {key: found for key in keys if (found := db.execute(query, (rows.encode(key),)).fetchall())}
@@ -296,7 +298,7 @@ class SqliteLedger:
         return self._database.read(work)
 
     def _number(self, batch_id: str) -> int | None:
-        """Return the number that stands for a batch in the other tables."""
+        """Return the number that represents a batch in the other tables."""
         if batch_id not in self._numbers:
             found = self._fetch("SELECT number FROM batches WHERE batch_id = ?", (rows.encode(batch_id),))
             if not found:
@@ -316,7 +318,7 @@ def _items_at(db: sqlite3.Connection, keys: Iterable[tuple[Any, ...]]) -> list[A
 
 
 def _add(db: sqlite3.Connection, number: int, state: ItemState, items: list[Item], *, at: int) -> int:
-    """Insert items of one state; the import of an item that carries one is bound."""
+    """Insert items of one state, bind their imports, and return how many are new."""
     listed: list[Item] = []
     others: list[Item] = []
     for item in items:
@@ -338,7 +340,7 @@ def _add(db: sqlite3.Connection, number: int, state: ItemState, items: list[Item
 
 
 def _move(db: sqlite3.Connection, number: int, before: Item, after: Item, columns: list[str]) -> None:
-    """Write the changed columns of an item, if it is still at the revision that was seen."""
+    """Write the changed columns of an item, if it is still at the revision that was read."""
     values = [rows.encode(getattr(after, column)) for column in columns]
     moved = db.execute(
         f"UPDATE items SET {', '.join(f'{column} = ?' for column in columns)}"  # noqa: S608 - names of Item's fields
@@ -358,9 +360,45 @@ def _rebind(db: sqlite3.Connection, number: int, before: Item, after: Item, *, a
 
 
 def _bind(db: sqlite3.Connection, number: int, item: Item, *, at: int) -> None:
+    _insert_import(db, item.import_id, (number, rules.source_key(item.source)), bound_at=at, released_at=None)
+
+
+def _insert_import(
+    db: sqlite3.Connection, import_id: str | None, key: tuple[int, bytes], *, bound_at: int, released_at: int | None
+) -> None:
     try:
-        db.execute(
-            "INSERT INTO imports VALUES (?, ?, ?, ?, NULL)", (item.import_id, number, rules.source_key(item.source), at)
-        )
+        db.execute(_INSERT_IMPORT, (import_id, *key, bound_at, released_at))
     except sqlite3.IntegrityError:
-        raise ImportIdTaken(f"import {item.import_id} already belongs, or belonged, to an item") from None
+        raise ImportIdTaken(f"import {import_id} already belongs, or belonged, to an item") from None
+
+
+def _restore(db: sqlite3.Connection, number: int, records: Sequence[Recorded]) -> int:
+    """Insert items that are not in the batch, with their histories and imports, and return how many are new."""
+    added = [record for record in records if _restore_item(db, number, record)]
+    tallies = Counter(record.item.state for record in added)
+    db.executemany(rows.TALLY, [(number, state.value, count) for state, count in tallies.items()])
+    return len(added)
+
+
+def _restore_item(db: sqlite3.Connection, number: int, record: Recorded) -> bool:
+    item, (first, *later) = record.item, record.history
+    if not db.execute(rows.INSERT_ITEM, rows.full_row(item, number, rules.to_ms(first.at))).rowcount:
+        return False
+    key = (number, rules.source_key(item.source))
+    db.execute(_SET_ADDED, (first.state.value, first.attempts, first.import_id, *key))
+    # The last entry gets the item's revision: earlier entries may be missing in the record.
+    first_revision = item.revision - len(later) + 1
+    steps = [rows.history_values(entry, revision) for revision, entry in enumerate(later, start=first_revision)]
+    db.executemany(rows.INSERT_HISTORY, [(*key, *step) for step in steps])
+    for import_id in record.import_ids:
+        bound_at, released_at = _bound_between(record, import_id)
+        _insert_import(db, import_id, key, bound_at=bound_at, released_at=released_at)
+    return True
+
+
+def _bound_between(record: Recorded, import_id: str) -> tuple[int, int | None]:
+    """Return when an import was bound to the item and when it was released, in ms; None if it is still bound."""
+    bound = [place for place, entry in enumerate(record.history) if entry.import_id == import_id]
+    first, after = (bound[0], bound[-1] + 1) if bound else (0, len(record.history))
+    released_at = rules.to_ms(record.history[after].at) if after < len(record.history) else None
+    return rules.to_ms(record.history[first].at), released_at

@@ -1,4 +1,4 @@
-"""One writer a ledger: the lock file, and the file systems on which no lock can be trusted."""
+"""The lock file that allows one writer per ledger, and the file systems whose locks cannot be trusted."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from runner.models import iso
 
 _MOUNTS = Path("/proc/mounts")
 _NETWORK_TYPES = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "ncpfs", "afs", "fuse.sshfs"})
-_LOOK_S = 0.05
+_CHECK_S = 0.05
 _OCTAL = re.compile(r"\\([0-7]{3})")
 
 
 class LockFile:
-    """A file next to the ledger, locked by the process that writes; the kernel frees it when that process ends."""
+    """A file next to the ledger, locked by the process that writes; the kernel releases it when that process ends."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor: int | None = descriptor
 
     @classmethod
     def take(cls, path: Path, *, ledger: Path, now: datetime) -> LockFile:
-        """Lock `path` and write who holds it. Raises LedgerLocked, or OSError where it cannot be opened or locked."""
+        """Lock `path` and write who holds it. Raises LedgerLocked, or OSError if it cannot be opened or locked."""
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             _lock(descriptor)
@@ -38,7 +38,7 @@ class LockFile:
             os.close(descriptor)
             raise LedgerLocked(
                 f"another run ({holder}) holds the ledger {ledger}",
-                hint="wait until it ends; `bulkhead status` shows how far it is",
+                hint="`bulkhead status` shows its progress; `bulkhead resume --wait` waits until it ends",
             ) from None
         except OSError:
             os.close(descriptor)
@@ -54,12 +54,12 @@ class LockFile:
 
 
 def lock_path(ledger: Path) -> Path:
-    """Return where the lock file of a ledger lies."""
+    """Return the path of a ledger's lock file."""
     return ledger.with_name(f"{ledger.name}.lock")
 
 
 def is_locked(path: Path) -> bool:
-    """Tell whether a process holds the lock file; where that cannot be told, it is taken for held."""
+    """Tell whether a process holds the lock file; True if that cannot be determined."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -76,16 +76,16 @@ def is_locked(path: Path) -> bool:
 
 
 def _lock(descriptor: int) -> None:
-    """Take the lock; `is_locked` of another process may have it for a moment. Raises BlockingIOError."""
+    """Take the lock; `is_locked` in another process may hold it for a moment. Raises BlockingIOError."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        time.sleep(_LOOK_S)
+        time.sleep(_CHECK_S)
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def refuse_network_file_system(path: Path, *, mounts: Path = _MOUNTS) -> None:
-    """Raise LedgerError where `path` lies on a network file system, as far as this system tells."""
+    """Raise LedgerError if `path` is on a network file system, as far as this system shows."""
     try:
         table = mounts.read_text("utf-8", "surrogateescape")
     except OSError:
@@ -93,7 +93,7 @@ def refuse_network_file_system(path: Path, *, mounts: Path = _MOUNTS) -> None:
     kind = _type_of(path.resolve(), table)
     if kind in _NETWORK_TYPES:
         raise LedgerError(
-            f"the ledger {path} lies on a network file system ({kind}), where locks cannot be trusted",
+            f"the ledger {path} is on a network file system ({kind}), where locks cannot be trusted",
             hint="keep it on a local disk: --ledger /path/on/a/local/disk/ledger.db",
         )
 

@@ -1,4 +1,4 @@
-"""How batches and items become rows of SQLite and come back: the columns, the statements made of them, the codecs."""
+"""The columns of SQLite, the statements built from them, and the conversion of batches and items to rows and back."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _SELECT_BATCHES = (
     " FROM batches "
 )
 ROWS_AT_ONCE = 50
-"""Rows of one INSERT_LISTED: a statement a row costs a third more, most of it for handing the interpreter over."""
+"""Rows of one INSERT_LISTED: one statement per row takes a third longer, mostly for switching the interpreter."""
 
 INSERT_LISTED = _insert(_KNOWN_WHEN_LISTED, count=ROWS_AT_ONCE)
 INSERT_ITEM = _insert(COLUMNS)
@@ -92,14 +92,14 @@ def batch_values(batch: Batch) -> tuple[Any, ...]:
 
 
 def is_just_listed(item: Item) -> bool:
-    """Tell whether INSERT_LISTED, which binds few columns and is twice as fast, holds all that is known of the item."""
+    """Tell whether INSERT_LISTED can store the item: it has few columns and is twice as fast."""
     return _later_values(item) == _NOTHING_LATER
 
 
 def listed_values(items: Sequence[Item], number: int, state: ItemState, at: int) -> list[Any]:
     """Return the values of INSERT_LISTED for ROWS_AT_ONCE items in `state`, one after another.
 
-    `number` stands for the batch, `at` is now, in ms.
+    `number` represents the batch; `at` is the current time in ms.
     """
     name = state.value
     values: list[Any] = []
@@ -158,6 +158,12 @@ def orphan_of(row: tuple[Any, ...]) -> RemoteImport:
     )
 
 
+def history_values(entry: HistoryEntry, revision: int) -> tuple[Any, ...]:
+    """Return the values of INSERT_HISTORY after batch and source."""
+    reason = encode(entry.reason)
+    return revision, rules.to_ms(entry.at), entry.state.value, reason, entry.attempts, entry.import_id
+
+
 def entry_of(row: tuple[Any, ...]) -> HistoryEntry:
     at, state, reason, attempts, import_id, *_ = row
     return HistoryEntry(
@@ -166,7 +172,7 @@ def entry_of(row: tuple[Any, ...]) -> HistoryEntry:
 
 
 def encode(value: Any) -> Any:
-    """Return what SQLite stores for a field's value; text that holds undecodable bytes becomes those bytes."""
+    """Return what SQLite stores for a field's value; text with undecodable bytes becomes bytes."""
     if value is None or type(value) is int:
         return value
     if isinstance(value, StrEnum):

@@ -132,7 +132,7 @@ async def updated(stores: Stores) -> None:
 
 
 async def manifested(stores: Stores) -> None:
-    assert await stores.ledger.manifested("b1", moves=1)
+    assert await stores.ledger.record_manifest("b1", moves=1)
 
 
 async def taken(stores: Stores) -> None:

@@ -21,7 +21,7 @@ from pathlib import Path
 import pytest
 
 from runner.errors import BulkheadError, LedgerCorrupt, LedgerError, LedgerLocked, LedgerTooNew, StorageFull
-from runner.ledger.sqlite.database import BALLAST_BYTES, DiskReserve, explained
+from runner.ledger.sqlite.database import RESERVE_BYTES, DiskReserve, explained
 from runner.ledger.sqlite.ledger import IS_SENT, SCHEMA, SqliteLedger
 from runner.ledger.sqlite.lockfile import refuse_network_file_system
 from runner.models import Batch, Item, ItemState, RemoteImport
@@ -415,12 +415,12 @@ async def test_the_reserve_lets_one_write_through_when_the_disk_is_full(
 ) -> None:
     async with opened(path) as ledger:
         await ledger.start_batch(BATCH)
-        assert path.with_name(path.name + ".ballast").stat().st_size == BALLAST_BYTES
+        assert path.with_name(path.name + ".ballast").stat().st_size == RESERVE_BYTES
         free = DiskReserve.free
 
-        def free_and_find_space(ballast: DiskReserve) -> bool:
-            limit_pages(ledger, more=BALLAST_BYTES // 4096)
-            return free(ballast)
+        def free_and_find_space(reserve: DiskReserve) -> bool:
+            limit_pages(ledger, more=RESERVE_BYTES // 4096)
+            return free(reserve)
 
         monkeypatch.setattr(DiskReserve, "free", free_and_find_space)
         limit_pages(ledger, more=0)
