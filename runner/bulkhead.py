@@ -17,6 +17,7 @@ from runner.errors import BatchTaken, ConfigError, LedgerLocked
 from runner.events import BatchFinished, BatchStarted, Event, EventHook, Notice, ignore
 from runner.local import plan as planning
 from runner.local import reconcile as recovery
+from runner.local import redrive as redriving
 from runner.local.batch_lease import hold_batch_lease
 from runner.local.batch_lookup import Batches, is_of_a_stack
 from runner.local.doctor import Check, examine
@@ -214,7 +215,7 @@ class Bulkhead:
         batch = await self._batches.named(batch_id, write=True)
         ledger = await self._resources.ledger(write=True)
         transitions = await self._transitions(ledger, batch)
-        count = await recovery.redrive(ledger, batch.batch_id, states=states, match=match, transitions=transitions)
+        count = await redriving.redrive(ledger, batch.batch_id, states=states, match=match, transitions=transitions)
         if count:
             await ledger.update_batch(batch.batch_id, state=BatchState.PAUSED)
         return count

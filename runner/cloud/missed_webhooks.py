@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from runner.cloud.messages import ImportHint
 from runner.cloud.protocols import Queue
 from runner.dromo.listing import imports_since
-from runner.local.reconcile import given_up
+from runner.local.reconcile import duplicate_risk
 from runner.models import STATE_OF_STATUS, ImportStatus, ItemState, tag_of
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ async def _released_with_data(deployment: Deployment, seen: _Seen) -> int:
         for remote in same_tag
     }
     owners = await deployment.ledger.owners(doubled)
-    found = [await given_up(deployment.ledger, doubled[import_id], owner) for import_id, owner in owners.items()]
+    found = [await duplicate_risk(deployment.ledger, doubled[import_id], owner) for import_id, owner in owners.items()]
     risks = [risk for risk in found if risk is not None]
     for risk in risks:
         logger.error("a released import took data", extra={"item": risk.source, "import_id": risk.import_id})

@@ -1,4 +1,4 @@
-"""DeferredItems: items that a run leaves to a later one, since nothing got through for them."""
+"""DeferredItems: items that a run leaves to a later one because no request for them succeeds."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ if TYPE_CHECKING:
     from runner.errors import DuplicatePending
     from runner.models import Item
 
-IN_A_ROW_BEFORE_PAUSE = 3
-"""So many items in a row that no create or upload got through for: the trouble is not theirs."""
+IN_A_ROW_BEFORE_STOP = 3
+"""After this many deferred items in a row, the trouble is not with the items, and the run stops."""
 
-TWIN_PAUSE_S = 5.0
-MOST_WAITS_FOR_TWIN = 36
-"""Pauses of an item whose content another batch is sending: it may be a batch that nobody drives."""
+DUPLICATE_PAUSE_S = 5.0
+DUPLICATE_PAUSES_MAX = 36
+"""Pauses of an item whose content another batch is sending: no run may be working on that batch."""
 
-MOST_TIMES_OVERTAKEN = 5
-"""So often an item is followed to where somebody else moved it; the work of others ends, so it is seldom twice."""
+TIMES_OVERTAKEN_MAX = 5
+"""How often an item is continued from where another process moved it. More than twice is rare."""
 
 
 class DeferredItems:
-    """The deferred sources of one run. An item may be put back `most_returns` times before it is deferred as well."""
+    """The sources that one run has deferred. An item may be queued again `most_returns` times before it is deferred."""
 
     def __init__(self, *, stop: StopSignal, emit: EventHook, most_returns: int) -> None:
         self._stop = stop
@@ -33,8 +33,8 @@ class DeferredItems:
         self._sources: set[str] = set()
         self._returns: Counter[str] = Counter()
         self._overtaken: Counter[str] = Counter()
+        self._pauses: Counter[str] = Counter()
         self._in_a_row = 0
-        self._waits: Counter[str] = Counter()
 
     def __contains__(self, source: str) -> bool:
         return source in self._sources
@@ -43,34 +43,34 @@ class DeferredItems:
         return len(self._sources)
 
     def add(self, item: Item, why: str) -> None:
-        """Leave an item to a later run; when trouble hits one after the other, ask for a stop."""
+        """Leave an item to a later run; if several items in a row are deferred, request a stop."""
         self._sources.add(item.source)
         if self._stop.requested:
             return
         self._in_a_row += 1
         self._emit(Notice(code="item_deferred", message=f"{item.source}: {why}; a later run continues it"))
-        if self._in_a_row >= IN_A_ROW_BEFORE_PAUSE:
+        if self._in_a_row >= IN_A_ROW_BEFORE_STOP:
             self._stop.request(StopReason.TROUBLE, f"the vendor cannot be reached: {why}")
 
-    async def wait_for_twin(self, item: Item, error: DuplicatePending) -> None:
-        """Pause for an item whose content is being sent for another; one that waits too long is left to a later run."""
-        self._waits[item.source] += error.batch_id != item.batch_id
-        if self._waits[item.source] <= MOST_WAITS_FOR_TWIN:
-            await self._stop.sleep(TWIN_PAUSE_S)
+    def end_streak(self) -> None:
+        """Note that a request succeeded: the trouble before it did not affect all items."""
+        self._in_a_row = 0
+
+    async def wait_for_duplicate(self, item: Item, error: DuplicatePending) -> None:
+        """Pause while the same content is sent for another item; after too many pauses, leave it to a later run."""
+        self._pauses[item.source] += error.batch_id != item.batch_id
+        if self._pauses[item.source] <= DUPLICATE_PAUSES_MAX:
+            await self._stop.sleep(DUPLICATE_PAUSE_S)
         elif not self._stop.requested:
             self._sources.add(item.source)
             self._emit(Notice(code="item_deferred", message=f"{item.source}: {error}; a later run continues it"))
 
-    def got_through(self) -> None:
-        """Say that something got through: whatever the trouble was, it was not everybody's."""
-        self._in_a_row = 0
-
-    def may_go_on(self, item: Item) -> bool:
-        """Tell whether an item that others keep moving may be taken up once more: not without end."""
+    def may_continue(self, item: Item) -> bool:
+        """Tell whether an item that another process moved may be continued here; the number of times is limited."""
         self._overtaken[item.source] += 1
-        return self._overtaken[item.source] <= MOST_TIMES_OVERTAKEN
+        return self._overtaken[item.source] <= TIMES_OVERTAKEN_MAX
 
     def may_return(self, item: Item) -> bool:
-        """Tell whether an item that gave up its import may have another now: not without end."""
+        """Tell whether an item that gave up its import may get another now; the number of times is limited."""
         self._returns[item.source] += 1
         return item.attempts < self._most_returns and self._returns[item.source] < self._most_returns

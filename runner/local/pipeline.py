@@ -1,4 +1,4 @@
-"""run_batch(): the stages over bounded queues, from discovery to the last result; the only file that knows their order.
+"""run_batch(): the stages over bounded queues, from discovery to the last result; only this file knows their order.
 
 discover -> [ledger] -> feed -> submit queue -> N submitters -> tracker -> collect queue -> M collectors
                                              `-> lost creates (JSON creates whose answer was lost) -> feed
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from runner.config.options import RunOptions
 from runner.errors import (
     AuthRefused,
     DuplicatePending,
@@ -24,13 +25,11 @@ from runner.errors import (
     first_cause,
 )
 from runner.events import Notice
-from runner.formatting import counted
 from runner.local.counters import CallCounts
 from runner.local.deferrals import DeferredItems
-from runner.local.feeder import Feeder, InFlight
+from runner.local.feeder import WITH_IMPORT, Feeder, InFlight, unfinished
 from runner.local.ledger_watch import LedgerWatcher
-from runner.local.limits import StopConditions
-from runner.local.reconcile import WITH_IMPORT, unfinished
+from runner.local.settling import LostCreateQueue
 from runner.models import TERMINAL_STATES, Batch, Item, ItemState
 from runner.retry import repeat_read
 from runner.stages.context import RunContext
@@ -39,6 +38,7 @@ from runner.stages.factory import Stages
 from runner.stages.submit import SubmitOutcome
 from runner.stages.track import Tracker
 from runner.stages.transitions import ItemOvertaken, Transitions
+from runner.stop import StopReason, StopSignal
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ _S = ItemState
 
 
 class Scope(Enum):
-    """What a run is for: everything, one look at reviews and open imports, or watching them until none is left."""
+    """What a run does: everything, check reviews and open imports once, or watch them until none is left."""
 
     RUN = "run"
     TRACK_ONCE = "track_once"
@@ -57,7 +57,10 @@ class Scope(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunResult:
-    """How the stages left a batch: items `deferred` by trouble, `missing_schemas` that stopped their routes."""
+    """How the stages left a batch: `deferred` items, and `missing_schemas` with the vendor's sentence on each.
+
+    `ended` counts the items that ended in this run, and those that now need review.
+    """
 
     by_state: dict[ItemState, int]
     ended: dict[ItemState, int]
@@ -68,9 +71,10 @@ class RunResult:
 async def run_batch(
     batch: Batch, context: RunContext, *, scope: Scope = Scope.RUN, list_source: bool = True
 ) -> RunResult:
-    """Take every item of the batch as far as it gets, until it is settled or `context.stop` says so.
+    """Take every item of the batch as far as possible, until the batch is settled or `context.stop` is requested.
 
-    Raises what concerns the whole batch and is no reason to stop in order: SourceNotFound, LedgerError, bugs.
+    Raises SourceNotFound, LedgerError, and unexpected errors. Other errors that concern the whole batch stop the run in
+    order.
     """
     run = _Run(batch, context, transitions=await _transitions(batch, context), scope=scope, list_source=list_source)
     try:
@@ -87,8 +91,32 @@ async def _transitions(batch: Batch, context: RunContext) -> Transitions:
     return Transitions(context.ledger, clock=context.clock, emit=context.emit, by_state=counts)
 
 
+class StopConditions:
+    """Requests a stop once the time is used up, too many items failed, or an error concerns the whole batch."""
+
+    def __init__(self, stop: StopSignal, *, options: RunOptions, transitions: Transitions) -> None:
+        self._stop = stop
+        self._options = options
+        self._transitions = transitions
+
+    async def keep_time(self) -> None:
+        if self._options.max_duration_s is not None:
+            await asyncio.sleep(self._options.max_duration_s)
+            self._stop.request(StopReason.OUT_OF_TIME, "the time budget is used up")
+
+    def check_failures(self) -> None:
+        ended = self._transitions.ended
+        failed = ended[_S.FAILED] + ended[_S.UNCERTAIN]
+        if self._options.failure_limit.is_reached(failed=failed, ended=sum(ended.values())):
+            self._stop.request(StopReason.TOO_MANY_FAILURES, f"{failed} of {sum(ended.values())} items failed")
+
+    def stop_for(self, error: AuthRefused | StorageFull | LedgerUnavailable) -> None:
+        reason = StopReason.AUTH_REFUSED if isinstance(error, AuthRefused) else StopReason.TROUBLE
+        self._stop.request(reason, str(error), hint=error.hint)
+
+
 class _Run:
-    """One run over one batch: its queues, its stages, and what is in flight between them."""
+    """One run over one batch: its queues, its stages, and the items in flight between them."""
 
     def __init__(
         self, batch: Batch, context: RunContext, *, transitions: Transitions, scope: Scope, list_source: bool
@@ -102,9 +130,8 @@ class _Run:
         self._inflight = InFlight()
         self._submits: asyncio.Queue[Item] = asyncio.Queue(maxsize=context.options.uploads)
         self._collects: asyncio.Queue[Item] = asyncio.Queue()
-        self._lost: asyncio.Queue[Item] = asyncio.Queue()
-        self._brakes = StopConditions(context.stop, options=context.options, transitions=transitions)
-        self._deferrals = DeferredItems(
+        self._stop_conditions = StopConditions(context.stop, options=context.options, transitions=transitions)
+        self._deferred = DeferredItems(
             stop=context.stop, emit=context.emit, most_returns=context.options.create_attempts
         )
         self._discovered = asyncio.Event()
@@ -113,7 +140,7 @@ class _Run:
     def _build_stages(self) -> None:
         context, transitions, batch_id = self._context, self._transitions, self._batch.batch_id
         stages = Stages(context, transitions)
-        self._orphans, self._lost_creates, self._collector = stages.orphans, stages.lost_creates, stages.collector
+        self._orphans, self._collector = stages.orphans, stages.collector
         self._submitter, self._uploader, self._held_schemas = stages.submitter, stages.uploader, stages.held_schemas
         self.counts = CallCounts(
             context.ledger, batch_id=batch_id, endpoint=context.endpoint,
@@ -124,7 +151,7 @@ class _Run:
             api=context.api, transitions=transitions, on_move=self._tracked, on_trouble=self._defer,
             longest_pause_s=self._pause_s(), missing_after=1 if self._scope is Scope.TRACK_ONCE else 3,
         )  # fmt: skip
-        self._follower = LedgerWatcher(
+        self._watcher = LedgerWatcher(
             tracker=self._tracker, ledger=context.ledger, transitions=transitions, batch_id=batch_id,
             safety_list_s=context.options.safety_list_s, trusting=context.options.track_by == "ledger",
         )  # fmt: skip
@@ -133,12 +160,17 @@ class _Run:
             discovered=self._discovered, skip=self._is_held_back, list_first=context.options.list_first,
             shared=context.shared,
         )  # fmt: skip
+        self._lost_creates = LostCreateQueue(
+            stages.lost_creates, stages.held_schemas, stop=context.stop, emit=context.emit,
+            quiet_period_s=context.options.quiet_period_s, on_settled=self._settled,
+            on_released=self._feeder.again, on_fatal=self._stop_conditions.stop_for,
+        )  # fmt: skip
 
     def _pause_s(self) -> float:
         return self._context.options.watch_interval_s if self._scope is Scope.TRACK_WATCH else 30.0
 
     async def go(self) -> None:
-        """Start the stages, wait for the end of the work or a stop, let go of what is under way, end the stages."""
+        """Start the stages, wait for the end of the work or a stop, drain the queues, and end the stages."""
         async with asyncio.TaskGroup() as group:
             stages = [group.create_task(stage) for stage in self._stages()]
             work = group.create_task(self._work())
@@ -158,22 +190,22 @@ class _Run:
             *submits,
             *collects,
             self._track(),
-            self._settle_lost_creates(),
-            self.counts.flush_often(self._brakes.halt),
-            self._brakes.keep_time(),
+            self._lost_creates.run(),
+            self.counts.flush_often(self._stop_conditions.stop_for),
+            self._stop_conditions.keep_time(),
         ]
 
     async def _work(self) -> None:
-        """Do what there is to do; where no account of it can be kept, stop in order."""
+        """Process all items; if the ledger cannot record it, stop in order."""
         try:
-            await self._bring_in_and_wait()
+            await self._process_all()
         except* (StorageFull, LedgerUnavailable) as group:
             cause = first_cause(group)
             assert isinstance(cause, StorageFull | LedgerUnavailable)
-            self._brakes.halt(cause)
+            self._stop_conditions.stop_for(cause)
 
-    async def _bring_in_and_wait(self) -> None:
-        """Bring everything into flight, then wait until nothing is."""
+    async def _process_all(self) -> None:
+        """Put all items in flight, then wait until none is."""
         if self._scope is Scope.RUN:
             async with asyncio.TaskGroup() as group:
                 if self._list_source:
@@ -188,16 +220,16 @@ class _Run:
             await self._catch_up()
 
     async def _catch_up(self) -> None:
-        """Take up what others have put to work again, such as a review that a person has finished meanwhile."""
+        """Process items that others have moved meanwhile, such as a review that a person has finished."""
         for pause_s in _CATCH_UP_PAUSES_S:
             counts = await self._context.ledger.counts(self._batch.batch_id)
             at_work = sum(counts.get(state, 0) for state in WITH_IMPORT)
-            if at_work <= len(self._deferrals) and not await self._feeder.is_missing_some():
+            if at_work <= len(self._deferred) and not await self._feeder.is_missing_some():
                 return
             await asyncio.sleep(pause_s)
             async for item in self._context.ledger.items(self._batch.batch_id, states=WITH_IMPORT):
-                if item.source not in self._deferrals:
-                    self._inflight.take(item.source)
+                if item.source not in self._deferred:
+                    self._inflight.add(item.source)
                     await self._route(item)
             await self._feeder.run()
             await self._inflight.idle()
@@ -214,13 +246,14 @@ class _Run:
 
     async def _recover_and_feed(self) -> None:
         await self._reconcile_first()
-        await self._take_up_unfinished()
+        await self._route_unfinished()
         await self._feeder.run()
 
     async def _reconcile_first(self) -> None:
-        """Find imports of ours that the ledger does not know: lost answers, a lost ledger, or an old copy of it.
+        """Find own imports that the ledger does not know: after a lost answer, a lost ledger, or a restored backup.
 
-        Where their names would not tell them, one of the latest is asked for all the same: an answer tells the time.
+        Without tags in filenames they cannot be found, but one page is listed anyway: its answer tells the vendor's
+        time.
         """
         while not self._stop.requested:
             try:
@@ -229,7 +262,7 @@ class _Run:
                 else:
                     await repeat_read(lambda: self._context.api.list_page(limit=1, offset=0))
             except AuthRefused as error:
-                self._brakes.halt(error)
+                self._stop_conditions.stop_for(error)
             except TransientError as error:
                 self._notice("vendor_unreachable", f"cannot list imports yet: {error}")
                 await self._stop.sleep(30)
@@ -238,17 +271,17 @@ class _Run:
                     self.counts.mark_reconciled()
                 return
 
-    async def _take_up_unfinished(self) -> None:
-        """Put the items of an earlier run back where they were; those without an import go to the feeder."""
+    async def _route_unfinished(self) -> None:
+        """Hand the unfinished items of an earlier run to their stages; the feeder gets those without an import."""
         async for item in unfinished(self._context.ledger, self._batch.batch_id, transitions=self._transitions):
-            self._inflight.take(item.source)
+            self._inflight.add(item.source)
             await self._route(item)
 
     async def _watch_reviews(self) -> None:
         states = {_S.NEEDS_REVIEW, _S.PROCESSING, _S.SUCCEEDED}
         async for item in self._context.ledger.items(self._batch.batch_id, states=states):
             if self._scope is Scope.TRACK_WATCH or item.state is _S.SUCCEEDED:
-                self._inflight.take(item.source)
+                self._inflight.add(item.source)
             if item.state is _S.SUCCEEDED:
                 self._collects.put_nowait(item)
             else:
@@ -257,13 +290,12 @@ class _Run:
             await self._tracker.list_once()
 
     async def _route(self, item: Item) -> None:
-        """Hand an item that is in flight to the stage its state asks for, or lay it down."""
+        """Hand an item in flight to the stage for its state, or release it."""
         match item.state:
             case _S.QUEUED | _S.CREATED:
                 await self._submits.put(item)
             case _S.CREATING:
-                self._held_schemas.outcome_unknown.add(item.schema_id)
-                self._lost.put_nowait(item)
+                self._lost_creates.add(item)
             case _S.PROCESSING:
                 self._tracker.watch(item)
             case _S.SUCCEEDED:
@@ -272,23 +304,23 @@ class _Run:
                 self._inflight.release(item.source)
 
     async def _tracked(self, item: Item) -> None:
-        self._deferrals.got_through()
-        self._inflight.take(item.source)
-        await self._go_on(item)
+        self._deferred.end_streak()
+        self._inflight.add(item.source)
+        await self._continue(item)
 
-    async def _go_on(self, item: Item) -> None:
-        """Go on with an item from where it was brought, by whomever."""
+    async def _continue(self, item: Item) -> None:
+        """Continue with an item from its current state, whichever process moved it there."""
         if item.state is _S.QUEUED:
             self._inflight.release(item.source)
             self._feeder.again()
         elif item.state is _S.CREATING:
-            self._defer(item, "somebody else is creating its import")
+            self._defer(item, "another process is creating its import")
         else:
             await self._route(item)
-        self._brakes.check_failures()
+        self._stop_conditions.check_failures()
 
     async def _consume(self, queue: asyncio.Queue[Item], handle: Callable[[Item], Awaitable[None]]) -> None:
-        """Take items from a queue for ever; trouble of one item never ends the others."""
+        """Handle items from a queue until canceled; trouble with one item never affects the others."""
         while True:
             item = await queue.get()
             try:
@@ -303,66 +335,66 @@ class _Run:
         try:
             await handle(item)
         except (AuthRefused, StorageFull) as error:
-            self._brakes.halt(error)
+            self._stop_conditions.stop_for(error)
             self._inflight.release(item.source)
         except ItemOvertaken as error:
-            await self._overtook(item, error.current)
+            await self._continue_overtaken(item, error.current)
         except StaleItem:
-            await self._overtook(item, None)
+            await self._continue_overtaken(item, None)
         except DuplicatePending as error:
-            await self._deferrals.wait_for_twin(item, error)
+            await self._deferred.wait_for_duplicate(item, error)
             self._inflight.release(item.source)
             self._feeder.again()
         except (TransientError, RequestInvalid) as error:
             self._defer(item, str(error))
 
-    async def _overtook(self, item: Item, current: Item | None) -> None:
-        """Go on from where somebody else has brought an item that was at work here; not without end."""
-        logger.warning("item moved by somebody else", extra={"item": item.source})
-        if current is None or not self._deferrals.may_go_on(current):
-            self._defer(item, "others move it again and again")
+    async def _continue_overtaken(self, item: Item, current: Item | None) -> None:
+        """Continue with an item that another process moved while it was in flight here; not without end."""
+        logger.warning("item moved by another process", extra={"item": item.source})
+        if current is None or not self._deferred.may_continue(current):
+            self._defer(item, "other processes keep moving it")
         elif current.state is _S.CREATED:
             await self._guarded(current, self._submit)
         else:
-            await self._go_on(current)
+            await self._continue(current)
 
     async def _submit(self, item: Item) -> None:
         upload = item.state is _S.CREATED
         result = await (self._submitter.upload(item) if upload else self._submitter.submit(item))
         match result.outcome:
             case SubmitOutcome.ADVANCED:
-                self._deferrals.got_through()
+                self._deferred.end_streak()
                 await self._route(result.item)
             case SubmitOutcome.OUTCOME_UNKNOWN:
                 await self._route(result.item)
             case _:
                 self._hold_or_defer(result.item)
-        self._brakes.check_failures()
+        self._stop_conditions.check_failures()
 
     def _hold_or_defer(self, item: Item) -> None:
         """Release an item that did not advance; defer it if nothing but trouble can be the reason."""
         if self._stop.requested or self._is_held_back(item):
             self._inflight.release(item.source)
-        elif item.state is _S.QUEUED and self._deferrals.may_return(item):
+        elif item.state is _S.QUEUED and self._deferred.may_return(item):
             self._inflight.release(item.source)
             self._feeder.again()
         else:
-            self._defer(item, "no create or upload got through")
+            self._defer(item, "no create or upload succeeded")
 
     async def _collect(self, item: Item) -> None:
         moved = await self._collector.collect(item)
         if moved.state in TERMINAL_STATES:
             self._inflight.release(item.source)
         else:
-            self._defer(item, "the result could not be fetched")
-        self._brakes.check_failures()
+            self._defer(item, "the result could not be downloaded")
+        self._stop_conditions.check_failures()
 
     def _defer(self, item: Item, why: str) -> None:
         self._inflight.release(item.source)
-        self._deferrals.add(item, why)
+        self._deferred.add(item, why)
 
     def _is_held_back(self, item: Item) -> bool:
-        if item.source in self._deferrals:
+        if item.source in self._deferred:
             return True
         route = self._context.routes.for_version(item.source, item.version)
         return route is not None and self._held_schemas.hold(item, route.schema_id)
@@ -370,55 +402,22 @@ class _Run:
     async def _track(self) -> None:
         while True:
             try:
-                await (self._follower if self._follows else self._tracker).run()
+                await (self._watcher if self._watches_ledger else self._tracker).run()
             except (AuthRefused, StorageFull) as error:
-                return self._brakes.halt(error)
+                return self._stop_conditions.stop_for(error)
 
     @property
-    def _follows(self) -> bool:
+    def _watches_ledger(self) -> bool:
         return self._context.shared and self._context.options.track_by != "list"
 
-    async def _settle_lost_creates(self) -> None:
-        """Settle JSON creates whose answers were lost; those that are waiting at the same time are settled together."""
-        while True:
-            items = [await self._lost.get()]
-            while not self._lost.empty():
-                items.append(self._lost.get_nowait())
-            self._notice(
-                "create_in_doubt",
-                f"the answer to {counted(len(items), 'JSON create')} was lost; that is settled after a quiet period of "
-                f"{self._context.options.quiet_period_s:.0f} s",
-            )
-            await self._settle(items)
-
-    async def _settle(self, items: list[Item]) -> None:
-        while not self._stop.requested:
-            try:
-                settled = await self._lost_creates.settle(items)
-            except (AuthRefused, StorageFull) as error:
-                self._brakes.halt(error)
-                continue
-            except TransientError as error:
-                self._notice("vendor_unreachable", f"cannot list imports yet: {error}")
-                await self._stop.sleep(30)
-                continue
-            if not self._stop.requested:
-                self._held_schemas.outcome_unknown -= {item.schema_id for item in items}
-                self._feeder.again()
-            for item in settled:
-                await self._after_settling(item)
-            return
-        for item in items:
-            self._inflight.release(item.source)
-
-    async def _after_settling(self, item: Item) -> None:
+    async def _settled(self, item: Item) -> None:
         if item.state in (_S.QUEUED, _S.CREATING):
             self._inflight.release(item.source)
         else:
             await self._route(item)
 
     async def _drain(self) -> None:
-        """After a stop: no new work, but creates, uploads and downloads that are under way come to their end."""
+        """After a stop, let creates, uploads, and downloads in progress finish, but start nothing."""
         if self._stop.requested:
             await self._submits.join()
             await self._collects.join()
@@ -431,6 +430,6 @@ class _Run:
         return RunResult(
             by_state={state: count for state, count in self._transitions.by_state.items() if count},
             ended=dict(self._transitions.ended),
-            deferred=len(self._deferrals),
+            deferred=len(self._deferred),
             missing_schemas=dict(self._held_schemas.missing),
         )

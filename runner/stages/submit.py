@@ -440,7 +440,7 @@ class Submitter:
         return await self._transitions.advance(item, _S.QUEUED, reason=reason)
 
     async def _give_up(self, attempt: _Attempt) -> Item:
-        return await self._put_back(attempt.item, f"no create got through in {attempt.number} attempts")
+        return await self._put_back(attempt.item, f"no create succeeded in {attempt.number} attempts")
 
     async def _duplicate(self, attempt: _Attempt) -> Item | None:
         """Return another item with the same content and binding, whose data the vendor has or may have."""

@@ -63,7 +63,7 @@ class Transitions:
     def observe_remote(self, known: Item, current: Item) -> None:
         """Count and report the transition of an item that another process made."""
         if current.state != known.state:
-            self._note(known, current, "moved by somebody else")
+            self._note(known, current, "moved by another process")
 
     def foreign_changes(self, counts: Mapping[ItemState, int]) -> dict[ItemState, int]:
         """Return by how much the ledger's counts differ from `by_state` because others have moved items."""

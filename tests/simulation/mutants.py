@@ -17,8 +17,7 @@ from runner.dromo.listing import imports_since
 from runner.errors import InDoubt
 from runner.ledger.memory import MemoryLedger
 from runner.ledger.protocol import Ledger
-from runner.local import pipeline
-from runner.local import reconcile as recovery
+from runner.local import feeder, pipeline, settling
 from runner.models import ImportStatus, Item, ItemKind, ItemState, RemoteImport
 from runner.protocols import Prepared, SavedResult
 from runner.quota import pacer as pacing
@@ -132,7 +131,7 @@ def slots_freed_when_sent(patch: pytest.MonkeyPatch) -> None:
 
     patch.setattr(pacing.CreatePacer, "__init__", careless)
     patch.setattr(pacing.Permit, "answered", nothing)
-    patch.setattr(pacing.Permit, "in_doubt", nothing)
+    patch.setattr(pacing.Permit, "outcome_unknown", nothing)
 
 
 def throttled_create_counted(patch: pytest.MonkeyPatch) -> None:
@@ -194,7 +193,7 @@ def upload_of_an_earlier_run_not_doubted(patch: pytest.MonkeyPatch) -> None:
 
 
 def bound_items_created_anew(patch: pytest.MonkeyPatch) -> None:
-    careful = recovery.unfinished
+    careful = feeder.unfinished
 
     async def careless(ledger: Ledger, batch_id: str, *, transitions: Transitions) -> AsyncIterator[Item]:
         async for item in careful(ledger, batch_id, transitions=transitions):
@@ -224,14 +223,14 @@ def stale_list_believed(patch: pytest.MonkeyPatch) -> None:
 
 
 def held_back_items_forgotten(patch: pytest.MonkeyPatch) -> None:
-    careful = pipeline._Run._settle
+    careful = settling.LostCreateQueue._settle
 
     async def settle(self: Any, items: list[Item]) -> None:
         with pytest.MonkeyPatch.context() as inner:
-            inner.setattr(self._feeder, "again", lambda: None)
+            inner.setattr(self, "_on_released", lambda: None)
             await careful(self, items)
 
-    patch.setattr(pipeline._Run, "_settle", settle)
+    patch.setattr(settling.LostCreateQueue, "_settle", settle)
 
 
 def own_clock_trusted(patch: pytest.MonkeyPatch) -> None:

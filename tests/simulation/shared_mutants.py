@@ -40,7 +40,7 @@ def overtaken_item_released(patch: pytest.MonkeyPatch) -> None:
     async def overtook(self: Any, item: Item, _current: Item | None) -> None:
         self._inflight.release(item.source)
 
-    patch.setattr(pipeline._Run, "_overtook", overtook)
+    patch.setattr(pipeline._Run, "_continue_overtaken", overtook)
     patch.setattr(pipeline._Run, "_catch_up", _no_catching_up)
 
 
@@ -48,7 +48,7 @@ def overtaken_item_kept_in_flight(patch: pytest.MonkeyPatch) -> None:
     async def overtook(_self: Any, _item: Item, _current: Item | None) -> None:
         """Forget it."""
 
-    patch.setattr(pipeline._Run, "_overtook", overtook)
+    patch.setattr(pipeline._Run, "_continue_overtaken", overtook)
 
 
 def page_believed_complete(patch: pytest.MonkeyPatch) -> None:

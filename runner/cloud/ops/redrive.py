@@ -11,7 +11,7 @@ from runner.cloud.messages import ImportHint, ItemRef, ObjectCreated, decode
 from runner.cloud.protocols import Queue
 from runner.errors import MessageInvalid, StaleItem
 from runner.globs import Globs
-from runner.local.reconcile import put_back
+from runner.local.redrive import redrive_item
 from runner.models import OPEN_STATES, BatchState, ItemState
 from runner.sources import ObjectVersion, versioned_source
 
@@ -99,7 +99,7 @@ class Redrive:
     async def _put_back(self, item: Item) -> None:
         if item.batch_id not in self._opened:
             await self._reopen(item.batch_id)
-        moved = await (self._clear_error(item) if item.state in OPEN_STATES else put_back(item, self._transitions))
+        moved = await (self._clear_error(item) if item.state in OPEN_STATES else redrive_item(item, self._transitions))
         if moved is not None:
             self._moved.append(moved)
             self.count += 1

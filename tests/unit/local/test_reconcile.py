@@ -10,6 +10,7 @@ from runner.config.options import RunOptions
 from runner.local import reconcile as recovery
 from runner.local.pipeline import run_batch
 from runner.local.reconcile import DifferenceKind
+from runner.local.redrive import redrive
 from runner.models import SENT_STATES, CreateRequest, Item, ItemState
 from runner.stages.transitions import Transitions
 from tests.support.bench import BATCH_ID, Bench
@@ -89,7 +90,7 @@ async def test_a_match_is_a_glob_as_everywhere_else(match: str, count: int) -> N
     bench = Bench({"a/c.csv": b"1", "a/b/c.csv": b"2"})
     for source in bench.files:
         await bench.leave(source, ItemState.FAILED, error_code="import_failed")
-    found = await recovery.redrive(
+    found = await redrive(
         bench.ledger,
         BATCH_ID,
         states={ItemState.FAILED},
@@ -105,9 +106,7 @@ async def test_redrive_puts_back_what_matches_and_forgets_its_import() -> None:
         remote = bench.vendor.add(CreateRequest(schema_id="s1", original_filename=source), status="FAILED")
         await bench.leave(source, ItemState.FAILED, import_id=remote.import_id, error_code="import_failed")
     transitions = await _transitions(bench)
-    count = await recovery.redrive(
-        bench.ledger, BATCH_ID, states={ItemState.FAILED}, match="b/*", transitions=transitions
-    )
+    count = await redrive(bench.ledger, BATCH_ID, states={ItemState.FAILED}, match="b/*", transitions=transitions)
     item = await bench.item("b/c.csv")
     assert (count, item.state, item.import_id, item.error_code) == (1, ItemState.QUEUED, None, None)
     assert (await bench.item("a.csv")).state is ItemState.FAILED

@@ -10,7 +10,7 @@ from runner.config.options import RunOptions
 from runner.errors import ImportNotFound, ResultInvalid, Unavailable
 from runner.events import ignore
 from runner.local.pipeline import run_batch
-from runner.local.reconcile import redrive
+from runner.local.redrive import redrive
 from runner.models import CreateRequest, ItemState
 from runner.stages.transitions import Transitions
 from tests.support.bench import BATCH_ID, Bench
