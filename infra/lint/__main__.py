@@ -1,4 +1,4 @@
-"""`make lint-cloud`: what sam, cfn-lint, checkov and cfripper find in the template, but for what is accepted."""
+"""`make lint-cloud`: prints findings of sam, cfn-lint, checkov, and cfripper that accepted.toml does not list."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ TEMPLATE = ROOT / "template.yaml"
 ACCEPTED = Path(__file__).with_name("accepted.toml")
 TIMEOUT_S = 100.0
 
-# Nothing here may ask the network; a region has to be named all the same.
+# The tools work without network access, but they require a region.
 OFFLINE = {"AWS_DEFAULT_REGION": "us-east-1", "SAM_CLI_TELEMETRY": "0", "AWS_EC2_METADATA_DISABLED": "true"}
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a tool says of a resource; `resource` is `Type.LogicalId` where the tool names it."""
+    """What a tool reports about a resource; `resource` is `Type.LogicalId` if the tool names one."""
 
     tool: str
     check: str
@@ -41,7 +41,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Acceptance:
-    """Why a check of a tool is not met by the resources whose name matches."""
+    """The reason why the matching resources may fail a check of a tool."""
 
     tool: str
     check: str
@@ -53,7 +53,7 @@ class Acceptance:
 
 
 class Tools:
-    """The programs, run one after the other; each yields its findings."""
+    """Runs the programs one after the other; each method yields the findings of one."""
 
     def __init__(self, directory: Path, translation: Path) -> None:
         self._directory = directory
@@ -83,7 +83,7 @@ class Tools:
         for found in result["results"]["failed_checks"]:
             yield Finding("checkov", found["check_id"], found["resource"], found["check_name"])
         if result["summary"]["parsing_errors"]:
-            yield Finding("checkov", "parsing", TEMPLATE.name, "cannot be read")
+            yield Finding("checkov", "parsing", TEMPLATE.name, "unreadable")
 
     def _cfripper(self) -> Iterator[Finding]:
         done = self._run("lint/bin/cfripper", "--resolve", "--format", "json", self._translation)
@@ -104,7 +104,7 @@ def accepted() -> list[Acceptance]:
 
 
 def main() -> int:
-    """Print what is found and has no reason, and reasons for what is no longer found; return the exit code."""
+    """Print findings without a reason, and reasons without a finding; return the exit code, 1 if there are any."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tools", type=Path, default=ROOT / ".tools")
     tools_directory = parser.parse_args().tools.absolute()
@@ -119,8 +119,8 @@ def main() -> int:
     for found in open_findings:
         print(found)
     for reason in unused:
-        print(f"{ACCEPTED.name}: nothing is found any more of {reason.tool} {reason.check} {reason.resources}")
-    print(f"{len(findings)} findings, {len(findings) - len(open_findings)} of them for a reason")
+        print(f"{ACCEPTED.name}: no finding matches {reason.tool} {reason.check} {reason.resources}")
+    print(f"{len(findings)} findings, {len(findings) - len(open_findings)} of them accepted")
     return 1 if open_findings or unused else 0
 
 

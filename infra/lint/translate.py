@@ -1,4 +1,4 @@
-"""What CloudFormation makes of template.yaml, without asking it: its includes put in, its SAM resources translated."""
+"""Translates template.yaml to plain CloudFormation offline: resolves its include and translates its SAM resources."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PACKAGED_CODE = "s3://bucket/functions.zip"
 
 
 def translated(template: Path) -> dict[str, Any]:
-    """Return the template as plain CloudFormation; AWS_DEFAULT_REGION has to be set, to any region."""
+    """Return the template as plain CloudFormation; AWS_DEFAULT_REGION must be set to any region."""
     raw = yaml_parse(template.read_text())
     _include(raw["Resources"], template.parent)
     raw["Globals"]["Function"]["CodeUri"] = _PACKAGED_CODE
@@ -24,7 +24,7 @@ def translated(template: Path) -> dict[str, Any]:
 
 
 def _include(resources: dict[str, Any], directory: Path) -> None:
-    """Do what the transform AWS::Include does."""
+    """Apply the transform AWS::Include."""
     location = resources.pop("Fn::Transform")["Parameters"]["Location"]
     resources.update(yaml_parse((directory / location).read_text()))
 

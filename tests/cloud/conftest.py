@@ -16,7 +16,7 @@ from tests.support.cloud.stack import until
 from tests.support.command import CANARY_KEY
 from tests.support.schemas import saved_schemas
 
-QUOTA = "20/6s"
+QUOTA = "20/3s"
 CONFIG = """
 exclude = ["**/*.part"]
 
@@ -32,16 +32,22 @@ schema_id = "customers"
 """
 
 
+ENDS_THE_DEPLOYMENT = "test_upgrade.py"
+"""Runs last, because it deletes the stack that all tests share."""
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.cloud)
+    here = [item for item in items if Path(__file__).parent in item.path.parents]
+    for item in here:
+        item.add_marker(pytest.mark.cloud)
+    last = [item for item in here if item.path.name == ENDS_THE_DEPLOYMENT]
+    items[:] = [item for item in items if item not in last] + last
 
 
 @pytest.fixture(scope="session")
 def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    """The one deployment; the clock starts no reconcile while these tests run."""
+    """The one deployment; no schedule starts reconcile while these tests run."""
     if not (MINISTACK.exists() and SAM.exists()):
         assert "CI" not in os.environ, f"the tools are missing: {HOW_TO_INSTALL}"
         pytest.skip(f"the tools are not installed: {HOW_TO_INSTALL}")
@@ -56,7 +62,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
 
 @pytest.fixture
 def cloud(deployed: Cloud) -> Iterator[Cloud]:
-    """The deployment with a vendor as if it had just been started, who tells of every import's end."""
+    """The deployment with a vendor as if it had just been started, which calls the webhook at every import's end."""
     deployed.vendor.reset()
     deployed.vendor.settings(create_quota=QUOTA)
     deployed.vendor.faults()

@@ -9,8 +9,8 @@ from tests.acceptance.inbox import rows
 from tests.support.cloud.running import Cloud
 
 FILES = 200
-OTHERS = 1000
-"""Objects beside them that are left out: with them the listing has more than one page."""
+OTHERS = 801
+"""Other objects, which the configuration excludes: with them the listing has more than one page of 1000 keys."""
 
 
 def test_two_hundred_files_of_a_load_are_each_imported_once(cloud: Cloud, tmp_path: Path) -> None:

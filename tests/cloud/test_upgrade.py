@@ -1,13 +1,13 @@
-"""What outlives an upgrade that changes everything that may be changed, and the stack itself."""
+"""What outlives an upgrade that changes every parameter, and the deletion of the stack; runs after all other tests."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from tests.support.aws import running_ministack
 from tests.support.cloud.building import built_template
 from tests.support.cloud.deploying import deploy
-from tests.support.cloud.stack import Stack
+from tests.support.cloud.running import Cloud
+from tests.support.cloud.stack import Stack, until
 from tests.support.template import template
 
 CHANGED = {
@@ -26,24 +26,26 @@ CHANGED = {
     "LogLevel": "DEBUG",
 }
 LASTING = ("TableName", "InboxBucketName", "ResultsBucketName")
-ROW = {"pk": {"S": "CONFIG"}, "sk": {"B": b"-"}, "text": {"S": "kept"}}
+KEPT = "config/kept.csv"
+"""Under config/ no object is imported."""
+
+ROW = {"pk": {"S": "KEPT"}, "sk": {"B": b"-"}, "text": {"S": "kept"}}
 
 
-def test_table_and_buckets_outlive_every_change_of_parameters_and_the_stack(tmp_path: Path) -> None:
+def test_table_and_buckets_outlive_every_change_of_parameters_and_the_stack(deployed: Cloud, tmp_path: Path) -> None:
     log = tmp_path / "sam.log"
-    with running_ministack(tmp_path / "aws", MINISTACK_HOST="127.0.0.1") as aws:
-        built = built_template(log=log)
-        with deploy(aws, built, log=log) as stack:
-            before = _lasting(stack)
-            _fill(stack)
-            with deploy(aws, built, log=log, **CHANGED) as upgraded:
-                assert _lasting(upgraded) == before
-            assert _is_full(stack)
-            _delete(stack)
-            assert _is_full(stack)
-            assert not stack.client("lambda").list_functions()["Functions"]
-            assert not stack.client("sqs").list_queues().get("QueueUrls")
-            assert not stack.client("scheduler").list_schedules()["Schedules"]
+    stack = deployed.stack
+    until(stack.is_quiet, what=stack.depths)
+    before = _lasting(stack)
+    _fill(stack)
+    with deploy(deployed.aws, built_template(log=log), log=log, **CHANGED) as upgraded:
+        assert _lasting(upgraded) == before
+    assert _is_full(stack)
+    _delete(stack)
+    assert _is_full(stack)
+    assert not stack.client("lambda").list_functions()["Functions"]
+    assert not stack.client("sqs").list_queues().get("QueueUrls")
+    assert not stack.client("scheduler").list_schedules()["Schedules"]
 
 
 def test_every_parameter_is_changed_but_those_that_this_machine_decides() -> None:
@@ -57,13 +59,13 @@ def _lasting(stack: Stack) -> dict[str, str]:
 def _fill(stack: Stack) -> None:
     stack.client("dynamodb").put_item(TableName=stack.table, Item=ROW)
     for bucket in (stack.inbox, stack.results):
-        stack.client("s3").put_object(Bucket=bucket, Key="kept.csv", Body=b"kept")
+        stack.client("s3").put_object(Bucket=bucket, Key=KEPT, Body=b"kept")
 
 
 def _is_full(stack: Stack) -> bool:
     s3 = stack.client("s3")
     found = stack.client("dynamodb").get_item(TableName=stack.table, Key={name: ROW[name] for name in ("pk", "sk")})
-    kept = [s3.get_object(Bucket=bucket, Key="kept.csv")["Body"].read() for bucket in (stack.inbox, stack.results)]
+    kept = [s3.get_object(Bucket=bucket, Key=KEPT)["Body"].read() for bucket in (stack.inbox, stack.results)]
     return found.get("Item") == ROW and kept == [b"kept", b"kept"]
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from tests.support.template import METRICS, ROOT, RUNBOOK, references, template
 
-QUOTA_WORDS = "Creates a minute"
+QUOTA_WORDS = "Creates per minute"
 PERIODS_S = (60, 300, 3600)
 
 
@@ -19,11 +19,11 @@ def test_every_alarm_has_an_entry_in_the_runbook_and_every_entry_an_alarm() -> N
     assert set(entries) == alarms
 
 
-def test_every_entry_of_the_runbook_says_where_to_look_and_what_to_type() -> None:
+def test_every_entry_of_the_runbook_says_what_to_check_and_what_to_run() -> None:
     for entry in RUNBOOK.read_text().split("\n### ")[1:]:
         lower = entry.lower()
-        assert "*look*" in lower, entry.split("\n")[0]
-        assert "*type*" in lower, entry.split("\n")[0]
+        assert "*check*" in lower, entry.split("\n")[0]
+        assert "*run*" in lower, entry.split("\n")[0]
 
 
 def test_every_alarm_is_told_when_it_starts_and_when_it_ends() -> None:

@@ -18,7 +18,8 @@ from tests.support.aws import LocalAws
 QUEUES = ("Submit", "List", "Collect", "Finish")
 FUNCTIONS = ("Submit", "ListPrefix", "Webhook", "Collect", "Reconcile", "Finish", "Configure")
 
-_LOOK_EVERY_S = 0.1
+_LOOK_EVERY_S = 0.3
+"""More often would take processor time from ministack and the functions."""
 
 _T = TypeVar("_T")
 
