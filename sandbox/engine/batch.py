@@ -1,4 +1,4 @@
-"""Some thousand rows of the mapped columns: texts, values, and what is displayed of them."""
+"""A batch: some thousand rows of the mapped columns as texts, values, and displayed texts."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,8 +13,9 @@ from sandbox.hooks import Message
 class Part:
     """One column of the file in one field: most fields have one part, a manyToOne field several.
 
-    `values` holds canonical values, Invalid where a text is none; `has_invalid` False promises that none is.
-    `messages` are those that hooks have put at cells, by row; `kinds` stand in for `kind` at cells with own options.
+    `values` holds canonical values, or Invalid for a text that is not a value; `has_invalid` False guarantees that
+    there is none. `messages` are those that hooks added at cells, by row. `kinds` replace `kind` at cells that have
+    options of their own.
     """
 
     kind: Kind
@@ -26,7 +27,7 @@ class Part:
 
     @cached_property
     def is_empty(self) -> list[bool]:
-        """Blank-only cells are empty, and lists without an item."""
+        """Whether each cell is empty: only blanks, or a list without items."""
         if self.kind.empty == ():
             return [value == () for value in self.values]
         if "" not in self.texts and not any(map(str.isspace, self.texts)):
@@ -35,7 +36,7 @@ class Part:
 
     @cached_property
     def displayed(self) -> Sequence[str]:
-        """What a person sees in each cell: the value as its type writes it, the text itself where it is invalid."""
+        """What a person sees in each cell: the value as its type writes it, or the text if it is invalid."""
         if self.values is self.texts:
             return self.texts
         if self.kind.to_display is None and not self.has_invalid and not self.kinds:
@@ -67,5 +68,5 @@ class Batch:
         return len(self.indexes)
 
     def parts(self, key: str) -> list[Part]:
-        """The parts of a field; none where it is not mapped."""
+        """Return the parts of a field; none if it is not mapped."""
         return self.fields.get(key, [])

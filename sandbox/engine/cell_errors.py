@@ -1,4 +1,4 @@
-"""What is to be said of the cells of a batch, and of all batches so far."""
+"""Findings at cells: those of one batch, and the totals of all batches so far."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -20,7 +20,7 @@ ErrorObject = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, order=True)
 class Finding:
-    """One message at one cell; sorts by row, field, part, then type before validators before hooks."""
+    """One message at one cell. Sorts by row, field, and part; then type errors before validators before hooks."""
 
     row: int
     field_at: int
@@ -32,7 +32,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class BatchFindings:
-    """What was found in a batch, in order: what makes a row invalid, and what is only said."""
+    """The findings of a batch in order: `errors` make a row invalid, `remarks` do not."""
 
     errors: list[Finding]
     remarks: list[Finding]
@@ -40,7 +40,7 @@ class BatchFindings:
 
 @dataclass
 class FindingTotals:
-    """All that was found in the data so far; the lists end at a limit, the counts do not."""
+    """The findings of the data so far; the lists end at a limit, the counts do not."""
 
     row_count: int = 0
     error_count: int = 0
@@ -50,7 +50,7 @@ class FindingTotals:
     remarks: Counter[str] = field(default_factory=Counter)
 
     def add(self, found: BatchFindings, batch: Batch, fields: Sequence[Field]) -> None:
-        """Take a batch's findings; its rows follow those of the batches before."""
+        """Add a batch's findings; its rows follow those of the earlier batches."""
         errors, indexes = found.errors, batch.indexes
         invalid = sorted({each.row for each in errors})
         self.error_count += len(errors)
@@ -78,7 +78,7 @@ def _error(found: Finding, batch: Batch, of_field: Field) -> ErrorObject:
 
 
 def check_cells(batch: Batch, fields: Sequence[Field], checks: Checks) -> BatchFindings:
-    """Everything that is to be said of a batch's cells."""
+    """Check the cells of a batch and return all findings."""
     errors: list[Finding] = []
     remarks: list[Finding] = []
     for field_at, each in enumerate(fields):

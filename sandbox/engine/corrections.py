@@ -1,4 +1,4 @@
-"""What a person decides in a review, and the engine does in the next run."""
+"""Corrections: what a person decides in a review and the next run applies."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,12 +9,12 @@ NO_HEADER = -1
 
 @dataclass(frozen=True, kw_only=True)
 class Corrections:
-    """A person's decisions; empty where nothing was decided.
+    """A person's decisions; a part without a decision is empty.
 
-    `header_row` is a physical row of the file (blank ones counted, from 0), or NO_HEADER. `columns` is field key ->
-    places of its columns in the file, and replaces the matching as a whole. `cells` is row index -> (field key, part;
-    0 but in a manyToOne field) -> text as typed; `dropped` the indexes of rows to leave out. Rows are counted as in
-    errors: data rows from 0, after the data hooks, before any is removed.
+    `header_row` is a physical row of the file (from 0, blank rows included), or NO_HEADER. `columns` maps field keys to
+    the places of their columns in the file, and replaces the whole matching. `cells` maps a row's index to (field key,
+    part) to the text as typed; the part is 0 except in a manyToOne field. `dropped` are the indexes of rows to leave
+    out. Indexes are those of errors: data rows from 0, after the data hooks, before any row is removed.
     """
 
     header_row: int | None = None

@@ -1,4 +1,4 @@
-"""What a review shows of an import: its layout, and every row with its messages."""
+"""The draft: what a review shows of an import, its layout and every row with its messages."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ _SAMPLED_ROWS = 100
 
 @dataclass(frozen=True, kw_only=True)
 class DraftColumn:
-    """A column of the file: its header ("" without one), some of its texts, and fields it may belong to, best first."""
+    """A column of the file: its header ("" if it has none), some of its texts, and suggested fields, best first."""
 
     at: int
     header: str
@@ -31,9 +31,9 @@ class DraftColumn:
 class Layout:
     """How the file was understood.
 
-    `preview` are its first physical rows, blank ones among them; `header_row` is None where the header was not found,
-    NO_HEADER where a person has said that there is none. `columns` is field key -> places of its columns; `fields`
-    are the definitions in force, those that hooks added too.
+    `preview` are its first physical rows, blank rows included. `header_row` is None if the header was not found, and
+    NO_HEADER if a person said that there is none. `columns` maps field keys to the places of their columns. `fields`
+    are the definitions in force, including those that hooks added.
     """
 
     preview: Sequence[Row]
@@ -45,7 +45,7 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class DraftMessage:
-    """A message at a cell; `level` is info, warning or error."""
+    """A message at a cell; `level` is info, warning, or error."""
 
     key: str
     part: int
@@ -55,7 +55,7 @@ class DraftMessage:
 
 @dataclass(frozen=True, slots=True)
 class DraftRow:
-    """A row as a person edits it: field key -> the text displayed in each of its parts, and all messages in order."""
+    """A row as a person edits it: the displayed text of each part by field key, and all messages in order."""
 
     index: int
     texts: Mapping[str, Sequence[str]]
@@ -63,7 +63,7 @@ class DraftRow:
 
 
 class Draft(Protocol):
-    """Is told of an import while it runs: its layout, then its rows in order, dropped ones left out; each once."""
+    """Receives an import while it runs: the layout, then each row that is not dropped, once and in order."""
 
     def begin(self, layout: Layout) -> None: ...
 
@@ -71,7 +71,7 @@ class Draft(Protocol):
 
 
 def layout(built: BuiltTable, fields: Sequence[Field], mapped: Sequence[FieldColumns], *, is_json: bool) -> Layout:
-    """The layout of a table whose fields, those of hooks among them, are `fields`."""
+    """Return the layout of a table; `fields` include those that hooks added."""
     table = built.table
     return Layout(
         preview=[] if is_json else preview(table.sheet),
@@ -83,7 +83,7 @@ def layout(built: BuiltTable, fields: Sequence[Field], mapped: Sequence[FieldCol
 
 
 def draft_rows(batch: Batch, fields: Sequence[Field], found: BatchFindings) -> list[DraftRow]:
-    """The rows of a batch with the texts displayed in their cells, and everything that is said of them."""
+    """Return the rows of a batch with the displayed texts of their cells and all findings."""
     messages: defaultdict[int, list[DraftMessage]] = defaultdict(list)
     for each in sorted([*found.errors, *found.remarks]):
         key = fields[each.field_at].key

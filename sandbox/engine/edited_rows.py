@@ -1,4 +1,4 @@
-"""The rows on their way through hooks and a person's corrections, as pages that may lie on disk."""
+"""The rows of an import while hooks and a person's corrections edit them, as pages that may be on disk."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -15,7 +15,7 @@ StepData = Callable[[], dict[str, Any]]
 
 
 class PageTable:
-    """The rows of pages without the dropped ones; a field's places are those of its columns among all."""
+    """The rows of pages without the dropped ones; a column's place is its index among all columns."""
 
     def __init__(self, pages: Pages, *, dropped: frozenset[int]) -> None:
         self._pages = pages
@@ -42,8 +42,8 @@ class PageTable:
 class EditedRows:
     """Takes the rows of a table through the hooks of `runner` and through `corrections`; close() it.
 
-    `fields` are those there are by now, `orders` is all that hooks have asked for. `messages` are the
-    settings' own sentences, `keeps_raw` keeps the file's cells.
+    `fields` are the fields in force, and `orders` is everything that hooks asked for so far. `messages` are sentences
+    from the settings; `keeps_raw` keeps the file's cells.
     """
 
     def __init__(
@@ -72,9 +72,9 @@ class EditedRows:
         self._stage.close()
 
     def run(self, asked: Orders, *, step_data: StepData) -> PageTable:
-        """Run the data hooks and the later steps, and do what a person decided.
+        """Run the data hooks and the later steps, and apply the corrections. Raises HookFailed.
 
-        `asked` is what earlier step hooks wanted; the table has their fields already.
+        `asked` is what earlier step hooks asked for; the table has their fields already.
         """
         self._stage.apply_orders(asked)
         if self._runner is not None:
@@ -88,7 +88,7 @@ class EditedRows:
         return PageTable(self._stage.pages, dropped=self._corrections.dropped)
 
     def columns(self, table: PageTable) -> list[FieldColumns]:
-        """The fields that have cells: those of the file in the schema's order, then those that only hooks have set."""
+        """Return the fields that have cells: the file's in the schema's order, then those that only hooks set."""
         filled = [(field, table.places(field.key)) for field in self.fields]
         placed = {field.key: self._reader(field).moved(ats) for field, ats in filled if ats}
         of_file = [each.field.key for each in self._mapped if each.field.key in placed]
@@ -104,7 +104,7 @@ class EditedRows:
         self._stage.delete(self._corrections.dropped)
 
     def _submit_step(self, asked: Orders) -> None:
-        """Rows keep their indexes; what a person decided of those that the step adds is done when they are there."""
+        """Run what the step asked for. Rows keep their indexes; corrections of rows that it adds apply afterwards."""
         if not asked.added_rows and not asked.removed_rows:
             self._apply_orders(asked)
             return
@@ -117,7 +117,7 @@ class EditedRows:
         self._stage.delete([places[row] for row in self._corrections.dropped if row in places])
 
     def _cells(self) -> dict[int, dict[CellColumn, str]]:
-        """The corrected cells of the rows that are left."""
+        """Return the corrected cells of the remaining rows."""
         dropped = self._corrections.dropped
         cells = {row: self._known(texts) for row, texts in self._corrections.cells.items() if row not in dropped}
         return {row: texts for row, texts in cells.items() if texts}
@@ -151,7 +151,7 @@ class EditedRows:
 
 
 def _written(table: Table, mapped: Sequence[FieldColumns], *, keeps_raw: bool) -> Pages:
-    """The rows of the file with the columns of its fields, and all their cells where these are needed."""
+    """Write the file's rows to pages: the columns of the mapped fields and, with `keeps_raw`, all cells."""
     pages = Pages()
     names = [((each.field.key, part if each.field.many_to_one else None), at)
              for each in mapped for part, at in enumerate(each.ats)]  # fmt: skip

@@ -1,8 +1,17 @@
-"""What stops an import; the text of each is a sentence for the import's errors."""
+"""Errors that stop an import. The text of each is the sentence that the import's errors show.
+
+EngineError
+    UnreadableFileError
+    EmptyFileError
+    HookError
+    MissingLibraryError
+    RegexTimeoutError (validators.regex)
+    UnknownLocaleError (types.locales)
+"""
 
 
 class EngineError(Exception):
-    """The import cannot go on: it ends FAILED."""
+    """The import cannot continue: it ends FAILED."""
 
 
 class UnreadableFileError(EngineError):
@@ -10,7 +19,7 @@ class UnreadableFileError(EngineError):
 
 
 class EmptyFileError(EngineError):
-    """The file holds nothing."""
+    """The file has no rows."""
 
 
 class HookError(EngineError):

@@ -1,8 +1,8 @@
-"""A schema's hooks in an import: when they run, and what the engine makes of what they ask for.
+"""A schema's hooks in an import: when they run, and how the engine applies what they ask for.
 
-The order: UPLOAD_STEP before the header is looked for, REVIEW_STEP once columns are matched, then column hooks, bulk
-row hooks and row hooks, each seeing what the former left, REVIEW_STEP_POST_HOOKS, REVIEW_STEP_PRE_SUBMIT, the checks,
-and last beforeFinishCallback with the rows that would be submitted. rowDeleteHooks run when a person deletes rows.
+The order: UPLOAD_STEP before the header is searched; REVIEW_STEP after columns are matched; then column hooks, bulk row
+hooks, and row hooks, each with the result of the previous ones; REVIEW_STEP_POST_HOOKS; REVIEW_STEP_PRE_SUBMIT; the
+checks; and last beforeFinishCallback with the rows to submit. rowDeleteHooks run when a person deletes rows.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,7 +24,7 @@ def running_hooks(
     row_count: Callable[[], int],
     deletes: bool,
 ) -> Iterator[HookRunner | None]:
-    """The hooks, in a process that ends with the block; None where an import would run none.
+    """Run the hooks' process during the block; None if the import has no hook to run.
 
     `deletes` says that row delete hooks count. Raises HookError, also for what a hook does inside the block.
     """
@@ -42,7 +42,7 @@ def running_hooks(
 
 
 def with_orders(fields: Sequence[Field], orders: Orders) -> list[Field]:
-    """The fields after hooks have added and removed some. Raises HookError for a field that is none."""
+    """Return the fields after hooks added and removed some. Raises HookError for an invalid field."""
     made = list(fields)
     for added in orders.added_fields:
         made = [field for field in made if field.key != added.field.get("key")]

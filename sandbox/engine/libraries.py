@@ -1,4 +1,4 @@
-"""The optional libraries, imported when a file or a schema first needs one."""
+"""The optional libraries: each is imported when a file or a schema first needs it."""
 
 from functools import cache
 from importlib import import_module
@@ -14,7 +14,7 @@ def is_installed(module: str) -> bool:
 
 
 def library(module: str, *, package: str, purpose: str) -> Any:
-    """The imported `module`. Raises MissingLibraryError where `package` is not installed."""
+    """Return the imported `module`. Raises MissingLibraryError if `package` is not installed."""
     if not is_installed(module):
-        raise MissingLibraryError(f"This sandbox {purpose} only where {package} is installed (the sandbox extra).")
+        raise MissingLibraryError(f"This sandbox {purpose} only if {package} is installed (the sandbox extra).")
     return import_module(module)

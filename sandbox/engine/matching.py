@@ -21,11 +21,11 @@ _Matches = Callable[[Field, str], bool]
 def match_columns(
     header: Sequence[str], *, fields: Sequence[Field], fuzzy: bool, remembered: Mapping[str, str] | None = None
 ) -> Columns:
-    """Field key -> its columns, for each field that finds one; several only for a manyToOne field.
+    """Return the columns of each field that finds one, by field key; several only for a manyToOne field.
 
-    In turn: label, key and alternate names as they stand; `remembered` headers (header -> key) of earlier imports;
-    with `fuzzy` the names without case and punctuation (and numbered ones of a manyToOne field), then similar ones.
-    The leftmost column and the first field win; hidden fields take none.
+    Tried in turn: exact label, key, and alternate names; `remembered` headers (header -> key) of earlier imports; with
+    `fuzzy`, the names without case and punctuation (and numbered ones of a manyToOne field), then similar names. The
+    leftmost column and the first field win; hidden fields take no column.
     """
     visible = [field for field in fields if not field.hidden]
     found = _Found(header)
@@ -47,7 +47,7 @@ def normalized(name: str) -> str:
 
 
 def suggestions(name: str, fields: Sequence[Field]) -> list[str]:
-    """The keys of the fields that a header may mean, best first; a few at most, none without a header."""
+    """Return the keys of the fields that a header may mean, best first; at most a few, none without a header."""
     if not name or not is_installed("rapidfuzz"):
         return []
     scored = [(_similarity(name, field), -place) for place, field in enumerate(fields) if not field.hidden]
@@ -69,7 +69,7 @@ class _Found:
                 self._take(field, at)
 
     def claim_similar(self, fields: Sequence[Field]) -> None:
-        """Give columns to fields by falling similarity; no pair whose numbers differ or whose lead is small."""
+        """Match columns to fields, most similar first. Skip pairs whose numbers differ or that barely beat another."""
         open_fields = [field for field in fields if field.key not in self.columns]
         if not self._free or not open_fields or not is_installed("rapidfuzz"):
             return

@@ -1,6 +1,6 @@
-"""The sentence shown for each broken rule, where the schema gives none of its own.
+"""The sentence for each broken rule, unless the schema has its own.
 
-The vendor documents no such texts; these are this engine's.
+The vendor documents no such texts; these are this engine's choice.
 """
 
 TYPE_MESSAGES = {

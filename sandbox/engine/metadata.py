@@ -1,4 +1,4 @@
-"""What an import tells of itself beside its rows."""
+"""The result metadata of an import."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from sandbox.engine.table import FieldColumns, Table
 def metadata_of(
     table: Table, mapped: Sequence[FieldColumns], findings: FindingTotals, *, about: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The metadata of an import: `about` it, how its file was read, and what was found in its rows."""
+    """Return the metadata of an import: `about` it, how its file was read, and the findings in its rows."""
     sheet = table.sheet
     warnings = [*sheet.warnings, *_limit_warning(table)]
     warnings += [f"{each.field.title}: {text}" for each in mapped for text in each.kind.warnings]
@@ -35,7 +35,7 @@ def metadata_of(
 
 
 def field_mappings(table: Table, fields: Sequence[Field]) -> dict[str, Any]:
-    """Where each field's values came from; from no column where the data have no header."""
+    """Return which column each field's values came from; none if the data has no header."""
     header = table.header
     columns = table.columns if header else {}
     return {field.key: _mapping(field, columns.get(field.key, ()), header) for field in fields}

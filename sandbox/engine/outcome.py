@@ -1,4 +1,4 @@
-"""What an import ends with."""
+"""The outcome of an import."""
 
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -10,10 +10,10 @@ Status = Literal["SUCCESSFUL", "NEEDS_REVIEW", "FAILED"]
 class Outcome:
     """The end of an import.
 
-    `rows` are the result's objects keyed by field key: the result itself when SUCCESSFUL, what the result becomes
-    once a person has finished the review when NEEDS_REVIEW, None when FAILED. They are None, too, where they were
-    written out as a JSON array instead (`is_written`). `errors` are objects with a `type` and a `message`; a
-    validation error also has `rowIndex` (0-based), `fieldKey`, `value` and, in a manyToOne field, `manyToOneIndex`.
+    `rows` are the result's objects by field key: the result if SUCCESSFUL, what it becomes after the review if
+    NEEDS_REVIEW, None if FAILED. They are also None if they were written out as a JSON array (`is_written`). `errors`
+    are objects with a `type` and a `message`; a validation error also has `rowIndex` (0-based), `fieldKey`, `value`,
+    and, in a manyToOne field, `manyToOneIndex`.
     """
 
     status: Status
@@ -24,5 +24,5 @@ class Outcome:
 
 
 def failed(error_type: str, message: str) -> Outcome:
-    """A FAILED outcome with one structural error."""
+    """Return a FAILED outcome with one structural error."""
     return Outcome(status="FAILED", rows=None, errors=[{"type": error_type, "message": message}])

@@ -1,4 +1,4 @@
-"""What is wrong with a schema, each fault with the path to it: what the API answers 400 with."""
+"""The problems of a schema, each with its path: what the API answers with a 400."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -44,9 +44,9 @@ _FORMAT_COUNTS = ("mantissa", "characteristic", "totalLength")
 
 
 def schema_problems(schema: Mapping[str, Any]) -> list[Problem]:
-    """(path, sentence) of each fault of those of `fields`, `settings` and `hooks` that are there.
+    """Return (path, sentence) for each problem in those of `fields`, `settings`, and `hooks` that are present.
 
-    A path reads like `fields.3.validators.0.regex`.
+    A path looks like `fields.3.validators.0.regex`.
     """
     fields = schema.get("fields") or []
     if not isinstance(fields, list):

@@ -1,4 +1,4 @@
-"""What the rows of a batch become in the result."""
+"""Result rows: how the rows of a batch become them, and where they go."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -16,7 +16,7 @@ _COSTLY_MEMO_MAX = 10_000
 
 
 class Writable(Protocol):
-    """A binary stream's one method that matters here."""
+    """A binary stream to write to."""
 
     def write(self, data: bytes, /) -> object: ...
 
@@ -31,7 +31,7 @@ class ListSink:
         self.rows += rows
 
     def finish(self) -> None:
-        """Nothing is left to do."""
+        """Do nothing: the rows are complete."""
 
     @property
     def row_count(self) -> int:
@@ -39,7 +39,7 @@ class ListSink:
 
 
 class JsonSink:
-    """Writes the rows as one JSON array, some at a time; nothing is written before the first row or the end."""
+    """Writes the rows as one JSON array in pieces. Nothing is written before the first row or `finish`."""
 
     rows: list[ResultRow] | None = None
 
@@ -61,7 +61,7 @@ Sink = ListSink | JsonSink
 
 
 class RowMaker:
-    """Makes result rows of batches; `keeps_text` puts the text of an invalid cell into its row instead of null."""
+    """Makes result rows from batches. With `keeps_text`, an invalid cell keeps its text instead of becoming null."""
 
     def __init__(self, fields: Sequence[Field], *, keeps_text: bool) -> None:
         self._fields = fields

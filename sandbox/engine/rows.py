@@ -1,4 +1,4 @@
-"""Some thousand rows as columns, from the file as it is or from pages that hooks or a person have changed."""
+"""Some thousand rows as columns, from the file or from pages that hooks or a person changed."""
 
 from collections.abc import Mapping, Sequence
 from operator import itemgetter
@@ -11,9 +11,9 @@ _NOTHING: Mapping[int, Any] = {}
 
 
 class Rows(Protocol):
-    """Rows in order: `indexes` tells where each stands in the data, `raw` the file's cells for what no field took.
+    """Rows in order. `indexes` are their indexes in the data; `raw` are the file's cells, for columns without a field.
 
-    A column goes by its place: that in the file, or that among the columns of a page.
+    A column is named by its place in the file, or among the columns of a page.
     """
 
     @property
@@ -32,7 +32,7 @@ class Rows(Protocol):
 
 
 class FileRows:
-    """Rows of the file; short ones are filled up with ""."""
+    """Rows of the file; short rows are padded with ""."""
 
     def __init__(self, rows: list[Row], *, first: int) -> None:
         self.raw = rows
@@ -41,7 +41,7 @@ class FileRows:
         self._columns: list[tuple[str, ...]] | None = None
 
     def turn(self) -> None:
-        """Make all columns at once: quicker where most of them are asked for."""
+        """Transpose all rows at once, which is faster if most columns are needed."""
         if self._least == self.width:
             self._columns = list(zip(*self.raw, strict=True))
 
@@ -64,7 +64,7 @@ class FileRows:
 
 
 class PageRows:
-    """Rows of a page; a column's place is that of its name among `names`."""
+    """Rows of a page; a column's place is the index of its name in `names`."""
 
     def __init__(self, page: Page, names: Sequence[CellColumn], *, indexes: Sequence[int]) -> None:
         self.indexes = indexes
@@ -76,7 +76,7 @@ class PageRows:
         return [tail or [] for tail in self._tails]
 
     def turn(self) -> None:
-        """Columns are what a page is made of."""
+        """Do nothing: a page consists of columns."""
 
     def column(self, at: int) -> Sequence[str]:
         return self._columns[at].texts

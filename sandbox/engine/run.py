@@ -44,10 +44,10 @@ def run_import(
 ) -> Outcome:
     """Import a file's content (bytes or path) or JSON rows by a schema of `fields`, `settings` and `hooks`.
 
-    Rows of JSON are all objects keyed by field key or all arrays in field order. The rows go into the outcome or,
-    as a JSON array, into `result`; a FAILED import may have written a part of it. `remembered` maps headers to the
-    field keys that earlier imports gave them. `corrections` are what a person has decided in a review so far, `draft`
-    is told of every row. Hooks run within `hook_limits`. Never raises for bad data, a bad schema or a bad hook.
+    JSON rows are all objects by field key or all arrays in field order. The result's rows go into the outcome or, as a
+    JSON array, into `result`; a FAILED import may have written a part of it. `remembered` maps headers to the field
+    keys that earlier imports gave them. `corrections` are a person's decisions in a review so far, and `draft` receives
+    every row. Hooks run within `hook_limits`. Never raises for bad data, a bad schema, or a bad hook.
     """
     asked = _Given(
         source=source,
@@ -110,7 +110,7 @@ def _run(asked: _Given) -> Outcome:
 
 @contextmanager
 def _paused_collector() -> Iterator[None]:
-    """Millions of short-lived rows without one cycle among them: the collector would only walk them again and again."""
+    """Pause garbage collection: it would scan millions of short-lived rows again and again, and they form no cycle."""
     was_on = gc.isenabled()
     gc.disable()
     try:
@@ -138,9 +138,9 @@ def _sheet(source: bytes | Path | list[Any], fields: list[Field], settings: Sett
 
 @dataclass
 class _Import:
-    """The readings of one import's data: a survey, hooks and corrections, a search for repeated values, the validation.
+    """The passes over one import's data: survey, hooks and corrections, search for repeated values, validation.
 
-    Data that no hook and no person changes are read from the file each time; else from pages.
+    Data that neither a hook nor a person changes is read from the file each time; otherwise, from pages.
     """
 
     asked: _Given
@@ -170,7 +170,7 @@ class _Import:
         return self._validated(validation, self.table.fields)
 
     def _review_step(self) -> None:
-        """Let the hooks of the review step see the matched columns, before any row is read."""
+        """Run the hooks of the review step on the matched columns, before any row is read."""
         orders = self.built.orders
         if self.runner is not None and self.built.has_header:
             asked = self.runner.review_step(raw_headers=self.table.header or None, **self._step_data())
@@ -183,7 +183,7 @@ class _Import:
         self.built = replace(self.built, orders=orders, table=self.table)
 
     def _step_data(self) -> dict[str, Any]:
-        """What step hooks are told of the columns."""
+        """Return what step hooks get about the columns."""
         fields = field_mappings(self.table, self.table.mapped_fields())
         header = self.table.header
         by_place = sorted((at, key) for key, ats in self.table.columns.items() for at in ats if at < len(header))
@@ -223,7 +223,7 @@ class _Import:
         )
 
     def _learn_new(self, rows: PageTable, columns: Sequence[FieldColumns]) -> None:
-        """Let date columns that only hooks have filled see their cells."""
+        """Prepare date columns that only hooks filled."""
         new = [each for each in columns if each.kind.learns and each.field.key not in self.table.columns]
         for some in rows.batches() if new else ():
             for each in new:
@@ -262,7 +262,7 @@ class _Import:
         return validation.run(sink, watch=lambda batch, of, found: draft.add(draft_rows(batch, of, found)))
 
     def _finished(self, validation: ValidationPass, metadata: dict[str, Any]) -> list[ErrorObject]:
-        """Ask the hook that has the last word; the error where it cancels."""
+        """Run the beforeFinish hook, and return an error if it cancels the import."""
         if self.runner is None or self.runner.hooks.before_finish is None:
             return []
         finish = self.runner.before_finish(validation.submitted(), metadata=metadata)

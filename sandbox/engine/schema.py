@@ -17,7 +17,7 @@ BEHAVIORS: tuple[str, ...] = get_args(InvalidDataBehavior)
 
 @dataclass(frozen=True, kw_only=True)
 class Field:
-    """One field; `definition` is what the schema says of it. A hidden field takes no column and checks nothing."""
+    """One field; `definition` is its object in the schema. A hidden field takes no column and checks nothing."""
 
     key: str
     label: str
@@ -32,18 +32,18 @@ class Field:
 
     @property
     def title(self) -> str:
-        """What a person calls it: its label, or else its key."""
+        """The name for people: its label, or else its key."""
         return self.label or self.key
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Everything a header may call it: label, key, alternate names."""
+        """The names that a header may use: label, key, and alternate names."""
         return tuple(name for name in (self.label, self.key, *self.alternates) if name)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """The settings that mean something to a headless import; sizes in bytes, rows counted from 0."""
+    """The settings that matter to a headless import; sizes are in bytes, and rows count from 0."""
 
     identifier: str | None
     behavior: InvalidDataBehavior
@@ -63,7 +63,7 @@ def read_fields(schema: Mapping[str, Any]) -> list[Field]:
 
 
 def read_settings(given: Mapping[str, Any]) -> Settings:
-    """Nested keys (`matchingStep`, `uploadStep`) win over the same keys written flat."""
+    """Read settings; keys in `matchingStep` and `uploadStep` win over the same keys at the top."""
     matching = {**given, **(given.get("matchingStep") or {})}
     upload = {**given, **(given.get("uploadStep") or {})}
     overrides = (given.get("textOverrides") or {}).get("errors") or {}

@@ -1,4 +1,4 @@
-"""The data below a header, and which of its columns make which field."""
+"""The data below a header, and which columns belong to which field."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
@@ -19,9 +19,9 @@ _CHOICE_TYPES = ("select", "multi-select")
 
 
 class FieldColumns:
-    """A mapped field's columns by their places, and what reads their cells.
+    """A mapped field's columns by their places, and the kind that reads their cells.
 
-    `messages` are the sentences that the settings give for broken rules; the field's own goes before them.
+    `messages` are the sentences in the settings for broken rules; the field's own sentence wins.
     """
 
     def __init__(self, field: Field, ats: Sequence[int], *, messages: Mapping[str, str]) -> None:
@@ -36,7 +36,7 @@ class FieldColumns:
         self._typing_kind = make_kind(field.definition) if self.kind.learns else None
 
     def moved(self, ats: Sequence[int]) -> Self:
-        """The same field in other places, with all that was learned of its cells."""
+        """Return the same field in other places, with everything learned about its cells."""
         moved = copy(self)
         moved.ats = ats
         return moved
@@ -45,7 +45,7 @@ class FieldColumns:
         return [self._part(rows, at) for at in self.ats]
 
     def read(self, texts: Sequence[str], options: Mapping[int, Sequence[Any]]) -> Part:
-        """One column's cells; `options` are those that hooks have given to single cells."""
+        """Read one column's cells; `options` are those that hooks gave to single cells."""
         self._memo.saw_invalid = False
         values = self.kind.column(texts, self._memo)
         part = Part(self.kind, texts, values, has_invalid=self._memo.saw_invalid)
@@ -54,9 +54,10 @@ class FieldColumns:
         return part
 
     def typed(self, text: str) -> str:
-        """The text to keep of one written in place of a displayed one: a date's order is that of the display.
+        """Return the text to store for one that was typed over a displayed text.
 
-        The column of the file may have another one, which its kind has learned.
+        A typed date has the order of day and month of the display; the file's column may have another one, which the
+        kind learned.
         """
         if self._typing_kind is None:
             return text
@@ -69,7 +70,7 @@ class FieldColumns:
         return part
 
     def _choose(self, part: Part, options: Mapping[int, Sequence[Any]]) -> None:
-        """Read the cells again for which a hook has given options of their own."""
+        """Read the cells again to which a hook gave options of their own."""
         values = list(part.values)
         for row, choices in options.items():
             memo = self._memo_of_options(choices)
@@ -79,7 +80,7 @@ class FieldColumns:
         part.has_invalid = any(type(value) is Invalid for value in values)
 
     def _memo_of_options(self, choices: Sequence[Any]) -> CellMemo:
-        """One for all cells of the same options; what is no option is left out."""
+        """Return one memo for all cells with the same options; entries that are not options are ignored."""
         name = orjson.dumps(list(choices))
         if name not in self._own_memos:
             options = [each for each in choices if isinstance(each, dict)]
@@ -92,7 +93,7 @@ class FieldColumns:
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """Data rows of `sheet` from the physical row `start` on, at most `limit`; `header` is [] where there is none."""
+    """At most `limit` data rows of `sheet` from the physical row `start` on; `header` is [] if there is none."""
 
     sheet: Sheet
     start: int
@@ -113,7 +114,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Survey:
-    """What a first reading of the data learned: the columns without a name that hold something."""
+    """What a first pass over the data learned: the nameless columns that are not empty."""
 
     filled: frozenset[int]
 
@@ -121,9 +122,9 @@ class Survey:
 def survey(
     table: Table, mapped: Sequence[FieldColumns], *, settings: Settings, searches: Sequence[Uniqueness]
 ) -> Survey:
-    """Let date columns see their cells and `searches` their keys, and find the nameless columns to pass through.
+    """Prepare date columns, collect the keys for `searches`, and find the nameless columns to pass through.
 
-    The data are not read without need.
+    If nothing of that is needed, the data is not read.
     """
     learners = [each for each in mapped if each.kind.learns]
     taken = {at for ats in table.columns.values() for at in ats}
@@ -153,12 +154,12 @@ def batch_of(mapped: Sequence[FieldColumns], rows: Rows) -> Batch:
 
 
 def spare_columns(table: Table, found: Survey) -> list[int]:
-    """The columns no field took and that hold something, a name or a cell; by their place in the file."""
+    """Return the places of the columns without a field that have a name or a cell."""
     taken = {at for ats in table.columns.values() for at in ats}
     named = {at for at, name in enumerate(table.header) if name}
     return sorted((named | found.filled) - taken)
 
 
 def unmapped_cells(row: Row, spare: Sequence[int], width: int) -> dict[str, Any]:
-    """The cells of the spare columns; beyond the header's `width` only those that the row has."""
+    """Return the cells of the spare columns; beyond the header's `width`, only those that the row has."""
     return {str(at): row[at] if at < len(row) else "" for at in spare if at < len(row) or at < width}

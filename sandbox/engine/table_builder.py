@@ -1,4 +1,4 @@
-"""From a sheet of cells to a table: its header found, its columns matched, and what stands in the way of that."""
+"""Builds a table from a sheet: finds the header, matches the columns, and reports what is missing."""
 
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -20,7 +20,7 @@ HEADER_NOT_FOUND: ErrorObject = {"type": "HEADER_NOT_FOUND", "message": "No row 
 PREVIEW_ROWS = 100
 
 HOOK_PREVIEW_ROWS = 20
-"""What a hook of the upload step is shown."""
+"""How many rows a hook of the upload step gets."""
 
 SEARCH_ROWS = 20
 _MIN_WIDTH_SHARE = 0.6
@@ -30,9 +30,9 @@ _LOOKS_LIKE_DATA = re.compile(r"@|^[-+$€£(]?\s*\d[\d.,:/ -]*\s*%?\)?$|^\d{4}-
 
 @dataclass(frozen=True, kw_only=True)
 class BuiltTable:
-    """A table with its columns matched; `orders` are what step hooks have asked for so far.
+    """A table with its columns matched; `orders` is what step hooks asked for so far.
 
-    `has_header` is False where nobody has said yet which row is the header, or that there is none.
+    `has_header` is False until the header row is known, or known not to exist.
     """
 
     table: Table
@@ -42,18 +42,18 @@ class BuiltTable:
 
     @property
     def header_row(self) -> int | None:
-        """The header's physical row, NO_HEADER, or None where it was not found."""
+        """The header's physical row, NO_HEADER, or None if it was not found."""
         if self.table.header:
             return self.table.start - 1
         return NO_HEADER if self.has_header else None
 
     def structural_errors(self, fields: Sequence[Field], present: Sequence[str]) -> list[ErrorObject]:
-        """What asks for a person whatever the cells hold; `present` are the `fields` that have cells."""
+        """Return the errors that need a person whatever the cells contain; `present` are the fields with cells."""
         return not_mapped(fields, present, mapped=self.table.columns) if self.has_header else [HEADER_NOT_FOUND]
 
 
 def json_table(sheet: Sheet, fields: list[Field], settings: Settings) -> BuiltTable:
-    """Rows of JSON need no header and no matching."""
+    """Build the table of JSON rows, which need no header and no matching."""
     in_order = {field.key: [at] for at, field in enumerate(fields)}
     table = _table(sheet, fields, settings, columns=in_order)
     return BuiltTable(table=table, settings=settings, orders=Orders(), has_header=True)
@@ -69,7 +69,7 @@ def file_table(
     runner: HookRunner | None,
     about: Mapping[str, Any],
 ) -> BuiltTable:
-    """Find the header and match the columns, as hooks of the upload step and a person have it."""
+    """Find the header and match the columns, as hooks of the upload step and a person's corrections say."""
     orders = _upload_step(sheet, runner, about)
     fields, settings = with_orders(fields, orders), read_settings(as_ordered(given, orders))
     override = settings.header_row if corrections.header_row is None else corrections.header_row
@@ -93,7 +93,7 @@ def file_table(
 
 
 def preview(sheet: Sheet, *, count: int = PREVIEW_ROWS) -> list[Row]:
-    """The first `count` physical rows, blank ones among them."""
+    """Return the first `count` physical rows, blank rows included."""
     return list(islice(iter(sheet.rows), count))
 
 
@@ -106,7 +106,7 @@ def _width(sheet: Sheet) -> int:
 
 
 def not_mapped(fields: Sequence[Field], present: Collection[str], *, mapped: Collection[str]) -> list[ErrorObject]:
-    """The fields without a column that need one: no hook's cells stand in for a mapping that the schema requires."""
+    """Return an error for each field that lacks a column. Cells from a hook do not replace a required mapping."""
     missing = [
         field
         for field in fields
@@ -129,7 +129,7 @@ def _table(sheet: Sheet, fields: list[Field], settings: Settings, *, columns: Co
 
 
 def _chosen(columns: Mapping[str, Sequence[int]], fields: Sequence[Field]) -> Columns:
-    """A person's mapping, as far as it is of this schema; several columns only for a manyToOne field."""
+    """Return a person's mapping without unknown fields; several columns only for a manyToOne field."""
     kept = {field.key: sorted(columns[field.key]) for field in fields if columns.get(field.key)}
     many = {field.key for field in fields if field.many_to_one}
     return {key: ats if key in many else ats[:1] for key, ats in kept.items()}
@@ -143,7 +143,7 @@ def _upload_step(sheet: Sheet, runner: HookRunner | None, about: Mapping[str, An
 
 
 def as_ordered(given: Mapping[str, Any], orders: Orders) -> dict[str, Any]:
-    """The settings as hooks have changed them."""
+    """Return the settings as hooks changed them."""
     changed = dict(given)
     if orders.development_mode is not None:
         changed["developmentMode"] = orders.development_mode
@@ -153,10 +153,11 @@ def as_ordered(given: Mapping[str, Any], orders: Orders) -> dict[str, Any]:
 
 
 def find_header(sheet: Sheet, *, fields: Sequence[Field], override: int | None) -> tuple[int, Row] | None:
-    """The header's physical row (blank ones counted, from 0) and its cells; None when no row will do.
+    """Return the header's physical row (from 0, blank rows included) and its cells; None if no row qualifies.
 
-    The row that `override` names; else the row with most field names among the first 20 that are not blank (at least
-    two, or half of its cells); else the first one nearly as wide as the widest, of distinct texts, none like data.
+    It is the row that `override` names. Otherwise, it is the row with the most field names (at least two, or half of
+    its cells) among the first 20 that are not blank; or else the first row that is nearly as wide as the widest and
+    whose texts are distinct and do not look like data.
     """
     if override is not None:
         row = next(islice(iter(sheet.rows), override, None), None) if override >= 0 else None

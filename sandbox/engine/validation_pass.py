@@ -1,4 +1,4 @@
-"""One reading of all rows that judges them: what is wrong, and the result's rows that come of it."""
+"""The pass over all rows that validates them and makes the result's rows."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,9 +19,9 @@ Watch = Callable[[Batch, list[Field], BatchFindings], None]
 
 @dataclass(frozen=True, kw_only=True)
 class ValidationPass:
-    """The rows, the columns of their fields and the checks; `spare` are the file's columns to pass through.
+    """The rows, the columns of their fields, and the checks; `spare` are the file's columns to pass through.
 
-    `width` is the header's. `behavior` says what becomes of invalid rows.
+    `width` is that of the header. `behavior` is the schema's `invalidDataBehavior`.
     """
 
     rows: Table | PageTable
@@ -32,7 +32,7 @@ class ValidationPass:
     behavior: str
 
     def run(self, sink: Sink, *, watch: Watch | None = None) -> FindingTotals:
-        """Judge every row and put what is to be submitted into the sink; `watch` sees each batch."""
+        """Validate every row, and add the rows to submit to `sink`; `watch` gets each batch."""
         findings = FindingTotals()
         fields = self._fields
         for batch, found, made in self._batches():
@@ -43,7 +43,7 @@ class ValidationPass:
         return findings
 
     def submitted(self) -> Iterator[ResultRow]:
-        """The rows that would be submitted."""
+        """Yield the rows to submit."""
         for _, _, made in self._batches():
             yield from made
 
@@ -75,7 +75,7 @@ def find_repeats(
     sieved: bool,
     done: Sequence[Uniqueness] = (),
 ) -> None:
-    """Read what `rules` look at until each knows which values recur; those of `done` have sifted theirs."""
+    """Read the fields of `rules` until each rule knows which values repeat; those in `done` have sifted theirs."""
     if sieved:
         _search(rows, mapped, [rule for rule in rules if rule not in done], Uniqueness.sift)
     _search(rows, mapped, [rule for rule in rules if rule.may_repeat], Uniqueness.count)

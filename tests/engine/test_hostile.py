@@ -15,7 +15,7 @@ TOO_FAR = "The sheet spans more than 20,000,000 cells."
 DAMAGED = "The workbook is damaged and cannot be read."
 LOCKED = "The workbook is protected by a password."
 UNREADABLE = "The file is neither text nor a workbook that can be read."
-PACKED = "The file is compressed; it must be unpacked before it is imported."
+PACKED = "The file is compressed; unpack it before you import it."
 SENTENCES = {
     "an entry that unpacks a thousandfold": BOMB,
     "ten thousand entries": BOMB,

@@ -35,7 +35,7 @@ def test_utf8_that_breaks_late_is_replaced_and_counted():
     data = "Name,N\nJürgen,1\n".encode() + b"plain,1\n" * 20_000 + b"J\xfcrgen,2\nGro\xdf,3\n"
     outcome = run(data, NAME, N)
     assert outcome.rows[-2:] == [{"name": "J\ufffdrgen", "n": 2}, {"name": "Gro\ufffd", "n": 3}]
-    assert outcome.metadata["warnings"] == ["2 byte sequences are no valid UTF-8 and were replaced."]
+    assert outcome.metadata["warnings"] == ["2 byte sequences are not valid UTF-8 and were replaced."]
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])

@@ -1,4 +1,13 @@
-"""From a file's bytes to its rows of text cells; decided by the content, never by the file's name."""
+"""Reads a file's bytes as rows of text cells; the content decides the format, never the file's name.
+
+Owns formats, encodings, delimiters, and the limits that protect the reader. Imports only the engine's errors and
+libraries.
+
+Terms:
+    source: a file's bytes, in memory or at a path.
+    extent: how far a sheet's cells reach; the reader allocates every cell in between.
+    physical row: a row of the file, counted from 0, blank rows included.
+"""
 
 from sandbox.engine.errors import UnreadableFileError
 from sandbox.engine.reading.sheet import Row, Sheet
@@ -18,7 +27,7 @@ def read_sheet(source: Source, *, delimiter: str | None = None, sheet: str | Non
             raise UnreadableFileError("The file is larger than maxFileSize allows.")
         head = head_of(source)
         if head.startswith(_PACKED_MAGIC):
-            raise UnreadableFileError("The file is compressed; it must be unpacked before it is imported.")
+            raise UnreadableFileError("The file is compressed; unpack it before you import it.")
         if head.startswith(WORKBOOK_MAGIC):
             return read_workbook(source, head, sheet=sheet)
         return read_text(source, head, delimiter=delimiter)

@@ -1,4 +1,4 @@
-"""The text of a workbook's or JSON document's cell."""
+"""The text of a cell in a workbook or a JSON document."""
 
 import math
 from datetime import date, datetime, time, timedelta
@@ -10,7 +10,7 @@ _PLAIN_NUMBER_BELOW = 1e21
 
 
 def cell_text(value: Any) -> str:
-    """A workbook's cell: the shortest number, ISO dates, TRUE and FALSE, "" for nothing."""
+    """Return the text of a workbook's cell: numbers at their shortest, ISO dates, TRUE and FALSE, "" for nothing."""
     if isinstance(value, str):
         return value
     if isinstance(value, bool):
@@ -21,14 +21,14 @@ def cell_text(value: Any) -> str:
 
 
 def json_text(value: Any) -> str:
-    """A JSON value as JavaScript's String() writes it; null is empty."""
+    """Return a JSON value as JavaScript's String() writes it, but null as ""."""
     if isinstance(value, list):
         return ",".join(map(_leaf_text, _leaves(value)))
     return _leaf_text(value)
 
 
 def number_text(value: float) -> str:
-    """A number in its shortest form, as JavaScript writes it."""
+    """Return a number in its shortest form, as JavaScript writes it."""
     if isinstance(value, int):
         return str(value) if abs(value) <= _EXACT_MAX else number_text(_double(value))
     if value.is_integer() and abs(value) < _PLAIN_NUMBER_BELOW:
@@ -62,7 +62,7 @@ def _leaf_text(value: Any) -> str:
 
 
 def _leaves(values: list[Any]) -> list[Any]:
-    """Nested lists flattened, an empty one as one empty leaf; deep ones without recursion."""
+    """Flatten nested lists without recursion; an empty list is one empty leaf."""
     leaves: list[Any] = []
     waiting = [values]
     while waiting:

@@ -1,4 +1,4 @@
-"""Which encoding a text file is in: marks and zeros first, then strict UTF-8, then a guess from a sample."""
+"""The encoding of a text file: byte order marks and zeros first, then strict UTF-8, then a guess from a sample."""
 
 import codecs
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ class Encoding:
 
 
 def find_encoding(head: bytes, chunks: Iterator[bytes]) -> Encoding:
-    """The encoding of a file by its first bytes, `head`, and all of its bytes in `chunks`."""
+    """Return the encoding of a file from its first bytes, `head`, and all of its bytes, `chunks`."""
     for bom, name in _BOMS:
         if head.startswith(bom):
             return Encoding(name)
@@ -33,7 +33,7 @@ def find_encoding(head: bytes, chunks: Iterator[bytes]) -> Encoding:
 
 
 def _wide_by_zeros(head: bytes) -> str | None:
-    """UTF-16 without a mark: in texts of Western scripts every second byte is zero."""
+    """Detect UTF-16 without a mark: in Western texts, every second byte is zero."""
     sample = head[: len(head) & ~1]
     if not sample:
         return None

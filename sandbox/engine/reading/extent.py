@@ -1,7 +1,7 @@
-"""How far the cells of a sheet's XML reach: the reader makes room for every cell in between.
+"""How far the cells of a sheet's XML reach: the reader allocates every cell in between.
 
-A few searches do for what spreadsheet programs write. A part with tags of another form must go through a parser, since
-one reference that is overlooked here ends the process that reads it.
+For what spreadsheet programs write, a few searches are enough. A part with tags of another form goes through a parser,
+because one overlooked reference can end the process that reads it.
 """
 
 import re
@@ -26,9 +26,9 @@ _TAIL_MAX_BYTES = 64 << 10
 
 
 class QuickLook:
-    """Searches the bytes of a part in turn.
+    """Searches the bytes of a part in pieces.
 
-    `needs_parser` once it holds tags that the searches do not understand, or cells that may span too much.
+    `needs_parser` is true once it has tags that the searches do not understand, or cells that may span too much.
     """
 
     def __init__(self) -> None:
@@ -39,7 +39,7 @@ class QuickLook:
 
     @property
     def needs_parser(self) -> bool:
-        """Bytes that are no XML may look like any tag. Raises UnreadableFileError for a sheet that is no XML."""
+        """Whether XML needs a parser; other bytes may look like any tag. Raises UnreadableFileError for a bad sheet."""
         if self._is_unusual and not self._is_markup and self._is_sheet:
             raise UnreadableFileError(DAMAGED)
         return self._is_unusual and bool(self._is_markup)
@@ -67,7 +67,7 @@ class QuickLook:
 
 
 class Look(Protocol):
-    """Goes through the pieces of a part. Both raise UnreadableFileError for cells that span too much, and for junk."""
+    """Reads the pieces of a part. Both methods raise UnreadableFileError for cells that span too much, and for junk."""
 
     def add(self, piece: bytes) -> None: ...
 
@@ -84,7 +84,7 @@ class XmlLook:
         self._parse(piece)
 
     def finish(self) -> None:
-        """Look at what the parser has put off: newer ones wait with a long tag for more to come."""
+        """Parse what the parser postponed: newer versions hold back a long tag until more data comes."""
         self._parse(b"", is_last=True)
 
     def _parse(self, piece: bytes, *, is_last: bool = False) -> None:
@@ -95,7 +95,7 @@ class XmlLook:
 
 
 class ExactLook(XmlLook):
-    """Parses a sheet for its references alone."""
+    """Parses a sheet for its references only."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -120,7 +120,7 @@ class ExactLook(XmlLook):
 
 
 def check_span(rows: int, columns: int) -> None:
-    """Refuse a sheet that reaches so far. Raises UnreadableFileError."""
+    """Raise UnreadableFileError if a sheet spans too many cells."""
     if rows * columns > CELLS_MAX_COUNT:
         raise UnreadableFileError(TOO_MANY_CELLS)
 

@@ -1,4 +1,4 @@
-"""How far the cells of an ods and of an xlsb reach, as the module `extent` tells it of an xlsx."""
+"""How far the cells of an ods or an xlsb reach, as `extent` says for an xlsx."""
 
 from collections.abc import Mapping
 
@@ -11,7 +11,7 @@ _CELL_RECORDS = range(1, 12)
 
 
 class OdsLook(XmlLook):
-    """Parses an ods, whose rows and cells may stand for many; blank ones count where something follows them."""
+    """Parses an ods, in which a row or cell may repeat; blank ones count only if something follows them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ class OdsLook(XmlLook):
 
 
 class XlsbLook:
-    """Walks the records of a sheet of an xlsb: a number for the kind, one for the length, then so many bytes."""
+    """Reads the records of an xlsb's sheet: a number for the kind, one for the length, then that many bytes."""
 
     def __init__(self) -> None:
         self._rows = self._columns = 0
@@ -73,14 +73,14 @@ class XlsbLook:
         self._waiting = data[at:]
 
     def finish(self) -> None:
-        """What is left is no whole record."""
+        """Do nothing: what remains is not a whole record."""
 
 
 _HEAD_BYTES = 2 + 4 + 4
 
 
 def _number(data: bytes, at: int, *, most: int) -> tuple[int, int]:
-    """A number of seven bits a byte, and where the next thing begins."""
+    """Return a number stored in seven bits per byte, and the position after it."""
     number = 0
     for place in range(most):
         byte = data[at + place]

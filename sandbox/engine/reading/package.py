@@ -1,4 +1,4 @@
-"""The zip package of a workbook, looked through before anything of it is kept: bombs, lies, cells out of all reach."""
+"""The zip package of a workbook, inspected before it is read: bombs, false sizes, and cells that are too far apart."""
 
 import io
 import re
@@ -29,13 +29,13 @@ _LOCK = re.compile(rb"<(?:[\w.-]+:)?encryption-data\b")
 
 @dataclass(frozen=True)
 class Package:
-    """What the directory of a workbook says; `is_large` asks for reading row by row."""
+    """What a workbook's zip directory says; `is_large` means that it must be read row by row."""
 
     is_large: bool
 
 
 def check_package(source: Source) -> Package:
-    """Look through a zip; a file that is none is no large one. Raises UnreadableFileError."""
+    """Inspect a zip; a file that is not a zip is not large. Raises UnreadableFileError."""
     with opened(source) as stream:
         if not stream.read(4).startswith(b"PK"):
             return Package(is_large=False)
@@ -52,7 +52,7 @@ def check_package(source: Source) -> Package:
 
 
 def _is_large(entries: list[zipfile.ZipInfo]) -> bool:
-    """Whether an xlsx has more XML than is held in memory."""
+    """Return whether an xlsx has more XML than fits in memory."""
     if not any(entry.filename == _MAIN_PART for entry in entries):
         return False
     return sum(entry.file_size for entry in entries if entry.filename.endswith(".xml")) > HELD_XML_MAX_BYTES
@@ -70,7 +70,7 @@ def _check_sizes(entries: list[zipfile.ZipInfo], stream: BinaryIO, *, most: int)
 
 
 def _check_entry(stream: BinaryIO, entry: zipfile.ZipInfo, *, is_large: bool) -> None:
-    """Unpack one entry, keeping nothing: it must be no longer than the directory says, and its cells not far apart."""
+    """Unpack one entry without storing it. Raises UnreadableFileError for a false size or cells too far apart."""
     unpacked = 0
     quick = QuickLook()
     for piece in _pieces(stream, entry):
@@ -89,7 +89,7 @@ def _check_entry(stream: BinaryIO, entry: zipfile.ZipInfo, *, is_large: bool) ->
 
 
 def _exact_look(stream: BinaryIO, entry: zipfile.ZipInfo, *, needs_parser: bool) -> Look | None:
-    """What must look at the entry more closely; None for most."""
+    """Return the parser that the entry needs; None for most entries."""
     if entry.filename == ODS_PART:
         return OdsLook()
     if next(_pieces(stream, entry), b"").startswith(XLSB_SHEET):
@@ -98,7 +98,7 @@ def _exact_look(stream: BinaryIO, entry: zipfile.ZipInfo, *, needs_parser: bool)
 
 
 def _pieces(stream: BinaryIO, entry: zipfile.ZipInfo) -> Iterator[bytes]:
-    """The unpacked bytes of an entry, some at a time. Raises BadZipFile for a method that no workbook uses."""
+    """Yield the unpacked bytes of an entry in pieces. Raises BadZipFile for a method that no workbook uses."""
     stream.seek(entry.header_offset)
     header = stream.read(30)
     stream.seek(int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little"), io.SEEK_CUR)

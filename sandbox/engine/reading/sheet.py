@@ -1,4 +1,4 @@
-"""A file's rows of text cells, however they were read."""
+"""A sheet: rows of text cells, whatever format they were read from."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -17,16 +17,16 @@ Row = list[str]
 
 @runtime_checkable
 class Chunked(Protocol):
-    """Rows that come some thousand at a time."""
+    """Rows in chunks of some thousand."""
 
     def chunks(self) -> Iterator[list[Row]]: ...
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """A file's rows, blank ones among them, and how they were read (None where it does not apply).
+    """A file's rows, blank rows included, and how they were read (None if it does not apply).
 
-    `rows` may be read again and again; `is_held` says that they lie in memory, `keeps_blank` that blank rows count.
+    `rows` can be read any number of times. `is_held` says that they are in memory, `keeps_blank` that blank rows count.
     """
 
     rows: Iterable[Row]
@@ -38,7 +38,7 @@ class Sheet:
     warnings: list[str] = field(default_factory=list)
 
     def batches(self, *, start: int = 0, limit: int | None = None) -> Iterator[list[Row]]:
-        """The rows that count from the physical row `start` on, at most `limit`, some thousand at a time."""
+        """Yield at most `limit` rows that count, from the physical row `start` on, some thousand at a time."""
         left = limit
         for chunk in self._chunks(start):
             if self.keeps_blank:
@@ -65,7 +65,7 @@ class Sheet:
             yield chunk
 
     def has_more_than(self, limit: int, *, start: int) -> bool:
-        """Whether more than `limit` non-blank rows follow from `start` on."""
+        """Return whether there are more than `limit` rows that count from `start` on."""
         return sum(map(len, self.batches(start=start, limit=limit + 1))) > limit
 
 
@@ -74,7 +74,7 @@ def is_blank(row: Row) -> bool:
 
 
 def check_widths(rows: list[Row], before: int) -> None:
-    """Refuse rows (`before` others precede them) with more columns than a workbook can have."""
+    """Raise UnreadableFileError for rows with more columns than a workbook can have; `before` rows precede them."""
     if max(map(len, rows)) > COLUMNS_MAX_COUNT:
         at = next(at for at, row in enumerate(rows, start=before + 1) if len(row) > COLUMNS_MAX_COUNT)
         raise UnreadableFileError(f"Row {at} has more than {COLUMNS_MAX_COUNT} columns.")
@@ -85,12 +85,15 @@ def long_cell() -> UnreadableFileError:
 
 
 def missing_sheet(name: str) -> str:
-    """The warning for a sheet that is not there."""
+    """Return the warning for a sheet that does not exist."""
     return f'The workbook has no sheet "{name[:80]}"; the first one with cells was taken.'
 
 
 def sheet_of_json(rows: Sequence[Any], *, keys: Sequence[str]) -> Sheet:
-    """Objects keyed by field key, or arrays in field order; what a row lacks is "". Raises UnreadableFileError."""
+    """Return JSON rows as a sheet without a header, whose columns are the fields in order.
+
+    Rows are objects by field key, or arrays in field order; a missing value is "". Raises UnreadableFileError.
+    """
     return Sheet([_texts(row, keys) for row in rows], keeps_blank=True)
 
 

@@ -1,4 +1,4 @@
-"""A file's bytes: in memory, or where they lie."""
+"""A file's bytes: in memory or at a path."""
 
 import io
 from pathlib import Path
@@ -10,12 +10,12 @@ Source = bytes | Path
 
 
 def opened(source: Source) -> BinaryIO:
-    """The bytes as a stream, from their start."""
+    """Return the bytes as a stream from their start."""
     return io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
 
 
 def for_library(source: Source) -> BinaryIO | Path:
-    """The bytes as libraries take them, which open a path by themselves."""
+    """Return the bytes as libraries accept them: a stream, or a path that they open themselves."""
     return io.BytesIO(source) if isinstance(source, bytes) else source
 
 
@@ -24,6 +24,6 @@ def size_bytes(source: Source) -> int:
 
 
 def head_of(source: Source) -> bytes:
-    """The first bytes of the file, as many as a sample takes."""
+    """Return the first SAMPLE_BYTES bytes of the file."""
     with opened(source) as stream:
         return stream.read(SAMPLE_BYTES)

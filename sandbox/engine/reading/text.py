@@ -1,4 +1,4 @@
-"""Delimited text: a stream of rows that costs no more memory the longer the file is."""
+"""Delimited text: its delimiter, and its rows as a stream that needs constant memory."""
 
 import codecs
 import csv
@@ -47,7 +47,7 @@ class TextFile:
         return chain.from_iterable(self.chunks())
 
     def chunks(self) -> Iterator[list[Row]]:
-        """The rows, some thousand at a time. Raises UnreadableFileError: an unclosed quote, a row beyond measure."""
+        """Yield the rows, some thousand at a time. Raises UnreadableFileError, for example for an unclosed quote."""
         csv.field_size_limit(CELL_MAX_CHARS)
         number = 0
         try:
@@ -67,7 +67,7 @@ class TextFile:
 
 
 def read_text(source: Source, head: bytes, *, delimiter: str | None) -> Sheet:
-    """The rows of a delimited text whose first bytes are `head`. Raises UnreadableFileError."""
+    """Read a delimited text whose first bytes are `head`. Raises UnreadableFileError."""
     with opened(source) as stream:
         chunks = _measured(_chunks(stream))
         found = find_encoding(head, chunks)
@@ -84,7 +84,7 @@ def read_text(source: Source, head: bytes, *, delimiter: str | None) -> Sheet:
         raise UnreadableFileError("The delimiter must be one character other than a quote or a line's end.")
     rows = TextFile(source, found.name, chosen, skipped_chars)
     held = size_bytes(source) <= HELD_MAX_BYTES
-    warnings = [f"{found.bad_count} byte sequences are no valid UTF-8 and were replaced."] if found.bad_count else []
+    warnings = [f"{found.bad_count} byte sequences are not valid UTF-8 and were replaced."] if found.bad_count else []
     return Sheet(list(rows) if held else rows, is_held=held, encoding=found.name, delimiter=chosen, warnings=warnings)
 
 
@@ -104,7 +104,7 @@ def _up_to_an_error(reader: Iterator[Row]) -> list[Row]:
 
 
 def _measured(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """The chunks as they come; refuses a line that is longer than any table's."""
+    """Yield the chunks unchanged. Raises UnreadableFileError for a line that is too long for a table."""
     line_bytes = 0
     for chunk in chunks:
         end = max(chunk.rfind(b"\n"), chunk.rfind(b"\r"))
@@ -129,12 +129,12 @@ def _text(source: Source, encoding: str) -> AbstractContextManager[TextIO]:
 
 
 def guess_delimiter(sample: str) -> str:
-    """The delimiter that cuts most rows to one width, wide rows preferred; a comma where none cuts anything."""
+    """Return the delimiter that splits most rows to one width, wide rows preferred; a comma if none splits anything."""
     return max(DELIMITERS, key=lambda delimiter: _evenness(sample, delimiter))
 
 
 def announced_delimiter(sample: str) -> tuple[str | None, int]:
-    """The delimiter of a leading `sep=;` line, and the characters that line takes."""
+    """Return the delimiter of a leading `sep=;` line, and the number of characters in that line."""
     line = sample[:8].splitlines(keepends=True)[:1]
     text = line[0] if line else ""
     bare = text.rstrip("\r\n")

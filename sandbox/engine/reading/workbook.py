@@ -1,4 +1,7 @@
-"""Workbooks (xlsx, xlsb, xls, ods): looked through for bombs, then their rows of text cells."""
+"""Workbooks (xlsx, xlsb, xls, ods): inspected for zip bombs, then read as rows of text cells.
+
+A large xlsx is read row by row, once, into a temporary text that can then be read any number of times.
+"""
 
 import csv
 import tempfile
@@ -30,7 +33,7 @@ _FAULTS = (zipfile.BadZipFile, ParseError, KeyError, ValueError, TypeError, Inde
 
 
 def read_workbook(source: Source, head: bytes, *, sheet: str | None) -> Sheet:
-    """The named sheet's rows, else those of the first visible sheet that has cells. Raises UnreadableFileError."""
+    """Read the named sheet, or else the first visible sheet that has cells. Raises UnreadableFileError."""
     calamine = library("python_calamine", package="python-calamine", purpose="reads workbooks")
     if check_package(source).is_large:
         return read_large_workbook(source, sheet=sheet)
@@ -71,7 +74,7 @@ def _sentence(error: BaseException, head: bytes) -> str:
 
 
 def read_large_workbook(source: Source, *, sheet: str | None) -> Sheet:
-    """As `read_workbook`, in memory that does not grow with the rows. Raises UnreadableFileError."""
+    """As `read_workbook`, in constant memory. Raises UnreadableFileError."""
     openpyxl = library("openpyxl", package="openpyxl", purpose="reads large workbooks")
     try:
         book = openpyxl.load_workbook(for_library(source), read_only=True, data_only=True)
@@ -88,7 +91,7 @@ def read_large_workbook(source: Source, *, sheet: str | None) -> Sheet:
 
 
 class SpooledRows:
-    """Rows in a temporary file, which goes with this object."""
+    """Rows in a temporary file, which is removed with this object."""
 
     def __init__(self, rows: Iterable[Iterable[Any]]) -> None:
         self._file, self._path = _scratch()
@@ -115,7 +118,7 @@ class SpooledRows:
 
 
 def _scratch() -> tuple[IO[str], Path]:
-    """A file for texts and a path to it; if it can be read without a name, nothing stays of a killed process."""
+    """Return a text file and a path to it. If it can be read without a name, a killed process leaves nothing."""
     form: Any = {"encoding": "utf-8", "errors": "replace", "newline": ""}
     if not _OPEN_FILES.is_dir():
         named = tempfile.NamedTemporaryFile("w", **form)  # noqa: SIM115 - its owner closes it
@@ -125,7 +128,7 @@ def _scratch() -> tuple[IO[str], Path]:
 
 
 def _texts(cells: Iterable[Any]) -> Row:
-    """The texts up to the last cell that holds something."""
+    """Return the texts up to the last cell that is not empty."""
     row = ["" if cell.data_type == _ERROR_CELL else cell_text(cell.value) for cell in cells]
     if max(map(len, row), default=0) > CELL_MAX_CHARS:
         raise long_cell()

@@ -1,4 +1,4 @@
-"""How far the cells of an xls reach, as the module `extent` tells it of an xlsx.
+"""How far the cells of an xls reach, as `extent` says for an xlsx.
 
 An xls is a small file system of sectors; the workbook in it is a stream of records, some of which are cells.
 """
@@ -20,10 +20,7 @@ _CELL_RECORDS = {0x0001, 0x0002, 0x0003, 0x0004, 0x0005, 0x0006, 0x0201, 0x0203,
 
 
 def check_xls(source: Source) -> None:
-    """Refuse an xls whose cells span too much; what is no proper xls is left to the reader.
-
-    Raises UnreadableFileError.
-    """
+    """Raise UnreadableFileError for an xls whose cells span too much; the reader rejects what is not a proper xls."""
     if size_bytes(source) > XLS_MAX_BYTES:
         raise UnreadableFileError(f"The workbook is larger than {XLS_MAX_BYTES >> 20} MB.")
     try:
@@ -41,7 +38,7 @@ def check_xls(source: Source) -> None:
 
 
 def _records(stream: bytes) -> Iterator[tuple[int, int, int]]:
-    """The kind of each record, where its content begins, and how long it is."""
+    """Yield the kind of each record, the position of its content, and its length."""
     at = 0
     while at + 4 <= len(stream):
         kind, length = struct.unpack_from("<HH", stream, at)
@@ -50,10 +47,10 @@ def _records(stream: bytes) -> Iterator[tuple[int, int, int]]:
 
 
 def _workbook_stream(data: bytes) -> bytes:
-    """The workbook's bytes. Raises struct.error, IndexError, ValueError or StopIteration where the file is none."""
+    """Return the workbook's bytes. Raises struct.error, IndexError, ValueError, or StopIteration if it has none."""
     size = 1 << struct.unpack_from("<H", data, 30)[0]
     if not 64 <= size <= 4096:
-        raise ValueError("no size of a sector")
+        raise ValueError("not a sector size")
     directory_at, mini_from = struct.unpack_from("<I", data, 48)[0], struct.unpack_from("<I", data, 56)[0]
     table = _table(data, size)
     directory = b"".join(_sector(data, size, at) for at in _chain(table, directory_at))
@@ -70,7 +67,7 @@ def _workbook_stream(data: bytes) -> bytes:
 
 
 def _table(data: bytes, size: int) -> tuple[int, ...]:
-    """Which sector follows each sector."""
+    """Return the sector that follows each sector."""
     places = list(struct.unpack_from("<109I", data, 76))
     at, count = struct.unpack_from("<II", data, 68)
     for _ in range(min(count, len(data) // size)):

@@ -1,4 +1,12 @@
-"""The validators: a module a family, and the one table of their names."""
+"""The validators: one module per family, and the table of their names.
+
+Owns what each validator means. Imports batches, types, and the schema's fields from the engine.
+
+Terms:
+    rule: a validator of one field; it returns the rows of a batch that break it.
+    definition: the validator's object in the schema.
+    level: error, warning, or info; only an error makes a row invalid.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -30,7 +38,7 @@ VALIDATOR_NAMES = (*_MAKERS, *_UNIQUE_NAMES)
 
 
 class Checks:
-    """The rules of the mapped fields, and those of them that must see all data before any row is judged."""
+    """The rules of the mapped fields, and those that must see all data before any row is validated."""
 
     def __init__(self, rules: Mapping[str, list[Rule]], uniqueness: Sequence[Uniqueness]) -> None:
         self.rules = rules
@@ -38,7 +46,7 @@ class Checks:
 
 
 def make_checks(fields: Sequence[Field], *, messages: Mapping[str, str], sieved: bool) -> Checks:
-    """The checks of the mapped `fields`. Raises EngineError for a pattern that does not compile."""
+    """Make the checks of the mapped `fields`. Raises EngineError for a pattern that does not compile."""
     together: dict[str, Uniqueness] = {}
     uniqueness: list[Uniqueness] = []
     rules: dict[str, list[Rule]] = {}

@@ -1,4 +1,4 @@
-"""The validators that ask for a value: required, and the eight require_with and require_without."""
+"""The validators that require a value: required, and the eight require_with and require_without."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -12,12 +12,12 @@ _Quantifier = Callable[[Iterable[bool]], bool]
 
 
 def required(_definition: Definition) -> Broken:
-    """An empty cell breaks it; a checkbox always has a value."""
+    """Require a value; a checkbox always has one."""
     return lambda part, _batch: _empty_rows(part)
 
 
 def require_by_presence(quantifier: _Quantifier, *, filled: bool) -> Callable[[Definition], Broken]:
-    """A value is needed where any or all of the listed `fields` are filled, or are not."""
+    """Require a value if any or all of the listed `fields` are filled, or are not."""
 
     def make(definition: Definition) -> Broken:
         keys = [str(key) for key in definition.get("fields") or ()]
@@ -31,7 +31,7 @@ def require_by_presence(quantifier: _Quantifier, *, filled: bool) -> Callable[[D
 
 
 def require_by_values(quantifier: _Quantifier, *, equal: bool) -> Callable[[Definition], Broken]:
-    """A value is needed where any or all of the fields in `fieldValues` have the value beside them, or have not."""
+    """Require a value if any or all of the fields in `fieldValues` have the given value, or do not."""
 
     def make(definition: Definition) -> Broken:
         wanted = {str(key): _texts(value) for key, value in (definition.get("fieldValues") or {}).items()}

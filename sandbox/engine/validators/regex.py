@@ -1,4 +1,4 @@
-"""The validators regex_match and regex_exclude: JavaScript's own regular expressions, under a limit of time."""
+"""The validators regex_match and regex_exclude: JavaScript's own regular expressions with a time limit."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -21,11 +21,11 @@ _MEMO_MAX_CELLS = 10_000
 
 
 class RegexTimeoutError(EngineError):
-    """A pattern took longer over some thousand cells than an import may wait."""
+    """A pattern took too long for some thousand cells."""
 
 
 class JsRegex:
-    """A compiled pattern. Raises ValueError where JavaScript does not compile it, with JavaScript's reason."""
+    """A compiled pattern. Raises ValueError with JavaScript's reason if it does not compile."""
 
     def __init__(self, pattern: str, flags: str = "", *, time_limit_s: float = TIME_LIMIT_S) -> None:
         self._pattern = pattern
@@ -40,7 +40,7 @@ class JsRegex:
         self._memo: dict[str, bool] = {}
 
     def test(self, texts: Sequence[str]) -> list[bool]:
-        """Whether each text matches somewhere. Raises RegexTimeoutError."""
+        """Return whether each text has a match. Raises RegexTimeoutError."""
         unknown = [text for text in dict.fromkeys(texts) if text not in self._memo]
         found = dict(zip(unknown, self._tested(unknown), strict=True)) if unknown else {}
         known = self._memo | found if found and self._memo else found or self._memo
@@ -61,7 +61,7 @@ class JsRegex:
 
 
 def flags_of(definition: Definition) -> str:
-    """JavaScript's flags for a validator's `regexOptions`."""
+    """Return JavaScript's flags for a validator's `regexOptions`."""
     options = definition.get("regexOptions") or {}
     return "".join(flag for name, flag in _FLAGS.items() if options.get(name))
 

@@ -1,4 +1,4 @@
-"""What every validator is to the engine: it names the rows of a batch that break it."""
+"""A rule: what every validator is to the engine."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ Definition = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Rule:
-    """A validator of one field; `broken` gives the rows of one of the field's parts that break it."""
+    """A validator of one field; `broken` returns the rows of a part of the field that break it."""
 
     name: str
     message: str

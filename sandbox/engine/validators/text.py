@@ -1,4 +1,4 @@
-"""The validators of a displayed text: length and alphabetical; types that are no texts and empty cells pass."""
+"""The validators of a displayed text: length and alphabetical. Empty cells pass, and for length also non-text types."""
 
 import re
 
@@ -10,7 +10,7 @@ _ASTRAL = re.compile("[\U00010000-\U0010ffff]")
 
 
 def length(definition: Definition) -> Broken:
-    """Between min and max characters as JavaScript counts them (UTF-16 units), both inclusive."""
+    """Require between min and max characters, both inclusive, as JavaScript counts them (UTF-16 units)."""
     low = definition.get("min") or 0
     high = definition.get("max")
     high = float("inf") if high is None else high
@@ -25,7 +25,7 @@ def length(definition: Definition) -> Broken:
 
 
 def bounds_text(definition: Definition) -> str:
-    """The bounds as a message names them."""
+    """Return the bounds as a message names them."""
     low, high = definition.get("min"), definition.get("max")
     if low is not None and high is not None:
         return f"{low} to {high}"
@@ -33,7 +33,7 @@ def bounds_text(definition: Definition) -> str:
 
 
 def alphabetical(_definition: Definition) -> Broken:
-    """Only the letters a-z and A-Z."""
+    """Allow only the letters a-z and A-Z."""
 
     def broken(part: Part, _batch: Batch) -> list[int]:
         rows = zip(part.displayed, part.is_empty, strict=True)

@@ -1,4 +1,4 @@
-"""The validators unique, unique_case_insensitive and unique_with: which values occur more than once in all the data."""
+"""The validators unique, unique_case_insensitive, and unique_with: which values repeat anywhere in the data."""
 
 from array import array
 from collections.abc import Hashable, Iterable, Iterator
@@ -14,10 +14,10 @@ Key = Hashable | None
 
 
 class Repeats:
-    """The keys that occur more than once; None is no key.
+    """The keys that occur more than once; None is not a key.
 
-    Keys of data in memory are `count`ed at once. With `sieved` the data are read first to `sift` them: eight bytes a
-    key are kept, and only where some of these recur are the data read again, to count just the keys that share them.
+    Keys of data in memory are `count`ed at once. With `sieved`, a first pass over the data `sift`s them: it keeps a
+    hash of eight bytes per key. Only if hashes repeat, a second pass counts the keys that share one.
     """
 
     def __init__(self, *, sieved: bool) -> None:
@@ -45,7 +45,7 @@ class Repeats:
                 seen.add(key)
 
     def settle(self) -> None:
-        """End a reading of the data."""
+        """End a pass over the data."""
         if self._hashes is not None:
             self._suspects = _recurring(self._hashes)
             self._hashes = None
@@ -54,7 +54,7 @@ class Repeats:
 
 
 def _recurring(hashes: "array[int]") -> set[int]:
-    """The hashes that occur more than once, found with one small counter a slot before any set is made."""
+    """Return the hashes that occur more than once; a small counter per slot filters most before any set is made."""
     mask = _SIEVE_SLOTS - 1
     slots = bytearray(_SIEVE_SLOTS)
     crowded = bytearray(_SIEVE_SLOTS)
@@ -94,7 +94,7 @@ class Uniqueness:
         return self._repeats.may_repeat
 
     def broken(self) -> Broken:
-        """The rows whose value, or combination of values, occurs again."""
+        """Return the rule: it returns the rows whose value, or combination of values, repeats."""
 
         def rows(part: Part, batch: Batch) -> list[int]:
             repeated = self._repeats.keys
