@@ -1,4 +1,4 @@
-"""The command tree. Only the command that is called gets built, since building all of them would cost start-up time."""
+"""The command tree. To start fast, only the command that is called is built completely."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from runner.cli.options import typer_function
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command: the module and function it lives in."""
+    """A command: its module in `runner.cli.commands`, and its function there."""
 
     module: str
     function: str

@@ -1,4 +1,4 @@
-"""SourceCheck: runs a check, shows its progress, ends at once on a signal, and closes with findings and exit code."""
+"""Runs `bulkhead check`: shows its progress, stops on a signal, and ends with a report and an exit code."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from runner.check.report import ReportFiles, write_report
 from runner.check.schemas import SavedSchemas, no_schemas, schemas_in
 from runner.check.setup import FILE_TIMEOUT_S, CheckOptions, CheckSetup, schemas_of_the_vendor
 from runner.cli.check_progress import showing_check
-from runner.cli.check_summary import Closing, print_check
+from runner.cli.check_summary import CheckReport, print_check
 from runner.cli.errors import reported
 from runner.cli.log import logging_to
 from runner.cli.ndjson import CheckLines
@@ -60,7 +60,7 @@ def spec_of(args: CheckArguments, loaded: LoadedSettings) -> RunSpec:
 
 
 def check_source(args: CheckArguments, engine: Callable[[], Engine]) -> None:
-    """Do it, and exit."""
+    """Check a source, show the report, and exit. Raises typer.Exit."""
     lines = CheckLines() if args.json else None
     with reported(verbose=args.verbose, on_error=lines.error if lines else None), prepared(args) as loaded:
         code = asyncio.run(_Check(args, loaded, engine(), lines).go())
@@ -68,7 +68,7 @@ def check_source(args: CheckArguments, engine: Callable[[], Engine]) -> None:
 
 
 class _Check:
-    """One check from its settings to its closing words."""
+    """One check, from its settings to its report."""
 
     def __init__(self, args: CheckArguments, loaded: LoadedSettings, engine: Engine, lines: CheckLines | None) -> None:
         self._args = args
@@ -146,13 +146,13 @@ class _Check:
         if self._lines:
             self._lines.finished(summary, fields, code)
         elif not self._args.quiet:
-            closing = Closing(
+            found = CheckReport(
                 summary=summary,
                 fields=fields,
                 elapsed_s=time.monotonic() - self._began,
-                report=report,
+                page=report,
             )
-            print_check(console(), closing)
+            print_check(console(), found)
         elif code is not ExitCode.OK:
             line(self._screen, _in_short(summary))
 

@@ -1,4 +1,4 @@
-"""How far a check is, on stderr: a live bar on a terminal, a plain line every ten seconds elsewhere."""
+"""Progress of a check, on stderr: a live bar on a terminal, a plain line every ten seconds elsewhere."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _WORDS = {
 
 
 class CheckProgress:
-    """Knows how many files have been listed, and what the totals say of those that are done."""
+    """Knows how many files are listed and checked, and what the check predicts for them."""
 
     def __init__(self, totals: CheckTotals) -> None:
         self._totals = totals
@@ -41,16 +41,16 @@ class CheckProgress:
         self._began = time.monotonic()
 
     def listed(self, count: int) -> None:
-        """Count files that the listing has come to."""
+        """Count files that have been listed."""
         self._listed += count
 
     def line(self) -> str:
-        """Write it all in one line."""
+        """Return the progress in one line."""
         done = f"{self._totals.file_count:,} of {counted(self._listed, 'file')} so far"
-        return f"{lasting(self._elapsed_s)}: {done}; " + (", ".join(self._counts()) or "none is done yet")
+        return f"{lasting(self._elapsed_s)}: {done}; " + (", ".join(self._counts()) or "none checked yet")
 
     def view(self) -> Group:
-        """Draw it for a terminal."""
+        """Return the progress for a terminal."""
         done = self._totals.file_count
         head = Table.grid(padding=(0, 1))
         head.add_row(

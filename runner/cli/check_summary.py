@@ -1,4 +1,4 @@
-"""The closing words of a check: what would become of the files, rows that would be lost, and the problems."""
+"""The report at the end of a check: predictions, rows that would be lost, and problems."""
 
 from __future__ import annotations
 
@@ -31,33 +31,33 @@ _EFFECT_STYLES = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Closing:
-    """What the closing words are made of."""
+class CheckReport:
+    """What is shown at the end of a check; `page` is the HTML page, if one was written."""
 
     summary: CheckSummary
     fields: Fields
     elapsed_s: float
-    report: Path | None = None
+    page: Path | None = None
 
 
-def print_check(console: Console, closing: Closing) -> None:
-    """Write everything, in the order in which a person wants to know it."""
-    summary = closing.summary
+def print_check(console: Console, report: CheckReport) -> None:
+    """Write everything, most important first."""
+    summary = report.summary
     head = Text("Checked" if not summary.interrupted else "Interrupted after", style="bold")
     head.append(f" {counted(summary.file_count, 'file')}, {sized(summary.size_bytes)}")
-    head.append(f", {counted(summary.row_count, 'row')} in {lasting(closing.elapsed_s)}; nothing was sent")
+    head.append(f", {counted(summary.row_count, 'row')} in {lasting(report.elapsed_s)}; nothing was sent")
     line(console, head)
     if summary.interrupted:
-        line(console, "The check was stopped: what follows is what was found until then.", style="yellow")
+        line(console, "The check was stopped; this covers only the files checked so far.", style="yellow")
     _predictions(console, summary)
     _losses(console, summary)
     _quota(console, summary)
-    _problems(console, [one for one in summary.problem_groups if not is_note(one)], closing.fields, title="problem")
-    _problems(console, [one for one in summary.problem_groups if is_note(one)], closing.fields, title="note")
+    _problems(console, [one for one in summary.problem_groups if not is_note(one)], report.fields, title="problem")
+    _problems(console, [one for one in summary.problem_groups if is_note(one)], report.fields, title="note")
     line(console)
-    if closing.report:
-        line(console, f"Report: {near(str(closing.report.resolve()))}")
-    line(console, "This is the prediction of the engine on this machine, not the vendor's.", style="dim")
+    if report.page:
+        line(console, f"Report: {near(str(report.page.resolve()))}")
+    line(console, "This is a prediction by the engine on this machine, not the vendor's answer.", style="dim")
 
 
 def _predictions(console: Console, summary: CheckSummary) -> None:
@@ -72,29 +72,29 @@ def _predictions(console: Console, summary: CheckSummary) -> None:
 
 
 def _losses(console: Console, summary: CheckSummary) -> None:
-    """Say first what nobody would see: rows that are left out of imports that succeed."""
+    """Show first what is easy to miss: rows that are left out of imports that succeed."""
     if summary.removed_row_count:
         where = counted(summary.losing_file_count, "file")
         text = Text(
             f"\n{counted(summary.removed_row_count, 'row')} of {where} that would succeed", style="bold magenta"
         )
-        text.append(" would be left out as invalid, without a word from the vendor")
+        text.append(" would be left out as invalid, without an error from the vendor")
         line(console, text)
     if summary.emptied_file_count:
-        line(console, f"{counted(summary.emptied_file_count, 'file')} of them would end without a single row")
+        line(console, f"{counted(summary.emptied_file_count, 'file')} would end up with no rows at all")
     if summary.unjudged_count:
-        line(console, f"\n{counted(summary.unjudged_count, 'file')} could not be judged; the vendor may well take them")
+        line(console, f"\n{counted(summary.unjudged_count, 'file')} could not be checked; the vendor might accept them")
     if summary.too_young:
-        line(console, f"\n{counted(summary.too_young, 'file')} changed too lately: left to a later run")
+        line(console, f"\n{counted(summary.too_young, 'file')} changed too recently: left for a later run")
 
 
 def _quota(console: Console, summary: CheckSummary) -> None:
     if not summary.file_count:
-        line(console, "There is no file here that a run would look at.")
+        line(console, "A run would find no files here.")
     elif summary.create_count:
-        wait = f"the last one is created after {lasting(summary.finish_in_s)}"
-        within = wait if summary.finish_in_s else "all of them can be created at once"
-        line(console, f"\nA run creates {counted(summary.create_count, 'import')}; within the quota {within}.")
+        wait = f"the last one after {lasting(summary.finish_in_s)}"
+        within = wait if summary.finish_in_s else "all of them immediately"
+        line(console, f"\nA run would create {counted(summary.create_count, 'import')}; the quota allows {within}.")
 
 
 def _problems(console: Console, groups: Sequence[ProblemGroup], fields: Fields, *, title: str) -> None:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
-from runner.cli.styles import STYLES, line, present
-from runner.cli.summary import print_clusters
-from runner.cli.tables import columns
+from runner.cli.styles import line
+from runner.cli.summary import print_commands, print_failures
+from runner.cli.tables import print_batch_table, print_status
 from runner.clock import system_now
 from runner.formatting import counted, lasting, shown
 from runner.models import OPEN_STATES, ItemState, iso
@@ -25,158 +25,138 @@ if TYPE_CHECKING:
     from runner.findings import Finding
 
 Command = tuple[str, str]
-"""A command to copy, and what it does."""
+"""A command to copy, and its effect."""
 
-_HEAD = ("STATE", "ITEMS", "DONE", "OPEN", "REVIEW", "FAILED", "BATCH")
-_DONE = (ItemState.COLLECTED, ItemState.SKIPPED)
 _NOT_IMPORTED = (ItemState.FAILED, ItemState.REJECTED, ItemState.UNCERTAIN)
 
 _EVENTS = "import_completed, headless_import_needs_review, headless_import_failed"
 _WEBHOOK_STEPS = {
     "current": (
-        "In the vendor's dashboard, make a webhook with this url for the events",
+        "In the vendor's dashboard, create a webhook with this URL for the events",
         f"{_EVENTS}.",
-        "Whoever has the url can ring: treat it as a secret.",
+        "Anyone who has the URL can call it: keep it secret.",
     ),
     "next": (
-        "It is taken beside the one in use, within five minutes from now. Then:",
-        "1. give it to the vendor's dashboard in place of the old one",
-        "2. bulkhead webhook-url --rotate{options}",
+        "Within five minutes, it is accepted in addition to the current one. Then:",
+        "1. replace the old URL with it in the vendor's dashboard",
+        "2. run: bulkhead webhook-url --rotate{options}",
     ),
-    "rotated": ("It is the only one now: within five minutes the old one is refused.",),
+    "rotated": ("Within five minutes, it is the only one that is accepted; the old one is rejected.",),
 }
 
 
 def print_started(console: Console, batch_id: str, *, options: str) -> None:
-    """Write the id of a load that was started, and how to watch it."""
-    line(console, f"Batch {batch_id} is starting: its files are listed first", style="bold")
-    _next(console, [(f"bulkhead cloud status {batch_id}{options}", "where it stands; it appears within seconds")])
+    """Write the id of a started batch, and how to watch it."""
+    line(console, f"Batch {batch_id} is starting; listing its files first", style="bold")
+    print_commands(
+        console, [(f"bulkhead cloud status {batch_id}{options}", "shows its state; it appears within seconds")]
+    )
 
 
-def print_standings(
+def print_cloud_batches(
     console: Console, found: Sequence[CloudBatchStatus], *, nightly_prefix_url: str, options: str
 ) -> None:
-    """Write one line a batch, oldest first."""
+    """Write one line per batch, oldest first."""
     if not found:
-        line(console, "no batch yet")
-        _next(console, [(f"bulkhead cloud start {nightly_prefix_url}{options}", "imports what lies there")])
+        line(console, "there are no batches yet")
+        print_commands(console, [(f"bulkhead cloud start {nightly_prefix_url}{options}", "imports the files there")])
         return
-    rows = [_HEAD, *(_cells(standing) for standing in found)]
-    widths = [max(len(row[at]) for row in rows) for at in range(len(_HEAD))]
-    for state, *numbers, batch_id in rows:
-        aligned = [number.rjust(width) for number, width in zip(numbers, widths[1:], strict=False)]
-        line(console, "  ".join([state.ljust(widths[0]), *aligned, batch_id]))
-    if any(standing.by_state.get(ItemState.NEEDS_REVIEW) for standing in found):
-        _next(console, [(f"bulkhead cloud reviews{options}", "who waits for a person, and where")])
-
-
-def _cells(standing: CloudBatchStatus) -> tuple[str, ...]:
-    batch, by_state = standing.batch, standing.by_state
-    numbers = (
-        sum(by_state.values()),
-        _sum(by_state, _DONE),
-        _sum(by_state, OPEN_STATES),
-        by_state.get(ItemState.NEEDS_REVIEW, 0),
-        _sum(by_state, _NOT_IMPORTED),
-    )
-    return str(batch.state), *(f"{number:,}" for number in numbers), shown(batch.batch_id)
+    print_batch_table(console, found)
+    if any(status.by_state.get(ItemState.NEEDS_REVIEW) for status in found):
+        print_commands(console, [(f"bulkhead cloud reviews{options}", "lists the open reviews and their pages")])
 
 
 def _sum(by_state: Mapping[ItemState, int], states: Iterable[ItemState]) -> int:
     return sum(by_state.get(state, 0) for state in states)
 
 
-def print_standing(console: Console, standing: CloudBatchStatus, attention: Triage, *, options: str) -> None:
-    """Write where one batch stands, why items were not imported, and the commands that follow from it."""
-    batch = standing.batch
-    line(console, f"Batch {shown(batch.batch_id)} is {batch.state}", style="bold")
-    columns(
-        console,
-        [
-            ("source", shown(batch.source_uri) + ("" if batch.listed else " (more may come)")),
-            ("started", f"{iso(batch.started_at)}, {_ago(batch.started_at)} ago"),
-            ("driven by", "the stack" if standing.driver == "stack" else "a runner, not the stack"),
-            ("results", shown(batch.out)),
-            ("manifest", _manifest(standing)),
-        ],
-    )
-    line(console)
-    for state, count in present(standing.by_state):
-        line(console, f"  {state:<13}{count:>9,}", style=STYLES.get(state, ""))
-    if not standing.by_state:
-        line(console, "  nothing was found yet")
-    print_clusters(console, "Failed", attention.failed)
-    print_clusters(console, "Rejected", attention.rejected)
-    print_clusters(console, "Arguments up by the functions", attention.given_up)
-    _next(console, _commands(standing, attention, options))
+def print_cloud_status(console: Console, status: CloudBatchStatus, triage: Triage, *, options: str) -> None:
+    """Write the state of one batch, why items were not imported, and the next commands."""
+    batch = status.batch
+    facts = [
+        ("source", shown(batch.source_uri) + ("" if batch.listed else " (more files can come)")),
+        ("started", f"{iso(batch.started_at)}, {_ago(batch.started_at)} ago"),
+        ("driven by", "the stack" if status.driver == "stack" else "a runner, not the stack"),
+        ("results", shown(batch.out)),
+        ("manifest", _manifest(status)),
+    ]
+    print_status(console, status, facts)
+    print_failures(console, "Failed", triage.failed)
+    print_failures(console, "Rejected", triage.rejected)
+    print_failures(console, "Given up by the functions", triage.given_up)
+    print_commands(console, _commands(status, triage, options))
 
 
-def _commands(standing: CloudBatchStatus, attention: Triage, options: str) -> list[Command]:
-    batch_id, by_state = standing.batch.batch_id, standing.by_state
+def _commands(status: CloudBatchStatus, triage: Triage, options: str) -> list[Command]:
+    batch_id, by_state = status.batch.batch_id, status.by_state
     commands = []
     if by_state.get(ItemState.NEEDS_REVIEW):
-        commands.append((f"bulkhead cloud reviews {batch_id}{options}", "who waits for a person, and where"))
-    if standing.driver == "runner":
+        commands.append((f"bulkhead cloud reviews {batch_id}{options}", "lists the open reviews and their pages"))
+    if status.driver == "runner":
         return commands
     commands += [
-        (f"bulkhead cloud redrive {batch_id} --state {state}{options}", f"puts the {state} ones back to work")
+        (f"bulkhead cloud redrive {batch_id} --state {state}{options}", f"queues the {state} items again")
         for state in _NOT_IMPORTED
         if by_state.get(state)
     ]
-    if _sum(by_state, _NOT_IMPORTED) and not (attention.failed or attention.rejected or attention.uncertain_count):
-        commands.append((f"bulkhead cloud manifest {batch_id} --to manifest.jsonl{options}", "has the reason of each"))
-    if attention.given_up:
-        commands.append((f"bulkhead cloud redrive {batch_id}{options}", "puts those that were given up back to work"))
+    if _sum(by_state, _NOT_IMPORTED) and not (triage.failed or triage.rejected or triage.uncertain_count):
+        commands.append(
+            (f"bulkhead cloud manifest {batch_id} --to manifest.jsonl{options}", "writes the reason for each item")
+        )
+    if triage.given_up:
+        commands.append((f"bulkhead cloud redrive {batch_id}{options}", "queues the items that were given up again"))
     if _sum(by_state, OPEN_STATES):
-        commands.append((f"bulkhead cloud doctor{options}", "if these numbers do not change"))
+        commands.append((f"bulkhead cloud doctor{options}", "finds out why, if these numbers do not change"))
     return commands
 
 
-def _manifest(standing: CloudBatchStatus) -> str:
-    if standing.driver == "runner":
-        return "the runner writes it beside the results"
-    if standing.manifest is None:
-        return "written once the batch comes to rest"
-    current = "of now" if standing.manifest_is_current else "older than the latest changes"
-    return f"{shown(standing.manifest)} ({current})"
+def _manifest(status: CloudBatchStatus) -> str:
+    if status.driver == "runner":
+        return "the runner writes it next to the results"
+    if status.manifest is None:
+        return "not written until no items are in progress"
+    current = "up to date" if status.manifest_is_current else "older than the latest changes"
+    return f"{shown(status.manifest)} ({current})"
 
 
-def print_manifest_place(console: Console, standing: CloudBatchStatus, *, to: Path | None) -> None:
-    """Write where the manifest was written to, and where the stack's own lies."""
+def print_manifest_place(console: Console, status: CloudBatchStatus, *, to: Path | None) -> None:
+    """Write where the manifest was written, and where the stack's own manifest is."""
     if to is not None:
         line(console, f"written to {shown(str(to))}")
-    line(console, f"the stack's own: {_manifest(standing)}", style="dim")
+    line(console, f"the stack's own manifest: {_manifest(status)}", style="dim")
 
 
 def print_put_back(console: Console, redriven: Redriven, *, batch_id: str | None, options: str) -> None:
-    """Write what is back to work; `batch_id` is the one batch that it was about."""
+    """Write what is queued again; `batch_id` is the batch, if it was only one."""
     for queue, count in redriven.dead_letters.items():
         if count:
-            line(console, f"{counted(count, 'dead letter')} back in the queue {queue}")
+            line(console, f"{counted(count, 'dead letter')} returned to the queue {queue}")
     if redriven.dead_letters and not any(redriven.dead_letters.values()):
         line(console, "there are no dead letters")
     if redriven.items or not redriven.dead_letters:
-        line(console, f"{counted(redriven.items, 'item')} back to work")
+        line(console, f"{counted(redriven.items, 'item')} queued again")
     if redriven.items or any(redriven.dead_letters.values()):
-        _next(console, [(f"bulkhead cloud status{f' {batch_id}' if batch_id else ''}{options}", "how they get on")])
+        print_commands(
+            console, [(f"bulkhead cloud status{f' {batch_id}' if batch_id else ''}{options}", "shows their progress")]
+        )
 
 
 def print_reviews(console: Console, found: Sequence[Review], *, limit: int) -> None:
-    """Write the reviews by batch, the page to finish each on a line of its own."""
+    """Write the reviews by batch, each with the page to finish it on."""
     if not found:
-        line(console, "nobody waits for a person")
+        line(console, "there are no open reviews")
     for batch_id, reviews in groupby(found[:limit], key=lambda review: review.batch_id):
         line(console, f"Batch {shown(batch_id)}", style="bold")
         for review in reviews:
-            waits = f"  waits {_ago(review.since)}" if review.since else ""
+            waits = f"  waiting for {_ago(review.since)}" if review.since else ""
             line(console, f"  {shown(review.source)}{waits}")
-            line(console, f"    {shown(review.review_url or 'the vendor gave no page')}", style="cyan")
+            line(console, f"    {shown(review.review_url or 'the vendor has not sent a review URL')}", style="cyan")
     if len(found) > limit:
         line(console, f"… and more: --limit {limit * 10}, or --json for all")
 
 
 def print_findings(console: Console, findings: Iterable[Finding]) -> None:
-    """Write one line a check, and under those that are not well what to do."""
+    """Write one line per check, with the next step under those that did not pass."""
     levels = []
     for finding in findings:
         levels.append(finding.level)
@@ -187,21 +167,19 @@ def print_findings(console: Console, findings: Iterable[Finding]) -> None:
         if finding.hint and finding.level != "ok":
             line(console, f"        next: {shown(finding.hint)}", style="dim")
     line(console)
-    line(console, _verdict(levels))
+    line(console, _totals(levels))
 
 
 _MARKS = {"ok": ("ok", "green"), "warn": ("warn", "yellow"), "fail": ("FAIL", "bold red")}
 
 
-def _verdict(levels: Sequence[str]) -> str:
-    wrong, doubtful = levels.count("fail"), levels.count("warn")
-    if wrong:
-        return f"{counted(wrong, 'thing')} not well" + (f", {doubtful} to look at" if doubtful else "")
-    return f"nothing is wrong, {counted(doubtful, 'thing')} to look at" if doubtful else "all is well"
+def _totals(levels: Sequence[str]) -> str:
+    failures, warnings = counted(levels.count("fail"), "failure"), counted(levels.count("warn"), "warning")
+    return f"{failures}, {warnings}" if "fail" in levels or "warn" in levels else "all checks passed"
 
 
 def print_webhook_url(console: Console, url: str, *, which: str, options: str) -> None:
-    """Write the url on a line of its own, and what to do with it."""
+    """Write the URL on its own line, and what to do with it."""
     line(console, shown(url), style="bold")
     line(console)
     for sentence in _WEBHOOK_STEPS[which]:
@@ -210,13 +188,3 @@ def print_webhook_url(console: Console, url: str, *, which: str, options: str) -
 
 def _ago(instant: datetime) -> str:
     return lasting((system_now() - instant).total_seconds())
-
-
-def _next(console: Console, commands: Sequence[Command]) -> None:
-    if not commands:
-        return
-    line(console)
-    line(console, "Next", style="bold")
-    for command, effect in commands:
-        line(console, f"  {command}", style="cyan")
-        line(console, f"    {effect}", style="dim")

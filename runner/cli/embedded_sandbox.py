@@ -18,7 +18,7 @@ _END_WITHIN_S = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sandbox:
-    """A running sandbox: where its API is, and the only key it takes, which was made for this run."""
+    """A running sandbox: the address of its API, and the only key it accepts, which is generated for this run."""
 
     api_url: str
     license_key: str
@@ -26,9 +26,9 @@ class Sandbox:
 
 @contextmanager
 def embedded(*, create_quota: str, poll_quota: str, schemas: Path | None) -> Iterator[Sandbox]:
-    """Run a sandbox while the block runs; it ends with this process, however that ends.
+    """Run a sandbox while the block runs; it ends when this process ends, even if that is killed.
 
-    Quotas are written as `20/60s`. Raises ConfigError where it cannot start, as with a schema it refuses.
+    Quotas are written as `20/60s`. Raises ConfigError if it cannot start, for example because a schema is invalid.
     """
     license_key = f"sandbox-{secrets.token_hex(16)}"
     arguments = ["--port", "0", "--license-key", license_key, "--exit-with-parent"]
@@ -43,7 +43,7 @@ def embedded(*, create_quota: str, poll_quota: str, schemas: Path | None) -> Ite
 
 
 def _start(arguments: Sequence[str]) -> subprocess.Popen[str]:
-    """Start it in a session of its own: Ctrl-C must reach the run, which still needs the sandbox to drain."""
+    """Start it in its own session, so that Ctrl-C reaches only the run, which needs the sandbox to drain."""
     return subprocess.Popen(  # noqa: S603 - our own interpreter and module
         child_command("sandbox.__main__", *arguments),
         env=child_environment(),
@@ -61,7 +61,7 @@ def _address(process: subprocess.Popen[str]) -> str:
     if line.startswith(_READY):
         return line.removeprefix(_READY).strip()
     _, complaint = process.communicate(timeout=_END_WITHIN_S)
-    reason = complaint.strip().removeprefix("sandbox: ") or "it ended at once"
+    reason = complaint.strip().removeprefix("sandbox: ") or "it ended immediately"
     raise ConfigError(f"the sandbox did not start: {reason}")
 
 

@@ -16,12 +16,15 @@ from runner.formatting import shown
 from runner.local.outcome import ExitCode, exit_code_of
 
 ErrorHook = Callable[[str, str | None, ExitCode], None]
-"""Told of an error that ends the command: message, hint, exit code."""
+"""Called with the error that ends the command: message, hint, exit code."""
 
 
 @contextmanager
 def reported(*, verbose: bool = False, on_error: ErrorHook | None = None) -> Iterator[None]:
-    """Turn whatever leaves the block into a text on stderr and the exit code that belongs to it."""
+    """Turn any exception from the block into text on stderr and its exit code.
+
+    Raises typer.Exit; wrong usage (typer.BadParameter) passes, since typer shows it itself.
+    """
     try:
         yield
     except (typer.Exit, typer.BadParameter):
@@ -31,24 +34,24 @@ def reported(*, verbose: bool = False, on_error: ErrorHook | None = None) -> Ite
         raise typer.Exit(ExitCode.OK) from None
     except (KeyboardInterrupt, asyncio.CancelledError):
         raise typer.Exit(ExitCode.INTERRUPTED) from None
-    except Exception as error:  # noqa: BLE001 - the last place in which an error can become a sentence
-        code = _tell(leading(error), verbose=verbose, on_error=on_error)
+    except Exception as error:  # noqa: BLE001 - the last place where an error can become a sentence
+        code = _report(leading(error), verbose=verbose, on_error=on_error)
         raise typer.Exit(code) from None
 
 
 def leading(error: BaseException) -> BaseException:
-    """Return the error that counts in a group: the first of Bulkhead's own, else the first."""
+    """Return the error of a group to report: the first of Bulkhead's own, or else the first."""
     if not isinstance(error, BaseExceptionGroup):
         return error
     inner = [leading(one) for one in error.exceptions]
     return next((one for one in inner if isinstance(one, errors.BulkheadError)), inner[0])
 
 
-def _tell(error: BaseException, *, verbose: bool, on_error: ErrorHook | None) -> ExitCode:
+def _report(error: BaseException, *, verbose: bool, on_error: ErrorHook | None) -> ExitCode:
     if isinstance(error, errors.BulkheadError):
         message, hint, code = str(error), error.hint, exit_code_of(error)
     else:
-        message, hint, code = _unexpected(error), "run the command again with -v for the details", ExitCode.UNEXPECTED
+        message, hint, code = _unexpected(error), "run the command again with -v for details", ExitCode.UNEXPECTED
     if verbose:
         sys.stderr.write("".join(traceback.format_exception(error)))
     sys.stderr.write(f"error: {_lines(message)}\n")
@@ -60,7 +63,7 @@ def _tell(error: BaseException, *, verbose: bool, on_error: ErrorHook | None) ->
 
 
 def _unexpected(error: BaseException) -> str:
-    return f"something unexpected happened ({type(error).__name__}); what the ledger holds is safe"
+    return f"unexpected error ({type(error).__name__}); the ledger is safe"
 
 
 def _lines(text: str) -> str:
@@ -68,5 +71,5 @@ def _lines(text: str) -> str:
 
 
 def _abandon_stdout() -> None:
-    """Let the interpreter flush into nothing: whoever read our output has closed the pipe."""
+    """Point stdout at nothing, so that the final flush succeeds: the reader has closed the pipe."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""Help pages: plain text whose options stand under the panel they belong to, without the cost of importing rich."""
+"""Help pages: plain text with options grouped by panel, without the cost of importing rich."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typer.core import TyperCommand, TyperGroup
 
 _OTHER = "Other"
 BARE = {"--check": "--check=skip"}
-"""Options whose value may be left out, and what they then mean; a value is joined to them by `=`."""
+"""Options that can be given without a value, and what they then mean. With a value, they need `=`."""
 
 
 class PanelCommand(TyperCommand):
-    """A command whose help groups its options by panel, and some of whose options may stand without their value."""
+    """A command whose help groups options by panel, and that accepts the options of BARE without a value."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         end = args.index("--") if "--" in args else len(args)
@@ -25,7 +25,7 @@ class PanelCommand(TyperCommand):
 
 
 class FullGroup(TyperGroup):
-    """A group that lists its commands with their whole first sentence."""
+    """A group that lists its commands with their complete help."""
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         with formatter.section("Commands"):
@@ -33,7 +33,7 @@ class FullGroup(TyperGroup):
 
 
 def panels(command: Any, ctx: Any) -> dict[str, list[tuple[str, str]]]:
-    """Return (names, sentence) of a command's options by panel, in the order in which panels first appear."""
+    """Return (names, help) of a command's options by panel, in the order in which panels first appear."""
     found: dict[str, list[tuple[str, str]]] = {}
     for parameter in command.get_params(ctx):
         record = parameter.get_help_record(ctx)

@@ -1,4 +1,4 @@
-"""What the commands that only look answer with `--json`: one JSON document on stdout."""
+"""JSON documents on stdout: what commands write with `--json`, except those that write a line per event."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from runner.models import iso
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-    from runner.bulkhead import BatchStatus
+    from runner.cli.tables import Status
     from runner.cloud.ops.status import CloudBatchStatus
     from runner.local.plan import Explanation, Plan
 
@@ -32,8 +32,8 @@ def write_document(value: Any) -> None:
     sys.stdout.buffer.flush()
 
 
-def status_document(status: BatchStatus | CloudBatchStatus) -> dict[str, Any]:
-    """Return what `status --json` says of one batch."""
+def status_document(status: Status) -> dict[str, Any]:
+    """Return what `status --json` says about one batch."""
     batch = status.batch
     return {
         "batch_id": batch.batch_id,
@@ -49,14 +49,14 @@ def status_document(status: BatchStatus | CloudBatchStatus) -> dict[str, Any]:
     }
 
 
-def standing_document(standing: CloudBatchStatus) -> dict[str, Any]:
-    """Return what `cloud status --json` says of one batch."""
+def stack_status_document(status: CloudBatchStatus) -> dict[str, Any]:
+    """Return what `cloud status --json` says about one batch."""
     return {
-        **status_document(standing),
-        "driver": standing.driver,
-        "listed": standing.batch.listed,
-        "manifest": standing.manifest,
-        "manifest_is_current": standing.manifest_is_current,
+        **status_document(status),
+        "driver": status.driver,
+        "listed": status.batch.listed,
+        "manifest": status.manifest,
+        "manifest_is_current": status.manifest_is_current,
     }
 
 
@@ -73,7 +73,7 @@ def explanation_document(explanation: Explanation) -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    """Return a value made of what JSON knows; text that UTF-8 cannot hold is escaped."""
+    """Return a value in types that JSON has; text that is not valid UTF-8 is escaped."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         value = _fields(value)
     if isinstance(value, Mapping):
@@ -99,7 +99,7 @@ T = TypeVar("T")
 
 
 async def first(items: AsyncGenerator[T, None], count: int) -> list[T]:
-    """Return the first items, at most `count`; the others are never asked for."""
+    """Return at most the first `count` items; the others are not requested."""
     found: list[T] = []
     async with aclosing(items) as left:
         async for item in left:
@@ -110,7 +110,7 @@ async def first(items: AsyncGenerator[T, None], count: int) -> list[T]:
 
 
 async def write_array(items: AsyncIterable[object]) -> None:
-    """Write one JSON array to stdout, an item a line, however many there are."""
+    """Write one JSON array to stdout, one item per line, in constant memory."""
     out, between = sys.stdout.buffer, b"["
     async for item in items:
         out.write(between + orjson.dumps(plain(item)))

@@ -1,4 +1,4 @@
-"""Log lines on stderr: a sentence and its fields, above the live progress where there is one."""
+"""Log lines on stderr: a sentence and its fields, above the live progress if there is one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rich.text import Text
 from runner.formatting import shown
 
 _KEPT_SILENT = "stamina"
-"""A library that logs each retry; the runner's own log says what is retried and why."""
+"""A library that logs each retry. The runner's own log says what is retried and why."""
 
 _PLAIN = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime"}
 

@@ -1,4 +1,4 @@
-"""Events as NDJSON: one object a line on stdout, and nothing else there."""
+"""Events as NDJSON: one object per line on stdout, and nothing else."""
 
 from __future__ import annotations
 
@@ -30,23 +30,23 @@ def event_name(kind: type) -> str:
 
 
 class JsonEvents:
-    """Writes each event as it comes; upload progress is summed up to about a line a second."""
+    """Writes each event as it comes; upload progress is summed up to about one line per second."""
 
     def __init__(self, *, now: Callable[[], datetime], stream: BinaryIO | None = None) -> None:
         self._now = now
         self._stream: BinaryIO = sys.stdout.buffer if stream is None else stream
-        self._unsaid_bytes = 0
-        self._bytes_said_at: datetime | None = None
+        self._pending_bytes = 0
+        self._bytes_written_at: datetime | None = None
         self._closed = False
 
     def take(self, event: Event) -> None:
-        """Write an event; once the reader has gone, nothing more is written and the run goes on."""
+        """Write an event; if the reader is gone, nothing more is written and the run continues."""
         if isinstance(event, BytesUploaded):
-            self._unsaid_bytes += event.count
+            self._pending_bytes += event.count
             if self._is_time_for_bytes():
-                self._say_bytes()
+                self._write_bytes()
             return
-        self._say_bytes()
+        self._write_bytes()
         fields = {field.name: getattr(event, field.name) for field in dataclasses.fields(event)}
         self._write(event_name(type(event)), fields)
 
@@ -55,13 +55,13 @@ class JsonEvents:
         self._write("error", {"message": message, "hint": hint, "exit_code": int(code)})
 
     def _is_time_for_bytes(self) -> bool:
-        last = self._bytes_said_at
+        last = self._bytes_written_at
         return last is None or (self._now() - last).total_seconds() >= BYTES_EVERY_S
 
-    def _say_bytes(self) -> None:
-        if self._unsaid_bytes:
-            count, self._unsaid_bytes = self._unsaid_bytes, 0
-            self._bytes_said_at = self._now()
+    def _write_bytes(self) -> None:
+        if self._pending_bytes:
+            count, self._pending_bytes = self._pending_bytes, 0
+            self._bytes_written_at = self._now()
             self._write("bytes_uploaded", {"count": count})
 
     def _write(self, name: str, fields: dict[str, Any]) -> None:
@@ -86,7 +86,7 @@ Fields = Mapping[str, Mapping[str, Mapping[str, Any]]]
 
 
 class CheckLines:
-    """Writes the lines of `--json`."""
+    """Writes the lines of `check --json`."""
 
     def __init__(self, stream: BinaryIO | None = None) -> None:
         self._stream: BinaryIO = sys.stdout.buffer if stream is None else stream
@@ -111,13 +111,13 @@ class CheckLines:
         line = {"event": event, **fields}
         try:
             text = orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
-        except TypeError:  # a name that UTF-8 cannot hold
+        except TypeError:  # a name that is not valid UTF-8
             text = orjson.dumps(plain(line), option=orjson.OPT_APPEND_NEWLINE)
         self._stream.write(text)
 
 
 def file_fields(check: FileCheck) -> dict[str, Any]:
-    """Return what is written of one file: without the text of cells, which is in the groups."""
+    """Return what is written about one file. The text of cells is in the groups of the last line only."""
     names = ("source", "route", "schema_id", "prediction", "code", "message", "size_bytes", "row_count")
     found = {name: getattr(check, name) for name in (*names, "invalid_row_count", "removed_row_count")}
     return {**found, "judged": check.is_judged, "problems": [_problem(one) for one in check.problems]}

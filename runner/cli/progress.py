@@ -26,10 +26,10 @@ _BAR_WIDTH = 40
 
 
 class Progress(Protocol):
-    """Shows how a run goes on."""
+    """Shows the progress of a run."""
 
     def take(self, event: Event) -> None:
-        """Learn of an event."""
+        """Take an event into account."""
         ...
 
     def say(self, message: str) -> None:
@@ -38,7 +38,7 @@ class Progress(Protocol):
 
 
 class QuietProgress:
-    """Shows only what is said to a person who has just pressed a key."""
+    """Shows only the answers to signals, such as Ctrl-C."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -51,40 +51,40 @@ class QuietProgress:
 
 
 class ScreenProgress:
-    """Keeps the tally and says what a person should know: notices, and creates held back by the vendor."""
+    """Counts events, and shows notices and creates that the vendor holds back."""
 
-    def __init__(self, console: Console, tally: ProgressState) -> None:
+    def __init__(self, console: Console, state: ProgressState) -> None:
         self._console = console
-        self._tally = tally
+        self._state = state
         self._said: str | None = None
 
     def take(self, event: Event) -> None:
-        self._tally.take(event)
+        self._state.take(event)
         if isinstance(event, Notice):
             self._say_once(event.message)
         elif isinstance(event, CreateThrottled):
-            self.say(f"the vendor refused a create for now (429); all creates wait {lasting(event.wait_s)}")
+            self.say(f"the vendor limits creates (429): all creates wait {lasting(event.wait_s)}")
 
     def say(self, message: str) -> None:
         self._console.print(Text(shown(message), style="yellow"), soft_wrap=True)
 
     def _say_once(self, message: str) -> None:
-        """Say a notice unless it was the last one said: a vendor that is down says the same again and again."""
+        """Show a notice unless it repeats the last one: an unreachable vendor causes the same notice many times."""
         if message != self._said:
             self._said = message
             self.say(message)
 
 
 @asynccontextmanager
-async def showing(console: Console, tally: ProgressState) -> AsyncIterator[ScreenProgress]:
+async def showing(console: Console, state: ProgressState) -> AsyncIterator[ScreenProgress]:
     """Show a run's progress while the block runs."""
-    async with alive(console, view=lambda: live_view(tally), line=lambda: plain_line(tally)):
-        yield ScreenProgress(console, tally)
+    async with alive(console, view=lambda: live_view(state), line=lambda: plain_line(state)):
+        yield ScreenProgress(console, state)
 
 
 @asynccontextmanager
 async def alive(console: Console, *, view: Callable[[], Group], line: Callable[[], str]) -> AsyncIterator[None]:
-    """Keep `view` up to date on a terminal while the block runs, or write `line` now and then elsewhere."""
+    """Keep `view` up to date on a terminal while the block runs; elsewhere, write `line` every LINE_EVERY_S."""
     if console.is_terminal:
         with Live(
             get_renderable=view,
@@ -109,38 +109,38 @@ async def _lines(console: Console, line: Callable[[], str]) -> None:
         console.print(Text(line()), soft_wrap=True)
 
 
-def plain_line(tally: ProgressState) -> str:
-    """Write the whole state of a run in one line."""
-    states = ", ".join(f"{state} {tally.by_state[state]}" for state in ItemState if tally.by_state.get(state))
-    parts = [f"{tally.finished} of {counted(tally.total, 'item')}", states or "nothing listed yet", *_outlook(tally)]
-    return f"{lasting(tally.elapsed_s)}: " + "; ".join(parts)
+def plain_line(state: ProgressState) -> str:
+    """Return the state of a run in one line."""
+    states = ", ".join(f"{one} {state.by_state[one]}" for one in ItemState if state.by_state.get(one))
+    parts = [f"{state.finished} of {counted(state.total, 'item')}", states or "nothing listed yet", *_forecast(state)]
+    return f"{lasting(state.elapsed_s)}: " + "; ".join(parts)
 
 
-def live_view(tally: ProgressState) -> Group:
-    """Draw the state of a run for a terminal."""
+def live_view(state: ProgressState) -> Group:
+    """Return the state of a run for a terminal."""
     head = Table.grid(padding=(0, 1))
     head.add_row(
         Spinner("dots"),
-        Text(tally.batch_id or "starting", style="bold"),
-        ProgressBar(total=max(tally.total, 1), completed=tally.finished, width=_BAR_WIDTH),
-        Text(f"{tally.finished:,} of {counted(tally.total, 'item')}{' so far' if tally.listing else ''}"),
-        Text(lasting(tally.elapsed_s), style="dim"),
+        Text(state.batch_id or "starting", style="bold"),
+        ProgressBar(total=max(state.total, 1), completed=state.finished, width=_BAR_WIDTH),
+        Text(f"{state.finished:,} of {counted(state.total, 'item')}{' so far' if state.listing else ''}"),
+        Text(lasting(state.elapsed_s), style="dim"),
     )
-    return Group(head, _states(tally), Text("  " + " · ".join(_outlook(tally)), style="dim"))
+    return Group(head, _states(state), Text("  " + " · ".join(_forecast(state)), style="dim"))
 
 
-def _states(tally: ProgressState) -> Text:
-    counts = [(state, tally.by_state[state]) for state in ItemState if tally.by_state.get(state)]
-    parts = [Text(f"{state} {count:,}", style=STYLES.get(state, "")) for state, count in counts]
+def _states(state: ProgressState) -> Text:
+    counts = [(one, state.by_state[one]) for one in ItemState if state.by_state.get(one)]
+    parts = [Text(f"{one} {count:,}", style=STYLES.get(one, "")) for one, count in counts]
     return Text("  ") + Text(" · ").join(parts)
 
 
-def _outlook(tally: ProgressState) -> list[str]:
-    parts = [f"{sized(tally.bytes_uploaded)} uploaded"]
-    if not tally.creates_left:
+def _forecast(state: ProgressState) -> list[str]:
+    parts = [f"{sized(state.bytes_uploaded)} uploaded"]
+    if not state.creates_left:
         return parts
-    free = f", {tally.slots_free} free in this window"
-    parts.append(f"{counted(tally.creates_left, 'create')} left{free}")
-    wait_s = tally.last_create_in_s
-    parts.append(f"last one in about {lasting(wait_s)}" if wait_s >= 1 else "last one as soon as the quota lets it")
+    free = f", {state.slots_free} free in this window"
+    parts.append(f"{counted(state.creates_left, 'create')} left{free}")
+    wait_s = state.last_create_in_s
+    parts.append(f"last one in about {lasting(wait_s)}" if wait_s >= 1 else "last one immediately")
     return parts

@@ -1,4 +1,4 @@
-"""ProgressState: what the events of a run add up to at this moment, and when the last create can be sent."""
+"""ProgressState: the counts of a run so far, from its events, and when the last create can be sent."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ class ProgressState:
         self.listing = True
         self.bytes_uploaded = 0
         self.slots_free = quota.count
-        """Creates of the quota that could be sent at once, as of the start or the last create."""
+        """Creates of the quota that could be sent at once, as of the start or of the last create."""
 
     def take(self, event: Event) -> None:
-        """Count an event in."""
+        """Count an event."""
         self._take(event)
 
     @property
@@ -45,7 +45,7 @@ class ProgressState:
 
     @property
     def finished(self) -> int:
-        """Items that wait for nothing more from this run."""
+        """Items that this run is done with."""
         return sum(count for state, count in self.by_state.items() if state not in OPEN_STATES)
 
     @property
@@ -58,12 +58,12 @@ class ProgressState:
 
     @property
     def last_create_in_s(self) -> float:
-        """Seconds from now to the last create, as the quota allows it; 0 once none is left."""
+        """Seconds until the quota allows the last create; 0 if no creates are left."""
         return max(self._due - self._ticks(), 0.0) if self.creates_left else 0.0
 
     @singledispatchmethod
     def _take(self, _event: object) -> None:
-        """Events that nothing is counted of."""
+        """Other events change no count."""
 
     @_take.register
     def _(self, event: BatchStarted) -> None:

@@ -1,4 +1,4 @@
-"""Driving: runs what moves items, shows its progress, lets signals stop it, and ends with summary and exit code."""
+"""Runs the commands that move items: shows progress, stops on a signal, and ends with a summary and an exit code."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from runner.cli.progress_state import ProgressState
 from runner.cli.session import prepared, staying_sandbox
 from runner.cli.signals import interrupting
 from runner.cli.styles import console, line
-from runner.cli.summary import Closing, print_summary
+from runner.cli.summary import RunSummary, print_summary
 from runner.cli.triage import NEEDING_A_PERSON, needing_a_person
 from runner.clock import SystemClock
 from runner.formatting import shown
@@ -37,7 +37,7 @@ Action = Callable[[Bulkhead, "LoadedSettings"], Awaitable[BatchOutcome]]
 
 
 def drive(args: Arguments, action: Action) -> None:
-    """Do it, and exit."""
+    """Perform the action, show the summary, and exit. Raises typer.Exit."""
     stream = JsonEvents(now=SystemClock().now) if args.json else None
     with reported(verbose=args.verbose, on_error=stream.error if stream else None), prepared(args) as loaded:
         code = asyncio.run(_drive(args, loaded, action, stream))
@@ -48,9 +48,9 @@ async def _drive(args: Arguments, loaded: LoadedSettings, action: Action, stream
     began = time.monotonic()
     screen = console(stderr=True)
     quota = loaded.settings.create_quota
-    tally = ProgressState(quota=quota, ticks=time.monotonic)
+    state = ProgressState(quota=quota, ticks=time.monotonic)
     with logging_to(screen, verbose=args.verbose):
-        async with _progress(args, screen, tally) as progress:
+        async with _progress(args, screen, state) as progress:
 
             def hear(event: Event) -> None:
                 progress.take(event)
@@ -61,14 +61,14 @@ async def _drive(args: Arguments, loaded: LoadedSettings, action: Action, stream
                 with interrupting(bulkhead, tell=progress.say):
                     outcome = await action(bulkhead, loaded)
                 items = bulkhead.items(outcome.batch.batch_id, states=NEEDING_A_PERSON)
-                closing = Closing(
+                summary = RunSummary(
                     outcome=outcome,
-                    attention=await needing_a_person(items),
+                    triage=await needing_a_person(items),
                     elapsed_s=time.monotonic() - began,
                     options=args.repeated(),
                     sandbox=staying_sandbox(args, loaded, sys.argv[1:]) if args.sandbox else None,
                 )
-    _close(args, closing, screen)
+    _close(args, summary, screen)
     return outcome.exit_code
 
 
@@ -79,18 +79,18 @@ def _engine() -> Engine:
 
 
 @asynccontextmanager
-async def _progress(args: Arguments, screen: Console, tally: ProgressState) -> AsyncIterator[Progress]:
+async def _progress(args: Arguments, screen: Console, state: ProgressState) -> AsyncIterator[Progress]:
     if args.quiet or args.json:
         yield QuietProgress(screen)
         return
-    async with showing(screen, tally) as progress:
+    async with showing(screen, state) as progress:
         yield progress
 
 
-def _close(args: Arguments, closing: Closing, screen: Console) -> None:
-    outcome = closing.outcome
+def _close(args: Arguments, summary: RunSummary, screen: Console) -> None:
+    outcome = summary.outcome
     if args.quiet:
         if outcome.exit_code is not ExitCode.OK:
             line(screen, f"{outcome.batch.batch_id}: {shown(outcome.reason)}")
     elif not args.json:
-        print_summary(console(), closing)
+        print_summary(console(), summary)

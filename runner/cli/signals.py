@@ -1,4 +1,4 @@
-"""Signals: the first one lets a run drain, the second one stops it now; both leave a state that resumes."""
+"""Signals: the first one drains a run, the second one stops it at once. The batch can be resumed after either."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ REASONS = {
     signal.SIGHUP: StopReason.TERMINATED,
 }
 
-DRAINING = "stopping: what is under way is brought to a safe point; once more stops now"
+DRAINING = "stopping: finishing what is in progress; press Ctrl-C again to stop now"
 STOPPING_NOW = "stopping now; the ledger is safe"
 
 
 class Stoppable(Protocol):
-    """What a signal stops: the first call drains, the second stops now."""
+    """What a signal stops: the first call drains, the second stops at once."""
 
     def stop(self, reason: StopReason) -> None: ...
 
 
 class Interruption:
-    """Passes the first two signals on; those after the second change nothing."""
+    """Passes on the first two signals, and ignores the rest."""
 
     def __init__(self, target: Stoppable, tell: Callable[[str], None]) -> None:
         self._target = target
@@ -44,14 +44,14 @@ class Interruption:
 
 @contextmanager
 def interrupting(target: Stoppable, *, tell: Callable[[str], None]) -> Iterator[None]:
-    """Send SIGINT, SIGTERM and SIGHUP to `target.stop` while the block runs in the current event loop."""
+    """Send SIGINT, SIGTERM, and SIGHUP to `target.stop` while the block runs in the current event loop."""
     with on_signals(Interruption(target, tell).receive):
         yield
 
 
 @contextmanager
 def on_signals(receive: Callable[[signal.Signals], None]) -> Iterator[None]:
-    """Call `receive` with each signal of REASONS that comes while the block runs in the current event loop."""
+    """Call `receive` with each signal of REASONS that arrives while the block runs in the current event loop."""
     loop = asyncio.get_running_loop()
     for number in REASONS:
         loop.add_signal_handler(number, receive, number)

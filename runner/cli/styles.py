@@ -1,4 +1,4 @@
-"""How the states of items are shown: their order, colour and meaning at the end of a run."""
+"""How text reaches the terminal: consoles, and the order, color, and meaning of item states."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ STYLES = {
 }
 
 MEANINGS = {
-    ItemState.COLLECTED: "imported; the rows lie in {out}/results",
-    ItemState.SKIPPED: "unchanged since they were imported; --again sends them anyway",
-    ItemState.NEEDS_REVIEW: "wait for a person, see below",
-    ItemState.UNCERTAIN: "may or may not have been imported, see below",
-    ItemState.FAILED: "the vendor could not import them, see below",
-    ItemState.REJECTED: "refused here; nothing of them was sent",
-    ItemState.SUCCEEDED: "imported; the result is still to be fetched",
-    ItemState.PROCESSING: "still at the vendor",
-    ItemState.CREATED: "still to be uploaded",
-    ItemState.CREATING: "sent, the answer is still to be recorded",
-    ItemState.QUEUED: "still to be sent",
+    ItemState.COLLECTED: "imported; the results are in {out}/results",
+    ItemState.SKIPPED: "unchanged since an earlier import; --again sends them",
+    ItemState.NEEDS_REVIEW: "wait for a person to review them; see below",
+    ItemState.UNCERTAIN: "might have been imported; see below",
+    ItemState.FAILED: "the vendor could not import them; see below",
+    ItemState.REJECTED: "rejected locally, not sent; see below",
+    ItemState.SUCCEEDED: "imported; the results are not downloaded yet",
+    ItemState.PROCESSING: "the vendor is still importing them",
+    ItemState.CREATED: "not uploaded yet",
+    ItemState.CREATING: "create requested; no answer yet",
+    ItemState.QUEUED: "not sent yet",
 }
-"""In the order in which states are shown."""
+"""What a state means at the end of a run; states are shown in this order."""
 
 
 def present(by_state: Mapping[ItemState, int]) -> Iterator[tuple[ItemState, int]]:
-    """Yield the states that have items, with how many, in the order in which they are shown."""
+    """Yield each state that has items, with its count, in the order of MEANINGS."""
     for state in MEANINGS:
         if by_state.get(state):
             yield state, by_state[state]
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Return a console that takes no text for markup, emoji or something to highlight."""
+    """Return a console that shows text as it is: no markup, no emoji codes, no highlighting."""
     return Console(stderr=stderr, markup=False, emoji=False, highlight=False)
 
 
 def line(screen: Console, text: str | Text = "", *, style: str = "") -> None:
-    """Write one line as it is."""
+    """Write one line, which the terminal wraps."""
     screen.print(text if isinstance(text, Text) else Text(text, style=style), soft_wrap=True)

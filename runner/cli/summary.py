@@ -1,4 +1,4 @@
-"""The closing words of a run: what became of the items, what needs a person, and the commands to go on with."""
+"""The summary at the end of a run: the outcome of its items, what needs a person, and the next commands."""
 
 from __future__ import annotations
 
@@ -9,74 +9,88 @@ from rich.console import Console
 from rich.text import Text
 
 from runner.cli.styles import MEANINGS, STYLES, line, present
-from runner.cli.triage import LISTED_MOST, Cluster, Triage
+from runner.cli.triage import LISTED_MOST, FailureGroup, Triage
 from runner.formatting import counted, lasting, near, shown
-from runner.local.outcome import BatchOutcome
+from runner.local.outcome import BatchOutcome, ExitCode
 from runner.models import OPEN_STATES, BatchState, ItemState
 
 MANIFEST = "manifest.csv"
+_ENDED = (BatchState.COMPLETE, BatchState.SETTLED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Closing:
-    """What the closing words are made of.
+class RunSummary:
+    """What is shown at the end of a run.
 
-    `options` are repeated in the commands to copy, such as ` --ledger PATH`. `sandbox` is set where the embedded one
-    was used: the commands that start one to stay, and that run the same against it.
+    `options` are repeated in the commands to copy, such as ` --ledger PATH`. `sandbox` is set if the run used the
+    embedded sandbox: the command that starts a sandbox that keeps running, and the one that repeats the run against it.
     """
 
     outcome: BatchOutcome
-    attention: Triage
+    triage: Triage
     elapsed_s: float
     options: str = ""
     sandbox: tuple[str, str] | None = None
 
 
-def print_summary(console: Console, closing: Closing) -> None:
-    """Write everything, in the order in which a person wants to know it."""
-    outcome = closing.outcome
+def print_summary(console: Console, summary: RunSummary) -> None:
+    """Write everything, most important first."""
+    outcome = summary.outcome
     line(console, "")
-    _headline(console, closing)
+    _headline(console, summary)
     _states(console, outcome.by_state, outcome.out)
-    _reviews(console, closing.attention, ended=closing.sandbox is not None)
-    print_clusters(console, "Failed", closing.attention.failed)
-    print_clusters(console, "Rejected", closing.attention.rejected)
-    _uncertain(console, closing.attention)
+    _reviews(console, summary.triage, are_gone=summary.sandbox is not None)
+    print_failures(console, "Failed", summary.triage.failed)
+    print_failures(console, "Rejected", summary.triage.rejected)
+    _uncertain(console, summary.triage)
     line(console, "")
-    line(console, f"Manifest: {_place(outcome.out, MANIFEST)} (and manifest.jsonl, summary.json)")
-    _next_steps(console, closing)
+    line(console, f"Manifest: {_place(outcome.out, MANIFEST)} (also manifest.jsonl and summary.json)")
+    _next_steps(console, summary)
 
 
-def next_commands(closing: Closing) -> list[tuple[str, str]]:
-    """Return (command, what it does); an unfinished batch is finished first, and only then mended."""
-    outcome, options = closing.outcome, closing.options
+def next_commands(summary: RunSummary) -> list[tuple[str, str]]:
+    """Return (command, effect) for each next step. An unfinished batch is resumed before anything is redriven."""
+    outcome, options = summary.outcome, summary.options
     batch_id = outcome.batch.batch_id
     by_state = outcome.by_state
     if any(by_state.get(state) for state in OPEN_STATES):
-        return [(f"bulkhead resume {batch_id}{options}", "goes on where this stopped")]
+        return [(f"bulkhead resume {batch_id}{options}", "continues this batch")]
     commands = []
     if by_state.get(ItemState.NEEDS_REVIEW):
-        commands.append((f"bulkhead track {batch_id}{options}", "collects the reviews that people have finished"))
+        commands.append((f"bulkhead track {batch_id}{options}", "collects the results of finished reviews"))
     for state in (ItemState.FAILED, ItemState.REJECTED, ItemState.UNCERTAIN):
         if by_state.get(state):
             command = f"bulkhead redrive {batch_id} --state {state}{options}"
-            commands.append((command, f"puts the {state} ones back to work; `bulkhead resume` then sends them"))
+            commands.append((command, f"queues the {state} items again; `bulkhead resume` then sends them"))
     return commands
 
 
-def _headline(console: Console, closing: Closing) -> None:
-    outcome = closing.outcome
+def _headline(console: Console, summary: RunSummary) -> None:
+    outcome = summary.outcome
+    is_ended = outcome.state in _ENDED
     text = Text(f"Batch {outcome.batch.batch_id}", style="bold")
-    style = "green" if outcome.state is BatchState.COMPLETE else "yellow"
-    text.append(f" is {outcome.state}", style=style)
-    text.append(f" after {lasting(closing.elapsed_s)}: {counted(outcome.items, 'item')}", style="not bold")
+    style = "green" if outcome.exit_code is ExitCode.OK else "yellow"
+    text.append(f" {'finished' if is_ended else outcome.state}", style=style)
+    text.append(f" after {lasting(summary.elapsed_s)}: {_counts(outcome.by_state)}", style="not bold")
     line(console, text)
-    if outcome.reason:
+    if outcome.reason and (not is_ended or outcome.exit_code is ExitCode.NOTHING_TO_DO):
         line(console, f"{shown(outcome.reason)}")
 
 
+def _counts(by_state: Mapping[ItemState, int]) -> str:
+    """Return how many items are in each state, in one phrase."""
+    return ", ".join(f"{count:,} {_phrase(state, count)}" for state, count in present(by_state)) or "no items"
+
+
+def _phrase(state: ItemState, count: int) -> str:
+    if state is ItemState.NEEDS_REVIEW:
+        return "waits for review" if count == 1 else "wait for review"
+    return str(state)
+
+
 def _states(console: Console, by_state: Mapping[ItemState, int], out: str) -> None:
-    line(console, "")
+    if by_state:
+        line(console, "")
     for state, count in present(by_state):
         text = Text(f"  {state:<13}", style=STYLES.get(state, ""))
         text.append(f"{count:>9,}", style="bold")
@@ -84,54 +98,57 @@ def _states(console: Console, by_state: Mapping[ItemState, int], out: str) -> No
         line(console, text)
 
 
-def _reviews(console: Console, attention: Triage, *, ended: bool) -> None:
-    if not attention.review_count:
+def _reviews(console: Console, triage: Triage, *, are_gone: bool) -> None:
+    if not triage.review_count:
         return
-    where = "these pages ended with the sandbox" if ended else "to finish in the browser"
-    _heading(console, f"{counted(attention.review_count, 'review')}: {where}")
-    for source, url in attention.reviews:
+    where = "these pages are gone, because the sandbox has stopped" if are_gone else "finish each on its page"
+    _heading(console, f"{counted(triage.review_count, 'review')}: {where}")
+    for source, url in triage.reviews:
         line(console, f"  {shown(source)}")
-        line(console, f"    {shown(url) if url else 'the vendor gave no review url yet'}")
-    _more(console, attention.review_count, len(attention.reviews))
+        line(console, f"    {shown(url) if url else 'the vendor has not sent a review URL yet'}")
+    _more(console, triage.review_count, len(triage.reviews))
 
 
-def print_clusters(console: Console, title: str, clusters: Mapping[tuple[str, str], Cluster]) -> None:
-    """Write how many items ended alike, and why; nothing where none did."""
-    if not clusters:
+def print_failures(console: Console, title: str, groups: Mapping[tuple[str, str], FailureGroup]) -> None:
+    """Write how many items failed, grouped by reason; nothing if there are none."""
+    if not groups:
         return
-    ordered = sorted(clusters.values(), key=lambda cluster: (-cluster.count, cluster.message))
-    items = counted(sum(cluster.count for cluster in ordered), "item")
+    ordered = sorted(groups.values(), key=lambda group: (-group.count, group.message))
+    items = counted(sum(group.count for group in ordered), "item")
     _heading(console, f"{title}: {items}" + (f", {len(ordered)} reasons" if len(ordered) > 1 else ""))
-    for cluster in ordered[:LISTED_MOST]:
-        message = " ".join(shown(line) for line in cluster.message.splitlines())
-        line(console, f"  {cluster.count:>6,}x {message}")
-        sample = f"{'such as ' if cluster.count > 1 else ''}{shown(cluster.sample)}"
-        line(console, f"          {sample}" + (f"  [{cluster.code}]" if cluster.code else ""), style="dim")
+    for group in ordered[:LISTED_MOST]:
+        message = " ".join(shown(line) for line in group.message.splitlines())
+        line(console, f"  {group.count:>6,}x {message}")
+        sample = f"{'such as ' if group.count > 1 else ''}{shown(group.sample)}"
+        line(console, f"          {sample}" + (f"  [{group.code}]" if group.code else ""), style="dim")
     _more(console, len(ordered), len(ordered[:LISTED_MOST]))
 
 
-def _uncertain(console: Console, attention: Triage) -> None:
-    if not attention.uncertain_count:
+def _uncertain(console: Console, triage: Triage) -> None:
+    if not triage.uncertain_count:
         return
-    _heading(console, f"{counted(attention.uncertain_count, 'item')} in doubt: look in the vendor's dashboard first")
-    for source, message in attention.uncertain:
+    items = counted(triage.uncertain_count, "item")
+    _heading(console, f"Uncertain: {items} might have been imported; check the vendor's dashboard first")
+    for source, message in triage.uncertain:
         line(console, f"  {shown(source)}")
         line(console, f"    {shown(message)}", style="dim")
-    _more(console, attention.uncertain_count, len(attention.uncertain))
+    _more(console, triage.uncertain_count, len(triage.uncertain))
 
 
-def _next_steps(console: Console, closing: Closing) -> None:
-    if closing.sandbox is None:
-        _commands(console, next_commands(closing))
+def _next_steps(console: Console, summary: RunSummary) -> None:
+    if summary.sandbox is None:
+        print_commands(console, next_commands(summary))
         return
-    start, run = closing.sandbox
-    _heading(console, "This was the embedded sandbox: nothing has left this machine")
-    line(console, "  To go on from a batch (review, track, redrive, resume), keep a sandbox in another terminal:")
+    start, run = summary.sandbox
+    _heading(console, "This run used the embedded sandbox: nothing was sent to the vendor")
+    line(console, "  To review, track, redrive, or resume, start a sandbox in another terminal:")
     line(console, f"  {start}", style="cyan")
+    line(console, "  Then run the batch against it:")
     line(console, f"  {run}", style="cyan")
 
 
-def _commands(console: Console, commands: Iterable[tuple[str, str]]) -> None:
+def print_commands(console: Console, commands: Iterable[tuple[str, str]]) -> None:
+    """Write (command, effect) for each next step; nothing if there are none."""
     for number, (command, effect) in enumerate(commands):
         if number == 0:
             _heading(console, "Next")

@@ -1,9 +1,9 @@
-"""What the commands that only look show on a terminal: plans, explanations, batches, differences, checks, settings."""
+"""What commands show on a terminal: plans, explanations, batches, differences, checks, settings."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from rich.console import Console
 from rich.text import Text
@@ -11,17 +11,16 @@ from rich.text import Text
 from runner.cli.styles import STYLES, line, present
 from runner.cli.triage import LISTED_MOST
 from runner.formatting import counted, lasting, near, shown, sized
-from runner.models import ItemState, iso
+from runner.models import OPEN_STATES, Batch, ItemState, iso
 
 if TYPE_CHECKING:
-    from runner.bulkhead import BatchStatus
     from runner.local.doctor import Check
     from runner.local.plan import Explanation, Plan
     from runner.local.reconcile import Difference
 
 
 def columns(console: Console, rows: Iterable[Sequence[str]], *, indent: str = "  ") -> None:
-    """Write rows whose columns are as wide as they need to be; the last one is never padded."""
+    """Write rows in columns as wide as their content; the last column is not padded."""
     rows = list(rows)
     if not rows:
         return
@@ -35,15 +34,15 @@ def print_plan(console: Console, plan: Plan) -> None:
     """Write what `run` would do."""
     line(console, f"{counted(plan.items, 'item')}, {counted(plan.creates, 'import')} to create, {sized(plan.bytes)}")
     if plan.creates:
-        wait = f"the last one is created after {lasting(plan.finish_in_s)}"
-        line(console, f"within the quota {wait if plan.finish_in_s else 'all of them can be created at once'}")
+        wait = f"the last import after {lasting(plan.finish_in_s)}"
+        line(console, f"the quota allows {wait if plan.finish_in_s else 'all imports immediately'}")
     if plan.by_route:
         line(console, "\nBy route", style="bold")
         columns(console, [(shown(name), f"{count:,}") for name, count in plan.by_route.items()])
     if plan.skipped:
-        line(console, f"\n{counted(plan.skipped, 'item')} unchanged since they were imported: skipped")
+        line(console, f"\n{counted(plan.skipped, 'item')} skipped: unchanged since an earlier import")
     if plan.too_young:
-        line(console, f"\n{counted(plan.too_young, 'file')} changed too lately: left to a later run")
+        line(console, f"\n{counted(plan.too_young, 'file')} changed too recently: left for a later run")
     if plan.linked_directories:
         line(console, f"\n{shown(plan.linked_directories)}")
     _rejections(console, plan)
@@ -65,57 +64,86 @@ def _rejections(console: Console, plan: Plan) -> None:
 def print_explanation(console: Console, explanation: Explanation) -> None:
     """Write which route a file gets and why, and what `run` would do with it."""
     line(console, shown(explanation.source), style="bold")
-    line(console, f"  would be {_VERDICTS[explanation.verdict]}: {shown(explanation.reason)}")
+    line(console, f"  would be {_PARTICIPLES[explanation.verdict]}: {shown(explanation.reason)}")
     if explanation.schema_id:
         line(console, f"  with the saved schema {shown(explanation.schema_id)}")
-    line(console, "\nRoutes, in the order in which they are tried")
+    line(console, "\nRoutes, in the order they are tried")
     columns(
         console,
         [(shown(name), shown(pattern), "matches" if matched else "-") for name, pattern, matched in explanation.tried],
     )
 
 
-_VERDICTS = {"send": "sent", "skip": "skipped", "reject": "rejected"}
+_PARTICIPLES = {"send": "sent", "skip": "skipped", "reject": "rejected"}
 
 
-def print_status(console: Console, status: BatchStatus) -> None:
-    """Write where one batch stands."""
+class Status(Protocol):
+    """A batch, and how many of its items are in each state."""
+
+    @property
+    def batch(self) -> Batch: ...
+
+    @property
+    def by_state(self) -> Mapping[ItemState, int]: ...
+
+
+def print_status(console: Console, status: Status, facts: Sequence[tuple[str, str]] = ()) -> None:
+    """Write the state of one batch: `facts` about it, by default those of its ledger, and its items by state."""
     batch = status.batch
-    line(console, f"Batch {batch.batch_id} is {batch.state}", style="bold")
-    line(console, f"  source   {shown(batch.source_uri)}")
-    line(console, f"  started  {iso(batch.started_at)}")
-    line(console, f"  results  {near(batch.out)}")
+    line(console, f"Batch {shown(batch.batch_id)} is {batch.state}", style="bold")
+    columns(
+        console,
+        facts
+        or [
+            ("source", shown(batch.source_uri)),
+            ("started", f"{iso(batch.started_at)}"),
+            ("results", near(batch.out)),
+        ],
+    )
     line(console)
     for state, count in present(status.by_state):
         line(console, f"  {state:<13}{count:>9,}", style=STYLES.get(state, ""))
+    if not status.by_state:
+        line(console, "  no items yet")
 
 
-def print_batches(console: Console, statuses: Sequence[BatchStatus]) -> None:
-    """Write one line a batch."""
-    if not statuses:
-        line(console, "the ledger holds no batch yet")
-    rows = [
-        (
-            status.batch.batch_id,
-            str(status.batch.state),
-            f"{sum(status.by_state.values()):,}",
-            _states(status.by_state),
-            shown(status.batch.source_uri),
-        )
-        for status in statuses
-    ]
-    if rows:
-        columns(console, [("BATCH", "STATE", "ITEMS", "OF THEM", "SOURCE"), *rows], indent="")
+def print_batches(console: Console, statuses: Sequence[Status]) -> None:
+    """Write one line per batch of a ledger."""
+    if statuses:
+        print_batch_table(console, statuses)
+    else:
+        line(console, "the ledger has no batches yet")
 
 
-def _states(by_state: Mapping[ItemState, int]) -> str:
-    return ", ".join(f"{state} {count:,}" for state, count in present(by_state))
+def print_batch_table(console: Console, statuses: Sequence[Status]) -> None:
+    """Write one line per batch, under a header."""
+    rows = [_HEADER, *map(_row, statuses)]
+    widths = [max(len(row[at]) for row in rows) for at in range(len(_HEADER))]
+    for state, *numbers, batch_id, source in rows:
+        aligned = [number.rjust(width) for number, width in zip(numbers, widths[1:], strict=False)]
+        line(console, "  ".join([state.ljust(widths[0]), *aligned, batch_id.ljust(widths[-2]), source]).rstrip())
+
+
+def _row(status: Status) -> tuple[str, ...]:
+    batch, by_state = status.batch, status.by_state
+    numbers = [sum(by_state.values())]
+    numbers += [sum(by_state.get(state, 0) for state in states) for states in _COLUMNS.values()]
+    return str(batch.state), *(f"{number:,}" for number in numbers), shown(batch.batch_id), shown(batch.source_uri)
+
+
+_COLUMNS = {
+    "DONE": (ItemState.COLLECTED, ItemState.SKIPPED),
+    "OPEN": OPEN_STATES,
+    "REVIEW": (ItemState.NEEDS_REVIEW,),
+    "FAILED": (ItemState.FAILED, ItemState.REJECTED, ItemState.UNCERTAIN),
+}
+_HEADER = ("STATE", "ITEMS", *_COLUMNS, "BATCH", "SOURCE")
 
 
 def print_differences(console: Console, differences: Sequence[Difference]) -> None:
-    """Write what ledger and vendor disagree about."""
+    """Write where the ledger and the vendor differ."""
     if not differences:
-        line(console, "ledger and vendor agree")
+        line(console, "the ledger and the vendor agree")
         return
     listed = differences[:LISTED_MOST]
     columns(console, [(one.kind, shown(one.source or "-"), one.import_id, _detail(one)) for one in listed], indent="")
@@ -130,10 +158,10 @@ def _detail(difference: Difference) -> str:
 
 
 def print_redriven(console: Console, count: int, *, resume: str) -> None:
-    """Write how many items are back to work; `resume` is what follows `bulkhead resume`."""
-    line(console, f"{counted(count, 'item')} back to work")
+    """Write how many items are queued again; `resume` is what follows `bulkhead resume`."""
+    line(console, f"{counted(count, 'item')} queued again")
     if count:
-        line(console, f"to send: bulkhead resume {resume.strip()}".rstrip())
+        line(console, f"to send them: bulkhead resume {resume.strip()}".rstrip())
 
 
 def print_no_match(console: Console, match: str) -> None:
@@ -143,7 +171,7 @@ def print_no_match(console: Console, match: str) -> None:
 
 
 def print_checks(console: Console, checks: Iterable[Check]) -> None:
-    """Write one line a check, and what to do about those that failed."""
+    """Write one line per check, and what to do about those that failed."""
     for check in checks:
         text = Text("  ok    " if check.ok else "  FAIL  ", style="green" if check.ok else "bold red")
         text.append(f"{check.name:<18} {shown(check.detail)}", style="not bold default")
@@ -153,5 +181,5 @@ def print_checks(console: Console, checks: Iterable[Check]) -> None:
 
 
 def print_settings(console: Console, rows: Iterable[tuple[str, str, str]]) -> None:
-    """Write (name, value, where it came from); the caller has masked the secrets."""
+    """Write (name, value, origin) for each setting; the caller has masked the secrets."""
     columns(console, [(name, shown(value), origin) for name, value, origin in rows], indent="")

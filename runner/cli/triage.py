@@ -1,4 +1,4 @@
-"""What of a batch needs a person: open reviews, failures and rejections by message, items in doubt or given up."""
+"""Triage: the items of a batch that need a person. Open reviews, uncertain items, and failures grouped by message."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from dataclasses import dataclass, field
 from runner.models import OPEN_STATES, Item, ItemState
 
 LISTED_MOST = 20
-_CLUSTERS_KEPT = 1000
+_GROUPS_KEPT = 1000
 _NUMBER = re.compile(r"\d+")
 
 NEEDING_A_PERSON = frozenset({ItemState.NEEDS_REVIEW, ItemState.FAILED, ItemState.REJECTED, ItemState.UNCERTAIN})
 
 
 @dataclass(slots=True)
-class Cluster:
-    """Items that ended alike: `message` and `sample` are of the first of them."""
+class FailureGroup:
+    """Items with the same error code and a like message; `message` and `sample` are those of the first item."""
 
     code: str
     message: str
@@ -27,18 +27,21 @@ class Cluster:
 
 @dataclass(slots=True)
 class Triage:
-    """At most `LISTED_MOST` reviews and uncertain items are kept by name; all are counted."""
+    """Counts every item, and keeps at most `LISTED_MOST` reviews and uncertain items by name.
+
+    `given_up` holds items that are still open but have an error: no function works on them any more.
+    """
 
     reviews: list[tuple[str, str | None]] = field(default_factory=list)
     review_count: int = 0
     uncertain: list[tuple[str, str]] = field(default_factory=list)
     uncertain_count: int = 0
-    failed: dict[tuple[str, str], Cluster] = field(default_factory=dict)
-    rejected: dict[tuple[str, str], Cluster] = field(default_factory=dict)
-    given_up: dict[tuple[str, str], Cluster] = field(default_factory=dict)
+    failed: dict[tuple[str, str], FailureGroup] = field(default_factory=dict)
+    rejected: dict[tuple[str, str], FailureGroup] = field(default_factory=dict)
+    given_up: dict[tuple[str, str], FailureGroup] = field(default_factory=dict)
 
     def take(self, item: Item) -> None:
-        """Sort an item in."""
+        """Add an item."""
         if item.state is ItemState.NEEDS_REVIEW:
             self.review_count += 1
             if len(self.reviews) < LISTED_MOST:
@@ -48,26 +51,26 @@ class Triage:
             if len(self.uncertain) < LISTED_MOST:
                 self.uncertain.append((item.source, item.error_message or ""))
         elif item.state is ItemState.FAILED:
-            _cluster(self.failed, item)
+            _group(self.failed, item)
         elif item.state is ItemState.REJECTED:
-            _cluster(self.rejected, item)
+            _group(self.rejected, item)
         elif item.state in OPEN_STATES and item.error_code:
-            _cluster(self.given_up, item)
+            _group(self.given_up, item)
 
 
 async def needing_a_person(items: AsyncIterator[Item]) -> Triage:
-    """Read a batch's items once, with flat memory."""
-    attention = Triage()
+    """Read a batch's items once, in constant memory."""
+    triage = Triage()
     async for item in items:
-        attention.take(item)
-    return attention
+        triage.take(item)
+    return triage
 
 
-def _cluster(clusters: dict[tuple[str, str], Cluster], item: Item) -> None:
-    """Count an item with those whose message differs in nothing but numbers."""
-    code, message = item.error_code or "", item.error_message or "no message was given"
+def _group(groups: dict[tuple[str, str], FailureGroup], item: Item) -> None:
+    """Count an item with those whose message differs only in numbers."""
+    code, message = item.error_code or "", item.error_message or "no error message"
     key = (code, _NUMBER.sub("#", message))
-    if key not in clusters and len(clusters) >= _CLUSTERS_KEPT:
+    if key not in groups and len(groups) >= _GROUPS_KEPT:
         key = ("", "")
         code, message = "", "other messages"
-    clusters.setdefault(key, Cluster(code, message, item.source)).count += 1
+    groups.setdefault(key, FailureGroup(code, message, item.source)).count += 1

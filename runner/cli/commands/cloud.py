@@ -29,8 +29,8 @@ async def start(args: CloudStartArguments) -> None:
 
 async def status(args: CloudStatusArguments) -> None:
     """Show the state of one batch, or of the newest batches and all that are running."""
-    from runner.cli.cloud_tables import print_standing, print_standings
-    from runner.cli.json_output import standing_document
+    from runner.cli.cloud_tables import print_cloud_batches, print_cloud_status
+    from runner.cli.json_output import stack_status_document
     from runner.cli.query import stack_session
     from runner.cli.triage import needing_a_person
 
@@ -39,13 +39,17 @@ async def status(args: CloudStatusArguments) -> None:
         if args.batch is not None:
             one = await s.operations.status(args.batch)
             triage = await needing_a_person(s.operations.failures(one))
-            s.answer(one, lambda console, one: print_standing(console, one, triage, options=options), standing_document)
+            s.answer(
+                one,
+                lambda console, one: print_cloud_status(console, one, triage, options=options),
+                stack_status_document,
+            )
             return
         prefix = s.operations.nightly_prefix_url
         s.answer(
             await s.operations.statuses(recent=args.recent),
-            lambda console, found: print_standings(console, found, nightly_prefix_url=prefix, options=options),
-            lambda found: [standing_document(standing) for standing in found],
+            lambda console, found: print_cloud_batches(console, found, nightly_prefix_url=prefix, options=options),
+            lambda found: [stack_status_document(status) for status in found],
         )
 
 
@@ -57,9 +61,9 @@ async def manifest(args: CloudManifestArguments) -> None:
     from runner.cli.styles import console
 
     async with stack_session(args) as s:
-        standing = await s.operations.status(args.batch)
+        status = await s.operations.status(args.batch)
         await write_pieces(s.operations.manifest(args.batch, form=args.form), args.to)
-    print_manifest_place(console(stderr=True), standing, to=args.to)
+    print_manifest_place(console(stderr=True), status, to=args.to)
 
 
 async def redrive(args: CloudRedriveArguments) -> None:

@@ -15,7 +15,7 @@ from runner.check import report as reporting
 from runner.check.report import ReportFiles, write_report
 from runner.check.sandbox_engine import LIBRARIES, sandbox_engine
 from runner.cli.check_progress import CheckProgress, showing_check
-from runner.cli.check_summary import LISTED_MOST, Closing, print_check
+from runner.cli.check_summary import LISTED_MOST, CheckReport, print_check
 from runner.cli.help import BARE
 from runner.cli.ndjson import CheckLines
 from runner.config.units import Rate
@@ -48,7 +48,7 @@ def summary(count: int = 1, *, interrupted: bool = False) -> CheckSummary:
 
 def shown(found: CheckSummary) -> str:
     stream = io.StringIO()
-    print_check(Console(file=stream, markup=False), Closing(summary=found, fields={}, elapsed_s=1.0))
+    print_check(Console(file=stream, markup=False), CheckReport(summary=found, fields={}, elapsed_s=1.0))
     return stream.getvalue()
 
 
@@ -64,7 +64,7 @@ def test_a_long_list_of_problems_is_cut_and_says_so() -> None:
 
 
 def test_an_interrupted_check_says_that_there_is_more() -> None:
-    assert "what was found until then" in shown(summary(interrupted=True))
+    assert "only the files checked so far" in shown(summary(interrupted=True))
 
 
 def test_lines_hold_counts_and_reasons_and_the_last_one_the_clusters() -> None:

@@ -92,8 +92,8 @@ def test_an_interrupt_before_the_run_began_ends_with_130(kind: type[BaseExceptio
     assert ended.value.exit_code == ExitCode.INTERRUPTED
 
 
-def test_the_json_stream_is_told_of_the_error(capsys: pytest.CaptureFixture[str]) -> None:
-    told: list[tuple[str, str | None, ExitCode]] = []
-    with pytest.raises(typer.Exit), reported(on_error=lambda *error: told.append(error)):
+def test_the_json_stream_gets_the_error(capsys: pytest.CaptureFixture[str]) -> None:
+    reported_errors: list[tuple[str, str | None, ExitCode]] = []
+    with pytest.raises(typer.Exit), reported(on_error=lambda *error: reported_errors.append(error)):
         raise errors.LedgerLocked("another run holds it", hint="wait")
-    assert told == [("another run holds it", "wait", ExitCode.LEDGER_LOCKED)]
+    assert reported_errors == [("another run holds it", "wait", ExitCode.LEDGER_LOCKED)]

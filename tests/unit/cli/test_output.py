@@ -1,4 +1,4 @@
-"""What a run shows: progress, the closing summary, and the JSON events."""
+"""What a run shows: progress, the summary at the end, and the JSON events."""
 
 import io
 import json
@@ -12,7 +12,7 @@ from rich.console import Console
 from runner.cli.ndjson import JsonEvents
 from runner.cli.progress import ScreenProgress, live_view, plain_line, showing
 from runner.cli.progress_state import ProgressState
-from runner.cli.summary import Closing, next_commands, print_summary
+from runner.cli.summary import RunSummary, next_commands, print_summary
 from runner.cli.tables import print_checks, print_differences, print_plan
 from runner.cli.triage import LISTED_MOST, Triage, needing_a_person
 from runner.config.units import Rate
@@ -50,7 +50,7 @@ def item(source: str, state: ItemState, **fields: object) -> Item:
     return Item(batch_id="b1", source=source, state=state, **fields)  # type: ignore[arg-type]
 
 
-def attention(*items: Item) -> Triage:
+def triage_of(*items: Item) -> Triage:
     found = Triage()
     for one in items:
         found.take(one)
@@ -75,8 +75,8 @@ def outcome(state: BatchState = BatchState.SETTLED, **by_state: int) -> BatchOut
 
 def summary(found: Triage | None = None, *, options: str = "", **by_state: int) -> str:
     to = console()
-    closing = Closing(outcome=outcome(**by_state), attention=found or Triage(), elapsed_s=41.2, options=options)
-    print_summary(to, closing)
+    unfinished = RunSummary(outcome=outcome(**by_state), triage=found or Triage(), elapsed_s=41.2, options=options)
+    print_summary(to, unfinished)
     return written(to)
 
 
@@ -140,32 +140,32 @@ def test_a_name_that_is_not_utf8_can_be_stored_as_json() -> None:
 
 
 def test_the_plain_line_holds_the_whole_state() -> None:
-    tally = ProgressState(quota=Rate(20, 60.0), ticks=lambda: 0.0)
-    tally.take(started(queued=60, collected=5))
-    tally.take(CreateAnswered(source="a", slots_free=20))
-    tally.take(BytesUploaded(source="a", count=12_300_000))
-    assert plain_line(tally) == (
+    state = ProgressState(quota=Rate(20, 60.0), ticks=lambda: 0.0)
+    state.take(started(queued=60, collected=5))
+    state.take(CreateAnswered(source="a", slots_free=20))
+    state.take(BytesUploaded(source="a", count=12_300_000))
+    assert plain_line(state) == (
         "0 s: 5 of 65 items; queued 60, collected 5; 12.3 MB uploaded; 60 creates left, 20 free in this window; "
         "last one in about 2 min"
     )
 
 
 def test_free_slots_are_known_before_the_first_create() -> None:
-    tally = ProgressState(quota=Rate(20, 60.0), ticks=lambda: 0.0)
-    tally.take(started(queued=2))
-    assert plain_line(tally).endswith("2 creates left, 20 free in this window; last one as soon as the quota lets it")
+    state = ProgressState(quota=Rate(20, 60.0), ticks=lambda: 0.0)
+    state.take(started(queued=2))
+    assert plain_line(state).endswith("2 creates left, 20 free in this window; last one immediately")
 
 
 def test_the_live_view_shows_states_and_outlook() -> None:
-    tally = ProgressState(quota=Rate(20, 60.0), ticks=lambda: 0.0)
-    tally.take(started(queued=60, needs_review=1))
+    state = ProgressState(quota=Rate(20, 60.0), ticks=lambda: 0.0)
+    state.take(started(queued=60, needs_review=1))
     to = console(terminal=True)
-    to.print(live_view(tally))
+    to.print(live_view(state))
     for part in ("b1", "1 of 61 items so far", "queued 60", "needs_review 1", "last one in about 2 min"):
         assert part in written(to)
 
 
-async def test_notices_are_said_once_and_refused_creates_with_their_wait() -> None:
+async def test_notices_are_shown_once_and_limited_creates_with_their_wait() -> None:
     to = console()
     async with showing(to, ProgressState(quota=Rate(20, 60.0), ticks=lambda: 0.0)) as progress:
         for _ in range(3):
@@ -173,7 +173,7 @@ async def test_notices_are_said_once_and_refused_creates_with_their_wait() -> No
         progress.take(CreateThrottled(source="a.csv", wait_s=40.2))
     assert written(to).splitlines() == [
         "the vendor cannot be reached",
-        "the vendor refused a create for now (429); all creates wait 41 s",
+        "the vendor limits creates (429): all creates wait 41 s",
     ]
 
 
@@ -187,22 +187,22 @@ async def test_the_live_view_leaves_nothing_behind_but_what_was_said() -> None:
 
 def test_the_summary_shows_only_states_that_have_items() -> None:
     text = summary(collected=9, failed=1)
-    assert "Batch 20260723-101502-k3f9x2 is settled after 42 s: 10 items" in text
+    assert "Batch 20260723-101502-k3f9x2 finished after 42 s: 9 collected, 1 failed" in text
     assert "collected            9" in text
     assert "queued" not in text
 
 
 def test_the_summary_lists_reviews_with_their_urls() -> None:
-    found = attention(
+    found = triage_of(
         item("eu.csv", S.NEEDS_REVIEW, review_url="https://app.example/review/1"), item("x.csv", S.NEEDS_REVIEW)
     )
     text = summary(found, needs_review=2)
     assert "  eu.csv\n    https://app.example/review/1\n" in text
-    assert "  x.csv\n    the vendor gave no review url yet\n" in text
+    assert "  x.csv\n    the vendor has not sent a review URL yet\n" in text
 
 
-def test_failures_that_differ_only_in_numbers_are_one_cluster() -> None:
-    found = attention(
+def test_failures_that_differ_only_in_numbers_are_one_group() -> None:
+    found = triage_of(
         item("a.csv", S.FAILED, error_code="import_failed", error_message="row 17 is too long"),
         item("b.csv", S.FAILED, error_code="import_failed", error_message="row 4 is too long"),
         item("c.csv", S.FAILED, error_code="import_failed", error_message="a hook threw"),
@@ -214,35 +214,35 @@ def test_failures_that_differ_only_in_numbers_are_one_cluster() -> None:
 
 
 def test_rejections_show_their_code() -> None:
-    found = attention(item("a.csv", S.REJECTED, error_code="empty", error_message="the file is empty"))
+    found = triage_of(item("a.csv", S.REJECTED, error_code="empty", error_message="the file is empty"))
     assert "1x the file is empty\n          a.csv  [empty]" in summary(found, rejected=1)
 
 
 def test_long_lists_end_with_a_pointer_to_the_manifest() -> None:
     many = [item(f"{n:03}.csv", S.NEEDS_REVIEW, review_url=f"https://r.example/{n}") for n in range(LISTED_MOST + 5)]
-    text = summary(attention(*many), needs_review=len(many))
+    text = summary(triage_of(*many), needs_review=len(many))
     assert "… and 5 more: see manifest.csv" in text
     assert "020.csv" not in text
 
 
-def test_the_number_of_clusters_that_are_kept_is_bounded() -> None:
+def test_the_number_of_failure_groups_that_are_kept_is_bounded() -> None:
     words = ("".join(chr(97 + int(digit)) for digit in str(n)) for n in range(3000))
-    found = attention(*(item("a.csv", S.FAILED, error_message=word) for word in words))
+    found = triage_of(*(item("a.csv", S.FAILED, error_message=word) for word in words))
     assert len(found.failed) <= 1001
-    assert sum(cluster.count for cluster in found.failed.values()) == 3000
+    assert sum(group.count for group in found.failed.values()) == 3000
 
 
 def test_markup_and_control_characters_in_names_and_messages_are_shown_as_they_are() -> None:
-    found = attention(item("[red]\x1b[2J.csv", S.FAILED, error_message="bad [bold]cell[/] \x07"))
+    found = triage_of(item("[red]\x1b[2J.csv", S.FAILED, error_message="bad [bold]cell[/] \x07"))
     text = summary(found, failed=1)
     assert "[red]\\x1b[2J.csv" in text
     assert "bad [bold]cell[/] \\x07" in text
 
 
 def test_uncertain_items_send_a_person_to_the_dashboard() -> None:
-    found = attention(item("a.json", S.UNCERTAIN, error_message="two imports could be it"))
+    found = triage_of(item("a.json", S.UNCERTAIN, error_message="two imports could be it"))
     text = summary(found, uncertain=1)
-    assert "1 item in doubt: look in the vendor's dashboard first" in text
+    assert "Uncertain: 1 item might have been imported; check the vendor's dashboard first" in text
     assert "two imports could be it" in text
 
 
@@ -253,17 +253,17 @@ def test_the_next_commands_can_be_copied_with_the_options_they_need() -> None:
 
 
 def test_an_unfinished_batch_is_first_of_all_resumed() -> None:
-    closing = Closing(outcome=outcome(BatchState.PAUSED, queued=3, failed=1), attention=Triage(), elapsed_s=1.0)
-    assert [command for command, _ in next_commands(closing)] == ["bulkhead resume 20260723-101502-k3f9x2"]
+    unfinished = RunSummary(outcome=outcome(BatchState.PAUSED, queued=3, failed=1), triage=Triage(), elapsed_s=1.0)
+    assert [command for command, _ in next_commands(unfinished)] == ["bulkhead resume 20260723-101502-k3f9x2"]
 
 
 def test_after_the_embedded_sandbox_the_summary_says_how_to_keep_one() -> None:
     to = console()
     sandbox = ("bulkhead sandbox", "DROMO_LICENSE_KEY=any bulkhead run in --api-url http://127.0.0.1:8700/api/v1")
-    found = attention(item("eu.csv", S.NEEDS_REVIEW, review_url="http://127.0.0.1:1/review/1"))
-    print_summary(to, Closing(outcome=outcome(needs_review=1), attention=found, elapsed_s=1.0, sandbox=sandbox))
+    found = triage_of(item("eu.csv", S.NEEDS_REVIEW, review_url="http://127.0.0.1:1/review/1"))
+    print_summary(to, RunSummary(outcome=outcome(needs_review=1), triage=found, elapsed_s=1.0, sandbox=sandbox))
     text = written(to)
-    assert "1 review: these pages ended with the sandbox" in text
+    assert "1 review: these pages are gone, because the sandbox has stopped" in text
     assert all(f"\n  {command}\n" in text for command in sandbox)
     assert "bulkhead track" not in text
 
@@ -302,9 +302,9 @@ def test_a_plan_says_how_long_the_creates_take_and_what_is_rejected() -> None:
     )
     print_plan(to, plan)
     text = written(to)
-    assert "63 items, 61 imports to create, 1.0 kB\nwithin the quota the last one is created after 3 min\n" in text
+    assert "63 items, 61 imports to create, 1.0 kB\nthe quota allows the last import after 3 min\n" in text
     assert "Rejected: 2 items" in text
-    assert "1 file changed too lately" in text
+    assert "1 file changed too recently" in text
 
 
 async def test_what_needs_a_person_is_read_from_the_items_once() -> None:
@@ -313,7 +313,7 @@ async def test_what_needs_a_person_is_read_from_the_items_once() -> None:
         yield item("b.csv", S.COLLECTED)
 
     found = await needing_a_person(items())
-    assert [cluster.message for cluster in found.failed.values()] == ["no message was given"]
+    assert [group.message for group in found.failed.values()] == ["no error message"]
 
 
 class Stream:
