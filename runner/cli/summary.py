@@ -101,8 +101,8 @@ def _states(console: Console, by_state: Mapping[ItemState, int], out: str) -> No
 def _reviews(console: Console, triage: Triage, *, are_gone: bool) -> None:
     if not triage.review_count:
         return
-    where = "these pages are gone, because the sandbox has stopped" if are_gone else "finish each on its page"
-    _heading(console, f"{counted(triage.review_count, 'review')}: {where}")
+    where = ": no longer available, because the sandbox has stopped" if are_gone else " to finish in the browser"
+    _heading(console, f"{counted(triage.review_count, 'review')}{where}")
     for source, url in triage.reviews:
         line(console, f"  {shown(source)}")
         line(console, f"    {shown(url) if url else 'the vendor has not sent a review URL yet'}")

@@ -88,8 +88,8 @@ def test_batches_are_listed_with_what_became_of_their_items(deployed: Deployed, 
     )
     lines = [line.split() for line in bulkhead("cloud", "status").expect(0).text.splitlines()[:2]]
     assert lines == [
-        ["STATE", "ITEMS", "DONE", "OPEN", "REVIEW", "FAILED", "BATCH"],
-        ["settled", "4", "1", "1", "1", "1", "b1"],
+        ["STATE", "ITEMS", "DONE", "OPEN", "REVIEW", "FAILED", "BATCH", "SOURCE"],
+        ["settled", "4", "1", "1", "1", "1", "b1", "s3://inbox/nightly/"],
     ]
     (document,) = bulkhead("cloud", "status", "--json").expect(0).document
     assert document["by_state"] == {"collected": 1, "failed": 1, "needs_review": 1, "processing": 1}
@@ -143,7 +143,7 @@ def test_dead_letters_go_back_with_their_items(deployed: Deployed, bulkhead: Com
         QueueUrl=deployed.outputs["SubmitDeadLetterQueueUrl"], MessageBody=encode(letter)
     )
     ended = bulkhead("cloud", "redrive", "--dead-letters").expect(0)
-    assert "1 dead letter back in the queue submit" in ended.text
+    assert "1 dead letter returned to the queue submit" in ended.text
     assert received(deployed, "SubmitQueueUrl") == [letter]
     item = in_ledger(deployed, lambda ledger: ledger.item("b1", "a.csv"))
     assert item is not None
@@ -155,7 +155,7 @@ def test_dead_letters_go_back_with_their_items(deployed: Deployed, bulkhead: Com
 def test_reviews_tell_who_waits_since_when_and_where(deployed: Deployed, bulkhead: Command) -> None:
     leave_batch(deployed, "b1", {"a.csv": S.NEEDS_REVIEW, "b.csv": S.NEEDS_REVIEW, "c.csv": S.COLLECTED})
     text = bulkhead("cloud", "reviews").expect(0).text
-    assert "a.csv  waits " in text
+    assert "a.csv  waiting for " in text
     assert "https://vendor.example.com/review/a.csv" in text
     assert "… and more" in bulkhead("cloud", "reviews", "b1", "--limit", "1").expect(0).text
     found = bulkhead("cloud", "reviews", "--json").expect(0).document
@@ -260,7 +260,7 @@ def test_support_people_need_to_read_the_stack_and_the_table_alone(strict: Calla
     assert "1  b1" in support("cloud", "status").expect(0).text
     assert "Failed: 1 item" in support("cloud", "status", "b1").expect(0).text
     assert len(support("cloud", "manifest", "b1").expect(0).stdout.splitlines()) == 2
-    assert "b.csv  waits" in support("cloud", "reviews").expect(0).text
+    assert "b.csv  waiting" in support("cloud", "reviews").expect(0).text
 
 
 @pytest.mark.parametrize(

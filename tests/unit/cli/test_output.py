@@ -263,7 +263,7 @@ def test_after_the_embedded_sandbox_the_summary_says_how_to_keep_one() -> None:
     found = triage_of(item("eu.csv", S.NEEDS_REVIEW, review_url="http://127.0.0.1:1/review/1"))
     print_summary(to, RunSummary(outcome=outcome(needs_review=1), triage=found, elapsed_s=1.0, sandbox=sandbox))
     text = written(to)
-    assert "1 review: these pages are gone, because the sandbox has stopped" in text
+    assert "1 review: no longer available, because the sandbox has stopped" in text
     assert all(f"\n  {command}\n" in text for command in sandbox)
     assert "bulkhead track" not in text
 
