@@ -1,9 +1,10 @@
-"""The real clocks; nothing else in the core reads the time of day."""
+"""Time: the real clocks, which nothing else in the core reads, and the dates that HTTP answers carry."""
 
 from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 
 
 def system_now() -> datetime:
@@ -11,13 +12,13 @@ def system_now() -> datetime:
 
 
 def system_ticks() -> float:
-    """Return seconds since boot, sleep included where the system counts it; the same for all processes."""
+    """Return seconds since boot, including sleep if the system counts it; all processes read the same."""
     clock = getattr(time, "CLOCK_BOOTTIME", None)
     return time.monotonic() if clock is None else time.clock_gettime(clock)
 
 
 class SystemClock:
-    """Wall time of the system, and the clock since boot that all processes of the machine share."""
+    """The system's wall time, and the clock since boot that all processes of the machine share."""
 
     def now(self) -> datetime:
         return system_now()
@@ -27,7 +28,16 @@ class SystemClock:
 
 
 class WallClock(SystemClock):
-    """The wall clock alone, for who is frozen between two pieces of work: the clock since boot may stand still then."""
+    """The wall clock alone, for a process that is frozen between two tasks: the clock since boot may stop then."""
 
     def ticks(self) -> float:
         return system_now().timestamp()
+
+
+def http_date(value: str | None) -> datetime | None:
+    """Return the instant of an HTTP date, such as a `Date` header; UTC if it names no zone, None if it is malformed."""
+    try:
+        instant = parsedate_to_datetime(value or "")
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)

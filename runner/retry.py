@@ -1,4 +1,4 @@
-"""How long to wait before repeating what failed for now: full jitter under a doubling cap, or as the vendor asked."""
+"""Retries: how long to wait before a failed call is repeated, and reads that are repeated until they succeed."""
 
 from __future__ import annotations
 
@@ -19,9 +19,14 @@ CAP_S = 60.0
 READ_ATTEMPTS = 6
 
 
+def backoff_s(attempt: int, *, base_s: float = BASE_S, cap_s: float = CAP_S) -> float:
+    """Return a wait in seconds that doubles with each attempt: `base_s` after attempt 0, `cap_s` at most."""
+    return min(cap_s, base_s * 2.0 ** min(attempt, 60))
+
+
 def delay_s(attempt: int, rng: random.Random, *, base_s: float = BASE_S, cap_s: float = CAP_S) -> float:
-    """Return the wait before attempt `attempt` + 1, counted from 1."""
-    return rng.uniform(0, min(cap_s, base_s * 2**attempt))
+    """Return the wait in seconds before attempt `attempt` + 1, counted from 1: full jitter below `backoff_s`."""
+    return rng.uniform(0, backoff_s(attempt, base_s=base_s, cap_s=cap_s))
 
 
 def _worth_repeating(error: Exception) -> bool | float:
@@ -31,7 +36,11 @@ def _worth_repeating(error: Exception) -> bool | float:
 
 
 async def repeat_read(read: Callable[[], Awaitable[T]], *, attempts: int = READ_ATTEMPTS) -> T:
-    """Await `read()` until it succeeds, at most `attempts` times; then its last TransientError is raised."""
+    """Await `read()` until it succeeds, at most `attempts` times.
+
+    Waits as long as a RateLimited asks for, at most 60 s; otherwise from 0.5 to 30 s. Raises the last TransientError,
+    and any other error at once.
+    """
     async for attempt in stamina.retry_context(
         on=_worth_repeating, attempts=attempts, timeout=None, wait_initial=0.5, wait_max=30.0, wait_jitter=1.0
     ):

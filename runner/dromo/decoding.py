@@ -6,11 +6,11 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import orjson
 
+from runner.clock import http_date
 from runner.models import ImportPage, RemoteImport
 
 MESSAGE_LIMIT = 500
@@ -81,20 +81,20 @@ def _refusal(body: bytes) -> dict[str, Any] | list[Any] | None:
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Return the wait that `Retry-After` asks for: seconds, or a date that is measured from the answer's `Date`."""
+    """Return the wait that `Retry-After` asks for, in seconds; a date is measured from the answer's `Date`."""
     value = headers.get("Retry-After", "").strip()
     if _SECONDS.fullmatch(value):
         seconds = float(value)
         return seconds if math.isfinite(seconds) else None
-    until, now = _http_date(value), date_of(headers)
+    until, now = http_date(value), date_of(headers)
     if until is None or now is None:
         return None
     return max(0.0, (until - now).total_seconds())
 
 
 def date_of(headers: Mapping[str, str]) -> datetime | None:
-    """Return the server's time as its `Date` header tells it, to the second."""
-    return _http_date(headers.get("Date", ""))
+    """Return the server's time from its `Date` header, to the second; None if there is none."""
+    return http_date(headers.get("Date", ""))
 
 
 def _sentences(value: Any, path: str = "") -> Iterator[str]:
@@ -125,11 +125,3 @@ def _instant(value: Any) -> datetime | None:
     except (TypeError, ValueError):
         return None
     return (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).astimezone(UTC)
-
-
-def _http_date(value: str) -> datetime | None:
-    try:
-        instant = parsedate_to_datetime(value)
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)

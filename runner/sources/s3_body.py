@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from runner.aws.s3_errors import Doing, changed, is_about_content, translated
 from runner.errors import Unavailable
+from runner.retry import backoff_s
 
 if TYPE_CHECKING:
     from runner.aws.s3 import S3Client, S3Place
@@ -65,7 +66,7 @@ class S3Body:
                 failures += 1
                 if failures == _READ_ATTEMPTS or is_about_content(error):
                     raise
-                await asyncio.sleep(_FIRST_PAUSE_S * 2**failures)
+                await asyncio.sleep(backoff_s(failures, base_s=_FIRST_PAUSE_S))
 
     async def _from(self, at: int) -> AsyncGenerator[bytes, None]:
         """Yield what one answer brings of the bytes from `at`. Raises Unavailable where they end too early."""

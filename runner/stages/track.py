@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Unpack
 from runner.dromo.listing import imports_since
 from runner.errors import ImportNotFound, RequestInvalid, StorageFull, TransientError
 from runner.models import STATE_OF_STATUS, ImportStatus, Item, ItemChanges, ItemState, RemoteImport
-from runner.retry import repeat_read
+from runner.retry import backoff_s, repeat_read
 from runner.stages.transitions import ItemOvertaken
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ class Tracker:
         if not self._open:
             self._news.clear()
             await self._news.wait()
-        await asyncio.sleep(min(shortest_s * 2**self._quiet_passes, self._longest_pause_s))
+        await asyncio.sleep(backoff_s(self._quiet_passes, base_s=shortest_s, cap_s=self._longest_pause_s))
         self._quiet_passes = min(self._quiet_passes + 1, _MOST_DOUBLINGS)
 
     async def list_or_retry(self) -> Pass:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from email.utils import parsedate_to_datetime
 
-from runner.clock import system_now, system_ticks
+from runner.clock import http_date, system_now, system_ticks
 from runner.errors import LedgerError
 
 TOLERABLE_SKEW_S = 30.0
@@ -37,9 +36,10 @@ class SharedTime:
 
     def answered(self, date: str | None, *, asked_at: float) -> None:
         """Update the time from the `Date` of a new answer; `asked_at` is `ticks()` before the request."""
-        shown = _seconds(date)
-        if shown is None:
+        instant = http_date(date)
+        if instant is None:
             return
+        shown = instant.timestamp()
         ticks = self._ticks()
         least, most = shown - ticks, shown + _DATE_GRAIN_S - asked_at
         if self._least is not None:
@@ -62,10 +62,3 @@ class SharedTime:
                 hint="set this machine's clock, for example with NTP",
             )
         return shared
-
-
-def _seconds(date: str | None) -> float | None:
-    try:
-        return parsedate_to_datetime(date).timestamp() if date else None
-    except ValueError:
-        return None
