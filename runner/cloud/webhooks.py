@@ -6,10 +6,11 @@ import json
 import re
 import secrets
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from runner.cloud.ops.stack import WEBHOOK_BASE, WEBHOOK_SECRET
+from runner.dromo.rate_limited import WrappedApi
 from runner.errors import BulkheadError, ConfigError
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from runner.aws.services import Aws
     from runner.cloud.ops.stack import Stack
-    from runner.models import CreateRequest, ImportPage, RemoteImport
+    from runner.models import CreateRequest, RemoteImport
     from runner.protocols import ImportsApi
 
 TOKEN_BYTES = 32
@@ -100,7 +101,7 @@ class WebhookUrls:
         await self._aws.call("secretsmanager", "put_secret_value", SecretId=self._secret, SecretString=tokens.to_json())
 
 
-class WebhookPerImport:
+class WebhookPerImport(WrappedApi):
     """An ImportsApi whose creates name the webhook that reports the end of the import.
 
     The url is added when the request is sent: it holds a token that changes, and is not part of an item's identity.
@@ -108,7 +109,7 @@ class WebhookPerImport:
     """
 
     def __init__(self, api: ImportsApi, current_url: Callable[[], str]) -> None:
-        self._api = api
+        super().__init__(api)
         self._current_url = current_url
 
     async def create(self, request: CreateRequest) -> RemoteImport:
@@ -118,21 +119,6 @@ class WebhookPerImport:
             return await self._api.create(replace(request, settings={**named, **(request.settings or {})}))
         except BulkheadError as error:
             raise error.with_message(_without(url, str(error))) from error.__cause__
-
-    async def retrieve(self, import_id: str) -> RemoteImport:
-        return await self._api.retrieve(import_id)
-
-    async def list_page(self, *, limit: int, offset: int) -> ImportPage:
-        return await self._api.list_page(limit=limit, offset=offset)
-
-    async def results_url(self, import_id: str) -> str:
-        return await self._api.results_url(import_id)
-
-    async def delete(self, import_id: str) -> None:
-        await self._api.delete(import_id)
-
-    async def schema(self, schema_id: str) -> dict[str, Any]:
-        return await self._api.schema(schema_id)
 
 
 def _without(url: str, text: str) -> str:

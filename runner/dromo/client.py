@@ -154,10 +154,6 @@ class HeadlessClient:
         path = _path("/schemas/", schema_id, missing=missing)
         return _decoded(await self._get(path, missing=missing), _object)
 
-    async def schemas(self) -> list[dict[str, Any]]:
-        """Return all saved schemas. Raises Unavailable."""
-        return _decoded(await self._get("/schemas/", cap_bytes=LIST_CAP_BYTES), _objects)
-
     async def probe(self) -> ProbeResult:
         """Ask for one import and tell how that was answered, refusals included. Raises NotSent, Unavailable."""
         answer = await self._ask("GET", "/headless/imports/?limit=1&offset=0")
@@ -352,9 +348,3 @@ def _object(data: Any) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise ValueError("it is not an object")  # noqa: TRY004 - one error for all that is unusable
     return data
-
-
-def _objects(data: Any) -> list[dict[str, Any]]:
-    if not isinstance(data, list):
-        raise ValueError("it is not an array")  # noqa: TRY004 - one error for all that is unusable
-    return [_object(entry) for entry in data]

@@ -1,4 +1,4 @@
-"""RateLimitedApi: the API behind the limits that a leaky bucket is right for, and the count of what was called."""
+"""RateLimitedApi: the API behind the limits that fit a leaky bucket, with a count of its calls."""
 
 from __future__ import annotations
 
@@ -16,8 +16,33 @@ LISTS_PER_MINUTE = 12
 _REMEMBERED_IMPORTS = 4096
 
 
-class RateLimitedApi:
-    """Implements ImportsApi. Creates pass through: their quota is the pacer's."""
+class WrappedApi:
+    """An ImportsApi that passes every call on to another one: what adds to some calls overrides those."""
+
+    def __init__(self, api: ImportsApi) -> None:
+        self._api = api
+
+    async def create(self, request: CreateRequest) -> RemoteImport:
+        return await self._api.create(request)
+
+    async def retrieve(self, import_id: str) -> RemoteImport:
+        return await self._api.retrieve(import_id)
+
+    async def list_page(self, *, limit: int, offset: int) -> ImportPage:
+        return await self._api.list_page(limit=limit, offset=offset)
+
+    async def results_url(self, import_id: str) -> str:
+        return await self._api.results_url(import_id)
+
+    async def delete(self, import_id: str) -> None:
+        await self._api.delete(import_id)
+
+    async def schema(self, schema_id: str) -> dict[str, Any]:
+        return await self._api.schema(schema_id)
+
+
+class RateLimitedApi(WrappedApi):
+    """Limits retrieves per import and list calls, and counts both. Creates pass through: the pacer limits them."""
 
     def __init__(
         self,
@@ -27,7 +52,7 @@ class RateLimitedApi:
         poll_per_s: float = 60,
         lists_per_minute: float = LISTS_PER_MINUTE,
     ) -> None:
-        self._api = api
+        super().__init__(api)
         self._poll_count, self._poll_per_s = poll_count, poll_per_s
         self._lists = AsyncLimiter(lists_per_minute, 60)
         self._polls: OrderedDict[str, AsyncLimiter] = OrderedDict()
@@ -39,9 +64,6 @@ class RateLimitedApi:
         apart.calls = Counter()
         return apart
 
-    async def create(self, request: CreateRequest) -> RemoteImport:
-        return await self._api.create(request)
-
     async def retrieve(self, import_id: str) -> RemoteImport:
         async with self._poll_limiter(import_id):
             self.calls["retrieve_calls"] += 1
@@ -51,15 +73,6 @@ class RateLimitedApi:
         async with self._lists:
             self.calls["list_calls"] += 1
             return await self._api.list_page(limit=limit, offset=offset)
-
-    async def results_url(self, import_id: str) -> str:
-        return await self._api.results_url(import_id)
-
-    async def delete(self, import_id: str) -> None:
-        await self._api.delete(import_id)
-
-    async def schema(self, schema_id: str) -> dict[str, Any]:
-        return await self._api.schema(schema_id)
 
     def _poll_limiter(self, import_id: str) -> AsyncLimiter:
         limiter = self._polls.pop(import_id, None) or self._new_poll_limiter()

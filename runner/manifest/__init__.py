@@ -2,8 +2,7 @@
 
 from runner.manifest.csv import csv
 from runner.manifest.jsonl import FIELDS, jsonl, line, shown_name
-from runner.manifest.summary import summary
-from runner.manifest.write import MANIFEST_CSV, MANIFEST_JSONL, SUMMARY_JSON, write_manifest
+from runner.manifest.write import MANIFEST_CSV, MANIFEST_JSONL, SUMMARY_JSON, summary, write_manifest
 
 __all__ = [
     "FIELDS",

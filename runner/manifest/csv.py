@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from runner.manifest.jsonl import CHUNK_BYTES, FIELDS, line
-from runner.sinks.chunks import Chunks
+from runner.sinks.result_array import Chunks
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from runner.models import iso
-from runner.sinks.chunks import Chunks
+from runner.sinks.result_array import Chunks
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -1,25 +1,25 @@
-"""Writing a batch's manifest: streamed from the ledger to a sink, the summary last."""
+"""Writing a batch's manifest: streamed from the ledger to a sink, then the summary of states, counters, and the end."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from runner.errors import first_cause
 from runner.manifest.csv import HEADER, csv_row
-from runner.manifest.jsonl import CHUNK_BYTES, json_line, line
-from runner.manifest.summary import summary
-from runner.sinks.chunks import Chunks
+from runner.manifest.jsonl import CHUNK_BYTES, json_line, line, shown_name
+from runner.models import COUNTERS, ItemState, iso
+from runner.sinks.result_array import Chunks
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
     from datetime import datetime
 
     from runner.ledger.protocol import Ledger
-    from runner.models import Batch, Item, ItemState
+    from runner.models import Batch, Item
     from runner.protocols import Sink
 
 MANIFEST_JSONL = "manifest.jsonl"
@@ -59,6 +59,27 @@ async def _render(
     await lines.end()
     await table.end()
     return by_state
+
+
+def summary(batch: Batch, by_state: Mapping[ItemState, int], exit_code: int | None, *, now: datetime) -> dict[str, Any]:
+    """Return the fields of `summary.json` in order; `items` is the sum of all states.
+
+    `duration_s` runs from the start to the end of the batch, or to `now` if it has not ended.
+    """
+    counts = {state.value: by_state.get(state, 0) for state in ItemState}
+    elapsed = (batch.finished_at or now) - batch.started_at
+    return {
+        "batch_id": batch.batch_id,
+        "source": shown_name(batch.source_uri),
+        "state": batch.state.value,
+        "items": sum(counts.values()),
+        "by_state": counts,
+        **{counter: batch.counters.get(counter, 0) for counter in COUNTERS},
+        "started_at": iso(batch.started_at),
+        "finished_at": iso(batch.finished_at),
+        "duration_s": max(0.0, round(elapsed.total_seconds(), 3)),
+        "exit_code": None if exit_code is None else int(exit_code),
+    }
 
 
 class _Document:

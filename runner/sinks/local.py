@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from runner.errors import ConfigError, StorageFull
 from runner.protocols import SavedResult
-from runner.sinks.chunks import Chunks
-from runner.sinks.result_array import ResultArray
+from runner.sinks.result_array import Chunks, ResultArray
 from runner.sinks.result_path import is_plain, result_path
 
 if TYPE_CHECKING:

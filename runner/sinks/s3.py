@@ -13,8 +13,7 @@ from runner.aws.s3_errors import Doing, translated
 from runner.errors import BulkheadError, ConfigError
 from runner.protocols import SavedResult
 from runner.retry import READ_ATTEMPTS, repeat_read
-from runner.sinks.chunks import Chunks
-from runner.sinks.result_array import ResultArray
+from runner.sinks.result_array import Chunks, ResultArray
 from runner.sinks.result_path import MAX_PATH_BYTES, is_plain, result_path
 
 if TYPE_CHECKING:

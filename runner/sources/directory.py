@@ -10,8 +10,7 @@ from datetime import datetime
 from runner.errors import ItemRejected, SourceNotFound
 from runner.protocols import SourceEntry
 from runner.sources.file_open import from_os_error
-from runner.sources.local import LINK_SAMPLE_COUNT, LocalFiles, refused
-from runner.sources.sorted_names import SortedNames
+from runner.sources.local import LINK_SAMPLE_COUNT, LocalFiles, SortedNames, refused
 from runner.sources.spec import SourceSpec, file_uri, quoted
 
 _ENCODING = sys.getfilesystemencoding()

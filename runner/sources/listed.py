@@ -12,8 +12,7 @@ from pathlib import Path
 
 from runner.errors import ConfigError, SourceNotFound
 from runner.protocols import SourceEntry
-from runner.sources.local import LocalFiles
-from runner.sources.sorted_names import SortedNames
+from runner.sources.local import LocalFiles, SortedNames
 from runner.sources.spec import SourceSpec, file_uri
 
 _BLOCK_BYTES = 1 << 16

@@ -21,7 +21,6 @@ READS = {
     "results_url": lambda client: client.results_url("i-1"),
     "delete": lambda client: client.delete("i-1"),
     "schema": lambda client: client.schema("s-1"),
-    "schemas": lambda client: client.schemas(),
 }
 
 
@@ -74,9 +73,8 @@ async def test_the_results_url_is_returned_as_it_is():
     assert await read({"presigned_url": url}, READS["results_url"]) == url
 
 
-async def test_schemas_are_returned_as_the_vendor_writes_them():
+async def test_a_schema_is_returned_as_the_vendor_writes_it():
     assert await read({"id": "s-1", "fields": []}, READS["schema"]) == {"id": "s-1", "fields": []}
-    assert await read([{"id": "s-1"}], READS["schemas"]) == [{"id": "s-1"}]
 
 
 async def test_a_delete_needs_no_body():
@@ -143,7 +141,6 @@ async def test_every_read_may_find_the_key_refused_the_quota_used_up_or_nobody_t
         ("delete", ImportNotFound),
         ("schema", SchemaNotFound),
         ("list_page", RequestInvalid),
-        ("schemas", RequestInvalid),
     ],
 )
 async def test_a_404_says_what_is_missing(call, expected):

@@ -27,7 +27,7 @@ API_CALLS = {
     "list_page": lambda client: client.list_page(limit=1, offset=0),
     "results_url": lambda client: client.results_url("i-1"),
     "delete": lambda client: client.delete("i-1"),
-    "schemas": lambda client: client.schemas(),
+    "schema": lambda client: client.schema("s-1"),
 }
 ECHO = f'{{"detail": "{KEY} https://s.example/?X-Amz-Signature={SIGNATURE}", "upload": 1'.encode()
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from runner.errors import ItemRejected, SourceChanged
 from runner.sources.file_body import HASHED_BYTES, FileBody
 from runner.sources.file_open import Stamp
-from runner.sources.sorted_names import RUN_LENGTH, SortedNames
+from runner.sources.local import RUN_LENGTH, SortedNames
 
 MIB = 1 << 20
 
