@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, Self
 
 from runner import identity
@@ -19,15 +19,15 @@ from runner.local import plan as planning
 from runner.local import reconcile as recovery
 from runner.local import redrive as redriving
 from runner.local.batch_lease import hold_batch_lease
-from runner.local.batch_lookup import Batches, is_of_a_stack
+from runner.local.batch_lookup import Batches
 from runner.local.doctor import Check, examine
-from runner.local.outcome import BatchOutcome, Verdict, exit_code_of, verdict
+from runner.local.outcome import BatchOutcome, BatchResult, batch_result, exit_code_of
 from runner.local.pipeline import Scope, run_batch
 from runner.local.plan import Explanation, Plan
 from runner.local.reconcile import Difference
 from runner.local.resources import Resources
 from runner.manifest import csv, jsonl, write_manifest
-from runner.models import Batch, BatchState, Item, ItemState
+from runner.models import Batch, BatchState, BatchStatus, Item, ItemState
 from runner.sources import rank_of
 from runner.stages.context import RunContext
 from runner.stages.discover import Discovery
@@ -47,14 +47,6 @@ if TYPE_CHECKING:
 
 _LOOK_AGAIN_S = 1.0
 """How often a waiting `resume` asks whether the other run has ended: three small reads and writes each time."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BatchStatus:
-    """A batch and how many of its items are in each state."""
-
-    batch: Batch
-    by_state: dict[ItemState, int]
 
 
 class _ActiveRun:
@@ -173,12 +165,12 @@ class Bulkhead:
     async def _stopped_before_start(self, batch_id: str | None, active: _ActiveRun) -> BatchOutcome:
         """Return where a batch stands that another run works on; nothing is written."""
         status = await self.status(batch_id)
-        judged = verdict(status.by_state, stop=active.stop, missing_schemas={}, listed=status.batch.listed)
+        result = batch_result(status.by_state, stop=active.stop, missing_schemas={}, listed=status.batch.listed)
         return BatchOutcome(
             batch=status.batch,
             by_state=status.by_state,
-            exit_code=judged.exit_code,
-            reason=judged.reason,
+            exit_code=result.exit_code,
+            reason=result.reason,
             out=status.batch.out,
         )
 
@@ -278,7 +270,7 @@ class Bulkhead:
         """Return a batch whose run was killed, and could not say so, as interrupted."""
         if (
             batch.state is not BatchState.RUNNING
-            or is_of_a_stack(batch)
+            or batch.driver == "stack"
             or await self._resources.is_running(batch.batch_id)
         ):
             return batch
@@ -352,38 +344,38 @@ class Bulkhead:
             if not active.stop.requested:
                 raise
         except Exception as error:
-            judged = Verdict(state=BatchState.PAUSED, exit_code=exit_code_of(error), reason=str(error))
-            await asyncio.shield(self._finish(batch, context, judged))
+            result = BatchResult(state=BatchState.PAUSED, exit_code=exit_code_of(error), reason=str(error))
+            await asyncio.shield(self._finish(batch, context, result))
             raise
         counts = await ledger.counts(batch.batch_id)
-        judged = verdict(
+        result = batch_result(
             counts,
             stop=active.stop,
             missing_schemas=missing,
             listed=(await ledger.batch(batch.batch_id) or batch).listed,
             fail_if_empty=spec.fail_if_empty,
         )
-        return await asyncio.shield(self._finish(batch, context, judged))
+        return await asyncio.shield(self._finish(batch, context, result))
 
-    async def _finish(self, batch: Batch, context: RunContext, judged: Verdict) -> BatchOutcome:
+    async def _finish(self, batch: Batch, context: RunContext, result: BatchResult) -> BatchOutcome:
         """Record how it ended and write the manifest, whatever the end."""
         ledger, clock = context.ledger, self._resources.clock
         counts = await ledger.counts(batch.batch_id)
         batch = await ledger.update_batch(
-            batch.batch_id, state=judged.state, exit_code=int(judged.exit_code), finished_at=clock.now()
+            batch.batch_id, state=result.state, exit_code=int(result.exit_code), finished_at=clock.now()
         )
-        await write_manifest(ledger, batch, context.sink, exit_code=int(judged.exit_code), now=clock.now())
+        await write_manifest(ledger, batch, context.sink, exit_code=int(result.exit_code), now=clock.now())
         context.emit(
             BatchFinished(
                 batch_id=batch.batch_id,
-                state=judged.state,
+                state=result.state,
                 by_state=_named(counts),
-                exit_code=int(judged.exit_code),
-                reason=judged.reason,
+                exit_code=int(result.exit_code),
+                reason=result.reason,
             )
         )
         return BatchOutcome(
-            batch=batch, by_state=counts, exit_code=judged.exit_code, reason=judged.reason, out=batch.out
+            batch=batch, by_state=counts, exit_code=result.exit_code, reason=result.reason, out=batch.out
         )
 
     async def _context(self, batch: Batch, spec: RunSpec, ledger: Ledger, active: _ActiveRun) -> RunContext:

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, TypedDict, Unpack
 
+import orjson
+
 from runner.errors import IllegalTransition
 
 MAX_FILE_BYTES = 1 << 30
@@ -219,6 +221,45 @@ class Batch:
     finished_at: datetime | None = None
     exit_code: int | None = None
     counters: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def driver(self) -> str:
+        """Return what moves the items: a `runner`, or the functions of a `stack`. Raises ValueError: no JSON object."""
+        config = orjson.loads(self.config)
+        if not isinstance(config, dict):
+            raise ValueError(f"the record of batch {self.batch_id} is no JSON object")  # noqa: TRY004 - not a type fault
+        return str(config.get("driver", "runner"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchStatus:
+    """A batch, how many of its items are in each state, and how current the manifest of a stack is.
+
+    `moves` counts the state changes in the batch, `manifest_moves` is that count when the stack wrote the manifest.
+    Both are 0 for a batch of a runner, which writes its manifest at the end of each run.
+    """
+
+    batch: Batch
+    by_state: dict[ItemState, int]
+    moves: int = 0
+    manifest_moves: int = 0
+
+    @property
+    def driver(self) -> str:
+        """Return `Batch.driver`."""
+        return self.batch.driver
+
+    @property
+    def manifest(self) -> str | None:
+        """Return the URL of the manifest that a stack wrote; None if it has not, or if a runner writes it."""
+        if self.driver == "runner" or not self.manifest_moves:
+            return None
+        return f"{self.batch.out}/manifest.jsonl"
+
+    @property
+    def manifest_is_current(self) -> bool:
+        """Tell whether no state has changed since a stack wrote the manifest."""
+        return self.manifest is not None and self.manifest_moves >= self.moves
 
 
 class BatchChanges(TypedDict, total=False):

@@ -21,8 +21,9 @@ from runner.models import OPEN_STATES, ItemState, iso
 if TYPE_CHECKING:
     from runner.cli.triage import Triage
     from runner.cloud.ops.redrive import Redriven
-    from runner.cloud.ops.status import CloudBatchStatus, Review
+    from runner.cloud.ops.status import Review
     from runner.findings import Finding
+    from runner.models import BatchStatus
 
 Command = tuple[str, str]
 """A command to copy, and its effect."""
@@ -54,7 +55,7 @@ def print_started(console: Console, batch_id: str, *, options: str) -> None:
 
 
 def print_cloud_batches(
-    console: Console, found: Sequence[CloudBatchStatus], *, nightly_prefix_url: str, options: str
+    console: Console, found: Sequence[BatchStatus], *, nightly_prefix_url: str, options: str
 ) -> None:
     """Write one line per batch, oldest first."""
     if not found:
@@ -70,7 +71,7 @@ def _sum(by_state: Mapping[ItemState, int], states: Iterable[ItemState]) -> int:
     return sum(by_state.get(state, 0) for state in states)
 
 
-def print_cloud_status(console: Console, status: CloudBatchStatus, triage: Triage, *, options: str) -> None:
+def print_cloud_status(console: Console, status: BatchStatus, triage: Triage, *, options: str) -> None:
     """Write the state of one batch, why items were not imported, and the next commands."""
     batch = status.batch
     facts = [
@@ -87,7 +88,7 @@ def print_cloud_status(console: Console, status: CloudBatchStatus, triage: Triag
     print_commands(console, _commands(status, triage, options))
 
 
-def _commands(status: CloudBatchStatus, triage: Triage, options: str) -> list[Command]:
+def _commands(status: BatchStatus, triage: Triage, options: str) -> list[Command]:
     batch_id, by_state = status.batch.batch_id, status.by_state
     commands = []
     if by_state.get(ItemState.NEEDS_REVIEW):
@@ -110,7 +111,7 @@ def _commands(status: CloudBatchStatus, triage: Triage, options: str) -> list[Co
     return commands
 
 
-def _manifest(status: CloudBatchStatus) -> str:
+def _manifest(status: BatchStatus) -> str:
     if status.driver == "runner":
         return "the runner writes it next to the results"
     if status.manifest is None:
@@ -119,7 +120,7 @@ def _manifest(status: CloudBatchStatus) -> str:
     return f"{shown(status.manifest)} ({current})"
 
 
-def print_manifest_place(console: Console, status: CloudBatchStatus, *, to: Path | None) -> None:
+def print_manifest_place(console: Console, status: BatchStatus, *, to: Path | None) -> None:
     """Write where the manifest was written, and where the stack's own manifest is."""
     if to is not None:
         line(console, f"written to {shown(str(to))}")

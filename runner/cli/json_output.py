@@ -21,9 +21,8 @@ from runner.models import iso
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-    from runner.cli.tables import Status
-    from runner.cloud.ops.status import CloudBatchStatus
     from runner.local.plan import Explanation, Plan
+    from runner.models import BatchStatus
 
 
 def write_document(value: Any) -> None:
@@ -32,7 +31,7 @@ def write_document(value: Any) -> None:
     sys.stdout.buffer.flush()
 
 
-def status_document(status: Status) -> dict[str, Any]:
+def status_document(status: BatchStatus) -> dict[str, Any]:
     """Return what `status --json` says about one batch."""
     batch = status.batch
     return {
@@ -49,7 +48,7 @@ def status_document(status: Status) -> dict[str, Any]:
     }
 
 
-def stack_status_document(status: CloudBatchStatus) -> dict[str, Any]:
+def stack_status_document(status: BatchStatus) -> dict[str, Any]:
     """Return what `cloud status --json` says about one batch."""
     return {
         **status_document(status),

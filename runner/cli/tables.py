@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.text import Text
@@ -11,12 +11,13 @@ from rich.text import Text
 from runner.cli.styles import STYLES, line, present
 from runner.cli.triage import LISTED_MOST
 from runner.formatting import counted, lasting, near, shown, sized
-from runner.models import OPEN_STATES, Batch, ItemState, iso
+from runner.models import OPEN_STATES, ItemState, iso
 
 if TYPE_CHECKING:
     from runner.local.doctor import Check
     from runner.local.plan import Explanation, Plan
     from runner.local.reconcile import Difference
+    from runner.models import BatchStatus
 
 
 def columns(console: Console, rows: Iterable[Sequence[str]], *, indent: str = "  ") -> None:
@@ -77,17 +78,7 @@ def print_explanation(console: Console, explanation: Explanation) -> None:
 _PARTICIPLES = {"send": "sent", "skip": "skipped", "reject": "rejected"}
 
 
-class Status(Protocol):
-    """A batch, and how many of its items are in each state."""
-
-    @property
-    def batch(self) -> Batch: ...
-
-    @property
-    def by_state(self) -> Mapping[ItemState, int]: ...
-
-
-def print_status(console: Console, status: Status, facts: Sequence[tuple[str, str]] = ()) -> None:
+def print_status(console: Console, status: BatchStatus, facts: Sequence[tuple[str, str]] = ()) -> None:
     """Write the state of one batch: `facts` about it, by default those of its ledger, and its items by state."""
     batch = status.batch
     line(console, f"Batch {shown(batch.batch_id)} is {batch.state}", style="bold")
@@ -107,7 +98,7 @@ def print_status(console: Console, status: Status, facts: Sequence[tuple[str, st
         line(console, "  no items yet")
 
 
-def print_batches(console: Console, statuses: Sequence[Status]) -> None:
+def print_batches(console: Console, statuses: Sequence[BatchStatus]) -> None:
     """Write one line per batch of a ledger."""
     if statuses:
         print_batch_table(console, statuses)
@@ -115,7 +106,7 @@ def print_batches(console: Console, statuses: Sequence[Status]) -> None:
         line(console, "the ledger has no batches yet")
 
 
-def print_batch_table(console: Console, statuses: Sequence[Status]) -> None:
+def print_batch_table(console: Console, statuses: Sequence[BatchStatus]) -> None:
     """Write one line per batch, under a header."""
     rows = [_HEADER, *map(_row, statuses)]
     widths = [max(len(row[at]) for row in rows) for at in range(len(_HEADER))]
@@ -124,7 +115,7 @@ def print_batch_table(console: Console, statuses: Sequence[Status]) -> None:
         line(console, "  ".join([state.ljust(widths[0]), *aligned, batch_id.ljust(widths[-2]), source]).rstrip())
 
 
-def _row(status: Status) -> tuple[str, ...]:
+def _row(status: BatchStatus) -> tuple[str, ...]:
     batch, by_state = status.batch, status.by_state
     numbers = [sum(by_state.values())]
     numbers += [sum(by_state.get(state, 0) for state in states) for states in _COLUMNS.values()]

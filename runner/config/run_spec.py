@@ -43,8 +43,3 @@ class RunSpec:
             check=raw.get("check"),
             driver=raw.get("driver", "runner"),
         )
-
-
-def driver_of(text: str) -> str:
-    """Return the driver that the JSON text of a spec names."""
-    return str(orjson.loads(text).get("driver", "runner"))

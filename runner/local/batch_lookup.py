@@ -1,10 +1,9 @@
-"""Batches: which batch of the ledger a command means, and whether it may be gone on with from here."""
+"""Batches: which batch of the ledger a command means, and whether it can be resumed here."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runner.config.run_spec import driver_of
 from runner.errors import ConfigError, LedgerMismatch
 from runner.models import OPEN_STATES, Batch, ItemState
 
@@ -16,13 +15,16 @@ if TYPE_CHECKING:
 
 
 class Batches:
-    """Finds batches in the ledger of some resources."""
+    """Finds batches in the ledger. Its methods raise LedgerError, and ConfigError if there is no ledger to read."""
 
     def __init__(self, resources: Resources) -> None:
         self._resources = resources
 
     async def named(self, batch_id: str | None, *, write: bool, waiting_for: Collection[ItemState] = ()) -> Batch:
-        """Return the batch with an id; without one the newest with an item in `waiting_for`, or else the newest."""
+        """Return the batch with this id; without an id, the newest with an item in `waiting_for`, or else the newest.
+
+        Raises ConfigError if there is no such batch.
+        """
         ledger = await self._resources.ledger(write=write)
         if batch_id is not None:
             return await self._with_id(ledger, batch_id)
@@ -35,40 +37,43 @@ class Batches:
         raise self._none("batch")
 
     async def unsettled(self, batch_id: str | None) -> Batch:
-        """Return the batch with an id, or else the newest in which something is still to be done."""
+        """Return the batch with this id; without an id, the newest of a runner that is not settled.
+
+        Raises ConfigError if there is no such batch.
+        """
         ledger = await self._resources.ledger(write=True)
         if batch_id is not None:
             return await self._with_id(ledger, batch_id)
         for batch in reversed(await ledger.batches()):
-            if not is_of_a_stack(batch) and await _has_open(ledger, batch):
+            if batch.driver != "stack" and await _has_open(ledger, batch):
                 return batch
         raise self._none("batch to resume")
 
     async def unsettled_of(self, source_uri: str) -> Batch | None:
-        """Return the newest batch of the source, at this endpoint, in which something is still to be done."""
+        """Return the newest batch of a runner for this source and endpoint that is not settled, or None."""
         ledger = await self._resources.ledger(write=True)
         for batch in reversed(await ledger.batches(source_uri=source_uri)):
-            if self._is_here(batch) and not is_of_a_stack(batch) and await _has_open(ledger, batch):
+            if self._is_here(batch) and batch.driver != "stack" and await _has_open(ledger, batch):
                 return batch
         return None
 
     def refuse_other_account(self, batch: Batch) -> None:
-        """Raise LedgerMismatch where the batch was started against another API, or with another key, or by a stack."""
-        if is_of_a_stack(batch):
+        """Raise LedgerMismatch if the batch was started with another API or license key, or by a stack."""
+        if batch.driver == "stack":
             raise LedgerMismatch(
-                f"batch {batch.batch_id} is driven by a stack on AWS",
-                hint=f"see it by `bulkhead cloud status {batch.batch_id}`",
+                f"batch {batch.batch_id} belongs to a stack on AWS",
+                hint=f"`bulkhead cloud status {batch.batch_id}` shows it",
             )
         settings = self._resources.settings
         if not self._is_here(batch):
             raise LedgerMismatch(
-                f"batch {batch.batch_id} was started against another API than {settings.api_url}",
-                hint="set --api-url to the one it was started with",
+                f"batch {batch.batch_id} was started with another API than {settings.api_url}",
+                hint="set --api-url to the API that it was started with",
             )
         if batch.account != self._resources.account and not settings.accept_new_key:
             raise LedgerMismatch(
                 f"batch {batch.batch_id} was started with another license key",
-                hint="if the key of the same account was replaced, set BULKHEAD_ACCEPT_NEW_KEY=1",
+                hint="if this is a new key of the same account, set BULKHEAD_ACCEPT_NEW_KEY=1",
             )
 
     def _is_here(self, batch: Batch) -> bool:
@@ -83,11 +88,6 @@ class Batches:
     def _none(self, what: str) -> ConfigError:
         place = self._resources.settings.ledger
         return ConfigError(f"there is no {what} in {place}", hint="start one with `bulkhead run`")
-
-
-def is_of_a_stack(batch: Batch) -> bool:
-    """Tell whether the functions of a stack take the batch further, so that no run does."""
-    return driver_of(batch.config) == "stack"
 
 
 async def _has_open(ledger: Ledger, batch: Batch) -> bool:

@@ -1,4 +1,4 @@
-"""How a run ends: exit codes, the one that belongs to each error, and the outcome of a batch."""
+"""How a run ends: exit codes, the exit code of each error, and the result of a batch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from runner.stop import StopReason, StopSignal
 
 
 class ExitCode(IntEnum):
-    """The command's exit status; the same numbers stand in `summary.json`."""
+    """The command's exit status; `summary.json` has the same numbers."""
 
     OK = 0
     UNEXPECTED = 1
@@ -70,13 +70,13 @@ EXIT_CODES: dict[type[BaseException], ExitCode] = {
 
 
 def exit_code_of(error: BaseException) -> ExitCode:
-    """Return the code of the nearest class of the error that the table names; what is not ours is unexpected."""
+    """Return the code of the error's closest class in the table, or UNEXPECTED if it has none."""
     return next((EXIT_CODES[kind] for kind in type(error).__mro__ if kind in EXIT_CODES), ExitCode.UNEXPECTED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchOutcome:
-    """Where a batch stands when a command leaves it: `reason` is a sentence, `out` the place of the manifest."""
+    """A batch at the end of a command: `reason` is a sentence, `out` the folder or URL of results and manifest."""
 
     batch: Batch
     by_state: dict[ItemState, int]
@@ -106,62 +106,67 @@ _OF_STOP = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class BatchResult:
+    """The state that a run leaves a batch in, the exit code, and a sentence that says why."""
+
     state: BatchState
     exit_code: ExitCode
     reason: str
 
 
-def verdict(
+def batch_result(
     by_state: Mapping[ItemState, int],
     *,
     stop: StopSignal,
     missing_schemas: Mapping[str, str],
     listed: bool,
     fail_if_empty: bool = False,
-) -> Verdict:
-    """Judge a batch by what is in it, whether its source is `listed` to the end, and by why the run ended."""
+) -> BatchResult:
+    """Return the result of a batch from its items, from whether its source is fully `listed`, and from `stop`.
+
+    `missing_schemas`: the vendor's sentence on each schema that it does not have.
+    """
     open_count = sum(by_state.get(state, 0) for state in OPEN_STATES)
     if stop.reason is not None and (open_count or not listed):
         state, code = _OF_STOP[stop.reason]
-        return Verdict(state=state, exit_code=code, reason=stop.detail or str(stop.reason))
+        return BatchResult(state=state, exit_code=code, reason=stop.detail or str(stop.reason))
     if missing_schemas and open_count:
-        return Verdict(
+        return BatchResult(
             state=BatchState.PAUSED, exit_code=ExitCode.FATAL, reason="; ".join(sorted(missing_schemas.values()))
         )
     if open_count:
-        return Verdict(
+        return BatchResult(
             state=BatchState.PAUSED,
             exit_code=ExitCode.TRY_AGAIN,
-            reason=f"{counted(open_count, 'item')} did not get through; running again continues them",
+            reason=f"{counted(open_count, 'item')} did not finish; run again to continue with them",
         )
     if not listed:
-        return Verdict(
+        return BatchResult(
             state=BatchState.PAUSED,
             exit_code=ExitCode.TRY_AGAIN,
-            reason="the source is not listed to its end; running again continues that",
+            reason="the source is not fully listed; run again to continue",
         )
-    return _at_rest(by_state, fail_if_empty=fail_if_empty)
+    return _settled(by_state, fail_if_empty=fail_if_empty)
 
 
-def _at_rest(by_state: Mapping[ItemState, int], *, fail_if_empty: bool) -> Verdict:
+def _settled(by_state: Mapping[ItemState, int], *, fail_if_empty: bool) -> BatchResult:
     reviews = by_state.get(_S.NEEDS_REVIEW, 0)
     failed = sum(by_state.get(state, 0) for state in (_S.FAILED, _S.REJECTED, _S.UNCERTAIN))
     state = BatchState.SETTLED if reviews else BatchState.COMPLETE
     if failed:
-        return Verdict(
+        return BatchResult(
             state=state,
             exit_code=ExitCode.ITEMS_FAILED,
             reason=_said(failed, "failed or was rejected", "failed or were rejected"),
         )
     if reviews:
-        return Verdict(
+        return BatchResult(
             state=state, exit_code=ExitCode.NEEDS_REVIEW, reason=_said(reviews, "needs review", "need review")
         )
     worked_on = sum(count for item_state, count in by_state.items() if item_state is not _S.SKIPPED)
     if not worked_on and fail_if_empty:
-        return Verdict(state=state, exit_code=ExitCode.NOTHING_TO_DO, reason="there was nothing to do")
-    return Verdict(state=state, exit_code=ExitCode.OK, reason="all items are collected or skipped")
+        return BatchResult(state=state, exit_code=ExitCode.NOTHING_TO_DO, reason="there was nothing to do")
+    return BatchResult(state=state, exit_code=ExitCode.OK, reason="all items are collected or skipped")
 
 
 def _said(count: int, of_one: str, of_more: str) -> str:

@@ -12,7 +12,7 @@ from runner.cloud.leases import hold_lease, requeue
 from runner.cloud.lifecycle import ENDS, is_idle, reopen
 from runner.cloud.protocols import Done, Outcome, Queue
 from runner.ledger.leases import WHOLE_BATCH
-from runner.local.outcome import verdict
+from runner.local.outcome import batch_result
 from runner.manifest import MANIFEST_JSONL, summary, write_manifest
 from runner.models import Batch, BatchState
 from runner.stop import StopSignal
@@ -92,7 +92,7 @@ def _judged(deployment: Deployment, batch: Batch, counts: Mapping[ItemState, int
     """Return the batch with its new state, exit code, and end, and the reason for them."""
     if not batch.listed:
         return replace(batch, state=BatchState.RUNNING, exit_code=None, finished_at=None), ""
-    judged = verdict(counts, stop=StopSignal(), missing_schemas={}, listed=True)
+    judged = batch_result(counts, stop=StopSignal(), missing_schemas={}, listed=True)
     finished_at = batch.finished_at if judged.state is batch.state else deployment.clock.now()
     ended = replace(batch, state=judged.state, exit_code=int(judged.exit_code), finished_at=finished_at)
     return ended, judged.reason

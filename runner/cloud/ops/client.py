@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Collection
     from types import TracebackType
 
-    from runner.cloud.ops.status import CloudBatchStatus, Review
+    from runner.cloud.ops.status import Review
     from runner.findings import Finding
     from runner.ledger.protocol import CloudLedger
-    from runner.models import Batch, Item
+    from runner.models import Batch, BatchStatus, Item
     from runner.quota.pacer import CreatePacer
 
 _SETTING_OF_PARAMETER = {"ApiUrl": "api_url", "SchemaId": "schema_id", "Quota": "create_quota"}
@@ -107,15 +107,15 @@ class Operations:
             )
         return await start_load(self._queues(), uri, name=name, at=whole_ms(self._clock.now()))
 
-    async def status(self, batch_id: str) -> CloudBatchStatus:
+    async def status(self, batch_id: str) -> BatchStatus:
         """Return the status of a batch. Raises ConfigError if there is no such batch."""
         return await batch_status(await self._ledger(), await self._batch(batch_id))
 
-    async def statuses(self, *, recent: int = RECENT) -> list[CloudBatchStatus]:
+    async def statuses(self, *, recent: int = RECENT) -> list[BatchStatus]:
         """Return the status of the `recent` newest batches and of all running ones, oldest first."""
         return await batch_statuses(await self._ledger(), recent=recent)
 
-    async def failures(self, found: CloudBatchStatus) -> AsyncIterator[Item]:
+    async def failures(self, found: BatchStatus) -> AsyncIterator[Item]:
         """Yield the items that failed, were rejected, or are stuck; none if more than READ_THROUGH items were sent."""
         sent = sum(count for state, count in found.by_state.items() if state is not ItemState.QUEUED)
         if sent <= READ_THROUGH:

@@ -6,8 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from runner.config.run_spec import driver_of
-from runner.models import BatchState, ItemState
+from runner.models import BatchState, BatchStatus, ItemState
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -26,45 +25,18 @@ PAGE = 100
 _READS_AT_ONCE = 16
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CloudBatchStatus:
-    """A batch, how many items are in each state, its driver (`runner` or `stack`), and how current its manifest is.
-
-    `moves` counts the state changes in the batch, `manifest_moves` is that count when the manifest was written.
-    """
-
-    batch: Batch
-    by_state: dict[ItemState, int]
-    driver: str
-    moves: int
-    manifest_moves: int
-
-    @property
-    def manifest(self) -> str | None:
-        """Return the url of the manifest that the stack wrote; None if it has not, or if a runner writes it."""
-        if self.driver == "runner" or not self.manifest_moves:
-            return None
-        return f"{self.batch.out}/manifest.jsonl"
-
-    @property
-    def manifest_is_current(self) -> bool:
-        """Tell whether no state has changed since the manifest was written."""
-        return self.manifest is not None and self.manifest_moves >= self.moves
-
-
-async def batch_status(ledger: CloudLedger, batch: Batch) -> CloudBatchStatus:
+async def batch_status(ledger: CloudLedger, batch: Batch) -> BatchStatus:
     """Read the status of one batch. Raises LedgerError."""
     moves, manifest_moves = await ledger.moves_of(batch.batch_id)
-    return CloudBatchStatus(
+    return BatchStatus(
         batch=batch,
         by_state=await ledger.counts(batch.batch_id),
-        driver=driver_of(batch.config),
         moves=moves,
         manifest_moves=manifest_moves,
     )
 
 
-async def batch_statuses(ledger: CloudLedger, *, recent: int = RECENT) -> list[CloudBatchStatus]:
+async def batch_statuses(ledger: CloudLedger, *, recent: int = RECENT) -> list[BatchStatus]:
     """Read the status of the `recent` newest batches and of all running ones, oldest first. Raises LedgerError."""
     batches = await ledger.batches()
     newest = batches[-recent:] if recent else []
@@ -74,10 +46,10 @@ async def batch_statuses(ledger: CloudLedger, *, recent: int = RECENT) -> list[C
     )
 
 
-async def _of(batches: Iterable[Batch], ledger: CloudLedger) -> list[CloudBatchStatus]:
+async def _of(batches: Iterable[Batch], ledger: CloudLedger) -> list[BatchStatus]:
     limit = asyncio.Semaphore(_READS_AT_ONCE)
 
-    async def one(batch: Batch) -> CloudBatchStatus:
+    async def one(batch: Batch) -> BatchStatus:
         async with limit:
             return await batch_status(ledger, batch)
 

@@ -1,11 +1,11 @@
-"""How a run is judged: state and exit code from what is in the batch and why the run ended."""
+"""How a run is result: state and exit code from what is in the batch and why the run ended."""
 
 from __future__ import annotations
 
 import pytest
 
 from runner.config.options import FailureLimit
-from runner.local.outcome import ExitCode, verdict
+from runner.local.outcome import ExitCode, batch_result
 from runner.models import BatchState, ItemState
 from runner.stop import StopReason, StopSignal
 
@@ -24,11 +24,11 @@ _S = ItemState
         ({_S.QUEUED: 1, _S.FAILED: 1}, BatchState.PAUSED, ExitCode.TRY_AGAIN),
     ],
 )
-def test_a_run_that_was_not_stopped_is_judged_by_its_items(
+def test_a_run_that_was_not_stopped_is_result_by_its_items(
     by_state: dict[ItemState, int], state: BatchState, code: ExitCode
 ) -> None:
-    judged = verdict(by_state, stop=StopSignal(), missing_schemas={}, listed=True)
-    assert (judged.state, judged.exit_code) == (state, code)
+    result = batch_result(by_state, stop=StopSignal(), missing_schemas={}, listed=True)
+    assert (result.state, result.exit_code) == (state, code)
 
 
 @pytest.mark.parametrize(
@@ -45,25 +45,25 @@ def test_a_run_that_was_not_stopped_is_judged_by_its_items(
 def test_a_stop_with_work_left_decides(reason: StopReason, state: BatchState, code: ExitCode) -> None:
     stop = StopSignal()
     stop.request(reason, "why")
-    judged = verdict({_S.QUEUED: 1}, stop=stop, missing_schemas={}, listed=True)
-    assert (judged.state, judged.exit_code, judged.reason) == (state, code, "why")
+    result = batch_result({_S.QUEUED: 1}, stop=stop, missing_schemas={}, listed=True)
+    assert (result.state, result.exit_code, result.reason) == (state, code, "why")
 
 
 def test_a_stop_that_came_after_the_last_item_changes_nothing() -> None:
     stop = StopSignal()
     stop.request(StopReason.OUT_OF_TIME)
-    assert verdict({_S.COLLECTED: 1}, stop=stop, missing_schemas={}, listed=True).exit_code is ExitCode.OK
+    assert batch_result({_S.COLLECTED: 1}, stop=stop, missing_schemas={}, listed=True).exit_code is ExitCode.OK
 
 
 def test_a_missing_schema_with_items_left_is_fatal_and_named() -> None:
-    judged = verdict({_S.QUEUED: 2}, stop=StopSignal(), missing_schemas={"s": "no schema s"}, listed=True)
-    assert (judged.exit_code, judged.reason) == (ExitCode.FATAL, "no schema s")
+    result = batch_result({_S.QUEUED: 2}, stop=StopSignal(), missing_schemas={"s": "no schema s"}, listed=True)
+    assert (result.exit_code, result.reason) == (ExitCode.FATAL, "no schema s")
 
 
 def test_nothing_to_do_is_an_error_only_where_it_was_asked_for() -> None:
     skipped = {_S.SKIPPED: 2}
-    assert verdict(skipped, stop=StopSignal(), missing_schemas={}, listed=True).exit_code is ExitCode.OK
-    asked = verdict(skipped, stop=StopSignal(), missing_schemas={}, listed=True, fail_if_empty=True)
+    assert batch_result(skipped, stop=StopSignal(), missing_schemas={}, listed=True).exit_code is ExitCode.OK
+    asked = batch_result(skipped, stop=StopSignal(), missing_schemas={}, listed=True, fail_if_empty=True)
     assert asked.exit_code is ExitCode.NOTHING_TO_DO
 
 
@@ -94,15 +94,15 @@ def test_a_failure_limit_counts_or_takes_a_percentage_of_a_sample(
 def test_a_run_that_was_stopped_before_its_source_was_listed_is_not_complete() -> None:
     stop = StopSignal()
     stop.request(StopReason.AUTH_REFUSED, "the key is refused")
-    judged = verdict({_S.COLLECTED: 3}, stop=stop, missing_schemas={}, listed=False)
-    assert (judged.state, judged.exit_code, judged.reason) == (
+    result = batch_result({_S.COLLECTED: 3}, stop=stop, missing_schemas={}, listed=False)
+    assert (result.state, result.exit_code, result.reason) == (
         BatchState.PAUSED, ExitCode.FATAL, "the key is refused",
     )  # fmt: skip
 
 
 def test_a_batch_whose_source_is_not_listed_yet_is_to_be_continued() -> None:
-    judged = verdict({_S.COLLECTED: 3}, stop=StopSignal(), missing_schemas={}, listed=False)
-    assert (judged.state, judged.exit_code) == (BatchState.PAUSED, ExitCode.TRY_AGAIN)
+    result = batch_result({_S.COLLECTED: 3}, stop=StopSignal(), missing_schemas={}, listed=False)
+    assert (result.state, result.exit_code) == (BatchState.PAUSED, ExitCode.TRY_AGAIN)
 
 
 @pytest.mark.parametrize(
@@ -115,4 +115,4 @@ def test_a_batch_whose_source_is_not_listed_yet_is_to_be_continued() -> None:
     ],
 )
 def test_one_item_is_not_spoken_of_as_several(by_state: dict[ItemState, int], reason: str) -> None:
-    assert verdict(by_state, stop=StopSignal(), missing_schemas={}, listed=True).reason == reason
+    assert batch_result(by_state, stop=StopSignal(), missing_schemas={}, listed=True).reason == reason
