@@ -1,4 +1,4 @@
-"""The import engine as the check needs it; whoever starts a check brings one."""
+"""What the check needs from an import engine; the caller of a check passes one in."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Outcome(Protocol):
 
 
 class Nowhere:
-    """A stream that keeps nothing: results are not what a check is about."""
+    """A stream that discards what is written to it: a check needs no results."""
 
     def write(self, data: bytes, /) -> int:
         return len(data)
@@ -47,10 +47,10 @@ class RunImport(Protocol):
 class Engine:
     """An import engine.
 
-    `run` is a function of a module, since worker processes find it by its name. `saved` checks a saved schema and
-    `bind` makes of a create's body and the saved schemas by id what an import runs with; both raise RequestInvalid.
-    `messages` are its sentences by rule, with `{parts}` in braces; `missing` tells of libraries that are not installed:
-    (package, what is not judged rightly without it).
+    `run` is a function of a module other than `__main__`: worker processes import it by its name. `saved` validates a
+    saved schema; `bind` returns the schema that an import runs with, from the body of its create and the saved schemas
+    by id. Both raise RequestInvalid. `messages` are the engine's messages by rule, with `{parts}` in braces. `missing`
+    lists optional libraries that are not installed: (package, what the engine does not do without it).
     """
 
     run: RunImport

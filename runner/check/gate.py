@@ -1,4 +1,4 @@
-"""The gate of `run --check`: a file is judged once, before its first create, and may be refused there."""
+"""The gate of `run --check`: checks each file once, before its first create, and can reject it."""
 
 from __future__ import annotations
 
@@ -29,14 +29,17 @@ OpenPool = Callable[[], Awaitable[tuple["WorkerPool", "list[BoundRoute]"]]]
 
 
 class GateMode(StrEnum):
-    """What becomes of a file that the check says would fail: `skip` refuses it, `warn` sends it all the same."""
+    """What to do with a file that would fail: `skip` rejects it, `warn` sends it and emits a notice."""
 
     SKIP = "skip"
     WARN = "warn"
 
 
 class Gate:
-    """Judges items on their way to their first create; implements `ports.Gate`."""
+    """Checks items before their first create; implements `protocols.Gate`.
+
+    `open_pool` is called for the first item; it returns the pool and the routes that the pool knows.
+    """
 
     def __init__(self, open_pool: OpenPool, *, mode: GateMode, emit: EventHook) -> None:
         self._open_crew = open_pool
@@ -44,16 +47,17 @@ class Gate:
         self._opened: tuple[WorkerPool, dict[str, int]] | None = None
         self._mode = mode
         self._emit = emit
-        self._told = 0
+        self._notice_count = 0
 
     async def admit(self, item: Item, route: Route) -> None:
-        """Raise ItemRejected with `check_failed` for a file that would fail; AuthRefused, TransientError of schemas.
+        """Raise ItemRejected (`check_failed`) for a file that would fail, in mode `skip`.
 
-        An item that has been moved before is let through: it passed the gate, or was put back to work on purpose.
+        An item that has changed state before is admitted: it has passed the gate, or somebody queued it again on
+        purpose. Also raises AuthRefused and TransientError, from reading the schemas.
         """
         if item.revision:
             return
-        pool, places = await self._at_work()
+        pool, places = await self._open()
         at = places.get(route.binding)
         if at is None:
             return
@@ -63,8 +67,8 @@ class Gate:
         elif not check.is_judged:
             logger.warning("file not judged", extra={"item": item.source, "code": check.code})
 
-    async def _at_work(self) -> tuple[WorkerPool, dict[str, int]]:
-        """The pool, and the place of each route that it knows by the route's binding."""
+    async def _open(self) -> tuple[WorkerPool, dict[str, int]]:
+        """Return the pool, and the index of each route that it knows, by the route's binding."""
         async with self._opening:
             if self._opened is None:
                 pool, bound = await self._open_crew()
@@ -73,12 +77,12 @@ class Gate:
 
     def _refuse(self, check: FileCheck) -> None:
         if self._mode is GateMode.SKIP:
-            raise ItemRejected("check_failed", f"the check says that it would fail: {check.message}")
-        self._told += 1
-        if self._told <= NOTICES_MAX:
-            self._say(f"{check.source}: the check says that it would fail: {check.message}")
-        elif self._told == NOTICES_MAX + 1:
-            self._say("more files would fail; `bulkhead check` shows them all")
+            raise ItemRejected("check_failed", f"the check predicts a failure: {check.message}")
+        self._notice_count += 1
+        if self._notice_count <= NOTICES_MAX:
+            self._say(f"{check.source}: the check predicts a failure: {check.message}")
+        elif self._notice_count == NOTICES_MAX + 1:
+            self._say("more files would fail; `bulkhead check` lists them all")
 
     def _say(self, message: str) -> None:
         self._emit(Notice(code="check_failed", message=message))

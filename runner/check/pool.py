@@ -1,4 +1,4 @@
-"""The pool: worker processes that check files, each replaced when a file kills it or takes too long."""
+"""The worker pool: processes that check files; one that a file kills, or that takes too long, is replaced."""
 
 from __future__ import annotations
 
@@ -31,13 +31,14 @@ _END_WITHIN_S = 5.0
 
 
 class PoolClosed(Exception):
-    """The pool was closed while it was at work."""
+    """The pool was closed while it checked files."""
 
 
 class WorkerPool:
-    """Checks lists of files, one list a worker at a time; use as an async context manager.
+    """Checks lists of files in up to `workers` processes, one list per process at a time.
 
-    Workers are started when they are first needed. `file_timeout_s` is the longest that one file may take.
+    Use it as an async context manager. A process starts when it is first needed. `file_timeout_s` is the time limit
+    for one file, in seconds.
     """
 
     def __init__(self, setup: Setup, *, workers: int, file_timeout_s: float) -> None:
@@ -57,7 +58,7 @@ class WorkerPool:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End the workers at once, whatever they are doing."""
+        """Kill the workers at once, even if they are busy."""
         for worker in self._workers:
             worker.close()
         self._threads.shutdown(wait=True)
@@ -66,7 +67,10 @@ class WorkerPool:
         self._scratch.cleanup()
 
     async def check(self, files: Sequence[FileToCheck]) -> list[FileCheck]:
-        """Check files in their order, as soon as a worker is free. Raises PoolClosed."""
+        """Check files in their order, as soon as a worker is free.
+
+        Raises PoolClosed, and BulkheadError if a worker process does not start.
+        """
         worker = await self._idle.get()
         try:
             return await asyncio.get_running_loop().run_in_executor(self._threads, worker.check, files)
@@ -75,7 +79,7 @@ class WorkerPool:
 
 
 class _Worker:
-    """One process and the pipe to it, driven from one thread at a time."""
+    """One process and the connection to it, used by one thread at a time."""
 
     def __init__(self, setup: Setup, *, scratch: str, file_timeout_s: float) -> None:
         self._setup = setup
@@ -88,7 +92,7 @@ class _Worker:
         self._is_overdue = False
 
     def check(self, files: Sequence[FileToCheck]) -> list[FileCheck]:
-        """Check each file; the one that a process dies of, or hangs on, is the one it had not yet answered for."""
+        """Check each file; if the process dies or hangs, the first unanswered file is the cause."""
         waiting, checked = deque(files), list[FileCheck]()
         while waiting:
             if not self._handed_over(list(waiting)):
@@ -135,7 +139,7 @@ class _Worker:
         )
 
     def _handed_over(self, files: list[FileToCheck]) -> bool:
-        """Send the files; False where the process had died while it was idle, which is the fault of none of them."""
+        """Send the files; return False if the process died while it was idle, which none of them caused."""
         try:
             self._started().send(files)
         except OSError:
@@ -144,7 +148,7 @@ class _Worker:
         return True
 
     def _answer(self) -> FileCheck | None:
-        """The next answer; None where the process has died or takes too long."""
+        """Return the next answer; None if the process has died or takes too long."""
         assert self._connection is not None
         try:
             self._is_overdue = not self._connection.poll(self._file_timeout_s)
@@ -160,14 +164,14 @@ class _Worker:
             return False
 
     def _broken(self, file: FileToCheck) -> FileCheck:
-        """End the process and say what became of the file it was at. Raises PoolClosed."""
+        """End the process, and return the check of the file that it was working on. Raises PoolClosed."""
         exit_code = self.end()
         if self._closed.is_set():
             raise PoolClosed
         logger.warning(
             "worker replaced", extra={"item": file.source, "overdue": self._is_overdue, "exit_code": exit_code}
         )
-        code, message = "check_killed", f"the check of this file ended its process (exit code {exit_code})"
+        code, message = "check_killed", f"the check of this file crashed (exit code {exit_code})"
         if self._is_overdue:
             code, message = "check_timeout", f"the check of this file took longer than {self._file_timeout_s:g} s"
         route = self._setup.routes[file.route_at].route
@@ -190,7 +194,7 @@ class _Worker:
 
 @contextmanager
 def _without_interrupts() -> Iterator[None]:
-    """Let processes be born deaf to Ctrl-C, which is for their parent to checker."""
+    """Block Ctrl-C in the processes that the block starts: the parent decides when they end."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

@@ -1,4 +1,4 @@
-"""What is predicted of one file, and why: the data that a worker hands back."""
+"""What the check predicts for one file, and why: the data that a worker sends back."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ UNJUDGED_CODES = frozenset(
         "schema_unusable",
     }
 )
-"""Failures of the check itself: they say nothing of what the vendor would do."""
+"""Failures of the check itself; they do not predict what the vendor would do."""
 
 
 class Prediction(StrEnum):
-    """How a file's import would end; `skip` is a file that is unchanged since it was sent."""
+    """How a file's import would end; `skip` means that the file is unchanged since it was sent."""
 
     SUCCEED = "succeed"
     REVIEW = "review"
@@ -33,7 +33,10 @@ class Prediction(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileCheck:
-    """What is predicted of one file; `code` and `message` say why it fails or is rejected, `tag` as in `Item.tag`."""
+    """The check of one file.
+
+    `code` and `message` say why it would fail, need review, or be rejected; `tag` as in `Item.tag`.
+    """
 
     source: str
     prediction: Prediction
@@ -50,7 +53,7 @@ class FileCheck:
 
     @property
     def is_judged(self) -> bool:
-        """False where the check could not come to a prediction; the file may well succeed."""
+        """Whether the check could predict the outcome; otherwise the file may succeed."""
         return self.code not in UNJUDGED_CODES
 
     @property

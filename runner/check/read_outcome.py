@@ -1,4 +1,4 @@
-"""From an engine's outcome to what the check says of a file: its prediction and its problems, with a few samples."""
+"""Reads an engine's outcome: the prediction for a file and its problems, with a few samples."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ UNJUDGED_MARKS = {
     "dromo-bulkhead[hooks]": "check_library",
     "Hooks may not do this here": "check_network",
 }
-"""What the engine says where it lacks something that the vendor has, and the code of that."""
+"""Texts in the engine's messages about something that it lacks and the vendor has, with their codes."""
 
 _DISTINCT_MAX = 1000
 _COLUMNS_MAX = 20
@@ -38,7 +38,7 @@ _EFFECTS = {
 _PREDICTIONS = {"SUCCESSFUL": Prediction.SUCCEED, "NEEDS_REVIEW": Prediction.REVIEW}
 
 LIKELY_MIN = 0.5
-"""Similarity, 0 to 1, from which a header is worth naming: it is a hint to a person, nothing is mapped by it."""
+"""Lowest similarity, from 0 to 1, of a header that is suggested to people; nothing is mapped by it (choice)."""
 
 _WHOLE_NAME_MIN = 4
 _NOT_ALPHANUMERIC = re.compile(r"[\W_]+")
@@ -48,7 +48,7 @@ _PART = re.compile(r"\{[^{}]*\}")
 
 
 class OutcomeReader:
-    """Reads the outcomes of one route's imports; without `samples` no text of any cell is kept."""
+    """Reads the outcomes of one route's imports; without `samples`, it keeps no text of cells."""
 
     def __init__(self, bound: BoundRoute, messages: Mapping[str, str], *, samples: bool) -> None:
         self._bound = bound
@@ -58,7 +58,7 @@ class OutcomeReader:
         self._passes_unmapped = bool(((bound.schema or {}).get("settings") or {}).get("passThroughUnmappedColumns"))
 
     def read(self, outcome: Outcome, *, source: str, size_bytes: int, tag: str | None = None) -> FileCheck:
-        """Return what is said of one file."""
+        """Return the check of one file."""
         route = self._bound.route
         about = about_file(source, size_bytes, route, tag=tag)
         prediction = _PREDICTIONS.get(outcome.status, Prediction.FAIL)
@@ -99,7 +99,7 @@ class OutcomeReader:
             yield from self._ignored(metadata, {header for _, header in unmapped.headers} if unmapped else set())
 
     def _not_mapped(self, errors: Sequence[Mapping[str, Any]], metadata: Mapping[str, Any]) -> Problem:
-        """One problem for all fields without a column: they are missing together, and mended together."""
+        """Return one problem for all fields without a column, because one change fixes them all."""
         keys = tuple(str(error["fieldKey"]) for error in errors if error.get("fieldKey"))
         labels = tuple(map(self._label, keys))
         missing = [self._fields[key] for key in keys if key in self._fields] or list(self._fields.values())
@@ -139,7 +139,7 @@ class OutcomeReader:
             )
 
     def _ignored(self, metadata: Mapping[str, Any], spoken_for: set[str]) -> Iterator[Problem]:
-        """The columns that no field takes: their cells are lost."""
+        """Yield a problem for each column that no field takes: its cells are lost."""
         taken = metadata.get("fields") or {}
         open_fields = [field for key, field in self._fields.items() if key not in taken and not field.get("hidden")]
         for header in [name for name in dict.fromkeys(_spare(metadata)) if name not in spoken_for][:_COLUMNS_MAX]:
@@ -184,19 +184,19 @@ def _sentence(problem: Problem) -> str:
 
 
 def about_file(source: str, size_bytes: int, route: Route | None, *, tag: str | None = None) -> dict[str, Any]:
-    """Return what the check of any file says, whatever comes of it."""
+    """Return the fields that every file check has, whatever its prediction."""
     found = {"source": source, "size_bytes": size_bytes, "tag": tag}
     return {**found, "route": route.name, "schema_id": route.schema_id} if route else found
 
 
 def failure(code: str, message: str, *, about: Mapping[str, Any]) -> FileCheck:
-    """Return the check of a file that would fail, or that could not be judged."""
+    """Return the check of a file that would fail, or that the check could not judge."""
     problem = Problem(effect=Effect.FAILS, kind=code, message=message)
     return FileCheck(**about, prediction=Prediction.FAIL, code=code, message=message, problems=(problem,))
 
 
 def rejection(code: str, message: str, *, about: Mapping[str, Any]) -> FileCheck:
-    """Return the check of a file that a run refuses before any create."""
+    """Return the check of a file that a run rejects before any create."""
     problem = Problem(effect=Effect.REJECTED, kind=code, message=message)
     return FileCheck(**about, prediction=Prediction.REJECT, code=code, message=message, problems=(problem,))
 
@@ -215,7 +215,7 @@ def _structural(error: Mapping[str, Any]) -> Problem:
 
 
 def _spare(metadata: Mapping[str, Any]) -> list[str]:
-    """The named columns that no field took."""
+    """Return the named columns that no field took."""
     taken: set[int] = set()
     for mapping in (metadata.get("fields") or {}).values():
         taken.update(mapping.get("fileHeaderIndexes") or [mapping.get("fileHeaderIndex")])
@@ -224,10 +224,10 @@ def _spare(metadata: Mapping[str, Any]) -> list[str]:
 
 
 class RuleFinder:
-    """Finds rules for one schema: by its own messages first, then by those of the engine.
+    """Finds the rule that an error message belongs to, for one schema: its own messages first, then the engine's.
 
-    A rule is a validator's name, such as `unique`, or a type rule of the engine, such as `email` or `min`; `type` where
-    only that much is known, and empty where the sentence is not known at all.
+    A rule is the name of a validator, such as `unique`, or of a type rule of the engine, such as `email` or `min`. It
+    is `type` for a field's own message about its type, and empty for an unknown message.
     """
 
     def __init__(self, schema: Mapping[str, Any], messages: Mapping[str, str]) -> None:
@@ -240,7 +240,7 @@ class RuleFinder:
         self._everywhere.update({str(text): str(rule) for rule, text in overrides.items() if isinstance(text, str)})
 
     def rule_of(self, field_key: str, message: str) -> str:
-        """Return the rule that a cell of a field broke."""
+        """Return the rule that a cell of a field violates."""
         own = self._own.get((field_key, message)) or self._everywhere.get(message)
         if own is None:
             own = next((rule for rule, pattern in self._patterns if pattern.fullmatch(message)), "")
@@ -291,7 +291,7 @@ def _similarity(names: tuple[str, ...], header: str) -> float:
 
 
 def _likeness(name: str, header: str) -> float:
-    """How alike two names are; one that holds the other whole, as `Mail` in `E-Mail address`, is likely meant."""
+    """Return the similarity of two names; it is high if one contains the other, as `E-Mail address` does `Mail`."""
     short, long = sorted((name, header), key=len)
     if len(short) >= _WHOLE_NAME_MIN and short in long:
         return 0.9

@@ -1,4 +1,4 @@
-"""The report of a check: one page of HTML for a person, without a script and with nothing loaded from anywhere."""
+"""The report of a check: one HTML page for people, without scripts and without external content."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ if TYPE_CHECKING:
 
 
 FILES_MAX = 5000
-"""Rows of the table of files; a page of more is slow to open. `--json` has them all."""
+"""Rows in the table of files; a page with more is slow to open. `--json` has them all."""
 
 _HERE = Path(__file__).parent
 
 
 class ReportFiles:
-    """Keeps what the table of files shows in a temporary file, so that memory stays flat; a context manager.
+    """Keeps the rows of the table of files in temporary files, in constant memory; a context manager.
 
-    A first list holds files that need somebody, a second one all others.
+    The first file has the rows that need attention, the second one all others.
     """
 
     def __init__(self) -> None:
-        self._lists = (tempfile.TemporaryFile(), tempfile.TemporaryFile())  # noqa: SIM115 - closed with the block
+        self._lists = (tempfile.TemporaryFile(), tempfile.TemporaryFile())  # noqa: SIM115 - closed by __exit__
         self.count = 0
 
     def __enter__(self) -> Self:
@@ -54,7 +54,7 @@ class ReportFiles:
             each.close()
 
     def add(self, check: FileCheck) -> None:
-        """Keep a file."""
+        """Add a file to the table."""
         is_fine = check.prediction in (Prediction.SUCCEED, Prediction.SKIP) and not check.removed_row_count
         row = {
             "source": shown(check.source),
@@ -69,7 +69,7 @@ class ReportFiles:
         self.count += 1
 
     def rows(self) -> Iterator[Mapping[str, Any]]:
-        """Yield the files to show, those that need somebody first; by name, unless there are too many to show all."""
+        """Yield the rows to show: those that need attention first; sorted by name unless there are too many."""
         yield from islice(self._all(), FILES_MAX)
 
     @property
@@ -91,7 +91,10 @@ def write_report(
     files: ReportFiles,
     source: str,
 ) -> None:
-    """Write the page, whole or not at all. Raises StorageFull."""
+    """Write the page completely or not at all. Raises StorageFull.
+
+    `fields` are the field definitions by route name, then by key.
+    """
     style = (_HERE / "report.css").read_text(encoding="utf-8")
     template = _environment().get_template("report.html")
     pieces = template.generate(
@@ -138,7 +141,7 @@ def _shown(group: ProblemGroup, fields: Mapping[str, Mapping[str, Mapping[str, A
 
 
 def _share_of(summary: CheckSummary) -> list[tuple[Prediction, float, float]]:
-    """The bar: (prediction, start, width) in percent of all files."""
+    """Return the parts of the bar: (prediction, start, width), in percent of all files."""
     total, start, shares = max(summary.file_count, 1), 0.0, []
     for prediction, count in summary.by_prediction.items():
         width = 100 * count / total
@@ -170,6 +173,6 @@ PREDICTION_MEANINGS = {
     Prediction.SUCCEED: "would succeed",
     Prediction.REVIEW: "would need review",
     Prediction.FAIL: "would fail",
-    Prediction.REJECT: "rejected here",
+    Prediction.REJECT: "rejected locally",
     Prediction.SKIP: "unchanged, skipped",
 }

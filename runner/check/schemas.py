@@ -1,4 +1,4 @@
-"""Which schema each route's imports run with: inline fields, or a saved schema and what is laid over it."""
+"""Which schema each route's imports run with: inline fields, or a saved schema with the route's overrides."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ SavedSchemas = Callable[[str], Awaitable[Mapping[str, Any]]]
 class BoundRoute:
     """A route and the schema its imports run with.
 
-    Without one, `missing` says that it cannot be had, or `refusal` why it cannot be used; `refusal_code` is
-    `create_refused` where the vendor would say so, `schema_unusable` where only this engine does.
+    If `schema` is None, `missing` says that it does not exist, or `refusal` why it cannot be used: `refusal_code` is
+    `create_refused` if the vendor would refuse it, `schema_unusable` if only this engine does.
     """
 
     route: Route
@@ -35,7 +35,7 @@ class BoundRoute:
 
     @property
     def behavior(self) -> str:
-        """What becomes of invalid rows, in the vendor's words."""
+        """What the import does with invalid rows, in the vendor's words."""
         settings = (self.schema or {}).get("settings") or {}
         implied = "INCLUDE_INVALID_ROWS" if settings.get("allowInvalidSubmit") else "REMOVE_INVALID_ROWS"
         return str(settings.get("invalidDataBehavior") or implied)
@@ -61,16 +61,16 @@ async def bind_routes(routes: Routes, engine: Engine, saved: SavedSchemas) -> li
 def schemas_in(directory: Path) -> SavedSchemas:
     """Read saved schemas from the JSON files of a directory, as `bulkhead sandbox --schemas` does.
 
-    Raises ConfigError where there is no such directory or a file in it cannot be used.
+    Raises ConfigError if there is no such directory, or a file in it cannot be used.
     """
     if not directory.is_dir():
-        raise ConfigError(f"there is no directory {directory}", hint="name a directory of schema files by --schemas")
+        raise ConfigError(f"there is no directory {directory}", hint="--schemas names a directory of schema files")
     by_id = dict(_schema_file(path) for path in sorted(directory.glob("*.json")))
 
     async def read(schema_id: str) -> Mapping[str, Any]:
         if schema_id not in by_id:
             raise SchemaNotFound(
-                f"{directory} holds no schema with the id {schema_id}",
+                f"{directory} has no schema with the id {schema_id}",
                 schema_id=schema_id,
                 hint=f'save it there as a JSON file with "id": "{schema_id}", or leave out --schemas to ask the vendor',
             )
@@ -80,7 +80,7 @@ def schemas_in(directory: Path) -> SavedSchemas:
 
 
 def no_schemas() -> SavedSchemas:
-    """Have none: there is neither a key to ask the vendor nor a directory."""
+    """Return a reader that finds no schema: there is neither a directory nor a license key to ask the vendor with."""
 
     async def read(schema_id: str) -> Mapping[str, Any]:
         raise SchemaNotFound(
@@ -100,14 +100,14 @@ def _schema_file(path: Path) -> tuple[str, Mapping[str, Any]]:
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
     if not isinstance(schema, dict) or "id" not in schema:
-        raise ConfigError(f"{path} is no schema: an object with an id is expected")
+        raise ConfigError(f"{path} is not a schema: it must be an object with an id")
     return str(schema["id"]), schema
 
 
 async def _read(
     schema_id: str, engine: Engine, saved: SavedSchemas
 ) -> Mapping[str, Any] | RequestInvalid | SchemaNotFound:
-    """The saved schema as the engine takes it, or why there is none."""
+    """Return the saved schema as the engine uses it, or the reason why there is none."""
     try:
         return engine.saved(await saved(schema_id))
     except (RequestInvalid, SchemaNotFound) as error:

@@ -1,4 +1,4 @@
-"""Opening a check: from settings, a source and an engine to a pool that knows every route's schema."""
+"""The setup of a check: from settings, a source, and an engine to a pool that knows every route's schema."""
 
 from __future__ import annotations
 
@@ -26,18 +26,21 @@ if TYPE_CHECKING:
     from runner.local.resources import Resources
 
 MEMORY_BYTES = 2 << 30
-"""What one worker may hold; a workbook of a million rows takes half of it."""
+"""Memory limit of one worker; a workbook of a million rows needs half of it (measured)."""
 
 FILE_TIMEOUT_S = 300.0
 _GATE_WORKERS_MAX = 2
 
 SCHEMA_ATTEMPTS = 3
-"""Fewer than a run makes: somebody waits, and nothing is lost by asking again."""
+"""Fewer than in a run: a person waits, and can run the check again without loss."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckOptions:
-    """`jobs` worker processes, as many as there are cores where it is None; without `samples` no cell is shown."""
+    """How to check: `jobs` worker processes (None: one per core), and whether to show cells as `samples`.
+
+    `file_timeout_s` is the time limit for one file in seconds, `memory_bytes` the memory limit of one worker.
+    """
 
     jobs: int | None = None
     file_timeout_s: float = FILE_TIMEOUT_S
@@ -47,7 +50,7 @@ class CheckOptions:
 
 @dataclass(slots=True)
 class CheckSetup:
-    """The check of one source: what it found is told to `on_files` and `on_listed` as in `SourceCheck`."""
+    """The check of one source. `too_young` is the number of files that were too recent to list, known after `run`."""
 
     resources: Resources
     spec: RunSpec
@@ -67,9 +70,9 @@ class CheckSetup:
         on_files: Callable[[Sequence[FileCheck]], None],
         on_listed: Callable[[int], None],
     ) -> None:
-        """Check every file. Nothing is sent, and no ledger is made.
+        """Check every file; send nothing, and create no ledger. `on_files` and `on_listed` as in `SourceCheck`.
 
-        Raises SourceNotFound, LedgerError, and SchemaNotFound for the first file whose schema cannot be had.
+        Raises SourceNotFound, LedgerError, and SchemaNotFound for the first file whose schema cannot be read.
         """
         resources = self.resources
         ledger = await resources.ledger(write=False) if resources.settings.ledger_is_there else None
@@ -92,7 +95,7 @@ class CheckSetup:
 
 
 def schemas_of_the_vendor(resources: Resources) -> SavedSchemas:
-    """Read saved schemas from the API, with repeats. Opens it when the first one is asked for."""
+    """Return a reader of the vendor's saved schemas, with retries. It opens the client for the first schema."""
 
     async def read(schema_id: str) -> Mapping[str, Any]:
         client = await resources.client()
@@ -102,14 +105,14 @@ def schemas_of_the_vendor(resources: Resources) -> SavedSchemas:
             raise SchemaNotFound(
                 f"the vendor has no saved schema {schema_id}",
                 schema_id=schema_id,
-                hint="`bulkhead explain FILE` says which route names it; `bulkhead config` shows the API url",
+                hint="`bulkhead explain FILE` shows which route names it; `bulkhead config` shows the API url",
             ) from None
 
     return read
 
 
 def gate(resources: Resources, spec: RunSpec, engine: Engine, *, mode: GateMode, emit: EventHook) -> Gate:
-    """Make the gate of a run; it opens its pool, and reads the schemas, when the first file comes."""
+    """Return the gate of a run; it opens its pool and reads the schemas for the first file."""
     for package, consequence in engine.missing:
         emit(Notice(code="check_library", message=f"{package} is not installed: {consequence}"))
     options = CheckOptions(jobs=min(_GATE_WORKERS_MAX, cores()), samples=False)

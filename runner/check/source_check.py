@@ -1,4 +1,4 @@
-"""The check of a whole source: every file that a run would send goes to the pool, the others are told at once."""
+"""The check of a whole source: files that a run would send go to the pool; the others are reported at once."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
 
 FILES_AT_ONCE = 50
 BYTES_AT_ONCE = 2_000_000
-"""Small files travel to a worker together, up to these; a larger one goes alone."""
+"""Small files are sent to a worker together, up to these limits; a larger file is sent alone."""
 
 _AHEAD_PER_WORKER = 2
 
 
 class SourceCheck:
-    """Lists the source as a run does and judges each file; memory does not grow with their number.
+    """Lists the source as a run does, and checks each file, in constant memory.
 
-    `on_files` hears of files in the order in which they are done. `ledger` is only read, to tell what was sent before;
-    `again` as in `RunOptions`.
+    `on_files` gets the checks of files in the order in which they finish, `on_listed` the number of files in each part
+    of the list. `ledger` is only read, to find what was sent before; `again` as in `RunOptions`.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class SourceCheck:
         self._discovery = discovery
         self._routes = routes
         self._bound = bound
-        self._places = {id(one.route): at for at, one in enumerate(bound)}
+        self._route_indexes = {id(one.route): at for at, one in enumerate(bound)}
         self._pool = pool
         self._ledger = ledger
         self._again = again
@@ -62,7 +62,7 @@ class SourceCheck:
         self._slots = asyncio.Semaphore(pool.size * _AHEAD_PER_WORKER)
 
     async def run(self) -> None:
-        """Check everything. Raises SourceNotFound, SchemaNotFound, and whatever `on_files` raises."""
+        """Check everything. Raises SourceNotFound, SchemaNotFound, and what `on_files` raises."""
         try:
             await self._run()
         except BaseExceptionGroup as group:
@@ -74,7 +74,7 @@ class SourceCheck:
                 items = await self._discovery.items(entries)
                 self._on_listed(len(items))
                 self._on_files([self._settled(item) for item in items if item.state is not ItemState.QUEUED])
-                for files in in_parcels([self._file(item) for item in items if item.state is ItemState.QUEUED]):
+                for files in in_parts([self._file(item) for item in items if item.state is ItemState.QUEUED]):
                     await self._slots.acquire()
                     group.create_task(self._checked(files))
 
@@ -87,13 +87,13 @@ class SourceCheck:
 
     def _file(self, item: Item) -> FileToCheck:
         """Raises SchemaNotFound."""
-        at = self._places[id(self._routes.for_source(item.source))]
+        at = self._route_indexes[id(self._routes.for_source(item.source))]
         if (missing := self._bound[at].missing) is not None:
             raise missing
         return FileToCheck(item.source, item.size_bytes or 0, at)
 
     def _settled(self, item: Item) -> FileCheck:
-        """What listing alone says: refused, or unchanged since it was sent."""
+        """Return the check of an item that listing alone settles: rejected, or unchanged since it was sent."""
         route = self._routes.for_source(item.source)
         about = about_file(item.source, item.size_bytes or 0, route)
         if item.state is ItemState.REJECTED:
@@ -101,24 +101,24 @@ class SourceCheck:
         return FileCheck(**about, prediction=Prediction.SKIP)
 
     async def _without_duplicates(self, checks: list[FileCheck]) -> list[FileCheck]:
-        """Skip, as a run does, what the vendor has from an earlier batch under the same name and schema."""
+        """Mark as skipped, as a run does, what the vendor has from an earlier batch with the same name and schema."""
         tags = [check.tag for check in checks if check.tag]
         found = await duplicates(self._ledger, tags, again=self._again)
         return [_skipped(check) if check.tag in found else check for check in checks]
 
 
-def in_parcels(files: Sequence[FileToCheck]) -> Iterator[list[FileToCheck]]:
-    """Yield the files in lists worth a message each."""
-    parcel: list[FileToCheck] = []
+def in_parts(files: Sequence[FileToCheck]) -> Iterator[list[FileToCheck]]:
+    """Yield the files in lists, one for each message to a worker."""
+    part: list[FileToCheck] = []
     size_bytes = 0
     for file in files:
-        if parcel and (len(parcel) >= FILES_AT_ONCE or size_bytes + file.size_bytes > BYTES_AT_ONCE):
-            yield parcel
-            parcel, size_bytes = [], 0
-        parcel.append(file)
+        if part and (len(part) >= FILES_AT_ONCE or size_bytes + file.size_bytes > BYTES_AT_ONCE):
+            yield part
+            part, size_bytes = [], 0
+        part.append(file)
         size_bytes += file.size_bytes
-    if parcel:
-        yield parcel
+    if part:
+        yield part
 
 
 def _skipped(check: FileCheck) -> FileCheck:

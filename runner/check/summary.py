@@ -1,4 +1,4 @@
-"""The totals of a check: how many files and rows end how, and the groups of what is wrong with them."""
+"""The summary of a check: files and rows by prediction, and groups of like problems."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ SENT = (Prediction.SUCCEED, Prediction.REVIEW, Prediction.FAIL)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckSummary:
-    """What a check found; rows are those of the files that could be read.
+    """What a check found; rows are counted in files that could be read.
 
-    `removed_row_count` are invalid rows that imports which succeed would leave out, in `losing_file_count` files;
-    `emptied_file_count` files would succeed with no row at all. `unjudged_count` of the failures are the check's own.
-    `finish_in_s` are the seconds of quota that the creates of a run take.
+    `removed_row_count` invalid rows would be left out of imports that succeed, in `losing_file_count` files;
+    `emptied_file_count` files would succeed without a single row. `unjudged_count` failures are failures of the check
+    itself. `too_young` files were too recent to list. `finish_in_s` is the time that the create quota makes a run take,
+    in seconds.
     """
 
     by_prediction: dict[Prediction, int]
@@ -44,11 +45,11 @@ class CheckSummary:
 
     @property
     def create_count(self) -> int:
-        """Files that a run would send."""
+        """The number of files that a run would send."""
         return sum(self.by_prediction.get(prediction, 0) for prediction in SENT)
 
     def exit_code(self, *, fail_if_empty: bool = False) -> ExitCode:
-        """Return the code that a run with these ends has."""
+        """Return the exit code of a run with these outcomes."""
         counts = self.by_prediction
         if counts.get(Prediction.FAIL) or counts.get(Prediction.REJECT):
             return ExitCode.ITEMS_FAILED
@@ -60,7 +61,7 @@ class CheckSummary:
 
 
 class CheckTotals:
-    """Adds up checks as they come."""
+    """Adds up the checks of files."""
 
     def __init__(self) -> None:
         self.by_prediction: Counter[Prediction] = Counter()
@@ -78,7 +79,7 @@ class CheckTotals:
         return sum(self.by_prediction.values())
 
     def take(self, check: FileCheck) -> None:
-        """Count a file in."""
+        """Add the check of one file."""
         self.by_prediction[check.prediction] += 1
         self.row_count += check.row_count
         self.removed_row_count += check.removed_row_count
@@ -90,7 +91,7 @@ class CheckTotals:
         self._problem_groups.take(check)
 
     def summary(self, *, quota: Rate, too_young: int = 0, interrupted: bool = False) -> CheckSummary:
-        """Return what has been found so far."""
+        """Return what has been found so far; `quota` is the create quota."""
         creates = sum(self.by_prediction[prediction] for prediction in SENT)
         return CheckSummary(
             by_prediction={one: self.by_prediction[one] for one in Prediction if self.by_prediction[one]},

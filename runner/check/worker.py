@@ -1,4 +1,4 @@
-"""The check of one file inside a worker process, and the loop in which a worker takes files and answers."""
+"""A worker process of the check: it gets files from its parent, checks each, and sends the outcome back."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ if TYPE_CHECKING:
     from runner.protocols import Body, Prepared, Source
 
 READY = "ready"
-_TOO_MUCH_MEMORY = "the check of this file needs more memory than it may take"
+_TOO_MUCH_MEMORY = "the check of this file needs more memory than the limit"
 _NOWHERE = Nowhere()
 _ANY_TIME = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class FileToCheck:
-    """A file to check: its key in the source, its size in bytes, and the place of its route."""
+    """A file to check: its key in the source, its size in bytes, and the index of its route."""
 
     source: str
     size_bytes: int
@@ -48,9 +48,9 @@ class FileToCheck:
 
 @dataclass(frozen=True, kw_only=True)
 class Setup:
-    """All that a worker needs to know; it travels to the process once. `memory_bytes` limits its data.
+    """What a worker needs to know; it is sent to the process once.
 
-    `aws_endpoint_url` and `aws_region` as in the settings.
+    `memory_bytes` limits the data of the process. `aws_endpoint_url` and `aws_region` are those of the settings.
     """
 
     run: RunImport
@@ -66,7 +66,7 @@ class Setup:
 
 
 def main() -> None:
-    """Serve the process that started this one; arguments: the descriptor of the connection to it, and `scratch`."""
+    """Serve the parent process. Arguments: the descriptor of the connection to it, and the directory `scratch`."""
     connection = Connection(int(sys.argv[1]))
     try:
         setup: Setup = connection.recv()
@@ -76,9 +76,9 @@ def main() -> None:
 
 
 def serve(connection: Connection[Any, Any], setup: Setup, scratch: str) -> None:
-    """Answer each list of files with one message a file, until the other side hangs up.
+    """Answer each list of files with one message per file, until the parent closes the connection.
 
-    Temporary files go into `scratch`, which whoever started this process removes.
+    Temporary files go into `scratch`, which the parent removes.
     """
     tempfile.tempdir = scratch
     _limit_memory(setup.memory_bytes)
@@ -94,7 +94,7 @@ def serve(connection: Connection[Any, Any], setup: Setup, scratch: str) -> None:
 
 
 class FileChecker:
-    """Checks files one after another; opens the source when it gets the first."""
+    """Checks one file at a time; opens the source for the first one."""
 
     def __init__(self, setup: Setup) -> None:
         self._setup = setup
@@ -104,7 +104,7 @@ class FileChecker:
         self._readers = [OutcomeReader(bound, setup.messages, samples=setup.samples) for bound in setup.routes]
 
     def check(self, file: FileToCheck) -> FileCheck:
-        """Say how the import of one file would end; never raises for what is in it."""
+        """Predict how the import of one file would end; never raises because of its content."""
         bound = self._setup.routes[file.route_at]
         about = about_file(file.source, file.size_bytes, bound.route)
         try:
@@ -117,10 +117,12 @@ class FileChecker:
             return rejection(error.code, str(error), about=about)
         except BulkheadError as error:
             return failure("check_error", f"the check could not read this file: {error}", about=about)
-        except Exception as error:  # noqa: BLE001 - one file must never end the check of the others
+        except Exception as error:  # noqa: BLE001 - one file must not end the check of the others
             if _lacked_memory(error):
                 return failure("check_memory", _TOO_MUCH_MEMORY, about=about)
-            return failure("check_error", f"the check of this file broke off ({type(error).__name__})", about=about)
+            return failure(
+                "check_error", f"the check of this file ended with an error ({type(error).__name__})", about=about
+            )
 
     async def _prepared(self, file: FileToCheck) -> Prepared:
         if self._source is None:
@@ -128,7 +130,7 @@ class FileChecker:
         return await self._source.prepare(Item(batch_id="check", source=file.source))
 
     async def _opened(self) -> Source:
-        """Open the source; a client of S3 stays open as long as this process lives."""
+        """Open the source; an S3 client stays open until the process ends."""
         setup, s3 = self._setup, None
         if setup.source.kind == "s3":
             opening = open_s3(endpoint_url=setup.aws_endpoint_url, region_name=setup.aws_region)
@@ -148,7 +150,7 @@ class FileChecker:
 
     @contextmanager
     def _content(self, prepared: Prepared) -> Iterator[Path | list[Any]]:
-        """Yield the rows, or the path of the file; an object of S3 is fetched into a temporary one."""
+        """Yield the rows, or the path of the file; an S3 object is downloaded to a temporary file."""
         if prepared.rows is not None:
             yield orjson.loads(prepared.rows)
         elif not is_s3(prepared.uri):
@@ -156,26 +158,26 @@ class FileChecker:
         else:
             assert prepared.body is not None
             with tempfile.NamedTemporaryFile() as file:
-                self._loop.run_until_complete(_fetched(prepared.body, file))
+                self._loop.run_until_complete(_download(prepared.body, file))
                 yield Path(file.name)
 
 
-async def _fetched(body: Body, file: IO[bytes]) -> None:
+async def _download(body: Body, file: IO[bytes]) -> None:
     async for chunk in body.chunks():
         file.write(chunk)
     file.flush()
 
 
 def _lacked_memory(error: BaseException) -> bool:
-    """Tell whether memory ran out, which libraries of C may wrap into an error of their own."""
+    """Return whether memory ran out; C libraries may wrap a MemoryError in an error of their own."""
     gc.collect()
     return any(isinstance(cause, MemoryError) for cause in (error, error.__cause__, error.__context__))
 
 
 def _limit_memory(limit_bytes: int) -> None:
-    """Limit the data of this process, softly, so that what it starts may have limits of its own.
+    """Set a soft limit for the data of this process, so that its children can have other limits.
 
-    Not the address space, of which V8 reserves plenty; a system that knows no such limit goes without.
+    The address space is not limited, because V8 reserves much of it. Systems without this limit are left as they are.
     """
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     limit = limit_bytes if hard == resource.RLIM_INFINITY else min(limit_bytes, hard)

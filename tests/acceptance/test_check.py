@@ -53,13 +53,16 @@ def test_the_examples_end_as_the_check_says_and_the_rows_are_as_many(examples: W
     examples.command("run", "inbox", "--sandbox", "--out", "out").expect(4)
 
     assert predictions(checked) == ends(examples)
-    told = {line["source"]: line for line in checked.events if line["event"] == "file_checked"}
+    predicted = {line["source"]: line for line in checked.events if line["event"] == "file_checked"}
     manifest = examples.manifest()
     for source, line in manifest.items():
         if line["state"] == "collected":
-            assert line["row_count"] == told[source]["row_count"] - told[source]["removed_row_count"]
+            assert line["row_count"] == predicted[source]["row_count"] - predicted[source]["removed_row_count"]
         if line["state"] in ("failed", "rejected"):
-            assert (line["error_code"], line["error_message"]) == (told[source]["code"], told[source]["message"])
+            assert (line["error_code"], line["error_message"]) == (
+                predicted[source]["code"],
+                predicted[source]["message"],
+            )
 
 
 @pytest.mark.slow

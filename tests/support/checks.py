@@ -88,9 +88,9 @@ def moody_engine(source: Any, **_: Any) -> Ended:
     if name.startswith("kill"):
         os._exit(9)
     if name.startswith("hang"):
-        told = Path(source).parent / "told"
-        if told.exists():
-            told.write_bytes(b"at work")
+        started = Path(source).parent / "started"
+        if started.exists():
+            started.write_bytes(b"at work")
         time.sleep(600)
     if name.startswith("raise"):
         raise RuntimeError("what a file holds")

@@ -48,34 +48,34 @@ def gate_of(
     return Gate(opened, mode=mode, emit=events.append), pool, events
 
 
-async def test_a_file_that_would_fail_is_refused_with_the_reason() -> None:
+async def test_a_file_that_would_fail_is_rejected_with_the_reason() -> None:
     gate, _, _ = gate_of()
-    with pytest.raises(ItemRejected, match="would fail: damaged") as refused:
+    with pytest.raises(ItemRejected, match="predicts a failure: damaged") as refused:
         await gate.admit(ITEM, BOUND.route)
     assert refused.value.code == "check_failed"
 
 
 @pytest.mark.parametrize("prediction", [Prediction.SUCCEED, Prediction.REVIEW, Prediction.REJECT])
-async def test_what_would_not_fail_is_let_through(prediction: Prediction) -> None:
+async def test_what_would_not_fail_is_admitted(prediction: Prediction) -> None:
     gate, pool, _ = gate_of(prediction=prediction)
     await gate.admit(ITEM, BOUND.route)
     assert pool.asked == ["a.csv"]
 
 
 @pytest.mark.parametrize("code", ["check_timeout", "check_killed", "check_memory", "check_library", "schema_unusable"])
-async def test_a_file_that_could_not_be_judged_is_let_through(code: str) -> None:
+async def test_a_file_that_could_not_be_judged_is_admitted(code: str) -> None:
     gate, _, events = gate_of(code=code)
     await gate.admit(ITEM, BOUND.route)
     assert events == []
 
 
-async def test_an_item_that_was_moved_before_is_not_judged_again() -> None:
+async def test_an_item_that_changed_state_before_is_not_checked_again() -> None:
     gate, pool, _ = gate_of()
     await gate.admit(replace(ITEM, revision=2), BOUND.route)
     assert pool.asked == []
 
 
-async def test_a_route_whose_schema_nobody_knows_is_left_to_the_create() -> None:
+async def test_a_route_without_a_bound_schema_is_left_to_the_create() -> None:
     gate, pool, _ = gate_of()
     await gate.admit(ITEM, bound_route("other", fields=[{"key": "x"}]).route)
     assert pool.asked == []
@@ -87,7 +87,7 @@ async def test_a_route_whose_schema_the_vendor_does_not_have_is_left_to_the_crea
     assert pool.asked == []
 
 
-async def test_warnings_end_after_a_while() -> None:
+async def test_notices_stop_after_a_while() -> None:
     gate, _, events = gate_of(mode=GateMode.WARN)
     for number in range(NOTICES_MAX + 10):
         await gate.admit(replace(ITEM, source=f"{number}.csv"), BOUND.route)
@@ -95,7 +95,7 @@ async def test_warnings_end_after_a_while() -> None:
     assert all(isinstance(event, Notice) for event in events)
 
 
-async def test_schemas_that_could_not_be_read_are_asked_for_again() -> None:
+async def test_reading_schemas_is_repeated_after_an_error() -> None:
     calls = []
 
     async def opened() -> tuple[WorkerPool, list[Any]]:

@@ -36,12 +36,12 @@ async def test_a_file_that_kills_its_worker_fails_alone(tmp_path: Path) -> None:
     assert not found["kill-1.csv"].is_judged
 
 
-async def test_a_file_that_takes_too_long_is_given_up(tmp_path: Path) -> None:
+async def test_a_file_that_takes_too_long_times_out(tmp_path: Path) -> None:
     found = await checked(tmp_path, fill(tmp_path, "hang.csv", "a.csv"), timeout_s=2.0)
     assert (found["hang.csv"].code, found["a.csv"].code) == ("check_timeout", None)
 
 
-async def test_a_file_that_breaks_the_engine_or_wants_too_much_memory_is_told_without_its_content(
+async def test_a_file_that_breaks_the_engine_or_needs_too_much_memory_is_reported_without_its_content(
     tmp_path: Path,
 ) -> None:
     found = await checked(tmp_path, fill(tmp_path, "raise.csv", "memory.csv", "a.csv"))
@@ -49,17 +49,17 @@ async def test_a_file_that_breaks_the_engine_or_wants_too_much_memory_is_told_wi
     assert "what a file holds" not in repr(found)
 
 
-async def test_a_file_that_has_gone_is_rejected_as_a_run_would(tmp_path: Path) -> None:
+async def test_a_file_that_is_gone_is_rejected_as_in_a_run(tmp_path: Path) -> None:
     found = await checked(tmp_path, [FileToCheck("gone.csv", 8, 0)])
     assert (found["gone.csv"].prediction, found["gone.csv"].code) == (Prediction.REJECT, "not_found")
 
 
-async def test_leaving_the_crew_ends_a_worker_that_is_at_work(tmp_path: Path) -> None:
+async def test_leaving_the_pool_ends_a_worker_that_is_busy(tmp_path: Path) -> None:
     pool = WorkerPool(setup_of(moody_engine, tmp_path), workers=1, file_timeout_s=600)
-    os.mkfifo(tmp_path / "told")
+    os.mkfifo(tmp_path / "started")
     async with pool:
         work = asyncio.ensure_future(pool.check(fill(tmp_path, "hang.csv")))
-        assert await asyncio.to_thread((tmp_path / "told").read_bytes) == b"at work"
+        assert await asyncio.to_thread((tmp_path / "started").read_bytes) == b"at work"
     async with asyncio.timeout(30):
         with pytest.raises(PoolClosed):
             await work

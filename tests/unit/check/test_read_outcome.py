@@ -34,7 +34,7 @@ def test_invalid_cells_of_an_import_in_review_remove_nothing() -> None:
     assert (check.problems[0].effect, check.code) == (Effect.REVIEW, "cell")
 
 
-def test_equal_errors_of_a_field_are_one_problem_with_rows_samples_and_the_commonest_values() -> None:
+def test_equal_errors_of_a_field_are_one_problem_with_rows_samples_and_the_most_common_values() -> None:
     values = ["b", "b", "a", "c", "d", "b"]
     outcome = with_cells(*[cell_error(row, "email", NOT_EMAIL, value) for row, value in enumerate(values)])
     (problem,) = read(outcome).problems
@@ -60,13 +60,13 @@ def test_counts_are_lower_bounds_where_the_engine_stopped_listing() -> None:
     assert problem.is_capped
 
 
-def test_a_guess_without_a_header_says_nothing_of_cells() -> None:
+def test_without_a_header_no_cells_are_reported() -> None:
     errors = [{"type": "HEADER_NOT_FOUND", "message": "No row looks like it."}, cell_error(0, "email", NOT_EMAIL, "x")]
     outcome = Ended("NEEDS_REVIEW", errors, {"totalRows": 3, "errors": errors[1:], "errorCount": 1})
     assert [problem.kind for problem in read(outcome).problems] == ["header_not_found"]
 
 
-def test_fields_without_a_column_are_one_problem_that_names_the_headers_they_may_be() -> None:
+def test_fields_without_a_column_are_one_problem_that_suggests_headers() -> None:
     errors = [{"type": "FIELD_NOT_MAPPED", "message": "…", "fieldKey": key} for key in ("no", "email")]
     headers = ["Customer number", "Mail", "Plan"]
     metadata = {"totalRows": 3, "rawHeaders": headers, "fields": {"plan": {"fileHeaderIndex": 2}}, "errors": []}
@@ -117,7 +117,7 @@ def test_a_failure_has_the_code_and_the_sentence_of_the_failed_item() -> None:
         ),
     ],
 )
-def test_what_the_engine_lacks_is_no_prediction(text: str, code: str) -> None:
+def test_what_the_engine_lacks_gives_no_prediction(text: str, code: str) -> None:
     check = read(Ended("FAILED", [{"type": "FATAL", "message": text}]))
     assert (check.code, check.is_judged) == (code, False)
 
@@ -138,7 +138,7 @@ def test_a_file_whose_rows_are_all_removed_is_known() -> None:
         ("plan", "Never heard of it", ""),
     ],
 )
-def test_a_sentence_leads_to_its_rule(key: str, message: str, rule: str) -> None:
+def test_the_rule_of_a_message_is_found(key: str, message: str, rule: str) -> None:
     fields = [
         {"key": "no", "validators": [{"validate": "unique", "errorMessage": "One of each!"}]},
         {"key": "plan", "invalidValueMessage": "Not a plan"},

@@ -62,13 +62,13 @@ async def test_a_create_that_would_be_refused_is_a_refusal_of_its_route_alone() 
     assert second.refusal == ""
 
 
-async def test_a_saved_schema_that_the_engine_does_not_know_is_no_prediction() -> None:
+async def test_a_saved_schema_that_the_engine_cannot_use_gives_no_prediction() -> None:
     read, _ = reading({**SAVED, "fields": [{"key": "a", "type": "of-tomorrow"}]})
     (bound,) = await bind_routes(Routes([Route(name="1", schema_id="s")]), sandbox_engine(), read)
     assert bound.refusal_code == "schema_unusable"
 
 
-async def test_a_schema_that_cannot_be_had_is_known_to_its_routes_alone(tmp_path: Path) -> None:
+async def test_a_missing_schema_concerns_its_routes_alone(tmp_path: Path) -> None:
     (tmp_path / "s.json").write_bytes(orjson.dumps(SAVED))
     routes = Routes([Route(name="1", schema_id="absent"), Route(name="2", schema_id="s")])
     first, second = await bind_routes(routes, sandbox_engine(), schemas_in(tmp_path))
@@ -85,9 +85,9 @@ async def test_schemas_of_a_directory_are_found_by_id(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"), [(b"{", "not valid JSON: line 1"), (b"[]", "is no schema"), (b"{}", "id")]
+    ("content", "said"), [(b"{", "not valid JSON: line 1"), (b"[]", "is not a schema"), (b"{}", "id")]
 )
-def test_a_file_that_is_no_schema_is_named(tmp_path: Path, content: bytes, said: str) -> None:
+def test_a_file_that_is_not_a_schema_is_named(tmp_path: Path, content: bytes, said: str) -> None:
     (tmp_path / "bad.json").write_bytes(content)
     with pytest.raises(ConfigError, match=said) as error:
         schemas_in(tmp_path)

@@ -53,7 +53,7 @@ def of_cells(field: dict[str, Any], rule: str, *values: str) -> str:
         (of("empty", effect=Effect.REVIEW), "allowEmptySubmit"),
     ],
 )
-def test_each_kind_of_trouble_has_its_advice(said: str, wanted: str) -> None:
+def test_each_kind_of_problem_has_its_advice(said: str, wanted: str) -> None:
     assert wanted in said
     assert said.endswith(".")
     assert "\n" not in said
@@ -81,7 +81,7 @@ def test_each_kind_of_trouble_has_its_advice(said: str, wanted: str) -> None:
         (of_cells({}, "length", "too long"), 'such as "too long"'),
     ],
 )  # fmt: skip
-def test_wrong_cells_have_advice_made_of_their_values(said: str, wanted: str) -> None:
+def test_the_advice_for_cells_names_their_values(said: str, wanted: str) -> None:
     assert wanted in said
     assert said.endswith(".")
 
@@ -91,5 +91,5 @@ def test_wrong_cells_have_advice_made_of_their_values(said: str, wanted: str) ->
     ["too_large", "json_too_large", "invalid_json", "unreadable", "link_outside", "not_a_file", "changed_while_read",
      "create_refused", "schema_unusable", "check_memory", "check_killed", "check_error", "other"],
 )  # fmt: skip
-def test_no_code_of_ours_is_without_advice_of_its_own(code: str) -> None:
+def test_each_of_our_codes_has_its_own_advice(code: str) -> None:
     assert "Open one of the files" not in of(code)

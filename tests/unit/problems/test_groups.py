@@ -46,7 +46,7 @@ def test_two_problems_of_one_kind_in_a_file_count_as_one_file() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 5)), max_size=40), st.randoms())
-def test_the_order_in_which_files_are_done_changes_nothing(made: list[tuple[int, int]], dice: random.Random) -> None:
+def test_the_order_in_which_files_finish_changes_nothing(made: list[tuple[int, int]], dice: random.Random) -> None:
     checks = [
         check(
             f"{number:02}",
@@ -76,7 +76,7 @@ def test_memory_does_not_grow_with_the_number_of_different_problems() -> None:
     assert all(len(one.files) <= SAMPLES for one in found)
 
 
-def test_the_account_adds_up_files_rows_losses_and_time() -> None:
+def test_the_totals_add_up_files_rows_losses_and_time() -> None:
     totals = CheckTotals()
     totals.take(check("a", row_count=10, removed_row_count=10, size_bytes=5))
     totals.take(check("b", row_count=10, removed_row_count=1, size_bytes=5))
@@ -89,7 +89,7 @@ def test_the_account_adds_up_files_rows_losses_and_time() -> None:
     assert summary.finish_in_s == 120.0
 
 
-def test_the_exit_code_is_that_of_a_run_with_these_ends() -> None:
+def test_the_exit_code_is_that_of_a_run_with_the_same_outcomes() -> None:
     def code(*predictions: Prediction, fail_if_empty: bool = False) -> ExitCode:
         totals = CheckTotals()
         for at, prediction in enumerate(predictions):
