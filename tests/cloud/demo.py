@@ -1,4 +1,4 @@
-"""The deployment at work, told step by step: `make cloud-demo`."""
+"""The deployment at work, reported step by step: `make cloud-demo`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PROGRESS_EVERY_S = 8.0
 
 
 class Narrator:
-    """Says what happens, and how many seconds after the beginning."""
+    """Prints what happens, with the seconds since the start."""
 
     def __init__(self) -> None:
         self._began = time.monotonic()
@@ -38,7 +38,7 @@ class Narrator:
         print(f"[{time.monotonic() - self._began:4.0f} s] {text}", flush=True)
 
     def progress(self, text: str) -> None:
-        """Say how far it has come, now and then."""
+        """Print the progress every few seconds."""
         if time.monotonic() >= self._progress_at:
             self(text)
             self._progress_at = time.monotonic() + PROGRESS_EVERY_S
@@ -54,12 +54,14 @@ def main() -> int:
         try:
             return _shown(Path(directory), say)
         except AssertionError as error:
-            print(f"\nThe demo did not end as it should: {error}", file=sys.stderr)
+            print(f"\nThe demo failed: {error}", file=sys.stderr)
             return 1
 
 
 def _shown(directory: Path, say: Narrator) -> int:
-    say("The stack of template.yaml on this machine: AWS and the vendor are processes on loopback, the key is made up.")
+    say(
+        "The stack of template.yaml on this machine: AWS and the vendor are processes here, the license key is invented."
+    )
     built_template(log=directory / "build.log")
     nightly_at = _next_minute(NIGHTLY_AFTER_S)
     with running_cloud(
@@ -102,13 +104,13 @@ def _drop(
     cloud: Cloud, landing: dict[str, bytes], nightly: dict[str, bytes], *, say: Narrator, nightly_at: datetime
 ) -> None:
     cloud.land(nightly)
-    say(f"{len(nightly)} files put under nightly/, where they wait for the schedule to load them at {nightly_at:%H:%M}")
+    say(f"{len(nightly)} files put under nightly/, where the schedule loads them at {nightly_at:%H:%M}")
     cloud.land(landing)
-    say(f"{len(landing)} files dropped elsewhere into the inbox: each rings the submit queue as it lands")
+    say(f"{len(landing)} files put elsewhere into the inbox: each is enqueued for submit when it arrives")
 
 
 def _all_accounted_for(cloud: Cloud, count: int, say: Narrator) -> bool:
-    """Say how far it has come; whether every file stands in a manifest."""
+    """Print the progress; tell whether every file is in a manifest."""
     counters = cloud.vendor.counters()
     results = sum("/results/" in key for key in cloud.stack.result_keys("batches/"))
     say.progress(
@@ -123,11 +125,11 @@ def _finish_review(cloud: Cloud, say: Narrator) -> None:
     say(f"{REVIEWED} waits for a person at {line['review_url']}")
     cloud.vendor.finish_review(line["import_id"])
     until(lambda: cloud.states(batch_id)[REVIEWED] == "collected", what=lambda: cloud.states(batch_id))
-    say("the review was finished by the API; its webhook came, its rows are collected, its manifest was written anew")
+    say("the API finished the review; its webhook arrived, its rows are collected, and its manifest is rewritten")
 
 
 def _account(cloud: Cloud, say: Narrator) -> int:
-    say("all came to rest; the manifests:")
+    say("all batches are idle; the manifests:")
     for batch_id in _batches(cloud):
         states = ", ".join(f"{count} {state}" for state, count in Counter(cloud.states(batch_id).values()).items())
         print(f"\n  s3://{cloud.stack.results}/batches/{batch_id}/manifest.jsonl: {states}")
@@ -135,12 +137,12 @@ def _account(cloud: Cloud, say: Narrator) -> int:
             print(f"    {line['state']:13} {source:34} {_what_became(line)}")
     found = dict(_by_state(cloud))
     cloud.assert_quota_kept()
-    print(f"\nThe vendor refused no create, and counted never more than {QUOTA}. Each file was imported once.")
+    print(f"\nThe vendor refused no create and never counted more than {QUOTA}. Each file was imported once.")
     if found != EXPECTED:
-        print(f"The demo ended with {found}, not with the {EXPECTED} that was expected.", file=sys.stderr)
+        print(f"The demo ended with {found} instead of {EXPECTED}.", file=sys.stderr)
         return 1
     print(
-        "The demo went well: the files that failed, were rejected or wait for a person are meant to. All processes end."
+        "The demo succeeded: the failed and rejected files, and the one in review, are part of it. All processes end."
     )
     return 0
 

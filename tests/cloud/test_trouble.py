@@ -1,4 +1,4 @@
-"""A vendor that is down, a function that dies between create and bind, a message that nobody can read."""
+"""A vendor that is down, a function that dies between create and bind, an unreadable message."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_a_function_that_dies_between_create_and_bind_leaves_one_import_of_the_d
     cloud.assert_imported(files, batch_id=batch_id)
 
 
-def test_a_message_that_nobody_can_read_reaches_the_dead_letter_queue_alone(cloud: Cloud) -> None:
+def test_an_unreadable_message_reaches_the_dead_letter_queue_alone(cloud: Cloud) -> None:
     poison = '{"kind": "item_ref", "batch_id": 7}'
     batch_id = rolling("poison")
     with cloud.stack.impatient("Submit", receives=1):

@@ -1,4 +1,4 @@
-"""Alarms and dashboard look at metrics that exist, and the one on call finds each alarm in the runbook."""
+"""Alarms and dashboard use metrics that exist, and the runbook has an entry for each alarm."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_every_entry_of_the_runbook_says_what_to_check_and_what_to_run() -> None
         assert "*run*" in lower, entry.split("\n")[0]
 
 
-def test_every_alarm_is_told_when_it_starts_and_when_it_ends() -> None:
+def test_every_alarm_notifies_when_it_starts_and_when_it_ends() -> None:
     for name, alarm in template().of_type("AWS::CloudWatch::Alarm").items():
         assert alarm["AlarmActions"] == alarm["OKActions"] == [{"Ref": "AlarmTopic"}], name
         assert alarm["TreatMissingData"] == ("breaching" if name == "ReconcileMissingAlarm" else "notBreaching")
@@ -54,7 +54,7 @@ def test_the_dashboard_refers_to_what_is_in_the_template_and_shows_creates_again
     widgets = _widgets()
     assert any(QUOTA_WORDS in widget["properties"].get("title", "") for widget in widgets)
     taken = [(w["x"] + dx, w["y"] + dy) for w in widgets for dx in range(w["width"]) for dy in range(w["height"])]
-    assert len(taken) == len(set(taken)), "two widgets lie on one another"
+    assert len(taken) == len(set(taken)), "two widgets overlap"
     assert all(w["properties"]["period"] in PERIODS_S for w in widgets if w["type"] == "metric")
 
 

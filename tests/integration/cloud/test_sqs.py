@@ -52,17 +52,17 @@ async def test_every_dead_letter_goes_back_as_it_is(deployed: Deployed, services
     assert sorted(received(deployed, "SubmitQueueUrl")) == sorted(bodies)
 
 
-async def test_what_is_told_of_a_letter_is_told_before_it_goes_back(
+async def test_what_is_seen_of_a_letter_is_seen_before_it_goes_back(
     deployed: Deployed, services: Aws, stack: Stack
 ) -> None:
     mark_dead_lettered(deployed, ["letter"])
-    told: list[tuple[str, int]] = []
+    seen: list[tuple[str, int]] = []
 
     async def tell(body: str) -> None:
-        told.append((body, (await depth_of(services, stack, Queue.SUBMIT)).messages.waiting))
+        seen.append((body, (await depth_of(services, stack, Queue.SUBMIT)).messages.waiting))
 
     await return_dead_letters(services, stack, Queue.SUBMIT, before=tell)
-    assert told == [("letter", 0)]
+    assert seen == [("letter", 0)]
 
 
 async def test_what_fails_again_meanwhile_stays_a_dead_letter(deployed: Deployed, services: Aws, stack: Stack) -> None:

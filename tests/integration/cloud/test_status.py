@@ -71,7 +71,7 @@ async def test_a_review_waits_since_the_item_came_to_it(ledger: MemoryLedger, ha
     item = await ledger.item("b1", "a.csv")
     assert item is not None
     hands.at += timedelta(minutes=3)
-    item = await ledger.advance(item, S.NEEDS_REVIEW, reason="told", review_url="https://v.example.com/r")
+    item = await ledger.advance(item, S.NEEDS_REVIEW, reason="reported", review_url="https://v.example.com/r")
     hands.at += timedelta(minutes=3)
     await ledger.advance(item, S.NEEDS_REVIEW, reason="looked at again")
     (review,) = [review async for review in open_reviews(ledger)]

@@ -136,7 +136,7 @@ class Deaf:
     """An event bus that takes nothing."""
 
     async def call(self, service: str, operation: str, **arguments: Any) -> dict[str, Any]:
-        assert service == "events", "who can be told twice is told last"
+        assert service == "events", "publish last where a repetition is harmless"
         return {"FailedEntryCount": 1, "Entries": [{"ErrorCode": "InternalFailure"}]}
 
 

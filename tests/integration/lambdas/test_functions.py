@@ -1,4 +1,4 @@
-"""The functions as Lambda calls them, from a file that landed to its manifest, against the sandbox and ministack."""
+"""The functions as Lambda calls them, from a file that arrives to its manifest, against the sandbox and ministack."""
 
 from __future__ import annotations
 
@@ -153,8 +153,8 @@ def test_a_file_that_landed_is_imported_once_and_is_in_the_manifest_of_its_day(
 
 
 def test_all_files_under_a_prefix_are_loaded_by_one_message_and_the_end_is_told(deployed: Deployed) -> None:
-    deployed.stack.add_queue("told")
-    deployed.stack.listen_to_bus("told", source="bulkhead")
+    deployed.stack.add_queue("ended")
+    deployed.stack.listen_to_bus("ended", source="bulkhead")
     contents = [csv(number) for number in range(12)]
     for number, content in enumerate(contents):
         deployed.put(f"nightly/{number}.csv", content)
@@ -165,10 +165,10 @@ def test_all_files_under_a_prefix_are_loaded_by_one_message_and_the_end_is_told(
     received = deployed.vendor.received()
     assert sorted(received) == sorted(hashlib.sha256(content).hexdigest() for content in contents)
     assert all(len(ids) == 1 for ids in received.values())
-    [told] = deployed.stack.waiting("told")
-    assert told["detail"]["state"] == "complete"
-    assert told["detail"]["by_state"]["collected"] == 12
-    manifest = deployed.manifest(told["detail"]["batch_id"])
+    [ended] = deployed.stack.waiting("ended")
+    assert ended["detail"]["state"] == "complete"
+    assert ended["detail"]["by_state"]["collected"] == 12
+    manifest = deployed.manifest(ended["detail"]["batch_id"])
     assert {line["state"] for line in manifest.values()} == {"collected"}
 
 
@@ -290,7 +290,7 @@ def test_a_reconcile_that_cannot_work_is_an_error_of_the_function(deployed: Depl
         reconcile.lambda_handler({}, Context())
 
 
-def test_a_reconcile_whose_license_key_is_refused_reads_it_anew(deployed: Deployed) -> None:
+def test_a_reconcile_whose_license_key_is_refused_reads_it_again(deployed: Deployed) -> None:
     deployed.stack.put_secret("license", "canary-wrong-key")
     with pytest.raises(RuntimeError, match="license key"):
         reconcile.lambda_handler({}, Context(left_ms=300_000))
@@ -324,6 +324,6 @@ def test_no_secret_and_no_row_is_in_any_log_at_debug(
         deployed.land("orders/b.csv", csv(2))
         deployed.work()
     printed = capfd.readouterr()
-    told = log.getvalue() + printed.out + printed.err + caplog.text
-    assert "import created" in told or "webhook accepted" in told
-    assert [secret for secret in (CANARY_KEY, TOKEN, CELL, "Signature=") if secret in told] == []
+    logged = log.getvalue() + printed.out + printed.err + caplog.text
+    assert "import created" in logged or "webhook accepted" in logged
+    assert [secret for secret in (CANARY_KEY, TOKEN, CELL, "Signature=") if secret in logged] == []

@@ -23,7 +23,7 @@ ID = str(uuid4())
 
 
 class Queue:
-    """Keeps what is sent; fails as often as it is told to."""
+    """Keeps what is sent; fails as often as `failures` says."""
 
     def __init__(self) -> None:
         self.sent: list[tuple[str, int]] = []
@@ -142,7 +142,7 @@ def test_after_every_webhook_another_one_reaches_collect(known: Stack) -> None:
         before = len(hints.queue.sent)
         hints.enqueue(at_s)
         heard += [at_s + delay_s for delay_s in hints.delays[before:]]
-        assert max(heard) >= at_s, "a change that was told at this instant is looked at no more"
+        assert max(heard) >= at_s, "a change reported at this instant is never collected"
 
 
 def test_a_webhook_after_ten_quiet_seconds_is_enqueued_at_once(known: Stack) -> None:

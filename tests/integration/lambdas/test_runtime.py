@@ -164,12 +164,12 @@ def test_a_foreign_error_is_told_by_its_kind_and_place_alone(container: Containe
     assert str(raised.value) == "ValueError"
     assert raised.value.__cause__ is None
     assert raised.value.__suppress_context__
-    told = log.getvalue()
-    assert "test_runtime.py" in told
-    assert "ValueError" in told
-    assert '"error":' in told
-    assert "Signature" not in told
-    assert "row canary" not in told
+    logged = log.getvalue()
+    assert "test_runtime.py" in logged
+    assert "ValueError" in logged
+    assert '"error":' in logged
+    assert "Signature" not in logged
+    assert "row canary" not in logged
 
 
 class Forgetful:

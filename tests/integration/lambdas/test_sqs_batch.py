@@ -1,4 +1,4 @@
-"""The records of a queue: each on its own, what comes back and when, and what is sent anew instead."""
+"""The records of a queue: each on its own; what is delivered again and when, and what is sent as a new message."""
 
 from __future__ import annotations
 
@@ -187,7 +187,7 @@ def test_a_message_that_failed_once_is_not_seen_before_its_time(stack: Stack, re
     assert stack.receive("submit") == []
 
 
-def test_with_ten_seconds_left_nothing_is_begun_and_all_is_sent_anew(
+def test_with_ten_seconds_left_nothing_is_started_and_all_is_sent_again(
     stack: Stack, records: Records, entry: Entry
 ) -> None:
     assert failed(records, arrived(ref(0), ref(1)), left_ms=9_999) == []
@@ -255,7 +255,7 @@ def test_a_function_that_does_not_call_the_vendor_works_without_a_license_key(
     container.close()
 
 
-def test_a_license_key_that_the_vendor_refuses_is_read_anew_and_no_try_is_used_up(
+def test_a_license_key_that_the_vendor_refuses_is_read_again_and_no_attempt_is_used_up(
     stack: Stack, records: Records, entry: Entry, opening: Opening
 ) -> None:
     entry.does["0.csv"] = AuthRefused("the API does not accept the license key")
@@ -285,7 +285,7 @@ def test_a_bug_at_the_start_is_no_reason_to_send_messages_round_and_round(
     assert delayed(stack) == 0
 
 
-def test_a_message_that_cannot_be_sent_anew_stays_in_its_queue(
+def test_a_message_that_cannot_be_sent_again_stays_in_its_queue(
     stack: Stack, records: Records, opening: Opening
 ) -> None:
     opening.failure = ConfigError("broken")
@@ -322,9 +322,9 @@ def test_no_secret_and_no_row_is_logged_at_debug(
     with caplog.at_level(logging.DEBUG):
         failed(records, arrived(ref(0), ref(1)))
     printed = capfd.readouterr()
-    told = log.getvalue() + printed.out + printed.err + caplog.text
+    logged = log.getvalue() + printed.out + printed.err + caplog.text
     assert "message failed" in log.getvalue()
-    assert [canary for canary in (LICENSE_KEY, "canary-signature", "canary-cell") if canary in told] == []
+    assert [canary for canary in (LICENSE_KEY, "canary-signature", "canary-cell") if canary in logged] == []
 
 
 def test_the_core_logs_as_json_beside_the_function(records: Records, entry: Entry, log: io.StringIO) -> None:

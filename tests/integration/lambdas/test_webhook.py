@@ -232,18 +232,18 @@ class FixedSecrets(Secrets):
         return (TOKEN,)
 
 
-@pytest.mark.slow
-def test_a_hundred_thousand_forged_requests_touch_no_store(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("count", [5_000, pytest.param(100_000, marks=pytest.mark.slow)])
+def test_many_forged_requests_touch_no_store(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     hints = NoStore()
     monkeypatch.setattr(webhook, "_import_hints", lambda: hints)
     monkeypatch.setattr(webhook, "_secrets", FixedSecrets)
     monkeypatch.setattr(webhook.telemetry, "flush", webhook.telemetry._metrics.clear_metrics)
     body, started = managed(ID), time.perf_counter()
-    for number in range(100_000):
+    for number in range(count):
         answer = webhook.lambda_handler(posted(body, token=f"{number:064x}"), Context())
         assert answer["statusCode"] == 404
     assert hints.calls == 0
-    assert time.perf_counter() - started < 100, "a forged request costs a millisecond at most"
+    assert time.perf_counter() - started < count / 1000, "a forged request costs a millisecond at most"
 
 
 def test_a_warm_webhook_answers_within_fifty_milliseconds(known: Stack) -> None:
@@ -275,8 +275,8 @@ def test_nothing_of_the_body_or_the_token_is_logged(
     printed = capfd.readouterr()
     for line in ("webhook accepted", "webhook too large", "webhook failed"):
         assert line in log.getvalue()
-    told = log.getvalue() + printed.out + printed.err + caplog.text
-    assert [canary for canary in canaries if canary in told] == []
+    logged = log.getvalue() + printed.out + printed.err + caplog.text
+    assert [canary for canary in canaries if canary in logged] == []
 
 
 def test_the_event_is_not_logged_even_where_a_variable_asks_for_it(

@@ -1,4 +1,4 @@
-"""What has ended or was given up goes back to work, in the ledger first, and whoever works on it is rung."""
+"""Items that failed or have a dead letter are queued again: first in the ledger, then by a message."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def bench() -> Bench:
     return Bench()
 
 
-async def test_items_of_the_named_states_are_queued_and_submit_is_rung_for_each(bench: Bench) -> None:
+async def test_items_of_the_named_states_are_queued_and_enqueued_for_submit(bench: Bench) -> None:
     states = {"a.csv": S.FAILED, "b.csv": S.REJECTED, "c.csv": S.COLLECTED, "d.csv": S.QUEUED}
     await leave(bench.ledger, batch_of("b1"), states)
     await bench.redrive.batch("b1", states={S.FAILED}, match=None)
@@ -95,7 +95,7 @@ async def test_what_was_given_up_on_its_way_is_worked_on_where_it_stands(bench: 
     assert (item.state, item.error_code, item.import_id) == (S.CREATED, None, "import-of-b1-a.csv")
 
 
-async def test_many_items_are_rung_for_in_groups_and_none_is_left_out(bench: Bench) -> None:
+async def test_many_items_are_enqueued_in_groups_and_none_is_left_out(bench: Bench) -> None:
     sources = [f"{number:03}.csv" for number in range(250)]
     await leave(bench.ledger, batch_of("b1"), dict.fromkeys(sources, S.REJECTED))
     await bench.redrive.batch("b1", states={S.REJECTED}, match=None)
