@@ -59,9 +59,7 @@ def main() -> int:
 
 
 def _shown(directory: Path, say: Narrator) -> int:
-    say(
-        "The stack of template.yaml on this machine: AWS and the vendor are processes here, the license key is invented."
-    )
+    say("The stack of template.yaml on this machine: AWS and the vendor are processes, the license key is invented.")
     built_template(log=directory / "build.log")
     nightly_at = _next_minute(NIGHTLY_AFTER_S)
     with running_cloud(
