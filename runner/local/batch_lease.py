@@ -59,7 +59,7 @@ async def hold_batch_lease(leases: Leases, batch_id: str, *, clock: Clock, stop:
 
 
 async def is_running(leases: Leases, batch_id: str) -> bool:
-    """Tell whether a run holds the batch's lease; a process of this host that is gone does not count."""
+    """Return whether a run holds the batch's lease; a process of this host that is gone does not count."""
     lease = await leases.seen(batch_id, WHOLE_BATCH)
     return lease is not None and not _is_gone(lease)
 
@@ -117,7 +117,7 @@ def _shown(lease: Lease | None) -> str:
 
 
 def _is_gone(lease: Lease) -> bool:
-    """Tell whether the holder was a process of this host that is gone; False where that cannot be known."""
+    """Return whether the holder was a process of this host that is gone; False where that cannot be known."""
     found = _HOLDER.fullmatch(lease.holder)
     if found is None or found["host"] != socket.gethostname():
         return False

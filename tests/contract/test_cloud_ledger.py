@@ -1,4 +1,4 @@
-"""What a CloudLedger has beside a Ledger, held against each store."""
+"""What a CloudLedger adds to a Ledger, tested on each store."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ S = ItemState
 
 
 class Clock:
-    """A clock that stands still unless it is told to go on."""
+    """A clock that moves only when a test moves it."""
 
     def __init__(self) -> None:
         self.at = START
@@ -70,7 +70,7 @@ async def test_each_transaction_that_moves_or_adds_items_is_counted(ledger: Clou
     assert await ledger.moves_of("b1") == (3, 0)
 
 
-async def test_what_changes_no_item_is_no_move(ledger: CloudLedger) -> None:
+async def test_a_transaction_that_changes_no_item_is_not_counted(ledger: CloudLedger) -> None:
     await begun(ledger)
     await ledger.add([Item(batch_id="b1", source="a")])
     await ledger.add([Item(batch_id="b1", source="a")])
@@ -81,7 +81,7 @@ async def test_what_changes_no_item_is_no_move(ledger: CloudLedger) -> None:
     assert await ledger.moves_of("b1") == (1, 0)
 
 
-async def test_a_manifest_is_noted_unless_a_later_one_was(ledger: CloudLedger) -> None:
+async def test_a_manifest_is_recorded_unless_a_later_one_was(ledger: CloudLedger) -> None:
     await begun(ledger)
     assert await ledger.record_manifest("b1", moves=3)
     assert not await ledger.record_manifest("b1", moves=3)
@@ -98,7 +98,7 @@ async def test_an_unknown_batch_has_no_moves_and_no_manifest(ledger: CloudLedger
         await ledger.record_manifest("b1", moves=1)
 
 
-async def test_the_last_good_configuration_is_kept(ledger: CloudLedger) -> None:
+async def test_the_latest_valid_configuration_is_stored(ledger: CloudLedger) -> None:
     assert await ledger.good_config() is None
     await ledger.keep_config("a = 1")
     await ledger.keep_config("a = 2\n# \u00fc")

@@ -1,4 +1,4 @@
-"""Eight processes at one table: each thing is won once, and nothing is counted twice or not at all."""
+"""Eight processes write to one table: only one wins each claim, and every change is counted exactly once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every sentence of the Leases protocol, held against each store."""
+"""Every sentence of the Leases protocol, tested on each store."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ UNDECODABLE = b"caf\xe9\xff.csv".decode("utf-8", "surrogateescape")
 
 
 class Clock:
-    """A clock that stands still unless it is told to go on."""
+    """A clock that moves only when a test moves it."""
 
     def __init__(self) -> None:
         self.at = START
@@ -54,7 +54,7 @@ async def test_a_lease_belongs_to_who_took_it_until_it_ends(leases: Leases, cloc
     assert await leases.take("b1", "a.csv", holder="one", for_s=60) == 60
 
 
-async def test_its_holder_takes_a_lease_anew(leases: Leases, clock: Clock) -> None:
+async def test_its_holder_can_renew_a_lease(leases: Leases, clock: Clock) -> None:
     await leases.take("b1", "a.csv", holder="one", for_s=60)
     clock.pass_time(50)
     assert await leases.take("b1", "a.csv", holder="one", for_s=60) is None

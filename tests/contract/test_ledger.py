@@ -1,4 +1,4 @@
-"""Every sentence of the Ledger protocol, held against each store."""
+"""Every sentence of the Ledger protocol, tested on each store."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ UNDECODABLE = b"caf\xe9\xff.csv".decode("utf-8", "surrogateescape")
 S = ItemState
 TOO_MANY_ROWS_FOR_MOTO = {
     "test_all_items_are_yielded_across_pages",
-    "test_held_keys_are_found_however_many_are_asked_for",
+    "test_version_keys_are_found_however_many_are_requested",
     "test_owners_are_found_for_a_thousand_imports_at_once",
 }
 
 
 class Clock:
-    """Each look at it is a millisecond later."""
+    """Each reading is a millisecond later."""
 
     def __init__(self) -> None:
         self.at = START
@@ -270,7 +270,7 @@ async def test_an_added_item_is_read_back_as_it_was(ledger: Ledger) -> None:
     assert await ledger.owners(["imp-1"]) == {"imp-1": ("b1", full.source)}
 
 
-async def test_items_that_are_there_stay_as_they_are(ledger: Ledger) -> None:
+async def test_items_that_exist_do_not_change_when_added_again(ledger: Ledger) -> None:
     await begun(ledger, an_item("a.csv", size_bytes=1))
     await ledger.advance(an_item("a.csv"), S.CREATING, reason="intent")
     assert await ledger.add([an_item("a.csv", size_bytes=2), an_item("b.csv")]) == 1
@@ -292,7 +292,7 @@ async def test_adding_nothing_is_no_error(ledger: Ledger) -> None:
     assert await ledger.add([]) == 0
 
 
-async def test_items_are_added_in_whatever_state_they_carry(ledger: Ledger) -> None:
+async def test_items_are_added_in_the_state_they_have(ledger: Ledger) -> None:
     await begun(ledger, *(an_item(f"{state}.csv", state=state) for state in ItemState))
     assert await ledger.counts("b1") == dict.fromkeys(ItemState, 1)
 
@@ -305,7 +305,7 @@ async def test_items_of_two_batches_are_not_added_together(ledger: Ledger) -> No
     assert await ledger.counts("b1") == await ledger.counts("b2") == {}
 
 
-async def test_the_same_source_lives_in_two_batches_apart(ledger: Ledger) -> None:
+async def test_the_same_source_in_two_batches_is_two_items(ledger: Ledger) -> None:
     await begun(ledger, an_item(batch_id="b1"), batch_id="b1")
     await begun(ledger, an_item(batch_id="b2"), batch_id="b2")
     await ledger.advance(an_item(batch_id="b2"), S.REJECTED, reason="empty")
@@ -313,7 +313,7 @@ async def test_the_same_source_lives_in_two_batches_apart(ledger: Ledger) -> Non
     assert await ledger.counts("b2") == {S.REJECTED: 1}
 
 
-async def test_an_add_that_brings_a_taken_import_adds_nothing(ledger: Ledger) -> None:
+async def test_an_add_with_a_taken_import_adds_nothing(ledger: Ledger) -> None:
     await begun(ledger, an_item("a.csv", state=S.CREATED, import_id="imp"))
     with pytest.raises(ImportIdTaken):
         await ledger.add([an_item("b.csv"), an_item("c.csv", state=S.CREATED, import_id="imp")])
@@ -354,7 +354,7 @@ async def test_an_item_may_be_advanced_to_its_own_state(ledger: Ledger) -> None:
     assert [entry.reason for entry in await ledger.history("b1", "a.csv")][1:] == ["prepared"]
 
 
-async def test_who_saw_an_older_revision_is_stale(ledger: Ledger) -> None:
+async def test_an_advance_from_an_older_revision_is_stale(ledger: Ledger) -> None:
     await begun(ledger, an_item())
     moved = await ledger.advance(an_item(), S.CREATING, reason="mine")
     with pytest.raises(StaleItem, match=r"a\.csv"):
@@ -365,7 +365,7 @@ async def test_who_saw_an_older_revision_is_stale(ledger: Ledger) -> None:
     assert await ledger.counts("b1") == {S.CREATING: 1}
 
 
-async def test_what_the_caller_changed_in_its_copy_is_not_written(ledger: Ledger) -> None:
+async def test_changes_to_the_callers_copy_are_not_written(ledger: Ledger) -> None:
     await begun(ledger, an_item(size_bytes=1))
     moved = await ledger.advance(an_item(size_bytes=2), S.CREATING, reason="x")
     assert moved == await ledger.item("b1", "a.csv") == an_item(size_bytes=1, state=S.CREATING, revision=1)
@@ -396,7 +396,7 @@ async def test_the_identity_of_an_item_never_changes(ledger: Ledger) -> None:
     assert await ledger.item("b1", "a.csv") == an_item()
 
 
-async def test_the_history_tells_every_step_in_order(ledger: Ledger) -> None:
+async def test_the_history_has_every_step_in_order(ledger: Ledger) -> None:
     await begun(ledger, an_item())
     item = await ledger.advance(an_item(), S.CREATING, reason="intent", attempts=1)
     item = await ledger.advance(item, S.CREATED, reason=f"created {UNDECODABLE}", import_id="imp-1")
@@ -454,7 +454,7 @@ async def test_an_import_belongs_to_one_batch(ledger: Ledger) -> None:
     assert await ledger.owners(["imp"]) == {"imp": ("b1", "a.csv")}
 
 
-async def test_a_released_import_stays_taken_for_ever(ledger: Ledger) -> None:
+async def test_a_released_import_can_never_be_bound_again(ledger: Ledger) -> None:
     await begun(ledger, an_item("a.csv"), an_item("b.csv"))
     item = await created(ledger, "a.csv", "imp-1")
     item = await ledger.advance(item, S.QUEUED, reason="release", import_id=None)
@@ -467,7 +467,7 @@ async def test_a_released_import_stays_taken_for_ever(ledger: Ledger) -> None:
     assert await ledger.owners(["imp-1", "imp-2", "imp-3"]) == {"imp-1": ("b1", "a.csv"), "imp-2": ("b1", "a.csv")}
 
 
-async def test_a_bound_import_may_be_given_again(ledger: Ledger) -> None:
+async def test_a_bound_import_may_be_set_again_on_its_item(ledger: Ledger) -> None:
     await begun(ledger, an_item())
     item = await created(ledger, "a.csv", "imp")
     item = await ledger.advance(item, S.PROCESSING, reason="uploaded", import_id="imp")
@@ -506,7 +506,7 @@ async def test_a_tag_is_held_while_its_data_is_or_may_be_at_the_vendor(ledger: L
         assert (await claim).tag == "t"
 
 
-async def test_what_the_vendor_imported_holds_its_tag_whatever_became_of_the_result(ledger: Ledger) -> None:
+async def test_imported_data_holds_its_tag_whatever_happened_to_the_result(ledger: Ledger) -> None:
     await begun(ledger, an_item("a.csv", state=S.FAILED, status="SUCCESSFUL", tag="t"), an_item("b.csv"))
     with pytest.raises(TagInUse):
         await ledger.advance(an_item("b.csv"), S.CREATING, reason="intent", tag="t")
@@ -528,7 +528,7 @@ async def test_an_item_claims_its_own_tag_again(ledger: Ledger) -> None:
     assert (item.tag, item.revision) == ("t", 2)
 
 
-async def test_a_tag_that_was_given_up_is_free_for_others(ledger: Ledger) -> None:
+async def test_a_released_tag_is_free_for_others(ledger: Ledger) -> None:
     await begun(ledger, an_item("a.csv"), an_item("b.csv"))
     item = await ledger.advance(an_item("a.csv"), S.CREATING, reason="intent", tag="t")
     item = await ledger.advance(item, S.QUEUED, reason="put back")
@@ -540,7 +540,7 @@ async def test_a_tag_that_was_given_up_is_free_for_others(ledger: Ledger) -> Non
     assert [found.source for found in (await ledger.by_tag(["t"]))["t"]] == ["a.csv"]
 
 
-async def test_who_is_stale_hears_that_first(ledger: Ledger) -> None:
+async def test_stale_item_takes_precedence_over_other_errors(ledger: Ledger) -> None:
     await begun(ledger, an_item("a.csv", state=S.CREATED, tag="t", import_id="imp"), an_item("b.csv", revision=3))
     with pytest.raises(StaleItem):
         await ledger.advance(an_item("b.csv"), S.CREATING, reason="intent", tag="t", import_id="imp")
@@ -577,7 +577,7 @@ async def test_a_page_holds_one_state_only(ledger: Ledger) -> None:
     assert await ledger.page("b1", S.FAILED, after=None, limit=9) == []
 
 
-async def test_the_place_after_which_a_page_begins_need_not_exist(ledger: Ledger) -> None:
+async def test_a_page_can_start_after_an_item_that_does_not_exist(ledger: Ledger) -> None:
     await begun(ledger, an_item("a.csv"), an_item("c.csv", rank=1))
     assert [i.source for i in await ledger.page("b1", S.QUEUED, after=(0, "b.csv"), limit=9)] == ["c.csv"]
     assert [i.source for i in await ledger.page("b1", S.QUEUED, after=(-9, ""), limit=1)] == ["a.csv"]
@@ -625,7 +625,7 @@ async def test_all_items_are_yielded_across_pages(ledger: Ledger) -> None:
     assert await sources(ledger) == names
 
 
-async def test_items_can_be_had_by_state(ledger: Ledger) -> None:
+async def test_items_can_be_read_by_state(ledger: Ledger) -> None:
     await begun(ledger, *(an_item(f"{n}.csv", state=S.FAILED if n % 2 else S.QUEUED) for n in range(6)))
     await ledger.advance(an_item("0.csv"), S.REJECTED, reason="x")
     assert await sources(ledger, states={S.FAILED, S.REJECTED}) == ["0.csv", "1.csv", "3.csv", "5.csv"]
@@ -709,7 +709,7 @@ async def test_items_are_found_by_tag_in_all_batches(ledger: Ledger) -> None:
     assert await ledger.by_tag([]) == {}
 
 
-async def test_what_was_sent_is_held(ledger: Ledger) -> None:
+async def test_version_keys_of_sent_items_are_found(ledger: Ledger) -> None:
     await begun(
         ledger,
         *(an_item(f"{state}.csv", state=state, version_key=f"key-{state}") for state in ItemState),
@@ -725,12 +725,12 @@ async def test_what_was_sent_is_held(ledger: Ledger) -> None:
     assert await ledger.already_sent(["other"]) == await ledger.already_sent([]) == set()
 
 
-async def test_held_keys_are_found_however_many_are_asked_for(ledger: Ledger) -> None:
+async def test_version_keys_are_found_however_many_are_requested(ledger: Ledger) -> None:
     await begun(ledger, an_item(state=S.COLLECTED, version_key="key-1200"))
     assert await ledger.already_sent(f"key-{number}" for number in range(2000)) == {"key-1200"}
 
 
-async def test_up_to_when_the_vendor_is_known_is_kept_by_endpoint(ledger: Ledger) -> None:
+async def test_the_reconciled_instant_is_stored_by_endpoint(ledger: Ledger) -> None:
     assert await ledger.reconciled_to("e1") is None
     await ledger.set_reconciled("e1", START_MS)
     await ledger.set_reconciled("e1", START_MS + timedelta(hours=1))
@@ -761,7 +761,7 @@ async def test_an_orphan_that_is_seen_again_is_replaced_and_never_keeps_a_url(le
     await ledger.keep_orphans([])
 
 
-async def test_names_with_undecodable_bytes_are_items_like_others(ledger: Ledger) -> None:
+async def test_names_with_undecodable_bytes_work_like_others(ledger: Ledger) -> None:
     await begun(ledger, an_item(UNDECODABLE, version=UNDECODABLE), an_item("z.csv"))
     item = await ledger.item("b1", UNDECODABLE)
     assert item == an_item(UNDECODABLE, version=UNDECODABLE)

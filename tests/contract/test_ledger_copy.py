@@ -1,4 +1,4 @@
-"""A batch that is copied from one store to another is there as it was, whichever stores the two are."""
+"""A batch keeps all its data when it is copied from any store to any other."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ async def copied(both: Both, batch_id: str | None = None) -> list[Copied]:
     return found
 
 
-async def test_everything_of_a_batch_is_there_as_it_was(both: Both) -> None:
+async def test_a_copy_has_everything_of_a_batch(both: Both) -> None:
     old, new = [await opened(side) for side in both]
     await fill(old)
     assert await copied(both) == [Copied(batch_id="b1", items=5, new=5)]
@@ -107,7 +107,7 @@ async def test_everything_of_a_batch_is_there_as_it_was(both: Both) -> None:
     assert len(found["owners"]) == 5
 
 
-async def test_a_copied_batch_lives_on(both: Both) -> None:
+async def test_a_copied_batch_can_be_continued(both: Both) -> None:
     old, new = [await opened(side) for side in both]
     await fill(old)
     await copied(both)
@@ -119,7 +119,7 @@ async def test_a_copied_batch_lives_on(both: Both) -> None:
     assert [step.reason for step in await new.history("b1", "released.csv")][-1] == "uploaded"
 
 
-async def test_what_is_known_of_the_vendor_goes_with_the_whole_ledger(both: Both) -> None:
+async def test_a_copy_of_the_whole_ledger_has_what_it_knows_of_the_vendor(both: Both) -> None:
     old, new = [await opened(side) for side in both]
     orphan = RemoteImport(import_id="lost", status="PENDING", original_filename=f"a.~{TAG}.csv")
     await old.keep_orphans([orphan])
@@ -132,7 +132,7 @@ async def test_what_is_known_of_the_vendor_goes_with_the_whole_ledger(both: Both
     assert await new.reconciled_to("e2") == START + timedelta(hours=1)
 
 
-async def test_one_batch_takes_only_orphans_without_an_owner_with_it(both: Both) -> None:
+async def test_a_copy_of_one_batch_has_only_orphans_without_an_owner(both: Both) -> None:
     old, new = [await opened(side) for side in both]
     await fill(old)
     await fill(old, "b2")
@@ -145,7 +145,7 @@ async def test_one_batch_takes_only_orphans_without_an_owner_with_it(both: Both)
     assert await new.reconciled_to("e1") is None
 
 
-async def test_nothing_is_overwritten(both: Both) -> None:
+async def test_a_copy_overwrites_nothing(both: Both) -> None:
     old, new = [await opened(side) for side in both]
     await fill(old)
     await copied(both)
@@ -158,7 +158,7 @@ async def test_nothing_is_overwritten(both: Both) -> None:
     assert await all_of(new, "b1") == before
 
 
-async def test_a_copy_that_was_cut_short_is_gone_on_with(both: Both, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_interrupted_copy_can_be_continued(both: Both, monkeypatch: pytest.MonkeyPatch) -> None:
     old, new = [await opened(side) for side in both]
     await fill(old)
 
@@ -176,7 +176,7 @@ async def test_a_copy_that_was_cut_short_is_gone_on_with(both: Both, monkeypatch
     assert await all_of(new, "b1") == await all_of(old, "b1")
 
 
-async def test_a_batch_that_moved_while_it_was_copied_is_not_passed_off_as_whole(
+async def test_a_copy_of_a_batch_that_changed_meanwhile_is_reported_as_incomplete(
     both: Both, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old, new = [await opened(side) for side in both]
@@ -192,14 +192,14 @@ async def test_a_batch_that_moved_while_it_was_copied_is_not_passed_off_as_whole
         await copied(both)
 
 
-async def test_a_ledger_is_not_copied_onto_itself_nor_a_batch_that_is_not_there(both: Both) -> None:
+async def test_a_ledger_is_not_copied_onto_itself_and_an_unknown_batch_is_an_error(both: Both) -> None:
     with pytest.raises(ConfigError, match="are one"):
         await copied((both[0], both[0]))
     with pytest.raises(ConfigError, match="no batch b9 to copy"):
         await copied(both, "b9")
 
 
-async def test_a_batch_that_a_run_drives_is_not_copied(both: Both) -> None:
+async def test_a_batch_that_a_run_works_on_is_not_copied(both: Both) -> None:
     place = both[0].settings.ledger
     if not isinstance(place, LedgerTable):
         pytest.skip("a file is locked as a whole")
@@ -210,7 +210,7 @@ async def test_a_batch_that_a_run_drives_is_not_copied(both: Both) -> None:
         await copied(both)
 
 
-async def test_a_long_history_keeps_its_ends_and_every_import(ministack: LocalAws) -> None:
+async def test_a_long_history_keeps_its_first_and_last_entries_and_every_import(ministack: LocalAws) -> None:
     async with fresh_table(ministack.client_arguments) as table:
         ledger = DynamoLedger(table, now=lambda: START)
         await ledger.start_batch(

@@ -1,4 +1,4 @@
-"""Random verbs in random order leave the ledgers in SQLite and DynamoDB exactly as they leave the one in memory."""
+"""Random calls in random order have the same effect on the ledgers in SQLite and DynamoDB as on the one in memory."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ Verb = Callable[[Ledger], Coroutine[Any, Any, Any]]
 
 
 class Stores(RuleBasedStateMachine):
-    """Each rule does the same to both stores and compares what they say."""
+    """Each rule makes the same calls to both stores and compares the results."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -117,7 +117,7 @@ class Stores(RuleBasedStateMachine):
             if seen is None:
                 return None
             if age:
-                await store.advance(seen, seen.state, reason="somebody else")
+                await store.advance(seen, seen.state, reason="another process")
             return await store.advance(seen, state, reason="rule \udcff", share_tag=share_tag, **changes)
 
         self.same(verb)
@@ -142,7 +142,7 @@ class Stores(RuleBasedStateMachine):
         self.same(verb)
 
     @invariant()
-    def tell_the_same(self) -> None:
+    def hold_the_same(self) -> None:
         for batch_id in BATCHES:
             read = self.same(lambda store, batch_id=batch_id: everything_of(store, batch_id))
             counts, listed = read[0], read[1]
@@ -180,7 +180,7 @@ TestStores.settings = settings(
 
 
 @pytest.mark.parametrize("where", ["ministack", pytest.param("moto", marks=pytest.mark.slow)])
-def test_a_ledger_in_dynamodb_tells_the_same(where: str, request: pytest.FixtureRequest) -> None:
+def test_a_ledger_in_dynamodb_behaves_as_the_one_in_memory(where: str, request: pytest.FixtureRequest) -> None:
     arguments = request.getfixturevalue(fixture_of(where)).client_arguments
 
     class DynamoStores(Stores):

@@ -1,4 +1,4 @@
-"""Every sentence of the SlotStore protocol, held against each store, and what the shared file adds to it."""
+"""Every sentence of the SlotStore protocol, tested on each store, and what the shared file adds to it."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ async def test_exactly_as_many_slots_as_asked_for_are_returned(store: SlotStore)
     assert (await store.read(KEY, count=0)).slots == ()
 
 
-async def test_a_swap_sets_the_slot_that_was_seen(store: SlotStore) -> None:
+async def test_a_swap_sets_the_slot_if_it_is_unchanged(store: SlotStore) -> None:
     first, second = Slot(until=1060.123456789, token="one"), Slot(until=1030.25, token="two")
     assert await store.swap(KEY, 0, seen=Slot(), new=first)
     assert (await store.read(KEY, count=2)).slots == (first, Slot())
@@ -158,7 +158,7 @@ async def test_a_slot_read_after_a_reboot_can_be_swapped_later(machine: Machine)
     assert await slots.swap(KEY, 0, seen=seen, new=Slot(until=machine.ticks + 60, token="u"))
 
 
-async def test_a_hold_of_an_earlier_boot_gives_way_to_a_new_one(machine: Machine) -> None:
+async def test_a_new_hold_replaces_one_of_an_earlier_boot(machine: Machine) -> None:
     await machine.slots().hold(KEY, until=machine.ticks + 5)
     machine.reboot(down_s=60)
     await machine.slots().hold(KEY, until=machine.ticks + 30)
@@ -213,7 +213,7 @@ async def test_a_file_of_a_later_version_is_refused(machine: Machine) -> None:
         await machine.slots().read(KEY, count=1)
 
 
-async def test_a_folder_that_cannot_be_made_is_a_clear_error(tmp_path: Path) -> None:
+async def test_a_folder_that_cannot_be_created_is_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(LedgerError, match="cannot be used"):
         await SqliteSlots(tmp_path / "file" / "quota.db").read(KEY, count=1)

@@ -165,7 +165,7 @@ class DynamoTable:
             arguments["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
 
     async def has(self, index: str, attribute: str, value: str) -> bool:
-        """Tell whether an index, which may lag, has a row with that value."""
+        """Return whether an index, which may lag, has a row with that value."""
         answer = await self._call(
             "query",
             IndexName=index,
@@ -318,7 +318,7 @@ _COSTING = frozenset(
 
 
 def is_of(row: Row, token: bytes) -> bool:
-    """Tell whether the write with this token was the last to change the row."""
+    """Return whether the write with this token was the last to change the row."""
     return row.get("w", {}).get("B") == token
 
 

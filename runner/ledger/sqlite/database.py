@@ -225,7 +225,7 @@ def _version(connection: sqlite3.Connection, schema: Schema, path: Path) -> int:
 
 
 def _is_archived(path: Path) -> bool:
-    """Tell whether the file is complete and in a folder where SQLite cannot create the files of a WAL reader."""
+    """Return whether the file is complete and in a folder where SQLite cannot create the files of a WAL reader."""
     return not os.access(path.parent, os.W_OK) and not sibling(path, "-wal").exists()
 
 

@@ -59,7 +59,7 @@ def lock_path(ledger: Path) -> Path:
 
 
 def is_locked(path: Path) -> bool:
-    """Tell whether a process holds the lock file; True if that cannot be determined."""
+    """Return whether a process holds the lock file; True if that cannot be determined."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:

@@ -92,7 +92,7 @@ def batch_values(batch: Batch) -> tuple[Any, ...]:
 
 
 def is_just_listed(item: Item) -> bool:
-    """Tell whether INSERT_LISTED can store the item: it has few columns and is twice as fast."""
+    """Return whether INSERT_LISTED can store the item: it has few columns and is twice as fast."""
     return _later_values(item) == _NOTHING_LATER
 
 

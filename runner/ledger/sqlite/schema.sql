@@ -80,7 +80,7 @@ CREATE TABLE imports (
   released_at INTEGER
 ) WITHOUT ROWID;
 
--- Up to when the imports of an endpoint are known here, and those that bear a tag but had no owner when they were seen.
+-- The instant up to which the imports of an endpoint are known, and the tagged imports that had no owner when seen.
 CREATE TABLE reconciled (
   endpoint TEXT PRIMARY KEY,
   at INTEGER NOT NULL

@@ -1,4 +1,4 @@
-"""What the normal life of a file costs in DynamoDB: requests that write, and the units of them and of the reads."""
+"""What the normal life of a file costs in DynamoDB: write requests, write units, and read units."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A write to DynamoDB that was applied and whose answer was lost is a success, and is applied once."""
+"""A write to DynamoDB that took effect but whose answer was lost is a success, and takes effect once."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ async def updated(stores: Stores) -> None:
     assert (await stores.ledger.update_batch("b1", listed=True)).listed
 
 
-async def manifested(stores: Stores) -> None:
+async def manifest_recorded(stores: Stores) -> None:
     assert await stores.ledger.record_manifest("b1", moves=1)
 
 
@@ -157,7 +157,7 @@ async def released(stores: Stores) -> None:
     assert await stores.leases.seen("b1", "a.csv") is None
 
 
-VERBS = [bound, claimed, added, started, counted, updated, manifested, taken, held, leased, released]
+VERBS = [bound, claimed, added, started, counted, updated, manifest_recorded, taken, held, leased, released]
 
 
 @pytest.mark.parametrize("forgets", [False, True], ids=["known", "forgotten"])
@@ -173,14 +173,14 @@ async def test_a_lost_answer_changes_nothing(
 
 
 @pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb.__name__)
-async def test_a_request_that_never_arrived_or_met_another_is_repeated(
+async def test_a_request_that_never_arrived_or_conflicted_is_repeated(
     stores: Stores, verb: Callable[[Stores], Awaitable[None]]
 ) -> None:
     stores.client.lose_requests, stores.client.conflicts = 2, 2
     await verb(stores)
 
 
-async def test_a_condition_that_others_broke_is_no_success(stores: Stores) -> None:
+async def test_a_condition_that_another_write_broke_is_no_success(stores: Stores) -> None:
     item = Item(batch_id="b1", source="a.csv")
     await stores.ledger.advance(item, S.CREATING, reason="theirs")
     stores.client.lose_answers = 1
@@ -193,7 +193,7 @@ async def test_a_condition_that_others_broke_is_no_success(stores: Stores) -> No
         await stores.ledger.advance(fresh, S.CREATED, reason="bind", import_id=other.import_id)
 
 
-async def test_a_table_that_never_answers_is_given_up_after_some_tries(
+async def test_calls_to_a_table_that_never_answers_end_after_some_tries(
     stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("runner.ledger.dynamodb.table._FIRST_PAUSE_S", 0.0)

@@ -1,4 +1,4 @@
-"""What is read by an index that lags is complete all the same."""
+"""Reads through an index that lags are complete."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ START = datetime(2026, 7, 23, 10, 0, tzinfo=UTC)
 S = ItemState
 
 
-async def test_an_item_is_not_missed_where_the_index_shows_one_that_has_left_in_its_place(
+async def test_an_item_is_not_missed_if_the_index_still_shows_another_in_its_place(
     ministack: LocalAws, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with fresh_table(ministack.client_arguments) as table:

@@ -1,4 +1,4 @@
-"""The shared clock: learnt from the dates of answers, whatever the machine's own clock shows."""
+"""The shared clock follows the dates of answers, whatever the machine's own clock shows."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class World:
         return START + timedelta(seconds=self.true_s)
 
     def ask(self, *, there_s: float = 0.0, back_s: float = 0.0) -> None:
-        """Get an answer that bears the true time in whole seconds."""
+        """Get an answer with the true time in whole seconds."""
         asked_at = self.time.ticks()
         self.true_s += there_s
         date = format_datetime(self.truth().replace(microsecond=0), usegmt=True)
@@ -40,12 +40,12 @@ class World:
         return self.time.now_s() - self.truth().timestamp()
 
 
-def test_before_any_answer_it_is_the_machines_own() -> None:
+def test_before_any_answer_the_machines_clock_counts() -> None:
     assert World(skew_s=3).error_s == 3
 
 
 @pytest.mark.parametrize("skew_s", [-20.0, -0.3, 0.0, 7.0, 29.0])
-def test_a_few_answers_bring_it_near_the_truth(skew_s: float) -> None:
+def test_a_few_answers_bring_it_close_to_the_true_time(skew_s: float) -> None:
     world = World(skew_s=skew_s)
     for _ in range(20):
         world.true_s += 0.37
@@ -72,7 +72,7 @@ def test_a_step_of_the_wall_clock_changes_nothing() -> None:
     assert world.error_s == before
 
 
-def test_a_clock_that_stood_still_is_set_right_by_the_next_answer() -> None:
+def test_the_next_answer_corrects_a_clock_that_stood_still() -> None:
     world = World()
     world.ask()
     ticks = world.true_s + 5000
@@ -94,7 +94,7 @@ def test_a_clock_that_is_far_off_is_refused(skew_s: float, said: str) -> None:
 
 
 @pytest.mark.parametrize("date", [None, "", "yesterday"])
-def test_an_answer_without_a_date_tells_nothing(date: str | None) -> None:
+def test_an_answer_without_a_date_changes_nothing(date: str | None) -> None:
     world = World(skew_s=2)
     world.time.answered(date, asked_at=world.time.ticks())
     assert world.error_s == 2

@@ -14,7 +14,7 @@ sources = st.text(st.characters(codec="utf-8"), max_size=30)
 
 
 @given(sources, sources)
-def test_places_are_ordered_as_sources_are(one: str, other: str) -> None:
+def test_sort_keys_have_the_order_of_sources(one: str, other: str) -> None:
     assert (table.place_of(one) < table.place_of(other)) == (rules.source_key(one) < rules.source_key(other))
 
 
@@ -31,7 +31,7 @@ def test_no_source_is_too_long_for_a_key() -> None:
     assert table.place_of(long + "a") != table.place_of(long + "b")
 
 
-def test_the_groups_of_states_are_apart() -> None:
+def test_each_state_is_in_one_group() -> None:
     assert table.states_with(ItemState.QUEUED) == [ItemState.QUEUED]
     assert table.states_with(ItemState.NEEDS_REVIEW) == [ItemState.NEEDS_REVIEW]
     assert {table.group_of(state) for state in ItemState} == {"queued", "open", "review", "ended"}

@@ -1,4 +1,4 @@
-"""What the SQLite ledger adds to the protocol: one file, one writer, and no loss by kill, full disk or damage."""
+"""What the SQLite ledger adds to the protocol: one file, one writer, and no loss by kill, full disk, or damage."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def content_of(path: Path) -> bytes:
 # the file
 
 
-async def test_everything_is_there_after_the_ledger_was_closed_and_opened_again(path: Path) -> None:
+async def test_closing_and_opening_the_ledger_again_loses_nothing(path: Path) -> None:
     async with opened(path) as ledger:
         await ledger.start_batch(BATCH)
         await ledger.add([an_item("a.csv"), an_item("b.csv")])
@@ -123,7 +123,7 @@ async def test_a_million_listed_items_would_write_no_history_rows(path: Path) ->
         assert [step.reason for step in await ledger.history("b1", "000003.csv")] == ["listed"]
 
 
-async def test_the_file_names_its_maker_and_version(path: Path) -> None:
+async def test_the_file_names_the_program_that_created_it_and_its_version(path: Path) -> None:
     await filled(path)
     assert rows_of(path, "PRAGMA user_version") == [(SCHEMA.version,)]
     assert rows_of(path, "PRAGMA application_id") == [(SCHEMA.application_id,)]
@@ -148,14 +148,14 @@ async def test_pages_and_lookups_are_answered_by_an_index(path: Path) -> None:
 # one writer
 
 
-def hold(path: Path, told: Connection) -> None:
+def hold(path: Path, parent: Connection) -> None:
     ledger = SqliteLedger.open(path, now=now)
-    told.send(os.getpid())
-    told.recv()
+    parent.send(os.getpid())
+    parent.recv()
     asyncio.run(ledger.close())
 
 
-async def test_a_second_process_is_told_who_holds_the_ledger(path: Path) -> None:
+async def test_the_error_in_a_second_process_says_who_holds_the_ledger(path: Path) -> None:
     here, there = SPAWN.Pipe()
     process = SPAWN.Process(target=hold, args=(path, there))
     process.start()
@@ -202,7 +202,7 @@ async def test_another_program_that_holds_the_file_is_a_clear_error(path: Path) 
 # readers
 
 
-async def test_a_reader_sees_what_was_committed_while_the_writer_goes_on(path: Path) -> None:
+async def test_a_reader_sees_what_was_committed_while_the_writer_continues(path: Path) -> None:
     async with opened(path) as writer:
         await writer.start_batch(BATCH)
         async with opened(path, read_only=True) as reader:
@@ -237,7 +237,7 @@ async def test_a_reader_neither_checkpoints_nor_takes_the_lock(path: Path) -> No
         assert log.stat().st_size == size
 
 
-async def test_a_ledger_that_is_not_there_cannot_be_read(path: Path) -> None:
+async def test_a_missing_ledger_cannot_be_read(path: Path) -> None:
     with pytest.raises(LedgerError, match="no ledger at"):
         SqliteLedger.open(path, now=now, read_only=True)
     assert not path.parent.exists()
@@ -256,7 +256,7 @@ async def test_an_archived_ledger_can_be_read_in_a_folder_that_cannot_be_written
         path.parent.chmod(0o700)
 
 
-async def test_an_archived_file_is_opened_as_it_lies(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_archived_file_is_opened_without_a_write(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     await filled(path, an_item("a.csv"))
     monkeypatch.setattr("runner.ledger.sqlite.database.os.access", lambda *_: False)
     async with opened(path, read_only=True) as reader:
@@ -319,7 +319,7 @@ async def test_a_truncated_ledger_is_damaged(path: Path, read_only: bool) -> Non
         SqliteLedger.open(path, now=now, read_only=read_only)
 
 
-async def test_damage_met_later_is_told_as_such(path: Path) -> None:
+async def test_damage_that_is_found_later_is_reported_as_damage(path: Path) -> None:
     await filled(path, *some_items(1000))
     content = content_of(path)
     laid_down(path, content[: 30 * 4096] + b"?" * (len(content) - 30 * 4096))
@@ -345,14 +345,14 @@ async def test_an_empty_file_becomes_a_ledger(path: Path) -> None:
     await filled(path, an_item("a.csv"))
 
 
-async def test_a_folder_that_cannot_be_made_is_a_clear_error(tmp_path: Path) -> None:
+async def test_a_folder_that_cannot_be_created_is_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(LedgerError, match="cannot be used") as caught:
         SqliteLedger.open(tmp_path / "file" / "ledger.db", now=now)
     assert "--ledger" in str(caught.value.hint)
 
 
-async def test_what_is_no_file_is_refused_and_not_taken_for_a_full_disk(tmp_path: Path) -> None:
+async def test_a_path_that_is_not_a_file_is_refused_and_not_reported_as_a_full_disk(tmp_path: Path) -> None:
     for place in (Path("/dev/null"), tmp_path):
         with pytest.raises(LedgerError, match="is not a file") as caught:
             SqliteLedger.open(place, now=now)
@@ -394,7 +394,7 @@ def limit_pages(ledger: SqliteLedger, *, more: int | None) -> None:
     db.execute(f"PRAGMA max_page_count = {pages + more if more is not None else 1 << 30}")
 
 
-async def test_a_full_disk_loses_nothing_and_the_ledger_goes_on_when_there_is_space(path: Path) -> None:
+async def test_a_full_disk_loses_nothing_and_the_ledger_continues_when_there_is_space(path: Path) -> None:
     async with opened(path) as ledger:
         await ledger.start_batch(BATCH)
         await ledger.add(some_items(100))
@@ -433,9 +433,7 @@ async def test_the_reserve_lets_one_write_through_when_the_disk_is_full(
         assert await ledger.counts("b1") == {S.QUEUED: 1000}
 
 
-async def test_without_room_for_the_reserve_the_ledger_opens_all_the_same(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_the_ledger_opens_without_space_for_the_reserve(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_room(*_: object) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -444,7 +442,7 @@ async def test_without_room_for_the_reserve_the_ledger_opens_all_the_same(
     assert not path.with_name(path.name + ".ballast").exists()
 
 
-def fill_up(path: Path, told: Connection) -> None:
+def fill_up(path: Path, parent: Connection) -> None:
     """Add items until the system refuses to let the ledger's files grow; then let them grow again."""
 
     async def run() -> None:
@@ -459,13 +457,13 @@ def fill_up(path: Path, told: Connection) -> None:
             counted = await ledger.counts("b1")
         resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
         more = await ledger.add(some_items(50, first=acked))
-        told.send((acked, counted, more, await ledger.counts("b1")))
+        parent.send((acked, counted, more, await ledger.counts("b1")))
         await ledger.close()
 
     asyncio.run(run())
 
 
-async def test_a_file_that_may_not_grow_is_a_full_disk(path: Path) -> None:
+async def test_a_file_that_cannot_grow_is_reported_as_a_full_disk(path: Path) -> None:
     here, there = SPAWN.Pipe()
     process = SPAWN.Process(target=fill_up, args=(path, there))
     process.start()
@@ -483,7 +481,7 @@ async def test_a_file_that_may_not_grow_is_a_full_disk(path: Path) -> None:
 
 
 def work_until_killed(path: Path, acks: Connection) -> None:
-    """Add, move and bind items without end; tell each write after the ledger returned from it."""
+    """Add, move, and bind items without end; report each write after the ledger returned from it."""
 
     async def run() -> None:
         ledger = SqliteLedger.open(path, now=now)
@@ -518,7 +516,7 @@ def acked_until_kill(path: Path, *, after: int) -> Iterator[tuple[str, int, str 
 
 
 @pytest.mark.slow
-async def test_every_write_that_was_acknowledged_outlives_kill_9(path: Path) -> None:
+async def test_every_acknowledged_write_survives_kill_9(path: Path) -> None:
     rng = random.Random(9)
     acked: dict[str, tuple[int, str | None]] = {}
     for _ in range(10):
@@ -560,7 +558,7 @@ async def test_every_write_that_was_acknowledged_outlives_kill_9(path: Path) -> 
         (sqlite3.SQLITE_ERROR, LedgerError),
     ],
 )
-def test_each_error_of_sqlite_has_its_meaning(code: int, expected: type[BulkheadError]) -> None:
+def test_each_error_of_sqlite_is_translated(code: int, expected: type[BulkheadError]) -> None:
     error = sqlite3.OperationalError("message")
     error.sqlite_errorcode = code
     with pytest.raises(BulkheadError) as caught, explained(Path("ledger.db")):
@@ -573,7 +571,7 @@ def test_each_error_of_sqlite_has_its_meaning(code: int, expected: type[Bulkhead
 @pytest.mark.parametrize(
     ("number", "expected"), [(errno.ENOSPC, StorageFull), (errno.EDQUOT, StorageFull), (errno.EACCES, LedgerError)]
 )
-def test_each_error_of_the_system_has_its_meaning(number: int, expected: type[BulkheadError]) -> None:
+def test_each_error_of_the_system_is_translated(number: int, expected: type[BulkheadError]) -> None:
     with pytest.raises(BulkheadError) as caught, explained(Path("ledger.db")):
         raise OSError(number, os.strerror(number))
     assert type(caught.value) is expected

@@ -1,4 +1,4 @@
-"""The pacer: no window of the vendor's ever holds one create too many, and hardly any time is lost."""
+"""The pacer: no window of the vendor ever has one create too many, and hardly any time is lost."""
 
 from __future__ import annotations
 
@@ -56,14 +56,14 @@ async def test_two_pacers_on_one_store_share_the_quota() -> None:
     assert _most_in_a_window(sent, 60.0) == 20
 
 
-async def test_a_slot_whose_holder_died_frees_itself_by_time() -> None:
+async def test_the_slot_of_a_dead_process_becomes_free_by_time() -> None:
     pacer = _pacer(quota=Rate(1, 60.0))
     await pacer.permit()
     await pacer.permit()
     assert 120 <= _now() <= 130
 
 
-async def test_a_create_in_doubt_keeps_its_slot_for_as_long_as_it_may_still_arrive() -> None:
+async def test_a_create_without_an_answer_keeps_its_slot_for_as_long_as_it_may_still_arrive() -> None:
     pacer = _pacer(quota=Rate(1, 60.0))
     await (await pacer.permit()).outcome_unknown()
     await pacer.permit()
@@ -85,7 +85,7 @@ async def test_a_429_holds_everyone_who_shares_the_key() -> None:
     assert 10 <= wait_s <= _now() <= 13
 
 
-async def test_a_grant_that_the_process_slept_over_is_not_fresh() -> None:
+async def test_a_permit_is_not_fresh_after_the_process_was_suspended() -> None:
     permit = await _pacer().permit()
     assert permit.is_fresh
     await asyncio.sleep(5)
@@ -100,6 +100,6 @@ async def test_free_slots_counts_what_could_be_sent_now() -> None:
     assert await pacer.free_slots() == 0
 
 
-async def test_a_429_that_asks_for_years_binds_nobody_that_long() -> None:
+async def test_a_429_that_asks_for_years_stops_nobody_that_long() -> None:
     permit = await _pacer().permit()
     assert await permit.throttled(10.0**9) < 1000
