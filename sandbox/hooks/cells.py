@@ -1,4 +1,4 @@
-"""What row and column hooks are given, and the changed cells that come back, a column at a time."""
+"""What row and column hooks get, and the changed cells that they return, column by column."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,9 +25,10 @@ class Message(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class HookColumn:
-    """One field's cells in a batch, or, with `part`, those of one of a manyToOne field's columns.
+    """One field's cells in a batch or, with `part`, those of one column of a manyToOne field.
 
-    `texts` as displayed; `results` the typed values (None: the same as `texts`); `infos` and `options` by position.
+    `texts` are the displayed texts and `results` the typed values (None: the same as `texts`); `infos` and `options`
+    are by position.
     """
 
     key: str
@@ -50,7 +51,7 @@ class HookColumn:
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """Rows for hooks: columns of equal length, each row's index in the data, and its id where that is not row_id()."""
+    """Rows for hooks: columns of equal length, each row's index in the data, and its id if that is not row_id()."""
 
     columns: Sequence[HookColumn]
     indexes: Sequence[int]
@@ -65,7 +66,7 @@ class Batch:
         }
 
     def __getitem__(self, at: slice) -> "Batch":
-        """A run of the rows, as a batch of its own."""
+        """Return a slice of the rows as a batch."""
         start = at.indices(len(self.indexes))[0]
         return Batch(
             columns=[_cut(column, at, start) for column in self.columns],
@@ -78,7 +79,7 @@ class Batch:
 class ColumnChange:
     """The changed cells of one field (or of one part of a manyToOne field), by position in the batch.
 
-    `texts` are new values to parse; `infos` and `options` replace what the cell had (a column hook's add to it).
+    `texts` are new values to parse; `infos` and `options` replace those of the cell (a column hook's add to them).
     """
 
     key: str
@@ -89,7 +90,7 @@ class ColumnChange:
 
     @classmethod
     def of_wire(cls, given: Mapping[str, Any], *, count: int) -> Self:
-        """Raises TypeError, ValueError or KeyError where a driver's answer is not what it should be."""
+        """Read the driver's answer. Raises TypeError, ValueError, or KeyError if it is malformed."""
         texts = _by_position(given["texts"], count)
         if not all(isinstance(text, str) for text in texts.values()):
             raise TypeError("not a text")
@@ -108,7 +109,7 @@ class ColumnChange:
 
 @dataclass(frozen=True, kw_only=True)
 class Changes:
-    """What a hook changed in a batch, and what it asked of the import through an instance kept from a step."""
+    """What a hook changed in a batch, and what it asked for through an instance that it kept from a step."""
 
     columns: Sequence[ColumnChange]
     orders: Orders
@@ -122,7 +123,7 @@ class Changes:
 
 
 def row_id(index: int) -> str:
-    """The id that hooks know a row of the data by, unless a batch gives another."""
+    """Return the id of a data row for hooks, unless a batch has another one."""
     return f"row-{index}"
 
 

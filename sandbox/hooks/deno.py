@@ -1,4 +1,4 @@
-"""The Deno program: where it is, how it is started without any permission, and the limits set on its process."""
+"""The Deno program: where it is, how it starts without permissions, and the limits of its process."""
 
 import importlib
 import os
@@ -25,9 +25,10 @@ _HOST = re.compile(r"(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:]+\])(?::[0-9
 
 @dataclass(frozen=True, kw_only=True)
 class HookLimits:
-    """Limits of one import. The numbers are this project's choice: the vendor documents none.
+    """Limits of the hooks of one import. The numbers are this project's choice: the vendor documents none.
 
-    `allow_hosts` lists what hooks may fetch from, as `host` or `host:port`; nothing else is reachable.
+    `allow_hosts` are the hosts that hooks may fetch from, as `host` or `host:port`; they reach nothing else. Raises
+    ValueError for anything else in `allow_hosts`.
     """
 
     call_s: float = 30.0
@@ -41,10 +42,10 @@ class HookLimits:
     def __post_init__(self) -> None:
         for host in self.allow_hosts:
             if not _HOST.fullmatch(host):
-                raise ValueError(f"{host!r} is not a host or host:port that hooks could be allowed to reach.")
+                raise ValueError(f"{host!r} is not a host or host:port that hooks can reach.")
 
     def for_rows(self, count: int, *, fields: int) -> Self:
-        """The same limits with a heap that holds `count` rows at once, as bulk, column and finish hooks need."""
+        """Return the same limits with a heap for `count` rows at once, as bulk, column, and finish hooks need."""
         needed = _BYTES_PER_ROW * count * max(fields, 1) // _FIELDS_PER_ROW
         return replace(self, heap_bytes=max(self.heap_bytes, needed))
 
@@ -52,13 +53,13 @@ class HookLimits:
 DRIVER = Path(__file__).parent / "driver" / "main.mjs"
 DATA_BESIDE_HEAP_BYTES = 768 * MEBIBYTE
 _OPEN_FILES = 256
-_COLLECTION = "--max-semi-space-size=64,--single-threaded-gc"  # rows live shortly, and imports share the cores
+_COLLECTION = "--max-semi-space-size=64,--single-threaded-gc"  # rows are short-lived, and imports share the cores
 _THREADS = 4
 _FLAGS = ("--no-prompt", "--no-remote", "--no-npm", "--no-config", "--no-lock", "--no-code-cache", "--quiet")
 
 
 def find_deno() -> Path:
-    """The program that the extra `hooks` brings; raises HooksUnavailable without it."""
+    """Return the program from the extra `hooks`. Raises HooksUnavailable without it."""
     try:
         return Path(importlib.import_module("deno").find_deno_bin())
     except (ImportError, FileNotFoundError) as error:
@@ -66,9 +67,9 @@ def find_deno() -> Path:
 
 
 def start_deno(directory: Path, *, limits: HookLimits, program: Path | None = None) -> subprocess.Popen[bytes]:
-    """Start the driver in its own session: no permission, no environment, `directory` for the cache it wants.
+    """Start the driver in its own session without permissions; `directory` is for its cache.
 
-    Raises HooksUnavailable where there is no such program.
+    Raises HooksUnavailable if the program does not exist.
     """
     leash, held = os.pipe()
     network = [f"--allow-net={','.join(limits.allow_hosts)}"] if limits.allow_hosts else []
@@ -97,7 +98,7 @@ def start_deno(directory: Path, *, limits: HookLimits, program: Path | None = No
 
 
 def _bind(leash: int, pid: int) -> None:
-    """Let the kernel kill the process once the other end of its leash is closed: when this process ends, however."""
+    """Let the kernel kill the process when the other end of its leash closes: when this process ends in any way."""
     if sys.platform == "linux":
         fcntl.fcntl(leash, fcntl.F_SETOWN, pid)
         fcntl.fcntl(leash, fcntl.F_SETSIG, signal.SIGKILL)
@@ -116,7 +117,7 @@ def _environment(directory: Path) -> dict[str, str]:
 
 
 def _limit(pid: int, *, limits: HookLimits) -> None:
-    """Set from outside, before any hook is sent: nothing runs between fork and exec, so threads are no danger."""
+    """Limit the process from outside before any hook is sent: with threads, nothing may run between fork and exec."""
     if sys.platform != "linux":
         return
     cpu_s = int(limits.import_s * _THREADS) + 10

@@ -1,4 +1,4 @@
-"""What can go wrong when hooks run: the extra is missing, or a hook failed its import."""
+"""Errors of hooks: the extra is missing, or a hook failed its import."""
 
 from typing import Literal
 
@@ -6,7 +6,7 @@ Reason = Literal["threw", "shape", "compile", "time", "memory", "size", "ended"]
 
 
 class HooksUnavailable(Exception):
-    """Hooks are asked for, but the program that runs them is not installed."""
+    """There are hooks to run, but the program that runs them is not installed."""
 
     def __init__(self) -> None:
         super().__init__("This schema has hooks; running them needs an extra: pip install 'dromo-bulkhead[hooks]'.")
@@ -26,7 +26,7 @@ class HookFailed(Exception):
         self.sentence = sentence
 
     def __reduce__(self) -> tuple[type, tuple[str, str, Reason]]:
-        """Pickled whole: imports run in worker processes."""
+        """Pickle all parts: imports run in worker processes."""
         return _rebuilt, (self.path, self.sentence, self.reason)  # type: ignore[return-value]
 
 

@@ -1,4 +1,4 @@
-"""HookRunner: the hooks of one import in one realm of one process, called kind by kind."""
+"""HookRunner: runs the hooks of one import in one process, kind by kind."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ _COMPILE_S = 5.0
 
 @dataclass(frozen=True, kw_only=True)
 class Finish:
-    """A beforeFinish callback's verdict: cancelled with a message, or not."""
+    """The result of a beforeFinish callback: cancelled with a message, or not."""
 
     cancelled: bool
     message: str
@@ -29,9 +29,9 @@ class Finish:
 
 
 class HookRunner:
-    """Runs the hooks of one import; a context manager, to be used by one thread at a time.
+    """Runs the hooks of one import; a context manager for one thread at a time.
 
-    Every method raises HookFailed, after which the runner is good for nothing but close().
+    Every method raises HookFailed; after that, only close() works.
     """
 
     def __init__(self, hooks: Hooks, process: HookProcess, *, limits: HookLimits) -> None:
@@ -51,8 +51,8 @@ class HookRunner:
     ) -> Self:
         """Start the process and compile every hook of a schema's `hooks`, for its `fields`.
 
-        Raises ValueError for hooks of a wrong form, HooksUnavailable without Deno, HookFailed for one that does not
-        compile. `program` is another Deno than the one the extra brings.
+        `program` replaces the Deno of the extra. Raises ValueError for malformed hooks, HooksUnavailable without Deno,
+        and HookFailed for a hook that does not compile.
         """
         parsed = Hooks.of(hooks)
         limits = limits or HookLimits()
@@ -75,7 +75,7 @@ class HookRunner:
 
     @property
     def console(self) -> str:
-        """What the hooks wrote to their console, cut at the limit; complete after close()."""
+        """What the hooks wrote to their console, up to the limit; complete after close()."""
         return self._process.console
 
     def __enter__(self) -> Self:
@@ -88,14 +88,17 @@ class HookRunner:
         self._process.close()
 
     def upload_step(self, *, filename: str | None, preview: Sequence[Sequence[str]], session: str | None) -> Orders:
-        """`preview`: the file's first rows as read, 20 at most."""
+        """Run the hooks of the upload step; `preview` are the file's first rows as read, at most 20."""
         data = {"filename": filename, "dataPreview": preview, "sessionId": session}
         return self._step("UPLOAD_STEP", data)
 
     def review_step(
         self, *, raw_headers: Sequence[str] | None, header_mapping: Mapping[str, str], fields: Mapping[str, Any]
     ) -> Orders:
-        """Before column hooks. `header_mapping`: header to field key; `fields`: the metadata of each mapped field."""
+        """Run the review step's hooks, before column hooks. `header_mapping` maps headers to field keys.
+
+        `fields` is the metadata of each mapped field.
+        """
         data = {"rawHeaders": raw_headers, "headerMapping": header_mapping, "fields": fields}
         return self._step("REVIEW_STEP", data)
 
@@ -113,33 +116,33 @@ class HookRunner:
         indexes: Sequence[int] | None = None,
         ids: Sequence[str] | None = None,
     ) -> Changes:
-        """Run a column hook over a whole column; the infos that come back are additions to a cell's own."""
+        """Run a column hook over a whole column; the returned infos are additions to a cell's own."""
         batch = Batch(columns=[column], indexes=range(len(column.texts)) if indexes is None else indexes, ids=ids)
         return self._changes(hook, {"op": "column", "batch": batch.to_wire()}, count=len(batch.indexes))
 
     def rows(self, hook: Hook, batch: Batch, *, mode: Mode = "init") -> Iterator[tuple[int, Changes]]:
-        """Run a row hook over every row; yields (position of the part's first row, its changes) in order."""
+        """Run a row hook over every row; yield (position of the part's first row, its changes) in order."""
         for start in range(0, len(batch.indexes), ROWS_PER_MESSAGE):
             part = batch if len(batch.indexes) <= ROWS_PER_MESSAGE else batch[start : start + ROWS_PER_MESSAGE]
             message = {"op": "rows", "mode": mode, "batch": part.to_wire()}
             yield start, self._changes(hook, message, count=len(part.indexes))
 
     def bulk(self, hook: Hook, batches: Iterable[Batch], *, mode: Mode = "init") -> Iterator[Changes]:
-        """Run a bulk hook over all rows at once; yields the changes of each batch in turn.
+        """Run a bulk hook over all rows at once; return an iterator over the changes of each batch.
 
-        The rows stay in the hook's process, not here: `batches` may be read from disk as they go. The hook runs at
-        the call, not at the first look at what it yields.
+        The rows stay in the hook's process: `batches` may be read from disk one by one. The hook runs during the call,
+        not during the iteration.
         """
         counts = self._load(hook, batches)
         self._call(hook, {"op": "bulkRun", "mode": mode})
         return (self._changes(hook, {"op": "bulkTake"}, count=count) for count in counts)
 
     def deleted(self, hook: Hook, batch: Batch) -> Orders:
-        """Tell a row delete hook of every row; what it returns means nothing."""
+        """Call a row delete hook for every row; its return value is ignored."""
         return self._orders(hook, self._call(hook, {"op": "deleted", "batch": batch.to_wire()}))
 
     def before_finish(self, rows: Iterable[Mapping[str, Any]], *, metadata: Mapping[str, Any]) -> Finish:
-        """Show the rows that would be submitted to the beforeFinish callback; never cancelled where there is none."""
+        """Call the beforeFinish callback with the rows to submit; without one, nothing is cancelled."""
         hook = self.hooks.before_finish
         if hook is None:
             return Finish(cancelled=False, message="", orders=Orders())
@@ -159,7 +162,7 @@ class HookRunner:
         return orders
 
     def _load(self, hook: Hook, batches: Iterable[Batch]) -> list[int]:
-        """Send all rows of a bulk hook; returns how many each batch had."""
+        """Send all rows of a bulk hook; return how many each batch had."""
         counts: list[int] = []
         for batch in batches:
             counts.append(len(batch.indexes))
@@ -204,10 +207,10 @@ def _chunks(rows: Iterable[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any
 def hook_problems(
     hooks: Mapping[str, Any], *, call_s: float = _COMPILE_S, program: Path | None = None
 ) -> list[tuple[str, str]]:
-    """(path, sentence) of every hook that could not be run, in the schema's order; nothing is imported.
+    """Return (path, sentence) for every hook that cannot run, in the schema's order, without an import.
 
-    Evaluates each source under the same walls as an import, without calling it. Raises HooksUnavailable where there
-    are hooks but no Deno.
+    Evaluates each source with the limits of an import, but does not call it. Raises HooksUnavailable if there are hooks
+    but no Deno.
     """
     problems = list(form_problems(hooks))
     if problems:

@@ -1,4 +1,4 @@
-"""What hooks ask of the import through their `instance`: fields, rows, messages, the header row, the user."""
+"""Orders: what hooks ask of the import through their `instance`: fields, rows, messages, the header row, the user."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any, Self
 
 @dataclass(frozen=True, kw_only=True)
 class AddedField:
-    """A field object as in a schema, with the key of the field it stands before or after, if any."""
+    """A field object as in a schema, and the key of the field to put it before or after, if any."""
 
     field: Mapping[str, Any]
     before: str | None = None
@@ -37,7 +37,7 @@ class AddedCell:
 
 @dataclass(frozen=True, kw_only=True)
 class AddedRow:
-    """A row to insert at `index` (None: at the end); `id` is what the hook was told."""
+    """A row to insert at `index` (None: at the end); the hook knows it by `id`."""
 
     id: str
     index: int | None
@@ -56,7 +56,7 @@ class CellMessage:
 
 @dataclass(frozen=True, kw_only=True)
 class Orders:
-    """Everything asked during one call, each kind in the order asked; empty and None where nothing was."""
+    """Everything asked during one call, each kind in order; empty or None if nothing was asked."""
 
     added_fields: tuple[AddedField, ...] = ()
     removed_fields: tuple[str, ...] = ()
@@ -72,7 +72,7 @@ class Orders:
         return self != Orders()
 
     def __add__(self, later: "Orders") -> "Orders":
-        """Both, one after the other; of single values the later wins."""
+        """Combine both in order; of single values, the later wins."""
         return Orders(
             added_fields=self.added_fields + later.added_fields,
             removed_fields=self.removed_fields + later.removed_fields,
@@ -87,7 +87,7 @@ class Orders:
 
     @classmethod
     def of_wire(cls, given: Mapping[str, Any] | None) -> Self:
-        """Raises TypeError, ValueError or KeyError where a driver's answer is not what it should be."""
+        """Read the driver's answer. Raises TypeError, ValueError, or KeyError if it is malformed."""
         if given is None:
             return cls()
         return cls(

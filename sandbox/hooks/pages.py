@@ -1,4 +1,4 @@
-"""Rows on their way through the hooks: some thousand a page, on disk once they are many."""
+"""The rows that hooks edit: some thousand in a page, and on disk if there are many."""
 
 import pickle
 import tempfile
@@ -18,14 +18,14 @@ CellColumn = tuple[str, int | None]
 
 @dataclass
 class PageColumn:
-    """One column's texts as the engine reads them, and by position the messages and select options of its cells."""
+    """One column's texts as the engine reads them, and its cells' messages and select options by position."""
 
     texts: list[str]
     infos: dict[int, list[Message]] = field(default_factory=dict)
     options: dict[int, list[Any]] = field(default_factory=dict)
 
     def copy_cell(self, source: int, *, to: "PageColumn", at: int) -> None:
-        """Copy the cell at `source` with its messages and options over another."""
+        """Copy the cell at `source` with its messages and options to another cell."""
         to.texts[at] = self.texts[source]
         _copy_item(self.infos, source, to.infos, at)
         _copy_item(self.options, source, to.options, at)
@@ -33,10 +33,10 @@ class PageColumn:
 
 @dataclass
 class Page:
-    """Rows as columns, each under its field's key and part (None where the field is not manyToOne).
+    """Rows as columns by field key and part (None if the field is not manyToOne).
 
-    `ids` are the rows' ids; `tails` is what the engine keeps of each row besides, None for a row that a hook added.
-    `indexes`, once rows are numbered, is what errors call them by; UNNUMBERED for a row added since.
+    `ids` are the rows' ids, and `tails` is what else the engine keeps of each row (None for a row that a hook added).
+    `indexes`, once rows are numbered, are their indexes in errors; UNNUMBERED for a row that was added later.
     """
 
     ids: list[str]
@@ -45,12 +45,12 @@ class Page:
     indexes: list[int] | None = None
 
     def column(self, key: str, part: int | None) -> PageColumn:
-        """The column, made of empty cells where there was none."""
+        """Return a column; a new one has empty cells."""
         return self.columns.setdefault((key, part), PageColumn([""] * len(self.ids)))
 
     @classmethod
     def joined(cls, pages: Iterable["Page"]) -> "Page":
-        """The rows of pages with the same columns, one after the other."""
+        """Return one page with the rows of all pages, which have the same columns."""
         made = cls([], [], {})
         for page in pages:
             for (key, part), column in page.columns.items():
@@ -63,7 +63,7 @@ class Page:
         return made
 
     def arranged(self, order: Sequence[int | AddedRow]) -> "Page":
-        """A page of rows of this one, by position, and of added rows, in the order given."""
+        """Return a page with rows of this one, by position, and added rows, in the given order."""
         return Page(
             ids=[each.id if isinstance(each, AddedRow) else self.ids[each] for each in order],
             tails=[None if isinstance(each, AddedRow) else self.tails[each] for each in order],
@@ -79,7 +79,7 @@ class Page:
 
 
 class Pages:
-    """Pages in order, to be written once and read any number of times; close() frees the disk."""
+    """Pages in order, written once and read any number of times; close() frees the disk."""
 
     def __init__(self) -> None:
         self._file = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY_MAX_BYTES)  # noqa: SIM115 - close() ends it
@@ -105,7 +105,7 @@ class Pages:
         self.names |= dict.fromkeys(page.columns)
 
     def __iter__(self) -> Iterator[Page]:
-        """Every page, all with the same columns; one reader at a time."""
+        """Yield every page, all with the same columns; one reader at a time."""
         self._file.seek(0)
         for _ in range(self._page_count):
             page: Page = pickle.load(self._file)  # noqa: S301 - a nameless file that this process alone has written
@@ -114,7 +114,7 @@ class Pages:
             yield page
 
     def write_changed(self, orders: Orders, into: "Pages") -> None:
-        """Write the rows with what a hook asked for: rows added and removed, messages; indexes are those of now."""
+        """Write the rows with what a hook asked for: rows added and removed, and messages, by current indexes."""
         waiting = _waiting(orders, self.row_count)
         messages = _by_row(orders)
         removed = frozenset(orders.removed_rows)
@@ -139,7 +139,7 @@ def _copy_item(source: Mapping[int, Any], key: int, into: dict[int, Any], at: in
 
 
 def _waiting(orders: Orders, row_count: int) -> dict[int, list[AddedRow]]:
-    """The added rows by the index they come before, the last ones under the count of rows."""
+    """Return the added rows by the index that they come before; those at the end are under the count of rows."""
     waiting: defaultdict[int, list[AddedRow]] = defaultdict(list)
     for row in orders.added_rows:
         waiting[row_count if row.index is None else min(max(row.index, 0), row_count)].append(row)
@@ -163,13 +163,13 @@ def _by_row(orders: Orders) -> dict[int, list[CellMessage]]:
 
 
 def _new_keys(orders: Orders, names: Iterable[CellColumn]) -> list[str]:
-    """The fields that only added rows have a value for."""
+    """Return the fields that only added rows have a value for."""
     known = {key for key, _ in names}
     return list(dict.fromkeys(key for row in orders.added_rows for key in row.cells if key not in known))
 
 
 def _add_messages(page: Page, by_row: Mapping[int, list[CellMessage]], start: int) -> None:
-    """Add messages at cells, at the first part of a manyToOne field; those for a field without a column are lost."""
+    """Add messages at cells, at the first part of a manyToOne field; those for a field without a column are dropped."""
     firsts = {key: column for (key, _), column in reversed(page.columns.items())}
     for at in range(len(page.ids)) if by_row else ():
         for each in by_row.get(start + at, ()):

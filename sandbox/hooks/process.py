@@ -1,4 +1,4 @@
-"""One running driver: framed JSON to and from it, its time limits, and its console kept apart and bounded."""
+"""One running driver: framed JSON to and from it, its time limits, and its console, separate and limited in size."""
 
 import contextlib
 import json
@@ -24,7 +24,7 @@ _OUT_OF_MEMORY_SIGNALS = {signal.SIGTRAP, signal.SIGABRT, signal.SIGSEGV, signal
 
 
 class HookProcess:
-    """A driver process; one call at a time. After a HookFailed for time, memory or size it is gone."""
+    """A driver process; one call at a time. It has ended after a HookFailed for time, memory, or size."""
 
     def __init__(self, *, limits: HookLimits, program: Path | None = None) -> None:
         self._limits = limits
@@ -44,7 +44,7 @@ class HookProcess:
 
     @property
     def console(self) -> str:
-        """What the hooks wrote so far, cut at the limit."""
+        """What the hooks wrote so far, up to the limit."""
         return self._console.text()
 
     def __enter__(self) -> Self:
@@ -54,7 +54,7 @@ class HookProcess:
         self.close()
 
     def close(self) -> None:
-        """End the process and remove what it had on disk; does nothing the second time."""
+        """End the process and remove its files; a second call does nothing."""
         self._process.kill()
         self._watch.close()
         self._process.wait()
@@ -65,7 +65,7 @@ class HookProcess:
         self._directory.cleanup()
 
     def call(self, path: str, message: Mapping[str, Any]) -> dict[str, Any]:
-        """Send a message on behalf of the hook at `path` and return the reply; raises HookFailed."""
+        """Send a message for the hook at `path` and return the reply. Raises HookFailed."""
         frame = _encode(message)
         started = time.monotonic()
         self._watch.arm(min(self._limits.call_s, self._left_s))
@@ -82,7 +82,7 @@ class HookProcess:
         return reply
 
     def _final_reply(self, path: str, started: float) -> dict[str, Any]:
-        """The reply after any number of signs that the next of many hook calls has begun."""
+        """Return the reply; before it, the driver reports each time that the next of many hook calls began."""
         while True:
             reply = self._read(path)
             if "next" not in reply:
@@ -129,12 +129,12 @@ class HookProcess:
 
     def _time_sentence(self) -> str:
         if self._watch.allowed_s < self._limits.call_s:
-            return f"ran when the {self._limits.import_s:g} seconds of the import's hooks were over."
+            return f"ran when the {self._limits.import_s:g} seconds for the import's hooks were over."
         return f"ran longer than the {self._limits.call_s:g} seconds allowed for a call."
 
 
 class _Watch:
-    """Kills the process when a call overruns: a thread, so that blocking reads and writes simply end."""
+    """Kills the process if a call takes too long. It is a thread, so that blocking reads and writes end."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self._process = process
@@ -176,7 +176,7 @@ class _Watch:
 
 
 class _Console:
-    """Reads the driver's stderr to its end and keeps the first bytes of it."""
+    """Reads the driver's stderr to its end and keeps the first bytes."""
 
     def __init__(self, pipe: IO[bytes], *, most_bytes: int) -> None:
         self._pipe = pipe

@@ -1,4 +1,4 @@
-"""The `hooks` of a schema: which callbacks it has, under which path, and what is wrong with their form."""
+"""The `hooks` of a schema: its callbacks, their paths, and the problems of their form."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ _CALLBACK_LISTS = ("bulkRowHooks", "rowHooks", "rowDeleteHooks")
 
 @dataclass(frozen=True, kw_only=True)
 class Hook:
-    """One callback: `path` inside `hooks`, JavaScript `source`; `target` is a column hook's field key or a step."""
+    """One callback: its `path` in `hooks`, its JavaScript `source`, and as `target` its field's key or its step."""
 
     path: str
     source: str
@@ -31,7 +31,7 @@ class Hooks:
 
     @classmethod
     def of(cls, hooks: Mapping[str, Any]) -> Self:
-        """Raises ValueError with the first problem of form."""
+        """Read the `hooks` of a schema. Raises ValueError with the first problem of form."""
         problem = next(form_problems(hooks), None)
         if problem is not None:
             raise ValueError(f"{problem[0]} {problem[1]}")
@@ -60,7 +60,7 @@ class Hooks:
 
 
 def form_problems(hooks: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """(path, sentence) of each hook that is not written as documented. Unknown keys are let pass."""
+    """Yield (path, sentence) for each hook that is not written as documented. Unknown keys are ignored."""
     for kind in (*_CALLBACK_LISTS, "columnHooks", "stepHooks"):
         if not isinstance(hooks.get(kind), list | None):
             yield kind, "must be a list."

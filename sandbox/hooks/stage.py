@@ -1,4 +1,4 @@
-"""The data hooks of an import in order, column, bulk, row, each seeing what the former left."""
+"""Runs the data hooks of an import in order: column, bulk, and row hooks, each with the result of the previous ones."""
 
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,10 +13,10 @@ from sandbox.hooks.sources import Hook, Hooks
 
 
 class ReadCells(Protocol):
-    """How the engine reads a column: (texts as displayed, result values) of a field's texts, in their order.
+    """How the engine reads a column: returns (displayed texts, result values) for a field's texts, in order.
 
-    `options` are the select options that single cells have of their own, by position.
-    The same list twice where a result value is its text saves sending it twice.
+    `options` are select options of single cells, by position. If values equal their texts, it returns the same list
+    twice, which is then sent only once.
     """
 
     def __call__(
@@ -28,18 +28,18 @@ TypedText = Callable[[str, str], str]
 
 
 class HookStage:
-    """Takes rows through the hooks. `pages` is always the rows as they are now; `orders` all that was asked for.
+    """Takes rows through the hooks. `pages` are the current rows; `orders` is everything that hooks asked for.
 
-    Of `orders` the rows and messages are done here; fields, user, header row and development mode are the engine's.
-    Raises HookFailed. close() the pages at the end, through close().
+    Rows and messages of `orders` are applied here; the engine applies fields, user, header row, and development mode.
+    Methods raise HookFailed. Call close() at the end, which closes the pages.
     """
 
     def __init__(
         self, runner: HookRunner | None, pages: Pages, *, read: ReadCells, typed: TypedText = lambda _, text: text
     ) -> None:
-        """Without a `runner` no hook runs: only what a person or a step asks for is done.
+        """Without a `runner`, no hook runs: only what a person or a step asks for is applied.
 
-        `typed` makes of a field's key, and a text written in place of a displayed one, the text to keep.
+        `typed` takes a field's key and a text that was typed over a displayed one, and returns the text to store.
         """
         self._runner = runner
         self._hooks = Hooks() if runner is None else runner.hooks
@@ -53,7 +53,7 @@ class HookStage:
         self.pages.close()
 
     def apply_orders(self, orders: Orders) -> None:
-        """Add and remove rows and add messages as a step hook has asked."""
+        """Add and remove rows, and add messages, as a step hook asked."""
         orders = replace(orders, added_rows=tuple(map(self._typed_row, orders.added_rows)))
         self.orders += orders
         if orders.added_rows or orders.removed_rows or orders.messages:
@@ -61,7 +61,7 @@ class HookStage:
                 self.pages.write_changed(orders, into=made)
 
     def run(self) -> None:
-        """Run all data hooks. A column hook for a field without a column does not run."""
+        """Run all data hooks. A column hook for a field without columns does not run."""
         for hook in self._hooks.column:
             for name in [name for name in self.pages.names if name[0] == hook.target]:
                 self._run_column(hook, name)
@@ -73,9 +73,9 @@ class HookStage:
             self._run_rows()
 
     def edit(self, cells: Mapping[int, Mapping[CellColumn, str]]) -> None:
-        """Put a person's texts into cells, by row, and run bulk and row hooks again, in mode `update`, on these rows.
+        """Write a person's texts into cells, by row, and run bulk and row hooks on these rows in mode `update`.
 
-        Messages at an edited cell go, and those that these hooks had given in its row.
+        This removes the messages at an edited cell, and those that these hooks added in its row.
         """
         rows = self._present(cells)
         if not rows:
@@ -93,7 +93,7 @@ class HookStage:
         self.apply_orders(asked)
 
     def delete(self, rows: Collection[int]) -> None:
-        """Tell the row delete hooks of the rows a person deletes; they stay where they are."""
+        """Call the row delete hooks for the rows that a person deletes; the rows stay in the pages."""
         order = self._present(rows)
         if not order or not self._hooks.row_delete:
             return
@@ -102,7 +102,7 @@ class HookStage:
         self.apply_orders(_in_place(sum(asked, Orders())))
 
     def number(self, *, first: int = 0) -> None:
-        """Let each row keep its index from now on, whatever is added or removed; new ones count from `first` on."""
+        """Fix each row's index from now on, whatever is added or removed; new rows count from `first`."""
         with self._rewriting() as made:
             for page in self.pages:
                 page.indexes = page.indexes or [UNNUMBERED] * len(page.ids)
@@ -113,7 +113,7 @@ class HookStage:
                 made.append(page)
 
     def positions(self, *, first: int) -> dict[int, int]:
-        """Where the numbered rows from the index `first` on stand now."""
+        """Return the current positions of the numbered rows from the index `first` on."""
         return {
             index: start + at
             for start, page in self._numbered()
@@ -123,7 +123,7 @@ class HookStage:
 
     @property
     def _running(self) -> HookRunner:
-        assert self._runner is not None, "there are hooks only where something runs them"
+        assert self._runner is not None, "hooks need a runner"
         return self._runner
 
     def _typed_row(self, row: AddedRow) -> AddedRow:
@@ -143,7 +143,7 @@ class HookStage:
                     yield (page.ids[at], name), infos
 
     def _taken(self, rows: Sequence[int]) -> Page:
-        """Copies of rows, by their positions in rising order."""
+        """Return copies of rows by their positions, in ascending order."""
         wanted = set(rows)
         taken = [
             page.arranged([at for at in range(len(page.ids)) if start + at in wanted])
@@ -247,7 +247,7 @@ class HookStage:
         return Batch(columns=columns, indexes=indexes, ids=page.ids)
 
     def _apply(self, page: Page, changes: Changes, start: int) -> None:
-        """A row hook's changes: messages and options replace what the cell had."""
+        """Apply a row hook's changes: messages and options replace those of the cell."""
         for change in changes.columns:
             column = page.column(change.key, change.part)
             for at, text in change.texts.items():
@@ -256,7 +256,7 @@ class HookStage:
             column.options |= {start + at: list(options) for at, options in change.options.items()}
 
     def _apply_addition(self, page: Page, change: ColumnChange, start: int) -> None:
-        """The part of a column hook's changes that is for this page, whose first row has the position `start`."""
+        """Apply a column hook's changes to this page, whose first row has the position `start`."""
         column = page.column(change.key, change.part)
         for at in range(len(page.ids)):
             if start + at in change.texts:
@@ -266,12 +266,12 @@ class HookStage:
 
 
 def _in_place(orders: Orders) -> Orders:
-    """Without rows that come or go: a person's corrections go by the rows' positions."""
+    """Drop the orders that add or remove rows: a person's corrections rely on the rows' positions."""
     return replace(orders, added_rows=(), removed_rows=())
 
 
 def _put_back(page: Page, rows: Sequence[int], *, into: Page, start: int) -> None:
-    """Put the rows of `page`, which stand at the positions `rows`, back into theirs."""
+    """Write the rows of `page` back to their positions, `rows`."""
     for at, row in enumerate(rows):
         place = row - start
         if 0 <= place < len(into.ids):

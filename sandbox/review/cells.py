@@ -1,4 +1,4 @@
-"""The rows of one page as its table shows them: cells with their messages, options and marks."""
+"""The rows of one page as its table shows them: cells with their messages, options, and marks."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,7 +21,7 @@ ROOMY_MIN = 17
 
 @dataclass(frozen=True)
 class Column:
-    """A column of the table: a field's part, its label, and the options of a select field."""
+    """A column of the table: a part of a field, its label, and the options of a select field."""
 
     field: str
     part: int
@@ -58,7 +58,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class TableRow:
-    """`is_dropped` None: as it was checked; else what was decided since, and not checked yet."""
+    """A row of the table. `is_dropped` is what was decided since the last check; None if nothing was."""
 
     index: int
     cells: Sequence[Cell]
@@ -67,7 +67,7 @@ class TableRow:
 
 @dataclass(frozen=True)
 class Fields:
-    """A layout's fields by key, with what a person calls them."""
+    """A layout's fields by key, with their labels."""
 
     by_key: Mapping[str, Field]
 
@@ -80,7 +80,7 @@ class Fields:
         return field.title if field else key
 
     def options(self, key: str) -> list[str]:
-        """The labels of a select field's options; none where it takes others, too."""
+        """Return the labels of a select field's options; none if it also accepts other texts."""
         field = self.by_key.get(key)
         if field is None or field.type != "select":
             return []
@@ -92,7 +92,7 @@ class Fields:
         return [as_sent(_option_label(each)) for each in choices if isinstance(each, Mapping)]
 
     def columns(self, layout: Layout, rows: Sequence[DraftRow]) -> list[Column]:
-        """The table's columns, in the schema's order."""
+        """Return the table's columns in the schema's order."""
         widths = {key: len(ats) for key, ats in layout.columns.items()}
         for row in rows:
             for key, texts in row.texts.items():
@@ -116,7 +116,7 @@ def table_rows(rows: Sequence[DraftRow], columns: Sequence[Column], unchecked: U
 
 
 def shown_texts(rows: Sequence[TableRow]) -> str:
-    """What a form shows, as JSON: row -> field -> the texts of its parts."""
+    """Return what a form shows as JSON: the texts of each part by row and field."""
     shown: dict[str, dict[str, list[str]]] = {}
     for row in rows:
         of_row = shown.setdefault(str(row.index), {})
@@ -138,7 +138,7 @@ def _cell(row: DraftRow, at: int, column: Column, unchecked: Unchecked) -> Cell:
 
 
 def _size(column: Column, rows: Sequence[DraftRow]) -> str:
-    """How wide a column is shown: by the longest of its texts, or of its options."""
+    """Return the width class of a column, by the longest of its texts and options."""
     texts = [row.texts[column.field][column.part] for row in rows if _has(row, column)]
     longest = max(map(len, [*texts, *column.options]), default=0)
     return "tight" if longest <= TIGHT_MAX else "roomy" if longest > ROOMY_MIN else ""

@@ -1,4 +1,4 @@
-"""The changes that forms ask for, each checked against the draft it was made from."""
+"""The changes that forms ask for, each checked against the draft that the form showed."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -17,11 +17,11 @@ Make = Callable[[Decisions, Draft, MultiMapping[Any]], None]
 
 
 class Refused(Exception):
-    """A change that cannot be made, and the sentence that says why."""
+    """A change is not possible; the text is the sentence that says why."""
 
 
 def make_change(name: str, decisions: Decisions, draft: Draft, form: MultiMapping[Any]) -> None:
-    """Do what the form `name` asks for. Raises Stale, Refused or BadForm."""
+    """Make the change that the form `name` asks for. Raises Stale, Refused, or BadForm."""
     _MAKERS[name](decisions, draft, form)
 
 
@@ -30,7 +30,7 @@ def _header(decisions: Decisions, draft: Draft, form: MultiMapping[Any]) -> None
     if draft.layout is None:
         raise Stale
     if "row" not in form:
-        raise Refused("Choose the row that holds the names of the columns, or say that there is none.")
+        raise Refused("Choose the row that contains the column names, or say that there is none.")
     row = NO_HEADER if form["row"] == "none" else whole(form, "row")
     if row >= len(draft.layout.preview):
         raise BadForm("row")
@@ -56,7 +56,7 @@ def _columns(decisions: Decisions, draft: Draft, form: MultiMapping[Any]) -> Non
 
 
 def _cells(decisions: Decisions, draft: Draft, form: MultiMapping[Any]) -> None:
-    """Cells as they were typed, the last one to write wins; and rows to leave out."""
+    """Store cells as typed (the last writer wins) and rows to leave out."""
     decisions.expect_rows_of(whole(form, "revision"))
     edits = cell_edits(form)
     dropped = [whole({"row": row}, "row") for row in form.getall("leave-out", [])]
@@ -77,7 +77,7 @@ def _replace(decisions: Decisions, draft: Draft, form: MultiMapping[Any]) -> Non
     if draft.layout is None or text is None or digest(text) != form.get("digest"):
         raise Stale
     if replacement == as_sent(text):
-        raise Refused("Choose another value to put there.")
+        raise Refused("Choose another value.")
     label = f"{Fields.of(draft.layout).label(field)}: {_short(text)} → {_short(replacement)}"
     decisions.replace(field, text, replacement, since=draft.revision, label=label)
 

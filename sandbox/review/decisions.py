@@ -1,4 +1,4 @@
-"""What people have decided in one review, in a SQLite file of its own: corrections, and how to undo them."""
+"""What people decided in one review, in a SQLite file: corrections, and how to undo them."""
 
 import sqlite3
 from collections import defaultdict
@@ -19,12 +19,12 @@ Columns = Mapping[str, Sequence[int]]
 
 
 class Stale(Exception):
-    """The review has changed since the form was made."""
+    """The review changed after the form was made."""
 
 
 @dataclass(frozen=True)
 class CellEdit:
-    """One cell: what a person typed, and what was shown there before."""
+    """One cell: what a person typed, and what it showed before."""
 
     row: int
     field: str
@@ -35,14 +35,14 @@ class CellEdit:
 
 @dataclass(frozen=True)
 class Unchecked:
-    """What was decided of some rows after a revision: texts by row, field and part; rows left out or taken back."""
+    """Decisions about some rows after a revision: texts by row, field, and part; rows left out or taken back."""
 
     texts: Mapping[tuple[int, str, int], str]
     dropped: Mapping[int, bool]
 
 
 class Decisions:
-    """The decisions of one review, in one transaction; every change counts `revision` up and can be undone."""
+    """The decisions of one review in one transaction. Every change increments `revision` and can be undone."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -53,7 +53,7 @@ class Decisions:
         self.columns: Columns | None = None if row[3] is None else orjson.loads(row[3])
 
     def corrections(self) -> Corrections:
-        """All that is decided, as the engine takes it."""
+        """Return all decisions as the engine applies them."""
         cells: dict[int, dict[CellName, str]] = defaultdict(dict)
         kept = "SELECT row, field, part, text FROM cells WHERE text IS NOT NULL"
         for row, field, part, text in self._connection.execute(kept):
@@ -68,7 +68,7 @@ class Decisions:
         )
 
     def unchecked(self, rows: Sequence[int], *, since: int) -> Unchecked:
-        """What was decided of these rows after the revision `since`."""
+        """Return the decisions about these rows after the revision `since`."""
         marks = ", ".join("?" * len(rows))
         cells = self._connection.execute(
             f"SELECT row, field, part, shown FROM cells WHERE row IN ({marks}) AND revision > ?",  # noqa: S608 - marks
@@ -82,7 +82,7 @@ class Decisions:
         return Unchecked(texts, {row: bool(is_dropped) for row, is_dropped in dropped})
 
     def unchecked_count(self, *, since: int) -> int:
-        """How many cells and rows were changed after the revision `since`."""
+        """Return how many cells and rows changed after the revision `since`."""
         query = (
             "SELECT (SELECT count(*) FROM cells WHERE revision > ?) + (SELECT count(*) FROM dropped WHERE revision > ?)"
         )
@@ -100,12 +100,12 @@ class Decisions:
     # Changes
 
     def expect(self, revision: int) -> None:
-        """Raise Stale where anything has changed since `revision`."""
+        """Raise Stale if anything changed since `revision`."""
         if revision != self.revision:
             raise Stale
 
     def expect_rows_of(self, revision: int) -> None:
-        """Raise Stale where the rows have become others since `revision`."""
+        """Raise Stale if the header or the columns changed since `revision`: the rows are then different ones."""
         if not self.structure <= revision <= self.revision:
             raise Stale
 
@@ -125,9 +125,9 @@ class Decisions:
         self._drop(change)
 
     def replace(self, field: str, text: str, replacement: str, *, since: int, label: str) -> None:
-        """Give the cells of a field that hold `text` and are wrong in the attached draft another text.
+        """Replace `text` in the cells of a field that have errors in the attached draft.
 
-        Those that were given one after `since`, the draft's revision, keep it.
+        Cells that were edited after `since`, the draft's revision, keep their text.
         """
         change = self._begin(label)
         self._connection.execute(
@@ -152,7 +152,7 @@ class Decisions:
         self._drop(change)
 
     def set_header(self, row: int) -> None:
-        """Another header row, or NO_HEADER: the rows become others, so that nothing else that was decided holds."""
+        """Set another header row, or NO_HEADER. All other decisions are dropped: the rows are then different ones."""
         label = "the file has no header" if row == NO_HEADER else f"row {row + 1} is the header"
         change = self._begin(label, is_structure=True)
         self._forget(change, "SELECT DISTINCT field FROM cells")
@@ -161,14 +161,14 @@ class Decisions:
         self._set_structure(row, None)
 
     def set_columns(self, columns: Columns, *, before: Columns) -> None:
-        """Another matching; corrections hold in fields whose columns stay the same."""
+        """Set another matching; corrections stay in fields whose columns do not change."""
         change = self._begin("columns matched", is_structure=True)
         changed = [key for key in {*columns, *before} if list(columns.get(key, ())) != list(before.get(key, ()))]
         self._forget(change, "SELECT value FROM json_each(?)", orjson.dumps(changed).decode())
         self._set_structure(self.header_row, columns)
 
     def undo(self) -> None:
-        """Take the last change back; does nothing where there is none."""
+        """Undo the last change, if there is one."""
         found = self._connection.execute("SELECT * FROM changes ORDER BY id DESC LIMIT 1").fetchone()
         if found is None:
             return
@@ -218,14 +218,14 @@ class Decisions:
         )
 
     def _drop(self, change: int) -> None:
-        """Leave out the rows that the change has just remembered."""
+        """Leave out the rows that the change just remembered."""
         self._connection.execute(
             "INSERT OR REPLACE INTO dropped SELECT row, 1, ? FROM dropped_before WHERE change = ?",
             (self.revision, change),
         )
 
     def _forget(self, change: int, fields: str, *values: str) -> None:
-        """Take back what was corrected in some fields."""
+        """Drop the corrections in some fields."""
         self._connection.execute(
             f"INSERT INTO cells_before SELECT ?, row, field, part, text, shown FROM cells WHERE field IN ({fields})",  # noqa: S608 - queries of this module's own
             (change, *values),
@@ -243,9 +243,9 @@ class Decisions:
 
 @contextmanager
 def open_decisions(path: Path, *, draft: Path | None = None) -> Iterator[Decisions]:
-    """The decisions in `path`, made where there are none, with `draft` at hand; what is changed is kept at the end.
+    """Open the decisions in `path`, created if missing, with `draft` attached; changes are saved at the end.
 
-    Raises OSError where there is no space.
+    Raises OSError if the disk is full.
     """
     connection = sqlite3.connect(path.absolute().as_uri(), uri=True, timeout=_BUSY_S, isolation_level=None)
     try:

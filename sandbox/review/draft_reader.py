@@ -1,4 +1,4 @@
-"""What a draft's file holds, a page at a time."""
+"""Reads a draft's file, a page at a time."""
 
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +17,7 @@ ALL_ROWS: Show = ("all", "", "")
 
 @dataclass(frozen=True)
 class RowList:
-    """Some of the rows: with errors (`kind` "errors"), with one in a field, or with one message in a field."""
+    """A list of rows: those with errors (`kind` "errors"), with errors in a field, or with one message in a field."""
 
     id: int
     kind: str
@@ -38,11 +38,11 @@ class WrongText:
 
 
 class NoDraft(Exception):
-    """There is no such draft (any more)."""
+    """The draft does not exist, or no longer exists."""
 
 
 class Draft:
-    """One draft, open for reading. Everything is found by an index; nothing reads all rows."""
+    """One draft, open for reading. Every query uses an index; none reads all rows."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -54,12 +54,12 @@ class Draft:
         self.layout = _layout(facts["layout"]) if "layout" in facts else None
 
     def lists(self) -> list[RowList]:
-        """All lists, those of many rows first."""
+        """Return all lists, the longest first."""
         found = self._connection.execute("SELECT * FROM lists ORDER BY row_count DESC, id")
         return [RowList(*row) for row in found]
 
     def page(self, rows: RowList | None, *, start: int, count: int) -> list[DraftRow]:
-        """`count` rows from place `start` on, of a list or (None) of all."""
+        """Return `count` rows of a list from place `start` on; None means all rows."""
         query, values = (_ALL_PAGE, ()) if rows is None else (_LIST_PAGE, (rows.id,))
         found = self._connection.execute(query, (*values, start, start + count))
         return [_row(*each) for each in found]
@@ -68,11 +68,11 @@ class Draft:
         return self._connection.execute("SELECT 1 FROM rows WHERE row = ?", (row,)).fetchone() is not None
 
     def wrong_texts(self, field: str, *, count: int) -> list[WrongText]:
-        """The texts of a field's cells with errors, frequent ones first."""
+        """Return the texts of a field's cells with errors, frequent ones first."""
         return [WrongText(*found) for found in self._connection.execute(_WRONG_TEXTS, (field, count))]
 
     def wrong_text(self, field: str, at: int) -> str | None:
-        """The text at a place among those of `wrong_texts`."""
+        """Return the text at a place among those of `wrong_texts`, or None."""
         query = "SELECT text FROM wrong_texts WHERE field = ? AND place = ?"
         row = self._connection.execute(query, (field, at)).fetchone()
         return row and str(row[0])
@@ -92,7 +92,7 @@ _WRONG_TEXTS = "SELECT text, cell_count FROM wrong_texts WHERE field = ? AND pla
 
 @contextmanager
 def open_draft(path: Path | None) -> Iterator[Draft]:
-    """Raises NoDraft where there is none."""
+    """Open a draft for reading. Raises NoDraft."""
     if path is None or not path.exists():
         raise NoDraft
     try:

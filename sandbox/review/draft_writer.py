@@ -1,4 +1,4 @@
-"""The draft as a SQLite file, written while the engine runs."""
+"""Writes a draft as a SQLite file while the engine runs."""
 
 import errno
 import sqlite3
@@ -24,7 +24,7 @@ ERRORS: ListName = ("errors", "", "")
 
 
 class DraftWriter:
-    """A Draft that becomes the file `path` at `finish`; lists beyond some hundred messages are left out."""
+    """A Draft that becomes the file `path` at `finish`. It has lists for at most LISTS_MAX_COUNT messages."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -60,7 +60,7 @@ class DraftWriter:
         self._connection.executemany("INSERT OR IGNORE INTO wrong VALUES (?, ?, ?, ?)", wrong)
 
     def finish(self, outcome: Outcome, *, revision: int) -> None:
-        """Keep the run's end with it and give the file its name."""
+        """Add the end of the run and give the file its name."""
         structural = [error for error in outcome.errors if error["type"] != "VALIDATION"]
         self._note("status", outcome.status)
         self._note("errors", structural[:STRUCTURAL_MAX_COUNT])
@@ -106,7 +106,7 @@ class DraftWriter:
 
 
 def disk_full_error(error: sqlite3.OperationalError) -> Exception:
-    """SQLite's word for a full disk in that of everybody else."""
+    """Return an OSError (ENOSPC) for SQLite's error of a full disk; any other error unchanged."""
     is_full = error.sqlite_errorcode == sqlite3.SQLITE_FULL
     return OSError(errno.ENOSPC, "no space is left for a review") if is_full else error
 
@@ -116,12 +116,12 @@ def script(name: str) -> str:
 
 
 def _cut(row: Sequence[str]) -> list[str]:
-    """As much of a preview's row as is shown, and one cell more where there are more."""
+    """Return the cells of a preview's row that are shown, plus one more if there are more."""
     return [text[:PREVIEW_TEXT_LENGTH] for text in row[: PREVIEW_CELLS + 1]]
 
 
 def _lists(row: DraftRow) -> dict[ListName, str]:
-    """The lists a row belongs to, with their level."""
+    """Return the lists that a row belongs to, with their level."""
     lists: dict[ListName, str] = {}
     for each in row.messages:
         if each.level == "error":

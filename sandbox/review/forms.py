@@ -1,4 +1,4 @@
-"""What the page's forms send back."""
+"""Reads what the pages' forms send."""
 
 import hashlib
 from collections.abc import Iterator, Mapping
@@ -22,19 +22,19 @@ Shown = Mapping[str, Mapping[str, list[str]]]
 
 
 class BadForm(Exception):
-    """A form that this page cannot have sent."""
+    """The pages cannot have sent this form."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Which rows are looked at (None: what suits), and the page of them, from 0."""
+    """Which rows a page shows (None: the default), and the page number, from 0."""
 
     show: Show | None = None
     page: int = 0
 
     @classmethod
     def read(cls, given: Mapping[str, Any]) -> "Place":
-        """From a query or a form; nonsense is as absent."""
+        """Read a query or a form; invalid values count as absent."""
         page = str(given.get("page", ""))
         is_number = page.isascii() and page.isdigit() and len(page) <= _PAGE_MAX_DIGITS
         return cls(_show(str(given.get("show", ""))), int(page) if is_number else 0)
@@ -46,12 +46,12 @@ class Place:
 
 
 def show_text(show: Show) -> str:
-    """A choice of rows as a form's value."""
+    """Return a choice of rows as a form's value."""
     return show[0] if show in {ERRORS, ALL_ROWS} else orjson.dumps(show).decode()
 
 
 def whole(form: Mapping[str, Any], name: str) -> int:
-    """A number of at most 40 bits. Raises BadForm."""
+    """Return a number of at most 40 bits. Raises BadForm."""
     text = str(form.get(name, ""))
     if not (text.isascii() and text.isdigit() and len(text) <= 12 and int(text) < _ROW_MAX):
         raise BadForm(name)
@@ -59,7 +59,7 @@ def whole(form: Mapping[str, Any], name: str) -> int:
 
 
 def text_of(form: Mapping[str, Any], name: str) -> str:
-    """Raises BadForm where it is missing, too long or a file."""
+    """Return a text. Raises BadForm if it is missing, too long, or a file."""
     text = form.get(name)
     if not isinstance(text, str) or len(text) > TEXT_MAX_LENGTH:
         raise BadForm(name)
@@ -67,13 +67,13 @@ def text_of(form: Mapping[str, Any], name: str) -> str:
 
 
 def as_sent(text: str) -> str:
-    """A text as a browser sends it back, unchanged by a person: what HTML cannot carry replaced, line ends as one."""
+    """Return a text as a browser sends it back unedited: unencodable characters replaced, line ends unified."""
     plain = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "\ufffd")
     return plain.encode("utf-8", "replace").decode()
 
 
 def digest(text: str) -> str:
-    """A text's short name in a form, however long it is."""
+    """Return a short digest that identifies a text in a form."""
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:16]
 
 
@@ -82,12 +82,12 @@ def cell_name(row: int, part: int, field: str) -> str:
 
 
 def cell_edits(form: Mapping[str, Any]) -> list[CellEdit]:
-    """The cells whose text is not the one they were shown with. Raises BadForm."""
+    """Return the cells whose text differs from the shown one. Raises BadForm."""
     return list(_edits(form, _shown(form)))
 
 
 def column_choices(form: MultiMapping[Any], *, column_count: int) -> dict[str, list[int]]:
-    """Field key -> places of the columns a person gave it."""
+    """Return the places of the columns that a person gave to each field, by field key."""
     chosen: dict[str, list[int]] = {}
     for at in range(column_count):
         key = str(form.get(f"column.{at}", ""))

@@ -1,4 +1,4 @@
-"""What each page of a review shows, gathered from its draft and its decisions."""
+"""The content of each page of a review, collected from its draft and its decisions."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ TEXTS_OF_FIELD_SHOWN = 200
 
 @dataclass(frozen=True)
 class Shown:
-    """A page: its template and what goes into it."""
+    """A page: its template and the values for it."""
 
     template: str
     content: dict[str, Any]
@@ -31,7 +31,7 @@ class Shown:
 
 @dataclass(frozen=True)
 class Step:
-    """A part of the review and its name."""
+    """A step of the review: its name in URLs and its title."""
 
     name: str
     title: str
@@ -42,7 +42,7 @@ STEPS = (Step("header", "Header row"), Step("columns", "Columns"), Step("rows", 
 
 @dataclass(frozen=True)
 class Problem:
-    """One kind of problem: the rows that have it, and what it says."""
+    """One kind of problem: the rows that have it, the field's label, and the form value that selects it."""
 
     rows: RowList
     label: str
@@ -51,7 +51,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class WrongField:
-    """A field's wrong texts, frequent ones first, and what may stand there instead."""
+    """A field's wrong texts, frequent ones first, and the options to replace them with."""
 
     key: str
     label: str
@@ -69,7 +69,7 @@ class PreviewRow:
 
 @dataclass(frozen=True)
 class FileColumn:
-    """A column of the file, the field it is given to ("" for none), and the fields to choose from."""
+    """A column of the file, the field that it belongs to ("" for none), and the fields to choose from."""
 
     column: DraftColumn
     chosen: str
@@ -78,7 +78,7 @@ class FileColumn:
 
 
 def load(found: Import, review: Review, step: str, place: Place, *, all_preview: bool = False) -> Shown:
-    """The page of a step; that of the step which must come first where `step` is ""; a waiting one without a draft."""
+    """Return the page of a step, for "" that of the first step that needs a person; without a draft, a waiting page."""
     with open_decisions(review.decisions) as decisions:
         try:
             with open_draft(review.draft) as draft:
@@ -108,7 +108,7 @@ def _of_draft(
 
 
 def _possible(found: Import, layout: Layout, draft: Draft, decisions: Decisions, step: str) -> str:
-    """The step asked for, or else the first that needs a person; without a header the columns are only guessed."""
+    """Return the step asked for if it is possible, or else the first one that needs a person."""
     if found.original_filename is None:
         return "rows"
     if layout.header_row is None:
@@ -121,7 +121,7 @@ def _possible(found: Import, layout: Layout, draft: Draft, decisions: Decisions,
 
 
 def _other_errors(draft: Draft) -> list[str]:
-    """What stands in the way besides the cells, in the order of the steps."""
+    """Return the structural errors, in the order of the steps."""
     return [str(error["message"]) for error in draft.errors]
 
 
@@ -201,7 +201,7 @@ def _rows(found: Import, draft: Draft, layout: Layout, decisions: Decisions, pla
 
 
 def _chosen(by_name: Mapping[Any, RowList], place: Place) -> tuple[RowList | None, Any]:
-    """The list asked for; else that of the errors, or all rows where there are none."""
+    """Return the list asked for; or else the list of rows with errors, or all rows if there are none."""
     if place.show == ALL_ROWS:
         return None, ALL_ROWS
     for name in (place.show, ERRORS):
@@ -215,7 +215,7 @@ def _problem(rows: RowList, fields: Fields) -> Problem:
 
 
 def _wrong_fields(draft: Draft, fields: Fields, lists: Sequence[RowList], show: Any) -> list[WrongField]:
-    """A field's texts; more of them where only the rows of that field are looked at."""
+    """Return the wrong texts of each field; more of them for the field that the page shows."""
     found = []
     for key in (each.field for each in lists if each.kind == "field"):
         limit = TEXTS_OF_FIELD_SHOWN if show[1] == key else TEXTS_SHOWN
@@ -227,5 +227,5 @@ def _wrong_fields(draft: Draft, fields: Fields, lists: Sequence[RowList], show: 
 
 
 def _datalists(columns: Sequence[Any]) -> dict[str, Sequence[str]]:
-    """The options that are too many for each cell to have its own, by field."""
+    """Return long lists of options by field; cells share them."""
     return {each.field: each.options for each in columns if each.options and not each.has_short_options}

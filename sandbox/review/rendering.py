@@ -1,4 +1,4 @@
-"""From a page to its answer: templates, headers, and the files that pages load."""
+"""Renders pages as answers: templates, headers, and the files that pages load."""
 
 import hashlib
 import re
@@ -22,12 +22,12 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
-# Characters that turn the direction of what follows, or do not show at all: out of titles, where nothing isolates them.
+# Characters that change the direction of text or are invisible; in titles, nothing isolates them.
 _UNSEEN = re.compile("[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 
 
 class Pages:
-    """Renders templates; every value is escaped, and a name that is not there is an error."""
+    """Renders templates. Every value is escaped, and an undefined name is an error."""
 
     def __init__(self) -> None:
         self._assets = {
@@ -75,10 +75,10 @@ def json_text(body: bytes) -> web.Response:
 
 
 def plain(text: str) -> str:
-    """A text for a title: characters that are not seen are shown as such."""
+    """Return a text for a title, in which invisible characters are replaced with a visible one."""
     return _UNSEEN.sub("\ufffd", text)
 
 
 def grouped(number: int) -> str:
-    """A count with its thousands apart."""
+    """Return a count with thousands separators."""
     return f"{number:,}"

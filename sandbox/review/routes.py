@@ -1,4 +1,4 @@
-"""The routes of the page behind a review URL; the token in it is what gives access."""
+"""The routes behind a review URL; the token in the URL gives access."""
 
 import asyncio
 from collections import defaultdict
@@ -31,7 +31,7 @@ Handler = Callable[[web.Request, Import], Awaitable[web.StreamResponse]]
 
 
 class ReviewPages:
-    """Every change is checked by a run of the engine: at once in a small import, in a large one after a pause."""
+    """A run of the engine checks every change: at once in a small import, after a pause in a large one."""
 
     def __init__(self, context: SandboxContext) -> None:
         self._context = context
@@ -54,17 +54,17 @@ class ReviewPages:
         ]
 
     def _visit(self, handler: Handler) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-        """`handler` for who has the token, with pages for those it does not let in."""
+        """Return `handler` for requests with the right token; others get a page that says what is wrong."""
 
         async def guarded(request: web.Request) -> web.StreamResponse:
             try:
                 found = self._context.state.reviewed(request.match_info["id"], request.match_info["token"])
             except ApiProblem:
                 return self._note(
-                    "There is no such review", "The address is not complete, or the import was deleted.", 404
+                    "This review does not exist", "The address is incomplete, or the import was deleted.", 404
                 )
             if request.method == "POST" and not _is_from_here(request):
-                return self._note("Not from here", "This form was sent by a page of another site.", 403)
+                return self._note("Form refused", "A page of another site sent this form.", 403)
             if found.status(self._context.now) != "NEEDS_REVIEW":
                 return self._pages.answer(
                     "ended.html", self._about(request, found) | {"total_rows": _total_rows(found)}
@@ -72,9 +72,7 @@ class ReviewPages:
             try:
                 return await handler(request, found)
             except BadForm:
-                return self._note(
-                    "This form cannot be read", "Go back, load the page again and repeat your change.", 400
-                )
+                return self._note("This form cannot be read", "Go back, reload the page, and repeat your change.", 400)
 
         return guarded
 
@@ -103,13 +101,13 @@ class ReviewPages:
         return json_text(orjson.dumps({"pending": self._runs.is_pending(found.id)}))
 
     def _opened(self, found: Import) -> Review:
-        """The review's files; the first visit asks for the run that shows something."""
+        """Return the review; the first visit requests the run that makes its draft."""
         if found.review is None:
             self._want(found, delay_s=0)
         return self._context.state.open_review(found)
 
     def _catch_up(self, found: Import, review: Review, shown: Shown) -> None:
-        """Ask for the run that a sandbox which has ended was still to make."""
+        """Request the run that an earlier sandbox process did not get to."""
         behind = shown.content["checked"] < shown.content["revision"]
         if behind and not review.trouble and not self._runs.is_pending(found.id):
             self._want(found, delay_s=0)
@@ -138,10 +136,8 @@ class ReviewPages:
         try:
             row_count = await asyncio.to_thread(_changed, review, step, form)
         except Stale:
-            notice = (
-                "This review was changed in another window or by somebody else. Nothing of your last step was kept:"
-            )
-            return await self._page(request, found, back, place, notice=f"{notice} look at it again.", status=409)
+            notice = "This review was changed in another window or by somebody else. Your last step was not saved:"
+            return await self._page(request, found, back, place, notice=f"{notice} check it again.", status=409)
         except NoDraft:
             return see_other(_base(request))
         except Refused as refused:
@@ -167,9 +163,7 @@ class ReviewPages:
         try:
             await asyncio.to_thread(_expect, review, whole(form, "revision"))
         except Stale:
-            notice = (
-                "This review was changed since you opened this page. Look at it again before you finish the import."
-            )
+            notice = "This review changed after you opened this page. Check it again before you finish the import."
             return await self._page(request, found, "", Place(), notice=notice, status=409)
         self._runs.want(found.id, due_at=self._context.now, submits=True)
         self._context.work_due.set()
@@ -181,7 +175,7 @@ class ReviewPages:
         self._context.work_due.set()
 
     async def _settled(self, found: Import) -> None:
-        """Wait a moment for what was asked for, so that most answers show it."""
+        """Wait briefly for pending runs, so that most answers show their result."""
         try:
             async with asyncio.timeout(ANSWER_WAIT_S):
                 while self._runs.is_pending(found.id):
@@ -197,9 +191,9 @@ class ReviewPages:
 
 
 def _changed(review: Review, name: str, form: MultiMapping[Any]) -> int | None:
-    """Make a change; the import's number of rows where it changed something.
+    """Make a change; return the import's number of rows, or None if nothing changed.
 
-    Raises Stale, NoDraft, Refused or BadForm, and then changes nothing.
+    Raises Stale, NoDraft, Refused, or BadForm, and then changes nothing.
     """
     with open_draft(review.draft) as draft, open_decisions(review.decisions, draft=review.draft) as decisions:
         before = decisions.revision
@@ -221,10 +215,10 @@ def _base(request: web.Request) -> str:
 
 
 def _is_from_here(request: web.Request) -> bool:
-    """Whether a form was sent by a page of this site.
+    """Return whether a page of this site sent a form.
 
-    Under `no-referrer` browsers send "null" as the origin of a form, and where they talk TLS or to this machine say in
-    Sec-Fetch-Site what it is. Elsewhere the token, which no other site knows, is all there is.
+    Under `no-referrer`, browsers send "null" as a form's origin; over TLS or to this machine, they also send
+    Sec-Fetch-Site. Otherwise, only the token protects, which no other site knows.
     """
     site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
     if site is not None:

@@ -1,4 +1,4 @@
-"""The runs that reviews ask for: checks of what was decided, and submissions."""
+"""The runs that reviews request: checks of decisions, and submissions."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -10,7 +10,7 @@ from sandbox.storage import Blob
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """A run to come, at `due_at` (epoch seconds); one that `submits` ends the import where nothing is in the way."""
+    """A requested run, due at `due_at` (epoch seconds); one that `submits` ends the import if no error is left."""
 
     due_at: float
     submits: bool
@@ -18,7 +18,7 @@ class Wanted:
 
 @dataclass(frozen=True, kw_only=True)
 class ReviewRun:
-    """A run that is under way, and where its draft will lie."""
+    """A run that is under way, and the path for its draft."""
 
     draft_path: Path
     submits: bool
@@ -26,7 +26,7 @@ class ReviewRun:
 
 @dataclass(frozen=True, kw_only=True)
 class RunEffect:
-    """What became of a run: whether the import has ended, and has another outcome; what nothing leads to any more."""
+    """The effect of a run: whether the import ended, whether it has a new outcome, and what to discard."""
 
     has_ended: bool
     has_outcome: bool
@@ -34,7 +34,7 @@ class RunEffect:
 
 
 class ReviewRuns:
-    """At most one run of an import at a time; another one that is wanted meanwhile follows. Told by `on_end`."""
+    """At most one run of each import at a time; one that is requested meanwhile follows. Calls `on_end` at each end."""
 
     def __init__(self) -> None:
         self._wanted: dict[str, Wanted] = {}
@@ -42,7 +42,7 @@ class ReviewRuns:
         self.on_end: Callable[[str], None] = lambda _: None
 
     def want(self, import_id: str, *, due_at: float, submits: bool = False) -> None:
-        """A later wish moves the run to its own time, but no wish takes a submission back."""
+        """Request a run. A later request moves a check to its own time, but none replaces a submission."""
         before = self._wanted.get(import_id)
         if before is not None and before.submits:
             return
@@ -56,21 +56,21 @@ class ReviewRuns:
         return min(waiting, default=None)
 
     def begin(self, job: Job, *, review: Review, draft_path: Path | None) -> Job:
-        """Begin with what is wanted of the job's import; the job by what was decided, with a draft."""
+        """Begin the requested run of the job's import; return the job with its decisions and its draft's path."""
         assert draft_path is not None, "a review needs files"
         wanted = self._wanted.pop(job.import_id)
         self._running[job.import_id] = ReviewRun(draft_path=draft_path, submits=wanted.submits)
         return replace(job, decisions_path=review.decisions, draft_path=draft_path)
 
     def ended(self, import_id: str) -> ReviewRun | None:
-        """The run that has ended; None where none was under way."""
+        """Return the run that ended; None if none was under way."""
         run = self._running.pop(import_id, None)
         if run is not None:
             self.on_end(import_id)
         return run
 
     def is_pending(self, import_id: str) -> bool:
-        """Whether a run is under way or to come."""
+        """Return whether a run is under way or requested."""
         return import_id in self._wanted or import_id in self._running
 
     def is_submitting(self, import_id: str) -> bool:
@@ -82,7 +82,7 @@ class ReviewRuns:
 
 
 def apply_run(found: Import, run: ReviewRun, finished: Finished, *, now: float) -> RunEffect:
-    """Let `found` be what a run of its review has made of it."""
+    """Apply a run of its review to `found`."""
     review = found.review
     if review is None or found.reviewed_at is not None:
         return RunEffect(has_ended=False, has_outcome=False, discarded=[run.draft_path, finished.result])

@@ -69,7 +69,7 @@ def test_signs_of_life_do_not_outlast_the_imports_time(stand_in: Path) -> None:
     text = "import time\nwhile True:\n write(b'\\0\\0\\0\\x0b{\"next\": 1}'); sys.stdout.flush(); time.sleep(0.05)"
     limits = HookLimits(call_s=0.5, import_s=1.0)
     failure = failure_of(stand_in, READ + text, limits=limits)
-    assert str(failure) == "rowHooks[0] ran when the 1 seconds of the import's hooks were over."
+    assert str(failure) == "rowHooks[0] ran when the 1 seconds for the import's hooks were over."
 
 
 def test_calls_after_the_imports_time_fail_at_once(stand_in: Path) -> None:

@@ -64,7 +64,7 @@ def test_the_limit_of_a_call_is_for_one_row_and_not_for_a_thousand() -> None:
 def test_all_calls_of_an_import_together_have_a_limit() -> None:
     source = "async () => { await new Promise((done) => setTimeout(done, 300)); }"
     failure = row_failure(source, limits=HookLimits(import_s=1.0), rows=ROW * 20)
-    assert str(failure) == "rowHooks[0] ran when the 1 seconds of the import's hooks were over."
+    assert str(failure) == "rowHooks[0] ran when the 1 seconds for the import's hooks were over."
     assert failure.reason == "time"
 
 

@@ -1,4 +1,13 @@
-"""The field types: a module a family, and the one table of their names."""
+"""The field types: one module per family, and the table of their names.
+
+Owns how each type reads a text, and writes a value for people and for the result. Imports the engine's messages and
+libraries.
+
+Terms:
+    kind: a field's type with its options; one instance serves one column of one import.
+    value: what a kind reads from a text: hashable, and equal for equal cells.
+    display, output: a value as a person sees it, and as the result has it.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -36,7 +45,7 @@ TYPE_NAMES = (*_KINDS, *_CHOICE_KINDS)
 
 
 def type_and_options(field: Mapping[str, Any]) -> tuple[str, Any]:
-    """A field's type, string where it names none, and the options beside it (a preset's name, an object, None)."""
+    """Return a field's type (by default, string) and its options: a preset's name, an object, or None."""
     given = field.get("type") or "string"
     if isinstance(given, list | tuple):
         return str(given[0]) if given else "string", given[1] if len(given) > 1 else None
@@ -44,7 +53,7 @@ def type_and_options(field: Mapping[str, Any]) -> tuple[str, Any]:
 
 
 def make_kind(field: Mapping[str, Any]) -> Kind:
-    """The kind of a field whose definition `schema_problems` found nothing wrong with."""
+    """Return the kind of a field whose definition has no `schema_problems`."""
     name, options = type_and_options(field)
     if name in _CHOICE_KINDS:
         choices = field.get("selectOptions") or (options or {}).get("selectOptions") or ()

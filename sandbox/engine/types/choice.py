@@ -1,4 +1,4 @@
-"""The types select, multi-select and checkbox."""
+"""The types select, multi-select, and checkbox."""
 
 import re
 import unicodedata
@@ -32,8 +32,8 @@ class _Choice:
 class Choices:
     """The options of a field by the texts that name them: label, value, alternate names; then without case and blanks.
 
-    Any option's label goes before another's value, and that before a third's alternate names. An option's
-    `exactMatchOnly`, or that of the whole field, keeps to the exact texts.
+    A label wins over another option's value, and a value over another option's alternate names. `exactMatchOnly` of an
+    option or of the whole field allows only exact texts.
     """
 
     def __init__(self, options: Iterable[Option], *, exact_only: bool) -> None:
@@ -49,7 +49,7 @@ class Choices:
                 self._plain.setdefault(_plain(name), choice.value)
 
     def value(self, text: str) -> Any:
-        """The value of the option that `text` names; KeyError where none does."""
+        """Return the value of the option that `text` names. Raises KeyError if there is none."""
         return self._exact[text] if text in self._exact else self._plain[_plain(text)]
 
     def label(self, value: Any) -> str:
@@ -57,7 +57,7 @@ class Choices:
 
 
 class SelectKind(Kind):
-    """One of the options, or with `allowCustom` any text."""
+    """One of the options, or any text with `allowCustom`."""
 
     is_texty = False
 
@@ -78,7 +78,7 @@ class SelectKind(Kind):
 
 
 class MultiSelectKind(SelectKind):
-    """Several of the options, split at `delimiter`; empty parts and repeated options are dropped."""
+    """Several of the options, separated by `delimiter`; empty parts and repeated options are dropped."""
 
     empty = ()
     output_is_costly = False

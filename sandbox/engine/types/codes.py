@@ -47,7 +47,7 @@ _UUID_VERSION_AT = 14
 
 
 class CountryKind(Kind):
-    """A code of the one form that `format` names, in any case; the other form is an error."""
+    """A country code of the form that `format` names, in any case; the other form is an error."""
 
     def __init__(self, options: Options | None) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ class CountryKind(Kind):
 
 
 class StateKind(Kind):
-    """`AL` or `US-AL`, in any case; the 50 states, the District of Columbia and the territories."""
+    """`AL` or `US-AL`, in any case: the 50 states, the District of Columbia, and the territories."""
 
     def __init__(self, _options: Options | None) -> None:
         super().__init__()
@@ -75,7 +75,7 @@ class StateKind(Kind):
 
 
 class ZipKind(Kind):
-    """5-digit: nine digits are cut to five, fewer than five filled up with zeros. 9-digit: all nine needed."""
+    """5-digit: nine digits are cut to five, and fewer than five are padded with zeros. 9-digit: needs all nine."""
 
     def __init__(self, options: Options | None) -> None:
         super().__init__()
@@ -95,7 +95,7 @@ class ZipKind(Kind):
 
 
 class SsnKind(Kind):
-    """Nine digits, with dashes after the third and fifth or without."""
+    """Nine digits, with or without dashes after the third and the fifth."""
 
     def __init__(self, options: Options | None) -> None:
         super().__init__()
@@ -109,7 +109,7 @@ class SsnKind(Kind):
 
 
 class UuidKind(Kind):
-    """A UUID of versions 1 to 8, the nil or the max one; its case is kept."""
+    """A UUID of versions 1 to 8, the nil UUID, or the max UUID; its case is kept."""
 
     def __init__(self, options: Options | None) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Format strings of dates and times in Luxon's tokens: writing a moment by one, and reading it back."""
+"""Format strings of dates and times in Luxon's tokens: they write a moment and read it back."""
 
 import re
 from collections.abc import Callable
@@ -17,7 +17,7 @@ _CENTURY_PIVOT = 60
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A token, or a literal text; `local` where a locale's own pattern put it there."""
+    """A token or a literal text; `local` if it comes from a locale's own pattern."""
 
     text: str
     is_token: bool
@@ -34,11 +34,11 @@ class DateFormat:
         self._pattern: re.Pattern[str] | None = None
 
     def write(self, moment: datetime) -> str:
-        """The moment's text; its time zone is UTC where a token asks for one."""
+        """Return the moment as text; a token for the time zone writes UTC."""
         return "".join(self._written(piece, moment) for piece in self._pieces)
 
     def read(self, text: str) -> datetime | None:
-        """The moment in a text of this form (ASCII digits); a part it lacks is that of 2000-01-01 00:00."""
+        """Return the moment in a text of this form (ASCII digits), or None; missing parts come from 2000-01-01 00:00."""
         if self._pattern is None:
             self._pattern = re.compile("".join(map(self._readable, self._pieces)), re.IGNORECASE)
         match = self._pattern.fullmatch(text)
@@ -46,13 +46,13 @@ class DateFormat:
 
     @property
     def is_day_first(self) -> bool | None:
-        """Whether the day comes before the month; None where the format does not name both as numbers."""
+        """Whether the day comes before the month; None if the format does not have both as numbers."""
         order = [piece.text[0] for piece in self._pieces if piece.is_token and piece.text in ("d", "dd", "M", "MM")]
         return order[0] == "d" if set(order) == {"d", "M"} else None
 
     @property
     def is_apart(self) -> bool:
-        """Whether day, month and a year at their end are numbers with something between them."""
+        """Whether the format begins with day, month, and then year as numbers with something between them."""
         tokens = [piece for piece in self._pieces if piece.text[0] in "dMy" or not piece.is_token][:5]
         return [piece.is_token for piece in tokens] == [True, False] * 2 + [True] and tokens[-1].text[0] == "y"
 
@@ -69,7 +69,7 @@ class DateFormat:
 
     def _readable(self, piece: Piece) -> str:
         if not piece.is_token:
-            comma = ",?" if piece.local else ""  # between date and time one generation of a locale has it, another not
+            comma = ",?" if piece.local else ""  # some versions of the locale data have it between date and time
             return re.sub(rf"{comma}(?:\\ |\s)+", rf"{comma}\\s*", re.escape(piece.text))
         names = _names(piece.text, self._rules)
         if names:
@@ -78,7 +78,7 @@ class DateFormat:
 
 
 def iso_format(kind: str, *, with_seconds: bool) -> str:
-    """The format string of ISO 8601 for the type date, datetime or time."""
+    """Return the format string of ISO 8601 for the type date, datetime, or time."""
     return _ISO_FORMS[kind] + (":ss" if with_seconds and kind != "date" else "")
 
 
@@ -91,7 +91,7 @@ def _pieces(text: str) -> list[Piece]:
 
 
 def _expanded(piece: Piece, rules: Conventions) -> list[Piece]:
-    """The pieces of a locale's own pattern where the piece is one of the tokens that stand for a whole one."""
+    """Expand a token that stands for a whole pattern of the locale; other pieces stay unchanged."""
     pattern = _macro(piece.text, rules) if piece.is_token else None
     if pattern is None:
         return [piece]
@@ -146,7 +146,7 @@ def _moment(match: re.Match[str], rules: Conventions) -> datetime | None:
             return None
         hour = hour % 12 + (12 if _is_pm(parts.get("a", ""), rules) else 0)
     try:
-        return datetime(  # noqa: DTZ001 - a wall clock's time; imports know no zones
+        return datetime(  # noqa: DTZ001 - wall clock time; imports have no time zones
             year, _month(parts.get("M", "1"), rules), int(parts.get("d", "1")), hour,
             int(parts.get("m", "0")), int(parts.get("s", "0")),
         )  # fmt: skip
@@ -181,7 +181,7 @@ def _hour12(moment: datetime) -> int:
 
 
 def _local_week(moment: datetime, rules: Conventions) -> tuple[int, int]:
-    """The year and number of the week that the moment is in, weeks beginning on the locale's first day."""
+    """Return the year and the number of the moment's week; weeks begin on the locale's first day."""
     day = moment.toordinal()
     years = (moment.year + 1, moment.year, moment.year - 1)
     starts = ((year, _first_week_ordinal(year, rules)) for year in years if 1 <= year <= 9999)

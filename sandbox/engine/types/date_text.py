@@ -1,4 +1,4 @@
-"""Reading the many ways in which people write a date, a time, or both; what is ambiguous is left to the caller."""
+"""Reads the many ways in which people write a date, a time, or both; ambiguous dates are left to the caller."""
 
 import re
 from dataclasses import dataclass
@@ -43,7 +43,7 @@ _RFC_2822 = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class NumericDate:
-    """Two numbers and a year: either of the numbers may be the day."""
+    """Two numbers and a year; either number may be the day."""
 
     first: int
     second: int
@@ -51,12 +51,12 @@ class NumericDate:
 
 
 def is_standard(text: str) -> bool:
-    """Whether the text is written by ISO 8601 or RFC 2822."""
+    """Return whether the text follows ISO 8601 or RFC 2822."""
     return bool(_ISO.fullmatch(text) or _RFC_2822.fullmatch(text))
 
 
 def split_moment(text: str, rules: Conventions) -> tuple[str, time | None]:
-    """What is left of `text` without its time of day, and that time; the time's zone is dropped.
+    """Split off the time of day: return the rest of `text` and the time (None if there is none), without its zone.
 
     Raises ValueError for a time that does not exist.
     """
@@ -73,7 +73,7 @@ def split_moment(text: str, rules: Conventions) -> tuple[str, time | None]:
 
 
 def read_date(text: str, rules: Conventions) -> date | NumericDate | None:
-    """The date in `text`; None where it is none. Raises ValueError for a date that does not exist."""
+    """Return the date in `text`, or None. Raises ValueError for a date that does not exist."""
     if not text.isascii():
         text = text.translate(_EASTERN)
     if match := _YEAR_LAST.fullmatch(text):
@@ -91,7 +91,7 @@ def read_date(text: str, rules: Conventions) -> date | NumericDate | None:
 
 
 def full_year(text: str) -> int:
-    """A year of four digits, or of two: 00-60 are after 2000."""
+    """Read a year of four digits, or of two: 00-60 are after 2000."""
     year = int(text)
     if len(text) == 4:
         return year
@@ -114,7 +114,7 @@ def _named_date(text: str, rules: Conventions) -> date | None:
 
 
 def _short_year_first(match: re.Match[str]) -> date | None:
-    """Three numbers as year, month and day where the year has two digits and such a day exists."""
+    """Read three numbers as year, month, and day if the year has two digits and the day exists."""
     year, _, month, day = match.groups()
     if len(year) != 2 or len(day) != 2:
         return None
@@ -164,7 +164,7 @@ def _weekdays(rules: Conventions) -> frozenset[str]:
 
 
 def _with_latin_halves(text: str, rules: Conventions) -> str:
-    """A locale's own words for before and after noon as AM and PM behind the time."""
+    """Replace a locale's own words for before and after noon with AM and PM after the time."""
     for word, latin in zip(rules.am_pm, ("AM", "PM"), strict=True):
         if word.upper() != latin and word in text:
             head, _, tail = text.partition(word)
@@ -177,6 +177,6 @@ def _clock(parts: dict[str, str | None]) -> time:
     half = (parts.get("half") or "").lower().replace(".", "")
     if half:
         if not 1 <= hour <= 12:
-            raise ValueError("no such hour of a half day")
+            raise ValueError("not an hour from 1 to 12")
         hour = hour % 12 + (12 if half == "pm" else 0)
     return time(hour, int(parts.get("minute") or 0), int(parts.get("second") or 0))

@@ -1,4 +1,4 @@
-"""The types date, datetime and time; their values are the ISO texts of the result."""
+"""The types date, datetime, and time; their values are the ISO texts of the result."""
 
 import re
 from abc import abstractmethod
@@ -25,7 +25,7 @@ _TWO_MARK_LENGTH = len("HH:mm")
 
 
 class _MomentKind(Kind):
-    """What the three types share; options: locale, displayFormat, outputFormat, withSeconds, autofix."""
+    """The base of the three types; options: locale, displayFormat, outputFormat, withSeconds, autofix."""
 
     is_texty = False
     name = "date"
@@ -50,7 +50,7 @@ class _MomentKind(Kind):
             self.to_output = lambda value: None if value is None else writer.write(self._moment(value))
 
     def prepare(self, texts: Sequence[str]) -> None:
-        """Learn from the cells that leave no doubt which of two numbers is the day in this column."""
+        """Learn from unambiguous cells which of two numbers is the day in this column."""
         if self._saw_day_first and self._saw_month_first:
             return
         for one, _, other in set(_NUMERIC.findall(plain_digits("\n".join(texts)))):
@@ -82,7 +82,7 @@ class _MomentKind(Kind):
     def _by_display_format(self, text: str) -> tuple[date, time]:
         moment = self._display.read(text)
         if moment is None:
-            raise ValueError("not of the display form")
+            raise ValueError("does not match the display format")
         return moment.date(), moment.time()
 
     def _ordered(self, numbers: NumericDate) -> date:
@@ -105,15 +105,15 @@ class _MomentKind(Kind):
 
     @abstractmethod
     def _written(self, day: date | None, clock: time | None) -> str:
-        """The value of what was read."""
+        """Return the value for what was read. Raises ValueError if a needed part is missing."""
 
     @abstractmethod
     def _moment(self, value: Any) -> datetime:
-        """The instant that a value is displayed as."""
+        """Return the moment that a value displays."""
 
 
 class DateKind(_MomentKind):
-    """A day; a time behind it is allowed and ignored."""
+    """A day; a time after it is ignored."""
 
     as_is = _SAFE_DATE
 
@@ -134,7 +134,7 @@ class DateKind(_MomentKind):
 
     def _written(self, day: date | None, clock: time | None) -> str:  # noqa: ARG002 - the types share one shape
         if day is None:
-            raise ValueError("a time alone is no date")
+            raise ValueError("a time without a date")
         return day.isoformat()
 
     def _moment(self, value: str) -> datetime:
@@ -142,7 +142,7 @@ class DateKind(_MomentKind):
 
 
 class DatetimeKind(_MomentKind):
-    """A day and a time; without a time it is midnight, seconds are cut unless `withSeconds`, zones dropped."""
+    """A day and a time, by default midnight. Seconds are dropped unless `withSeconds`, and zones always."""
 
     name = "datetime"
 
@@ -165,7 +165,7 @@ class DatetimeKind(_MomentKind):
 
     def _written(self, day: date | None, clock: time | None) -> str:
         if day is None:
-            raise ValueError("a time alone is no date and time")
+            raise ValueError("a time without a date")
         return f"{day.isoformat()}T{self._cut(clock or time())}"
 
     def _moment(self, value: str) -> datetime:
@@ -173,7 +173,7 @@ class DatetimeKind(_MomentKind):
 
 
 class TimeKind(_MomentKind):
-    """A time of day; a date in front of it is ignored."""
+    """A time of day; a date before it is ignored."""
 
     name = "time"
 

@@ -1,4 +1,4 @@
-"""The types email, domain and url."""
+"""The types email, domain, and url."""
 
 import re
 
@@ -13,7 +13,7 @@ _DOMAIN_MAX_CHARS = 253
 
 
 class EmailKind(Kind):
-    """An address by the grammar of HTML, with a dot in its host and a host that is no IP address."""
+    """An address by the grammar of HTML whose host has a dot and is not an IP address."""
 
     as_is = _EMAIL
 
@@ -27,7 +27,7 @@ class EmailKind(Kind):
 
 
 class DomainKind(Kind):
-    """A host name with a dot, lower-cased; without `allowSubdomains` just a name below a public suffix."""
+    """A host name with a dot, in lower case; without `allowSubdomains`, only a name directly under a public suffix."""
 
     def __init__(self, options: Options | None) -> None:
         super().__init__()
@@ -46,9 +46,9 @@ class DomainKind(Kind):
 
 
 class UrlKind(Kind):
-    """A URL with a scheme and a host, as a browser writes it; `acceptedProtocols` and `acceptedDomains` narrow it.
+    """A URL with a scheme and a host, as a browser writes it; `acceptedProtocols` and `acceptedDomains` restrict it.
 
-    An accepted domain lets its subdomains in; one without a dot is any label of the host but the last.
+    An accepted domain includes its subdomains; one without a dot matches any label of the host but the last.
     """
 
     def __init__(self, options: Options | None) -> None:

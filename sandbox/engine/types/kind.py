@@ -1,4 +1,4 @@
-"""What every field type is to the engine: a parser of texts, with an output and a display form."""
+"""A kind: what every field type is to the engine, a parser of texts with an output and a display form."""
 
 import re
 from abc import ABC, abstractmethod
@@ -13,7 +13,7 @@ _SAMPLE_CELLS = 5
 
 
 class CellError(Exception):
-    """A cell's text is no value of its field's type: `rule` names what it broke, the text is the sentence to show."""
+    """A cell's text is not a value of its field's type: `rule` is the broken rule, the text is the sentence to show."""
 
     def __init__(self, rule: str, **parts: object) -> None:
         super().__init__(TYPE_MESSAGES[rule].format(**parts))
@@ -22,7 +22,7 @@ class CellError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Invalid:
-    """What stands in a column for a cell that is no value of its type."""
+    """Takes the place of a value in a column if the cell's text is not one."""
 
     rule: str
     message: str
@@ -31,10 +31,10 @@ class Invalid:
 class Kind(ABC):
     """A field's type with its options; one instance serves one column of one import.
 
-    A value is canonical: hashable, equal for equal cells. `to_output` and `to_display` make of it what the result and
-    a person see; None where that is the value itself, as text for display. `is_texty` says that a value is a text
-    by nature, which the validator `length` asks for; `learns` that `prepare` must see the whole column first,
-    `output_is_costly` that outputs are worth remembering. A text that `as_is` matches wholly is its own value.
+    A value is canonical: hashable, and equal for equal cells. `to_output` and `to_display` convert it for the result
+    and for a person; None means the value itself, for display as text. `is_texty` says that values are texts, which the
+    validator `length` needs; `learns` that `prepare` must see the whole column first; and `output_is_costly` that
+    outputs are worth caching. A text that `as_is` matches as a whole is its own value.
     """
 
     empty: Any = None
@@ -50,13 +50,13 @@ class Kind(ABC):
 
     @abstractmethod
     def parse(self, text: str) -> Any:
-        """The value of a text that is neither empty nor begins or ends with blanks. Raises CellError."""
+        """Return the value of a text that is not empty and has no blanks at its ends. Raises CellError."""
 
     def prepare(self, texts: Sequence[str]) -> None:  # noqa: B027 - most types learn nothing
-        """Look at cells of the column before any is parsed; only dates learn from it."""
+        """See cells of the column before any is parsed; only dates learn from it."""
 
     def column(self, texts: Sequence[str], memo: "CellMemo") -> Sequence[Any]:
-        """The value of each text: parsed, `empty`, or Invalid."""
+        """Return the value of each text: parsed, `empty`, or Invalid."""
         is_value = self.as_is.fullmatch if self.as_is else None
         if is_value is None or not any(map(is_value, texts[:_SAMPLE_CELLS])):
             return list(map(memo.__getitem__, texts))
@@ -72,9 +72,9 @@ class Kind(ABC):
 
 
 class CellMemo(dict[str, Any]):
-    """The values of the texts a column has met, up to a limit; `saw_invalid` once one was Invalid.
+    """The values of the texts that a column contained, up to a limit; `saw_invalid` is true once one was Invalid.
 
-    `message` is the sentence for every invalid cell, `messages` those for single rules.
+    `message` is the sentence for every invalid cell; `messages` are sentences for single rules.
     """
 
     def __init__(self, kind: Kind, *, message: str | None = None, messages: Mapping[str, str] | None = None) -> None:

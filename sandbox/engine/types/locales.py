@@ -1,4 +1,4 @@
-"""How a locale writes dates and times: patterns, names, digits. en-US is built in, others come from Babel."""
+"""How a locale writes dates and times: patterns, names, and digits. en-US is built in; others come from Babel."""
 
 from copy import deepcopy
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ _ZERO_DIGITS = {
     "mymr": 0x1040,
     "tibt": 0xF20,
 }
-_TWELVE_HOURS = {"zh"}  # the vendor's display table has these so; newer data of Unicode write 24 hours
-_LATIN_WHEN_SHORT = {"ko"}  # AM and PM in the short names, which no browser shows
+_TWELVE_HOURS = {"zh"}  # as in the vendor's display table; newer Unicode data writes 24 hours
+_LATIN_WHEN_SHORT = {"ko"}  # the short names are AM and PM, which no browser shows
 _BUDDHIST = {"th"}
 _ISO_ORDER = {"en_CA"}
 _AT_TIME = {
@@ -44,18 +44,17 @@ class Names:
 
     @property
     def all(self) -> tuple[str, ...]:
-        """The names that a text may bear; single letters name nothing."""
+        """The names that a text may use; single letters are ambiguous."""
         return self.wide + self.short
 
 
 @dataclass(frozen=True, kw_only=True)
 class Conventions:
-    """A locale's rules. Patterns are Unicode's; `dates` has medium, long and full, `joined` short as well.
+    """A locale's rules. Patterns are Unicode's; `dates` has medium, long, and full; `joined` also has short.
 
-    `clock` and `clock_s` are times of 24 hours; `months_alone` and `weekdays_alone` names outside of a date. `eras`
-    are short, wide and narrow. `zero` is the code point of its digit 0; `year_shift` is what it adds to the year
-    where it writes whole dates; `week_start` is its first weekday (Monday 1), and `first_week` how many days of a new
-    year its first week has.
+    `clock` and `clock_s` are 24-hour times; `months_alone` and `weekdays_alone` are names outside a date. `eras` are
+    short, wide, and narrow. `zero` is the code point of the digit 0. `year_shift` is added to the year in whole dates.
+    `week_start` is the first weekday (Monday is 1), and `first_week` how many days of a new year its first week needs.
     """
 
     date: str
@@ -78,7 +77,7 @@ class Conventions:
 
     @property
     def is_day_first(self) -> bool:
-        """Whether the day stands before the month where the year comes last; also where the year comes first."""
+        """Whether the day comes before the month if the year is last; also true if the year comes first."""
         return self.date.index("d") < self.date.index("M") or self.date.index("y") < self.date.index("M")
 
 
@@ -110,12 +109,12 @@ ENGLISH = Conventions(
 
 
 class UnknownLocaleError(EngineError):
-    """A field names a locale that nobody knows."""
+    """A field names an unknown locale."""
 
 
 @cache
 def conventions(tag: str) -> Conventions:
-    """The rules of a locale such as `de-DE`. Raises UnknownLocaleError and MissingLibraryError."""
+    """Return the rules of a locale such as `de-DE`. Raises UnknownLocaleError and MissingLibraryError."""
     if tag in (DEFAULT_LOCALE, "en"):
         return ENGLISH
     babel = library("babel", package="babel", purpose="knows locales other than en-US")
@@ -126,7 +125,7 @@ def conventions(tag: str) -> Conventions:
 
 
 def plain_digits(text: str) -> str:
-    """`text` with ASCII digits, plain blanks and no marks of direction."""
+    """Return `text` with ASCII digits, plain blanks, and no direction marks."""
     if text.isascii():
         return text
     text = text.translate(_MARKS).translate(_SPACES)
@@ -134,7 +133,7 @@ def plain_digits(text: str) -> str:
 
 
 def _known(babel: Any, tag: str) -> Any:
-    """The locale, or its language's where nobody knows the region; None where the language is unknown too."""
+    """Return the locale, or that of its language if the region is unknown; None if the language is unknown, too."""
     parts = [part for part in tag.replace("_", "-").split("-u-")[0].split("-") if part]
     parts[:1] = [_OLD_TAGS.get(part.lower(), part) for part in parts[:1]]
     for text in ("_".join(parts), *parts[:1]):
@@ -146,7 +145,7 @@ def _known(babel: Any, tag: str) -> Any:
 
 
 def _data_of(name: str) -> Any:
-    """A copy of a locale's data: reading Babel's own lets one locale's names into others that share an alias."""
+    """Return a copy of a locale's data: reading Babel's own mixes the names of locales that share an alias."""
     localedata = library("babel.localedata", package="babel", purpose="knows locales other than en-US")
     data = localedata.load(name)
     return localedata.LocaleDataDict(deepcopy({part: data[part] for part in _PARTS}))
@@ -192,7 +191,7 @@ def _joined(language: str, length: str, data: Any) -> str:
 
 
 def _months(names: Any, narrow: Any, patterns: dict[str, str]) -> Names:
-    """The months; their numbers where the locale's pattern of that length writes numbers."""
+    """Return the months' names, or their numbers if the locale's pattern of that length writes numbers."""
     named = _names(names, narrow, first=1)
     numbers = tuple(map(str, range(1, 13)))
     wide, short = (numbers if "M" in patterns[width] and "MMM" not in patterns[width] else of_width

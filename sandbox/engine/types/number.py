@@ -1,4 +1,4 @@
-"""The type number: how a number is read, rounded, bounded and written."""
+"""The type number: how a number is read, rounded, limited, and written."""
 
 import re
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ def _money(symbol: str, position: str, **more: Any) -> tuple[Format, int]:
 
 
 def _presets() -> dict[str, tuple[Format, int | None]]:
-    """Name -> display format and the decimals a value is rounded to."""
+    """Return the display format of each preset, and the decimals that it rounds to."""
     presets: dict[str, tuple[Format, int | None]] = {
         "default": ({"thousandSeparated": True}, None),
         "integer": ({"thousandSeparated": True, "mantissa": 0}, 0),
@@ -50,7 +50,7 @@ FORMAT_OUTPUTS = ("number", "currency", "percent", "byte", "time", "ordinal")
 
 
 class NumberKind(Kind):
-    """An en-US number; options: a preset's name, or preset, round, displayFormat, outputFormat, min and max."""
+    """An en-US number; options: a preset's name, or preset, round, displayFormat, outputFormat, min, and max."""
 
     is_texty = False
 
@@ -107,7 +107,7 @@ class NumberKind(Kind):
         return value.scaleb(_SCALE_EXPONENTS[match["scale"].lower()]) * sign
 
     def _bare(self, text: str) -> tuple[int, str]:
-        """The sign, and the text without sign, parentheses, currency symbol and the format's own prefix and postfix."""
+        """Return the sign, and the text without sign, parentheses, currency symbol, and the format's own affixes."""
         text = _without(text, str(self._format.get("prefix") or ""), str(self._format.get("postfix") or ""))
         if text.startswith("%") and self._format.get("prefixSymbol"):
             text = f"{text[1:].lstrip()}%"
@@ -125,7 +125,7 @@ class NumberKind(Kind):
         return sign or 1, text
 
     def _shortened(self, value: Decimal) -> int | float:
-        """Rounded, then as the nearest double, whole where it is whole."""
+        """Round, then return the nearest double, as an int if it is whole. Raises CellError if it is too large."""
         number = float(value if self._decimals is None else round_half_away(value, self._decimals))
         if number in (float("inf"), float("-inf")):
             raise CellError("number-size")
@@ -142,7 +142,7 @@ class NumberKind(Kind):
 
 
 def _number(value: float) -> int | float:
-    """A whole number as an int, by the digits that JavaScript would print, as far as JSON's writer takes it."""
+    """Return a whole number as an int with the digits that JavaScript prints, within the range of the JSON writer."""
     if not value.is_integer() or abs(value) >= _WHOLE_BELOW:
         return value
     return int(value) if abs(value) <= MAX_SAFE_INTEGER else int(decimal_of(value))

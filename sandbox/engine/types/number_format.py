@@ -1,7 +1,7 @@
-"""A number written by a format object: grouping, decimals, averages, percent, currency, bytes, time, ordinals.
+"""Writes a number by a format object: grouping, decimals, averages, percent, currency, bytes, time, ordinals.
 
-The format's keys are those that the vendor's number options take. Halves go up, as there; only what rounds to zero
-has no sign, and a double's noise is not written.
+The format's keys are those of the vendor's number options. As there, halves round up. Unlike there, a number that
+rounds to zero has no sign, and the noise of a double is not written.
 """
 
 from collections.abc import Mapping
@@ -23,18 +23,18 @@ Format = Mapping[str, Any]
 
 
 def format_number(value: float, spec: Format) -> str:
-    """`value` as `spec` describes it, by the rules of en-US."""
+    """Return `value` as `spec` describes it, by the rules of en-US."""
     writer = _WRITERS.get(str(spec.get("output")), _plain)
     return f"{spec.get('prefix') or ''}{writer(decimal_of(value), spec)}{spec.get('postfix') or ''}"
 
 
 def decimal_of(value: float) -> Decimal:
-    """The number that a double's shortest text names."""
+    """Return the number that a double's shortest text names."""
     return Decimal(repr(value))
 
 
 def round_half_away(value: Decimal, decimals: int) -> Decimal:
-    """`value` with so many decimals (negative: tens, hundreds), halves away from zero."""
+    """Round `value` to `decimals` (negative: tens, hundreds), halves away from zero."""
     return _round(value, decimals, ROUND_HALF_UP)
 
 
@@ -106,7 +106,7 @@ def _averages(spec: Format) -> bool:
 
 
 def _scaled(value: Decimal, spec: Format) -> tuple[Decimal, str, int | None]:
-    """The number in thousands, millions and so on where asked for, the letter for it, and its decimals."""
+    """Return the number in thousands, millions, and so on if the format asks for it, its letter, and its decimals."""
     mantissa = spec.get("mantissa")
     decimals = None if mantissa is None or int(mantissa) < 0 else min(int(mantissa), _MAX_DECIMALS)
     if not _averages(spec):
@@ -141,7 +141,7 @@ def _exponential(value: Decimal, spec: Format, abbreviation: str) -> tuple[Decim
 
 
 def _with_decimals(value: Decimal, spec: Format, decimals: int | None) -> str:
-    """The digits of `value` without its sign."""
+    """Return the digits of `value` without its sign."""
     if decimals is None:
         return _shortest(abs(value))
     text = f"{abs(_round(value, decimals, ROUND_HALF_DOWN if value < 0 else ROUND_HALF_UP)):f}"

@@ -1,4 +1,4 @@
-"""The type phone-number: validity and forms by libphonenumber's metadata."""
+"""The type phone-number: valid numbers and their forms by libphonenumber's metadata."""
 
 import re
 
@@ -12,11 +12,12 @@ _LETTER = re.compile(r"[^\W\d_]")
 
 
 class PhoneKind(Kind):
-    """A valid number; `format` says whether it must bear its country code, must not (`country`'s own), or may.
+    """A valid number. With `format` international it needs its country code, national forbids it, and both allows it.
 
-    Where countries share a code (Canada has that of the United States) one's numbers are dialled in the other too.
-    The value is E.164. Written international it is the result as it is, national its digits, both the displayed form;
-    with `outputFormatted` always the displayed form. Extensions are dropped.
+    A number without a country code is read as one of `country`. Countries that share a code (the United States and
+    Canada) accept each other's numbers. The value is E.164, which is also the result for international; for national,
+    the result has the digits, for both, the displayed form, and with `outputFormatted` always the displayed form.
+    Extensions are dropped.
     """
 
     def __init__(self, options: Options | None) -> None:
@@ -26,7 +27,7 @@ class PhoneKind(Kind):
         self._country = str(given.get("country") or "US").upper()
         self._phones = library("phonenumbers", package="phonenumberslite", purpose="reads phone numbers")
         if self._country not in self._phones.SUPPORTED_REGIONS:
-            raise ValueError(f"no phone numbers are known of the country {self._country}")
+            raise ValueError(f"unknown country for phone numbers: {self._country}")
         self.to_display = self._displayed
         if given.get("outputFormatted") or self._format == "both":
             self.to_output = lambda value: None if value is None else self._displayed(value)
@@ -35,7 +36,7 @@ class PhoneKind(Kind):
 
     def parse(self, text: str) -> str:
         text = text.removeprefix("tel:")
-        international = text[:1] in ("+", "\N{FULLWIDTH PLUS SIGN}")  # a plus sign as phones of Asia write it
+        international = text[:1] in ("+", "\N{FULLWIDTH PLUS SIGN}")  # as some Asian keyboards write it
         if self._format != "both" and international != (self._format == "international"):
             raise CellError("phone-number")
         try:

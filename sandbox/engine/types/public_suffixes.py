@@ -1,6 +1,6 @@
-"""The common public suffixes of more than one label, so that `example.co.uk` counts as no subdomain.
+"""Common public suffixes of two labels, so that `example.co.uk` does not count as a subdomain.
 
-A short list, not the whole one of the browsers: second levels that a country's registry sells below.
+A short list, not the full one that browsers use: second levels under which a country's registry sells names.
 """
 
 _SECOND_LEVELS = {
@@ -66,5 +66,5 @@ _SUFFIXES = frozenset(
 
 
 def registrable_labels(labels: list[str]) -> int:
-    """How many labels the name has that its owner registered: the public suffix and one more."""
+    """Return how many labels a registered name has: those of the public suffix and one more."""
     return 3 if ".".join(labels[-2:]) in _SUFFIXES else 2
