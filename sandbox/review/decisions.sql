@@ -1,5 +1,5 @@
--- What people have decided in one review. revision counts the changes and never goes back; structure is the revision
--- at which the rows last became others.
+-- What people decided in one review. revision counts the changes and never decreases; structure is the revision at
+-- which the header or the columns last changed.
 CREATE TABLE IF NOT EXISTS state (
   revision INTEGER NOT NULL,
   structure INTEGER NOT NULL,
@@ -7,7 +7,7 @@ CREATE TABLE IF NOT EXISTS state (
   columns TEXT
 );
 INSERT INTO state SELECT 0, 0, NULL, NULL WHERE NOT EXISTS (SELECT 1 FROM state);
--- text NULL: undone, nothing is corrected there any more; shown is what a person last saw in the cell.
+-- text NULL: the correction was undone; shown is what a person last saw in the cell.
 CREATE TABLE IF NOT EXISTS cells (
   row INTEGER,
   field TEXT,
@@ -20,7 +20,7 @@ CREATE TABLE IF NOT EXISTS cells (
 CREATE INDEX IF NOT EXISTS cells_by_revision ON cells (revision);
 CREATE TABLE IF NOT EXISTS dropped (row INTEGER PRIMARY KEY, is_dropped INTEGER NOT NULL, revision INTEGER NOT NULL);
 CREATE INDEX IF NOT EXISTS dropped_by_revision ON dropped (revision);
--- How to undo: what was there before each change.
+-- How to undo: the state before each change.
 CREATE TABLE IF NOT EXISTS changes (id INTEGER PRIMARY KEY, label TEXT NOT NULL, header_row INTEGER, columns TEXT, is_structure INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS cells_before (
   change INTEGER,

@@ -1,4 +1,4 @@
--- What one run of the engine found, written in one go and then only read.
+-- The findings of one run of the engine, written at once and then only read.
 -- rows.n counts the rows from 0 without gaps, so that a page of them is a range; rows.row is the engine's index.
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE rows (n INTEGER PRIMARY KEY, row INTEGER NOT NULL, texts TEXT NOT NULL, messages TEXT NOT NULL);
@@ -12,7 +12,7 @@ CREATE TABLE lists (
   row_count INTEGER NOT NULL
 );
 CREATE TABLE listed (list INTEGER, place INTEGER, n INTEGER NOT NULL, PRIMARY KEY (list, place)) WITHOUT ROWID;
--- Every cell with an error once, and the same counted by their texts.
+-- Every cell with an error, once; and those cells counted by their texts.
 CREATE TABLE wrong (field TEXT, text TEXT, row INTEGER, part INTEGER, PRIMARY KEY (field, text, row, part)) WITHOUT ROWID;
 CREATE TABLE wrong_texts (
   field TEXT,

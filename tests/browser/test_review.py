@@ -39,7 +39,7 @@ def test_cells_that_fail_are_fixed_and_the_result_is_collected(send, page):
     page.get_by_role("button", name="Save the changes").click()
     page.get_by_role("heading", name="1 row has problems").wait_for()
     page.get_by_role("button", name="Leave out row 4").click()
-    page.get_by_role("heading", name="Everything is right").wait_for()
+    page.get_by_role("heading", name="No problems found").wait_for()
     finish(page)
     assert batch.collected() == [
         {"name": "Ada", "email": "ada@example.com", "country": "DE", "credit": 100},
@@ -51,15 +51,15 @@ def test_cells_that_fail_are_fixed_and_the_result_is_collected(send, page):
 def test_a_header_that_was_not_found_is_chosen_and_the_columns_after_it(send, page):
     batch = send(NO_HEADER)
     ready(page, batch.review_url)
-    page.get_by_role("heading", name="Which row holds the names of the columns?").wait_for()
+    page.get_by_role("heading", name="Which row contains the column names?").wait_for()
     page.get_by_role("radio", name="Row 3").check()
-    page.get_by_role("button", name="Go on with this").click()
-    page.get_by_role("heading", name="Which column goes where?").wait_for()
+    page.get_by_role("button", name="Continue").click()
+    page.get_by_role("heading", name="Match the columns to fields").wait_for()
     page.get_by_label("Who").select_option("name")
     page.get_by_label("Mail").select_option("email")
     page.get_by_label("2026").select_option("credit")
     page.get_by_role("button", name="Use these columns").click()
-    page.get_by_role("heading", name="Everything is right").wait_for()
+    page.get_by_role("heading", name="No problems found").wait_for()
     finish(page)
     assert batch.collected() == [{"name": "Ada", "email": "ada@example.com", "country": "FR", "credit": 9}]
 
@@ -73,7 +73,7 @@ def test_columns_that_were_not_matched_are_mapped_by_keyboard_alone(send, page):
         page.keyboard.type(keys)
     tab_to(page, lambda: page.evaluate("document.activeElement.innerText"), "Use these columns")
     page.keyboard.press("Enter")
-    page.get_by_role("heading", name="Everything is right").wait_for()
+    page.get_by_role("heading", name="No problems found").wait_for()
     tab_to(page, lambda: page.evaluate("document.activeElement.innerText"), "Finish the import")
     page.keyboard.press("Enter")
     page.get_by_role("heading", name="The import is finished").wait_for()
@@ -209,6 +209,6 @@ def test_hostile_values_do_nothing_in_a_browser(send, page):
     page.get_by_label("Email, row 1").fill("ada@example.com")
     page.get_by_label("Country, row 1").select_option("France")
     page.get_by_role("button", name="Save the changes").click()
-    page.get_by_role("heading", name="Everything is right").wait_for()
+    page.get_by_role("heading", name="No problems found").wait_for()
     finish(page)
     assert batch.collected()[0]["name"] == HOSTILE

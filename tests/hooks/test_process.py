@@ -13,7 +13,7 @@ from tests.support.processes import Watched, children_of
 PREAMBLE = "import sys; read = sys.stdin.buffer.read; write = sys.stdout.buffer.write\n"
 ROOT = Path(__file__).parents[2]
 ENDLESS = """
-from sandbox.hooks.limits import HookLimits
+from sandbox.hooks.deno import HookLimits
 from sandbox.hooks.process import HookProcess
 with HookProcess(limits=HookLimits()) as process:
     process.call("a", {"op": "check", "source": "() => 1"})
@@ -76,7 +76,7 @@ def test_calls_after_the_imports_time_fail_at_once(stand_in: Path) -> None:
     (stand_in.parent / "driver.py").write_text("import time; time.sleep(60)")
     with HookProcess(limits=HookLimits(import_s=0.0), program=stand_in) as process:
         for _ in range(2):
-            with pytest.raises(HookFailed, match="seconds of the import's hooks were over"):
+            with pytest.raises(HookFailed, match="seconds for the import's hooks were over"):
                 process.call("rowHooks[0]", {})
 
 

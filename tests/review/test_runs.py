@@ -52,7 +52,7 @@ async def test_in_a_large_import_a_cell_is_marked_until_the_check_that_follows_a
         page = await person.send(cells, waits=False, **{cell(cells, 2, "email"): "cleo@example.com"})
         assert MARK in page.text
         assert "1 change is" in page.text
-        assert "Everything is right" not in page.text
+        assert "No problems found" not in page.text
         await box.control("POST", "/clock", json={"advance_s": 60})
         assert MARK not in (await person.look()).html
 

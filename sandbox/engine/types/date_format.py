@@ -38,7 +38,7 @@ class DateFormat:
         return "".join(self._written(piece, moment) for piece in self._pieces)
 
     def read(self, text: str) -> datetime | None:
-        """Return the moment in a text of this form (ASCII digits), or None; missing parts come from 2000-01-01 00:00."""
+        """Return the moment in a text of this form (ASCII digits), or None; missing parts are those of 2000-01-01."""
         if self._pattern is None:
             self._pattern = re.compile("".join(map(self._readable, self._pieces)), re.IGNORECASE)
         match = self._pattern.fullmatch(text)

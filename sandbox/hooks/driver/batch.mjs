@@ -1,4 +1,4 @@
-// Rows as hooks see them, made from columns; and what a returned row changed in them.
+// Rows as hooks see them, made from columns, and the changes in a returned row.
 
 import { isObject, kind, messagesOf, optionsOf, Shape, textOf } from "./values.mjs";
 

@@ -18,7 +18,7 @@ export function limitReplies(bytes) {
   replyMaxBytes = bytes;
 }
 
-// The next message, or null at the end. Hooks' timers and promises go on while it waits for the first byte.
+// The next message, or null at the end. Hooks' timers and promises keep running while it waits for the first byte.
 export async function receive() {
   const head = new Bytes(4);
   const first = await readSoon(head);

@@ -1,4 +1,4 @@
-// The `instance` that step hooks and beforeFinish get: it notes what is asked; the import does it after the hook.
+// The `instance` that step hooks and beforeFinish get: it records orders; the import applies them after the hook.
 
 import { isObject, kind, messagesOf, optionsOf, textOf } from "./values.mjs";
 
@@ -18,7 +18,7 @@ export function know(field) {
   fields[field.key] = type === "multi-select" ? (options?.delimiter ?? ",") : ",";
 }
 
-// Everything asked since the last time, or null.
+// The orders since the last call, or null.
 export function takeOrders() {
   const taken = orders;
   orders = null;

@@ -151,7 +151,7 @@ async function finishRun(message) {
   return { cancelled: true, message: given || "The beforeFinish callback cancelled the import." };
 }
 
-// Nothing returned is an empty list: nothing changed.
+// A hook that returns nothing changed nothing: an empty list.
 function listOf(answer, form) {
   if (answer === undefined || answer === null) return [];
   if (!isArray(answer)) throw new Shape(`returned ${kind(answer)}; it must return an array of ${form}.`);
@@ -219,7 +219,7 @@ async function loop() {
   exit(0);
 }
 
-// Nothing is left that could wake the loop: a hook awaits what nothing will ever settle.
+// Nothing can wake the loop any more: a hook awaits a promise that never settles.
 globalThis.addEventListener("beforeunload", () => {
   reply({ error: "awaits a promise that nothing will ever settle.", reason: "shape" });
   exit(0);

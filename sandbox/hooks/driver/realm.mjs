@@ -1,4 +1,4 @@
-// What hooks see of the world: a console of their own, Node's look, none of what could disturb the driver.
+// The global objects of hooks: a console of their own, Node's names, and nothing that could disturb the driver.
 
 const inspect = Deno.inspect;
 const writeNow = Deno.stderr.writeSync.bind(Deno.stderr);
@@ -23,7 +23,7 @@ export function limitConsole(bytes) {
   consoleLeft = bytes;
 }
 
-// What a hook left behind that failed on its own, once: a box {error} or null.
+// The first error that a hook's timers or promises raised in the background, as {error}, or null.
 export function takeBackground() {
   const taken = background;
   background = null;

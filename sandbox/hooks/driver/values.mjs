@@ -1,4 +1,4 @@
-// Values that hooks hand back: their text, their messages, and the sentences for those of a wrong shape.
+// Values that hooks return: their texts, their messages, and the sentences for a wrong shape.
 
 const { isArray } = Array;
 const date = Function.prototype.call.bind(Date.prototype.toISOString);
@@ -15,7 +15,7 @@ export function isObject(value) {
   return typeof value === "object" && value !== null && !isArray(value);
 }
 
-// The displayed text of a value; arrays joined by the field's delimiter, null empty.
+// The displayed text of a value; arrays are joined with the field's delimiter, and null is empty.
 export function textOf(value, key, delimiter) {
   switch (typeof value) {
     case "string":
@@ -36,7 +36,7 @@ export function textOf(value, key, delimiter) {
   return text;
 }
 
-// [[message, level], ...] of an info array; the level is error where none of the three is given.
+// [[message, level], ...] of an info array; the level is error if none of the three is given.
 export function messagesOf(info, key) {
   if (!isArray(info)) throw new Shape(`gave ${kind(info)} as the info of the field ${key}; it must be an array.`);
   const messages = [];

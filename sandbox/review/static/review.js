@@ -1,4 +1,4 @@
-// What makes the review handier; every action works without it.
+// Makes the review more convenient; every action works without it.
 "use strict";
 {
   const PAUSE_MS = 700;
@@ -24,7 +24,7 @@
     showUnsaved();
   }
 
-  // After a save the next cell to look at is the first wrong one behind the one that was edited.
+  // After a save, the focus moves to the first wrong cell after the one that was edited.
   function keepFocus(field) {
     sessionStorage.setItem(FOCUS, field ? field.name : "");
   }
@@ -59,7 +59,7 @@
     cells.addEventListener("submit", () => {
       isSending = true;
       keepFocus(isCell(document.activeElement) ? document.activeElement : fields().find(isChanged));
-      // Only what was changed is sent: what others have written meanwhile in other cells stays.
+      // Send only changed cells, so that other people's changes in other cells stay.
       for (const field of fields()) if (!isChanged(field)) field.disabled = true;
     });
     addEventListener("pageshow", () => {
