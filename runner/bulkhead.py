@@ -20,7 +20,7 @@ from runner.local import reconcile as recovery
 from runner.local import redrive as redriving
 from runner.local.batch_lease import hold_batch_lease
 from runner.local.batch_lookup import Batches
-from runner.local.doctor import Check, examine
+from runner.local.doctor import examine
 from runner.local.outcome import BatchOutcome, BatchResult, batch_result, exit_code_of
 from runner.local.pipeline import Scope, run_batch
 from runner.local.plan import Explanation, Plan
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from runner.check import Engine
     from runner.config.settings import Settings
+    from runner.findings import Finding
     from runner.ledger.protocol import Ledger
     from runner.local.pipeline import RunResult
     from runner.protocols import Source
@@ -298,7 +299,7 @@ class Bulkhead:
         async for piece in render(ledger.items(batch.batch_id), batch):
             yield piece
 
-    async def doctor(self, schema_ids: Collection[str] = ()) -> list[Check]:
+    async def doctor(self, schema_ids: Collection[str] = ()) -> list[Finding]:
         return await examine(self._resources, schema_ids=schema_ids)
 
     async def _go(
@@ -478,4 +479,4 @@ def _named(counts: dict[ItemState, int]) -> dict[str, int]:
     return {str(state): count for state, count in counts.items() if count}
 
 
-__all__ = ["BatchStatus", "Bulkhead", "Check", "Difference", "Explanation", "Plan", "RunSpec"]
+__all__ = ["BatchStatus", "Bulkhead", "Difference", "Explanation", "Plan", "RunSpec"]

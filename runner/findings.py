@@ -1,4 +1,4 @@
-"""Findings: what `doctor` reports, one line for each check: ok, a warning, or a failure."""
+"""Findings: what a check of the setup reports, one line per check: ok, a warning, or a failure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Level(StrEnum):
-    """`warn`: it may be as it should be, a person has to judge."""
+    """The result of one check; `warn` means that it may be as intended and a person has to judge."""
 
     OK = "ok"
     WARN = "warn"
@@ -16,12 +16,16 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One line: `detail` says what was seen, `hint` what to do or to type where it is not well."""
+    """One check: `detail` says what was seen, `hint` what to do or to type unless it is ok."""
 
     name: str
     level: Level
     detail: str
     hint: str | None = None
+
+    @property
+    def is_ok(self) -> bool:
+        return self.level is Level.OK
 
 
 def ok(name: str, detail: str) -> Finding:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.text import Text
 
 from runner.cli.styles import line
 from runner.cli.summary import print_commands, print_failures
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from runner.cli.triage import Triage
     from runner.cloud.ops.redrive import Redriven
     from runner.cloud.ops.status import Review
-    from runner.findings import Finding
     from runner.models import BatchStatus
 
 Command = tuple[str, str]
@@ -154,29 +152,6 @@ def print_reviews(console: Console, found: Sequence[Review], *, limit: int) -> N
             line(console, f"    {shown(review.review_url or 'the vendor has not sent a review URL')}", style="cyan")
     if len(found) > limit:
         line(console, f"… and more: --limit {limit * 10}, or --json for all")
-
-
-def print_findings(console: Console, findings: Iterable[Finding]) -> None:
-    """Write one line per check, with the next step under those that did not pass."""
-    levels = []
-    for finding in findings:
-        levels.append(finding.level)
-        mark, style = _MARKS[finding.level]
-        text = Text(f"  {mark:<6}", style=style)
-        text.append(f"{finding.name:<15} {shown(finding.detail)}", style="not bold default")
-        line(console, text)
-        if finding.hint and finding.level != "ok":
-            line(console, f"        next: {shown(finding.hint)}", style="dim")
-    line(console)
-    line(console, _totals(levels))
-
-
-_MARKS = {"ok": ("ok", "green"), "warn": ("warn", "yellow"), "fail": ("FAIL", "bold red")}
-
-
-def _totals(levels: Sequence[str]) -> str:
-    failures, warnings = counted(levels.count("fail"), "failure"), counted(levels.count("warn"), "warning")
-    return f"{failures}, {warnings}" if "fail" in levels or "warn" in levels else "all checks passed"
 
 
 def print_webhook_url(console: Console, url: str, *, which: str, options: str) -> None:

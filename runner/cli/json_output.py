@@ -19,8 +19,11 @@ from runner.formatting import storable
 from runner.models import iso
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from _typeshed import DataclassInstance
 
+    from runner.findings import Finding
     from runner.local.plan import Explanation, Plan
     from runner.models import BatchStatus
 
@@ -69,6 +72,14 @@ def explanation_document(explanation: Explanation) -> dict[str, Any]:
     """Return what `explain --json` says."""
     tried = [{"route": route, "match": match, "matched": matched} for route, match, matched in explanation.tried]
     return {**_fields(explanation), "tried": tried}
+
+
+def findings_document(findings: Iterable[Finding]) -> list[dict[str, Any]]:
+    """Return what `doctor --json` says."""
+    return [
+        {"name": finding.name, "ok": finding.is_ok, "detail": finding.detail, "hint": finding.hint}
+        for finding in findings
+    ]
 
 
 def plain(value: Any) -> Any:

@@ -10,14 +10,16 @@ from rich.text import Text
 
 from runner.cli.styles import STYLES, line, present
 from runner.cli.triage import LISTED_MOST
+from runner.findings import Finding, Level
 from runner.formatting import counted, lasting, near, shown, sized
 from runner.models import OPEN_STATES, ItemState, iso
 
 if TYPE_CHECKING:
-    from runner.local.doctor import Check
     from runner.local.plan import Explanation, Plan
     from runner.local.reconcile import Difference
     from runner.models import BatchStatus
+
+_MARKS = {Level.OK: ("ok", "green"), Level.WARN: ("warn", "yellow"), Level.FAIL: ("FAIL", "bold red")}
 
 
 def columns(console: Console, rows: Iterable[Sequence[str]], *, indent: str = "  ") -> None:
@@ -161,14 +163,21 @@ def print_no_match(console: Console, match: str) -> None:
     line(console, "        `*` stays within one name, `**` crosses `/`; a pattern without `/` matches the last name")
 
 
-def print_checks(console: Console, checks: Iterable[Check]) -> None:
-    """Write one line per check, and what to do about those that failed."""
-    for check in checks:
-        text = Text("  ok    " if check.ok else "  FAIL  ", style="green" if check.ok else "bold red")
-        text.append(f"{check.name:<18} {shown(check.detail)}", style="not bold default")
-        console.print(text, soft_wrap=True)
-        if check.hint and not check.ok:
-            line(console, f"        hint: {shown(check.hint)}", style="dim")
+def print_findings(console: Console, findings: Sequence[Finding]) -> None:
+    """Write one line per check, what to do about those that are not ok, and a summary."""
+    width = max((len(finding.name) for finding in findings), default=0)
+    for finding in findings:
+        mark, style = _MARKS[finding.level]
+        text = Text(f"  {mark:<6}", style=style)
+        text.append(f"{finding.name:<{width}}  {shown(finding.detail)}", style="not bold default")
+        line(console, text)
+        if finding.hint and not finding.is_ok:
+            line(console, f"        hint: {shown(finding.hint)}", style="dim")
+    levels = [finding.level for finding in findings]
+    failed, warned = levels.count(Level.FAIL), levels.count(Level.WARN)
+    totals = f"{counted(failed, 'failure')}, {counted(warned, 'warning')}"
+    line(console)
+    line(console, totals if failed or warned else "all checks passed")
 
 
 def print_settings(console: Console, rows: Iterable[tuple[str, str, str]]) -> None:

@@ -105,8 +105,8 @@ async def reviews(args: CloudReviewsArguments) -> None:
 
 async def doctor(args: CloudDoctorArguments) -> None:
     """Check the deployment from stack to webhook; exits with 7 if a check fails."""
-    from runner.cli.cloud_tables import print_findings
     from runner.cli.query import stack_session
+    from runner.cli.tables import print_findings
     from runner.local.outcome import ExitCode
 
     async with stack_session(args) as s:

@@ -14,14 +14,15 @@ if TYPE_CHECKING:
 
 async def doctor(args: DoctorArguments) -> None:
     """Check the license key, schemas, clock, ledger, and disk; exits with 7 if a check fails."""
+    from runner.cli.json_output import findings_document
     from runner.cli.query import session
-    from runner.cli.tables import print_checks
+    from runner.cli.tables import print_findings
     from runner.local.outcome import ExitCode
 
     async with session(args) as s:
-        checks = await s.bulkhead.doctor(_schema_ids(s.loaded))
-        s.answer(checks, print_checks)
-    if not all(check.ok for check in checks):
+        findings = await s.bulkhead.doctor(_schema_ids(s.loaded))
+        s.answer(findings, print_findings, findings_document)
+    if not all(finding.is_ok for finding in findings):
         raise typer.Exit(ExitCode.FATAL)
 
 

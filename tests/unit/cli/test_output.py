@@ -6,14 +6,16 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import orjson
 import pytest
 from rich.console import Console
 
+from runner.cli.json_output import findings_document, plain
 from runner.cli.ndjson import JsonEvents
 from runner.cli.progress import ScreenProgress, live_view, plain_line, showing
 from runner.cli.progress_state import ProgressState
 from runner.cli.summary import RunSummary, next_commands, print_summary
-from runner.cli.tables import print_checks, print_differences, print_plan
+from runner.cli.tables import print_differences, print_findings, print_plan
 from runner.cli.triage import LISTED_MOST, Triage, needing_a_person
 from runner.config.units import Rate
 from runner.events import (
@@ -26,8 +28,8 @@ from runner.events import (
     ItemMoved,
     Notice,
 )
+from runner.findings import fail, ok, warn
 from runner.formatting import counted, lasting, near, shown, sized, storable
-from runner.local.doctor import Check
 from runner.local.outcome import BatchOutcome, ExitCode
 from runner.local.plan import Plan
 from runner.local.reconcile import Difference, DifferenceKind
@@ -278,13 +280,29 @@ def test_many_differences_end_with_a_pointer_to_the_json() -> None:
 
 def test_checks_that_fail_show_what_to_do() -> None:
     to = console()
-    bad = Check(name="license key", ok=False, detail="refused", hint="set DROMO_LICENSE_KEY")
-    print_checks(to, [Check(name="disk", ok=True, detail="1 GB free", hint="unused"), bad])
+    bad = fail("license key", "refused", "set DROMO_LICENSE_KEY")
+    print_findings(to, [ok("disk", "1 GB free"), bad, warn("key", "old", "replace it")])
     assert written(to).splitlines() == [
-        "  ok    disk               1 GB free",
-        "  FAIL  license key        refused",
+        "  ok    disk         1 GB free",
+        "  FAIL  license key  refused",
         "        hint: set DROMO_LICENSE_KEY",
+        "  warn  key          old",
+        "        hint: replace it",
+        "",
+        "1 failure, 1 warning",
     ]
+
+
+def test_the_documents_of_both_doctors_keep_their_keys() -> None:
+    found = [ok("disk", "1 GB free"), fail("license key", "refused", "set DROMO_LICENSE_KEY")]
+    assert orjson.dumps(plain(findings_document(found))) == (
+        b'[{"name":"disk","ok":true,"detail":"1 GB free","hint":null},'
+        b'{"name":"license key","ok":false,"detail":"refused","hint":"set DROMO_LICENSE_KEY"}]'
+    )
+    assert orjson.dumps(plain(found)) == (
+        b'[{"name":"disk","level":"ok","detail":"1 GB free","hint":null},'
+        b'{"name":"license key","level":"fail","detail":"refused","hint":"set DROMO_LICENSE_KEY"}]'
+    )
 
 
 def test_a_plan_says_how_long_the_creates_take_and_what_is_rejected() -> None:

@@ -14,15 +14,15 @@ from tests.support.rawserver import RawServer, answer, answering
 
 
 @pytest.mark.parametrize(
-    ("status", "name", "well"),
+    ("status", "name", "is_ok"),
     [(200, "license key", True), (401, "license key", False), (404, "vendor", False), (503, "vendor", False)],
 )
-async def test_the_key_is_well_only_where_the_vendor_answers_with_a_page(
-    status: int, name: str, well: bool, tmp_path: Path
+async def test_the_key_is_ok_only_if_the_vendor_answers_with_a_page(
+    status: int, name: str, is_ok: bool, tmp_path: Path
 ) -> None:
     body = b'{"count": 0, "next": null, "results": []}'
     async with RawServer(answering(answer(status, body, Connection="close"))) as server:
         settings = Settings(api_url=server.url, license_key=SecretStr("key"), ledger=tmp_path / "ledger.db")
         async with Resources(settings) as resources:
             first = (await examine(resources, schema_ids=()))[0]
-    assert (first.name, first.ok) == (name, well)
+    assert (first.name, first.is_ok) == (name, is_ok)
