@@ -43,7 +43,7 @@ from tests.cloudcore.oracles import Judges
 from tests.cloudcore.plan import BEGIN_S, SETTLE_S, Drop, Plan, plan_of
 from tests.support.inputs import simulated_engine
 from tests.support.process import Disk, Process, ProcessSlots, SimulatedClock, Trace, own_tasks
-from tests.support.seeds import Broken, Kind, repeatable
+from tests.support.seeds import MISTAKES, Broken, Kind, repeatable
 from tests.support.vendor import SimulatedApi, SimulatedStorage, Vendor
 from tests.support.vloop import BusyLoop, DeadlineExceeded, Deadlock, VirtualLoop
 from tests.support.weather import Weather
@@ -304,7 +304,7 @@ class Simulation:
         )
         try:
             await self._lived(process, program)
-        except Broken:
+        except (Broken, *MISTAKES):
             raise
         except Exception as error:  # noqa: BLE001 - as Lambda does
             self.failures += 1

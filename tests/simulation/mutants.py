@@ -208,7 +208,7 @@ def bound_items_created_anew(patch: pytest.MonkeyPatch) -> None:
 def stale_list_believed(patch: pytest.MonkeyPatch) -> None:
     careful = track.Tracker.apply
 
-    async def apply(self: Any, remote: RemoteImport) -> None:
+    async def apply(self: Any, remote: RemoteImport, *, is_whole: bool = False) -> Item | None:
         item = self._open.get(remote.import_id)
         if item is not None and remote.status == ImportStatus.AWAITING_UPLOAD:
             self._open.pop(remote.import_id)
@@ -216,8 +216,8 @@ def stale_list_believed(patch: pytest.MonkeyPatch) -> None:
                 item, ItemState.FAILED, reason="the upload was lost", error_code="lost"
             )
             await self._on_move(lost)
-        else:
-            await careful(self, remote)
+            return lost
+        return await careful(self, remote, is_whole=is_whole)
 
     patch.setattr(track.Tracker, "apply", apply)
 
@@ -253,23 +253,31 @@ def data_of_a_lost_import_sent_again(patch: pytest.MonkeyPatch) -> None:
 MUTANTS = (
     Mutant("data is sent before the bind", data_before_bind),
     Mutant("a create is sent before its intent", create_before_intent),
-    Mutant("a JSON create in doubt is repeated", json_create_repeated),
-    Mutant("a JSON create in doubt is settled without a quiet period", json_settled_at_once),
-    Mutant("an import is adopted by its plain name", adopted_by_plain_name),
-    Mutant("import ids are not unique", import_ids_not_unique),
-    Mutant("a slot is free a minute after its create was sent", slots_freed_when_sent),
-    Mutant("a throttled create counts as an attempt", throttled_create_counted),
-    Mutant("a result is renamed before its check", result_renamed_before_its_check, short_downloads),
-    Mutant("a result is not checked", result_not_checked),
+    Mutant("a JSON create of unknown outcome is repeated", json_create_repeated, first_seed=1),
+    Mutant("a JSON create is settled without a quiet period", json_settled_at_once, first_seed=6),
+    Mutant("an import is adopted by its plain name", adopted_by_plain_name, first_seed=44),
+    Mutant("import ids are not unique", import_ids_not_unique, first_seed=11),
+    Mutant("a slot is free a minute after its create was sent", slots_freed_when_sent, first_seed=4),
+    Mutant("a throttled create counts as an attempt", throttled_create_counted, first_seed=7),
+    Mutant("a result is renamed before its check", result_renamed_before_its_check, short_downloads, first_seed=9),
+    Mutant("a result is not checked", result_not_checked, first_seed=38),
     Mutant("an item is collected before its result is saved", collected_before_saved),
-    Mutant("an upload in doubt is repeated without a condition", upload_repeated_blindly),
+    Mutant("an upload of unknown outcome is repeated without a condition", upload_repeated_blindly, first_seed=6),
     Mutant(
-        "an upload of an earlier run is not in doubt", upload_of_an_earlier_run_not_doubted, crashes_without_condition
+        "the upload of an earlier run is taken for complete",
+        upload_of_an_earlier_run_not_doubted,
+        crashes_without_condition,
+        first_seed=2,
     ),
-    Mutant("a bound item is created anew after a crash", bound_items_created_anew),
+    Mutant("a bound item is created again after a crash", bound_items_created_anew, first_seed=32),
     Mutant("a stale status of the list is believed", stale_list_believed),
-    Mutant("items held back behind a doubt are forgotten", held_back_items_forgotten),
-    Mutant("data is sent again for an import that is gone", data_of_a_lost_import_sent_again, deletions_and_crashes),
-    Mutant("the machine's own clock is trusted", own_clock_trusted),
-    Mutant("the machine's own clock is read anew each time", clock_read_anew),
+    Mutant("items held back behind an unknown outcome are forgotten", held_back_items_forgotten, first_seed=6),
+    Mutant(
+        "data is sent again for an import that is gone",
+        data_of_a_lost_import_sent_again,
+        deletions_and_crashes,
+        first_seed=1,
+    ),
+    Mutant("the machine's own clock is trusted", own_clock_trusted, first_seed=44),
+    Mutant("the machine's own clock is read each time", clock_read_anew, first_seed=44),
 )

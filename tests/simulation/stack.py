@@ -27,6 +27,7 @@ from runner.quota.pacer import CreatePacer
 from runner.stages.transitions import Transitions
 from tests.support.inputs import SimulatedSource
 from tests.support.process import Process
+from tests.support.seeds import MISTAKES
 from tests.support.vendor import SimulatedApi, SimulatedStorage
 
 if TYPE_CHECKING:
@@ -105,6 +106,7 @@ class Stack:
         self._functions: set[asyncio.Task[None]] = set()
         self._lives = itertools.count(FIRST_LIFE)
         self._waiting = 0
+        self._mistake: Exception | None = None
         self._told: dict[str, str] = {}
         self.reviews_until = 0.0
 
@@ -131,12 +133,13 @@ class Stack:
             await repair(found, ledger=ledger, api=context.api, batch=batch, transitions=transitions)
 
     async def _watch(self) -> None:
-        while True:
+        while self._mistake is None:
             await asyncio.sleep(_LOOK_S)
             for import_id, status in self._vendor.statuses():
                 if status in _ENDS and self._told.get(import_id) != status:
                     self._told[import_id] = status
                     self._announce(import_id, status)
+        raise self._mistake
 
     async def drained(self) -> None:
         """Wait until no message waits and no function works."""
@@ -173,7 +176,9 @@ class Stack:
         process = Process(self._trace, self._loop, kill_at=self._kill_at())
         try:
             await process.run(self._function(process, hint, receives))
-        except Exception as error:  # noqa: BLE001 - as a queue takes whatever a function raises
+        except MISTAKES as error:
+            self._mistake = error
+        except Exception as error:  # noqa: BLE001 - a queue delivers a message again, whatever its function raises
             self._trace.note("function.failed", type(error).__name__)
             if receives < MAX_RECEIVES:
                 self._ring(hint, retry_after_s(receives), receives + 1)
@@ -188,7 +193,7 @@ class Stack:
     def _function(self, process: Process, hint: ImportHint, receives: int) -> Awaitable[Any]:
         ends_at = self._loop.time() + FUNCTION_S
         deployment = self._deployment(process)
-        return collect(deployment, hint, deadline=lambda: ends_at - self._loop.time(), receives=receives)
+        return collect(deployment, hint, time_left=lambda: ends_at - self._loop.time(), receives=receives)
 
     def _deployment(self, process: Process) -> Deployment:
         vendor_time = VendorTime(self._clock)

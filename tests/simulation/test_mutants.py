@@ -12,7 +12,6 @@ from tests.support.seeds import Mutant
 SEEDS = 60
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_a_planted_bug_is_caught(mutant: Mutant[Plan]) -> None:
     assert mutant.caught(ALONE, seeds=SEEDS) is not None

@@ -21,7 +21,6 @@ def test_every_invariant_holds_beside_others(start: int) -> None:
         SHARED.check(seed)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("mutant", SHARED_MUTANTS, ids=lambda mutant: mutant.name)
 def test_a_planted_bug_is_caught(mutant: Mutant[Plan]) -> None:
     assert mutant.caught(SHARED, seeds=MUTANT_SEEDS) is not None

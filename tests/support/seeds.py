@@ -19,6 +19,10 @@ Steps = list[tuple[float, str, str]]
 """What happened: (virtual seconds, kind, detail)."""
 
 
+MISTAKES = (AttributeError, NameError, TypeError)
+"""What a simulated function raises only if its code, or the simulation, is wrong: no simulation goes on after it."""
+
+
 class Broken(AssertionError):
     """An invariant does not hold; `trace` is what led to it."""
 
@@ -136,13 +140,19 @@ class Mutant(Generic[P]):
     """The first seed that is tried, found by a search: it shows the bug at once, until the plans change."""
 
     def caught(self, kind: Kind[P], *, seeds: int, by: type[Exception] = Broken) -> tuple[int, str] | None:
-        """Return the first of so many seeds that shows the bug, and the error; None if none does."""
+        """Return the first of so many seeds that shows the bug, and the error; None if none does.
+
+        Raises AssertionError if what is planted does not fit the code any more.
+        """
         for seed in range(self.first_seed, self.first_seed + seeds):
             with pytest.MonkeyPatch.context() as patch:
                 self.plant(patch)
                 try:
                     kind.simulate(self.plan(kind.plan_of(seed)))
                 except by as error:
+                    happened = [repr(error), *(detail for _, _, detail in getattr(error, "trace", ()))]
+                    misfits = [one for one in happened for mistake in MISTAKES if mistake.__name__ in one]
+                    assert not misfits, f"the planted bug does not fit the code: {misfits[0]}"
                     return seed, str(error)
         return None
 
