@@ -12,9 +12,9 @@ from lambdas import environment
 from runner import identity
 from runner.aws.s3 import open_s3
 from runner.clock import SystemClock, WallClock
-from runner.cloud.context import Deployment, S3Places
+from runner.cloud.context import Deployment, S3Places, WebhookPerImport
 from runner.cloud.notify import AwsNotifier
-from runner.cloud.webhooks import WebhookPerImport, webhook_url
+from runner.cloud.webhooks import webhook_url
 from runner.config.settings import Settings
 from runner.dromo.client import HeadlessClient
 from runner.dromo.clock import VendorTime

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, TypedDict, Unpack
-
-import orjson
 
 from runner.errors import IllegalTransition
 
@@ -225,7 +224,7 @@ class Batch:
     @property
     def driver(self) -> str:
         """Return what moves the items: a `runner`, or the functions of a `stack`. Raises ValueError: no JSON object."""
-        config = orjson.loads(self.config)
+        config = json.loads(self.config)
         if not isinstance(config, dict):
             raise ValueError(f"the record of batch {self.batch_id} is no JSON object")  # noqa: TRY004 - not a type fault
         return str(config.get("driver", "runner"))

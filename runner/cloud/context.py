@@ -1,17 +1,19 @@
-"""The deployment: what every function works with, and the run context, stages, and discovery of one of its batches."""
+"""The deployment: what every function works with, what it offers for one batch, and the adapters it is made of."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from runner import identity
 from runner.config.options import RunOptions
 from runner.config.run_spec import RunSpec
-from runner.errors import ConfigError
+from runner.dromo.rate_limited import WrappedApi
+from runner.errors import BulkheadError, ConfigError
 from runner.events import CreateAnswered, CreateThrottled, ItemMoved
 from runner.models import ItemState
 from runner.sinks import open_sink
@@ -23,6 +25,7 @@ from runner.stages.transitions import Transitions
 
 if TYPE_CHECKING:
     import random
+    from collections.abc import Callable
 
     from runner.aws.s3 import S3Client
     from runner.cloud.deadline import Deadline
@@ -33,8 +36,8 @@ if TYPE_CHECKING:
     from runner.events import Event
     from runner.ledger.leases import Leases
     from runner.ledger.protocol import CloudLedger
-    from runner.models import Batch
-    from runner.protocols import Clock, Sink, Storage
+    from runner.models import Batch, CreateRequest, RemoteImport
+    from runner.protocols import Clock, ImportsApi, Sink, Storage
     from runner.quota.pacer import CreatePacer
     from runner.sources import SourceSpec
     from runner.stop import StopSignal
@@ -218,3 +221,29 @@ class S3Places:
 
     def sink(self, out: str) -> Sink:
         return open_sink(out, s3=self._client)
+
+
+class WebhookPerImport(WrappedApi):
+    """An ImportsApi whose creates name the webhook that reports the end of the import.
+
+    The url is added when the request is sent: it holds a token that changes, and is not part of an item's identity.
+    `current_url` is called before each create. A route that sets its own webhook keeps it.
+    """
+
+    def __init__(self, api: ImportsApi, current_url: Callable[[], str]) -> None:
+        super().__init__(api)
+        self._current_url = current_url
+
+    async def create(self, request: CreateRequest) -> RemoteImport:
+        url = self._current_url()
+        named = {"webhookUrl": url, "needsReviewWebhookUrl": url}
+        try:
+            return await self._api.create(replace(request, settings={**named, **(request.settings or {})}))
+        except BulkheadError as error:
+            raise error.with_message(_without(url, str(error))) from error.__cause__
+
+
+def _without(url: str, text: str) -> str:
+    """Return an error text that may quote the url, whole or cut short, with the token removed."""
+    base, _, _ = url.rpartition("/")
+    return re.sub(rf"({re.escape(base)}/)[^\s\"']*", r"\1…", text)

@@ -1,25 +1,19 @@
-"""The webhook that the vendor calls: its url, the secret token that ends the url, rotation, and the url per import."""
+"""The webhook that the vendor calls: its url, the secret token that ends the url, and its rotation."""
 
 from __future__ import annotations
 
 import json
-import re
 import secrets
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from runner.cloud.ops.stack import WEBHOOK_BASE, WEBHOOK_SECRET
-from runner.dromo.rate_limited import WrappedApi
-from runner.errors import BulkheadError, ConfigError
+from runner.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from runner.aws.services import Aws
     from runner.cloud.ops.stack import Stack
-    from runner.models import CreateRequest, RemoteImport
-    from runner.protocols import ImportsApi
 
 TOKEN_BYTES = 32
 
@@ -99,29 +93,3 @@ class WebhookUrls:
 
     async def _keep(self, tokens: WebhookTokens) -> None:
         await self._aws.call("secretsmanager", "put_secret_value", SecretId=self._secret, SecretString=tokens.to_json())
-
-
-class WebhookPerImport(WrappedApi):
-    """An ImportsApi whose creates name the webhook that reports the end of the import.
-
-    The url is added when the request is sent: it holds a token that changes, and is not part of an item's identity.
-    `current_url` is called before each create. A route that sets its own webhook keeps it.
-    """
-
-    def __init__(self, api: ImportsApi, current_url: Callable[[], str]) -> None:
-        super().__init__(api)
-        self._current_url = current_url
-
-    async def create(self, request: CreateRequest) -> RemoteImport:
-        url = self._current_url()
-        named = {"webhookUrl": url, "needsReviewWebhookUrl": url}
-        try:
-            return await self._api.create(replace(request, settings={**named, **(request.settings or {})}))
-        except BulkheadError as error:
-            raise error.with_message(_without(url, str(error))) from error.__cause__
-
-
-def _without(url: str, text: str) -> str:
-    """Return an error text that may quote the url, whole or cut short, with the token removed."""
-    base, _, _ = url.rpartition("/")
-    return re.sub(rf"({re.escape(base)}/)[^\s\"']*", r"\1…", text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from runner.cloud.webhooks import WebhookPerImport
+from runner.cloud.context import WebhookPerImport
 from runner.errors import RequestInvalid
 from runner.models import CreateRequest, RemoteImport
 
