@@ -9,8 +9,7 @@ from typing import Any, get_args
 
 import typer
 
-from runner.cli.app import build
-from runner.cli.help import panels
+from runner.cli.app import build, panels
 from runner.cli.ndjson import event_name
 from runner.events import BytesUploaded, Event
 from runner.local.outcome import ExitCode

@@ -62,7 +62,7 @@ ORDER = (
 """The packages and root modules of `runner`, from below: each imports only what stands in a row above its own here."""
 RANK = {name: rank for rank, names in enumerate(ORDER) for name in names}
 
-MAY_START_THE_SANDBOX = {"runner.cli.embedded_sandbox", "runner.cli.commands.sandbox", "runner.check.sandbox_engine"}
+MAY_START_THE_SANDBOX = {"runner.cli.embedded_sandbox", "runner.cli.commands.setup", "runner.check.sandbox_engine"}
 CLOCKS = {"runner.clock", "sandbox.clock"}
 READERS_OF_THE_ENVIRONMENT = {
     "runner.config.settings",

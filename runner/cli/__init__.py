@@ -1,1 +1,11 @@
-"""The command line: a thin skin over `runner.bulkhead`; renders progress and maps errors to text and exit codes."""
+"""The `bulkhead` command: reads options, calls the library, and shows what it returns. It holds no logic of a batch.
+
+It may import every other package of `runner`; nothing imports it. Modules import what
+is heavy inside functions, so that help pages and `--version` appear at once.
+
+- command: a function of one parameter, its arguments; `commands` has them, `app` the tree.
+- option group: options that belong together, each declared once (`option_groups`, by means of `options`).
+- arguments: what one command takes, combined from groups (`arguments`).
+- session: the settings and the open resources of a command that asks (`query`).
+- summary: what a run shows at its end (`summary`); triage: the items in it that need a person (`triage`).
+"""

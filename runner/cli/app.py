@@ -1,4 +1,4 @@
-"""The command tree. To start fast, only the command that is called is built completely."""
+"""The command tree and its help pages. To start fast, only the command that is called is built completely."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from runner._version import __version__
-from runner.cli.help import FullGroup, PanelCommand
 from runner.cli.options import typer_function
 
 
@@ -27,14 +27,14 @@ COMMANDS: dict[str, Command] = {
     "run": Command("run", "run"),
     "resume": Command("run", "resume"),
     "track": Command("run", "track"),
-    "plan": Command("plan", "plan"),
-    "check": Command("check", "check"),
-    "explain": Command("plan", "explain"),
-    "status": Command("inspect", "status"),
-    "batches": Command("inspect", "batches"),
-    "manifest": Command("inspect", "manifest"),
-    "redrive": Command("repair", "redrive"),
-    "reconcile": Command("repair", "reconcile"),
+    "plan": Command("run", "plan"),
+    "check": Command("run", "check"),
+    "explain": Command("run", "explain"),
+    "status": Command("ledger", "status"),
+    "batches": Command("ledger", "batches"),
+    "manifest": Command("ledger", "manifest"),
+    "redrive": Command("ledger", "redrive"),
+    "reconcile": Command("ledger", "reconcile"),
     "doctor": Command("setup", "doctor"),
     "config": Command("setup", "config"),
     "ledger copy": Command("ledger", "copy"),
@@ -45,8 +45,8 @@ COMMANDS: dict[str, Command] = {
     "cloud redrive": Command("cloud", "redrive"),
     "cloud reviews": Command("cloud", "reviews"),
     "cloud doctor": Command("cloud", "doctor"),
-    "webhook-url": Command("webhook", "webhook_url"),
-    "sandbox": Command("sandbox", "sandbox_function"),
+    "webhook-url": Command("cloud", "webhook_url"),
+    "sandbox": Command("setup", "sandbox_function"),
 }
 """By name; the first word of a name of two words is its group."""
 
@@ -55,6 +55,47 @@ GROUPS = {
     "cloud": "Start, watch, and repair imports that a stack on AWS runs.",
 }
 """What each group of commands is for."""
+
+
+_OTHER = "Other"
+BARE = {"--check": "--check=skip"}
+"""Options that can be given without a value, and what they then mean. With a value, they need `=`."""
+
+
+class PanelCommand(TyperCommand):
+    """A command whose help groups options by panel, and that accepts the options of BARE without a value."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        end = args.index("--") if "--" in args else len(args)
+        return super().parse_args(ctx, [BARE.get(arg, arg) for arg in args[:end]] + args[end:])
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        for panel, records in panels(self, ctx).items():
+            with formatter.section(panel):
+                formatter.write_dl(records)
+
+
+class FullGroup(TyperGroup):
+    """A group that lists its commands with their complete help."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, self.commands[name].help or "") for name in self.list_commands(ctx)])
+
+
+def panels(command: Any, ctx: Any) -> dict[str, list[tuple[str, str]]]:
+    """Return (names, help) of a command's options by panel, in the order in which panels first appear."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for parameter in command.get_params(ctx):
+        record = parameter.get_help_record(ctx)
+        if record is None:
+            continue
+        name, text = record
+        if parameter.param_type_name == "argument":
+            found.setdefault("Arguments", []).append((name.partition(" ")[0], text))
+        else:
+            found.setdefault(getattr(parameter, "rich_help_panel", None) or _OTHER, []).append((name, text))
+    return found
 
 
 def build(arguments: Sequence[str] = ()) -> typer.Typer:
@@ -96,8 +137,8 @@ def _function(command: Command, *, is_complete: bool) -> Callable[..., None]:
     module = import_module(f"runner.cli.commands.{command.module}")
     function = getattr(module, command.function)
     if not is_complete:
-        return _listed(module.HELP if command.module == "sandbox" else function.__doc__)
-    result: Callable[..., None] = function() if command.module == "sandbox" else typer_function(function)
+        return _listed(module.SANDBOX_HELP if command.function == "sandbox_function" else function.__doc__)
+    result: Callable[..., None] = function() if command.function == "sandbox_function" else typer_function(function)
     return result
 
 

@@ -19,11 +19,10 @@ from runner.check.setup import FILE_TIMEOUT_S, CheckOptions, CheckSetup, schemas
 from runner.cli.check_progress import showing_check
 from runner.cli.check_summary import CheckReport, print_check
 from runner.cli.errors import reported
-from runner.cli.log import logging_to
 from runner.cli.ndjson import CheckLines
 from runner.cli.session import prepared, saved_schemas
 from runner.cli.signals import REASONS, on_signals
-from runner.cli.styles import console, line
+from runner.cli.styles import console, line, logging_to
 from runner.config.units import parse_duration
 from runner.errors import ConfigError
 from runner.formatting import shown

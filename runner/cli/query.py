@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, TypeVar
 from runner.aws.client import aws_extra
 from runner.bulkhead import Bulkhead
 from runner.cli.json_output import write_document
-from runner.cli.log import logging_to
 from runner.cli.session import prepared
-from runner.cli.styles import console
+from runner.cli.styles import console, logging_to
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -14,13 +14,12 @@ from rich.console import Console
 
 from runner.bulkhead import Bulkhead
 from runner.cli.errors import reported
-from runner.cli.log import logging_to
 from runner.cli.ndjson import JsonEvents
 from runner.cli.progress import Progress, QuietProgress, showing
 from runner.cli.progress_state import ProgressState
 from runner.cli.session import prepared, staying_sandbox
 from runner.cli.signals import interrupting
-from runner.cli.styles import console, line
+from runner.cli.styles import console, line, logging_to
 from runner.cli.summary import RunSummary, print_summary
 from runner.cli.triage import NEEDING_A_PERSON, needing_a_person
 from runner.clock import SystemClock

@@ -1,1 +1,1 @@
-"""The commands, each a few lines: read the options, call the library, show what it says."""
+"""The commands: each is a few lines that take an arguments object, call the library, and show the answer."""

@@ -1,13 +1,77 @@
-"""The commands about ledgers: `bulkhead ledger copy` and `bulkhead ledger create-table`."""
+"""The commands about a ledger: its batches, repairs, copies, and the table of a shared one."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runner.cli.arguments import CopyArguments, TableArguments
+from runner.cli.arguments import (
+    BatchesArguments,
+    CopyArguments,
+    ManifestArguments,
+    ReconcileArguments,
+    RedriveArguments,
+    StatusArguments,
+    TableArguments,
+)
 
 if TYPE_CHECKING:
     from runner.local.copy_ledger import Copied
+
+
+async def status(args: StatusArguments) -> None:
+    """Show how many items of a batch are in each state."""
+    from runner.cli.json_output import status_document
+    from runner.cli.query import session
+    from runner.cli.tables import print_status
+
+    async with session(args) as s:
+        s.answer(await s.bulkhead.status(args.batch), print_status, status_document)
+
+
+async def batches(args: BatchesArguments) -> None:
+    """List the batches of the ledger, oldest first."""
+    from runner.cli.json_output import status_document
+    from runner.cli.query import session
+    from runner.cli.tables import print_batches
+
+    async with session(args) as s:
+        found = await s.bulkhead.batches()
+        s.answer(found, print_batches, lambda statuses: [status_document(status) for status in statuses])
+
+
+async def manifest(args: ManifestArguments) -> None:
+    """Write the current manifest of a batch to stdout."""
+    from runner.cli.json_output import write_pieces
+    from runner.cli.query import session
+
+    async with session(args) as s:
+        await write_pieces(s.bulkhead.manifest(args.batch, format=args.form))
+
+
+async def redrive(args: RedriveArguments) -> None:
+    """Queue failed, rejected, or uncertain items again; `resume` then sends them."""
+    from runner.cli.query import session
+    from runner.cli.styles import console
+    from runner.cli.tables import print_no_match, print_redriven
+
+    async with session(args) as s:
+        count = await s.bulkhead.redrive(args.batch, states=args.states(), match=args.match)
+        s.answer(
+            count,
+            lambda console, count: print_redriven(console, count, resume=f"{args.batch or ''}{args.repeated()}"),
+            lambda count: {"redriven": count},
+        )
+    if args.match is not None and not count:
+        print_no_match(console(stderr=True), args.match)
+
+
+async def reconcile(args: ReconcileArguments) -> None:
+    """Show where the ledger and the vendor differ about a batch, and repair it on request."""
+    from runner.cli.query import session
+    from runner.cli.tables import print_differences
+
+    async with session(args) as s:
+        s.answer(await s.bulkhead.reconcile(args.batch, fix=args.fix), print_differences)
 
 
 async def copy(args: CopyArguments) -> None:

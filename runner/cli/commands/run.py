@@ -1,8 +1,26 @@
-"""The commands that move items: `run`, `resume`, and `track`."""
+"""The commands about a source: `run`, `resume`, `track`, `plan`, `check`, and `explain`."""
 
 from __future__ import annotations
 
-from runner.cli.arguments import ResumeArguments, RunArguments, TrackArguments
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runner.cli.arguments import (
+    CheckArguments,
+    ExplainArguments,
+    PlanArguments,
+    ResumeArguments,
+    RunArguments,
+    TrackArguments,
+)
+
+if TYPE_CHECKING:
+    from runner.aws.s3 import S3Place
+    from runner.bulkhead import Bulkhead
+    from runner.check import Engine
+    from runner.config.settings import LoadedSettings
 
 
 def run(args: RunArguments) -> None:
@@ -24,3 +42,98 @@ def track(args: TrackArguments) -> None:
     from runner.cli.run_command import drive
 
     drive(args, lambda bulkhead, _: bulkhead.track(args.batch, watch=args.watch))
+
+
+def check(args: CheckArguments) -> None:
+    """Predict which files would succeed, need review, or fail, and why; nothing is sent."""
+    from runner.cli.check_command import check_source
+
+    check_source(args, lambda: _engine(args.hook_hosts))
+
+
+def _engine(hook_hosts: str | None) -> Engine:
+    from runner.check.sandbox_engine import sandbox_engine
+
+    return sandbox_engine([name.strip() for name in (hook_hosts or "").split(",") if name.strip()])
+
+
+async def plan(args: PlanArguments) -> None:
+    """Show what `run` would do: files by route, rejected files and why, creates, and how long they take."""
+    from runner.cli.json_output import plan_document
+    from runner.cli.query import session
+    from runner.cli.tables import print_plan
+
+    async with session(args) as s:
+        s.answer(await s.bulkhead.plan(args.spec(s.loaded)), print_plan, plan_document)
+
+
+async def explain(args: ExplainArguments) -> None:
+    """Show which route a file gets and why, and whether it would be sent, skipped, or rejected."""
+    from runner.cli.json_output import explanation_document
+    from runner.cli.query import session
+    from runner.cli.tables import print_explanation
+
+    async with session(args) as s:
+        root = args.source or await _root_of(s.bulkhead, s.loaded, args.file)
+        explanation = await s.bulkhead.explain(args.spec(s.loaded, source=root), args.file)
+        s.answer(explanation, print_explanation, explanation_document)
+
+
+async def _root_of(bulkhead: Bulkhead, loaded: LoadedSettings, file: str) -> str:
+    """Guess the directory, or the S3 prefix, that a run would import the file as a part of.
+
+    It is the source of the newest batch that holds the file; if there is none, the outermost folder from which a route
+    matches, from the current directory or the whole bucket inward.
+    """
+    from runner.aws.s3 import S3Place, is_s3
+
+    batches = await bulkhead.batches() if loaded.settings.ledger_is_there else []
+    uris = [status.batch.source_uri for status in reversed(batches)]
+    if is_s3(file):
+        place = S3Place.parse(file)
+        return _of_an_s3_batch(uris, place) or _of_an_s3_route(loaded, place)
+    path = Path(file)
+    return _of_a_batch(uris, path) or _of_a_route(loaded, path)
+
+
+def _of_a_batch(source_uris: Iterable[str], file: Path) -> str | None:
+    from runner.aws.s3 import is_s3
+    from runner.sources.spec import local_path
+
+    path = file.absolute()
+    for uri in source_uris:
+        if is_s3(uri):
+            continue
+        root = Path(local_path(uri))
+        if root.is_dir() and path.is_relative_to(root):
+            return str(root)
+    return None
+
+
+def _of_a_route(loaded: LoadedSettings, file: Path) -> str:
+    from runner.config.routes import Routes
+
+    path, here = file.absolute(), Path.cwd()
+    routes = Routes.of(loaded)
+    for root in reversed(path.parents):
+        if root.is_relative_to(here) and routes.for_source(path.relative_to(root).as_posix()):
+            return str(root)
+    return str(path.parent)
+
+
+def _of_an_s3_batch(source_uris: Iterable[str], file: S3Place) -> str | None:
+    from runner.aws.s3 import S3Place, is_s3
+
+    roots = [S3Place.of_uri(uri) for uri in source_uris if is_s3(uri)]
+    return next((str(root) for root in roots if file == root or file.is_below(root)), None)
+
+
+def _of_an_s3_route(loaded: LoadedSettings, file: S3Place) -> str:
+    from runner.config.routes import Routes
+
+    routes = Routes.of(loaded)
+    *folders, name = file.key.split("/")
+    for depth in range(len(folders)):
+        if routes.for_source("/".join([*folders[depth:], name])):
+            return str(replace(file, key="/".join(folders[:depth])).folder)
+    return str(replace(file, key="/".join(folders)).folder)

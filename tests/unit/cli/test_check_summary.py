@@ -14,9 +14,9 @@ from runner.check import CheckSummary, CheckTotals, FileCheck, Prediction
 from runner.check import report as reporting
 from runner.check.report import ReportFiles, write_report
 from runner.check.sandbox_engine import LIBRARIES, sandbox_engine
+from runner.cli.app import BARE
 from runner.cli.check_progress import CheckProgress, showing_check
 from runner.cli.check_summary import LISTED_MOST, CheckReport, print_check
-from runner.cli.help import BARE
 from runner.cli.ndjson import CheckLines
 from runner.config.units import Rate
 from runner.errors import StorageFull
