@@ -1,4 +1,4 @@
-"""The sandbox as a server: every route on one port, the engine beside it."""
+"""The sandbox as a server: every route on one port, and imports in the background."""
 
 import asyncio
 import contextlib

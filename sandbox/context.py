@@ -1,4 +1,4 @@
-"""What the sandbox's routes share, and the task that runs imports beside them."""
+"""What the sandbox's routes share, and the task that runs imports in the background."""
 
 import asyncio
 import logging
@@ -64,7 +64,7 @@ class SandboxContext:
 
 
 class JobRunner(Protocol):
-    """Runs imports beside the server."""
+    """Runs imports while the server answers."""
 
     async def run(self, job: Job, *, time_s: float) -> Finished:
         """Run `job` when it is its turn. Raises RunStopped if it is stopped, after `time_s` at the latest."""

@@ -57,27 +57,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def as_arguments(values: Mapping[str, str | None]) -> list[str]:
-    """The arguments for `sandbox.__main__.main` from texts by `Option.name`; None leaves an option out.
+    """Return the arguments for `sandbox.__main__.main` from texts by `Option.name`; None leaves an option out.
 
-    Another command line builds its parser from OPTIONS and passes the texts on unread, for example with typer:
-
-        parameters = [
-            inspect.Parameter(
-                option.name,
-                inspect.Parameter.KEYWORD_ONLY,
-                default=option.default,
-                annotation=Annotated[
-                    str | None,
-                    typer.Option(option.flag, metavar=option.metavar, help=option.help, rich_help_panel=option.panel),
-                ],
-            )
-            for option in OPTIONS
-        ]
-
-        def sandbox(**values: str | None) -> None:
-            raise typer.Exit(main(as_arguments(values)))
-
-        sandbox.__signature__ = inspect.Signature(parameters)
+    Another command line makes its own options from OPTIONS (one typer option each, say) and passes the texts on unread.
     """
     flags = {option.name: option.flag for option in OPTIONS}
     return [part for name, text in values.items() if text is not None for part in (flags[name], text)]

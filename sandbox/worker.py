@@ -15,21 +15,26 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import BinaryIO, NoReturn
 
-from sandbox.frames import BEGUN, LENGTH_BYTES, framed, length_of
 from sandbox.imports import Finished, Job
 from sandbox.limits import StopReason, WorkerLimits, engine_crashed
 from sandbox.runs import default_engine, run_job
 from sandbox.storage import OUT_OF_SPACE
 
+LENGTH_BYTES = 8
+"""Messages in both directions are pickles after their length in this many bytes."""
+
+BEGUN = b"!"
+"""What a worker sends as soon as it has a job."""
+
 _NICENESS = 10
-_FIRST_TO_GO = "500"
+_OOM_SCORE_ADJUSTMENT = "500"
 
 
 def main() -> NoReturn:
     """Work until the input ends, which happens when the sandbox ends in any way."""
     limits, scratch = WorkerLimits(memory_bytes=int(sys.argv[1])), sys.argv[2]
     answers = _answers()
-    _take_back_seat()
+    _lower_priority()
     limits.apply()
     tempfile.tempdir = scratch
     jobs: SimpleQueue[Job] = SimpleQueue()
@@ -66,12 +71,12 @@ def _answers() -> BinaryIO:
     return os.fdopen(own, "wb")
 
 
-def _take_back_seat() -> None:
+def _lower_priority() -> None:
     """Give the server priority, be the first process killed if memory runs out, and leave Ctrl-C to the server."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.nice(_NICENESS)
     with contextlib.suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text(_FIRST_TO_GO, encoding="ascii")
+        Path("/proc/self/oom_score_adj").write_text(_OOM_SCORE_ADJUSTMENT, encoding="ascii")
 
 
 def _read_jobs(stream: BinaryIO, jobs: SimpleQueue[Job], scratch: str) -> None:
@@ -90,3 +95,13 @@ def _send(stream: BinaryIO, data: bytes) -> None:
         stream.flush()
     except BrokenPipeError:
         os._exit(0)
+
+
+def framed(message: object) -> bytes:
+    body = pickle.dumps(message)
+    return len(body).to_bytes(LENGTH_BYTES, "big") + body
+
+
+def length_of(head: bytes) -> int:
+    """Return the length of the pickle after its first LENGTH_BYTES."""
+    return int.from_bytes(head, "big")

@@ -1,4 +1,4 @@
-"""The worker processes that run imports: as many at a time as there are cores, each replaced when an import ends it."""
+"""The pool of worker processes that run imports; a worker whose import fails is replaced."""
 
 import asyncio
 import contextlib
@@ -12,24 +12,24 @@ from collections import deque
 from typing import Self
 
 from sandbox.child_process import child_command, child_environment
-from sandbox.frames import BEGUN, LENGTH_BYTES, framed, length_of
 from sandbox.imports import Finished, Job
 from sandbox.limits import RunStopped, StopReason, WorkerLimits, out_of_time
 from sandbox.storage import clear_place
+from sandbox.worker import BEGUN, LENGTH_BYTES, framed, length_of
 
 BEGIN_MAX_S = 60.0
 _REMEMBERED = 100
 
 
 def core_count() -> int:
-    """The cores this process may use."""
+    """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 class WorkerPool:
-    """Runs jobs in processes that are started when they are needed and then kept.
+    """Runs jobs in at most `count` processes, which are started on demand and then kept.
 
-    A job that fails ends its process, so that the next one finds a fresh one.
+    A job that is stopped ends its process, so that the next job gets a new one.
     """
 
     def __init__(self, *, count: int, limits: WorkerLimits) -> None:
@@ -54,14 +54,14 @@ class WorkerPool:
             return finished
 
     async def close(self) -> None:
-        """End the idle workers; the others end with the cancellation of their runs."""
+        """End the idle workers; the others end when their runs are cancelled."""
         while self._idle:
             await self._end(self._idle.pop())
         for worker in self._ended:
             worker.clear()
 
     async def _worker_with(self, job: Job) -> "_Worker":
-        """A worker that has begun with the job: an idle one, or a new one where those have died meanwhile."""
+        """Return a worker that has begun the job: an idle one, or a new one if the idle ones died."""
         while True:
             is_new = not self._idle
             worker = await _Worker.start(self._limits) if is_new else self._idle.pop()
@@ -78,7 +78,7 @@ class WorkerPool:
                 return worker
 
     async def _end(self, worker: "_Worker") -> int:
-        """End a worker and clear up after it, and again at the close: a hook's process outlives it by a moment."""
+        """End a worker and remove its files; `close` does so again, since a hook's process outlives it briefly."""
         self._ended.append(worker)
         try:
             return await worker.end()
@@ -111,14 +111,14 @@ class _Worker:
         return cls(process, limits=limits, scratch=scratch)
 
     async def begin(self, job: Job) -> None:
-        """Hand over a job. Raises OSError or EOFError where the process is gone, or does not take it in time."""
+        """Send a job. Raises OSError or EOFError if the process is gone or does not take the job in time."""
         async with asyncio.timeout(BEGIN_MAX_S):
             self._jobs.write(framed(job))
             await self._jobs.drain()
             await self._answers.readexactly(len(BEGUN))
 
     async def finish(self, *, time_s: float) -> Finished:
-        """What comes of the job. Raises RunStopped."""
+        """Return the end of the job's run. Raises RunStopped."""
         try:
             async with asyncio.timeout(time_s):
                 answer = await self._answer()
@@ -131,14 +131,14 @@ class _Worker:
         return answer
 
     async def end(self) -> int:
-        """End the process, if it has not yet, and return its exit code."""
+        """End the process if it is still running, and return its exit code."""
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
         self._jobs.close()
         return await self._process.wait()
 
     def clear(self) -> None:
-        """Remove what it left."""
+        """Remove the files that it left."""
         shutil.rmtree(self._scratch, ignore_errors=True)
 
     async def _answer(self) -> Finished | StopReason:
