@@ -160,12 +160,12 @@ def test_what_cannot_be_checked_is_said_with_the_code_of_a_run(
     [
         ([], "any", "does not accept the license key"),
         ([], CANARY_KEY, "the vendor has no saved schema absent"),
-        (["--schemas", "inbox"], "", "inbox holds no schema with the id absent"),
+        (["--schemas", "inbox"], "", "inbox has no schema with the id absent"),
         ([], "", "--schemas DIR"),
     ],
     ids=["wrong key", "no such schema", "not in the directory", "no key"],
 )
-def test_a_schema_that_cannot_be_had_ends_the_check_with_what_to_do(
+def test_a_missing_schema_ends_the_check_with_a_hint(
     work: Work, sandbox: SandboxVendor, arguments: list[str], key: str, said: str
 ) -> None:
     mine = work(sandbox)

@@ -1,4 +1,4 @@
-"""The gate judges an item once, before its first create, and only by what the check could really predict."""
+"""The gate checks an item once, before its first create, and rejects only what the check could predict."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pool: one bad file is reported for itself alone, whatever it does to its worker."""
+"""The worker pool: a bad file is reported alone, whatever it does to its process."""
 
 from __future__ import annotations
 

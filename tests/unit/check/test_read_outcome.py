@@ -1,4 +1,4 @@
-"""What the check reads out of an engine's outcome."""
+"""What the check reads from an engine's outcome."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Advice is one sentence, as concrete as the data allow, and there is some for everything that can go wrong."""
+"""Advice is one sentence, as concrete as the data allow; every problem has some."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Problem groups and the totals: the same of any order, of flat size, largest first."""
+"""Problem groups and totals: independent of the order of files, of constant size, largest first."""
 
 from __future__ import annotations
 
