@@ -133,7 +133,7 @@ class _Worker:
         return subprocess.Popen(  # noqa: S603 - our own interpreter and module
             child_command("runner.check.worker", str(descriptor), self._scratch),
             env=child_environment(reads_s3=self._setup.source.kind == "s3"),
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,  # never written to: it ends with this process, and so does the child
             stdout=subprocess.DEVNULL,
             pass_fds=(descriptor,),
         )
@@ -187,9 +187,12 @@ class _Worker:
             return None
         for limit_s in (_EXIT_WITHIN_S, _END_WITHIN_S):
             with suppress(subprocess.TimeoutExpired):
-                return process.wait(limit_s)
+                process.wait(limit_s)
+                break
             process.kill()
-        return None
+        if process.stdin is not None and process.returncode is not None:
+            process.stdin.close()  # not before: a worker whose stdin ends removes the directory that all of them share
+        return process.returncode
 
 
 @contextmanager

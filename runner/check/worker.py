@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import resource
+import shutil
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -67,21 +70,32 @@ class Setup:
 
 def main() -> None:
     """Serve the parent process. Arguments: the descriptor of the connection to it, and the directory `scratch`."""
-    connection = Connection(int(sys.argv[1]))
+    connection, scratch = Connection(int(sys.argv[1])), sys.argv[2]
+    threading.Thread(target=_end_with_parent, args=(scratch,), daemon=True).start()
     try:
         setup: Setup = connection.recv()
     except (EOFError, OSError):
         return
-    serve(connection, setup, sys.argv[2])
+    serve(connection, setup, scratch)
+
+
+def _end_with_parent(scratch: str) -> None:
+    """Wait until stdin ends, which it does when the parent ends, however that ends; then end this process."""
+    try:
+        while os.read(0, 4096):
+            pass
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+        os._exit(0)
 
 
 def serve(connection: Connection[Any, Any], setup: Setup, scratch: str) -> None:
     """Answer each list of files with one message per file, until the parent closes the connection.
 
-    Temporary files go into `scratch`, which the parent removes.
+    Temporary files go into `scratch`, which the parent removes; if the parent was killed, its workers do.
     """
     tempfile.tempdir = scratch
-    _limit_memory(setup.memory_bytes)
+    _limit(setup.memory_bytes)
     checker = FileChecker(setup)
     connection.send(READY)
     while True:
@@ -174,12 +188,13 @@ def _lacked_memory(error: BaseException) -> bool:
     return any(isinstance(cause, MemoryError) for cause in (error, error.__cause__, error.__context__))
 
 
-def _limit_memory(limit_bytes: int) -> None:
-    """Set a soft limit for the data of this process, so that its children can have other limits.
+def _limit(memory_bytes: int) -> None:
+    """Set a soft limit for the data of this process, so that its children can have other limits; write no core file.
 
     The address space is not limited, because V8 reserves much of it. Systems without this limit are left as they are.
     """
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    limit = limit_bytes if hard == resource.RLIM_INFINITY else min(limit_bytes, hard)
+    limit = memory_bytes if hard == resource.RLIM_INFINITY else min(memory_bytes, hard)
     with suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -92,6 +93,8 @@ def moody_engine(source: Any, **_: Any) -> Ended:
         if started.exists():
             started.write_bytes(b"at work")
         time.sleep(600)
+    if name.startswith("core"):
+        return Ended("FAILED", [{"message": str(resource.getrlimit(resource.RLIMIT_CORE))}])
     if name.startswith("raise"):
         raise RuntimeError("what a file holds")
     if name.startswith("memory"):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +16,8 @@ from runner.check.pool import PoolClosed
 from runner.check.worker import FileToCheck
 from runner.errors import BulkheadError
 from tests.support.checks import moody_engine, setup_of
+from tests.support.command import ROOT
+from tests.support.processes import Watched, children_of
 
 
 def fill(directory: Path, *names: str) -> list[FileToCheck]:
@@ -76,3 +80,38 @@ async def test_workers_that_do_not_start_end_the_check_with_a_sentence(tmp_path:
     async with WorkerPool(setup_of(Unloadable(), tmp_path), workers=1, file_timeout_s=30) as pool:
         with pytest.raises(BulkheadError, match="did not start"):
             await pool.check(fill(tmp_path, "a.csv"))
+
+
+PARENT = """
+import asyncio, sys
+from pathlib import Path
+from runner.check import WorkerPool
+from runner.check.worker import FileToCheck
+from tests.support.checks import moody_engine, setup_of
+
+async def main():
+    async with WorkerPool(setup_of(moody_engine, Path(sys.argv[1])), workers=1, file_timeout_s=600) as pool:
+        await pool.check([FileToCheck("hang.csv", 8, 0)])
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are watched as Linux shows them")
+def test_a_busy_worker_ends_with_its_parent_and_leaves_no_files(tmp_path: Path) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    fill(tmp_path, "hang.csv")
+    os.mkfifo(tmp_path / "started")
+    environment = {**os.environ, "TMPDIR": str(scratch)}
+    with subprocess.Popen([sys.executable, "-c", PARENT, str(tmp_path)], cwd=ROOT, env=environment) as parent:
+        assert (tmp_path / "started").read_bytes() == b"at work"
+        (worker,) = map(Watched, children_of(parent.pid))
+        parent.kill()
+    assert worker.ends_within(10)
+    assert list(scratch.iterdir()) == []
+
+
+async def test_a_worker_that_crashes_writes_no_core_file_with_rows(tmp_path: Path) -> None:
+    found = await checked(tmp_path, fill(tmp_path, "core.csv"))
+    assert found["core.csv"].message == "(0, 0)"
