@@ -183,7 +183,7 @@ class HeadlessClient:
         session = self._creates if pieces else self._reads
         if session is None:
             raise RuntimeError("HeadlessClient is used outside of its context manager")
-        departure = RequestSent()
+        sent = RequestSent()
         asked_at = self._vendor_time.ticks() if self._vendor_time else 0.0
         failure: TransientError
         try:
@@ -193,7 +193,7 @@ class HeadlessClient:
                 data=_stream(pieces) if pieces else None,
                 headers=_body_headers(pieces),
                 allow_redirects=False,
-                trace_request_ctx=departure,
+                trace_request_ctx=sent,
             ) as response:
                 self._note_time(response, asked_at=asked_at)
                 body = await _read(response, cap_bytes)
@@ -206,7 +206,7 @@ class HeadlessClient:
             failure = doubt(f"the API's answer is larger than {cap_bytes} bytes")
         except (aiohttp.ClientError, ConnectionCut, OSError) as error:
             failure = doubt(f"the API's answer was cut or is not HTTP ({type(error).__name__})")
-        if not departure.begun and not isinstance(failure, NotSent):
+        if not sent.begun and not isinstance(failure, NotSent):
             failure = NotSent(f"the request did not reach the API within {self._timeout_s:g} s")
         raise failure
 

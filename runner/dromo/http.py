@@ -44,7 +44,7 @@ def open_session(
         trust_env=False,
         auto_decompress=auto_decompress,
         middlewares=(_send_once,),
-        trace_configs=[_departures()],
+        trace_configs=[_tracing()],
     )
 
 
@@ -65,7 +65,7 @@ async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHand
         raise ConnectionCut from None
 
 
-def _departures() -> aiohttp.TraceConfig:
+def _tracing() -> aiohttp.TraceConfig:
     async def note(session: aiohttp.ClientSession, context: SimpleNamespace, params: Any) -> None:  # noqa: ARG001
         context.trace_request_ctx.begun = True
 

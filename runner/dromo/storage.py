@@ -113,10 +113,10 @@ class HttpStorage:
 
     async def _send(self, url: str, upload: UploadPayload, *, only_if_absent: bool) -> _Answer:
         headers = {"If-None-Match": "*"} if only_if_absent else {}
-        departure = RequestSent()
+        sent = RequestSent()
         failure: BulkheadError
         try:
-            async with self._request("PUT", url, headers=headers, data=upload, departure=departure) as response:
+            async with self._request("PUT", url, headers=headers, data=upload, sent=sent) as response:
                 return await _answer_of(response)
         except aiohttp.ClientConnectorError as error:
             failure = NotSent(f"cannot connect to storage: {reason_of(error)}")
@@ -128,7 +128,7 @@ class HttpStorage:
             upload.abandon()
         if upload.failure is not None:
             raise upload.failure
-        raise failure if departure.begun else NotSent(str(failure))
+        raise failure if sent.begun else NotSent(str(failure))
 
     @asynccontextmanager
     async def get(self, url: str) -> AsyncGenerator[AsyncIterator[bytes], None]:
@@ -144,7 +144,7 @@ class HttpStorage:
     async def _open(self, url: str, opened: AsyncExitStack) -> aiohttp.ClientResponse:
         failure: BulkheadError
         try:
-            request = self._request("GET", url, headers={"Accept-Encoding": "identity"}, departure=RequestSent())
+            request = self._request("GET", url, headers={"Accept-Encoding": "identity"}, sent=RequestSent())
             response = await opened.enter_async_context(request)
             if response.status == 200 and response.headers.get("Content-Encoding", "identity") == "identity":
                 return response
@@ -183,7 +183,7 @@ class HttpStorage:
         url: str,
         *,
         headers: dict[str, str],
-        departure: RequestSent,
+        sent: RequestSent,
         data: UploadPayload | None = None,
     ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
         if self._session is None:
@@ -195,7 +195,7 @@ class HttpStorage:
             headers=headers,
             skip_auto_headers=_AUTO_HEADERS,
             allow_redirects=False,
-            trace_request_ctx=departure,
+            trace_request_ctx=sent,
             read_bufsize=_READ_BUFFER_BYTES,
         )
 

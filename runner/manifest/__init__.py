@@ -1,4 +1,11 @@
-"""The manifest: the deterministic final account of a batch, as JSON lines, as a table and as a summary."""
+"""The manifest, the final account of a batch: JSON lines, a table, and a summary.
+
+Imports the root nouns, `sinks`, and the ledger's protocol. The same ledger always gives the same manifest.
+
+- line: one item's fields, in a fixed order; new fields are appended.
+- table: the same lines as CSV for people, with no cell that a spreadsheet runs as a formula.
+- summary: the batch's counts by state, its counters, and how it ended.
+"""
 
 from runner.manifest.csv import csv
 from runner.manifest.jsonl import FIELDS, jsonl, line, shown_name

@@ -1,4 +1,11 @@
-"""Where results and manifests are written: a directory of this machine, or an S3 prefix."""
+"""Sinks, where results and manifests are written: a directory of this machine, or an S3 prefix.
+
+Imports the root nouns and `aws`.
+
+- sink: stores a result or a document completely or not at all.
+- result: the cleaned rows of a successful import, one complete JSON array.
+- result path: where a result is below its sink, a function of the item's source.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,13 @@
-"""Where items come from: a directory, a single file, the files of a list, or an S3 prefix."""
+"""Sources, where items come from: a directory, a single file, the files of a list, or an S3 prefix.
+
+Imports the root nouns and `aws`.
+
+- source: lists entries, and reads one input for its fingerprint, its body, or its rows.
+- entry: what a listing knows about one input.
+- key: the name of an input in its source, which becomes the item's `source`.
+- version: what changes if an input's content changes: size and time of a file, etag and size of an object.
+- body: the bytes of one input, sent once and verified before the last of them is sent.
+"""
 
 from __future__ import annotations
 
