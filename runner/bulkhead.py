@@ -1,4 +1,4 @@
-"""Bulkhead: the library's front door; every command is one method of it."""
+"""Bulkhead: the library's entry point, with one method for each command."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ _LOOK_AGAIN_S = 1.0
 
 
 class _ActiveRun:
-    """A run in progress: who hears its events, how to stop it, and the task of its stages once they have started."""
+    """A run in progress: the listener of its events, its stop signal, and the task of its stages once started."""
 
     def __init__(self, emit: EventHook) -> None:
         self.emit = emit
@@ -60,7 +60,7 @@ class _ActiveRun:
 
 
 class Bulkhead:
-    """Runs, resumes and inspects batches; an async context manager that opens what it needs when it needs it.
+    """Runs, resumes, and inspects batches. An async context manager: opens resources on first use, closes them once.
 
     async with Bulkhead(settings) as bulkhead:
         outcome = await bulkhead.run(RunSpec(source=source_spec("inbox"), routes=Routes.single(schema_id="…")))
@@ -128,17 +128,17 @@ class Bulkhead:
             return await self._go(batch, spec, active, resumed=False)
         if self._out(spec, batch) != batch.out:
             raise ConfigError(
-                f"batch {batch.batch_id} of this source is unfinished and its results lie in {batch.out}",
-                hint="leave out --out to continue it",
+                f"batch {batch.batch_id} of this source is unfinished and its results are in {batch.out}",
+                hint="remove --out to continue that batch",
             )
         batch = await ledger.update_batch(batch.batch_id, config=spec.to_json())
         return await self._go(batch, spec, active, resumed=True)
 
     async def resume(self, batch_id: str | None = None, *, wait: bool = False) -> BatchOutcome:
-        """Continue a batch as it was started; the newest unsettled one where none is named.
+        """Continue a batch with the options it was started with; without an id, the newest unsettled one.
 
-        With `wait`, first waits until no other run works on it; without, raises BatchTaken (LedgerLocked where the
-        ledger is a file) if one does.
+        If another run is working on it, waits for that run with `wait`; otherwise raises BatchTaken (LedgerLocked if
+        the ledger is a file).
         """
         with self._active(self._on_event) as active:
             notify = True
@@ -164,7 +164,7 @@ class Bulkhead:
                     return await self._stopped_before_start(batch_id, active)
 
     async def _stopped_before_start(self, batch_id: str | None, active: _ActiveRun) -> BatchOutcome:
-        """Return where a batch stands that another run works on; nothing is written."""
+        """Return the state of a batch that another run is working on, without writing anything."""
         status = await self.status(batch_id)
         result = batch_result(status.by_state, stop=active.stop, missing_schemas={}, listed=status.batch.listed)
         return BatchOutcome(
@@ -176,9 +176,9 @@ class Bulkhead:
         )
 
     async def track(self, batch_id: str | None = None, *, watch: bool = False) -> BatchOutcome:
-        """Pick up what people have finished since, collect it, and write the manifest again.
+        """Collect the results of finished reviews, and write the manifest again; with `watch`, until no review is open.
 
-        Without an id that is done for the newest batch with an open review, or else for the newest.
+        Without an id, takes the newest batch with an open review, or else the newest. Raises as `resume` does.
         """
         scope = Scope.TRACK_WATCH if watch else Scope.TRACK_ONCE
         with self._active(self._on_event) as active:
@@ -204,7 +204,10 @@ class Bulkhead:
     async def redrive(
         self, batch_id: str | None = None, *, states: Collection[ItemState], match: str | None = None
     ) -> int:
-        """Put failed, rejected or uncertain items back to work, for the next `resume`; returns how many."""
+        """Queue failed, rejected, or uncertain items again, for the next `resume`; return how many.
+
+        `match`: a glob for sources. Raises ConfigError, LedgerError.
+        """
         batch = await self._batches.named(batch_id, write=True)
         ledger = await self._resources.ledger(write=True)
         transitions = await self._transitions(ledger, batch)
@@ -214,7 +217,10 @@ class Bulkhead:
         return count
 
     async def reconcile(self, batch_id: str | None = None, *, fix: bool = False) -> list[Difference]:
-        """Compare the batch with the vendor; with `fix` bring the ledger to where the vendor is."""
+        """Compare the batch with the vendor; with `fix`, move items to the vendor's state.
+
+        Raises ConfigError, LedgerError, AuthRefused, TransientError.
+        """
         batch = await self._batches.named(batch_id, write=fix)
         self._batches.refuse_other_account(batch)
         ledger = await self._resources.ledger(write=fix)
@@ -227,7 +233,7 @@ class Bulkhead:
         )
 
     async def plan(self, spec: RunSpec) -> Plan:
-        """Say what `run` would do; nothing is written, sent or opened for writing."""
+        """Return what `run` would do. Nothing is written or sent. Raises SourceNotFound, ConfigError, LedgerError."""
         pacer = await self._resources.pacer() if self._settings.license_key else None
         free = await pacer.free_slots() if pacer else self._settings.create_quota.count
         source = await self._resources.source(spec.source)
@@ -240,7 +246,7 @@ class Bulkhead:
         )
 
     async def explain(self, spec: RunSpec, path: str) -> Explanation:
-        """Say which route a file of the source gets and why, and what would become of it. Raises SourceNotFound."""
+        """Return the route of one file and why, and what `run` would do with it. Raises SourceNotFound, ConfigError."""
         source = await self._resources.one(spec.source, path)
         ledger = await self._readable_ledger()
         found = await planning.explain(
@@ -252,15 +258,17 @@ class Bulkhead:
             again=spec.again,
         )
         if found is None:
-            raise ConfigError(f"{path} is left out by the filters", hint="see --include, --exclude and --min-age")
+            raise ConfigError(f"{path} is excluded by the filters", hint="see --include, --exclude and --min-age")
         return found
 
     async def status(self, batch_id: str | None = None) -> BatchStatus:
+        """Return a batch, by default the newest, and its items by state. Raises ConfigError, LedgerError."""
         batch = await self._batches.named(batch_id, write=False)
         ledger = await self._resources.ledger(write=False)
         return BatchStatus(batch=await self._as_it_is(batch), by_state=await ledger.counts(batch.batch_id))
 
     async def batches(self) -> list[BatchStatus]:
+        """Return all batches, oldest first. Raises ConfigError, LedgerError."""
         ledger = await self._resources.ledger(write=False)
         return [
             BatchStatus(batch=await self._as_it_is(batch), by_state=await ledger.counts(batch.batch_id))
@@ -268,7 +276,7 @@ class Bulkhead:
         ]
 
     async def _as_it_is(self, batch: Batch) -> Batch:
-        """Return a batch whose run was killed, and could not say so, as interrupted."""
+        """Return a batch whose run was killed, and could not record that, as interrupted."""
         if (
             batch.state is not BatchState.RUNNING
             or batch.driver == "stack"
@@ -280,7 +288,7 @@ class Bulkhead:
     async def items(
         self, batch_id: str | None = None, *, states: Collection[ItemState] | None = None
     ) -> AsyncIterator[Item]:
-        """Yield a batch's items by source."""
+        """Yield a batch's items, ordered by source. Raises ConfigError, LedgerError."""
         batch = await self._batches.named(batch_id, write=False)
         ledger = await self._resources.ledger(write=False)
         async for item in ledger.items(batch.batch_id, states=states):
@@ -292,7 +300,7 @@ class Bulkhead:
         *,
         format: Literal["jsonl", "csv"] = "jsonl",  # noqa: A002 - as the option
     ) -> AsyncIterator[bytes]:
-        """Yield the manifest as it is now, in pieces."""
+        """Yield the current manifest in pieces of UTF-8. Raises ConfigError, LedgerError."""
         batch = await self._batches.named(batch_id, write=False)
         ledger = await self._resources.ledger(write=False)
         render = jsonl if format == "jsonl" else csv
@@ -300,6 +308,7 @@ class Bulkhead:
             yield piece
 
     async def doctor(self, schema_ids: Collection[str] = ()) -> list[Finding]:
+        """Check license key, the given schemas, clock, ledger, and disk; a failed check is a result, not an error."""
         return await examine(self._resources, schema_ids=schema_ids)
 
     async def _go(
@@ -359,7 +368,7 @@ class Bulkhead:
         return await asyncio.shield(self._finish(batch, context, result))
 
     async def _finish(self, batch: Batch, context: RunContext, result: BatchResult) -> BatchOutcome:
-        """Record how it ended and write the manifest, whatever the end."""
+        """Record how the run ended, and write the manifest."""
         ledger, clock = context.ledger, self._resources.clock
         counts = await ledger.counts(batch.batch_id)
         batch = await ledger.update_batch(
@@ -407,7 +416,7 @@ class Bulkhead:
             return None
         if self._engine is None:
             raise ConfigError(
-                "this batch checks its files, and no engine is given",
+                "this batch checks its files, but no engine is given",
                 hint="pass Bulkhead(settings, engine=runner.check.sandbox_engine.sandbox_engine)",
             )
         from runner.check import GateMode  # noqa: PLC0415 - processes and engine, which most runs never need

@@ -117,7 +117,7 @@ def _shown(lease: Lease | None) -> str:
 
 
 def _is_gone(lease: Lease) -> bool:
-    """Return whether the holder was a process of this host that is gone; False where that cannot be known."""
+    """Return whether the holder was a process of this host that is gone; False if that cannot be known."""
     found = _HOLDER.fullmatch(lease.holder)
     if found is None or found["host"] != socket.gethostname():
         return False

@@ -1,4 +1,4 @@
-"""Copying: batches from one ledger to another, whichever stores the two are."""
+"""Copy batches from one ledger to another, whatever their stores."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Copied:
-    """A batch that is in the other ledger as a whole: how many items it has there, and how many came now."""
+    """A batch that is complete in the target ledger: its `items`, and how many of them were `new` there."""
 
     batch_id: str
     items: int
@@ -31,17 +31,18 @@ class Copied:
 async def copy_ledger(
     source: Resources, target: Resources, *, batch_id: str | None, on_copied: Callable[[Copied], None]
 ) -> None:
-    """Copy one batch, or all with what is known of the vendor's imports beside; run again it goes on where it ended.
+    """Copy one batch, or all batches and what the ledger knows about the vendor's imports.
 
-    Nothing is overwritten. Raises ConfigError, LedgerError, BatchTaken where a run is at work on either side.
+    Nothing is overwritten. If a copy is interrupted, run it again to continue. Raises ConfigError, LedgerError, and
+    BatchTaken (LedgerLocked if the ledger is a file) if a run is working on either ledger.
     """
     if source.settings.ledger == target.settings.ledger:
-        raise ConfigError("the two ledgers are one", hint="name another one to copy to")
+        raise ConfigError("source and target are the same ledger", hint="name another ledger as the target")
     old = cast("PortableLedger", await source.ledger(write=True))
     new = cast("PortableLedger", await target.ledger(write=True))
     batches = await old.batches() if batch_id is None else [await _named(old, batch_id)]
     for batch in batches:
-        await _refuse_driven(source, batch)
+        await _refuse_running(source, batch)
         on_copied(await _copy_batch(old, new, batch))
     await _copy_orphans(old, new, whole=batch_id is None)
     if batch_id is None:
@@ -55,9 +56,9 @@ async def _named(ledger: PortableLedger, batch_id: str) -> Batch:
     return batch
 
 
-async def _refuse_driven(resources: Resources, batch: Batch) -> None:
+async def _refuse_running(resources: Resources, batch: Batch) -> None:
     if isinstance(resources.settings.ledger, LedgerTable) and await resources.is_running(batch.batch_id):
-        raise BatchTaken(f"a run is at work on batch {batch.batch_id}", hint="copy it once the run has ended")
+        raise BatchTaken(f"a run is working on batch {batch.batch_id}", hint="copy the batch after the run has ended")
 
 
 async def _copy_batch(old: PortableLedger, new: PortableLedger, batch: Batch) -> Copied:
@@ -83,7 +84,7 @@ async def _copy_batch(old: PortableLedger, new: PortableLedger, batch: Batch) ->
 
 
 def _unfinished(batch: Batch) -> Batch:
-    """Return the batch as it stands in the other ledger until all of it is there: nothing can be run from it."""
+    """Return the batch as the target ledger has it until the copy is complete: with a config that no run accepts."""
     mark = orjson.dumps({"copied": False, "source": batch.source_uri.encode(errors="replace").decode()}).decode()
     return replace(batch, state=BatchState.PAUSED, listed=False, finished_at=None, exit_code=None, config=mark)
 
@@ -94,13 +95,13 @@ async def _begin(new: PortableLedger, batch: Batch) -> None:
         await new.start_batch(_unfinished(batch))
     elif there.config != _unfinished(batch).config:
         raise LedgerError(
-            f"batch {batch.batch_id} is in the other ledger already, and nothing is overwritten",
-            hint="copy to another ledger, or one of the other batches by --batch",
+            f"batch {batch.batch_id} is already in the target ledger, and nothing is overwritten",
+            hint="copy to another ledger, or choose another batch with --batch",
         )
 
 
 async def _compare(new: PortableLedger, batch: Batch, page: list[Recorded]) -> None:
-    """Raise LedgerError where an item that was there before is not as it is to be."""
+    """Raise LedgerError if an item that was in the target ledger before differs from the source."""
     there: dict[str, Item] = await new.look_up(batch.batch_id, [record.item.source for record in page])
     other = next((record.item for record in page if there.get(record.item.source) != record.item), None)
     if other is not None:
@@ -108,18 +109,18 @@ async def _compare(new: PortableLedger, batch: Batch, page: list[Recorded]) -> N
 
 
 def _changed(what: str) -> LedgerError:
-    return LedgerError(f"{what} was moved since its copy was begun", hint="copy it to a ledger that does not have it")
+    return LedgerError(f"{what} changed after its copy started", hint="copy it to a ledger that does not have it")
 
 
 async def _copy_orphans(old: PortableLedger, new: PortableLedger, *, whole: bool) -> None:
-    """Copy the orphans; where the batches that may own them stay behind, only those without an owner."""
+    """Copy the orphans; unless all batches are copied (`whole`), only those without an owner."""
     async for page in old.all_orphans():
         owned = {} if whole else await old.owners(orphan.import_id for orphan in page)
         await new.keep_orphans([orphan for orphan in page if orphan.import_id not in owned])
 
 
 async def _copy_endpoints(old: PortableLedger, new: PortableLedger) -> None:
-    """Let the other ledger know the vendor as far as this one does, but never less far than before."""
+    """Copy the instants up to which the vendor's imports are known, if they are later than in the target ledger."""
     for endpoint, at in (await old.endpoints()).items():
         known = await new.reconciled_to(endpoint)
         if known is None or known < at:

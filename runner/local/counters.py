@@ -44,7 +44,7 @@ class CallCounts:
         self._is_reconciled = True
 
     async def flush(self) -> None:
-        """Write what is new since the last time. Raises StorageFull, LedgerUnavailable."""
+        """Write the growth since the last flush. Raises StorageFull, LedgerUnavailable."""
         if self._is_reconciled:
             await self._ledger.set_reconciled(self._endpoint, self._vendor_time.now())
         now = self._counted()
@@ -54,7 +54,7 @@ class CallCounts:
             self._flushed = now
 
     async def flush_often(self, on_trouble: Callable[[StorageFull | LedgerUnavailable], None]) -> None:
-        """Flush every ten seconds, for ever; cancel it to end it."""
+        """Flush every ten seconds until canceled."""
         while True:
             await asyncio.sleep(_FLUSH_EVERY_S)
             try:
@@ -63,8 +63,8 @@ class CallCounts:
                 on_trouble(error)
 
     async def flush_at_last(self) -> None:
-        """Flush; where the ledger does not take it the run still ends in order, its last counts are lost."""
+        """Flush; if the ledger cannot write them, the last counts are lost, and the run still ends in order."""
         try:
             await self.flush()
         except (StorageFull, LedgerUnavailable):
-            logger.warning("the last counts could not be kept")
+            logger.warning("the last counts could not be written")

@@ -66,11 +66,11 @@ class DeferredItems:
             self._emit(Notice(code="item_deferred", message=f"{item.source}: {error}; a later run continues it"))
 
     def may_continue(self, item: Item) -> bool:
-        """Tell whether an item that another process moved may be continued here; the number of times is limited."""
+        """Return whether an item that another process moved may be continued here; the number of times is limited."""
         self._overtaken[item.source] += 1
         return self._overtaken[item.source] <= TIMES_OVERTAKEN_MAX
 
     def may_return(self, item: Item) -> bool:
-        """Tell whether an item that gave up its import may get another now; the number of times is limited."""
+        """Return whether an item that gave up its import may get another now; the number of times is limited."""
         self._returns[item.source] += 1
         return item.attempts < self._most_returns and self._returns[item.source] < self._most_returns

@@ -120,7 +120,7 @@ class Feeder:
         return fed
 
     async def is_missing_some(self) -> bool:
-        """Tell whether the ledger counts more queued items than the last pass held back."""
+        """Return whether the ledger counts more queued items than the last pass held back."""
         counts = await self._ledger.counts(self._batch_id)
         return counts.get(_S.QUEUED, 0) > self._held_back
 

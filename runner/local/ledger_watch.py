@@ -1,4 +1,4 @@
-"""Tracking by ledger: others, who are told by the vendor, move the items; the vendor is listed for what they missed."""
+"""LedgerWatcher: tracks a batch by its ledger, where webhooks move items, and lists imports that they missed."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ FIRST_READ_S = 5.0
 
 
 class LedgerWatcher:
-    """Reads the ledger every 5 s, on a quiet batch every 30 s, and lists every `safety_list_s` for what was missed.
+    """Reads the ledger every 5 s, or every 30 s while nothing changes, and lists imports every `safety_list_s` seconds.
 
-    Whether anybody is told by the vendor shows in what happens. While nobody moved an item since the last list and
-    that list found one to move, the vendor is listed after each reading; the first item that somebody else moves ends
-    that. `trusting` says how it begins.
+    Whether webhooks work shows in the ledger. If no other process has moved an item since the last list, and that list
+    found an item to move, the vendor is listed after each read, until another process moves an item. `trusting`:
+    whether the watcher relies on webhooks at first.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class LedgerWatcher:
         self._foreign_changes: Mapping[ItemState, int] = {}
 
     async def run(self) -> NoReturn:
-        """Follow for ever; cancel it to end it. Raises AuthRefused, StorageFull and LedgerError."""
+        """Watch until canceled. Raises AuthRefused, StorageFull, and LedgerError."""
         self._listed_at = self._now()
         while True:
             await self._tracker.pause(FIRST_READ_S)
@@ -60,14 +60,14 @@ class LedgerWatcher:
             except StorageFull:
                 raise
             except TransientError as error:
-                logger.warning("ledger to be read again", extra={"error": type(error).__name__})
+                logger.warning("ledger could not be read; it is read again", extra={"error": type(error).__name__})
             if self._others_moved:
                 self._trusting = True
             if not self._trusting or self._now() - self._listed_at >= self._safety_list_s:
                 await self._list()
 
     async def _read(self) -> None:
-        """Read the open items, if the ledger's counts say that somebody else moved any since the last reading."""
+        """Read the open items, if the ledger's counts show that another process moved any since the last read."""
         counts = await self._ledger.counts(self._batch_id)
         if self._transitions.foreign_changes(counts) == self._foreign_changes:
             return

@@ -1,4 +1,4 @@
-"""What a run would do, without doing it: a whole source counted, or one file explained."""
+"""What a run would do: count the files of a source, or explain one file. Nothing is sent or written."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SAMPLES_PER_CODE = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Counts of files and bytes; `rejected` by code; `finish_in_s` seconds of quota the creates take.
+    """Counts of files and bytes, `rejected` by code; `finish_in_s`: seconds until the quota admits the last create.
 
     `linked_directories` says which links to directories are not followed, None if there are none.
     """
@@ -44,7 +44,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """Which route one file gets: `tried` holds (route, pattern, matched) in their order."""
+    """The route of one file, and what a run would do with it; `tried`: (route, pattern, matched), in order."""
 
     source: str
     route: str | None
@@ -79,7 +79,7 @@ class _Count:
 
 
 async def plan(source: Source, discovery: Discovery, routes: Routes, *, quota: Rate, free: int) -> Plan:
-    """List the source and judge every file as a run would. Raises SourceNotFound."""
+    """List the source, and count what a run would do with each file. Raises SourceNotFound, LedgerError."""
     count = _Count()
     async for entries in source.entries():
         for item in await discovery.items(entries):
@@ -102,9 +102,9 @@ async def plan(source: Source, discovery: Discovery, routes: Routes, *, quota: R
 async def explain(
     source: Source, discovery: Discovery, routes: Routes, *, ledger: Ledger | None, endpoint: str, again: bool
 ) -> Explanation | None:
-    """Judge the first file of a source as a run would, its content included; None if the source lists nothing.
+    """Explain what a run would do with the first file of a source, by name and content; None if there is no file.
 
-    `again` as in `RunOptions`.
+    `again` as in `RunOptions`. Raises SourceNotFound, LedgerError.
     """
     async for entries in source.entries():
         for item in await discovery.items(entries):

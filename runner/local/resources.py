@@ -104,22 +104,22 @@ class Resources:
         return identity.endpoint(self.settings.api_url)
 
     async def keep(self, opened: AbstractAsyncContextManager[T]) -> T:
-        """Enter a context that is left at the end of the command."""
+        """Enter a context that ends with this one."""
         return await self._stack.enter_async_context(opened)
 
     @property
     def ledger_is_shared(self) -> bool:
-        """Tell whether others may move the ledger's items too. Raises ConfigError where none can, but are relied on."""
+        """Return whether other processes may move items. Raises ConfigError if `track_by` needs that in vain."""
         is_table = isinstance(self.settings.ledger, LedgerTable)
         if self.settings.track_by == "ledger" and not is_table:
             raise ConfigError(
-                "track_by = ledger needs a ledger that webhooks move, and a file is none",
-                hint="name a table by --ledger dynamodb://TABLE, or leave track_by out",
+                "track_by = ledger needs a shared ledger, because webhooks cannot write to a file",
+                hint="set --ledger dynamodb://TABLE, or remove track_by",
             )
         return is_table
 
     async def ledger(self, *, write: bool) -> Ledger:
-        """Open the ledger; readers may look at it while a run writes. Raises LedgerError."""
+        """Open the ledger; other processes may read it while a run writes. Raises ConfigError, LedgerError."""
         if self._ledger is not None and (self._ledger_is_writable or not write):
             return self._ledger
         path = self.settings.ledger
@@ -131,9 +131,7 @@ class Resources:
                 self._ledger, self._ledger_is_writable = DynamoLedger(table, now=self.clock.now), True
             return self._ledger
         if not write and not path.exists():
-            raise ConfigError(
-                f"there is no ledger at {path}", hint="start with `bulkhead run`, or name one by --ledger"
-            )
+            raise ConfigError(f"there is no ledger at {path}", hint="start with `bulkhead run`, or set --ledger")
         ledger = SqliteLedger.open(path, now=self.clock.now, read_only=not write)
         self._stack.push_async_callback(ledger.close)
         self._ledger, self._ledger_is_writable = ledger, write
@@ -151,7 +149,7 @@ class Resources:
         )
 
     async def leases(self) -> Leases | None:
-        """Return who works on what in a shared ledger, None for a file, which one process has for itself."""
+        """Return the leases of a shared ledger; None if the ledger is a file, which only one process can write."""
         place = self.settings.ledger
         if not isinstance(place, LedgerTable):
             return None
@@ -161,7 +159,7 @@ class Resources:
         return DynamoLeases(table, now=self.clock.now)
 
     async def is_running(self, batch_id: str) -> bool:
-        """Tell whether a run works on the batch; of a file whether a process has it open for writing."""
+        """Return whether a run works on the batch; of a file whether a process has it open for writing."""
         place = self.settings.ledger
         if not isinstance(place, LedgerTable):
             return is_locked(lock_path(place))
@@ -258,6 +256,6 @@ class Resources:
         if key is None:
             raise ConfigError(
                 "there is no license key",
-                hint="set DROMO_LICENSE_KEY to a backend key, or try without an account: --sandbox",
+                hint="set DROMO_LICENSE_KEY to a backend key, or use --sandbox to try without an account",
             )
         return key.get_secret_value()

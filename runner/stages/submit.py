@@ -93,11 +93,11 @@ class HeldSchemas:
         whose."""
 
     def must_wait(self, item: Item, schema_id: str | None) -> bool:
-        """Tell whether a JSON item waits until the outcome of another create with its schema is known."""
+        """Return whether a JSON item waits until the outcome of another create with its schema is known."""
         return item.kind is ItemKind.JSON and schema_id in self.outcome_unknown
 
     def hold(self, item: Item, schema_id: str | None) -> bool:
-        """Tell whether an item stays queued for either reason."""
+        """Return whether an item stays queued for either reason."""
         return schema_id in self.missing or self.must_wait(item, schema_id)
 
 
@@ -219,7 +219,7 @@ class Submitter:
         )
 
     def _is_bound_as_routed(self, item: Item) -> bool:
-        """Tell whether the item's import was made with the current schema, settings, and hooks of its route."""
+        """Return whether the item's import was made with the current schema, settings, and hooks of its route."""
         route = self._routes.for_version(item.source, item.version)
         return route is not None and route.binding == item.binding
 
@@ -449,7 +449,7 @@ class Submitter:
         return found.get(tag)
 
     def _may_adopt(self, orphan: RemoteImport, attempt: _Attempt) -> bool:
-        """Tell whether an orphan may be adopted; with `again`, only one that this attempt may have made."""
+        """Return whether an orphan may be adopted; with `again`, only one that this attempt may have made."""
         if not self._options.filename_tag or attempt.item.kind is ItemKind.JSON:
             return False
         intent_at = attempt.item.intent_at

@@ -302,7 +302,7 @@ class Tracker:
 
 
 def _is_old_news(item: Item, state: ItemState | None, status: str) -> bool:
-    """Tell whether a status, with the state it stands for, changes nothing about an item."""
+    """Return whether a status, with the state it stands for, changes nothing about an item."""
     if status == item.status and state in (None, item.state):
         return True
     if state is _S.PROCESSING:
@@ -311,7 +311,7 @@ def _is_old_news(item: Item, state: ItemState | None, status: str) -> bool:
 
 
 def _is_still_there(known: Item, current: Item) -> bool:
-    """Tell whether at most the status of an item differs from what was known."""
+    """Return whether at most the status of an item differs from what was known."""
     return current.state is known.state and current.import_id == known.import_id
 
 
