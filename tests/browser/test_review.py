@@ -88,7 +88,7 @@ def tab_to(page, seen, wanted):
     pytest.fail(f"{wanted} is not reached by the Tab key")
 
 
-def test_cells_are_edited_by_keyboard_alone_and_focus_goes_on_to_the_next_wrong_one(send, page):
+def test_cells_are_edited_by_keyboard_and_the_focus_moves_to_the_next_wrong_one(send, page):
     batch = send(BAD_CELLS)
     ready(page, batch.review_url)
     focused = lambda: page.evaluate("document.activeElement.getAttribute('aria-label')")  # noqa: E731
@@ -181,7 +181,7 @@ def test_pages_of_rows_and_a_filter_by_problem(send, page):
     page.get_by_role("heading", name="120 rows have problems").wait_for()
 
 
-def test_a_large_import_shows_what_is_not_checked_yet_and_goes_on_by_itself(send, sandbox, page):
+def test_a_large_import_shows_what_is_not_checked_yet_and_continues_automatically(send, sandbox, page):
     rows = b"".join(b"P%d,p%d@example.com\n" % (n, n) for n in range(20_001))
     batch = send(b"Full name,Email\n,nobody\n" + rows)
     ready(page, batch.review_url)

@@ -16,7 +16,7 @@ def correct(source, *fields, settings=STRICT, hooks=None, **decided):
     return run(source, *fields, hooks=hooks, corrections=Corrections(**decided), **settings)
 
 
-def test_a_corrected_cell_is_parsed_and_lets_the_import_through():
+def test_a_corrected_cell_is_parsed_and_the_import_succeeds():
     outcome = correct("Name,Age\nAda,x\nBob,2\n", NAME, AGE, cells={0: {("age", 0): "36"}})
     assert outcome.status == "SUCCESSFUL"
     assert outcome.rows == [{"name": "Ada", "age": 36}, {"name": "Bob", "age": 2}]

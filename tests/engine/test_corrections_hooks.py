@@ -18,7 +18,7 @@ def correct(source, *fields, settings=STRICT, hooks=None, **decided):
     return run(source, *fields, hooks=hooks, corrections=Corrections(**decided), **settings)
 
 
-def test_row_and_bulk_hooks_run_again_on_the_corrected_rows_alone_in_mode_update():
+def test_row_and_bulk_hooks_run_again_only_on_the_corrected_rows_in_mode_update():
     hooks = {
         "rowHooks": ["(r, mode) => ({row: {name: {value: r.row.name.value + ' ' + mode + r.index}}})"],
         "bulkRowHooks": ["(rows, mode) => rows.map((r) => ({...r, row: {age: {value: `${rows.length}`}}}))"],
@@ -58,7 +58,7 @@ def test_a_message_of_a_column_hook_goes_with_its_cell_alone():
     assert marks(outcome) == [(0, "age")]
 
 
-def test_row_delete_hooks_are_told_of_the_dropped_rows():
+def test_row_delete_hooks_get_the_dropped_rows():
     hooks = {
         "rowDeleteHooks": ["(r) => { globalThis.gone = (globalThis.gone ?? '') + r.row.name.value + r.index; }"],
         "beforeFinishCallback": "() => ({cancel: true, message: globalThis.gone})",

@@ -45,7 +45,7 @@ def imported(rows: Sequence[Sequence[str]], behavior: str, corrections: Correcti
 @pytest.mark.parametrize("behavior", BEHAVIORS)
 @settings(max_examples=60, deadline=None)
 @given(review=reviews())
-def test_a_corrected_import_is_that_of_the_mended_file(behavior: str, review: Any) -> None:
+def test_a_corrected_import_equals_that_of_the_fixed_file(behavior: str, review: Any) -> None:
     rows, cells, dropped = review
     mended = [[cells.get(at, {}).get((key, 0), text) for key, text in zip(KEYS, row, strict=True)]
               for at, row in enumerate(rows)]  # fmt: skip

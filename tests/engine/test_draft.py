@@ -56,7 +56,7 @@ def test_without_a_header_the_preview_is_shown_and_columns_are_mapped_by_positio
     assert [row.texts["first_name"] for row in notes.rows] == [("1",), ("3",)]
 
 
-def test_rows_come_as_displayed_with_messages_of_all_levels():
+def test_rows_are_shown_as_displayed_with_messages_of_all_levels():
     long = {**NAME, "validators": [{"validate": "length", "max": 2, "level": "warning", "errorMessage": "long"}]}
     notes = drafted("First name,N\nAda,x\nEd,1234.5\n", long, N, invalidDataBehavior="BLOCK_SUBMIT")
     assert [row.index for row in notes.rows] == [0, 1]
@@ -79,7 +79,7 @@ def test_invalid_rows_that_the_result_leaves_out_are_shown():
     assert len(drafted("N\nx\n2\n", N).rows) == 2
 
 
-def test_rows_come_once_though_none_is_left_to_submit():
+def test_rows_are_shown_once_even_if_none_is_left_to_submit():
     mail = {"key": "mail", "label": "Mail", "type": "email"}
     notes = drafted("Mail,N\nAda,1\n", mail, N, allowEmptySubmit=False)
     assert (len(notes.layouts), len(notes.rows)) == (1, 1)

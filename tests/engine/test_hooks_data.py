@@ -37,7 +37,7 @@ def test_column_bulk_and_row_hooks_run_in_this_order_and_see_what_the_former_lef
     assert [row["name"] for row in outcome.rows] == ["Ada col bulk row row too", "Bob col bulk row row too"]
 
 
-def test_hooks_see_what_is_displayed_and_the_result_value_beside_it():
+def test_hooks_see_the_displayed_text_and_the_result_value():
     spend = {"key": "spend", "label": "Spend", "type": ["number", "usd"]}
     hook = "(r) => ({row: {name: {value: JSON.stringify([r.row.spend.value, r.row.spend.resultValue, r.index])}}})"
     outcome = run("Name,Spend\nAda,1234.5\nBob,junk\n", NAME, spend, hooks={"rowHooks": [hook]})
@@ -69,7 +69,7 @@ def test_messages_of_level_error_make_a_row_invalid_and_others_are_warnings():
         assert ("Name: look (2 cells)" in outcome.metadata["warnings"]) is bool(kept)
 
 
-def test_messages_of_hooks_come_after_the_type_and_the_validators():
+def test_messages_of_hooks_follow_those_of_the_type_and_the_validators():
     strict = {**AGE, "validators": [{"validate": "regex_match", "regex": "^9", "errorMessage": "rule"}]}
     outcome = run("Age\nx\n", strict, hooks={"rowHooks": [say("hook", key="age")]}, invalidDataBehavior="BLOCK_SUBMIT")
     assert [error["message"] for error in outcome.errors][1:] == ["rule", "hook"]
@@ -114,7 +114,7 @@ def test_options_that_are_no_objects_are_left_out():
     assert outcome.rows == [{"name": "b"}]
 
 
-def test_a_field_that_a_hook_fills_needs_no_column_and_comes_last():
+def test_a_field_that_a_hook_fills_needs_no_column_and_is_last():
     required = {**EXTRA, "validators": [{"validate": "required"}]}
     fill = "() => ({row: {extra: {value: 'filled'}}})"
     outcome = run("Name\nAda\n", required, NAME, hooks={"rowHooks": [fill]})
@@ -147,7 +147,7 @@ def test_a_many_to_one_field_reaches_hooks_part_by_part():
     assert outcome.rows == [{"tags": ["A", "B"], "name": "Ada"}]
 
 
-def test_columns_that_are_passed_through_come_with_their_rows():
+def test_columns_that_are_passed_through_stay_with_their_rows():
     hooks = step("REVIEW_STEP", "(i) => i.removeRows(['row-0'])")
     outcome = run("Name,Else\nAda,1\nBob,2\n", NAME, hooks=hooks, passThroughUnmappedColumns=True)
     assert outcome.rows == [{"name": "Bob", "$unmapped": {"1": "2"}}]

@@ -85,7 +85,7 @@ def test_a_missing_header_asks_for_a_person_before_the_data_hooks_run():
     assert [error["type"] for error in outcome.errors] == ["HEADER_NOT_FOUND"]
 
 
-def test_row_delete_hooks_alone_start_nothing(monkeypatch):
+def test_row_delete_hooks_alone_start_no_process(monkeypatch):
     monkeypatch.setattr("sandbox.engine.hooks.HookRunner.start", lambda *_args, **_options: pytest.fail("started"))
     assert run("Name\nAda\n", NAME, hooks={"rowDeleteHooks": [THROW]}).status == "SUCCESSFUL"
 

@@ -62,7 +62,7 @@ def test_rows_are_added_where_they_are_asked_for_and_removed_by_their_ids(kind):
     assert [row["name"] for row in outcome.rows] == ["first", "Ada", "Eve"]
 
 
-def test_an_added_row_brings_its_messages():
+def test_an_added_row_has_its_messages():
     cell = "{value: '1', info: [{message: 'look', level: 'error'}]}"
     hooks = step("REVIEW_STEP", f"(i) => i.addRows([{{row: {{n: {cell}}}}}])")
     outcome = run("N\n2\n", N, hooks=hooks)

@@ -107,7 +107,7 @@ def test_a_header_of_foreign_names_is_found_by_its_shape():
     assert found == (1, ["Kunde", "Ort", "Umsatz"])
 
 
-def test_a_file_of_data_alone_needs_a_review():
+def test_a_file_without_a_header_needs_a_review():
     outcome = run("Ada,a@b.example,1\nBob,b@b.example,2\n")
     assert (outcome.status, outcome.errors[0]["type"]) == ("NEEDS_REVIEW", "HEADER_NOT_FOUND")
     assert outcome.rows[0] == {"name": "Ada", "email": "a@b.example", "n": 1}
@@ -120,7 +120,7 @@ def test_exact_names_win_over_similar_ones():
     assert matched(["town"], {"key": "city", "alternateMatches": ["town"]}, fuzzy=False) == {"city": [0]}
 
 
-def test_of_two_equal_headers_the_left_one_is_taken_and_hidden_fields_take_none():
+def test_the_left_one_of_two_equal_headers_is_matched_and_hidden_fields_match_none():
     assert matched(["Name", "Name"], NAME) == {"name": [0]}
     assert matched(["Name"], {**NAME, "hidden": True}) == {}
 
@@ -152,7 +152,7 @@ def test_unmapped_columns_are_passed_through_on_request():
 # Cells
 
 
-def test_a_blank_cell_fails_required_and_nothing_else():
+def test_a_blank_cell_breaks_only_required():
     outcome = run("Name,N\n  ,1\n", required(NAME), required(COUNT), invalidDataBehavior="BLOCK_SUBMIT")
     assert [(error["rowIndex"], error["fieldKey"]) for error in outcome.errors] == [(0, "name")]
 
@@ -206,7 +206,7 @@ def test_invalid_data_behavior_decides_status_and_rows(settings, status, rows):
     assert (outcome.metadata["totalRows"], outcome.metadata["validRows"]) == (2, 1)
 
 
-def test_block_submit_lets_clean_data_pass():
+def test_block_submit_accepts_valid_data():
     assert run("Email,N\na@x.example,1\n", invalidDataBehavior="BLOCK_SUBMIT").status == "SUCCESSFUL"
 
 

@@ -38,7 +38,7 @@ def test_names_whose_numbers_differ_are_not_similar():
     assert match(["Address Line 2"], field("Address Line 1")) == {}
 
 
-def test_a_similar_name_must_lead_the_next_field_by_five():
+def test_a_similar_name_must_beat_the_next_field_by_five():
     assert match(["customer nam"], field("customer name"), field("customer nams")) == {}
 
 
@@ -47,7 +47,7 @@ def test_each_column_goes_to_one_field_and_the_better_pair_first():
     assert found == {"phone_number": [1]}
 
 
-def test_a_many_to_one_field_takes_all_its_columns_and_numbered_ones():
+def test_a_many_to_one_field_gets_all_its_columns_and_numbered_ones():
     tags = field("Interest", manyToOne=True, alternateMatches=["hobby"])
     assert match(["Interest1", "name", "Interest 2", "hobby", "Interest"], tags) == {"interest": [0, 2, 3, 4]}
     assert match(["Interest1", "Interest"], tags, fuzzy=False) == {"interest": [1]}

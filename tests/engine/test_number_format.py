@@ -50,7 +50,7 @@ def test_a_number_is_written_by_its_format(spec, value, text):
     ("preset", "text"),
     [("plain", "1234567.123"), ("default", "1,234,567.123"), ("percent", "123456712.3%"), ("percent_0", "123456712%")],
 )
-def test_a_preset_groups_thousands_only_where_the_vendor_s_does(preset, text):
+def test_a_preset_groups_thousands_only_if_the_vendors_does(preset, text):
     kind = make_kind({"key": "a", "type": ["number", preset]})
     (value,) = kind.column(["1234567.123"], CellMemo(kind))
     assert kind.display(value) == text

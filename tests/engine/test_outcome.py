@@ -50,7 +50,7 @@ def test_unmapped_columns_without_anything_are_dropped_and_the_others_keep_their
         ("BLOCK_SUBMIT", "NEEDS_REVIEW", ["a@x.example", None]),
     ],
 )
-def test_invalid_data_behavior_decides_what_becomes_of_invalid_rows(behavior, status, rows):
+def test_invalid_data_behavior_decides_what_happens_to_invalid_rows(behavior, status, rows):
     outcome = run(BAD, NAME, EMAIL, N, invalidDataBehavior=behavior, allowInvalidSubmit=False)
     assert (outcome.status, [row["email"] for row in outcome.rows]) == (status, rows)
 
@@ -71,7 +71,7 @@ def test_row_indexes_count_data_rows_without_blank_and_before_removal():
     assert (marks(outcome), outcome.metadata["rowsWithError"]) == ([(0, "n"), (2, "n")], [0, 2])
 
 
-def test_metadata_tells_totals_mapping_and_how_the_file_was_read():
+def test_metadata_has_totals_mapping_and_how_the_file_was_read():
     outcome = run_import(b"Name;N\nAda;1\nBob;x\n", schema={"fields": [NAME, N], "settings": {"importIdentifier": "i"}},
                          filename="f.csv", import_id="id", user={"id": "u"})  # fmt: skip
     assert outcome.metadata.items() >= {
@@ -100,7 +100,7 @@ def test_a_needed_field_without_a_column_needs_a_review_whatever_the_behavior(mo
     assert (outcome.status, outcome.errors[0]["fieldKey"]) == ("NEEDS_REVIEW", "email")
 
 
-def test_development_mode_takes_a_hundred_rows():
+def test_development_mode_imports_a_hundred_rows():
     assert len(run("Name\n" + "x\n" * 101, NAME, developmentMode=True).rows) == 100
 
 

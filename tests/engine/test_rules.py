@@ -69,7 +69,7 @@ def test_rule_02_an_import_is_pending_before_it_runs():
     assert [found.status(now) for now in (9, 10, 12)] == ["AWAITING_UPLOAD", "PENDING", "RUNNING"]
 
 
-def test_rule_03_unknown_settings_are_taken_and_a_type_may_be_left_out():
+def test_rule_03_unknown_settings_are_accepted_and_a_type_may_be_left_out():
     body = {"fields": [{"key": "a"}], "original_filename": "a.csv", "settings": {"reviewStep": {}, "novel": 1}}
     assert parse_create(body, schemas={}).schema["settings"]["novel"] == 1
     assert run("a\n1\n", {"key": "a"}).rows == [{"a": "1"}]
@@ -123,7 +123,7 @@ def test_rule_14_unmapped_columns_are_numbered_and_empty_ones_left_out():
     assert [row["$unmapped"] for row in rows] == [{"1": "x", "2": ""}, {"1": "", "2": "", "5": "far"}]
 
 
-def test_rule_15_metadata_tell_how_the_file_was_read():
+def test_rule_15_metadata_says_how_the_file_was_read():
     metadata = run("Alpha;N\nu;x\n", A, N, importIdentifier="i").metadata
     keys = "id filename importIdentifier user rowsWithError rawHeaders fields errors encoding delimiter sheet headerRow"
     assert {*keys.split(), "warnings", "totalRows"} <= set(metadata)
@@ -216,7 +216,7 @@ def test_rule_24_invalid_rows_are_removed_unless_something_else_is_said():
     assert run("N\nx\n", N, allowInvalidSubmit=True, invalidDataBehavior="REMOVE_INVALID_ROWS").rows == []
 
 
-def test_rule_25_development_mode_takes_a_hundred_rows_and_no_sync_mode_drops_the_result():
+def test_rule_25_development_mode_imports_a_hundred_rows_and_no_sync_mode_drops_the_result():
     text = "Alpha\n" + "x\n" * 101
     assert len(run(text, A, developmentMode=True, backendSyncMode="DISABLED").rows) == 100
 
@@ -334,7 +334,7 @@ def test_rule_39_numbers_are_en_us_and_round_away_from_zero():
     assert (outcome.rows, len(outcome.metadata["warnings"])) == ([{"n": 9007199254740992}], 1)
 
 
-def test_rule_40_the_whole_column_tells_which_number_is_the_day():
+def test_rule_40_the_whole_column_decides_which_number_is_the_day():
     assert column("date", "03/04/2024", "27/03/2024") == ["2024-04-03", "2024-03-27"]
     assert column("date", "03/04/2024", "27/03/2024", "03/27/2024") == ["2024-03-04", "2024-03-27", "2024-03-27"]
     assert column(["date", {"locale": "en-GB"}], "03/04/2024") == ["2024-04-03"]

@@ -92,7 +92,7 @@ def test_rule_48_records_have_an_index_and_an_id_by_which_rows_go():
     assert names(outcome) == ["Ada", "New"]
 
 
-def test_rule_49_nothing_given_back_is_no_change_and_a_message_is_an_error():
+def test_rule_49_a_hook_that_returns_nothing_changes_nothing_and_a_message_is_an_error():
     for nothing in ("() => undefined", "() => null", "() => ({row: {nobody: {value: 'x'}}})"):
         assert names(run("Name\nAda\n", NAME, hooks={"rowHooks": [nothing]})) == ["Ada"]
     plain = {"rowHooks": ["() => ({row: {name: {info: [{message: 'm'}]}}})"]}

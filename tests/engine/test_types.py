@@ -151,7 +151,7 @@ def test_a_moment_is_written_by_tokens(form, text):
     assert cells(["datetime", {"outputFormat": form, "withSeconds": True}], "2024-03-07T15:20:05") == [text]
 
 
-def test_a_select_takes_label_value_and_other_names_and_gives_the_value():
+def test_a_select_accepts_label_value_and_other_names_and_returns_the_value():
     assert cells("select", "Red", "r", "ROUGE", "2", "blu", selectOptions=OPTIONS) == ["r", "r", "r", 2, "select"]
 
 
@@ -263,7 +263,7 @@ def test_a_date_is_read_in_the_forms_people_write(options, text, day):
     assert cells(["date", options], text) == [day]
 
 
-def test_an_hour_alone_behind_a_t_is_a_time():
+def test_a_single_hour_after_a_t_is_a_time():
     assert cells("datetime", "2024-03-27T10", "2024-03-27T10Z") == ["2024-03-27T10:00"] * 2
     assert cells("time", "T10") == ["10:00"]
     assert cells("time", "10") == ["time"]

@@ -48,7 +48,7 @@ def test_regular_expressions_look_at_what_is_displayed():
     assert marks(run([{"a": "1234.567"}], money)) == []
 
 
-def test_a_pattern_that_takes_for_ever_fails_the_import(monkeypatch):
+def test_a_pattern_that_never_ends_fails_the_import(monkeypatch):
     monkeypatch.setattr(regex.JsRegex.__init__, "__kwdefaults__", {"time_limit_s": 0.2})
     outcome = run([{"a": "a" * 40 + "b"}], field("a", {"validate": "regex_match", "regex": "^(a+)+$"}))
     assert outcome.status == "FAILED"
@@ -66,7 +66,7 @@ def test_unique_holds_across_all_columns_of_a_many_to_one_field():
     assert [(e["rowIndex"], e["manyToOneIndex"]) for e in outcome.metadata["errors"]] == [(0, 0), (1, 1)]
 
 
-def test_numbers_whose_hashes_collide_are_still_told_apart(tmp_path, monkeypatch):
+def test_numbers_whose_hashes_collide_are_still_distinguished(tmp_path, monkeypatch):
     from sandbox.engine.reading import text as text_reading
 
     monkeypatch.setattr(text_reading, "HELD_MAX_BYTES", 0)
@@ -158,6 +158,6 @@ def test_a_checkbox_is_never_without_a_value():
         assert marks(run("a,b\n,x\n", field, {"key": "b", "label": "b"})) == []
 
 
-def test_a_list_of_nothing_is_empty():
+def test_a_list_without_items_is_empty():
     field = {"key": "a", "label": "a", "type": "multi-select", "validators": [{"validate": "required"}]}
     assert marks(run('a,b\n" , ",x\n', field, {"key": "b", "label": "b"})) == [(0, "a")]

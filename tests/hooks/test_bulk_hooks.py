@@ -14,12 +14,12 @@ def bulk_texts(source: str, limits: HookLimits | None = None) -> list[dict[str, 
         return [texts(changes) for changes in runner.bulk(runner.hooks.bulk[0], iter([FIRST, SECOND]))]
 
 
-def test_a_bulk_hook_sees_all_rows_at_once_and_its_changes_come_back_by_batch() -> None:
+def test_a_bulk_hook_sees_all_rows_at_once_and_its_changes_are_returned_by_batch() -> None:
     source = "(rows, mode) => rows.map((r) => { r.row.email.value = `${rows.length}${mode}${r.index}`; return r; })"
     assert bulk_texts(source) == [{"email": {0: "4init0", 1: "4init1"}}, {"email": {0: "4init2", 1: "4init3"}}]
 
 
-def test_rows_are_told_apart_by_their_index_and_those_left_out_stay() -> None:
+def test_rows_are_identified_by_their_index_and_omitted_ones_stay() -> None:
     source = "async (rows) => [{index: 3, row: {email: {value: 'x'}}}, {index: 0, row: {email: {value: 'y'}}}]"
     assert bulk_texts(source) == [{"email": {0: "y"}}, {"email": {1: "x"}}]
 

@@ -18,7 +18,7 @@ def test_a_column_hook_names_its_field_either_way(name: str) -> None:
         assert [hook.target for hook in runner.hooks.column] == ["email"]
 
 
-def test_only_values_that_differ_come_back() -> None:
+def test_only_values_that_differ_are_returned() -> None:
     source = "(values) => values.map((v) => ({...v, value: v.value.trim()}))"
     assert texts(column_changes(source, ["a", " b ", "c"])) == {"email": {1: "b"}}
 

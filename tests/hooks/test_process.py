@@ -55,7 +55,7 @@ def failure_of(program: Path, text: str, *, limits: HookLimits | None = None) ->
         ("import time; sys.stdout.flush(); time.sleep(60)", "time"),
     ],
 )
-def test_a_driver_gone_wrong_fails_the_import_with_a_reason(stand_in: Path, text: str, reason: str) -> None:
+def test_a_broken_driver_fails_the_import_with_a_reason(stand_in: Path, text: str, reason: str) -> None:
     limits = HookLimits(call_s=1.0)
     assert failure_of(stand_in, READ + text, limits=limits).reason == reason
 

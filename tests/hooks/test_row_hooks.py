@@ -69,7 +69,7 @@ def test_a_row_of_the_data_has_an_id_made_of_its_index() -> None:
         ("'\\ud800'", "\ud800"),
     ],
 )
-def test_values_that_are_no_text_become_text(value: str, text: str) -> None:
+def test_values_that_are_not_texts_become_texts(value: str, text: str) -> None:
     assert texts(row_changes(f"() => ({{row: {{name: {{value: {value}}}}}}})", ROW)) == {"name": {0: text}}
 
 
@@ -98,7 +98,7 @@ def test_an_empty_info_clears_the_messages_that_a_cell_had() -> None:
     assert infos(changes) == {"name": {1: []}}
 
 
-def test_select_options_of_one_cell_come_back() -> None:
+def test_select_options_of_one_cell_are_returned() -> None:
     source = "() => ({row: {name: {selectOptions: [{label: 'A', value: 'a'}]}}})"
     [change] = row_changes(source, ROW).columns
     assert change.options == {0: [{"label": "A", "value": "a"}]}

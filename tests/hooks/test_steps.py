@@ -106,7 +106,7 @@ def test_a_row_added_and_removed_by_one_hook_is_not_asked_for() -> None:
 
 
 @pytest.mark.parametrize("method", ["updateInfoMessages", "addInfoMessages"])
-def test_messages_are_taken_flat_and_nested(method: str) -> None:
+def test_messages_are_accepted_flat_and_nested(method: str) -> None:
     orders = review(f"""(i) => i.{method}([
         {{rowIndex: 0, fieldKey: 'name', level: 'warning', message: 'flat'}},
         {{rowIndex: 1, fieldKey: 'name', messages: [{{message: 'one', level: 'info'}}, {{message: 'two'}}]}},
@@ -174,7 +174,7 @@ def test_before_finish_gets_all_rows_and_the_metadata_and_can_cancel() -> None:
 
 
 @pytest.mark.parametrize("answer", ["undefined", "null", "false", "{cancel: false, message: 'x'}", "{}"])
-def test_before_finish_goes_on_unless_cancel_is_true(answer: str) -> None:
+def test_before_finish_continues_unless_cancel_is_true(answer: str) -> None:
     assert finished(f"(data) => ({answer})", []).cancelled is False
 
 

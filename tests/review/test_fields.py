@@ -44,7 +44,7 @@ async def test_many_options_are_offered_once_for_all_cells_and_open_lists_take_a
         ]
 
 
-async def test_a_warning_is_shown_and_stands_in_nobodys_way():
+async def test_a_warning_is_shown_and_blocks_nothing():
     rule = {"validate": "regex_match", "regex": "^[A-Z]", "errorMessage": "Small.", "level": "warning"}
     name = {"key": "name", "label": "Name", "type": "string", "validators": [rule]}
     number = {"key": "n", "label": "N", "type": "number"}
@@ -58,7 +58,7 @@ async def test_a_warning_is_shown_and_stands_in_nobodys_way():
         assert await box.rows(person.import_id) == [{"name": "ada", "n": 1}]
 
 
-async def test_an_import_without_rows_left_says_so_where_that_is_not_allowed():
+async def test_an_import_that_must_not_be_empty_says_that_no_row_is_left():
     number = {"key": "n", "label": "N", "type": "number"}
     settings = {**BLOCK, "allowEmptySubmit": False}
     async with running_sandbox(schemas=[schema(number, settings=settings)]) as box:

@@ -80,7 +80,7 @@ async def test_one_wrong_value_is_replaced_everywhere(box):
     ]
 
 
-async def test_all_rows_with_one_problem_are_left_out_and_undo_brings_them_back(box):
+async def test_all_rows_with_one_problem_are_left_out_and_undo_restores_them(box):
     person = await in_review(box, BAD_CELLS)
     page = await person.look()
     listed = next(
@@ -94,7 +94,7 @@ async def test_all_rows_with_one_problem_are_left_out_and_undo_brings_them_back(
     assert not any(form.action.endswith("/undo") for form in page.forms)
 
 
-async def test_a_single_row_is_left_out_and_what_was_typed_beside_it_is_kept(box):
+async def test_a_single_row_is_left_out_and_other_typed_cells_are_saved(box):
     person = await in_review(box, BAD_CELLS)
     cells = (await person.look()).form("/cells")
     page = await person.send(cells, **{cell(cells, 2, "email"): "cleo@example.com", "leave-out": "1"})
@@ -154,7 +154,7 @@ async def test_a_file_without_a_header_may_get_one_after_all(box):
     assert "the file has no header" in page.text
 
 
-async def test_more_rows_are_offered_where_the_header_may_lie_below(box):
+async def test_more_rows_are_offered_if_the_header_may_be_further_down(box):
     person = await in_review(box, b"7,8,9,9\n" * 40)
     page = await person.look("/header")
     assert "Show 20 more rows" in page.text
@@ -215,7 +215,7 @@ async def test_a_wrong_token_or_import_shows_the_same_page(box):
     assert person.url.rsplit("/", 1)[1] not in texts.pop()
 
 
-async def test_every_answer_has_the_headers_that_keep_a_page_to_itself(box):
+async def test_every_answer_has_the_security_headers(box):
     person = await in_review(box, BAD_CELLS)
     answers = []
     page = await person.look()
@@ -255,7 +255,7 @@ async def test_a_form_of_another_site_is_refused(box):
     assert person.status == 200
 
 
-async def test_a_form_from_before_another_change_of_structure_is_told_so_and_changes_nothing(box):
+async def test_a_form_from_before_another_change_of_structure_gets_a_notice_and_changes_nothing(box):
     person = await in_review(box, BAD_CELLS)
     old = await person.look("/rows?show=all")
     columns = await person.look("/columns")
@@ -269,7 +269,7 @@ async def test_a_form_from_before_another_change_of_structure_is_told_so_and_cha
         assert person.status == 409
 
 
-async def test_of_two_people_each_keeps_their_own_cells_and_the_last_wins_in_the_same_one(box):
+async def test_two_people_keep_their_own_cells_and_the_last_one_wins_in_the_same_cell(box):
     person = await in_review(box, BAD_CELLS)
     mine, other = (await person.look()).form("/cells"), (await person.look()).form("/cells")
     await person.send(mine, **{cell(mine, 1, "name"): "Bob", cell(mine, 2, "email"): "mine@example.com"})
@@ -347,7 +347,7 @@ async def test_an_import_without_a_review_says_how_it_stands(box):
     assert "The import is finished" in (await person.look()).text
 
 
-async def test_hostile_values_are_text_and_nothing_else(box):
+async def test_hostile_values_are_shown_as_plain_text(box):
     hostile = "\"><script>alert('x')</script>&amp;{{ 7*7 }}\u202e=HYPERLINK(1)"
     quoted = '"' + hostile.replace('"', '""') + '"'
     content = f"Full name,Email,{quoted},Country\n,{quoted},{quoted},{quoted}\n".encode()
@@ -373,7 +373,7 @@ async def test_a_text_without_end_is_shown_in_part_and_can_be_replaced(box):
     assert "No problems found" in page.text
 
 
-async def test_texts_that_html_cannot_carry_come_back_unchanged_where_nobody_touched_them(box):
+async def test_texts_that_html_cannot_represent_stay_unchanged_unless_edited(box):
     content = b'Full name,Email\n"two\nlines",x\n"  blanks\t ",y\n'
     person = await in_review(box, content)
     cells = (await person.look("/rows?show=all")).form("/cells")

@@ -31,7 +31,7 @@ def test_a_run_that_is_wanted_while_one_is_under_way_follows_it(tmp_path):
     assert runs.due(9.0) == ["a"]
 
 
-def test_a_later_wish_moves_a_check_but_takes_no_submission_back(tmp_path):
+def test_a_later_request_moves_a_check_but_does_not_replace_a_submission(tmp_path):
     runs = ReviewRuns()
     runs.want("a", due_at=1.0)
     runs.want("a", due_at=5.0)
@@ -77,7 +77,7 @@ async def test_a_review_survives_the_sandbox(tmp_path):
         assert sorted(path.name.split(".")[1] for path in (tmp_path / "files").iterdir()) == ["result", "upload"]
 
 
-async def test_a_check_that_the_sandbox_did_not_come_to_is_made_after_its_restart(tmp_path, monkeypatch):
+async def test_a_check_that_the_sandbox_did_not_get_to_runs_after_its_restart(tmp_path, monkeypatch):
     async with running_sandbox(schemas=[PEOPLE], data=tmp_path) as box:
         person = await in_review(box, BAD_CELLS)
         cells = (await person.look()).form("/cells")
@@ -91,7 +91,7 @@ async def test_a_check_that_the_sandbox_did_not_come_to_is_made_after_its_restar
         assert "2 rows have" in page.text
 
 
-async def test_a_finished_review_is_told_by_webhook():
+async def test_a_finished_review_is_reported_by_webhook():
     async with running_receiver() as receiver, running_sandbox(schemas=[PEOPLE]) as box:
         await box.control("POST", "/webhooks", json={"url": receiver.url})
         person = await in_review(box, BAD_CELLS)
@@ -119,7 +119,7 @@ def engine_that_may_fail():
     return Switched()
 
 
-async def test_a_check_that_fails_is_told_and_loses_nothing(engine_that_may_fail):
+async def test_a_check_that_fails_is_shown_and_loses_nothing(engine_that_may_fail):
     async with running_sandbox(schemas=[PEOPLE], engine=engine_that_may_fail) as box:
         person = await in_review(box, BAD_CELLS)
         cells = (await person.look()).form("/cells")
@@ -163,7 +163,7 @@ async def test_an_import_deleted_or_finished_during_a_check_leaves_no_file(engin
         assert sorted(path.name.split(".")[1] for path in files.glob("*.blob")) == ["result", "upload"]
 
 
-async def test_most_imports_have_no_draft_since_nobody_looks(engine_that_may_fail):
+async def test_an_import_whose_review_nobody_opens_has_no_draft(engine_that_may_fail):
     async with running_sandbox(schemas=[PEOPLE], engine=engine_that_may_fail) as box:
         await in_review(box, BAD_CELLS)
         files = box.server.context.state.storage._directory

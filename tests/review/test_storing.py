@@ -240,7 +240,7 @@ def test_what_was_typed_since_the_check_is_not_replaced(draft_path, decisions_pa
         assert decisions.corrections().cells == {0: {("land", 0): "Chad"}}
 
 
-def test_all_rows_of_a_list_are_dropped_and_come_back(draft_path, decisions_path):
+def test_all_rows_of_a_list_are_dropped_and_restored(draft_path, decisions_path):
     write(draft_path, [row(n, messages=[wrong()] if n % 2 else ()) for n in range(6)])
     with open_draft(draft_path) as draft:
         listed = next(each for each in draft.lists() if each.kind == "message")
@@ -252,7 +252,7 @@ def test_all_rows_of_a_list_are_dropped_and_come_back(draft_path, decisions_path
         assert decisions.corrections().dropped == {1}
 
 
-def test_another_header_takes_back_what_was_said_of_rows_and_undo_restores_it(decisions_path):
+def test_another_header_drops_decisions_about_rows_and_undo_restores_them(decisions_path):
     with open_decisions(decisions_path) as decisions:
         decisions.set_columns({"name": [1]}, before={"name": [0]})
         decisions.edit([edit(1, "a")], dropped=[2], label="one")
@@ -263,7 +263,7 @@ def test_another_header_takes_back_what_was_said_of_rows_and_undo_restores_it(de
         assert decisions.corrections() == before
 
 
-def test_another_column_takes_back_only_the_corrections_of_its_field(decisions_path):
+def test_another_column_drops_only_the_corrections_of_its_field(decisions_path):
     with open_decisions(decisions_path) as decisions:
         decisions.edit([edit(1, "a"), edit(1, "b", field="name")], dropped=[2], label="one")
         before = decisions.corrections()
@@ -314,7 +314,7 @@ def test_a_draft_keeps_texts_as_they_are(draft_path):
         assert orjson.dumps([each.text for each in draft.wrong_texts("land", count=9)])
 
 
-def test_a_full_disk_is_told_as_one(decisions_path):
+def test_a_full_disk_is_reported_as_one(decisions_path):
     with open_decisions(decisions_path):
         pass
 

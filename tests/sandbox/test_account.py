@@ -122,7 +122,7 @@ def test_an_account_that_is_settled_only_when_asked_remembers_too():
     assert imported(state, LEARNING)[1] == "SUCCESSFUL"
 
 
-async def test_what_a_person_mapped_is_known_to_the_next_import_and_after_a_restart(tmp_path):
+async def test_the_next_import_knows_what_a_person_mapped_also_after_a_restart(tmp_path):
     settings = ASKING | {"invalidDataBehavior": "BLOCK_SUBMIT"}
     mapping = {"column.0": "name", "column.1": "", "column.2": "country", "column.3": "credit"}
     async with running_sandbox(schemas=[PEOPLE], data=tmp_path) as box:

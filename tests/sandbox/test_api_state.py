@@ -194,7 +194,7 @@ def test_the_twenty_first_create_in_a_minute_is_refused_with_a_hint():
         ("absent", {}),
     ],
 )
-def test_a_refusal_says_when_to_come_back_as_it_was_set_to(style, headers):
+def test_a_refusal_says_when_to_retry_in_the_configured_form(style, headers):
     state = make_state(create_quota=Rate(1, 60.0), retry_after=style)
     state.create(FILE, T0)
     with pytest.raises(ApiProblem) as refusal:
@@ -351,7 +351,7 @@ def test_a_page_never_has_more_than_1000_entries():
 # Switches
 
 
-def test_a_retrieve_signs_the_upload_url_anew_unless_told_otherwise():
+def test_a_retrieve_signs_a_new_upload_url_unless_configured_otherwise():
     fresh, stale = make_state(), make_state(fresh_upload_url=False)
     for state, renewed in ((fresh, True), (stale, False)):
         made = state.create(FILE, T0)
@@ -381,7 +381,7 @@ def test_a_reset_forgets_imports_and_counters_but_not_schemas():
 # The oracle
 
 
-def test_the_counters_tell_which_imports_ran_a_content():
+def test_the_counters_show_which_imports_ran_a_content():
     state = make_state()
     ids = {uploaded(state) for _ in range(2)}
     other = uploaded(state, data=b"Full Name\nEve\n")

@@ -39,7 +39,7 @@ async def raw_put(box, created, *, headers="", body=b""):
 # The main road
 
 
-async def test_a_file_goes_in_and_rows_come_out(box):
+async def test_a_file_is_imported_as_rows(box):
     created = await box.create()
     assert await box.put(created["upload"], CSV) == (200, "")
     found = await box.ended(created["id"])
@@ -53,7 +53,7 @@ async def test_a_file_goes_in_and_rows_come_out(box):
     assert counters["puts"] == {created["id"]: 1}
 
 
-async def test_json_rows_go_in_and_come_out(box):
+async def test_json_rows_are_imported(box):
     created = await box.create(initial_data=[{"name": "Ada"}])
     assert (await box.ended(created["id"]))["status"] == "SUCCESSFUL"
     assert await box.rows(created["id"]) == [{"name": "Ada", "email": None, "credit": None}]
@@ -117,7 +117,7 @@ async def test_what_is_not_there_is_answered_in_json(box):
     assert await box.api("PUT", IMPORTS) == (405, {"detail": 'Method "PUT" not allowed.'})
 
 
-async def test_a_throttled_create_says_when_to_come_back():
+async def test_a_throttled_create_says_when_to_retry():
     settings = SandboxSettings()
     async with running_sandbox(settings=settings) as box:
         for _ in range(20):
@@ -238,7 +238,7 @@ async def test_a_dropped_call_leaves_nothing_behind(box):
 
 
 @pytest.mark.parametrize(("kind", "count"), [("error", 0), ("error_after", 1)])
-async def test_an_error_comes_before_or_after_the_effect(box, kind, count):
+async def test_an_error_is_answered_before_or_after_the_effect(box, kind, count):
     await box.set_faults({"operation": "create", "kind": kind, "status": 502, "times": 1})
     body = {"schema_id": "customers", "original_filename": "a.csv"}
     assert (await box.api("POST", IMPORTS, json=body))[0] == 502
@@ -294,7 +294,7 @@ async def test_a_stalled_upload_is_never_read(box):
     assert (await box.counters())["puts"] == {}
 
 
-async def test_a_slow_answer_comes_late_but_whole(box):
+async def test_a_slow_answer_is_late_but_complete(box):
     await box.set_faults({"operation": "list", "kind": "slow", "delay_s": 0.05})
     before = asyncio.get_running_loop().time()
     assert (await box.api("GET", IMPORTS))[0] == 200

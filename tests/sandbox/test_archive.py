@@ -188,7 +188,7 @@ def test_what_was_not_committed_never_was(place):
     assert place.files() == []
 
 
-def test_a_replaced_upload_lies_there_until_the_new_one_is_kept(place):
+def test_a_replaced_upload_is_kept_until_the_new_one_is_saved(place):
     state = place.start(upload_lag_s=30.0)
     made = state.create(FILE, T0)
     state.put_upload(made["upload"], CSV, T0)
@@ -198,7 +198,7 @@ def test_a_replaced_upload_lies_there_until_the_new_one_is_kept(place):
     assert rows(again, made["id"], T0 + 60)[0]["name"] == "Ada"
 
 
-def test_an_end_that_nobody_was_told_of_is_told_after_the_restart(place):
+def test_an_end_that_was_not_reported_is_reported_after_the_restart(place):
     state = place.start(inline=False)
     made = state.create(FILE, T0)
     state.put_upload(made["upload"], CSV, T0)
@@ -319,7 +319,7 @@ def test_an_import_keeps_the_schema_it_was_made_with(place):
 # The whole server
 
 
-async def test_a_server_goes_on_where_the_last_one_was(tmp_path):
+async def test_a_server_continues_where_the_last_one_ended(tmp_path):
     async with running_receiver() as receiver:
         async with running_sandbox(data=tmp_path, seed=4) as box:
             registered = await box.control("POST", "/webhooks", json={"url": receiver.url})
@@ -364,7 +364,7 @@ async def test_a_file_that_is_no_archive_is_refused_in_a_sentence(tmp_path, cont
         assert path.exists()
 
 
-def test_an_outcome_with_thousands_of_errors_is_held_small_and_shown_whole(place):
+def test_an_outcome_with_thousands_of_errors_is_compressed_and_shown_complete(place):
     errors = [
         {
             "type": "VALIDATION",

@@ -33,7 +33,7 @@ def test_a_temporary_home_goes_with_its_block(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_home_of_a_killed_process_is_removed_and_that_of_a_living_one_stays(tmp_path):
+def test_the_directory_of_a_killed_process_is_removed_and_that_of_a_running_one_stays(tmp_path):
     dead, dead_home = holder(tmp_path)
     living, living_home = holder(tmp_path)
     try:

@@ -79,7 +79,7 @@ def judge(description, template, method, status, answer):
         ("put", "/schemas/{id}/", [SCHEMA, CUSTOMERS]),
     ],
 )
-async def test_a_body_that_is_almost_right_is_taken_or_refused(box, description, caplog, method, template, documents):
+async def test_an_almost_valid_body_is_accepted_or_refused(box, description, caplog, method, template, documents):
     bodies = Bodies(seed=len(template))
     seen = {}
     for number in range(REQUESTS):

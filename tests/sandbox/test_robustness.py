@@ -82,7 +82,7 @@ def part_files(box):
 # Clients that go away
 
 
-async def test_an_uploading_client_that_goes_away_leaves_no_file_and_no_traceback(box, caplog):
+async def test_a_client_that_disconnects_during_an_upload_leaves_no_file_and_no_traceback(box, caplog):
     created = await box.create()
     url = URL(created["upload"], encoded=True)
     head = f"PUT {url.raw_path_qs} HTTP/1.1\r\nContent-Length: 9000000"
@@ -95,7 +95,7 @@ async def test_an_uploading_client_that_goes_away_leaves_no_file_and_no_tracebac
     assert (await box.put(created["upload"], CSV))[0] == 200
 
 
-async def test_a_creating_client_that_goes_away_makes_nothing_and_no_traceback(box, caplog):
+async def test_a_client_that_disconnects_during_a_create_makes_no_import_and_no_traceback(box, caplog):
     head = f"POST /api/v1{IMPORTS} HTTP/1.1\r\nX-Dromo-License-Key: k\r\nContent-Length: 1000"
     _, writer = await connected(URL(box.base_url), head, body=b"\r\n{")
     assert (await box.api("GET", IMPORTS))[1]["count"] == 0
@@ -104,7 +104,7 @@ async def test_a_creating_client_that_goes_away_makes_nothing_and_no_traceback(b
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
-async def test_a_downloading_client_that_goes_away_leaves_no_traceback(box, caplog):
+async def test_a_client_that_disconnects_during_a_download_leaves_no_traceback(box, caplog):
     created = await imported(box, rows=20_000)
     status, found = await box.api("GET", f"{IMPORTS}{created['id']}/url/")
     url = URL(found["presigned_url"], encoded=True)
@@ -118,7 +118,7 @@ async def test_a_downloading_client_that_goes_away_leaves_no_traceback(box, capl
 # Clients that dawdle
 
 
-async def test_clients_that_never_finish_their_requests_hold_nobody_up(box):
+async def test_clients_that_never_finish_their_requests_do_not_block_others(box):
     created = await box.create()
     url = URL(created["upload"], encoded=True)
     heads = [f"GET {url.raw_path_qs}", f"PUT {url.raw_path_qs} HTTP/1.1\r\nContent-Length: 100", "POST"]
@@ -159,7 +159,7 @@ async def test_json_that_is_too_deep_is_refused(box, text):
 
 
 @pytest.mark.parametrize("name", HOSTILE_NAMES, ids=range(len(HOSTILE_NAMES)))
-async def test_a_file_of_any_name_is_imported_and_lies_where_the_sandbox_wants_it(box, name):
+async def test_a_file_of_any_name_is_imported_and_stored_under_the_sandboxs_own_name(box, name):
     created = await box.create(original_filename=name)
     assert created["original_filename"] == name
     assert (await box.put(created["upload"], CSV))[0] == 200
@@ -191,7 +191,7 @@ def full_disk(box):
 
 
 @pytest.mark.parametrize("size", [10, 2_000_000])
-async def test_an_upload_without_space_is_refused_as_storage_does_and_may_come_again(box, caplog, size):
+async def test_an_upload_to_a_full_disk_is_refused_as_storage_does_and_can_be_retried(box, caplog, size):
     created = await box.create()
     with full_disk(box):
         status, text = await box.put(created["upload"], io.BytesIO(b"x" * size))
@@ -202,7 +202,7 @@ async def test_an_upload_without_space_is_refused_as_storage_does_and_may_come_a
     assert "Traceback" not in caplog.text
 
 
-async def test_a_json_create_without_space_is_refused_and_makes_nothing(box):
+async def test_a_json_create_on_a_full_disk_is_refused_and_makes_no_import(box):
     body = {"schema_id": "customers", "initial_data": [{"name": "Ada"}]}
     with full_disk(box):
         assert await box.api("POST", IMPORTS, json=body) == (503, {"detail": "There is no space left."})
@@ -210,7 +210,7 @@ async def test_a_json_create_without_space_is_refused_and_makes_nothing(box):
     assert (await box.api("POST", IMPORTS, json=body))[0] == 201
 
 
-def test_a_result_without_space_fails_its_import_with_a_sentence(tmp_path, monkeypatch):
+def test_a_result_that_does_not_fit_on_the_disk_fails_its_import_with_a_sentence(tmp_path, monkeypatch):
     def full(_job):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -227,7 +227,7 @@ class FullJournal(NoJournal):
         raise OSError("the disk is full")
 
 
-async def test_a_sandbox_that_can_keep_nothing_answers_nothing_and_ends(tmp_path, caplog):
+async def test_a_sandbox_that_cannot_save_its_account_answers_nothing_and_ends(tmp_path, caplog):
     server = SandboxServer(data=tmp_path, seed=1)
     ready = asyncio.Event()
     running = asyncio.create_task(run_sandbox(server, stop=asyncio.Event(), on_ready=lambda _url: ready.set()))

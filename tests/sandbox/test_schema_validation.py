@@ -57,7 +57,7 @@ def test_a_wrong_field_is_named_by_its_place(field, key):
     assert list(body["fields"][1]) == [key]
 
 
-def test_a_key_that_occurs_twice_is_named_where_it_comes_back():
+def test_a_repeated_key_is_named_at_its_second_place():
     body = refused(fields=[{"key": "a"}, {"key": "b"}, {"key": "a"}])
     assert body == {"fields": [{}, {}, {"key": ['The key "a" occurs more than once.']}]}
 
@@ -198,7 +198,7 @@ def test_a_given_key_replaces_the_saved_one_whole():
     assert schema["settings"] == {"matchingStep": {"y": 2}, "title": "t"}
 
 
-def test_a_given_null_takes_a_saved_setting_away():
+def test_a_null_removes_a_saved_setting():
     assert seen_schema({"settings": {"maxRecords": 5, "title": "t"}}, settings={"maxRecords": None})["settings"] == {
         "title": "t"
     }
@@ -216,7 +216,7 @@ def test_the_saved_schema_itself_stays_as_it_was():
     assert state.schemas.get("customers")["settings"] == {}
 
 
-def test_development_mode_takes_a_hundred_rows_and_no_more():
+def test_development_mode_imports_at_most_a_hundred_rows():
     state = make_state()
     rows = [{"name": f"n{number}"} for number in range(150)]
     made = state.create({"schema_id": "customers", "initial_data": rows, "settings": {"developmentMode": True}}, T0)

@@ -104,7 +104,7 @@ def test_a_result_url_dies_after_thirty_minutes_and_a_new_one_can_be_had():
         ("not_signed", (403, "HeadersNotSigned"), (403, "HeadersNotSigned")),
     ],
 )
-def test_if_none_match_is_taken_or_refused_as_switched(mode, first, second):
+def test_if_none_match_is_accepted_or_refused_as_configured(mode, first, second):
     state = make_state(if_none_match=mode, upload_lag_s=60.0)
     made = state.create(FILE, T0)
     for expected in (first, second):

@@ -76,7 +76,7 @@ async def test_a_managed_webhook_shows_the_import_without_its_links(box, receive
     assert not {"review_url", "upload"} & set(headless)
 
 
-async def test_a_failed_import_is_told_to_managed_webhooks_alone(box, receiver):
+async def test_a_failed_import_is_reported_only_to_managed_webhooks(box, receiver):
     await box.control("POST", "/webhooks", json={"url": receiver.url})
     created = await box.create(settings={"webhookUrl": receiver.url})
     await box.put(created["upload"], b"PK\x03\x04 damaged")
@@ -86,7 +86,7 @@ async def test_a_failed_import_is_told_to_managed_webhooks_alone(box, receiver):
     assert (await counted(box, delivered=1))["queued"] == 1
 
 
-async def test_a_review_is_told_when_it_is_needed_and_when_it_is_finished(box, receiver):
+async def test_a_review_is_reported_when_it_is_needed_and_when_it_is_finished(box, receiver):
     await box.control("POST", "/webhooks", json={"url": receiver.url})
     created = await box.create(initial_data=BAD, settings=BLOCK)
     review_url = (await box.ended(created["id"]))["review_url"]
@@ -131,7 +131,7 @@ async def test_registrations_are_listed_and_deleted(box, receiver):
 # How it is delivered
 
 
-async def test_a_refused_webhook_comes_again_later(box, receiver):
+async def test_a_refused_webhook_is_retried_later(box, receiver):
     receiver.answers = [500, 404]
     await box.control("POST", "/clock", json={"speed": 0.01})  # else a slow machine comes to the second attempt first
     await box.control("POST", "/webhooks", json={"url": receiver.url})
@@ -150,7 +150,7 @@ async def test_a_refused_webhook_comes_again_later(box, receiver):
     assert await box.control("GET", "/deliveries") == []
 
 
-async def test_a_refused_basic_webhook_comes_again_too(box, receiver):
+async def test_a_refused_basic_webhook_is_retried_too(box, receiver):
     receiver.answers = [500]
     settings = {**BLOCK, "needsReviewWebhookUrl": receiver.url}
     reviewed = await box.create(initial_data=BAD, settings=settings)
@@ -171,7 +171,7 @@ async def test_a_redirect_is_not_followed(box, receiver):
     assert (await counted(box, delivered=1))["failed_attempts"] == 1
 
 
-async def test_a_receiver_that_is_away_costs_attempts_and_nothing_else(box, unused_tcp_port):
+async def test_an_unreachable_receiver_costs_only_attempts(box, unused_tcp_port):
     await box.control("POST", "/webhooks", json={"url": f"http://127.0.0.1:{unused_tcp_port}/"})
     found = await box.ended((await box.create(initial_data=GOOD))["id"])
     assert found["status"] == "SUCCESSFUL"
@@ -224,19 +224,19 @@ async def test_a_lost_webhook_never_comes(box, receiver):
     assert (await box.counters())["faults"] == {"webhook:lost": 1}
 
 
-async def test_a_duplicated_webhook_comes_twice(box, receiver):
+async def test_a_duplicated_webhook_arrives_twice(box, receiver):
     first, _ = await struck(box, receiver, "duplicate")
     bodies = await receiver.wait_for(3)
     assert [body["data"]["id"] for body in bodies].count(first) == 2
 
 
-async def test_a_reordered_webhook_comes_after_the_next_one(box, receiver):
+async def test_a_reordered_webhook_arrives_after_the_next_one(box, receiver):
     first, second = await struck(box, receiver, "reorder", delay_s=100_000)
     bodies = await receiver.wait_for(2)
     assert [body["data"]["id"] for body in bodies] == [second, first]
 
 
-async def test_a_delayed_webhook_comes_when_its_time_has_come(box, receiver):
+async def test_a_delayed_webhook_arrives_after_its_delay(box, receiver):
     first, second = await struck(box, receiver, "delay", delay_s=100_000)
     await receiver.wait_for(1)
     await advance(box, 100_000)
@@ -281,7 +281,7 @@ def make_queue(fault: Fault | None = None):
     return queue, counted
 
 
-def test_each_wait_is_half_to_whole_of_twice_the_last_one():
+def test_each_wait_is_between_half_and_all_of_twice_the_last_one():
     queue, counted = make_queue()
     queue.announce(ended(), T0)
     now, waits = T0, []
@@ -308,7 +308,7 @@ def test_a_delivery_is_handed_out_once_and_again_after_a_restart():
     assert again.due(T0) == [delivery]
 
 
-def test_the_queue_drops_its_oldest_when_nobody_listens_for_too_long():
+def test_a_full_queue_drops_its_oldest_delivery():
     queue, counted = make_queue()
     for number in range(PENDING_MAX_COUNT + 3):
         queue.announce(ended(number), T0)
@@ -316,7 +316,7 @@ def test_the_queue_drops_its_oldest_when_nobody_listens_for_too_long():
     assert queue.pending()[0]["import_id"] == "import-3"
 
 
-def test_names_of_the_operator_are_taken_and_no_others():
+def test_only_hosts_that_the_operator_named_are_allowed():
     queue = Webhooks(random.Random(5), count=lambda name, key: None, next_fault=lambda: None, hosts=["Hooks.Example"])
     assert queue.register({"url": "https://hooks.example/x"})["events"]
     with pytest.raises(ApiProblem):

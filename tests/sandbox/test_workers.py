@@ -89,7 +89,7 @@ async def stopped(pool, given, *, time_s=TIME_S):
     return str(stop.value)
 
 
-async def test_a_worker_imports_a_file_and_leaves_the_result_where_it_was_asked_to(tmp_path):
+async def test_a_worker_imports_a_file_and_writes_the_result_to_the_given_path(tmp_path):
     async with running_pool() as pool:
         finished = await pool.run(job(tmp_path, CSV), time_s=TIME_S)
     content = (tmp_path / "a.blob").read_bytes()
@@ -183,7 +183,7 @@ async def test_a_worker_that_died_while_idle_harms_no_import(tmp_path):
         assert (await pool.run(job(tmp_path, CSV, name="b"), time_s=TIME_S)).outcome.status == "SUCCESSFUL"
 
 
-async def test_a_cancelled_run_takes_its_worker_with_it(tmp_path):
+async def test_a_cancelled_run_ends_its_worker(tmp_path):
     before = set(children_of(os.getpid()))
     async with running_pool() as pool:
         running = asyncio.create_task(pool.run(endless_job(tmp_path), time_s=TIME_S))
@@ -195,7 +195,7 @@ async def test_a_cancelled_run_takes_its_worker_with_it(tmp_path):
         assert set(children_of(os.getpid())) == before
 
 
-async def test_an_engine_that_breaks_down_shows_no_row(tmp_path):
+async def test_a_crash_of_the_engine_shows_no_row(tmp_path):
     async with running_pool() as pool:
         sentence = await stopped(pool, job(tmp_path, b"secret", is_json=True))
     assert sentence == "The import engine crashed."
@@ -209,7 +209,7 @@ def test_a_limit_too_small_to_work_with_is_refused():
 # The server
 
 
-async def test_a_stopped_import_is_failed_with_a_sentence_and_others_go_on():
+async def test_a_stopped_import_fails_with_a_sentence_and_others_continue():
     async with running_sandbox(limits=WorkerLimits(memory_bytes=MEMORY_MIN_BYTES)) as box:
         greedy = await box.create()
         await box.put(greedy["upload"], io.BytesIO(BLANK_LINES))
@@ -245,7 +245,7 @@ async def an_endless_hook(box):
     return created["id"]
 
 
-async def test_a_hook_that_never_ends_goes_with_the_worker_of_a_deleted_import():
+async def test_a_hook_that_never_ends_is_killed_with_the_worker_of_a_deleted_import():
     pytest.importorskip("deno")
     before = set(children_of(os.getpid()))
     async with running_sandbox(workers=1) as box:
@@ -256,7 +256,7 @@ async def test_a_hook_that_never_ends_goes_with_the_worker_of_a_deleted_import()
         assert (await box.ended((await box.create(initial_data=[]))["id"]))["status"] != "RUNNING"
 
 
-async def test_a_hook_that_never_ends_goes_with_a_worker_that_takes_too_long():
+async def test_a_hook_that_never_ends_is_killed_with_a_worker_that_takes_too_long():
     pytest.importorskip("deno")
     before = set(children_of(os.getpid()))
     async with running_sandbox(workers=1) as box:
@@ -273,7 +273,7 @@ async def test_a_hook_that_never_ends_goes_with_a_worker_that_takes_too_long():
         assert (await box.ended((await box.create(initial_data=[]))["id"]))["status"] != "RUNNING"
 
 
-async def test_an_engine_of_ones_own_runs_in_this_process():
+async def test_a_given_engine_runs_in_this_process():
     seen = []
 
     def engine(given):
