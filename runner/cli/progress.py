@@ -139,7 +139,7 @@ def _forecast(state: ProgressState) -> list[str]:
     parts = [f"{sized(state.bytes_uploaded)} uploaded"]
     if not state.creates_left:
         return parts
-    free = f", {state.slots_free} free in this window"
+    free = f", {state.slots_free} free now"
     parts.append(f"{counted(state.creates_left, 'create')} left{free}")
     wait_s = state.last_create_in_s
     parts.append(f"last one in about {lasting(wait_s)}" if wait_s >= 1 else "last one immediately")

@@ -71,15 +71,17 @@ def _headline(console: Console, summary: RunSummary) -> None:
     text = Text(f"Batch {outcome.batch.batch_id}", style="bold")
     style = "green" if outcome.exit_code is ExitCode.OK else "yellow"
     text.append(f" {'finished' if is_ended else outcome.state}", style=style)
-    text.append(f" after {lasting(summary.elapsed_s)}: {_counts(outcome.by_state)}", style="not bold")
+    text.append(f" after {lasting(summary.elapsed_s)}", style="not bold")
     line(console, text)
+    line(console, _counts(outcome.by_state))
     if outcome.reason and (not is_ended or outcome.exit_code is ExitCode.NOTHING_TO_DO):
         line(console, f"{shown(outcome.reason)}")
 
 
 def _counts(by_state: Mapping[ItemState, int]) -> str:
-    """Return how many items are in each state, in one phrase."""
-    return ", ".join(f"{count:,} {_phrase(state, count)}" for state, count in present(by_state)) or "no items"
+    """Return how many items there are, and how many in each state, in one phrase."""
+    counts = ", ".join(f"{count:,} {_phrase(state, count)}" for state, count in present(by_state))
+    return f"{counted(sum(by_state.values()), 'item')}: {counts}" if counts else "no items"
 
 
 def _phrase(state: ItemState, count: int) -> str:

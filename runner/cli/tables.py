@@ -83,16 +83,13 @@ _PARTICIPLES = {"send": "sent", "skip": "skipped", "reject": "rejected"}
 def print_status(console: Console, status: BatchStatus, facts: Sequence[tuple[str, str]] = ()) -> None:
     """Write the state of one batch: `facts` about it, by default those of its ledger, and its items by state."""
     batch = status.batch
-    line(console, f"Batch {shown(batch.batch_id)} is {batch.state}", style="bold")
-    columns(
-        console,
-        facts
-        or [
-            ("source", shown(batch.source_uri)),
-            ("started", f"{iso(batch.started_at)}"),
-            ("results", near(batch.out)),
-        ],
-    )
+    line(console, f"Batch {shown(batch.batch_id)}", style="bold")
+    default = [
+        ("source", shown(batch.source_uri)),
+        ("started", f"{iso(batch.started_at)}"),
+        ("results", near(batch.out)),
+    ]
+    columns(console, [("state", str(batch.state)), *(facts or default)])
     line(console)
     for state, count in present(status.by_state):
         line(console, f"  {state:<13}{count:>9,}", style=STYLES.get(state, ""))

@@ -98,7 +98,7 @@ def test_batches_are_listed_with_what_became_of_their_items(deployed: Deployed, 
 def test_one_batch_is_shown_with_what_to_do_about_it(deployed: Deployed, bulkhead: Command) -> None:
     leave_batch(deployed, "b1", {"a.csv": S.FAILED, "c.csv": S.NEEDS_REVIEW})
     text = bulkhead("cloud", "status", "b1").expect(0).text
-    for said in ("Batch b1 is settled", "bulkhead cloud reviews b1", "bulkhead cloud redrive b1 --state failed"):
+    for said in ("Batch b1\n", "settled", "bulkhead cloud reviews b1", "bulkhead cloud redrive b1 --state failed"):
         assert said in text
     document = bulkhead("cloud", "status", "b1", "--json").expect(0).document
     assert (document["driver"], document["manifest"]) == ("stack", None)

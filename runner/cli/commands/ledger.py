@@ -87,7 +87,7 @@ async def copy(args: CopyArguments) -> None:
     def report(one: Copied) -> None:
         copied.append(one)
         if not args.json:
-            line(console(), f"batch {one.batch_id}: {counted(one.items, 'item')}, {one.new:,} of them newly copied")
+            line(console(), f"batch {one.batch_id}: {counted(one.items, 'item')}, {one.new:,} newly copied")
 
     old_settings, new_settings = (args.load(ledger=place).settings for place in (args.source, args.target))
     async with Resources(old_settings) as old, Resources(new_settings) as new:

@@ -147,7 +147,7 @@ def test_the_plain_line_holds_the_whole_state() -> None:
     state.take(CreateAnswered(source="a", slots_free=20))
     state.take(BytesUploaded(source="a", count=12_300_000))
     assert plain_line(state) == (
-        "0 s: 5 of 65 items; queued 60, collected 5; 12.3 MB uploaded; 60 creates left, 20 free in this window; "
+        "0 s: 5 of 65 items; queued 60, collected 5; 12.3 MB uploaded; 60 creates left, 20 free now; "
         "last one in about 2 min"
     )
 
@@ -155,7 +155,7 @@ def test_the_plain_line_holds_the_whole_state() -> None:
 def test_free_slots_are_known_before_the_first_create() -> None:
     state = ProgressState(quota=Rate(20, 60.0), ticks=lambda: 0.0)
     state.take(started(queued=2))
-    assert plain_line(state).endswith("2 creates left, 20 free in this window; last one immediately")
+    assert plain_line(state).endswith("2 creates left, 20 free now; last one immediately")
 
 
 def test_the_live_view_shows_states_and_outlook() -> None:
@@ -189,7 +189,7 @@ async def test_the_live_view_leaves_nothing_behind_but_what_was_said() -> None:
 
 def test_the_summary_shows_only_states_that_have_items() -> None:
     text = summary(collected=9, failed=1)
-    assert "Batch 20260723-101502-k3f9x2 finished after 42 s: 9 collected, 1 failed" in text
+    assert "Batch 20260723-101502-k3f9x2 finished after 42 s\n10 items: 9 collected, 1 failed\n" in text
     assert "collected            9" in text
     assert "queued" not in text
 

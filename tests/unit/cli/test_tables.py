@@ -1,0 +1,69 @@
+"""One table shows batches, and one screen the state of a batch, whether a ledger or a deployment holds them."""
+
+import io
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+from rich.console import Console
+
+from runner.cli.json_output import stack_status_document, status_document
+from runner.cli.tables import print_batches, print_status
+from runner.models import Batch, BatchState, BatchStatus, ItemState
+
+BATCH = Batch(
+    batch_id="20260723-101502-k3f9x2",
+    source_uri="file:///in",
+    account="acc",
+    out="/out",
+    config="{}",
+    started_at=datetime(2026, 7, 23, 10, 15, 2, tzinfo=UTC),
+    state=BatchState.COMPLETE,
+)
+BY_STATE = {ItemState.COLLECTED: 1200, ItemState.SKIPPED: 1, ItemState.FAILED: 2, ItemState.UNCERTAIN: 1}
+
+
+@pytest.fixture
+def console() -> Console:
+    return Console(file=io.StringIO(), width=200, markup=False, emoji=False, highlight=False)
+
+
+def lines(console: Console) -> list[str]:
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue().splitlines()
+
+
+def test_batches_are_a_table_of_counts(console: Console) -> None:
+    print_batches(console, [BatchStatus(batch=BATCH, by_state=BY_STATE)])
+    assert lines(console) == [
+        "STATE     ITEMS   DONE  OPEN  REVIEW  FAILED  BATCH                   SOURCE",
+        "complete  1,204  1,201     0       0       3  20260723-101502-k3f9x2  file:///in",
+    ]
+
+
+def test_an_empty_ledger_has_no_batches(console: Console) -> None:
+    print_batches(console, [])
+    assert lines(console) == ["the ledger has no batches yet"]
+
+
+def test_a_batch_is_shown_with_its_state_and_items(console: Console) -> None:
+    print_status(console, BatchStatus(batch=BATCH, by_state={ItemState.FAILED: 2}))
+    assert lines(console) == [
+        "Batch 20260723-101502-k3f9x2",
+        "  state    complete",
+        "  source   file:///in",
+        "  started  2026-07-23T10:15:02.000Z",
+        "  results  /out",
+        "",
+        "  failed               2",
+    ]
+
+
+def test_a_deployment_adds_its_keys_to_the_document_of_a_batch() -> None:
+    batch = replace(BATCH, config='{"driver": "stack"}')
+    found = BatchStatus(batch=batch, by_state=BY_STATE, moves=3, manifest_moves=2)
+    local = status_document(BatchStatus(batch=BATCH, by_state=BY_STATE))
+    document = stack_status_document(found)
+    assert list(document) == [*local, "driver", "listed", "manifest", "manifest_is_current"]
+    assert document["manifest"] == "/out/manifest.jsonl"
+    assert document["manifest_is_current"] is False
