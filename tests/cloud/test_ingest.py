@@ -1,4 +1,4 @@
-"""Files that land: from the event to the manifest."""
+"""Files that arrive: from the event to the manifest."""
 
 from __future__ import annotations
 
