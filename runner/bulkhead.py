@@ -420,9 +420,9 @@ class Bulkhead:
                 hint="pass Bulkhead(settings, engine=runner.check.sandbox_engine.sandbox_engine)",
             )
         from runner.check import GateMode  # noqa: PLC0415 - processes and engine, which most runs never need
-        from runner.check import setup as inspection  # noqa: PLC0415
+        from runner.check.setup import gate  # noqa: PLC0415
 
-        return inspection.gate(self._resources, spec, self._engine(), mode=GateMode(spec.check), emit=emit)
+        return gate(self._resources, spec, self._engine(), mode=GateMode(spec.check), emit=emit)
 
     def _options(self, spec: RunSpec) -> RunOptions:
         settings = self._settings

@@ -95,13 +95,13 @@ class _Worker:
         """Check each file; if the process dies or hangs, the first unanswered file is the cause."""
         waiting, checked = deque(files), list[FileCheck]()
         while waiting:
-            if not self._handed_over(list(waiting)):
+            if not self._send(list(waiting)):
                 continue
-            while waiting and (check := self._answer()) is not None:
+            while waiting and (check := self._receive()) is not None:
                 checked.append(check)
                 waiting.popleft()
             if waiting:
-                checked.append(self._broken(waiting.popleft()))
+                checked.append(self._fail(waiting.popleft()))
         return checked
 
     def close(self) -> None:
@@ -111,7 +111,7 @@ class _Worker:
             if self._process is not None:
                 self._process.kill()
 
-    def _started(self) -> Connection[Any, Any]:
+    def _connect(self) -> Connection[Any, Any]:
         if self._connection is not None:
             return self._connection
         with self._starting:
@@ -119,7 +119,7 @@ class _Worker:
                 raise PoolClosed
             ours, theirs = multiprocessing.Pipe()
             with theirs, _without_interrupts():
-                self._process = self._launched(theirs.fileno())
+                self._process = self._launch(theirs.fileno())
             self._connection = ours
         if self._is_ready(ours):
             return ours
@@ -128,7 +128,7 @@ class _Worker:
             raise PoolClosed
         raise BulkheadError("a worker process of the check did not start", hint="run the command again with -v")
 
-    def _launched(self, descriptor: int) -> subprocess.Popen[bytes]:
+    def _launch(self, descriptor: int) -> subprocess.Popen[bytes]:
         """Start the process; not by `multiprocessing`, whose children get the whole environment of this one."""
         return subprocess.Popen(  # noqa: S603 - our own interpreter and module
             child_command("runner.check.worker", str(descriptor), self._scratch),
@@ -138,16 +138,16 @@ class _Worker:
             pass_fds=(descriptor,),
         )
 
-    def _handed_over(self, files: list[FileToCheck]) -> bool:
+    def _send(self, files: list[FileToCheck]) -> bool:
         """Send the files; return False if the process died while it was idle, which none of them caused."""
         try:
-            self._started().send(files)
+            self._connect().send(files)
         except OSError:
             self.end()
             return False
         return True
 
-    def _answer(self) -> FileCheck | None:
+    def _receive(self) -> FileCheck | None:
         """Return the next answer; None if the process has died or takes too long."""
         assert self._connection is not None
         try:
@@ -163,7 +163,7 @@ class _Worker:
         except (EOFError, OSError):
             return False
 
-    def _broken(self, file: FileToCheck) -> FileCheck:
+    def _fail(self, file: FileToCheck) -> FileCheck:
         """End the process, and return the check of the file that it was working on. Raises PoolClosed."""
         exit_code = self.end()
         if self._closed.is_set():

@@ -84,7 +84,7 @@ class OutcomeReader:
         metadata = outcome.metadata
         structural = [error for error in outcome.errors if error.get("type") != "VALIDATION"]
         not_mapped = [error for error in structural if error.get("type") == "FIELD_NOT_MAPPED"]
-        yield from (_structural(error) for error in structural if error not in not_mapped)
+        yield from (_structural_problem(error) for error in structural if error not in not_mapped)
         unmapped = self._not_mapped(not_mapped, metadata) if not_mapped else None
         if unmapped:
             yield unmapped
@@ -96,7 +96,9 @@ class OutcomeReader:
         for warning in metadata.get("warnings") or ():
             yield Problem(effect=Effect.NOTE, kind="warning", message=str(warning))
         if not self._passes_unmapped:
-            yield from self._ignored(metadata, {header for _, header in unmapped.headers} if unmapped else set())
+            yield from self._ignored_columns(
+                metadata, {header for _, header in unmapped.headers} if unmapped else set()
+            )
 
     def _not_mapped(self, errors: Sequence[Mapping[str, Any]], metadata: Mapping[str, Any]) -> Problem:
         """Return one problem for all fields without a column, because one change fixes them all."""
@@ -111,7 +113,9 @@ class OutcomeReader:
             field_keys=keys,
             labels=labels,
             row_count=int(metadata.get("totalRows") or 0),
-            headers=tuple((label_of(field), header) for field, header in likely_headers(missing, _spare(metadata))),
+            headers=tuple(
+                (label_of(field), header) for field, header in likely_headers(missing, _unused_headers(metadata))
+            ),
         )
 
     def _cells(self, metadata: Mapping[str, Any], effect: Effect, source: str) -> Iterator[Problem]:
@@ -138,11 +142,13 @@ class OutcomeReader:
                 is_capped=is_capped,
             )
 
-    def _ignored(self, metadata: Mapping[str, Any], spoken_for: set[str]) -> Iterator[Problem]:
+    def _ignored_columns(self, metadata: Mapping[str, Any], spoken_for: set[str]) -> Iterator[Problem]:
         """Yield a problem for each column that no field takes: its cells are lost."""
         taken = metadata.get("fields") or {}
         open_fields = [field for key, field in self._fields.items() if key not in taken and not field.get("hidden")]
-        for header in [name for name in dict.fromkeys(_spare(metadata)) if name not in spoken_for][:_COLUMNS_MAX]:
+        for header in [name for name in dict.fromkeys(_unused_headers(metadata)) if name not in spoken_for][
+            :_COLUMNS_MAX
+        ]:
             found = likely_headers(open_fields, [header])
             yield Problem(
                 effect=Effect.NOTE,
@@ -209,12 +215,12 @@ def _failure_code(message: str) -> str:
     return next((code for mark, code in UNJUDGED_MARKS.items() if mark in message), "import_failed")
 
 
-def _structural(error: Mapping[str, Any]) -> Problem:
+def _structural_problem(error: Mapping[str, Any]) -> Problem:
     kind = str(error.get("type") or "review").lower()
     return Problem(effect=Effect.REVIEW, kind=kind, message=str(error.get("message") or kind))
 
 
-def _spare(metadata: Mapping[str, Any]) -> list[str]:
+def _unused_headers(metadata: Mapping[str, Any]) -> list[str]:
     """Return the named columns that no field took."""
     taken: set[int] = set()
     for mapping in (metadata.get("fields") or {}).values():
@@ -265,7 +271,9 @@ def likely_headers(
 ) -> Iterator[tuple[Mapping[str, Any], str]]:
     """Yield (field, header) pairs, the most similar first; each field and each header at most once."""
     pairs = [
-        (_similarity(_names(field), header), place, header) for place, field in enumerate(fields) for header in headers
+        (_similarity(_names_of(field), header), place, header)
+        for place, field in enumerate(fields)
+        for header in headers
     ]
     fields_left, headers_left = set(range(len(fields))), set(headers)
     for score, place, header in sorted(pairs, key=lambda pair: -pair[0]):
@@ -277,7 +285,7 @@ def likely_headers(
         yield fields[0], headers_left.pop()
 
 
-def _names(field: Mapping[str, Any]) -> tuple[str, ...]:
+def _names_of(field: Mapping[str, Any]) -> tuple[str, ...]:
     names = (field.get("label"), field.get("key"), *(field.get("alternateMatches") or ()))
     return tuple(str(name) for name in names if name)
 
@@ -287,10 +295,10 @@ def _similarity(names: tuple[str, ...], header: str) -> float:
     plain = _plain(header)
     if not plain:
         return 0.0
-    return max((_likeness(_plain(name), plain) for name in names), default=0.0)
+    return max((_name_similarity(_plain(name), plain) for name in names), default=0.0)
 
 
-def _likeness(name: str, header: str) -> float:
+def _name_similarity(name: str, header: str) -> float:
     """Return the similarity of two names; it is high if one contains the other, as `E-Mail address` does `Mail`."""
     short, long = sorted((name, header), key=len)
     if len(short) >= _WHOLE_NAME_MIN and short in long:

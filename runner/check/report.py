@@ -31,6 +31,14 @@ if TYPE_CHECKING:
 FILES_MAX = 5000
 """Rows in the table of files; a page with more is slow to open. `--json` has them all."""
 
+PREDICTION_MEANINGS = {
+    Prediction.SUCCEED: "would succeed",
+    Prediction.REVIEW: "would need review",
+    Prediction.FAIL: "would fail",
+    Prediction.REJECT: "rejected locally",
+    Prediction.SKIP: "unchanged, skipped",
+}
+
 _HERE = Path(__file__).parent
 
 
@@ -167,12 +175,3 @@ def _write(path: Path, pieces: Iterator[str]) -> None:
         raise StorageFull(f"the report {path} cannot be written: {error.strerror}") from error
     finally:
         partial.unlink(missing_ok=True)
-
-
-PREDICTION_MEANINGS = {
-    Prediction.SUCCEED: "would succeed",
-    Prediction.REVIEW: "would need review",
-    Prediction.FAIL: "would fail",
-    Prediction.REJECT: "rejected locally",
-    Prediction.SKIP: "unchanged, skipped",
-}

@@ -73,12 +73,12 @@ class SourceCheck:
             async for entries in self._source.entries():
                 items = await self._discovery.items(entries)
                 self._on_listed(len(items))
-                self._on_files([self._settled(item) for item in items if item.state is not ItemState.QUEUED])
+                self._on_files([self._check_of_listed(item) for item in items if item.state is not ItemState.QUEUED])
                 for files in in_parts([self._file(item) for item in items if item.state is ItemState.QUEUED]):
                     await self._slots.acquire()
-                    group.create_task(self._checked(files))
+                    group.create_task(self._check(files))
 
-    async def _checked(self, files: Sequence[FileToCheck]) -> None:
+    async def _check(self, files: Sequence[FileToCheck]) -> None:
         try:
             checks = await self._pool.check(files)
             self._on_files(await self._without_duplicates(checks))
@@ -92,7 +92,7 @@ class SourceCheck:
             raise missing
         return FileToCheck(item.source, item.size_bytes or 0, at)
 
-    def _settled(self, item: Item) -> FileCheck:
+    def _check_of_listed(self, item: Item) -> FileCheck:
         """Return the check of an item that listing alone settles: rejected, or unchanged since it was sent."""
         route = self._routes.for_source(item.source)
         about = about_file(item.source, item.size_bytes or 0, route)

@@ -113,7 +113,7 @@ class FileChecker:
     def __init__(self, setup: Setup) -> None:
         self._setup = setup
         self._loop = asyncio.new_event_loop()
-        self._lasting = AsyncExitStack()
+        self._resources = AsyncExitStack()
         self._source: Source | None = None
         self._readers = [OutcomeReader(bound, setup.messages, samples=setup.samples) for bound in setup.routes]
 
@@ -122,36 +122,36 @@ class FileChecker:
         bound = self._setup.routes[file.route_at]
         about = about_file(file.source, file.size_bytes, bound.route)
         try:
-            prepared = self._loop.run_until_complete(self._prepared(file))
+            prepared = self._loop.run_until_complete(self._prepare(file))
             tag = identity.tag(prepared.uri, prepared.fingerprint, bound.route.binding, endpoint=self._setup.endpoint)
             if bound.schema is None:
                 return failure(bound.refusal_code, bound.refusal, about={**about, "tag": tag})
-            return self._judged(file, prepared, tag)
+            return self._judge(file, prepared, tag)
         except ItemRejected as error:
             return rejection(error.code, str(error), about=about)
         except BulkheadError as error:
             return failure("check_error", f"the check could not read this file: {error}", about=about)
         except Exception as error:  # noqa: BLE001 - one file must not end the check of the others
-            if _lacked_memory(error):
+            if _ran_out_of_memory(error):
                 return failure("check_memory", _TOO_MUCH_MEMORY, about=about)
             return failure(
                 "check_error", f"the check of this file ended with an error ({type(error).__name__})", about=about
             )
 
-    async def _prepared(self, file: FileToCheck) -> Prepared:
+    async def _prepare(self, file: FileToCheck) -> Prepared:
         if self._source is None:
-            self._source = await self._opened()
+            self._source = await self._open_source()
         return await self._source.prepare(Item(batch_id="check", source=file.source))
 
-    async def _opened(self) -> Source:
+    async def _open_source(self) -> Source:
         """Open the source; an S3 client stays open until the process ends."""
         setup, s3 = self._setup, None
         if setup.source.kind == "s3":
             opening = open_s3(endpoint_url=setup.aws_endpoint_url, region_name=setup.aws_region)
-            s3 = await self._lasting.enter_async_context(opening)
+            s3 = await self._resources.enter_async_context(opening)
         return open_source(setup.source, now=_ANY_TIME, threaded=False, s3=s3)
 
-    def _judged(self, file: FileToCheck, prepared: Prepared, tag: str) -> FileCheck:
+    def _judge(self, file: FileToCheck, prepared: Prepared, tag: str) -> FileCheck:
         bound = self._setup.routes[file.route_at]
         assert bound.schema is not None
         is_file = prepared.rows is None
@@ -182,7 +182,7 @@ async def _download(body: Body, file: IO[bytes]) -> None:
     file.flush()
 
 
-def _lacked_memory(error: BaseException) -> bool:
+def _ran_out_of_memory(error: BaseException) -> bool:
     """Return whether memory ran out; C libraries may wrap a MemoryError in an error of their own."""
     gc.collect()
     return any(isinstance(cause, MemoryError) for cause in (error, error.__cause__, error.__context__))
