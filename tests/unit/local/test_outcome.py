@@ -24,7 +24,7 @@ _S = ItemState
         ({_S.QUEUED: 1, _S.FAILED: 1}, BatchState.PAUSED, ExitCode.TRY_AGAIN),
     ],
 )
-def test_a_run_that_was_not_stopped_is_result_by_its_items(
+def test_the_items_of_a_run_that_was_not_stopped_decide_its_result(
     by_state: dict[ItemState, int], state: BatchState, code: ExitCode
 ) -> None:
     result = batch_result(by_state, stop=StopSignal(), missing_schemas={}, listed=True)
@@ -100,7 +100,7 @@ def test_a_run_that_was_stopped_before_its_source_was_listed_is_not_complete() -
     )  # fmt: skip
 
 
-def test_a_batch_whose_source_is_not_listed_yet_is_to_be_continued() -> None:
+def test_a_batch_whose_source_is_not_fully_listed_must_be_continued() -> None:
     result = batch_result({_S.COLLECTED: 3}, stop=StopSignal(), missing_schemas={}, listed=False)
     assert (result.state, result.exit_code) == (BatchState.PAUSED, ExitCode.TRY_AGAIN)
 
@@ -114,5 +114,5 @@ def test_a_batch_whose_source_is_not_listed_yet_is_to_be_continued() -> None:
         ({_S.FAILED: 1, _S.REJECTED: 1}, "2 items failed or were rejected"),
     ],
 )
-def test_one_item_is_not_spoken_of_as_several(by_state: dict[ItemState, int], reason: str) -> None:
+def test_one_item_is_counted_in_the_singular(by_state: dict[ItemState, int], reason: str) -> None:
     assert batch_result(by_state, stop=StopSignal(), missing_schemas={}, listed=True).reason == reason

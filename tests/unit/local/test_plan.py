@@ -66,7 +66,7 @@ async def test_changing_the_binding_makes_exactly_the_affected_files_eligible() 
     }  # fmt: skip
 
 
-async def test_explain_says_which_route_and_what_would_become_of_it() -> None:
+async def test_explain_says_which_route_and_what_a_run_would_do() -> None:
     bench = Bench({"c/d.csv": b"1"}, routes=ROUTES)
     found = await explain(bench.source, _discovery(bench), ROUTES, ledger=bench.ledger, endpoint="e", again=False)
     assert found is not None

@@ -100,7 +100,7 @@ async def test_a_match_is_a_glob_as_everywhere_else(match: str, count: int) -> N
     assert found == count
 
 
-async def test_redrive_puts_back_what_matches_and_forgets_its_import() -> None:
+async def test_redrive_queues_what_matches_without_its_import() -> None:
     bench = Bench({"a.csv": b"1", "b/c.csv": b"2"})
     for source in bench.files:
         remote = bench.vendor.add(CreateRequest(schema_id="s1", original_filename=source), status="FAILED")
@@ -137,7 +137,7 @@ async def test_reconcile_names_what_differs_and_changes_nothing() -> None:
     assert await bench.states() == {"a.csv": "processing", "b.csv": "processing"}
 
 
-async def test_repair_brings_the_ledger_to_where_the_vendor_is() -> None:
+async def test_repair_moves_items_to_the_state_at_the_vendor() -> None:
     bench = Bench({"a.csv": b"1", "b.csv": b"2"})
     await _differing(bench)
     batch = await bench.ledger.batch(BATCH_ID)
@@ -171,9 +171,9 @@ async def test_content_that_the_vendor_has_or_may_have_is_not_sent_for_another_b
     second = replace(first, batch_id="b2")
     await bench.ledger.start_batch(second)
     await run_batch(second, bench.context())
-    twin = await bench.ledger.item("b2", "a.csv")
-    assert twin is not None
-    assert twin.state is ItemState.SKIPPED
+    duplicate = await bench.ledger.item("b2", "a.csv")
+    assert duplicate is not None
+    assert duplicate.state is ItemState.SKIPPED
     assert bench.vendor.created == []
     history = await bench.ledger.history("b2", "a.csv")
     assert history[-1].reason == f"the same content is {state} in batch b1"

@@ -81,7 +81,7 @@ async def test_a_lost_webhook_is_found_by_the_safety_list() -> None:
     assert 300 <= bench.clock.ticks() < 340
 
 
-async def test_where_the_safety_list_finds_what_nobody_was_told_the_vendor_is_listed_from_then_on() -> None:
+async def test_if_the_safety_list_finds_what_webhooks_missed_the_vendor_is_listed_from_then_on() -> None:
     files = {"a.csv": b"x\n1\n", "b.csv": b"x\n2\n"}
     bench = SharedBench(files, options=by_ledger(safety_list_s=300))
     first, second = [await bench.processing(source) for source in files]
@@ -164,8 +164,8 @@ async def test_an_item_that_others_keep_moving_is_left_to_a_later_run() -> None:
     advance = bench.ledger.advance
 
     async def overtaken(item: Item, state: ItemState, *, reason: str, **changes: Any) -> Item:
-        await advance(item, item.state, reason="somebody else")
-        raise StaleItem(f"{item.source} was moved by somebody else meanwhile")
+        await advance(item, item.state, reason="another process")
+        raise StaleItem(f"{item.source} was moved by another process")
 
     bench.ledger.advance = overtaken  # type: ignore[method-assign]
     result = await bench.run()
@@ -216,11 +216,11 @@ async def test_a_ledger_that_does_not_answer_stops_the_run_in_order() -> None:
     assert result.by_state.get(S.CREATING, 0) == 0
 
 
-async def test_an_end_is_recorded_although_somebody_noted_another_status_meanwhile() -> None:
+async def test_an_end_is_recorded_although_another_process_noted_another_status() -> None:
     bench = SharedBench(FILES)
     import_id = await bench.processing()
     known = await bench.item("a.csv")
-    await bench.ledger.advance(known, S.PROCESSING, reason="somebody else", status="VALIDATING")
+    await bench.ledger.advance(known, S.PROCESSING, reason="another process", status="VALIDATING")
     bench.vendor.change(import_id, status="SUCCESSFUL")
     moved: list[Item] = []
 
@@ -233,7 +233,7 @@ async def test_an_end_is_recorded_although_somebody_noted_another_status_meanwhi
     assert [item.state for item in moved] == [S.SUCCEEDED]
 
 
-async def test_a_lost_create_is_not_settled_by_a_page_that_lacks_another_batchs_doubt() -> None:
+async def test_a_lost_create_is_not_settled_by_a_page_that_lacks_one_of_another_batch() -> None:
     bench = SharedBench({"a.json": b'[{"x":1}]'})
     lagging(bench, lambda: 1e9)
     item = await bench.leave("a.json", S.CREATING, schema_id="s1")
@@ -247,13 +247,13 @@ async def test_a_lost_create_is_not_settled_by_a_page_that_lacks_another_batchs_
 
 
 async def _slots_of_an_overtaken(bench: SharedBench, *, at: ItemState) -> int:
-    """Let somebody else move an item just before it is moved to `at`; returns how many creates may then be sent."""
+    """Let another process move an item just before it is moved to `at`; return how many creates may then be sent."""
     advance, files = bench.ledger.advance, list(bench.files)
 
     async def overtaken(item: Item, state: ItemState, *, reason: str, **changes: Any) -> Item:
         if state is at and item.source in files:
             files.remove(item.source)
-            await advance(item, item.state, reason="somebody else")
+            await advance(item, item.state, reason="another process")
         return await advance(item, state, reason=reason, **changes)
 
     bench.ledger.advance = overtaken  # type: ignore[method-assign]
@@ -288,7 +288,7 @@ async def test_items_that_a_page_does_not_show_yet_are_waited_for(lag_s: float) 
     assert len(bench.source.prepared) == 30
 
 
-async def test_a_page_that_never_shows_an_item_does_not_hold_the_run_for_ever() -> None:
+async def test_a_page_that_never_shows_an_item_does_not_hold_the_run_forever() -> None:
     bench = SharedBench(FILES)
     lagging(bench, lambda: 1e9)
     result = await bench.run()

@@ -77,19 +77,19 @@ async def test_both_together_keep_the_quota() -> None:
 async def test_what_another_batch_may_yet_fail_to_send_is_waited_for_and_sent_where_it_fails() -> None:
     bench = Bench({"a.csv": b"x\n1\n"})
     first = await bench.start()
-    twin = Item(batch_id=first.batch_id, source="a.csv", state=S.CREATED, tag=bench.tag("a.csv"), import_id="i")
-    await bench.ledger.add([twin])
+    duplicate = Item(batch_id=first.batch_id, source="a.csv", state=S.CREATED, tag=bench.tag("a.csv"), import_id="i")
+    await bench.ledger.add([duplicate])
     second = replace(first, batch_id="b2")
     await bench.ledger.start_batch(second)
     running = asyncio.ensure_future(run_batch(second, context(bench)))
     await asyncio.sleep(60)
     assert bench.vendor.created == []
-    await bench.ledger.advance(twin, S.REJECTED, reason="changed_while_read")
+    await bench.ledger.advance(duplicate, S.REJECTED, reason="changed_while_read")
     assert (await running).by_state == {S.COLLECTED: 1}
 
 
 @pytest.mark.virtual_time
-async def test_what_a_batch_that_nobody_drives_was_sending_is_left_to_a_later_run() -> None:
+async def test_what_a_batch_that_no_run_works_on_was_sending_is_left_to_a_later_run() -> None:
     bench = Bench({"a.csv": b"x\n1\n"})
     first = await bench.start()
     await bench.ledger.add([Item(batch_id=first.batch_id, source="a.csv", state=S.CREATING, tag=bench.tag("a.csv"))])

@@ -69,7 +69,7 @@ async def test_results_that_are_there_a_moment_later_than_the_status_are_collect
     assert await bench.states() == {"a.csv": "collected"}
 
 
-async def test_data_whose_result_is_of_no_use_was_imported_all_the_same_and_is_not_sent_by_another_batch() -> None:
+async def test_data_whose_result_is_unusable_was_imported_and_is_not_sent_by_another_batch() -> None:
     bench = Bench(FILES, options=RunOptions(collect_attempts=3))
     bench.vendor.get_script.extend([ResultInvalid("not an array")] * 3)
     await bench.run()
@@ -82,7 +82,7 @@ async def test_data_whose_result_is_of_no_use_was_imported_all_the_same_and_is_n
     assert len(bench.vendor.created) == 1
 
 
-async def test_a_result_of_no_use_is_fetched_again_by_a_redrive_and_the_data_not_sent_again() -> None:
+async def test_a_redrive_downloads_an_unusable_result_again_and_does_not_send_the_data_again() -> None:
     bench = Bench(FILES, options=RunOptions(collect_attempts=3))
     bench.vendor.get_script.extend([ResultInvalid("not an array")] * 3)
     await bench.run()

@@ -63,7 +63,7 @@ async def test_an_import_of_another_schema_is_no_candidate() -> None:
     assert (await bench.item("a.json")).import_id == "import-2"
 
 
-async def test_while_one_json_create_is_in_doubt_no_other_of_its_schema_is_sent() -> None:
+async def test_while_the_outcome_of_a_json_create_is_unknown_no_other_with_its_schema_is_sent() -> None:
     bench = Bench({f"{n}.json": b'[{"x":1}]' + b" " * n for n in range(5)})
     _succeed_at_once(bench)
     bench.vendor.create_script.append(bench.vendor.lose(InDoubt("cut")))
@@ -74,7 +74,7 @@ async def test_while_one_json_create_is_in_doubt_no_other_of_its_schema_is_sent(
     assert (made_at[1] - made_at[0]).total_seconds() >= bench.options.quiet_period_s
 
 
-async def test_a_crash_between_intent_and_answer_is_a_doubt_too() -> None:
+async def test_a_crash_between_intent_and_answer_leaves_the_outcome_unknown_too() -> None:
     bench = Bench(ROWS)
     await bench.leave("a.json", ItemState.CREATING)
     bench.vendor.add(REQUEST, status="SUCCESSFUL")

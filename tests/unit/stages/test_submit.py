@@ -48,7 +48,7 @@ async def test_a_file_is_created_bound_uploaded_and_collected_once() -> None:
     ]  # fmt: skip
 
 
-async def test_the_original_filename_bears_the_tag() -> None:
+async def test_the_original_filename_contains_the_tag() -> None:
     bench = Bench(FILES)
     await bench.run()
     assert bench.vendor.created[0].original_filename == f"a.~{bench.tag('a.csv')}.csv"
@@ -72,7 +72,7 @@ async def test_a_lost_reply_leads_to_adoption_by_tag_not_to_a_second_create() ->
     assert bench.vendor.received == {"import-1": [FILES["a.csv"]]}
 
 
-async def test_a_create_in_doubt_that_had_no_effect_is_sent_again() -> None:
+async def test_a_lost_create_that_had_no_effect_is_sent_again() -> None:
     bench = Bench(FILES)
     bench.vendor.create_script.append(InDoubt("502"))
     await bench.run()
@@ -111,7 +111,7 @@ async def test_a_request_the_vendor_refuses_fails_the_item_with_the_vendors_word
     )  # fmt: skip
 
 
-async def test_a_refused_key_stops_the_batch_and_puts_items_back() -> None:
+async def test_a_refused_key_stops_the_batch_and_queues_items_again() -> None:
     bench = Bench({"a.csv": b"1", "b.csv": b"2"}, options=RunOptions(uploads=1))
     bench.vendor.create_script.append(AuthRefused("Invalid key."))
     await bench.run()
@@ -137,7 +137,7 @@ async def test_trouble_that_does_not_end_defers_items_and_then_pauses_the_batch(
     assert bench.vendor.calls.count("create") == 6
 
 
-async def test_an_upload_in_doubt_that_had_arrived_is_not_stored_twice() -> None:
+async def test_an_upload_that_had_arrived_without_an_answer_is_not_stored_twice() -> None:
     bench = Bench(FILES)
     bench.vendor.put_script.append(bench.vendor.lose(InDoubt("cut")))
     await bench.run()
@@ -145,7 +145,9 @@ async def test_an_upload_in_doubt_that_had_arrived_is_not_stored_twice() -> None
     assert await bench.states() == {"a.csv": "collected"}
 
 
-async def test_where_storage_takes_no_condition_an_upload_in_doubt_waits_and_looks_before_it_repeats() -> None:
+async def test_if_storage_takes_no_condition_an_upload_without_an_answer_waits_and_retrieves_before_it_repeats() -> (
+    None
+):
     bench = Bench(FILES)
     bench.vendor.put_script.extend([ConditionUnsupported("501"), bench.vendor.lose(InDoubt("cut"))])
     await bench.run()
@@ -238,8 +240,8 @@ async def test_json_rows_go_with_the_create_and_are_never_uploaded() -> None:
 async def test_the_same_content_collected_before_is_skipped_though_the_file_was_touched() -> None:
     bench = Bench(FILES)
     await bench.run()
-    twin = await bench.item("a.csv")
-    assert (await bench.ledger.by_tag([str(twin.tag)]))[str(twin.tag)][0].state is ItemState.COLLECTED
+    duplicate = await bench.item("a.csv")
+    assert (await bench.ledger.by_tag([str(duplicate.tag)]))[str(duplicate.tag)][0].state is ItemState.COLLECTED
 
     bench.source.files["b.csv"] = b"2"
     entries = [entry async for chunk in bench.source.entries() for entry in chunk]
@@ -248,7 +250,7 @@ async def test_the_same_content_collected_before_is_skipped_though_the_file_was_
     assert len(bench.vendor.created) == 2
 
 
-async def test_an_import_that_is_gone_before_its_data_was_sent_is_made_anew() -> None:
+async def test_an_import_that_is_gone_before_its_data_was_sent_is_created_again() -> None:
     bench = Bench(FILES)
     orphan = bench.vendor.add(CreateRequest(schema_id="s1", original_filename=f"a.~{bench.tag('a.csv')}.csv"))
     await bench.leave("a.csv", ItemState.CREATING, tag=bench.tag("a.csv"))

@@ -177,7 +177,7 @@ async def test_a_gateway_that_answers_the_list_for_a_while_does_not_end_the_run(
     assert await bench.states() == {"a.csv": "collected"}
 
 
-async def test_a_vendor_that_goes_on_refusing_the_list_ends_the_run() -> None:
+async def test_a_vendor_that_keeps_refusing_the_list_ends_the_run() -> None:
     bench = Bench(FILES)
     await _processing(bench)
     list_page = bench.vendor.list_page
