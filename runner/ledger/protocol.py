@@ -10,12 +10,8 @@ from typing import Protocol, Unpack
 from runner.models import Batch, BatchChanges, HistoryEntry, Item, ItemChanges, ItemState, RemoteImport
 
 
-class Ledger(Protocol):
-    """What a run needs of a store. A store decides nothing: every write is conditional on what the caller has read.
-
-    When a method returns, its effect survives a crash of the process and of the machine. Every method may raise
-    LedgerError, StorageFull (SQLite), or LedgerUnavailable (DynamoDB).
-    """
+class BatchStore(Protocol):
+    """The batches of a ledger."""
 
     async def start_batch(self, batch: Batch) -> None:
         """Record a new batch. Raises LedgerError if its id exists."""
@@ -34,6 +30,10 @@ class Ledger(Protocol):
     async def count_up(self, batch_id: str, **counters: int) -> None:
         """Add to the batch's counters (`models.COUNTERS`). Raises LedgerError if the batch does not exist."""
         ...
+
+
+class ItemStore(Protocol):
+    """The items of a ledger's batches, and their histories."""
 
     async def add(self, items: Sequence[Item]) -> int:
         """Add new items of one batch, in the state they have; items that are already in the batch do not change.
@@ -85,6 +85,10 @@ class Ledger(Protocol):
 
     async def history(self, batch_id: str, source: str) -> list[HistoryEntry]: ...
 
+
+class ImportIndex(Protocol):
+    """What a ledger knows of the vendor's imports, and of content that was sent, in all batches."""
+
     async def owners(self, import_ids: Iterable[str]) -> dict[str, tuple[str, str]]:
         """Return {import id: (batch id, source)} for the ids that belong, or once belonged, to an item."""
         ...
@@ -112,6 +116,14 @@ class Ledger(Protocol):
     async def orphans(self, tag: str) -> list[RemoteImport]:
         """Return the stored orphans whose `original_filename` has the tag, also those that an item owns by now."""
         ...
+
+
+class Ledger(BatchStore, ItemStore, ImportIndex, Protocol):
+    """What a run needs of a store. A store decides nothing: every write is conditional on what the caller has read.
+
+    When a method returns, its effect survives a crash of the process and of the machine. Every method may raise
+    LedgerError, StorageFull (SQLite), or LedgerUnavailable (DynamoDB).
+    """
 
     async def close(self) -> None: ...
 

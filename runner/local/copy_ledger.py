@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import orjson
 
@@ -38,8 +38,8 @@ async def copy_ledger(
     """
     if source.settings.ledger == target.settings.ledger:
         raise ConfigError("source and target are the same ledger", hint="name another ledger as the target")
-    old = cast("PortableLedger", await source.ledger(write=True))
-    new = cast("PortableLedger", await target.ledger(write=True))
+    old = await source.ledger(write=True)
+    new = await target.ledger(write=True)
     batches = await old.batches() if batch_id is None else [await _named(old, batch_id)]
     for batch in batches:
         await _refuse_running(source, batch)

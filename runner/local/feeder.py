@@ -12,7 +12,7 @@ from runner.stages.transitions import ItemOvertaken
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from runner.ledger.protocol import Ledger
+    from runner.ledger.protocol import ItemStore
     from runner.stages.transitions import Transitions
 
 _S = ItemState
@@ -25,7 +25,7 @@ RECHECK_PAUSES_S = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 """Pauses between passes over a store whose pages are behind its counts. A pass that finds an item starts over."""
 
 
-async def unfinished(ledger: Ledger, batch_id: str, *, transitions: Transitions) -> AsyncIterator[Item]:
+async def unfinished(ledger: ItemStore, batch_id: str, *, transitions: Transitions) -> AsyncIterator[Item]:
     """Yield the items that an earlier run left neither queued nor ended.
 
     A file whose create was not recorded is queued again and not yielded: if the create took effect, its import is an
@@ -56,7 +56,7 @@ class Feeder:
         self,
         *,
         batch_id: str,
-        ledger: Ledger,
+        ledger: ItemStore,
         inflight: InFlight,
         queue: asyncio.Queue[Item],
         discovered: asyncio.Event,

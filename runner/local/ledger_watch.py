@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import NoReturn
 
-    from runner.ledger.protocol import Ledger
+    from runner.ledger.protocol import ItemStore
     from runner.models import ItemState
     from runner.stages.track import Tracker
     from runner.stages.transitions import Transitions
@@ -34,7 +34,7 @@ class LedgerWatcher:
         self,
         *,
         tracker: Tracker,
-        ledger: Ledger,
+        ledger: ItemStore,
         transitions: Transitions,
         batch_id: str,
         safety_list_s: float,

@@ -11,14 +11,14 @@ from runner.models import RESULT_INVALID, Item, ItemState
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from runner.ledger.protocol import Ledger
+    from runner.ledger.protocol import ItemStore
     from runner.stages.transitions import Transitions
 
 _S = ItemState
 
 
 async def redrive(
-    ledger: Ledger, batch_id: str, *, states: Collection[ItemState], match: str | None, transitions: Transitions
+    ledger: ItemStore, batch_id: str, *, states: Collection[ItemState], match: str | None, transitions: Transitions
 ) -> int:
     """Redrive the items in `states` whose source matches the glob `match`, all without one; return how many.
 

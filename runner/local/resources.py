@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from runner.dromo.storage import HttpStorage
     from runner.ledger.dynamodb.table import DynamoTable
     from runner.ledger.leases import Leases
-    from runner.ledger.protocol import Ledger
+    from runner.ledger.protocol import PortableLedger
     from runner.protocols import Clock, Sink
     from runner.quota.pacer import CreatePacer
     from runner.quota.slots import SlotStore
@@ -78,7 +78,7 @@ class Resources:
         self.vendor_time = VendorTime(self.clock)
         self.rng = random.Random()  # noqa: S311 - jitter and slot tokens, no secrets
         self._stack = AsyncExitStack()
-        self._ledger: Ledger | None = None
+        self._ledger: PortableLedger | None = None
         self._ledger_is_writable = False
         self.opened: dict[tuple[object, ...], object] = {}
         self.locks: defaultdict[tuple[object, ...], asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -118,7 +118,7 @@ class Resources:
             )
         return is_table
 
-    async def ledger(self, *, write: bool) -> Ledger:
+    async def ledger(self, *, write: bool) -> PortableLedger:
         """Open the ledger; other processes may read it while a run writes. Raises ConfigError, LedgerError."""
         if self._ledger is not None and (self._ledger_is_writable or not write):
             return self._ledger

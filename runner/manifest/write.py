@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
     from datetime import datetime
 
-    from runner.ledger.protocol import Ledger
+    from runner.ledger.protocol import ItemStore
     from runner.models import Batch, Item
     from runner.protocols import Sink
 
@@ -29,7 +29,7 @@ SUMMARY_JSON = "summary.json"
 _INDENTED = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
 
 
-async def write_manifest(ledger: Ledger, batch: Batch, sink: Sink, *, exit_code: int | None, now: datetime) -> None:
+async def write_manifest(ledger: ItemStore, batch: Batch, sink: Sink, *, exit_code: int | None, now: datetime) -> None:
     """Write `manifest.jsonl`, `manifest.csv` and `summary.json`, each atomically, with flat memory.
 
     `batch` is the batch as the ledger has it now. All three come of one pass over the items, so they always agree; the

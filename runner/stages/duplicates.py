@@ -9,11 +9,11 @@ from runner.models import UNSENT_STATES, Item
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from runner.ledger.protocol import Ledger
+    from runner.ledger.protocol import ImportIndex
 
 
 async def duplicates(
-    ledger: Ledger | None, tags: Iterable[str], *, again: bool, besides: Item | None = None
+    ledger: ImportIndex | None, tags: Iterable[str], *, again: bool, besides: Item | None = None
 ) -> dict[str, Item]:
     """Return {tag: an item of the ledger whose data with this tag is, or may be, at the vendor}.
 

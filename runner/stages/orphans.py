@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from runner.dromo.clock import VendorTime
-    from runner.ledger.protocol import Ledger
+    from runner.ledger.protocol import ImportIndex
     from runner.protocols import ImportsApi
 
 _CHUNK = 500
@@ -23,7 +23,7 @@ FRESH_LEDGER_PAGES = 50
 class Orphans:
     """Finds an item's own import by its tag, never by its plain name, which another creator may use too."""
 
-    def __init__(self, api: ImportsApi, ledger: Ledger, *, endpoint: str, vendor_time: VendorTime) -> None:
+    def __init__(self, api: ImportsApi, ledger: ImportIndex, *, endpoint: str, vendor_time: VendorTime) -> None:
         self._api = api
         self._ledger = ledger
         self._endpoint = endpoint

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from datetime import datetime
 
-    from runner.ledger.protocol import Ledger
+    from runner.ledger.protocol import ItemStore
     from runner.protocols import ImportsApi
     from runner.stages.transitions import Transitions
 
@@ -137,7 +137,7 @@ class Tracker:
         async with self._listing:
             await self._list()
 
-    async def read(self, ledger: Ledger) -> Pass:
+    async def read(self, ledger: ItemStore) -> Pass:
         """Read the items of all open imports from a ledger that others write too, and continue from there.
 
         Raises TransientError.

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from runner.events import EventHook
-    from runner.ledger.protocol import Ledger
+    from runner.ledger.protocol import ItemStore
     from runner.models import Item, ItemChanges
     from runner.protocols import Clock
 
@@ -32,7 +32,7 @@ class ItemOvertaken(StaleItem):
 class Transitions:
     """Moves items of one batch and counts them: `by_state` as they are now, `ended` those that ended in this run."""
 
-    def __init__(self, ledger: Ledger, *, clock: Clock, emit: EventHook, by_state: Mapping[ItemState, int]) -> None:
+    def __init__(self, ledger: ItemStore, *, clock: Clock, emit: EventHook, by_state: Mapping[ItemState, int]) -> None:
         self._ledger = ledger
         self._clock = clock
         self._emit = emit
@@ -42,9 +42,9 @@ class Transitions:
     async def advance(
         self, item: Item, state: ItemState, *, reason: str, share_tag: bool = False, **changes: Unpack[ItemChanges]
     ) -> Item:
-        """Move the item as `Ledger.advance` does, count it, and emit ItemMoved.
+        """Move the item as `ItemStore.advance` does, count it, and emit ItemMoved.
 
-        Raises ItemOvertaken where another process moved the item first, and otherwise as `Ledger.advance`.
+        Raises ItemOvertaken where another process moved the item first, and otherwise as `ItemStore.advance`.
         """
         if state in TERMINAL_STATES and "finished_at" not in changes:
             changes["finished_at"] = self._clock.now()
