@@ -150,8 +150,8 @@ def _listed(text: str) -> Callable[..., None]:
     return listed
 
 
-def _show_version(asked: bool) -> None:
-    if asked:
+def _show_version(is_set: bool) -> None:
+    if is_set:
         sys.stdout.write(f"bulkhead {__version__}\n")
         raise typer.Exit
 

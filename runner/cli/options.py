@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Panel(StrEnum):
-    """The headings of a help page, in their order."""
+    """The headings of a help page, in order."""
 
     FILES = "Source files"
     SCHEMA = "Schema"
@@ -67,7 +67,7 @@ class Option:
         )
 
     def setting_from(self, value: Any) -> Any:
-        """Return the setting's value for the option's, None where the option was not given."""
+        """Return the setting's value for the option's, None if the option is absent."""
         return (False if value else None) if self.negates else value
 
 
@@ -101,7 +101,7 @@ class Field:
 
     @property
     def place(self) -> int:
-        """Where it comes in a signature and in a help page: arguments first, then options by panel."""
+        """Its rank in a signature and on a help page: arguments first, then options by panel."""
         return _PANELS.index(self.declared.panel) if isinstance(self.declared, Option) else -1
 
 
@@ -113,7 +113,7 @@ class Arguments:
     """What the command line gave to a command.
 
     Subclasses declare fields as `name: Annotated[type, Option(...)] = default`, and combine by inheritance: fields come
-    in the order of the bases. The attributes here are those that every command may be asked for.
+    in the order of the bases. The attributes here are those that code for all commands reads.
     """
 
     config: Path | None = None
@@ -129,7 +129,7 @@ class Arguments:
 
     @property
     def flags(self) -> dict[str, Any]:
-        """The settings that options fill, by their names; None where an option was not given."""
+        """The settings that options fill, by their names; None if an option is absent."""
         return {
             option.setting: option.setting_from(getattr(self, name))
             for name, option in self._options()
@@ -144,15 +144,15 @@ class Arguments:
 
     def repeated(self) -> str:
         """Return the options that a later command about the same batch needs, too, each after a space."""
-        given = ((option.flag, getattr(self, name)) for name, option in self._options() if option.repeat)
-        return "".join(f" {flag} {shlex.quote(str(value))}" for flag, value in given if value)
+        values = ((option.flag, getattr(self, name)) for name, option in self._options() if option.repeat)
+        return "".join(f" {flag} {shlex.quote(str(value))}" for flag, value in values if value)
 
     def _options(self) -> list[tuple[str, Option]]:
         return [(one.name, one.declared) for one in fields_of(type(self)) if isinstance(one.declared, Option)]
 
 
-Given = TypeVar("Given", bound=Arguments)
-Command = Callable[[Given], Awaitable[None] | None]
+ArgumentsT = TypeVar("ArgumentsT", bound=Arguments)
+Command = Callable[[ArgumentsT], Awaitable[None] | None]
 """A command: one parameter, annotated with its Arguments class, and a docstring, which is its help."""
 
 
@@ -181,9 +181,9 @@ def typer_function(command: Command[Any]) -> Callable[..., None]:
     def call(**values: Any) -> None:
         from runner.cli.errors import reported
 
-        given = kind(**values)
-        with reported(verbose=given.verbose):
-            work = command(given)
+        args = kind(**values)
+        with reported(verbose=args.verbose):
+            work = command(args)
             if inspect.iscoroutine(work):
                 import asyncio
 

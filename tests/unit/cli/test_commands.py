@@ -89,7 +89,7 @@ def test_help_groups_the_options(bulkhead: Callable[..., Ended]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"),
+    ("arguments", "code", "message"),
     [
         (["run", "--nonsense"], 2, "No such option"),
         (["nonsense"], 2, "No such command"),
@@ -107,11 +107,11 @@ def test_help_groups_the_options(bulkhead: Callable[..., Ended]) -> None:
     ],
 )
 def test_wrong_usage_ends_with_a_sentence_and_its_code(
-    arguments: list[str], code: int, said: str, bulkhead: Callable[..., Ended]
+    arguments: list[str], code: int, message: str, bulkhead: Callable[..., Ended]
 ) -> None:
     ended = bulkhead(*arguments)
     assert ended.code == code
-    assert said in ended.err
+    assert message in ended.err
     assert "Traceback" not in ended.err
     assert ended.out == ""
 

@@ -63,11 +63,11 @@ def test_control_characters_of_a_message_do_not_reach_the_terminal(capsys: pytes
 def test_an_unexpected_error_shows_its_kind_but_not_its_text(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(typer.Exit) as ended, reported():
         raise KeyError("https://storage.example/?signature=secret")
-    said = capsys.readouterr().err
+    shown = capsys.readouterr().err
     assert ended.value.exit_code == ExitCode.UNEXPECTED
-    assert "KeyError" in said
-    assert "secret" not in said
-    assert "Traceback" not in said
+    assert "KeyError" in shown
+    assert "secret" not in shown
+    assert "Traceback" not in shown
 
 
 def test_verbose_shows_the_traceback(capsys: pytest.CaptureFixture[str]) -> None:

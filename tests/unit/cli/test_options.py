@@ -23,8 +23,8 @@ def test_an_option_fills_a_setting_that_exists(kind: type[Arguments]) -> None:
 
 
 def test_a_field_has_its_default_where_the_command_line_gives_none() -> None:
-    given = RunArguments(source="in")
-    assert (given.source, given.uploads, given.json, given.check) == ("in", None, False, None)
+    args = RunArguments(source="in")
+    assert (args.source, args.uploads, args.json, args.check) == ("in", None, False, None)
 
 
 def test_only_options_that_fill_a_setting_are_flags() -> None:
@@ -40,14 +40,14 @@ def test_an_option_that_negates_sets_its_setting_to_false_only_if_given() -> Non
 
 
 def test_the_options_that_a_later_command_needs_are_repeated_with_quotes() -> None:
-    given = StatusArguments(ledger="my ledger.db", config=Path("b.toml"), json=True)
-    assert given.repeated() == " --config b.toml --ledger 'my ledger.db'"
+    args = StatusArguments(ledger="my ledger.db", config=Path("b.toml"), json=True)
+    assert args.repeated() == " --config b.toml --ledger 'my ledger.db'"
 
 
 def test_settings_given_by_the_caller_win(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    given = StatusArguments(ledger="given.db")
-    assert given.load(ledger=tmp_path / "mine.db").settings.ledger == tmp_path / "mine.db"
+    args = StatusArguments(ledger="args.db")
+    assert args.load(ledger=tmp_path / "mine.db").settings.ledger == tmp_path / "mine.db"
 
 
 def test_a_state_that_cannot_be_redriven_is_refused_by_name() -> None:

@@ -1,4 +1,4 @@
-"""The tally of a run, and the time until its last create."""
+"""The counts of a run, and the time until its last create."""
 
 import pytest
 
@@ -34,61 +34,61 @@ def ticks() -> Ticks:
 
 
 @pytest.fixture
-def tally(ticks: Ticks) -> ProgressState:
+def state(ticks: Ticks) -> ProgressState:
     return ProgressState(quota=Rate(20, 60.0), ticks=ticks)
 
 
-def test_moves_shift_counts_and_keep_the_total(tally: ProgressState) -> None:
-    tally.take(started(queued=3, collected=1))
-    tally.take(moved(S.QUEUED, S.CREATING))
-    tally.take(moved(S.CREATING, S.FAILED))
-    assert (tally.by_state[S.QUEUED], tally.by_state[S.FAILED], tally.total) == (2, 1, 4)
-    assert tally.finished == 2
-    assert tally.creates_left == 2
+def test_moves_shift_counts_and_keep_the_total(state: ProgressState) -> None:
+    state.take(started(queued=3, collected=1))
+    state.take(moved(S.QUEUED, S.CREATING))
+    state.take(moved(S.CREATING, S.FAILED))
+    assert (state.by_state[S.QUEUED], state.by_state[S.FAILED], state.total) == (2, 1, 4)
+    assert state.finished == 2
+    assert state.creates_left == 2
 
 
-def test_a_review_counts_as_finished_for_this_run(tally: ProgressState) -> None:
-    tally.take(started(needs_review=1, processing=1))
-    assert tally.finished == 1
+def test_a_review_counts_as_finished_for_this_run(state: ProgressState) -> None:
+    state.take(started(needs_review=1, processing=1))
+    assert state.finished == 1
 
 
-def test_discovery_sets_the_counts_and_ends_the_listing(tally: ProgressState) -> None:
-    tally.take(started())
-    assert tally.listing
-    tally.take(ItemsDiscovered(new=2, total=2, finished=True, by_state={"queued": 1, "rejected": 1}))
-    assert not tally.listing
-    assert tally.total == 2
+def test_discovery_sets_the_counts_and_ends_the_listing(state: ProgressState) -> None:
+    state.take(started())
+    assert state.listing
+    state.take(ItemsDiscovered(new=2, total=2, finished=True, by_state={"queued": 1, "rejected": 1}))
+    assert not state.listing
+    assert state.total == 2
 
 
-def test_the_estimate_counts_down_between_events(tally: ProgressState, ticks: Ticks) -> None:
-    tally.take(started(queued=60))
-    assert tally.last_create_in_s == 120
+def test_the_estimate_counts_down_between_events(state: ProgressState, ticks: Ticks) -> None:
+    state.take(started(queued=60))
+    assert state.last_create_in_s == 120
     ticks.now += 45
-    assert tally.last_create_in_s == 75
+    assert state.last_create_in_s == 75
 
 
-def test_the_estimate_holds_while_a_burst_is_sent(tally: ProgressState) -> None:
-    tally.take(started(queued=60))
+def test_the_estimate_holds_while_a_burst_is_sent(state: ProgressState) -> None:
+    state.take(started(queued=60))
     for free in range(19, -1, -1):
-        tally.take(moved(S.QUEUED, S.CREATING))
-        tally.take(moved(S.CREATING, S.CREATED))
-        tally.take(CreateAnswered(source="a.csv", slots_free=free))
-    assert tally.last_create_in_s == 120
+        state.take(moved(S.QUEUED, S.CREATING))
+        state.take(moved(S.CREATING, S.CREATED))
+        state.take(CreateAnswered(source="a.csv", slots_free=free))
+    assert state.last_create_in_s == 120
 
 
-def test_a_refused_create_delays_the_estimate_at_least_as_long_as_all_wait(tally: ProgressState) -> None:
-    tally.take(started(queued=1))
-    tally.take(CreateThrottled(source="a.csv", wait_s=41.0))
-    assert tally.last_create_in_s == 41
+def test_a_refused_create_delays_the_estimate_at_least_as_long_as_all_wait(state: ProgressState) -> None:
+    state.take(started(queued=1))
+    state.take(CreateThrottled(source="a.csv", wait_s=41.0))
+    assert state.last_create_in_s == 41
 
 
-def test_nothing_left_to_create_takes_no_time(tally: ProgressState) -> None:
-    tally.take(started(queued=30))
-    tally.take(ItemsDiscovered(new=0, total=1, finished=True, by_state={"collected": 1}))
-    assert tally.last_create_in_s == 0
+def test_nothing_left_to_create_takes_no_time(state: ProgressState) -> None:
+    state.take(started(queued=30))
+    state.take(ItemsDiscovered(new=0, total=1, finished=True, by_state={"collected": 1}))
+    assert state.last_create_in_s == 0
 
 
-def test_uploaded_bytes_add_up(tally: ProgressState) -> None:
-    tally.take(BytesUploaded(source="a.csv", count=1000))
-    tally.take(BytesUploaded(source="b.csv", count=500))
-    assert tally.bytes_uploaded == 1500
+def test_uploaded_bytes_add_up(state: ProgressState) -> None:
+    state.take(BytesUploaded(source="a.csv", count=1000))
+    state.take(BytesUploaded(source="b.csv", count=500))
+    assert state.bytes_uploaded == 1500
