@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from sandbox.engine.corrections import CellName, Corrections
-from sandbox.engine.hooks import with_orders
+from sandbox.engine.hooks import fields_after
 from sandbox.engine.rows import PageRows
 from sandbox.engine.schema import Field
 from sandbox.engine.table import FieldColumns, Table
@@ -84,7 +84,7 @@ class EditedRows:
         if self._runner is not None:
             self._submit_step(self._runner.review_step_pre_submit(**step_data()))
         self.orders = self._stage.orders
-        self.fields = with_orders(self.fields, Orders(removed_fields=self.orders.removed_fields))
+        self.fields = fields_after(self.fields, Orders(removed_fields=self.orders.removed_fields))
         return PageTable(self._stage.pages, dropped=self._corrections.dropped)
 
     def columns(self, table: PageTable) -> list[FieldColumns]:
@@ -95,7 +95,7 @@ class EditedRows:
         return [placed[key] for key in dict.fromkeys([*of_file, *placed])]
 
     def _apply_orders(self, orders: Orders) -> None:
-        self.fields = with_orders(self.fields, orders)
+        self.fields = fields_after(self.fields, orders)
         self._by_key = {field.key: field for field in self.fields}
         self._stage.apply_orders(orders)
 

@@ -41,7 +41,7 @@ def running_hooks(
         raise HookError(str(error)) from error
 
 
-def with_orders(fields: Sequence[Field], orders: Orders) -> list[Field]:
+def fields_after(fields: Sequence[Field], orders: Orders) -> list[Field]:
     """Return the fields after hooks added and removed some. Raises HookError for an invalid field."""
     made = list(fields)
     for added in orders.added_fields:

@@ -12,7 +12,7 @@ from sandbox.engine.corrections import Corrections
 from sandbox.engine.draft import Draft, draft_rows, layout
 from sandbox.engine.edited_rows import EditedRows, PageTable
 from sandbox.engine.errors import EmptyFileError, EngineError
-from sandbox.engine.hooks import running_hooks, with_orders
+from sandbox.engine.hooks import fields_after, running_hooks
 from sandbox.engine.metadata import field_mappings, metadata_of
 from sandbox.engine.outcome import Outcome, failed
 from sandbox.engine.problems import schema_problems
@@ -21,7 +21,7 @@ from sandbox.engine.reading.sheet import sheet_of_json
 from sandbox.engine.result_rows import JsonSink, ListSink, Sink, Writable
 from sandbox.engine.schema import Field, Settings, read_fields, read_settings
 from sandbox.engine.table import FieldColumns, Survey, Table, spare_columns, survey
-from sandbox.engine.table_builder import BuiltTable, as_ordered, file_table, json_table
+from sandbox.engine.table_builder import BuiltTable, file_table, json_table, settings_after
 from sandbox.engine.validation_pass import ValidationPass, find_repeats
 from sandbox.engine.validators import Checks, make_checks
 from sandbox.hooks import HookLimits, HookRunner
@@ -49,7 +49,7 @@ def run_import(
     keys that earlier imports gave them. `corrections` are a person's decisions in a review so far, and `draft` receives
     every row. Hooks run within `hook_limits`. Never raises for bad data, a bad schema, or a bad hook.
     """
-    asked = _Given(
+    request = _Request(
         source=source,
         schema=schema,
         about={"id": import_id, "filename": filename or None, "user": dict(user) if user else None},
@@ -61,7 +61,7 @@ def run_import(
     )
     try:
         with _paused_collector():
-            return _run(asked)
+            return _run(request)
     except EmptyFileError as error:
         return failed("EMPTY", str(error))
     except EngineError as error:
@@ -69,8 +69,8 @@ def run_import(
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Given:
-    """What `run_import` is given."""
+class _Request:
+    """The arguments of `run_import`."""
 
     source: bytes | Path | list[Any]
     schema: Mapping[str, Any]
@@ -86,26 +86,26 @@ class _Given:
         return isinstance(self.source, list)
 
 
-def _run(asked: _Given) -> Outcome:
-    _check_schema(asked.schema)
-    given = asked.schema.get("settings") or {}
-    fields, settings = read_fields(asked.schema), read_settings(given)
-    sheet = _sheet(asked.source, fields, settings)
+def _run(request: _Request) -> Outcome:
+    _check_schema(request.schema)
+    given = request.schema.get("settings") or {}
+    fields, settings = read_fields(request.schema), read_settings(given)
+    sheet = _sheet(request.source, fields, settings)
     with running_hooks(
-        asked.schema.get("hooks") or {},
+        request.schema.get("hooks") or {},
         fields=fields,
-        limits=asked.hook_limits,
+        limits=request.hook_limits,
         row_count=lambda: sum(map(len, sheet.batches())),
-        deletes=bool(asked.corrections.dropped),
+        deletes=bool(request.corrections.dropped),
     ) as runner:
-        if asked.is_json:
+        if request.is_json:
             built = json_table(sheet, fields, settings)
         else:
             built = file_table(
-                sheet, fields, given, remembered=asked.remembered, corrections=asked.corrections, runner=runner,
-                about=asked.about,
+                sheet, fields, given, remembered=request.remembered, corrections=request.corrections, runner=runner,
+                about=request.about,
             )  # fmt: skip
-        return _Import(asked, built, runner, about=asked.about | {"importIdentifier": settings.identifier}).run()
+        return _Import(request, built, runner, about=request.about | {"importIdentifier": settings.identifier}).run()
 
 
 @contextmanager
@@ -143,7 +143,7 @@ class _Import:
     Data that neither a hook nor a person changes is read from the file each time; otherwise, from pages.
     """
 
-    asked: _Given
+    request: _Request
     built: BuiltTable
     runner: HookRunner | None
     about: dict[str, Any]
@@ -157,7 +157,7 @@ class _Import:
             FieldColumns(each, self.table.columns[each.key], messages=self.settings.messages)
             for each in self.table.mapped_fields()
         ]
-        corrections = self.asked.corrections
+        corrections = self.request.corrections
         if self.built.has_header and (self.runner or corrections.cells or corrections.dropped):
             return self._run_edited(mapped)
         sieved = not self.table.sheet.is_held
@@ -174,11 +174,11 @@ class _Import:
         orders = self.built.orders
         if self.runner is not None and self.built.has_header:
             asked = self.runner.review_step(raw_headers=self.table.header or None, **self._step_data())
-            self.table = replace(self.table, fields=with_orders(self.table.fields, asked))
+            self.table = replace(self.table, fields=fields_after(self.table.fields, asked))
             orders += asked
         if orders.user is not None:
             self.about["user"] = dict(orders.user)
-        self.settings = read_settings(as_ordered(self.asked.schema.get("settings") or {}, orders))
+        self.settings = read_settings(settings_after(self.request.schema.get("settings") or {}, orders))
         self.table = replace(self.table, limit=self.settings.max_rows)
         self.built = replace(self.built, orders=orders, table=self.table)
 
@@ -196,7 +196,7 @@ class _Import:
             self.table,
             mapped,
             runner=self.runner,
-            corrections=self.asked.corrections,
+            corrections=self.request.corrections,
             messages=self.settings.messages,
             keeps_raw=spare is not None,
         )
@@ -235,7 +235,7 @@ class _Import:
         blocks = self.settings.behavior == "BLOCK_SUBMIT"
         if structural or blocks:
             validation = replace(validation, behavior=_INCLUDE)
-        sink: Sink = ListSink() if self.asked.result is None else JsonSink(self.asked.result)
+        sink: Sink = ListSink() if self.request.result is None else JsonSink(self.request.result)
         findings = self._run_validation(validation, fields, sink)
         errors = structural + (findings.errors if blocks else [])
         if not sink.row_count and not self.settings.allows_empty:
@@ -251,14 +251,14 @@ class _Import:
             rows=sink.rows,
             errors=errors[:ERRORS_MAX_COUNT],
             metadata=metadata,
-            is_written=self.asked.result is not None,
+            is_written=self.request.result is not None,
         )
 
     def _run_validation(self, validation: ValidationPass, fields: Sequence[Field], sink: Sink) -> FindingTotals:
-        draft = self.asked.draft
+        draft = self.request.draft
         if draft is None:
             return validation.run(sink)
-        draft.begin(layout(self.built, fields, validation.mapped, is_json=self.asked.is_json))
+        draft.begin(layout(self.built, fields, validation.mapped, is_json=self.request.is_json))
         return validation.run(sink, watch=lambda batch, of, found: draft.add(draft_rows(batch, of, found)))
 
     def _finished(self, validation: ValidationPass, metadata: dict[str, Any]) -> list[ErrorObject]:

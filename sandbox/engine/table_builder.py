@@ -8,7 +8,7 @@ from typing import Any
 
 from sandbox.engine.cell_errors import ErrorObject
 from sandbox.engine.corrections import NO_HEADER, Corrections
-from sandbox.engine.hooks import with_orders
+from sandbox.engine.hooks import fields_after
 from sandbox.engine.matching import Columns, match_columns, normalized
 from sandbox.engine.reading.sheet import Row, Sheet, is_blank
 from sandbox.engine.schema import Field, Settings, read_settings
@@ -49,7 +49,7 @@ class BuiltTable:
 
     def structural_errors(self, fields: Sequence[Field], present: Sequence[str]) -> list[ErrorObject]:
         """Return the errors that need a person whatever the cells contain; `present` are the fields with cells."""
-        return not_mapped(fields, present, mapped=self.table.columns) if self.has_header else [HEADER_NOT_FOUND]
+        return unmapped_errors(fields, present, mapped=self.table.columns) if self.has_header else [HEADER_NOT_FOUND]
 
 
 def json_table(sheet: Sheet, fields: list[Field], settings: Settings) -> BuiltTable:
@@ -71,7 +71,7 @@ def file_table(
 ) -> BuiltTable:
     """Find the header and match the columns, as hooks of the upload step and a person's corrections say."""
     orders = _upload_step(sheet, runner, about)
-    fields, settings = with_orders(fields, orders), read_settings(as_ordered(given, orders))
+    fields, settings = fields_after(fields, orders), read_settings(settings_after(given, orders))
     override = settings.header_row if corrections.header_row is None else corrections.header_row
     is_absent = corrections.header_row == NO_HEADER
     found = None if is_absent else find_header(sheet, fields=fields, override=override)
@@ -105,7 +105,7 @@ def _width(sheet: Sheet) -> int:
     return max(map(len, preview(sheet)), default=0)
 
 
-def not_mapped(fields: Sequence[Field], present: Collection[str], *, mapped: Collection[str]) -> list[ErrorObject]:
+def unmapped_errors(fields: Sequence[Field], present: Collection[str], *, mapped: Collection[str]) -> list[ErrorObject]:
     """Return an error for each field that lacks a column. Cells from a hook do not replace a required mapping."""
     missing = [
         field
@@ -142,7 +142,7 @@ def _upload_step(sheet: Sheet, runner: HookRunner | None, about: Mapping[str, An
     return runner.upload_step(filename=about["filename"], preview=first, session=about["id"] or None)
 
 
-def as_ordered(given: Mapping[str, Any], orders: Orders) -> dict[str, Any]:
+def settings_after(given: Mapping[str, Any], orders: Orders) -> dict[str, Any]:
     """Return the settings as hooks changed them."""
     changed = dict(given)
     if orders.development_mode is not None:

@@ -29,7 +29,7 @@ class BulkheadSandbox(_Server):
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """No longer than a module: while Playwright runs, no asynchronous test can."""
+    """The scope is a module: while Playwright runs, no asynchronous test can run."""
     with chromium() as started:
         yield started
 
@@ -62,7 +62,7 @@ class Batch:
 
 @pytest.fixture
 def send(sandbox: BulkheadSandbox, tmp_path: Path) -> Callable[..., Batch]:
-    """Send a file with `bulkhead run`, to where it waits for a review."""
+    """Send a file with `bulkhead run` until it waits for a review."""
 
     def sent(content: bytes, name: str = "people.csv") -> Batch:
         work = Workspace(tmp_path, api_url=sandbox.api_url)

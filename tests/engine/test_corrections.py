@@ -1,4 +1,4 @@
-"""What a person decided in a review: the next run does it, and judges what it makes."""
+"""What a person decided in a review: the next run applies and validates it."""
 
 from sandbox.engine.corrections import NO_HEADER, Corrections
 from tests.support.engine import marks, run

@@ -1,4 +1,4 @@
-"""Hooks of an import that a person has corrected: corrected rows go through them again, dropped ones are told."""
+"""Hooks of an import that a person corrected: they run again on corrected rows, and get the dropped ones."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""An import with corrections ends as that of a file in which a person had made them before."""
+"""An import with corrections ends like that of a file that already contains them."""
 
 import csv
 import io

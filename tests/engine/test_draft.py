@@ -1,4 +1,4 @@
-"""What a review is told of an import: its layout, then every row with all its messages."""
+"""What a review gets from an import: its layout, then every row with all its messages."""
 
 import pytest
 
@@ -11,7 +11,7 @@ N = {"key": "n", "label": "N", "type": ["number", {"preset": "usd"}]}
 
 
 class Notes:
-    """Keeps what it is told."""
+    """Records what it gets."""
 
     def __init__(self):
         self.layouts = []

@@ -1,4 +1,4 @@
-"""What ends an import with hooks, with which sentence, and what keeps them from running at all."""
+"""Which errors of hooks end an import, with which sentence, and when hooks do not run at all."""
 
 import pytest
 

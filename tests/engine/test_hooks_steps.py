@@ -1,4 +1,4 @@
-"""Step hooks and the callback that has the last word, in a whole import."""
+"""Step hooks and the beforeFinish callback in a whole import."""
 
 import pytest
 

@@ -69,7 +69,7 @@ ROW_COUNTS = {
 
 @pytest.fixture(scope="module")
 def endings():
-    """How each file's import ended, in a process of its own."""
+    """How each file's import ended; each runs in a separate process."""
     command = [sys.executable, "-m", "tests.support.hostile"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=DEADLINE_S)
     return {ending["name"]: ending for ending in map(json.loads, done.stdout.splitlines())}

@@ -1,4 +1,4 @@
-"""Whole imports through the engine's one function: files, headers, columns, rules and ends as people meet them."""
+"""Whole imports through `run_import`: files, headers, columns, rules, and outcomes."""
 
 import io
 

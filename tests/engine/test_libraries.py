@@ -1,4 +1,4 @@
-"""The optional libraries are loaded by need alone."""
+"""The optional libraries are loaded only if they are needed."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Faults of a schema, found before any import."""
+"""Problems of a schema, found before any import."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The validators against plain renderings of what each means, on random tables."""
+"""The validators against plain implementations of their meaning, on random tables."""
 
 import re
 from collections import Counter

@@ -1,4 +1,4 @@
-"""The numbered rules of docs/engine.md on hooks, each with a test that bears its number."""
+"""The numbered rules of docs/engine.md on hooks, each with a test of the same number."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Rules of the validators beyond the table of vectors, and their agreement with a naive reading of them."""
+"""Rules of the validators beyond the table of vectors, and their agreement with a naive implementation."""
 
 import json
 import re

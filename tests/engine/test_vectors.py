@@ -1,4 +1,4 @@
-"""The table of inputs and what becomes of them, one test a line: types, validators, whole imports."""
+"""The table of inputs and their expected outcomes, one test per line: types, validators, whole imports."""
 
 import json
 from pathlib import Path

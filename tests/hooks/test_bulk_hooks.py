@@ -1,4 +1,4 @@
-"""Bulk row hooks: one call with all rows, fed and taken back in batches."""
+"""Bulk row hooks: one call with all rows, sent and received in batches."""
 
 import pytest
 

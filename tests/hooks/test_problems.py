@@ -1,4 +1,4 @@
-"""What a schema's hooks are told when it is saved, and what happens without Deno."""
+"""The problems of a schema's hooks when it is saved, and what happens without Deno."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The process that runs hooks, where a driver does not do what it should: stand-ins for Deno."""
+"""The process that runs hooks with drivers that misbehave: programs that replace Deno."""
 
 import subprocess
 import sys
@@ -25,7 +25,7 @@ READ = "read(int.from_bytes(read(4), 'big'))\n"
 
 @pytest.fixture
 def stand_in(tmp_path: Path) -> Path:
-    """A program that runs the Python text written to `driver.py` beside it."""
+    """A program that runs the Python text in `driver.py` in its directory."""
     program = tmp_path / "deno"
     program.write_text(f'#!/bin/sh\nexec {sys.executable} -S -E "{tmp_path}/driver.py"\n')
     program.chmod(0o755)

@@ -1,4 +1,4 @@
-"""Row hooks: what they are given, and what counts as a change."""
+"""Row hooks: what they get, and what counts as a change."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The runs behind a review: when they come, what they leave, and that they outlive the sandbox."""
+"""The runs behind a review: when they start, what they leave, and that they survive a restart."""
 
 import asyncio
 

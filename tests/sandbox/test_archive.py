@@ -1,4 +1,4 @@
-"""A sandbox that keeps its account goes on where it was."""
+"""A sandbox that saves its account continues from it."""
 
 import random
 import sqlite3
@@ -25,14 +25,14 @@ T0 = 1_780_000_000.0
 
 
 class Place:
-    """A directory in which one state after another lives; each ends without a farewell, as a killed process does."""
+    """A directory for one state after another; each ends without closing anything, like a killed process."""
 
     def __init__(self, directory):
         self.directory = directory
         self.archive = None
 
     def start(self, *, keep=100, schemas=(CUSTOMERS,), inline=True, engine=None, **settings):
-        """A state that goes on with what was committed."""
+        """Return a state that continues from the last commit."""
         if self.archive:
             self.archive.close()
         files = self.directory / "files"

@@ -1,4 +1,4 @@
-"""The sandbox's directories: locked while it lives, cleared away when it was killed."""
+"""The sandbox's directories: locked while it runs, and removed after it was killed."""
 
 import signal
 import subprocess

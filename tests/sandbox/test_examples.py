@@ -1,4 +1,4 @@
-"""The example inputs end as their names promise."""
+"""The example inputs end as their names say."""
 
 import json
 import tomllib

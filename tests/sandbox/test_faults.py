@@ -1,4 +1,4 @@
-"""Which fault strikes which call."""
+"""Which fault applies to which call."""
 
 import asyncio
 import http.client
@@ -102,7 +102,7 @@ async def test_every_fault_strikes_every_operation_once(box, operation, kind):
 
 
 def outcome_of(method, url, *, data, headers):
-    """The status of a whole answer, or "cut", at the first try: most clients repeat a GET that was cut."""
+    """Return the status of a complete answer, or "cut", without a retry: most clients repeat a GET that was cut."""
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.netloc, timeout=10)
     try:

@@ -1,4 +1,4 @@
-"""Requests that are almost right get a documented answer, never a 500, and no import breaks the engine."""
+"""Almost valid requests get a documented answer, never a 500, and no import crashes the engine."""
 
 from urllib.parse import quote
 

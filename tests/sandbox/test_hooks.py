@@ -1,4 +1,4 @@
-"""Hooks of schemas in a whole sandbox: its worker runs them, and lets them reach what its operator allows."""
+"""Hooks of schemas in a whole sandbox: a worker runs them, and they reach only the allowed hosts."""
 
 import pytest
 from aiohttp import web

@@ -1,4 +1,4 @@
-"""The sandbox's answers against the vendor's OpenAPI description, where that file is at hand.
+"""The sandbox's answers against the vendor's OpenAPI description, if that file is available.
 
 Known deviation, and the documentation's own: the status PENDING is missing from the description's list of statuses.
 """

@@ -45,7 +45,7 @@ class Life:
         return self.call(method, f"{self.origin}/_sandbox{path}", body)
 
     def here(self, url):
-        """A URL of an earlier life at this one's port."""
+        """Return a URL of an earlier process with this one's port."""
         parts = urlsplit(url)
         return f"{self.origin}{parts.path}?{parts.query}"
 
@@ -66,7 +66,7 @@ def life(directory):
 
 
 class Receiver(http.server.ThreadingHTTPServer):
-    """Hears webhooks and remembers the imports they speak of; refuses some, which must come again."""
+    """Receives webhooks and remembers their imports; refuses some, which must be retried."""
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Hearing)
@@ -97,7 +97,7 @@ def receiver():
 
 
 class Client(threading.Thread):
-    """Creates and uploads until the server is gone, and remembers every answer."""
+    """Creates and uploads until the server has ended, and remembers every answer."""
 
     def __init__(self, running, number, *, schema_id):
         super().__init__()
@@ -152,7 +152,7 @@ def test_nothing_that_was_answered_is_lost_by_a_kill(tmp_path, kills):
 
 
 def finish(running, created, uploaded):
-    """Upload what was not, and let everything end."""
+    """Upload what is missing, and wait until all imports have ended."""
     for import_id in set(created) - set(uploaded):
         running.call("PUT", running.here(created[import_id]), b"Full Name\nlate\n")
     for _ in range(3000):
@@ -178,7 +178,7 @@ def check(running, created, uploaded):
 
 
 def check_webhooks(running, created, hearing):
-    """Everyone was told of every end, if need be after a restart; a receiver that refuses is told again."""
+    """Check that webhooks reported every end, some after a restart or after a refusal."""
     for _ in range(3000):
         if set(created) <= hearing.heard:
             return

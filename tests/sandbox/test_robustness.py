@@ -1,4 +1,4 @@
-"""Clients that go away, dawdle or overdo it, names that mean harm, and disks that are full."""
+"""Clients that disconnect, are slow, or send too much; malicious names; and full disks."""
 
 import asyncio
 import errno
@@ -79,7 +79,7 @@ def part_files(box):
     return list(box.server.context.state.storage._directory.glob("*.part"))
 
 
-# Clients that go away
+# Clients that disconnect
 
 
 async def test_a_client_that_disconnects_during_an_upload_leaves_no_file_and_no_traceback(box, caplog):
@@ -115,7 +115,7 @@ async def test_a_client_that_disconnects_during_a_download_leaves_no_traceback(b
     assert (status, [record for record in caplog.records if record.levelno >= logging.WARNING]) == (200, [])
 
 
-# Clients that dawdle
+# Slow clients
 
 
 async def test_clients_that_never_finish_their_requests_do_not_block_others(box):
@@ -139,7 +139,7 @@ async def test_a_client_that_reads_no_answer_costs_no_memory(box):
         writer.transport.abort()
 
 
-# Clients that overdo it
+# Clients that send too much
 
 
 async def test_a_body_of_json_that_is_too_large_is_refused_in_json(box):
@@ -169,7 +169,7 @@ async def test_a_file_of_any_name_is_imported_and_stored_under_the_sandboxs_own_
     assert all(path.name.startswith((created["id"], "owner.lock")) for path in stored)
 
 
-# Disks that are full
+# Full disks
 
 
 class FullStorage(Storage):
@@ -221,7 +221,7 @@ def test_a_result_that_does_not_fit_on_the_disk_fails_its_import_with_a_sentence
 
 
 class FullJournal(NoJournal):
-    """Keeps nothing any more."""
+    """A journal that cannot save any more."""
 
     def commit(self):
         raise OSError("the disk is full")

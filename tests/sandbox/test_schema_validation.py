@@ -1,4 +1,4 @@
-"""What a schema may say: refused with a body that leads to the wrong place."""
+"""Invalid schemas are refused with a body that leads to each wrong place."""
 
 import random
 

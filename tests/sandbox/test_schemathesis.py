@@ -1,4 +1,4 @@
-"""Schemathesis, from the vendor's OpenAPI description against the sandbox: it finds nothing that contradicts it."""
+"""Schemathesis finds no answer of the sandbox that contradicts the vendor's OpenAPI description."""
 
 import json
 import random
@@ -73,8 +73,10 @@ HOOK_LISTS = ("columnHooks", "rowHooks", "bulkRowHooks", "rowDeleteHooks", "step
 
 
 def likely(node):
-    """The description with bodies that may well be right: it allows any type, every key beside every other, and any
-    text as a hook, of which there are none here; keys that nobody knows are taken."""
+    """Return the description with bodies that are often valid, and without hooks.
+
+    The original allows any type, any combination of keys, any text as a hook, and unknown keys.
+    """
     if isinstance(node, list):
         return [likely(child) for child in node]
     if not isinstance(node, dict):
@@ -131,7 +133,7 @@ def saved_schema(base_url):
 
 
 def ask(base_url, described, method, path, *, mode, ids):
-    """Send generated requests, most of them for things that exist, and return the kinds of status that came back."""
+    """Send generated requests, most of them for things that exist, and return the classes of status received."""
     rng = random.Random(path)
     seen = set()
 

@@ -1,4 +1,4 @@
-"""Webhooks, managed and basic: what is sent to whom, again and again until it is taken, and how they go wrong."""
+"""Managed and basic webhooks: what is sent to which receiver, retries, and faults."""
 
 import asyncio
 import random
@@ -203,7 +203,7 @@ async def test_a_registration_that_makes_no_sense_is_refused(box, body):
         await box.control("POST", "/webhooks", json=body)
 
 
-# How it goes wrong
+# Faults
 
 
 async def struck(box, receiver, kind, **options):

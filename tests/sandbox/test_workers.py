@@ -1,4 +1,4 @@
-"""Imports in processes of their own: each may fail alone, and none outlives the sandbox."""
+"""Imports in worker processes: each can fail alone, and none outlives the sandbox."""
 
 import asyncio
 import hashlib
@@ -41,7 +41,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are w
 
 @pytest.fixture(autouse=True)
 def scratch(tmp_path_factory, monkeypatch):
-    """Where workers get their temporary directories; nothing may be left of them."""
+    """The directory for the workers' temporary directories; it must be empty at the end."""
     place = tmp_path_factory.mktemp("scratch")
     monkeypatch.setattr(tempfile, "tempdir", str(place))
     yield place
@@ -65,7 +65,7 @@ def job(directory, content, *, name="a", **fields):
 
 
 def endless_job(directory):
-    """A job whose file nobody ever writes."""
+    """A job whose file is a pipe that never ends."""
     os.mkfifo(directory / "pipe")
     given = {"import_id": "endless", "filename": "a.csv", "schema": SCHEMA, "user": None}
     return Job(source=directory / "pipe", result_path=directory / "endless.blob", **given)
@@ -79,7 +79,7 @@ def greedy_job(directory):
 
 
 async def opened_by_a_worker(directory):
-    """Wait until a worker has begun with the endless job, and return its end of the pipe."""
+    """Wait until a worker reads the pipe of the endless job, and return the end to write."""
     return await asyncio.to_thread(os.open, directory / "pipe", os.O_WRONLY)
 
 
@@ -299,7 +299,7 @@ class EndlessRuns:
             self.cancelled.put_nowait(job.import_id)
 
     async def close(self):
-        """Nothing is left."""
+        """Do nothing: no run is left."""
 
 
 async def test_the_run_of_a_deleted_import_is_ended_and_leaves_no_file(tmp_path):

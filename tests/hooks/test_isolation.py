@@ -1,4 +1,4 @@
-"""Hostile hooks: each ends in time, with the right reason, and touches nothing."""
+"""Hostile hooks: each ends in time, with the right reason, and reaches nothing outside."""
 
 import os
 import pickle
