@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import secrets
 import subprocess
+import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from runner.config.child_process import child_command, child_environment
 from runner.errors import ConfigError
@@ -35,33 +37,40 @@ def embedded(*, create_quota: str, poll_quota: str, schemas: Path | None) -> Ite
     arguments += ["--create-quota", create_quota, "--poll-quota", poll_quota]
     if schemas is not None:
         arguments += ["--schemas", str(schemas)]
-    process = _start(arguments)
-    try:
-        yield Sandbox(api_url=_address(process), license_key=license_key)
-    finally:
-        _end(process)
+    with tempfile.TemporaryFile() as log:
+        process = _start(arguments, log)
+        try:
+            yield Sandbox(api_url=_address(process, log), license_key=license_key)
+        finally:
+            _end(process)
 
 
-def _start(arguments: Sequence[str]) -> subprocess.Popen[str]:
-    """Start it in its own session, so that Ctrl-C reaches only the run, which needs the sandbox to drain."""
+def _start(arguments: Sequence[str], log: IO[bytes]) -> subprocess.Popen[str]:
+    """Start it in its own session, so that Ctrl-C reaches only the run, which needs the sandbox to drain.
+
+    `log` is a file, because a pipe that nobody reads would block the sandbox once it is full.
+    """
     return subprocess.Popen(  # noqa: S603 - our own interpreter and module
         child_command("sandbox.__main__", *arguments),
         env=child_environment(),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=log,
         text=True,
         start_new_session=True,
     )
 
 
-def _address(process: subprocess.Popen[str]) -> str:
+def _address(process: subprocess.Popen[str], log: IO[bytes]) -> str:
     assert process.stdout is not None
     line = process.stdout.readline()
     if line.startswith(_READY):
         return line.removeprefix(_READY).strip()
-    _, complaint = process.communicate(timeout=_END_WITHIN_S)
-    reason = complaint.strip().removeprefix("sandbox: ") or "it ended immediately"
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(_END_WITHIN_S)
+    log.seek(0)
+    lines = log.read().decode(errors="replace").splitlines()
+    reason = lines[-1].strip().removeprefix("sandbox: ") if lines else "it ended immediately"
     raise ConfigError(f"the sandbox did not start: {reason}")
 
 
