@@ -1,4 +1,4 @@
-# Everything a newcomer or the CI runs; it needs Python 3.11 or later and make, and sets up the rest itself in .venv.
+# What you and the CI run. It needs make and Python 3.11 or later, and installs the rest in .venv and .tools.
 
 PYTHON ?= python3
 VENV   ?= .venv
@@ -15,21 +15,21 @@ unexport PYTHONDONTWRITEBYTECODE
 .PHONY: help demo test test-all test-slow-ci cloud-demo cloud-test check lint-cloud format docs simulate bench cover clean screenshots
 
 help:
-	@echo "make demo         import examples/inbox into a sandbox on this machine, and show what comes out"
+	@echo "make demo         import examples/inbox into a sandbox on this machine and show the results"
 	@echo "make test         run the tests, without the slow ones and those of the deployed stack"
 	@echo "make test-all     run all tests except those of the deployed stack; property tests use fresh seeds"
 	@echo "make test-slow-ci run the slow tests that the CI runs, a fixed list: .ci/slow-tests"
-	@echo "make cloud-demo   build and deploy the stack on this machine, import 30 files by it, and show what comes out"
-	@echo "make cloud-test   tests of the deployed stack, on this machine"
-	@echo "make check        format, lint and types, as the CI does"
-	@echo "make format       write the code as 'make check' wants it"
-	@echo "make lint-cloud   what cfn-lint, checkov and cfripper say of the deployment on AWS"
-	@echo "make simulate     whole migrations with faults in virtual time, alone, on a shared ledger, and by the functions on AWS; SEEDS=$(SEEDS)"
-	@echo "make bench        the benchmarks, each with its figure and its limit"
-	@echo "make cover        tests with a coverage report"
-	@echo "make screenshots  take the pictures of the documentation anew; it needs Chromium"
-	@echo "make docs         write docs/cli.md anew from the commands"
-	@echo "make clean        remove what these have made, .venv and .tools included"
+	@echo "make cloud-demo   build and deploy the stack on this machine, import 30 files with it, and show the results"
+	@echo "make cloud-test   test the deployed stack on this machine"
+	@echo "make check        check format, lint, and types, as the CI does"
+	@echo "make format       format the code as 'make check' requires"
+	@echo "make lint-cloud   check the deployment on AWS with cfn-lint, checkov, and cfripper"
+	@echo "make simulate     simulate whole migrations with faults in virtual time: alone, on a shared ledger, and with the functions on AWS; SEEDS=$(SEEDS)"
+	@echo "make bench        run the benchmarks; each prints its figures and their limits"
+	@echo "make cover        run the tests with a coverage report"
+	@echo "make screenshots  take the pictures of the documentation again; needs Chromium"
+	@echo "make docs         write docs/cli.md from the commands"
+	@echo "make clean        remove everything that these commands made, .venv and .tools included"
 
 # uv installs in seconds what takes pip a minute; pip takes over where uv is missing or fails.
 # $(call install,PYTHON,ARGUMENTS) installs into the environment of PYTHON.
@@ -57,14 +57,14 @@ $(TOOLS)/%/.installed: infra/tools/%.txt $(VENV)/pyvenv.cfg
 	$(call install,$(TOOLS)/$*/bin/python,--requirement $<)
 	@touch $@
 
-# The examples hold a file that fails and one that is refused, so exit code 4 is what the demo should end with.
+# The examples contain a file that fails and two that are rejected, so the demo must end with exit code 4.
 demo: $(VENV)/.core
 	@rm -rf $(DEMO)
 	@echo '$$ bulkhead run examples/inbox --config examples/bulkhead.toml --sandbox --out $(DEMO)'
 	@$(BIN)/bulkhead run examples/inbox --config examples/bulkhead.toml --sandbox --out $(DEMO); code=$$?; \
 		echo; \
-		if [ $$code -eq 4 ]; then echo "The demo went well: exit code 4 says that some files failed, as they are meant to."; \
-		else echo "The demo ended with exit code $$code, not with the 4 that was expected." >&2; exit 1; fi
+		if [ $$code -eq 4 ]; then echo "The demo succeeded: exit code 4 says that some files failed, as intended."; \
+		else echo "The demo ended with exit code $$code, not with the expected 4." >&2; exit 1; fi
 
 test: $(VENV)/.dev $(TOOLS)/ministack/.installed
 	$(BIN)/python -m pytest $(PARALLEL) -m 'not slow and not cloud'
@@ -89,11 +89,11 @@ check: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-# It asks no network; accepted.toml in infra/lint has the findings that are meant to be, each with its reason.
+# Works without a network; infra/lint/accepted.toml lists the accepted findings, each with its reason.
 lint-cloud: $(TOOLS)/sam/.installed $(TOOLS)/lint/.installed
 	$(TOOLS)/sam/bin/python infra/lint --tools $(TOOLS)
 
-# The pins of the functions' requirements are those of constraints.txt.
+# The functions use the versions of constraints.txt.
 infra/functions/requirements.txt: infra/functions/requirements.in constraints.txt $(TOOLS)/sam/.installed
 	{ echo '# Made of requirements.in and constraints.txt by: make $@'; \
 		$(TOOLS)/sam/bin/uv pip compile --quiet --universal --python-version 3.11 --no-annotate --no-header --no-emit-index-url \

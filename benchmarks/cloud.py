@@ -1,6 +1,6 @@
 """The functions on AWS without the stack: what a cold start imports, what a webhook takes, and how large they are.
 
-`make bench` runs it against ministack; with a build of `sam build` beside it the size of the artefact is told, too.
+`make bench` runs it against ministack; if there is a build of `sam build`, it prints the size of the artifact, too.
 """
 
 from __future__ import annotations

@@ -100,7 +100,7 @@ async def ask_until(sandbox: Sandbox, running: set[str]) -> float:
 
 
 async def fill(sandbox: Sandbox, data: Path, process: Process, count: int) -> None:
-    """Make one import, end the sandbox, and write copies of that import beside it."""
+    """Make one import, end the sandbox, and write copies of that import next to it."""
     await sandbox.create()
     process.terminate()
     await process.wait()

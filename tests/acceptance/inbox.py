@@ -65,7 +65,7 @@ class Workspace:
         return {source: line["state"] for source, line in self.manifest().items()}
 
     def assert_collected(self, files: dict[str, bytes], *, row_count: int = 3) -> None:
-        """Every file has a line that says so, and the result that the line tells of; no two share an import."""
+        """Every file has a line that says so and the result that the line names; no two share an import."""
         manifest = self.manifest()
         assert manifest.keys() == files.keys()
         for line in manifest.values():

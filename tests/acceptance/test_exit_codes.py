@@ -180,8 +180,8 @@ def test_2_where_results_cannot_be_written_and_nothing_was_sent(work: Work, sand
     mine = work(sandbox)
     files = mine.fill(2)
     (mine.home / "taken").write_text("a file")
-    told = mine.command("run", "inbox", "--schema-id", "customers", "--out", "taken/out", *PACE).expect(2)
-    assert b"taken" in told.stderr
+    printed = mine.command("run", "inbox", "--schema-id", "customers", "--out", "taken/out", *PACE).expect(2)
+    assert b"taken" in printed.stderr
     assert sandbox.counters()["created_ids"] == []
 
     mine.command(*mine.arguments(*PACE)).expect(0)

@@ -12,7 +12,7 @@ from tests.acceptance.vendors import DrfVendor
 COUNT = 100
 QUOTA = "40/2s"
 WIDE_QUOTA = "120/4s"
-"""A create in doubt keeps its place in the quota for half a minute longer: there must be enough of them."""
+"""A create of unknown outcome keeps its slot for half a minute longer: the quota must have enough of them."""
 
 TROUBLE = {"lose_replies": 0.2, "errors": 0.05, "cut_uploads": 0.1, "cut_downloads": 0.1, "seed": 7}
 IMPATIENT = {"BULKHEAD_SETTLE_S": "0.5", "BULKHEAD_REQUEST_TIMEOUT_S": "10"}

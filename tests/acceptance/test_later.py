@@ -44,8 +44,8 @@ def test_failed_items_are_put_back_to_work_once_their_cause_is_gone(work: Work, 
 
     files["repaired.xlsx"] = rows(9)
     mine.add("repaired.xlsx", files["repaired.xlsx"])
-    told = mine.command("redrive", "--state", "failed", "--match", "rep*", "--json").expect(0).document
-    assert told["redriven"] == 1
+    printed = mine.command("redrive", "--state", "failed", "--match", "rep*", "--json").expect(0).document
+    assert printed["redriven"] == 1
     mine.command("resume", *PACE).expect(4)
 
     assert mine.states() == {**dict.fromkeys(files, "collected"), "other.xlsx": "failed"}

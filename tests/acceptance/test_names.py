@@ -101,7 +101,7 @@ def restored(source: str) -> bytes:
 
 
 def outside(mine: Workspace) -> set[Path]:
-    """Name everything in and beside the home that is not the command's own."""
+    """Name everything in the home and next to it that is not the command's own."""
     own = {mine.home / name for name in ("out", ".state", ".bulkhead")}
     return {*mine.home.iterdir(), *mine.home.parent.iterdir()} - own
 

@@ -76,8 +76,8 @@ def test_a_run_that_was_killed_goes_on_and_leaves_what_the_local_sink_would(
         content = results.get(f"out/{line['result']}")
         assert (line["state"], line["row_count"], line["result"]) == ("collected", 3, f"results/{name}.json")
         assert (sha256(content), len(json.loads(content))) == (line["result_sha256"], 3)
-    told = mine.command("manifest").expect(0).stdout
-    assert lines(told) == manifest
+    printed = mine.command("manifest").expect(0).stdout
+    assert lines(printed) == manifest
     assert json.loads(results.get("out/summary.json"))["by_state"]["collected"] == FILES
     assert results.uploads() == []
 
@@ -149,8 +149,8 @@ def test_plan_and_explain_say_what_a_run_would_do(mine: Workspace, sandbox: Sand
     plan = mine.command("plan", "s3://inbox/2026", *schema).expect(0).document
     assert (plan["items"], plan["creates"], plan["rejected"]) == (10, 9, {"empty": 1})
     for file in ("s3://inbox/2026/a/000.csv", "s3://inbox/2026/empty.csv"):
-        told = mine.command("explain", file, *schema).expect(0).document
-        assert told["verdict"] == ("reject" if "empty" in file else "send")
+        printed = mine.command("explain", file, *schema).expect(0).document
+        assert printed["verdict"] == ("reject" if "empty" in file else "send")
     mine.command("explain", "s3://inbox/2026/gone.csv", *schema).expect(3)
     mine.command("explain", "a/000.csv", "--source", "s3://inbox/2026", *schema).expect(0)
     assert sandbox.received() == {}
@@ -177,8 +177,8 @@ def test_objects_are_checked_as_files_are(mine: Workspace, sandbox: SandboxVendo
     inbox.put("2026/rows.json", content=b'[{"name": "A", "email": "a@example.com"}]')
     inbox.put("2026/wrong.csv", content=b"Full Name,Email\n,no address\n")
     inbox.put("2026/empty.csv", content=b"")
-    told = mine.command("check", "s3://inbox/2026", "--schema-id", "customers", "--json")
-    found = {line["source"]: line["prediction"] for line in told.events if "prediction" in line}
+    printed = mine.command("check", "s3://inbox/2026", "--schema-id", "customers", "--json")
+    found = {line["source"]: line["prediction"] for line in printed.events if "prediction" in line}
     assert found == {
         **dict.fromkeys(("a/000.csv", "b/001.csv", "c/002.csv", "rows.json"), "succeed"),
         "wrong.csv": found["wrong.csv"],

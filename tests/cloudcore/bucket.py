@@ -132,7 +132,7 @@ class BucketSource:
 
 
 class Results:
-    """What lies below each batch's place in the bucket of results."""
+    """The files of each batch in the bucket of results."""
 
     def __init__(self) -> None:
         self.files: dict[str, dict[str, bytes]] = {}

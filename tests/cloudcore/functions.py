@@ -148,7 +148,7 @@ class ProcessQueues:
 
 @dataclass(kw_only=True)
 class Heard:
-    """What listeners were told: (batch id, state, end) in order, and the figures."""
+    """The published ends, (batch id, state, end) in order, and the metrics."""
 
     ends: list[tuple[str, str, str]] = field(default_factory=list)
     figures: Counter[str] = field(default_factory=Counter)

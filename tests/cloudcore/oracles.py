@@ -1,4 +1,4 @@
-"""The judges of the event-driven core: what the vendor saw, what the ledger says, what listeners were told."""
+"""The judges of the event-driven core: what the vendor saw, what the ledger says, what was published."""
 
 from __future__ import annotations
 
@@ -85,8 +85,8 @@ class Judges(Base):
 
     # In the end
 
-    def all_is_told(self) -> None:
-        """Every content has the fate that its data asks for, once; every batch its manifest, and its ends are told."""
+    def all_has_ended(self) -> None:
+        """Every content has the fate of its data, once; every batch has its manifest, and its ends are published."""
         imported = Counter(mark for marks in self._vendor.seen.data_of.values() for mark in set(marks))
         items = [item for batch in self.batches() for item in self.items(batch)]
         for mark, drop in self._plan.inputs.items():
@@ -116,12 +116,12 @@ class Judges(Base):
             self._break(f"{batch.batch_id}: the manifest says {lines}, the ledger {known}")
 
     def _ended(self, batch: Batch) -> None:
-        told = [(state, end) for batch_id, state, end in self._heard.ends if batch_id == batch.batch_id]
-        ends = list(dict.fromkeys(told))
+        published = [(state, end) for batch_id, state, end in self._heard.ends if batch_id == batch.batch_id]
+        ends = list(dict.fromkeys(published))
         if not ends or ends[-1][0] != str(batch.state):
-            self._break(f"{batch.batch_id} is {batch.state}, and {ends} was told")
-        if len(told) - len(ends) > self.finish_kills:
-            self._break(f"{batch.batch_id}: an end was told more than once: {told}")
+            self._break(f"{batch.batch_id} is {batch.state}, and {ends} was published")
+        if len(published) - len(ends) > self.finish_kills:
+            self._break(f"{batch.batch_id}: an end was published more than once: {published}")
         reviews = any(item.state is _S.NEEDS_REVIEW for item in self.items(batch))
         if str(batch.state) != ("settled" if reviews else "complete"):
             self._break(f"{batch.batch_id} is {batch.state} with{'' if reviews else 'out'} a review")
@@ -129,9 +129,9 @@ class Judges(Base):
     def calm_ends(self) -> None:
         """Where no function died and no letter was lost, a batch ends once, and once more after its reviews."""
         for batch in self.batches():
-            told = [state for batch_id, state, _ in self._heard.ends if batch_id == batch.batch_id]
-            if told not in (["complete"], ["settled"], ["settled", "complete"]):
-                self._break(f"{batch.batch_id}: {told} was told")
+            published = [state for batch_id, state, _ in self._heard.ends if batch_id == batch.batch_id]
+            if published not in (["complete"], ["settled"], ["settled", "complete"]):
+                self._break(f"{batch.batch_id}: {published} was published")
 
     def batches(self) -> list[Batch]:
         return settled(self._ledger.batches())

@@ -42,7 +42,7 @@ class Plan:
     seed: int
     drops: tuple[Drop, ...] = ()
     nightly: tuple[Drop, ...] = ()
-    """Files below `nightly/`: no event tells of them, a load takes them in."""
+    """Files below `nightly/`: no event reports them, a load adds them."""
     loads: tuple[float, ...] = ()
     page_length: int = 1000
     versioned: bool = True

@@ -1,4 +1,4 @@
-"""One simulation: functions over a simulated vendor, queues and inbox, until the faults are over and all is told."""
+"""One simulation: functions with a simulated vendor, queues, and inbox, until every batch has ended."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ class Simulation:
         return Vendor(state, loop=self.loop, weather=weather, trace=self.trace, habits=plan.habits)
 
     async def play(self) -> None:
-        """Let everything happen at once; then, the faults over, wait until all is at rest."""
+        """Let everything happen at once; once the faults are over, wait until nothing is open."""
         await self.ledger.keep_config(CONFIG)
         for drop in self._plan.nightly:
             self.bucket.put(drop.key, drop.given)
@@ -170,12 +170,12 @@ class Simulation:
             for task in going:
                 task.cancel()
         self._judge(self._judges.data_is_where_it_belongs)
-        self._judge(self._judges.all_is_told)
+        self._judge(self._judges.all_has_ended)
         if not self.deaths and not self.failures and not self.redriven:
             self._judge(self._judges.calm_ends)
 
     async def _until_rest(self) -> None:
-        """Wait until nothing is to be done; dead letters are sent anew once the faults are over."""
+        """Wait until nothing is open; dead letters are sent again once the faults are over."""
         await asyncio.sleep(max(0.0, BEGIN_S + self._plan.clears_at + 1000.0 - self.loop.time()))
         while True:
             await asyncio.sleep(60.0)
@@ -187,7 +187,7 @@ class Simulation:
                 return
 
     def still_open(self) -> list[str]:
-        """Return what is not at rest yet."""
+        """Return what is still open."""
         waiting = [
             f"{queue} {one.text} due {one.visible_at:.0f}" for queue in Queue for one in self.post.waiting[queue]
         ]
@@ -357,7 +357,7 @@ class Simulation:
         vendor_time = VendorTime(self._clock)
         storage = SimulatedStorage(self.vendor, process, self.loop)
         storage.before_upload = self._judges.upload_leaves
-        told = ProcessAnnouncer(self.heard, process)
+        listeners = ProcessAnnouncer(self.heard, process)
         return Deployment(
             settings=SETTINGS,
             ledger=CloudProcessLedger(
@@ -365,8 +365,8 @@ class Simulation:
             ),
             leases=ProcessLeases(self.leases, process),
             queues=ProcessQueues(self.post, process, self.loop),
-            notifier=told,
-            metrics=told,
+            notifier=listeners,
+            metrics=listeners,
             places=ProcessPlaces(self.bucket, self.results, process, disk, page_length=plan.page_length),
             api=RateLimitedApi(SimulatedApi(self.vendor, process, self.loop, vendor_time=vendor_time)),
             storage=storage,

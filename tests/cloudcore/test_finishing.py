@@ -1,4 +1,4 @@
-"""A batch at rest gets its manifest; its end is told once, and once more when the last review is done."""
+"""An idle batch gets its manifest; its end is published once, and once more when the last review is done."""
 
 from __future__ import annotations
 

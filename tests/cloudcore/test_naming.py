@@ -1,4 +1,4 @@
-"""Batches of the stack bear names that say where their files are from, the same whoever makes them."""
+"""A batch's name says where its files are from, and is the same whichever function makes it."""
 
 from __future__ import annotations
 

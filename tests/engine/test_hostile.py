@@ -19,7 +19,7 @@ PACKED = "The file is compressed; unpack it before you import it."
 SENTENCES = {
     "an entry that unpacks a thousandfold": BOMB,
     "ten thousand entries": BOMB,
-    "a directory that lies": BOMB,
+    "a directory that is false": BOMB,
     "entries that overlap": BOMB,
     "a workbook in a zip": DAMAGED,
     "a text in a zip": DAMAGED,
@@ -61,7 +61,7 @@ ROW_COUNTS = {
     "a table of half a million blank lines": 1,
     "a sheet of many blank rows": 1,
     "a blank tail of an ods": 1,
-    "UTF-16 that ends amid a letter": 1,
+    "UTF-16 that ends within a letter": 1,
     "UTF-16 with half a pair": 1,
     "zeros in a text": 101,
 }

@@ -75,10 +75,10 @@ class Judges(Base):
             self._collected(item, str(changes["result"]), str(changes["result_sha256"]))
 
     def result_is_whole(self, source: str) -> None:
-        """I4: what lies at a result's final place is complete, whether the try to save it went well or not."""
+        """I4: what is at a result's final path is complete, whether saving it succeeded or not."""
         kept = self._saved(f"results/{source}.json")
         if kept is not None and kept != self._inputs[source].result:
-            self._break(f"I4: an incomplete result of {source} lies at its final place")
+            self._break(f"I4: an incomplete result of {source} is at its final path")
 
     def _intent(self, item: Item, attempts: int) -> None:
         """I5: only a create that was not throttled counts as an attempt."""
@@ -155,7 +155,7 @@ class Judges(Base):
         history = settled(self._ledger().history(item.batch_id, item.source))
         return item.state is _S.SUCCEEDED and any(entry.state is _S.NEEDS_REVIEW for entry in history)
 
-    def all_is_told(self) -> None:
+    def all_has_ended(self) -> None:
         """I3, I8: in the end every input has the fate that its data asks for, and the vendor agrees."""
         items = {item.source: item for item in self.items()}
         if items.keys() != self._inputs.keys():

@@ -85,7 +85,7 @@ class Plan:
 
     @property
     def is_polite(self) -> bool:
-        """Tell whether nothing happens that the quota's guard does not reckon with."""
+        """Tell whether everything that happens is within what the quota's guard allows for."""
         frozen = any(life.freezes for life in self.lives)
         return self.latest_create_s <= 30.0 and not frozen and not self.strangers
 

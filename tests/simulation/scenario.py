@@ -1,4 +1,4 @@
-"""One simulation: the real core lives, dies and lives again over a simulated vendor, until all is told."""
+"""One simulation: the real core runs, is killed, and runs again against a simulated vendor, until a batch ends."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ class Store:
         return ProcessSink(inner, process, disk, on_try=on_try)
 
     def saved(self, path: str) -> bytes | None:
-        """Return what lies at a result's final place."""
+        """Return what is at a result's final path."""
         if self._root is None:
             return self._files.get(path)
         place = self._root / "out" / path
@@ -200,7 +200,7 @@ class Simulation:
         return ProcessLedger(self._store.ledger, process, self._disk, on_advance=self._judges.item_moves)
 
     async def play(self) -> None:
-        """Live every life of the plan, beside the functions where there are any."""
+        """Live every life of the plan, while the functions run if the plan has any."""
         working = None if self._stack is None else self._loop.create_task(self._stack.work())
         await self._play()
         if working is not None and working.done():
@@ -209,7 +209,7 @@ class Simulation:
             working.cancel()
 
     async def _play(self) -> None:
-        """Live every life, then a calm one, after which everything must be at rest."""
+        """Live every life, then one without faults, after which no item may be open."""
         for name, at, delay_s in self._plan.strangers:
             self._vendor.stranger_creates(name, "customers", at=at, upload_after_s=delay_s)
         for at, choice in self._plan.deletions:
@@ -222,10 +222,10 @@ class Simulation:
             await self._stack.drained()
         await self._live(len(self._plan.lives), Life())
         if left := [item.source for item in self._judges.items() if item.state not in AT_REST]:
-            raise self.broken(f"I8: not at rest after a calm run: {left}")
+            raise self.broken(f"I8: open after a run without faults: {left}")
         if self._plan.reviewed:
             await self._finish_reviews()
-        self._judge(self._judges.all_is_told)
+        self._judge(self._judges.all_has_ended)
 
     async def _finish_reviews(self) -> None:
         for item in self._judges.items():

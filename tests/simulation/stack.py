@@ -111,14 +111,14 @@ class Stack:
         self.reviews_until = 0.0
 
     async def work(self) -> None:
-        """Ring for what has ended at the vendor, and repair, for ever."""
+        """Send webhooks for imports that ended at the vendor, and repair, until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._watch())
             if self._habits.repaired_every_s is not None:
                 group.create_task(self._repair(self._habits.repaired_every_s))
 
     async def _repair(self, every_s: float) -> None:
-        """Do what `bulkhead reconcile --fix` does, again and again, beside the runner."""
+        """Do what `bulkhead reconcile --fix` does, again and again, while the runner works."""
         while True:
             await asyncio.sleep(self._rng.uniform(0.0, 2 * every_s))
             process = Process(self._trace, self._loop, kill_at=self._kill_at())

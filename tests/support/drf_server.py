@@ -1,6 +1,6 @@
 """The vendor's API a second time, on Django REST framework, written from its documentation alone.
 
-`python -m tests.support.drf_server --port 0` prints its base url and serves until it is told to end. The throttles are
+`python -m tests.support.drf_server --port 0` prints its base url and serves until it is asked to end. The throttles are
 the framework's own. What it saw is under `/control/oracle`, to judge by what ran against it.
 """
 
@@ -476,7 +476,7 @@ def main() -> None:
 
 
 def end_with_stdin(server: Server) -> None:
-    """End when whoever started this server has gone."""
+    """End when the process that started this server has ended."""
     sys.stdin.buffer.read()
     server.shutdown()
 

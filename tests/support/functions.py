@@ -208,7 +208,7 @@ def taken(stack: Stack, queue: str) -> dict[str, Any]:
 
 
 class Opening:
-    """Opens names in place of deployments, and keeps what happened; fails as it is told to."""
+    """Opens names in place of deployments, and keeps what happened; fails on request."""
 
     def __init__(self) -> None:
         self.keys: list[str | None] = []

@@ -163,7 +163,7 @@ def laughs(depth: int) -> str:
 CASES: dict[str, Callable[[], bytes]] = {
     "an entry that unpacks a thousandfold": lambda: zipped([("xl/sharedStrings.xml", bytes(60 << 20))]),
     "ten thousand entries": lambda: zipped([(f"{n}.xml", b"") for n in range(10_001)]),
-    "a directory that lies": lying_zip,
+    "a directory that is false": lying_zip,
     "entries that overlap": overlapping_zip,
     "a workbook in a zip": lambda: zipped([("a.xlsx", workbook(["a", "b"]))]),
     "a text in a zip": lambda: zipped([("a.csv", b"a,b\n1,2\n")]),
@@ -225,7 +225,7 @@ CASES: dict[str, Callable[[], bytes]] = {
     "a blank tail of an ods": lambda: ods(
         ods_row("a", "b") + ods_row("1", "2") + ods_row("", repeated=1_048_574, cell_repeated=1024)
     ),
-    "UTF-16 that ends amid a letter": lambda: b"\xff\xfe" + "a,b\n1,2".encode("utf-16-le") + b"3",
+    "UTF-16 that ends within a letter": lambda: b"\xff\xfe" + "a,b\n1,2".encode("utf-16-le") + b"3",
     "UTF-16 with half a pair": lambda: b"\xff\xfe" + "a,b\n".encode("utf-16-le") + b"\x00\xd8,\x002\x00",
     "zeros in a text": lambda: b"a,b\n\0\0\0,1\n" + b"x,y\n" * 100,
 }

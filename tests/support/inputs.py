@@ -17,7 +17,7 @@ from sandbox.engine.outcome import Outcome, failed
 from sandbox.imports import Job
 
 Fate = Literal["good", "review", "broken", "refused"]
-"""What becomes of an input: its import succeeds, waits for a person or fails; or it is refused before any create."""
+"""How an input ends: its import succeeds, waits for a person, or fails; or it is rejected before any create."""
 
 _CHUNK_BYTES = 64
 

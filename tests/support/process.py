@@ -277,7 +277,7 @@ class ProcessLedger:
         return await self._read(self._inner.orphans(tag))
 
     async def close(self) -> None:
-        """Leave the store open: the next process goes on with it."""
+        """Leave the store open: the next process uses it."""
 
 
 class ProcessSlots:
@@ -307,7 +307,7 @@ class ProcessSlots:
 
 
 class MemorySink:
-    """A directory in memory; implements Sink. A draft lies under its partial name until it is whole."""
+    """A directory in memory; implements Sink. A draft has its partial name until it is complete."""
 
     def __init__(self, files: dict[str, bytes], process: Process, disk: Disk) -> None:
         self._files = files

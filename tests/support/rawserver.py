@@ -1,4 +1,4 @@
-"""A server of raw sockets on 127.0.0.1 that does what it is told to, and keeps what it was sent."""
+"""A server of raw sockets on 127.0.0.1 that follows a script and keeps what it receives."""
 
 from __future__ import annotations
 

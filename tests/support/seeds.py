@@ -198,9 +198,9 @@ def most_within(instants: Iterable[float], window_s: float) -> int:
     return most
 
 
-def regressions(beside: str) -> list[int]:
-    """Return the seeds of the `regressions.txt` beside a file."""
-    lines = Path(beside).with_name("regressions.txt").read_text("utf-8").splitlines()
+def regressions(test_file: str) -> list[int]:
+    """Return the seeds of the `regressions.txt` in a test file's directory."""
+    lines = Path(test_file).with_name("regressions.txt").read_text("utf-8").splitlines()
     return [int(line.split()[0]) for line in lines if line and not line.startswith("#")]
 
 

@@ -50,7 +50,7 @@ class Cloud:
         return self.stack.webhook_url(self.token)
 
     def tell(self, *urls: str) -> None:
-        """Have the vendor tell these addresses, and no others, of every import's end."""
+        """Have the vendor send a webhook for every import's end to these addresses and no others."""
         for registered in self.vendor.ask("GET", "/_sandbox/webhooks"):
             self.vendor.ask("DELETE", f"/_sandbox/webhooks/{registered['id']}")
         for url in urls:
@@ -166,7 +166,8 @@ def running_cloud(
 ) -> Iterator[Cloud]:
     """Run AWS and the vendor, deploy, and do what an operator does once: secrets, configuration, webhooks.
 
-    Every function is held to the policy of its role, unless its calls pass a `meter`. `say` is told what is done.
+    Every function is held to the policy of its role, unless its calls pass a `meter`.
+    `say` gets a sentence for each step.
     """
     directory.mkdir(parents=True, exist_ok=True)
     log, token = directory / "sam.log", secrets.token_urlsafe(32)
@@ -184,5 +185,5 @@ def running_cloud(
         cloud.configure(config)
         cloud.tell(cloud.webhook_url)
         say("the license key and the webhook token are put into secrets, config/bulkhead.toml into the inbox")
-        say("the vendor is told where to call")
+        say("the vendor knows where to send webhooks")
         yield cloud

@@ -88,7 +88,7 @@ class Stack:
             self.client("s3").delete_bucket_policy(Bucket=bucket)
 
     def grant_batches(self) -> None:
-        """Let whoever may send a message send several at once: one permission on AWS, two in ministack."""
+        """Let every role that may send a message send several at once: one permission on AWS, two in ministack."""
         iam = self.client("iam")
         for role in (name for logical, name in self.resources.items() if logical.endswith("Role")):
             for policy in iam.list_role_policies(RoleName=role)["PolicyNames"]:
@@ -166,7 +166,7 @@ class Stack:
         self.client("sqs").send_message(QueueUrl=self.outputs[f"{queue}QueueUrl"], MessageBody=body)
 
     def dead_letters(self) -> list[str]:
-        """Take what lies in the dead-letter queues; returns the bodies."""
+        """Take the messages of the dead-letter queues and return their bodies."""
         bodies: list[str] = []
         for queue in QUEUES:
             url = self.outputs[f"{queue}DeadLetterQueueUrl"]
