@@ -5,11 +5,11 @@ BulkheadError
 │   ├── NotSent                   the request never left, or the server cannot have acted on it
 │   ├── InDoubt                   the request may have taken effect: a create or an upload without a usable answer
 │   ├── Unavailable               a read was not answered, answered 5xx, or the answer was cut or malformed
-│   ├── RateLimited               429; `retry_after_s` is None where the vendor did not say
-│   ├── UrlExpired                a presigned url is past its end; ask for a new one
-│   ├── DuplicatePending                the same content is being sent as another item, which may yet fail
+│   ├── RateLimited               429; `retry_after_s` is None if the vendor did not say
+│   ├── UrlExpired                a presigned url has expired; ask for a new one
+│   ├── DuplicatePending          the same content is being sent as another item, which may yet fail
 │   ├── StorageFull               the disk under ledger or results is full; running again continues
-│   └── LedgerUnavailable         a shared ledger does not answer, or is asked too much; running again continues
+│   └── LedgerUnavailable         a shared ledger does not answer, or has too many requests; running again continues
 └── TerminalError                 never will
     ├── AuthRefused               401/403 from the API: the license key is not accepted
     ├── SchemaNotFound            404 to a create or a schema request
@@ -18,7 +18,7 @@ BulkheadError
     ├── UploadRefused             storage refuses the upload for good
     ├── ConditionUnsupported      storage refuses the `If-None-Match` header; nothing was written
     ├── ResultInvalid             the result is not one complete JSON array
-    ├── ItemRejected              refused here before any create: `code` and a sentence
+    ├── ItemRejected              rejected locally before any create: `code` and a sentence
     │   └── SourceChanged         the file changed while it was read
     ├── AwsRefused                AWS does not accept the credentials, does not allow it, or refuses it: `code`
     ├── SourceNotFound            the directory, file or list does not exist
@@ -30,9 +30,9 @@ BulkheadError
     │   ├── LedgerTooNew          written by a later version
     │   ├── LedgerMismatch        belongs to another account
     │   ├── BatchTaken            another run works on the batch
-    │   ├── StaleItem             the another process moved the item after it was read
+    │   ├── StaleItem             another process moved the item after it was read
     │   ├── ImportIdTaken         the import already belongs, or belonged, to an item
-    │   └── TagInUse               another item's data, which bears the same tag, is or may be at the vendor
+    │   └── TagInUse              another item with the same tag has data that is, or may be, at the vendor
     └── IllegalTransition         a bug: the table of transitions forbids the move
 """
 
@@ -42,14 +42,14 @@ from typing import Self
 
 
 def first_cause(error: BaseException) -> BaseException:
-    """Return the first cause in nested groups: one error is what a person can act on."""
+    """Return the first cause in nested groups, since the user can act on one error."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
 
 
 class BulkheadError(Exception):
-    """Base of all; `str()` is a sentence for a person, `hint` the next command or setting to try."""
+    """Base of all errors; `str()` is a sentence for the user, `hint` the next command or setting to try."""
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
@@ -87,11 +87,11 @@ class RateLimited(TransientError):
 
 
 class UrlExpired(TransientError):
-    """A presigned url is past its end."""
+    """A presigned url has expired."""
 
 
 class DuplicatePending(TransientError):
-    """The same content is being sent as an item of `batch_id`: what becomes of that is to be waited for."""
+    """The same content is being sent as an item of `batch_id`; wait for the outcome of that item."""
 
     def __init__(self, message: str, *, batch_id: str) -> None:
         super().__init__(message)
@@ -103,7 +103,7 @@ class StorageFull(TransientError):
 
 
 class LedgerUnavailable(TransientError):
-    """A shared ledger does not answer, or is asked for more than it takes."""
+    """A shared ledger does not answer, or has more requests than it can take."""
 
 
 class TerminalError(BulkheadError):
@@ -143,7 +143,7 @@ class ResultInvalid(TerminalError):
 
 
 class ItemRejected(TerminalError):
-    """An item is refused here, before any create."""
+    """An item is rejected locally, before any create."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -214,7 +214,7 @@ class ImportIdTaken(LedgerError):
 
 
 class TagInUse(LedgerError):
-    """The data of another item that bears the tag is, or may be, at the vendor."""
+    """The data of another item with the tag is, or may be, at the vendor."""
 
 
 class IllegalTransition(TerminalError):

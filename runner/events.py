@@ -1,4 +1,4 @@
-"""What the core tells whoever listens: frozen progress events and the shape of a listener."""
+"""Events: what the core reports about its progress, and the type of a listener."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class BatchStarted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ItemsDiscovered:
-    """`new` items joined the batch; `total` are in it now; `finished` is True with the last of them."""
+    """`new` items joined the batch, which has `total` items now; `finished` is True once the listing is complete."""
 
     new: int
     total: int
@@ -67,7 +67,7 @@ class BytesUploaded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
-    """Something a person should know that is not about one item's state, such as the vendor being unreachable."""
+    """Something that the user should know and that is not one item's state, such as an unreachable vendor."""
 
     code: str
     message: str
@@ -96,4 +96,4 @@ EventHook = Callable[[Event], None]
 
 
 def ignore(_event: Event) -> None:
-    """Listen to nothing."""
+    """Ignore an event."""

@@ -1,4 +1,4 @@
-"""How names, sizes and durations are written for people."""
+"""Formatting: how names, sizes, and durations are shown to people."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def shown(name: str) -> str:
 
 
 def near(path: str) -> str:
-    """Return a path as a person here would type it: relative where it lies below the current directory."""
+    """Return a path as the user would type it: relative if it is below the current directory."""
     inside = Path(path).is_relative_to(Path.cwd())
     return shown(str(Path(path).relative_to(Path.cwd())) if inside else path)
 

@@ -50,12 +50,12 @@ class Globs:
         return self._all or bool(self._match(path))
 
     def covers(self, directory: str) -> bool:
-        """Tell whether everything below a directory is matched, so that it need not be walked."""
+        """Tell whether everything below a directory is matched, so that walking it is unnecessary."""
         return bool(self._below(directory))
 
 
 class PathFilter:
-    """What `include`, `exclude` and the hidden names leave of a tree; exclude wins."""
+    """The files of a tree that `include`, `exclude`, and the rule for hidden names select; exclude wins."""
 
     def __init__(self, *, include: Iterable[str] = (), exclude: Iterable[str] = (), hidden: bool = False) -> None:
         self._include = Globs(include, visible_only=not hidden)

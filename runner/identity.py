@@ -1,4 +1,4 @@
-"""Names that stay the same whoever computes them: tags, version keys, bindings, account and batch ids."""
+"""Deterministic identifiers: tags, version keys, bindings, and account and batch ids."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _base32(raw: bytes, length: int) -> str:
 
 
 def version_key(uri: str, version: str, binding: str, *, endpoint: str) -> str:
-    """Identify what listing sees of an input under a schema binding; equal keys mean nothing to do again."""
+    """Identify a listed version of an input under a schema binding; an item with an equal key is the same work."""
     parts = f"{endpoint}\0{uri}\0{version}\0{binding}".encode("utf-8", "surrogateescape")
     return hashlib.blake2b(parts, digest_size=16).hexdigest()
 
@@ -54,7 +54,7 @@ def binding(request: dict[str, object]) -> str:
 
 
 def endpoint(base_url: str) -> str:
-    """Identify the vendor a run talks to: what one has imported says nothing about another."""
+    """Identify the vendor's API that a run uses: imports at one say nothing about another."""
     return _digest("endpoint", base_url.rstrip("/")).hex()[:8]
 
 
@@ -64,7 +64,7 @@ def account(base_url: str, license_key: str) -> str:
 
 
 def short(text: str) -> str:
-    """Return a few characters that tell a text from others."""
+    """Return 6 characters that distinguish a text from others."""
     return _base32(_digest("short", text), 6)
 
 

@@ -15,7 +15,7 @@ MAX_FILE_BYTES = 1 << 30
 MAX_JSON_BYTES = 15_000_000
 
 RESULT_INVALID = "result_invalid"
-"""Error code of an item whose import succeeded and whose result is of no use: its data is at the vendor."""
+"""Error code of an item whose import succeeded but whose result is unusable: its data is at the vendor."""
 
 
 class ItemState(StrEnum):
@@ -40,7 +40,7 @@ TERMINAL_STATES = frozenset(
 OPEN_STATES = frozenset(
     {ItemState.QUEUED, ItemState.CREATING, ItemState.CREATED, ItemState.PROCESSING, ItemState.SUCCEEDED}
 )
-"""States in which something is still to be done by the runner; a batch with none of them is settled."""
+"""States in which the runner still has work to do; a batch without such items is settled."""
 
 REDRIVABLE_STATES = frozenset({ItemState.FAILED, ItemState.REJECTED, ItemState.UNCERTAIN})
 
@@ -48,11 +48,10 @@ HELD_STATES = frozenset(ItemState) - {ItemState.QUEUED, ItemState.FAILED, ItemSt
 """States in which an item's data is at the vendor, or may be: the same file must not be sent for another item."""
 
 UNSENT_STATES = frozenset({ItemState.CREATING, ItemState.CREATED})
-"""Those of HELD_STATES in which it is open whether the data gets to the vendor: the same file waits for what becomes of
-it."""
+"""The HELD_STATES in which the data may still not get to the vendor; an item with the same file waits for it."""
 
 SENT_STATES = HELD_STATES - UNSENT_STATES
-"""States in which the same file has nothing to wait for: it need not be sent again."""
+"""The HELD_STATES in which the data is at the vendor: an item with the same file is skipped without a wait."""
 
 _S = ItemState
 TRANSITIONS: dict[ItemState, frozenset[ItemState]] = {
@@ -98,7 +97,7 @@ class ItemKind(StrEnum):
 
 
 class BatchState(StrEnum):
-    """`settled`: nothing is running any more; `complete`: settled and no review is left."""
+    """`settled`: nothing is in progress; `complete`: settled, and no review is open."""
 
     RUNNING = "running"
     SETTLED = "settled"
@@ -145,23 +144,23 @@ class Item:
 
     @property
     def was_imported(self) -> bool:
-        """Tell whether the vendor has imported the data, whatever became of the result."""
+        """Tell whether the vendor has imported the data, even if the result could not be collected."""
         return self.state is ItemState.FAILED and self.status == ImportStatus.SUCCESSFUL
 
     @property
     def is_held(self) -> bool:
-        """Tell whether the data is, or may be, at the vendor, so that the same content must not be sent once more."""
+        """Tell whether the data is, or may be, at the vendor, so that the same content must not be sent again."""
         return self.state in HELD_STATES or self.was_imported
 
     @property
     def bound_id(self) -> str:
-        """Return the id of the item's import. Raises LookupError where it has none."""
+        """Return the id of the item's import. Raises LookupError if it has none."""
         if self.import_id is None:
             raise LookupError(f"item {self.source} has no import")
         return self.import_id
 
     def with_state(self, state: ItemState, **changes: Unpack[ItemChanges]) -> Item:
-        """Return this item in `state`, one revision later. Raises IllegalTransition where the table forbids it."""
+        """Return this item in `state`, one revision later. Raises IllegalTransition if the table forbids it."""
         if state != self.state and state not in TRANSITIONS[self.state]:
             raise IllegalTransition(self.source, self.state, state)
         return replace(self, state=state, revision=self.revision + 1, **changes)
@@ -314,7 +313,7 @@ class CreateRequest:
     user: dict[str, Any] | None = None
 
     def document(self) -> dict[str, Any]:
-        """Return the body as a JSON object, but for the rows; what is absent is left out."""
+        """Return the body as a JSON object without the rows; absent fields are left out."""
         parts = {
             "schema_id": self.schema_id,
             "fields": list(self.fields) if self.fields is not None else None,

@@ -1,4 +1,4 @@
-"""The seams of the core: what it needs of the vendor's API, of storage, of a source, of a sink and of the clock."""
+"""Protocols: what the core needs from the vendor's API, storage, a source, a sink, and a clock."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from runner.models import CreateRequest, ImportPage, Item, ItemKind, RemoteImpor
 
 
 class Clock(Protocol):
-    """The two clocks that the event loop's own does not give."""
+    """The two clocks that the event loop does not provide."""
 
     def now(self) -> datetime:
         """Wall time, aware UTC."""
         ...
 
     def ticks(self) -> float:
-        """Seconds on a clock that never steps and that all who share the quota read alike."""
+        """Seconds on a clock that never steps and that is the same for everyone who shares the quota."""
         ...
 
 
 class ImportsApi(Protocol):
-    """The vendor's Headless API, one method an endpoint. All may raise AuthRefused, NotSent and RateLimited."""
+    """The vendor's Headless API, one method per endpoint. All may raise AuthRefused, NotSent, and RateLimited."""
 
     async def create(self, request: CreateRequest) -> RemoteImport:
         """Create an import. Raises InDoubt (it may exist), SchemaNotFound, RequestInvalid."""
@@ -59,9 +59,9 @@ class Body(Protocol):
     def size_bytes(self) -> int: ...
 
     def chunks(self) -> AsyncIterator[bytes]:
-        """Yield exactly `size_bytes` bytes; raises SourceChanged before the last chunk where they have changed.
+        """Yield exactly `size_bytes` bytes; raises SourceChanged before the last chunk if they have changed.
 
-        Raises ItemRejected where they cannot be read any more, and Unavailable where they cannot be read for now.
+        Raises ItemRejected if they can no longer be read, and Unavailable if they cannot be read at the moment.
         """
         ...
 
@@ -70,7 +70,7 @@ class Storage(Protocol):
     """Presigned urls: the vendor's storage, which never sees the license key."""
 
     async def put(self, url: str, body: Body, *, only_if_absent: bool) -> bool:
-        """Send the body; True when stored now, False when it had arrived before (412 to `If-None-Match: *`).
+        """Send the body; True if it is stored now, False if it was already there (412 to `If-None-Match: *`).
 
         Raises NotSent, InDoubt (also a stalled or cut transfer), UrlExpired, ConditionUnsupported, UploadRefused,
         and what the body raises.
@@ -78,13 +78,13 @@ class Storage(Protocol):
         ...
 
     def get(self, url: str) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
-        """Open a download; iterating raises Unavailable where it is cut. Entering raises Unavailable or UrlExpired."""
+        """Open a download; iterating raises Unavailable if it is cut. Entering raises Unavailable or UrlExpired."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceEntry:
-    """What listing knows of one input: `source` is its key in the batch, `uri` its identity everywhere.
+    """What a listing knows about one input: `source` is its key in the batch, `uri` its identity everywhere.
 
     `modified_ns` is in nanoseconds since 1970 UTC.
     """
@@ -119,7 +119,7 @@ class Source(Protocol):
         ...
 
     def entries(self) -> AsyncIterator[list[SourceEntry]]:
-        """Yield the inputs in chunks, ordered by key where that is cheap; memory does not grow with their number.
+        """Yield the inputs in chunks, ordered by key if that is cheap; memory does not grow with their number.
 
         Raises SourceNotFound.
         """
@@ -143,7 +143,7 @@ class Sink(Protocol):
     """Where results and manifests are written."""
 
     async def prepare(self) -> None:
-        """Make sure that something can be written. Raises ConfigError, StorageFull."""
+        """Check that something can be written. Raises ConfigError, StorageFull."""
         ...
 
     async def save_result(self, source: str, chunks: AsyncIterator[bytes]) -> SavedResult:
@@ -154,5 +154,5 @@ class Sink(Protocol):
         ...
 
     async def write(self, name: str, chunks: AsyncIterator[bytes]) -> str:
-        """Store one document, such as `manifest.jsonl`, atomically; returns where it lies. Raises StorageFull."""
+        """Store one document, such as `manifest.jsonl`, atomically; returns its path or url. Raises StorageFull."""
         ...

@@ -1,4 +1,4 @@
-"""Stopping is an event, not a cancellation: who asked, why, and sleeps that end when somebody did."""
+"""Stopping is an event, not a cancellation: the reason for it, and sleeps that end when it is requested."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class StopSignal:
         await self._event.wait()
 
     async def sleep(self, seconds: float) -> bool:
-        """Sleep, at most until a stop is requested; True where one was."""
+        """Sleep for at most `seconds`, or until a stop is requested; returns whether one was."""
         try:
             async with asyncio.timeout(seconds):
                 await self._event.wait()

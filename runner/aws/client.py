@@ -1,4 +1,4 @@
-"""A client of one service of AWS: all that call AWS asynchronously open theirs here."""
+"""Clients of AWS services: every asynchronous call to AWS goes through a client from here."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ READ_TIMEOUT_S = 20.0
 
 @contextmanager
 def aws_extra() -> Iterator[None]:
-    """Hold the imports of what needs botocore. Raises ConfigError where the `aws` extra is not installed."""
+    """Wrap imports that need botocore. Raises ConfigError if the `aws` extra is not installed."""
     try:
         yield
     except ImportError as error:
@@ -24,10 +24,10 @@ def aws_extra() -> Iterator[None]:
 def aws_session(*, region_name: str | None = None, **credentials: str | None) -> Any:
     """Return a session of aioboto3, from which clients take region and credentials.
 
-    What is not given comes from where the AWS tools take it. Raises ConfigError where that is of no use.
+    Missing values come from the usual AWS environment and files. Raises ConfigError if those are unusable.
     """
     with aws_extra():
-        import aioboto3  # noqa: PLC0415 - a quarter of a second that only users of AWS pay
+        import aioboto3  # noqa: PLC0415 - takes a quarter of a second, which only AWS users should pay
 
         from runner.aws.errors import UNUSABLE, translated  # noqa: PLC0415 - as above
     try:
@@ -48,10 +48,10 @@ async def open_client(
     max_connections: int = 10,
     **arguments: str | None,
 ) -> AsyncIterator[Any]:
-    """Open a client; what its calls raise is not translated. `arguments` are those of `aws_session`.
+    """Open a client; the errors of its calls are not translated. `arguments` are those of `aws_session`.
 
-    Buckets at an `endpoint_url` are addressed by path, which every S3 understands. Raises ConfigError where the `aws`
-    extra is not installed, or region or profile cannot be used; credentials are looked at by the first call.
+    Buckets at an `endpoint_url` are addressed by path, which every S3 understands. Raises ConfigError if the `aws`
+    extra is not installed, or the region or profile is unusable; the first call checks the credentials.
     """
     session = session or aws_session(**arguments)
     from aiobotocore.config import AioConfig  # noqa: PLC0415 - a session is there, and with it all that is needed

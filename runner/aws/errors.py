@@ -1,4 +1,4 @@
-"""What goes wrong at AWS, as errors of Bulkhead; `s3_errors` adds what is told of a place in S3."""
+"""AWS errors translated to errors of Bulkhead; `s3_errors` does so for places in S3."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from botocore import exceptions as botocore
 from runner.errors import AwsRefused, BulkheadError, ConfigError, Unavailable
 
 UNUSABLE = (botocore.BotoCoreError, ValueError)
-"""What opening a session or a client may raise."""
+"""Errors that opening a session or a client may raise."""
 
 DENIED = frozenset({"AccessDenied", "AccessDeniedException", "AuthorizationError", "Forbidden", "403"})
-"""Codes of a call that these credentials are not allowed."""
+"""Codes of calls that the credentials are not allowed to make."""
 
 NOT_ACCEPTED = frozenset(
     {
@@ -31,7 +31,7 @@ NOT_ACCEPTED = frozenset(
         "UnrecognizedClientException",
     }
 )
-"""Codes of a call whose credentials AWS does not know, or knows no more."""
+"""Codes of calls whose credentials AWS does not accept, or no longer accepts."""
 
 _BUSY = frozenset({"RequestLimitExceeded", "RequestThrottled", "SlowDown", "ThrottledException", "Throttling"})
 _BUSY_ENDINGS = ("ThrottlingException", "ThroughputExceededException", "TooManyRequestsException")
@@ -43,10 +43,10 @@ _ACTIONS = {
     "sqs:DeleteMessageBatch": "sqs:DeleteMessage",
     "sqs:SendMessageBatch": "sqs:SendMessage",
 }
-"""IAM actions that are not named as the operation they allow."""
+"""IAM actions whose names differ from the operations they allow."""
 
 LOG_IN = "log in again (`aws sso login`), or check AWS_PROFILE and the AWS_* variables"
-"""What to do where credentials are missing or refused."""
+"""What to do if credentials are missing or refused."""
 
 _UNCONFIGURED: tuple[tuple[tuple[type[Exception], ...], str, str], ...] = (
     (
@@ -79,7 +79,7 @@ def translated(error: Exception, *, service: str = "aws") -> BulkheadError:
 
 
 def unconfigured(error: Exception) -> ConfigError | None:
-    """Return what one of botocore's errors says of credentials, login or region; None where it is about none."""
+    """Return the error for missing credentials, login, or region; None if botocore's error is about something else."""
     for kinds, message, hint in _UNCONFIGURED:
         if isinstance(error, kinds):
             return ConfigError(message, hint=hint)
@@ -87,7 +87,7 @@ def unconfigured(error: Exception) -> ConfigError | None:
 
 
 def code_of(error: botocore.ClientError) -> str:
-    """Return AWS's word for what went wrong, such as `NoSuchBucket`."""
+    """Return AWS's error code, such as `NoSuchBucket`."""
     return str(error.response.get("Error", {}).get("Code", ""))
 
 

@@ -1,4 +1,4 @@
-"""S3 as Bulkhead sees it: the places that `s3://` urls name, and the client that all who read or write there share."""
+"""S3: the places that `s3://` urls name, and the client for reading and writing there."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ SCHEME = "s3://"
 MAX_KEY_BYTES = 1024
 
 _MAX_CONNECTIONS = 80
-"""More than the uploads, collects and documents that a run has under way at once."""
+"""More than the uploads, collects, and documents that a run handles at the same time."""
 
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}").fullmatch
 
 
 class S3Client(Protocol):
-    """What Bulkhead uses of an aiobotocore S3 client; every call takes and returns what the S3 API reference says."""
+    """The part of an aiobotocore S3 client that Bulkhead uses; the S3 API reference has arguments and answers."""
 
     async def list_objects_v2(self, **arguments: Any) -> dict[str, Any]: ...
     async def get_object(self, **arguments: Any) -> dict[str, Any]: ...
@@ -47,7 +47,7 @@ class S3Place:
         if not is_s3(url) or not _BUCKET(bucket):
             raise ConfigError(f"{url} does not name a bucket", hint="write s3://BUCKET/PREFIX")
         if len(key.encode("utf-8", "surrogateescape")) > MAX_KEY_BYTES or not _is_text(key):
-            raise ConfigError(f"{url[:80]}… is no key that S3 could hold", hint="keys are UTF-8 of at most 1024 bytes")
+            raise ConfigError(f"{url[:80]}… is not a valid S3 key", hint="keys are UTF-8 of at most 1024 bytes")
         return cls(bucket, key)
 
     @classmethod
@@ -63,11 +63,11 @@ class S3Place:
 
     @property
     def folder(self) -> S3Place:
-        """Return the place as one below which other keys lie: its key is empty or ends in `/`."""
+        """Return the place as a folder: its key is empty or ends in `/`."""
         return self if self.key == "" or self.key.endswith("/") else replace(self, key=f"{self.key}/")
 
     def is_below(self, other: S3Place) -> bool:
-        """Tell whether this key lies in the folder that the other names."""
+        """Tell whether this key is in the folder that the other names."""
         return self.bucket == other.bucket and self.key.startswith(other.folder.key) and self.key != other.folder.key
 
     def below(self, path: str) -> S3Place:
@@ -84,13 +84,13 @@ def is_s3(text: str) -> bool:
 
 
 def canonical_folder(url: str) -> str:
-    """Return an `s3://` url of a folder as it is always written: without the `/` at its end. Raises ConfigError."""
+    """Return an `s3://` url of a folder in its canonical form, without the `/` at its end. Raises ConfigError."""
     return str(S3Place.parse(url)).removesuffix("/")
 
 
 @asynccontextmanager
 async def open_s3(**arguments: Any) -> AsyncIterator[S3Client]:
-    """Open a client that repeats nothing by itself; `arguments` are those of `open_client`. Raises ConfigError."""
+    """Open a client that does not retry; `arguments` are those of `open_client`. Raises ConfigError."""
     async with open_client("s3", max_connections=_MAX_CONNECTIONS, **arguments) as client:
         yield client
 

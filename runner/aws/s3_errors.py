@@ -1,4 +1,4 @@
-"""What goes wrong at a place in S3, as an error of Bulkhead with the place, the reason and the next step."""
+"""S3 errors translated to errors of Bulkhead that name the place, the reason, and the next step."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from runner.aws.s3 import S3Place
 
 FOREIGN = (botocore.BotoCoreError, botocore.ClientError, botocore.HTTPClientError, aiohttp.ClientError, OSError)
-"""What a call or the body of an answer may raise; a TimeoutError is an OSError."""
+"""Errors that a call or the body of an answer may raise; a TimeoutError is an OSError."""
 
 
 class Doing(Enum):
-    """What was tried at a place, and the permission it needs there."""
+    """The operation at a place, and the permission that it needs."""
 
     LIST = ("list", "s3:ListBucket")
     READ = ("read", "s3:GetObject")
@@ -71,10 +71,10 @@ _REGION_EXPECTED = re.compile(r"expecting '([a-z0-9-]+)'")
 
 @contextmanager
 def translated(place: S3Place, doing: Doing) -> Iterator[None]:
-    """Raise an error of Bulkhead for whatever S3 or the way to it raises inside the block.
+    """Raise an error of Bulkhead for every error of S3 or the network inside the block.
 
-    What concerns one object that is read is an ItemRejected: `not_found`, `access_denied`, `unreadable`, `archived`, or
-    SourceChanged.
+    An error about one object that is read is an ItemRejected: `not_found`, `access_denied`, `unreadable`, `archived`,
+    or SourceChanged.
     """
     try:
         yield
@@ -83,14 +83,14 @@ def translated(place: S3Place, doing: Doing) -> Iterator[None]:
 
 
 def translation(error: Exception, place: S3Place, doing: Doing) -> BulkheadError:
-    """Return what an error of botocore or aiohttp means for what was tried at a place."""
+    """Return the error of Bulkhead for an error of botocore or aiohttp at a place."""
     if isinstance(error, botocore.ClientError):
         return _Refusal(error, place, doing).translation()
     tried = f"cannot {doing.value[0]} {place}"
     if (lacking := unconfigured(error)) is not None:
         return ConfigError(f"{tried}: {lacking}", hint=lacking.hint)
     if isinstance(error, _OF_THE_MOMENT):
-        hint = "check the network, and aws_endpoint_url where one is set"
+        hint = "check the network, and aws_endpoint_url if it is set"
         return Unavailable(f"{tried}: {_trouble(error)}", hint=hint)
     reason = str(error).splitlines()[0][:300]
     return ConfigError(f"{tried}: {reason}", hint="check the bucket's name, aws_region and aws_endpoint_url")
@@ -121,7 +121,7 @@ class _Refusal:
         return None
 
     def _of_all(self) -> BulkheadError | None:
-        """Return what holds for everything in the bucket."""
+        """Return the error if it is about everything in the bucket."""
         if self._code in _OTHER_REGION or (_BUCKET_REGION in self._headers and self._status in (301, 307)):
             return self._other_region()
         if self._code in NOT_ACCEPTED or self._code == "RequestTimeTooSkewed":
@@ -159,7 +159,7 @@ class _Refusal:
 
     def _not_accepted(self) -> ConfigError:
         is_clock = self._code == "RequestTimeTooSkewed"
-        hint = "set this machine's clock, by NTP for example" if is_clock else LOG_IN
+        hint = "set this machine's clock, for example with NTP" if is_clock else LOG_IN
         return ConfigError(f"{self._tried}: S3 does not accept the AWS credentials ({self._code})", hint=hint)
 
     def _other_region(self) -> ConfigError:
@@ -170,7 +170,7 @@ class _Refusal:
         return ConfigError(f"{self._tried}: the bucket {self._place.bucket} is {where}", hint=hint)
 
     def _about_object(self) -> BulkheadError:
-        """Return what concerns this one object."""
+        """Return the error about this one object."""
         if self._status == 412:
             return changed()
         if self._status in (404, 405):
@@ -182,26 +182,26 @@ class _Refusal:
         if self._status == 403:
             return ItemRejected(
                 "access_denied",
-                f"S3 denies reading it ({self._answer}); that needs s3:GetObject, s3:GetObjectVersion for a version of "
-                "it, and kms:Decrypt where it is encrypted with a key of KMS",
+                f"S3 denies reading it ({self._answer}); that needs s3:GetObject, s3:GetObjectVersion for an "
+                "object version, and kms:Decrypt if it is encrypted with a KMS key",
             )
-        return ItemRejected("unreadable", f"S3 refuses to give it ({self._answer})")
+        return ItemRejected("unreadable", f"S3 refuses to return it ({self._answer})")
 
 
 def is_about_content(error: BulkheadError) -> bool:
-    """Tell whether bytes came that are not what S3 keeps, so that none of them may be used."""
+    """Tell whether the received bytes fail S3's checksum, so that none of them can be used."""
     return isinstance(error.__cause__, _CORRUPT)
 
 
 def changed() -> SourceChanged:
-    """Return the rejection of an object that is not the one that was listed any more."""
+    """Return the rejection of an object that was replaced after it was listed."""
     return SourceChanged("the object was replaced after it was listed; the next run takes the new one")
 
 
 def archived(storage_class: str | None) -> ItemRejected:
     """Return the rejection of an object that has to be restored before it can be read."""
     where = f"the storage class {storage_class}" if storage_class else "an archive"
-    return ItemRejected("archived", f"the object lies in {where} and cannot be read; restore it, then run again")
+    return ItemRejected("archived", f"the object is in {where} and cannot be read; restore it, then run again")
 
 
 def _trouble(error: Exception) -> str:
@@ -214,11 +214,11 @@ def _trouble(error: Exception) -> str:
     if isinstance(error, (botocore.ReadTimeoutError, TimeoutError)):
         return "S3 did not answer in time"
     if isinstance(error, _CORRUPT):
-        return "the bytes that came do not have the checksum that S3 keeps"
+        return "the received bytes do not match S3's checksum"
     return f"the connection was cut ({type(error).__name__})"
 
 
 def _address(error: botocore.BotoCoreError) -> str:
-    """Return the host of a request, without what was asked for."""
+    """Return the host of a request, without its path and query."""
     parts = urlsplit(str(error.kwargs.get("endpoint_url") or ""))
     return f" at {parts.scheme}://{parts.netloc.rpartition('@')[2]}" if parts.hostname else ""

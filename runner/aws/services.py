@@ -1,4 +1,4 @@
-"""AWS: calls its services, each client opened once, and speaks in Bulkhead's own errors."""
+"""Aws: calls AWS services with one client per service, and raises errors of Bulkhead."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ class Aws:
         await self._stack.__aexit__(kind, error, trace)
 
     async def region(self) -> str:
-        """Return the region that is asked."""
+        """Return the region of the calls."""
         return str((await self.client("sts")).meta.region_name)
 
     async def client(self, service: str) -> Any:
-        """Return the client of a service; what its methods raise is not translated."""
+        """Return the client of a service; the errors of its methods are not translated."""
         if service not in self._clients:
             self._clients[service] = await self._open(service)
         return self._clients[service]

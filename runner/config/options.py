@@ -1,4 +1,4 @@
-"""RunOptions: the numbers a run is steered by."""
+"""RunOptions: the limits and intervals of a run."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class RunOptions:
     """Durations are seconds.
 
     - `quiet_period_s`: how long after a lost answer to a JSON create the vendor may still make its import.
-    - `settle_s`: how long an import must stay without data before an upload in doubt is repeated, where storage takes
-      no condition.
-    - `permit_wait_s`: the longest wait for a permit, after which an item is left as it was; None waits on.
-    - `safety_list_s`: how often the vendor is listed all the same while imports are tracked by ledger.
-    - `foreign_upload_s`: the longest upload that another runner on the same ledger may have under way when a url ends.
+    - `settle_s`: how long an import must stay without data before an upload with unknown outcome is repeated, if
+      storage does not support `If-None-Match`.
+    - `permit_wait_s`: the longest wait for a permit, after which an item stays queued; None waits forever.
+    - `safety_list_s`: how often the vendor's imports are listed while they are tracked by ledger.
+    - `foreign_upload_s`: the longest upload that another runner on the same ledger may be sending when a url expires.
     """
 
     uploads: int = 8
@@ -50,5 +50,5 @@ class RunOptions:
     """Wait for the whole listing before the first create, as an order other than by name needs."""
     watch_interval_s: float = 60.0
     track_by: Literal["list", "ledger"] | None = None
-    """How open imports are tracked on a shared ledger; None: by list until somebody else is seen to move an item."""
+    """How open imports are tracked on a shared ledger; None: by list until another process moves an item."""
     safety_list_s: float = 300.0

@@ -29,9 +29,9 @@ _FILE_KEYS = ("fields", "settings", "hooks")
 
 @dataclass(frozen=True, kw_only=True)
 class Route:
-    """One glob and what the items it matches are created with: exactly one of `schema_id` and `fields`.
+    """A glob, and the create parameters of the items that match: exactly one of `schema_id` and `fields`.
 
-    With `schema_id`, `settings` and `hooks` are laid over those of the saved schema; with `fields` they are the
+    With `schema_id`, `settings` and `hooks` override those of the saved schema; with `fields` they are the
     schema's own. `user` becomes `import_metadata.user` and has at least an `id`.
     """
 
@@ -45,7 +45,7 @@ class Route:
 
     @cached_property
     def binding(self) -> str:
-        """16 hex digits that change with anything of a create but the data; the name and the glob do not count."""
+        """16 hex digits that change with all of a create but the data; the route's name and glob do not count."""
         return identity.binding(self._request_parts())
 
     @cached_property
@@ -99,18 +99,18 @@ class Routes:
         self.routes = tuple(routes)
 
     def for_source(self, source: str) -> Route | None:
-        """Return the first route that matches, None where no route does."""
+        """Return the first route that matches, None if no route does."""
         for route in self.routes:
             if route.matches(source):
                 return route
         return None
 
     def for_version(self, source: str, version: str) -> Route | None:
-        """Return the route of an item by its file's own name: a mark of its version says nothing of its schema."""
+        """Return the route of an item by its file's name, without the mark of its version."""
         return self.for_source(unversioned_source(source, version))
 
     def explain(self, source: str) -> list[tuple[Route, bool]]:
-        """Return every route with whether it matches; the first that does is the one that counts."""
+        """Return every route and whether it matches; the first match decides."""
         return [(route, route.matches(source)) for route in self.routes]
 
     def to_json(self) -> list[dict[str, Any]]:
@@ -194,7 +194,7 @@ def _route(raw: object, base_dir: Path, *, number: int, file: str) -> Route:
 
 
 class _Parser:
-    """Reads one route; every error begins with where it stands."""
+    """Reads one route; every error begins with the route's place in the file."""
 
     def __init__(self, where: str, base_dir: Path) -> None:
         self._where = where
@@ -285,7 +285,7 @@ class _Parser:
             raise self.error(f"{key}: {value} cannot be read: {reason}", hint=f"looked for {path}") from error
 
     def _plain(self, value: object, *, key: str) -> object:
-        """Return a value as JSON would give it back, so that a snapshot of it is the same."""
+        """Return a value after a round trip through JSON, so that a snapshot of it is the same."""
         try:
             return orjson.loads(orjson.dumps(value))
         except (TypeError, ValueError) as error:

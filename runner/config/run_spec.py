@@ -1,4 +1,4 @@
-"""RunSpec: what a run is asked to do, and the part of it that a batch keeps to be resumed from."""
+"""RunSpec: what a run is asked to do, and the part of it that a batch keeps for a resume."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from runner.sources import SourceSpec
 class RunSpec:
     """What to run: a source, its routes, and where results go (`out`; default `./bulkhead-out/<batch id>`).
 
-    With `check` each file is judged before its first create, as `runner.check.Gate` says. `driver` is who takes the
-    batch's items further: a runner, or the functions of a stack.
+    With `check` each file is judged before its first create, as `runner.check.Gate` says. `driver` is what processes
+    the batch: a runner, or the functions of a stack.
     """
 
     source: SourceSpec

@@ -1,4 +1,4 @@
-"""Settings: every value a run is configured by, and where it came from; the only reader of the environment."""
+"""Settings: every value that configures a run, with its origin; the only reader of the environment."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _OTHER_VARIABLES = ("BULKHEAD_CONFIG", "BULKHEAD_DEBUG")
 
 
 def _text_by(parse: Callable[[str], Any]) -> BeforeValidator:
-    """Return a validator that reads texts and plain numbers, and passes on what is no text."""
+    """Return a validator that parses texts and plain numbers, and passes other values on."""
 
     def read(value: object) -> object:
         is_text = isinstance(value, str | int | float) and not isinstance(value, bool)
@@ -68,7 +68,7 @@ def _ledger(value: object) -> object:
 
 
 def _out(value: object) -> object:
-    """Write a path, or an `s3://` url in its one form, as text."""
+    """Return a path, or an `s3://` url in its canonical form, as text."""
     if value is None or not is_s3(str(value)):
         return value and str(value)
     try:
@@ -93,7 +93,7 @@ Globs = Annotated[tuple[str, ...], BeforeValidator(_globs)]
 
 
 class Settings(BaseSettings):
-    """`Settings(...)` takes what it is given and nothing else, `Settings.load` reads the layers.
+    """`Settings(...)` takes its arguments and nothing else; `Settings.load` reads the layers.
 
     Durations are seconds, written as a number or as `90s`, `15m`, `2h30m`; sizes are bytes, written as `500K` or `10M`.
     """
@@ -151,17 +151,17 @@ class Settings(BaseSettings):
 
     @property
     def ledger_is_there(self) -> bool:
-        """Tell whether there can be anything in the ledger; a table is there until it is asked."""
+        """Tell whether the ledger exists; a table counts as existing, since only a request can tell."""
         return isinstance(self.ledger, LedgerTable) or self.ledger.exists()
 
     @property
     def own_directory(self) -> Path:
-        """Where what belongs to this machine's runs is kept: beside the ledger, where that is a file."""
+        """The directory for files of this machine's runs: that of the ledger if it is a file, else `.bulkhead`."""
         return Path(".bulkhead").absolute() if isinstance(self.ledger, LedgerTable) else self.ledger.parent
 
     @classmethod
     def settings_customise_sources(cls, *_: Any, **sources: Any) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Take values from the caller alone: `load` asks each layer by itself, to know where a value is from."""
+        """Take values from the caller only: `load` reads each layer separately, to know the origin of a value."""
         return (sources["init_settings"],)
 
     @classmethod
@@ -199,7 +199,7 @@ class Settings(BaseSettings):
         )
 
     def overlaid(self, text: str, *, keys: Collection[str], hint: str) -> Settings:
-        """Lay the text of a bulkhead.toml over these settings; it may say nothing but `keys`. Raises ConfigError."""
+        """Override these settings with the text of a bulkhead.toml, which may have only `keys`. Raises ConfigError."""
         values = _config_values(text.removeprefix("\ufeff"), CONFIG_NAME)
         if foreign := values.keys() - set(keys):
             raise ConfigError(f"{CONFIG_NAME}: {min(foreign)} has no meaning here", hint=hint)
@@ -211,7 +211,7 @@ class Settings(BaseSettings):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedSettings:
-    """The settings, where each came from, the bulkhead.toml that was read, and what a user may want to know."""
+    """The settings, the origin of each, the bulkhead.toml that was read, and warnings for the user."""
 
     settings: Settings
     origins: Mapping[str, str]
@@ -230,7 +230,7 @@ class LoadedSettings:
 
 @dataclass(frozen=True, slots=True)
 class _Layer:
-    """The values of one place, by the settings' names; relative paths in it start from `base`."""
+    """The values of one origin, by the settings' names; relative paths in them start from `base`."""
 
     kind: str
     values: Mapping[str, Any]
@@ -250,7 +250,7 @@ def _from_variables(variables: Mapping[str, str]) -> dict[str, Any]:
 
 
 class _Variables(EnvSettingsSource):
-    """Variables that were read before, in place of the process's own."""
+    """Given variables, in place of the process's own."""
 
     def __init__(self, settings_cls: type[BaseSettings], variables: Mapping[str, str]) -> None:
         self._variables = {name.lower(): value for name, value in variables.items() if value}
@@ -271,7 +271,7 @@ def _read_dotenv(path: Path) -> dict[str, str]:
 
 
 def _config_file(flag: object, *, environ: Mapping[str, str], dotenv: Mapping[str, str], cwd: Path) -> Path | None:
-    """Return the bulkhead.toml to read; one that was asked for must exist."""
+    """Return the bulkhead.toml to read, None if there is none. Raises ConfigError if a named file does not exist."""
     variable = ENV_PREFIX + "CONFIG"
     named = flag or environ.get(variable) or dotenv.get(variable)
     path = cwd / Path(str(named or CONFIG_NAME)).expanduser()
@@ -291,7 +291,7 @@ def _read_config(path: Path) -> dict[str, Any]:
 
 
 def _config_values(text: str, path: str) -> dict[str, Any]:
-    """Return what the text of a bulkhead.toml says, by the settings' names."""
+    """Return the values in the text of a bulkhead.toml, by the settings' names."""
     try:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -321,7 +321,7 @@ def _nearest(name: str) -> str:
 
 
 def _merged(layers: Sequence[_Layer]) -> tuple[dict[str, Any], dict[str, _Layer]]:
-    """Return each value and the layer it is from. Whoever names a schema overrides all later ways to name one."""
+    """Return each value and its layer. The first layer that names a schema overrides later ones."""
     values: dict[str, Any] = {}
     sources: dict[str, _Layer] = {}
     for layer in layers:
@@ -354,7 +354,7 @@ def _unencrypted(api_url: str) -> list[str]:
     parts = urlsplit(api_url)
     if parts.scheme == "https" or parts.hostname in _LOOPBACK:
         return []
-    return [f"the license key travels unencrypted to {api_url}; use https"]
+    return [f"the license key is sent unencrypted to {api_url}; use https"]
 
 
 def _unknown_variables(variables: Mapping[str, str]) -> list[str]:
@@ -368,7 +368,7 @@ def _unknown_variables(variables: Mapping[str, str]) -> list[str]:
 
 
 def _shown(name: str, value: object) -> str:
-    """Return a value as a person may see it."""
+    """Return a value as text, with secrets masked."""
     if name == "routes" and isinstance(value, Sequence):
         return f"{len(value)} routes"
     secret = name == "license_key" or (name == "api_url" and "@" in str(value))

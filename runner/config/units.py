@@ -1,4 +1,4 @@
-"""Quantities as people write them: rates, durations, byte sizes and failure limits."""
+"""Units: rates, durations, byte sizes, and failure limits as people write them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Rate:
         return self.count * 60 / self.per_s
 
     def last_in_s(self, calls: int, *, free: int) -> float:
-        """Return the seconds until the last of so many calls can be made, `free` of which can be made at once."""
+        """Return the seconds until the last of `calls` can be made, `free` of which can be made immediately."""
         return math.ceil(max(calls - free, 0) / self.count) * self.per_s
 
 

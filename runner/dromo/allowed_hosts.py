@@ -1,4 +1,4 @@
-"""Which hosts a presigned url may name and which addresses those may have; the vendor's answers are not trusted."""
+"""The hosts and addresses that presigned urls may use; the vendor's answers are not trusted."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from runner.globs import Globs
 
 _NAT64 = IPv6Network("64:ff9b::/96")
 _PLAIN_URL = re.compile(r"[!-\[\]-~]+")
-"""Visible ASCII without the backslash, which parsers of urls disagree about."""
+"""Visible ASCII without the backslash, about which url parsers disagree."""
 _NUMERIC_HOST = re.compile(r"(.*\.)?(0x[0-9a-f]*|[0-9]+)\.?", re.IGNORECASE)
-"""A host whose last label is a number is meant as an IPv4 address, however it is spelled."""
+"""A host whose last label is a number is an IPv4 address, in whatever notation."""
 
 
 class StorageHosts:
@@ -26,7 +26,7 @@ class StorageHosts:
 
     A public API may send us to public hosts only: https, port 443, no user. An API on this machine or in a private
     network (the sandbox) may also send us to private hosts, and by http to loopback; any API by its own scheme to its
-    own host. `patterns`, globs such as `*.s3.us-west-2.amazonaws.com`, narrow all that down to hosts that match one of
+    own host. `patterns`, globs such as `*.s3.us-west-2.amazonaws.com`, restrict all that to hosts that match one of
     them. Raises ConfigError if a glob is malformed.
     """
 
@@ -75,7 +75,7 @@ class StorageHosts:
 
 
 class GuardedResolver(AbstractResolver):
-    """Resolves names and hands out only addresses that may be connected to: what was checked is what is used."""
+    """Resolves names and returns only allowed addresses, so that the checked address is the one that is used."""
 
     def __init__(self, hosts: StorageHosts, inner: AbstractResolver | None = None) -> None:
         self._hosts = hosts
@@ -84,7 +84,7 @@ class GuardedResolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        """Return the admitted addresses. Raises UploadRefused where none is, OSError where the name is unknown."""
+        """Return the allowed addresses. Raises UploadRefused if there are none, OSError if the name is unknown."""
         found = await self._inner.resolve(host, port, family)
         admitted = [entry for entry in found if self._is_admitted(entry["host"], host)]
         if not found:
@@ -121,7 +121,7 @@ def _literal(host: str) -> IPv4Address | IPv6Address | None:
 
 
 def _unwrapped(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
-    """Return the IPv4 address that an IPv6 address stands for, where it does."""
+    """Return the IPv4 address that an IPv6 address contains, or the address itself."""
     if isinstance(address, IPv4Address):
         return address
     if address in _NAT64:
@@ -135,7 +135,7 @@ def _is_loopback_name(host: str) -> bool:
 
 
 def _is_local_name(host: str) -> bool:
-    """Tell whether the operator's API host is of this machine or network: by its address, or a name without a dot."""
+    """Tell whether the user's API host is on this machine or network: by its address, or a name without a dot."""
     address = _literal(host)
     if address is not None:
         return not _unwrapped(address).is_global

@@ -1,4 +1,4 @@
-"""HeadlessClient: the vendor's Headless API over HTTP, one method an endpoint; no pacing, no retries, no ledger."""
+"""HeadlessClient: the vendor's Headless API over HTTP, one method per endpoint; no pacing, no retries, no ledger."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeResult:
-    """One list call: the HTTP status it was answered with, and the server's time from its `Date` header."""
+    """The answer to one list call: its HTTP status, and the server's time from its `Date` header."""
 
     status: int
     server_time: datetime | None
@@ -63,12 +63,12 @@ class _TooLarge(Exception):
 
 
 class HeadlessClient:
-    """The vendor's API; implements `ports.ImportsApi`. Use it as an async context manager.
+    """The vendor's API; implements `ImportsApi`. Use it as an async context manager.
 
-    `base_url` is such as `https://app.dromo.io/api/v1`. Every call raises NotSent where no connection came about,
+    `base_url` is for example `https://app.dromo.io/api/v1`. Every call raises NotSent if no connection is made,
     AuthRefused for 401 and 403, RateLimited for 429, RequestInvalid for a redirect and for any other 4xx.
-    `vendor_time` is told the `Date` of each answer to a call that went well.
-    The license key travels in the headers of this client's own sessions and nowhere else.
+    `vendor_time` gets the `Date` of each successful answer.
+    The license key is sent only in the headers of this client's own sessions.
     """
 
     def __init__(
@@ -105,10 +105,10 @@ class HeadlessClient:
         self._reads = self._creates = None
 
     async def create(self, request: CreateRequest) -> RemoteImport:
-        """Create an import, on a connection of its own: a kept one may be closing, which would leave it in doubt.
+        """Create an import, on a new connection: a kept one may be closing, which would leave the outcome unknown.
 
-        Raises InDoubt (it may exist), SchemaNotFound, RequestInvalid; and NotSent where something on the way to the API
-        answered in its place.
+        Raises InDoubt (it may exist), SchemaNotFound, RequestInvalid; and NotSent if a proxy or gateway answered
+        instead of the API.
         """
         pieces = _create_body(request)
         answer = await self._ask("POST", "/headless/imports/", pieces=pieces, doubt=InDoubt)
@@ -117,8 +117,8 @@ class HeadlessClient:
         )
         if _is_of_a_gateway(answer):
             raise NotSent(
-                f"the API answered {answer.status}, which is not of its own making",
-                hint="check BULKHEAD_API_URL, and what lies between this machine and the API",
+                f"the answer {answer.status} is not from the API",
+                hint="check BULKHEAD_API_URL, and proxies between this machine and the API",
             )
         self._check(answer, missing=missing or None, doubt=InDoubt)
         if answer.status not in {200, 201}:
@@ -155,7 +155,7 @@ class HeadlessClient:
         return _decoded(await self._get(path, missing=missing), _object)
 
     async def probe(self) -> ProbeResult:
-        """Ask for one import and tell how that was answered, refusals included. Raises NotSent, Unavailable."""
+        """List one import and return how that was answered, including refusals. Raises NotSent, Unavailable."""
         answer = await self._ask("GET", "/headless/imports/?limit=1&offset=0")
         return ProbeResult(status=answer.status, server_time=date_of(answer.headers))
 
@@ -177,8 +177,8 @@ class HeadlessClient:
     ) -> _Answer:
         """Send one request once and read the whole answer, whatever its status.
 
-        Raises NotSent, or `doubt` where it left and was not answered in full. Errors are raised outside of the
-        handlers, so that none of them drags along an exception of aiohttp, which prints urls and headers.
+        Raises NotSent, or `doubt` if it was sent and not answered in full. Errors are raised outside the handlers, so
+        that none of them has an exception of aiohttp as context, which would print urls and headers.
         """
         session = self._creates if pieces else self._reads
         if session is None:
@@ -211,7 +211,7 @@ class HeadlessClient:
         raise failure
 
     def _note_time(self, response: aiohttp.ClientResponse, *, asked_at: float) -> None:
-        """Note when an answer was given; one out of a cache, or a proxy's own refusal, tells nothing of the API."""
+        """Pass the time of an answer on; that of a cached answer or of a proxy's refusal is not the API's."""
         server_time = date_of(response.headers)
         if self._vendor_time and server_time and response.status < 300 and "Age" not in response.headers:
             self._vendor_time.answered(server_time, asked_at=asked_at)
@@ -219,7 +219,7 @@ class HeadlessClient:
     def _check(
         self, answer: _Answer, *, missing: BulkheadError | None = None, doubt: type[TransientError] = Unavailable
     ) -> None:
-        """Raise what a status other than 2xx means."""
+        """Raise the error for a status other than 2xx."""
         status = answer.status
         if 200 <= status < 300:
             return
@@ -270,14 +270,14 @@ def _header_safe(license_key: SecretStr | str) -> str:
 
 
 def _path(collection: str, resource_id: str, *, missing: BulkheadError) -> str:
-    """Return the path of one resource; an id that could lead elsewhere cannot exist, so nothing is asked for it."""
+    """Return the path of one resource. Raises `missing` for an id that could change the path, since it cannot exist."""
     if not is_usable_id(resource_id):
         raise missing
     return f"{collection}{quote(resource_id, safe='')}/"
 
 
 def _create_body(request: CreateRequest) -> tuple[bytes, ...]:
-    """Return the JSON body in pieces; `initial_data` is JSON text already and is put in without being parsed."""
+    """Return the JSON body in pieces; `initial_data` is JSON text already and is inserted without being parsed."""
     document = request.document()
     try:
         text = orjson.dumps(document)
@@ -303,7 +303,7 @@ async def _stream(pieces: tuple[bytes, ...]) -> AsyncIterator[memoryview]:
 
 
 async def _read(response: aiohttp.ClientResponse, cap_bytes: int) -> bytes:
-    """Read an answer up to its cap; of a refusal only what helps to explain it, since its status says the rest."""
+    """Read an answer up to its cap; of a refusal only the start, which helps to explain it."""
     if response.status < 300:
         return await _read_capped(response, cap_bytes)
     try:
@@ -322,7 +322,7 @@ async def _read_capped(response: aiohttp.ClientResponse, cap_bytes: int) -> byte
 
 
 def _decoded(answer: _Answer, decode: Callable[[Any], _T], *, doubt: type[TransientError] = Unavailable) -> _T:
-    """Parse and decode a 2xx answer; `doubt` is raised outside of the handler, since parsers quote what they read."""
+    """Parse and decode a 2xx answer; `doubt` is raised outside the handler, since parsers quote their input."""
     try:
         return decode(orjson.loads(answer.body))
     except ValueError as error:
@@ -331,7 +331,7 @@ def _decoded(answer: _Answer, decode: Callable[[Any], _T], *, doubt: type[Transi
 
 
 def _is_of_a_gateway(answer: _Answer) -> bool:
-    """Tell whether a create was answered by a login page, a proxy or another path: the API itself says why in JSON."""
+    """Tell whether a login page, a proxy, or another path answered a create: the API itself gives reasons in JSON."""
     if answer.status == 404:
         return not says_why(answer.body)
     return 300 <= answer.status < 400 and answer.status != 303
@@ -340,7 +340,7 @@ def _is_of_a_gateway(answer: _Answer) -> bool:
 def _presigned_url(data: Any) -> str:
     url = data.get("presigned_url") if isinstance(data, dict) else None
     if not isinstance(url, str) or not url:
-        raise ValueError("there is no presigned url in it")
+        raise ValueError("it has no presigned url")
     return url
 
 

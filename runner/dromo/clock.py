@@ -1,4 +1,4 @@
-"""VendorTime: what the vendor's clock shows, whatever this machine's own is set to, or is set to meanwhile."""
+"""VendorTime: the vendor's clock, independent of this machine's own clock and of changes to it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ if TYPE_CHECKING:
     from runner.protocols import Clock
 
 LONGEST_ROUND_TRIP_S = 10.0
-"""An answer that took longer, as in a process that was frozen meanwhile, does not tell what time it is now."""
+"""An answer that took longer, for example in a frozen process, does not tell the current time."""
 
 
 class VendorTime:
-    """The time of the vendor's last answer, carried on by a clock that never steps; until there is one, our own.
+    """The time of the vendor's last answer,
+    continued by a clock that never steps; until there is an answer, our own time.
 
     An answer's time is in whole seconds and may be as old as its round trip: `now()` is behind the vendor's clock by
     that much, never ahead of it.
@@ -29,7 +30,7 @@ class VendorTime:
         return self._clock.ticks()
 
     def answered(self, server_time: datetime, *, asked_at: float) -> None:
-        """Take note of the time that an answer bears, as soon as it is there; `asked_at` are the ticks before."""
+        """Update the time from a new answer; `asked_at` is `ticks()` before the request."""
         ticks = self.ticks()
         if ticks - asked_at <= LONGEST_ROUND_TRIP_S:
             self._anchor = (server_time, ticks)

@@ -1,4 +1,4 @@
-"""What the vendor's answers say: imports, pages, messages of refusal, and how long to wait."""
+"""Decoding of the vendor's answers: imports, pages, refusal messages, and times."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def is_usable_id(value: object) -> bool:
 
 
 def import_of(data: Any) -> RemoteImport:
-    """Decode a short or full import; its status is kept verbatim. Raises ValueError where it has no usable id."""
+    """Decode a short or full import; its status is kept verbatim. Raises ValueError if it has no usable id."""
     if not isinstance(data, dict) or not is_usable_id(data.get("id")):
         raise ValueError("the answer has no usable import id")
     metadata = data.get("result_metadata")
@@ -44,7 +44,7 @@ def import_of(data: Any) -> RemoteImport:
 
 
 def page_of(data: Any) -> ImportPage:
-    """Decode one page of the list. Raises ValueError where it is not a page of imports."""
+    """Decode one page of the list. Raises ValueError if it is not a page of imports."""
     if not isinstance(data, dict) or not isinstance(data.get("results"), list):
         raise ValueError("the answer is not a page of imports")  # noqa: TRY004 - one error for all that is unusable
     imports = tuple(import_of(entry) for entry in data["results"])
@@ -59,7 +59,7 @@ def page_of(data: Any) -> ImportPage:
 def message_of(body: bytes, *, status: int) -> str:
     """Flatten the vendor's refusal, `{"detail": ...}` or `{"field": [...]}`, into at most 500 characters.
 
-    Where the body is anything else, such as a page of HTML, the message is `HTTP <status>`.
+    If the body is anything else, such as an HTML page, the message is `HTTP <status>`.
     """
     message = "; ".join(_sentences(_refusal(body)))
     if not message:
@@ -68,7 +68,7 @@ def message_of(body: bytes, *, status: int) -> str:
 
 
 def says_why(body: bytes) -> bool:
-    """Tell whether a refusal is written as the API writes its own."""
+    """Tell whether a refusal has the format of the API's own."""
     return _refusal(body) is not None
 
 

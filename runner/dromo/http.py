@@ -1,4 +1,4 @@
-"""What every HTTP session of the runner shares: a request leaves at most once, and it is known whether it left."""
+"""HTTP sessions of the runner: a request is sent at most once, and it is known whether it was sent."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ USER_AGENT = f"bulkhead/{__version__}"
 
 
 class ConnectionCut(Exception):
-    """The connection broke after it was made; the peer may have read anything up to the whole request."""
+    """The connection broke after it was made; the peer may have read none, some, or all of the request."""
 
 
 class RequestSent:
-    """Whether a request had begun to leave; passed as `trace_request_ctx` of that request."""
+    """Whether sending a request has begun; passed as `trace_request_ctx` of that request."""
 
     __slots__ = ("begun",)
 
@@ -49,14 +49,14 @@ def open_session(
 
 
 def reason_of(error: aiohttp.ClientConnectorError) -> str:
-    """Return why no connection came about, in words that name neither url nor headers."""
+    """Return why no connection was made, without url and headers."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return "its TLS certificate is not valid for this host or not trusted"
     return error.os_error.strerror or type(error.os_error).__name__
 
 
 async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-    """Hide a broken connection from aiohttp, which would send GET, PUT and DELETE a second time by itself."""
+    """Hide a broken connection from aiohttp, which would otherwise send GET, PUT, and DELETE a second time."""
     try:
         return await handler(request)
     except aiohttp.ClientConnectorError:

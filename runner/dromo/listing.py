@@ -1,4 +1,4 @@
-"""Walking the vendor's list of imports, newest first, as far back as somebody needs."""
+"""Walking the vendor's list of imports, newest first, back to an instant."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ CLOCK_MARGIN = timedelta(minutes=2)
 async def imports_since(
     api: ImportsApi, since: datetime | None, *, max_pages: int | None = None
 ) -> AsyncIterator[RemoteImport]:
-    """Yield imports created at `since` or later (all where it is None); an import may come twice.
+    """Yield imports created at `since` or later, all if it is None; an import may come twice.
 
-    The order of the list is not documented: it is used as a reason to stop only on pages that are in order.
-    Raises TransientError where a page cannot be had.
+    The order of the list is not documented: it ends the walk only on pages that are in order.
+    Raises TransientError if a page cannot be read.
     """
     offset = pages = 0
     while max_pages is None or pages < max_pages:

@@ -17,7 +17,7 @@ _REMEMBERED_IMPORTS = 4096
 
 
 class WrappedApi:
-    """An ImportsApi that passes every call on to another one: what adds to some calls overrides those."""
+    """An ImportsApi that passes every call on to another one; subclasses override the calls that they change."""
 
     def __init__(self, api: ImportsApi) -> None:
         self._api = api

@@ -32,7 +32,7 @@ _NAMES_THE_CONDITION = re.compile(rb"if-none-match|headersnotsigned|notimplement
 _REPEATABLE = frozenset(
     {"RequestTimeout", "IncompleteBody", "ConditionalRequestConflict", "OperationAborted", "SlowDown"}
 )
-"""Refusals of S3 below 500 that are of the moment (S3 API reference, list of error codes)."""
+"""Refusals of S3 below 500 that are temporary (S3 API reference, list of error codes)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,11 +55,12 @@ class _Answer:
 
 
 class HttpStorage:
-    """The vendor's storage; implements `ports.Storage`. Use it as an async context manager.
+    """The vendor's storage; implements `Storage`. Use it as an async context manager.
 
     `api_url` decides which hosts presigned urls may name, narrowed by `allow_hosts` (see StorageHosts). A transfer that
-    moves less than 64 KiB in `stall_s` seconds, or waits so long for an answer, is cut. `bwlimit` counts bytes of both
-    directions and may be shared. Connections are not kept: one that is closing would leave an upload in doubt.
+    moves less than 64 KiB in `stall_s` seconds, or waits that long for an answer, is cut. `bwlimit` counts bytes in
+    both directions and may be shared. Connections are not reused: one that is closing would leave the outcome of an
+    upload unknown.
     """
 
     def __init__(
@@ -95,7 +96,7 @@ class HttpStorage:
             self._session = None
 
     async def put(self, url: str, body: Body, *, only_if_absent: bool) -> bool:
-        """Send the body; True when stored now, False when it had arrived before (412 to `If-None-Match: *`).
+        """Send the body; True if it is stored now, False if it was already there (412 to `If-None-Match: *`).
 
         Raises NotSent, InDoubt (also a stalled or cut transfer), UrlExpired, ConditionUnsupported, UploadRefused,
         and what the body raises.
@@ -132,9 +133,9 @@ class HttpStorage:
 
     @asynccontextmanager
     async def get(self, url: str) -> AsyncGenerator[AsyncIterator[bytes], None]:
-        """Open a download of chunks of 64 KiB and more; iterating raises Unavailable where it is cut or stalls.
+        """Open a download of chunks of 64 KiB and more; iterating raises Unavailable if it is cut or stalls.
 
-        Entering raises Unavailable (also for a host that is not to be talked to) and UrlExpired.
+        Entering raises Unavailable (also for a host that is not allowed) and UrlExpired.
         """
         async with AsyncExitStack() as opened:
             response = await self._open(url, opened)
@@ -201,7 +202,7 @@ class HttpStorage:
 
 
 async def _answer_of(response: aiohttp.ClientResponse) -> _Answer:
-    """Read of a refusal only what helps to tell its kind; the connection is not kept, so the rest can be dropped."""
+    """Read only the start of a refusal, which tells its kind; the connection is not reused, so the rest is dropped."""
     if response.status < 300:
         await response.read()
         return _Answer(status=response.status)
@@ -213,7 +214,7 @@ async def _answer_of(response: aiohttp.ClientResponse) -> _Answer:
 
 
 async def _gathered(content: aiohttp.StreamReader) -> bytes:
-    """Return at least 64 KiB, or what is left; nothing at the end."""
+    """Return at least 64 KiB, or the rest; empty at the end."""
     blocks: list[bytes] = []
     count = 0
     while count < PIECE_BYTES and (block := await content.readany()):
@@ -223,7 +224,7 @@ async def _gathered(content: aiohttp.StreamReader) -> bytes:
 
 
 def _refusal(answer: _Answer, *, conditional: bool) -> BulkheadError | None:
-    """Return what an answer to an upload means, None where it is a success."""
+    """Return the error for an answer to an upload, None if it is a success."""
     status = answer.status
     if 200 <= status < 300:
         return None

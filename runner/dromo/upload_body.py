@@ -1,4 +1,4 @@
-"""The body of one upload on its way out: whole or not at all, watched for progress, held to a bandwidth."""
+"""UploadPayload: the body of one upload, sent completely or not at all, with a stall timeout and a bandwidth limit."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def spend(bwlimit: AsyncLimiter | None, count: int) -> None:
 
 
 class UploadPayload(aiohttp.Payload):
-    """Sends a `ports.Body` once.
+    """Sends a `Body` once.
 
     The last chunk is held back until the body has ended with exactly its size, so that storage never gets a complete
     object of anything else; on any failure the connection is cut at once. `failure` is what the body raised.
@@ -51,7 +51,7 @@ class UploadPayload(aiohttp.Payload):
 
     @property
     def size(self) -> int:
-        """Return the number of bytes that will be sent, which makes the Content-Length."""
+        """Return the number of bytes that will be sent, the Content-Length."""
         return self._body.size_bytes
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:  # noqa: ARG002 - aiohttp's signature
@@ -59,7 +59,7 @@ class UploadPayload(aiohttp.Payload):
         raise TypeError("an upload has no text")
 
     async def write(self, writer: AbstractStreamWriter) -> None:
-        """Send the whole body. Raises TimeoutError when it stalls, and whatever the body raises."""
+        """Send the whole body. Raises TimeoutError if it stalls, and the errors of the body."""
         self._transport = writer.transport
         try:
             async with asyncio.timeout(self._stall_s) as deadline:
@@ -75,7 +75,7 @@ class UploadPayload(aiohttp.Payload):
         await self.write(writer)
 
     def abandon(self) -> None:
-        """Cut the connection; what is still buffered for it is dropped."""
+        """Cut the connection; buffered bytes are dropped."""
         if self._transport is not None:
             self._transport.abort()
 
@@ -94,7 +94,7 @@ class UploadPayload(aiohttp.Payload):
         await self._write_chunk(writer, held)
 
     async def _write_chunk(self, writer: AbstractStreamWriter, chunk: bytes) -> None:
-        """Write a chunk in one, which is fastest, or in pieces as the bandwidth allows them."""
+        """Write a chunk at once, which is fastest, or in pieces as the bandwidth allows."""
         if self._bwlimit is None:
             await writer.write(chunk)
             return
@@ -118,7 +118,7 @@ class UploadPayload(aiohttp.Payload):
 
 @contextmanager
 def _watched(deadline: asyncio.Timeout, *, moved: Callable[[], int | None], stall_s: float) -> Iterator[None]:
-    """Put the deadline off for as long as at least 64 KiB move in `stall_s`; looks four times in that time."""
+    """Extend the deadline while at least 64 KiB move in `stall_s`; checks four times in that period."""
     loop = asyncio.get_running_loop()
     mark = 0
     timer: asyncio.TimerHandle | None = None
@@ -142,7 +142,7 @@ def _watched(deadline: asyncio.Timeout, *, moved: Callable[[], int | None], stal
 
 
 async def _exactly(body: Body) -> AsyncGenerator[bytes, None]:
-    """Yield the body's chunks. Raises SourceChanged where they are more or fewer bytes than its size."""
+    """Yield the body's chunks. Raises SourceChanged if they are more or fewer bytes than its size."""
     left = body.size_bytes
     chunks = body.chunks()
     try:

@@ -51,7 +51,7 @@ def _clock(skew_s: float) -> Finding:
     detail = f"the vendor's clock is {abs(skew_s):.0f} s {'ahead of' if skew_s > 0 else 'behind'} this machine's"
     if abs(skew_s) <= TOLERABLE_SKEW_S:
         return ok("clock", detail)
-    return fail("clock", detail, "set this machine's clock, by NTP for example")
+    return fail("clock", detail, "set this machine's clock, for example with NTP")
 
 
 async def _schema(resources: Resources, schema_id: str) -> Finding:

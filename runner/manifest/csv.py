@@ -21,10 +21,10 @@ _FORMULA = re.compile(
 
 
 async def csv(items: AsyncIterator[Item], batch: Batch) -> AsyncIterator[bytes]:
-    """Yield the table in UTF-8 chunks of about 64 KiB: a header row, then a row an item, all cells quoted.
+    """Yield the table in UTF-8 chunks of about 64 KiB: a header row, then one row per item, all cells quoted.
 
     Columns are those of `line`; absent is empty. A text that starts like a formula gets a leading apostrophe, so the
-    table is for people; `jsonl` is the one that loses nothing.
+    table is for people; only `jsonl` is lossless.
     """
     chunks = Chunks(CHUNK_BYTES, HEADER)
     async for item in items:
@@ -35,7 +35,7 @@ async def csv(items: AsyncIterator[Item], batch: Batch) -> AsyncIterator[bytes]:
 
 
 def csv_row(values: Iterable[Any]) -> bytes:
-    """Render the values of what `line` returned; joined here because the standard writer takes four times as long."""
+    """Render the values of a `line`; joined here because the standard writer takes four times as long."""
     return ('"' + '","'.join([_cell(value) for value in values]) + '"\r\n').encode()
 
 

@@ -1,4 +1,4 @@
-"""The lossless manifest: one JSON object a line, one line an item."""
+"""The lossless manifest: one JSON object per line, one line per item."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ async def jsonl(items: AsyncIterator[Item], batch: Batch) -> AsyncIterator[bytes
 
 
 def json_line(fields: dict[str, Any]) -> bytes:
-    """Render what `line` returned, with its line end."""
+    """Render a `line`, with its line end."""
     return orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE)
 
 

@@ -32,8 +32,8 @@ _INDENTED = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
 async def write_manifest(ledger: ItemStore, batch: Batch, sink: Sink, *, exit_code: int | None, now: datetime) -> None:
     """Write `manifest.jsonl`, `manifest.csv` and `summary.json`, each atomically, with flat memory.
 
-    `batch` is the batch as the ledger has it now. All three come of one pass over the items, so they always agree; the
-    summary is written last. Raises what ledger and sink raise: LedgerError, StorageFull, ConfigError.
+    `batch` is the batch as the ledger has it now. All three come from one pass over the items, so they always agree;
+    the summary is written last. Raises the errors of ledger and sink: LedgerError, StorageFull, ConfigError.
     """
     lines, table = _Document(), _Document(HEADER)
     try:
@@ -62,7 +62,7 @@ async def _render(
 
 
 def summary(batch: Batch, by_state: Mapping[ItemState, int], exit_code: int | None, *, now: datetime) -> dict[str, Any]:
-    """Return the fields of `summary.json` in order; `items` is the sum of all states.
+    """Return the fields of `summary.json` in order; `items` is the sum over all states.
 
     `duration_s` runs from the start to the end of the batch, or to `now` if it has not ended.
     """

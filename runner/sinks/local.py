@@ -1,4 +1,4 @@
-"""Where results and manifests are written on this machine: atomically, durably, and never outside the root."""
+"""LocalSink: results and manifests on this machine, written atomically, durably, and never outside the root."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ T = TypeVar("T")
 
 
 class LocalSink:
-    """A directory as sink. Implements `ports.Sink`.
+    """A directory as sink; implements `Sink`.
 
     A file is written under a hidden temporary name (`.<hash>.partial`, beside its final one), synced, and renamed. On
-    an error or a cancellation the temporary file is removed; what a killed process left is replaced by the next try.
-    No symbolic link below `root` is followed. `result_path` names the files; where the file system takes two names for
-    one (case), the second result gets the distinct form of its path instead of overwriting the first, so the path that
-    counts is the one in `SavedResult`.
+    an error or a cancellation the temporary file is removed; the next attempt replaces a file that a killed process
+    left. No symbolic link below `root` is followed. `result_path` names the files; if the file
+    system ignores case and two names are the same, the second result gets the distinct form of its path instead of
+    overwriting the first, so use the path in `SavedResult`.
 
-    `threaded=False` does all work in the caller's thread, for runs that have to be deterministic. Methods raise
-    StorageFull where there is no space, and ConfigError where `root` cannot be written for another reason.
+    `threaded=False` does all work in the caller's thread, for deterministic runs. Methods raise StorageFull if
+    there is no space, and ConfigError if `root` cannot be written for another reason.
     """
 
     def __init__(self, root: Path, *, threaded: bool = True) -> None:
@@ -50,7 +50,7 @@ class LocalSink:
         self._naming = threading.Lock()
 
     async def prepare(self) -> None:
-        """Make the root, and see that a file can be written below it. Raises ConfigError, StorageFull."""
+        """Create the root, and check that a file can be written below it. Raises ConfigError, StorageFull."""
         draft = _Draft(self._root, "probe")
         try:
             await self._run(partial(draft.write, b"\n"))
@@ -64,7 +64,7 @@ class LocalSink:
         return SavedResult(path=draft.path, row_count=draft.array.row_count, sha256=draft.digest.hexdigest())
 
     async def write(self, name: str, chunks: AsyncIterator[bytes]) -> str:
-        """Store one document and return its path. Raises ConfigError where `name` is not a plain file name."""
+        """Store one document and return its path. Raises ConfigError if `name` is not a plain file name."""
         if not is_plain(name):
             raise ConfigError(f"{name!r} is not a plain file name")
         await self._store(_Draft(self._root, name), chunks)
@@ -96,7 +96,7 @@ class LocalSink:
 
 
 class _Draft:
-    """A file on its way to its final name; its methods block, and are never called two at a time."""
+    """A file that does not have its final name yet; its methods block, and are called one at a time."""
 
     def __init__(self, root: Path, path: str) -> None:
         self.path = path
@@ -160,7 +160,7 @@ class _Draft:
                 os.unlink(self._temporary, dir_fd=self._folder)
 
     def _is_own(self) -> bool:
-        """Tell whether the temporary name still means the file that was opened here."""
+        """Tell whether the temporary name still belongs to the file that was opened here."""
         found = _lstat(self._temporary, within=self._folder)
         return found is not None and os.path.samestat(found, os.fstat(self._file))
 
@@ -203,7 +203,7 @@ class _ResultDraft(_Draft):
             super()._rename()
 
     def _is_taken(self) -> bool:
-        """Tell whether the final name leads to a file that bears another one, as on file systems blind to case."""
+        """Tell whether the final name opens a file with another name, as on file systems that ignore case."""
         if _lstat(self.path.rpartition("/")[2], within=self._folder) is None:
             return False
         place = self._root
@@ -233,7 +233,7 @@ def _sync_folder(place: Path) -> None:
 
 
 def _open_folder(name: str, *, within: int) -> int:
-    """Open a folder, made where it is missing; a symbolic link in its place is an error."""
+    """Open a folder, and create it if it is missing; a symbolic link in its place is an error."""
     try:
         return os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=within)
     except FileNotFoundError:

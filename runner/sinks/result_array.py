@@ -29,7 +29,7 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 _raw_decode = json.JSONDecoder(parse_constant=_refuse_constant, parse_int=len, parse_float=len).raw_decode
-"""Numbers are not converted: their grammar is checked, but neither their size nor their digits cost anything."""
+"""Numbers are checked but not converted, so large ones cost nothing."""
 
 
 class ResultArray:
@@ -50,7 +50,7 @@ class ResultArray:
         self._read(data, final=False)
 
     def finish(self) -> None:
-        """Declare the end of the stream. Raises ResultInvalid where the array is not complete."""
+        """Declare the end of the stream. Raises ResultInvalid if the array is not complete."""
         self._read(b"", final=True)
         if self._text or self._expect is not _Expect.NOTHING:
             self._refuse("breaks off or is not valid JSON")
@@ -66,7 +66,7 @@ class ResultArray:
             self._refuse("is not valid JSON, or has a row that is too large,")
 
     def _consume(self) -> None:
-        """Drop the complete pieces; an incomplete one is tried again once twice as much is there."""
+        """Drop the complete pieces; an incomplete one is tried again when twice as much has arrived."""
         text, position = self._text, 0
         while (end := self._next_end(text, _skip_blank(text, position))) is not None:
             position = end
@@ -74,7 +74,7 @@ class ResultArray:
         self._try_at_chars = 2 * len(self._text) + 1
 
     def _next_end(self, text: str, start: int) -> int | None:
-        """Return where the piece at `start` ends, None where it is not complete yet."""
+        """Return where the piece at `start` ends, None if it is not complete yet."""
         if start == len(text):
             return None
         if self._expect is _Expect.NOTHING:

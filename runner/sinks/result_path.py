@@ -1,4 +1,4 @@
-"""Where a result lies below its root: a pure function of the item's source, safe on every file system."""
+"""The path of a result below its root: a pure function of the item's source, safe on every file system."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ def result_path(source: str, *, distinct: bool = False) -> str:
     up to and with it. Unsafe are: empty, `.`, `..`, control and bidirectional characters, characters and device names
     that Windows reserves, a trailing dot or blank, bytes that are not UTF-8, names not in Unicode form NFC, more than
     200 bytes, and names that look marked already. A folder ending in `.json` or `.partial` is marked too, so no folder
-    ever stands where a result has to. A path over 800 bytes becomes one marked component.
+    ever has the path of a result. A path over 800 bytes becomes one marked component.
 
     Ordinary names stay as they are, so names that differ in case alone differ in the path's case alone: a file system
-    blind to case needs `distinct=True` for the second of them, which marks the last component in any case.
+    that ignores case needs `distinct=True` for the second of them, which always marks the last component.
     """
     if len(source) <= MAX_PATH_BYTES:
         path = f"results/{_below_results(source, distinct=distinct)}.json"

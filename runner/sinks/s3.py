@@ -1,4 +1,4 @@
-"""Results and manifests in an S3 prefix: streamed in parts, complete or not there at all."""
+"""S3Sink: results and manifests in an S3 prefix, streamed in parts, stored completely or not at all."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from runner.aws.s3 import S3Client
 
 PART_BYTES = 8 << 20
-"""What is held in memory of one object; S3 takes 10,000 parts of at least 5 MiB, so results of up to 80 GB."""
+"""The part of one object that is in memory; S3 takes 10,000 parts of at least 5 MiB, so results of up to 80 GB."""
 
 CALL_TIMEOUT_S = 300.0
-"""The longest that a part may be on its way: about 27 KB a second (choice)."""
+"""The longest upload of a part: about 27 KB a second (choice)."""
 
 _MOST_PREFIX_BYTES = MAX_KEY_BYTES - MAX_PATH_BYTES - 1
 _CONTENT_TYPES = {".json": "application/json", ".jsonl": "application/x-ndjson", ".csv": "text/csv; charset=utf-8",
@@ -31,15 +31,15 @@ _CONTENT_TYPES = {".json": "application/json", ".jsonl": "application/x-ndjson",
 
 
 class S3Sink:
-    """A prefix as sink; implements `ports.Sink`, with the layout of `LocalSink`.
+    """A prefix as sink; implements `Sink`, with the layout of `LocalSink`.
 
-    An object appears when all of it was sent and found to be complete: what fits into one part in one request, more by
-    a multipart upload, which is given up on any failure. Methods raise ConfigError where S3 does not let it be
-    written, StorageFull, and Unavailable when repeating did not help.
+    An object appears once all of it is sent and found to be complete: in one request if it fits into one part, else by
+    a multipart upload, which is aborted on any failure. Methods raise ConfigError if S3 does not allow the write,
+    StorageFull, and Unavailable if retries do not help.
     """
 
     def __init__(self, uri: str, client: S3Client, *, part_bytes: int = PART_BYTES) -> None:
-        """Raises ConfigError where `uri` is no place for results."""
+        """Raises ConfigError if results cannot be stored at `uri`."""
         self._root = S3Place.parse(canonical_folder(uri))
         if len(self._root.key.encode()) > _MOST_PREFIX_BYTES:
             raise ConfigError(f"the prefix of {uri} is longer than {_MOST_PREFIX_BYTES} bytes", hint="shorten it")
@@ -47,7 +47,7 @@ class S3Sink:
         self._part_bytes = part_bytes
 
     async def prepare(self) -> None:
-        """See that uploads can be begun and given up below the prefix; leaves nothing. Raises ConfigError."""
+        """Check that uploads can be started and aborted below the prefix; leaves nothing. Raises ConfigError."""
         probe = _Upload(self._client, self._root.below("probe"))
         await probe.begin()
         await probe.abort()
@@ -67,7 +67,7 @@ class S3Sink:
         return SavedResult(path=path, row_count=array.row_count, sha256=digest.hexdigest())
 
     async def write(self, name: str, chunks: AsyncIterator[bytes]) -> str:
-        """Store one document and return its url. Raises ConfigError where `name` is not a plain file name."""
+        """Store one document and return its url. Raises ConfigError if `name` is not a plain file name."""
         if not is_plain(name):
             raise ConfigError(f"{name!r} is not a plain file name")
         await self._store(name, chunks)
@@ -87,7 +87,7 @@ class S3Sink:
 
 
 class _Upload:
-    """One object on its way to its key."""
+    """The upload of one object."""
 
     def __init__(self, client: S3Client, place: S3Place) -> None:
         self._client = client
@@ -96,7 +96,7 @@ class _Upload:
         self._etags: list[str] = []
 
     async def begin(self) -> None:
-        """Ask for an upload in parts."""
+        """Start a multipart upload."""
         answer = await self._call(self._client.create_multipart_upload, self._content_type())
         self._id = answer["UploadId"]
 
@@ -110,7 +110,7 @@ class _Upload:
         self._etags.append(answer["ETag"])
 
     async def finish(self, rest: bytes) -> None:
-        """Send what is left, and let the object appear."""
+        """Send the rest, and complete the object."""
         if self._id is None:
             await self._call(self._client.put_object, {"Body": rest, **self._content_type()})
             return
@@ -122,14 +122,14 @@ class _Upload:
         self._id = None
 
     async def abort(self) -> None:
-        """Give the parts up; tried twice, since whoever waits has an error to tell. Raises ConfigError, Unavailable."""
+        """Abort the upload; tried only twice, since the caller reports an error. Raises ConfigError, Unavailable."""
         if self._id is not None:
             arguments = {"UploadId": self._id}
             await self._call(self._client.abort_multipart_upload, arguments, doing=Doing.ABORT, attempts=2)
             self._id = None
 
     async def forget(self) -> None:
-        """Give the parts up if that can be done; what stays is for the bucket's lifecycle rule."""
+        """Abort the upload if possible; the bucket's lifecycle rule removes what remains."""
         with suppress(BulkheadError):
             await self.abort()
 

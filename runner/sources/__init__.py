@@ -47,7 +47,7 @@ def open_source(
 ) -> LocalFiles | S3Source:
     """Return the source a spec describes; `now` is the instant that `min_age_s` counts back from.
 
-    `s3` is the client of a source of kind `s3`. Raises ConfigError where a glob cannot be read or the source is neither
+    `s3` is the client of a source of kind `s3`. Raises ConfigError if a glob is malformed or the source is neither
     local nor in S3.
     """
     if spec.kind == "s3":
@@ -63,14 +63,14 @@ def open_one(
     """Return a source with at most one entry: that of `path`, if the spec's filters take it.
 
     `path` is relative to the working directory, or else to the source's directory; of an S3 prefix, relative to that or
-    an `s3://` url. Raises SourceNotFound where there is no such file, or none inside the directory; for an object only
-    listing tells.
+    an `s3://` url. Raises SourceNotFound if there is no such file, or it is not inside the directory; for an object,
+    only the listing tells.
     """
     if spec.kind == "s3":
         return _s3_source(spec, now=now, client=s3, only=_key_below(spec, path))
     refuse_foreign(path)
     root = os.path.realpath(spec.path if spec.kind != "file" else os.path.dirname(spec.path))  # noqa: PTH120
-    candidates = [os.path.abspath(path), os.path.join(root, path)]  # noqa: PTH100, PTH118 - bytes that are no text
+    candidates = [os.path.abspath(path), os.path.join(root, path)]  # noqa: PTH100, PTH118 - bytes that are not text
     found = next((candidate for candidate in candidates if os.path.lexists(candidate)), None)
     if found is None:
         raise SourceNotFound(f"{printable(path)} does not exist")
@@ -92,7 +92,7 @@ def _s3_source(spec: SourceSpec, *, now: datetime, client: S3Client | None, only
 
 
 def _key_below(spec: SourceSpec, path: str) -> str | None:
-    """Return the key relative to the prefix; None where the prefix is the object itself."""
+    """Return the key relative to the prefix; None if the prefix is the object itself."""
     if not is_s3(path):
         return path
     root, place = S3Place.parse(spec.path), S3Place.parse(path)
@@ -104,7 +104,7 @@ def _key_below(spec: SourceSpec, path: str) -> str | None:
 
 
 def rank_of(entry: SourceEntry, order_by: OrderBy) -> int:
-    """Return what the ledger sorts items by before their key: 0, the size in bytes, or the mtime in milliseconds."""
+    """Return the number by which the ledger sorts items before their key: 0, bytes, or the mtime in milliseconds."""
     if order_by == "size":
         return entry.size_bytes or 0
     if order_by == "mtime" and entry.modified_ns is not None:

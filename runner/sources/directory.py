@@ -1,4 +1,4 @@
-"""A directory as a source: a recursive listing in the order of the keys, with memory for names alone."""
+"""A directory as a source: a recursive listing in the order of the keys that keeps only names in memory."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _UNDECODABLE = sys.getfilesystemencodeerrors()
 class DirectorySource(LocalFiles):
     """All files below a directory.
 
-    Keys are POSIX paths relative to it, in binary order of UTF-8. Links to files are followed where they end inside
+    Keys are POSIX paths relative to it, in binary order of UTF-8. Links to files are followed if they end inside
     the directory, links to directories never. A directory that cannot be read is an entry of its own, its key ending
     in `/`, with the rejection `unreadable`.
     """
@@ -38,7 +38,7 @@ class DirectorySource(LocalFiles):
         return file_uri(self._root)
 
     def may_follow(self, target: str) -> bool:
-        """Tell whether a real path lies inside the directory."""
+        """Tell whether a real path is inside the directory."""
         return target.startswith(self._inside)
 
     def walk(self) -> Iterator[SourceEntry]:
@@ -60,7 +60,7 @@ class DirectorySource(LocalFiles):
                 yield from self._unreadable(below, error)
 
     def _one(self, root: bytes, key: str) -> Iterator[SourceEntry]:
-        """Yield the entry of one key, if the listing would come to it and take it."""
+        """Yield the entry of one key, if the listing would include it."""
         directories, _, name = key.rpartition("/")
         parts = directories.split("/") if directories else []
         entered = all(self._enters("/".join(parts[: n + 1]), part) for n, part in enumerate(parts))
@@ -76,7 +76,7 @@ class DirectorySource(LocalFiles):
             raise SourceNotFound(f"the directory {shown} cannot be listed: {error.strerror}") from error
 
     def _names(self, root: bytes, prefix: bytes) -> Iterator[bytes]:
-        """Return the names wanted of one directory, sorted as their keys are: a directory's name ends in `/`."""
+        """Return the selected names of one directory in the order of their keys; a directory's name ends in `/`."""
         found = SortedNames()
         parent = os.fsdecode(prefix)
         with os.scandir(root + prefix) as listing:
@@ -119,6 +119,6 @@ class DirectorySource(LocalFiles):
         return rejection.code == "not_found" and not os.path.lexists(path)
 
     def _unreadable(self, prefix: bytes, error: OSError) -> Iterator[SourceEntry]:
-        """Yield a directory that cannot be listed as an entry; one that has gone meanwhile is none."""
+        """Yield an entry for a directory that cannot be listed; nothing if it was deleted in the meantime."""
         if not isinstance(error, FileNotFoundError | NotADirectoryError):
             yield refused(os.fsdecode(prefix), from_os_error(error), uri=f"{self._root_uri}/{quoted(prefix)}")

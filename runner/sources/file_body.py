@@ -1,4 +1,4 @@
-"""A local file's bytes on their way to storage, proven to be those prepared before the last of them leaves."""
+"""FileBody: a local file's bytes for an upload, verified before the last of them is sent."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from runner.errors import SourceChanged
 from runner.sources.file_open import BLOCK_BYTES, Stamp, from_os_error, opened
 
 HASHED_BYTES = 16 << 20
-"""Files up to this size are hashed again while they are sent, which costs a larger one half its speed."""
+"""Files up to this size are hashed again while they are sent; for larger files that would halve the speed."""
 
 
 class FileBody:
-    """A file to be sent once; implements `ports.Body`. The file is opened when the first chunk is asked for.
+    """A file to be sent once; implements `Body`. The file is opened when the first chunk is requested.
 
-    That it is still the file that was prepared is told by its inode, size, modification and change time, at the start
-    and before the last chunk leaves. Those times are kept in steps of some milliseconds, which a small file may be
-    read and written again within; so a small one is also hashed.
+    Inode, size, modification time, and change time tell whether it is still the file that was prepared, at the start
+    and before the last chunk is sent. Those times have a resolution of some milliseconds, within which a small file
+    can be read and written again; so a small file is also hashed.
     """
 
     def __init__(self, path: str, *, stamp: Stamp, sha256: str, threaded: bool = True) -> None:
@@ -37,7 +37,7 @@ class FileBody:
         return self._stamp.size_bytes
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """Yield 1 MiB at a time; the next chunk is read while one is being sent.
+        """Yield chunks of 1 MiB; the next chunk is read while one is being sent.
 
         Raises SourceChanged, ItemRejected.
         """
@@ -68,7 +68,7 @@ class _Reader:
         self._closed = False
 
     def next_chunk(self) -> bytes:
-        """Return the next chunk, the last one only if the whole is what was prepared; nothing at the end."""
+        """Return the next chunk, the last one only if the file is the one that was prepared; empty at the end."""
         try:
             with self._reading:
                 return self._read() if self._left and not self._closed else b""
@@ -77,7 +77,7 @@ class _Reader:
                 self.close()
 
     def close(self) -> None:
-        """Close the file without waiting: where a thread is reading, that thread closes it."""
+        """Close the file without waiting: if a thread is reading, that thread closes it."""
         self._closed = True
         if self._reading.acquire(blocking=False):
             try:
@@ -117,13 +117,13 @@ def _inline(read: Callable[[], bytes]) -> asyncio.Future[bytes]:
     done = asyncio.get_running_loop().create_future()
     try:
         done.set_result(read())
-    except Exception as error:  # noqa: BLE001 - the future carries it to whoever awaits the chunk
+    except Exception as error:  # noqa: BLE001 - the future carries it to the caller that awaits the chunk
         done.set_exception(error)
     return done
 
 
 def _forget(done: asyncio.Future[bytes]) -> None:
-    """Take note of the error of a chunk that nobody awaits any more."""
+    """Retrieve the error of a chunk that is no longer awaited, so that asyncio does not log it."""
     if not done.cancelled():
         done.exception()
 

@@ -1,4 +1,4 @@
-"""Opening a local input so that only a regular file is ever read, and never a different one than was meant."""
+"""Opening local inputs: only regular files are read, and never a different file than intended."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ BLOCK_BYTES = 1 << 20
 
 
 def version_of(info: os.stat_result) -> str:
-    """Return what a change of the file would change: its size and its modification time in nanoseconds."""
+    """Return a text that changes with the file: its size and its modification time in nanoseconds."""
     return f"{info.st_size}-{info.st_mtime_ns:x}"
 
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """What the system changes with every write to a file, whether its modification time is set back or not."""
+    """Values that the system changes with every write to a file, even if its modification time is set back."""
 
     inode: int
     size_bytes: int
@@ -53,7 +53,7 @@ def from_os_error(error: OSError) -> ItemRejected:
 
 @contextmanager
 def opened(path: str) -> Iterator[tuple[FileIO, os.stat_result]]:
-    """Open a regular file, without its last link if `path` is one, and yield it with its stat. Raises ItemRejected."""
+    """Open a regular file, but no symbolic link, and yield it with its stat. Raises ItemRejected."""
     try:
         if not stat.S_ISREG(os.lstat(path).st_mode):
             raise not_a_file()
@@ -71,7 +71,7 @@ def opened(path: str) -> Iterator[tuple[FileIO, os.stat_result]]:
 
 @dataclass(frozen=True, slots=True)
 class ReadFile:
-    """A file that was read to its end: its stat, its sha256 in hex, and its bytes where they were kept."""
+    """A file that was read to its end: its stat, its sha256 in hex, and its bytes if they were kept."""
 
     info: os.stat_result
     sha256: str
@@ -81,8 +81,8 @@ class ReadFile:
 def read_once(path: str, *, check: Callable[[int], ItemRejected | None], keep: bool) -> ReadFile:
     """Read a file to its end.
 
-    `check` says before the first byte whether a size is refused. Raises ItemRejected, SourceChanged where the file
-    changed meanwhile.
+    `check` tells before the first byte whether a size is rejected. Raises ItemRejected, and SourceChanged if the file
+    changed while it was read.
     """
     digest = hashlib.sha256()
     kept: list[bytes] = []
@@ -101,7 +101,7 @@ def read_once(path: str, *, check: Callable[[int], ItemRejected | None], keep: b
 
 
 def _blocks(file: FileIO, *, limit: int) -> Iterator[bytes]:
-    """Yield the file's bytes up to `limit`, so that one that grows without end is not followed. Raises ItemRejected."""
+    """Yield the file's bytes up to `limit`, so that a growing file ends. Raises ItemRejected."""
     left = limit
     while left > 0:
         try:

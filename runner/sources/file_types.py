@@ -1,4 +1,4 @@
-"""What a file's name and size say of it before it is opened: its kind, and whether it is refused."""
+"""File types: a file's kind, and whether it is rejected, by its name and size alone."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ ARRAY_SUFFIXES = frozenset({".json"})
 LINES_SUFFIXES = frozenset({".ndjson", ".jsonl"})
 FILE_SUFFIXES = frozenset({".csv", ".tsv", ".txt", ".xls", ".xlsx", ".xlsm", ".xlsb", ".ods"})
 MAX_LINES_BYTES = 2 * MAX_JSON_BYTES
-"""Rows one a line may shrink when they become one array; the array is checked against MAX_JSON_BYTES (choice)."""
+"""Limit of files with one row per line, which may shrink when they become one array of MAX_JSON_BYTES (choice)."""
 
 _LIMITS = {
     **dict.fromkeys(FILE_SUFFIXES, (ItemKind.FILE, MAX_FILE_BYTES)),
@@ -20,7 +20,7 @@ _KNOWN = ", ".join(sorted(_LIMITS))
 
 
 def suffix_of(name: str) -> str:
-    """Return the last suffix of a base name or path in lower case, with its dot; empty where there is none."""
+    """Return the last suffix of a base name or path in lower case, with its dot; empty if there is none."""
     dot = name.rfind(".")
     if dot <= 0 or name[dot - 1] == "/":
         return ""
@@ -34,12 +34,12 @@ def kind_of(name: str) -> ItemKind:
 
 
 def rejection_of(name: str, size_bytes: int) -> ItemRejected | None:
-    """Return why a regular file is refused: `unsupported_type`, `empty`, `too_large`, `json_too_large`; or None."""
+    """Return why a regular file is rejected: `unsupported_type`, `empty`, `too_large`, `json_too_large`; or None."""
     return kind_and_rejection(name, size_bytes)[1]
 
 
 def kind_and_rejection(name: str, size_bytes: int) -> tuple[ItemKind, ItemRejected | None]:
-    """Return `kind_of` and `rejection_of` at once."""
+    """Return `kind_of` and `rejection_of` together."""
     dot = name.rfind(".")
     known = _LIMITS.get(name[dot:]) if dot > 0 and name[dot - 1] != "/" else None
     known = known or _LIMITS.get(suffix_of(name))

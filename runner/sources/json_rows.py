@@ -1,4 +1,4 @@
-"""From the bytes of a JSON input to the rows of a create: one array, its text kept as it was written."""
+"""Rows of JSON inputs: one array for the create, with the text of each row unchanged."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _BOMS = (
 def rows_of(name: str, raw: bytes) -> bytes:
     """Return the JSON text of one array of objects or one array of arrays, UTF-8, at most MAX_JSON_BYTES.
 
-    `.ndjson` and `.jsonl` are read one row a line. The text of each row stays as it is, so that numbers keep their
+    `.ndjson` and `.jsonl` have one row per line. The text of each row stays as it is, so that numbers keep their
     digits. Raises ItemRejected: `invalid_json` (with line and column, never content), `empty`, `json_too_large`.
     """
     text = _utf8(raw)
@@ -33,7 +33,7 @@ def rows_of(name: str, raw: bytes) -> bytes:
 
 
 def _utf8(raw: bytes) -> bytes:
-    """Strip a byte order mark and turn UTF-16 and UTF-32, with a mark or evident without, into UTF-8."""
+    """Strip a byte order mark, and convert UTF-16 and UTF-32 to UTF-8, with a mark or if they are evident without."""
     for bom, encoding in _BOMS:
         if raw.startswith(bom):
             body = raw[len(bom) :]
@@ -55,7 +55,7 @@ def _recoded(body: bytes, encoding: str) -> bytes:
 def _checked_array(text: bytes) -> bytes:
     text = text.strip(b" \t\r\n")
     if not text:
-        raise empty("the file holds nothing but white space")
+        raise empty("the file has only white space")
     _check_shape(_parsed(text))
     return text
 
@@ -64,7 +64,7 @@ def _check_shape(value: object) -> None:
     if not isinstance(value, list):
         raise _invalid("it must be an array of objects, or an array of arrays")
     if not value:
-        raise empty("the array holds no rows")
+        raise empty("the array has no rows")
     kind = type(value[0])
     for number, row in enumerate(value, start=1):
         _check_row(row, kind, where=f"row {number}")
@@ -93,7 +93,7 @@ def _joined_lines(text: bytes) -> bytes:
         _check_row(row, kind, where=f"line {number}")
         lines.append(stripped)
     if not lines:
-        raise empty("the file holds no rows")
+        raise empty("the file has no rows")
     return b"[" + b",".join(lines) + b"]"
 
 

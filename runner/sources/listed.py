@@ -1,4 +1,4 @@
-"""Files that were named one by one as a source: a single file, or the lines of a list."""
+"""ListedFiles: files that the user names, a single file or the lines of a list."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 class ListedFiles(LocalFiles):
-    """A file, or those a list names; whoever names a file means it: hidden names and links are taken as they are.
+    """A file, or the files of a list. A named file is meant: hidden names are included and links are followed.
 
-    A list has one path a line; blank lines and lines that begin with `#` are passed over. A list that holds a NUL
-    byte has one path between NULs instead. Keys are relative to the directory, or absolute where they lie outside;
-    they come sorted, each once. A path without a file becomes an entry with the rejection `not_found`.
+    A list has one path per line; blank lines and lines that begin with `#` are skipped. A list that holds a NUL
+    byte has one path between NULs instead. Keys are relative to the directory, or absolute for files outside of it;
+    they are sorted, and each comes once. A path without a file becomes an entry with the rejection `not_found`.
     """
 
     def __init__(self, spec: SourceSpec, *, now: datetime, threaded: bool = True, only: str | None = None) -> None:
@@ -72,11 +72,11 @@ class ListedFiles(LocalFiles):
         return (key for key, _ in groupby(keys))
 
     def _key(self, line: bytes) -> bytes:
-        """Return a line's path relative to the directory, or absolute where it leads outside. Raises ConfigError."""
+        """Return a line's path relative to the directory, or absolute if it is outside. Raises ConfigError."""
         if line.startswith(b"s3://"):
             raise ConfigError(
-                f"the list file {self._list} names {line.decode('utf-8', 'replace')}, which is no file of this machine",
-                hint="name an s3:// prefix as the source, and choose in it by --include",
+                f"the list file {self._list} names {line.decode('utf-8', 'replace')}, not a file on this machine",
+                hint="use an s3:// prefix as the source, and select files with --include",
             )
         root = os.path.join(os.fsencode(self._root), b"")  # noqa: PTH118
         return os.path.normpath(root + line if line[:1] != b"/" else line).removeprefix(root)

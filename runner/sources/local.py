@@ -1,4 +1,4 @@
-"""Files of this machine as items: what a path says, and reading one for its fingerprint or rows."""
+"""LocalFiles: what sources on this machine share, and file names sorted in little memory."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from runner.sources.spec import SourceSpec, file_uri, printable, quoted
 
 CHUNK_LENGTH = 1000
 RUN_LENGTH = 32_768
-"""Names sorted at a time: short enough that sorting never keeps an event loop waiting."""
+"""Names sorted at a time: few enough that sorting does not block an event loop."""
 
 _BLOCK_LENGTH = 512
 LINK_SAMPLE_COUNT = 5
@@ -65,7 +65,7 @@ class LocalFiles(ABC):
 
     @abstractmethod
     def may_follow(self, target: str) -> bool:
-        """Tell whether a link to this real path is followed."""
+        """Tell whether a link to this real path may be followed."""
 
     async def entries(self) -> AsyncIterator[list[SourceEntry]]:
         """Yield the entries in chunks of 1000, each listed in a worker thread. Raises SourceNotFound, ConfigError."""
@@ -76,9 +76,9 @@ class LocalFiles(ABC):
             yield chunk
 
     async def prepare(self, item: Item) -> Prepared:
-        """Read the item's file once, for its fingerprint, and for its rows where it is JSON.
+        """Read the item's file once, for its fingerprint, and for its rows if it is JSON.
 
-        Raises ItemRejected; and SourceNotFound where all files have gone with their directory.
+        Raises ItemRejected; and SourceNotFound if the whole directory no longer exists.
         """
         try:
             return await self._prepare(item)
@@ -117,7 +117,7 @@ class LocalFiles(ABC):
 
     def _readable_path(self, source: str) -> str:
         """Return the path to open, which is never a link. Raises ItemRejected."""
-        path = os.path.join(self._root, source)  # noqa: PTH118 - Path() costs, and normalises what must stay
+        path = os.path.join(self._root, source)  # noqa: PTH118 - Path() is slow, and normalizes the path
         try:
             if not stat.S_ISLNK(os.lstat(path).st_mode):
                 return path
@@ -132,7 +132,7 @@ class LocalFiles(ABC):
         return file_uri(source) if source.startswith("/") else f"{self._root_uri}/{quoted(os.fsencode(source))}"
 
     def _entry(self, source: str, path: bytes, *, uri: str) -> SourceEntry | None:
-        """Return what is known of one path without opening it; None where it is left for a later run."""
+        """Return the entry of one path without opening it; None if it is left for a later run."""
         try:
             info = os.lstat(path)
             if not stat.S_ISREG(info.st_mode):
@@ -186,7 +186,7 @@ def _take(walk: Iterator[SourceEntry]) -> list[SourceEntry]:
 
 
 def refused(source: str, rejection: ItemRejected, *, uri: str) -> SourceEntry:
-    """Return the entry of a path of which nothing is known but why it is refused."""
+    """Return the entry of a path about which only the rejection is known."""
     return SourceEntry(
         source=source,
         uri=uri,
@@ -209,7 +209,7 @@ def _link_outside() -> ItemRejected:
 
 
 class SortedNames:
-    """Byte strings without NUL, handed out in sorted order; a name costs its length and one byte more."""
+    """Byte strings without NUL, returned in sorted order; a name takes its length and one more byte of memory."""
 
     def __init__(self) -> None:
         self._runs: list[list[bytes]] = []

@@ -1,4 +1,4 @@
-"""Versions of objects: what listing sees of one, and the item names of second versions of a key."""
+"""Versions of objects: what a listing shows of one, and the item names of further versions of a key."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _MARK_LENGTH = 6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectVersion:
-    """An object's content: etag (without quotes), size in bytes, and the version id where its bucket keeps versions.
+    """An object's content: etag (without quotes), size in bytes, and the version id if its bucket keeps versions.
 
-    As text it is `<etag>-<size in hex>`, then `@<version id>` where one is known.
+    As text it is `<etag>-<size in hex>`, then `@<version id>` if there is one.
     """
 
     etag: str
@@ -50,7 +50,7 @@ def versioned_source(source: str, version: str) -> str:
 
 
 def unversioned_source(source: str, version: str) -> str:
-    """Return the source that `versioned_source` marked with this version; one that is not marked stays as it is."""
+    """Return a source without the mark that `versioned_source` made for this version; others stay unchanged."""
     if "@" not in source:
         return source
     stem, suffix = _split(source)
@@ -58,7 +58,7 @@ def unversioned_source(source: str, version: str) -> str:
 
 
 def _split(source: str) -> tuple[str, str]:
-    """Return a source in two, its suffix as it is written."""
+    """Split a source before its suffix, which keeps its case."""
     at = source.rfind(".") if suffix_of(source) else len(source)
     return source[:at], source[at:]
 

@@ -1,4 +1,4 @@
-"""An S3 prefix as a source: a listing page by page in flat memory, and objects read as the version that was listed."""
+"""S3Source: an S3 prefix as a source, listed page by page in flat memory, and read in the version that was listed."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ _ARCHIVES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 
 
 class S3Source:
-    """All objects below a prefix, or one object; implements `ports.Source`.
+    """All objects below a prefix, or one object; implements `Source`.
 
     Keys are relative to the prefix, which is taken as a folder: `s3://bucket/2026` lists what begins with `2026/`, or
-    the one object that bears exactly that name. An object that bears the name of the folder itself is a marker and
-    passed over, like an empty one whose name ends in `/`. `too_young` counts what was left for a later run.
+    the one object with exactly that name. An object with the name of the folder itself is a marker and is skipped, like
+    an empty one whose name ends in `/`. `too_young` counts the objects that are left for a later run.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class S3Source:
         stall_s: float = STALL_S,
         parsing: asyncio.Lock | None = None,
     ) -> None:
-        """`only` is the one key, relative to the prefix, that is listed; `parsing` is held by who parses JSON."""
+        """`only` is the one key, relative to the prefix, that is listed; `parsing` is held while JSON is parsed."""
         self.too_young = 0
         self._client = client
         self._given = S3Place.parse(spec.path)
@@ -68,7 +68,7 @@ class S3Source:
 
     @property
     def uri(self) -> str:
-        """Return `s3://bucket/prefix`, without a `/` at its end and with what is no plain character escaped."""
+        """Return `s3://bucket/prefix`, without a `/` at its end, and with special characters escaped."""
         return self._given.uri.removesuffix("/")
 
     async def entries(self) -> AsyncIterator[list[SourceEntry]]:
@@ -83,7 +83,7 @@ class S3Source:
                 return
 
     async def page(self, token: str | None) -> tuple[list[SourceEntry], str | None]:
-        """Return the entries of one listing page, and the token of the next; None where it was the last.
+        """Return the entries of one listing page, and the token of the next; None after the last page.
 
         The first page's token is None. Raises as `entries`.
         """
@@ -103,7 +103,7 @@ class S3Source:
         modified_at: datetime | None = None,
         storage_class: str | None = None,
     ) -> SourceEntry | None:
-        """Return the entry of an object, given by its whole key; None where the source does not list it."""
+        """Return the entry of an object, given by its full key; None if the source does not list it."""
         root = self._root or self._given.folder
         source = key.removeprefix(root.key)
         if not key.startswith(root.key) or not self._takes(key, source, version.size_bytes):
@@ -125,10 +125,10 @@ class S3Source:
         )
 
     async def prepare(self, item: Item) -> Prepared:
-        """See that the object is still the one that was listed; read it where it is JSON.
+        """Check that the object is still the one that was listed; read it if it is JSON.
 
-        An item without a version is whatever the object is now. Raises ItemRejected, SourceNotFound, Unavailable; and
-        ConfigError where S3 denies the first object that is read, since it would then deny them all.
+        An item without a version gets the current version. Raises ItemRejected, SourceNotFound, Unavailable; and
+        ConfigError if S3 denies the first object that is read, since it then probably denies all of them.
         """
         place = (await self._located()).below(unversioned_source(item.source, item.version))
         try:
@@ -162,10 +162,9 @@ class S3Source:
             return await asyncio.to_thread(rows_of, source, content)
 
     async def _found(self, place: S3Place, listed: ObjectVersion | None) -> S3Object:
-        """Return the object as it is now. Raises SourceChanged where it is not the one that was listed.
+        """Return the object as it is now. Raises SourceChanged if it is not the one that was listed.
 
-        Its first byte is read: the answer to a HEAD does not say why it is refused, and a HEAD may pass where reading
-        is denied by a key of KMS.
+        Its first byte is read: a refused HEAD gives no reason, and a HEAD may succeed where a KMS key denies reading.
         """
         arguments = {"Bucket": place.bucket, "Key": place.key}
         if listed is not None:
@@ -192,7 +191,7 @@ class S3Source:
         return S3Object(client=self._client, place=place, version=version)
 
     async def _located(self) -> S3Place:
-        """Return the folder that keys are relative to; asks once whether the path given names an object."""
+        """Return the folder that keys are relative to; checks once whether the given path is an object."""
         if self._root is None:
             first = (await self._list(self._given, limit=1)).get("Contents", ())
             if first and first[0]["Key"] == self._given.key:
@@ -243,7 +242,7 @@ class S3Source:
         return self._enters(folder) and self._filter.takes(source, name)
 
     def _enters(self, folder: str) -> bool:
-        """Tell whether the filters let a folder of the source and all above it be entered."""
+        """Tell whether the filters allow a folder of the source and all folders above it."""
         if not folder:
             return True
         if folder not in self._entered:
@@ -257,7 +256,7 @@ class S3Source:
 
 
 def _whole_size(answer: dict[str, Any]) -> int:
-    """Return the size of an object, in bytes, of which a part was asked for."""
+    """Return the full size in bytes of an object of which a part was requested."""
     _, _, size = answer.get("ContentRange", "").rpartition("/")
     return int(size or answer["ContentLength"])
 

@@ -1,4 +1,4 @@
-"""An object's bytes on their way to storage: streamed, taken up again where a read breaks, never of two versions."""
+"""S3Body: an object's bytes for an upload, streamed, resumed after a broken read, never from two versions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from runner.sources.object_versions import ObjectVersion
 
 STALL_S = 15.0
-"""A read that brings nothing for so long is given up and asked for again: half of what an upload may stand still."""
+"""A read that returns nothing for so long is repeated: half the time that an upload may stall."""
 
 _CHUNK_BYTES = 256 * 1024
 _READ_ATTEMPTS = 5
@@ -26,20 +26,20 @@ _FIRST_PAUSE_S = 0.2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class S3Object:
-    """One version of one object; every read of it says that it must be this one."""
+    """One version of one object; every read of it requires this version."""
 
     client: S3Client
     place: S3Place
     version: ObjectVersion
 
     def arguments(self) -> dict[str, Any]:
-        """Return the arguments that name the object, and make S3 refuse to give another content."""
+        """Return the arguments that name the object, and make S3 refuse other content."""
         known = {"VersionId": self.version.version_id} if self.version.version_id else {}
         return {"Bucket": self.place.bucket, "Key": self.place.key, "IfMatch": f'"{self.version.etag}"', **known}
 
 
 class S3Body:
-    """An object to be sent; implements `ports.Body`. Each call of `chunks` reads it anew."""
+    """An object to be sent; implements `Body`. Each call of `chunks` reads it again."""
 
     def __init__(self, found: S3Object, *, stall_s: float = STALL_S) -> None:
         self._found = found
@@ -51,7 +51,7 @@ class S3Body:
         return self._found.version.size_bytes
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """Yield chunks of 256 KiB; a broken read goes on where it broke, up to 5 times without a byte between.
+        """Yield chunks of 256 KiB; a broken read continues where it broke, up to 5 times in a row without progress.
 
         Raises SourceChanged, ItemRejected, Unavailable.
         """
@@ -69,7 +69,7 @@ class S3Body:
                 await asyncio.sleep(backoff_s(failures, base_s=_FIRST_PAUSE_S))
 
     async def _from(self, at: int) -> AsyncGenerator[bytes, None]:
-        """Yield what one answer brings of the bytes from `at`. Raises Unavailable where they end too early."""
+        """Yield the bytes from `at` that one answer contains. Raises Unavailable if they end too early."""
         place = self._found.place
         with translated(place, Doing.READ):
             async with asyncio.timeout(self._stall_s):
@@ -85,7 +85,7 @@ class S3Body:
             raise Unavailable(f"cannot read {place}: it ended {left} bytes too early")
 
     async def _piece(self, stream: Any) -> bytes:
-        """Return the next 256 KiB, or what is left; each read of it may take `stall_s`."""
+        """Return the next 256 KiB, or the rest; each read may take `stall_s`."""
         blocks: list[bytes] = []
         missing = _CHUNK_BYTES
         while missing > 0:

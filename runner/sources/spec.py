@@ -1,4 +1,4 @@
-"""What a source was asked to be: the part of a batch's configuration that a resume lists from again."""
+"""SourceSpec: the description of a source, which a batch keeps so that a resume can list it again."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class SourceSpec:
     """A directory, a file, the files of a list, or an S3 prefix.
 
     `path` is absolute: the directory, the file, or for a list the directory its relative lines start from; or it is
-    `s3://bucket/prefix`, taken literally. `files_from` is the absolute path of the list file. `leave_out` holds
-    absolute paths and `s3://` urls that are never listed, as that of the results. `min_age_s` is in seconds.
+    `s3://bucket/prefix`, taken literally. `files_from` is the absolute path of the list file. `leave_out` has
+    absolute paths and `s3://` urls that are never listed, such as the results' directory. `min_age_s` is in seconds.
     """
 
     kind: SourceKind
@@ -82,7 +82,7 @@ def source_spec(
     min_age_s: float = 0.0,
     order_by: OrderBy = "name",
 ) -> SourceSpec:
-    """Make a spec of what the command line gives: a directory, a file or an S3 prefix; and a list file or `-`.
+    """Return the spec of a command line: a directory, a file, or an S3 prefix; and a list file or `-`.
 
     The list from `stdin` is kept as a file in `keep_lists_in`, named by its content, so that a resume can read it
     again and the same list is the same source. Raises ConfigError, SourceNotFound.
@@ -108,7 +108,7 @@ def _of_s3(target: str | None, files_from: str | None) -> tuple[SourceKind, str,
     if files_from and (is_s3(files_from) or (target and is_s3(target))):
         raise ConfigError(
             "--files-from names files of this machine, in a list on this machine",
-            hint="name an s3:// prefix alone, and choose in it by --include",
+            hint="use only an s3:// prefix, and select files with --include",
         )
     return ("s3", str(S3Place.parse(target)), None) if target and is_s3(target) else None
 
@@ -124,19 +124,19 @@ def _of_this_machine(
 
 
 def refuse_foreign(target: str | None) -> None:
-    """Raise ConfigError where a source is an address that is not a local path."""
+    """Raise ConfigError if a source is a url of another kind."""
     scheme, found, _ = (target or "").partition("://")
     if found and len(scheme) >= _SCHEME_MIN_LENGTH and scheme.isalnum():
         raise ConfigError(f"{scheme}:// sources are not supported", hint="name a local path, or s3://BUCKET/PREFIX")
 
 
 def file_uri(path: str) -> str:
-    """Return the `file://` url of an absolute path, whatever bytes it holds."""
+    """Return the `file://` url of an absolute path, which may have any bytes."""
     return "file://" + quoted(os.fsencode(path))
 
 
 def quoted(path: bytes) -> str:
-    """Return a path as it stands in a url: printable ASCII, `/` kept."""
+    """Return a path as written in a url: printable ASCII, `/` kept."""
     return path.decode("ascii") if _PLAIN(path) else quote(path)
 
 
@@ -175,7 +175,7 @@ def _list_path(files_from: str, *, stdin: BinaryIO | None, keep_in: Path | None)
 
 
 def _kept(content: bytes, directory: Path) -> str:
-    """Write a list under a name made of its content, atomically and only once; returns its path."""
+    """Store a list under a name made from its content, atomically and only once; returns its path."""
     kept = directory / f"{hashlib.sha256(content).hexdigest()[:16]}.list"
     if not kept.exists():
         directory.mkdir(parents=True, exist_ok=True)
@@ -186,5 +186,5 @@ def _kept(content: bytes, directory: Path) -> str:
 
 
 def printable(path: str) -> str:
-    """Return a path as it can be written anywhere, `?` for bytes that are no text."""
+    """Return a path that can be printed anywhere, with `?` for bytes that are not text."""
     return path.encode("utf-8", "replace").decode()
