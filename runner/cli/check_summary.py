@@ -13,7 +13,7 @@ from runner.check import CheckSummary
 from runner.check.report import PREDICTION_MEANINGS
 from runner.cli.check_progress import STYLES
 from runner.cli.ndjson import Fields
-from runner.cli.styles import line
+from runner.cli.styles import line, prose
 from runner.formatting import counted, lasting, near, shown, sized
 from runner.problems import Cell, Effect, ProblemGroup, advice_for
 from runner.problems.groups import EFFECT_WORDS, headline_of, is_note, rows_of
@@ -116,13 +116,13 @@ def _group(console: Console, number: int, group: ProblemGroup, fields: Fields) -
     if group.route:
         text.append(f"  [{shown(group.route)}]", style="dim")
     line(console, text)
-    line(console, f"{_INDENT}{shown(headline_of(group))}")
+    prose(console, shown(headline_of(group)), lead=_INDENT)
     if group.cells:
         line(console, f"{_INDENT}{', '.join(map(_cell, group.cells))}", style="dim")
     else:
         more = ", …" if group.file_count > len(group.files) else ""
         line(console, f"{_INDENT}{', '.join(map(shown, group.files))}{more}", style="dim")
-    line(console, f"{_INDENT}→ {shown(advice_for(group, fields.get(group.route, {})))}", style="cyan")
+    prose(console, shown(advice_for(group, fields.get(group.route, {}))), lead=f"{_INDENT}→ ", style="cyan")
 
 
 def _cell(cell: Cell) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import textwrap
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -52,6 +53,20 @@ def line(screen: Console, text: str | Text = "", *, style: str = "") -> None:
     """Write one line, which the terminal wraps."""
     screen.print(text if isinstance(text, Text) else Text(text, style=style), soft_wrap=True)
 
+
+def prose(screen: Console, text: str, *, lead: str = "", style: str = "") -> None:
+    """Write a sentence after `lead`; on a terminal, break it between words and align it with its beginning."""
+    if screen.is_terminal and screen.width > len(lead) + _NARROWEST:
+        rest = " " * len(lead)
+        for part in textwrap.wrap(text, screen.width - len(lead), break_long_words=False, break_on_hyphens=False):
+            line(screen, lead + part, style=style)
+            lead = rest
+    else:
+        line(screen, lead + text, style=style)
+
+
+_NARROWEST = 20
+"""Columns that a sentence needs after its lead to be wrapped between words."""
 
 _KEPT_SILENT = "stamina"
 """A library that logs each retry. The runner's own log says what is retried and why."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.text import Text
 
-from runner.cli.styles import MEANINGS, STYLES, line, present
+from runner.cli.styles import MEANINGS, STYLES, line, present, prose
 from runner.cli.triage import LISTED_MOST, FailureGroup, Triage
 from runner.formatting import counted, lasting, near, shown
 from runner.local.outcome import BatchOutcome, ExitCode
@@ -119,8 +119,8 @@ def print_failures(console: Console, title: str, groups: Mapping[tuple[str, str]
     items = counted(sum(group.count for group in ordered), "item")
     _heading(console, f"{title}: {items}" + (f", {len(ordered)} reasons" if len(ordered) > 1 else ""))
     for group in ordered[:LISTED_MOST]:
-        message = " ".join(shown(line) for line in group.message.splitlines())
-        line(console, f"  {group.count:>6,}x {message}")
+        message = " ".join(shown(part) for part in group.message.splitlines())
+        prose(console, message, lead=f"  {group.count:>6,}x ")
         sample = f"{'such as ' if group.count > 1 else ''}{shown(group.sample)}"
         line(console, f"          {sample}" + (f"  [{group.code}]" if group.code else ""), style="dim")
     _more(console, len(ordered), len(ordered[:LISTED_MOST]))
@@ -133,7 +133,7 @@ def _uncertain(console: Console, triage: Triage) -> None:
     _heading(console, f"Uncertain: {items} might have been imported; check the vendor's dashboard first")
     for source, message in triage.uncertain:
         line(console, f"  {shown(source)}")
-        line(console, f"    {shown(message)}", style="dim")
+        prose(console, shown(message), lead="    ", style="dim")
     _more(console, triage.uncertain_count, len(triage.uncertain))
 
 

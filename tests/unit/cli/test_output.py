@@ -215,6 +215,17 @@ def test_failures_that_differ_only_in_numbers_are_one_group() -> None:
     assert "1x a hook threw\n          c.csv  [import_failed]" in text
 
 
+def test_on_a_terminal_a_long_reason_breaks_between_words() -> None:
+    words = " ".join(["reason"] * 30)
+    to = console(terminal=True)
+    found = triage_of(item("a.csv", S.FAILED, error_message=words))
+    print_summary(to, RunSummary(outcome=outcome(failed=1), triage=found, elapsed_s=1.0))
+    lines = [line for line in written(to).splitlines() if "reason" in line and "reasons" not in line]
+    assert len(lines) == 3
+    assert all(set(line.removeprefix("       1x ").split()) == {"reason"} for line in lines)
+    assert words in summary(found, failed=1)
+
+
 def test_rejections_show_their_code() -> None:
     found = triage_of(item("a.csv", S.REJECTED, error_code="empty", error_message="the file is empty"))
     assert "1x the file is empty\n          a.csv  [empty]" in summary(found, rejected=1)
