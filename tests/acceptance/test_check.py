@@ -126,7 +126,7 @@ def test_four_hundred_bad_files_read_as_three_problems_largest_first(work: Work,
         mine.add(f"c{number}.xlsx", DAMAGED + str(number).encode())
     clusters = last(mine.command("check", "inbox", "--schema-id", "strict", "--json").expect(4))["clusters"]
     assert [(one["file_count"], one["kind"]) for one in clusters if one["effect"] != "note"] == [
-        (180, "unmapped_errors"),
+        (180, "not_mapped"),
         (140, "cell"),
         (80, "import_failed"),
     ]

@@ -34,11 +34,11 @@ def of_cells(field: dict[str, Any], rule: str, *values: str) -> str:
     ("said", "wanted"),
     [
         (
-            of("unmapped_errors", labels=("E-Mail",), headers=(("E-Mail", "Mail"),)),
+            of("not_mapped", labels=("E-Mail",), headers=(("E-Mail", "Mail"),)),
             'Add "Mail" to the alternateMatches of',
         ),
-        (of("unmapped_errors", labels=("E-Mail",)), "Add a column for E-Mail."),
-        (of("unmapped_errors"), "may need another route"),
+        (of("not_mapped", labels=("E-Mail",)), "Add a column for E-Mail."),
+        (of("not_mapped"), "may need another route"),
         (of("header_not_found"), "Add a header row (Customer No, E-Mail, Plan). If"),
         (of("column_ignored", headers=(("Plan", "Planned"),)), 'If it belongs to Plan, add "Planned"'),
         (of("column_ignored"), "add a field for it"),
