@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, Self
 
@@ -57,6 +57,8 @@ class _ActiveRun:
         self.emit = emit
         self.stop = StopSignal()
         self.stages: asyncio.Task[RunResult] | None = None
+        self.opened = AsyncExitStack()
+        """What only this run uses: the batch lease, and the workers that check its files."""
 
 
 class Bulkhead:
@@ -323,9 +325,10 @@ class Bulkhead:
     ) -> BatchOutcome:
         self._batches.refuse_other_account(batch)
         leases = await self._resources.leases()
-        if leases is None:
-            return await self._drive(batch, spec, active, resumed=resumed, scope=scope, list_source=list_source)
-        async with hold_batch_lease(leases, batch.batch_id, clock=self._resources.clock, stop=active.stop):
+        async with AsyncExitStack() as active.opened:
+            if leases is not None:
+                lease = hold_batch_lease(leases, batch.batch_id, clock=self._resources.clock, stop=active.stop)
+                await active.opened.enter_async_context(lease)
             return await self._drive(batch, spec, active, resumed=resumed, scope=scope, list_source=list_source)
 
     async def _drive(
@@ -407,11 +410,11 @@ class Bulkhead:
             options=self._options(spec),
             rank_of=self._rank_of(spec),
             endpoint=resources.endpoint,
-            gate=self._gate(spec, active.emit),
+            gate=self._gate(spec, active),
             shared=resources.ledger_is_shared,
         )
 
-    def _gate(self, spec: RunSpec, emit: EventHook) -> Gate | None:
+    def _gate(self, spec: RunSpec, active: _ActiveRun) -> Gate | None:
         if spec.check is None:
             return None
         if self._engine is None:
@@ -422,7 +425,8 @@ class Bulkhead:
         from runner.check import GateMode  # noqa: PLC0415 - processes and engine, which most runs never need
         from runner.check.setup import gate  # noqa: PLC0415
 
-        return gate(self._resources, spec, self._engine(), mode=GateMode(spec.check), emit=emit)
+        mode, keep = GateMode(spec.check), active.opened.enter_async_context
+        return gate(self._resources, spec, self._engine(), mode=mode, emit=active.emit, keep=keep)
 
     def _options(self, spec: RunSpec) -> RunOptions:
         settings = self._settings

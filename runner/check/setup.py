@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,9 @@ _GATE_WORKERS_MAX = 2
 
 SCHEMA_ATTEMPTS = 3
 """Fewer than in a run: a person waits, and can run the check again without loss."""
+
+
+KeepPool = Callable[[AbstractAsyncContextManager[WorkerPool]], Awaitable[WorkerPool]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,15 +115,20 @@ def schemas_of_the_vendor(resources: Resources) -> SavedSchemas:
     return read
 
 
-def gate(resources: Resources, spec: RunSpec, engine: Engine, *, mode: GateMode, emit: EventHook) -> Gate:
-    """Return the gate of a run; it opens its pool and reads the schemas for the first file."""
+def gate(
+    resources: Resources, spec: RunSpec, engine: Engine, *, mode: GateMode, emit: EventHook, keep: KeepPool
+) -> Gate:
+    """Return the gate of a run; it opens its pool and reads the schemas for the first file.
+
+    `keep` enters the pool, and closes it when the run ends.
+    """
     for package, consequence in engine.missing:
         emit(Notice(code="check_library", message=f"{package} is not installed: {consequence}"))
     options = CheckOptions(jobs=min(_GATE_WORKERS_MAX, cores()), samples=False)
 
     async def opened() -> tuple[WorkerPool, list[BoundRoute]]:
         bound = await bind_routes(spec.routes, engine, schemas_of_the_vendor(resources))
-        return await resources.keep(_pool(resources, spec, engine, options, bound)), bound
+        return await keep(_pool(resources, spec, engine, options, bound)), bound
 
     return Gate(opened, mode=mode, emit=emit)
 

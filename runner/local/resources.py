@@ -6,7 +6,7 @@ import asyncio
 import random
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AsyncExitStack
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar, cast
 
@@ -102,10 +102,6 @@ class Resources:
     @property
     def endpoint(self) -> str:
         return identity.endpoint(self.settings.api_url)
-
-    async def keep(self, opened: AbstractAsyncContextManager[T]) -> T:
-        """Enter a context that ends with this one."""
-        return await self._stack.enter_async_context(opened)
 
     @property
     def ledger_is_shared(self) -> bool:

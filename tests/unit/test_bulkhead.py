@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 
 from runner import Bulkhead, Routes, RunSpec, source_spec
+from runner.check import Engine, setup
 from runner.clock import system_now
 from runner.config.settings import Settings
 from runner.errors import LedgerLocked
@@ -179,3 +182,31 @@ async def test_a_resume_that_waits_can_be_stopped(settings: Settings, tmp_path: 
     async with Bulkhead(settings, on_event=lambda _: bulkhead.stop()) as bulkhead:
         assert (await bulkhead.resume(wait=True)).exit_code is ExitCode.INTERRUPTED
     await other.close()
+
+
+async def test_the_workers_that_check_the_files_of_a_run_end_with_it(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[str] = []
+
+    @asynccontextmanager
+    async def pool(*_arguments: object) -> AsyncIterator[None]:
+        steps.append("opened")
+        yield
+        steps.append("closed")
+
+    async def bind_routes(*_arguments: object) -> list[object]:
+        return []
+
+    monkeypatch.setattr(setup, "_pool", pool)
+    monkeypatch.setattr(setup, "bind_routes", bind_routes)
+    engine = Engine(run=_unused, saved=_unused, bind=_unused, messages={})  # type: ignore[arg-type]
+    async with Bulkhead(settings, engine=lambda: engine) as bulkhead:
+        for source in ("a.csv", "b.csv"):
+            await bulkhead.run(replace(_spec(tmp_path / "in", source), check="warn"))
+            steps.append("run")
+    assert steps == ["opened", "closed", "run"] * 2
+
+
+def _unused(*_arguments: object) -> None:
+    raise AssertionError

@@ -1,4 +1,4 @@
-"""How a run is result: state and exit code from what is in the batch and why the run ended."""
+"""How a run ends: state and exit code follow from the items and from why the run ended."""
 
 from __future__ import annotations
 
