@@ -116,6 +116,7 @@ def test_rows_that_would_be_lost_are_told_first_though_the_import_succeeds(work:
     assert "nowhere" not in hidden.text + (mine.home / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_four_hundred_bad_files_read_as_three_problems_largest_first(work: Work, sandbox: SandboxVendor) -> None:
     mine = work(sandbox)
     for number in range(180):
@@ -155,6 +156,7 @@ def test_what_cannot_be_checked_is_said_with_the_code_of_a_run(
     assert "Traceback" not in finished.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "key", "said"),
     [
@@ -176,6 +178,7 @@ def test_a_missing_schema_ends_the_check_with_a_hint(
     assert "hint: " in finished.text
 
 
+@pytest.mark.slow
 def test_a_schema_that_no_file_needs_may_be_missing(work: Work, sandbox: SandboxVendor) -> None:
     mine = work(sandbox)
     mine.fill(3)
@@ -248,6 +251,7 @@ def test_a_reader_that_has_enough_ends_the_check_quietly(work: Work, sandbox: Sa
     assert (len(ended.stdout.splitlines()), ended.stderr) == (1, b"")
 
 
+@pytest.mark.slow
 def test_an_interrupted_check_says_what_it_has_found_so_far(work: Work, sandbox: SandboxVendor) -> None:
     mine = work(sandbox)
     mine.fill(60)

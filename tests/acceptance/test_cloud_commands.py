@@ -67,6 +67,7 @@ def test_a_load_is_asked_for_under_the_id_that_is_told(deployed: Deployed, bulkh
     assert ended.document["batch_id"].startswith("year-end-20")
 
 
+@pytest.mark.slow
 def test_after_a_start_the_next_command_can_be_copied(deployed: Deployed, bulkhead: Command) -> None:
     inbox = deployed.outputs["InboxBucketName"]
     ended = bulkhead("cloud", "start", f"s3://{inbox}/nightly/", "--region", "us-east-1").expect(0)
@@ -114,6 +115,7 @@ def test_the_manifest_of_now_goes_to_stdout_and_where_the_stack_s_lies_to_stderr
     assert b"s3://results/batches/b1/manifest.jsonl" in ended.stderr
 
 
+@pytest.mark.slow
 def test_the_manifest_can_be_a_file(deployed: Deployed, bulkhead: Command) -> None:
     leave_batch(deployed, "b1", {"a.csv": S.COLLECTED})
     ended = bulkhead("cloud", "manifest", "b1", "--format", "csv", "--to", "all.csv").expect(0)
@@ -164,6 +166,7 @@ def test_reviews_tell_who_waits_since_when_and_where(deployed: Deployed, bulkhea
     assert bulkhead("cloud", "reviews", "b1", "--json").expect(0).document == found
 
 
+@pytest.mark.slow
 def test_no_reviews_are_an_empty_list(deployed: Deployed, bulkhead: Command) -> None:
     assert bulkhead("cloud", "reviews", "--json").expect(0).document == []
     assert "there are no open reviews" in bulkhead("cloud", "reviews").expect(0).text
@@ -263,6 +266,7 @@ def test_support_people_need_to_read_the_stack_and_the_table_alone(strict: Calla
     assert "b.csv  waiting" in support("cloud", "reviews").expect(0).text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("actions", "arguments", "missing"),
     [
@@ -280,6 +284,7 @@ def test_a_permission_that_is_missing_is_named(
     assert "hint: ask for the permission" in text
 
 
+@pytest.mark.slow
 def test_what_the_doctor_may_not_look_at_it_says_and_goes_on(strict: Callable[..., Command]) -> None:
     found = strict(*READING[:1])("cloud", "doctor", "--json").expect(0).document
     denied = {one["name"] for one in found if one["level"] == "warn" and "not checked" in one["detail"]}

@@ -188,6 +188,7 @@ def test_2_where_results_cannot_be_written_and_nothing_was_sent(work: Work, sand
     mine.assert_collected(files)
 
 
+@pytest.mark.slow
 def test_3_where_a_resume_does_not_find_the_directory_and_no_item_pays_for_it(
     work: Work, sandbox: SandboxVendor
 ) -> None:

@@ -114,6 +114,7 @@ def test_one_run_at_a_time_works_on_a_batch(shared: Work, slow_sandbox: SandboxV
     assert_each_once(slow_sandbox.received(), files)
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_is_shown_as_interrupted(shared: Work, slow_sandbox: SandboxVendor) -> None:
     mine = created(shared(slow_sandbox))
     mine.fill(1)

@@ -30,7 +30,9 @@ S = ItemState
 Both = tuple[Resources, Resources]
 
 
-@pytest.fixture(params=["file to table", "table to file", "table to table", "file to file"])
+@pytest.fixture(
+    params=["file to table", "table to file", pytest.param("table to table", marks=pytest.mark.slow), "file to file"]
+)
 async def both(
     request: pytest.FixtureRequest, tmp_path: Path, ministack: LocalAws, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Both]:

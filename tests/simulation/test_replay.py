@@ -44,6 +44,7 @@ def test_a_trace_does_not_depend_on_the_order_of_sets(hash_seed: str) -> None:
     assert done.stdout.split() == [simulate(plan_of(seed)).digest for seed in SEEDS]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [["--seeds", "20", "--jobs", "2"], ["--replay", "3"]])
 def test_the_command_runs_and_replays_seeds(arguments: list[str]) -> None:
     done = subprocess.run(
