@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes docs/images/check.png, the report of a check of the examples: sh docs/images/check.sh [CHROMIUM]
-# Run it from the project's root with `bulkhead` on the path (or BULKHEAD="python -m runner"); needs Chromium.
+# Run it from the project's root with `bulkhead` on the path (or BULKHEAD="python -P -m runner"); needs Chromium.
 set -eu
 chromium=${1:-chromium}
 place=$(mktemp -d)

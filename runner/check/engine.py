@@ -21,7 +21,7 @@ class Outcome(Protocol):
     def metadata(self) -> dict[str, Any]: ...
 
 
-class Nowhere:
+class DiscardedResult:
     """A stream that discards what is written to it: a check needs no results."""
 
     def write(self, data: bytes, /) -> int:
@@ -39,7 +39,7 @@ class RunImport(Protocol):
         schema: Mapping[str, Any],
         filename: str,
         user: Mapping[str, Any] | None,
-        result: Nowhere,
+        result: DiscardedResult,
     ) -> Outcome: ...
 
 

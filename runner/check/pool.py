@@ -19,7 +19,7 @@ from typing import Any, Self
 
 from runner.check.predictions import FileCheck
 from runner.check.read_outcome import about_file, failure
-from runner.check.worker import READY, FileToCheck, Setup
+from runner.check.worker import READY, FileToCheck, WorkerSetup
 from runner.config.child_process import child_command, child_environment
 from runner.errors import BulkheadError
 
@@ -41,7 +41,7 @@ class WorkerPool:
     for one file, in seconds.
     """
 
-    def __init__(self, setup: Setup, *, workers: int, file_timeout_s: float) -> None:
+    def __init__(self, setup: WorkerSetup, *, workers: int, file_timeout_s: float) -> None:
         self.size = workers
         self._scratch = tempfile.TemporaryDirectory(prefix="bulkhead-check-", ignore_cleanup_errors=True)
         self._workers = [
@@ -81,7 +81,7 @@ class WorkerPool:
 class _Worker:
     """One process and the connection to it, used by one thread at a time."""
 
-    def __init__(self, setup: Setup, *, scratch: str, file_timeout_s: float) -> None:
+    def __init__(self, setup: WorkerSetup, *, scratch: str, file_timeout_s: float) -> None:
         self._setup = setup
         self._scratch = scratch
         self._file_timeout_s = file_timeout_s

@@ -12,7 +12,7 @@ from runner.check.gate import Gate, GateMode
 from runner.check.pool import WorkerPool
 from runner.check.schemas import BoundRoute, SavedSchemas, bind_routes
 from runner.check.source_check import SourceCheck
-from runner.check.worker import Setup
+from runner.check.worker import WorkerSetup
 from runner.errors import SchemaNotFound
 from runner.events import Notice
 from runner.retry import repeat_read
@@ -141,7 +141,7 @@ def cores() -> int:
 def _pool(
     resources: Resources, spec: RunSpec, engine: Engine, options: CheckOptions, bound: Sequence[BoundRoute]
 ) -> WorkerPool:
-    setup = Setup(
+    setup = WorkerSetup(
         run=engine.run,
         messages=engine.messages,
         source=spec.source,

@@ -22,7 +22,7 @@ import orjson
 
 from runner import identity
 from runner.aws.s3 import is_s3, open_s3
-from runner.check.engine import Nowhere, RunImport
+from runner.check.engine import DiscardedResult, RunImport
 from runner.check.read_outcome import OutcomeReader, about_file, failure, rejection
 from runner.check.schemas import BoundRoute
 from runner.errors import BulkheadError, ItemRejected
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 READY = "ready"
 _TOO_MUCH_MEMORY = "the check of this file needs more memory than the limit"
-_NOWHERE = Nowhere()
+_DISCARDED = DiscardedResult()
 _ANY_TIME = datetime(2000, 1, 1, tzinfo=UTC)
 
 
@@ -50,7 +50,7 @@ class FileToCheck:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Setup:
+class WorkerSetup:
     """What a worker needs to know; it is sent to the process once.
 
     `memory_bytes` limits the data of the process. `aws_endpoint_url` and `aws_region` are those of the settings.
@@ -73,7 +73,7 @@ def main() -> None:
     connection, scratch = Connection(int(sys.argv[1])), sys.argv[2]
     threading.Thread(target=_end_with_parent, args=(scratch,), daemon=True).start()
     try:
-        setup: Setup = connection.recv()
+        setup: WorkerSetup = connection.recv()
     except (EOFError, OSError):
         return
     serve(connection, setup, scratch)
@@ -89,7 +89,7 @@ def _end_with_parent(scratch: str) -> None:
         os._exit(0)
 
 
-def serve(connection: Connection[Any, Any], setup: Setup, scratch: str) -> None:
+def serve(connection: Connection[Any, Any], setup: WorkerSetup, scratch: str) -> None:
     """Answer each list of files with one message per file, until the parent closes the connection.
 
     Temporary files go into `scratch`, which the parent removes; if the parent was killed, its workers do.
@@ -110,7 +110,7 @@ def serve(connection: Connection[Any, Any], setup: Setup, scratch: str) -> None:
 class FileChecker:
     """Checks one file at a time; opens the source for the first one."""
 
-    def __init__(self, setup: Setup) -> None:
+    def __init__(self, setup: WorkerSetup) -> None:
         self._setup = setup
         self._loop = asyncio.new_event_loop()
         self._resources = AsyncExitStack()
@@ -158,7 +158,7 @@ class FileChecker:
         name = identity.tagged_filename(file.source, tag if self._setup.filename_tag else None) if is_file else ""
         with self._content(prepared) as content:
             outcome = self._setup.run(
-                content, schema=bound.schema, filename=name, user=bound.route.user, result=_NOWHERE
+                content, schema=bound.schema, filename=name, user=bound.route.user, result=_DISCARDED
             )
         return self._readers[file.route_at].read(outcome, source=file.source, size_bytes=prepared.size_bytes, tag=tag)
 

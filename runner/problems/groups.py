@@ -154,14 +154,14 @@ class _Growing:
             files=tuple(source for source, _ in self.files),
             cells=() if is_rest else tuple(self._cells()),
             values=tuple(_most_common(self.values)),
-            headers=tuple(self._likeliest_headers()),
+            headers=tuple(self._most_common_headers()),
         )
 
     def _cells(self) -> Iterable[Cell]:
         for value, (source, row) in sorted(self.cells.items(), key=lambda one: one[1]):
             yield Cell(source=source, row=row, value=value)
 
-    def _likeliest_headers(self) -> Iterable[tuple[str, str]]:
+    def _most_common_headers(self) -> Iterable[tuple[str, str]]:
         """Yield the most common header for each field."""
         seen = set()
         for (label, header), _ in _most_common(self.headers):

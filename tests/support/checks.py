@@ -12,7 +12,7 @@ from typing import Any
 from runner.check.predictions import FileCheck
 from runner.check.read_outcome import OutcomeReader
 from runner.check.schemas import BoundRoute
-from runner.check.worker import Setup
+from runner.check.worker import WorkerSetup
 from runner.config.routes import Route
 from runner.sources import source_spec
 
@@ -70,8 +70,8 @@ def read(outcome: Ended, *, source: str = "a.csv", samples: bool = True, bound: 
     return OutcomeReader(bound or bound_route(), MESSAGES, samples=samples).read(outcome, source=source, size_bytes=1)
 
 
-def setup_of(run: Any, directory: Path, *, memory_bytes: int = 2 << 30) -> Setup:
-    return Setup(
+def setup_of(run: Any, directory: Path, *, memory_bytes: int = 2 << 30) -> WorkerSetup:
+    return WorkerSetup(
         run=run,
         messages=MESSAGES,
         source=source_spec(str(directory)),
