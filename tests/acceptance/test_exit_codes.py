@@ -162,7 +162,7 @@ def test_a_second_signal_stops_at_once_with_a_state_that_resumes(work: Work, san
     with mine.command.start(*mine.arguments(*PACE, "--json")) as running:
         assert running.until_event(moved_to("created"))
         running.send(signal.SIGINT)
-        assert running.until_stderr(b"once more")
+        assert running.until_stderr(b"press Ctrl-C again")
         running.send(signal.SIGINT)
         running.wait(10).expect(130)
 
