@@ -17,7 +17,10 @@ _KEPT_S = 3600
 
 
 class DynamoLeases:
-    """Leases in an open table; the table's time to live deletes the rows of ended leases."""
+    """Leases in an open table; the table's time to live deletes the rows of ended leases.
+
+    Every method may raise what DynamoTable raises.
+    """
 
     def __init__(self, table: DynamoTable, *, now: Callable[[], datetime]) -> None:
         self._table = table
