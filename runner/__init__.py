@@ -1,6 +1,6 @@
 """Bulkhead: a bulk runner for Dromo Headless imports, as a library.
 
-`Bulkhead` is the front door, `RunSpec` says what to run, `Settings` how; `examples/library.py` shows them at work.
+`Bulkhead` runs batches, `RunSpec` says what to run, and `Settings` how; `examples/library.py` is an example.
 """
 
 from __future__ import annotations

@@ -158,7 +158,7 @@ class _Kind(Enum):
     STAR = auto()
     """`*`: any characters within a name."""
     ANYTHING = auto()
-    """`**` beside other characters of a name: any characters, `/` included."""
+    """`**` next to other characters of a name: any characters, `/` included."""
     NAMES = auto()
     """`**/` at the start of a name: any number of whole names, each with its `/`."""
     REST = auto()
@@ -287,7 +287,7 @@ def _linear_regex(tokens: Sequence[_Token], *, visible_only: bool) -> str | None
     path at most once; `_name_regex` bounds the steps within a name. What is between two `**/` is matched at its
     leftmost place, which is as good as any later one because a `**/` takes whatever follows; with `visible_only` it
     does not, so there is no regular expression then. What is before a final `**` is matched at its rightmost place:
-    fewer names are left that could be hidden. Atomic groups settle on these places. A `**` beside other characters of
+    fewer names are left that could be hidden. Atomic groups settle on these places. A `**` next to other characters of
     a name, together with another star, has no such order.
     """
     stars = [token.kind for token in tokens if token.kind is not _Kind.CHAR]

@@ -206,7 +206,7 @@ class HistoryEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """One bulk run: items from one source, one manifest. `config` is the JSON text a resume starts from."""
+    """One bulk run: items from one source, one manifest. `config` is the JSON text that a resume reads."""
 
     batch_id: str
     source_uri: str

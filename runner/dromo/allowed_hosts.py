@@ -18,7 +18,7 @@ _NAT64 = IPv6Network("64:ff9b::/96")
 _PLAIN_URL = re.compile(r"[!-\[\]-~]+")
 """Visible ASCII without the backslash, about which url parsers disagree."""
 _NUMERIC_HOST = re.compile(r"(.*\.)?(0x[0-9a-f]*|[0-9]+)\.?", re.IGNORECASE)
-"""A host whose last label is a number is an IPv4 address, in whatever notation."""
+"""A host whose last label is a number is an IPv4 address, in any notation."""
 
 
 class StorageHosts:

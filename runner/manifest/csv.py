@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _FORMULA = re.compile(
     "[\\s\x00-\x1f\x7f-\x9f\u00ad\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]*"  # blank or invisible
-    "[=+\\-@\t\r\n"  # what makes a formula, or makes a spreadsheet drop what stands before one
+    "[=+\\-@\t\r\n"  # starts a formula, or makes a spreadsheet drop the characters before one
     "\uff1d\uff0b\uff0d\uff20\ufe66\ufe62\ufe63\ufe6b]"  # full-width and small forms of = + - @
 )
 

@@ -34,7 +34,7 @@ T = TypeVar("T")
 class LocalSink:
     """A directory as sink; implements `Sink`.
 
-    A file is written under a hidden temporary name (`.<hash>.partial`, beside its final one), synced, and renamed. On
+    A file is written under a hidden temporary name (`.<hash>.partial`, in the same folder), synced, and renamed. On
     an error or a cancellation the temporary file is removed; the next attempt replaces a file that a killed process
     left. No symbolic link below `root` is followed. `result_path` names the files; if the file
     system ignores case and two names are the same, the second result gets the distinct form of its path instead of

@@ -11,7 +11,7 @@ from typing import NoReturn
 from runner.errors import ResultInvalid
 
 MAX_ROW_CHARS = 64 << 20
-"""A single row above this is refused, so that memory stays bounded whatever arrives (choice)."""
+"""A single row above this is refused, so that memory stays bounded for any input (choice)."""
 
 _BLANK = re.compile(r"[ \t\n\r]*")
 _AFTER_ROW = re.compile(r"[ \t\n\r]*([,\]])")

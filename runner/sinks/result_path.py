@@ -24,7 +24,7 @@ _FOLDER_ENDINGS = (".json", ".partial")
 
 
 def result_path(source: str, *, distinct: bool = False) -> str:
-    """Return `results/<source>.json`: relative, below the root whatever `source` says, never shared by two sources.
+    """Return `results/<source>.json`: relative, below the root for any `source`, never shared by two sources.
 
     A component that is unsafe anywhere is made safe and marked with `~` and 16 hex digits of the SHA-256 of the source
     up to and with it. Unsafe are: empty, `.`, `..`, control and bidirectional characters, characters and device names

@@ -141,7 +141,7 @@ def quoted(path: bytes) -> str:
 
 
 def local_path(uri: str) -> str:
-    """Return the path that a `file://` url of `file_uri` stands for."""
+    """Return the path of a `file://` url that `file_uri` returned."""
     return os.fsdecode(unquote_to_bytes(urlsplit(uri).path))
 
 
