@@ -1,4 +1,4 @@
-"""Names that stay the same whoever computes them."""
+"""Identifiers are deterministic."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def test_a_folder_of_results_has_one_form() -> None:
     assert canonical_folder("s3://out/") == canonical_folder("s3://out") == "s3://out"
 
 
-async def test_a_profile_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_missing_profile_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_PROFILE", "nobody")
     with pytest.raises(ConfigError, match="nobody"):
         async with open_s3():

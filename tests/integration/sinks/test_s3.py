@@ -103,7 +103,7 @@ async def test_a_cancelled_download_leaves_nothing(sink: S3Sink, bucket: Bucket)
     assert (bucket.keys(), bucket.uploads()) == ([], [])
 
 
-async def test_a_document_is_stored_with_its_type_and_told_by_its_url(sink: S3Sink, bucket: Bucket) -> None:
+async def test_a_document_is_stored_with_its_type_and_reported_by_its_url(sink: S3Sink, bucket: Bucket) -> None:
     assert await sink.write("manifest.jsonl", stream(b"{}\n", b"{}\n")) == "s3://results/out/manifest.jsonl"
     assert bucket.get("out/manifest.jsonl") == b"{}\n{}\n"
     head = bucket.client.head_object(Bucket="results", Key="out/manifest.jsonl")
@@ -146,7 +146,7 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     ("operation", "permission"),
     [("create_multipart_upload", "s3:PutObject"), ("abort_multipart_upload", "s3:AbortMultipartUpload")],
 )
-async def test_a_missing_permission_is_told_before_the_run(operation: str, permission: str) -> None:
+async def test_a_missing_permission_is_reported_before_the_run(operation: str, permission: str) -> None:
     client = ScriptedS3(**{operation: [refusal(403, "AccessDenied")]})
     with pytest.raises(ConfigError, match="S3 denies it") as caught:
         await S3Sink("s3://results/out", client).prepare()  # type: ignore[arg-type]

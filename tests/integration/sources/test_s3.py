@@ -162,7 +162,7 @@ class TestReading:
         assert (prepared.version, prepared.fingerprint) == (entry.version, f"s3:{etag}-4")
         assert prepared.size_bytes == 4
 
-    async def test_each_attempt_reads_the_body_anew(self, bucket: Bucket, s3: S3Client) -> None:
+    async def test_each_attempt_reads_the_body_again(self, bucket: Bucket, s3: S3Client) -> None:
         content = bytes(range(256)) * 4096
         bucket.put("in/a.csv", content=content)
         source = source_at(s3)
@@ -267,10 +267,10 @@ class TestVersions:
         assert ObjectVersion.parse(str(version)) == version
 
     @pytest.mark.parametrize("text", ["", "-", "abc", "abc-", "-1f", "abc-xyz"])
-    def test_what_is_no_version_is_told(self, text: str) -> None:
+    def test_text_that_is_not_a_version_is_recognized(self, text: str) -> None:
         assert ObjectVersion.parse(text) is None
 
-    def test_the_mark_stands_before_the_suffix_and_depends_on_the_version(self) -> None:
+    def test_the_mark_is_before_the_suffix_and_depends_on_the_version(self) -> None:
         marked = versioned_source("orders/a.b.csv", "v1")
         assert (marked[:11], marked[-4:]) == ("orders/a.b@", ".csv")
         assert len(marked) == len("orders/a.b.csv") + 7

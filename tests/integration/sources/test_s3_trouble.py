@@ -59,7 +59,7 @@ async def test_one_object_that_cannot_be_given_is_rejected_from_the_first_on() -
     assert await rejected(source_of(ScriptedS3(get_object=[refusal(400, "InvalidRequest")]))) == "unreadable"
 
 
-async def test_a_missing_object_is_told_from_a_missing_bucket() -> None:
+async def test_a_missing_object_is_distinguished_from_a_missing_bucket() -> None:
     assert await rejected(source_of(ScriptedS3(get_object=[refusal(404, "NoSuchKey")]))) == "not_found"
     with pytest.raises(SourceNotFound, match="no bucket inbox"):
         await source_of(ScriptedS3(get_object=[refusal(404, "NoSuchBucket")])).prepare(ITEM)
@@ -115,7 +115,7 @@ async def test_a_busy_moment_of_the_listing_is_waited_for() -> None:
     assert ([entry.source for entry in entries], token) == (["a.csv"], None)
 
 
-async def test_a_listing_that_never_comes_is_told() -> None:
+async def test_a_listing_that_is_never_answered_is_reported() -> None:
     with pytest.raises(Unavailable, match="SlowDown"):
         await source_of(ScriptedS3(list_objects_v2=[refusal(503, "SlowDown")])).page(None)
 
@@ -128,7 +128,7 @@ async def test_an_object_replaced_where_the_condition_is_ignored_is_noticed() ->
     assert client.calls[0][1]["IfMatch"] == '"e1"'
 
 
-async def test_only_a_version_id_that_was_told_is_asked_for() -> None:
+async def test_only_a_known_version_id_is_requested() -> None:
     client = ScriptedS3(get_object=[{**FOUND, "VersionId": "v1"}])
     await source_of(client).prepare(Item(batch_id="b", source="a.csv", version="e1-4"))
     await source_of(client).prepare(Item(batch_id="b", source="a.csv", version="e1-4@v1"))

@@ -71,7 +71,7 @@ def test_what_is_no_error_of_s3_passes() -> None:
         (refusal(501, "NotImplemented"), Doing.WRITE, ConfigError, "HTTP 501 NotImplemented", None),
     ],
 )  # fmt: skip
-def test_an_answer_is_told_with_its_place_reason_and_next_step(
+def test_an_answer_is_reported_with_its_place_reason_and_next_step(
     error: Exception, doing: Doing, kind: type[BulkheadError], said: str, hint: str | None
 ) -> None:
     found = translation(error, PLACE, doing)

@@ -215,11 +215,11 @@ class TestFromSettings:
     def test_the_table_is_read_relative_to_its_file(self, tmp_path: Path) -> None:
         assert self.routes(tmp_path, self.TABLE).routes[0].fields == tuple(FIELDS)
 
-    def test_a_flag_that_names_a_schema_stands_in_for_the_table(self, tmp_path: Path) -> None:
+    def test_a_flag_that_names_a_schema_replaces_the_table(self, tmp_path: Path) -> None:
         [route] = self.routes(tmp_path, self.TABLE, schema_id="s").routes
         assert (route.name, route.schema_id) == ("all", "s")
 
-    def test_a_flag_that_names_a_schema_stands_in_for_fields_in_the_file(self, tmp_path: Path) -> None:
+    def test_a_flag_that_names_a_schema_replaces_fields_in_the_file(self, tmp_path: Path) -> None:
         [route] = self.routes(tmp_path, 'fields_file = "fields.json"\n', schema_id="s").routes
         assert (route.schema_id, route.fields) == ("s", None)
 

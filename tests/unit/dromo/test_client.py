@@ -116,7 +116,7 @@ async def test_a_create_that_json_cannot_hold_is_invalid_before_anything_is_sent
 
 
 @pytest.mark.parametrize("status", [401, 403])
-async def test_a_refused_key_is_told_without_the_vendors_words(status):
+async def test_a_refused_key_is_reported_without_the_vendors_words(status):
     error = await outcome(RawServer(answering(answer(status, b'{"detail": "key test-key-1 is bad"}'))))
     assert isinstance(error, AuthRefused)
     assert KEY not in str(error)
@@ -146,14 +146,14 @@ async def test_a_404_of_the_api_to_a_create_with_inline_fields_points_to_the_api
 
 async def test_each_good_answer_tells_the_vendors_time_and_what_a_proxy_kept_does_not():
     date = "Wed, 01 Jul 2026 12:00:00 GMT"
-    told = []
+    close = []
     for headers in ({"Date": date}, {"Date": date, "Age": "3600"}):
         vendor_time = VendorTime(SystemClock())
         server = RawServer(answering(answer(201, CREATED, **headers)))
         async with server, HeadlessClient(server.url, KEY, vendor_time=vendor_time) as client:
             await client.create(FILE)
-        told.append(abs(vendor_time.now() - datetime(2026, 7, 1, 12, tzinfo=UTC)) < timedelta(minutes=1))
-    assert told == [True, False]
+        close.append(abs(vendor_time.now() - datetime(2026, 7, 1, 12, tzinfo=UTC)) < timedelta(minutes=1))
+    assert close == [True, False]
 
 
 @pytest.mark.parametrize(
@@ -261,13 +261,13 @@ async def test_a_redirect_is_an_error_and_its_target_never_sees_the_key(status):
         pytest.param(answering(answer(201, b"not gzip", Content_Encoding="gzip")), id="broken encoding"),
     ],
 )
-async def test_an_answer_that_does_not_tell_the_outcome_leaves_the_create_in_doubt(script):
+async def test_an_answer_that_does_not_tell_the_outcome_leaves_the_outcome_of_the_create_unknown(script):
     server = RawServer(script)
     assert isinstance(await outcome(server), InDoubt)
     assert len(server.peers) == 1
 
 
-async def test_a_create_reset_after_its_body_is_in_doubt():
+async def test_a_create_reset_after_its_body_has_an_unknown_outcome():
     async def script(peer: Peer) -> None:
         await peer.head()
         await peer.body()
@@ -276,7 +276,7 @@ async def test_a_create_reset_after_its_body_is_in_doubt():
     assert isinstance(await outcome(RawServer(script)), InDoubt)
 
 
-async def test_a_create_reset_while_its_body_is_being_sent_is_in_doubt():
+async def test_a_create_reset_while_its_body_is_being_sent_has_an_unknown_outcome():
     async def script(peer: Peer) -> None:
         await peer.head()
         peer.cut()

@@ -75,7 +75,7 @@ async def test_trap_2_every_create_has_a_connection_of_its_own():
     assert [peer.request_line.split()[0] for peer in server.peers] == ["GET", "POST", "POST", "POST"]
 
 
-async def test_trap_2_a_disconnect_after_a_create_is_always_in_doubt():
+async def test_trap_2_a_disconnect_after_a_create_always_has_an_unknown_outcome():
     async with RawServer(closing_after_the_request) as server, HeadlessClient(server.url, "k") as client:
         with pytest.raises(InDoubt):
             await client.create(FILE)
@@ -165,7 +165,7 @@ async def test_trap_10_a_create_that_timed_out_before_it_was_sent_was_not_sent()
             await client.create(FILE)
 
 
-async def test_trap_10_a_create_that_timed_out_after_it_was_sent_is_in_doubt():
+async def test_trap_10_a_create_that_timed_out_after_it_was_sent_has_an_unknown_outcome():
     async with (
         RawServer(lambda peer: peer.until_gone()) as server,
         HeadlessClient(server.url, "k", timeout_s=1.0) as client,  # a busy machine connects within that
@@ -174,7 +174,7 @@ async def test_trap_10_a_create_that_timed_out_after_it_was_sent_is_in_doubt():
             await client.create(FILE)
 
 
-async def test_trap_10_a_refused_connection_is_told_from_a_broken_one():
+async def test_trap_10_a_refused_connection_is_distinguished_from_a_broken_one():
     async with HeadlessClient(closed_port_url(), "k") as client:
         with pytest.raises(NotSent):
             await client.create(FILE)

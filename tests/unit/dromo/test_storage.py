@@ -90,7 +90,7 @@ async def test_storage_that_does_not_take_the_condition_says_so_once(status, bod
     assert isinstance(error, ConditionUnsupported)
 
 
-async def test_a_501_to_an_unconditional_upload_is_in_doubt():
+async def test_a_501_to_an_unconditional_upload_has_an_unknown_outcome():
     assert isinstance(await put_error(RawServer(answering(answer(501))), only_if_absent=False), InDoubt)
 
 
@@ -103,7 +103,7 @@ async def test_a_501_to_an_unconditional_upload_is_in_doubt():
         (400, s3_error("ExpiredToken", "The provided token has expired.")),
     ],
 )
-async def test_an_expired_url_is_told_from_a_refused_one(status, body):
+async def test_an_expired_url_is_distinguished_from_a_refused_one(status, body):
     assert isinstance(await put_error(RawServer(answering(answer(status, body)))), UrlExpired)
 
 
@@ -130,7 +130,7 @@ async def test_any_other_4xx_is_a_refusal_that_names_the_code_alone(status, code
         (409, "ConditionalRequestConflict"),
     ],
 )
-async def test_a_failure_of_the_moment_leaves_the_upload_in_doubt(status, code):
+async def test_a_temporary_failure_leaves_the_outcome_of_the_upload_unknown(status, code):
     assert isinstance(await put_error(RawServer(answering(answer(status, s3_error(code))))), InDoubt)
 
 
@@ -148,7 +148,7 @@ async def test_an_upload_that_nobody_listens_to_was_not_sent():
             await storage.put(closed_port_url() + QUERY, FakeBody([b"x"]), only_if_absent=True)
 
 
-async def test_an_upload_cut_after_its_headers_is_in_doubt():
+async def test_an_upload_cut_after_its_headers_has_an_unknown_outcome():
     async def script(peer: Peer) -> None:
         await peer.head()
         peer.cut()
@@ -158,7 +158,7 @@ async def test_an_upload_cut_after_its_headers_is_in_doubt():
     assert body.closed_count == 1
 
 
-async def test_an_upload_cut_instead_of_answered_is_in_doubt():
+async def test_an_upload_cut_instead_of_answered_has_an_unknown_outcome():
     async def script(peer: Peer) -> None:
         await peer.head()
         await peer.body()
@@ -167,14 +167,14 @@ async def test_an_upload_cut_instead_of_answered_is_in_doubt():
     assert isinstance(await put_error(RawServer(script)), InDoubt)
 
 
-async def test_an_upload_without_an_answer_is_in_doubt_after_the_stall_time():
+async def test_an_upload_without_an_answer_has_an_unknown_outcome_after_the_stall_time():
     async def script(peer: Peer) -> None:
         await peer.until_gone()
 
     assert isinstance(await put_error(RawServer(script), stall_s=0.5), InDoubt)
 
 
-async def test_a_success_answered_before_the_whole_body_is_in_doubt():
+async def test_a_success_answered_before_the_whole_body_has_an_unknown_outcome():
     async def script(peer: Peer) -> None:
         await peer.head()
         await peer.send(answer(200))
@@ -196,7 +196,7 @@ async def test_a_refusal_before_the_whole_body_ends_the_sending():
     assert body.closed_count == 1
 
 
-async def test_a_source_that_changed_is_told_as_itself_and_the_object_stays_incomplete():
+async def test_a_source_that_changed_is_reported_as_changed_and_the_object_stays_incomplete():
     async def script(peer: Peer) -> None:
         await peer.head()
         await peer.until_gone()

@@ -302,7 +302,7 @@ async def test_a_place_that_can_be_written_is_left_empty(tmp_path: Path) -> None
     assert list((tmp_path / "new" / "out").iterdir()) == []
 
 
-async def test_a_place_that_cannot_be_written_is_told_before_anything_is_sent(tmp_path: Path) -> None:
+async def test_a_place_that_cannot_be_written_is_reported_before_anything_is_sent(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(ConfigError, match="file"):
         await LocalSink(tmp_path / "file" / "out").prepare()

@@ -1,4 +1,4 @@
-"""Where results lie: below the root, readable, and never two at one place."""
+"""Paths of results: below the root, readable, and never two the same."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_no_two_sources_share_a_path(sources):
 
 
 @given(sources=st.lists(SOURCES, unique=True, max_size=20))
-def test_no_result_stands_where_a_folder_has_to(sources):
+def test_no_result_has_the_path_of_a_folder(sources):
     files = {result_path(source).casefold() for source in sources}
     folders = {str(parent) for path in files for parent in Path(path).parents}
     assert not files & folders

@@ -20,7 +20,7 @@ CUT = ResponseStreamingError(error="cut")
 
 
 class Answer:
-    """Gives its bytes, then its error, or stands still."""
+    """Gives its bytes, then its error, or stalls."""
 
     def __init__(self, content: bytes, *, error: Exception | None = None, stalls: bool = False) -> None:
         self._content = content
@@ -93,7 +93,7 @@ async def test_an_answer_that_ends_too_early_is_a_cut_one() -> None:
 
 
 @pytest.mark.virtual_time
-async def test_a_read_that_stands_still_is_asked_for_again() -> None:
+async def test_a_read_that_stalls_is_repeated() -> None:
     bucket = Bucket({"end": 300_000, "stalls": True}, {})
     began = asyncio.get_running_loop().time()
     assert await sent(bucket.body(stall_s=15)) == CONTENT
