@@ -33,10 +33,7 @@ def of_cells(field: dict[str, Any], rule: str, *values: str) -> str:
 @pytest.mark.parametrize(
     ("said", "wanted"),
     [
-        (
-            of("not_mapped", labels=("E-Mail",), headers=(("E-Mail", "Mail"),)),
-            'Add "Mail" to the alternateMatches of',
-        ),
+        (of("not_mapped", labels=("E-Mail",), headers=(("E-Mail", "Mail"),)), 'Add "Mail" to the alternateMatches of'),
         (of("not_mapped", labels=("E-Mail",)), "Add a column for E-Mail."),
         (of("not_mapped"), "may need another route"),
         (of("header_not_found"), "Add a header row (Customer No, E-Mail, Plan). If"),
