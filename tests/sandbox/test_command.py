@@ -95,7 +95,7 @@ def test_a_bad_option_is_a_sentence_and_exit_code_2():
         (["--keep", "0"], "argument --keep: not a whole number from 1: '0'"),
         (["--workers", "all"], "argument --workers: not a whole number from 1: 'all'"),
         (["--worker-memory", "10"], "argument --worker-memory: a worker needs at least 256 MB of memory"),
-        (["--hook-hosts", "http://x"], "argument --hook-hosts: 'http://x' is not a host or host:port that hooks could"),
+        (["--hook-hosts", "http://x"], "argument --hook-hosts: 'http://x' is not a host or host:port that hooks can"),
         (["--data", "/dev/null"], "/dev/null is not a directory; --data names one"),
         (["--data", "/dev/null/x"], "/dev/null/x cannot be used: Not a directory"),
     ],
