@@ -3,7 +3,7 @@
 BulkheadError
 ├── TransientError                may succeed if repeated
 │   ├── NotSent                   the request never left, or the server cannot have acted on it
-│   ├── InDoubt                   the request may have taken effect: a create or an upload without a usable answer
+│   ├── OutcomeUnknown            the request may have taken effect: a create or an upload without a usable answer
 │   ├── Unavailable               a read was not answered, answered 5xx, or the answer was cut or malformed
 │   ├── RateLimited               429; `retry_after_s` is None if the vendor did not say
 │   ├── UrlExpired                a presigned url has expired; ask for a new one
@@ -70,7 +70,7 @@ class NotSent(TransientError):
     """The request never left this machine, or the server cannot have acted on it."""
 
 
-class InDoubt(TransientError):
+class OutcomeUnknown(TransientError):
     """The request may have taken effect."""
 
 

@@ -28,7 +28,7 @@ class ImportsApi(Protocol):
     """The vendor's Headless API, one method per endpoint. All may raise AuthRefused, NotSent, and RateLimited."""
 
     async def create(self, request: CreateRequest) -> RemoteImport:
-        """Create an import. Raises InDoubt (it may exist), SchemaNotFound, RequestInvalid."""
+        """Create an import. Raises OutcomeUnknown (it may exist), SchemaNotFound, RequestInvalid."""
         ...
 
     async def retrieve(self, import_id: str) -> RemoteImport:
@@ -72,8 +72,8 @@ class Storage(Protocol):
     async def put(self, url: str, body: Body, *, only_if_absent: bool) -> bool:
         """Send the body; True if it is stored now, False if it was already there (412 to `If-None-Match: *`).
 
-        Raises NotSent, InDoubt (also a stalled or cut transfer), UrlExpired, ConditionUnsupported, UploadRefused,
-        and what the body raises.
+        Raises NotSent, OutcomeUnknown (also a stalled or cut transfer), UrlExpired, ConditionUnsupported,
+        UploadRefused, and what the body raises.
         """
         ...
 

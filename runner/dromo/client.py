@@ -23,8 +23,8 @@ from runner.errors import (
     BulkheadError,
     ConfigError,
     ImportNotFound,
-    InDoubt,
     NotSent,
+    OutcomeUnknown,
     RateLimited,
     RequestInvalid,
     SchemaNotFound,
@@ -107,11 +107,11 @@ class HeadlessClient:
     async def create(self, request: CreateRequest) -> RemoteImport:
         """Create an import, on a new connection: a kept one may be closing, which would leave the outcome unknown.
 
-        Raises InDoubt (it may exist), SchemaNotFound, RequestInvalid; and NotSent if a proxy or gateway answered
+        Raises OutcomeUnknown (it may exist), SchemaNotFound, RequestInvalid; and NotSent if a proxy or gateway answered
         instead of the API.
         """
         pieces = _create_body(request)
-        answer = await self._ask("POST", "/headless/imports/", pieces=pieces, doubt=InDoubt)
+        answer = await self._ask("POST", "/headless/imports/", pieces=pieces, doubt=OutcomeUnknown)
         missing = request.schema_id and SchemaNotFound(
             "the vendor has no such schema", schema_id=request.schema_id, hint="check the schema id and the API url"
         )
@@ -120,10 +120,10 @@ class HeadlessClient:
                 f"the answer {answer.status} is not from the API",
                 hint="check BULKHEAD_API_URL, and proxies between this machine and the API",
             )
-        self._check(answer, missing=missing or None, doubt=InDoubt)
+        self._check(answer, missing=missing or None, doubt=OutcomeUnknown)
         if answer.status not in {200, 201}:
-            raise InDoubt(f"the API answered a create with {answer.status}")
-        return _decoded(answer, import_of, doubt=InDoubt)
+            raise OutcomeUnknown(f"the API answered a create with {answer.status}")
+        return _decoded(answer, import_of, doubt=OutcomeUnknown)
 
     async def retrieve(self, import_id: str) -> RemoteImport:
         """Return the full import. Raises ImportNotFound, Unavailable."""
@@ -234,8 +234,8 @@ class HeadlessClient:
             raise doubt(f"the API answered {status}")
         if status == 404 and missing is not None:
             raise missing
-        if status == 303 and doubt is InDoubt:
-            raise InDoubt("the API answered a create with 303, which is not followed")
+        if status == 303 and doubt is OutcomeUnknown:
+            raise OutcomeUnknown("the API answered a create with 303, which is not followed")
         if status < 400 or status == 404:
             raise RequestInvalid(
                 f"the API answered {status}; the API url is probably wrong", hint="check BULKHEAD_API_URL"

@@ -16,7 +16,15 @@ from aiohttp.abc import AbstractResolver
 from runner.dromo.allowed_hosts import GuardedResolver, StorageHosts
 from runner.dromo.http import ConnectionCut, RequestSent, open_session, reason_of
 from runner.dromo.upload_body import PIECE_BYTES, UploadPayload, spend
-from runner.errors import BulkheadError, ConditionUnsupported, InDoubt, NotSent, Unavailable, UploadRefused, UrlExpired
+from runner.errors import (
+    BulkheadError,
+    ConditionUnsupported,
+    NotSent,
+    OutcomeUnknown,
+    Unavailable,
+    UploadRefused,
+    UrlExpired,
+)
 
 if TYPE_CHECKING:
     from aiolimiter import AsyncLimiter
@@ -98,8 +106,8 @@ class HttpStorage:
     async def put(self, url: str, body: Body, *, only_if_absent: bool) -> bool:
         """Send the body; True if it is stored now, False if it was already there (412 to `If-None-Match: *`).
 
-        Raises NotSent, InDoubt (also a stalled or cut transfer), UrlExpired, ConditionUnsupported, UploadRefused,
-        and what the body raises.
+        Raises NotSent, OutcomeUnknown (also a stalled or cut transfer), UrlExpired, ConditionUnsupported,
+        UploadRefused, and what the body raises.
         """
         upload = UploadPayload(body, stall_s=self._stall_s, bwlimit=self._bwlimit)
         answer = await self._send(url, upload, only_if_absent=only_if_absent)
@@ -109,7 +117,7 @@ class HttpStorage:
         if refusal is not None:
             raise refusal
         if not upload.complete:
-            raise InDoubt("storage answered before it had the whole file")
+            raise OutcomeUnknown("storage answered before it had the whole file")
         return True
 
     async def _send(self, url: str, upload: UploadPayload, *, only_if_absent: bool) -> _Answer:
@@ -122,9 +130,9 @@ class HttpStorage:
         except aiohttp.ClientConnectorError as error:
             failure = NotSent(f"cannot connect to storage: {reason_of(error)}")
         except TimeoutError:
-            failure = InDoubt(f"the upload stalled for {self._stall_s:g} s")
+            failure = OutcomeUnknown(f"the upload stalled for {self._stall_s:g} s")
         except (aiohttp.ClientError, ConnectionCut, OSError) as error:
-            failure = InDoubt(f"the upload was cut ({type(error).__name__})")
+            failure = OutcomeUnknown(f"the upload was cut ({type(error).__name__})")
         finally:
             upload.abandon()
         if upload.failure is not None:
@@ -233,7 +241,7 @@ def _refusal(answer: _Answer, *, conditional: bool) -> BulkheadError | None:
     if answer.is_expiry:
         return UrlExpired("the upload url has expired")
     if status >= 500 or status in {408, 429} or answer.code in _REPEATABLE:
-        return InDoubt(f"storage could not take the upload ({answer})")
+        return OutcomeUnknown(f"storage could not take the upload ({answer})")
     if status < 400:
         return UploadRefused(f"storage redirects the upload ({answer}); redirects are not followed")
     return UploadRefused(f"storage refuses the upload ({answer})")

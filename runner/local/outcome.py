@@ -35,7 +35,7 @@ EXIT_CODES: dict[type[BaseException], ExitCode] = {
     errors.BulkheadError: ExitCode.UNEXPECTED,
     errors.TransientError: ExitCode.TRY_AGAIN,
     errors.NotSent: ExitCode.TRY_AGAIN,
-    errors.InDoubt: ExitCode.TRY_AGAIN,
+    errors.OutcomeUnknown: ExitCode.TRY_AGAIN,
     errors.Unavailable: ExitCode.TRY_AGAIN,
     errors.RateLimited: ExitCode.TRY_AGAIN,
     errors.UrlExpired: ExitCode.TRY_AGAIN,

@@ -20,9 +20,9 @@ from runner.errors import (
     AuthRefused,
     DuplicatePending,
     ImportIdTaken,
-    InDoubt,
     ItemRejected,
     NotSent,
+    OutcomeUnknown,
     RateLimited,
     RequestInvalid,
     SchemaNotFound,
@@ -324,7 +324,7 @@ class Submitter:
             await permit.unused()
             await self._pause_after(attempt, error)
             return None
-        except InDoubt as error:
+        except OutcomeUnknown as error:
             await permit.outcome_unknown()
             return await self._answer_lost(attempt, error)
         except (AuthRefused, SchemaNotFound, RequestInvalid) as error:
@@ -366,7 +366,9 @@ class Submitter:
         try:
             bound = await self._bind(attempt.item, remote, reason="created")
         except ImportIdTaken:
-            return await self._answer_lost(attempt, InDoubt("the vendor answered with an import that has an owner"))
+            return await self._answer_lost(
+                attempt, OutcomeUnknown("the vendor answered with an import that has an owner")
+            )
         self._emit(CreateAnswered(source=bound.source, slots_free=await self._pacer.free_slots()))
         return bound
 
@@ -396,7 +398,7 @@ class Submitter:
         await self._ledger.count_up(attempt.item.batch_id, throttled=1)
         self._emit(CreateThrottled(source=attempt.item.source, wait_s=wait_s))
 
-    async def _answer_lost(self, attempt: _Attempt, error: InDoubt) -> Item | None:
+    async def _answer_lost(self, attempt: _Attempt, error: OutcomeUnknown) -> Item | None:
         """Look once for the import by its tag; a JSON create has no filename with a tag and must wait."""
         if attempt.item.kind is ItemKind.JSON:
             self._held_schemas.outcome_unknown.add(attempt.route.schema_id)

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 from runner.errors import (
     ConditionUnsupported,
     ImportNotFound,
-    InDoubt,
     ItemRejected,
+    OutcomeUnknown,
     StorageFull,
     TransientError,
     UploadRefused,
@@ -141,7 +141,7 @@ class Uploader:
             except UrlExpired:
                 self._urls.pop(item.bound_id, None)
             except TransientError as error:
-                if isinstance(error, InDoubt):
+                if isinstance(error, OutcomeUnknown):
                     may_have_data, settled = True, False
                 await self._pause(item, attempt, error)
         return item

@@ -14,7 +14,7 @@ import pytest
 
 from runner.dromo import clock as vendor_time
 from runner.dromo.listing import imports_since
-from runner.errors import InDoubt
+from runner.errors import OutcomeUnknown
 from runner.ledger.memory import MemoryLedger
 from runner.ledger.protocol import Ledger
 from runner.local import feeder, pipeline, settling
@@ -80,7 +80,7 @@ def create_before_intent(patch: pytest.MonkeyPatch) -> None:
 def json_create_repeated(patch: pytest.MonkeyPatch) -> None:
     careful = submit.Submitter._answer_lost
 
-    async def answer_lost(self: Any, attempt: Any, error: InDoubt) -> Item | None:
+    async def answer_lost(self: Any, attempt: Any, error: OutcomeUnknown) -> Item | None:
         if attempt.item.kind is ItemKind.FILE:
             return await careful(self, attempt, error)
         await self._pause_after(attempt, error)

@@ -19,8 +19,8 @@ from runner.errors import (
     BulkheadError,
     ConditionUnsupported,
     ImportNotFound,
-    InDoubt,
     NotSent,
+    OutcomeUnknown,
     RateLimited,
     RequestInvalid,
     SchemaNotFound,
@@ -204,8 +204,8 @@ class Exchange:
     ) -> Any:
         """Send, let `effect(instant, done)` happen or not, and return what `done` was given.
 
-        Raises what `done` was given where that is an error, else NotSent, InDoubt for a `doubtful` call, Unavailable
-        for a read, and RateLimited.
+        Raises what `done` was given where that is an error, else NotSent, OutcomeUnknown for a `doubtful` call,
+        Unavailable for a read, and RateLimited.
         """
         fate = self.vendor.weather.fate(call, key, self.loop.time())
         self.vendor.seen.calls[call] += 1
@@ -276,7 +276,7 @@ def _into(answer: asyncio.Future[object]) -> Done:
 
 
 def _lost(sentence: str, *, doubtful: bool) -> BulkheadError:
-    return InDoubt(sentence) if doubtful else Unavailable(sentence)
+    return OutcomeUnknown(sentence) if doubtful else Unavailable(sentence)
 
 
 class SimulatedApi:

@@ -21,8 +21,8 @@ from runner.errors import (
     AuthRefused,
     BulkheadError,
     ConfigError,
-    InDoubt,
     NotSent,
+    OutcomeUnknown,
     RateLimited,
     RequestInvalid,
     SchemaNotFound,
@@ -236,7 +236,7 @@ async def test_a_redirect_is_an_error_and_its_target_never_sees_the_key(status):
     async with RawServer(answering(answer(201, CREATED))) as target:
         error = await outcome(RawServer(answering(answer(status, Location=target.url + "/stolen"))))
         assert target.peers == []
-    assert isinstance(error, InDoubt if status == 303 else NotSent)
+    assert isinstance(error, OutcomeUnknown if status == 303 else NotSent)
     assert str(status) in str(error)
     assert target.url.removeprefix("http://") not in str(error)
 
@@ -263,7 +263,7 @@ async def test_a_redirect_is_an_error_and_its_target_never_sees_the_key(status):
 )
 async def test_an_answer_that_does_not_tell_the_outcome_leaves_the_outcome_of_the_create_unknown(script):
     server = RawServer(script)
-    assert isinstance(await outcome(server), InDoubt)
+    assert isinstance(await outcome(server), OutcomeUnknown)
     assert len(server.peers) == 1
 
 
@@ -273,7 +273,7 @@ async def test_a_create_reset_after_its_body_has_an_unknown_outcome():
         await peer.body()
         peer.cut()
 
-    assert isinstance(await outcome(RawServer(script)), InDoubt)
+    assert isinstance(await outcome(RawServer(script)), OutcomeUnknown)
 
 
 async def test_a_create_reset_while_its_body_is_being_sent_has_an_unknown_outcome():
@@ -282,7 +282,7 @@ async def test_a_create_reset_while_its_body_is_being_sent_has_an_unknown_outcom
         peer.cut()
 
     request = CreateRequest(schema_id="s", initial_data=b'["' + b"x" * 14_000_000 + b'"]')
-    assert isinstance(await outcome(RawServer(script), request), InDoubt)
+    assert isinstance(await outcome(RawServer(script), request), OutcomeUnknown)
 
 
 async def test_a_create_that_nobody_listens_to_was_not_sent():

@@ -9,7 +9,7 @@ from aiolimiter import AsyncLimiter
 
 from runner.dromo.client import HeadlessClient
 from runner.dromo.storage import HttpStorage
-from runner.errors import InDoubt, NotSent, SourceChanged, Unavailable
+from runner.errors import NotSent, OutcomeUnknown, SourceChanged, Unavailable
 from runner.models import CreateRequest
 from tests.support.bodies import FakeBody
 from tests.support.rawserver import Peer, RawServer, answer, answering, closed_port_url
@@ -47,7 +47,7 @@ async def test_trap_1_a_request_whose_connection_breaks_is_never_sent_a_second_t
             "POST": lambda: client.create(FILE),
             "PUT": lambda: storage.put(server.url + "/x", FakeBody([b"x"]), only_if_absent=True),
         }
-        with pytest.raises((Unavailable, InDoubt)):
+        with pytest.raises((Unavailable, OutcomeUnknown)):
             await calls[method]()
     assert len(server.peers) == 1
 
@@ -77,7 +77,7 @@ async def test_trap_2_every_create_has_a_connection_of_its_own():
 
 async def test_trap_2_a_disconnect_after_a_create_always_has_an_unknown_outcome():
     async with RawServer(closing_after_the_request) as server, HeadlessClient(server.url, "k") as client:
-        with pytest.raises(InDoubt):
+        with pytest.raises(OutcomeUnknown):
             await client.create(FILE)
 
 
@@ -120,7 +120,7 @@ async def test_trap_5_an_upload_to_a_server_that_never_reads_is_cut_after_the_st
 
     body = FakeBody([b"x" * (1 << 20)] * 64)
     async with RawServer(script) as server, HttpStorage(API, stall_s=0.1) as storage:
-        with pytest.raises(InDoubt, match="stalled"):
+        with pytest.raises(OutcomeUnknown, match="stalled"):
             await asyncio.wait_for(storage.put(server.url + "/x", body, only_if_absent=True), 10)
     assert body.closed_count == 1
 
@@ -170,7 +170,7 @@ async def test_trap_10_a_create_that_timed_out_after_it_was_sent_has_an_unknown_
         RawServer(lambda peer: peer.until_gone()) as server,
         HeadlessClient(server.url, "k", timeout_s=1.0) as client,  # a busy machine connects within that
     ):
-        with pytest.raises(InDoubt):
+        with pytest.raises(OutcomeUnknown):
             await client.create(FILE)
 
 
@@ -179,7 +179,7 @@ async def test_trap_10_a_refused_connection_is_distinguished_from_a_broken_one()
         with pytest.raises(NotSent):
             await client.create(FILE)
     async with RawServer(resetting_after_the_request) as server, HeadlessClient(server.url, "k") as client:
-        with pytest.raises(InDoubt):
+        with pytest.raises(OutcomeUnknown):
             await client.create(FILE)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from runner.clock import WallClock
 from runner.dromo.clock import LONGEST_ROUND_TRIP_S, VendorTime
-from runner.errors import InDoubt
+from runner.errors import OutcomeUnknown
 from runner.models import CreateRequest
 from tests.support.bench import Bench
 
@@ -69,7 +69,7 @@ async def test_a_lost_json_create_is_not_repeated_by_a_machine_whose_clock_is_an
     bench.skew = timedelta(hours=skew_h)
     add = bench.vendor.add
     bench.vendor.add = lambda request: add(request, status="SUCCESSFUL")  # type: ignore[method-assign, misc]
-    bench.vendor.create_script.append(bench.vendor.lose(InDoubt("cut")))
+    bench.vendor.create_script.append(bench.vendor.lose(OutcomeUnknown("cut")))
     await bench.run()
     assert len(bench.vendor.created) == 1
     assert (await bench.item("a.json")).import_id == "import-1"

@@ -14,8 +14,8 @@ from runner.dromo.upload_body import UploadPayload
 from runner.errors import (
     BulkheadError,
     ConditionUnsupported,
-    InDoubt,
     NotSent,
+    OutcomeUnknown,
     SourceChanged,
     Unavailable,
     UploadRefused,
@@ -91,7 +91,7 @@ async def test_storage_that_does_not_take_the_condition_says_so_once(status, bod
 
 
 async def test_a_501_to_an_unconditional_upload_has_an_unknown_outcome():
-    assert isinstance(await put_error(RawServer(answering(answer(501))), only_if_absent=False), InDoubt)
+    assert isinstance(await put_error(RawServer(answering(answer(501))), only_if_absent=False), OutcomeUnknown)
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ async def test_any_other_4xx_is_a_refusal_that_names_the_code_alone(status, code
     ],
 )
 async def test_a_temporary_failure_leaves_the_outcome_of_the_upload_unknown(status, code):
-    assert isinstance(await put_error(RawServer(answering(answer(status, s3_error(code))))), InDoubt)
+    assert isinstance(await put_error(RawServer(answering(answer(status, s3_error(code))))), OutcomeUnknown)
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -154,7 +154,7 @@ async def test_an_upload_cut_after_its_headers_has_an_unknown_outcome():
         peer.cut()
 
     body = FakeBody([b"x" * (1 << 20)] * 16)
-    assert isinstance(await put_error(RawServer(script), body), InDoubt)
+    assert isinstance(await put_error(RawServer(script), body), OutcomeUnknown)
     assert body.closed_count == 1
 
 
@@ -164,14 +164,14 @@ async def test_an_upload_cut_instead_of_answered_has_an_unknown_outcome():
         await peer.body()
         peer.cut()
 
-    assert isinstance(await put_error(RawServer(script)), InDoubt)
+    assert isinstance(await put_error(RawServer(script)), OutcomeUnknown)
 
 
 async def test_an_upload_without_an_answer_has_an_unknown_outcome_after_the_stall_time():
     async def script(peer: Peer) -> None:
         await peer.until_gone()
 
-    assert isinstance(await put_error(RawServer(script), stall_s=0.5), InDoubt)
+    assert isinstance(await put_error(RawServer(script), stall_s=0.5), OutcomeUnknown)
 
 
 async def test_a_success_answered_before_the_whole_body_has_an_unknown_outcome():
@@ -181,7 +181,7 @@ async def test_a_success_answered_before_the_whole_body_has_an_unknown_outcome()
         await peer.until_gone()
 
     body = FakeBody([b"x" * (1 << 20)] * 64)
-    assert isinstance(await put_error(RawServer(script), body), InDoubt)
+    assert isinstance(await put_error(RawServer(script), body), OutcomeUnknown)
 
 
 async def test_a_refusal_before_the_whole_body_ends_the_sending():
@@ -232,7 +232,7 @@ async def test_a_source_that_stops_giving_is_a_stall():
             await asyncio.Event().wait()
 
     assert isinstance(
-        await put_error(RawServer(answering(answer(200))), Silent([], size_bytes=2), stall_s=0.5), InDoubt
+        await put_error(RawServer(answering(answer(200))), Silent([], size_bytes=2), stall_s=0.5), OutcomeUnknown
     )
 
 

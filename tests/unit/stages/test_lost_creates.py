@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from runner.errors import InDoubt
+from runner.errors import OutcomeUnknown
 from runner.models import CreateRequest, ItemState
 from tests.support.bench import Bench
 
@@ -22,7 +22,7 @@ def _succeed_at_once(bench: Bench) -> None:
 async def test_the_only_import_that_can_be_its_own_is_adopted_after_the_quiet_period() -> None:
     bench = Bench(ROWS)
     _succeed_at_once(bench)
-    bench.vendor.create_script.append(bench.vendor.lose(InDoubt("cut")))
+    bench.vendor.create_script.append(bench.vendor.lose(OutcomeUnknown("cut")))
     await bench.run()
     assert (await bench.item("a.json")).import_id == "import-1"
     assert len(bench.vendor.created) == 1
@@ -32,7 +32,7 @@ async def test_the_only_import_that_can_be_its_own_is_adopted_after_the_quiet_pe
 async def test_a_create_that_made_nothing_is_repeated_only_after_the_quiet_period() -> None:
     bench = Bench(ROWS)
     _succeed_at_once(bench)
-    bench.vendor.create_script.append(InDoubt("502"))
+    bench.vendor.create_script.append(OutcomeUnknown("502"))
     await bench.run()
     item = await bench.item("a.json")
     assert item.state is ItemState.COLLECTED
@@ -44,7 +44,7 @@ async def test_a_create_that_made_nothing_is_repeated_only_after_the_quiet_perio
 
 async def test_two_candidates_leave_it_uncertain_and_named() -> None:
     bench = Bench(ROWS)
-    bench.vendor.create_script.append(bench.vendor.lose(InDoubt("cut")))
+    bench.vendor.create_script.append(bench.vendor.lose(OutcomeUnknown("cut")))
     bench.vendor.add(REQUEST)
     await bench.run()
     item = await bench.item("a.json")
@@ -57,7 +57,7 @@ async def test_two_candidates_leave_it_uncertain_and_named() -> None:
 async def test_an_import_of_another_schema_is_no_candidate() -> None:
     bench = Bench(ROWS)
     _succeed_at_once(bench)
-    bench.vendor.create_script.append(bench.vendor.lose(InDoubt("cut")))
+    bench.vendor.create_script.append(bench.vendor.lose(OutcomeUnknown("cut")))
     bench.vendor.add(CreateRequest(schema_id="other", initial_data=b"[]"))
     await bench.run()
     assert (await bench.item("a.json")).import_id == "import-2"
@@ -66,7 +66,7 @@ async def test_an_import_of_another_schema_is_no_candidate() -> None:
 async def test_while_the_outcome_of_a_json_create_is_unknown_no_other_with_its_schema_is_sent() -> None:
     bench = Bench({f"{n}.json": b'[{"x":1}]' + b" " * n for n in range(5)})
     _succeed_at_once(bench)
-    bench.vendor.create_script.append(bench.vendor.lose(InDoubt("cut")))
+    bench.vendor.create_script.append(bench.vendor.lose(OutcomeUnknown("cut")))
     await bench.run()
     assert set((await bench.states()).values()) == {"collected"}
     assert len(bench.vendor.created) == 5

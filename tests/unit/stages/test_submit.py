@@ -13,9 +13,9 @@ from runner.errors import (
     AuthRefused,
     ConditionUnsupported,
     ImportNotFound,
-    InDoubt,
     ItemRejected,
     NotSent,
+    OutcomeUnknown,
     RateLimited,
     RequestInvalid,
     SchemaNotFound,
@@ -62,7 +62,7 @@ async def test_without_the_tag_the_name_stays_as_it_is() -> None:
 
 async def test_a_lost_reply_leads_to_adoption_by_tag_not_to_a_second_create() -> None:
     bench = Bench(FILES)
-    bench.vendor.create_script.append(bench.vendor.lose(InDoubt("cut")))
+    bench.vendor.create_script.append(bench.vendor.lose(OutcomeUnknown("cut")))
     await bench.run()
     assert len(bench.vendor.created) == 1
     batch = await bench.ledger.batch(BATCH_ID)
@@ -74,7 +74,7 @@ async def test_a_lost_reply_leads_to_adoption_by_tag_not_to_a_second_create() ->
 
 async def test_a_lost_create_that_had_no_effect_is_sent_again() -> None:
     bench = Bench(FILES)
-    bench.vendor.create_script.append(InDoubt("502"))
+    bench.vendor.create_script.append(OutcomeUnknown("502"))
     await bench.run()
     item = await bench.item("a.csv")
     assert (item.state, item.attempts, len(bench.vendor.created)) == (ItemState.COLLECTED, 2, 1)
@@ -83,7 +83,7 @@ async def test_a_lost_create_that_had_no_effect_is_sent_again() -> None:
 async def test_another_creators_import_of_the_same_name_is_never_adopted() -> None:
     bench = Bench(FILES)
     bench.vendor.add(CreateRequest(schema_id="s1", original_filename="a.csv"))
-    bench.vendor.create_script.append(InDoubt("502"))
+    bench.vendor.create_script.append(OutcomeUnknown("502"))
     await bench.run()
     assert (await bench.item("a.csv")).import_id == "import-2"
 
@@ -139,7 +139,7 @@ async def test_trouble_that_does_not_end_defers_items_and_then_pauses_the_batch(
 
 async def test_an_upload_that_had_arrived_without_an_answer_is_not_stored_twice() -> None:
     bench = Bench(FILES)
-    bench.vendor.put_script.append(bench.vendor.lose(InDoubt("cut")))
+    bench.vendor.put_script.append(bench.vendor.lose(OutcomeUnknown("cut")))
     await bench.run()
     assert bench.vendor.received == {"import-1": [FILES["a.csv"]]}
     assert await bench.states() == {"a.csv": "collected"}
@@ -149,7 +149,7 @@ async def test_if_storage_takes_no_condition_an_upload_without_an_answer_waits_a
     None
 ):
     bench = Bench(FILES)
-    bench.vendor.put_script.extend([ConditionUnsupported("501"), bench.vendor.lose(InDoubt("cut"))])
+    bench.vendor.put_script.extend([ConditionUnsupported("501"), bench.vendor.lose(OutcomeUnknown("cut"))])
     await bench.run()
     assert bench.vendor.received == {"import-1": [FILES["a.csv"]]}
     assert [call for call in bench.vendor.calls if call.startswith("put")] == ["put if absent", "put"]
@@ -292,7 +292,7 @@ async def test_an_import_that_is_gone_and_may_have_got_the_data_fails_its_item()
 @pytest.mark.parametrize("refusal", [UploadRefused("storage refuses the upload (HTTP 403)"), SourceChanged()])
 async def test_a_repeated_upload_that_is_refused_may_have_arrived_the_first_time(refusal: Exception) -> None:
     bench = Bench(FILES)
-    bench.vendor.put_script.extend([bench.vendor.lose(InDoubt("cut")), refusal])
+    bench.vendor.put_script.extend([bench.vendor.lose(OutcomeUnknown("cut")), refusal])
     await bench.run()
     assert await bench.states() == {"a.csv": "collected"}
 
@@ -308,7 +308,7 @@ async def test_a_file_that_cannot_be_read_any_more_is_rejected_and_stops_no_othe
 
 async def test_a_refused_upload_whose_first_try_shows_up_late_has_arrived() -> None:
     bench = Bench(FILES)
-    bench.vendor.put_script.extend([InDoubt("cut"), UploadRefused("storage refuses the upload (HTTP 403)")])
+    bench.vendor.put_script.extend([OutcomeUnknown("cut"), UploadRefused("storage refuses the upload (HTTP 403)")])
     retrieve = bench.vendor.retrieve
 
     async def arrive_after_a_minute(import_id: str) -> RemoteImport:
