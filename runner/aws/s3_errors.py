@@ -111,9 +111,9 @@ class _Refusal:
         self._doing = doing
 
     def translation(self) -> BulkheadError:
-        return self._of_the_moment() or self._of_all() or self._of_the_call()
+        return self._transient() or self._of_all() or self._of_the_call()
 
-    def _of_the_moment(self) -> BulkheadError | None:
+    def _transient(self) -> BulkheadError | None:
         if self._code in _FULL or self._status == 507:
             return StorageFull(f"no space is left at {self._place}", hint="free some space and resume")
         if self._code in _REPEATABLE or self._status == 429 or (self._status >= 500 and self._status != 501):

@@ -211,7 +211,7 @@ class HookStage:
 
     @contextmanager
     def _rewriting(self) -> Iterator[Pages]:
-        """New pages to write while the old ones are read, and to go on with unless a hook fails."""
+        """Yield new pages to write while the old ones are read; they replace the old ones unless a hook fails."""
         made = Pages()
         try:
             yield made

@@ -105,7 +105,7 @@ def test_one_batch_is_shown_with_what_to_do_about_it(deployed: Deployed, bulkhea
     assert (document["driver"], document["manifest"]) == ("stack", None)
 
 
-def test_the_manifest_of_now_goes_to_stdout_and_where_the_stack_s_lies_to_stderr(
+def test_the_current_manifest_goes_to_stdout_and_the_place_of_the_stack_s_to_stderr(
     deployed: Deployed, bulkhead: Command
 ) -> None:
     leave_batch(deployed, "b1", {"a.csv": S.COLLECTED, "b.csv": S.FAILED})
@@ -125,7 +125,7 @@ def test_the_manifest_can_be_a_file(deployed: Deployed, bulkhead: Command) -> No
     assert [path.name for path in bulkhead.home.iterdir() if path.is_file()] == ["all.csv"]
 
 
-def test_redriven_items_are_queued_and_rung_for(deployed: Deployed, bulkhead: Command) -> None:
+def test_redriven_items_are_queued_and_enqueued(deployed: Deployed, bulkhead: Command) -> None:
     leave_batch(deployed, "b1", {"in/a.csv": S.FAILED, "b.csv": S.FAILED, "c.csv": S.COLLECTED})
     ended = bulkhead("cloud", "redrive", "b1", "--match", "in/*/*", "--json").expect(0)
     assert ended.document == {"items": 0, "dead_letters": {}}
@@ -187,7 +187,7 @@ def test_the_doctor_names_each_trouble_and_shows_no_secret(deployed: Deployed, b
 
 
 @pytest.mark.slow
-def test_the_webhook_s_url_is_shown_made_anew_and_rotated(deployed: Deployed, bulkhead: Command) -> None:
+def test_the_webhook_s_url_is_shown_replaced_and_rotated(deployed: Deployed, bulkhead: Command) -> None:
     base = "https://hooks.example.com/wh/v1/"
     assert bulkhead("webhook-url").expect(0).text.splitlines()[0] == base + TOKEN
     assert b"webhook-url --next" in bulkhead("webhook-url", "--rotate").expect(2).stderr

@@ -166,7 +166,7 @@ def test_without_credentials_or_region_the_error_says_what_to_set(work: Work, sa
 
 
 @pytest.mark.parametrize("back", [pytest.param(False, marks=pytest.mark.slow), True])
-def test_a_batch_is_copied_to_another_store_and_gone_on_with_there(
+def test_a_batch_is_copied_to_another_store_and_resumed_there(
     shared: Work, slow_sandbox: SandboxVendor, back: bool
 ) -> None:
     mine = created(shared(slow_sandbox))

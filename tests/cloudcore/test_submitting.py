@@ -431,7 +431,7 @@ async def test_a_ledger_that_was_not_compared_for_long_is_compared_before_anythi
     assert bench.vendor.seen.calls["list"] == 2
 
 
-async def test_a_json_create_waits_while_another_of_its_schema_is_in_doubt(bench: Bench) -> None:
+async def test_a_json_create_waits_while_another_of_its_schema_has_an_unknown_outcome(bench: Bench) -> None:
     await bench.configured()
     await bench.do(Queue.SUBMIT, bench.drop("json/a.json"))
     batch = await bench.batch()

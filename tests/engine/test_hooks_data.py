@@ -46,9 +46,9 @@ def test_hooks_see_the_displayed_text_and_the_result_value():
     assert kept.rows == [{"name": '["junk",null,0]', "spend": None}]
 
 
-def test_a_changed_value_is_parsed_and_checked_anew():
-    mend = "(r) => r.row.age.value === 'x' ? {row: {age: {value: '40'}}} : {row: {age: {value: 'none'}}}"
-    outcome = run(TEXT, NAME, AGE, hooks={"rowHooks": [mend]})
+def test_a_changed_value_is_parsed_and_checked_again():
+    repair = "(r) => r.row.age.value === 'x' ? {row: {age: {value: '40'}}} : {row: {age: {value: 'none'}}}"
+    outcome = run(TEXT, NAME, AGE, hooks={"rowHooks": [repair]})
     assert outcome.rows == [{"name": "Bob", "age": 40}]
     assert marks(outcome) == [(0, "age")]
 

@@ -49,7 +49,7 @@ async def test_a_manifest_is_of_now_until_something_moves(ledger: MemoryLedger) 
     assert not (await batch_status(ledger, batch)).manifest_is_current
 
 
-async def test_a_runner_s_manifest_lies_where_the_runner_says(ledger: MemoryLedger) -> None:
+async def test_a_runner_s_manifest_is_where_the_runner_says(ledger: MemoryLedger) -> None:
     batch = batch_of("b1", driver="runner")
     await leave(ledger, batch, {})
     found = await batch_status(ledger, batch)

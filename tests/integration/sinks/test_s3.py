@@ -155,7 +155,7 @@ async def test_a_missing_permission_is_reported_before_the_run(operation: str, p
 
 @pytest.mark.usefixtures("no_pauses")
 @pytest.mark.parametrize("operation", ["create_multipart_upload", "upload_part", "complete_multipart_upload"])
-async def test_trouble_of_the_moment_is_repeated(operation: str) -> None:
+async def test_a_transient_error_is_retried(operation: str) -> None:
     client = ScriptedS3(
         **{operation: [refusal(503, "SlowDown"), refusal(503, "SlowDown"), {"UploadId": "u1", "ETag": "e"}]}
     )

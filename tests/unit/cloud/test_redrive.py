@@ -76,7 +76,7 @@ async def test_a_batch_in_which_nothing_matches_stays_at_its_end(bench: Bench) -
     assert (bench.redrive.count, batch and batch.state) == (0, BatchState.COMPLETE)
 
 
-async def test_a_result_of_no_use_is_fetched_again_by_collect(bench: Bench) -> None:
+async def test_an_unusable_result_is_fetched_again_by_collect(bench: Bench) -> None:
     await leave(bench.ledger, batch_of("b1"), {"a.csv": S.FAILED}, status="SUCCESSFUL", error_code=RESULT_INVALID)
     await bench.redrive.batch("b1", states={S.FAILED}, match=None)
     assert bench.queues.sent == {Queue.COLLECT: [ImportHint(import_id="import-of-b1-a.csv")]}

@@ -100,7 +100,7 @@ class TestLayers:
         assert loaded.settings.out == str(tmp_path / "results")
         assert load(tmp_path).settings.ledger == tmp_path / ".bulkhead/ledger.db"
 
-    def test_results_may_lie_in_s3_from_wherever_that_is_said(self, tmp_path: Path) -> None:
+    def test_results_can_be_in_s3_from_wherever_that_is_said(self, tmp_path: Path) -> None:
         assert load(tmp_path, out="s3://results/a b/").settings.out == "s3://results/a b"
         assert load(tmp_path, env={"BULKHEAD_OUT": "s3://results"}).settings.out == "s3://results"
         with pytest.raises(ConfigError, match=r"out = s3:///a \(flag\): s3:///a does not name a bucket"):

@@ -1,4 +1,4 @@
-"""Creates: which answers make an import, which prove that there is none, and which leave it in doubt."""
+"""Creates: which answers make an import, which prove that there is none, and which leave its outcome unknown."""
 
 from __future__ import annotations
 

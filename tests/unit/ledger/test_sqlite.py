@@ -71,7 +71,7 @@ def rows_of(path: Path, query: str) -> list[tuple[object, ...]]:
         return db.execute(query).fetchall()
 
 
-def laid_down(path: Path, content: bytes) -> None:
+def write_file(path: Path, content: bytes) -> None:
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(content)
 
@@ -180,10 +180,10 @@ async def test_one_process_cannot_open_the_ledger_twice(path: Path) -> None:
 
 
 async def test_a_ledger_that_failed_to_open_leaves_no_lock(path: Path) -> None:
-    laid_down(path, b"garbage" * 1000)
+    write_file(path, b"garbage" * 1000)
     with pytest.raises(LedgerCorrupt):
         SqliteLedger.open(path, now=now)
-    laid_down(path, b"")
+    write_file(path, b"")
     await filled(path)
 
 
@@ -303,7 +303,7 @@ async def test_a_ledger_of_a_later_version_is_refused(path: Path, read_only: boo
 
 @pytest.mark.parametrize("read_only", [False, True])
 async def test_a_file_of_garbage_is_no_ledger_and_stays_as_it_is(path: Path, read_only: bool) -> None:
-    laid_down(path, b"name,amount\n" * 500)
+    write_file(path, b"name,amount\n" * 500)
     with pytest.raises(LedgerCorrupt) as caught:
         SqliteLedger.open(path, now=now, read_only=read_only)
     assert caught.value.hint
@@ -314,7 +314,7 @@ async def test_a_file_of_garbage_is_no_ledger_and_stays_as_it_is(path: Path, rea
 async def test_a_truncated_ledger_is_damaged(path: Path, read_only: bool) -> None:
     await filled(path, *some_items(1000))
     content = content_of(path)
-    laid_down(path, content[: len(content) // 2 // 4096 * 4096])
+    write_file(path, content[: len(content) // 2 // 4096 * 4096])
     with pytest.raises(LedgerCorrupt):
         SqliteLedger.open(path, now=now, read_only=read_only)
 
@@ -322,7 +322,7 @@ async def test_a_truncated_ledger_is_damaged(path: Path, read_only: bool) -> Non
 async def test_damage_that_is_found_later_is_reported_as_damage(path: Path) -> None:
     await filled(path, *some_items(1000))
     content = content_of(path)
-    laid_down(path, content[: 30 * 4096] + b"?" * (len(content) - 30 * 4096))
+    write_file(path, content[: 30 * 4096] + b"?" * (len(content) - 30 * 4096))
     async with opened(path) as ledger:
         with pytest.raises(LedgerCorrupt):
             assert [item async for item in ledger.items("b1")]
@@ -339,7 +339,7 @@ async def test_a_database_of_another_program_is_no_ledger(path: Path) -> None:
 
 
 async def test_an_empty_file_becomes_a_ledger(path: Path) -> None:
-    laid_down(path, b"")
+    write_file(path, b"")
     with pytest.raises(LedgerError):
         SqliteLedger.open(path, now=now, read_only=True)
     await filled(path, an_item("a.csv"))

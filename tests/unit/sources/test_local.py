@@ -109,7 +109,7 @@ class TestListing:
         chosen = open_at(tmp_path, include=["*.csv"], exclude=["old/**", "draft.*"])
         assert await keys(chosen) == ["a.csv", "new/d.csv"]
 
-    async def test_paths_that_are_to_be_left_out_are_never_listed(self, tmp_path: Path) -> None:
+    async def test_excluded_paths_are_never_listed(self, tmp_path: Path) -> None:
         put(tmp_path, "a.csv", "results/b.json", "c.csv")
         assert await keys(open_at(tmp_path, leave_out=[tmp_path / "results", tmp_path / "c.csv"])) == ["a.csv"]
 
