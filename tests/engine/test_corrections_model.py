@@ -47,13 +47,13 @@ def imported(rows: Sequence[Sequence[str]], behavior: str, corrections: Correcti
 @given(review=reviews())
 def test_a_corrected_import_equals_that_of_the_fixed_file(behavior: str, review: Any) -> None:
     rows, cells, dropped = review
-    corrected = [[cells.get(at, {}).get((key, 0), text) for key, text in zip(KEYS, row, strict=True)]
+    repaired = [[cells.get(at, {}).get((key, 0), text) for key, text in zip(KEYS, row, strict=True)]
               for at, row in enumerate(rows)]  # fmt: skip
-    kept = [at for at in range(len(rows)) if at not in dropped and any(map(str.strip, corrected[at]))]
+    kept = [at for at in range(len(rows)) if at not in dropped and any(map(str.strip, repaired[at]))]
     emptied = frozenset(at for at in range(len(rows)) if at not in dropped and at not in kept)
     assume(kept)
     corrected = imported(rows, behavior, Corrections(cells=cells, dropped=dropped | emptied))
-    expected = imported([corrected[at] for at in kept], behavior)
+    expected = imported([repaired[at] for at in kept], behavior)
     assert corrected.rows == expected.rows
     assert corrected.status == expected.status
     assert corrected.errors == [
