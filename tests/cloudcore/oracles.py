@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tests.support.vendor import Vendor
 
 _S = ItemState
-AT_REST = frozenset(ItemState) - OPEN_STATES
+NOT_OPEN = frozenset(ItemState) - OPEN_STATES
 
 
 class Judges(Base):

@@ -269,20 +269,20 @@ class Simulation:
                     ended.append(import_id)
             match self._plan.webhooks:
                 case "once":
-                    self._ring(ended)
+                    self._enqueue(ended)
                 case "tripled":
-                    self._ring(ended * 3)
+                    self._enqueue(ended * 3)
                 case "reversed":
                     held += ended
                     if held and rng.random() < 0.1:
-                        self._ring(held[::-1])
+                        self._enqueue(held[::-1])
                         held = []
                 case "mixed":
-                    self._ring([one for one in ended for _ in range(rng.choice((0, 1, 1, 4)))])
+                    self._enqueue([one for one in ended for _ in range(rng.choice((0, 1, 1, 4)))])
                 case "lost":
                     pass
 
-    def _ring(self, import_ids: list[str]) -> None:
+    def _enqueue(self, import_ids: list[str]) -> None:
         for import_id in import_ids:
             self.post.put(Queue.COLLECT, ImportHint(import_id=import_id, at=self._clock.now()), now=self.loop.time())
 

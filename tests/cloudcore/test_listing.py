@@ -25,7 +25,7 @@ def fill(bench: Bench, count: int) -> None:
 
 
 @pytest.mark.plan(page_length=2)
-async def test_a_load_is_listed_page_by_page_and_its_items_are_rung_for(bench: Bench) -> None:
+async def test_a_load_is_listed_page_by_page_and_its_items_are_enqueued(bench: Bench) -> None:
     await bench.configured()
     fill(bench, 5)
     await bench.do(Queue.LIST, LOAD)
@@ -57,7 +57,7 @@ async def test_a_load_without_a_time_is_of_this_minute(bench: Bench) -> None:
     assert (await bench.batch()).batch_id.startswith("nightly-20260701-220000-")
 
 
-async def test_a_page_that_was_added_and_not_rung_for_is_rung_for_when_it_comes_again(bench: Bench) -> None:
+async def test_a_page_that_was_added_but_not_enqueued_is_enqueued_when_its_message_comes_again(bench: Bench) -> None:
     await bench.configured()
     fill(bench, 2)
     await bench.do(Queue.LIST, LOAD)
@@ -82,7 +82,7 @@ async def test_a_page_of_a_batch_that_is_listed_to_its_end_is_done_with(bench: B
     assert bench.take(Queue.SUBMIT) == []
 
 
-async def test_what_was_sent_before_is_skipped_and_not_rung_for(bench: Bench) -> None:
+async def test_what_was_sent_before_is_skipped_and_not_enqueued(bench: Bench) -> None:
     await bench.configured()
     fill(bench, 2)
     await bench.do(Queue.LIST, LOAD)
@@ -139,7 +139,7 @@ async def test_a_load_is_asked_for_by_one_message_that_names_its_batch(bench: Be
 
 
 @pytest.mark.plan(page_length=1)
-async def test_finish_is_rung_when_the_last_page_comes_after_the_last_item_has_ended(bench: Bench) -> None:
+async def test_finish_is_enqueued_when_the_last_page_comes_after_the_last_item_has_ended(bench: Bench) -> None:
     await bench.configured()
     bench.drop("nightly/a.csv", fate="refused")
     bench.drop("nightly/b.csv", fate="refused")

@@ -40,7 +40,7 @@ async def moved(bench: Bench, source: str, *states: ItemState, **changes: Any) -
     return item
 
 
-async def test_a_lost_webhook_is_noticed_and_one_that_came_is_not_rung_for_again(bench: Bench) -> None:
+async def test_a_lost_webhook_is_noticed_and_one_that_arrived_is_not_enqueued_again(bench: Bench) -> None:
     await landed(bench, "a.csv", "b.csv")
     await asyncio.sleep(120)
     items = await bench.items()
@@ -50,7 +50,7 @@ async def test_a_lost_webhook_is_noticed_and_one_that_came_is_not_rung_for_again
 
 
 @pytest.mark.plan(settings=SandboxSettings(running_s=1000.0))
-async def test_an_import_that_still_runs_is_not_rung_for(bench: Bench) -> None:
+async def test_an_import_that_is_still_running_is_not_enqueued(bench: Bench) -> None:
     await landed(bench, "a.csv")
     await bench.reconcile()
     assert bench.take(Queue.COLLECT) == []
@@ -86,7 +86,7 @@ async def test_old_reviews_are_asked_for_one_by_one_a_few_a_pass_and_each_once_a
     assert len(bench.take(Queue.COLLECT)) == 20
 
 
-async def test_an_item_whose_function_died_is_rung_for_once_its_lease_is_over(bench: Bench) -> None:
+async def test_an_item_whose_function_died_is_enqueued_once_its_lease_has_ended(bench: Bench) -> None:
     await landed(bench, "done.csv", fate="refused")
     bench.take(Queue.FINISH)
     await moved(bench, "orders/a.csv", ItemState.CREATING, intent_at=bench.deployment.clock.now())
@@ -99,7 +99,7 @@ async def test_an_item_whose_function_died_is_rung_for_once_its_lease_is_over(be
     assert bench.take(Queue.SUBMIT) == [ItemRef(batch_id=ORDERS, source="orders/a.csv")]
 
 
-async def test_a_result_that_nobody_fetches_is_rung_for(bench: Bench) -> None:
+async def test_a_result_that_no_function_is_collecting_is_enqueued(bench: Bench) -> None:
     await landed(bench, "a.csv")
     (item,) = (await bench.items()).values()
     await bench.ledger.advance(item, ItemState.SUCCEEDED, reason="status SUCCESSFUL", status="SUCCESSFUL")
@@ -107,7 +107,7 @@ async def test_a_result_that_nobody_fetches_is_rung_for(bench: Bench) -> None:
     assert bench.take(Queue.COLLECT) == [ImportHint(import_id=item.import_id or "")]
 
 
-async def test_a_dead_letters_item_is_left_until_somebody_sends_it_anew(bench: Bench) -> None:
+async def test_the_item_of_a_dead_letter_waits_until_somebody_sends_it_again(bench: Bench) -> None:
     await landed(bench, "a.csv")
     bench.take(Queue.FINISH)
     item = await moved(bench, "orders/dead.csv", ItemState.CREATING, intent_at=bench.deployment.clock.now())
@@ -129,7 +129,7 @@ async def test_a_dead_letters_item_is_left_until_somebody_sends_it_anew(bench: B
     assert bench.take(Queue.COLLECT) == []
 
 
-async def test_a_queued_item_is_rung_for_only_where_no_message_can_be_its_own(bench: Bench) -> None:
+async def test_a_queued_item_is_enqueued_only_if_it_can_have_no_message(bench: Bench) -> None:
     await landed(bench, "a.csv", fate="refused")
     await moved(bench, "orders/b.csv")
     ref = ItemRef(batch_id=ORDERS, source="orders/b.csv")
@@ -146,15 +146,15 @@ async def test_a_queued_item_is_rung_for_only_where_no_message_can_be_its_own(be
 async def test_a_queue_that_is_never_empty_does_not_hide_for_ever_that_a_message_was_lost(bench: Bench) -> None:
     await landed(bench, "a.csv", fate="refused")
     await moved(bench, "orders/b.csv")
-    for hours, rung in ((5.9, 0), (0.2, 1), (3, 0), (3.1, 1)):
+    for hours, enqueued in ((5.9, 0), (0.2, 1), (3, 0), (3.1, 1)):
         await asyncio.sleep(hours * 3600)
         await bench.deployment.queues.send(Queue.SUBMIT, [BatchRef(batch_id="any")], delay_s=900)
         await bench.reconcile()
         taken = [one for one in bench.take(Queue.SUBMIT) if one != BatchRef(batch_id="any")]
-        assert taken == [ItemRef(batch_id=ORDERS, source="orders/b.csv")] * rung
+        assert taken == [ItemRef(batch_id=ORDERS, source="orders/b.csv")] * enqueued
 
 
-async def test_a_load_whose_listing_was_given_up_is_listed_anew_once_in_a_while(bench: Bench) -> None:
+async def test_a_load_whose_listing_was_given_up_is_listed_again_once_in_a_while(bench: Bench) -> None:
     await bench.configured()
     bench.drop("nightly/a.csv")
     load = StartLoad(uri="s3://inbox/nightly/", name="nightly", at=bench.deployment.clock.now())
@@ -172,15 +172,15 @@ async def test_a_load_whose_listing_was_given_up_is_listed_anew_once_in_a_while(
     await bench.deployment.queues.send(Queue.LIST, [page], delay_s=900)
     await bench.reconcile()
     assert bench.take(Queue.LIST) == [page], "one is on its way"
-    for rung in ([page], []):
+    for enqueued in ([page], []):
         await bench.reconcile()
-        assert bench.take(Queue.LIST) == rung
+        assert bench.take(Queue.LIST) == enqueued
     await bench.do(Queue.LIST, page)
     assert (await bench.batch()).listed
     assert bench.take(Queue.SUBMIT) == [ItemRef(batch_id=batch.batch_id, source="a.csv")]
 
 
-async def test_no_more_than_500_queued_items_are_rung_for_in_a_pass(bench: Bench) -> None:
+async def test_at_most_500_queued_items_are_enqueued_in_a_pass(bench: Bench) -> None:
     await landed(bench, "a.csv", fate="refused")
     await bench.ledger.add([Item(batch_id=ORDERS, source=f"orders/{number}.csv") for number in range(700)])
     await asyncio.sleep(301)
@@ -203,7 +203,7 @@ async def test_a_json_create_in_doubt_is_settled_after_its_quiet_period(bench: B
     assert bench.take(Queue.SUBMIT) == [ItemRef(batch_id=ORDERS, source="orders/b.json")]
 
 
-async def test_a_batch_at_rest_without_its_manifest_is_rung_for_and_one_with_it_is_not(bench: Bench) -> None:
+async def test_an_idle_batch_without_its_manifest_is_enqueued_and_one_with_it_is_not(bench: Bench) -> None:
     await landed(bench, "a.csv", fate="refused")
     bench.take(Queue.FINISH)
     await bench.reconcile()

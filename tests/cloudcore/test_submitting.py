@@ -177,7 +177,7 @@ def _stack_config() -> str:
     )
 
 
-async def test_an_item_that_another_function_holds_is_sent_anew(bench: Bench) -> None:
+async def test_the_message_of_an_item_that_another_function_holds_is_sent_again(bench: Bench) -> None:
     await bench.configured()
     landed = bench.drop("orders/a.csv")
     await bench.leases.take("landed-20260701-orders", "orders/a.csv", holder="other", for_s=100)
@@ -195,7 +195,7 @@ class Deaf:
         raise Unavailable("SQS does not answer")
 
 
-async def test_a_message_that_could_not_be_sent_anew_is_not_taken_for_one_on_its_way(bench: Bench) -> None:
+async def test_a_message_that_could_not_be_sent_again_does_not_count_as_sent(bench: Bench) -> None:
     await bench.configured()
     landed = bench.drop("orders/a.csv")
     await _busy(bench, for_s=800)
@@ -236,7 +236,7 @@ async def test_a_permit_that_is_far_off_is_waited_for_by_the_queue(bench: Bench)
     assert await bench.states() == {"orders/a.csv": "queued"}
 
 
-async def test_a_backlog_fills_the_quota_and_few_of_its_messages_are_sent_anew(bench: Bench) -> None:
+async def test_a_backlog_fills_the_quota_and_few_of_its_messages_are_sent_again(bench: Bench) -> None:
     await bench.configured()
     for number in range(300):
         bench.post.put(Queue.SUBMIT, bench.drop(f"orders/{number:03}.csv"), now=bench.loop.time())
@@ -322,7 +322,7 @@ async def test_with_little_time_left_nothing_is_begun(bench: Bench) -> None:
     assert len(bench.take(Queue.SUBMIT)) == 1
 
 
-async def test_an_upload_that_outlasts_the_function_is_let_go_of_and_gone_on_with(bench: Bench) -> None:
+async def test_an_upload_that_outlasts_the_function_is_released_and_resumed(bench: Bench) -> None:
     await bench.configured()
     landed, began = bench.drop("orders/a.csv"), bench.loop.time()
     storage = bench.deployment.storage

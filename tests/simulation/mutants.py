@@ -192,7 +192,7 @@ def upload_of_an_earlier_run_not_doubted(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(upload.Uploader, "upload", sure)
 
 
-def bound_items_created_anew(patch: pytest.MonkeyPatch) -> None:
+def bound_items_created_again(patch: pytest.MonkeyPatch) -> None:
     careful = feeder.unfinished
 
     async def careless(ledger: Ledger, batch_id: str, *, transitions: Transitions) -> AsyncIterator[Item]:
@@ -237,7 +237,7 @@ def own_clock_trusted(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(vendor_time.VendorTime, "answered", lambda *_, **__: None)
 
 
-def clock_read_anew(patch: pytest.MonkeyPatch) -> None:
+def clock_read_each_time(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(vendor_time.VendorTime, "now", lambda self: self._clock.now())
 
 
@@ -269,7 +269,7 @@ MUTANTS = (
         crashes_without_condition,
         first_seed=2,
     ),
-    Mutant("a bound item is created again after a crash", bound_items_created_anew, first_seed=32),
+    Mutant("a bound item is created again after a crash", bound_items_created_again, first_seed=32),
     Mutant("a stale status of the list is believed", stale_list_believed),
     Mutant("items held back behind an unknown outcome are forgotten", held_back_items_forgotten, first_seed=6),
     Mutant(
@@ -279,5 +279,5 @@ MUTANTS = (
         first_seed=1,
     ),
     Mutant("the machine's own clock is trusted", own_clock_trusted, first_seed=44),
-    Mutant("the machine's own clock is read each time", clock_read_anew, first_seed=44),
+    Mutant("the machine's own clock is read each time", clock_read_each_time, first_seed=44),
 )

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tests.support.vendor import Vendor
 
 _S = ItemState
-AT_REST = frozenset({_S.COLLECTED, _S.FAILED, _S.REJECTED, _S.NEEDS_REVIEW, _S.UNCERTAIN, _S.SKIPPED})
+NOT_OPEN = frozenset({_S.COLLECTED, _S.FAILED, _S.REJECTED, _S.NEEDS_REVIEW, _S.UNCERTAIN, _S.SKIPPED})
 POLLS_A_MINUTE = 12
 
 
@@ -145,7 +145,7 @@ class Judges(Base):
         at_work = [
             f"{item.source} {item.state}"
             for item in self.items()
-            if item.state not in AT_REST and not self._left_review(item)
+            if item.state not in NOT_OPEN and not self._left_review(item)
         ]
         if not stopped and len(at_work) > deferred:
             self._break(f"I8: the run ended by itself, yet {at_work}")

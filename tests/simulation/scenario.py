@@ -33,7 +33,7 @@ from runner.stages.context import RunContext
 from runner.stop import StopReason, StopSignal
 from sandbox.api_state import SandboxState
 from sandbox.settings import SandboxSettings
-from tests.simulation.oracles import AT_REST, Judges
+from tests.simulation.oracles import NOT_OPEN, Judges
 from tests.simulation.plan import SETTLE_S, Life, Plan, plan_of, shared_plan_of
 from tests.simulation.stack import Stack
 from tests.support.inputs import SimulatedSource, simulated_engine
@@ -221,7 +221,7 @@ class Simulation:
         if self._stack is not None:
             await self._stack.drained()
         await self._live(len(self._plan.lives), Life())
-        if left := [item.source for item in self._judges.items() if item.state not in AT_REST]:
+        if left := [item.source for item in self._judges.items() if item.state not in NOT_OPEN]:
             raise self.broken(f"I8: open after a run without faults: {left}")
         if self._plan.reviewed:
             await self._finish_reviews()

@@ -75,13 +75,13 @@ class _Silent:
 class _Queues:
     """Implements Queues with what a function sends to be done later."""
 
-    ring: Callable[[ImportHint, float], None]
+    enqueue: Callable[[ImportHint, float], None]
 
     async def send(self, queue: Queue, messages: Sequence[Message], *, delay_s: int = 0) -> None:
         assert queue is Queue.COLLECT
         for message in messages:
             assert isinstance(message, ImportHint)
-            self.ring(message, delay_s)
+            self.enqueue(message, delay_s)
 
     async def is_empty(self, queue: Queue) -> bool:
         return False
@@ -155,13 +155,13 @@ class Stack:
             self._trace.note("webhook.lost", import_id)
             return
         for _ in range(2 if rng.random() < habits.doubled else 1):
-            self._ring(ImportHint(import_id=import_id, at=self._clock.now()), rng.uniform(0.0, habits.late_s))
+            self._enqueue(ImportHint(import_id=import_id, at=self._clock.now()), rng.uniform(0.0, habits.late_s))
 
     def _finish_review(self, import_id: str) -> None:
         if self._loop.time() < self.reviews_until:
             self._vendor.person_reviews(import_id)
 
-    def _ring(self, hint: ImportHint, delay_s: float, receives: int = 1) -> None:
+    def _enqueue(self, hint: ImportHint, delay_s: float, receives: int = 1) -> None:
         self._waiting += 1
         self._loop.call_later(delay_s + 0.05, self._begin, hint, receives)
 
@@ -181,11 +181,11 @@ class Stack:
         except Exception as error:  # noqa: BLE001 - a queue delivers a message again, whatever its function raises
             self._trace.note("function.failed", type(error).__name__)
             if receives < MAX_RECEIVES:
-                self._ring(hint, retry_after_s(receives), receives + 1)
+                self._enqueue(hint, retry_after_s(receives), receives + 1)
         if process.dead:
             self._vendor.sender_died(process)
             if receives < MAX_RECEIVES:
-                self._ring(hint, HIDDEN_S, receives + 1)
+                self._enqueue(hint, HIDDEN_S, receives + 1)
 
     def _kill_at(self) -> int | None:
         return self._rng.randint(1, 20) if self._rng.random() < self._habits.killed else None
@@ -204,7 +204,7 @@ class Stack:
             settings=SETTINGS,
             ledger=cast("CloudLedger", self._ledger(process)),
             leases=self._leases,
-            queues=_Queues(ring=self._ring),
+            queues=_Queues(enqueue=self._enqueue),
             notifier=silent,
             metrics=silent,
             places=_Nowhere(),
