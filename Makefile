@@ -7,7 +7,8 @@ BIN    := $(VENV)/bin
 SEEDS  ?= 10000
 DEMO   := bulkhead-out/demo
 COMMA  := ,
-PARALLEL := -n 2 --dist loadgroup
+# A third worker uses the time in which tests wait for processes.
+PARALLEL := -n 3 --dist worksteal
 
 # The tests start hundreds of Python processes; without cached bytecode, each one compiles every module again.
 unexport PYTHONDONTWRITEBYTECODE

@@ -143,27 +143,28 @@ class Bulkhead:
         the ledger is a file).
         """
         with self._active(self._on_event) as active:
-            notify = True
-            while True:
-                busy: BatchTaken | LedgerLocked
-                try:
-                    batch = await self._batches.unsettled(batch_id)
-                except LedgerLocked as error:
-                    busy = error
-                else:
-                    batch_id = batch.batch_id
-                    spec = RunSpec.from_json(batch.config)
-                    try:
-                        return await self._go(batch, spec, active, resumed=True, list_source=not batch.listed)
-                    except BatchTaken as error:
-                        busy = error
-                if not wait:
-                    raise busy
-                if notify:
+            if wait:
+                return await self._resume_when_free(batch_id, active)
+            return await self._resume(await self._batches.unsettled(batch_id), active)
+
+    async def _resume(self, batch: Batch, active: _ActiveRun) -> BatchOutcome:
+        spec = RunSpec.from_json(batch.config)
+        return await self._go(batch, spec, active, resumed=True, list_source=not batch.listed)
+
+    async def _resume_when_free(self, batch_id: str | None, active: _ActiveRun) -> BatchOutcome:
+        """Resume a batch, always the same, as soon as no other run works on it; a stop ends the wait."""
+        notified = False
+        while True:
+            try:
+                batch = await self._batches.unsettled(batch_id)
+                batch_id = batch.batch_id
+                return await self._resume(batch, active)
+            except (BatchTaken, LedgerLocked) as busy:
+                if not notified:
                     active.emit(Notice(code="waiting_for_other_run", message=f"{busy}; waiting"))
-                    notify = False
-                if await active.stop.sleep(_LOOK_AGAIN_S):
-                    return await self._stopped_before_start(batch_id, active)
+                notified = True
+            if await active.stop.sleep(_LOOK_AGAIN_S):
+                return await self._stopped_before_start(batch_id, active)
 
     async def _stopped_before_start(self, batch_id: str | None, active: _ActiveRun) -> BatchOutcome:
         """Return the state of a batch that another run is working on, without writing anything."""

@@ -21,6 +21,7 @@ Work = Callable[..., Workspace]
 StartDrf = Callable[..., DrfVendor]
 
 
+@pytest.mark.slow
 def test_a_hundred_files_are_a_hundred_imports_without_a_refusal(work: Work, start_drf: StartDrf) -> None:
     vendor = start_drf(rate=QUOTA)
     mine = work(vendor)

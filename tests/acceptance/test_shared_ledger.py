@@ -37,6 +37,7 @@ def created(mine: Workspace) -> Workspace:
     return mine
 
 
+@pytest.mark.slow
 def test_a_run_with_a_table_collects_every_file_and_answers_questions(shared: Work, sandbox: SandboxVendor) -> None:
     mine = created(shared(sandbox))
     files = mine.fill(9)
@@ -140,6 +141,7 @@ def test_two_runs_of_two_directories_share_one_quota(shared: Work, start_drf: Ca
     assert_each_once(seen["received"], halves[0] | halves[1])
 
 
+@pytest.mark.slow
 def test_a_table_that_is_missing_is_made_by_the_command_that_the_error_names(
     shared: Work, sandbox: SandboxVendor
 ) -> None:

@@ -1,5 +1,6 @@
 """Files made to break the reader end with a sentence, within a limit of memory and of time."""
 
+import fcntl
 import json
 import subprocess
 import sys
@@ -8,7 +9,6 @@ import pytest
 
 from tests.support.hostile import CASES
 
-pytestmark = pytest.mark.xdist_group("hostile")  # the fixture imports every file once
 DEADLINE_S = 120
 BOMB = "The workbook unpacks to far more than a workbook holds."
 TOO_FAR = "The sheet spans more than 20,000,000 cells."
@@ -68,11 +68,21 @@ ROW_COUNTS = {
 
 
 @pytest.fixture(scope="module")
-def endings():
-    """How each file's import ended; each runs in a separate process."""
+def endings(tmp_path_factory, worker_id):
+    """How each file's import ended: {name: ending}. All pytest workers share one pass over the files."""
+    base = tmp_path_factory.getbasetemp()
+    output = (base if worker_id == "master" else base.parent) / "hostile.jsonl"
+    with output.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not output.exists():
+            output.write_text(imported_one_by_one(), "utf-8")
+    return {ending["name"]: ending for ending in map(json.loads, output.read_text("utf-8").splitlines())}
+
+
+def imported_one_by_one():
+    """Import each file in a process of its own; return a JSON line per file."""
     command = [sys.executable, "-m", "tests.support.hostile"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=DEADLINE_S)
-    return {ending["name"]: ending for ending in map(json.loads, done.stdout.splitlines())}
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=DEADLINE_S).stdout
 
 
 @pytest.mark.parametrize(("name", "sentence"), [*SENTENCES.items(), *((name, TOO_FAR) for name in FAR_CELLS)])
