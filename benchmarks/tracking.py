@@ -94,7 +94,7 @@ async def watch(vendor: Vendor, *, by_ledger: bool) -> RateLimitedApi:
 
     transitions = Transitions(ledger, clock=clock, emit=ignore, by_state=await ledger.counts("b"))
     tracker = Tracker(api=api, transitions=transitions, on_move=moved)
-    follower = LedgerWatcher(
+    watcher = LedgerWatcher(
         tracker=tracker,
         ledger=ledger,
         transitions=transitions,
@@ -107,7 +107,7 @@ async def watch(vendor: Vendor, *, by_ledger: bool) -> RateLimitedApi:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(HOUR_S):
             if by_ledger:
-                await asyncio.gather(follower.run(), collect(vendor, ledger, api))
+                await asyncio.gather(watcher.run(), collect(vendor, ledger, api))
             else:
                 await tracker.run()
     return api

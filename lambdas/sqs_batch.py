@@ -91,7 +91,7 @@ class Records:
         return partial(self._process, deployment, time_left=time_left)
 
     async def _failed(self, record: SQSRecord, work: _Work) -> bool:
-        """Tell whether a record failed and has to be delivered again; raises nothing."""
+        """Return whether a record failed and has to be delivered again; raises nothing."""
         receives = int(record.attributes.approximate_receive_count)
         try:
             await work(self._message(record), receives=receives)

@@ -43,7 +43,7 @@ def lambda_handler(event: Mapping[str, Any], context: LambdaContext) -> dict[str
 
 
 def is_valid(token: str, valid: tuple[str, ...]) -> bool:
-    """Tell whether a token is one of the valid ones, in constant time."""
+    """Return whether a token is one of the valid ones, in constant time."""
     digest = _digest(token)
     matches = [hmac.compare_digest(digest, _digest(one)) for one in valid]
     return any(matches) and len(token) <= MAX_TOKEN_CHARS

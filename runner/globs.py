@@ -46,11 +46,11 @@ class Globs:
         return partial(Globs, visible_only=self._visible_only), (self.patterns,)
 
     def matches(self, path: str) -> bool:
-        """Tell whether any of the globs matches a relative POSIX path."""
+        """Return whether any of the globs matches a relative POSIX path."""
         return self._all or bool(self._match(path))
 
     def covers(self, directory: str) -> bool:
-        """Tell whether everything below a directory is matched, so that walking it is unnecessary."""
+        """Return whether everything below a directory is matched, so that walking it is unnecessary."""
         return bool(self._below(directory))
 
 
@@ -65,7 +65,7 @@ class PathFilter:
         self._hides_files = not (hidden or self._includes)
 
     def takes(self, path: str, name: str) -> bool:
-        """Tell whether a file is listed; `name` is its base name, `path` relative to the root."""
+        """Return whether a file is listed; `name` is its base name, `path` relative to the root."""
         if self._hides_files and _IS_HIDDEN.match(name):
             return False
         if self._includes and not self._include.matches(path):
@@ -73,7 +73,7 @@ class PathFilter:
         return not (self._excludes and self._exclude.matches(path))
 
     def enters(self, path: str, name: str) -> bool:
-        """Tell whether a directory is walked."""
+        """Return whether a directory is walked."""
         if not self._hidden and _IS_HIDDEN.match(name):
             return False
         return not self._exclude.covers(path)
@@ -349,7 +349,7 @@ class Simulation:
         self._visible_only = visible_only
 
     def matches(self, path: str) -> bool:
-        """Tell whether the pattern matches a whole path."""
+        """Return whether the pattern matches a whole path."""
         places: set[_Place] = set()
         for places in self.walk(path):
             if not places:

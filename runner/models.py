@@ -144,12 +144,12 @@ class Item:
 
     @property
     def was_imported(self) -> bool:
-        """Tell whether the vendor has imported the data, even if the result could not be collected."""
+        """Return whether the vendor has imported the data, even if the result could not be collected."""
         return self.state is ItemState.FAILED and self.status == ImportStatus.SUCCESSFUL
 
     @property
     def is_held(self) -> bool:
-        """Tell whether the data is, or may be, at the vendor, so that the same content must not be sent again."""
+        """Return whether the data is, or may be, at the vendor, so that the same content must not be sent again."""
         return self.state in HELD_STATES or self.was_imported
 
     @property
@@ -256,7 +256,7 @@ class BatchStatus:
 
     @property
     def manifest_is_current(self) -> bool:
-        """Tell whether no state has changed since a stack wrote the manifest."""
+        """Return whether no state has changed since a stack wrote the manifest."""
         return self.manifest is not None and self.manifest_moves >= self.moves
 
 

@@ -67,7 +67,7 @@ class S3Place:
         return self if self.key == "" or self.key.endswith("/") else replace(self, key=f"{self.key}/")
 
     def is_below(self, other: S3Place) -> bool:
-        """Tell whether this key is in the folder that the other names."""
+        """Return whether this key is in the folder that the other names."""
         return self.bucket == other.bucket and self.key.startswith(other.folder.key) and self.key != other.folder.key
 
     def below(self, path: str) -> S3Place:
@@ -79,7 +79,7 @@ class S3Place:
 
 
 def is_s3(text: str) -> bool:
-    """Tell whether a text is meant as an `s3://` url."""
+    """Return whether a text is meant as an `s3://` url."""
     return text.startswith(SCHEME)
 
 

@@ -189,7 +189,7 @@ class _Refusal:
 
 
 def is_about_content(error: BulkheadError) -> bool:
-    """Tell whether the received bytes fail S3's checksum, so that none of them can be used."""
+    """Return whether the received bytes fail S3's checksum, so that none of them can be used."""
     return isinstance(error.__cause__, _CORRUPT)
 
 

@@ -42,7 +42,7 @@ class Gate:
     """
 
     def __init__(self, open_pool: OpenPool, *, mode: GateMode, emit: EventHook) -> None:
-        self._open_crew = open_pool
+        self._open_pool = open_pool
         self._opening = asyncio.Lock()
         self._opened: tuple[WorkerPool, dict[str, int]] | None = None
         self._mode = mode
@@ -71,7 +71,7 @@ class Gate:
         """Return the pool, and the index of each route that it knows, by the route's binding."""
         async with self._opening:
             if self._opened is None:
-                pool, bound = await self._open_crew()
+                pool, bound = await self._open_pool()
                 self._opened = pool, {one.route.binding: at for at, one in enumerate(bound) if one.missing is None}
             return self._opened
 

@@ -176,7 +176,7 @@ def _spec(config: str) -> RunSpec:
 
 
 def is_driven_by_stack(batch: Batch) -> bool:
-    """Tell whether the batch's driver is the stack and not a runner.
+    """Return whether the batch's driver is the stack and not a runner.
 
     False for a batch whose spec is unreadable, such as one of a later version.
     """

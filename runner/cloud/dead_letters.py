@@ -36,7 +36,7 @@ _S = ItemState
 
 
 def _has_shared_cause(error: Exception) -> bool:
-    """Tell whether other items fail for the same cause; an unreadable object raises an error that only looks shared."""
+    """Return whether other items fail for the same cause; the error of an unreadable object only looks shared."""
     return isinstance(error, _SHARED_CAUSES) and not isinstance(error.__cause__, ItemRejected)
 
 

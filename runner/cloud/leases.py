@@ -113,7 +113,7 @@ class JsonTurn:
         return False
 
     def _is_rival(self, item: Item) -> bool:
-        """Tell whether an import that this unrecorded create may have made could be mistaken for our item's.
+        """Return whether an import that this unrecorded create may have made could be mistaken for our item's.
 
         After its quiet period such an import is too old to be mistaken; its batch may belong to a runner that nobody
         resumes.

@@ -53,7 +53,7 @@ def is_rolling(batch_id: str) -> bool:
 
 
 def day_is_over(batch_id: str, now: datetime, *, grace: timedelta = timedelta()) -> bool:
-    """Tell whether the day of a rolling batch has ended, `grace` included; true for every other batch."""
+    """Return whether the day of a rolling batch has ended, `grace` included; true for every other batch."""
     found = _DAY.match(batch_id)
     if found is None:
         return True
@@ -100,7 +100,7 @@ async def start_batch(deployment: Deployment, spec: RunSpec, batch_id: str) -> B
 
 
 def is_idle(batch: Batch, by_state: Mapping[ItemState, int]) -> bool:
-    """Tell whether no item is being worked on. A rolling batch may be idle before all of its files have arrived."""
+    """Return whether no item is being worked on. A rolling batch may be idle before all of its files have arrived."""
     return not any(by_state.get(state) for state in OPEN_STATES) and (batch.listed or is_rolling(batch.batch_id))
 
 

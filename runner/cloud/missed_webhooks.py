@@ -89,7 +89,7 @@ def _compare(seen: _Seen, bound: dict[str, Item], remote: RemoteImport) -> None:
 
 
 def is_ahead(status: str, item: Item) -> bool:
-    """Tell whether the vendor's status of an import is ahead of its item."""
+    """Return whether the vendor's status of an import is ahead of its item."""
     if item.state is _S.CREATED:
         return status != ImportStatus.AWAITING_UPLOAD
     state = STATE_OF_STATUS.get(status)

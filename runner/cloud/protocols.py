@@ -63,7 +63,7 @@ class Queues(Protocol):
         ...
 
     async def is_empty(self, queue: Queue) -> bool:
-        """Tell whether the queue knows of no message that waits, is delayed, or is being processed."""
+        """Return whether the queue knows of no message that waits, is delayed, or is being processed."""
         ...
 
 

@@ -31,10 +31,14 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 LATE_EVENTS = timedelta(minutes=15)
-"""How long a rolling batch stays open after its day: events of its last files may still be under way."""
+"""How long a rolling batch stays open after its day: events of its last files may still arrive."""
 
 STALE_AFTER = timedelta(seconds=60)
+"""The age of a create or upload after which its function should have finished."""
+
 QUEUED_FOR = timedelta(minutes=5)
+"""How long an item must have been queued before an empty queue proves that its message was lost."""
+
 QUEUED_TOO_LONG = timedelta(hours=6)
 """Longer than a message usually waits; an item queued for longer is enqueued again, once in this time."""
 
@@ -45,7 +49,7 @@ _S = ItemState
 
 
 async def reconcile(deployment: Deployment, *, time_left: TimeLeft) -> None:
-    """Do one pass: every step on its own, as long as there is time. Raises the first error of a step, at the end.
+    """Do one pass: each step independently, while there is time. At the end, raises the first error of a step.
 
     If the vendor is down, or one batch causes an error, the steps that do not depend on it are still done.
     """
@@ -78,7 +82,7 @@ class _Pass:
         )
 
     async def attempt(self, step: Callable[[], Awaitable[None]]) -> Exception | None:
-        """Do a step, unless the time is over; returns the error that ended it."""
+        """Do a step, unless the time is up; return the error that ended it."""
         if self._deadline.left_s() <= 0:
             logger.warning("step left to the next pass", extra={"step": step.__name__})
             return None
@@ -115,7 +119,7 @@ class _Pass:
         await orphans.reconcile()
 
     async def find_missed_webhooks(self) -> None:
-        """Enqueue collect where a webhook was lost; a runner records the arrival of its own uploads."""
+        """Enqueue imports for collect whose webhook was lost; a runner records the arrival of its own uploads."""
         bound = [
             *self._seen.items(_S.PROCESSING, _S.NEEDS_REVIEW),
             *self._seen.items(_S.CREATED, ours=True),
@@ -123,7 +127,7 @@ class _Pass:
         self._deployment.metrics.add_metric("DuplicateRisk", await enqueue_missed(self._deployment, bound))
 
     async def settle_lost_creates(self) -> None:
-        """Settle JSON creates whose answer was lost, when their quiet period is over."""
+        """Settle JSON creates whose response was lost, when their quiet period is over."""
         for view in self._seen.ours:
             quiet = [item for item in view.items if self._is_quiet(item)]
             if quiet:
@@ -146,7 +150,7 @@ class _Pass:
         return self._deployment.vendor_time.now() - item.intent_at >= quiet_period
 
     async def enqueue_stale(self) -> None:
-        """Enqueue items whose function died: no function holds their lease."""
+        """Enqueue items whose function has ended early: no function holds their lease."""
         submits = [
             item
             for item in self._seen.items(_S.CREATING, _S.CREATED, ours=True)
@@ -166,13 +170,13 @@ class _Pass:
         return not is_dead_lettered(item) and (started_at is None or now - started_at >= STALE_AFTER)
 
     async def _is_leased(self, item: Item, name: str) -> bool:
-        """Tell whether a function works on the item, or a requeued message for it is pending."""
+        """Return whether a function works on the item, or a requeued message for it is pending."""
         leases = self._deployment.leases
         held = await leases.seen(item.batch_id, name) or await leases.seen(item.batch_id, pending_name(name))
         return held is not None
 
     async def enqueue_queued(self) -> None:
-        """Enqueue queued items without a message: theirs was lost, or has expired.
+        """Enqueue queued items whose message was lost or has expired.
 
         An empty queue proves that. If the queue is never empty, items that have waited very long are enqueued again.
         """
@@ -205,7 +209,7 @@ class _Pass:
         await self._deployment.queues.send(Queue.LIST, pages)
 
     async def _is_due(self, batch_id: str, name: str) -> bool:
-        """Tell whether this was not enqueued within `QUEUED_TOO_LONG`, and claim it for that long."""
+        """Return whether this was not enqueued within `QUEUED_TOO_LONG`, and claim it for that long."""
         leases, holder = self._deployment.leases, self._deployment.holder()
         return await leases.take(batch_id, name, holder=holder, for_s=QUEUED_TOO_LONG.total_seconds()) is None
 
@@ -226,5 +230,5 @@ class _Pass:
 
 
 def _is_being_listed(batch: Batch) -> bool:
-    """Tell whether a load has pages left to list; a paused load has a source that cannot be listed."""
+    """Return whether a load has pages left to list; a paused load has a source that cannot be listed."""
     return batch.state is BatchState.RUNNING and not batch.listed and not is_rolling(batch.batch_id)

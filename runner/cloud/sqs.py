@@ -66,7 +66,7 @@ class SqsQueues:
             await self._send_ten(self._urls[queue], bodies[start : start + MAX_BATCH_MESSAGES], delay_s)
 
     async def is_empty(self, queue: Queue) -> bool:
-        """Tell whether the queue knows of no message that waits, is delayed, or is being processed."""
+        """Return whether the queue knows of no message that waits, is delayed, or is being processed."""
         return (await message_counts(self._aws, self._urls[queue])).total == 0
 
     async def hide(self, queue: Queue, receipt: str, *, for_s: int) -> None:

@@ -24,7 +24,7 @@ class FailureLimit:
 class RunOptions:
     """Durations are seconds.
 
-    - `quiet_period_s`: how long after a lost answer to a JSON create the vendor may still make its import.
+    - `quiet_period_s`: how long after a lost response to a JSON create the vendor may still make its import.
     - `settle_s`: how long an import must stay without data before an upload with unknown outcome is repeated, if
       storage does not support `If-None-Match`.
     - `permit_wait_s`: the longest wait for a permit, after which an item stays queued; None waits forever.

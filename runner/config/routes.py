@@ -53,7 +53,7 @@ class Route:
         return Globs([self.match])
 
     def matches(self, source: str) -> bool:
-        """Tell whether the glob matches an item's source key."""
+        """Return whether the glob matches an item's source key."""
         return self._globs.matches(source)
 
     def request(self, *, original_filename: str | None = None, initial_data: bytes | None = None) -> CreateRequest:

@@ -151,7 +151,7 @@ class Settings(BaseSettings):
 
     @property
     def ledger_is_there(self) -> bool:
-        """Tell whether the ledger exists; a table counts as existing, since only a request can tell."""
+        """Return whether the ledger exists; a table counts as existing, since only a request can tell."""
         return isinstance(self.ledger, LedgerTable) or self.ledger.exists()
 
     @property

@@ -57,7 +57,7 @@ class StorageHosts:
         return target
 
     def admits(self, address: IPv4Address | IPv6Address, *, host: str) -> bool:
-        """Tell whether a connection to this address of `host` is allowed."""
+        """Return whether a connection to this address of `host` is allowed."""
         inner = _unwrapped(address)
         if inner.is_global and not inner.is_multicast:
             return True
@@ -135,7 +135,7 @@ def _is_loopback_name(host: str) -> bool:
 
 
 def _is_local_name(host: str) -> bool:
-    """Tell whether the user's API host is on this machine or network: by its address, or a name without a dot."""
+    """Return whether the user's API host is on this machine or network: by its address, or a name without a dot."""
     address = _literal(host)
     if address is not None:
         return not _unwrapped(address).is_global

@@ -331,7 +331,7 @@ def _decoded(answer: _Answer, decode: Callable[[Any], _T], *, doubt: type[Transi
 
 
 def _is_of_a_gateway(answer: _Answer) -> bool:
-    """Tell whether a login page, a proxy, or another path answered a create: the API itself gives reasons in JSON."""
+    """Return whether a login page, a proxy, or another path answered a create: the API itself gives reasons in JSON."""
     if answer.status == 404:
         return not says_why(answer.body)
     return 300 <= answer.status < 400 and answer.status != 303

@@ -20,7 +20,7 @@ _SECONDS = re.compile(r"[0-9]+(\.[0-9]+)?")
 
 
 def is_usable_id(value: object) -> bool:
-    """Tell whether a value can be an id in a path of the API."""
+    """Return whether a value can be an id in a path of the API."""
     return isinstance(value, str) and _USABLE_ID.fullmatch(value) is not None
 
 
@@ -68,7 +68,7 @@ def message_of(body: bytes, *, status: int) -> str:
 
 
 def says_why(body: bytes) -> bool:
-    """Tell whether a refusal has the format of the API's own."""
+    """Return whether a refusal has the format of the API's own."""
     return _refusal(body) is not None
 
 

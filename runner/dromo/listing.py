@@ -40,7 +40,7 @@ async def imports_since(
 
 
 def _is_older(page: ImportPage, since: datetime | None) -> bool:
-    """Tell whether a page in newest-first order ends before `since`."""
+    """Return whether a page in newest-first order ends before `since`."""
     dates = [remote.created_at for remote in page.imports]
     if since is None or any(date is None for date in dates):
         return False

@@ -42,7 +42,7 @@ _STATE, _START = 0, 19
 
 @asynccontextmanager
 async def hold_batch_lease(leases: Leases, batch_id: str, *, clock: Clock, stop: StopSignal) -> AsyncIterator[None]:
-    """Keep other runs from the batch until the end of the context; a run that loses its lease stops in order.
+    """Keep other runs from the batch until the end of the context; a run that loses its lease stops gracefully.
 
     Takes over the lease of a process of this host that is gone. Raises BatchTaken where another run holds the lease.
     """

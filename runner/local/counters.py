@@ -1,4 +1,4 @@
-"""CallCounts: what a run called, and up to when it knows the vendor, written to the ledger now and then."""
+"""CallCounts: writes to the ledger what a run has called, and up to when it knows the vendor's imports."""
 
 from __future__ import annotations
 
@@ -62,8 +62,8 @@ class CallCounts:
             except (StorageFull, LedgerUnavailable) as error:
                 on_trouble(error)
 
-    async def flush_at_last(self) -> None:
-        """Flush; if the ledger cannot write them, the last counts are lost, and the run still ends in order."""
+    async def flush_last(self) -> None:
+        """Flush; if the ledger cannot write them, the last counts are lost, and the run still ends gracefully."""
         try:
             await self.flush()
         except (StorageFull, LedgerUnavailable):

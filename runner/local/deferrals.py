@@ -13,23 +13,23 @@ if TYPE_CHECKING:
     from runner.models import Item
 
 IN_A_ROW_BEFORE_STOP = 3
-"""After this many deferred items in a row, the trouble is not with the items, and the run stops."""
+"""After this many deferred items in a row, the problem is not with the items, and the run stops."""
 
 DUPLICATE_PAUSE_S = 5.0
 DUPLICATE_PAUSES_MAX = 36
-"""Pauses of an item whose content another batch is sending: no run may be working on that batch."""
+"""Pauses of an item whose content another batch is sending. They are limited: maybe no run works on that batch."""
 
 TIMES_OVERTAKEN_MAX = 5
 """How often an item is continued from where another process moved it. More than twice is rare."""
 
 
 class DeferredItems:
-    """The sources that one run has deferred. An item may be queued again `most_returns` times before it is deferred."""
+    """The sources that one run has deferred. An item may be queued again `max_returns` times before it is deferred."""
 
-    def __init__(self, *, stop: StopSignal, emit: EventHook, most_returns: int) -> None:
+    def __init__(self, *, stop: StopSignal, emit: EventHook, max_returns: int) -> None:
         self._stop = stop
         self._emit = emit
-        self._most_returns = most_returns
+        self._max_returns = max_returns
         self._sources: set[str] = set()
         self._returns: Counter[str] = Counter()
         self._overtaken: Counter[str] = Counter()
@@ -53,7 +53,7 @@ class DeferredItems:
             self._stop.request(StopReason.TROUBLE, f"the vendor cannot be reached: {why}")
 
     def end_streak(self) -> None:
-        """Note that a request succeeded: the trouble before it did not affect all items."""
+        """Note that a request succeeded: an earlier problem did not affect all items."""
         self._in_a_row = 0
 
     async def wait_for_duplicate(self, item: Item, error: DuplicatePending) -> None:
@@ -73,4 +73,4 @@ class DeferredItems:
     def may_return(self, item: Item) -> bool:
         """Return whether an item that gave up its import may get another now; the number of times is limited."""
         self._returns[item.source] += 1
-        return item.attempts < self._most_returns and self._returns[item.source] < self._most_returns
+        return item.attempts < self._max_returns and self._returns[item.source] < self._max_returns

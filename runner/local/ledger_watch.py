@@ -60,7 +60,7 @@ class LedgerWatcher:
             except StorageFull:
                 raise
             except TransientError as error:
-                logger.warning("ledger could not be read; it is read again", extra={"error": type(error).__name__})
+                logger.warning("ledger could not be read; it will be retried", extra={"error": type(error).__name__})
             if self._others_moved:
                 self._trusting = True
             if not self._trusting or self._now() - self._listed_at >= self._safety_list_s:

@@ -1,7 +1,7 @@
 """run_batch(): the stages over bounded queues, from discovery to the last result; only this file knows their order.
 
 discover -> [ledger] -> feed -> submit queue -> N submitters -> tracker -> collect queue -> M collectors
-                                             `-> lost creates (JSON creates whose answer was lost) -> feed
+                                             `-> lost creates (JSON creates whose response was lost) -> feed
 """
 
 from __future__ import annotations
@@ -73,8 +73,8 @@ async def run_batch(
 ) -> RunResult:
     """Take every item of the batch as far as possible, until the batch is settled or `context.stop` is requested.
 
-    Raises SourceNotFound, LedgerError, and unexpected errors. Other errors that concern the whole batch stop the run in
-    order.
+    Raises SourceNotFound, LedgerError, and unexpected errors. Other errors that concern the whole batch stop the run
+    gracefully.
     """
     run = _Run(batch, context, transitions=await _transitions(batch, context), scope=scope, list_source=list_source)
     try:
@@ -82,7 +82,7 @@ async def run_batch(
     except BaseExceptionGroup as group:
         raise first_cause(group) from None
     finally:
-        await asyncio.shield(run.counts.flush_at_last())
+        await asyncio.shield(run.counts.flush_last())
     return await run.result()
 
 
@@ -132,7 +132,7 @@ class _Run:
         self._collects: asyncio.Queue[Item] = asyncio.Queue()
         self._stop_conditions = StopConditions(context.stop, options=context.options, transitions=transitions)
         self._deferred = DeferredItems(
-            stop=context.stop, emit=context.emit, most_returns=context.options.create_attempts
+            stop=context.stop, emit=context.emit, max_returns=context.options.create_attempts
         )
         self._discovered = asyncio.Event()
         self._build_stages()
@@ -196,7 +196,7 @@ class _Run:
         ]
 
     async def _work(self) -> None:
-        """Process all items; if the ledger cannot record it, stop in order."""
+        """Process all items; if the ledger cannot record the progress, stop gracefully."""
         try:
             await self._process_all()
         except* (StorageFull, LedgerUnavailable) as group:
@@ -220,7 +220,7 @@ class _Run:
             await self._catch_up()
 
     async def _catch_up(self) -> None:
-        """Process items that others have moved meanwhile, such as a review that a person has finished."""
+        """Process items that others have moved in the meantime, such as one whose review a person has finished."""
         for pause_s in _CATCH_UP_PAUSES_S:
             counts = await self._context.ledger.counts(self._batch.batch_id)
             at_work = sum(counts.get(state, 0) for state in WITH_IMPORT)
@@ -250,10 +250,10 @@ class _Run:
         await self._feeder.run()
 
     async def _reconcile_first(self) -> None:
-        """Find own imports that the ledger does not know: after a lost answer, a lost ledger, or a restored backup.
+        """Find our imports that the ledger does not know: after a lost response, a lost ledger, or a restored backup.
 
-        Without tags in filenames they cannot be found, but one page is listed anyway: its answer tells the vendor's
-        time.
+        Without tags in filenames they cannot be found, but one page is listed anyway, because the response has the
+        vendor's time.
         """
         while not self._stop.requested:
             try:
@@ -349,7 +349,7 @@ class _Run:
             self._defer(item, str(error))
 
     async def _continue_overtaken(self, item: Item, current: Item | None) -> None:
-        """Continue with an item that another process moved while it was in flight here; not without end."""
+        """Continue with an item that another process moved while it was in flight here, a limited number of times."""
         logger.warning("item moved by another process", extra={"item": item.source})
         if current is None or not self._deferred.may_continue(current):
             self._defer(item, "other processes keep moving it")
@@ -372,7 +372,7 @@ class _Run:
         self._stop_conditions.check_failures()
 
     def _hold_or_defer(self, item: Item) -> None:
-        """Release an item that did not advance; defer it if nothing but trouble can be the reason."""
+        """Release an item that did not advance; defer it if only an error can be the reason."""
         if self._stop.requested or self._is_held_back(item):
             self._inflight.release(item.source)
         elif item.state is _S.QUEUED and self._deferred.may_return(item):

@@ -34,13 +34,11 @@ if TYPE_CHECKING:
     from runner.aws.s3 import S3Client
     from runner.config.settings import Settings
     from runner.dromo.client import HeadlessClient
-    from runner.dromo.rate_limited import RateLimitedApi
     from runner.dromo.storage import HttpStorage
     from runner.ledger.dynamodb.table import DynamoTable
     from runner.ledger.leases import Leases
     from runner.ledger.protocol import PortableLedger
     from runner.protocols import Clock, Sink
-    from runner.quota.pacer import CreatePacer
     from runner.quota.slots import SlotStore
     from runner.sources import LocalFiles, SourceSpec
     from runner.sources.s3 import S3Source
@@ -52,7 +50,7 @@ T = TypeVar("T")
 def _opened_once(
     opening: Callable[Concatenate[Resources, P], Awaitable[T]],
 ) -> Callable[Concatenate[Resources, P], Coroutine[Any, Any, T]]:
-    """Return what the first call with these arguments opened, also to callers that ask while it is being opened."""
+    """Open once for each set of arguments: later calls, even concurrent ones, get what the first call opened."""
 
     @wraps(opening)
     async def opened(resources: Resources, /, *args: P.args, **options: P.kwargs) -> T:
@@ -68,7 +66,7 @@ def _opened_once(
 class Resources:
     """Opens the ledger, API, storage, and quota store of one set of settings; use as an async context manager.
 
-    Each is opened once and shared by all who ask, so quotas, bandwidth, and connections are limits of the object. All
+    Each is opened once and shared by all callers, so quotas, bandwidth, and connections are limits of the object. All
     are closed when the context ends.
     """
 
@@ -96,7 +94,7 @@ class Resources:
 
     @property
     def account(self) -> str:
-        """Identify endpoint and key; see `identity.account`."""
+        """A text that identifies endpoint and license key; see `identity.account`."""
         return identity.account(self.settings.api_url, self._license_key())
 
     @property
@@ -105,7 +103,7 @@ class Resources:
 
     @property
     def ledger_is_shared(self) -> bool:
-        """Return whether other processes may move items. Raises ConfigError if `track_by` needs that in vain."""
+        """Return whether other processes may move items. Raises ConfigError if `track_by` needs that but they can't."""
         is_table = isinstance(self.settings.ledger, LedgerTable)
         if self.settings.track_by == "ledger" and not is_table:
             raise ConfigError(
@@ -145,7 +143,7 @@ class Resources:
         )
 
     async def leases(self) -> Leases | None:
-        """Return the leases of a shared ledger; None if the ledger is a file, which only one process can write."""
+        """Return the leases of a shared ledger; None for a file, which only one process can write."""
         place = self.settings.ledger
         if not isinstance(place, LedgerTable):
             return None
@@ -155,7 +153,7 @@ class Resources:
         return DynamoLeases(table, now=self.clock.now)
 
     async def is_running(self, batch_id: str) -> bool:
-        """Return whether a run works on the batch; of a file whether a process has it open for writing."""
+        """Return whether a run works on the batch; for a file, whether a process has the ledger open for writing."""
         place = self.settings.ledger
         if not isinstance(place, LedgerTable):
             return is_locked(lock_path(place))
@@ -200,7 +198,7 @@ class Resources:
         return open_source(spec, now=self.clock.now(), s3=s3)
 
     async def one(self, spec: SourceSpec, path: str) -> LocalFiles | S3Source:
-        """Open a source of one file of those that a spec describes; see `open_one`."""
+        """Open a source with only one of the files that a spec describes; see `open_one`."""
         s3 = await self.s3() if spec.kind == "s3" else None
         return open_one(spec, path, now=self.clock.now(), s3=s3)
 

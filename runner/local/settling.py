@@ -1,4 +1,4 @@
-"""Settling: a run's queue of JSON items whose create's answer was lost."""
+"""Settling: a run's queue of JSON items whose create got no response."""
 
 from __future__ import annotations
 

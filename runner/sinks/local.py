@@ -160,7 +160,7 @@ class _Draft:
                 os.unlink(self._temporary, dir_fd=self._folder)
 
     def _is_own(self) -> bool:
-        """Tell whether the temporary name still belongs to the file that was opened here."""
+        """Return whether the temporary name still belongs to the file that was opened here."""
         found = _lstat(self._temporary, within=self._folder)
         return found is not None and os.path.samestat(found, os.fstat(self._file))
 
@@ -203,7 +203,7 @@ class _ResultDraft(_Draft):
             super()._rename()
 
     def _is_taken(self) -> bool:
-        """Tell whether the final name opens a file with another name, as on file systems that ignore case."""
+        """Return whether the final name opens a file with another name, as on file systems that ignore case."""
         if _lstat(self.path.rpartition("/")[2], within=self._folder) is None:
             return False
         place = self._root

@@ -43,7 +43,7 @@ def result_path(source: str, *, distinct: bool = False) -> str:
 
 
 def is_plain(name: str) -> bool:
-    """Tell whether a file name is safe on every file system as it is."""
+    """Return whether a file name is safe on every file system as it is."""
     return "/" not in name and _made_safe(name) == name
 
 

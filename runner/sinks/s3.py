@@ -25,7 +25,7 @@ PART_BYTES = 8 << 20
 CALL_TIMEOUT_S = 300.0
 """The longest upload of a part: about 27 KB a second (choice)."""
 
-_MOST_PREFIX_BYTES = MAX_KEY_BYTES - MAX_PATH_BYTES - 1
+_MAX_PREFIX_BYTES = MAX_KEY_BYTES - MAX_PATH_BYTES - 1
 _CONTENT_TYPES = {".json": "application/json", ".jsonl": "application/x-ndjson", ".csv": "text/csv; charset=utf-8",
                   ".html": "text/html; charset=utf-8"}  # fmt: skip
 
@@ -41,8 +41,8 @@ class S3Sink:
     def __init__(self, uri: str, client: S3Client, *, part_bytes: int = PART_BYTES) -> None:
         """Raises ConfigError if results cannot be stored at `uri`."""
         self._root = S3Place.parse(canonical_folder(uri))
-        if len(self._root.key.encode()) > _MOST_PREFIX_BYTES:
-            raise ConfigError(f"the prefix of {uri} is longer than {_MOST_PREFIX_BYTES} bytes", hint="shorten it")
+        if len(self._root.key.encode()) > _MAX_PREFIX_BYTES:
+            raise ConfigError(f"the prefix of {uri} is longer than {_MAX_PREFIX_BYTES} bytes", hint="shorten it")
         self._client = client
         self._part_bytes = part_bytes
 

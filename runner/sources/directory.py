@@ -38,7 +38,7 @@ class DirectorySource(LocalFiles):
         return file_uri(self._root)
 
     def may_follow(self, target: str) -> bool:
-        """Tell whether a real path is inside the directory."""
+        """Return whether a real path is inside the directory."""
         return target.startswith(self._inside)
 
     def walk(self) -> Iterator[SourceEntry]:
@@ -110,7 +110,7 @@ class DirectorySource(LocalFiles):
         return None
 
     def _is_no_input(self, rejection: ItemRejected, key: str, path: bytes) -> bool:
-        """Tell whether a refused path is a link to a directory, or was deleted since its directory was read."""
+        """Return whether a refused path is a link to a directory, or was deleted since its directory was read."""
         if rejection.code == "not_a_file" and os.path.isdir(path):  # noqa: PTH112 - paths are bytes here
             self.linked_directories += 1
             if len(self.link_samples) < LINK_SAMPLE_COUNT:

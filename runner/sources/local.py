@@ -65,7 +65,7 @@ class LocalFiles(ABC):
 
     @abstractmethod
     def may_follow(self, target: str) -> bool:
-        """Tell whether a link to this real path may be followed."""
+        """Return whether a link to this real path may be followed."""
 
     async def entries(self) -> AsyncIterator[list[SourceEntry]]:
         """Yield the entries in chunks of 1000, each listed in a worker thread. Raises SourceNotFound, ConfigError."""

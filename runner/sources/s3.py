@@ -242,7 +242,7 @@ class S3Source:
         return self._enters(folder) and self._filter.takes(source, name)
 
     def _enters(self, folder: str) -> bool:
-        """Tell whether the filters allow a folder of the source and all folders above it."""
+        """Return whether the filters allow a folder of the source and all folders above it."""
         if not folder:
             return True
         if folder not in self._entered:

@@ -60,7 +60,7 @@ class Collector:
                 unusable.append(error)
             except TransientError as error:
                 logger.warning(
-                    "collect failed; it is repeated", extra={"item": item.source, "error": type(error).__name__}
+                    "collect failed; it will be retried", extra={"item": item.source, "error": type(error).__name__}
                 )
             else:
                 return await self._transitions.advance(

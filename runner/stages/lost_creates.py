@@ -1,4 +1,4 @@
-"""LostCreates: JSON creates whose answer was lost.
+"""LostCreates: JSON creates whose response was lost.
 
 Their imports have no filename and so no tag. Only complete lists, after a quiet period, show what became of them.
 """

@@ -1,7 +1,7 @@
 """The submit stage, first half: prepare -> permit -> intent -> create -> bind.
 
 The order keeps data safe. The intent is in the ledger before the create is sent, and the bind is there before the first
-byte of data is sent. A lost answer therefore leaves an empty import, never a second import of the data.
+byte of data is sent. A lost response therefore leaves an empty import, never a second import of the data.
 """
 
 from __future__ import annotations
@@ -62,14 +62,14 @@ class SubmitOutcome(Enum):
     ADVANCED = "advanced"
     """The item is `processing` or terminal."""
     OUTCOME_UNKNOWN = "outcome_unknown"
-    """The answer to its JSON create was lost: the item is `creating`."""
+    """The response to its JSON create was lost: the item is `creating`."""
     HELD_BACK = "held_back"
     """The item waits until another JSON create with its schema is settled."""
     SCHEMA_MISSING = "schema_missing"
     """The vendor does not have its schema."""
     NO_PERMIT = "no_permit"
     """No create permit came within `permit_wait_s`."""
-    NOT_THROUGH = "not_through"
+    UNFINISHED = "unfinished"
     """A stop was requested, or no create or upload succeeded."""
 
 
@@ -83,14 +83,14 @@ class SubmitResult:
 
 
 class HeldSchemas:
-    """Schemas whose items stay queued for now. One object is shared by all who send items of a batch."""
+    """Schemas whose items stay queued for now. All submitters of a batch share one object."""
 
     def __init__(self) -> None:
         self.missing: dict[str, str] = {}
         """Schemas that the vendor does not have, with its sentence."""
         self.outcome_unknown: set[str | None] = set()
-        """Schemas with a JSON create whose outcome is unknown: with a second one, nobody could tell whose import is
-        whose."""
+        """Schemas with a JSON create whose outcome is unknown: with a second one, nothing would
+        tell their imports apart."""
 
     def must_wait(self, item: Item, schema_id: str | None) -> bool:
         """Return whether a JSON item waits until the outcome of another create with its schema is known."""
@@ -110,13 +110,13 @@ class _Attempt:
     route: Route
     number: int = 0
     may_have_data: bool = False
-    """Whether the import may have got data from a run that this ledger does not know of."""
+    """Whether the import may have received data from a run that this ledger does not know."""
     held_by: SubmitOutcome | None = None
-    """Why the item stays queued, if that is no failure of its own."""
+    """Why the item stays queued, if the reason is not its own failure."""
 
 
 class Submitter:
-    """Takes a queued item to `processing`, or to the state in which it ends before that."""
+    """Takes a queued item to `processing`, or to the final state that it reaches before that."""
 
     def __init__(
         self,
@@ -157,7 +157,7 @@ class Submitter:
         self._held_schemas = held_schemas
 
     async def submit(self, item: Item) -> SubmitResult:
-        """Take a queued item as far as it gets now.
+        """Take a queued item as far as possible now.
 
         Raises DuplicatePending, with the item queued again, and AuthRefused, StorageFull, and other errors that concern
         the whole batch.
@@ -193,7 +193,7 @@ class Submitter:
             return SubmitResult(item, SubmitOutcome.ADVANCED)
         if held_by is SubmitOutcome.SCHEMA_MISSING:
             return SubmitResult(item, held_by, reason="; ".join(self._held_schemas.missing.values()))
-        return SubmitResult(item, held_by or SubmitOutcome.NOT_THROUGH)
+        return SubmitResult(item, held_by or SubmitOutcome.UNFINISHED)
 
     async def _upload(self, item: Item) -> Item:
         if (arrived := await self._uploader.advance_if_arrived(item)) is not None:
@@ -213,7 +213,7 @@ class Submitter:
         return await self._transitions.advance(
             item,
             _S.QUEUED,
-            reason=f"the file or its route changed since its create; import {item.import_id} is given up",
+            reason=f"the file or its route changed since its create; import {item.import_id} is abandoned",
             import_id=None,
             status=None,
         )
@@ -253,7 +253,7 @@ class Submitter:
         orphan = await self._orphans.match(self._tag(attempt), attempt.route.schema_id)
         if orphan is not None and self._may_adopt(orphan, attempt):
             attempt.may_have_data = attempt.item.tag != self._tag(attempt)
-            await self._intend(attempt)
+            await self._record_intent(attempt)
             return await self._adopt(attempt.item, orphan)
         try:
             if self._gate is not None:
@@ -285,7 +285,7 @@ class Submitter:
         return None
 
     async def _send_in_turn(self, attempt: _Attempt) -> Item | None:
-        """Send one create; JSON creates of a schema go one after another: at most one has an unknown outcome."""
+        """Send one create; those of JSON items of a schema take turns, so at most one has an unknown outcome."""
         if attempt.item.kind is ItemKind.FILE:
             return await self._send_with_permit(attempt)
         async with self._json_turns[attempt.route.schema_id]:
@@ -303,7 +303,7 @@ class Submitter:
     async def _send(self, attempt: _Attempt, permit: Permit) -> Item | None:
         """Send one create; return None if it must be repeated. Raises StaleItem, TagInUse."""
         try:
-            await self._intend(attempt)
+            await self._record_intent(attempt)
         except (StaleItem, TagInUse):
             await permit.unused()
             raise
@@ -338,7 +338,7 @@ class Submitter:
         await permit.answered()
         return created
 
-    async def _intend(self, attempt: _Attempt) -> None:
+    async def _record_intent(self, attempt: _Attempt) -> None:
         """Record the attempt before it is made. Raises TagInUse if another item is about to send the same content."""
         prepared, route = attempt.prepared, attempt.route
         is_file = attempt.item.kind is ItemKind.FILE
@@ -367,7 +367,7 @@ class Submitter:
             bound = await self._bind(attempt.item, remote, reason="created")
         except ImportIdTaken:
             return await self._answer_lost(
-                attempt, OutcomeUnknown("the vendor answered with an import that has an owner")
+                attempt, OutcomeUnknown("the vendor responded with an import that belongs to another item")
             )
         self._emit(CreateAnswered(source=bound.source, slots_free=await self._pacer.free_slots()))
         return bound
@@ -415,7 +415,7 @@ class Submitter:
 
     async def _pause_after(self, attempt: _Attempt, error: TransientError) -> None:
         logger.warning(
-            "create failed; it is repeated",
+            "create failed; it will be retried",
             extra={"item": attempt.item.source, "attempt": attempt.number, "error": type(error).__name__},
         )
         await self._stop.sleep(delay_s(attempt.number, self._rng))

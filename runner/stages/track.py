@@ -33,11 +33,11 @@ LONGEST_PAUSE_S = 30.0
 MISSING_AFTER_PASSES = 3
 UNREADABLE_AFTER_PASSES = 3
 REFUSED_PASSES = 10
-"""After this many refused lists in a row, the refusal is no passing trouble of a gateway."""
+"""After this many refused lists in a row, the refusal is permanent, not a gateway's temporary error."""
 
-_MOST_DOUBLINGS = 16
+_MAX_DOUBLINGS = 16
 _READ_AT_ONCE = 100
-_MOST_TRIES = 5
+_MAX_TRIES = 5
 
 _S = ItemState
 
@@ -51,11 +51,11 @@ class Pass:
 
 
 async def _no_listener(_item: Item) -> None:
-    """Ignore an item that has moved: the caller gets it as a result."""
+    """Ignore an item that has moved: the caller gets it as a return value."""
 
 
 def _nothing(_item: Item, _why: str) -> None:
-    """Leave an item that is no longer followed as it is."""
+    """Ignore an item that is no longer tracked."""
 
 
 class Tracker:
@@ -99,7 +99,7 @@ class Tracker:
         self._news.set()
 
     async def run(self) -> None:
-        """List again and again until it is canceled. Raises AuthRefused and StorageFull."""
+        """List repeatedly until canceled. Raises AuthRefused and StorageFull."""
         while True:
             await self.pause(FIRST_LIST_S)
             await self.list_or_retry()
@@ -110,10 +110,10 @@ class Tracker:
             self._news.clear()
             await self._news.wait()
         await asyncio.sleep(backoff_s(self._quiet_passes, base_s=shortest_s, cap_s=self._longest_pause_s))
-        self._quiet_passes = min(self._quiet_passes + 1, _MOST_DOUBLINGS)
+        self._quiet_passes = min(self._quiet_passes + 1, _MAX_DOUBLINGS)
 
     async def list_or_retry(self) -> Pass:
-        """List, and leave trouble that may pass to the next list. Raises AuthRefused and StorageFull."""
+        """List once, and leave temporary errors to the next list. Raises AuthRefused and StorageFull."""
         try:
             await self.list_once()
         except StorageFull:
@@ -122,7 +122,7 @@ class Tracker:
             self._refused_passes += isinstance(error, RequestInvalid)
             if self._refused_passes >= REFUSED_PASSES:
                 raise
-            logger.warning("list failed; it is repeated", extra={"error": type(error).__name__})
+            logger.warning("list failed; it will be retried", extra={"error": type(error).__name__})
         else:
             self._refused_passes = 0
         return self._finished_pass()
@@ -138,7 +138,7 @@ class Tracker:
             await self._list()
 
     async def read(self, ledger: ItemStore) -> Pass:
-        """Read the items of all open imports from a ledger that others write too, and continue from there.
+        """Read the items of all open imports from a ledger that others also write, and continue from there.
 
         Raises TransientError.
         """
@@ -156,7 +156,7 @@ class Tracker:
         if is_open and current is not None and current.revision > known.revision:
             self._transitions.observe_remote(known, current)
             self._pass.others_moved += current.state is not known.state
-            await self._go_on(known, current)
+            await self._keep_or_report(known, current)
 
     async def _move(self, item: Item, state: ItemState, *, reason: str, **changes: Unpack[ItemChanges]) -> Item:
         """Move an item, and continue from there; if another process was faster, from where the item is now.
@@ -164,24 +164,24 @@ class Tracker:
         If the other process only noted another status, the item is moved anyway.
         """
         known = item
-        for _ in range(_MOST_TRIES):
+        for _ in range(_MAX_TRIES):
             try:
                 item = await self._transitions.advance(item, state, reason=reason, **changes)
             except ItemOvertaken as error:
                 item = error.current
-                if not _is_still_there(known, item):
+                if not _is_unmoved(known, item):
                     self._pass.others_moved += 1
                     break
             else:
                 self._pass.moved += item.state is not known.state
                 break
-        await self._go_on(known, item)
+        await self._keep_or_report(known, item)
         return item
 
-    async def _go_on(self, known: Item, current: Item) -> None:
+    async def _keep_or_report(self, known: Item, current: Item) -> None:
         """Keep tracking an item of which at most the status changed; report any other."""
         self._quiet_passes = 0
-        if _is_still_there(known, current):
+        if _is_unmoved(known, current):
             self._open[known.bound_id] = current
         else:
             self._open.pop(known.bound_id, None)
@@ -200,7 +200,7 @@ class Tracker:
             await self._not_listed(import_id)
 
     async def _applied(self, remote: RemoteImport) -> None:
-        """Apply what the list says; an import that cannot be read several times is left to a later run."""
+        """Apply what the list says; an import that repeatedly cannot be read is left to a later run."""
         try:
             await self.apply(remote)
         except StorageFull:
@@ -212,7 +212,8 @@ class Tracker:
 
     def _not_read(self, import_id: str, error: TransientError | RequestInvalid) -> None:
         logger.warning(
-            "import could not be read; it is read again", extra={"import_id": import_id, "error": type(error).__name__}
+            "import could not be read; it will be retried",
+            extra={"import_id": import_id, "error": type(error).__name__},
         )
         self._unreadable[import_id] += 1
         if self._unreadable[import_id] >= UNREADABLE_AFTER_PASSES and (item := self._open.pop(import_id, None)):
@@ -234,8 +235,8 @@ class Tracker:
     async def apply(self, remote: RemoteImport, *, is_whole: bool = False) -> Item | None:
         """Move the item of an import by one status; duplicates and late arrivals change nothing.
 
-        `is_whole`: `remote` was retrieved, and so has every field. Returns the item as it is then, None if the import
-        is not tracked.
+        `is_whole` says that `remote` was retrieved, so it has every field. Returns the item as it is then,
+        None if the import is not tracked.
         """
         item = self._open.get(remote.import_id)
         if item is None:
@@ -310,13 +311,13 @@ def _is_old_news(item: Item, state: ItemState | None, status: str) -> bool:
     return status == ImportStatus.AWAITING_UPLOAD or state is item.state
 
 
-def _is_still_there(known: Item, current: Item) -> bool:
+def _is_unmoved(known: Item, current: Item) -> bool:
     """Return whether at most the status of an item differs from what was known."""
     return current.state is known.state and current.import_id == known.import_id
 
 
 def _trouble(state: ItemState, remote: RemoteImport) -> tuple[str | None, str | None]:
-    """Return an error code and a sentence for an import that failed or needs review."""
+    """Return an error code and a sentence for an import that failed or needs review; None for one that succeeded."""
     if state is _S.SUCCEEDED:
         return None, None
     messages = [str(error.get("message") or error.get("type") or "") for error in remote.import_errors]

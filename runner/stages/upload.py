@@ -240,7 +240,7 @@ class Uploader:
 
     async def _pause(self, item: Item, attempt: int, error: TransientError) -> None:
         logger.warning(
-            "upload failed; it is repeated",
+            "upload failed; it will be retried",
             extra={"item": item.source, "import_id": item.import_id, "error": type(error).__name__},
         )
         await self._stop.sleep(delay_s(attempt, self._rng))

@@ -641,7 +641,7 @@ async def test_items_can_be_moved_while_they_are_read(
     monkeypatch.setattr("runner.ledger.sqlite.ledger.FEW_ITEMS", few)
     monkeypatch.setattr("runner.ledger.sqlite.ledger.PAGE_ITEMS", 3)
     monkeypatch.setattr("runner.ledger.dynamodb.ledger.FEW_ITEMS", few)
-    monkeypatch.setattr("runner.ledger.dynamodb.queries.ITEMS_A_PAGE", 3)
+    monkeypatch.setattr("runner.ledger.dynamodb.queries.ITEMS_PER_PAGE", 3)
     await begun(ledger, *(an_item(f"{n}.csv", rank=-n) for n in range(8)))
     seen = []
     async for item in ledger.items("b1", states=states):
@@ -656,7 +656,7 @@ async def test_an_item_that_left_the_state_before_it_was_reached_is_not_yielded_
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("runner.ledger.sqlite.ledger.PAGE_ITEMS", 1)
-    monkeypatch.setattr("runner.ledger.dynamodb.queries.ITEMS_A_PAGE", 1)
+    monkeypatch.setattr("runner.ledger.dynamodb.queries.ITEMS_PER_PAGE", 1)
     await begun(ledger, an_item("a.csv"), an_item("b.csv"), an_item("c.csv"))
     seen = []
     async for item in ledger.items("b1", states={S.QUEUED}):

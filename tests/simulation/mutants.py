@@ -65,7 +65,7 @@ def data_before_bind(patch: pytest.MonkeyPatch) -> None:
 
 
 def create_before_intent(patch: pytest.MonkeyPatch) -> None:
-    intend = submit.Submitter._intend
+    intend = submit.Submitter._record_intent
 
     async def forget(self: Any, attempt: Any) -> None:
         before = attempt.item
@@ -74,7 +74,7 @@ def create_before_intent(patch: pytest.MonkeyPatch) -> None:
         else:
             await intend(self, attempt)
 
-    patch.setattr(submit.Submitter, "_intend", forget)
+    patch.setattr(submit.Submitter, "_record_intent", forget)
 
 
 def json_create_repeated(patch: pytest.MonkeyPatch) -> None:

@@ -60,7 +60,7 @@ def page_believed_complete(patch: pytest.MonkeyPatch) -> None:
 
 def own_moves_taken_for_granted(patch: pytest.MonkeyPatch) -> None:
     async def move(self: Any, item: Item, state: ItemState, *, reason: str, **changes: Any) -> None:
-        await self._go_on(item, await self._transitions.advance(item, state, reason=reason, **changes))
+        await self._keep_or_report(item, await self._transitions.advance(item, state, reason=reason, **changes))
 
     patch.setattr(track.Tracker, "_move", move)
 

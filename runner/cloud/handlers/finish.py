@@ -108,7 +108,7 @@ async def _publish_end(
 
 
 async def _moved_since(deployment: Deployment, batch: Batch, *, since: int) -> bool:
-    """Tell whether items moved while the manifest was written; if the batch has not ended after all, reopen it."""
+    """Return whether items moved while the manifest was written; if the batch has not ended after all, reopen it."""
     moves, _ = await deployment.ledger.moves_of(batch.batch_id)
     if moves == since:
         return False

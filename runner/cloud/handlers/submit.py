@@ -97,7 +97,7 @@ class _Submission:
         self._stages = deployment.stages(batch, deadline)
 
     async def run(self, item: Item) -> Outcome:
-        result = SubmitResult(item, SubmitOutcome.NOT_THROUGH)
+        result = SubmitResult(item, SubmitOutcome.UNFINISHED)
         try:
             async with self._deadline.watched():
                 if item.kind is ItemKind.JSON:

@@ -42,7 +42,7 @@ class Stack:
 
     @property
     def is_stable(self) -> bool:
-        """Tell whether the last deployment has ended and the stack is usable."""
+        """Return whether the last deployment has ended and the stack is usable."""
         return self.status in _USABLE
 
     @property

@@ -99,7 +99,7 @@ def _depth(depth: QueueDepth) -> str:
 
 
 def _is_ready(index: dict[str, Any]) -> bool:
-    """Tell whether an index can be queried; an emulator of AWS may omit its status."""
+    """Return whether an index can be queried; an emulator of AWS may omit its status."""
     return bool(index.get("IndexStatus", "ACTIVE") == "ACTIVE")
 
 

@@ -43,8 +43,8 @@ class HintTable:
     def reserve(self, import_id: str, *, now_ms: int, token: str) -> Hint | None:
         """Return the hint that is in force; if it has your `token`, enqueue the import for `at_ms`.
 
-        The first request is enqueued now. One within QUIET_MS of the latest is put off until that time is over, and
-        further ones until then are covered by it. Returns None if the ledger does not know the import.
+        The first request is due now. One within QUIET_MS of the latest hint is due when that time is over, and covers
+        any further ones until then. Returns None if the ledger does not know the import.
         """
         hint = self._set(import_id, Hint(now_ms, token), where=_IS_DUE, before_ms=now_ms - QUIET_MS)
         if hint is None or hint.token == token or hint.at_ms > now_ms:

@@ -13,11 +13,11 @@ from runner.ledger.dynamodb.table import ConditionFailed, DynamoTable, new_token
 from runner.ledger.leases import Lease
 
 _KEPT_S = 3600
-"""How long the row of an ended lease stays in the table, where it has no effect."""
+"""How long the row of an expired lease stays in the table, without effect."""
 
 
 class DynamoLeases:
-    """Leases in an open table; the table's time to live deletes the rows of ended leases.
+    """Leases in an open table; the table's time to live deletes the rows of expired leases.
 
     Every method may raise what DynamoTable raises.
     """

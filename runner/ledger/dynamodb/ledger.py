@@ -179,13 +179,13 @@ class DynamoLedger:
     async def already_sent(self, version_keys: Iterable[str]) -> set[str]:
         at_once = asyncio.Semaphore(_QUERIES_AT_ONCE)
 
-        async def is_held(version_key: str) -> bool:
+        async def is_sent(version_key: str) -> bool:
             async with at_once:
                 return await self._table.has(keys.BY_VERSION, "vk", version_key)
 
-        asked = sorted({key for key in version_keys if key})
-        answers = await asyncio.gather(*map(is_held, asked))
-        return {key for key, held in zip(asked, answers, strict=True) if held}
+        wanted = sorted({key for key in version_keys if key})
+        answers = await asyncio.gather(*map(is_sent, wanted))
+        return {key for key, sent in zip(wanted, answers, strict=True) if sent}
 
     async def reconciled_to(self, endpoint: str) -> datetime | None:
         row = await self._table.get(keys.key(f"ENDPOINT#{endpoint}"))

@@ -10,9 +10,9 @@ from runner.ledger.dynamodb.keys import Row
 from runner.ledger.dynamodb.table import DynamoTable
 from runner.models import Item, ItemState
 
-ITEMS_A_PAGE = 1000
-_KEYS_A_PAGE = 1000
-_MOST_KEYS_AT_ONCE = 300
+ITEMS_PER_PAGE = 1000
+_KEYS_PER_PAGE = 1000
+_MIN_KEYS_PER_MIXED_PAGE = 300
 
 
 async def ranked_pages(
@@ -23,7 +23,7 @@ async def ranked_pages(
     start = keys.ranked_place(*after) if after else None
     group = _group(batch_id, keys.group_of(state))
     async for page in table.query(
-        group, index=keys.BY_STATE, after=start, limit=limit if alone else max(limit, _MOST_KEYS_AT_ONCE)
+        group, index=keys.BY_STATE, after=start, limit=limit if alone else max(limit, _MIN_KEYS_PER_MIXED_PAGE)
     ):
         found = await table.get_many(keys.key(row["pk"]["S"], row["sk"]["B"]) for row in page)
         found_at = {(row["gpk"]["S"], row["gsk"]["B"]): row for row in found}
@@ -37,22 +37,22 @@ async def places_of(table: DynamoTable, batch_id: str, groups: Collection[str]) 
     """Return the sort keys of the items in some groups of states, sorted; the index may lack some."""
     found: set[bytes] = set()
     for group in groups:
-        async for page in table.query(_group(batch_id, group), index=keys.BY_STATE, limit=_KEYS_A_PAGE):
+        async for page in table.query(_group(batch_id, group), index=keys.BY_STATE, limit=_KEYS_PER_PAGE):
             found |= {row["sk"]["B"] for row in page}
     return sorted(found)
 
 
 async def pages_at(table: DynamoTable, batch_id: str, places: Sequence[bytes]) -> AsyncIterator[list[Item]]:
     """Yield the items with some sort keys, in that order."""
-    for start in range(0, len(places), ITEMS_A_PAGE):
-        some = places[start : start + ITEMS_A_PAGE]
+    for start in range(0, len(places), ITEMS_PER_PAGE):
+        some = places[start : start + ITEMS_PER_PAGE]
         found = await table.get_many(keys.key(keys.items_of(batch_id), place) for place in some)
         yield [rows.item_of(row) for row in sorted(found, key=lambda row: row["sk"]["B"])]
 
 
 async def source_rows(table: DynamoTable, batch_id: str) -> AsyncIterator[list[Row]]:
     """Yield the rows of all items of a batch by sort key."""
-    async for page in table.query(keys.items_of(batch_id), limit=ITEMS_A_PAGE):
+    async for page in table.query(keys.items_of(batch_id), limit=ITEMS_PER_PAGE):
         yield page
 
 
@@ -63,7 +63,7 @@ async def source_pages(table: DynamoTable, batch_id: str) -> AsyncIterator[list[
 
 
 async def by_source(pages: AsyncIterator[list[Item]]) -> AsyncIterator[Item]:
-    """Sort pages that are ordered by sort key by source: buffers items whose sources are too long for a sort key."""
+    """Yield items by source from pages by sort key; buffers items whose sources are too long for a sort key."""
     alike: list[tuple[bytes, Item]] = []
     async for page in pages:
         for item in page:

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from runner.ledger import rules
-from runner.ledger.dynamodb import keys as table
+from runner.ledger.dynamodb import keys
 from runner.ledger.dynamodb.keys import Row, Value, number, text, text_of
 from runner.models import SENT_STATES, Batch, BatchState, HistoryEntry, Item, ItemKind, ItemState, RemoteImport
 
@@ -39,7 +39,7 @@ _NUMBERS = {"size_bytes": "sz", "revision": "r", "attempts": "a", "row_count": "
 _INSTANTS = {"intent_at": "ti", "created_at": "tc", "uploaded_at": "tu", "finished_at": "tf"}
 _EMPTY_IF_ABSENT = frozenset({"version", "binding"})
 _HASHES = {"fingerprint": ("fh", "sha256:"), "result_sha256": ("rh", "")}
-"""Texts that usually are a prefix and a SHA-256 in hex: those are stored as 32 bytes under another name."""
+"""Texts that are usually a prefix and a SHA-256 in hex. If so, 32 bytes are stored under another name."""
 
 _HEX = re.compile(r"[0-9a-f]{64}")
 _COUNTER, _STATE_COUNT = "c_", "n_"
@@ -48,17 +48,17 @@ _BATCH_TEXTS = {"source_uri": "su", "account": "ac", "out": "o"}
 
 def item_row(item: Item, history: Sequence[HistoryEntry], *, token: bytes) -> Row:
     """Return the row of an item; `token` identifies the write."""
-    row = table.item_key(item.batch_id, item.source)
+    row = keys.item_key(item.batch_id, item.source)
     row |= {
-        "gpk": {"S": f"{item.batch_id}#{table.group_of(item.state)}"},
-        "gsk": {"B": table.ranked_place(item.rank, item.source)},
+        "gpk": {"S": f"{item.batch_id}#{keys.group_of(item.state)}"},
+        "gsk": {"B": keys.ranked_place(item.rank, item.source)},
         "st": {"S": _CODES[item.state]},
         "w": {"B": token},
         "h": {"L": _entries(history)},
     }
     if item.kind is ItemKind.JSON:
         row["kd"] = {"S": "j"}
-    if len(rules.source_key(item.source)) > table.MAX_PLACE_BYTES:
+    if len(rules.source_key(item.source)) > keys.MAX_PLACE_BYTES:
         row["s"] = {"B": rules.source_key(item.source)}
     if item.version_key:
         row["vk" if item.state in SENT_STATES else "k"] = {"S": item.version_key}
@@ -89,7 +89,7 @@ def item_of(row: Row) -> Item:
         batch_id=row["pk"]["S"].partition("#")[2],
         source=rules.source_of((row.get("s") or row["sk"])["B"]),
         kind=ItemKind.JSON if "kd" in row else ItemKind.FILE,
-        rank=table.rank_in(row["gsk"]["B"]),
+        rank=keys.rank_in(row["gsk"]["B"]),
         state=_STATES[row["st"]["S"]],
         version_key=version_key["S"] if version_key else "",
         **values,
@@ -147,7 +147,7 @@ def history_of(row: Row) -> list[HistoryEntry]:
 
 def batch_row(batch: Batch, *, token: bytes, number_in_order: int) -> Row:
     """Return the row of a new batch, without its configuration; see `batch_order` for the number."""
-    row = table.batch_key(batch.batch_id) | {"w": {"B": token}, "moves": number(0), "nr": number(number_in_order)}
+    row = keys.batch_key(batch.batch_id) | {"w": {"B": token}, "moves": number(0), "nr": number(number_in_order)}
     row |= {short: text(getattr(batch, name)) for name, short in _BATCH_TEXTS.items()}
     row |= {"ts": number(rules.to_ms(batch.started_at))}
     row |= {_COUNTER + name: number(count) for name, count in batch.counters.items()}
@@ -165,7 +165,7 @@ def batch_changes(batch_id: str, changes: dict[str, Any]) -> tuple[Row, list[str
             case "state":
                 found["st"] = {"S": str(value)}
                 complete = value == BatchState.COMPLETE
-                found["gpk"] = None if complete else {"S": table.INCOMPLETE}
+                found["gpk"] = None if complete else {"S": keys.INCOMPLETE}
                 found["gsk"] = None if complete else {"B": batch_id.encode()}
             case "listed":
                 found["l"] = {"BOOL": value}
@@ -214,7 +214,7 @@ def counts_of(row: Row) -> dict[ItemState, int]:
 
 
 def orphan_row(orphan: RemoteImport, tag: str) -> Row:
-    row = table.key(f"ORPHAN#{tag}", orphan.import_id.encode()) | {"ss": text(orphan.status)}
+    row = keys.key(f"ORPHAN#{tag}", orphan.import_id.encode()) | {"ss": text(orphan.status)}
     for name, value in (("sc", orphan.schema_id), ("n", orphan.original_filename)):
         if value is not None:
             row[name] = text(value)

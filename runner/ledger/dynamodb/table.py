@@ -27,8 +27,8 @@ MAX_ACTIONS = 100
 MAX_TRIES = 10
 _LONGEST_PAUSE_S = 2.0
 _FIRST_PAUSE_S = 0.04
-_KEYS_A_READ = 100
-_ROWS_A_WRITE = 25
+_KEYS_PER_READ = 100
+_ROWS_PER_WRITE = 25
 _MAX_CONNECTIONS = 40
 _TRANSIENT_REASONS = frozenset(
     {"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded", "RequestLimitExceeded"}
@@ -73,7 +73,7 @@ def new_token() -> bytes:
 class DynamoTable:
     """One table. Every method may raise LedgerUnavailable, LedgerError, ConfigError, and AwsRefused.
 
-    A write that took effect but whose answer was lost is a success: its rows have its token, `w`.
+    A write that took effect but whose response was lost is a success: its rows have its token, `w`.
     """
 
     def __init__(self, client: Any, name: str, *, time: SharedTime | None = None) -> None:
@@ -126,8 +126,8 @@ class DynamoTable:
         """Return the current rows that exist, in no order; `keys` may have duplicates."""
         once = list({(key["pk"]["S"], key["sk"]["B"]): key for key in keys}.values())
         found: list[Row] = []
-        for start in range(0, len(once), _KEYS_A_READ):
-            wanted = {self.name: {"Keys": once[start : start + _KEYS_A_READ], "ConsistentRead": True}}
+        for start in range(0, len(once), _KEYS_PER_READ):
+            wanted = {self.name: {"Keys": once[start : start + _KEYS_PER_READ], "ConsistentRead": True}}
             for _ in range(MAX_TRIES):
                 answer = await self._call("batch_get_item", named=False, RequestItems=wanted)
                 found += answer["Responses"].get(self.name, [])
@@ -196,8 +196,8 @@ class DynamoTable:
 
     async def put_many(self, rows: Sequence[Row]) -> None:
         """Put rows, without a transaction."""
-        for start in range(0, len(rows), _ROWS_A_WRITE):
-            wanted = {self.name: [{"PutRequest": {"Item": row}} for row in rows[start : start + _ROWS_A_WRITE]]}
+        for start in range(0, len(rows), _ROWS_PER_WRITE):
+            wanted = {self.name: [{"PutRequest": {"Item": row}} for row in rows[start : start + _ROWS_PER_WRITE]]}
             for _ in range(MAX_TRIES):
                 answer = await self._call("batch_write_item", named=False, writes=True, RequestItems=wanted)
                 wanted = answer.get("UnprocessedItems") or {}
@@ -244,12 +244,12 @@ class DynamoTable:
                 raise
 
     async def _call(self, operation: str, *, named: bool = True, writes: bool = False, **arguments: Any) -> Any:
-        """Call the API until it answers, at most MAX_TRIES times."""
+        """Call the API, and retry temporary errors, up to MAX_TRIES times in all."""
         if named:
             arguments["TableName"] = self.name
         if operation in _COSTING:
             arguments["ReturnConsumedCapacity"] = "TOTAL"
-        for tried in range(1, MAX_TRIES + 1):
+        for tries in range(1, MAX_TRIES + 1):
             asked_at = self.time.ticks()
             try:
                 answer = await getattr(self._client, operation)(**arguments)
@@ -258,7 +258,7 @@ class DynamoTable:
                 if refused is not None:
                     raise refused from error
                 last: Exception = error
-                await self._pause(tried)
+                await self._pause(tries)
             else:
                 self._note(answer, asked_at, writes=writes)
                 return answer
@@ -302,8 +302,8 @@ class DynamoTable:
             return LedgerError(f"the table {self.name} is not a Bulkhead ledger: it has other keys")
         return None
 
-    async def _pause(self, tried: int) -> None:
-        await asyncio.sleep(delay_s(tried, self._rng, base_s=_FIRST_PAUSE_S, cap_s=_LONGEST_PAUSE_S))
+    async def _pause(self, tries: int) -> None:
+        await asyncio.sleep(delay_s(tries, self._rng, base_s=_FIRST_PAUSE_S, cap_s=_LONGEST_PAUSE_S))
 
     def _unavailable(self, why: str) -> LedgerUnavailable:
         return LedgerUnavailable(f"the table {self.name} does not answer: {why}", hint="run the command again")
