@@ -32,7 +32,7 @@ async def _configure(_time_left: TimeLeft) -> list[str]:
     if problems:
         container.telemetry.add_metric("ConfigInvalid", 1)
         container.telemetry.logger.error(
-            "configuration is invalid; the last valid one stays in force", extra={"problems": problems}
+            "configuration is invalid; the last valid one stays active", extra={"problems": problems}
         )
     return problems
 

@@ -1,4 +1,4 @@
-"""Opens the deployment on this event loop: the ledger, the vendor's API, storage, and everything else it holds."""
+"""Opens the deployment on this event loop: the ledger, the vendor's API, storage, and everything else in it."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ _URLS = {
 }
 
 _THAW_S = 0.001
-"""How long the loop runs first, to notice connections that were closed while the container was frozen."""
+"""How long the loop runs before the work, to notice connections that were closed while the container was frozen."""
 
 _GRACE_S = 0.5
 """How long tasks that an invocation leaves behind may still run."""
@@ -70,14 +70,14 @@ class Container:
         self.telemetry.begin(context)
         try:
             return self._runner.run(_isolated(work(lambda: context.get_remaining_time_in_millis() / 1000)))
-        except Exception as error:  # noqa: BLE001 - a foreign error's text may hold secrets or rows
+        except Exception as error:  # noqa: BLE001 - another library's error text may contain secrets or rows
             self.telemetry.failure("invocation failed", error)
             raise RuntimeError(_safe_text(error)) from None
         finally:
             self.telemetry.flush()
 
     async def deployment(self, *, license_key: bool = True) -> Deployment:
-        """Return the deployment; without the license key it must not call the vendor.
+        """Return the deployment; if opened without the license key, it must not call the vendor.
 
         It is opened again when the key has changed. Raises ConfigError if a variable or a secret is missing,
         AwsRefused, TransientError.
@@ -101,7 +101,7 @@ class Container:
         return self._aws
 
     def reload_license_key(self) -> None:
-        """Read the license key again before the next work, because the vendor refuses the current one."""
+        """Read the license key again before the next invocation, because the vendor refuses the current one."""
         self._license_key = None
         if self._secrets is not None:
             self._secrets.forget()

@@ -2,7 +2,7 @@
 
 A record that fails affects no other: it alone is delivered again, after growing delays, and ends in the dead-letter
 queue. If the function itself cannot work, because the license key is missing or the vendor refuses it, the messages are
-sent again as new ones, so that waiting for a person uses up none of their attempts.
+sent again as new ones, so that they don't use up their attempts while a person fixes the cause.
 
 This does not use powertools' batch processor, which runs records on an event loop of its own.
 """
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from runner.cloud.protocols import Outcome, Queue, TimeLeft
 
 PUT_OFF_S = 300
-"""The delay of a message if a person has to fix something first."""
+"""How long a message waits if a person has to fix something first."""
 
 ANSWER_S = 2.0
 """Work is cancelled this long before the function's end, so that finished records are acknowledged."""

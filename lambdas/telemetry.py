@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 NAMESPACE = "Bulkhead"
 
 _CHATTY = ("aiobotocore", "aiohttp", "asyncio", "boto3", "botocore", "s3transfer", "stamina", "urllib3")
-"""Libraries that log headers, urls, and bodies of requests at DEBUG."""
+"""Libraries that log headers, URLs, and bodies of requests at DEBUG."""
 
 
 class Telemetry:
@@ -41,7 +41,7 @@ class Telemetry:
         self.logger.append_keys(request_id=context.aws_request_id, function=context.function_name)
 
     def failure(self, sentence: str, error: BaseException, **fields: object) -> None:
-        """Log an error; the text of a foreign error is left out, because it may hold a signed url or a row."""
+        """Log an error; the text of another library's error is left out: it may contain a signed URL or a row."""
         cause = first_cause(error)
         more: dict[str, object]
         if isinstance(cause, BulkheadError):

@@ -98,6 +98,6 @@ def _import_hints() -> ImportHints:
     )
 
 
-with suppress(ConfigError, Unavailable):  # a starting container gets more CPU than a running one
+with suppress(ConfigError, Unavailable):  # a container gets more CPU while it starts
     _import_hints()
     _secrets().webhook_tokens()

@@ -1,7 +1,7 @@
 """The body of a webhook: the ids in it that may be an import's; everything else is ignored.
 
 Managed webhooks are JSON, `{"event": ..., "data": {"id": ..., "headless": {"id": ...}}}`; basic ones a form,
-`uploadId=<id>`. The input is untrusted: any bytes give a list of ids, which may be empty.
+`uploadId=<id>`. The input is untrusted: any bytes lead to a list of ids, which may be empty.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def body_of(event: Mapping[str, Any]) -> bytes | None:
 
 
 def import_ids(body: bytes) -> list[str]:
-    """Return the ids that may be an import's, the likeliest first; never raises."""
+    """Return the ids that may be an import's, most likely ones first; never raises."""
     found = _ids_of_form(body) if body.lstrip()[:1] not in (b"{", b"[") else _ids_of_json(body)
     texts = (one for one in found if isinstance(one, str) and _UUID.fullmatch(one))
     return list(dict.fromkeys(texts))

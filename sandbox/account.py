@@ -1,4 +1,4 @@
-"""The imports of an account, which of them wait, and what they taught about headers."""
+"""The imports of an account, which of them wait, and the headers that they have mapped."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,14 +16,14 @@ DEFINITIONS_MAX_COUNT = 1000
 class Mappings:
     """Header -> field key of the SUCCESSFUL imports with `autoMapHeaders` that share an `importIdentifier`.
 
-    The import that ended last wins over earlier ones. What a deleted import taught stays.
+    The import that ended last wins over earlier ones. Mappings of deleted imports stay.
     """
 
     def __init__(self) -> None:
         self._by_identifier: dict[str, dict[str, str]] = {}
 
     def learn(self, found: Import) -> None:
-        """Remember the mapping of a SUCCESSFUL import; others teach nothing."""
+        """Remember the mapping of a SUCCESSFUL import; ignore others."""
         identifier = _identifier(found.schema)
         if identifier and found.finished and found.final_status == "SUCCESSFUL":
             fields = found.finished.outcome.metadata.get("fields") or {}
@@ -41,7 +41,7 @@ class Account:
 
     `waiting` are the imports that wait for their run, and `unannounced` those whose end no webhook has reported.
     `uploaded` are the ids whose upload URL holds an object. `definitions` are recent schemas by their JSON text, and
-    `mappings` is what ended imports taught.
+    `mappings` are those of ended imports.
     """
 
     imports: dict[str, Import] = field(default_factory=dict)

@@ -51,7 +51,7 @@ class SandboxContext:
     def commit(self) -> None:
         """Save what happened, then delete the files that nothing needs any more.
 
-        Raises NotSaved. The sandbox then ends, because it holds more than the next start would find.
+        Raises NotSaved. The sandbox then ends, because the next start would not find all that it has.
         """
         if self.crashed.is_set():
             raise NotSaved("the sandbox is ending")
@@ -116,7 +116,7 @@ def _forget(running: dict[str, asyncio.Task[None]], import_id: str, ended: async
 
 
 async def wait_for_work(context: SandboxContext, event: asyncio.Event, *, due_at: float | None) -> None:
-    """Wait until `due_at` on the sandbox's clock (None: without end), or until `event` is set."""
+    """Wait until `due_at` on the sandbox's clock (None: indefinitely), or until `event` is set."""
     timeout_s = None if due_at is None else context.clock.real_seconds_until(due_at)
     try:
         async with asyncio.timeout(timeout_s):

@@ -1,4 +1,4 @@
-"""The control plane under `/_sandbox/`: what a test or a person changes in the sandbox itself."""
+"""The control plane under `/_sandbox/`: what a test or a person can change in the sandbox itself."""
 
 import dataclasses
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""A sandbox's directory: one process for each, and what killed processes left is removed."""
+"""A sandbox's directory: only one process uses it, and what killed processes left is removed."""
 
 import contextlib
 import fcntl

@@ -71,7 +71,7 @@ class FaultPlan:
         self.rules: list[FaultRule] = []
 
     def decide(self, operation: Operation) -> Fault | None:
-        """Return the fault for this call of `operation`, or None. Each call counts once for every rule asked."""
+        """Return the fault for this call of `operation`, or None. Each rule that is tried counts the call once."""
         matching = (rule for rule in self.rules if rule.operation == operation)
         return next((rule.fault for rule in matching if rule.strikes(self._rng)), None)
 

@@ -91,11 +91,11 @@ class Review:
 
 @dataclass(kw_only=True, slots=True)
 class Import:
-    """An import and the instants that decide its status (epoch seconds, None for not yet).
+    """An import and the instants that decide its status (epoch seconds; None means not yet).
 
     Without `original_filename`, it is a JSON import. `arrived_at` is when the import noticed its data; PENDING then
     lasts `pending_s`, and RUNNING at least `running_s` and until the engine has `finished`. Both durations are those of
-    the settings at that instant. `announced` is the last status that webhooks reported. `review` exists once somebody
+    the settings at that instant. `announced` is the last status that webhooks reported. `review` exists once someone has
     opened the review.
     """
 

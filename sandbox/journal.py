@@ -1,4 +1,4 @@
-"""The journal: hears of every change of an account, so that the next start can continue from it."""
+"""The journal: records every change of an account, so that the next start can continue from it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -55,13 +55,13 @@ class SavedAccount:
 
 
 class Journal(Protocol):
-    """Hears of every change as it happens. Between two calls of `commit`, it saves everything or nothing."""
+    """Records every change when it happens. Between two calls of `commit`, it saves everything or nothing."""
 
     def import_changed(self, found: Import) -> None:
         """An import is new, or anything but its outcome changed."""
 
     def import_finished(self, found: Import) -> None:
-        """An import got its first or another outcome."""
+        """An import got an outcome, for the first time or again."""
 
     def import_gone(self, import_id: str) -> None:
         """An import was deleted or dropped."""

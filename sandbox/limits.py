@@ -39,7 +39,7 @@ class WorkerLimits:
 
     @property
     def sentence(self) -> str:
-        """What to say about an import that needed more."""
+        """The sentence about an import that needed more."""
         size_mb = self.memory_bytes / MEGABYTE
         size = f"{size_mb:g} MB" if size_mb < 1000 else f"{size_mb / 1000:g} GB"
         return f"The import needed more than {size} of memory."

@@ -59,7 +59,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def as_arguments(values: Mapping[str, str | None]) -> list[str]:
     """Return the arguments for `sandbox.__main__.main` from texts by `Option.name`; None leaves an option out.
 
-    Another command line makes its own options from OPTIONS (one typer option each, say) and passes the texts on unread.
+    Another command line makes its own options from OPTIONS, such as one typer option for each, and passes on the
+    texts as they are.
     """
     flags = {option.name: option.flag for option in OPTIONS}
     return [part for name, text in values.items() if text is not None for part in (flags[name], text)]

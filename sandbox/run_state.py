@@ -1,4 +1,4 @@
-"""The account's imports over time: their data arrive, runs are handed out and end, reviews open and finish."""
+"""The account's imports over time: their data arrives, runs start and end, reviews open and finish."""
 
 import hmac
 import random

@@ -1,4 +1,4 @@
-"""What a schema may say: the shapes of its fields, settings and hooks, checked when it is given."""
+"""What a schema may contain: the shapes of its fields, settings, and hooks, checked when it is saved or sent."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any

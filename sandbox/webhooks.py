@@ -60,7 +60,7 @@ class Webhooks:
         self._number = 0
 
     def restore(self, saved: SavedAccount, journal: Journal) -> None:
-        """Continue with saved webhooks; a delivery that was under way is repeated."""
+        """Continue with saved webhooks; a delivery that was in progress is repeated."""
         self._journal = journal
         self._registered = {registration.id: registration for registration in saved.registrations}
         for delivery in saved.deliveries:

@@ -31,7 +31,7 @@ _OOM_SCORE_ADJUSTMENT = "500"
 
 
 def main() -> NoReturn:
-    """Work until the input ends, which happens when the sandbox ends in any way."""
+    """Work until the input ends, which happens however the sandbox ends."""
     limits, scratch = WorkerLimits(memory_bytes=int(sys.argv[1])), sys.argv[2]
     answers = _answers()
     _lower_priority()
@@ -80,7 +80,7 @@ def _lower_priority() -> None:
 
 
 def _read_jobs(stream: BinaryIO, jobs: SimpleQueue[Job], scratch: str) -> None:
-    """Read jobs in a separate thread, so that the end of the input also ends a run that is under way."""
+    """Read jobs in a separate thread, so that the end of the input also ends a run in progress."""
     try:
         while head := stream.read(LENGTH_BYTES):
             jobs.put(pickle.loads(stream.read(length_of(head))))  # noqa: S301 - from the sandbox itself

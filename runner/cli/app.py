@@ -48,7 +48,7 @@ COMMANDS: dict[str, Command] = {
     "webhook-url": Command("cloud", "webhook_url"),
     "sandbox": Command("setup", "sandbox_function"),
 }
-"""By name; the first word of a name of two words is its group."""
+"""By name; if a name has two words, the first one is its group."""
 
 GROUPS = {
     "ledger": "Create and copy ledgers.",
@@ -59,7 +59,7 @@ GROUPS = {
 
 _OTHER = "Other"
 BARE = {"--check": "--check=skip"}
-"""Options that can be given without a value, and what they then mean. With a value, they need `=`."""
+"""Options that may be given without a value, and what they mean then. A value must follow `=`."""
 
 
 class PanelCommand(TyperCommand):

@@ -1,6 +1,6 @@
 """What each command takes: its option groups, and the options that only it has.
 
-This module does without `from __future__ import annotations`: the annotations are read when the module is imported.
+This module doesn't use `from __future__ import annotations`: its annotations are read when it is imported.
 """
 
 from pathlib import Path

@@ -82,7 +82,7 @@ class _Check:
 
     async def go(self) -> ExitCode:
         spec, options = spec_of(self._args, self._loaded), options_of(self._args)
-        self._tell_of_libraries()
+        self._warn_of_missing_libraries()
         with logging_to(self._screen, verbose=self._args.verbose), ExitStack() as stack:
             if self._args.report:
                 self._files = stack.enter_context(ReportFiles())
@@ -103,7 +103,7 @@ class _Check:
     async def _run(self, setup: CheckSetup, bound: Sequence[BoundRoute]) -> None:
         is_shown = not (self._args.quiet or self._args.json)
         async with showing_check(self._screen, self._totals, is_shown=is_shown) as progress:
-            work = asyncio.ensure_future(setup.run(bound, on_files=self._hear, on_listed=progress.listed))
+            work = asyncio.ensure_future(setup.run(bound, on_files=self._take, on_listed=progress.listed))
 
             def end(number: signal.Signals) -> None:
                 self._stopped = self._stopped or REASONS[number]
@@ -116,7 +116,7 @@ class _Check:
                     if self._stopped is None:
                         raise
 
-    def _hear(self, checks: Sequence[FileCheck]) -> None:
+    def _take(self, checks: Sequence[FileCheck]) -> None:
         for check in checks:
             self._totals.take(check)
             if self._files:
@@ -155,7 +155,7 @@ class _Check:
         elif code is not ExitCode.OK:
             line(self._screen, _in_short(summary))
 
-    def _tell_of_libraries(self) -> None:
+    def _warn_of_missing_libraries(self) -> None:
         if not self._engine.missing or self._args.quiet:
             return
         for package, consequence in self._engine.missing:

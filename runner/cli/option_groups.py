@@ -1,6 +1,6 @@
 """Groups of options, each option declared once, which the commands combine in `arguments`.
 
-This module does without `from __future__ import annotations`: the annotations are read when the module is imported.
+This module doesn't use `from __future__ import annotations`: its annotations are read when it is imported.
 """
 
 import sys
@@ -71,7 +71,7 @@ class Selection(Arguments):
     ] = None
 
     def spec(self, loaded: "LoadedSettings", *, source: str | None = None) -> "RunSpec":
-        """Return what to run, of `source` if it is given. Raises ConfigError, SourceNotFound."""
+        """Return what to run; `source` replaces the argument. Raises ConfigError, SourceNotFound."""
         from runner.config.routes import Routes
         from runner.config.run_spec import RunSpec
         from runner.sources import source_spec
@@ -189,7 +189,7 @@ class FilenameTag(Arguments):
         Option(
             "--no-filename-tag",
             None,
-            "Send names without the tag that finds an import again after its create got no answer.",
+            "Send names without the tag by which an import is found after a lost response.",
             Panel.SCHEMA,
             setting="filename_tag",
             negates=True,
@@ -198,7 +198,7 @@ class FilenameTag(Arguments):
 
 
 class PlanQuota(Arguments):
-    """The quota that an estimate is made with."""
+    """The quota that an estimate assumes."""
 
     create_quota: CreateQuota = None
 
@@ -353,7 +353,7 @@ class Sandbox(Arguments):
 
 
 class Json(Arguments):
-    """Whether to answer in JSON."""
+    """Whether to write JSON."""
 
     json: Annotated[bool, Option("--json", None, "Write JSON to stdout, and nothing else.", Panel.OUTPUT)] = False
 
@@ -409,7 +409,7 @@ class Redriven(Arguments):
     match: Annotated[str | None, Option("--match", "GLOB", "Take only items whose name matches.", Panel.FILES)] = None
 
     def states(self) -> "Collection[ItemState]":
-        """Return the states that were named; `failed` if none was. Raises ConfigError."""
+        """Return the states that were given; `failed` if none was. Raises ConfigError."""
         from runner.errors import ConfigError
         from runner.models import REDRIVABLE_STATES
 

@@ -33,12 +33,12 @@ class Progress(Protocol):
         ...
 
     def say(self, message: str) -> None:
-        """Show a sentence at once."""
+        """Show a sentence immediately."""
         ...
 
 
 class QuietProgress:
-    """Shows only the answers to signals, such as Ctrl-C."""
+    """Shows only the reaction to signals, such as Ctrl-C."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -51,7 +51,7 @@ class QuietProgress:
 
 
 class ScreenProgress:
-    """Counts events, and shows notices and creates that the vendor holds back."""
+    """Counts events, and shows notices and when the vendor limits creates."""
 
     def __init__(self, console: Console, state: ProgressState) -> None:
         self._console = console

@@ -1,4 +1,4 @@
-"""Sessions of the commands that ask: what answers a command, open, and how the answer is shown."""
+"""Sessions: what a command that shows one result has open, and how it shows the result."""
 
 from __future__ import annotations
 
@@ -23,19 +23,21 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def _as_it_is(found: object) -> object:
+def _unchanged(found: object) -> object:
     return found
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A command that asks: its arguments and its settings."""
+    """A command that shows one result: its arguments and its settings."""
 
     args: Arguments
     loaded: LoadedSettings
 
-    def answer(self, found: T, show: Callable[[Console, T], None], document: Callable[[T], object] = _as_it_is) -> None:
-        """Show what was found, or write what `document` makes of it if JSON was asked for."""
+    def answer(
+        self, found: T, show: Callable[[Console, T], None], document: Callable[[T], object] = _unchanged
+    ) -> None:
+        """Show the result, or with `--json` write what `document` makes of it."""
         if self.args.json:
             write_document(document(found))
         else:

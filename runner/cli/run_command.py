@@ -17,7 +17,7 @@ from runner.cli.errors import reported
 from runner.cli.ndjson import JsonEvents
 from runner.cli.progress import Progress, QuietProgress, showing
 from runner.cli.progress_state import ProgressState
-from runner.cli.session import prepared, staying_sandbox
+from runner.cli.session import prepared, standalone_sandbox
 from runner.cli.signals import interrupting
 from runner.cli.styles import console, line, logging_to
 from runner.cli.summary import RunSummary, print_summary
@@ -51,12 +51,12 @@ async def _drive(args: Arguments, loaded: LoadedSettings, action: Action, stream
     with logging_to(screen, verbose=args.verbose):
         async with _progress(args, screen, state) as progress:
 
-            def hear(event: Event) -> None:
+            def take(event: Event) -> None:
                 progress.take(event)
                 if stream:
                     stream.take(event)
 
-            async with Bulkhead(loaded.settings, on_event=hear, engine=_engine) as bulkhead:
+            async with Bulkhead(loaded.settings, on_event=take, engine=_engine) as bulkhead:
                 with interrupting(bulkhead, tell=progress.say):
                     outcome = await action(bulkhead, loaded)
                 items = bulkhead.items(outcome.batch.batch_id, states=NEEDING_A_PERSON)
@@ -65,7 +65,7 @@ async def _drive(args: Arguments, loaded: LoadedSettings, action: Action, stream
                     triage=await needing_a_person(items),
                     elapsed_s=time.monotonic() - began,
                     options=args.repeated(),
-                    sandbox=staying_sandbox(args, loaded, sys.argv[1:]) if args.sandbox else None,
+                    sandbox=standalone_sandbox(args, loaded, sys.argv[1:]) if args.sandbox else None,
                 )
     _close(args, summary, screen)
     return outcome.exit_code

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 SAVED_SCHEMAS = Path("schemas", "saved")
 """Where the embedded sandbox finds saved schemas, next to bulkhead.toml."""
 
-STAYING_URL = "http://127.0.0.1:8700/api/v1"
+STANDALONE_URL = "http://127.0.0.1:8700/api/v1"
 """Where `bulkhead sandbox` listens by default."""
 
 
@@ -42,7 +42,7 @@ def prepared(args: Arguments) -> Iterator[LoadedSettings]:
 
 @contextmanager
 def _sandbox(args: Arguments, loaded: LoadedSettings, state: Path) -> Iterator[LoadedSettings]:
-    """Point the settings to a sandbox with a ledger and a quota of its own, so that nothing real is touched."""
+    """Point the settings to a sandbox with its own ledger and quota, so that nothing real changes."""
     settings = loaded.settings
     with embedded(
         create_quota=str(settings.create_quota),
@@ -57,12 +57,12 @@ def _sandbox(args: Arguments, loaded: LoadedSettings, state: Path) -> Iterator[L
         )
 
 
-def staying_sandbox(args: Arguments, loaded: LoadedSettings, argv: Sequence[str]) -> tuple[str, str]:
+def standalone_sandbox(args: Arguments, loaded: LoadedSettings, argv: Sequence[str]) -> tuple[str, str]:
     """Return two commands: one starts a sandbox that keeps running, the other repeats `argv` against it."""
     schemas = args.sandbox_schemas or saved_schemas(loaded)
     named = ["--schemas", os.path.relpath(schemas)] if schemas else []
     kept = [argument for argument in argv if argument != "--sandbox"]
-    run = ["bulkhead", *kept, "--api-url", STAYING_URL]
+    run = ["bulkhead", *kept, "--api-url", STANDALONE_URL]
     return shlex.join(["bulkhead", "sandbox", *named]), f"DROMO_LICENSE_KEY=any {shlex.join(run)}"
 
 

@@ -1,4 +1,4 @@
-"""Signals: the first one drains a run, the second one stops it at once. The batch can be resumed after either."""
+"""Signals: the first one drains a run, the second one stops it immediately. The batch can be resumed after either."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ STOPPING_NOW = "stopping now; the ledger is safe"
 
 
 class Stoppable(Protocol):
-    """What a signal stops: the first call drains, the second stops at once."""
+    """What a signal stops: the first call drains, the second one stops it immediately."""
 
     def stop(self, reason: StopReason) -> None: ...
 

@@ -31,7 +31,7 @@ MEANINGS = {
     ItemState.SUCCEEDED: "imported; the results are not downloaded yet",
     ItemState.PROCESSING: "the vendor is still importing them",
     ItemState.CREATED: "not uploaded yet",
-    ItemState.CREATING: "create requested; no answer yet",
+    ItemState.CREATING: "create sent; no response yet",
     ItemState.QUEUED: "not sent yet",
 }
 """What a state means at the end of a run; states are shown in this order."""
@@ -68,7 +68,7 @@ def prose(screen: Console, text: str, *, lead: str = "", style: str = "") -> Non
 _NARROWEST = 20
 """Columns that a sentence needs after its lead to be wrapped between words."""
 
-_KEPT_SILENT = "stamina"
+_SILENCED = "stamina"
 """A library that logs each retry. The runner's own log says what is retried and why."""
 
 _PLAIN = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime"}
@@ -91,7 +91,7 @@ class ConsoleLog(logging.Handler):
 @contextmanager
 def logging_to(console: Console, *, verbose: bool) -> Iterator[None]:
     """Show the runner's log while the block runs: all of it when verbose, else errors only."""
-    logging.getLogger(_KEPT_SILENT).addHandler(logging.NullHandler())
+    logging.getLogger(_SILENCED).addHandler(logging.NullHandler())
     logger = logging.getLogger("runner")
     handler = ConsoleLog(console)
     before = logger.level, logger.propagate

@@ -17,7 +17,7 @@ NEEDING_A_PERSON = frozenset({ItemState.NEEDS_REVIEW, ItemState.FAILED, ItemStat
 
 @dataclass(slots=True)
 class FailureGroup:
-    """Items with the same error code and a like message; `message` and `sample` are those of the first item."""
+    """Items with the same error code and a similar message; `message` and `sample` are those of the first item."""
 
     code: str
     message: str

@@ -1,4 +1,4 @@
-"""The bulkhead.toml of the inbox: a good one is in force, a broken one changes nothing and says why."""
+"""The bulkhead.toml of the inbox: a valid one becomes active, an invalid one changes nothing, and its problems are reported."""
 
 from __future__ import annotations
 

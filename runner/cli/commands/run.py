@@ -80,10 +80,10 @@ async def explain(args: ExplainArguments) -> None:
 
 
 async def _root_of(bulkhead: Bulkhead, loaded: LoadedSettings, file: str) -> str:
-    """Guess the directory, or the S3 prefix, that a run would import the file as a part of.
+    """Guess the directory or S3 prefix with which a run would import the file.
 
-    It is the source of the newest batch that holds the file; if there is none, the outermost folder from which a route
-    matches, from the current directory or the whole bucket inward.
+    It is the source of the newest batch that contains the file's path. If there is none, it is the outermost folder,
+    within the current directory or the bucket, from which a route matches.
     """
     from runner.aws.s3 import S3Place, is_s3
 

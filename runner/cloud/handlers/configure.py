@@ -1,4 +1,4 @@
-"""Configure: validate the inbox's bulkhead.toml by the rules of the local file; the last valid one is in force."""
+"""Configure: validate the inbox's bulkhead.toml by the rules of the local file; the last valid one is active."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ async def configure(deployment: Deployment, text: str) -> list[str]:
         logger.warning("configuration refused", extra={"reason": str(error)})
         return [f"{error}; {error.hint}" if error.hint else str(error)]
     await deployment.ledger.keep_config(text)
-    logger.info("configuration in force")
+    logger.info("configuration is active")
     return []
 
 

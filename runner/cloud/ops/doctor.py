@@ -79,16 +79,16 @@ class Doctor:
         try:
             config = parse_config(text, self._settings)
         except ConfigError as error:
-            kept = "; the last valid one stays in force" if good else ""
+            kept = "; the last valid one stays active" if good else ""
             return [fail("configuration", f"{error}{kept}", error.hint or f"fix it, and upload it to {place} again")]
         if good != text:
             hint = f"wait a minute; if it stays so: {self._logs('ConfigureFunction')}"
-            return [warn("configuration", f"{place} is valid but not in force yet", hint)]
-        return [ok("configuration", f"{place} is in force: {counted(len(config.routes.routes), 'route')}")]
+            return [warn("configuration", f"{place} is valid but not active yet", hint)]
+        return [ok("configuration", f"{place} is active: {counted(len(config.routes.routes), 'route')}")]
 
     def _without_configuration(self, place: str, good: str | None) -> Finding:
         if good is not None:
-            return warn("configuration", f"{place} is missing; the last valid one stays in force", "upload it again")
+            return warn("configuration", f"{place} is missing; the last valid one stays active", "upload it again")
         if self._settings.schema_id:
             return ok("configuration", f"every file uses schema {self._settings.schema_id}, from the parameters")
         hint = f"aws s3 cp {CONFIG_NAME} {place}, or deploy with the parameter SchemaId"

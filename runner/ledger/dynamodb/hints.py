@@ -41,7 +41,7 @@ class HintTable:
         self._table_name = table_name
 
     def reserve(self, import_id: str, *, now_ms: int, token: str) -> Hint | None:
-        """Return the hint that is in force; if it has your `token`, enqueue the import for `at_ms`.
+        """Return the current hint; if it has your `token`, enqueue the import for `at_ms`.
 
         The first request is due now. One within QUIET_MS of the latest hint is due when that time is over, and covers
         any further ones until then. Returns None if the ledger does not know the import.

@@ -227,18 +227,18 @@ async def no_configuration_and_no_schema(clinic: Clinic) -> None:
     clinic.schema_id = None
 
 
-@spoiled("configuration", Level.FAIL, "the last valid one stays in force", "")
+@spoiled("configuration", Level.FAIL, "the last valid one stays active", "")
 async def a_broken_configuration(clinic: Clinic) -> None:
     await clinic.ledger.keep_config(CONFIG.decode())
     put_config(clinic, b"routes = 7")
 
 
-@spoiled("configuration", Level.WARN, "not in force yet", "--name ConfigureFunction")
+@spoiled("configuration", Level.WARN, "not active yet", "--name ConfigureFunction")
 async def a_configuration_that_nobody_took_over(clinic: Clinic) -> None:
     put_config(clinic, CONFIG)
 
 
-@spoiled("configuration", Level.OK, "is in force: 1 route", "")
+@spoiled("configuration", Level.OK, "is active: 1 route", "")
 async def a_configuration_in_force(clinic: Clinic) -> None:
     await clinic.ledger.keep_config(CONFIG.decode())
     put_config(clinic, CONFIG)
