@@ -50,7 +50,7 @@ def with_faults(context: SandboxContext, operation: Operation, handler: Handler)
 
 @web.middleware
 async def answer_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn problems into answers; under the API, also aiohttp's own errors into JSON. A client that is gone gets none."""
+    """Turn problems into answers; under the API, aiohttp's own errors also into JSON. A client that left gets none."""
     try:
         return await handler(request)
     except OSError as error:

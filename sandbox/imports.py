@@ -95,8 +95,8 @@ class Import:
 
     Without `original_filename`, it is a JSON import. `arrived_at` is when the import noticed its data; PENDING then
     lasts `pending_s`, and RUNNING at least `running_s` and until the engine has `finished`. Both durations are those of
-    the settings at that instant. `announced` is the last status that webhooks reported. `review` exists once someone has
-    opened the review.
+    the settings at that instant. `announced` is the last status that webhooks reported. `review` exists once
+    someone has opened the review.
     """
 
     id: str

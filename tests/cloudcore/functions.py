@@ -154,7 +154,7 @@ class Heard:
     figures: Counter[str] = field(default_factory=Counter)
 
 
-class ProcessAnnouncer:
+class ProcessNotifier:
     """Implements Notifier and Metrics for one function."""
 
     def __init__(self, heard: Heard, process: Process) -> None:

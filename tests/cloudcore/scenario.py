@@ -35,8 +35,8 @@ from tests.cloudcore.functions import (
     Envelope,
     Heard,
     Post,
-    ProcessAnnouncer,
     ProcessLeases,
+    ProcessNotifier,
     ProcessQueues,
 )
 from tests.cloudcore.oracles import Judges
@@ -357,7 +357,7 @@ class Simulation:
         vendor_time = VendorTime(self._clock)
         storage = SimulatedStorage(self.vendor, process, self.loop)
         storage.before_upload = self._judges.upload_leaves
-        listeners = ProcessAnnouncer(self.heard, process)
+        listeners = ProcessNotifier(self.heard, process)
         return Deployment(
             settings=SETTINGS,
             ledger=CloudProcessLedger(

@@ -1,4 +1,4 @@
-"""The bulkhead.toml of the inbox: a valid one becomes active, an invalid one changes nothing, and its problems are reported."""
+"""The bulkhead.toml of the inbox: a valid one becomes active; an invalid one is reported and changes nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""AWS on a port of this machine: ministack as a process, one for all tests that ask for it, emptied between them."""
+"""AWS on a local port: one ministack process for all tests that use it, reset between tests."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LIBC = ctypes.CDLL(None)
 
 
 class LocalAws:
-    """Its endpoint, and what a client needs to reach it; the credentials mean nothing."""
+    """The endpoint of a local AWS, and what a client needs to reach it; the credentials are dummies."""
 
     def __init__(
         self, endpoint_url: str, *, pid: int, log: Path = Path(os.devnull), reset_path: str = "/_ministack/reset"
@@ -47,7 +47,7 @@ class LocalAws:
         }
 
     def reset(self) -> None:
-        """Forget everything that was made."""
+        """Delete everything that was created."""
         request = urllib.request.Request(f"{self.endpoint_url}{self._reset_path}", method="POST")
         with urllib.request.urlopen(request, timeout=10) as answer:
             assert answer.status == 200
@@ -92,7 +92,7 @@ def running_ministack(directory: Path, *, port: int | None = None, **variables: 
 
 @contextmanager
 def running_moto() -> Iterator[LocalAws]:
-    """Run moto's server in a thread: a second opinion, and no judge of what happens at once."""
+    """Run moto's server in a thread: a second implementation, but not a reliable one for concurrent calls."""
     from moto.server import ThreadedMotoServer
 
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
@@ -105,12 +105,12 @@ def running_moto() -> Iterator[LocalAws]:
 
 
 def _end_with_parent() -> None:
-    """Let this process be ended when the one that started it is, however that happens."""
+    """Make the kernel end this process when its parent ends, for whatever reason."""
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def free_port() -> int:
-    """Return a port nobody listens on now."""
+    """Return a port that is free now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -1,4 +1,4 @@
-"""Batches as the stack leaves them in a ledger, and queues that only remember."""
+"""Batches as the stack leaves them in a ledger, and queues that only record messages."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ REVIEW_URL = "https://vendor.example.com/review/{source}"
 
 
 class RememberingQueues:
-    """Keeps what was sent, by queue."""
+    """Records the messages that were sent, by queue."""
 
     def __init__(self) -> None:
         self.sent: dict[Queue, list[Message]] = defaultdict(list)

@@ -1,4 +1,4 @@
-"""A whole run in virtual time against a scripted vendor, with everything in memory."""
+"""A complete run in virtual time against a scripted vendor, with everything in memory."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class MemorySink:
         self.results: dict[str, bytes] = {}
 
     async def prepare(self) -> None:
-        """There is always room."""
+        """Accept every batch."""
 
     async def save_result(self, source: str, chunks: AsyncIterator[bytes]) -> SavedResult:
         data = b"".join([chunk async for chunk in chunks])
@@ -115,7 +115,7 @@ class Bench:
         )
 
     async def run(self, *, scope: Scope = Scope.RUN) -> RunResult:
-        """Run the batch, started now or before."""
+        """Run the batch, and start it first if necessary."""
         batch = await self.ledger.batch(BATCH_ID) or await self.start()
         return await run_batch(batch, self.context(), scope=scope)
 
@@ -133,7 +133,7 @@ class Bench:
         return found
 
     async def leave(self, source: str, state: ItemState, **changes: object) -> Item:
-        """Put an item into the ledger as an earlier run may have left it."""
+        """Put an item into the ledger as an earlier run could have left it."""
         if await self.ledger.batch(BATCH_ID) is None:
             await self.start()
         binding = self.routes.routes[0].binding
@@ -149,7 +149,7 @@ class Bench:
         return await self.ledger.advance(item, state, reason="earlier", **changes)
 
     def tag(self, source: str) -> str:
-        """Return the tag that the core gives a file of the source."""
+        """Return the tag that the core derives for a file with this source."""
         fingerprint = f"sha256:{sha256(self.source.files[source]).hexdigest()}"
         uri = f"{self.source.uri}/{source}"
         return identity.tag(uri, fingerprint, self.routes.routes[0].binding, endpoint="e")

@@ -1,4 +1,4 @@
-"""Bodies for uploads: bytes in memory that may be more or fewer than they say, or fail on the way."""
+"""Bodies for uploads: bytes in memory whose declared size may be wrong, or that fail midway."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 
 class FakeBody:
-    """Yields `chunks_given`, then raises `error` if there is one; `size_bytes` is what is claimed."""
+    """Yields `chunks_given`, then raises `error` if there is one; `size_bytes` is the declared size."""
 
     def __init__(
         self, chunks_given: list[bytes], *, size_bytes: int | None = None, error: Exception | None = None

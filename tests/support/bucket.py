@@ -1,4 +1,4 @@
-"""A bucket of a local AWS as a test fills it and looks into it, by a client of its own."""
+"""A bucket of a local AWS that a test fills and inspects with its own client."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.support.aws import LocalAws
 
 
 class Bucket:
-    """Made when the object is; `client` is boto3's, for what has no method here."""
+    """A bucket, created with this object; `client` is boto3's, for calls without a method here."""
 
     def __init__(self, aws: LocalAws, name: str = "inbox") -> None:
         self.name = name
@@ -35,5 +35,5 @@ class Bucket:
         return [found["Key"] for page in pages for found in page.get("Contents", ())]
 
     def uploads(self) -> list[str]:
-        """Return the keys of uploads in parts that are neither complete nor given up."""
+        """Return the keys of multipart uploads that are neither completed nor aborted."""
         return [found["Key"] for found in self.client.list_multipart_uploads(Bucket=self.name).get("Uploads", ())]

@@ -1,4 +1,4 @@
-"""Small things for tests of the check: an outcome, a route with its schema, engines that misbehave."""
+"""Helpers for tests of the check: an outcome, a route with its schema, and engines that misbehave."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def cell_error(row: int, key: str, message: str, value: str) -> dict[str, Any]:
 
 
 def with_cells(*errors: dict[str, Any], rows: int = 10, status: str = "SUCCESSFUL", **metadata: Any) -> Ended:
-    """An import with these wrong cells, all columns mapped."""
+    """Return the outcome of an import with these invalid cells and all columns mapped."""
     headers = ["Customer No", "E-Mail", "Plan"]
     keys = ["no", "email", "plan"]
     mapped = {
@@ -84,7 +84,7 @@ def setup_of(run: Any, directory: Path, *, memory_bytes: int = 2 << 30) -> Worke
 
 
 def moody_engine(source: Any, **_: Any) -> Ended:
-    """Does to its process what the file's name says."""
+    """Misbehave in the way that the file's name says."""
     name = Path(source).name
     if name.startswith("kill"):
         os._exit(9)

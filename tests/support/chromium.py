@@ -1,4 +1,4 @@
-"""A real browser for tests: Debian's Chromium, and pages in which nothing may go wrong unnoticed."""
+"""A real browser for tests: Debian's Chromium, with pages that report every error."""
 
 import shutil
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ PATIENCE_MS = 30_000
 
 @contextmanager
 def chromium() -> Iterator[Any]:
-    """The browser, with a profile of its own; the test is skipped where there is none."""
+    """Yield the browser with a fresh profile; skip the test if it isn't installed."""
     if EXECUTABLE is None:
         pytest.skip("there is no Chromium: apt-get install chromium")
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -36,7 +36,7 @@ def chromium() -> Iterator[Any]:
 
 @contextmanager
 def watched_page(browser: Any, **options: Any) -> Iterator[Any]:
-    """A page in which console errors, refused content and failed requests are failures of the test."""
+    """Yield a page; console errors, blocked content, and failed requests fail the test."""
     troubles: list[str] = []
     context = browser.new_context(**options)
     context.set_default_timeout(PATIENCE_MS)

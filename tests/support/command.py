@@ -1,4 +1,4 @@
-"""The `bulkhead` command as a subprocess: a home of its own, and an account of all it ever wrote."""
+"""The `bulkhead` command as a subprocess with its own home, and a record of all its output."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ class Finished:
 
     @property
     def events(self) -> list[dict[str, Any]]:
-        """What `--json` wrote, a line an event."""
+        """Return the events that `--json` wrote, one per line."""
         return [json.loads(line) for line in self.stdout.splitlines()]
 
     @property
     def document(self) -> Any:
-        """What `--json` wrote, as one document."""
+        """Return the document that `--json` wrote."""
         return json.loads(self.stdout)
 
     def expect(self, code: int) -> Finished:
@@ -48,7 +48,7 @@ class Finished:
 
 
 class Running:
-    """A command that runs; leaving the block kills it."""
+    """A running command; the end of the block kills it."""
 
     def __init__(self, process: subprocess.Popen[bytes], keep: Callable[[Finished], None]) -> None:
         self._process = process
@@ -73,20 +73,20 @@ class Running:
 
     @property
     def lines(self) -> list[bytes]:
-        """What it has written to stdout so far."""
+        """Return the lines written to stdout so far."""
         with self._more:
             return list(self._lines)
 
     def until_event(self, wanted: Callable[[dict[str, Any]], bool], *, timeout_s: float = DEADLINE_S) -> bool:
-        """Wait for an event among those of `--json`; False where the command ended without it."""
+        """Wait for an event of `--json`; return False if the command ends without it."""
         return self._until(lambda: any(wanted(json.loads(line)) for line in self._lines), timeout_s)
 
     def until_lines(self, count: int, *, timeout_s: float = DEADLINE_S) -> bool:
-        """Wait for that many lines on stdout; False where the command ended before."""
+        """Wait for this number of lines on stdout; return False if the command ends before."""
         return self._until(lambda: len(self._lines) >= count, timeout_s)
 
     def until_stderr(self, text: bytes, *, timeout_s: float = DEADLINE_S) -> bool:
-        """Wait for a text on stderr; False where the command ended without it."""
+        """Wait for a text on stderr; return False if the command ends without it."""
         return self._until(lambda: any(text in line for line in self._errors), timeout_s)
 
     def send(self, number: signal.Signals) -> None:
@@ -94,7 +94,7 @@ class Running:
             self._process.send_signal(number)
 
     def kill(self) -> Finished:
-        """End it by SIGKILL."""
+        """Kill it with SIGKILL."""
         self.send(signal.SIGKILL)
         return self.wait()
 
@@ -133,7 +133,7 @@ class Running:
 
 
 class Command:
-    """Runs `bulkhead` in a directory, with a home, a quota store and an environment that nobody else has.
+    """Runs `bulkhead` in a directory, with its own home, quota store, and environment.
 
     `home` is that directory; `outputs` are all commands that have ended; `program` is what Python runs.
     """
@@ -184,7 +184,7 @@ class Command:
 
 
 def _limited(largest_file_bytes: int | None) -> list[str]:
-    """Return the beginning of a command line that sets the limit and becomes the rest of it."""
+    """Return the start of a command line that sets the limit, then executes the rest."""
     if largest_file_bytes is None:
         return []
     code = "import os, resource, sys; n = int(sys.argv[1]); "

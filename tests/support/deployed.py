@@ -1,4 +1,4 @@
-"""A stack on the local AWS that has the outputs of template.yaml, and nothing that works."""
+"""A stack on the local AWS that has the outputs of template.yaml, but no working functions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ KEY_CANARY = "stack-key-91c4e7d2"
 
 @dataclass(frozen=True)
 class Deployed:
-    """The stack: its name, and its outputs and clients for what a test changes or looks at."""
+    """The stack: its name and outputs, and clients with which a test changes or inspects it."""
 
     aws: LocalAws
     name: str
@@ -45,7 +45,7 @@ def deploy(
     table: dict[str, Any] | None = None,
     **parameters: str,
 ) -> Deployed:
-    """Create it through CloudFormation; `without` leaves outputs out, `table` are the properties of its table."""
+    """Create the stack, except the outputs in `without`; `table` are the properties of its table."""
     given = {"ApiUrl": "https://vendor.example.com/api/v1", "Quota": "20/60s", "SchemaId": "customers", **parameters}
     template = {
         "Parameters": {key: {"Type": "String", "Default": value} for key, value in given.items()},
@@ -59,7 +59,7 @@ def deploy(
 
 
 def services_of(aws: LocalAws) -> Aws:
-    """Return what asks the local AWS."""
+    """Return clients of the local AWS."""
     return Aws(**aws.client_arguments)
 
 

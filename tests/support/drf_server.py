@@ -1,7 +1,7 @@
-"""The vendor's API a second time, on Django REST framework, written from its documentation alone.
+"""A second implementation of the vendor's API, on Django REST framework, based only on its documentation.
 
-`python -m tests.support.drf_server --port 0` prints its base url and serves until it is asked to end. The throttles are
-the framework's own. What it saw is under `/control/oracle`, to judge by what ran against it.
+`python -m tests.support.drf_server --port 0` prints its base URL and serves until it is told to end. The
+throttles are the framework's own. What it observed is under `/control/oracle`, for tests to check.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ PRESIGNED_FOR_S = 1800
 
 @dataclass
 class Misbehaviour:
-    """How often, from 0 to 1, what goes wrong."""
+    """The probability of each fault, from 0 to 1."""
 
     lose_replies: float = 0.0
     errors: float = 0.0
@@ -112,7 +112,7 @@ class Import:
 
 
 class Vendor:
-    """The account: its imports, what it counted, and the dice for its misbehaviour."""
+    """The account: its imports, its counters, and the source of randomness for its faults."""
 
     def __init__(self) -> None:
         self.key = ""
@@ -185,7 +185,7 @@ class _Account:
 
 
 class Throttle(SimpleRateThrottle):
-    """The framework's throttle, which also takes `20/3s`, and is asked by one thread at a time."""
+    """The framework's throttle, which also accepts `20/3s`, and is called by one thread at a time."""
 
     THROTTLE_RATES: dict[str, str] = {"create": "20/min", "poll": "12/min"}  # noqa: RUF012 - as the framework has it
 
@@ -259,7 +259,7 @@ class ApiView(GenericAPIView):
         return answer
 
     def trouble(self, request, *args, **kwargs):
-        """Answer 5xx, half of the times after the effect."""
+        """Respond with 5xx, half of the time after the effect."""
         if vendor.dice.random() < 0.5:
             super().dispatch(request, *args, **kwargs)
         return HttpResponse("<h1>Bad Gateway</h1>", status=vendor.dice.choice((500, 502, 503, 504)))
@@ -345,7 +345,7 @@ class Schemas(ApiView):
 
 
 def bucket(request: HttpRequest, import_id: str) -> HttpResponse:
-    """Serve as the storage that presigned urls lead to."""
+    """Serve as the storage of presigned URLs."""
     if request.META.get("HTTP_TRANSFER_ENCODING"):
         return storage_error(501, "NotImplemented", "A header you provided implies functionality")
     body = request.read()
@@ -399,7 +399,7 @@ def storage_error(status: int, code: str, message: str) -> HttpResponse:
 
 
 def hang_up(request) -> None:
-    """Close the connection, so that no answer gets through."""
+    """Close the connection without a response."""
     request.META["test.socket"].shutdown(socket.SHUT_RDWR)
 
 
@@ -476,7 +476,7 @@ def main() -> None:
 
 
 def end_with_stdin(server: Server) -> None:
-    """End when the process that started this server has ended."""
+    """End when the process that started this server ends."""
     sys.stdin.buffer.read()
     server.shutdown()
 

@@ -1,4 +1,4 @@
-"""Short ways to run the import engine in tests."""
+"""Shortcuts to run the import engine in tests."""
 
 import io
 import zipfile
@@ -20,19 +20,19 @@ def run(
     corrections: Corrections | None = None,
     **settings: Any,
 ) -> Outcome:
-    """Import text, bytes, a path or JSON rows by these fields and settings."""
+    """Import text, bytes, a path, or JSON rows with these fields and settings."""
     data = source.encode() if isinstance(source, str) else source
     schema = {"fields": list(fields), "settings": settings, "hooks": hooks or {}}
     return run_import(data, schema=schema, filename="a.csv", result=result, corrections=corrections)
 
 
 def step(kind: str, callback: str) -> dict[str, Any]:
-    """The hooks of a schema with one step hook."""
+    """Return the hooks of a schema with one step hook."""
     return {"stepHooks": [{"type": kind, "callback": callback}]}
 
 
 def cells(type_: Any, *texts: str, **field: Any) -> list[Any]:
-    """What each text of one column becomes in the result; the broken rule's name for an invalid one."""
+    """Return the result for each text of one column, or for an invalid text the name of the rule."""
     kind = make_kind({"key": "a", "type": type_, **field})
     kind.prepare(texts)
     values = kind.column(list(texts), CellMemo(kind))
@@ -40,18 +40,18 @@ def cells(type_: Any, *texts: str, **field: Any) -> list[Any]:
 
 
 class Fault(str):
-    """The rule that an invalid cell breaks."""
+    """The rule that an invalid cell violates."""
 
     __slots__ = ()
 
 
 def marks(outcome: Outcome) -> list[tuple[int, str]]:
-    """Row and field of each validation error."""
+    """Return row and field of each validation error."""
     return [(error["rowIndex"], error["fieldKey"]) for error in outcome.metadata["errors"]]
 
 
 def zipped(entries: Iterable[tuple[str, bytes]]) -> bytes:
-    """A zip file of these entries."""
+    """Return a zip file with these entries."""
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as package:
         for name, content in entries:
@@ -60,7 +60,7 @@ def zipped(entries: Iterable[tuple[str, bytes]]) -> bytes:
 
 
 def workbook(*rows: Iterable[Any], sheet_xml: str | None = None) -> bytes:
-    """An xlsx of one sheet, Data, with these rows, or with this XML in place of its sheet."""
+    """Return an xlsx with one sheet, Data, that has these rows or this XML."""
     openpyxl = pytest.importorskip("openpyxl")
     book = openpyxl.Workbook()
     book.active.title = "Data"

@@ -1,4 +1,4 @@
-"""Pages as a browser without scripts sees them: their text, their forms, and what those would send."""
+"""Pages as a browser without scripts sees them: their text, their forms, and what the forms would send."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass
 class Form:
-    """One form: where it goes, and its fields with the values they have now."""
+    """One form: its target, and its fields with their current values."""
 
     action: str = ""
     id: str = ""
@@ -17,7 +17,7 @@ class Form:
 
 
 class Page(HTMLParser):
-    """A page; `elements` are all opening tags with their attributes, `text` is what is read."""
+    """A page; `elements` are all opening tags with their attributes, `text` is the visible text."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class Page(HTMLParser):
         self.feed(html)
 
     def form(self, action: str, **fields: str) -> Form:
-        """The form whose address ends so and that has these values among its own."""
+        """Return the form whose target ends with this text and that has these values, among others."""
         wanted = fields.items()
         return next(each for each in self.forms if each.action.endswith(action) and wanted <= each.fields.items())
 

@@ -1,4 +1,4 @@
-"""What the functions on AWS find around them, made on a local AWS; contexts and events as Lambda gives them."""
+"""The environment of the functions, created on a local AWS, and contexts and events in Lambda's format."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Context:
 
 
 class Stack:
-    """Table, queues and secrets of one deployment, and the variables that name them."""
+    """Table, queues, and secrets of one deployment, and the environment variables that name them."""
 
     def __init__(self, client_arguments: dict[str, str]) -> None:
         self._arguments = client_arguments
@@ -66,14 +66,14 @@ class Stack:
         self.secrets.put_secret_value(SecretId=f"bulkhead/{name}", SecretString=value)
 
     def know(self, import_id: str) -> None:
-        """Let the ledger know an import, as a bind does."""
+        """Add an import to the ledger, as a bind does."""
         self.table.put_item(TableName="bulkhead", Item={**_key(import_id), "batch": {"S": "b"}, "source": {"B": b"s"}})
 
     def entry(self, import_id: str) -> dict[str, Any] | None:
         return self.table.get_item(TableName="bulkhead", Key=_key(import_id), ConsistentRead=True).get("Item")
 
     def waiting(self, queue: str) -> list[dict[str, Any]]:
-        """Take all messages of a queue that can be received now."""
+        """Receive all visible messages of a queue."""
         url, bodies = self.queue_urls[queue], []
         while messages := self.queues.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
             for message in messages:
@@ -102,7 +102,7 @@ class Stack:
         self.queue_urls[name] = self._queue(name)
 
     def add_dead_letter_queue(self, queue: str, *, receives: int) -> str:
-        """Let messages that were received so often go to another queue; returns its name."""
+        """Send messages that were received this many times to another queue, and return its name."""
         dead = f"{queue}-dead"
         self.add_queue(dead)
         policy = json.dumps({"deadLetterTargetArn": self._arn(dead), "maxReceiveCount": receives})
@@ -142,7 +142,7 @@ def _key(import_id: str) -> dict[str, Any]:
 def posted(
     body: bytes | str | None, *, token: str = TOKEN, method: str = "POST", encoded: bool = False
 ) -> dict[str, Any]:
-    """Return a request as an HTTP API gives it to a function, payload format 2.0."""
+    """Return a request in an HTTP API's payload format 2.0."""
     text = base64.b64encode(body).decode() if encoded and isinstance(body, bytes) else body
     return {
         "version": "2.0",
@@ -173,7 +173,7 @@ def managed(import_id: str, *, upload_id: str = "", **more: Any) -> str:
 
 
 def arrived(*bodies: str, receives: int = 1) -> dict[str, Any]:
-    """Return an event of SQS as Lambda gives it to a function; a record's id is its place in `bodies`."""
+    """Return an SQS event in Lambda's format; a record's id is its index in `bodies`."""
     return {
         "Records": [
             {
@@ -198,7 +198,7 @@ def arrived(*bodies: str, receives: int = 1) -> dict[str, Any]:
 
 
 def taken(stack: Stack, queue: str) -> dict[str, Any]:
-    """Receive the messages of a queue as Lambda does, as the event it makes of them."""
+    """Receive the messages of a queue, and return the event that Lambda would create from them."""
     messages = stack.receive(queue)
     event = arrived(*(message["Body"] for message in messages))
     for record, message in zip(event["Records"], messages, strict=True):
@@ -208,7 +208,7 @@ def taken(stack: Stack, queue: str) -> dict[str, Any]:
 
 
 class Opening:
-    """Opens names in place of deployments, and keeps what happened; fails on request."""
+    """Opens names instead of deployments, and records what happened; fails on request."""
 
     def __init__(self) -> None:
         self.keys: list[str | None] = []

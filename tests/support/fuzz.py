@@ -1,4 +1,4 @@
-"""Bodies that are almost right: valid documents with something in them exchanged, removed or repeated."""
+"""Bodies that are almost valid: documents in which something is replaced, removed, or repeated."""
 
 import copy
 import random
@@ -32,7 +32,7 @@ JUNK: tuple[Any, ...] = (
 
 
 class Bodies:
-    """An endless supply from a seed."""
+    """An endless supply of bodies from a seed."""
 
     def __init__(self, seed: int) -> None:
         self.rng = random.Random(seed)

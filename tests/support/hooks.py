@@ -1,4 +1,4 @@
-"""Hooks started with small limits, over rows given as plain tuples."""
+"""Runs hooks with small limits over rows given as plain tuples."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -23,7 +23,7 @@ def batch(rows: Sequence[Sequence[str]], *, keys: Sequence[str] = ("name", "emai
 
 
 def texts(changes: Changes) -> dict[str, dict[int, str]]:
-    """The changed texts by field key and position; fields without any are left out."""
+    """Return the changed texts by field key and row, without fields that didn't change."""
     return {change.key: dict(change.texts) for change in changes.columns if change.texts}
 
 
@@ -36,7 +36,7 @@ def infos(changes: Changes) -> dict[str, dict[int, list[tuple[str, str]]]]:
 
 
 def row_changes(source: str, rows: Sequence[Sequence[str]], **options: Any) -> Changes:
-    """What one row hook makes of a few rows of name and email."""
+    """Return what one row hook changes in a few rows of name and email."""
     with start({"rowHooks": [source]}, **options) as runner:
         return next(runner.rows(runner.hooks.row[0], batch(rows)))[1]
 
@@ -44,7 +44,7 @@ def row_changes(source: str, rows: Sequence[Sequence[str]], **options: Any) -> C
 def row_failure(
     source: str, *, limits: HookLimits = SHORT, rows: Sequence[Sequence[str]] = (("a", "b"),)
 ) -> HookFailed:
-    """How an import with this row hook fails."""
+    """Return the error of an import with this row hook."""
     with pytest.raises(HookFailed) as caught:
         row_changes(source, rows, limits=limits)
     return caught.value

@@ -1,4 +1,4 @@
-"""Files made to break a reader, and a program that imports each in a process of its own with little memory and time."""
+"""Files designed to break a reader, and a program that imports each in a process with little memory and time."""
 
 import base64
 import gzip
@@ -26,14 +26,14 @@ _FAR_ROW = '<row r="1048576"><c r="XFD1048576"><v>1</v></c></row>'
 
 
 def noise(size: int) -> bytes:
-    """Bytes that no compression makes smaller, the same each time."""
+    """Return incompressible bytes, the same each time."""
     return random.Random(size).randbytes(size)
 
 
 def xlsx(
     rows: str, *, part: str = "xl/worksheets/sheet1.xml", method: int = zipfile.ZIP_DEFLATED, doctype: str = ""
 ) -> bytes:
-    """A workbook whose sheet has this XML for its rows, under any name and way of packing."""
+    """Return a workbook whose sheet has this XML as its rows, with any file name and compression."""
     made = zipfile.ZipFile(io.BytesIO(workbook(["a"])))
     main = 'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
     stream = io.BytesIO()
@@ -51,7 +51,7 @@ def text_cell(at: str, text: str) -> str:
 
 
 def ods(rows: str, *, manifest: str = "", doctype: str = "") -> bytes:
-    """An ods of one sheet with these rows."""
+    """Return an ods with one sheet with these rows."""
     spaces = " ".join(f'xmlns:{name}="{_OFFICE}:{name}:1.0"' for name in ("office", "table", "text"))
     body = f'<office:body><office:spreadsheet><table:table table:name="S">{rows}</table:table>'
     content = f"{doctype}<office:document-content {spaces}>{body}</office:spreadsheet></office:body>"
@@ -66,7 +66,7 @@ def ods(rows: str, *, manifest: str = "", doctype: str = "") -> bytes:
 
 
 def ods_row(*texts: str, repeated: int = 1, cell_repeated: int = 1) -> str:
-    """A row that stands for many, of cells that stand for many; "" is a blank cell."""
+    """Return a repeated row of repeated cells; "" is a blank cell."""
     cells = (
         f'<table:table-cell office:value-type="string" table:number-columns-repeated="{cell_repeated}">'
         f"<text:p>{text}</text:p></table:table-cell>"
@@ -78,7 +78,7 @@ def ods_row(*texts: str, repeated: int = 1, cell_repeated: int = 1) -> str:
 
 
 def xlsb(cells: list[tuple[int, int, str]]) -> bytes:
-    """An xlsb of one sheet with texts at these rows and columns."""
+    """Return an xlsb with one sheet with texts at these rows and columns."""
     sheet = _record(129) + _record(148, bytes(16)) + _record(145)
     for row, column, text in cells:
         sheet += _record(0, struct.pack("<I", row) + bytes(13))
@@ -106,7 +106,7 @@ def _record(kind: int, body: bytes = b"") -> bytes:
 
 
 def xls(cells: list[tuple[int, int, str]]) -> bytes:
-    """An xls of one sheet with texts at these rows and columns."""
+    """Return an xls with one sheet with texts at these rows and columns."""
     opening = struct.pack("<HII", 0x0DBB, 0x07CC, 6)
 
     def book(sheet_at: int) -> bytes:
@@ -138,7 +138,7 @@ def _biff(kind: int, body: bytes = b"") -> bytes:
 
 
 def lying_zip() -> bytes:
-    """A directory that says a thousand bytes where there are five million."""
+    """Return a zip whose directory declares a thousand bytes for an entry of five million."""
     data = bytearray(zipped([("xl/workbook.xml", b"x" * 5_000_000)]))
     at = data.index(b"PK\x01\x02")
     data[at + 24 : at + 28] = (1000).to_bytes(4, "little")
@@ -146,7 +146,7 @@ def lying_zip() -> bytes:
 
 
 def overlapping_zip() -> bytes:
-    """A hundred entries of the directory that share one packed body."""
+    """Return a zip with a hundred entries that share one compressed body."""
     one = zipped([("a.xml", noise(100_000))])
     at, end = one.index(b"PK\x01\x02"), one.index(b"PK\x05\x06")
     entry = one[at:end]
@@ -155,7 +155,7 @@ def overlapping_zip() -> bytes:
 
 
 def laughs(depth: int) -> str:
-    """A document type whose last entity unfolds tenfold a step."""
+    """Return a document type in which each entity expands to ten of the one before."""
     entities = "".join(f'<!ENTITY l{n} "{f"&l{n - 1};" * 10 if n else "ha" * 100}">' for n in range(depth))
     return f"<!DOCTYPE x [{entities}]>"
 
@@ -248,13 +248,13 @@ def main() -> None:
 
 
 def _load_libraries() -> None:
-    """Import a workbook and a text in an old encoding, so that no child has to load the libraries for them again."""
+    """Import a workbook and a text in an old encoding, so that child processes don't load the libraries again."""
     for data in (workbook(["a"]), "\u00e9,b\n1,2\n".encode("cp1252") * 50):
         run_import(data, schema={"fields": _FIELDS}, filename="")
 
 
 def _import(data: bytes, writing: int) -> None:
-    """Import within limits that leave room for what the process holds already."""
+    """Import within limits that allow for the memory that the process already uses."""
     held = int(next(line for line in Path("/proc/self/status").read_text().splitlines() if "VmData" in line).split()[1])
     resource.setrlimit(resource.RLIMIT_DATA, (held * 1024 + MEMORY_MAX_BYTES,) * 2)
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_MAX_S, CPU_MAX_S))

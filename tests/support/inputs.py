@@ -1,4 +1,4 @@
-"""Simulated inputs: what a batch is made of, what the vendor's engine makes of each, and the source that lists them."""
+"""Simulated inputs: the items of a batch, the outcome of each at the vendor, and the source that lists them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _CHUNK_BYTES = 64
 
 @dataclass(frozen=True, kw_only=True)
 class Input:
-    """One file or JSON document. The content says what the engine makes of it, so equal contents end alike."""
+    """One file or JSON document. The content says how its import ends, so equal contents have equal outcomes."""
 
     source: str
     kind: ItemKind
@@ -33,20 +33,20 @@ class Input:
 
     @classmethod
     def make(cls, source: str, kind: ItemKind, fate: Fate, *, like: str | None = None) -> Input:
-        """Make an input whose content is its own, or that of the input named `like`."""
+        """Make an input with unique content, or with the content of the input named `like`."""
         row = {"fate": fate, "mark": like or source}
         content = orjson.dumps([row] if kind is ItemKind.JSON else row)
         return cls(source=source, kind=kind, fate=fate, content=content)
 
     @property
     def result(self) -> bytes:
-        """The result of its import, once that is successful."""
+        """Return the result of its import if it is successful."""
         rows = orjson.loads(self.content)
         return orjson.dumps(rows if isinstance(rows, list) else [rows])
 
 
 def simulated_engine(job: Job) -> Outcome:
-    """Do what the data says."""
+    """Return the outcome that the data names."""
     source = job.source
     rows: Any = orjson.loads(source) if isinstance(source, bytes) else source
     rows = rows if isinstance(rows, list) else [rows]
@@ -60,7 +60,7 @@ def simulated_engine(job: Job) -> Outcome:
 
 
 class SimulatedBody:
-    """A file's bytes that know which input they are of; implements Body."""
+    """The bytes of a file, and the input that they belong to; implements Body."""
 
     def __init__(self, given: Input) -> None:
         self.source = given.source

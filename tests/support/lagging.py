@@ -1,5 +1,4 @@
-"""A ledger whose pages lag, as those of a store on the network do: they lack items for a while, and show none that is
-not so."""
+"""A ledger whose pages lag like an index of DynamoDB: they lack recent changes, but show no false ones."""
 
 from __future__ import annotations
 
@@ -13,7 +12,7 @@ from runner.models import Item, ItemChanges, ItemState
 
 
 class LaggingLedger(MemoryLedger):
-    """`lag_s()` says how long after a write a page shows it; the writes of one item are shown in their order."""
+    """`lag_s()` returns the seconds until a page shows a write; the writes of one item appear in order."""
 
     def __init__(self, *, lag_s: Callable[[], float], **options: Any) -> None:
         super().__init__(**options)
@@ -21,7 +20,7 @@ class LaggingLedger(MemoryLedger):
         self._writes: dict[tuple[str, str], list[tuple[float, Item]]] = {}
 
     def truth(self) -> MemoryLedger:
-        """Return the same ledger without a lag, for who judges it."""
+        """Return the same ledger without the lag, for the oracles."""
         view = MemoryLedger.__new__(MemoryLedger)
         view.__dict__ = self.__dict__
         return view
@@ -51,7 +50,7 @@ class LaggingLedger(MemoryLedger):
         writes.append((max(shown_at, writes[-1][0] if writes else 0.0), item))
 
     def _shown(self, batch_id: str) -> list[Item]:
-        """Return each item of the batch as the index has it, those that it does not have yet left out."""
+        """Return each item of the batch as the index shows it, without those that it doesn't show yet."""
         now = asyncio.get_running_loop().time()
         shown = (
             [item for at, item in writes if at <= now] for key, writes in self._writes.items() if key[0] == batch_id

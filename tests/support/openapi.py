@@ -1,4 +1,4 @@
-"""The vendor's OpenAPI description, where that file is at hand, read together with what other pages document."""
+"""The vendor's OpenAPI description, if the file is available, combined with what other pages document."""
 
 import json
 from functools import cache
@@ -9,7 +9,7 @@ import pytest
 
 FILE_NAME = "shared/vendor/dromo-openapi.json"
 REFUSALS = ("400", "401", "404", "429")
-"""Documented elsewhere for every call: an invalid body, a missing key, nothing of that id, a quota that is used up."""
+"""Documented elsewhere for every call: an invalid body, a missing key, an unknown id, an exhausted quota."""
 
 
 @cache
@@ -18,14 +18,14 @@ def _path() -> Path | None:
 
 
 def description(*, lenient: bool = False) -> dict[str, Any]:
-    """The description, with the status PENDING that is missing from it.
+    """Return the description, with the status PENDING that is missing from it.
 
-    A `lenient` one lacks what other pages contradict: keys it does not know are taken, a field's type and label may be
-    left out. Skips the test where the file is not at hand.
+    A `lenient` one lacks what other pages contradict: it accepts unknown keys, and a field without type or label. Skips
+    the test if the file isn't available.
     """
     path = _path()
     if path is None:
-        pytest.skip("the vendor's OpenAPI description is not at hand")
+        pytest.skip("the vendor's OpenAPI description is not available")
     loaded: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     statuses = loaded["components"]["schemas"]["HeadlessImport"]["properties"]["status"]["enum"]
     assert "PENDING" not in statuses
@@ -34,7 +34,7 @@ def description(*, lenient: bool = False) -> dict[str, Any]:
 
 
 def with_refusals(described: dict[str, Any]) -> dict[str, Any]:
-    """The same with the refusals that every call may get, as objects that say something."""
+    """Return the description with the error responses that every call may get, as nonempty objects."""
     content = {"application/json": {"schema": {"type": "object", "minProperties": 1}}}
     for path in described["paths"].values():
         for operation in path.values():

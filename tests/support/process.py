@@ -1,4 +1,4 @@
-"""The runner's process in a simulated world: it can be killed at any event; its disk keeps what was written."""
+"""The runner's process in a simulation: it can be killed at any event, and its disk keeps what was written."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _RUNNING: ContextVar[Process | None] = ContextVar("running", default=None)
 
 
 def own_tasks(loop: asyncio.AbstractEventLoop) -> None:
-    """Let every task that a process makes end with it, and no other."""
+    """Make every task of a process end with it, and no other task."""
 
     def make(
         within: asyncio.AbstractEventLoop, program: Coroutine[Any, Any, Any], *, context: Context | None = None
@@ -60,9 +60,10 @@ class Trace:
 
 
 class Process:
-    """One life of the runner. `kill_at` is the number of the event at which it dies, `freezes` maps events to seconds.
+    """One life of the runner.
 
-    Once it is dead nothing it does has an effect: every step of it waits for ever.
+    `kill_at` is the number of the event at which it is killed, `freezes` maps events to seconds. Once it is dead,
+    nothing that it does has an effect: each of its steps waits forever.
     """
 
     def __init__(
@@ -86,7 +87,7 @@ class Process:
         return self.killed.is_set()
 
     async def event(self, kind: str, detail: str = "") -> None:
-        """Pass one point at which the process may die or be frozen."""
+        """Pass a point at which the process may be killed or frozen."""
         if self.dead:
             await self._never()
         self.event_count += 1
@@ -100,7 +101,7 @@ class Process:
             await self._never()
 
     async def run(self, program: Coroutine[Any, Any, _T]) -> _T | None:
-        """Run a program until it ends, or the process dies: then None, and nothing of it is left."""
+        """Run a program until it ends; return None, and cancel all its tasks, if the process is killed first."""
         context = copy_context()
         context.run(_RUNNING.set, self)
         main = self._loop.create_task(program, context=context)
@@ -113,7 +114,7 @@ class Process:
         return None
 
     def kill(self, why: str) -> None:
-        """Let the process die here and now, if it has not."""
+        """Kill the process now, if it is still alive."""
         if not self.dead:
             self.trace.note("kill", why)
             self.killed.set()
@@ -147,7 +148,7 @@ class SimulatedClock:
 
 
 def settled(step: Awaitable[_T]) -> _T:
-    """Return what a coroutine returns that never waits."""
+    """Return the result of a coroutine that never waits."""
     waiter = step.__await__()
     try:
         next(waiter)
@@ -157,7 +158,7 @@ def settled(step: Awaitable[_T]) -> _T:
 
 
 class Disk:
-    """Says when there is no space: in the windows of `full`, for a share of the writes."""
+    """Decides which writes fail for lack of space: a share of those within the windows of `full`."""
 
     def __init__(self, loop: VirtualLoop, rng: random.Random, *, full: Sequence[tuple[float, float]] = ()) -> None:
         self._loop = loop
@@ -170,7 +171,7 @@ class Disk:
             raise StorageFull(f"no space is left for {what}")
 
     async def pause(self) -> None:
-        """Let others run for a moment, as a store on the network would."""
+        """Yield to other tasks, as a call over the network would."""
         if self._rng.random() < 0.25:
             await asyncio.sleep(self._rng.choice((0.0, 0.0, 0.003, 0.02)))
 
@@ -315,7 +316,7 @@ class MemorySink:
         self._disk = disk
 
     async def prepare(self) -> None:
-        """There is always a place."""
+        """Accept every batch."""
 
     async def save_result(self, source: str, chunks: AsyncIterator[bytes]) -> SavedResult:
         path, array = f"results/{source}.json", ResultArray()

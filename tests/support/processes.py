@@ -1,4 +1,4 @@
-"""Processes as the kernel shows them: children, and waiting for an end without sleeping."""
+"""Operating system processes: a process's children, and waiting for an end without polling."""
 
 import os
 import select
@@ -6,19 +6,19 @@ from pathlib import Path
 
 
 def children_of(pid: int) -> list[int]:
-    """The processes that `pid` has started and that live."""
+    """Return the running children of `pid`."""
     lists = Path(f"/proc/{pid}/task").glob("*/children")
     return [int(child) for one in lists for child in one.read_text().split()]
 
 
 class Watched:
-    """A process of somebody else, held so that its end can be waited for."""
+    """A process that this one didn't start, with a handle to wait for its end."""
 
     def __init__(self, pid: int) -> None:
         self._descriptor = os.pidfd_open(pid)
 
     def ends_within(self, seconds: float) -> bool:
-        """Wait for its end; whether it came. To be asked once."""
+        """Wait for its end, and return whether it came. Call this only once."""
         try:
             return bool(select.select([self._descriptor], [], [], seconds)[0])
         finally:

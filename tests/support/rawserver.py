@@ -1,4 +1,4 @@
-"""A server of raw sockets on 127.0.0.1 that follows a script and keeps what it receives."""
+"""A raw socket server on 127.0.0.1 that follows a script and records what it receives."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def answer(status: int, body: bytes = b"", **headers: str) -> bytes:
 
 
 def closed_port_url() -> str:
-    """Return a url that nobody listens at."""
+    """Return a URL on which nothing listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return f"http://127.0.0.1:{probe.getsockname()[1]}"
@@ -52,7 +52,7 @@ class Peer:
         self.body_bytes = await self._reader.readexactly(int(self.headers.get("content-length", "0")))
 
     async def until_gone(self) -> None:
-        """Read until the client closes the connection; keeps what came as the body."""
+        """Read until the client closes the connection; the body is what arrived."""
         with suppress(ConnectionError):
             while block := await self._reader.read(1 << 16):
                 self.body_bytes += block
@@ -62,7 +62,7 @@ class Peer:
         await self._writer.drain()
 
     def pause_reading(self) -> None:
-        """Take nothing more off the connection."""
+        """Stop reading from the connection."""
         self._writer.transport.pause_reading()
 
     def cut(self) -> None:
@@ -74,7 +74,7 @@ Script = Callable[[Peer], Awaitable[None]]
 
 
 class RawServer:
-    """Plays `script` for every connection; `peers` are those that came, in order."""
+    """Runs `script` for every connection; `peers` are the clients, in order."""
 
     def __init__(self, script: Script, *, tls: ssl.SSLContext | None = None) -> None:
         self._script = script
@@ -125,7 +125,7 @@ class RawServer:
 
 
 def answering(*answers: bytes) -> Script:
-    """Return a script that reads one whole request a connection and sends the next answer, the last one for ever."""
+    """Return a script that reads one request per connection and sends the next answer, then repeats the last one."""
     left = list(answers)
 
     async def script(peer: Peer) -> None:

@@ -11,7 +11,7 @@ from aiohttp import web
 
 
 class Receiver:
-    """Takes every POST; `answers` are the statuses of the next ones, after them 204."""
+    """Accepts every POST; `answers` are the statuses of the next responses, followed by 204."""
 
     def __init__(self) -> None:
         self.url = ""
@@ -33,7 +33,7 @@ class Receiver:
         return web.Response(status=status, headers={"Location": f"{self.url}/elsewhere"} if status == 302 else {})
 
     async def wait_for(self, count: int) -> list[Any]:
-        """The bodies once there are `count` of them."""
+        """Return the bodies once there are `count` of them."""
         async with self._came, asyncio.timeout(10):
             await self._came.wait_for(lambda: len(self.got) >= count)
             return self.got

@@ -1,4 +1,4 @@
-"""Reviews for tests: a schema, files that end in review, and a person who fills in forms without a script."""
+"""Reviews for tests: a schema, files that need review, and a person who fills in forms without scripts."""
 
 import asyncio
 from typing import Any
@@ -39,7 +39,7 @@ NO_COLUMNS = b"Wer,Anschrift,Land,Rahmen\nAda,ada@example.com,Germany,100\nBob,b
 
 
 class Person:
-    """Somebody at the review page of one import."""
+    """A person at the review page of one import."""
 
     def __init__(self, box: RunningSandbox, import_id: str, review_url: str) -> None:
         self.box = box
@@ -50,7 +50,7 @@ class Person:
         self.headers: Any = {}
 
     async def look(self, where: str = "") -> Page:
-        """A page; waits for one that shows that a check is under way."""
+        """Return a page, after any check in progress has finished."""
         async with asyncio.timeout(DEADLINE_S):
             page = await self._page("GET", self.url + where)
             while "data-pending" in page.element("body"):
@@ -61,7 +61,7 @@ class Person:
     async def send(
         self, form: Form, *, headers: dict[str, str] | None = None, waits: bool = True, **changes: str
     ) -> Page:
-        """Send a form with other values, and follow where it leads; where one `waits`, until all is checked."""
+        """Send a form with changed values, and follow the redirect; with `waits`, wait until everything is checked."""
         data = {**form.fields, **changes}
         sent = {"Content-Type": "application/x-www-form-urlencoded", **(headers or {})}
         page = await self._page("POST", self.box.server.origin + form.action, data=data, headers=sent)
@@ -79,7 +79,7 @@ class Person:
 
 
 async def in_review(box: RunningSandbox, content: bytes, filename: str = "people.csv", **body: Any) -> Person:
-    """An import of the schema `people` that waits for a person."""
+    """Return an import with the schema `people` that waits for a person."""
     created = await box.create(schema_id="people", original_filename=filename, **body)
     assert (await box.put(created["upload"], content))[0] == 200
     found = await box.ended(created["id"])
@@ -88,7 +88,7 @@ async def in_review(box: RunningSandbox, content: bytes, filename: str = "people
 
 
 def cell(form: Form, row: int, field: str, part: int = 0) -> str:
-    """The name of a cell's field in the form of the cells."""
+    """Return the name of a cell's input in the form."""
     name = f"cell.{row}.{part}.{field}"
     assert name in form.fields, sorted(form.fields)
     return name

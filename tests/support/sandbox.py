@@ -67,7 +67,7 @@ class RunningSandbox:
             return response.status, await response.text()
 
     async def ended(self, import_id: str) -> dict[str, Any]:
-        """The full import once it has ended; the sandbox's clock jumps there instead of anyone waiting."""
+        """Return the full import after its end; the sandbox's clock jumps there, so nothing waits."""
         while True:
             await self.control("POST", "/clock", json={"advance_s": 60})
             status, found = await self.api("GET", f"/headless/imports/{import_id}/")
@@ -77,7 +77,7 @@ class RunningSandbox:
             await asyncio.sleep(0.02)
 
     async def rows(self, import_id: str) -> Any:
-        """The decoded result of a successful import."""
+        """Return the decoded result of a successful import."""
         status, answer = await self.api("GET", f"/headless/imports/{import_id}/url/")
         assert status == 200, answer
         async with self.session.get(_exactly(answer["presigned_url"])) as response:

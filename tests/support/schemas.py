@@ -1,4 +1,4 @@
-"""Saved schemas for a vendor that is a process of its own."""
+"""Saved schemas for a vendor in a separate process."""
 
 from __future__ import annotations
 

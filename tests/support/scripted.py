@@ -28,9 +28,9 @@ class LoopClock:
 
 
 class ScriptedVendor:
-    """Imports succeed once uploaded. The scripts hold what the next calls raise; None lets one pass.
+    """Imports succeed once uploaded. The scripts contain the errors of the next calls; None lets a call succeed.
 
-    An error marked by `lose` takes effect before it is raised: the answer is lost, not the call.
+    The call of an error marked by `lose` takes effect before it is raised: only the response is lost.
     """
 
     def __init__(self, clock: LoopClock, *, url_life_s: int = 1800) -> None:
@@ -69,7 +69,7 @@ class ScriptedVendor:
         return remote
 
     def change(self, import_id: str, **changes: Any) -> None:
-        """Change what the vendor says of an import."""
+        """Change fields of an import at the vendor."""
         self.imports[import_id] = replace(self.imports[import_id], **changes)
 
     async def create(self, request: CreateRequest) -> RemoteImport:

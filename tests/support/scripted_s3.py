@@ -1,4 +1,4 @@
-"""An S3 client that answers as scripted, for answers that no stand-in for S3 gives; and retries that take no time."""
+"""An S3 client with scripted responses that no S3 emulator gives, and retries without pauses."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from runner import retry as backoff
 class ScriptedS3:
     """Answers each operation with its next script, an answer or an error; the last one is repeated.
 
-    An operation without a script gets an answer that says nothing. `calls` are (operation, arguments).
+    An operation without a script gets an empty response. `calls` are (operation, arguments).
     """
 
     def __init__(self, **scripts: list[Any]) -> None:
@@ -37,14 +37,14 @@ class ScriptedS3:
 
 
 def refusal(status: int, code: str, message: str = "", **headers: str) -> ClientError:
-    """Return the error that botocore makes of an answer; `_` in the name of a header stands for `-`."""
+    """Return the error that botocore raises for a response; `_` in the name of a header stands for `-`."""
     named = {name.replace("_", "-"): text for name, text in headers.items()}
     metadata = {"HTTPStatusCode": status, "HTTPHeaders": named}
     return ClientError({"Error": {"Code": code, "Message": message}, "ResponseMetadata": metadata}, "Any")
 
 
 def without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let what is repeated be repeated at once."""
+    """Retry immediately, without pauses."""
     context: Any = backoff.stamina.retry_context
 
     def hasty(**options: Any) -> Any:

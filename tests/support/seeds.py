@@ -20,7 +20,7 @@ Steps = list[tuple[float, str, str]]
 
 
 MISTAKES = (AttributeError, NameError, TypeError)
-"""What a simulated function raises only if its code, or the simulation, is wrong: no simulation goes on after it."""
+"""Errors that a simulated function raises only if its code or the simulation is wrong: they end the simulation."""
 
 
 class Broken(AssertionError):
@@ -30,7 +30,7 @@ class Broken(AssertionError):
 
 
 class Report(Protocol):
-    """What is left of a simulation that held."""
+    """The outcome of a simulation that violated no invariant."""
 
     @property
     def digest(self) -> str: ...
@@ -45,13 +45,13 @@ Plant = Callable[[pytest.MonkeyPatch], None]
 
 
 class Judges:
-    """The base of all judges: `broken` holds what does not hold, also where the code under test caught the error."""
+    """The base of all judges: `broken` keeps a violation even if the code under test caught the error."""
 
     def __init__(self) -> None:
         self.broken: list[str] = []
 
     def judge(self, invariant: Callable[[], None], trace: Steps) -> None:
-        """Check one invariant, and that none was broken before. Raises Broken, with the trace."""
+        """Check one invariant, and that none was violated before. Raises Broken, with the trace."""
         try:
             invariant()
         except Broken as error:
@@ -60,7 +60,7 @@ class Judges:
             raise self.failure(self.broken[0], trace)
 
     def failure(self, sentence: str, trace: Steps) -> Broken:
-        """Return the error to raise: what broke first, else the sentence."""
+        """Return the error to raise: the first violation, or else the sentence."""
         error = Broken(self.broken[0] if self.broken else sentence)
         error.trace = trace
         return error
@@ -72,14 +72,14 @@ class Judges:
 
 @dataclass(frozen=True, kw_only=True)
 class Kind(Generic[P]):
-    """A kind of simulation: how a seed becomes a plan, what plays it, and the command that replays a seed."""
+    """A kind of simulation: how it turns a seed into a plan and runs it, and the command that replays a seed."""
 
     command: str
     plan_of: Callable[[int], P]
     simulate: Callable[[P], Report]
 
     def broken_by(self, seed: int) -> tuple[int, str | None]:
-        """Return the seed with what it breaks, None if all invariants hold."""
+        """Return the seed with its violation, or None if all invariants hold."""
         try:
             self.simulate(self.plan_of(seed))
         except Broken as error:
@@ -130,14 +130,14 @@ def _unchanged(plan: Any) -> Any:
 
 @dataclass(frozen=True)
 class Mutant(Generic[P]):
-    """A planted bug: it spoils one rule of the core, and the judges must notice."""
+    """A planted bug: it breaks one rule of the core, and the judges must catch it."""
 
     name: str
     plant: Plant
     plan: Callable[[P], P] = _unchanged
     """How a plan is changed so that the bug can show."""
     first_seed: int = 0
-    """The first seed that is tried, found by a search: it shows the bug at once, until the plans change."""
+    """The first seed to try, found by a search: it shows the bug until the plans change."""
 
     def caught(self, kind: Kind[P], *, seeds: int, by: type[Exception] = Broken) -> tuple[int, str] | None:
         """Return the first of so many seeds that shows the bug, and the error; None if none does.
@@ -158,7 +158,7 @@ class Mutant(Generic[P]):
 
 
 def main(kinds: dict[str, Kind[Any]], *, command: str) -> int:
-    """Be the command of one or more kinds of simulation, each but the first chosen by a flag; returns an exit code."""
+    """Run the command line of some kinds of simulation, the first by default, others by flag; return an exit code."""
     parser = argparse.ArgumentParser(prog=command, description="Play many seeds, or one of them with its trace.")
     parser.add_argument("--seeds", type=int, default=1000, metavar="N", help="how many seeds to play")
     parser.add_argument("--start", type=int, default=0, metavar="N", help="the first of them")
@@ -176,7 +176,7 @@ def main(kinds: dict[str, Kind[Any]], *, command: str) -> int:
 
 @contextmanager
 def repeatable(seed: int) -> Iterator[None]:
-    """Seed the one source of randomness that the core does not get handed: the jitter of stamina."""
+    """Seed the only source of randomness that isn't passed to the core: stamina's jitter."""
     before, level = random.getstate(), logging.root.manager.disable
     random.seed(seed)
     logging.disable(logging.CRITICAL)

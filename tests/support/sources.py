@@ -1,4 +1,4 @@
-"""A source whose files are in memory: the same kinds and rejections as on disk, inline and in a fixed order."""
+"""A source with files in memory: the same kinds and rejections as on disk, in a fixed order and without threads."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CHUNK_BYTES = 1 << 16
 
 
 class MemoryBody:
-    """Bytes that are checked against the source's at that moment before the last chunk leaves."""
+    """Bytes that are compared with the source's current content before the last chunk is sent."""
 
     def __init__(self, source: MemorySource, name: str, content: bytes) -> None:
         self._source = source

@@ -1,4 +1,4 @@
-"""template.yaml as data: what it includes put in, functions of CloudFormation in their long form."""
+"""template.yaml as data, with its includes, and with CloudFormation's functions in their long form."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _Loader.add_multi_constructor("!", _function)
 
 @dataclass(frozen=True)
 class Template:
-    """The sections of the template; `resources` and the properties of functions with the globals put in."""
+    """The sections of the template; `resources` and the properties of functions include the globals."""
 
     parameters: dict[str, Any]
     resources: dict[str, Any]

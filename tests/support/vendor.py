@@ -1,4 +1,4 @@
-"""The simulated vendor: the sandbox's state machine behind a wire that loses, delays and repeats."""
+"""The simulated vendor: the sandbox's state machine behind a wire that loses, delays, and repeats messages."""
 
 from __future__ import annotations
 
@@ -54,10 +54,10 @@ Done = Callable[[object], None]
 
 @dataclass(kw_only=True)
 class Sightings:
-    """What the vendor saw, kept apart from the code under test.
+    """What the vendor observed, independent of the code under test.
 
-    `data_of` lists for each import the inputs whose data it was given, in order; `posts` counts creates by input and
-    what became of them; `asked_at` are the instants of retrieves by import and process.
+    `data_of` lists for each import the inputs whose data it received, in order; `posts` counts creates by input and
+    outcome; `asked_at` are the instants of retrieves by import and process.
     """
 
     data_of: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
@@ -70,7 +70,7 @@ class Sightings:
 
 @dataclass(kw_only=True)
 class Habits:
-    """How this vendor differs from the sandbox: a list that lags, its largest page, a status nobody documented."""
+    """How this vendor differs from the sandbox: a list that lags, its largest page, an undocumented status."""
 
     list_lag_s: float = 0.0
     page_size: int = 1000
@@ -78,7 +78,7 @@ class Habits:
 
 
 class Vendor:
-    """The far end of the wire. Effects happen at their own instants, whether their sender still lives or not."""
+    """The other end of the wire. Effects happen at their own instants, even if their sender is dead."""
 
     def __init__(
         self, state: SandboxState, *, loop: VirtualLoop, weather: Weather, trace: Trace, habits: Habits | None = None
@@ -100,12 +100,12 @@ class Vendor:
         return self.wall(self._loop.time())
 
     def at(self, instant: float, effect: Callable[[float], None], *, sender: Process | None) -> None:
-        """Let `effect` happen at an instant of virtual time, in order with all others."""
+        """Schedule `effect` at an instant of virtual time, in order with all others."""
         heapq.heappush(self._coming, (instant, next(self._numbers), sender, effect))
         self._loop.call_at(instant, self._happen)
 
     def sender_died(self, process: Process) -> None:
-        """Decide for each request that was under way whether it is lost, goes on, or arrives later."""
+        """Decide for each request in progress whether it is lost, continues, or arrives later."""
         kept: list[tuple[float, int, Process | None, Callable[[float], None]]] = []
         for instant, number, sender, effect in sorted(self._coming, key=lambda one: one[:2]):
             later_s = self.weather.survives_kill() if sender is process else 0.0
@@ -116,7 +116,7 @@ class Vendor:
         self._coming = kept
 
     def stranger_creates(self, name: str, schema_id: str, *, at: float, upload_after_s: float) -> None:
-        """Let somebody else who uses the account import a file of that name: created at an instant, uploaded later."""
+        """Simulate another user who imports a file of that name: created at an instant, uploaded later."""
         source = f"a stranger's {name}, {at:.3f}"
 
         def create(instant: float) -> None:
@@ -134,7 +134,7 @@ class Vendor:
         self.at(at, create, sender=None)
 
     def person_deletes(self, *, at: float, choice: float) -> None:
-        """Let somebody delete one of the imports that wait for a file then; `choice`, in [0, 1), says which."""
+        """Simulate a person who deletes one of the imports that wait for a file; `choice`, in [0, 1), says which."""
 
         def delete(instant: float) -> None:
             found = self.state.list_imports(self.wall(instant), limit=1000)["results"]
@@ -148,7 +148,7 @@ class Vendor:
         self.at(at, delete, sender=None)
 
     def person_reviews(self, import_id: str) -> None:
-        """Let a person finish the review of an import, unless somebody has."""
+        """Simulate a person who finishes the review of an import, unless it is finished."""
         with suppress(ApiProblem):
             self.state.finish_review(import_id, self.now())
             self.note("person.reviewed", import_id)
@@ -175,7 +175,7 @@ class Vendor:
 
 
 class Exchange:
-    """One request and its answer, as the fate of the call has it."""
+    """One request and its response, subject to the fate of the call."""
 
     def __init__(
         self,
@@ -190,7 +190,7 @@ class Exchange:
         self.loop = loop
         self._vendor_time = vendor_time
         self.answered: list[dict[str, Any]] = []
-        """Answers to creates of files that were received a while ago: their imports have an owner."""
+        """Responses to earlier creates of files: their imports have an owner."""
 
     async def call(
         self,
@@ -202,10 +202,10 @@ class Exchange:
         doubtful: bool,
         detail: str = "",
     ) -> Any:
-        """Send, let `effect(instant, done)` happen or not, and return what `done` was given.
+        """Send a request, run `effect(instant, done)` or not, and return what `done` was given.
 
-        Raises what `done` was given where that is an error, else NotSent, OutcomeUnknown for a `doubtful` call,
-        Unavailable for a read, and RateLimited.
+        Raises the error that `done` was given, NotSent, OutcomeUnknown for a `doubtful` call, Unavailable for a read,
+        and RateLimited.
         """
         fate = self.vendor.weather.fate(call, key, self.loop.time())
         self.vendor.seen.calls[call] += 1
@@ -264,7 +264,7 @@ class Exchange:
 
 
 def _nobody(_value: object) -> None:
-    """Nobody waits for this answer any more."""
+    """Ignore the response: nothing waits for it any more."""
 
 
 def _into(answer: asyncio.Future[object]) -> Done:
@@ -418,7 +418,7 @@ async def _chunks(data: bytes, fate: Fate) -> AsyncIterator[bytes]:
 
 
 def _answer(ask: Callable[[], _T], *, create: bool = False) -> _T | BulkheadError:
-    """Return the vendor's answer, a refusal as the error that a client makes of it."""
+    """Return the vendor's response; raise a refusal as the error that a client translates it to."""
     try:
         return ask()
     except ApiProblem as problem:

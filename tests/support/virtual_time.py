@@ -18,7 +18,7 @@ from tests.support.vloop import VirtualLoop
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pycollect_makeitem(collector: pytest.Module | pytest.Class, name: str, obj: object) -> None:
-    """Hide marked coroutine functions from pytest-asyncio, which would run them on a loop of its own."""
+    """Hide marked coroutine functions from pytest-asyncio, which would run them on its own loop."""
     if inspect.iscoroutinefunction(obj) and name.startswith("test") and _is_marked(collector, obj):
         setattr(collector.obj, name, _hidden(obj))
 
@@ -51,7 +51,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 
 @pytest.fixture
 def virtual_loop(request: pytest.FixtureRequest) -> Iterator[VirtualLoop]:
-    """The loop of a test that is marked `virtual_time`."""
+    """Return the loop of a test that is marked `virtual_time`."""
     marker = request.node.get_closest_marker("virtual_time")
     loop = VirtualLoop(**marker.kwargs)
     yield loop

@@ -10,10 +10,10 @@ from collections.abc import Coroutine
 from typing import Any, NoReturn, TypeVar
 
 MOST_TURNS = 50_000
-"""So many turns of the loop at one instant are more than any program that gets on needs."""
+"""Any program that makes progress needs fewer turns of the loop at one instant."""
 
 TURN_S = 1e-6
-"""What a turn takes: code that waits out a rounding error of its own would wait for ever if time stood still."""
+"""The duration of a turn: if time stood still, code that waits out its own rounding error would wait forever."""
 
 _T = TypeVar("_T")
 
@@ -27,15 +27,15 @@ class DeadlineExceeded(RuntimeError):
 
 
 class BusyLoop(RuntimeError):
-    """The program runs on and on, and no time passes."""
+    """The program keeps running, and no time passes."""
 
 
 class ThreadUsed(RuntimeError):
-    """Something asked for a thread; its timing could not be repeated."""
+    """Something requested a thread, whose timing would not be reproducible."""
 
 
 class _JumpingSelector(selectors.SelectSelector):
-    """Never waits: where a real loop would sleep, its loop's time jumps."""
+    """Never waits: when a real loop would sleep, the virtual time jumps."""
 
     loop: VirtualLoop
 
@@ -49,10 +49,10 @@ class _JumpingSelector(selectors.SelectSelector):
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """`time()` starts at `start`, jumps to the next timer, and moves by a microsecond a turn.
+    """`time()` starts at `start`, jumps to the next timer, and advances by a microsecond per turn.
 
     With a `seed`, callbacks that are ready together are shuffled. `deadline` is an instant of `time()`. Sockets,
-    signals and threads are out of reach.
+    signals, and threads are not available.
     """
 
     _ready: deque[asyncio.Handle]
@@ -81,7 +81,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             raise DeadlineExceeded(f"still running at {self.deadline:.0f} s of virtual time")
 
     def take_turn(self) -> None:
-        """Put what is ready in its order. Raises BusyLoop."""
+        """Order the callbacks that are ready. Raises BusyLoop."""
         self._turns += 1
         self._virtual_now += TURN_S
         if self._turns > MOST_TURNS:
@@ -96,7 +96,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         raise ThreadUsed("a thread was asked for")
 
     def end(self) -> None:
-        """Cancel what is left without letting time pass, then close. Raises RuntimeError for tasks that go on."""
+        """Cancel the remaining tasks without letting time pass, then close. Raises RuntimeError if tasks don't end."""
         self.deadline = float("inf")
         self._turns = 0
         for _ in range(100):
@@ -113,7 +113,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self.close()
 
     def _write_to_self(self) -> None:
-        """No thread ever wakes this loop."""
+        """Do nothing: no thread ever wakes this loop."""
 
 
 def run_virtually(

@@ -1,4 +1,4 @@
-"""What goes wrong on the wire: which fate a call meets, drawn from a seed and a menu, until the faults are over."""
+"""Faults on the wire: the fate of each call, drawn at random from a menu until the faults end."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ MENU: dict[Call, tuple[Kind, ...]] = {
     "download": ("not_sent", "error_before", "expired", "cut", "short"),
 }
 MOST_FAULTS_IN_A_ROW = 4
-"""One call of an import is struck so often at most: attempts end somewhere, and then an item rightly waits."""
+"""The most faults for one call of an import: attempts are limited, and after the last one an item rightly waits."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fate:
-    """What one call meets; durations in seconds, `late_s` from the sending to the effect."""
+    """What happens to one call; durations are in seconds, `late_s` is the time from sending to effect."""
 
     kind: Kind
     up_s: float
@@ -51,7 +51,7 @@ class Fate:
 
 @dataclass(kw_only=True)
 class Weather:
-    """Draws fates. `rates` maps a call to its share of faults, `outages` are windows in which nobody answers.
+    """Draws fates. `rates` maps a call to its share of faults, `outages` are windows without any response.
 
     No create takes effect later than `latest_create_s` after it was sent, no upload later than `latest_upload_s`.
     """
@@ -66,7 +66,7 @@ class Weather:
     _row: dict[str, int] = field(default_factory=dict)
 
     def fate(self, call: Call, key: str, now: float) -> Fate:
-        """Draw the fate of a call; `key` says whose calls are counted together."""
+        """Draw the fate of a call; calls with the same `key` are counted together."""
         up_s, down_s = self.latency(), self.latency()
         if any(start <= now < end for start, end in self.outages):
             return Fate("not_sent" if self.rng.random() < 0.7 else "lost_before", up_s, down_s)
@@ -82,7 +82,7 @@ class Weather:
         return self.rng.lognormvariate(-2.5, 0.8)
 
     def survives_kill(self) -> float | None:
-        """Say how much later a request that was under way takes effect when its sender dies; None where it is lost."""
+        """Return how much later a request in progress takes effect if its sender dies, or None if it is lost."""
         drawn = self.rng.random()
         if drawn < 0.4:
             return None

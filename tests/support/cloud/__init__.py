@@ -1,1 +1,1 @@
-"""The whole deployment on this machine: ministack as AWS, the sandbox as vendor, template.yaml built and deployed."""
+"""The complete deployment on this machine: ministack as AWS, the sandbox as the vendor, and the deployed stack."""

@@ -1,4 +1,4 @@
-"""The artefact of template.yaml: built by `sam build` once for the same content."""
+"""The build of template.yaml by `sam build`, reused while the content is the same."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _BUILD_WITHIN_S = 300.0
 
 
 def built_template(*, log: Path) -> Path:
-    """Return the template of a build of what the tree holds now; what sam says goes to `log`. Raises AssertionError."""
+    """Build the current tree, and return the built template; sam's output goes to `log`. Raises AssertionError."""
     target = _BUILDS / _digest()
     if not target.exists():
         shutil.rmtree(_BUILDS, ignore_errors=True)
@@ -35,7 +35,7 @@ def built_template(*, log: Path) -> Path:
 
 
 def run_sam(*arguments: str, log: Path, timeout_s: float = _BUILD_WITHIN_S, **variables: str) -> None:
-    """Run sam from the root of the tree; its output is added to `log`. Raises AssertionError where it fails."""
+    """Run sam in the root of the tree, and append its output to `log`. Raises AssertionError if it fails."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "SAM_"))}
     environ |= {"SAM_CLI_TELEMETRY": "0", "PATH": f"{SAM.parent}:{os.environ['PATH']}", **variables}
     with log.open("ab") as output:
@@ -53,14 +53,14 @@ def run_sam(*arguments: str, log: Path, timeout_s: float = _BUILD_WITHIN_S, **va
 
 
 def _compile(artefacts: Path) -> None:
-    """Compile the modules, once: ministack unpacks the artefact for each process, which would take thrice as long."""
+    """Compile the modules once: otherwise, each process that ministack starts would take three times as long."""
     command = [_PYTHON, "-m", "compileall", "-q", "-j", "2", "--invalidation-mode", "unchecked-hash", artefacts]
     subprocess.run(command, check=True, timeout=_BUILD_WITHIN_S)
 
 
 @cache
 def runtime_parameters() -> dict[str, str]:
-    """Return what the template must declare for functions that ministack runs: its own Python, this machine's kind."""
+    """Return the parameters that functions on ministack need: its Python version and this machine's architecture."""
     code = "import sys; print('python%d.%d' % sys.version_info[:2])"
     answer = subprocess.run([_PYTHON, "-c", code], capture_output=True, text=True, check=True)
     machine = os.uname().machine

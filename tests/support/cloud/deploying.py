@@ -14,7 +14,7 @@ _DEPLOY_WITHIN_S = 180.0
 
 
 def deploy(aws: LocalAws, template: Path, *, log: Path, **parameters: str) -> Stack:
-    """Deploy a built template, or bring its stack up to date, with these parameters."""
+    """Deploy a built template with these parameters, or update its stack."""
     values = {**runtime_parameters(), **parameters}
     run_sam(
         "deploy", "--template-file", str(template), "--stack-name", STACK_NAME,

@@ -1,4 +1,4 @@
-"""The processes that functions run in, to be stopped or killed at a chosen moment."""
+"""The processes of functions, which a test can stop or kill at a chosen moment."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from tests.support.processes import children_of
 
 
 def processes_of(stack: Stack, function: str) -> list[int]:
-    """The processes that run a function such as `Submit` now, idle ones included."""
+    """Return the processes that run a function such as `Submit`, including idle ones."""
     mark = f"/ministack-lambda-{stack.function_name(function)}-"
     return [pid for pid in children_of(stack.aws.pid) if mark in _command_line(pid)]
 
 
 def stop(pids: list[int]) -> None:
-    """Let them do nothing more, as if their machine had lost power; `kill` ends them."""
+    """Stop the processes, as if their machine had lost power; `kill` ends them."""
     _send(pids, signal.SIGSTOP)
 
 

@@ -1,4 +1,4 @@
-"""A meter between the functions and AWS on this machine: what they call, and the units that DynamoDB would bill."""
+"""A proxy between the functions and the local AWS that counts their calls, and the units that DynamoDB would bill."""
 
 from __future__ import annotations
 
@@ -25,8 +25,7 @@ _START_WITHIN_S = 10.0
 class Meter:
     """Counts `calls` by service and operation, and `units` of DynamoDB by "read" and "write".
 
-    A conditional write that fails is billed as well: a unit an item, two in a transaction. Items are taken to be
-    below 1 KB then.
+    A conditional write that fails is billed, too: one unit per item, two in a transaction, assuming items below 1 KB.
     """
 
     def __init__(self) -> None:
@@ -55,7 +54,7 @@ class Meter:
 
 @contextmanager
 def running_meter() -> Iterator[Meter]:
-    """Forward calls from `url` to whatever listens on `target_port`, until the end of the block."""
+    """Forward calls from `url` to the server on `target_port` until the end of the block."""
     meter, loop, ready = Meter(), asyncio.new_event_loop(), threading.Event()
     stop = asyncio.Event()
     thread = threading.Thread(target=loop.run_until_complete, args=(_serve(meter, ready, stop),))
@@ -107,7 +106,7 @@ async def _forward(meter: Meter, session: aiohttp.ClientSession, request: web.Re
 
 
 def _named(request: web.Request) -> tuple[str, str]:
-    """The service that the signature names, and the operation: of the target header, or the method."""
+    """Return the service that the signature names, and the operation: the target header's, or the method."""
     _, _, scope = request.headers.get("Authorization", "").partition("Credential=")
     service = scope.split("/")[3] if scope.count("/") > 3 else "unsigned"
     target = request.headers.get("X-Amz-Target", request.method)

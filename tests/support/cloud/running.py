@@ -1,4 +1,4 @@
-"""Everything at once: AWS, the vendor and the stack, up and wired until the end of the block."""
+"""AWS, the vendor, and the stack, running and connected until the end of the block."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ _ROOM_BYTES = 8_000_000_000
 
 
 def rolling(folder: str) -> str:
-    """The batch of what lands in a folder today."""
+    """Return the id of the batch of files that arrive in a folder today."""
     return f"landed-{datetime.now(UTC):%Y%m%d}-{folder}"
 
 
 @dataclass(frozen=True)
 class Cloud:
-    """What runs: `token` is the secret end of the webhooks' address, `quota` what the vendor and the stack keep to."""
+    """The running deployment: `token` is the secret in the webhook's URL, `quota` that of vendor and stack."""
 
     aws: LocalAws
     vendor: SandboxVendor
@@ -50,32 +50,32 @@ class Cloud:
         return self.stack.webhook_url(self.token)
 
     def tell(self, *urls: str) -> None:
-        """Have the vendor send a webhook for every import's end to these addresses and no others."""
+        """Make the vendor send webhooks to these URLs and no others."""
         for registered in self.vendor.ask("GET", "/_sandbox/webhooks"):
             self.vendor.ask("DELETE", f"/_sandbox/webhooks/{registered['id']}")
         for url in urls:
             self.vendor.ask("POST", "/_sandbox/webhooks", {"url": url})
 
     def configure(self, text: str) -> None:
-        """Write the configuration to the inbox and wait until the stack has taken it."""
+        """Write the configuration to the inbox, and wait until it is active."""
         kept = self._kept_config()
         self.stack.land(CONFIG_KEY, text.encode())
         until(lambda: self._kept_config() != kept, what=lambda: self._account("none"))
 
     def land(self, files: dict[str, bytes]) -> dict[str, bytes]:
-        """Put files into the inbox, contents by key; returns them."""
+        """Put files, contents by key, into the inbox, and return them."""
         for key, content in files.items():
             self.stack.land(key, content)
         return files
 
     def states(self, batch_id: str) -> dict[str, str]:
-        """What the manifest says of each source; empty before there is one."""
+        """Return the state of each source in the manifest; empty if there is none yet."""
         return {source: line["state"] for source, line in self.stack.manifest(batch_id).items()}
 
     def expect(
         self, batch_id: str, states: dict[str, str], *, within_s: float = 120.0, meanwhile: Callable[[], object] = int
     ) -> None:
-        """Wait until the manifest says this, and do `meanwhile` whenever it does not yet."""
+        """Wait until the manifest has these states; call `meanwhile` each time that it doesn't."""
 
         def come() -> bool:
             found = self.states(batch_id) == states
@@ -86,23 +86,23 @@ class Cloud:
         until(come, within_s=within_s, what=lambda: self._account(batch_id))
 
     def reconcile(self) -> None:
-        """Do now what the clock does every five minutes."""
+        """Run reconcile now instead of on schedule."""
         self.stack.invoke("Reconcile")
 
     def batches_of(self, prefix: str) -> list[str]:
-        """Wait for batches whose names begin so, and return those that have left anything in the results bucket."""
+        """Wait until batches whose ids have this prefix are in the results bucket, and return their ids."""
         return until(
             lambda: sorted({key.split("/")[1] for key in self.stack.result_keys(f"batches/{prefix}")}),
             what=lambda: self._account(prefix),
         )
 
     def command(self, home: Path) -> Command:
-        """The command on a machine of its own that knows this AWS and this vendor."""
+        """Return the command with its own home, configured for this AWS and this vendor."""
         home.mkdir(exist_ok=True)
         return Command(home, api_url=self.vendor.api_url, **self.stack.aws.variables)
 
     def assert_quota_kept(self) -> None:
-        """The vendor refused no create, and counted never more than the quota in its window."""
+        """Assert that the vendor refused no create, and that creates never exceeded the quota."""
         counters, quota = self.vendor.counters(), parse_rate(self.quota)
         assert counters["refused_create_times"] == []
         times = sorted(counters["create_times"])
@@ -110,12 +110,12 @@ class Cloud:
         assert min(gaps, default=quota.per_s) >= quota.per_s
 
     def assert_imported(self, files: dict[str, bytes], *, batch_id: str) -> None:
-        """The batch accounts for these files, and the vendor ran each of them once, and nothing else."""
+        """Assert that the batch has exactly these files, and that the vendor ran each of them once and no others."""
         self.assert_collected(files, batch_id=batch_id)
         assert_each_once(self.vendor.received(), files)
 
     def assert_collected(self, files: dict[str, bytes], *, batch_id: str) -> None:
-        """The batch accounts for these files, each as collected with its result."""
+        """Assert that the batch has exactly these files, each collected with its result."""
         lines = self.stack.manifest(batch_id)
         assert lines.keys() == files.keys()
         for source, line in lines.items():
@@ -126,7 +126,7 @@ class Cloud:
             assert len(json.loads(result)) == line["row_count"]
 
     def _account(self, batch_id: str) -> str:
-        """What to show where a batch does not come to its end."""
+        """Return details for the error about a batch that doesn't end."""
         logs = {function: messages[-12:] for function, messages in self.stack.logs().items()}
         troubles = [line for line in self.aws.log.read_text("utf-8", "replace").splitlines() if " ERROR " in line]
         return pformat([self.states(batch_id), self.stack.depths(), logs, troubles[-10:]], width=200)
@@ -143,7 +143,7 @@ class Cloud:
 
 @contextmanager
 def _running_aws(directory: Path, meter: Meter | None) -> Iterator[LocalAws]:
-    """Run ministack, which unpacks thousands of files for each process of a function: in memory where there is room."""
+    """Run ministack, in memory if there is room: it unpacks thousands of files for each process of a function."""
     in_memory = _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _ROOM_BYTES
     variables = {"MINISTACK_HOST": "127.0.0.1"} | ({"AWS_ENDPOINT_URL": meter.url} if meter else {"AUTH": "true"})
     with (
@@ -164,10 +164,10 @@ def running_cloud(
     meter: Meter | None = None,
     **parameters: str,
 ) -> Iterator[Cloud]:
-    """Run AWS and the vendor, deploy, and do what an operator does once: secrets, configuration, webhooks.
+    """Run AWS and the vendor, deploy, and set up secrets, configuration, and webhooks as an operator does.
 
-    Every function is held to the policy of its role, unless its calls pass a `meter`.
-    `say` gets a sentence for each step.
+    Every function has only the permissions of its role, unless its calls go through a `meter`. `say` gets a sentence
+    for each step.
     """
     directory.mkdir(parents=True, exist_ok=True)
     log, token = directory / "sam.log", secrets.token_urlsafe(32)

@@ -1,4 +1,4 @@
-"""A deployed stack as its operator sees it: its outputs, buckets, queues, functions and their logs."""
+"""A deployed stack as its operator sees it: its outputs, buckets, queues, functions, and their logs."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ QUEUES = ("Submit", "List", "Collect", "Finish")
 FUNCTIONS = ("Submit", "ListPrefix", "Webhook", "Collect", "Reconcile", "Finish", "Configure")
 
 _LOOK_EVERY_S = 0.3
-"""More often would take processor time from ministack and the functions."""
+"""Polling more often would take processor time from ministack and the functions."""
 
 _T = TypeVar("_T")
 
 
 def until(found: Callable[[], _T], *, within_s: float = 120.0, what: Callable[[], object] = lambda: "") -> _T:
-    """Ask until the answer is true and return it. Raises AssertionError after `within_s`, with what `what` says."""
+    """Poll until the result is true, and return it. Raises AssertionError with the text of `what` after `within_s`."""
     end = time.monotonic() + within_s
     while not (answer := found()):
         assert time.monotonic() < end, f"waited {within_s} s for {found}\n{what()}"
@@ -34,7 +34,7 @@ def until(found: Callable[[], _T], *, within_s: float = 120.0, what: Callable[[]
 
 
 class Stack:
-    """The stack `name` in `aws`; leaving the block closes its clients."""
+    """The stack `name` in `aws`; the end of the block closes its clients."""
 
     def __init__(self, aws: LocalAws, *, name: str) -> None:
         self.aws = aws
@@ -62,7 +62,7 @@ class Stack:
 
     @cached_property
     def resources(self) -> dict[str, str]:
-        """Physical ids by logical ids."""
+        """Return the physical ids by logical id."""
         pages = self.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=self.name)
         return {
             one["LogicalResourceId"]: one["PhysicalResourceId"]
@@ -78,17 +78,17 @@ class Stack:
             self.client("secretsmanager").put_secret_value(SecretId=self.outputs[output], SecretString=value)
 
     def webhook_url(self, token: str) -> str:
-        """The address of the HTTP API as it can be reached on this machine."""
+        """Return the URL of the HTTP API on this machine."""
         path = urlsplit(self.outputs["WebhookUrlBase"]).path
         return f"{self.aws.endpoint_url}/_aws/execute-api/{self.outputs['WebhookApiId']}/$default{path}{token}"
 
     def speak_plainly(self) -> None:
-        """Let the buckets be reached without TLS, which AWS on this machine does not speak."""
+        """Allow requests to the buckets without TLS, which the local AWS doesn't support."""
         for bucket in (self.inbox, self.results):
             self.client("s3").delete_bucket_policy(Bucket=bucket)
 
     def grant_batches(self) -> None:
-        """Let every role that may send a message send several at once: one permission on AWS, two in ministack."""
+        """Allow every role that may send a message to send batches: one permission on AWS, two in ministack."""
         iam = self.client("iam")
         for role in (name for logical, name in self.resources.items() if logical.endswith("Role")):
             for policy in iam.list_role_policies(RoleName=role)["PolicyNames"]:
@@ -98,7 +98,7 @@ class Stack:
 
     @contextmanager
     def short_lived(self, function: str, *, timeout_s: int) -> Iterator[None]:
-        """Let a function live so long at most, and what it held when it died come back soon after."""
+        """Limit a function's time, and make its messages visible again soon after it ends."""
         queue = self.outputs[f"{function}QueueUrl"]
         before = self.client("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=["VisibilityTimeout"])
         configured = self._configured(function)["Timeout"]
@@ -112,7 +112,7 @@ class Stack:
 
     @contextmanager
     def impatient(self, queue: str, *, receives: int) -> Iterator[None]:
-        """Let messages of a queue go to its dead-letter queue after so many failures."""
+        """Send a queue's messages to its dead-letter queue after this number of failures."""
         url, name = self.outputs[f"{queue}QueueUrl"], "RedrivePolicy"
         before = self.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=[name])["Attributes"]
         policy = json.loads(before[name]) | {"maxReceiveCount": receives}
@@ -133,7 +133,7 @@ class Stack:
         return (one["Key"] for page in pages for one in page.get("Contents", []))
 
     def result(self, key: str) -> bytes | None:
-        """The bytes of an object of the results bucket; None where there is none."""
+        """Return the content of an object in the results bucket, or None."""
         client = self.client("s3")
         try:
             content: bytes = client.get_object(Bucket=self.results, Key=key)["Body"].read()
@@ -146,7 +146,7 @@ class Stack:
         return json.loads(content) if content else None
 
     def manifest(self, batch_id: str) -> dict[str, dict[str, Any]]:
-        """The lines of manifest.jsonl by source; empty where there is no manifest."""
+        """Return the lines of manifest.jsonl by source; empty if there is no manifest."""
         content = self.result(f"batches/{batch_id}/manifest.jsonl") or b""
         lines = [json.loads(line) for line in content.splitlines()]
         assert len({line["source"] for line in lines}) == len(lines)
@@ -155,7 +155,7 @@ class Stack:
     # Queues
 
     def depth(self, queue: str) -> int:
-        """Messages in a queue such as `Submit` or `SubmitDeadLetter`: visible, delayed and in flight."""
+        """Count the messages in a queue such as `Submit` or `SubmitDeadLetter`: visible, delayed, and in flight."""
         names = [f"ApproximateNumberOfMessages{kind}" for kind in ("", "Delayed", "NotVisible")]
         answer = self.client("sqs").get_queue_attributes(
             QueueUrl=self.outputs[f"{queue}QueueUrl"], AttributeNames=names
@@ -180,7 +180,7 @@ class Stack:
         return {queue: self.depth(queue) for queue in QUEUES}
 
     def is_quiet(self) -> bool:
-        """Whether no message waits or is worked on."""
+        """Return whether no message is waiting or in progress."""
         return not any(self.depths().values())
 
     # Functions
@@ -189,7 +189,7 @@ class Stack:
         return self.resources[f"{function}Function"]
 
     def invoke(self, function: str, event: object = None) -> Any:
-        """Invoke and return the decoded answer. Raises AssertionError where the function failed."""
+        """Invoke a function, and return the decoded response. Raises AssertionError if the function failed."""
         answer = self.client("lambda").invoke(
             FunctionName=self.function_name(function), Payload=json.dumps(event or {}).encode()
         )
@@ -198,7 +198,7 @@ class Stack:
         return json.loads(payload) if payload else None
 
     def log(self, function: str) -> list[str]:
-        """Everything that a function has logged, a message each."""
+        """Return everything that a function has logged, as a list of messages."""
         client, name = self.client("logs"), self._log_group(function)
         try:
             pages = list(client.get_paginator("filter_log_events").paginate(logGroupName=name))
