@@ -6,13 +6,10 @@ from typing import Any
 
 import pytest
 
-from runner.cloud import ingest as landing
-from runner.cloud import reconcile as reconciling
+from runner.cloud import ingest, reconcile
 from runner.cloud.context import Deployment
-from runner.cloud.handlers import collect as collecting
-from runner.cloud.handlers import finish as finishing
-from runner.cloud.handlers import list as listing
-from runner.cloud.handlers import submit as submitting
+from runner.cloud.handlers import collect, finish, submit
+from runner.cloud.handlers import list as list_handler
 from runner.ledger.memory import MemoryLedger
 from runner.models import ItemState
 from runner.quota.pacer import CreatePacer
@@ -32,52 +29,52 @@ async def _false(*_: Any, **__: Any) -> bool:
 
 
 def reconcile_looks_for_no_news(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(reconciling._Pass, "find_missed_webhooks", _nothing)
+    patch.setattr(reconcile._Pass, "find_missed_webhooks", _nothing)
 
 
 def reconcile_enqueues_nothing_stale(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(reconciling._Pass, "enqueue_stale", _nothing)
-    patch.setattr(reconciling._Pass, "enqueue_idle", _nothing)
-    patch.setattr(reconciling._Pass, "enqueue_queued", _nothing)
+    patch.setattr(reconcile._Pass, "enqueue_stale", _nothing)
+    patch.setattr(reconcile._Pass, "enqueue_idle", _nothing)
+    patch.setattr(reconcile._Pass, "enqueue_queued", _nothing)
 
 
 def reconcile_settles_no_unknown_outcome(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(reconciling._Pass, "settle_lost_creates", _nothing)
+    patch.setattr(reconcile._Pass, "settle_lost_creates", _nothing)
 
 
 def reconcile_closes_no_day(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(reconciling._Pass, "close_past_days", _nothing)
+    patch.setattr(reconcile._Pass, "close_past_days", _nothing)
 
 
 def nobody_enqueues_the_end(patch: pytest.MonkeyPatch) -> None:
-    for module in (collecting, landing, listing, submitting):
+    for module in (collect, ingest, list_handler, submit):
         patch.setattr(module, "enqueue_finish_if_idle", _false)
-    patch.setattr(reconciling._Pass, "enqueue_idle", _nothing)
+    patch.setattr(reconcile._Pass, "enqueue_idle", _nothing)
 
 
 def a_second_version_is_taken_for_the_first(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(landing, "versioned_source", lambda source, _version: source)
+    patch.setattr(ingest, "versioned_source", lambda source, _version: source)
 
 
 def an_end_is_published_with_each_manifest(patch: pytest.MonkeyPatch) -> None:
-    tell = finishing._publish_end
+    tell = finish._publish_end
 
     async def again(*arguments: Any, **named: Any) -> None:
         await tell(*arguments, **named)
         await tell(*arguments, **named)
 
-    patch.setattr(finishing, "_publish_end", again)
+    patch.setattr(finish, "_publish_end", again)
 
 
 def the_manifest_is_written_once(patch: pytest.MonkeyPatch) -> None:
-    write, written = finishing.write_manifest, set()
+    write, written = finish.write_manifest, set()
 
     async def once(ledger: Any, batch: Any, *arguments: Any, **named: Any) -> None:
         if (id(ledger._inner), batch.batch_id) not in written:
             await write(ledger, batch, *arguments, **named)
         written.add((id(ledger._inner), batch.batch_id))
 
-    patch.setattr(finishing, "write_manifest", once)
+    patch.setattr(finish, "write_manifest", once)
 
 
 def tags_are_shared(patch: pytest.MonkeyPatch) -> None:
