@@ -147,7 +147,7 @@ class RedriveArguments(Batch, Redriven, Account, Json, Verbose):
 class ReconcileArguments(Batch, Account, Json, Verbose):
     """What `reconcile` takes."""
 
-    fix: Annotated[bool, Option("--fix", None, "Repair what can be repaired.", Panel.FILES)] = False
+    fix: Annotated[bool, Option("--fix", None, "Repair what can be repaired.", Panel.BATCH)] = False
 
 
 class DoctorArguments(SchemaId, Account, Json, Verbose):
@@ -163,7 +163,7 @@ class CopyArguments(Aws, Config, Json, Verbose):
 
     source: Annotated[str, Argument("FROM", "The ledger to read: a path, or dynamodb://TABLE.")]
     target: Annotated[str, Argument("TO", "The ledger to write, in the same form.")]
-    batch: Annotated[str | None, Option("--batch", "BATCH", "Copy only this batch.", Panel.FILES)] = None
+    batch: Annotated[str | None, Option("--batch", "BATCH", "Copy only this batch.", Panel.BATCH)] = None
 
 
 class TableArguments(Aws, Config, Json, Verbose):
@@ -180,7 +180,7 @@ class CloudStartArguments(Cloud, Json, Verbose):
     """What `cloud start` takes."""
 
     source: Annotated[str, Argument("S3-URL", "Where the files are, such as s3://INBOX/PREFIX/.")]
-    name: Annotated[str, Option("--name", "NAME", "Start the batch's id with this name.", Panel.FILES)] = "load"
+    name: Annotated[str, Option("--name", "NAME", "Start the batch's id with this name.", Panel.BATCH)] = "load"
 
 
 class CloudBatch(Arguments):
@@ -214,7 +214,7 @@ class CloudRedriveArguments(Redriven, Cloud, Json, Verbose):
             "--dead-letters",
             None,
             "Return dead letters to their queues, and queue the files they are about again.",
-            Panel.FILES,
+            Panel.BATCH,
         ),
     ] = False
 

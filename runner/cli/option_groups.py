@@ -113,7 +113,7 @@ class OrderBy(Arguments):
 
     order_by: Annotated[
         str | None,
-        Option("--order-by", "name|size|mtime", "Send files in this order.", Panel.FILES, setting="order_by"),
+        Option("--order-by", "name|size|mtime", "Take files in this order.", Panel.FILES, setting="order_by"),
     ] = None
 
 
@@ -142,7 +142,7 @@ class SchemaId(Arguments):
 
     schema_id: Annotated[
         str | None,
-        Option("--schema-id", "ID", "Import everything with this saved schema.", Panel.SCHEMA, setting="schema_id"),
+        Option("--schema-id", "ID", "Use this saved schema for every file.", Panel.SCHEMA, setting="schema_id"),
     ] = None
 
 
@@ -154,7 +154,7 @@ class Schema(SchemaId):
         Option(
             "--fields",
             "FILE",
-            "Import everything with the fields in this JSON file.",
+            "Use the fields in this JSON file for every file.",
             Panel.SCHEMA,
             setting="fields_file",
         ),
@@ -271,7 +271,7 @@ class Out(Arguments):
     """Where results go."""
 
     out: Annotated[
-        str | None, Option("--out", "DIR|S3-URL", "Write results and the manifest here.", Panel.PLACES, setting="out")
+        str | None, Option("--out", "DIR|S3-URL", "Where results and the manifest go.", Panel.PLACES, setting="out")
     ] = None
 
 
@@ -281,7 +281,12 @@ class Ledger(Arguments):
     ledger: Annotated[
         str | None,
         Option(
-            "--ledger", "PATH|URL", "Keep the record of every item here.", Panel.PLACES, setting="ledger", repeat=True
+            "--ledger",
+            "PATH|URL",
+            "Where the ledger is, the record of every item.",
+            Panel.PLACES,
+            setting="ledger",
+            repeat=True,
         ),
     ] = None
 
@@ -403,10 +408,10 @@ class Redriven(Arguments):
             "--state",
             "failed|rejected|uncertain",
             "Take items in this state; by default, failed; can be repeated.",
-            Panel.FILES,
+            Panel.BATCH,
         ),
     ] = None
-    match: Annotated[str | None, Option("--match", "GLOB", "Take only items whose name matches.", Panel.FILES)] = None
+    match: Annotated[str | None, Option("--match", "GLOB", "Take only items whose name matches.", Panel.BATCH)] = None
 
     def states(self) -> "Collection[ItemState]":
         """Return the states that were given; `failed` if none was. Raises ConfigError."""

@@ -22,6 +22,7 @@ class Panel(StrEnum):
     """The headings of a help page, in order."""
 
     FILES = "Source files"
+    BATCH = "Batch and items"
     SCHEMA = "Schema"
     CHECK = "Check"
     PACE = "Pace and limits"
