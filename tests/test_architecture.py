@@ -31,19 +31,7 @@ NOUNS = (
     "findings",
 )
 ORDER = (
-    (
-        "models",
-        "errors",
-        "events",
-        "identity",
-        "protocols",
-        "clock",
-        "stop",
-        "retry",
-        "formatting",
-        "globs",
-        "findings",
-    ),
+    NOUNS,
     ("aws",),
     ("sources", "sinks"),
     ("ledger", "dromo"),
@@ -51,7 +39,6 @@ ORDER = (
     ("quota",),
     ("problems",),
     ("manifest",),
-    ("packing",),
     ("stages",),
     ("local",),
     ("check", "cloud"),
