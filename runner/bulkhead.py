@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Collection, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, Self
@@ -51,14 +51,26 @@ _LOOK_AGAIN_S = 1.0
 
 
 class _ActiveRun:
-    """A run in progress: the listener of its events, its stop signal, and the task of its stages once started."""
+    """A run in progress: the listener of its events, its stop signal, its batch and the task of its stages once known.
+
+    `ended` is set when it no longer uses any resource.
+    """
 
     def __init__(self, emit: EventHook) -> None:
         self.emit = emit
         self.stop = StopSignal()
+        self.ended = asyncio.Event()
+        self.batch_id: str | None = None
         self.stages: asyncio.Task[RunResult] | None = None
         self.opened = AsyncExitStack()
         """What only this run uses: the batch lease, and the workers that check its files."""
+
+
+async def _to_its_end(active: _ActiveRun, work: Awaitable[BatchOutcome]) -> BatchOutcome:
+    try:
+        return await work
+    finally:
+        active.ended.set()
 
 
 class Bulkhead:
@@ -82,6 +94,7 @@ class Bulkhead:
         self._resources = Resources(settings)
         self._batches = Batches(self._resources)
         self._runs: list[_ActiveRun] = []
+        self._choosing_batch = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
         await self._resources.__aenter__()
@@ -90,6 +103,11 @@ class Bulkhead:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        """Stop the runs in progress and wait until they have ended, then close the resources."""
+        self.stop()
+        self.stop()
+        for run in tuple(self._runs):
+            await run.ended.wait()
         await self._resources.__aexit__(kind, error, trace)
 
     def stop(self, reason: StopReason = StopReason.INTERRUPTED) -> None:
@@ -106,10 +124,11 @@ class Bulkhead:
     async def run(self, spec: RunSpec) -> BatchOutcome:
         """Start a batch, or continue the unsettled one of the same source with the routes given now.
 
-        Raises SourceNotFound, ConfigError, LedgerError. Failures of items and trouble at the vendor are in the outcome.
+        Raises SourceNotFound, ConfigError, LedgerError; BatchTaken if this object is already running the batch.
+        Failures of items and trouble at the vendor are in the outcome.
         """
         with self._active(self._on_event) as active:
-            return await self._run(spec, active)
+            return await _to_its_end(active, self._run(spec, active))
 
     @contextmanager
     def _active(self, emit: EventHook) -> Iterator[_ActiveRun]:
@@ -122,30 +141,41 @@ class Bulkhead:
             self._runs.remove(active)
 
     async def _run(self, spec: RunSpec, active: _ActiveRun) -> BatchOutcome:
-        uri = (await self._resources.source(spec.source)).uri
-        ledger = await self._resources.ledger(write=True)
-        batch = await self._batches.unsettled_of(uri)
-        if batch is None:
-            batch = await self._start(ledger, spec, uri)
-            return await self._go(batch, spec, active, resumed=False)
-        if self._out(spec, batch) != batch.out:
-            raise ConfigError(
-                f"batch {batch.batch_id} of this source is unfinished and its results are in {batch.out}",
-                hint="remove --out to continue that batch",
+        async with self._choosing_batch:
+            uri = (await self._resources.source(spec.source)).uri
+            ledger = await self._resources.ledger(write=True)
+            unsettled = await self._batches.unsettled_of(uri)
+            batch = unsettled or await self._start(ledger, spec, uri)
+            self._claim(batch, active)
+        if unsettled is not None:
+            if self._out(spec, batch) != batch.out:
+                raise ConfigError(
+                    f"batch {batch.batch_id} of this source is unfinished and its results are in {batch.out}",
+                    hint="remove --out to continue that batch",
+                )
+            batch = await ledger.update_batch(batch.batch_id, config=spec.to_json())
+        return await self._go(batch, spec, active, resumed=unsettled is not None)
+
+    def _claim(self, batch: Batch, active: _ActiveRun) -> None:
+        """Note which batch a run works on. Raises BatchTaken if another run of this object works on it."""
+        if any(run.batch_id == batch.batch_id for run in self._runs if run is not active):
+            raise BatchTaken(
+                f"batch {batch.batch_id} is already being run by this process", hint="wait for that run, or stop it"
             )
-        batch = await ledger.update_batch(batch.batch_id, config=spec.to_json())
-        return await self._go(batch, spec, active, resumed=True)
+        active.batch_id = batch.batch_id
 
     async def resume(self, batch_id: str | None = None, *, wait: bool = False) -> BatchOutcome:
         """Continue a batch with the options it was started with; without an id, the newest unsettled one.
 
         If another run is working on it, waits for that run with `wait`; otherwise raises BatchTaken (LedgerLocked if
-        the ledger is a file).
+        another process has the ledger file open).
         """
         with self._active(self._on_event) as active:
-            if wait:
-                return await self._resume_when_free(batch_id, active)
-            return await self._resume(await self._batches.unsettled(batch_id), active)
+            resume = self._resume_when_free if wait else self._resume_now
+            return await _to_its_end(active, resume(batch_id, active))
+
+    async def _resume_now(self, batch_id: str | None, active: _ActiveRun) -> BatchOutcome:
+        return await self._resume(await self._batches.unsettled(batch_id), active)
 
     async def _resume(self, batch: Batch, active: _ActiveRun) -> BatchOutcome:
         spec = RunSpec.from_json(batch.config)
@@ -185,15 +215,18 @@ class Bulkhead:
         """
         scope = Scope.TRACK_WATCH if watch else Scope.TRACK_ONCE
         with self._active(self._on_event) as active:
-            batch = await self._batches.named(batch_id, write=True, waiting_for={ItemState.NEEDS_REVIEW})
-            spec = RunSpec.from_json(batch.config)
-            return await self._go(batch, spec, active, resumed=True, scope=scope, list_source=False)
+            return await _to_its_end(active, self._track(batch_id, scope, active))
+
+    async def _track(self, batch_id: str | None, scope: Scope, active: _ActiveRun) -> BatchOutcome:
+        batch = await self._batches.named(batch_id, write=True, waiting_for={ItemState.NEEDS_REVIEW})
+        spec = RunSpec.from_json(batch.config)
+        return await self._go(batch, spec, active, resumed=True, scope=scope, list_source=False)
 
     async def watch(self, spec: RunSpec) -> AsyncIterator[Event]:
         """Run as `run` does, and yield this run's events; the last one is BatchFinished. Raises as `run` does."""
         events: asyncio.Queue[Event | None] = asyncio.Queue()
         with self._active(events.put_nowait) as active:
-            run = asyncio.ensure_future(self._run(spec, active))
+            run = asyncio.ensure_future(_to_its_end(active, self._run(spec, active)))
             run.add_done_callback(lambda _: events.put_nowait(None))
             try:
                 while (event := await events.get()) is not None:
@@ -325,6 +358,7 @@ class Bulkhead:
         list_source: bool = True,
     ) -> BatchOutcome:
         self._batches.refuse_other_account(batch)
+        self._claim(batch, active)
         leases = await self._resources.leases()
         async with AsyncExitStack() as active.opened:
             if leases is not None:

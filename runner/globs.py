@@ -29,7 +29,8 @@ class Globs:
     `*`, `?`, `[a-z]`, `[!a-z]`, `{a,b}` and `**`; a backslash takes the next character literally. A pattern without
     `/` is matched against the base name, one with `/` against the whole relative path; a trailing `/` means everything
     below. With `visible_only` a wildcard at the start of a name does not match a hidden name, as in a shell.
-    Matching takes time in proportion to pattern x path at most. Raises ConfigError if a pattern is malformed.
+    Matching takes time in proportion to path x pattern (with braces unfolded) at most. Raises ConfigError if a pattern
+    is malformed.
     """
 
     def __init__(self, patterns: Iterable[str], *, visible_only: bool = False) -> None:

@@ -15,7 +15,7 @@ from runner import Bulkhead, Routes, RunSpec, source_spec
 from runner.check import Engine, setup
 from runner.clock import system_now
 from runner.config.settings import Settings
-from runner.errors import LedgerLocked
+from runner.errors import BatchTaken, LedgerLocked
 from runner.events import BatchFinished, BatchStarted, Event, ItemMoved, Notice
 from runner.ledger.sqlite.ledger import SqliteLedger
 from runner.local.outcome import ExitCode
@@ -210,3 +210,60 @@ async def test_the_workers_that_check_the_files_of_a_run_end_with_it(
 
 def _unused(*_arguments: object) -> None:
     raise AssertionError
+
+
+async def test_two_runs_of_one_source_at_once_send_each_file_once(
+    box: RunningSandbox, settings: Settings, tmp_path: Path
+) -> None:
+    spec = _spec(tmp_path / "in", *(f"{number}.csv" for number in range(6)))
+    async with Bulkhead(settings) as bulkhead:
+        outcomes = await asyncio.gather(bulkhead.run(spec), bulkhead.run(spec), return_exceptions=True)
+        batches = await bulkhead.batches()
+    finished, refused = sorted(outcomes, key=lambda outcome: isinstance(outcome, BatchTaken))
+    assert isinstance(refused, BatchTaken)
+    assert not isinstance(finished, BaseException)
+    assert finished.by_state == {ItemState.COLLECTED: 6}
+    assert len(batches) == 1
+    assert len((await box.counters())["created_ids"]) == 6
+
+
+async def test_a_resume_waits_for_a_run_of_the_same_object(settings: Settings, tmp_path: Path) -> None:
+    started = asyncio.Event()
+    notices: list[Event] = []
+
+    def hear(event: Event) -> None:
+        if isinstance(event, BatchStarted):
+            started.set()
+        if isinstance(event, Notice):
+            notices.append(event)
+
+    async with Bulkhead(settings, on_event=hear) as bulkhead:
+        run = asyncio.ensure_future(bulkhead.run(_spec(tmp_path / "in", "a.csv", "b.csv")))
+        await started.wait()
+        with pytest.raises(BatchTaken):
+            await bulkhead.resume()
+        resumed = asyncio.ensure_future(bulkhead.resume((await bulkhead.batches())[0].batch.batch_id, wait=True))
+        assert (await run).state is BatchState.COMPLETE
+        assert (await resumed).state is BatchState.COMPLETE
+    assert [notice.code for notice in notices if isinstance(notice, Notice)] == ["waiting_for_other_run"]
+
+
+async def test_leaving_the_context_stops_a_run_and_leaves_a_batch_that_resumes(
+    settings: Settings, tmp_path: Path
+) -> None:
+    spec = _spec(tmp_path / "in", "a.csv", "b.csv", "c.csv")
+    started = asyncio.Event()
+    async with Bulkhead(settings, on_event=lambda _: started.set()) as bulkhead:
+        run = asyncio.ensure_future(bulkhead.run(spec))
+        await started.wait()
+    assert (await run).state in (BatchState.INTERRUPTED, BatchState.COMPLETE)
+    async with Bulkhead(settings) as bulkhead:
+        assert (await bulkhead.run(spec)).state is BatchState.COMPLETE
+
+
+async def test_leaving_the_context_ends_a_watch_that_nobody_reads(settings: Settings, tmp_path: Path) -> None:
+    async with Bulkhead(settings) as bulkhead:
+        watch = bulkhead.watch(_spec(tmp_path / "in", "a.csv", "b.csv"))
+        assert isinstance(await anext(watch), BatchStarted)
+    left = [event async for event in watch]
+    assert isinstance(left[-1], BatchFinished)
