@@ -11,7 +11,8 @@ from runner.ledger.dynamodb.leases import DynamoLeases
 from runner.ledger.leases import Lease, Leases, MemoryLeases
 from tests.support.dynamodb import fixture_of, fresh_table
 
-START = datetime(2026, 7, 23, 10, 0, tzinfo=UTC)
+START = datetime(2126, 7, 23, 10, 0, tzinfo=UTC)
+"""In the future, so that a store does not delete a lease whose time to live is over by its own clock."""
 LONG = "x" * 3000
 UNDECODABLE = b"caf\xe9\xff.csv".decode("utf-8", "surrogateescape")
 
