@@ -57,7 +57,8 @@ def lines(manifest: bytes) -> dict[str, dict[str, Any]]:
     return {line["source"]: line for line in map(json.loads, manifest.splitlines())}
 
 
-@pytest.mark.parametrize("killed_after", [4, pytest.param(150, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("killed_after", [4, 150])
 def test_a_run_that_was_killed_goes_on_and_leaves_what_the_local_sink_would(
     mine: Workspace, sandbox: SandboxVendor, inbox: Bucket, results: Bucket, killed_after: int
 ) -> None:
@@ -82,6 +83,7 @@ def test_a_run_that_was_killed_goes_on_and_leaves_what_the_local_sink_would(
     assert results.uploads() == []
 
 
+@pytest.mark.slow
 def test_an_unchanged_prefix_is_skipped_and_a_changed_object_is_not(
     mine: Workspace, sandbox: SandboxVendor, inbox: Bucket, results: Bucket
 ) -> None:

@@ -15,9 +15,8 @@ PACE = ("--create-quota", "1000/2s")
 Work = Callable[..., Workspace]
 
 
-@pytest.mark.parametrize(
-    "retry_after", ["1", pytest.param(None, marks=pytest.mark.slow)], ids=["with Retry-After", "without Retry-After"]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("retry_after", ["1", None], ids=["with Retry-After", "without Retry-After"])
 def test_a_storm_of_429_changes_neither_outcome_nor_attempts(
     work: Work, sandbox: SandboxVendor, retry_after: str | None
 ) -> None:
@@ -152,6 +151,7 @@ def test_a_ledger_that_finds_no_space_sends_nothing_it_cannot_record(work: Work,
     mine.assert_collected(files)
 
 
+@pytest.mark.slow
 def test_an_unreachable_vendor_leaves_everything_for_a_later_run(work: Work, sandbox: SandboxVendor) -> None:
     mine = work(sandbox)
     files = mine.fill(3)
