@@ -101,8 +101,8 @@ def panels(command: Any, ctx: Any) -> dict[str, list[tuple[str, str]]]:
 def build(arguments: Sequence[str] = ()) -> typer.Typer:
     """Return the application for a command line.
 
-    It has the command that `arguments` begin with; without arguments, all commands; and if they begin with something
-    else, such as `--help`, all commands by name and help only.
+    It has the command that `arguments` begin with, or else all commands: by name and help only if the arguments can
+    call none, such as `--help`.
     """
     app = typer.Typer(
         name="bulkhead",
@@ -118,8 +118,13 @@ def build(arguments: Sequence[str] = ()) -> typer.Typer:
     names = [name for name in COMMANDS if called == name.split()[0]]
     groups = {name: _group(app, name) for name in GROUPS if not names or called == name}
     for name in names or COMMANDS:
-        _add(groups.get(name.split()[0], app), name, is_complete=bool(names) or not arguments)
+        _add(groups.get(name.split()[0], app), name, is_complete=not _only_options(arguments))
     return app
+
+
+def _only_options(arguments: Sequence[str]) -> bool:
+    """Return whether a command line has options and nothing that could be a command: after `--`, anything could."""
+    return bool(arguments) and all(word.startswith("-") and word != "--" for word in arguments)
 
 
 def _group(app: typer.Typer, name: str) -> typer.Typer:
@@ -144,7 +149,7 @@ def _function(command: Command, *, is_complete: bool) -> Callable[..., None]:
 
 def _listed(text: str) -> Callable[..., None]:
     def listed() -> None:
-        raise NotImplementedError
+        raise AssertionError("called a command that is only listed")
 
     listed.__doc__ = text
     return listed

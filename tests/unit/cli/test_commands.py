@@ -135,3 +135,19 @@ def test_the_settings_are_shown_without_the_key(bulkhead: Callable[..., Ended], 
     assert ended.code == 0
     assert "secret-key" not in ended.out
     assert ".env" in next(line for line in ended.out.splitlines() if line.startswith("license_key"))
+
+
+@pytest.mark.parametrize("before", [(), ("--",)])
+def test_a_command_is_called_also_after_the_end_of_options(
+    bulkhead: Callable[..., Ended], before: tuple[str, ...]
+) -> None:
+    ended = bulkhead(*before, "config")
+    assert ended.code == 0
+    assert "api_url" in ended.out
+
+
+@pytest.mark.parametrize("arguments", [("--", "nothing"), ("nothing",), ("-x", "run", "in")])
+def test_an_odd_command_line_ends_with_a_usage_error(
+    bulkhead: Callable[..., Ended], arguments: tuple[str, ...]
+) -> None:
+    assert bulkhead(*arguments).code == 2
