@@ -158,7 +158,8 @@ class Bulkhead:
 
     def _claim(self, batch: Batch, active: _ActiveRun) -> None:
         """Note which batch a run works on. Raises BatchTaken if another run of this object works on it."""
-        if any(run.batch_id == batch.batch_id for run in self._runs if run is not active):
+        others = (run for run in self._runs if run is not active and not run.ended.is_set())
+        if any(run.batch_id == batch.batch_id for run in others):
             raise BatchTaken(
                 f"batch {batch.batch_id} is already being run by this process", hint="wait for that run, or stop it"
             )

@@ -267,3 +267,16 @@ async def test_leaving_the_context_ends_a_watch_that_nobody_reads(settings: Sett
         assert isinstance(await anext(watch), BatchStarted)
     left = [event async for event in watch]
     assert isinstance(left[-1], BatchFinished)
+
+
+async def test_a_batch_can_be_run_again_once_a_watch_that_nobody_reads_has_ended(
+    settings: Settings, tmp_path: Path
+) -> None:
+    spec = _spec(tmp_path / "in", "a.csv", "b.csv")
+    async with Bulkhead(settings) as bulkhead:
+        watch = bulkhead.watch(spec)
+        started = await anext(watch)
+        assert isinstance(started, BatchStarted)
+        outcome = await bulkhead.resume(started.batch_id, wait=True)
+        await watch.aclose()  # type: ignore[attr-defined]
+    assert outcome.state is BatchState.COMPLETE
