@@ -206,7 +206,10 @@ class HistoryEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """One bulk run: items from one source, one manifest. `config` is the JSON text that a resume reads."""
+    """One bulk run: items from one source, one manifest. `config` is the JSON text that a resume reads.
+
+    `reason` is a sentence: why the last run ended as it did, or, while a run works, why it cannot go on.
+    """
 
     batch_id: str
     source_uri: str
@@ -218,6 +221,7 @@ class Batch:
     started_at: datetime
     finished_at: datetime | None = None
     exit_code: int | None = None
+    reason: str | None = None
     counters: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -267,8 +271,10 @@ class BatchChanges(TypedDict, total=False):
     listed: bool
     config: str
     out: str
+    account: str
     finished_at: datetime | None
     exit_code: int | None
+    reason: str | None
 
 
 COUNTERS = ("creates", "throttled", "list_calls", "retrieve_calls", "bytes_uploaded")

@@ -78,6 +78,7 @@ async def _copy_batch(old: PortableLedger, new: PortableLedger, batch: Batch) ->
         listed=batch.listed,
         finished_at=batch.finished_at,
         exit_code=batch.exit_code,
+        reason=batch.reason,
         config=batch.config,
     )
     return Copied(batch_id=batch.batch_id, items=sum(counts.values()), new=added)
@@ -86,7 +87,9 @@ async def _copy_batch(old: PortableLedger, new: PortableLedger, batch: Batch) ->
 def _unfinished(batch: Batch) -> Batch:
     """Return the batch as the target ledger has it until the copy is complete: with a config that no run accepts."""
     mark = orjson.dumps({"copied": False, "source": batch.source_uri.encode(errors="replace").decode()}).decode()
-    return replace(batch, state=BatchState.PAUSED, listed=False, finished_at=None, exit_code=None, config=mark)
+    return replace(
+        batch, state=BatchState.PAUSED, listed=False, finished_at=None, exit_code=None, reason=None, config=mark
+    )
 
 
 async def _begin(new: PortableLedger, batch: Batch) -> None:

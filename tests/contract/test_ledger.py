@@ -107,6 +107,7 @@ async def test_a_started_batch_is_read_back_as_it_was(ledger: Ledger) -> None:
         started_at=datetime(2026, 7, 23, 12, 0, tzinfo=timezone(timedelta(hours=2))),
         finished_at=START.replace(microsecond=5000),
         exit_code=4,
+        reason=f"no space for {UNDECODABLE}",
         listed=True,
         state=BatchState.SETTLED,
         counters={"creates": 7},
@@ -164,8 +165,10 @@ async def test_every_changeable_field_of_a_batch_can_be_set(ledger: Ledger) -> N
         "listed": True,
         "config": '{"v": 2}',
         "out": "elsewhere",
+        "account": "another",
         "finished_at": START,
         "exit_code": 8,
+        "reason": "too many failed",
     }
     returned = await ledger.update_batch("b1", **changes)
     assert (returned.state, returned.listed, returned.exit_code, returned.out) == (
@@ -174,13 +177,15 @@ async def test_every_changeable_field_of_a_batch_can_be_set(ledger: Ledger) -> N
         8,
         "elsewhere",
     )
+    assert (returned.account, returned.reason) == ("another", "too many failed")
     assert returned.finished_at == START.replace(microsecond=123000)
     assert await ledger.batch("b1") == returned
-    cleared = await ledger.update_batch("b1", finished_at=None, exit_code=None)
-    assert (cleared.finished_at, cleared.exit_code, cleared.config) == (None, None, '{"v": 2}')
+    cleared = await ledger.update_batch("b1", finished_at=None, exit_code=None, reason=None)
+    assert (cleared.finished_at, cleared.exit_code, cleared.reason) == (None, None, None)
+    assert (cleared.config, cleared.account) == ('{"v": 2}', "another")
 
 
-@pytest.mark.parametrize("name", ["batch_id", "source_uri", "account", "started_at", "counters", "nonsense"])
+@pytest.mark.parametrize("name", ["batch_id", "source_uri", "started_at", "counters", "nonsense"])
 async def test_other_fields_of_a_batch_never_change(ledger: Ledger, name: str) -> None:
     await ledger.start_batch(a_batch())
     with pytest.raises(TypeError, match=name):

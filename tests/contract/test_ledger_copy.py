@@ -76,7 +76,9 @@ async def fill(ledger: PortableLedger, batch_id: str = "b1") -> None:
             item = await ledger.advance(item, S.QUEUED, reason=f"url {UNDECODABLE}|expired", import_id=None)
             item = await ledger.advance(item, S.CREATING, reason="create attempt 2", attempts=2)
             await ledger.advance(item, S.CREATED, reason="created", import_id=f"{batch_id}-again")
-    await ledger.update_batch(batch_id, state=BatchState.PAUSED, listed=True, exit_code=5, finished_at=START)
+    await ledger.update_batch(
+        batch_id, state=BatchState.PAUSED, listed=True, exit_code=5, reason="stopped", finished_at=START
+    )
 
 
 async def all_of(ledger: PortableLedger, batch_id: str) -> dict[str, Any]:

@@ -122,6 +122,14 @@ async def test_an_item_of_0_1_0_can_be_moved_on(ledger: Ledger) -> None:
     assert (await ledger.history(SECOND_NIGHT, "processing.csv"))[-1].reason == "SUCCESSFUL"
 
 
+async def test_a_batch_of_0_1_0_takes_the_reason_of_its_next_run(ledger: Ledger) -> None:
+    assert [batch.reason for batch in await ledger.batches()] == [None] * len(EXPECTED["batches"])
+    await ledger.update_batch(SECOND_NIGHT, reason="the time budget is used up")
+    found = await ledger.batch(SECOND_NIGHT)
+    assert found is not None
+    assert found.reason == "the time budget is used up"
+
+
 async def test_content_that_0_1_0_sent_cannot_be_claimed_again(ledger: Ledger) -> None:
     sent = await ledger.item(EXPECTED["batches"][0]["batch_id"], "2026-08/east.csv")
     assert sent is not None

@@ -173,6 +173,10 @@ def batch_changes(batch_id: str, changes: dict[str, Any]) -> tuple[Row, list[str
                 found["o"] = text(value)
             case "finished_at":
                 found["tf"] = None if value is None else number(rules.to_ms(value))
+            case "account":
+                found["ac"] = text(value)
+            case "reason":
+                found["rn"] = None if value is None else text(value)
             case "exit_code":
                 found["xc"] = None if value is None else number(value)
     return {k: v for k, v in found.items() if v is not None}, [k for k, v in found.items() if v is None]
@@ -184,7 +188,7 @@ def batch_order(row: Row) -> tuple[int, int]:
 
 
 def batch_of(row: Row, config: Row | None) -> Batch:
-    finished, exit_code = row.get("tf"), row.get("xc")
+    finished, exit_code, reason = row.get("tf"), row.get("xc"), row.get("rn")
     return Batch(
         batch_id=row["sk"]["B"].decode(),
         config=text_of(config["config"]) if config else "",
@@ -193,6 +197,7 @@ def batch_of(row: Row, config: Row | None) -> Batch:
         started_at=rules.from_ms(int(row["ts"]["N"])),
         finished_at=rules.from_ms(int(finished["N"])) if finished else None,
         exit_code=int(exit_code["N"]) if exit_code else None,
+        reason=text_of(reason) if reason else None,
         counters={k.removeprefix(_COUNTER): int(v["N"]) for k, v in row.items() if k.startswith(_COUNTER)},
         **{name: text_of(row[short]) for name, short in _BATCH_TEXTS.items()},
     )

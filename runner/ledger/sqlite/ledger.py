@@ -31,8 +31,9 @@ from runner.models import (
 
 SCHEMA = Schema(
     application_id=0x426B6864,  # "Bkhd"
-    version=1,
+    version=2,
     script=resources.files("runner.ledger.sqlite").joinpath("schema.sql").read_text("utf-8"),
+    migrations={1: "ALTER TABLE batches ADD COLUMN reason TEXT;"},
 )
 _KEYS_A_QUERY = 500
 PAGE_ITEMS = 1000
@@ -87,14 +88,14 @@ class SqliteLedger:
 
     async def start_batch(self, batch: Batch) -> None:
         rules.check_counters(batch.counters)
-        identity = (batch.batch_id, batch.source_uri, batch.account, batch.started_at)
+        identity = (batch.batch_id, batch.source_uri, batch.started_at)
         values = tuple(map(rows.encode, (*rows.batch_values(batch), *identity)))
 
         def work(db: sqlite3.Connection) -> None:
             try:
                 number = db.execute(
-                    "INSERT INTO batches (out, config, state, listed, finished_at, exit_code, batch_id, source_uri,"
-                    " account, started_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    f"INSERT INTO batches ({', '.join(rows.BATCH_COLUMNS)}, batch_id, source_uri, started_at)"  # noqa: S608
+                    f" VALUES ({', '.join('?' * len(values))})",
                     values,
                 ).lastrowid
             except sqlite3.IntegrityError:
@@ -119,8 +120,7 @@ class SqliteLedger:
         def work(db: sqlite3.Connection) -> Batch:
             batch = rules.changed(rows.read_batches(db, "WHERE number = ?", (number,))[0], changes)
             db.execute(
-                "UPDATE batches SET out = ?, config = ?, state = ?, listed = ?, finished_at = ?, exit_code = ?"
-                " WHERE number = ?",
+                f"UPDATE batches SET {' = ?, '.join(rows.BATCH_COLUMNS)} = ? WHERE number = ?",  # noqa: S608
                 (*map(rows.encode, rows.batch_values(batch)), number),
             )
             return batch

@@ -31,9 +31,12 @@ SELECT_TAGGED = (
     " JOIN batches ON number = batch WHERE tag = ? ORDER BY batch, source"
 )
 _SELECT_BATCHES = (
-    "SELECT number, batch_id, source_uri, account, out, config, state, listed, started_at, finished_at, exit_code"
-    " FROM batches "
+    "SELECT number, batch_id, source_uri, account, out, config, state, listed, started_at, finished_at, exit_code,"
+    " reason FROM batches "
 )
+BATCH_COLUMNS = ("out", "account", "config", "state", "listed", "finished_at", "exit_code", "reason")
+"""The columns of a batch that can change."""
+
 ROWS_AT_ONCE = 50
 """Rows of one INSERT_LISTED: one statement per row takes a third longer, mostly for switching the interpreter."""
 
@@ -41,6 +44,7 @@ INSERT_LISTED = _insert(_KNOWN_WHEN_LISTED, count=ROWS_AT_ONCE)
 INSERT_ITEM = _insert(COLUMNS)
 INSERT_HISTORY = "INSERT INTO history VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 TALLY = "INSERT INTO tallies VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET items = items + excluded.items"
+_batch_values = attrgetter(*BATCH_COLUMNS)
 _all_values = attrgetter(*COLUMNS)
 _later_values = attrgetter(*_KNOWN_LATER)
 _NOTHING_LATER = (None,) * len(_KNOWN_LATER)
@@ -61,9 +65,8 @@ _FREE_TEXTS = (
 
 def read_batches(db: sqlite3.Connection, where: str, values: tuple[Any, ...]) -> list[Batch]:
     found = []
-    for number, batch_id, source_uri, account, out, config, state, listed, started, finished, exit_code in db.execute(
-        _SELECT_BATCHES + where, values
-    ).fetchall():
+    for row in db.execute(_SELECT_BATCHES + where, values).fetchall():
+        number, batch_id, source_uri, account, out, config, state, listed, started, finished, exit_code, reason = row
         counters = db.execute("SELECT name, value FROM counters WHERE batch = ?", (number,)).fetchall()
         found.append(
             Batch(
@@ -77,6 +80,7 @@ def read_batches(db: sqlite3.Connection, where: str, values: tuple[Any, ...]) ->
                 started_at=rules.from_ms(started),
                 finished_at=None if finished is None else rules.from_ms(finished),
                 exit_code=exit_code,
+                reason=None if reason is None else _text(reason),
                 counters=dict(counters),
             )
         )
@@ -88,7 +92,9 @@ def read_tagged(db: sqlite3.Connection, tag: str | None) -> list[Item]:
 
 
 def batch_values(batch: Batch) -> tuple[Any, ...]:
-    return batch.out, batch.config, batch.state, batch.listed, batch.finished_at, batch.exit_code
+    """Return the values of BATCH_COLUMNS."""
+    values: tuple[Any, ...] = _batch_values(batch)
+    return values
 
 
 def is_just_listed(item: Item) -> bool:

@@ -1,4 +1,4 @@
--- The ledger's tables, schema version 1.
+-- The ledger's tables, schema version 2.
 -- Instants (`*_at`, `at`) are whole milliseconds since 1970 UTC. A source is a BLOB, the bytes of its name, so that any
 -- file name fits and sources sort by them. Other text that is not valid Unicode is a BLOB in its TEXT column.
 
@@ -13,7 +13,8 @@ CREATE TABLE batches (
   listed INTEGER NOT NULL,
   started_at INTEGER NOT NULL,
   finished_at INTEGER,
-  exit_code INTEGER
+  exit_code INTEGER,
+  reason TEXT
 );
 
 CREATE TABLE counters (

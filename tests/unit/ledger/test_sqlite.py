@@ -269,21 +269,23 @@ async def test_an_archived_file_is_opened_without_a_write(path: Path, monkeypatc
 
 async def test_an_older_ledger_is_migrated_and_keeps_its_items(path: Path) -> None:
     await filled(path, an_item("a.csv"))
-    newer = replace(
-        SCHEMA, version=3, migrations={1: "CREATE TABLE two (x);", 2: "INSERT INTO two\n VALUES (';'); -- end"}
-    )
+    last = SCHEMA.version
+    steps = {last: "CREATE TABLE two (x);", last + 1: "INSERT INTO two\n VALUES (';'); -- end"}
+    newer = replace(SCHEMA, version=last + 2, migrations=steps)
     with pytest.raises(LedgerError, match="earlier version"):
         SqliteLedger.open(path, now=now, read_only=True, schema=newer)
     ledger = SqliteLedger.open(path, now=now, schema=newer)
     assert await ledger.counts("b1") == {S.QUEUED: 1}
     await ledger.close()
     assert rows_of(path, "SELECT x FROM two") == [(";",)]
-    assert rows_of(path, "PRAGMA user_version") == [(3,)]
+    assert rows_of(path, "PRAGMA user_version") == [(last + 2,)]
 
 
 async def test_a_migration_that_fails_changes_nothing(path: Path) -> None:
     await filled(path, an_item("a.csv"))
-    broken = replace(SCHEMA, version=2, migrations={1: "CREATE TABLE two (x); INSERT INTO nowhere VALUES (1);"})
+    last = SCHEMA.version
+    steps = {last: "CREATE TABLE two (x); INSERT INTO nowhere VALUES (1);"}
+    broken = replace(SCHEMA, version=last + 1, migrations=steps)
     with pytest.raises(LedgerError):
         SqliteLedger.open(path, now=now, schema=broken)
     async with opened(path) as ledger:
