@@ -79,11 +79,12 @@ class Unavailable(TransientError):
 
 
 class RateLimited(TransientError):
-    """The vendor answered 429."""
+    """The vendor answered 429, or a gateway in front of it did."""
 
-    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
+    def __init__(self, message: str, *, retry_after_s: float | None = None, is_of_the_api: bool = True) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+        self.is_of_the_api = is_of_the_api
 
 
 class UrlExpired(TransientError):

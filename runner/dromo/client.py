@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from yarl import URL
 
 from runner.dromo.clock import VendorTime
-from runner.dromo.decoding import date_of, import_of, is_usable_id, message_of, page_of, retry_after_s, says_why
+from runner.dromo.decoding import date_of, import_of, is_of_the_api, is_usable_id, message_of, page_of, retry_after_s
 from runner.dromo.http import ConnectionCut, RequestSent, open_session, reason_of
 from runner.errors import (
     AuthRefused,
@@ -53,9 +53,16 @@ class ProbeResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Answer:
+    """`body` is None if it could not be read to its end."""
+
     status: int
     headers: Mapping[str, str]
-    body: bytes
+    body: bytes | None
+
+    @property
+    def is_of_the_api(self) -> bool:
+        """Whether the API wrote this answer, not a login page, a proxy, or another path: it answers in JSON."""
+        return self.body is not None and is_of_the_api(self.body)
 
 
 class _TooLarge(Exception):
@@ -67,6 +74,8 @@ class HeadlessClient:
 
     `base_url` is for example `https://app.dromo.io/api/v1`. Every call raises NotSent if no connection is made,
     AuthRefused for 401 and 403, RateLimited for 429, RequestInvalid for a redirect and for any other 4xx.
+    An answer that the API did not write, such as an HTML page of a gateway, says nothing about an import: it counts as
+    no answer. Before the API has answered, such a page may also mean a wrong `base_url`, and says so.
     `vendor_time` gets the `Date` of each successful answer.
     The license key is sent only in the headers of this client's own sessions.
     """
@@ -85,6 +94,7 @@ class HeadlessClient:
         self._timeout_s = timeout_s
         self._resolver = resolver
         self._vendor_time = vendor_time
+        self._has_answered = False
         self._reads: aiohttp.ClientSession | None = None
         self._creates: aiohttp.ClientSession | None = None
 
@@ -115,32 +125,29 @@ class HeadlessClient:
         missing = request.schema_id and SchemaNotFound(
             "the vendor has no such schema", schema_id=request.schema_id, hint="check the schema id and the API url"
         )
-        if _is_of_a_gateway(answer):
-            raise NotSent(
-                f"the answer {answer.status} is not from the API",
-                hint="check BULKHEAD_API_URL, and proxies between this machine and the API",
-            )
+        if self._is_refused_by_a_gateway(answer):
+            raise _not_of_the_api(answer, NotSent)
         self._check(answer, missing=missing or None, doubt=OutcomeUnknown)
         if answer.status not in {200, 201}:
             raise OutcomeUnknown(f"the API answered a create with {answer.status}")
-        return _decoded(answer, import_of, doubt=OutcomeUnknown)
+        return self._decoded(answer, import_of, doubt=OutcomeUnknown)
 
     async def retrieve(self, import_id: str) -> RemoteImport:
         """Return the full import. Raises ImportNotFound, Unavailable."""
         missing = ImportNotFound("the vendor has no such import")
         path = _path("/headless/imports/", import_id, missing=missing)
-        return _decoded(await self._get(path, cap_bytes=DETAIL_CAP_BYTES, missing=missing), import_of)
+        return self._decoded(await self._get(path, cap_bytes=DETAIL_CAP_BYTES, missing=missing), import_of)
 
     async def list_page(self, *, limit: int, offset: int) -> ImportPage:
         """Return one page of short imports, newest first; `limit` is at most 1000. Raises Unavailable."""
         path = f"/headless/imports/?limit={limit}&offset={offset}"
-        return _decoded(await self._get(path, cap_bytes=LIST_CAP_BYTES), page_of)
+        return self._decoded(await self._get(path, cap_bytes=LIST_CAP_BYTES), page_of)
 
     async def results_url(self, import_id: str) -> str:
         """Return a fresh presigned url of the results. Raises ImportNotFound, RequestInvalid, Unavailable."""
         missing = ImportNotFound("the vendor has no such import, or no results of it")
         path = _path("/headless/imports/", import_id, missing=missing) + "url/"
-        return _decoded(await self._get(path, missing=missing), _presigned_url)
+        return self._decoded(await self._get(path, missing=missing), _presigned_url)
 
     async def delete(self, import_id: str) -> None:
         """Delete an import. Raises ImportNotFound, Unavailable."""
@@ -152,7 +159,7 @@ class HeadlessClient:
         """Return a saved schema as the vendor writes it. Raises SchemaNotFound, Unavailable."""
         missing = SchemaNotFound("the vendor has no such schema", schema_id=schema_id)
         path = _path("/schemas/", schema_id, missing=missing)
-        return _decoded(await self._get(path, missing=missing), _object)
+        return self._decoded(await self._get(path, missing=missing), _object)
 
     async def probe(self) -> ProbeResult:
         """List one import and return how that was answered, including refusals. Raises NotSent, Unavailable."""
@@ -223,16 +230,22 @@ class HeadlessClient:
         status = answer.status
         if 200 <= status < 300:
             return
+        if doubt is Unavailable and self._is_foreign(answer, of_one_import=isinstance(missing, ImportNotFound)):
+            raise _not_of_the_api(answer, Unavailable)
         if status in {401, 403}:
             raise AuthRefused(
                 f"the API does not accept the license key (HTTP {status})",
                 hint="set DROMO_LICENSE_KEY to a backend key",
             )
         if status == 429:
-            raise RateLimited("the API's quota is used up", retry_after_s=retry_after_s(answer.headers))
+            raise RateLimited(
+                "the API's quota is used up",
+                retry_after_s=retry_after_s(answer.headers),
+                is_of_the_api=answer.is_of_the_api,
+            )
         if status == 408 or status >= 500:
             raise doubt(f"the API answered {status}")
-        if status == 404 and missing is not None:
+        if status == 404 and missing is not None and answer.is_of_the_api:
             raise missing
         if status == 303 and doubt is OutcomeUnknown:
             raise OutcomeUnknown("the API answered a create with 303, which is not followed")
@@ -240,7 +253,31 @@ class HeadlessClient:
             raise RequestInvalid(
                 f"the API answered {status}; the API url is probably wrong", hint="check BULKHEAD_API_URL"
             )
-        raise RequestInvalid(message_of(answer.body, status=status).replace(self._key, "***"))
+        raise RequestInvalid(message_of(answer.body or b"", status=status).replace(self._key, "***"))
+
+    def _is_foreign(self, answer: _Answer, *, of_one_import: bool) -> bool:
+        """Return whether a refusal is a gateway's, and not a sign of a wrong url or key: the API answers elsewhere."""
+        if not 300 <= answer.status < 500 or answer.status in {408, 429}:
+            return False
+        is_known_to_answer = self._has_answered or (of_one_import and not answer.is_of_the_api)
+        return is_known_to_answer and (answer.status < 400 or not answer.is_of_the_api)
+
+    def _is_refused_by_a_gateway(self, answer: _Answer) -> bool:
+        """Return whether a gateway refused a create; but one of its content, such as its size, is final.
+
+        The API cannot have acted on the create.
+        """
+        if 300 <= answer.status < 400:
+            return answer.status != 303
+        statuses = {401, 403, 404} if self._has_answered else {404}
+        return answer.status in statuses and not answer.is_of_the_api
+
+    def _decoded(
+        self, answer: _Answer, decode: Callable[[Any], _T], *, doubt: type[TransientError] = Unavailable
+    ) -> _T:
+        decoded = _decoded(answer, decode, doubt=doubt)
+        self._has_answered = True
+        return decoded
 
     def _open(self, *, force_close: bool) -> aiohttp.ClientSession:
         return open_session(
@@ -302,14 +339,14 @@ async def _stream(pieces: tuple[bytes, ...]) -> AsyncIterator[memoryview]:
             yield view[start : start + _BLOCK_BYTES]
 
 
-async def _read(response: aiohttp.ClientResponse, cap_bytes: int) -> bytes:
-    """Read an answer up to its cap; of a refusal only the start, which helps to explain it."""
+async def _read(response: aiohttp.ClientResponse, cap_bytes: int) -> bytes | None:
+    """Read an answer up to its cap; that of a refusal, which helps to explain it, is None if it is cut or long."""
     if response.status < 300:
         return await _read_capped(response, cap_bytes)
     try:
         return await _read_capped(response, _REFUSAL_CAP_BYTES) if response.status < 500 else b""
     except (aiohttp.ClientError, TimeoutError, OSError, _TooLarge):
-        return b""
+        return None
 
 
 async def _read_capped(response: aiohttp.ClientResponse, cap_bytes: int) -> bytes:
@@ -324,17 +361,17 @@ async def _read_capped(response: aiohttp.ClientResponse, cap_bytes: int) -> byte
 def _decoded(answer: _Answer, decode: Callable[[Any], _T], *, doubt: type[TransientError] = Unavailable) -> _T:
     """Parse and decode a 2xx answer; `doubt` is raised outside the handler, since parsers quote their input."""
     try:
-        return decode(orjson.loads(answer.body))
+        return decode(orjson.loads(answer.body or b""))
     except ValueError as error:
         what = "is not JSON" if isinstance(error, orjson.JSONDecodeError) else str(error)
     raise doubt(f"the API's answer cannot be used: {what}")
 
 
-def _is_of_a_gateway(answer: _Answer) -> bool:
-    """Return whether a login page, a proxy, or another path answered a create: the API itself gives reasons in JSON."""
-    if answer.status == 404:
-        return not says_why(answer.body)
-    return 300 <= answer.status < 400 and answer.status != 303
+def _not_of_the_api(answer: _Answer, kind: type[TransientError]) -> TransientError:
+    return kind(
+        f"the answer {answer.status} is not from the API",
+        hint="check BULKHEAD_API_URL, and proxies between this machine and the API",
+    )
 
 
 def _presigned_url(data: Any) -> str:

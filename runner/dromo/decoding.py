@@ -67,9 +67,9 @@ def message_of(body: bytes, *, status: int) -> str:
     return message if len(message) <= MESSAGE_LIMIT else message[: MESSAGE_LIMIT - 1] + "…"
 
 
-def says_why(body: bytes) -> bool:
-    """Return whether a refusal has the format of the API's own."""
-    return _refusal(body) is not None
+def is_of_the_api(body: bytes) -> bool:
+    """Return whether a body can be one of the API, which writes JSON or nothing."""
+    return not body.strip() or _refusal(body) is not None
 
 
 def _refusal(body: bytes) -> dict[str, Any] | list[Any] | None:

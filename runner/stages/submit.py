@@ -32,7 +32,7 @@ from runner.errors import (
 )
 from runner.events import CreateAnswered, CreateThrottled
 from runner.models import UNSENT_STATES, Item, ItemKind, ItemState, RemoteImport
-from runner.retry import delay_s
+from runner.retry import delay_s, repeat_read
 from runner.stages.duplicates import duplicates
 
 if TYPE_CHECKING:
@@ -109,6 +109,8 @@ class _Attempt:
     prepared: Prepared
     route: Route
     number: int = 0
+    schema_denials: int = 0
+    """How many creates the vendor answered with 404."""
     may_have_data: bool = False
     """Whether the import may have received data from a run that this ledger does not know."""
     held_by: SubmitOutcome | None = None
@@ -413,28 +415,49 @@ class Submitter:
         await self._pause_after(attempt, error)
         return None
 
-    async def _pause_after(self, attempt: _Attempt, error: TransientError) -> None:
+    async def _pause_after(self, attempt: _Attempt, error: TransientError | SchemaNotFound) -> None:
         logger.warning(
             "create failed; it will be retried",
             extra={"item": attempt.item.source, "attempt": attempt.number, "error": type(error).__name__},
         )
         await self._stop.sleep(delay_s(attempt.number, self._rng))
 
-    async def _refused(self, attempt: _Attempt, error: AuthRefused | SchemaNotFound | RequestInvalid) -> Item:
-        if isinstance(error, RequestInvalid):
-            return await self._transitions.advance(
-                attempt.item,
-                _S.FAILED,
-                reason="create refused",
-                error_code="create_refused",
-                error_message=str(error),
-            )
+    async def _schema_denied(self, attempt: _Attempt, error: SchemaNotFound) -> Item | None:
+        """Hold the items of a schema back if the vendor does not have it; return None if the create must be repeated.
+
+        A gateway's 404 looks the same, so another request has to agree: one for the schema itself, a second create if
+        that is not answered, or every create if the vendor shows the schema.
+        """
+        attempt.schema_denials += 1
+        is_there = await self._has_schema(attempt.route.schema_id or "")
+        needed = {False: 1, None: 2, True: self._options.create_attempts}[is_there]
+        if attempt.schema_denials < needed:
+            await self._pause_after(attempt, error)
+            return None
         attempt.item = await self._put_back(attempt.item, str(error))
-        if isinstance(error, AuthRefused):
-            raise error
         self._held_schemas.missing[attempt.route.schema_id or ""] = str(error)
         attempt.held_by = SubmitOutcome.SCHEMA_MISSING
         return attempt.item
+
+    async def _has_schema(self, schema_id: str) -> bool | None:
+        """Return whether the vendor shows a saved schema, None if it does not say."""
+        try:
+            await repeat_read(lambda: self._api.schema(schema_id))
+        except SchemaNotFound:
+            return False
+        except (TransientError, AuthRefused, RequestInvalid):
+            return None
+        return True
+
+    async def _refused(self, attempt: _Attempt, error: AuthRefused | SchemaNotFound | RequestInvalid) -> Item | None:
+        if isinstance(error, SchemaNotFound):
+            return await self._schema_denied(attempt, error)
+        if isinstance(error, AuthRefused):
+            await self._put_back(attempt.item, str(error))
+            raise error
+        return await self._transitions.advance(
+            attempt.item, _S.FAILED, reason="create refused", error_code="create_refused", error_message=str(error)
+        )
 
     async def _put_back(self, item: Item, reason: str) -> Item:
         if item.state is _S.QUEUED:

@@ -42,6 +42,7 @@ class ScriptedVendor:
         self.create_script: deque[Exception | None] = deque()
         self.put_script: deque[Exception | None] = deque()
         self.get_script: deque[Exception | None] = deque()
+        self.schema_script: deque[Exception | None] = deque()
         self.calls: list[str] = []
         self.renews_urls = True
         self.result = b'[{"a":1}]'
@@ -108,6 +109,11 @@ class ScriptedVendor:
         self.imports.pop(import_id)
 
     async def schema(self, schema_id: str) -> dict[str, Any]:
+        await asyncio.sleep(0)
+        self.calls.append("schema")
+        if self.schema_script:
+            self._raise_before(self.schema_script.popleft())
+            return {"id": schema_id}
         raise SchemaNotFound("Not found.", schema_id=schema_id)
 
     async def put(self, url: str, body: Body, *, only_if_absent: bool) -> bool:

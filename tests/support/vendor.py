@@ -342,7 +342,10 @@ class SimulatedApi:
         raise NotImplementedError
 
     async def schema(self, schema_id: str) -> dict[str, Any]:
-        raise NotImplementedError
+        try:
+            return await self._read("retrieve", schema_id, lambda _now: self._vendor.state.schemas.get(schema_id))
+        except ImportNotFound as error:
+            raise SchemaNotFound(str(error)) from None
 
     async def _read(self, call: Call, key: str, look: Callable[[float], Any]) -> Any:
         def effect(instant: float, done: Done) -> None:

@@ -137,6 +137,15 @@ async def test_a_404_that_is_a_page_of_somebody_else_says_nothing_of_the_schema(
     assert "BULKHEAD_API_URL" in str(error.hint)
 
 
+@pytest.mark.parametrize("status", [302, 401, 403, 404])
+async def test_a_page_of_a_gateway_is_not_an_answer_to_a_create_once_the_api_has_answered(status):
+    answers = answering(answer(201, CREATED), answer(status, b"<html>"))
+    async with RawServer(answers) as server, HeadlessClient(server.url, KEY) as client:
+        await client.create(FILE)
+        with pytest.raises(NotSent):
+            await client.create(FILE)
+
+
 async def test_a_404_of_the_api_to_a_create_with_inline_fields_points_to_the_api_url():
     request = CreateRequest(fields=({"key": "a"},), original_filename="a.csv")
     error = await outcome(RawServer(answering(answer(404, b'{"detail": "Not found."}'))), request)

@@ -150,6 +150,66 @@ async def test_a_404_says_what_is_missing(call, expected):
             await READS[call](client)
 
 
+OF_ONE_IMPORT = ["retrieve", "results_url", "delete"]
+PAGES = [b"<html>", b"Not Found", b"404", b"<!DOCTYPE html>" + b" " * 100_000, b'{"detail": "Not fo']
+
+
+@pytest.mark.parametrize("call", OF_ONE_IMPORT)
+@pytest.mark.parametrize("status", [400, 403, 404])
+@pytest.mark.parametrize("page", PAGES, ids=["html", "text", "number", "long page", "half"])
+async def test_a_page_of_a_gateway_says_nothing_about_an_import(call, status, page):
+    async with RawServer(answering(answer(status, page))) as server, HeadlessClient(server.url, KEY) as client:
+        with pytest.raises(Unavailable, match="not from the API"):
+            await READS[call](client)
+
+
+@pytest.mark.parametrize("call", OF_ONE_IMPORT)
+async def test_a_404_whose_body_is_cut_says_nothing_about_an_import(call):
+    async def script(peer: Peer) -> None:
+        await peer.head()
+        await peer.send(answer(404, b"", Content_Length="50"))
+        peer.cut()
+
+    async with RawServer(script) as server, HeadlessClient(server.url, KEY) as client:
+        with pytest.raises(Unavailable):
+            await READS[call](client)
+
+
+@pytest.mark.parametrize("call", OF_ONE_IMPORT)
+@pytest.mark.parametrize("body", [b"", b" \r\n", b"{}", b"[]", b'{"detail": "Not found."}'])
+async def test_a_404_that_the_api_can_have_written_is_the_apis(call, body):
+    async with RawServer(answering(answer(404, body))) as server, HeadlessClient(server.url, KEY) as client:
+        with pytest.raises(ImportNotFound):
+            await READS[call](client)
+
+
+@pytest.mark.parametrize("call", READS)
+@pytest.mark.parametrize(("status", "page"), [(302, b""), (401, b"<html>"), (403, b"<html>"), (404, b"<html>")])
+async def test_a_page_of_a_gateway_is_an_outage_once_the_api_has_answered(call, status, page):
+    shown = answer(200, json.dumps(SHORT).encode())
+    async with (
+        RawServer(answering(shown, answer(status, page))) as server,
+        HeadlessClient(server.url, KEY) as client,
+    ):
+        await client.retrieve("i-1")
+        with pytest.raises(Unavailable):
+            await READS[call](client)
+
+
+@pytest.mark.parametrize(("body", "expected"), [(b"<html>", False), (b"", True), (b"{}", True)])
+async def test_a_429_tells_whether_the_api_wrote_it(body, expected):
+    async with RawServer(answering(answer(429, body))) as server, HeadlessClient(server.url, KEY) as client:
+        with pytest.raises(RateLimited) as raised:
+            await client.retrieve("i-1")
+    assert raised.value.is_of_the_api is expected
+
+
+async def test_a_page_in_place_of_a_schema_points_to_the_api_url():
+    async with RawServer(answering(answer(404, b"<html>"))) as server, HeadlessClient(server.url, KEY) as client:
+        with pytest.raises(RequestInvalid, match="url"):
+            await client.schema("s-1")
+
+
 @pytest.mark.parametrize("hostile", ["", ".", "..", "a/b", "../schemas", "a?x=1", "a%2Fb", "a\r\nb", "a" * 300])
 async def test_an_id_that_would_lead_elsewhere_is_never_asked_for(hostile):
     async with RawServer(answering(answer(200, b"{}"))) as server, HeadlessClient(server.url, KEY) as client:

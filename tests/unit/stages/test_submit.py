@@ -20,6 +20,7 @@ from runner.errors import (
     RequestInvalid,
     SchemaNotFound,
     SourceChanged,
+    Unavailable,
     UploadRefused,
     UrlExpired,
 )
@@ -126,6 +127,28 @@ async def test_a_missing_schema_stops_its_items_and_leaves_them_queued() -> None
     result = await bench.run()
     assert await bench.states() == {"a.csv": "queued", "b.csv": "queued"}
     assert result.missing_schemas == {"s1": "Not found."}
+
+
+@pytest.mark.parametrize("asked", [None, Unavailable("not now"), RequestInvalid("405"), AuthRefused("not yours")])
+async def test_a_404_to_one_create_alone_is_not_a_missing_schema(asked: Exception | None) -> None:
+    bench = Bench({"a.csv": b"1", "b.csv": b"2"}, options=RunOptions(uploads=1))
+    bench.vendor.create_script.append(SchemaNotFound("Not found.", schema_id="s1"))
+    bench.vendor.schema_script.extend([asked] * 6)
+    result = await bench.run()
+    assert await bench.states() == {"a.csv": "collected", "b.csv": "collected"}
+    assert result.missing_schemas == {}
+
+
+@pytest.mark.parametrize(("asked", "creates"), [(Unavailable("not now"), 2), (None, 4)])
+async def test_a_schema_that_the_vendor_does_not_deny_is_missing_once_enough_creates_say_so(
+    asked: Exception | None, creates: int
+) -> None:
+    bench = Bench({"a.csv": b"1", "b.csv": b"2"}, options=RunOptions(uploads=1, create_attempts=4))
+    bench.vendor.create_script.extend([SchemaNotFound("Not found.", schema_id="s1")] * 4)
+    bench.vendor.schema_script.extend([asked] * 24)
+    result = await bench.run()
+    assert result.missing_schemas == {"s1": "Not found."}
+    assert bench.vendor.calls.count("create") == creates
 
 
 async def test_trouble_that_does_not_end_defers_items_and_then_pauses_the_batch() -> None:

@@ -1,0 +1,94 @@
+"""WatchedApi: the API, watched for whether it answers at all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from runner.dromo.rate_limited import WrappedApi
+from runner.errors import RateLimited, TerminalError, TransientError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+    from datetime import datetime
+
+    from runner.models import CreateRequest, ImportPage, RemoteImport
+    from runner.protocols import Clock, ImportsApi
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outage:
+    """The API does not answer: `since` and `since_ticks` are when the first such call began, by both clocks.
+
+    `reason` is the sentence of the latest error.
+    """
+
+    since: datetime
+    since_ticks: float
+    reason: str
+
+
+class WatchedApi(WrappedApi):
+    """Notes whether the API answers. An answer is anything below 500 that the API itself wrote, refusals included.
+
+    `has_answered` says whether it ever did, `outage` is None while it does. Put limits around it, not inside: waiting
+    for them is no outage.
+    """
+
+    def __init__(self, api: ImportsApi, *, clock: Clock) -> None:
+        super().__init__(api)
+        self._clock = clock
+        self._answered_ticks: float | None = None
+        self.outage: Outage | None = None
+
+    @property
+    def has_answered(self) -> bool:
+        return self._answered_ticks is not None
+
+    async def create(self, request: CreateRequest) -> RemoteImport:
+        return await self._watched(super().create(request))
+
+    async def retrieve(self, import_id: str) -> RemoteImport:
+        return await self._watched(super().retrieve(import_id))
+
+    async def list_page(self, *, limit: int, offset: int) -> ImportPage:
+        return await self._watched(super().list_page(limit=limit, offset=offset))
+
+    async def results_url(self, import_id: str) -> str:
+        return await self._watched(super().results_url(import_id))
+
+    async def delete(self, import_id: str) -> None:
+        await self._watched(super().delete(import_id))
+
+    async def schema(self, schema_id: str) -> dict[str, Any]:
+        return await self._watched(super().schema(schema_id))
+
+    async def _watched(self, call: Awaitable[_T]) -> _T:
+        began = (self._clock.now(), self._clock.ticks())
+        try:
+            found = await call
+        except TransientError as error:
+            if isinstance(error, RateLimited) and error.is_of_the_api:
+                self._answered()
+            else:
+                self._not_answered(*began, reason=str(error))
+            raise
+        except TerminalError:
+            self._answered()
+            raise
+        self._answered()
+        return found
+
+    def _answered(self) -> None:
+        self._answered_ticks = self._clock.ticks()
+        self.outage = None
+
+    def _not_answered(self, began: datetime, began_ticks: float, *, reason: str) -> None:
+        """Note a call without an answer, unless the API answered another one that began later."""
+        if self.outage is not None:
+            began, began_ticks = self.outage.since, self.outage.since_ticks
+        elif self._answered_ticks is not None and self._answered_ticks > began_ticks:
+            return
+        self.outage = Outage(since=began, since_ticks=began_ticks, reason=reason)
