@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from runner.models import ItemKind
@@ -13,6 +13,7 @@ from tests.cloudcore.bucket import POISON
 from tests.support.inputs import Fate, Input
 from tests.support.vendor import Habits
 from tests.support.weather import MENU, Call, Kind
+from tests.support.worlds import World
 
 Webhooks = Literal["once", "lost", "tripled", "reversed", "mixed"]
 
@@ -64,6 +65,7 @@ class Plan:
     """Seconds after the beginning when the faults are over."""
     reviewed: bool = False
     """Whether a person finishes the reviews in the end."""
+    worlds: frozenset[World] = frozenset()
 
     @property
     def inputs(self) -> dict[str, Drop]:
@@ -100,6 +102,13 @@ def plan_of(seed: int) -> Plan:
         clears_at=clears_at,
         reviewed=functions.random() < 0.5,
     )
+
+
+def within(plan: Plan, worlds: frozenset[World]) -> Plan:
+    """Put a plan into worlds that it has time to meet; a third of the seeds meet nothing else."""
+    rng = _draws(plan.seed, "worlds")
+    plan = replace(plan, worlds=worlds, clears_at=max(plan.clears_at, rng.choice((600.0, 3000.0))))
+    return plan if rng.random() < 0.67 else replace(plan, rates={}, outages=(), kills=0.0)
 
 
 def _draws(seed: int, part: str) -> random.Random:

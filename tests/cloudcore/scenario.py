@@ -40,13 +40,14 @@ from tests.cloudcore.functions import (
     ProcessQueues,
 )
 from tests.cloudcore.oracles import Judges
-from tests.cloudcore.plan import BEGIN_S, SETTLE_S, Drop, Plan, plan_of
+from tests.cloudcore.plan import BEGIN_S, SETTLE_S, Drop, Plan, plan_of, within
 from tests.support.inputs import simulated_engine
-from tests.support.process import Disk, Process, ProcessSlots, SimulatedClock, Trace, own_tasks
+from tests.support.process import EPOCH, Disk, Process, ProcessSlots, SimulatedClock, Trace, own_tasks
 from tests.support.seeds import MISTAKES, Broken, Kind, repeatable
 from tests.support.vendor import SimulatedApi, SimulatedStorage, Vendor
 from tests.support.vloop import BusyLoop, DeadlineExceeded, Deadlock, VirtualLoop
 from tests.support.weather import Weather
+from tests.support.worlds import ON_BY_DEFAULT, Oddities, World
 
 CONFIG = """
 [[routes]]
@@ -150,7 +151,8 @@ class Simulation:
         )
         settings = SandboxSettings(**{**vars(plan.settings), "create_quota": plan.quota})
         state = SandboxState(self._rng("vendor"), settings=settings, engine=simulated_engine, schemas=SCHEMAS)
-        return Vendor(state, loop=self.loop, weather=weather, trace=self.trace, habits=plan.habits)
+        odd = Oddities(plan.worlds, seed=plan.seed, until=EPOCH.timestamp() + BEGIN_S + plan.clears_at)
+        return Vendor(state, loop=self.loop, weather=weather, trace=self.trace, habits=plan.habits, odd=odd)
 
     async def play(self) -> None:
         """Let everything happen at once; once the faults are over, wait until nothing is open."""
@@ -408,4 +410,11 @@ class Simulation:
         )
 
 
-CLOUD = Kind(command="python -m tests.cloudcore", plan_of=plan_of, simulate=simulate)
+CLOUD = Kind(
+    command="python -m tests.cloudcore",
+    plan_of=plan_of,
+    simulate=simulate,
+    within=within,
+    worlds=frozenset(World),
+    on_by_default=ON_BY_DEFAULT,
+)

@@ -7,6 +7,7 @@ import pytest
 from tests.cloudcore.plan import plan_of
 from tests.cloudcore.scenario import CLOUD, simulate
 from tests.support.seeds import regressions
+from tests.support.worlds import World
 
 SEEDS = 200
 FIRST = 2
@@ -27,9 +28,9 @@ def test_every_invariant_holds_for_every_seed(start: int) -> None:
         CLOUD.check(seed)
 
 
-@pytest.mark.parametrize("seed", regressions(__file__))
-def test_a_seed_that_once_failed_holds(seed: int) -> None:
-    CLOUD.check(seed)
+@pytest.mark.parametrize(("seed", "worlds"), regressions(__file__))
+def test_a_seed_that_once_failed_holds(seed: int, worlds: frozenset[World]) -> None:
+    CLOUD.check(seed, worlds)
 
 
 def test_a_seed_replays_to_the_same_trace() -> None:

@@ -12,6 +12,7 @@ from sandbox.quotas import CREATE_QUOTA, Rate
 from tests.support.inputs import Fate, Input
 from tests.support.vendor import Habits
 from tests.support.weather import MENU, Call, Kind
+from tests.support.worlds import World
 
 Store = Literal["memory", "disk"]
 
@@ -19,6 +20,8 @@ FOLDERS = ("2026-06", "2026-07", "archive", "east/north")
 NAMES = ("customers.csv", "orders.csv", "contacts.xlsx", "Bericht März.csv")
 FATES: tuple[Fate, ...] = ("good", "good", "good", "good", "good", "good", "review", "broken", "refused")
 SETTLE_S = 120.0
+_OF_JSON = frozenset({World.NAMED_JSON, World.DATE_OFF})
+"""Worlds that matter to JSON documents whose create was not answered."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +85,7 @@ class Plan:
     """Whether a person finishes the reviews in the end."""
     stack: StackHabits | None = None
     """Whether the ledger is shared with functions that webhooks wake."""
+    worlds: frozenset[World] = frozenset()
 
     @property
     def is_polite(self) -> bool:
@@ -133,6 +137,31 @@ def shared_plan_of(seed: int) -> Plan:
         repaired_every_s=rng.choice((None, None, 3.0, 30.0)),
     )
     return replace(plan_of(seed), store="memory", stack=habits)
+
+
+def within(plan: Plan, worlds: frozenset[World]) -> Plan:
+    """Put a plan into worlds that it has time to meet; a third of the seeds meet nothing else."""
+    rng = _draws(plan.seed, "worlds")
+    clears_at = max(plan.clears_at, rng.choice((600.0, 3000.0)))
+    plan = replace(plan, worlds=worlds, clears_at=clears_at, lives=plan.lives or (Life(),))
+    if worlds & _OF_JSON:
+        plan = _with_lost_json(plan, rng)
+    if rng.random() < 0.67:
+        return plan
+    calm = tuple(replace(life, kill_at=None, stop_after_s=None, freezes=()) for life in plan.lives)
+    rates: dict[Call, float] = {
+        call: rate for call, rate in plan.rates.items() if call == "create" and worlds & _OF_JSON
+    }
+    return replace(plan, lives=calm, rates=rates, outages=(), full=(), strangers=(), deletions=())
+
+
+def _with_lost_json(plan: Plan, rng: random.Random) -> Plan:
+    """Add JSON documents, and lose the answers to many creates."""
+    names = [f"{rng.choice(('json', 'inline'))}/more-{number}.json" for number in range(rng.randint(1, 4))]
+    more = [Input.make(name, ItemKind.JSON, "good") for name in names]
+    inputs = tuple(sorted((*plan.inputs, *more), key=lambda given: given.source))
+    kinds = frozenset({*plan.kinds, "lost_after", "error_after"})
+    return replace(plan, inputs=inputs, kinds=kinds, rates={**plan.rates, "create": 0.3})
 
 
 def _draws(seed: int, part: str) -> random.Random:

@@ -7,7 +7,7 @@ import random
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +34,12 @@ from runner.stop import StopReason, StopSignal
 from sandbox.api_state import SandboxState
 from sandbox.settings import SandboxSettings
 from tests.simulation.oracles import NOT_OPEN, Judges
-from tests.simulation.plan import SETTLE_S, Life, Plan, plan_of, shared_plan_of
+from tests.simulation.plan import SETTLE_S, Life, Plan, plan_of, shared_plan_of, within
 from tests.simulation.stack import Stack
 from tests.support.inputs import SimulatedSource, simulated_engine
 from tests.support.lagging import LaggingLedger
 from tests.support.process import (
+    EPOCH,
     Disk,
     MemorySink,
     Process,
@@ -53,6 +54,7 @@ from tests.support.seeds import Broken, Kind, repeatable
 from tests.support.vendor import SimulatedApi, SimulatedStorage, Vendor
 from tests.support.vloop import BusyLoop, DeadlineExceeded, Deadlock, VirtualLoop
 from tests.support.weather import Weather
+from tests.support.worlds import ON_BY_DEFAULT, Oddities, World
 
 BATCH_ID = "simulated"
 FIELDS: tuple[dict[str, Any], ...] = ({"key": "mark", "label": "Mark"},)
@@ -184,7 +186,8 @@ class Simulation:
         )
         settings = SandboxSettings(**{**vars(plan.settings), "create_quota": plan.quota})
         state = SandboxState(self._rng("vendor"), settings=settings, engine=simulated_engine, schemas=SCHEMAS)
-        return Vendor(state, loop=self._loop, weather=weather, trace=self._trace, habits=plan.habits)
+        odd = Oddities(plan.worlds, seed=plan.seed, until=EPOCH.timestamp() + plan.clears_at)
+        return Vendor(state, loop=self._loop, weather=weather, trace=self._trace, habits=plan.habits, odd=odd)
 
     def _make_stack(self) -> Stack | None:
         if self._plan.stack is None:
@@ -349,5 +352,12 @@ class Simulation:
         )
 
 
-ALONE = Kind(command="python -m tests.simulation", plan_of=plan_of, simulate=simulate)
-SHARED = Kind(command="python -m tests.simulation --shared", plan_of=shared_plan_of, simulate=simulate)
+ALONE = Kind(
+    command="python -m tests.simulation",
+    plan_of=plan_of,
+    simulate=simulate,
+    within=within,
+    worlds=frozenset(World),
+    on_by_default=ON_BY_DEFAULT,
+)
+SHARED = replace(ALONE, command="python -m tests.simulation --shared", plan_of=shared_plan_of)

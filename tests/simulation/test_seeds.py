@@ -7,6 +7,7 @@ import pytest
 from tests.simulation.plan import plan_of
 from tests.simulation.scenario import ALONE
 from tests.support.seeds import regressions
+from tests.support.worlds import World
 
 SEEDS = 200
 FIRST = 10
@@ -27,9 +28,9 @@ def test_every_invariant_holds_for_every_seed(start: int) -> None:
         ALONE.check(seed)
 
 
-@pytest.mark.parametrize("seed", regressions(__file__))
-def test_a_seed_that_once_failed_holds(seed: int) -> None:
-    ALONE.check(seed)
+@pytest.mark.parametrize(("seed", "worlds"), regressions(__file__))
+def test_a_seed_that_once_failed_holds(seed: int, worlds: frozenset[World]) -> None:
+    ALONE.check(seed, worlds)
 
 
 def test_the_plans_meet_every_kind_of_trouble() -> None:

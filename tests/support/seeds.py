@@ -9,11 +9,14 @@ import random
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 import pytest
+
+from tests.support.worlds import World, drawn_worlds, named_worlds
 
 Steps = list[tuple[float, str, str]]
 """What happened: (virtual seconds, kind, detail)."""
@@ -40,6 +43,7 @@ class Report(Protocol):
     def virtual_s(self) -> float: ...
 
 
+Worlds = frozenset[World]
 P = TypeVar("P")
 Plant = Callable[[pytest.MonkeyPatch], None]
 
@@ -70,45 +74,62 @@ class Judges:
         raise Broken(sentence)
 
 
+def _alone(plan: Any, _worlds: Worlds) -> Any:
+    return plan
+
+
 @dataclass(frozen=True, kw_only=True)
 class Kind(Generic[P]):
-    """A kind of simulation: how it turns a seed into a plan and runs it, and the command that replays a seed."""
+    """A kind of simulation: how it turns a seed into a plan and runs it, and the command that replays a seed.
+
+    `within` puts a plan into some worlds, of which `worlds` are those that it can play, and `on_by_default` those that
+    some seeds play unless others are named.
+    """
 
     command: str
     plan_of: Callable[[int], P]
     simulate: Callable[[P], Report]
+    within: Callable[[P, Worlds], P] = _alone
+    worlds: Worlds = frozenset()
+    on_by_default: Worlds = frozenset()
 
-    def broken_by(self, seed: int) -> tuple[int, str | None]:
+    def plan(self, seed: int, worlds: Worlds | None = None) -> P:
+        """Return the plan of a seed in the given worlds; None stands for those that it draws."""
+        chosen = drawn_worlds(seed, self.on_by_default) if worlds is None else worlds
+        return self.within(self.plan_of(seed), chosen) if chosen else self.plan_of(seed)
+
+    def broken_by(self, seed: int, worlds: Worlds | None = None) -> tuple[int, str | None]:
         """Return the seed with its violation, or None if all invariants hold."""
         try:
-            self.simulate(self.plan_of(seed))
+            self.simulate(self.plan(seed, worlds))
         except Broken as error:
             return seed, str(error)
         return seed, None
 
-    def check(self, seed: int) -> None:
+    def check(self, seed: int, worlds: Worlds | None = None) -> None:
         """Fail the test if a seed breaks an invariant."""
-        _, broken = self.broken_by(seed)
+        _, broken = self.broken_by(seed, worlds)
         if broken is not None:
-            pytest.fail(self._told(seed, broken), pytrace=False)
+            pytest.fail(self._told(seed, broken, worlds), pytrace=False)
 
-    def run(self, seeds: range, *, jobs: int) -> int:
+    def run(self, seeds: range, *, jobs: int, worlds: Worlds | None = None) -> int:
         """Play many seeds in several processes and print those that fail; returns an exit code."""
         started = time.monotonic()
         failed = 0
+        play = partial(self.broken_by, worlds=worlds)
         with multiprocessing.get_context("spawn").Pool(jobs) as pool:
-            for done, (seed, broken) in enumerate(pool.imap(self.broken_by, seeds, chunksize=10), start=1):
+            for done, (seed, broken) in enumerate(pool.imap(play, seeds, chunksize=10), start=1):
                 if broken is not None:
                     failed += 1
-                    print(self._told(seed, broken), flush=True)
+                    print(self._told(seed, broken, worlds), flush=True)
                 if done % 1000 == 0:
                     print(f"{done} seeds, {failed} failed, {time.monotonic() - started:.0f} s", flush=True)
         print(f"{len(seeds)} seeds from {seeds.start}, {failed} failed, {time.monotonic() - started:.0f} s")
         return 1 if failed else 0
 
-    def replay(self, seed: int) -> int:
+    def replay(self, seed: int, worlds: Worlds | None = None) -> int:
         """Play one seed and print its plan and its trace; returns an exit code."""
-        plan = self.plan_of(seed)
+        plan = self.plan(seed, worlds)
         print(plan)
         try:
             report = self.simulate(plan)
@@ -120,8 +141,9 @@ class Kind(Generic[P]):
         print(f"seed {seed}: holds; {report.virtual_s:.0f} s of virtual time, trace {report.digest[:16]}")
         return 0
 
-    def _told(self, seed: int, broken: str) -> str:
-        return f"seed {seed}: {broken}\n  replay: {self.command} --replay {seed}"
+    def _told(self, seed: int, broken: str, worlds: Worlds | None) -> str:
+        chosen = "" if worlds is None else f" --world {','.join(sorted(worlds)) or 'none'}"
+        return f"seed {seed}: {broken}\n  replay: {self.command} --replay {seed}{chosen}"
 
 
 def _unchanged(plan: Any) -> Any:
@@ -164,14 +186,22 @@ def main(kinds: dict[str, Kind[Any]], *, command: str) -> int:
     parser.add_argument("--start", type=int, default=0, metavar="N", help="the first of them")
     parser.add_argument("--jobs", type=int, default=2, metavar="N", help="processes to play them in")
     parser.add_argument("--replay", type=int, metavar="SEED", help="play one seed and print its trace")
+    parser.add_argument(
+        "--world", action="append", metavar="NAME", help="play every seed in this world only; `all`: in some of all"
+    )
     default, *others = kinds
     for name in others:
         parser.add_argument(f"--{name}", action="store_const", const=name, default=default, dest="kind")
     options = parser.parse_args()
     kind = kinds[getattr(options, "kind", default)]
+    worlds: Worlds | None = None
+    if options.world == ["all"]:
+        kind = replace(kind, on_by_default=kind.worlds)
+    elif options.world is not None:
+        worlds = named_worlds(options.world)
     if options.replay is not None:
-        return kind.replay(options.replay)
-    return kind.run(range(options.start, options.start + options.seeds), jobs=options.jobs)
+        return kind.replay(options.replay, worlds)
+    return kind.run(range(options.start, options.start + options.seeds), jobs=options.jobs, worlds=worlds)
 
 
 @contextmanager
@@ -198,10 +228,19 @@ def most_within(instants: Iterable[float], window_s: float) -> int:
     return most
 
 
-def regressions(test_file: str) -> list[int]:
-    """Return the seeds of the `regressions.txt` in a test file's directory."""
+def regressions(test_file: str) -> list[tuple[int, Worlds]]:
+    """Return the seeds of the `regressions.txt` in a test file's directory, each with the worlds that it failed in.
+
+    A line is a seed, the names of its worlds in brackets if there were any, and what it had found.
+    """
     lines = Path(test_file).with_name("regressions.txt").read_text("utf-8").splitlines()
-    return [int(line.split()[0]) for line in lines if line and not line.startswith("#")]
+    found: list[tuple[int, Worlds]] = []
+    for line in lines:
+        if line and not line.startswith("#"):
+            seed, _, rest = line.partition(" ")
+            named = rest.strip()[1:].partition("]")[0] if rest.strip().startswith("[") else ""
+            found.append((int(seed), named_worlds([named])))
+    return found
 
 
 def _show(trace: Steps) -> None:

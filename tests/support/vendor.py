@@ -35,6 +35,7 @@ from sandbox.storage import import_id_of
 from sandbox.storage_state import UploadTicket
 from tests.support.inputs import SimulatedBody
 from tests.support.process import EPOCH, Process, Trace
+from tests.support.worlds import Oddities
 
 if TYPE_CHECKING:
     from runner.dromo.clock import VendorTime
@@ -81,11 +82,19 @@ class Vendor:
     """The other end of the wire. Effects happen at their own instants, even if their sender is dead."""
 
     def __init__(
-        self, state: SandboxState, *, loop: VirtualLoop, weather: Weather, trace: Trace, habits: Habits | None = None
+        self,
+        state: SandboxState,
+        *,
+        loop: VirtualLoop,
+        weather: Weather,
+        trace: Trace,
+        habits: Habits | None = None,
+        odd: Oddities | None = None,
     ) -> None:
         self.state = state
         self.weather = weather
         self.habits = habits or Habits()
+        self.odd = odd or Oddities()
         self.seen = Sightings()
         self._loop = loop
         self._trace = trace
@@ -157,7 +166,44 @@ class Vendor:
         """Return every import as the list shows it: as it was `list_lag_s` ago, newest first."""
         as_of = now - self.habits.list_lag_s
         found = self.state.list_imports(as_of, limit=1000)["results"]
-        return [one for one in found if _instant(one["created_date"]).timestamp() <= as_of]
+        return [one for one in found if self._is_listed(one, now=now, as_of=as_of)]
+
+    def _is_listed(self, found: dict[str, Any], *, now: float, as_of: float) -> bool:
+        made_at = _instant(found["created_date"]).timestamp()
+        return made_at <= as_of and not self.odd.is_unlisted(found["id"], now=now, made_at=made_at)
+
+    def retrieve(self, import_id: str, now: float) -> dict[str, Any]:
+        found = self.state.retrieve(import_id, now)
+        self._refuse_unknown("retrieve", found, now=now)
+        return found
+
+    def results_url(self, import_id: str, now: float) -> dict[str, Any]:
+        made = self.state._settled(import_id, now=now).short(now)
+        self._refuse_unknown("url", made, now=now)
+        return self.state.results_url(import_id, now)
+
+    def _refuse_unknown(self, call: Call, found: dict[str, Any], *, now: float) -> None:
+        """Raise the 404 of a vendor that does not know an import of its own."""
+        made_at = _instant(found["created_date"]).timestamp()
+        if self.odd.is_unknown(call, found["id"], now=now, made_at=made_at):
+            self.note("vendor.odd404", f"{call} {found['id']}")
+            raise ApiProblem(404, {"detail": "Not found."})
+
+    def shown(self, found: dict[str, Any]) -> RemoteImport:
+        """Return an import as its answer shows it."""
+        status, name = found["status"], found.get("original_filename")
+        return RemoteImport(
+            import_id=found["id"],
+            status=UNKNOWN_STATUS if self.habits.unknown_status and status == "PENDING" else status,
+            schema_id=found.get("schema_id"),
+            original_filename=self.odd.json_name(found["id"]) if name is None else name,
+            created_at=_instant(found["created_date"]),
+            modified_at=_instant(found["modified_date"]),
+            upload_url=found.get("upload"),
+            review_url=found.get("review_url"),
+            import_errors=tuple(found.get("import_errors") or ()),
+            result_metadata=found.get("result_metadata"),
+        )
 
     def statuses(self) -> Iterator[tuple[str, str]]:
         """Yield the id and the status of every import, newest first; much cheaper than the whole list."""
@@ -211,7 +257,7 @@ class Exchange:
         self.vendor.seen.calls[call] += 1
         asked_at = self.loop.time()
         await self.process.event(f"{call}.sent", f"{detail or key} {fate.kind}")
-        answered_at = datetime.fromtimestamp(int(self.vendor.now() + fate.up_s), UTC)
+        answered_at = datetime.fromtimestamp(int(self.vendor.now() + self.vendor.odd.date_off_s + fate.up_s), UTC)
         answer: asyncio.Future[object] = self.loop.create_future()
         self._send(fate, effect, _into(answer), timeout_s=timeout_s, doubtful=doubtful)
         timer = self.loop.call_later(timeout_s, _into(answer), _lost("no answer in time", doubtful=doubtful))
@@ -320,22 +366,22 @@ class SimulatedApi:
         self._vendor.seen.posts[self._life, key, "answered"] += 1
         if source is None:
             self._loop.call_later(_BIND_S, self._exchange.answered.append, found)
-        return _remote(found, self._vendor.habits)
+        return self._vendor.shown(found)
 
     async def retrieve(self, import_id: str) -> RemoteImport:
         self._vendor.seen.asked_at[self._life, import_id].append(self._loop.time())
-        found = await self._read("retrieve", import_id, lambda now: self._vendor.state.retrieve(import_id, now))
-        return _remote(found, self._vendor.habits)
+        found = await self._read("retrieve", import_id, lambda now: self._vendor.retrieve(import_id, now))
+        return self._vendor.shown(found)
 
     async def list_page(self, *, limit: int, offset: int) -> ImportPage:
         habits = self._vendor.habits
         found = await self._read("list", str(offset), self._vendor.listed)
         last = offset + min(limit, habits.page_size)
-        page = tuple(_remote(one, habits) for one in found[offset:last])
+        page = tuple(self._vendor.shown(one) for one in found[offset:last])
         return ImportPage(count=len(found), imports=page, has_next=last < len(found))
 
     async def results_url(self, import_id: str) -> str:
-        found = await self._read("url", import_id, lambda now: self._vendor.state.results_url(import_id, now))
+        found = await self._read("url", import_id, lambda now: self._vendor.results_url(import_id, now))
         return str(found["presigned_url"])
 
     async def delete(self, import_id: str) -> None:
@@ -373,7 +419,9 @@ class SimulatedStorage:
         def begin(instant: float, done: Done) -> None:
             state, now = self._vendor.state, self._vendor.wall(instant)
             ticket = _stored(lambda: state.begin_upload(url, headers, now), only_if_absent=only_if_absent)
-            if isinstance(ticket, UploadTicket):
+            if self._vendor.odd.refuses_transfer("upload", import_id, now=now):
+                done(UploadRefused("storage refuses the upload (HTTP 403 AccessDenied)"))
+            elif isinstance(ticket, UploadTicket):
                 self._vendor.at(
                     instant + transfer_s, lambda later: finish(ticket, later, done), sender=self._exchange.process
                 )
@@ -405,6 +453,8 @@ class SimulatedStorage:
             raise Unavailable("the download does not begin")
         if fate.kind == "expired":
             raise UrlExpired("Request has expired")
+        if self._vendor.odd.refuses_transfer("download", import_id, now=self._vendor.now()):
+            raise UrlExpired("the results url has expired or is refused (HTTP 403 AccessDenied)")
         blob = self._vendor.state.download(url, self._vendor.wall(self._exchange.loop.time()))
         assert isinstance(blob.source, bytes)
         yield _chunks(blob.source, fate)
@@ -458,22 +508,6 @@ def _create_body(request: CreateRequest, rows: Any) -> dict[str, Any]:
         "original_filename": request.original_filename,
         "initial_data": rows,
     }
-
-
-def _remote(found: dict[str, Any], habits: Habits) -> RemoteImport:
-    status = found["status"]
-    return RemoteImport(
-        import_id=found["id"],
-        status=UNKNOWN_STATUS if habits.unknown_status and status == "PENDING" else status,
-        schema_id=found.get("schema_id"),
-        original_filename=found.get("original_filename"),
-        created_at=_instant(found["created_date"]),
-        modified_at=_instant(found["modified_date"]),
-        upload_url=found.get("upload"),
-        review_url=found.get("review_url"),
-        import_errors=tuple(found.get("import_errors") or ()),
-        result_metadata=found.get("result_metadata"),
-    )
 
 
 def _instant(text: str) -> datetime:
