@@ -13,7 +13,7 @@ from runner import identity
 from runner.aws.s3 import canonical_folder, is_s3
 from runner.config.options import FailureLimit, RunOptions
 from runner.config.run_spec import RunSpec
-from runner.errors import BatchTaken, ConfigError, LedgerLocked
+from runner.errors import BatchTaken, ConfigError, LedgerLocked, SinkFailed, StorageFull, Unavailable
 from runner.events import BatchFinished, BatchStarted, Event, EventHook, Notice, ignore
 from runner.local import plan as planning
 from runner.local import reconcile as recovery
@@ -21,7 +21,7 @@ from runner.local import redrive as redriving
 from runner.local.batch_lease import hold_batch_lease
 from runner.local.batch_lookup import Batches
 from runner.local.doctor import examine
-from runner.local.outcome import BatchOutcome, BatchResult, batch_result, exit_code_of
+from runner.local.outcome import BatchOutcome, BatchResult, batch_result, exit_code_of, without_manifest
 from runner.local.pipeline import Scope, run_batch
 from runner.local.plan import Explanation, Plan
 from runner.local.reconcile import Difference
@@ -413,7 +413,12 @@ class Bulkhead:
         batch = await ledger.update_batch(
             batch.batch_id, state=result.state, exit_code=int(result.exit_code), finished_at=clock.now()
         )
-        await write_manifest(ledger, batch, context.sink, exit_code=int(result.exit_code), now=clock.now())
+        try:
+            await write_manifest(ledger, batch, context.sink, exit_code=int(result.exit_code), now=clock.now())
+        except (SinkFailed, StorageFull, Unavailable) as error:
+            context.emit(Notice(code="manifest_not_written", message=f"the manifest is not up to date: {error}"))
+            result = without_manifest(result, batch, error)
+            batch = await ledger.update_batch(batch.batch_id, exit_code=int(result.exit_code))
         context.emit(
             BatchFinished(
                 batch_id=batch.batch_id,

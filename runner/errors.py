@@ -9,6 +9,7 @@ BulkheadError
 │   ├── UrlExpired                a presigned url has expired; ask for a new one
 │   ├── DuplicatePending          the same content is being sent as another item, which may yet fail
 │   ├── StorageFull               the disk under ledger or results is full; running again continues
+│   ├── SinkFailed                results cannot be written for another reason; running again continues
 │   └── LedgerUnavailable         a shared ledger does not answer, or has too many requests; running again continues
 └── TerminalError                 never will
     ├── AuthRefused               401/403 from the API: the license key is not accepted
@@ -101,6 +102,10 @@ class DuplicatePending(TransientError):
 
 class StorageFull(TransientError):
     """No space is left where ledger or results are written."""
+
+
+class SinkFailed(TransientError):
+    """Results cannot be written, for another reason than a lack of space."""
 
 
 class LedgerUnavailable(TransientError):

@@ -140,7 +140,10 @@ class SavedResult:
 
 
 class Sink(Protocol):
-    """Where results and manifests are written."""
+    """Where results and manifests are written.
+
+    Once a run has begun, what cannot be written is a StorageFull, a SinkFailed, or an Unavailable that may pass soon.
+    """
 
     async def prepare(self) -> None:
         """Check that something can be written. Raises ConfigError, StorageFull."""
@@ -149,10 +152,13 @@ class Sink(Protocol):
     async def save_result(self, source: str, chunks: AsyncIterator[bytes]) -> SavedResult:
         """Store one complete JSON array, atomically, under a name made from `source`.
 
-        Raises ResultInvalid, StorageFull.
+        Raises ResultInvalid, StorageFull, SinkFailed, Unavailable.
         """
         ...
 
     async def write(self, name: str, chunks: AsyncIterator[bytes]) -> str:
-        """Store one document, such as `manifest.jsonl`, atomically; returns its path or url. Raises StorageFull."""
+        """Store one document, such as `manifest.jsonl`, atomically; returns its path or url.
+
+        Raises as `save_result`.
+        """
         ...

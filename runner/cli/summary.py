@@ -16,6 +16,8 @@ from runner.models import OPEN_STATES, BatchState, ItemState
 
 MANIFEST = "manifest.csv"
 _ENDED = (BatchState.COMPLETE, BatchState.SETTLED)
+_EXPLAINED = (ExitCode.NOTHING_TO_DO, ExitCode.TRY_AGAIN)
+"""Exit codes that the items of a batch that has ended do not explain."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +76,7 @@ def _headline(console: Console, summary: RunSummary) -> None:
     text.append(f" after {lasting(summary.elapsed_s)}", style="not bold")
     line(console, text)
     line(console, _counts(outcome.by_state))
-    if outcome.reason and (not is_ended or outcome.exit_code is ExitCode.NOTHING_TO_DO):
+    if outcome.reason and (not is_ended or outcome.exit_code in _EXPLAINED):
         line(console, f"{shown(outcome.reason)}")
 
 

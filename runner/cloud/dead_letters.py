@@ -14,6 +14,7 @@ from runner.errors import (
     ItemRejected,
     LedgerError,
     LedgerUnavailable,
+    SinkFailed,
     StaleItem,
     StorageFull,
     TransientError,
@@ -28,7 +29,7 @@ logger = logging.getLogger(__name__)
 DEAD_LETTER = "dead_letter"
 """Error code of an item whose message is in a dead-letter queue: no function works on it until it is redriven."""
 
-_SHARED_CAUSES = (AuthRefused, AwsRefused, ConfigError, LedgerError, LedgerUnavailable, StorageFull)
+_SHARED_CAUSES = (AuthRefused, AwsRefused, ConfigError, LedgerError, LedgerUnavailable, SinkFailed, StorageFull)
 """Errors that are not about one item: once the cause is fixed, reconcile enqueues the unchanged item again."""
 
 _MAX_REASON_CHARS = 500

@@ -40,6 +40,7 @@ EXIT_CODES: dict[type[BaseException], ExitCode] = {
     errors.RateLimited: ExitCode.TRY_AGAIN,
     errors.UrlExpired: ExitCode.TRY_AGAIN,
     errors.StorageFull: ExitCode.TRY_AGAIN,
+    errors.SinkFailed: ExitCode.TRY_AGAIN,
     errors.LedgerUnavailable: ExitCode.TRY_AGAIN,
     errors.DuplicatePending: ExitCode.TRY_AGAIN,
     errors.TerminalError: ExitCode.FATAL,
@@ -129,7 +130,7 @@ def batch_result(
     open_count = sum(by_state.get(state, 0) for state in OPEN_STATES)
     if stop.reason is not None and (open_count or not listed):
         state, code = _OF_STOP[stop.reason]
-        return BatchResult(state=state, exit_code=code, reason=stop.detail or str(stop.reason))
+        return BatchResult(state=state, exit_code=code, reason=_stopped(stop))
     if missing_schemas and open_count:
         return BatchResult(
             state=BatchState.PAUSED, exit_code=ExitCode.FATAL, reason="; ".join(sorted(missing_schemas.values()))
@@ -147,6 +148,20 @@ def batch_result(
             reason="the source is not fully listed; run again to continue",
         )
     return _settled(by_state, fail_if_empty=fail_if_empty)
+
+
+def without_manifest(result: BatchResult, batch: Batch, error: errors.BulkheadError) -> BatchResult:
+    """Return the result of a run that could not write its manifest; what else a person has to know comes first."""
+    if result.exit_code not in (ExitCode.OK, ExitCode.NEEDS_REVIEW, ExitCode.NOTHING_TO_DO):
+        return result
+    again = f"`bulkhead track {batch.batch_id}` writes the manifest again"
+    reason = f"{result.reason}, but {error}; {again}"
+    return BatchResult(state=result.state, exit_code=ExitCode.TRY_AGAIN, reason=reason)
+
+
+def _stopped(stop: StopSignal) -> str:
+    why = stop.detail or str(stop.reason)
+    return f"{why}; {stop.hint}" if stop.hint else why
 
 
 def _settled(by_state: Mapping[ItemState, int], *, fail_if_empty: bool) -> BatchResult:

@@ -19,6 +19,7 @@ from runner.errors import (
     DuplicatePending,
     LedgerUnavailable,
     RequestInvalid,
+    SinkFailed,
     StaleItem,
     StorageFull,
     TransientError,
@@ -30,7 +31,7 @@ from runner.local.deferrals import DeferredItems
 from runner.local.feeder import WITH_IMPORT, Feeder, InFlight, unfinished
 from runner.local.ledger_watch import LedgerWatcher
 from runner.local.settling import LostCreateQueue
-from runner.models import TERMINAL_STATES, Batch, Item, ItemState
+from runner.models import Batch, Item, ItemState
 from runner.retry import repeat_read
 from runner.stages.context import RunContext
 from runner.stages.discover import Discovery
@@ -110,7 +111,7 @@ class StopConditions:
         if self._options.failure_limit.is_reached(failed=failed, ended=sum(ended.values())):
             self._stop.request(StopReason.TOO_MANY_FAILURES, f"{failed} of {sum(ended.values())} items failed")
 
-    def stop_for(self, error: AuthRefused | StorageFull | LedgerUnavailable) -> None:
+    def stop_for(self, error: AuthRefused | StorageFull | SinkFailed | LedgerUnavailable) -> None:
         reason = StopReason.AUTH_REFUSED if isinstance(error, AuthRefused) else StopReason.TROUBLE
         self._stop.request(reason, str(error), hint=error.hint)
 
@@ -334,7 +335,7 @@ class _Run:
     async def _guarded(self, item: Item, handle: Callable[[Item], Awaitable[None]]) -> None:
         try:
             await handle(item)
-        except (AuthRefused, StorageFull) as error:
+        except (AuthRefused, StorageFull, SinkFailed) as error:
             self._stop_conditions.stop_for(error)
             self._inflight.release(item.source)
         except ItemOvertaken as error:
@@ -383,10 +384,7 @@ class _Run:
 
     async def _collect(self, item: Item) -> None:
         moved = await self._collector.collect(item)
-        if moved.state in TERMINAL_STATES:
-            self._inflight.release(item.source)
-        else:
-            self._defer(item, "the result could not be downloaded")
+        self._inflight.release(moved.source)
         self._stop_conditions.check_failures()
 
     def _defer(self, item: Item, why: str) -> None:

@@ -11,10 +11,10 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from runner.errors import ConfigError, StorageFull
+from runner.errors import BulkheadError, ConfigError, SinkFailed, StorageFull, Unavailable
 from runner.protocols import SavedResult
 from runner.sinks.result_array import Chunks, ResultArray
-from runner.sinks.result_path import is_plain, result_path
+from runner.sinks.result_path import RESULTS, is_plain, result_path
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -25,6 +25,7 @@ WRITE_BYTES = 1 << 20
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _LINK = frozenset({errno.ELOOP, errno.ENOTDIR})
+_OF_THE_MOMENT = frozenset({errno.EMFILE, errno.ENFILE, errno.ESTALE, errno.EAGAIN, errno.EINTR, errno.ETIMEDOUT})
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -41,7 +42,8 @@ class LocalSink:
     overwriting the first, so use the path in `SavedResult`.
 
     `threaded=False` does all work in the caller's thread, for deterministic runs. Methods raise StorageFull if
-    there is no space, and ConfigError if `root` cannot be written for another reason.
+    there is no space, Unavailable for trouble that may pass soon, and SinkFailed if a file cannot be written for
+    another reason.
     """
 
     def __init__(self, root: Path, *, threaded: bool = True) -> None:
@@ -50,10 +52,17 @@ class LocalSink:
         self._naming = threading.Lock()
 
     async def prepare(self) -> None:
-        """Create the root, and check that a file can be written below it. Raises ConfigError, StorageFull."""
-        draft = _Draft(self._root, "probe")
+        """Create the root, and check that results can be written below it. Raises ConfigError, StorageFull."""
         try:
-            await self._run(partial(draft.write, b"\n"))
+            await self._run(self._probe)
+        except (SinkFailed, Unavailable) as error:
+            raise ConfigError(str(error), hint=error.hint) from error
+
+    def _probe(self) -> None:
+        has_results = os.path.lexists(self._root / RESULTS)
+        draft = _Draft(self._root, f"{RESULTS}/probe" if has_results else "probe")
+        try:
+            draft.write(b"\n")
         finally:
             draft.close()
 
@@ -120,7 +129,7 @@ class _Draft:
         with self._translated():
             os.fsync(self._file)
             if not self._is_own():
-                raise ConfigError(f"{self._root / self.path} is being written by another run")
+                raise Unavailable(f"{self._root / self.path} is being written by another run")
             self._rename()
             os.fsync(self._folder)
 
@@ -169,11 +178,19 @@ class _Draft:
         try:
             yield
         except OSError as error:
-            place = self._root / self.path
-            if error.errno in _FULL:
-                raise StorageFull(f"no space is left to write {place}", hint="free some space and resume") from error
-            hint = "symbolic links below the output directory are not followed" if error.errno in _LINK else None
-            raise ConfigError(f"cannot write {place}: {os.strerror(error.errno or 0)}", hint=hint) from error
+            raise _translation(error, self._root / self.path) from error
+
+
+def _translation(error: OSError, place: Path) -> BulkheadError:
+    if error.errno in _FULL:
+        return StorageFull(f"no space is left to write {place}", hint="free some space and resume")
+    sentence = f"cannot write {place}: {os.strerror(error.errno or 0)}"
+    if error.errno in _OF_THE_MOMENT:
+        return Unavailable(sentence)
+    if error.errno in _LINK:
+        hint = "symbolic links below the output directory are not followed; replace the link by a directory, and resume"
+        return SinkFailed(sentence, hint=hint)
+    return SinkFailed(sentence, hint="make the output directory writable again, and resume")
 
 
 class _ResultDraft(_Draft):

@@ -6,6 +6,9 @@ import hashlib
 import re
 import unicodedata
 
+RESULTS = "results"
+"""The folder of all results below the root."""
+
 MAX_COMPONENT_BYTES = 200
 MAX_PATH_BYTES = 800
 """A longer path gets a flat name: object stores end at 1024 bytes a key, macOS at 1024 a path (choice)."""
@@ -36,10 +39,10 @@ def result_path(source: str, *, distinct: bool = False) -> str:
     that ignores case needs `distinct=True` for the second of them, which always marks the last component.
     """
     if len(source) <= MAX_PATH_BYTES:
-        path = f"results/{_below_results(source, distinct=distinct)}.json"
+        path = f"{RESULTS}/{_below_results(source, distinct=distinct)}.json"
         if len(path.encode()) <= MAX_PATH_BYTES:
             return path
-    return f"results/{_marked(_made_safe(source.rpartition('/')[2]), source)}.json"
+    return f"{RESULTS}/{_marked(_made_safe(source.rpartition('/')[2]), source)}.json"
 
 
 def is_plain(name: str) -> bool:

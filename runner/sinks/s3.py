@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from runner.aws.s3 import MAX_KEY_BYTES, S3Place, canonical_folder
 from runner.aws.s3_errors import Doing, translated
-from runner.errors import BulkheadError, ConfigError
+from runner.errors import BulkheadError, ConfigError, SinkFailed
 from runner.protocols import SavedResult
 from runner.retry import READ_ATTEMPTS, repeat_read
 from runner.sinks.result_array import Chunks, ResultArray
@@ -34,8 +34,8 @@ class S3Sink:
     """A prefix as sink; implements `Sink`, with the layout of `LocalSink`.
 
     An object appears once all of it is sent and found to be complete: in one request if it fits into one part, else by
-    a multipart upload, which is aborted on any failure. Methods raise ConfigError if S3 does not allow the write,
-    StorageFull, and Unavailable if retries do not help.
+    a multipart upload, which is aborted on any failure. Methods raise StorageFull, SinkFailed if S3 does not allow the
+    write, and Unavailable if retries do not help.
     """
 
     def __init__(self, uri: str, client: S3Client, *, part_bytes: int = PART_BYTES) -> None:
@@ -81,8 +81,10 @@ class S3Sink:
                 if part := gathered.add(chunk):
                     await upload.add(part)
             await upload.finish(gathered.rest())
-        except BaseException:
+        except BaseException as error:
             await asyncio.shield(upload.forget())
+            if isinstance(error, ConfigError):
+                raise SinkFailed(str(error), hint=error.hint) from error
             raise
 
 

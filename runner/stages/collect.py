@@ -5,7 +5,15 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from runner.errors import BulkheadError, ImportNotFound, RequestInvalid, ResultInvalid, StorageFull, TransientError
+from runner.errors import (
+    BulkheadError,
+    ImportNotFound,
+    RequestInvalid,
+    ResultInvalid,
+    SinkFailed,
+    StorageFull,
+    TransientError,
+)
 from runner.models import RESULT_INVALID, Item, ItemState
 from runner.retry import delay_s
 
@@ -43,22 +51,24 @@ class Collector:
         self._stop = stop
 
     async def collect(self, item: Item) -> Item:
-        """Return the item `collected`, `failed` if there is no usable result, or unchanged after transient errors.
+        """Return the item `collected`, `failed` if there is no usable result, or unchanged if a stop is requested.
 
         A result counts as unusable only if every attempt found it so: a download may have been cut short, and a result
         may appear a moment after the status.
 
-        Raises AuthRefused and StorageFull.
+        Raises AuthRefused, StorageFull, and SinkFailed; and the last TransientError if no attempt succeeds.
         """
         unusable: list[BulkheadError] = []
+        trouble: TransientError | None = None
         for attempt in range(1, self._options.collect_attempts + 1):
             try:
                 saved = await self._fetch(item)
-            except StorageFull:
+            except (StorageFull, SinkFailed):
                 raise
             except (ImportNotFound, RequestInvalid, ResultInvalid) as error:
                 unusable.append(error)
             except TransientError as error:
+                trouble = error
                 logger.warning(
                     "collect failed; it will be retried", extra={"item": item.source, "error": type(error).__name__}
                 )
@@ -73,12 +83,12 @@ class Collector:
                     result_sha256=saved.sha256,
                     row_count=saved.row_count,
                 )
-            if attempt == self._options.collect_attempts or await self._stop.sleep(delay_s(attempt, self._rng)):
-                break
-        if len(unusable) == self._options.collect_attempts:
-            code = RESULT_INVALID if isinstance(unusable[-1], ResultInvalid) else "result_missing"
-            return await self._fail(item, code, str(unusable[-1]))
-        return item
+            if attempt < self._options.collect_attempts and await self._stop.sleep(delay_s(attempt, self._rng)):
+                return item
+        if trouble is not None:
+            raise trouble
+        code = RESULT_INVALID if isinstance(unusable[-1], ResultInvalid) else "result_missing"
+        return await self._fail(item, code, str(unusable[-1]))
 
     async def _fetch(self, item: Item) -> SavedResult:
         """Ask for a fresh URL each time: it is short-lived and never stored."""

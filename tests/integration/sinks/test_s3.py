@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from runner.aws.s3 import S3Client
-from runner.errors import ConfigError, ResultInvalid, StorageFull, Unavailable
+from runner.errors import ConfigError, ResultInvalid, SinkFailed, StorageFull, Unavailable
 from runner.sinks import LocalSink, open_sink
 from runner.sinks.s3 import S3Sink
 from tests.support.aws import LocalAws
@@ -168,7 +168,7 @@ async def test_a_transient_error_is_retried(operation: str) -> None:
 @pytest.mark.usefixtures("no_pauses")
 @pytest.mark.parametrize(
     ("status", "code", "error"),
-    [(503, "SlowDown", Unavailable), (507, "XMinioStorageFull", StorageFull), (403, "AccessDenied", ConfigError)],
+    [(503, "SlowDown", Unavailable), (507, "XMinioStorageFull", StorageFull), (403, "AccessDenied", SinkFailed)],
 )
 async def test_an_upload_that_cannot_be_finished_is_given_up(status: int, code: str, error: type[Exception]) -> None:
     client = ScriptedS3(complete_multipart_upload=[refusal(status, code)])

@@ -24,6 +24,7 @@ def test_every_error_has_a_code_of_its_own() -> None:
     [
         (errors.Unavailable("down"), ExitCode.TRY_AGAIN),
         (errors.StorageFull("full"), ExitCode.TRY_AGAIN),
+        (errors.SinkFailed("broken"), ExitCode.TRY_AGAIN),
         (errors.AuthRefused("key"), ExitCode.FATAL),
         (errors.SchemaNotFound("schema"), ExitCode.FATAL),
         (errors.SourceNotFound("gone"), ExitCode.SOURCE_NOT_FOUND),

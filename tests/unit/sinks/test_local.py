@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.errors import ConfigError, ResultInvalid, StorageFull, Unavailable
+from runner.errors import ConfigError, ResultInvalid, SinkFailed, StorageFull, Unavailable
 from runner.sinks import LocalSink
 from runner.sinks import local as sinks
 from runner.sinks.result_path import result_path
@@ -158,7 +158,7 @@ async def test_two_writers_of_one_file_never_mix(tmp_path, monkeypatch):
         await second.save_result("a.csv", stream(b"[7, 8]"))
         yield b"2]"
 
-    with pytest.raises(ConfigError, match="another run"):
+    with pytest.raises(Unavailable, match="another run"):
         await first.save_result("a.csv", interrupted_by_the_second())
     assert (tmp_path / "results/a.csv.json").read_bytes() == b"[7, 8]"
     assert tree(tmp_path) == ["results/a.csv.json"]
@@ -204,6 +204,33 @@ async def test_a_full_disk_is_storage_full_and_leaves_nothing(sink, tmp_path, mo
     assert (await sink.save_result("a.csv", stream(ROWS))).row_count == 3
 
 
+@pytest.mark.parametrize(
+    ("number", "kind"),
+    [
+        (errno.EIO, SinkFailed),
+        (errno.EACCES, SinkFailed),
+        (errno.EROFS, SinkFailed),
+        (errno.EMFILE, Unavailable),
+        (errno.ESTALE, Unavailable),
+    ],
+)
+@pytest.mark.parametrize("call", ["write", "fsync", "mkdir", "open", "replace"])
+async def test_a_disk_that_fails_is_called_what_it_is_and_no_mistake_of_the_user(
+    sink, tmp_path, monkeypatch, number, kind, call
+):
+    (tmp_path / "out").mkdir()
+
+    def broken(*_, **__):
+        raise OSError(number, os.strerror(number))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sinks.os, call, broken)
+        with pytest.raises(kind, match=rf"a\.csv\.json: {os.strerror(number)}"):
+            await sink.save_result("a.csv", stream(ROWS))
+    assert tree(tmp_path) == []
+    assert (await sink.save_result("a.csv", stream(ROWS))).row_count == 3
+
+
 async def test_a_real_file_size_limit_is_storage_full(tmp_path):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     data = b"[" + b"1," * 60_000 + b"1]"
@@ -216,9 +243,9 @@ async def test_a_real_file_size_limit_is_storage_full(tmp_path):
     assert tree(tmp_path) == []
 
 
-async def test_a_root_that_cannot_be_written_is_a_configuration_error_with_path_and_reason(tmp_path):
+async def test_a_root_that_cannot_be_written_fails_with_path_and_reason(tmp_path):
     (tmp_path / "out").write_text("a file")
-    with pytest.raises(ConfigError, match=r"out.results.a\.csv\.json: (Not a directory|File exists)"):
+    with pytest.raises(SinkFailed, match=r"out.results.a\.csv\.json: (Not a directory|File exists)"):
         await LocalSink(tmp_path / "out").save_result("a.csv", stream(ROWS))
 
 
@@ -227,7 +254,7 @@ async def test_no_symbolic_link_below_the_root_is_followed(sink, tmp_path):
     outside.mkdir()
     (tmp_path / "out/results").mkdir(parents=True)
     (tmp_path / "out/results/in").symlink_to(outside)
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(SinkFailed) as caught:
         await sink.save_result("in/a.csv", stream(ROWS))
     assert "symbolic links" in caught.value.hint
     assert tree(outside) == []
@@ -292,7 +319,7 @@ async def test_no_descriptor_is_left_open(tmp_path):
     with pytest.raises(ResultInvalid):
         await sink.save_result("x/b.csv", stream(b"["))
     (tmp_path / "out/results/link").symlink_to(tmp_path)
-    with pytest.raises(ConfigError):
+    with pytest.raises(SinkFailed):
         await sink.save_result("link/b.csv", stream(ROWS))
     assert open_descriptors() == before
 

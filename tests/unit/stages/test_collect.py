@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
 
 from runner.config.options import RunOptions
-from runner.errors import ImportNotFound, ResultInvalid, Unavailable
-from runner.events import ignore
+from runner.errors import ImportNotFound, ResultInvalid, SinkFailed, Unavailable
+from runner.events import Notice, ignore
 from runner.local.pipeline import run_batch
 from runner.local.redrive import redrive
 from runner.models import CreateRequest, ItemState
+from runner.protocols import SavedResult
 from runner.stages.transitions import Transitions
+from runner.stop import StopReason
 from tests.support.bench import BATCH_ID, Bench
 
 pytestmark = pytest.mark.virtual_time
@@ -92,3 +95,36 @@ async def test_a_redrive_downloads_an_unusable_result_again_and_does_not_send_th
     item = await bench.item("a.csv")
     assert (item.state, item.error_code, item.import_id) == (ItemState.COLLECTED, None, "import-1")
     assert len(bench.vendor.created) == 1
+
+
+async def test_a_disk_that_fails_stops_the_run_in_order_and_a_later_run_saves_the_result() -> None:
+    bench = Bench({"a.csv": b"x\n1\n", "b.csv": b"x\n2\n"})
+    save, troubles = bench.sink.save_result, iter([SinkFailed("cannot write out/results/a.csv.json: I/O error")])
+
+    async def failing(source: str, chunks: AsyncIterator[bytes]) -> SavedResult:
+        if (trouble := next(troubles, None)) is not None:
+            raise trouble
+        return await save(source, chunks)
+
+    bench.sink.save_result = failing  # type: ignore[method-assign]
+    await bench.run()
+    assert (bench.stop.reason, bench.stop.detail) == (
+        StopReason.TROUBLE,
+        "cannot write out/results/a.csv.json: I/O error",
+    )
+    await bench.run()
+    assert await bench.states() == {"a.csv": "collected", "b.csv": "collected"}
+    assert len(bench.vendor.created) == 2
+
+
+async def test_an_item_whose_result_cannot_be_saved_is_deferred_with_the_reason() -> None:
+    bench = Bench(FILES, options=RunOptions(collect_attempts=2))
+
+    async def failing(source: str, chunks: AsyncIterator[bytes]) -> SavedResult:
+        raise Unavailable("cannot write out/results/a.csv.json: Too many open files")
+
+    bench.sink.save_result = failing  # type: ignore[method-assign]
+    assert (await bench.run()).deferred == 1
+    assert [event.message for event in bench.events if isinstance(event, Notice)] == [
+        "a.csv: cannot write out/results/a.csv.json: Too many open files; a later run continues it"
+    ]

@@ -1,0 +1,94 @@
+"""Where a run writes: what stands in its way is told as it is, before anything is sent or with a batch that resumes."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from runner import Bulkhead, Routes, RunSpec, source_spec
+from runner.config.settings import Settings
+from runner.errors import ConfigError
+from runner.events import Event, Notice
+from runner.local.outcome import ExitCode
+from runner.models import BatchState, ItemState
+from runner.sinks import local as sinks
+from sandbox.engine import Outcome
+from sandbox.settings import SandboxSettings
+from tests.support.sandbox import LICENSE_KEY, RunningSandbox, running_sandbox
+
+
+@pytest.fixture
+async def box() -> AsyncIterator[RunningSandbox]:
+    settings = SandboxSettings(pending_s=0.0, running_s=0.0)
+    async with running_sandbox(settings=settings, engine=lambda _job: Outcome(status="SUCCESSFUL", rows=[])) as box:
+        yield box
+
+
+@pytest.fixture
+def settings(box: RunningSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.chdir(tmp_path)
+    return Settings(
+        api_url=box.base_url,
+        license_key=SecretStr(LICENSE_KEY),
+        ledger=tmp_path / "ledger.db",
+        quota_store=tmp_path / "quota.db",
+    )
+
+
+def _spec(inbox: Path, *sources: str) -> RunSpec:
+    for source in sources:
+        (inbox / source).parent.mkdir(parents=True, exist_ok=True)
+        (inbox / source).write_text(f"name\n{source}\n")
+    return RunSpec(source=source_spec(str(inbox)), routes=Routes.single(schema_id="customers"), out="out")
+
+
+async def test_a_link_in_the_way_of_a_result_stops_the_run_in_order(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "out/results").mkdir(parents=True)
+    (tmp_path / "out/results/sub").symlink_to(tmp_path / "elsewhere")
+    async with Bulkhead(settings) as bulkhead:
+        stopped = await bulkhead.run(_spec(tmp_path / "in", "sub/a.csv"))
+        assert (stopped.exit_code, stopped.state) == (ExitCode.TRY_AGAIN, BatchState.PAUSED)
+        assert stopped.by_state == {ItemState.SUCCEEDED: 1}
+        assert "out/results/sub/a.csv.json" in stopped.reason
+        assert "replace the link by a directory" in stopped.reason
+        (tmp_path / "out/results/sub").unlink()
+        assert (await bulkhead.resume()).by_state == {ItemState.COLLECTED: 1}
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+async def test_a_link_in_place_of_all_results_is_refused_before_anything_is_sent(
+    box: RunningSandbox, settings: Settings, tmp_path: Path
+) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/results").symlink_to(tmp_path)
+    async with Bulkhead(settings) as bulkhead:
+        with pytest.raises(ConfigError, match="out/results"):
+            await bulkhead.run(_spec(tmp_path / "in", "a.csv"))
+    assert (await box.counters())["created_ids"] == []
+
+
+async def test_a_manifest_that_cannot_be_written_ends_with_try_again_and_says_so(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[Event] = []
+    commit = sinks._Draft.commit
+
+    def broken(draft: sinks._Draft, data: bytes) -> None:
+        if draft.path == "manifest.jsonl":
+            with draft._translated():
+                raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        commit(draft, data)
+
+    monkeypatch.setattr(sinks._Draft, "commit", broken)
+    async with Bulkhead(settings, on_event=heard.append) as bulkhead:
+        outcome = await bulkhead.run(_spec(tmp_path / "in", "a.csv"))
+    assert (outcome.exit_code, outcome.by_state) == (ExitCode.TRY_AGAIN, {ItemState.COLLECTED: 1})
+    assert "out/manifest.jsonl: Read-only file system" in outcome.reason
+    assert f"bulkhead track {outcome.batch.batch_id}" in outcome.reason
+    assert "manifest_not_written" in [event.code for event in heard if isinstance(event, Notice)]
