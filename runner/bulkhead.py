@@ -13,7 +13,7 @@ from runner import identity
 from runner.aws.s3 import canonical_folder, is_s3
 from runner.config.options import FailureLimit, RunOptions
 from runner.config.run_spec import RunSpec
-from runner.errors import BatchTaken, ConfigError, LedgerLocked, SinkFailed, StorageFull, Unavailable
+from runner.errors import BatchTaken, ConfigError, LedgerLocked, SinkFailed, SourceLocked, StorageFull, Unavailable
 from runner.events import BatchFinished, BatchStarted, Event, EventHook, Notice, ignore
 from runner.local import plan as planning
 from runner.local import reconcile as recovery
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from runner.findings import Finding
     from runner.ledger.protocol import Ledger
     from runner.local.pipeline import RunResult
+    from runner.local.source_lock import SourceLock
     from runner.protocols import Source
     from runner.stages.context import Gate
 
@@ -64,12 +65,15 @@ class _ActiveRun:
         self.stages: asyncio.Task[RunResult] | None = None
         self.opened = AsyncExitStack()
         """What only this run uses: the batch lease, and the workers that check its files."""
+        self.source_lock: SourceLock | None = None
 
 
 async def _to_its_end(active: _ActiveRun, work: Awaitable[BatchOutcome]) -> BatchOutcome:
     try:
         return await work
     finally:
+        if active.source_lock is not None:
+            active.source_lock.release()
         active.ended.set()
 
 
@@ -124,7 +128,8 @@ class Bulkhead:
     async def run(self, spec: RunSpec) -> BatchOutcome:
         """Start a batch, or continue the unsettled one of the same source with the routes given now.
 
-        Raises SourceNotFound, ConfigError, LedgerError; BatchTaken if this object is already running the batch.
+        Raises SourceNotFound, ConfigError, LedgerError; BatchTaken if this object is already running the batch;
+        SourceLocked if another run of the account imports the source or a part of it, with another ledger.
         Failures of items and trouble at the vendor are in the outcome.
         """
         with self._active(self._on_event) as active:
@@ -145,6 +150,9 @@ class Bulkhead:
             uri = (await self._resources.source(spec.source)).uri
             ledger = await self._resources.ledger(write=True)
             unsettled = await self._batches.unsettled_of(uri)
+            if unsettled is not None:
+                self._claim(unsettled, active)
+            await self._lock_source(spec, active)
             batch = unsettled or await self._start(ledger, spec, uri)
             self._claim(batch, active)
         if unsettled is not None:
@@ -165,11 +173,15 @@ class Bulkhead:
             )
         active.batch_id = batch.batch_id
 
+    async def _lock_source(self, spec: RunSpec, active: _ActiveRun) -> None:
+        if active.source_lock is None:
+            active.source_lock = await self._resources.source_lock(spec.source)
+
     async def resume(self, batch_id: str | None = None, *, wait: bool = False) -> BatchOutcome:
         """Continue a batch with the options it was started with; without an id, the newest unsettled one.
 
         If another run is working on it, waits for that run with `wait`; otherwise raises BatchTaken (LedgerLocked if
-        another process has the ledger file open).
+        another process has the ledger file open, SourceLocked if it imports the source with another ledger).
         """
         with self._active(self._on_event) as active:
             resume = self._resume_when_free if wait else self._resume_now
@@ -180,6 +192,8 @@ class Bulkhead:
 
     async def _resume(self, batch: Batch, active: _ActiveRun) -> BatchOutcome:
         spec = RunSpec.from_json(batch.config)
+        self._claim(batch, active)
+        await self._lock_source(spec, active)
         return await self._go(batch, spec, active, resumed=True, list_source=not batch.listed)
 
     async def _resume_when_free(self, batch_id: str | None, active: _ActiveRun) -> BatchOutcome:
@@ -190,7 +204,7 @@ class Bulkhead:
                 batch = await self._batches.unsettled(batch_id)
                 batch_id = batch.batch_id
                 return await self._resume(batch, active)
-            except (BatchTaken, LedgerLocked) as busy:
+            except (BatchTaken, LedgerLocked, SourceLocked) as busy:
                 if not notified:
                     active.emit(Notice(code="waiting_for_other_run", message=f"{busy}; waiting"))
                 notified = True
@@ -385,6 +399,8 @@ class Bulkhead:
                 slots_free=await context.pacer.free_slots(),
             )
         )
+        if active.source_lock is not None:
+            await active.source_lock.introduce(batch, ledger, active.emit, tagged=context.options.filename_tag)
         active.stages = asyncio.ensure_future(run_batch(batch, context, scope=scope, list_source=list_source))
         missing: dict[str, str] = {}
         try:

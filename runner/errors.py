@@ -27,6 +27,8 @@ BulkheadError
     ├── ConfigError               settings, routes or options are wrong
     ├── LedgerError
     │   ├── LedgerLocked          another run holds it
+    │   ├── LedgerReplaced        the file of the ledger in use, or a lock of its run, was deleted or replaced
+    │   ├── SourceLocked          another run of the account imports the same source
     │   ├── LedgerCorrupt         not a ledger, or damaged
     │   ├── LedgerTooNew          written by a later version
     │   ├── LedgerMismatch        belongs to another account
@@ -189,6 +191,14 @@ class LedgerError(TerminalError):
 
 class LedgerLocked(LedgerError):
     """Another run holds the ledger."""
+
+
+class LedgerReplaced(LedgerError):
+    """The file of the ledger in use, or a lock of its run, was deleted or replaced: another run may start."""
+
+
+class SourceLocked(LedgerError):
+    """Another run of the account imports the source, or a part of it, with another ledger."""
 
 
 class LedgerCorrupt(LedgerError):

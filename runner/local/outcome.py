@@ -60,6 +60,8 @@ EXIT_CODES: dict[type[BaseException], ExitCode] = {
     errors.LedgerError: ExitCode.FATAL,
     errors.LedgerLocked: ExitCode.LEDGER_LOCKED,
     errors.BatchTaken: ExitCode.LEDGER_LOCKED,
+    errors.SourceLocked: ExitCode.LEDGER_LOCKED,
+    errors.LedgerReplaced: ExitCode.FATAL,
     errors.LedgerCorrupt: ExitCode.FATAL,
     errors.LedgerTooNew: ExitCode.FATAL,
     errors.LedgerMismatch: ExitCode.FATAL,

@@ -24,10 +24,12 @@ from runner.ledger.location import LedgerTable
 from runner.ledger.sqlite.ledger import SqliteLedger
 from runner.ledger.sqlite.lockfile import is_locked, lock_path
 from runner.local.batch_lease import is_running
+from runner.local.source_lock import SourceLock
 from runner.quota.pacer import CreatePacer
 from runner.quota.sqlite import SqliteSlots
 from runner.sinks import open_sink
 from runner.sources import open_one, open_source
+from runner.sources.roots import root_of
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -152,6 +154,15 @@ class Resources:
         from runner.ledger.dynamodb.leases import DynamoLeases  # noqa: PLC0415 - as above
 
         return DynamoLeases(table, now=self.clock.now)
+
+    async def source_lock(self, spec: SourceSpec) -> SourceLock | None:
+        """Lock a source for a run; None with a shared ledger. Raises SourceLocked, LedgerError, StorageFull."""
+        place, store = self.settings.ledger, self.settings.quota_store
+        if isinstance(place, LedgerTable):
+            return None
+        root = await asyncio.to_thread(root_of, spec, now=self.clock.now())
+        directory = store.with_name(f"{store.name}.sources") / self.account
+        return await SourceLock.take(directory, root, ledger=place.absolute(), now=self.clock.now())
 
     async def is_running(self, batch_id: str) -> bool:
         """Return whether a run works on the batch; for a file, whether a process has the ledger open for writing."""

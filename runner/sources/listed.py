@@ -56,6 +56,15 @@ class ListedFiles(LocalFiles):
             if entry := self._entry(key, path, uri=self._uri_of(key)):
                 yield entry
 
+    def directories(self) -> set[str]:
+        """Return the real directories of the files that the filters take. Raises SourceNotFound, ConfigError."""
+        found = set()
+        for name in self._keys():
+            parent, _, base = os.fsdecode(name).rpartition("/")
+            if self._filter.takes(os.fsdecode(name), base):
+                found.add(parent or ("/" if name.startswith(b"/") else ""))
+        return {os.path.realpath(os.path.join(self._root, parent)) for parent in found}  # noqa: PTH118 - as above
+
     def _keys(self) -> Iterator[bytes]:
         if self._name is not None or self._list is None:
             return iter([os.fsencode(self._name or "")])

@@ -72,6 +72,10 @@ class Running:
             self.kill()
 
     @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
     def lines(self) -> list[bytes]:
         """Return the lines written to stdout so far."""
         with self._more:

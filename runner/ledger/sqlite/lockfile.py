@@ -30,7 +30,7 @@ class LockFile:
         """Lock `path` and write who holds it. Raises LedgerLocked, or OSError if it cannot be opened or locked."""
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            _lock(descriptor)
+            lock_now(descriptor)
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"pid {os.getpid()}, since {iso(now)}\n".encode(), 0)
         except BlockingIOError:
@@ -44,6 +44,11 @@ class LockFile:
             os.close(descriptor)
             raise
         return cls(descriptor)
+
+    @property
+    def descriptor(self) -> int | None:
+        """Return the open file; None once it is released."""
+        return self._descriptor
 
     def release(self) -> None:
         if self._descriptor is not None:
@@ -75,13 +80,24 @@ def is_locked(path: Path) -> bool:
     return False
 
 
-def _lock(descriptor: int) -> None:
+def lock_now(descriptor: int) -> None:
     """Take the lock; `is_locked` in another process may hold it for a moment. Raises BlockingIOError."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         time.sleep(_CHECK_S)
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def is_in_place(descriptor: int, path: Path) -> bool:
+    """Return whether a path still leads to the file that is open; True if that cannot be determined."""
+    try:
+        found = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return os.path.samestat(found, os.fstat(descriptor))
 
 
 def refuse_network_file_system(path: Path, *, mounts: Path = _MOUNTS) -> None:

@@ -1,0 +1,60 @@
+"""Two ledgers for one source: whatever people do to them, no content is imported twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.acceptance.inbox import Workspace, assert_each_once
+from tests.acceptance.vendors import SandboxVendor
+from tests.support.command import Command, Running
+
+Work = Callable[..., Workspace]
+
+FILES = 40
+PACE = ("--create-quota", "8/2s", "--uploads", "4")
+
+
+def elsewhere(mine: Workspace) -> Command:
+    """Return the command as the same user calls it in another working directory."""
+    other = mine.home / "elsewhere"
+    other.mkdir()
+    return Command(
+        other,
+        api_url=mine.command.environment["BULKHEAD_API_URL"],
+        HOME=str(mine.home),
+        XDG_STATE_HOME=mine.command.environment["XDG_STATE_HOME"],
+    )
+
+
+def run_of(source: Path | str, *more: str) -> list[str]:
+    return ["run", str(source), "--schema-id", "customers", *PACE, *more]
+
+
+def until_collecting(run: Running) -> None:
+    assert run.until_event(lambda event: event.get("new") == "collected")
+
+
+def test_a_run_in_another_directory_imports_nothing_of_a_source_that_a_run_is_importing(
+    work: Work, sandbox: SandboxVendor
+) -> None:
+    mine = work(sandbox)
+    files = mine.fill(FILES)
+    other = elsewhere(mine)
+    with mine.command.start(*run_of(mine.inbox, "--json")) as first:
+        until_collecting(first)
+        refused = other(*run_of(mine.inbox))
+        below = other(*run_of(mine.inbox / "a"))
+        first.wait().expect(0)
+    assert_each_once(sandbox.received(), files)
+
+    ledger = str(mine.home / ".bulkhead" / "ledger.db")
+    for finished in (refused.expect(11), below.expect(11)):
+        assert str(first.pid) in finished.text
+        assert ledger in finished.text
+        assert str(mine.inbox) in finished.text
+        assert f"bulkhead status --ledger {ledger}" in finished.text
+
+    told = other(*run_of(mine.inbox)).expect(0)
+    assert f"the last run of {mine.inbox} used another ledger: {ledger}" in told.text
+    assert_each_once(sandbox.received(), files)
