@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _S = ItemState
 NOT_OPEN = frozenset({_S.COLLECTED, _S.FAILED, _S.REJECTED, _S.NEEDS_REVIEW, _S.UNCERTAIN, _S.SKIPPED})
 POLLS_A_MINUTE = 12
+_AS_FAR_AS = {"AWAITING_UPLOAD": 0, "PENDING": 1, "RUNNING": 2, "SUCCESSFUL": 3, "NEEDS_REVIEW": 3, "FAILED": 3}
 
 
 class Judges(Base):
@@ -140,15 +141,31 @@ class Judges(Base):
             if most_within(asked_at, 60.0) > POLLS_A_MINUTE:
                 self._break(f"I6: import {import_id} was asked for too often")
 
-    def run_ended(self, *, deferred: int, stopped: bool) -> None:
-        """I8: a run that ends by itself leaves nothing to do but what it deferred."""
-        at_work = [
-            f"{item.source} {item.state}"
-            for item in self.items()
-            if item.state not in NOT_OPEN and not self._left_review(item)
-        ]
+    def run_ended(self, *, deferred: int, stopped: bool, by_us: bool) -> None:
+        """I8: a run that ends by itself leaves nothing to do but what it deferred, and no status of its own making."""
+        open_items = [item for item in self.items() if item.state not in NOT_OPEN and not self._left_review(item)]
+        at_work = [f"{item.source} {item.state}" for item in open_items]
         if not stopped and len(at_work) > deferred:
             self._break(f"I8: the run ended by itself, yet {at_work}")
+        if by_us:
+            return
+        for item in self.items():
+            self._status_was_said(item)
+        if self._plan.is_calm and (untroubled := [item.source for item in open_items if not self._is_struck(item)]):
+            self._break(f"I8: the run ended, yet nothing had happened to {untroubled}")
+
+    def _status_was_said(self, item: Item) -> None:
+        """I3: an item shows no status that its import has not reached."""
+        is_sent = item.import_id is None or self._vendor.seen.data_of.get(item.import_id)
+        said = None if is_sent else self._status(item.import_id)
+        if said in _AS_FAR_AS and _AS_FAR_AS.get(item.status or "", 0) > _AS_FAR_AS[said]:
+            self._break(f"I3: {item.source} shows {item.status}, its import is {said}")
+
+    def _is_struck(self, item: Item) -> bool:
+        """Tell whether an import of the item's content met something odd."""
+        alike = {given.source for given in self._inputs.values() if given.content == self._inputs[item.source].content}
+        owners = settled(self._ledger().owners(self._vendor.odd.struck))
+        return any(source in alike for _, source in owners.values())
 
     def _left_review(self, item: Item) -> bool:
         """Tell whether a person has finished the item's review, which may be just after the run's last look."""
@@ -174,6 +191,8 @@ class Judges(Base):
             return
         if item.error_code == "import_missing" and item.import_id in self._vendor.seen.deleted:
             return
+        if item.import_id in self._vendor.odd.swallowed and item.error_code in (None, "upload_not_taken"):
+            return
         if item.state not in wanted:
             self._break(
                 f"I3: {source} ends {item.state} ({item.error_code}: {item.error_message}), not {sorted(wanted)}"
@@ -183,6 +202,11 @@ class Judges(Base):
             self._break(f"I3: {source} is bound to import {item.import_id}, its data went to {given}")
         if item.state is _S.FAILED and self._status(item.import_id) != "FAILED":
             self._break(f"I3: {source} is failed, its import is {self._status(item.import_id)}")
+
+    def left_open(self) -> list[str]:
+        """Return the open items of the ledger but those whose upload was acknowledged and lost."""
+        lost = self._vendor.odd.swallowed
+        return [item.source for item in self.items() if item.state not in NOT_OPEN and item.import_id not in lost]
 
     def account(self) -> dict[str, tuple[str, int]]:
         """Return the final account: the state of each input, and how many imports got its data."""

@@ -20,7 +20,17 @@ FOLDERS = ("2026-06", "2026-07", "archive", "east/north")
 NAMES = ("customers.csv", "orders.csv", "contacts.xlsx", "Bericht März.csv")
 FATES: tuple[Fate, ...] = ("good", "good", "good", "good", "good", "good", "review", "broken", "refused")
 SETTLE_S = 120.0
-_OF_JSON = frozenset({World.NAMED_JSON, World.DATE_OFF})
+_OF_JSON = frozenset(
+    {
+        World.NAMED_JSON,
+        World.DATE_OFF,
+        World.LATE_READS,
+        World.OLD_LIST,
+        World.DRIFTING_LIST,
+        World.SHRINKING_LIST,
+        World.UNORDERED_LIST,
+    }
+)
 """Worlds that matter to JSON documents whose create was not answered."""
 
 
@@ -86,6 +96,12 @@ class Plan:
     stack: StackHabits | None = None
     """Whether the ledger is shared with functions that webhooks wake."""
     worlds: frozenset[World] = frozenset()
+
+    @property
+    def is_calm(self) -> bool:
+        """Tell whether nothing goes wrong but what the worlds bring."""
+        trouble = [*self.outages, *self.full, *self.deletions, *self.strangers, *(life.freezes for life in self.lives)]
+        return bool(self.worlds) and not any(trouble) and not any(self.rates.values()) and self.stack is None
 
     @property
     def is_polite(self) -> bool:

@@ -33,7 +33,7 @@ from runner.stages.context import RunContext
 from runner.stop import StopReason, StopSignal
 from sandbox.api_state import SandboxState
 from sandbox.settings import SandboxSettings
-from tests.simulation.oracles import NOT_OPEN, Judges
+from tests.simulation.oracles import Judges
 from tests.simulation.plan import SETTLE_S, Life, Plan, plan_of, shared_plan_of, within
 from tests.simulation.stack import Stack
 from tests.support.inputs import SimulatedSource, simulated_engine
@@ -224,7 +224,7 @@ class Simulation:
         if self._stack is not None:
             await self._stack.drained()
         await self._live(len(self._plan.lives), Life())
-        if left := [item.source for item in self._judges.items() if item.state not in NOT_OPEN]:
+        if left := self._judges.left_open():
             raise self.broken(f"I8: open after a run without faults: {left}")
         if self._plan.reviewed:
             await self._finish_reviews()
@@ -260,7 +260,8 @@ class Simulation:
         self._judge(self._judges.quota_is_kept)
         if ended is not None and scope is Scope.RUN:
             self._trace.note("ended", str(stop.reason))
-            self._judge(lambda: self._judges.run_ended(deferred=ended.deferred, stopped=stop.requested))
+            by_us = stop.reason is StopReason.INTERRUPTED
+            self._judge(lambda: self._judges.run_ended(deferred=ended.deferred, stopped=stop.requested, by_us=by_us))
 
     async def _run(self, process: Process, program: Any) -> RunResult | None:
         try:

@@ -164,9 +164,10 @@ class Vendor:
 
     def listed(self, now: float) -> list[dict[str, Any]]:
         """Return every import as the list shows it: as it was `list_lag_s` ago, newest first."""
-        as_of = now - self.habits.list_lag_s
+        as_of = now - self.habits.list_lag_s - self.odd.list_lag_s
         found = self.state.list_imports(as_of, limit=1000)["results"]
-        return [one for one in found if self._is_listed(one, now=now, as_of=as_of)]
+        shown = [one for one in found if self._is_listed(one, now=now, as_of=as_of)]
+        return self.odd.arranged(shown, now=now)
 
     def _is_listed(self, found: dict[str, Any], *, now: float, as_of: float) -> bool:
         made_at = _instant(found["created_date"]).timestamp()
@@ -374,10 +375,10 @@ class SimulatedApi:
         return self._vendor.shown(found)
 
     async def list_page(self, *, limit: int, offset: int) -> ImportPage:
-        habits = self._vendor.habits
-        found = await self._read("list", str(offset), self._vendor.listed)
-        last = offset + min(limit, habits.page_size)
-        page = tuple(self._vendor.shown(one) for one in found[offset:last])
+        vendor = self._vendor
+        found = await self._read("list", str(offset), vendor.listed)
+        last = offset + min(limit, vendor.odd.page_size(vendor.habits.page_size))
+        page = tuple(vendor.shown(one) for one in found[offset:last])
         return ImportPage(count=len(found), imports=page, has_next=last < len(found))
 
     async def results_url(self, import_id: str) -> str:
@@ -413,7 +414,8 @@ class SimulatedStorage:
         import_id = _import_of(url)
         self.before_upload(import_id, body.source)
         data = b"".join([chunk async for chunk in body.chunks()])
-        headers = {"content-length": str(len(data)), **({"if-none-match": "*"} if only_if_absent else {})}
+        heeded = only_if_absent and self._vendor.odd.takes_conditions
+        headers = {"content-length": str(len(data)), **({"if-none-match": "*"} if heeded else {})}
         transfer_s = self._vendor.weather.latency()
 
         def begin(instant: float, done: Done) -> None:
@@ -421,6 +423,8 @@ class SimulatedStorage:
             ticket = _stored(lambda: state.begin_upload(url, headers, now), only_if_absent=only_if_absent)
             if self._vendor.odd.refuses_transfer("upload", import_id, now=now):
                 done(UploadRefused("storage refuses the upload (HTTP 403 AccessDenied)"))
+            elif self._vendor.odd.is_expired("upload", import_id, now=now):
+                done(UrlExpired("Request has expired"))
             elif isinstance(ticket, UploadTicket):
                 self._vendor.at(
                     instant + transfer_s, lambda later: finish(ticket, later, done), sender=self._exchange.process
@@ -431,10 +435,13 @@ class SimulatedStorage:
         def finish(ticket: UploadTicket, instant: float, done: Done) -> None:
             state, now = self._vendor.state, self._vendor.wall(instant)
             blob = state.storage.put(f"{import_id}.upload", data)
-            stored = _stored(lambda: state.finish_upload(ticket, blob, now), only_if_absent=only_if_absent)
+            stored: Any = "swallowed"
+            if not self._vendor.odd.swallows(import_id):
+                stored = _stored(lambda: state.finish_upload(ticket, blob, now), only_if_absent=only_if_absent)
+                if isinstance(stored, str):
+                    self._vendor.seen.data_of[import_id].append(body.source)
             if isinstance(stored, str):
                 self._vendor.note("vendor.stored", f"{import_id} {body.source}")
-                self._vendor.seen.data_of[import_id].append(body.source)
             done(True if isinstance(stored, str) else stored)
 
         detail = f"{import_id} {body.source}"
@@ -455,6 +462,8 @@ class SimulatedStorage:
             raise UrlExpired("Request has expired")
         if self._vendor.odd.refuses_transfer("download", import_id, now=self._vendor.now()):
             raise UrlExpired("the results url has expired or is refused (HTTP 403 AccessDenied)")
+        if self._vendor.odd.is_expired("download", import_id, now=self._vendor.now()):
+            raise UrlExpired("Request has expired")
         blob = self._vendor.state.download(url, self._vendor.wall(self._exchange.loop.time()))
         assert isinstance(blob.source, bytes)
         yield _chunks(blob.source, fate)

@@ -5,9 +5,16 @@ A world is on in a simulation or not, and each has draws of its own: turning one
 
 from __future__ import annotations
 
+import itertools
 import random
-from collections.abc import Collection, Iterable
+import zlib
+from collections.abc import Callable, Collection, Iterable
+from datetime import UTC, datetime
 from enum import StrEnum
+from typing import Any
+
+_OTHERS_MAX = 60
+"""The most imports of others in a list that drifts."""
 
 
 class World(StrEnum):
@@ -23,9 +30,23 @@ class World(StrEnum):
     """An import of JSON shows a name: one that all share, or one of its own."""
     STORAGE_403 = "storage-403"
     """Storage refuses a transfer with 403 once or twice."""
+    OLD_LIST = "old-list"
+    """The list shows what was one to fifteen minutes ago."""
+    DRIFTING_LIST = "drifting-list"
+    """Others make imports, so that rows move from one page of the list to the next while it is read."""
+    SHRINKING_LIST = "shrinking-list"
+    """Others make and delete imports, so that a row may be missing from both of two pages."""
+    UNORDERED_LIST = "unordered-list"
+    """The list is not newest first, and has imports of earlier days."""
+    SWALLOWED_UPLOAD = "swallowed-upload"
+    """Storage says 200 to an upload, and the import never gets the file."""
+    EXPIRED_ALWAYS = "expired-always"
+    """Storage says for long that the url of a transfer has expired, while the API gives no other."""
+    CONDITION_IGNORED = "condition-ignored"
+    """Storage accepts `If-None-Match` and ignores it."""
 
 
-ON_BY_DEFAULT: frozenset[World] = frozenset()
+ON_BY_DEFAULT: frozenset[World] = frozenset({World.DRIFTING_LIST})
 """Worlds in which the core holds: a quarter of all seeds plays each."""
 
 SHARE = 0.25
@@ -49,11 +70,29 @@ class Oddities:
         self._seed = seed
         self._until = until
         self._asked: dict[str, int] = {}
+        self.struck: set[str] = set()
+        """Imports that met something odd."""
+        self.swallowed: set[str] = set()
+        """Imports whose upload was acknowledged and lost."""
+        self.list_lag_s = self._list_lag_s()
+        rng = self._draws(World.EXPIRED_ALWAYS)
+        self._expired_share = rng.choice((0.3, 0.8)) if rng else 0.0
+        self._list = OddList(self._draws)
         self.date_off_s = self._date_off_s()
 
     def _draws(self, world: World, of: str = "") -> random.Random | None:
         """Return the draws of a world, the same each time, for one import or for all; None if it is off."""
         return random.Random(f"{self._seed} {world} {of}") if world in self._worlds else None
+
+    def _list_lag_s(self) -> float:
+        rng = self._draws(World.OLD_LIST)
+        return rng.choice((60.0, 100.0, 300.0, 900.0)) if rng else 0.0
+
+    def _nth(self, call: str, import_id: str) -> int:
+        """Count a call for an import, and return its number."""
+        key = f"{call} {import_id}"
+        self._asked[key] = self._asked.get(key, 0) + 1
+        return self._asked[key]
 
     def _date_off_s(self) -> float:
         if self._draws(World.DATE_AHEAD):
@@ -64,21 +103,20 @@ class Oddities:
     def is_unknown(self, call: str, import_id: str, *, now: float, made_at: float) -> bool:
         """Tell whether a retrieve or a results url of an import that exists is answered with 404."""
         if call == "retrieve" and self.is_unlisted(import_id, now=now, made_at=made_at):
-            return True
+            return self._strikes(import_id)
         rng = self._draws(World.ODD_404, f"{call} {import_id}")
         if rng is None or now >= self._until:
             return False
-        number = self._asked[f"{call} {import_id}"] = self._asked.get(f"{call} {import_id}", 0) + 1
+        number = self._nth(call, import_id)
         mood, first = rng.choice(("never", "once", "row", "minutes")), rng.randint(1, 4)
-        match mood:
-            case "once":
-                return number == first
-            case "row":
-                return first <= number < first + rng.randint(2, 6)
-            case "minutes":
-                begin = made_at + rng.uniform(0, 300)
-                return begin <= now < begin + rng.uniform(10, 900)
-        return False
+        begin = made_at + rng.uniform(0, 300)
+        struck = {
+            "never": False,
+            "once": number == first,
+            "row": first <= number < first + rng.randint(2, 6),
+            "minutes": begin <= now < begin + rng.uniform(10, 900),
+        }[mood]
+        return struck and self._strikes(import_id)
 
     def is_unlisted(self, import_id: str, *, now: float, made_at: float) -> bool:
         """Tell whether the list does not show an import yet."""
@@ -95,5 +133,88 @@ class Oddities:
         rng = self._draws(World.STORAGE_403, f"{call} {import_id}")
         if rng is None or now >= self._until:
             return False
-        number = self._asked[f"{call} {import_id}"] = self._asked.get(f"{call} {import_id}", 0) + 1
-        return number <= rng.choice((0, 1, 1, 2))
+        refused = self._nth(call, import_id) <= rng.choice((0, 1, 1, 2))
+        return refused and self._strikes(import_id)
+
+    def is_expired(self, call: str, import_id: str, *, now: float) -> bool:
+        """Tell whether storage takes a valid url for expired."""
+        rng, share = self._draws(World.EXPIRED_ALWAYS, f"{call} {import_id}"), self._expired_share
+        return rng is not None and now < self._until and rng.random() < share and self._strikes(import_id)
+
+    def swallows(self, import_id: str) -> bool:
+        """Tell whether storage loses an upload that it acknowledges."""
+        rng = self._draws(World.SWALLOWED_UPLOAD, import_id)
+        if rng is None or rng.random() > 0.25:
+            return False
+        self.swallowed.add(import_id)
+        return self._strikes(import_id)
+
+    @property
+    def takes_conditions(self) -> bool:
+        return World.CONDITION_IGNORED not in self._worlds
+
+    def _strikes(self, import_id: str) -> bool:
+        self.struck.add(import_id)
+        return True
+
+    def arranged(self, rows: list[dict[str, Any]], *, now: float) -> list[dict[str, Any]]:
+        """Return the rows of the list as this vendor shows them."""
+        return self._list.arranged(rows, now=now)
+
+    def page_size(self, usual: int) -> int:
+        return self._list.page_size or usual
+
+
+class OddList:
+    """The list of imports with rows of others, in another order, and with small pages; each call may change it."""
+
+    def __init__(self, draws: Callable[[World], random.Random | None]) -> None:
+        self._drifts = draws(World.SHRINKING_LIST) or draws(World.DRIFTING_LIST)
+        self._shrinks = draws(World.SHRINKING_LIST) is not None
+        self._disorder = draws(World.UNORDERED_LIST)
+        self._others: list[dict[str, Any]] = []
+        self._numbers = itertools.count()
+        rng = self._drifts or self._disorder
+        self.page_size = rng.choice((3, 10)) if rng else 0
+        self._order = self._disorder.choice(("oldest", "modified", "any", "nearly")) if self._disorder else ""
+        self._archive_count = self._disorder.randint(0, 25) if self._disorder else 0
+
+    def arranged(self, rows: list[dict[str, Any]], *, now: float) -> list[dict[str, Any]]:
+        if self._drifts is not None:
+            self._drift(self._drifts, now)
+            rows = sorted([*self._others, *rows], key=_made_at, reverse=True)
+        if self._disorder is not None:
+            earlier = [self._other(now - 86_400.0 * (1 + day), f"archive-{day}") for day in range(self._archive_count)]
+            rows = self._disordered([*rows, *earlier])
+        return rows
+
+    def _drift(self, rng: random.Random, now: float) -> None:
+        """Let others make some imports, and delete some."""
+        for _ in range(rng.choice((0, 1, 1, 4)) if len(self._others) < _OTHERS_MAX else 0):
+            self._others.append(self._other(now, f"other-{next(self._numbers)}"))
+        if self._shrinks:
+            for _ in range(rng.choice((0, 1, 1, 3))):
+                self._others = self._others and rng.sample(self._others, len(self._others) - 1)
+
+    def _disordered(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        match self._order:
+            case "oldest":
+                return sorted(rows, key=_made_at)
+            case "modified":
+                return sorted(rows, key=lambda row: str(row["modified_date"]), reverse=True)
+            case "nearly":
+                pairs = [rows[at : at + 2][::-1] for at in range(0, len(rows), 2)]
+                return [row for pair in pairs for row in pair]
+            case _:
+                return sorted(rows, key=lambda row: zlib.crc32(str(row["id"]).encode()))
+
+    def _other(self, at: float, import_id: str) -> dict[str, Any]:
+        made = datetime.fromtimestamp(at, UTC).isoformat()
+        return {
+            "id": import_id, "schema_id": "others", "status": "SUCCESSFUL", "original_filename": "other.csv",
+            "created_date": made, "modified_date": made,
+        }  # fmt: skip
+
+
+def _made_at(row: dict[str, Any]) -> str:
+    return str(row["created_date"])
