@@ -387,7 +387,9 @@ class Bulkhead:
         ledger = await self._resources.ledger(write=True)
         context = await self._context(batch, spec, ledger, active)
         await context.sink.prepare()
-        batch = await ledger.update_batch(batch.batch_id, state=BatchState.RUNNING, finished_at=None, exit_code=None)
+        batch = await ledger.update_batch(
+            batch.batch_id, state=BatchState.RUNNING, finished_at=None, exit_code=None, reason=None
+        )
         counts = await ledger.counts(batch.batch_id)
         active.emit(
             BatchStarted(
@@ -402,9 +404,9 @@ class Bulkhead:
         if active.source_lock is not None:
             await active.source_lock.introduce(batch, ledger, active.emit, tagged=context.options.filename_tag)
         active.stages = asyncio.ensure_future(run_batch(batch, context, scope=scope, list_source=list_source))
-        missing: dict[str, str] = {}
+        ended: RunResult | None = None
         try:
-            missing = (await active.stages).missing_schemas
+            ended = await active.stages
         except asyncio.CancelledError:
             if not active.stop.requested:
                 raise
@@ -416,9 +418,11 @@ class Bulkhead:
         result = batch_result(
             counts,
             stop=active.stop,
-            missing_schemas=missing,
+            missing_schemas=ended.missing_schemas if ended else {},
+            outage=ended.outage if ended else None,
             listed=(await ledger.batch(batch.batch_id) or batch).listed,
             fail_if_empty=spec.fail_if_empty,
+            tracking=scope is not Scope.RUN,
         )
         return await asyncio.shield(self._finish(batch, context, result))
 
@@ -427,7 +431,11 @@ class Bulkhead:
         ledger, clock = context.ledger, self._resources.clock
         counts = await ledger.counts(batch.batch_id)
         batch = await ledger.update_batch(
-            batch.batch_id, state=result.state, exit_code=int(result.exit_code), finished_at=clock.now()
+            batch.batch_id,
+            state=result.state,
+            exit_code=int(result.exit_code),
+            reason=result.reason,
+            finished_at=clock.now(),
         )
         try:
             await write_manifest(ledger, batch, context.sink, exit_code=int(result.exit_code), now=clock.now())
@@ -497,6 +505,7 @@ class Bulkhead:
             filename_tag=settings.filename_tag,
             again=spec.again,
             max_duration_s=settings.max_duration,
+            give_up_after_s=settings.give_up_after,
             failure_limit=settings.max_failures or FailureLimit(),
             list_first=spec.source.order_by != "name",
         )

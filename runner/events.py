@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 
 from runner.models import BatchState, ItemState
 
@@ -74,6 +75,22 @@ class Notice:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OutageBegan:
+    """The vendor's API gives no answer; `since` is when the first call without one began."""
+
+    since: datetime
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutageEnded:
+    """The vendor's API answers again."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BatchFinished:
     batch_id: str
     state: BatchState
@@ -90,6 +107,8 @@ Event = (
     | CreateThrottled
     | BytesUploaded
     | Notice
+    | OutageBegan
+    | OutageEnded
     | BatchFinished
 )
 EventHook = Callable[[Event], None]

@@ -13,6 +13,7 @@ class StopReason(StrEnum):
     TOO_MANY_FAILURES = "too_many_failures"
     AUTH_REFUSED = "auth_refused"
     TROUBLE = "trouble"
+    VENDOR_UNREACHABLE = "vendor_unreachable"
 
 
 class StopSignal:

@@ -18,6 +18,7 @@ from runner.cli.option_groups import (
     Json,
     Ledger,
     Pace,
+    Patience,
     Places,
     PlanQuota,
     Quiet,
@@ -55,7 +56,7 @@ class ResumeArguments(Batch, Pace, Account, Json, Quiet, Verbose):
     ] = False
 
 
-class TrackArguments(Batch, Account, Json, Quiet, Verbose):
+class TrackArguments(Batch, Patience, Account, Json, Quiet, Verbose):
     """What `track` takes."""
 
     watch: Annotated[bool, Option("--watch", None, "Wait until every review is finished.", Panel.PACE)] = False

@@ -48,6 +48,7 @@ def status_document(status: BatchStatus) -> dict[str, Any]:
         "started_at": batch.started_at,
         "finished_at": batch.finished_at,
         "exit_code": batch.exit_code,
+        "reason": batch.reason,
     }
 
 

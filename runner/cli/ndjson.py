@@ -78,7 +78,7 @@ class JsonEvents:
 def _plain(value: Any) -> Any:
     if isinstance(value, str):
         return storable(str(value))
-    return value
+    return iso(value) if isinstance(value, datetime) else value
 
 
 Fields = Mapping[str, Mapping[str, Mapping[str, Any]]]

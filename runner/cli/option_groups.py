@@ -203,7 +203,23 @@ class PlanQuota(Arguments):
     create_quota: CreateQuota = None
 
 
-class Pace(Arguments):
+class Patience(Arguments):
+    """How long to wait for a vendor that does not answer."""
+
+    give_up_after: Annotated[
+        str | None,
+        Option(
+            "--give-up-after",
+            "DURATION",
+            "Stop when the vendor has not answered for this time, or for eight times as long if it has answered"
+            " this run; 0 never stops.",
+            Panel.PACE,
+            setting="give_up_after",
+        ),
+    ] = None
+
+
+class Pace(Patience):
     """How fast to go, and when to pause."""
 
     uploads: Annotated[

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from runner.cli.progress_state import ProgressState
 from runner.cli.styles import STYLES
-from runner.events import CreateThrottled, Event, Notice
+from runner.events import CreateThrottled, Event, Notice, OutageBegan, OutageEnded
 from runner.formatting import counted, lasting, shown, sized
 from runner.models import ItemState
 
@@ -60,7 +60,7 @@ class ScreenProgress:
 
     def take(self, event: Event) -> None:
         self._state.take(event)
-        if isinstance(event, Notice):
+        if isinstance(event, Notice | OutageBegan | OutageEnded):
             self._say_once(event.message)
         elif isinstance(event, CreateThrottled):
             self.say(f"the vendor limits creates (429): all creates wait {lasting(event.wait_s)}")
@@ -113,7 +113,8 @@ def plain_line(state: ProgressState) -> str:
     """Return the state of a run in one line."""
     states = ", ".join(f"{one} {state.by_state[one]}" for one in ItemState if state.by_state.get(one))
     parts = [f"{state.finished} of {counted(state.total, 'item')}", states or "nothing listed yet", *_forecast(state)]
-    return f"{lasting(state.elapsed_s)}: " + "; ".join(parts)
+    outage = [shown(state.outage)] if state.outage else []
+    return f"{lasting(state.elapsed_s)}: " + "; ".join([*parts, *outage])
 
 
 def live_view(state: ProgressState) -> Group:
@@ -126,7 +127,8 @@ def live_view(state: ProgressState) -> Group:
         Text(f"{state.finished:,} of {counted(state.total, 'item')}{' so far' if state.listing else ''}"),
         Text(lasting(state.elapsed_s), style="dim"),
     )
-    return Group(head, _states(state), Text("  " + " · ".join(_forecast(state)), style="dim"))
+    outage = [Text(f"  {shown(state.outage)}", style="yellow")] if state.outage else []
+    return Group(head, _states(state), Text("  " + " · ".join(_forecast(state)), style="dim"), *outage)
 
 
 def _states(state: ProgressState) -> Text:

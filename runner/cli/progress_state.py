@@ -14,6 +14,8 @@ from runner.events import (
     Event,
     ItemMoved,
     ItemsDiscovered,
+    OutageBegan,
+    OutageEnded,
 )
 from runner.models import OPEN_STATES, ItemState
 
@@ -32,6 +34,8 @@ class ProgressState:
         self.batch_id = ""
         self.listing = True
         self.bytes_uploaded = 0
+        self.outage: str | None = None
+        """Since when the vendor has not answered, and why; None while it answers."""
         self.slots_free = quota.count
         """Creates of the quota that could be sent at once, as of the start or of the last create."""
 
@@ -93,6 +97,14 @@ class ProgressState:
     @_take.register
     def _(self, event: BytesUploaded) -> None:
         self.bytes_uploaded += event.count
+
+    @_take.register
+    def _(self, event: OutageBegan) -> None:
+        self.outage = event.message
+
+    @_take.register
+    def _(self, event: OutageEnded) -> None:  # noqa: ARG002 - its type says it all
+        self.outage = None
 
     def _recount(self, by_state: Mapping[str, int]) -> None:
         self.by_state = {ItemState(state): count for state, count in by_state.items() if count}

@@ -89,7 +89,8 @@ def print_status(console: Console, status: BatchStatus, facts: Sequence[tuple[st
         ("started", f"{iso(batch.started_at)}"),
         ("results", near(batch.out)),
     ]
-    columns(console, [("state", str(batch.state)), *(facts or default)])
+    reason = [("reason", shown(batch.reason))] if batch.reason else []
+    columns(console, [("state", str(batch.state)), *reason, *(facts or default)])
     line(console)
     for state, count in present(status.by_state):
         line(console, f"  {state:<13}{count:>9,}", style=STYLES.get(state, ""))

@@ -238,7 +238,7 @@ class WebhookPerImport(WrappedApi):
         url = self._current_url()
         named = {"webhookUrl": url, "needsReviewWebhookUrl": url}
         try:
-            return await self._api.create(replace(request, settings={**named, **(request.settings or {})}))
+            return await self.inner.create(replace(request, settings={**named, **(request.settings or {})}))
         except BulkheadError as error:
             raise error.with_message(_without(url, str(error))) from error.__cause__
 

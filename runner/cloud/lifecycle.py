@@ -117,4 +117,6 @@ async def reopen(deployment: Deployment, batch_id: str) -> None:
     """Set a batch that has ended to running, because it has work again; call it after the item was added."""
     batch = await deployment.ledger.batch(batch_id)
     if batch is not None and batch.state in ENDS:
-        await deployment.ledger.update_batch(batch_id, state=BatchState.RUNNING, finished_at=None, exit_code=None)
+        await deployment.ledger.update_batch(
+            batch_id, state=BatchState.RUNNING, finished_at=None, exit_code=None, reason=None
+        )

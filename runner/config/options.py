@@ -28,6 +28,8 @@ class RunOptions:
     - `settle_s`: how long an import must stay without data before an upload with unknown outcome is repeated, if
       storage does not support `If-None-Match`.
     - `permit_wait_s`: the longest wait for a permit, after which an item stays queued; None waits forever.
+    - `give_up_after_s`: how long the vendor may be unreachable before the run gives up, and eight times that once it
+      has answered; 0 never gives up.
     - `safety_list_s`: how often the vendor's imports are listed while they are tracked by ledger.
     - `foreign_upload_s`: the longest upload that another runner on the same ledger may be sending when a url expires.
     """
@@ -45,6 +47,7 @@ class RunOptions:
     filename_tag: bool = True
     again: bool = False
     max_duration_s: float | None = None
+    give_up_after_s: float = 900.0
     failure_limit: FailureLimit = FailureLimit()
     list_first: bool = False
     """Wait for the whole listing before the first create, as an order other than by name needs."""

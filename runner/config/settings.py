@@ -140,6 +140,7 @@ class Settings(BaseSettings):
     uploads: Annotated[int, Field(ge=1, le=64)] = 8
     bwlimit: Annotated[int, Field(ge=1024), _text_by(parse_size)] | None = None
     max_duration: Wait | None = None
+    give_up_after: Duration = 900.0
     max_failures: Annotated[FailureLimit, _text_by(parse_failure_limit)] | None = None
 
     track_by: Literal["list", "ledger"] | None = None

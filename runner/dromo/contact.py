@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from runner.dromo.rate_limited import WrappedApi
 from runner.errors import RateLimited, TerminalError, TransientError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Callable
     from datetime import datetime
 
     from runner.models import CreateRequest, ImportPage, RemoteImport
@@ -30,22 +30,27 @@ class Outage:
     reason: str
 
 
+def _nothing() -> None:
+    """Ignore that an outage has begun or ended."""
+
+
 class WatchedApi(WrappedApi):
     """Notes whether the API answers. An answer is anything below 500 that the API itself wrote, refusals included.
 
-    `has_answered` says whether it ever did, `outage` is None while it does. Put limits around it, not inside: waiting
-    for them is no outage.
+    `answered_ticks` is when it last did, `has_answered` whether it ever did, `outage` is None while it does. Put limits
+    around it, not inside: waiting for them is no outage. `on_change` is called when an outage has begun or ended.
     """
 
-    def __init__(self, api: ImportsApi, *, clock: Clock) -> None:
+    def __init__(self, api: ImportsApi, *, clock: Clock, on_change: Callable[[], None] = _nothing) -> None:
         super().__init__(api)
         self._clock = clock
-        self._answered_ticks: float | None = None
+        self._on_change = on_change
+        self.answered_ticks: float | None = None
         self.outage: Outage | None = None
 
     @property
     def has_answered(self) -> bool:
-        return self._answered_ticks is not None
+        return self.answered_ticks is not None
 
     async def create(self, request: CreateRequest) -> RemoteImport:
         return await self._watched(super().create(request))
@@ -82,13 +87,15 @@ class WatchedApi(WrappedApi):
         return found
 
     def _answered(self) -> None:
-        self._answered_ticks = self._clock.ticks()
-        self.outage = None
+        self.answered_ticks = self._clock.ticks()
+        if self.outage is not None:
+            self.outage = None
+            self._on_change()
 
     def _not_answered(self, began: datetime, began_ticks: float, *, reason: str) -> None:
         """Note a call without an answer, unless the API answered another one that began later."""
         if self.outage is not None:
-            began, began_ticks = self.outage.since, self.outage.since_ticks
-        elif self._answered_ticks is not None and self._answered_ticks > began_ticks:
-            return
-        self.outage = Outage(since=began, since_ticks=began_ticks, reason=reason)
+            self.outage = replace(self.outage, reason=reason)
+        elif self.answered_ticks is None or self.answered_ticks <= began_ticks:
+            self.outage = Outage(since=began, since_ticks=began_ticks, reason=reason)
+            self._on_change()

@@ -20,25 +20,25 @@ class WrappedApi:
     """An ImportsApi that passes every call on to another one; subclasses override the calls that they change."""
 
     def __init__(self, api: ImportsApi) -> None:
-        self._api = api
+        self.inner = api
 
     async def create(self, request: CreateRequest) -> RemoteImport:
-        return await self._api.create(request)
+        return await self.inner.create(request)
 
     async def retrieve(self, import_id: str) -> RemoteImport:
-        return await self._api.retrieve(import_id)
+        return await self.inner.retrieve(import_id)
 
     async def list_page(self, *, limit: int, offset: int) -> ImportPage:
-        return await self._api.list_page(limit=limit, offset=offset)
+        return await self.inner.list_page(limit=limit, offset=offset)
 
     async def results_url(self, import_id: str) -> str:
-        return await self._api.results_url(import_id)
+        return await self.inner.results_url(import_id)
 
     async def delete(self, import_id: str) -> None:
-        await self._api.delete(import_id)
+        await self.inner.delete(import_id)
 
     async def schema(self, schema_id: str) -> dict[str, Any]:
-        return await self._api.schema(schema_id)
+        return await self.inner.schema(schema_id)
 
 
 class RateLimitedApi(WrappedApi):
@@ -58,6 +58,12 @@ class RateLimitedApi(WrappedApi):
         self._polls: OrderedDict[str, AsyncLimiter] = OrderedDict()
         self.calls: Counter[str] = Counter()
 
+    def over(self, api: ImportsApi) -> Self:
+        """Return another API behind the same limiters, with the same counts."""
+        other = copy(self)
+        other.inner = api
+        return other
+
     def counted_apart(self) -> Self:
         """Return the same API, behind the same limiters, that counts its own calls from zero."""
         apart = copy(self)
@@ -67,12 +73,12 @@ class RateLimitedApi(WrappedApi):
     async def retrieve(self, import_id: str) -> RemoteImport:
         async with self._poll_limiter(import_id):
             self.calls["retrieve_calls"] += 1
-            return await self._api.retrieve(import_id)
+            return await self.inner.retrieve(import_id)
 
     async def list_page(self, *, limit: int, offset: int) -> ImportPage:
         async with self._lists:
             self.calls["list_calls"] += 1
-            return await self._api.list_page(limit=limit, offset=offset)
+            return await self.inner.list_page(limit=limit, offset=offset)
 
     def _poll_limiter(self, import_id: str) -> AsyncLimiter:
         limiter = self._polls.pop(import_id, None) or self._new_poll_limiter()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from runner import errors
@@ -105,7 +105,10 @@ _OF_STOP = {
     StopReason.TOO_MANY_FAILURES: (BatchState.PAUSED, ExitCode.TOO_MANY_FAILURES),
     StopReason.AUTH_REFUSED: (BatchState.PAUSED, ExitCode.FATAL),
     StopReason.TROUBLE: (BatchState.PAUSED, ExitCode.TRY_AGAIN),
+    StopReason.VENDOR_UNREACHABLE: (BatchState.PAUSED, ExitCode.TRY_AGAIN),
 }
+
+_UNFINISHED = {code for _, code in _OF_STOP.values()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,11 +127,31 @@ def batch_result(
     missing_schemas: Mapping[str, str],
     listed: bool,
     fail_if_empty: bool = False,
+    outage: str | None = None,
+    tracking: bool = False,
 ) -> BatchResult:
     """Return the result of a batch from its items, from whether its source is fully `listed`, and from `stop`.
 
-    `missing_schemas`: the vendor's sentence on each schema that it does not have.
+    `missing_schemas`: the vendor's sentence on each schema that it does not have. `outage` says since when the vendor
+    has not answered. With `tracking`, the run was there for open reviews, so a stop left work undone if one is open.
     """
+    result = _result(by_state, stop=stop, missing_schemas=missing_schemas, listed=listed, fail_if_empty=fail_if_empty)
+    if tracking and stop.reason is not None and result.exit_code is ExitCode.NEEDS_REVIEW:
+        reason = stop.detail or str(stop.reason)
+        result = replace(result, exit_code=_OF_STOP[stop.reason][1], reason=f"{reason}; {result.reason}")
+    if outage is None or result.exit_code not in _UNFINISHED or outage in result.reason:
+        return result
+    return replace(result, reason=f"{result.reason}; {outage}")
+
+
+def _result(
+    by_state: Mapping[ItemState, int],
+    *,
+    stop: StopSignal,
+    missing_schemas: Mapping[str, str],
+    listed: bool,
+    fail_if_empty: bool,
+) -> BatchResult:
     open_count = sum(by_state.get(state, 0) for state in OPEN_STATES)
     if stop.reason is not None and (open_count or not listed):
         state, code = _OF_STOP[stop.reason]

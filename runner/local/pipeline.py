@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
@@ -30,6 +30,7 @@ from runner.local.counters import CallCounts
 from runner.local.deferrals import DeferredItems
 from runner.local.feeder import WITH_IMPORT, Feeder, InFlight, unfinished
 from runner.local.ledger_watch import LedgerWatcher
+from runner.local.outage import OutageWatch
 from runner.local.settling import LostCreateQueue
 from runner.models import Batch, Item, ItemState
 from runner.retry import repeat_read
@@ -60,13 +61,15 @@ class Scope(Enum):
 class RunResult:
     """How the stages left a batch: `deferred` items, and `missing_schemas` with the vendor's sentence on each.
 
-    `ended` counts the items that ended in this run, and those that now need review.
+    `ended` counts the items that ended in this run, and those that now need review. `outage` says since when the vendor
+    has not answered; None if it answers.
     """
 
     by_state: dict[ItemState, int]
     ended: dict[ItemState, int]
     deferred: int
     missing_schemas: dict[str, str]
+    outage: str | None = None
 
 
 async def run_batch(
@@ -123,7 +126,8 @@ class _Run:
         self, batch: Batch, context: RunContext, *, transitions: Transitions, scope: Scope, list_source: bool
     ) -> None:
         self._batch = batch
-        self._context = context
+        self._outage = OutageWatch(context, record=self._record_outage)
+        self._context = replace(context, api=self._outage.api)
         self._transitions = transitions
         self._scope = scope
         self._list_source = list_source
@@ -194,7 +198,14 @@ class _Run:
             self._lost_creates.run(),
             self.counts.flush_often(self._stop_conditions.stop_for),
             self._stop_conditions.keep_time(),
+            self._outage.run(),
         ]
+
+    async def _record_outage(self, sentence: str | None) -> None:
+        try:
+            await self._context.ledger.update_batch(self._batch.batch_id, reason=sentence)
+        except (StorageFull, LedgerUnavailable) as error:
+            self._stop_conditions.stop_for(error)
 
     async def _work(self) -> None:
         """Process all items; if the ledger cannot record the progress, stop gracefully."""
@@ -288,7 +299,12 @@ class _Run:
             else:
                 self._tracker.watch(item)
         if self._scope is Scope.TRACK_ONCE:
-            await self._tracker.list_once()
+            try:
+                await self._tracker.list_once()
+            except StorageFull:
+                raise
+            except TransientError as error:
+                self._stop.request(StopReason.VENDOR_UNREACHABLE, self._outage.sentence or str(error))
 
     async def _route(self, item: Item) -> None:
         """Hand an item in flight to the stage for its state, or release it."""
@@ -347,7 +363,7 @@ class _Run:
             self._inflight.release(item.source)
             self._feeder.again()
         except (TransientError, RequestInvalid) as error:
-            self._defer(item, str(error))
+            await self._try_later(item, str(error), handle)
 
     async def _continue_overtaken(self, item: Item, current: Item | None) -> None:
         """Continue with an item that another process moved while it was in flight here, a limited number of times."""
@@ -369,10 +385,10 @@ class _Run:
             case SubmitOutcome.OUTCOME_UNKNOWN:
                 await self._route(result.item)
             case _:
-                self._hold_or_defer(result.item)
+                await self._hold_or_defer(result.item)
         self._stop_conditions.check_failures()
 
-    def _hold_or_defer(self, item: Item) -> None:
+    async def _hold_or_defer(self, item: Item) -> None:
         """Release an item that did not advance; defer it if only an error can be the reason."""
         if self._stop.requested or self._is_held_back(item):
             self._inflight.release(item.source)
@@ -380,12 +396,19 @@ class _Run:
             self._inflight.release(item.source)
             self._feeder.again()
         else:
-            self._defer(item, "no create or upload succeeded")
+            await self._try_later(item, "no create or upload succeeded", self._submit)
 
     async def _collect(self, item: Item) -> None:
         moved = await self._collector.collect(item)
         self._inflight.release(moved.source)
         self._stop_conditions.check_failures()
+
+    async def _try_later(self, item: Item, why: str, handle: Callable[[Item], Awaitable[None]]) -> None:
+        """Continue with an item once the vendor answers again; if it does answer, leave the item to a later run."""
+        if await self._outage.outlasted():
+            await self._guarded(item, handle)
+        else:
+            self._defer(item, why)
 
     def _defer(self, item: Item, why: str) -> None:
         self._inflight.release(item.source)
@@ -430,4 +453,5 @@ class _Run:
             ended=dict(self._transitions.ended),
             deferred=len(self._deferred),
             missing_schemas=dict(self._held_schemas.missing),
+            outage=self._outage.sentence,
         )

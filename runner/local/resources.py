@@ -17,7 +17,6 @@ from runner.aws.client import aws_extra
 from runner.aws.s3 import is_s3, open_s3
 from runner.clock import SystemClock
 from runner.dromo.clock import VendorTime
-from runner.dromo.contact import WatchedApi
 from runner.dromo.rate_limited import RateLimitedApi
 from runner.errors import ConfigError
 from runner.ledger.location import LedgerTable
@@ -187,16 +186,11 @@ class Resources:
         )
 
     @_opened_once
-    async def watched(self) -> WatchedApi:
-        """Open the API, watched for outages. Raises ConfigError if there is no license key."""
-        return WatchedApi(await self.client(), clock=self.clock)
-
-    @_opened_once
     async def api(self) -> RateLimitedApi:
         """Open the API behind the quotas of polls and lists. Raises ConfigError if there is no license key."""
         settings = self.settings
         return RateLimitedApi(
-            await self.watched(),
+            await self.client(),
             poll_count=settings.poll_quota.count,
             poll_per_s=settings.poll_quota.per_s,
             lists_per_minute=settings.list_quota.per_minute,

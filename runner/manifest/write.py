@@ -79,6 +79,7 @@ def summary(batch: Batch, by_state: Mapping[ItemState, int], exit_code: int | No
         "finished_at": iso(batch.finished_at),
         "duration_s": max(0.0, round(elapsed.total_seconds(), 3)),
         "exit_code": None if exit_code is None else int(exit_code),
+        "reason": batch.reason,
     }
 
 

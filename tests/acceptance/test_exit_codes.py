@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Callable
 from typing import Any
@@ -82,6 +83,36 @@ def test_4_when_items_failed_or_were_rejected_and_the_others_are_done(work: Work
         "broken.json": ("rejected", "invalid_json"),
     }
     assert mine.summary()["exit_code"] == 4
+
+
+def test_5_when_the_vendor_did_not_answer_for_too_long_and_the_rest_waits(work: Work, sandbox: SandboxVendor) -> None:
+    mine = work(sandbox)
+    files = mine.fill(3)
+    sandbox.faults(*({"operation": one, "kind": "error", "status": 503} for one in ("list", "create", "retrieve")))
+    finished = mine.command(*mine.arguments(*PACE, "--give-up-after", "3s")).expect(5)
+
+    sentence = re.compile(r"vendor unreachable since \d\d:\d\d: the API answered 503")
+    assert sentence.search(finished.text)
+    assert sentence.search(mine.command("status").expect(0).text)
+    assert sentence.search(mine.summary()["reason"])
+    sandbox.faults()
+    mine.command(*mine.arguments(*PACE)).expect(0)
+    assert_each_once(sandbox.received(), files)
+    assert "unreachable" not in mine.command("status").expect(0).text
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_watch_of_reviews_with_its_code(
+    work: Work, sandbox: SandboxVendor, number: signal.Signals
+) -> None:
+    mine = work(sandbox)
+    mine.add("strange.csv", HEADERLESS)
+    mine.command(*mine.arguments(*PACE)).expect(6)
+    with mine.command.start("track", "--watch", "--json") as running:
+        assert running.until_event(lambda event: event["event"] == "batch_started")
+        running.send(number)
+        running.wait(20).expect(128 + number)
+    assert (mine.summary()["state"], mine.summary()["exit_code"]) == ("settled", 128 + number)
 
 
 def test_6_when_a_person_must_look_at_an_import(work: Work, sandbox: SandboxVendor) -> None:

@@ -82,7 +82,11 @@ async def _finished(deployment: Deployment, batch_id: str) -> bool:
         await _publish_end(deployment, judged, counts, reason=reason, moves=moves)
     if judged != batch:
         await ledger.update_batch(
-            batch_id, state=judged.state, exit_code=judged.exit_code, finished_at=judged.finished_at
+            batch_id,
+            state=judged.state,
+            exit_code=judged.exit_code,
+            reason=judged.reason,
+            finished_at=judged.finished_at,
         )
     await ledger.record_manifest(batch_id, moves=moves)
     return await _moved_since(deployment, judged, since=moves)
@@ -91,10 +95,16 @@ async def _finished(deployment: Deployment, batch_id: str) -> bool:
 def _judged(deployment: Deployment, batch: Batch, counts: Mapping[ItemState, int]) -> tuple[Batch, str]:
     """Return the batch with its new state, exit code, and end, and the reason for them."""
     if not batch.listed:
-        return replace(batch, state=BatchState.RUNNING, exit_code=None, finished_at=None), ""
+        return replace(batch, state=BatchState.RUNNING, exit_code=None, reason=None, finished_at=None), ""
     judged = batch_result(counts, stop=StopSignal(), missing_schemas={}, listed=True)
     finished_at = batch.finished_at if judged.state is batch.state else deployment.clock.now()
-    ended = replace(batch, state=judged.state, exit_code=int(judged.exit_code), finished_at=finished_at)
+    ended = replace(
+        batch,
+        state=judged.state,
+        exit_code=int(judged.exit_code),
+        reason=judged.reason,
+        finished_at=finished_at,
+    )
     return ended, judged.reason
 
 

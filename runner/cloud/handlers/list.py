@@ -77,5 +77,6 @@ async def _pause(deployment: Deployment, batch: Batch, error: SourceNotFound | C
         batch.batch_id,
         state=BatchState.PAUSED,
         exit_code=int(exit_code_of(error)),
+        reason=str(error),
         finished_at=deployment.clock.now(),
     )

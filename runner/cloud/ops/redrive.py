@@ -123,7 +123,9 @@ class Redrive:
         self._opened.add(batch_id)
         batch = await self._ledger.batch(batch_id)
         if batch is not None and batch.state is not BatchState.RUNNING:
-            await self._ledger.update_batch(batch_id, state=BatchState.RUNNING, finished_at=None, exit_code=None)
+            await self._ledger.update_batch(
+                batch_id, state=BatchState.RUNNING, finished_at=None, exit_code=None, reason=None
+            )
 
     async def _enqueue(self) -> None:
         """Enqueue the moved items: for submit if they have to be sent, for collect if they are at the vendor."""

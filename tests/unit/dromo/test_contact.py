@@ -78,7 +78,7 @@ async def test_a_call_that_began_before_the_last_answer_begins_no_outage() -> No
         await asyncio.sleep(30)
         raise Unavailable("late")
 
-    api._api.retrieve = slow  # type: ignore[method-assign,assignment]
+    api.inner.retrieve = slow  # type: ignore[method-assign,assignment]
     reading = asyncio.ensure_future(api.retrieve("i-1"))
     await asyncio.sleep(10)
     await api.create(FILE)

@@ -40,6 +40,7 @@ def test_the_items_of_a_run_that_was_not_stopped_decide_its_result(
         (StopReason.TOO_MANY_FAILURES, BatchState.PAUSED, ExitCode.TOO_MANY_FAILURES),
         (StopReason.AUTH_REFUSED, BatchState.PAUSED, ExitCode.FATAL),
         (StopReason.TROUBLE, BatchState.PAUSED, ExitCode.TRY_AGAIN),
+        (StopReason.VENDOR_UNREACHABLE, BatchState.PAUSED, ExitCode.TRY_AGAIN),
     ],
 )
 def test_a_stop_with_work_left_decides(reason: StopReason, state: BatchState, code: ExitCode) -> None:
@@ -53,6 +54,39 @@ def test_a_stop_that_came_after_the_last_item_changes_nothing() -> None:
     stop = StopSignal()
     stop.request(StopReason.OUT_OF_TIME)
     assert batch_result({_S.COLLECTED: 1}, stop=stop, missing_schemas={}, listed=True).exit_code is ExitCode.OK
+
+
+@pytest.mark.parametrize(
+    ("reason", "code"), [(StopReason.INTERRUPTED, ExitCode.INTERRUPTED), (StopReason.TERMINATED, ExitCode.TERMINATED)]
+)
+def test_a_stop_while_reviews_are_awaited_decides_the_code_and_leaves_the_batch_settled(
+    reason: StopReason, code: ExitCode
+) -> None:
+    stop = StopSignal()
+    stop.request(reason, "stopped on request")
+    result = batch_result({_S.NEEDS_REVIEW: 1}, stop=stop, missing_schemas={}, listed=True, tracking=True)
+    assert (result.state, result.exit_code) == (BatchState.SETTLED, code)
+    assert result.reason == "stopped on request; 1 item needs review"
+
+
+def test_a_stop_after_the_last_review_changes_nothing() -> None:
+    stop = StopSignal()
+    stop.request(StopReason.TERMINATED)
+    result = batch_result({_S.COLLECTED: 1}, stop=stop, missing_schemas={}, listed=True, tracking=True)
+    assert result.exit_code is ExitCode.OK
+
+
+def test_a_run_that_ends_during_an_outage_says_so_whatever_ended_it() -> None:
+    stop = StopSignal()
+    stop.request(StopReason.OUT_OF_TIME, "the time budget is used up")
+    outage = "vendor unreachable since 10:28: no answer"
+    result = batch_result({_S.QUEUED: 1}, stop=stop, missing_schemas={}, listed=True, outage=outage)
+    assert (result.exit_code, result.reason) == (ExitCode.OUT_OF_TIME, f"the time budget is used up; {outage}")
+
+
+def test_a_complete_batch_does_not_speak_of_an_outage() -> None:
+    result = batch_result({_S.COLLECTED: 1}, stop=StopSignal(), missing_schemas={}, listed=True, outage="unreachable")
+    assert result.reason == "all items are collected or skipped"
 
 
 def test_a_missing_schema_with_items_left_is_fatal_and_named() -> None:

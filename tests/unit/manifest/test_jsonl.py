@@ -171,6 +171,7 @@ def test_a_summary_has_exactly_these_fields_in_this_order():
         ("finished_at", "2026-03-01T09:31:30.123Z"),
         ("duration_s", 90.123),
         ("exit_code", 6),
+        ("reason", None),
     ]
 
 
