@@ -26,6 +26,12 @@ def _base32(raw: bytes, length: int) -> str:
     return base64.b32encode(raw).decode("ascii").lower()[:length]
 
 
+def file_key(uri: str, *, endpoint: str) -> str:
+    """Identify an input at an endpoint, whatever its content and its schema binding."""
+    parts = f"file\0{endpoint}\0{uri}".encode("utf-8", "surrogateescape")
+    return hashlib.blake2b(parts, digest_size=16).hexdigest()
+
+
 def version_key(uri: str, version: str, binding: str, *, endpoint: str) -> str:
     """Identify a listed version of an input under a schema binding; an item with an equal key is the same work."""
     parts = f"{endpoint}\0{uri}\0{version}\0{binding}".encode("utf-8", "surrogateescape")

@@ -17,6 +17,15 @@ MAX_JSON_BYTES = 15_000_000
 RESULT_INVALID = "result_invalid"
 """Error code of an item whose import succeeded but whose result is unusable: its data is at the vendor."""
 
+FAILED_BEFORE = "failed_before"
+"""Error code of a file that is not sent: its import in an earlier batch failed or was refused, and it is unchanged."""
+
+_REFUSED_CODES = frozenset({"create_refused", "upload_refused", "import_failed", FAILED_BEFORE})
+"""Error codes of failed items whose data the vendor has not imported and never will."""
+
+DISMISSED_ENDING = "_dismissed"
+"""End of the error codes of items that a person has dismissed: held, but no longer in need of attention."""
+
 
 class ItemState(StrEnum):
     """Our word for where an item is; the vendor's word for its import is `Item.status`."""
@@ -44,18 +53,21 @@ OPEN_STATES = frozenset(
 
 REDRIVABLE_STATES = frozenset({ItemState.FAILED, ItemState.REJECTED, ItemState.UNCERTAIN})
 
-HELD_STATES = frozenset(ItemState) - {ItemState.QUEUED, ItemState.FAILED, ItemState.REJECTED, ItemState.SKIPPED}
+UNTRIED_STATES = frozenset({ItemState.QUEUED, ItemState.REJECTED, ItemState.SKIPPED})
+"""States of items for which no create was made, or none whose import got data."""
+
+BLOCKING_STATES = frozenset(ItemState) - UNTRIED_STATES - {ItemState.FAILED}
 """States in which an item's data is at the vendor, or may be: the same file must not be sent for another item."""
 
 UNSENT_STATES = frozenset({ItemState.CREATING, ItemState.CREATED})
-"""The HELD_STATES in which the data may still not get to the vendor; an item with the same file waits for it."""
+"""The BLOCKING_STATES in which the data may still not get to the vendor; an item with the same file waits for it."""
 
-SENT_STATES = HELD_STATES - UNSENT_STATES
-"""The HELD_STATES in which the data is at the vendor: an item with the same file is skipped without a wait."""
+SENT_STATES = BLOCKING_STATES - UNSENT_STATES
+"""The BLOCKING_STATES in which the data is at the vendor: an item with the same file is skipped without a wait."""
 
 _S = ItemState
 TRANSITIONS: dict[ItemState, frozenset[ItemState]] = {
-    _S.QUEUED: frozenset({_S.CREATING, _S.REJECTED, _S.SKIPPED}),
+    _S.QUEUED: frozenset({_S.CREATING, _S.FAILED, _S.REJECTED, _S.SKIPPED}),
     _S.CREATING: frozenset({_S.QUEUED, _S.CREATED, _S.PROCESSING, _S.FAILED, _S.REJECTED, _S.UNCERTAIN}),
     _S.CREATED: frozenset({_S.QUEUED, _S.PROCESSING, _S.NEEDS_REVIEW, _S.SUCCEEDED, _S.FAILED, _S.REJECTED}),
     _S.PROCESSING: frozenset({_S.NEEDS_REVIEW, _S.SUCCEEDED, _S.FAILED}),
@@ -65,7 +77,7 @@ TRANSITIONS: dict[ItemState, frozenset[ItemState]] = {
     _S.FAILED: frozenset({_S.QUEUED, _S.SUCCEEDED}),
     _S.REJECTED: frozenset({_S.QUEUED}),
     _S.SKIPPED: frozenset(),
-    _S.UNCERTAIN: frozenset({_S.QUEUED}),
+    _S.UNCERTAIN: frozenset({_S.QUEUED, _S.FAILED}),
 }
 
 
@@ -110,8 +122,10 @@ class BatchState(StrEnum):
 class Item:
     """One input file or JSON document of a batch, identified by (`batch_id`, `source`).
 
+    `file_key` identifies the file at an endpoint, whatever its content and binding; it is empty in rows of 0.1.0.
     `version` is what listing knows (size and modification time, or an S3 etag); `fingerprint` is of the content and
-    is known once the item was prepared. Instants are aware UTC datetimes, sizes are bytes.
+    is known once the item was prepared. The `earlier_` fields say which item of the same file is the reason why this
+    one was not sent, and what its state was then. Instants are aware UTC datetimes, sizes are bytes.
     """
 
     batch_id: str
@@ -119,6 +133,7 @@ class Item:
     kind: ItemKind = ItemKind.FILE
     rank: int = 0
     size_bytes: int | None = None
+    file_key: str = ""
     version: str = ""
     version_key: str = ""
     binding: str = ""
@@ -141,6 +156,9 @@ class Item:
     created_at: datetime | None = None
     uploaded_at: datetime | None = None
     finished_at: datetime | None = None
+    earlier_batch_id: str | None = None
+    earlier_import_id: str | None = None
+    earlier_state: ItemState | None = None
 
     @property
     def was_imported(self) -> bool:
@@ -148,9 +166,44 @@ class Item:
         return self.state is ItemState.FAILED and self.status == ImportStatus.SUCCESSFUL
 
     @property
+    def was_tried(self) -> bool:
+        """Return whether the item itself was sent, is being sent, or was refused by the vendor."""
+        return self.state not in UNTRIED_STATES and self.error_code != FAILED_BEFORE
+
+    @property
+    def was_refused(self) -> bool:
+        """Return whether the vendor refused the item's data, or ended its import as failed."""
+        if self.state is not ItemState.FAILED or self.error_code == FAILED_BEFORE:
+            return False
+        return self.status == ImportStatus.FAILED or self.error_code in _REFUSED_CODES
+
+    @property
     def is_held(self) -> bool:
+        """Return whether nobody knows what became of the data, or a person must finish its import.
+
+        No run sends the content of a held item again; only a person's redrive does.
+        """
+        if self.state is ItemState.FAILED:
+            return self.was_imported or not (self.error_code in {None, FAILED_BEFORE} or self.was_refused)
+        return self.state in (ItemState.UNCERTAIN, ItemState.NEEDS_REVIEW)
+
+    @property
+    def is_dismissed(self) -> bool:
+        """Return whether a person has dismissed the held item."""
+        return self.state is ItemState.FAILED and (self.error_code or "").endswith(DISMISSED_ENDING)
+
+    @property
+    def blocks_content(self) -> bool:
         """Return whether the data is, or may be, at the vendor, so that the same content must not be sent again."""
-        return self.state in HELD_STATES or self.was_imported
+        return self.state in BLOCKING_STATES or self.is_held
+
+    def as_earlier(self) -> EarlierItem:
+        """Return the fields of an item that is not sent because of this one."""
+        return {
+            "earlier_batch_id": self.batch_id,
+            "earlier_import_id": self.import_id,
+            "earlier_state": self.state,
+        }
 
     @property
     def bound_id(self) -> str:
@@ -166,11 +219,20 @@ class Item:
         return replace(self, state=state, revision=self.revision + 1, **changes)
 
 
-class ItemChanges(TypedDict, total=False):
+class EarlierItem(TypedDict, total=False):
+    """The fields that point to an earlier item of the same file."""
+
+    earlier_batch_id: str | None
+    earlier_import_id: str | None
+    earlier_state: ItemState | None
+
+
+class ItemChanges(EarlierItem, total=False):
     """The fields of an item that a transition can set besides its state."""
 
     rank: int
     size_bytes: int | None
+    file_key: str
     version: str
     version_key: str
     binding: str

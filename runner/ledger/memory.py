@@ -52,6 +52,7 @@ class MemoryLedger:
         self._batches: dict[str, _Rows] = {}
         self._owners: dict[str, tuple[str, str]] = {}
         self._tagged: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
+        self._of_file: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
         self._config: str | None = None
         self._reconciled: dict[str, datetime] = {}
         self._orphans: dict[str, RemoteImport] = {}
@@ -100,7 +101,7 @@ class MemoryLedger:
             rows.items[item.source] = item
             rows.places[item.state].append(_place(item))
             rows.history[item.source] = [_entry(item, at=at, reason=rules.LISTED)]
-            self._note_tag(item)
+            self._note(item)
         rows.moves += 1
         for state in {item.state for item in new.values()}:
             rows.places[state].sort()
@@ -122,8 +123,8 @@ class MemoryLedger:
         if rows is None or before is None or before.revision != item.revision:
             raise StaleItem(f"another process moved {item.source}")
         after = rules.with_state(before, state, changes)
-        if "tag" in changes and not share_tag:
-            rules.refuse_tag_in_use(after, self._with_tag(after.tag))
+        if "tag" in changes:
+            rules.refuse_tag_in_use(after, self._with_tag(after.tag), share_tag=share_tag)
         if after.import_id != before.import_id:
             self._claim_imports([after])
         places = rows.places[before.state]
@@ -132,7 +133,7 @@ class MemoryLedger:
         rows.items[item.source] = after
         rows.history[item.source].append(_entry(after, at=rules.whole_ms(self._now()), reason=reason))
         rows.moves += 1
-        self._note_tag(after)
+        self._note(after)
         return after
 
     async def page(self, batch_id: str, state: ItemState, *, after: tuple[int, str] | None, limit: int) -> list[Item]:
@@ -158,20 +159,39 @@ class MemoryLedger:
         rows = self._batches.get(batch_id)
         return list(rows.history.get(source, ())) if rows else []
 
+    async def held_back(self, batch_id: str) -> list[Item]:
+        rows = self._batches.get(batch_id)
+        skipped = (
+            [rows.items[rules.source_of(key)] for _, key in rows.places.get(ItemState.SKIPPED, ())] if rows else []
+        )
+        found = [item for item in skipped if item.earlier_state not in (None, ItemState.COLLECTED)]
+        return sorted(found, key=lambda item: rules.source_key(item.source))
+
     async def owners(self, import_ids: Iterable[str]) -> dict[str, tuple[str, str]]:
         return {import_id: self._owners[import_id] for import_id in import_ids if import_id in self._owners}
 
     async def by_tag(self, tags: Iterable[str]) -> dict[str, list[Item]]:
         return {tag: found for tag in tags if (found := self._with_tag(tag))}
 
-    async def already_sent(self, version_keys: Iterable[str]) -> set[str]:
-        found = {
-            rows.items[rules.source_of(key)].version_key
-            for rows in self._batches.values()
-            for state in SENT_STATES
-            for _, key in rows.places.get(state, ())
-        }
-        return found.intersection(version_keys)
+    async def by_version(self, version_keys: Iterable[str]) -> dict[str, list[Item]]:
+        wanted = set(version_keys) - {""}
+        found: defaultdict[str, list[Item]] = defaultdict(list)
+        for rows in self._batches.values():
+            sent = (rows.items[rules.source_of(key)] for state in SENT_STATES for _, key in rows.places.get(state, ()))
+            for item in sorted(sent, key=lambda item: rules.source_key(item.source)):
+                if item.version_key in wanted:
+                    found[item.version_key].append(item)
+        return dict(found)
+
+    async def by_file(self, file_keys: Iterable[str]) -> dict[str, list[Item]]:
+        return {key: found for key in file_keys if (found := await self._tried_of(key))}
+
+    async def _tried_of(self, file_key: str) -> list[Item]:
+        places = self._of_file.get(file_key, ())
+        items = [self._batches[batch_id].items[source] for batch_id, source in places]
+        order = {batch.batch_id: number for number, batch in enumerate(await self.batches())} if len(items) > 1 else {}
+        items.sort(key=lambda item: (order.get(item.batch_id, 0), rules.order_in_batch(item)))
+        return [item for item in items if item.file_key == file_key and item.was_tried]
 
     async def reconciled_to(self, endpoint: str) -> datetime | None:
         return self._reconciled.get(endpoint)
@@ -216,10 +236,12 @@ class MemoryLedger:
         items = [self._batches[batch_id].items[source] for batch_id, source in places]
         return [item for item in items if item.tag == tag]
 
-    def _note_tag(self, item: Item) -> None:
-        """Remember the item for its tag; `_with_tag` leaves out items whose tag has changed since."""
+    def _note(self, item: Item) -> None:
+        """Remember the item for its tag and its file; readers leave out items whose tag or file has changed since."""
         if item.tag is not None:
             self._tagged[item.tag].add((item.batch_id, item.source))
+        if item.file_key:
+            self._of_file[item.file_key].add((item.batch_id, item.source))
 
     def _existing(self, batch_id: str) -> _Rows:
         rows = self._batches.get(batch_id)

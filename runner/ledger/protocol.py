@@ -59,7 +59,8 @@ class ItemStore(Protocol):
 
         `state` may be the item's current state. Setting `import_id` binds the import: its id must never have belonged
         to any item (ImportIdTaken). Setting it to None releases the import, whose id can never be bound again. Setting
-        `tag` claims the tag: no other item with it may be `Item.is_held` (TagInUse), unless `share_tag`.
+        `tag` claims the tag: no other item with it may be `Item.blocks_content`, or, with `share_tag`, `Item.is_held`
+        (TagInUse).
         Raises StaleItem, IllegalTransition, TagInUse, ImportIdTaken.
         """
         ...
@@ -85,6 +86,10 @@ class ItemStore(Protocol):
 
     async def history(self, batch_id: str, source: str) -> list[HistoryEntry]: ...
 
+    async def held_back(self, batch_id: str) -> list[Item]:
+        """Return the batch's skipped items whose `earlier_state` is not `collected`, by source."""
+        ...
+
 
 class ImportIndex(Protocol):
     """What a ledger knows of the vendor's imports, and of content that was sent, in all batches."""
@@ -97,8 +102,19 @@ class ImportIndex(Protocol):
         """Return {tag: the items of all batches that have it}; tags without items are absent."""
         ...
 
-    async def already_sent(self, version_keys: Iterable[str]) -> set[str]:
-        """Return the version keys for which an item of any batch is in one of `models.SENT_STATES`."""
+    async def by_version(self, version_keys: Iterable[str]) -> dict[str, list[Item]]:
+        """Return {version key: the items of all batches that are in one of `models.SENT_STATES`}.
+
+        Keys without items are absent. In a shared store, an item that moved a moment ago may be missing.
+        """
+        ...
+
+    async def by_file(self, file_keys: Iterable[str]) -> dict[str, list[Item]]:
+        """Return {file key: the items of all batches that are `Item.was_tried`}; files without items are absent.
+
+        The items of a file come in the order of their batches (as `BatchStore.batches`), those of one batch in the
+        order of their creates. Always current, also in a shared store.
+        """
         ...
 
     async def reconciled_to(self, endpoint: str) -> datetime | None:

@@ -82,12 +82,18 @@ def check_counters(counters: Mapping[str, int]) -> None:
         raise TypeError(f"a batch does not count {', '.join(sorted(unknown))}")
 
 
-def refuse_tag_in_use(item: Item, tagged: Iterable[Item]) -> None:
-    """Raise TagInUse if another of the items with the same tag is held."""
+def refuse_tag_in_use(item: Item, tagged: Iterable[Item], *, share_tag: bool) -> None:
+    """Raise TagInUse if another of the items with the same tag blocks its content, or, with `share_tag`, is held."""
     own = (item.batch_id, item.source)
     for other in tagged:
-        if other.is_held and (other.batch_id, other.source) != own:
+        blocks = other.is_held if share_tag else other.blocks_content
+        if blocks and (other.batch_id, other.source) != own:
             raise TagInUse(f"the same content is {other.state} as {other.source} in batch {other.batch_id}")
+
+
+def order_in_batch(item: Item) -> tuple[bool, datetime, bytes]:
+    """Return the sort key of a file's items in one batch: when their creates were made, then their sources."""
+    return item.intent_at is not None, item.intent_at or _EPOCH, source_key(item.source)
 
 
 def batch_id_of(items: Sequence[Item]) -> str:

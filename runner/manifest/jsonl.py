@@ -35,6 +35,9 @@ FIELDS = (
     "uploaded_at",
     "finished_at",
     "batch_id",
+    "earlier_batch_id",
+    "earlier_import_id",
+    "earlier_state",
 )
 CHUNK_BYTES = 64 << 10
 
@@ -65,6 +68,9 @@ def line(item: Item, batch: Batch) -> dict[str, Any]:
         "uploaded_at": iso(item.uploaded_at),
         "finished_at": iso(item.finished_at),
         "batch_id": batch.batch_id,
+        "earlier_batch_id": item.earlier_batch_id,
+        "earlier_import_id": _text(item.earlier_import_id),
+        "earlier_state": None if item.earlier_state is None else item.earlier_state.value,
     }
 
 

@@ -69,8 +69,8 @@ class Discovery:
         if self._again or self._ledger is None:
             return items
         keys = [item.version_key for item in items if item.state is ItemState.QUEUED]
-        held = await self._ledger.already_sent(keys)
-        return [self._skipped(item) if item.version_key in held else item for item in items]
+        sent = await self._ledger.by_version(keys)
+        return [self._skipped(item, sent[item.version_key]) if item.version_key in sent else item for item in items]
 
     def _item(self, entry: SourceEntry) -> Item:
         route = self._routes.for_version(entry.source, entry.version)
@@ -82,6 +82,7 @@ class Discovery:
             kind=entry.kind,
             rank=self._rank_of(entry),
             size_bytes=entry.size_bytes,
+            file_key=identity.file_key(entry.uri, endpoint=self._endpoint),
             version=entry.version,
             version_key=identity.version_key(entry.uri, entry.version, binding, endpoint=self._endpoint),
             binding=binding,
@@ -92,10 +93,10 @@ class Discovery:
             finished_at=self._clock.now() if rejection else None,
         )
 
-    def _skipped(self, item: Item) -> Item:
+    def _skipped(self, item: Item, sent: Sequence[Item]) -> Item:
         if item.state is not ItemState.QUEUED:
             return item
-        return item.with_state(ItemState.SKIPPED, finished_at=self._clock.now())
+        return item.with_state(ItemState.SKIPPED, finished_at=self._clock.now(), **sent[-1].as_earlier())
 
 
 def _report(emit: EventHook, new: int, transitions: Transitions, *, finished: bool) -> None:

@@ -27,7 +27,7 @@ async def duplicates(
     own = (besides.batch_id, besides.source) if besides else None
     found: dict[str, Item] = {}
     for tag, items in (await ledger.by_tag(tags)).items():
-        held = [item for item in items if item.is_held and (item.batch_id, item.source) != own]
+        held = [item for item in items if item.blocks_content and (item.batch_id, item.source) != own]
         if held:
             found[tag] = min(held, key=lambda item: item.state in UNSENT_STATES)
     return found

@@ -249,7 +249,7 @@ class Submitter:
         item = await self._put_back(item, reason)
         if other.state in UNSENT_STATES:
             raise DuplicatePending(reason, batch_id=other.batch_id)
-        return await self._transitions.advance(item, _S.SKIPPED, reason=reason)
+        return await self._transitions.advance(item, _S.SKIPPED, reason=reason, **other.as_earlier())
 
     async def _create_own(self, attempt: _Attempt) -> Item:
         orphan = await self._orphans.match(self._tag(attempt), attempt.route.schema_id)
@@ -356,6 +356,7 @@ class Submitter:
             tag=tag,
             fingerprint=prepared.fingerprint,
             size_bytes=prepared.size_bytes,
+            file_key=identity.file_key(prepared.uri, endpoint=self._endpoint),
             version=prepared.version,
             version_key=identity.version_key(prepared.uri, prepared.version, route.binding, endpoint=self._endpoint),
             binding=route.binding,

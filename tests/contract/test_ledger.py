@@ -16,7 +16,17 @@ from runner.ledger.dynamodb.ledger import DynamoLedger
 from runner.ledger.memory import MemoryLedger
 from runner.ledger.protocol import Ledger
 from runner.ledger.sqlite.ledger import PAGE_ITEMS, SqliteLedger
-from runner.models import COUNTERS, HELD_STATES, Batch, BatchState, Item, ItemKind, ItemState, RemoteImport
+from runner.models import (
+    BLOCKING_STATES,
+    COUNTERS,
+    FAILED_BEFORE,
+    Batch,
+    BatchState,
+    Item,
+    ItemKind,
+    ItemState,
+    RemoteImport,
+)
 from tests.support.dynamodb import fixture_of, fresh_table
 
 START = datetime(2026, 7, 23, 10, 15, 2, 123456, tzinfo=UTC)
@@ -26,6 +36,7 @@ UNDECODABLE = b"caf\xe9\xff.csv".decode("utf-8", "surrogateescape")
 S = ItemState
 TOO_MANY_ROWS_FOR_MOTO = {
     "test_all_items_are_yielded_across_pages",
+    "test_files_are_found_however_many_are_requested",
     "test_version_keys_are_found_however_many_are_requested",
     "test_owners_are_found_for_a_thousand_imports_at_once",
 }
@@ -500,21 +511,48 @@ async def test_a_tag_is_claimed_by_one_item_at_a_time(ledger: Ledger) -> None:
     assert len(await ledger.history("b2", "a.csv")) == 1
 
 
+ENDS_OF_FAILED = [
+    {"error_code": "import_failed", "status": "FAILED"},
+    {"error_code": "create_refused"},
+    {"error_code": "upload_refused", "status": "AWAITING_UPLOAD"},
+    {"error_code": FAILED_BEFORE},
+]
+HELD = [
+    {"state": S.UNCERTAIN},
+    {"state": S.NEEDS_REVIEW},
+    {"state": S.FAILED, "status": "SUCCESSFUL", "error_code": "result_invalid"},
+    {"state": S.FAILED, "status": "RUNNING", "error_code": "import_missing"},
+    {"state": S.FAILED, "status": "AWAITING_UPLOAD", "error_code": "upload_not_taken"},
+    {"state": S.FAILED, "status": "NEEDS_REVIEW", "error_code": "review_dismissed"},
+    {"state": S.FAILED, "error_code": "create_dismissed"},
+]
+
+
 @pytest.mark.parametrize("state", list(ItemState))
-async def test_a_tag_is_held_while_its_data_is_or_may_be_at_the_vendor(ledger: Ledger, state: ItemState) -> None:
+async def test_a_tag_is_taken_while_its_data_is_or_may_be_at_the_vendor(ledger: Ledger, state: ItemState) -> None:
     await begun(ledger, an_item("a.csv", state=state, tag="t"), an_item("b.csv"))
     claim = ledger.advance(an_item("b.csv"), S.CREATING, reason="intent", tag="t")
-    if state in HELD_STATES:
+    if state in BLOCKING_STATES:
         with pytest.raises(TagInUse):
             await claim
     else:
         assert (await claim).tag == "t"
 
 
-async def test_imported_data_holds_its_tag_whatever_happened_to_the_result(ledger: Ledger) -> None:
-    await begun(ledger, an_item("a.csv", state=S.FAILED, status="SUCCESSFUL", tag="t"), an_item("b.csv"))
+@pytest.mark.parametrize("fields", ENDS_OF_FAILED, ids=lambda fields: fields["error_code"])
+async def test_a_tag_is_free_once_the_import_failed_or_was_refused(ledger: Ledger, fields: dict[str, Any]) -> None:
+    await begun(ledger, an_item("a.csv", state=S.FAILED, tag="t", **fields), an_item("b.csv"))
+    assert (await ledger.advance(an_item("b.csv"), S.CREATING, reason="intent", tag="t")).tag == "t"
+
+
+@pytest.mark.parametrize("share_tag", [False, True])
+@pytest.mark.parametrize("fields", HELD, ids=lambda fields: fields.get("error_code", fields["state"]))
+async def test_the_tag_of_a_held_item_is_taken_even_for_those_who_share_tags(
+    ledger: Ledger, fields: dict[str, Any], share_tag: bool
+) -> None:
+    await begun(ledger, an_item("a.csv", tag="t", **fields), an_item("b.csv"))
     with pytest.raises(TagInUse):
-        await ledger.advance(an_item("b.csv"), S.CREATING, reason="intent", tag="t")
+        await ledger.advance(an_item("b.csv"), S.CREATING, reason="intent", tag="t", share_tag=share_tag)
 
 
 async def test_a_tag_may_be_shared_on_purpose(ledger: Ledger) -> None:
@@ -714,25 +752,81 @@ async def test_items_are_found_by_tag_in_all_batches(ledger: Ledger) -> None:
     assert await ledger.by_tag([]) == {}
 
 
-async def test_version_keys_of_sent_items_are_found(ledger: Ledger) -> None:
-    await begun(
-        ledger,
-        *(an_item(f"{state}.csv", state=state, version_key=f"key-{state}") for state in ItemState),
-        batch_id="b1",
-    )
+async def test_sent_items_are_found_by_their_version_keys(ledger: Ledger) -> None:
+    items = [an_item(f"{state}.csv", state=state, version_key=f"key-{state}") for state in ItemState]
+    await begun(ledger, *items, batch_id="b1")
     asked = {f"key-{state}" for state in ItemState}
     free = {f"key-{state}" for state in (S.QUEUED, S.CREATING, S.CREATED, S.FAILED, S.REJECTED, S.SKIPPED)}
-    assert await ledger.already_sent(iter(asked)) == asked - free
+    found = await ledger.by_version(iter(asked))
+    assert found == {item.version_key: [item] for item in items if item.version_key not in free}
     created = await ledger.item("b1", "created.csv")
     assert created is not None
     await ledger.advance(created, S.PROCESSING, reason="uploaded")
-    assert await ledger.already_sent(asked) == asked - free | {"key-created"}
-    assert await ledger.already_sent(["other"]) == await ledger.already_sent([]) == set()
+    assert (await ledger.by_version(asked)).keys() == asked - free | {"key-created"}
+    assert await ledger.by_version(["other"]) == await ledger.by_version([]) == {}
 
 
 async def test_version_keys_are_found_however_many_are_requested(ledger: Ledger) -> None:
     await begun(ledger, an_item(state=S.COLLECTED, version_key="key-1200"))
-    assert await ledger.already_sent(f"key-{number}" for number in range(2000)) == {"key-1200"}
+    assert (await ledger.by_version(f"key-{number}" for number in range(2000))).keys() == {"key-1200"}
+
+
+async def test_the_items_of_a_file_come_in_the_order_of_their_batches_then_of_their_creates(ledger: Ledger) -> None:
+    for batch_id, age in (("b3", 1), ("b1", 2), ("b2", 1)):
+        await ledger.start_batch(a_batch(batch_id, started_at=START - timedelta(days=age)))
+    rows = [("b2", "a.csv", 5), ("b1", "a.csv", 9), ("b3", "z.csv", 1), ("b3", "a.csv", 2), ("b3", "m.csv", None)]
+    for batch_id, source, minute in rows:
+        intent_at = None if minute is None else START_MS + timedelta(minutes=minute)
+        item = an_item(source, batch_id=batch_id, state=S.COLLECTED, file_key="f", intent_at=intent_at)
+        await ledger.add([item])
+    found = await ledger.by_file(["f", "other", ""])
+    assert found.keys() == {"f"}
+    order = [("b1", "a.csv"), ("b3", "m.csv"), ("b3", "z.csv"), ("b3", "a.csv"), ("b2", "a.csv")]
+    assert [(item.batch_id, item.source) for item in found["f"]] == order
+    assert await ledger.by_file([]) == {}
+
+
+async def test_an_item_is_found_by_its_file_from_its_first_create_on(ledger: Ledger) -> None:
+    listed = an_item("a.csv", file_key="f")
+    await begun(ledger, listed, an_item("b.csv", file_key="g"))
+    assert await ledger.by_file(["f", "g"]) == {}
+    item = await ledger.advance(listed, S.CREATING, reason="intent", tag="t", attempts=1)
+    assert await ledger.by_file(["f", "g"]) == {"f": [item]}
+    item = await ledger.advance(item, S.QUEUED, reason="put back")
+    assert await ledger.by_file(["f"]) == {}
+    item = await brought_to(ledger, item, S.CREATING, S.CREATED, S.PROCESSING, S.FAILED, error_code="import_failed")
+    assert await ledger.by_file(["f"]) == {"f": [item]}
+
+
+async def test_an_item_that_a_former_version_queued_gets_its_file_with_its_create(ledger: Ledger) -> None:
+    await begun(ledger, an_item("a.csv"))
+    item = await ledger.advance(an_item("a.csv"), S.CREATING, reason="intent", file_key="f", tag="t")
+    assert await ledger.by_file(["f"]) == {"f": [item]}
+
+
+async def test_items_that_were_not_sent_are_not_found_by_their_file(ledger: Ledger) -> None:
+    unsent = [{"state": state} for state in (S.QUEUED, S.SKIPPED, S.REJECTED)]
+    unsent.append({"state": S.FAILED, "error_code": FAILED_BEFORE})
+    await begun(ledger, *(an_item(f"{n}", file_key="f", **fields) for n, fields in enumerate(unsent)))
+    assert await ledger.by_file(["f"]) == {}
+
+
+async def test_files_are_found_however_many_are_requested(ledger: Ledger) -> None:
+    await begun(ledger, an_item(state=S.COLLECTED, file_key="f1200"))
+    assert (await ledger.by_file(f"f{number}" for number in range(2000))).keys() == {"f1200"}
+
+
+async def test_skipped_items_whose_earlier_item_was_not_collected_are_held_back(ledger: Ledger) -> None:
+    pointers = {state: {"earlier_batch_id": "b0", "earlier_state": state} for state in ItemState}
+    skipped = [an_item(state, state=S.SKIPPED, **fields) for state, fields in pointers.items()]
+    queued = an_item("z-later.csv")
+    await begun(ledger, an_item("plain.csv", state=S.SKIPPED), *skipped, queued)
+    earlier = an_item(batch_id="b0", import_id="imp", state=S.UNCERTAIN).as_earlier()
+    moved = await ledger.advance(queued, S.SKIPPED, reason="held", **earlier)
+    assert (moved.earlier_batch_id, moved.earlier_import_id, moved.earlier_state) == ("b0", "imp", S.UNCERTAIN)
+    expected = sorted((item for item in skipped if item.source != S.COLLECTED), key=lambda item: item.source)
+    assert await ledger.held_back("b1") == [*expected, moved]
+    assert await ledger.held_back("none") == []
 
 
 async def test_the_reconciled_instant_is_stored_by_endpoint(ledger: Ledger) -> None:

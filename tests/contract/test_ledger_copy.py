@@ -62,7 +62,11 @@ async def fill(ledger: PortableLedger, batch_id: str = "b1") -> None:
         )
     )  # fmt: skip
     names = ["plain.csv", "bound.csv", "released.csv", UNDECODABLE]
-    await ledger.add([Item(batch_id=batch_id, source=name, version_key=f"k-{name[0]}") for name in names])
+    await ledger.add(
+        [Item(batch_id=batch_id, source=name, version_key=f"k-{name[0]}", file_key=f"f-{name[0]}") for name in names]
+    )
+    earlier = Item(batch_id="b0", source="", state=S.UNCERTAIN, import_id="imp").as_earlier()
+    await ledger.add([Item(batch_id=batch_id, source="held back.csv", state=S.SKIPPED, **earlier)])
     await ledger.add(
         [Item(batch_id=batch_id, source="brought.csv", state=S.FAILED, revision=4, import_id=f"{batch_id}-0")]
     )
@@ -91,7 +95,9 @@ async def all_of(ledger: PortableLedger, batch_id: str) -> dict[str, Any]:
         "counts": await ledger.counts(batch_id),
         "owners": await ledger.owners(imports),
         "tags": await ledger.by_tag([f"{batch_id}-t{number}" for number in range(4)]),
-        "held": await ledger.already_sent([f"k-{letter}" for letter in "pbrc"]),
+        "versions": await ledger.by_version([f"k-{letter}" for letter in "pbrc"]),
+        "files": await ledger.by_file([f"f-{letter}" for letter in "pbrc"]),
+        "held back": await ledger.held_back(batch_id),
     }
 
 
@@ -104,11 +110,13 @@ async def copied(both: Both, batch_id: str | None = None) -> list[Copied]:
 async def test_a_copy_has_everything_of_a_batch(both: Both) -> None:
     old, new = [await opened(side) for side in both]
     await fill(old)
-    assert await copied(both) == [Copied(batch_id="b1", items=5, new=5)]
+    assert await copied(both) == [Copied(batch_id="b1", items=6, new=6)]
     found = await all_of(new, "b1")
     assert found == await all_of(old, "b1")
     assert found["owners"]["b1-2"] == ("b1", "released.csv")
     assert len(found["owners"]) == 5
+    assert found["files"].keys() == {"f-b", "f-r", "f-c"}
+    assert [item.source for item in found["held back"]] == ["held back.csv"]
 
 
 async def test_a_copied_batch_can_be_continued(both: Both) -> None:
@@ -176,7 +184,7 @@ async def test_an_interrupted_copy_can_be_continued(both: Both, monkeypatch: pyt
     half = await new.batch("b1")
     assert half is not None
     assert half.config != '{"v": 1}'
-    assert await copied(both) == [Copied(batch_id="b1", items=5, new=0)]
+    assert await copied(both) == [Copied(batch_id="b1", items=6, new=0)]
     assert await all_of(new, "b1") == await all_of(old, "b1")
 
 

@@ -26,6 +26,7 @@ BATCHES = ("b1", "b2", "b3")
 SOURCES = ("a", "b", "B", "\u00e9", "\udcff", "a/\U0001f600", "z")
 IMPORTS = ("i1", "i2", "i3", "i4")
 KEYS = ("k1", "k2")
+FILES = ("f1", "f2")
 
 items = st.builds(
     Item,
@@ -34,6 +35,9 @@ items = st.builds(
     rank=st.integers(-2, 2),
     state=st.sampled_from(ItemState),
     version_key=st.sampled_from(KEYS),
+    file_key=st.sampled_from(["", *FILES]),
+    earlier_state=st.sampled_from([None, ItemState.COLLECTED, ItemState.UNCERTAIN]),
+    error_code=st.sampled_from([None, "import_missing", "import_failed", "failed_before"]),
     tag=st.sampled_from([None, "t1", "t2"]),
     import_id=st.sampled_from([None, None, None, *IMPORTS]),
     error_message=st.sampled_from([None, "bad", "bad \udcfe"]),
@@ -47,6 +51,9 @@ changes = st.fixed_dictionaries(
         "tag": st.sampled_from([None, "t1", "t2"]),
         "attempts": st.integers(0, 3),
         "version_key": st.sampled_from(KEYS),
+        "file_key": st.sampled_from(FILES),
+        "error_code": st.sampled_from([None, "import_missing"]),
+        "earlier_state": st.sampled_from([None, ItemState.NEEDS_REVIEW]),
         "created_at": st.sampled_from([None, START]),
         "status": st.sampled_from([None, "PENDING", "\udcfd"]),
     },
@@ -151,18 +158,27 @@ class Stores(RuleBasedStateMachine):
         self.same(lambda store: store.batches(source_uri="u\udcff"))
         self.same(lambda store: store.owners([*IMPORTS, "none"]))
         self.same(tagged)
-        self.same(lambda store: store.already_sent([*KEYS, "none"]))
+        self.same(versions)
+        self.same(lambda store: store.by_file([*FILES, "none"]))
 
 
 async def everything_of(store: Ledger, batch_id: str) -> tuple[Any, ...]:
     listed = [item async for item in store.items(batch_id)]
     histories = [await store.history(batch_id, item.source) for item in listed]
-    return await store.counts(batch_id), listed, histories, await store.batch(batch_id)
+    held_back = await store.held_back(batch_id)
+    return await store.counts(batch_id), listed, histories, await store.batch(batch_id), held_back
 
 
 async def tagged(store: Ledger) -> dict[str, list[Item]]:
-    found = await store.by_tag(["t1", "t2", "none"])
-    return {tag: sorted(items, key=lambda item: (item.batch_id, item.source)) for tag, items in found.items()}
+    return in_order(await store.by_tag(["t1", "t2", "none"]))
+
+
+async def versions(store: Ledger) -> dict[str, list[Item]]:
+    return in_order(await store.by_version([*KEYS, "none"]))
+
+
+def in_order(found: dict[str, list[Item]]) -> dict[str, list[Item]]:
+    return {key: sorted(items, key=lambda item: (item.batch_id, item.source)) for key, items in found.items()}
 
 
 async def outcome(store: Ledger, verb: Verb) -> Any:

@@ -139,6 +139,20 @@ async def test_content_that_0_1_0_sent_cannot_be_claimed_again(ledger: Ledger) -
         await ledger.advance(twin, ItemState.CREATING, reason="create attempt 1", tag=sent.tag, attempts=1)
 
 
+async def test_a_file_that_0_1_0_sent_is_found_by_its_version_and_a_new_item_also_by_its_file(ledger: Ledger) -> None:
+    sent = await ledger.item(EXPECTED["batches"][0]["batch_id"], "2026-08/east.csv")
+    assert sent is not None
+    assert sent.file_key == ""
+    assert (await ledger.by_version([sent.version_key]))[sent.version_key][0] == sent
+    new = Item(batch_id=SECOND_NIGHT, source="new.csv", file_key="f", state=ItemState.COLLECTED, tag="t")
+    await ledger.add([new])
+    assert await ledger.by_file(["f"]) == {"f": [new]}
+    earlier = sent.as_earlier() | {"earlier_state": ItemState.UNCERTAIN}
+    held_back = Item(batch_id=SECOND_NIGHT, source="held.csv", state=ItemState.SKIPPED, **earlier)
+    await ledger.add([held_back])
+    assert await ledger.held_back(SECOND_NIGHT) == [held_back]
+
+
 def test_endpoint_and_account_are_as_in_0_1_0() -> None:
     assert identity.endpoint(NAMES["api_url"]) == NAMES["endpoint"]
     assert identity.account(NAMES["api_url"], NAMES["license_key"]) == NAMES["account"]

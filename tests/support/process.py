@@ -262,8 +262,14 @@ class ProcessLedger:
     async def by_tag(self, tags: Iterable[str]) -> dict[str, list[Item]]:
         return await self._read(self._inner.by_tag(tags))
 
-    async def already_sent(self, version_keys: Iterable[str]) -> set[str]:
-        return await self._read(self._inner.already_sent(version_keys))
+    async def by_version(self, version_keys: Iterable[str]) -> dict[str, list[Item]]:
+        return await self._read(self._inner.by_version(version_keys))
+
+    async def by_file(self, file_keys: Iterable[str]) -> dict[str, list[Item]]:
+        return await self._read(self._inner.by_file(file_keys))
+
+    async def held_back(self, batch_id: str) -> list[Item]:
+        return await self._read(self._inner.held_back(batch_id))
 
     async def reconciled_to(self, endpoint: str) -> datetime | None:
         return await self._read(self._inner.reconciled_to(endpoint))

@@ -34,9 +34,10 @@ def test_an_item_moves_only_along_the_table(old: ItemState, new: ItemState) -> N
             item.with_state(new)
 
 
-def test_a_terminal_state_is_left_by_redrive_alone() -> None:
+def test_a_terminal_state_is_left_only_because_a_person_wants_it() -> None:
     again = {state: {ItemState.QUEUED} for state in REDRIVABLE_STATES}
     again[ItemState.FAILED].add(ItemState.SUCCEEDED)
+    again[ItemState.UNCERTAIN].add(ItemState.FAILED)
     for state in TERMINAL_STATES:
         assert TRANSITIONS[state] == again.get(state, set())
 

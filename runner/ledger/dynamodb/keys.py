@@ -122,6 +122,22 @@ def tag_key(tag: str) -> Row:
     return key(f"TAG#{tag}")
 
 
+def file_partition(file_key: str) -> str:
+    """Return the partition with a row for each item of a file whose create was tried."""
+    return f"FILE#{file_key}"
+
+
+def held_back_partition(batch_id: str) -> str:
+    """Return the partition with a row for each item of a batch that `ItemStore.held_back` returns."""
+    return f"HELD_BACK#{batch_id}"
+
+
+def batch_place(order: tuple[int, int]) -> bytes:
+    """Return a batch's place among all batches as 16 bytes, from its start in ms and its number."""
+    started_at, batch_number = order
+    return (started_at + _RANKS_FROM).to_bytes(8, "big") + batch_number.to_bytes(8, "big")
+
+
 def number(value: int) -> Value:
     return {"N": str(value)}
 

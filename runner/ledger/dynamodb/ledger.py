@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, Unpack
 
 from runner.errors import ImportIdTaken, LedgerError, StaleItem
@@ -17,6 +18,7 @@ from runner.ledger.dynamodb.table import ConditionFailed, DynamoTable, new_token
 from runner.ledger.dynamodb.transactions import Move, add_group, groups_of, tagged_item_of
 from runner.ledger.protocol import Recorded
 from runner.models import (
+    SENT_STATES,
     Batch,
     BatchChanges,
     BatchState,
@@ -44,6 +46,7 @@ class DynamoLedger:
     def __init__(self, table: DynamoTable, *, now: Callable[[], datetime]) -> None:
         self._table = table
         self._now = now
+        self._batch_places: dict[str, bytes] = {}
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         """All transactions of a batch write its counters: two at the same time would only conflict."""
 
@@ -132,11 +135,12 @@ class DynamoLedger:
             if seen is None or before is None or before.revision != item.revision:
                 raise StaleItem(f"another process moved {item.source}")
             after = rules.with_state(before, state, changes)
-            if tagged is not None and not share_tag:
-                rules.refuse_tag_in_use(after, await self._with_tag(tagged))
+            if tagged is not None:
+                rules.refuse_tag_in_use(after, await self._with_tag(tagged), share_tag=share_tag)
             step = rows.entry(after, at=rules.to_ms(self._now()), reason=reason)
             history = rows.bounded([*rows.history_of(seen), step])
-            move = Move(before, after, history, tagged=tagged, shares=share_tag)
+            place = await self._batch_place(item.batch_id)
+            move = Move(before, after, history, tagged=tagged, shares=share_tag, batch_place=place)
             async with self._turns[item.batch_id]:
                 if await move.write(self._table):
                     return after
@@ -163,6 +167,11 @@ class DynamoLedger:
         row = await self._table.get(keys.item_key(batch_id, source))
         return rows.history_of(row) if row else []
 
+    async def held_back(self, batch_id: str) -> list[Item]:
+        pages = self._table.query(keys.held_back_partition(batch_id))
+        places = [row["sk"]["B"] async for page in pages for row in page]
+        return await self._items_at([keys.key(keys.items_of(batch_id), place) for place in places])
+
     async def owners(self, import_ids: Iterable[str]) -> dict[str, tuple[str, str]]:
         found = await self._table.get_many(map(keys.import_key, import_ids))
         return {
@@ -176,16 +185,49 @@ class DynamoLedger:
                 found[row["pk"]["S"].removeprefix("TAG#")] = items
         return found
 
-    async def already_sent(self, version_keys: Iterable[str]) -> set[str]:
+    async def by_version(self, version_keys: Iterable[str]) -> dict[str, list[Item]]:
+        found: dict[str, list[Item]] = {}
+        places = await self._query_each(version_keys, partial(self._table.with_value, keys.BY_VERSION, "vk"))
+        for item in await self._items_at([place for some in places.values() for place in some]):
+            if item.state in SENT_STATES and item.version_key in places:
+                found.setdefault(item.version_key, []).append(item)
+        return found
+
+    async def by_file(self, file_keys: Iterable[str]) -> dict[str, list[Item]]:
+        found: dict[str, list[Item]] = {}
+        noted = await self._query_each(file_keys, self._noted_of_file)
+        places = [
+            keys.key(keys.items_of(row["b"]["S"]), row["sk"]["B"][16:]) for some in noted.values() for row in some
+        ]
+        order = {row["b"]["S"]: row["sk"]["B"][:16] for some in noted.values() for row in some}
+        items = await self._items_at(places)
+        for item in sorted(items, key=lambda item: (order[item.batch_id], rules.order_in_batch(item))):
+            if item.was_tried and item.file_key in noted:
+                found.setdefault(item.file_key, []).append(item)
+        return found
+
+    async def _noted_of_file(self, file_key: str) -> list[Row]:
+        return [row async for page in self._table.query(keys.file_partition(file_key)) for row in page]
+
+    async def _query_each(
+        self, asked: Iterable[str], query: Callable[[str], Awaitable[list[Row]]]
+    ) -> dict[str, list[Row]]:
+        """Return {key: the rows of the query for it}, asking for several keys at a time; "" has no rows."""
+        wanted = sorted({key for key in asked if key})
         at_once = asyncio.Semaphore(_QUERIES_AT_ONCE)
 
-        async def is_sent(version_key: str) -> bool:
+        async def one(key: str) -> list[Row]:
             async with at_once:
-                return await self._table.has(keys.BY_VERSION, "vk", version_key)
+                return await query(key)
 
-        wanted = sorted({key for key in version_keys if key})
-        answers = await asyncio.gather(*map(is_sent, wanted))
-        return {key for key, sent in zip(wanted, answers, strict=True) if sent}
+        return dict(zip(wanted, await asyncio.gather(*map(one, wanted)), strict=True))
+
+    async def _items_at(self, places: Iterable[Row]) -> list[Item]:
+        """Return the items with some keys, by batch and source; other attributes of `places` are ignored."""
+        items = map(
+            rows.item_of, await self._table.get_many(keys.key(row["pk"]["S"], row["sk"]["B"]) for row in places)
+        )
+        return sorted(items, key=lambda item: (item.batch_id, rules.source_key(item.source)))
 
     async def reconciled_to(self, endpoint: str) -> datetime | None:
         row = await self._table.get(keys.key(f"ENDPOINT#{endpoint}"))
@@ -275,10 +317,17 @@ class DynamoLedger:
 
     async def _add(self, batch_id: str, new: Sequence[Recorded]) -> int:
         added = 0
+        place = await self._batch_place(batch_id)
         for group in groups_of(new):
             async with self._turns[batch_id]:
-                added += await add_group(self._table, batch_id, group)
+                added += await add_group(self._table, batch_id, group, batch_place=place)
         return added
+
+    async def _batch_place(self, batch_id: str) -> bytes:
+        """Return the place of a batch among all batches, which never changes."""
+        if batch_id not in self._batch_places:
+            self._batch_places[batch_id] = keys.batch_place(rows.batch_order(await self._existing(batch_id)))
+        return self._batch_places[batch_id]
 
     async def _existing(self, batch_id: str) -> Row:
         row = await self._table.get(keys.batch_key(batch_id))

@@ -31,13 +31,13 @@ _CODES = {
 }
 _STATES = {code: state for state, code in _CODES.items()}
 _TEXTS = {
-    "version": "v", "binding": "b", "schema_id": "sc", "fingerprint": "f", "tag": "t", "original_filename": "n",
-    "status": "ss", "import_id": "i", "review_url": "u", "error_code": "ec", "error_message": "em", "result": "re",
-    "result_sha256": "rs",
+    "file_key": "fk", "version": "v", "binding": "b", "schema_id": "sc", "fingerprint": "f", "tag": "t",
+    "original_filename": "n", "status": "ss", "import_id": "i", "review_url": "u", "error_code": "ec",
+    "error_message": "em", "result": "re", "result_sha256": "rs", "earlier_batch_id": "eb", "earlier_import_id": "ei",
 }  # fmt: skip
 _NUMBERS = {"size_bytes": "sz", "revision": "r", "attempts": "a", "row_count": "rc"}
 _INSTANTS = {"intent_at": "ti", "created_at": "tc", "uploaded_at": "tu", "finished_at": "tf"}
-_EMPTY_IF_ABSENT = frozenset({"version", "binding"})
+_EMPTY_IF_ABSENT = frozenset({"file_key", "version", "binding"})
 _HASHES = {"fingerprint": ("fh", "sha256:"), "result_sha256": ("rh", "")}
 """Texts that are usually a prefix and a SHA-256 in hex. If so, 32 bytes are stored under another name."""
 
@@ -60,6 +60,8 @@ def item_row(item: Item, history: Sequence[HistoryEntry], *, token: bytes) -> Ro
         row["kd"] = {"S": "j"}
     if len(rules.source_key(item.source)) > keys.MAX_PLACE_BYTES:
         row["s"] = {"B": rules.source_key(item.source)}
+    if item.earlier_state is not None:
+        row["es"] = {"S": _CODES[item.earlier_state]}
     if item.version_key:
         row["vk" if item.state in SENT_STATES else "k"] = {"S": item.version_key}
     row |= {short: number(value) for name, short in _NUMBERS.items() if (value := getattr(item, name)) is not None}
@@ -90,6 +92,7 @@ def item_of(row: Row) -> Item:
         source=rules.source_of((row.get("s") or row["sk"])["B"]),
         kind=ItemKind.JSON if "kd" in row else ItemKind.FILE,
         rank=keys.rank_in(row["gsk"]["B"]),
+        earlier_state=_STATES[row["es"]["S"]] if "es" in row else None,
         state=_STATES[row["st"]["S"]],
         version_key=version_key["S"] if version_key else "",
         **values,

@@ -164,18 +164,17 @@ class DynamoTable:
                 return
             arguments["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
 
-    async def has(self, index: str, attribute: str, value: str) -> bool:
-        """Return whether an index, which may lag, has a row with that value."""
+    async def with_value(self, index: str, attribute: str, value: str) -> list[Row]:
+        """Return the keys of the first page of rows with that value in an index, which may lag."""
         answer = await self._call(
             "query",
             IndexName=index,
             KeyConditionExpression="#k = :k",
             ExpressionAttributeNames={"#k": attribute},
             ExpressionAttributeValues={":k": {"S": value}},
-            Limit=1,
-            Select="COUNT",
         )
-        return bool(answer["Count"])
+        found: list[Row] = answer["Items"]
+        return found
 
     async def scan(self, pk_prefix: str) -> AsyncIterator[list[Row]]:
         """Yield the rows of all partitions whose key has this prefix; reads the whole table."""

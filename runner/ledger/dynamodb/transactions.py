@@ -17,18 +17,22 @@ from runner.models import HistoryEntry, Item, ItemState
 
 Action = dict[str, Any]
 _ABSENT = "attribute_not_exists(pk)"
-_ITEM, _COUNTS, _TAG, _IMPORT = "item", "counts", "tag", "import"
+_ITEM, _COUNTS, _TAG, _FILE, _HELD_BACK, _IMPORT = "item", "counts", "tag", "file", "held back", "import"
 
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """One move of an item: `tagged` is the row of the tag it claims as it was read, `{}` if the tag was unused."""
+    """One move of an item: `tagged` is the row of the tag it claims as it was read, `{}` if the tag was unused.
+
+    `batch_place` is the place of its batch among all batches.
+    """
 
     before: Item
     after: Item
     history: Sequence[HistoryEntry]
     tagged: Row | None
     shares: bool
+    batch_place: bytes
 
     async def write(self, table: DynamoTable) -> bool:
         """Write the move; False if another item claimed the tag in the meantime. Raises StaleItem, ImportIdTaken."""
@@ -64,17 +68,23 @@ class Move:
         if self.tagged is not None:
             seen = None if self.shares else self.tagged
             actions[_TAG] = _add_to_tag(after.tag or "", [after], token=token, seen=seen)
+        if _is_of_file(after) and not (_is_of_file(before) and before.file_key == after.file_key):
+            actions[_FILE] = _note_file(after, self.batch_place)
+        if _is_held_back(after) and not _is_held_back(before):
+            actions[_HELD_BACK] = _note_held_back(after)
         if after.import_id is not None and after.import_id != before.import_id:
             actions[_IMPORT] = _claim(after, after.import_id, token=token)
         return actions
 
 
 def groups_of(records: Sequence[Recorded]) -> Iterator[list[Recorded]]:
-    """Split items into groups that fit in one transaction: an action per item, import, and tag, and one to count."""
+    """Split items into groups that fit in one transaction: an action per item, import, tag, and note; one to count."""
     group: list[Recorded] = []
     room = MAX_ACTIONS - 1
     for record in records:
-        needed = 1 + len(record.import_ids) + (record.item.tag is not None)
+        item = record.item
+        notes = (item.tag is not None) + _is_of_file(item) + _is_held_back(item)
+        needed = 1 + len(record.import_ids) + notes
         if needed > room:
             yield group
             group, room = [], MAX_ACTIONS - 1
@@ -84,13 +94,13 @@ def groups_of(records: Sequence[Recorded]) -> Iterator[list[Recorded]]:
         yield group
 
 
-async def add_group(table: DynamoTable, batch_id: str, records: Sequence[Recorded]) -> int:
+async def add_group(table: DynamoTable, batch_id: str, records: Sequence[Recorded], *, batch_place: bytes) -> int:
     """Add the items that are new in one transaction, and return how many. Raises ImportIdTaken."""
     new = list(records)
     while new:
         token = new_token()
         try:
-            await table.transact(token, _adding(batch_id, new, token=token))
+            await table.transact(token, _adding(batch_id, new, token=token, batch_place=batch_place))
         except ConditionFailed as error:
             if 0 in error.found:
                 raise LedgerError(f"there is no batch {batch_id}") from None
@@ -103,7 +113,7 @@ async def add_group(table: DynamoTable, batch_id: str, records: Sequence[Recorde
     return 0
 
 
-def _adding(batch_id: str, records: Sequence[Recorded], *, token: bytes) -> list[Action]:
+def _adding(batch_id: str, records: Sequence[Recorded], *, token: bytes, batch_place: bytes) -> list[Action]:
     puts = [_put_new(record, token=token) for record in records]
     imports = [_claim(record.item, one, token=token) for record in records for one in record.import_ids]
     tagged: dict[str, list[Item]] = {}
@@ -111,7 +121,27 @@ def _adding(batch_id: str, records: Sequence[Recorded], *, token: bytes) -> list
         if record.item.tag is not None:
             tagged.setdefault(record.item.tag, []).append(record.item)
     tags = [_add_to_tag(tag, some, token=token, seen=None) for tag, some in tagged.items()]
-    return [_count(batch_id, Counter(record.item.state for record in records)), *puts, *imports, *tags]
+    files = [_note_file(record.item, batch_place) for record in records if _is_of_file(record.item)]
+    held_back = [_note_held_back(record.item) for record in records if _is_held_back(record.item)]
+    counts = _count(batch_id, Counter(record.item.state for record in records))
+    return [counts, *puts, *imports, *tags, *files, *held_back]
+
+
+def _is_of_file(item: Item) -> bool:
+    return bool(item.file_key) and item.was_tried
+
+
+def _is_held_back(item: Item) -> bool:
+    return item.state is ItemState.SKIPPED and item.earlier_state not in (None, ItemState.COLLECTED)
+
+
+def _note_file(item: Item, batch_place: bytes) -> Action:
+    place = keys.key(keys.file_partition(item.file_key), batch_place + keys.place_of(item.source))
+    return {"Put": {"Item": place | {"b": {"S": item.batch_id}}}}
+
+
+def _note_held_back(item: Item) -> Action:
+    return {"Put": {"Item": keys.key(keys.held_back_partition(item.batch_id), keys.place_of(item.source))}}
 
 
 def _put_new(record: Recorded, *, token: bytes) -> Action:

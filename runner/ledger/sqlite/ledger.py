@@ -18,8 +18,10 @@ from runner.ledger.protocol import Recorded
 from runner.ledger.sqlite import rows
 from runner.ledger.sqlite.database import Database, Schema
 from runner.models import (
-    HELD_STATES,
+    BLOCKING_STATES,
+    FAILED_BEFORE,
     UNSENT_STATES,
+    UNTRIED_STATES,
     Batch,
     BatchChanges,
     HistoryEntry,
@@ -29,11 +31,15 @@ from runner.models import (
     RemoteImport,
 )
 
+_SCRIPTS = resources.files("runner.ledger.sqlite")
 SCHEMA = Schema(
     application_id=0x426B6864,  # "Bkhd"
-    version=2,
-    script=resources.files("runner.ledger.sqlite").joinpath("schema.sql").read_text("utf-8"),
-    migrations={1: "ALTER TABLE batches ADD COLUMN reason TEXT;"},
+    version=3,
+    script=_SCRIPTS.joinpath("schema.sql").read_text("utf-8"),
+    migrations={
+        1: "ALTER TABLE batches ADD COLUMN reason TEXT;",
+        2: _SCRIPTS.joinpath("schema_2_to_3.sql").read_text("utf-8"),
+    },
 )
 _KEYS_A_QUERY = 500
 PAGE_ITEMS = 1000
@@ -54,14 +60,24 @@ ORDER BY step
 _KEEP_ORPHAN = "INSERT OR REPLACE INTO orphans VALUES (?, ?, ?, ?, ?, ?)"
 _SELECT_ALL_ORPHANS = "SELECT import_id, status, schema_id, original_filename, created_at FROM orphans"
 _SELECT_ORPHANS = f"{_SELECT_ALL_ORPHANS} WHERE tag = ?"
-IS_HELD = f"state IN ({', '.join(sorted(repr(state.value) for state in HELD_STATES))})"
-"""The same text as in the index `items_held`: otherwise SQLite does not use the index."""
 
-IS_SENT = f"{IS_HELD} AND state NOT IN ({', '.join(sorted(repr(state.value) for state in UNSENT_STATES))})"
 
+def _named(states: Collection[ItemState]) -> str:
+    return f"({', '.join(sorted(repr(state.value) for state in states))})"
+
+
+IS_BLOCKING = f"state IN {_named(BLOCKING_STATES)}"
+"""The same text as in the index `items_held`: otherwise SQLite does not use the index; likewise below."""
+
+WAS_TRIED = f"file_key <> '' AND state NOT IN {_named(UNTRIED_STATES)} AND error_code IS NOT '{FAILED_BEFORE}'"
+SELECT_HELD_BACK = (
+    f"{rows.SELECT_ITEMS}INDEXED BY items_held_back WHERE batch = ?"
+    f" AND state = '{ItemState.SKIPPED}' AND earlier_state <> '{ItemState.COLLECTED}' ORDER BY source"
+)
+IS_SENT = f"{IS_BLOCKING} AND state NOT IN {_named(UNSENT_STATES)}"
 _INSERT_IMPORT = "INSERT INTO imports VALUES (?, ?, ?, ?, ?)"
 _SET_ADDED = "UPDATE items SET added_state = ?, added_attempts = ?, added_import_id = ? WHERE batch = ? AND source = ?"
-_ANY_HELD = f"SELECT 1 FROM tallies WHERE {IS_HELD} AND items > 0 LIMIT 1"  # noqa: S608 - names of states
+_ANY_TRIED = f"SELECT 1 FROM tallies WHERE state NOT IN {_named(UNTRIED_STATES)} AND items > 0 LIMIT 1"  # noqa: S608
 
 
 class SqliteLedger:
@@ -177,8 +193,8 @@ class SqliteLedger:
             if number is None or before is None or before.revision != item.revision:
                 raise StaleItem(f"another process moved {item.source}")
             after = rules.with_state(before, state, changes)
-            if "tag" in changes and not share_tag:
-                rules.refuse_tag_in_use(after, rows.read_tagged(db, after.tag))
+            if "tag" in changes:
+                rules.refuse_tag_in_use(after, rows.read_tagged(db, after.tag), share_tag=share_tag)
             _move(db, number, before, after, ["state", "revision", *changes])
             if after.import_id != before.import_id:
                 _rebind(db, number, before, after, at=at)
@@ -218,6 +234,10 @@ class SqliteLedger:
         values = {"batch": self._number(batch_id), "source": rules.source_key(source), "listed": rules.LISTED}
         return [rows.entry_of(row) for row in self._fetch(_SELECT_HISTORY, values)]
 
+    async def held_back(self, batch_id: str) -> list[Item]:
+        found = self._fetch(SELECT_HELD_BACK, (self._number(batch_id),))
+        return [rows.item_of(batch_id, row) for row in found]
+
     async def owners(self, import_ids: Iterable[str]) -> dict[str, tuple[str, str]]:
         query = "SELECT batch_id, source FROM imports JOIN batches ON number = batch WHERE import_id = ?"
         found = self._fetch_each(query, import_ids)
@@ -227,14 +247,22 @@ class SqliteLedger:
         found = self._fetch_each(rows.SELECT_TAGGED, tags)
         return {tag: [rows.item_of(row[0], row[1:]) for row in group] for tag, group in found.items()}
 
-    async def already_sent(self, version_keys: Iterable[str]) -> set[str]:
-        query = f"SELECT version_key FROM items WHERE {IS_SENT} AND version_key IN "  # noqa: S608 - names of states
-        keys = list(version_keys) if self._fetch(_ANY_HELD, ()) else []
-        found: set[str] = set()
-        for start in range(0, len(keys), _KEYS_A_QUERY):
-            some = keys[start : start + _KEYS_A_QUERY]
-            found |= {key for (key,) in self._fetch(f"{query} ({', '.join('?' * len(some))})", tuple(some))}
-        return found
+    async def by_version(self, version_keys: Iterable[str]) -> dict[str, list[Item]]:
+        found = self._of_any_batch(version_keys, f"{IS_SENT} AND version_key", "batch, source")
+        return _grouped(found, lambda item: item.version_key)
+
+    async def by_file(self, file_keys: Iterable[str]) -> dict[str, list[Item]]:
+        order = "batches.started_at, number, intent_at, source"
+        return _grouped(self._of_any_batch(file_keys, f"{WAS_TRIED} AND file_key", order), lambda item: item.file_key)
+
+    def _of_any_batch(self, keys: Iterable[str], where: str, order: str) -> Iterator[Item]:
+        """Yield the items for which the column that ends `where` is one of the keys."""
+        wanted = list(keys) if self._fetch(_ANY_TRIED, ()) else []
+        for start in range(0, len(wanted), _KEYS_A_QUERY):
+            some = wanted[start : start + _KEYS_A_QUERY]
+            places = ", ".join("?" * len(some))
+            for row in self._fetch(rows.select_of_any_batch(f"{where} IN ({places})", order), tuple(some)):
+                yield rows.item_of(row[0], row[1:])
 
     async def reconciled_to(self, endpoint: str) -> datetime | None:
         found = self._fetch("SELECT at FROM reconciled WHERE endpoint = ?", (endpoint,))
@@ -311,6 +339,13 @@ class SqliteLedger:
         if number is None:
             raise LedgerError(f"there is no batch {batch_id}")
         return number
+
+
+def _grouped(items: Iterable[Item], key_of: Callable[[Item], str]) -> dict[str, list[Item]]:
+    groups: dict[str, list[Item]] = {}
+    for item in items:
+        groups.setdefault(key_of(item), []).append(item)
+    return groups
 
 
 def _items_at(db: sqlite3.Connection, keys: Iterable[tuple[Any, ...]]) -> list[Any]:

@@ -22,14 +22,23 @@ def _insert(columns: tuple[str, ...], *, count: int = 1) -> str:
 
 COLUMNS = tuple(column.name for column in fields(Item) if column.name not in {"batch_id", "source"})
 _KNOWN_WHEN_LISTED = (
-    "kind", "rank", "size_bytes", "version", "version_key", "binding", "schema_id", "state", "revision", "attempts",
+    "kind", "rank", "size_bytes", "file_key", "version", "version_key", "binding", "schema_id", "state", "revision",
+    "attempts",
 )  # fmt: skip
 _KNOWN_LATER = tuple(name for name in COLUMNS if name not in _KNOWN_WHEN_LISTED)
 SELECT_ITEMS = f"SELECT source, {', '.join(COLUMNS)} FROM items "  # noqa: S608 - the names of Item's fields
-SELECT_TAGGED = (
-    f"SELECT batch_id, source, {', '.join(f'items.{name}' for name in COLUMNS)} FROM items"  # noqa: S608
-    " JOIN batches ON number = batch WHERE tag = ? ORDER BY batch, source"
-)
+
+
+def select_of_any_batch(where: str, order: str) -> str:
+    """Return the query for the items of all batches that fulfil a condition, each with the id of its batch first."""
+    names = ", ".join(f"items.{name}" for name in COLUMNS)
+    return (
+        f"SELECT batch_id, source, {names} FROM (SELECT * FROM items WHERE {where}) AS items"  # noqa: S608
+        f" JOIN batches ON number = batch ORDER BY {order}"
+    )
+
+
+SELECT_TAGGED = select_of_any_batch("tag = ?", "batch, source")
 _SELECT_BATCHES = (
     "SELECT number, batch_id, source_uri, account, out, config, state, listed, started_at, finished_at, exit_code,"
     " reason FROM batches "
@@ -111,8 +120,9 @@ def listed_values(items: Sequence[Item], number: int, state: ItemState, at: int)
     values: list[Any] = []
     for item in items:
         values += (
-            number, rules.source_key(item.source), item.kind.value, item.rank, item.size_bytes, encode(item.version),
-            item.version_key, item.binding, encode(item.schema_id), name, item.revision, item.attempts,
+            number, rules.source_key(item.source), item.kind.value, item.rank, item.size_bytes, item.file_key,
+            encode(item.version), item.version_key, item.binding, encode(item.schema_id), name, item.revision,
+            item.attempts,
             at, name, item.attempts, None,
         )  # fmt: skip
     return values
@@ -132,6 +142,8 @@ def item_of(batch_id: str, row: tuple[Any, ...]) -> Item:
     values = dict(zip(COLUMNS, row[1:], strict=True))
     values["state"] = _STATES[values["state"]]
     values["kind"] = _KINDS[values["kind"]]
+    if values["earlier_state"] is not None:
+        values["earlier_state"] = _STATES[values["earlier_state"]]
     for name in _INSTANTS:
         if values[name] is not None:
             values[name] = rules.from_ms(values[name])

@@ -1,4 +1,4 @@
--- The ledger's tables, schema version 2.
+-- The ledger's tables, schema version 3.
 -- Instants (`*_at`, `at`) are whole milliseconds since 1970 UTC. A source is a BLOB, the bytes of its name, so that any
 -- file name fits and sources sort by them. Other text that is not valid Unicode is a BLOB in its TEXT column.
 
@@ -30,6 +30,7 @@ CREATE TABLE items (
   kind TEXT NOT NULL,
   rank INTEGER NOT NULL,
   size_bytes INTEGER,
+  file_key TEXT NOT NULL DEFAULT '',
   version TEXT NOT NULL,
   version_key TEXT NOT NULL,
   binding TEXT NOT NULL,
@@ -52,6 +53,9 @@ CREATE TABLE items (
   created_at INTEGER,
   uploaded_at INTEGER,
   finished_at INTEGER,
+  earlier_batch_id TEXT,
+  earlier_import_id TEXT,
+  earlier_state TEXT,
   added_at INTEGER NOT NULL,
   added_state TEXT NOT NULL,
   added_attempts INTEGER NOT NULL,
@@ -63,6 +67,9 @@ CREATE INDEX items_by_state ON items (batch, state, rank, source);
 CREATE INDEX items_by_tag ON items (tag) WHERE tag IS NOT NULL;
 CREATE INDEX items_held ON items (version_key)
   WHERE state IN ('collected', 'created', 'creating', 'needs_review', 'processing', 'succeeded', 'uncertain');
+CREATE INDEX items_by_file ON items (file_key)
+  WHERE file_key <> '' AND state NOT IN ('queued', 'rejected', 'skipped') AND error_code IS NOT 'failed_before';
+CREATE INDEX items_held_back ON items (batch, source) WHERE state = 'skipped' AND earlier_state <> 'collected';
 
 -- How many items of a batch are in a state, kept by every write: a count of a million rows would stall the runner.
 CREATE TABLE tallies (

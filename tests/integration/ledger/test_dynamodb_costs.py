@@ -20,7 +20,7 @@ START = datetime(2026, 7, 23, 10, 0, tzinfo=UTC)
 BATCH = "20260723-101502-k3f9x2"
 FILES = 99
 MOST_WRITE_REQUESTS = 9
-MOST_WRITE_UNITS = 38
+MOST_WRITE_UNITS = 39
 MOST_READ_UNITS = 6
 ROW_BYTES = 1024
 S = ItemState
@@ -29,10 +29,11 @@ S = ItemState
 def listed(number: int) -> Item:
     source = f"2026/07/23/customers-of-region-{number:05}.csv"
     key = identity.version_key(source, "v", "b", endpoint="e")
+    file = identity.file_key(source, endpoint="e")
     version = f"1048576-1784801702{number:09}"
     return Item(
-        batch_id=BATCH, source=source, size_bytes=1 << 20, version=version, version_key=key, binding="0123456789abcdef",
-        schema_id=str(uuid.UUID(int=7)),
+        batch_id=BATCH, source=source, size_bytes=1 << 20, file_key=file, version=version, version_key=key,
+        binding="0123456789abcdef", schema_id=str(uuid.UUID(int=7)),
     )  # fmt: skip
 
 
@@ -45,8 +46,8 @@ async def live(ledger: DynamoLedger, slots: DynamoSlots, item: Item) -> Item:
     assert await slots.swap("acc", 0, seen=seen, new=taken)
     item = await ledger.advance(
         item, S.CREATING, reason="create attempt 1", attempts=1, intent_at=START, tag=tag, fingerprint=fingerprint,
-        version=item.version, version_key=item.version_key, binding=item.binding, schema_id=item.schema_id,
-        original_filename=identity.tagged_filename(item.source, tag),
+        file_key=item.file_key, version=item.version, version_key=item.version_key, binding=item.binding,
+        schema_id=item.schema_id, original_filename=identity.tagged_filename(item.source, tag),
     )  # fmt: skip
     import_id = str(uuid.uuid4())
     item = await ledger.advance(

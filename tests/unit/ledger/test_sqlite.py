@@ -22,8 +22,9 @@ import pytest
 
 from runner.errors import BulkheadError, LedgerCorrupt, LedgerError, LedgerLocked, LedgerTooNew, StorageFull
 from runner.ledger.sqlite.database import RESERVE_BYTES, DiskReserve, explained
-from runner.ledger.sqlite.ledger import IS_SENT, SCHEMA, SqliteLedger
+from runner.ledger.sqlite.ledger import IS_SENT, SCHEMA, SELECT_HELD_BACK, WAS_TRIED, SqliteLedger
 from runner.ledger.sqlite.lockfile import refuse_network_file_system
+from runner.ledger.sqlite.rows import select_of_any_batch
 from runner.models import Batch, Item, ItemState, RemoteImport
 
 START = datetime(2026, 7, 23, 10, 15, tzinfo=UTC)
@@ -138,6 +139,8 @@ async def test_pages_and_lookups_are_answered_by_an_index(path: Path) -> None:
         "SELECT * FROM items WHERE batch = 1 AND source > x'' ORDER BY source LIMIT 9": "PRIMARY KEY",
         "SELECT * FROM items JOIN batches ON number = batch WHERE tag = 't' ORDER BY batch, source": "items_by_tag",
         f"SELECT version_key FROM items WHERE {IS_SENT} AND version_key IN ('k', 'l')": "items_held",
+        select_of_any_batch(f"{WAS_TRIED} AND file_key = 'f'", "file_key"): "items_by_file",
+        SELECT_HELD_BACK.replace("?", "1"): "items_held_back",
     }
     for query, index in queries.items():
         plan = " ".join(str(row[3]) for row in rows_of(path, f"EXPLAIN QUERY PLAN {query}"))

@@ -50,6 +50,9 @@ FULL = Item(
     created_at=datetime(2026, 3, 1, 11, 0, 0, 1999, tzinfo=timezone(timedelta(hours=1))),
     uploaded_at=START,
     finished_at=START,
+    earlier_batch_id="20260228-093000-abcdef",
+    earlier_import_id="i-0",
+    earlier_state=ItemState.NEEDS_REVIEW,
 )
 
 
@@ -95,6 +98,9 @@ def test_a_line_has_exactly_these_fields_in_this_order():
         ("uploaded_at", "2026-03-01T09:30:00.000Z"),
         ("finished_at", "2026-03-01T09:30:00.000Z"),
         ("batch_id", "20260301-093000-abcdef"),
+        ("earlier_batch_id", "20260228-093000-abcdef"),
+        ("earlier_import_id", "i-0"),
+        ("earlier_state", "needs_review"),
     ]
 
 
