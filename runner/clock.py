@@ -6,6 +6,8 @@ import time
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
+_DATE_LIMIT = 100
+
 
 def system_now() -> datetime:
     return datetime.now(UTC)
@@ -34,10 +36,20 @@ class WallClock(SystemClock):
         return system_now().timestamp()
 
 
+EARLIEST = datetime(1971, 1, 1, tzinfo=UTC)
+LATEST = datetime(2999, 1, 1, tzinfo=UTC)
+"""Instants that others tell are between these, so that a sum with any duration of ours is an instant too."""
+
+
+def plausible(instant: datetime) -> datetime | None:
+    """Return an aware instant in UTC, None if it is at the ends of time."""
+    return instant.astimezone(UTC) if EARLIEST <= instant <= LATEST else None
+
+
 def http_date(value: str | None) -> datetime | None:
     """Return the instant of an HTTP date, such as a `Date` header; UTC if it names no zone, None if it is malformed."""
     try:
-        instant = parsedate_to_datetime(value or "")
-    except (TypeError, ValueError, OverflowError):
+        instant = parsedate_to_datetime((value or "")[:_DATE_LIMIT])
+    except (TypeError, ValueError, OverflowError, LookupError):
         return None
-    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+    return plausible(instant if instant.tzinfo else instant.replace(tzinfo=UTC))

@@ -136,7 +136,8 @@ class HeadlessClient:
         """Return the full import. Raises ImportNotFound, Unavailable."""
         missing = ImportNotFound("the vendor has no such import")
         path = _path("/headless/imports/", import_id, missing=missing)
-        return self._decoded(await self._get(path, cap_bytes=DETAIL_CAP_BYTES, missing=missing), import_of)
+        answer = await self._get(path, cap_bytes=DETAIL_CAP_BYTES, missing=missing)
+        return self._decoded(answer, lambda data: _asked_for(import_of(data), import_id))
 
     async def list_page(self, *, limit: int, offset: int) -> ImportPage:
         """Return one page of short imports, newest first; `limit` is at most 1000. Raises Unavailable."""
@@ -362,8 +363,12 @@ def _decoded(answer: _Answer, decode: Callable[[Any], _T], *, doubt: type[Transi
     """Parse and decode a 2xx answer; `doubt` is raised outside the handler, since parsers quote their input."""
     try:
         return decode(orjson.loads(answer.body or b""))
+    except orjson.JSONDecodeError:
+        what = "is not JSON"
     except ValueError as error:
-        what = "is not JSON" if isinstance(error, orjson.JSONDecodeError) else str(error)
+        what = str(error)
+    except Exception as error:  # noqa: BLE001 - whatever an odd answer raises is the fault of that answer
+        what = type(error).__name__
     raise doubt(f"the API's answer cannot be used: {what}")
 
 
@@ -372,6 +377,12 @@ def _not_of_the_api(answer: _Answer, kind: type[TransientError]) -> TransientErr
         f"the answer {answer.status} is not from the API",
         hint="check BULKHEAD_API_URL, and proxies between this machine and the API",
     )
+
+
+def _asked_for(remote: RemoteImport, import_id: str) -> RemoteImport:
+    if remote.import_id != import_id:
+        raise ValueError("it is about another import")
+    return remote
 
 
 def _presigned_url(data: Any) -> str:

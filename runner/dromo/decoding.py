@@ -1,4 +1,8 @@
-"""Decoding of the vendor's answers: imports, pages, refusal messages, and times."""
+"""Decoding of the vendor's answers: imports, pages, refusal messages, and times.
+
+Nothing odd gets past here: a field that has not what it should have counts as absent, and an answer that lacks what it
+is for raises ValueError.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +14,20 @@ from typing import Any
 
 import orjson
 
-from runner.clock import http_date
+from runner.clock import http_date, plausible
 from runner.models import ImportPage, RemoteImport
 
 MESSAGE_LIMIT = 500
 UNKNOWN_STATUS = "UNKNOWN"
+_WORD_LIMIT = 200
+_URL_LIMIT = 8192
+_ERRORS_LIMIT = 100
+_DEPTH_LIMIT = 20
 _USABLE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,199}")
 _SECONDS = re.compile(r"[0-9]+(\.[0-9]+)?")
+_LINK = re.compile(r'https?://[^\s<>"\\]+', re.IGNORECASE)
+_TELLING = ("schema_id", "original_filename", "created_date")
+"""The fields of a list that tell whose import it is. An entry in which one of them is odd proves nothing."""
 
 
 def is_usable_id(value: object) -> bool:
@@ -31,28 +42,42 @@ def import_of(data: Any) -> RemoteImport:
     metadata = data.get("result_metadata")
     return RemoteImport(
         import_id=data["id"],
-        status=_text(data.get("status")) or UNKNOWN_STATUS,
-        schema_id=_text(data.get("schema_id")),
-        original_filename=_text(data.get("original_filename")),
+        status=_word(data.get("status")) or UNKNOWN_STATUS,
+        schema_id=_word(data.get("schema_id")),
+        original_filename=_text(data.get("original_filename"), limit=_URL_LIMIT),
         created_at=_instant(data.get("created_date")),
         modified_at=_instant(data.get("modified_date")),
-        upload_url=_text(data.get("upload")),
-        review_url=_text(data.get("review_url")),
+        upload_url=_text(data.get("upload"), limit=_URL_LIMIT),
+        review_url=_link(data.get("review_url")),
         import_errors=_import_errors(data.get("import_errors")),
         result_metadata=metadata if isinstance(metadata, dict) else None,
     )
 
 
 def page_of(data: Any) -> ImportPage:
-    """Decode one page of the list. Raises ValueError if it is not a page of imports."""
+    """Decode one page of the list; an entry without a usable id is left out. Raises ValueError if it is not a page."""
     if not isinstance(data, dict) or not isinstance(data.get("results"), list):
         raise ValueError("the answer is not a page of imports")  # noqa: TRY004 - one error for all that is unusable
-    imports = tuple(import_of(entry) for entry in data["results"])
+    entries = data["results"]
+    imports = tuple(import_of(entry) for entry in entries if isinstance(entry, dict) and is_usable_id(entry.get("id")))
     count = data.get("count")
     return ImportPage(
-        count=count if isinstance(count, int) else len(imports),
+        count=count if isinstance(count, int) else len(entries),
         imports=imports,
-        has_next=bool(data.get("next")) and bool(imports),
+        has_next=bool(data.get("next")) and bool(entries),
+        left_out=len(entries) - len(imports),
+        is_whole=all(_is_telling(entry) for entry in entries),
+    )
+
+
+def _is_telling(entry: Any) -> bool:
+    """Return whether an entry of the list says whose import it is, as far as the vendor knows."""
+    if not isinstance(entry, dict) or not is_usable_id(entry.get("id")):
+        return False
+    remote = import_of(entry)
+    decoded = (remote.schema_id, remote.original_filename, remote.created_at)
+    return all(
+        entry.get(name) in (None, "") or value is not None for name, value in zip(_TELLING, decoded, strict=True)
     )
 
 
@@ -61,10 +86,7 @@ def message_of(body: bytes, *, status: int) -> str:
 
     If the body is anything else, such as an HTML page, the message is `HTTP <status>`.
     """
-    message = "; ".join(_sentences(_refusal(body)))
-    if not message:
-        return f"HTTP {status}"
-    return message if len(message) <= MESSAGE_LIMIT else message[: MESSAGE_LIMIT - 1] + "…"
+    return _message(_refusal(body)) or f"HTTP {status}"
 
 
 def is_of_the_api(body: bytes) -> bool:
@@ -97,26 +119,58 @@ def date_of(headers: Mapping[str, str]) -> datetime | None:
     return http_date(headers.get("Date", ""))
 
 
-def _sentences(value: Any, path: str = "") -> Iterator[str]:
-    if isinstance(value, dict):
+def _sentences(value: Any, path: str = "", *, depth: int = 0) -> Iterator[str]:
+    if depth > _DEPTH_LIMIT:
+        yield f"{path}: …" if path else "…"
+    elif isinstance(value, dict):
         for key, inner in value.items():
             named = key not in {"detail", "non_field_errors"}
-            yield from _sentences(inner, f"{path}.{key}".lstrip(".") if named else path)
+            yield from _sentences(inner, f"{path}.{key}".lstrip(".") if named else path, depth=depth + 1)
     elif isinstance(value, list):
         for index, inner in enumerate(value):
-            yield from _sentences(inner, f"{path}[{index}]" if isinstance(inner, dict | list) else path)
+            at = f"{path}[{index}]" if isinstance(inner, dict | list) else path
+            yield from _sentences(inner, at, depth=depth + 1)
     elif value is not None:
-        text = " ".join(str(value).split())
+        text = " ".join(str(value)[: 2 * MESSAGE_LIMIT].split())
         yield f"{path}: {text}" if path else text
 
 
+def _message(value: Any) -> str:
+    """Flatten any JSON value into at most 500 characters."""
+    sentences: list[str] = []
+    for sentence in _sentences(value):
+        sentences.append(sentence)
+        if sum(map(len, sentences)) > MESSAGE_LIMIT:
+            break
+    message = "; ".join(sentences)
+    return message if len(message) <= MESSAGE_LIMIT else message[: MESSAGE_LIMIT - 1] + "…"
+
+
 def _import_errors(value: Any) -> tuple[dict[str, Any], ...]:
-    entries = value if isinstance(value, list) else []
-    return tuple(entry if isinstance(entry, dict) else {"message": str(entry)} for entry in entries)
+    """Decode the first 100 errors; what is kept of each are its type and its message, as plain text."""
+    entries = value if isinstance(value, list) else [value]
+    errors = (entry if isinstance(entry, dict) else {"message": entry} for entry in entries[:_ERRORS_LIMIT])
+    return tuple(
+        {key: _message(error[key]) for key in ("type", "message") if error.get(key) is not None}
+        for error in errors
+        if error != {"message": None}
+    )
 
 
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None
+def _text(value: Any, *, limit: int) -> str | None:
+    return value if isinstance(value, str) and 0 < len(value) <= limit else None
+
+
+def _word(value: Any) -> str | None:
+    """Return a status or an id: one short line."""
+    word = _text(value, limit=_WORD_LIMIT)
+    return word if word is not None and word.isprintable() else None
+
+
+def _link(value: Any) -> str | None:
+    """Return a url that a person can open."""
+    url = _text(value, limit=_URL_LIMIT)
+    return url if url is not None and url.isprintable() and _LINK.fullmatch(url) else None
 
 
 def _instant(value: Any) -> datetime | None:
@@ -124,4 +178,4 @@ def _instant(value: Any) -> datetime | None:
         instant = datetime.fromisoformat(value)
     except (TypeError, ValueError):
         return None
-    return (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).astimezone(UTC)
+    return plausible(instant if instant.tzinfo else instant.replace(tzinfo=UTC))

@@ -6,6 +6,7 @@ from datetime import timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from runner.errors import Unavailable
 from runner.retry import repeat_read
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from runner.protocols import ImportsApi
 
 PAGE_SIZE = 1000
+PAGES_WITHOUT_NEWS_MAX = 20
+"""A list that grows while it is walked shows imports twice, but not on so many pages in a row."""
 CLOCK_MARGIN = timedelta(minutes=2)
 """How far the vendor's clock and ours may differ before a listing stops too early."""
 
@@ -26,23 +29,29 @@ async def imports_since(
     """Yield imports created at `since` or later, all if it is None; an import may come twice.
 
     The order of the list is not documented: it ends the walk only on pages that are in order.
-    Raises TransientError if a page cannot be read.
+    Raises TransientError if a page cannot be read, or if the list shows the same imports again and again.
     """
-    offset = pages = 0
+    offset = pages = pages_without_news = 0
+    seen: set[str] = set()
     while max_pages is None or pages < max_pages:
         page = await repeat_read(lambda at=offset: api.list_page(limit=PAGE_SIZE, offset=at))  # type: ignore[misc]
         for remote in page.imports:
             yield remote
         pages += 1
-        offset += len(page.imports)
-        if not page.has_next or not page.imports or _is_older(page, since):
+        offset += len(page.imports) + page.left_out
+        if not page.has_next or not (page.imports or page.left_out) or _is_older(page, since):
             return
+        known = len(seen)
+        seen.update(remote.import_id for remote in page.imports)
+        pages_without_news = 0 if len(seen) > known else pages_without_news + 1
+        if pages_without_news >= PAGES_WITHOUT_NEWS_MAX:
+            raise Unavailable("the list of imports does not end: it shows the same imports again and again")
 
 
 def _is_older(page: ImportPage, since: datetime | None) -> bool:
     """Return whether a page in newest-first order ends before `since`."""
     dates = [remote.created_at for remote in page.imports]
-    if since is None or any(date is None for date in dates):
+    if since is None or not dates or any(date is None for date in dates):
         return False
     known = [date for date in dates if date is not None]
     in_order = all(newer >= older for newer, older in pairwise(known))

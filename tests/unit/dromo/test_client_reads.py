@@ -234,10 +234,68 @@ async def test_an_answer_without_an_end_is_not_read_beyond_its_cap(call):
             await READS[call](client)
 
 
-@pytest.mark.parametrize("page", [{}, {"results": None}, {"count": 1, "results": [{"status": "RUNNING"}]}])
-async def test_a_page_with_anything_unusable_in_it_is_unavailable(page):
+@pytest.mark.parametrize("page", [{}, {"results": None}, {"results": {"id": "i-1"}}, [SHORT]])
+async def test_a_page_without_a_list_of_imports_is_unavailable(page):
     with pytest.raises(Unavailable):
         await read(page, READS["list_page"])
+
+
+@pytest.mark.parametrize("entry", [None, 7, "i-2", [], {}, {"id": None}, {"id": 2}, {"id": "a/b"}, {"id": [SHORT]}])
+async def test_an_entry_without_a_usable_id_costs_no_other_entry(entry):
+    page = await read({"count": 2, "next": None, "results": [entry, SHORT]}, READS["list_page"])
+    assert [remote.import_id for remote in page.imports] == ["i-1"]
+    assert (page.left_out, page.is_whole) == (1, False)
+
+
+@pytest.mark.parametrize(
+    ("odd", "is_whole"),
+    [
+        ({}, True),
+        ({"schema_id": None, "original_filename": None, "created_date": None}, True),
+        ({"original_filename": ""}, True),
+        ({"status": 5, "modified_date": "yesterday", "result_metadata": 1}, True),
+        ({"schema_id": 5}, False),
+        ({"original_filename": ["a.csv"]}, False),
+        ({"created_date": "9999-12-31T23:59:59-23:59"}, False),
+        ({"created_date": 1767225600}, False),
+    ],
+)
+async def test_a_page_is_whole_if_every_entry_says_whose_import_it_is(odd, is_whole):
+    page = await read({"count": 1, "next": None, "results": [SHORT | odd]}, READS["list_page"])
+    assert (len(page.imports), page.left_out, page.is_whole) == (1, 0, is_whole)
+
+
+@pytest.mark.parametrize("shown", ["i-2", "I-1"])
+async def test_an_answer_about_another_import_is_unavailable(shown):
+    with pytest.raises(Unavailable, match="another import"):
+        await read(SHORT | {"id": shown}, READS["retrieve"])
+
+
+ODD_FIELDS = {
+    "status": [None, 5, "", "x" * 201, "two\nlines", ["RUNNING"]],
+    "created_at": ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", "9999-12-31T00:00:00Z", 5, "soon", {}],
+    "review_url": [
+        "javascript:alert(1)", "https://a b/", 'https://a/"', "https://a/\x1b[0m", "//a", 5, "https://" + "x" * 9000,
+    ],
+    "original_filename": [5, "x" * 9000, {}],
+}  # fmt: skip
+NAMES = {"created_at": "created_date"}
+
+
+@pytest.mark.parametrize("field", ODD_FIELDS)
+async def test_a_field_that_has_not_what_it_should_have_counts_as_absent(field):
+    for value in ODD_FIELDS[field]:
+        remote = await read(SHORT | {NAMES.get(field, field): value}, READS["retrieve"])
+        assert getattr(remote, field) == ("UNKNOWN" if field == "status" else None)
+
+
+async def test_errors_of_an_import_are_short_texts_whatever_they_are():
+    deep = b"[" * 900 + b"]" * 900
+    body = b'{"id": "i-1", "import_errors": [{"message": ' + deep + b', "type": 5}, "text", ' + deep + b", null]}"
+    remote = await read(body, READS["retrieve"])
+    assert all(isinstance(value, str) for error in remote.import_errors for value in error.values())
+    many = {"id": "i-1", "import_errors": [{"message": "x" * 5000}] * 2000}
+    assert sum(len(error["message"]) for error in (await read(many, READS["retrieve"])).import_errors) <= 50_000
 
 
 async def test_a_list_of_1000_imports_fits():

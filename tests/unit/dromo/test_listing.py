@@ -1,0 +1,57 @@
+"""Walking the vendor's list of imports."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from runner.dromo.listing import PAGES_WITHOUT_NEWS_MAX, imports_since
+from runner.errors import Unavailable
+from runner.models import ImportPage, RemoteImport
+from tests.support.scripted import EPOCH
+
+pytestmark = pytest.mark.virtual_time
+
+
+class Pages:
+    """An API that answers with one page after the other, then with the last one again."""
+
+    def __init__(self, *pages: ImportPage) -> None:
+        self.pages = pages
+        self.offsets: list[int] = []
+
+    async def list_page(self, *, limit: int, offset: int) -> ImportPage:
+        self.offsets.append(offset)
+        return self.pages[min(len(self.offsets), len(self.pages)) - 1]
+
+
+def page(*ids: str, left_out: int = 0, has_next: bool = True) -> ImportPage:
+    imports = tuple(RemoteImport(import_id=one, status="PENDING", created_at=EPOCH) for one in ids)
+    return ImportPage(count=9, imports=imports, has_next=has_next, left_out=left_out)
+
+
+async def walked(*pages: ImportPage, since: Any = None) -> tuple[list[str], list[int]]:
+    api = Pages(*pages)
+    return [remote.import_id async for remote in imports_since(api, since)], api.offsets  # type: ignore[arg-type]
+
+
+async def test_entries_that_cannot_be_read_are_stepped_over() -> None:
+    found = await walked(page("a", left_out=1), page(left_out=2), page("b", has_next=False), since=EPOCH)
+    assert found == (["a", "b"], [0, 2, 4])
+
+
+async def test_an_empty_page_ends_the_list() -> None:
+    assert await walked(page("a"), page()) == (["a"], [0, 1])
+
+
+async def test_pages_older_than_the_instant_are_not_asked_for() -> None:
+    assert await walked(page("a"), page("b"), since=EPOCH + timedelta(hours=1)) == (["a"], [0])
+
+
+async def test_a_list_that_shows_the_same_imports_again_and_again_is_an_outage() -> None:
+    api = Pages(page("a"), page("b"), page("a"))
+    with pytest.raises(Unavailable, match="again and again"):
+        _ = [remote async for remote in imports_since(api, None)]  # type: ignore[arg-type]
+    assert len(api.offsets) == PAGES_WITHOUT_NEWS_MAX + 2
