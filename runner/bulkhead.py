@@ -420,6 +420,7 @@ class Bulkhead:
             stop=active.stop,
             missing_schemas=ended.missing_schemas if ended else {},
             outage=ended.outage if ended else None,
+            unlisted=ended.unlisted if ended else "",
             listed=(await ledger.batch(batch.batch_id) or batch).listed,
             fail_if_empty=spec.fail_if_empty,
             tracking=scope is not Scope.RUN,

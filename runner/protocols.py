@@ -61,7 +61,7 @@ class Body(Protocol):
     def chunks(self) -> AsyncIterator[bytes]:
         """Yield exactly `size_bytes` bytes; raises SourceChanged before the last chunk if they have changed.
 
-        Raises ItemRejected if they can no longer be read, and Unavailable if they cannot be read at the moment.
+        Raises ItemRejected if they can no longer be read, and FileUnavailable if they cannot be read at the moment.
         """
         ...
 
@@ -121,12 +121,15 @@ class Source(Protocol):
     def entries(self) -> AsyncIterator[list[SourceEntry]]:
         """Yield the inputs in chunks, ordered by key if that is cheap; memory does not grow with their number.
 
-        Raises SourceNotFound.
+        Raises SourceNotFound; and FileUnavailable, after all others, if some cannot be listed at the moment.
         """
         ...
 
     async def prepare(self, item: Item) -> Prepared:
-        """Read the item's input once, for its fingerprint or rows. Raises ItemRejected, SourceNotFound."""
+        """Read the item's input once, for its fingerprint or rows.
+
+        Raises ItemRejected, SourceNotFound; and FileUnavailable if it cannot be read at the moment, also after retries.
+        """
         ...
 
 
@@ -142,7 +145,7 @@ class SavedResult:
 class Sink(Protocol):
     """Where results and manifests are written.
 
-    Once a run has begun, what cannot be written is a StorageFull, a SinkFailed, or an Unavailable that may pass soon.
+    Once a run has begun, what cannot be written is a StorageFull, a SinkFailed, or a FileUnavailable that may pass.
     """
 
     async def prepare(self) -> None:
@@ -152,7 +155,7 @@ class Sink(Protocol):
     async def save_result(self, source: str, chunks: AsyncIterator[bytes]) -> SavedResult:
         """Store one complete JSON array, atomically, under a name made from `source`.
 
-        Raises ResultInvalid, StorageFull, SinkFailed, Unavailable.
+        Raises ResultInvalid, StorageFull, SinkFailed, FileUnavailable.
         """
         ...
 

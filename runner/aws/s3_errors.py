@@ -16,11 +16,11 @@ from runner.aws.errors import LOG_IN, NOT_ACCEPTED, code_of, unconfigured
 from runner.errors import (
     BulkheadError,
     ConfigError,
+    FileUnavailable,
     ItemRejected,
     SourceChanged,
     SourceNotFound,
     StorageFull,
-    Unavailable,
 )
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def translation(error: Exception, place: S3Place, doing: Doing) -> BulkheadError
         return ConfigError(f"{tried}: {lacking}", hint=lacking.hint)
     if isinstance(error, _OF_THE_MOMENT):
         hint = "check the network, and aws_endpoint_url if it is set"
-        return Unavailable(f"{tried}: {_trouble(error)}", hint=hint)
+        return FileUnavailable(f"{tried}: {_trouble(error)}", hint=hint)
     reason = str(error).splitlines()[0][:300]
     return ConfigError(f"{tried}: {reason}", hint="check the bucket's name, aws_region and aws_endpoint_url")
 
@@ -117,7 +117,7 @@ class _Refusal:
         if self._code in _FULL or self._status == 507:
             return StorageFull(f"no space is left at {self._place}", hint="free some space and resume")
         if self._code in _REPEATABLE or self._status == 429 or (self._status >= 500 and self._status != 501):
-            return Unavailable(f"{self._tried}: S3 answered {self._answer}")
+            return FileUnavailable(f"{self._tried}: S3 answered {self._answer}")
         return None
 
     def _of_all(self) -> BulkheadError | None:

@@ -37,6 +37,7 @@ EXIT_CODES: dict[type[BaseException], ExitCode] = {
     errors.NotSent: ExitCode.TRY_AGAIN,
     errors.OutcomeUnknown: ExitCode.TRY_AGAIN,
     errors.Unavailable: ExitCode.TRY_AGAIN,
+    errors.FileUnavailable: ExitCode.TRY_AGAIN,
     errors.RateLimited: ExitCode.TRY_AGAIN,
     errors.UrlExpired: ExitCode.TRY_AGAIN,
     errors.StorageFull: ExitCode.TRY_AGAIN,
@@ -126,16 +127,25 @@ def batch_result(
     stop: StopSignal,
     missing_schemas: Mapping[str, str],
     listed: bool,
+    unlisted: str = "",
     fail_if_empty: bool = False,
     outage: str | None = None,
     tracking: bool = False,
 ) -> BatchResult:
     """Return the result of a batch from its items, from whether its source is fully `listed`, and from `stop`.
 
-    `missing_schemas`: the vendor's sentence on each schema that it does not have. `outage` says since when the vendor
-    has not answered. With `tracking`, the run was there for open reviews, so a stop left work undone if one is open.
+    `missing_schemas`: the vendor's sentence on each schema that it does not have. `unlisted`: why the source is not.
+    `outage` says since when the vendor has not answered. With `tracking`, the run was there for open reviews, so a stop
+    left work undone if one is open.
     """
-    result = _result(by_state, stop=stop, missing_schemas=missing_schemas, listed=listed, fail_if_empty=fail_if_empty)
+    result = _result(
+        by_state,
+        stop=stop,
+        missing_schemas=missing_schemas,
+        listed=listed,
+        unlisted=unlisted,
+        fail_if_empty=fail_if_empty,
+    )
     if tracking and stop.reason is not None and result.exit_code is ExitCode.NEEDS_REVIEW:
         reason = stop.detail or str(stop.reason)
         result = replace(result, exit_code=_OF_STOP[stop.reason][1], reason=f"{reason}; {result.reason}")
@@ -150,6 +160,7 @@ def _result(
     stop: StopSignal,
     missing_schemas: Mapping[str, str],
     listed: bool,
+    unlisted: str,
     fail_if_empty: bool,
 ) -> BatchResult:
     open_count = sum(by_state.get(state, 0) for state in OPEN_STATES)
@@ -170,7 +181,7 @@ def _result(
         return BatchResult(
             state=BatchState.PAUSED,
             exit_code=ExitCode.TRY_AGAIN,
-            reason="the source is not fully listed; run again to continue",
+            reason=f"the source is not fully listed{f': {unlisted}' if unlisted else ''}; run again to continue",
         )
     return _settled(by_state, fail_if_empty=fail_if_empty)
 

@@ -17,6 +17,7 @@ from runner.config.options import RunOptions
 from runner.errors import (
     AuthRefused,
     DuplicatePending,
+    FileUnavailable,
     LedgerUnavailable,
     RequestInvalid,
     SinkFailed,
@@ -70,6 +71,8 @@ class RunResult:
     deferred: int
     missing_schemas: dict[str, str]
     outage: str | None = None
+    unlisted: str = ""
+    """Why the source could not be listed completely."""
 
 
 async def run_batch(
@@ -140,6 +143,7 @@ class _Run:
             stop=context.stop, emit=context.emit, max_returns=context.options.create_attempts
         )
         self._discovered = asyncio.Event()
+        self._unlisted = ""
         self._build_stages()
 
     def _build_stages(self) -> None:
@@ -252,7 +256,11 @@ class _Run:
             batch_id=self._batch.batch_id, ledger=context.ledger, source=context.source, routes=context.routes,
             rank_of=context.rank_of, endpoint=context.endpoint, again=context.options.again, clock=context.clock,
         )  # fmt: skip
-        await discovery.run(context.ledger, self._transitions, context.emit, self._feeder.more)
+        try:
+            await discovery.run(context.ledger, self._transitions, context.emit, self._feeder.more)
+        except FileUnavailable as error:
+            self._unlisted = str(error)
+            self._notice("not_listed", f"{error}; a later run lists it again")
         self._discovered.set()
         self._feeder.more()
 
@@ -454,4 +462,5 @@ class _Run:
             deferred=len(self._deferred),
             missing_schemas=dict(self._held_schemas.missing),
             outage=self._outage.sentence,
+            unlisted=self._unlisted,
         )

@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from runner.errors import BulkheadError, ConfigError, SinkFailed, StorageFull, Unavailable
+from runner.errors import BulkheadError, ConfigError, FileUnavailable, SinkFailed, StorageFull
 from runner.protocols import SavedResult
 from runner.sinks.result_array import Chunks, ResultArray
 from runner.sinks.result_path import RESULTS, is_plain, result_path
@@ -42,7 +42,7 @@ class LocalSink:
     overwriting the first, so use the path in `SavedResult`.
 
     `threaded=False` does all work in the caller's thread, for deterministic runs. Methods raise StorageFull if
-    there is no space, Unavailable for trouble that may pass soon, and SinkFailed if a file cannot be written for
+    there is no space, FileUnavailable for trouble that may pass soon, and SinkFailed if a file cannot be written for
     another reason.
     """
 
@@ -55,7 +55,7 @@ class LocalSink:
         """Create the root, and check that results can be written below it. Raises ConfigError, StorageFull."""
         try:
             await self._run(self._probe)
-        except (SinkFailed, Unavailable) as error:
+        except (SinkFailed, FileUnavailable) as error:
             raise ConfigError(str(error), hint=error.hint) from error
 
     def _probe(self) -> None:
@@ -129,7 +129,7 @@ class _Draft:
         with self._translated():
             os.fsync(self._file)
             if not self._is_own():
-                raise Unavailable(f"{self._root / self.path} is being written by another run")
+                raise FileUnavailable(f"{self._root / self.path} is being written by another run")
             self._rename()
             os.fsync(self._folder)
 
@@ -186,7 +186,7 @@ def _translation(error: OSError, place: Path) -> BulkheadError:
         return StorageFull(f"no space is left to write {place}", hint="free some space and resume")
     sentence = f"cannot write {place}: {os.strerror(error.errno or 0)}"
     if error.errno in _OF_THE_MOMENT:
-        return Unavailable(sentence)
+        return FileUnavailable(sentence)
     if error.errno in _LINK:
         hint = "symbolic links below the output directory are not followed; replace the link by a directory, and resume"
         return SinkFailed(sentence, hint=hint)

@@ -6,11 +6,12 @@ import os
 import sys
 from collections.abc import Generator, Iterator
 from datetime import datetime
+from functools import partial
 
-from runner.errors import ItemRejected, SourceNotFound
+from runner.errors import FileUnavailable, ItemRejected, SourceNotFound
 from runner.protocols import SourceEntry
 from runner.sources.file_open import from_os_error
-from runner.sources.local import LINK_SAMPLE_COUNT, LocalFiles, SortedNames, refused
+from runner.sources.local import LINK_SAMPLE_COUNT, LocalFiles, SortedNames
 from runner.sources.spec import SourceSpec, file_uri, quoted
 
 _ENCODING = sys.getfilesystemencoding()
@@ -55,7 +56,7 @@ class DirectorySource(LocalFiles):
                 stack.pop()
                 continue
             try:
-                stack.append((below, self._names(root, below)))
+                stack.append((below, self.patiently(partial(self._names, root, below))))
             except OSError as error:
                 yield from self._unreadable(below, error)
 
@@ -70,9 +71,11 @@ class DirectorySource(LocalFiles):
 
     def _root_names(self) -> Iterator[bytes]:
         try:
-            return self._names(os.fsencode(self._inside), b"")
+            return self.patiently(lambda: self._names(os.fsencode(self._inside), b""))
         except OSError as error:
             shown = self._root.encode("utf-8", "replace").decode()
+            if isinstance(unavailable := from_os_error(error), FileUnavailable):
+                raise FileUnavailable(f"{shown}: {unavailable}", hint=unavailable.hint) from error
             raise SourceNotFound(f"the directory {shown} cannot be listed: {error.strerror}") from error
 
     def _names(self, root: bytes, prefix: bytes) -> Iterator[bytes]:
@@ -120,5 +123,8 @@ class DirectorySource(LocalFiles):
 
     def _unreadable(self, prefix: bytes, error: OSError) -> Iterator[SourceEntry]:
         """Yield an entry for a directory that cannot be listed; nothing if it was deleted in the meantime."""
-        if not isinstance(error, FileNotFoundError | NotADirectoryError):
-            yield refused(os.fsdecode(prefix), from_os_error(error), uri=f"{self._root_uri}/{quoted(prefix)}")
+        if isinstance(error, FileNotFoundError | NotADirectoryError):
+            return
+        uri = f"{self._root_uri}/{quoted(prefix)}"
+        if entry := self.refused_or_put_off(os.fsdecode(prefix), from_os_error(error), uri=uri):
+            yield entry

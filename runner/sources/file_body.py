@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack
 from io import FileIO
 
 from runner.errors import SourceChanged
-from runner.sources.file_open import BLOCK_BYTES, Stamp, from_os_error, opened
+from runner.sources.file_open import BLOCK_BYTES, Stamp, from_os_error, opened, stat_of
 
 HASHED_BYTES = 16 << 20
 """Files up to this size are hashed again while they are sent; for larger files that would halve the speed."""
@@ -39,7 +38,7 @@ class FileBody:
     async def chunks(self) -> AsyncIterator[bytes]:
         """Yield chunks of 1 MiB; the next chunk is read while one is being sent.
 
-        Raises SourceChanged, ItemRejected.
+        Raises SourceChanged, ItemRejected, FileUnavailable.
         """
         reader = _Reader(self._path, self._stamp, sha256=self._sha256)
         start = _in_thread if self._threaded else _inline
@@ -104,7 +103,7 @@ class _Reader:
         return self._file
 
     def _verify(self, file: FileIO) -> None:
-        same = Stamp.of(os.fstat(file.fileno())) == self._stamp
+        same = Stamp.of(stat_of(file.fileno())) == self._stamp
         if not same or (self._digest is not None and self._digest.hexdigest() != self._sha256):
             raise SourceChanged
 

@@ -11,11 +11,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from io import FileIO
 
-from runner.errors import ItemRejected, SourceChanged
+from runner.errors import FileUnavailable, ItemRejected, SourceChanged
 
 _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 BLOCK_BYTES = 1 << 20
+
+_TOO_MANY_OPEN = frozenset({errno.EMFILE, errno.ENFILE})
+_OF_THE_MOMENT = _TOO_MANY_OPEN | {
+    errno.EIO, errno.ESTALE, errno.ENOMEM, errno.EAGAIN, errno.EINTR, errno.EBUSY, errno.ETIMEDOUT, errno.ENETDOWN,
+    errno.ENETUNREACH, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ECONNRESET, errno.ECONNABORTED, errno.ENOTCONN,
+    errno.ENODEV,
+}  # fmt: skip
+"""A disk or network share that fails for now, or too few resources of this machine."""
 
 
 def version_of(info: os.stat_result) -> str:
@@ -42,8 +50,16 @@ def not_a_file() -> ItemRejected:
     return ItemRejected("not_a_file", "not a regular file (a directory, pipe, socket or device); it was not opened")
 
 
-def from_os_error(error: OSError) -> ItemRejected:
-    """Translate a failure to open or read: `not_found`, `not_a_file` or `unreadable`."""
+def is_of_the_moment(error: OSError) -> bool:
+    """Return whether a failure to list, open or read says nothing about the file itself, and may pass."""
+    return error.errno in _OF_THE_MOMENT
+
+
+def from_os_error(error: OSError) -> ItemRejected | FileUnavailable:
+    """Translate a failure to open or read: `not_found`, `not_a_file`, `unreadable`, or FileUnavailable."""
+    if is_of_the_moment(error):
+        hint = "raise the limit of open files (ulimit -n)" if error.errno in _TOO_MANY_OPEN else None
+        return FileUnavailable(f"it cannot be read at the moment: {error.strerror}", hint=hint)
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
         return ItemRejected("not_found", "there is no such file")
     if error.errno in (errno.ENXIO, errno.EISDIR):
@@ -51,9 +67,17 @@ def from_os_error(error: OSError) -> ItemRejected:
     return ItemRejected("unreadable", f"it cannot be read: {error.strerror or type(error).__name__}")
 
 
+def stat_of(descriptor: int) -> os.stat_result:
+    """Return the stat of an open file. Raises ItemRejected, FileUnavailable."""
+    try:
+        return os.fstat(descriptor)
+    except OSError as error:
+        raise from_os_error(error) from error
+
+
 @contextmanager
 def opened(path: str) -> Iterator[tuple[FileIO, os.stat_result]]:
-    """Open a regular file, but no symbolic link, and yield it with its stat. Raises ItemRejected."""
+    """Open a regular file, but no symbolic link, and yield it with its stat. Raises ItemRejected, FileUnavailable."""
     try:
         if not stat.S_ISREG(os.lstat(path).st_mode):
             raise not_a_file()
@@ -63,7 +87,7 @@ def opened(path: str) -> Iterator[tuple[FileIO, os.stat_result]]:
     except ValueError as error:
         raise ItemRejected("not_found", "there is no such file") from error
     with open(descriptor, "rb", buffering=0) as file:  # noqa: PTH123 - a descriptor has no path
-        info = os.fstat(descriptor)
+        info = stat_of(descriptor)
         if not stat.S_ISREG(info.st_mode):
             raise not_a_file()
         yield file, info
@@ -81,8 +105,8 @@ class ReadFile:
 def read_once(path: str, *, check: Callable[[int], ItemRejected | None], keep: bool) -> ReadFile:
     """Read a file to its end.
 
-    `check` tells before the first byte whether a size is rejected. Raises ItemRejected, and SourceChanged if the file
-    changed while it was read.
+    `check` tells before the first byte whether a size is rejected. Raises ItemRejected, SourceChanged if the file
+    changed while it was read, and FileUnavailable.
     """
     digest = hashlib.sha256()
     kept: list[bytes] = []
@@ -93,7 +117,7 @@ def read_once(path: str, *, check: Callable[[int], ItemRejected | None], keep: b
             digest.update(block)
             if keep:
                 kept.append(block)
-        after = os.fstat(file.fileno())
+        after = stat_of(file.fileno())
         read_bytes = file.tell()
     if Stamp.of(after) != Stamp.of(before) or read_bytes != before.st_size:
         raise SourceChanged

@@ -10,8 +10,9 @@ from io import BufferedReader
 from itertools import groupby
 from pathlib import Path
 
-from runner.errors import ConfigError, SourceNotFound
+from runner.errors import ConfigError, FileUnavailable, SourceNotFound
 from runner.protocols import SourceEntry
+from runner.sources.file_open import from_os_error
 from runner.sources.local import LocalFiles, SortedNames
 from runner.sources.spec import SourceSpec, file_uri
 
@@ -77,6 +78,8 @@ class ListedFiles(LocalFiles):
                 for line in _lines(file, list_path):
                     keys.add(self._key(line))
         except OSError as error:
+            if isinstance(unavailable := from_os_error(error), FileUnavailable):
+                raise FileUnavailable(f"{list_path}: {unavailable}", hint=unavailable.hint) from error
             raise SourceNotFound(f"the list file {list_path} cannot be read: {error.strerror}") from error
         return (key for key, _ in groupby(keys))
 

@@ -6,6 +6,7 @@ import asyncio
 import heapq
 import os
 import stat
+import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import datetime
@@ -13,12 +14,21 @@ from functools import partial
 from itertools import islice
 from typing import ParamSpec, TypeVar
 
-from runner.errors import ItemRejected, SourceNotFound
+from runner.errors import FileUnavailable, ItemRejected, SourceNotFound
 from runner.globs import PathFilter
 from runner.models import Item, ItemKind
 from runner.protocols import Prepared, SourceEntry
+from runner.retry import repeat_read
 from runner.sources.file_body import FileBody
-from runner.sources.file_open import ReadFile, Stamp, from_os_error, not_a_file, read_once, version_of
+from runner.sources.file_open import (
+    ReadFile,
+    Stamp,
+    from_os_error,
+    is_of_the_moment,
+    not_a_file,
+    read_once,
+    version_of,
+)
 from runner.sources.file_types import kind_and_rejection, kind_of, rejection_of
 from runner.sources.json_rows import rows_of
 from runner.sources.spec import SourceSpec, file_uri, printable, quoted
@@ -28,6 +38,10 @@ RUN_LENGTH = 32_768
 """Names sorted at a time: few enough that sorting does not block an event loop."""
 
 _BLOCK_LENGTH = 512
+LISTING_RETRIES = 20
+LISTING_PAUSE_S = 0.25
+"""How often in all one listing looks again at what cannot be read at the moment: 5 seconds (choice)."""
+
 LINK_SAMPLE_COUNT = 5
 """Linked directories of a listing that are named to the user (choice)."""
 
@@ -47,6 +61,8 @@ class LocalFiles(ABC):
         self.too_young = 0
         self.linked_directories = 0
         self.link_samples: list[str] = []
+        self._retries_left = LISTING_RETRIES
+        self._put_off: list[tuple[str, FileUnavailable]] = []
         self._root = root
         self._root_uri = file_uri(root).rstrip("/")
         self._filter = PathFilter(include=spec.include, exclude=spec.exclude, hidden=hidden)
@@ -68,20 +84,28 @@ class LocalFiles(ABC):
         """Return whether a link to this real path may be followed."""
 
     async def entries(self) -> AsyncIterator[list[SourceEntry]]:
-        """Yield the entries in chunks of 1000, each listed in a worker thread. Raises SourceNotFound, ConfigError."""
+        """Yield the entries in chunks of 1000, each listed in a worker thread.
+
+        Raises SourceNotFound, ConfigError; and FileUnavailable, after all other entries, if some cannot be listed at
+        the moment.
+        """
         self.too_young = self.linked_directories = 0
         self.link_samples = []
+        self._retries_left, self._put_off = LISTING_RETRIES, []
         walk = self.walk()
         while chunk := await self._call(_take, walk):
             yield chunk
+        if self._put_off:
+            raise self._not_listed()
 
     async def prepare(self, item: Item) -> Prepared:
         """Read the item's file once, for its fingerprint, and for its rows if it is JSON.
 
-        Raises ItemRejected; and SourceNotFound if the whole directory no longer exists.
+        Raises ItemRejected; SourceNotFound if the whole directory no longer exists; and FileUnavailable if the file
+        cannot be read at the moment, also after retries.
         """
         try:
-            return await self._prepare(item)
+            return await repeat_read(lambda: self._prepare(item))
         except ItemRejected as rejection:
             if rejection.code == "not_found" and not await self._call(os.path.isdir, self._root):
                 raise SourceNotFound(f"{printable(self._root)} does not exist any more") from rejection
@@ -122,7 +146,7 @@ class LocalFiles(ABC):
             if not stat.S_ISLNK(os.lstat(path).st_mode):
                 return path
         except (OSError, ValueError) as error:
-            raise _rejection_from(error) from error
+            raise _translation(error) from error
         target = os.path.realpath(path)
         if not self.may_follow(target):
             raise _link_outside()
@@ -134,13 +158,11 @@ class LocalFiles(ABC):
     def _entry(self, source: str, path: bytes, *, uri: str) -> SourceEntry | None:
         """Return the entry of one path without opening it; None if it is left for a later run."""
         try:
-            info = os.lstat(path)
-            if not stat.S_ISREG(info.st_mode):
-                info = self._linked(path, info)
+            info = self.patiently(lambda: self._stat(path))
         except ItemRejected as rejection:
             return refused(source, rejection, uri=uri)
         except (OSError, ValueError) as error:
-            return refused(source, _rejection_from(error), uri=uri)
+            return self.refused_or_put_off(source, _translation(error), uri=uri)
         size_bytes, mtime_ns = info.st_size, info.st_mtime_ns
         if self._youngest_ns is not None and mtime_ns > self._youngest_ns:
             self.too_young += 1
@@ -155,6 +177,35 @@ class LocalFiles(ABC):
             kind=kind,
             rejection=refusal,
         )
+
+    def patiently(self, look: Callable[[], _T]) -> _T:
+        """Call `look` until it succeeds, or the retries of this listing are used up. Raises what `look` raises."""
+        while True:
+            try:
+                return look()
+            except OSError as error:
+                if not is_of_the_moment(error) or not self._retries_left:
+                    raise
+            self._retries_left -= 1
+            if self._threaded:
+                time.sleep(LISTING_PAUSE_S)
+
+    def refused_or_put_off(self, source: str, error: ItemRejected | FileUnavailable, *, uri: str) -> SourceEntry | None:
+        """Return the entry of a path that is refused; None, and leave it to a later listing, if that may pass."""
+        if isinstance(error, ItemRejected):
+            return refused(source, error, uri=uri)
+        self._put_off.append((source, error))
+        return None
+
+    def _not_listed(self) -> FileUnavailable:
+        count, (source, error) = len(self._put_off), self._put_off[0]
+        named = printable(source) if count == 1 else f"{count:,} files or directories such as {printable(source)}"
+        return FileUnavailable(f"{named}: {error}", hint=error.hint)
+
+    def _stat(self, path: bytes) -> os.stat_result:
+        """Return the stat of a regular file, or of the one that a link ends at. Raises ItemRejected, OSError."""
+        info = os.lstat(path)
+        return info if stat.S_ISREG(info.st_mode) else self._linked(path, info)
 
     def _linked(self, path: bytes, info: os.stat_result) -> os.stat_result:
         """Return the stat of the regular file that a link ends at. Raises ItemRejected, OSError."""
@@ -198,7 +249,7 @@ def refused(source: str, rejection: ItemRejected, *, uri: str) -> SourceEntry:
     )
 
 
-def _rejection_from(error: OSError | ValueError) -> ItemRejected:
+def _translation(error: OSError | ValueError) -> ItemRejected | FileUnavailable:
     if isinstance(error, OSError):
         return from_os_error(error)
     return ItemRejected("not_found", "there is no such file")

@@ -48,7 +48,7 @@ class Discovery:
     async def run(
         self, ledger: Ledger, transitions: Transitions, emit: EventHook, on_added: Callable[[], None]
     ) -> None:
-        """List everything into the ledger and mark the batch as listed. Raises SourceNotFound."""
+        """List everything into the ledger and mark the batch as listed. Raises SourceNotFound, FileUnavailable."""
         async for entries in self._source.entries():
             items = await self.items(entries)
             new = await ledger.add(items)

@@ -17,6 +17,7 @@ from runner.events import Event, Notice
 from runner.local.outcome import ExitCode
 from runner.models import BatchState, ItemState
 from runner.sinks import local as sinks
+from runner.sources import local
 from sandbox.engine import Outcome
 from sandbox.settings import SandboxSettings
 from tests.support.sandbox import LICENSE_KEY, RunningSandbox, running_sandbox
@@ -92,3 +93,23 @@ async def test_a_manifest_that_cannot_be_written_ends_with_try_again_and_says_so
     assert "out/manifest.jsonl: Read-only file system" in outcome.reason
     assert f"bulkhead track {outcome.batch.batch_id}" in outcome.reason
     assert "manifest_not_written" in [event.code for event in heard if isinstance(event, Notice)]
+
+
+async def test_a_disk_that_fails_below_one_directory_leaves_only_that_to_a_later_run(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scandir = os.scandir
+
+    def broken(path: bytes) -> object:
+        if os.fsdecode(path).endswith("/sub/"):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return scandir(path)
+
+    monkeypatch.setattr(local, "LISTING_RETRIES", 1)
+    async with Bulkhead(settings) as bulkhead:
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "scandir", broken)
+            outcome = await bulkhead.run(_spec(tmp_path / "in", "a.csv", "sub/b.csv"))
+        assert (outcome.exit_code, outcome.by_state) == (ExitCode.TRY_AGAIN, {ItemState.COLLECTED: 1})
+        assert "sub/: it cannot be read at the moment: Input/output error" in outcome.reason
+        assert (await bulkhead.resume()).by_state == {ItemState.COLLECTED: 2}

@@ -10,7 +10,7 @@ from botocore import exceptions as botocore
 
 from runner.aws.s3 import S3Place
 from runner.aws.s3_errors import FOREIGN, Doing, translated, translation
-from runner.errors import BulkheadError, ConfigError, SourceNotFound, StorageFull, TransientError, Unavailable
+from runner.errors import BulkheadError, ConfigError, FileUnavailable, SourceNotFound, StorageFull, TransientError
 from tests.support.scripted_s3 import refusal
 
 PLACE = S3Place("inbox", "2026/")
@@ -38,7 +38,7 @@ def test_every_error_of_botocore_is_translated(kind: type[Exception], doing: Doi
 
 @pytest.mark.parametrize("error", [TimeoutError(), ConnectionResetError(), aiohttp.ClientPayloadError()])
 def test_a_broken_connection_may_be_tried_again(error: Exception) -> None:
-    with pytest.raises(Unavailable), translated(PLACE, Doing.LIST):
+    with pytest.raises(FileUnavailable), translated(PLACE, Doing.LIST):
         raise error
 
 
@@ -64,9 +64,9 @@ def test_what_is_no_error_of_s3_passes() -> None:
          "is in region eu-west-1", "BULKHEAD_AWS_REGION=eu-west-1"),
         (refusal(400, "AuthorizationHeaderMalformed", "the region 'a' is wrong; expecting 'us-west-2'"), Doing.WRITE,
          ConfigError, "is in region us-west-2", "BULKHEAD_AWS_REGION=us-west-2"),
-        (botocore.EndpointConnectionError(endpoint_url="http://127.0.0.1:1/inbox?prefix=2026"), Doing.LIST, Unavailable,
-         "S3 cannot be reached at http://127.0.0.1:1", "aws_endpoint_url"),
-        (refusal(503, "SlowDown"), Doing.LIST, Unavailable, "HTTP 503 SlowDown", None),
+        (botocore.EndpointConnectionError(endpoint_url="http://127.0.0.1:1/inbox?prefix=2026"), Doing.LIST,
+         FileUnavailable, "S3 cannot be reached at http://127.0.0.1:1", "aws_endpoint_url"),
+        (refusal(503, "SlowDown"), Doing.LIST, FileUnavailable, "HTTP 503 SlowDown", None),
         (refusal(507, "XMinioStorageFull"), Doing.WRITE, StorageFull, "no space is left", "resume"),
         (refusal(501, "NotImplemented"), Doing.WRITE, ConfigError, "HTTP 501 NotImplemented", None),
     ],
