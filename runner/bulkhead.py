@@ -501,6 +501,7 @@ class Bulkhead:
             request_timeout_s=settings.request_timeout_s,
             quiet_period_s=settings.quiet_period_s,
             settle_s=settings.settle_s,
+            stuck_after_s=settings.stuck_after,
             track_by=settings.track_by,
             safety_list_s=settings.safety_list_s,
             filename_tag=settings.filename_tag,

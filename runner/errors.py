@@ -9,6 +9,7 @@ BulkheadError
 │   ├── RateLimited               429; `retry_after_s` is None if the vendor did not say
 │   ├── UrlExpired                a presigned url has expired; ask for a new one
 │   ├── DuplicatePending          the same content is being sent as another item, which may yet fail
+│   ├── NotYet                    an item cannot continue now; `wait_s` says when to try it again
 │   ├── StorageFull               the disk under ledger or results is full; running again continues
 │   ├── SinkFailed                results cannot be written for another reason; running again continues
 │   └── LedgerUnavailable         a shared ledger does not answer, or has too many requests; running again continues
@@ -105,6 +106,18 @@ class DuplicatePending(TransientError):
     def __init__(self, message: str, *, batch_id: str) -> None:
         super().__init__(message)
         self.batch_id = batch_id
+
+
+class NotYet(TransientError):
+    """An item cannot continue now: try it again in `wait_s` seconds.
+
+    `in_trouble`: what the item waits for may never come, so the number of tries is limited.
+    """
+
+    def __init__(self, message: str, *, wait_s: float, in_trouble: bool = True) -> None:
+        super().__init__(message)
+        self.wait_s = wait_s
+        self.in_trouble = in_trouble
 
 
 class StorageFull(TransientError):

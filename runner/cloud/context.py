@@ -154,6 +154,7 @@ class Deployment:
             request_timeout_s=settings.request_timeout_s,
             quiet_period_s=settings.quiet_period_s,
             settle_s=settings.settle_s,
+            stuck_after_s=settings.stuck_after,
             foreign_upload_s=LONGEST_FUNCTION_S,
             filename_tag=settings.filename_tag,
             again=again,

@@ -27,6 +27,7 @@ class RunOptions:
     - `quiet_period_s`: how long after a lost response to a JSON create the vendor may still make its import.
     - `settle_s`: how long an import must stay without data before an upload with unknown outcome is repeated, if
       storage does not support `If-None-Match`.
+    - `stuck_after_s`: how long an item in trouble is tried again before it is left to a later run.
     - `permit_wait_s`: the longest wait for a permit, after which an item stays queued; None waits forever.
     - `give_up_after_s`: how long the vendor may be unreachable before the run gives up, and eight times that once it
       has answered; 0 never gives up.
@@ -42,6 +43,7 @@ class RunOptions:
     request_timeout_s: float = 30.0
     quiet_period_s: float = 900.0
     settle_s: float = 120.0
+    stuck_after_s: float = 900.0
     permit_wait_s: float | None = None
     foreign_upload_s: float = 0.0
     filename_tag: bool = True

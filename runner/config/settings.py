@@ -147,6 +147,7 @@ class Settings(BaseSettings):
     safety_list_s: Wait = 300.0
     quiet_period_s: Duration = 900.0
     settle_s: Duration = 120.0
+    stuck_after: Duration = 900.0
     stall_s: Wait = 30.0
     request_timeout_s: Wait = 30.0
 

@@ -1,19 +1,22 @@
-"""DeferredItems: items that a run leaves to a later one because no request for them succeeds."""
+"""Deferrals: items that wait outside the workers, and items that a run leaves to a later one."""
 
 from __future__ import annotations
 
+import asyncio
+import heapq
+import itertools
 from collections import Counter
 from typing import TYPE_CHECKING
 
 from runner.events import EventHook, Notice
-from runner.stop import StopReason, StopSignal
+from runner.stages.patience import Patience
+from runner.stop import StopSignal
 
 if TYPE_CHECKING:
-    from runner.errors import DuplicatePending
-    from runner.models import Item
+    from collections.abc import Awaitable, Callable
 
-IN_A_ROW_BEFORE_STOP = 3
-"""After this many deferred items in a row, the problem is not with the items, and the run stops."""
+    from runner.errors import DuplicatePending, NotYet
+    from runner.models import Item
 
 DUPLICATE_PAUSE_S = 5.0
 DUPLICATE_PAUSES_MAX = 36
@@ -23,38 +26,79 @@ TIMES_OVERTAKEN_MAX = 5
 """How often an item is continued from where another process moved it. More than twice is rare."""
 
 
-class DeferredItems:
-    """The sources that one run has deferred. An item may be queued again `max_returns` times before it is deferred."""
+class WaitingItems:
+    """Items that wait outside the workers for their time; `on_due` is awaited with each when it has come."""
 
-    def __init__(self, *, stop: StopSignal, emit: EventHook, max_returns: int) -> None:
+    def __init__(self, on_due: Callable[[Item], Awaitable[None]]) -> None:
+        self._on_due = on_due
+        self._due: list[tuple[float, int, Item]] = []
+        self._numbers = itertools.count()
+        self._added = asyncio.Event()
+
+    def __len__(self) -> int:
+        return len(self._due)
+
+    def add(self, item: Item, wait_s: float) -> None:
+        due_at = asyncio.get_running_loop().time() + wait_s
+        heapq.heappush(self._due, (due_at, next(self._numbers), item))
+        self._added.set()
+
+    async def run(self) -> None:
+        """Pass on each item in its time, until canceled."""
+        while True:
+            self._added.clear()
+            wait_s = self._due[0][0] - asyncio.get_running_loop().time() if self._due else None
+            if wait_s is not None and wait_s <= 0:
+                await self._on_due(heapq.heappop(self._due)[2])
+                continue
+            try:
+                async with asyncio.timeout(wait_s):
+                    await self._added.wait()
+            except TimeoutError:
+                continue
+
+
+class DeferredItems:
+    """The sources that one run has deferred, and why.
+
+    An item may be queued again `max_returns` times before it is deferred, and may be in trouble for `stuck_after_s`.
+    """
+
+    def __init__(self, *, stop: StopSignal, emit: EventHook, max_returns: int, stuck_after_s: float) -> None:
         self._stop = stop
         self._emit = emit
         self._max_returns = max_returns
-        self._sources: set[str] = set()
+        self._patience = Patience(stuck_after_s)
+        self._waits: dict[str, str] = {}
+        self.reasons: dict[str, str] = {}
         self._returns: Counter[str] = Counter()
         self._overtaken: Counter[str] = Counter()
         self._pauses: Counter[str] = Counter()
-        self._in_a_row = 0
 
     def __contains__(self, source: str) -> bool:
-        return source in self._sources
+        return source in self.reasons
 
     def __len__(self) -> int:
-        return len(self._sources)
+        return len(self.reasons)
 
     def add(self, item: Item, why: str) -> None:
-        """Leave an item to a later run; if several items in a row are deferred, request a stop."""
-        self._sources.add(item.source)
-        if self._stop.requested:
-            return
-        self._in_a_row += 1
-        self._emit(Notice(code="item_deferred", message=f"{item.source}: {why}; a later run continues it"))
-        if self._in_a_row >= IN_A_ROW_BEFORE_STOP:
-            self._stop.request(StopReason.TROUBLE, f"the vendor cannot be reached: {why}")
+        """Leave an item to a later run."""
+        self.reasons[item.source] = why
+        if not self._stop.requested:
+            self._emit(Notice(code="item_deferred", message=f"{item.source}: {why}; a later run continues it"))
 
-    def end_streak(self) -> None:
-        """Note that a request succeeded: an earlier problem did not affect all items."""
-        self._in_a_row = 0
+    def pause_s(self, item: Item, error: NotYet) -> float | None:
+        """Return how long an item waits until its next try; None once it has been in trouble for too long."""
+        pause_s = error.wait_s if not error.in_trouble else self._patience.pause_s(item.source, shortest_s=error.wait_s)
+        if pause_s is not None and self._waits.get(item.source) != str(error):
+            self._waits[item.source] = str(error)
+            self._emit(Notice(code="item_waits", message=f"{item.source}: {error}; it is tried again"))
+        return pause_s
+
+    def has_moved(self, item: Item) -> None:
+        """Note that an item got on: trouble that it meets from now on is new."""
+        self._patience.forget(item.source)
+        self._waits.pop(item.source, None)
 
     async def wait_for_duplicate(self, item: Item, error: DuplicatePending) -> None:
         """Pause while the same content is sent for another item; after too many pauses, leave it to a later run."""
@@ -62,8 +106,7 @@ class DeferredItems:
         if self._pauses[item.source] <= DUPLICATE_PAUSES_MAX:
             await self._stop.sleep(DUPLICATE_PAUSE_S)
         elif not self._stop.requested:
-            self._sources.add(item.source)
-            self._emit(Notice(code="item_deferred", message=f"{item.source}: {error}; a later run continues it"))
+            self.add(item, str(error))
 
     def may_continue(self, item: Item) -> bool:
         """Return whether an item that another process moved may be continued here; the number of times is limited."""

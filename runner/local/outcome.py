@@ -44,6 +44,7 @@ EXIT_CODES: dict[type[BaseException], ExitCode] = {
     errors.SinkFailed: ExitCode.TRY_AGAIN,
     errors.LedgerUnavailable: ExitCode.TRY_AGAIN,
     errors.DuplicatePending: ExitCode.TRY_AGAIN,
+    errors.NotYet: ExitCode.TRY_AGAIN,
     errors.TerminalError: ExitCode.FATAL,
     errors.AuthRefused: ExitCode.FATAL,
     errors.SchemaNotFound: ExitCode.FATAL,

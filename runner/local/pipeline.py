@@ -19,6 +19,7 @@ from runner.errors import (
     DuplicatePending,
     FileUnavailable,
     LedgerUnavailable,
+    NotYet,
     RequestInvalid,
     SinkFailed,
     StaleItem,
@@ -28,7 +29,7 @@ from runner.errors import (
 )
 from runner.events import Notice
 from runner.local.counters import CallCounts
-from runner.local.deferrals import DeferredItems
+from runner.local.deferrals import DeferredItems, WaitingItems
 from runner.local.feeder import WITH_IMPORT, Feeder, InFlight, unfinished
 from runner.local.ledger_watch import LedgerWatcher
 from runner.local.outage import OutageWatch
@@ -45,6 +46,12 @@ from runner.stop import StopReason, StopSignal
 
 logger = logging.getLogger(__name__)
 
+TRY_AGAIN_S = 10.0
+"""The first pause of an item that is in trouble although the vendor answers; later ones are longer."""
+
+WAITING_MOST = 32
+"""With more items that wait for storage, uploads pause with them: further imports would only wait, too."""
+
 _CATCH_UP_PAUSES_S = (0.0, 2.0, 10.0, 30.0)
 
 _S = ItemState
@@ -60,7 +67,7 @@ class Scope(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunResult:
-    """How the stages left a batch: `deferred` items, and `missing_schemas` with the vendor's sentence on each.
+    """How the stages left a batch: `missing_schemas` with the vendor's sentence on each, and why items were deferred.
 
     `ended` counts the items that ended in this run, and those that now need review. `outage` says since when the vendor
     has not answered; None if it answers.
@@ -68,11 +75,17 @@ class RunResult:
 
     by_state: dict[ItemState, int]
     ended: dict[ItemState, int]
-    deferred: int
+    reasons: dict[str, str]
+    """Why an item was left to a later run, by its source."""
     missing_schemas: dict[str, str]
     outage: str | None = None
     unlisted: str = ""
     """Why the source could not be listed completely."""
+
+    @property
+    def deferred(self) -> int:
+        """Return how many items were left to a later run."""
+        return len(self.reasons)
 
 
 async def run_batch(
@@ -140,8 +153,10 @@ class _Run:
         self._collects: asyncio.Queue[Item] = asyncio.Queue()
         self._stop_conditions = StopConditions(context.stop, options=context.options, transitions=transitions)
         self._deferred = DeferredItems(
-            stop=context.stop, emit=context.emit, max_returns=context.options.create_attempts
-        )
+            stop=context.stop, emit=context.emit, max_returns=context.options.create_attempts,
+            stuck_after_s=context.options.stuck_after_s,
+        )  # fmt: skip
+        self._waiting = WaitingItems(self._due)
         self._discovered = asyncio.Event()
         self._unlisted = ""
         self._build_stages()
@@ -200,6 +215,7 @@ class _Run:
             *collects,
             self._track(),
             self._lost_creates.run(),
+            self._waiting.run(),
             self.counts.flush_often(self._stop_conditions.stop_for),
             self._stop_conditions.keep_time(),
             self._outage.run(),
@@ -329,7 +345,7 @@ class _Run:
                 self._inflight.release(item.source)
 
     async def _tracked(self, item: Item) -> None:
-        self._deferred.end_streak()
+        self._deferred.has_moved(item)
         self._inflight.add(item.source)
         await self._continue(item)
 
@@ -370,8 +386,33 @@ class _Run:
             await self._deferred.wait_for_duplicate(item, error)
             self._inflight.release(item.source)
             self._feeder.again()
+        except NotYet as error:
+            await self._wait(item, error)
         except (TransientError, RequestInvalid) as error:
             await self._try_later(item, str(error), handle)
+
+    async def _wait(self, item: Item, error: NotYet) -> None:
+        """Let an item wait outside the workers; leave it to a later run once it has been in trouble for too long."""
+        pause_s = self._deferred.pause_s(item, error)
+        if pause_s is None or self._stop.requested:
+            self._defer(item, str(error))
+        elif item.state is _S.CREATED and error.in_trouble and len(self._waiting) >= WAITING_MOST:
+            await self._stop.sleep(pause_s)
+            self._waiting.add(item, 0.0)
+        else:
+            self._waiting.add(item, pause_s)
+
+    async def _due(self, item: Item) -> None:
+        """Continue with an item that has waited, from where it is now."""
+        current = None
+        try:
+            current = await self._context.ledger.item(item.batch_id, item.source)
+        except (StorageFull, LedgerUnavailable) as error:
+            self._stop_conditions.stop_for(error)
+        if current is None or self._stop.requested:
+            self._inflight.release(item.source)
+        else:
+            await self._continue(current)
 
     async def _continue_overtaken(self, item: Item, current: Item | None) -> None:
         """Continue with an item that another process moved while it was in flight here, a limited number of times."""
@@ -388,7 +429,7 @@ class _Run:
         result = await (self._submitter.upload(item) if upload else self._submitter.submit(item))
         match result.outcome:
             case SubmitOutcome.ADVANCED:
-                self._deferred.end_streak()
+                self._deferred.has_moved(result.item)
                 await self._route(result.item)
             case SubmitOutcome.OUTCOME_UNKNOWN:
                 await self._route(result.item)
@@ -404,7 +445,7 @@ class _Run:
             self._inflight.release(item.source)
             self._feeder.again()
         else:
-            await self._try_later(item, "no create or upload succeeded", self._submit)
+            await self._try_later(item, "no create succeeded", self._submit)
 
     async def _collect(self, item: Item) -> None:
         moved = await self._collector.collect(item)
@@ -412,11 +453,11 @@ class _Run:
         self._stop_conditions.check_failures()
 
     async def _try_later(self, item: Item, why: str, handle: Callable[[Item], Awaitable[None]]) -> None:
-        """Continue with an item once the vendor answers again; if it does answer, leave the item to a later run."""
+        """Continue with an item once the vendor answers again; if it does answer, the item itself is in trouble."""
         if await self._outage.outlasted():
             await self._guarded(item, handle)
         else:
-            self._defer(item, why)
+            await self._wait(item, NotYet(why, wait_s=TRY_AGAIN_S))
 
     def _defer(self, item: Item, why: str) -> None:
         self._inflight.release(item.source)
@@ -459,7 +500,7 @@ class _Run:
         return RunResult(
             by_state={state: count for state, count in self._transitions.by_state.items() if count},
             ended=dict(self._transitions.ended),
-            deferred=len(self._deferred),
+            reasons=dict(self._deferred.reasons),
             missing_schemas=dict(self._held_schemas.missing),
             outage=self._outage.sentence,
             unlisted=self._unlisted,

@@ -40,7 +40,6 @@ class Stages:
             storage=context.storage,
             transitions=self.transitions,
             options=context.options,
-            clock=context.clock,
             vendor_time=context.vendor_time,
             rng=context.rng,
             stop=context.stop,

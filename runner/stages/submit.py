@@ -375,8 +375,8 @@ class Submitter:
         self._emit(CreateAnswered(source=bound.source, slots_free=await self._pacer.free_slots()))
         return bound
 
-    async def _bind(self, item: Item, remote: RemoteImport, *, reason: str) -> Item:
-        self._uploader.remember_url(remote)
+    async def _bind(self, item: Item, remote: RemoteImport, *, reason: str, adopted: bool = False) -> Item:
+        self._uploader.remember_url(remote, is_signed_now=not adopted)
         made_at = remote.created_at or self._vendor_time.now()
         is_json = item.kind is ItemKind.JSON
         bound = await self._transitions.advance(
@@ -393,7 +393,8 @@ class Submitter:
 
     async def _adopt(self, item: Item, remote: RemoteImport) -> Item:
         logger.info("adopting own import", extra={"item": item.source, "import_id": remote.import_id})
-        return await self._bind(item, remote, reason="adopted: the vendor has an import with this item's tag")
+        reason = "adopted: the vendor has an import with this item's tag"
+        return await self._bind(item, remote, reason=reason, adopted=True)
 
     async def _throttled(self, attempt: _Attempt, permit: Permit, error: RateLimited) -> None:
         wait_s = await permit.throttled(error.retry_after_s)

@@ -1,22 +1,23 @@
 """The submit stage, second half: bound import -> data at the vendor, once.
 
-An upload whose outcome is unknown is repeated only with `If-None-Match: *`. If storage refuses that header, it is
-repeated only after the import has shown no data for `settle_s` seconds. An import whose URL has expired and cannot be
-renewed is given up after a fence: the time by which no upload to it can still be on its way.
+An upload whose outcome is unknown is repeated only if a retrieve shows that the import has no data, and only with
+`If-None-Match: *`. If storage refuses that header, it is repeated only after the import has shown no data for
+`settle_s` seconds. An import whose URL has expired and cannot be renewed is given up after a fence: the time by which
+no upload to it can still be on its way.
 """
 
 from __future__ import annotations
 
 import logging
-import re
-from collections import OrderedDict
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from runner.errors import (
     ConditionUnsupported,
     ImportNotFound,
     ItemRejected,
+    NotYet,
     OutcomeUnknown,
     StorageFull,
     TransientError,
@@ -24,8 +25,9 @@ from runner.errors import (
     UrlExpired,
 )
 from runner.events import BytesUploaded
-from runner.models import STATE_OF_STATUS, ImportStatus, Item, ItemState, RemoteImport
+from runner.models import STATE_OF_STATUS, ImportStatus, Item, ItemState
 from runner.retry import delay_s, repeat_read
+from runner.stages.upload_urls import URL_LIFE, UploadUrls
 
 if TYPE_CHECKING:
     import random
@@ -33,29 +35,36 @@ if TYPE_CHECKING:
     from runner.config.options import RunOptions
     from runner.dromo.clock import VendorTime
     from runner.events import EventHook
-    from runner.protocols import Clock, ImportsApi, Prepared, Storage
+    from runner.models import RemoteImport
+    from runner.protocols import ImportsApi, Prepared, Storage
     from runner.stages.transitions import Transitions
     from runner.stop import StopSignal
 
 logger = logging.getLogger(__name__)
 
-URL_LIFE = timedelta(minutes=30)
-URL_MARGIN = timedelta(minutes=2)
 _CLOCK_SKEW = timedelta(seconds=10)
-_REMEMBERED_URLS = 256
+_VISIBLE_AFTER_S = 3.0
+"""How long an upload of unknown outcome may usually take to show in its import, if storage takes conditions."""
+
+_STORAGE_TRIES_AGAIN_S = 10.0
+_EXPIRED_MOST = 2
+"""So many urls in a row are tried that storage calls expired; then the item waits."""
 
 _S = ItemState
-_SIGNED_AT = re.compile(r"[?&]X-Amz-Date=(\d{8}T\d{6}Z)")
-_LIFE_S = re.compile(r"[?&]X-Amz-Expires=(\d+)")
 
 
-def url_end(url: str, *, fallback: datetime) -> datetime:
-    """Return when a presigned URL expires: as its SigV4 query says, or 30 minutes after `fallback`."""
-    signed, life = _SIGNED_AT.search(url), _LIFE_S.search(url)
-    if signed is None or life is None:
-        return fallback + URL_LIFE
-    signed_at = datetime.strptime(signed.group(1), "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
-    return signed_at + timedelta(seconds=int(life.group(1)))
+@dataclass(slots=True)
+class _Visit:
+    """The tries to upload the data of one item, one after the other."""
+
+    item: Item
+    prepared: Prepared
+    may_have_data: bool
+    has_settled: bool = False
+    expired: set[str] = field(default_factory=set)
+    """The URLs that storage has called expired."""
+    trouble: TransientError | None = None
+    """What the last try at storage ended with."""
 
 
 class Uploader:
@@ -68,7 +77,6 @@ class Uploader:
         storage: Storage,
         transitions: Transitions,
         options: RunOptions,
-        clock: Clock,
         vendor_time: VendorTime,
         rng: random.Random,
         stop: StopSignal,
@@ -78,21 +86,17 @@ class Uploader:
         self._storage = storage
         self._transitions = transitions
         self._options = options
-        self._clock = clock
         self._vendor_time = vendor_time
         self._rng = rng
         self._stop = stop
         self._emit = emit
-        self._urls: OrderedDict[str, str] = OrderedDict()
+        self._urls = UploadUrls(vendor_time)
         self._conditional = True
         self.bytes_uploaded = 0
 
-    def remember_url(self, remote: RemoteImport) -> None:
-        """Keep an upload URL in memory, never in the ledger."""
-        if remote.upload_url:
-            self._urls[remote.import_id] = remote.upload_url
-            while len(self._urls) > _REMEMBERED_URLS:
-                self._urls.popitem(last=False)
+    def remember_url(self, remote: RemoteImport, *, is_signed_now: bool) -> None:
+        """Keep an upload URL in memory, never in the ledger; `is_signed_now`: it came with the create of its import."""
+        self._urls.keep(remote, is_signed_now=is_signed_now)
 
     async def advance_if_arrived(self, item: Item, *, may_have_data: bool = True) -> Item | None:
         """Retrieve the import of a `created` item; return the item `processing` if its data has arrived, else None.
@@ -119,37 +123,43 @@ class Uploader:
         return await self.advance_if_arrived(item)
 
     async def upload(self, item: Item, prepared: Prepared, *, may_have_data: bool = False) -> Item:
-        """Upload the data to the item's import; return the item `processing`, terminal, `queued`, or still `created`.
+        """Upload the data to the item's import; return the item `processing`, terminal, or `queued`.
 
-        `may_have_data`: an upload of an earlier run may have arrived unnoticed, or may still be on its way.
+        `may_have_data`: an upload of an earlier run may have arrived unnoticed, or may still be on its way. The item is
+        still `created` after a stop. Raises NotYet if it must wait or if storage keeps failing, and TransientError if
+        the API does.
         """
-        settled = False
+        visit = _Visit(item, prepared, may_have_data)
         for attempt in range(1, self._options.upload_attempts + 1):
-            if self._stop.requested and attempt > 1:
-                break
-            conditional = self._conditional
-            if may_have_data and not conditional and not settled:
-                if await self._stop.sleep(self._options.settle_s):
-                    break
-                settled = True
+            if (self._stop.requested and attempt > 1) or not await self._has_settled(visit):
+                return item
             try:
-                return await self._attempt(item, prepared, may_have_data=may_have_data, conditional=conditional)
+                return await self._attempt(visit)
             except ConditionUnsupported:
                 self._conditional = False
-            except StorageFull:
+            except (StorageFull, NotYet):
                 raise
-            except UrlExpired:
-                self._urls.pop(item.bound_id, None)
             except TransientError as error:
-                if isinstance(error, OutcomeUnknown):
-                    may_have_data, settled = True, False
-                await self._pause(item, attempt, error)
-        return item
+                if visit.trouble is not error:
+                    raise
+                if not isinstance(error, UrlExpired):
+                    await self._pause(item, attempt, error)
+        if self._stop.requested:
+            return item
+        raise NotYet(f"no upload succeeded: {visit.trouble}", wait_s=_STORAGE_TRIES_AGAIN_S)
 
-    async def _attempt(self, item: Item, prepared: Prepared, *, may_have_data: bool, conditional: bool) -> Item:
+    async def _has_settled(self, visit: _Visit) -> bool:
+        """Wait until an upload that may have been sent is visible, if only that keeps it from being repeated."""
+        if visit.may_have_data and not self._conditional and not visit.has_settled:
+            visit.has_settled = not await self._stop.sleep(self._options.settle_s)
+            return visit.has_settled
+        return True
+
+    async def _attempt(self, visit: _Visit) -> Item:
         """Try once; an error that no other try can change ends the item."""
+        item, may_have_data = visit.item, visit.may_have_data
         try:
-            return await self._try(item, prepared, may_have_data=may_have_data, conditional=conditional)
+            return await self._try(visit)
         except (ItemRejected, UploadRefused) as error:
             refusal = error
         looked = await (
@@ -161,50 +171,69 @@ class Uploader:
             return await self._reject(item, refusal)
         return await self._fail(item, "upload_refused", str(refusal))
 
-    async def _try(self, item: Item, prepared: Prepared, *, may_have_data: bool, conditional: bool) -> Item:
-        """Send the data once; without `conditional`, retrieve the import first if it may have data."""
-        if may_have_data and not conditional and (arrived := await self.advance_if_arrived(item)) is not None:
+    async def _try(self, visit: _Visit) -> Item:
+        """Send the data once. If it may have been sent before, retrieve the import first.
+
+        Storage may ignore a condition without a word, so no repeated upload relies on it.
+        """
+        item = visit.item
+        if visit.may_have_data and (arrived := await self.advance_if_arrived(item)) is not None:
             return arrived
-        url = self._usable_url(item)
-        if url is None:
-            renewed = await self._renew(item, may_have_data=may_have_data)
+        url = self._urls.usable(item)
+        if url is None or url in visit.expired:
+            renewed = await self._renew(visit)
             if isinstance(renewed, Item):
                 return renewed
             url = renewed
+        return await self._put(visit, url)
+
+    async def _put(self, visit: _Visit, url: str) -> Item:
+        item, prepared = visit.item, visit.prepared
         if prepared.body is None:
             raise UploadRefused("the item has no file to upload")
-        stored = await self._storage.put(url, prepared.body, only_if_absent=conditional)
+        try:
+            stored = await self._storage.put(url, prepared.body, only_if_absent=self._conditional)
+        except TransientError as error:
+            visit.trouble = error
+            if isinstance(error, UrlExpired):
+                visit.expired.add(url)
+            if isinstance(error, OutcomeUnknown):
+                visit.may_have_data, visit.has_settled = True, False
+            raise
         if stored:
             self.bytes_uploaded += prepared.size_bytes
             self._emit(BytesUploaded(source=item.source, count=prepared.size_bytes))
-        reason = "uploaded" if stored else "the data had arrived"
-        return await self.record_arrival(item, ImportStatus.PENDING, reason=reason)
+        return await self.record_arrival(item, item.status, reason="uploaded" if stored else "the data had arrived")
 
-    def _usable_url(self, item: Item) -> str | None:
-        url = self._urls.get(item.bound_id)
-        if url is None:
-            return None
-        end = url_end(url, fallback=item.created_at or self._vendor_time.now())
-        return url if end - self._vendor_time.now() > URL_MARGIN else None
-
-    async def _renew(self, item: Item, *, may_have_data: bool) -> str | Item:
-        """Return a fresh upload URL, or the item as it is now if there is none."""
+    async def _renew(self, visit: _Visit) -> str | Item:
+        """Return a fresh upload URL, or the item as it is now if there is none. Raises NotYet."""
+        item = visit.item
         remote = await self._retrieve(item)
         if remote is None:
-            return await self._missing(item, may_have_data=may_have_data)
+            return await self._missing(item, may_have_data=visit.may_have_data)
         if remote.status != ImportStatus.AWAITING_UPLOAD:
             return await self.record_arrival(item, remote.status, reason="the data had arrived")
-        self.remember_url(remote)
-        url = self._usable_url(item)
-        return url if url is not None else await self._release(item, remote, may_have_data=may_have_data)
+        self.remember_url(remote, is_signed_now=False)
+        url = self._urls.usable(item)
+        if url is None or (url in visit.expired and self._urls.left(item) <= timedelta(0)):
+            return await self._release(item, may_have_data=visit.may_have_data)
+        if not visit.expired or (url not in visit.expired and len(visit.expired) < _EXPIRED_MOST):
+            return url
+        raise NotYet(
+            "storage says that the upload url has expired, and the vendor gives no url that storage takes",
+            wait_s=_STORAGE_TRIES_AGAIN_S,
+        )
 
-    async def _release(self, item: Item, remote: RemoteImport, *, may_have_data: bool) -> Item:
+    async def _release(self, item: Item, *, may_have_data: bool) -> Item:
         """Give up the import for good and queue the item, once no upload to the import can still be on its way."""
-        end = url_end(remote.upload_url or "", fallback=item.created_at or self._vendor_time.now())
-        fence = end + timedelta(seconds=self._options.foreign_upload_s + self._options.settle_s) + 2 * _CLOCK_SKEW
-        wait_s = (fence - self._vendor_time.now()).total_seconds()
-        if await self._stop.sleep(max(wait_s, 0.0)):
-            return item
+        fence = timedelta(seconds=self._options.foreign_upload_s + self._options.settle_s) + 2 * _CLOCK_SKEW
+        left = min(self._urls.left(item), URL_LIFE) + fence
+        if left > timedelta(0):
+            raise NotYet(
+                f"import {item.import_id} has no usable upload url; it is given up once no upload can be on its way",
+                wait_s=left.total_seconds(),
+                in_trouble=False,
+            )
         if (arrived := await self.advance_if_arrived(item, may_have_data=may_have_data)) is not None:
             return arrived
         logger.warning("import given up", extra={"item": item.source, "import_id": item.import_id})
@@ -227,15 +256,18 @@ class Uploader:
         except ImportNotFound:
             return None
 
-    async def record_arrival(self, item: Item, status: str, *, reason: str) -> Item:
-        """Record that the import of a `created` item has its data, as its status shows.
+    async def record_arrival(self, item: Item, status: str | None, *, reason: str) -> Item:
+        """Record that the import of a `created` item has its data; `status` is the vendor's latest word.
 
         The item becomes `processing` even if the import has ended: tracking reads what belongs to an end.
         """
-        state = STATE_OF_STATUS.get(status, _S.PROCESSING)
-        known = status if state is _S.PROCESSING else ImportStatus.RUNNING
+        is_open = STATE_OF_STATUS.get(status or "", _S.PROCESSING) is _S.PROCESSING
         return await self._transitions.advance(
-            item, _S.PROCESSING, reason=reason, status=known, uploaded_at=self._clock.now()
+            item,
+            _S.PROCESSING,
+            reason=reason,
+            status=status if is_open else item.status,
+            uploaded_at=self._vendor_time.now(),
         )
 
     async def _pause(self, item: Item, attempt: int, error: TransientError) -> None:
@@ -243,7 +275,8 @@ class Uploader:
             "upload failed; it will be retried",
             extra={"item": item.source, "import_id": item.import_id, "error": type(error).__name__},
         )
-        await self._stop.sleep(delay_s(attempt, self._rng))
+        shortest_s = _VISIBLE_AFTER_S if isinstance(error, OutcomeUnknown) else 0.0
+        await self._stop.sleep(max(shortest_s, delay_s(attempt, self._rng)))
 
     async def _reject(self, item: Item, error: ItemRejected) -> Item:
         return await self._transitions.advance(

@@ -11,7 +11,16 @@ import pytest
 from runner.cloud.messages import ItemRef, decode
 from runner.cloud.protocols import Done, Queue, Requeued, retry_after_s
 from runner.config.run_spec import RunSpec
-from runner.errors import AuthRefused, ConfigError, DuplicatePending, ItemRejected, NotSent, SchemaNotFound, Unavailable
+from runner.errors import (
+    AuthRefused,
+    ConfigError,
+    DuplicatePending,
+    ItemRejected,
+    NotSent,
+    NotYet,
+    SchemaNotFound,
+    Unavailable,
+)
 from runner.models import Batch, CreateRequest, Item, ItemKind, ItemState, RemoteImport
 from runner.quota.slots import Slot
 from tests.cloudcore.bench import Bench
@@ -114,7 +123,7 @@ async def test_content_that_another_batch_may_yet_fail_to_send_is_waited_for_and
     await bench.configured()
     landed = bench.drop("orders/a.csv")
     bench.deployment, working = replace(bench.deployment, storage=Unreachable(NotSent("no"))), bench.deployment  # type: ignore[arg-type]
-    with pytest.raises(Unavailable):
+    with pytest.raises(NotYet):
         await bench.do(Queue.SUBMIT, landed)
     bench.deployment = working
     again = replace(landed, at=landed.at.replace(day=2))
@@ -134,7 +143,7 @@ async def test_content_that_another_batch_sends_all_day_is_told_of_and_not_waite
     await bench.configured()
     landed = bench.drop("orders/a.csv")
     bench.deployment = replace(bench.deployment, storage=Unreachable(NotSent("no")))  # type: ignore[arg-type]
-    with pytest.raises(Unavailable):
+    with pytest.raises(NotYet):
         await bench.do(Queue.SUBMIT, landed)
     again = replace(landed, at=landed.at.replace(day=2))
     await bench.do(Queue.SUBMIT, again)
@@ -264,7 +273,7 @@ async def test_an_upload_needs_no_permit(bench: Bench) -> None:
         bench.deployment.storage,
         replace(bench.deployment, storage=Unreachable(NotSent("no"))),
     )  # type: ignore[arg-type]
-    with pytest.raises(Unavailable):
+    with pytest.raises(NotYet):
         await bench.do(Queue.SUBMIT, landed)
     assert await bench.states() == {"orders/a.csv": "created"}
     bench.deployment = replace(bench.deployment, storage=storage)
@@ -280,7 +289,7 @@ async def test_an_import_that_is_given_up_for_another_is_no_failure(bench: Bench
         bench.deployment.storage,
         replace(bench.deployment, storage=Unreachable(NotSent("no"))),
     )  # type: ignore[arg-type]
-    with pytest.raises(Unavailable):
+    with pytest.raises(NotYet):
         await bench.do(Queue.SUBMIT, landed)
     bench.deployment = replace(bench.deployment, storage=storage)
     await bench.configured('schema_id = "customers"')

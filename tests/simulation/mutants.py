@@ -177,8 +177,9 @@ def collected_before_saved(patch: pytest.MonkeyPatch) -> None:
 def upload_repeated_blindly(patch: pytest.MonkeyPatch) -> None:
     careful = upload.Uploader._try
 
-    async def blind(self: Any, item: Item, prepared: Prepared, **_: Any) -> Item:
-        return await careful(self, item, prepared, may_have_data=False, conditional=False)
+    async def blind(self: Any, visit: Any) -> Item:
+        visit.may_have_data, self._conditional = False, False
+        return await careful(self, visit)
 
     patch.setattr(upload.Uploader, "_try", blind)
 
@@ -254,8 +255,8 @@ MUTANTS = (
     Mutant("data is sent before the bind", data_before_bind),
     Mutant("a create is sent before its intent", create_before_intent),
     Mutant("a JSON create of unknown outcome is repeated", json_create_repeated, first_seed=1),
-    Mutant("a JSON create is settled without a quiet period", json_settled_at_once, first_seed=6),
-    Mutant("an import is adopted by its plain name", adopted_by_plain_name, first_seed=44),
+    Mutant("a JSON create is settled without a quiet period", json_settled_at_once, first_seed=258),
+    Mutant("an import is adopted by its plain name", adopted_by_plain_name, first_seed=111),
     Mutant("import ids are not unique", import_ids_not_unique, first_seed=11),
     Mutant("a slot is free a minute after its create was sent", slots_freed_when_sent, first_seed=4),
     Mutant("a throttled create counts as an attempt", throttled_create_counted, first_seed=7),

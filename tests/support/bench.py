@@ -19,7 +19,7 @@ from runner.dromo.rate_limited import RateLimitedApi
 from runner.events import Event
 from runner.ledger.memory import MemoryLedger
 from runner.local.pipeline import RunResult, Scope, run_batch
-from runner.models import TRANSITIONS, Batch, Item, ItemState
+from runner.models import TRANSITIONS, Batch, CreateRequest, Item, ItemState
 from runner.protocols import SavedResult
 from runner.quota.pacer import CreatePacer
 from runner.quota.slots import MemorySlots
@@ -72,6 +72,8 @@ class Bench:
     url_life_s: int = 1800
     skew: timedelta = timedelta(0)
     """How far the wall clock of the run's machine is ahead of the vendor's."""
+    date_ahead: timedelta = timedelta(0)
+    """How far the `Date` of the vendor's answers is ahead of the clock that signs its urls."""
 
     def __post_init__(self) -> None:
         self.clock = SkewedClock(lambda: self.skew)
@@ -94,7 +96,9 @@ class Bench:
         rng = random.Random(1)
         self.stop = StopSignal()
         vendor_time = VendorTime(self.clock)
-        self.vendor.on_answer = lambda: vendor_time.answered(self.vendor.clock.now(), asked_at=vendor_time.ticks())
+        self.vendor.on_answer = lambda: vendor_time.answered(
+            self.vendor.clock.now() + self.date_ahead, asked_at=vendor_time.ticks()
+        )
         self.api = RateLimitedApi(self.vendor)
         return RunContext(
             ledger=self.ledger,
@@ -147,6 +151,23 @@ class Bench:
         if state not in TRANSITIONS[ItemState.CREATING]:
             item = await self.ledger.advance(item, ItemState.PROCESSING, reason="earlier")
         return await self.ledger.advance(item, state, reason="earlier", **changes)
+
+    async def leave_uploading(self, source: str) -> str:
+        """Leave an item whose import an earlier run has made, and whose data it may have sent; returns the import's id.
+
+        The vendor has not noticed any data.
+        """
+        remote = self.vendor.add(CreateRequest(schema_id="s1", original_filename=source))
+        fingerprint = f"sha256:{sha256(self.source.files[source]).hexdigest()}"
+        await self.leave(
+            source,
+            ItemState.CREATED,
+            import_id=remote.import_id,
+            status=remote.status,
+            fingerprint=fingerprint,
+            created_at=remote.created_at,
+        )
+        return remote.import_id
 
     def tag(self, source: str) -> str:
         """Return the tag that the core derives for a file with this source."""

@@ -10,9 +10,10 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from runner.errors import ImportNotFound, SchemaNotFound
+from runner.errors import ImportNotFound, SchemaNotFound, UrlExpired
 from runner.models import CreateRequest, ImportPage, RemoteImport
 from runner.protocols import Body
+from runner.stages.upload_urls import url_end
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -45,6 +46,7 @@ class ScriptedVendor:
         self.schema_script: deque[Exception | None] = deque()
         self.calls: list[str] = []
         self.renews_urls = True
+        self.honors_condition = True
         self.result = b'[{"a":1}]'
         self.on_answer: Callable[[], None] = lambda: None
         self._lost: set[int] = set()
@@ -122,7 +124,9 @@ class ScriptedVendor:
         self.calls.append("put if absent" if only_if_absent else "put")
         error = self._next(self.put_script)
         self._raise_before(error)
-        if only_if_absent and self.received.get(import_id):
+        if url_end(url, fallback=EPOCH) <= self.clock.now():
+            raise UrlExpired("Request has expired")
+        if only_if_absent and self.honors_condition and self.received.get(import_id):
             return False
         self.received.setdefault(import_id, []).append(data)
         self.change(import_id, status="SUCCESSFUL")

@@ -14,7 +14,7 @@ from runner.cloud.leases import JsonTurn, hold_lease, requeue
 from runner.cloud.lifecycle import enqueue_finish_if_idle, is_rolling
 from runner.cloud.messages import ItemRef, ObjectCreated
 from runner.cloud.protocols import Done, Outcome, Queue
-from runner.errors import DuplicatePending, SchemaNotFound, StaleItem, Unavailable
+from runner.errors import DuplicatePending, NotYet, SchemaNotFound, StaleItem, Unavailable
 from runner.models import TERMINAL_STATES, Item, ItemKind, ItemState
 from runner.stages.submit import SubmitOutcome, SubmitResult
 
@@ -105,6 +105,10 @@ class _Submission:
                 result = await self._submitted(item)
         except DuplicatePending as error:
             return await self._wait_for_duplicate(item, error)
+        except NotYet as error:
+            if error.in_trouble:
+                raise
+            return await self._requeue(error.wait_s)
         has_released = item.state is _S.CREATED and result.item.state is _S.QUEUED
         if self._deadline.timed_out or has_released:
             return await self._requeue(1.0)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from dataclasses import replace
+from datetime import timedelta
 from hashlib import sha256
+from itertools import pairwise
 
 import pytest
 
@@ -25,11 +28,11 @@ from runner.errors import (
     UrlExpired,
 )
 from runner.events import CreateThrottled
-from runner.local.pipeline import run_batch
+from runner.local.pipeline import WAITING_MOST, run_batch
 from runner.models import CreateRequest, Item, ItemState, RemoteImport
+from runner.protocols import Body
 from runner.stop import StopReason
 from tests.support.bench import BATCH_ID, Bench
-from tests.support.vloop import run_virtually
 
 pytestmark = pytest.mark.virtual_time
 
@@ -186,35 +189,113 @@ async def test_an_expired_url_is_renewed_by_a_retrieve() -> None:
     assert bench.vendor.calls.count("create") == 1
 
 
-def test_a_url_that_cannot_be_renewed_is_given_up_behind_a_fence_and_its_import_stays_taken() -> None:
-    async def go() -> None:
-        bench = Bench(FILES, url_life_s=60)
-        bench.vendor.renews_urls = False
-        bench.vendor.create_script.append(None)
-        started_at = bench.clock.ticks()
+async def test_a_url_that_cannot_be_renewed_is_given_up_behind_a_fence_and_its_import_stays_taken() -> None:
+    bench = Bench(FILES, url_life_s=60)
+    bench.vendor.renews_urls = False
+    await bench.leave_uploading("a.csv")
+    bench.vendor.url_life_s = 1800
+    await asyncio.sleep(70)
+    await bench.run()
+    item = await bench.item("a.csv")
+    assert (item.state, item.import_id) == (ItemState.COLLECTED, "import-2")
+    assert bench.vendor.received == {"import-2": [FILES["a.csv"]]}
+    assert await bench.ledger.owners(["import-1"]) == {"import-1": (BATCH_ID, "a.csv")}
+    assert bench.clock.ticks() >= 60 + RunOptions().settle_s
 
-        await bench.start()
-        batch_run = bench.run()
-        await _give_long_urls_after_the_first(bench, batch_run)
 
-        item = await bench.item("a.csv")
-        assert (item.state, item.import_id) == (ItemState.COLLECTED, "import-2")
-        assert bench.vendor.received == {"import-2": [FILES["a.csv"]]}
-        assert await bench.ledger.owners(["import-1"]) == {"import-1": (BATCH_ID, "a.csv")}
-        assert bench.clock.ticks() - started_at >= 60 + RunOptions().settle_s
+async def test_an_import_that_waits_to_be_given_up_keeps_no_upload_waiting() -> None:
+    bench = Bench({"a.csv": b"1", "b.csv": b"2"}, options=RunOptions(uploads=1))
+    import_id = await bench.leave_uploading("a.csv")
+    retrieve = bench.vendor.retrieve
 
-    async def _give_long_urls_after_the_first(bench: Bench, batch_run: object) -> None:
-        create = bench.vendor.create
+    async def without_url(wanted: str) -> RemoteImport:
+        found = await retrieve(wanted)
+        return replace(found, upload_url=None) if wanted == import_id else found
 
-        async def create_with_life(request: CreateRequest) -> object:
-            remote = await create(request)
-            bench.vendor.url_life_s = 1800
-            return remote
+    bench.vendor.retrieve = without_url  # type: ignore[method-assign]
+    await bench.run()
+    assert await bench.states() == {"a.csv": "collected", "b.csv": "collected"}
+    history = await bench.ledger.history(BATCH_ID, "b.csv")
+    assert history[-1].at - history[0].at < timedelta(minutes=1)
+    assert bench.clock.ticks() > 1800
 
-        bench.vendor.create = create_with_life  # type: ignore[method-assign, assignment]
-        await batch_run  # type: ignore[misc]
 
-    run_virtually(go())
+@pytest.mark.parametrize("ahead", [timedelta(hours=1), timedelta(hours=-1), timedelta(days=400)])
+async def test_a_url_that_is_seconds_old_is_tried_whatever_the_vendors_date_says(ahead: timedelta) -> None:
+    bench = Bench({f"{n}.csv": b"%d" % n for n in range(8)})
+    bench.date_ahead = ahead
+    await bench.run()
+    assert set((await bench.states()).values()) == {"collected"}
+    assert len(bench.vendor.created) == 8
+
+
+async def test_a_url_that_storage_calls_expired_while_the_vendor_keeps_giving_it_makes_its_item_wait_and_no_other() -> (
+    None
+):
+    bench = Bench({f"{n}.csv": b"%d" % n for n in range(9)}, options=RunOptions(uploads=2))
+    bench.vendor.renews_urls = False
+    put, tried_at = bench.vendor.put, defaultdict[str, list[float]](list)
+
+    async def refuse_some(url: str, body: Body, *, only_if_absent: bool) -> bool:
+        import_id = url.split("?", maxsplit=1)[0].rsplit("/", 1)[1]
+        tried_at[import_id].append(bench.clock.ticks())
+        if import_id in {"import-2", "import-3", "import-4", "import-5"}:
+            raise UrlExpired("Request has expired")
+        return await put(url, body, only_if_absent=only_if_absent)
+
+    bench.vendor.put = refuse_some  # type: ignore[method-assign]
+    result = await bench.run()
+    states = await bench.states()
+    assert sorted(states.values()) == ["collected"] * 5 + ["created"] * 4
+    assert bench.stop.reason is None
+    assert result.deferred == 4
+    assert all("expired" in why for why in result.reasons.values())
+    assert len(bench.vendor.created) == 9
+    for tries in (tried_at[f"import-{n}"] for n in range(2, 6)):
+        assert 900 - 120 <= tries[-1] - tries[0] <= 901
+        assert all(later - earlier >= 10 for earlier, later in pairwise(tries))
+        assert len(tries) < 20
+
+
+async def test_storage_that_is_down_for_ten_minutes_makes_items_wait_and_no_more_imports_than_can_wait() -> None:
+    bench = Bench({f"{n:03}.csv": b"%d" % n for n in range(100)}, options=RunOptions(uploads=4))
+    put, waiting = bench.vendor.put, 0
+
+    async def refuse_at_first(url: str, body: Body, *, only_if_absent: bool) -> bool:
+        nonlocal waiting
+        if bench.clock.ticks() < 600:
+            waiting = len(bench.vendor.created)
+            raise NotSent("cannot connect to storage")
+        return await put(url, body, only_if_absent=only_if_absent)
+
+    bench.vendor.put = refuse_at_first  # type: ignore[method-assign]
+    await bench.run()
+    assert set((await bench.states()).values()) == {"collected"}
+    assert waiting <= WAITING_MOST + 4
+    assert len(bench.vendor.created) == 100
+
+
+async def test_storage_that_ignores_the_condition_gets_no_file_twice() -> None:
+    bench = Bench({"a.csv": b"1", "b.csv": b"2"})
+    bench.vendor.honors_condition = False
+    bench.vendor.put_script.extend([bench.vendor.lose(OutcomeUnknown("cut")), OutcomeUnknown("cut")])
+    await bench.run()
+    assert sorted(len(bodies) for bodies in bench.vendor.received.values()) == [1, 1]
+    assert set((await bench.states()).values()) == {"collected"}
+
+
+async def test_the_ledger_has_no_status_that_the_vendor_never_said() -> None:
+    bench = Bench(FILES)
+    said: set[str | None] = {None, "AWAITING_UPLOAD"}
+    advance = bench.ledger.advance
+
+    async def record(item: Item, *args: object, **changes: object) -> Item:
+        assert changes.get("status") in said | {found.status for found in bench.vendor.imports.values()}
+        return await advance(item, *args, **changes)  # type: ignore[arg-type]
+
+    bench.ledger.advance = record  # type: ignore[method-assign, assignment]
+    await bench.run()
+    assert await bench.states() == {"a.csv": "collected"}
 
 
 async def test_a_refused_upload_fails_the_item() -> None:
@@ -290,7 +371,8 @@ async def test_an_import_that_is_gone_before_its_data_was_sent_is_created_again(
 
 
 async def test_a_vendor_that_knows_none_of_its_imports_is_not_asked_for_more_and_more() -> None:
-    bench = Bench(FILES, url_life_s=60)
+    bench = Bench(FILES)
+    bench.vendor.put_script.extend([UrlExpired("Request has expired")] * 100)
 
     async def retrieve(_: str) -> RemoteImport:
         raise ImportNotFound("Not found.")
