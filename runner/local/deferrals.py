@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING
 
 from runner.events import EventHook, Notice
 from runner.stages.patience import Patience
-from runner.stop import StopSignal
+from runner.stop import StopReason, StopSignal
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from runner.errors import DuplicatePending, NotYet
     from runner.models import Item
+
+UNCREATED_MOST = 3
+"""After this many items in a row whose creates failed, the problem is not with the items, and the run stops."""
 
 DUPLICATE_PAUSE_S = 5.0
 DUPLICATE_PAUSES_MAX = 36
@@ -70,6 +73,7 @@ class DeferredItems:
         self._max_returns = max_returns
         self._patience = Patience(stuck_after_s)
         self._waits: dict[str, str] = {}
+        self._uncreated = 0
         self.reasons: dict[str, str] = {}
         self._returns: Counter[str] = Counter()
         self._overtaken: Counter[str] = Counter()
@@ -87,6 +91,13 @@ class DeferredItems:
         if not self._stop.requested:
             self._emit(Notice(code="item_deferred", message=f"{item.source}: {why}; a later run continues it"))
 
+    def add_uncreated(self, item: Item, why: str) -> None:
+        """Leave an item without an import to a later run. After several of them in a row, request a stop."""
+        self.add(item, why)
+        self._uncreated += 1
+        if self._uncreated >= UNCREATED_MOST:
+            self._stop.request(StopReason.TROUBLE, f"the vendor creates no imports: {why}")
+
     def pause_s(self, item: Item, error: NotYet) -> float | None:
         """Return how long an item waits until its next try; None once it has been in trouble for too long."""
         pause_s = error.wait_s if not error.in_trouble else self._patience.pause_s(item.source, shortest_s=error.wait_s)
@@ -97,6 +108,7 @@ class DeferredItems:
 
     def has_moved(self, item: Item) -> None:
         """Note that an item got on: trouble that it meets from now on is new."""
+        self._uncreated = 0
         self._patience.forget(item.source)
         self._waits.pop(item.source, None)
 

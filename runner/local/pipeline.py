@@ -444,8 +444,11 @@ class _Run:
         elif item.state is _S.QUEUED and self._deferred.may_return(item):
             self._inflight.release(item.source)
             self._feeder.again()
+        elif await self._outage.outlasted():
+            await self._guarded(item, self._submit)
         else:
-            await self._try_later(item, "no create succeeded", self._submit)
+            self._inflight.release(item.source)
+            self._deferred.add_uncreated(item, "no create succeeded")
 
     async def _collect(self, item: Item) -> None:
         moved = await self._collector.collect(item)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from runner.config.options import RunOptions
-from runner.errors import NotSent, RequestInvalid, Unavailable
+from runner.errors import NotSent, OutcomeUnknown, RequestInvalid
 from runner.events import Notice, OutageBegan, OutageEnded
 from runner.local.pipeline import Scope
 from runner.models import ItemState
@@ -123,7 +123,7 @@ async def test_the_ledger_says_during_an_outage_that_the_vendor_is_unreachable_a
 
 async def test_a_vendor_that_refuses_creates_with_5xx_but_lists_imports_is_not_unreachable() -> None:
     bench = bench_with(lambda _now: False)
-    bench.vendor.create_script.extend([Unavailable("the API answered 503")] * 10_000)
+    bench.vendor.create_script.extend([OutcomeUnknown("the API answered 503")] * 10_000)
     await bench.run()
     assert bench.stop.reason is StopReason.TROUBLE
     assert now(bench) < 60 * MINUTE
