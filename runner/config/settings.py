@@ -22,7 +22,7 @@ from pydantic_settings import (
 )
 
 from runner.aws.s3 import canonical_folder, is_s3
-from runner.config.options import FailureLimit
+from runner.config.options import FailureLimit, RunOptions
 from runner.config.units import Rate, duration_text, parse_duration, parse_failure_limit, parse_rate, parse_size
 from runner.errors import ConfigError
 from runner.ledger.location import LedgerTable, parse_location
@@ -88,6 +88,7 @@ def _base_url(value: object) -> object:
 
 Duration = Annotated[float, _text_by(parse_duration), Field(ge=0, allow_inf_nan=False)]
 Wait = Annotated[float, _text_by(parse_duration), Field(gt=0, allow_inf_nan=False)]
+Size = Annotated[int, Field(ge=1), _text_by(parse_size)]
 Quota = Annotated[Rate, _text_by(parse_rate)]
 Globs = Annotated[tuple[str, ...], BeforeValidator(_globs)]
 
@@ -150,6 +151,8 @@ class Settings(BaseSettings):
     stuck_after: Duration = 900.0
     stall_s: Wait = 30.0
     request_timeout_s: Wait = 30.0
+    max_result: Size = 10 * 1024**3
+    max_upload_answer: Size = 64 * 1024
 
     @property
     def ledger_is_there(self) -> bool:
@@ -160,6 +163,12 @@ class Settings(BaseSettings):
     def own_directory(self) -> Path:
         """The directory for files of this machine's runs: that of the ledger if it is a file, else `.bulkhead`."""
         return Path(".bulkhead").absolute() if isinstance(self.ledger, LedgerTable) else self.ledger.parent
+
+    @property
+    def slowest_per_s(self) -> float:
+        """The bytes per second at which a transfer as a whole is too slow: 5 kB, or half its share of `bwlimit`."""
+        shares = 2 * (self.uploads + RunOptions().collects)
+        return min(5000.0, self.bwlimit / shares) if self.bwlimit else 5000.0
 
     @classmethod
     def settings_customise_sources(cls, *_: Any, **sources: Any) -> tuple[PydanticBaseSettingsSource, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,12 +19,18 @@ class ConnectionCut(Exception):
 
 
 class RequestSent:
-    """Whether sending a request has begun; passed as `trace_request_ctx` of that request."""
+    """Whether sending a request has begun, which is told to `then`; passed as `trace_request_ctx` of that request."""
 
-    __slots__ = ("begun",)
+    __slots__ = ("_then", "begun")
 
-    def __init__(self) -> None:
+    def __init__(self, then: Callable[[], None] = lambda: None) -> None:
         self.begun = False
+        self._then = then
+
+    def begin(self) -> None:
+        """Note that the head of the request was sent."""
+        self.begun = True
+        self._then()
 
 
 def open_session(
@@ -67,7 +74,7 @@ async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHand
 
 def _tracing() -> aiohttp.TraceConfig:
     async def note(session: aiohttp.ClientSession, context: SimpleNamespace, params: Any) -> None:  # noqa: ARG001
-        context.trace_request_ctx.begun = True
+        context.trace_request_ctx.begin()
 
     config = aiohttp.TraceConfig()
     config.on_request_headers_sent.append(note)

@@ -14,6 +14,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver
 
 from runner.dromo.allowed_hosts import GuardedResolver, StorageHosts
+from runner.dromo.content_coding import Decoder, decoder_for
 from runner.dromo.http import ConnectionCut, RequestSent, open_session, reason_of
 from runner.dromo.upload_body import PIECE_BYTES, UploadPayload, spend
 from runner.errors import (
@@ -21,6 +22,7 @@ from runner.errors import (
     ConditionUnsupported,
     NotSent,
     OutcomeUnknown,
+    ResultInvalid,
     Unavailable,
     UploadRefused,
     UrlExpired,
@@ -32,7 +34,6 @@ if TYPE_CHECKING:
     from runner.protocols import Body
 
 _READ_BUFFER_BYTES = 256 * 1024
-_REFUSAL_CAP_BYTES = 16 * 1024
 _AUTO_HEADERS = ("Content-Type", "Accept", "Accept-Encoding")
 _CODE = re.compile(rb"<Code>([A-Za-z0-9]{1,64})</Code>")
 _EXPIRED = re.compile(rb"request has expired|<code>expiredtoken|accessdenied.*expired", re.DOTALL)
@@ -65,10 +66,14 @@ class _Answer:
 class HttpStorage:
     """The vendor's storage; implements `Storage`. Use it as an async context manager.
 
-    `api_url` decides which hosts presigned urls may name, narrowed by `allow_hosts` (see StorageHosts). A transfer that
-    moves less than 64 KiB in `stall_s` seconds, or waits that long for an answer, is cut. `bwlimit` counts bytes in
-    both directions and may be shared. Connections are not reused: one that is closing would leave the outcome of an
-    upload unknown.
+    `api_url` decides which hosts presigned urls may name, narrowed by `allow_hosts` (see StorageHosts). `bwlimit`
+    counts bytes in both directions and may be shared. Connections are not reused: one that is closing would leave the
+    outcome of an upload unknown.
+
+    Nothing that storage does takes more than this: a transfer that moves less than 64 KiB in `stall_s` is cut, and so
+    is one whose answer is not there `stall_s` after the last byte was sent: the head of the answer to a download, the
+    whole answer to an upload. As a whole, a transfer takes `grace_s` and the time of its bytes at `slowest_per_s`. Of
+    the answer to an upload, `answer_bytes` are read. A result has `result_bytes`, before and after it is unpacked.
     """
 
     def __init__(
@@ -76,12 +81,20 @@ class HttpStorage:
         api_url: str,
         *,
         stall_s: float = 30.0,
+        grace_s: float = 600.0,
+        slowest_per_s: float = 5000.0,
+        answer_bytes: int = 64 * 1024,
+        result_bytes: int = 10 * 1024**3,
         allow_hosts: Sequence[str] = (),
         bwlimit: AsyncLimiter | None = None,
         resolver: AbstractResolver | None = None,
     ) -> None:
         self._hosts = StorageHosts(api_url, patterns=allow_hosts)
         self._stall_s = stall_s
+        self._grace_s = grace_s
+        self._slowest_per_s = slowest_per_s
+        self._answer_bytes = answer_bytes
+        self._result_bytes = result_bytes
         self._bwlimit = bwlimit
         self._resolver = resolver
         self._session: aiohttp.ClientSession | None = None
@@ -109,8 +122,9 @@ class HttpStorage:
         Raises NotSent, OutcomeUnknown (also a stalled or cut transfer), UrlExpired, ConditionUnsupported,
         UploadRefused, and what the body raises.
         """
-        upload = UploadPayload(body, stall_s=self._stall_s, bwlimit=self._bwlimit)
-        answer = await self._send(url, upload, only_if_absent=only_if_absent)
+        due = _Due(self._stall_s, most_s=self._most_s(body.size_bytes))
+        upload = UploadPayload(body, stall_s=self._stall_s, bwlimit=self._bwlimit, on_sent=due.begin)
+        answer = await self._send(url, upload, due, only_if_absent=only_if_absent)
         if answer.status == 412 and only_if_absent:
             return False
         refusal = _refusal(answer, conditional=only_if_absent)
@@ -120,17 +134,23 @@ class HttpStorage:
             raise OutcomeUnknown("storage answered before it had the whole file")
         return True
 
-    async def _send(self, url: str, upload: UploadPayload, *, only_if_absent: bool) -> _Answer:
+    def _most_s(self, count: int) -> float:
+        """Return how long a transfer of `count` bytes may take as a whole."""
+        return self._grace_s + count / self._slowest_per_s
+
+    async def _send(self, url: str, upload: UploadPayload, due: _Due, *, only_if_absent: bool) -> _Answer:
         headers = {"If-None-Match": "*"} if only_if_absent else {}
         sent = RequestSent()
         failure: BulkheadError
         try:
-            async with self._request("PUT", url, headers=headers, data=upload, sent=sent) as response:
-                return await _answer_of(response)
+            async with AsyncExitStack() as opened:
+                request = self._request("PUT", url, headers=headers, data=upload, sent=sent)
+                response = await due.head(request, opened)
+                return await _answer_of(response, due, cap_bytes=self._answer_bytes)
         except aiohttp.ClientConnectorError as error:
             failure = NotSent(f"cannot connect to storage: {reason_of(error)}")
         except TimeoutError:
-            failure = OutcomeUnknown(f"the upload stalled for {self._stall_s:g} s")
+            failure = OutcomeUnknown(f"the upload {due.missed}")
         except (aiohttp.ClientError, ConnectionCut, OSError) as error:
             failure = OutcomeUnknown(f"the upload was cut ({type(error).__name__})")
         finally:
@@ -141,23 +161,28 @@ class HttpStorage:
 
     @asynccontextmanager
     async def get(self, url: str) -> AsyncGenerator[AsyncIterator[bytes], None]:
-        """Open a download of chunks of 64 KiB and more; iterating raises Unavailable if it is cut or stalls.
+        """Open a download of chunks of 64 KiB and more, unpacked if storage sends it as gzip or deflate.
 
-        Entering raises Unavailable (also for a host that is not allowed) and UrlExpired.
+        Iterating raises Unavailable if it is cut, stalls, or cannot be unpacked. Entering raises Unavailable (also for
+        a host that is not allowed) and UrlExpired. Both raise ResultInvalid if it is too large.
         """
         async with AsyncExitStack() as opened:
             response = await self._open(url, opened)
-            chunks = await opened.enter_async_context(aclosing(self._chunks(response)))
+            decoder = decoder_for(response.headers)
+            self._check_size(response.content_length or 0)
+            chunks = await opened.enter_async_context(aclosing(self._chunks(response, decoder)))
             yield chunks
 
     async def _open(self, url: str, opened: AsyncExitStack) -> aiohttp.ClientResponse:
         failure: BulkheadError
+        due = _Due(self._stall_s, most_s=self._most_s(0))
+        sent = RequestSent(then=due.begin)
         try:
-            request = self._request("GET", url, headers={"Accept-Encoding": "identity"}, sent=RequestSent())
-            response = await opened.enter_async_context(request)
-            if response.status == 200 and response.headers.get("Content-Encoding", "identity") == "identity":
+            request = self._request("GET", url, headers={"Accept-Encoding": "identity"}, sent=sent)
+            response = await due.head(request, opened)
+            if response.status == 200:
                 return response
-            failure = _download_refusal(await _answer_of(response))
+            failure = _download_refusal(await _answer_of(response, due, cap_bytes=self._answer_bytes))
         except aiohttp.ClientConnectorError as error:
             failure = Unavailable(f"cannot connect to storage: {reason_of(error)}")
         except UploadRefused as error:
@@ -168,21 +193,44 @@ class HttpStorage:
             failure = Unavailable(f"the download was cut ({type(error).__name__})")
         raise failure
 
-    async def _chunks(self, response: aiohttp.ClientResponse) -> AsyncGenerator[bytes, None]:
+    async def _chunks(self, response: aiohttp.ClientResponse, decoder: Decoder) -> AsyncGenerator[bytes, None]:
+        """Yield the data, unpacked."""
+        count = 0
+        async with aclosing(self._received(response)) as chunks:
+            async for chunk in chunks:
+                for piece in decoder.decoded(chunk):
+                    count += len(piece)
+                    self._check_size(count)
+                    yield piece
+                    if piece is not chunk:
+                        await asyncio.sleep(0)
+        decoder.end()
+
+    def _check_size(self, count: int) -> None:
+        if count > self._result_bytes:
+            raise ResultInvalid(
+                f"the result is larger than {self._result_bytes} bytes", hint="raise max_result in bulkhead.toml"
+            )
+
+    async def _received(self, response: aiohttp.ClientResponse) -> AsyncGenerator[bytes, None]:
+        began, count = asyncio.get_running_loop().time(), 0
         while True:
+            left_s = began + self._most_s(max(count, response.content_length or 0)) - asyncio.get_running_loop().time()
             failure: Unavailable | None = None
             chunk = b""
             try:
-                async with asyncio.timeout(self._stall_s):
+                async with asyncio.timeout(min(self._stall_s, left_s)):
                     chunk = await _gathered(response.content)
             except TimeoutError:
-                failure = Unavailable(f"the download stalled for {self._stall_s:g} s")
+                too_slow = f"stalled for {self._stall_s:g} s" if left_s > self._stall_s else "took too long as a whole"
+                failure = Unavailable(f"the download {too_slow}")
             except (aiohttp.ClientError, OSError) as error:
                 failure = Unavailable(f"the download was cut ({type(error).__name__})")
             if failure is not None:
                 raise failure
             if not chunk:
                 return
+            count += len(chunk)
             await spend(self._bwlimit, len(chunk))
             yield chunk
 
@@ -209,13 +257,60 @@ class HttpStorage:
         )
 
 
-async def _answer_of(response: aiohttp.ClientResponse) -> _Answer:
-    """Read only the start of a refusal, which tells its kind; the connection is not reused, so the rest is dropped."""
+class _Due:
+    """When the answer to a transfer is due: `stall_s` after `begin()`, and before the transfer ends as a whole."""
+
+    def __init__(self, stall_s: float, *, most_s: float) -> None:
+        self._stall_s = stall_s
+        self._most_s = most_s
+        self._loop = asyncio.get_running_loop()
+        self._ends_at = self._loop.time() + most_s
+        self._deadline = asyncio.timeout_at(self._ends_at)
+        self._due_at = self._ends_at
+        self._begun = False
+        self._has_head = False
+
+    def begin(self) -> None:
+        """Count from now, since the last byte of the request was sent."""
+        self._begun = True
+        if not (self._has_head or self._deadline.expired()):
+            self._due_at = min(self._loop.time() + self._stall_s, self._ends_at)
+            self._deadline.reschedule(self._due_at)
+
+    async def head(
+        self, request: AbstractAsyncContextManager[aiohttp.ClientResponse], opened: AsyncExitStack
+    ) -> aiohttp.ClientResponse:
+        """Return the response once its head is there. Raises TimeoutError."""
+        async with self._deadline:
+            response = await opened.enter_async_context(request)
+            if not self._begun:
+                self.begin()
+            self._has_head = True
+        return response
+
+    async def read(self, content: aiohttp.StreamReader, *, most: int) -> bytes:
+        """Return the body up to `most` bytes. Raises TimeoutError."""
+        body = bytearray()
+        async with asyncio.timeout_at(self._due_at):
+            while len(body) < most and (block := await content.readany()):
+                body += block
+        return bytes(body[:most])
+
+    @property
+    def missed(self) -> str:
+        """What happened if the answer came too late."""
+        if self._loop.time() >= self._ends_at:
+            return f"took longer than {self._most_s:.0f} s as a whole"
+        return f"stalled for {self._stall_s:g} s"
+
+
+async def _answer_of(response: aiohttp.ClientResponse, due: _Due, *, cap_bytes: int) -> _Answer:
+    """Read only the start of an answer, which tells its kind; the connection is not reused, so the rest is dropped."""
     if response.status < 300:
-        await response.read()
+        await due.read(response.content, most=cap_bytes)
         return _Answer(status=response.status)
     try:
-        body = await response.content.read(_REFUSAL_CAP_BYTES)
+        body = await due.read(response.content, most=cap_bytes)
     except (aiohttp.ClientError, TimeoutError, OSError):
         body = b""
     return _Answer(status=response.status, body=body)
@@ -256,6 +351,4 @@ def _is_about_the_condition(answer: _Answer) -> bool:
 def _download_refusal(answer: _Answer) -> BulkheadError:
     if answer.status == 403 or answer.is_expiry:
         return UrlExpired(f"the results url has expired or is refused ({answer})")
-    if answer.status == 200:
-        return Unavailable("storage sent compressed data that was not asked for")
     return Unavailable(f"storage could not give the results ({answer})")

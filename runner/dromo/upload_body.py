@@ -34,13 +34,22 @@ class UploadPayload(aiohttp.Payload):
     """Sends a `Body` once.
 
     The last chunk is held back until the body has ended with exactly its size, so that storage never gets a complete
-    object of anything else; on any failure the connection is cut at once. `failure` is what the body raised.
+    object of anything else; on any failure the connection is cut at once. `failure` is what the body raised; `on_sent`
+    is called once the last byte was sent.
     """
 
     _default_content_type = "application/octet-stream"
 
-    def __init__(self, body: Body, *, stall_s: float, bwlimit: AsyncLimiter | None = None) -> None:
+    def __init__(
+        self,
+        body: Body,
+        *,
+        stall_s: float,
+        bwlimit: AsyncLimiter | None = None,
+        on_sent: Callable[[], None] = lambda: None,
+    ) -> None:
         super().__init__(body)
+        self._on_sent = on_sent
         self._body = body
         self._stall_s = stall_s
         self._bwlimit = bwlimit
@@ -69,6 +78,7 @@ class UploadPayload(aiohttp.Payload):
             self.abandon()
             raise
         self.complete = True
+        self._on_sent()
 
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:  # noqa: ARG002
         """Send the whole body; nothing is clipped, since its length is verified here."""

@@ -222,11 +222,14 @@ class Resources:
         """Open a session for presigned URLs, which never sends the license key."""
         from runner.dromo.storage import HttpStorage  # noqa: PLC0415 - as above
 
-        limit = self.settings.bwlimit
+        settings, limit = self.settings, self.settings.bwlimit
         return await self._stack.enter_async_context(
             HttpStorage(
-                self.settings.api_url,
-                stall_s=self.settings.stall_s,
+                settings.api_url,
+                stall_s=settings.stall_s,
+                slowest_per_s=settings.slowest_per_s,
+                answer_bytes=settings.max_upload_answer,
+                result_bytes=settings.max_result,
                 bwlimit=AsyncLimiter(limit, 1) if limit else None,
             )
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -21,8 +21,8 @@ class Asked:
     body: bytes
 
 
-Answering = Callable[[Asked], bytes]
-"""Returns the bytes of a whole HTTP answer."""
+Answering = Callable[[Asked], "bytes | Iterable[tuple[float, bytes]]"]
+"""Returns the bytes of a whole HTTP answer, or its parts, each with the seconds before it; they may have no end."""
 
 
 class _Pipe(asyncio.Transport):
@@ -45,11 +45,20 @@ class _Pipe(asyncio.Transport):
         if len(body) >= length:
             method, path, _ = lines[0].split(" ", 2)
             self._sent.clear()
-            asyncio.get_running_loop().call_soon(self._deliver, self._answering(Asked(method, path, body)))
+            answer = self._answering(Asked(method, path, body))
+            self._wait_for(iter([(0.0, answer)] if isinstance(answer, bytes) else answer))
 
-    def _deliver(self, data: bytes) -> None:
-        if not self._is_closing:
+    def _wait_for(self, parts: Iterator[tuple[float, bytes]]) -> None:
+        delay_s, data = next(parts, (0.0, b""))
+        asyncio.get_running_loop().call_later(delay_s, self._deliver, data, parts)
+
+    def _deliver(self, data: bytes, parts: Iterator[tuple[float, bytes]]) -> None:
+        if self._is_closing:
+            return
+        if data:
             self._protocol.data_received(data)
+            self._wait_for(parts)
+        else:
             self.close()
 
     def close(self) -> None:

@@ -51,6 +51,10 @@ class Peer:
     async def body(self) -> None:
         self.body_bytes = await self._reader.readexactly(int(self.headers.get("content-length", "0")))
 
+    async def read_some(self) -> bytes:
+        """Return what has arrived, up to 64 KiB; empty once the client has closed the connection."""
+        return await self._reader.read(1 << 16)
+
     async def until_gone(self) -> None:
         """Read until the client closes the connection; the body is what arrived."""
         with suppress(ConnectionError):

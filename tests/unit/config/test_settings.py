@@ -285,3 +285,17 @@ def test_the_documentation_names_every_setting_and_no_other() -> None:
     table = text.partition("## Settings")[2].partition("## Routes")[0]
     rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
     assert sorted(name.strip(" `") for row in rows for name in row.split(",")) == sorted(Settings.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("values", "per_s"),
+    [({}, 5000), ({"bwlimit": "10M"}, 5000), ({"bwlimit": 24_000}, 1000), ({"bwlimit": 24_000, "uploads": 2}, 2000)],
+)
+def test_the_slowest_transfer_leaves_room_for_a_low_bandwidth(values: dict[str, Any], per_s: float) -> None:
+    assert Settings(**values).slowest_per_s == per_s
+
+
+def test_sizes_of_answers_are_settings(tmp_path: Path) -> None:
+    found = load(tmp_path, toml='max_result = "2G"\nmax_upload_answer = 1000\n').settings
+    assert (found.max_result, found.max_upload_answer) == (2 * 1024**3, 1000)
+    assert (Settings().max_result, Settings().max_upload_answer) == (10 * 1024**3, 64 * 1024)
