@@ -35,7 +35,6 @@ class RunContext:
     """Ledger, API, storage, source, sink, clocks, and options; `endpoint` as in `identity.endpoint`.
 
     `open_source` and `open_sink` are called when a stage first needs the one or the other, and may raise ConfigError.
-    `account`, as in `identity.account`, is what the batch is bound to once the vendor has accepted the key.
     `gate` judges each item before its first create; None admits all. `shared`: others write the ledger too, and its
     pages may lag.
     """
@@ -55,7 +54,6 @@ class RunContext:
     options: RunOptions
     rank_of: Callable[[SourceEntry], int]
     endpoint: str = ""
-    account: str = ""
     gate: Gate | None = None
     shared: bool = False
 

@@ -131,3 +131,11 @@ async def test_an_item_whose_result_cannot_be_saved_is_deferred_with_the_reason(
         "a.csv: cannot write out/results/a.csv.json: Too many open files; it is tried again",
         "a.csv: cannot write out/results/a.csv.json: Too many open files; a later run continues it",
     ]
+
+
+async def test_a_result_counts_as_unusable_only_if_every_attempt_found_it_so() -> None:
+    bench = Bench(FILES, options=RunOptions(collect_attempts=3))
+    bench.vendor.get_script.extend([ResultInvalid("not an array"), Unavailable("503"), ResultInvalid("not an array")])
+    await bench.run()
+    await bench.run()
+    assert await bench.states() == {"a.csv": "collected"}

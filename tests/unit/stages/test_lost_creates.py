@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from runner.errors import OutcomeUnknown
-from runner.models import CreateRequest, ItemState
+from runner.models import CreateRequest, ImportPage, ItemState
 from tests.support.bench import Bench
 
 pytestmark = pytest.mark.virtual_time
@@ -79,5 +79,25 @@ async def test_a_crash_between_intent_and_answer_leaves_the_outcome_unknown_too(
     await bench.leave("a.json", ItemState.CREATING)
     bench.vendor.add(REQUEST, status="SUCCESSFUL")
     await bench.run()
+    assert (await bench.item("a.json")).import_id == "import-1"
+    assert len(bench.vendor.created) == 1
+
+
+async def test_an_import_that_the_first_list_after_the_quiet_period_lacks_is_not_made_again() -> None:
+    bench = Bench(ROWS)
+    _succeed_at_once(bench)
+    bench.vendor.create_script.append(bench.vendor.lose(OutcomeUnknown("cut")))
+    list_page, late = bench.vendor.list_page, []
+
+    async def lacking(*, limit: int, offset: int) -> ImportPage:
+        page = await list_page(limit=limit, offset=offset)
+        if bench.clock.ticks() < bench.options.quiet_period_s or late:
+            return page
+        late.append(page)
+        return ImportPage(count=0, imports=(), has_next=False)
+
+    bench.vendor.list_page = lacking  # type: ignore[method-assign]
+    await bench.run()
+    assert late
     assert (await bench.item("a.json")).import_id == "import-1"
     assert len(bench.vendor.created) == 1

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from runner.errors import ImportNotFound, RequestInvalid, Unavailable
+from runner.events import ignore
+from runner.ledger.memory import MemoryLedger
 from runner.local.pipeline import Scope
-from runner.models import CreateRequest, ImportPage, ItemState, RemoteImport
+from runner.models import CreateRequest, ImportPage, Item, ItemState, RemoteImport
+from runner.stages.track import Tracker
+from runner.stages.transitions import Transitions
 from tests.support.bench import BATCH_ID, Bench
+from tests.support.listed import AT, Lists, StillClock, batch, made
 
 pytestmark = pytest.mark.virtual_time
 
@@ -190,3 +197,24 @@ async def test_a_vendor_that_keeps_refusing_the_list_ends_the_run() -> None:
     bench.vendor.list_page = refuse  # type: ignore[method-assign]
     with pytest.raises(RequestInvalid):
         await bench.run()
+
+
+async def test_the_list_is_read_back_to_the_oldest_open_import() -> None:
+    rows = [made("new", 60, status="SUCCESSFUL"), made("a", 30), made("b", 20), made("old", 0, status="SUCCESSFUL")]
+    ledger = MemoryLedger(now=lambda: AT)
+    await ledger.start_batch(batch())
+    clock = StillClock()
+    tracker = Tracker(
+        api=Lists(rows, page_size=3), transitions=Transitions(ledger, clock=clock, emit=ignore, by_state={})
+    )
+    for source, minute in (("old", 0), ("new", 60)):
+        await ledger.add([Item(batch_id="b", source=source)])
+        item = await ledger.advance(Item(batch_id="b", source=source), ItemState.CREATING, reason="x")
+        at = AT + timedelta(minutes=minute)
+        tracker.watch(
+            await ledger.advance(
+                item, ItemState.PROCESSING, reason="x", import_id=source, status="RUNNING", created_at=at
+            )
+        )
+    await tracker.list_once()
+    assert await ledger.counts("b") == {ItemState.SUCCEEDED: 2}
