@@ -307,6 +307,7 @@ class Bulkhead:
             ledger=ledger,
             endpoint=self._resources.endpoint,
             again=spec.again,
+            retry_failed=spec.retry_failed,
         )
         if found is None:
             raise ConfigError(f"{path} is excluded by the filters", hint="see --include, --exclude and --min-age")
@@ -506,6 +507,7 @@ class Bulkhead:
             safety_list_s=settings.safety_list_s,
             filename_tag=settings.filename_tag,
             again=spec.again,
+            retry_failed=spec.retry_failed,
             max_duration_s=settings.max_duration,
             give_up_after_s=settings.give_up_after,
             failure_limit=settings.max_failures or FailureLimit(),
@@ -545,6 +547,7 @@ class Bulkhead:
             rank_of=self._rank_of(spec),
             endpoint=self._resources.endpoint,
             again=spec.again,
+            retry_failed=spec.retry_failed,
             clock=self._resources.clock,
         )
 

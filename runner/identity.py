@@ -38,9 +38,13 @@ def version_key(uri: str, version: str, binding: str, *, endpoint: str) -> str:
     return hashlib.blake2b(parts, digest_size=16).hexdigest()
 
 
-def tag(uri: str, fingerprint: str, binding: str, *, endpoint: str) -> str:
-    """Identify an input's content under a schema binding, for use inside `original_filename`."""
-    return _base32(_digest("tag", endpoint, uri, fingerprint, binding), TAG_LENGTH)
+def tag(uri: str, fingerprint: str, binding: str, *, endpoint: str, number: int = 1) -> str:
+    """Identify an input's content under a schema binding, for use inside `original_filename`.
+
+    `number` is above 1 for content that returns after other content was sent: 2 for the first return.
+    """
+    returned = [str(number)] if number > 1 else []
+    return _base32(_digest("tag", endpoint, uri, fingerprint, binding, *returned), TAG_LENGTH)
 
 
 def tagged_filename(source: str, item_tag: str | None) -> str:

@@ -197,7 +197,7 @@ class Item:
         """Return whether the data is, or may be, at the vendor, so that the same content must not be sent again."""
         return self.state in BLOCKING_STATES or self.is_held
 
-    def as_earlier(self) -> EarlierItem:
+    def as_earlier(self) -> ItemChanges:
         """Return the fields of an item that is not sent because of this one."""
         return {
             "earlier_batch_id": self.batch_id,
@@ -219,15 +219,7 @@ class Item:
         return replace(self, state=state, revision=self.revision + 1, **changes)
 
 
-class EarlierItem(TypedDict, total=False):
-    """The fields that point to an earlier item of the same file."""
-
-    earlier_batch_id: str | None
-    earlier_import_id: str | None
-    earlier_state: ItemState | None
-
-
-class ItemChanges(EarlierItem, total=False):
+class ItemChanges(TypedDict, total=False):
     """The fields of an item that a transition can set besides its state."""
 
     rank: int
@@ -253,6 +245,9 @@ class ItemChanges(EarlierItem, total=False):
     created_at: datetime | None
     uploaded_at: datetime | None
     finished_at: datetime | None
+    earlier_batch_id: str | None
+    earlier_import_id: str | None
+    earlier_state: ItemState | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

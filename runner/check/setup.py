@@ -84,12 +84,13 @@ class CheckSetup:
         discovery = Discovery(
             batch_id="check", ledger=ledger, source=source, routes=self.spec.routes,
             rank_of=lambda entry: rank_of(entry, self.spec.source.order_by), endpoint=resources.endpoint,
-            again=self.spec.again, clock=resources.clock,
+            again=self.spec.again, retry_failed=self.spec.retry_failed, clock=resources.clock,
         )  # fmt: skip
         async with _pool(resources, self.spec, self.engine, self.options, bound) as pool:
             checking = SourceCheck(
                 source=source, discovery=discovery, routes=self.spec.routes, bound=bound, pool=pool,
-                ledger=ledger, again=self.spec.again, on_files=on_files, on_listed=on_listed,
+                ledger=ledger, again=self.spec.again, retry_failed=self.spec.retry_failed,
+                on_files=on_files, on_listed=on_listed,
             )  # fmt: skip
             try:
                 await checking.run()

@@ -43,6 +43,7 @@ class Selection(Arguments):
     source: str | None = None
     files_from: str | None = None
     again: bool = False
+    retry_failed: bool = False
     fail_if_empty: bool = False
     check: Literal["skip", "warn"] | None = None
     include: Annotated[
@@ -94,6 +95,7 @@ class Selection(Arguments):
             routes=Routes.of(loaded),
             out=out,
             again=self.again,
+            retry_failed=self.retry_failed,
             fail_if_empty=self.fail_if_empty,
             check=self.check,
         )
@@ -118,10 +120,19 @@ class OrderBy(Arguments):
 
 
 class Again(Arguments):
-    """Whether to import unchanged files, too."""
+    """Which unchanged files to import, too."""
 
     again: Annotated[
         bool, Option("--again", None, "Also import files that have not changed since an earlier batch.", Panel.FILES)
+    ] = False
+    retry_failed: Annotated[
+        bool,
+        Option(
+            "--retry-failed",
+            None,
+            "Also import unchanged files whose import failed in an earlier batch.",
+            Panel.FILES,
+        ),
     ] = False
 
 

@@ -44,6 +44,9 @@ def print_plan(console: Console, plan: Plan) -> None:
         columns(console, [(shown(name), f"{count:,}") for name, count in plan.by_route.items()])
     if plan.skipped:
         line(console, f"\n{counted(plan.skipped, 'item')} skipped: unchanged since an earlier import")
+    if plan.failed_before:
+        why = "unchanged since the import failed; if you corrected the schema in the dashboard, use --retry-failed"
+        line(console, f"\n{counted(plan.failed_before, 'item')} not sent: {why}")
     if plan.too_young:
         line(console, f"\n{counted(plan.too_young, 'file')} changed too recently: left for a later run")
     if plan.linked_directories:

@@ -121,7 +121,7 @@ class Deployment:
             rng=self.rng,
             emit=EventMetrics(self.metrics),
             stop=stop,
-            options=self.options(again=spec.again),
+            options=replace(self.options(), again=spec.again, retry_failed=spec.retry_failed),
             rank_of=rank_of,
             endpoint=self.endpoint,
         )
@@ -141,10 +141,11 @@ class Deployment:
             rank_of=rank_of,
             endpoint=self.endpoint,
             again=spec.again,
+            retry_failed=spec.retry_failed,
             clock=self.clock,
         )
 
-    def options(self, *, again: bool = False) -> RunOptions:
+    def options(self) -> RunOptions:
         settings = self.settings
         return RunOptions(
             create_attempts=ATTEMPTS,
@@ -157,7 +158,6 @@ class Deployment:
             stuck_after_s=settings.stuck_after,
             foreign_upload_s=LONGEST_FUNCTION_S,
             filename_tag=settings.filename_tag,
-            again=again,
         )
 
 

@@ -31,6 +31,7 @@ class RunOptions:
     - `permit_wait_s`: the longest wait for a permit, after which an item stays queued; None waits forever.
     - `give_up_after_s`: how long the vendor may be unreachable before the run gives up, and eight times that once it
       has answered; 0 never gives up.
+    - `again`: also send unchanged files, other than held ones; `retry_failed`: also send those that failed before.
     - `safety_list_s`: how often the vendor's imports are listed while they are tracked by ledger.
     - `foreign_upload_s`: the longest upload that another runner on the same ledger may be sending when a url expires.
     """
@@ -48,6 +49,7 @@ class RunOptions:
     foreign_upload_s: float = 0.0
     filename_tag: bool = True
     again: bool = False
+    retry_failed: bool = False
     max_duration_s: float | None = None
     give_up_after_s: float = 900.0
     failure_limit: FailureLimit = FailureLimit()

@@ -15,20 +15,22 @@ from runner.sources import SourceSpec
 class RunSpec:
     """What to run: a source, its routes, and where results go (`out`; default `./bulkhead-out/<batch id>`).
 
-    With `check` each file is judged before its first create, as `runner.check.Gate` says. `driver` is what processes
-    the batch: a runner, or the functions of a stack.
+    `again` and `retry_failed` as in `RunOptions`. With `check` each file is judged before its first create, as
+    `runner.check.Gate` says. `driver` is what processes the batch: a runner, or the functions of a stack.
     """
 
     source: SourceSpec
     routes: Routes
     out: str | None = None
     again: bool = False
+    retry_failed: bool = False
     fail_if_empty: bool = False
     check: Literal["skip", "warn"] | None = None
     driver: Literal["runner", "stack"] = "runner"
 
     def to_json(self) -> str:
         raw = {"source": self.source.to_json(), "routes": self.routes.to_json(), "again": self.again}
+        raw |= {"retry_failed": True} if self.retry_failed else {}
         raw |= {"check": self.check} if self.check else {}
         raw |= {"driver": self.driver} if self.driver != "runner" else {}
         return orjson.dumps(raw).decode()
@@ -40,6 +42,7 @@ class RunSpec:
             source=SourceSpec.from_json(raw["source"]),
             routes=Routes.from_json(raw["routes"]),
             again=raw["again"],
+            retry_failed=raw.get("retry_failed", False),
             check=raw.get("check"),
             driver=raw.get("driver", "runner"),
         )

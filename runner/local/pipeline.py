@@ -270,7 +270,8 @@ class _Run:
         context = self._context
         discovery = Discovery(
             batch_id=self._batch.batch_id, ledger=context.ledger, source=context.source, routes=context.routes,
-            rank_of=context.rank_of, endpoint=context.endpoint, again=context.options.again, clock=context.clock,
+            rank_of=context.rank_of, endpoint=context.endpoint, again=context.options.again,
+            retry_failed=context.options.retry_failed, clock=context.clock,
         )  # fmt: skip
         try:
             await discovery.run(context.ledger, self._transitions, context.emit, self._feeder.more)

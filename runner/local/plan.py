@@ -6,12 +6,11 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from runner import identity
 from runner.config.routes import NO_ROUTE
 from runner.errors import ItemRejected
 from runner.models import Item, ItemState
 from runner.sources import links_passed_over
-from runner.stages.duplicates import duplicates
+from runner.stages.earlier import Content, EarlierItems
 
 if TYPE_CHECKING:
     from runner.config.routes import Routes
@@ -27,7 +26,8 @@ SAMPLES_PER_CODE = 5
 class Plan:
     """Counts of files and bytes, `rejected` by code; `finish_in_s`: seconds until the quota admits the last create.
 
-    `linked_directories` says which links to directories are not followed, None if there are none.
+    `linked_directories` says which links to directories are not followed, None if there are none. `failed_before`
+    counts unchanged files that the vendor refused; they are not sent.
     """
 
     items: int
@@ -40,6 +40,7 @@ class Plan:
     bytes: int
     finish_in_s: float
     linked_directories: str | None = None
+    failed_before: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +63,7 @@ class _Count:
     rejected: Counter[str] = field(default_factory=Counter)
     samples: list[tuple[str, str, str]] = field(default_factory=list)
     skipped: int = 0
+    failed_before: int = 0
 
     def add(self, item: Item, routes: Routes) -> None:
         self.items += 1
@@ -72,6 +74,8 @@ class _Count:
                 self.samples.append((item.source, code, item.error_message or ""))
         elif item.state is ItemState.SKIPPED:
             self.skipped += 1
+        elif item.state is ItemState.FAILED:
+            self.failed_before += 1
         else:
             route = routes.for_source(item.source)
             self.by_route[route.name if route else ""] += 1
@@ -96,27 +100,36 @@ async def plan(source: Source, discovery: Discovery, routes: Routes, *, quota: R
         bytes=count.bytes,
         finish_in_s=quota.last_in_s(creates, free=free),
         linked_directories=links_passed_over(source),
+        failed_before=count.failed_before,
     )
 
 
 async def explain(
-    source: Source, discovery: Discovery, routes: Routes, *, ledger: Ledger | None, endpoint: str, again: bool
+    source: Source,
+    discovery: Discovery,
+    routes: Routes,
+    *,
+    ledger: Ledger | None,
+    endpoint: str,
+    again: bool,
+    retry_failed: bool = False,
 ) -> Explanation | None:
     """Explain what a run would do with the first file of a source, by name and content; None if there is no file.
 
-    `again` as in `RunOptions`. Raises SourceNotFound, LedgerError.
+    `again` and `retry_failed` as in `RunOptions`. Raises SourceNotFound, LedgerError.
     """
+    earlier = EarlierItems(ledger, endpoint=endpoint, again=again, retry_failed=retry_failed)
     async for entries in source.entries():
         for item in await discovery.items(entries):
-            return await _explain_item(item, source, routes, ledger=ledger, endpoint=endpoint, again=again)
+            return await _explain_item(item, source, routes, earlier, endpoint=endpoint)
     return None
 
 
 async def _explain_item(
-    item: Item, source: Source, routes: Routes, *, ledger: Ledger | None, endpoint: str, again: bool
+    item: Item, source: Source, routes: Routes, earlier: EarlierItems, *, endpoint: str
 ) -> Explanation:
     route = routes.for_source(item.source)
-    verdict, reason = await _judge(item, source, routes, ledger=ledger, endpoint=endpoint, again=again)
+    verdict, reason = await _judge(item, source, routes, earlier, endpoint=endpoint)
     return Explanation(
         source=item.source,
         route=route.name if route else None,
@@ -128,18 +141,25 @@ async def _explain_item(
 
 
 async def _judge(
-    item: Item, source: Source, routes: Routes, *, ledger: Ledger | None, endpoint: str, again: bool
+    item: Item, source: Source, routes: Routes, earlier: EarlierItems, *, endpoint: str
 ) -> tuple[Literal["send", "skip", "reject"], str]:
     route = routes.for_source(item.source)
     if item.state is ItemState.REJECTED or route is None:
         return "reject", item.error_message or str(NO_ROUTE)
-    if item.state is ItemState.SKIPPED:
-        return "skip", "unchanged since it was sent"
+    if item.state is not ItemState.QUEUED:
+        return "skip", item.error_message or _why_skipped(item)
     try:
         prepared = await source.prepare(item)
     except ItemRejected as error:
         return "reject", str(error)
-    tag = identity.tag(prepared.uri, prepared.fingerprint, route.binding, endpoint=endpoint)
-    if other := (await duplicates(ledger, [tag], again=again)).get(tag):
-        return "skip", f"the same content is {other.state} in batch {other.batch_id}"
+    content = Content.of(prepared, route.binding, endpoint=endpoint)
+    finding = (await earlier.of_content(content)).finding
+    if finding is not None and not finding.is_sent:
+        return "skip", finding.sentence
     return "send", f"{prepared.size_bytes} bytes go to schema {route.schema_id or 'given inline'}"
+
+
+def _why_skipped(item: Item) -> str:
+    if item.earlier_state is ItemState.COLLECTED:
+        return "unchanged since it was sent"
+    return f"unchanged, and {item.earlier_state} in batch {item.earlier_batch_id}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from runner import identity
@@ -10,6 +11,7 @@ from runner.config.routes import NO_ROUTE
 from runner.events import ItemsDiscovered, Notice
 from runner.models import Item, ItemState
 from runner.sources import links_passed_over
+from runner.stages.earlier import EarlierItems
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -17,7 +19,9 @@ if TYPE_CHECKING:
     from runner.config.routes import Routes
     from runner.events import EventHook
     from runner.ledger.protocol import Ledger
+    from runner.models import ItemChanges
     from runner.protocols import Clock, Source, SourceEntry
+    from runner.stages.earlier import Finding
     from runner.stages.transitions import Transitions
 
 
@@ -35,14 +39,14 @@ class Discovery:
         endpoint: str,
         again: bool,
         clock: Clock,
+        retry_failed: bool = False,
     ) -> None:
         self._batch_id = batch_id
-        self._ledger = ledger
+        self._earlier = EarlierItems(ledger, endpoint=endpoint, again=again, retry_failed=retry_failed)
         self._source = source
         self._routes = routes
         self._rank_of = rank_of
-        self._endpoint = endpoint
-        self._again = again
+        self.endpoint = endpoint
         self._clock = clock
 
     async def run(
@@ -66,11 +70,8 @@ class Discovery:
     async def items(self, entries: Sequence[SourceEntry]) -> list[Item]:
         """Return the items of these entries, without adding them."""
         items = [self._item(entry) for entry in entries]
-        if self._again or self._ledger is None:
-            return items
-        keys = [item.version_key for item in items if item.state is ItemState.QUEUED]
-        sent = await self._ledger.by_version(keys)
-        return [self._skipped(item, sent[item.version_key]) if item.version_key in sent else item for item in items]
+        found = await self._earlier.of_listed([item for item in items if item.state is ItemState.QUEUED])
+        return [self._ruled(item, found[item.source]) if item.source in found else item for item in items]
 
     def _item(self, entry: SourceEntry) -> Item:
         route = self._routes.for_version(entry.source, entry.version)
@@ -82,9 +83,9 @@ class Discovery:
             kind=entry.kind,
             rank=self._rank_of(entry),
             size_bytes=entry.size_bytes,
-            file_key=identity.file_key(entry.uri, endpoint=self._endpoint),
+            file_key=identity.file_key(entry.uri, endpoint=self.endpoint),
             version=entry.version,
-            version_key=identity.version_key(entry.uri, entry.version, binding, endpoint=self._endpoint),
+            version_key=identity.version_key(entry.uri, entry.version, binding, endpoint=self.endpoint),
             binding=binding,
             schema_id=route.schema_id if route else None,
             state=ItemState.REJECTED if rejection else ItemState.QUEUED,
@@ -93,10 +94,11 @@ class Discovery:
             finished_at=self._clock.now() if rejection else None,
         )
 
-    def _skipped(self, item: Item, sent: Sequence[Item]) -> Item:
-        if item.state is not ItemState.QUEUED:
-            return item
-        return item.with_state(ItemState.SKIPPED, finished_at=self._clock.now(), **sent[-1].as_earlier())
+    def _ruled(self, item: Item, finding: Finding) -> Item:
+        if finding.is_sent:
+            return replace(item, **finding.changes())
+        changes: ItemChanges = {**finding.changes(), "finished_at": self._clock.now()}
+        return item.with_state(finding.state, **changes)
 
 
 def _report(emit: EventHook, new: int, transitions: Transitions, *, finished: bool) -> None:

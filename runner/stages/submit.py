@@ -31,9 +31,9 @@ from runner.errors import (
     TransientError,
 )
 from runner.events import CreateAnswered, CreateThrottled
-from runner.models import UNSENT_STATES, Item, ItemKind, ItemState, RemoteImport
+from runner.models import Item, ItemKind, ItemState, RemoteImport
 from runner.retry import delay_s, repeat_read
-from runner.stages.duplicates import duplicates
+from runner.stages.earlier import Content, EarlierItems, Finding
 
 if TYPE_CHECKING:
     import random
@@ -108,6 +108,8 @@ class _Attempt:
     item: Item
     prepared: Prepared
     route: Route
+    content: Content
+    tag: str
     number: int = 0
     schema_denials: int = 0
     """How many creates the vendor answered with 404."""
@@ -157,6 +159,7 @@ class Submitter:
         self._uploader = uploader
         self._json_turns: defaultdict[str | None, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._held_schemas = held_schemas
+        self._earlier = EarlierItems(ledger, endpoint=endpoint, again=options.again, retry_failed=options.retry_failed)
 
     async def submit(self, item: Item) -> SubmitResult:
         """Take a queued item as far as possible now.
@@ -175,7 +178,8 @@ class Submitter:
             prepared = await self._source.prepare(item)
         except ItemRejected as error:
             return self._result(await self._reject(item, error))
-        attempt = _Attempt(item, prepared, route)
+        content = Content.of(prepared, route.binding, endpoint=self._endpoint)
+        attempt = _Attempt(item, prepared, route, content, content.tag)
         item = await self._create(attempt)
         if item.state is _S.CREATED:
             item = await self._uploader.upload(item, prepared, may_have_data=attempt.may_have_data)
@@ -234,27 +238,26 @@ class Submitter:
         """Create the import, unless another item has sent, or is sending, the same content."""
         while True:
             if (duplicate := await self._duplicate(attempt)) is not None:
-                return await self._leave_to(duplicate, attempt.item)
+                return await self._leave(attempt.item, duplicate)
             try:
                 return await self._create_own(attempt)
             except TagInUse:
                 logger.info("another item has the same content", extra={"item": attempt.item.source})
 
-    async def _leave_to(self, other: Item, item: Item) -> Item:
-        """Skip an item whose content was sent for another item.
+    async def _leave(self, item: Item, finding: Finding) -> Item:
+        """Skip an item whose content was sent for another item, or fail one whose content the vendor refused before.
 
         Raises DuplicatePending, with the item queued, if the other's data may still fail to arrive.
         """
-        reason = f"the same content is {other.state} in batch {other.batch_id}"
-        item = await self._put_back(item, reason)
-        if other.state in UNSENT_STATES:
-            raise DuplicatePending(reason, batch_id=other.batch_id)
-        return await self._transitions.advance(item, _S.SKIPPED, reason=reason, **other.as_earlier())
+        item = await self._put_back(item, finding.sentence)
+        if finding.is_pending:
+            raise DuplicatePending(finding.sentence, batch_id=finding.earlier.batch_id)
+        return await self._transitions.advance(item, finding.state, reason=finding.sentence, **finding.changes())
 
     async def _create_own(self, attempt: _Attempt) -> Item:
-        orphan = await self._orphans.match(self._tag(attempt), attempt.route.schema_id)
+        orphan = await self._orphans.match(attempt.tag, attempt.route.schema_id)
         if orphan is not None and self._may_adopt(orphan, attempt):
-            attempt.may_have_data = attempt.item.tag != self._tag(attempt)
+            attempt.may_have_data = attempt.item.tag != attempt.tag
             await self._record_intent(attempt)
             return await self._adopt(attempt.item, orphan)
         try:
@@ -344,8 +347,7 @@ class Submitter:
         """Record the attempt before it is made. Raises TagInUse if another item is about to send the same content."""
         prepared, route = attempt.prepared, attempt.route
         is_file = attempt.item.kind is ItemKind.FILE
-        tag = self._tag(attempt)
-        name_tag = tag if self._options.filename_tag else None
+        name_tag = attempt.tag if self._options.filename_tag else None
         attempt.item = await self._transitions.advance(
             attempt.item,
             _S.CREATING,
@@ -353,7 +355,7 @@ class Submitter:
             share_tag=self._options.again,
             attempts=attempt.number + 1,
             intent_at=self._vendor_time.now(),
-            tag=tag,
+            tag=attempt.tag,
             fingerprint=prepared.fingerprint,
             size_bytes=prepared.size_bytes,
             file_key=identity.file_key(prepared.uri, endpoint=self._endpoint),
@@ -409,7 +411,7 @@ class Submitter:
             return attempt.item
         intent_at = attempt.item.intent_at or self._vendor_time.now()
         try:
-            found = await self._orphans.find_by_tag(self._tag(attempt), attempt.route.schema_id, since=intent_at)
+            found = await self._orphans.find_by_tag(attempt.tag, attempt.route.schema_id, since=intent_at)
         except TransientError:
             found = None
         if found is not None and self._may_adopt(found, attempt):
@@ -469,11 +471,11 @@ class Submitter:
     async def _give_up(self, attempt: _Attempt) -> Item:
         return await self._put_back(attempt.item, f"no create succeeded in {attempt.number} attempts")
 
-    async def _duplicate(self, attempt: _Attempt) -> Item | None:
-        """Return another item with the same content and binding, whose data the vendor has or may have."""
-        tag = self._tag(attempt)
-        found = await duplicates(self._ledger, [tag], again=self._options.again, besides=attempt.item)
-        return found.get(tag)
+    async def _duplicate(self, attempt: _Attempt) -> Finding | None:
+        """Tag the attempt, and return why its content is not sent; None if it is."""
+        ruling = await self._earlier.of_content(attempt.content, own=attempt.item)
+        attempt.tag = ruling.tag
+        return ruling.finding if ruling.finding is not None and not ruling.finding.is_sent else None
 
     def _may_adopt(self, orphan: RemoteImport, attempt: _Attempt) -> bool:
         """Return whether an orphan may be adopted; with `again`, only one that this attempt may have made."""
@@ -484,7 +486,3 @@ class Submitter:
             return True
         made_at = orphan.created_at
         return intent_at is not None and made_at is not None and made_at >= intent_at - timedelta(minutes=2)
-
-    def _tag(self, attempt: _Attempt) -> str:
-        prepared = attempt.prepared
-        return identity.tag(prepared.uri, prepared.fingerprint, attempt.route.binding, endpoint=self._endpoint)

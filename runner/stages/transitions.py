@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Unpack
 
 from runner.errors import StaleItem
 from runner.events import ItemMoved
-from runner.models import TERMINAL_STATES, ItemState
+from runner.models import FAILED_BEFORE, TERMINAL_STATES, ItemState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,7 +30,10 @@ class ItemOvertaken(StaleItem):
 
 
 class Transitions:
-    """Moves items of one batch and counts them: `by_state` as they are now, `ended` those that ended in this run."""
+    """Moves items of one batch and counts them: `by_state` as they are now, `ended` those that ended in this run.
+
+    `ended` lacks those that failed before: their failures were counted when they were sent.
+    """
 
     def __init__(self, ledger: ItemStore, *, clock: Clock, emit: EventHook, by_state: Mapping[ItemState, int]) -> None:
         self._ledger = ledger
@@ -81,7 +84,8 @@ class Transitions:
     def _note(self, item: Item, moved: Item, reason: str) -> None:
         self.by_state[item.state] -= 1
         self.by_state[moved.state] += 1
-        if moved.state in TERMINAL_STATES or moved.state is ItemState.NEEDS_REVIEW:
+        is_end = moved.state in TERMINAL_STATES or moved.state is ItemState.NEEDS_REVIEW
+        if is_end and moved.error_code != FAILED_BEFORE:
             self.ended[moved.state] += 1
         logger.info(
             "item moved",

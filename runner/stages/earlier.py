@@ -1,0 +1,220 @@
+"""Earlier items of a file: what a run, `plan`, `check`, and `explain` do with the file because of them.
+
+A *version* of a file is content that was sent under a binding, or is held. The file is unchanged if its newest version
+has the same content. Content that returns after another version is a change: it is sent, with a tag that counts its
+returns. Content of a held item is never sent again; content that the vendor refused, only if a person asks for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from runner import identity
+from runner.models import FAILED_BEFORE, UNSENT_STATES, Item, ItemChanges, ItemState
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from runner.ledger.protocol import Ledger
+    from runner.protocols import Prepared
+
+
+class Reason(Enum):
+    """Why an earlier item matters."""
+
+    HELD = "held"
+    """Nobody knows what became of this content, or a person must finish its import."""
+    SENT = "sent"
+    """The vendor has this content, or is about to get it."""
+    REFUSED = "refused"
+    """The vendor refused this content."""
+    RETRIED = "retried"
+    """The vendor refused this content, and a person wants it to be sent again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The earlier item of a file that decides what happens to the file now."""
+
+    reason: Reason
+    earlier: Item
+
+    @property
+    def is_sent(self) -> bool:
+        """Return whether the file is sent nevertheless."""
+        return self.reason is Reason.RETRIED
+
+    @property
+    def is_pending(self) -> bool:
+        """Return whether the outcome of the earlier item decides whether the file is sent."""
+        return self.reason is Reason.SENT and self.earlier.state in UNSENT_STATES
+
+    @property
+    def sentence(self) -> str:
+        """Return why the file is not sent."""
+        earlier = self.earlier
+        if self.reason is Reason.REFUSED:
+            why = (earlier.error_message or "the vendor gave no reason").rstrip(".")
+            return (
+                f"{why}; unchanged since batch {earlier.batch_id}: if you corrected the schema in the dashboard, run"
+                " with --retry-failed"
+            )
+        return f"the same content is {earlier.state} in batch {earlier.batch_id}"
+
+    @property
+    def state(self) -> ItemState:
+        """Return the state of an item that is not sent for this reason."""
+        return ItemState.FAILED if self.reason is Reason.REFUSED else ItemState.SKIPPED
+
+    def changes(self) -> ItemChanges:
+        """Return the fields of an item that this finding is about."""
+        changes = self.earlier.as_earlier()
+        if self.reason is Reason.REFUSED:
+            changes |= {"error_code": FAILED_BEFORE, "error_message": self.sentence}
+        return changes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """The content of an input under a binding; `tag` is the tag of its first occurrence."""
+
+    uri: str
+    binding: str
+    tag: str
+
+    @classmethod
+    def of(cls, prepared: Prepared, binding: str, *, endpoint: str) -> Content:
+        tag = identity.tag(prepared.uri, prepared.fingerprint, binding, endpoint=endpoint)
+        return cls(uri=prepared.uri, binding=binding, tag=tag)
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """The tag with which content is sent, and what an earlier item has to do with it."""
+
+    tag: str
+    finding: Finding | None = None
+
+
+class EarlierItems:
+    """Decides from the other items of a file in a ledger; without a ledger, everything is new.
+
+    `again` and `retry_failed` as in `RunOptions`.
+    """
+
+    def __init__(
+        self, ledger: Ledger | None, *, endpoint: str, again: bool = False, retry_failed: bool = False
+    ) -> None:
+        self._ledger = ledger
+        self._endpoint = endpoint
+        self._again = again
+        self._retry_failed = again or retry_failed
+        self._starts: dict[str, datetime | None] = {}
+
+    async def of_listed(self, items: Sequence[Item]) -> dict[str, Finding]:
+        """Return {source: finding} for items of which listing knows only the version. Raises LedgerError."""
+        if self._ledger is None or not items:
+            return {}
+        known = await self._ledger.by_file(item.file_key for item in items)
+        of_file = {item.source: _bound(known.get(item.file_key, ()), item.binding) for item in items}
+        unknown = [item.version_key for item in items if not any(map(_is_version, of_file[item.source]))]
+        former = await self._ledger.by_version(unknown)
+        found = {}
+        for item in items:
+            there = [*former.get(item.version_key, ()), *of_file[item.source]]
+            same = [one for one in there if one.version_key == item.version_key and one.state not in UNSENT_STATES]
+            if finding := self._finding(there, same):
+                found[item.source] = finding
+        return found
+
+    async def of_content(self, content: Content, *, own: Item | None = None) -> Ruling:
+        """Rule on content that was read; `own` is the item for which it is about to be sent. Raises LedgerError.
+
+        An item keeps the tag that it had with this content, so a continued run finds the import that it made. Content
+        that an item was sent with before, or that a person has queued again, is sent although the vendor refused it.
+        """
+        if self._ledger is None:
+            return Ruling(content.tag)
+        file_key = identity.file_key(content.uri, endpoint=self._endpoint)
+        of_file = (await self._ledger.by_file([file_key])).get(file_key, [])
+        tagged = (await self._ledger.by_tag([content.tag])).get(content.tag, [])
+        former = [one for one in tagged if one.file_key != file_key and one.was_tried]
+        there = [one for one in [*former, *_bound(of_file, content.binding)] if not _is_same_item(one, own)]
+        is_sent_before = own is not None and own.tag is not None and self._has(own, content)
+        tag = own.tag if own and own.tag and is_sent_before else await self._next_tag(content, there, own)
+        finding = self._finding(there, [one for one in there if self._has(one, content)], tag=tag)
+        is_wanted = is_sent_before or (own is not None and own.earlier_state is ItemState.FAILED)
+        if finding is not None and finding.reason is Reason.REFUSED and is_wanted:
+            finding = Finding(Reason.RETRIED, finding.earlier)
+        return Ruling(tag, finding)
+
+    def _finding(self, there: Sequence[Item], same: Sequence[Item], *, tag: str | None = None) -> Finding | None:
+        """Return the finding among a file's items `there`, of which `same` have the content in question.
+
+        With `tag`, the content was sent if another item with this tag was; without, if the newest version has it.
+        """
+        if held := [one for one in same if one.is_held]:
+            return Finding(Reason.HELD, held[-1])
+        if not self._again and (sent := _sent(there, same, tag)):
+            return Finding(Reason.SENT, sent)
+        tried = [one for one in there if one.was_refused or _is_version(one)]
+        if tried and tried[-1].was_refused and tried[-1] in same:
+            return Finding(Reason.RETRIED if self._retry_failed else Reason.REFUSED, tried[-1])
+        return None
+
+    async def _next_tag(self, content: Content, there: Iterable[Item], own: Item | None) -> str:
+        """Return the tag of content: that of its first occurrence, or of its return after another version."""
+        before = [one for one in there if _is_version(one) and await self._is_before(one, own)]
+        occurrences = [self._has(one, content) for one in before]
+        returns = sum(now and not last for last, now in zip([False, *occurrences], occurrences, strict=False))
+        fingerprint = next((one.fingerprint for one in before if self._has(one, content)), None)
+        number = returns if occurrences and occurrences[-1] else returns + 1
+        if number == 1 or fingerprint is None:
+            return content.tag
+        return identity.tag(content.uri, fingerprint, content.binding, endpoint=self._endpoint, number=number)
+
+    def _has(self, item: Item, content: Content) -> bool:
+        """Return whether an item has, or had, this content."""
+        if item.tag == content.tag or item.fingerprint is None:
+            return item.tag == content.tag
+        return (
+            item.binding == content.binding
+            and identity.tag(content.uri, item.fingerprint, item.binding, endpoint=self._endpoint) == content.tag
+        )
+
+    async def _is_before(self, other: Item, own: Item | None) -> bool:
+        """Return whether another item of the file is of the same batch, or of one that started no later."""
+        if own is None or other.batch_id == own.batch_id:
+            return True
+        start, other_start = await self._start_of(own.batch_id), await self._start_of(other.batch_id)
+        return start is None or other_start is None or other_start <= start
+
+    async def _start_of(self, batch_id: str) -> datetime | None:
+        if batch_id not in self._starts:
+            batch = await self._ledger.batch(batch_id) if self._ledger is not None else None
+            self._starts[batch_id] = batch.started_at if batch else None
+        return self._starts[batch_id]
+
+
+def _bound(items: Iterable[Item], binding: str) -> list[Item]:
+    return [one for one in items if one.binding == binding]
+
+
+def _is_same_item(one: Item, other: Item | None) -> bool:
+    return other is not None and (one.batch_id, one.source) == (other.batch_id, other.source)
+
+
+def _is_version(item: Item) -> bool:
+    return item.blocks_content and item.state not in UNSENT_STATES
+
+
+def _sent(there: Sequence[Item], same: Sequence[Item], tag: str | None) -> Item | None:
+    """Return the item for which the content in question was sent, rather than one whose data may still not arrive."""
+    if tag is None:
+        versions = [one for one in there if _is_version(one)]
+        return versions[-1] if versions and versions[-1] in same else None
+    blocking = [one for one in same if one.tag == tag and one.blocks_content]
+    return min(reversed(blocking), key=lambda one: one.state in UNSENT_STATES, default=None)
