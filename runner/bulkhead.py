@@ -35,6 +35,7 @@ from runner.stages.transitions import Transitions
 from runner.stop import StopReason, StopSignal
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from types import TracebackType
 
     from runner.check import Engine
@@ -415,6 +416,9 @@ class Bulkhead:
             result = BatchResult(state=BatchState.PAUSED, exit_code=exit_code_of(error), reason=str(error))
             await asyncio.shield(self._finish(batch, context, result))
             raise
+        kept: Path | None = None
+        if active.stop.reason is StopReason.LEDGER_REPLACED:
+            kept, active.stop.hint = self._resources.keep_ledger(batch.batch_id)
         counts = await ledger.counts(batch.batch_id)
         result = batch_result(
             counts,
@@ -426,7 +430,8 @@ class Bulkhead:
             fail_if_empty=spec.fail_if_empty,
             tracking=scope is not Scope.RUN,
         )
-        return await asyncio.shield(self._finish(batch, context, result))
+        outcome = await asyncio.shield(self._finish(batch, context, result))
+        return replace(outcome, kept_ledger=str(kept)) if kept else outcome
 
     async def _finish(self, batch: Batch, context: RunContext, result: BatchResult) -> BatchOutcome:
         """Record how the run ended, and write the manifest."""
@@ -479,6 +484,7 @@ class Bulkhead:
             endpoint=resources.endpoint,
             gate=self._gate(spec, active),
             shared=resources.ledger_is_shared,
+            check_files=resources.check_files(active.source_lock),
         )
 
     def _gate(self, spec: RunSpec, active: _ActiveRun) -> Gate | None:

@@ -57,6 +57,7 @@ EXIT_CODES: dict[type[BaseException], ExitCode] = {
     errors.SourceChanged: ExitCode.ITEMS_FAILED,
     errors.AwsRefused: ExitCode.FATAL,
     errors.SourceNotFound: ExitCode.SOURCE_NOT_FOUND,
+    errors.ForeignImports: ExitCode.FATAL,
     errors.MessageInvalid: ExitCode.FATAL,
     errors.ConfigError: ExitCode.USAGE,
     errors.LedgerError: ExitCode.FATAL,
@@ -81,13 +82,17 @@ def exit_code_of(error: BaseException) -> ExitCode:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchOutcome:
-    """A batch at the end of a command: `reason` is a sentence, `out` the folder or URL of results and manifest."""
+    """A batch at the end of a command: `reason` is a sentence, `out` the folder or URL of results and manifest.
+
+    `kept_ledger` is the path of a copy of the ledger if its file was deleted or replaced during the run.
+    """
 
     batch: Batch
     by_state: dict[ItemState, int]
     exit_code: ExitCode
     reason: str
     out: str
+    kept_ledger: str | None = None
 
     @property
     def state(self) -> BatchState:
@@ -108,7 +113,11 @@ _OF_STOP = {
     StopReason.AUTH_REFUSED: (BatchState.PAUSED, ExitCode.FATAL),
     StopReason.TROUBLE: (BatchState.PAUSED, ExitCode.TRY_AGAIN),
     StopReason.VENDOR_UNREACHABLE: (BatchState.PAUSED, ExitCode.TRY_AGAIN),
+    StopReason.LEDGER_REPLACED: (BatchState.PAUSED, ExitCode.FATAL),
+    StopReason.FOREIGN_IMPORTS: (BatchState.PAUSED, ExitCode.FATAL),
 }
+_NEEDING_A_PERSON = frozenset({StopReason.LEDGER_REPLACED, StopReason.FOREIGN_IMPORTS})
+"""Reasons that a person must know about even if every item has ended."""
 
 _UNFINISHED = {code for _, code in _OF_STOP.values()}
 
@@ -168,6 +177,9 @@ def _result(
     if stop.reason is not None and (open_count or not listed):
         state, code = _OF_STOP[stop.reason]
         return BatchResult(state=state, exit_code=code, reason=_stopped(stop))
+    if stop.reason in _NEEDING_A_PERSON:
+        settled = _settled(by_state, fail_if_empty=False)
+        return replace(settled, exit_code=ExitCode.FATAL, reason=_stopped(stop))
     if missing_schemas and open_count:
         return BatchResult(
             state=BatchState.PAUSED, exit_code=ExitCode.FATAL, reason="; ".join(sorted(missing_schemas.values()))

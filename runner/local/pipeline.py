@@ -16,8 +16,11 @@ from typing import Any
 from runner.config.options import RunOptions
 from runner.errors import (
     AuthRefused,
+    BulkheadError,
     DuplicatePending,
     FileUnavailable,
+    ForeignImports,
+    LedgerReplaced,
     LedgerUnavailable,
     NotYet,
     RequestInvalid,
@@ -52,6 +55,14 @@ TRY_AGAIN_S = 10.0
 WAITING_MOST = 32
 """With more items that wait for storage, uploads pause with them: further imports would only wait, too."""
 
+_CHECK_FILES_S = 1.0
+"""How often a run makes sure that its ledger and locks are in their place: a few calls of `stat` (choice)."""
+
+_REASONS: dict[type[BulkheadError], StopReason] = {
+    AuthRefused: StopReason.AUTH_REFUSED,
+    LedgerReplaced: StopReason.LEDGER_REPLACED,
+    ForeignImports: StopReason.FOREIGN_IMPORTS,
+}
 _CATCH_UP_PAUSES_S = (0.0, 2.0, 10.0, 30.0)
 
 _S = ItemState
@@ -130,9 +141,18 @@ class StopConditions:
         if self._options.failure_limit.is_reached(failed=failed, ended=sum(ended.values())):
             self._stop.request(StopReason.TOO_MANY_FAILURES, f"{failed} of {sum(ended.values())} items failed")
 
-    def stop_for(self, error: AuthRefused | StorageFull | SinkFailed | LedgerUnavailable) -> None:
-        reason = StopReason.AUTH_REFUSED if isinstance(error, AuthRefused) else StopReason.TROUBLE
-        self._stop.request(reason, str(error), hint=error.hint)
+    def stop_for(self, error: BulkheadError) -> None:
+        self._stop.request(_REASONS.get(type(error), StopReason.TROUBLE), str(error), hint=error.hint)
+
+    async def keep_files(self, check: Callable[[], None] | None) -> None:
+        """Stop as soon as the files that keep other runs away are no longer in their place."""
+        while check is not None:
+            try:
+                check()
+            except LedgerReplaced as error:
+                self.stop_for(error)
+                check = None
+            await asyncio.sleep(_CHECK_FILES_S)
 
 
 class _Run:
@@ -219,6 +239,7 @@ class _Run:
             self.counts.flush_often(self._stop_conditions.stop_for),
             self._stop_conditions.keep_time(),
             self._outage.run(),
+            self._stop_conditions.keep_files(self._context.check_files),
         ]
 
     async def _record_outage(self, sentence: str | None) -> None:
@@ -376,7 +397,7 @@ class _Run:
     async def _guarded(self, item: Item, handle: Callable[[Item], Awaitable[None]]) -> None:
         try:
             await handle(item)
-        except (AuthRefused, StorageFull, SinkFailed) as error:
+        except (AuthRefused, StorageFull, SinkFailed, LedgerReplaced, ForeignImports) as error:
             self._stop_conditions.stop_for(error)
             self._inflight.release(item.source)
         except ItemOvertaken as error:

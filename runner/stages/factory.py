@@ -66,7 +66,12 @@ class Stages:
             orphans=self.orphans,
             uploader=self.uploader,
             held_schemas=self.held_schemas,
+            before_create=self._before_create,
         )
+
+    def _before_create(self) -> None:
+        if self._context.check_files is not None:
+            self._context.check_files()
 
     @cached_property
     def collector(self) -> Collector:
