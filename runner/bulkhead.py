@@ -482,6 +482,7 @@ class Bulkhead:
             options=self._options(spec),
             rank_of=self._rank_of(spec),
             endpoint=resources.endpoint,
+            account=resources.account,
             gate=self._gate(spec, active),
             shared=resources.ledger_is_shared,
             check_files=resources.check_files(active.source_lock),
@@ -525,7 +526,7 @@ class Bulkhead:
         batch = Batch(
             batch_id=identity.batch_id(uri, now),
             source_uri=uri,
-            account=self._resources.account,
+            account=identity.endpoint_of(self._resources.account),
             out="",
             config=spec.to_json(),
             started_at=now,

@@ -327,6 +327,7 @@ class _Run:
             else:
                 if self._context.options.filename_tag:
                     self.counts.mark_reconciled()
+                await self._bind_account()
                 return
 
     async def _route_unfinished(self) -> None:
@@ -344,13 +345,27 @@ class _Run:
                 self._collects.put_nowait(item)
             else:
                 self._tracker.watch(item)
-        if self._scope is Scope.TRACK_ONCE:
-            try:
-                await self._tracker.list_once()
-            except StorageFull:
-                raise
-            except TransientError as error:
+        await self._list_reviews()
+
+    async def _list_reviews(self) -> None:
+        """List once, now; without a watch, there is no second try."""
+        try:
+            await self._tracker.list_once()
+        except StorageFull:
+            raise
+        except AuthRefused as error:
+            self._stop_conditions.stop_for(error)
+        except TransientError as error:
+            if self._scope is Scope.TRACK_ONCE:
                 self._stop.request(StopReason.VENDOR_UNREACHABLE, self._outage.sentence or str(error))
+        else:
+            await self._bind_account()
+
+    async def _bind_account(self) -> None:
+        """Bind the batch to the account, now that the vendor has accepted the key and before anything is created."""
+        account = self._context.account
+        if account not in ("", self._batch.account):
+            self._batch = await self._context.ledger.update_batch(self._batch.batch_id, account=account)
 
     async def _route(self, item: Item) -> None:
         """Hand an item in flight to the stage for its state, or release it."""
