@@ -31,6 +31,7 @@ from runner.models import Batch, BatchState, BatchStatus, Item, ItemState
 from runner.sources import rank_of
 from runner.stages.context import RunContext
 from runner.stages.discover import Discovery
+from runner.stages.earlier import held_back
 from runner.stages.transitions import Transitions
 from runner.stop import StopReason, StopSignal
 
@@ -429,6 +430,7 @@ class Bulkhead:
             listed=(await ledger.batch(batch.batch_id) or batch).listed,
             fail_if_empty=spec.fail_if_empty,
             tracking=scope is not Scope.RUN,
+            held_back=await held_back(ledger, batch.batch_id),
         )
         outcome = await asyncio.shield(self._finish(batch, context, result))
         return replace(outcome, kept_ledger=str(kept)) if kept else outcome
@@ -460,7 +462,12 @@ class Bulkhead:
             )
         )
         return BatchOutcome(
-            batch=batch, by_state=counts, exit_code=result.exit_code, reason=result.reason, out=batch.out
+            batch=batch,
+            by_state=counts,
+            exit_code=result.exit_code,
+            reason=result.reason,
+            out=batch.out,
+            held_back=result.held_back,
         )
 
     async def _context(self, batch: Batch, spec: RunSpec, ledger: Ledger, active: _ActiveRun) -> RunContext:
