@@ -46,7 +46,7 @@ class World(StrEnum):
     """Storage accepts `If-None-Match` and ignores it."""
 
 
-ON_BY_DEFAULT: frozenset[World] = frozenset({World.DRIFTING_LIST})
+ON_BY_DEFAULT: frozenset[World] = frozenset({World.DATE_OFF, World.DRIFTING_LIST, World.NAMED_JSON})
 """Worlds in which the core holds: a quarter of all seeds plays each."""
 
 SHARE = 0.25
