@@ -39,7 +39,7 @@ class RunContext:
     `check_files` raises LedgerReplaced if the files that keep other runs away are no longer in their place; None if
     there are no such files.
     `gate` judges each item before its first create; None admits all. `shared`: others write the ledger too, and its
-    pages may lag.
+    pages may lag. `shares_out`: the sink may have results of other batches, and things that no ledger knows.
     """
 
     ledger: Ledger
@@ -61,6 +61,7 @@ class RunContext:
     check_files: Callable[[], None] | None = None
     gate: Gate | None = None
     shared: bool = False
+    shares_out: bool = False
 
     @cached_property
     def source(self) -> Source:

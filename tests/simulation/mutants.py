@@ -176,14 +176,15 @@ def throttled_create_counted(patch: pytest.MonkeyPatch) -> None:
 
 
 def result_renamed_before_its_check(patch: pytest.MonkeyPatch) -> None:
-    def commit(self: Any, data: bytes) -> None:
+    def complete(self: Any, data: bytes) -> None:
         self.array.feed(data)
         self.digest.update(data)
         local._Draft.write(self, data)
-        local._Draft.commit(self, b"")
+        local._Draft.complete(self, b"")
+        local._Draft.keep(self)
         self.array.finish()
 
-    patch.setattr(local._ResultDraft, "commit", commit)
+    patch.setattr(local._ResultDraft, "complete", complete)
 
 
 def result_not_checked(patch: pytest.MonkeyPatch) -> None:
@@ -194,7 +195,7 @@ def collected_before_saved(patch: pytest.MonkeyPatch) -> None:
     async def replay(whole: bytes) -> AsyncIterator[bytes]:
         yield whole
 
-    async def fetch(self: Any, item: Item) -> SavedResult:
+    async def fetch(self: Any, item: Item, _place: Any) -> SavedResult:
         url = await self._api.results_url(item.import_id)
         async with self._storage.get(url) as chunks:
             whole = b"".join([chunk async for chunk in chunks])
