@@ -13,7 +13,7 @@ PARALLEL := -n 3 --dist worksteal
 # The tests start hundreds of Python processes; without cached bytecode, each one compiles every module again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test test-all test-slow-ci cloud-demo cloud-test check lint-cloud format docs simulate bench cover clean screenshots
+.PHONY: help demo test test-all test-slow-ci cloud-demo cloud-test check lint-cloud format docs simulate mutants bench cover clean screenshots
 
 help:
 	@echo "make demo         import examples/inbox into a sandbox on this machine and show the results"
@@ -26,6 +26,7 @@ help:
 	@echo "make format       format the code as 'make check' requires"
 	@echo "make lint-cloud   check the deployment on AWS with cfn-lint, checkov, and cfripper"
 	@echo "make simulate     simulate whole migrations with faults in virtual time: alone, on a shared ledger, and with the functions on AWS; SEEDS=$(SEEDS)"
+	@echo "make mutants      change the modules that decide safety in small ways; some test must notice each; takes hours, and continues where it was interrupted"
 	@echo "make bench        run the benchmarks; each prints its figures and their limits"
 	@echo "make cover        run the tests with a coverage report"
 	@echo "make screenshots  take the pictures of the documentation again; needs Chromium"
@@ -117,6 +118,9 @@ simulate: $(VENV)/.dev
 	$(BIN)/python -m tests.simulation --shared --seeds $(SEEDS)
 	$(BIN)/python -m tests.cloudcore --seeds $(SEEDS)
 
+mutants: $(VENV)/.dev $(TOOLS)/ministack/.installed $(TOOLS)/mutants/.installed
+	$(BIN)/python -m tests.mutation
+
 bench: $(CLOUD_TOOLS)
 	@for script in $(filter-out figures,$(basename $(notdir $(wildcard benchmarks/*.py)))); do \
 		echo "== $$script"; $(BIN)/python -m benchmarks.$$script || missed="$$missed $$script"; done; \
@@ -126,4 +130,4 @@ cover: $(VENV)/.dev $(TOOLS)/ministack/.installed
 	$(BIN)/python -m pytest $(PARALLEL) -m 'not cloud' --cov --cov-report=term-missing:skip-covered --cov-report=html
 
 clean:
-	rm -rf $(VENV) $(TOOLS) build dist htmlcov .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis bulkhead-out
+	rm -rf $(VENV) $(TOOLS) build dist htmlcov .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis .mutants bulkhead-out

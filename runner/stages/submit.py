@@ -21,7 +21,6 @@ from runner.errors import (
     DuplicatePending,
     ImportIdTaken,
     ItemRejected,
-    LedgerReplaced,
     NotSent,
     OutcomeUnknown,
     RateLimited,
@@ -38,7 +37,6 @@ from runner.stages.earlier import Content, EarlierItems, Finding
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable
 
     from runner.config.options import RunOptions
     from runner.config.routes import Route, Routes
@@ -143,9 +141,7 @@ class Submitter:
         orphans: Orphans,
         uploader: Uploader,
         held_schemas: HeldSchemas,
-        before_create: Callable[[], None],
     ) -> None:
-        """`before_create` is called right before each intent, and raises an error if no run may create any more."""
         self._ledger = ledger
         self._api = api
         self._source = source
@@ -164,7 +160,6 @@ class Submitter:
         self._json_turns: defaultdict[str | None, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._held_schemas = held_schemas
         self._earlier = EarlierItems(ledger, endpoint=endpoint, again=options.again, retry_failed=options.retry_failed)
-        self._before_create = before_create
 
     async def submit(self, item: Item) -> SubmitResult:
         """Take a queued item as far as possible now.
@@ -311,11 +306,10 @@ class Submitter:
         return await self._send(attempt, permit)
 
     async def _send(self, attempt: _Attempt, permit: Permit) -> Item | None:
-        """Send one create; return None if it must be repeated. Raises StaleItem, TagInUse, LedgerReplaced."""
+        """Send one create; return None if it must be repeated. Raises StaleItem, TagInUse."""
         try:
-            self._before_create()
             await self._record_intent(attempt)
-        except (StaleItem, TagInUse, LedgerReplaced):
+        except (StaleItem, TagInUse):
             await permit.unused()
             raise
         if not permit.is_fresh:

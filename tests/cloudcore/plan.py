@@ -108,6 +108,11 @@ def within(plan: Plan, worlds: frozenset[World]) -> Plan:
     """Put a plan into worlds that it has time to meet; a third of the seeds meet nothing else."""
     rng = _draws(plan.seed, "worlds")
     plan = replace(plan, worlds=worlds, clears_at=max(plan.clears_at, rng.choice((600.0, 3000.0))))
+    if World.CONDITION_IGNORED in worlds:
+        plan = replace(plan, settings=replace(plan.settings, upload_lag_s=0.0))
+    if World.LONG_OUTAGE in worlds:
+        start = rng.uniform(0, 600)
+        return replace(plan, outages=((start, start + 3600.0),), clears_at=start + 3600.0)
     return plan if rng.random() < 0.67 else replace(plan, rates={}, outages=(), kills=0.0)
 
 

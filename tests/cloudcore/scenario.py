@@ -47,7 +47,7 @@ from tests.support.seeds import MISTAKES, Broken, Kind, repeatable
 from tests.support.vendor import SimulatedApi, SimulatedStorage, Vendor
 from tests.support.vloop import BusyLoop, DeadlineExceeded, Deadlock, VirtualLoop
 from tests.support.weather import Weather
-from tests.support.worlds import ON_BY_DEFAULT, Oddities, World
+from tests.support.worlds import ALONE_ONLY, ON_BY_DEFAULT, Oddities, World
 
 CONFIG = """
 [[routes]]
@@ -415,6 +415,6 @@ CLOUD = Kind(
     plan_of=plan_of,
     simulate=simulate,
     within=within,
-    worlds=frozenset(World),
-    on_by_default=ON_BY_DEFAULT,
+    worlds=frozenset(World) - ALONE_ONLY,
+    on_by_default=ON_BY_DEFAULT - ALONE_ONLY,
 )

@@ -162,7 +162,16 @@ def within(plan: Plan, worlds: frozenset[World]) -> Plan:
     plan = replace(plan, worlds=worlds, clears_at=clears_at, lives=plan.lives or (Life(),))
     if worlds & _OF_JSON:
         plan = _with_lost_json(plan, rng)
-    if rng.random() < 0.67:
+    if World.CONDITION_IGNORED in worlds:
+        plan = replace(plan, settings=replace(plan.settings, upload_lag_s=0.0), latest_upload_s=1.0)
+    if World.LONG_OUTAGE in worlds:
+        start, hours = rng.uniform(0, 600), rng.uniform(0.5, 5)
+        outage = (start, start + hours * 3600)
+        plan = replace(plan, outages=(*plan.outages, outage), clears_at=outage[1] + 600.0, longest_life_s=12_600.0)
+    if World.LOST_LEDGER in worlds:
+        rested = tuple(replace(life, rest_s=life.rest_s + 300.0) for life in plan.lives)
+        plan = replace(plan, lives=rested, filename_tag=True, stack=None)
+    if rng.random() < 0.67 or World.LONG_OUTAGE in worlds:
         return plan
     calm = tuple(replace(life, kill_at=None, stop_after_s=None, freezes=()) for life in plan.lives)
     rates: dict[Call, float] = {

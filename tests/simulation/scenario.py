@@ -54,9 +54,10 @@ from tests.support.seeds import Broken, Kind, repeatable
 from tests.support.vendor import SimulatedApi, SimulatedStorage, Vendor
 from tests.support.vloop import BusyLoop, DeadlineExceeded, Deadlock, VirtualLoop
 from tests.support.weather import Weather
-from tests.support.worlds import ON_BY_DEFAULT, Oddities, World
+from tests.support.worlds import ALONE_ONLY, ON_BY_DEFAULT, Oddities, World
 
 BATCH_ID = "simulated"
+NEXT_NIGHT = "simulated-next-night"
 FIELDS: tuple[dict[str, Any], ...] = ({"key": "mark", "label": "Mark"},)
 ROUTES = Routes(
     [
@@ -122,6 +123,16 @@ class Store:
         """Return the ledger as it is, whatever its pages show."""
         return self.ledger.truth() if isinstance(self.ledger, LaggingLedger) else self.ledger
 
+    def lose_ledger(self) -> None:
+        """Remove the ledger; slots and results stay."""
+        if self._root is None:
+            self.ledger = MemoryLedger(now=self._clock.now)
+            return
+        self._close()
+        for path in self._root.glob("ledger.db*"):
+            path.unlink()
+        self._open(self._root)
+
     def reopen(self) -> None:
         """Do what a new process does."""
         if self._root is not None:
@@ -155,6 +166,7 @@ class Simulation:
     def __init__(self, plan: Plan, loop: VirtualLoop, stack: ExitStack) -> None:
         self._plan = plan
         self._loop = loop
+        self._batch_id = BATCH_ID
         self._trace = Trace(loop)
         self._clock = SimulatedClock(loop)
         self._store = Store(plan, self._clock, stack)
@@ -220,6 +232,9 @@ class Simulation:
         for number, life in enumerate(self._plan.lives):
             await self._live(number, life)
             await asyncio.sleep(life.rest_s)
+            if World.LOST_LEDGER in self._plan.worlds:
+                self._trace.note("ledger lost")
+                self._store.lose_ledger()
         await asyncio.sleep(max(0.0, self._plan.clears_at - self._loop.time()))
         if self._stack is not None:
             await self._stack.drained()
@@ -229,6 +244,14 @@ class Simulation:
         if self._plan.reviewed:
             await self._finish_reviews()
         self._judge(self._judges.all_has_ended)
+        if World.NEXT_NIGHT in self._plan.worlds:
+            await self._next_night()
+
+    async def _next_night(self) -> None:
+        """List the same source again, for another batch: none of its data is sent again."""
+        self._batch_id = self._judges.batch_id = NEXT_NIGHT
+        await self._live(len(self._plan.lives) + 2, Life())
+        self._judge(self._judges.nothing_was_new)
 
     async def _finish_reviews(self) -> None:
         for item in self._judges.items():
@@ -286,11 +309,11 @@ class Simulation:
         return await run_batch(batch, context, scope=scope, list_source=scope is Scope.RUN)
 
     async def _batch(self, ledger: Ledger) -> Batch:
-        known = await ledger.batch(BATCH_ID)
+        known = await ledger.batch(self._batch_id)
         if known is not None:
             return known
         batch = Batch(
-            batch_id=BATCH_ID,
+            batch_id=self._batch_id,
             source_uri=SimulatedSource.uri,
             account="account",
             out="out",
@@ -361,4 +384,10 @@ ALONE = Kind(
     worlds=frozenset(World),
     on_by_default=ON_BY_DEFAULT,
 )
-SHARED = replace(ALONE, command="python -m tests.simulation --shared", plan_of=shared_plan_of)
+SHARED = replace(
+    ALONE,
+    command="python -m tests.simulation --shared",
+    plan_of=shared_plan_of,
+    worlds=ALONE.worlds - ALONE_ONLY,
+    on_by_default=ON_BY_DEFAULT - ALONE_ONLY,
+)

@@ -44,12 +44,28 @@ class World(StrEnum):
     """Storage says for long that the url of a transfer has expired, while the API gives no other."""
     CONDITION_IGNORED = "condition-ignored"
     """Storage accepts `If-None-Match` and ignores it."""
+    LONG_OUTAGE = "long-outage"
+    """No request is answered for hours."""
+    NEXT_NIGHT = "next-night"
+    """Another batch lists the same source after the first has ended."""
+    LOST_LEDGER = "lost-ledger"
+    """The ledger is gone when the next run begins."""
 
 
-ON_BY_DEFAULT: frozenset[World] = frozenset({World.DATE_OFF, World.DRIFTING_LIST, World.NAMED_JSON})
+ON_BY_DEFAULT: frozenset[World] = frozenset(
+    {
+        World.CONDITION_IGNORED,
+        World.DRIFTING_LIST,
+        World.EXPIRED_ALWAYS,
+        World.LONG_OUTAGE,
+        World.NEXT_NIGHT,
+    }
+)
 """Worlds in which the core holds: a quarter of all seeds plays each."""
 
 SHARE = 0.25
+ALONE_ONLY = frozenset({World.NEXT_NIGHT, World.LOST_LEDGER})
+"""Worlds of a run on one machine; the functions have neither several ledgers nor lives."""
 
 
 def drawn_worlds(seed: int, among: Iterable[World]) -> frozenset[World]:

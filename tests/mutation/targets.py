@@ -1,0 +1,51 @@
+"""The modules that decide whether anything is imported twice or lost, and the fast tests of each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Target:
+    """A module and its fast tests; `is_simulated`: seeds judge a mutant that passes them."""
+
+    module: str
+    tests: tuple[str, ...]
+    is_simulated: bool = True
+
+
+STAGES = "tests/unit/stages"
+LOCAL = "tests/unit/local"
+CONTRACT = "tests/contract"
+
+TARGETS = {
+    "listing": Target(
+        "runner/dromo/listing.py",
+        ("tests/unit/dromo/test_listing.py", "tests/unit/dromo/test_listing_order.py", f"{STAGES}/test_orphans.py"),
+    ),
+    "orphans": Target("runner/stages/orphans.py", (f"{STAGES}/test_orphans.py", f"{STAGES}/test_submit.py")),
+    "pacer": Target("runner/quota/pacer.py", ("tests/unit/quota", f"{STAGES}/test_submit.py")),
+    "collect": Target("runner/stages/collect.py", (f"{STAGES}/test_collect.py",)),
+    "track": Target("runner/stages/track.py", (f"{STAGES}/test_track.py", f"{LOCAL}/test_shared_ledger.py")),
+    "lost_creates": Target(
+        "runner/stages/lost_creates.py", (f"{STAGES}/test_lost_creates.py", "tests/simulation/test_lost_creates.py")
+    ),
+    "upload": Target("runner/stages/upload.py", (f"{STAGES}/test_upload.py", f"{STAGES}/test_submit.py")),
+    "submit": Target("runner/stages/submit.py", (f"{STAGES}/test_submit.py", f"{STAGES}/test_lost_creates.py")),
+    "reconcile": Target("runner/local/reconcile.py", (f"{LOCAL}/test_reconcile.py",), is_simulated=False),
+    "sqlite": Target(
+        "runner/ledger/sqlite/ledger.py",
+        ("tests/unit/ledger/test_sqlite.py", f"{CONTRACT}/test_ledger.py", f"{CONTRACT}/test_version_0_1_0.py"),
+        is_simulated=False,
+    ),
+    "transactions": Target(
+        "runner/ledger/dynamodb/transactions.py",
+        (f"{CONTRACT}/test_dynamodb_interleaved.py", f"{CONTRACT}/test_ledger.py", f"{CONTRACT}/test_cloud_ledger.py"),
+        is_simulated=False,
+    ),
+    "dynamodb": Target(
+        "runner/ledger/dynamodb/ledger.py",
+        (f"{CONTRACT}/test_dynamodb_interleaved.py", f"{CONTRACT}/test_ledger.py", f"{CONTRACT}/test_cloud_ledger.py"),
+        is_simulated=False,
+    ),
+}
