@@ -162,6 +162,10 @@ class Bulkhead:
                     hint="remove --out to continue that batch",
                 )
             batch = await ledger.update_batch(batch.batch_id, config=spec.to_json())
+            if spec.retry_failed:
+                await redriving.retry_refused(
+                    ledger, batch.batch_id, transitions=await self._transitions(ledger, batch)
+                )
         return await self._go(batch, spec, active, resumed=unsettled is not None)
 
     def _claim(self, batch: Batch, active: _ActiveRun) -> None:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from runner.cloud.handlers.configure import config_in_force
 from runner.cloud.lifecycle import enqueue_finish_if_idle, reopen, rolling_id, start_batch
 from runner.cloud.messages import ItemRef
 from runner.errors import LedgerError
-from runner.models import TERMINAL_STATES
+from runner.models import TERMINAL_STATES, UNSENT_STATES, ItemState
 from runner.sources import ObjectVersion, versioned_source
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from runner.cloud.context import Deployment
     from runner.cloud.messages import ObjectCreated
     from runner.config.run_spec import RunSpec
@@ -21,6 +24,12 @@ if TYPE_CHECKING:
     from runner.protocols import SourceEntry
 
 logger = logging.getLogger(__name__)
+
+_MOST_NAMES = 50
+"""How many items a key can have in the batch of a day for one of its versions."""
+
+_CLOCK_SKEW = timedelta(seconds=5)
+"""By how much the clocks of S3 and of a function may differ."""
 
 
 async def ingest(deployment: Deployment, created: ObjectCreated) -> ItemRef | None:
@@ -35,7 +44,7 @@ async def ingest(deployment: Deployment, created: ObjectCreated) -> ItemRef | No
         logger.info("file excluded by the configuration")
         return None
     batch = await _rolling_batch(deployment, spec, rolling_id(entry.source, created.at))
-    item = await _added(deployment, batch, entry)
+    item = await _added(deployment, batch, entry, at=created.at)
     if item.state in TERMINAL_STATES:
         await enqueue_finish_if_idle(deployment, batch.batch_id)
     else:
@@ -65,14 +74,34 @@ async def _with_routes(deployment: Deployment, batch: Batch, spec: RunSpec) -> B
     return await deployment.ledger.update_batch(batch.batch_id, config=config)
 
 
-async def _added(deployment: Deployment, batch: Batch, entry: SourceEntry) -> Item:
-    """Add the file under its own name, or under a name with its version if another version has the plain name."""
+async def _added(deployment: Deployment, batch: Batch, entry: SourceEntry, *, at: datetime) -> Item:
+    """Add the file under its own name, or under a name with its version if another version has the plain name.
+
+    A version that was sent before, and arrived once more after another version was sent, gets one more mark.
+    """
     discovery = deployment.discovery(batch)
-    for source in (entry.source, versioned_source(entry.source, entry.version)):
+    source = entry.source
+    for _ in range(_MOST_NAMES):
         (item,) = await discovery.items([replace(entry, source=source)])
         if await deployment.ledger.add([item]):
             return item
         known = await deployment.ledger.item(batch.batch_id, source)
-        if known is not None and known.version == entry.version:
+        if (
+            known is not None
+            and known.version == entry.version
+            and not await _has_returned(deployment, item, known, at)
+        ):
             return known
+        source = versioned_source(source, entry.version)
     raise LedgerError(f"batch {batch.batch_id} has no free name for a file that arrived")
+
+
+async def _has_returned(deployment: Deployment, item: Item, known: Item, at: datetime) -> bool:
+    """Return whether an event is about the return of a version, not a repeated event about `known`.
+
+    `item` is what discovery makes of the event: it is queued only if another version was sent since `known`.
+    """
+    if item.state is not ItemState.QUEUED or not known.blocks_content or known.state in UNSENT_STATES:
+        return False
+    listed, *_ = await deployment.ledger.history(known.batch_id, known.source)
+    return listed.at + _CLOCK_SKEW < at

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from runner.errors import StaleItem
 from runner.globs import Globs
-from runner.models import RESULT_INVALID, Item, ItemState
+from runner.models import FAILED_BEFORE, RESULT_INVALID, Item, ItemState
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -27,6 +27,18 @@ async def redrive(
     count, globs = 0, None if match is None else Globs([match])
     async for item in ledger.items(batch_id, states=states):
         if globs is None or globs.matches(item.source):
+            count += await redrive_item(item, transitions) is not None
+    return count
+
+
+async def retry_refused(ledger: ItemStore, batch_id: str, *, transitions: Transitions) -> int:
+    """Queue the items that the vendor refused, in this batch or in an earlier one; return how many.
+
+    Raises LedgerError.
+    """
+    count = 0
+    async for item in ledger.items(batch_id, states={_S.FAILED}):
+        if item.was_refused or item.error_code == FAILED_BEFORE:
             count += await redrive_item(item, transitions) is not None
     return count
 

@@ -50,11 +50,14 @@ def versioned_source(source: str, version: str) -> str:
 
 
 def unversioned_source(source: str, version: str) -> str:
-    """Return a source without the mark that `versioned_source` made for this version; others stay unchanged."""
+    """Return a source without the marks that `versioned_source` made for this version; others stay unchanged."""
     if "@" not in source:
         return source
     stem, suffix = _split(source)
-    return stem.removesuffix(f"@{_mark(version)}") + suffix
+    mark = f"@{_mark(version)}"
+    while stem.endswith(mark):
+        stem = stem.removesuffix(mark)
+    return stem + suffix
 
 
 def _split(source: str) -> tuple[str, str]:

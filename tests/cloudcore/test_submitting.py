@@ -98,6 +98,22 @@ async def test_a_second_version_of_a_key_is_an_item_of_its_own_whichever_comes_f
 
 
 @pytest.mark.plan(versioned=False)
+async def test_a_key_that_returns_to_earlier_content_on_the_same_day_is_sent_again(bench: Bench) -> None:
+    await bench.configured()
+    events = []
+    for mark in ("a", "b", "a", "b"):
+        events.append(bench.drop("orders/a.csv", mark=mark))
+        for _ in range(2):
+            await bench.do(Queue.SUBMIT, events[-1])
+        await asyncio.sleep(60)
+    for event in events:
+        await bench.do(Queue.SUBMIT, event)
+    assert bench.uploads == ["a", "a", "b", "b"]
+    assert len(await bench.items()) == 4
+    assert len({item.tag for item in (await bench.items()).values()}) == 4
+
+
+@pytest.mark.plan(versioned=False)
 async def test_without_versions_a_file_that_was_replaced_before_it_was_read_is_rejected_and_the_new_one_is_imported(
     bench: Bench,
 ) -> None:
