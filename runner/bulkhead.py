@@ -21,6 +21,7 @@ from runner.local import redrive as redriving
 from runner.local.batch_lease import hold_batch_lease
 from runner.local.batch_lookup import Batches
 from runner.local.doctor import examine
+from runner.local.out_owner import OutOwner, claim, confirm
 from runner.local.outcome import BatchOutcome, BatchResult, batch_result, exit_code_of, without_manifest
 from runner.local.pipeline import Scope, run_batch
 from runner.local.plan import Explanation, Plan
@@ -31,10 +32,12 @@ from runner.models import Batch, BatchState, BatchStatus, Item, ItemState
 from runner.sources import rank_of
 from runner.stages.context import RunContext
 from runner.stages.discover import Discovery
+from runner.stages.earlier import held_back
 from runner.stages.transitions import Transitions
 from runner.stop import StopReason, StopSignal
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from types import TracebackType
 
     from runner.check import Engine
@@ -391,7 +394,7 @@ class Bulkhead:
     ) -> BatchOutcome:
         ledger = await self._resources.ledger(write=True)
         context = await self._context(batch, spec, ledger, active)
-        await context.sink.prepare()
+        owner = await self._prepare_out(batch, spec)
         batch = await ledger.update_batch(
             batch.batch_id, state=BatchState.RUNNING, finished_at=None, exit_code=None, reason=None
         )
@@ -417,8 +420,11 @@ class Bulkhead:
                 raise
         except Exception as error:
             result = BatchResult(state=BatchState.PAUSED, exit_code=exit_code_of(error), reason=str(error))
-            await asyncio.shield(self._finish(batch, context, result))
+            await asyncio.shield(self._finish(batch, context, result, owner))
             raise
+        kept: Path | None = None
+        if active.stop.reason is StopReason.LEDGER_REPLACED:
+            kept, active.stop.hint = self._resources.keep_ledger(batch.batch_id)
         counts = await ledger.counts(batch.batch_id)
         result = batch_result(
             counts,
@@ -429,10 +435,12 @@ class Bulkhead:
             listed=(await ledger.batch(batch.batch_id) or batch).listed,
             fail_if_empty=spec.fail_if_empty,
             tracking=scope is not Scope.RUN,
+            held_back=await held_back(ledger, batch.batch_id),
         )
-        return await asyncio.shield(self._finish(batch, context, result))
+        outcome = await asyncio.shield(self._finish(batch, context, result, owner))
+        return replace(outcome, kept_ledger=str(kept)) if kept else outcome
 
-    async def _finish(self, batch: Batch, context: RunContext, result: BatchResult) -> BatchOutcome:
+    async def _finish(self, batch: Batch, context: RunContext, result: BatchResult, owner: OutOwner) -> BatchOutcome:
         """Record how the run ended, and write the manifest."""
         ledger, clock = context.ledger, self._resources.clock
         counts = await ledger.counts(batch.batch_id)
@@ -445,6 +453,8 @@ class Bulkhead:
         )
         try:
             await write_manifest(ledger, batch, context.sink, exit_code=int(result.exit_code), now=clock.now())
+            if counts.get(ItemState.COLLECTED):
+                await confirm(context.sink, batch.out, owner)
         except (SinkFailed, StorageFull, Unavailable) as error:
             context.emit(Notice(code="manifest_not_written", message=f"the manifest is not up to date: {error}"))
             result = without_manifest(result, batch, error)
@@ -459,7 +469,12 @@ class Bulkhead:
             )
         )
         return BatchOutcome(
-            batch=batch, by_state=counts, exit_code=result.exit_code, reason=result.reason, out=batch.out
+            batch=batch,
+            by_state=counts,
+            exit_code=result.exit_code,
+            reason=result.reason,
+            out=batch.out,
+            held_back=result.held_back,
         )
 
     async def _context(self, batch: Batch, spec: RunSpec, ledger: Ledger, active: _ActiveRun) -> RunContext:
@@ -481,8 +496,11 @@ class Bulkhead:
             options=self._options(spec),
             rank_of=self._rank_of(spec),
             endpoint=resources.endpoint,
+            account=resources.account,
             gate=self._gate(spec, active),
             shared=resources.ledger_is_shared,
+            check_files=resources.check_files(active.source_lock),
+            shares_out=True,
         )
 
     def _gate(self, spec: RunSpec, active: _ActiveRun) -> Gate | None:
@@ -523,15 +541,27 @@ class Bulkhead:
         batch = Batch(
             batch_id=identity.batch_id(uri, now),
             source_uri=uri,
-            account=self._resources.account,
+            account=identity.endpoint_of(self._resources.account),
             out="",
             config=spec.to_json(),
             started_at=now,
         )
         batch = replace(batch, out=self._out(spec, batch))
-        await (await self._resources.sink(batch.out)).prepare()
+        await self._prepare_out(batch, spec)
         await ledger.start_batch(batch)
         return batch
+
+    async def _prepare_out(self, batch: Batch, spec: RunSpec) -> OutOwner:
+        """Check that results of the batch can be written where they belong, and return whose they are."""
+        sink = await self._resources.sink(batch.out)
+        await sink.prepare()
+        root = await (await self._resources.source(spec.source)).root_uri()
+        owner = OutOwner(account=self._resources.account, root=root)
+        try:
+            await claim(sink, batch.out, owner, accept_new_key=self._settings.accept_new_key)
+        except SinkFailed as error:
+            raise ConfigError(str(error), hint=error.hint) from error
+        return owner
 
     def _out(self, spec: RunSpec, batch: Batch) -> str:
         chosen = spec.out or batch.out or self._settings.out or os.path.join("bulkhead-out", batch.batch_id)  # noqa: PTH118

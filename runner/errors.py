@@ -25,6 +25,7 @@ BulkheadError
     │   └── SourceChanged         the file changed while it was read
     ├── AwsRefused                AWS does not accept the credentials, does not allow it, or refuses it: `code`
     ├── SourceNotFound            the directory, file or list does not exist
+    ├── ForeignImports            another ledger imports the same files at the same time
     ├── MessageInvalid            a message of a queue cannot be read
     ├── ConfigError               settings, routes or options are wrong
     ├── LedgerError
@@ -193,6 +194,10 @@ class AwsRefused(TerminalError):
 
 class SourceNotFound(TerminalError):
     """The directory, file or list does not exist."""
+
+
+class ForeignImports(TerminalError):
+    """The vendor lists imports of the batch's items that another ledger made since the run began."""
 
 
 class MessageInvalid(TerminalError):

@@ -73,6 +73,11 @@ def account(base_url: str, license_key: str) -> str:
     return f"{endpoint(base_url)}-{_digest('account', base_url.rstrip('/'), license_key).hex()[:16]}"
 
 
+def endpoint_of(account: str) -> str:
+    """Return the endpoint that an account is of."""
+    return account.partition("-")[0]
+
+
 def short(text: str) -> str:
     """Return 6 characters that distinguish a text from others."""
     return _base32(_digest("short", text), 6)

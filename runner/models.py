@@ -265,6 +265,7 @@ class HistoryEntry:
 class Batch:
     """One bulk run: items from one source, one manifest. `config` is the JSON text that a resume reads.
 
+    `account` is as in `identity.account`; until the vendor has accepted a key, it is only the endpoint.
     `reason` is a sentence: why the last run ended as it did, or, while a run works, why it cannot go on.
     """
 
@@ -280,6 +281,11 @@ class Batch:
     exit_code: int | None = None
     reason: str | None = None
     counters: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def is_bound(self) -> bool:
+        """Return whether the vendor has accepted the key of an earlier run, so that another key is another account."""
+        return "-" in self.account
 
     @property
     def driver(self) -> str:

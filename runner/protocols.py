@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -142,6 +142,36 @@ class SavedResult:
     sha256: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Occupant:
+    """What a sink has at a path: `sha256` of a file's content, or the import that an object was saved for.
+
+    Both are None for something that is no result, such as a link or a directory.
+    """
+
+    sha256: str | None = None
+    import_id: str | None = None
+
+
+Look = Callable[[str], Awaitable[Occupant | None]]
+"""Says what is at a path of a sink; None if nothing is."""
+
+
+class Place(Protocol):
+    """Where the result of one import goes if results of other batches are below the same root."""
+
+    @property
+    def import_id(self) -> str: ...
+
+    async def choose(self, usual: str, look: Look, *, saved: SavedResult | None) -> str:
+        """Return the path to save the result at: the `usual` one, or one beside it.
+
+        `saved` is the result as it would be at the usual path; None if the sink has to know the path first. What is at
+        the returned path may be replaced.
+        """
+        ...
+
+
 class Sink(Protocol):
     """Where results and manifests are written.
 
@@ -152,11 +182,16 @@ class Sink(Protocol):
         """Check that something can be written. Raises ConfigError, StorageFull."""
         ...
 
-    async def save_result(self, source: str, chunks: AsyncIterator[bytes]) -> SavedResult:
-        """Store one complete JSON array, atomically, under a name made from `source`.
+    async def save_result(self, source: str, chunks: AsyncIterator[bytes], place: Place | None = None) -> SavedResult:
+        """Store one complete JSON array, atomically, at a path made from `source` or at the one that `place` chooses.
 
+        No other writer changes what is at that path between the choice and the end.
         Raises ResultInvalid, StorageFull, SinkFailed, FileUnavailable.
         """
+        ...
+
+    async def read(self, name: str) -> bytes | None:
+        """Return a small document that `write` stored; None if there is none. Raises ConfigError, FileUnavailable."""
         ...
 
     async def write(self, name: str, chunks: AsyncIterator[bytes]) -> str:

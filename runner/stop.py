@@ -14,6 +14,8 @@ class StopReason(StrEnum):
     AUTH_REFUSED = "auth_refused"
     TROUBLE = "trouble"
     VENDOR_UNREACHABLE = "vendor_unreachable"
+    LEDGER_REPLACED = "ledger_replaced"
+    FOREIGN_IMPORTS = "foreign_imports"
 
 
 class StopSignal:

@@ -36,6 +36,7 @@ class Doing(Enum):
     LIST = ("list", "s3:ListBucket")
     READ = ("read", "s3:GetObject")
     WRITE = ("write to", "s3:PutObject")
+    INSPECT = ("look at", "s3:GetObject and s3:ListBucket")
     ABORT = ("give up an upload to", "s3:AbortMultipartUpload")
 
     @property
@@ -65,6 +66,7 @@ _FULL = frozenset({"QuotaExceeded", "XMinioStorageFull", "XMinioStorageQuotaExce
 _OTHER_REGION = frozenset(
     {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "301", "307"}
 )
+_UNMET = frozenset({"PreconditionFailed", "412", "NoSuchKey"})
 _BUCKET_REGION = "x-amz-bucket-region"
 _REGION_EXPECTED = re.compile(r"expecting '([a-z0-9-]+)'")
 
@@ -153,6 +155,12 @@ class _Refusal:
         bucket, key = self._place.bucket, self._place.key
         resource = f"arn:aws:s3:::{bucket}" + ("" if self._doing is Doing.LIST else f"/{key}*")
         hint = f"allow {self._doing.value[1]} on {resource} in the identity's policy, and see the bucket's policy"
+        if self._doing is Doing.INSPECT:
+            folder = f"{key.rpartition('/')[0]}/".removeprefix("/")
+            hint = (
+                f"allow s3:GetObject on arn:aws:s3:::{bucket}/{folder}* and s3:ListBucket on arn:aws:s3:::{bucket} in "
+                "the identity's policy, so that no result replaces a newer one"
+            )
         if self._doing is Doing.LIST and key and not key.endswith("/"):
             hint += f"; a folder is written with a / at its end: {self._place}/"
         return ConfigError(f"{self._tried}: S3 denies it ({self._answer})", hint=hint)
@@ -186,6 +194,21 @@ class _Refusal:
                 "object version, and kms:Decrypt if it is encrypted with a KMS key",
             )
         return ItemRejected("unreadable", f"S3 refuses to return it ({self._answer})")
+
+
+def is_missing(error: BulkheadError) -> bool:
+    """Return whether there is no such object; the answer to a HEAD has no code."""
+    return isinstance(error.__cause__, botocore.ClientError) and code_of(error.__cause__) in ("404", "NoSuchKey")
+
+
+def is_condition_unmet(error: BulkheadError) -> bool:
+    """Return whether a write was refused because the object is not, or no longer, as the write's condition says."""
+    return isinstance(error.__cause__, botocore.ClientError) and code_of(error.__cause__) in _UNMET
+
+
+def is_condition_unsupported(error: BulkheadError) -> bool:
+    """Return whether a store does not know conditional writes."""
+    return isinstance(error.__cause__, botocore.ClientError) and code_of(error.__cause__) == "NotImplemented"
 
 
 def is_about_content(error: BulkheadError) -> bool:

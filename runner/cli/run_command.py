@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -64,11 +65,16 @@ async def _drive(args: Arguments, loaded: LoadedSettings, action: Action, stream
                     outcome=outcome,
                     triage=await needing_a_person(items),
                     elapsed_s=time.monotonic() - began,
-                    options=args.repeated(),
+                    options=args.repeated() + _kept_ledger(outcome),
                     sandbox=standalone_sandbox(args, loaded, sys.argv[1:]) if args.sandbox else None,
                 )
     _close(args, summary, screen)
     return outcome.exit_code
+
+
+def _kept_ledger(outcome: BatchOutcome) -> str:
+    """Return the option that names the copy of a replaced ledger; of an option that is given twice, the last counts."""
+    return f" --ledger {shlex.quote(outcome.kept_ledger)}" if outcome.kept_ledger else ""
 
 
 def _engine() -> Engine:

@@ -23,7 +23,7 @@ STYLES = {
 
 MEANINGS = {
     ItemState.COLLECTED: "imported; the results are in {out}/results",
-    ItemState.SKIPPED: "unchanged since an earlier import; --again sends them",
+    ItemState.SKIPPED: "unchanged since an earlier import; --again sends those that were collected",
     ItemState.NEEDS_REVIEW: "wait for a person to review them; see below",
     ItemState.UNCERTAIN: "might have been imported; see below",
     ItemState.FAILED: "the vendor could not import them; see below",

@@ -13,11 +13,14 @@ from runner.cli.triage import LISTED_MOST, FailureGroup, Triage
 from runner.formatting import counted, lasting, near, shown
 from runner.local.outcome import BatchOutcome, ExitCode
 from runner.models import OPEN_STATES, BatchState, ItemState
+from runner.stages.earlier import HeldBack
 
 MANIFEST = "manifest.csv"
 _ENDED = (BatchState.COMPLETE, BatchState.SETTLED)
 _EXPLAINED = (ExitCode.NOTHING_TO_DO, ExitCode.TRY_AGAIN)
 """Exit codes that the items of a batch that has ended do not explain."""
+
+_EARLIER_BATCHES_SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +67,20 @@ def next_commands(summary: RunSummary) -> list[tuple[str, str]]:
         if by_state.get(state):
             command = f"bulkhead redrive {batch_id} --state {state}{options}"
             commands.append((command, f"queues the {state} items again; `bulkhead resume` then sends them"))
-    return commands
+    return commands + _commands_for_held_back(outcome.held_back, options)
+
+
+def _commands_for_held_back(held_back: HeldBack, options: str) -> list[tuple[str, str]]:
+    """Return (command, effect) for the earlier batches because of which items were skipped."""
+    reviews = [
+        (f"bulkhead track {batch_id}{options}", "collects the results of finished reviews of an earlier batch")
+        for batch_id in sorted(held_back.reviews_in)[:_EARLIER_BATCHES_SHOWN]
+    ]
+    unresolved = [
+        (f"bulkhead reconcile {batch_id}{options}", "compares an earlier batch with the vendor; then redrive its items")
+        for batch_id in sorted(held_back.unresolved_in)[:_EARLIER_BATCHES_SHOWN]
+    ]
+    return reviews + unresolved
 
 
 def _headline(console: Console, summary: RunSummary) -> None:
@@ -76,7 +92,8 @@ def _headline(console: Console, summary: RunSummary) -> None:
     text.append(f" after {lasting(summary.elapsed_s)}", style="not bold")
     line(console, text)
     line(console, _counts(outcome.by_state))
-    if outcome.reason and (not is_ended or outcome.exit_code in _EXPLAINED):
+    is_held_back = bool(outcome.held_back.unresolved or outcome.held_back.reviews)
+    if outcome.reason and (not is_ended or outcome.exit_code in _EXPLAINED or is_held_back):
         line(console, f"{shown(outcome.reason)}")
 
 

@@ -42,6 +42,9 @@ QUEUED_FOR = timedelta(minutes=5)
 QUEUED_TOO_LONG = timedelta(hours=6)
 """Longer than a message usually waits; an item queued for longer is enqueued again, once in this time."""
 
+LONGEST_DOUBT = timedelta(hours=6)
+"""How long a JSON create may stay of unknown outcome if no pass can list the imports to the end."""
+
 MAX_ENQUEUED = 500
 """Items of one kind that one pass enqueues; the next pass continues."""
 
@@ -135,8 +138,13 @@ class _Pass:
 
     async def _settle(self, view: BatchView, items: list[Item]) -> None:
         deployment = self._deployment
+        lost_creates = deployment.stages(view.batch, self._deadline).lost_creates
+        given_up_at = deployment.vendor_time.now() - LONGEST_DOUBT
         try:
-            settled = await deployment.stages(view.batch, self._deadline).lost_creates.settle(items)
+            for item in (item for item in items if item.intent_at and item.intent_at < given_up_at):
+                await lost_creates.give_up(item)
+            items = [item for item in items if not item.intent_at or item.intent_at >= given_up_at]
+            settled = await lost_creates.settle(items) if items else []
         except StaleItem:
             logger.info("another function settled a lost create", extra={"batch": view.batch.batch_id})
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from runner import identity
 from runner.errors import ConfigError, LedgerMismatch
 from runner.models import OPEN_STATES, Batch, ItemState
 
@@ -70,14 +71,15 @@ class Batches:
                 f"batch {batch.batch_id} was started with another API than {settings.api_url}",
                 hint="set --api-url to the API that it was started with",
             )
-        if batch.account != self._resources.account and not settings.accept_new_key:
+        account = self._resources.account
+        if batch.is_bound and batch.account != account and not settings.accept_new_key:
             raise LedgerMismatch(
                 f"batch {batch.batch_id} was started with another license key",
                 hint="if this is a new key of the same account, set BULKHEAD_ACCEPT_NEW_KEY=1",
             )
 
     def _is_here(self, batch: Batch) -> bool:
-        return batch.account.split("-")[0] == self._resources.endpoint
+        return identity.endpoint_of(batch.account) == self._resources.endpoint
 
     async def _with_id(self, ledger: Ledger, batch_id: str) -> Batch:
         batch = await ledger.batch(batch_id)

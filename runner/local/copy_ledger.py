@@ -76,6 +76,7 @@ async def _copy_batch(old: PortableLedger, new: PortableLedger, batch: Batch) ->
         batch.batch_id,
         state=batch.state,
         listed=batch.listed,
+        account=batch.account,
         finished_at=batch.finished_at,
         exit_code=batch.exit_code,
         reason=batch.reason,

@@ -9,6 +9,7 @@ from enum import IntEnum
 from runner import errors
 from runner.formatting import counted
 from runner.models import OPEN_STATES, Batch, BatchState, ItemState
+from runner.stages.earlier import NOTHING_HELD_BACK, HeldBack
 from runner.stop import StopReason, StopSignal
 
 
@@ -57,6 +58,7 @@ EXIT_CODES: dict[type[BaseException], ExitCode] = {
     errors.SourceChanged: ExitCode.ITEMS_FAILED,
     errors.AwsRefused: ExitCode.FATAL,
     errors.SourceNotFound: ExitCode.SOURCE_NOT_FOUND,
+    errors.ForeignImports: ExitCode.FATAL,
     errors.MessageInvalid: ExitCode.FATAL,
     errors.ConfigError: ExitCode.USAGE,
     errors.LedgerError: ExitCode.FATAL,
@@ -81,13 +83,19 @@ def exit_code_of(error: BaseException) -> ExitCode:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchOutcome:
-    """A batch at the end of a command: `reason` is a sentence, `out` the folder or URL of results and manifest."""
+    """A batch at the end of a command: `reason` is a sentence, `out` the folder or URL of results and manifest.
+
+    `kept_ledger` is the path of a copy of the ledger if its file was deleted or replaced during the run.
+    `held_back`: the items that were skipped because of held items of earlier batches.
+    """
 
     batch: Batch
     by_state: dict[ItemState, int]
     exit_code: ExitCode
     reason: str
     out: str
+    kept_ledger: str | None = None
+    held_back: HeldBack = NOTHING_HELD_BACK
 
     @property
     def state(self) -> BatchState:
@@ -108,7 +116,11 @@ _OF_STOP = {
     StopReason.AUTH_REFUSED: (BatchState.PAUSED, ExitCode.FATAL),
     StopReason.TROUBLE: (BatchState.PAUSED, ExitCode.TRY_AGAIN),
     StopReason.VENDOR_UNREACHABLE: (BatchState.PAUSED, ExitCode.TRY_AGAIN),
+    StopReason.LEDGER_REPLACED: (BatchState.PAUSED, ExitCode.FATAL),
+    StopReason.FOREIGN_IMPORTS: (BatchState.PAUSED, ExitCode.FATAL),
 }
+_NEEDING_A_PERSON = frozenset({StopReason.LEDGER_REPLACED, StopReason.FOREIGN_IMPORTS})
+"""Reasons that a person must know about even if every item has ended."""
 
 _UNFINISHED = {code for _, code in _OF_STOP.values()}
 
@@ -120,6 +132,7 @@ class BatchResult:
     state: BatchState
     exit_code: ExitCode
     reason: str
+    held_back: HeldBack = NOTHING_HELD_BACK
 
 
 def batch_result(
@@ -132,12 +145,13 @@ def batch_result(
     fail_if_empty: bool = False,
     outage: str | None = None,
     tracking: bool = False,
+    held_back: HeldBack = NOTHING_HELD_BACK,
 ) -> BatchResult:
     """Return the result of a batch from its items, from whether its source is fully `listed`, and from `stop`.
 
     `missing_schemas`: the vendor's sentence on each schema that it does not have. `unlisted`: why the source is not.
     `outage` says since when the vendor has not answered. With `tracking`, the run was there for open reviews, so a stop
-    left work undone if one is open.
+    left work undone if one is open. `held_back`: the items that were skipped because of held items of earlier batches.
     """
     result = _result(
         by_state,
@@ -146,8 +160,10 @@ def batch_result(
         listed=listed,
         unlisted=unlisted,
         fail_if_empty=fail_if_empty,
+        held_back=held_back,
     )
-    if tracking and stop.reason is not None and result.exit_code is ExitCode.NEEDS_REVIEW:
+    is_waiting = result.exit_code is ExitCode.NEEDS_REVIEW and by_state.get(_S.NEEDS_REVIEW)
+    if tracking and stop.reason is not None and is_waiting:
         reason = stop.detail or str(stop.reason)
         result = replace(result, exit_code=_OF_STOP[stop.reason][1], reason=f"{reason}; {result.reason}")
     if outage is None or result.exit_code not in _UNFINISHED or outage in result.reason:
@@ -163,11 +179,15 @@ def _result(
     listed: bool,
     unlisted: str,
     fail_if_empty: bool,
+    held_back: HeldBack,
 ) -> BatchResult:
     open_count = sum(by_state.get(state, 0) for state in OPEN_STATES)
     if stop.reason is not None and (open_count or not listed):
         state, code = _OF_STOP[stop.reason]
         return BatchResult(state=state, exit_code=code, reason=_stopped(stop))
+    if stop.reason in _NEEDING_A_PERSON:
+        settled = _settled(by_state, fail_if_empty=False, held_back=held_back)
+        return replace(settled, exit_code=ExitCode.FATAL, reason=_stopped(stop))
     if missing_schemas and open_count:
         return BatchResult(
             state=BatchState.PAUSED, exit_code=ExitCode.FATAL, reason="; ".join(sorted(missing_schemas.values()))
@@ -184,7 +204,7 @@ def _result(
             exit_code=ExitCode.TRY_AGAIN,
             reason=f"the source is not fully listed{f': {unlisted}' if unlisted else ''}; run again to continue",
         )
-    return _settled(by_state, fail_if_empty=fail_if_empty)
+    return _settled(by_state, fail_if_empty=fail_if_empty, held_back=held_back)
 
 
 def without_manifest(result: BatchResult, batch: Batch, error: errors.BulkheadError) -> BatchResult:
@@ -201,25 +221,36 @@ def _stopped(stop: StopSignal) -> str:
     return f"{why}; {stop.hint}" if stop.hint else why
 
 
-def _settled(by_state: Mapping[ItemState, int], *, fail_if_empty: bool) -> BatchResult:
+def _settled(by_state: Mapping[ItemState, int], *, fail_if_empty: bool, held_back: HeldBack) -> BatchResult:
     reviews = by_state.get(_S.NEEDS_REVIEW, 0)
     failed = sum(by_state.get(state, 0) for state in (_S.FAILED, _S.REJECTED, _S.UNCERTAIN))
     state = BatchState.SETTLED if reviews else BatchState.COMPLETE
-    if failed:
-        return BatchResult(
-            state=state,
-            exit_code=ExitCode.ITEMS_FAILED,
-            reason=_said(failed, "failed or was rejected", "failed or were rejected"),
-        )
-    if reviews:
-        return BatchResult(
-            state=state, exit_code=ExitCode.NEEDS_REVIEW, reason=_said(reviews, "needs review", "need review")
-        )
     worked_on = sum(count for item_state, count in by_state.items() if item_state is not _S.SKIPPED)
-    if not worked_on and fail_if_empty:
-        return BatchResult(state=state, exit_code=ExitCode.NOTHING_TO_DO, reason="there was nothing to do")
-    return BatchResult(state=state, exit_code=ExitCode.OK, reason="all items are collected or skipped")
+    if failed or held_back.unresolved:
+        code = ExitCode.ITEMS_FAILED
+        reasons = [
+            _said(failed, "failed or was rejected", "failed or were rejected"),
+            _said(held_back.unresolved, f"was skipped: {_UNRESOLVED}", f"were skipped: {_UNRESOLVED}"),
+        ]
+    elif reviews or held_back.reviews:
+        code = ExitCode.NEEDS_REVIEW
+        reasons = [
+            _said(reviews, "needs review", "need review"),
+            _said(held_back.reviews, f"was skipped: {_UNDER_REVIEW}", f"were skipped: {_UNDER_REVIEW}"),
+        ]
+    elif not worked_on and fail_if_empty:
+        code, reasons = ExitCode.NOTHING_TO_DO, ["there was nothing to do"]
+    else:
+        code, reasons = ExitCode.OK, ["all items are collected or skipped"]
+    return BatchResult(state=state, exit_code=code, reason="; ".join(filter(None, reasons)), held_back=held_back)
+
+
+_UNRESOLVED = "what became of this content in an earlier batch is unknown"
+_UNDER_REVIEW = "a review in an earlier batch is open"
 
 
 def _said(count: int, of_one: str, of_more: str) -> str:
+    """Return a sentence about items; "" if there are none."""
+    if not count:
+        return ""
     return f"1 item {of_one}" if count == 1 else f"{count} items {of_more}"

@@ -16,8 +16,11 @@ from typing import Any
 from runner.config.options import RunOptions
 from runner.errors import (
     AuthRefused,
+    BulkheadError,
     DuplicatePending,
     FileUnavailable,
+    ForeignImports,
+    LedgerReplaced,
     LedgerUnavailable,
     NotYet,
     RequestInvalid,
@@ -52,6 +55,14 @@ TRY_AGAIN_S = 10.0
 WAITING_MOST = 32
 """With more items that wait for storage, uploads pause with them: further imports would only wait, too."""
 
+_CHECK_FILES_S = 1.0
+"""How often a run makes sure that its ledger and locks are in their place: a few calls of `stat` (choice)."""
+
+_REASONS: dict[type[BulkheadError], StopReason] = {
+    AuthRefused: StopReason.AUTH_REFUSED,
+    LedgerReplaced: StopReason.LEDGER_REPLACED,
+    ForeignImports: StopReason.FOREIGN_IMPORTS,
+}
 _CATCH_UP_PAUSES_S = (0.0, 2.0, 10.0, 30.0)
 
 _S = ItemState
@@ -130,9 +141,18 @@ class StopConditions:
         if self._options.failure_limit.is_reached(failed=failed, ended=sum(ended.values())):
             self._stop.request(StopReason.TOO_MANY_FAILURES, f"{failed} of {sum(ended.values())} items failed")
 
-    def stop_for(self, error: AuthRefused | StorageFull | SinkFailed | LedgerUnavailable) -> None:
-        reason = StopReason.AUTH_REFUSED if isinstance(error, AuthRefused) else StopReason.TROUBLE
-        self._stop.request(reason, str(error), hint=error.hint)
+    def stop_for(self, error: BulkheadError) -> None:
+        self._stop.request(_REASONS.get(type(error), StopReason.TROUBLE), str(error), hint=error.hint)
+
+    async def keep_files(self, check: Callable[[], None] | None) -> None:
+        """Stop as soon as the files that keep other runs away are no longer in their place."""
+        while check is not None:
+            try:
+                check()
+            except LedgerReplaced as error:
+                self.stop_for(error)
+                check = None
+            await asyncio.sleep(_CHECK_FILES_S)
 
 
 class _Run:
@@ -219,6 +239,7 @@ class _Run:
             self.counts.flush_often(self._stop_conditions.stop_for),
             self._stop_conditions.keep_time(),
             self._outage.run(),
+            self._stop_conditions.keep_files(self._context.check_files),
         ]
 
     async def _record_outage(self, sentence: str | None) -> None:
@@ -306,6 +327,7 @@ class _Run:
             else:
                 if self._context.options.filename_tag:
                     self.counts.mark_reconciled()
+                await self._bind_account()
                 return
 
     async def _route_unfinished(self) -> None:
@@ -323,13 +345,27 @@ class _Run:
                 self._collects.put_nowait(item)
             else:
                 self._tracker.watch(item)
-        if self._scope is Scope.TRACK_ONCE:
-            try:
-                await self._tracker.list_once()
-            except StorageFull:
-                raise
-            except TransientError as error:
+        await self._list_reviews()
+
+    async def _list_reviews(self) -> None:
+        """List once, now; without a watch, there is no second try."""
+        try:
+            await self._tracker.list_once()
+        except StorageFull:
+            raise
+        except AuthRefused as error:
+            self._stop_conditions.stop_for(error)
+        except TransientError as error:
+            if self._scope is Scope.TRACK_ONCE:
                 self._stop.request(StopReason.VENDOR_UNREACHABLE, self._outage.sentence or str(error))
+        else:
+            await self._bind_account()
+
+    async def _bind_account(self) -> None:
+        """Bind the batch to the account, now that the vendor has accepted the key and before anything is created."""
+        account = self._context.account
+        if account not in ("", self._batch.account):
+            self._batch = await self._context.ledger.update_batch(self._batch.batch_id, account=account)
 
     async def _route(self, item: Item) -> None:
         """Hand an item in flight to the stage for its state, or release it."""
@@ -376,7 +412,7 @@ class _Run:
     async def _guarded(self, item: Item, handle: Callable[[Item], Awaitable[None]]) -> None:
         try:
             await handle(item)
-        except (AuthRefused, StorageFull, SinkFailed) as error:
+        except (AuthRefused, StorageFull, SinkFailed, LedgerReplaced, ForeignImports) as error:
             self._stop_conditions.stop_for(error)
             self._inflight.release(item.source)
         except ItemOvertaken as error:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import random
+import shlex
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack
 from functools import wraps
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar, cast
 
 from aiolimiter import AsyncLimiter
@@ -18,7 +20,7 @@ from runner.aws.s3 import is_s3, open_s3
 from runner.clock import SystemClock
 from runner.dromo.clock import VendorTime
 from runner.dromo.rate_limited import RateLimitedApi
-from runner.errors import ConfigError
+from runner.errors import ConfigError, LedgerError, StorageFull
 from runner.ledger.location import LedgerTable
 from runner.ledger.sqlite.ledger import SqliteLedger
 from runner.ledger.sqlite.lockfile import is_locked, lock_path
@@ -162,6 +164,41 @@ class Resources:
         root = await asyncio.to_thread(root_of, spec, now=self.clock.now())
         directory = store.with_name(f"{store.name}.sources") / self.account
         return await SourceLock.take(directory, root, ledger=place.absolute(), now=self.clock.now())
+
+    def check_files(self, lock: SourceLock | None) -> Callable[[], None] | None:
+        """Return what raises LedgerReplaced if a ledger's file or a lock is gone; None with a shared ledger."""
+        ledger = self._ledger
+        if not isinstance(ledger, SqliteLedger):
+            return None
+
+        def check() -> None:
+            ledger.check()
+            if lock is not None:
+                lock.check()
+
+        return check
+
+    def keep_ledger(self, batch_id: str) -> tuple[Path | None, str]:
+        """Copy a ledger whose file is gone to a new file beside it.
+
+        Returns its path, None if there is no copy, and what a person should do to continue the batch.
+        """
+        place, resume = self.settings.ledger, f"`bulkhead resume {batch_id}`"
+        assert isinstance(self._ledger, SqliteLedger)
+        assert isinstance(place, Path)
+        name = f"{place.stem}-kept-{self.clock.now():%Y%m%d-%H%M%S}{place.suffix}"
+        kept = place.absolute().with_name(name)
+        stopped = "another run could start beside this one, so this run has stopped"
+        try:
+            if not self._ledger.keep(kept):
+                return None, f"{stopped}; make sure that no other run is left, then continue with {resume}"
+        except (LedgerError, StorageFull) as error:
+            return None, f"{stopped}; the ledger's content could not be kept ({error}), but the manifest lists it"
+        resume = f"`bulkhead resume {batch_id} --ledger {shlex.quote(str(kept))}`"
+        return kept, (
+            f"{stopped}; the ledger's content is in {kept}: make sure that no other run is left, then continue with "
+            f"{resume}"
+        )
 
     async def is_running(self, batch_id: str) -> bool:
         """Return whether a run works on the batch; for a file, whether a process has the ledger open for writing."""

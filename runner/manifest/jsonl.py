@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from runner.models import iso
+from runner.models import ItemState, iso
 from runner.sinks.result_array import Chunks
 
 if TYPE_CHECKING:
@@ -39,6 +39,9 @@ FIELDS = (
     "earlier_import_id",
     "earlier_state",
 )
+_ON_ITS_WAY = frozenset({ItemState.SUCCEEDED, ItemState.FAILED})
+"""States in which the `result` of an item says where it was to be saved, but may not be there."""
+
 CHUNK_BYTES = 64 << 10
 
 _NEEDS_ESCAPE = re.compile(r"\\[xu\\]|[\ud800-\udfff]")
@@ -61,8 +64,8 @@ def line(item: Item, batch: Batch) -> dict[str, Any]:
         "error_code": _text(item.error_code),
         "error_message": _text(item.error_message),
         "row_count": item.row_count,
-        "result": item.result,
-        "result_sha256": item.result_sha256,
+        "result": item.result if item.state not in _ON_ITS_WAY else None,
+        "result_sha256": item.result_sha256 if item.state not in _ON_ITS_WAY else None,
         "attempts": item.attempts,
         "created_at": iso(item.created_at),
         "uploaded_at": iso(item.uploaded_at),

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import fcntl
 import hashlib
 import os
+import stat
 import threading
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from runner.errors import BulkheadError, ConfigError, FileUnavailable, SinkFailed, StorageFull
-from runner.protocols import SavedResult
+from runner.protocols import Occupant, SavedResult
 from runner.sinks.result_array import Chunks, ResultArray
 from runner.sinks.result_path import RESULTS, is_plain, result_path
 
@@ -20,13 +22,22 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
 
+    from runner.protocols import Place
+
 WRITE_BYTES = 1 << 20
 """Chunks are gathered to about this size before a thread writes them."""
 
+LOCK_WAIT_S = 60.0
+LOCK_PAUSE_S = 0.05
+"""How long a result waits for others that choose their places: they take milliseconds (choice)."""
+
+_DOCUMENT_BYTES = 64 << 10
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _LINK = frozenset({errno.ELOOP, errno.ENOTDIR})
+_NO_FILE = frozenset({errno.ELOOP, errno.ENXIO, errno.EISDIR})
 _OF_THE_MOMENT = frozenset({errno.EMFILE, errno.ENFILE, errno.ESTALE, errno.EAGAIN, errno.EINTR, errno.ETIMEDOUT})
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_OLD_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 T = TypeVar("T")
@@ -66,11 +77,15 @@ class LocalSink:
         finally:
             draft.close()
 
-    async def save_result(self, source: str, chunks: AsyncIterator[bytes]) -> SavedResult:
+    async def save_result(self, source: str, chunks: AsyncIterator[bytes], place: Place | None = None) -> SavedResult:
         """Store the bytes exactly as received. Raises ResultInvalid unless they are one complete JSON array."""
-        draft = _ResultDraft(self._root, source, naming=self._naming)
-        await self._store(draft, chunks)
-        return SavedResult(path=draft.path, row_count=draft.array.row_count, sha256=draft.digest.hexdigest())
+        draft = _ResultDraft(self._root, source, naming=self._naming, import_id=place.import_id if place else "")
+        await self._store(draft, chunks, place)
+        return draft.saved
+
+    async def read(self, name: str) -> bytes | None:
+        """Return a document of at most 64 KiB, without following a link. Raises SinkFailed, FileUnavailable."""
+        return await self._run(partial(_read, self._root, name))
 
     async def write(self, name: str, chunks: AsyncIterator[bytes]) -> str:
         """Store one document and return its path. Raises ConfigError if `name` is not a plain file name."""
@@ -79,15 +94,42 @@ class LocalSink:
         await self._store(_Draft(self._root, name), chunks)
         return str(self._root / name)
 
-    async def _store(self, draft: _Draft, chunks: AsyncIterator[bytes]) -> None:
+    async def _store(self, draft: _Draft, chunks: AsyncIterator[bytes], place: Place | None = None) -> None:
         gathered = Chunks(WRITE_BYTES)
         try:
             async for chunk in chunks:
                 if data := gathered.add(chunk):
                     await self._run(partial(draft.write, data))
-            await self._run(partial(draft.commit, gathered.rest()))
+            if isinstance(draft, _ResultDraft) and place is not None:
+                await self._run(partial(draft.complete, gathered.rest()))
+                await self._put(draft, place)
+            else:
+                await self._run(partial(draft.commit, gathered.rest()))
         finally:
             draft.close()
+
+    async def _put(self, draft: _ResultDraft, place: Place) -> None:
+        """Give a complete result the path that its place chooses, while nobody else chooses or renames."""
+
+        async def look(path: str) -> Occupant | None:
+            return await self._run(partial(draft.occupant, path.rpartition("/")[2]))
+
+        folder = await self._run(partial(_open_root, self._root))
+        try:
+            await self._lock(folder)
+            await self._run(draft.find_usual)
+            draft.path = await place.choose(draft.path, look, saved=draft.saved)
+            await self._run(draft.keep)
+        finally:
+            os.close(folder)
+
+    async def _lock(self, folder: int) -> None:
+        """Wait for the lock of an open folder; closing the folder releases it. Raises FileUnavailable."""
+        for _ in range(round(LOCK_WAIT_S / LOCK_PAUSE_S)):
+            if await self._run(partial(_is_locked_now, folder)):
+                return
+            await asyncio.sleep(LOCK_PAUSE_S)
+        raise FileUnavailable(f"another run has been writing below {self._root} for {LOCK_WAIT_S:.0f} seconds")
 
     async def _run(self, work: Callable[[], T]) -> T:
         """Do blocking work; a cancellation waits for its end, so that nothing writes after the draft is closed."""
@@ -107,10 +149,11 @@ class LocalSink:
 class _Draft:
     """A file that does not have its final name yet; its methods block, and are called one at a time."""
 
-    def __init__(self, root: Path, path: str) -> None:
+    def __init__(self, root: Path, path: str, *, of: str = "") -> None:
+        """`of` tells apart drafts of one path that are written at the same time."""
         self.path = path
         self._root = root
-        self._temporary = f".{hashlib.sha256(path.encode()).hexdigest()[:16]}.partial"
+        self._temporary = f".{hashlib.sha256(f'{path}{of}'.encode()).hexdigest()[:16]}.partial"
         self._open = ExitStack()
         self._folder = -1
         self._file = -1
@@ -125,9 +168,18 @@ class _Draft:
 
     def commit(self, data: bytes) -> None:
         """Write the last bytes and give the file its final name."""
+        self.complete(data)
+        self.keep()
+
+    def complete(self, data: bytes) -> None:
+        """Write the last bytes, durably."""
         self.write(data)
         with self._translated():
             os.fsync(self._file)
+
+    def keep(self) -> None:
+        """Give the complete file its final name."""
+        with self._translated():
             if not self._is_own():
                 raise FileUnavailable(f"{self._root / self.path} is being written by another run")
             self._rename()
@@ -181,10 +233,10 @@ class _Draft:
             raise _translation(error, self._root / self.path) from error
 
 
-def _translation(error: OSError, place: Path) -> BulkheadError:
+def _translation(error: OSError, place: Path, *, doing: str = "write") -> BulkheadError:
     if error.errno in _FULL:
         return StorageFull(f"no space is left to write {place}", hint="free some space and resume")
-    sentence = f"cannot write {place}: {os.strerror(error.errno or 0)}"
+    sentence = f"cannot {doing} {place}: {os.strerror(error.errno or 0)}"
     if error.errno in _OF_THE_MOMENT:
         return FileUnavailable(sentence)
     if error.errno in _LINK:
@@ -196,26 +248,43 @@ def _translation(error: OSError, place: Path) -> BulkheadError:
 class _ResultDraft(_Draft):
     """A draft whose bytes must be one JSON array."""
 
-    def __init__(self, root: Path, source: str, *, naming: threading.Lock) -> None:
-        super().__init__(root, result_path(source))
+    def __init__(self, root: Path, source: str, *, naming: threading.Lock, import_id: str) -> None:
+        super().__init__(root, result_path(source), of=import_id)
         self.array = ResultArray()
         self.digest = hashlib.sha256()
         self._source = source
         self._naming = naming
+        self._is_placed = False
+
+    @property
+    def saved(self) -> SavedResult:
+        return SavedResult(path=self.path, row_count=self.array.row_count, sha256=self.digest.hexdigest())
 
     def write(self, data: bytes) -> None:
         self.array.feed(data)
         self.digest.update(data)
         super().write(data)
 
-    def commit(self, data: bytes) -> None:
+    def complete(self, data: bytes) -> None:
         self.write(data)
         self.array.finish()
-        super().commit(b"")
+        super().complete(b"")
+
+    def find_usual(self) -> None:
+        """Settle the usual path of the result; `keep` uses the path that is set after that."""
+        with self._translated():
+            if self._is_taken():
+                self.path = result_path(self._source, distinct=True)
+        self._is_placed = True
+
+    def occupant(self, name: str) -> Occupant | None:
+        """Return what has a name in the folder of this result."""
+        with self._translated():
+            return _occupant(name, within=self._folder)
 
     def _rename(self) -> None:
         with self._naming:
-            if self._is_taken():
+            if not self._is_placed and self._is_taken():
                 self.path = result_path(self._source, distinct=True)
             super()._rename()
 
@@ -230,6 +299,55 @@ class _ResultDraft(_Draft):
                     return True
             place /= part
         return False
+
+
+def _occupant(name: str, *, within: int) -> Occupant | None:
+    try:
+        descriptor = os.open(name, _OLD_FILE, dir_fd=within)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        if error.errno in _NO_FILE:
+            return Occupant()
+        raise
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return Occupant()
+        with open(descriptor, "rb", closefd=False) as file:
+            return Occupant(sha256=hashlib.file_digest(file, "sha256").hexdigest())
+    finally:
+        os.close(descriptor)
+
+
+def _read(root: Path, name: str) -> bytes | None:
+    try:
+        descriptor = os.open(root / name, _OLD_FILE)
+        try:
+            return os.read(descriptor, _DOCUMENT_BYTES)
+        finally:
+            os.close(descriptor)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise _translation(error, root / name, doing="read") from error
+
+
+def _open_root(root: Path) -> int:
+    try:
+        return os.open(root, _FOLDER)
+    except OSError as error:
+        raise _translation(error, root) from error
+
+
+def _is_locked_now(folder: int) -> bool:
+    """Try to lock an open folder; a file system without locks has them all free."""
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _make_root(root: Path) -> None:

@@ -23,6 +23,7 @@ _UNSAFE = re.compile(
 )
 _RESERVED = re.compile(r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9¹²³])\s*(?:\.|$)", re.IGNORECASE)
 _MARKED = re.compile(rf"~[0-9a-f]{{{_HASH_DIGITS}}}$", re.IGNORECASE)
+_PLAIN_ID = re.compile(r"[A-Za-z0-9_-]{1,64}").fullmatch
 _FOLDER_ENDINGS = (".json", ".partial")
 
 
@@ -43,6 +44,17 @@ def result_path(source: str, *, distinct: bool = False) -> str:
         if len(path.encode()) <= MAX_PATH_BYTES:
             return path
     return f"{RESULTS}/{_marked(_made_safe(source.rpartition('/')[2]), source)}.json"
+
+
+def beside(path: str, import_id: str) -> str:
+    """Return the path next to a result's for another version of it: `results/a.csv.json` -> `results/a.csv.~<id>.json`.
+
+    An import id that is unsafe in a file name becomes its hash.
+    """
+    folder, _, name = path.rpartition("/")
+    mark = import_id if _PLAIN_ID(import_id) else hashlib.sha256(import_id.encode()).hexdigest()[:_HASH_DIGITS]
+    stem = _cut(name.removesuffix(".json"), MAX_COMPONENT_BYTES - len(mark) - len(".~"))
+    return f"{folder}/{stem}.~{mark}.json"
 
 
 def is_plain(name: str) -> bool:

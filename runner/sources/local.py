@@ -75,6 +75,10 @@ class LocalFiles(ABC):
     def uri(self) -> str:
         """Return the identity of the whole source."""
 
+    async def root_uri(self) -> str:
+        """Return the identity of the directory that keys are relative to, without a `/` at its end."""
+        return self._root_uri
+
     @abstractmethod
     def walk(self) -> Iterator[SourceEntry]:
         """Yield the entries, in the calling thread. Raises SourceNotFound, ConfigError."""

@@ -71,6 +71,10 @@ class S3Source:
         """Return `s3://bucket/prefix`, without a `/` at its end, and with special characters escaped."""
         return self._given.uri.removesuffix("/")
 
+    async def root_uri(self) -> str:
+        """Return the identity of the folder that keys are relative to, without a `/` at its end."""
+        return (await self._located()).uri.removesuffix("/")
+
     async def entries(self) -> AsyncIterator[list[SourceEntry]]:
         """Yield the entries page by page. Raises SourceNotFound, ConfigError, Unavailable."""
         self.too_young = 0

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     import random
 
     from runner.config.options import RunOptions
-    from runner.protocols import ImportsApi, SavedResult, Sink, Storage
+    from runner.protocols import ImportsApi, Place, SavedResult, Sink, Storage
+    from runner.stages.result_places import ResultPlaces
     from runner.stages.transitions import Transitions
     from runner.stop import StopSignal
 
@@ -29,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 
 class Collector:
-    """Saves the results of `succeeded` items."""
+    """Saves the results of `succeeded` items; without `places`, each at its usual path, where nobody else's can be."""
 
     def __init__(
         self,
@@ -41,6 +42,7 @@ class Collector:
         options: RunOptions,
         rng: random.Random,
         stop: StopSignal,
+        places: ResultPlaces | None = None,
     ) -> None:
         self._api = api
         self._storage = storage
@@ -49,6 +51,7 @@ class Collector:
         self._options = options
         self._rng = rng
         self._stop = stop
+        self._places = places
 
     async def collect(self, item: Item) -> Item:
         """Return the item `collected`, `failed` if there is no usable result, or unchanged if a stop is requested.
@@ -58,11 +61,12 @@ class Collector:
 
         Raises AuthRefused, StorageFull, and SinkFailed; and the last TransientError if no attempt succeeds.
         """
+        place = self._places.of(item) if self._places is not None else None
         unusable: list[BulkheadError] = []
         trouble: TransientError | None = None
         for attempt in range(1, self._options.collect_attempts + 1):
             try:
-                saved = await self._fetch(item)
+                saved = await self._fetch(item, place)
             except (StorageFull, SinkFailed):
                 raise
             except (ImportNotFound, RequestInvalid, ResultInvalid) as error:
@@ -74,7 +78,7 @@ class Collector:
                 )
             else:
                 return await self._transitions.advance(
-                    item,
+                    item if place is None else place.item,
                     ItemState.COLLECTED,
                     reason="result saved",
                     error_code=None,
@@ -85,16 +89,17 @@ class Collector:
                 )
             if attempt < self._options.collect_attempts and await self._stop.sleep(delay_s(attempt, self._rng)):
                 return item
+        item = item if place is None else place.item
         if trouble is not None:
             raise trouble
         code = RESULT_INVALID if isinstance(unusable[-1], ResultInvalid) else "result_missing"
         return await self._fail(item, code, str(unusable[-1]))
 
-    async def _fetch(self, item: Item) -> SavedResult:
+    async def _fetch(self, item: Item, place: Place | None) -> SavedResult:
         """Ask for a fresh URL each time: it is short-lived and never stored."""
         url = await self._api.results_url(item.bound_id)
         async with self._storage.get(url) as chunks:
-            return await self._sink.save_result(item.source, chunks)
+            return await self._sink.save_result(item.source, chunks, place)
 
     async def _fail(self, item: Item, code: str, message: str) -> Item:
         return await self._transitions.advance(

@@ -35,8 +35,11 @@ class RunContext:
     """Ledger, API, storage, source, sink, clocks, and options; `endpoint` as in `identity.endpoint`.
 
     `open_source` and `open_sink` are called when a stage first needs the one or the other, and may raise ConfigError.
+    `account`, as in `identity.account`, is what the batch is bound to once the vendor has accepted the key.
+    `check_files` raises LedgerReplaced if the files that keep other runs away are no longer in their place; None if
+    there are no such files.
     `gate` judges each item before its first create; None admits all. `shared`: others write the ledger too, and its
-    pages may lag.
+    pages may lag. `shares_out`: the sink may have results of other batches, and things that no ledger knows.
     """
 
     ledger: Ledger
@@ -54,8 +57,11 @@ class RunContext:
     options: RunOptions
     rank_of: Callable[[SourceEntry], int]
     endpoint: str = ""
+    account: str = ""
+    check_files: Callable[[], None] | None = None
     gate: Gate | None = None
     shared: bool = False
+    shares_out: bool = False
 
     @cached_property
     def source(self) -> Source:

@@ -199,6 +199,53 @@ class EarlierItems:
         return self._starts[batch_id]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldBack:
+    """How many items of a batch were skipped because of held items of earlier batches, and of which batches.
+
+    `reviews` wait for a person to finish a review; of the `unresolved`, nobody knows what became of the content.
+    """
+
+    unresolved: int = 0
+    reviews: int = 0
+    unresolved_in: frozenset[str] = frozenset()
+    reviews_in: frozenset[str] = frozenset()
+
+
+NOTHING_HELD_BACK = HeldBack()
+
+
+async def held_back(ledger: Ledger, batch_id: str) -> HeldBack:
+    """Return what still holds items of a batch back, as the earlier items are now. Raises LedgerError."""
+    skipped = await ledger.held_back(batch_id)
+    of_file = await ledger.by_file(item.file_key for item in skipped) if skipped else {}
+    unresolved: list[str] = []
+    reviews: list[str] = []
+    for item in skipped:
+        earlier = await _earlier_of(item, of_file.get(item.file_key, ()), ledger)
+        if earlier is not None and earlier.is_held and not earlier.is_dismissed:
+            (reviews if earlier.state is ItemState.NEEDS_REVIEW else unresolved).append(earlier.batch_id)
+    return HeldBack(
+        unresolved=len(unresolved),
+        reviews=len(reviews),
+        unresolved_in=frozenset(unresolved),
+        reviews_in=frozenset(reviews),
+    )
+
+
+async def _earlier_of(item: Item, of_file: Sequence[Item], ledger: Ledger) -> Item | None:
+    """Return the item that an item points to, as it is now; None if it was queued again, or is not in the ledger."""
+    batch_id, import_id = item.earlier_batch_id, item.earlier_import_id
+    named = [one for one in of_file if one.batch_id == batch_id]
+    if named:
+        return next((one for one in named if one.import_id == import_id), named[-1])
+    if batch_id is None:
+        return None
+    owners = await ledger.owners([import_id] if import_id else [])
+    _, source = owners.get(import_id or "", ("", item.source))
+    return await ledger.item(batch_id, source)
+
+
 def _bound(items: Iterable[Item], binding: str) -> list[Item]:
     return [one for one in items if one.binding == binding]
 

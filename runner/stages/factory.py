@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from runner.stages.collect import Collector
 from runner.stages.lost_creates import LostCreates
 from runner.stages.orphans import Orphans
+from runner.stages.result_places import ResultPlaces
 from runner.stages.submit import HeldSchemas, Submitter
 from runner.stages.upload import Uploader
 
@@ -66,7 +67,12 @@ class Stages:
             orphans=self.orphans,
             uploader=self.uploader,
             held_schemas=self.held_schemas,
+            before_create=self._before_create,
         )
+
+    def _before_create(self) -> None:
+        if self._context.check_files is not None:
+            self._context.check_files()
 
     @cached_property
     def collector(self) -> Collector:
@@ -79,7 +85,11 @@ class Stages:
             options=context.options,
             rng=context.rng,
             stop=context.stop,
+            places=self._places() if context.shares_out else None,
         )
+
+    def _places(self) -> ResultPlaces:
+        return ResultPlaces(self._context.ledger, transitions=self.transitions, emit=self._context.emit)
 
     @cached_property
     def lost_creates(self) -> LostCreates:

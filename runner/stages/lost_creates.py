@@ -1,6 +1,7 @@
 """LostCreates: JSON creates whose response was lost.
 
-Their imports have no filename and so no tag. Only complete lists, after a quiet period, show what became of them.
+Their imports have no filename of ours and so no tag. Only complete lists, after a quiet period, show what became of
+them, and only where an answered JSON create shows how such imports look there.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING, Unpack
 
-from runner.dromo.listing import CLOCK_MARGIN, imports_since
-from runner.models import Item, ItemChanges, ItemKind, ItemState, RemoteImport
+from runner.dromo.listing import CLOCK_MARGIN
+from runner.models import ImportStatus, Item, ItemChanges, ItemKind, ItemState, RemoteImport
+from runner.stages.json_imports import ADOPTED, JsonImports, Seen
 from runner.stages.transitions import ItemOvertaken
 
 if TYPE_CHECKING:
@@ -28,6 +30,12 @@ logger = logging.getLogger(__name__)
 
 _S = ItemState
 
+_DATES_DIFFER_BY = timedelta(minutes=10)
+"""How far the dates of two imports, or a date and the vendor's time, may be off without excluding an import."""
+
+_LOOK_BACK = timedelta(hours=2)
+"""How long before the lost create an answered one may have been made to show how the list has them."""
+
 
 class LostCreates:
     """Settles JSON items in state `creating`, together, once their quiet period is over."""
@@ -44,28 +52,36 @@ class LostCreates:
         saved_schemas: Collection[str],
     ) -> None:
         self._ledger = ledger
-        self._api = api
+        self._imports = JsonImports(api, ledger, saved_schemas=saved_schemas)
         self._transitions = transitions
         self._options = options
         self._vendor_time = vendor_time
         self._stop = stop
-        self._saved_schemas = saved_schemas
-        """Schemas of the run's routes. A create with inline fields cannot have made an import with one of them."""
 
     async def settle(self, items: Sequence[Item]) -> list[Item]:
         """Wait until the quiet period of every item is over, then decide each.
 
-        An item becomes `processing` (exactly one import can be its own, and can belong to no other item), `queued` (no
-        import can be its own), or `uncertain`. All stay `creating` if a stop comes first. Raises TransientError if the
-        vendor cannot be listed.
+        An item becomes `processing` if exactly one import can be its own, looks like it, and can belong to no other
+        item. It becomes `queued` if no import can be its own, and an answered JSON create of the account proves that
+        the list would show one. Otherwise it becomes `uncertain`. All stay `creating` if a stop comes first. Raises
+        TransientError if the vendor cannot be listed.
         """
         quiet_at = max(self._quiet_at(item) for item in items)
         wait_s = (quiet_at - self._vendor_time.now()).total_seconds()
         if wait_s > 0 and await self._stop.sleep(wait_s):
             return list(items)
-        candidates = await self._candidates(min(self._window(item)[0] for item in items))
+        seen = await self._imports.seen_since(min(self._intent_at(item) for item in items) - _LOOK_BACK)
         others = await self._other_lost_creates(items)
-        return [await self._decide(item, candidates, contenders=[*others, *items]) for item in items]
+        return [await self._decide(item, seen, contenders=[*others, *items]) for item in items]
+
+    async def give_up(self, item: Item) -> Item:
+        """Leave an item to a person because the vendor's imports could not be listed to the end in time."""
+        return await self._doubt(
+            item,
+            reason="lost create, and the imports could not be listed",
+            message="the answer to the create was lost, and the vendor's imports could not be listed to the end;"
+            " look for it in the dashboard before you redrive it",
+        )
 
     async def _other_lost_creates(self, items: Sequence[Item]) -> list[Item]:
         """Return the ledger's other items with lost creates: an import that one of them may have made is not adopted.
@@ -79,35 +95,33 @@ class LostCreates:
             found += [item async for item in creating if item.kind is ItemKind.JSON]
         return [item for item in found if (item.batch_id, item.source) not in own]
 
-    async def _candidates(self, since: datetime) -> list[RemoteImport]:
-        """Return imports without an owner or a filename, once two complete lists in a row agree on them."""
-        previous: dict[str, RemoteImport] | None = None
-        while True:
-            found = {
-                remote.import_id: remote
-                async for remote in imports_since(self._api, since)
-                if not remote.original_filename
-            }
-            if previous is not None and previous.keys() == found.keys():
-                break
-            previous = found
-        taken = await self._ledger.owners(found)
-        return [remote for remote in found.values() if remote.import_id not in taken]
-
-    async def _decide(self, item: Item, candidates: Sequence[RemoteImport], *, contenders: Sequence[Item]) -> Item:
-        own = [remote for remote in candidates if self._fits(item, remote)]
+    async def _decide(self, item: Item, seen: Seen, *, contenders: Sequence[Item]) -> Item:
+        own = [remote for remote in seen.unowned if self._may_be_of(item, remote, seen)]
         if not own:
-            return await self._advance(item, _S.QUEUED, reason="the lost create made no import")
-        claims = [contender for contender in contenders if self._fits(contender, own[0])]
-        if len(own) == 1 and len(claims) == 1:
+            return await self._absent(item, seen)
+        claims = [contender for contender in contenders if self._may_be_of(contender, own[0], seen)]
+        if len(own) == 1 and len(claims) == 1 and self._looks_like_its_own(item, own[0], seen):
             return await self._adopt(item, own[0])
         ids = ", ".join(sorted(remote.import_id for remote in own)[:10])
-        return await self._advance(
+        return await self._doubt(
             item,
-            _S.UNCERTAIN,
-            reason="lost create, several candidates",
-            error_code="create_in_doubt",
-            error_message=f"the answer to the create was lost; it may have made one of: {ids}",
+            reason="lost create, no single candidate",
+            message=f"the answer to the create was lost; it may have made one of: {ids}",
+        )
+
+    async def _absent(self, item: Item, seen: Seen) -> Item:
+        if seen.shows_json_creates:
+            return await self._advance(item, _S.QUEUED, reason="the lost create made no import")
+        return await self._doubt(
+            item,
+            reason="lost create, and nothing shows how the vendor lists one",
+            message="the answer to the create was lost; no import in the vendor's list looks like it, but no answered"
+            " JSON create shows how one would look; look for it in the dashboard before you redrive it",
+        )
+
+    async def _doubt(self, item: Item, *, reason: str, message: str) -> Item:
+        return await self._advance(
+            item, _S.UNCERTAIN, reason=reason, error_code="create_in_doubt", error_message=message
         )
 
     async def _adopt(self, item: Item, remote: RemoteImport) -> Item:
@@ -116,7 +130,7 @@ class LostCreates:
         return await self._advance(
             item,
             _S.PROCESSING,
-            reason="adopted: the only import the lost create can have made",
+            reason=ADOPTED,
             import_id=remote.import_id,
             created_at=made_at,
             uploaded_at=made_at,
@@ -129,17 +143,24 @@ class LostCreates:
         except ItemOvertaken as error:
             return error.current
 
-    def _fits(self, item: Item, remote: RemoteImport) -> bool:
-        first, last = self._window(item)
-        if remote.created_at is not None and not first <= remote.created_at <= last:
+    def _may_be_of(self, item: Item, remote: RemoteImport, seen: Seen) -> bool:
+        """Return whether nothing excludes that the lost create made the import."""
+        if not self._imports.may_have_schema(remote, item.schema_id) or not seen.may_be_named(remote, item.binding):
             return False
-        if item.schema_id is None:
-            return remote.schema_id not in self._saved_schemas
-        return remote.schema_id == item.schema_id
+        intent_at = self._intent_at(item)
+        earliest = min(intent_at, seen.latest_before(intent_at) or intent_at) - _DATES_DIFFER_BY
+        latest = self._quiet_at(item) + _DATES_DIFFER_BY
+        return remote.created_at is None or earliest <= remote.created_at <= latest
 
-    def _window(self, item: Item) -> tuple[datetime, datetime]:
-        """Return the instants between which the lost create can have taken effect, by the vendor's clock."""
-        return (item.intent_at or self._vendor_time.now()) - CLOCK_MARGIN, self._quiet_at(item) + CLOCK_MARGIN
+    def _looks_like_its_own(self, item: Item, remote: RemoteImport, seen: Seen) -> bool:
+        """Return whether name, status, and date of the import are those that a JSON create's import has."""
+        if remote.status == ImportStatus.AWAITING_UPLOAD or not seen.is_named_as_expected(remote):
+            return False
+        earliest, latest = self._intent_at(item) - CLOCK_MARGIN, self._quiet_at(item) + CLOCK_MARGIN
+        return remote.created_at is None or earliest <= remote.created_at <= latest
+
+    def _intent_at(self, item: Item) -> datetime:
+        return item.intent_at or self._vendor_time.now()
 
     def _quiet_at(self, item: Item) -> datetime:
-        return (item.intent_at or self._vendor_time.now()) + timedelta(seconds=self._options.quiet_period_s)
+        return self._intent_at(item) + timedelta(seconds=self._options.quiet_period_s)

@@ -21,6 +21,7 @@ from runner.errors import (
     DuplicatePending,
     ImportIdTaken,
     ItemRejected,
+    LedgerReplaced,
     NotSent,
     OutcomeUnknown,
     RateLimited,
@@ -37,6 +38,7 @@ from runner.stages.earlier import Content, EarlierItems, Finding
 
 if TYPE_CHECKING:
     import random
+    from collections.abc import Callable
 
     from runner.config.options import RunOptions
     from runner.config.routes import Route, Routes
@@ -141,7 +143,9 @@ class Submitter:
         orphans: Orphans,
         uploader: Uploader,
         held_schemas: HeldSchemas,
+        before_create: Callable[[], None],
     ) -> None:
+        """`before_create` is called right before each intent, and raises an error if no run may create any more."""
         self._ledger = ledger
         self._api = api
         self._source = source
@@ -160,6 +164,7 @@ class Submitter:
         self._json_turns: defaultdict[str | None, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._held_schemas = held_schemas
         self._earlier = EarlierItems(ledger, endpoint=endpoint, again=options.again, retry_failed=options.retry_failed)
+        self._before_create = before_create
 
     async def submit(self, item: Item) -> SubmitResult:
         """Take a queued item as far as possible now.
@@ -306,10 +311,11 @@ class Submitter:
         return await self._send(attempt, permit)
 
     async def _send(self, attempt: _Attempt, permit: Permit) -> Item | None:
-        """Send one create; return None if it must be repeated. Raises StaleItem, TagInUse."""
+        """Send one create; return None if it must be repeated. Raises StaleItem, TagInUse, LedgerReplaced."""
         try:
+            self._before_create()
             await self._record_intent(attempt)
-        except (StaleItem, TagInUse):
+        except (StaleItem, TagInUse, LedgerReplaced):
             await permit.unused()
             raise
         if not permit.is_fresh:

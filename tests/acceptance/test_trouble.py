@@ -86,7 +86,7 @@ def test_a_bad_key_stops_at_once_and_leaves_a_state_that_resumes(work: Work, san
     assert (mine.summary()["state"], mine.summary()["exit_code"]) == ("paused", 7)
     assert sandbox.counters()["created_ids"] == []
 
-    mine.command("resume", *PACE, variables={"BULKHEAD_ACCEPT_NEW_KEY": "1"}).expect(0)
+    mine.command("resume", *PACE).expect(0)
     assert_each_once(sandbox.received(), files)
     mine.assert_collected(files)
 

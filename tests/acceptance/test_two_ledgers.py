@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 from tests.acceptance.inbox import Workspace, assert_each_once
 from tests.acceptance.vendors import SandboxVendor
@@ -11,8 +14,8 @@ from tests.support.command import Command, Running
 
 Work = Callable[..., Workspace]
 
-FILES = 40
-PACE = ("--create-quota", "8/2s", "--uploads", "4")
+FILES = 24
+PACE = ("--create-quota", "4/1s", "--uploads", "4")
 
 
 def elsewhere(mine: Workspace) -> Command:
@@ -58,3 +61,24 @@ def test_a_run_in_another_directory_imports_nothing_of_a_source_that_a_run_is_im
     told = other(*run_of(mine.inbox)).expect(0)
     assert f"the last run of {mine.inbox} used another ledger: {ledger}" in told.text
     assert_each_once(sandbox.received(), files)
+
+
+@pytest.mark.parametrize("lost", [(".bulkhead",), (".bulkhead", ".state")], ids=["ledger", "ledger and locks"])
+def test_a_ledger_that_is_deleted_during_its_run_leads_to_no_second_import(
+    work: Work, sandbox: SandboxVendor, lost: tuple[str, ...]
+) -> None:
+    mine = work(sandbox)
+    files = mine.fill(FILES)
+    with mine.command.start(*run_of("inbox", "--out", "out", "--json")) as first:
+        until_collecting(first)
+        for name in lost:
+            shutil.rmtree(mine.home / name)
+        second = mine.command(*run_of("inbox", "--out", "out-2"))
+        ended = first.wait()
+    last = mine.command(*run_of("inbox", "--out", "out-2")).expect(0)
+    assert_each_once(sandbox.received(), files)
+
+    ended.expect(7)
+    assert "ledger" in ended.events[-1]["reason"]
+    assert second.code in (0, 11)
+    assert "Traceback" not in last.text

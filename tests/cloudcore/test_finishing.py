@@ -7,8 +7,9 @@ import asyncio
 import pytest
 
 from runner.cloud.messages import BatchRef, ImportHint, Message, StartLoad
+from runner.cloud.ops.redrive import Redrive
 from runner.cloud.protocols import Done, Queue, Requeued
-from runner.models import Batch, ItemState
+from runner.models import FAILED_BEFORE, Batch, ItemState
 from tests.cloudcore.bench import Bench
 from tests.support.inputs import Fate
 
@@ -128,3 +129,37 @@ async def test_a_function_that_died_before_it_noted_the_end_leaves_one_that_bear
     await bench.do(Queue.FINISH, ref(batch))
     assert len(bench.heard.ends) == 2
     assert len(set(bench.heard.ends)) == 1
+
+
+@pytest.mark.parametrize(
+    ("fate", "state", "code"), [("good", "skipped", 0), ("review", "skipped", 6), ("broken", "failed", 4)]
+)
+async def test_an_unchanged_load_is_not_sent_again_and_needs_attention_if_the_earlier_one_does(
+    bench: Bench, fate: Fate, state: str, code: int
+) -> None:
+    first = await loaded(bench, fate)
+    await bench.do(Queue.FINISH, ref(first))
+    await asyncio.sleep(3600)
+    await bench.do(Queue.LIST, LOAD)
+    await bench.work_off()
+    second = (await bench.ledger.batches())[-1]
+    assert second.batch_id != first.batch_id
+    (line,) = bench.results.manifest(second.out)
+    assert (line["state"], line["earlier_batch_id"]) == (state, first.batch_id)
+    assert (second.state, second.exit_code) == ("complete", code)
+    assert len(bench.uploads) == 1
+
+
+async def test_a_redrive_sends_a_file_that_failed_before(bench: Bench) -> None:
+    first = await loaded(bench, "broken")
+    await asyncio.sleep(3600)
+    await bench.do(Queue.LIST, LOAD)
+    await bench.work_off()
+    second = (await bench.ledger.batches())[-1]
+    item = await bench.ledger.item(second.batch_id, "0.csv")
+    assert item is not None
+    assert (item.error_code, item.earlier_batch_id) == (FAILED_BEFORE, first.batch_id)
+    driver = Redrive(bench.ledger, bench.deployment.queues, bench.deployment.transitions())
+    await driver.batch(second.batch_id, states={ItemState.FAILED}, match=None)
+    await bench.work_off()
+    assert len(bench.uploads) == 2

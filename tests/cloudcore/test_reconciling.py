@@ -189,7 +189,7 @@ async def test_at_most_500_queued_items_are_enqueued_in_a_pass(bench: Bench) -> 
 
 
 async def test_a_json_create_in_doubt_is_settled_after_its_quiet_period(bench: Bench) -> None:
-    await landed(bench, "a.csv", fate="refused")
+    await landed(bench, "a.json")
     bench.take(Queue.FINISH)
     doubted = Item(batch_id=ORDERS, source="orders/b.json", kind=ItemKind.JSON, schema_id="contacts")
     await bench.ledger.add([doubted])

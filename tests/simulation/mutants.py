@@ -22,13 +22,13 @@ from runner.models import ImportStatus, Item, ItemKind, ItemState, RemoteImport
 from runner.protocols import Prepared, SavedResult
 from runner.quota import pacer as pacing
 from runner.sinks import local, result_array
-from runner.stages import lost_creates as doubts
-from runner.stages import orphans, submit, track, upload
+from runner.stages import json_imports, lost_creates, orphans, submit, track, upload
 from runner.stages.collect import Collector
 from runner.stages.transitions import Transitions
-from tests.simulation.plan import Life, Plan
+from tests.simulation.plan import Life, Plan, within
 from tests.support.seeds import Mutant
 from tests.support.weather import Call
+from tests.support.worlds import World
 
 _TAG = re.compile(r"\.~[a-z2-7]{13}")
 
@@ -37,6 +37,29 @@ def short_downloads(plan: Plan) -> Plan:
     """Let downloads end early, into a real directory."""
     rates: dict[Call, float] = {**plan.rates, "download": 0.4}
     return replace(plan, store="disk", kinds=plan.kinds | {"short"}, rates=rates, clears_at=1000.0)
+
+
+def late_json(plan: Plan) -> Plan:
+    """Let many creates take effect late, in a batch with more JSON documents."""
+    plan = within(plan, frozenset({World.NAMED_JSON}))
+    rates: dict[Call, float] = {**plan.rates, "create": 0.4}
+    return replace(plan, kinds=plan.kinds | {"late"}, rates=rates, latest_create_s=120.0)
+
+
+def lost_json(plan: Plan) -> Plan:
+    """Lose the answers of many JSON creates, where the vendor names their imports."""
+    return within(plan, frozenset({World.NAMED_JSON}))
+
+
+def late_json_and_clocks(plan: Plan) -> Plan:
+    """Let creates of JSON documents take effect late, on a machine whose clock is set back by an hour."""
+    lives = (Life(stop_after_s=100.0), Life(skew_s=-4000.0, stop_after_s=100.0), Life())
+    return replace(late_json(plan), lives=lives, clears_at=1000.0, outages=())
+
+
+def far_dates(plan: Plan) -> Plan:
+    """Lose the answers of many JSON creates, where the vendor's `Date` is far from the dates of imports."""
+    return within(plan, frozenset({World.DATE_OFF}))
 
 
 def crashes_without_condition(plan: Plan) -> Plan:
@@ -93,7 +116,15 @@ def json_settled_at_once(patch: pytest.MonkeyPatch) -> None:
     def quiet_at(self: Any, item: Item) -> datetime:
         return item.intent_at or self._vendor_time.now()
 
-    patch.setattr(doubts.LostCreates, "_quiet_at", quiet_at)
+    patch.setattr(lost_creates.LostCreates, "_quiet_at", quiet_at)
+
+
+def json_repeated_without_proof(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(json_imports.Seen, "shows_json_creates", True)
+
+
+def json_names_ignored(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(json_imports.Seen, "may_be_named", lambda _self, remote, _binding: not remote.original_filename)
 
 
 def adopted_by_plain_name(patch: pytest.MonkeyPatch) -> None:
@@ -145,14 +176,15 @@ def throttled_create_counted(patch: pytest.MonkeyPatch) -> None:
 
 
 def result_renamed_before_its_check(patch: pytest.MonkeyPatch) -> None:
-    def commit(self: Any, data: bytes) -> None:
+    def complete(self: Any, data: bytes) -> None:
         self.array.feed(data)
         self.digest.update(data)
         local._Draft.write(self, data)
-        local._Draft.commit(self, b"")
+        local._Draft.complete(self, b"")
+        local._Draft.keep(self)
         self.array.finish()
 
-    patch.setattr(local._ResultDraft, "commit", commit)
+    patch.setattr(local._ResultDraft, "complete", complete)
 
 
 def result_not_checked(patch: pytest.MonkeyPatch) -> None:
@@ -163,7 +195,7 @@ def collected_before_saved(patch: pytest.MonkeyPatch) -> None:
     async def replay(whole: bytes) -> AsyncIterator[bytes]:
         yield whole
 
-    async def fetch(self: Any, item: Item) -> SavedResult:
+    async def fetch(self: Any, item: Item, _place: Any) -> SavedResult:
         url = await self._api.results_url(item.import_id)
         async with self._storage.get(url) as chunks:
             whole = b"".join([chunk async for chunk in chunks])
@@ -255,7 +287,9 @@ MUTANTS = (
     Mutant("data is sent before the bind", data_before_bind),
     Mutant("a create is sent before its intent", create_before_intent),
     Mutant("a JSON create of unknown outcome is repeated", json_create_repeated, first_seed=1),
-    Mutant("a JSON create is settled without a quiet period", json_settled_at_once, first_seed=258),
+    Mutant("a JSON create is settled without a quiet period", json_settled_at_once, late_json),
+    Mutant("a JSON create is repeated without proof", json_repeated_without_proof, far_dates),
+    Mutant("only an import without a name can be that of a JSON create", json_names_ignored, lost_json),
     Mutant("an import is adopted by its plain name", adopted_by_plain_name, first_seed=111),
     Mutant("import ids are not unique", import_ids_not_unique, first_seed=11),
     Mutant("a slot is free a minute after its create was sent", slots_freed_when_sent, first_seed=4),
@@ -279,6 +313,6 @@ MUTANTS = (
         deletions_and_crashes,
         first_seed=1,
     ),
-    Mutant("the machine's own clock is trusted", own_clock_trusted, first_seed=44),
-    Mutant("the machine's own clock is read each time", clock_read_each_time, first_seed=44),
+    Mutant("the machine's own clock is trusted", own_clock_trusted, late_json_and_clocks, first_seed=34),
+    Mutant("the machine's own clock is read each time", clock_read_each_time, late_json_and_clocks, first_seed=34),
 )

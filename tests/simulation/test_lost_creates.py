@@ -43,8 +43,16 @@ class ListOnly:
         raise AssertionError(f"{name} is not expected")
 
 
-def made(schema_id: str | None) -> RemoteImport:
-    return RemoteImport(import_id="i-1", status="SUCCESSFUL", schema_id=schema_id, created_at=MADE_AT)
+def made(schema_id: str | None, *, import_id: str = "i-1") -> RemoteImport:
+    return RemoteImport(import_id=import_id, status="SUCCESSFUL", schema_id=schema_id, created_at=MADE_AT)
+
+
+async def answered(ledger: MemoryLedger) -> RemoteImport:
+    """Record a create that was answered, and return its import."""
+    remote = made("contacts", import_id="i-0")
+    item = await in_doubt(ledger, "b", "0.json", "contacts")
+    await ledger.advance(item, ItemState.PROCESSING, reason="created", import_id="i-0", created_at=MADE_AT)
+    return remote
 
 
 async def in_doubt(ledger: MemoryLedger, batch_id: str, source: str, schema_id: str | None) -> Item:
@@ -56,10 +64,10 @@ async def in_doubt(ledger: MemoryLedger, batch_id: str, source: str, schema_id: 
     return await ledger.advance(item, ItemState.CREATING, reason="intent", intent_at=MADE_AT)
 
 
-async def settled(ledger: MemoryLedger, items: list[Item], remote: RemoteImport) -> list[Item]:
+async def settled(ledger: MemoryLedger, items: list[Item], *imports: RemoteImport) -> list[Item]:
     doubts = LostCreates(
         ledger=ledger,
-        api=ListOnly(remote),
+        api=ListOnly(*imports),
         transitions=Transitions(ledger, clock=LateClock(), emit=ignore, by_state={}),
         options=RunOptions(),
         vendor_time=VendorTime(LateClock()),
@@ -86,11 +94,12 @@ async def test_an_import_that_may_be_an_item_of_another_batch_is_not_adopted(led
 
 
 async def test_an_import_of_a_saved_schema_is_not_taken_for_one_with_inline_fields(ledger: MemoryLedger) -> None:
-    items = await settled(ledger, [await in_doubt(ledger, "b", "1.json", None)], made("contacts"))
+    item = await in_doubt(ledger, "b", "1.json", None)
+    items = await settled(ledger, [item], made("contacts"), await answered(ledger))
     assert [item.state for item in items] == [ItemState.QUEUED]
 
 
 async def test_two_items_of_different_schemas_do_not_disturb_each_other(ledger: MemoryLedger) -> None:
     both = [await in_doubt(ledger, "b", "1.json", None), await in_doubt(ledger, "b", "2.json", "contacts")]
-    items = await settled(ledger, both, made("contacts"))
+    items = await settled(ledger, both, made("contacts"), await answered(ledger))
     assert [item.state for item in items] == [ItemState.QUEUED, ItemState.PROCESSING]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 
@@ -20,7 +20,7 @@ from runner.events import Event
 from runner.ledger.memory import MemoryLedger
 from runner.local.pipeline import RunResult, Scope, run_batch
 from runner.models import TRANSITIONS, Batch, CreateRequest, Item, ItemState
-from runner.protocols import SavedResult
+from runner.protocols import Occupant, Place, SavedResult
 from runner.quota.pacer import CreatePacer
 from runner.quota.slots import MemorySlots
 from runner.sources.file_types import kind_of
@@ -41,11 +41,21 @@ class MemorySink:
     async def prepare(self) -> None:
         """Accept every batch."""
 
-    async def save_result(self, source: str, chunks: AsyncIterator[bytes]) -> SavedResult:
+    async def save_result(self, source: str, chunks: AsyncIterator[bytes], place: Place | None = None) -> SavedResult:
         data = b"".join([chunk async for chunk in chunks])
         rows = orjson.loads(data)
-        self.results[source] = data
-        return SavedResult(path=f"results/{source}.json", row_count=len(rows), sha256=sha256(data).hexdigest())
+        saved = SavedResult(path=f"results/{source}.json", row_count=len(rows), sha256=sha256(data).hexdigest())
+        if place is not None:
+            saved = replace(saved, path=await place.choose(saved.path, self._look, saved=saved))
+        self.results[saved.path.removeprefix("results/").removesuffix(".json")] = data
+        return saved
+
+    async def _look(self, path: str) -> Occupant | None:
+        found = self.results.get(path.removeprefix("results/").removesuffix(".json"))
+        return None if found is None else Occupant(sha256=sha256(found).hexdigest())
+
+    async def read(self, name: str) -> bytes | None:
+        return self.results.get(name)
 
     async def write(self, name: str, chunks: AsyncIterator[bytes]) -> str:
         self.results[name] = b"".join([chunk async for chunk in chunks])

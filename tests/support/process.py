@@ -6,13 +6,14 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterable, Sequence
 from contextvars import Context, ContextVar, copy_context
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from runner.errors import StorageFull
 from runner.ledger.protocol import Ledger
 from runner.models import Batch, BatchChanges, HistoryEntry, Item, ItemChanges, ItemState, RemoteImport
-from runner.protocols import SavedResult, Sink
+from runner.protocols import Occupant, Place, SavedResult, Sink
 from runner.quota.slots import Quota, Slot, SlotStore
 from runner.sinks.result_array import ResultArray
 
@@ -324,19 +325,29 @@ class MemorySink:
     async def prepare(self) -> None:
         """Accept every batch."""
 
-    async def save_result(self, source: str, chunks: AsyncIterator[bytes]) -> SavedResult:
+    async def save_result(self, source: str, chunks: AsyncIterator[bytes], place: Place | None = None) -> SavedResult:
         path, array = f"results/{source}.json", ResultArray()
         async for data in self._drafted(path, chunks):
             array.feed(data)
         array.finish()
-        await self._rename(path)
-        whole = self._files[path]
-        return SavedResult(path=path, row_count=array.row_count, sha256=hashlib.sha256(whole).hexdigest())
+        whole = self._files[f"{path}.partial"]
+        saved = SavedResult(path=path, row_count=array.row_count, sha256=hashlib.sha256(whole).hexdigest())
+        if place is not None:
+            saved = replace(saved, path=await place.choose(path, self._look, saved=saved))
+        await self._rename(path, saved.path)
+        return saved
+
+    async def _look(self, path: str) -> Occupant | None:
+        found = self._files.get(path)
+        return None if found is None else Occupant(sha256=hashlib.sha256(found).hexdigest())
+
+    async def read(self, name: str) -> bytes | None:
+        return self._files.get(name)
 
     async def write(self, name: str, chunks: AsyncIterator[bytes]) -> str:
         async for _ in self._drafted(name, chunks):
             pass
-        await self._rename(name)
+        await self._rename(name, name)
         return name
 
     async def _drafted(self, path: str, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -348,8 +359,8 @@ class MemorySink:
             yield chunk
         await self._process.event("sink.written", path)
 
-    async def _rename(self, path: str) -> None:
-        self._files[path] = self._files.pop(f"{path}.partial")
+    async def _rename(self, draft: str, path: str) -> None:
+        self._files[path] = self._files.pop(f"{draft}.partial")
         await self._process.event("sink.renamed", path)
 
 
@@ -365,15 +376,18 @@ class ProcessSink:
     async def prepare(self) -> None:
         await self._inner.prepare()
 
-    async def save_result(self, source: str, chunks: AsyncIterator[bytes]) -> SavedResult:
+    async def save_result(self, source: str, chunks: AsyncIterator[bytes], place: Place | None = None) -> SavedResult:
         await self._process.event("sink.save", source)
         self._disk.write("results")
         try:
-            saved = await self._inner.save_result(source, chunks)
+            saved = await self._inner.save_result(source, chunks, place)
         finally:
             self._on_try(source)
         await self._process.event("sink.renamed", saved.path)
         return saved
+
+    async def read(self, name: str) -> bytes | None:
+        return await self._inner.read(name)
 
     async def write(self, name: str, chunks: AsyncIterator[bytes]) -> str:
         await self._process.event("sink.write", name)

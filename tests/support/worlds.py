@@ -55,9 +55,11 @@ class World(StrEnum):
 ON_BY_DEFAULT: frozenset[World] = frozenset(
     {
         World.CONDITION_IGNORED,
+        World.DATE_OFF,
         World.DRIFTING_LIST,
         World.EXPIRED_ALWAYS,
         World.LONG_OUTAGE,
+        World.NAMED_JSON,
         World.NEXT_NIGHT,
     }
 )

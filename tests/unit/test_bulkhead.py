@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -15,7 +16,7 @@ from runner import Bulkhead, Routes, RunSpec, source_spec
 from runner.check import Engine, setup
 from runner.clock import system_now
 from runner.config.settings import Settings
-from runner.errors import BatchTaken, LedgerLocked
+from runner.errors import BatchTaken, LedgerLocked, SourceLocked
 from runner.events import BatchFinished, BatchStarted, Event, ItemMoved, Notice
 from runner.ledger.sqlite.ledger import SqliteLedger
 from runner.local.outcome import ExitCode
@@ -280,3 +281,60 @@ async def test_a_batch_can_be_run_again_once_a_watch_that_nobody_reads_has_ended
         outcome = await bulkhead.resume(started.batch_id, wait=True)
         await watch.aclose()  # type: ignore[attr-defined]
     assert outcome.state is BatchState.COMPLETE
+
+
+@pytest.mark.parametrize("deleted", ["ledger.db", "ledger.db-wal"])
+async def test_a_run_whose_ledger_is_deleted_stops_and_keeps_its_content_for_a_resume(
+    box: RunningSandbox, settings: Settings, tmp_path: Path, deleted: str
+) -> None:
+    def hear(event: Event) -> None:
+        if isinstance(event, ItemMoved) and event.new is ItemState.PROCESSING:
+            (tmp_path / deleted).unlink(missing_ok=True)
+
+    spec = _spec(tmp_path / "in", *(f"{number:02}.csv" for number in range(30)))
+    async with Bulkhead(settings, on_event=hear) as bulkhead:
+        outcome = await bulkhead.run(spec)
+    assert outcome.exit_code is ExitCode.FATAL
+    assert outcome.state is BatchState.PAUSED
+    assert outcome.by_state.get(ItemState.QUEUED, 0) >= 10
+    assert outcome.reason.startswith(f"the ledger {settings.ledger} was deleted, moved, or replaced")
+    assert f"`bulkhead resume {outcome.batch.batch_id} --ledger {outcome.kept_ledger}`" in outcome.reason
+
+    kept = settings.model_copy(update={"ledger": Path(str(outcome.kept_ledger)), "quota_store": tmp_path / "fresh.db"})
+    async with Bulkhead(kept) as bulkhead:
+        assert (await bulkhead.resume(outcome.batch.batch_id)).by_state == {ItemState.COLLECTED: 30}
+    assert len((await box.counters())["created_ids"]) == 30
+
+
+async def test_a_run_whose_lock_is_deleted_stops_and_continues_with_the_same_ledger(
+    settings: Settings, tmp_path: Path
+) -> None:
+    def hear(event: Event) -> None:
+        if isinstance(event, ItemMoved) and event.new is ItemState.PROCESSING:
+            shutil.rmtree(tmp_path / "quota.db.sources", ignore_errors=True)
+
+    spec = _spec(tmp_path / "in", *(f"{number:02}.csv" for number in range(30)))
+    async with Bulkhead(settings, on_event=hear) as bulkhead:
+        outcome = await bulkhead.run(spec)
+    assert (outcome.exit_code, outcome.kept_ledger) == (ExitCode.FATAL, None)
+    assert "the lock of this run" in outcome.reason
+    assert f"`bulkhead resume {outcome.batch.batch_id}`" in outcome.reason
+
+
+async def test_a_second_run_with_another_ledger_waits_if_it_is_asked_to(settings: Settings, tmp_path: Path) -> None:
+    spec = _spec(tmp_path / "in", "a.csv")
+    other = settings.model_copy(update={"ledger": tmp_path / "other.db"})
+    await _interrupted(other, spec)
+    heard: asyncio.Queue[Event] = asyncio.Queue()
+    async with Bulkhead(settings) as first, Bulkhead(other, on_event=heard.put_nowait) as second:
+        watch = first.watch(spec)
+        assert isinstance(await anext(watch), BatchStarted)
+        with pytest.raises(SourceLocked):
+            await second.run(spec)
+        with pytest.raises(SourceLocked):
+            await second.resume()
+        assert len(await second.batches()) == 1
+        waiting = asyncio.ensure_future(second.resume(wait=True))
+        assert isinstance(await heard.get(), Notice)
+        assert [event async for event in watch]
+        assert (await waiting).state is BatchState.COMPLETE

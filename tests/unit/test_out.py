@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ from tests.support.sandbox import LICENSE_KEY, RunningSandbox, running_sandbox
 
 @pytest.fixture
 async def box() -> AsyncIterator[RunningSandbox]:
-    settings = SandboxSettings(pending_s=0.0, running_s=0.0)
+    settings = SandboxSettings(license_key=LICENSE_KEY, pending_s=0.0, running_s=0.0)
     async with running_sandbox(settings=settings, engine=lambda _job: Outcome(status="SUCCESSFUL", rows=[])) as box:
         yield box
 
@@ -78,15 +79,15 @@ async def test_a_manifest_that_cannot_be_written_ends_with_try_again_and_says_so
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     heard: list[Event] = []
-    commit = sinks._Draft.commit
+    keep = sinks._Draft.keep
 
-    def broken(draft: sinks._Draft, data: bytes) -> None:
+    def broken(draft: sinks._Draft) -> None:
         if draft.path == "manifest.jsonl":
             with draft._translated():
                 raise OSError(errno.EROFS, os.strerror(errno.EROFS))
-        commit(draft, data)
+        keep(draft)
 
-    monkeypatch.setattr(sinks._Draft, "commit", broken)
+    monkeypatch.setattr(sinks._Draft, "keep", broken)
     async with Bulkhead(settings, on_event=heard.append) as bulkhead:
         outcome = await bulkhead.run(_spec(tmp_path / "in", "a.csv"))
     assert (outcome.exit_code, outcome.by_state) == (ExitCode.TRY_AGAIN, {ItemState.COLLECTED: 1})
@@ -113,3 +114,66 @@ async def test_a_disk_that_fails_below_one_directory_leaves_only_that_to_a_later
         assert (outcome.exit_code, outcome.by_state) == (ExitCode.TRY_AGAIN, {ItemState.COLLECTED: 1})
         assert "sub/: it cannot be read at the moment: Input/output error" in outcome.reason
         assert (await bulkhead.resume()).by_state == {ItemState.COLLECTED: 2}
+
+
+async def test_a_second_root_is_refused_before_anything_is_sent(
+    box: RunningSandbox, settings: Settings, tmp_path: Path
+) -> None:
+    async with Bulkhead(settings) as bulkhead:
+        await bulkhead.run(_spec(tmp_path / "in", "a.csv"))
+        with pytest.raises(ConfigError, match=f"out has the results of {tmp_path}/in") as caught:
+            await bulkhead.run(_spec(tmp_path / "other", "a.csv"))
+        assert "choose another --out" in (caught.value.hint or "")
+        assert len(await bulkhead.batches()) == 1
+    assert len((await box.counters())["created_ids"]) == 1
+
+
+async def test_a_list_a_file_and_the_directory_they_are_in_share_a_folder(settings: Settings, tmp_path: Path) -> None:
+    spec = _spec(tmp_path / "in", "a.csv", "sub/b.csv")
+    (tmp_path / "list").write_text("sub/b.csv\n")
+    of_list = source_spec(str(tmp_path / "in"), files_from=str(tmp_path / "list"))
+    of_file = source_spec(str(tmp_path / "in/a.csv"))
+    result = tmp_path / "out/results/sub/b.csv.json"
+    async with Bulkhead(settings) as bulkhead:
+        await bulkhead.run(spec)
+        before = result.stat().st_ino
+        _spec(tmp_path / "in")
+        (tmp_path / "in/sub/b.csv").write_text("name\nchanged\n")
+        assert (await bulkhead.run(replace(spec, source=of_list))).by_state == {ItemState.COLLECTED: 1}
+        assert (await bulkhead.run(replace(spec, source=of_file))).by_state == {ItemState.SKIPPED: 1}
+    assert result.stat().st_ino != before
+    assert sorted(path.name for path in result.parent.iterdir()) == ["b.csv.json"]
+
+
+async def test_a_wrong_key_does_not_take_the_folder_from_the_right_one(settings: Settings, tmp_path: Path) -> None:
+    spec = _spec(tmp_path / "in", "a.csv")
+    wrong = settings.model_copy(update={"license_key": SecretStr("wrong"), "ledger": tmp_path / "wrong.db"})
+    async with Bulkhead(wrong) as bulkhead:
+        assert (await bulkhead.run(spec)).exit_code is ExitCode.FATAL
+    async with Bulkhead(settings) as bulkhead:
+        assert (await bulkhead.run(spec)).exit_code is ExitCode.OK
+    async with Bulkhead(wrong) as bulkhead:
+        with pytest.raises(ConfigError, match="another license key") as caught:
+            await bulkhead.resume()
+    assert "BULKHEAD_ACCEPT_NEW_KEY=1" in (caught.value.hint or "")
+
+
+async def test_the_folder_of_an_earlier_version_is_taken_over_with_its_results(
+    settings: Settings, tmp_path: Path
+) -> None:
+    spec = _spec(tmp_path / "in", "a.csv")
+    async with Bulkhead(settings) as bulkhead:
+        await bulkhead.run(spec)
+        (tmp_path / "out/.bulkhead-out.json").unlink()
+        (tmp_path / "in/a.csv").write_text("name\nchanged\n")
+        assert (await bulkhead.run(spec)).by_state == {ItemState.COLLECTED: 1}
+    assert (tmp_path / "out/.bulkhead-out.json").exists()
+    assert [path.name for path in (tmp_path / "out/results").iterdir()] == ["a.csv.json"]
+
+
+async def test_an_owner_file_that_cannot_be_read_is_no_invitation(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/.bulkhead-out.json").write_text("{")
+    async with Bulkhead(settings) as bulkhead:
+        with pytest.raises(ConfigError, match=r"out/\.bulkhead-out\.json cannot be read"):
+            await bulkhead.run(_spec(tmp_path / "in", "a.csv"))

@@ -15,6 +15,7 @@ from runner.ledger.leases import WHOLE_BATCH
 from runner.local.outcome import batch_result
 from runner.manifest import MANIFEST_JSONL, summary, write_manifest
 from runner.models import Batch, BatchState
+from runner.stages.earlier import held_back
 from runner.stop import StopSignal
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ async def _finished(deployment: Deployment, batch_id: str) -> bool:
         if batch.state is BatchState.COMPLETE:
             await reopen(deployment, batch_id)
         return False
-    judged, reason = _judged(deployment, batch, counts)
+    judged, reason = await _judged(deployment, batch, counts)
     if moves == manifest_moves and judged == batch:
         return False
     await write_manifest(
@@ -92,11 +93,12 @@ async def _finished(deployment: Deployment, batch_id: str) -> bool:
     return await _moved_since(deployment, judged, since=moves)
 
 
-def _judged(deployment: Deployment, batch: Batch, counts: Mapping[ItemState, int]) -> tuple[Batch, str]:
+async def _judged(deployment: Deployment, batch: Batch, counts: Mapping[ItemState, int]) -> tuple[Batch, str]:
     """Return the batch with its new state, exit code, and end, and the reason for them."""
     if not batch.listed:
         return replace(batch, state=BatchState.RUNNING, exit_code=None, reason=None, finished_at=None), ""
-    judged = batch_result(counts, stop=StopSignal(), missing_schemas={}, listed=True)
+    skipped = await held_back(deployment.ledger, batch.batch_id)
+    judged = batch_result(counts, stop=StopSignal(), missing_schemas={}, listed=True, held_back=skipped)
     finished_at = batch.finished_at if judged.state is batch.state else deployment.clock.now()
     ended = replace(
         batch,

@@ -14,8 +14,16 @@ from pathlib import Path
 from typing import TypeVar
 
 from runner._version import __version__
-from runner.errors import BulkheadError, LedgerCorrupt, LedgerError, LedgerLocked, LedgerTooNew, StorageFull
-from runner.ledger.sqlite.lockfile import LockFile, lock_path, refuse_network_file_system
+from runner.errors import (
+    BulkheadError,
+    LedgerCorrupt,
+    LedgerError,
+    LedgerLocked,
+    LedgerReplaced,
+    LedgerTooNew,
+    StorageFull,
+)
+from runner.ledger.sqlite.lockfile import LockFile, is_in_place, lock_path, refuse_network_file_system
 
 logger = logging.getLogger(__name__)
 
@@ -77,11 +85,14 @@ class Database:
         connection: sqlite3.Connection,
         *,
         path: Path,
+        descriptor: int | None = None,
         lock: LockFile | None = None,
         reserve: DiskReserve | None = None,
     ) -> None:
+        """`descriptor` is the open file of a writer. It is closed last: closing it releases the locks of SQLite."""
         self.connection = connection
         self._path = path
+        self._descriptor = descriptor
         self._lock = lock
         self._reserve = reserve
 
@@ -104,7 +115,8 @@ class Database:
             refuse_network_file_system(path)
             lock = LockFile.take(lock_path(path), ledger=path, now=now)
             undo.callback(lock.release)
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            undo.callback(os.close, descriptor)
             connection = connect(path, mode="rw")
             undo.callback(connection.close)
             connection.execute("PRAGMA journal_mode = WAL")
@@ -115,7 +127,7 @@ class Database:
             reserve = DiskReserve(sibling(path, ".ballast"))
             reserve.make()
             undo.pop_all()
-        return cls(connection, path=path, lock=lock, reserve=reserve)
+        return cls(connection, path=path, descriptor=descriptor, lock=lock, reserve=reserve)
 
     @classmethod
     def for_reading(cls, path: Path, schema: Schema) -> Database:
@@ -154,10 +166,35 @@ class Database:
         logger.warning("the disk is full: the ledger uses its reserve")
         return self._transact("BEGIN IMMEDIATE", work)
 
+    @property
+    def is_in_place(self) -> bool:
+        """Return whether a writer's path still leads to the file that it has open, with all that was written."""
+        if self._descriptor is None:
+            return True
+        return is_in_place(self._descriptor, self._path) and sibling(self._path, "-wal").exists()
+
+    def check(self) -> None:
+        """Raise LedgerReplaced if another process could open a writer's path, since it no longer leads here."""
+        if not self.is_in_place:
+            raise LedgerReplaced(f"the ledger {self._path} was deleted, moved, or replaced while this run used it")
+        if self._lock is not None and not self._lock.is_in_place:
+            raise LedgerReplaced(f"the lock {lock_path(self._path)} was deleted while this run used the ledger")
+
+    def copy_to(self, path: Path) -> None:
+        """Write all that this connection sees to a new file. Raises LedgerError, StorageFull."""
+        with explained(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+            self.connection.execute("VACUUM INTO ?", (str(path),))
+
     def close(self) -> None:
+        is_in_place = self.is_in_place
         self.connection.close()
-        if self._reserve is not None:
+        if self._reserve is not None and is_in_place:
             self._reserve.free()
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
         if self._lock is not None:
             self._lock.release()
 

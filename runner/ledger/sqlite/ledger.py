@@ -298,6 +298,17 @@ class SqliteLedger:
         found = self._fetch("SELECT endpoint, at FROM reconciled", ())
         return {endpoint: rules.from_ms(at) for endpoint, at in found}
 
+    def check(self) -> None:
+        """Raise LedgerReplaced if the ledger's file or its lock was deleted or replaced after it was opened."""
+        self._database.check()
+
+    def keep(self, path: Path) -> bool:
+        """Copy a ledger whose file is gone to `path`; False if it is in its place. Raises LedgerError, StorageFull."""
+        if self._database.is_in_place:
+            return False
+        self._database.copy_to(path)
+        return True
+
     async def close(self) -> None:
         self._database.close()
 

@@ -22,8 +22,9 @@ _OCTAL = re.compile(r"\\([0-7]{3})")
 class LockFile:
     """A file next to the ledger, locked by the process that writes; the kernel releases it when that process ends."""
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, path: Path) -> None:
         self._descriptor: int | None = descriptor
+        self._path = path
 
     @classmethod
     def take(cls, path: Path, *, ledger: Path, now: datetime) -> LockFile:
@@ -43,12 +44,12 @@ class LockFile:
         except OSError:
             os.close(descriptor)
             raise
-        return cls(descriptor)
+        return cls(descriptor, path)
 
     @property
-    def descriptor(self) -> int | None:
-        """Return the open file; None once it is released."""
-        return self._descriptor
+    def is_in_place(self) -> bool:
+        """Return whether another process that wants the lock finds this file."""
+        return self._descriptor is None or is_in_place(self._descriptor, self._path)
 
     def release(self) -> None:
         if self._descriptor is not None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 
 from runner.aws.s3 import S3Client
-from runner.errors import ConfigError, ResultInvalid, SinkFailed, StorageFull, Unavailable
+from runner.errors import ConfigError, FileUnavailable, ResultInvalid, SinkFailed, StorageFull, Unavailable
+from runner.protocols import Look, Occupant, SavedResult
 from runner.sinks import LocalSink, open_sink
 from runner.sinks.s3 import S3Sink
 from tests.support.aws import LocalAws
@@ -151,6 +152,88 @@ async def test_a_missing_permission_is_reported_before_the_run(operation: str, p
     with pytest.raises(ConfigError, match="S3 denies it") as caught:
         await S3Sink("s3://results/out", client).prepare()  # type: ignore[arg-type]
     assert f"allow {permission} on arn:aws:s3:::results/out/" in (caught.value.hint or "")
+
+
+async def test_permissions_that_only_shared_results_need_are_reported_before_the_run() -> None:
+    client = ScriptedS3(head_object=[refusal(403, "403")])
+    with pytest.raises(ConfigError, match="S3 denies it") as caught:
+        await S3Sink("s3://results/out", client).prepare()  # type: ignore[arg-type]
+    assert "s3:GetObject on arn:aws:s3:::results/out/*" in (caught.value.hint or "")
+    assert "s3:ListBucket on arn:aws:s3:::results " in (caught.value.hint or "")
+
+
+class Chosen:
+    """Chooses a fixed path; implements Place. `seen` is what was there."""
+
+    def __init__(self, path: str, *, import_id: str = "import-1", meanwhile: Callable[[], None] | None = None) -> None:
+        self.import_id = import_id
+        self.seen: Occupant | None = None
+        self._path = path
+        self._meanwhile = meanwhile
+
+    async def choose(self, usual: str, look: Look, *, saved: SavedResult | None) -> str:
+        self.seen = await look(self._path)
+        if self._meanwhile is not None:
+            self._meanwhile()
+        return self._path
+
+
+@pytest.mark.parametrize("content", [ROWS, LARGE], ids=["one request", "in parts"])
+async def test_an_object_names_the_import_it_was_saved_for(sink: S3Sink, bucket: Bucket, content: bytes) -> None:
+    path = "results/a.csv.~7.json"
+    saved = await sink.save_result("a.csv", pieces(content), Chosen(path, import_id="ä/1"))
+    again = Chosen(path)
+    await sink.save_result("a.csv", pieces(ROWS), again)
+    assert (saved.path, again.seen) == (path, Occupant(import_id="ä/1"))
+    assert bucket.get(f"out/{path}") == ROWS
+
+
+async def test_an_object_that_names_no_import_is_known_by_its_content(sink: S3Sink, bucket: Bucket) -> None:
+    bucket.put("out/results/a.csv.json", content=ROWS)
+    place = Chosen("results/a.csv.json")
+    await sink.save_result("a.csv", pieces(b"[]"), place)
+    assert place.seen == Occupant(sha256=hashlib.sha256(ROWS).hexdigest())
+
+
+@pytest.mark.parametrize("content", [ROWS, LARGE], ids=["one request", "in parts"])
+@pytest.mark.parametrize("is_there", [True, False], ids=["replaced meanwhile", "made meanwhile"])
+async def test_what_others_write_after_the_choice_is_not_replaced(
+    sink: S3Sink, bucket: Bucket, content: bytes, is_there: bool
+) -> None:
+    key = "out/results/a.csv.json"
+    if is_there:
+        bucket.put(key, content=b"[1]")
+    place = Chosen("results/a.csv.json", meanwhile=lambda: bucket.put(key, content=b"[2]"))
+    with pytest.raises(FileUnavailable, match="somebody else"):
+        await sink.save_result("a.csv", pieces(content), place)
+    assert (bucket.get(key), bucket.uploads()) == (b"[2]", [])
+    await sink.save_result("a.csv", pieces(content), Chosen("results/a.csv.json"))
+    assert bucket.get(key) == content
+
+
+async def test_a_store_without_conditional_writes_is_written_without_them() -> None:
+    client = ScriptedS3(
+        head_object=[refusal(404, "404")], put_object=[refusal(501, "NotImplemented"), {"ETag": '"e1"'}]
+    )
+    sink = S3Sink("s3://results/out", client)  # type: ignore[arg-type]
+    with pytest.raises(FileUnavailable):
+        await sink.save_result("a.csv", stream(ROWS), Chosen("results/a.csv.json"))
+    await sink.save_result("a.csv", stream(ROWS), Chosen("results/a.csv.json"))
+    first, second = [arguments for operation, arguments in client.calls if operation == "put_object"]
+    assert first["IfNoneMatch"] == "*"
+    assert second.keys().isdisjoint({"IfMatch", "IfNoneMatch"})
+
+
+async def test_a_permission_that_is_taken_away_while_results_are_looked_at_is_a_failure_of_the_sink() -> None:
+    sink = S3Sink("s3://results/out", ScriptedS3(head_object=[refusal(403, "403")]))  # type: ignore[arg-type]
+    with pytest.raises(SinkFailed, match="S3 denies it"):
+        await sink.save_result("a.csv", stream(ROWS), Chosen("results/a.csv.json"))
+
+
+async def test_a_document_is_read_back(sink: S3Sink) -> None:
+    assert await sink.read("owner.json") is None
+    await sink.write("owner.json", stream(b"{}"))
+    assert await sink.read("owner.json") == b"{}"
 
 
 @pytest.mark.usefixtures("no_pauses")

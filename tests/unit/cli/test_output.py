@@ -3,6 +3,7 @@
 import io
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -34,6 +35,7 @@ from runner.local.outcome import BatchOutcome, ExitCode
 from runner.local.plan import Plan
 from runner.local.reconcile import Difference, DifferenceKind
 from runner.models import Batch, BatchState, Item, ItemState
+from runner.stages.earlier import HeldBack
 
 S = ItemState
 NOW = datetime(2026, 7, 23, 10, 15, 2, tzinfo=UTC)
@@ -263,6 +265,17 @@ def test_the_next_commands_can_be_copied_with_the_options_they_need() -> None:
     text = summary(options=" --ledger l.db", needs_review=1, failed=1)
     assert "  bulkhead track 20260723-101502-k3f9x2 --ledger l.db\n" in text
     assert "  bulkhead redrive 20260723-101502-k3f9x2 --state failed --ledger l.db\n" in text
+
+
+def test_batches_because_of_which_items_were_skipped_are_named_with_their_commands() -> None:
+    held_back = HeldBack(unresolved=2, reviews=1, unresolved_in=frozenset({"n1", "n2"}), reviews_in=frozenset({"n0"}))
+    ended = replace(outcome(BatchState.COMPLETE, skipped=3), reason="2 items were skipped: why", held_back=held_back)
+    to = console()
+    print_summary(to, RunSummary(outcome=ended, triage=Triage(), elapsed_s=1.0, options=" --ledger l.db"))
+    text = written(to)
+    assert "2 items were skipped: why" in text
+    for command in ("track n0", "reconcile n1", "reconcile n2"):
+        assert f"\n  bulkhead {command} --ledger l.db\n" in text
 
 
 def test_an_unfinished_batch_is_first_of_all_resumed() -> None:

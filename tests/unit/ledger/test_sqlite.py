@@ -20,7 +20,15 @@ from pathlib import Path
 
 import pytest
 
-from runner.errors import BulkheadError, LedgerCorrupt, LedgerError, LedgerLocked, LedgerTooNew, StorageFull
+from runner.errors import (
+    BulkheadError,
+    LedgerCorrupt,
+    LedgerError,
+    LedgerLocked,
+    LedgerReplaced,
+    LedgerTooNew,
+    StorageFull,
+)
 from runner.ledger.sqlite.database import RESERVE_BYTES, DiskReserve, explained
 from runner.ledger.sqlite.ledger import IS_SENT, SCHEMA, SELECT_HELD_BACK, WAS_TRIED, SqliteLedger
 from runner.ledger.sqlite.lockfile import refuse_network_file_system
@@ -580,3 +588,35 @@ def test_each_error_of_the_system_is_translated(number: int, expected: type[Bulk
     with pytest.raises(BulkheadError) as caught, explained(Path("ledger.db")):
         raise OSError(number, os.strerror(number))
     assert type(caught.value) is expected
+
+
+@pytest.mark.parametrize("ending", ["", "-wal", ".lock"])
+async def test_a_writer_notices_that_a_file_of_its_ledger_is_gone(path: Path, ending: str) -> None:
+    async with opened(path) as ledger:
+        await ledger.start_batch(BATCH)
+        ledger.check()
+        path.with_name(path.name + ending).rename(path.with_name("moved"))
+        with pytest.raises(LedgerReplaced, match=r"was deleted"):
+            ledger.check()
+
+
+async def test_a_ledger_whose_folder_was_replaced_is_kept_and_leaves_the_new_one_alone(path: Path) -> None:
+    kept = path.with_name("kept.db")
+    async with opened(path) as ledger:
+        await ledger.start_batch(BATCH)
+        await ledger.add(some_items(3))
+        assert not ledger.keep(kept)
+        path.parent.rename(path.parent.with_name("moved"))
+        async with opened(path) as other:
+            await other.start_batch(replace(BATCH, batch_id="b2"))
+            await ledger.add(some_items(2, first=3))
+            assert ledger.keep(kept)
+            await ledger.close()
+            await other.add([replace(an_item("x.csv"), batch_id="b2")])
+            other.check()
+            async with opened(path, read_only=True) as reader:
+                assert await reader.counts("b2") == {S.QUEUED: 1}
+            assert path.with_name(path.name + ".ballast").exists()
+    assert kept.stat().st_mode & 0o777 == 0o600
+    async with opened(kept) as copy:
+        assert await copy.counts("b1") == {S.QUEUED: 5}

@@ -19,6 +19,7 @@ from runner.local.redrive import redrive_item
 from runner.models import FAILED_BEFORE, Batch, Item, ItemState, tag_of
 from runner.protocols import Body, Prepared, SourceEntry
 from runner.stages.discover import Discovery
+from runner.stages.earlier import HeldBack, held_back
 from runner.stages.transitions import Transitions
 from tests.support.bench import Bench
 from tests.support.scripted import LoopClock, ScriptedVendor
@@ -191,6 +192,42 @@ async def test_the_same_content_is_sent_under_another_binding_although_it_is_hel
     await nights.leave_earlier(S.UNCERTAIN, error_code="create_in_doubt")
     nights.routes = Routes.single(schema_id="s2")
     assert (await nights.night(A)).state is S.COLLECTED
+
+
+@every_held
+async def test_a_skip_needs_attention_until_the_earlier_item_is_resolved(held: dict[str, Any]) -> None:
+    nights = Nights()
+    earlier = await nights.leave_earlier(**held)
+    item = await nights.night(A)
+    found = await held_back(nights.ledger, item.batch_id)
+    is_review, is_dismissed = earlier.state is S.NEEDS_REVIEW, earlier.is_dismissed
+    assert (found.unresolved, found.reviews) == (int(not is_review and not is_dismissed), int(is_review))
+    assert found.unresolved_in | found.reviews_in == (set() if is_dismissed else {"n1"})
+    dismissed = replace(earlier, state=S.FAILED, error_code="import_dismissed", revision=earlier.revision + 1)
+    nights.ledger._batches["n1"].items["a.csv"] = dismissed
+    assert await held_back(nights.ledger, item.batch_id) == HeldBack()
+    assert (await nights.night(A)).state is S.SKIPPED
+    assert await held_back(nights.ledger, f"n{nights.count}") == HeldBack()
+
+
+async def test_the_item_of_a_former_version_holds_items_back_until_it_is_resolved() -> None:
+    nights = Nights()
+    earlier = await nights.leave_earlier(S.UNCERTAIN, error_code="create_in_doubt", file_key="", import_id=None)
+    item = await nights.night(A)
+    assert (item.state, item.earlier_state) == (S.SKIPPED, S.UNCERTAIN)
+    assert (await held_back(nights.ledger, item.batch_id)).unresolved == 1
+    collected = replace(earlier, state=S.COLLECTED, error_code=None)
+    nights.ledger._batches["n1"].items["a.csv"] = collected
+    assert await held_back(nights.ledger, item.batch_id) == HeldBack()
+
+
+async def test_a_review_that_opens_after_the_skip_counts_too() -> None:
+    nights = Nights()
+    earlier = await nights.leave_earlier(S.PROCESSING, status="RUNNING")
+    item = await nights.night(A)
+    assert (item.earlier_state, await held_back(nights.ledger, item.batch_id)) == (S.PROCESSING, HeldBack())
+    nights.ledger._batches["n1"].items["a.csv"] = replace(earlier, state=S.NEEDS_REVIEW, status="NEEDS_REVIEW")
+    assert (await held_back(nights.ledger, item.batch_id)).reviews == 1
 
 
 async def test_an_ordinary_skip_names_the_item_that_was_sent() -> None:

@@ -7,6 +7,7 @@ import pytest
 from runner.config.options import FailureLimit
 from runner.local.outcome import ExitCode, batch_result
 from runner.models import BatchState, ItemState
+from runner.stages.earlier import HeldBack
 from runner.stop import StopReason, StopSignal
 
 _S = ItemState
@@ -29,6 +30,49 @@ def test_the_items_of_a_run_that_was_not_stopped_decide_its_result(
 ) -> None:
     result = batch_result(by_state, stop=StopSignal(), missing_schemas={}, listed=True)
     assert (result.state, result.exit_code) == (state, code)
+
+
+@pytest.mark.parametrize(
+    ("by_state", "held_back", "state", "code", "reason"),
+    [
+        (
+            {_S.SKIPPED: 1},
+            HeldBack(unresolved=1),
+            BatchState.COMPLETE,
+            ExitCode.ITEMS_FAILED,
+            "1 item was skipped: what became of this content in an earlier batch is unknown",
+        ),
+        (
+            {_S.SKIPPED: 2, _S.FAILED: 1},
+            HeldBack(unresolved=2, reviews=1),
+            BatchState.COMPLETE,
+            ExitCode.ITEMS_FAILED,
+            None,
+        ),
+        (
+            {_S.SKIPPED: 1},
+            HeldBack(reviews=1),
+            BatchState.COMPLETE,
+            ExitCode.NEEDS_REVIEW,
+            "1 item was skipped: a review in an earlier batch is open",
+        ),
+        (
+            {_S.SKIPPED: 2, _S.NEEDS_REVIEW: 1},
+            HeldBack(reviews=2),
+            BatchState.SETTLED,
+            ExitCode.NEEDS_REVIEW,
+            "1 item needs review; 2 items were skipped: a review in an earlier batch is open",
+        ),
+        ({_S.SKIPPED: 1, _S.FAILED: 1}, HeldBack(reviews=1), BatchState.COMPLETE, ExitCode.ITEMS_FAILED, None),
+        ({_S.SKIPPED: 1, _S.QUEUED: 1}, HeldBack(unresolved=1), BatchState.PAUSED, ExitCode.TRY_AGAIN, None),
+    ],
+)
+def test_items_that_earlier_batches_hold_back_need_attention_like_items_of_the_batch(
+    by_state: dict[ItemState, int], held_back: HeldBack, state: BatchState, code: ExitCode, reason: str | None
+) -> None:
+    result = batch_result(by_state, stop=StopSignal(), missing_schemas={}, listed=True, held_back=held_back)
+    assert (result.state, result.exit_code) == (state, code)
+    assert reason is None or result.reason == reason
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from runner.events import Notice, ignore
 from runner.local.pipeline import run_batch
 from runner.local.redrive import redrive
 from runner.models import CreateRequest, ItemState
-from runner.protocols import SavedResult
+from runner.protocols import Place, SavedResult
 from runner.stages.transitions import Transitions
 from runner.stop import StopReason
 from tests.support.bench import BATCH_ID, Bench
@@ -103,7 +103,7 @@ async def test_a_disk_that_fails_stops_the_run_in_order_and_a_later_run_saves_th
     bench = Bench({"a.csv": b"x\n1\n", "b.csv": b"x\n2\n"})
     save, troubles = bench.sink.save_result, iter([SinkFailed("cannot write out/results/a.csv.json: I/O error")])
 
-    async def failing(source: str, chunks: AsyncIterator[bytes]) -> SavedResult:
+    async def failing(source: str, chunks: AsyncIterator[bytes], _place: Place | None = None) -> SavedResult:
         if (trouble := next(troubles, None)) is not None:
             raise trouble
         return await save(source, chunks)
@@ -122,7 +122,7 @@ async def test_a_disk_that_fails_stops_the_run_in_order_and_a_later_run_saves_th
 async def test_an_item_whose_result_cannot_be_saved_is_deferred_with_the_reason() -> None:
     bench = Bench(FILES, options=RunOptions(collect_attempts=2))
 
-    async def failing(source: str, chunks: AsyncIterator[bytes]) -> SavedResult:
+    async def failing(source: str, chunks: AsyncIterator[bytes], _place: Place | None = None) -> SavedResult:
         raise Unavailable("cannot write out/results/a.csv.json: Too many open files")
 
     bench.sink.save_result = failing  # type: ignore[method-assign]

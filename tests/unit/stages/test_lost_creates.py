@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
+import asyncio
+from datetime import timedelta
+
 import pytest
 
 from runner.errors import OutcomeUnknown
-from runner.models import CreateRequest, ImportPage, ItemState
+from runner.models import CreateRequest, ImportPage, ItemState, RemoteImport
 from tests.support.bench import Bench
 
 pytestmark = pytest.mark.virtual_time
 
 ROWS = {"a.json": b'[{"x":1}]'}
+TWO = {**ROWS, "b.json": b'[{"x":2}]'}
 REQUEST = CreateRequest(schema_id="s1", initial_data=b"[]")
 
 
 def _succeed_at_once(bench: Bench) -> None:
     add = bench.vendor.add
     bench.vendor.add = lambda request: add(request, status="SUCCESSFUL")  # type: ignore[method-assign, misc]
+
+
+def _name(bench: Bench, name: str) -> None:
+    """Let the vendor name the imports of JSON creates."""
+    add = bench.vendor.add
+
+    def named(request: CreateRequest, **options: str) -> RemoteImport:
+        remote = add(request, **options)
+        bench.vendor.change(remote.import_id, original_filename=name.format(number=len(bench.vendor.created)))
+        return bench.vendor.imports[remote.import_id]
+
+    bench.vendor.add = named  # type: ignore[method-assign, assignment]
 
 
 async def test_the_only_import_that_can_be_its_own_is_adopted_after_the_quiet_period() -> None:
@@ -30,16 +46,84 @@ async def test_the_only_import_that_can_be_its_own_is_adopted_after_the_quiet_pe
 
 
 async def test_a_create_that_made_nothing_is_repeated_only_after_the_quiet_period() -> None:
-    bench = Bench(ROWS)
+    bench = Bench(TWO)
     _succeed_at_once(bench)
-    bench.vendor.create_script.append(OutcomeUnknown("502"))
+    bench.vendor.create_script += [None, OutcomeUnknown("502")]
     await bench.run()
-    item = await bench.item("a.json")
+    item = await bench.item("b.json")
     assert item.state is ItemState.COLLECTED
     assert item.created_at is not None
     assert (item.created_at - bench.clock.now()).total_seconds() < 0
     assert bench.clock.ticks() >= bench.options.quiet_period_s
+    assert len(bench.vendor.created) == 2
+
+
+async def test_a_create_is_not_repeated_while_no_answered_one_shows_that_the_list_has_them() -> None:
+    bench = Bench(ROWS)
+    bench.vendor.create_script.append(OutcomeUnknown("502"))
+    await bench.run()
+    item = await bench.item("a.json")
+    assert (item.state, item.error_code) == (ItemState.UNCERTAIN, "create_in_doubt")
+    assert "no answered JSON create" in str(item.error_message)
+    assert not bench.vendor.created
+
+
+async def test_an_answered_create_of_an_earlier_batch_shows_it_too() -> None:
+    bench = Bench(TWO)
+    _succeed_at_once(bench)
+    await bench.leave("a.json", ItemState.CREATING)
+    remote = bench.vendor.add(REQUEST)
+    item = await bench.item("a.json")
+    await bench.ledger.advance(item, ItemState.PROCESSING, reason="created", import_id=remote.import_id)
+    await asyncio.sleep(3600)
+    bench.vendor.create_script.append(OutcomeUnknown("502"))
+    await bench.run()
+    assert (await bench.item("b.json")).state is ItemState.COLLECTED
+
+
+async def test_an_import_with_the_name_that_the_vendor_gives_is_adopted() -> None:
+    bench = Bench(TWO)
+    _succeed_at_once(bench)
+    _name(bench, "initial_data.json")
+    bench.vendor.create_script += [None, bench.vendor.lose(OutcomeUnknown("cut"))]
+    await bench.run()
+    assert (await bench.item("b.json")).import_id == "import-2"
+    assert len(bench.vendor.created) == 2
+
+
+@pytest.mark.parametrize("name", ["initial_data.json", "import-{number}.json", "upload of {number}"])
+async def test_an_import_with_a_name_that_nothing_explains_leaves_it_uncertain(name: str) -> None:
+    bench = Bench(ROWS)
+    _name(bench, name)
+    bench.vendor.create_script.append(bench.vendor.lose(OutcomeUnknown("cut")))
+    await bench.run()
+    assert (await bench.item("a.json")).state is ItemState.UNCERTAIN
     assert len(bench.vendor.created) == 1
+
+
+async def test_a_file_that_somebody_else_imports_is_no_candidate_where_json_imports_have_no_name() -> None:
+    bench = Bench(TWO)
+    _succeed_at_once(bench)
+    bench.vendor.create_script += [None, OutcomeUnknown("502")]
+    bench.vendor.add(CreateRequest(schema_id="s1", original_filename="orders.csv"))
+    await bench.run()
+    assert (await bench.item("b.json")).state is ItemState.COLLECTED
+
+
+@pytest.mark.parametrize(
+    ("ahead", "state"),
+    [(timedelta(minutes=5), ItemState.UNCERTAIN), (timedelta(minutes=-5), ItemState.COLLECTED)],
+)
+async def test_an_import_dated_before_its_create_is_neither_adopted_nor_taken_for_absent(
+    ahead: timedelta, state: ItemState
+) -> None:
+    bench = Bench(TWO)
+    _succeed_at_once(bench)
+    bench.date_ahead = ahead
+    bench.vendor.create_script += [None, bench.vendor.lose(OutcomeUnknown("cut"))]
+    await bench.run()
+    assert (await bench.item("b.json")).state is state
+    assert len(bench.vendor.created) == 2
 
 
 async def test_two_candidates_leave_it_uncertain_and_named() -> None:
