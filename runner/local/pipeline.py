@@ -42,6 +42,7 @@ from runner.retry import repeat_read
 from runner.stages.context import RunContext
 from runner.stages.discover import Discovery
 from runner.stages.factory import Stages
+from runner.stages.foreign import ForeignWatch
 from runner.stages.submit import SubmitOutcome
 from runner.stages.track import Tracker
 from runner.stages.transitions import ItemOvertaken, Transitions
@@ -163,7 +164,13 @@ class _Run:
     ) -> None:
         self._batch = batch
         self._outage = OutageWatch(context, record=self._record_outage)
-        self._context = replace(context, api=self._outage.api)
+        self._stop_conditions = StopConditions(context.stop, options=context.options, transitions=transitions)
+        self._foreign = ForeignWatch(
+            self._outage.api.inner, ledger=context.ledger, batch_id=batch.batch_id, vendor_time=context.vendor_time,
+            on_found=self._stop_conditions.stop_for,
+        )  # fmt: skip
+        api = self._outage.api.over(self._foreign) if scope is Scope.RUN else self._outage.api
+        self._context = replace(context, api=api, before_create=self._foreign.refuse)
         self._transitions = transitions
         self._scope = scope
         self._list_source = list_source
@@ -171,7 +178,6 @@ class _Run:
         self._inflight = InFlight()
         self._submits: asyncio.Queue[Item] = asyncio.Queue(maxsize=context.options.uploads)
         self._collects: asyncio.Queue[Item] = asyncio.Queue()
-        self._stop_conditions = StopConditions(context.stop, options=context.options, transitions=transitions)
         self._deferred = DeferredItems(
             stop=context.stop, emit=context.emit, max_returns=context.options.create_attempts,
             stuck_after_s=context.options.stuck_after_s,
@@ -325,6 +331,7 @@ class _Run:
                 self._notice("vendor_unreachable", f"cannot list imports yet: {error}")
                 await self._stop.sleep(30)
             else:
+                self._foreign.first_walk_done()
                 if self._context.options.filename_tag:
                     self.counts.mark_reconciled()
                 await self._bind_account()

@@ -38,6 +38,7 @@ class RunContext:
     `account`, as in `identity.account`, is what the batch is bound to once the vendor has accepted the key.
     `check_files` raises LedgerReplaced if the files that keep other runs away are no longer in their place; None if
     there are no such files.
+    `before_create` gets the tag and the source of an item that is about to be sent, and raises ForeignImports.
     `gate` judges each item before its first create; None admits all. `shared`: others write the ledger too, and its
     pages may lag. `shares_out`: the sink may have results of other batches, and things that no ledger knows.
     """
@@ -59,6 +60,7 @@ class RunContext:
     endpoint: str = ""
     account: str = ""
     check_files: Callable[[], None] | None = None
+    before_create: Callable[[str, str], None] = lambda _tag, _source: None
     gate: Gate | None = None
     shared: bool = False
     shares_out: bool = False

@@ -70,9 +70,10 @@ class Stages:
             before_create=self._before_create,
         )
 
-    def _before_create(self) -> None:
+    def _before_create(self, tag: str, source: str) -> None:
         if self._context.check_files is not None:
             self._context.check_files()
+        self._context.before_create(tag, source)
 
     @cached_property
     def collector(self) -> Collector:

@@ -19,6 +19,7 @@ from runner.config.routes import NO_ROUTE
 from runner.errors import (
     AuthRefused,
     DuplicatePending,
+    ForeignImports,
     ImportIdTaken,
     ItemRejected,
     LedgerReplaced,
@@ -143,9 +144,9 @@ class Submitter:
         orphans: Orphans,
         uploader: Uploader,
         held_schemas: HeldSchemas,
-        before_create: Callable[[], None],
+        before_create: Callable[[str, str], None],
     ) -> None:
-        """`before_create` is called right before each intent, and raises an error if no run may create any more."""
+        """`before_create` is called with tag and source right before each intent; it raises an error to prevent it."""
         self._ledger = ledger
         self._api = api
         self._source = source
@@ -311,11 +312,11 @@ class Submitter:
         return await self._send(attempt, permit)
 
     async def _send(self, attempt: _Attempt, permit: Permit) -> Item | None:
-        """Send one create; return None if it must be repeated. Raises StaleItem, TagInUse, LedgerReplaced."""
+        """Send one create; return None if it must be repeated. Raises StaleItem, TagInUse, and as `before_create`."""
         try:
-            self._before_create()
+            self._before_create(attempt.tag, attempt.item.source)
             await self._record_intent(attempt)
-        except (StaleItem, TagInUse, LedgerReplaced):
+        except (StaleItem, TagInUse, LedgerReplaced, ForeignImports):
             await permit.unused()
             raise
         if not permit.is_fresh:

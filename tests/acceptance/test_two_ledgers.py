@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.inbox import Workspace, assert_each_once
+from tests.acceptance.inbox import Workspace, assert_each_once, sha256
 from tests.acceptance.vendors import SandboxVendor
 from tests.support.command import Command, Running
 
@@ -82,3 +82,23 @@ def test_a_ledger_that_is_deleted_during_its_run_leads_to_no_second_import(
     assert "ledger" in ended.events[-1]["reason"]
     assert second.code in (0, 11)
     assert "Traceback" not in last.text
+
+
+@pytest.mark.slow
+def test_two_machines_that_import_one_source_notice_each_other_in_the_vendors_list(
+    work: Work, sandbox: SandboxVendor
+) -> None:
+    mine, theirs = work(sandbox), work(sandbox, name="another machine")
+    files = mine.fill(60)
+    runs = [home.command.start(*run_of(mine.inbox, "--json")) for home in (mine, theirs)]
+    with runs[0], runs[1]:
+        ended = [run.wait() for run in runs]
+    assert {finished.code for finished in ended} <= {0, 7}
+    stopped = [finished.events[-1]["reason"] for finished in ended if finished.code == 7]
+    assert stopped
+    assert all("a run with another ledger is importing the same files now: " in reason for reason in stopped)
+
+    mine.command(*run_of(mine.inbox)).expect(0)
+    received = sandbox.received()
+    assert received.keys() == {sha256(content) for content in files.values()}
+    assert sum(len(imports) > 1 for imports in received.values()) <= 12, "twice"

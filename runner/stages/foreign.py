@@ -1,0 +1,127 @@
+"""ForeignImports: notices that another ledger imports the same files while a run is in progress.
+
+An import of this ledger is bound to its item before it gets data. So one that has data, bears the tag of an item, and
+belongs to no item, was made by a run with another ledger; if it is newer than this run, that run is in progress, too.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from runner.dromo.rate_limited import WrappedApi
+from runner.errors import ForeignImports
+from runner.formatting import counted
+from runner.models import ImportStatus, RemoteImport, tag_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from datetime import datetime
+
+    from runner.dromo.clock import VendorTime
+    from runner.ledger.protocol import Ledger
+    from runner.models import CreateRequest, ImportPage
+    from runner.protocols import ImportsApi
+
+NAMED_MOST = 5
+"""Imports that the message names (choice)."""
+
+_WHOLE_SECOND = timedelta(seconds=1)
+"""How exact a `Date` header is."""
+
+_URL_LIFE = timedelta(minutes=30)
+"""After this time, an import that never got data could be FAILED: nothing documents it."""
+
+
+class ForeignWatch(WrappedApi):
+    """An API whose lists are searched for foreign imports; `on_found` is called with the error if there are any.
+
+    The first walk of the list is not judged: it shows what was there before the run.
+    """
+
+    def __init__(
+        self,
+        api: ImportsApi,
+        *,
+        ledger: Ledger,
+        batch_id: str,
+        vendor_time: VendorTime,
+        on_found: Callable[[ForeignImports], None],
+    ) -> None:
+        super().__init__(api)
+        self._ledger = ledger
+        self._batch_id = batch_id
+        self._vendor_time = vendor_time
+        self._on_found = on_found
+        self._began = vendor_time.ticks()
+        self._first_walk = True
+        self._newest_before: datetime | None = None
+        self._ahead: timedelta | None = None
+        self._own: set[str] = set()
+        self._others: dict[str, RemoteImport] = {}
+
+    def first_walk_done(self) -> None:
+        """Judge the lists from now on."""
+        self._first_walk = False
+
+    def refuse(self, tag: str, source: str) -> None:
+        """Raise ForeignImports if a list has shown a foreign import of an item that is about to be sent."""
+        if (remote := self._others.get(tag)) is not None:
+            raise self._error([(source, remote)])
+
+    async def create(self, request: CreateRequest) -> RemoteImport:
+        remote = await super().create(request)
+        if remote.created_at is not None:
+            self._ahead = remote.created_at - self._vendor_time.now()
+        return remote
+
+    async def list_page(self, *, limit: int, offset: int) -> ImportPage:
+        page = await super().list_page(limit=limit, offset=offset)
+        if self._first_walk:
+            dates = [remote.created_at for remote in page.imports if remote.created_at is not None]
+            self._newest_before = max(filter(None, [self._newest_before, *dates]), default=None)
+        else:
+            await self._judge(page.imports)
+        return page
+
+    async def _judge(self, imports: Iterable[RemoteImport]) -> None:
+        found = {remote.import_id: remote for remote in imports if self._has_new_data(remote)}
+        owned = await self._ledger.owners(found) if found else {}
+        self._own.update(owned)
+        foreign = {tag_of(found[one].original_filename) or "": found[one] for one in found.keys() - owned.keys()}
+        items = await self._ledger.by_tag(foreign) if foreign else {}
+        ours = [
+            (item.source, foreign[tag])
+            for tag, same in items.items()
+            for item in same
+            if item.batch_id == self._batch_id
+        ]
+        self._others.update(foreign)
+        if ours:
+            self._on_found(self._error(sorted(ours, key=lambda one: one[0])))
+
+    def _has_new_data(self, remote: RemoteImport) -> bool:
+        """Return whether an import that is not known as one of ours has a tag and data, and is newer than the run."""
+        made_at = remote.created_at
+        if remote.import_id in self._own or made_at is None or tag_of(remote.original_filename) is None:
+            return False
+        if remote.status == ImportStatus.AWAITING_UPLOAD or made_at <= self._began_at():
+            return False
+        age = self._vendor_time.now() + (self._ahead or timedelta(0)) - made_at
+        return remote.status != ImportStatus.FAILED or age < _URL_LIFE
+
+    def _began_at(self) -> datetime:
+        """Return when the run began, by the clock that dates imports: it may differ from that of the answers."""
+        began = self._vendor_time.at(self._began)
+        if self._ahead is not None:
+            return began + self._ahead + _WHOLE_SECOND
+        return max(began, self._newest_before or began)
+
+    def _error(self, found: list[tuple[str, RemoteImport]]) -> ForeignImports:
+        named = ", ".join(f"{source} (import {remote.import_id})" for source, remote in found[:NAMED_MOST])
+        more = f" and {counted(len(found) - NAMED_MOST, 'other')}" if len(found) > NAMED_MOST else ""
+        return ForeignImports(
+            f"a run with another ledger is importing the same files now: {named}{more}",
+            hint=f"end the other run, then `bulkhead resume {self._batch_id}` adopts its imports of files that are "
+            f"still queued here; `bulkhead reconcile {self._batch_id}` lists imports that no item of this ledger has",
+        )

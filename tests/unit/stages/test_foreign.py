@@ -1,0 +1,153 @@
+"""Another ledger imports the same files during a run: a list shows it, and the run stops; weaker signs do nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from runner import identity
+from runner.dromo.clock import VendorTime
+from runner.errors import BulkheadError, OutcomeUnknown
+from runner.local.pipeline import RunResult
+from runner.models import CreateRequest, ItemState, RemoteImport
+from runner.stages.foreign import ForeignWatch
+from runner.stop import StopReason
+from tests.support.bench import BATCH_ID, Bench
+from tests.support.scripted import EPOCH
+
+pytestmark = pytest.mark.virtual_time
+
+S = ItemState
+FILES = {f"{number:02}.csv": b"x\n%d\n" % number for number in range(60)}
+
+
+def foreign(bench: Bench, source: str, *, status: str = "RUNNING", **changes: Any) -> RemoteImport:
+    """Let another ledger import a file now."""
+    name = identity.tagged_filename(source, bench.tag(source))
+    made = bench.vendor.add(CreateRequest(schema_id="s1", original_filename=name), status=status)
+    bench.vendor.change(made.import_id, **changes)
+    return made
+
+
+async def after(seconds: float, bench: Bench, act: Callable[[], object]) -> RunResult:
+    """Run the bench, and act during the run."""
+    running = asyncio.ensure_future(bench.run())
+    await asyncio.sleep(seconds)
+    act()
+    return await running
+
+
+def sent(bench: Bench) -> list[str]:
+    """Return the names of all imports that anybody made."""
+    return [request.original_filename or "" for request in bench.vendor.created]
+
+
+def stopped(bench: Bench, *sources: str) -> bool:
+    named = all(source in bench.stop.detail for source in sources)
+    return bench.stop.reason is StopReason.FOREIGN_IMPORTS and named
+
+
+async def test_a_list_that_shows_another_import_of_a_sent_file_stops_the_run_and_names_both() -> None:
+    bench = Bench(FILES)
+    made: list[RemoteImport] = []
+    result = await after(30, bench, lambda: made.append(foreign(bench, "03.csv")))
+    assert stopped(bench, "03.csv", made[0].import_id)
+    assert f"bulkhead resume {BATCH_ID}" in (bench.stop.hint or "")
+    assert result.by_state[S.QUEUED] > 0
+
+
+async def test_a_file_that_another_ledger_has_sent_first_is_not_sent_again() -> None:
+    bench = Bench(FILES)
+    await after(30, bench, lambda: foreign(bench, "50.csv"))
+    assert stopped(bench, "50.csv")
+    assert [name for name in sent(bench) if bench.tag("50.csv") in name] == ["50.~" + bench.tag("50.csv") + ".csv"]
+
+
+async def test_what_it_has_imported_is_adopted_by_the_next_run() -> None:
+    bench = Bench(FILES)
+    await after(30, bench, lambda: [foreign(bench, f"{number}.csv", status="SUCCESSFUL") for number in range(50, 60)])
+    assert bench.stop.reason is StopReason.FOREIGN_IMPORTS
+    assert (await bench.run()).by_state == {S.COLLECTED: len(FILES)}
+    assert len(sent(bench)) == len(FILES)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"status": "AWAITING_UPLOAD"},
+        {"created_at": EPOCH - timedelta(seconds=1)},
+        {"created_at": None},
+        {"original_filename": "03.csv"},
+        {"original_filename": "03.~abcdefghijklm.csv"},
+    ],
+    ids=["empty", "older than the run", "undated", "without a tag", "of other files"],
+)
+async def test_what_is_no_proof_of_another_run_changes_nothing(change: dict[str, Any]) -> None:
+    bench = Bench(FILES)
+    result = await after(30, bench, lambda: foreign(bench, "03.csv", **change))
+    assert bench.stop.reason is None
+    assert result.by_state == {S.COLLECTED: len(FILES)}
+
+
+@pytest.mark.parametrize(("waits_s", "found"), [(0, 1), (1900, 0)])
+async def test_an_import_that_failed_counts_unless_it_may_never_have_got_data(waits_s: float, found: int) -> None:
+    bench, errors = Bench(FILES), list[BulkheadError]()
+    await bench.leave("03.csv", S.PROCESSING, tag=bench.tag("03.csv"), import_id="own")
+    watch = ForeignWatch(
+        bench.vendor,
+        ledger=bench.ledger,
+        batch_id=BATCH_ID,
+        vendor_time=VendorTime(bench.clock),
+        on_found=errors.append,
+    )
+    watch.first_walk_done()
+    await asyncio.sleep(1)
+    foreign(bench, "03.csv", status="FAILED")
+    await asyncio.sleep(waits_s)
+    await watch.list_page(limit=10, offset=0)
+    assert len(errors) == found
+
+
+def dates_ahead(bench: Bench, by: timedelta) -> None:
+    """Let the clock that dates imports be ahead of the one of the answers."""
+    add = bench.vendor.add
+
+    def dated(request: CreateRequest, **options: Any) -> RemoteImport:
+        made = add(request, **options)
+        bench.vendor.change(made.import_id, created_at=bench.vendor.clock.now() + by)
+        return bench.vendor.imports[made.import_id]
+
+    bench.vendor.add = dated  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("by_s", [-3600, -5, 300, 3600])
+async def test_a_lost_ledger_is_no_other_run_where_dates_differ_from_the_clock(by_s: float) -> None:
+    bench = Bench(FILES)
+    dates_ahead(bench, timedelta(seconds=by_s))
+    for number in range(20):
+        foreign(bench, f"{number:02}.csv", status="SUCCESSFUL")
+        await asyncio.sleep(0.2)
+    result = await bench.run()
+    assert bench.stop.reason is None
+    assert result.by_state == {S.COLLECTED: len(FILES)}
+    assert len(sent(bench)) == len(FILES)
+
+
+@pytest.mark.parametrize("by_s", [-3600, 300])
+async def test_another_run_is_noticed_where_dates_differ_from_the_clock(by_s: float) -> None:
+    bench = Bench(FILES)
+    dates_ahead(bench, timedelta(seconds=by_s))
+    await after(30, bench, lambda: foreign(bench, "03.csv"))
+    assert stopped(bench, "03.csv")
+
+
+async def test_lost_answers_of_this_run_are_no_other_run() -> None:
+    bench = Bench(FILES)
+    bench.vendor.create_script.extend(bench.vendor.lose(OutcomeUnknown("reset")) for _ in range(10))
+    result = await bench.run()
+    assert bench.stop.reason is None
+    assert result.by_state == {S.COLLECTED: len(FILES)}
