@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,6 +33,12 @@ ENV_PREFIX = "BULKHEAD_"
 KEY_VARIABLES = ("DROMO_LICENSE_KEY", "BULKHEAD_LICENSE_KEY")
 
 _MASK = "****"
+_SHOWN_CHARS = 200
+_TOML_KEY = re.compile(r"\s*([^\s=#\[]+)\s*=")
+_PATH_BYTES = 4000
+_NAME_BYTES = 255
+_NESTED_MOST = 100
+_INTEGER_MOST = 2**63 - 1
 _PATHS = ("ledger", "quota_store", "fields_file", "settings_file", "hooks_file")
 _ONE_OF = ("schema_id", "fields_file", "routes")
 _FIELD_OF_ALIAS = dict.fromkeys(KEY_VARIABLES, "license_key")
@@ -63,14 +70,32 @@ def _globs(value: object) -> object:
     return tuple(part.strip() for part in parts if part.strip())
 
 
+def _path(value: object) -> object:
+    """Return a path with the home directory of `~`. Raises ValueError if no file can have it."""
+    if value is None:
+        return None
+    text = str(value) if isinstance(value, str | Path) else ""
+    if not text.strip() or "\0" in text:
+        raise ValueError("write the path of a file or directory")
+    if len(os.fsencode(text)) > _PATH_BYTES or any(len(os.fsencode(part)) > _NAME_BYTES for part in Path(text).parts):
+        raise ValueError("the path is too long")
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise ValueError("the path begins with a user that this machine does not have") from None
+
+
 def _ledger(value: object) -> object:
-    return value if isinstance(value, LedgerTable) else parse_location(str(value))
+    if isinstance(value, LedgerTable):
+        return value
+    place = parse_location(str(value)) if isinstance(value, str | Path) else value
+    return place if isinstance(place, LedgerTable) else _path(place)
 
 
 def _out(value: object) -> object:
     """Return a path, or an `s3://` url in its canonical form, as text."""
     if value is None or not is_s3(str(value)):
-        return value and str(value)
+        return value and str(_path(value))
     try:
         return canonical_folder(str(value))
     except ConfigError as error:
@@ -90,6 +115,7 @@ Duration = Annotated[float, _text_by(parse_duration), Field(ge=0, allow_inf_nan=
 Wait = Annotated[float, _text_by(parse_duration), Field(gt=0, allow_inf_nan=False)]
 Size = Annotated[int, Field(ge=1), _text_by(parse_size)]
 Quota = Annotated[Rate, _text_by(parse_rate)]
+FilePath = Annotated[Path, BeforeValidator(_path)]
 Globs = Annotated[tuple[str, ...], BeforeValidator(_globs)]
 
 
@@ -114,12 +140,12 @@ class Settings(BaseSettings):
     ledger: Annotated[Path | LedgerTable, BeforeValidator(_ledger)] = Path(".bulkhead/ledger.db")
     out: Annotated[str | None, BeforeValidator(_out)] = None
     """An absolute path, or `s3://bucket/prefix`."""
-    quota_store: Path = Field(default_factory=lambda: platformdirs.user_state_path("bulkhead") / "quota.db")
+    quota_store: FilePath = Field(default_factory=lambda: platformdirs.user_state_path("bulkhead") / "quota.db")
 
-    schema_id: Annotated[str, Field(min_length=1)] | None = None
-    fields_file: Path | None = None
-    settings_file: Path | None = None
-    hooks_file: Path | None = None
+    schema_id: Annotated[str, Field(min_length=1, pattern=r"\S")] | None = None
+    fields_file: FilePath | None = None
+    settings_file: FilePath | None = None
+    hooks_file: FilePath | None = None
     development_mode: bool | None = None
     accept_new_key: bool = False
     routes: tuple[dict[str, Any], ...] | None = None
@@ -307,6 +333,12 @@ def _config_values(text: str, path: str) -> dict[str, Any]:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path} cannot be read: {error}") from error
+    except (RecursionError, ValueError) as error:
+        reason = "is nested too deeply" if isinstance(error, RecursionError) else "has a number with too many digits"
+        raise ConfigError(f"{path} cannot be read: {_key_that_raises(type(error), text)} {reason}") from None
+    for key, value in raw.items():
+        if (odd := _oddity(value)) is not None:
+            raise ConfigError(f"{path}: {key[:_SHOWN_CHARS]} {odd}")
     values = {key.replace("-", "_"): value for key, value in raw.items()}
     if "license_key" in values:
         raise ConfigError(
@@ -315,8 +347,32 @@ def _config_values(text: str, path: str) -> dict[str, Any]:
         )
     for key, name in zip(raw, values, strict=True):
         if name not in Settings.model_fields:
-            raise ConfigError(f"{path}: the key {key} is not known", hint=_nearest(name))
+            raise ConfigError(f"{path}: the key {key[:_SHOWN_CHARS]} is not known", hint=_nearest(name))
     return values
+
+
+def _key_that_raises(kind: type[Exception], text: str) -> str:
+    """Return the key in the first line after which a TOML text cannot be parsed for a reason that names no place."""
+    lines = text.splitlines()
+    for count in range(1, len(lines) + 1):
+        try:
+            tomllib.loads("\n".join(lines[:count]))
+        except tomllib.TOMLDecodeError:
+            continue
+        except kind:
+            named = [found.group(1) for line in lines[:count] if (found := _TOML_KEY.match(line))]
+            return f"line {count}, {named[-1][:_SHOWN_CHARS]}" if named else f"line {count}"
+    return "a value"
+
+
+def _oddity(value: object, *, depth: int = 0) -> str | None:
+    """Return what is wrong with a value that no setting can have."""
+    if depth > _NESTED_MOST:
+        return "is nested too deeply"
+    if isinstance(value, int) and abs(value) > _INTEGER_MOST:
+        return "has a number that is too large"
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return next((odd for one in inner if (odd := _oddity(one, depth=depth + 1)) is not None), None)
 
 
 def _reason(error: Exception) -> str:
@@ -352,6 +408,7 @@ def _validated(values: Mapping[str, Any], origins: Mapping[str, str]) -> Setting
         name = _FIELD_OF_ALIAS.get(str(first["loc"][0]), str(first["loc"][0]))
         reason = first["msg"].removeprefix("Value error, ")
         shown = _shown(name, values[name])
+        shown = shown if len(shown) <= _SHOWN_CHARS else f"{shown[:_SHOWN_CHARS]}…"
     raise ConfigError(f"{name} = {shown} ({origins[name]}): {reason[:1].lower()}{reason[1:]}")
 
 

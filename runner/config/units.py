@@ -15,6 +15,8 @@ _DURATION = re.compile(rf"(?:{_DURATION_PART.pattern})+", re.ASCII)
 _NUMBER = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)([kmgt]?)(i?b)?(?:/s)?", re.ASCII | re.IGNORECASE)
 _POWERS = ("", "k", "m", "g", "t")
+_LARGEST_BYTES = 2.0**63
+_MOST_CALLS = 1_000_000
 _LONGEST_S = 10 * 365 * 86400.0
 
 
@@ -46,7 +48,7 @@ def parse_rate(text: str) -> Rate:
         rate = Rate(int(count), parse_duration(f"1{unit}" if unit in _UNIT_S else per))
     except ValueError:
         rate = Rate(0, 0.0)
-    if rate.count < 1 or rate.per_s <= 0:
+    if not 1 <= rate.count <= _MOST_CALLS or rate.per_s <= 0:
         raise ValueError("write a count and a time, such as 20/60s or 20/minute")
     return rate
 
@@ -83,7 +85,10 @@ def parse_size(text: str) -> int:
         raise ValueError("write a size such as 500K, 10M or 1G")
     number, unit, ending = found.groups()
     base = 1000 if (ending or "").lower() == "b" else 1024
-    return int(float(number) * base ** _POWERS.index(unit.lower()))
+    size = float(number) * base ** _POWERS.index(unit.lower())
+    if size >= _LARGEST_BYTES:
+        raise ValueError("a size is less than 8 EiB")
+    return int(size)
 
 
 def parse_failure_limit(text: str) -> FailureLimit:
