@@ -20,6 +20,7 @@ from runner.local import reconcile as recovery
 from runner.local import redrive as redriving
 from runner.local.batch_lease import hold_batch_lease
 from runner.local.batch_lookup import Batches
+from runner.local.continuing import refuse_changes, take_over
 from runner.local.doctor import examine
 from runner.local.out_owner import OutOwner, claim, confirm
 from runner.local.outcome import BatchOutcome, BatchResult, batch_result, exit_code_of, without_manifest
@@ -65,6 +66,8 @@ class _ActiveRun:
         self.stop = StopSignal()
         self.ended = asyncio.Event()
         self.batch_id: str | None = None
+        self.continues = False
+        """Whether the batch is of another run, and continues with the options of this one."""
         self.stages: asyncio.Task[RunResult] | None = None
         self.opened = AsyncExitStack()
         """What only this run uses: the batch lease, and the workers that check its files."""
@@ -159,16 +162,9 @@ class Bulkhead:
             batch = unsettled or await self._start(ledger, spec, uri)
             self._claim(batch, active)
         if unsettled is not None:
-            if self._out(spec, batch) != batch.out:
-                raise ConfigError(
-                    f"batch {batch.batch_id} of this source is unfinished and its results are in {batch.out}",
-                    hint="remove --out to continue that batch",
-                )
-            batch = await ledger.update_batch(batch.batch_id, config=spec.to_json())
-            if spec.retry_failed:
-                await redriving.retry_refused(
-                    ledger, batch.batch_id, transitions=await self._transitions(ledger, batch)
-                )
+            by_state = await ledger.counts(batch.batch_id)
+            refuse_changes(batch, spec, out=self._out(spec, batch), by_state=by_state)
+            active.continues = True
         return await self._go(batch, spec, active, resumed=unsettled is not None)
 
     def _claim(self, batch: Batch, active: _ActiveRun) -> None:
@@ -411,6 +407,8 @@ class Bulkhead:
         )
         if active.source_lock is not None:
             await active.source_lock.introduce(batch, ledger, active.emit, tagged=context.options.filename_tag)
+        if active.continues:
+            await take_over(batch, spec, context)
         active.stages = asyncio.ensure_future(run_batch(batch, context, scope=scope, list_source=list_source))
         ended: RunResult | None = None
         try:

@@ -17,6 +17,9 @@ MAX_JSON_BYTES = 15_000_000
 RESULT_INVALID = "result_invalid"
 """Error code of an item whose import succeeded but whose result is unusable: its data is at the vendor."""
 
+FILTERED_OUT = "filtered_out"
+"""Error code of a skipped item that the filters of a run left out when it continued the batch; it can be sent later."""
+
 FAILED_BEFORE = "failed_before"
 """Error code of a file that is not sent: its import in an earlier batch failed or was refused, and it is unchanged."""
 
@@ -76,7 +79,7 @@ TRANSITIONS: dict[ItemState, frozenset[ItemState]] = {
     _S.COLLECTED: frozenset(),
     _S.FAILED: frozenset({_S.QUEUED, _S.SUCCEEDED}),
     _S.REJECTED: frozenset({_S.QUEUED}),
-    _S.SKIPPED: frozenset(),
+    _S.SKIPPED: frozenset({_S.QUEUED}),
     _S.UNCERTAIN: frozenset({_S.QUEUED, _S.FAILED}),
 }
 

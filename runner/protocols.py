@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -123,6 +123,10 @@ class Source(Protocol):
 
         Raises SourceNotFound; and FileUnavailable, after all others, if some cannot be listed at the moment.
         """
+        ...
+
+    async def selection(self, sources: Sequence[str]) -> dict[str, bool]:
+        """Return {key: whether the filters take the input} for those inputs that exist."""
         ...
 
     async def prepare(self, item: Item) -> Prepared:

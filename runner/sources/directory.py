@@ -60,12 +60,16 @@ class DirectorySource(LocalFiles):
             except OSError as error:
                 yield from self._unreadable(below, error)
 
+    def selects(self, key: str) -> bool:
+        """Return whether the listing includes a file, if there is one with this key."""
+        *parts, name = key.split("/")
+        entered = all(self._enters("/".join(parts[: n + 1]), part) for n, part in enumerate(parts))
+        return entered and self._takes(key, name)
+
     def _one(self, root: bytes, key: str) -> Iterator[SourceEntry]:
         """Yield the entry of one key, if the listing would include it."""
-        directories, _, name = key.rpartition("/")
-        parts = directories.split("/") if directories else []
-        entered = all(self._enters("/".join(parts[: n + 1]), part) for n, part in enumerate(parts))
-        if entered and self._takes(key, name):
+        if self.selects(key):
+            directories, _, name = key.rpartition("/")
             prefix = os.fsencode(directories + "/") if directories else b""
             yield from self._files(root, prefix, iter([os.fsencode(name)]))
 

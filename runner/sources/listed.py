@@ -46,12 +46,15 @@ class ListedFiles(LocalFiles):
         """Follow every link."""
         return True
 
+    def selects(self, key: str) -> bool:
+        """Return whether include and exclude take a file that is named."""
+        return self._filter.takes(key, key.rpartition("/")[2])
+
     def walk(self) -> Iterator[SourceEntry]:
         """Yield the entries by key. Raises SourceNotFound, ConfigError."""
         for name in self._keys():
             key = os.fsdecode(name)
-            base = key.rpartition("/")[2]
-            if not self._filter.takes(key, base):
+            if not self.selects(key):
                 continue
             path = os.path.join(os.fsencode(self._root), name)  # noqa: PTH118 - a key may be absolute
             if entry := self._entry(key, path, uri=self._uri_of(key)):
@@ -61,8 +64,8 @@ class ListedFiles(LocalFiles):
         """Return the real directories of the files that the filters take. Raises SourceNotFound, ConfigError."""
         found = set()
         for name in self._keys():
-            parent, _, base = os.fsdecode(name).rpartition("/")
-            if self._filter.takes(os.fsdecode(name), base):
+            parent = os.fsdecode(name).rpartition("/")[0]
+            if self.selects(os.fsdecode(name)):
                 found.add(parent or ("/" if name.startswith(b"/") else ""))
         return {os.path.realpath(os.path.join(self._root, parent)) for parent in found}  # noqa: PTH118 - as above
 

@@ -8,7 +8,7 @@ import os
 import stat
 import time
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from datetime import datetime
 from functools import partial
 from itertools import islice
@@ -102,6 +102,27 @@ class LocalFiles(ABC):
         if self._put_off:
             raise self._not_listed()
 
+    @abstractmethod
+    def selects(self, key: str) -> bool:
+        """Return whether include, exclude, and the rules for names take a file."""
+
+    async def selection(self, sources: Sequence[str]) -> dict[str, bool]:
+        """Return {key: whether the filters take the file} for those files that exist."""
+        return await self._call(self._selection, sources)
+
+    def _selection(self, sources: Sequence[str]) -> dict[str, bool]:
+        found: dict[str, bool] = {}
+        for source in sources:
+            try:
+                info = self._stat(os.path.join(os.fsencode(self._root), os.fsencode(source)))  # noqa: PTH118 - bytes
+            except (ItemRejected, OSError, ValueError):
+                continue
+            found[source] = self.selects(source) and not self._is_too_young(info)
+        return found
+
+    def _is_too_young(self, info: os.stat_result) -> bool:
+        return self._youngest_ns is not None and info.st_mtime_ns > self._youngest_ns
+
     async def prepare(self, item: Item) -> Prepared:
         """Read the item's file once, for its fingerprint, and for its rows if it is JSON.
 
@@ -168,7 +189,7 @@ class LocalFiles(ABC):
         except (OSError, ValueError) as error:
             return self.refused_or_put_off(source, _translation(error), uri=uri)
         size_bytes, mtime_ns = info.st_size, info.st_mtime_ns
-        if self._youngest_ns is not None and mtime_ns > self._youngest_ns:
+        if self._is_too_young(info):
             self.too_young += 1
             return None
         kind, refusal = kind_and_rejection(source, size_bytes)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -127,6 +127,14 @@ class S3Source:
             kind=kind,
             rejection=rejection,
         )
+
+    async def selection(self, sources: Sequence[str]) -> dict[str, bool]:
+        """Return {key: whether include and exclude take the object}; an object's version was fixed when it was listed.
+
+        Its age does not count: it was old enough then, and only that version is sent.
+        """
+        root = await self._located()
+        return {source: self._takes(root.key + source, source, 1) for source in sources}
 
     async def prepare(self, item: Item) -> Prepared:
         """Check that the object is still the one that was listed; read it if it is JSON.

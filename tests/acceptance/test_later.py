@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 
 import pytest
@@ -33,6 +34,23 @@ def test_track_collects_a_review_that_a_person_has_finished(work: Work, sandbox:
     assert (line["state"], line["status"], line["review_url"]) == ("collected", "SUCCESSFUL", None)
     assert (mine.out / line["result"]).is_file()
     assert (mine.summary()["state"], mine.summary()["exit_code"]) == ("complete", 0)
+
+
+def test_a_run_that_continues_a_batch_says_so_and_does_not_send_what_its_filters_leave_out(
+    work: Work, sandbox: SandboxVendor
+) -> None:
+    mine = work(sandbox)
+    files = mine.fill(3)
+    mine.command(*mine.arguments("--max-duration", "1s", "--create-quota", "1/60s", "--uploads", "1")).expect(10)
+    fresh = {"XDG_STATE_HOME": str(mine.home / "fresh")}
+    finished = mine.command(*mine.arguments(*PACE, "--exclude", "c/**"), variables=fresh).expect(0)
+
+    assert re.search(r"continuing batch \S+ of \d\d:\d\d, 2 items queued", finished.text)
+    assert mine.states() == {"a/000.csv": "collected", "b/001.csv": "collected", "c/002.csv": "skipped"}
+    assert mine.manifest()["c/002.csv"]["error_code"] == "filtered_out"
+    later = mine.command(*mine.arguments(*PACE, "--json"), variables=fresh).expect(0)
+    assert not [event for event in later.events if event.get("code") == "continuing_batch"]
+    assert_each_once(sandbox.received(), files)
 
 
 def test_failed_items_are_put_back_to_work_once_their_cause_is_gone(work: Work, sandbox: SandboxVendor) -> None:

@@ -90,6 +90,9 @@ class SimulatedSource:
             await asyncio.sleep(0.01)
             yield listed[start : start + self._chunk]
 
+    async def selection(self, sources: Sequence[str]) -> dict[str, bool]:
+        return dict.fromkeys(sources, True)
+
     async def prepare(self, item: Item) -> Prepared:
         await asyncio.sleep(0.002)
         given = self._inputs[item.source]

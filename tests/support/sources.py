@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 from runner.errors import ItemRejected, SourceChanged
@@ -43,6 +43,7 @@ class MemorySource:
     def __init__(self, files: Mapping[str, bytes], *, name: str = "inbox", chunk_length: int = 1000) -> None:
         self.files = dict(files)
         self.prepared: list[str] = []
+        self.left_out: set[str] = set()
         self._name = name
         self._chunk_length = chunk_length
 
@@ -55,6 +56,9 @@ class MemorySource:
         for at in range(0, len(keys), self._chunk_length):
             await asyncio.sleep(0)
             yield [self._entry(key) for key in keys[at : at + self._chunk_length] if key in self.files]
+
+    async def selection(self, sources: Sequence[str]) -> dict[str, bool]:
+        return {source: source not in self.left_out for source in sources if source in self.files}
 
     async def prepare(self, item: Item) -> Prepared:
         await asyncio.sleep(0)
