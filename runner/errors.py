@@ -18,7 +18,7 @@ BulkheadError
     ├── SchemaNotFound            404 to a create or a schema request
     ├── ImportNotFound            404 to a retrieve, a results url or a delete
     ├── RequestInvalid            400 or another 4xx: the vendor's own message
-    ├── UploadRefused             storage refuses the upload for good
+    ├── UploadRefused             storage refuses the upload, for good unless `may_pass`
     ├── ConditionUnsupported      storage refuses the `If-None-Match` header; nothing was written
     ├── ResultInvalid             the result is not one complete JSON array
     ├── ItemRejected              rejected locally before any create: `code` and a sentence
@@ -158,7 +158,11 @@ class RequestInvalid(TerminalError):
 
 
 class UploadRefused(TerminalError):
-    """Storage refuses the upload for good."""
+    """Storage refuses the upload; `may_pass`: it may take it later, so only several refusals over time are final."""
+
+    def __init__(self, message: str, *, may_pass: bool = False) -> None:
+        super().__init__(message)
+        self.may_pass = may_pass
 
 
 class ConditionUnsupported(TerminalError):

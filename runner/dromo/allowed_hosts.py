@@ -41,19 +41,21 @@ class StorageHosts:
         """Return the url, not requoted, if a request may be sent to it. Raises UploadRefused, without the url."""
         target = _parsed(url)
         if target is None:
-            raise UploadRefused("the vendor sent a storage url that is not a url")
+            raise UploadRefused("the vendor sent a storage url that is not a url", may_pass=True)
         host = (target.host or "").lower()
         if "@" in target.raw_authority:
-            raise UploadRefused("the vendor sent a storage url with a user in it")
+            raise UploadRefused("the vendor sent a storage url with a user in it", may_pass=True)
         if not self._scheme_is_admitted(target, host):
-            raise UploadRefused("the vendor sent a storage url that is not https on its usual port")
+            raise UploadRefused("the vendor sent a storage url that is not https on its usual port", may_pass=True)
         address = _literal(host)
         if address is None and _NUMERIC_HOST.fullmatch(host):
-            raise UploadRefused("the vendor sent a storage url with an address in an unusual spelling")
+            raise UploadRefused("the vendor sent a storage url with an address in an unusual spelling", may_pass=True)
         if address is not None and not self.admits(address, host=host):
-            raise UploadRefused("the vendor sent a storage url with a private address")
+            raise UploadRefused("the vendor sent a storage url with a private address", may_pass=True)
         if self._patterns.patterns and not self._patterns.matches(host):
-            raise UploadRefused("the vendor sent a storage url of a host that is not on the list of allowed hosts")
+            raise UploadRefused(
+                "the vendor sent a storage url of a host that is not on the list of allowed hosts", may_pass=True
+            )
         return target
 
     def admits(self, address: IPv4Address | IPv6Address, *, host: str) -> bool:
@@ -90,7 +92,7 @@ class GuardedResolver(AbstractResolver):
         if not found:
             raise OSError("the name has no address")
         if not admitted:
-            raise UploadRefused("the storage host of the vendor's url has a private address")
+            raise UploadRefused("the storage host of the vendor's url has a private address", may_pass=True)
         return admitted
 
     async def close(self) -> None:

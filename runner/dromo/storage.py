@@ -339,7 +339,7 @@ def _refusal(answer: _Answer, *, conditional: bool) -> BulkheadError | None:
         return OutcomeUnknown(f"storage could not take the upload ({answer})")
     if status < 400:
         return UploadRefused(f"storage redirects the upload ({answer}); redirects are not followed")
-    return UploadRefused(f"storage refuses the upload ({answer})")
+    return UploadRefused(f"storage refuses the upload ({answer})", may_pass=status in {401, 403})
 
 
 def _is_about_the_condition(answer: _Answer) -> bool:

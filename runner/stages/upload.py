@@ -50,6 +50,9 @@ _STORAGE_TRIES_AGAIN_S = 10.0
 _EXPIRED_MOST = 2
 """So many urls in a row are tried that storage calls expired; then the item waits."""
 
+_REFUSED_AGAIN_AFTER_S = (2.0, 10.0, 30.0)
+"""The pauses before an upload is repeated that storage refused but may take later; the refusal after them is final."""
+
 _S = ItemState
 
 
@@ -63,6 +66,7 @@ class _Visit:
     has_settled: bool = False
     expired: set[str] = field(default_factory=set)
     """The URLs that storage has called expired."""
+    refusals: int = 0
     trouble: TransientError | None = None
     """What the last try at storage ended with."""
 
@@ -169,7 +173,20 @@ class Uploader:
             return looked
         if isinstance(refusal, ItemRejected):
             return await self._reject(item, refusal)
+        if refusal.may_pass and visit.refusals < len(_REFUSED_AGAIN_AFTER_S):
+            return await self._refused_for_now(visit)
         return await self._fail(item, "upload_refused", str(refusal))
+
+    async def _refused_for_now(self, visit: _Visit) -> Item:
+        """Try again after a pause, with a fresh url; return the item unchanged if a stop comes first."""
+        pause_s = _REFUSED_AGAIN_AFTER_S[visit.refusals]
+        visit.refusals += 1
+        if await self._stop.sleep(pause_s):
+            return visit.item
+        remote = await self._retrieve(visit.item)
+        if remote is not None and remote.upload_url is not None:
+            self.remember_url(remote, is_signed_now=False)
+        return await self._attempt(visit)
 
     async def _try(self, visit: _Visit) -> Item:
         """Send the data once. If it may have been sent before, retrieve the import first.

@@ -422,7 +422,7 @@ class SimulatedStorage:
             state, now = self._vendor.state, self._vendor.wall(instant)
             ticket = _stored(lambda: state.begin_upload(url, headers, now), only_if_absent=only_if_absent)
             if self._vendor.odd.refuses_transfer("upload", import_id, now=now):
-                done(UploadRefused("storage refuses the upload (HTTP 403 AccessDenied)"))
+                done(UploadRefused("storage refuses the upload (HTTP 403 AccessDenied)", may_pass=True))
             elif self._vendor.odd.is_expired("upload", import_id, now=now):
                 done(UrlExpired("Request has expired"))
             elif isinstance(ticket, UploadTicket):

@@ -116,6 +116,7 @@ async def test_any_other_4xx_is_a_refusal_that_names_the_code_alone(status, code
     error = await put_error(server)
     assert isinstance(error, UploadRefused)
     assert str(error) == f"storage refuses the upload (HTTP {status} {code})"
+    assert error.may_pass is (status == 403)
 
 
 @pytest.mark.parametrize(

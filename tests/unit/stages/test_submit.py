@@ -305,6 +305,34 @@ async def test_a_refused_upload_fails_the_item() -> None:
     assert (await bench.item("a.csv")).error_code == "upload_refused"
 
 
+@pytest.mark.parametrize("refusals", [1, 3])
+async def test_an_upload_that_storage_refuses_for_a_while_arrives(refusals: int) -> None:
+    bench = Bench(FILES)
+    bench.vendor.put_script.extend([UploadRefused("HTTP 403 AccessDenied", may_pass=True)] * refusals)
+    await bench.run()
+    assert await bench.states() == {"a.csv": "collected"}
+    assert bench.vendor.calls.count("create") == 1
+
+
+async def test_an_upload_that_storage_refuses_over_and_over_fails() -> None:
+    bench = Bench(FILES)
+    bench.vendor.put_script.extend([UploadRefused("HTTP 403 AccessDenied", may_pass=True)] * 20)
+    await bench.run()
+    assert (await bench.item("a.csv")).error_code == "upload_refused"
+    assert sum(call.startswith("put") for call in bench.vendor.calls) == 4
+    assert 40 < bench.clock.ticks() < 120
+
+
+async def test_a_stop_ends_the_wait_for_storage_that_refuses() -> None:
+    bench = Bench(FILES)
+    bench.vendor.put_script.extend([UploadRefused("HTTP 403 AccessDenied", may_pass=True)] * 20)
+    running = asyncio.ensure_future(bench.run())
+    await asyncio.sleep(15)
+    bench.stop.request(StopReason.TERMINATED, "stopped")
+    await running
+    assert await bench.states() == {"a.csv": "created"}
+
+
 async def test_a_file_that_changes_while_it_is_uploaded_is_rejected() -> None:
     bench = Bench(FILES)
     put = bench.vendor.put
