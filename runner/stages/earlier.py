@@ -125,8 +125,7 @@ class EarlierItems:
         found = {}
         for item in items:
             there = [*former.get(item.version_key, ()), *of_file[item.source]]
-            same = [one for one in there if one.version_key == item.version_key and one.state not in UNSENT_STATES]
-            if finding := self._finding(there, same):
+            if finding := self._finding(there, _same_as_listed(item, there)):
                 found[item.source] = finding
         return found
 
@@ -244,6 +243,13 @@ async def _earlier_of(item: Item, of_file: Sequence[Item], ledger: Ledger) -> It
     owners = await ledger.owners([import_id] if import_id else [])
     _, source = owners.get(import_id or "", ("", item.source))
     return await ledger.item(batch_id, source)
+
+
+def _same_as_listed(item: Item, there: Iterable[Item]) -> list[Item]:
+    """Return the items with the listed version, or with the content that an item with this version had."""
+    contents = {one.fingerprint for one in there if one.version_key == item.version_key} - {None}
+    same = [one for one in there if one.version_key == item.version_key or one.fingerprint in contents]
+    return [one for one in same if one.state not in UNSENT_STATES]
 
 
 def _bound(items: Iterable[Item], binding: str) -> list[Item]:

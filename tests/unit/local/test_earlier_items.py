@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import random
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -76,13 +77,24 @@ class Nights(Bench):
         self.vendor: JudgingVendor = JudgingVendor()
         self.source: TouchedSource = TouchedSource(self.files)
 
-    async def night(self, *contents: bytes | None, touch: bool = False, **options: Any) -> Item:
-        """Run a batch over `a.csv`, `b.csv`, and so on, and return the item of the last of these files."""
+    async def night(
+        self, *contents: bytes | None, touch: bool = False, killed_after: Sequence[int] = (), **options: Any
+    ) -> Item:
+        """Run a batch over `a.csv`, `b.csv`, and so on, and return the item of the last of these files.
+
+        The run is killed and continued after each number of turns of the loop.
+        """
         self.source.touches += touch
         given = {f"{chr(97 + at)}.csv": content for at, content in enumerate(contents)}
         self.source.files = {name: content for name, content in given.items() if content is not None}
         self.count += 1
         batch = await self.begun(f"n{self.count}")
+        for turns in killed_after:
+            run = asyncio.ensure_future(self.go_on(batch, **options))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            run.cancel()
+            await asyncio.gather(run, return_exceptions=True)
         await self.go_on(batch, **options)
         return await self.of(batch.batch_id, max(given))
 
@@ -292,6 +304,15 @@ async def test_a_held_version_in_between_counts() -> None:
     assert nights.vendor.data == [A, B, A]
 
 
+async def test_content_that_was_collected_is_unchanged_although_it_failed_when_it_was_sent_again() -> None:
+    nights = Nights()
+    await nights.night(A)
+    nights.vendor.ends[A] = "FAILED"
+    assert (await nights.night(A, touch=True, again=True)).state is S.FAILED
+    for touch in (False, True):
+        assert (await nights.night(A, touch=touch)).state is S.SKIPPED
+
+
 async def test_files_that_return_do_not_disturb_each_other() -> None:
     nights = Nights()
     await nights.night(A, B)
@@ -482,3 +503,40 @@ async def test_a_plan_counts_what_a_run_would_not_send() -> None:
     retried = nights.discovery(retry_failed=True)
     found = await plan(nights.source, retried, nights.routes, quota=Rate(20, 60.0), free=20)
     assert (found.failed_before, found.skipped, found.creates) == (0, 1, 1)
+
+
+# any order of nights
+
+
+@dataclass
+class Expected:
+    """What should become of `a.csv`: `tried` has each content that was sent, and how its import ended."""
+
+    tried: list[tuple[bytes, str]] = field(default_factory=list)
+
+    def night(self, content: bytes, end: str, *, again: bool, retry_failed: bool) -> ItemState:
+        versions = [sent for sent, ended in self.tried if ended != "FAILED"]
+        if (content, "NEEDS_REVIEW") in self.tried or (not again and versions[-1:] == [content]):
+            return S.SKIPPED
+        if not (again or retry_failed) and self.tried[-1:] == [(content, "FAILED")]:
+            return S.FAILED
+        self.tried.append((content, end))
+        return {"SUCCESSFUL": S.COLLECTED, "NEEDS_REVIEW": S.NEEDS_REVIEW, "FAILED": S.FAILED}[end]
+
+
+@pytest.mark.parametrize("start", range(0, 120, 30))
+async def test_whatever_the_order_of_nights_what_is_sent_follows_from_what_was_sent_before(start: int) -> None:
+    for seed in range(start, start + 30):
+        rng = random.Random(seed)
+        nights, expected = Nights(), Expected()
+        for number in range(rng.randint(3, 9)):
+            content = rng.choice((A, B, C))
+            end = nights.vendor.ends[content] = rng.choice(("SUCCESSFUL", "SUCCESSFUL", "NEEDS_REVIEW", "FAILED"))
+            options = {"again": rng.random() < 0.15, "retry_failed": rng.random() < 0.2}
+            verdict = await nights.verdict(content, **options)
+            state = expected.night(content, end, **options)
+            turns = [rng.randrange(150) for _ in range(rng.choice((0, 0, 1, 2)))]
+            item = await nights.night(content, touch=rng.random() < 0.4, killed_after=turns, **options)
+            assert item.state is state, f"seed {seed}, night {number}"
+            assert (verdict == "send") is (item.attempts > 0), f"seed {seed}, night {number}"
+            assert nights.vendor.data == [sent for sent, _ in expected.tried], f"seed {seed}, night {number}"
