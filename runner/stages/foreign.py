@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 NAMED_MOST = 5
 """Imports that the message names (choice)."""
 
-_WHOLE_SECOND = timedelta(seconds=1)
-"""How exact a `Date` header is."""
-
 _URL_LIFE = timedelta(minutes=30)
 """After this time, an import that never got data could be FAILED: nothing documents it."""
 
@@ -56,7 +53,8 @@ class ForeignWatch(WrappedApi):
         self._began = vendor_time.ticks()
         self._first_walk = True
         self._newest_before: datetime | None = None
-        self._ahead: timedelta | None = None
+        self._began_at_latest: datetime | None = None
+        """When the run began by the clock that dates imports, or a moment later; None before the first create."""
         self._own: set[str] = set()
         self._others: dict[str, RemoteImport] = {}
 
@@ -70,9 +68,11 @@ class ForeignWatch(WrappedApi):
             raise self._error([(source, remote)])
 
     async def create(self, request: CreateRequest) -> RemoteImport:
+        sent_s = self._vendor_time.ticks() - self._began
         remote = await super().create(request)
         if remote.created_at is not None:
-            self._ahead = remote.created_at - self._vendor_time.now()
+            began_at = remote.created_at - timedelta(seconds=sent_s)
+            self._began_at_latest = min(began_at, self._began_at_latest or began_at)
         return remote
 
     async def list_page(self, *, limit: int, offset: int) -> ImportPage:
@@ -107,14 +107,14 @@ class ForeignWatch(WrappedApi):
             return False
         if remote.status == ImportStatus.AWAITING_UPLOAD or made_at <= self._began_at():
             return False
-        age = self._vendor_time.now() + (self._ahead or timedelta(0)) - made_at
-        return remote.status != ImportStatus.FAILED or age < _URL_LIFE
+        now = self._began_at() + timedelta(seconds=self._vendor_time.ticks() - self._began)
+        return remote.status != ImportStatus.FAILED or now - made_at < _URL_LIFE
 
     def _began_at(self) -> datetime:
         """Return when the run began, by the clock that dates imports: it may differ from that of the answers."""
+        if self._began_at_latest is not None:
+            return self._began_at_latest
         began = self._vendor_time.at(self._began)
-        if self._ahead is not None:
-            return began + self._ahead + _WHOLE_SECOND
         return max(began, self._newest_before or began)
 
     def _error(self, found: list[tuple[str, RemoteImport]]) -> ForeignImports:

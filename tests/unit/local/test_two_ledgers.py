@@ -33,7 +33,7 @@ def check(seed: int, *, apart_s: float) -> None:
         for bench in (one, other):
             while (await bench.run()).by_state.get(ItemState.COLLECTED, 0) < len(FILES):
                 assert bench.stop.reason is None
-        assert twice(one) <= 2 * QUOTA
+        assert twice(one) <= QUOTA
 
     run_virtually(go(), seed=seed)
 
