@@ -20,6 +20,15 @@ RESULT_INVALID = "result_invalid"
 FILTERED_OUT = "filtered_out"
 """Error code of a skipped item that the filters of a run left out when it continued the batch; it can be sent later."""
 
+IMPORT_MISSING = "import_missing"
+"""Error code of an item whose import is gone; on an open item, the vendor's last answer was that it is not there."""
+
+RESULT_MISSING = "result_missing"
+"""Error code of an item whose import succeeded without a result; on an open item, the result was not there so far."""
+
+UPLOAD_NOT_TAKEN = "upload_not_taken"
+"""Error code of an item whose file is in storage although its import waited for it until its upload URL ended."""
+
 FAILED_BEFORE = "failed_before"
 """Error code of a file that is not sent: its import in an earlier batch failed or was refused, and it is unchanged."""
 

@@ -14,6 +14,7 @@ from runner.cloud.protocols import Queue
 from runner.dromo.listing import imports_since
 from runner.local.reconcile import duplicate_risk
 from runner.models import STATE_OF_STATUS, ImportStatus, ItemState, tag_of
+from runner.stages.untaken import is_over, is_untaken
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -48,7 +49,7 @@ class _Seen:
 
 
 async def enqueue_missed(deployment: Deployment, items: Collection[Item]) -> int:
-    """Enqueue collect for the bound `items` whose import is ahead of the ledger, or no longer listed.
+    """Enqueue collect for the bound `items` whose import is ahead of the ledger, never took its file, or is not listed.
 
     Imports older than the list is read, such as those of old reviews, are enqueued one by one: a few in each pass,
     each at most once an hour. Returns how many imports were released by their item and took data later. Raises
@@ -60,7 +61,7 @@ async def enqueue_missed(deployment: Deployment, items: Collection[Item]) -> int
     since = _since(bound.values(), deployment.vendor_time.now())
     seen = _Seen({import_id: item for import_id, item in bound.items() if _is_recent(item, since)})
     async for remote in imports_since(deployment.api, since, max_pages=MAX_PAGES):
-        _compare(seen, bound, remote)
+        _compare(seen, bound, remote, now=deployment.vendor_time.now())
     gone = [import_id for import_id, item in seen.unseen.items() if item.state is not _S.CREATED]
     old = [item for item in bound.values() if not _is_recent(item, since)]
     asked = [*seen.ahead, *gone[:MAX_RETRIEVED], *await _due(deployment, old)]
@@ -78,10 +79,13 @@ def _is_recent(item: Item, since: datetime) -> bool:
     return item.created_at is not None and item.created_at >= since
 
 
-def _compare(seen: _Seen, bound: dict[str, Item], remote: RemoteImport) -> None:
+def _compare(seen: _Seen, bound: dict[str, Item], remote: RemoteImport, *, now: datetime) -> None:
     seen.unseen.pop(remote.import_id, None)
     item = bound.get(remote.import_id)
-    if item is not None and is_ahead(remote.status, item) and remote.import_id not in seen.ahead:
+    is_due = item is not None and (
+        is_ahead(remote.status, item) or (is_untaken(item, remote.status) and is_over(item, now))
+    )
+    if is_due and remote.import_id not in seen.ahead:
         seen.ahead.append(remote.import_id)
     tag = tag_of(remote.original_filename)
     if tag is not None and remote.status not in (ImportStatus.AWAITING_UPLOAD, ImportStatus.FAILED):

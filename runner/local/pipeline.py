@@ -46,6 +46,7 @@ from runner.stages.foreign import ForeignWatch
 from runner.stages.submit import SubmitOutcome
 from runner.stages.track import Tracker
 from runner.stages.transitions import ItemOvertaken, Transitions
+from runner.stages.untaken import UntakenUploads
 from runner.stop import StopReason, StopSignal
 
 logger = logging.getLogger(__name__)
@@ -199,7 +200,12 @@ class _Run:
         )  # fmt: skip
         self._tracker = Tracker(
             api=context.api, transitions=transitions, on_move=self._tracked, on_trouble=self._defer,
+            untaken=UntakenUploads(
+                settle_s=context.options.settle_s, stuck_after_s=context.options.stuck_after_s,
+                vendor_time=context.vendor_time, emit=context.emit,
+            ),
             longest_pause_s=self._pause_s(), missing_after=1 if self._scope is Scope.TRACK_ONCE else 3,
+            stuck_after_s=0.0 if self._scope is Scope.TRACK_ONCE else context.options.stuck_after_s,
         )  # fmt: skip
         self._watcher = LedgerWatcher(
             tracker=self._tracker, ledger=context.ledger, transitions=transitions, batch_id=batch_id,

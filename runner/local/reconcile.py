@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 from runner.dromo.listing import imports_since
 from runner.errors import ImportNotFound, StaleItem
+from runner.formatting import lasting
 from runner.models import OPEN_STATES, STATE_OF_STATUS, ImportStatus, Item, ItemState, tag_of
 from runner.retry import repeat_read
+from runner.stages.absence import ANSWERS, OVER
 from runner.stages.track import Tracker
 
 if TYPE_CHECKING:
@@ -65,13 +67,14 @@ async def _repaired(
     item = await ledger.item(batch.batch_id, difference.source)
     if item is None or item.import_id != difference.import_id:
         return difference
+    was = item.state
     try:
         if item.state is _S.CREATED and difference.kind is DifferenceKind.STATUS:
             item = await transitions.advance(item, _S.PROCESSING, reason="the data had arrived")
     except StaleItem:
         return difference
-    await tracker.check(item)
-    return replace(difference, fixed=True)
+    current = await tracker.check(item)
+    return replace(difference, fixed=current.state is not was)
 
 
 async def differences(ledger: Ledger, api: ImportsApi, batch: Batch) -> list[Difference]:
@@ -108,7 +111,8 @@ async def _maybe_missing(api: ImportsApi, item: Item) -> Difference | None:
             source=item.source,
             import_id=import_id,
             kind=DifferenceKind.MISSING,
-            detail=f"the ledger says {item.state}, the vendor no longer has the import",
+            detail=f"the ledger says {item.state}, the vendor does not find the import; "
+            f"it is gone after {ANSWERS} such answers over {lasting(OVER.total_seconds())}",
         )
 
 

@@ -8,20 +8,23 @@ from typing import TYPE_CHECKING
 from runner.errors import (
     BulkheadError,
     ImportNotFound,
+    NotYet,
     RequestInvalid,
     ResultInvalid,
     SinkFailed,
     StorageFull,
     TransientError,
 )
-from runner.models import RESULT_INVALID, Item, ItemState
+from runner.models import RESULT_INVALID, RESULT_MISSING, Item, ItemState
 from runner.retry import delay_s
+from runner.stages.absence import PAUSE_S
 
 if TYPE_CHECKING:
     import random
 
     from runner.config.options import RunOptions
     from runner.protocols import ImportsApi, Place, SavedResult, Sink, Storage
+    from runner.stages.absence import Absence
     from runner.stages.result_places import ResultPlaces
     from runner.stages.transitions import Transitions
     from runner.stop import StopSignal
@@ -39,6 +42,7 @@ class Collector:
         storage: Storage,
         sink: Sink,
         transitions: Transitions,
+        absence: Absence,
         options: RunOptions,
         rng: random.Random,
         stop: StopSignal,
@@ -48,6 +52,7 @@ class Collector:
         self._storage = storage
         self._sink = sink
         self._transitions = transitions
+        self._absence = absence
         self._options = options
         self._rng = rng
         self._stop = stop
@@ -92,8 +97,12 @@ class Collector:
         item = item if place is None else place.item
         if trouble is not None:
             raise trouble
-        code = RESULT_INVALID if isinstance(unusable[-1], ResultInvalid) else "result_missing"
-        return await self._fail(item, code, str(unusable[-1]))
+        if isinstance(unusable[-1], ResultInvalid):
+            return await self._fail(item, RESULT_INVALID, str(unusable[-1]))
+        finding = await self._absence.of_result(item)
+        if finding.is_proved:
+            return await self._fail(finding.item, RESULT_MISSING, str(unusable[-1]))
+        raise NotYet(f"{finding.sentence}: {unusable[-1]}", wait_s=PAUSE_S)
 
     async def _fetch(self, item: Item, place: Place | None) -> SavedResult:
         """Ask for a fresh URL each time: it is short-lived and never stored."""

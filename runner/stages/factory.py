@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from runner.stages.absence import Absence
 from runner.stages.collect import Collector
 from runner.stages.lost_creates import LostCreates
 from runner.stages.orphans import Orphans
@@ -34,12 +35,17 @@ class Stages:
         return Orphans(context.api, context.ledger, endpoint=context.endpoint, vendor_time=context.vendor_time)
 
     @cached_property
+    def absence(self) -> Absence:
+        return Absence(api=self._context.api, transitions=self.transitions)
+
+    @cached_property
     def uploader(self) -> Uploader:
         context = self._context
         return Uploader(
             api=context.api,
             storage=context.storage,
             transitions=self.transitions,
+            absence=self.absence,
             options=context.options,
             vendor_time=context.vendor_time,
             rng=context.rng,
@@ -83,6 +89,7 @@ class Stages:
             storage=context.storage,
             sink=context.sink,
             transitions=self.transitions,
+            absence=self.absence,
             options=context.options,
             rng=context.rng,
             stop=context.stop,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from runner.retry import backoff_s
 
-_SHORTEST_S = 10.0
+FIRST_PAUSE_S = 10.0
 _LONGEST_S = 120.0
 
 
@@ -25,7 +25,7 @@ class Patience:
         self._limit_s = limit_s
         self._troubles: dict[str, _Trouble] = {}
 
-    def pause_s(self, key: str, *, shortest_s: float = _SHORTEST_S) -> float | None:
+    def pause_s(self, key: str, *, shortest_s: float = FIRST_PAUSE_S) -> float | None:
         """Note a failed try, and return how long to wait until the next; None if the patience is over."""
         now = asyncio.get_running_loop().time()
         trouble = self._troubles.setdefault(key, _Trouble(since=now, tries=0, again_at=now))

@@ -8,15 +8,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Unpack
 
 from runner.dromo.listing import imports_since
 from runner.errors import ImportNotFound, RequestInvalid, StorageFull, TransientError
-from runner.models import STATE_OF_STATUS, ImportStatus, Item, ItemChanges, ItemState, RemoteImport
+from runner.models import (
+    IMPORT_MISSING,
+    STATE_OF_STATUS,
+    UPLOAD_NOT_TAKEN,
+    ImportStatus,
+    Item,
+    ItemChanges,
+    ItemState,
+    RemoteImport,
+)
 from runner.retry import backoff_s, repeat_read
+from runner.stages.absence import PAUSE_S, Absence, is_suspected
+from runner.stages.patience import FIRST_PAUSE_S, Patience
 from runner.stages.transitions import ItemOvertaken
+from runner.stages.untaken import NOT_TAKEN, Wait, is_untaken
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -25,13 +36,13 @@ if TYPE_CHECKING:
     from runner.ledger.protocol import ItemStore
     from runner.protocols import ImportsApi
     from runner.stages.transitions import Transitions
+    from runner.stages.untaken import UntakenUploads
 
 logger = logging.getLogger(__name__)
 
 FIRST_LIST_S = 1.0
 LONGEST_PAUSE_S = 30.0
 MISSING_AFTER_PASSES = 3
-UNREADABLE_AFTER_PASSES = 3
 REFUSED_PASSES = 10
 """After this many refused lists in a row, the refusal is permanent, not a gateway's temporary error."""
 
@@ -62,7 +73,7 @@ class Tracker:
     """Holds the open imports of a run.
 
     `on_move` is awaited with every item that reached another state, `on_trouble` is called with every item that is no
-    longer tracked, and why.
+    longer tracked, and why: it has been in trouble for `stuck_after_s` seconds.
     """
 
     def __init__(
@@ -72,8 +83,10 @@ class Tracker:
         transitions: Transitions,
         on_move: Callable[[Item], Awaitable[None]] = _no_listener,
         on_trouble: Callable[[Item, str], None] = _nothing,
+        untaken: UntakenUploads | None = None,
         longest_pause_s: float = LONGEST_PAUSE_S,
         missing_after: int = MISSING_AFTER_PASSES,
+        stuck_after_s: float = 0.0,
     ) -> None:
         self._api = api
         self._transitions = transitions
@@ -83,7 +96,9 @@ class Tracker:
         self._missing_after = missing_after
         self._open: dict[str, Item] = {}
         self._unseen: dict[str, int] = {}
-        self._unreadable: Counter[str] = Counter()
+        self._absence = Absence(api=api, transitions=transitions)
+        self._patience = Patience(stuck_after_s)
+        self._untaken = untaken
         self._refused_passes = 0
         self._news = asyncio.Event()
         self._quiet_passes = 0
@@ -200,24 +215,26 @@ class Tracker:
             await self._not_listed(import_id)
 
     async def _applied(self, remote: RemoteImport) -> None:
-        """Apply what the list says; an import that repeatedly cannot be read is left to a later run."""
+        """Apply what the list says; an import that cannot be read for a long time is left to a later run."""
         try:
             await self.apply(remote)
         except StorageFull:
             raise
         except (TransientError, RequestInvalid) as error:
-            self._not_read(remote.import_id, error)
-        else:
-            self._unreadable.pop(remote.import_id, None)
+            logger.warning(
+                "import could not be read; it will be retried",
+                extra={"import_id": remote.import_id, "error": type(error).__name__},
+            )
+            self._be_patient(remote.import_id, f"its import cannot be read: {error}")
 
-    def _not_read(self, import_id: str, error: TransientError | RequestInvalid) -> None:
-        logger.warning(
-            "import could not be read; it will be retried",
-            extra={"import_id": import_id, "error": type(error).__name__},
-        )
-        self._unreadable[import_id] += 1
-        if self._unreadable[import_id] >= UNREADABLE_AFTER_PASSES and (item := self._open.pop(import_id, None)):
-            self._on_trouble(item, f"its import cannot be read: {error}")
+    def _be_patient(self, import_id: str, why: str, *, pause_s: float = FIRST_PAUSE_S) -> None:
+        """Note that an import is in trouble; stop tracking it once it has been for too long."""
+        if self._patience.pause_s(import_id, shortest_s=pause_s) is None:
+            self._give_up(import_id, why)
+
+    def _give_up(self, import_id: str, why: str) -> None:
+        if item := self._open.pop(import_id, None):
+            self._on_trouble(item, why)
 
     async def check(self, item: Item) -> Item:
         """Retrieve the import of one item, apply what it says, and return the item as it is then.
@@ -229,7 +246,8 @@ class Tracker:
         try:
             remote = await repeat_read(lambda: self._api.retrieve(import_id))
         except ImportNotFound:
-            return await self._missing(item)
+            return await self._not_found(item)
+        self._patience.forget(import_id)
         return await self.apply(remote, is_whole=True) or item
 
     async def apply(self, remote: RemoteImport, *, is_whole: bool = False) -> Item | None:
@@ -241,6 +259,15 @@ class Tracker:
         item = self._open.get(remote.import_id)
         if item is None:
             return None
+        if is_suspected(item):
+            item = await self._found(item)
+            if self._open.get(remote.import_id) is not item:
+                return item
+        if self._untaken is not None and is_untaken(item, remote.status):
+            return await self._wait_for_file(item, self._untaken, is_whole=is_whole)
+        return await self._applied_status(item, remote, is_whole=is_whole)
+
+    async def _applied_status(self, item: Item, remote: RemoteImport, *, is_whole: bool) -> Item:
         state = STATE_OF_STATUS.get(remote.status)
         if _is_old_news(item, state, remote.status):
             return item
@@ -253,14 +280,35 @@ class Tracker:
     async def _end_with_details(self, item: Item) -> Item:
         """Retrieve the fields that a list lacks; the status may be newer than the list's."""
         import_id = item.bound_id
+        if not self._patience.is_due(import_id):
+            return item
         try:
             remote = await repeat_read(lambda: self._api.retrieve(import_id))
         except ImportNotFound:
-            return await self._missing(item)
+            return await self._not_found(item)
+        self._patience.forget(import_id)
         state = STATE_OF_STATUS.get(remote.status)
         if state in (_S.SUCCEEDED, _S.FAILED, _S.NEEDS_REVIEW) and state is not item.state:
             return await self._end(item, state, remote)
         return item
+
+    async def _wait_for_file(self, item: Item, untaken: UntakenUploads, *, is_whole: bool) -> Item:
+        """Wait for the vendor to take the file from storage; fail the item once that can no longer happen."""
+        wait = untaken.seen(item)
+        if wait is Wait.TOO_LONG:
+            self._give_up(item.bound_id, NOT_TAKEN)
+        if wait is not Wait.OVER:
+            return item
+        if not is_whole:
+            return await self.check(item)
+        return await self._move(
+            item,
+            _S.FAILED,
+            reason=UPLOAD_NOT_TAKEN,
+            status=ImportStatus.AWAITING_UPLOAD,
+            error_code=UPLOAD_NOT_TAKEN,
+            error_message=f"{NOT_TAKEN}, and its upload url has ended",
+        )
 
     async def _end(self, item: Item, state: ItemState, remote: RemoteImport) -> Item:
         code, message = _trouble(state, remote)
@@ -278,7 +326,7 @@ class Tracker:
         """Retrieve an import once it is missing from several complete lists."""
         self._unseen[import_id] = self._unseen.get(import_id, 0) + 1
         item = self._open.get(import_id)
-        if item is None or self._unseen[import_id] < self._missing_after:
+        if item is None or self._unseen[import_id] < self._missing_after or not self._patience.is_due(import_id):
             return
         self._unseen.pop(import_id)
         try:
@@ -286,16 +334,35 @@ class Tracker:
         except StorageFull:
             raise
         except (TransientError, RequestInvalid) as error:
-            self._not_read(import_id, error)
+            self._be_patient(import_id, f"its import cannot be read: {error}")
 
-    async def _missing(self, item: Item) -> Item:
-        return await self._move(
-            item,
-            _S.FAILED,
-            reason="import_missing",
-            error_code="import_missing",
-            error_message="the vendor no longer has the import",
-        )
+    async def _not_found(self, item: Item) -> Item:
+        """Collect evidence that an import is gone; until there is enough, its item stays as it is."""
+        try:
+            finding = await self._absence.of_import(item)
+        except ItemOvertaken as error:
+            await self._keep_or_report(item, error.current)
+            return error.current
+        if finding.is_proved:
+            return await self._move(
+                finding.item,
+                _S.FAILED,
+                reason=IMPORT_MISSING,
+                error_code=IMPORT_MISSING,
+                error_message="the vendor no longer has the import",
+            )
+        self._open[item.bound_id] = finding.item
+        self._be_patient(item.bound_id, finding.sentence, pause_s=PAUSE_S)
+        return finding.item
+
+    async def _found(self, item: Item) -> Item:
+        """Drop the evidence that an import is gone."""
+        try:
+            current = await self._absence.found(item)
+        except ItemOvertaken as error:
+            current = error.current
+        await self._keep_or_report(item, current)
+        return current
 
     def _oldest(self) -> datetime | None:
         dates = [item.created_at for item in self._open.values()]

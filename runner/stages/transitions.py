@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from runner.events import EventHook
     from runner.ledger.protocol import ItemStore
-    from runner.models import Item, ItemChanges
+    from runner.models import HistoryEntry, Item, ItemChanges
     from runner.protocols import Clock
 
 logger = logging.getLogger(__name__)
@@ -62,6 +62,10 @@ class Transitions:
         if moved.state != item.state:
             self._note(item, moved, reason)
         return moved
+
+    async def history(self, item: Item) -> list[HistoryEntry]:
+        """Return the item's history, oldest entry first."""
+        return await self._ledger.history(item.batch_id, item.source)
 
     def observe_remote(self, known: Item, current: Item) -> None:
         """Count and report the transition of an item that another process made."""

@@ -14,6 +14,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from runner.errors import (
+    BulkheadError,
     ConditionUnsupported,
     ImportNotFound,
     ItemRejected,
@@ -25,8 +26,9 @@ from runner.errors import (
     UrlExpired,
 )
 from runner.events import BytesUploaded
-from runner.models import STATE_OF_STATUS, ImportStatus, Item, ItemState
+from runner.models import IMPORT_MISSING, STATE_OF_STATUS, ImportStatus, Item, ItemState
 from runner.retry import delay_s, repeat_read
+from runner.stages.absence import PAUSE_S, is_suspected
 from runner.stages.upload_urls import URL_LIFE, UploadUrls
 
 if TYPE_CHECKING:
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from runner.events import EventHook
     from runner.models import RemoteImport
     from runner.protocols import ImportsApi, Prepared, Storage
+    from runner.stages.absence import Absence
     from runner.stages.transitions import Transitions
     from runner.stop import StopSignal
 
@@ -62,12 +65,13 @@ class _Visit:
 
     item: Item
     prepared: Prepared
-    may_have_data: bool
     has_settled: bool = False
+    was_sent: bool = False
+    """Whether an upload was begun, however it ended."""
     expired: set[str] = field(default_factory=set)
     """The URLs that storage has called expired."""
     refusals: int = 0
-    trouble: TransientError | None = None
+    trouble: BulkheadError | None = None
     """What the last try at storage ended with."""
 
 
@@ -80,6 +84,7 @@ class Uploader:
         api: ImportsApi,
         storage: Storage,
         transitions: Transitions,
+        absence: Absence,
         options: RunOptions,
         vendor_time: VendorTime,
         rng: random.Random,
@@ -89,12 +94,14 @@ class Uploader:
         self._api = api
         self._storage = storage
         self._transitions = transitions
+        self._absence = absence
         self._options = options
         self._vendor_time = vendor_time
         self._rng = rng
         self._stop = stop
         self._emit = emit
         self._urls = UploadUrls(vendor_time)
+        self._empty: set[str] = set()
         self._conditional = True
         self.bytes_uploaded = 0
 
@@ -102,15 +109,15 @@ class Uploader:
         """Keep an upload URL in memory, never in the ledger; `is_signed_now`: it came with the create of its import."""
         self._urls.keep(remote, is_signed_now=is_signed_now)
 
-    async def advance_if_arrived(self, item: Item, *, may_have_data: bool = True) -> Item | None:
+    async def advance_if_arrived(self, item: Item) -> Item | None:
         """Retrieve the import of a `created` item; return the item `processing` if its data has arrived, else None.
 
-        If the import is gone, return the item `failed` if data may have been sent to it (`may_have_data`), else
-        `queued`. Raises TransientError.
+        If the import is proved to be gone, return the item `failed` if data may have been sent to it, else `queued`.
+        Raises TransientError, and NotYet while that is not proved.
         """
         remote = await self._retrieve(item)
-        if remote is None:
-            return await self._missing(item, may_have_data=may_have_data)
+        if isinstance(remote, Item):
+            return remote
         if remote.status == ImportStatus.AWAITING_UPLOAD:
             return None
         return await self.record_arrival(item, remote.status, reason="the data had arrived")
@@ -129,18 +136,20 @@ class Uploader:
     async def upload(self, item: Item, prepared: Prepared, *, may_have_data: bool = False) -> Item:
         """Upload the data to the item's import; return the item `processing`, terminal, or `queued`.
 
-        `may_have_data`: an upload of an earlier run may have arrived unnoticed, or may still be on its way. The item is
-        still `created` after a stop. Raises NotYet if it must wait or if storage keeps failing, and TransientError if
-        the API does.
+        `may_have_data`: an upload of an earlier run may have arrived unnoticed, or may still be on its way, unless this
+        object knows better. The item is still `created` after a stop. Raises NotYet if it must wait or if storage keeps
+        failing, and TransientError if the API does.
         """
-        visit = _Visit(item, prepared, may_have_data)
+        if not may_have_data:
+            self._empty.add(item.bound_id)
+        visit = _Visit(item, prepared)
         for attempt in range(1, self._options.upload_attempts + 1):
             if (self._stop.requested and attempt > 1) or not await self._has_settled(visit):
                 return item
             try:
                 return await self._attempt(visit)
             except ConditionUnsupported:
-                self._conditional = False
+                self._conditional, visit.has_settled = False, False
             except (StorageFull, NotYet):
                 raise
             except TransientError as error:
@@ -153,22 +162,24 @@ class Uploader:
         raise NotYet(f"no upload succeeded: {visit.trouble}", wait_s=_STORAGE_TRIES_AGAIN_S)
 
     async def _has_settled(self, visit: _Visit) -> bool:
-        """Wait until an upload that may have been sent is visible, if only that keeps it from being repeated."""
-        if visit.may_have_data and not self._conditional and not visit.has_settled:
-            visit.has_settled = not await self._stop.sleep(self._options.settle_s)
+        """Wait until an upload that may have been sent is visible: long if only that keeps it from being repeated.
+
+        Returns False if a stop comes first.
+        """
+        if self._may_have_data(visit.item) and not visit.has_settled:
+            wait_s = min(self._options.settle_s, _VISIBLE_AFTER_S) if self._conditional else self._options.settle_s
+            visit.has_settled = not await self._stop.sleep(wait_s)
             return visit.has_settled
         return True
 
     async def _attempt(self, visit: _Visit) -> Item:
         """Try once; an error that no other try can change ends the item."""
-        item, may_have_data = visit.item, visit.may_have_data
+        item, may_have_data = visit.item, self._may_have_data(visit.item)
         try:
             return await self._try(visit)
         except (ItemRejected, UploadRefused) as error:
             refusal = error
-        looked = await (
-            self.advance_if_arrived_late(item) if may_have_data else self.advance_if_arrived(item, may_have_data=False)
-        )
+        looked = await (self.advance_if_arrived_late(item) if may_have_data else self.advance_if_arrived(item))
         if looked is not None:
             return looked
         if isinstance(refusal, ItemRejected):
@@ -184,17 +195,17 @@ class Uploader:
         if await self._stop.sleep(pause_s):
             return visit.item
         remote = await self._retrieve(visit.item)
-        if remote is not None and remote.upload_url is not None:
+        if isinstance(remote, Item):
+            return remote
+        if remote.upload_url is not None:
             self.remember_url(remote, is_signed_now=False)
         return await self._attempt(visit)
 
     async def _try(self, visit: _Visit) -> Item:
-        """Send the data once. If it may have been sent before, retrieve the import first.
-
-        Storage may ignore a condition without a word, so no repeated upload relies on it.
-        """
+        """Send the data once; retrieve the import before a repeat, because storage may silently ignore a condition."""
         item = visit.item
-        if visit.may_have_data and (arrived := await self.advance_if_arrived(item)) is not None:
+        is_repeat = visit.was_sent or self._may_have_data(item)
+        if is_repeat and (arrived := await self.advance_if_arrived(item)) is not None:
             return arrived
         url = self._urls.usable(item)
         if url is None or url in visit.expired:
@@ -208,14 +219,18 @@ class Uploader:
         item, prepared = visit.item, visit.prepared
         if prepared.body is None:
             raise UploadRefused("the item has no file to upload")
+        visit.was_sent, was_empty = True, not self._may_have_data(item)
+        self._empty.discard(item.bound_id)
         try:
             stored = await self._storage.put(url, prepared.body, only_if_absent=self._conditional)
-        except TransientError as error:
-            visit.trouble = error
+        except BulkheadError as error:
             if isinstance(error, UrlExpired):
                 visit.expired.add(url)
             if isinstance(error, OutcomeUnknown):
-                visit.may_have_data, visit.has_settled = True, False
+                visit.has_settled = False
+            elif was_empty:
+                self._empty.add(item.bound_id)
+            visit.trouble = error
             raise
         if stored:
             self.bytes_uploaded += prepared.size_bytes
@@ -226,14 +241,14 @@ class Uploader:
         """Return a fresh upload URL, or the item as it is now if there is none. Raises NotYet."""
         item = visit.item
         remote = await self._retrieve(item)
-        if remote is None:
-            return await self._missing(item, may_have_data=visit.may_have_data)
+        if isinstance(remote, Item):
+            return remote
         if remote.status != ImportStatus.AWAITING_UPLOAD:
             return await self.record_arrival(item, remote.status, reason="the data had arrived")
         self.remember_url(remote, is_signed_now=False)
         url = self._urls.usable(item)
         if url is None or (url in visit.expired and self._urls.left(item) <= timedelta(0)):
-            return await self._release(item, may_have_data=visit.may_have_data)
+            return await self._release(item)
         if not visit.expired or (url not in visit.expired and len(visit.expired) < _EXPIRED_MOST):
             return url
         raise NotYet(
@@ -241,7 +256,7 @@ class Uploader:
             wait_s=_STORAGE_TRIES_AGAIN_S,
         )
 
-    async def _release(self, item: Item, *, may_have_data: bool) -> Item:
+    async def _release(self, item: Item) -> Item:
         """Give up the import for good and queue the item, once no upload to the import can still be on its way."""
         fence = timedelta(seconds=self._options.foreign_upload_s + self._options.settle_s) + 2 * _CLOCK_SKEW
         left = min(self._urls.left(item), URL_LIFE) + fence
@@ -251,27 +266,45 @@ class Uploader:
                 wait_s=left.total_seconds(),
                 in_trouble=False,
             )
-        if (arrived := await self.advance_if_arrived(item, may_have_data=may_have_data)) is not None:
+        if (arrived := await self.advance_if_arrived(item)) is not None:
             return arrived
         logger.warning("import given up", extra={"item": item.source, "import_id": item.import_id})
         return await self._transitions.advance(
             item, _S.QUEUED, reason=f"the upload url of import {item.import_id} expired", import_id=None, status=None
         )
 
-    async def _missing(self, item: Item, *, may_have_data: bool) -> Item:
+    def _may_have_data(self, item: Item) -> bool:
+        """Return whether an upload to the item's import may have arrived, or may still be on its way."""
+        return item.bound_id not in self._empty
+
+    async def _missing(self, item: Item) -> Item:
         """Queue an item whose import is gone and never got data; fail one whose data may have been imported."""
-        if may_have_data:
-            return await self._fail(item, "import_missing", "the vendor no longer has the import")
+        if self._may_have_data(item):
+            return await self._fail(item, IMPORT_MISSING, "the vendor no longer has the import")
         return await self._transitions.advance(
-            item, _S.QUEUED, reason=f"import {item.import_id} is gone; it never had data", import_id=None, status=None
+            item,
+            _S.QUEUED,
+            reason=f"import {item.import_id} is gone; it never had data",
+            import_id=None,
+            status=None,
+            error_code=None,
+            error_message=None,
         )
 
-    async def _retrieve(self, item: Item) -> RemoteImport | None:
+    async def _retrieve(self, item: Item) -> RemoteImport | Item:
+        """Return the import, or if it is proved to be gone, the item as it is then. Raises NotYet while it is not."""
         import_id = item.bound_id
         try:
-            return await repeat_read(lambda: self._api.retrieve(import_id))
+            remote = await repeat_read(lambda: self._api.retrieve(import_id))
         except ImportNotFound:
-            return None
+            finding = await self._absence.of_import(item)
+            if finding.is_proved:
+                return await self._missing(finding.item)
+            raise NotYet(finding.sentence, wait_s=PAUSE_S) from None
+        if is_suspected(item):
+            await self._absence.found(item)
+            raise NotYet("the vendor finds the import again", wait_s=0.0, in_trouble=False)
+        return remote
 
     async def record_arrival(self, item: Item, status: str | None, *, reason: str) -> Item:
         """Record that the import of a `created` item has its data; `status` is the vendor's latest word.
@@ -292,8 +325,7 @@ class Uploader:
             "upload failed; it will be retried",
             extra={"item": item.source, "import_id": item.import_id, "error": type(error).__name__},
         )
-        shortest_s = _VISIBLE_AFTER_S if isinstance(error, OutcomeUnknown) else 0.0
-        await self._stop.sleep(max(shortest_s, delay_s(attempt, self._rng)))
+        await self._stop.sleep(delay_s(attempt, self._rng))
 
     async def _reject(self, item: Item, error: ItemRejected) -> Item:
         return await self._transitions.advance(

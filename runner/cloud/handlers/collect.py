@@ -14,9 +14,11 @@ from runner.cloud.leases import hold_lease, requeue
 from runner.cloud.lifecycle import enqueue_finish_if_idle
 from runner.cloud.protocols import Done, Outcome, Queue
 from runner.errors import ImportNotFound, StaleItem, Unavailable
+from runner.events import ignore
 from runner.models import OPEN_STATES, ImportStatus, Item, ItemState
 from runner.retry import repeat_read
 from runner.stages.track import Tracker
+from runner.stages.untaken import UntakenUploads
 
 if TYPE_CHECKING:
     from runner.cloud.context import Deployment
@@ -86,7 +88,16 @@ class _Collection:
         self._deadline = deadline
         self._is_ours = is_driven_by_stack(batch)
         self._transitions = deployment.transitions()
-        self._tracker = Tracker(api=deployment.api, transitions=self._transitions)
+        self._tracker = Tracker(
+            api=deployment.api,
+            transitions=self._transitions,
+            untaken=UntakenUploads(
+                settle_s=deployment.settings.settle_s,
+                stuck_after_s=deployment.settings.stuck_after,
+                vendor_time=deployment.vendor_time,
+                emit=ignore,
+            ),
+        )
 
     @cached_property
     def _stages(self) -> Stages:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -142,10 +143,16 @@ async def test_repair_moves_items_to_the_state_at_the_vendor() -> None:
     await _differing(bench)
     batch = await bench.ledger.batch(BATCH_ID)
     assert batch is not None
-    found = await recovery.differences(bench.ledger, bench.vendor, batch)
     transitions = await _transitions(bench)
-    repaired = await recovery.repair(found, ledger=bench.ledger, api=bench.vendor, batch=batch, transitions=transitions)
-    assert {one.source for one in repaired if one.fixed} == {"a.csv", "b.csv"}
+    fixed = []
+    for _ in range(3):
+        found = await recovery.differences(bench.ledger, bench.vendor, batch)
+        repaired = await recovery.repair(
+            found, ledger=bench.ledger, api=bench.vendor, batch=batch, transitions=transitions
+        )
+        fixed.append({one.source for one in repaired if one.fixed})
+        await asyncio.sleep(200)
+    assert fixed == [{"a.csv"}, set(), {"b.csv"}]
     assert await bench.states() == {"a.csv": "succeeded", "b.csv": "failed"}
 
 

@@ -398,7 +398,7 @@ async def test_an_import_that_is_gone_before_its_data_was_sent_is_created_again(
     assert (item.state, item.import_id) == (ItemState.COLLECTED, "import-2")
 
 
-async def test_a_vendor_that_knows_none_of_its_imports_is_not_asked_for_more_and_more() -> None:
+async def test_an_import_that_only_the_list_shows_is_left_to_a_later_run_and_no_other_is_made() -> None:
     bench = Bench(FILES)
     bench.vendor.put_script.extend([UrlExpired("Request has expired")] * 100)
 
@@ -407,9 +407,10 @@ async def test_a_vendor_that_knows_none_of_its_imports_is_not_asked_for_more_and
 
     bench.vendor.retrieve = retrieve  # type: ignore[method-assign]
     result = await bench.run()
-    assert await bench.states() == {"a.csv": "queued"}
-    assert len(bench.vendor.created) == bench.options.create_attempts
-    assert result.deferred == 1
+    assert await bench.states() == {"a.csv": "created"}
+    assert len(bench.vendor.created) == 1
+    assert result.reasons == {"a.csv": "the vendor does not find the import, but its list shows it"}
+    assert 900 <= bench.clock.ticks() < 1000
 
 
 async def test_an_import_that_is_gone_and_may_have_got_the_data_fails_its_item() -> None:

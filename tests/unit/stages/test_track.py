@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 import pytest
 
 from runner.errors import ImportNotFound, RequestInvalid, Unavailable
-from runner.events import ignore
+from runner.events import Notice, ignore
 from runner.ledger.memory import MemoryLedger
 from runner.local.pipeline import Scope
 from runner.models import CreateRequest, ImportPage, Item, ItemState, RemoteImport
+from runner.protocols import Body
+from runner.stages.absence import ANSWERS, OVER
 from runner.stages.track import Tracker
 from runner.stages.transitions import Transitions
+from runner.stages.untaken import NOT_TAKEN
 from tests.support.bench import BATCH_ID, Bench
 from tests.support.listed import AT, Lists, StillClock, batch, made
 
@@ -106,8 +110,8 @@ async def test_an_import_that_is_gone_fails_its_item_only_after_it_was_asked_for
     bench.vendor.imports.pop(import_id)
     await bench.run()
     assert (await bench.item("a.csv")).error_code == "import_missing"
-    assert bench.vendor.calls.count("list") >= 3
-    assert bench.vendor.calls.count("retrieve") == 1
+    assert bench.vendor.calls.count("retrieve") == ANSWERS
+    assert bench.clock.ticks() >= OVER.total_seconds()
 
 
 async def test_an_import_that_the_list_leaves_out_is_found_by_asking_for_it() -> None:
@@ -141,9 +145,58 @@ async def test_tracking_once_sees_that_the_import_of_a_review_is_gone() -> None:
     import_id = await _processing(bench)
     bench.vendor.change(import_id, status="NEEDS_REVIEW")
     await bench.run()
-    bench.vendor.imports.pop(import_id)
+    hidden = bench.vendor.imports.pop(import_id)
+    for _ in range(2):
+        result = await bench.run(scope=Scope.TRACK_ONCE)
+        assert await bench.states() == {"a.csv": "needs_review"}
+        assert result.reasons == {"a.csv": "the vendor does not find the import"}
+        await asyncio.sleep(200)
+    bench.vendor.imports[import_id] = hidden
     await bench.run(scope=Scope.TRACK_ONCE)
+    item = await bench.item("a.csv")
+    assert (item.error_code, item.error_message) == ("needs_review", "a person must finish this import")
+    bench.vendor.imports.pop(import_id)
+    for _ in range(3):
+        assert await bench.states() == {"a.csv": "needs_review"}
+        await asyncio.sleep(200)
+        await bench.run(scope=Scope.TRACK_ONCE)
     assert (await bench.item("a.csv")).error_code == "import_missing"
+
+
+async def test_an_upload_that_the_vendor_never_takes_is_told_of_and_left_to_a_later_run_which_fails_it() -> None:
+    bench = Bench({"a.csv": b"1", "b.csv": b"2"})
+    put = bench.vendor.put
+
+    async def forget_one(url: str, body: Body, *, only_if_absent: bool) -> bool:
+        stored = await put(url, body, only_if_absent=only_if_absent)
+        if "import-1" in url:
+            bench.vendor.change("import-1", status="AWAITING_UPLOAD")
+        return stored
+
+    bench.vendor.put = forget_one  # type: ignore[method-assign]
+    result = await bench.run()
+    untaken = next(source for source, state in (await bench.states()).items() if state == "processing")
+    assert result.reasons == {untaken: NOT_TAKEN}
+    assert (await bench.item(untaken)).status == "AWAITING_UPLOAD"
+    assert "upload_not_taken" in [event.code for event in bench.events if isinstance(event, Notice)]
+    assert 900 <= bench.clock.ticks() < 1000
+
+    await asyncio.sleep(1500)
+    await bench.run()
+    item = await bench.item(untaken)
+    assert (item.state, item.status, item.error_code) == (ItemState.FAILED, "AWAITING_UPLOAD", "upload_not_taken")
+    assert item.is_held
+    assert len(bench.vendor.created) == 2
+    assert bench.vendor.received["import-1"] == [bench.files[untaken]]
+
+
+async def test_an_upload_that_the_vendor_takes_late_is_collected() -> None:
+    bench = Bench(FILES)
+    import_id = await _processing(bench)
+    bench.vendor.change(import_id, status="AWAITING_UPLOAD")
+    asyncio.get_running_loop().call_later(850, lambda: bench.vendor.change(import_id, status="SUCCESSFUL"))
+    await bench.run()
+    assert await bench.states() == {"a.csv": "collected"}
 
 
 @pytest.mark.parametrize("trouble", [Unavailable("HTTP 500"), RequestInvalid("HTTP 400")])
