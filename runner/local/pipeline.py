@@ -438,6 +438,8 @@ class _Run:
             self._feeder.again()
         except NotYet as error:
             await self._wait(item, error)
+        except FileUnavailable as error:
+            await self._wait(item, NotYet(str(error), wait_s=TRY_AGAIN_S))
         except (TransientError, RequestInvalid) as error:
             await self._try_later(item, str(error), handle)
 

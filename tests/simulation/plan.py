@@ -99,9 +99,10 @@ class Plan:
 
     @property
     def is_calm(self) -> bool:
-        """Tell whether nothing goes wrong but what the worlds bring."""
+        """Tell whether nothing goes wrong but what the worlds bring, and they do not stop a run."""
         trouble = [*self.outages, *self.full, *self.deletions, *self.strangers, *(life.freezes for life in self.lives)]
-        return bool(self.worlds) and not any(trouble) and not any(self.rates.values()) and self.stack is None
+        is_quiet = not any(trouble) and not any(self.rates.values()) and self.stack is None
+        return is_quiet and bool(self.worlds) and World.FAILING_OUT not in self.worlds
 
     @property
     def is_polite(self) -> bool:

@@ -170,7 +170,8 @@ class Simulation:
         self._trace = Trace(loop)
         self._clock = SimulatedClock(loop)
         self._store = Store(plan, self._clock, stack)
-        self._disk = Disk(loop, self._rng("disk"), full=plan.full)
+        failing = Oddities(plan.worlds, seed=plan.seed).out_failures(until=plan.clears_at)
+        self._disk = Disk(loop, self._rng("disk"), full=plan.full, failing=failing)
         self._vendor = self._make_vendor()
         self._judges = Judges(
             plan,
@@ -358,6 +359,7 @@ class Simulation:
             ),
             rank_of=lambda _entry: 0,
             shared=plan.stack is not None,
+            shares_out=True,
         )
 
     def _judge(self, invariant: Callable[[], None]) -> None:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
-from runner.errors import StorageFull
+from runner.errors import FileUnavailable, SinkFailed, StorageFull
 from runner.ledger.protocol import Ledger
 from runner.models import Batch, BatchChanges, HistoryEntry, Item, ItemChanges, ItemState, RemoteImport
 from runner.protocols import Occupant, Place, SavedResult, Sink
@@ -161,15 +161,32 @@ def settled(step: Awaitable[_T]) -> _T:
 class Disk:
     """Decides which writes fail for lack of space: a share of those within the windows of `full`."""
 
-    def __init__(self, loop: VirtualLoop, rng: random.Random, *, full: Sequence[tuple[float, float]] = ()) -> None:
+    def __init__(
+        self,
+        loop: VirtualLoop,
+        rng: random.Random,
+        *,
+        full: Sequence[tuple[float, float]] = (),
+        failing: Sequence[tuple[float, float]] = (),
+    ) -> None:
         self._loop = loop
         self._rng = rng
         self._full = full
+        self._failing = failing
 
     def write(self, what: str) -> None:
         now = self._loop.time()
         if any(start <= now < end for start, end in self._full) and self._rng.random() < 0.7:
             raise StorageFull(f"no space is left for {what}")
+
+    def write_result(self) -> None:
+        """Fail as `write` does; and within the windows of `failing`, in the other ways in which results fail."""
+        self.write("results")
+        now = self._loop.time()
+        if any(start <= now < end for start, end in self._failing):
+            if self._rng.random() < 0.5:
+                raise SinkFailed("cannot write a result: Input/output error")
+            raise FileUnavailable("cannot write a result: Too many open files")
 
     async def pause(self) -> None:
         """Yield to other tasks, as a call over the network would."""
@@ -354,7 +371,7 @@ class MemorySink:
         draft = f"{path}.partial"
         self._files[draft] = b""
         async for chunk in chunks:
-            self._disk.write("results")
+            self._disk.write_result()
             self._files[draft] += chunk
             yield chunk
         await self._process.event("sink.written", path)
@@ -378,7 +395,7 @@ class ProcessSink:
 
     async def save_result(self, source: str, chunks: AsyncIterator[bytes], place: Place | None = None) -> SavedResult:
         await self._process.event("sink.save", source)
-        self._disk.write("results")
+        self._disk.write_result()
         try:
             saved = await self._inner.save_result(source, chunks, place)
         finally:

@@ -42,6 +42,8 @@ class World(StrEnum):
     """Storage says 200 to an upload, and the import never gets the file."""
     EXPIRED_ALWAYS = "expired-always"
     """Storage says for long that the url of a transfer has expired, while the API gives no other."""
+    FAILING_OUT = "failing-out"
+    """Results cannot be written for a while: a disk that fails, or too many open files. It stops the run."""
     CONDITION_IGNORED = "condition-ignored"
     """Storage accepts `If-None-Match` and ignores it."""
     LONG_OUTAGE = "long-outage"
@@ -58,6 +60,7 @@ ON_BY_DEFAULT: frozenset[World] = frozenset(
         World.DATE_OFF,
         World.DRIFTING_LIST,
         World.EXPIRED_ALWAYS,
+        World.FAILING_OUT,
         World.LONG_OUTAGE,
         World.NAMED_JSON,
         World.NEXT_NIGHT,
@@ -101,6 +104,12 @@ class Oddities:
     def _draws(self, world: World, of: str = "") -> random.Random | None:
         """Return the draws of a world, the same each time, for one import or for all; None if it is off."""
         return random.Random(f"{self._seed} {world} {of}") if world in self._worlds else None
+
+    def out_failures(self, *, until: float) -> list[tuple[float, float]]:
+        """Return from when to when results cannot be written."""
+        rng = self._draws(World.FAILING_OUT)
+        begins = [rng.uniform(0, until) for _ in range(rng.randint(1, 3))] if rng else []
+        return [(begin, min(until, begin + rng.choice((1.0, 30.0, 600.0)))) for begin in begins if rng]
 
     def _list_lag_s(self) -> float:
         rng = self._draws(World.OLD_LIST)

@@ -8,12 +8,12 @@ from dataclasses import replace
 import pytest
 
 from runner.config.options import RunOptions
-from runner.errors import ImportNotFound, ResultInvalid, SinkFailed, Unavailable
+from runner.errors import FileUnavailable, ImportNotFound, ResultInvalid, SinkFailed, Unavailable
 from runner.events import Notice, ignore
 from runner.local.pipeline import run_batch
 from runner.local.redrive import redrive
-from runner.models import CreateRequest, ItemState
-from runner.protocols import Place, SavedResult
+from runner.models import CreateRequest, Item, ItemState
+from runner.protocols import Place, Prepared, SavedResult
 from runner.stages.transitions import Transitions
 from runner.stop import StopReason
 from tests.support.bench import BATCH_ID, Bench
@@ -139,3 +139,19 @@ async def test_a_result_counts_as_unusable_only_if_every_attempt_found_it_so() -
     await bench.run()
     await bench.run()
     assert await bench.states() == {"a.csv": "collected"}
+
+
+async def test_inputs_that_cannot_be_read_now_are_deferred_and_are_no_outage() -> None:
+    bench = Bench({f"{name}.csv": name.encode() for name in "abcd"})
+    prepare = bench.source.prepare
+
+    async def failing(item: Item) -> Prepared:
+        if item.source != "d.csv":
+            raise FileUnavailable("it cannot be read at the moment: Input/output error")
+        return await prepare(item)
+
+    bench.source.prepare = failing  # type: ignore[method-assign]
+    result = await bench.run()
+    assert await bench.states() == {"a.csv": "queued", "b.csv": "queued", "c.csv": "queued", "d.csv": "collected"}
+    assert (result.deferred, bench.stop.requested, result.outage) == (3, False, None)
+    assert set(result.reasons.values()) == {"it cannot be read at the moment: Input/output error"}
