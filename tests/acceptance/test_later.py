@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.acceptance.inbox import Workspace, assert_each_once, rows
+from tests.acceptance.inbox import Workspace, assert_each_once, rows, sha256
 from tests.acceptance.vendors import SandboxVendor
 
 PACE = ("--create-quota", "1000/2s")
@@ -51,6 +51,26 @@ def test_a_run_that_continues_a_batch_says_so_and_does_not_send_what_its_filters
     later = mine.command(*mine.arguments(*PACE, "--json"), variables=fresh).expect(0)
     assert not [event for event in later.events if event.get("code") == "continuing_batch"]
     assert_each_once(sandbox.received(), files)
+
+
+def test_a_review_finished_after_a_newer_version_is_collected_keeps_its_result_beside(
+    work: Work, sandbox: SandboxVendor
+) -> None:
+    mine = work(sandbox)
+    mine.add("a.csv", b"Full Name,Email\n,no-address\n")
+    mine.command(*mine.arguments(*PACE, schema="strict")).expect(6)
+    waiting = mine.manifest()["a.csv"]
+    mine.add("a.csv", rows(1))
+    mine.command(*mine.arguments(*PACE, schema="strict"))
+    newer = mine.manifest()["a.csv"]
+    assert (newer["state"], newer["result"]) == ("collected", "results/a.csv.json")
+
+    sandbox.finish_review(waiting["import_id"])
+    mine.command("track", waiting["batch_id"]).expect(0)
+    late = mine.manifest()["a.csv"]
+    assert (late["state"], late["result"]) == ("collected", f"results/a.csv.~{waiting['import_id']}.json")
+    for line in (newer, late):
+        assert sha256((mine.out / line["result"]).read_bytes()) == line["result_sha256"]
 
 
 def test_failed_items_are_put_back_to_work_once_their_cause_is_gone(work: Work, sandbox: SandboxVendor) -> None:
