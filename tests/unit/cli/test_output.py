@@ -28,6 +28,8 @@ from runner.events import (
     Event,
     ItemMoved,
     Notice,
+    OutageBegan,
+    OutageEnded,
 )
 from runner.findings import fail, ok, warn
 from runner.formatting import counted, lasting, near, shown, sized, storable
@@ -158,6 +160,18 @@ def test_free_slots_are_known_before_the_first_create() -> None:
     state = ProgressState(quota=Rate(20, 60.0), ticks=lambda: 0.0)
     state.take(started(queued=2))
     assert plain_line(state).endswith("2 creates left, 20 free now; last one immediately")
+
+
+def test_an_outage_is_shown_until_the_vendor_answers_again() -> None:
+    state = ProgressState(quota=Rate(20, 60.0), ticks=lambda: 0.0)
+    sentence = "vendor unreachable since 10:28: the API answered 503"
+    state.take(OutageBegan(since=datetime(2026, 7, 23, 10, 28, tzinfo=UTC), reason="503", message=sentence))
+    assert plain_line(state).endswith(sentence)
+    to = console(terminal=True)
+    to.print(live_view(state))
+    assert sentence in written(to)
+    state.take(OutageEnded(message="the vendor answers again"))
+    assert "unreachable" not in plain_line(state)
 
 
 def test_the_live_view_shows_states_and_outlook() -> None:
