@@ -64,6 +64,7 @@ ON_BY_DEFAULT: frozenset[World] = frozenset(
         World.LONG_OUTAGE,
         World.NAMED_JSON,
         World.NEXT_NIGHT,
+        World.STORAGE_403,
     }
 )
 """Worlds in which the core holds: a quarter of all seeds plays each."""

@@ -45,6 +45,8 @@ ODD_URLS = (
         f"{URL}import-1{query}"
         for query in (
             "?X-Amz-Date=20260101T000000Z&X-Amz-Expires=99999999999", "?X-Amz-Expires=0",
+            "?X-Amz-Date=20269999T000000Z&X-Amz-Expires=1800",
+            f"?X-Amz-Date=20260101T000000Z&X-Amz-Expires={'9' * 5000}",
             "?X-Amz-Date=99991231T235959Z&X-Amz-Expires=0", "?X-Amz-Date=00010101T000000Z&X-Amz-Expires=1",
             "?X-Amz-Date=²⁰²⁶⁰¹⁰¹T⁰⁰⁰⁰⁰⁰Z&X-Amz-Expires=²", "#\r\nX: y",
         )
