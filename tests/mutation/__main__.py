@@ -88,6 +88,7 @@ def mutate(name: str) -> None:
         skip_signatures(name)
         run(place, sys.executable, "-m", "tests.mutation.judge", name)
         (place / "mutants.of").write_text(digest(name), "utf-8")
+    shutil.copyfile(ROOT / TARGETS[name].module, place / TARGETS[name].module)
     print(f"{name}: testing mutants", flush=True)
     run(place, TOOLS / "cosmic-ray", "exec", "mutants.toml", "mutants.sqlite")
 

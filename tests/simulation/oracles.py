@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.simulation.plan import Plan
+    from tests.support.inputs import Input
     from tests.support.vendor import Vendor
 
 _S = ItemState
@@ -40,7 +41,9 @@ class Judges(Base):
     ) -> None:
         super().__init__()
         self._plan = plan
-        self._inputs = {given.source: given for given in plan.inputs}
+        self.inputs = {given.source: given for given in plan.inputs}
+        self.later: dict[str, Input] = {}
+        """The inputs of a later night whose results share the directory."""
         self.batch_id = batch_id
         self._vendor = vendor
         self._ledger = ledger
@@ -91,7 +94,8 @@ class Judges(Base):
     def result_is_whole(self, source: str) -> None:
         """I4: what is at a result's final path is complete, whether saving it succeeded or not."""
         kept = self._saved(f"results/{source}.json")
-        if kept is not None and kept != self._inputs[source].result:
+        wanted = {given.result for given in (self.inputs[source], self.later.get(source)) if given}
+        if kept is not None and kept not in wanted and World.SHARED_OUT not in self._plan.worlds:
             self._break(f"I4: an incomplete result of {source} is at its final path")
 
     def _intent(self, item: Item, attempts: int) -> None:
@@ -108,7 +112,7 @@ class Judges(Base):
         kept = self._saved(path)
         if kept is None or hashlib.sha256(kept).hexdigest() != sha256:
             self._break(f"I4: {item.source} is recorded as collected before its result is complete")
-        if kept != self._inputs[item.source].result:
+        if kept != self.inputs[item.source].result:
             self._break(f"I3: the result of {item.source} is not that of its data")
         self._successful(item)
 
@@ -135,7 +139,7 @@ class Judges(Base):
 
     def _may_repeat(self, source: str) -> bool:
         """Tell whether data may enter another import: after a lost ledger, if its earlier import failed."""
-        given = self._inputs.get(source)
+        given = self.inputs.get(source)
         return World.LOST_LEDGER in self._plan.worlds and given is not None and given.fate == "broken"
 
     def states_add_up(self) -> None:
@@ -145,7 +149,7 @@ class Judges(Base):
         if Counter(item.state for item in items) != Counter(counts):
             self._break(f"I3: the ledger counts {counts}, its items say otherwise")
         for item in items:
-            if item.state is _S.COLLECTED:
+            if item.state is _S.COLLECTED and not self._is_replaced(item):
                 self._collected(item, item.result or "", item.result_sha256 or "")
 
     def quota_is_kept(self) -> None:
@@ -182,7 +186,7 @@ class Judges(Base):
 
     def _is_struck(self, item: Item) -> bool:
         """Tell whether an import of the item's content met something odd."""
-        alike = {given.source for given in self._inputs.values() if given.content == self._inputs[item.source].content}
+        alike = {given.source for given in self.inputs.values() if given.content == self.inputs[item.source].content}
         owners = settled(self._ledger().owners(self._vendor.odd.struck))
         return any(source in alike for _, source in owners.values())
 
@@ -194,8 +198,8 @@ class Judges(Base):
     def all_has_ended(self) -> None:
         """I3, I8: in the end every input has the fate that its data asks for, and the vendor agrees."""
         items = {item.source: item for item in self.items()}
-        if items.keys() != self._inputs.keys():
-            self._break(f"I3: the batch holds {len(items)} items of {len(self._inputs)}")
+        if items.keys() != self.inputs.keys():
+            self._break(f"I3: the batch holds {len(items)} items of {len(self.inputs)}")
         for source, item in items.items():
             self._fate(source, item)
 
@@ -205,7 +209,7 @@ class Judges(Base):
             "review": {_S.NEEDS_REVIEW, _S.COLLECTED},
             "broken": {_S.FAILED},
             "refused": {_S.REJECTED},
-        }[self._inputs[source].fate]
+        }[self.inputs[source].fate]
         if item.kind is ItemKind.JSON and (item.state is _S.UNCERTAIN or World.LOST_LEDGER in self._plan.worlds):
             return
         if item.error_code == "import_missing" and item.import_id in self._vendor.seen.deleted:
@@ -234,6 +238,29 @@ class Judges(Base):
         return [
             item.source for item in left if item.kind is ItemKind.FILE or World.LOST_LEDGER not in self._plan.worlds
         ]
+
+    def _is_replaced(self, item: Item) -> bool:
+        """Tell whether the result of a later version is where the item's was."""
+        later = self.later.get(item.source)
+        return bool(later and later.version > 1 and item.result == f"results/{item.source}.json")
+
+    def changes_are_collected(self) -> None:
+        """I1, I3: the next night, what has changed is imported once, and nothing else."""
+        for item in self.items():
+            wanted = _S.COLLECTED if self.inputs[item.source].version > 1 else _S.SKIPPED
+            told = item.state in (wanted, _S.REJECTED) or item.error_code == "failed_before"
+            if not told:
+                self._break(f"I3: the next night, {item.source} is {item.state} ({item.error_code}), not {wanted}")
+
+    def newest_results_are_kept(self) -> None:
+        """I3: the result of the newer version stays where it is; one that arrives late is beside it."""
+        for item in self.items():
+            usual, newest = f"results/{item.source}.json", self.later[item.source]
+            if newest.version > 1 and self._saved(usual) != newest.result:
+                self._break(f"I3: the result of the newer {item.source} was replaced")
+            late = item.state is _S.COLLECTED and item.result != usual
+            if late and self._saved(item.result or "") != self.inputs[item.source].result:
+                self._break(f"I3: {item.result} is not the late result of {item.source}")
 
     def nothing_was_new(self) -> None:
         """I1, I3: a batch that lists the same source again sends nothing, and says why."""

@@ -98,6 +98,18 @@ class Plan:
     worlds: frozenset[World] = frozenset()
 
     @property
+    def next_inputs(self) -> tuple[Input, ...]:
+        """Return the inputs of the next night: with a shared `--out`, every other file has changed."""
+        if World.SHARED_OUT not in self.worlds:
+            return self.inputs
+        return tuple(
+            Input.make(given.source, given.kind, "good", version=2)
+            if place % 2 and given.kind is ItemKind.FILE and given.fate != "refused"
+            else given
+            for place, given in enumerate(self.inputs)
+        )
+
+    @property
     def is_calm(self) -> bool:
         """Tell whether nothing goes wrong but what the worlds bring, and they do not stop a run."""
         trouble = [*self.outages, *self.full, *self.deletions, *self.strangers, *(life.freezes for life in self.lives)]
@@ -169,6 +181,9 @@ def within(plan: Plan, worlds: frozenset[World]) -> Plan:
         start, hours = rng.uniform(0, 600), rng.uniform(0.5, 5)
         outage = (start, start + hours * 3600)
         plan = replace(plan, outages=(*plan.outages, outage), clears_at=outage[1] + 600.0, longest_life_s=12_600.0)
+    if World.SHARED_OUT in worlds:
+        inputs = tuple(Input.make(given.source, given.kind, given.fate) for given in plan.inputs)
+        plan = replace(plan, inputs=inputs, reviewed=False, filename_tag=True)
     if World.LOST_LEDGER in worlds:
         rested = tuple(replace(life, rest_s=life.rest_s + 300.0) for life in plan.lives)
         plan = replace(plan, lives=rested, filename_tag=True, stack=None)

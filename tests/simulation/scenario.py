@@ -167,6 +167,7 @@ class Simulation:
         self._plan = plan
         self._loop = loop
         self._batch_id = BATCH_ID
+        self._inputs = {given.source: given for given in plan.inputs}
         self._trace = Trace(loop)
         self._clock = SimulatedClock(loop)
         self._store = Store(plan, self._clock, stack)
@@ -245,7 +246,9 @@ class Simulation:
         if self._plan.reviewed:
             await self._finish_reviews()
         self._judge(self._judges.all_has_ended)
-        if World.NEXT_NIGHT in self._plan.worlds:
+        if World.SHARED_OUT in self._plan.worlds:
+            await self._changed_night()
+        elif World.NEXT_NIGHT in self._plan.worlds:
             await self._next_night()
 
     async def _next_night(self) -> None:
@@ -253,6 +256,18 @@ class Simulation:
         self._batch_id = self._judges.batch_id = NEXT_NIGHT
         await self._live(len(self._plan.lives) + 2, Life())
         self._judge(self._judges.nothing_was_new)
+
+    async def _changed_night(self) -> None:
+        """List the source again after some files have changed; then finish the reviews of the first night."""
+        self._inputs = self._judges.inputs = {given.source: given for given in self._plan.next_inputs}
+        self._batch_id = self._judges.batch_id = NEXT_NIGHT
+        await self._live(len(self._plan.lives) + 2, Life())
+        self._judge(self._judges.changes_are_collected)
+        self._inputs = self._judges.inputs = {given.source: given for given in self._plan.inputs}
+        self._batch_id = self._judges.batch_id = BATCH_ID
+        self._judges.later = {given.source: given for given in self._plan.next_inputs}
+        await self._finish_reviews()
+        self._judge(self._judges.newest_results_are_kept)
 
     async def _finish_reviews(self) -> None:
         for item in self._judges.items():
@@ -335,7 +350,7 @@ class Simulation:
             ledger=ledger,
             api=RateLimitedApi(api),
             storage=storage,
-            open_source=lambda: SimulatedSource(plan.inputs),
+            open_source=lambda: SimulatedSource(tuple(self._inputs.values())),
             open_sink=lambda: self._store.sink(process, self._disk, on_try=self._judges.result_is_whole),
             routes=ROUTES,
             endpoint="endpoint",

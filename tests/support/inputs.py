@@ -30,13 +30,19 @@ class Input:
     kind: ItemKind
     fate: Fate
     content: bytes
+    version: int = 1
 
     @classmethod
-    def make(cls, source: str, kind: ItemKind, fate: Fate, *, like: str | None = None) -> Input:
+    def make(cls, source: str, kind: ItemKind, fate: Fate, *, like: str | None = None, version: int = 1) -> Input:
         """Make an input with unique content, or with the content of the input named `like`."""
-        row = {"fate": fate, "mark": like or source}
+        row = {"fate": fate, "mark": like or source} | ({"version": version} if version > 1 else {})
         content = orjson.dumps([row] if kind is ItemKind.JSON else row)
-        return cls(source=source, kind=kind, fate=fate, content=content)
+        return cls(source=source, kind=kind, fate=fate, content=content, version=version)
+
+    @property
+    def data(self) -> str:
+        """Return the name of its data: the source, and the version of a file that has changed."""
+        return self.source if self.version == 1 else f"{self.source}, version {self.version}"
 
     @property
     def result(self) -> bytes:
@@ -64,6 +70,7 @@ class SimulatedBody:
 
     def __init__(self, given: Input) -> None:
         self.source = given.source
+        self.data = given.data
         self.content = given.content
 
     @property
@@ -102,7 +109,7 @@ class SimulatedSource:
         return Prepared(
             uri=f"{self.uri}/{given.source}",
             size_bytes=len(given.content),
-            version="1",
+            version=str(given.version),
             fingerprint=hashlib.sha256(given.content).hexdigest(),
             body=SimulatedBody(given) if is_file else None,
             rows=None if is_file else given.content,
@@ -113,7 +120,7 @@ class SimulatedSource:
             source=given.source,
             uri=f"{self.uri}/{given.source}",
             size_bytes=len(given.content),
-            version="1",
+            version=str(given.version),
             modified_ns=None,
             kind=given.kind,
         )

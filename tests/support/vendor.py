@@ -439,7 +439,7 @@ class SimulatedStorage:
             if not self._vendor.odd.swallows(import_id):
                 stored = _stored(lambda: state.finish_upload(ticket, blob, now), only_if_absent=only_if_absent)
                 if isinstance(stored, str):
-                    self._vendor.seen.data_of[import_id].append(body.source)
+                    self._vendor.seen.data_of[import_id].append(body.data)
             if isinstance(stored, str):
                 self._vendor.note("vendor.stored", f"{import_id} {body.source}")
             done(True if isinstance(stored, str) else stored)

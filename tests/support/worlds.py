@@ -50,6 +50,8 @@ class World(StrEnum):
     """No request is answered for hours."""
     NEXT_NIGHT = "next-night"
     """Another batch lists the same source after the first has ended."""
+    SHARED_OUT = "shared-out"
+    """The next night some files have changed, their results go where those of the first are, and reviews end late."""
     LOST_LEDGER = "lost-ledger"
     """The ledger is gone when the next run begins."""
 
@@ -70,7 +72,7 @@ ON_BY_DEFAULT: frozenset[World] = frozenset(
 """Worlds in which the core holds: a quarter of all seeds plays each."""
 
 SHARE = 0.25
-ALONE_ONLY = frozenset({World.NEXT_NIGHT, World.LOST_LEDGER})
+ALONE_ONLY = frozenset({World.NEXT_NIGHT, World.SHARED_OUT, World.LOST_LEDGER})
 """Worlds of a run on one machine; the functions have neither several ledgers nor lives."""
 
 
