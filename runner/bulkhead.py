@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from runner.ledger.protocol import Ledger
     from runner.local.pipeline import RunResult
     from runner.local.source_lock import SourceLock
-    from runner.protocols import Source
+    from runner.protocols import ImportsApi, Source
     from runner.stages.context import Gate
 
 
@@ -256,19 +256,25 @@ class Bulkhead:
                     await asyncio.gather(run, return_exceptions=True)
 
     async def redrive(
-        self, batch_id: str | None = None, *, states: Collection[ItemState], match: str | None = None
+        self,
+        batch_id: str | None = None,
+        *,
+        states: Collection[ItemState],
+        match: str | None = None,
+        import_again: bool = False,
     ) -> int:
-        """Queue failed, rejected, or uncertain items again, for the next `resume`; return how many.
+        """Put items back to work for the next `resume`, as `local.redrive` says; return how many.
 
-        `match`: a glob for sources. Raises ConfigError, LedgerError.
+        Raises ConfigError, LedgerError, and AuthRefused and TransientError if the vendor cannot be asked.
         """
         batch = await self._batches.named(batch_id, write=True)
         ledger = await self._resources.ledger(write=True)
-        transitions = await self._transitions(ledger, batch)
-        count = await redriving.redrive(ledger, batch.batch_id, states=states, match=match, transitions=transitions)
-        if count:
-            await ledger.update_batch(batch.batch_id, state=BatchState.PAUSED)
-        return count
+        ask = redriving.Redrive(ledger, await self._transitions(ledger, batch), lambda: self._api_of(batch))
+        return await ask.batch(batch.batch_id, states=states, match=match, again=import_again, emit=self._on_event)
+
+    async def _api_of(self, batch: Batch) -> ImportsApi:
+        self._batches.refuse_other_account(batch)
+        return await self._resources.api()
 
     async def reconcile(self, batch_id: str | None = None, *, fix: bool = False) -> list[Difference]:
         """Compare the batch with the vendor; with `fix`, move items to the vendor's state.
@@ -276,15 +282,11 @@ class Bulkhead:
         Raises ConfigError, LedgerError, AuthRefused, TransientError.
         """
         batch = await self._batches.named(batch_id, write=fix)
-        self._batches.refuse_other_account(batch)
+        api = await self._api_of(batch)
         ledger = await self._resources.ledger(write=fix)
-        api = await self._resources.api()
         found = await recovery.differences(ledger, api, batch)
-        if not fix:
-            return found
-        return await recovery.repair(
-            found, ledger=ledger, api=api, batch=batch, transitions=await self._transitions(ledger, batch)
-        )
+        transitions = await self._transitions(ledger, batch)
+        return await recovery.repair(found, ledger, api, batch, transitions) if fix else found
 
     async def plan(self, spec: RunSpec) -> Plan:
         """Return what `run` would do. Nothing is written or sent. Raises SourceNotFound, ConfigError, LedgerError."""

@@ -86,7 +86,7 @@ TRANSITIONS: dict[ItemState, frozenset[ItemState]] = {
     _S.NEEDS_REVIEW: frozenset({_S.SUCCEEDED, _S.FAILED}),
     _S.SUCCEEDED: frozenset({_S.COLLECTED, _S.FAILED}),
     _S.COLLECTED: frozenset(),
-    _S.FAILED: frozenset({_S.QUEUED, _S.SUCCEEDED}),
+    _S.FAILED: frozenset({_S.QUEUED, _S.PROCESSING, _S.NEEDS_REVIEW, _S.SUCCEEDED}),
     _S.REJECTED: frozenset({_S.QUEUED}),
     _S.SKIPPED: frozenset({_S.QUEUED}),
     _S.UNCERTAIN: frozenset({_S.QUEUED, _S.FAILED}),

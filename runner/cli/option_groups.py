@@ -439,6 +439,29 @@ class Redriven(Arguments):
         ),
     ] = None
     match: Annotated[str | None, Option("--match", "GLOB", "Take only items whose name matches.", Panel.BATCH)] = None
+    import_again: Annotated[
+        bool,
+        Option(
+            "--import-again",
+            None,
+            "Send new imports, even if the vendor has the data: then it is there twice.",
+            Panel.BATCH,
+        ),
+    ] = False
+    yes: Annotated[bool, Option("--yes", None, "With --import-again: do not ask.", Panel.BATCH)] = False
+
+    def confirm(self) -> None:
+        """Say what `--import-again` does, and on a terminal ask whether to do it. Raises typer.Abort."""
+        if not self.import_again:
+            return
+        import typer
+
+        from runner.cli.styles import console, line
+
+        screen = console(stderr=True)
+        line(screen, "the data of items that the vendor has imported will be there twice", style="yellow")
+        if not self.yes and sys.stdin.isatty():
+            typer.confirm("Import again?", abort=True, err=True)
 
     def states(self) -> "Collection[ItemState]":
         """Return the states that were given; `failed` if none was. Raises ConfigError."""

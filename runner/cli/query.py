@@ -11,7 +11,9 @@ from runner.aws.client import aws_extra
 from runner.bulkhead import Bulkhead
 from runner.cli.json_output import write_document
 from runner.cli.session import prepared
-from runner.cli.styles import console, logging_to
+from runner.cli.styles import console, line, logging_to
+from runner.events import Notice
+from runner.formatting import shown
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,12 +21,18 @@ if TYPE_CHECKING:
     from runner.cli.options import Arguments
     from runner.cloud.ops.client import Operations
     from runner.config.settings import LoadedSettings
+    from runner.events import Event
 
 T = TypeVar("T")
 
 
 def _unchanged(found: object) -> object:
     return found
+
+
+def _print_notice(event: Event) -> None:
+    if isinstance(event, Notice):
+        line(console(stderr=True), f"notice: {shown(event.message)}", style="yellow")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +70,7 @@ class StackSession(Session):
 async def session(args: Arguments) -> AsyncIterator[LocalSession]:
     """Open Bulkhead with the settings that the arguments name. Raises ConfigError."""
     with prepared(args) as loaded, logging_to(console(stderr=True), verbose=args.verbose):
-        async with Bulkhead(loaded.settings) as bulkhead:
+        async with Bulkhead(loaded.settings, on_event=_print_notice) as bulkhead:
             yield LocalSession(args, loaded, bulkhead)
 
 

@@ -49,7 +49,7 @@ class Difference:
 
 
 async def repair(
-    found: list[Difference], *, ledger: Ledger, api: ImportsApi, batch: Batch, transitions: Transitions
+    found: list[Difference], ledger: Ledger, api: ImportsApi, batch: Batch, transitions: Transitions
 ) -> list[Difference]:
     """Move items to the vendor's state. Orphans are left to the next run, which adopts them by their tag.
 

@@ -1,34 +1,75 @@
-"""Redrive: queue failed, rejected, or uncertain items again, on purpose only."""
+"""Redrive: queue failed, rejected, or uncertain items again, on purpose only, and fetch results again."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runner.errors import StaleItem
+from runner.errors import ImportNotFound, StaleItem
+from runner.events import Notice, ignore
 from runner.globs import Globs
-from runner.models import FAILED_BEFORE, RESULT_INVALID, Item, ItemState
+from runner.models import FAILED_BEFORE, STATE_OF_STATUS, BatchState, ImportStatus, Item, ItemState
+from runner.retry import repeat_read
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Awaitable, Callable, Collection
 
-    from runner.ledger.protocol import ItemStore
+    from runner.events import EventHook
+    from runner.ledger.protocol import ItemStore, Ledger
+    from runner.models import RemoteImport
+    from runner.protocols import ImportsApi
     from runner.stages.transitions import Transitions
 
 _S = ItemState
 
+GONE = "the vendor no longer has its import, which may have brought in the data; --import-again sends it again"
 
-async def redrive(
-    ledger: ItemStore, batch_id: str, *, states: Collection[ItemState], match: str | None, transitions: Transitions
-) -> int:
-    """Redrive the items in `states` whose source matches the glob `match`, all without one; return how many.
 
-    Raises ConfigError if the glob is malformed, and LedgerError.
-    """
-    count, globs = 0, None if match is None else Globs([match])
-    async for item in ledger.items(batch_id, states=states):
-        if globs is None or globs.matches(item.source):
-            count += await redrive_item(item, transitions) is not None
-    return count
+def must_be_asked_for(item: Item) -> bool:
+    """Return whether only the vendor knows what became of the item's data, so that it must not just be sent again."""
+    return item.is_held and item.import_id is not None
+
+
+class Redrive:
+    """Redrives items of one ledger; `open_api` is called when the vendor must be asked."""
+
+    def __init__(self, ledger: Ledger, transitions: Transitions, open_api: Callable[[], Awaitable[ImportsApi]]) -> None:
+        self._ledger = ledger
+        self._transitions = transitions
+        self._open_api = open_api
+
+    async def batch(
+        self, batch_id: str, *, states: Collection[ItemState], match: str | None, again: bool, emit: EventHook = ignore
+    ) -> int:
+        """Redrive the items in `states` whose source matches the glob `match`, all without one; return how many.
+
+        The vendor is asked about each held item with an import before any item is moved. If it still has the import,
+        the item takes the import's state; if it does not, the item stays, and a Notice names it. `again` queues all
+        items and asks about none. Raises ConfigError if the glob is malformed, LedgerError, and AuthRefused and
+        TransientError if the vendor cannot be asked.
+        """
+        globs = None if match is None else Globs([match])
+        found = self._ledger.items(batch_id, states=states)
+        items = [item async for item in found if globs is None or globs.matches(item.source)]
+        asked = [] if again else [item for item in items if must_be_asked_for(item)]
+        remotes = {item.source: await _retrieved(await self._open_api(), item) for item in asked}
+        count = 0
+        for item in items:
+            remote = remotes.get(item.source)
+            if item.source in remotes and remote is None:
+                emit(Notice(code="import_gone", message=f"{item.source}: {GONE}"))
+            else:
+                count += await redrive_item(item, self._transitions, remote=remote) is not None
+        if count:
+            await self._ledger.update_batch(batch_id, state=BatchState.PAUSED)
+        return count
+
+
+async def _retrieved(api: ImportsApi, item: Item) -> RemoteImport | None:
+    """Return the item's import, None if the vendor does not have it."""
+    try:
+        return await repeat_read(lambda: api.retrieve(item.bound_id))
+    except ImportNotFound:
+        return None
 
 
 async def retry_refused(ledger: ItemStore, batch_id: str, *, transitions: Transitions) -> int:
@@ -43,20 +84,29 @@ async def retry_refused(ledger: ItemStore, batch_id: str, *, transitions: Transi
     return count
 
 
-async def redrive_item(item: Item, transitions: Transitions) -> Item | None:
-    """Queue one item for a new import; if only its result was unusable, let that be downloaded again.
+async def redrive_item(item: Item, transitions: Transitions, *, remote: RemoteImport | None = None) -> Item | None:
+    """Queue one item for a new import, or move it to the state of `remote`, its import, unless that has no data.
 
     Return the item as it is then, or None if another process moved it first.
     """
     try:
-        return await _redriven(item, transitions)
+        return await _redriven(item, transitions, remote)
     except StaleItem:
         return None
 
 
-async def _redriven(item: Item, transitions: Transitions) -> Item:
-    if item.was_imported and item.error_code == RESULT_INVALID:
-        return await transitions.advance(item, _S.SUCCEEDED, reason="redriven", finished_at=None)
+async def _redriven(item: Item, transitions: Transitions, remote: RemoteImport | None) -> Item:
+    if remote is not None and remote.status not in (ImportStatus.FAILED, ImportStatus.AWAITING_UPLOAD):
+        return await transitions.advance(
+            item,
+            STATE_OF_STATUS.get(remote.status, _S.PROCESSING),
+            reason="redriven: the vendor has its import",
+            status=remote.status,
+            review_url=remote.review_url,
+            error_code=None,
+            error_message=None,
+            finished_at=None,
+        )
     return await transitions.advance(
         item,
         _S.QUEUED,

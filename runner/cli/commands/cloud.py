@@ -80,7 +80,11 @@ async def redrive(args: CloudRedriveArguments) -> None:
         if args.batch is None:
             redriven = await s.operations.return_dead_letters()
         else:
-            redriven = await s.operations.redrive(args.batch, states=args.states(), match=args.match)
+            states = args.states()
+            args.confirm()
+            redriven = await s.operations.redrive(
+                args.batch, states=states, match=args.match, import_again=args.import_again
+            )
         s.answer(
             redriven,
             lambda console, found: print_put_back(console, found, batch_id=args.batch, options=args.repeated()),

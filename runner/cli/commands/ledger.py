@@ -49,13 +49,15 @@ async def manifest(args: ManifestArguments) -> None:
 
 
 async def redrive(args: RedriveArguments) -> None:
-    """Queue failed, rejected, or uncertain items again; `resume` then sends them."""
+    """Queue failed, rejected, or uncertain items again, after a look at the imports they have; `resume` continues."""
     from runner.cli.query import session
     from runner.cli.styles import console
     from runner.cli.tables import print_no_match, print_redriven
 
     async with session(args) as s:
-        count = await s.bulkhead.redrive(args.batch, states=args.states(), match=args.match)
+        states = args.states()
+        args.confirm()
+        count = await s.bulkhead.redrive(args.batch, states=states, match=args.match, import_again=args.import_again)
         s.answer(
             count,
             lambda console, count: print_redriven(console, count, resume=f"{args.batch or ''}{args.repeated()}"),

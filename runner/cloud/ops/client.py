@@ -135,8 +135,10 @@ class Operations:
         async for review in open_reviews(await self._ledger(), batch):
             yield review
 
-    async def redrive(self, batch_id: str, *, states: Collection[ItemState], match: str | None = None) -> Redriven:
-        """Queue items again that ended in one of `states`, or whose messages are dead letters.
+    async def redrive(
+        self, batch_id: str, *, states: Collection[ItemState], match: str | None = None, import_again: bool = False
+    ) -> Redriven:
+        """Queue items again that ended in one of `states`, or whose messages are dead letters; see `Redrive.batch`.
 
         `match` is a glob over sources. Raises ConfigError if there is no such batch, or a runner drives it.
         """
@@ -147,7 +149,7 @@ class Operations:
                 hint=f"bulkhead redrive {batch_id} --ledger {self._table()}, then `bulkhead resume`",
             )
         redrive = await self._redrive()
-        await redrive.batch(batch_id, states=states, match=match)
+        await redrive.batch(batch_id, states=states, match=match, import_again=import_again)
         return Redriven(items=redrive.count)
 
     async def return_dead_letters(self) -> Redriven:

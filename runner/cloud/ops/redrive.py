@@ -11,8 +11,8 @@ from runner.cloud.messages import ImportHint, ItemRef, ObjectCreated, decode
 from runner.cloud.protocols import Queue
 from runner.errors import MessageInvalid, StaleItem
 from runner.globs import Globs
-from runner.local.redrive import redrive_item
-from runner.models import OPEN_STATES, BatchState, ItemState
+from runner.local.redrive import must_be_asked_for, redrive_item
+from runner.models import OPEN_STATES, BatchState, ImportStatus, ItemState, RemoteImport
 from runner.sources import ObjectVersion, versioned_source
 
 if TYPE_CHECKING:
@@ -54,9 +54,12 @@ class Redrive:
         self._opened: set[str] = set()
         self.count = 0
 
-    async def batch(self, batch_id: str, *, states: Collection[ItemState], match: str | None) -> None:
+    async def batch(
+        self, batch_id: str, *, states: Collection[ItemState], match: str | None, import_again: bool = False
+    ) -> None:
         """Queue the items in one of `states`, and those with a dead letter, whose source matches the glob.
 
+        A held item with an import goes to the function that asks the vendor about it, unless `import_again`.
         Raises ConfigError if the glob is malformed.
         """
         globs = None if match is None else Globs([match])
@@ -64,7 +67,7 @@ class Redrive:
             if globs is not None and not globs.matches(item.source):
                 continue
             if item.state in states or is_dead_lettered(item):
-                await self._put_back(item)
+                await self._put_back(item, import_again=import_again)
             if len(self._moved) >= _MESSAGES_AT_ONCE:
                 await self._enqueue()
         await self._enqueue()
@@ -96,10 +99,14 @@ class Redrive:
         found = [await self._ledger.item(batch_id, source) for batch_id, source in named]
         return [item for item in found if item is not None]
 
-    async def _put_back(self, item: Item) -> None:
+    async def _put_back(self, item: Item, *, import_again: bool = False) -> None:
         if item.batch_id not in self._opened:
             await self._reopen(item.batch_id)
-        moved = await (self._clear_error(item) if item.state in OPEN_STATES else redrive_item(item, self._transitions))
+        if item.state in OPEN_STATES:
+            moved = await self._clear_error(item)
+        else:
+            last_known = None if import_again else _last_known(item)
+            moved = await redrive_item(item, self._transitions, remote=last_known)
         if moved is not None:
             self._moved.append(moved)
             self.count += 1
@@ -139,3 +146,11 @@ class Redrive:
         if hints:
             await self._queues.send(Queue.COLLECT, hints)
         self._moved.clear()
+
+
+def _last_known(item: Item) -> RemoteImport | None:
+    """Return the import of an item that the vendor must be asked about first, as a function finds it to ask."""
+    if not must_be_asked_for(item):
+        return None
+    status = ImportStatus.SUCCESSFUL if item.was_imported else ImportStatus.RUNNING
+    return RemoteImport(import_id=item.bound_id, status=status)

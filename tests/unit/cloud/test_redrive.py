@@ -155,3 +155,21 @@ async def test_what_somebody_else_moves_meanwhile_is_left_to_them(bench: Bench) 
     )
     await bench.redrive._put_back(stale)
     assert (bench.redrive.count, (await bench.item("a.csv")).state) == (0, S.FAILED)
+
+
+@pytest.mark.parametrize("code", ["import_missing", "upload_not_taken", "review_dismissed"])
+async def test_an_item_whose_import_may_have_its_data_goes_to_the_function_that_asks_the_vendor(
+    bench: Bench, code: str
+) -> None:
+    await leave(bench.ledger, batch_of("b1"), {"a.csv": S.FAILED}, error_code=code, import_id="i-1")
+    await bench.redrive.batch("b1", states={S.FAILED}, match=None)
+    item = await bench.item("a.csv")
+    assert (item.state, item.import_id, item.error_code) == (S.PROCESSING, "i-1", None)
+    assert bench.queues.sent == {Queue.COLLECT: [ImportHint(import_id="i-1")]}
+
+
+async def test_import_again_queues_an_item_whatever_the_vendor_has(bench: Bench) -> None:
+    await leave(bench.ledger, batch_of("b1"), {"a.csv": S.FAILED}, error_code="import_missing", import_id="i-1")
+    await bench.redrive.batch("b1", states={S.FAILED}, match=None, import_again=True)
+    item = await bench.item("a.csv")
+    assert (item.state, item.import_id) == (S.QUEUED, None)

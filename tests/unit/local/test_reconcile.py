@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from runner.config.options import RunOptions
+from runner.errors import Unavailable
+from runner.events import Notice
 from runner.local import reconcile as recovery
 from runner.local.pipeline import run_batch
 from runner.local.reconcile import DifferenceKind
-from runner.local.redrive import redrive
-from runner.models import SENT_STATES, CreateRequest, Item, ItemState
+from runner.local.redrive import Redrive
+from runner.models import REDRIVABLE_STATES, SENT_STATES, CreateRequest, Item, ItemState
 from runner.stages.transitions import Transitions
 from tests.support.bench import BATCH_ID, Bench
 from tests.support.scripted import EPOCH
@@ -86,19 +89,82 @@ async def test_a_failed_import_of_the_same_tag_is_not_adopted() -> None:
     assert (await bench.item("a.csv")).import_id == "import-2"
 
 
+async def _redriven(bench: Bench, *, match: str | None = None, import_again: bool = False, api: Any = None) -> int:
+    async def open_api() -> Any:
+        return api or bench.vendor
+
+    redrive = Redrive(bench.ledger, await _transitions(bench), open_api)
+    return await redrive.batch(
+        BATCH_ID, states=REDRIVABLE_STATES, match=match, again=import_again, emit=bench.events.append
+    )
+
+
+async def _held(bench: Bench, code: str, status: str) -> None:
+    """Leave a failed item of which only the vendor knows what became of its data."""
+    remote = bench.vendor.add(CreateRequest(schema_id="s1", original_filename="a.csv"), status=status)
+    await bench.leave("a.csv", ItemState.FAILED, import_id=remote.import_id, error_code=code, created_at=EPOCH)
+
+
+@pytest.mark.parametrize("code", ["result_missing", "result_invalid", "result_refused", "import_missing"])
+async def test_a_redriven_item_whose_import_succeeded_gets_its_result_and_no_new_import(code: str) -> None:
+    bench = Bench(FILES)
+    await _held(bench, code, "SUCCESSFUL")
+    assert await _redriven(bench) == 1
+    await bench.run()
+    item = await bench.item("a.csv")
+    assert (item.state, item.error_code, item.import_id) == (ItemState.COLLECTED, None, "import-1")
+    assert len(bench.vendor.created) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "state"),
+    [("RUNNING", "processing"), ("NEEDS_REVIEW", "needs_review"), ("FAILED", "queued"), ("AWAITING_UPLOAD", "queued")],
+)
+async def test_a_redriven_item_takes_the_state_that_the_vendor_reports(status: str, state: str) -> None:
+    bench = Bench(FILES)
+    await _held(bench, "import_missing", status)
+    await _redriven(bench)
+    assert (await bench.item("a.csv")).state == state
+
+
+async def test_a_redriven_item_whose_import_is_gone_is_sent_again_only_on_request() -> None:
+    bench = Bench(FILES)
+    await _held(bench, "import_missing", "SUCCESSFUL")
+    bench.vendor.imports.clear()
+    assert await _redriven(bench) == 0
+    assert [event.code for event in bench.events if isinstance(event, Notice)] == ["import_gone"]
+    assert (await bench.item("a.csv")).state is ItemState.FAILED
+    assert await _redriven(bench, import_again=True) == 1
+    assert (await bench.item("a.csv")).state is ItemState.QUEUED
+
+
+async def test_a_redrive_changes_nothing_while_the_vendor_cannot_be_asked() -> None:
+    class Down:
+        async def retrieve(self, _import_id: str) -> Any:
+            raise Unavailable("down")
+
+    bench = Bench({**FILES, "b.csv": b"2"})
+    await _held(bench, "import_missing", "SUCCESSFUL")
+    await bench.leave("b.csv", ItemState.FAILED, error_code="create_refused")
+    with pytest.raises(Unavailable):
+        await _redriven(bench, api=Down())
+    assert set((await bench.states()).values()) == {"failed"}
+
+
+async def test_import_again_sends_what_the_vendor_has() -> None:
+    bench = Bench(FILES)
+    await _held(bench, "result_missing", "SUCCESSFUL")
+    await _redriven(bench, import_again=True)
+    await bench.run()
+    assert (await bench.item("a.csv")).import_id == "import-2"
+
+
 @pytest.mark.parametrize(("match", "count"), [("c.csv", 2), ("a/*", 1), ("a/**", 2), ("*.{csv,tsv}", 2)])
 async def test_a_match_is_a_glob_as_everywhere_else(match: str, count: int) -> None:
     bench = Bench({"a/c.csv": b"1", "a/b/c.csv": b"2"})
     for source in bench.files:
         await bench.leave(source, ItemState.FAILED, error_code="import_failed")
-    found = await redrive(
-        bench.ledger,
-        BATCH_ID,
-        states={ItemState.FAILED},
-        match=match,
-        transitions=await _transitions(bench),
-    )
-    assert found == count
+    assert await _redriven(bench, match=match) == count
 
 
 async def test_redrive_queues_what_matches_without_its_import() -> None:
@@ -106,8 +172,7 @@ async def test_redrive_queues_what_matches_without_its_import() -> None:
     for source in bench.files:
         remote = bench.vendor.add(CreateRequest(schema_id="s1", original_filename=source), status="FAILED")
         await bench.leave(source, ItemState.FAILED, import_id=remote.import_id, error_code="import_failed")
-    transitions = await _transitions(bench)
-    count = await redrive(bench.ledger, BATCH_ID, states={ItemState.FAILED}, match="b/*", transitions=transitions)
+    count = await _redriven(bench, match="b/*")
     item = await bench.item("b/c.csv")
     assert (count, item.state, item.import_id, item.error_code) == (1, ItemState.QUEUED, None, None)
     assert (await bench.item("a.csv")).state is ItemState.FAILED
@@ -184,3 +249,17 @@ async def test_content_that_the_vendor_has_or_may_have_is_not_sent_for_another_b
     assert bench.vendor.created == []
     history = await bench.ledger.history("b2", "a.csv")
     assert history[-1].reason == f"the same content is {state} in batch b1"
+
+
+async def test_reconcile_calls_repaired_only_what_it_repaired() -> None:
+    bench = Bench({"a.csv": b"1", "b.csv": b"2"})
+    await _differing(bench)
+    batch = await bench.batch()
+    found = await recovery.differences(bench.ledger, bench.vendor, batch)
+    bench.vendor.change("import-1", status="AWAITING_UPLOAD")
+    transitions = await _transitions(bench)
+    repaired = await recovery.repair(found, ledger=bench.ledger, api=bench.vendor, batch=batch, transitions=transitions)
+    states = await bench.states()
+    assert {one.source for one in repaired if one.fixed} == {
+        source for source, state in states.items() if state != "processing"
+    }
