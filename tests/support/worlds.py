@@ -59,14 +59,18 @@ class World(StrEnum):
 ON_BY_DEFAULT: frozenset[World] = frozenset(
     {
         World.CONDITION_IGNORED,
+        World.DATE_AHEAD,
         World.DATE_OFF,
         World.DRIFTING_LIST,
         World.EXPIRED_ALWAYS,
         World.FAILING_OUT,
+        World.LATE_READS,
         World.LONG_OUTAGE,
         World.NAMED_JSON,
         World.NEXT_NIGHT,
+        World.ODD_404,
         World.STORAGE_403,
+        World.SWALLOWED_UPLOAD,
     }
 )
 """Worlds in which the core holds: a quarter of all seeds plays each."""
