@@ -13,8 +13,8 @@ from runner import identity
 from runner.aws.s3 import canonical_folder, is_s3
 from runner.config.options import FailureLimit, RunOptions
 from runner.config.run_spec import RunSpec
-from runner.errors import BatchTaken, ConfigError, LedgerLocked, SinkFailed, SourceLocked, StorageFull, Unavailable
-from runner.events import BatchFinished, BatchStarted, Event, EventHook, Notice, ignore
+from runner.errors import BatchTaken, ConfigError, LedgerLocked, SinkFailed, SourceLocked
+from runner.events import BatchStarted, Event, EventHook, Notice, ignore
 from runner.local import plan as planning
 from runner.local import reconcile as recovery
 from runner.local import redrive as redriving
@@ -22,13 +22,14 @@ from runner.local.batch_lease import hold_batch_lease
 from runner.local.batch_lookup import Batches
 from runner.local.continuing import refuse_changes, take_over
 from runner.local.doctor import examine
-from runner.local.out_owner import OutOwner, claim, confirm
-from runner.local.outcome import BatchOutcome, BatchResult, batch_result, exit_code_of, without_manifest
+from runner.local.finish import counts_by_name, finish
+from runner.local.out_owner import OutOwner, claim
+from runner.local.outcome import BatchOutcome, BatchResult, batch_result, exit_code_of
 from runner.local.pipeline import Scope, run_batch
 from runner.local.plan import Explanation, Plan
 from runner.local.reconcile import Difference
 from runner.local.resources import Resources
-from runner.manifest import csv, jsonl, write_manifest
+from runner.manifest import csv, jsonl
 from runner.models import Batch, BatchState, BatchStatus, Item, ItemState
 from runner.sources import rank_of
 from runner.stages.context import RunContext
@@ -403,7 +404,7 @@ class Bulkhead:
                 source_uri=batch.source_uri,
                 out=batch.out,
                 resumed=resumed,
-                by_state=_named(counts),
+                by_state=counts_by_name(counts),
                 slots_free=await context.pacer.free_slots(),
             )
         )
@@ -420,7 +421,7 @@ class Bulkhead:
                 raise
         except Exception as error:
             result = BatchResult(state=BatchState.PAUSED, exit_code=exit_code_of(error), reason=str(error))
-            await asyncio.shield(self._finish(batch, context, result, owner))
+            await asyncio.shield(finish(batch, context, result, owner))
             raise
         kept: Path | None = None
         if active.stop.reason is StopReason.LEDGER_REPLACED:
@@ -437,45 +438,8 @@ class Bulkhead:
             tracking=scope is not Scope.RUN,
             held_back=await held_back(ledger, batch.batch_id),
         )
-        outcome = await asyncio.shield(self._finish(batch, context, result, owner))
+        outcome = await asyncio.shield(finish(batch, context, result, owner))
         return replace(outcome, kept_ledger=str(kept)) if kept else outcome
-
-    async def _finish(self, batch: Batch, context: RunContext, result: BatchResult, owner: OutOwner) -> BatchOutcome:
-        """Record how the run ended, and write the manifest."""
-        ledger, clock = context.ledger, self._resources.clock
-        counts = await ledger.counts(batch.batch_id)
-        batch = await ledger.update_batch(
-            batch.batch_id,
-            state=result.state,
-            exit_code=int(result.exit_code),
-            reason=result.reason,
-            finished_at=clock.now(),
-        )
-        try:
-            await write_manifest(ledger, batch, context.sink, exit_code=int(result.exit_code), now=clock.now())
-            if counts.get(ItemState.COLLECTED):
-                await confirm(context.sink, batch.out, owner)
-        except (SinkFailed, StorageFull, Unavailable) as error:
-            context.emit(Notice(code="manifest_not_written", message=f"the manifest is not up to date: {error}"))
-            result = without_manifest(result, batch, error)
-            batch = await ledger.update_batch(batch.batch_id, exit_code=int(result.exit_code))
-        context.emit(
-            BatchFinished(
-                batch_id=batch.batch_id,
-                state=result.state,
-                by_state=_named(counts),
-                exit_code=int(result.exit_code),
-                reason=result.reason,
-            )
-        )
-        return BatchOutcome(
-            batch=batch,
-            by_state=counts,
-            exit_code=result.exit_code,
-            reason=result.reason,
-            out=batch.out,
-            held_back=result.held_back,
-        )
 
     async def _context(self, batch: Batch, spec: RunSpec, ledger: Ledger, active: _ActiveRun) -> RunContext:
         resources = self._resources
@@ -591,10 +555,6 @@ class Bulkhead:
     async def _transitions(self, ledger: Ledger, batch: Batch) -> Transitions:
         counts = await ledger.counts(batch.batch_id)
         return Transitions(ledger, clock=self._resources.clock, emit=self._on_event, by_state=counts)
-
-
-def _named(counts: dict[ItemState, int]) -> dict[str, int]:
-    return {str(state): count for state, count in counts.items() if count}
 
 
 __all__ = ["BatchStatus", "Bulkhead", "Difference", "Explanation", "Plan", "RunSpec"]
