@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -11,9 +12,9 @@ from runner.config.options import RunOptions
 from runner.errors import FileUnavailable, ImportNotFound, ResultInvalid, SinkFailed, Unavailable
 from runner.events import Notice, ignore
 from runner.local.pipeline import run_batch
-from runner.local.redrive import redrive
+from runner.local.redrive import Redrive
 from runner.models import CreateRequest, Item, ItemState
-from runner.protocols import Place, Prepared, SavedResult
+from runner.protocols import ImportsApi, Place, Prepared, SavedResult
 from runner.stages.transitions import Transitions
 from runner.stop import StopReason
 from tests.support.bench import BATCH_ID, Bench
@@ -92,7 +93,12 @@ async def test_a_redrive_downloads_an_unusable_result_again_and_does_not_send_th
     bench.vendor.get_script.extend([ResultInvalid("not an array")] * 3)
     await bench.run()
     transitions = Transitions(bench.ledger, clock=bench.clock, emit=ignore, by_state={})
-    await redrive(bench.ledger, BATCH_ID, states={ItemState.FAILED}, match=None, transitions=transitions)
+
+    async def open_api() -> ImportsApi:
+        return bench.vendor
+
+    redrive = Redrive(bench.ledger, transitions, open_api)
+    assert await redrive.batch(BATCH_ID, states={ItemState.FAILED}, match=None, again=False) == 1
     await bench.run()
     item = await bench.item("a.csv")
     assert (item.state, item.error_code, item.import_id) == (ItemState.COLLECTED, None, "import-1")
@@ -155,3 +161,19 @@ async def test_inputs_that_cannot_be_read_now_are_deferred_and_are_no_outage() -
     assert await bench.states() == {"a.csv": "queued", "b.csv": "queued", "c.csv": "queued", "d.csv": "collected"}
     assert (result.deferred, bench.stop.requested, result.outage) == (3, False, None)
     assert set(result.reasons.values()) == {"it cannot be read at the moment: Input/output error"}
+
+
+async def test_every_attempt_is_made_after_a_pause_and_the_last_one_is_told() -> None:
+    bench = Bench(FILES, options=RunOptions(collect_attempts=3))
+    bench.vendor.get_script.extend([ResultInvalid("first"), ResultInvalid("second"), ResultInvalid("third")])
+    results_url, asked_at = bench.vendor.results_url, []
+
+    async def timed(import_id: str) -> str:
+        asked_at.append(bench.clock.ticks())
+        return await results_url(import_id)
+
+    bench.vendor.results_url = timed  # type: ignore[method-assign]
+    await bench.run()
+    assert (await bench.item("a.csv")).error_message == "third"
+    assert len(asked_at) == 3
+    assert all(later - earlier > 0.01 for earlier, later in pairwise(asked_at))
