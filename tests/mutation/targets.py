@@ -30,6 +30,11 @@ TARGETS = {
     "lost_creates": Target(
         "runner/stages/lost_creates.py", (f"{STAGES}/test_lost_creates.py", "tests/simulation/test_lost_creates.py")
     ),
+    "json_imports": Target(
+        "runner/stages/json_imports.py",
+        (f"{STAGES}/test_lost_creates.py", "tests/simulation/test_lost_creates.py"),
+    ),
+    "absence": Target("runner/stages/absence.py", (f"{STAGES}/test_track.py", f"{STAGES}/test_submit.py")),
     "upload": Target("runner/stages/upload.py", (f"{STAGES}/test_upload.py", f"{STAGES}/test_submit.py")),
     "submit": Target("runner/stages/submit.py", (f"{STAGES}/test_submit.py", f"{STAGES}/test_lost_creates.py")),
     "reconcile": Target("runner/local/reconcile.py", (f"{LOCAL}/test_reconcile.py",), is_simulated=False),
