@@ -21,6 +21,7 @@ BulkheadError
     ├── UploadRefused             storage refuses the upload, for good unless `may_pass`
     ├── ConditionUnsupported      storage refuses the `If-None-Match` header; nothing was written
     ├── ResultInvalid             the result is not one complete JSON array
+    │   └── ResultTooLarge        the result is larger than the limit for results
     ├── ItemRejected              rejected locally before any create: `code` and a sentence
     │   └── SourceChanged         the file changed while it was read
     ├── AwsRefused                AWS does not accept the credentials, does not allow it, or refuses it: `code`
@@ -171,6 +172,10 @@ class ConditionUnsupported(TerminalError):
 
 class ResultInvalid(TerminalError):
     """The result is not one complete JSON array."""
+
+
+class ResultTooLarge(ResultInvalid):
+    """The result is larger than the limit for results, so it is not read to its end."""
 
 
 class ItemRejected(TerminalError):

@@ -17,6 +17,9 @@ MAX_JSON_BYTES = 15_000_000
 RESULT_INVALID = "result_invalid"
 """Error code of an item whose import succeeded but whose result is unusable: its data is at the vendor."""
 
+RESULT_TOO_LARGE = "result_too_large"
+"""Error code of an item whose import succeeded but whose result is larger than the limit for results."""
+
 FILTERED_OUT = "filtered_out"
 """Error code of a skipped item that the filters of a run left out when it continued the batch; it can be sent later."""
 

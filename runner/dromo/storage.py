@@ -22,7 +22,7 @@ from runner.errors import (
     ConditionUnsupported,
     NotSent,
     OutcomeUnknown,
-    ResultInvalid,
+    ResultTooLarge,
     Unavailable,
     UploadRefused,
     UrlExpired,
@@ -164,7 +164,7 @@ class HttpStorage:
         """Open a download of chunks of 64 KiB and more, unpacked if storage sends it as gzip or deflate.
 
         Iterating raises Unavailable if it is cut, stalls, or cannot be unpacked. Entering raises Unavailable (also for
-        a host that is not allowed) and UrlExpired. Both raise ResultInvalid if it is too large.
+        a host that is not allowed) and UrlExpired. Both raise ResultTooLarge.
         """
         async with AsyncExitStack() as opened:
             response = await self._open(url, opened)
@@ -208,8 +208,9 @@ class HttpStorage:
 
     def _check_size(self, count: int) -> None:
         if count > self._result_bytes:
-            raise ResultInvalid(
-                f"the result is larger than {self._result_bytes} bytes", hint="raise max_result in bulkhead.toml"
+            raise ResultTooLarge(
+                f"the result is larger than {self._result_bytes} bytes",
+                hint="raise max_result in bulkhead.toml, then redrive the item: only its result is fetched again",
             )
 
     async def _received(self, response: aiohttp.ClientResponse) -> AsyncGenerator[bytes, None]:

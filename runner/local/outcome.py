@@ -54,6 +54,7 @@ EXIT_CODES: dict[type[BaseException], ExitCode] = {
     errors.UploadRefused: ExitCode.FATAL,
     errors.ConditionUnsupported: ExitCode.FATAL,
     errors.ResultInvalid: ExitCode.FATAL,
+    errors.ResultTooLarge: ExitCode.FATAL,
     errors.ItemRejected: ExitCode.ITEMS_FAILED,
     errors.SourceChanged: ExitCode.ITEMS_FAILED,
     errors.AwsRefused: ExitCode.FATAL,

@@ -11,11 +11,12 @@ from runner.errors import (
     NotYet,
     RequestInvalid,
     ResultInvalid,
+    ResultTooLarge,
     SinkFailed,
     StorageFull,
     TransientError,
 )
-from runner.models import RESULT_INVALID, RESULT_MISSING, Item, ItemState
+from runner.models import RESULT_INVALID, RESULT_MISSING, RESULT_TOO_LARGE, Item, ItemState
 from runner.retry import delay_s
 from runner.stages.absence import PAUSE_S
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from runner.config.options import RunOptions
     from runner.protocols import ImportsApi, Place, SavedResult, Sink, Storage
     from runner.stages.absence import Absence
-    from runner.stages.result_places import ResultPlaces
+    from runner.stages.result_places import ResultPlace, ResultPlaces
     from runner.stages.transitions import Transitions
     from runner.stop import StopSignal
 
@@ -62,17 +63,24 @@ class Collector:
         """Return the item `collected`, `failed` if there is no usable result, or unchanged if a stop is requested.
 
         A result counts as unusable only if every attempt found it so: a download may have been cut short, and a result
-        may appear a moment after the status.
+        may appear a moment after the status. One that is too large stays so, and is not downloaded again.
 
         Raises AuthRefused, StorageFull, and SinkFailed; and the last TransientError if no attempt succeeds.
         """
         place = self._places.of(item) if self._places is not None else None
+        try:
+            return await self._collect(item, place)
+        except ResultTooLarge as error:
+            item = item if place is None else place.item
+            return await self._fail(item, RESULT_TOO_LARGE, f"{error}; {error.hint}")
+
+    async def _collect(self, item: Item, place: ResultPlace | None) -> Item:
         unusable: list[BulkheadError] = []
         trouble: TransientError | None = None
         for attempt in range(1, self._options.collect_attempts + 1):
             try:
                 saved = await self._fetch(item, place)
-            except (StorageFull, SinkFailed):
+            except (StorageFull, SinkFailed, ResultTooLarge):
                 raise
             except (ImportNotFound, RequestInvalid, ResultInvalid) as error:
                 unusable.append(error)

@@ -13,7 +13,7 @@ import pytest
 
 from runner.dromo.client import HeadlessClient
 from runner.dromo.storage import HttpStorage
-from runner.errors import BulkheadError, OutcomeUnknown, ResultInvalid, Unavailable, UploadRefused
+from runner.errors import BulkheadError, OutcomeUnknown, ResultTooLarge, Unavailable, UploadRefused
 from tests.support.bodies import FakeBody
 from tests.support.memory_http import answered_by
 from tests.support.rawserver import answer
@@ -130,7 +130,7 @@ async def test_a_transfer_at_a_fraction_of_a_low_bandwidth_has_the_time_for_it()
 async def test_a_result_that_is_too_large_is_not_read_to_its_end(sized) -> None:
     head = OK + (b"Content-Length: 1001\r\n\r\n" if sized else b"\r\n")
     error = await refusal(download, lambda _: head + b"x" * 1001, result_bytes=1000)
-    assert isinstance(error, ResultInvalid)
+    assert isinstance(error, ResultTooLarge)
     assert "1000 bytes" in str(error)
     assert "max_result" in str(error.hint)
     assert len(await download(lambda _: head + b"x" * 1001, result_bytes=1001)) == 1001
@@ -196,4 +196,4 @@ async def test_any_other_coding_is_named(named) -> None:
 async def test_a_bomb_stops_at_the_size_of_a_result() -> None:
     bomb = gzip.compress(b" " * 50_000_000)
     error = await refusal(download, lambda _: answer(200, bomb, Content_Encoding="gzip"), result_bytes=1_000_000)
-    assert isinstance(error, ResultInvalid)
+    assert isinstance(error, ResultTooLarge)

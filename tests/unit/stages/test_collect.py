@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 
 from runner.config.options import RunOptions
-from runner.errors import FileUnavailable, ImportNotFound, ResultInvalid, SinkFailed, Unavailable
+from runner.errors import FileUnavailable, ImportNotFound, ResultInvalid, ResultTooLarge, SinkFailed, Unavailable
 from runner.events import Notice, ignore
 from runner.local.pipeline import run_batch
 from runner.local.redrive import Redrive
@@ -37,6 +37,16 @@ async def test_what_is_no_result_fails_the_item_after_its_attempts() -> None:
     bench.vendor.get_script.extend([ResultInvalid("not an array")] * 3)
     await bench.run()
     assert (await bench.item("a.csv")).error_code == "result_invalid"
+
+
+async def test_a_result_that_is_too_large_is_downloaded_once_and_its_item_is_held_and_names_the_setting() -> None:
+    bench = Bench(FILES)
+    bench.vendor.get_script.extend([ResultTooLarge("larger than 10 bytes", hint="raise max_result")] * 8)
+    await bench.run()
+    item = await bench.item("a.csv")
+    assert (item.error_code, item.error_message) == ("result_too_large", "larger than 10 bytes; raise max_result")
+    assert item.is_held
+    assert bench.vendor.calls.count("url") == 1
 
 
 async def test_trouble_that_lasts_leaves_the_item_succeeded_for_a_later_run() -> None:
