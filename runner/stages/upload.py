@@ -66,6 +66,8 @@ class _Visit:
     item: Item
     prepared: Prepared
     has_settled: bool = False
+    conditional: bool = True
+    """Whether the next upload is sent with a condition: storage may have refused another item's since the wait."""
     was_sent: bool = False
     """Whether an upload was begun, however it ended."""
     expired: set[str] = field(default_factory=set)
@@ -166,8 +168,11 @@ class Uploader:
 
         Returns False if a stop comes first.
         """
-        if self._may_have_data(visit.item) and not visit.has_settled:
-            wait_s = min(self._options.settle_s, _VISIBLE_AFTER_S) if self._conditional else self._options.settle_s
+        may_have_data = self._may_have_data(visit.item)
+        if not (may_have_data and visit.has_settled):
+            visit.conditional = self._conditional
+        if may_have_data and not visit.has_settled:
+            wait_s = min(self._options.settle_s, _VISIBLE_AFTER_S) if visit.conditional else self._options.settle_s
             visit.has_settled = not await self._stop.sleep(wait_s)
             return visit.has_settled
         return True
@@ -222,7 +227,7 @@ class Uploader:
         visit.was_sent, was_empty = True, not self._may_have_data(item)
         self._empty.discard(item.bound_id)
         try:
-            stored = await self._storage.put(url, prepared.body, only_if_absent=self._conditional)
+            stored = await self._storage.put(url, prepared.body, only_if_absent=visit.conditional)
         except BulkheadError as error:
             if isinstance(error, UrlExpired):
                 visit.expired.add(url)

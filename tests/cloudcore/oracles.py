@@ -104,10 +104,15 @@ class Judges(Base):
             return
         lost = states["uncertain"] if given.kind is ItemKind.JSON else 0
         changed = sum(item.error_code == "changed_while_read" for item in items)
-        least = 0 if given.fate == "refused" or lost or changed else 1
+        swallowed = sum(item.error_code == "upload_not_taken" for item in items if self._was_swallowed(item))
+        least = 0 if given.fate == "refused" or lost or changed or swallowed else 1
         most = 0 if given.fate == "refused" else self._most_imports(mark)
         if not least <= imported <= most:
             self._break(f"the data of {mark} was imported {imported} times; its items are {dict(states)}")
+
+    def _was_swallowed(self, item: Item) -> bool:
+        """Tell whether storage acknowledged the item's upload and lost it: the vendor never gets its data."""
+        return item.import_id in self._vendor.odd.swallowed
 
     def _manifested(self, batch: Batch) -> None:
         lines = {str(line["source"]): str(line["state"]) for line in self._results.manifest(batch.out)}

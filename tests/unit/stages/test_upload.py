@@ -6,8 +6,9 @@ import asyncio
 
 import pytest
 
-from runner.errors import UrlExpired
+from runner.errors import ConditionUnsupported, UrlExpired
 from runner.models import ItemState, RemoteImport
+from runner.protocols import Body
 from tests.support.bench import Bench
 
 pytestmark = pytest.mark.virtual_time
@@ -52,3 +53,28 @@ async def test_an_import_is_looked_at_once_more_right_before_it_is_given_up() ->
     item = await bench.item("a.csv")
     assert (item.state, item.import_id) == (ItemState.COLLECTED, import_id)
     assert len(bench.vendor.created) == 1
+
+
+async def test_storage_that_refuses_the_condition_of_one_upload_lets_no_other_be_sent_before_it_has_settled() -> None:
+    bench = Bench({"a.csv": b"x\n1\n", "b.csv": b"x\n2\n"})
+    await bench.leave_uploading("a.csv")
+    slow = await bench.leave_uploading("b.csv")
+    retrieve, put = bench.vendor.retrieve, bench.vendor.put
+    unconditional_at: list[float] = []
+
+    async def sluggish(of: str) -> RemoteImport:
+        await asyncio.sleep(1.0 if of == slow else 0.0)
+        return await retrieve(of)
+
+    async def without_conditions(url: str, body: Body, *, only_if_absent: bool) -> bool:
+        if only_if_absent:
+            raise ConditionUnsupported("NotImplemented")
+        unconditional_at.append(asyncio.get_running_loop().time())
+        return await put(url, body, only_if_absent=only_if_absent)
+
+    bench.vendor.retrieve = sluggish  # type: ignore[method-assign]
+    bench.vendor.put = without_conditions  # type: ignore[method-assign]
+    began_at = asyncio.get_running_loop().time()
+    await bench.run()
+    assert len(unconditional_at) == 2
+    assert min(unconditional_at) >= began_at + bench.options.settle_s
