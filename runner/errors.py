@@ -5,7 +5,8 @@ BulkheadError
 │   ├── NotSent                   the request never left, or the server cannot have acted on it
 │   ├── OutcomeUnknown            the request may have taken effect: a create or an upload without a usable answer
 │   ├── Unavailable               a read was not answered, answered 5xx, or the answer was cut or malformed
-│   │   └── FileUnavailable       an input cannot be read, or a result cannot be written, at the moment
+│   │   ├── FileUnavailable       an input cannot be read, or a result cannot be written, at the moment
+│   │   └── ListUnusable          the list of imports contradicts itself, does not end, or is not whole
 │   ├── RateLimited               429; `retry_after_s` is None if the vendor did not say
 │   ├── UrlExpired                a presigned url has expired; ask for a new one
 │   ├── DuplicatePending          the same content is being sent as another item, which may yet fail
@@ -87,6 +88,10 @@ class Unavailable(TransientError):
 
 class FileUnavailable(Unavailable):
     """An input cannot be read, or a result cannot be written, at the moment; the vendor has no part in it."""
+
+
+class ListUnusable(Unavailable):
+    """The list of imports contradicts itself, does not end, or has an entry that cannot be read."""
 
 
 class RateLimited(TransientError):

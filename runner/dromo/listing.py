@@ -6,7 +6,7 @@ from datetime import timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from runner.errors import Unavailable
+from runner.errors import ListUnusable
 from runner.retry import repeat_read
 
 if TYPE_CHECKING:
@@ -24,17 +24,21 @@ CLOCK_MARGIN = timedelta(minutes=2)
 
 
 async def imports_since(
-    api: ImportsApi, since: datetime | None, *, max_pages: int | None = None
+    api: ImportsApi, since: datetime | None, *, max_pages: int | None = None, for_absence: bool = False
 ) -> AsyncIterator[RemoteImport]:
     """Yield imports created at `since` or later, all if it is None; an import may come twice.
 
     The order of the list is not documented: it ends the walk only on pages that are in order.
-    Raises TransientError if a page cannot be read, or if the list shows the same imports again and again.
+    Raises TransientError if a page cannot be read, and ListUnusable if the list shows the same imports again and again.
+    With `for_absence`, the caller concludes that an import does not exist if the list lacks it; then a page that is not
+    whole raises ListUnusable, too.
     """
     offset = pages = pages_without_news = 0
     seen: set[str] = set()
     while max_pages is None or pages < max_pages:
         page = await repeat_read(lambda at=offset: api.list_page(limit=PAGE_SIZE, offset=at))  # type: ignore[misc]
+        if for_absence and not page.is_whole:
+            raise ListUnusable("the list of imports has an entry that cannot be read")
         for remote in page.imports:
             yield remote
         pages += 1
@@ -45,7 +49,7 @@ async def imports_since(
         seen.update(remote.import_id for remote in page.imports)
         pages_without_news = 0 if len(seen) > known else pages_without_news + 1
         if pages_without_news >= PAGES_WITHOUT_NEWS_MAX:
-            raise Unavailable("the list of imports does not end: it shows the same imports again and again")
+            raise ListUnusable("the list of imports does not end: it shows the same imports again and again")
 
 
 def _is_older(page: ImportPage, since: datetime | None) -> bool:

@@ -39,6 +39,7 @@ EXIT_CODES: dict[type[BaseException], ExitCode] = {
     errors.OutcomeUnknown: ExitCode.TRY_AGAIN,
     errors.Unavailable: ExitCode.TRY_AGAIN,
     errors.FileUnavailable: ExitCode.TRY_AGAIN,
+    errors.ListUnusable: ExitCode.TRY_AGAIN,
     errors.RateLimited: ExitCode.TRY_AGAIN,
     errors.UrlExpired: ExitCode.TRY_AGAIN,
     errors.StorageFull: ExitCode.TRY_AGAIN,

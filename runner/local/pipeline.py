@@ -218,8 +218,8 @@ class _Run:
         )  # fmt: skip
         self._lost_creates = LostCreateQueue(
             stages.lost_creates, stages.held_schemas, stop=context.stop, emit=context.emit,
-            quiet_period_s=context.options.quiet_period_s, on_settled=self._settled,
-            on_released=self._feeder.again, on_fatal=self._stop_conditions.stop_for,
+            quiet_period_s=context.options.quiet_period_s, stuck_after_s=context.options.stuck_after_s,
+            on_settled=self._settled, on_released=self._feeder.again, on_fatal=self._stop_conditions.stop_for,
         )  # fmt: skip
 
     def _pause_s(self) -> float:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from runner.errors import AuthRefused, StorageFull, TransientError
+from runner.errors import AuthRefused, ListUnusable, StorageFull, TransientError
 from runner.events import Notice
 from runner.formatting import counted
+from runner.stages.patience import Patience
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -25,7 +26,8 @@ class LostCreateQueue:
     """Settles items together that are waiting at the same time, and holds their schemas until then.
 
     `on_settled` is awaited with each item as it is then, or as it was if a stop came first; `on_released` is called
-    once the schemas are no longer held; `on_fatal` gets an error that concerns the whole batch.
+    once the schemas are no longer held; `on_fatal` gets an error that concerns the whole batch. If the lists of the
+    vendor are unusable for `stuck_after_s` seconds, the items become `uncertain`.
     """
 
     def __init__(
@@ -36,6 +38,7 @@ class LostCreateQueue:
         stop: StopSignal,
         emit: EventHook,
         quiet_period_s: float,
+        stuck_after_s: float,
         on_settled: Callable[[Item], Awaitable[None]],
         on_released: Callable[[], None],
         on_fatal: Callable[[AuthRefused | StorageFull], None],
@@ -45,6 +48,7 @@ class LostCreateQueue:
         self._stop = stop
         self._emit = emit
         self._quiet_period_s = quiet_period_s
+        self._stuck_after_s = stuck_after_s
         self._on_settled = on_settled
         self._on_released = on_released
         self._on_fatal = on_fatal
@@ -70,9 +74,10 @@ class LostCreateQueue:
 
     async def _settle(self, items: list[Item]) -> None:
         settled = items
+        patience = Patience(self._stuck_after_s)
         while not self._stop.requested:
             try:
-                settled = await self._lost_creates.settle(items)
+                settled = await self._settled(items, patience)
             except (AuthRefused, StorageFull) as error:
                 self._on_fatal(error)
                 continue
@@ -86,6 +91,15 @@ class LostCreateQueue:
             break
         for item in settled:
             await self._on_settled(item)
+
+    async def _settled(self, items: list[Item], patience: Patience) -> list[Item]:
+        """Settle the items, or give them up once lists have been unusable for too long. Raises as `settle` does."""
+        try:
+            return await self._lost_creates.settle(items)
+        except ListUnusable:
+            if patience.pause_s("lists") is not None:
+                raise
+            return [await self._lost_creates.give_up(item) for item in items]
 
     def _notice(self, code: str, message: str) -> None:
         self._emit(Notice(code=code, message=message))

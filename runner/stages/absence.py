@@ -146,7 +146,7 @@ class _SharedLists:
         dates = [date for date in asked.values() if date is not None]
         since = min(dates) if len(dates) == len(asked) else None
         try:
-            shown = {remote.import_id async for remote in imports_since(self._api, since)}
+            shown = {remote.import_id async for remote in imports_since(self._api, since, for_absence=True)}
         except BaseException:
             self._asked = asked | self._asked
             raise

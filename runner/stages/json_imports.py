@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from runner.dromo.listing import CLOCK_MARGIN, imports_since
-from runner.errors import Unavailable
+from runner.errors import ListUnusable
 from runner.models import Item, ItemKind, RemoteImport, tag_of
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ class JsonImports:
         return remote.schema_id == schema_id
 
     async def seen_since(self, since: datetime) -> Seen:
-        """Return what complete lists show since an instant. Raises TransientError."""
+        """Return what complete lists show since an instant. Raises ListUnusable, TransientError."""
         untagged = await self._listed(since)
         taken = await self._ledger.owners(untagged)
         unowned = [remote for remote in untagged.values() if remote.import_id not in taken]
@@ -145,14 +145,14 @@ class JsonImports:
         for _ in range(_MOST_LISTS):
             listed = {
                 remote.import_id: remote
-                async for remote in imports_since(self._api, since)
+                async for remote in imports_since(self._api, since, for_absence=True)
                 if tag_of(remote.original_filename) is None and (remote.created_at or since) >= since
             }
             found |= listed
             if previous is not None and previous.keys() == _not_newer(listed, previous):
                 return found
             previous = listed
-        raise Unavailable("no two lists of the imports agree")
+        raise ListUnusable("no two lists of the imports agree")
 
     async def _sample(self, remote: RemoteImport, owner: tuple[str, str]) -> Sample | None:
         item = await self._ledger.item(*owner)

@@ -64,7 +64,7 @@ class LostCreates:
         An item becomes `processing` if exactly one import can be its own, looks like it, and can belong to no other
         item. It becomes `queued` if no import can be its own, and an answered JSON create of the account proves that
         the list would show one. Otherwise it becomes `uncertain`. All stay `creating` if a stop comes first. Raises
-        TransientError if the vendor cannot be listed.
+        ListUnusable, and TransientError if the vendor cannot be listed.
         """
         quiet_at = max(self._quiet_at(item) for item in items)
         wait_s = (quiet_at - self._vendor_time.now()).total_seconds()

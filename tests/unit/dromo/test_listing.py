@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -55,3 +56,10 @@ async def test_a_list_that_shows_the_same_imports_again_and_again_is_an_outage()
     with pytest.raises(Unavailable, match="again and again"):
         _ = [remote async for remote in imports_since(api, None)]  # type: ignore[arg-type]
     assert len(api.offsets) == PAGES_WITHOUT_NEWS_MAX + 2
+
+
+async def test_a_page_that_is_not_whole_proves_no_absence() -> None:
+    odd = replace(page("a", has_next=False), is_whole=False)
+    assert (await walked(odd))[0] == ["a"]
+    with pytest.raises(Unavailable, match="cannot be read"):
+        _ = [remote async for remote in imports_since(Pages(odd), None, for_absence=True)]  # type: ignore[arg-type]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -185,3 +186,20 @@ async def test_an_import_that_the_first_list_after_the_quiet_period_lacks_is_not
     assert late
     assert (await bench.item("a.json")).import_id == "import-1"
     assert len(bench.vendor.created) == 1
+
+
+async def test_a_create_is_not_repeated_while_the_list_has_an_entry_that_cannot_be_read() -> None:
+    bench = Bench(TWO)
+    _succeed_at_once(bench)
+    bench.vendor.create_script += [None, bench.vendor.lose(OutcomeUnknown("cut"))]
+    list_page = bench.vendor.list_page
+
+    async def unreadable(*, limit: int, offset: int) -> ImportPage:
+        page = await list_page(limit=limit, offset=offset)
+        readable = tuple(one for one in page.imports if one.import_id != "import-2")
+        return replace(page, imports=readable, left_out=1, is_whole=False)
+
+    bench.vendor.list_page = unreadable  # type: ignore[method-assign]
+    await bench.run()
+    assert (await bench.item("b.json")).state is ItemState.UNCERTAIN
+    assert len(bench.vendor.created) == 2
