@@ -48,6 +48,9 @@ REFUSED_PASSES = 10
 
 _MAX_DOUBLINGS = 16
 _READ_AT_ONCE = 100
+_CHECKED_AT_ONCE = 20
+"""So many imports that lists lack are checked at the same time: they share the lists that prove their absence."""
+
 _MAX_TRIES = 5
 
 _S = ItemState
@@ -211,8 +214,12 @@ class Tracker:
                 await self._applied(remote)
             if not expected:
                 return
-        for import_id in expected:
-            await self._not_listed(import_id)
+        unlisted = list(expected)
+        for start in range(0, len(unlisted), _CHECKED_AT_ONCE):
+            some = unlisted[start : start + _CHECKED_AT_ONCE]
+            checks = await asyncio.gather(*map(self._not_listed, some), return_exceptions=True)
+            for failed in filter(None, checks):
+                raise failed
 
     async def _applied(self, remote: RemoteImport) -> None:
         """Apply what the list says; an import that cannot be read for a long time is left to a later run."""

@@ -184,3 +184,20 @@ async def test_items_with_odd_answers_are_left_to_a_later_run_and_named_and_no_o
     assert sorted(result.reasons) == [f"{number}.csv" for number in range(4)]
     assert bench.stop.reason is None
     assert sorted((await bench.states()).values()) == ["collected"] * 8 + ["created"] * 4
+
+
+async def test_many_imports_that_are_gone_share_the_lists_that_prove_it_and_end_in_one_run() -> None:
+    bench = Bench(FILES)
+    for source in FILES:
+        await bench.leave(source, ItemState.PROCESSING, import_id=f"gone-{source}", created_at=bench.clock.now())
+    list_page = bench.vendor.list_page
+
+    async def slowly(*, limit: int, offset: int) -> ImportPage:
+        await asyncio.sleep(110.0)
+        return await list_page(limit=limit, offset=offset)
+
+    bench.vendor.list_page = slowly  # type: ignore[method-assign]
+    await bench.run()
+    codes = {(await bench.item(source)).error_code for source in FILES}
+    states = set((await bench.states()).values())
+    assert (states, codes) == ({"failed"}, {"import_missing"})
