@@ -23,6 +23,7 @@ from runner.local.batch_lookup import Batches
 from runner.local.continuing import refuse_changes, take_over
 from runner.local.doctor import examine
 from runner.local.finish import counts_by_name, finish
+from runner.local.gone_results import GoneResults
 from runner.local.out_owner import OutOwner, claim
 from runner.local.outcome import BatchOutcome, BatchResult, batch_result, exit_code_of
 from runner.local.pipeline import Scope, run_batch
@@ -273,12 +274,25 @@ class Bulkhead:
         ask = redriving.Redrive(ledger, await self._transitions(ledger, batch), lambda: self._api_of(batch))
         return await ask.batch(batch.batch_id, states=states, match=match, again=import_again, emit=self._on_event)
 
+    async def fetch_results_again(self, batch_id: str | None = None, *, match: str | None = None) -> int:
+        """Let the next `resume` fetch results that were collected and are no longer in `out`; return how many.
+
+        Raises ConfigError, LedgerError, and SinkFailed and Unavailable if `out` cannot be read.
+        """
+        batch = await self._batches.named(batch_id, write=True)
+        return await (await self._gone_results(batch, write=True)).fetch_again(match)
+
+    async def _gone_results(self, batch: Batch, *, write: bool) -> GoneResults:
+        ledger, sink = await self._resources.ledger(write=write), await self._resources.sink(batch.out)
+        transitions = await self._transitions(ledger, batch)
+        return GoneResults(ledger, batch, sink, transitions=transitions, emit=self._on_event)
+
     async def _api_of(self, batch: Batch) -> ImportsApi:
         self._batches.refuse_other_account(batch)
         return await self._resources.api()
 
     async def reconcile(self, batch_id: str | None = None, *, fix: bool = False) -> list[Difference]:
-        """Compare the batch with the vendor; with `fix`, move items to the vendor's state.
+        """Compare the batch with the vendor, and its results with `out`; with `fix`, move items to the vendor's state.
 
         Raises ConfigError, LedgerError, AuthRefused, TransientError.
         """
@@ -286,6 +300,7 @@ class Bulkhead:
         api = await self._api_of(batch)
         ledger = await self._resources.ledger(write=fix)
         found = await recovery.differences(ledger, api, batch)
+        found += await (await self._gone_results(batch, write=fix)).differences()
         transitions = await self._transitions(ledger, batch)
         return await recovery.repair(found, ledger, api, batch, transitions) if fix else found
 

@@ -88,7 +88,7 @@ TRANSITIONS: dict[ItemState, frozenset[ItemState]] = {
     _S.PROCESSING: frozenset({_S.NEEDS_REVIEW, _S.SUCCEEDED, _S.FAILED}),
     _S.NEEDS_REVIEW: frozenset({_S.SUCCEEDED, _S.FAILED}),
     _S.SUCCEEDED: frozenset({_S.COLLECTED, _S.FAILED}),
-    _S.COLLECTED: frozenset(),
+    _S.COLLECTED: frozenset({_S.SUCCEEDED}),
     _S.FAILED: frozenset({_S.QUEUED, _S.PROCESSING, _S.NEEDS_REVIEW, _S.SUCCEEDED}),
     _S.REJECTED: frozenset({_S.QUEUED}),
     _S.SKIPPED: frozenset({_S.QUEUED}),

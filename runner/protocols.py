@@ -194,6 +194,10 @@ class Sink(Protocol):
         """
         ...
 
+    async def has(self, path: str) -> bool:
+        """Return whether something is at the path of a saved result. Raises ConfigError, SinkFailed, Unavailable."""
+        ...
+
     async def read(self, name: str) -> bytes | None:
         """Return a small document that `write` stored; None if there is none. Raises ConfigError, FileUnavailable."""
         ...

@@ -143,19 +143,23 @@ def print_differences(console: Console, differences: Sequence[Difference]) -> No
     columns(console, [(one.kind, shown(one.source or "-"), one.import_id, _detail(one)) for one in listed], indent="")
     if len(differences) > len(listed):
         line(console, f"… and {len(differences) - len(listed):,} more: see --json")
-    if not all(one.fixed for one in differences):
+    is_gone = [one.kind == "result_gone" for one in differences]
+    if not all(one.fixed or gone for one, gone in zip(differences, is_gone, strict=True)):
         line(console, "\n`bulkhead reconcile --fix` repairs what can be repaired")
+    if any(is_gone):
+        line(console, "\n`bulkhead redrive --results` fetches results that are gone")
 
 
 def _detail(difference: Difference) -> str:
     return shown(difference.detail) + (" (repaired)" if difference.fixed else "")
 
 
-def print_redriven(console: Console, count: int, *, resume: str) -> None:
-    """Write how many items are queued again; `resume` is what follows `bulkhead resume`."""
-    line(console, f"{counted(count, 'item')} queued again")
+def print_redriven(console: Console, count: int, *, resume: str, results: bool = False) -> None:
+    """Write how many items are queued, or results missing; `resume` is what follows `bulkhead resume`."""
+    line(console, f"{counted(count, 'result')} to fetch again" if results else f"{counted(count, 'item')} queued again")
     if count:
-        line(console, f"to send them: bulkhead resume {resume.strip()}".rstrip())
+        do = "fetch" if results else "send"
+        line(console, f"to {do} them: bulkhead resume {resume.strip()}".rstrip())
 
 
 def print_no_match(console: Console, match: str) -> None:

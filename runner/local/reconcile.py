@@ -28,18 +28,19 @@ class DifferenceKind(StrEnum):
     """How an import and the ledger differ.
 
     `status`: the vendor is ahead; `orphan`: an import without an owner; `missing`: the import is gone;
-    `duplicate_risk`: an import got data after its item gave it up.
+    `duplicate_risk`: an import got data after its item gave it up; `result_gone`: a result is not in its place.
     """
 
     STATUS = "status"
     ORPHAN = "orphan"
     MISSING = "missing"
     DUPLICATE_RISK = "duplicate_risk"
+    RESULT_GONE = "result_gone"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """One difference between ledger and vendor; `fixed` if it was repaired."""
+    """One difference between ledger and vendor, or ledger and results; `fixed` if it was repaired."""
 
     source: str | None
     import_id: str

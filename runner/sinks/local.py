@@ -83,6 +83,10 @@ class LocalSink:
         await self._store(draft, chunks, place)
         return draft.saved
 
+    async def has(self, path: str) -> bool:
+        """Return whether something is at a path, a link included. Raises SinkFailed, FileUnavailable."""
+        return await self._run(partial(_has, self._root / path))
+
     async def read(self, name: str) -> bytes | None:
         """Return a document of at most 64 KiB, without following a link. Raises SinkFailed, FileUnavailable."""
         return await self._run(partial(_read, self._root, name))
@@ -317,6 +321,16 @@ def _occupant(name: str, *, within: int) -> Occupant | None:
             return Occupant(sha256=hashlib.file_digest(file, "sha256").hexdigest())
     finally:
         os.close(descriptor)
+
+
+def _has(place: Path) -> bool:
+    try:
+        place.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise _translation(error, place, doing="look for") from error
+    return True
 
 
 def _read(root: Path, name: str) -> bytes | None:

@@ -95,6 +95,10 @@ class S3Sink:
         await self._store(path, checked(), found.get(path), import_id=place.import_id if place else "")
         return SavedResult(path=path, row_count=array.row_count, sha256=digest.hexdigest())
 
+    async def has(self, path: str) -> bool:
+        """Return whether an object is at a path. Raises ConfigError, Unavailable."""
+        return (await self._inspect(path)).etag is not None
+
     async def read(self, name: str) -> bytes | None:
         """Return a small document. Raises ConfigError, FileUnavailable."""
         if (await self._inspect(name)).etag is None:

@@ -88,6 +88,12 @@ class ResultPlaces:
         is_saved = other.result is not None and other.state in (ItemState.SUCCEEDED, ItemState.COLLECTED)
         return is_saved and await self._out(other) == await self._out(item)
 
+    async def is_replaced(self, item: Item) -> bool:
+        """Return whether the result of a newer version of the file has taken the place of an item's result."""
+        _, later = await self.versions(item)
+        same_path = [other for other in later if other.result == item.result]
+        return any([await self.has_result_here(other, item) for other in same_path])
+
     async def owner(self, import_id: str) -> tuple[str, str] | None:
         return (await self._ledger.owners([import_id])).get(import_id)
 

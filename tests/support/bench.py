@@ -54,6 +54,9 @@ class MemorySink:
         found = self.results.get(path.removeprefix("results/").removesuffix(".json"))
         return None if found is None else Occupant(sha256=sha256(found).hexdigest())
 
+    async def has(self, path: str) -> bool:
+        return await self._look(path) is not None
+
     async def read(self, name: str) -> bytes | None:
         return self.results.get(name)
 

@@ -358,6 +358,9 @@ class MemorySink:
         found = self._files.get(path)
         return None if found is None else Occupant(sha256=hashlib.sha256(found).hexdigest())
 
+    async def has(self, path: str) -> bool:
+        return path in self._files
+
     async def read(self, name: str) -> bytes | None:
         return self._files.get(name)
 
@@ -402,6 +405,9 @@ class ProcessSink:
             self._on_try(source)
         await self._process.event("sink.renamed", saved.path)
         return saved
+
+    async def has(self, path: str) -> bool:
+        return await self._inner.has(path)
 
     async def read(self, name: str) -> bytes | None:
         return await self._inner.read(name)

@@ -49,18 +49,25 @@ async def manifest(args: ManifestArguments) -> None:
 
 
 async def redrive(args: RedriveArguments) -> None:
-    """Queue failed, rejected, or uncertain items again, after a look at the imports they have; `resume` continues."""
+    """Queue failed, rejected, or uncertain items again, or fetch results that are gone; `resume` continues."""
     from runner.cli.query import session
     from runner.cli.styles import console
     from runner.cli.tables import print_no_match, print_redriven
 
     async with session(args) as s:
         states = args.states()
-        args.confirm()
-        count = await s.bulkhead.redrive(args.batch, states=states, match=args.match, import_again=args.import_again)
+        if args.results:
+            args.refuse_with_results()
+            count = await s.bulkhead.fetch_results_again(args.batch, match=args.match)
+        else:
+            args.confirm()
+            count = await s.bulkhead.redrive(
+                args.batch, states=states, match=args.match, import_again=args.import_again
+            )
+        resume = f"{args.batch or ''}{args.repeated()}"
         s.answer(
             count,
-            lambda console, count: print_redriven(console, count, resume=f"{args.batch or ''}{args.repeated()}"),
+            lambda console, count: print_redriven(console, count, resume=resume, results=args.results),
             lambda count: {"redriven": count},
         )
     if args.match is not None and not count:
@@ -68,7 +75,7 @@ async def redrive(args: RedriveArguments) -> None:
 
 
 async def reconcile(args: ReconcileArguments) -> None:
-    """Show where the ledger and the vendor differ about a batch, and repair it on request."""
+    """Show where the ledger differs from the vendor or lacks a result, and repair it on request."""
     from runner.cli.query import session
     from runner.cli.tables import print_differences
 

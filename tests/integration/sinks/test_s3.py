@@ -63,6 +63,12 @@ async def test_saving_again_replaces_the_result(sink: S3Sink, bucket: Bucket) ->
     assert bucket.get("out/results/a.csv.json") == b"[]"
 
 
+async def test_a_sink_says_whether_a_result_is_there(sink: S3Sink) -> None:
+    saved = await sink.save_result("a.csv", stream(ROWS))
+    assert await sink.has(saved.path)
+    assert not await sink.has("results/b.csv.json")
+
+
 async def test_hostile_sources_stay_below_the_prefix(sink: S3Sink, bucket: Bucket) -> None:
     for source in ("../../a.csv", "/a.csv", "a//b.csv", "n" * 1024, "\x00.csv"):
         saved = await sink.save_result(source, stream(b"[]"))

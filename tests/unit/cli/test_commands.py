@@ -99,6 +99,7 @@ def test_help_groups_the_options(bulkhead: Callable[..., Ended]) -> None:
         (["run", ".", "--schema-id", "s", "--create-quota", "many"], 2, "create_quota"),
         (["run", ".", "--config", "absent.toml"], 2, "absent.toml does not exist"),
         (["status"], 2, "error: there is no ledger"),
+        (["redrive", "--results", "--import-again"], 2, "error: --results and --import-again exclude each other"),
         (["redrive", "--state", "collected"], 2, "error: items in state 'collected' cannot be redriven"),
         (["manifest", "--format", "xml"], 2, "--format"),
         (["cloud", "redrive"], 2, "--dead-letters"),

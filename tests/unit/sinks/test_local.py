@@ -67,6 +67,16 @@ async def test_saving_again_replaces_the_result(sink, tmp_path):
     assert tree(tmp_path / "out") == ["results/a.csv.json"]
 
 
+async def test_a_sink_says_whether_a_result_is_there(sink, tmp_path):
+    saved = await sink.save_result("in/a.csv", stream(ROWS))
+    assert await sink.has(saved.path)
+    (tmp_path / "out" / saved.path).unlink()
+    assert not await sink.has(saved.path)
+    assert not await sink.has("results/other/a.csv.json")
+    with pytest.raises(SinkFailed):
+        await sink.has("n" * 300)
+
+
 @pytest.mark.parametrize("cut", range(len(ROWS.strip())))
 async def test_a_cut_result_never_appears(tmp_path, cut):
     sink = LocalSink(tmp_path, threaded=False)
