@@ -21,6 +21,7 @@ from runner.local import redrive as redriving
 from runner.local.batch_lease import hold_batch_lease
 from runner.local.batch_lookup import Batches
 from runner.local.continuing import refuse_changes, take_over
+from runner.local.deferrals import still_deferred
 from runner.local.doctor import examine
 from runner.local.finish import counts_by_name, finish
 from runner.local.gone_results import GoneResults
@@ -452,6 +453,7 @@ class Bulkhead:
             fail_if_empty=spec.fail_if_empty,
             tracking=scope is not Scope.RUN,
             held_back=await held_back(ledger, batch.batch_id),
+            deferred=await still_deferred(ledger, batch.batch_id, ended.reasons if ended else {}),
         )
         outcome = await asyncio.shield(finish(batch, context, result, owner))
         return replace(outcome, kept_ledger=str(kept)) if kept else outcome

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from runner.models import BatchState, ItemState
+from runner.models import BatchState, Deferral, ItemState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,11 +92,15 @@ class OutageEnded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchFinished:
+    """A run of a batch ends; it left `deferred_count` items to a later one, of which `deferred` has the first."""
+
     batch_id: str
     state: BatchState
     by_state: dict[str, int]
     exit_code: int
     reason: str
+    deferred_count: int = 0
+    deferred: tuple[Deferral, ...] = ()
 
 
 Event = (

@@ -342,6 +342,25 @@ class BatchStatus:
         return self.manifest is not None and self.manifest_moves >= self.moves
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deferral:
+    """An item that a run left to a later one, and why."""
+
+    source: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deferrals:
+    """The items that a run left to a later one: how many, and the first of them in the order of their sources."""
+
+    count: int = 0
+    first: tuple[Deferral, ...] = ()
+
+
+NONE_DEFERRED = Deferrals()
+
+
 class BatchChanges(TypedDict, total=False):
     """The fields of a batch that can be set after it was started; its counters are added to."""
 

@@ -14,7 +14,6 @@ import orjson
 from runner.check import CheckSummary, FileCheck
 from runner.cli.json_output import plain
 from runner.events import BytesUploaded, Event
-from runner.formatting import storable
 from runner.local.outcome import ExitCode
 from runner.models import iso
 from runner.problems import Problem, advice_for
@@ -67,18 +66,12 @@ class JsonEvents:
     def _write(self, name: str, fields: dict[str, Any]) -> None:
         if self._closed:
             return
-        line = {"event": name, "at": iso(self._now()), **{key: _plain(value) for key, value in fields.items()}}
+        line = {"event": name, "at": iso(self._now()), **{key: plain(value) for key, value in fields.items()}}
         try:
             self._stream.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
             self._stream.flush()
         except BrokenPipeError:
             self._closed = True
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, str):
-        return storable(str(value))
-    return iso(value) if isinstance(value, datetime) else value
 
 
 Fields = Mapping[str, Mapping[str, Mapping[str, Any]]]

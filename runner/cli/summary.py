@@ -48,6 +48,7 @@ def print_summary(console: Console, summary: RunSummary) -> None:
     print_failures(console, "Failed", summary.triage.failed)
     print_failures(console, "Rejected", summary.triage.rejected)
     _uncertain(console, summary.triage)
+    _deferred(console, outcome)
     line(console, "")
     line(console, f"Manifest: {_place(outcome.out, MANIFEST)} (also manifest.jsonl and summary.json)")
     _next_steps(console, summary)
@@ -154,6 +155,20 @@ def _uncertain(console: Console, triage: Triage) -> None:
         line(console, f"  {shown(source)}")
         prose(console, shown(message), lead="    ", style="dim")
     _more(console, triage.uncertain_count, len(triage.uncertain))
+
+
+def _deferred(console: Console, outcome: BatchOutcome) -> None:
+    """Write which items a later run continues with, unless the headline says it all."""
+    deferred = outcome.deferred
+    if not deferred.count or (deferred.count == 1 and deferred.first and deferred.first[0].reason in outcome.reason):
+        return
+    _heading(console, f"Left to a later run: {counted(deferred.count, 'item')}")
+    for one in deferred.first[:LISTED_MOST]:
+        line(console, f"  {shown(one.source)}")
+        prose(console, shown(one.reason), lead="    ", style="dim")
+    more = deferred.count - len(deferred.first[:LISTED_MOST])
+    if more:
+        line(console, f"  … and {more:,} more: see summary.json")
 
 
 def _next_steps(console: Console, summary: RunSummary) -> None:

@@ -9,13 +9,15 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from runner.events import EventHook, Notice
+from runner.models import TERMINAL_STATES, Deferral, Deferrals
 from runner.stages.patience import Patience
 from runner.stop import StopReason, StopSignal
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from runner.errors import DuplicatePending, NotYet
+    from runner.ledger.protocol import ItemStore
     from runner.models import Item
 
 UNCREATED_MOST = 3
@@ -27,6 +29,21 @@ DUPLICATE_PAUSES_MAX = 36
 
 TIMES_OVERTAKEN_MAX = 5
 """How often an item is continued from where another process moved it. More than twice is rare."""
+
+
+NAMED_MOST = 100
+"""So many deferred items are named at the end of a run; the notices of the run name all."""
+
+
+async def still_deferred(ledger: ItemStore, batch_id: str, reasons: Mapping[str, str]) -> Deferrals:
+    """Return the deferred items of a run, without those among the first that another process has taken to their end."""
+    named = sorted(reasons)[:NAMED_MOST]
+    items = await ledger.look_up(batch_id, named) if named else {}
+    first = [source for source in named if source in items and items[source].state not in TERMINAL_STATES]
+    return Deferrals(
+        count=len(reasons) - len(named) + len(first),
+        first=tuple(Deferral(source=source, reason=reasons[source]) for source in first),
+    )
 
 
 class WaitingItems:

@@ -29,7 +29,14 @@ async def finish(batch: Batch, context: RunContext, result: BatchResult, owner: 
         finished_at=clock.now(),
     )
     try:
-        await write_manifest(ledger, batch, context.sink, exit_code=int(result.exit_code), now=clock.now())
+        await write_manifest(
+            ledger,
+            batch,
+            context.sink,
+            exit_code=int(result.exit_code),
+            now=clock.now(),
+            deferred=result.deferred,
+        )
         if counts.get(ItemState.COLLECTED):
             await confirm(context.sink, batch.out, owner)
     except (SinkFailed, StorageFull, Unavailable) as error:
@@ -43,6 +50,8 @@ async def finish(batch: Batch, context: RunContext, result: BatchResult, owner: 
             by_state=counts_by_name(counts),
             exit_code=int(result.exit_code),
             reason=result.reason,
+            deferred_count=result.deferred.count,
+            deferred=result.deferred.first,
         )
     )
     return BatchOutcome(
@@ -52,6 +61,7 @@ async def finish(batch: Batch, context: RunContext, result: BatchResult, owner: 
         reason=result.reason,
         out=batch.out,
         held_back=result.held_back,
+        deferred=result.deferred,
     )
 
 

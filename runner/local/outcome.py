@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from runner import errors
-from runner.formatting import counted
-from runner.models import OPEN_STATES, Batch, BatchState, ItemState
+from runner.formatting import counted, storable
+from runner.models import NONE_DEFERRED, OPEN_STATES, Batch, BatchState, Deferrals, ItemState
 from runner.stages.earlier import NOTHING_HELD_BACK, HeldBack
 from runner.stop import StopReason, StopSignal
 
@@ -88,7 +88,8 @@ class BatchOutcome:
     """A batch at the end of a command: `reason` is a sentence, `out` the folder or URL of results and manifest.
 
     `kept_ledger` is the path of a copy of the ledger if its file was deleted or replaced during the run.
-    `held_back`: the items that were skipped because of held items of earlier batches.
+    `held_back`: the items that were skipped because of held items of earlier batches. `deferred`: the items that the
+    run left to a later one.
     """
 
     batch: Batch
@@ -98,6 +99,7 @@ class BatchOutcome:
     out: str
     kept_ledger: str | None = None
     held_back: HeldBack = NOTHING_HELD_BACK
+    deferred: Deferrals = NONE_DEFERRED
 
     @property
     def state(self) -> BatchState:
@@ -135,6 +137,7 @@ class BatchResult:
     exit_code: ExitCode
     reason: str
     held_back: HeldBack = NOTHING_HELD_BACK
+    deferred: Deferrals = NONE_DEFERRED
 
 
 def batch_result(
@@ -148,12 +151,14 @@ def batch_result(
     outage: str | None = None,
     tracking: bool = False,
     held_back: HeldBack = NOTHING_HELD_BACK,
+    deferred: Deferrals = NONE_DEFERRED,
 ) -> BatchResult:
     """Return the result of a batch from its items, from whether its source is fully `listed`, and from `stop`.
 
     `missing_schemas`: the vendor's sentence on each schema that it does not have. `unlisted`: why the source is not.
     `outage` says since when the vendor has not answered. With `tracking`, the run was there for open reviews, so a stop
     left work undone if one is open. `held_back`: the items that were skipped because of held items of earlier batches.
+    `deferred`: the items that the run left to a later one; while tracking, they can be reviews.
     """
     result = _result(
         by_state,
@@ -163,7 +168,12 @@ def batch_result(
         unlisted=unlisted,
         fail_if_empty=fail_if_empty,
         held_back=held_back,
+        deferred=deferred,
     )
+    if tracking and stop.reason is None and deferred.count and result.exit_code is not ExitCode.TRY_AGAIN:
+        reason = f"{_unfinished(deferred.count, deferred)}; {result.reason}"
+        result = replace(result, exit_code=ExitCode.TRY_AGAIN, reason=reason)
+    result = replace(result, deferred=deferred)
     is_waiting = result.exit_code is ExitCode.NEEDS_REVIEW and by_state.get(_S.NEEDS_REVIEW)
     if tracking and stop.reason is not None and is_waiting:
         reason = stop.detail or str(stop.reason)
@@ -182,6 +192,7 @@ def _result(
     unlisted: str,
     fail_if_empty: bool,
     held_back: HeldBack,
+    deferred: Deferrals,
 ) -> BatchResult:
     open_count = sum(by_state.get(state, 0) for state in OPEN_STATES)
     if stop.reason is not None and (open_count or not listed):
@@ -198,7 +209,7 @@ def _result(
         return BatchResult(
             state=BatchState.PAUSED,
             exit_code=ExitCode.TRY_AGAIN,
-            reason=f"{counted(open_count, 'item')} did not finish; run again to continue with them",
+            reason=f"{_unfinished(open_count, deferred)}; run again to continue with them",
         )
     if not listed:
         return BatchResult(
@@ -209,13 +220,22 @@ def _result(
     return _settled(by_state, fail_if_empty=fail_if_empty, held_back=held_back)
 
 
+def _unfinished(count: int, deferred: Deferrals) -> str:
+    """Return a sentence about `count` items, of which it names one that was deferred."""
+    sentence = f"{counted(count, 'item')} did not finish"
+    if not deferred.first:
+        return sentence
+    named = deferred.first[0]
+    return f"{sentence}: {storable(named.source)}: {named.reason}" + (f" (and {count - 1} more)" if count > 1 else "")
+
+
 def without_manifest(result: BatchResult, batch: Batch, error: errors.BulkheadError) -> BatchResult:
     """Return the result of a run that could not write its manifest; what else a person has to know comes first."""
     if result.exit_code not in (ExitCode.OK, ExitCode.NEEDS_REVIEW, ExitCode.NOTHING_TO_DO):
         return result
     again = f"`bulkhead track {batch.batch_id}` writes the manifest again"
     reason = f"{result.reason}, but {error}; {again}"
-    return BatchResult(state=result.state, exit_code=ExitCode.TRY_AGAIN, reason=reason)
+    return BatchResult(state=result.state, exit_code=ExitCode.TRY_AGAIN, reason=reason, deferred=result.deferred)
 
 
 def _stopped(stop: StopSignal) -> str:

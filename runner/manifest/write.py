@@ -11,7 +11,7 @@ import orjson
 from runner.errors import first_cause
 from runner.manifest.csv import HEADER, csv_row
 from runner.manifest.jsonl import CHUNK_BYTES, json_line, line, shown_name
-from runner.models import COUNTERS, ItemState, iso
+from runner.models import COUNTERS, NONE_DEFERRED, ItemState, iso
 from runner.sinks.result_array import Chunks
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from runner.ledger.protocol import ItemStore
-    from runner.models import Batch, Item
+    from runner.models import Batch, Deferrals, Item
     from runner.protocols import Sink
 
 MANIFEST_JSONL = "manifest.jsonl"
@@ -29,7 +29,15 @@ SUMMARY_JSON = "summary.json"
 _INDENTED = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
 
 
-async def write_manifest(ledger: ItemStore, batch: Batch, sink: Sink, *, exit_code: int | None, now: datetime) -> None:
+async def write_manifest(
+    ledger: ItemStore,
+    batch: Batch,
+    sink: Sink,
+    *,
+    exit_code: int | None,
+    now: datetime,
+    deferred: Deferrals = NONE_DEFERRED,
+) -> None:
     """Write `manifest.jsonl`, `manifest.csv` and `summary.json`, each atomically, with flat memory.
 
     `batch` is the batch as the ledger has it now. All three come from one pass over the items, so they always agree;
@@ -43,7 +51,7 @@ async def write_manifest(ledger: ItemStore, batch: Batch, sink: Sink, *, exit_co
             by_state = await _render(ledger.items(batch.batch_id), batch, lines=lines, table=table)
     except ExceptionGroup as group:
         raise first_cause(group) from group
-    totals = orjson.dumps(summary(batch, by_state, exit_code, now=now), option=_INDENTED)
+    totals = orjson.dumps(summary(batch, by_state, exit_code, now=now, deferred=deferred), option=_INDENTED)
     await sink.write(SUMMARY_JSON, _single(totals))
 
 
@@ -61,7 +69,14 @@ async def _render(
     return by_state
 
 
-def summary(batch: Batch, by_state: Mapping[ItemState, int], exit_code: int | None, *, now: datetime) -> dict[str, Any]:
+def summary(
+    batch: Batch,
+    by_state: Mapping[ItemState, int],
+    exit_code: int | None,
+    *,
+    now: datetime,
+    deferred: Deferrals = NONE_DEFERRED,
+) -> dict[str, Any]:
     """Return the fields of `summary.json` in order; `items` is the sum over all states.
 
     `duration_s` runs from the start to the end of the batch, or to `now` if it has not ended.
@@ -80,6 +95,8 @@ def summary(batch: Batch, by_state: Mapping[ItemState, int], exit_code: int | No
         "duration_s": max(0.0, round(elapsed.total_seconds(), 3)),
         "exit_code": None if exit_code is None else int(exit_code),
         "reason": batch.reason,
+        "deferred_count": deferred.count,
+        "deferred": [{"source": shown_name(one.source), "reason": one.reason} for one in deferred.first],
     }
 
 

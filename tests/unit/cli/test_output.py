@@ -36,7 +36,7 @@ from runner.formatting import counted, lasting, near, shown, sized, storable
 from runner.local.outcome import BatchOutcome, ExitCode
 from runner.local.plan import Plan
 from runner.local.reconcile import Difference, DifferenceKind
-from runner.models import Batch, BatchState, Item, ItemState
+from runner.models import Batch, BatchState, Deferral, Deferrals, Item, ItemState
 from runner.stages.earlier import HeldBack
 
 S = ItemState
@@ -279,6 +279,26 @@ def test_the_next_commands_can_be_copied_with_the_options_they_need() -> None:
     text = summary(options=" --ledger l.db", needs_review=1, failed=1)
     assert "  bulkhead track 20260723-101502-k3f9x2 --ledger l.db\n" in text
     assert "  bulkhead redrive 20260723-101502-k3f9x2 --state failed --ledger l.db\n" in text
+
+
+def test_items_that_were_left_to_a_later_run_are_named_with_the_reason() -> None:
+    first = tuple(Deferral(source=f"{number}.csv", reason=f"the url {number} expired") for number in range(30))
+    ended = replace(outcome(BatchState.PAUSED, created=230), deferred=Deferrals(count=230, first=first))
+    to = console()
+    print_summary(to, RunSummary(outcome=ended, triage=Triage(), elapsed_s=1.0))
+    text = written(to)
+    assert "Left to a later run: 230 items\n  0.csv\n    the url 0 expired\n" in text
+    assert f"… and {230 - LISTED_MOST:,} more: see summary.json" in text
+    assert text.count(" expired") == LISTED_MOST
+
+
+def test_an_item_that_the_first_sentence_names_is_not_named_again() -> None:
+    deferred = Deferrals(count=1, first=(Deferral(source="a.csv", reason="the url expired"),))
+    reason = "1 item did not finish: a.csv: the url expired; run again to continue with them"
+    ended = replace(outcome(BatchState.PAUSED, created=1), reason=reason, deferred=deferred)
+    to = console()
+    print_summary(to, RunSummary(outcome=ended, triage=Triage(), elapsed_s=1.0))
+    assert written(to).count("the url expired") == 1
 
 
 def test_batches_because_of_which_items_were_skipped_are_named_with_their_commands() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from runner.config.options import FailureLimit
 from runner.local.outcome import ExitCode, batch_result
-from runner.models import BatchState, ItemState
+from runner.models import BatchState, Deferral, Deferrals, ItemState
 from runner.stages.earlier import HeldBack
 from runner.stop import StopReason, StopSignal
 
@@ -194,3 +194,23 @@ def test_a_batch_whose_source_is_not_fully_listed_must_be_continued() -> None:
 )
 def test_one_item_is_counted_in_the_singular(by_state: dict[ItemState, int], reason: str) -> None:
     assert batch_result(by_state, stop=StopSignal(), missing_schemas={}, listed=True).reason == reason
+
+
+_DEFERRED = Deferrals(count=2, first=(Deferral(source="a.csv", reason="the url expired"),))
+
+
+def test_the_reason_names_an_item_that_was_left_to_a_later_run() -> None:
+    result = batch_result({_S.CREATED: 3}, stop=StopSignal(), missing_schemas={}, listed=True, deferred=_DEFERRED)
+    assert (
+        result.reason == "3 items did not finish: a.csv: the url expired (and 2 more); run again to continue with them"
+    )
+    assert (result.exit_code, result.deferred) == (ExitCode.TRY_AGAIN, _DEFERRED)
+
+
+def test_a_review_whose_import_was_not_found_ends_a_tracking_with_5_also_if_another_review_is_open() -> None:
+    deferred = Deferrals(count=1, first=(Deferral(source="a.csv", reason="the vendor does not find the import"),))
+    result = batch_result(
+        {_S.NEEDS_REVIEW: 2}, stop=StopSignal(), missing_schemas={}, listed=True, tracking=True, deferred=deferred
+    )
+    assert (result.exit_code, result.state) == (ExitCode.TRY_AGAIN, BatchState.SETTLED)
+    assert result.reason == "1 item did not finish: a.csv: the vendor does not find the import; 2 items need review"

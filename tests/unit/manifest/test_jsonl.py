@@ -15,7 +15,7 @@ from runner.errors import LedgerCorrupt, StorageFull
 from runner.ledger.memory import MemoryLedger
 from runner.local.outcome import ExitCode
 from runner.manifest import csv, jsonl, line, shown_name, summary, write_manifest
-from runner.models import Batch, BatchState, Item, ItemState
+from runner.models import Batch, BatchState, Deferral, Deferrals, Item, ItemState
 from runner.sinks import LocalSink
 
 START = datetime(2026, 3, 1, 9, 30, tzinfo=UTC)
@@ -178,7 +178,16 @@ def test_a_summary_has_exactly_these_fields_in_this_order():
         ("duration_s", 90.123),
         ("exit_code", 6),
         ("reason", None),
+        ("deferred_count", 0),
+        ("deferred", []),
     ]
+
+
+def test_a_summary_names_deferred_items_with_their_reasons():
+    first = (Deferral(source="caf\udce9.csv", reason="storage refuses"),)
+    found = summary(BATCH, {}, 5, now=START, deferred=Deferrals(count=3, first=first))
+    assert found["deferred_count"] == 3
+    assert found["deferred"] == [{"source": "caf\\xe9.csv", "reason": "storage refuses"}]
 
 
 def test_states_come_in_table_order_zero_included():
