@@ -220,7 +220,7 @@ class Bulkhead:
     async def _stopped_before_start(self, batch_id: str | None, active: _ActiveRun) -> BatchOutcome:
         """Return the state of a batch that another run is working on, without writing anything."""
         status = await self.status(batch_id)
-        result = batch_result(status.by_state, stop=active.stop, missing_schemas={}, listed=status.batch.listed)
+        result = batch_result(status.by_state, stop=active.stop, held_schemas=(), listed=status.batch.listed)
         return BatchOutcome(
             batch=status.batch,
             by_state=status.by_state,
@@ -446,7 +446,7 @@ class Bulkhead:
         result = batch_result(
             counts,
             stop=active.stop,
-            missing_schemas=ended.missing_schemas if ended else {},
+            held_schemas=ended.held_schemas if ended else (),
             outage=ended.outage if ended else None,
             unlisted=ended.unlisted if ended else "",
             listed=(await ledger.batch(batch.batch_id) or batch).listed,
@@ -511,6 +511,7 @@ class Bulkhead:
             filename_tag=settings.filename_tag,
             again=spec.again,
             retry_failed=spec.retry_failed,
+            json_is_new=spec.json_is_new or settings.json_is_new,
             max_duration_s=settings.max_duration,
             give_up_after_s=settings.give_up_after,
             failure_limit=settings.max_failures or FailureLimit(),

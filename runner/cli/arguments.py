@@ -16,6 +16,7 @@ from runner.cli.option_groups import (
     FilenameTag,
     Format,
     Json,
+    JsonIsNew,
     Ledger,
     Pace,
     Patience,
@@ -34,7 +35,7 @@ from runner.cli.option_groups import (
 from runner.cli.options import Argument, Arguments, Option, Panel
 
 
-class RunArguments(AllOfSource, Schema, FilenameTag, Pace, Places, Sandbox, Json, Quiet, Verbose):
+class RunArguments(AllOfSource, JsonIsNew, Schema, FilenameTag, Pace, Places, Sandbox, Json, Quiet, Verbose):
     """What `run` takes."""
 
     check: Annotated[
@@ -48,7 +49,7 @@ class RunArguments(AllOfSource, Schema, FilenameTag, Pace, Places, Sandbox, Json
     ] = None
 
 
-class ResumeArguments(Batch, Pace, Account, Json, Quiet, Verbose):
+class ResumeArguments(Batch, JsonIsNew, Pace, Account, Json, Quiet, Verbose):
     """What `resume` takes."""
 
     wait: Annotated[

@@ -136,6 +136,21 @@ class Again(Arguments):
     ] = False
 
 
+class JsonIsNew(Arguments):
+    """What a person says about JSON."""
+
+    json_is_new: Annotated[
+        bool,
+        Option(
+            "--json-is-new",
+            None,
+            "Import JSON files although a ledger that was lost may have sent them; the ledger keeps this answer.",
+            Panel.FILES,
+            setting="json_is_new",
+        ),
+    ] = False
+
+
 class FailIfEmpty(Arguments):
     """The exit code if there is nothing to do."""
 

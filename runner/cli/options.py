@@ -69,7 +69,9 @@ class Option:
 
     def setting_from(self, value: Any) -> Any:
         """Return the setting's value for the option's, None if the option is absent."""
-        return (False if value else None) if self.negates else value
+        if self.negates:
+            return False if value else None
+        return None if value is False else value
 
 
 @dataclass(frozen=True, slots=True)

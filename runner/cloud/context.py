@@ -121,7 +121,9 @@ class Deployment:
             rng=self.rng,
             emit=EventMetrics(self.metrics),
             stop=stop,
-            options=replace(self.options(), again=spec.again, retry_failed=spec.retry_failed),
+            options=replace(
+                self.options(), again=spec.again, retry_failed=spec.retry_failed, json_is_new=spec.json_is_new
+            ),
             rank_of=rank_of,
             endpoint=self.endpoint,
         )

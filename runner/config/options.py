@@ -32,6 +32,7 @@ class RunOptions:
     - `give_up_after_s`: how long the vendor may be unreachable before the run gives up, and eight times that once it
       has answered; 0 never gives up.
     - `again`: also send unchanged files, other than held ones; `retry_failed`: also send those that failed before.
+    - `json_is_new`: send JSON of which a ledger that is lost may have made imports.
     - `safety_list_s`: how often the vendor's imports are listed while they are tracked by ledger.
     - `foreign_upload_s`: the longest upload that another runner on the same ledger may be sending when a url expires.
     """
@@ -50,6 +51,7 @@ class RunOptions:
     filename_tag: bool = True
     again: bool = False
     retry_failed: bool = False
+    json_is_new: bool = False
     max_duration_s: float | None = None
     give_up_after_s: float = 900.0
     failure_limit: FailureLimit = FailureLimit()

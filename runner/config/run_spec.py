@@ -15,8 +15,8 @@ from runner.sources import SourceSpec
 class RunSpec:
     """What to run: a source, its routes, and where results go (`out`; default `./bulkhead-out/<batch id>`).
 
-    `again` and `retry_failed` as in `RunOptions`. With `check` each file is judged before its first create, as
-    `runner.check.Gate` says. `driver` is what processes the batch: a runner, or the functions of a stack.
+    `again`, `retry_failed`, and `json_is_new` as in `RunOptions`. With `check` each file is judged before its first
+    create, as `runner.check.Gate` says. `driver` is what processes the batch: a runner, or the functions of a stack.
     """
 
     source: SourceSpec
@@ -24,6 +24,7 @@ class RunSpec:
     out: str | None = None
     again: bool = False
     retry_failed: bool = False
+    json_is_new: bool = False
     fail_if_empty: bool = False
     check: Literal["skip", "warn"] | None = None
     driver: Literal["runner", "stack"] = "runner"
@@ -31,6 +32,7 @@ class RunSpec:
     def to_json(self) -> str:
         raw = {"source": self.source.to_json(), "routes": self.routes.to_json(), "again": self.again}
         raw |= {"retry_failed": True} if self.retry_failed else {}
+        raw |= {"json_is_new": True} if self.json_is_new else {}
         raw |= {"check": self.check} if self.check else {}
         raw |= {"driver": self.driver} if self.driver != "runner" else {}
         return orjson.dumps(raw).decode()
@@ -43,6 +45,7 @@ class RunSpec:
             routes=Routes.from_json(raw["routes"]),
             again=raw["again"],
             retry_failed=raw.get("retry_failed", False),
+            json_is_new=raw.get("json_is_new", False),
             check=raw.get("check"),
             driver=raw.get("driver", "runner"),
         )

@@ -148,6 +148,7 @@ class Settings(BaseSettings):
     hooks_file: FilePath | None = None
     development_mode: bool | None = None
     accept_new_key: bool = False
+    json_is_new: bool = False
     routes: tuple[dict[str, Any], ...] | None = None
 
     stack: Annotated[str, Field(min_length=1)] = "bulkhead"

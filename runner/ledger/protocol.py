@@ -118,7 +118,10 @@ class ImportIndex(Protocol):
         ...
 
     async def reconciled_to(self, endpoint: str) -> datetime | None:
-        """Return the instant up to which the ledger knows the vendor's imports; None if it never listed them."""
+        """Return the instant up to which the ledger knows the vendor's imports; None if it never listed them.
+
+        For "`endpoint` json `schema id`", it is when JSON of the schema was found, or said, to be new.
+        """
         ...
 
     async def set_reconciled(self, endpoint: str, at: datetime) -> None:

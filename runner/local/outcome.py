@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
@@ -144,7 +144,7 @@ def batch_result(
     by_state: Mapping[ItemState, int],
     *,
     stop: StopSignal,
-    missing_schemas: Mapping[str, str],
+    held_schemas: Collection[str],
     listed: bool,
     unlisted: str = "",
     fail_if_empty: bool = False,
@@ -155,7 +155,7 @@ def batch_result(
 ) -> BatchResult:
     """Return the result of a batch from its items, from whether its source is fully `listed`, and from `stop`.
 
-    `missing_schemas`: the vendor's sentence on each schema that it does not have. `unlisted`: why the source is not.
+    `held_schemas`: a sentence on each schema whose items wait for a person. `unlisted`: why the source is not.
     `outage` says since when the vendor has not answered. With `tracking`, the run was there for open reviews, so a stop
     left work undone if one is open. `held_back`: the items that were skipped because of held items of earlier batches.
     `deferred`: the items that the run left to a later one; while tracking, they can be reviews.
@@ -163,7 +163,7 @@ def batch_result(
     result = _result(
         by_state,
         stop=stop,
-        missing_schemas=missing_schemas,
+        held_schemas=held_schemas,
         listed=listed,
         unlisted=unlisted,
         fail_if_empty=fail_if_empty,
@@ -187,7 +187,7 @@ def _result(
     by_state: Mapping[ItemState, int],
     *,
     stop: StopSignal,
-    missing_schemas: Mapping[str, str],
+    held_schemas: Collection[str],
     listed: bool,
     unlisted: str,
     fail_if_empty: bool,
@@ -201,10 +201,8 @@ def _result(
     if stop.reason in _NEEDING_A_PERSON:
         settled = _settled(by_state, fail_if_empty=False, held_back=held_back)
         return replace(settled, exit_code=ExitCode.FATAL, reason=_stopped(stop))
-    if missing_schemas and open_count:
-        return BatchResult(
-            state=BatchState.PAUSED, exit_code=ExitCode.FATAL, reason="; ".join(sorted(missing_schemas.values()))
-        )
+    if held_schemas and open_count:
+        return BatchResult(state=BatchState.PAUSED, exit_code=ExitCode.FATAL, reason="; ".join(sorted(held_schemas)))
     if open_count:
         return BatchResult(
             state=BatchState.PAUSED,

@@ -80,7 +80,7 @@ class Scope(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunResult:
-    """How the stages left a batch: `missing_schemas` with the vendor's sentence on each, and why items were deferred.
+    """How the stages left a batch: `held_schemas` with a sentence on each that waits for a person, and `reasons`.
 
     `ended` counts the items that ended in this run, and those that now need review. `outage` says since when the vendor
     has not answered; None if it answers.
@@ -90,7 +90,7 @@ class RunResult:
     ended: dict[ItemState, int]
     reasons: dict[str, str]
     """Why an item was left to a later run, by its source."""
-    missing_schemas: dict[str, str]
+    held_schemas: list[str]
     outage: str | None = None
     unlisted: str = ""
     """Why the source could not be listed completely."""
@@ -556,7 +556,7 @@ class _Run:
             by_state={state: count for state, count in self._transitions.by_state.items() if count},
             ended=dict(self._transitions.ended),
             reasons=dict(self._deferred.reasons),
-            missing_schemas=dict(self._held_schemas.missing),
+            held_schemas=self._held_schemas.for_a_person(),
             outage=self._outage.sentence,
             unlisted=self._unlisted,
         )

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from runner.stages.absence import Absence
 from runner.stages.collect import Collector
+from runner.stages.earlier_json import EarlierJson
+from runner.stages.json_imports import JsonImports
 from runner.stages.lost_creates import LostCreates
 from runner.stages.orphans import Orphans
 from runner.stages.result_places import ResultPlaces
@@ -71,10 +73,27 @@ class Stages:
             emit=context.emit,
             transitions=self.transitions,
             orphans=self.orphans,
+            earlier_json=self._earlier_json(),
             uploader=self.uploader,
             held_schemas=self.held_schemas,
             before_create=self._before_create,
         )
+
+    def _earlier_json(self) -> EarlierJson:
+        context = self._context
+        return EarlierJson(
+            context.api,
+            context.ledger,
+            imports=self._json_imports(),
+            endpoint=context.endpoint,
+            vendor_time=context.vendor_time,
+            json_is_new=context.options.json_is_new,
+        )
+
+    def _json_imports(self) -> JsonImports:
+        context = self._context
+        saved_schemas = {route.schema_id for route in context.routes.routes if route.schema_id}
+        return JsonImports(context.api, context.ledger, saved_schemas=saved_schemas)
 
     def _before_create(self, tag: str, source: str) -> None:
         if self._context.check_files is not None:
@@ -104,10 +123,9 @@ class Stages:
         context = self._context
         return LostCreates(
             ledger=context.ledger,
-            api=context.api,
+            imports=self._json_imports(),
             transitions=self.transitions,
             options=context.options,
             vendor_time=context.vendor_time,
             stop=context.stop,
-            saved_schemas={route.schema_id for route in context.routes.routes if route.schema_id},
         )

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Unpack
 
 from runner.dromo.listing import CLOCK_MARGIN
 from runner.models import ImportStatus, Item, ItemChanges, ItemKind, ItemState, RemoteImport
-from runner.stages.json_imports import ADOPTED, JsonImports, Seen
+from runner.stages.json_imports import ADOPTED, Seen
 from runner.stages.transitions import ItemOvertaken
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
     from runner.config.options import RunOptions
     from runner.dromo.clock import VendorTime
     from runner.ledger.protocol import Ledger
-    from runner.protocols import ImportsApi
+    from runner.stages.json_imports import JsonImports
     from runner.stages.transitions import Transitions
     from runner.stop import StopSignal
 
@@ -44,15 +44,14 @@ class LostCreates:
         self,
         *,
         ledger: Ledger,
-        api: ImportsApi,
+        imports: JsonImports,
         transitions: Transitions,
         options: RunOptions,
         vendor_time: VendorTime,
         stop: StopSignal,
-        saved_schemas: Collection[str],
     ) -> None:
         self._ledger = ledger
-        self._imports = JsonImports(api, ledger, saved_schemas=saved_schemas)
+        self._imports = imports
         self._transitions = transitions
         self._options = options
         self._vendor_time = vendor_time

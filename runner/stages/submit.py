@@ -32,7 +32,7 @@ from runner.errors import (
     TagInUse,
     TransientError,
 )
-from runner.events import CreateAnswered, CreateThrottled
+from runner.events import CreateAnswered, CreateThrottled, Notice
 from runner.models import Item, ItemKind, ItemState, RemoteImport
 from runner.retry import delay_s, repeat_read
 from runner.stages.earlier import Content, EarlierItems, Finding
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from runner.protocols import ImportsApi, Prepared, Source
     from runner.quota.pacer import CreatePacer, Permit
     from runner.stages.context import Gate
+    from runner.stages.earlier_json import EarlierJson
     from runner.stages.orphans import Orphans
     from runner.stages.transitions import Transitions
     from runner.stages.upload import Uploader
@@ -70,6 +71,8 @@ class SubmitOutcome(Enum):
     """The item waits until another JSON create with its schema is settled."""
     SCHEMA_MISSING = "schema_missing"
     """The vendor does not have its schema."""
+    JSON_IN_DOUBT = "json_in_doubt"
+    """A ledger that is lost may have sent it: a person must say that it is new."""
     NO_PERMIT = "no_permit"
     """No create permit came within `permit_wait_s`."""
     UNFINISHED = "unfinished"
@@ -78,7 +81,7 @@ class SubmitOutcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class SubmitResult:
-    """The item as it is now, and what happened to it; `reason` is a sentence if its schema is missing."""
+    """The item as it is now, and what happened to it; `reason` is a sentence if its schema must wait for a person."""
 
     item: Item
     outcome: SubmitOutcome
@@ -91,17 +94,23 @@ class HeldSchemas:
     def __init__(self) -> None:
         self.missing: dict[str, str] = {}
         """Schemas that the vendor does not have, with its sentence."""
+        self.in_doubt: dict[str | None, str] = {}
+        """Schemas whose JSON items a ledger that is lost may have sent, with a sentence."""
         self.outcome_unknown: set[str | None] = set()
         """Schemas with a JSON create whose outcome is unknown: with a second one, nothing would
         tell their imports apart."""
 
     def must_wait(self, item: Item, schema_id: str | None) -> bool:
-        """Return whether a JSON item waits until the outcome of another create with its schema is known."""
-        return item.kind is ItemKind.JSON and schema_id in self.outcome_unknown
+        """Return whether a JSON item waits for a person, or until the outcome of another create is known."""
+        return item.kind is ItemKind.JSON and (schema_id in self.outcome_unknown or schema_id in self.in_doubt)
 
     def hold(self, item: Item, schema_id: str | None) -> bool:
-        """Return whether an item stays queued for either reason."""
+        """Return whether an item stays queued for any reason."""
         return schema_id in self.missing or self.must_wait(item, schema_id)
+
+    def for_a_person(self) -> list[str]:
+        """Return the sentences on schemas that wait until a person acts."""
+        return sorted({*self.missing.values(), *self.in_doubt.values()})
 
 
 @dataclass(slots=True)
@@ -142,6 +151,7 @@ class Submitter:
         emit: EventHook,
         transitions: Transitions,
         orphans: Orphans,
+        earlier_json: EarlierJson,
         uploader: Uploader,
         held_schemas: HeldSchemas,
         before_create: Callable[[str, str], None],
@@ -161,6 +171,7 @@ class Submitter:
         self._emit = emit
         self._transitions = transitions
         self._orphans = orphans
+        self._earlier_json = earlier_json
         self._uploader = uploader
         self._json_turns: defaultdict[str | None, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._held_schemas = held_schemas
@@ -180,6 +191,8 @@ class Submitter:
             return self._result(item, SubmitOutcome.SCHEMA_MISSING)
         if self._held_schemas.must_wait(item, route.schema_id):
             return self._result(item, SubmitOutcome.HELD_BACK)
+        if item.kind is ItemKind.JSON and await self._is_in_doubt(route.schema_id):
+            return self._result(item, SubmitOutcome.JSON_IN_DOUBT)
         try:
             prepared = await self._source.prepare(item)
         except ItemRejected as error:
@@ -190,6 +203,13 @@ class Submitter:
         if item.state is _S.CREATED:
             item = await self._uploader.upload(item, prepared, may_have_data=attempt.may_have_data)
         return self._result(item, attempt.held_by)
+
+    async def _is_in_doubt(self, schema_id: str | None) -> bool:
+        reason = await self._earlier_json.reason_to_wait(schema_id)
+        if reason is not None and schema_id not in self._held_schemas.in_doubt:
+            self._held_schemas.in_doubt[schema_id] = reason
+            self._emit(Notice(code="json_in_doubt", message=reason))
+        return reason is not None
 
     async def upload(self, item: Item) -> SubmitResult:
         """Continue a `created` item of an earlier run: its import is bound, its data may or may not have arrived.
@@ -203,8 +223,8 @@ class Submitter:
             return SubmitResult(item, SubmitOutcome.OUTCOME_UNKNOWN)
         if item.state not in (_S.QUEUED, _S.CREATED):
             return SubmitResult(item, SubmitOutcome.ADVANCED)
-        if held_by is SubmitOutcome.SCHEMA_MISSING:
-            return SubmitResult(item, held_by, reason="; ".join(self._held_schemas.missing.values()))
+        if held_by in (SubmitOutcome.SCHEMA_MISSING, SubmitOutcome.JSON_IN_DOUBT):
+            return SubmitResult(item, held_by, reason="; ".join(self._held_schemas.for_a_person()))
         return SubmitResult(item, held_by or SubmitOutcome.UNFINISHED)
 
     async def _upload(self, item: Item) -> Item:

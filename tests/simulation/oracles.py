@@ -174,6 +174,8 @@ class Judges(Base):
             return
         for item in self.items():
             self._status_was_said(item)
+        if waits:
+            open_items = [item for item in open_items if item.kind is ItemKind.FILE]
         if self._plan.is_calm and (untroubled := [item.source for item in open_items if not self._is_struck(item)]):
             self._break(f"I8: the run ended, yet nothing had happened to {untroubled}")
 

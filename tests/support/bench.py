@@ -100,7 +100,7 @@ class Bench:
 
     async def start(self) -> Batch:
         batch = Batch(
-            batch_id=BATCH_ID, source_uri=self.source.uri, account="a", out="out", config="{}", started_at=EPOCH
+            batch_id=BATCH_ID, source_uri=self.source.uri, account="e-a", out="out", config="{}", started_at=EPOCH
         )
         await self.ledger.start_batch(batch)
         return batch

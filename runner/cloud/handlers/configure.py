@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-CLOUD_KEYS = ("routes", "schema_id", "development_mode", "include", "exclude", "min_age")
+CLOUD_KEYS = ("routes", "schema_id", "development_mode", "include", "exclude", "min_age", "json_is_new")
 """The keys that bulkhead.toml may set for the stack: how files are imported. All else is a template parameter."""
 
 MAX_CONFIG_BYTES = 256 * 1024
@@ -47,7 +47,7 @@ class Config:
             leave_out=(deployment.config_folder,),
             min_age_s=self.settings.min_age,
         )
-        return RunSpec(source=source, routes=self.routes, driver="stack")
+        return RunSpec(source=source, routes=self.routes, json_is_new=self.settings.json_is_new, driver="stack")
 
 
 async def configure(deployment: Deployment, text: str) -> list[str]:

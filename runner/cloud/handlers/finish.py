@@ -98,7 +98,7 @@ async def _judged(deployment: Deployment, batch: Batch, counts: Mapping[ItemStat
     if not batch.listed:
         return replace(batch, state=BatchState.RUNNING, exit_code=None, reason=None, finished_at=None), ""
     skipped = await held_back(deployment.ledger, batch.batch_id)
-    judged = batch_result(counts, stop=StopSignal(), missing_schemas={}, listed=True, held_back=skipped)
+    judged = batch_result(counts, stop=StopSignal(), held_schemas=(), listed=True, held_back=skipped)
     finished_at = batch.finished_at if judged.state is batch.state else deployment.clock.now()
     ended = replace(
         batch,

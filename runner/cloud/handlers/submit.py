@@ -14,7 +14,7 @@ from runner.cloud.leases import JsonTurn, hold_lease, requeue
 from runner.cloud.lifecycle import enqueue_finish_if_idle, is_rolling
 from runner.cloud.messages import ItemRef, ObjectCreated
 from runner.cloud.protocols import Done, Outcome, Queue
-from runner.errors import DuplicatePending, NotYet, SchemaNotFound, StaleItem, Unavailable
+from runner.errors import ConfigError, DuplicatePending, NotYet, SchemaNotFound, StaleItem, Unavailable
 from runner.models import TERMINAL_STATES, Item, ItemKind, ItemState
 from runner.stages.submit import SubmitOutcome, SubmitResult
 
@@ -179,6 +179,8 @@ class _Submission:
             return await self._requeue(max(self._deadline.asked_s, 1.0))
         if result.outcome is SubmitOutcome.SCHEMA_MISSING:
             raise SchemaNotFound(result.reason)
+        if result.outcome is SubmitOutcome.JSON_IN_DOUBT:
+            raise ConfigError(result.reason, hint="set json_is_new = true in the inbox's bulkhead.toml")
         if result.outcome is SubmitOutcome.NO_PERMIT:
             return await self._requeue(await self._deployment.pacer.due_in_s())
         raise Unavailable("neither create nor upload succeeded")

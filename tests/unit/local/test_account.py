@@ -46,7 +46,7 @@ async def test_a_refused_key_binds_nothing(scope: Scope) -> None:
 
     bench.vendor.list_page = refuse  # type: ignore[method-assign,assignment]
     await run(bench, scope=scope)
-    assert (await bench.batch()).account == "a"
+    assert (await bench.batch()).account == "e-a"
 
 
 async def test_tracking_binds_a_batch_to_the_key_that_was_accepted_for_it() -> None:

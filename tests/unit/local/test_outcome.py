@@ -28,7 +28,7 @@ _S = ItemState
 def test_the_items_of_a_run_that_was_not_stopped_decide_its_result(
     by_state: dict[ItemState, int], state: BatchState, code: ExitCode
 ) -> None:
-    result = batch_result(by_state, stop=StopSignal(), missing_schemas={}, listed=True)
+    result = batch_result(by_state, stop=StopSignal(), held_schemas=(), listed=True)
     assert (result.state, result.exit_code) == (state, code)
 
 
@@ -70,7 +70,7 @@ def test_the_items_of_a_run_that_was_not_stopped_decide_its_result(
 def test_items_that_earlier_batches_hold_back_need_attention_like_items_of_the_batch(
     by_state: dict[ItemState, int], held_back: HeldBack, state: BatchState, code: ExitCode, reason: str | None
 ) -> None:
-    result = batch_result(by_state, stop=StopSignal(), missing_schemas={}, listed=True, held_back=held_back)
+    result = batch_result(by_state, stop=StopSignal(), held_schemas=(), listed=True, held_back=held_back)
     assert (result.state, result.exit_code) == (state, code)
     assert reason is None or result.reason == reason
 
@@ -90,14 +90,14 @@ def test_items_that_earlier_batches_hold_back_need_attention_like_items_of_the_b
 def test_a_stop_with_work_left_decides(reason: StopReason, state: BatchState, code: ExitCode) -> None:
     stop = StopSignal()
     stop.request(reason, "why")
-    result = batch_result({_S.QUEUED: 1}, stop=stop, missing_schemas={}, listed=True)
+    result = batch_result({_S.QUEUED: 1}, stop=stop, held_schemas=(), listed=True)
     assert (result.state, result.exit_code, result.reason) == (state, code, "why")
 
 
 def test_a_stop_that_came_after_the_last_item_changes_nothing() -> None:
     stop = StopSignal()
     stop.request(StopReason.OUT_OF_TIME)
-    assert batch_result({_S.COLLECTED: 1}, stop=stop, missing_schemas={}, listed=True).exit_code is ExitCode.OK
+    assert batch_result({_S.COLLECTED: 1}, stop=stop, held_schemas=(), listed=True).exit_code is ExitCode.OK
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_a_stop_while_reviews_are_awaited_decides_the_code_and_leaves_the_batch_
 ) -> None:
     stop = StopSignal()
     stop.request(reason, "stopped on request")
-    result = batch_result({_S.NEEDS_REVIEW: 1}, stop=stop, missing_schemas={}, listed=True, tracking=True)
+    result = batch_result({_S.NEEDS_REVIEW: 1}, stop=stop, held_schemas=(), listed=True, tracking=True)
     assert (result.state, result.exit_code) == (BatchState.SETTLED, code)
     assert result.reason == "stopped on request; 1 item needs review"
 
@@ -116,7 +116,7 @@ def test_a_stop_while_reviews_are_awaited_decides_the_code_and_leaves_the_batch_
 def test_a_stop_after_the_last_review_changes_nothing() -> None:
     stop = StopSignal()
     stop.request(StopReason.TERMINATED)
-    result = batch_result({_S.COLLECTED: 1}, stop=stop, missing_schemas={}, listed=True, tracking=True)
+    result = batch_result({_S.COLLECTED: 1}, stop=stop, held_schemas=(), listed=True, tracking=True)
     assert result.exit_code is ExitCode.OK
 
 
@@ -124,24 +124,24 @@ def test_a_run_that_ends_during_an_outage_says_so_whatever_ended_it() -> None:
     stop = StopSignal()
     stop.request(StopReason.OUT_OF_TIME, "the time budget is used up")
     outage = "vendor unreachable since 10:28: no answer"
-    result = batch_result({_S.QUEUED: 1}, stop=stop, missing_schemas={}, listed=True, outage=outage)
+    result = batch_result({_S.QUEUED: 1}, stop=stop, held_schemas=(), listed=True, outage=outage)
     assert (result.exit_code, result.reason) == (ExitCode.OUT_OF_TIME, f"the time budget is used up; {outage}")
 
 
 def test_a_complete_batch_does_not_speak_of_an_outage() -> None:
-    result = batch_result({_S.COLLECTED: 1}, stop=StopSignal(), missing_schemas={}, listed=True, outage="unreachable")
+    result = batch_result({_S.COLLECTED: 1}, stop=StopSignal(), held_schemas=(), listed=True, outage="unreachable")
     assert result.reason == "all items are collected or skipped"
 
 
 def test_a_missing_schema_with_items_left_is_fatal_and_named() -> None:
-    result = batch_result({_S.QUEUED: 2}, stop=StopSignal(), missing_schemas={"s": "no schema s"}, listed=True)
+    result = batch_result({_S.QUEUED: 2}, stop=StopSignal(), held_schemas=["no schema s"], listed=True)
     assert (result.exit_code, result.reason) == (ExitCode.FATAL, "no schema s")
 
 
 def test_nothing_to_do_is_an_error_only_where_it_was_asked_for() -> None:
     skipped = {_S.SKIPPED: 2}
-    assert batch_result(skipped, stop=StopSignal(), missing_schemas={}, listed=True).exit_code is ExitCode.OK
-    asked = batch_result(skipped, stop=StopSignal(), missing_schemas={}, listed=True, fail_if_empty=True)
+    assert batch_result(skipped, stop=StopSignal(), held_schemas=(), listed=True).exit_code is ExitCode.OK
+    asked = batch_result(skipped, stop=StopSignal(), held_schemas=(), listed=True, fail_if_empty=True)
     assert asked.exit_code is ExitCode.NOTHING_TO_DO
 
 
@@ -172,14 +172,14 @@ def test_a_failure_limit_counts_or_takes_a_percentage_of_a_sample(
 def test_a_run_that_was_stopped_before_its_source_was_listed_is_not_complete() -> None:
     stop = StopSignal()
     stop.request(StopReason.AUTH_REFUSED, "the key is refused")
-    result = batch_result({_S.COLLECTED: 3}, stop=stop, missing_schemas={}, listed=False)
+    result = batch_result({_S.COLLECTED: 3}, stop=stop, held_schemas=(), listed=False)
     assert (result.state, result.exit_code, result.reason) == (
         BatchState.PAUSED, ExitCode.FATAL, "the key is refused",
     )  # fmt: skip
 
 
 def test_a_batch_whose_source_is_not_fully_listed_must_be_continued() -> None:
-    result = batch_result({_S.COLLECTED: 3}, stop=StopSignal(), missing_schemas={}, listed=False)
+    result = batch_result({_S.COLLECTED: 3}, stop=StopSignal(), held_schemas=(), listed=False)
     assert (result.state, result.exit_code) == (BatchState.PAUSED, ExitCode.TRY_AGAIN)
 
 
@@ -193,14 +193,14 @@ def test_a_batch_whose_source_is_not_fully_listed_must_be_continued() -> None:
     ],
 )
 def test_one_item_is_counted_in_the_singular(by_state: dict[ItemState, int], reason: str) -> None:
-    assert batch_result(by_state, stop=StopSignal(), missing_schemas={}, listed=True).reason == reason
+    assert batch_result(by_state, stop=StopSignal(), held_schemas=(), listed=True).reason == reason
 
 
 _DEFERRED = Deferrals(count=2, first=(Deferral(source="a.csv", reason="the url expired"),))
 
 
 def test_the_reason_names_an_item_that_was_left_to_a_later_run() -> None:
-    result = batch_result({_S.CREATED: 3}, stop=StopSignal(), missing_schemas={}, listed=True, deferred=_DEFERRED)
+    result = batch_result({_S.CREATED: 3}, stop=StopSignal(), held_schemas=(), listed=True, deferred=_DEFERRED)
     assert (
         result.reason == "3 items did not finish: a.csv: the url expired (and 2 more); run again to continue with them"
     )
@@ -210,7 +210,7 @@ def test_the_reason_names_an_item_that_was_left_to_a_later_run() -> None:
 def test_a_review_whose_import_was_not_found_ends_a_tracking_with_5_also_if_another_review_is_open() -> None:
     deferred = Deferrals(count=1, first=(Deferral(source="a.csv", reason="the vendor does not find the import"),))
     result = batch_result(
-        {_S.NEEDS_REVIEW: 2}, stop=StopSignal(), missing_schemas={}, listed=True, tracking=True, deferred=deferred
+        {_S.NEEDS_REVIEW: 2}, stop=StopSignal(), held_schemas=(), listed=True, tracking=True, deferred=deferred
     )
     assert (result.exit_code, result.state) == (ExitCode.TRY_AGAIN, BatchState.SETTLED)
     assert result.reason == "1 item did not finish: a.csv: the vendor does not find the import; 2 items need review"

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 
+from runner.config.options import RunOptions
 from runner.errors import OutcomeUnknown
 from runner.models import CreateRequest, ImportPage, ItemState, RemoteImport
 from tests.support.bench import Bench
@@ -128,7 +129,7 @@ async def test_an_import_dated_before_its_create_is_neither_adopted_nor_taken_fo
 
 
 async def test_two_candidates_leave_it_uncertain_and_named() -> None:
-    bench = Bench(ROWS)
+    bench = Bench(ROWS, options=RunOptions(json_is_new=True))
     bench.vendor.create_script.append(bench.vendor.lose(OutcomeUnknown("cut")))
     bench.vendor.add(REQUEST)
     await bench.run()

@@ -129,7 +129,7 @@ async def test_a_missing_schema_stops_its_items_and_leaves_them_queued() -> None
     bench.vendor.create_script.append(SchemaNotFound("Not found.", schema_id="s1"))
     result = await bench.run()
     assert await bench.states() == {"a.csv": "queued", "b.csv": "queued"}
-    assert result.missing_schemas == {"s1": "Not found."}
+    assert result.held_schemas == ["Not found."]
 
 
 @pytest.mark.parametrize("asked", [None, Unavailable("not now"), RequestInvalid("405"), AuthRefused("not yours")])
@@ -139,7 +139,7 @@ async def test_a_404_to_one_create_alone_is_not_a_missing_schema(asked: Exceptio
     bench.vendor.schema_script.extend([asked] * 6)
     result = await bench.run()
     assert await bench.states() == {"a.csv": "collected", "b.csv": "collected"}
-    assert result.missing_schemas == {}
+    assert result.held_schemas == []
 
 
 @pytest.mark.parametrize(("asked", "creates"), [(Unavailable("not now"), 2), (None, 4)])
@@ -150,7 +150,7 @@ async def test_a_schema_that_the_vendor_does_not_deny_is_missing_once_enough_cre
     bench.vendor.create_script.extend([SchemaNotFound("Not found.", schema_id="s1")] * 4)
     bench.vendor.schema_script.extend([asked] * 24)
     result = await bench.run()
-    assert result.missing_schemas == {"s1": "Not found."}
+    assert result.held_schemas == ["Not found."]
     assert bench.vendor.calls.count("create") == creates
 
 
