@@ -296,6 +296,8 @@ class Batch:
     exit_code: int | None = None
     reason: str | None = None
     counters: dict[str, int] = field(default_factory=dict)
+    number: int = field(default=0, compare=False)
+    """Place in the order in which batches were created in the ledger: clocks may be set back."""
 
     @property
     def is_bound(self) -> bool:

@@ -62,7 +62,8 @@ class MemoryLedger:
             raise LedgerError(f"batch {batch.batch_id} exists already")
         rules.check_counters(batch.counters)
         started_at = rules.whole_ms(batch.started_at)
-        kept = replace(batch, started_at=started_at, counters=dict(batch.counters))
+        number = len(self._batches) + 1
+        kept = replace(batch, started_at=started_at, counters=dict(batch.counters), number=number)
         self._batches[batch.batch_id] = _Rows(rules.changed(kept, {"finished_at": batch.finished_at}))
 
     async def batch(self, batch_id: str) -> Batch | None:
@@ -71,7 +72,6 @@ class MemoryLedger:
 
     async def batches(self, *, source_uri: str | None = None) -> list[Batch]:
         found = [rows.batch for rows in self._batches.values() if source_uri in {None, rows.batch.source_uri}]
-        found.sort(key=lambda batch: batch.started_at)
         return [replace(batch, counters=dict(batch.counters)) for batch in found]
 
     async def update_batch(self, batch_id: str, **changes: Unpack[BatchChanges]) -> Batch:

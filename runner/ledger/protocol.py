@@ -20,7 +20,7 @@ class BatchStore(Protocol):
     async def batch(self, batch_id: str) -> Batch | None: ...
 
     async def batches(self, *, source_uri: str | None = None) -> list[Batch]:
-        """Return the batches, or those of `source_uri`, by start; at the same millisecond by the order of creation."""
+        """Return the batches, or those of `source_uri`, in the order in which they were created in this ledger."""
         ...
 
     async def update_batch(self, batch_id: str, **changes: Unpack[BatchChanges]) -> Batch:

@@ -16,8 +16,6 @@ from runner import identity
 from runner.models import FAILED_BEFORE, UNSENT_STATES, Item, ItemChanges, ItemState
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from runner.ledger.protocol import Ledger
     from runner.protocols import Prepared
 
@@ -112,7 +110,7 @@ class EarlierItems:
         self._endpoint = endpoint
         self._again = again
         self._retry_failed = again or retry_failed
-        self._starts: dict[str, datetime | None] = {}
+        self._numbers: dict[str, int | None] = {}
 
     async def of_listed(self, items: Sequence[Item]) -> dict[str, Finding]:
         """Return {source: finding} for items of which listing knows only the version. Raises LedgerError."""
@@ -185,17 +183,17 @@ class EarlierItems:
         )
 
     async def _is_before(self, other: Item, own: Item | None) -> bool:
-        """Return whether another item of the file is of the same batch, or of one that started no later."""
+        """Return whether another item of the file is of the same batch, or of an earlier one."""
         if own is None or other.batch_id == own.batch_id:
             return True
-        start, other_start = await self._start_of(own.batch_id), await self._start_of(other.batch_id)
-        return start is None or other_start is None or other_start <= start
+        number, other_number = await self._number_of(own.batch_id), await self._number_of(other.batch_id)
+        return number is None or other_number is None or other_number < number
 
-    async def _start_of(self, batch_id: str) -> datetime | None:
-        if batch_id not in self._starts:
+    async def _number_of(self, batch_id: str) -> int | None:
+        if batch_id not in self._numbers:
             batch = await self._ledger.batch(batch_id) if self._ledger is not None else None
-            self._starts[batch_id] = batch.started_at if batch else None
-        return self._starts[batch_id]
+            self._numbers[batch_id] = batch.number if batch else None
+        return self._numbers[batch_id]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

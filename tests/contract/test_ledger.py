@@ -128,16 +128,16 @@ async def test_a_started_batch_is_read_back_as_it_was(ledger: Ledger) -> None:
     assert await ledger.batches() == [batch]
 
 
-async def test_batches_that_start_at_the_same_instant_keep_the_order_in_which_they_were_created(ledger: Ledger) -> None:
+async def test_batches_keep_the_order_in_which_they_were_created_whatever_the_clock_says(ledger: Ledger) -> None:
     for batch_id in ("b3", "b1", "b2"):
         await ledger.start_batch(a_batch(batch_id))
     await ledger.start_batch(a_batch("b0", started_at=START - timedelta(seconds=1)))
     with pytest.raises(LedgerError):
         await ledger.start_batch(a_batch("b3"))
     await ledger.update_batch("b3", listed=True)
-    assert [batch.batch_id for batch in await ledger.batches()] == ["b0", "b3", "b1", "b2"]
+    assert [batch.batch_id for batch in await ledger.batches()] == ["b3", "b1", "b2", "b0"]
     found = await ledger.batches(source_uri="file:///inbox")
-    assert [batch.batch_id for batch in found] == ["b0", "b3", "b1", "b2"]
+    assert [batch.batch_id for batch in found] == ["b3", "b1", "b2", "b0"]
 
 
 async def test_items_of_an_unknown_batch_are_refused_whatever_their_imports(ledger: Ledger) -> None:
@@ -159,13 +159,13 @@ async def test_a_batch_id_is_used_once(ledger: Ledger) -> None:
     assert found.config == "{}"
 
 
-async def test_batches_come_oldest_first_and_by_source(ledger: Ledger) -> None:
+async def test_batches_come_in_the_order_of_their_creation_and_by_source(ledger: Ledger) -> None:
     for number, source_uri in [(3, "file:///a"), (1, "file:///b"), (2, "file:///a")]:
         await ledger.start_batch(
             a_batch(f"b{number}", source_uri=source_uri, started_at=START + timedelta(days=number))
         )
-    assert [batch.batch_id for batch in await ledger.batches()] == ["b1", "b2", "b3"]
-    assert [batch.batch_id for batch in await ledger.batches(source_uri="file:///a")] == ["b2", "b3"]
+    assert [batch.batch_id for batch in await ledger.batches()] == ["b3", "b1", "b2"]
+    assert [batch.batch_id for batch in await ledger.batches(source_uri="file:///a")] == ["b3", "b2"]
     assert await ledger.batches(source_uri="file:///none") == []
 
 
@@ -781,7 +781,7 @@ async def test_the_items_of_a_file_come_in_the_order_of_their_batches_then_of_th
         await ledger.add([item])
     found = await ledger.by_file(["f", "other", ""])
     assert found.keys() == {"f"}
-    order = [("b1", "a.csv"), ("b3", "m.csv"), ("b3", "z.csv"), ("b3", "a.csv"), ("b2", "a.csv")]
+    order = [("b3", "m.csv"), ("b3", "z.csv"), ("b3", "a.csv"), ("b1", "a.csv"), ("b2", "a.csv")]
     assert [(item.batch_id, item.source) for item in found["f"]] == order
     assert await ledger.by_file([]) == {}
 

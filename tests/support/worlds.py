@@ -69,6 +69,7 @@ ON_BY_DEFAULT: frozenset[World] = frozenset(
         World.NAMED_JSON,
         World.NEXT_NIGHT,
         World.ODD_404,
+        World.SHARED_OUT,
         World.STORAGE_403,
         World.SWALLOWED_UPLOAD,
     }

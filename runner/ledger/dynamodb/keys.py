@@ -133,9 +133,9 @@ def held_back_partition(batch_id: str) -> str:
 
 
 def batch_place(order: tuple[int, int]) -> bytes:
-    """Return a batch's place among all batches as 16 bytes, from its start in ms and its number."""
-    started_at, batch_number = order
-    return (started_at + _RANKS_FROM).to_bytes(8, "big") + batch_number.to_bytes(8, "big")
+    """Return a batch's place among all batches as 16 bytes, from its number and its start in ms."""
+    batch_number, started_at = order
+    return batch_number.to_bytes(8, "big") + (started_at + _RANKS_FROM).to_bytes(8, "big")
 
 
 def number(value: int) -> Value:

@@ -186,8 +186,8 @@ def batch_changes(batch_id: str, changes: dict[str, Any]) -> tuple[Row, list[str
 
 
 def batch_order(row: Row) -> tuple[int, int]:
-    """Return the sort key of a batch: its start, then its number in the order of creation, which rows of 0.1.0 lack."""
-    return int(row["ts"]["N"]), int(row.get("nr", number(0))["N"])
+    """Return the sort key of a batch: its number in the order of creation, 0 in rows of 0.1.0, then its start."""
+    return int(row.get("nr", number(0))["N"]), int(row["ts"]["N"])
 
 
 def batch_of(row: Row, config: Row | None) -> Batch:
@@ -201,6 +201,7 @@ def batch_of(row: Row, config: Row | None) -> Batch:
         finished_at=rules.from_ms(int(finished["N"])) if finished else None,
         exit_code=int(exit_code["N"]) if exit_code else None,
         reason=text_of(reason) if reason else None,
+        number=batch_order(row)[0],
         counters={k.removeprefix(_COUNTER): int(v["N"]) for k, v in row.items() if k.startswith(_COUNTER)},
         **{name: text_of(row[short]) for name, short in _BATCH_TEXTS.items()},
     )

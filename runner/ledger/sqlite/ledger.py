@@ -128,7 +128,7 @@ class SqliteLedger:
 
     async def batches(self, *, source_uri: str | None = None) -> list[Batch]:
         where, values = ("WHERE source_uri = ? ", (rows.encode(source_uri),)) if source_uri is not None else ("", ())
-        return self._database.read(lambda db: rows.read_batches(db, where + "ORDER BY started_at, number", values))
+        return self._database.read(lambda db: rows.read_batches(db, where + "ORDER BY number", values))
 
     async def update_batch(self, batch_id: str, **changes: Unpack[BatchChanges]) -> Batch:
         number = self._existing(batch_id)
@@ -252,7 +252,7 @@ class SqliteLedger:
         return _grouped(found, lambda item: item.version_key)
 
     async def by_file(self, file_keys: Iterable[str]) -> dict[str, list[Item]]:
-        order = "batches.started_at, number, intent_at, source"
+        order = "number, intent_at, source"
         return _grouped(self._of_any_batch(file_keys, f"{WAS_TRIED} AND file_key", order), lambda item: item.file_key)
 
     def _of_any_batch(self, keys: Iterable[str], where: str, order: str) -> Iterator[Item]:

@@ -91,6 +91,7 @@ def read_batches(db: sqlite3.Connection, where: str, values: tuple[Any, ...]) ->
                 exit_code=exit_code,
                 reason=None if reason is None else _text(reason),
                 counters=dict(counters),
+                number=number,
             )
         )
     return found

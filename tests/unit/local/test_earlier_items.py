@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -71,6 +72,8 @@ class Nights(Bench):
 
     files: Mapping[str, bytes] = field(default_factory=dict)
     count: int = 0
+    clock_is_ahead: timedelta = timedelta(0)
+    """By how much the machine's clock is ahead while a batch begins."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -101,7 +104,7 @@ class Nights(Bench):
     async def begun(self, batch_id: str) -> Batch:
         batch = Batch(
             batch_id=batch_id, source_uri=self.source.uri, account="a", out="out", config="{}",
-            started_at=self.clock.now(),
+            started_at=self.clock.now() + self.clock_is_ahead,
         )  # fmt: skip
         await self.ledger.start_batch(batch)
         return batch
@@ -270,6 +273,17 @@ async def test_each_return_to_earlier_content_is_sent_with_a_tag_of_its_own(touc
         assert verdict == ("skip" if item.state is S.SKIPPED else "send")
     assert nights.vendor.data == changes
     assert len(set(tags(nights))) == len(changes)
+
+
+async def test_a_clock_that_is_set_back_between_nights_sends_nothing_twice() -> None:
+    nights = Nights(clock_is_ahead=timedelta(days=1))
+    await nights.night(A)
+    nights.clock_is_ahead = timedelta(0)
+    await nights.night(B)
+    assert (await nights.night(B, touch=True)).state is S.SKIPPED
+    await nights.night(A)
+    assert nights.vendor.data == [A, B, A]
+    assert len(set(tags(nights))) == 3
 
 
 async def test_the_first_occurrence_of_a_content_has_the_tag_of_version_0_1_0() -> None:
