@@ -281,6 +281,7 @@ class Bulkhead:
         Raises ConfigError, LedgerError, and SinkFailed and Unavailable if `out` cannot be read.
         """
         batch = await self._batches.named(batch_id, write=True)
+        self._batches.refuse_other_account(batch)
         return await (await self._gone_results(batch, write=True)).fetch_again(match)
 
     async def _gone_results(self, batch: Batch, *, write: bool) -> GoneResults:

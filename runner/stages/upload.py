@@ -56,6 +56,9 @@ _EXPIRED_MOST = 2
 _REFUSED_AGAIN_AFTER_S = (2.0, 10.0, 30.0)
 """The pauses before an upload is repeated that storage refused but may take later; the refusal after them is final."""
 
+_REFUSED_FOR_NOW = "storage refused the upload for now"
+"""Reason of the history entry of each such refusal, so that a later run or another function counts on."""
+
 _S = ItemState
 
 
@@ -72,7 +75,6 @@ class _Visit:
     """Whether an upload was begun, however it ended."""
     expired: set[str] = field(default_factory=set)
     """The URLs that storage has called expired."""
-    refusals: int = 0
     trouble: BulkheadError | None = None
     """What the last try at storage ended with."""
 
@@ -189,22 +191,25 @@ class Uploader:
             return looked
         if isinstance(refusal, ItemRejected):
             return await self._reject(item, refusal)
-        if refusal.may_pass and visit.refusals < len(_REFUSED_AGAIN_AFTER_S):
-            return await self._refused_for_now(visit)
+        refusals = await self._refusals(item) if refusal.may_pass else len(_REFUSED_AGAIN_AFTER_S)
+        if refusals < len(_REFUSED_AGAIN_AFTER_S):
+            return await self._refused_for_now(item, refusal, pause_s=_REFUSED_AGAIN_AFTER_S[refusals])
         return await self._fail(item, "upload_refused", str(refusal))
 
-    async def _refused_for_now(self, visit: _Visit) -> Item:
-        """Try again after a pause, with a fresh url; return the item unchanged if a stop comes first."""
-        pause_s = _REFUSED_AGAIN_AFTER_S[visit.refusals]
-        visit.refusals += 1
-        if await self._stop.sleep(pause_s):
-            return visit.item
-        remote = await self._retrieve(visit.item)
+    async def _refusals(self, item: Item) -> int:
+        """Return how often storage has refused the upload to the item's import for now."""
+        history = await self._transitions.history(item)
+        return sum(entry.reason == _REFUSED_FOR_NOW and entry.import_id == item.import_id for entry in history)
+
+    async def _refused_for_now(self, item: Item, refusal: UploadRefused, *, pause_s: float) -> Item:
+        """Get a fresh url for a try after a pause. Return the item if its import is gone, else raise NotYet."""
+        remote = await self._retrieve(item)
         if isinstance(remote, Item):
             return remote
         if remote.upload_url is not None:
             self.remember_url(remote, is_signed_now=False)
-        return await self._attempt(visit)
+        await self._transitions.advance(item, item.state, reason=_REFUSED_FOR_NOW)
+        raise NotYet(str(refusal), wait_s=pause_s, in_trouble=False) from refusal
 
     async def _try(self, visit: _Visit) -> Item:
         """Send the data once; retrieve the import before a repeat, because storage may silently ignore a condition."""

@@ -11,9 +11,10 @@ import pytest
 from runner.config.options import RunOptions
 from runner.errors import FileUnavailable, ImportNotFound, ResultInvalid, ResultTooLarge, SinkFailed, Unavailable
 from runner.events import Notice, ignore
+from runner.local.deferrals import still_deferred
 from runner.local.pipeline import run_batch
 from runner.local.redrive import Redrive
-from runner.models import CreateRequest, Item, ItemState
+from runner.models import CreateRequest, Deferral, Deferrals, Item, ItemState
 from runner.protocols import ImportsApi, Place, Prepared, SavedResult
 from runner.stages.transitions import Transitions
 from runner.stop import StopReason
@@ -55,10 +56,13 @@ async def test_trouble_that_lasts_leaves_the_item_succeeded_for_a_later_run() ->
     result = await bench.run()
     assert await bench.states() == {"a.csv": "succeeded"}
     assert result.reasons == {"a.csv": "503"}
+    left = await still_deferred(bench.ledger, BATCH_ID, result.reasons)
+    assert left == Deferrals(count=1, first=(Deferral(source="a.csv", reason="503"),))
     assert 900 <= bench.clock.ticks() < 1000
     bench.vendor.get_script.clear()
     await bench.run()
     assert await bench.states() == {"a.csv": "collected"}
+    assert (await still_deferred(bench.ledger, BATCH_ID, result.reasons)).count == 0
     assert len(bench.vendor.created) == 1
 
 

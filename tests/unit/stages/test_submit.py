@@ -323,6 +323,37 @@ async def test_an_upload_that_storage_refuses_over_and_over_fails() -> None:
     assert 40 < bench.clock.ticks() < 120
 
 
+async def test_an_upload_that_storage_refuses_for_a_while_waits_outside_the_workers() -> None:
+    bench = Bench({"a.csv": b"x\n1\n", "b.csv": b"x\n2\n"}, options=RunOptions(uploads=1))
+    put = bench.vendor.put
+    times: list[float] = []
+
+    async def refuse_a(url: str, body: Body, *, only_if_absent: bool) -> bool:
+        times.append(bench.clock.ticks())
+        if "import-1" in url:
+            raise UploadRefused("HTTP 403 AccessDenied", may_pass=True)
+        return await put(url, body, only_if_absent=only_if_absent)
+
+    bench.vendor.put = refuse_a  # type: ignore[method-assign]
+    await bench.run()
+    assert await bench.states() == {"a.csv": "failed", "b.csv": "collected"}
+    assert times[1] - times[0] < 1
+    assert 42 <= times[-1] - times[0] < 60
+
+
+async def test_a_later_run_counts_on_how_often_storage_refused_an_upload() -> None:
+    bench = Bench({"a.csv": b"x\n1\n"})
+    bench.vendor.put_script.extend([UploadRefused("HTTP 403 AccessDenied", may_pass=True)] * 20)
+    run = asyncio.ensure_future(bench.run())
+    await asyncio.sleep(5)
+    bench.stop.request(StopReason.INTERRUPTED, "stopped")
+    await run
+    assert await bench.states() == {"a.csv": "created"}
+    await bench.run()
+    assert (await bench.item("a.csv")).error_code == "upload_refused"
+    assert len([call for call in bench.vendor.calls if call.startswith("put")]) == 4
+
+
 async def test_a_stop_ends_the_wait_for_storage_that_refuses() -> None:
     bench = Bench(FILES)
     bench.vendor.put_script.extend([UploadRefused("HTTP 403 AccessDenied", may_pass=True)] * 20)
