@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from runner.cloud.context import spec_of
 from runner.cloud.handlers.configure import config_in_force
 from runner.cloud.lifecycle import enqueue_finish_if_idle, reopen, rolling_id, start_batch
 from runner.cloud.messages import ItemRef
@@ -65,6 +66,17 @@ async def with_current_routes(deployment: Deployment, batch: Batch) -> Batch:
     """
     config = await config_in_force(deployment)
     return await _with_routes(deployment, batch, config.run_spec(deployment, deployment.inbox))
+
+
+async def with_word_about_json(deployment: Deployment, batch: Batch) -> Batch:
+    """Return a batch with what the current configuration says about JSON; the ledger keeps the batch as it is.
+
+    Raises ConfigError, LedgerError, TransientError.
+    """
+    config = await config_in_force(deployment)
+    if not config.settings.json_is_new:
+        return batch
+    return replace(batch, config=replace(spec_of(batch), json_is_new=True).to_json())
 
 
 async def _with_routes(deployment: Deployment, batch: Batch, spec: RunSpec) -> Batch:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 
 import pytest
@@ -111,3 +112,27 @@ def test_a_create_that_could_have_made_either_of_two_imports_is_uncertain_and_no
     assert (line["state"], line["error_code"], line["import_id"]) == ("uncertain", "create_in_doubt", None)
     assert stranger["id"] in line["error_message"]
     assert_each_import_ran_once(sandbox, 2)
+
+
+def test_after_a_lost_ledger_json_waits_for_the_word_that_it_is_new_and_files_go_on(
+    work: Work, sandbox: SandboxVendor
+) -> None:
+    mine = work(sandbox)
+    names = fill(mine, 3)
+    mine.command(*mine.arguments(*PACE)).expect(0)
+    shutil.rmtree(mine.home / ".bulkhead")
+    shutil.rmtree(mine.out)
+    files = mine.fill(2)
+
+    stopped = mine.command(*mine.arguments(*PACE)).expect(7)
+    assert "3 imports" in stopped.text
+    assert "--json-is-new" in stopped.text
+    assert mine.states() == dict.fromkeys(names, "queued") | dict.fromkeys(files, "collected")
+    assert_each_import_ran_once(sandbox, 5)
+    mine.command("resume", *PACE).expect(7)
+
+    mine.add("3.json", document(3))
+    mine.command("resume", "--json-is-new", *PACE).expect(0)
+    assert set(mine.states().values()) == {"collected"}
+    mine.command(*mine.arguments(*PACE)).expect(0)
+    assert mine.states()["3.json"] == "collected"

@@ -47,7 +47,7 @@ from tests.support.seeds import MISTAKES, Broken, Kind, repeatable
 from tests.support.vendor import SimulatedApi, SimulatedStorage, Vendor
 from tests.support.vloop import BusyLoop, DeadlineExceeded, Deadlock, VirtualLoop
 from tests.support.weather import Weather
-from tests.support.worlds import ALONE_ONLY, ON_BY_DEFAULT, Oddities, World
+from tests.support.worlds import ALONE_ONLY, ON_BY_DEFAULT, Oddities, World, shows_others
 
 CONFIG = """
 [[routes]]
@@ -156,7 +156,8 @@ class Simulation:
 
     async def play(self) -> None:
         """Let everything happen at once; once the faults are over, wait until nothing is open."""
-        await self.ledger.keep_config(CONFIG)
+        word = "json_is_new = true\n" if shows_others(self._plan.worlds) else ""
+        await self.ledger.keep_config(f"{word}{CONFIG}")
         for drop in self._plan.nightly:
             self.bucket.put(drop.key, drop.given)
         world = [self._drop(drop) for drop in self._plan.drops]

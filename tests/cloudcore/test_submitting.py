@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from runner.cloud.messages import ItemRef, decode
+from runner.cloud.messages import ItemRef, ObjectCreated, decode
 from runner.cloud.protocols import Done, Queue, Requeued, retry_after_s
 from runner.config.run_spec import RunSpec
 from runner.errors import (
@@ -24,6 +24,7 @@ from runner.errors import (
 from runner.models import Batch, CreateRequest, Item, ItemKind, ItemState, RemoteImport
 from runner.quota.slots import Slot
 from tests.cloudcore.bench import Bench
+from tests.cloudcore.scenario import CONFIG
 
 pytestmark = pytest.mark.virtual_time
 
@@ -525,3 +526,38 @@ async def test_the_routes_in_force_now_are_those_of_the_days_batch(bench: Bench)
     await bench.do(Queue.SUBMIT, bench.drop("orders/b.csv"))
     schemas = {source: item.schema_id for source, item in (await bench.items()).items()}
     assert schemas == {"orders/a.csv": "contacts", "orders/b.csv": "customers"}
+
+
+@pytest.mark.parametrize("is_rolling", [True, False])
+async def test_with_a_new_table_json_waits_until_the_configuration_says_that_it_is_new(
+    bench: Bench, *, is_rolling: bool
+) -> None:
+    await bench.configured()
+    await bench.deployment.api.create(CreateRequest(schema_id="contacts", initial_data=b'[{"mark":"json/a.json"}]'))
+    landed: ObjectCreated | ItemRef = bench.drop("json/a.json")
+    if not is_rolling:
+        landed = await _listed(bench, landed)
+    for receives in range(1, 8):
+        with pytest.raises(ConfigError) as told:
+            await bench.do(Queue.SUBMIT, landed, receives=receives)
+        assert "1 import " in str(told.value)
+        assert "json_is_new = true" in told.value.hint
+    assert await bench.do(Queue.SUBMIT, bench.drop("contacts/b.csv")) == Done()
+    assert (await bench.states())["json/a.json"] == "queued"
+
+    await bench.configured(f"json_is_new = true\n{CONFIG}")
+    assert await bench.do(Queue.SUBMIT, landed) == Done()
+    await bench.configured()
+    assert await bench.do(Queue.SUBMIT, bench.drop("json/c.json")) == Done()
+    assert "queued" not in (await bench.states()).values()
+
+
+async def _listed(bench: Bench, landed: ObjectCreated) -> ItemRef:
+    """Return an item of a batch that was started with the configuration of today."""
+    with pytest.raises(ConfigError):
+        await bench.do(Queue.SUBMIT, landed)
+    batch = await bench.batch()
+    await bench.ledger.start_batch(replace(batch, batch_id="listed", config=batch.config))
+    item = (await bench.items())["json/a.json"]
+    await bench.ledger.add([replace(item, batch_id="listed", revision=0)])
+    return ItemRef(batch_id="listed", source="json/a.json")

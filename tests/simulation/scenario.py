@@ -54,7 +54,7 @@ from tests.support.seeds import Broken, Kind, repeatable
 from tests.support.vendor import SimulatedApi, SimulatedStorage, Vendor
 from tests.support.vloop import BusyLoop, DeadlineExceeded, Deadlock, VirtualLoop
 from tests.support.weather import Weather
-from tests.support.worlds import ALONE_ONLY, ON_BY_DEFAULT, Oddities, World
+from tests.support.worlds import ALONE_ONLY, ON_BY_DEFAULT, Oddities, World, shows_others
 
 BATCH_ID = "simulated"
 NEXT_NIGHT = "simulated-next-night"
@@ -370,6 +370,7 @@ class Simulation:
                 uploads=plan.uploads,
                 filename_tag=plan.filename_tag,
                 settle_s=SETTLE_S,
+                json_is_new=shows_others(plan.worlds) and World.LOST_LEDGER not in plan.worlds,
                 track_by=plan.stack.track_by if plan.stack else None,
             ),
             rank_of=lambda _entry: 0,

@@ -12,6 +12,7 @@ from runner.dromo.clock import VendorTime
 from runner.events import ignore
 from runner.ledger.memory import MemoryLedger
 from runner.models import Batch, ImportPage, Item, ItemKind, ItemState, RemoteImport
+from runner.stages.json_imports import JsonImports
 from runner.stages.lost_creates import LostCreates
 from runner.stages.transitions import Transitions
 from runner.stop import StopSignal
@@ -67,12 +68,11 @@ async def in_doubt(ledger: MemoryLedger, batch_id: str, source: str, schema_id: 
 async def settled(ledger: MemoryLedger, items: list[Item], *imports: RemoteImport) -> list[Item]:
     doubts = LostCreates(
         ledger=ledger,
-        api=ListOnly(*imports),
+        imports=JsonImports(ListOnly(*imports), ledger, saved_schemas=frozenset({"contacts"})),
         transitions=Transitions(ledger, clock=LateClock(), emit=ignore, by_state={}),
         options=RunOptions(),
         vendor_time=VendorTime(LateClock()),
         stop=StopSignal(),
-        saved_schemas=frozenset({"contacts"}),
     )
     return await doubts.settle(items)
 

@@ -81,6 +81,11 @@ ALONE_ONLY = frozenset({World.NEXT_NIGHT, World.SHARED_OUT, World.LOST_LEDGER})
 """Worlds of a run on one machine; the functions have neither several ledgers nor lives."""
 
 
+def shows_others(worlds: Collection[World]) -> bool:
+    """Return whether the list shows imports of others, so that a person must say that JSON is new."""
+    return not {World.DRIFTING_LIST, World.SHRINKING_LIST, World.UNORDERED_LIST}.isdisjoint(worlds)
+
+
 def drawn_worlds(seed: int, among: Iterable[World]) -> frozenset[World]:
     """Return the worlds that a seed plays."""
     return frozenset(world for world in among if random.Random(f"{seed} plays {world}").random() < SHARE)
