@@ -134,8 +134,8 @@ _COLUMNS = {
 _HEADER = ("STATE", "ITEMS", *_COLUMNS, "BATCH", "SOURCE")
 
 
-def print_differences(console: Console, differences: Sequence[Difference]) -> None:
-    """Write where the ledger and the vendor differ."""
+def print_differences(console: Console, differences: Sequence[Difference], *, about: str = "") -> None:
+    """Write where the ledger and the vendor differ; `about` repeats batch and options in the commands to copy."""
     if not differences:
         line(console, "the ledger and the vendor agree")
         return
@@ -145,9 +145,9 @@ def print_differences(console: Console, differences: Sequence[Difference]) -> No
         line(console, f"… and {len(differences) - len(listed):,} more: see --json")
     is_gone = [one.kind == "result_gone" for one in differences]
     if not all(one.fixed or gone for one, gone in zip(differences, is_gone, strict=True)):
-        line(console, "\n`bulkhead reconcile --fix` repairs what can be repaired")
+        line(console, f"\n`bulkhead reconcile{about} --fix` repairs what can be repaired")
     if any(is_gone):
-        line(console, "\n`bulkhead redrive --results` fetches results that are gone")
+        line(console, f"\n`bulkhead redrive{about} --results` fetches results that are gone")
 
 
 def _detail(difference: Difference) -> str:

@@ -20,6 +20,7 @@ from runner.errors import (
     NotYet,
     SchemaNotFound,
     Unavailable,
+    UploadRefused,
 )
 from runner.models import Batch, CreateRequest, Item, ItemKind, ItemState, RemoteImport
 from runner.quota.slots import Slot
@@ -359,6 +360,20 @@ async def test_an_upload_that_outlasts_the_function_is_released_and_resumed(benc
     await bench.work_off()
     assert bench.uploads == ["orders/a.csv"]
     assert bench.vendor.seen.calls["create"] == 1
+
+
+async def test_functions_count_together_how_often_storage_refused_an_upload(bench: Bench) -> None:
+    await bench.configured()
+    refusing = Unreachable(UploadRefused("HTTP 403 AccessDenied", may_pass=True))
+    bench.deployment = replace(bench.deployment, storage=refusing)  # type: ignore[arg-type]
+    message = bench.drop("orders/a.csv")
+    waits: list[int] = []
+    while isinstance(outcome := await bench.do(Queue.SUBMIT, message), Requeued):
+        [message] = bench.take(Queue.SUBMIT)
+        waits.append(outcome.delay_s)
+    assert len(waits) == 3
+    assert all(wait >= least for wait, least in zip(waits, (2, 10, 30), strict=True))
+    assert (await bench.items())["orders/a.csv"].error_code == "upload_refused"
 
 
 async def test_what_cannot_be_sent_raises_so_that_the_message_comes_back(bench: Bench) -> None:

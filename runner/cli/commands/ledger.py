@@ -80,7 +80,11 @@ async def reconcile(args: ReconcileArguments) -> None:
     from runner.cli.tables import print_differences
 
     async with session(args) as s:
-        s.answer(await s.bulkhead.reconcile(args.batch, fix=args.fix), print_differences)
+        about = (f" {args.batch}" if args.batch else "") + args.repeated()
+        s.answer(
+            await s.bulkhead.reconcile(args.batch, fix=args.fix),
+            lambda console, found: print_differences(console, found, about=about),
+        )
 
 
 async def copy(args: CopyArguments) -> None:

@@ -336,6 +336,14 @@ def test_many_differences_end_with_a_pointer_to_the_json() -> None:
     assert "… and 3 more: see --json" in written(to)
 
 
+def test_the_commands_after_differences_name_the_batch() -> None:
+    to = console()
+    gone = Difference(source="a.csv", import_id="i1", kind=DifferenceKind.RESULT_GONE, detail="no longer there")
+    print_differences(to, [gone], about=" b1 --ledger l.db")
+    assert "`bulkhead redrive b1 --ledger l.db --results` fetches results that are gone" in written(to)
+    assert "reconcile" not in written(to)
+
+
 def test_checks_that_fail_show_what_to_do() -> None:
     to = console()
     bad = fail("license key", "refused", "set DROMO_LICENSE_KEY")
