@@ -144,7 +144,7 @@ class _Pass:
             for item in (item for item in items if item.intent_at and item.intent_at < given_up_at):
                 await lost_creates.give_up(item)
             items = [item for item in items if not item.intent_at or item.intent_at >= given_up_at]
-            settled = await lost_creates.settle(items) if items else []
+            settled = await lost_creates.settle(items, waits=False) if items else []
         except StaleItem:
             logger.info("another function settled a lost create", extra={"batch": view.batch.batch_id})
             return

@@ -16,7 +16,7 @@ from runner.models import Item, ItemKind, RemoteImport, tag_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from runner.ledger.protocol import Ledger
     from runner.protocols import ImportsApi
@@ -62,6 +62,14 @@ class Seen:
         """Return whether the list shows imports of JSON creates at the time that their creates predict."""
         is_off = any(sample.date_is_early for sample in self.samples)
         return not is_off and any(sample.date_is_expected for sample in self.samples)
+
+    def age(self, asked_at: datetime) -> timedelta | None:
+        """Return how old the lists were at most, by the newest create whose import they show; None if they show none.
+
+        Both instants are of the vendor's time as this ledger's runs knew it, whatever clock dates the imports.
+        """
+        sent = [sample.item.intent_at for sample in self.samples if sample.item.intent_at and sample.date_is_expected]
+        return asked_at - max(sent) if sent else None
 
     def latest_before(self, instant: datetime) -> datetime | None:
         """Return the date of the latest import whose create was sent before an instant; both are of one clock."""

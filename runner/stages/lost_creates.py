@@ -36,6 +36,11 @@ _DATES_DIFFER_BY = timedelta(minutes=10)
 _LOOK_BACK = timedelta(hours=2)
 """How long before the lost create an answered one may have been made to show how the list has them."""
 
+_LONGEST_LAG = timedelta(hours=1)
+"""How old the vendor's list may be at most, if nothing shows that it is newer."""
+
+_LOOK_AGAIN_S = 300.0
+
 
 class LostCreates:
     """Settles JSON items in state `creating`, together, once their quiet period is over."""
@@ -57,21 +62,38 @@ class LostCreates:
         self._vendor_time = vendor_time
         self._stop = stop
 
-    async def settle(self, items: Sequence[Item]) -> list[Item]:
+    async def settle(self, items: Sequence[Item], *, waits: bool = True) -> list[Item]:
         """Wait until the quiet period of every item is over, then decide each.
 
         An item becomes `processing` if exactly one import can be its own, looks like it, and can belong to no other
         item. It becomes `queued` if no import can be its own, and an answered JSON create of the account proves that
-        the list would show one. Otherwise it becomes `uncertain`. All stay `creating` if a stop comes first. Raises
-        ListUnusable, and TransientError if the vendor cannot be listed.
+        the list would show one; the list must be new enough for that. Otherwise it becomes `uncertain`. All stay
+        `creating` if a stop comes first, or without `waits` if it is too early. Raises TransientError if the vendor
+        cannot be listed.
         """
         quiet_at = max(self._quiet_at(item) for item in items)
-        wait_s = (quiet_at - self._vendor_time.now()).total_seconds()
-        if wait_s > 0 and await self._stop.sleep(wait_s):
-            return list(items)
-        seen = await self._imports.seen_since(min(self._intent_at(item) for item in items) - _LOOK_BACK)
-        others = await self._other_lost_creates(items)
-        return [await self._decide(item, seen, contenders=[*others, *items]) for item in items]
+        since = min(self._intent_at(item) for item in items) - _LOOK_BACK
+        lag = _LONGEST_LAG
+        while True:
+            asked_at = self._vendor_time.now()
+            seen = await self._imports.seen_since(since)
+            lag = min(lag, seen.age(asked_at) or lag)
+            if asked_at >= quiet_at and (asked_at - quiet_at >= lag or self._needs_no_newer(items, seen)):
+                others = await self._other_lost_creates(items)
+                return [await self._decide(item, seen, contenders=[*others, *items]) for item in items]
+            if not waits or await self._stop.sleep(self._pause_s(quiet_at, lag)):
+                return list(items)
+
+    def _needs_no_newer(self, items: Sequence[Item], seen: Seen) -> bool:
+        """Return whether no item can be repeated after this list, so that it does not matter how old the list is."""
+        return not seen.shows_json_creates or all(self._candidates(item, seen) for item in items)
+
+    def _pause_s(self, quiet_at: datetime, lag: timedelta) -> float:
+        """Return how long to wait for the next list: to the end of the quiet period, or until a list is new enough."""
+        now = self._vendor_time.now()
+        if now < quiet_at:
+            return (quiet_at - now).total_seconds()
+        return min(max((quiet_at + lag - now).total_seconds(), 0.0), _LOOK_AGAIN_S)
 
     async def give_up(self, item: Item) -> Item:
         """Leave an item to a person because the vendor's imports could not be listed to the end in time."""
@@ -95,7 +117,7 @@ class LostCreates:
         return [item for item in found if (item.batch_id, item.source) not in own]
 
     async def _decide(self, item: Item, seen: Seen, *, contenders: Sequence[Item]) -> Item:
-        own = [remote for remote in seen.unowned if self._may_be_of(item, remote, seen)]
+        own = self._candidates(item, seen)
         if not own:
             return await self._absent(item, seen)
         claims = [contender for contender in contenders if self._may_be_of(contender, own[0], seen)]
@@ -141,6 +163,9 @@ class LostCreates:
             return await self._transitions.advance(item, state, reason=reason, **changes)
         except ItemOvertaken as error:
             return error.current
+
+    def _candidates(self, item: Item, seen: Seen) -> list[RemoteImport]:
+        return [remote for remote in seen.unowned if self._may_be_of(item, remote, seen)]
 
     def _may_be_of(self, item: Item, remote: RemoteImport, seen: Seen) -> bool:
         """Return whether nothing excludes that the lost create made the import."""

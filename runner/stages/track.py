@@ -302,12 +302,13 @@ class Tracker:
     async def _wait_for_file(self, item: Item, untaken: UntakenUploads, *, is_whole: bool) -> Item:
         """Wait for the vendor to take the file from storage; fail the item once that can no longer happen."""
         wait = untaken.seen(item)
-        if wait is Wait.TOO_LONG:
-            self._give_up(item.bound_id, NOT_TAKEN)
-        if wait is not Wait.OVER:
+        if wait is Wait.SHORT:
             return item
         if not is_whole:
             return await self.check(item)
+        if wait is Wait.TOO_LONG:
+            self._give_up(item.bound_id, NOT_TAKEN)
+            return item
         return await self._move(
             item,
             _S.FAILED,

@@ -147,7 +147,7 @@ class Simulation:
             outages=tuple((BEGIN_S + start, BEGIN_S + end) for start, end in plan.outages),
             clears_at=BEGIN_S + plan.clears_at,
             latest_create_s=25.0,
-            latest_upload_s=25.0,
+            latest_upload_s=1.0 if World.CONDITION_IGNORED in plan.worlds else 25.0,
         )
         settings = SandboxSettings(**{**vars(plan.settings), "create_quota": plan.quota})
         state = SandboxState(self._rng("vendor"), settings=settings, engine=simulated_engine, schemas=SCHEMAS)

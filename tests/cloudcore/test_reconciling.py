@@ -188,7 +188,10 @@ async def test_at_most_500_queued_items_are_enqueued_in_a_pass(bench: Bench) -> 
     assert len(bench.take(Queue.SUBMIT)) == 500
 
 
-async def test_a_json_create_in_doubt_is_settled_after_its_quiet_period(bench: Bench) -> None:
+@pytest.mark.parametrize("sees_newer", [True, False])
+async def test_a_json_create_in_doubt_is_settled_after_its_quiet_period_once_the_list_is_new_enough(
+    bench: Bench, sees_newer: bool
+) -> None:
     await landed(bench, "a.json")
     bench.take(Queue.FINISH)
     doubted = Item(batch_id=ORDERS, source="orders/b.json", kind=ItemKind.JSON, schema_id="contacts")
@@ -197,7 +200,14 @@ async def test_a_json_create_in_doubt_is_settled_after_its_quiet_period(bench: B
     await asyncio.sleep(600)
     await bench.reconcile()
     assert (await bench.states())["orders/b.json"] == "creating"
-    await asyncio.sleep(400)
+    await asyncio.sleep(600)
+    await bench.reconcile()
+    assert (await bench.states())["orders/b.json"] == "creating"
+    if sees_newer:
+        await landed(bench, "c.json")
+        bench.take(Queue.FINISH)
+    else:
+        await asyncio.sleep(3600)
     await bench.reconcile()
     assert (await bench.states())["orders/b.json"] == "queued"
     assert bench.take(Queue.SUBMIT) == [ItemRef(batch_id=ORDERS, source="orders/b.json")]

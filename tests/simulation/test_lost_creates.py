@@ -20,7 +20,7 @@ from runner.stop import StopSignal
 pytestmark = pytest.mark.virtual_time
 
 MADE_AT = datetime(2026, 7, 1, tzinfo=UTC)
-NOW = MADE_AT + timedelta(hours=1)
+NOW = MADE_AT + timedelta(hours=2)
 
 
 class LateClock:

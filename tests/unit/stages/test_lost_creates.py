@@ -12,6 +12,7 @@ from runner.config.options import RunOptions
 from runner.errors import OutcomeUnknown
 from runner.models import CreateRequest, ImportPage, ItemState, RemoteImport
 from tests.support.bench import Bench
+from tests.support.scripted import EPOCH
 
 pytestmark = pytest.mark.virtual_time
 
@@ -204,3 +205,31 @@ async def test_a_create_is_not_repeated_while_the_list_has_an_entry_that_cannot_
     await bench.run()
     assert (await bench.item("b.json")).state is ItemState.UNCERTAIN
     assert len(bench.vendor.created) == 2
+
+
+@pytest.mark.parametrize("lag_s", [60.0, 890.0, 1800.0])
+async def test_a_create_is_not_repeated_before_the_list_is_new_enough_to_show_its_import(lag_s: float) -> None:
+    bench = Bench(TWO)
+    _succeed_at_once(bench)
+    bench.vendor.create_script += [None, OutcomeUnknown("cut")]
+    asyncio.get_running_loop().call_later(100.0, lambda: bench.vendor.add(REQUEST))
+    list_page = bench.vendor.list_page
+
+    async def lagging(*, limit: int, offset: int) -> ImportPage:
+        page = await list_page(limit=limit, offset=offset)
+        shown_until = bench.clock.now() - timedelta(seconds=lag_s)
+        shown = tuple(remote for remote in page.imports if remote.created_at and remote.created_at <= shown_until)
+        return ImportPage(count=len(shown), imports=shown, has_next=False)
+
+    bench.vendor.list_page = lagging  # type: ignore[method-assign]
+    await bench.run()
+    assert len(bench.vendor.created) == 2
+
+
+async def test_a_create_is_repeated_soon_after_the_quiet_period_if_the_list_showed_a_new_import_in_it() -> None:
+    bench = Bench(TWO)
+    _succeed_at_once(bench)
+    bench.vendor.create_script += [None, OutcomeUnknown("502")]
+    await bench.run()
+    made_at = max(remote.created_at for remote in bench.vendor.imports.values() if remote.created_at)
+    assert (made_at - EPOCH).total_seconds() < bench.options.quiet_period_s + 120.0

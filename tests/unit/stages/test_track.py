@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -195,6 +196,21 @@ async def test_an_upload_that_the_vendor_takes_late_is_collected() -> None:
     import_id = await _processing(bench)
     bench.vendor.change(import_id, status="AWAITING_UPLOAD")
     asyncio.get_running_loop().call_later(850, lambda: bench.vendor.change(import_id, status="SUCCESSFUL"))
+    await bench.run()
+    assert await bench.states() == {"a.csv": "collected"}
+
+
+async def test_an_upload_that_only_an_old_list_shows_as_not_taken_is_collected() -> None:
+    bench = Bench(FILES)
+    import_id = await _processing(bench)
+    list_page = bench.vendor.list_page
+
+    async def outdated(*, limit: int, offset: int) -> ImportPage:
+        page = await list_page(limit=limit, offset=offset)
+        return replace(page, imports=tuple(replace(one, status="AWAITING_UPLOAD") for one in page.imports))
+
+    bench.vendor.change(import_id, status="SUCCESSFUL")
+    bench.vendor.list_page = outdated  # type: ignore[method-assign]
     await bench.run()
     assert await bench.states() == {"a.csv": "collected"}
 
