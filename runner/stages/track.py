@@ -331,10 +331,12 @@ class Tracker:
         )
 
     async def _not_listed(self, import_id: str) -> None:
-        """Retrieve an import once it is missing from several complete lists."""
+        """Retrieve an import that is missing from several complete lists, or from one if it is suspected to be gone."""
         self._unseen[import_id] = self._unseen.get(import_id, 0) + 1
         item = self._open.get(import_id)
-        if item is None or self._unseen[import_id] < self._missing_after or not self._patience.is_due(import_id):
+        if item is None or not self._patience.is_due(import_id):
+            return
+        if self._unseen[import_id] < self._missing_after and not is_suspected(item):
             return
         self._unseen.pop(import_id)
         try:

@@ -201,3 +201,18 @@ async def test_many_imports_that_are_gone_share_the_lists_that_prove_it_and_end_
     codes = {(await bench.item(source)).error_code for source in FILES}
     states = set((await bench.states()).values())
     assert (states, codes) == ({"failed"}, {"import_missing"})
+
+
+async def test_an_import_that_is_gone_ends_in_one_run_although_lists_come_only_every_five_minutes() -> None:
+    bench = Bench({"a.csv": b"1"})
+    await bench.leave("a.csv", ItemState.PROCESSING, import_id="gone", created_at=bench.clock.now())
+    list_page = bench.vendor.list_page
+
+    async def slowly(*, limit: int, offset: int) -> ImportPage:
+        await asyncio.sleep(290.0)
+        return await list_page(limit=limit, offset=offset)
+
+    bench.vendor.list_page = slowly  # type: ignore[method-assign]
+    await bench.run()
+    assert (await bench.item("a.csv")).error_code == "import_missing"
+    assert await bench.states() == {"a.csv": "failed"}
