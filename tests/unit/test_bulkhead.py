@@ -16,13 +16,14 @@ from runner import Bulkhead, Routes, RunSpec, source_spec
 from runner.check import Engine, setup
 from runner.clock import system_now
 from runner.config.settings import Settings
-from runner.errors import BatchTaken, LedgerLocked, SourceLocked
+from runner.errors import BatchTaken, LedgerLocked, LedgerMismatch, SourceLocked
 from runner.events import BatchFinished, BatchStarted, Event, ItemMoved, Notice
 from runner.ledger.sqlite.ledger import SqliteLedger
 from runner.local.outcome import ExitCode
 from runner.models import BatchState, ItemState
 from sandbox.engine import Outcome
 from sandbox.settings import SandboxSettings
+from tests.support.batches import batch_of
 from tests.support.sandbox import LICENSE_KEY, RunningSandbox, running_sandbox
 
 
@@ -338,3 +339,11 @@ async def test_a_second_run_with_another_ledger_waits_if_it_is_asked_to(settings
         assert isinstance(await heard.get(), Notice)
         assert [event async for event in watch]
         assert (await waiting).state is BatchState.COMPLETE
+
+
+async def test_results_of_a_stack_are_not_fetched_again_by_a_runner(settings: Settings) -> None:
+    async with Bulkhead(settings) as bulkhead:
+        ledger = await bulkhead._resources.ledger(write=True)
+        await ledger.start_batch(batch_of("b1"))
+        with pytest.raises(LedgerMismatch):
+            await bulkhead.fetch_results_again("b1")
