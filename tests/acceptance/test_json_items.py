@@ -75,7 +75,7 @@ def test_a_vendor_whose_clock_is_a_minute_ahead_changes_nothing_about_that(
 
 @pytest.mark.slow
 def test_a_create_that_made_nothing_is_sent_again_after_the_quiet_period(work: Work, sandbox: SandboxVendor) -> None:
-    sandbox.faults({"operation": "create", "kind": "drop_before", "times": 1})
+    sandbox.faults({"operation": "create", "kind": "drop_before", "skip": 1, "times": 1})
     mine = work(sandbox, **SOON)
     names = fill(mine, 2)
     mine.command(*mine.arguments(*PACE)).expect(0)
