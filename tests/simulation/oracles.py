@@ -51,6 +51,8 @@ class Judges(Base):
         self.life = 0
         self.attempts: Counter[tuple[int, str]] = Counter()
         self._sent_at: dict[str, float] = {}
+        self._untaken: set[str] = set()
+        """Files of the next night that have no result: storage lost their uploads."""
 
     # As it happens
 
@@ -251,14 +253,17 @@ class Judges(Base):
         for item in self.items():
             wanted = _S.COLLECTED if self.inputs[item.source].version > 1 else _S.SKIPPED
             told = item.state in (wanted, _S.REJECTED) or item.error_code == "failed_before"
-            if not told:
+            if item.import_id in self._vendor.odd.swallowed:
+                self._untaken.add(item.source)
+            elif not told:
                 self._break(f"I3: the next night, {item.source} is {item.state} ({item.error_code}), not {wanted}")
 
     def newest_results_are_kept(self) -> None:
         """I3: the result of the newer version stays where it is; one that arrives late is beside it."""
         for item in self.items():
             usual, newest = f"results/{item.source}.json", self.later[item.source]
-            if newest.version > 1 and self._saved(usual) != newest.result:
+            is_due = newest.version > 1 and item.source not in self._untaken
+            if is_due and self._saved(usual) != newest.result:
                 self._break(f"I3: the result of the newer {item.source} was replaced")
             late = item.state is _S.COLLECTED and item.result != usual
             if late and self._saved(item.result or "") != self.inputs[item.source].result:
