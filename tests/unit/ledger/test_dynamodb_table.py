@@ -37,7 +37,7 @@ def test_each_state_is_in_one_group() -> None:
     assert {table.group_of(state) for state in ItemState} == {"queued", "open", "review", "ended"}
 
 
-def test_a_batch_that_was_stored_without_a_number_comes_before_later_ones_of_the_same_instant() -> None:
-    old, new = {"ts": table.number(5)}, {"ts": table.number(5), "nr": table.number(1)}
-    earlier = {"ts": table.number(4), "nr": table.number(2)}
-    assert sorted([new, old, earlier], key=rows.batch_order) == [earlier, old, new]
+def test_batches_that_were_stored_without_numbers_come_before_those_with_one_by_their_start() -> None:
+    first, second = {"ts": table.number(5)}, {"ts": table.number(6)}
+    numbered = [{"ts": table.number(4), "nr": table.number(nr)} for nr in (1, 2)]
+    assert sorted([*reversed(numbered), second, first], key=rows.batch_order) == [first, second, *numbered]
