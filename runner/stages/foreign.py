@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from runner.dromo.rate_limited import WrappedApi
-from runner.errors import ForeignImports
+from runner.errors import ForeignImports, ImportNotFound, RequestInvalid, TransientError
 from runner.formatting import counted
 from runner.models import ImportStatus, RemoteImport, tag_of
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from runner.dromo.clock import VendorTime
     from runner.ledger.protocol import Ledger
-    from runner.models import CreateRequest, ImportPage
+    from runner.models import CreateRequest, ImportPage, Item
     from runner.protocols import ImportsApi
 
 NAMED_MOST = 5
@@ -94,11 +94,24 @@ class ForeignWatch(WrappedApi):
             (item.source, foreign[tag])
             for tag, same in items.items()
             for item in same
-            if item.batch_id == self._batch_id
+            if item.batch_id == self._batch_id and await self._is_confirmed(item, foreign[tag])
         ]
         self._others.update(foreign)
         if ours:
             self._on_found(self._error(sorted(ours, key=lambda one: one[0])))
+
+    async def _is_confirmed(self, item: Item, remote: RemoteImport) -> bool:
+        """Return whether retrieves show the import as the list does, and that of the item, if it has one.
+
+        A list may name the wrong id, and so may the answer to a create: the vendor does not find such an import.
+        """
+        try:
+            found = await super().retrieve(remote.import_id)
+            if item.import_id is not None:
+                await super().retrieve(item.import_id)
+        except (TransientError, ImportNotFound, RequestInvalid):
+            return False
+        return tag_of(found.original_filename) == item.tag and found.status != ImportStatus.AWAITING_UPLOAD
 
     def _has_new_data(self, remote: RemoteImport) -> bool:
         """Return whether an import that is not known as one of ours has a tag and data, and is newer than the run."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -13,7 +14,7 @@ from runner import identity
 from runner.dromo.clock import VendorTime
 from runner.errors import BulkheadError, OutcomeUnknown
 from runner.local.pipeline import RunResult
-from runner.models import CreateRequest, ItemState, RemoteImport
+from runner.models import CreateRequest, ImportPage, ItemState, RemoteImport
 from runner.stages.foreign import ForeignWatch
 from runner.stop import StopReason
 from tests.support.bench import BATCH_ID, Bench
@@ -60,6 +61,22 @@ async def test_a_list_that_shows_another_import_of_a_sent_file_stops_the_run_and
     assert result.by_state[S.QUEUED] > 0
 
 
+async def test_a_list_that_shows_an_import_that_the_vendor_does_not_find_stops_nothing() -> None:
+    bench = Bench(FILES)
+    list_page = bench.vendor.list_page
+
+    async def odd(*, limit: int, offset: int) -> ImportPage:
+        page = await list_page(limit=limit, offset=offset)
+        return replace(page, imports=tuple(replace(one, import_id=f"odd-{one.import_id}") for one in page.imports))
+
+    running = asyncio.ensure_future(bench.run())
+    await asyncio.sleep(30)
+    bench.vendor.list_page = odd  # type: ignore[method-assign]
+    await asyncio.sleep(60)
+    bench.vendor.list_page = list_page  # type: ignore[method-assign]
+    assert (await running).by_state == {S.COLLECTED: len(FILES)}
+
+
 async def test_a_file_that_another_ledger_has_sent_first_is_not_sent_again() -> None:
     bench = Bench(FILES)
     await after(30, bench, lambda: foreign(bench, "50.csv"))
@@ -96,7 +113,8 @@ async def test_what_is_no_proof_of_another_run_changes_nothing(change: dict[str,
 @pytest.mark.parametrize(("waits_s", "found"), [(0, 1), (1900, 0)])
 async def test_an_import_that_failed_counts_unless_it_may_never_have_got_data(waits_s: float, found: int) -> None:
     bench, errors = Bench(FILES), list[BulkheadError]()
-    await bench.leave("03.csv", S.PROCESSING, tag=bench.tag("03.csv"), import_id="own")
+    own = bench.vendor.add(CreateRequest(schema_id="s1", original_filename="03.csv"))
+    await bench.leave("03.csv", S.PROCESSING, tag=bench.tag("03.csv"), import_id=own.import_id)
     watch = ForeignWatch(
         bench.vendor,
         ledger=bench.ledger,
