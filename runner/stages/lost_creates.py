@@ -105,15 +105,15 @@ class LostCreates:
         )
 
     async def _other_lost_creates(self, items: Sequence[Item]) -> list[Item]:
-        """Return the ledger's other items with lost creates: an import that one of them may have made is not adopted.
+        """Return the ledger's other items with lost creates, uncertain ones too: nobody adopts what one may have made.
 
         All are read by `items`, because a page of a shared ledger may lack some.
         """
         own = {(item.batch_id, item.source) for item in items}
         found: list[Item] = []
         for batch in await self._ledger.batches():
-            creating = self._ledger.items(batch.batch_id, states={_S.CREATING})
-            found += [item async for item in creating if item.kind is ItemKind.JSON]
+            lost = self._ledger.items(batch.batch_id, states={_S.CREATING, _S.UNCERTAIN})
+            found += [item async for item in lost if item.kind is ItemKind.JSON]
         return [item for item in found if (item.batch_id, item.source) not in own]
 
     async def _decide(self, item: Item, seen: Seen, *, contenders: Sequence[Item]) -> Item:

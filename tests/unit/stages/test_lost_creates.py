@@ -233,3 +233,14 @@ async def test_a_create_is_repeated_soon_after_the_quiet_period_if_the_list_show
     await bench.run()
     made_at = max(remote.created_at for remote in bench.vendor.imports.values() if remote.created_at)
     assert (made_at - EPOCH).total_seconds() < bench.options.quiet_period_s + 120.0
+
+
+async def test_an_import_that_an_uncertain_item_may_have_made_is_not_adopted_for_another() -> None:
+    bench = Bench(TWO)
+    _succeed_at_once(bench)
+    await bench.leave("a.json", ItemState.UNCERTAIN, error_code="create_in_doubt", intent_at=EPOCH)
+    bench.vendor.add(REQUEST)
+    bench.vendor.create_script.append(OutcomeUnknown("502"))
+    await bench.run()
+    item = await bench.item("b.json")
+    assert (item.state, item.import_id) == (ItemState.UNCERTAIN, None)
