@@ -186,7 +186,8 @@ def within(plan: Plan, worlds: frozenset[World]) -> Plan:
         plan = replace(plan, inputs=inputs, reviewed=False, filename_tag=True)
     if World.LOST_LEDGER in worlds:
         rested = tuple(replace(life, rest_s=life.rest_s + 300.0) for life in plan.lives)
-        plan = replace(plan, lives=rested, filename_tag=True, stack=None)
+        # Nothing tells a new ledger of an import that had data and was deleted.
+        plan = replace(plan, lives=rested, filename_tag=True, stack=None, deletions=())
     if rng.random() < 0.67 or World.LONG_OUTAGE in worlds:
         return plan
     calm = tuple(replace(life, kill_at=None, stop_after_s=None, freezes=()) for life in plan.lives)
