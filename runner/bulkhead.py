@@ -13,6 +13,7 @@ from runner import identity
 from runner.aws.s3 import canonical_folder, is_s3
 from runner.config.options import FailureLimit, RunOptions
 from runner.config.run_spec import RunSpec
+from runner.config.settings import is_loopback
 from runner.errors import BatchTaken, ConfigError, LedgerLocked, SinkFailed, SourceLocked
 from runner.events import BatchStarted, Event, EventHook, Notice, ignore
 from runner.local import plan as planning
@@ -25,7 +26,7 @@ from runner.local.deferrals import still_deferred
 from runner.local.doctor import examine
 from runner.local.finish import counts_by_name, finish
 from runner.local.gone_results import GoneResults
-from runner.local.out_owner import OutOwner, claim
+from runner.local.out_owner import SANDBOX, OutOwner, claim
 from runner.local.outcome import BatchOutcome, BatchResult, batch_result, exit_code_of
 from runner.local.pipeline import Scope, run_batch
 from runner.local.plan import Explanation, Plan
@@ -94,15 +95,22 @@ class Bulkhead:
     """
 
     def __init__(
-        self, settings: Settings, *, on_event: EventHook = ignore, engine: Callable[[], Engine] | None = None
+        self,
+        settings: Settings,
+        *,
+        on_event: EventHook = ignore,
+        engine: Callable[[], Engine] | None = None,
+        in_sandbox: bool = False,
     ) -> None:
         """Set up without opening anything.
 
         `on_event` gets the events of every call but `watch`, which yields its own. `engine` makes the import engine
-        that a run with `RunSpec.check` checks files with.
+        that a run with `RunSpec.check` checks files with. `in_sandbox`: the API and the ledger end with this object, so
+        its results replace those of earlier sandboxes in the same place.
         """
         self._settings = settings
         self._engine = engine
+        self._in_sandbox = in_sandbox
         self._on_event = on_event
         self._resources = Resources(settings)
         self._batches = Batches(self._resources)
@@ -482,7 +490,7 @@ class Bulkhead:
             gate=self._gate(spec, active),
             shared=resources.ledger_is_shared,
             check_files=resources.check_files(active.source_lock),
-            shares_out=True,
+            shares_out=not self._in_sandbox,
         )
 
     def _gate(self, spec: RunSpec, active: _ActiveRun) -> Gate | None:
@@ -539,9 +547,12 @@ class Bulkhead:
         sink = await self._resources.sink(batch.out)
         await sink.prepare()
         root = await (await self._resources.source(spec.source)).root_uri()
-        owner = OutOwner(account=self._resources.account, root=root)
+        owner = OutOwner(account=SANDBOX if self._in_sandbox else self._resources.account, root=root)
         try:
-            await claim(sink, batch.out, owner, accept_new_key=self._settings.accept_new_key)
+            settings = self._settings
+            await claim(
+                sink, batch.out, owner, accept_new_key=settings.accept_new_key, is_local=is_loopback(settings.api_url)
+            )
         except SinkFailed as error:
             raise ConfigError(str(error), hint=error.hint) from error
         return owner

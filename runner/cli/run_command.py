@@ -57,7 +57,7 @@ async def _drive(args: Arguments, loaded: LoadedSettings, action: Action, stream
                 if stream:
                     stream.take(event)
 
-            async with Bulkhead(loaded.settings, on_event=take, engine=_engine) as bulkhead:
+            async with Bulkhead(loaded.settings, on_event=take, engine=_engine, in_sandbox=args.sandbox) as bulkhead:
                 with interrupting(bulkhead, tell=progress.say):
                     outcome = await action(bulkhead, loaded)
                 items = bulkhead.items(outcome.batch.batch_id, states=NEEDING_A_PERSON)

@@ -419,9 +419,13 @@ def _absolute(path: Path | LedgerTable | None, layer: _Layer | None, cwd: Path) 
     return Path(os.path.normpath((layer.base if layer else cwd) / path.expanduser()))
 
 
+def is_loopback(api_url: str) -> bool:
+    """Return whether an API is on this machine."""
+    return urlsplit(api_url).hostname in _LOOPBACK
+
+
 def _unencrypted(api_url: str) -> list[str]:
-    parts = urlsplit(api_url)
-    if parts.scheme == "https" or parts.hostname in _LOOPBACK:
+    if urlsplit(api_url).scheme == "https" or is_loopback(api_url):
         return []
     return [f"the license key is sent unencrypted to {api_url}; use https"]
 

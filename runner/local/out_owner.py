@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 OWNER_FILE = ".bulkhead-out.json"
 
+SANDBOX = "sandbox"
+"""The account of all sandboxes that end with their run: nothing at a vendor belongs to their results."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutOwner:
@@ -29,13 +32,20 @@ class OutOwner:
         """Return the owner without its key, which may turn out to be wrong."""
         return OutOwner(account=self.account.partition("-")[0], root=self.root)
 
-    def refuse(self, other: OutOwner, out: str, *, accept_new_key: bool) -> None:
-        """Raise ConfigError if a folder that belongs to `other` must not get results of this owner."""
+    def refuse(self, other: OutOwner, out: str, *, accept_new_key: bool, is_local: bool) -> None:
+        """Raise ConfigError if a folder that belongs to `other` must not get results of this owner.
+
+        `is_local`: this owner's API is on this machine, so it is a sandbox.
+        """
         if other.root != self.root:
             raise ConfigError(
                 f"{out} has the results of {_shown(other.root)}, and those of {_shown(self.root)} would mix with them",
                 hint=f"choose another --out; if the source has only moved, delete {out}/{OWNER_FILE}",
             )
+        if other.account == SANDBOX:
+            if is_local:
+                return
+            raise ConfigError(f"{out} has the results of a sandbox", hint=f"choose another --out, or delete {out}")
         endpoint, _, key = other.account.partition("-")
         own_endpoint, _, own_key = self.account.partition("-")
         if endpoint != own_endpoint:
@@ -49,7 +59,7 @@ class OutOwner:
             )
 
 
-async def claim(sink: Sink, out: str, owner: OutOwner, *, accept_new_key: bool) -> None:
+async def claim(sink: Sink, out: str, owner: OutOwner, *, accept_new_key: bool, is_local: bool) -> None:
     """Make sure that a folder belongs to `owner`: it does if it belongs to nobody yet.
 
     Raises ConfigError if it belongs to somebody else, and what the sink raises.
@@ -58,7 +68,7 @@ async def claim(sink: Sink, out: str, owner: OutOwner, *, accept_new_key: bool) 
     if known is None:
         await _write(sink, owner.before_any_answer)
         known = await _read(sink, out) or owner
-    owner.refuse(known, out, accept_new_key=accept_new_key)
+    owner.refuse(known, out, accept_new_key=accept_new_key, is_local=is_local)
 
 
 async def confirm(sink: Sink, out: str, owner: OutOwner) -> None:

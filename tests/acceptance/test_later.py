@@ -180,3 +180,18 @@ def test_track_without_a_batch_takes_the_latest_that_waits_for_a_person(work: Wo
     sandbox.finish_review(waiting["import_id"])
     mine.command("track").expect(0)
     assert mine.states() == {"invalid.csv": "collected"}
+
+
+def test_runs_in_a_sandbox_and_the_command_that_they_print_share_one_place_for_results(
+    work: Work, sandbox: SandboxVendor
+) -> None:
+    mine = work(sandbox)
+    mine.fill(1)
+    (mine.home / "fields.json").write_text(json.dumps([{"key": "name", "label": "Full Name"}]))
+    again = ("run", "inbox", "--fields", "fields.json", "--out", "out")
+    for _ in range(2):
+        printed = mine.command(*again, "--sandbox").expect(0).text
+        assert "Then run the batch against it:" in printed
+    mine.command(*again).expect(0)
+    results = [path.name for path in (mine.out / "results").rglob("*") if path.is_file()]
+    assert len(results) == 1

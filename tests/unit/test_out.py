@@ -15,6 +15,7 @@ from runner import Bulkhead, Routes, RunSpec, source_spec
 from runner.config.settings import Settings
 from runner.errors import ConfigError
 from runner.events import Event, Notice
+from runner.local.out_owner import SANDBOX, OutOwner
 from runner.local.outcome import ExitCode
 from runner.models import BatchState, ItemState
 from runner.sinks import local as sinks
@@ -177,3 +178,23 @@ async def test_an_owner_file_that_cannot_be_read_is_no_invitation(settings: Sett
     async with Bulkhead(settings) as bulkhead:
         with pytest.raises(ConfigError, match=r"out/\.bulkhead-out\.json cannot be read"):
             await bulkhead.run(_spec(tmp_path / "in", "a.csv"))
+
+
+async def test_results_of_one_sandbox_replace_those_of_another(settings: Settings, tmp_path: Path) -> None:
+    for number in (1, 2):
+        own = settings.model_copy(update={"ledger": tmp_path / f"ledger{number}.db"})
+        async with Bulkhead(own, in_sandbox=True) as bulkhead:
+            assert (await bulkhead.run(_spec(tmp_path / "in", "a.csv"))).exit_code is ExitCode.OK
+        (tmp_path / "out/results/a.csv.json").write_text("[1]")
+    assert [path.name for path in (tmp_path / "out/results").iterdir()] == ["a.csv.json"]
+    async with Bulkhead(settings) as bulkhead:
+        assert (await bulkhead.run(_spec(tmp_path / "in", "a.csv"))).exit_code is ExitCode.OK
+
+
+def test_results_of_a_sandbox_and_of_the_vendor_never_mix() -> None:
+    sandbox, vendor = OutOwner(account=SANDBOX, root="file:///in"), OutOwner(account="ab-12", root="file:///in")
+    with pytest.raises(ConfigError, match="has the results of a sandbox") as refused:
+        vendor.refuse(sandbox, "/out", accept_new_key=False, is_local=False)
+    assert "choose another --out" in (refused.value.hint or "")
+    with pytest.raises(ConfigError, match="another API"):
+        sandbox.refuse(vendor, "/out", accept_new_key=False, is_local=True)
