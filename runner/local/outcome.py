@@ -160,18 +160,15 @@ def batch_result(
     left work undone if one is open. `held_back`: the items that were skipped because of held items of earlier batches.
     `deferred`: the items that the run left to a later one; while tracking, they can be reviews.
     """
-    result = _result(
-        by_state,
-        stop=stop,
-        held_schemas=held_schemas,
-        listed=listed,
-        unlisted=unlisted,
-        fail_if_empty=fail_if_empty,
-        held_back=held_back,
-        deferred=deferred,
+    open_count = sum(by_state.get(state, 0) for state in OPEN_STATES)
+    result = (
+        _stopped(by_state, stop, is_unfinished=bool(open_count) or not listed, held_back=held_back)
+        or _unfinished(open_count, held_schemas, deferred)
+        or (None if listed else _unlisted(unlisted))
+        or _settled(by_state, fail_if_empty=fail_if_empty, held_back=held_back)
     )
     if tracking and stop.reason is None and deferred.count and result.exit_code is not ExitCode.TRY_AGAIN:
-        reason = f"{_unfinished(deferred.count, deferred)}; {result.reason}"
+        reason = f"{_did_not_finish(deferred.count, deferred)}; {result.reason}"
         result = replace(result, exit_code=ExitCode.TRY_AGAIN, reason=reason)
     result = replace(result, deferred=deferred)
     is_waiting = result.exit_code is ExitCode.NEEDS_REVIEW and by_state.get(_S.NEEDS_REVIEW)
@@ -183,42 +180,35 @@ def batch_result(
     return replace(result, reason=f"{result.reason}; {outage}")
 
 
-def _result(
-    by_state: Mapping[ItemState, int],
-    *,
-    stop: StopSignal,
-    held_schemas: Collection[str],
-    listed: bool,
-    unlisted: str,
-    fail_if_empty: bool,
-    held_back: HeldBack,
-    deferred: Deferrals,
-) -> BatchResult:
-    open_count = sum(by_state.get(state, 0) for state in OPEN_STATES)
-    if stop.reason is not None and (open_count or not listed):
+def _stopped(
+    by_state: Mapping[ItemState, int], stop: StopSignal, *, is_unfinished: bool, held_back: HeldBack
+) -> BatchResult | None:
+    """Return the result of a run that was stopped, None if it was not, or if the stop came when all was done."""
+    if stop.reason is not None and is_unfinished:
         state, code = _OF_STOP[stop.reason]
-        return BatchResult(state=state, exit_code=code, reason=_stopped(stop))
+        return BatchResult(state=state, exit_code=code, reason=_reason_of(stop))
     if stop.reason in _NEEDING_A_PERSON:
         settled = _settled(by_state, fail_if_empty=False, held_back=held_back)
-        return replace(settled, exit_code=ExitCode.FATAL, reason=_stopped(stop))
-    if held_schemas and open_count:
+        return replace(settled, exit_code=ExitCode.FATAL, reason=_reason_of(stop))
+    return None
+
+
+def _unfinished(open_count: int, held_schemas: Collection[str], deferred: Deferrals) -> BatchResult | None:
+    """Return the result of a run that left open items, None if it left none."""
+    if not open_count:
+        return None
+    if held_schemas:
         return BatchResult(state=BatchState.PAUSED, exit_code=ExitCode.FATAL, reason="; ".join(sorted(held_schemas)))
-    if open_count:
-        return BatchResult(
-            state=BatchState.PAUSED,
-            exit_code=ExitCode.TRY_AGAIN,
-            reason=f"{_unfinished(open_count, deferred)}; run again to continue with them",
-        )
-    if not listed:
-        return BatchResult(
-            state=BatchState.PAUSED,
-            exit_code=ExitCode.TRY_AGAIN,
-            reason=f"the source is not fully listed{f': {unlisted}' if unlisted else ''}; run again to continue",
-        )
-    return _settled(by_state, fail_if_empty=fail_if_empty, held_back=held_back)
+    reason = f"{_did_not_finish(open_count, deferred)}; run again to continue with them"
+    return BatchResult(state=BatchState.PAUSED, exit_code=ExitCode.TRY_AGAIN, reason=reason)
 
 
-def _unfinished(count: int, deferred: Deferrals) -> str:
+def _unlisted(why: str) -> BatchResult:
+    reason = f"the source is not fully listed{f': {why}' if why else ''}; run again to continue"
+    return BatchResult(state=BatchState.PAUSED, exit_code=ExitCode.TRY_AGAIN, reason=reason)
+
+
+def _did_not_finish(count: int, deferred: Deferrals) -> str:
     """Return a sentence about `count` items, of which it names one that was deferred."""
     sentence = f"{counted(count, 'item')} did not finish"
     if not deferred.first:
@@ -236,7 +226,7 @@ def without_manifest(result: BatchResult, batch: Batch, error: errors.BulkheadEr
     return BatchResult(state=result.state, exit_code=ExitCode.TRY_AGAIN, reason=reason, deferred=result.deferred)
 
 
-def _stopped(stop: StopSignal) -> str:
+def _reason_of(stop: StopSignal) -> str:
     why = stop.detail or str(stop.reason)
     return f"{why}; {stop.hint}" if stop.hint else why
 

@@ -11,7 +11,7 @@ from runner.models import FAILED_BEFORE, STATE_OF_STATUS, BatchState, ImportStat
 from runner.retry import repeat_read
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection
+    from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 
     from runner.events import EventHook
     from runner.ledger.protocol import ItemStore, Ledger
@@ -48,14 +48,20 @@ class Redrive:
         TransientError if the vendor cannot be asked.
         """
         globs = None if match is None else Globs([match])
-        found = self._ledger.items(batch_id, states=states)
-        items = [item async for item in found if globs is None or globs.matches(item.source)]
-        asked = [] if again else [item for item in items if must_be_asked_for(item)]
-        remotes = {item.source: await _retrieved(await self._open_api(), item) for item in asked}
+
+        async def matching() -> AsyncIterator[Item]:
+            async for item in self._ledger.items(batch_id, states=states):
+                if globs is None or globs.matches(item.source):
+                    yield item
+
+        remotes: dict[str, RemoteImport | None] = {}
+        async for item in matching():
+            if must_be_asked_for(item) and not again:
+                remotes[item.source] = await _retrieved(await self._open_api(), item)
         count = 0
-        for item in items:
+        async for item in matching():
             remote = remotes.get(item.source)
-            if item.source in remotes and remote is None:
+            if must_be_asked_for(item) and not again and remote is None:
                 emit(Notice(code="import_gone", message=f"{item.source}: {GONE}"))
             else:
                 count += await redrive_item(item, self._transitions, remote=remote) is not None

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
+from typing import Any
 
 import orjson
 
@@ -140,6 +141,13 @@ class Bench:
         found = await self.ledger.batch(BATCH_ID)
         assert found is not None
         return found
+
+    async def run_later(self, **changes: Any) -> Batch:
+        """Run another batch over the same source, with changes to the context, and return it."""
+        later = replace(await self.batch(), batch_id="later")
+        await self.ledger.start_batch(later)
+        await run_batch(later, replace(self.context(), **changes))
+        return later
 
     async def states(self) -> dict[str, str]:
         return {item.source: str(item.state) async for item in self.ledger.items(BATCH_ID)}

@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from pydantic import SecretStr
 
 from runner import Bulkhead, Routes, RunSpec, source_spec
 from runner.check import Engine, setup
@@ -21,28 +20,8 @@ from runner.events import BatchFinished, BatchStarted, Event, ItemMoved, Notice
 from runner.ledger.sqlite.ledger import SqliteLedger
 from runner.local.outcome import ExitCode
 from runner.models import BatchState, ItemState
-from sandbox.engine import Outcome
-from sandbox.settings import SandboxSettings
 from tests.support.batches import batch_of
-from tests.support.sandbox import LICENSE_KEY, RunningSandbox, running_sandbox
-
-
-@pytest.fixture
-async def box() -> AsyncIterator[RunningSandbox]:
-    settings = SandboxSettings(pending_s=0.0, running_s=0.0)
-    async with running_sandbox(settings=settings, engine=lambda _job: Outcome(status="SUCCESSFUL", rows=[])) as box:
-        yield box
-
-
-@pytest.fixture
-def settings(box: RunningSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    monkeypatch.chdir(tmp_path)
-    return Settings(
-        api_url=box.base_url,
-        license_key=SecretStr(LICENSE_KEY),
-        ledger=tmp_path / "ledger.db",
-        quota_store=tmp_path / "quota.db",
-    )
+from tests.support.sandbox import RunningSandbox
 
 
 def _spec(inbox: Path, *sources: str) -> RunSpec:

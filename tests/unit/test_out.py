@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,27 +19,7 @@ from runner.local.outcome import ExitCode
 from runner.models import BatchState, ItemState
 from runner.sinks import local as sinks
 from runner.sources import local
-from sandbox.engine import Outcome
-from sandbox.settings import SandboxSettings
-from tests.support.sandbox import LICENSE_KEY, RunningSandbox, running_sandbox
-
-
-@pytest.fixture
-async def box() -> AsyncIterator[RunningSandbox]:
-    settings = SandboxSettings(license_key=LICENSE_KEY, pending_s=0.0, running_s=0.0)
-    async with running_sandbox(settings=settings, engine=lambda _job: Outcome(status="SUCCESSFUL", rows=[])) as box:
-        yield box
-
-
-@pytest.fixture
-def settings(box: RunningSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    monkeypatch.chdir(tmp_path)
-    return Settings(
-        api_url=box.base_url,
-        license_key=SecretStr(LICENSE_KEY),
-        ledger=tmp_path / "ledger.db",
-        quota_store=tmp_path / "quota.db",
-    )
+from tests.support.sandbox import RunningSandbox
 
 
 def _spec(inbox: Path, *sources: str) -> RunSpec:

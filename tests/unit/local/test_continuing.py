@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -21,20 +20,11 @@ from runner.local.continuing import Selection
 from runner.local.outcome import BatchOutcome, ExitCode
 from runner.models import FILTERED_OUT, BatchState, ItemState
 from runner.stages.transitions import Transitions
-from sandbox.engine import Outcome
-from sandbox.settings import SandboxSettings
 from tests.support.bench import BATCH_ID, Bench
-from tests.support.sandbox import LICENSE_KEY, RunningSandbox, running_sandbox
+from tests.support.sandbox import LICENSE_KEY, RunningSandbox
 
 FILES = ("a.csv", "b.csv", "c.csv", "keep/d.csv")
 _S = ItemState
-
-
-@pytest.fixture
-async def box() -> AsyncIterator[RunningSandbox]:
-    settings = SandboxSettings(pending_s=0.0, running_s=0.0)
-    async with running_sandbox(settings=settings, engine=lambda _job: Outcome(status="SUCCESSFUL", rows=[])) as box:
-        yield box
 
 
 class Place:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -10,7 +9,6 @@ import pytest
 from runner.errors import SinkFailed
 from runner.events import Notice, ignore
 from runner.local.gone_results import GoneResults
-from runner.local.pipeline import run_batch
 from runner.models import BatchState, ItemState
 from runner.stages.transitions import Transitions
 from tests.support.bench import BATCH_ID, Bench
@@ -88,9 +86,7 @@ async def test_a_result_that_the_vendor_no_longer_has_leaves_its_item_held() -> 
     item = await bench.item("a.csv")
     assert (item.state, item.error_code, item.is_held) == (ItemState.FAILED, "result_missing", True)
     assert bench.clock.now() - began >= timedelta(minutes=5)
-    later = replace(await bench.batch(), batch_id="later")
-    await bench.ledger.start_batch(later)
-    await run_batch(later, bench.context())
+    await bench.run_later()
     skipped = await bench.ledger.item("later", "a.csv")
     assert skipped is not None
     assert skipped.state is ItemState.SKIPPED
@@ -99,10 +95,8 @@ async def test_a_result_that_the_vendor_no_longer_has_leaves_its_item_held() -> 
 
 async def test_a_result_that_a_newer_version_has_replaced_is_not_gone() -> None:
     bench = await _collected()
-    later = replace(await bench.batch(), batch_id="later")
-    await bench.ledger.start_batch(later)
     bench.source.files["a.csv"] = b"x\n3\n"
-    await run_batch(later, replace(bench.context(), shares_out=True))
+    await bench.run_later(shares_out=True)
     newer = await bench.ledger.item("later", "a.csv")
     assert newer is not None
     assert (newer.state, newer.result) == (ItemState.COLLECTED, "results/a.csv.json")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -12,7 +11,6 @@ from runner.config.options import RunOptions
 from runner.errors import FileUnavailable, ImportNotFound, ResultInvalid, ResultTooLarge, SinkFailed, Unavailable
 from runner.events import Notice, ignore
 from runner.local.deferrals import still_deferred
-from runner.local.pipeline import run_batch
 from runner.local.redrive import Redrive
 from runner.models import CreateRequest, Deferral, Deferrals, Item, ItemState
 from runner.protocols import ImportsApi, Place, Prepared, SavedResult
@@ -93,9 +91,7 @@ async def test_data_whose_result_is_unusable_was_imported_and_is_not_sent_by_ano
     bench = Bench(FILES, options=RunOptions(collect_attempts=3))
     bench.vendor.get_script.extend([ResultInvalid("not an array")] * 3)
     await bench.run()
-    later = replace(await bench.batch(), batch_id="later")
-    await bench.ledger.start_batch(later)
-    await run_batch(later, bench.context())
+    await bench.run_later()
     item = await bench.ledger.item("later", "a.csv")
     assert item is not None
     assert item.state is ItemState.SKIPPED
