@@ -123,7 +123,7 @@ class Again(Arguments):
     """Which unchanged files to import, too."""
 
     again: Annotated[
-        bool, Option("--again", None, "Also import files that have not changed since an earlier batch.", Panel.FILES)
+        bool, Option("--again", None, "Also import unchanged files that an earlier batch collected.", Panel.FILES)
     ] = False
     retry_failed: Annotated[
         bool,
