@@ -36,6 +36,15 @@ def open_way(root: str | os.PathLike[str], names: Iterable[str | bytes]) -> int:
     return folder
 
 
+def open_below(root: str | os.PathLike[str], names: Iterable[str | bytes]) -> int:
+    """Open a directory below a root, to list it. Raises OSError, also if it is a link."""
+    way = open_way(root, names)
+    try:
+        return open_folder(".", within=way)
+    finally:
+        os.close(way)
+
+
 def is_link(name: str | bytes, *, within: int | None = None) -> bool:
     """Return whether a name is a link; False if there is nothing."""
     try:
@@ -55,11 +64,7 @@ class Descent:
     def folder(self) -> int:
         """Return the open directory that the way has come to. Raises OSError."""
         if self._open[-1] < 0:
-            way = open_way(self._root, self._names)
-            try:
-                self._open[-1] = open_folder(b".", within=way)
-            finally:
-                os.close(way)
+            self._open[-1] = open_below(self._root, self._names)
         return self._open[-1]
 
     def enter(self, name: bytes) -> None:

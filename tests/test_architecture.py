@@ -28,6 +28,7 @@ NOUNS = (
     "retry",
     "formatting",
     "globs",
+    "folders",
     "findings",
 )
 ORDER = (

@@ -44,6 +44,10 @@ def _open(inbox: Path, **options: object) -> LocalFiles:
     return source
 
 
+def _open_descriptors() -> int:
+    return len(list(DESCRIPTORS.iterdir()))
+
+
 async def _prepared(source: LocalFiles, key: str) -> Prepared:
     return await source.prepare(Item(batch_id="b", source=key))
 
@@ -178,7 +182,7 @@ def test_files_on_the_way_down_and_on_the_way_back_are_listed_in_a_deep_tree(tmp
 
 
 async def test_no_directory_stays_open(inbox: Path) -> None:
-    before = len(list(DESCRIPTORS.iterdir()))
+    before = _open_descriptors()
     source = _open(inbox)
     assert len(list(source.walk())) == 4
     left = source.walk()
@@ -187,4 +191,4 @@ async def test_no_directory_stays_open(inbox: Path) -> None:
     await _sent(await _prepared(source, "a/b/two.csv"))
     _replace(inbox / "a", by=inbox.parent / "out")
     await _refusal(source, "a/b/two.csv")
-    assert len(list(DESCRIPTORS.iterdir())) == before
+    assert _open_descriptors() == before
