@@ -29,6 +29,7 @@ NOUNS = (
     "formatting",
     "globs",
     "folders",
+    "masking",
     "findings",
 )
 ORDER = (
