@@ -24,8 +24,6 @@ _URL_LIMIT = 8192
 _ERRORS_LIMIT = 100
 _DEPTH_LIMIT = 20
 _USABLE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,199}")
-_ORDINARY = re.compile(r"[A-Z_]{1,40}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-"""A status or a UUID, which has not the form of a secret."""
 _SECONDS = re.compile(r"[0-9]+(\.[0-9]+)?")
 _LINK = re.compile(r'https?://[^\s<>"\\]+', re.IGNORECASE)
 _TELLING = ("schema_id", "original_filename", "created_date")
@@ -45,7 +43,7 @@ def import_of(data: Any, *, mask: Mask = FORMS) -> RemoteImport:
     return RemoteImport(
         import_id=data["id"],
         status=_word(data.get("status"), mask) or UNKNOWN_STATUS,
-        schema_id=_word(data.get("schema_id"), mask),
+        schema_id=_id(data.get("schema_id"), mask),
         original_filename=_name(data.get("original_filename"), mask),
         created_at=_instant(data.get("created_date")),
         modified_at=_instant(data.get("modified_date")),
@@ -167,11 +165,14 @@ def _text(value: Any, *, limit: int) -> str | None:
 
 
 def _word(value: Any, mask: Mask) -> str | None:
-    """Return a status or an id: one short line."""
+    """Return one short line."""
     word = _text(value, limit=_WORD_LIMIT)
-    if word is None or not word.isprintable() or mask.knows(word):
-        return None
-    return word if _ORDINARY.fullmatch(word) or mask(word) == word else None
+    return word if word is not None and word.isprintable() and mask(word) == word else None
+
+
+def _id(value: Any, mask: Mask) -> str | None:
+    """Return an id, which may look like a secret, but is not the license key."""
+    return value if is_usable_id(value) and not mask.knows(value) else _word(value, mask)
 
 
 def _name(value: Any, mask: Mask) -> str | None:
