@@ -28,8 +28,6 @@ NOUNS = (
     "retry",
     "formatting",
     "globs",
-    "folders",
-    "masking",
     "findings",
 )
 ORDER = (

@@ -1,30 +1,180 @@
-"""`python -m tests.mutation.judge TARGET`: judge the code in this directory; exit code 0 if nothing is wrong."""
+"""`python -m tests.mutation.judge TARGET SEEDS`: judge the mutants of a module, each in a copy of this process.
+
+The process imports the tests and runs each once, to learn which of them run which function. Then it waits until
+`ask.py` asks for a verdict on the mutant that is in the module's file. A fork gives the changed function its new code,
+and runs the tests and seeds that run this function, up to the first that fails.
+"""
 
 from __future__ import annotations
 
+import importlib.util
+import os
+import signal
+import socket
+import subprocess
 import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import NoReturn
 
 import pytest
+from _pytest.runner import runtestprotocol
+from coverage import Coverage
 
-from tests.mutation.targets import TARGETS
+from tests.mutation.swap import Change, Original
+from tests.mutation.targets import TARGETS, Target
 
-SEEDS = 100
 PYTEST = ("-x", "-q", "-m", "not slow", "-p", "no:cacheprovider", "-p", "no:xdist", "--no-header", "--tb=no")
+LEAST_CPU_S = 2.0
+TIMES_SLOWER = 10
+"""A check hangs if it takes so many times the CPU time that it takes without a mutant, plus the least."""
+WALL_S_PER_CPU_S = 20
+"""The same for the time that it waits, for a machine that is busy."""
 
 
-def main(name: str) -> int:
-    """Run the fast tests of a target, and then seeds, up to the first failure."""
-    target = TARGETS[name]
-    if pytest.main([*PYTEST, *target.tests]) != 0:
-        return 1
-    from tests.simulation.scenario import ALONE, SHARED
+@dataclass(frozen=True)
+class Check:
+    """A test or a seed; `fails` runs it, and `cpu_s` is the CPU time that this takes without a mutant."""
 
-    for kind in (ALONE, SHARED) if target.is_simulated else ():
-        for seed in range(SEEDS // 2):
-            if kind.broken_by(seed)[1] is not None:
-                return 1
-    return 0
+    name: str
+    fails: Callable[[], bool]
+    cpu_s: float = 0.0
+
+    @property
+    def most_cpu_s(self) -> float:
+        return LEAST_CPU_S + TIMES_SLOWER * self.cpu_s
+
+
+class Judge:
+    """A pytest plugin that gives verdicts instead of running the tests."""
+
+    def __init__(self, target: Target, *, seeds: int) -> None:
+        self._target = target
+        self._path = Path(target.module).resolve()
+        self._seeds = seeds if target.is_simulated else 0
+        self._coverage = Coverage(data_file=None, config_file=False, include=[str(self._path)])
+        self._kills: Counter[str] = Counter()
+
+    def run(self) -> int:
+        self._coverage.start()
+        return int(pytest.main([*PYTEST, *self._target.tests], plugins=[self]))
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        checks = [Check(item.nodeid, partial(fails, item)) for item in session.items]
+        if self._seeds:
+            from tests.mutation.seeds import seeds
+
+            checks += [Check(*seed) for seed in seeds(self._seeds)]
+        self._checks = [self._measured(check) for check in checks]
+        self._coverage.stop()
+        self._run_by = self._coverage.get_data().contexts_by_lineno(str(self._path))
+        self._original = Original(self._path)
+        Path(importlib.util.cache_from_source(str(self._path))).unlink(missing_ok=True)
+        self._serve()
+        return True
+
+    def _measured(self, check: Check) -> Check:
+        self._coverage.switch_context(check.name)
+        started = time.process_time()
+        if check.fails():
+            pytest.exit(f"{check.name} fails without a mutant", returncode=1)
+        return replace(check, cpu_s=time.process_time() - started)
+
+    def _serve(self) -> None:
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind("judge")
+            server.listen()
+            while True:
+                question, _ = server.accept()
+                with question:
+                    question.sendall(self._verdict().encode())
+
+    def _verdict(self) -> str:
+        """Judge the mutant that is in the module's file."""
+        changes = self._original.changes()
+        ran = self._ran(changes or [])
+        at_import = changes is None or "" in ran
+        checks = self._checks if at_import else [check for check in self._checks if check.name in ran]
+        checks = sorted(checks, key=lambda check: (-self._kills[check.name], check.cpu_s))
+        verdict = self._in_fork(None if at_import else changes, checks)
+        self._kills[verdict.removeprefix("killed: ")] += 1
+        return verdict or self._afresh()
+
+    def _ran(self, changes: list[Change]) -> set[str]:
+        """Return the names of the checks that run a changed function; an empty one stands for the import."""
+        return {name for change in changes for line in change.lines() for name in self._run_by.get(line, ())}
+
+    def _in_fork(self, changes: list[Change] | None, checks: list[Check]) -> str:
+        """Return the verdict of a copy of this process; an empty one if it takes a new process."""
+        reader, writer = os.pipe()
+        child = os.fork()
+        if child == 0:
+            self._try(changes, checks, writer)
+        os.close(writer)
+        with os.fdopen(reader, encoding="utf-8") as told:
+            *_, last = ["", *told.read().splitlines()]
+        _, status = os.waitpid(child, 0)
+        if not last or last.startswith(("killed: ", "survived: ")):
+            return last
+        hung = os.WIFSIGNALED(status) and os.WTERMSIG(status) in {signal.SIGALRM, signal.SIGPROF}
+        return f"{'hung' if hung else 'crashed'}: {last}"
+
+    def _try(self, changes: list[Change] | None, checks: list[Check], writer: int) -> NoReturn:
+        """Become the mutant and run the checks, each named before; a signal ends the process if one hangs."""
+        try:
+            if changes is None:
+                is_mutant = self._original.apply_constants()
+            else:
+                is_mutant = True
+                self._original.apply(changes)
+            for check in checks if is_mutant else ():
+                os.write(writer, f"{check.name}\n".encode())
+                signal.setitimer(signal.ITIMER_PROF, check.most_cpu_s)
+                signal.alarm(round(WALL_S_PER_CPU_S * check.most_cpu_s))
+                if check.fails():
+                    os.write(writer, f"killed: {check.name}\n".encode())
+                    break
+            else:
+                os.write(writer, f"survived: {len(checks)} checks\n".encode() if is_mutant else b"")
+        finally:
+            os._exit(0)
+
+    def _afresh(self) -> str:
+        """Judge a mutant of what an import runs, in new processes."""
+        timeout_s = WALL_S_PER_CPU_S * (LEAST_CPU_S + sum(check.cpu_s for check in self._checks))
+        tests = python("-m", "pytest", *PYTEST, "-rfE", *self._target.tests, timeout_s=timeout_s)
+        if tests is None:
+            return "hung: a test"
+        if tests.returncode not in {0, 1}:
+            return "incompetent: no test can import it"
+        if tests.returncode == 1:
+            failed = (line for line in tests.stdout.splitlines() if line.startswith(("FAILED ", "ERROR ")))
+            return f"killed: {next(failed)}"
+        played = python("-m", "tests.mutation.seeds", self._seeds, timeout_s=timeout_s)
+        if played is None:
+            return "hung: a seed"
+        return f"killed: {played.stdout.strip()}" if played.returncode else "survived: all checks"
+
+
+def fails(item: pytest.Item) -> bool:
+    """Run a test; the fixtures of the session stay."""
+    reports = runtestprotocol(item, log=False, nextitem=item.session)  # type: ignore[arg-type]
+    return any(report.failed for report in reports)
+
+
+def python(*arguments: object, timeout_s: float) -> subprocess.CompletedProcess[str] | None:
+    """Run Python without its cache of compiled files, which may have an earlier mutant; None if it hangs."""
+    command = [sys.executable, "-B", *map(str, arguments)]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False)
+    except subprocess.TimeoutExpired:
+        return None
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(Judge(TARGETS[sys.argv[1]], seeds=int(sys.argv[2])).run())

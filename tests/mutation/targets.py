@@ -25,19 +25,39 @@ TARGETS = {
     ),
     "orphans": Target("runner/stages/orphans.py", (f"{STAGES}/test_orphans.py", f"{STAGES}/test_submit.py")),
     "pacer": Target("runner/quota/pacer.py", ("tests/unit/quota", f"{STAGES}/test_submit.py")),
-    "collect": Target("runner/stages/collect.py", (f"{STAGES}/test_collect.py",)),
-    "track": Target("runner/stages/track.py", (f"{STAGES}/test_track.py", f"{LOCAL}/test_shared_ledger.py")),
+    "collect": Target(
+        "runner/stages/collect.py",
+        (f"{STAGES}/test_collect.py", f"{STAGES}/test_result_places.py", f"{LOCAL}/test_gone_results.py"),
+    ),
+    "track": Target(
+        "runner/stages/track.py",
+        (
+            f"{STAGES}/test_tracker.py",
+            f"{STAGES}/test_track.py",
+            f"{STAGES}/test_absence.py",
+            f"{LOCAL}/test_shared_ledger.py",
+        ),
+    ),
     "lost_creates": Target(
-        "runner/stages/lost_creates.py", (f"{STAGES}/test_lost_creates.py", "tests/simulation/test_lost_creates.py")
+        "runner/stages/lost_creates.py",
+        (f"{STAGES}/test_lost_creates.py", f"{STAGES}/test_json_imports.py", "tests/simulation/test_lost_creates.py"),
     ),
     "json_imports": Target(
         "runner/stages/json_imports.py",
-        (f"{STAGES}/test_lost_creates.py", "tests/simulation/test_lost_creates.py"),
+        (f"{STAGES}/test_json_imports.py", f"{STAGES}/test_lost_creates.py", "tests/simulation/test_lost_creates.py"),
     ),
-    "absence": Target("runner/stages/absence.py", (f"{STAGES}/test_track.py", f"{STAGES}/test_submit.py")),
+    "absence": Target(
+        "runner/stages/absence.py",
+        (f"{STAGES}/test_absence.py", f"{STAGES}/test_track.py", f"{STAGES}/test_submit.py"),
+    ),
     "upload": Target("runner/stages/upload.py", (f"{STAGES}/test_upload.py", f"{STAGES}/test_submit.py")),
-    "submit": Target("runner/stages/submit.py", (f"{STAGES}/test_submit.py", f"{STAGES}/test_lost_creates.py")),
-    "reconcile": Target("runner/local/reconcile.py", (f"{LOCAL}/test_reconcile.py",), is_simulated=False),
+    "submit": Target(
+        "runner/stages/submit.py",
+        (f"{STAGES}/test_creating.py", f"{STAGES}/test_submit.py", f"{STAGES}/test_lost_creates.py"),
+    ),
+    "reconcile": Target(
+        "runner/local/reconcile.py", (f"{LOCAL}/test_reconcile.py", f"{LOCAL}/test_gone_results.py"), is_simulated=False
+    ),
     "sqlite": Target(
         "runner/ledger/sqlite/ledger.py",
         ("tests/unit/ledger/test_sqlite.py", f"{CONTRACT}/test_ledger.py", f"{CONTRACT}/test_version_0_1_0.py"),

@@ -7,6 +7,7 @@ import hashlib
 import os
 import socket
 import stat
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
@@ -173,14 +174,14 @@ class TestListing:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         put(tmp_path, "a.csv", "locked/b.csv", "z.csv")
-        opened = os.open
+        scandir = os.scandir
 
-        def guarded(path: str | bytes, *more: int, **options: int) -> int:
-            if path == b"locked":
+        def guarded(path: bytes) -> Iterator[os.DirEntry[bytes]]:
+            if b"locked" in path:
                 raise PermissionError(13, "Permission denied")
-            return opened(path, *more, **options)
+            return scandir(path)
 
-        monkeypatch.setattr(os, "open", guarded)
+        monkeypatch.setattr(os, "scandir", guarded)
         source = open_at(tmp_path)
         assert await keys(source) == ["a.csv", "locked/", "z.csv"]
         assert await codes(source) == {"locked/": "unreadable"}
@@ -401,7 +402,7 @@ class TestPreparing:
     ) -> None:
         put(tmp_path, "a.csv")
 
-        def refuse(*_: object, **__: object) -> int:
+        def refuse(*_: object) -> int:
             raise PermissionError(13, "Permission denied")
 
         source = open_at(tmp_path)
@@ -418,7 +419,7 @@ class TestPreparing:
         source = open_at(tmp_path)
         (tmp_path / "a.csv").unlink()
         os.mkfifo(tmp_path / "a.csv")
-        monkeypatch.setattr(os, "lstat", lambda *_, **__: regular)
+        monkeypatch.setattr(os, "lstat", lambda _: regular)
         assert await code_of(source, "a.csv") == "not_a_file"
 
     async def test_a_file_that_changes_while_it_is_read_is_refused(

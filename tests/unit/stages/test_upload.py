@@ -1,14 +1,18 @@
-"""Uploading: an import whose url cannot be renewed is given up only if its data has not arrived meanwhile."""
+"""Uploading: data is sent again only where it cannot be at the vendor already, and no more often than allowed."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 
-from runner.errors import ConditionUnsupported, UrlExpired
-from runner.models import ItemState, RemoteImport
+from runner.config.options import RunOptions
+from runner.errors import ConditionUnsupported, OutcomeUnknown, Unavailable, UploadRefused, UrlExpired
+from runner.models import CreateRequest, Item, ItemState, RemoteImport
 from runner.protocols import Body
+from runner.stop import StopReason
 from tests.support.bench import Bench
 
 pytestmark = pytest.mark.virtual_time
@@ -78,3 +82,139 @@ async def test_storage_that_refuses_the_condition_of_one_upload_lets_no_other_be
     await bench.run()
     assert len(unconditional_at) == 2
     assert min(unconditional_at) >= began_at + bench.options.settle_s
+
+
+Tries = list[tuple[str, float]]
+"""Each upload that storage was sent: its import, and when."""
+
+
+def watch(bench: Bench, before: Callable[[str], None] = lambda _: None, *, takes_s: float = 0.0) -> Tries:
+    """Note every upload, call `before` with its import, and let it take a while."""
+    put, tries = bench.vendor.put, Tries()
+
+    async def noted(url: str, body: Body, *, only_if_absent: bool) -> bool:
+        import_id = url.split("?", maxsplit=1)[0].rsplit("/", 1)[1]
+        tries.append((import_id, bench.clock.ticks()))
+        before(import_id)
+        await asyncio.sleep(takes_s)
+        return await put(url, body, only_if_absent=only_if_absent)
+
+    bench.vendor.put = noted  # type: ignore[method-assign]
+    return tries
+
+
+async def test_an_import_is_given_up_as_soon_as_no_upload_to_it_can_be_on_its_way() -> None:
+    bench = Bench(FILES, url_life_s=60)
+    bench.vendor.renews_urls = False
+    await bench.leave_uploading("a.csv")
+    bench.vendor.url_life_s = 1800
+    await asyncio.sleep(70)
+    await bench.run()
+    item = await bench.item("a.csv")
+    assert item.import_id == "import-2"
+    assert item.created_at is not None
+    fence_s = 60 + bench.options.settle_s + 20
+    assert fence_s <= (item.created_at - bench.vendor.imports["import-1"].created_at).total_seconds() < fence_s + 5  # type: ignore[operator]
+
+
+async def test_data_that_storage_stored_although_it_said_no_is_not_sent_again() -> None:
+    bench = Bench(FILES)
+    bench.vendor.honors_condition = False
+    bench.vendor.put_script.append(bench.vendor.lose(Unavailable("503")))
+    await bench.run()
+    assert bench.vendor.received == {"import-1": [FILES["a.csv"]]}
+
+
+async def test_an_upload_without_an_answer_is_given_time_to_show_before_it_is_repeated_without_a_condition() -> None:
+    bench = Bench(FILES)
+    bench.vendor.put_script.extend([ConditionUnsupported("501"), OutcomeUnknown("cut")])
+    tries = watch(bench)
+    arrives = bench.options.settle_s - 10
+    asyncio.get_running_loop().call_later(arrives, lambda: bench.vendor.change("import-1", status="SUCCESSFUL"))
+    await bench.run()
+    assert await bench.states() == {"a.csv": "collected"}
+    assert len(tries) == 2
+
+
+async def test_once_storage_takes_no_condition_data_that_may_be_there_is_given_time_to_show_first() -> None:
+    bench = Bench({"a.csv": b"x\n1\n", "b.csv": b"x\n2\n"}, options=RunOptions(uploads=1))
+    orphan = bench.vendor.add(CreateRequest(schema_id="s1", original_filename=f"b.~{bench.tag('b.csv')}.csv"))
+    bench.vendor.put_script.append(ConditionUnsupported("501"))
+    tries = watch(bench)
+    await bench.run()
+    assert set((await bench.states()).values()) == {"collected"}
+    (of_orphan,) = [at for import_id, at in tries if import_id == orphan.import_id]
+    assert of_orphan - tries[0][1] >= bench.options.settle_s
+
+
+async def test_an_item_has_so_many_tries_at_storage_in_a_row_and_then_waits_ten_seconds() -> None:
+    bench = Bench(FILES, options=RunOptions(upload_attempts=3))
+    bench.vendor.put_script.extend([Unavailable("503")] * 4)
+    tries = watch(bench)
+    await bench.run()
+    assert await bench.states() == {"a.csv": "collected"}
+    pauses = [later - earlier for (_, earlier), (_, later) in pairwise(tries)]
+    assert [pause >= 10 for pause in pauses] == [False, False, True, False]
+
+
+async def test_a_second_url_is_tried_at_once_and_a_third_after_ten_seconds_where_storage_calls_them_expired() -> None:
+    bench = Bench(FILES)
+    bench.vendor.put_script.extend([UrlExpired("Request has expired")] * 2)
+    tries = watch(bench, takes_s=1.0)
+    await bench.run()
+    assert await bench.states() == {"a.csv": "collected"}
+    first, second, third = (at for _, at in tries)
+    assert second - first < 5
+    assert third - second >= 10
+
+
+async def test_an_item_whose_import_was_made_as_a_stop_came_is_uploaded_once() -> None:
+    bench = Bench(FILES)
+    bench.vendor.put_script.extend([Unavailable("503")] * 3)
+    tries = watch(bench, lambda _: bench.stop.request(StopReason.INTERRUPTED))
+    create = bench.vendor.create
+
+    async def stopped(request: CreateRequest) -> RemoteImport:
+        bench.stop.request(StopReason.INTERRUPTED)
+        return await create(request)
+
+    bench.vendor.create = stopped  # type: ignore[method-assign]
+    await bench.run()
+    assert await bench.states() == {"a.csv": "created"}
+    assert len(tries) == 1
+
+
+@pytest.mark.parametrize(("status", "recorded"), [("SUCCESSFUL", "AWAITING_UPLOAD"), ("RUNNING", "RUNNING")])
+async def test_data_that_had_arrived_is_recorded_with_the_vendors_status_unless_the_import_has_ended(
+    status: str, recorded: str
+) -> None:
+    bench = Bench(FILES)
+    bench.vendor.change(await bench.leave_uploading("a.csv"), status=status)
+    asyncio.get_running_loop().call_later(60, lambda: bench.vendor.change("import-1", status="SUCCESSFUL"))
+    advance, arrived = bench.ledger.advance, list[str | None]()
+
+    async def noted(item: Item, state: ItemState, **changes: object) -> Item:
+        moved = await advance(item, state, **changes)  # type: ignore[arg-type]
+        if item.state is ItemState.CREATED:
+            arrived.append(moved.status)
+        return moved
+
+    bench.ledger.advance = noted  # type: ignore[method-assign, assignment]
+    await bench.run()
+    assert arrived == [recorded]
+    assert await bench.states() == {"a.csv": "collected"}
+
+
+async def test_refusals_of_an_upload_to_an_earlier_import_do_not_count_for_the_next() -> None:
+    bench = Bench(FILES)
+    refusal = UploadRefused("HTTP 403 AccessDenied", may_pass=True)
+    bench.vendor.put_script.extend([refusal] * 5)
+
+    def lose_the_first(import_id: str) -> None:
+        if import_id == "import-1" and len(bench.vendor.put_script) == 3:
+            bench.vendor.imports.pop(import_id)
+
+    tries = watch(bench, lose_the_first)
+    await bench.run()
+    assert await bench.states() == {"a.csv": "collected"}
+    assert [import_id for import_id, _ in tries] == ["import-1"] * 3 + ["import-2"] * 3
