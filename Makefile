@@ -13,7 +13,7 @@ PARALLEL := -n 3 --dist worksteal
 # The tests start hundreds of Python processes; without cached bytecode, each one compiles every module again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test test-all test-slow-ci cloud-demo cloud-test check lint-cloud format docs simulate mutants bench cover clean screenshots
+.PHONY: help demo test test-all test-slow-ci cloud-demo cloud-test check lint-cloud audit format docs simulate mutants bench cover clean screenshots
 
 help:
 	@echo "make demo         import examples/inbox into a sandbox on this machine and show the results"
@@ -25,6 +25,7 @@ help:
 	@echo "make check        check format, lint, and types, as the CI does"
 	@echo "make format       format the code as 'make check' requires"
 	@echo "make lint-cloud   check the deployment on AWS with cfn-lint, checkov, and cfripper"
+	@echo "make audit        look up known vulnerabilities of everything that is installed; needs a network, and fails without one"
 	@echo "make simulate     simulate whole migrations with faults in virtual time: alone, on a shared ledger, and with the functions on AWS; SEEDS=$(SEEDS)"
 	@echo "make mutants      change the modules that decide safety in small ways; some test must notice each; takes hours, and continues where it was interrupted"
 	@echo "make bench        run the benchmarks; each prints its figures and their limits"
@@ -95,11 +96,17 @@ check: $(VENV)/.dev
 lint-cloud: $(TOOLS)/sam/.installed $(TOOLS)/lint/.installed
 	$(TOOLS)/sam/bin/python infra/lint --tools $(TOOLS)
 
-# The functions use the versions of constraints.txt.
-infra/functions/requirements.txt: infra/functions/requirements.in constraints.txt $(TOOLS)/sam/.installed
+# Not part of the CI: it asks a service on the internet, and what it finds changes without a change here.
+audit: $(TOOLS)/audit/.installed
+	$(TOOLS)/audit/bin/python infra/dependencies/audit.py infra/functions/requirements.txt constraints.txt infra/tools/*.txt
+
+# The functions use the versions of constraints.txt, and install only files that have one of these hashes.
+infra/functions/requirements.txt: infra/functions/requirements.in constraints.txt infra/dependencies/wheels.py $(TOOLS)/sam/.installed
+	$(TOOLS)/sam/bin/uv pip compile --quiet --universal --python-version 3.11 --no-header --format pylock.toml \
+		--constraint constraints.txt $< > $@.lock
 	{ echo '# Made of requirements.in and constraints.txt by: make $@'; \
-		$(TOOLS)/sam/bin/uv pip compile --quiet --universal --python-version 3.11 --no-annotate --no-header --no-emit-index-url \
-			--constraint constraints.txt $<; } > $@.new
+		$(TOOLS)/sam/bin/python infra/dependencies/wheels.py < $@.lock; } > $@.new
+	rm $@.lock
 	mv $@.new $@
 
 format: $(VENV)/.dev

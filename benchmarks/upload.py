@@ -24,6 +24,7 @@ from benchmarks.figures import Figure, peak_rss_mb, report
 from runner.dromo.storage import HttpStorage
 from runner.sources.file_body import FileBody
 from runner.sources.file_open import Stamp
+from runner.sources.file_path import FilePath
 
 MIB = 1 << 20
 RATIO_LIMIT = 0.80
@@ -78,7 +79,7 @@ def make_file(path: Path, *, size_mib: int) -> FileBody:
             digest.update(block)
         file.flush()
         os.fsync(file.fileno())
-    return FileBody(str(path), stamp=Stamp.of(path.stat()), sha256=digest.hexdigest())
+    return FileBody(FilePath(str(path)), stamp=Stamp.of(path.stat()), sha256=digest.hexdigest())
 
 
 def curl_s(path: Path, url: str) -> float:

@@ -13,7 +13,9 @@ def main() -> None:
         sys.stdout.write(f"bulkhead {__version__}\n")
         return
     from runner.cli.app import build
+    from runner.cli.terminal import guard_terminal
 
+    guard_terminal()
     build(sys.argv[1:])(prog_name="bulkhead")
 
 

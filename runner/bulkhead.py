@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Literal, Self
 from runner import identity
 from runner.aws.s3 import canonical_folder, is_s3
 from runner.config.options import FailureLimit, RunOptions
+from runner.config.origins import is_loopback
 from runner.config.run_spec import RunSpec
-from runner.config.settings import is_loopback
 from runner.errors import BatchTaken, ConfigError, LedgerLocked, SinkFailed, SourceLocked
 from runner.events import BatchStarted, Event, EventHook, Notice, ignore
 from runner.local import plan as planning

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from unicodedata import category
 
 _UNITS = ("kB", "MB", "GB", "TB", "PB")
 
 
-def shown(name: str) -> str:
-    """Return a name in which every character that could move the cursor or reverse the text is escaped."""
-    return "".join(c if c.isprintable() else _escaped(c) for c in name)
+def shown(name: str, *, spaces: bool = False) -> str:
+    """Return a name in which every character that could move the cursor or reverse the text is escaped.
+
+    So is every space except the usual one, unless `spaces`.
+    """
+    if name.isprintable():
+        return name
+    return "".join(c if c.isprintable() or (spaces and category(c) == "Zs") else _escaped(c) for c in name)
 
 
 def near(path: str) -> str:

@@ -28,6 +28,8 @@ NOUNS = (
     "retry",
     "formatting",
     "globs",
+    "folders",
+    "masking",
     "findings",
 )
 ORDER = (

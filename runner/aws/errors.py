@@ -7,6 +7,7 @@ import re
 from botocore import exceptions as botocore
 
 from runner.errors import AwsRefused, BulkheadError, ConfigError, Unavailable
+from runner.masking import FORMS
 
 UNUSABLE = (botocore.BotoCoreError, ValueError)
 """Errors that opening a session or a client may raise."""
@@ -45,6 +46,8 @@ _ACTIONS = {
 }
 """IAM actions whose names differ from the operations they allow."""
 
+_CODE_CHARS = 100
+
 LOG_IN = "log in again (`aws sso login`), or check AWS_PROFILE and the AWS_* variables"
 """What to do if credentials are missing or refused."""
 
@@ -72,9 +75,9 @@ def translated(error: Exception, *, service: str = "aws") -> BulkheadError:
     if isinstance(error, botocore.ClientError):
         return _refusal(error, service)
     if isinstance(error, botocore.HTTPClientError | botocore.ConnectionError):
-        return Unavailable(f"AWS cannot be reached: {error}")
+        return Unavailable(f"AWS cannot be reached: {FORMS.short(str(error))}")
     return unconfigured(error) or ConfigError(
-        f"AWS cannot be asked: {error}", hint="check AWS_PROFILE and the AWS_* variables"
+        f"AWS cannot be asked: {FORMS.short(str(error))}", hint="check AWS_PROFILE and the AWS_* variables"
     )
 
 
@@ -88,12 +91,12 @@ def unconfigured(error: Exception) -> ConfigError | None:
 
 def code_of(error: botocore.ClientError) -> str:
     """Return AWS's error code, such as `NoSuchBucket`."""
-    return str(error.response.get("Error", {}).get("Code", ""))
+    return FORMS(str(error.response.get("Error", {}).get("Code", ""))[:_CODE_CHARS])
 
 
 def _refusal(error: botocore.ClientError, service: str) -> BulkheadError:
     code = code_of(error)
-    message = str(error.response.get("Error", {}).get("Message", "")) or code
+    message = FORMS.short(str(error.response.get("Error", {}).get("Message", "")) or code)
     status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     if code in DENIED:
         action = _action(message, service, str(error.operation_name))

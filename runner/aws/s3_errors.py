@@ -22,6 +22,7 @@ from runner.errors import (
     SourceNotFound,
     StorageFull,
 )
+from runner.masking import FORMS
 
 if TYPE_CHECKING:
     from runner.aws.s3 import S3Place
@@ -94,7 +95,7 @@ def translation(error: Exception, place: S3Place, doing: Doing) -> BulkheadError
     if isinstance(error, _OF_THE_MOMENT):
         hint = "check the network, and aws_endpoint_url if it is set"
         return FileUnavailable(f"{tried}: {_trouble(error)}", hint=hint)
-    reason = str(error).splitlines()[0][:300]
+    reason = FORMS.short(str(error).splitlines()[0])
     return ConfigError(f"{tried}: {reason}", hint="check the bucket's name, aws_region and aws_endpoint_url")
 
 

@@ -145,24 +145,6 @@ class ManifestArguments(Batch, Format, Config, Ledger, Verbose):
 class RedriveArguments(Batch, Redriven, Account, Json, Verbose):
     """What `redrive` takes."""
 
-    results: Annotated[
-        bool,
-        Option(
-            "--results",
-            None,
-            "Fetch results again that were collected and are no longer in the output directory or prefix.",
-            Panel.BATCH,
-        ),
-    ] = False
-
-    def refuse_with_results(self) -> None:
-        """Refuse options that say something else than `--results`. Raises ConfigError."""
-        from runner.errors import ConfigError
-
-        if self.state or self.import_again:
-            other = "--state" if self.state else "--import-again"
-            raise ConfigError(f"--results and {other} exclude each other", hint="redrive twice")
-
 
 class ReconcileArguments(Batch, Account, Json, Verbose):
     """What `reconcile` takes."""

@@ -12,8 +12,12 @@ from contextlib import contextmanager
 import typer
 
 from runner import errors
+from runner.cli.terminal import visible
 from runner.formatting import shown
 from runner.local.outcome import ExitCode, exit_code_of
+from runner.masking import FORMS, cut
+
+_TRACE_LINE_CHARS = 2000
 
 ErrorHook = Callable[[str, str | None, ExitCode], None]
 """Called with the error that ends the command: message, hint, exit code."""
@@ -53,7 +57,7 @@ def _report(error: BaseException, *, verbose: bool, on_error: ErrorHook | None) 
     else:
         message, hint, code = _unexpected(error), "run the command again with -v for details", ExitCode.UNEXPECTED
     if verbose:
-        sys.stderr.write("".join(traceback.format_exception(error)))
+        sys.stderr.write(_trace(error))
     sys.stderr.write(f"error: {_lines(message)}\n")
     if hint:
         sys.stderr.write(f"hint: {_lines(hint)}\n")
@@ -64,6 +68,11 @@ def _report(error: BaseException, *, verbose: bool, on_error: ErrorHook | None) 
 
 def _unexpected(error: BaseException) -> str:
     return f"unexpected error ({type(error).__name__}); the ledger is safe"
+
+
+def _trace(error: BaseException) -> str:
+    lines = "".join(traceback.format_exception(error)).splitlines()
+    return "".join(f"{visible(FORMS(cut(line, _TRACE_LINE_CHARS)))}\n" for line in lines)
 
 
 def _lines(text: str) -> str:

@@ -464,6 +464,15 @@ class Redriven(Arguments):
         ),
     ] = False
     yes: Annotated[bool, Option("--yes", None, "With --import-again: do not ask.", Panel.BATCH)] = False
+    results: Annotated[
+        bool,
+        Option(
+            "--results",
+            None,
+            "Fetch results again that were collected and are no longer in the output directory or prefix.",
+            Panel.BATCH,
+        ),
+    ] = False
 
     def confirm(self) -> None:
         """Say what `--import-again` does, and on a terminal ask whether to do it. Raises typer.Abort."""
@@ -490,3 +499,11 @@ class Redriven(Arguments):
                     f"items in state {name!r} cannot be redriven", hint=f"choose from {', '.join(choice)}"
                 )
         return {choice[name] for name in self.state or ["failed"]}
+
+    def check_results(self) -> None:
+        """Refuse options that say something else than `--results`. Raises ConfigError."""
+        from runner.errors import ConfigError
+
+        if self.results and (self.state or self.import_again):
+            other = "--state" if self.state else "--import-again"
+            raise ConfigError(f"--results and {other} exclude each other", hint="redrive twice")

@@ -23,11 +23,14 @@ SAVED_SCHEMAS = Path("schemas", "saved")
 STANDALONE_URL = "http://127.0.0.1:8700/api/v1"
 """Where `bulkhead sandbox` listens by default."""
 
+_INSTEAD = {"api_url": STANDALONE_URL, "license_key": "sandbox"}
+"""What a command with `--sandbox` has before its sandbox runs, so that no real key or address counts."""
+
 
 @contextmanager
 def prepared(args: Arguments) -> Iterator[LoadedSettings]:
     """Load the settings, and run the embedded sandbox while the block runs if it was asked for. Raises ConfigError."""
-    loaded = args.load()
+    loaded = args.load(**_INSTEAD) if args.sandbox else args.load()
     for warning in loaded.warnings:
         line(console(stderr=True), f"warning: {warning}")
     if not args.sandbox:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import logging
+import sys
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.text import Text
 
+from runner.cli.terminal import unguarded, visible
 from runner.formatting import shown
+from runner.masking import FORMS, cut
 from runner.models import ItemState
 
 STYLES = {
@@ -44,9 +48,18 @@ def present(by_state: Mapping[ItemState, int]) -> Iterator[tuple[ItemState, int]
             yield state, by_state[state]
 
 
+class VisibleConsole(Console):
+    """A console that makes all texts visible, and writes control sequences only of its own."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(visible(segment.text), segment.style)
+
+
 def console(*, stderr: bool = False) -> Console:
     """Return a console that shows text as it is: no markup, no emoji codes, no highlighting."""
-    return Console(stderr=stderr, markup=False, emoji=False, highlight=False)
+    stream = unguarded(sys.stderr if stderr else sys.stdout)
+    return VisibleConsole(file=stream, stderr=stderr, markup=False, emoji=False, highlight=False)
 
 
 def line(screen: Console, text: str | Text = "", *, style: str = "") -> None:
@@ -74,8 +87,11 @@ _SILENCED = "stamina"
 _PLAIN = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime"}
 
 
+_LOG_LINE_CHARS = 2000
+
+
 class ConsoleLog(logging.Handler):
-    """Writes records to a console."""
+    """Writes records to a console, without secrets."""
 
     def __init__(self, console: Console) -> None:
         super().__init__()
@@ -85,21 +101,24 @@ class ConsoleLog(logging.Handler):
         fields = {name: value for name, value in record.__dict__.items() if name not in _PLAIN}
         line = " ".join([record.getMessage(), *(f"{name}={value}" for name, value in fields.items())])
         style = "yellow" if record.levelno >= logging.WARNING else "dim"
-        self._console.print(Text(shown(line), style=style), soft_wrap=True)
+        self._console.print(Text(shown(FORMS(cut(line, _LOG_LINE_CHARS))), style=style), soft_wrap=True)
 
 
 @contextmanager
 def logging_to(console: Console, *, verbose: bool) -> Iterator[None]:
-    """Show the runner's log while the block runs: all of it when verbose, else errors only."""
+    """Show the runner's log while the block runs: all of it when verbose, else errors only. Libraries log warnings."""
     logging.getLogger(_SILENCED).addHandler(logging.NullHandler())
-    logger = logging.getLogger("runner")
+    logging.getLogger(_SILENCED).propagate = False
+    logger, libraries = logging.getLogger("runner"), logging.getLogger()
     handler = ConsoleLog(console)
     before = logger.level, logger.propagate
     logger.setLevel(logging.INFO if verbose else logging.ERROR)
     logger.propagate = False
     logger.addHandler(handler)
+    libraries.addHandler(handler)
     try:
         yield
     finally:
         logger.removeHandler(handler)
+        libraries.removeHandler(handler)
         logger.level, logger.propagate = before

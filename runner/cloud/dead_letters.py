@@ -19,6 +19,7 @@ from runner.errors import (
     StorageFull,
     TransientError,
 )
+from runner.masking import FORMS
 from runner.models import OPEN_STATES, Item, ItemKind, ItemState
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ DEAD_LETTER = "dead_letter"
 _SHARED_CAUSES = (AuthRefused, AwsRefused, ConfigError, LedgerError, LedgerUnavailable, SinkFailed, StorageFull)
 """Errors that are not about one item: once the cause is fixed, reconcile enqueues the unchanged item again."""
 
-_MAX_REASON_CHARS = 500
 _S = ItemState
 
 
@@ -66,7 +66,7 @@ async def mark_dead_lettered(
             _S.REJECTED if is_unsent else item.state,
             reason=DEAD_LETTER,
             error_code=DEAD_LETTER,
-            error_message=reason[:_MAX_REASON_CHARS],
+            error_message=FORMS.short(reason),
         )
     except StaleItem:
         logger.info("another function moved the item of a dead letter", extra={"item": source})

@@ -7,12 +7,15 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from runner.cloud.context import spec_of
+import orjson
+
+from runner.cloud.context import is_driven_by_stack, spec_of
 from runner.cloud.handlers.configure import config_in_force
 from runner.cloud.lifecycle import enqueue_finish_if_idle, reopen, rolling_id, start_batch
 from runner.cloud.messages import ItemRef
+from runner.config.routes import Routes
 from runner.errors import LedgerError
-from runner.models import TERMINAL_STATES, UNSENT_STATES, ItemState
+from runner.models import REDRIVABLE_STATES, TERMINAL_STATES, UNSENT_STATES, ItemState
 from runner.sources import ObjectVersion, versioned_source
 
 if TYPE_CHECKING:
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 
     from runner.cloud.context import Deployment
     from runner.cloud.messages import ObjectCreated
+    from runner.config.routes import Route
     from runner.config.run_spec import RunSpec
     from runner.models import Batch, Item
     from runner.protocols import SourceEntry
@@ -28,6 +32,9 @@ logger = logging.getLogger(__name__)
 
 _MOST_NAMES = 50
 """How many items a key can have in the batch of a day for one of its versions."""
+
+_MOST_SPEC_BYTES = 350_000
+"""The longest spec of a batch that fits into a row of DynamoDB, with room for the key."""
 
 _CLOCK_SKEW = timedelta(seconds=5)
 """By how much the clocks of S3 and of a function may differ."""
@@ -59,13 +66,32 @@ async def _rolling_batch(deployment: Deployment, spec: RunSpec, batch_id: str) -
     return await _with_routes(deployment, batch, spec)
 
 
-async def with_current_routes(deployment: Deployment, batch: Batch) -> Batch:
-    """Return a rolling batch with the current routes: a file may be redriven because the routes were fixed.
+async def with_routes_of(deployment: Deployment, batch: Batch, item: Item) -> Batch:
+    """Return a rolling batch with the route that its item was bound to when it arrived, whatever has changed since.
 
-    Raises ConfigError, LedgerError, TransientError.
+    An item that was redriven gets the current routes, because they may have been fixed for it. One whose route is not
+    known any more gets none. The ledger keeps the batch with the current routes. Raises ConfigError, LedgerError,
+    TransientError.
     """
     config = await config_in_force(deployment)
-    return await _with_routes(deployment, batch, config.run_spec(deployment, deployment.inbox))
+    batch = await _with_routes(deployment, batch, config.run_spec(deployment, deployment.inbox))
+    spec = spec_of(batch)
+    current = spec.routes.for_version(item.source, item.version)
+    is_as_bound = not item.binding or (current is not None and current.binding == item.binding)
+    if is_as_bound or await _was_redriven(deployment, item):
+        return batch
+    known = (*spec.routes.routes, *spec.earlier_routes.routes)
+    bound = [replace(route, match="**") for route in known if route.binding == item.binding][:1]
+    if not bound:
+        logger.warning("the item's route is not known any more", extra={"item": item.source})
+    return replace(batch, config=replace(spec, routes=Routes(bound)).to_json())
+
+
+async def _was_redriven(deployment: Deployment, item: Item) -> bool:
+    """Return whether a person has queued the item again after it had ended, and nothing was sent since."""
+    history = await deployment.ledger.history(item.batch_id, item.source)
+    before = next((entry.state for entry in reversed(history) if entry.state is not ItemState.QUEUED), None)
+    return item.state is ItemState.QUEUED and before in REDRIVABLE_STATES
 
 
 async def with_word_about_json(deployment: Deployment, batch: Batch) -> Batch:
@@ -80,10 +106,27 @@ async def with_word_about_json(deployment: Deployment, batch: Batch) -> Batch:
 
 
 async def _with_routes(deployment: Deployment, batch: Batch, spec: RunSpec) -> Batch:
+    """Return the batch with the routes of `spec` for new items; it keeps those that its items may be bound to."""
+    if is_driven_by_stack(batch):
+        spec = replace(spec, earlier_routes=Routes(_earlier_routes(spec_of(batch), spec)))
     config = spec.to_json()
     if batch.config == config:
         return batch
     return await deployment.ledger.update_batch(batch.batch_id, config=config)
+
+
+def _earlier_routes(before: RunSpec, now: RunSpec) -> list[Route]:
+    """Return the routes that only `before` has, the newest first, as many as the ledger has room for."""
+    current = {route.binding for route in now.routes.routes}
+    former = {route.binding: route for route in (*before.routes.routes, *before.earlier_routes.routes)}
+    room = _MOST_SPEC_BYTES - len(now.to_json())
+    kept: list[Route] = []
+    for route in (route for binding, route in former.items() if binding not in current):
+        room -= len(orjson.dumps(route.to_json()))
+        if room < 0:
+            break
+        kept.append(route)
+    return kept
 
 
 async def _added(deployment: Deployment, batch: Batch, entry: SourceEntry, *, at: datetime) -> Item:

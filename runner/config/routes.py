@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from runner import identity
+from runner.config.origins import FILES, WORKING_DIRECTORY, notification_addresses
 from runner.errors import ConfigError, ItemRejected
 from runner.globs import Globs
 from runner.models import CreateRequest
 from runner.sources.object_versions import unversioned_source
 
 if TYPE_CHECKING:
+    from runner.config.origins import Confinement
     from runner.config.settings import LoadedSettings, Settings
 
 CONFIG_NAME = "bulkhead.toml"
@@ -123,11 +127,19 @@ class Routes:
         return cls([Route.from_json(route) for route in raw])
 
     @classmethod
-    def load(cls, table: object, base_dir: Path, *, file: str = CONFIG_NAME) -> Routes:
-        """Read the `[[routes]]` of a configuration file; paths in it are relative to `base_dir`. Raises ConfigError."""
+    def load(
+        cls, table: object, base_dir: Path, *, file: str = CONFIG_NAME, within: Confinement | None = None
+    ) -> Routes:
+        """Read the `[[routes]]` of a configuration file; paths in it are relative to `base_dir`, files are `within`.
+
+        Raises ConfigError.
+        """
         if not isinstance(table, list) or not table:
             raise ConfigError(f"{file}: routes must be one or more [[routes]] tables")
-        return cls([_route(raw, base_dir, number=n, file=file) for n, raw in enumerate(table, start=1)])
+        confined = dict.fromkeys(_FILE_KEYS, within) if within else {}
+        return cls(
+            [_route(raw, base_dir, number=n, file=file, within=confined) for n, raw in enumerate(table, start=1)]
+        )
 
     @classmethod
     def single(
@@ -139,8 +151,9 @@ class Routes:
         hooks_path: Path | None = None,
         user: dict[str, Any] | None = None,
         development_mode: bool | None = None,
+        within: Mapping[str, Confinement] = MappingProxyType({}),
     ) -> Routes:
-        """Return the one route that every item takes. Raises ConfigError."""
+        """Return the one route that every item takes; `within` limits files of a part. Raises ConfigError."""
         raw = {
             "name": "all",
             "match": "**",
@@ -152,7 +165,7 @@ class Routes:
             "development_mode": development_mode,
         }
         given = {key: value for key, value in raw.items() if value is not None}
-        return cls([_Parser("the schema for all files", Path()).route(given, default_name="all")])
+        return cls([_Parser("the schema for all files", Path(), within).route(given, default_name="all")])
 
     @classmethod
     def of(cls, loaded: LoadedSettings) -> Routes:
@@ -161,7 +174,8 @@ class Routes:
         if settings.routes is not None and settings.schema_id is None and settings.fields_file is None:
             _refuse_overrides(settings)
             file = loaded.config_file or Path(CONFIG_NAME)
-            return cls.load(list(settings.routes), file.parent, file=file.name)
+            within = loaded.confinement("routes")
+            return cls.load(list(settings.routes), file.parent, file=file.name, within=within)
         if settings.routes is not None:
             raise ConfigError(f"{CONFIG_NAME} gives both [[routes]] and one schema for all", hint="keep one of them")
         if settings.schema_id is None and settings.fields_file is None:
@@ -175,6 +189,7 @@ class Routes:
             settings_path=settings.settings_file,
             hooks_path=settings.hooks_file,
             development_mode=settings.development_mode,
+            within={key: within for name, key in FILES.items() if (within := loaded.confinement(name))},
         )
 
 
@@ -184,8 +199,8 @@ def _refuse_overrides(settings: Settings) -> None:
             raise ConfigError(f"{name} goes with one schema for all, not with [[routes]]", hint="set it in the routes")
 
 
-def _route(raw: object, base_dir: Path, *, number: int, file: str) -> Route:
-    parser = _Parser(f"{file}, route {number}", base_dir)
+def _route(raw: object, base_dir: Path, *, number: int, file: str, within: Mapping[str, Confinement]) -> Route:
+    parser = _Parser(f"{file}, route {number}", base_dir, within)
     if not isinstance(raw, Mapping):
         raise parser.error("it must be a table")
     if "match" not in raw:
@@ -194,11 +209,12 @@ def _route(raw: object, base_dir: Path, *, number: int, file: str) -> Route:
 
 
 class _Parser:
-    """Reads one route; every error begins with the route's place in the file."""
+    """Reads one route; every error begins with the route's place in the file. `within` limits files by their key."""
 
-    def __init__(self, where: str, base_dir: Path) -> None:
+    def __init__(self, where: str, base_dir: Path, within: Mapping[str, Confinement]) -> None:
         self._where = where
         self._base_dir = base_dir
+        self._within = within
 
     def error(self, reason: str, *, hint: str | None = None) -> ConfigError:
         return ConfigError(f"{self._where}: {reason}", hint=hint)
@@ -210,6 +226,7 @@ class _Parser:
             raise self.error(f"give exactly one of schema_id and fields; {'both are' if both else 'neither is'} given")
         inline = self._fields(raw["fields"]) if "fields" in raw else {}
         settings = self._object(raw.get("settings", inline.get("settings")), key="settings")
+        self._refuse_notifications(settings, key="settings" if "settings" in raw else "fields")
         return Route(
             name=self._text(raw.get("name", default_name), key="name"),
             match=self._glob(raw["match"]),
@@ -219,6 +236,14 @@ class _Parser:
             hooks=self._object(raw.get("hooks", inline.get("hooks")), key="hooks"),
             user=self._user(raw.get("user")),
         )
+
+    def _refuse_notifications(self, settings: dict[str, Any] | None, *, key: str) -> None:
+        if (within := self._within.get(key)) and (found := notification_addresses(settings)):
+            raise self.error(
+                f"settings: {found[0]} is a notification address, which is not read from a file that is found in "
+                f"{WORKING_DIRECTORY}",
+                hint=f"if it is right, {within.line}",
+            )
 
     def _known_keys(self, raw: Mapping[str, Any], known: Sequence[str], *, within: str) -> None:
         for key in raw:
@@ -276,6 +301,7 @@ class _Parser:
     def _json_file(self, value: str, *, key: str) -> object:
         path = self._base_dir / value
         try:
+            path = self._inside(path, value, key=key)
             return orjson.loads(path.read_bytes().removeprefix(b"\xef\xbb\xbf"))
         except orjson.JSONDecodeError as error:
             at = f"line {error.lineno}, column {error.colno}"
@@ -283,6 +309,15 @@ class _Parser:
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else "not a path"
             raise self.error(f"{key}: {value} cannot be read: {reason}", hint=f"looked for {path}") from error
+
+    def _inside(self, path: Path, value: str, *, key: str) -> Path:
+        """Return the path, or its end without links if it has to be in a directory. Raises ConfigError, OSError."""
+        if (within := self._within.get(key)) is None:
+            return path
+        end = Path(os.path.realpath(path))
+        if not within.allows(end):
+            raise self.error(f"{key}: {value} is outside {WORKING_DIRECTORY}", hint=f"if it is right, {within.line}")
+        return end
 
     def _plain(self, value: object, *, key: str) -> object:
         """Return a value after a round trip through JSON, so that a snapshot of it is the same."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import orjson
@@ -17,6 +17,7 @@ class RunSpec:
 
     `again`, `retry_failed`, and `json_is_new` as in `RunOptions`. With `check` each file is judged before its first
     create, as `runner.check.Gate` says. `driver` is what processes the batch: a runner, or the functions of a stack.
+    `earlier_routes` are those of items that were added before `routes` took effect.
     """
 
     source: SourceSpec
@@ -28,6 +29,7 @@ class RunSpec:
     fail_if_empty: bool = False
     check: Literal["skip", "warn"] | None = None
     driver: Literal["runner", "stack"] = "runner"
+    earlier_routes: Routes = field(default_factory=lambda: Routes([]))
 
     def to_json(self) -> str:
         raw = {"source": self.source.to_json(), "routes": self.routes.to_json(), "again": self.again}
@@ -35,6 +37,7 @@ class RunSpec:
         raw |= {"json_is_new": True} if self.json_is_new else {}
         raw |= {"check": self.check} if self.check else {}
         raw |= {"driver": self.driver} if self.driver != "runner" else {}
+        raw |= {"earlier_routes": self.earlier_routes.to_json()} if self.earlier_routes.routes else {}
         return orjson.dumps(raw).decode()
 
     @classmethod
@@ -48,4 +51,5 @@ class RunSpec:
             json_is_new=raw.get("json_is_new", False),
             check=raw.get("check"),
             driver=raw.get("driver", "runner"),
+            earlier_routes=Routes.from_json(raw.get("earlier_routes", [])),
         )

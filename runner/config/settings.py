@@ -24,6 +24,16 @@ from pydantic_settings import (
 
 from runner.aws.s3 import canonical_folder, is_s3
 from runner.config.options import FailureLimit, RunOptions
+from runner.config.origins import (
+    DEFAULT_API_URL,
+    FILES,
+    REDIRECTS,
+    WORKING_DIRECTORY,
+    Confinement,
+    export_line,
+    is_loopback,
+    refuse_redirect,
+)
 from runner.config.units import Rate, duration_text, parse_duration, parse_failure_limit, parse_rate, parse_size
 from runner.errors import ConfigError
 from runner.ledger.location import LedgerTable, parse_location
@@ -42,7 +52,6 @@ _INTEGER_MOST = 2**63 - 1
 _PATHS = ("ledger", "quota_store", "fields_file", "settings_file", "hooks_file")
 _ONE_OF = ("schema_id", "fields_file", "routes")
 _FIELD_OF_ALIAS = dict.fromkeys(KEY_VARIABLES, "license_key")
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _OTHER_VARIABLES = ("BULKHEAD_CONFIG", "BULKHEAD_DEBUG")
 
 
@@ -136,7 +145,7 @@ class Settings(BaseSettings):
     )
 
     license_key: Annotated[SecretStr | None, Field(validation_alias=AliasChoices(*KEY_VARIABLES))] = None
-    api_url: Annotated[str, BeforeValidator(_base_url)] = "https://app.dromo.io/api/v1"
+    api_url: Annotated[str, BeforeValidator(_base_url)] = DEFAULT_API_URL
     ledger: Annotated[Path | LedgerTable, BeforeValidator(_ledger)] = Path(".bulkhead/ledger.db")
     out: Annotated[str | None, BeforeValidator(_out)] = None
     """An absolute path, or `s3://bucket/prefix`."""
@@ -209,21 +218,24 @@ class Settings(BaseSettings):
         """Merge flag, environment, `.env`, bulkhead.toml and default; the first that has a value wins.
 
         `flags` may hold `config`, the path of another bulkhead.toml; a flag that is None was not given. An empty
-        environment variable counts as absent. Raises ConfigError.
+        environment variable counts as absent. Raises ConfigError, also if the working directory redirects secrets or
+        data, see `runner.config.origins`.
         """
         environ = os.environ if environ is None else environ
         cwd = cwd or Path.cwd()
         dotenv = _read_dotenv(cwd / ".env")
-        config = _config_file(flags.get("config"), environ=environ, dotenv=dotenv, cwd=cwd)
+        config, is_found = _config_file(flags.get("config"), environ=environ, dotenv=dotenv, cwd=cwd)
+        in_config = _read_config(config) if config else {}
         layers = (
             _Layer("flag", {n: v for n, v in flags.items() if v is not None and n != "config"}, base=cwd),
             _Layer("environment", _from_variables(environ), base=cwd, variables=environ),
-            _Layer(".env", _from_variables(dotenv), base=cwd),
-            _Layer(CONFIG_NAME, _read_config(config) if config else {}, base=config.parent if config else cwd),
+            _Layer(".env", _from_variables(dotenv), base=cwd, is_found=True),
+            _Layer(CONFIG_NAME, in_config, base=config.parent if config else cwd, is_found=is_found),
         )
         values, sources = _merged(layers)
         origins = {name: layer.origin(name) for name, layer in sources.items()}
         settings = _validated(values, origins)
+        _refuse_redirects(settings, sources, layers)
         absolute: dict[str, object] = {
             name: _absolute(getattr(settings, name), sources.get(name), cwd) for name in _PATHS
         }
@@ -233,6 +245,8 @@ class Settings(BaseSettings):
             settings=settings.model_copy(update=absolute),
             origins=origins,
             config_file=config,
+            directory=cwd.resolve(),
+            found=frozenset(name for name, layer in sources.items() if layer.is_found),
             warnings=(*_unencrypted(settings.api_url), *_unknown_variables(environ), *_unknown_variables(dotenv)),
         )
 
@@ -249,21 +263,39 @@ class Settings(BaseSettings):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedSettings:
-    """The settings, the origin of each, the bulkhead.toml that was read, and warnings for the user."""
+    """The settings, the origin of each, the bulkhead.toml that was read, and warnings for the user.
+
+    `found` names the settings that files found in the working directory, `directory`, give.
+    """
 
     settings: Settings
     origins: Mapping[str, str]
     config_file: Path | None = None
+    directory: Path | None = None
+    found: frozenset[str] = frozenset()
     warnings: tuple[str, ...] = ()
 
     def origin(self, name: str) -> str:
         """Return `flag`, `environment NAME`, `.env`, `bulkhead.toml` or `default`."""
         return self.origins.get(name, "default")
 
+    def place(self, name: str) -> str:
+        """Return the origin, and whether it is in the working directory."""
+        return f"{self.origin(name)} in {WORKING_DIRECTORY}" if name in self.found else self.origin(name)
+
+    def confinement(self, name: str) -> Confinement | None:
+        """Return where files that a setting names have to be, None if anywhere."""
+        if name not in self.found or self.directory is None:
+            return None
+        line = "add --config bulkhead.toml"
+        if name in FILES:
+            line = f"run: {export_line(name, os.path.realpath(getattr(self.settings, name)))}"
+        return Confinement(self.directory, line)
+
     def masked(self) -> list[tuple[str, str, str]]:
         """Return (name, value, origin) of every setting; the license key only as set or not."""
         names = Settings.model_fields
-        return [(name, _shown(name, getattr(self.settings, name)), self.origin(name)) for name in names]
+        return [(name, _shown(name, getattr(self.settings, name)), self.place(name)) for name in names]
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,12 +306,15 @@ class _Layer:
     values: Mapping[str, Any]
     base: Path
     variables: Mapping[str, str] | None = None
+    is_found: bool = False
+    """Whether it is a file that was found in the working directory."""
 
     def origin(self, name: str) -> str:
         if self.variables is None:
             return self.kind
-        variables = KEY_VARIABLES if name == "license_key" else (ENV_PREFIX + name.upper(),)
-        return f"{self.kind} {next(v for v in variables if self.variables.get(v))}"
+        names = KEY_VARIABLES if name == "license_key" else (ENV_PREFIX + name.upper(),)
+        given = {variable.upper(): variable for variable, value in self.variables.items() if value}
+        return f"{self.kind} {next(given[name] for name in names if name in given)}"
 
 
 def _from_variables(variables: Mapping[str, str]) -> dict[str, Any]:
@@ -308,16 +343,27 @@ def _read_dotenv(path: Path) -> dict[str, str]:
     return {name: value for name, value in found.items() if value}
 
 
-def _config_file(flag: object, *, environ: Mapping[str, str], dotenv: Mapping[str, str], cwd: Path) -> Path | None:
-    """Return the bulkhead.toml to read, None if there is none. Raises ConfigError if a named file does not exist."""
+def _config_file(
+    flag: object, *, environ: Mapping[str, str], dotenv: Mapping[str, str], cwd: Path
+) -> tuple[Path | None, bool]:
+    """Return the bulkhead.toml to read, None if there is none, and whether it was found in the working directory.
+
+    Raises ConfigError if a named file does not exist, or if `.env` names one outside the working directory.
+    """
     variable = ENV_PREFIX + "CONFIG"
-    named = flag or environ.get(variable) or dotenv.get(variable)
-    path = cwd / Path(str(named or CONFIG_NAME)).expanduser()
+    named = flag or environ.get(variable)
+    of_dotenv = None if named else dotenv.get(variable)
+    path = cwd / Path(str(named or of_dotenv or CONFIG_NAME)).expanduser()
+    if of_dotenv and not path.resolve().is_relative_to(cwd.resolve()):
+        raise ConfigError(
+            f"{variable} = {of_dotenv} (.env in {WORKING_DIRECTORY}): this file is outside {WORKING_DIRECTORY}",
+            hint=f"if it is right, run: {export_line('config', path)}",
+        )
     if path.is_file():
-        return path.resolve()
-    if named:
+        return path.resolve(), not named
+    if named or of_dotenv:
         raise ConfigError(f"the configuration file {path} does not exist", hint=f"--config or {variable} names it")
-    return None
+    return None, False
 
 
 def _read_config(path: Path) -> dict[str, Any]:
@@ -401,6 +447,27 @@ def _merged(layers: Sequence[_Layer]) -> tuple[dict[str, Any], dict[str, _Layer]
     return values, sources
 
 
+def _refuse_redirects(settings: Settings, sources: Mapping[str, _Layer], layers: Sequence[_Layer]) -> None:
+    """Refuse to send secrets or data where only the working directory says. Raises ConfigError."""
+    key = sources.get("license_key")
+    for name in REDIRECTS:
+        source, reason = sources.get(name), ""
+        if source is None or not source.is_found:
+            continue
+        if name == "api_url":
+            if key is None or _is_of_working_directory(key, layers):
+                continue
+            reason = f"; the key is from the {key.origin('license_key')}"
+        trusted = [layer.values[name] for layer in layers if not layer.is_found and name in layer.values]
+        refuse_redirect(name, getattr(settings, name), origin=source.kind, trusted=trusted, reason=reason)
+
+
+def _is_of_working_directory(key: _Layer, layers: Sequence[_Layer]) -> bool:
+    """Return whether the working directory has the license key, even if it is given elsewhere, too."""
+    found = [layer.values.get("license_key") for layer in layers if layer.is_found]
+    return key.is_found or key.values["license_key"] in found
+
+
 def _validated(values: Mapping[str, Any], origins: Mapping[str, str]) -> Settings:
     try:
         return Settings(**values)
@@ -417,11 +484,6 @@ def _absolute(path: Path | LedgerTable | None, layer: _Layer | None, cwd: Path) 
     if path is None or isinstance(path, LedgerTable):
         return path
     return Path(os.path.normpath((layer.base if layer else cwd) / path.expanduser()))
-
-
-def is_loopback(api_url: str) -> bool:
-    """Return whether an API is on this machine."""
-    return urlsplit(api_url).hostname in _LOOPBACK
 
 
 def _unencrypted(api_url: str) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
 from urllib.parse import quote
@@ -31,6 +32,7 @@ from runner.errors import (
     TransientError,
     Unavailable,
 )
+from runner.masking import Mask
 from runner.models import CreateRequest, ImportPage, RemoteImport
 
 KEY_HEADER = "X-Dromo-License-Key"
@@ -91,6 +93,7 @@ class HeadlessClient:
     ) -> None:
         self._base = _base(base_url)
         self._key = _header_safe(license_key)
+        self._mask = Mask(self._key)
         self._timeout_s = timeout_s
         self._resolver = resolver
         self._vendor_time = vendor_time
@@ -130,19 +133,19 @@ class HeadlessClient:
         self._check(answer, missing=missing or None, doubt=OutcomeUnknown)
         if answer.status not in {200, 201}:
             raise OutcomeUnknown(f"the API answered a create with {answer.status}")
-        return self._decoded(answer, import_of, doubt=OutcomeUnknown)
+        return self._decoded(answer, self._import_of, doubt=OutcomeUnknown)
 
     async def retrieve(self, import_id: str) -> RemoteImport:
         """Return the full import. Raises ImportNotFound, Unavailable."""
         missing = ImportNotFound("the vendor has no such import")
         path = _path("/headless/imports/", import_id, missing=missing)
         answer = await self._get(path, cap_bytes=DETAIL_CAP_BYTES, missing=missing)
-        return self._decoded(answer, lambda data: _asked_for(import_of(data), import_id))
+        return self._decoded(answer, lambda data: _asked_for(self._import_of(data), import_id))
 
     async def list_page(self, *, limit: int, offset: int) -> ImportPage:
         """Return one page of short imports, newest first; `limit` is at most 1000. Raises Unavailable."""
         path = f"/headless/imports/?limit={limit}&offset={offset}"
-        return self._decoded(await self._get(path, cap_bytes=LIST_CAP_BYTES), page_of)
+        return self._decoded(await self._get(path, cap_bytes=LIST_CAP_BYTES), partial(page_of, mask=self._mask))
 
     async def results_url(self, import_id: str) -> str:
         """Return a fresh presigned url of the results. Raises ImportNotFound, RequestInvalid, Unavailable."""
@@ -254,7 +257,7 @@ class HeadlessClient:
             raise RequestInvalid(
                 f"the API answered {status}; the API url is probably wrong", hint="check BULKHEAD_API_URL"
             )
-        raise RequestInvalid(message_of(answer.body or b"", status=status).replace(self._key, "***"))
+        raise RequestInvalid(message_of(answer.body or b"", status=status, mask=self._mask))
 
     def _is_foreign(self, answer: _Answer, *, of_one_import: bool) -> bool:
         """Return whether a refusal is a gateway's, and not a sign of a wrong url or key: the API answers elsewhere."""
@@ -272,6 +275,9 @@ class HeadlessClient:
             return answer.status != 303
         statuses = {401, 403, 404} if self._has_answered else {404}
         return answer.status in statuses and not answer.is_of_the_api
+
+    def _import_of(self, data: Any) -> RemoteImport:
+        return import_of(data, mask=self._mask)
 
     def _decoded(
         self, answer: _Answer, decode: Callable[[Any], _T], *, doubt: type[TransientError] = Unavailable

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from runner.errors import Unavailable
+from runner.masking import FORMS
 
 if TYPE_CHECKING:
     from multidict import CIMultiDictProxy
@@ -74,5 +75,5 @@ def decoder_for(headers: CIMultiDictProxy[str]) -> Decoder:
         return Decoder()
     if len(codings) == 1 and codings[0] in ("gzip", "x-gzip", "deflate"):
         return _Inflater(codings[0].removeprefix("x-"))
-    shown = "".join(char if char.isprintable() else "?" for char in named[:_SHOWN_CHARS])
+    shown = "".join(char if char.isprintable() else "?" for char in FORMS(named[: 2 * _SHOWN_CHARS])[:_SHOWN_CHARS])
     raise Unavailable(f"storage sent data with the Content-Encoding {shown!r}, which cannot be decoded")

@@ -1,7 +1,7 @@
 """Decoding of the vendor's answers: imports, pages, refusal messages, and times.
 
 Nothing odd gets past here: a field that has not what it should have counts as absent, and an answer that lacks what it
-is for raises ValueError.
+is for raises ValueError. Nor does a secret that the vendor quotes: `mask` hides it, and knows the license key.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import Any
 import orjson
 
 from runner.clock import http_date, plausible
+from runner.masking import FORMS, TEXT_LIMIT, Mask
 from runner.models import ImportPage, RemoteImport
 
-MESSAGE_LIMIT = 500
 UNKNOWN_STATUS = "UNKNOWN"
 _WORD_LIMIT = 200
 _URL_LIMIT = 8192
@@ -35,58 +35,62 @@ def is_usable_id(value: object) -> bool:
     return isinstance(value, str) and _USABLE_ID.fullmatch(value) is not None
 
 
-def import_of(data: Any) -> RemoteImport:
+def import_of(data: Any, *, mask: Mask = FORMS) -> RemoteImport:
     """Decode a short or full import; its status is kept verbatim. Raises ValueError if it has no usable id."""
-    if not isinstance(data, dict) or not is_usable_id(data.get("id")):
+    if not isinstance(data, dict) or not _has_id(data, mask):
         raise ValueError("the answer has no usable import id")
     metadata = data.get("result_metadata")
     return RemoteImport(
         import_id=data["id"],
-        status=_word(data.get("status")) or UNKNOWN_STATUS,
-        schema_id=_word(data.get("schema_id")),
-        original_filename=_text(data.get("original_filename"), limit=_URL_LIMIT),
+        status=_word(data.get("status"), mask) or UNKNOWN_STATUS,
+        schema_id=_id(data.get("schema_id"), mask),
+        original_filename=_name(data.get("original_filename"), mask),
         created_at=_instant(data.get("created_date")),
         modified_at=_instant(data.get("modified_date")),
         upload_url=_text(data.get("upload"), limit=_URL_LIMIT),
-        review_url=_link(data.get("review_url")),
-        import_errors=_import_errors(data.get("import_errors")),
+        review_url=_link(data.get("review_url"), mask),
+        import_errors=_import_errors(data.get("import_errors"), mask),
         result_metadata=metadata if isinstance(metadata, dict) else None,
     )
 
 
-def page_of(data: Any) -> ImportPage:
+def page_of(data: Any, *, mask: Mask = FORMS) -> ImportPage:
     """Decode one page of the list; an entry without a usable id is left out. Raises ValueError if it is not a page."""
     if not isinstance(data, dict) or not isinstance(data.get("results"), list):
         raise ValueError("the answer is not a page of imports")  # noqa: TRY004 - one error for all that is unusable
     entries = data["results"]
-    imports = tuple(import_of(entry) for entry in entries if isinstance(entry, dict) and is_usable_id(entry.get("id")))
+    imports = tuple(import_of(entry, mask=mask) for entry in entries if _has_id(entry, mask))
     count = data.get("count")
     return ImportPage(
         count=count if isinstance(count, int) else len(entries),
         imports=imports,
         has_next=bool(data.get("next")) and bool(entries),
         left_out=len(entries) - len(imports),
-        is_whole=all(_is_telling(entry) for entry in entries),
+        is_whole=all(_is_telling(entry, mask) for entry in entries),
     )
 
 
-def _is_telling(entry: Any) -> bool:
+def _has_id(entry: Any, mask: Mask) -> bool:
+    return isinstance(entry, dict) and is_usable_id(entry.get("id")) and not mask.knows(entry["id"])
+
+
+def _is_telling(entry: Any, mask: Mask) -> bool:
     """Return whether an entry of the list says whose import it is, as far as the vendor knows."""
-    if not isinstance(entry, dict) or not is_usable_id(entry.get("id")):
+    if not _has_id(entry, mask):
         return False
-    remote = import_of(entry)
+    remote = import_of(entry, mask=mask)
     decoded = (remote.schema_id, remote.original_filename, remote.created_at)
     return all(
         entry.get(name) in (None, "") or value is not None for name, value in zip(_TELLING, decoded, strict=True)
     )
 
 
-def message_of(body: bytes, *, status: int) -> str:
+def message_of(body: bytes, *, status: int, mask: Mask = FORMS) -> str:
     """Flatten the vendor's refusal, `{"detail": ...}` or `{"field": [...]}`, into at most 500 characters.
 
     If the body is anything else, such as an HTML page, the message is `HTTP <status>`.
     """
-    return _message(_refusal(body)) or f"HTTP {status}"
+    return _message(_refusal(body), mask) or f"HTTP {status}"
 
 
 def is_of_the_api(body: bytes) -> bool:
@@ -131,27 +135,26 @@ def _sentences(value: Any, path: str = "", *, depth: int = 0) -> Iterator[str]:
             at = f"{path}[{index}]" if isinstance(inner, dict | list) else path
             yield from _sentences(inner, at, depth=depth + 1)
     elif value is not None:
-        text = " ".join(str(value)[: 2 * MESSAGE_LIMIT].split())
+        text = " ".join(str(value)[: 2 * TEXT_LIMIT].split())
         yield f"{path}: {text}" if path else text
 
 
-def _message(value: Any) -> str:
-    """Flatten any JSON value into at most 500 characters."""
+def _message(value: Any, mask: Mask) -> str:
+    """Flatten any JSON value into at most 500 characters, without secrets."""
     sentences: list[str] = []
     for sentence in _sentences(value):
         sentences.append(sentence)
-        if sum(map(len, sentences)) > MESSAGE_LIMIT:
+        if sum(map(len, sentences)) > TEXT_LIMIT:
             break
-    message = "; ".join(sentences)
-    return message if len(message) <= MESSAGE_LIMIT else message[: MESSAGE_LIMIT - 1] + "…"
+    return mask.short("; ".join(sentences))
 
 
-def _import_errors(value: Any) -> tuple[dict[str, Any], ...]:
+def _import_errors(value: Any, mask: Mask) -> tuple[dict[str, Any], ...]:
     """Decode the first 100 errors; what is kept of each are its type and its message, as plain text."""
     entries = value if isinstance(value, list) else [value]
     errors = (entry if isinstance(entry, dict) else {"message": entry} for entry in entries[:_ERRORS_LIMIT])
     return tuple(
-        {key: _message(error[key]) for key in ("type", "message") if error.get(key) is not None}
+        {key: _message(error[key], mask) for key in ("type", "message") if error.get(key) is not None}
         for error in errors
         if error != {"message": None}
     )
@@ -161,16 +164,28 @@ def _text(value: Any, *, limit: int) -> str | None:
     return value if isinstance(value, str) and 0 < len(value) <= limit else None
 
 
-def _word(value: Any) -> str | None:
-    """Return a status or an id: one short line."""
+def _word(value: Any, mask: Mask) -> str | None:
+    """Return one short line."""
     word = _text(value, limit=_WORD_LIMIT)
-    return word if word is not None and word.isprintable() else None
+    return word if word is not None and word.isprintable() and mask(word) == word else None
 
 
-def _link(value: Any) -> str | None:
+def _id(value: Any, mask: Mask) -> str | None:
+    """Return an id, which may look like a secret, but is not the license key."""
+    return value if is_usable_id(value) and not mask.knows(value) else _word(value, mask)
+
+
+def _name(value: Any, mask: Mask) -> str | None:
+    """Return the name of a file, which may look like a secret, but is not the license key."""
+    name = _text(value, limit=_URL_LIMIT)
+    return name if name is not None and not mask.knows(name) else None
+
+
+def _link(value: Any, mask: Mask) -> str | None:
     """Return a url that a person can open."""
     url = _text(value, limit=_URL_LIMIT)
-    return url if url is not None and url.isprintable() and _LINK.fullmatch(url) else None
+    is_plain = url is not None and url.isprintable() and _LINK.fullmatch(url)
+    return url if url is not None and is_plain and not mask.knows(url) else None
 
 
 def _instant(value: Any) -> datetime | None:

@@ -21,20 +21,29 @@ PAGES_WITHOUT_NEWS_MAX = 20
 """A list that grows while it is walked shows imports twice, but not on so many pages in a row."""
 CLOCK_MARGIN = timedelta(minutes=2)
 """How far the vendor's clock and ours may differ before a listing stops too early."""
+ORDER_PROVED_BY = 1000
+"""So many imports that come newest first do not by chance: the rest of the list is older, too (choice)."""
 
 
 async def imports_since(
-    api: ImportsApi, since: datetime | None, *, max_pages: int | None = None, for_absence: bool = False
+    api: ImportsApi,
+    since: datetime | None,
+    *,
+    max_pages: int | None = None,
+    trusts_order: bool = True,
+    for_absence: bool = False,
 ) -> AsyncIterator[RemoteImport]:
     """Yield imports created at `since` or later, all if it is None; an import may come twice.
 
-    The order of the list is not documented: it ends the walk only on pages that are in order.
+    The order of the list is not documented: it ends the walk only on pages that are in order. Without `trusts_order`,
+    one such page may be chance: the walk goes to the end of the list, unless ORDER_PROVED_BY imports are in order.
     Raises TransientError if a page cannot be read, and ListUnusable if the list shows the same imports again and again.
-    With `for_absence`, the caller concludes that an import does not exist if the list lacks it; then a page that is not
-    whole raises ListUnusable, too.
+    With `for_absence`, the caller concludes that an import does not exist if the list lacks it; then the order is not
+    trusted, and a page that is not whole raises ListUnusable, too.
     """
     offset = pages = pages_without_news = 0
     seen: set[str] = set()
+    order = _Order(needed=0 if trusts_order and not for_absence else ORDER_PROVED_BY)
     while max_pages is None or pages < max_pages:
         page = await repeat_read(lambda at=offset: api.list_page(limit=PAGE_SIZE, offset=at))  # type: ignore[misc]
         if for_absence and not page.is_whole:
@@ -43,13 +52,36 @@ async def imports_since(
             yield remote
         pages += 1
         offset += len(page.imports) + page.left_out
-        if not page.has_next or not (page.imports or page.left_out) or _is_older(page, since):
+        order.note([remote for remote in page.imports if remote.import_id not in seen])
+        if not page.has_next or not (page.imports or page.left_out) or (order.is_proved and _is_older(page, since)):
             return
         known = len(seen)
         seen.update(remote.import_id for remote in page.imports)
         pages_without_news = 0 if len(seen) > known else pages_without_news + 1
         if pages_without_news >= PAGES_WITHOUT_NEWS_MAX:
             raise ListUnusable("the list of imports does not end: it shows the same imports again and again")
+
+
+class _Order:
+    """Whether the imports of a walk came newest first; that is proved by `needed` of them."""
+
+    def __init__(self, *, needed: int) -> None:
+        self._needed = needed
+        self._count = 0
+        self._oldest: datetime | None = None
+        self._is_broken = False
+
+    @property
+    def is_proved(self) -> bool:
+        return self._needed == 0 or (not self._is_broken and self._count >= self._needed)
+
+    def note(self, imports: list[RemoteImport]) -> None:
+        """Add the imports of the next page that no page before had."""
+        for remote in imports:
+            is_newer = self._oldest is not None and remote.created_at is not None and remote.created_at > self._oldest
+            self._is_broken |= remote.created_at is None or is_newer
+            self._oldest = remote.created_at
+        self._count += len(imports)
 
 
 def _is_older(page: ImportPage, since: datetime | None) -> bool:

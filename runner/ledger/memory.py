@@ -261,4 +261,5 @@ class MemoryLedger:
 
 
 def _entry(item: Item, *, at: datetime, reason: str) -> HistoryEntry:
-    return HistoryEntry(at=at, state=item.state, reason=reason, attempts=item.attempts, import_id=item.import_id)
+    text = rules.stored_sentence(reason)
+    return HistoryEntry(at=at, state=item.state, reason=text, attempts=item.attempts, import_id=item.import_id)

@@ -1,4 +1,4 @@
-"""Rules that every store follows: the order of sources, the precision of instants, and which fields can change."""
+"""Rules that every store follows: the order of sources, precision of instants, length of texts, changeable fields."""
 
 from __future__ import annotations
 
@@ -8,10 +8,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from runner.errors import LedgerError, TagInUse
+from runner.masking import cut
 from runner.models import COUNTERS, Batch, BatchChanges, Item, ItemChanges, ItemState, RemoteImport
 
 LISTED = "listed"
 """Reason of an item's first history entry."""
+
+STORED_TEXT_LIMIT = 2000
+"""Characters that are stored of a sentence: far less than fits into an item of DynamoDB, whatever it quotes."""
 
 BATCH_CHANGES = frozenset(BatchChanges.__annotations__)
 
@@ -19,6 +23,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 _ITEM_CHANGES = frozenset(ItemChanges.__annotations__)
 _ITEM_INSTANTS = ("intent_at", "created_at", "uploaded_at", "finished_at")
+_SENTENCES = frozenset({"error_message", "status", "reason"})
 
 
 def source_key(source: str) -> bytes:
@@ -44,17 +49,23 @@ def whole_ms(instant: datetime) -> datetime:
 
 
 def with_state(item: Item, state: ItemState, changes: ItemChanges) -> Item:
-    """Return the item in `state`, one revision later, with instants in whole milliseconds. Raises IllegalTransition."""
+    """Return the item in `state`, one revision later, with its fields as they are stored. Raises IllegalTransition."""
     fixed = changes.keys() - _ITEM_CHANGES
     if fixed:
         raise TypeError(f"an item's {', '.join(sorted(fixed))} cannot change")
-    return item.with_state(state, **_with_whole_ms(changes))
+    return item.with_state(state, **_storable(changes))
+
+
+def stored_sentence(text: str) -> str:
+    """Return as much of a sentence as is stored."""
+    return cut(text, STORED_TEXT_LIMIT)
 
 
 def as_stored(item: Item) -> Item:
-    """Return the item with its instants in whole milliseconds."""
-    instants = {name: getattr(item, name) for name in _ITEM_INSTANTS if getattr(item, name) is not None}
-    return replace(item, **_with_whole_ms(instants)) if instants else item
+    """Return the item with its instants in whole milliseconds, and its sentences cut."""
+    names = (*_ITEM_INSTANTS, *(_SENTENCES & _ITEM_CHANGES))
+    given = {name: getattr(item, name) for name in names if getattr(item, name) is not None}
+    return replace(item, **_storable(given)) if given else item
 
 
 def as_stored_orphan(orphan: RemoteImport) -> RemoteImport:
@@ -69,11 +80,11 @@ def as_stored_orphan(orphan: RemoteImport) -> RemoteImport:
 
 
 def changed(batch: Batch, changes: BatchChanges) -> Batch:
-    """Return the batch with changed fields, its instants in whole milliseconds."""
+    """Return the batch with changed fields, as they are stored."""
     fixed = changes.keys() - BATCH_CHANGES
     if fixed:
         raise TypeError(f"a batch's {', '.join(sorted(fixed))} cannot change")
-    return replace(batch, **_with_whole_ms(changes))
+    return replace(batch, **_storable(changes))
 
 
 def check_counters(counters: Mapping[str, int]) -> None:
@@ -104,5 +115,11 @@ def batch_id_of(items: Sequence[Item]) -> str:
     return batch_id
 
 
-def _with_whole_ms(changes: Mapping[str, object]) -> dict[str, Any]:
-    return {name: whole_ms(value) if isinstance(value, datetime) else value for name, value in changes.items()}
+def _storable(changes: Mapping[str, object]) -> dict[str, Any]:
+    return {name: _storable_value(name, value) for name, value in changes.items()}
+
+
+def _storable_value(name: str, value: object) -> object:
+    if isinstance(value, datetime):
+        return whole_ms(value)
+    return stored_sentence(value) if isinstance(value, str) and name in _SENTENCES else value

@@ -62,24 +62,26 @@ class GoneResults:
         The items are `succeeded` until then, so their content is not sent again. Raises ConfigError if the glob is
         malformed.
         """
-        globs = None if match is None else Globs([match])
-        gone = [item async for item in self._gone() if globs is None or globs.matches(item.source)]
         count = 0
-        for item in gone:
-            count += await self._reopen(item)
+        for item in await self.matching(match):
+            count += await self.reopen(item) is not None
         if count:
             await self._ledger.update_batch(self._batch.batch_id, state=BatchState.PAUSED)
         return count
 
-    async def _reopen(self, item: Item) -> bool:
-        """Return False if another process moved the item first."""
+    async def matching(self, match: str | None) -> list[Item]:
+        """Return the items whose results are gone and whose source matches the glob, as `fetch_again` does."""
+        globs = None if match is None else Globs([match])
+        return [item async for item in self._gone() if globs is None or globs.matches(item.source)]
+
+    async def reopen(self, item: Item) -> Item | None:
+        """Return the item as `succeeded`, so that its result is fetched; None if another process moved it first."""
         try:
-            await self._transitions.advance(
+            return await self._transitions.advance(
                 item, ItemState.SUCCEEDED, reason="redriven: its result is gone", finished_at=None
             )
         except StaleItem:
-            return False
-        return True
+            return None
 
     async def _gone(self) -> AsyncIterator[Item]:
         async for some in self._collected():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from runner.formatting import shown
 from runner.manifest.jsonl import CHUNK_BYTES, FIELDS, line
 from runner.sinks.result_array import Chunks
 
@@ -13,18 +14,25 @@ if TYPE_CHECKING:
 
     from runner.models import Batch, Item
 
-_FORMULA = re.compile(
-    "[\\s\x00-\x1f\x7f-\x9f\u00ad\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]*"  # blank or invisible
-    "[=+\\-@\t\r\n"  # starts a formula, or makes a spreadsheet drop the characters before one
-    "\uff1d\uff0b\uff0d\uff20\ufe66\ufe62\ufe63\ufe6b]"  # full-width and small forms of = + - @
-)
+_SEPARATORS = ",;|:^~"
+"""What a spreadsheet may take for the separator, besides blanks. Only our commas are quoted for all of them."""
+
+_BLANKS = '\\s"\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\ufe00-\ufe0f\uffa0'
+"""What a spreadsheet may leave out before a formula: spaces, quotes, and characters without a shape of their own."""
+
+_FORMULA_STARTS = "=+\\-@\u2212\uff1d\uff0b\uff0d\uff20\ufe66\ufe62\ufe63\ufe6b"
+"""The characters that start a formula, with their full-width and small forms."""
+
+_FORMULA = re.compile(f"[{_FORMULA_STARTS}](?<![^{_SEPARATORS}{_BLANKS}].)")
+"""Such a character, unless one that can neither separate nor be left out is before it."""
 
 
 async def csv(items: AsyncIterator[Item], batch: Batch) -> AsyncIterator[bytes]:
     """Yield the table in UTF-8 chunks of about 64 KiB: a header row, then one row per item, all cells quoted.
 
-    Columns are those of `line`; absent is empty. A text that starts like a formula gets a leading apostrophe, so the
-    table is for people; only `jsonl` is lossless.
+    Columns are those of `line`; absent is empty. In a text, an apostrophe is before every character that a spreadsheet
+    could take for the start of a formula, whatever it takes for the separator, and characters without a shape of their
+    own are escaped. So the table is for people; only `jsonl` is lossless.
     """
     chunks = Chunks(CHUNK_BYTES, HEADER)
     async for item in items:
@@ -44,8 +52,8 @@ def _cell(value: Any) -> str:
         return ""
     if not isinstance(value, str):
         return str(value)
-    inert = f"'{value}" if not value[:1].isalnum() and _FORMULA.match(value) else value
-    return inert.replace('"', '""')
+    text = value if value.isprintable() else shown(value, spaces=True)
+    return _FORMULA.sub(r"'\g<0>", text).replace('"', '""')
 
 
 HEADER = csv_row(FIELDS)

@@ -113,6 +113,9 @@ _BY_KIND: Mapping[str, Callable[[ProblemGroup, Mapping[str, Definition]], str]] 
     "invalid_json": _always("Fix the document at the given position."),
     "unreadable": _always("Give the user that runs Bulkhead permission to read it."),
     "link_outside": _always("Copy the file into the source, or use its directory as a separate source."),
+    "linked_directory": _always(
+        "Put the directory back in place of the link, or use the directory that it leads to as a separate source."
+    ),
     "not_a_file": _always("Leave it out with --exclude."),
     "changed_while_read": _always("Leave files that are still being written for a later run: use --min-age 5m."),
     "check_library": _library,

@@ -14,6 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from runner.errors import BulkheadError, ConfigError, FileUnavailable, SinkFailed, StorageFull
+from runner.folders import open_below, open_folder, open_root, open_way
 from runner.protocols import Occupant, SavedResult
 from runner.sinks.result_array import Chunks, ResultArray
 from runner.sinks.result_path import RESULTS, is_plain, result_path
@@ -36,7 +37,6 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _LINK = frozenset({errno.ELOOP, errno.ENOTDIR})
 _NO_FILE = frozenset({errno.ELOOP, errno.ENXIO, errno.EISDIR})
 _OF_THE_MOMENT = frozenset({errno.EMFILE, errno.ENFILE, errno.ESTALE, errno.EAGAIN, errno.EINTR, errno.ETIMEDOUT})
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _OLD_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -186,6 +186,8 @@ class _Draft:
         with self._translated():
             if not self._is_own():
                 raise FileUnavailable(f"{self._root / self.path} is being written by another run")
+            if not self._is_in_place():
+                raise _replaced(self._root / self.path)
             self._rename()
             os.fsync(self._folder)
 
@@ -199,10 +201,10 @@ class _Draft:
 
     def _create(self) -> None:
         _make_root(self._root)
-        folder = os.open(self._root, _FOLDER)
+        folder = open_root(self._root)
         for part in self.path.split("/")[:-1]:
             try:
-                deeper = _open_folder(part, within=folder)
+                deeper = _made_folder(part, within=folder)
             finally:
                 os.close(folder)
             folder = deeper
@@ -229,6 +231,17 @@ class _Draft:
         found = _lstat(self._temporary, within=self._folder)
         return found is not None and os.path.samestat(found, os.fstat(self._file))
 
+    def _is_in_place(self) -> bool:
+        """Return whether the path still leads to the folder that the temporary file is in."""
+        try:
+            folder = open_way(self._root, self.path.split("/")[:-1])
+        except OSError:
+            return False
+        try:
+            return os.path.samestat(os.fstat(folder), os.fstat(self._folder))
+        finally:
+            os.close(folder)
+
     @contextmanager
     def _translated(self) -> Iterator[None]:
         try:
@@ -247,6 +260,11 @@ def _translation(error: OSError, place: Path, *, doing: str = "write") -> Bulkhe
         hint = "symbolic links below the output directory are not followed; replace the link by a directory, and resume"
         return SinkFailed(sentence, hint=hint)
     return SinkFailed(sentence, hint="make the output directory writable again, and resume")
+
+
+def _replaced(place: Path) -> SinkFailed:
+    sentence = f"cannot write {place}: a directory on its path was replaced while it was written"
+    return SinkFailed(sentence, hint="leave the directories for results in their places, and resume")
 
 
 class _ResultDraft(_Draft):
@@ -296,13 +314,17 @@ class _ResultDraft(_Draft):
         """Return whether the final name opens a file with another name, as on file systems that ignore case."""
         if _lstat(self.path.rpartition("/")[2], within=self._folder) is None:
             return False
-        place = self._root
-        for part in self.path.split("/"):
-            with os.scandir(place) as entries:
-                if all(entry.name != part for entry in entries):
-                    return True
-            place /= part
-        return False
+        parts = self.path.split("/")
+        return not all(self._lists(part, parts[:depth]) for depth, part in enumerate(parts))
+
+    def _lists(self, name: str, folders: list[str]) -> bool:
+        """Return whether a folder below the root lists a name as it is written here."""
+        folder = open_below(self._root, folders)
+        try:
+            with os.scandir(folder) as entries:
+                return any(entry.name == name for entry in entries)
+        finally:
+            os.close(folder)
 
 
 def _occupant(name: str, *, within: int) -> Occupant | None:
@@ -348,7 +370,7 @@ def _read(root: Path, name: str) -> bytes | None:
 
 def _open_root(root: Path) -> int:
     try:
-        return os.open(root, _FOLDER)
+        return open_root(root)
     except OSError as error:
         raise _translation(error, root) from error
 
@@ -374,22 +396,22 @@ def _make_root(root: Path) -> None:
 
 
 def _sync_folder(place: Path) -> None:
-    folder = os.open(place, _FOLDER)
+    folder = open_root(place)
     try:
         os.fsync(folder)
     finally:
         os.close(folder)
 
 
-def _open_folder(name: str, *, within: int) -> int:
+def _made_folder(name: str, *, within: int) -> int:
     """Open a folder, and create it if it is missing; a symbolic link in its place is an error."""
     try:
-        return os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=within)
+        return open_folder(name, within=within)
     except FileNotFoundError:
         with suppress(FileExistsError):
             os.mkdir(name, dir_fd=within)
         os.fsync(within)
-        return os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=within)
+        return open_folder(name, within=within)
 
 
 def _lstat(name: str, *, within: int) -> os.stat_result | None:

@@ -11,6 +11,7 @@ from io import FileIO
 
 from runner.errors import SourceChanged
 from runner.sources.file_open import BLOCK_BYTES, Stamp, from_os_error, opened, stat_of
+from runner.sources.file_path import FilePath
 
 HASHED_BYTES = 16 << 20
 """Files up to this size are hashed again while they are sent; for larger files that would halve the speed."""
@@ -24,7 +25,7 @@ class FileBody:
     can be read and written again; so a small file is also hashed.
     """
 
-    def __init__(self, path: str, *, stamp: Stamp, sha256: str, threaded: bool = True) -> None:
+    def __init__(self, path: FilePath, *, stamp: Stamp, sha256: str, threaded: bool = True) -> None:
         self._path = path
         self._stamp = stamp
         self._sha256 = sha256 if stamp.size_bytes <= HASHED_BYTES else None
@@ -55,7 +56,7 @@ class FileBody:
 class _Reader:
     """Reads and checks in the same call; one call at a time."""
 
-    def __init__(self, path: str, stamp: Stamp, *, sha256: str | None) -> None:
+    def __init__(self, path: FilePath, stamp: Stamp, *, sha256: str | None) -> None:
         self._path = path
         self._left = stamp.size_bytes
         self._stamp = stamp

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from io import FileIO
 
 from runner.errors import FileUnavailable, ItemRejected, SourceChanged
+from runner.sources.file_path import FilePath
 
 _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
@@ -76,12 +77,13 @@ def stat_of(descriptor: int) -> os.stat_result:
 
 
 @contextmanager
-def opened(path: str) -> Iterator[tuple[FileIO, os.stat_result]]:
+def opened(path: FilePath) -> Iterator[tuple[FileIO, os.stat_result]]:
     """Open a regular file, but no symbolic link, and yield it with its stat. Raises ItemRejected, FileUnavailable."""
     try:
-        if not stat.S_ISREG(os.lstat(path).st_mode):
-            raise not_a_file()
-        descriptor = os.open(path, _FLAGS | _NO_FOLLOW)
+        with path.parent() as (folder, name):
+            if not stat.S_ISREG(os.lstat(name, dir_fd=folder).st_mode):
+                raise not_a_file()
+            descriptor = os.open(name, _FLAGS | _NO_FOLLOW, dir_fd=folder)
     except OSError as error:
         raise from_os_error(error) from error
     except ValueError as error:
@@ -102,7 +104,7 @@ class ReadFile:
     content: bytes
 
 
-def read_once(path: str, *, check: Callable[[int], ItemRejected | None], keep: bool) -> ReadFile:
+def read_once(path: FilePath, *, check: Callable[[int], ItemRejected | None], keep: bool) -> ReadFile:
     """Read a file to its end.
 
     `check` tells before the first byte whether a size is rejected. Raises ItemRejected, SourceChanged if the file

@@ -6,6 +6,7 @@ import codecs
 import os
 from collections.abc import Iterator
 from datetime import datetime
+from functools import partial
 from io import BufferedReader
 from itertools import groupby
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 from runner.errors import ConfigError, FileUnavailable, SourceNotFound
 from runner.protocols import SourceEntry
 from runner.sources.file_open import from_os_error
+from runner.sources.file_path import FilePath
 from runner.sources.local import LocalFiles, SortedNames
 from runner.sources.spec import SourceSpec, file_uri
 
@@ -46,6 +48,10 @@ class ListedFiles(LocalFiles):
         """Follow every link."""
         return True
 
+    def file_path(self, source: str) -> FilePath:
+        """Return the path as it is named."""
+        return FilePath(os.path.join(self._root, source))  # noqa: PTH118 - Path() is slow, and normalizes the path
+
     def selects(self, key: str) -> bool:
         """Return whether include and exclude take a file that is named."""
         return self._filter.takes(key, key.rpartition("/")[2])
@@ -57,7 +63,7 @@ class ListedFiles(LocalFiles):
             if not self.selects(key):
                 continue
             path = os.path.join(os.fsencode(self._root), name)  # noqa: PTH118 - a key may be absolute
-            if entry := self._entry(key, path, uri=self._uri_of(key)):
+            if entry := self._entry(key, partial(self._stat, path), uri=self._uri_of(key)):
                 yield entry
 
     def directories(self) -> set[str]:

@@ -29,6 +29,7 @@ from runner.sources.file_open import (
     read_once,
     version_of,
 )
+from runner.sources.file_path import FilePath
 from runner.sources.file_types import kind_and_rejection, kind_of, rejection_of
 from runner.sources.json_rows import rows_of
 from runner.sources.spec import SourceSpec, file_uri, printable, quoted
@@ -87,6 +88,10 @@ class LocalFiles(ABC):
     def may_follow(self, target: str) -> bool:
         """Return whether a link to this real path may be followed."""
 
+    @abstractmethod
+    def file_path(self, source: str) -> FilePath:
+        """Return how the file of a key or of a real path is reached."""
+
     async def entries(self) -> AsyncIterator[list[SourceEntry]]:
         """Yield the entries in chunks of 1000, each listed in a worker thread.
 
@@ -143,12 +148,12 @@ class LocalFiles(ABC):
                 return await self._call(self._prepare_rows, item.source, path)
         return await self._call(self._prepare_body, item.source, path)
 
-    def _prepare_body(self, source: str, path: str) -> Prepared:
+    def _prepare_body(self, source: str, path: FilePath) -> Prepared:
         read = read_once(path, check=partial(rejection_of, source), keep=False)
         body = FileBody(path, stamp=Stamp.of(read.info), sha256=read.sha256, threaded=self._threaded)
         return self._prepared(source, read, body=body)
 
-    def _prepare_rows(self, source: str, path: str) -> Prepared:
+    def _prepare_rows(self, source: str, path: FilePath) -> Prepared:
         read = read_once(path, check=partial(rejection_of, source), keep=True)
         return self._prepared(source, read, rows=rows_of(source, read.content))
 
@@ -164,26 +169,26 @@ class LocalFiles(ABC):
             rows=rows,
         )
 
-    def _readable_path(self, source: str) -> str:
+    def _readable_path(self, source: str) -> FilePath:
         """Return the path to open, which is never a link. Raises ItemRejected."""
-        path = os.path.join(self._root, source)  # noqa: PTH118 - Path() is slow, and normalizes the path
+        path = self.file_path(source)
         try:
-            if not stat.S_ISLNK(os.lstat(path).st_mode):
+            if not stat.S_ISLNK(path.lstat().st_mode):
                 return path
         except (OSError, ValueError) as error:
             raise _translation(error) from error
-        target = os.path.realpath(path)
+        target = os.path.realpath(str(path))
         if not self.may_follow(target):
             raise _link_outside()
-        return target
+        return self.file_path(target)
 
     def _uri_of(self, source: str) -> str:
         return file_uri(source) if source.startswith("/") else f"{self._root_uri}/{quoted(os.fsencode(source))}"
 
-    def _entry(self, source: str, path: bytes, *, uri: str) -> SourceEntry | None:
-        """Return the entry of one path without opening it; None if it is left for a later run."""
+    def _entry(self, source: str, look: Callable[[], os.stat_result], *, uri: str) -> SourceEntry | None:
+        """Return the entry of one file, which `look` returns the stat of; None if it is left for a later run."""
         try:
-            info = self.patiently(lambda: self._stat(path))
+            info = self.patiently(look)
         except ItemRejected as rejection:
             return refused(source, rejection, uri=uri)
         except (OSError, ValueError) as error:
@@ -229,11 +234,12 @@ class LocalFiles(ABC):
 
     def _stat(self, path: bytes) -> os.stat_result:
         """Return the stat of a regular file, or of the one that a link ends at. Raises ItemRejected, OSError."""
-        info = os.lstat(path)
-        return info if stat.S_ISREG(info.st_mode) else self._linked(path, info)
+        return self._followed(path, os.lstat(path))
 
-    def _linked(self, path: bytes, info: os.stat_result) -> os.stat_result:
-        """Return the stat of the regular file that a link ends at. Raises ItemRejected, OSError."""
+    def _followed(self, path: bytes, info: os.stat_result) -> os.stat_result:
+        """Return `info` of a regular file, or the stat of the one that a link ends at. Raises ItemRejected, OSError."""
+        if stat.S_ISREG(info.st_mode):
+            return info
         if stat.S_ISLNK(info.st_mode):
             info = os.stat(path)  # noqa: PTH116 - paths are bytes here
         if not stat.S_ISREG(info.st_mode):

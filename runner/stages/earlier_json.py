@@ -11,6 +11,7 @@ from runner import identity
 from runner.dromo.listing import imports_since
 from runner.formatting import counted
 from runner.models import ImportStatus, ItemKind, RemoteImport, tag_of
+from runner.sources.file_types import FILE_SUFFIXES, suffix_of
 from runner.stages.orphans import FRESH_LEDGER_PAGES
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class EarlierJson:
     async def _unexplained(self, schema_id: str | None) -> list[RemoteImport]:
         """Return the imports of a schema that a JSON create may have made for a ledger that is lost.
 
-        They have no owner, no tag, and no name of their own.
+        They have no owner, no tag, and no name that only one uploaded file has.
         """
         untagged = await self._untagged()
         names = Counter(map(_given_name, untagged))
@@ -76,7 +77,7 @@ class EarlierJson:
             remote
             for remote in untagged
             if self._imports.may_have_schema(remote, schema_id)
-            if not _given_name(remote) or names[_given_name(remote)] > 1
+            if not _is_of_a_file(remote) or names[_given_name(remote)] > 1
         ]
         taken = await self._ledger.owners(remote.import_id for remote in nameless)
         return [remote for remote in nameless if remote.import_id not in taken]
@@ -85,7 +86,7 @@ class EarlierJson:
         """Return the recent untagged imports that have data."""
         if self._listed is None:
             since = self._vendor_time.now() - _LOOK_BACK
-            walk = imports_since(self._api, since, max_pages=FRESH_LEDGER_PAGES)
+            walk = imports_since(self._api, since, max_pages=FRESH_LEDGER_PAGES, trusts_order=False)
             found = {remote.import_id: remote async for remote in walk if (remote.created_at or since) >= since}
             self._listed = [
                 remote
@@ -110,12 +111,18 @@ def _given_name(remote: RemoteImport) -> str:
     return (remote.original_filename or "").replace(remote.import_id, "#")
 
 
+def _is_of_a_file(remote: RemoteImport) -> bool:
+    """Return whether the name is one that an uploaded file has; the vendor may name an import of JSON in any way."""
+    name = remote.original_filename or ""
+    return remote.import_id not in name and suffix_of(name) in FILE_SUFFIXES
+
+
 def _sentence(found: list[RemoteImport], schema_id: str | None) -> str:
     newest = max((remote.created_at for remote in found if remote.created_at is not None), default=None)
     dated = f", the newest of {newest:%Y-%m-%d %H:%M} UTC" if newest else ""
     of_schema = f"schema {schema_id}" if schema_id else "inline fields"
     return (
-        f"JSON files of {of_schema} wait: the vendor has {counted(len(found), 'import')} without a name of its own"
+        f"JSON files of {of_schema} wait: the vendor has {counted(len(found), 'import')} that may be of JSON"
         f"{dated}, and this ledger has none of JSON, so it may not know that these files were sent; if they are new,"
         " run again with --json-is-new"
     )

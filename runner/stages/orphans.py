@@ -39,7 +39,7 @@ class Orphans:
         since = await self._ledger.reconciled_to(self._endpoint)
         chunk: list[RemoteImport] = []
         max_pages = FRESH_LEDGER_PAGES if since is None else None
-        async for remote in imports_since(self._api, since, max_pages=max_pages):
+        async for remote in imports_since(self._api, since, max_pages=max_pages, trusts_order=False):
             if tag_of(remote.original_filename) is not None:
                 chunk.append(remote)
             if len(chunk) >= _CHUNK:

@@ -13,7 +13,7 @@ import pytest
 
 from runner.clock import system_now
 from runner.cloud.dead_letters import DEAD_LETTER
-from runner.cloud.messages import ItemRef, StartLoad, decode, encode
+from runner.cloud.messages import ImportHint, ItemRef, StartLoad, decode, encode
 from runner.ledger.dynamodb.keys import TABLE
 from runner.ledger.dynamodb.ledger import DynamoLedger
 from runner.ledger.dynamodb.table import DynamoTable
@@ -47,7 +47,8 @@ def in_ledger(deployed: Deployed, work: Callable[[DynamoLedger], Awaitable[T]]) 
 
 
 def leave_batch(deployed: Deployed, batch_id: str, states: dict[str, ItemState], **fields: Any) -> None:
-    settled = {"state": BatchState.SETTLED, "listed": True}
+    out = f"s3://{deployed.outputs['ResultsBucketName']}/batches/{batch_id}"
+    settled = {"state": BatchState.SETTLED, "listed": True, "out": out}
     in_ledger(deployed, lambda ledger: leave(ledger, batch_of(batch_id, **settled), states, **fields))
 
 
@@ -112,7 +113,7 @@ def test_the_current_manifest_goes_to_stdout_and_the_place_of_the_stack_s_to_std
     in_ledger(deployed, lambda ledger: ledger.record_manifest("b1", moves=1))
     ended = bulkhead("cloud", "manifest", "b1").expect(0)
     assert [json.loads(line)["source"] for line in ended.stdout.splitlines()] == ["a.csv", "b.csv"]
-    assert b"s3://results/batches/b1/manifest.jsonl" in ended.stderr
+    assert f"s3://{deployed.outputs['ResultsBucketName']}/batches/b1/manifest.jsonl".encode() in ended.stderr
 
 
 @pytest.mark.slow
@@ -135,6 +136,16 @@ def test_redriven_items_are_queued_and_enqueued(deployed: Deployed, bulkhead: Co
     assert received(deployed, "SubmitQueueUrl") == [ItemRef(batch_id="b1", source="in/a.csv")]
     (document,) = bulkhead("cloud", "status", "--json").expect(0).document
     assert (document["state"], document["by_state"]) == ("running", {"queued": 1, "failed": 1, "collected": 1})
+
+
+def test_results_that_are_gone_from_the_bucket_are_enqueued_to_be_fetched(
+    deployed: Deployed, bulkhead: Command
+) -> None:
+    leave_batch(deployed, "b1", {"a.csv": S.COLLECTED, "b.csv": S.FAILED}, result="results/a.csv.json")
+    assert bulkhead("cloud", "redrive", "b1", "--results", "--json").expect(0).document["items"] == 1
+    assert received(deployed, "CollectQueueUrl") == [ImportHint(import_id="import-of-b1-a.csv")]
+    for others in (["--dead-letters"], ["b1", "--import-again"]):
+        assert "exclude each other" in bulkhead("cloud", "redrive", "--results", *others).expect(2).text
 
 
 @pytest.mark.slow

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from runner.cloud.ingest import ingest
 from runner.cloud.messages import ItemRef, ObjectCreated, decode
 from runner.cloud.protocols import Done, Queue, Requeued, retry_after_s
+from runner.config.routes import Routes
 from runner.config.run_spec import RunSpec
 from runner.errors import (
     AuthRefused,
@@ -300,7 +302,7 @@ async def test_an_upload_needs_no_permit(bench: Bench) -> None:
     assert bench.uploads == ["orders/a.csv"]
 
 
-async def test_an_import_that_is_given_up_for_another_is_no_failure(bench: Bench) -> None:
+async def test_an_import_that_is_given_up_because_its_route_is_gone_is_no_failure(bench: Bench) -> None:
     await bench.configured('schema_id = "contacts"')
     landed = bench.drop("orders/a.csv")
     storage, bench.deployment = (
@@ -310,13 +312,13 @@ async def test_an_import_that_is_given_up_for_another_is_no_failure(bench: Bench
     with pytest.raises(NotYet):
         await bench.do(Queue.SUBMIT, landed)
     bench.deployment = replace(bench.deployment, storage=storage)
-    await bench.configured('schema_id = "customers"')
+    await _forget_routes(bench)
     assert isinstance(await bench.do(Queue.SUBMIT, landed, receives=5), Requeued)
     assert await bench.states() == {"orders/a.csv": "queued"}
     for message in bench.take(Queue.SUBMIT):
         await bench.do(Queue.SUBMIT, message)
-    assert [item.schema_id for item in (await bench.items()).values()] == ["customers"]
-    assert bench.uploads == ["orders/a.csv"]
+    assert [item.error_code for item in (await bench.items()).values()] == ["no_route"]
+    assert bench.uploads == []
 
 
 async def test_a_permit_that_is_near_is_waited_for(bench: Bench) -> None:
@@ -543,6 +545,85 @@ async def test_the_routes_in_force_now_are_those_of_the_days_batch(bench: Bench)
     assert schemas == {"orders/a.csv": "contacts", "orders/b.csv": "customers"}
 
 
+async def test_a_file_that_waits_keeps_the_route_that_it_had_when_it_arrived(bench: Bench) -> None:
+    await bench.configured('schema_id = "contacts"')
+    waiting = await ingest(bench.deployment, bench.drop("orders/a.csv"))
+    assert waiting is not None
+    for text in ('schema_id = "customers"', '[[routes]]\nmatch = "orders/b*"\nschema_id = "customers"'):
+        await bench.configured(text)
+        await bench.do(Queue.SUBMIT, bench.drop("orders/b.csv", mark=text))
+    assert await bench.do(Queue.SUBMIT, waiting) == Done()
+    sent = {item.source: (str(item.state), item.schema_id) for item in (await bench.items()).values()}
+    assert sent["orders/a.csv"] == ("processing", "contacts")
+    assert sent["orders/b.csv"] == ("processing", "customers")
+
+
+async def test_an_import_that_waits_for_its_upload_is_not_given_up_for_other_routes(bench: Bench) -> None:
+    await bench.configured('schema_id = "contacts"')
+    storage = bench.deployment.storage
+    bench.deployment = replace(bench.deployment, storage=Unreachable(NotSent("no")))  # type: ignore[arg-type]
+    with pytest.raises(NotYet):
+        await bench.do(Queue.SUBMIT, bench.drop("orders/a.csv"))
+    (created,) = (await bench.items()).values()
+    assert created.state is ItemState.CREATED
+    bench.deployment = replace(bench.deployment, storage=storage)
+    await bench.configured('schema_id = "customers"')
+    await bench.do(Queue.SUBMIT, ItemRef(batch_id=created.batch_id, source=created.source))
+    (item,) = (await bench.items()).values()
+    assert (item.state, item.import_id, item.schema_id) == (ItemState.PROCESSING, created.import_id, "contacts")
+
+
+async def test_a_repeated_event_after_other_routes_adds_and_sends_nothing(bench: Bench) -> None:
+    await bench.configured('schema_id = "contacts"')
+    event = bench.drop("orders/a.csv")
+    await bench.do(Queue.SUBMIT, event)
+    await bench.configured('schema_id = "customers"')
+    await bench.do(Queue.SUBMIT, event)
+    assert bench.uploads == ["orders/a.csv"]
+    assert len(await bench.items()) == 1
+
+
+async def test_a_file_that_failed_and_is_redriven_has_the_routes_in_force_not_those_that_it_had(bench: Bench) -> None:
+    await bench.configured('schema_id = "contacts"')
+    ref = await ingest(bench.deployment, bench.drop("orders/a.csv"))
+    assert ref is not None
+    (item,) = (await bench.items()).values()
+    await bench.configured('schema_id = "customers"')
+    item = await bench.ledger.advance(item, ItemState.REJECTED, reason="empty", error_code="empty")
+    item = await bench.ledger.advance(item, ItemState.QUEUED, reason="redriven", error_code=None)
+    await bench.ledger.advance(item, ItemState.QUEUED, reason="noted once more")
+    await bench.do(Queue.SUBMIT, ref)
+    assert (await bench.items())["orders/a.csv"].schema_id == "customers"
+
+
+async def test_a_file_whose_route_nobody_knows_any_more_is_rejected_until_a_person_redrives_it(bench: Bench) -> None:
+    await bench.configured('schema_id = "contacts"')
+    ref = await ingest(bench.deployment, bench.drop("orders/a.csv"))
+    assert ref is not None
+    await _forget_routes(bench)
+    await bench.do(Queue.SUBMIT, ref)
+    (item,) = (await bench.items()).values()
+    assert (item.state, item.error_code) == (ItemState.REJECTED, "no_route")
+    assert bench.uploads == []
+
+
+async def test_earlier_routes_are_kept_as_long_as_the_ledger_has_room(bench: Bench) -> None:
+    for number in range(30):
+        label = f"{number} " + "x" * 30_000
+        await bench.configured(f'[[routes]]\nmatch = "**"\nfields = [{{ key = "mark", label = "{label}" }}]\n')
+        await ingest(bench.deployment, bench.drop(f"orders/{number}.csv"))
+    batch = await bench.batch()
+    assert len(batch.config) < 360_000
+    kept = RunSpec.from_json(batch.config).earlier_routes.routes
+    assert [str((route.fields or ({},))[0]["label"])[:2] for route in kept] == [str(n) for n in range(28, 18, -1)]
+
+
+async def test_a_batch_whose_configuration_has_not_changed_is_recorded_as_in_version_0_1_0(bench: Bench) -> None:
+    await bench.configured()
+    await bench.do(Queue.SUBMIT, bench.drop("orders/a.csv"))
+    assert "earlier_routes" not in (await bench.batch()).config
+
+
 @pytest.mark.parametrize("is_rolling", [True, False])
 async def test_with_a_new_table_json_waits_until_the_configuration_says_that_it_is_new(
     bench: Bench, *, is_rolling: bool
@@ -565,6 +646,14 @@ async def test_with_a_new_table_json_waits_until_the_configuration_says_that_it_
     await bench.configured()
     assert await bench.do(Queue.SUBMIT, bench.drop("json/c.json")) == Done()
     assert "queued" not in (await bench.states()).values()
+
+
+async def _forget_routes(bench: Bench) -> None:
+    """Change the routes, and let the batch know no others."""
+    await bench.configured('schema_id = "customers"')
+    batch = await bench.batch()
+    spec = replace(RunSpec.from_json(batch.config), routes=Routes.single(schema_id="customers"))
+    await bench.ledger.update_batch(batch.batch_id, config=spec.to_json())
 
 
 async def _listed(bench: Bench, landed: ObjectCreated) -> ItemRef:

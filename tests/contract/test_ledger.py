@@ -871,3 +871,30 @@ async def test_names_with_undecodable_bytes_work_like_others(ledger: Ledger) -> 
     assert await ledger.by_tag(["t"]) == {"t": [moved]}
     assert len(await ledger.history("b1", UNDECODABLE)) == 2
     assert await ledger.add([an_item(UNDECODABLE)]) == 0
+
+
+# long texts
+
+
+LONG = "\N{SNOWMAN}" * 500_000
+
+
+async def test_texts_of_any_length_are_cut_so_that_the_item_can_end(ledger: Ledger) -> None:
+    item = an_item(error_message=LONG, state=S.PROCESSING)
+    await begun(ledger, item)
+    for state in (S.NEEDS_REVIEW, S.FAILED):
+        item = await ledger.advance(item, state, reason=LONG, error_code="x", error_message=LONG, status=LONG)
+        assert await ledger.item("b1", "a.csv") == item
+    assert item.error_message is not None
+    assert item.error_message.endswith("…")
+    stored = len(repr(item).encode()) + sum(len(step.reason.encode()) for step in await ledger.history("b1", "a.csv"))
+    assert stored < 40_000
+
+
+async def test_a_reason_of_any_length_is_cut_so_that_the_batch_can_end(ledger: Ledger) -> None:
+    await ledger.start_batch(a_batch())
+    await ledger.update_batch("b1", state=BatchState.SETTLED, reason=LONG)
+    batch = await ledger.batch("b1")
+    assert batch is not None
+    assert batch.reason is not None
+    assert 400 < len(batch.reason) <= 2000

@@ -28,7 +28,7 @@ GRANTS: dict[str, dict[str, str]] = {
         "InboxBucket": LIST_KEYS,
         "InboxBucket/*": "s3:GetObject s3:GetObjectVersion",
         "LicenseKeySecret": READ_SECRET,
-        "WebhookTokensSecret": READ_SECRET,
+        "WebhookTokensSecret if IsWebhookPerImport": READ_SECRET,
     },
     "ListPrefix": {
         "Table": LEDGER,
@@ -133,13 +133,21 @@ def _statements(role: str) -> list[dict[str, Any]]:
 
 
 def _granted(statements: list[dict[str, Any]]) -> dict[str, str]:
-    """Return {resource: its actions}, resources by their logical ids."""
+    """Return {resource: its actions}, resources by their logical ids, with the condition if there is one."""
     found: dict[str, set[str]] = {}
-    for statement in statements:
+    for one in statements:
+        statement, condition = _unconditional(one)
         assert statement["Effect"] == "Allow"
         for resource in _listed(statement["Resource"]):
-            found.setdefault(_name(resource), set()).update(_listed(statement["Action"]))
+            found.setdefault(f"{_name(resource)}{condition}", set()).update(_listed(statement["Action"]))
     return {resource: " ".join(sorted(actions)) for resource, actions in found.items()}
+
+
+def _unconditional(statement: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    match statement:
+        case {"Fn::If": [str(condition), dict(granted), {"Ref": "AWS::NoValue"}]}:
+            return granted, f" if {condition}"
+    return statement, ""
 
 
 def _listed(value: Any) -> list[Any]:

@@ -176,6 +176,11 @@ def test_the_webhook_is_all_that_anybody_may_call() -> None:
     assert not template().of_type("AWS::Lambda::Url")
 
 
+def test_with_an_own_domain_the_webhook_has_no_second_address() -> None:
+    api = template().resources["WebhookApi"]["Properties"]
+    assert api["DisableExecuteApiEndpoint"] == {"Fn::If": ["HasWebhookUrl", True, False]}
+
+
 def test_secrets_are_made_without_a_value_of_ours_and_an_update_creates_no_new_ones() -> None:
     secrets = template().of_type("AWS::SecretsManager::Secret")
     assert set(secrets["LicenseKeySecret"]) == {"Description"}

@@ -288,9 +288,9 @@ def data_of_a_lost_import_sent_again(patch: pytest.MonkeyPatch) -> None:
 MUTANTS = (
     Mutant("data is sent before the bind", data_before_bind),
     Mutant("a create is sent before its intent", create_before_intent),
-    Mutant("a JSON create of unknown outcome is repeated", json_create_repeated, first_seed=1),
+    Mutant("a JSON create of unknown outcome is repeated", json_create_repeated, first_seed=46),
     Mutant("a JSON create is settled without a quiet period", json_settled_at_once, late_json),
-    Mutant("a JSON create is repeated without proof", json_repeated_without_proof, far_dates),
+    Mutant("a JSON create is repeated without proof", json_repeated_without_proof, far_dates, first_seed=25),
     Mutant("only an import without a name can be that of a JSON create", json_names_ignored, lost_json),
     Mutant("an import is adopted by its plain name", adopted_by_plain_name, first_seed=111),
     Mutant("import ids are not unique", import_ids_not_unique, first_seed=11),

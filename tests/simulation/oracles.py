@@ -12,7 +12,7 @@ from runner.models import CreateRequest, Item, ItemKind, ItemState, tag_of
 from tests.support.process import settled
 from tests.support.seeds import Judges as Base
 from tests.support.seeds import most_within
-from tests.support.worlds import World
+from tests.support.worlds import World, shows_others
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,6 +53,12 @@ class Judges(Base):
         self._sent_at: dict[str, float] = {}
         self._untaken: set[str] = set()
         """Files of the next night that have no result: storage lost their uploads."""
+        self._unknown: set[str] = set()
+        """Imports that lost ledgers knew."""
+
+    def ledger_was_lost(self) -> None:
+        """Remember what a new ledger can't know."""
+        self._unknown = set(self._vendor.seen.data_of)
 
     # As it happens
 
@@ -140,9 +146,20 @@ class Judges(Base):
                 self._break(f"I1: the data of {source} entered {len(imports)} imports")
 
     def _may_repeat(self, source: str) -> bool:
-        """Tell whether data may enter another import: after a lost ledger, if its earlier import failed."""
-        given = self.inputs.get(source)
-        return World.LOST_LEDGER in self._plan.worlds and given is not None and given.fate == "broken"
+        """Tell whether data may enter another import: after a lost ledger, that of a file whose import failed."""
+        broken = {given.data for given in self._plan.inputs if given.fate == "broken" and given.kind is ItemKind.FILE}
+        return World.LOST_LEDGER in self._plan.worlds and source in broken
+
+    def _waits_for_a_word(self, item: Item) -> bool:
+        """Tell whether a JSON item rightly waits: the vendor has an import that a lost ledger may have made of it."""
+        is_loss = World.LOST_LEDGER in self._plan.worlds
+        if not is_loss or item.kind is not ItemKind.JSON or item.state is not _S.QUEUED:
+            return False
+        route = item.source.partition("/")[0]
+        sent = self._vendor.seen.data_of
+        alike = {one for one in self._unknown if any(source.startswith(f"{route}/") for source in sent[one])}
+        is_of_others = route == "inline" and shows_others(self._plan.worlds)
+        return is_of_others or alike > settled(self._ledger().owners(alike)).keys()
 
     def states_add_up(self) -> None:
         """I3: every listed item is in exactly one state, and what is collected is right."""
@@ -165,19 +182,22 @@ class Judges(Base):
             if most_within(asked_at, 60.0) > POLLS_A_MINUTE:
                 self._break(f"I6: import {import_id} was asked for too often")
 
-    def run_ended(self, *, deferred: int, stopped: bool, by_us: bool) -> None:
-        """I8: a run that ends by itself leaves nothing to do but what it deferred, and no status of its own making."""
-        open_items = [item for item in self.items() if item.state not in NOT_OPEN and not self._left_review(item)]
+    def run_ended(self, *, deferred: int, held: bool, stopped: bool, by_us: bool) -> None:
+        """I8: a run that ends by itself leaves nothing to do but what it deferred, and no status of its own making.
+
+        It says that items are `held` for a person if, and only if, some rightly wait for one.
+        """
+        left = [item for item in self.items() if item.state not in NOT_OPEN and not self._left_review(item)]
+        open_items = [item for item in left if not self._waits_for_a_word(item)]
         at_work = [f"{item.source} {item.state}" for item in open_items]
-        waits = World.LOST_LEDGER in self._plan.worlds
-        if not stopped and len(at_work) > deferred and not waits:
+        if not stopped and len(at_work) > deferred:
             self._break(f"I8: the run ended by itself, yet {at_work}")
+        if not stopped and held != (len(left) > len(open_items)):
+            self._break(f"I8: the run says that items {'' if held else 'do not '}wait for a person")
         if by_us:
             return
         for item in self.items():
             self._status_was_said(item)
-        if waits:
-            open_items = [item for item in open_items if item.kind is ItemKind.FILE]
         if self._plan.is_calm and (untroubled := [item.source for item in open_items if not self._is_struck(item)]):
             self._break(f"I8: the run ended, yet nothing had happened to {untroubled}")
 
@@ -214,7 +234,7 @@ class Judges(Base):
             "broken": {_S.FAILED},
             "refused": {_S.REJECTED},
         }[self.inputs[source].fate]
-        if item.kind is ItemKind.JSON and (item.state is _S.UNCERTAIN or World.LOST_LEDGER in self._plan.worlds):
+        if item.kind is ItemKind.JSON and (item.state is _S.UNCERTAIN or self._waits_for_a_word(item)):
             return
         if item.error_code == "import_missing" and item.import_id in self._vendor.seen.deleted:
             return
@@ -239,9 +259,7 @@ class Judges(Base):
         """
         lost = self._vendor.odd.swallowed
         left = [item for item in self.items() if item.state not in NOT_OPEN and item.import_id not in lost]
-        return [
-            item.source for item in left if item.kind is ItemKind.FILE or World.LOST_LEDGER not in self._plan.worlds
-        ]
+        return [item.source for item in left if not self._waits_for_a_word(item)]
 
     def _is_replaced(self, item: Item) -> bool:
         """Tell whether the result of a later version is where the item's was."""
@@ -252,7 +270,7 @@ class Judges(Base):
         """I1, I3: the next night, what has changed is imported once, and nothing else."""
         for item in self.items():
             wanted = _S.COLLECTED if self.inputs[item.source].version > 1 else _S.SKIPPED
-            told = item.state in (wanted, _S.REJECTED) or item.error_code == "failed_before"
+            told = item.state in (wanted, _S.REJECTED) or self._has_reason(item)
             if item.import_id in self._vendor.odd.swallowed:
                 self._untaken.add(item.source)
             elif not told:
@@ -272,9 +290,13 @@ class Judges(Base):
     def nothing_was_new(self) -> None:
         """I1, I3: a batch that lists the same source again sends nothing, and says why."""
         for item in self.items():
-            told = item.state in (_S.SKIPPED, _S.REJECTED) or item.error_code == "failed_before"
+            told = item.state in (_S.SKIPPED, _S.REJECTED) or self._has_reason(item)
             if not told:
                 self._break(f"I3: the next night, {item.source} is {item.state} ({item.error_code})")
+
+    def _has_reason(self, item: Item) -> bool:
+        """Tell whether an item of the next night is not sent because of what happened in the first."""
+        return item.error_code == "failed_before" or self._waits_for_a_word(item)
 
     def account(self) -> dict[str, tuple[str, int]]:
         """Return the final account: the state of each input, and how many imports got its data."""

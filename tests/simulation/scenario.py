@@ -237,6 +237,7 @@ class Simulation:
             if World.LOST_LEDGER in self._plan.worlds:
                 self._trace.note("ledger lost")
                 self._store.lose_ledger()
+                self._judges.ledger_was_lost()
         await asyncio.sleep(max(0.0, self._plan.clears_at - self._loop.time()))
         if self._stack is not None:
             await self._stack.drained()
@@ -300,7 +301,11 @@ class Simulation:
         if ended is not None and scope is Scope.RUN:
             self._trace.note("ended", str(stop.reason))
             by_us = stop.reason is StopReason.INTERRUPTED
-            self._judge(lambda: self._judges.run_ended(deferred=ended.deferred, stopped=stop.requested, by_us=by_us))
+            self._judge(
+                lambda: self._judges.run_ended(
+                    deferred=ended.deferred, held=bool(ended.held_schemas), stopped=stop.requested, by_us=by_us
+                )
+            )
 
     async def _run(self, process: Process, program: Any) -> RunResult | None:
         try:

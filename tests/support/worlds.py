@@ -66,6 +66,7 @@ ON_BY_DEFAULT: frozenset[World] = frozenset(
         World.FAILING_OUT,
         World.LATE_READS,
         World.LONG_OUTAGE,
+        World.LOST_LEDGER,
         World.NAMED_JSON,
         World.NEXT_NIGHT,
         World.ODD_404,

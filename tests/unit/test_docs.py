@@ -108,3 +108,14 @@ def test_the_states_page_names_every_state_and_status() -> None:
     text = page("docs/states.md")
     for word in (*ItemState, *BatchState, *ImportStatus):
         assert f"`{word}`" in text
+
+
+def test_every_threat_names_tests_that_exist() -> None:
+    threats = page("docs/security.md").split("\n## Threats\n")[1].split("\n## ")[0]
+    rows = [row.strip("|").split(" | ") for row in threats.splitlines() if row.startswith("| ")][1:]
+    assert len(rows) > 10
+    for threat, _, tests in rows:
+        named = re.findall(r"`([\w/]+\.py)::(\w+)`", tests)
+        assert named, threat
+        for path, name in named:
+            assert re.search(rf"^ *(?:async )?def {name}\(", page(f"tests/{path}"), re.MULTILINE), name

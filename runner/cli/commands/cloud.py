@@ -68,7 +68,7 @@ async def manifest(args: CloudManifestArguments) -> None:
 
 
 async def redrive(args: CloudRedriveArguments) -> None:
-    """Queue failed, rejected, or uncertain items of a batch again, or the dead letters of all batches."""
+    """Queue items of a batch again, fetch results that are gone, or return the dead letters of all batches."""
     from runner.cli.cloud_tables import print_put_back
     from runner.cli.query import stack_session
     from runner.cli.styles import console
@@ -76,11 +76,16 @@ async def redrive(args: CloudRedriveArguments) -> None:
 
     if (args.batch is None) is not args.dead_letters:
         raise typer.BadParameter("name a BATCH, or use --dead-letters for the dead letters of all batches")
+    if args.results and args.dead_letters:
+        raise typer.BadParameter("--results and --dead-letters exclude each other")
+    states = args.states()
+    args.check_results()
     async with stack_session(args) as s:
         if args.batch is None:
             redriven = await s.operations.return_dead_letters()
+        elif args.results:
+            redriven = await s.operations.fetch_results_again(args.batch, match=args.match)
         else:
-            states = args.states()
             args.confirm()
             redriven = await s.operations.redrive(
                 args.batch, states=states, match=args.match, import_again=args.import_again

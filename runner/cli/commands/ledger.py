@@ -56,8 +56,8 @@ async def redrive(args: RedriveArguments) -> None:
 
     async with session(args) as s:
         states = args.states()
+        args.check_results()
         if args.results:
-            args.refuse_with_results()
             count = await s.bulkhead.fetch_results_again(args.batch, match=args.match)
         else:
             args.confirm()

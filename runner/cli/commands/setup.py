@@ -67,9 +67,14 @@ def config(args: ConfigArguments) -> None:
     with prepared(args) as loaded:
         rows = loaded.masked()
     if args.json:
-        write_document({name: {"value": value, "origin": origin} for name, value, origin in rows})
+        write_document({name: _shown(loaded, name, value) for name, value, _ in rows})
     else:
         print_settings(console(), rows)
+
+
+def _shown(loaded: LoadedSettings, name: str, value: str) -> dict[str, object]:
+    shown: dict[str, object] = {"value": value, "origin": loaded.origin(name)}
+    return {**shown, "in_working_directory": True} if name in loaded.found else shown
 
 
 def _schema_ids(loaded: LoadedSettings) -> set[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from runner.cloud.context import is_driven_by_stack
 from runner.cloud.dead_letters import mark_dead_lettered
 from runner.cloud.deadline import Deadline
-from runner.cloud.ingest import ingest, with_current_routes, with_word_about_json
+from runner.cloud.ingest import ingest, with_routes_of, with_word_about_json
 from runner.cloud.leases import JsonTurn, hold_lease, requeue
 from runner.cloud.lifecycle import enqueue_finish_if_idle, is_rolling
 from runner.cloud.messages import ItemRef, ObjectCreated
@@ -71,7 +71,7 @@ async def _with_lease(deployment: Deployment, ref: ItemRef, deadline: Deadline) 
         if item is None:
             return Done()
         if is_rolling(batch.batch_id):
-            batch = await with_current_routes(deployment, batch)
+            batch = await with_routes_of(deployment, batch, item)
         elif item.kind is ItemKind.JSON:
             batch = await with_word_about_json(deployment, batch)
         return await _Submission(deployment, batch, ref, deadline).run(item)

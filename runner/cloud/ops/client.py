@@ -23,6 +23,7 @@ from runner.errors import ConfigError
 from runner.events import ignore
 from runner.ledger.location import LedgerTable
 from runner.ledger.rules import whole_ms
+from runner.local.gone_results import GoneResults
 from runner.local.resources import Resources
 from runner.manifest import csv, jsonl
 from runner.models import REDRIVABLE_STATES, ItemState
@@ -142,14 +143,21 @@ class Operations:
 
         `match` is a glob over sources. Raises ConfigError if there is no such batch, or a runner drives it.
         """
-        found = await self.status(batch_id)
-        if found.driver == "runner":
-            raise ConfigError(
-                f"batch {batch_id} belongs to a runner, not to the stack",
-                hint=f"bulkhead redrive {batch_id} --ledger {self._table()}, then `bulkhead resume`",
-            )
+        await self._batch_of_stack(batch_id)
         redrive = await self._redrive()
         await redrive.batch(batch_id, states=states, match=match, import_again=import_again)
+        return Redriven(items=redrive.count)
+
+    async def fetch_results_again(self, batch_id: str, *, match: str | None = None) -> Redriven:
+        """Let the functions fetch the results of a batch that are no longer in its bucket; see `Redrive.results`.
+
+        Raises ConfigError as `redrive` does, and SinkFailed if the bucket cannot be read.
+        """
+        batch = await self._batch_of_stack(batch_id)
+        ledger, sink = await self._ledger(), await self._resources.sink(batch.out)
+        gone = GoneResults(ledger, batch, sink, transitions=self._transitions(ledger), emit=ignore)
+        redrive = await self._redrive()
+        await redrive.results(gone, match=match)
         return Redriven(items=redrive.count)
 
     async def return_dead_letters(self) -> Redriven:
@@ -202,7 +210,20 @@ class Operations:
 
     async def _redrive(self) -> Redrive:
         ledger = await self._ledger()
-        return Redrive(ledger, self._queues(), Transitions(ledger, clock=self._clock, emit=ignore, by_state={}))
+        return Redrive(ledger, self._queues(), self._transitions(ledger))
+
+    def _transitions(self, ledger: CloudLedger) -> Transitions:
+        return Transitions(ledger, clock=self._clock, emit=ignore, by_state={})
+
+    async def _batch_of_stack(self, batch_id: str) -> Batch:
+        """Return a batch that the stack drives. Raises ConfigError for any other."""
+        found = await self.status(batch_id)
+        if found.driver == "runner":
+            raise ConfigError(
+                f"batch {batch_id} belongs to a runner, not to the stack",
+                hint=f"bulkhead redrive {batch_id} --ledger {self._table()}, then `bulkhead resume`",
+            )
+        return found.batch
 
     async def _batch(self, batch_id: str) -> Batch:
         batch = await (await self._ledger()).batch(batch_id)

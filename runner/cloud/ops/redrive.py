@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from runner.cloud.messages import Message
     from runner.cloud.protocols import Queues
     from runner.ledger.protocol import Ledger
+    from runner.local.gone_results import GoneResults
     from runner.models import Item
     from runner.stages.transitions import Transitions
 
@@ -72,6 +73,18 @@ class Redrive:
                 await self._enqueue()
         await self._enqueue()
 
+    async def results(self, gone: GoneResults, *, match: str | None) -> None:
+        """Let the functions fetch the gone results of items whose source matches the glob.
+
+        Raises ConfigError if the glob is malformed, and SinkFailed and Unavailable if the sink cannot be read.
+        """
+        for item in await gone.matching(match):
+            await self._reopen_once(item.batch_id)
+            self._note(await gone.reopen(item))
+            if len(self._moved) >= _MESSAGES_AT_ONCE:
+                await self._enqueue()
+        await self._enqueue()
+
     async def dead_letter(self, body: str) -> None:
         """Clear the error of a dead letter's items, so that the functions work on them when the message is back."""
         try:
@@ -100,13 +113,16 @@ class Redrive:
         return [item for item in found if item is not None]
 
     async def _put_back(self, item: Item, *, import_again: bool = False) -> None:
-        if item.batch_id not in self._opened:
-            await self._reopen(item.batch_id)
+        await self._reopen_once(item.batch_id)
         if item.state in OPEN_STATES:
             moved = await self._clear_error(item)
         else:
             last_known = None if import_again else _last_known(item)
             moved = await redrive_item(item, self._transitions, remote=last_known)
+        self._note(moved)
+
+    def _note(self, moved: Item | None) -> None:
+        """Count an item and remember to enqueue it, unless another function moved it first."""
         if moved is not None:
             self._moved.append(moved)
             self.count += 1
@@ -123,6 +139,10 @@ class Redrive:
     async def _keep_open(self) -> None:
         """Reopen the batches that `finish` ended just before their items were moved."""
         for batch_id in self._opened:
+            await self._reopen(batch_id)
+
+    async def _reopen_once(self, batch_id: str) -> None:
+        if batch_id not in self._opened:
             await self._reopen(batch_id)
 
     async def _reopen(self, batch_id: str) -> None:

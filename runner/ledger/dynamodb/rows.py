@@ -104,7 +104,7 @@ def entry(item: Item, *, at: int, reason: str) -> HistoryEntry:
     return HistoryEntry(
         at=rules.from_ms(at),
         state=item.state,
-        reason=reason[:MAX_REASON],
+        reason=reason,
         attempts=item.attempts,
         import_id=item.import_id,
     )
@@ -128,7 +128,7 @@ def _entries(history: Sequence[HistoryEntry]) -> list[Value]:
     for step in history:
         now = rules.to_ms(step.at)
         bound = "" if step.import_id == import_id else "-" if step.import_id is None else f"={step.import_id}"
-        line = f"{_CODES[step.state]}|{now - at}|{step.attempts or ''}|{bound}|{step.reason}"
+        line = f"{_CODES[step.state]}|{now - at}|{step.attempts or ''}|{bound}|{step.reason[:MAX_REASON]}"
         texts.append({"B": line.encode("utf-8", "surrogateescape")})
         at, import_id = now, step.import_id
     return texts

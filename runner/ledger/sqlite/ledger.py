@@ -198,7 +198,14 @@ class SqliteLedger:
             _move(db, number, before, after, ["state", "revision", *changes])
             if after.import_id != before.import_id:
                 _rebind(db, number, before, after, at=at)
-            step = (after.revision, at, state.value, rows.encode(reason), after.attempts, after.import_id)
+            step = (
+                after.revision,
+                at,
+                state.value,
+                rows.encode(rules.stored_sentence(reason)),
+                after.attempts,
+                after.import_id,
+            )
             db.execute(rows.INSERT_HISTORY, (*key, *step))
             return after
 
@@ -427,7 +434,7 @@ def _restore(db: sqlite3.Connection, number: int, records: Sequence[Recorded]) -
 
 
 def _restore_item(db: sqlite3.Connection, number: int, record: Recorded) -> bool:
-    item, (first, *later) = record.item, record.history
+    item, (first, *later) = rules.as_stored(record.item), record.history
     if not db.execute(rows.INSERT_ITEM, rows.full_row(item, number, rules.to_ms(first.at))).rowcount:
         return False
     key = (number, rules.source_key(item.source))

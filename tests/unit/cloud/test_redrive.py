@@ -13,10 +13,12 @@ from runner.cloud.ops.redrive import Redrive
 from runner.cloud.protocols import Queue
 from runner.events import ignore
 from runner.ledger.memory import MemoryLedger
+from runner.local.gone_results import GoneResults
 from runner.models import RESULT_INVALID, BatchState, Item, ItemState
 from runner.sources import ObjectVersion, versioned_source
 from runner.stages.transitions import Transitions
 from tests.support.batches import BEGAN, RememberingQueues, batch_of, item_in, leave
+from tests.support.bench import MemorySink
 
 S = ItemState
 
@@ -173,3 +175,33 @@ async def test_import_again_queues_an_item_whatever_the_vendor_has(bench: Bench)
     await bench.redrive.batch("b1", states={S.FAILED}, match=None, import_again=True)
     item = await bench.item("a.csv")
     assert (item.state, item.import_id) == (S.QUEUED, None)
+
+
+async def _gone(bench: Bench, sink: MemorySink) -> GoneResults:
+    transitions = Transitions(bench.ledger, clock=bench, emit=ignore, by_state={})  # type: ignore[arg-type]
+    batch = await bench.ledger.batch("b1")
+    assert batch is not None
+    return GoneResults(bench.ledger, batch, sink, transitions=transitions, emit=ignore)
+
+
+async def test_results_that_are_gone_are_fetched_again_by_collect_and_nothing_is_sent(bench: Bench) -> None:
+    states = dict.fromkeys(["in/a.csv", "in/b.csv", "c.csv"], S.COLLECTED)
+    await leave(bench.ledger, batch_of("b1", state=BatchState.COMPLETE), states, result="results/in/a.csv.json")
+    await bench.redrive.results(await _gone(bench, MemorySink()), match="in/*")
+    assert [(await bench.item(source)).state for source in states] == [S.SUCCEEDED, S.SUCCEEDED, S.COLLECTED]
+    assert bench.queues.sent == {
+        Queue.COLLECT: [ImportHint(import_id="import-of-b1-in/a.csv"), ImportHint(import_id="import-of-b1-in/b.csv")]
+    }
+    batch = await bench.ledger.batch("b1")
+    assert (bench.redrive.count, batch and batch.state) == (2, BatchState.RUNNING)
+
+
+async def test_a_batch_whose_results_are_all_there_stays_at_its_end(bench: Bench) -> None:
+    await leave(
+        bench.ledger, batch_of("b1", state=BatchState.COMPLETE), {"a.csv": S.COLLECTED}, result="results/a.csv.json"
+    )
+    sink = MemorySink()
+    sink.results["a.csv"] = b"[]"
+    await bench.redrive.results(await _gone(bench, sink), match=None)
+    batch = await bench.ledger.batch("b1")
+    assert (bench.redrive.count, batch and batch.state) == (0, BatchState.COMPLETE)

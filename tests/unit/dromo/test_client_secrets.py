@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import logging
 import traceback
 
@@ -16,7 +17,7 @@ from runner.models import CreateRequest
 from tests.support.bodies import FakeBody
 from tests.support.rawserver import Peer, RawServer, answer, answering, closed_port_url
 
-KEY = "canary-key-9d1f"
+KEY = "canary-key-9d1f4b"
 SIGNATURE = "canary-signature-77ab"
 API = "http://127.0.0.1:1/api/v1"
 FILE = CreateRequest(schema_id="s-1", original_filename="a.csv")
@@ -138,3 +139,84 @@ async def test_storage_never_gets_the_key():
     ):
         await storage.put(server.url + "/x", FakeBody([b"x"]), only_if_absent=True)
     assert KEY not in server.peers[0].head_text
+
+
+SIGNED_URL = f"https://s.example/k.csv?X-Amz-Expires=900&X-Amz-Signature={'3f9a' * 16}"
+QUOTED = {
+    "the key": KEY,
+    "a prefix of the key": KEY[:12],
+    "the key, encoded": "".join(f"%{ord(char):02x}" for char in KEY),
+    "a signed url": SIGNED_URL,
+    "half a query": SIGNED_URL[-80:],
+    "a signature": f"X-Amz-Signature={'3f9a' * 16}",
+}
+
+
+@pytest.mark.parametrize("quoted", QUOTED.values(), ids=QUOTED)
+async def test_no_text_of_an_import_quotes_the_key_or_a_signed_url(quoted):
+    fields = {
+        "id": "i-1",
+        "status": quoted,
+        "import_errors": [{"type": quoted, "message": f"cannot read {quoted}"}, quoted, {"message": {quoted: quoted}}],
+    }
+    async with (
+        RawServer(answering(answer(200, json.dumps(fields).encode()))) as server,
+        HeadlessClient(f"{server.url}/api/v1", KEY, timeout_s=5) as client,
+    ):
+        remote = await client.retrieve("i-1")
+    said = repr((remote.status, remote.import_errors))
+    assert "***" in said
+    for secret in (KEY[:12], QUOTED["the key, encoded"][:36], "3f9a3f9a", "X-Amz-Expires=900"):
+        assert secret not in said
+
+
+@pytest.mark.parametrize("quoted", QUOTED.values(), ids=QUOTED)
+async def test_no_refusal_quotes_the_key_or_a_signed_url(quoted):
+    body = json.dumps({"detail": f"bad {quoted}", quoted: ["again", quoted]}).encode()
+    async with (
+        RawServer(answering(answer(400, body))) as server,
+        HeadlessClient(f"{server.url}/api/v1", KEY, timeout_s=5) as client,
+    ):
+        with pytest.raises(BulkheadError) as caught:
+            await client.create(FILE)
+    assert "***" in str(caught.value)
+    for secret in (KEY[:12], QUOTED["the key, encoded"][:36], "3f9a3f9a", "X-Amz-Expires=900"):
+        assert secret not in str(caught.value)
+
+
+async def test_an_import_whose_id_schema_or_filename_contains_the_key_has_none():
+    entries = [
+        {"id": f"i-{KEY}"},
+        {
+            "id": "i-2",
+            "schema_id": f"s-{KEY}",
+            "original_filename": f"{KEY}.csv",
+            "review_url": f"https://x.example/{KEY}",
+        },
+    ]
+    async with (
+        RawServer(answering(answer(200, json.dumps({"count": 2, "results": entries}).encode()))) as server,
+        HeadlessClient(f"{server.url}/api/v1", KEY, timeout_s=5) as client,
+    ):
+        page = await client.list_page(limit=2, offset=0)
+    (found,) = page.imports
+    assert (found.import_id, found.schema_id, found.original_filename, found.review_url) == ("i-2", None, None, None)
+    assert not page.is_whole
+
+
+@pytest.mark.parametrize("key", ["any", "sandbox-key", KEY])
+async def test_ids_and_file_names_stay_as_they_are_whatever_they_look_like(key):
+    """The runner recognizes its imports by them."""
+    names = {
+        "schema_id": "3f9a" * 8,
+        "original_filename": "any sandbox-key?a=b&X-Amz-Signature=3f9a.~k3f9x2ab7q2mc.csv",
+    }
+    entry = {"id": "9A-any-sandbox-key-" + "3f9a" * 16, **names}
+    async with (
+        RawServer(answering(answer(200, json.dumps({"count": 1, "results": [entry]}).encode()))) as server,
+        HeadlessClient(f"{server.url}/api/v1", key, timeout_s=5) as client,
+    ):
+        page = await client.list_page(limit=1, offset=0)
+    assert page.is_whole
+    (found,) = page.imports
+    assert {"id": found.import_id, "schema_id": found.schema_id, "original_filename": found.original_filename} == entry

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from runner.dromo import listing
 from runner.dromo.listing import imports_since
 from runner.models import RemoteImport
 from tests.support.listed import AT, Lists, made
@@ -13,10 +14,18 @@ from tests.support.listed import AT, Lists, made
 pytestmark = pytest.mark.virtual_time
 
 
-async def walked(rows: Sequence[RemoteImport], *, page_size: int, since: bool = True, most: int | None = None) -> str:
+async def walked(
+    rows: Sequence[RemoteImport],
+    *,
+    page_size: int,
+    since: bool = True,
+    most: int | None = None,
+    trusts_order: bool = True,
+    for_absence: bool = False,
+) -> str:
     api = Lists(rows, page_size=page_size)
-    found = [one.import_id async for one in imports_since(api, AT if since else None, max_pages=most)]
-    return "".join(found)
+    walk = imports_since(api, AT if since else None, max_pages=most, trusts_order=trusts_order, for_absence=for_absence)
+    return "".join([one.import_id async for one in walk])
 
 
 async def test_the_walk_ends_on_an_ordered_page_that_is_older() -> None:
@@ -52,3 +61,38 @@ async def test_without_an_instant_everything_is_walked_up_to_the_most_pages() ->
 
 async def test_an_empty_list_ends_the_walk() -> None:
     assert await walked([], page_size=2) == ""
+
+
+NEW_LAST = [made("a", -7), made("b", -8), made("c", -9), made("d", 1)]
+"""A list in no order whose first page looks as if it were in one."""
+
+
+@pytest.mark.parametrize("careful", [{"for_absence": True}, {"trusts_order": False}], ids=str)
+async def test_a_page_that_is_in_order_by_chance_does_not_end_a_walk_that_proves_absence(
+    careful: dict[str, bool],
+) -> None:
+    assert await walked(NEW_LAST, page_size=2) == "ab"
+    assert await walked(NEW_LAST, page_size=2, **careful) == "abcd"
+
+
+@pytest.mark.parametrize(
+    ("rows", "found"),
+    [
+        ([made("a", 1), made("b", 0), made("c", -3), made("d", -4), made("e", -5)], "abcd"),
+        ([made("a", 1), made("b", 0), made("b", 0), made("c", -4), made("e", -5), made("f", -6)], "abbcef"),
+        ([made("a", -3), made("b", -4), made("c", -3), made("d", -4), made("e", -5)], "abcde"),
+        ([made("a", 1), made("b", None), made("c", -3), made("d", -4), made("e", -5)], "abcde"),
+    ],
+    ids=["in order", "one moved to the next page", "in order on each page alone", "one without a date"],
+)
+async def test_enough_imports_in_order_end_a_walk_that_proves_absence(
+    monkeypatch: pytest.MonkeyPatch, rows: list[RemoteImport], found: str
+) -> None:
+    monkeypatch.setattr(listing, "ORDER_PROVED_BY", 4)
+    assert await walked(rows, page_size=2, for_absence=True) == found
+
+
+async def test_imports_that_a_later_page_repeats_do_not_break_the_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listing, "ORDER_PROVED_BY", 3)
+    rows = [made("a", 1), made("b", 0), made("a", 1), made("c", -4), made("d", -5)]
+    assert await walked(rows, page_size=2, for_absence=True) == "abac"

@@ -88,8 +88,8 @@ def test_the_advice_for_cells_names_their_values(said: str, wanted: str) -> None
 
 @pytest.mark.parametrize(
     "code",
-    ["too_large", "json_too_large", "invalid_json", "unreadable", "link_outside", "not_a_file", "changed_while_read",
-     "create_refused", "schema_unusable", "check_memory", "check_killed", "check_error", "other"],
+    ["too_large", "json_too_large", "invalid_json", "unreadable", "link_outside", "linked_directory", "not_a_file",
+     "changed_while_read", "create_refused", "schema_unusable", "check_memory", "check_killed", "check_error", "other"],
 )  # fmt: skip
 def test_each_of_our_codes_has_its_own_advice(code: str) -> None:
     assert "Open one of the files" not in of(code)

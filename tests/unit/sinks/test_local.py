@@ -343,3 +343,33 @@ async def test_a_place_that_cannot_be_written_is_reported_before_anything_is_sen
     (tmp_path / "file").write_text("x")
     with pytest.raises(ConfigError, match="file"):
         await LocalSink(tmp_path / "file" / "out").prepare()
+
+
+@pytest.mark.parametrize("by", ["link", "folder"])
+async def test_a_folder_replaced_by_a_link_while_a_result_is_written_saves_nothing_elsewhere(sink, tmp_path, by):
+    folder, outside = tmp_path / "out/results/in", tmp_path / "outside"
+    outside.mkdir()
+
+    async def replaced_under_way():
+        yield b"[" + b"1," * sinks.WRITE_BYTES
+        folder.rename(tmp_path / "elsewhere")
+        folder.symlink_to(outside) if by == "link" else folder.mkdir()
+        yield b"1]"
+
+    with pytest.raises(
+        SinkFailed, match=r"out/results/in/a\.csv\.json: a directory on its path was replaced"
+    ) as caught:
+        await sink.save_result("in/a.csv", replaced_under_way())
+    assert "resume" in caught.value.hint
+    assert tree(tmp_path) == []
+
+
+async def test_an_occupied_name_is_looked_up_without_following_a_link(sink, tmp_path, monkeypatch):
+    """A folder replaced between the last byte and the choice of the name must not be listed elsewhere."""
+    await sink.save_result("in/a.csv", stream(ROWS))
+    scanned = []
+    scandir = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda place: scanned.append(place) or scandir(place))
+    await sink.save_result("in/a.csv", stream(ROWS))
+    assert scanned
+    assert all(isinstance(place, int) for place in scanned)

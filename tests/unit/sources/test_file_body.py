@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from runner.errors import ItemRejected, SourceChanged
 from runner.sources.file_body import HASHED_BYTES, FileBody
 from runner.sources.file_open import Stamp
+from runner.sources.file_path import FilePath
 from runner.sources.local import RUN_LENGTH, SortedNames
 
 MIB = 1 << 20
@@ -50,7 +51,7 @@ class TestSending:
     def body(self, path: Path, *, threaded: bool = True, **changes: object) -> FileBody:
         content, stamp = path.read_bytes(), Stamp.of(path.stat())
         said: dict[str, object] = {"stamp": stamp, "sha256": hashlib.sha256(content).hexdigest()}
-        return FileBody(str(path), threaded=threaded, **{**said, **changes})  # type: ignore[arg-type]
+        return FileBody(FilePath(str(path)), threaded=threaded, **{**said, **changes})  # type: ignore[arg-type]
 
     @pytest.mark.parametrize("threaded", [True, False])
     @pytest.mark.parametrize("size", [1, MIB - 1, MIB, MIB + 1, 3 * MIB])

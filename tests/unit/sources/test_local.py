@@ -7,7 +7,6 @@ import hashlib
 import os
 import socket
 import stat
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
@@ -174,14 +173,14 @@ class TestListing:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         put(tmp_path, "a.csv", "locked/b.csv", "z.csv")
-        scandir = os.scandir
+        opened = os.open
 
-        def guarded(path: bytes) -> Iterator[os.DirEntry[bytes]]:
-            if b"locked" in path:
+        def guarded(path: str | bytes, *more: int, **options: int) -> int:
+            if path == b"locked":
                 raise PermissionError(13, "Permission denied")
-            return scandir(path)
+            return opened(path, *more, **options)
 
-        monkeypatch.setattr(os, "scandir", guarded)
+        monkeypatch.setattr(os, "open", guarded)
         source = open_at(tmp_path)
         assert await keys(source) == ["a.csv", "locked/", "z.csv"]
         assert await codes(source) == {"locked/": "unreadable"}
@@ -402,7 +401,7 @@ class TestPreparing:
     ) -> None:
         put(tmp_path, "a.csv")
 
-        def refuse(*_: object) -> int:
+        def refuse(*_: object, **__: object) -> int:
             raise PermissionError(13, "Permission denied")
 
         source = open_at(tmp_path)
@@ -419,7 +418,7 @@ class TestPreparing:
         source = open_at(tmp_path)
         (tmp_path / "a.csv").unlink()
         os.mkfifo(tmp_path / "a.csv")
-        monkeypatch.setattr(os, "lstat", lambda _: regular)
+        monkeypatch.setattr(os, "lstat", lambda *_, **__: regular)
         assert await code_of(source, "a.csv") == "not_a_file"
 
     async def test_a_file_that_changes_while_it_is_read_is_refused(

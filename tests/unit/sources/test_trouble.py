@@ -71,7 +71,7 @@ async def _listed(source: LocalFiles) -> list[str]:
 
 
 @pytest.mark.parametrize("number", MOMENTS)
-@pytest.mark.parametrize(("function", "ending"), [("lstat", "a.csv"), ("scandir", "sub/")])
+@pytest.mark.parametrize(("function", "ending"), [("lstat", "a.csv"), ("open", "sub")])
 async def test_a_listing_looks_again_at_what_fails_for_a_moment(
     inbox: Path, fail: Fail, number: int, function: str, ending: str
 ) -> None:
@@ -80,7 +80,7 @@ async def test_a_listing_looks_again_at_what_fails_for_a_moment(
 
 
 @pytest.mark.parametrize("number", MOMENTS)
-@pytest.mark.parametrize(("function", "ending", "named"), [("lstat", "a.csv", "a.csv"), ("scandir", "sub/", "sub/")])
+@pytest.mark.parametrize(("function", "ending", "named"), [("lstat", "a.csv", "a.csv"), ("open", "sub", "sub/")])
 async def test_a_listing_names_what_it_could_not_see_after_all_else_and_rejects_nothing(
     inbox: Path, fail: Fail, number: int, function: str, ending: str, named: str
 ) -> None:
@@ -111,7 +111,7 @@ async def test_a_listing_has_limited_patience_for_a_disk_that_is_gone(
 
 @pytest.mark.parametrize("number", MOMENTS)
 async def test_a_root_that_fails_for_a_moment_is_not_called_missing(inbox: Path, fail: Fail, number: int) -> None:
-    fail("scandir", "in/", number)
+    fail("open", "/in", number)
     with pytest.raises(FileUnavailable, match=r"in: .*at the moment"):
         await _listed(_open(inbox))
 
@@ -173,6 +173,6 @@ async def test_a_root_that_is_gone_and_a_file_without_permission_are_told_as_bef
     fail("open", "a.csv", errno.EACCES)
     with pytest.raises(ItemRejected, match="Permission denied"):
         await _open(inbox).prepare(Item(batch_id="b", source="a.csv"))
-    fail("scandir", "in/", errno.EACCES)
+    fail("open", "/in", errno.EACCES)
     with pytest.raises(SourceNotFound):
         await _listed(_open(inbox))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -12,8 +13,9 @@ from runner.config.options import RunOptions
 from runner.config.routes import Route, Routes
 from runner.errors import Unavailable
 from runner.events import Notice
-from runner.models import CreateRequest, ItemState, RemoteImport
+from runner.models import CreateRequest, ImportPage, ItemState, RemoteImport
 from tests.support.bench import Bench
+from tests.support.scripted import EPOCH
 
 pytestmark = pytest.mark.virtual_time
 
@@ -104,14 +106,17 @@ async def test_a_ledger_of_an_earlier_version_that_has_sent_json_is_not_asked() 
         ([None], True),
         ([""], True),
         (["initial_data.json", "initial_data.json"], True),
-        (["{id}.json"], False),
+        (["{id}.json"], True),
         (["{id}.json", "{id}.json"], True),
+        (["initial_data.json"], True),
+        (["Untitled"], True),
+        (["{id}.csv"], True),
         (["orders.csv"], False),
-        (["orders.csv", "refunds.csv"], False),
+        (["Orders.XLSX", "refunds.csv"], False),
         (["orders.~abcdefghijklm.csv", "orders.~abcdefghijklm.csv"], False),
     ],
 )
-async def test_only_imports_without_a_name_of_their_own_may_be_those_of_json(
+async def test_only_imports_without_the_name_of_an_uploaded_file_may_be_those_of_json(
     names: list[str | None], *, waits: bool
 ) -> None:
     bench = _bench(ONE)
@@ -120,6 +125,22 @@ async def test_only_imports_without_a_name_of_their_own_may_be_those_of_json(
         shown = None if name is None else name.format(id=remote.import_id)
         bench.vendor.change(remote.import_id, original_filename=shown)
     assert bool((await bench.run()).held_schemas) is waits
+
+
+async def test_an_import_of_json_is_found_in_a_list_of_which_one_page_looks_older_by_chance() -> None:
+    bench = _bench(ONE)
+    for number in range(2):
+        bench.vendor.add(CreateRequest(schema_id="s2", original_filename=f"{number}.csv"))
+    _imported(bench)
+    days = {"import-1": 40, "import-2": 41, "import-3": 1}
+    listed = [replace(bench.vendor.imports[one], created_at=EPOCH - timedelta(days=ago)) for one, ago in days.items()]
+
+    async def list_page(*, limit: int, offset: int) -> ImportPage:
+        page = tuple(listed[offset : offset + 2])
+        return ImportPage(count=len(listed), imports=page, has_next=offset == 0)
+
+    bench.vendor.list_page = list_page  # type: ignore[method-assign]
+    assert (await bench.run()).held_schemas
 
 
 @pytest.mark.parametrize(

@@ -82,10 +82,19 @@ async def test_more_imports_than_one_chunk_are_all_recorded(ledger: MemoryLedger
 
 
 async def test_a_new_ledger_searches_fifty_pages_and_a_known_one_back_to_its_last_look(ledger: MemoryLedger) -> None:
-    far = [made(str(number), -number) for number in range(200)]
-    api = Lists(far, page_size=1)
+    far = [made(str(number), -number) for number in range(2000)]
+    api = Lists(far, page_size=10)
     await orphans_of(ledger, api).reconcile()
     assert api.pages == 50
-    api = Lists(far, page_size=1)
-    await orphans_of(ledger, api).reconcile()
-    assert api.pages == 4
+    for page_size, pages in ((1000, 1), (600, 2), (100, 10)):
+        api = Lists(far, page_size=page_size)
+        await orphans_of(ledger, api).reconcile()
+        assert api.pages == pages
+
+
+async def test_an_import_that_a_restored_ledger_lacks_is_found_behind_a_page_that_looks_older_by_chance(
+    ledger: MemoryLedger,
+) -> None:
+    await ledger.set_reconciled("e", AT)
+    await orphans_of(ledger, Lists([made("a", -60), made("b", -61), tagged("mine", 5)], page_size=2)).reconcile()
+    assert [remote.import_id for remote in await ledger.orphans(TAG)] == ["mine"]

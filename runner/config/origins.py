@@ -1,0 +1,97 @@
+"""What the working directory may decide: nothing that sends a key, AWS credentials, or data elsewhere.
+
+`.env` and `bulkhead.toml` that are found in the working directory are one origin: a person who can write one of them
+can write the other. A file that is named by `--config` or a variable of the environment is another one.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from runner.aws.s3 import is_s3
+from runner.errors import ConfigError
+
+DEFAULT_API_URL = "https://app.dromo.io/api/v1"
+WORKING_DIRECTORY = "the working directory"
+
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+def is_loopback(url: str) -> bool:
+    """Return whether an address is on this machine."""
+    return urlsplit(url).hostname in _LOOPBACK
+
+
+@dataclass(frozen=True, slots=True)
+class Redirect:
+    """A setting that says where `what` goes, and its values that send it nowhere else."""
+
+    what: str
+    is_harmless: Callable[[str], bool]
+
+
+REDIRECTS = {
+    "api_url": Redirect("the license key", lambda url: url == DEFAULT_API_URL or is_loopback(url)),
+    "aws_endpoint_url": Redirect("AWS credentials", is_loopback),
+    "out": Redirect("results", lambda place: not is_s3(place)),
+}
+"""The settings by which the working directory alone could send secrets or data elsewhere."""
+
+FILES = {"fields_file": "fields", "settings_file": "settings", "hooks_file": "hooks"}
+"""The settings that name a file of a schema, and the file's part of the schema."""
+
+
+def refuse_redirect(name: str, value: str, *, origin: str, trusted: Iterable[object], reason: str = "") -> None:
+    """Refuse a value of the working directory, unless it is harmless or `trusted` origins say the same.
+
+    Raises ConfigError with the line that says so.
+    """
+    redirect = REDIRECTS[name]
+    if redirect.is_harmless(value) or any(_plain(other) == _plain(value) for other in trusted):
+        return
+    raise ConfigError(
+        f"{name} = {value[:200]} ({origin} in {WORKING_DIRECTORY}): Bulkhead sends {redirect.what} there only if "
+        f"a flag, the environment, or a file named by --config says so, too{reason}",
+        hint=f"if it is right, run: {export_line(name, value)}",
+    )
+
+
+def _plain(place: object) -> str:
+    return str(place).strip().rstrip("/")
+
+
+def export_line(name: str, value: object) -> str:
+    """Return the shell line that gives a setting to the environment."""
+    return f"export BULKHEAD_{name.upper()}={shlex.quote(str(value))}"
+
+
+@dataclass(frozen=True, slots=True)
+class Confinement:
+    """The directory that a schema of the working directory takes its files from, and the line that lifts the limit."""
+
+    directory: Path
+    line: str
+
+    def allows(self, path: Path) -> bool:
+        """Return whether a path, with all links followed, is in the directory."""
+        return path.is_relative_to(self.directory)
+
+
+def notification_addresses(settings: object) -> list[str]:
+    """Return the keys of an import's settings that name an address to notify: the webhooks of that import."""
+    inner: Collection[object] = ()
+    found: list[str] = []
+    if isinstance(settings, dict):
+        inner = settings.values()
+        found = [str(key) for key, value in settings.items() if value and _is_webhook(str(key))]
+    elif isinstance(settings, list):
+        inner = settings
+    return found + [key for one in inner for key in notification_addresses(one)]
+
+
+def _is_webhook(key: str) -> bool:
+    return key.replace("_", "").replace("-", "").lower().endswith("webhookurl")
