@@ -1,4 +1,4 @@
-"""configure: reads the bulkhead.toml that was written to the inbox, and stores it if it is valid."""
+"""configure: reads the bulkhead.toml in the stack's own bucket, and stores it if it is valid."""
 
 from __future__ import annotations
 
@@ -15,9 +15,15 @@ if TYPE_CHECKING:
     from runner.cloud.protocols import TimeLeft
 
 
+_IS_THERE = ("PreconditionFailed", "ConditionalRequestConflict")
+"""What S3 answers if another has written the object in the meantime."""
+
+
 @tracer.capture_lambda_handler(capture_response=False, capture_error=False)
 def lambda_handler(_event: dict[str, Any], context: LambdaContext) -> dict[str, list[str]]:
-    """Validate the current configuration, whatever version the event is about, and return its problems.
+    """Validate the current configuration, whatever the event is about, and return its problems.
+
+    It runs when the file is written, and on a schedule, in case that an event is lost.
 
     Raises RuntimeError if it could not be read or stored; Lambda then tries again.
     """
@@ -26,6 +32,8 @@ def lambda_handler(_event: dict[str, Any], context: LambdaContext) -> dict[str, 
 
 async def _configure(_time_left: TimeLeft) -> list[str]:
     raw = await _content()
+    if raw is None:
+        raw = await _copied_from_table()
     if raw is None:
         return []
     problems = await _problems(raw)
@@ -37,9 +45,32 @@ async def _configure(_time_left: TimeLeft) -> list[str]:
     return problems
 
 
+def _place() -> tuple[str, str]:
+    return environment.required(environment.CONFIG_BUCKET), environment.required(environment.CONFIG_KEY)
+
+
+async def _copied_from_table() -> bytes | None:
+    """Return the configuration that version 0.1.0 has read from the inbox, copied to its new place; None otherwise."""
+    ledger = (await container.deployment(license_key=False)).ledger
+    text = await ledger.good_config()
+    if text is None or not await ledger.config_is_from_inbox():
+        return None
+    bucket, key = _place()
+    content = text.encode()
+    try:
+        await (await container.aws()).call(
+            "s3", "put_object", Bucket=bucket, Key=key, Body=content, ContentType="application/toml", IfNoneMatch="*"
+        )
+    except AwsRefused as error:
+        if error.code not in _IS_THERE:
+            raise
+        return await _content()
+    return content
+
+
 async def _content() -> bytes | None:
     """Return the file, cut just above MAX_CONFIG_BYTES; None if it was deleted. Raises AwsRefused, Unavailable."""
-    bucket, key = environment.required(environment.INBOX), environment.required(environment.CONFIG_KEY)
+    bucket, key = _place()
     try:
         answer = await (await container.aws()).call("s3", "get_object", Bucket=bucket, Key=key)
     except AwsRefused as error:
@@ -62,4 +93,5 @@ async def _problems(raw: bytes) -> list[str]:
         text = raw.decode("utf-8")
     except UnicodeDecodeError:
         return ["it is not UTF-8"]
-    return await configure(await container.deployment(license_key=False), text)
+    bucket, key = _place()
+    return await configure(await container.deployment(license_key=False), text, place=f"s3://{bucket}/{key}")

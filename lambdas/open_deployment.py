@@ -12,7 +12,7 @@ from lambdas import environment
 from runner import identity
 from runner.aws.s3 import open_s3
 from runner.clock import SystemClock, WallClock
-from runner.cloud.context import Deployment, S3Places, WebhookPerImport
+from runner.cloud.context import Deployment, S3Places, WebhookPerImport, require_encryption
 from runner.cloud.notify import AwsNotifier
 from runner.cloud.webhooks import webhook_url
 from runner.config.settings import Settings
@@ -89,6 +89,7 @@ async def open_deployment(
             inbox=inbox,
             results=f"s3://{environment.required(environment.RESULTS)}",
             config_folder=_config_folder(inbox),
+            allow_hooks=environment.optional(environment.ALLOW_HOOKS) == "true",
         )
 
 
@@ -98,7 +99,9 @@ def _settings() -> Settings:
         environment.SCHEMA_ID: environment.optional(environment.SCHEMA_ID) or "",
         "BULKHEAD_CREATE_QUOTA": environment.optional(environment.QUOTA) or "",
     }
-    return Settings.load({}, environ=variables, cwd=_NO_FILES).settings
+    settings = Settings.load({}, environ=variables, cwd=_NO_FILES).settings
+    require_encryption(settings.api_url)
+    return settings
 
 
 def _config_folder(inbox: str) -> str:

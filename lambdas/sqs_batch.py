@@ -1,8 +1,9 @@
 """The records of an SQS event, processed concurrently and independently.
 
 A record that fails affects no other: it alone is delivered again, after growing delays, and ends in the dead-letter
-queue. If the function itself cannot work, because the license key is missing or the vendor refuses it, the messages are
-sent again as new ones, so that they don't use up their attempts while a person fixes the cause.
+queue. If the function itself cannot work, because the license key is missing, the vendor refuses it, or the stack
+doesn't accept the configuration's hooks any more, the messages are sent again as new ones, so that they don't use up
+their attempts while a person fixes the cause.
 
 This does not use powertools' batch processor, which runs records on an event loop of its own.
 """
@@ -19,7 +20,7 @@ from aws_lambda_powertools.utilities.data_classes import SQSEvent
 from runner.cloud.deadline import RESERVE_S
 from runner.cloud.messages import decode
 from runner.cloud.protocols import retry_after_s
-from runner.errors import AuthRefused, BulkheadError, MessageInvalid, TransientError
+from runner.errors import AuthRefused, BulkheadError, HooksRefused, MessageInvalid, TransientError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -111,6 +112,9 @@ class Records:
         except AuthRefused as error:
             self._container.telemetry.failure("license key refused", error, retry_in_s=PUT_OFF_S)
             self._container.reload_license_key()
+            await self._resend(message, delay_s=PUT_OFF_S)
+        except HooksRefused as error:
+            self._container.telemetry.failure("configuration refused", error, retry_in_s=PUT_OFF_S)
             await self._resend(message, delay_s=PUT_OFF_S)
 
     def _message(self, record: SQSRecord) -> Message:

@@ -30,6 +30,7 @@ BulkheadError
     ├── ForeignImports            another ledger imports the same files at the same time
     ├── MessageInvalid            a message of a queue cannot be read
     ├── ConfigError               settings, routes or options are wrong
+    │   └── HooksRefused          a configuration has hooks or webhook urls, which the stack does not accept
     ├── LedgerError
     │   ├── LedgerLocked          another run holds it
     │   ├── LedgerReplaced        the file of the ledger in use, or a lock of its run, was deleted or replaced
@@ -220,6 +221,10 @@ class MessageInvalid(TerminalError):
 
 class ConfigError(TerminalError):
     """Settings, routes or options are wrong."""
+
+
+class HooksRefused(ConfigError):
+    """A configuration has hooks or webhook urls, which the stack does not accept."""
 
 
 class LedgerError(TerminalError):

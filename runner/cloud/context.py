@@ -8,9 +8,11 @@ import re
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from runner import identity
 from runner.config.options import RunOptions
+from runner.config.origins import is_loopback
 from runner.config.run_spec import RunSpec
 from runner.dromo.rate_limited import WrappedApi
 from runner.errors import BulkheadError, ConfigError
@@ -57,14 +59,25 @@ ATTEMPTS = 3
 _METRIC_OF_STATE = {ItemState.COLLECTED: "ItemsCollected", ItemState.FAILED: "ItemsFailed"}
 
 
+def require_encryption(api_url: str) -> None:
+    """Raise ConfigError if the license key would travel unencrypted to another machine."""
+    if not (urlsplit(api_url).scheme == "https" or is_loopback(api_url)):
+        raise ConfigError(
+            f"ApiUrl = {api_url}: it must begin with https, because the license key goes there",
+            hint="deploy with an https url: sam deploy --parameter-overrides ApiUrl=https://...",
+        )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deployment:
-    """Opened once for each container. `settings` are the stack's parameters, without the inbox's `bulkhead.toml`.
+    """Opened once for each container. `settings` are the stack's parameters, without `config/bulkhead.toml`.
 
     - `account`: what `identity.account` returns for the API and the key.
     - `inbox`: the `s3://` url under which files arrive.
     - `results`: the `s3://` url of the results bucket.
-    - `config_folder`: the `s3://` url of the folder with `bulkhead.toml`, from which nothing is imported.
+    - `config_folder`: the `s3://` url of the inbox's folder `config`, from which nothing is imported; version 0.1.0
+      read the configuration from there.
+    - `allow_hooks`: whether the configuration may have hooks and webhook urls.
     """
 
     settings: Settings
@@ -84,6 +97,7 @@ class Deployment:
     inbox: str
     results: str
     config_folder: str
+    allow_hooks: bool = False
 
     @property
     def endpoint(self) -> str:

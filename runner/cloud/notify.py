@@ -1,9 +1,9 @@
-"""The notifier: publishes the end of a batch to SNS and EventBridge."""
+"""The notifier: publishes the end of a batch to SNS and EventBridge, and changes of the configuration to SNS."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from runner.errors import Unavailable
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 EVENT_SOURCE = "bulkhead"
 EVENT_TYPE = "Batch Ended"
 
+CONFIG_SUBJECT = "Bulkhead: the configuration has changed"
+
+_CONFIG_CHANGED = "config_changed"
 _MAX_SUBJECT_CHARS = 99
 
 
@@ -39,6 +42,22 @@ class AwsNotifier:
             MessageStructure="json",
             Message=json.dumps({"default": detail, "email": _mail(subject, summary)}, ensure_ascii=False),
             MessageAttributes={"state": {"DataType": "String", "StringValue": str(state)}},
+        )
+
+    async def config_changed(self, sentence: str, changes: Sequence[str], *, place: str) -> None:
+        """Publish a change of the configuration to the topic. Raises AwsRefused, ConfigError, Unavailable."""
+        detail = {"event": _CONFIG_CHANGED, "place": place, "sentence": sentence, "changes": list(changes)}
+        letter = "\n".join([sentence, "", *changes, "", f"Configuration: {place}"]) + "\n"
+        await self._aws.call(
+            "sns",
+            "publish",
+            TopicArn=self._topic_arn,
+            Subject=CONFIG_SUBJECT,
+            MessageStructure="json",
+            Message=json.dumps(
+                {"default": json.dumps(detail, ensure_ascii=False), "email": letter}, ensure_ascii=False
+            ),
+            MessageAttributes={"event": {"DataType": "String", "StringValue": _CONFIG_CHANGED}},
         )
 
     async def _put_event(self, detail: str) -> None:

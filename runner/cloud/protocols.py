@@ -68,12 +68,19 @@ class Queues(Protocol):
 
 
 class Notifier(Protocol):
-    """Publishes the end of a batch."""
+    """Publishes the ends of batches, and changes of the configuration."""
 
     async def batch_ended(self, summary: Mapping[str, Any], *, state: BatchState) -> None:
         """Publish an end. `summary` has the fields of `summary.json`, `reason`, `manifest` (its url), and `end`.
 
         `end` identifies this end: if a function is killed after publishing, the same end is published again.
+        """
+        ...
+
+    async def config_changed(self, sentence: str, changes: Sequence[str], *, place: str) -> None:
+        """Publish a change of the configuration at `place`, an `s3://` url; `changes` are lines for people.
+
+        A function that is killed after publishing publishes the same change again.
         """
         ...
 

@@ -54,6 +54,7 @@ class MemoryLedger:
         self._tagged: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
         self._of_file: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
         self._config: str | None = None
+        self._config_is_from_inbox = False
         self._reconciled: dict[str, datetime] = {}
         self._orphans: dict[str, RemoteImport] = {}
 
@@ -226,7 +227,10 @@ class MemoryLedger:
         return self._config
 
     async def keep_config(self, text: str) -> None:
-        self._config = text
+        self._config, self._config_is_from_inbox = text, False
+
+    async def config_is_from_inbox(self) -> bool:
+        return self._config_is_from_inbox
 
     def _with_tag(self, tag: str | None) -> list[Item]:
         """Return the items that have a tag, by batch and source."""

@@ -176,6 +176,10 @@ class CloudLedger(Ledger, Protocol):
         """Store the text of a valid configuration in place of the previous one."""
         ...
 
+    async def config_is_from_inbox(self) -> bool:
+        """Return whether the stored configuration is one of version 0.1.0, which read it from the inbox."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Recorded:

@@ -13,6 +13,7 @@ from tests.support.template import template
 CHANGED = {
     "ApiUrl": "https://vendor.example/api/v2",
     "SchemaId": "customers",
+    "AllowHooks": "true",
     "Quota": "40/60s",
     "WebhookPerImport": "true",
     "WebhookUrl": "https://hooks.example/wh/v1/",
@@ -25,7 +26,7 @@ CHANGED = {
     "LogRetentionDays": "7",
     "LogLevel": "DEBUG",
 }
-LASTING = ("TableName", "InboxBucketName", "ResultsBucketName")
+LASTING = ("TableName", "InboxBucketName", "ResultsBucketName", "ConfigBucketName")
 KEPT = "config/kept.csv"
 """Under config/ no object is imported."""
 
@@ -58,15 +59,17 @@ def _lasting(stack: Stack) -> dict[str, str]:
 
 def _fill(stack: Stack) -> None:
     stack.client("dynamodb").put_item(TableName=stack.table, Item=ROW)
-    for bucket in (stack.inbox, stack.results):
+    for bucket in (stack.inbox, stack.results, stack.config):
         stack.client("s3").put_object(Bucket=bucket, Key=KEPT, Body=b"kept")
 
 
 def _is_full(stack: Stack) -> bool:
     s3 = stack.client("s3")
     found = stack.client("dynamodb").get_item(TableName=stack.table, Key={name: ROW[name] for name in ("pk", "sk")})
-    kept = [s3.get_object(Bucket=bucket, Key=KEPT)["Body"].read() for bucket in (stack.inbox, stack.results)]
-    return found.get("Item") == ROW and kept == [b"kept", b"kept"]
+    kept = [
+        s3.get_object(Bucket=bucket, Key=KEPT)["Body"].read() for bucket in (stack.inbox, stack.results, stack.config)
+    ]
+    return found.get("Item") == ROW and kept == [b"kept"] * 3
 
 
 def _delete(stack: Stack) -> None:

@@ -43,6 +43,9 @@ class CloudProcessLedger(ProcessLedger):
     async def keep_config(self, text: str) -> None:
         await self._write("keep_config", "", lambda: self._inner.keep_config(text))
 
+    async def config_is_from_inbox(self) -> bool:
+        return await self._read(self._inner.config_is_from_inbox())
+
 
 class ProcessLeases:
     """The leases as one function sees them; implements Leases."""
@@ -148,9 +151,10 @@ class ProcessQueues:
 
 @dataclass(kw_only=True)
 class Heard:
-    """The published ends, (batch id, state, end) in order, and the metrics."""
+    """The published ends, (batch id, state, end), and notices, (sentence, changes), in order, and the metrics."""
 
     ends: list[tuple[str, str, str]] = field(default_factory=list)
+    notices: list[tuple[str, list[str]]] = field(default_factory=list)
     figures: Counter[str] = field(default_factory=Counter)
 
 
@@ -165,6 +169,11 @@ class ProcessNotifier:
         await self._process.event("announce", f"{summary['batch_id']} {state}")
         self._heard.ends.append((str(summary["batch_id"]), str(state), str(summary["end"])))
         await self._process.event("announced", f"{summary['batch_id']} {state}")
+
+    async def config_changed(self, sentence: str, changes: Sequence[str], *, place: str) -> None:
+        await self._process.event("announce", place)
+        self._heard.notices.append((sentence, list(changes)))
+        await self._process.event("announced", place)
 
     def add_metric(self, name: str, value: float, unit: str = "Count") -> None:
         assert unit in ("Count", "Seconds", "Milliseconds")

@@ -12,7 +12,7 @@ from runner.ledger.dynamodb.ledger import DynamoLedger
 from runner.ledger.memory import MemoryLedger
 from runner.ledger.protocol import CloudLedger
 from runner.models import Batch, BatchState, Item, ItemState
-from tests.support.dynamodb import fixture_of, fresh_table
+from tests.support.dynamodb import fixture_of, fresh_table, keep_as_0_1_0
 
 START = datetime(2026, 7, 23, 10, 15, 2, tzinfo=UTC)
 S = ItemState
@@ -103,3 +103,14 @@ async def test_the_latest_valid_configuration_is_stored(ledger: CloudLedger) -> 
     await ledger.keep_config("a = 1")
     await ledger.keep_config("a = 2\n# \u00fc")
     assert await ledger.good_config() == "a = 2\n# \u00fc"
+
+
+async def test_only_the_configuration_of_version_0_1_0_is_one_of_the_inbox(ledger: CloudLedger) -> None:
+    assert not await ledger.config_is_from_inbox()
+    await ledger.keep_config("a = 1")
+    assert not await ledger.config_is_from_inbox()
+    await keep_as_0_1_0(ledger, "a = 2")
+    assert await ledger.config_is_from_inbox()
+    assert await ledger.good_config() == "a = 2"
+    await ledger.keep_config("a = 2")
+    assert not await ledger.config_is_from_inbox()

@@ -68,13 +68,18 @@ GRANTS: dict[str, dict[str, str]] = {
         "event-bus/default": "events:PutEvents",
     },
     "Configure": {
-        "Table": "dynamodb:PutItem",
-        "InboxBucket": LIST_KEYS,
-        "InboxBucket/config/*": "s3:GetObject",
+        "Table": "dynamodb:GetItem dynamodb:PutItem",
+        "ConfigBucket": LIST_KEYS,
+        "ConfigBucket/config/*": "s3:GetObject s3:PutObject",
+        "EndedTopic": "sns:Publish",
     },
 }
 KEYS_OF_THE_TABLE = {"Webhook": ["IMPORT#*"], "Configure": ["CONFIG"]}
-CLOCK = {"ListQueue": SEND, "ReconcileFunction": "lambda:InvokeFunction"}
+CLOCK = {
+    "ListQueue": SEND,
+    "ReconcileFunction": "lambda:InvokeFunction",
+    "ConfigureFunction": "lambda:InvokeFunction",
+}
 
 
 @pytest.mark.parametrize("function", GRANTS)
@@ -106,6 +111,17 @@ def test_what_needs_few_keys_of_the_table_gets_no_others(function: str) -> None:
     assert conditions == ([{"ForAllValues:StringLike": {"dynamodb:LeadingKeys": keys}}] if keys else [])
 
 
+def test_nothing_but_configure_and_no_function_that_reads_the_inbox_reaches_the_configuration() -> None:
+    readers = {
+        name: set(_granted(_statements(f"{name}Role"))) & {"ConfigBucket", "ConfigBucket/config/*", "InboxBucket"}
+        for name in GRANTS
+    }
+    assert {name for name, found in readers.items() if found & {"ConfigBucket", "ConfigBucket/config/*"}} == {
+        "Configure"
+    }
+    assert "InboxBucket" not in readers["Configure"], "the place of version 0.1.0 cannot be read any more"
+
+
 def test_only_traces_go_to_every_resource_and_no_action_has_a_star() -> None:
     (tracing,) = template().of_type("AWS::IAM::ManagedPolicy").values()
     assert _granted(tracing["PolicyDocument"]["Statement"]) == {"*": "xray:PutTelemetryRecords xray:PutTraceSegments"}
@@ -121,7 +137,8 @@ def test_what_aws_itself_may_call_is_bound_to_this_stack_or_account() -> None:
     ).items():
         (statement,) = policy["PolicyDocument"]["Statement"]
         if name == "EndedTopicPolicy":
-            assert statement["Principal"] == {"AWS": {"Fn::GetAtt": ["FinishRole", "Arn"]}}
+            roles = [{"Fn::GetAtt": [f"{name}Role", "Arn"]} for name in ("Finish", "Configure")]
+            assert statement["Principal"] == {"AWS": roles}
         else:
             assert set(statement["Principal"]) == {"Service"}
             assert statement["Condition"]

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from lambdas import environment
+from runner.cloud.handlers.configure import ALLOW_HOOKS
 from runner.cloud.messages import StartLoad, decode
 from runner.ledger.dynamodb.keys import TABLE, TTL_ATTRIBUTE
 from tests.support.template import ROOT, references, template
 
-LASTING = ("InboxBucket", "ResultsBucket", "Table")
+LASTING = ("InboxBucket", "ResultsBucket", "ConfigBucket", "Table")
 QUEUES = ("SubmitQueue", "ListQueue", "CollectQueue", "FinishQueue")
 SMALLEST_SAFE_VISIBILITY = 6  # times the timeout of the function, says AWS's guide to queues and Lambda
 DAYS_S = 86400
@@ -22,6 +23,7 @@ OUTPUTS = {
     "TableName",
     "InboxBucketName",
     "ResultsBucketName",
+    "ConfigBucketName",
     "SubmitQueueUrl",
     "SubmitDeadLetterQueueUrl",
     "ListQueueUrl",
@@ -86,7 +88,7 @@ def test_the_table_is_the_one_that_the_ledger_makes_for_itself() -> None:
     assert {name: _unordered(properties[name]) for name in TABLE} == {name: _unordered(TABLE[name]) for name in TABLE}
 
 
-@pytest.mark.parametrize("name", ["InboxBucket", "ResultsBucket"])
+@pytest.mark.parametrize("name", ["InboxBucket", "ResultsBucket", "ConfigBucket"])
 def test_a_bucket_is_encrypted_private_versioned_and_spoken_to_over_tls(name: str) -> None:
     bucket = template().resources[name]["Properties"]
     (rule,) = bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
@@ -209,6 +211,44 @@ def test_a_nightly_load_is_a_message_that_the_list_queue_understands() -> None:
     assert (load.uri, load.name, load.at.hour) == ("s3://inbox/nightly/", "nightly", 2)
     assert schedule["Condition"] == "HasNightly"
     assert template().parameters["NightlySchedule"]["Default"] == ""
+
+
+def test_the_configuration_is_read_from_its_own_bucket_and_from_nowhere_else() -> None:
+    detail = template().resources["ConfigRule"]["Properties"]["EventPattern"]["detail"]
+    assert detail == {"bucket": {"name": [{"Ref": "ConfigBucket"}]}, "object": {"key": ["config/bulkhead.toml"]}}
+    variables = template().function_globals["Environment"]["Variables"]
+    assert variables["BULKHEAD_CONFIG_BUCKET"] == {"Ref": "ConfigBucket"}
+    assert "EventBridgeConfiguration" in template().resources["ConfigBucket"]["Properties"]["NotificationConfiguration"]
+    schedule = template().resources["ConfigureSchedule"]["Properties"]
+    assert schedule["Target"]["Arn"] == {"Fn::GetAtt": ["ConfigureFunction", "Arn"]}
+
+
+def test_hooks_in_the_configuration_are_off_by_default() -> None:
+    parameter = template().parameters[ALLOW_HOOKS]
+    assert (parameter["Default"], parameter["AllowedValues"]) == ("false", ["true", "false"])
+    variables = template().function_globals["Environment"]["Variables"]
+    assert variables["BULKHEAD_ALLOW_HOOKS"] == {"Ref": ALLOW_HOOKS}
+
+
+@pytest.mark.parametrize("name", ["ApiUrl", "WebhookUrl"])
+@pytest.mark.parametrize(
+    ("url", "is_allowed"),
+    [
+        ("https://app.dromo.io/api/v1/", True),
+        ("http://127.0.0.1:8080/api/v1/", True),
+        ("http://localhost/", True),
+        ("http://[::1]:8080/", True),
+        ("http://app.dromo.io/api/v1/", False),
+        ("http://localhost.evil.example/", False),
+        ("http://127.0.0.1.evil.example/", False),
+        ("http://127.0.0.1:80@evil.example/", False),
+        ("https://user:password@app.dromo.io/", False),
+        ("ftp://app.dromo.io/", False),
+        (" https://app.dromo.io/", False),
+    ],
+)
+def test_a_url_is_https_or_of_this_machine(name: str, url: str, is_allowed: bool) -> None:
+    assert bool(re.fullmatch(template().parameters[name]["AllowedPattern"], url)) == is_allowed
 
 
 def test_every_parameter_has_a_default_and_says_what_it_is() -> None:

@@ -70,6 +70,9 @@ class _Silent:
     async def batch_ended(self, *_: Any, **__: Any) -> None:
         raise AssertionError("no function ends the batch of a runner")
 
+    async def config_changed(self, *_: Any, **__: Any) -> None:
+        raise AssertionError("nobody changes the configuration")
+
 
 @dataclass(frozen=True, kw_only=True)
 class _Queues:

@@ -14,7 +14,7 @@ from runner.cloud.leases import JsonTurn, hold_lease, requeue
 from runner.cloud.lifecycle import enqueue_finish_if_idle, is_rolling
 from runner.cloud.messages import ItemRef, ObjectCreated
 from runner.cloud.protocols import Done, Outcome, Queue
-from runner.errors import ConfigError, DuplicatePending, NotYet, SchemaNotFound, StaleItem, Unavailable
+from runner.errors import ConfigError, DuplicatePending, HooksRefused, NotYet, SchemaNotFound, StaleItem, Unavailable
 from runner.models import TERMINAL_STATES, Item, ItemKind, ItemState
 from runner.stages.submit import SubmitOutcome, SubmitResult
 
@@ -53,6 +53,8 @@ async def submit(
     except StaleItem:
         logger.info("another function moved the item", extra={"item": ref.source})
         return Done()
+    except HooksRefused:
+        raise
     except Exception as error:
         await mark_dead_lettered(deployment, ref.batch_id, ref.source, error, receives=receives)
         raise
@@ -182,7 +184,7 @@ class _Submission:
         if result.outcome is SubmitOutcome.SCHEMA_MISSING:
             raise SchemaNotFound(result.reason)
         if result.outcome is SubmitOutcome.JSON_IN_DOUBT:
-            raise ConfigError(result.reason, hint="set json_is_new = true in the inbox's bulkhead.toml")
+            raise ConfigError(result.reason, hint="set json_is_new = true in config/bulkhead.toml")
         if result.outcome is SubmitOutcome.NO_PERMIT:
             return await self._requeue(await self._deployment.pacer.due_in_s())
         raise Unavailable("neither create nor upload succeeded")

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 import aiohttp
 
 from runner import identity
-from runner.cloud.handlers.configure import MAX_CONFIG_BYTES, parse_config
+from runner.cloud.context import require_encryption
+from runner.cloud.handlers.configure import ALLOW_HOOKS, MAX_CONFIG_BYTES, parse_config
 from runner.cloud.ops.endpoint_checks import LicenseKey, vendor_finding, webhook_findings
-from runner.cloud.ops.stack import INBOX
+from runner.cloud.ops.stack import CONFIG, INBOX
 from runner.cloud.ops.stack_checks import StackChecks, run_check
 from runner.cloud.webhooks import WebhookUrls
 from runner.config.settings import CONFIG_NAME
-from runner.errors import AwsRefused, ConfigError, Unavailable
+from runner.errors import AwsRefused, ConfigError, HooksRefused, Unavailable
 from runner.findings import Finding, Level, fail, ok, warn
 from runner.formatting import counted, lasting, sized
 
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from runner.quota.pacer import CreatePacer
 
 CONFIG_KEY = f"config/{CONFIG_NAME}"
+
+_ABSENT = frozenset({"404", "NoSuchKey", "NotFound"})
+_AGAIN = "fix it, and upload it to {} again"
 
 _RECONCILE_MINUTES = 5
 _LATE_AFTER = 3
@@ -66,27 +70,48 @@ class Doctor:
         return [
             *await StackChecks(self._stack, self._aws, options=self._options).findings(),
             *await run_check("configuration", self._configuration),
+            *await run_check("old configuration", self._old_configuration),
             *await run_check("license key", self._key),
             *await run_check("webhook", self._webhook),
             *await run_check("reconcile", self._reconcile),
         ]
 
     async def _configuration(self) -> list[Finding]:
+        place = f"s3://{self._stack.output(CONFIG)}/{CONFIG_KEY}"
         text, good = await self._config_text(), await self._ledger.good_config()
-        place = f"s3://{self._stack.output(INBOX)}/{CONFIG_KEY}"
         if text is None:
-            return [self._without_configuration(place, good)]
+            return [await self._without_configuration(place, good)]
         try:
-            config = parse_config(text, self._settings)
+            config = parse_config(text, self._settings, allow_hooks=self._allow_hooks)
         except ConfigError as error:
-            kept = "; the last valid one stays active" if good else ""
-            return [fail("configuration", f"{error}{kept}", error.hint or f"fix it, and upload it to {place} again")]
+            return [fail("configuration", f"{error}{self._consequence(good)}", error.hint or _AGAIN.format(place))]
         if good != text:
-            hint = f"wait a minute; if it stays so: {self._logs('ConfigureFunction')}"
+            hint = f"wait five minutes; if it stays so: {self._logs('ConfigureFunction')}"
             return [warn("configuration", f"{place} is valid but not active yet", hint)]
         return [ok("configuration", f"{place} is active: {counted(len(config.routes.routes), 'route')}")]
 
-    def _without_configuration(self, place: str, good: str | None) -> Finding:
+    @property
+    def _allow_hooks(self) -> bool:
+        return self._stack.parameters.get(ALLOW_HOOKS) == "true"
+
+    def _consequence(self, good: str | None) -> str:
+        """Return what the functions do while the configuration is invalid."""
+        if good is None:
+            return ""
+        try:
+            parse_config(good, self._settings, allow_hooks=self._allow_hooks)
+        except HooksRefused:
+            return "; the active one has hooks, too, so files wait, and none is sent"
+        except ConfigError:
+            return ""
+        return "; the last valid one stays active"
+
+    async def _without_configuration(self, place: str, good: str | None) -> Finding:
+        if await self._ledger.config_is_from_inbox():
+            hint = f"wait five minutes; if it stays so: {self._logs('ConfigureFunction')}"
+            return warn(
+                "configuration", f"the one of the version before is active, and is about to move to {place}", hint
+            )
         if good is not None:
             return warn("configuration", f"{place} is missing; the last valid one stays active", "upload it again")
         if self._settings.schema_id:
@@ -94,9 +119,22 @@ class Doctor:
         hint = f"aws s3 cp {CONFIG_NAME} {place}, or deploy with the parameter SchemaId"
         return fail("configuration", "no schema is configured for files", hint)
 
+    async def _old_configuration(self) -> list[Finding]:
+        """Say that the place of version 0.1.0 is no longer read, if there is still a file."""
+        inbox = self._stack.output(INBOX)
+        try:
+            await self._aws.call("s3", "head_object", Bucket=inbox, Key=CONFIG_KEY)
+        except AwsRefused as error:
+            if error.code not in _ABSENT:
+                raise
+            return []
+        old = f"s3://{inbox}/{CONFIG_KEY}"
+        hint = f"change s3://{self._stack.output(CONFIG)}/{CONFIG_KEY} instead, and delete the old one: aws s3 rm {old}"
+        return [warn("old configuration", f"{old} is no longer read", hint)]
+
     async def _config_text(self) -> str | None:
         try:
-            answer = await self._aws.call("s3", "get_object", Bucket=self._stack.output(INBOX), Key=CONFIG_KEY)
+            answer = await self._aws.call("s3", "get_object", Bucket=self._stack.output(CONFIG), Key=CONFIG_KEY)
         except AwsRefused as error:
             if error.code != "NoSuchKey":
                 raise
@@ -116,6 +154,7 @@ class Doctor:
         text = await key.read() if found.level is Level.OK else None
         if text is None:
             return [found]
+        require_encryption(self._settings.api_url)
         vendor = await vendor_finding(self._settings.api_url, text)
         return [found, vendor, *await run_check("quota", lambda: self._quota(text))]
 

@@ -13,12 +13,13 @@ if TYPE_CHECKING:
 
 TABLE = "TableName"
 INBOX = "InboxBucketName"
+CONFIG = "ConfigBucketName"
 WEBHOOK_BASE = "WebhookUrlBase"
 LICENSE_SECRET = "LicenseKeySecretArn"  # noqa: S105 - names of outputs, no secrets
 WEBHOOK_SECRET = "WebhookTokensSecretArn"  # noqa: S105
 QUEUES = ("Submit", "List", "Collect", "Finish")
 OUTPUTS = (
-    *(TABLE, INBOX, "ResultsBucketName", WEBHOOK_BASE, LICENSE_SECRET, WEBHOOK_SECRET),
+    *(TABLE, INBOX, CONFIG, "ResultsBucketName", WEBHOOK_BASE, LICENSE_SECRET, WEBHOOK_SECRET),
     *("EndedTopicArn", "AlarmTopicArn", "DashboardName"),
     *(f"{queue}QueueUrl" for queue in QUEUES),
     *(f"{queue}DeadLetterQueueUrl" for queue in QUEUES),

@@ -300,7 +300,11 @@ class DynamoLedger:
         return text_of(row["config"]) if row else None
 
     async def keep_config(self, text: str) -> None:
-        await self._table.put(_CONFIG | {"config": keys.text(text)})
+        await self._table.put(_CONFIG | {"config": keys.text(text), "from_inbox": {"BOOL": False}})
+
+    async def config_is_from_inbox(self) -> bool:
+        row = await self._table.get(_CONFIG)
+        return row is not None and "from_inbox" not in row
 
     async def close(self) -> None:
         """Release nothing: the table stays open."""

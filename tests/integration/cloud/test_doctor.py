@@ -25,6 +25,7 @@ from runner.quota.pacer import CreatePacer
 from runner.quota.slots import MemorySlots
 from tests.support.aws import LocalAws, free_port
 from tests.support.deployed import KEY_CANARY, TOKEN, Deployed, deploy, services_of
+from tests.support.dynamodb import keep_as_0_1_0
 
 NOW = datetime(2026, 7, 23, 10, 0, tzinfo=UTC)
 TABLE = {
@@ -41,6 +42,7 @@ TABLE = {
     ],
 }
 CONFIG = b'[[routes]]\nname = "all"\nmatch = "**"\nschema_id = "customers"\n'
+HOOKS = CONFIG + b'hooks = { rowHooks = ["row => row"] }\n'
 
 
 @dataclass
@@ -222,7 +224,7 @@ async def a_quota_that_is_used_up(clinic: Clinic) -> None:
         await (await clinic.pacer(KEY_CANARY)).permit()
 
 
-@spoiled("configuration", Level.FAIL, "no schema is configured", "s3://bulkhead-inboxbucket")
+@spoiled("configuration", Level.FAIL, "no schema is configured", "s3://bulkhead-configbucket")
 async def no_configuration_and_no_schema(clinic: Clinic) -> None:
     clinic.schema_id = None
 
@@ -249,8 +251,37 @@ async def a_configuration_that_is_gone(clinic: Clinic) -> None:
     await clinic.ledger.keep_config(CONFIG.decode())
 
 
-def put_config(clinic: Clinic, text: bytes) -> None:
-    bucket = clinic.deployed.outputs["InboxBucketName"]
+@spoiled(
+    "configuration", Level.FAIL, "AllowHooks=true; the last valid one stays active", "parameter-overrides AllowHooks"
+)
+async def a_configuration_with_hooks(clinic: Clinic) -> None:
+    await clinic.ledger.keep_config(CONFIG.decode())
+    put_config(clinic, HOOKS)
+
+
+@spoiled("configuration", Level.FAIL, "so files wait, and none is sent", "parameter-overrides AllowHooks")
+async def hooks_that_the_stack_has_ceased_to_accept(clinic: Clinic) -> None:
+    await clinic.ledger.keep_config(HOOKS.decode())
+    put_config(clinic, HOOKS)
+
+
+@spoiled("configuration", Level.WARN, "is about to move to s3://bulkhead-configbucket", "--name ConfigureFunction")
+async def an_upgrade_a_moment_ago(clinic: Clinic) -> None:
+    await keep_as_0_1_0(clinic.ledger, CONFIG.decode())
+
+
+@spoiled("old configuration", Level.WARN, "is no longer read", "aws s3 rm s3://bulkhead-inboxbucket")
+async def a_file_in_the_place_of_version_0_1_0(clinic: Clinic) -> None:
+    put_config(clinic, CONFIG, bucket="InboxBucketName")
+
+
+@spoiled("license key", Level.FAIL, "it must begin with https", "ApiUrl=https://")
+async def an_api_that_is_reached_without_encryption(clinic: Clinic) -> None:
+    clinic.outside.url = "http://vendor.example"
+
+
+def put_config(clinic: Clinic, text: bytes, *, bucket: str = "ConfigBucketName") -> None:
+    bucket = clinic.deployed.outputs[bucket]
     clinic.deployed.client("s3").put_object(Bucket=bucket, Key=CONFIG_KEY, Body=text)
 
 

@@ -132,6 +132,21 @@ async def test_an_end_is_told_to_the_topic_and_to_the_event_bus(stack: Stack, aw
     assert event["detail"] == {**SUMMARY, "state": "complete"}
 
 
+async def test_a_change_of_the_configuration_is_told_to_the_topic_in_two_forms(stack: Stack, aws_clients: Aws) -> None:
+    topic = stack.client("sns").create_topic(Name="ended")["TopicArn"]
+    stack.listen_to_topic(topic, "collect")
+    notifier = AwsNotifier(aws_clients, topic_arn=topic, event_bus="default")
+    await notifier.config_changed("It has changed.", ["a: 1 -> 2"], place="s3://config/config/bulkhead.toml")
+    [notice] = stack.waiting("collect")
+    assert notice["Subject"] == "Bulkhead: the configuration has changed"
+    assert json.loads(notice["Message"])["changes"] == ["a: 1 -> 2"]
+    assert notice["MessageAttributes"]["event"]["Value"] == "config_changed"
+    assert "state" not in notice["MessageAttributes"], "who filters for the ends of batches gets none of these"
+    listening = Listening()
+    await AwsNotifier(listening, topic_arn="arn", event_bus="default").config_changed("It has.", ["a"], place="p")
+    assert json.loads(listening.calls["publish"]["Message"])["email"] == "It has.\n\na\n\nConfiguration: p\n"
+
+
 class Deaf:
     """An event bus that takes nothing."""
 

@@ -36,15 +36,25 @@ def csv(number: int) -> bytes:
 class Deployed:
     """The stack with its functions: what Lambda does for them is done when it is asked for."""
 
-    def __init__(self, stack: Stack, vendor: SandboxVendor) -> None:
+    def __init__(self, stack: Stack, vendor: SandboxVendor, topic: str) -> None:
         self.stack = stack
         self.vendor = vendor
+        self.topic = topic
         self.s3 = stack.client("s3")
-        for bucket in ("bulkhead-inbox", "bulkhead-results"):
+        for bucket in ("bulkhead-inbox", "bulkhead-results", "bulkhead-config"):
             self.s3.create_bucket(Bucket=bucket)
 
     def put(self, key: str, content: bytes) -> None:
         self.s3.put_object(Bucket="bulkhead-inbox", Key=key, Body=content)
+
+    def configure(self, content: bytes) -> dict[str, list[str]]:
+        """Write the configuration, and let its function read it."""
+        self.s3.put_object(Bucket="bulkhead-config", Key=CONFIG_KEY, Body=content)
+        return configure.lambda_handler({}, Context())
+
+    def kept(self) -> dict[str, Any]:
+        """Return the configuration in the table."""
+        return self.stack.table.get_item(TableName="bulkhead", Key=CONFIG_ROW, ConsistentRead=True)["Item"]
 
     def land(self, key: str, content: bytes) -> None:
         """Put a file, and tell of it as EventBridge does."""
@@ -122,7 +132,7 @@ def deployed(stack: Stack, vendor: SandboxVendor, monkeypatch: pytest.MonkeyPatc
     bootstrap.container.reload_license_key()
     webhook._secrets.cache_clear()
     webhook._import_hints.cache_clear()
-    return Deployed(stack, vendor)
+    return Deployed(stack, vendor, topic)
 
 
 @pytest.fixture
@@ -230,6 +240,7 @@ def test_a_license_key_the_vendor_refuses_leaves_every_message_for_later(deploye
 
 
 CONFIG_KEY = "config/bulkhead.toml"
+CONFIG_ROW = {"pk": {"S": "CONFIG"}, "sk": {"B": b"-"}}
 GOOD = """
 [[routes]]
 match = "orders/*"
@@ -242,27 +253,88 @@ def figures(printed: str) -> list[dict[str, Any]]:
 
 
 def test_a_good_configuration_is_in_force(deployed: Deployed) -> None:
-    deployed.put(CONFIG_KEY, GOOD.encode())
-    assert configure.lambda_handler({}, Context()) == {"problems": []}
+    assert deployed.configure(GOOD.encode()) == {"problems": []}
     deployed.land("orders/a.csv", csv(1))
     deployed.land("elsewhere/a.csv", csv(2))
     deployed.work()
     assert list(deployed.vendor.received()) == [hashlib.sha256(csv(1)).hexdigest()]
 
 
+def test_a_configuration_in_the_inbox_is_neither_read_nor_imported(deployed: Deployed) -> None:
+    deployed.configure(GOOD.encode())
+    deployed.land(CONFIG_KEY, GOOD.replace("customers", "of-an-attacker").encode())
+    assert configure.lambda_handler({}, Context()) == {"problems": []}
+    deployed.land("orders/a.csv", csv(1))
+    deployed.work()
+    assert deployed.kept()["config"]["S"] == GOOD
+    assert list(deployed.vendor.received()) == [hashlib.sha256(csv(1)).hexdigest()]
+
+
+def test_after_an_upgrade_the_configuration_in_force_is_copied_to_its_new_place_and_announced_once(
+    deployed: Deployed,
+) -> None:
+    deployed.stack.table.put_item(TableName="bulkhead", Item={**CONFIG_ROW, "config": {"S": GOOD}})
+    deployed.put(CONFIG_KEY, GOOD.replace("customers", "of-an-attacker").encode())
+    deployed.stack.add_queue("notices")
+    deployed.stack.listen_to_topic(deployed.topic, "notices")
+    for _ in range(3):
+        assert configure.lambda_handler({}, Context()) == {"problems": []}
+    copied = deployed.s3.get_object(Bucket="bulkhead-config", Key=CONFIG_KEY)["Body"].read()
+    assert copied.decode() == GOOD == deployed.kept()["config"]["S"]
+    [notice] = deployed.stack.waiting("notices")
+    told = json.loads(notice["Message"])
+    assert (told["event"], told["place"]) == ("config_changed", f"s3://bulkhead-config/{CONFIG_KEY}")
+    assert "no longer read" in told["sentence"]
+
+
+def test_a_configuration_that_a_person_deletes_after_the_upgrade_is_not_copied_again(deployed: Deployed) -> None:
+    deployed.configure(GOOD.encode())
+    deployed.s3.delete_object(Bucket="bulkhead-config", Key=CONFIG_KEY)
+    assert configure.lambda_handler({}, Context()) == {"problems": []}
+    assert deployed.s3.list_objects_v2(Bucket="bulkhead-config")["KeyCount"] == 0
+    assert deployed.kept()["config"]["S"] == GOOD
+
+
+def test_files_wait_while_the_configuration_in_force_has_hooks_that_are_not_allowed(
+    deployed: Deployed, log: io.StringIO
+) -> None:
+    with_hooks = f'{GOOD}hooks = {{ rowHooks = ["row => row"] }}\n'
+    deployed.stack.table.put_item(TableName="bulkhead", Item={**CONFIG_ROW, "config": {"S": with_hooks}})
+    deployed.land("orders/a.csv", csv(1))
+    deployed.work()
+    assert "AllowHooks=true" in log.getvalue()
+    assert deployed.stack.delayed_count("submit") == 1
+    assert deployed.vendor.received() == {}
+
+
+def test_no_function_works_if_the_license_key_would_travel_unencrypted(
+    deployed: Deployed, log: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BULKHEAD_API_URL", "http://vendor.example/api/v1")
+    bootstrap.container.reload_license_key()
+    deployed.land("orders/a.csv", csv(1))
+    deployed.work()
+    assert "it must begin with https" in log.getvalue()
+    assert deployed.stack.delayed_count("submit") == 1
+    with pytest.raises(RuntimeError, match="it must begin with https"):
+        reconcile.lambda_handler({}, Context())
+    bootstrap.container.reload_license_key()
+
+
 @pytest.mark.parametrize(
     "content",
-    [b"[[routes]", b"schema_id = 7", b"unknown = 1", b"license_key = 'x'", b"\xff", b"# " + b"x" * 300_000],
+    [
+        *(b"[[routes]", b"schema_id = 7", b"unknown = 1", b"license_key = 'x'", b"\xff", b"# " + b"x" * 300_000),
+        b"[[routes]]\nmatch = '**'\nschema_id = 'a'\nhooks = { rowHooks = ['x'] }",
+    ],
     ids=lambda content: repr(content[:12]),
 )
 def test_a_broken_configuration_is_counted_and_the_last_good_one_stays(
     deployed: Deployed, capsys: pytest.CaptureFixture[str], log: io.StringIO, content: bytes
 ) -> None:
-    deployed.put(CONFIG_KEY, GOOD.encode())
-    configure.lambda_handler({}, Context())
-    deployed.put(CONFIG_KEY, content)
+    deployed.configure(GOOD.encode())
     capsys.readouterr()
-    answer = configure.lambda_handler({}, Context())
+    answer = deployed.configure(content)
     assert len(answer["problems"]) == 1
     assert answer["problems"][0] in [json.loads(line).get("problems", [""])[0] for line in log.getvalue().splitlines()]
     [figure] = figures(capsys.readouterr().out)
@@ -272,14 +344,13 @@ def test_a_broken_configuration_is_counted_and_the_last_good_one_stays(
     assert len(deployed.vendor.received()) == 1
 
 
-def test_a_configuration_that_is_gone_again_changes_nothing(deployed: Deployed) -> None:
+def test_without_a_configuration_there_is_nothing_to_do(deployed: Deployed) -> None:
     assert configure.lambda_handler({}, Context()) == {"problems": []}
 
 
 def test_configure_and_finish_need_no_license_key(deployed: Deployed) -> None:
     deployed.stack.secrets.delete_secret(SecretId="bulkhead/license", ForceDeleteWithoutRecovery=True)
-    deployed.put(CONFIG_KEY, GOOD.encode())
-    assert configure.lambda_handler({}, Context()) == {"problems": []}
+    assert deployed.configure(GOOD.encode()) == {"problems": []}
     event = arrived(json.dumps({"kind": "batch_ref", "batch_id": "b"}))
     assert finish.lambda_handler(event, Context()) == {"batchItemFailures": []}
 

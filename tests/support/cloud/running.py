@@ -57,9 +57,9 @@ class Cloud:
             self.vendor.ask("POST", "/_sandbox/webhooks", {"url": url})
 
     def configure(self, text: str) -> None:
-        """Write the configuration to the inbox, and wait until it is active."""
+        """Write the configuration to the stack's bucket for it, and wait until it is active."""
         kept = self._kept_config()
-        self.stack.land(CONFIG_KEY, text.encode())
+        self.stack.client("s3").put_object(Bucket=self.stack.config, Key=CONFIG_KEY, Body=text.encode())
         until(lambda: self._kept_config() != kept, what=lambda: self._account("none"))
 
     def land(self, files: dict[str, bytes]) -> dict[str, bytes]:
@@ -184,6 +184,6 @@ def running_cloud(
         cloud = Cloud(aws, vendor, stack, token, quota)
         cloud.configure(config)
         cloud.tell(cloud.webhook_url)
-        say("the license key and the webhook token are put into secrets, config/bulkhead.toml into the inbox")
+        say("the license key and the webhook token are put into secrets, config/bulkhead.toml into its bucket")
         say("the vendor knows where to send webhooks")
         yield cloud

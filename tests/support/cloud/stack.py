@@ -44,6 +44,7 @@ class Stack:
         self.outputs = {one["OutputKey"]: one["OutputValue"] for one in described["Outputs"]}
         self.inbox = self.outputs["InboxBucketName"]
         self.results = self.outputs["ResultsBucketName"]
+        self.config = self.outputs["ConfigBucketName"]
         self.table = self.outputs["TableName"]
 
     def __enter__(self) -> Self:
@@ -84,7 +85,7 @@ class Stack:
 
     def speak_plainly(self) -> None:
         """Allow requests to the buckets without TLS, which the local AWS doesn't support."""
-        for bucket in (self.inbox, self.results):
+        for bucket in (self.inbox, self.results, self.config):
             self.client("s3").delete_bucket_policy(Bucket=bucket)
 
     def grant_batches(self) -> None:
