@@ -29,7 +29,7 @@ OpenPool = Callable[[], Awaitable[tuple["WorkerPool", "list[BoundRoute]"]]]
 
 
 class GateMode(StrEnum):
-    """What to do with a file that would fail: `skip` rejects it, `warn` sends it and emits a notice."""
+    """What to do with a file that would fail or lose data: `skip` rejects it, `warn` sends it and emits a notice."""
 
     SKIP = "skip"
     WARN = "warn"
@@ -50,7 +50,8 @@ class Gate:
         self._notice_count = 0
 
     async def admit(self, item: Item, route: Route) -> None:
-        """Raise ItemRejected (`check_failed`) for a file that would fail, in mode `skip`.
+        """In mode `skip`, raise ItemRejected: `check_failed` for a file that would fail, `check_data_lost` for one
+        whose rows or cells would be lost or shifted. Other warnings are notices.
 
         An item that has changed state before is admitted: it has passed the gate, or somebody queued it again on
         purpose. Also raises AuthRefused and TransientError, from reading the schemas.
@@ -62,10 +63,14 @@ class Gate:
         if at is None:
             return
         (check,) = await pool.check([FileToCheck(item.source, item.size_bytes or 0, at)])
-        if check.prediction is Prediction.FAIL and check.is_judged:
-            self._refuse(check)
-        elif not check.is_judged:
+        if not check.is_judged:
             logger.warning("file not judged", extra={"item": item.source, "code": check.code})
+        elif check.prediction is Prediction.FAIL:
+            self._refuse(check, "check_failed", f"the check predicts a failure: {check.message}")
+        elif (lost := check.lost_data) is not None:
+            self._refuse(check, "check_data_lost", f"the check predicts lost data: {lost.sentence}")
+        else:
+            self._tell(check)
 
     async def _open(self) -> tuple[WorkerPool, dict[str, int]]:
         """Return the pool, and the index of each route that it knows, by the route's binding."""
@@ -75,14 +80,21 @@ class Gate:
                 self._opened = pool, {one.route.binding: at for at, one in enumerate(bound) if one.missing is None}
             return self._opened
 
-    def _refuse(self, check: FileCheck) -> None:
+    def _refuse(self, check: FileCheck, code: str, reason: str) -> None:
         if self._mode is GateMode.SKIP:
-            raise ItemRejected("check_failed", f"the check predicts a failure: {check.message}")
+            raise ItemRejected(code, reason)
+        self._say(code, f"{check.source}: {reason}")
+
+    def _tell(self, check: FileCheck) -> None:
+        """Emit a notice for each warning of the engine: nobody sees them in a run otherwise."""
+        for one in check.problems:
+            if one.kind == "warning":
+                self._say("check_warning", f"{check.source}: the check warns: {one.sentence}")
+
+    def _say(self, code: str, message: str) -> None:
+        """Emit a notice, but no more than NOTICES_MAX of all, and one that says so."""
         self._notice_count += 1
         if self._notice_count <= NOTICES_MAX:
-            self._say(f"{check.source}: the check predicts a failure: {check.message}")
+            self._emit(Notice(code=code, message=message))
         elif self._notice_count == NOTICES_MAX + 1:
-            self._say("more files would fail; `bulkhead check` lists them all")
-
-    def _say(self, message: str) -> None:
-        self._emit(Notice(code="check_failed", message=message))
+            self._emit(Notice(code=code, message="the check found more; `bulkhead check` lists it all"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from runner.problems import Problem
+from runner.problems import Effect, Problem
 
 UNJUDGED_CODES = frozenset(
     {
@@ -55,6 +55,11 @@ class FileCheck:
     def is_judged(self) -> bool:
         """Whether the check could predict the outcome; otherwise the file may succeed."""
         return self.code not in UNJUDGED_CODES
+
+    @property
+    def lost_data(self) -> Problem | None:
+        """The first problem that loses or shifts rows or cells of a file that would not fail."""
+        return next((one for one in self.problems if one.effect is Effect.DATA_LOST), None)
 
     @property
     def loses_all_rows(self) -> bool:

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from runner.check.predictions import FileCheck, Prediction
-from runner.problems.problem import Cell, Effect, Problem, label_of
+from runner.problems.problem import Cell, Effect, Place, Problem, label_of
 
 if TYPE_CHECKING:
     from runner.check.engine import Outcome
@@ -88,16 +88,36 @@ class OutcomeReader:
         unmapped = self._not_mapped(not_mapped, metadata) if not_mapped else None
         if unmapped:
             yield unmapped
+        yield from self._warnings(metadata, source)
         if any(error.get("type") == "HEADER_NOT_FOUND" for error in structural):
             return
         in_review = prediction is Prediction.REVIEW
         effect = Effect.REVIEW if in_review else _EFFECTS.get(self._bound.behavior, Effect.ROWS_REMOVED)
         yield from self._cells(metadata, effect, source)
-        for warning in metadata.get("warnings") or ():
-            yield Problem(effect=Effect.NOTE, kind="warning", message=str(warning))
         if not self._passes_unmapped:
             yield from self._ignored_columns(
                 metadata, {header for _, header in unmapped.headers} if unmapped else set()
+            )
+
+    def _warnings(self, metadata: Mapping[str, Any], source: str) -> Iterator[Problem]:
+        """Yield what the engine warns of; an engine that only has sentences is heard, too."""
+        details = metadata.get("warningDetails")
+        if details is None:
+            details = [{"message": sentence} for sentence in metadata.get("warnings") or ()]
+        for detail in details:
+            unit, count = str(detail.get("unit") or "row"), int(detail.get("count") or 0)
+            key, row = detail.get("fieldKey"), detail.get("firstRow")
+            sample = str(detail.get("sample") or "") if self._samples else ""
+            yield Problem(
+                effect=Effect.DATA_LOST if detail.get("level") == "loss" else Effect.NOTE,
+                kind="warning",
+                message=str(detail.get("message") or ""),
+                field_keys=(str(key),) if key else (),
+                row_count=count if unit == "row" and row else 0,
+                code=str(detail.get("code") or ""),
+                count=count,
+                unit=unit,
+                place=Place(source=source, row=int(row), sample=sample) if row else None,
             )
 
     def _not_mapped(self, errors: Sequence[Mapping[str, Any]], metadata: Mapping[str, Any]) -> Problem:

@@ -63,7 +63,8 @@ class ReportFiles:
 
     def add(self, check: FileCheck) -> None:
         """Add a file to the table."""
-        is_fine = check.prediction in (Prediction.SUCCEED, Prediction.SKIP) and not check.removed_row_count
+        is_lossless = not check.removed_row_count and check.lost_data is None
+        is_fine = check.prediction in (Prediction.SUCCEED, Prediction.SKIP) and is_lossless
         row = {
             "source": shown(check.source),
             "prediction": check.prediction,
@@ -71,7 +72,7 @@ class ReportFiles:
             "row_count": check.row_count,
             "removed_row_count": check.removed_row_count,
             "invalid_row_count": check.invalid_row_count,
-            "message": shown(check.message or ""),
+            "message": shown(check.message or (check.lost_data.sentence if check.lost_data else "")),
         }
         self._lists[is_fine].write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
         self.count += 1
@@ -143,8 +144,10 @@ def _shown(group: ProblemGroup, fields: Mapping[str, Mapping[str, Mapping[str, A
         "schema_id": shown(group.schema_id or ""),
         "files": [shown(source) for source in group.files],
         "more": group.file_count - len(group.files),
-        "says_more": not set(group.files) <= {cell.source for cell in group.cells},
+        "says_more": not set(group.files)
+        <= {*(one.source for one in group.cells), *(one.source for one in group.places)},
         "cells": [(shown(cell.source), cell.row, shown(cell.value)) for cell in group.cells],
+        "places": [(shown(place.source), place.row, shown(place.sample)) for place in group.places],
     }
 
 

@@ -21,7 +21,8 @@ class CheckSummary:
     """What a check found; rows are counted in files that could be read.
 
     `removed_row_count` invalid rows would be left out of imports that succeed, in `losing_file_count` files;
-    `emptied_file_count` files would succeed without a single row. `unjudged_count` failures are failures of the check
+    `emptied_file_count` files would succeed without a single row. In `lost_data_file_count` files, rows or cells would
+    be lost or shifted although they do not fail. `unjudged_count` failures are failures of the check
     itself. `too_young` files were too recent to list. `finish_in_s` is the time that the create quota makes a run take,
     in seconds.
     """
@@ -38,6 +39,7 @@ class CheckSummary:
     finish_in_s: float
     problem_groups: tuple[ProblemGroup, ...]
     interrupted: bool = False
+    lost_data_file_count: int = 0
 
     @property
     def file_count(self) -> int:
@@ -70,6 +72,7 @@ class CheckTotals:
         self._rows: Counter[Prediction] = Counter()
         self._losing = 0
         self._emptied = 0
+        self._lost_data = 0
         self._unjudged = 0
         self._size_bytes = 0
         self._problem_groups = ProblemGroups()
@@ -86,6 +89,7 @@ class CheckTotals:
         self._rows[check.prediction] += check.row_count
         self._losing += check.removed_row_count > 0
         self._emptied += check.loses_all_rows
+        self._lost_data += check.lost_data is not None
         self._unjudged += not check.is_judged
         self._size_bytes += check.size_bytes
         self._problem_groups.take(check)
@@ -106,4 +110,5 @@ class CheckTotals:
             finish_in_s=quota.last_in_s(creates, free=quota.count),
             problem_groups=tuple(self._problem_groups.sorted()),
             interrupted=interrupted,
+            lost_data_file_count=self._lost_data,
         )

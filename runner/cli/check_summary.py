@@ -15,7 +15,7 @@ from runner.cli.check_progress import STYLES
 from runner.cli.ndjson import Fields
 from runner.cli.styles import line, prose
 from runner.formatting import counted, lasting, near, shown, sized
-from runner.problems import Cell, Effect, ProblemGroup, advice_for
+from runner.problems import Cell, Effect, Place, ProblemGroup, advice_for
 from runner.problems.groups import EFFECT_WORDS, headline_of, is_note, rows_of
 
 LISTED_MOST = 20
@@ -27,6 +27,7 @@ _EFFECT_STYLES = {
     Effect.REVIEW: "yellow",
     Effect.ROWS_REMOVED: "magenta",
     Effect.VALUES_EMPTIED: "magenta",
+    Effect.DATA_LOST: "magenta",
 }
 
 
@@ -82,6 +83,11 @@ def _losses(console: Console, summary: CheckSummary) -> None:
         line(console, text)
     if summary.emptied_file_count:
         line(console, f"{counted(summary.emptied_file_count, 'file')} would end up with no rows at all")
+    if summary.lost_data_file_count:
+        where = counted(summary.lost_data_file_count, "file")
+        text = Text(f"\n{where} with rows or cells that would be lost or shifted", style="bold magenta")
+        text.append(" although the import does not fail: see the problems")
+        line(console, text)
     if summary.unjudged_count:
         line(console, f"\n{counted(summary.unjudged_count, 'file')} could not be checked; the vendor might accept them")
     if summary.too_young:
@@ -119,6 +125,9 @@ def _group(console: Console, number: int, group: ProblemGroup, fields: Fields) -
     prose(console, shown(headline_of(group)), lead=_INDENT)
     if group.cells:
         line(console, f"{_INDENT}{', '.join(map(_cell, group.cells))}", style="dim")
+    elif group.places:
+        more = ", …" if group.file_count > len(group.places) else ""
+        line(console, f"{_INDENT}{', '.join(map(_place, group.places))}{more}", style="dim")
     else:
         more = ", …" if group.file_count > len(group.files) else ""
         line(console, f"{_INDENT}{', '.join(map(shown, group.files))}{more}", style="dim")
@@ -128,3 +137,8 @@ def _group(console: Console, number: int, group: ProblemGroup, fields: Fields) -
 def _cell(cell: Cell) -> str:
     text = f'"{shown(cell.value)}"' if cell.value else "an empty cell"
     return f"{text} ({shown(cell.source)}, row {cell.row})"
+
+
+def _place(place: Place) -> str:
+    sample = f': "{shown(place.sample)}"' if place.sample else ""
+    return f"{shown(place.source)}, row {place.row} of the file{sample}"

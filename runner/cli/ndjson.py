@@ -135,4 +135,8 @@ def _problem(problem: Problem) -> dict[str, Any]:
         "rule": problem.rule,
         "message": problem.message,
         "row_count": problem.row_count,
+        "code": problem.code,
+        "count": problem.count,
+        "unit": problem.unit,
+        "first_row": problem.place.row if problem.place else None,
     }

@@ -10,6 +10,6 @@ May import the root nouns only. The check and the HTML report of a batch use it.
 
 from runner.problems.advice import advice_for
 from runner.problems.groups import ProblemGroup, ProblemGroups
-from runner.problems.problem import Cell, Effect, Problem
+from runner.problems.problem import Cell, Effect, Place, Problem
 
-__all__ = ["Cell", "Effect", "Problem", "ProblemGroup", "ProblemGroups", "advice_for"]
+__all__ = ["Cell", "Effect", "Place", "Problem", "ProblemGroup", "ProblemGroups", "advice_for"]

@@ -66,11 +66,25 @@ def _empty(group: ProblemGroup, _fields: Mapping[str, Definition]) -> str:
 
 
 def _warning(group: ProblemGroup, _fields: Mapping[str, Definition]) -> str:
-    if "left out" in group.message:
-        return "Raise maxRecords, turn off developmentMode (its limit is 100 rows), or split the file."
-    if "UTF-8" in group.message:
-        return "Export the file again as UTF-8; some of its characters are lost."
-    return "Check whether this is intended."
+    return _BY_WARNING.get(group.code, "Check whether this is intended.")
+
+
+_BY_WARNING = {
+    "bad_bytes": "Export the file again as UTF-8; some of its characters are lost.",
+    "column_unnamed": "Write a name into the empty cell of the header if the column is needed.",
+    "end_marks": "Compare the last rows with the original; the file may have been cut off while it was copied.",
+    "header_again": "Remove the repeated header; the file looks like several exports, one after the other.",
+    "header_other": "Split the file where the other header stands, and import each part by itself.",
+    "quoted_lines": "Check that the cell is meant to have several lines; otherwise, close the quote in that row.",
+    "quoted_rows": 'Close or remove the quote in that row; write a quote inside a quoted cell twice ("").',
+    "rows_above": "If these rows are data, remove the header below them, or split the file there.",
+    "rows_limited": "Raise maxRecords, turn off developmentMode (its limit is 100 rows), or split the file.",
+    "rows_wider": (
+        "Quote cells that contain the delimiter, write quotes inside them twice, and give every column a name in the "
+        "header."
+    ),
+}
+"""What to do, by the code of a warning of the engine."""
 
 
 def _unsupported_type(group: ProblemGroup, _fields: Mapping[str, Definition]) -> str:

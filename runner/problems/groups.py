@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from runner.formatting import counted
-from runner.problems.problem import Cell, Effect, Problem
+from runner.problems.problem import Cell, Effect, Place, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -21,6 +21,7 @@ EFFECT_WORDS = {
     Effect.ROWS_REMOVED: "rows left out",
     Effect.VALUES_EMPTIED: "values emptied",
     Effect.VALUES_KEPT: "invalid values kept",
+    Effect.DATA_LOST: "data lost or shifted",
     Effect.NOTE: "note",
 }
 
@@ -30,6 +31,7 @@ _TEXTS_MAX = 50
 _DIGITS = re.compile(r"\d+")
 
 _T = TypeVar("_T")
+_Sortable = TypeVar("_Sortable", tuple[str, str], tuple[str, int, str])
 
 Signature = tuple[str, Effect, str, tuple[str, ...], str]
 _REST = ("", "other problems")
@@ -57,7 +59,8 @@ class ProblemGroup:
 
     `message` is that of the first file in `files`, which are at most `SAMPLES`. `values` are the most common invalid
     texts of all files, with counts; `headers` pairs of a field's label and the header that most likely belongs to it.
-    `is_capped` means that `row_count` is a lower bound.
+    `is_capped` means that `row_count` is a lower bound. A warning of the engine has a `code`, a `count` in `unit`s, and
+    the places where it begins in some files.
     """
 
     route: str
@@ -75,6 +78,10 @@ class ProblemGroup:
     cells: tuple[Cell, ...]
     values: tuple[tuple[str, int], ...]
     headers: tuple[tuple[str, str], ...]
+    code: str = ""
+    count: int = 0
+    unit: str = "row"
+    places: tuple[Place, ...] = ()
 
 
 class ProblemGroups:
@@ -109,6 +116,7 @@ def signature_of(route: str, problem: Problem) -> Signature:
     """Return what two like problems have in common: everything but numbers, samples, and counts."""
     fields = problem.field_keys or (problem.labels if problem.kind == "column_ignored" else ())
     message = "" if problem.kind in ("not_mapped", "column_ignored") else _DIGITS.sub("#", problem.message)
+    message = f"{problem.code} {message}" if problem.code else message
     return (route, problem.effect, problem.kind, fields, message)
 
 
@@ -120,8 +128,10 @@ class _Growing:
     first: Problem
     file_count: int = 0
     row_count: int = 0
+    count: int = 0
     is_capped: bool = False
     files: list[tuple[str, str]] = field(default_factory=list)
+    places: list[tuple[str, int, str]] = field(default_factory=list)
     cells: dict[str, tuple[str, int]] = field(default_factory=dict)
     values: Counter[str] = field(default_factory=Counter)
     headers: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -129,9 +139,12 @@ class _Growing:
     def add(self, problem: Problem, source: str, *, is_new_file: bool) -> None:
         self.file_count += is_new_file
         self.row_count += problem.row_count
+        self.count += problem.count
         self.is_capped |= problem.is_capped
         if is_new_file:
-            _keep_first_files(self.files, (source, problem.message))
+            _keep_first(self.files, (source, problem.message))
+        if (place := problem.place) is not None:
+            _keep_first(self.places, (place.source, place.row, place.sample))
         for cell in problem.cells:
             _keep_first_cells(self.cells, cell)
         _count(self.values, problem.values)
@@ -155,11 +168,19 @@ class _Growing:
             cells=() if is_rest else tuple(self._cells()),
             values=tuple(_most_common(self.values)),
             headers=tuple(self._most_common_headers()),
+            code="" if is_rest else self.first.code,
+            count=0 if is_rest else self.count,
+            unit=self.first.unit,
+            places=() if is_rest else tuple(self._places()),
         )
 
     def _cells(self) -> Iterable[Cell]:
         for value, (source, row) in sorted(self.cells.items(), key=lambda one: one[1]):
             yield Cell(source=source, row=row, value=value)
+
+    def _places(self) -> Iterable[Place]:
+        for source, row, sample in self.places:
+            yield Place(source=source, row=row, sample=sample)
 
     def _most_common_headers(self) -> Iterable[tuple[str, str]]:
         """Yield the most common header for each field."""
@@ -170,7 +191,7 @@ class _Growing:
                 yield label, header
 
 
-def _keep_first_files(kept: list[tuple[str, str]], one: tuple[str, str]) -> None:
+def _keep_first(kept: list[_Sortable], one: _Sortable) -> None:
     insort(kept, one)
     del kept[SAMPLES:]
 
@@ -207,7 +228,9 @@ def headline_of(group: ProblemGroup) -> str:
 
 
 def rows_of(group: ProblemGroup) -> str:
-    """Return the number of affected rows as text; empty if the problem is not about rows."""
+    """Return the number of affected rows, or of what else a warning counts; empty if nothing is counted."""
+    if group.places:
+        return counted(group.count, group.unit)
     if not group.row_count:
         return ""
     if group.is_capped:

@@ -13,9 +13,7 @@ def metadata_of(
 ) -> dict[str, Any]:
     """Return the metadata of an import: `about` it, how its file was read, and the findings in its rows."""
     sheet = table.sheet
-    warnings = [*sheet.warnings, *_limit_warning(table)]
-    warnings += [f"{each.field.title}: {text}" for each in mapped for text in each.kind.warnings]
-    warnings += [f"{remark} ({count} cells)" for remark, count in findings.remarks.items()]
+    _add_warnings(table, mapped, findings)
     return {
         **about,
         "encoding": sheet.encoding,
@@ -30,8 +28,21 @@ def metadata_of(
         "rowsWithError": findings.rows_with_error,
         "errors": findings.errors,
         "errorCount": findings.error_count,
-        "warnings": warnings,
+        "warnings": [each.sentence for each in sheet.warnings],
+        "warningDetails": [each.as_object() for each in sheet.warnings],
     }
+
+
+def _add_warnings(table: Table, mapped: Sequence[FieldColumns], findings: FindingTotals) -> None:
+    """Add to the file's warnings what reading its cells showed."""
+    warnings, limit = table.sheet.warnings, table.limit
+    if limit is not None and table.sheet.has_more_than(limit, start=table.start):
+        warnings.add("rows_limited", message=f"The rows beyond {limit} were left out.")
+    for each in mapped:
+        for text in sorted(each.kind.warnings):
+            warnings.add("value", message=f"{each.field.title}: {text}", field_key=each.field.key)
+    for remark, count in findings.remarks.items():
+        warnings.add("validator", message=f"{remark} ({count} cells)", count=count)
 
 
 def field_mappings(table: Table, fields: Sequence[Field]) -> dict[str, Any]:
@@ -58,10 +69,3 @@ def _mapping(field: Field, ats: Sequence[int], header: Sequence[str]) -> dict[st
 
 def _name(header: Sequence[str], at: int) -> str:
     return header[at] if at < len(header) else ""
-
-
-def _limit_warning(table: Table) -> list[str]:
-    limit = table.limit
-    if limit is None or not table.sheet.has_more_than(limit, start=table.start):
-        return []
-    return [f"The rows beyond {limit} were left out."]

@@ -10,6 +10,7 @@ import orjson
 from sandbox.engine.batch import Batch, Part
 from sandbox.engine.matching import Columns
 from sandbox.engine.reading.sheet import Row, Sheet
+from sandbox.engine.row_watch import RowWatch
 from sandbox.engine.rows import FileRows, Rows
 from sandbox.engine.schema import Field, Settings
 from sandbox.engine.types import CellMemo, Invalid, Kind, make_kind
@@ -93,7 +94,10 @@ class FieldColumns:
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """At most `limit` data rows of `sheet` from the physical row `start` on; `header` is [] if there is none."""
+    """At most `limit` data rows of `sheet` from the physical row `start` on; `header` is [] if there is none.
+
+    `watch` looks at each row for what the file's warnings tell.
+    """
 
     sheet: Sheet
     start: int
@@ -101,10 +105,11 @@ class Table:
     header: Row
     columns: Columns
     fields: list[Field]
+    watch: RowWatch | None = None
 
     def batches(self) -> Iterator[FileRows]:
         first = 0
-        for rows in self.sheet.batches(start=self.start, limit=self.limit):
+        for rows in self.sheet.batches(start=self.start, limit=self.limit, watch=self.watch):
             yield FileRows(rows, first=first)
             first += len(rows)
 

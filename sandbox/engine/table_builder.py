@@ -11,6 +11,7 @@ from sandbox.engine.corrections import NO_HEADER, Corrections
 from sandbox.engine.hooks import fields_after
 from sandbox.engine.matching import Columns, match_columns, normalized
 from sandbox.engine.reading.sheet import Row, Sheet, is_blank
+from sandbox.engine.row_watch import RowWatch, watch_above
 from sandbox.engine.schema import Field, Settings, read_settings
 from sandbox.engine.table import Table
 from sandbox.hooks import HookRunner, Orders
@@ -88,8 +89,31 @@ def file_table(
         columns = _chosen(corrections.columns, fields)
     else:
         columns = match_columns(header, fields=fields, fuzzy=settings.fuzzy, remembered=remembered)
-    table = replace(_table(sheet, fields, settings, columns=columns), start=at + 1, header=header)
+    if corrections.header_row is None:
+        above = list(islice(iter(sheet.rows), at))
+        watch_above(above, header, is_chosen=override is not None, delimiter=_joint(sheet), warnings=sheet.warnings)
+    table = replace(
+        _table(sheet, fields, settings, columns=columns),
+        start=at + 1,
+        header=header,
+        watch=_watch(sheet, header, fields, columns),
+    )
     return BuiltTable(table=table, settings=settings, orders=orders, has_header=True)
+
+
+def _watch(sheet: Sheet, header: Row, fields: Sequence[Field], columns: Columns) -> RowWatch:
+    return RowWatch(
+        header,
+        taken={at for ats in columns.values() for at in ats},
+        names=[name for field in fields if not field.hidden for name in field.names],
+        delimiter=_joint(sheet),
+        warnings=sheet.warnings,
+    )
+
+
+def _joint(sheet: Sheet) -> str:
+    """Return what stands between the cells of a row in a sample."""
+    return sheet.delimiter or ", "
 
 
 def preview(sheet: Sheet, *, count: int = PREVIEW_ROWS) -> list[Row]:

@@ -1,7 +1,7 @@
 """Reads a file's bytes as rows of text cells; the content decides the format, never the file's name.
 
-Owns formats, encodings, delimiters, and the limits that protect the reader. Imports only the engine's errors and
-libraries.
+Owns formats, encodings, delimiters, and the limits that protect the reader. Imports only the engine's errors,
+libraries, and warnings.
 
 Terms:
     source: a file's bytes, in memory or at a path.
@@ -9,19 +9,30 @@ Terms:
     physical row: a row of the file, counted from 0, blank rows included.
 """
 
+from collections.abc import Callable
+
 from sandbox.engine.errors import UnreadableFileError
 from sandbox.engine.reading.sheet import Row, Sheet
 from sandbox.engine.reading.source import Source, head_of, size_bytes
 from sandbox.engine.reading.text import read_text
 from sandbox.engine.reading.workbook import WORKBOOK_MAGIC, read_workbook
+from sandbox.engine.warning import FileWarnings
 
 __all__ = ["Row", "Sheet", "read_sheet"]
 
 _PACKED_MAGIC = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a", b"\x28\xb5\x2f\xfd")
 
 
-def read_sheet(source: Source, *, delimiter: str | None = None, sheet: str | None = None, max_bytes: int) -> Sheet:
-    """Read a workbook's sheet, or delimited text. Raises UnreadableFileError."""
+def read_sheet(
+    source: Source,
+    *,
+    delimiter: str | None = None,
+    sheet: str | None = None,
+    max_bytes: int,
+    is_name: Callable[[str], bool],
+) -> Sheet:
+    """Read a workbook's sheet, or delimited text; `is_name` knows the names of fields. Raises UnreadableFileError."""
+    warnings = FileWarnings()
     try:
         if size_bytes(source) > max_bytes:
             raise UnreadableFileError("The file is larger than maxFileSize allows.")
@@ -29,7 +40,7 @@ def read_sheet(source: Source, *, delimiter: str | None = None, sheet: str | Non
         if head.startswith(_PACKED_MAGIC):
             raise UnreadableFileError("The file is compressed; unpack it before you import it.")
         if head.startswith(WORKBOOK_MAGIC):
-            return read_workbook(source, head, sheet=sheet)
-        return read_text(source, head, delimiter=delimiter)
+            return read_workbook(source, head, sheet=sheet, warnings=warnings)
+        return read_text(source, head, delimiter=delimiter, is_name=is_name, warnings=warnings)
     except OSError:
         raise UnreadableFileError("The file cannot be read.") from None

@@ -7,6 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from sandbox.engine.errors import UnreadableFileError
 from sandbox.engine.reading.cells import json_text
+from sandbox.engine.warning import FileWarnings, visible
 
 BATCH_ROWS = 5_000
 COLUMNS_MAX_COUNT = 16_384
@@ -22,6 +23,12 @@ class Chunked(Protocol):
     def chunks(self) -> Iterator[list[Row]]: ...
 
 
+class Watch(Protocol):
+    """Looks at physical rows, the first of which is row `at`."""
+
+    def see(self, rows: Sequence[Row], at: int) -> None: ...
+
+
 @dataclass(frozen=True)
 class Sheet:
     """A file's rows, blank rows included, and how they were read (None if it does not apply).
@@ -35,12 +42,18 @@ class Sheet:
     encoding: str | None = None
     delimiter: str | None = None
     name: str | None = None
-    warnings: list[str] = field(default_factory=list)
+    warnings: FileWarnings = field(default_factory=FileWarnings)
 
-    def batches(self, *, start: int = 0, limit: int | None = None) -> Iterator[list[Row]]:
-        """Yield at most `limit` rows that count, from the physical row `start` on, some thousand at a time."""
-        left = limit
+    def batches(self, *, start: int = 0, limit: int | None = None, watch: Watch | None = None) -> Iterator[list[Row]]:
+        """Yield at most `limit` rows that count, from the physical row `start` on, some thousand at a time.
+
+        `watch` sees all rows that are read.
+        """
+        left, at = limit, start
         for chunk in self._chunks(start):
+            if watch is not None:
+                watch.see(chunk, at)
+                at += len(chunk)
             if self.keeps_blank:
                 kept = chunk
             else:
@@ -84,9 +97,9 @@ def long_cell() -> UnreadableFileError:
     return UnreadableFileError(f"A cell is longer than {CELL_MAX_CHARS:,} characters.")
 
 
-def missing_sheet(name: str) -> str:
-    """Return the warning for a sheet that does not exist."""
-    return f'The workbook has no sheet "{name[:80]}"; the first one with cells was taken.'
+def warn_of_missing_sheet(name: str, warnings: FileWarnings) -> None:
+    shown = visible(name)
+    warnings.add("sheet_missing", message=f'The workbook has no sheet "{shown}"; the first one with cells was taken.')
 
 
 def sheet_of_json(rows: Sequence[Any], *, keys: Sequence[str]) -> Sheet:

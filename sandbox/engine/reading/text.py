@@ -6,7 +6,7 @@ import io
 import math
 import re
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -16,12 +16,22 @@ from sandbox.engine.errors import UnreadableFileError
 from sandbox.engine.reading.encoding import find_encoding
 from sandbox.engine.reading.sheet import BATCH_ROWS, CELL_MAX_CHARS, Row, Sheet, check_widths
 from sandbox.engine.reading.source import Source, opened, size_bytes
+from sandbox.engine.reading.text_watch import END_MARKS, TextWatch
+from sandbox.engine.warning import FileWarnings
 
 LINE_MAX_BYTES = 8 << 20
 HELD_MAX_BYTES = 8 << 20
 DELIMITERS = (",", "\t", ";", "|")
 SAMPLE_CHARS = 64 * 1024
+ONE_COLUMN = "\ue001"
+"""The delimiter of a text with one column: a character that no text has."""
+
+_END = "\ue000\ue002\ue000"
+"""A last line that is added to each text: in a quoted cell that is still open, it becomes a part of the cell."""
+
 _ANNOUNCEMENT = "sep="
+_HEADER_ROWS = 20
+_ROWS_AFTER_MARKS = 2
 _CHUNK_BYTES = 1 << 20
 _BINARY_SHARE = 0.02
 _NULS_SHARE = 0.3
@@ -36,12 +46,16 @@ _OTHER_FORMS = (
 
 @dataclass(frozen=True)
 class TextFile:
-    """A text's bytes or path, its encoding and delimiter; iterating reads it from its start."""
+    """A text's bytes or path, its encoding and delimiter; iterating reads it from its start.
+
+    `watch` looks at its rows; None for a text that this package wrote itself.
+    """
 
     source: Source
     encoding: str
     delimiter: str
     skipped_chars: int = 0
+    watch: TextWatch | None = None
 
     def __iter__(self) -> Iterator[Row]:
         return chain.from_iterable(self.chunks())
@@ -49,15 +63,20 @@ class TextFile:
     def chunks(self) -> Iterator[list[Row]]:
         """Yield the rows, some thousand at a time. Raises UnreadableFileError, for example for an unclosed quote."""
         csv.field_size_limit(CELL_MAX_CHARS)
-        number = 0
+        number = line_count = 0
         try:
             with _text(self.source, self.encoding) as stream:
                 stream.read(self.skipped_chars)
-                reader = csv.reader(stream, delimiter=self.delimiter)
+                reader = csv.reader(chain(stream, (_END,)), delimiter=self.delimiter)
                 while chunk := _up_to_an_error(reader):
-                    check_widths(chunk, number)
-                    number += len(chunk)
-                    yield chunk
+                    spans, line_count = reader.line_num - line_count > len(chunk), reader.line_num
+                    is_last = _is_ended(chunk)
+                    if self.watch is not None:
+                        chunk = self._watched(self.watch, chunk, number, spans=spans, is_last=is_last)
+                    if chunk:
+                        check_widths(chunk, number)
+                        number += len(chunk)
+                        yield chunk
         except _RowError as error:
             raise UnreadableFileError(f"unclosed quote near row {number + error.row_count + 1}") from None
         except OSError:
@@ -65,9 +84,25 @@ class TextFile:
         except UnicodeError:
             raise UnreadableFileError("The file is not text in the encoding its first bytes announce.") from None
 
+    def _watched(self, watch: TextWatch, rows: list[Row], at: int, *, spans: bool, is_last: bool) -> list[Row]:
+        """Return the rows, the first of which is row `at`, without marks at the end; `spans` if a cell spans lines."""
+        if spans and rows:
+            watch.see_spanning(rows, at)
+        return watch.without_end_marks(rows, at) if is_last else rows
 
-def read_text(source: Source, head: bytes, *, delimiter: str | None) -> Sheet:
-    """Read a delimited text whose first bytes are `head`. Raises UnreadableFileError."""
+
+def read_text(
+    source: Source,
+    head: bytes,
+    *,
+    delimiter: str | None,
+    is_name: Callable[[str], bool],
+    warnings: FileWarnings,
+) -> Sheet:
+    """Read a delimited text whose first bytes are `head`; `is_name` knows the names of fields.
+
+    Raises UnreadableFileError.
+    """
     with opened(source) as stream:
         chunks = _measured(_chunks(stream))
         found = find_encoding(head, chunks)
@@ -76,16 +111,19 @@ def read_text(source: Source, head: bytes, *, delimiter: str | None) -> Sheet:
     for form, name in _OTHER_FORMS:
         if form.match(sample):
             raise UnreadableFileError(f"The file is {name}, which cannot be imported.")
-    if _is_binary(sample):
-        raise UnreadableFileError("The file is neither text nor a workbook that can be read.")
     announced, skipped_chars = announced_delimiter(sample)
-    chosen = delimiter or announced or guess_delimiter(sample[skipped_chars:])
+    chosen = delimiter or announced or _guessed(sample[skipped_chars:], is_name)
     if len(chosen) != 1 or chosen in '"\r\n':
         raise UnreadableFileError("The delimiter must be one character other than a quote or a line's end.")
-    rows = TextFile(source, found.name, chosen, skipped_chars)
+    if _is_binary(sample, delimiter=chosen):
+        raise UnreadableFileError("The file is neither text nor a workbook that can be read.")
+    if found.bad_count:
+        text = f"{found.bad_count} byte sequences are not valid UTF-8 and were replaced."
+        warnings.add("bad_bytes", count=found.bad_count, message=text)
+    shown = None if chosen == ONE_COLUMN else chosen
+    rows = TextFile(source, found.name, chosen, skipped_chars, TextWatch(chosen, warnings))
     held = size_bytes(source) <= HELD_MAX_BYTES
-    warnings = [f"{found.bad_count} byte sequences are not valid UTF-8 and were replaced."] if found.bad_count else []
-    return Sheet(list(rows) if held else rows, is_held=held, encoding=found.name, delimiter=chosen, warnings=warnings)
+    return Sheet(list(rows) if held else rows, is_held=held, encoding=found.name, delimiter=shown, warnings=warnings)
 
 
 class _RowError(Exception):
@@ -95,12 +133,24 @@ class _RowError(Exception):
 
 
 def _up_to_an_error(reader: Iterator[Row]) -> list[Row]:
+    """Return the next rows. A row that ends with marks is not the last one, so that the end of the file follows it."""
     rows: list[Row] = []
     try:
         rows.extend(islice(reader, BATCH_ROWS))
+        if rows and rows[-1] and rows[-1][-1].endswith(tuple(END_MARKS)):
+            rows.extend(islice(reader, _ROWS_AFTER_MARKS))
     except csv.Error:
         raise _RowError(len(rows)) from None
     return rows
+
+
+def _is_ended(rows: list[Row]) -> bool:
+    """Remove the added last row, and return whether it was there. Raises _RowError if a quoted cell has taken it."""
+    if not rows[-1] or not rows[-1][-1].endswith(_END):
+        return False
+    if rows.pop() != [_END]:
+        raise _RowError(len(rows))
+    return True
 
 
 def _measured(chunks: Iterator[bytes]) -> Iterator[bytes]:
@@ -114,9 +164,11 @@ def _measured(chunks: Iterator[bytes]) -> Iterator[bytes]:
         yield chunk
 
 
-def _is_binary(sample: str) -> bool:
-    controls, nuls = len(_CONTROLS.findall(sample)), sample.count("\0")
-    return controls > len(sample) * _BINARY_SHARE or nuls > len(sample) * _NULS_SHARE
+def _is_binary(sample: str, *, delimiter: str) -> bool:
+    ended = sample.rstrip(END_MARKS)
+    text = ended.replace(delimiter, "")
+    controls, nuls = len(_CONTROLS.findall(text)), text.count("\0")
+    return controls > len(text) * _BINARY_SHARE or nuls > len(text) * _NULS_SHARE or bool(sample and not ended)
 
 
 def _chunks(stream: BinaryIO) -> Iterator[bytes]:
@@ -131,6 +183,23 @@ def _text(source: Source, encoding: str) -> AbstractContextManager[TextIO]:
 def guess_delimiter(sample: str) -> str:
     """Return the delimiter that splits most rows to one width, wide rows preferred; a comma if none splits anything."""
     return max(DELIMITERS, key=lambda delimiter: _evenness(sample, delimiter))
+
+
+def _guessed(sample: str, is_name: Callable[[str], bool]) -> str:
+    """Guess the delimiter; there is none if the row with most names of fields is one cell without a delimiter."""
+    best = guess_delimiter(sample)
+    return ONE_COLUMN if _is_one_column(sample, best, is_name) else best
+
+
+def _is_one_column(sample: str, delimiter: str, is_name: Callable[[str], bool]) -> bool:
+    reader = csv.reader(io.StringIO(sample, newline=""), delimiter=delimiter)
+    try:
+        rows = list(islice((row for row in reader if any(map(str.strip, row))), _HEADER_ROWS))
+    except csv.Error:
+        return False
+    header = max(rows, key=lambda row: sum(map(is_name, row)), default=[])
+    is_one = len(header) == 1 and is_name(header[0]) and not any(each in header[0] for each in DELIMITERS)
+    return is_one and any(len(row) > 1 for row in rows)
 
 
 def announced_delimiter(sample: str) -> tuple[str | None, int]:

@@ -17,10 +17,11 @@ from sandbox.engine.libraries import library
 from sandbox.engine.reading.cells import cell_text
 from sandbox.engine.reading.extent import CELLS_MAX_COUNT, DAMAGED, TOO_MANY_CELLS
 from sandbox.engine.reading.package import LOCKED, check_package
-from sandbox.engine.reading.sheet import CELL_MAX_CHARS, Row, Sheet, check_widths, long_cell, missing_sheet
+from sandbox.engine.reading.sheet import CELL_MAX_CHARS, Row, Sheet, check_widths, long_cell, warn_of_missing_sheet
 from sandbox.engine.reading.source import Source, for_library
 from sandbox.engine.reading.text import TextFile
 from sandbox.engine.reading.xls_extent import check_xls
+from sandbox.engine.warning import FileWarnings
 
 _OLE_MAGIC = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 WORKBOOK_MAGIC = (b"PK\x03\x04", _OLE_MAGIC)
@@ -32,19 +33,20 @@ _OPEN_FILES = Path("/proc/self/fd")
 _FAULTS = (zipfile.BadZipFile, ParseError, KeyError, ValueError, TypeError, IndexError, AttributeError, EOFError)
 
 
-def read_workbook(source: Source, head: bytes, *, sheet: str | None) -> Sheet:
+def read_workbook(source: Source, head: bytes, *, sheet: str | None, warnings: FileWarnings) -> Sheet:
     """Read the named sheet, or else the first visible sheet that has cells. Raises UnreadableFileError."""
     calamine = library("python_calamine", package="python-calamine", purpose="reads workbooks")
     if check_package(source).is_large:
-        return read_large_workbook(source, sheet=sheet)
+        return read_large_workbook(source, sheet=sheet, warnings=warnings)
     if head.startswith(_OLE_MAGIC):
         check_xls(source)
     try:
         book = calamine.load_workbook(for_library(source))
         names = [each.name for each in book.sheets_metadata if each.visible == calamine.SheetVisibleEnum.Visible]
-        warnings = [missing_sheet(sheet)] if sheet is not None and sheet not in book.sheet_names else []
-        if sheet is not None and not warnings:
+        if sheet in book.sheet_names:
             names = [sheet]
+        elif sheet is not None:
+            warn_of_missing_sheet(sheet, warnings)
         for name in names:
             found = book.get_sheet_by_name(name)
             if found.height and found.width:
@@ -73,14 +75,17 @@ def _sentence(error: BaseException, head: bytes) -> str:
     return LOCKED if _LOCK in head or "password" in str(error).lower() else DAMAGED
 
 
-def read_large_workbook(source: Source, *, sheet: str | None) -> Sheet:
+def read_large_workbook(source: Source, *, sheet: str | None, warnings: FileWarnings) -> Sheet:
     """As `read_workbook`, in constant memory. Raises UnreadableFileError."""
     openpyxl = library("openpyxl", package="openpyxl", purpose="reads large workbooks")
     try:
         book = openpyxl.load_workbook(for_library(source), read_only=True, data_only=True)
-        warnings = [missing_sheet(sheet)] if sheet is not None and sheet not in book.sheetnames else []
-        visible = [each for each in book.worksheets if each.sheet_state == "visible"]
-        for one in [book[sheet]] if sheet is not None and not warnings else visible:
+        sheets = [each for each in book.worksheets if each.sheet_state == "visible"]
+        if sheet in book.sheetnames:
+            sheets = [book[sheet]]
+        elif sheet is not None:
+            warn_of_missing_sheet(sheet, warnings)
+        for one in sheets:
             one.reset_dimensions()
             rows = SpooledRows(one.iter_rows())
             if rows.has_cells:

@@ -14,6 +14,7 @@ from runner.check.worker import FileToCheck
 from runner.errors import ItemRejected, SchemaNotFound
 from runner.events import Event, Notice
 from runner.models import Item
+from runner.problems import Effect, Place, Problem
 from tests.support.checks import bound_route
 
 BOUND = bound_route()
@@ -38,8 +39,9 @@ def gate_of(
     code: str = "import_failed",
     prediction: Prediction = Prediction.FAIL,
     bound: BoundRoute = BOUND,
+    problems: tuple[Problem, ...] = (),
 ) -> tuple[Gate, FakePool, list[Event]]:
-    pool = FakePool(FileCheck(source="", prediction=prediction, code=code, message="damaged"))
+    pool = FakePool(FileCheck(source="", prediction=prediction, code=code, message="damaged", problems=problems))
     events: list[Event] = []
 
     async def opened() -> tuple[WorkerPool, list[Any]]:
@@ -67,6 +69,37 @@ async def test_a_file_that_could_not_be_judged_is_admitted(code: str) -> None:
     gate, _, events = gate_of(code=code)
     await gate.admit(ITEM, BOUND.route)
     assert events == []
+
+
+def warning(effect: Effect) -> Problem:
+    place = Place(source="a.csv", row=4, sample="secret")
+    return Problem(effect=effect, kind="warning", message="Rows are wider.", code="rows_wider", count=2, place=place)
+
+
+@pytest.mark.parametrize("prediction", [Prediction.SUCCEED, Prediction.REVIEW])
+async def test_a_file_whose_rows_would_be_shifted_or_lost_is_rejected_without_the_text_of_a_cell(
+    prediction: Prediction,
+) -> None:
+    gate, _, _ = gate_of(prediction=prediction, problems=(warning(Effect.DATA_LOST),))
+    with pytest.raises(ItemRejected, match=r"lost data: Rows are wider. \(2 rows; the first: row 4\)") as refused:
+        await gate.admit(ITEM, BOUND.route)
+    assert refused.value.code == "check_data_lost"
+    assert "secret" not in str(refused.value)
+
+
+async def test_in_mode_warn_a_file_that_would_lose_data_is_sent_and_told() -> None:
+    gate, _, events = gate_of(mode=GateMode.WARN, prediction=Prediction.SUCCEED, problems=(warning(Effect.DATA_LOST),))
+    await gate.admit(ITEM, BOUND.route)
+    (notice,) = events
+    assert isinstance(notice, Notice)
+    assert (notice.code, "secret" in notice.message) == ("check_data_lost", False)
+
+
+@pytest.mark.parametrize("mode", list(GateMode))
+async def test_a_warning_that_loses_nothing_is_told_and_the_file_is_sent(mode: GateMode) -> None:
+    gate, _, events = gate_of(mode=mode, prediction=Prediction.SUCCEED, problems=(warning(Effect.NOTE),))
+    await gate.admit(ITEM, BOUND.route)
+    assert [event.code for event in events if isinstance(event, Notice)] == ["check_warning"]
 
 
 async def test_an_item_that_changed_state_before_is_not_checked_again() -> None:

@@ -50,6 +50,40 @@ def test_without_samples_no_text_of_a_cell_is_kept() -> None:
     assert (check.problems[0].cells, check.problems[0].values) == ((), ())
 
 
+WIDER = {"code": "rows_wider", "level": "loss", "message": "Rows are wider.", "unit": "row", "firstRow": 7, "count": 3,
+         "sample": "a,b,c", "fieldKey": None}  # fmt: skip
+
+
+def test_a_warning_of_the_engine_has_its_code_count_and_place_and_says_whether_data_is_lost() -> None:
+    note = {**WIDER, "code": "quoted_lines", "level": "note", "unit": "cell", "fieldKey": "email"}
+    check = read(with_cells(warningDetails=[WIDER, note]))
+    lost, told = check.problems
+    assert (lost.effect, lost.code, lost.row_count, lost.count) == (Effect.DATA_LOST, "rows_wider", 3, 3)
+    assert lost.place is not None
+    assert (lost.place.source, lost.place.row, lost.place.sample) == ("a.csv", 7, "a,b,c")
+    assert lost.sentence == "Rows are wider. (3 rows; the first: row 7)"
+    assert (told.effect, told.row_count, told.unit, told.field_keys) == (Effect.NOTE, 0, "cell", ("email",))
+    assert (check.prediction, check.lost_data) == (Prediction.SUCCEED, lost)
+
+
+def test_without_samples_a_warning_keeps_its_row_but_no_text() -> None:
+    (problem,) = read(with_cells(warningDetails=[WIDER]), samples=False).problems
+    assert problem.place is not None
+    assert (problem.place.row, problem.place.sample) == (7, "")
+
+
+def test_what_shows_a_problem_for_logs_has_no_text_of_a_cell() -> None:
+    (problem,) = read(with_cells(warningDetails=[WIDER])).problems
+    assert "a,b,c" not in repr(problem)
+    assert "a,b,c" not in problem.sentence
+
+
+def test_warnings_are_told_even_if_there_is_no_header() -> None:
+    errors = [{"type": "HEADER_NOT_FOUND", "message": "No row looks like it."}]
+    outcome = Ended("NEEDS_REVIEW", errors, {"totalRows": 3, "warningDetails": [WIDER]})
+    assert [problem.kind for problem in read(outcome).problems] == ["header_not_found", "warning"]
+
+
 def test_a_long_cell_is_cut() -> None:
     (problem,) = read(with_cells(cell_error(0, "email", NOT_EMAIL, "x" * 5000))).problems
     assert len(problem.cells[0].value) == VALUE_MAX_CHARS

@@ -21,7 +21,7 @@ from runner.cli.ndjson import CheckLines
 from runner.config.units import Rate
 from runner.errors import StorageFull
 from runner.local.outcome import ExitCode
-from runner.problems import Cell, Effect, Problem
+from runner.problems import Cell, Effect, Place, Problem
 
 EVIL = 'evil\x1b[31m\u202e<b>"&.csv'
 
@@ -57,6 +57,42 @@ def test_nothing_in_a_name_or_a_cell_moves_the_cursor() -> None:
     assert "\x1b" not in text
     assert "\u202e" not in text
     assert "2 rows of 1 file that would succeed would be left out" in text
+
+
+def with_a_warning() -> CheckSummary:
+    made = CheckTotals()
+    place = Place(source=EVIL, row=4, sample="<b>\u202e")
+    warning = Problem(
+        effect=Effect.DATA_LOST, kind="warning", message="Rows are wider.", code="rows_wider", row_count=3, count=3,
+        place=place,
+    )  # fmt: skip
+    made.take(FileCheck(source=EVIL, prediction=Prediction.SUCCEED, route="r", row_count=9, problems=(warning,)))
+    return made.summary(quota=Rate(20, 60.0))
+
+
+def test_a_warning_of_lost_data_is_a_problem_with_its_row_and_sample() -> None:
+    text = " ".join(shown(with_a_warning()).split())
+    assert "1 file with rows or cells that would be lost or shifted" in text
+    assert "1 problem, largest first 1 data lost or shifted 1 file, 3 rows" in text
+    assert 'row 4 of the file: "<b>\\u202e"' in text
+    assert "Quote cells that contain the delimiter" in text
+
+
+def test_lines_and_page_tell_of_a_warning(tmp_path: Path) -> None:
+    found = with_a_warning()
+    stream = io.BytesIO()
+    CheckLines(stream).finished(found, {}, ExitCode.OK)
+    last = json.loads(stream.getvalue())
+    (cluster,) = last["clusters"]
+    assert (cluster["code"], cluster["effect"], cluster["places"][0]["row"]) == ("rows_wider", "data_lost", 4)
+    assert last["lost_data_file_count"] == 1
+    page = tmp_path / "page.html"
+    with ReportFiles() as files:
+        write_report(page, found, fields={}, files=files, source="in")
+    text = page.read_text(encoding="utf-8")
+    assert "row 4 of the file" in text
+    assert "&lt;b&gt;" in text
+    assert "No problems" not in text
 
 
 def test_a_long_list_of_problems_is_cut_and_says_so() -> None:

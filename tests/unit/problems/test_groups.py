@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from runner.check import CheckTotals, FileCheck, Prediction
 from runner.config.units import Rate
 from runner.local.outcome import ExitCode
-from runner.problems import Cell, Effect, Problem
-from runner.problems.groups import GROUPS_MAX, SAMPLES, ProblemGroups
+from runner.problems import Cell, Effect, Place, Problem
+from runner.problems.groups import GROUPS_MAX, SAMPLES, ProblemGroups, rows_of
 
 QUOTA = Rate(20, 60.0)
 
@@ -43,6 +43,22 @@ def test_two_problems_of_one_kind_in_a_file_count_as_one_file() -> None:
     groups.take(check("a", problem("row 1"), problem("row 2")))
     (group,) = groups.sorted()
     assert (group.file_count, group.row_count) == (1, 4)
+
+
+def test_warnings_with_one_code_are_one_group_with_their_sum_and_first_places() -> None:
+    groups = ProblemGroups()
+    for source, row in (("b", 9), ("c", 4), ("a", 7), ("d", 2)):
+        place = Place(source=source, row=row, sample=f"in {source}")
+        warning = Problem(
+            effect=Effect.DATA_LOST, kind="warning", message="wide", code="rows_wider", count=row, place=place
+        )
+        groups.take(check(source, warning))
+    (group,) = groups.sorted()
+    assert (group.code, group.file_count, group.count) == ("rows_wider", 4, 22)
+    assert [(place.source, place.row, place.sample) for place in group.places] == [
+        ("a", 7, "in a"), ("b", 9, "in b"), ("c", 4, "in c"),
+    ]  # fmt: skip
+    assert rows_of(group) == "22 rows"
 
 
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 5)), max_size=40), st.randoms())

@@ -1,0 +1,62 @@
+"""What a text shows about itself while it is split into rows: quoted cells that hold rows, and marks at its end."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+from sandbox.engine.reading.sheet import Row
+from sandbox.engine.warning import FileWarnings
+
+END_MARKS = "\0\x1a"
+_LINE_END = re.compile("\r\n|\r|\n")
+_LINES_MIN = 2
+
+
+class TextWatch:
+    """Looks at each row of a text once, however often the text is read; the rows come in order."""
+
+    def __init__(self, delimiter: str, warnings: FileWarnings) -> None:
+        self._delimiter = delimiter
+        self._prose = re.compile(f"{re.escape(delimiter)}(?! )")
+        self._warnings = warnings
+        self._seen = 0
+        self._has_ended = False
+
+    def see_spanning(self, rows: Sequence[Row], at: int) -> None:
+        """Look at rows, the first of which is the physical row `at`, with cells that span lines."""
+        if at < self._seen:
+            return
+        self._seen = at + len(rows)
+        width, _ = Counter(map(len, rows)).most_common(1)[0]
+        for place, row in enumerate(rows, start=at):
+            for cell in row:
+                if "\n" in cell or "\r" in cell:
+                    self._see_cell(cell, row, place, width)
+                    break
+
+    def _see_cell(self, cell: str, row: Row, place: int, width: int) -> None:
+        """Warn of a cell whose lines hold the delimiter; the more so if the lines of its row are as wide as a row."""
+        lines = [line for line in _LINE_END.split(self._delimiter.join(row)) if line.strip()]
+        alike = sum(len(self._prose.findall(line)) + 1 == width for line in lines)
+        if width >= _LINES_MIN and alike >= _LINES_MIN and alike * 2 >= len(lines):
+            self._warnings.add("quoted_rows", row=place, sample=cell)
+        elif sum(self._delimiter in line for line in _LINE_END.split(cell)) >= _LINES_MIN:
+            self._warnings.add("quoted_lines", row=place, sample=cell)
+
+    def without_end_marks(self, rows: list[Row], at: int) -> list[Row]:
+        """Return the last rows of the text without the marks at their end; the first one is the physical row `at`."""
+        end = len(rows)
+        while end and not any(map(_unmarked, rows[end - 1])):
+            end -= 1
+        is_marked = any(mark in cell for row in rows[end:] for cell in row for mark in END_MARKS)
+        kept = rows[:end] if is_marked else rows
+        if end and rows[end - 1][-1] != rows[end - 1][-1].rstrip(END_MARKS):
+            is_marked, rows[end - 1][-1] = True, rows[end - 1][-1].rstrip(END_MARKS)
+        if is_marked and not self._has_ended:
+            self._has_ended = True
+            self._warnings.add("end_marks", row=at + min(len(kept), len(rows) - 1))
+        return kept
+
+
+def _unmarked(cell: str) -> str:
+    return cell.strip().strip(END_MARKS).strip()

@@ -1,0 +1,105 @@
+"""What the rows around a header show about the file: rows that are too wide, cells without a name, further headers."""
+
+from collections.abc import Collection, Sequence
+from functools import cached_property
+
+from sandbox.engine.reading.sheet import Row
+from sandbox.engine.warning import FileWarnings, Level
+
+_BOM = "\ufeff"
+_NAMES_MIN = 2
+_MIN_WIDTH_SHARE = 0.6
+
+
+class RowWatch:
+    """Looks at each row below the header once, however often the file is read; the rows come in order.
+
+    `taken` are the places of columns that a field takes, `names` the names by which fields are known.
+    """
+
+    def __init__(
+        self, header: Row, *, taken: Collection[int], names: Collection[str], delimiter: str, warnings: FileWarnings
+    ) -> None:
+        self._width = len(header)
+        self._header = _plain_cells(header)
+        self._nameless = [at for at, name in enumerate(header) if not name and at not in taken]
+        self._probe = next((at for at, name in enumerate(header) if name), 0)
+        self._texts = {*names, *header} - {""}
+        self._delimiter = delimiter
+        self._warnings = warnings
+        self._seen = 0
+
+    def see(self, rows: Sequence[Row], at: int) -> None:
+        """Look at rows of which the first is the physical row `at`."""
+        if at < self._seen:
+            return
+        self._seen = at + len(rows)
+        if max(map(len, rows), default=0) > self._width:
+            self._see_wide(rows, at)
+        if self._nameless:
+            self._see_nameless(rows, at)
+        probe = self._probe
+        if not self._first_names.isdisjoint([row[probe] for row in rows if len(row) > probe]):
+            self._see_headers(rows, at)
+
+    def _see_wide(self, rows: Sequence[Row], at: int) -> None:
+        width = self._width
+        for place, row in enumerate(rows, start=at):
+            if len(row) > width and any(cell.strip() for cell in row[width:]):
+                self._warnings.add("rows_wider", row=place, sample=self._delimiter.join(row))
+
+    def _see_nameless(self, rows: Sequence[Row], at: int) -> None:
+        for place, row in enumerate(rows, start=at):
+            for cell in (row[column] for column in self._nameless if column < len(row)):
+                if cell.strip():
+                    self._warnings.add("column_unnamed", row=place, sample=cell)
+
+    def _see_headers(self, rows: Sequence[Row], at: int) -> None:
+        for place, row in enumerate(rows, start=at):
+            cells = _plain_cells(row)
+            if cells == self._header:
+                self._warnings.add("header_again", row=place, sample=self._delimiter.join(row))
+            elif self._is_header(cells):
+                self._warnings.add("header_other", row=place, sample=self._delimiter.join(row))
+
+    def _is_header(self, cells: Sequence[str]) -> bool:
+        """Whether the cells are distinct, and at least two and half of them are names."""
+        filled = [cell for cell in cells if cell]
+        hits = sum(cell in self._names for cell in filled)
+        return hits >= _NAMES_MIN and hits * 2 >= len(filled) and len(set(filled)) == len(filled)
+
+    @cached_property
+    def _names(self) -> frozenset[str]:
+        return frozenset(map(_plain, self._texts))
+
+    @cached_property
+    def _first_names(self) -> frozenset[str]:
+        """The usual ways to write a name, as it may stand in a column of a further header."""
+        forms = {form for text in self._texts for form in (text, text.lower(), text.upper(), text.title())}
+        return frozenset(forms | {_BOM + form for form in forms})
+
+
+def watch_above(rows: Sequence[Row], header: Row, *, is_chosen: bool, delimiter: str, warnings: FileWarnings) -> None:
+    """Warn of the `rows` above a header that are about as wide as it; `is_chosen` says that a setting names it."""
+    width = _cell_count(header)
+    for at, row in enumerate(rows):
+        count = _cell_count(row)
+        if count >= max(_NAMES_MIN, width * _MIN_WIDTH_SHARE):
+            level = Level.NOTE if is_chosen or count < width else Level.LOSS
+            warnings.add("rows_above", row=at, sample=delimiter.join(row), level=level)
+
+
+def _cell_count(row: Row) -> int:
+    return sum(1 for cell in row if cell.strip())
+
+
+def _plain_cells(row: Row) -> list[str]:
+    """Return the cells to compare, up to the last one that is not blank."""
+    cells = list(map(_plain, row))
+    while cells and not cells[-1]:
+        cells.pop()
+    return cells
+
+
+def _plain(text: str) -> str:
+    return text.removeprefix(_BOM).strip().casefold()

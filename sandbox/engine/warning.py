@@ -1,0 +1,148 @@
+"""The warnings of one file: what the engine knows about it that stops no import, and that nobody may miss.
+
+Every stage of an import adds to one list, `Sheet.warnings`. The result metadata show it, and the check reports it.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+SAMPLE_MAX_CHARS = 80
+WARNINGS_MAX_COUNT = 1_000
+
+
+class Level(StrEnum):
+    """`loss`: rows or cells are missing, merged, or shifted in the result; `note`: good to know."""
+
+    LOSS = "loss"
+    NOTE = "note"
+
+
+@dataclass(frozen=True, slots=True)
+class WarningKind:
+    """What all warnings with one code have in common: a sentence without counts and cells, and what is counted."""
+
+    message: str
+    level: Level = Level.NOTE
+    unit: str = "row"
+
+
+KINDS = {
+    "bad_bytes": WarningKind("Some byte sequences are not valid UTF-8 and were replaced.", unit="sequence"),
+    "column_unnamed": WarningKind("Cells under an empty header are not imported.", unit="cell"),
+    "end_marks": WarningKind("The file ends with NUL or 0x1A characters, which were ignored: it may be cut off."),
+    "header_again": WarningKind("The header occurs again below and is imported as a row."),
+    "header_other": WarningKind(
+        "Another header follows below: the rows after it are imported by the first one.", Level.LOSS
+    ),
+    "quoted_lines": WarningKind("A quoted cell contains line breaks and the delimiter.", unit="cell"),
+    "quoted_rows": WarningKind(
+        "A quoted cell contains whole rows, which are not imported as rows.", Level.LOSS, "cell"
+    ),
+    "rows_above": WarningKind("Rows above the header are as wide as it and are not imported.", Level.LOSS),
+    "rows_limited": WarningKind("Rows were left out."),
+    "rows_wider": WarningKind(
+        "Rows have more cells than the header: the surplus is not imported, and cells may be in the wrong column.",
+        Level.LOSS,
+    ),
+    "sheet_missing": WarningKind("A sheet does not exist."),
+    "validator": WarningKind("A validator has a remark.", unit="cell"),
+    "value": WarningKind("A value was changed.", unit="cell"),
+}
+"""The codes of warnings. Later stages add theirs here."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileWarning:
+    """One kind of trouble in a file.
+
+    `message` is a sentence without a cell's text. `first_row` counts the file's rows from 1, as a spreadsheet does;
+    None if the warning is about no row. `sample` is a text of the file, cut and escaped. `field_key` names the field
+    that the warning is about.
+    """
+
+    code: str
+    message: str
+    level: Level
+    unit: str
+    first_row: int | None = None
+    count: int = 0
+    sample: str = ""
+    field_key: str | None = None
+
+    @property
+    def sentence(self) -> str:
+        """The message with count and place, without the sample."""
+        if self.first_row is None:
+            return self.message
+        if self.count == 1:
+            return f"{self.message} (1 {self.unit}: row {self.first_row})"
+        return f"{self.message} ({self.count:,} {self.unit}s; the first: row {self.first_row})"
+
+    def as_object(self) -> dict[str, Any]:
+        """Return the warning as the metadata show it."""
+        return {
+            "code": self.code,
+            "level": self.level.value,
+            "message": self.message,
+            "unit": self.unit,
+            "firstRow": self.first_row,
+            "count": self.count,
+            "sample": self.sample,
+            "fieldKey": self.field_key,
+        }
+
+
+class FileWarnings:
+    """The one list of warnings of a file; equal warnings are counted together."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[str, str | None, str], FileWarning] = {}
+
+    def __iter__(self) -> Iterator[FileWarning]:
+        return iter(self._found.values())
+
+    def add(
+        self,
+        code: str,
+        *,
+        row: int | None = None,
+        count: int = 1,
+        sample: str = "",
+        message: str | None = None,
+        level: Level | None = None,
+        field_key: str | None = None,
+    ) -> None:
+        """Count `count` more of `code`, a key of KINDS; `row`, from 0, and `sample` are kept if they come first.
+
+        `message` and `level` replace those of the kind, for example for a name of the file; never give a cell's text.
+        """
+        kind = KINDS[code]
+        key = (code, field_key, message or kind.message)
+        before = self._found.get(key)
+        if before is None:
+            if len(self._found) < WARNINGS_MAX_COUNT:
+                self._found[key] = FileWarning(
+                    code=code,
+                    message=message or kind.message,
+                    level=level or kind.level,
+                    unit=kind.unit,
+                    first_row=None if row is None else row + 1,
+                    count=count,
+                    sample=visible(sample),
+                    field_key=field_key,
+                )
+            return
+        after = replace(before, count=before.count + count)
+        if row is not None and (before.first_row is None or row + 1 < before.first_row):
+            after = replace(after, first_row=row + 1, sample=visible(sample))
+        self._found[key] = after
+
+
+def visible(text: str) -> str:
+    """Return a text cut to a sample, in which every invisible character is escaped."""
+    cut = text if len(text) <= SAMPLE_MAX_CHARS else text[: SAMPLE_MAX_CHARS - 1] + "…"
+    if cut.isprintable():
+        return cut
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in cut)
