@@ -51,9 +51,17 @@ async def open_deployment(
     async with AsyncExitStack() as stack:
         table = await stack.enter_async_context(DynamoTable.open(environment.required(environment.TABLE)))
         client = await stack.enter_async_context(open_s3())
-        storage = await stack.enter_async_context(HttpStorage(settings.api_url, stall_s=settings.stall_s))
+        storage = await stack.enter_async_context(
+            HttpStorage(settings.api_url, allow_hosts=settings.storage_hosts, stall_s=settings.stall_s)
+        )
         api = await stack.enter_async_context(
-            HeadlessClient(settings.api_url, license_key, timeout_s=settings.request_timeout_s, vendor_time=vendor_time)
+            HeadlessClient(
+                settings.api_url,
+                license_key,
+                timeout_s=settings.request_timeout_s,
+                vendor_time=vendor_time,
+                review_hosts=settings.review_hosts,
+            )
         )
         slots = DynamoSlots(table, now=clock.now)
         account = identity.account(settings.api_url, license_key)
@@ -98,6 +106,8 @@ def _settings() -> Settings:
         environment.API_URL: environment.required(environment.API_URL),
         environment.SCHEMA_ID: environment.optional(environment.SCHEMA_ID) or "",
         "BULKHEAD_CREATE_QUOTA": environment.optional(environment.QUOTA) or "",
+        environment.STORAGE_HOSTS: environment.optional(environment.STORAGE_HOSTS) or "",
+        environment.REVIEW_HOSTS: environment.optional(environment.REVIEW_HOSTS) or "",
     }
     settings = Settings.load({}, environ=variables, cwd=_NO_FILES).settings
     require_encryption(settings.api_url)

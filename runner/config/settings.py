@@ -190,6 +190,9 @@ class Settings(BaseSettings):
     max_result: Size = 10 * 1024**3
     max_upload_answer: Size = 64 * 1024
 
+    storage_hosts: Globs = ()
+    review_hosts: Globs = ("dromo.io", "*.dromo.io")
+
     @property
     def ledger_is_there(self) -> bool:
         """Return whether the ledger exists; a table counts as existing, since only a request can tell."""

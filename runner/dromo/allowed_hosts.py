@@ -1,11 +1,11 @@
-"""The hosts and addresses that presigned urls may use; the vendor's answers are not trusted."""
+"""The hosts and addresses that presigned urls and review urls may use; the vendor's answers are not trusted."""
 
 from __future__ import annotations
 
 import re
 import socket
 from collections.abc import Sequence
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 
 from aiohttp import ThreadedResolver
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -15,6 +15,26 @@ from runner.errors import UploadRefused
 from runner.globs import Globs
 
 _NAT64 = IPv6Network("64:ff9b::/96")
+_INTERNET = IPv6Network("2000::/3")
+"""All that is assigned of IPv6's global addresses. Outside are private, local, and IPv4-compatible ones, and NAT64."""
+
+_SPECIAL = tuple(
+    ip_network(network)
+    for network in (
+        *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24"),
+        *("192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24"),
+        *("224.0.0.0/4", "240.0.0.0/4"),
+        *("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20"),  # Teredo and others, examples, 6to4, examples
+    )
+)
+"""What is not of the public internet (IANA's registries of special addresses), and tunnels that can end anywhere."""
+
+_PRIVATE = tuple(map(ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")))
+_METADATA = IPv6Network("fd00:ec2::/32")
+"""Where machines at AWS ask for their credentials by IPv6."""
+
+NO_LINK = "not a link, because review_hosts does not allow it: "
+_AUTHORITY = re.compile(r"(https?):(//)", re.IGNORECASE)
 _PLAIN_URL = re.compile(r"[!-\[\]-~]+")
 """Visible ASCII without the backslash, about which url parsers disagree."""
 _NUMERIC_HOST = re.compile(r"(.*\.)?(0x[0-9a-f]*|[0-9]+)\.?", re.IGNORECASE)
@@ -48,7 +68,7 @@ class StorageHosts:
         if not self._scheme_is_admitted(target, host):
             raise UploadRefused("the vendor sent a storage url that is not https on its usual port", may_pass=True)
         address = _literal(host)
-        if address is None and _NUMERIC_HOST.fullmatch(host):
+        if "%" in host or (address is None and (":" in host or _NUMERIC_HOST.fullmatch(host))):
             raise UploadRefused("the vendor sent a storage url with an address in an unusual spelling", may_pass=True)
         if address is not None and not self.admits(address, host=host):
             raise UploadRefused("the vendor sent a storage url with a private address", may_pass=True)
@@ -60,20 +80,47 @@ class StorageHosts:
 
     def admits(self, address: IPv4Address | IPv6Address, *, host: str) -> bool:
         """Return whether a connection to this address of `host` is allowed."""
-        inner = _unwrapped(address)
-        if inner.is_global and not inner.is_multicast:
+        if _is_public(address):
             return True
         if not (self._api_is_local or host == self._api_host):
             return False
-        if inner.is_loopback:
-            return True
-        return inner.is_private and not (inner.is_link_local or inner.is_unspecified or inner.is_multicast)
+        inner = _mapped(address)
+        return inner.is_loopback or (any(inner in network for network in _PRIVATE) and inner not in _METADATA)
 
     def _scheme_is_admitted(self, target: URL, host: str) -> bool:
         of_api = host == self._api_host and target.scheme == self._api_scheme
         if of_api or (self._api_is_local and _is_loopback_name(host)):
             return target.scheme in {"http", "https"}
         return target.scheme == "https" and (target.port == 443 or self._api_is_local)
+
+
+class ReviewLinks:
+    """Judges review urls: a link leads by https to a host that matches `patterns`, or to the API's own host.
+
+    An API on this machine (the sandbox) may also send people to this machine, by http, too; any API by its own scheme
+    to its own host. Raises ConfigError if a glob is malformed.
+    """
+
+    def __init__(self, api_url: str, *, patterns: Sequence[str]) -> None:
+        api = URL(api_url)
+        self._api_host = (api.host or "").lower()
+        self._api_scheme = api.scheme
+        self._patterns = Globs(pattern.lower() for pattern in patterns)
+
+    def shown(self, url: str) -> str:
+        """Return a url that may be opened as it is, and any other one as a text that nothing turns into a link."""
+        return url if self._allows(url) else NO_LINK + _AUTHORITY.sub(r"\1[:]\2", url, count=1)
+
+    def _allows(self, url: str) -> bool:
+        target = _parsed(url)
+        host = (target.host or "").lower() if target else ""
+        if target is None or "@" in target.raw_authority or target.scheme not in {"http", "https"}:
+            return False
+        if _is_loopback_name(host):
+            return _is_loopback_name(self._api_host)
+        if host == self._api_host:
+            return target.scheme in {"https", self._api_scheme}
+        return target.scheme == "https" and self._patterns.matches(host)
 
 
 class GuardedResolver(AbstractResolver):
@@ -122,13 +169,19 @@ def _literal(host: str) -> IPv4Address | IPv6Address | None:
         return None
 
 
-def _unwrapped(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
-    """Return the IPv4 address that an IPv6 address contains, or the address itself."""
-    if isinstance(address, IPv4Address):
-        return address
+def _is_public(address: IPv4Address | IPv6Address) -> bool:
+    """Return whether an address is of the public internet, also as one of IPv4 behind NAT64."""
     if address in _NAT64:
-        return IPv4Address(int(address) & 0xFFFFFFFF)
-    return address.ipv4_mapped or address.sixtofour or (address.teredo[1] if address.teredo else address)
+        return _is_public(IPv4Address(int(address) & 0xFFFFFFFF))
+    inner = _mapped(address)
+    if isinstance(inner, IPv6Address) and inner not in _INTERNET:
+        return False
+    return not any(inner in network for network in _SPECIAL)
+
+
+def _mapped(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
+    """Return the IPv4 address that systems connect to if an IPv6 address is a mapped one, or the address itself."""
+    return (isinstance(address, IPv6Address) and address.ipv4_mapped) or address
 
 
 def _is_loopback_name(host: str) -> bool:
@@ -140,5 +193,5 @@ def _is_local_name(host: str) -> bool:
     """Return whether the user's API host is on this machine or network: by its address, or a name without a dot."""
     address = _literal(host)
     if address is not None:
-        return not _unwrapped(address).is_global
+        return not _is_public(address)
     return _is_loopback_name(host) or "." not in host

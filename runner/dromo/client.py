@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -16,6 +16,7 @@ from aiohttp.abc import AbstractResolver
 from pydantic import SecretStr
 from yarl import URL
 
+from runner.dromo.allowed_hosts import ReviewLinks
 from runner.dromo.clock import VendorTime
 from runner.dromo.decoding import date_of, import_of, is_of_the_api, is_usable_id, message_of, page_of, retry_after_s
 from runner.dromo.http import ConnectionCut, RequestSent, open_session, reason_of
@@ -78,7 +79,8 @@ class HeadlessClient:
     AuthRefused for 401 and 403, RateLimited for 429, RequestInvalid for a redirect and for any other 4xx.
     An answer that the API did not write, such as an HTML page of a gateway, says nothing about an import: it counts as
     no answer. Before the API has answered, such a page may also mean a wrong `base_url`, and says so.
-    `vendor_time` gets the `Date` of each successful answer.
+    `vendor_time` gets the `Date` of each successful answer. `review_hosts` are the hosts of review urls that remain
+    links; None allows all (see ReviewLinks).
     The license key is sent only in the headers of this client's own sessions.
     """
 
@@ -90,10 +92,12 @@ class HeadlessClient:
         timeout_s: float = 30.0,
         resolver: AbstractResolver | None = None,
         vendor_time: VendorTime | None = None,
+        review_hosts: Sequence[str] | None = None,
     ) -> None:
         self._base = _base(base_url)
         self._key = _header_safe(license_key)
         self._mask = Mask(self._key)
+        self._links = None if review_hosts is None else ReviewLinks(self._base, patterns=review_hosts)
         self._timeout_s = timeout_s
         self._resolver = resolver
         self._vendor_time = vendor_time
@@ -145,7 +149,9 @@ class HeadlessClient:
     async def list_page(self, *, limit: int, offset: int) -> ImportPage:
         """Return one page of short imports, newest first; `limit` is at most 1000. Raises Unavailable."""
         path = f"/headless/imports/?limit={limit}&offset={offset}"
-        return self._decoded(await self._get(path, cap_bytes=LIST_CAP_BYTES), partial(page_of, mask=self._mask))
+        return self._decoded(
+            await self._get(path, cap_bytes=LIST_CAP_BYTES), partial(page_of, mask=self._mask, links=self._links)
+        )
 
     async def results_url(self, import_id: str) -> str:
         """Return a fresh presigned url of the results. Raises ImportNotFound, RequestInvalid, Unavailable."""
@@ -277,7 +283,7 @@ class HeadlessClient:
         return answer.status in statuses and not answer.is_of_the_api
 
     def _import_of(self, data: Any) -> RemoteImport:
-        return import_of(data, mask=self._mask)
+        return import_of(data, mask=self._mask, links=self._links)
 
     def _decoded(
         self, answer: _Answer, decode: Callable[[Any], _T], *, doubt: type[TransientError] = Unavailable

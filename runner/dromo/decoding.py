@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 
 from runner.clock import http_date, plausible
+from runner.dromo.allowed_hosts import ReviewLinks
 from runner.masking import FORMS, TEXT_LIMIT, Mask
 from runner.models import ImportPage, RemoteImport
 
@@ -35,8 +36,11 @@ def is_usable_id(value: object) -> bool:
     return isinstance(value, str) and _USABLE_ID.fullmatch(value) is not None
 
 
-def import_of(data: Any, *, mask: Mask = FORMS) -> RemoteImport:
-    """Decode a short or full import; its status is kept verbatim. Raises ValueError if it has no usable id."""
+def import_of(data: Any, *, mask: Mask = FORMS, links: ReviewLinks | None = None) -> RemoteImport:
+    """Decode a short or full import; its status is kept verbatim. Raises ValueError if it has no usable id.
+
+    A review url that `links` does not allow becomes a text.
+    """
     if not isinstance(data, dict) or not _has_id(data, mask):
         raise ValueError("the answer has no usable import id")
     metadata = data.get("result_metadata")
@@ -48,18 +52,18 @@ def import_of(data: Any, *, mask: Mask = FORMS) -> RemoteImport:
         created_at=_instant(data.get("created_date")),
         modified_at=_instant(data.get("modified_date")),
         upload_url=_text(data.get("upload"), limit=_URL_LIMIT),
-        review_url=_link(data.get("review_url"), mask),
+        review_url=_review_url(data.get("review_url"), mask, links),
         import_errors=_import_errors(data.get("import_errors"), mask),
         result_metadata=metadata if isinstance(metadata, dict) else None,
     )
 
 
-def page_of(data: Any, *, mask: Mask = FORMS) -> ImportPage:
+def page_of(data: Any, *, mask: Mask = FORMS, links: ReviewLinks | None = None) -> ImportPage:
     """Decode one page of the list; an entry without a usable id is left out. Raises ValueError if it is not a page."""
     if not isinstance(data, dict) or not isinstance(data.get("results"), list):
         raise ValueError("the answer is not a page of imports")  # noqa: TRY004 - one error for all that is unusable
     entries = data["results"]
-    imports = tuple(import_of(entry, mask=mask) for entry in entries if _has_id(entry, mask))
+    imports = tuple(import_of(entry, mask=mask, links=links) for entry in entries if _has_id(entry, mask))
     count = data.get("count")
     return ImportPage(
         count=count if isinstance(count, int) else len(entries),
@@ -186,6 +190,11 @@ def _link(value: Any, mask: Mask) -> str | None:
     url = _text(value, limit=_URL_LIMIT)
     is_plain = url is not None and url.isprintable() and _LINK.fullmatch(url)
     return url if url is not None and is_plain and not mask.knows(url) else None
+
+
+def _review_url(value: Any, mask: Mask, links: ReviewLinks | None) -> str | None:
+    url = _link(value, mask)
+    return links.shown(url) if url is not None and links is not None else url
 
 
 def _instant(value: Any) -> datetime | None:

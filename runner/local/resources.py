@@ -219,6 +219,7 @@ class Resources:
                 self._license_key(),
                 timeout_s=self.settings.request_timeout_s,
                 vendor_time=self.vendor_time,
+                review_hosts=self.settings.review_hosts,
             )
         )
 
@@ -263,6 +264,7 @@ class Resources:
         return await self._stack.enter_async_context(
             HttpStorage(
                 settings.api_url,
+                allow_hosts=settings.storage_hosts,
                 stall_s=settings.stall_s,
                 slowest_per_s=settings.slowest_per_s,
                 answer_bytes=settings.max_upload_answer,

@@ -10,7 +10,7 @@ import re
 import subprocess
 import sys
 import unicodedata
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,9 +18,12 @@ import pytest
 
 from runner.config.routes import Routes
 from runner.config.run_spec import RunSpec
+from runner.dromo.allowed_hosts import NO_LINK
 from runner.ledger.sqlite.ledger import SqliteLedger
 from runner.models import Batch, BatchState, Item, ItemState
 from runner.sources import SourceSpec
+from tests.acceptance.inbox import Workspace
+from tests.acceptance.vendors import DrfVendor
 from tests.support.command import Command, Finished
 from tests.support.rawserver import Peer, RawServer, answer
 
@@ -165,3 +168,25 @@ async def test_the_manifest_as_json_lines_keeps_its_values(home: Command) -> Non
     finished = await asyncio.to_thread(home, *COMMANDS["manifest as JSON lines"])
     lines = [json.loads(line) for line in finished.stdout.splitlines()]
     assert {line["error_message"] for line in lines} == {f"m{NASTY}"}
+
+
+def test_a_review_url_of_a_foreign_host_is_no_link_anywhere(
+    work: Callable[..., Workspace], start_drf: Callable[..., DrfVendor]
+) -> None:
+    mine = work(start_drf())
+    mine.add("eu.csv", b"Full Name,Email\nREVIEW-ME,a@example.com\n")
+    finished = mine.command(*mine.arguments("-v")).expect(6)
+    again = mine.command("track", "--json").expect(6)
+    written = [path.read_bytes() for path in mine.out.rglob("*") if path.is_file()]
+    texts = [finished.stdout, finished.stderr, again.stdout, *written]
+    assert not [text for text in texts if b"https://review.example" in text]
+    assert b"https[:]//review.example/" in finished.stdout
+    assert mine.manifest()["eu.csv"]["review_url"].startswith(NO_LINK)
+
+
+def test_a_review_url_of_a_host_that_the_settings_allow_is_a_link(
+    work: Callable[..., Workspace], start_drf: Callable[..., DrfVendor]
+) -> None:
+    mine = work(start_drf(), BULKHEAD_REVIEW_HOSTS="*.example")
+    mine.add("eu.csv", b"Full Name,Email\nREVIEW-ME,a@example.com\n")
+    assert b" https://review.example/" in mine.command(*mine.arguments()).expect(6).stdout

@@ -18,7 +18,7 @@ KEY = {"DROMO_LICENSE_KEY": "canary-key"}
 EVIL = "https://evil.example/api/v1"
 FIELDS = '[{"key": "a", "label": "A"}]'
 
-Kind = Literal["secret", "redirects", "file", "schema", "local", "own account", "plain"]
+Kind = Literal["secret", "redirects", "file", "schema", "local", "own account", "links", "plain"]
 TABLE: dict[str, Kind] = {
     "license_key": "secret",
     "api_url": "redirects",
@@ -59,12 +59,15 @@ TABLE: dict[str, Kind] = {
     "request_timeout_s": "plain",
     "max_result": "plain",
     "max_upload_answer": "plain",
+    "storage_hosts": "plain",
+    "review_hosts": "links",
 }
 """What each setting can do if the working directory gives it.
 
 - secret: it is one, and may be in .env; redirects: says where secrets or data go, so the working directory alone does
   not decide; file: names a file, which must be in the working directory; schema: contains names of such files
 - local: a place on this machine; own account: chosen among what the user's own credentials can reach
+- links: allows links of the vendor, who would have to be hostile, too; nothing is sent there
 - plain: a limit, a filter, or a choice; it names no place
 """
 ELSEWHERE = {

@@ -8,7 +8,8 @@ from ipaddress import ip_address
 import pytest
 from aiohttp.abc import AbstractResolver
 
-from runner.dromo.allowed_hosts import StorageHosts
+from runner.config.settings import Settings
+from runner.dromo.allowed_hosts import NO_LINK, ReviewLinks, StorageHosts
 from runner.dromo.storage import HttpStorage
 from runner.errors import Unavailable, UploadRefused
 from tests.support.bodies import FakeBody
@@ -94,6 +95,58 @@ def test_a_public_api_may_send_to_public_hosts_by_https(url):
         "https://[fd00::1]/x",
         "http://127.0.0.1/x",
         "http://localhost:8700/x",
+        "https://[::10.0.0.1]/x",
+        "https://[::127.0.0.1]/x",
+        "https://[::8.8.8.8]/x",
+        "https://[fec0::1]/x",
+        "https://[64:ff9b:1::1]/x",
+        "https://[64:ff9b:1:a00:0:1::]/x",
+        "https://[64:ff9b::10.0.0.1]/x",
+        "https://[64:ff9b::127.0.0.1]/x",
+        "https://[::ffff:0:10.0.0.1]/x",
+        "https://[::ffff:10.0.0.1]/x",
+        "https://[::ffff:6440:1]/x",
+        "https://[2002:a00:1::]/x",
+        "https://[2002:808:808::]/x",
+        "https://[2001:0:a00:1::]/x",
+        "https://[2001:0:4136:e378:8000:63bf:f5ff:fffe]/x",
+        "https://[2001:db8::1]/x",
+        "https://[2001:10::1]/x",
+        "https://[3fff::1]/x",
+        "https://[100::1]/x",
+        "https://[5f00::1]/x",
+        "https://[fd00:ec2::254]/x",
+        "https://[ff02::1]/x",
+        "https://[ff0e::1]/x",
+        "https://[4000::1]/x",
+        "https://[fe80::1%25eth0]/x",
+        "https://[2606:4700::1111%25eth0]/x",
+        "https://[::ffff:0x7f000001]/x",
+        "https://192.0.0.1/x",
+        "https://192.0.0.9/x",
+        "https://192.0.0.192/x",
+        "https://192.88.99.1/x",
+        "https://198.18.0.1/x",
+        "https://203.0.113.1/x",
+        "https://240.0.0.1/x",
+        "https://0.1.2.3/x",
+        "https://172.31.255.255/x",
+        "https://100.127.255.254/x",
+        "https://239.255.255.250/x",
+        "https://0x7f.1/x",
+        "https://017700000001/x",
+        "https://127.0.1/x",
+        "https://0x7f.0x0.0x0.0x1/x",
+        "https://00000177.0.0.1/x",
+        "https://4294967297/x",
+        "https://%31%32%37.0.0.1/x",
+        "https://127.0.0.1%2e/x",
+        "https://127.0.0.1%00.example.com/x",
+        "https://\uff11\uff12\uff17.0.0.1/x",
+        "https://127\u30020\u30020\u30021/x",
+        "https://\u2460\u2461\u2466.0.0.1/x",
+        "https://@127.0.0.1/x",
+        "https://bucket.s3.amazonaws.com@127.0.0.1/x",
     ],
 )
 def test_a_public_api_may_send_nowhere_else(url):
@@ -115,7 +168,13 @@ def test_an_api_of_a_private_network_may_send_to_it_and_by_http_to_itself():
         hosts.checked("http://10.9.9.9/x")
 
 
-@pytest.mark.parametrize("address", ["169.254.169.254", "fe80::1", "::ffff:169.254.169.254", "0.0.0.0", "224.0.0.1"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("169.254.169.254", "fe80::1", "::ffff:169.254.169.254", "0.0.0.0", "224.0.0.1", "192.0.0.192", "fec0::1"),
+        *("fd00:ec2::254", "100.100.100.200", "::127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::", "240.0.0.1", "::"),
+    ],
+)
 def test_no_api_may_send_to_a_link_local_address(address):
     assert not StorageHosts(LOCAL_API).admits(ip_address(address), host="x")
 
@@ -127,7 +186,13 @@ def test_a_list_of_allowed_hosts_narrows_down():
         hosts.checked("https://b.s3.us-west-2.amazonaws.com.evil.example/x")
 
 
-@pytest.mark.parametrize("addresses", [["127.0.0.1"], ["169.254.169.254"], ["::ffff:127.0.0.1"], ["::1", "10.0.0.1"]])
+@pytest.mark.parametrize(
+    "addresses",
+    [
+        *(["127.0.0.1"], ["169.254.169.254"], ["::ffff:127.0.0.1"], ["::1", "10.0.0.1"], ["::10.0.0.1"], ["fec0::1"]),
+        *(["64:ff9b:1::1"], ["192.0.0.1"], ["2002:7f00:1::"], ["fe80::1%1"], ["100.64.0.1"], ["fd00:ec2::254"]),
+    ],
+)
 async def test_a_public_name_with_private_addresses_is_refused_before_any_connection(addresses):
     async with RawServer(answering(answer(200))) as server:
         async with HttpStorage(PUBLIC_API, resolver=Names(*addresses)) as storage:
@@ -162,3 +227,58 @@ async def test_a_name_without_addresses_is_unavailable():
         with pytest.raises(Unavailable):
             async with storage.get("https://bucket.s3.amazonaws.com/x"):
                 pass
+
+
+VENDOR_HOSTS = Settings().review_hosts
+
+
+@pytest.mark.parametrize(
+    ("api", "url"),
+    [
+        (PUBLIC_API, "https://app.dromo.io/review/1?token=t"),
+        (PUBLIC_API, "https://dromo.io/r/1"),
+        (PUBLIC_API, "https://eu.app.dromo.io:443/r/1"),
+        (PUBLIC_API, "HTTPS://APP.DROMO.IO/r/1"),
+        ("https://dromo.corp.example/api/v1", "https://dromo.corp.example/r/1"),
+        ("http://sandbox:8700/api/v1", "http://sandbox:8700/review/1"),
+        (LOCAL_API, "http://127.0.0.1:8700/review/1"),
+        (LOCAL_API, "http://localhost:9000/review/1"),
+        (LOCAL_API, "https://app.dromo.io/r/1"),
+    ],
+)
+def test_a_review_url_of_an_allowed_host_is_a_link(api, url):
+    assert ReviewLinks(api, patterns=VENDOR_HOSTS).shown(url) == url
+
+
+@pytest.mark.parametrize(
+    ("api", "url"),
+    [
+        (PUBLIC_API, "http://app.dromo.io/r/1"),
+        (PUBLIC_API, "https://evil.example/r/1"),
+        (PUBLIC_API, "https://app.dromo.io.evil.example/r/1"),
+        (PUBLIC_API, "https://evildromo.io/r/1"),
+        (PUBLIC_API, "https://app.dromo.io@evil.example/r/1"),
+        (PUBLIC_API, "https://user:pw@app.dromo.io/r/1"),
+        (PUBLIC_API, "https://app.dromo.io%2eevil.example/"),
+        (PUBLIC_API, "https://\u0430pp.dromo.io/r/1"),
+        (PUBLIC_API, "https://app\uff0edromo\uff0eio/r/1"),
+        (PUBLIC_API, "https://app.dromo.io./r/1"),
+        (PUBLIC_API, "http://127.0.0.1:8700/review/1"),
+        (PUBLIC_API, "https://localhost/review/1"),
+        (LOCAL_API, "https://evil.example/r/1"),
+        (LOCAL_API, "http://evil.example/r/1"),
+        (LOCAL_API, "http://10.0.0.1/r/1"),
+        ("http://sandbox:8700/api/v1", "http://other:8700/review/1"),
+    ],
+)
+def test_any_other_review_url_is_a_text(api, url):
+    said = ReviewLinks(api, patterns=VENDOR_HOSTS).shown(url)
+    assert said.startswith(NO_LINK)
+    assert "://" not in said
+    assert said.removeprefix(NO_LINK).replace("[:]", ":") == url
+
+
+def test_the_hosts_of_review_urls_can_be_set():
+    links = ReviewLinks(PUBLIC_API, patterns=["review.corp.example"])
+    assert links.shown("https://review.corp.example/1") == "https://review.corp.example/1"
+    assert links.shown("https://eu.dromo.io/1").startswith(NO_LINK)
