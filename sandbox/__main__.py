@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,11 @@ from sandbox.schemas import checked_schema
 from sandbox.settings import SandboxSettings
 
 _PENDING_SHARE = 0.4
+_STDIN = 0
+_EXPOSED = (
+    "sandbox: warning: other machines can reach this sandbox. It is for testing, has no encryption and no users, and "
+    "anyone who reaches it can control it.\n"
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -63,6 +69,9 @@ def _parser() -> argparse.ArgumentParser:
     add_options(parser)
     parser.add_argument("--seed", type=int, help="Make ids, URLs, and faults repeatable.")
     parser.add_argument("--exit-with-parent", action="store_true", help="Exit when stdin ends.")
+    parser.add_argument(
+        "--license-key-stdin", action="store_true", help="Read the license key to accept from the first line of stdin."
+    )
     return parser
 
 
@@ -70,8 +79,9 @@ def _server(options: argparse.Namespace) -> SandboxServer:
     return SandboxServer(
         host=options.host,
         port=options.port,
+        allow_hosts=options.allow_host or (),
         settings=SandboxSettings(
-            license_key=options.license_key,
+            license_key=_line_of_stdin() if options.license_key_stdin else options.license_key,
             create_quota=options.create_quota,
             poll_quota=options.poll_quota,
             pending_s=options.processing_s * _PENDING_SHARE,
@@ -96,16 +106,29 @@ async def _serve(server: SandboxServer, *, exit_with_parent: bool) -> None:
         loop.add_signal_handler(number, stop.set)
     if exit_with_parent:
         threading.Thread(target=_stop_at_end_of_stdin, args=(loop, stop), daemon=True).start()
-    await run_sandbox(server, stop=stop, on_ready=_announce)
+    await run_sandbox(server, stop=stop, on_ready=partial(_announce, server))
 
 
 def _stop_at_end_of_stdin(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
-    while os.read(0, 4096):
+    while os.read(_STDIN, 4096):
         pass
     loop.call_soon_threadsafe(stop.set)
 
 
-def _announce(base_url: str) -> None:
+def _line_of_stdin() -> str:
+    """Return the first line of stdin, without reading beyond it. Raises ValueError for none."""
+    line = b""
+    while not line.endswith(b"\n"):
+        character = os.read(_STDIN, 1)
+        if not character:
+            raise ValueError("--license-key-stdin needs the license key as the first line of stdin")
+        line += character
+    return line.decode().strip()
+
+
+def _announce(server: SandboxServer, base_url: str) -> None:
+    if server.is_exposed:
+        sys.stderr.write(_EXPOSED)
     sys.stdout.write(f"sandbox listening on {base_url}\n")
     sys.stdout.flush()
 

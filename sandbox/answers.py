@@ -11,10 +11,12 @@ from aiohttp import web
 
 from sandbox.context import NotSaved, SandboxContext
 from sandbox.faults import Fault, Operation
+from sandbox.hosts import AllowedHosts
 from sandbox.problems import ApiProblem, StorageProblem
 from sandbox.storage import OUT_OF_SPACE, STORAGE_PREFIX
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_OTHER_HOST = "The sandbox doesn't answer under this host name; to allow it, start the sandbox with --allow-host NAME."
 STRUCK = web.RequestKey("struck", str)
 
 
@@ -80,6 +82,21 @@ def commit_requests(context: SandboxContext) -> Any:
                 context.work_due.set()
 
     return keep
+
+
+def refuse_other_hosts(hosts: AllowedHosts) -> Any:
+    """Return a middleware that refuses every request for another host, before anything else looks at it."""
+
+    @web.middleware
+    async def refuse(request: web.Request, handler: Handler) -> web.StreamResponse:
+        given = request.headers.getall("Host", [])
+        if len(given) != 1:
+            return json_answer({"detail": "The request must have exactly one Host header."}, status=400)
+        if not all(map(hosts.allow, [*given, request.host])):  # the second is of the target, if that is a whole URL
+            return json_answer({"detail": _OTHER_HOST}, status=421)
+        return await handler(request)
+
+    return refuse
 
 
 def write_dates(context: SandboxContext) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:

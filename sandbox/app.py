@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from aiohttp import web
 
-from sandbox.answers import answer_problems, commit_requests, write_dates
+from sandbox.answers import answer_problems, commit_requests, refuse_other_hosts, write_dates
 from sandbox.api_routes import Api
 from sandbox.api_state import API_PREFIX, SandboxState
 from sandbox.archive import Archive
@@ -24,6 +24,7 @@ from sandbox.control_routes import CONTROL_PREFIX, Control
 from sandbox.data_dir import locked_data_dir, temporary_data_dir
 from sandbox.faults import FaultPlan
 from sandbox.hooks import HookLimits
+from sandbox.hosts import AllowedHosts, is_loopback
 from sandbox.limits import WorkerLimits
 from sandbox.options import KEEP_IMPORTS
 from sandbox.review.routes import ReviewPages
@@ -47,11 +48,13 @@ _SHUTDOWN_S = 1.0
 class SandboxServer:
     """An async context manager that serves one sandbox on `host`, on a free port when `port` is 0.
 
+    It answers requests that name `host`, `localhost`, an IP address, or one of `allow_hosts`.
     The account with its newest `keep` imports is saved in the directory `data`, and the next server there continues
     from it; without `data`, stored files are in a temporary directory that is removed with the server. Webhooks go only
     to this machine and to `webhook_hosts`, and hooks fetch only from `hook_hosts`. Imports run in `workers` processes
     within `limits`, or in threads of this process if there is an `engine`. With a `seed`, ids, URLs, and faults repeat.
-    `context` gives a test the state and the clock.
+    `context` gives a test the state and the clock. While it serves, `is_exposed` says whether other machines can reach
+    it.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class SandboxServer:
         *,
         host: str = "127.0.0.1",
         port: int = 0,
+        allow_hosts: Iterable[str] = (),
         settings: SandboxSettings | None = None,
         schemas: Iterable[Mapping[str, Any]] = (),
         data: Path | None = None,
@@ -73,6 +77,8 @@ class SandboxServer:
     ) -> None:
         self._host = host
         self._port = port
+        self._hosts = AllowedHosts([host, *allow_hosts])
+        self.is_exposed = False
         self._stack = contextlib.AsyncExitStack()
         self._data = data
         self._seed = seed
@@ -124,7 +130,7 @@ class SandboxServer:
         else:
             self._restore(home)
         runner = web.AppRunner(
-            build_app(self.context),
+            build_app(self.context, hosts=self._hosts),
             access_log=None,
             shutdown_timeout=_SHUTDOWN_S,
             read_bufsize=_READ_BUFFER_BYTES,
@@ -133,6 +139,7 @@ class SandboxServer:
         self._stack.push_async_callback(runner.cleanup)
         await runner.setup()
         await self._listen(runner)
+        self.is_exposed = not all(is_loopback(address[0]) for address in runner.addresses)
         host, port = runner.addresses[0][:2]
         self.context.state.origin = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         for task in (run_engine(self.context, self._runs()), deliver_webhooks(self.context)):
@@ -177,8 +184,11 @@ class SandboxServer:
         gc.freeze()  # so that collections skip a large account while a client waits for an answer
 
 
-def build_app(context: SandboxContext) -> web.Application:
-    app = web.Application(middlewares=[answer_problems, commit_requests(context)], client_max_size=API_BODY_MAX_BYTES)
+def build_app(context: SandboxContext, *, hosts: AllowedHosts) -> web.Application:
+    app = web.Application(
+        middlewares=[refuse_other_hosts(hosts), answer_problems, commit_requests(context)],
+        client_max_size=API_BODY_MAX_BYTES,
+    )
     for part in (Api(context), StorageRoutes(context), ReviewPages(context), Control(context)):
         app.add_routes(part.routes())
     app.on_response_prepare.append(write_dates(context))

@@ -3,13 +3,14 @@
 import argparse
 import contextlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from sandbox.clock import MAX_SPEED, checked_speed
 from sandbox.hooks import HookLimits
+from sandbox.hosts import read_host_name
 from sandbox.limits import MEGABYTE, MEMORY_BYTES, WorkerLimits
 from sandbox.quotas import parse_rate
 
@@ -27,7 +28,7 @@ class Option:
 
     `flag` is how the command line names it and `name` how Python does, `panel` is its heading in the help. `default`
     is the text that applies if the option is absent (None: nothing applies, and the value is None). `read` turns a
-    text into the value and raises ValueError with a sentence.
+    text into the value and raises ValueError with a sentence. One that is `repeatable` has a list of values.
     """
 
     flag: str
@@ -36,6 +37,7 @@ class Option:
     panel: Panel
     read: Callable[[str], Any]
     default: str | None = None
+    repeatable: bool = False
 
     @property
     def name(self) -> str:
@@ -49,6 +51,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         shown = "" if option.default is None else f" [default: {option.default}]"
         parser.add_argument(
             option.flag,
+            action="append" if option.repeatable else "store",
             type=_for_argparse(option.read),
             default=option.default,
             metavar=option.metavar,
@@ -56,14 +59,18 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         )
 
 
-def as_arguments(values: Mapping[str, str | None]) -> list[str]:
+def as_arguments(values: Mapping[str, str | Sequence[str] | None]) -> list[str]:
     """Return the arguments for `sandbox.__main__.main` from texts by `Option.name`; None leaves an option out.
 
     Another command line makes its own options from OPTIONS, such as one typer option for each, and passes on the
     texts as they are.
     """
     flags = {option.name: option.flag for option in OPTIONS}
-    return [part for name, text in values.items() if text is not None for part in (flags[name], text)]
+    return [part for name, given in values.items() for text in _texts(given) for part in (flags[name], text)]
+
+
+def _texts(given: str | Sequence[str] | None) -> Sequence[str]:
+    return [given] if isinstance(given, str) else given or ()
 
 
 def _for_argparse(read: Callable[[str], _T]) -> Callable[[str], _T]:
@@ -126,6 +133,14 @@ OPTIONS = (
     ),
     Option(
         flag="--host", metavar="HOST", help="Listen on this address.", panel="Server", read=str, default="127.0.0.1"
+    ),
+    Option(
+        flag="--allow-host",
+        metavar="NAME",
+        help="Also answer requests to this host name. By default, answer requests to localhost and IP addresses.",
+        panel="Server",
+        read=read_host_name,
+        repeatable=True,
     ),
     Option(
         flag="--license-key",

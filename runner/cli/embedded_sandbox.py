@@ -33,13 +33,14 @@ def embedded(*, create_quota: str, poll_quota: str, schemas: Path | None) -> Ite
     Quotas are written as `20/60s`. Raises ConfigError if it cannot start, for example because a schema is invalid.
     """
     license_key = f"sandbox-{secrets.token_hex(16)}"
-    arguments = ["--port", "0", "--license-key", license_key, "--exit-with-parent"]
+    arguments = ["--port", "0", "--license-key-stdin", "--exit-with-parent"]
     arguments += ["--create-quota", create_quota, "--poll-quota", poll_quota]
     if schemas is not None:
         arguments += ["--schemas", str(schemas)]
     with tempfile.TemporaryFile() as log:
         process = _start(arguments, log)
         try:
+            _tell(process, license_key)
             yield Sandbox(api_url=_address(process, log), license_key=license_key)
         finally:
             _end(process)
@@ -59,6 +60,14 @@ def _start(arguments: Sequence[str], log: IO[bytes]) -> subprocess.Popen[str]:
         text=True,
         start_new_session=True,
     )
+
+
+def _tell(process: subprocess.Popen[str], license_key: str) -> None:
+    """Send the key through the pipe: all users of this machine can read the arguments of a process."""
+    assert process.stdin is not None
+    with suppress(BrokenPipeError):
+        process.stdin.write(f"{license_key}\n")
+        process.stdin.flush()
 
 
 def _address(process: subprocess.Popen[str], log: IO[bytes]) -> str:

@@ -1,5 +1,6 @@
 """`python -m sandbox` as a separate process."""
 
+import http.client
 import json
 import signal
 import socket
@@ -78,6 +79,37 @@ def test_it_starts_with_the_schemas_and_the_key_it_is_given(tmp_path):
         assert answer(base_url.replace("/api/v1", "/_sandbox/health"))["speed"] == 60
 
 
+def test_a_sandbox_that_other_machines_can_reach_says_so_and_takes_names():
+    options = ["--host", "0.0.0.0", "--allow-host", "box.lan", "--allow-host", "box.example"]
+    with subprocess.Popen(
+        [*COMMAND, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
+    ) as process:
+        port = int(process.stdout.readline().partition("0.0.0.0:")[2].partition("/")[0])
+        for name, status in (("box.lan", 200), ("box.example:1", 200), ("box", 421)):
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+            connection.request("GET", "/_sandbox/health", headers={"Host": name})
+            assert connection.getresponse().status == status
+            connection.close()
+        process.terminate()
+        assert process.stderr.read().startswith("sandbox: warning: other machines can reach this sandbox.")
+
+
+def test_the_key_can_come_from_stdin_and_is_then_in_no_argument_and_no_variable():
+    pipe = subprocess.PIPE
+    command = [*COMMAND, "--license-key-stdin", "--exit-with-parent"]
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, cwd=ROOT) as process:
+        process.stdin.write("secret-key\n")
+        process.stdin.flush()
+        base_url = process.stdout.readline().split()[-1]
+        assert answer(f"{base_url}/schemas/", key="secret-key") == []
+        with pytest.raises(urllib.error.HTTPError, match="403"):
+            answer(f"{base_url}/schemas/", key="wrong")
+        for source in ("cmdline", "environ"):
+            assert b"secret-key" not in Path(f"/proc/{process.pid}/{source}").read_bytes()
+        process.stdin.close()
+        assert process.wait(10) == 0
+
+
 def test_a_bad_option_is_a_sentence_and_exit_code_2():
     assert "sandbox: " in refused("--schemas", "/no/such/directory")
 
@@ -96,6 +128,8 @@ def test_a_bad_option_is_a_sentence_and_exit_code_2():
         (["--workers", "all"], "argument --workers: not a whole number from 1: 'all'"),
         (["--worker-memory", "10"], "argument --worker-memory: a worker needs at least 256 MB of memory"),
         (["--hook-hosts", "http://x"], "argument --hook-hosts: 'http://x' is not a host or host:port that hooks can"),
+        (["--allow-host", "x:80"], "argument --allow-host: not a host name without a port: 'x:80'"),
+        (["--license-key-stdin"], "--license-key-stdin needs the license key as the first line of stdin"),
         (["--data", "/dev/null"], "/dev/null is not a directory; --data names one"),
         (["--data", "/dev/null/x"], "/dev/null/x cannot be used: Not a directory"),
     ],

@@ -55,7 +55,7 @@ async def box():
 async def connected(url, head, *, body=b""):
     """A connection that has sent the head of a request and some of its body."""
     reader, writer = await asyncio.open_connection(url.host, url.port)
-    writer.write(f"{head}\r\nHost: x\r\n".encode() + body)
+    writer.write(f"{head}\r\nHost: localhost\r\n".encode() + body)
     await writer.drain()
     return reader, writer
 

@@ -20,7 +20,7 @@ def sandbox_function() -> Callable[..., None]:
     """Return the command; its options are those that the sandbox declares for itself."""
     from sandbox.options import OPTIONS, as_arguments
 
-    def sandbox(**values: str | None) -> None:
+    def sandbox(**values: str | list[str] | None) -> None:
         from sandbox.__main__ import main
 
         raise typer.Exit(main(as_arguments(values)))
@@ -31,7 +31,7 @@ def sandbox_function() -> Callable[..., None]:
             inspect.Parameter.KEYWORD_ONLY,
             default=option.default,
             annotation=Annotated[
-                str | None,
+                list[str] | None if option.repeatable else str | None,
                 typer.Option(option.flag, metavar=option.metavar, help=option.help, rich_help_panel=option.panel),
             ],
         )
