@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Self
 
 from sandbox.hooks.orders import Orders
+from sandbox.hooks.wire import shallow
 
 LEVELS = ("info", "warning", "error")
 
@@ -44,7 +45,7 @@ class HookColumn:
             "part": self.part,
             "texts": self.texts,
             "results": self.results,
-            "infos": {str(at): list(messages) for at, messages in self.infos.items()} or None,
+            "infos": {str(at): [tuple(message) for message in messages] for at, messages in self.infos.items()} or None,
             "options": {str(at): list(options) for at, options in self.options.items()} or None,
         }
 
@@ -90,7 +91,7 @@ class ColumnChange:
 
     @classmethod
     def of_wire(cls, given: Mapping[str, Any], *, count: int) -> Self:
-        """Read the driver's answer. Raises TypeError, ValueError, or KeyError if it is malformed."""
+        """Read the driver's answer. Raises TypeError, ValueError, KeyError, or OverflowError if it is malformed."""
         texts = _by_position(given["texts"], count)
         if not all(isinstance(text, str) for text in texts.values()):
             raise TypeError("not a text")
@@ -103,7 +104,7 @@ class ColumnChange:
             part=part if part is None else int(part),
             texts=texts,
             infos=infos,
-            options=_by_position(given["options"], count),
+            options=_by_position(shallow(given["options"]), count),
         )
 
 

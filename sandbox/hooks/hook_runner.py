@@ -1,6 +1,7 @@
 """HookRunner: runs the hooks of one import in one process, kind by kind."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -9,8 +10,9 @@ from sandbox.hooks.cells import Batch, Changes, HookColumn
 from sandbox.hooks.deno import HookLimits
 from sandbox.hooks.errors import HookFailed
 from sandbox.hooks.orders import Orders
-from sandbox.hooks.process import HookProcess
+from sandbox.hooks.process import HookProcess, too_deep
 from sandbox.hooks.sources import Hook, Hooks, form_problems
+from sandbox.hooks.wire import TooDeep
 
 Mode = Literal["init", "update"]
 ROWS_PER_MESSAGE = 1000
@@ -177,20 +179,23 @@ class HookRunner:
 
     def _changes(self, hook: Hook, message: dict[str, Any], *, count: int) -> Changes:
         reply = self._call(hook, message)
-        try:
+        with _translated(hook):
             return Changes.of_wire(reply, count=count)
-        except (TypeError, ValueError, KeyError, AttributeError) as error:
-            raise _disturbed(hook) from error
 
     def _orders(self, hook: Hook, reply: Mapping[str, Any]) -> Orders:
-        try:
+        with _translated(hook):
             return Orders.of_wire(reply.get("orders"))
-        except (TypeError, ValueError, KeyError, AttributeError) as error:
-            raise _disturbed(hook) from error
 
 
-def _disturbed(hook: Hook) -> HookFailed:
-    return HookFailed(hook.path, "disturbed the program that runs it.", reason="ended")
+@contextmanager
+def _translated(hook: Hook) -> Iterator[None]:
+    """Turn what a reply of another form than the driver's raises into HookFailed."""
+    try:
+        yield
+    except TooDeep as error:
+        raise too_deep(hook.path, error) from error
+    except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
+        raise HookFailed(hook.path, "disturbed the program that runs it.", reason="ended") from error
 
 
 def _chunks(rows: Iterable[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:

@@ -4,6 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+from sandbox.hooks.wire import shallow
+
+_LARGEST_INDEX = 2**53 - 1
+
 
 @dataclass(frozen=True, kw_only=True)
 class AddedField:
@@ -87,29 +91,36 @@ class Orders:
 
     @classmethod
     def of_wire(cls, given: Mapping[str, Any] | None) -> Self:
-        """Read the driver's answer. Raises TypeError, ValueError, or KeyError if it is malformed."""
+        """Read the driver's answer. Raises TypeError, ValueError, KeyError, or OverflowError if it is malformed."""
         if given is None:
             return cls()
+        shallow(given)
         return cls(
             added_fields=tuple(AddedField(field=dict(item.pop("field")), **item) for item in given["addedFields"]),
             removed_fields=tuple(map(str, given["removedFields"])),
             added_rows=tuple(_row(item) for item in given["addedRows"]),
             removed_rows=tuple(map(str, given["removedRows"])),
             messages=tuple(
-                CellMessage(row_index=int(row), key=str(key), message=str(message), level=str(level))
+                CellMessage(row_index=_index(row), key=str(key), message=str(message), level=str(level))
                 for row, key, message, level in given["messages"]
             ),
-            header_row=None if given["headerRow"] is None else int(given["headerRow"]),
+            header_row=None if given["headerRow"] is None else _index(given["headerRow"]),
             header_row_given=bool(given["headerRowGiven"]),
             user=None if given["user"] is None else dict(given["user"]),
             development_mode=given["developmentMode"],
         )
 
 
+def _index(given: Any) -> int:
+    if abs(given) > _LARGEST_INDEX:
+        raise ValueError("not an index")
+    return int(given)
+
+
 def _row(given: Mapping[str, Any]) -> AddedRow:
     index = given["index"]
     return AddedRow(
         id=str(given["id"]),
-        index=None if index is None else int(index),
+        index=None if index is None else _index(index),
         cells={str(key): AddedCell.of_wire(cell) for key, cell in given["cells"].items()},
     )

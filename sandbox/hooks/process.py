@@ -1,7 +1,6 @@
 """One running driver: framed JSON to and from it, its time limits, and its console, separate and limited in size."""
 
 import contextlib
-import json
 import signal
 import subprocess
 import tempfile
@@ -11,10 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any, Self
 
-import orjson
-
 from sandbox.hooks.deno import MEBIBYTE, HookLimits, start_deno
 from sandbox.hooks.errors import HookFailed
+from sandbox.hooks.wire import TooDeep, decode, encode
 
 _LENGTH_BYTES = 4
 _DRAIN_BYTES = 1 << 16
@@ -66,7 +64,7 @@ class HookProcess:
 
     def call(self, path: str, message: Mapping[str, Any]) -> dict[str, Any]:
         """Send a message for the hook at `path` and return the reply. Raises HookFailed."""
-        frame = _encode(message)
+        frame = _framed(path, message)
         started = time.monotonic()
         self._watch.arm(min(self._limits.call_s, self._left_s))
         try:
@@ -99,7 +97,10 @@ class HookProcess:
         if length > self._limits.reply_max_bytes + _REPLY_SLACK_BYTES:
             self._process.kill()
             raise HookFailed(path, f"returned more than {self._limits.reply_max_bytes} bytes.", reason="size")
-        reply = _decode(self._exactly(length))
+        try:
+            reply = decode(self._exactly(length))
+        except TooDeep as error:
+            raise too_deep(path, error) from error
         if not isinstance(reply, dict):
             self._process.kill()
             raise HookFailed(path, "disturbed the program that runs it.", reason="ended")
@@ -197,21 +198,17 @@ class _Console:
             self._kept += part[: self._most_bytes - len(self._kept)]
 
 
-def _encode(message: Mapping[str, Any]) -> bytes:
+def _framed(path: str, message: Mapping[str, Any]) -> bytes:
     try:
-        body = orjson.dumps(message)
-    except TypeError:  # half a surrogate pair, or an integer of more than 64 bits
-        body = json.dumps(message).encode("ascii")
+        body = encode(message)
+    except TooDeep as error:
+        raise HookFailed(path, f"would get a value {error}.", reason="shape") from error
     return len(body).to_bytes(_LENGTH_BYTES, "big") + body
 
 
-def _decode(body: bytes) -> Any:
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
-        with contextlib.suppress(ValueError):
-            return json.loads(body)
-    return None
+def too_deep(path: str, error: TooDeep) -> HookFailed:
+    """Return the error of a hook that gives a value with too many levels."""
+    return HookFailed(path, f"gave a value {error}.", reason="shape")
 
 
 def _reported(path: str, reply: Mapping[str, Any]) -> HookFailed:

@@ -142,6 +142,74 @@ def test_files_processes_environment_and_network_are_refused(expression: str) ->
     assert "--allow" not in str(failure)
 
 
+BY_TEXT = "'return im' + 'port(\"./frames.mjs\")'"
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "await import('./frames.mjs').then((frames) => Object.keys(frames))",
+        "await import(new URL('./driver/frames.mjs', 'file:///x/'))",
+        "await import('data:text/javascript,export default 1')",
+        "await import(URL.createObjectURL(new Blob(['export default 1'], {type: 'text/javascript'})))",
+        "await import('node:os').then((os) => os.EOL)",
+        "await import('node:fs').then((fs) => fs.writeSync(1, 'garbage'))",
+        "await import('jsr:@std/assert')",
+        "await import/* a comment */('node:os')",
+        "await (`${await import('node:os')}`)",
+        "await import('node:os', {with: {type: 'json'}})",
+        "await import.source('./x.wasm')",
+        "await eval('im' + 'port(\"node:os\")')",
+        "await (0, eval)('im' + 'port(\"node:os\")')",
+        f"await new Function({BY_TEXT})()",
+        f"await Function({BY_TEXT})()",
+        f"await new Function({{toString: () => {BY_TEXT}}})()",
+        f"await (() => {{}}).constructor({BY_TEXT})()",
+        f"await (async () => {{}}).constructor({BY_TEXT})()",
+        f"await (function* () {{}}).constructor({BY_TEXT})().next().value",
+        f"await (async function* () {{}}).constructor({BY_TEXT})().next()",
+        f"await Reflect.construct(Function, [{BY_TEXT}], Array)",
+        f"await new (class extends Function {{}})({BY_TEXT})()",
+        f"await Object.getOwnPropertyDescriptor(Function.prototype, 'constructor').value({BY_TEXT})()",
+        f"setTimeout({BY_TEXT})",
+        f"setInterval({{toString: () => {BY_TEXT}}})",
+    ],
+)
+def test_no_import_gives_a_hook_a_module(expression: str) -> None:
+    failure = row_failure(f"async () => {{ {TOLD % expression} }}", limits=HookLimits(call_s=5))
+    assert failure.reason == "threw"
+    assert "--allow" not in str(failure)
+
+
+def test_a_refused_import_says_so() -> None:
+    failure = row_failure("() => import('./frames.mjs')")
+    assert str(failure) == "rowHooks[0] threw an error: Hooks may not do this here: load a module."
+
+
+def test_a_hook_that_runs_an_import_while_it_is_read_loads_nothing() -> None:
+    with pytest.raises(HookFailed, match=r"does not compile|may not do this here"):
+        start({"rowHooks": ["(import('node:fs').then((fs) => { globalThis.fs = fs; }), () => {})"]})
+
+
+@pytest.mark.parametrize(
+    ("expression", "text"),
+    [
+        ("'please import (this), or import.meta'", "please import (this), or import.meta"),
+        ("`import ${1}`", "import 1"),
+        ("/^import\\b/.test('import (x)')", "true"),
+        ("({import: 1, $import: 2}).import", "1"),
+        ("(() => { const reimported = 5; return reimported; /* import(x) */ })()", "5"),
+        ("await import('x').catch(() => 'import')", "import"),
+        ("eval('\"import(1)\"')", "import(1)"),
+        ("new Function('a', 'b', 'return a + b')(1, 2)", "3"),
+        ("(() => {}) instanceof Function && Function.prototype.constructor === Function", "true"),
+        ("await new Promise((done) => setTimeout(done, 1, 'later'))", "later"),
+    ],
+)
+def test_the_word_import_and_texts_that_are_code_work_otherwise(expression: str, text: str) -> None:
+    assert told(expression) == text
+
+
 def test_a_refusal_says_that_it_is_one() -> None:
     failure = row_failure("() => fetch('http://127.0.0.1:7777/x')")
     assert str(failure).startswith(

@@ -66,7 +66,7 @@ def test_a_row_of_the_data_has_an_id_made_of_its_index() -> None:
         ("10n", "10"),
         ("new Date(0)", "1970-01-01T00:00:00.000Z"),
         ("['a', 'b']", "a,b"),
-        ("'\\ud800'", "\ud800"),
+        ("'\\ud800'", "\ufffd"),
     ],
 )
 def test_values_that_are_not_texts_become_texts(value: str, text: str) -> None:

@@ -27,7 +27,9 @@ async def raw_put(box, created, *, headers="", body=b""):
     """Send a PUT verbatim, then end the sending side if there is a body; return the whole answer."""
     url = URL(created["upload"], encoded=True)
     reader, writer = await asyncio.open_connection(url.host, url.port)
-    writer.write(f"PUT {url.raw_path_qs} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n".encode() + body)
+    writer.write(
+        f"PUT {url.raw_path_qs} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n".encode() + body
+    )
     if body:
         writer.write_eof()
     try:

@@ -3,7 +3,7 @@
 import { isObject, kind, messagesOf, optionsOf, textOf } from "./values.mjs";
 
 const { isArray } = Array;
-const { isInteger } = Number;
+const { isSafeInteger } = Number;
 const clone = structuredClone;
 const resolved = Promise.resolve.bind(Promise);
 
@@ -72,7 +72,7 @@ function addRows(rows) {
 
 function addedRow(given) {
   want(isObject(given) && isObject(given.row), "addRows needs rows of the form {index, row}");
-  want(given.index === undefined || given.index === null || isInteger(given.index), "a row's index is a whole number");
+  want(given.index === undefined || given.index === null || isSafeInteger(given.index), "a row's index is a whole number");
   const cells = {};
   for (const key in given.row) {
     if (key in fields && isObject(given.row[key])) cells[key] = addedCell(key, given.row[key]);
@@ -116,7 +116,7 @@ function updateInfoMessages(messages) {
   for (let at = 0; at < given.length; at++) {
     const item = given[at];
     want(
-      isObject(item) && isInteger(item.rowIndex) && typeof item.fieldKey === "string",
+      isObject(item) && isSafeInteger(item.rowIndex) && typeof item.fieldKey === "string",
       "updateInfoMessages needs messages of the form {rowIndex, fieldKey, level, message}",
     );
     const each = messagesOf(item.messages ?? [item], item.fieldKey);
@@ -128,7 +128,7 @@ function updateInfoMessages(messages) {
 }
 
 function setHeaderRowOverride(row) {
-  want(row === null || (isInteger(row) && row >= 0), "setHeaderRowOverride needs the number of a row, or null");
+  want(row === null || (isSafeInteger(row) && row >= 0), "setHeaderRowOverride needs the number of a row, or null");
   asked().headerRow = row;
   asked().headerRowGiven = true;
   return resolved();

@@ -2,6 +2,7 @@
 
 import { Batch } from "./batch.mjs";
 import { limitReplies, receive, send } from "./frames.mjs";
+import { guardEvaluation, withoutImports } from "./imports.mjs";
 import { fields, instance, know, takeOrders } from "./instance.mjs";
 import { furnish, limitConsole, takeBackground } from "./realm.mjs";
 import { isObject, kind, Shape } from "./values.mjs";
@@ -29,7 +30,7 @@ class Uncompiled extends Error {}
 function compile(source) {
   let made;
   try {
-    made = evaluate("(" + source + "\n)");
+    made = evaluate(`(${withoutImports(source)}\n)`);
   } catch (error) {
     throw new Uncompiled(`does not compile: ${describe(error)}`);
   }
@@ -225,4 +226,5 @@ globalThis.addEventListener("beforeunload", () => {
   exit(0);
 });
 furnish();
+guardEvaluation();
 loop();
