@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from runner.check.predictions import FileCheck, Prediction
+from runner.formatting import shown
 from runner.problems.problem import Cell, Effect, Place, Problem, label_of
 
 if TYPE_CHECKING:
@@ -173,7 +174,7 @@ class OutcomeReader:
             yield Problem(
                 effect=Effect.NOTE,
                 kind="column_ignored",
-                message=f'No field takes the column "{header}": its cells are left out.',
+                message=f'No field takes the column "{shown(header)}": its cells are left out.',
                 labels=(header,),
                 row_count=int(metadata.get("totalRows") or 0),
                 headers=tuple((label_of(field), name) for field, name in found),

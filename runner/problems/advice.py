@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from runner.formatting import shown
 from runner.problems.problem import Effect, label_of
 
 if TYPE_CHECKING:
@@ -23,7 +24,11 @@ _HEADERS_NAMED_MAX = 3
 
 
 def advice_for(group: ProblemGroup, fields: Mapping[str, Definition]) -> str:
-    """Return what to do; `fields` are the field definitions of the group's schema, by key."""
+    """Return what to do, with invisible characters escaped; `fields` are the definitions of the schema, by key."""
+    return shown(_advice(group, fields))
+
+
+def _advice(group: ProblemGroup, fields: Mapping[str, Definition]) -> str:
     if group.kind == "cell":
         return _for_cells(group, fields.get(group.field_keys[0], {}) if group.field_keys else {})
     by_kind = _BY_KIND.get(group.kind)
@@ -154,7 +159,14 @@ _BY_WORD = {
 """What to do, by a word in the message of a failed import."""
 
 
+_NO_TABLE = ", which cannot be imported. "
+"""In the engine's sentence about a file that holds no table, this stands before what to do."""
+
+
 def _for_failure(group: ProblemGroup) -> str:
+    _, _, remedy = group.message.partition(_NO_TABLE)
+    if remedy:
+        return remedy
     message = group.message.casefold()
     return next((advice for word, advice in _BY_WORD.items() if word in message), "Open one of the files to see why.")
 
@@ -167,6 +179,8 @@ def _for_cells(group: ProblemGroup, field: Definition) -> str:
     if rule.startswith("unique"):
         which = f" ({_listed(values)})" if values else ""
         return f"Keep one row for each repeated {name}{which}, or remove the validator {rule}."
+    if hidden := [value for value in values if not value.isprintable()]:
+        return f"Remove the invisible characters from {name} ({_listed(hidden)})."
     by_type = _BY_TYPE.get(_type_of(field))
     if by_type is not None and rule not in ("regex_match", "regex_exclude", "length", "alphabetical"):
         return by_type(name, field, values, rule)

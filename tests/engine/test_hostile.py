@@ -15,14 +15,18 @@ TOO_FAR = "The sheet spans more than 20,000,000 cells."
 DAMAGED = "The workbook is damaged and cannot be read."
 LOCKED = "The workbook is protected by a password."
 UNREADABLE = "The file is neither text nor a workbook that can be read."
-PACKED = "The file is compressed; unpack it before you import it."
+UNPACK = "Unpack it, and import the files in it."
+PACKED = f"The file is compressed (gzip), which cannot be imported. {UNPACK}"
+SAVE_PAGE = "It may be a login or error page in place of the file: download it again, or save its table as CSV."
+SAVE = "Open it in a spreadsheet program, and save it as CSV or XLSX."
+EXPORT = "Open it in the program that it was made with, and export its table as CSV or XLSX."
 SENTENCES = {
     "an entry that unpacks a thousandfold": BOMB,
     "ten thousand entries": BOMB,
     "a directory that is false": BOMB,
     "entries that overlap": BOMB,
-    "a workbook in a zip": DAMAGED,
-    "a text in a zip": DAMAGED,
+    "a workbook in a zip": f"The file is a zip archive of other files (a.xlsx), which cannot be imported. {UNPACK}",
+    "a text in a zip": f"The file is a zip archive of other files (a.csv), which cannot be imported. {UNPACK}",
     "two references on one cell": DAMAGED,
     "a shared text that is not there": DAMAGED,
     "a cell of many megabytes": "A cell is longer than 1,048,576 characters.",
@@ -41,11 +45,11 @@ SENTENCES = {
     "an encrypted ods": LOCKED,
     "noise behind an xls's first bytes": DAMAGED,
     "zeros behind an xls's first bytes": DAMAGED,
-    "a web page": "The file is a web page, which cannot be imported.",
-    "a spreadsheet in XML": "The file is XML, which cannot be imported.",
-    "formatted text": "The file is formatted text (RTF), which cannot be imported.",
-    "a PDF": "The file is a PDF, which cannot be imported.",
-    "a picture": UNREADABLE,
+    "a web page": f"The file is a web page, which cannot be imported. {SAVE_PAGE}",
+    "a spreadsheet in XML": f"The file is XML, which cannot be imported. {SAVE}",
+    "formatted text": f"The file is formatted text (RTF), which cannot be imported. {EXPORT}",
+    "a PDF": f"The file is a PDF, which cannot be imported. {EXPORT}",
+    "a picture": f"The file is an image (PNG), which cannot be imported. {EXPORT}",
     "a packed text": PACKED,
     "a packed text cut short": PACKED,
     "zeros": UNREADABLE,

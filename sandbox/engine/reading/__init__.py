@@ -12,6 +12,7 @@ Terms:
 from collections.abc import Callable
 
 from sandbox.engine.errors import UnreadableFileError
+from sandbox.engine.reading.other_forms import refuse_by_bytes
 from sandbox.engine.reading.sheet import Row, Sheet
 from sandbox.engine.reading.source import Source, head_of, size_bytes
 from sandbox.engine.reading.text import read_text
@@ -19,8 +20,6 @@ from sandbox.engine.reading.workbook import WORKBOOK_MAGIC, read_workbook
 from sandbox.engine.warning import FileWarnings
 
 __all__ = ["Row", "Sheet", "read_sheet"]
-
-_PACKED_MAGIC = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a", b"\x28\xb5\x2f\xfd")
 
 
 def read_sheet(
@@ -37,8 +36,7 @@ def read_sheet(
         if size_bytes(source) > max_bytes:
             raise UnreadableFileError("The file is larger than maxFileSize allows.")
         head = head_of(source)
-        if head.startswith(_PACKED_MAGIC):
-            raise UnreadableFileError("The file is compressed; unpack it before you import it.")
+        refuse_by_bytes(head)
         if head.startswith(WORKBOOK_MAGIC):
             return read_workbook(source, head, sheet=sheet, warnings=warnings)
         return read_text(source, head, delimiter=delimiter, is_name=is_name, warnings=warnings)

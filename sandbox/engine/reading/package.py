@@ -11,6 +11,7 @@ from typing import BinaryIO
 from sandbox.engine.errors import UnreadableFileError
 from sandbox.engine.reading.extent import DAMAGED, ExactLook, Look, QuickLook
 from sandbox.engine.reading.ods_xlsb_extent import ODS_PART, XLSB_SHEET, OdsLook, XlsbLook
+from sandbox.engine.reading.other_forms import refuse_by_entries
 from sandbox.engine.reading.source import Source, opened
 
 UNPACKED_MAX_BYTES = 500 << 20
@@ -23,6 +24,7 @@ LOCKED = "The workbook is protected by a password."
 _BOMB = "The workbook unpacks to far more than a workbook holds."
 _CHUNK_BYTES = 1 << 20
 _MAIN_PART = "xl/workbook.xml"
+_MIMETYPE, _MIMETYPE_MAX_BYTES = "mimetype", 100
 _MANIFEST = "META-INF/manifest.xml"
 _LOCK = re.compile(rb"<(?:[\w.-]+:)?encryption-data\b")
 
@@ -42,13 +44,22 @@ def check_package(source: Source) -> Package:
         try:
             with zipfile.ZipFile(stream) as package:
                 entries = package.infolist()
+                _check_ratio(entries, stream)
+                refuse_by_entries([entry.filename for entry in entries], _mimetype(stream, entries))
                 is_large = _is_large(entries)
-                _check_sizes(entries, stream, most=STREAMED_MAX_BYTES if is_large else UNPACKED_MAX_BYTES)
+                _check_size(entries, most=STREAMED_MAX_BYTES if is_large else UNPACKED_MAX_BYTES)
                 for entry in entries:
                     _check_entry(stream, entry, is_large=is_large)
         except (zipfile.BadZipFile, OSError, ValueError, zlib.error, NotImplementedError, EOFError) as error:
             raise UnreadableFileError(DAMAGED) from error
         return Package(is_large)
+
+
+def _mimetype(stream: BinaryIO, entries: list[zipfile.ZipInfo]) -> str:
+    """Return what an OpenDocument file says it is; "" for other packages."""
+    entry = next((entry for entry in entries if entry.filename == _MIMETYPE), None)
+    first = b"" if entry is None else next(_pieces(stream, entry), b"")
+    return first[:_MIMETYPE_MAX_BYTES].decode("ascii", "replace").lower()
 
 
 def _is_large(entries: list[zipfile.ZipInfo]) -> bool:
@@ -58,14 +69,17 @@ def _is_large(entries: list[zipfile.ZipInfo]) -> bool:
     return sum(entry.file_size for entry in entries if entry.filename.endswith(".xml")) > HELD_XML_MAX_BYTES
 
 
-def _check_sizes(entries: list[zipfile.ZipInfo], stream: BinaryIO, *, most: int) -> None:
+def _check_ratio(entries: list[zipfile.ZipInfo], stream: BinaryIO) -> None:
     unpacked = sum(entry.file_size for entry in entries)
     packed = sum(entry.compress_size for entry in entries)
     absurd = unpacked > RATIO_FREE_BYTES and unpacked > RATIO_MAX * max(packed, 1)
     overlapping = packed > stream.seek(0, io.SEEK_END)
     if len(entries) > ENTRIES_MAX_COUNT or absurd or overlapping:
         raise UnreadableFileError(_BOMB)
-    if unpacked > most:
+
+
+def _check_size(entries: list[zipfile.ZipInfo], *, most: int) -> None:
+    if sum(entry.file_size for entry in entries) > most:
         raise UnreadableFileError(f"The workbook is larger than {most >> 20} MB when unpacked.")
 
 

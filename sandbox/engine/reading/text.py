@@ -14,6 +14,7 @@ from typing import BinaryIO, TextIO
 
 from sandbox.engine.errors import UnreadableFileError
 from sandbox.engine.reading.encoding import find_encoding
+from sandbox.engine.reading.other_forms import refuse_by_text
 from sandbox.engine.reading.sheet import BATCH_ROWS, CELL_MAX_CHARS, Row, Sheet, check_widths
 from sandbox.engine.reading.source import Source, opened, size_bytes
 from sandbox.engine.reading.text_watch import END_MARKS, TextWatch
@@ -36,12 +37,6 @@ _CHUNK_BYTES = 1 << 20
 _BINARY_SHARE = 0.02
 _NULS_SHARE = 0.3
 _CONTROLS = re.compile("[\x01-\x08\x0e-\x19\x1c-\x1f]")
-_OTHER_FORMS = (
-    (re.compile(r"\s*<(?:!doctype|html|head|body|table|meta)\b", re.IGNORECASE), "a web page"),
-    (re.compile(r"\s*<\?xml\b|\s*<Workbook\b", re.IGNORECASE), "XML"),
-    (re.compile(r"\{\\rtf\d"), "formatted text (RTF)"),
-    (re.compile(r"%PDF-"), "a PDF"),
-)
 
 
 @dataclass(frozen=True)
@@ -108,9 +103,7 @@ def read_text(
         found = find_encoding(head, chunks)
         deque(chunks, maxlen=0)
     sample = codecs.getincrementaldecoder(found.name)("replace").decode(head)[:SAMPLE_CHARS]
-    for form, name in _OTHER_FORMS:
-        if form.match(sample):
-            raise UnreadableFileError(f"The file is {name}, which cannot be imported.")
+    refuse_by_text(sample)
     announced, skipped_chars = announced_delimiter(sample)
     chosen = delimiter or announced or _guessed(sample[skipped_chars:], is_name)
     if len(chosen) != 1 or chosen in '"\r\n':

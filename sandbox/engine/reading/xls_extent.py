@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from sandbox.engine.errors import UnreadableFileError
 from sandbox.engine.reading.extent import check_span
+from sandbox.engine.reading.other_forms import refuse_by_streams
 from sandbox.engine.reading.source import Source, size_bytes
 
 XLS_MAX_BYTES = 500 << 20
@@ -20,12 +21,17 @@ _CELL_RECORDS = {0x0001, 0x0002, 0x0003, 0x0004, 0x0005, 0x0006, 0x0201, 0x0203,
 
 
 def check_xls(source: Source) -> None:
-    """Raise UnreadableFileError for an xls whose cells span too much; the reader rejects what is not a proper xls."""
+    """Raise UnreadableFileError for an xls whose cells span too much, and for another document of old Office.
+
+    The reader rejects what is not a proper xls.
+    """
     if size_bytes(source) > XLS_MAX_BYTES:
         raise UnreadableFileError(f"The workbook is larger than {XLS_MAX_BYTES >> 20} MB.")
+    data = source if isinstance(source, bytes) else source.read_bytes()
     try:
-        stream = _workbook_stream(source if isinstance(source, bytes) else source.read_bytes())
+        stream = _workbook_stream(data)
     except (struct.error, IndexError, ValueError, StopIteration):
+        refuse_by_streams(data)
         return
     rows = columns = 0
     for kind, at, length in _records(stream):

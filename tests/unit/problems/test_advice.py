@@ -95,3 +95,15 @@ def test_the_advice_for_cells_names_their_values(said: str, wanted: str) -> None
 )  # fmt: skip
 def test_each_of_our_codes_has_its_own_advice(code: str) -> None:
     assert "Open one of the files" not in of(code)
+
+
+def test_the_advice_for_a_file_that_holds_no_table_is_what_the_engine_says_to_do() -> None:
+    said = of("import_failed", "The file is compressed (gzip), which cannot be imported. Unpack it.")
+    assert said == "Unpack it."
+
+
+def test_invisible_characters_are_shown_and_no_option_with_one_is_proposed() -> None:
+    field = {"type": "select", "selectOptions": [{"label": "Gold", "value": "g"}]}
+    assert of_cells(field, "select", "Gold\u200b") == r'Remove the invisible characters from Field ("Gold\u200b").'
+    assert r"\u200b" in of_cells({"type": "email"}, "email", "ida@host.example\u200b")
+    assert r"\u202e" in of("not_mapped", labels=("Plan",), headers=(("Plan", "Pl\u202ean"),))
