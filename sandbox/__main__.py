@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 
 from sandbox.app import SandboxServer, run_sandbox
+from sandbox.hooks import TooDeep, shallow
 from sandbox.options import add_options
 from sandbox.problems import ApiProblem, sentences_of
 from sandbox.schemas import checked_schema
@@ -53,7 +54,9 @@ def load_schemas(directory: Path) -> list[dict[str, Any]]:
 
 def _schema(path: Path) -> dict[str, Any]:
     try:
-        schema = orjson.loads(path.read_bytes())
+        schema = shallow(orjson.loads(path.read_bytes()))
+    except TooDeep as error:
+        raise ValueError(f"{path} is {error}") from None
     except orjson.JSONDecodeError as error:
         raise ValueError(f"{path} is not valid JSON: line {error.lineno}, column {error.colno}: {error.msg}") from None
     if not isinstance(schema, dict) or "id" not in schema:

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 
-import orjson
 from aiohttp import web
 
 from sandbox.answers import Handler, json_answer, with_faults
@@ -11,7 +10,7 @@ from sandbox.api_state import API_PREFIX
 from sandbox.context import SandboxContext
 from sandbox.faults import Operation
 from sandbox.hooks import HooksUnavailable, hook_problems
-from sandbox.problems import ApiProblem
+from sandbox.problems import ApiProblem, parse_json
 from sandbox.schema_validation import check_definition, place_parts, problem_body, without_nulls
 from sandbox.storage import LICENSE_KEY_HEADER
 
@@ -94,11 +93,7 @@ class Api:
 
 async def read_json(request: web.Request) -> object:
     """Return the body's JSON value. Raises ApiProblem 400."""
-    try:
-        decoded: object = orjson.loads(await request.read())
-    except orjson.JSONDecodeError as error:
-        raise ApiProblem(400, {"detail": f"JSON parse error - {error}"}) from None
-    return decoded
+    return parse_json(await request.read())
 
 
 async def refuse_broken_hooks(schema: object) -> None:

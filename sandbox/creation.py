@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 
 import orjson
 
-from sandbox.problems import ApiProblem, invalid, not_found
+from sandbox.problems import ApiProblem, invalid, not_found, parse_json
 from sandbox.schema_validation import check_definition, without_nulls
 
 INITIAL_DATA_MAX_BYTES = 15 * 1024 * 1024
@@ -31,7 +31,7 @@ def parse_create(body: object, *, schemas: Mapping[str, Mapping[str, Any]]) -> C
 
     Raises ApiProblem: 400 for an invalid body, 404 for an unknown schema.
     """
-    given = _given(_decoded(body))
+    given = _given(parse_json(body) if isinstance(body, bytes) else body)
     check_definition({part: given[part] for part in _DEFINITION if part in given})
     _exactly_one(given, "schema_id", "fields")
     _exactly_one(given, "original_filename", "initial_data")
@@ -54,15 +54,6 @@ def checked_object(value: object, *, name: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise invalid(name, "Expected an object.")
     return value
-
-
-def _decoded(body: object) -> object:
-    if not isinstance(body, bytes):
-        return body
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise ApiProblem(400, {"detail": f"JSON parse error - {error}"}) from None
 
 
 def _given(body: object) -> dict[str, Any]:

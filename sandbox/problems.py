@@ -6,6 +6,10 @@ from email.utils import formatdate
 from typing import Any, Literal
 from xml.sax.saxutils import escape
 
+import orjson
+
+from sandbox.hooks import TooDeep, shallow
+
 RetryAfter = Literal["seconds", "date", "absent"]
 
 
@@ -34,6 +38,15 @@ class StorageProblem(Exception):
             '<?xml version="1.0" encoding="UTF-8"?>\n'
             f"<Error><Code>{escape(self.code)}</Code><Message>{escape(self.message)}</Message></Error>"
         )
+
+
+def parse_json(body: bytes) -> object:
+    """Return the JSON value of a request. Raises ApiProblem 400, also for one that could not be written again."""
+    try:
+        decoded: object = orjson.loads(body)
+        return shallow(decoded)
+    except (orjson.JSONDecodeError, TooDeep) as error:
+        raise ApiProblem(400, {"detail": f"JSON parse error - {error}"}) from None
 
 
 def not_found() -> ApiProblem:

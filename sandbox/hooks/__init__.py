@@ -19,6 +19,7 @@ from sandbox.hooks.orders import AddedCell, AddedField, AddedRow, CellMessage, O
 from sandbox.hooks.pages import CellColumn, Page, PageColumn, Pages
 from sandbox.hooks.sources import Hooks
 from sandbox.hooks.stage import HookStage
+from sandbox.hooks.wire import TooDeep, shallow
 
 __all__ = [
     "AddedCell",
@@ -41,7 +42,9 @@ __all__ = [
     "Page",
     "PageColumn",
     "Pages",
+    "TooDeep",
     "find_deno",
     "hook_problems",
     "row_id",
+    "shallow",
 ]

@@ -375,3 +375,23 @@ async def test_a_port_that_is_taken_is_an_error_that_leaves_nothing_open():
         with pytest.raises(OSError, match="Address already in use"):
             async with running_sandbox(port=taken.getsockname()[1]):
                 pass
+
+
+@pytest.mark.parametrize("levels", [250, 300, 900])
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/schemas/", '{"id": "s", "name": "x", "fields": [{"key": "a", "label": "A"}], "settings": {"x": DEEP}}'),
+        ("/schemas/", '{"id": "s", "name": "x", "fields": [{"key": "a", "label": "A", "x": DEEP}]}'),
+        ("/headless/imports/", '{"schema_id": "customers", "initial_data": [{"name": DEEP}]}'),
+        ("/headless/imports/", '{"fields": [{"key": "a", "label": "A", "x": DEEP}], "original_filename": "a.csv"}'),
+    ],
+)
+async def test_a_body_nested_too_deep_is_refused_and_breaks_nothing_later(box, path, body, levels):
+    text = body.replace("DEEP", "[" * levels + "]" * levels)
+    headers = {"X-Dromo-License-Key": LICENSE_KEY, "Content-Type": "application/json"}
+    async with box.session.post(box.base_url + path, data=text, headers=headers) as response:
+        assert response.status == 400
+        assert await response.json() == {"detail": "JSON parse error - nested deeper than 200 levels"}
+    for listed in ("/schemas/", "/headless/imports/"):
+        assert (await box.api("GET", listed))[0] == 200

@@ -143,6 +143,7 @@ def test_a_bad_option_is_named_with_what_is_wrong_with_it(capsys, options, sente
     [
         ("{", "is not valid JSON: line 1, column 2: "),
         ("[]", "is not a schema: expected an object with an id"),
+        ('{"id": ' + "[" * 300 + "]" * 300 + "}", "is nested deeper than 200 levels"),
         ('{"name": "without an id"}', "is not a schema: expected an object with an id"),
         (
             '{"id": "x", "name": "x", "fields": []}',
