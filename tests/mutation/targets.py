@@ -48,7 +48,7 @@ TARGETS = {
     ),
     "absence": Target(
         "runner/stages/absence.py",
-        (f"{STAGES}/test_absence.py", f"{STAGES}/test_track.py", f"{STAGES}/test_submit.py"),
+        (f"{STAGES}/test_evidence.py", f"{STAGES}/test_absence.py", f"{STAGES}/test_submit.py"),
     ),
     "upload": Target("runner/stages/upload.py", (f"{STAGES}/test_upload.py", f"{STAGES}/test_submit.py")),
     "submit": Target(

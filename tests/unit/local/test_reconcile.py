@@ -13,9 +13,9 @@ from runner.errors import Unavailable
 from runner.events import Notice
 from runner.local import reconcile as recovery
 from runner.local.pipeline import run_batch
-from runner.local.reconcile import DifferenceKind
+from runner.local.reconcile import Difference, DifferenceKind
 from runner.local.redrive import Redrive
-from runner.models import REDRIVABLE_STATES, SENT_STATES, CreateRequest, Item, ItemState
+from runner.models import REDRIVABLE_STATES, SENT_STATES, CreateRequest, ImportPage, Item, ItemState
 from runner.stages.transitions import Transitions
 from tests.support.bench import BATCH_ID, Bench
 from tests.support.scripted import EPOCH
@@ -263,3 +263,135 @@ async def test_reconcile_calls_repaired_only_what_it_repaired() -> None:
     assert {one.source for one in repaired if one.fixed} == {
         source for source, state in states.items() if state != "processing"
     }
+
+
+async def _bound(bench: Bench, state: ItemState, status: str, source: str = "a.csv") -> str:
+    """Leave an item with an import; returns the import's id."""
+    remote = bench.vendor.add(CreateRequest(schema_id="s1", original_filename=source), status=status)
+    await bench.leave(source, state, import_id=remote.import_id, created_at=EPOCH)
+    return remote.import_id
+
+
+async def _repaired(bench: Bench, found: list[Difference]) -> list[Difference]:
+    return await recovery.repair(
+        found, ledger=bench.ledger, api=bench.vendor, batch=await bench.batch(), transitions=await _transitions(bench)
+    )
+
+
+@pytest.mark.parametrize(
+    ("state", "status"),
+    [
+        (ItemState.CREATED, "AWAITING_UPLOAD"),
+        (ItemState.PROCESSING, "AWAITING_UPLOAD"),
+        (ItemState.PROCESSING, "RUNNING"),
+        (ItemState.PROCESSING, "POLISHING"),
+        (ItemState.NEEDS_REVIEW, "NEEDS_REVIEW"),
+    ],
+)
+async def test_an_item_that_agrees_with_the_vendor_is_no_difference(state: ItemState, status: str) -> None:
+    bench = Bench(FILES)
+    await _bound(bench, state, status)
+    assert await recovery.differences(bench.ledger, bench.vendor, await bench.batch()) == []
+
+
+async def test_an_import_that_only_a_retrieve_shows_is_not_missing() -> None:
+    bench = Bench(FILES)
+    import_id = await _bound(bench, ItemState.PROCESSING, "SUCCESSFUL")
+    bench.vendor.list_page = _empty_list  # type: ignore[method-assign]
+    (found,) = await recovery.differences(bench.ledger, bench.vendor, await bench.batch())
+    assert (found.import_id, found.kind) == (import_id, DifferenceKind.STATUS)
+
+
+async def _empty_list(*, limit: int, offset: int) -> ImportPage:
+    return ImportPage(count=0, imports=(), has_next=False)
+
+
+async def test_an_upload_that_had_arrived_is_repaired_to_the_end_of_its_import() -> None:
+    bench = Bench(FILES)
+    await _bound(bench, ItemState.CREATED, "SUCCESSFUL")
+    (repaired,) = await _repaired(bench, await recovery.differences(bench.ledger, bench.vendor, await bench.batch()))
+    assert repaired.fixed
+    assert await bench.states() == {"a.csv": "succeeded"}
+
+
+async def test_an_upload_whose_import_is_not_found_is_not_taken_for_arrived() -> None:
+    bench = Bench(FILES)
+    bench.vendor.imports.pop(await _bound(bench, ItemState.CREATED, "AWAITING_UPLOAD"))
+    (repaired,) = await _repaired(bench, await recovery.differences(bench.ledger, bench.vendor, await bench.batch()))
+    assert not repaired.fixed
+    assert await bench.states() == {"a.csv": "created"}
+
+
+async def test_an_item_that_moves_while_it_is_repaired_is_left_as_it_is() -> None:
+    bench = Bench(FILES)
+    await _bound(bench, ItemState.CREATED, "SUCCESSFUL")
+    found = await recovery.differences(bench.ledger, bench.vendor, await bench.batch())
+    look_up, advance = bench.ledger.item, bench.ledger.advance
+
+    async def move_after(batch_id: str, source: str) -> Item | None:
+        item = await look_up(batch_id, source)
+        assert item is not None
+        if item.state is ItemState.CREATED:
+            await advance(item, ItemState.PROCESSING, reason="webhook")
+        return item
+
+    bench.ledger.item = move_after  # type: ignore[method-assign]
+    assert await _repaired(bench, found) == found
+    assert await bench.states() == {"a.csv": "processing"}
+
+
+async def test_an_item_that_has_another_import_by_now_is_not_repaired() -> None:
+    bench = Bench(FILES)
+    await _bound(bench, ItemState.PROCESSING, "SUCCESSFUL")
+    found = Difference(source="a.csv", import_id="given-up", kind=DifferenceKind.STATUS, detail="")
+    assert await _repaired(bench, [found]) == [found]
+    assert await bench.states() == {"a.csv": "processing"}
+
+
+@pytest.mark.parametrize("kind", [DifferenceKind.RESULT_GONE, DifferenceKind.DUPLICATE_RISK, DifferenceKind.ORPHAN])
+async def test_only_statuses_and_missing_imports_are_repaired(kind: DifferenceKind) -> None:
+    bench = Bench(FILES)
+    import_id = await _bound(bench, ItemState.PROCESSING, "SUCCESSFUL")
+    found = Difference(source="a.csv", import_id=import_id, kind=kind, detail="")
+    assert await _repaired(bench, [found]) == [found]
+    assert await bench.states() == {"a.csv": "processing"}
+
+
+@pytest.mark.parametrize(
+    ("status", "import_id", "is_risk"),
+    [
+        ("RUNNING", None, False),
+        ("RUNNING", "another", True),
+        ("SUCCESSFUL", "another", True),
+        ("FAILED", "another", False),
+        ("AWAITING_UPLOAD", "another", False),
+    ],
+)
+async def test_an_import_that_was_given_up_is_a_risk_once_it_has_data_and_its_item_another_import(
+    status: str, import_id: str | None, is_risk: bool
+) -> None:
+    bench = Bench(FILES)
+    given_up = await _bound(bench, ItemState.CREATED, "AWAITING_UPLOAD")
+    item = await bench.ledger.advance(await bench.item("a.csv"), ItemState.QUEUED, reason="expired", import_id=None)
+    if import_id is not None:
+        item = await bench.ledger.advance(item, ItemState.CREATING, reason="again")
+        await bench.ledger.advance(item, ItemState.CREATED, reason="again", import_id=import_id)
+    bench.vendor.change(given_up, status=status)
+    found = await recovery.differences(bench.ledger, bench.vendor, await bench.batch())
+    risks = [one.import_id for one in found if one.kind is DifferenceKind.DUPLICATE_RISK]
+    assert risks == ([given_up] if is_risk else [])
+
+
+async def test_the_import_of_an_item_that_has_ended_is_no_risk() -> None:
+    bench = Bench(FILES)
+    await _bound(bench, ItemState.SUCCEEDED, "SUCCESSFUL")
+    assert await recovery.differences(bench.ledger, bench.vendor, await bench.batch()) == []
+
+
+async def test_an_import_of_an_item_that_was_redriven_without_it_is_a_risk_once_the_item_has_ended() -> None:
+    bench = Bench(FILES)
+    given_up = await _bound(bench, ItemState.CREATED, "SUCCESSFUL")
+    item = await bench.ledger.advance(await bench.item("a.csv"), ItemState.QUEUED, reason="expired", import_id=None)
+    await bench.ledger.advance(item, ItemState.REJECTED, reason="unreadable", error_code="unreadable")
+    (found,) = await recovery.differences(bench.ledger, bench.vendor, await bench.batch())
+    assert (found.import_id, found.kind) == (given_up, DifferenceKind.DUPLICATE_RISK)

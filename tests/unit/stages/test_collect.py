@@ -187,3 +187,40 @@ async def test_every_attempt_is_made_after_a_pause_and_the_last_one_is_told() ->
     assert (await bench.item("a.csv")).error_message == "third"
     assert len(asked_at) == 3
     assert all(later - earlier > 0.01 for earlier, later in pairwise(asked_at))
+
+
+@pytest.mark.parametrize(
+    ("before", "last", "code"),
+    [
+        (ImportNotFound("before"), ResultInvalid("not an array"), "result_invalid"),
+        (ResultInvalid("before"), ImportNotFound("Gone."), "result_missing"),
+    ],
+)
+async def test_what_the_last_attempt_found_is_the_items_end(before: Exception, last: Exception, code: str) -> None:
+    bench = Bench(FILES, options=RunOptions(collect_attempts=3))
+
+    async def refused(_import_id: str) -> str:
+        bench.vendor.calls.append("url")
+        raise last if bench.vendor.calls.count("url") % 3 == 0 else before
+
+    bench.vendor.results_url = refused  # type: ignore[method-assign]
+    await bench.run()
+    bench.vendor.imports.clear()
+    await bench.run()
+    item = await bench.item("a.csv")
+    assert (item.error_code, item.error_message) == (code, str(last))
+    assert not [event for event in bench.events if isinstance(event, Notice) and "before" in event.message]
+
+
+async def test_an_end_that_every_attempt_found_is_recorded_although_a_stop_comes() -> None:
+    bench = Bench(FILES, options=RunOptions(collect_attempts=1))
+    results_url = bench.vendor.results_url
+
+    async def stopped(import_id: str) -> str:
+        await results_url(import_id)
+        bench.stop.request(StopReason.INTERRUPTED)
+        raise ResultInvalid("not an array")
+
+    bench.vendor.results_url = stopped  # type: ignore[method-assign]
+    await bench.run()
+    assert (await bench.item("a.csv")).error_code == "result_invalid"
