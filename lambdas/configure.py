@@ -12,6 +12,7 @@ from runner.errors import AwsRefused
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
+    from runner.cloud.context import Deployment
     from runner.cloud.protocols import TimeLeft
 
 
@@ -31,12 +32,14 @@ def lambda_handler(_event: dict[str, Any], context: LambdaContext) -> dict[str, 
 
 
 async def _configure(_time_left: TimeLeft) -> list[str]:
+    deployment = await container.deployment(license_key=False)
+    before = await deployment.ledger.good_config()
     raw = await _content()
-    if raw is None:
-        raw = await _copied_from_table()
+    if raw is None and before is not None and await deployment.ledger.config_is_from_inbox():
+        raw = await _copied(before)
     if raw is None:
         return []
-    problems = await _problems(raw)
+    problems = await _problems(deployment, raw, before)
     if problems:
         container.telemetry.add_metric("ConfigInvalid", 1)
         container.telemetry.logger.error(
@@ -49,12 +52,8 @@ def _place() -> tuple[str, str]:
     return environment.required(environment.CONFIG_BUCKET), environment.required(environment.CONFIG_KEY)
 
 
-async def _copied_from_table() -> bytes | None:
-    """Return the configuration that version 0.1.0 has read from the inbox, copied to its new place; None otherwise."""
-    ledger = (await container.deployment(license_key=False)).ledger
-    text = await ledger.good_config()
-    if text is None or not await ledger.config_is_from_inbox():
-        return None
+async def _copied(text: str) -> bytes | None:
+    """Copy the configuration that version 0.1.0 has read from the inbox to its new place, and return what is there."""
     bucket, key = _place()
     content = text.encode()
     try:
@@ -86,7 +85,7 @@ async def _content() -> bytes | None:
     return bytes(content)
 
 
-async def _problems(raw: bytes) -> list[str]:
+async def _problems(deployment: Deployment, raw: bytes, before: str | None) -> list[str]:
     if len(raw) > MAX_CONFIG_BYTES:
         return [f"it is larger than {MAX_CONFIG_BYTES // 1024} KB"]
     try:
@@ -94,4 +93,4 @@ async def _problems(raw: bytes) -> list[str]:
     except UnicodeDecodeError:
         return ["it is not UTF-8"]
     bucket, key = _place()
-    return await configure(await container.deployment(license_key=False), text, place=f"s3://{bucket}/{key}")
+    return await configure(deployment, text, place=f"s3://{bucket}/{key}", before=before)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from runner.cloud.context import Deployment
 from runner.cloud.handlers.configure import CHANGED, MOVED, config_in_force, configure, parse_config
 from runner.cloud.messages import StartLoad
 from runner.cloud.protocols import Queue
@@ -30,6 +31,13 @@ fields = [{ key = "mark", label = "Mark" }]
 
 
 PLACE = "s3://config/config/bulkhead.toml"
+
+
+async def configured(deployment: Deployment, text: str, *, place: str) -> list[str]:
+    """Let the function read a text that was just written."""
+    return await configure(deployment, text, place=place, before=await deployment.ledger.good_config())
+
+
 ROUTE = '[[routes]]\nmatch = "**"\nschema_id = "a"\n'
 FIELDS = '[[routes]]\nmatch = "**"\nfields = { fields = [{ key = "mark" }], '
 HOOKS = [
@@ -44,7 +52,7 @@ HOOKS = [
 
 
 async def test_a_good_configuration_is_in_force(bench: Bench) -> None:
-    assert await configure(bench.deployment, ROUTES, place=PLACE) == []
+    assert await configured(bench.deployment, ROUTES, place=PLACE) == []
     config = await config_in_force(bench.deployment)
     assert [route.schema_id for route in config.routes.routes] == ["orders", None]
     assert config.settings.include == ("*.csv",)
@@ -69,8 +77,8 @@ async def test_a_good_configuration_is_in_force(bench: Bench) -> None:
     ],
 )
 async def test_a_broken_configuration_says_why_and_the_last_good_one_stays(bench: Bench, text: str, said: str) -> None:
-    await configure(bench.deployment, ROUTES, place=PLACE)
-    (problem,) = await configure(bench.deployment, text, place=PLACE)
+    await configured(bench.deployment, ROUTES, place=PLACE)
+    (problem,) = await configured(bench.deployment, text, place=PLACE)
     assert said in problem
     assert "secret-value" not in problem
     assert await bench.ledger.good_config() == ROUTES
@@ -81,13 +89,13 @@ async def test_a_broken_configuration_says_why_and_the_last_good_one_stays(bench
 async def test_hooks_and_webhook_urls_need_a_parameter_and_the_last_good_configuration_stays(
     bench: Bench, text: str
 ) -> None:
-    await configure(bench.deployment, ROUTES, place=PLACE)
-    (problem,) = await configure(bench.deployment, text, place=PLACE)
+    await configured(bench.deployment, ROUTES, place=PLACE)
+    (problem,) = await configured(bench.deployment, text, place=PLACE)
     assert "AllowHooks=true" in problem
     assert "may send rows elsewhere" in problem
     assert await bench.ledger.good_config() == ROUTES
     bench.deployment = replace(bench.deployment, allow_hooks=True)
-    assert await configure(bench.deployment, text, place=PLACE) == []
+    assert await configured(bench.deployment, text, place=PLACE) == []
     assert await bench.ledger.good_config() == text
 
 
@@ -99,12 +107,12 @@ match = "hook/**"
 settings = { title = "webhookUrl", importIdentifier = "hooks" }
 fields = [{ key = "hook_no", label = "Callback", alternateMatches = ["webhookUrl"] }]
 """
-    assert await configure(bench.deployment, text, place=PLACE) == []
+    assert await configured(bench.deployment, text, place=PLACE) == []
 
 
 async def test_hooks_that_the_stack_has_ceased_to_accept_are_never_used(bench: Bench) -> None:
     bench.deployment = replace(bench.deployment, allow_hooks=True)
-    await configure(bench.deployment, HOOKS[0], place=PLACE)
+    await configured(bench.deployment, HOOKS[0], place=PLACE)
     bench.deployment = replace(bench.deployment, allow_hooks=False)
     with pytest.raises(HooksRefused, match="AllowHooks=true"):
         await bench.do(Queue.SUBMIT, bench.drop("orders/a.csv"), receives=5)
@@ -115,9 +123,9 @@ async def test_hooks_that_the_stack_has_ceased_to_accept_are_never_used(bench: B
 
 
 async def test_a_change_is_published_with_what_has_changed_before_it_takes_effect(bench: Bench) -> None:
-    await configure(bench.deployment, ROUTES, place=PLACE)
-    await configure(bench.deployment, ROUTES.replace("orders", "customers"), place=PLACE)
-    await configure(bench.deployment, ROUTES.replace("orders", "customers"), place=PLACE)
+    await configured(bench.deployment, ROUTES, place=PLACE)
+    await configured(bench.deployment, ROUTES.replace("orders", "customers"), place=PLACE)
+    await configured(bench.deployment, ROUTES.replace("orders", "customers"), place=PLACE)
     first, second = bench.heard.notices
     assert 'include: not set -> ["*.csv"]' in first[1]
     assert 'routes[1].schema_id: "orders" -> "customers"' in second[1]
@@ -128,21 +136,28 @@ async def test_a_change_is_published_with_what_has_changed_before_it_takes_effec
 
     bench.deployment.notifier.config_changed = fails  # type: ignore[method-assign]
     with pytest.raises(Unavailable):
-        await configure(bench.deployment, ROUTES, place=PLACE)
+        await configured(bench.deployment, ROUTES, place=PLACE)
     assert await bench.ledger.good_config() == ROUTES.replace("orders", "customers")
+
+
+async def test_a_slow_pass_over_the_former_text_does_not_bring_it_back(bench: Bench) -> None:
+    await bench.ledger.keep_config('schema_id = "new"')
+    assert await configure(bench.deployment, ROUTES, place=PLACE, before=ROUTES) == []
+    assert await bench.ledger.good_config() == 'schema_id = "new"'
+    assert bench.heard.notices == []
 
 
 async def test_after_an_upgrade_the_move_is_published_once_and_the_configuration_stays_in_force(bench: Bench) -> None:
     await keep_as_0_1_0(bench.ledger, ROUTES)
     assert len((await config_in_force(bench.deployment)).routes.routes) == 2
     for _ in range(3):
-        assert await configure(bench.deployment, ROUTES, place=PLACE) == []
+        assert await configured(bench.deployment, ROUTES, place=PLACE) == []
     assert bench.heard.notices == [(MOVED, [f"s3://inbox/config/bulkhead.toml -> {PLACE}"])]
 
 
 async def test_an_upgrade_with_hooks_says_that_they_are_refused_and_files_wait(bench: Bench) -> None:
     await keep_as_0_1_0(bench.ledger, HOOKS[0])
-    (problem,) = await configure(bench.deployment, HOOKS[0], place=PLACE)
+    (problem,) = await configured(bench.deployment, HOOKS[0], place=PLACE)
     assert "AllowHooks=true" in problem
     assert [sentence for sentence, _ in bench.heard.notices] == [MOVED]
     with pytest.raises(HooksRefused):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -43,3 +44,20 @@ def test_every_index_of_the_table_is_kept() -> None:
 def test_every_parameter_and_output_is_kept() -> None:
     assert released()["Parameters"].keys() <= template().parameters.keys()
     assert released()["Outputs"].keys() <= template().outputs.keys()
+
+
+def test_the_update_adds_the_bucket_of_the_configuration_and_no_other() -> None:
+    before = {name for name, one in released()["Resources"].items() if one["Type"] == "AWS::S3::Bucket"}
+    assert template().of_type("AWS::S3::Bucket").keys() - before == {"ConfigBucket"}
+    rule = released()["Resources"]["ConfigRule"]["Properties"]["EventPattern"]["detail"]
+    assert rule["bucket"] == {"name": [{"Ref": "InboxBucket"}]}, "the place of 0.1.0, from which the stack moves"
+
+
+def test_a_stack_with_the_defaults_of_0_1_0_is_updated_without_a_new_value() -> None:
+    for name, before in released()["Parameters"].items():
+        parameter = template().parameters[name]
+        assert re.fullmatch(parameter.get("AllowedPattern", ".*"), str(before["Default"])), name
+        assert before["Default"] in parameter.get("AllowedValues", [before["Default"]]), name
+    assert all(
+        "Default" in template().parameters[name] for name in template().parameters.keys() - released()["Parameters"]
+    )

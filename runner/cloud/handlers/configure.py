@@ -62,11 +62,12 @@ class Config:
         return RunSpec(source=source, routes=self.routes, json_is_new=self.settings.json_is_new, driver="stack")
 
 
-async def configure(deployment: Deployment, text: str, *, place: str) -> list[str]:
+async def configure(deployment: Deployment, text: str, *, place: str, before: str | None) -> list[str]:
     """Store the text of a bulkhead.toml if it is valid, and return its problems, an empty list if there are none.
 
     A change is published before it is stored, so that none takes effect without a notice. `place` is the `s3://` url
-    of the text. Raises LedgerError, AwsRefused, TransientError.
+    of the text. `before` is what was stored before the text was read: a pass that takes long does not bring back an
+    older text. Raises LedgerError, AwsRefused, TransientError.
     """
     await moved_from_inbox(deployment, place=place)
     try:
@@ -74,7 +75,6 @@ async def configure(deployment: Deployment, text: str, *, place: str) -> list[st
     except ConfigError as error:
         logger.warning("configuration refused", extra={"reason": str(error)})
         return [f"{error}; {error.hint}" if error.hint else str(error)]
-    before = await deployment.ledger.good_config()
     if text != before:
         await deployment.notifier.config_changed(CHANGED, config_changes(before, text), place=place)
         await deployment.ledger.keep_config(text)
