@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -32,7 +33,7 @@ PYTEST = ("-x", "-q", "-m", "not slow", "-p", "no:cacheprovider", "-p", "no:xdis
 LEAST_CPU_S = 2.0
 TIMES_SLOWER = 10
 """A check hangs if it takes so many times the CPU time that it takes without a mutant, plus the least."""
-WALL_S_PER_CPU_S = 20
+WALL_S_PER_CPU_S = 100
 """The same for the time that it waits, for a machine that is busy."""
 
 
@@ -146,17 +147,17 @@ class Judge:
 
     def _afresh(self) -> str:
         """Judge a mutant of what an import runs, in new processes."""
-        timeout_s = WALL_S_PER_CPU_S * (LEAST_CPU_S + sum(check.cpu_s for check in self._checks))
-        tests = python("-m", "pytest", *PYTEST, "-rfE", *self._target.tests, timeout_s=timeout_s)
-        if tests is None:
+        most_cpu_s = round(10 * LEAST_CPU_S + TIMES_SLOWER * sum(check.cpu_s for check in self._checks))
+        tests = python("-m", "pytest", *PYTEST, "-rfE", *self._target.tests, most_cpu_s=most_cpu_s)
+        if tests.returncode < 0:
             return "hung: a test"
-        if tests.returncode not in {0, 1}:
+        if tests.returncode > 1:
             return "incompetent: no test can import it"
         if tests.returncode == 1:
             failed = (line for line in tests.stdout.splitlines() if line.startswith(("FAILED ", "ERROR ")))
             return f"killed: {next(failed)}"
-        played = python("-m", "tests.mutation.seeds", self._seeds, timeout_s=timeout_s)
-        if played is None:
+        played = python("-m", "tests.mutation.seeds", self._seeds, most_cpu_s=most_cpu_s)
+        if played.returncode < 0:
             return "hung: a seed"
         return f"killed: {played.stdout.strip()}" if played.returncode else "survived: all checks"
 
@@ -167,13 +168,14 @@ def fails(item: pytest.Item) -> bool:
     return any(report.failed for report in reports)
 
 
-def python(*arguments: object, timeout_s: float) -> subprocess.CompletedProcess[str] | None:
-    """Run Python without its cache of compiled files, which may have an earlier mutant; None if it hangs."""
+def python(*arguments: object, most_cpu_s: int) -> subprocess.CompletedProcess[str]:
+    """Run Python without its cache of compiled files, which may have an earlier mutant; the kernel ends what hangs."""
     command = [sys.executable, "-B", *map(str, arguments)]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False)
-    except subprocess.TimeoutExpired:
-        return None
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_CPU, (most_cpu_s, most_cpu_s))
+
+    return subprocess.run(command, capture_output=True, text=True, preexec_fn=limit, check=False)
 
 
 if __name__ == "__main__":

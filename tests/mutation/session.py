@@ -81,6 +81,7 @@ class Session:
         copy_project(self._place)
         if not self._is_current():
             self._make()
+        self._skip(unjudged_rows(self._place / self.module))
         self._forget(listed)
         with self._judge(seeds):
             run(self._place, TOOLS / "cosmic-ray", "exec", "mutants.toml", self._database)
@@ -99,12 +100,14 @@ class Session:
         (self._place / "mutants.toml").write_text(config, "utf-8")
         run(self._place, TOOLS / "cosmic-ray", "init", "mutants.toml", self._database, "--force")
         run(self._place, TOOLS / "cr-filter-operators", self._database, "mutants.toml")
-        rows = ", ".join(map(str, sorted(unjudged_rows(self._place / self.module))))
-        self._query(
-            "INSERT OR IGNORE INTO work_results (worker_outcome, output, job_id) "
-            f"SELECT 'SKIPPED', '', job_id FROM mutation_specs WHERE start_pos_row IN ({rows})"
-        )
         (self._place / "mutants.of").write_text(self._digest(), "utf-8")
+
+    def _skip(self, rows: set[int]) -> None:
+        """Leave out the mutants of these lines of the module."""
+        self._query(
+            "INSERT OR REPLACE INTO work_results (worker_outcome, output, job_id) SELECT 'SKIPPED', '', job_id "
+            f"FROM mutation_specs WHERE start_pos_row IN ({', '.join(map(str, sorted(rows)))})"
+        )
 
     def _forget(self, listed: set[str]) -> None:
         """Forget what is no verdict, and survivors that are not listed: tests may notice them by now."""
@@ -152,9 +155,13 @@ class Session:
 
 
 def unjudged_rows(path: Path) -> set[int]:
-    """Return the lines of signatures, imports for types, and log entries: mypy judges them, or nothing needs them."""
+    """Return the lines of signatures, decorators, imports for types, and log entries.
+
+    mypy judges them, or nothing depends on them.
+    """
     rows: set[int] = set()
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        rows |= {decorator.lineno for decorator in getattr(node, "decorator_list", ())}
         match node:
             case ast.FunctionDef(body=[first, *_]) | ast.AsyncFunctionDef(body=[first, *_]):
                 rows |= set(range(node.lineno, first.lineno))

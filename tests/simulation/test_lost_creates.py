@@ -229,10 +229,22 @@ async def test_who_does_not_wait_gets_the_items_back_at_once(ledger: MemoryLedge
     assert asyncio.get_running_loop().time() == began_at
 
 
-async def test_who_waits_gets_them_decided_when_the_quiet_period_ends(ledger: MemoryLedger) -> None:
+@pytest.mark.parametrize(
+    ("has_sample", "has_candidate", "state"),
+    [
+        (False, True, ItemState.PROCESSING),
+        (True, True, ItemState.PROCESSING),
+        (False, False, ItemState.UNCERTAIN),
+    ],
+)
+async def test_who_waits_gets_them_decided_when_the_quiet_period_ends_unless_one_may_be_repeated(
+    ledger: MemoryLedger, has_sample: bool, has_candidate: bool, state: ItemState
+) -> None:
     item = await in_doubt(ledger, "b", "1.json", "contacts", at=EPOCH)
-    (item,) = await settled(ledger, [item], made("contacts", at=EPOCH), clock=LoopClock())
-    assert item.state is ItemState.PROCESSING
+    shown = [made("contacts", at=EPOCH)] if has_candidate else []
+    shown += [await answered(ledger, sent_at=EPOCH - timedelta(hours=1))] if has_sample else []
+    (item,) = await settled(ledger, [item], *shown, clock=LoopClock())
+    assert item.state is state
     assert asyncio.get_running_loop().time() == pytest.approx(OPTIONS.quiet_period_s, abs=1.0)
 
 

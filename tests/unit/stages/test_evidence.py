@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
 
-from runner.errors import Unavailable
+from runner.errors import ListUnusable, Unavailable
 from runner.events import ignore
 from runner.ledger.memory import MemoryLedger
 from runner.models import ImportPage, Item, ItemState, RemoteImport
@@ -178,3 +179,16 @@ async def test_a_list_that_cannot_be_read_is_no_answer_for_any_who_asked() -> No
     got = await asyncio.gather(*map(case.absence.of_import, items), return_exceptions=True)
     assert [is_suspected(one.item) for one in got if isinstance(one, Finding)] == [True, True]
     assert case.api.walks == 1
+
+
+async def test_a_list_with_an_entry_that_cannot_be_read_is_no_evidence() -> None:
+    case = Case()
+    item, page = await case.item(), case.api.list_page
+
+    async def not_whole(*, limit: int, offset: int) -> ImportPage:
+        return replace(await page(limit=limit, offset=offset), left_out=1, is_whole=False)
+
+    case.api.list_page = not_whole  # type: ignore[method-assign]
+    with pytest.raises(ListUnusable):
+        await case.absence.of_import(item)
+    assert await case.ledger.item("b", "i") == item
