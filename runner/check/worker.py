@@ -21,14 +21,14 @@ from typing import IO, TYPE_CHECKING, Any
 import orjson
 
 from runner import identity
-from runner.aws.s3 import is_s3, open_s3
+from runner.aws.s3 import open_s3
 from runner.check.engine import DiscardedResult, RunImport
 from runner.check.read_outcome import OutcomeReader, about_file, failure, rejection
 from runner.check.schemas import BoundRoute
 from runner.errors import BulkheadError, ItemRejected
 from runner.models import Item
 from runner.sources import SourceSpec, open_source
-from runner.sources.spec import local_path
+from runner.sources.file_body import OPEN_FILES, FileBody
 
 if TYPE_CHECKING:
     from runner.check.predictions import FileCheck
@@ -164,11 +164,12 @@ class FileChecker:
 
     @contextmanager
     def _content(self, prepared: Prepared) -> Iterator[Path | list[Any]]:
-        """Yield the rows, or the path of the file; an S3 object is downloaded to a temporary file."""
+        """Yield the rows, or the path of the prepared file or of a temporary copy of it."""
         if prepared.rows is not None:
             yield orjson.loads(prepared.rows)
-        elif not is_s3(prepared.uri):
-            yield Path(local_path(prepared.uri))
+        elif isinstance(prepared.body, FileBody) and OPEN_FILES.exists():
+            with prepared.body.held() as path:
+                yield path
         else:
             assert prepared.body is not None
             with tempfile.NamedTemporaryFile() as file:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import threading
-from collections.abc import AsyncIterator, Callable
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from io import FileIO
+from pathlib import Path
 
 from runner.errors import SourceChanged
 from runner.sources.file_open import BLOCK_BYTES, Stamp, from_os_error, opened, stat_of
@@ -15,6 +16,10 @@ from runner.sources.file_path import FilePath
 
 HASHED_BYTES = 16 << 20
 """Files up to this size are hashed again while they are sent; for larger files that would halve the speed."""
+
+
+OPEN_FILES = Path("/proc/self/fd")
+"""Where Linux has the open files of this process; each can be opened again, and is then read from its start."""
 
 
 class FileBody:
@@ -35,6 +40,17 @@ class FileBody:
     def size_bytes(self) -> int:
         """Return the number of bytes that `chunks` yields."""
         return self._stamp.size_bytes
+
+    @contextmanager
+    def held(self) -> Iterator[Path]:
+        """Yield a path, below OPEN_FILES, to the file that was prepared, whatever its name leads to in the meantime.
+
+        Raises SourceChanged, ItemRejected, FileUnavailable.
+        """
+        with opened(self._path) as (file, info):
+            if Stamp.of(info) != self._stamp:
+                raise SourceChanged
+            yield OPEN_FILES / str(file.fileno())
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """Yield chunks of 1 MiB; the next chunk is read while one is being sent.

@@ -85,11 +85,12 @@ def setup_of(run: Any, directory: Path, *, memory_bytes: int = 2 << 30) -> Worke
 
 def moody_engine(source: Any, **_: Any) -> Ended:
     """Misbehave in the way that the file's name says."""
-    name = Path(source).name
+    path = Path(source).resolve()
+    name = path.name
     if name.startswith("kill"):
         os._exit(9)
     if name.startswith("hang"):
-        started = Path(source).parent / "started"
+        started = path.parent / "started"
         if started.exists():
             started.write_bytes(b"at work")
         time.sleep(600)
