@@ -31,7 +31,7 @@ from runner.local.outcome import BatchOutcome, BatchResult, batch_result, exit_c
 from runner.local.pipeline import Scope, run_batch
 from runner.local.plan import Explanation, Plan
 from runner.local.reconcile import Difference
-from runner.local.resources import Resources
+from runner.local.resources import DEFAULT_OUT, Resources
 from runner.manifest import csv, jsonl
 from runner.models import Batch, BatchState, BatchStatus, Item, ItemState
 from runner.sources import rank_of
@@ -112,7 +112,7 @@ class Bulkhead:
         self._engine = engine
         self._in_sandbox = in_sandbox
         self._on_event = on_event
-        self._resources = Resources(settings)
+        self._resources = Resources(settings, on_event=on_event)
         self._batches = Batches(self._resources)
         self._runs: list[_ActiveRun] = []
         self._choosing_batch = asyncio.Lock()
@@ -293,7 +293,7 @@ class Bulkhead:
         return await (await self._gone_results(batch, write=True)).fetch_again(match)
 
     async def _gone_results(self, batch: Batch, *, write: bool) -> GoneResults:
-        ledger, sink = await self._resources.ledger(write=write), await self._resources.sink(batch.out)
+        ledger, sink = await self._resources.ledger(write=write), await self._resources.sink(batch)
         transitions = await self._transitions(ledger, batch)
         return GoneResults(ledger, batch, sink, transitions=transitions, emit=self._on_event)
 
@@ -469,7 +469,7 @@ class Bulkhead:
 
     async def _context(self, batch: Batch, spec: RunSpec, ledger: Ledger, active: _ActiveRun) -> RunContext:
         resources = self._resources
-        source, sink = await resources.source(spec.source), await resources.sink(batch.out)
+        source, sink = await resources.source(spec.source), await resources.sink(batch)
         return RunContext(
             ledger=ledger,
             api=(await resources.api()).counted_apart(),
@@ -544,7 +544,7 @@ class Bulkhead:
 
     async def _prepare_out(self, batch: Batch, spec: RunSpec) -> OutOwner:
         """Check that results of the batch can be written where they belong, and return whose they are."""
-        sink = await self._resources.sink(batch.out)
+        sink = await self._resources.sink(batch)
         await sink.prepare()
         root = await (await self._resources.source(spec.source)).root_uri()
         owner = OutOwner(account=SANDBOX if self._in_sandbox else self._resources.account, root=root)
@@ -558,7 +558,7 @@ class Bulkhead:
         return owner
 
     def _out(self, spec: RunSpec, batch: Batch) -> str:
-        chosen = spec.out or batch.out or self._settings.out or os.path.join("bulkhead-out", batch.batch_id)  # noqa: PTH118
+        chosen = spec.out or batch.out or self._settings.out or os.path.join(DEFAULT_OUT, batch.batch_id)  # noqa: PTH118
         if is_s3(chosen):
             return canonical_folder(chosen)
         return os.path.abspath(chosen)  # noqa: PTH100 - a name with bytes that are no text stays as it is

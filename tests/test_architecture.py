@@ -31,6 +31,7 @@ NOUNS = (
     "folders",
     "masking",
     "findings",
+    "permissions",
 )
 ORDER = (
     NOUNS,

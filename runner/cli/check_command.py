@@ -20,6 +20,7 @@ from runner.cli.check_progress import showing_check
 from runner.cli.check_summary import CheckReport, print_check
 from runner.cli.errors import reported
 from runner.cli.ndjson import CheckLines
+from runner.cli.query import print_notice
 from runner.cli.session import prepared, saved_schemas
 from runner.cli.signals import REASONS, on_signals
 from runner.cli.styles import console, line, logging_to
@@ -86,7 +87,7 @@ class _Check:
         with logging_to(self._screen, verbose=self._args.verbose), ExitStack() as stack:
             if self._args.report:
                 self._files = stack.enter_context(ReportFiles())
-            async with Resources(self._loaded.settings) as resources:
+            async with Resources(self._loaded.settings, on_event=print_notice) as resources:
                 setup = CheckSetup(resources, spec, self._engine, options)
                 bound = await setup.bind(self._saved(resources))
                 await self._run(setup, bound)

@@ -83,6 +83,7 @@ class Selection(Arguments):
             files_from=self.files_from,
             stdin=sys.stdin.buffer,
             keep_lists_in=settings.own_directory / "lists",
+            permissions=settings.ledger_mode,
             include=settings.include,
             exclude=settings.exclude,
             leave_out=_own_files(loaded),

@@ -30,7 +30,8 @@ def _unchanged(found: object) -> object:
     return found
 
 
-def _print_notice(event: Event) -> None:
+def print_notice(event: Event) -> None:
+    """Write a notice to stderr; other events need no words here."""
     if isinstance(event, Notice):
         line(console(stderr=True), f"notice: {shown(event.message)}", style="yellow")
 
@@ -70,7 +71,7 @@ class StackSession(Session):
 async def session(args: Arguments) -> AsyncIterator[LocalSession]:
     """Open Bulkhead with the settings that the arguments name. Raises ConfigError."""
     with prepared(args) as loaded, logging_to(console(stderr=True), verbose=args.verbose):
-        async with Bulkhead(loaded.settings, on_event=_print_notice) as bulkhead:
+        async with Bulkhead(loaded.settings, on_event=print_notice) as bulkhead:
             yield LocalSession(args, loaded, bulkhead)
 
 

@@ -34,9 +34,18 @@ from runner.config.origins import (
     is_loopback,
     refuse_redirect,
 )
-from runner.config.units import Rate, duration_text, parse_duration, parse_failure_limit, parse_rate, parse_size
+from runner.config.units import (
+    Rate,
+    duration_text,
+    parse_duration,
+    parse_failure_limit,
+    parse_permissions,
+    parse_rate,
+    parse_size,
+)
 from runner.errors import ConfigError
 from runner.ledger.location import LedgerTable, parse_location
+from runner.permissions import PRIVATE, Permissions
 
 CONFIG_NAME = "bulkhead.toml"
 ENV_PREFIX = "BULKHEAD_"
@@ -111,6 +120,11 @@ def _out(value: object) -> object:
         raise ValueError(f"{error}; {error.hint}") from None
 
 
+def _mode(value: object) -> object:
+    """Return the permissions of a text; a number of TOML is not in octal digits."""
+    return value if isinstance(value, Permissions) else parse_permissions(value if isinstance(value, str) else "")
+
+
 def _base_url(value: object) -> object:
     parts = urlsplit(str(value).strip())
     if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -124,6 +138,7 @@ Duration = Annotated[float, _text_by(parse_duration), Field(ge=0, allow_inf_nan=
 Wait = Annotated[float, _text_by(parse_duration), Field(gt=0, allow_inf_nan=False)]
 Size = Annotated[int, Field(ge=1), _text_by(parse_size)]
 Quota = Annotated[Rate, _text_by(parse_rate)]
+Mode = Annotated[Permissions, BeforeValidator(_mode)]
 FilePath = Annotated[Path, BeforeValidator(_path)]
 Globs = Annotated[tuple[str, ...], BeforeValidator(_globs)]
 
@@ -150,6 +165,8 @@ class Settings(BaseSettings):
     out: Annotated[str | None, BeforeValidator(_out)] = None
     """An absolute path, or `s3://bucket/prefix`."""
     quota_store: FilePath = Field(default_factory=lambda: platformdirs.user_state_path("bulkhead") / "quota.db")
+    ledger_mode: Mode = PRIVATE
+    out_mode: Mode | None = None
 
     schema_id: Annotated[str, Field(min_length=1, pattern=r"\S")] | None = None
     fields_file: FilePath | None = None

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 
 from runner.config.options import FailureLimit
+from runner.permissions import Permissions
 
 _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _UNIT_WORDS = {"second": "s", "sec": "s", "minute": "m", "min": "m", "hour": "h", "day": "d"}
@@ -14,6 +15,7 @@ _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", re.ASCII)
 _DURATION = re.compile(rf"(?:{_DURATION_PART.pattern})+", re.ASCII)
 _NUMBER = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)([kmgt]?)(i?b)?(?:/s)?", re.ASCII | re.IGNORECASE)
+_MODE = re.compile(r"(?:0o|0)?([0-7]{3})", re.ASCII)
 _POWERS = ("", "k", "m", "g", "t")
 _LARGEST_BYTES = 2.0**63
 _MOST_CALLS = 1_000_000
@@ -104,3 +106,12 @@ def parse_failure_limit(text: str) -> FailureLimit:
     if not number.isdecimal() or int(number) < 1:
         raise ValueError("a number of failures is a whole number from 1")
     return FailureLimit(count=int(number))
+
+
+def parse_permissions(text: str) -> Permissions:
+    """Read the mode of files in octal digits, such as `0640`, which the owner can read and write. Raises ValueError."""
+    found = _MODE.fullmatch(text.strip())
+    mode = int(found.group(1), 8) if found else 0
+    if mode & 0o600 != 0o600 or mode & ~0o666:
+        raise ValueError('write the mode of files as digits in quotes, such as "0600", "0640", or "0660"')
+    return Permissions(mode)

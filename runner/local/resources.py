@@ -21,11 +21,14 @@ from runner.clock import SystemClock
 from runner.dromo.clock import VendorTime
 from runner.dromo.rate_limited import RateLimitedApi
 from runner.errors import ConfigError, LedgerError, StorageFull
+from runner.events import EventHook, ignore
 from runner.ledger.location import LedgerTable
 from runner.ledger.sqlite.ledger import SqliteLedger
 from runner.ledger.sqlite.lockfile import is_locked, lock_path
 from runner.local.batch_lease import is_running
+from runner.local.exposure import exposed
 from runner.local.source_lock import SourceLock
+from runner.permissions import PRIVATE
 from runner.quota.pacer import CreatePacer
 from runner.quota.sqlite import SqliteSlots
 from runner.sinks import open_sink
@@ -42,10 +45,14 @@ if TYPE_CHECKING:
     from runner.ledger.dynamodb.table import DynamoTable
     from runner.ledger.leases import Leases
     from runner.ledger.protocol import PortableLedger
+    from runner.models import Batch
     from runner.protocols import Clock, Sink
     from runner.quota.slots import SlotStore
     from runner.sources import LocalFiles, SourceSpec
     from runner.sources.s3 import S3Source
+
+DEFAULT_OUT = "bulkhead-out"
+"""The directory that has the results of each batch that names none, in the working directory; only its owner enters."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -74,8 +81,10 @@ class Resources:
     are closed when the context ends.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, on_event: EventHook = ignore) -> None:
+        """`on_event` gets a notice if others can read the files of the ledger."""
         self.settings = settings
+        self._on_event = on_event
         self.clock = SystemClock()
         self.vendor_time = VendorTime(self.clock)
         self.rng = random.Random()  # noqa: S311 - jitter and slot tokens, no secrets
@@ -130,7 +139,9 @@ class Resources:
             return self._ledger
         if not write and not path.exists():
             raise ConfigError(f"there is no ledger at {path}", hint="start with `bulkhead run`, or set --ledger")
-        ledger = SqliteLedger.open(path, now=self.clock.now, read_only=not write)
+        if self._ledger is None and (notice := exposed(self.settings)):
+            self._on_event(notice)
+        ledger = SqliteLedger.open(path, now=self.clock.now, read_only=not write, permissions=self.settings.ledger_mode)
         self._stack.push_async_callback(ledger.close)
         self._ledger, self._ledger_is_writable = ledger, write
         return ledger
@@ -163,7 +174,9 @@ class Resources:
             return None
         root = await asyncio.to_thread(root_of, spec, now=self.clock.now())
         directory = store.with_name(f"{store.name}.sources") / self.account
-        return await SourceLock.take(directory, root, ledger=place.absolute(), now=self.clock.now())
+        return await SourceLock.take(
+            directory, root, ledger=place.absolute(), now=self.clock.now(), permissions=self.settings.ledger_mode
+        )
 
     def check_files(self, lock: SourceLock | None) -> Callable[[], None] | None:
         """Return what raises LedgerReplaced if a ledger's file or a lock is gone; None with a shared ledger."""
@@ -251,9 +264,13 @@ class Resources:
         s3 = await self.s3() if spec.kind == "s3" else None
         return open_one(spec, path, now=self.clock.now(), s3=s3)
 
-    async def sink(self, out: str) -> Sink:
-        """Open the sink of a path or an `s3://` url. Raises ConfigError."""
-        return open_sink(out, s3=await self.s3() if is_s3(out) else None)
+    async def sink(self, batch: Batch) -> Sink:
+        """Open the sink of a batch, a path or an `s3://` url. Raises ConfigError."""
+        mode = self.settings.out_mode
+        if is_s3(batch.out):
+            return open_sink(batch.out, s3=await self.s3())
+        is_default = Path(batch.out).parts[-2:] == (DEFAULT_OUT, batch.batch_id)
+        return open_sink(batch.out, root=mode or (PRIVATE if is_default else None), permissions=mode)
 
     @_opened_once
     async def storage(self) -> HttpStorage:
@@ -286,7 +303,7 @@ class Resources:
             store = clock = DynamoSlots(table, now=self.clock.now)
             guard_s = max(guard_s, SHARED_GUARD_S)
         else:
-            store = SqliteSlots(self.settings.quota_store)
+            store = SqliteSlots(self.settings.quota_store, permissions=self.settings.ledger_mode)
         self._stack.push_async_callback(store.close)
         return CreatePacer(
             store,

@@ -26,6 +26,7 @@ from runner.events import Notice
 from runner.ledger.sqlite.database import explained
 from runner.ledger.sqlite.lockfile import is_in_place, lock_now
 from runner.models import iso
+from runner.permissions import PRIVATE, Permissions
 from runner.sources.roots import SourceRoot
 
 if TYPE_CHECKING:
@@ -58,8 +59,11 @@ class LastRun:
 class SourceLock:
     """The lock that a run holds on its source; `last_run` is what the run before it left behind."""
 
-    def __init__(self, directory: Path, root: SourceRoot, *, ledger: Path, now: datetime) -> None:
+    def __init__(
+        self, directory: Path, root: SourceRoot, *, ledger: Path, now: datetime, permissions: Permissions = PRIVATE
+    ) -> None:
         self.root = root
+        self._permissions = permissions
         self.ledger = ledger
         self.last_run: LastRun | None = None
         self._directory = directory
@@ -68,11 +72,13 @@ class SourceLock:
         self._descriptor: int | None = None
 
     @classmethod
-    async def take(cls, directory: Path, root: SourceRoot, *, ledger: Path, now: datetime) -> Self:
+    async def take(
+        cls, directory: Path, root: SourceRoot, *, ledger: Path, now: datetime, permissions: Permissions = PRIVATE
+    ) -> Self:
         """Lock a source. Raises SourceLocked, LedgerError, StorageFull."""
-        lock = cls(directory, root, ledger=ledger, now=now)
-        async with _registry(directory):
-            for held in _held(directory):
+        lock = cls(directory, root, ledger=ledger, now=now, permissions=permissions)
+        async with _registry(directory, permissions):
+            for held in _held(directory, permissions):
                 lock._refuse(held)
             lock._write()
             lock.last_run = _newest(_last_runs(directory), root)
@@ -92,9 +98,9 @@ class SourceLock:
         own = LastRun(
             root=replace(self.root, inodes=()), ledger=str(self.ledger), batch_id=batch_id, at=iso(self._since) or ""
         )
-        async with _registry(self._directory):
+        async with _registry(self._directory, self._permissions):
             others = [run for run in _last_runs(self._directory) if run.root.parts != own.root.parts]
-            _save_last_runs(self._directory, [*others[1 - REMEMBERED_SOURCES :], own])
+            _save_last_runs(self._directory, [*others[1 - REMEMBERED_SOURCES :], own], self._permissions)
 
     def check(self) -> None:
         """Raise LedgerReplaced if the lock's file was deleted: another run would not see it."""
@@ -127,7 +133,7 @@ class SourceLock:
         held = {
             "pid": os.getpid(), "since": iso(self._since), "ledger": str(self.ledger), "root": self.root.to_json()
         }  # fmt: skip
-        self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        self._descriptor = self._permissions.open(self._path, os.O_RDWR | os.O_EXCL)
         try:
             lock_now(self._descriptor)
             os.pwrite(self._descriptor, json.dumps(held).encode("ascii"), 0)
@@ -146,14 +152,14 @@ def _sentence(last: LastRun, ledger: Path, *, tagged: bool) -> str:
 
 
 @asynccontextmanager
-async def _registry(directory: Path) -> AsyncIterator[None]:
+async def _registry(directory: Path, permissions: Permissions) -> AsyncIterator[None]:
     """Keep the other runs of the account from changing the directory while the block runs.
 
     Raises SourceLocked, LedgerError, StorageFull.
     """
     with explained(directory, elsewhere=_ELSEWHERE):
         for _ in range(int(_LONGEST_WAIT_S / _LOOK_AGAIN_S)):
-            with _locked(directory / _REGISTRY) as is_locked:
+            with _locked(directory / _REGISTRY, permissions) as is_locked:
                 if is_locked:
                     yield
                     return
@@ -162,10 +168,10 @@ async def _registry(directory: Path) -> AsyncIterator[None]:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[bool]:
+def _locked(path: Path, permissions: Permissions) -> Iterator[bool]:
     """Lock a file while the block runs; False if another process has locked or deleted it."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    permissions.make_folder(path.parent)
+    descriptor = permissions.open(path, os.O_RDWR)
     try:
         yield _is_locked_now(descriptor) and is_in_place(descriptor, path)
     finally:
@@ -180,10 +186,10 @@ def _is_locked_now(descriptor: int) -> bool:
     return True
 
 
-def _held(directory: Path) -> Iterator[dict[str, Any]]:
+def _held(directory: Path, permissions: Permissions) -> Iterator[dict[str, Any]]:
     """Yield what the files of runs in progress say; those of processes that have ended are deleted."""
     for path in sorted(directory.glob("*.lock")):
-        with _locked(path) as is_free:
+        with _locked(path, permissions) as is_free:
             if is_free:
                 path.unlink()
             elif path.exists():
@@ -206,10 +212,10 @@ def _last_runs(directory: Path) -> list[LastRun]:
         return []
 
 
-def _save_last_runs(directory: Path, runs: list[LastRun]) -> None:
+def _save_last_runs(directory: Path, runs: list[LastRun], permissions: Permissions) -> None:
     raw = [{"root": run.root.to_json(), "ledger": run.ledger, "batch_id": run.batch_id, "at": run.at} for run in runs]
     draft = directory / f"{_LAST_RUNS}.tmp"
-    draft.write_text(json.dumps({"runs": raw}), "ascii")
+    permissions.write(draft, json.dumps({"runs": raw}).encode("ascii"))
     draft.replace(directory / _LAST_RUNS)
 
 

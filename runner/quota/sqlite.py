@@ -12,6 +12,7 @@ from typing import TypeVar
 from runner.clock import system_now, system_ticks
 from runner.ledger import rules
 from runner.ledger.sqlite.database import Schema, bring_up, connect, explained, rolled_back
+from runner.permissions import PRIVATE, Permissions
 from runner.quota.slots import Quota, Slot
 
 MAX_WAIT_AFTER_BOOT_S = 120.0
@@ -61,8 +62,10 @@ class SqliteSlots:
         now: Callable[[], datetime] = system_now,
         ticks: Callable[[], float] = system_ticks,
         boot_id: str | None = None,
+        permissions: Permissions = PRIVATE,
     ) -> None:
         self._path = Path(path)
+        self._permissions = permissions
         self._now = now
         self._ticks = ticks
         self._boot_id = system_boot_id() if boot_id is None else boot_id
@@ -120,8 +123,9 @@ class SqliteSlots:
 
     def _transact(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
         with explained(self._path, elsewhere="BULKHEAD_QUOTA_STORE names another file"):
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with contextlib.closing(connect(self._path, mode="rwc")) as db, rolled_back(db):
+            self._permissions.make_folder(self._path.parent)
+            self._permissions.create(self._path)
+            with contextlib.closing(connect(self._path, mode="rw")) as db, rolled_back(db):
                 db.execute("PRAGMA synchronous = NORMAL")
                 bring_up(db, _SCHEMA, self._path)
                 db.execute("BEGIN IMMEDIATE")

@@ -17,15 +17,21 @@ from runner.sinks.local import LocalSink
 
 if TYPE_CHECKING:
     from runner.aws.s3 import S3Client
+    from runner.permissions import Permissions
     from runner.protocols import Sink
 
 __all__ = ["LocalSink", "open_sink"]
 
 
-def open_sink(out: str, *, s3: S3Client | None = None) -> Sink:
-    """Return the sink of a path, or of an `s3://bucket/prefix`, for which `s3` is the client. Raises ConfigError."""
+def open_sink(
+    out: str, *, s3: S3Client | None = None, root: Permissions | None = None, permissions: Permissions | None = None
+) -> Sink:
+    """Return the sink of a path, or of an `s3://bucket/prefix`, for which `s3` is the client. Raises ConfigError.
+
+    `root` and `permissions` are those of `LocalSink`.
+    """
     if not is_s3(out):
-        return LocalSink(Path(out))
+        return LocalSink(Path(out), root_permissions=root, permissions=permissions)
     from runner.sinks.s3 import S3Sink  # noqa: PLC0415 - botocore is slow to import and often not needed
 
     if s3 is None:

@@ -10,6 +10,7 @@ import os
 import stat
 import threading
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
 
+    from runner.permissions import Permissions
     from runner.protocols import Place
 
 WRITE_BYTES = 1 << 20
@@ -57,8 +59,20 @@ class LocalSink:
     another reason.
     """
 
-    def __init__(self, root: Path, *, threaded: bool = True) -> None:
+    def __init__(
+        self,
+        root: Path,
+        *,
+        threaded: bool = True,
+        root_permissions: Permissions | None = None,
+        permissions: Permissions | None = None,
+    ) -> None:
+        """`root_permissions` are those of a root that does not exist yet, `permissions` of everything below it.
+
+        Without them, the umask decides.
+        """
         self._root = root
+        self._modes = _Modes(root=root_permissions, below=permissions)
         self._threaded = threaded
         self._naming = threading.Lock()
 
@@ -71,7 +85,7 @@ class LocalSink:
 
     def _probe(self) -> None:
         has_results = os.path.lexists(self._root / RESULTS)
-        draft = _Draft(self._root, f"{RESULTS}/probe" if has_results else "probe")
+        draft = _Draft(self._root, f"{RESULTS}/probe" if has_results else "probe", modes=self._modes)
         try:
             draft.write(b"\n")
         finally:
@@ -79,7 +93,8 @@ class LocalSink:
 
     async def save_result(self, source: str, chunks: AsyncIterator[bytes], place: Place | None = None) -> SavedResult:
         """Store the bytes exactly as received. Raises ResultInvalid unless they are one complete JSON array."""
-        draft = _ResultDraft(self._root, source, naming=self._naming, import_id=place.import_id if place else "")
+        import_id = place.import_id if place else ""
+        draft = _ResultDraft(self._root, source, modes=self._modes, naming=self._naming, import_id=import_id)
         await self._store(draft, chunks, place)
         return draft.saved
 
@@ -95,7 +110,7 @@ class LocalSink:
         """Store one document and return its path. Raises ConfigError if `name` is not a plain file name."""
         if not is_plain(name):
             raise ConfigError(f"{name!r} is not a plain file name")
-        await self._store(_Draft(self._root, name), chunks)
+        await self._store(_Draft(self._root, name, modes=self._modes), chunks)
         return str(self._root / name)
 
     async def _store(self, draft: _Draft, chunks: AsyncIterator[bytes], place: Place | None = None) -> None:
@@ -150,13 +165,52 @@ class LocalSink:
             raise
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Modes:
+    """The permissions of a root that is created, and of what is below it; None leaves them to the umask."""
+
+    root: Permissions | None
+    below: Permissions | None
+
+    def make_root(self, root: Path) -> None:
+        missing = [place for place in (root, *root.parents) if not place.exists()]
+        for place in reversed(missing):
+            place.mkdir(0o777 if self.root is None else self.root.folder, exist_ok=True)
+            if self.root is not None:
+                place.chmod(self.root.folder)
+            _sync_folder(place.parent)
+
+    def made_folder(self, name: str, *, within: int) -> int:
+        """Open a folder, and create it if it is missing; a symbolic link in its place is an error."""
+        try:
+            return open_folder(name, within=within)
+        except FileNotFoundError:
+            pass
+        try:
+            os.mkdir(name, 0o777 if self.below is None else self.below.folder, dir_fd=within)
+        except FileExistsError:
+            return open_folder(name, within=within)
+        os.fsync(within)
+        folder = open_folder(name, within=within)
+        if self.below is not None:
+            self.below.give(folder)
+        return folder
+
+    def new_file(self, name: str, *, within: int) -> int:
+        descriptor = os.open(name, _NEW_FILE, 0o666 if self.below is None else self.below.file, dir_fd=within)
+        if self.below is not None:
+            self.below.give(descriptor)
+        return descriptor
+
+
 class _Draft:
     """A file that does not have its final name yet; its methods block, and are called one at a time."""
 
-    def __init__(self, root: Path, path: str, *, of: str = "") -> None:
+    def __init__(self, root: Path, path: str, *, modes: _Modes, of: str = "") -> None:
         """`of` tells apart drafts of one path that are written at the same time."""
         self.path = path
         self._root = root
+        self._modes = modes
         self._temporary = f".{hashlib.sha256(f'{path}{of}'.encode()).hexdigest()[:16]}.partial"
         self._open = ExitStack()
         self._folder = -1
@@ -200,11 +254,11 @@ class _Draft:
         os.replace(self._temporary, final, src_dir_fd=self._folder, dst_dir_fd=self._folder)
 
     def _create(self) -> None:
-        _make_root(self._root)
+        self._modes.make_root(self._root)
         folder = open_root(self._root)
         for part in self.path.split("/")[:-1]:
             try:
-                deeper = _made_folder(part, within=folder)
+                deeper = self._modes.made_folder(part, within=folder)
             finally:
                 os.close(folder)
             folder = deeper
@@ -216,10 +270,10 @@ class _Draft:
 
     def _create_temporary(self) -> int:
         try:
-            return os.open(self._temporary, _NEW_FILE, 0o666, dir_fd=self._folder)
+            return self._modes.new_file(self._temporary, within=self._folder)
         except FileExistsError:
             os.unlink(self._temporary, dir_fd=self._folder)
-            return os.open(self._temporary, _NEW_FILE, 0o666, dir_fd=self._folder)
+            return self._modes.new_file(self._temporary, within=self._folder)
 
     def _remove(self) -> None:
         with suppress(OSError):
@@ -270,8 +324,8 @@ def _replaced(place: Path) -> SinkFailed:
 class _ResultDraft(_Draft):
     """A draft whose bytes must be one JSON array."""
 
-    def __init__(self, root: Path, source: str, *, naming: threading.Lock, import_id: str) -> None:
-        super().__init__(root, result_path(source), of=import_id)
+    def __init__(self, root: Path, source: str, *, modes: _Modes, naming: threading.Lock, import_id: str) -> None:
+        super().__init__(root, result_path(source), modes=modes, of=import_id)
         self.array = ResultArray()
         self.digest = hashlib.sha256()
         self._source = source
@@ -386,32 +440,12 @@ def _is_locked_now(folder: int) -> bool:
     return True
 
 
-def _make_root(root: Path) -> None:
-    if root.is_dir():
-        return
-    missing = [place for place in (root, *root.parents) if not place.exists()]
-    for place in reversed(missing):
-        place.mkdir(exist_ok=True)
-        _sync_folder(place.parent)
-
-
 def _sync_folder(place: Path) -> None:
     folder = open_root(place)
     try:
         os.fsync(folder)
     finally:
         os.close(folder)
-
-
-def _made_folder(name: str, *, within: int) -> int:
-    """Open a folder, and create it if it is missing; a symbolic link in its place is an error."""
-    try:
-        return open_folder(name, within=within)
-    except FileNotFoundError:
-        with suppress(FileExistsError):
-            os.mkdir(name, dir_fd=within)
-        os.fsync(within)
-        return open_folder(name, within=within)
 
 
 def _lstat(name: str, *, within: int) -> os.stat_result | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
@@ -13,6 +13,7 @@ from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 from runner.aws.s3 import S3Place, is_s3
 from runner.errors import ConfigError, SourceNotFound
+from runner.permissions import PRIVATE, Permissions
 
 SourceKind = Literal["directory", "file", "list", "s3"]
 OrderBy = Literal["name", "size", "mtime"]
@@ -76,6 +77,7 @@ def source_spec(
     files_from: str | None = None,
     stdin: BinaryIO | None = None,
     keep_lists_in: Path | None = None,
+    permissions: Permissions = PRIVATE,
     include: Iterable[str] = (),
     exclude: Iterable[str] = (),
     leave_out: Iterable[str | Path] = (),
@@ -85,12 +87,12 @@ def source_spec(
     """Return the spec of a command line: a directory, a file, or an S3 prefix; and a list file or `-`.
 
     The list from `stdin` is kept as a file in `keep_lists_in`, named by its content, so that a resume can read it
-    again and the same list is the same source. Raises ConfigError, SourceNotFound.
+    again and the same list is the same source; `permissions` are those of the file. Raises ConfigError, SourceNotFound.
     """
     if target is None and files_from is None:
         raise ConfigError("there is nothing to import", hint="name a directory, a file, or --files-from LIST")
     kind, path, list_path = _of_s3(target, files_from) or _of_this_machine(
-        target or os.curdir, files_from, stdin=stdin, keep_in=keep_lists_in
+        target or os.curdir, files_from, keep=lambda: _kept_list(stdin, keep_lists_in, permissions)
     )
     return SourceSpec(
         kind=kind,
@@ -114,11 +116,11 @@ def _of_s3(target: str | None, files_from: str | None) -> tuple[SourceKind, str,
 
 
 def _of_this_machine(
-    target: str, files_from: str | None, *, stdin: BinaryIO | None, keep_in: Path | None
+    target: str, files_from: str | None, *, keep: Callable[[], str]
 ) -> tuple[SourceKind, str, str | None]:
     refuse_foreign(target)
     refuse_foreign(files_from)
-    list_path = _list_path(files_from, stdin=stdin, keep_in=keep_in) if files_from else None
+    list_path = _list_path(files_from, keep=keep) if files_from else None
     path = os.path.realpath(target)
     return _kind(path, target=target, listed=list_path is not None), path, list_path
 
@@ -163,24 +165,28 @@ def _kind(path: str, *, target: str, listed: bool) -> SourceKind:
     return "file"
 
 
-def _list_path(files_from: str, *, stdin: BinaryIO | None, keep_in: Path | None) -> str:
-    if files_from != "-":
-        path = os.path.realpath(files_from)
-        if not Path(path).is_file():
-            raise SourceNotFound(f"the list file {printable(files_from)} does not exist")
-        return path
-    if stdin is None or keep_in is None:
+def _list_path(files_from: str, *, keep: Callable[[], str]) -> str:
+    if files_from == "-":
+        return keep()
+    path = os.path.realpath(files_from)
+    if not Path(path).is_file():
+        raise SourceNotFound(f"the list file {printable(files_from)} does not exist")
+    return path
+
+
+def _kept_list(stdin: BinaryIO | None, directory: Path | None, permissions: Permissions) -> str:
+    """Store the list on standard input under a name made from its content, atomically and only once.
+
+    Returns its path. Raises ConfigError.
+    """
+    if stdin is None or directory is None:
         raise ConfigError("a list on standard input cannot be read here", hint="give a list file")
-    return _kept(stdin.read(), keep_in)
-
-
-def _kept(content: bytes, directory: Path) -> str:
-    """Store a list under a name made from its content, atomically and only once; returns its path."""
+    content = stdin.read()
     kept = directory / f"{hashlib.sha256(content).hexdigest()[:16]}.list"
     if not kept.exists():
-        directory.mkdir(parents=True, exist_ok=True)
+        permissions.make_folder(directory)
         partial = kept.with_suffix(f".{os.getpid()}.tmp")
-        partial.write_bytes(content)
+        permissions.write(partial, content)
         partial.replace(kept)
     return os.path.realpath(kept)
 

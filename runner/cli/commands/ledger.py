@@ -90,6 +90,7 @@ async def reconcile(args: ReconcileArguments) -> None:
 async def copy(args: CopyArguments) -> None:
     """Copy batches from one ledger to another: items, histories, and which import belongs to which item."""
     from runner.cli.json_output import write_document
+    from runner.cli.query import print_notice
     from runner.cli.styles import console, line
     from runner.formatting import counted
     from runner.local.copy_ledger import copy_ledger
@@ -103,7 +104,10 @@ async def copy(args: CopyArguments) -> None:
             line(console(), f"batch {one.batch_id}: {counted(one.items, 'item')}, {one.new:,} newly copied")
 
     old_settings, new_settings = (args.load(ledger=place).settings for place in (args.source, args.target))
-    async with Resources(old_settings) as old, Resources(new_settings) as new:
+    async with (
+        Resources(old_settings, on_event=print_notice) as old,
+        Resources(new_settings, on_event=print_notice) as new,
+    ):
         await copy_ledger(old, new, batch_id=args.batch, on_copied=report)
     if args.json:
         write_document(copied)

@@ -154,7 +154,7 @@ class Operations:
         Raises ConfigError as `redrive` does, and SinkFailed if the bucket cannot be read.
         """
         batch = await self._batch_of_stack(batch_id)
-        ledger, sink = await self._ledger(), await self._resources.sink(batch.out)
+        ledger, sink = await self._ledger(), await self._resources.sink(batch)
         gone = GoneResults(ledger, batch, sink, transitions=self._transitions(ledger), emit=ignore)
         redrive = await self._redrive()
         await redrive.results(gone, match=match)

@@ -24,6 +24,7 @@ from runner.errors import (
     StorageFull,
 )
 from runner.ledger.sqlite.lockfile import LockFile, is_in_place, lock_path, refuse_network_file_system
+from runner.permissions import PRIVATE, Permissions
 
 logger = logging.getLogger(__name__)
 
@@ -56,14 +57,16 @@ class Schema:
 class DiskReserve:
     """Reserved disk space, so that answers to requests in flight can still be recorded when the disk is full."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, permissions: Permissions = PRIVATE) -> None:
         self._path = path
+        self._permissions = permissions
 
     def make(self) -> None:
         """Write the file, unless it exists or the disk has no room for it."""
         try:
             if not self._path.exists() or self._path.stat().st_size != RESERVE_BYTES:
-                self._path.write_bytes(os.urandom(RESERVE_BYTES))  # a file system may store zeros without using space
+                content = os.urandom(RESERVE_BYTES)  # a file system may store zeros without using space
+                self._permissions.write(self._path, content)
         except OSError as error:
             logger.warning("no disk space for the ledger's reserve", extra={"error": error.strerror})
             self.free()
@@ -88,8 +91,10 @@ class Database:
         descriptor: int | None = None,
         lock: LockFile | None = None,
         reserve: DiskReserve | None = None,
+        permissions: Permissions = PRIVATE,
     ) -> None:
         """`descriptor` is the open file of a writer. It is closed last: closing it releases the locks of SQLite."""
+        self._permissions = permissions
         self.connection = connection
         self._path = path
         self._descriptor = descriptor
@@ -103,19 +108,21 @@ class Database:
         return cls(connection, path=Path(":memory:"))
 
     @classmethod
-    def for_writing(cls, path: Path, schema: Schema, *, now: datetime) -> Database:
-        """Open the file as its only writer; creates it if it is missing.
+    def for_writing(cls, path: Path, schema: Schema, *, now: datetime, permissions: Permissions = PRIVATE) -> Database:
+        """Open the file as its only writer; creates it, with `permissions`, if it is missing.
+
+        SQLite gives the mode of the file to those that it makes beside it.
 
         Raises LedgerLocked, LedgerCorrupt, LedgerTooNew, LedgerError, StorageFull.
         """
         with contextlib.ExitStack() as undo, explained(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
+            permissions.make_folder(path.parent)
             if path.exists() and not path.is_file():
                 raise LedgerError(f"{path} is not a file", hint=ANOTHER_LEDGER)
             refuse_network_file_system(path)
-            lock = LockFile.take(lock_path(path), ledger=path, now=now)
+            lock = LockFile.take(lock_path(path), ledger=path, now=now, permissions=permissions)
             undo.callback(lock.release)
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            descriptor = permissions.open(path, os.O_RDWR)
             undo.callback(os.close, descriptor)
             connection = connect(path, mode="rw")
             undo.callback(connection.close)
@@ -124,10 +131,10 @@ class Database:
             connection.execute("PRAGMA cache_size = -16000")
             connection.execute("PRAGMA journal_size_limit = 67108864")
             bring_up(connection, schema, path)
-            reserve = DiskReserve(sibling(path, ".ballast"))
+            reserve = DiskReserve(sibling(path, ".ballast"), permissions)
             reserve.make()
             undo.pop_all()
-        return cls(connection, path=path, descriptor=descriptor, lock=lock, reserve=reserve)
+        return cls(connection, path=path, descriptor=descriptor, lock=lock, reserve=reserve, permissions=permissions)
 
     @classmethod
     def for_reading(cls, path: Path, schema: Schema) -> Database:
@@ -183,8 +190,8 @@ class Database:
     def copy_to(self, path: Path) -> None:
         """Write all that this connection sees to a new file. Raises LedgerError, StorageFull."""
         with explained(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+            self._permissions.make_folder(path.parent)
+            os.close(self._permissions.open(path, os.O_WRONLY | os.O_EXCL))
             self.connection.execute("VACUUM INTO ?", (str(path),))
 
     def close(self) -> None:

@@ -30,6 +30,7 @@ from runner.models import (
     ItemState,
     RemoteImport,
 )
+from runner.permissions import PRIVATE, Permissions
 
 _SCRIPTS = resources.files("runner.ledger.sqlite")
 SCHEMA = Schema(
@@ -90,9 +91,17 @@ class SqliteLedger:
 
     @classmethod
     def open(
-        cls, path: Path | str, *, now: Callable[[], datetime], read_only: bool = False, schema: Schema = SCHEMA
+        cls,
+        path: Path | str,
+        *,
+        now: Callable[[], datetime],
+        read_only: bool = False,
+        schema: Schema = SCHEMA,
+        permissions: Permissions = PRIVATE,
     ) -> SqliteLedger:
         """Open a ledger file, or `":memory:"`; only one process at a time can open the file for writing.
+
+        `permissions` are those of files that do not exist yet.
 
         Raises LedgerLocked, LedgerCorrupt, LedgerTooNew, LedgerError, StorageFull.
         """
@@ -100,7 +109,7 @@ class SqliteLedger:
             return cls(Database.in_memory(schema), now=now)
         if read_only:
             return cls(Database.for_reading(Path(path), schema), now=now)
-        return cls(Database.for_writing(Path(path), schema, now=now()), now=now)
+        return cls(Database.for_writing(Path(path), schema, now=now(), permissions=permissions), now=now)
 
     async def start_batch(self, batch: Batch) -> None:
         rules.check_counters(batch.counters)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from runner.errors import LedgerError, LedgerLocked
 from runner.models import iso
+from runner.permissions import PRIVATE, Permissions
 
 _MOUNTS = Path("/proc/mounts")
 _NETWORK_TYPES = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "ncpfs", "afs", "fuse.sshfs"})
@@ -27,9 +28,9 @@ class LockFile:
         self._path = path
 
     @classmethod
-    def take(cls, path: Path, *, ledger: Path, now: datetime) -> LockFile:
+    def take(cls, path: Path, *, ledger: Path, now: datetime, permissions: Permissions = PRIVATE) -> LockFile:
         """Lock `path` and write who holds it. Raises LedgerLocked, or OSError if it cannot be opened or locked."""
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = permissions.open(path, os.O_RDWR)
         try:
             lock_now(descriptor)
             os.ftruncate(descriptor, 0)

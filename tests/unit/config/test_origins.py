@@ -29,6 +29,8 @@ TABLE: dict[str, Kind] = {
     "hooks_file": "file",
     "routes": "schema",
     "ledger": "local",
+    "ledger_mode": "local",
+    "out_mode": "local",
     "quota_store": "local",
     "stack": "own account",
     "aws_region": "own account",
@@ -66,8 +68,9 @@ TABLE: dict[str, Kind] = {
 
 - secret: it is one, and may be in .env; redirects: says where secrets or data go, so the working directory alone does
   not decide; file: names a file, which must be in the working directory; schema: contains names of such files
-- local: a place on this machine; own account: chosen among what the user's own credentials can reach
 - links: allows links of the vendor, who would have to be hostile, too; nothing is sent there
+- local: a place on this machine, or who can read there
+- own account: chosen among what the user's own credentials can reach
 - plain: a limit, a filter, or a choice; it names no place
 """
 ELSEWHERE = {
@@ -77,6 +80,7 @@ ELSEWHERE = {
 }
 SANDBOX_OPTIONS = {
     "--host": "listens there",
+    "--allow-host": "answers to it",
     "--webhook-hosts": "sends webhooks there",
     "--hook-hosts": "lets hooks fetch from there",
     "--data": "writes there",
