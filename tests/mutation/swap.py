@@ -65,11 +65,14 @@ class Original:
         exec(_compiled(self._path), fresh)
         differ = {key for key, new in fresh.items() if isinstance(new, _CONSTANT) and new != own[key]}
         for key in differ:
-            old = own[key]
-            own[key] = fresh[key]
+            old, new = own[key], fresh[key]
+            own[key] = new
             for module in () if key.startswith("_") else list(sys.modules.values()):
                 if getattr(module, "__dict__", {}).get(key) is old:
-                    vars(module)[key] = fresh[key]
+                    vars(module)[key] = new
+            for function in self._living:
+                defaults = function.__kwdefaults__ or {}
+                defaults.update({name: new for name, value in defaults.items() if value is old})
         return bool(differ)
 
 

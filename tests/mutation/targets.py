@@ -65,7 +65,12 @@ TARGETS = {
     ),
     "transactions": Target(
         "runner/ledger/dynamodb/transactions.py",
-        (f"{CONTRACT}/test_dynamodb_interleaved.py", f"{CONTRACT}/test_ledger.py", f"{CONTRACT}/test_cloud_ledger.py"),
+        (
+            "tests/unit/ledger/test_dynamodb_transactions.py",
+            f"{CONTRACT}/test_dynamodb_interleaved.py",
+            f"{CONTRACT}/test_ledger.py",
+            f"{CONTRACT}/test_cloud_ledger.py",
+        ),
         is_simulated=False,
     ),
     "dynamodb": Target(

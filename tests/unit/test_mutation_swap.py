@@ -19,8 +19,8 @@ from dataclasses import dataclass
 LIMIT = 3
 _OWN = 3
 
-def is_small(number):
-    return number < LIMIT
+def is_small(number, *, limit=LIMIT):
+    return number < LIMIT and number < limit
 
 @contextmanager
 def opened():
@@ -63,7 +63,11 @@ def mutate(module: ModuleType, old: str, new: str) -> Original:
 
 def test_functions_have_the_code_of_the_mutant_wherever_they_were_imported(module: ModuleType) -> None:
     is_small, opened, box = module.is_small, module.opened, module.Box(3)
-    for old, new in (("number < LIMIT", "number <= LIMIT"), ("range(2)", "range(1)"), ("side * side", "side + side")):
+    for old, new in (
+        ("number < LIMIT and number < limit", "number <= LIMIT"),
+        ("range(2)", "range(1)"),
+        ("side * side", "side + side"),
+    ):
         original = mutate(module, old, new)
         changes = original.changes()
         assert changes is not None

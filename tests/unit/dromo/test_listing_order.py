@@ -38,6 +38,11 @@ async def test_a_page_that_is_out_of_order_does_not_end_the_walk() -> None:
     assert await walked(rows, page_size=3) == "abcd"
 
 
+async def test_a_later_page_that_is_in_order_ends_the_walk() -> None:
+    rows = [made("a", -5), made("b", 3), made("c", -9), made("d", -10), made("e", 1)]
+    assert await walked(rows, page_size=2) == "abcd"
+
+
 async def test_imports_of_the_same_instant_are_in_order() -> None:
     rows = [made("a", -9), made("b", -9), made("c", -10), made("d", -11)]
     assert await walked(rows, page_size=2) == "ab"

@@ -8,10 +8,15 @@ from datetime import timedelta
 import pytest
 
 from runner.config.options import RunOptions
-from runner.errors import OutcomeUnknown, Unavailable
-from runner.models import CreateRequest, ImportPage, Item, ItemState, RemoteImport
+from runner.config.routes import Route, Routes
+from runner.errors import NotSent, OutcomeUnknown, SchemaNotFound, Unavailable
+from runner.events import Notice
+from runner.models import CreateRequest, ImportPage, Item, ItemKind, ItemState, RemoteImport
+from runner.stages.factory import Stages
+from runner.stages.submit import SubmitOutcome, SubmitResult
+from runner.stages.transitions import Transitions
 from runner.stop import StopReason
-from tests.support.bench import Bench
+from tests.support.bench import BATCH_ID, Bench
 
 pytestmark = pytest.mark.virtual_time
 
@@ -126,3 +131,116 @@ async def test_a_permit_that_comes_as_the_run_stops_is_given_back() -> None:
     await bench.run()
     assert await bench.states() == {"a.csv": "queued"}
     assert await context.pacer.free_slots() == 20
+
+
+JSON = {f"{name}.json": b'[{"x":"%s"}]' % name.encode() for name in "abc"}
+OUTCOMES = SubmitOutcome
+
+
+class Submitting:
+    """Submits single items of a bench, as a function does."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench = bench
+        self.context = bench.context()
+        transitions = Transitions(bench.ledger, clock=bench.clock, emit=bench.events.append, by_state={})
+        self.stages = Stages(self.context, transitions)
+
+    async def submit(self, source: str) -> SubmitResult:
+        if await self.bench.ledger.batch(BATCH_ID) is None:
+            await self.bench.start()
+        kind = ItemKind.JSON if source.endswith(".json") else ItemKind.FILE
+        await self.bench.ledger.add([Item(batch_id=BATCH_ID, source=source, kind=kind)])
+        return await self.stages.submitter.submit(await self.bench.item(source))
+
+
+async def test_an_item_that_is_uploaded_or_rejected_has_advanced() -> None:
+    bench = Bench({"a.csv": b"1", "b.txt": b"2"}, routes=Routes([Route(name="r", match="*.csv", schema_id="s1")]))
+    submitting = Submitting(bench)
+    results = [await submitting.submit(source) for source in ("a.csv", "b.txt")]
+    assert [(one.outcome, one.item.state, one.reason) for one in results] == [
+        (OUTCOMES.ADVANCED, ItemState.PROCESSING, ""),
+        (OUTCOMES.ADVANCED, ItemState.REJECTED, ""),
+    ]
+
+
+async def test_items_of_a_missing_schema_stay_queued_with_the_vendors_sentence_and_only_one_is_sent() -> None:
+    bench = Bench({"a.csv": b"1", "b.csv": b"2"})
+    bench.vendor.create_script.append(SchemaNotFound("Not found.", schema_id="s1"))
+    submitting = Submitting(bench)
+    results = [await submitting.submit(source) for source in ("a.csv", "b.csv")]
+    assert [(one.outcome, one.item.state, one.reason) for one in results] == [
+        (OUTCOMES.SCHEMA_MISSING, ItemState.QUEUED, "Not found."),
+        (OUTCOMES.SCHEMA_MISSING, ItemState.QUEUED, "Not found."),
+    ]
+    assert bench.vendor.calls.count("create") == 1
+
+
+async def test_an_item_waits_for_a_permit_only_as_long_as_it_may() -> None:
+    bench = Bench({f"{number:02}.csv": b"%d" % number for number in range(21)}, options=RunOptions(permit_wait_s=5.0))
+    submitting = Submitting(bench)
+    for source in sorted(bench.files)[:20]:
+        await submitting.submit(source)
+    began_at = bench.clock.ticks()
+    result = await submitting.submit("20.csv")
+    assert (result.outcome, result.item.state) == (OUTCOMES.NO_PERMIT, ItemState.QUEUED)
+    assert bench.clock.ticks() - began_at == pytest.approx(5.0, abs=0.1)
+
+
+async def test_an_item_that_a_stop_or_trouble_keeps_back_is_unfinished() -> None:
+    bench = Bench({"a.csv": b"1", "b.csv": b"2"}, options=RunOptions(create_attempts=2))
+    bench.vendor.create_script.extend([NotSent("refused")] * 2)
+    submitting = Submitting(bench)
+    results = [await submitting.submit("a.csv")]
+    bench.stop.request(StopReason.INTERRUPTED)
+    results.append(await submitting.submit("b.csv"))
+    assert [(one.outcome, one.item.state) for one in results] == [(OUTCOMES.UNFINISHED, ItemState.QUEUED)] * 2
+    history = await bench.ledger.history(BATCH_ID, "a.csv")
+    assert [entry.reason for entry in history[1:]] == [
+        "create attempt 1",
+        "create attempt 2",
+        "no create succeeded in 2 attempts",
+    ]
+
+
+async def test_while_the_outcome_of_a_json_create_is_unknown_files_and_other_schemas_go_on() -> None:
+    routes = Routes([Route(name="c", match="c.json", schema_id="s2"), Route(name="r", schema_id="s1")])
+    bench = Bench({**JSON, **FILES}, routes=routes)
+    bench.vendor.create_script.append(OutcomeUnknown("cut"))
+    submitting = Submitting(bench)
+    results = [await submitting.submit(source) for source in ("a.json", "b.json", "c.json", "a.csv")]
+    assert [(one.outcome, one.item.state) for one in results] == [
+        (OUTCOMES.OUTCOME_UNKNOWN, ItemState.CREATING),
+        (OUTCOMES.HELD_BACK, ItemState.QUEUED),
+        (OUTCOMES.ADVANCED, ItemState.PROCESSING),
+        (OUTCOMES.ADVANCED, ItemState.PROCESSING),
+    ]
+    assert bench.vendor.calls.count("create") == 3
+
+
+async def test_json_items_that_wait_for_their_turn_are_held_back_once_the_outcome_of_the_first_is_unknown() -> None:
+    bench = Bench(JSON)
+    create = bench.vendor.create
+
+    async def slowly(request: CreateRequest) -> RemoteImport:
+        await asyncio.sleep(10)
+        await create(request)
+        raise OutcomeUnknown("cut")
+
+    bench.vendor.create = slowly  # type: ignore[method-assign]
+    submitting = Submitting(bench)
+    results = await asyncio.gather(*map(submitting.submit, ("a.json", "b.json")))
+    assert [one.outcome for one in results] == [OUTCOMES.OUTCOME_UNKNOWN, OUTCOMES.HELD_BACK]
+    assert len(bench.vendor.created) == 1
+
+
+async def test_json_that_a_lost_ledger_may_have_sent_waits_for_a_person_and_is_told_once() -> None:
+    bench = Bench({**JSON, **FILES})
+    bench.vendor.add(CreateRequest(schema_id="s1", initial_data=b"[]"))
+    submitting = Submitting(bench)
+    results = [await submitting.submit(source) for source in ("a.json", "b.json", "a.csv")]
+    outcomes = [OUTCOMES.JSON_IN_DOUBT, OUTCOMES.HELD_BACK, OUTCOMES.ADVANCED]
+    assert [one.outcome for one in results] == outcomes
+    (notice,) = [event for event in bench.events if isinstance(event, Notice)]
+    assert (notice.code, notice.message) == ("json_in_doubt", results[0].reason)
+    assert bench.vendor.calls.count("create") == 1

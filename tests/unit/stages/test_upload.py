@@ -218,3 +218,19 @@ async def test_refusals_of_an_upload_to_an_earlier_import_do_not_count_for_the_n
     await bench.run()
     assert await bench.states() == {"a.csv": "collected"}
     assert [import_id for import_id, _ in tries] == ["import-1"] * 3 + ["import-2"] * 3
+
+
+async def test_an_upload_that_storage_refused_for_now_is_repeated_with_the_url_of_a_retrieve() -> None:
+    bench = Bench(FILES)
+    bench.vendor.put_script.append(UploadRefused("HTTP 403 AccessDenied", may_pass=True))
+    put, urls = bench.vendor.put, list[str]()
+
+    async def noted(url: str, body: Body, *, only_if_absent: bool) -> bool:
+        urls.append(url)
+        await asyncio.sleep(1.5)
+        return await put(url, body, only_if_absent=only_if_absent)
+
+    bench.vendor.put = noted  # type: ignore[method-assign]
+    await bench.run()
+    assert await bench.states() == {"a.csv": "collected"}
+    assert len(set(urls)) == 2
