@@ -66,7 +66,7 @@ async def _repaired(
     if difference.source is None or difference.kind not in (DifferenceKind.STATUS, DifferenceKind.MISSING):
         return difference
     item = await ledger.item(batch.batch_id, difference.source)
-    if item is None or item.import_id != difference.import_id:
+    if item is None or item.import_id != difference.import_id or item.state not in _BOUND:
         return difference
     was = item.state
     try:

@@ -89,6 +89,7 @@ class ForeignWatch(WrappedApi):
         owned = await self._ledger.owners(found) if found else {}
         self._own.update(owned)
         foreign = {tag_of(found[one].original_filename) or "": found[one] for one in found.keys() - owned.keys()}
+        self._others.update(foreign)
         items = await self._ledger.by_tag(foreign) if foreign else {}
         ours = [
             (item.source, foreign[tag])
@@ -96,7 +97,6 @@ class ForeignWatch(WrappedApi):
             for item in same
             if item.batch_id == self._batch_id and await self._is_confirmed(item, foreign[tag])
         ]
-        self._others.update(foreign)
         if ours:
             self._on_found(self._error(sorted(ours, key=lambda one: one[0])))
 

@@ -42,7 +42,7 @@ class Judges(Base):
         owner = settled(self._ledger.owners([import_id])).get(import_id)
         item = settled(self._ledger.item(*owner)) if owner else None
         if item is None or item.import_id != import_id:
-            self._break(f"data of {mark} leaves for import {import_id}, which is not bound")
+            self.fail(f"data of {mark} leaves for import {import_id}, which is not bound")
 
     def item_moves(self, item: Item, state: ItemState, changes: Mapping[str, Any]) -> None:
         """A result is recorded only when it is whole and where it belongs."""
@@ -50,7 +50,7 @@ class Judges(Base):
             batch = settled(self._ledger.batch(item.batch_id))
             kept = self._results.of(batch.out if batch else "").get(str(changes["result"]))
             if kept not in {drop.given.result for drop in self._plan.inputs.values() if drop.key.endswith(_key(item))}:
-                self._break(f"{item.source} is collected, and its result is not that of its data")
+                self.fail(f"{item.source} is collected, and its result is not that of its data")
 
     # At any time
 
@@ -60,10 +60,10 @@ class Judges(Base):
             for mark in marks:
                 imports_of[mark].add(import_id)
             if len(marks) > 1:
-                self._break(f"import {import_id} got data {len(marks)} times: {marks}")
+                self.fail(f"import {import_id} got data {len(marks)} times: {marks}")
         for mark, imports in imports_of.items():
             if len(imports) > self._most_imports(mark):
-                self._break(f"the data of {mark} entered {len(imports)} imports")
+                self.fail(f"the data of {mark} entered {len(imports)} imports")
 
     def _most_imports(self, mark: str) -> int:
         """A file whose import failed is taken up by the next load over it."""
@@ -73,15 +73,15 @@ class Judges(Base):
     def quota_is_kept(self) -> None:
         counters, rate = self._vendor.state.counters, self._plan.quota
         if most_within(counters.create_times, rate.window_s) > rate.count:
-            self._break("more creates than the quota within a minute")
+            self.fail("more creates than the quota within a minute")
         if counters.refused_create_times:
-            self._break(f"{len(counters.refused_create_times)} creates were refused although nobody else creates")
+            self.fail(f"{len(counters.refused_create_times)} creates were refused although nobody else creates")
 
     def counts_are_exact(self) -> None:
         for batch in self.batches():
             counts = settled(self._ledger.counts(batch.batch_id))
             if Counter(item.state for item in self.items(batch)) != Counter(counts):
-                self._break(f"{batch.batch_id}: the ledger counts {counts}, its items say otherwise")
+                self.fail(f"{batch.batch_id}: the ledger counts {counts}, its items say otherwise")
 
     # In the end
 
@@ -100,7 +100,7 @@ class Judges(Base):
         states = Counter(str(item.state) for item in items)
         if POISON in mark:
             if set(states) != {"rejected"} or imported or any(item.error_code != "dead_letter" for item in items):
-                self._break(f"the poisoned {mark} is {dict(states)}")
+                self.fail(f"the poisoned {mark} is {dict(states)}")
             return
         lost = states["uncertain"] if given.kind is ItemKind.JSON else 0
         changed = sum(item.error_code == "changed_while_read" for item in items)
@@ -108,7 +108,7 @@ class Judges(Base):
         least = 0 if given.fate == "refused" or lost or changed or swallowed else 1
         most = 0 if given.fate == "refused" else self._most_imports(mark)
         if not least <= imported <= most:
-            self._break(f"the data of {mark} was imported {imported} times; its items are {dict(states)}")
+            self.fail(f"the data of {mark} was imported {imported} times; its items are {dict(states)}")
 
     def _was_swallowed(self, item: Item) -> bool:
         """Tell whether storage acknowledged the item's upload and lost it: the vendor never gets its data."""
@@ -118,25 +118,25 @@ class Judges(Base):
         lines = {str(line["source"]): str(line["state"]) for line in self._results.manifest(batch.out)}
         known = {item.source: str(item.state) for item in self.items(batch)}
         if lines != known:
-            self._break(f"{batch.batch_id}: the manifest says {lines}, the ledger {known}")
+            self.fail(f"{batch.batch_id}: the manifest says {lines}, the ledger {known}")
 
     def _ended(self, batch: Batch) -> None:
         published = [(state, end) for batch_id, state, end in self._heard.ends if batch_id == batch.batch_id]
         ends = list(dict.fromkeys(published))
         if not ends or ends[-1][0] != str(batch.state):
-            self._break(f"{batch.batch_id} is {batch.state}, and {ends} was published")
+            self.fail(f"{batch.batch_id} is {batch.state}, and {ends} was published")
         if len(published) - len(ends) > self.finish_kills:
-            self._break(f"{batch.batch_id}: an end was published more than once: {published}")
+            self.fail(f"{batch.batch_id}: an end was published more than once: {published}")
         reviews = any(item.state is _S.NEEDS_REVIEW for item in self.items(batch))
         if str(batch.state) != ("settled" if reviews else "complete"):
-            self._break(f"{batch.batch_id} is {batch.state} with{'' if reviews else 'out'} a review")
+            self.fail(f"{batch.batch_id} is {batch.state} with{'' if reviews else 'out'} a review")
 
     def calm_ends(self) -> None:
         """Where no function died and no letter was lost, a batch ends once, and once more after its reviews."""
         for batch in self.batches():
             published = [state for batch_id, state, _ in self._heard.ends if batch_id == batch.batch_id]
             if published not in (["complete"], ["settled"], ["settled", "complete"]):
-                self._break(f"{batch.batch_id}: {published} was published")
+                self.fail(f"{batch.batch_id}: {published} was published")
 
     def batches(self) -> list[Batch]:
         return settled(self._ledger.batches())

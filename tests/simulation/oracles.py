@@ -66,7 +66,7 @@ class Judges(Base):
         """I4: a create leaves only when its intent is durable."""
         items = [self._item(source)] if source else self._named(request.original_filename)
         if not any(item is not None and item.state is _S.CREATING for item in items):
-            self._break(f"I4: a create of {source or request.original_filename} leaves without a durable intent")
+            self.fail(f"I4: a create of {source or request.original_filename} leaves without a durable intent")
 
     def upload_leaves(self, import_id: str, source: str) -> None:
         """I4: a first byte leaves only when the import is durably bound to its item, and to no other.
@@ -76,10 +76,10 @@ class Judges(Base):
         item = self._item(source)
         is_due = item is not None and (item.state is _S.CREATED or self._plan.stack is not None)
         if item is None or item.import_id != import_id or not is_due:
-            self._break(f"I4: data of {source} leaves for import {import_id}, which is not bound to it")
+            self.fail(f"I4: data of {source} leaves for import {import_id}, which is not bound to it")
         owner = settled(self._ledger().owners([import_id])).get(import_id)
         if owner != (self.batch_id, source):
-            self._break(f"I4: data of {source} leaves for import {import_id}, which belongs to {owner}")
+            self.fail(f"I4: data of {source} leaves for import {import_id}, which belongs to {owner}")
         self._looked_before_repeat(import_id, source)
 
     def _looked_before_repeat(self, import_id: str, source: str) -> None:
@@ -89,7 +89,7 @@ class Judges(Base):
             at for (_, asked_for), times in self._vendor.seen.asked_at.items() for at in times if asked_for == import_id
         ]
         if before is not None and max(asked, default=-1.0) < before:
-            self._break(f"I1: data of {source} leaves again for import {import_id}, which nobody has looked at")
+            self.fail(f"I1: data of {source} leaves again for import {import_id}, which nobody has looked at")
         self._sent_at[import_id] = self._vendor.now() - self._vendor.wall(0.0)
 
     def item_moves(self, item: Item, state: ItemState, changes: Mapping[str, Any]) -> None:
@@ -104,7 +104,7 @@ class Judges(Base):
         kept = self._saved(f"results/{source}.json")
         wanted = {given.result for given in (self.inputs[source], self.later.get(source)) if given}
         if kept is not None and kept not in wanted and World.SHARED_OUT not in self._plan.worlds:
-            self._break(f"I4: an incomplete result of {source} is at its final path")
+            self.fail(f"I4: an incomplete result of {source} is at its final path")
 
     def _intent(self, item: Item, attempts: int) -> None:
         """I5: only a create that was not throttled counts as an attempt."""
@@ -114,20 +114,20 @@ class Judges(Base):
             if life == self.life and key in {name, item.original_filename}:
                 posts[outcome] += count
         if attempts > 1 + posts.total() - posts["RateLimited"]:
-            self._break(f"I5: {item.source} is at attempt {attempts} after {dict(posts)}")
+            self.fail(f"I5: {item.source} is at attempt {attempts} after {dict(posts)}")
 
     def _collected(self, item: Item, path: str, sha256: str) -> None:
         kept = self._saved(path)
         if kept is None or hashlib.sha256(kept).hexdigest() != sha256:
-            self._break(f"I4: {item.source} is recorded as collected before its result is complete")
+            self.fail(f"I4: {item.source} is recorded as collected before its result is complete")
         if kept != self.inputs[item.source].result:
-            self._break(f"I3: the result of {item.source} is not that of its data")
+            self.fail(f"I3: the result of {item.source} is not that of its data")
         self._successful(item)
 
     def _successful(self, item: Item) -> None:
         status = self._status(item.import_id)
         if status != "SUCCESSFUL":
-            self._break(f"I3: {item.source} is collected, but its import is {status}")
+            self.fail(f"I3: {item.source} is collected, but its import is {status}")
 
     # Between two lives, and in the end
 
@@ -138,12 +138,22 @@ class Judges(Base):
             for source in sources:
                 imports_of[source].add(import_id)
             if len(set(sources)) > 1:
-                self._break(f"I2: import {import_id} got data of {sorted(set(sources))}")
-            if len(sources) > 1 and World.CONDITION_IGNORED not in self._plan.worlds:
-                self._break(f"I1: the data of {sources[0]} was stored {len(sources)} times for import {import_id}")
+                self.fail(f"I2: import {import_id} got data of {sorted(set(sources))}")
+            if len(sources) > 1 and not self._may_be_stored_twice():
+                self.fail(f"I1: the data of {sources[0]} was stored {len(sources)} times for import {import_id}")
         for source, imports in imports_of.items():
-            if len(imports) > 1 and not self._may_repeat(source):
-                self._break(f"I1: the data of {source} entered {len(imports)} imports")
+            if len(imports) > self._ledger_count and not self._may_repeat(source):
+                self.fail(f"I1: the data of {source} entered {len(imports)} imports")
+
+    def _may_be_stored_twice(self) -> bool:
+        """Tell whether storage may get the data of an import twice: two ledgers may adopt the same empty import."""
+        takes_conditions = self._plan.settings.if_none_match == "accept"
+        is_shared = World.SECOND_LEDGER in self._plan.worlds and not takes_conditions
+        return is_shared or World.CONDITION_IGNORED in self._plan.worlds
+
+    @property
+    def _ledger_count(self) -> int:
+        return 2 if World.SECOND_LEDGER in self._plan.worlds else 1
 
     def _may_repeat(self, source: str) -> bool:
         """Tell whether data may enter another import: after a lost ledger, that of a file whose import failed."""
@@ -166,7 +176,7 @@ class Judges(Base):
         items = self.items()
         counts = settled(self._ledger().counts(self.batch_id))
         if Counter(item.state for item in items) != Counter(counts):
-            self._break(f"I3: the ledger counts {counts}, its items say otherwise")
+            self.fail(f"I3: the ledger counts {counts}, its items say otherwise")
         for item in items:
             if item.state is _S.COLLECTED and not self._is_replaced(item):
                 self._collected(item, item.result or "", item.result_sha256 or "")
@@ -175,12 +185,12 @@ class Judges(Base):
         """I5, I6: by the vendor's own logs and the instants at which retrieves were sent."""
         counters, rate = self._vendor.state.counters, self._plan.quota
         if most_within(counters.create_times, rate.window_s) > rate.count:
-            self._break("I5: more creates than the quota within a minute")
+            self.fail("I5: more creates than the quota within a minute")
         if self._plan.is_polite and counters.refused_create_times:
-            self._break(f"I5: {len(counters.refused_create_times)} creates were refused although nobody else creates")
+            self.fail(f"I5: {len(counters.refused_create_times)} creates were refused although nobody else creates")
         for (_, import_id), asked_at in self._vendor.seen.asked_at.items():
             if most_within(asked_at, 60.0) > POLLS_A_MINUTE:
-                self._break(f"I6: import {import_id} was asked for too often")
+                self.fail(f"I6: import {import_id} was asked for too often")
 
     def run_ended(self, *, deferred: int, held: bool, stopped: bool, by_us: bool) -> None:
         """I8: a run that ends by itself leaves nothing to do but what it deferred, and no status of its own making.
@@ -191,22 +201,22 @@ class Judges(Base):
         open_items = [item for item in left if not self._waits_for_a_word(item)]
         at_work = [f"{item.source} {item.state}" for item in open_items]
         if not stopped and len(at_work) > deferred:
-            self._break(f"I8: the run ended by itself, yet {at_work}")
+            self.fail(f"I8: the run ended by itself, yet {at_work}")
         if not stopped and held != (len(left) > len(open_items)):
-            self._break(f"I8: the run says that items {'' if held else 'do not '}wait for a person")
+            self.fail(f"I8: the run says that items {'' if held else 'do not '}wait for a person")
         if by_us:
             return
         for item in self.items():
             self._status_was_said(item)
         if self._plan.is_calm and (untroubled := [item.source for item in open_items if not self._is_struck(item)]):
-            self._break(f"I8: the run ended, yet nothing had happened to {untroubled}")
+            self.fail(f"I8: the run ended, yet nothing had happened to {untroubled}")
 
     def _status_was_said(self, item: Item) -> None:
         """I3: an item shows no status that its import has not reached."""
         is_sent = item.import_id is None or self._vendor.seen.data_of.get(item.import_id)
         said = None if is_sent else self._status(item.import_id)
         if said in _AS_FAR_AS and _AS_FAR_AS.get(item.status or "", 0) > _AS_FAR_AS[said]:
-            self._break(f"I3: {item.source} shows {item.status}, its import is {said}")
+            self.fail(f"I3: {item.source} shows {item.status}, its import is {said}")
 
     def _is_struck(self, item: Item) -> bool:
         """Tell whether an import of the item's content met something odd."""
@@ -223,7 +233,7 @@ class Judges(Base):
         """I3, I8: in the end every input has the fate that its data asks for, and the vendor agrees."""
         items = {item.source: item for item in self.items()}
         if items.keys() != self.inputs.keys():
-            self._break(f"I3: the batch holds {len(items)} items of {len(self.inputs)}")
+            self.fail(f"I3: the batch holds {len(items)} items of {len(self.inputs)}")
         for source, item in items.items():
             self._fate(source, item)
 
@@ -241,16 +251,16 @@ class Judges(Base):
         if item.import_id in self._vendor.odd.swallowed and item.error_code in (None, "upload_not_taken"):
             return
         if item.state not in wanted:
-            self._break(
-                f"I3: {source} ends {item.state} ({item.error_code}: {item.error_message}), not {sorted(wanted)}"
-            )
+            self.fail(f"I3: {source} ends {item.state} ({item.error_code}: {item.error_message}), not {sorted(wanted)}")
         given = [import_id for import_id, sources in self._vendor.seen.data_of.items() if source in sources]
-        if self._may_repeat(source):
+        if self._ledger_count > 1:
+            given = [import_id for import_id in given if import_id == item.import_id]
+        elif self._may_repeat(source):
             given = given[-1:]
         if given != ([] if item.state is _S.REJECTED else [item.import_id]):
-            self._break(f"I3: {source} is bound to import {item.import_id}, its data went to {given}")
+            self.fail(f"I3: {source} is bound to import {item.import_id}, its data went to {given}")
         if item.state is _S.FAILED and self._status(item.import_id) != "FAILED":
-            self._break(f"I3: {source} is failed, its import is {self._status(item.import_id)}")
+            self.fail(f"I3: {source} is failed, its import is {self._status(item.import_id)}")
 
     def left_open(self) -> list[str]:
         """Return the open items of the ledger but those that rightly wait.
@@ -274,7 +284,7 @@ class Judges(Base):
             if item.import_id in self._vendor.odd.swallowed:
                 self._untaken.add(item.source)
             elif not told:
-                self._break(f"I3: the next night, {item.source} is {item.state} ({item.error_code}), not {wanted}")
+                self.fail(f"I3: the next night, {item.source} is {item.state} ({item.error_code}), not {wanted}")
 
     def newest_results_are_kept(self) -> None:
         """I3: the result of the newer version stays where it is; one that arrives late is beside it."""
@@ -282,17 +292,17 @@ class Judges(Base):
             usual, newest = f"results/{item.source}.json", self.later[item.source]
             is_due = newest.version > 1 and item.source not in self._untaken
             if is_due and self._saved(usual) != newest.result:
-                self._break(f"I3: the result of the newer {item.source} was replaced")
+                self.fail(f"I3: the result of the newer {item.source} was replaced")
             late = item.state is _S.COLLECTED and item.result != usual
             if late and self._saved(item.result or "") != self.inputs[item.source].result:
-                self._break(f"I3: {item.result} is not the late result of {item.source}")
+                self.fail(f"I3: {item.result} is not the late result of {item.source}")
 
     def nothing_was_new(self) -> None:
         """I1, I3: a batch that lists the same source again sends nothing, and says why."""
         for item in self.items():
             told = item.state in (_S.SKIPPED, _S.REJECTED) or self._has_reason(item)
             if not told:
-                self._break(f"I3: the next night, {item.source} is {item.state} ({item.error_code})")
+                self.fail(f"I3: the next night, {item.source} is {item.state} ({item.error_code})")
 
     def _has_reason(self, item: Item) -> bool:
         """Tell whether an item of the next night is not sent because of what happened in the first."""

@@ -96,6 +96,10 @@ class Plan:
     stack: StackHabits | None = None
     """Whether the ledger is shared with functions that webhooks wake."""
     worlds: frozenset[World] = frozenset()
+    second_at: float = 0.0
+    """When the run with the second ledger begins, if there is one."""
+    second_slots: bool = False
+    """Whether that run is on another machine, with create slots of its own."""
 
     @property
     def next_inputs(self) -> tuple[Input, ...]:
@@ -114,13 +118,19 @@ class Plan:
         """Tell whether nothing goes wrong but what the worlds bring, and they do not stop a run."""
         trouble = [*self.outages, *self.full, *self.deletions, *self.strangers, *(life.freezes for life in self.lives)]
         is_quiet = not any(trouble) and not any(self.rates.values()) and self.stack is None
-        return is_quiet and bool(self.worlds) and World.FAILING_OUT not in self.worlds
+        return is_quiet and bool(self.worlds) and self.worlds.isdisjoint({World.FAILING_OUT, World.SECOND_LEDGER})
+
+    @property
+    def confirms_lists(self) -> bool:
+        """Tell whether retrieves show at once what a list shows."""
+        odd = {World.ODD_404, World.LATE_READS, World.LONG_OUTAGE}
+        return not self.rates.get("retrieve") and not self.outages and self.worlds.isdisjoint(odd)
 
     @property
     def is_polite(self) -> bool:
         """Tell whether everything that happens is within what the quota's guard allows for."""
         frozen = any(life.freezes for life in self.lives)
-        return self.latest_create_s <= 30.0 and not frozen and not self.strangers
+        return self.latest_create_s <= 30.0 and not frozen and not self.strangers and not self.second_slots
 
 
 def plan_of(seed: int) -> Plan:
@@ -188,6 +198,8 @@ def within(plan: Plan, worlds: frozenset[World]) -> Plan:
         rested = tuple(replace(life, rest_s=life.rest_s + 300.0) for life in plan.lives)
         # Nothing tells a new ledger of an import that had data and was deleted.
         plan = replace(plan, lives=rested, filename_tag=True, stack=None, deletions=())
+    if World.SECOND_LEDGER in worlds:
+        plan = _with_second_ledger(plan)
     if rng.random() < 0.67 or World.LONG_OUTAGE in worlds:
         return plan
     calm = tuple(replace(life, kill_at=None, stop_after_s=None, freezes=()) for life in plan.lives)
@@ -195,6 +207,24 @@ def within(plan: Plan, worlds: frozenset[World]) -> Plan:
         call: rate for call, rate in plan.rates.items() if call == "create" and worlds & _OF_JSON
     }
     return replace(plan, lives=calm, rates=rates, outages=(), full=(), strangers=(), deletions=())
+
+
+def _with_second_ledger(plan: Plan) -> Plan:
+    """Let another run begin at the same time or up to two minutes later, on the same machine or on another one.
+
+    Nothing is promised for JSON there: no tag tells whose import is whose.
+    """
+    rng = _draws(plan.seed, "second")
+    return replace(
+        plan,
+        second_at=rng.choice((0.0, rng.uniform(0, 30), rng.uniform(0, 120))),
+        second_slots=rng.random() < 0.5,
+        quota=Rate(rng.choice((3, 6)), 60.0),
+        inputs=tuple(given for given in plan.inputs if given.kind is ItemKind.FILE),
+        filename_tag=True,
+        stack=None,
+        deletions=(),
+    )
 
 
 def _with_lost_json(plan: Plan, rng: random.Random) -> Plan:

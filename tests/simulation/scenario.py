@@ -22,7 +22,7 @@ from runner.ledger.memory import MemoryLedger
 from runner.ledger.protocol import Ledger
 from runner.ledger.sqlite.ledger import SqliteLedger
 from runner.local.pipeline import RunResult, Scope, run_batch
-from runner.models import Batch, ItemState
+from runner.models import Batch, CreateRequest, ItemState
 from runner.protocols import Sink
 from runner.quota.pacer import CreatePacer
 from runner.quota.slots import MemorySlots, SlotStore
@@ -35,6 +35,7 @@ from sandbox.api_state import SandboxState
 from sandbox.settings import SandboxSettings
 from tests.simulation.oracles import Judges
 from tests.simulation.plan import SETTLE_S, Life, Plan, plan_of, shared_plan_of, within
+from tests.simulation.second_ledger import Sight
 from tests.simulation.stack import Stack
 from tests.support.inputs import SimulatedSource, simulated_engine
 from tests.support.lagging import LaggingLedger
@@ -70,6 +71,8 @@ CONFIG = RunSpec(source=SourceSpec(kind="directory", path="inbox"), routes=ROUTE
 SCHEMAS: list[dict[str, Any]] = [
     {"id": name, "name": name, "fields": list(FIELDS), "settings": {}} for name in ("contacts", "customers")
 ]
+SECOND_LIFE = 500_000
+"""From this number on the vendor sees what the run with the second ledger asks for."""
 LONGEST_LIFE_S = 86_400.0
 LONGEST_STOP_S = 900.0
 
@@ -163,17 +166,18 @@ class Store:
 class Simulation:
     """The lives of one plan, and the judges between them."""
 
-    def __init__(self, plan: Plan, loop: VirtualLoop, stack: ExitStack) -> None:
+    def __init__(self, plan: Plan, loop: VirtualLoop, stack: ExitStack, *, beside: Simulation | None = None) -> None:
+        """Simulate a plan; or `beside` a simulation, at the same vendor, the run with the second ledger."""
         self._plan = plan
         self._loop = loop
         self._batch_id = BATCH_ID
         self._inputs = {given.source: given for given in plan.inputs}
-        self._trace = Trace(loop)
+        self._trace = beside._trace if beside else Trace(loop)
         self._clock = SimulatedClock(loop)
         self._store = Store(plan, self._clock, stack)
         failing = Oddities(plan.worlds, seed=plan.seed).out_failures(until=plan.clears_at)
         self._disk = Disk(loop, self._rng("disk"), full=plan.full, failing=failing)
-        self._vendor = self._make_vendor()
+        self._vendor = beside._vendor if beside else self._make_vendor()
         self._judges = Judges(
             plan,
             batch_id=BATCH_ID,
@@ -183,6 +187,12 @@ class Simulation:
         )
         self._events: list[int] = []
         self._stack = self._make_stack()
+        self._sight: Sight | None = None
+        self._second: Simulation | None = None
+        if World.SECOND_LEDGER in plan.worlds and beside is None:
+            self._second = Simulation(replace(plan, store="memory"), loop, stack, beside=self)
+            if not plan.second_slots:
+                self._second._store.slots = self._store.slots
 
     def _rng(self, purpose: str) -> random.Random:
         return random.Random(f"{self._plan.seed} {purpose}")
@@ -231,19 +241,19 @@ class Simulation:
             self._vendor.stranger_creates(name, "customers", at=at, upload_after_s=delay_s)
         for at, choice in self._plan.deletions:
             self._vendor.person_deletes(at=at, choice=choice)
+        second = None if self._second is None else self._loop.create_task(self._second.live_beside())
         for number, life in enumerate(self._plan.lives):
             await self._live(number, life)
-            await asyncio.sleep(life.rest_s)
-            if World.LOST_LEDGER in self._plan.worlds:
-                self._trace.note("ledger lost")
-                self._store.lose_ledger()
-                self._judges.ledger_was_lost()
+            await self._rest(life)
         await asyncio.sleep(max(0.0, self._plan.clears_at - self._loop.time()))
+        if second is not None:
+            self._loop.deadline = self._loop.time() + self._plan.longest_life_s
+            await second
         if self._stack is not None:
             await self._stack.drained()
-        await self._live(len(self._plan.lives), Life())
-        if left := self._judges.left_open():
-            raise self.broken(f"I8: open after a run without faults: {left}")
+        await self._live_without_faults(len(self._plan.lives))
+        if self._second is not None:
+            await self._second.complete()
         if self._plan.reviewed:
             await self._finish_reviews()
         self._judge(self._judges.all_has_ended)
@@ -251,6 +261,29 @@ class Simulation:
             await self._changed_night()
         elif World.NEXT_NIGHT in self._plan.worlds:
             await self._next_night()
+
+    async def _rest(self, life: Life) -> None:
+        """Let the machine be idle; the ledger may be lost meanwhile."""
+        await asyncio.sleep(life.rest_s)
+        if World.LOST_LEDGER in self._plan.worlds:
+            self._trace.note("ledger lost")
+            self._store.lose_ledger()
+            self._judges.ledger_was_lost()
+
+    async def _live_without_faults(self, number: int) -> None:
+        await self._live(number, Life())
+        if left := self._judges.left_open():
+            raise self.broken(f"I8: open after a run without faults: {left}")
+
+    async def live_beside(self) -> None:
+        """Live one life with the second ledger while another run is working."""
+        await asyncio.sleep(self._plan.second_at)
+        await self._live(SECOND_LIFE, Life())
+
+    async def complete(self) -> None:
+        """Continue with the second ledger after the other run has ended."""
+        await self._live_without_faults(SECOND_LIFE + 1)
+        self._judge(self._judges.all_has_ended)
 
     async def _next_night(self) -> None:
         """List the same source again, for another batch: none of its data is sent again."""
@@ -279,7 +312,8 @@ class Simulation:
             raise self.broken(f"I8: reviews are finished, but not seen: {left}")
 
     async def _live(self, number: int, life: Life, *, scope: Scope = Scope.RUN) -> None:
-        self._loop.deadline = self._loop.time() + self._plan.longest_life_s
+        if number != SECOND_LIFE:
+            self._loop.deadline = self._loop.time() + self._plan.longest_life_s
         self._trace.note("life", str(number))
         self._clock.skew_s = life.skew_s
         self._judges.life = number
@@ -291,7 +325,8 @@ class Simulation:
         ended = await self._run(process, self._program(process, number, stop, scope))
         for timer in timers:
             timer.cancel()
-        self._loop.deadline = float("inf")
+        if number != SECOND_LIFE:
+            self._loop.deadline = float("inf")
         self._events.append(process.event_count)
         if process.dead:
             self._vendor.sender_died(process)
@@ -306,6 +341,9 @@ class Simulation:
                     deferred=ended.deferred, held=bool(ended.held_schemas), stopped=stop.requested, by_us=by_us
                 )
             )
+            if self._sight is not None and self._plan.confirms_lists and not by_us:
+                sight, reason = self._sight, stop.reason
+                self._judge(lambda: sight.ended(reason))
 
     async def _run(self, process: Process, program: Any) -> RunResult | None:
         try:
@@ -349,6 +387,8 @@ class Simulation:
         vendor_time = VendorTime(self._clock)
         api = SimulatedApi(self._vendor, process, self._loop, life=number, vendor_time=vendor_time)
         api.before_create = self._judges.create_leaves
+        if World.SECOND_LEDGER in plan.worlds:
+            self._watch_lists(api)
         storage = SimulatedStorage(self._vendor, process, self._loop)
         storage.before_upload = self._judges.upload_leaves
         return RunContext(
@@ -382,6 +422,18 @@ class Simulation:
             shared=plan.stack is not None,
             shares_out=True,
         )
+
+    def _watch_lists(self, api: SimulatedApi) -> None:
+        """Judge what a run does once a list shows it that another one is importing the same files."""
+        sight = self._sight = Sight(
+            self._batch_id, vendor=self._vendor, ledger=self._store.truth, fail=self._judges.fail
+        )
+
+        def leaves(request: CreateRequest, source: str | None) -> None:
+            self._judges.create_leaves(request, source)
+            sight.create_leaves(request)
+
+        api.before_create, api.on_listed = leaves, sight.listed
 
     def _judge(self, invariant: Callable[[], None]) -> None:
         self._judges.judge(invariant, self._trace.events)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from runner.dromo import listing
-from runner.stages import earlier_json
+from runner.stages import earlier_json, foreign
 from tests.simulation.plan import Plan, within
 from tests.support.seeds import Mutant
 from tests.support.worlds import World
@@ -41,6 +41,17 @@ def any_name_taken_for_that_of_a_file(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(earlier_json, "_is_of_a_file", lambda remote: bool(remote.original_filename))
 
 
+def files_of_another_run_sent_again(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(foreign.ForeignWatch, "refuse", lambda *_: None)
+
+
+def another_run_not_noticed(patch: pytest.MonkeyPatch) -> None:
+    async def never(*_: Any) -> bool:
+        return False
+
+    patch.setattr(foreign.ForeignWatch, "_is_confirmed", never)
+
+
 WORLD_MUTANTS = (
     Mutant(
         "one page in order proves that a list is in order",
@@ -60,5 +71,17 @@ WORLD_MUTANTS = (
         any_name_taken_for_that_of_a_file,
         playing(World.LOST_LEDGER, World.NAMED_JSON),
         first_seed=700000,
+    ),
+    Mutant(
+        "files that another run has sent are sent again",
+        files_of_another_run_sent_again,
+        playing(World.SECOND_LEDGER),
+        first_seed=704027,
+    ),
+    Mutant(
+        "a run goes on beside another one with another ledger",
+        another_run_not_noticed,
+        playing(World.SECOND_LEDGER),
+        first_seed=704001,
     ),
 )

@@ -69,7 +69,7 @@ class Judges:
         error.trace = trace
         return error
 
-    def _break(self, sentence: str) -> None:
+    def fail(self, sentence: str) -> None:
         self.broken.append(sentence)
         raise Broken(sentence)
 

@@ -343,6 +343,7 @@ class SimulatedApi:
         self._loop = loop
         self._life = life
         self.before_create: Callable[[CreateRequest, str | None], None] = lambda _request, _source: None
+        self.on_listed: Callable[[tuple[RemoteImport, ...]], None] = lambda _page: None
 
     async def create(self, request: CreateRequest) -> RemoteImport:
         rows = orjson.loads(request.initial_data) if request.initial_data is not None else None
@@ -379,6 +380,7 @@ class SimulatedApi:
         found = await self._read("list", str(offset), vendor.listed)
         last = offset + min(limit, vendor.odd.page_size(vendor.habits.page_size))
         page = tuple(vendor.shown(one) for one in found[offset:last])
+        self.on_listed(page)
         return ImportPage(count=len(found), imports=page, has_next=last < len(found))
 
     async def results_url(self, import_id: str) -> str:

@@ -54,6 +54,8 @@ class World(StrEnum):
     """The next night some files have changed, their results go where those of the first are, and reviews end late."""
     LOST_LEDGER = "lost-ledger"
     """The ledger is gone when the next run begins."""
+    SECOND_LEDGER = "second-ledger"
+    """Another run with another ledger imports the same source at the same time, where no lock keeps it away."""
 
 
 ON_BY_DEFAULT: frozenset[World] = frozenset(
@@ -70,6 +72,7 @@ ON_BY_DEFAULT: frozenset[World] = frozenset(
         World.NAMED_JSON,
         World.NEXT_NIGHT,
         World.ODD_404,
+        World.SECOND_LEDGER,
         World.SHARED_OUT,
         World.STORAGE_403,
         World.SWALLOWED_UPLOAD,
@@ -78,7 +81,7 @@ ON_BY_DEFAULT: frozenset[World] = frozenset(
 """Worlds in which the core holds: a quarter of all seeds plays each."""
 
 SHARE = 0.25
-ALONE_ONLY = frozenset({World.NEXT_NIGHT, World.SHARED_OUT, World.LOST_LEDGER})
+ALONE_ONLY = frozenset({World.NEXT_NIGHT, World.SHARED_OUT, World.LOST_LEDGER, World.SECOND_LEDGER})
 """Worlds of a run on one machine; the functions have neither several ledgers nor lives."""
 
 

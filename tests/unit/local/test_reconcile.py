@@ -395,3 +395,21 @@ async def test_an_import_of_an_item_that_was_redriven_without_it_is_a_risk_once_
     await bench.ledger.advance(item, ItemState.REJECTED, reason="unreadable", error_code="unreadable")
     (found,) = await recovery.differences(bench.ledger, bench.vendor, await bench.batch())
     assert (found.import_id, found.kind) == (given_up, DifferenceKind.DUPLICATE_RISK)
+
+
+async def test_a_repair_leaves_an_item_that_has_been_collected_since_the_comparison() -> None:
+    bench = Bench(FILES)
+    remote = bench.vendor.add(_tagged(bench))
+    bench.vendor.change(remote.import_id, status="SUCCESSFUL")
+    item = await bench.leave("a.csv", ItemState.PROCESSING, import_id=remote.import_id)
+    batch = await bench.ledger.batch(BATCH_ID)
+    assert batch is not None
+    found = await recovery.differences(bench.ledger, bench.vendor, batch)
+    for state in (ItemState.SUCCEEDED, ItemState.COLLECTED):
+        item = await bench.ledger.advance(item, state, reason="the run goes on")
+
+    repaired = await recovery.repair(
+        found, ledger=bench.ledger, api=bench.vendor, batch=batch, transitions=await _transitions(bench)
+    )
+    assert [difference.fixed for difference in repaired] == [False]
+    assert await bench.item("a.csv") == item

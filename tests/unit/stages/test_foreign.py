@@ -169,3 +169,21 @@ async def test_lost_answers_of_this_run_are_no_other_run() -> None:
     result = await bench.run()
     assert bench.stop.reason is None
     assert result.by_state == {S.COLLECTED: len(FILES)}
+
+
+async def test_a_file_that_another_ledger_has_sent_is_not_sent_while_a_slow_retrieve_confirms_another_one() -> None:
+    bench = Bench(FILES)
+    retrieve = bench.vendor.retrieve
+
+    async def slow(import_id: str) -> RemoteImport:
+        await asyncio.sleep(100.0)
+        return await retrieve(import_id)
+
+    def appear() -> None:
+        foreign(bench, "03.csv")
+        foreign(bench, "59.csv")
+        bench.vendor.retrieve = slow  # type: ignore[method-assign]
+
+    await after(30, bench, appear)
+    assert stopped(bench, "59.csv")
+    assert sum("59" in name for name in sent(bench)) == 1
