@@ -14,6 +14,7 @@ from aws_lambda_powertools.logging.utils import copy_config_to_registered_logger
 from aws_lambda_powertools.metrics import EphemeralMetrics
 
 from runner.errors import BulkheadError, first_cause
+from runner.masking import FORMS
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -45,7 +46,7 @@ class Telemetry:
         cause = first_cause(error)
         more: dict[str, object]
         if isinstance(cause, BulkheadError):
-            more = {"reason": str(cause), "hint": cause.hint}
+            more = {"reason": FORMS(str(cause)), "hint": cause.hint}
         else:
             more = {"trace": [f"{at.filename}:{at.lineno} {at.name}" for at in extract_tb(cause.__traceback__)]}
         self.logger.error(sentence, extra={"error": type(cause).__name__, **more, **fields})

@@ -126,7 +126,7 @@ class _Worker:
         self.end()
         if self._closed.is_set():
             raise PoolClosed
-        raise BulkheadError("a worker process of the check did not start", hint="run the command again with -v")
+        raise BulkheadError("a worker process of the check did not start", hint="free some memory, or use --jobs 1")
 
     def _launch(self, descriptor: int) -> subprocess.Popen[bytes]:
         """Start the process; not by `multiprocessing`, whose children get the whole environment of this one."""
@@ -135,6 +135,7 @@ class _Worker:
             env=child_environment(reads_s3=self._setup.source.kind == "s3"),
             stdin=subprocess.PIPE,  # never written to: it ends with this process, and so does the child
             stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,  # libraries quote there what files hold
             pass_fds=(descriptor,),
         )
 

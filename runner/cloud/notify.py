@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from runner.errors import Unavailable
+from runner.formatting import shown
 
 if TYPE_CHECKING:
     from runner.aws.services import Aws
@@ -81,5 +82,12 @@ def _line(text: str) -> str:
 def _mail(subject: str, summary: Mapping[str, Any]) -> str:
     """Return the text of the mail: the end, its reason, the number of items in each state, the manifest's url."""
     states = [f"{count:>9,}  {state}" for state, count in summary["by_state"].items() if count]
-    lines = [subject, str(summary.get("reason", "")), "", *states, "", f"Manifest: {summary.get('manifest', '')}"]
+    lines = [
+        subject,
+        shown(str(summary.get("reason", ""))),
+        "",
+        *states,
+        "",
+        f"Manifest: {summary.get('manifest', '')}",
+    ]
     return "\n".join(lines) + "\n"

@@ -96,6 +96,9 @@ def moody_engine(source: Any, **_: Any) -> Ended:
         time.sleep(600)
     if name.startswith("core"):
         return Ended("FAILED", [{"message": str(resource.getrlimit(resource.RLIMIT_CORE))}])
+    if name.startswith("talk"):
+        os.write(2, b"\x1b[2Jwhat a file holds")
+        os.write(1, b"\x1b[2Jwhat a file holds")
     if name.startswith("raise"):
         raise RuntimeError("what a file holds")
     if name.startswith("memory"):

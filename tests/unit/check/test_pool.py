@@ -53,6 +53,13 @@ async def test_a_file_that_breaks_the_engine_or_needs_too_much_memory_is_reporte
     assert "what a file holds" not in repr(found)
 
 
+async def test_nothing_that_a_library_prints_reaches_the_terminal(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    await checked(tmp_path, fill(tmp_path, "talk.csv"))
+    assert capfd.readouterr() == ("", "")
+
+
 async def test_a_file_that_is_gone_is_rejected_as_in_a_run(tmp_path: Path) -> None:
     found = await checked(tmp_path, [FileToCheck("gone.csv", 8, 0)])
     assert (found["gone.csv"].prediction, found["gone.csv"].code) == (Prediction.REJECT, "not_found")
