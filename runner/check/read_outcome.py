@@ -238,7 +238,8 @@ def _failure_code(message: str) -> str:
 
 def _structural_problem(error: Mapping[str, Any]) -> Problem:
     kind = str(error.get("type") or "review").lower()
-    return Problem(effect=Effect.REVIEW, kind=kind, message=str(error.get("message") or kind))
+    labels = (str(error["sheet"]),) if error.get("sheet") else ()
+    return Problem(effect=Effect.REVIEW, kind=kind, message=str(error.get("message") or kind), labels=labels)
 
 
 def _unused_headers(metadata: Mapping[str, Any]) -> list[str]:

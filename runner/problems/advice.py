@@ -57,6 +57,11 @@ def _not_mapped(group: ProblemGroup, _fields: Mapping[str, Definition]) -> str:
     return _sentence(", ".join(parts))
 
 
+def _sheet_not_chosen(group: ProblemGroup, _fields: Mapping[str, Definition]) -> str:
+    named = f'"{group.labels[0]}"' if group.labels else "the one to import"
+    return f"Set uploadStep.sheetOverride in the schema's settings to {named}, or remove the other sheets."
+
+
 def _column_ignored(group: ProblemGroup, _fields: Mapping[str, Definition]) -> str:
     if group.headers:
         label, header = group.headers[0]
@@ -76,8 +81,10 @@ def _warning(group: ProblemGroup, _fields: Mapping[str, Definition]) -> str:
 
 _BY_WARNING = {
     "bad_bytes": "Export the file again as UTF-8; some of its characters are lost.",
+    "cell_error": "Correct the formulas in these cells, or replace them with values.",
     "column_unnamed": "Write a name into the empty cell of the header if the column is needed.",
     "end_marks": "Compare the last rows with the original; the file may have been cut off while it was copied.",
+    "formula_empty": "Open the workbook in a spreadsheet program and save it, so that it contains the values.",
     "header_again": "Remove the repeated header; the file looks like several exports, one after the other.",
     "header_other": "Split the file where the other header stands, and import each part by itself.",
     "quoted_lines": "Check that the cell is meant to have several lines; otherwise, close the quote in that row.",
@@ -120,6 +127,7 @@ def _always(text: str) -> Callable[[ProblemGroup, Mapping[str, Definition]], str
 _BY_KIND: Mapping[str, Callable[[ProblemGroup, Mapping[str, Definition]], str]] = {
     "header_not_found": _header_not_found,
     "not_mapped": _not_mapped,
+    "sheet_not_chosen": _sheet_not_chosen,
     "column_ignored": _column_ignored,
     "empty": _empty,
     "warning": _warning,

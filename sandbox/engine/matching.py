@@ -46,6 +46,12 @@ def normalized(name: str) -> str:
     return _NOT_ALPHANUMERIC.sub("", unicodedata.normalize("NFKC", name).casefold())
 
 
+def is_name(text: str, fields: Sequence[Field]) -> bool:
+    """Return whether a text is a name of a field that is not hidden, apart from case and punctuation."""
+    plain = normalized(text)
+    return any(plain in _plain_names(field) for field in fields if not field.hidden)
+
+
 def suggestions(name: str, fields: Sequence[Field]) -> list[str]:
     """Return the keys of the fields that a header may mean, best first; at most a few, none without a header."""
     if not name or not is_installed("rapidfuzz"):

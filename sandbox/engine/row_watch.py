@@ -1,7 +1,7 @@
 """What the rows around a header show about the file: rows that are too wide, cells without a name, further headers."""
 
 from collections.abc import Collection, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from sandbox.engine.reading.sheet import Row
 from sandbox.engine.warning import FileWarnings, Level
@@ -9,6 +9,8 @@ from sandbox.engine.warning import FileWarnings, Level
 _BOM = "\ufeff"
 _NAMES_MIN = 2
 _MIN_WIDTH_SHARE = 0.6
+_GROUP_ROWS_MAX = 1
+"""A single row above the header that is nearly as wide usually names groups of columns."""
 
 
 class RowWatch:
@@ -18,13 +20,14 @@ class RowWatch:
     """
 
     def __init__(
-        self, header: Row, *, taken: Collection[int], names: Collection[str], delimiter: str, warnings: FileWarnings
+        self, header: Row, *, taken: Collection[int], names: tuple[str, ...], delimiter: str, warnings: FileWarnings
     ) -> None:
         self._width = len(header)
         self._header = _plain_cells(header)
         self._nameless = [at for at, name in enumerate(header) if not name and at not in taken]
         self._probe = next((at for at, name in enumerate(header) if name), 0)
-        self._texts = {*names, *header} - {""}
+        self._texts = names
+        self._forms = (_forms(names), _forms(tuple(header[self._probe : self._probe + 1])))
         self._delimiter = delimiter
         self._warnings = warnings
         self._seen = 0
@@ -39,7 +42,8 @@ class RowWatch:
         if self._nameless:
             self._see_nameless(rows, at)
         probe = self._probe
-        if not self._first_names.isdisjoint([row[probe] for row in rows if len(row) > probe]):
+        column = [row[probe] for row in rows if len(row) > probe]
+        if not all(forms.isdisjoint(column) for forms in self._forms):
             self._see_headers(rows, at)
 
     def _see_wide(self, rows: Sequence[Row], at: int) -> None:
@@ -70,23 +74,28 @@ class RowWatch:
 
     @cached_property
     def _names(self) -> frozenset[str]:
-        return frozenset(map(_plain, self._texts))
+        return frozenset(map(_plain, self._texts)) | {name for name in self._header if name}
 
-    @cached_property
-    def _first_names(self) -> frozenset[str]:
-        """The usual ways to write a name, as it may stand in a column of a further header."""
-        forms = {form for text in self._texts for form in (text, text.lower(), text.upper(), text.title())}
-        return frozenset(forms | {_BOM + form for form in forms})
+
+@lru_cache(maxsize=256)
+def _forms(names: tuple[str, ...]) -> frozenset[str]:
+    """Return the usual ways to write names, as they may stand in a column of a further header."""
+    forms = {form for text in names if text for form in (text, text.lower(), text.upper(), text.title())}
+    return frozenset(forms | {_BOM + form for form in forms})
 
 
 def watch_above(rows: Sequence[Row], header: Row, *, is_chosen: bool, delimiter: str, warnings: FileWarnings) -> None:
     """Warn of the `rows` above a header that are about as wide as it; `is_chosen` says that a setting names it."""
     width = _cell_count(header)
-    for at, row in enumerate(rows):
-        count = _cell_count(row)
-        if count >= max(_NAMES_MIN, width * _MIN_WIDTH_SHARE):
-            level = Level.NOTE if is_chosen or count < width else Level.LOSS
-            warnings.add("rows_above", row=at, sample=delimiter.join(row), level=level)
+    counts = [(at, count) for at, row in enumerate(rows) if (count := _cell_count(row)) >= _NAMES_MIN]
+    wide = [at for at, count in counts if count >= width]
+    narrow = [at for at, count in counts if width * _MIN_WIDTH_SHARE <= count < width]
+    for at in wide:
+        level = Level.NOTE if is_chosen else Level.LOSS
+        warnings.add("rows_above", row=at, sample=delimiter.join(rows[at]), level=level)
+    if not wide and len(narrow) > _GROUP_ROWS_MAX:
+        for at in narrow:
+            warnings.add("rows_above", row=at, sample=delimiter.join(rows[at]), level=Level.NOTE)
 
 
 def _cell_count(row: Row) -> int:

@@ -13,7 +13,7 @@ from sandbox.engine.draft import Draft, draft_rows, layout
 from sandbox.engine.edited_rows import EditedRows, PageTable
 from sandbox.engine.errors import EmptyFileError, EngineError
 from sandbox.engine.hooks import fields_after, running_hooks
-from sandbox.engine.matching import normalized
+from sandbox.engine.matching import is_name
 from sandbox.engine.metadata import field_mappings, metadata_of
 from sandbox.engine.outcome import Outcome, failed
 from sandbox.engine.problems import schema_problems
@@ -131,13 +131,12 @@ def _check_schema(schema: Mapping[str, Any]) -> None:
 def _sheet(source: bytes | Path | list[Any], fields: list[Field], settings: Settings) -> Sheet:
     if isinstance(source, list):
         return sheet_of_json(source, keys=[each.key for each in fields])
-    names = {normalized(name) for field in fields if not field.hidden for name in field.names} - {""}
     sheet = read_sheet(
         source,
         delimiter=settings.delimiter,
         sheet=settings.sheet,
         max_bytes=settings.max_bytes,
-        is_name=lambda text: normalized(text) in names,
+        is_name=lambda text: is_name(text, fields),
     )
     if next(sheet.batches(), None) is None:
         raise EmptyFileError("The file is empty.")

@@ -10,20 +10,22 @@ from sandbox.engine.cell_errors import ErrorObject
 from sandbox.engine.corrections import NO_HEADER, Corrections
 from sandbox.engine.hooks import fields_after
 from sandbox.engine.matching import Columns, match_columns, normalized
-from sandbox.engine.reading.sheet import Row, Sheet, is_blank
+from sandbox.engine.reading.sheet import HEADER_SEARCH_ROWS, Row, Sheet, is_blank
 from sandbox.engine.row_watch import RowWatch, watch_above
 from sandbox.engine.schema import Field, Settings, read_settings
 from sandbox.engine.table import Table
+from sandbox.engine.warning import visible
 from sandbox.hooks import HookRunner, Orders
 
 HEADER_NOT_FOUND: ErrorObject = {"type": "HEADER_NOT_FOUND", "message": "No row of the file looks like its header."}
 
 PREVIEW_ROWS = 100
 
+SHEETS_SHOWN = 20
+
 HOOK_PREVIEW_ROWS = 20
 """How many rows a hook of the upload step gets."""
 
-SEARCH_ROWS = 20
 _MIN_WIDTH_SHARE = 0.6
 _PHYSICAL_ROWS = 10_000
 _LOOKS_LIKE_DATA = re.compile(r"@|^[-+$€£(]?\s*\d[\d.,:/ -]*\s*%?\)?$|^\d{4}-\d\d-\d\d")
@@ -33,13 +35,15 @@ _LOOKS_LIKE_DATA = re.compile(r"@|^[-+$€£(]?\s*\d[\d.,:/ -]*\s*%?\)?$|^\d{4}-
 class BuiltTable:
     """A table with its columns matched; `orders` is what step hooks asked for so far.
 
-    `has_header` is False until the header row is known, or known not to exist.
+    `has_header` is False until the header row is known, or known not to exist. `is_confirmed` says that a person has
+    confirmed the columns.
     """
 
     table: Table
     settings: Settings
     orders: Orders
     has_header: bool
+    is_confirmed: bool = False
 
     @property
     def header_row(self) -> int | None:
@@ -50,7 +54,19 @@ class BuiltTable:
 
     def structural_errors(self, fields: Sequence[Field], present: Sequence[str]) -> list[ErrorObject]:
         """Return the errors that need a person whatever the cells contain; `present` are the fields with cells."""
-        return unmapped_errors(fields, present, mapped=self.table.columns) if self.has_header else [HEADER_NOT_FOUND]
+        if not self.has_header:
+            return [*self._sheet_errors(), HEADER_NOT_FOUND]
+        return [*self._sheet_errors(), *unmapped_errors(fields, present, mapped=self.table.columns)]
+
+    def _sheet_errors(self) -> list[ErrorObject]:
+        """Return an error if several sheets have data, unless a person has confirmed the columns of this one."""
+        sheet = self.table.sheet
+        if len(sheet.rivals) <= 1 or self.is_confirmed:
+            return []
+        names = ", ".join(f'"{visible(name)}"' for name in sheet.rivals[:SHEETS_SHOWN])
+        more = ", …" if len(sheet.rivals) > SHEETS_SHOWN else ""
+        message = f"Several sheets have data: {names}{more}. Set sheetOverride to the one to import."
+        return [{"type": "SHEET_NOT_CHOSEN", "message": message, "sheet": sheet.fitting}]
 
 
 def json_table(sheet: Sheet, fields: list[Field], settings: Settings) -> BuiltTable:
@@ -75,6 +91,7 @@ def file_table(
     fields, settings = fields_after(fields, orders), read_settings(settings_after(given, orders))
     override = settings.header_row if corrections.header_row is None else corrections.header_row
     is_absent = corrections.header_row == NO_HEADER
+    is_confirmed = corrections.columns is not None
     found = None if is_absent else find_header(sheet, fields=fields, override=override)
     if found is None:
         if corrections.columns is not None:
@@ -83,7 +100,7 @@ def file_table(
             columns = _by_position(fields, width=_width(sheet) if is_absent else len(fields))
         table = _table(sheet, fields, settings, columns=columns)
         is_clear = is_absent or corrections.columns is not None
-        return BuiltTable(table=table, settings=settings, orders=orders, has_header=is_clear)
+        return BuiltTable(table=table, settings=settings, orders=orders, has_header=is_clear, is_confirmed=is_confirmed)
     at, header = found
     if corrections.columns is not None:
         columns = _chosen(corrections.columns, fields)
@@ -98,14 +115,14 @@ def file_table(
         header=header,
         watch=_watch(sheet, header, fields, columns),
     )
-    return BuiltTable(table=table, settings=settings, orders=orders, has_header=True)
+    return BuiltTable(table=table, settings=settings, orders=orders, has_header=True, is_confirmed=is_confirmed)
 
 
 def _watch(sheet: Sheet, header: Row, fields: Sequence[Field], columns: Columns) -> RowWatch:
     return RowWatch(
         header,
         taken={at for ats in columns.values() for at in ats},
-        names=[name for field in fields if not field.hidden for name in field.names],
+        names=tuple(name for field in fields if not field.hidden for name in field.names),
         delimiter=_joint(sheet),
         warnings=sheet.warnings,
     )
@@ -187,7 +204,7 @@ def find_header(sheet: Sheet, *, fields: Sequence[Field], override: int | None) 
         row = next(islice(iter(sheet.rows), override, None), None) if override >= 0 else None
         return None if row is None or is_blank(row) else (override, _stripped(row))
     physical = enumerate(islice(iter(sheet.rows), _PHYSICAL_ROWS))
-    candidates = list(islice(((at, row) for at, row in physical if not is_blank(row)), SEARCH_ROWS))
+    candidates = list(islice(((at, row) for at, row in physical if not is_blank(row)), HEADER_SEARCH_ROWS))
     best = _best(candidates, fields) if candidates else None
     return None if best is None else (best[0], _stripped(best[1]))
 

@@ -30,8 +30,14 @@ class WarningKind:
 
 KINDS = {
     "bad_bytes": WarningKind("Some byte sequences are not valid UTF-8 and were replaced.", unit="sequence"),
+    "cell_error": WarningKind("Cells hold an error of the spreadsheet and are imported as empty.", unit="cell"),
     "column_unnamed": WarningKind("Cells under an empty header are not imported.", unit="cell"),
     "end_marks": WarningKind("The file ends with NUL or 0x1A characters, which were ignored: it may be cut off."),
+    "formula_empty": WarningKind(
+        "Cells hold a formula without a value and are imported as empty: the program that wrote them computed nothing.",
+        Level.LOSS,
+        "cell",
+    ),
     "header_again": WarningKind("The header occurs again below and is imported as a row."),
     "header_other": WarningKind(
         "Another header follows below: the rows after it are imported by the first one.", Level.LOSS

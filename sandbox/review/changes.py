@@ -51,7 +51,8 @@ def _columns(decisions: Decisions, draft: Draft, form: MultiMapping[Any]) -> Non
         if len(ats) > 1 and not fields.by_key[key].many_to_one:
             raise Refused(f"{fields.label(key)} is chosen for {len(ats)} columns; it takes one.")
     is_guess = layout.header_row == NO_HEADER and decisions.columns is None
-    if is_guess or chosen != {key: list(ats) for key, ats in layout.columns.items() if ats}:
+    confirms_sheet = any(error["type"] == "SHEET_NOT_CHOSEN" for error in draft.errors)
+    if is_guess or confirms_sheet or chosen != {key: list(ats) for key, ats in layout.columns.items() if ats}:
         decisions.set_columns(chosen, before=layout.columns)
 
 

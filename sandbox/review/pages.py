@@ -116,8 +116,8 @@ def _possible(found: Import, layout: Layout, draft: Draft, decisions: Decisions,
     if step:
         return step
     is_guessed = layout.header_row == NO_HEADER and decisions.columns is None
-    is_missing = any(error["type"] == "FIELD_NOT_MAPPED" for error in draft.errors)
-    return "columns" if is_guessed or is_missing else "rows"
+    is_open = any(error["type"] in ("FIELD_NOT_MAPPED", "SHEET_NOT_CHOSEN") for error in draft.errors)
+    return "columns" if is_guessed or is_open else "rows"
 
 
 def _other_errors(draft: Draft) -> list[str]:

@@ -38,7 +38,7 @@ def read_sheet(
         head = head_of(source)
         refuse_by_bytes(head)
         if head.startswith(WORKBOOK_MAGIC):
-            return read_workbook(source, head, sheet=sheet, warnings=warnings)
+            return read_workbook(source, head, sheet=sheet, is_name=is_name, warnings=warnings)
         return read_text(source, head, delimiter=delimiter, is_name=is_name, warnings=warnings)
     except OSError:
         raise UnreadableFileError("The file cannot be read.") from None

@@ -6,10 +6,11 @@ because one overlooked reference can end the process that reads it.
 
 import re
 from collections.abc import Mapping
-from typing import Protocol
 from xml.parsers import expat
 
 from sandbox.engine.errors import UnreadableFileError
+from sandbox.engine.reading.cell_facts import CellFacts
+from sandbox.engine.warning import SAMPLE_MAX_CHARS
 
 CELLS_MAX_COUNT = 20_000_000
 DAMAGED = "The workbook is damaged and cannot be read."
@@ -20,6 +21,7 @@ _UNUSUAL = re.compile(
 _FAR_COLUMN = re.compile(rb'<c r="([A-Z]{2,3})\d')
 _FAR_ROW = re.compile(rb'<(?:c r="[A-Z]{1,3}|row r=")(\d{5,7})"')
 _SHEET = b"sheetData"
+_CONTENT = ("v", "is", "f")
 _REFERENCE = re.compile(r"\s*([A-Za-z]*)(\d*)\s*")
 _NEAR_ROWS, _NEAR_COLUMNS = 9_999, 26
 _TAIL_MAX_BYTES = 64 << 10
@@ -66,14 +68,6 @@ class QuickLook:
         self._is_unusual |= self._rows * self._columns > CELLS_MAX_COUNT
 
 
-class Look(Protocol):
-    """Reads the pieces of a part. Both methods raise UnreadableFileError for cells that span too much, and for junk."""
-
-    def add(self, piece: bytes) -> None: ...
-
-    def finish(self) -> None: ...
-
-
 class XmlLook:
     """Parses the XML of a part."""
 
@@ -95,28 +89,58 @@ class XmlLook:
 
 
 class ExactLook(XmlLook):
-    """Parses a sheet for its references only."""
+    """Parses a sheet for the references of cells with content, and for what they hold."""
 
     def __init__(self) -> None:
         super().__init__()
         self._rows = self._columns = self._row = self._column = 0
+        self._type = ""
+        self._formula = self._value = ""
+        self._has_formula = self._has_value = False
+        self._part = ""
+        self.facts = CellFacts()
         self.parser.StartElementHandler = self._start
+        self.parser.EndElementHandler = self._end
+        self.parser.CharacterDataHandler = self._text
 
     def _start(self, name: str, attributes: Mapping[str, str]) -> None:
         kind = name.rpartition(":")[2]
-        if kind not in ("c", "row"):
-            return
+        if kind in ("c", "row"):
+            self._place(kind, attributes)
+        elif kind in _CONTENT:
+            self._part = kind
+            self._has_formula |= kind == "f"
+            self._has_value |= kind == "v"
+            self._rows, self._columns = max(self._rows, self._row), max(self._columns, self._column)
+            check_span(self._rows, self._columns)
+
+    def _place(self, kind: str, attributes: Mapping[str, str]) -> None:
         match = _REFERENCE.fullmatch(attributes.get("r", ""))
         if match is None:
             raise UnreadableFileError(DAMAGED)
         letters, digits = match.groups()
         if kind == "row":
             self._row, self._column = int(digits[:9] or self._row + 1), 0
-        else:
-            self._column = _column_number(letters[:9].upper()) if letters else self._column + 1
-        self._rows = max(self._rows, self._row, int(digits[:9] or 0))
-        self._columns = max(self._columns, self._column)
-        check_span(self._rows, self._columns)
+            return
+        self._row = int(digits[:9] or self._row)
+        self._column = _column_number(letters[:9].upper()) if letters else self._column + 1
+        self._type, self._formula, self._value = attributes.get("t", ""), "", ""
+        self._has_formula = self._has_value = False
+
+    def _text(self, text: str) -> None:
+        if self._part == "v":
+            self._value = (self._value + text)[:SAMPLE_MAX_CHARS]
+        elif self._part == "f":
+            self._formula = (self._formula + text)[:SAMPLE_MAX_CHARS]
+
+    def _end(self, name: str) -> None:
+        kind = name.rpartition(":")[2]
+        if kind in _CONTENT:
+            self._part = ""
+        elif kind == "c" and self._type == "e" and self._value:
+            self.facts.errors.add(self._row - 1, self._value)
+        elif kind == "c" and self._has_formula and not self._value and not (self._has_value and self._type == "str"):
+            self.facts.formulas.add(self._row - 1, f"={self._formula}")
 
 
 def check_span(rows: int, columns: int) -> None:

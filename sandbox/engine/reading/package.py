@@ -4,14 +4,16 @@ import io
 import re
 import zipfile
 import zlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from sandbox.engine.errors import UnreadableFileError
-from sandbox.engine.reading.extent import DAMAGED, ExactLook, Look, QuickLook
+from sandbox.engine.reading.cell_facts import CellFacts, FactSearch
+from sandbox.engine.reading.extent import DAMAGED, ExactLook, QuickLook
 from sandbox.engine.reading.ods_xlsb_extent import ODS_PART, XLSB_SHEET, OdsLook, XlsbLook
 from sandbox.engine.reading.other_forms import refuse_by_entries
+from sandbox.engine.reading.sheet_parts import plain_name, sheet_parts
 from sandbox.engine.reading.source import Source, opened
 
 UNPACKED_MAX_BYTES = 500 << 20
@@ -23,6 +25,7 @@ ENTRIES_MAX_COUNT = 10_000
 LOCKED = "The workbook is protected by a password."
 _BOMB = "The workbook unpacks to far more than a workbook holds."
 _CHUNK_BYTES = 1 << 20
+_INDEX_MAX_BYTES = 4 << 20
 _MAIN_PART = "xl/workbook.xml"
 _MIMETYPE, _MIMETYPE_MAX_BYTES = "mimetype", 100
 _MANIFEST = "META-INF/manifest.xml"
@@ -31,9 +34,14 @@ _LOCK = re.compile(rb"<(?:[\w.-]+:)?encryption-data\b")
 
 @dataclass(frozen=True)
 class Package:
-    """What a workbook's zip directory says; `is_large` means that it must be read row by row."""
+    """What a workbook's zip says; `is_large` means that it must be read row by row.
+
+    `facts` are those of its sheets by name. `breaks_lines` says that an ods has line breaks within paragraphs.
+    """
 
     is_large: bool
+    facts: Mapping[str, CellFacts] = field(default_factory=dict)
+    breaks_lines: bool = False
 
 
 def check_package(source: Source) -> Package:
@@ -48,17 +56,30 @@ def check_package(source: Source) -> Package:
                 refuse_by_entries([entry.filename for entry in entries], _mimetype(stream, entries))
                 is_large = _is_large(entries)
                 _check_size(entries, most=STREAMED_MAX_BYTES if is_large else UNPACKED_MAX_BYTES)
-                for entry in entries:
-                    _check_entry(stream, entry, is_large=is_large)
+                found = {entry.filename: _looked_at(stream, entry, is_large=is_large) for entry in entries}
+                return _package(stream, entries, found, is_large=is_large)
         except (zipfile.BadZipFile, OSError, ValueError, zlib.error, NotImplementedError, EOFError) as error:
             raise UnreadableFileError(DAMAGED) from error
+
+
+def _package(
+    stream: BinaryIO, entries: list[zipfile.ZipInfo], found: Mapping[str, CellFacts | OdsLook], *, is_large: bool
+) -> Package:
+    ods = found.get(ODS_PART)
+    if isinstance(ods, OdsLook):
+        return Package(is_large, ods.facts, ods.breaks_lines)
+    telling = {plain_name(name): facts for name, facts in found.items() if isinstance(facts, CellFacts) and facts}
+    if not telling:
         return Package(is_large)
+    small = {plain_name(entry.filename): entry for entry in entries if entry.file_size <= _INDEX_MAX_BYTES}
+    parts = sheet_parts(lambda name: b"".join(pieces(stream, small[name])) if name in small else b"")
+    return Package(is_large, {name: telling[part] for name, part in parts.items() if part in telling})
 
 
 def _mimetype(stream: BinaryIO, entries: list[zipfile.ZipInfo]) -> str:
     """Return what an OpenDocument file says it is; "" for other packages."""
     entry = next((entry for entry in entries if entry.filename == _MIMETYPE), None)
-    first = b"" if entry is None else next(_pieces(stream, entry), b"")
+    first = b"" if entry is None else next(pieces(stream, entry), b"")
     return first[:_MIMETYPE_MAX_BYTES].decode("ascii", "replace").lower()
 
 
@@ -83,35 +104,43 @@ def _check_size(entries: list[zipfile.ZipInfo], *, most: int) -> None:
         raise UnreadableFileError(f"The workbook is larger than {most >> 20} MB when unpacked.")
 
 
-def _check_entry(stream: BinaryIO, entry: zipfile.ZipInfo, *, is_large: bool) -> None:
-    """Unpack one entry without storing it. Raises UnreadableFileError for a false size or cells too far apart."""
+def _looked_at(stream: BinaryIO, entry: zipfile.ZipInfo, *, is_large: bool) -> CellFacts | OdsLook:
+    """Unpack one entry without storing it, and return what its cells hold.
+
+    Raises UnreadableFileError for a false size or cells too far apart.
+    """
     unpacked = 0
-    quick = QuickLook()
-    for piece in _pieces(stream, entry):
+    quick, search = QuickLook(), FactSearch()
+    for piece in pieces(stream, entry):
         unpacked += len(piece)
         if unpacked > entry.file_size:
             raise UnreadableFileError(_BOMB)
         if entry.filename == _MANIFEST and _LOCK.search(piece):
             raise UnreadableFileError(LOCKED)
+        search.add(piece)
         if not is_large:
             quick.add(piece)
     exact = _exact_look(stream, entry, needs_parser=quick.needs_parser)
-    if exact is not None:
-        for piece in _pieces(stream, entry):
-            exact.add(piece)
-        exact.finish()
+    if exact is None:
+        return search.found
+    for piece in pieces(stream, entry):
+        exact.add(piece)
+    exact.finish()
+    return exact if isinstance(exact, OdsLook) else exact.facts
 
 
-def _exact_look(stream: BinaryIO, entry: zipfile.ZipInfo, *, needs_parser: bool) -> Look | None:
+def _exact_look(
+    stream: BinaryIO, entry: zipfile.ZipInfo, *, needs_parser: bool
+) -> ExactLook | OdsLook | XlsbLook | None:
     """Return the parser that the entry needs; None for most entries."""
     if entry.filename == ODS_PART:
         return OdsLook()
-    if next(_pieces(stream, entry), b"").startswith(XLSB_SHEET):
+    if next(pieces(stream, entry), b"").startswith(XLSB_SHEET):
         return XlsbLook()
     return ExactLook() if needs_parser else None
 
 
-def _pieces(stream: BinaryIO, entry: zipfile.ZipInfo) -> Iterator[bytes]:
+def pieces(stream: BinaryIO, entry: zipfile.ZipInfo) -> Iterator[bytes]:
     """Yield the unpacked bytes of an entry in pieces. Raises BadZipFile for a method that no workbook uses."""
     stream.seek(entry.header_offset)
     header = stream.read(30)

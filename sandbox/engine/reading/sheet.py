@@ -1,6 +1,6 @@
 """A sheet: rows of text cells, whatever format they were read from."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Protocol, runtime_checkable
@@ -10,6 +10,7 @@ from sandbox.engine.reading.cells import json_text
 from sandbox.engine.warning import FileWarnings, visible
 
 BATCH_ROWS = 5_000
+HEADER_SEARCH_ROWS = 20
 COLUMNS_MAX_COUNT = 16_384
 CELL_MAX_CHARS = 1 << 20
 
@@ -34,6 +35,8 @@ class Sheet:
     """A file's rows, blank rows included, and how they were read (None if it does not apply).
 
     `rows` can be read any number of times. `is_held` says that they are in memory, `keeps_blank` that blank rows count.
+    `rivals` are the visible sheets with data if there are several and none was chosen, `fitting` the one of them that
+    has most names of fields.
     """
 
     rows: Iterable[Row]
@@ -43,6 +46,8 @@ class Sheet:
     delimiter: str | None = None
     name: str | None = None
     warnings: FileWarnings = field(default_factory=FileWarnings)
+    rivals: Sequence[str] = ()
+    fitting: str | None = None
 
     def batches(self, *, start: int = 0, limit: int | None = None, watch: Watch | None = None) -> Iterator[list[Row]]:
         """Yield at most `limit` rows that count, from the physical row `start` on, some thousand at a time.
@@ -84,6 +89,15 @@ class Sheet:
 
 def is_blank(row: Row) -> bool:
     return not any(cell.strip() for cell in row)
+
+
+def name_count(rows: Iterable[Row], is_name: Callable[[str], bool], *, compares: bool) -> int | None:
+    """Return how many names of fields the best of the first rows has; None if all rows are blank.
+
+    Unless it `compares` sheets, it only looks for a row that is not blank.
+    """
+    first = list(islice((row for row in rows if not is_blank(row)), HEADER_SEARCH_ROWS if compares else 1))
+    return max((len(set(filter(is_name, row))) if compares else 0 for row in first), default=None)
 
 
 def check_widths(rows: list[Row], before: int) -> None:

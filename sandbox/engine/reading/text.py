@@ -15,7 +15,7 @@ from typing import BinaryIO, TextIO
 from sandbox.engine.errors import UnreadableFileError
 from sandbox.engine.reading.encoding import find_encoding
 from sandbox.engine.reading.other_forms import refuse_by_text
-from sandbox.engine.reading.sheet import BATCH_ROWS, CELL_MAX_CHARS, Row, Sheet, check_widths
+from sandbox.engine.reading.sheet import BATCH_ROWS, CELL_MAX_CHARS, HEADER_SEARCH_ROWS, Row, Sheet, check_widths
 from sandbox.engine.reading.source import Source, opened, size_bytes
 from sandbox.engine.reading.text_watch import END_MARKS, TextWatch
 from sandbox.engine.warning import FileWarnings
@@ -31,7 +31,6 @@ _END = "\ue000\ue002\ue000"
 """A last line that is added to each text: in a quoted cell that is still open, it becomes a part of the cell."""
 
 _ANNOUNCEMENT = "sep="
-_HEADER_ROWS = 20
 _ROWS_AFTER_MARKS = 2
 _CHUNK_BYTES = 1 << 20
 _BINARY_SHARE = 0.02
@@ -187,12 +186,13 @@ def _guessed(sample: str, is_name: Callable[[str], bool]) -> str:
 def _is_one_column(sample: str, delimiter: str, is_name: Callable[[str], bool]) -> bool:
     reader = csv.reader(io.StringIO(sample, newline=""), delimiter=delimiter)
     try:
-        rows = list(islice((row for row in reader if any(map(str.strip, row))), _HEADER_ROWS))
+        rows = list(islice((row for row in reader if any(map(str.strip, row))), HEADER_SEARCH_ROWS))
     except csv.Error:
         return False
-    header = max(rows, key=lambda row: sum(map(is_name, row)), default=[])
-    is_one = len(header) == 1 and is_name(header[0]) and not any(each in header[0] for each in DELIMITERS)
-    return is_one and any(len(row) > 1 for row in rows)
+    if len({len(row) == 1 for row in rows}) < 2:
+        return False
+    header = max(rows, key=lambda row: sum(map(is_name, row)))
+    return len(header) == 1 and is_name(header[0]) and not any(each in header[0] for each in DELIMITERS)
 
 
 def announced_delimiter(sample: str) -> tuple[str | None, int]:

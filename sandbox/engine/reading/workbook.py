@@ -7,17 +7,27 @@ import csv
 import tempfile
 import weakref
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 from xml.etree.ElementTree import ParseError
 
 from sandbox.engine.errors import UnreadableFileError
 from sandbox.engine.libraries import library
+from sandbox.engine.reading.cell_facts import CellFacts
 from sandbox.engine.reading.cells import cell_text
 from sandbox.engine.reading.extent import CELLS_MAX_COUNT, DAMAGED, TOO_MANY_CELLS
+from sandbox.engine.reading.ods_breaks import with_breaks
 from sandbox.engine.reading.package import LOCKED, check_package
-from sandbox.engine.reading.sheet import CELL_MAX_CHARS, Row, Sheet, check_widths, long_cell, warn_of_missing_sheet
+from sandbox.engine.reading.sheet import (
+    CELL_MAX_CHARS,
+    Row,
+    Sheet,
+    check_widths,
+    long_cell,
+    name_count,
+    warn_of_missing_sheet,
+)
 from sandbox.engine.reading.source import Source, for_library
 from sandbox.engine.reading.text import TextFile
 from sandbox.engine.reading.xls_extent import check_xls
@@ -33,31 +43,69 @@ _OPEN_FILES = Path("/proc/self/fd")
 _FAULTS = (zipfile.BadZipFile, ParseError, KeyError, ValueError, TypeError, IndexError, AttributeError, EOFError)
 
 
-def read_workbook(source: Source, head: bytes, *, sheet: str | None, warnings: FileWarnings) -> Sheet:
-    """Read the named sheet, or else the first visible sheet that has cells. Raises UnreadableFileError."""
+def read_workbook(
+    source: Source, head: bytes, *, sheet: str | None, is_name: Callable[[str], bool], warnings: FileWarnings
+) -> Sheet:
+    """Read the named sheet, or else the first visible sheet that has data. Raises UnreadableFileError."""
     calamine = library("python_calamine", package="python-calamine", purpose="reads workbooks")
-    if check_package(source).is_large:
-        return read_large_workbook(source, sheet=sheet, warnings=warnings)
-    if head.startswith(_OLE_MAGIC):
-        check_xls(source)
+    package = check_package(source)
+    if package.is_large:
+        return read_large_workbook(source, sheet=sheet, is_name=is_name, warnings=warnings, facts=package.facts)
+    facts = check_xls(source) if head.startswith(_OLE_MAGIC) else package.facts
     try:
-        book = calamine.load_workbook(for_library(source))
+        book = calamine.load_workbook(for_library(with_breaks(source) if package.breaks_lines else source))
         names = [each.name for each in book.sheets_metadata if each.visible == calamine.SheetVisibleEnum.Visible]
         if sheet in book.sheet_names:
             names = [sheet]
         elif sheet is not None:
             warn_of_missing_sheet(sheet, warnings)
+        counts: dict[str, int] = {}
         for name in names:
-            found = book.get_sheet_by_name(name)
-            if found.height and found.width:
-                return Sheet(_rows(found), name=name, warnings=warnings)
+            found = _sheet_of(book, name, is_other=bool(counts))
+            if found is None or (count := name_count(_texts_of(found), is_name, compares=len(names) > 1)) is None:
+                continue
+            if not counts:
+                rows = _rows(found)
+            counts[name] = count
     except (calamine.CalamineError, OSError, ValueError, LookupError, OverflowError) as error:
         raise UnreadableFileError(_sentence(error, head)) from error
     except BaseException as error:
         if type(error).__name__ == "PanicException":
             raise UnreadableFileError(DAMAGED) from error
         raise
-    return Sheet([], warnings=warnings)
+    return _chosen(rows, counts, facts, warnings) if counts else Sheet([], warnings=warnings)
+
+
+def _sheet_of(book: Any, name: str, *, is_other: bool) -> Any | None:
+    """Return a sheet with cells, or None; a sheet that is only looked at may be damaged."""
+    try:
+        found = book.get_sheet_by_name(name)
+    except Exception:
+        if is_other:
+            return None
+        raise
+    return found if found.height and found.width else None
+
+
+def _texts_of(sheet: Any) -> Iterator[Row]:
+    return (list(map(cell_text, row)) for row in sheet.iter_rows())
+
+
+def _chosen(
+    rows: Iterable[Row], counts: Mapping[str, int], facts: Mapping[str, CellFacts], warnings: FileWarnings
+) -> Sheet:
+    """Return the first of the sheets that have data, whose counts of names are given, with its rows."""
+    name = next(iter(counts))
+    if name in facts:
+        facts[name].warn(warnings)
+    return Sheet(
+        rows,
+        is_held=isinstance(rows, list),
+        name=name,
+        warnings=warnings,
+        rivals=list(counts),
+        fitting=max(counts, key=counts.__getitem__),
+    )
 
 
 def _rows(sheet: Any) -> list[Row]:
@@ -75,7 +123,14 @@ def _sentence(error: BaseException, head: bytes) -> str:
     return LOCKED if _LOCK in head or "password" in str(error).lower() else DAMAGED
 
 
-def read_large_workbook(source: Source, *, sheet: str | None, warnings: FileWarnings) -> Sheet:
+def read_large_workbook(
+    source: Source,
+    *,
+    sheet: str | None,
+    is_name: Callable[[str], bool],
+    warnings: FileWarnings,
+    facts: Mapping[str, CellFacts],
+) -> Sheet:
     """As `read_workbook`, in constant memory. Raises UnreadableFileError."""
     openpyxl = library("openpyxl", package="openpyxl", purpose="reads large workbooks")
     try:
@@ -85,14 +140,17 @@ def read_large_workbook(source: Source, *, sheet: str | None, warnings: FileWarn
             sheets = [book[sheet]]
         elif sheet is not None:
             warn_of_missing_sheet(sheet, warnings)
+        counts: dict[str, int] = {}
         for one in sheets:
             one.reset_dimensions()
-            rows = SpooledRows(one.iter_rows())
-            if rows.has_cells:
-                return Sheet(rows, is_held=False, name=one.title, warnings=warnings)
+            if (count := name_count(map(_texts, one.iter_rows()), is_name, compares=len(sheets) > 1)) is None:
+                continue
+            if not counts:
+                rows = SpooledRows(one.iter_rows())
+            counts[one.title] = count
     except _FAULTS as error:
         raise UnreadableFileError(DAMAGED) from error
-    return Sheet([], warnings=warnings)
+    return _chosen(rows, counts, facts, warnings) if counts else Sheet([], warnings=warnings)
 
 
 class SpooledRows:
@@ -101,12 +159,10 @@ class SpooledRows:
     def __init__(self, rows: Iterable[Iterable[Any]]) -> None:
         self._file, self._path = _scratch()
         weakref.finalize(self, self._file.close)
-        self.has_cells = False
         write = csv.writer(self._file).writerow
         count = 0
         for number, cells in enumerate(rows):
             row = _texts(cells)
-            self.has_cells = self.has_cells or bool(row)
             count += len(row)
             if count > STREAMED_CELLS_MAX_COUNT:
                 raise UnreadableFileError(_TOO_MANY_STREAMED_CELLS)
