@@ -103,7 +103,7 @@ def _of_draft(
     if step == "header":
         return Shown("header.html", content | _header(layout, all_preview=all_preview))
     if step == "columns":
-        return Shown("columns.html", content | _columns(layout))
+        return Shown("columns.html", content | _columns(layout) | {"sheet_error": _sheet_error(draft)})
     return Shown("rows.html", content | _rows(found, draft, layout, decisions, place))
 
 
@@ -123,6 +123,11 @@ def _possible(found: Import, layout: Layout, draft: Draft, decisions: Decisions,
 def _other_errors(draft: Draft) -> list[str]:
     """Return the structural errors, in the order of the steps."""
     return [str(error["message"]) for error in draft.errors]
+
+
+def _sheet_error(draft: Draft) -> str:
+    """Return the sentence about several sheets with data; "" if there is none."""
+    return next((str(error["message"]) for error in draft.errors if error["type"] == "SHEET_NOT_CHOSEN"), "")
 
 
 def _header(layout: Layout, *, all_preview: bool) -> dict[str, Any]:

@@ -8,10 +8,10 @@ import pytest
 
 from sandbox.engine.corrections import Corrections
 from sandbox.engine.reading import cell_facts, package
-from tests.support.engine import run, workbook, zipped
+from tests.support.engine import run, sheets, workbook, zipped
 from tests.support.hostile import ods, ods_row, text_cell, xls, xlsb, xlsx
 
-openpyxl = pytest.importorskip("openpyxl")
+pytest.importorskip("openpyxl")
 
 NAME = {"key": "name", "label": "Name"}
 N = {"key": "n", "label": "N", "type": "number"}
@@ -23,20 +23,6 @@ def told(outcome):
     """Return (code, level, first row, count, sample) of each warning."""
     details = outcome.metadata["warningDetails"]
     return [(one["code"], one["level"], one["firstRow"], one["count"], one["sample"]) for one in details]
-
-
-def book(**sheets):
-    """Return an xlsx with these sheets; one whose name ends with _hidden is hidden."""
-    made = openpyxl.Workbook()
-    made.remove(made.active)
-    for name, rows in sheets.items():
-        sheet = made.create_sheet(name)
-        sheet.sheet_state = "hidden" if name.endswith("_hidden") else "visible"
-        for row in rows:
-            sheet.append(row)
-    stream = io.BytesIO()
-    made.save(stream)
-    return stream.getvalue()
 
 
 @pytest.fixture(params=[False, True], ids=["held", "large"])
@@ -89,7 +75,7 @@ def test_cells_that_lie_in_two_pieces_are_found(monkeypatch):
 
 
 def test_only_the_sheet_that_is_imported_is_told_of():
-    data = book(First=[["Name", "N"], ["Ida", "=1+1"]], Second_hidden=[["Name", "N"], ["Uwe", "=2+2"], ["Pia", "=3"]])
+    data = sheets(First=[["Name", "N"], ["Ida", "=1+1"]], Second_hidden=[["Name", "N"], ["Uwe", "=2+2"], ["Pia", "=3"]])
     assert told(run(data, NAME, N)) == [("formula_empty", "loss", 2, 1, "=1+1")]
     chosen = told(run(data, NAME, N, sheetOverride="Second_hidden"))
     assert chosen == [("formula_empty", "loss", 2, 2, "=2+2")]
@@ -144,7 +130,7 @@ def xls_with(kind, body):
 
 @pytest.mark.usefixtures("_large")
 def test_several_sheets_with_data_need_a_person_who_learns_their_names():
-    data = book(Cover=[["Please read"]], May=[["Name", "N"], ["Ida", 1]], June=[["Name", "N"], ["Uwe", 2]])
+    data = sheets(Cover=[["Please read"]], May=[["Name", "N"], ["Ida", 1]], June=[["Name", "N"], ["Uwe", 2]])
     outcome = run(data, NAME, N)
     error = outcome.errors[0]
     assert (outcome.status, error["type"], error["sheet"]) == ("NEEDS_REVIEW", "SHEET_NOT_CHOSEN", "May")
@@ -154,7 +140,7 @@ def test_several_sheets_with_data_need_a_person_who_learns_their_names():
 
 @pytest.mark.usefixtures("_large")
 def test_a_fitting_sheet_override_settles_which_sheet_is_imported():
-    data = book(May=[["Name", "N"], ["Ida", 1]], June=[["Name", "N"], ["Uwe", 2]])
+    data = sheets(May=[["Name", "N"], ["Ida", 1]], June=[["Name", "N"], ["Uwe", 2]])
     chosen = run(data, NAME, N, sheetOverride="June")
     assert (chosen.status, chosen.rows) == ("SUCCESSFUL", [{"name": "Uwe", "n": 2}])
     unknown = run(data, NAME, N, sheetOverride="July")
@@ -163,7 +149,7 @@ def test_a_fitting_sheet_override_settles_which_sheet_is_imported():
 
 @pytest.mark.usefixtures("_large")
 def test_one_sheet_with_data_among_empty_blank_and_hidden_ones_is_imported():
-    data = book(
+    data = sheets(
         Blank=[[" ", None], ["", "\t"]], Empty=[], Old_hidden=[["Name"], ["x"]], May=[["Name"], ["Ida"]], Last=[]
     )
     outcome = run(data, NAME)
@@ -172,11 +158,11 @@ def test_one_sheet_with_data_among_empty_blank_and_hidden_ones_is_imported():
 
 @pytest.mark.usefixtures("_large")
 def test_a_workbook_of_blanks_only_is_empty():
-    assert run(book(Blank=[[" ", "\t"], ["\u00a0"]]), NAME).errors[0]["type"] == "EMPTY"
+    assert run(sheets(Blank=[[" ", "\t"], ["\u00a0"]]), NAME).errors[0]["type"] == "EMPTY"
 
 
 def test_a_person_who_confirms_the_columns_confirms_the_sheet():
-    data = book(May=[["Name", "N"], ["Ida", 1]], June=[["Name", "N"], ["Uwe", 2]])
+    data = sheets(May=[["Name", "N"], ["Ida", 1]], June=[["Name", "N"], ["Uwe", 2]])
     outcome = run(data, NAME, N, corrections=Corrections(columns={"name": (0,), "n": (1,)}))
     assert (outcome.status, outcome.rows) == ("SUCCESSFUL", [{"name": "Ida", "n": 1}])
 

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from sandbox.review.forms import digest
-from tests.support.reviews import BAD_CELLS, NO_COLUMNS, NO_HEADER, PEOPLE, cell, in_review
+from tests.support.reviews import BAD_CELLS, NO_COLUMNS, NO_HEADER, PEOPLE, TWO_SHEETS, cell, in_review
 from tests.support.sandbox import running_sandbox
 
 REMOVING = {"invalidDataBehavior": "REMOVE_INVALID_ROWS"}
@@ -179,6 +179,16 @@ async def test_columns_are_mapped_and_missing_fields_are_named(box):
         {"name": "Ada", "email": "ada@example.com", "country": "DE", "credit": 100},
         {"name": "Bob", "email": "bob@example.com", "country": "FR", "credit": None},
     ]
+
+
+async def test_a_person_confirms_the_first_of_several_sheets_with_data(box):
+    person = await in_review(box, TWO_SHEETS, settings=REMOVING)
+    page = await person.look()
+    assert "Several sheets have data" in page.text
+    page = await person.send(page.form("/columns"))
+    assert "No problems found" in page.text
+    page = await person.send(page.form("/submit"))
+    assert [row["name"] for row in await box.rows(person.import_id)] == ["Ada"]
 
 
 async def test_a_field_given_to_two_columns_is_refused_with_a_sentence(box):

@@ -75,3 +75,18 @@ def workbook(*rows: Iterable[Any], sheet_xml: str | None = None) -> bytes:
     with zipfile.ZipFile(stream) as package:
         entries = [(name, xml if "sheet1.xml" in name else package.read(name)) for name in package.namelist()]
     return zipped(entries)
+
+
+def sheets(**rows_of: Iterable[Iterable[Any]]) -> bytes:
+    """Return an xlsx with these sheets; one whose name ends with _hidden is hidden."""
+    openpyxl = pytest.importorskip("openpyxl")
+    made = openpyxl.Workbook()
+    made.remove(made.active)
+    for name, rows in rows_of.items():
+        sheet = made.create_sheet(name)
+        sheet.sheet_state = "hidden" if name.endswith("_hidden") else "visible"
+        for row in rows:
+            sheet.append(list(row))
+    stream = io.BytesIO()
+    made.save(stream)
+    return stream.getvalue()

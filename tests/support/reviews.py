@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+from tests.support.engine import sheets
 from tests.support.forms import Form, Page
 from tests.support.sandbox import RunningSandbox
 
@@ -36,6 +37,10 @@ BAD_CELLS = (
 )
 NO_HEADER = b"Export of 2026-11-24,,,\n7,12,13,14\nWho,Mail,Country,2026\nAda,ada@example.com,France,9\n"
 NO_COLUMNS = b"Wer,Anschrift,Land,Rahmen\nAda,ada@example.com,Germany,100\nBob,bob@example.com,France,\n"
+TWO_SHEETS = sheets(
+    May=[["name", "email", "country", "credit"], ["Ada", "ada@example.com", "Germany", 100]],
+    June=[["name", "email", "country", "credit"], ["Bob", "bob@example.com", "France", 200]],
+)
 
 
 class Person:

@@ -28,7 +28,7 @@ def read_sheet(
     delimiter: str | None = None,
     sheet: str | None = None,
     max_bytes: int,
-    is_name: Callable[[str], bool],
+    is_name: Callable[[str], bool] = lambda _: False,
 ) -> Sheet:
     """Read a workbook's sheet, or delimited text; `is_name` knows the names of fields. Raises UnreadableFileError."""
     warnings = FileWarnings()

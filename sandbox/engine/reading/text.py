@@ -63,10 +63,10 @@ class TextFile:
                 stream.read(self.skipped_chars)
                 reader = csv.reader(chain(stream, (_END,)), delimiter=self.delimiter)
                 while chunk := _up_to_an_error(reader):
-                    spans, line_count = reader.line_num - line_count > len(chunk), reader.line_num
+                    line_ends, line_count = reader.line_num - line_count - len(chunk), reader.line_num
                     is_last = _is_ended(chunk)
                     if self.watch is not None:
-                        chunk = self._watched(self.watch, chunk, number, spans=spans, is_last=is_last)
+                        chunk = self._watched(self.watch, chunk, number, line_ends=line_ends, is_last=is_last)
                     if chunk:
                         check_widths(chunk, number)
                         number += len(chunk)
@@ -78,10 +78,10 @@ class TextFile:
         except UnicodeError:
             raise UnreadableFileError("The file is not text in the encoding its first bytes announce.") from None
 
-    def _watched(self, watch: TextWatch, rows: list[Row], at: int, *, spans: bool, is_last: bool) -> list[Row]:
-        """Return the rows, the first of which is row `at`, without marks at the end; `spans` if a cell spans lines."""
-        if spans and rows:
-            watch.see_spanning(rows, at)
+    def _watched(self, watch: TextWatch, rows: list[Row], at: int, *, line_ends: int, is_last: bool) -> list[Row]:
+        """Return the rows, the first of which is row `at`, without marks at the end; `line_ends` are in their cells."""
+        if line_ends and rows:
+            watch.see_spanning(rows, at, line_ends=line_ends)
         return watch.without_end_marks(rows, at) if is_last else rows
 
 

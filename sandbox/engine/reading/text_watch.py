@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from sandbox.engine.reading.sheet import Row
 from sandbox.engine.warning import FileWarnings
@@ -19,20 +19,31 @@ class TextWatch:
         self._delimiter = delimiter
         self._prose = re.compile(f"{re.escape(delimiter)}(?! )")
         self._warnings = warnings
+        self._columns: set[int] = set()
         self._seen = 0
         self._has_ended = False
 
-    def see_spanning(self, rows: Sequence[Row], at: int) -> None:
-        """Look at rows, the first of which is the physical row `at`, with cells that span lines."""
+    def see_spanning(self, rows: Sequence[Row], at: int, *, line_ends: int) -> None:
+        """Look at rows, the first of which is the physical row `at`, whose cells hold so many ends of lines."""
         if at < self._seen:
             return
         self._seen = at + len(rows)
-        width, _ = Counter(map(len, rows)).most_common(1)[0]
-        for place, row in enumerate(rows, start=at):
-            for cell in row:
-                if "\n" in cell or "\r" in cell:
-                    self._see_cell(cell, row, place, width)
-                    break
+        if sum(_line_ends("\0".join(cells)) for cells in self._spanning(rows)) != line_ends:
+            self._columns |= {column for row in rows for column, cell in enumerate(row) if _spans(cell)}
+        found = [
+            (at + place, cell)
+            for cells in self._spanning(rows)
+            for place, cell in enumerate(cells)
+            if self._delimiter in cell and _spans(cell)
+        ]
+        width = Counter(map(len, rows)).most_common(1)[0][0] if found else 0
+        for place, cell in found:
+            self._see_cell(cell, rows[place - at], place, width)
+
+    def _spanning(self, rows: Sequence[Row]) -> Iterator[list[str]]:
+        """Yield the cells of each column that is known to have cells of several lines."""
+        for column in sorted(self._columns):
+            yield [row[column] if column < len(row) else "" for row in rows]
 
     def _see_cell(self, cell: str, row: Row, place: int, width: int) -> None:
         """Warn of a cell whose lines hold the delimiter; the more so if the lines of its row are as wide as a row."""
@@ -56,6 +67,14 @@ class TextWatch:
             self._has_ended = True
             self._warnings.add("end_marks", row=at + min(len(kept), len(rows) - 1))
         return kept
+
+
+def _spans(cell: str) -> bool:
+    return "\n" in cell or "\r" in cell
+
+
+def _line_ends(text: str) -> int:
+    return text.count("\n") + text.count("\r") - text.count("\r\n")
 
 
 def _unmarked(cell: str) -> str:
