@@ -66,7 +66,7 @@ def test_a_sheet_whose_cells_are_written_in_another_form_is_told_of_too():
     assert found == [("formula_empty", "loss", 2, 1, "=1+1"), ("cell_error", "note", 3, 1, "#REF!")]
 
 
-def test_cells_that_lie_in_two_pieces_are_found(monkeypatch):
+def test_cells_that_span_two_pieces_are_found(monkeypatch):
     monkeypatch.setattr(package, "_CHUNK_BYTES", 64)
     cells = "".join(
         f'<row r="{at}">{text_cell(f"A{at}", "Ida")}<c r="B{at}"><f>1+1</f></c></row>' for at in range(2, 40)

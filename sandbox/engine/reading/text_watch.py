@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from operator import itemgetter
 
 from sandbox.engine.reading.sheet import Row
 from sandbox.engine.warning import FileWarnings
@@ -10,6 +11,31 @@ from sandbox.engine.warning import FileWarnings
 END_MARKS = "\0\x1a"
 _LINE_END = re.compile("\r\n|\r|\n")
 _LINES_MIN = 2
+
+
+class _Column:
+    """A column that is known to have cells of several lines."""
+
+    def __init__(self, rows: Sequence[Row], at: int) -> None:
+        if min(map(len, rows)) > at:
+            self._cells = list(map(itemgetter(at), rows))
+        else:
+            self._cells = [row[at] if at < len(row) else "" for row in rows]
+        text = "\0".join(self._cells)
+        returns = text.count("\r")
+        self._has_returns = returns > 0
+        self.line_ends = text.count("\n") + returns - (text.count("\r\n") if returns else 0)
+
+    def spanning(self, delimiter: str) -> Iterator[tuple[int, str]]:
+        """Yield the cells of several lines that hold the delimiter, with the places of their rows."""
+        if not self.line_ends:
+            return
+        spanning = [place for place, cell in enumerate(self._cells) if "\n" in cell]
+        if self._has_returns:
+            spanning = [place for place, cell in enumerate(self._cells) if "\n" in cell or "\r" in cell]
+        for place in spanning:
+            if delimiter in self._cells[place]:
+                yield place, self._cells[place]
 
 
 class TextWatch:
@@ -28,22 +54,14 @@ class TextWatch:
         if at < self._seen:
             return
         self._seen = at + len(rows)
-        if sum(_line_ends("\0".join(cells)) for cells in self._spanning(rows)) != line_ends:
-            self._columns |= {column for row in rows for column, cell in enumerate(row) if _spans(cell)}
-        found = [
-            (at + place, cell)
-            for cells in self._spanning(rows)
-            for place, cell in enumerate(cells)
-            if self._delimiter in cell and _spans(cell)
-        ]
+        columns = [_Column(rows, column) for column in sorted(self._columns)]
+        if sum(column.line_ends for column in columns) != line_ends:
+            self._columns |= {place for row in rows for place, cell in enumerate(row) if "\n" in cell or "\r" in cell}
+            columns = [_Column(rows, column) for column in sorted(self._columns)]
+        found = {place: cell for column in columns for place, cell in column.spanning(self._delimiter)}
         width = Counter(map(len, rows)).most_common(1)[0][0] if found else 0
-        for place, cell in found:
-            self._see_cell(cell, rows[place - at], place, width)
-
-    def _spanning(self, rows: Sequence[Row]) -> Iterator[list[str]]:
-        """Yield the cells of each column that is known to have cells of several lines."""
-        for column in sorted(self._columns):
-            yield [row[column] if column < len(row) else "" for row in rows]
+        for place, cell in sorted(found.items()):
+            self._see_cell(cell, rows[place], at + place, width)
 
     def _see_cell(self, cell: str, row: Row, place: int, width: int) -> None:
         """Warn of a cell whose lines hold the delimiter; the more so if the lines of its row are as wide as a row."""
@@ -67,14 +85,6 @@ class TextWatch:
             self._has_ended = True
             self._warnings.add("end_marks", row=at + min(len(kept), len(rows) - 1))
         return kept
-
-
-def _spans(cell: str) -> bool:
-    return "\n" in cell or "\r" in cell
-
-
-def _line_ends(text: str) -> int:
-    return text.count("\n") + text.count("\r") - text.count("\r\n")
 
 
 def _unmarked(cell: str) -> str:
