@@ -16,6 +16,7 @@ import orjson
 from sandbox.app import SandboxServer, run_sandbox
 from sandbox.hooks import TooDeep, shallow
 from sandbox.options import add_options
+from sandbox.private_files import command_to_close
 from sandbox.problems import ApiProblem, sentences_of
 from sandbox.schemas import checked_schema
 from sandbox.settings import SandboxSettings
@@ -34,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     try:
         server = _server(options)
-        asyncio.run(_serve(server, exit_with_parent=options.exit_with_parent))
+        asyncio.run(_serve(server, exit_with_parent=options.exit_with_parent, data=options.data))
     except (OSError, ValueError) as error:
         parser.exit(2, f"sandbox: {error}\n")
     return 0
@@ -102,14 +103,14 @@ def _server(options: argparse.Namespace) -> SandboxServer:
     )
 
 
-async def _serve(server: SandboxServer, *, exit_with_parent: bool) -> None:
+async def _serve(server: SandboxServer, *, exit_with_parent: bool, data: Path | None) -> None:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     if exit_with_parent:
         threading.Thread(target=_stop_at_end_of_stdin, args=(loop, stop), daemon=True).start()
-    await run_sandbox(server, stop=stop, on_ready=partial(_announce, server))
+    await run_sandbox(server, stop=stop, on_ready=partial(_announce, server, data=data))
 
 
 def _stop_at_end_of_stdin(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
@@ -129,9 +130,11 @@ def _line_of_stdin() -> str:
     return line.decode().strip()
 
 
-def _announce(server: SandboxServer, base_url: str) -> None:
+def _announce(server: SandboxServer, base_url: str, *, data: Path | None) -> None:
     if server.is_exposed:
         sys.stderr.write(_EXPOSED)
+    if data is not None and (command := command_to_close(data)):
+        sys.stderr.write(f"sandbox: warning: permissions let others read the data in {data}; run: {command}\n")
     sys.stdout.write(f"sandbox listening on {base_url}\n")
     sys.stdout.flush()
 

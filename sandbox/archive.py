@@ -15,6 +15,7 @@ from sandbox.clock import Reading
 from sandbox.engine.outcome import Outcome
 from sandbox.imports import Finished, Import, Review
 from sandbox.journal import Delivery, Registration, SavedAccount
+from sandbox.private_files import create
 from sandbox.storage import Blob
 
 FORMAT = 1
@@ -31,6 +32,7 @@ class Archive:
 
     def __init__(self, path: Path, *, files: Path) -> None:
         self._files = files
+        create(path)
         self._connection = sqlite3.connect(path)
         try:
             self._open(path)

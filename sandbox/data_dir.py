@@ -8,6 +8,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from sandbox.private_files import make_folder
+
 TEMPORARY_PREFIX = "sandbox-"
 LOCK_NAME = "owner.lock"
 
@@ -18,7 +20,7 @@ def locked_data_dir(directory: Path) -> Iterator[Path]:
     if directory.exists() and not directory.is_dir():
         raise OSError(f"{directory} is not a directory; --data names one")
     try:
-        directory.mkdir(parents=True, exist_ok=True)
+        make_folder(directory)
     except OSError as error:
         raise OSError(f"{directory} cannot be used: {error.strerror}; --data names another") from error
     descriptor = os.open(directory / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

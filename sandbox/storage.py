@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
+from sandbox.private_files import make_folder, open_new
 from sandbox.problems import StorageProblem
 from sandbox.settings import IfNoneMatch
 
@@ -49,7 +50,7 @@ class BlobWriter:
     def __init__(self, path: Path | None) -> None:
         self._path = path
         self._part = path.with_suffix(PART_SUFFIX) if path else None
-        self._stream: BinaryIO = self._part.open("xb") if self._part else io.BytesIO()
+        self._stream: BinaryIO = open_new(self._part) if self._part else io.BytesIO()
         self._md5 = hashlib.md5(usedforsecurity=False)
         self._sha256 = hashlib.sha256()
         self.size_bytes = 0
@@ -91,7 +92,7 @@ class Storage:
         self._numbers = itertools.count()
         self._discarded: list[Path] = []
         if directory:
-            directory.mkdir(parents=True, exist_ok=True)
+            make_folder(directory)
 
     def writer(self, name: str) -> BlobWriter:
         """Return a writer for a new object; two writers of one name do not interfere."""

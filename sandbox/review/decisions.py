@@ -10,6 +10,7 @@ from pathlib import Path
 import orjson
 
 from sandbox.engine.corrections import NO_HEADER, CellName, Corrections
+from sandbox.private_files import create
 from sandbox.review.draft_writer import disk_full_error, script
 
 CHANGES_MAX_COUNT = 200
@@ -247,6 +248,7 @@ def open_decisions(path: Path, *, draft: Path | None = None) -> Iterator[Decisio
 
     Raises OSError if the disk is full.
     """
+    create(path)
     connection = sqlite3.connect(path.absolute().as_uri(), uri=True, timeout=_BUSY_S, isolation_level=None)
     try:
         connection.execute("PRAGMA synchronous = OFF")

@@ -12,6 +12,7 @@ import orjson
 
 from sandbox.engine.draft import DraftRow, Layout
 from sandbox.engine.outcome import Outcome
+from sandbox.private_files import create
 from sandbox.storage import PART_SUFFIX, clear_place
 
 PREVIEW_CELLS = 30
@@ -29,7 +30,9 @@ class DraftWriter:
     def __init__(self, path: Path) -> None:
         self._path = path
         clear_place(path)
-        self._connection = sqlite3.connect(path.with_suffix(PART_SUFFIX), isolation_level=None)
+        part = path.with_suffix(PART_SUFFIX)
+        create(part)
+        self._connection = sqlite3.connect(part, isolation_level=None)
         self._connection.execute("PRAGMA journal_mode = OFF")
         self._connection.execute("PRAGMA synchronous = OFF")
         self._connection.executescript(script("draft.sql"))
