@@ -54,15 +54,15 @@ class Judge:
     """A pytest plugin that gives verdicts instead of running the tests."""
 
     def __init__(self, target: Target, *, seeds: int) -> None:
-        self._target = target
         self._path = Path(target.module).resolve()
         self._seeds = seeds if target.is_simulated else 0
         self._coverage = Coverage(data_file=None, config_file=False, include=[str(self._path)])
+        self._arguments = [*PYTEST, "-k", target.only, *target.tests]
         self._kills: Counter[str] = Counter()
 
     def run(self) -> int:
         self._coverage.start()
-        return int(pytest.main([*PYTEST, *self._target.tests], plugins=[self]))
+        return int(pytest.main(self._arguments, plugins=[self]))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
@@ -148,7 +148,7 @@ class Judge:
     def _afresh(self) -> str:
         """Judge a mutant of what an import runs, in new processes."""
         most_cpu_s = round(10 * LEAST_CPU_S + TIMES_SLOWER * sum(check.cpu_s for check in self._checks))
-        tests = python("-m", "pytest", *PYTEST, "-rfE", *self._target.tests, most_cpu_s=most_cpu_s)
+        tests = python("-m", "pytest", *self._arguments, "-rfE", most_cpu_s=most_cpu_s)
         if tests.returncode < 0:
             return "hung: a test"
         if tests.returncode > 1:

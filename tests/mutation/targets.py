@@ -7,11 +7,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Target:
-    """A module and its fast tests; `is_simulated`: seeds judge a mutant that passes them."""
+    """A module and its fast tests; `is_simulated`: seeds judge a mutant that passes them.
+
+    `only` selects some of the tests, as `pytest -k` does.
+    """
 
     module: str
     tests: tuple[str, ...]
     is_simulated: bool = True
+    only: str = ""
 
 
 STAGES = "tests/unit/stages"
@@ -60,22 +64,19 @@ TARGETS = {
     ),
     "sqlite": Target(
         "runner/ledger/sqlite/ledger.py",
-        ("tests/unit/ledger/test_sqlite.py", f"{CONTRACT}/test_ledger.py", f"{CONTRACT}/test_version_0_1_0.py"),
+        (f"{CONTRACT}/test_ledger.py", f"{CONTRACT}/test_ledger_copy.py", "tests/unit/ledger/test_sqlite.py"),
         is_simulated=False,
+        only="(sqlite or copy) and not (million or kill_9 or disk or table)",
     ),
     "transactions": Target(
         "runner/ledger/dynamodb/transactions.py",
-        (
-            "tests/unit/ledger/test_dynamodb_transactions.py",
-            f"{CONTRACT}/test_dynamodb_interleaved.py",
-            f"{CONTRACT}/test_ledger.py",
-            f"{CONTRACT}/test_cloud_ledger.py",
-        ),
+        ("tests/unit/ledger/test_dynamodb_transactions.py",),
         is_simulated=False,
     ),
     "dynamodb": Target(
         "runner/ledger/dynamodb/ledger.py",
         (f"{CONTRACT}/test_dynamodb_interleaved.py", f"{CONTRACT}/test_ledger.py", f"{CONTRACT}/test_cloud_ledger.py"),
         is_simulated=False,
+        only="ministack or interleaved or cloud_ledger",
     ),
 }

@@ -85,10 +85,17 @@ async def test_a_page_that_is_in_order_by_chance_does_not_end_a_walk_that_proves
     [
         ([made("a", 1), made("b", 0), made("c", -3), made("d", -4), made("e", -5)], "abcd"),
         ([made("a", 1), made("b", 0), made("b", 0), made("c", -4), made("e", -5), made("f", -6)], "abbcef"),
+        ([made("a", -3), made("b", -3), made("c", -4), made("d", -4), made("e", -5)], "abcd"),
         ([made("a", -3), made("b", -4), made("c", -3), made("d", -4), made("e", -5)], "abcde"),
         ([made("a", 1), made("b", None), made("c", -3), made("d", -4), made("e", -5)], "abcde"),
     ],
-    ids=["in order", "one moved to the next page", "in order on each page alone", "one without a date"],
+    ids=[
+        "in order",
+        "one moved to the next page",
+        "of the same instants",
+        "in order on each page alone",
+        "one without a date",
+    ],
 )
 async def test_enough_imports_in_order_end_a_walk_that_proves_absence(
     monkeypatch: pytest.MonkeyPatch, rows: list[RemoteImport], found: str

@@ -10,6 +10,7 @@ import pytest
 
 from runner.config.options import RunOptions
 from runner.errors import ConditionUnsupported, OutcomeUnknown, Unavailable, UploadRefused, UrlExpired
+from runner.events import BytesUploaded
 from runner.models import CreateRequest, Item, ItemState, RemoteImport
 from runner.protocols import Body
 from runner.stop import StopReason
@@ -234,3 +235,14 @@ async def test_an_upload_that_storage_refused_for_now_is_repeated_with_the_url_o
     await bench.run()
     assert await bench.states() == {"a.csv": "collected"}
     assert len(set(urls)) == 2
+
+
+async def test_only_bytes_that_storage_stored_are_counted_as_uploaded() -> None:
+    bench = Bench({"a.csv": b"x\n1\n", "b.csv": b"x\n2\n"})
+    import_id = await bench.leave_uploading("a.csv")
+    bench.vendor.received[import_id] = [bench.files["a.csv"]]
+    asyncio.get_running_loop().call_later(60, lambda: bench.vendor.change(import_id, status="SUCCESSFUL"))
+    await bench.run()
+    assert set((await bench.states()).values()) == {"collected"}
+    uploaded = [(event.source, event.count) for event in bench.events if isinstance(event, BytesUploaded)]
+    assert uploaded == [("b.csv", len(bench.files["b.csv"]))]
