@@ -48,6 +48,9 @@ def _listening(cloud: Cloud) -> Iterator[str]:
     sqs, sns = cloud.stack.client("sqs"), cloud.stack.client("sns")
     url: str = sqs.create_queue(QueueName="notices-of-the-configuration")["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    allowed = {"Effect": "Allow", "Principal": {"Service": "sns.amazonaws.com"}, "Action": "sqs:SendMessage"}
+    policy = {"Version": "2012-10-17", "Statement": [{**allowed, "Resource": arn}]}
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": json.dumps(policy)})
     made = sns.subscribe(TopicArn=cloud.stack.outputs["EndedTopicArn"], Protocol="sqs", Endpoint=arn)
     try:
         yield url

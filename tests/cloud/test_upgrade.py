@@ -14,6 +14,8 @@ CHANGED = {
     "ApiUrl": "https://vendor.example/api/v2",
     "SchemaId": "customers",
     "AllowHooks": "true",
+    "StorageHosts": "*.storage.example",
+    "ReviewHosts": "review.example,*.review.example",
     "Quota": "40/60s",
     "WebhookPerImport": "true",
     "WebhookUrl": "https://hooks.example/wh/v1/",
