@@ -95,6 +95,14 @@ class Judges(Base):
             self._manifested(batch)
             self._ended(batch)
 
+    def no_item_failed_alone(self) -> None:
+        """An item fails only with its import, unless the vendor never got its data, or gave no whole result."""
+        status = dict(self._vendor.statuses())
+        known = {"upload_not_taken", "import_missing"} | ({"result_invalid"} if "short" in self._plan.kinds else set())
+        for item in (one for batch in self.batches() for one in self.items(batch) if one.state is _S.FAILED):
+            if item.import_id and status.get(item.import_id) != "FAILED" and item.error_code not in known:
+                self.fail(f"{item.source} is failed ({item.error_code}), its import is not")
+
     def _fate(self, mark: str, items: list[Item], imported: int) -> None:
         given = self._plan.inputs[mark].given
         states = Counter(str(item.state) for item in items)

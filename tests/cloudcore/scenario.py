@@ -127,6 +127,8 @@ class Simulation:
         self.post = Post(rng=self._rng("post"), doubled=plan.doubled, late_s=plan.late_s)
         self.vendor = self._make_vendor()
         self._judges = Judges(plan, vendor=self.vendor, ledger=self.ledger, results=self.results, heard=self.heard)
+        failing = Oddities(plan.worlds, seed=plan.seed).out_failures(until=plan.clears_at)
+        self._out_failures = [(BEGIN_S + begin, BEGIN_S + end) for begin, end in failing]
         self._kills = self._rng("kills")
         self._numbers = iter(range(1_000_000))
         self._told: dict[str, str] = {}
@@ -174,6 +176,7 @@ class Simulation:
                 task.cancel()
         self._judge(self._judges.data_is_where_it_belongs)
         self._judge(self._judges.all_has_ended)
+        self._judge(self._judges.no_item_failed_alone)
         if not self.deaths and not self.failures and not self.redriven:
             self._judge(self._judges.calm_ends)
 
@@ -356,7 +359,7 @@ class Simulation:
     def deployment(self, process: Process, *, judged: bool = True) -> Deployment:
         """Return what one function works with; its every move is `judged` where the plan knows all files."""
         plan, rng = self._plan, self._rng(f"function {next(self._numbers)}")
-        disk = Disk(self.loop, rng)
+        disk = Disk(self.loop, rng, failing=self._out_failures)
         vendor_time = VendorTime(self._clock)
         storage = SimulatedStorage(self.vendor, process, self.loop)
         storage.before_upload = self._judges.upload_leaves

@@ -10,12 +10,15 @@ from runner.cloud import ingest, reconcile
 from runner.cloud.context import Deployment
 from runner.cloud.handlers import collect, finish, submit
 from runner.cloud.handlers import list as list_handler
+from runner.errors import SinkFailed
 from runner.ledger.memory import MemoryLedger
 from runner.models import ItemState
 from runner.quota.pacer import CreatePacer
-from tests.cloudcore.plan import Plan
+from runner.stages.collect import Collector
+from tests.cloudcore.plan import Plan, within
 from tests.cloudcore.scenario import CLOUD
 from tests.support.seeds import Mutant
+from tests.support.worlds import World
 
 SEEDS = 60
 
@@ -100,6 +103,23 @@ def every_function_has_its_own_quota(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(CreatePacer, "due_in_s", _zero)
 
 
+def a_result_that_cannot_be_written_is_given_up(patch: pytest.MonkeyPatch) -> None:
+    collect = Collector.collect
+
+    async def give_up(self: Any, item: Any) -> Any:
+        try:
+            return await collect(self, item)
+        except SinkFailed as error:
+            return await self._fail(item, "result_lost", str(error))
+
+    patch.setattr(Collector, "collect", give_up)
+
+
+def failing_results(plan: Plan) -> Plan:
+    """Let results not be written for a while."""
+    return within(plan, frozenset({World.FAILING_OUT}))
+
+
 async def _zero(_self: Any) -> float:
     return 0.0
 
@@ -115,6 +135,7 @@ MUTANTS: tuple[Mutant[Plan], ...] = (
     Mutant("the manifest is written once", the_manifest_is_written_once),
     Mutant("tags are shared", tags_are_shared, first_seed=4),
     Mutant("every function has its own quota", every_function_has_its_own_quota, first_seed=4),
+    Mutant("a result that cannot be written is given up", a_result_that_cannot_be_written_is_given_up, failing_results),
 )
 
 
