@@ -76,6 +76,8 @@ class Judge:
         self._run_by = self._coverage.get_data().contexts_by_lineno(str(self._path))
         self._original = Original(self._path)
         Path(importlib.util.cache_from_source(str(self._path))).unlink(missing_ok=True)
+        if not (unchanged := self._in_fork([], self._checks)).startswith("survived"):
+            pytest.exit(f"a second run without a mutant: {unchanged}", returncode=1)
         self._serve()
         return True
 

@@ -83,6 +83,8 @@ class Session:
             self._make()
         self._skip(unjudged_rows(self._place / self.module))
         self._forget(listed)
+        if not self.untested_count():
+            return
         with self._judge(seeds):
             run(self._place, TOOLS / "cosmic-ray", "exec", "mutants.toml", self._database)
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from runner.config.options import RunOptions
 from runner.config.routes import Route, Routes
-from runner.errors import NotSent, OutcomeUnknown, SchemaNotFound, Unavailable
+from runner.errors import ItemRejected, NotSent, OutcomeUnknown, SchemaNotFound, Unavailable
 from runner.events import Notice
 from runner.models import CreateRequest, ImportPage, Item, ItemKind, ItemState, RemoteImport
+from runner.protocols import Prepared
+from runner.stages.context import Gate
 from runner.stages.factory import Stages
 from runner.stages.submit import SubmitOutcome, SubmitResult
 from runner.stages.transitions import Transitions
@@ -140,11 +143,10 @@ OUTCOMES = SubmitOutcome
 class Submitting:
     """Submits single items of a bench, as a function does."""
 
-    def __init__(self, bench: Bench) -> None:
+    def __init__(self, bench: Bench, *, gate: Gate | None = None) -> None:
         self.bench = bench
-        self.context = bench.context()
         transitions = Transitions(bench.ledger, clock=bench.clock, emit=bench.events.append, by_state={})
-        self.stages = Stages(self.context, transitions)
+        self.stages = Stages(replace(bench.context(), gate=gate), transitions)
 
     async def submit(self, source: str) -> SubmitResult:
         if await self.bench.ledger.batch(BATCH_ID) is None:
@@ -244,3 +246,41 @@ async def test_json_that_a_lost_ledger_may_have_sent_waits_for_a_person_and_is_t
     (notice,) = [event for event in bench.events if isinstance(event, Notice)]
     assert (notice.code, notice.message) == ("json_in_doubt", results[0].reason)
     assert bench.vendor.calls.count("create") == 1
+
+
+class Refusing:
+    """A gate that lets nothing through."""
+
+    async def admit(self, _item: Item, _route: Route) -> None:
+        raise ItemRejected("check_failed", "3 rows would be left out")
+
+
+async def test_what_the_gate_refuses_is_rejected_and_not_created() -> None:
+    bench = Bench(FILES)
+    result = await Submitting(bench, gate=Refusing()).submit("a.csv")
+    assert (result.outcome, result.item.state) == (OUTCOMES.ADVANCED, ItemState.REJECTED)
+    assert (result.item.error_code, result.item.error_message) == ("check_failed", "3 rows would be left out")
+    assert bench.vendor.calls.count("create") == 0
+
+
+async def unreadable(_item: Item) -> Prepared:
+    raise ItemRejected("unreadable", "it cannot be read")
+
+
+async def test_a_file_that_cannot_be_prepared_is_rejected() -> None:
+    bench = Bench(FILES)
+    bench.source.prepare = unreadable  # type: ignore[method-assign]
+    result = await Submitting(bench).submit("a.csv")
+    assert (result.item.state, result.item.error_code) == (ItemState.REJECTED, "unreadable")
+
+
+@pytest.mark.parametrize("arrives", [False, True])
+async def test_a_file_that_cannot_be_read_any_more_is_rejected_unless_its_data_arrives_late(arrives: bool) -> None:
+    bench = Bench(FILES)
+    import_id = await bench.leave_uploading("a.csv")
+    bench.source.prepare = unreadable  # type: ignore[method-assign]
+    if arrives:
+        asyncio.get_running_loop().call_later(60, lambda: bench.vendor.change(import_id, status="RUNNING"))
+    result = await Submitting(bench).stages.submitter.upload(await bench.item("a.csv"))
+    assert result.item.state is (ItemState.PROCESSING if arrives else ItemState.REJECTED)
+    assert bench.clock.ticks() >= bench.options.settle_s
