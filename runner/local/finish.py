@@ -37,7 +37,8 @@ async def finish(batch: Batch, context: RunContext, result: BatchResult, owner: 
             now=clock.now(),
             deferred=result.deferred,
         )
-        if counts.get(ItemState.COLLECTED):
+        is_accepted = batch.account == context.account
+        if is_accepted and counts.get(ItemState.COLLECTED):
             await confirm(context.sink, batch.out, owner)
     except (SinkFailed, StorageFull, Unavailable) as error:
         context.emit(Notice(code="manifest_not_written", message=f"the manifest is not up to date: {error}"))

@@ -42,7 +42,7 @@ def test_if_the_key_is_not_accepted_the_items_are_queued_again_and_nothing_is_lo
     mine = work(sandbox)
     files = half_sent(mine, sandbox)
     mine.command("resume", *PACE, variables={**WRONG, "BULKHEAD_ACCEPT_NEW_KEY": "1"}).expect(7)
-    assert set(mine.states().values()) <= {"collected", "queued"}
+    assert set(mine.states().values()) <= {"collected", "processing", "queued"}
     mine.command("resume", *PACE).expect(0)
     assert_each_once(sandbox.received(), files)
     mine.assert_collected(files)

@@ -6,6 +6,7 @@ import errno
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -79,17 +80,17 @@ async def test_a_manifest_that_cannot_be_written_ends_with_try_again_and_says_so
 async def test_a_disk_that_fails_below_one_directory_leaves_only_that_to_a_later_run(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    scandir = os.scandir
+    opened = os.open
 
-    def broken(path: bytes) -> object:
-        if os.fsdecode(path).endswith("/sub/"):
+    def broken(path: str | bytes, *args: Any, **options: Any) -> int:
+        if os.fsdecode(path) == "sub":
             raise OSError(errno.EIO, os.strerror(errno.EIO))
-        return scandir(path)
+        return opened(path, *args, **options)
 
     monkeypatch.setattr(local, "LISTING_RETRIES", 1)
     async with Bulkhead(settings) as bulkhead:
         with monkeypatch.context() as patch:
-            patch.setattr(os, "scandir", broken)
+            patch.setattr(os, "open", broken)
             outcome = await bulkhead.run(_spec(tmp_path / "in", "a.csv", "sub/b.csv"))
         assert (outcome.exit_code, outcome.by_state) == (ExitCode.TRY_AGAIN, {ItemState.COLLECTED: 1})
         assert "sub/: it cannot be read at the moment: Input/output error" in outcome.reason
@@ -136,6 +137,18 @@ async def test_a_wrong_key_does_not_take_the_folder_from_the_right_one(settings:
         with pytest.raises(ConfigError, match="another license key") as caught:
             await bulkhead.resume()
     assert "BULKHEAD_ACCEPT_NEW_KEY=1" in (caught.value.hint or "")
+
+
+async def test_a_new_key_that_is_not_accepted_does_not_take_the_folder_over(settings: Settings, tmp_path: Path) -> None:
+    wrong = settings.model_copy(update={"license_key": SecretStr("wrong"), "accept_new_key": True})
+    async with Bulkhead(settings) as bulkhead:
+        await bulkhead.run(_spec(tmp_path / "in", "a.csv", "b.csv"))
+        (tmp_path / "out/results/b.csv.json").unlink()
+        assert await bulkhead.fetch_results_again() == 1
+    async with Bulkhead(wrong) as bulkhead:
+        assert (await bulkhead.resume()).exit_code is ExitCode.FATAL
+    async with Bulkhead(settings) as bulkhead:
+        assert (await bulkhead.resume()).exit_code is ExitCode.OK
 
 
 async def test_the_folder_of_an_earlier_version_is_taken_over_with_its_results(
