@@ -64,9 +64,13 @@ TARGETS = {
     ),
     "sqlite": Target(
         "runner/ledger/sqlite/ledger.py",
-        (f"{CONTRACT}/test_ledger.py", f"{CONTRACT}/test_ledger_copy.py", "tests/unit/ledger/test_sqlite.py"),
+        (
+            "tests/unit/ledger/test_sqlite_restore.py",
+            f"{CONTRACT}/test_ledger.py",
+            "tests/unit/ledger/test_sqlite.py",
+        ),
         is_simulated=False,
-        only="(sqlite or copy) and not (million or kill_9 or disk or table)",
+        only="sqlite and not (million or kill_9 or disk)",
     ),
     "transactions": Target(
         "runner/ledger/dynamodb/transactions.py",
