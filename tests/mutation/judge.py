@@ -33,6 +33,9 @@ PYTEST = ("-x", "-q", "-m", "not slow", "-p", "no:cacheprovider", "-p", "no:xdis
 LEAST_CPU_S = 2.0
 TIMES_SLOWER = 10
 """A check hangs if it takes so many times the CPU time that it takes without a mutant, plus the least."""
+MAY_HANG = 2
+"""After so many checks that hang, no other is tried."""
+
 WALL_S_PER_CPU_S = 100
 """The same for the time that it waits, for a machine that is busy."""
 
@@ -104,13 +107,22 @@ class Judge:
         at_import = changes is None or "" in ran
         checks = self._checks if at_import else [check for check in self._checks if check.name in ran]
         checks = sorted(checks, key=lambda check: (-self._kills[check.name], check.cpu_s))
-        verdict = self._in_fork(None if at_import else changes, checks)
+        verdict = self._judged(None if at_import else changes, checks)
         self._kills[verdict.removeprefix("killed: ")] += 1
         return verdict or self._afresh()
 
     def _ran(self, changes: list[Change]) -> set[str]:
         """Return the names of the checks that run a changed function; an empty one stands for the import."""
         return {name for change in changes for line in change.lines() for name in self._run_by.get(line, ())}
+
+    def _judged(self, changes: list[Change] | None, checks: list[Check], *, may_hang: int = MAY_HANG) -> str:
+        """Run the checks in a fork; if one hangs, look for another that fails."""
+        verdict = self._in_fork(changes, checks)
+        if verdict.startswith("hung: ") and may_hang:
+            others = [check for check in checks if check.name != verdict.removeprefix("hung: ")]
+            found = self._judged(changes, others, may_hang=may_hang - 1)
+            return found if found.startswith("killed: ") else verdict
+        return verdict
 
     def _in_fork(self, changes: list[Change] | None, checks: list[Check]) -> str:
         """Return the verdict of a copy of this process; an empty one if it takes a new process."""

@@ -54,7 +54,10 @@ TARGETS = {
         "runner/stages/absence.py",
         (f"{STAGES}/test_evidence.py", f"{STAGES}/test_absence.py", f"{STAGES}/test_submit.py"),
     ),
-    "upload": Target("runner/stages/upload.py", (f"{STAGES}/test_upload.py", f"{STAGES}/test_submit.py")),
+    "upload": Target(
+        "runner/stages/upload.py",
+        (f"{STAGES}/test_upload.py", f"{STAGES}/test_creating.py", f"{STAGES}/test_submit.py"),
+    ),
     "submit": Target(
         "runner/stages/submit.py",
         (f"{STAGES}/test_creating.py", f"{STAGES}/test_submit.py", f"{STAGES}/test_lost_creates.py"),

@@ -154,6 +154,8 @@ async def test_a_slot_is_free_at_the_instant_at_which_it_becomes_so() -> None:
 
 async def test_the_next_create_is_due_when_the_first_slot_is_free_and_no_hold_is_left() -> None:
     pacer = _pacer(quota=Rate(2, 60.0))
+    await asyncio.sleep(5)
+    assert await pacer.due_in_s() == 0.0
     await (await pacer.permit()).answered()
     await asyncio.sleep(10)
     await (await pacer.permit()).answered()

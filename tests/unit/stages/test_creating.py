@@ -164,6 +164,7 @@ async def test_an_item_that_is_uploaded_or_rejected_has_advanced() -> None:
         (OUTCOMES.ADVANCED, ItemState.PROCESSING, ""),
         (OUTCOMES.ADVANCED, ItemState.REJECTED, ""),
     ]
+    assert submitting.stages.uploader.bytes_uploaded == 1
 
 
 async def test_items_of_a_missing_schema_stay_queued_with_the_vendors_sentence_and_only_one_is_sent() -> None:
@@ -284,3 +285,18 @@ async def test_a_file_that_cannot_be_read_any_more_is_rejected_unless_its_data_a
     result = await Submitting(bench).stages.submitter.upload(await bench.item("a.csv"))
     assert result.item.state is (ItemState.PROCESSING if arrives else ItemState.REJECTED)
     assert bench.clock.ticks() >= bench.options.settle_s
+
+
+async def test_an_import_that_belongs_to_another_item_is_not_bound_and_the_create_is_repeated() -> None:
+    bench = Bench({"a.csv": b"1", "b.csv": b"2"})
+    submitting = Submitting(bench)
+    first = (await submitting.submit("a.csv")).item
+    create, again = bench.vendor.create, [bench.vendor.imports["import-1"]]
+
+    async def the_first_again(request: CreateRequest) -> RemoteImport:
+        return again.pop() if again else await create(request)
+
+    bench.vendor.create = the_first_again  # type: ignore[method-assign]
+    second = (await submitting.submit("b.csv")).item
+    assert (first.import_id, second.import_id, second.state) == ("import-1", "import-2", ItemState.PROCESSING)
+    assert bench.vendor.received == {"import-1": [b"1"], "import-2": [b"2"]}
