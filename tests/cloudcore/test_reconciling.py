@@ -65,6 +65,31 @@ async def test_an_import_that_is_gone_is_asked_for_itself(bench: Bench) -> None:
     assert (await bench.items())["orders/a.csv"].error_code == "import_missing"
 
 
+@pytest.mark.parametrize(
+    ("pause_s", "states"),
+    [
+        (150, ["processing", "processing", "failed"]),
+        (60, ["processing"] * 5 + ["failed"]),
+        (3600, ["processing", "processing", "failed"]),
+    ],
+)
+async def test_an_import_is_gone_after_three_answers_over_five_minutes_whichever_function_asks(
+    bench: Bench, pause_s: float, states: list[str]
+) -> None:
+    await landed(bench, "a.csv")
+    (item,) = (await bench.items()).values()
+    bench.vendor.state.delete(item.import_id or "", bench.vendor.now())
+    found = []
+    for _ in states:
+        await bench.reconcile()
+        await bench.work_off()
+        found.append((await bench.states())["orders/a.csv"])
+        await asyncio.sleep(pause_s)
+    assert found == states
+    (item,) = (await bench.items()).values()
+    assert (item.error_code, item.is_held) == ("import_missing", True)
+
+
 async def test_old_reviews_are_asked_for_one_by_one_a_few_a_pass_and_each_once_an_hour(bench: Bench) -> None:
     await bench.configured()
     await landed(bench, "a.csv", fate="refused")
