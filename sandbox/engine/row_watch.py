@@ -23,7 +23,7 @@ class RowWatch:
         self, header: Row, *, taken: Collection[int], names: tuple[str, ...], delimiter: str, warnings: FileWarnings
     ) -> None:
         self._width = len(header)
-        self._header = _plain_cells(header)
+        self._header = header
         self._nameless = [at for at, name in enumerate(header) if not name and at not in taken]
         self._probe = next((at for at, name in enumerate(header) if name), 0)
         self._texts = names
@@ -61,7 +61,7 @@ class RowWatch:
     def _see_headers(self, rows: Sequence[Row], at: int) -> None:
         for place, row in enumerate(rows, start=at):
             cells = _plain_cells(row)
-            if cells == self._header:
+            if cells == self._plain_header:
                 self._warnings.add("header_again", row=place, sample=self._delimiter.join(row))
             elif self._is_header(cells):
                 self._warnings.add("header_other", row=place, sample=self._delimiter.join(row))
@@ -73,8 +73,12 @@ class RowWatch:
         return hits >= _NAMES_MIN and hits * 2 >= len(filled) and len(set(filled)) == len(filled)
 
     @cached_property
+    def _plain_header(self) -> Row:
+        return _plain_cells(self._header)
+
+    @cached_property
     def _names(self) -> frozenset[str]:
-        return frozenset(map(_plain, self._texts)) | {name for name in self._header if name}
+        return frozenset(map(_plain, self._texts)) | {name for name in self._plain_header if name}
 
 
 @lru_cache(maxsize=256)

@@ -1,7 +1,7 @@
 """A schema's fields and settings as the engine uses them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from sandbox.engine.types import type_and_options
@@ -29,16 +29,17 @@ class Field:
     hidden: bool
     needs_column: bool
     requires_mapping: bool
+    names: tuple[str, ...] = field(init=False)
+    """The names that a header may use: label, key, and alternate names."""
+
+    def __post_init__(self) -> None:
+        names = (self.label, self.key, *self.alternates)
+        object.__setattr__(self, "names", names if all(names) else tuple(filter(None, names)))
 
     @property
     def title(self) -> str:
         """The name for people: its label, or else its key."""
         return self.label or self.key
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The names that a header may use: label, key, and alternate names."""
-        return tuple(name for name in (self.label, self.key, *self.alternates) if name)
 
 
 @dataclass(frozen=True, kw_only=True)

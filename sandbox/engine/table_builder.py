@@ -106,7 +106,7 @@ def file_table(
         columns = _chosen(corrections.columns, fields)
     else:
         columns = match_columns(header, fields=fields, fuzzy=settings.fuzzy, remembered=remembered)
-    if corrections.header_row is None:
+    if at and corrections.header_row is None:
         above = list(islice(iter(sheet.rows), at))
         watch_above(above, header, is_chosen=override is not None, delimiter=_joint(sheet), warnings=sheet.warnings)
     table = replace(

@@ -31,7 +31,7 @@ class WarningKind:
 KINDS = {
     "bad_bytes": WarningKind("Some byte sequences are not valid UTF-8 and were replaced.", unit="sequence"),
     "cell_error": WarningKind("Cells hold an error of the spreadsheet and are imported as empty.", unit="cell"),
-    "column_unnamed": WarningKind("Cells under an empty header are not imported.", unit="cell"),
+    "column_unnamed": WarningKind("Cells under an empty header belong to no field.", unit="cell"),
     "end_marks": WarningKind("The file ends with NUL or 0x1A characters, which were ignored: it may be cut off."),
     "formula_empty": WarningKind(
         "Cells hold a formula without a value and are imported as empty: the program that wrote them computed nothing.",
@@ -49,7 +49,7 @@ KINDS = {
     "rows_above": WarningKind("Rows above the header are as wide as it and are not imported.", Level.LOSS),
     "rows_limited": WarningKind("Rows were left out."),
     "rows_wider": WarningKind(
-        "Rows have more cells than the header: the surplus is not imported, and cells may be in the wrong column.",
+        "Rows have more cells than the header: cells may be in the wrong column, and the surplus belongs to no field.",
         Level.LOSS,
     ),
     "sheet_missing": WarningKind("A sheet does not exist."),

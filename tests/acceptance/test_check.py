@@ -17,6 +17,7 @@ import pytest
 from tests.acceptance.inbox import Workspace, assert_each_once, rows
 from tests.acceptance.vendors import SandboxVendor
 from tests.support.command import CANARY_KEY, ROOT, Finished
+from tests.support.engine import sheets, zipped
 
 PACE = ("--create-quota", "1000/2s")
 DAMAGED = b"PK\x03\x04 the rest of this workbook was lost"
@@ -279,6 +280,73 @@ def test_a_run_with_check_refuses_what_would_fail_and_sends_the_rest(work: Work,
     assert "damaged" in line["error_message"]
     assert mine.states()["review.csv"] == "needs_review"
     assert_each_once(sandbox.received(), files)
+
+
+SWALLOWED = b'Full Name,Email\nIda,"ida@host.example\nUwe,uwe@host.example"\nPia,pia@host.example\n'
+WIDER = b"Full Name,Email\nMoss, Ida,ida@host.example\n"
+ODD_FILES = {
+    "swallowed.csv": (SWALLOWED, "succeed"),
+    "wider.csv": (WIDER, "succeed"),
+    "open.csv": (b'Full Name,Email\n"Ida,ida@host.example\n', "fail"),
+    "page.csv": (b"<div>Please log in</div>", "fail"),
+    "bundle.csv": (zipped([("a.csv", b"Full Name,Email\n")]), "fail"),
+    "sheets.xlsx": (sheets(May=[["Full Name", "Email"], ["Ida", ""]], June=[["Full Name"], ["Uwe"]]), "review"),
+    "formula.xlsx": (sheets(May=[["Full Name", "Email"], ["Ida", '="a@b.example"']]), "succeed"),
+    "nuls.csv": (b"Full Name,Email\nIda,ida@host.example\n" + bytes(40), "succeed"),
+}
+
+
+def test_a_run_ends_as_the_check_says_for_files_that_the_engine_warns_of(work: Work, sandbox: SandboxVendor) -> None:
+    mine = work(sandbox)
+    for name, (content, _) in ODD_FILES.items():
+        mine.add(name, content)
+    checked = mine.command("check", "inbox", "--schema-id", "customers", "--json").expect(4)
+    assert predictions(checked) == {name: prediction for name, (_, prediction) in ODD_FILES.items()}
+    assert last(checked)["lost_data_file_count"] == 3
+    told = {
+        line["source"]: [(one["code"], one["first_row"]) for one in line["problems"] if one["kind"] == "warning"]
+        for line in checked.events
+        if line["event"] == "file_checked"
+    }
+    assert told["swallowed.csv"] == [("quoted_rows", 2)]
+    assert told["wider.csv"] == [("rows_wider", 2)]
+    assert told["formula.xlsx"] == [("formula_empty", 2)]
+    assert told["nuls.csv"] == [("end_marks", 3)]
+    mine.command(*mine.arguments(*PACE)).expect(4)
+    assert predictions(checked) == ends(mine)
+
+
+def test_a_run_with_check_refuses_files_whose_rows_would_be_lost_or_shifted(work: Work, sandbox: SandboxVendor) -> None:
+    mine = work(sandbox)
+    files = mine.fill(2)
+    mine.add("swallowed.csv", SWALLOWED)
+    mine.add("wider.csv", WIDER)
+    files["nuls.csv"] = b"Full Name,Email\nIda,ida@host.example\n" + bytes(40)
+    mine.add("nuls.csv", files["nuls.csv"])
+    done = mine.command(*mine.arguments(*PACE, "--check", "--json")).expect(4)
+
+    line = mine.manifest()["swallowed.csv"]
+    assert (line["state"], line["error_code"], line["import_id"]) == ("rejected", "check_data_lost", None)
+    assert "row 2" in line["error_message"]
+    assert "host.example" not in line["error_message"]
+    assert mine.manifest()["wider.csv"]["error_code"] == "check_data_lost"
+    notices = [event for event in done.events if event["event"] == "notice"]
+    assert [(one["code"], "nuls.csv" in one["message"]) for one in notices] == [("check_warning", True)]
+    assert_each_once(sandbox.received(), files)
+
+
+def test_samples_of_warnings_are_shown_unless_they_are_unwanted_and_never_logged(
+    work: Work, sandbox: SandboxVendor
+) -> None:
+    mine = work(sandbox)
+    mine.add("wider.csv", WIDER)
+    options = ("check", "inbox", "--schema-id", "customers")
+    assert "Moss, Ida" in mine.command(*options).expect(0).text
+    bare = mine.command(*options, "--no-samples").expect(0).text
+    assert "row 2 of the file" in " ".join(bare.split())
+    assert "Moss" not in bare
+    logged = mine.command(*options, "--json", "--no-samples", "-v").expect(0)
+    assert b"Moss" not in logged.stderr + logged.stdout
 
 
 @pytest.mark.slow

@@ -46,6 +46,7 @@ _STREAMS = (
 )
 _TAR_MARK, _TAR_AT = b"ustar", 257
 _EMPTY_ZIP = b"PK\x05\x06"
+_MAGIC = (_EMPTY_ZIP, *(magic for magic, _ in (*_COMPRESSED, *_BINARY)))
 
 _HTML_TAGS = (
     "!doctype|html|head|body|title|meta|link|base|style|script|noscript|table|caption|thead|tbody|tr|td|th|div|span|p|"
@@ -74,10 +75,12 @@ _TEXTS = (
 
 def refuse_by_bytes(head: bytes) -> None:
     """Raise UnreadableFileError for a compressed or binary file that is no workbook."""
+    if not head.startswith(_MAGIC) and not head.startswith(_TAR_MARK, _TAR_AT):
+        return
     for magic, tool in _COMPRESSED:
         if head.startswith(magic):
             raise _refused(f"compressed ({tool})", _UNPACK)
-    if head[_TAR_AT:].startswith(_TAR_MARK):
+    if head.startswith(_TAR_MARK, _TAR_AT):
         raise _refused("an archive (tar)", _UNPACK)
     if head.startswith(_EMPTY_ZIP):
         raise _refused("an empty zip archive", "Find out why it is empty.")

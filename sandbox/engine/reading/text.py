@@ -32,6 +32,7 @@ _END = "\ue000\ue002\ue000"
 
 _ANNOUNCEMENT = "sep="
 _ROWS_AFTER_MARKS = 2
+_FIRST_LINES_CHARS = 4096
 _CHUNK_BYTES = 1 << 20
 _BINARY_SHARE = 0.02
 _NULS_SHARE = 0.3
@@ -184,6 +185,8 @@ def _guessed(sample: str, is_name: Callable[[str], bool]) -> str:
 
 
 def _is_one_column(sample: str, delimiter: str, is_name: Callable[[str], bool]) -> bool:
+    if all(delimiter in line for line in sample[:_FIRST_LINES_CHARS].splitlines()[:HEADER_SEARCH_ROWS]):
+        return False
     reader = csv.reader(io.StringIO(sample, newline=""), delimiter=delimiter)
     try:
         rows = list(islice((row for row in reader if any(map(str.strip, row))), HEADER_SEARCH_ROWS))

@@ -11,13 +11,14 @@ from sandbox.engine.warning import FileWarnings
 END_MARKS = "\0\x1a"
 _LINE_END = re.compile("\r\n|\r|\n")
 _LINES_MIN = 2
+_FIRST_ROWS = 200
 
 
 class _Column:
     """A column that is known to have cells of several lines."""
 
-    def __init__(self, rows: Sequence[Row], at: int) -> None:
-        if min(map(len, rows)) > at:
+    def __init__(self, rows: Sequence[Row], at: int, *, is_full: bool) -> None:
+        if is_full:
             self._cells = list(map(itemgetter(at), rows))
         else:
             self._cells = [row[at] if at < len(row) else "" for row in rows]
@@ -43,7 +44,6 @@ class TextWatch:
 
     def __init__(self, delimiter: str, warnings: FileWarnings) -> None:
         self._delimiter = delimiter
-        self._prose = re.compile(f"{re.escape(delimiter)}(?! )")
         self._warnings = warnings
         self._columns: set[int] = set()
         self._seen = 0
@@ -54,19 +54,27 @@ class TextWatch:
         if at < self._seen:
             return
         self._seen = at + len(rows)
-        columns = [_Column(rows, column) for column in sorted(self._columns)]
-        if sum(column.line_ends for column in columns) != line_ends:
-            self._columns |= {place for row in rows for place, cell in enumerate(row) if "\n" in cell or "\r" in cell}
-            columns = [_Column(rows, column) for column in sorted(self._columns)]
+        columns = self._spanning_columns(rows, line_ends)
         found = {place: cell for column in columns for place, cell in column.spanning(self._delimiter)}
         width = Counter(map(len, rows)).most_common(1)[0][0] if found else 0
         for place, cell in sorted(found.items()):
             self._see_cell(cell, rows[place], at + place, width)
 
+    def _spanning_columns(self, rows: Sequence[Row], line_ends: int) -> list[_Column]:
+        """Return the columns with cells of several lines: those known so far if they have all ends of lines."""
+        shortest = min(map(len, rows))
+        for some in ((), rows[:_FIRST_ROWS], rows):
+            self._columns |= {place for row in some for place, cell in enumerate(row) if "\n" in cell or "\r" in cell}
+            columns = [_Column(rows, at, is_full=at < shortest) for at in sorted(self._columns)]
+            if sum(column.line_ends for column in columns) == line_ends:
+                break
+        return columns
+
     def _see_cell(self, cell: str, row: Row, place: int, width: int) -> None:
         """Warn of a cell whose lines hold the delimiter; the more so if the lines of its row are as wide as a row."""
         lines = [line for line in _LINE_END.split(self._delimiter.join(row)) if line.strip()]
-        alike = sum(len(self._prose.findall(line)) + 1 == width for line in lines)
+        prose = f"{self._delimiter} "
+        alike = sum(line.count(self._delimiter) - line.count(prose) + 1 == width for line in lines)
         if width >= _LINES_MIN and alike >= _LINES_MIN and alike * 2 >= len(lines):
             self._warnings.add("quoted_rows", row=place, sample=cell)
         elif sum(self._delimiter in line for line in _LINE_END.split(cell)) >= _LINES_MIN:
