@@ -24,6 +24,7 @@ _SPECIAL = tuple(
         *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24"),
         *("192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24"),
         *("224.0.0.0/4", "240.0.0.0/4"),
+        "168.63.129.16/32",  # where machines at Azure ask for their configuration
         *("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20"),  # Teredo and others, examples, 6to4, examples
     )
 )
@@ -34,9 +35,10 @@ _METADATA = IPv6Network("fd00:ec2::/32")
 """Where machines at AWS ask for their credentials by IPv6."""
 
 NO_LINK = "not a link, because review_hosts does not allow it: "
-_AUTHORITY = re.compile(r"(https?):(//)", re.IGNORECASE)
 _PLAIN_URL = re.compile(r"[!-\[\]-~]+")
 """Visible ASCII without the backslash, about which url parsers disagree."""
+_HOST = re.compile(r"[a-z0-9_.:-]+", re.IGNORECASE)
+"""A name or an address. At any other character, what recognizes links in a text may end one, and so change its host."""
 _NUMERIC_HOST = re.compile(r"(.*\.)?(0x[0-9a-f]*|[0-9]+)\.?", re.IGNORECASE)
 """A host whose last label is a number is an IPv4 address, in any notation."""
 
@@ -109,7 +111,7 @@ class ReviewLinks:
 
     def shown(self, url: str) -> str:
         """Return a url that may be opened as it is, and any other one as a text that nothing turns into a link."""
-        return url if self._allows(url) else NO_LINK + _AUTHORITY.sub(r"\1[:]\2", url, count=1)
+        return url if self._allows(url) else NO_LINK + url.replace("://", "[:]//")
 
     def _allows(self, url: str) -> bool:
         target = _parsed(url)
@@ -156,7 +158,7 @@ def _parsed(url: str) -> URL | None:
         return None
     try:
         target = URL(url, encoded=True)
-        complete = bool(target.host and target.port)
+        complete = bool(target.port and _HOST.fullmatch(target.raw_host or ""))
     except ValueError:
         return None
     return target if complete else None

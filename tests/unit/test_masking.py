@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from urllib.parse import quote
 
 import pytest
@@ -112,6 +113,13 @@ def test_the_key_is_hidden_wherever_it_stands_and_hiding_twice_changes_nothing(t
 @pytest.mark.parametrize("part", ["\\", "x-amz-", "?a=b", "eyJaaa.", "a-", "%25", "://", "key=", "\"'", "A1b"])
 def test_a_text_of_any_kind_is_read_in_bounded_steps(part):
     assert len(FORMS.short(part * 200_000)) <= TEXT_LIMIT
+
+
+@pytest.mark.parametrize("part", ["=", "key=key=", "?a=", "a.b=c", "x-amz-a="])
+def test_assignments_without_an_end_take_time_in_proportion_to_their_length(part):
+    began = time.process_time()
+    FORMS((part * 16_000)[:16_000])
+    assert time.process_time() - began < 2
 
 
 @pytest.mark.parametrize("encode", ENCODINGS.values(), ids=ENCODINGS)
