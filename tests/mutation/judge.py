@@ -69,20 +69,23 @@ class Judge:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
-        checks = [Check(item.nodeid, partial(fails, item)) for item in session.items]
-        if self._seeds:
-            from tests.mutation.seeds import seeds
-
-            checks += [Check(*seed) for seed in seeds(self._seeds)]
-        self._checks = [self._measured(check) for check in checks]
+        tests = [Check(item.nodeid, partial(fails, item)) for item in session.items]
+        self._checks = [self._measured(check) for check in [*tests, *self._seeds_to_play()]]
         self._coverage.stop()
         self._run_by = self._coverage.get_data().contexts_by_lineno(str(self._path))
         self._original = Original(self._path)
         Path(importlib.util.cache_from_source(str(self._path))).unlink(missing_ok=True)
-        if not (unchanged := self._in_fork([], self._checks)).startswith("survived"):
+        if not (unchanged := self._in_fork([], self._checks[: len(tests)])).startswith("survived"):
             pytest.exit(f"a second run without a mutant: {unchanged}", returncode=1)
         self._serve()
         return True
+
+    def _seeds_to_play(self) -> list[Check]:
+        if not self._seeds:
+            return []
+        from tests.mutation.seeds import seeds
+
+        return [Check(*seed) for seed in seeds(self._seeds)]
 
     def _measured(self, check: Check) -> Check:
         self._coverage.switch_context(check.name)

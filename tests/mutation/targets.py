@@ -60,7 +60,12 @@ TARGETS = {
     ),
     "submit": Target(
         "runner/stages/submit.py",
-        (f"{STAGES}/test_creating.py", f"{STAGES}/test_submit.py", f"{STAGES}/test_lost_creates.py"),
+        (
+            f"{STAGES}/test_creating.py",
+            f"{STAGES}/test_submit.py",
+            f"{STAGES}/test_lost_creates.py",
+            f"{LOCAL}/test_shared_ledger.py",
+        ),
     ),
     "reconcile": Target(
         "runner/local/reconcile.py", (f"{LOCAL}/test_reconcile.py", f"{LOCAL}/test_gone_results.py"), is_simulated=False

@@ -5,16 +5,27 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from runner.config.options import RunOptions
 from runner.config.routes import Route, Routes
-from runner.errors import ItemRejected, NotSent, OutcomeUnknown, SchemaNotFound, Unavailable
+from runner.errors import (
+    BulkheadError,
+    DuplicatePending,
+    ForeignImports,
+    ItemRejected,
+    LedgerReplaced,
+    NotSent,
+    OutcomeUnknown,
+    SchemaNotFound,
+    TagInUse,
+    Unavailable,
+)
 from runner.events import Notice
 from runner.models import CreateRequest, ImportPage, Item, ItemKind, ItemState, RemoteImport
-from runner.protocols import Prepared
-from runner.stages.context import Gate
+from runner.protocols import Body, Prepared
 from runner.stages.factory import Stages
 from runner.stages.submit import SubmitOutcome, SubmitResult
 from runner.stages.transitions import Transitions
@@ -143,10 +154,11 @@ OUTCOMES = SubmitOutcome
 class Submitting:
     """Submits single items of a bench, as a function does."""
 
-    def __init__(self, bench: Bench, *, gate: Gate | None = None) -> None:
+    def __init__(self, bench: Bench, **changes: Any) -> None:
         self.bench = bench
+        self.context = replace(bench.context(), **changes)
         transitions = Transitions(bench.ledger, clock=bench.clock, emit=bench.events.append, by_state={})
-        self.stages = Stages(replace(bench.context(), gate=gate), transitions)
+        self.stages = Stages(self.context, transitions)
 
     async def submit(self, source: str) -> SubmitResult:
         if await self.bench.ledger.batch(BATCH_ID) is None:
@@ -300,3 +312,87 @@ async def test_an_import_that_belongs_to_another_item_is_not_bound_and_the_creat
     second = (await submitting.submit("b.csv")).item
     assert (first.import_id, second.import_id, second.state) == ("import-1", "import-2", ItemState.PROCESSING)
     assert bench.vendor.received == {"import-1": [b"1"], "import-2": [b"2"]}
+
+
+async def test_without_tags_in_names_an_import_with_the_items_tag_is_not_adopted() -> None:
+    bench = Bench(FILES, options=RunOptions(filename_tag=False))
+    bench.vendor.add(CreateRequest(schema_id="s1", original_filename=f"a.~{bench.tag('a.csv')}.csv"))
+    await bench.run()
+    assert (await bench.item("a.csv")).import_id == "import-2"
+
+
+@pytest.mark.parametrize("error", [ForeignImports("another ledger"), LedgerReplaced("the ledger is gone")])
+async def test_what_prevents_a_create_gives_its_permit_back(error: BulkheadError) -> None:
+    bench = Bench(FILES)
+
+    def prevent(_tag: str, _source: str) -> None:
+        raise error
+
+    submitting = Submitting(bench, before_create=prevent)
+    with pytest.raises(type(error)):
+        await submitting.submit("a.csv")
+    assert await submitting.context.pacer.free_slots() == 20
+    assert bench.vendor.calls.count("create") == 0
+
+
+async def test_an_item_whose_tag_another_claims_first_gives_its_permit_back_and_looks_again() -> None:
+    bench = Bench(FILES)
+    advance, refusals = bench.ledger.advance, [TagInUse("another item has the tag")]
+
+    async def refused_once(item: Item, state: ItemState, **changes: object) -> Item:
+        if state is ItemState.CREATING and refusals:
+            raise refusals.pop()
+        return await advance(item, state, **changes)  # type: ignore[arg-type]
+
+    bench.ledger.advance = refused_once  # type: ignore[method-assign, assignment]
+    submitting = Submitting(bench)
+    assert (await submitting.submit("a.csv")).item.state is ItemState.PROCESSING
+    assert await submitting.context.pacer.free_slots() == 19
+
+
+async def test_json_counts_as_uploaded_when_its_import_was_made_and_a_file_only_when_it_was_stored() -> None:
+    bench = Bench({**JSON, **FILES})
+    put = bench.vendor.put
+
+    async def late(url: str, body: Body, *, only_if_absent: bool) -> bool:
+        assert (await bench.item("a.csv")).uploaded_at is None
+        await asyncio.sleep(30)
+        return await put(url, body, only_if_absent=only_if_absent)
+
+    bench.vendor.put = late  # type: ignore[method-assign]
+    submitting = Submitting(bench)
+    json, file = [(await submitting.submit(source)).item for source in ("a.json", "a.csv")]
+    assert json.uploaded_at == json.created_at
+    assert file.uploaded_at is not None
+    assert file.created_at is not None
+    assert file.uploaded_at - file.created_at >= timedelta(seconds=30)
+
+
+async def test_data_that_an_earlier_run_may_have_sent_is_given_a_moment_to_show_before_it_is_sent() -> None:
+    bench = Bench(FILES)
+    bench.vendor.honors_condition = False
+    import_id = await bench.leave_uploading("a.csv")
+    asyncio.get_running_loop().call_later(2, lambda: bench.vendor.change(import_id, status="SUCCESSFUL"))
+    await bench.run()
+    assert await bench.states() == {"a.csv": "collected"}
+    assert bench.vendor.received == {}
+
+
+@pytest.mark.parametrize(
+    ("state", "is_pending"), [(ItemState.CREATING, True), (ItemState.CREATED, True), (ItemState.PROCESSING, False)]
+)
+async def test_content_that_another_batch_is_about_to_send_is_waited_for_and_what_it_sent_is_skipped(
+    state: ItemState, is_pending: bool
+) -> None:
+    bench = Bench(FILES)
+    submitting = Submitting(bench)
+    other = replace(await bench.start(), batch_id="other")
+    await bench.ledger.start_batch(other)
+    await bench.ledger.add([Item(batch_id="other", source="a.csv", state=state, tag=bench.tag("a.csv"))])
+    if is_pending:
+        with pytest.raises(DuplicatePending):
+            await submitting.submit("a.csv")
+    else:
+        await submitting.submit("a.csv")
+    assert (await bench.item("a.csv")).state is (ItemState.QUEUED if is_pending else ItemState.SKIPPED)
+    assert bench.vendor.calls.count("create") == 0
