@@ -13,6 +13,7 @@ from sandbox.faults import parse_rule
 from sandbox.problems import ApiProblem, RetryAfter
 from sandbox.quotas import Rate, parse_rate
 from sandbox.settings import IfNoneMatch, SandboxSettings
+from sandbox.storage import LICENSE_KEY_HEADER
 
 CONTROL_PREFIX = "/_sandbox"
 CHOICES = {"if_none_match": get_args(IfNoneMatch), "retry_after": get_args(RetryAfter)}
@@ -77,10 +78,13 @@ class Control:
         return json_answer(self._context.webhooks.pending())
 
     async def _configure(self, request: web.Request) -> web.StreamResponse:
+        current = self._context.state.settings
         try:
-            settings = changed_settings(self._context.state.settings, await _object(request))
+            settings = changed_settings(current, await _object(request))
         except (ValueError, TypeError) as error:
             raise ApiProblem(400, {"detail": str(error)}) from None
+        if current.license_key not in {None, settings.license_key}:
+            self._context.state.authenticate(request.headers.get(LICENSE_KEY_HEADER))
         self._context.state.configure(settings)
         return web.Response(status=204)
 

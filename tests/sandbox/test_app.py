@@ -106,6 +106,22 @@ async def test_a_missing_key_is_401_and_a_wrong_one_403():
         assert (await box.counters())["bad_keys"] == 2
 
 
+@pytest.mark.parametrize("new", ["mine", None])
+async def test_only_who_has_the_key_of_a_sandbox_can_replace_it(new):
+    async with running_sandbox(settings=SandboxSettings(license_key="right")) as box:
+
+        async def replaced(**headers):
+            body, url = {"license_key": new}, box.server.control_url + "/settings"
+            async with box.session.post(url, json=body, headers=headers) as response:
+                return response.status
+
+        assert await replaced() == 401
+        assert await replaced(**{"X-Dromo-License-Key": "mine"}) == 403
+        assert (await box.api("GET", IMPORTS, key="mine"))[0] == 403
+        assert await replaced(**{"X-Dromo-License-Key": "right"}) == 204
+        assert (await box.api("GET", IMPORTS, key="mine"))[0] == 200
+
+
 async def test_a_missing_slash_redirects_and_keeps_the_query(box):
     url = f"{box.base_url}/headless/imports?limit=1"
     async with box.session.get(url, allow_redirects=False) as response:
