@@ -406,7 +406,9 @@ def _config_values(text: str, path: str) -> dict[str, Any]:
     for key, value in raw.items():
         if (odd := _oddity(value)) is not None:
             raise ConfigError(f"{path}: {key[:_SHOWN_CHARS]} {odd}")
-    values = {key.replace("-", "_"): value for key, value in raw.items()}
+    values = {_name(key): value for key, value in raw.items()}
+    if twice := next((key for key in reversed(raw) if sum(_name(other) == _name(key) for other in raw) > 1), None):
+        raise ConfigError(f"{path}: {twice} is given twice, with - and with _", hint="remove one of them")
     if "license_key" in values:
         raise ConfigError(
             f"{path}: license_key does not belong in a file that is shared",
@@ -416,6 +418,10 @@ def _config_values(text: str, path: str) -> dict[str, Any]:
         if name not in Settings.model_fields:
             raise ConfigError(f"{path}: the key {key[:_SHOWN_CHARS]} is not known", hint=_nearest(name))
     return values
+
+
+def _name(key: str) -> str:
+    return key.replace("-", "_")
 
 
 def _key_that_raises(kind: type[Exception], text: str) -> str:

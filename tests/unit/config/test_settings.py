@@ -189,6 +189,11 @@ class TestMistakes:
         loaded = load(tmp_path, env={"BULKHEAD_UPLOAD": "3", "BULKHEAD_DEBUG": "1", "OTHER": "x"})
         assert loaded.warnings == ("the variable BULKHEAD_UPLOAD is not known; did you mean BULKHEAD_UPLOADS?",)
 
+    @pytest.mark.parametrize("second", ["max-upload-answer", "max_upload-answer"])
+    def test_a_key_in_two_spellings_is_refused(self, tmp_path: Path, second: str) -> None:
+        with pytest.raises(ConfigError, match=f"{second} is given twice"):
+            load(tmp_path, toml=f"max-upload_answer = 1\n{second} = 2\n")
+
     def test_a_key_that_would_travel_unencrypted_is_worth_a_warning(self, tmp_path: Path) -> None:
         [warning] = load(tmp_path, api_url="http://sandbox:8700/api/v1").warnings
         assert "unencrypted to http://sandbox:8700" in warning
