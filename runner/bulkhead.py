@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from runner import identity
 from runner.aws.s3 import canonical_folder, is_s3
-from runner.config.options import FailureLimit, RunOptions
+from runner.config.options import FailureLimit, RowLossLimit, RunOptions
 from runner.config.origins import is_loopback
 from runner.config.run_spec import RunSpec
 from runner.errors import BatchTaken, ConfigError, LedgerLocked, SinkFailed, SourceLocked
@@ -348,15 +348,19 @@ class Bulkhead:
         """Return a batch, by default the newest, and its items by state. Raises ConfigError, LedgerError."""
         batch = await self._batches.named(batch_id, write=False)
         ledger = await self._resources.ledger(write=False)
-        return BatchStatus(batch=await self._as_it_is(batch), by_state=await ledger.counts(batch.batch_id))
+        return await self._status(ledger, batch)
 
     async def batches(self) -> list[BatchStatus]:
         """Return all batches, oldest first. Raises ConfigError, LedgerError."""
         ledger = await self._resources.ledger(write=False)
-        return [
-            BatchStatus(batch=await self._as_it_is(batch), by_state=await ledger.counts(batch.batch_id))
-            for batch in await ledger.batches()
-        ]
+        return [await self._status(ledger, batch) for batch in await ledger.batches()]
+
+    async def _status(self, ledger: Ledger, batch: Batch) -> BatchStatus:
+        return BatchStatus(
+            batch=await self._as_it_is(batch),
+            by_state=await ledger.counts(batch.batch_id),
+            rows=await ledger.row_totals(batch.batch_id),
+        )
 
     async def _as_it_is(self, batch: Batch) -> Batch:
         """Return a batch whose run was killed, and could not record that, as interrupted."""
@@ -463,6 +467,8 @@ class Bulkhead:
             tracking=scope is not Scope.RUN,
             held_back=await held_back(ledger, batch.batch_id),
             deferred=await still_deferred(ledger, batch.batch_id, ended.reasons if ended else {}),
+            rows=await ledger.row_totals(batch.batch_id),
+            fail_on_lost_rows=self._settings.fail_on_lost_rows,
         )
         outcome = await asyncio.shield(finish(batch, context, result, owner))
         return replace(outcome, kept_ledger=str(kept)) if kept else outcome
@@ -524,6 +530,7 @@ class Bulkhead:
             max_duration_s=settings.max_duration,
             give_up_after_s=settings.give_up_after,
             failure_limit=settings.max_failures or FailureLimit(),
+            row_loss_limit=settings.max_rows_lost or RowLossLimit(),
             list_first=spec.source.order_by != "name",
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from runner.models import BatchState, Deferral, ItemState
@@ -42,6 +42,9 @@ class ItemMoved:
     error_message: str | None = None
     review_url: str | None = None
     attempts: int = 0
+    row_count: int | None = None
+    rows_in: int | None = None
+    rows_left_out: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +95,10 @@ class OutageEnded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchFinished:
-    """A run of a batch ends; it left `deferred_count` items to a later one, of which `deferred` has the first."""
+    """A run of a batch ends; it left `deferred_count` items to a later one, of which `deferred` has the first.
+
+    `rows` are the totals of `RowTotals.document`.
+    """
 
     batch_id: str
     state: BatchState
@@ -101,6 +107,7 @@ class BatchFinished:
     reason: str
     deferred_count: int = 0
     deferred: tuple[Deferral, ...] = ()
+    rows: dict[str, int | None] = field(default_factory=dict)
 
 
 Event = (

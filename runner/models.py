@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any, TypedDict, Unpack
 
 from runner.errors import IllegalTransition
+from runner.row_counts import NO_ROWS, LeftOutReason, RowsRead, RowTotals
 
 MAX_FILE_BYTES = 1 << 30
 MAX_JSON_BYTES = 15_000_000
@@ -140,7 +141,8 @@ class Item:
     `file_key` identifies the file at an endpoint, whatever its content and binding; it is empty in rows of 0.1.0.
     `version` is what listing knows (size and modification time, or an S3 etag); `fingerprint` is of the content and
     is known once the item was prepared. The `earlier_` fields say which item of the same file is the reason why this
-    one was not sent, and what its state was then. Instants are aware UTC datetimes, sizes are bytes.
+    one was not sent, and what its state was then. `rows_in` is how many rows the vendor read, None if it does not say.
+    Instants are aware UTC datetimes, sizes are bytes.
     """
 
     batch_id: str
@@ -174,6 +176,31 @@ class Item:
     earlier_batch_id: str | None = None
     earlier_import_id: str | None = None
     earlier_state: ItemState | None = None
+    rows_in: int | None = None
+    left_out_reasons: tuple[LeftOutReason, ...] | None = None
+
+    @property
+    def rows_left_out(self) -> int | None:
+        """Return how many of the rows that the vendor read are not in the result; None if nobody knows."""
+        if self.rows_in is None or self.row_count is None:
+            return None
+        return max(0, self.rows_in - self.row_count)
+
+    @property
+    def row_totals(self) -> RowTotals:
+        """Return what the item adds to the totals of its batch: nothing unless its result is saved."""
+        if self.state is not ItemState.COLLECTED:
+            return NO_ROWS
+        lost = self.rows_left_out
+        return RowTotals(
+            file_count=1,
+            known_count=int(lost is not None),
+            row_count=self.row_count or 0,
+            rows_in=0 if lost is None else self.rows_in or 0,
+            rows_left_out=lost or 0,
+            lossy_count=int(bool(lost)),
+            empty_count=int(self.row_count == 0),
+        )
 
     @property
     def was_imported(self) -> bool:
@@ -263,6 +290,8 @@ class ItemChanges(TypedDict, total=False):
     earlier_batch_id: str | None
     earlier_import_id: str | None
     earlier_state: ItemState | None
+    rows_in: int | None
+    left_out_reasons: tuple[LeftOutReason, ...] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -325,6 +354,7 @@ class BatchStatus:
     by_state: dict[ItemState, int]
     moves: int = 0
     manifest_moves: int = 0
+    rows: RowTotals = NO_ROWS
 
     @property
     def driver(self) -> str:
@@ -392,7 +422,7 @@ class RemoteImport:
     upload_url: str | None = field(default=None, repr=False)
     review_url: str | None = field(default=None, repr=False)
     import_errors: tuple[dict[str, Any], ...] = field(default=(), repr=False)
-    result_metadata: dict[str, Any] | None = field(default=None, repr=False)
+    rows: RowsRead | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

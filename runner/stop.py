@@ -11,6 +11,7 @@ class StopReason(StrEnum):
     TERMINATED = "terminated"
     OUT_OF_TIME = "out_of_time"
     TOO_MANY_FAILURES = "too_many_failures"
+    TOO_MANY_ROWS_LOST = "too_many_rows_lost"
     AUTH_REFUSED = "auth_refused"
     TROUBLE = "trouble"
     VENDOR_UNREACHABLE = "vendor_unreachable"

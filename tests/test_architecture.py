@@ -32,6 +32,7 @@ NOUNS = (
     "masking",
     "findings",
     "permissions",
+    "row_counts",
 )
 ORDER = (
     NOUNS,
@@ -146,9 +147,10 @@ def test_only_the_command_line_imports_the_command_line_and_its_renderers() -> N
         assert outside <= {"runner.__main__"}, package
 
 
-def test_models_know_nothing_but_errors_and_errors_nothing() -> None:
-    assert {name for name in imports("runner.models") if within(name, "runner")} == {"runner.errors"}
-    assert not {name for name in imports("runner.errors") if within(name, "runner")}
+def test_models_know_nothing_but_errors_and_row_counts_and_these_nothing() -> None:
+    known = {"runner.errors", "runner.row_counts"}
+    assert {name for name in imports("runner.models") if within(name, "runner")} == known
+    assert not {found for name in known for found in imports(name) if within(found, "runner")}
 
 
 def place(name: str) -> str:

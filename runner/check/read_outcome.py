@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from runner.check.predictions import FileCheck, Prediction
 from runner.formatting import shown
 from runner.problems.problem import Cell, Effect, Place, Problem, label_of
+from runner.problems.rules import RuleFinder
 
 if TYPE_CHECKING:
     from runner.check.engine import Outcome
@@ -43,9 +44,6 @@ LIKELY_MIN = 0.5
 
 _WHOLE_NAME_MIN = 4
 _NOT_ALPHANUMERIC = re.compile(r"[\W_]+")
-
-TYPE_RULE = "type"
-_PART = re.compile(r"\{[^{}]*\}")
 
 
 class OutcomeReader:
@@ -249,43 +247,6 @@ def _unused_headers(metadata: Mapping[str, Any]) -> list[str]:
         taken.update(mapping.get("fileHeaderIndexes") or [mapping.get("fileHeaderIndex")])
     headers: Sequence[str] = metadata.get("rawHeaders") or ()
     return [cut(name) for at, name in enumerate(headers) if name and at not in taken]
-
-
-class RuleFinder:
-    """Finds the rule that an error message belongs to, for one schema: its own messages first, then the engine's.
-
-    A rule is the name of a validator, such as `unique`, or of a type rule of the engine, such as `email` or `min`. It
-    is `type` for a field's own message about its type, and empty for an unknown message.
-    """
-
-    def __init__(self, schema: Mapping[str, Any], messages: Mapping[str, str]) -> None:
-        self._own: dict[tuple[str, str], str] = {}
-        self._everywhere: dict[str, str] = {}
-        self._patterns = [(rule, re.compile(_as_pattern(template))) for rule, template in messages.items()]
-        for definition in schema.get("fields") or ():
-            self._learn(definition)
-        overrides = (((schema.get("settings") or {}).get("textOverrides") or {}).get("errors")) or {}
-        self._everywhere.update({str(text): str(rule) for rule, text in overrides.items() if isinstance(text, str)})
-
-    def rule_of(self, field_key: str, message: str) -> str:
-        """Return the rule that a cell of a field violates."""
-        own = self._own.get((field_key, message)) or self._everywhere.get(message)
-        if own is None:
-            own = next((rule for rule, pattern in self._patterns if pattern.fullmatch(message)), "")
-            self._own[field_key, message] = own
-        return own
-
-    def _learn(self, field: Mapping[str, Any]) -> None:
-        key = str(field.get("key"))
-        if message := field.get("invalidValueMessage"):
-            self._own[key, str(message)] = TYPE_RULE
-        for validator in field.get("validators") or ():
-            if message := validator.get("errorMessage"):
-                self._own[key, str(message)] = str(validator.get("validate"))
-
-
-def _as_pattern(template: str) -> str:
-    return ".+".join(re.escape(text) for text in _PART.split(template))
 
 
 def likely_headers(

@@ -49,6 +49,7 @@ def status_document(status: BatchStatus) -> dict[str, Any]:
         "finished_at": batch.finished_at,
         "exit_code": batch.exit_code,
         "reason": batch.reason,
+        **status.rows.document(),
     }
 
 

@@ -283,6 +283,26 @@ class Pace(Patience):
             setting="max_failures",
         ),
     ] = None
+    max_rows_lost: Annotated[
+        str | None,
+        Option(
+            "--max-rows-lost",
+            "N|P%",
+            "Pause when the vendor has left out this many rows, or this share of the rows that it read.",
+            Panel.PACE,
+            setting="max_rows_lost",
+        ),
+    ] = None
+    fail_on_lost_rows: Annotated[
+        bool,
+        Option(
+            "--fail-on-lost-rows",
+            None,
+            "Exit with code 4 if the vendor has left rows out of results.",
+            Panel.PACE,
+            setting="fail_on_lost_rows",
+        ),
+    ] = False
     bwlimit: Annotated[
         str | None,
         Option(

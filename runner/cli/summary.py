@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.text import Text
 
+from runner.cli.row_lines import print_left_out, print_rows
 from runner.cli.styles import MEANINGS, STYLES, line, present, prose
 from runner.cli.triage import LISTED_MOST, FailureGroup, Triage
 from runner.formatting import counted, lasting, near, shown
@@ -43,10 +44,12 @@ def print_summary(console: Console, summary: RunSummary) -> None:
     outcome = summary.outcome
     line(console, "")
     _headline(console, summary)
+    print_rows(console, outcome.rows.totals)
     _states(console, outcome.by_state, outcome.out)
     _reviews(console, summary.triage, are_gone=summary.sandbox is not None)
     print_failures(console, "Failed", summary.triage.failed)
     print_failures(console, "Rejected", summary.triage.rejected)
+    print_left_out(console, outcome.rows.groups)
     _uncertain(console, summary.triage)
     _deferred(console, outcome)
     line(console, "")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
+from runner.cli.row_lines import print_rows
 from runner.cli.styles import STYLES, line, present
 from runner.cli.triage import LISTED_MOST
 from runner.findings import Finding, Level
@@ -99,6 +100,9 @@ def print_status(console: Console, status: BatchStatus, facts: Sequence[tuple[st
         line(console, f"  {state:<13}{count:>9,}", style=STYLES.get(state, ""))
     if not status.by_state:
         line(console, "  no items yet")
+    if status.rows.file_count:
+        line(console)
+        print_rows(console, status.rows)
 
 
 def print_batches(console: Console, statuses: Sequence[BatchStatus]) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from runner.row_counts import RowTotals
+
 
 @dataclass(frozen=True, slots=True)
 class FailureLimit:
@@ -18,6 +20,24 @@ class FailureLimit:
         if self.count is not None and failed >= self.count:
             return True
         return self.percent is not None and ended >= self.minimum_sample and failed * 100 >= self.percent * ended
+
+
+@dataclass(frozen=True, slots=True)
+class RowLossLimit:
+    """Pause after `count` rows left out, or after `percent` of the rows read, once `minimum_sample` files are saved."""
+
+    count: int | None = None
+    percent: float | None = None
+    minimum_sample: int = 20
+
+    def is_reached(self, rows: RowTotals) -> bool:
+        lost = rows.rows_left_out
+        if not lost:
+            return False
+        if self.count is not None and lost >= self.count:
+            return True
+        is_share = self.percent is not None and rows.file_count >= self.minimum_sample
+        return is_share and lost * 100 >= (self.percent or 0) * rows.rows_in
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +75,7 @@ class RunOptions:
     max_duration_s: float | None = None
     give_up_after_s: float = 900.0
     failure_limit: FailureLimit = FailureLimit()
+    row_loss_limit: RowLossLimit = RowLossLimit()
     list_first: bool = False
     """Wait for the whole listing before the first create, as an order other than by name needs."""
     watch_interval_s: float = 60.0

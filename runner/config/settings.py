@@ -23,7 +23,7 @@ from pydantic_settings import (
 )
 
 from runner.aws.s3 import canonical_folder, is_s3
-from runner.config.options import FailureLimit, RunOptions
+from runner.config.options import FailureLimit, RowLossLimit, RunOptions
 from runner.config.origins import (
     DEFAULT_API_URL,
     FILES,
@@ -41,6 +41,7 @@ from runner.config.units import (
     parse_failure_limit,
     parse_permissions,
     parse_rate,
+    parse_row_loss_limit,
     parse_size,
 )
 from runner.errors import ConfigError
@@ -196,6 +197,8 @@ class Settings(BaseSettings):
     max_duration: Wait | None = None
     give_up_after: Duration = 900.0
     max_failures: Annotated[FailureLimit, _text_by(parse_failure_limit)] | None = None
+    max_rows_lost: Annotated[RowLossLimit, _text_by(parse_row_loss_limit)] | None = None
+    fail_on_lost_rows: bool = False
 
     track_by: Literal["list", "ledger"] | None = None
     safety_list_s: Wait = 300.0
@@ -542,7 +545,7 @@ def _plain(value: object) -> str:
             text = "not set"
         case list() | tuple():
             text = ", ".join(map(str, value)) or "none"
-        case FailureLimit():
+        case FailureLimit() | RowLossLimit():
             text = f"{value.count}" if value.percent is None else f"{value.percent:g}%"
         case bool():
             text = str(value).lower()

@@ -6,7 +6,7 @@ import math
 import re
 from dataclasses import dataclass
 
-from runner.config.options import FailureLimit
+from runner.config.options import FailureLimit, RowLossLimit
 from runner.permissions import Permissions
 
 _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -95,6 +95,15 @@ def parse_size(text: str) -> int:
 
 def parse_failure_limit(text: str) -> FailureLimit:
     """Read a number of failures, such as `10`, or a share of the items that ended, such as `5%`. Raises ValueError."""
+    return FailureLimit(*_count_or_percent(text, of="failures"))
+
+
+def parse_row_loss_limit(text: str) -> RowLossLimit:
+    """Read a number of rows, such as `100`, or a share of the rows read, such as `5%`. Raises ValueError."""
+    return RowLossLimit(*_count_or_percent(text, of="rows"))
+
+
+def _count_or_percent(text: str, *, of: str) -> tuple[int | None, float | None]:
     text = text.strip()
     number = text.removesuffix("%")
     if not _NUMBER.fullmatch(number):
@@ -102,10 +111,10 @@ def parse_failure_limit(text: str) -> FailureLimit:
     if text.endswith("%"):
         if not 0 < float(number) <= 100:
             raise ValueError("a share is more than 0% and at most 100%")
-        return FailureLimit(percent=float(number))
+        return None, float(number)
     if not number.isdecimal() or int(number) < 1:
-        raise ValueError("a number of failures is a whole number from 1")
-    return FailureLimit(count=int(number))
+        raise ValueError(f"a number of {of} is a whole number from 1")
+    return int(number), None
 
 
 def parse_permissions(text: str) -> Permissions:

@@ -16,6 +16,7 @@ import orjson
 
 from runner.clock import http_date, plausible
 from runner.dromo.allowed_hosts import ReviewLinks
+from runner.dromo.row_metadata import rows_of
 from runner.masking import FORMS, TEXT_LIMIT, Mask
 from runner.models import ImportPage, RemoteImport
 
@@ -43,7 +44,6 @@ def import_of(data: Any, *, mask: Mask = FORMS, links: ReviewLinks | None = None
     """
     if not isinstance(data, dict) or not _has_id(data, mask):
         raise ValueError("the answer has no usable import id")
-    metadata = data.get("result_metadata")
     return RemoteImport(
         import_id=data["id"],
         status=_word(data.get("status"), mask) or UNKNOWN_STATUS,
@@ -54,7 +54,7 @@ def import_of(data: Any, *, mask: Mask = FORMS, links: ReviewLinks | None = None
         upload_url=_text(data.get("upload"), limit=_URL_LIMIT),
         review_url=_review_url(data.get("review_url"), mask, links),
         import_errors=_import_errors(data.get("import_errors"), mask),
-        result_metadata=metadata if isinstance(metadata, dict) else None,
+        rows=rows_of(data.get("result_metadata"), mask),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -23,6 +23,7 @@ from runner.models import (
     RemoteImport,
     tag_of,
 )
+from runner.row_counts import NO_ROWS, RowTotals, changed_counters
 
 _Place = tuple[int, bytes]
 """The position of an item among those of its state: its rank, then the bytes of its source."""
@@ -36,6 +37,7 @@ class _Rows:
     items: dict[str, Item] = field(default_factory=dict)
     history: dict[str, list[HistoryEntry]] = field(default_factory=dict)
     places: dict[ItemState, list[_Place]] = field(default_factory=lambda: defaultdict(list))
+    row_counters: Counter[str] = field(default_factory=Counter)
     moves: int = 0
     manifest_moves: int = 0
 
@@ -102,6 +104,7 @@ class MemoryLedger:
             rows.items[item.source] = item
             rows.places[item.state].append(_place(item))
             rows.history[item.source] = [_entry(item, at=at, reason=rules.LISTED)]
+            rows.row_counters.update(item.row_totals.counters)
             self._note(item)
         rows.moves += 1
         for state in {item.state for item in new.values()}:
@@ -134,6 +137,7 @@ class MemoryLedger:
         rows.items[item.source] = after
         rows.history[item.source].append(_entry(after, at=rules.whole_ms(self._now()), reason=reason))
         rows.moves += 1
+        rows.row_counters.update(changed_counters(before.row_totals, after.row_totals))
         self._note(after)
         return after
 
@@ -155,6 +159,10 @@ class MemoryLedger:
     async def counts(self, batch_id: str) -> dict[ItemState, int]:
         rows = self._batches.get(batch_id)
         return {state: len(places) for state, places in rows.places.items() if places} if rows else {}
+
+    async def row_totals(self, batch_id: str) -> RowTotals:
+        rows = self._batches.get(batch_id)
+        return RowTotals.of(len(rows.places.get(ItemState.COLLECTED, ())), rows.row_counters) if rows else NO_ROWS
 
     async def history(self, batch_id: str, source: str) -> list[HistoryEntry]:
         rows = self._batches.get(batch_id)

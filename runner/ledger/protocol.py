@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Protocol, Unpack
 
 from runner.models import Batch, BatchChanges, HistoryEntry, Item, ItemChanges, ItemState, RemoteImport
+from runner.row_counts import RowTotals
 
 
 class BatchStore(Protocol):
@@ -82,6 +83,14 @@ class ItemStore(Protocol):
 
     async def counts(self, batch_id: str) -> dict[ItemState, int]:
         """Return {state: number of items}; states without items are absent."""
+        ...
+
+    async def row_totals(self, batch_id: str) -> RowTotals:
+        """Return the rows of the batch's collected items, which change in the same write as an item's state.
+
+        Of items that a version without these counts collected, the rows are unknown; in DynamoDB, also those in the
+        result.
+        """
         ...
 
     async def history(self, batch_id: str, source: str) -> list[HistoryEntry]: ...

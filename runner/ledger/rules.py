@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -10,6 +11,7 @@ from typing import Any
 from runner.errors import LedgerError, TagInUse
 from runner.masking import cut
 from runner.models import COUNTERS, Batch, BatchChanges, Item, ItemChanges, ItemState, RemoteImport
+from runner.row_counts import LeftOutReason
 
 LISTED = "listed"
 """Reason of an item's first history entry."""
@@ -113,6 +115,15 @@ def batch_id_of(items: Sequence[Item]) -> str:
     if any(item.batch_id != batch_id for item in items):
         raise LedgerError("items of several batches cannot be added in one transaction")
     return batch_id
+
+
+def reasons_text(reasons: Iterable[LeftOutReason]) -> str:
+    """Return reasons as the JSON text that a store keeps."""
+    return json.dumps([(one.rule, one.field, one.count) for one in reasons], separators=(",", ":"))
+
+
+def reasons_of(text: str) -> tuple[LeftOutReason, ...]:
+    return tuple(LeftOutReason(rule, field, count) for rule, field, count in json.loads(text))
 
 
 def _storable(changes: Mapping[str, object]) -> dict[str, Any]:

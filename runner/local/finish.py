@@ -8,7 +8,7 @@ from runner.errors import SinkFailed, StorageFull, Unavailable
 from runner.events import BatchFinished, Notice
 from runner.local.out_owner import OutOwner, confirm
 from runner.local.outcome import BatchOutcome, BatchResult, without_manifest
-from runner.manifest import write_manifest
+from runner.manifest import RowAccount, write_manifest
 from runner.models import Batch, ItemState
 
 if TYPE_CHECKING:
@@ -28,8 +28,9 @@ async def finish(batch: Batch, context: RunContext, result: BatchResult, owner: 
         reason=result.reason,
         finished_at=clock.now(),
     )
+    rows = RowAccount(await ledger.row_totals(batch.batch_id))
     try:
-        await write_manifest(
+        rows = await write_manifest(
             ledger,
             batch,
             context.sink,
@@ -53,6 +54,7 @@ async def finish(batch: Batch, context: RunContext, result: BatchResult, owner: 
             reason=result.reason,
             deferred_count=result.deferred.count,
             deferred=result.deferred.first,
+            rows=rows.totals.document(),
         )
     )
     return BatchOutcome(
@@ -63,6 +65,7 @@ async def finish(batch: Batch, context: RunContext, result: BatchResult, owner: 
         out=batch.out,
         held_back=result.held_back,
         deferred=result.deferred,
+        rows=rows,
     )
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 
 from runner import errors
 from runner.formatting import counted, storable
+from runner.manifest.row_account import RowAccount
 from runner.models import NONE_DEFERRED, OPEN_STATES, Batch, BatchState, Deferrals, ItemState
+from runner.row_counts import NO_ROWS, RowTotals
 from runner.stages.earlier import NOTHING_HELD_BACK, HeldBack
 from runner.stop import StopReason, StopSignal
 
@@ -100,6 +102,7 @@ class BatchOutcome:
     kept_ledger: str | None = None
     held_back: HeldBack = NOTHING_HELD_BACK
     deferred: Deferrals = NONE_DEFERRED
+    rows: RowAccount = field(default=RowAccount(), repr=False)
 
     @property
     def state(self) -> BatchState:
@@ -117,6 +120,7 @@ _OF_STOP = {
     StopReason.TERMINATED: (BatchState.INTERRUPTED, ExitCode.TERMINATED),
     StopReason.OUT_OF_TIME: (BatchState.PAUSED, ExitCode.OUT_OF_TIME),
     StopReason.TOO_MANY_FAILURES: (BatchState.PAUSED, ExitCode.TOO_MANY_FAILURES),
+    StopReason.TOO_MANY_ROWS_LOST: (BatchState.PAUSED, ExitCode.TOO_MANY_FAILURES),
     StopReason.AUTH_REFUSED: (BatchState.PAUSED, ExitCode.FATAL),
     StopReason.TROUBLE: (BatchState.PAUSED, ExitCode.TRY_AGAIN),
     StopReason.VENDOR_UNREACHABLE: (BatchState.PAUSED, ExitCode.TRY_AGAIN),
@@ -152,20 +156,25 @@ def batch_result(
     tracking: bool = False,
     held_back: HeldBack = NOTHING_HELD_BACK,
     deferred: Deferrals = NONE_DEFERRED,
+    rows: RowTotals = NO_ROWS,
+    fail_on_lost_rows: bool = False,
 ) -> BatchResult:
     """Return the result of a batch from its items, from whether its source is fully `listed`, and from `stop`.
 
     `held_schemas`: a sentence on each schema whose items wait for a person. `unlisted`: why the source is not.
     `outage` says since when the vendor has not answered. With `tracking`, the run was there for open reviews, so a stop
     left work undone if one is open. `held_back`: the items that were skipped because of held items of earlier batches.
-    `deferred`: the items that the run left to a later one; while tracking, they can be reviews.
+    `deferred`: the items that the run left to a later one; while tracking, they can be reviews. `rows`: those of the
+    results that are saved; with `fail_on_lost_rows`, rows left out of them count as failures.
     """
     open_count = sum(by_state.get(state, 0) for state in OPEN_STATES)
+    settled = _settled(by_state, fail_if_empty=fail_if_empty, held_back=held_back)
+    settled = _with_rows(settled, rows, fail_on_lost_rows=fail_on_lost_rows)
     result = (
-        _stopped(by_state, stop, is_unfinished=bool(open_count) or not listed, held_back=held_back)
+        _stopped(settled, stop, is_unfinished=bool(open_count) or not listed)
         or _unfinished(open_count, held_schemas, deferred)
         or (None if listed else _unlisted(unlisted))
-        or _settled(by_state, fail_if_empty=fail_if_empty, held_back=held_back)
+        or settled
     )
     if tracking and stop.reason is None and deferred.count and result.exit_code is not ExitCode.TRY_AGAIN:
         reason = f"{_did_not_finish(deferred.count, deferred)}; {result.reason}"
@@ -180,15 +189,29 @@ def batch_result(
     return replace(result, reason=f"{result.reason}; {outage}")
 
 
-def _stopped(
-    by_state: Mapping[ItemState, int], stop: StopSignal, *, is_unfinished: bool, held_back: HeldBack
-) -> BatchResult | None:
-    """Return the result of a run that was stopped, None if it was not, or if the stop came when all was done."""
+def _with_rows(settled: BatchResult, rows: RowTotals, *, fail_on_lost_rows: bool) -> BatchResult:
+    """Return the result of a batch that has settled, with what is left out of its results."""
+    if not rows.rows_left_out:
+        return settled
+    is_failure = fail_on_lost_rows and settled.exit_code in (ExitCode.OK, ExitCode.NEEDS_REVIEW)
+    code = ExitCode.ITEMS_FAILED if is_failure else settled.exit_code
+    return replace(settled, exit_code=code, reason=f"{settled.reason}; {left_out(rows)}")
+
+
+def left_out(rows: RowTotals) -> str:
+    """Return how many rows are left out of how many files, in a phrase."""
+    return f"{counted(rows.rows_left_out, 'row')} left out in {counted(rows.lossy_count, 'file')}"
+
+
+def _stopped(settled: BatchResult, stop: StopSignal, *, is_unfinished: bool) -> BatchResult | None:
+    """Return the result of a run that was stopped, None if it was not, or if the stop came when all was done.
+
+    `settled` is the result if nothing is left to do.
+    """
     if stop.reason is not None and is_unfinished:
         state, code = _OF_STOP[stop.reason]
         return BatchResult(state=state, exit_code=code, reason=_reason_of(stop))
     if stop.reason in _NEEDING_A_PERSON:
-        settled = _settled(by_state, fail_if_empty=False, held_back=held_back)
         return replace(settled, exit_code=ExitCode.FATAL, reason=_reason_of(stop))
     return None
 

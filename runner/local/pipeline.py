@@ -143,6 +143,15 @@ class StopConditions:
         if self._options.failure_limit.is_reached(failed=failed, ended=sum(ended.values())):
             self._stop.request(StopReason.TOO_MANY_FAILURES, f"{failed} of {sum(ended.values())} items failed")
 
+    def check_rows(self) -> None:
+        rows = self._transitions.rows
+        if self._options.row_loss_limit.is_reached(rows):
+            self._stop.request(
+                StopReason.TOO_MANY_ROWS_LOST,
+                f"{rows.rows_left_out} of {rows.rows_in} rows are left out of results",
+                hint="see left_out_reasons in the manifest",
+            )
+
     def stop_for(self, error: BulkheadError) -> None:
         self._stop.request(_REASONS.get(type(error), StopReason.TROUBLE), str(error), hint=error.hint)
 
@@ -506,6 +515,7 @@ class _Run:
         moved = await self._collector.collect(item)
         self._inflight.release(moved.source)
         self._stop_conditions.check_failures()
+        self._stop_conditions.check_rows()
 
     async def _try_later(self, item: Item, why: str, handle: Callable[[Item], Awaitable[None]]) -> None:
         """Continue with an item once the vendor answers again; if it does answer, the item itself is in trouble."""

@@ -126,4 +126,6 @@ async def _redriven(item: Item, transitions: Transitions, remote: RemoteImport |
         created_at=None,
         uploaded_at=None,
         attempts=0,
+        rows_in=None,
+        left_out_reasons=None,
     )

@@ -1,6 +1,6 @@
 """The manifest, the final account of a batch: JSON lines, a table, and a summary.
 
-Imports the root nouns, `sinks`, and the ledger's protocol. The same ledger always gives the same manifest.
+Imports the root nouns, `sinks`, `problems`, and the ledger's protocol. The same ledger always gives the same manifest.
 
 - line: one item's fields, in a fixed order; new fields are appended.
 - table: the same lines as CSV for people, with no cell that a spreadsheet runs as a formula.
@@ -9,6 +9,7 @@ Imports the root nouns, `sinks`, and the ledger's protocol. The same ledger alwa
 
 from runner.manifest.csv import csv
 from runner.manifest.jsonl import FIELDS, jsonl, line, shown_name
+from runner.manifest.row_account import RowAccount
 from runner.manifest.write import MANIFEST_CSV, MANIFEST_JSONL, SUMMARY_JSON, summary, write_manifest
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "MANIFEST_CSV",
     "MANIFEST_JSONL",
     "SUMMARY_JSON",
+    "RowAccount",
     "csv",
     "jsonl",
     "line",

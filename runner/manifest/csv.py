@@ -50,10 +50,17 @@ def csv_row(values: Iterable[Any]) -> bytes:
 def _cell(value: Any) -> str:
     if value is None:
         return ""
+    if isinstance(value, list):
+        value = _reasons(value)
     if not isinstance(value, str):
         return str(value)
     text = value if value.isprintable() else shown(value, spaces=True)
     return _FORMULA.sub(r"'\g<0>", text).replace('"', '""')
+
+
+def _reasons(reasons: list[dict[str, Any]]) -> str:
+    """Return why rows are left out, in one phrase."""
+    return "; ".join(f"{one['field'] or 'any field'}: {one['rule']} ({one['count']})" for one in reasons)
 
 
 HEADER = csv_row(FIELDS)

@@ -38,6 +38,9 @@ FIELDS = (
     "earlier_batch_id",
     "earlier_import_id",
     "earlier_state",
+    "rows_in",
+    "rows_left_out",
+    "left_out_reasons",
 )
 _ON_ITS_WAY = frozenset({ItemState.SUCCEEDED, ItemState.FAILED})
 """States in which the `result` of an item says where it was to be saved, but may not be there."""
@@ -74,6 +77,9 @@ def line(item: Item, batch: Batch) -> dict[str, Any]:
         "earlier_batch_id": item.earlier_batch_id,
         "earlier_import_id": _text(item.earlier_import_id),
         "earlier_state": None if item.earlier_state is None else item.earlier_state.value,
+        "rows_in": item.rows_in,
+        "rows_left_out": item.rows_left_out,
+        "left_out_reasons": _reasons(item),
     }
 
 
@@ -108,6 +114,12 @@ def _escape(found: re.Match[str]) -> str:
     if found[0] == "\\":
         return "\\\\"
     return f"\\x{code - 0xDC00:02x}" if code in _UNDECODABLE_BYTES else f"\\u{code:04x}"
+
+
+def _reasons(item: Item) -> list[dict[str, Any]] | None:
+    if item.left_out_reasons is None or item.rows_left_out is None:
+        return None
+    return [{"rule": one.rule, "field": _text(one.field), "count": one.count} for one in item.left_out_reasons]
 
 
 def _text(value: str | None) -> str | None:

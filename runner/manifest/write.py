@@ -11,6 +11,7 @@ import orjson
 from runner.errors import first_cause
 from runner.manifest.csv import HEADER, csv_row
 from runner.manifest.jsonl import CHUNK_BYTES, json_line, line, shown_name
+from runner.manifest.row_account import RowAccount, RowAccounting
 from runner.models import COUNTERS, NONE_DEFERRED, ItemState, iso
 from runner.sinks.result_array import Chunks
 
@@ -37,36 +38,40 @@ async def write_manifest(
     exit_code: int | None,
     now: datetime,
     deferred: Deferrals = NONE_DEFERRED,
-) -> None:
+) -> RowAccount:
     """Write `manifest.jsonl`, `manifest.csv` and `summary.json`, each atomically, with flat memory.
 
     `batch` is the batch as the ledger has it now. All three come from one pass over the items, so they always agree;
-    the summary is written last. Raises the errors of ledger and sink: LedgerError, StorageFull, ConfigError.
+    the summary is written last. Returns the account of the items' rows. Raises the errors of ledger and sink:
+    LedgerError, StorageFull, ConfigError.
     """
     lines, table = _Document(), _Document(HEADER)
     try:
         async with asyncio.TaskGroup() as writing:
             writing.create_task(sink.write(MANIFEST_JSONL, lines.chunks()))
             writing.create_task(sink.write(MANIFEST_CSV, table.chunks()))
-            by_state = await _render(ledger.items(batch.batch_id), batch, lines=lines, table=table)
+            by_state, rows = await _render(ledger.items(batch.batch_id), batch, lines=lines, table=table)
     except ExceptionGroup as group:
         raise first_cause(group) from group
-    totals = orjson.dumps(summary(batch, by_state, exit_code, now=now, deferred=deferred), option=_INDENTED)
-    await sink.write(SUMMARY_JSON, _single(totals))
+    totals = summary(batch, by_state, exit_code, now=now, deferred=deferred, rows=rows)
+    await sink.write(SUMMARY_JSON, _single(orjson.dumps(totals, option=_INDENTED)))
+    return rows
 
 
 async def _render(
     items: AsyncIterator[Item], batch: Batch, *, lines: _Document, table: _Document
-) -> Counter[ItemState]:
+) -> tuple[Counter[ItemState], RowAccount]:
     by_state: Counter[ItemState] = Counter()
+    rows = RowAccounting()
     async for item in items:
         by_state[item.state] += 1
+        rows.take(item)
         fields = line(item, batch)
         await lines.add(json_line(fields))
         await table.add(csv_row(fields.values()))
     await lines.end()
     await table.end()
-    return by_state
+    return by_state, rows.account()
 
 
 def summary(
@@ -76,6 +81,7 @@ def summary(
     *,
     now: datetime,
     deferred: Deferrals = NONE_DEFERRED,
+    rows: RowAccount | None = None,
 ) -> dict[str, Any]:
     """Return the fields of `summary.json` in order; `items` is the sum over all states.
 
@@ -97,6 +103,7 @@ def summary(
         "reason": batch.reason,
         "deferred_count": deferred.count,
         "deferred": [{"source": shown_name(one.source), "reason": one.reason} for one in deferred.first],
+        **(rows or RowAccount()).document(),
     }
 
 

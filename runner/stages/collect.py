@@ -1,4 +1,4 @@
-"""The collect stage: results URL -> stream -> sink, then the record that the result is saved."""
+"""The collect stage: results URL -> stream -> sink, then the record that the result is saved, with its rows."""
 
 from __future__ import annotations
 
@@ -24,9 +24,12 @@ if TYPE_CHECKING:
     import random
 
     from runner.config.options import RunOptions
+    from runner.models import RemoteImport
     from runner.protocols import ImportsApi, Place, SavedResult, Sink, Storage
+    from runner.row_counts import RowsRead
     from runner.stages.absence import Absence
     from runner.stages.result_places import ResultPlace, ResultPlaces
+    from runner.stages.row_accounts import RowAccounts
     from runner.stages.transitions import Transitions
     from runner.stop import StopSignal
 
@@ -44,6 +47,7 @@ class Collector:
         sink: Sink,
         transitions: Transitions,
         absence: Absence,
+        row_accounts: RowAccounts,
         options: RunOptions,
         rng: random.Random,
         stop: StopSignal,
@@ -54,27 +58,30 @@ class Collector:
         self._sink = sink
         self._transitions = transitions
         self._absence = absence
+        self._row_accounts = row_accounts
         self._options = options
         self._rng = rng
         self._stop = stop
         self._places = places
 
-    async def collect(self, item: Item) -> Item:
+    async def collect(self, item: Item, *, seen: RemoteImport | None = None) -> Item:
         """Return the item `collected`, `failed` if there is no usable result, or unchanged if a stop is requested.
 
         A result counts as unusable only if every attempt found it so: a download may have been cut short, and a result
         may appear a moment after the status. One that is too large stays so, and is not downloaded again.
 
-        Raises AuthRefused, StorageFull, and SinkFailed; and the last TransientError if no attempt succeeds.
+        `seen` is its import, if it was retrieved already. Raises AuthRefused, StorageFull, and SinkFailed; and the last
+        TransientError if no attempt succeeds.
         """
         place = self._places.of(item) if self._places is not None else None
+        read = await self._row_accounts.rows_read(item, seen=seen)
         try:
-            return await self._collect(item, place)
+            return await self._collect(item, place, read)
         except ResultTooLarge as error:
             item = item if place is None else place.item
             return await self._fail(item, RESULT_TOO_LARGE, f"{error}; {error.hint}")
 
-    async def _collect(self, item: Item, place: ResultPlace | None) -> Item:
+    async def _collect(self, item: Item, place: ResultPlace | None, read: RowsRead | None) -> Item:
         unusable: list[BulkheadError] = []
         trouble: TransientError | None = None
         for attempt in range(1, self._options.collect_attempts + 1):
@@ -90,16 +97,7 @@ class Collector:
                     "collect failed; it will be retried", extra={"item": item.source, "error": type(error).__name__}
                 )
             else:
-                return await self._transitions.advance(
-                    item if place is None else place.item,
-                    ItemState.COLLECTED,
-                    reason="result saved",
-                    error_code=None,
-                    error_message=None,
-                    result=saved.path,
-                    result_sha256=saved.sha256,
-                    row_count=saved.row_count,
-                )
+                return await self._record(item if place is None else place.item, saved, read)
             if attempt < self._options.collect_attempts and await self._stop.sleep(delay_s(attempt, self._rng)):
                 return item
         item = item if place is None else place.item
@@ -111,6 +109,21 @@ class Collector:
         if finding.is_proved:
             return await self._fail(finding.item, RESULT_MISSING, str(unusable[-1]))
         raise NotYet(f"{finding.sentence}: {unusable[-1]}", wait_s=PAUSE_S)
+
+    async def _record(self, item: Item, saved: SavedResult, read: RowsRead | None) -> Item:
+        account = self._row_accounts.of(item, read, row_count=saved.row_count)
+        return await self._transitions.advance(
+            item,
+            ItemState.COLLECTED,
+            reason=f"result saved{account.phrase}",
+            error_code=None,
+            error_message=None,
+            result=saved.path,
+            result_sha256=saved.sha256,
+            row_count=saved.row_count,
+            rows_in=account.rows_in,
+            left_out_reasons=account.reasons,
+        )
 
     async def _fetch(self, item: Item, place: Place | None) -> SavedResult:
         """Ask for a fresh URL each time: it is short-lived and never stored."""

@@ -12,6 +12,7 @@ from runner.stages.json_imports import JsonImports
 from runner.stages.lost_creates import LostCreates
 from runner.stages.orphans import Orphans
 from runner.stages.result_places import ResultPlaces
+from runner.stages.row_accounts import RowAccounts
 from runner.stages.submit import HeldSchemas, Submitter
 from runner.stages.upload import Uploader
 
@@ -109,6 +110,7 @@ class Stages:
             sink=context.sink,
             transitions=self.transitions,
             absence=self.absence,
+            row_accounts=RowAccounts(context.api, context.routes, rng=context.rng, stop=context.stop),
             options=context.options,
             rng=context.rng,
             stop=context.stop,

@@ -107,6 +107,8 @@ class Tracker:
         self._quiet_passes = 0
         self._listing = asyncio.Lock()
         self._pass = Pass()
+        self.last_whole: RemoteImport | None = None
+        """The last import that was applied after a retrieve, with every field."""
 
     def watch(self, item: Item) -> None:
         """Track the import of an item from now on."""
@@ -263,6 +265,8 @@ class Tracker:
         `is_whole` says that `remote` was retrieved, so it has every field. Returns the item as it is then,
         None if the import is not tracked.
         """
+        if is_whole:
+            self.last_whole = remote
         item = self._open.get(remote.import_id)
         if item is None:
             return None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Unpack
 from runner.errors import StaleItem
 from runner.events import ItemMoved
 from runner.models import FAILED_BEFORE, TERMINAL_STATES, ItemState
+from runner.row_counts import NO_ROWS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,7 +33,8 @@ class ItemOvertaken(StaleItem):
 class Transitions:
     """Moves items of one batch and counts them: `by_state` as they are now, `ended` those that ended in this run.
 
-    `ended` lacks those that failed before: their failures were counted when they were sent.
+    `ended` lacks those that failed before: their failures were counted when they were sent. `rows` are the rows of the
+    results that were saved in this run.
     """
 
     def __init__(self, ledger: ItemStore, *, clock: Clock, emit: EventHook, by_state: Mapping[ItemState, int]) -> None:
@@ -41,6 +43,7 @@ class Transitions:
         self._emit = emit
         self.by_state: Counter[ItemState] = Counter(by_state)
         self.ended: Counter[ItemState] = Counter()
+        self.rows = NO_ROWS
 
     async def advance(
         self, item: Item, state: ItemState, *, reason: str, share_tag: bool = False, **changes: Unpack[ItemChanges]
@@ -91,6 +94,7 @@ class Transitions:
         is_end = moved.state in TERMINAL_STATES or moved.state is ItemState.NEEDS_REVIEW
         if is_end and moved.error_code != FAILED_BEFORE:
             self.ended[moved.state] += 1
+            self.rows += moved.row_totals
         logger.info(
             "item moved",
             extra={"item": item.source, "from": item.state, "to": moved.state, "import_id": moved.import_id},
@@ -106,5 +110,8 @@ class Transitions:
                 error_message=moved.error_message,
                 review_url=moved.review_url,
                 attempts=moved.attempts,
+                row_count=moved.row_count,
+                rows_in=moved.rows_in,
+                rows_left_out=moved.rows_left_out,
             )
         )

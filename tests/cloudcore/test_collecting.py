@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import replace
 
 import pytest
@@ -129,3 +130,15 @@ async def test_an_import_that_the_item_has_given_up_is_left(bench: Bench) -> Non
     bench.ledger._owners["given-up"] = (item.batch_id, item.source)
     assert await bench.do(Queue.COLLECT, ImportHint(import_id="given-up")) == Done()
     assert await bench.states() == {"orders/a.csv": "processing"}
+
+
+async def test_rows_left_out_are_counted_with_the_item_and_once_however_often_a_message_comes(bench: Bench) -> None:
+    item = await processing(bench)
+    for _ in range(3):
+        await bench.do(Queue.COLLECT, hint_of(item))
+    batch, (item,) = await bench.batch(), (await bench.items()).values()
+    assert item.rows_left_out is not None
+    assert await bench.ledger.row_totals(batch.batch_id) == item.row_totals
+    await bench.do(Queue.FINISH, BatchRef(batch_id=batch.batch_id))
+    summary = json.loads(bench.results.of(batch.out)["summary.json"])
+    assert (summary["rows_in"], summary["rows_left_out"]) == (item.rows_in, item.rows_left_out)

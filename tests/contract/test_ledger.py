@@ -27,6 +27,7 @@ from runner.models import (
     ItemState,
     RemoteImport,
 )
+from runner.row_counts import LeftOutReason, RowTotals
 from tests.support.dynamodb import fixture_of, fresh_table
 
 START = datetime(2026, 7, 23, 10, 15, 2, 123456, tzinfo=UTC)
@@ -898,3 +899,41 @@ async def test_a_reason_of_any_length_is_cut_so_that_the_batch_can_end(ledger: L
     assert batch is not None
     assert batch.reason is not None
     assert 400 < len(batch.reason) <= 2000
+
+
+# rows
+
+
+def collected(source: str, *, rows_in: int | None, row_count: int, reasons: tuple[LeftOutReason, ...] = ()) -> Item:
+    return Item(
+        batch_id="b1", source=source, state=S.COLLECTED, rows_in=rows_in, row_count=row_count, left_out_reasons=reasons
+    )
+
+
+async def test_row_totals_change_with_the_state_of_their_items_and_count_no_item_twice(ledger: Ledger) -> None:
+    await ledger.start_batch(a_batch())
+    why = (LeftOutReason("email", "mail", 3), LeftOutReason("hooks", None, 1))
+    await ledger.add(
+        [Item(batch_id="b1", source="a.csv", state=S.SUCCEEDED), collected("b.csv", rows_in=9, row_count=9)]
+    )
+    succeeded = await ledger.item("b1", "a.csv")
+    assert succeeded is not None
+    changes: Any = {"rows_in": 10, "row_count": 6, "left_out_reasons": why}
+    moved = await ledger.advance(succeeded, S.COLLECTED, reason="saved", **changes)
+    assert await ledger.item("b1", "a.csv") == moved
+    assert (moved.rows_left_out, moved.left_out_reasons) == (4, why)
+    both = RowTotals(file_count=2, known_count=2, row_count=15, rows_in=19, rows_left_out=4, lossy_count=1)
+    assert await ledger.row_totals("b1") == both
+    with pytest.raises(StaleItem):
+        await ledger.advance(succeeded, S.COLLECTED, reason="saved again", **changes)
+    assert await ledger.row_totals("b1") == both
+    again = await ledger.advance(moved, S.SUCCEEDED, reason="its result is gone")
+    assert await ledger.row_totals("b1") == RowTotals(file_count=1, known_count=1, row_count=9, rows_in=9)
+    await ledger.advance(again, S.COLLECTED, reason="saved", row_count=0, rows_in=None, left_out_reasons=None)
+    expected = RowTotals(file_count=2, known_count=1, row_count=9, rows_in=9, empty_count=1)
+    assert await ledger.row_totals("b1") == expected
+    assert expected.unknown_count == 1
+
+
+async def test_row_totals_of_an_unknown_batch_are_none(ledger: Ledger) -> None:
+    assert await ledger.row_totals("b1") == RowTotals()

@@ -114,6 +114,23 @@ async def test_counts_pages_orphans_and_owners_are_those_of_the_items(ledger: Le
     assert await ledger.owners([released, bound, "unknown"]) == {released: owner, bound: owner}
 
 
+async def test_nobody_knows_what_the_results_of_0_1_0_lack(ledger: Ledger) -> None:
+    for expected in EXPECTED["batches"]:
+        collected = [item for item in expected["items"] if item["state"] == "collected"]
+        totals = await ledger.row_totals(expected["batch_id"])
+        assert (totals.file_count, totals.unknown_count, totals.lossy_count) == (len(collected), len(collected), 0)
+        if isinstance(ledger, SqliteLedger):
+            assert totals.row_count == sum(item["row_count"] or 0 for item in collected)
+        for source in (item["source"] for item in collected if item["source"].isascii()):
+            item = await ledger.item(expected["batch_id"], source)
+            assert item is not None
+            moved = await ledger.advance(item, ItemState.SUCCEEDED, reason="its result is gone")
+            await ledger.advance(moved, ItemState.COLLECTED, reason="saved", row_count=3, rows_in=5)
+    totals = await ledger.row_totals(EXPECTED["batches"][0]["batch_id"])
+    assert totals.known_count > 0
+    assert totals.rows_left_out == 2 * totals.known_count
+
+
 async def test_an_item_of_0_1_0_can_be_moved_on(ledger: Ledger) -> None:
     item = await ledger.item(SECOND_NIGHT, "processing.csv")
     assert item is not None

@@ -7,8 +7,12 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import orjson
+
 from runner.ledger.protocol import Ledger
 from runner.models import CreateRequest, Item, ItemKind, ItemState, tag_of
+from runner.row_counts import NO_ROWS
+from tests.support.inputs import rows_dropped
 from tests.support.process import settled
 from tests.support.seeds import Judges as Base
 from tests.support.seeds import most_within
@@ -177,9 +181,21 @@ class Judges(Base):
         counts = settled(self._ledger().counts(self.batch_id))
         if Counter(item.state for item in items) != Counter(counts):
             self.fail(f"I3: the ledger counts {counts}, its items say otherwise")
+        totals = settled(self._ledger().row_totals(self.batch_id))
+        if totals != sum((item.row_totals for item in items), NO_ROWS):
+            self.fail(f"I3: the ledger has {totals}, its items say otherwise")
         for item in items:
             if item.state is _S.COLLECTED and not self._is_replaced(item):
                 self._collected(item, item.result or "", item.result_sha256 or "")
+            if item.state is _S.COLLECTED and World.ODD_METADATA not in self._plan.worlds:
+                self._rows_are_accounted(item)
+
+    def _rows_are_accounted(self, item: Item) -> None:
+        """I3: an item says what the vendor says about its rows, unless the vendor could not be asked."""
+        given = [one for one in (self.inputs[item.source], self.later.get(item.source)) if one]
+        wanted = {rows_dropped(orjson.loads(one.result)) for one in given}
+        if item.rows_left_out not in {None, *wanted}:
+            self.fail(f"I3: {item.source} lacks {item.rows_left_out} rows, and the vendor says {wanted}")
 
     def quota_is_kept(self) -> None:
         """I5, I6: by the vendor's own logs and the instants at which retrieves were sent."""

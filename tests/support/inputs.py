@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import zlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -62,7 +63,23 @@ def simulated_engine(job: Job) -> Outcome:
         case "review":
             return Outcome(status="NEEDS_REVIEW", rows=rows, errors=[{"type": "MATCH", "message": "No header row."}])
         case _:
-            return Outcome(status="SUCCESSFUL", rows=rows)
+            return Outcome(status="SUCCESSFUL", rows=rows, metadata=_metadata(rows))
+
+
+def rows_dropped(rows: Sequence[Any]) -> int:
+    """Return how many invalid rows the vendor says that it has dropped from an import with this result."""
+    return zlib.crc32(orjson.dumps(rows)) % 3
+
+
+def _metadata(rows: Sequence[Any]) -> dict[str, Any]:
+    dropped = rows_dropped(rows)
+    error = {"type": "VALIDATION", "fieldKey": "mark", "message": "A value is required.", "value": "a cell"}
+    return {
+        "totalRows": len(rows) + dropped,
+        "validRows": len(rows),
+        "invalidRows": dropped,
+        "errors": [{**error, "rowIndex": row} for row in range(dropped)],
+    }
 
 
 class SimulatedBody:

@@ -15,6 +15,7 @@ from runner.ledger.protocol import Ledger
 from runner.models import Batch, BatchChanges, HistoryEntry, Item, ItemChanges, ItemState, RemoteImport
 from runner.protocols import Occupant, Place, SavedResult, Sink
 from runner.quota.slots import Quota, Slot, SlotStore
+from runner.row_counts import RowTotals
 from runner.sinks.result_array import ResultArray
 
 if TYPE_CHECKING:
@@ -270,6 +271,9 @@ class ProcessLedger:
 
     async def counts(self, batch_id: str) -> dict[ItemState, int]:
         return await self._read(self._inner.counts(batch_id))
+
+    async def row_totals(self, batch_id: str) -> RowTotals:
+        return await self._read(self._inner.row_totals(batch_id))
 
     async def history(self, batch_id: str, source: str) -> list[HistoryEntry]:
         return await self._read(self._inner.history(batch_id, source))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
 
+from runner.dromo.row_metadata import rows_of
 from runner.errors import (
     AuthRefused,
     BulkheadError,
@@ -28,6 +29,7 @@ from runner.errors import (
     UploadRefused,
     UrlExpired,
 )
+from runner.masking import FORMS
 from runner.models import CreateRequest, ImportPage, RemoteImport
 from sandbox.api_state import SandboxState
 from sandbox.problems import ApiProblem, StorageProblem
@@ -203,7 +205,7 @@ class Vendor:
             upload_url=found.get("upload"),
             review_url=found.get("review_url"),
             import_errors=tuple(found.get("import_errors") or ()),
-            result_metadata=found.get("result_metadata"),
+            rows=rows_of(self.odd.metadata(found["id"], found.get("result_metadata")), FORMS),
         )
 
     def statuses(self) -> Iterator[tuple[str, str]]:

@@ -17,6 +17,26 @@ _OTHERS_MAX = 60
 """The most imports of others in a list that drifts."""
 
 
+_ODD_METADATA: tuple[object, ...] = (
+    {},
+    None,
+    [],
+    "300",
+    {"totalRows": None, "errors": None},
+    {"totalRows": "300"},
+    {"totalRows": True, "invalidRows": True},
+    {"totalRows": -1},
+    {"totalRows": 1e400, "validRows": float("nan")},
+    {"totalRows": 10**40},
+    {"totalRows": 0},
+    {"totalRows": 10**12, "invalidRows": 10**13},
+    {"totalRows": 1000, "validRows": 990, "errors": [None, 5, [], {}, {"fieldKey": 5, "message": ["x"]}]},
+    {"totalRows": 1000, "errors": {"fieldKey": "a"}, "invalidRows": "10"},
+    {"totalRows": 1000, "errors": [{"fieldKey": f"f{n}", "message": f"m{n}", "rowIndex": n} for n in range(300)]},
+    {"totalRows": 1000, "errors": [{"fieldKey": "x" * 10_000, "message": "y" * 10_000, "rowIndex": -1}]},
+)
+
+
 class World(StrEnum):
     ODD_404 = "odd-404"
     """A retrieve or a results url is answered with 404 now and then, a few times in a row, or for minutes."""
@@ -52,6 +72,8 @@ class World(StrEnum):
     """Another batch lists the same source after the first has ended."""
     SHARED_OUT = "shared-out"
     """The next night some files have changed, their results go where those of the first are, and reviews end late."""
+    ODD_METADATA = "odd-metadata"
+    """What an import says about its rows is missing, of other types, absurd, or another thing at each retrieve."""
     LOST_LEDGER = "lost-ledger"
     """The ledger is gone when the next run begins."""
     SECOND_LEDGER = "second-ledger"
@@ -72,6 +94,7 @@ ON_BY_DEFAULT: frozenset[World] = frozenset(
         World.NAMED_JSON,
         World.NEXT_NIGHT,
         World.ODD_404,
+        World.ODD_METADATA,
         World.SECOND_LEDGER,
         World.SHARED_OUT,
         World.STORAGE_403,
@@ -166,6 +189,15 @@ class Oddities:
         """Tell whether the list does not show an import yet."""
         rng = self._draws(World.LATE_READS, import_id)
         return rng is not None and now < made_at + rng.choice((0.0, rng.uniform(0, 5), rng.uniform(0, 60)))
+
+    def metadata(self, import_id: str, usual: object) -> object:
+        """Return the `result_metadata` that an import shows this time."""
+        rng = self._draws(World.ODD_METADATA, import_id)
+        if rng is None or usual is None:
+            return usual
+        kinds = [rng.randrange(len(_ODD_METADATA)), rng.randrange(len(_ODD_METADATA))]
+        odd = _ODD_METADATA[kinds[self._nth("metadata", import_id) % 2]]
+        return {**usual, **odd} if isinstance(usual, dict) and isinstance(odd, dict) else odd
 
     def json_name(self, import_id: str) -> str | None:
         """Return the name that an import of JSON shows."""

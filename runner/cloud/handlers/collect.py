@@ -111,7 +111,7 @@ class _Collection:
         async with self._deadline.watched():
             moved = await self._observed(item) if item.state in _BOUND else item
             if moved.state is _S.SUCCEEDED and self._is_ours:
-                moved = await self._stages.collector.collect(moved)
+                moved = await self._stages.collector.collect(moved, seen=self._tracker.last_whole)
         if self._deadline.timed_out:
             return await self._requeue(1.0)
         return await self._after(item, moved)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from runner.cloud.context import Deployment
     from runner.cloud.messages import BatchRef
     from runner.cloud.protocols import TimeLeft
+    from runner.manifest import RowAccount
     from runner.models import ItemState
 
 logger = logging.getLogger(__name__)
@@ -76,11 +77,11 @@ async def _finished(deployment: Deployment, batch_id: str) -> bool:
     judged, reason = await _judged(deployment, batch, counts)
     if moves == manifest_moves and judged == batch:
         return False
-    await write_manifest(
+    rows = await write_manifest(
         ledger, judged, deployment.places.sink(batch.out), exit_code=judged.exit_code, now=deployment.clock.now()
     )
     if judged.state in ENDS and judged.state is not batch.state:
-        await _publish_end(deployment, judged, counts, reason=reason, moves=moves)
+        await _publish_end(deployment, judged, counts, reason=reason, moves=moves, rows=rows)
     if judged != batch:
         await ledger.update_batch(
             batch_id,
@@ -98,7 +99,15 @@ async def _judged(deployment: Deployment, batch: Batch, counts: Mapping[ItemStat
     if not batch.listed:
         return replace(batch, state=BatchState.RUNNING, exit_code=None, reason=None, finished_at=None), ""
     skipped = await held_back(deployment.ledger, batch.batch_id)
-    judged = batch_result(counts, stop=StopSignal(), held_schemas=(), listed=True, held_back=skipped)
+    judged = batch_result(
+        counts,
+        stop=StopSignal(),
+        held_schemas=(),
+        listed=True,
+        held_back=skipped,
+        rows=await deployment.ledger.row_totals(batch.batch_id),
+        fail_on_lost_rows=deployment.settings.fail_on_lost_rows,
+    )
     finished_at = batch.finished_at if judged.state is batch.state else deployment.clock.now()
     ended = replace(
         batch,
@@ -111,9 +120,9 @@ async def _judged(deployment: Deployment, batch: Batch, counts: Mapping[ItemStat
 
 
 async def _publish_end(
-    deployment: Deployment, batch: Batch, counts: Mapping[ItemState, int], *, reason: str, moves: int
+    deployment: Deployment, batch: Batch, counts: Mapping[ItemState, int], *, reason: str, moves: int, rows: RowAccount
 ) -> None:
-    fields = summary(batch, counts, batch.exit_code, now=deployment.clock.now())
+    fields = summary(batch, counts, batch.exit_code, now=deployment.clock.now(), rows=rows)
     more = {"reason": reason, "manifest": f"{batch.out}/{MANIFEST_JSONL}", "end": f"{batch.batch_id}-{moves}"}
     await deployment.notifier.batch_ended({**fields, **more}, state=batch.state)
     logger.info("batch ended", extra={"batch": batch.batch_id, "state": batch.state})

@@ -33,6 +33,7 @@ async def batch_status(ledger: CloudLedger, batch: Batch) -> BatchStatus:
         by_state=await ledger.counts(batch.batch_id),
         moves=moves,
         manifest_moves=manifest_moves,
+        rows=await ledger.row_totals(batch.batch_id),
     )
 
 

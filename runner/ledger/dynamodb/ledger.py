@@ -29,6 +29,7 @@ from runner.models import (
     RemoteImport,
     tag_of,
 )
+from runner.row_counts import NO_ROWS, RowTotals
 
 FEW_ITEMS = 20_000
 """Up to this many items of the requested states are read by state; for more, the whole batch is read."""
@@ -140,7 +141,10 @@ class DynamoLedger:
             step = rows.entry(after, at=rules.to_ms(self._now()), reason=reason)
             history = rows.bounded([*rows.history_of(seen), step])
             place = await self._batch_place(item.batch_id)
-            move = Move(before, after, history, tagged=tagged, shares=share_tag, batch_place=place)
+            move = Move(
+                before, after, history, tagged=tagged, shares=share_tag, batch_place=place,
+                counted=rows.counted_rows(seen),
+            )  # fmt: skip
             async with self._turns[item.batch_id]:
                 if await move.write(self._table):
                     return after
@@ -162,6 +166,10 @@ class DynamoLedger:
     async def counts(self, batch_id: str) -> dict[ItemState, int]:
         row = await self._table.get(keys.batch_key(batch_id))
         return rows.counts_of(row) if row else {}
+
+    async def row_totals(self, batch_id: str) -> RowTotals:
+        row = await self._table.get(keys.batch_key(batch_id))
+        return rows.row_totals_of(row) if row else NO_ROWS
 
     async def history(self, batch_id: str, source: str) -> list[HistoryEntry]:
         row = await self._table.get(keys.item_key(batch_id, source))

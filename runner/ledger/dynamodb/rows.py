@@ -1,4 +1,7 @@
-"""Converts batches and items to DynamoDB rows and back; an item stays below 1 KB, the size of one write unit."""
+"""Converts batches and items to DynamoDB rows and back.
+
+An item stays below 1 KB, the size of one write unit, unless rows are left out of its result for many reasons.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from runner.ledger import rules
 from runner.ledger.dynamodb import keys
 from runner.ledger.dynamodb.keys import Row, Value, number, text, text_of
 from runner.models import SENT_STATES, Batch, BatchState, HistoryEntry, Item, ItemKind, ItemState, RemoteImport
+from runner.row_counts import NO_ROWS, ROW_COUNTERS, RowTotals
 
 MAX_ENTRIES = 40
 MAX_REASON = 200
@@ -35,14 +39,17 @@ _TEXTS = {
     "original_filename": "n", "status": "ss", "import_id": "i", "review_url": "u", "error_code": "ec",
     "error_message": "em", "result": "re", "result_sha256": "rs", "earlier_batch_id": "eb", "earlier_import_id": "ei",
 }  # fmt: skip
-_NUMBERS = {"size_bytes": "sz", "revision": "r", "attempts": "a", "row_count": "rc"}
+_NUMBERS = {"size_bytes": "sz", "revision": "r", "attempts": "a", "row_count": "rc", "rows_in": "ri"}
 _INSTANTS = {"intent_at": "ti", "created_at": "tc", "uploaded_at": "tu", "finished_at": "tf"}
 _EMPTY_IF_ABSENT = frozenset({"file_key", "version", "binding"})
 _HASHES = {"fingerprint": ("fh", "sha256:"), "result_sha256": ("rh", "")}
 """Texts that are usually a prefix and a SHA-256 in hex. If so, 32 bytes are stored under another name."""
 
 _HEX = re.compile(r"[0-9a-f]{64}")
-_COUNTER, _STATE_COUNT = "c_", "n_"
+_COUNTER, _STATE_COUNT, _ROW_COUNT = "c_", "n_", "r_"
+_COUNTED = "rt"
+"""The attribute of items whose rows are in the totals of their batch; those of earlier versions lack it."""
+
 _BATCH_TEXTS = {"source_uri": "su", "account": "ac", "out": "o"}
 
 
@@ -60,6 +67,10 @@ def item_row(item: Item, history: Sequence[HistoryEntry], *, token: bytes) -> Ro
         row["kd"] = {"S": "j"}
     if len(rules.source_key(item.source)) > keys.MAX_PLACE_BYTES:
         row["s"] = {"B": rules.source_key(item.source)}
+    if item.state is ItemState.COLLECTED:
+        row[_COUNTED] = {"BOOL": True}
+    if item.left_out_reasons is not None:
+        row["lr"] = {"S": rules.reasons_text(item.left_out_reasons)}
     if item.earlier_state is not None:
         row["es"] = {"S": _CODES[item.earlier_state]}
     if item.version_key:
@@ -93,6 +104,7 @@ def item_of(row: Row) -> Item:
         kind=ItemKind.JSON if "kd" in row else ItemKind.FILE,
         rank=keys.rank_in(row["gsk"]["B"]),
         earlier_state=_STATES[row["es"]["S"]] if "es" in row else None,
+        left_out_reasons=rules.reasons_of(row["lr"]["S"]) if "lr" in row else None,
         state=_STATES[row["st"]["S"]],
         version_key=version_key["S"] if version_key else "",
         **values,
@@ -220,6 +232,22 @@ def state_count(state: ItemState) -> str:
 def counts_of(row: Row) -> dict[ItemState, int]:
     found = {state: int(row.get(state_count(state), number(0))["N"]) for state in ItemState}
     return {state: count for state, count in found.items() if count}
+
+
+def row_counter(name: str) -> str:
+    """Return the attribute name of one of `row_counts.ROW_COUNTERS`."""
+    return _ROW_COUNT + name
+
+
+def counted_rows(row: Row) -> RowTotals:
+    """Return what an item has added to the rows of its batch."""
+    return item_of(row).row_totals if _COUNTED in row else NO_ROWS
+
+
+def row_totals_of(row: Row) -> RowTotals:
+    """Return the rows of a batch's results."""
+    counters = {name: int(row.get(row_counter(name), number(0))["N"]) for name in ROW_COUNTERS}
+    return RowTotals.of(counts_of(row).get(ItemState.COLLECTED, 0), counters)
 
 
 def orphan_row(orphan: RemoteImport, tag: str) -> Row:

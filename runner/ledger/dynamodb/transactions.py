@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from runner.ledger.dynamodb.keys import Row, number
 from runner.ledger.dynamodb.table import MAX_ACTIONS, ConditionFailed, DynamoTable, new_token
 from runner.ledger.protocol import Recorded
 from runner.models import HistoryEntry, Item, ItemState
+from runner.row_counts import NO_ROWS, RowTotals, changed_counters
 
 Action = dict[str, Any]
 _ABSENT = "attribute_not_exists(pk)"
@@ -24,7 +25,7 @@ _ITEM, _COUNTS, _TAG, _FILE, _HELD_BACK, _IMPORT = "item", "counts", "tag", "fil
 class Move:
     """One move of an item: `tagged` is the row of the tag it claims as it was read, `{}` if the tag was unused.
 
-    `batch_place` is the place of its batch among all batches.
+    `batch_place` is the place of its batch among all batches, `counted` what it has added to the rows of the batch.
     """
 
     before: Item
@@ -33,6 +34,7 @@ class Move:
     tagged: Row | None
     shares: bool
     batch_place: bytes
+    counted: RowTotals
 
     async def write(self, table: DynamoTable) -> bool:
         """Write the move; False if another item claimed the tag in the meantime. Raises StaleItem, ImportIdTaken."""
@@ -63,7 +65,7 @@ class Move:
                     "ExpressionAttributeValues": {":r": number(before.revision)},
                 }
             },
-            _COUNTS: _count(after.batch_id, changed),
+            _COUNTS: _count(after.batch_id, changed, changed_counters(self.counted, after.row_totals)),
         }
         if self.tagged is not None:
             seen = None if self.shares else self.tagged
@@ -123,7 +125,8 @@ def _adding(batch_id: str, records: Sequence[Recorded], *, token: bytes, batch_p
     tags = [_add_to_tag(tag, some, token=token, seen=None) for tag, some in tagged.items()]
     files = [_note_file(record.item, batch_place) for record in records if _is_of_file(record.item)]
     held_back = [_note_held_back(record.item) for record in records if _is_held_back(record.item)]
-    counts = _count(batch_id, Counter(record.item.state for record in records))
+    rows_added = sum((record.item.row_totals for record in records), NO_ROWS)
+    counts = _count(batch_id, Counter(record.item.state for record in records), rows_added.counters)
     return [counts, *puts, *imports, *tags, *files, *held_back]
 
 
@@ -148,9 +151,10 @@ def _put_new(record: Recorded, *, token: bytes) -> Action:
     return {"Put": {"Item": rows.item_row(record.item, record.history, token=token), "ConditionExpression": _ABSENT}}
 
 
-def _count(batch_id: str, changed: Counter[ItemState]) -> Action:
-    """Return the action that counts a transaction and updates the number of items in each state."""
+def _count(batch_id: str, changed: Counter[ItemState], changed_rows: Mapping[str, int]) -> Action:
+    """Return the action that counts a transaction, and updates the number of items in each state and of their rows."""
     counts = {rows.state_count(state): count for state, count in changed.items() if count}
+    counts |= {rows.row_counter(name): count for name, count in changed_rows.items() if count}
     adds = ["moves :one", *(f"{name} :{name}" for name in counts)]
     return {
         "Update": {

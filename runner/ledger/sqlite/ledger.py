@@ -31,15 +31,17 @@ from runner.models import (
     RemoteImport,
 )
 from runner.permissions import PRIVATE, Permissions
+from runner.row_counts import NO_ROWS, RowTotals, changed_counters
 
 _SCRIPTS = resources.files("runner.ledger.sqlite")
 SCHEMA = Schema(
     application_id=0x426B6864,  # "Bkhd"
-    version=3,
+    version=4,
     script=_SCRIPTS.joinpath("schema.sql").read_text("utf-8"),
     migrations={
         1: "ALTER TABLE batches ADD COLUMN reason TEXT;",
         2: _SCRIPTS.joinpath("schema_2_to_3.sql").read_text("utf-8"),
+        3: _SCRIPTS.joinpath("schema_3_to_4.sql").read_text("utf-8"),
     },
 )
 _KEYS_A_QUERY = 500
@@ -246,6 +248,15 @@ class SqliteLedger:
         query = "SELECT state, items FROM tallies WHERE batch = ? AND items > 0"
         return {ItemState(state): count for state, count in self._fetch(query, (self._number(batch_id),))}
 
+    async def row_totals(self, batch_id: str) -> RowTotals:
+        query = (
+            "SELECT '', items FROM tallies WHERE batch = :batch AND state = :collected"
+            " UNION ALL SELECT name, value FROM row_tallies WHERE batch = :batch"
+        )
+        values = {"batch": self._number(batch_id), "collected": ItemState.COLLECTED.value}
+        counters = dict(self._fetch(query, values))
+        return RowTotals.of(counters.pop("", 0), counters)
+
     async def history(self, batch_id: str, source: str) -> list[HistoryEntry]:
         values = {"batch": self._number(batch_id), "source": rules.source_key(source), "listed": rules.LISTED}
         return [rows.entry_of(row) for row in self._fetch(_SELECT_HISTORY, values)]
@@ -395,6 +406,7 @@ def _add(db: sqlite3.Connection, number: int, state: ItemState, items: list[Item
     for item in others:
         if db.execute(rows.INSERT_ITEM, rows.full_row(item, number, at)).rowcount:
             added += 1
+            _tally_rows(db, number, NO_ROWS, item.row_totals)
             if item.import_id is not None:
                 _bind(db, number, item, at=at)
     db.execute(rows.TALLY, (number, state.value, added))
@@ -412,6 +424,13 @@ def _move(db: sqlite3.Connection, number: int, before: Item, after: Item, column
     assert moved == 1, "the transaction holds the only write lock"
     if after.state != before.state:
         db.executemany(rows.TALLY, [(number, before.state.value, -1), (number, after.state.value, 1)])
+    _tally_rows(db, number, before.row_totals, after.row_totals)
+
+
+def _tally_rows(db: sqlite3.Connection, number: int, before: RowTotals, after: RowTotals) -> None:
+    """Count what an item has added to the rows of its batch."""
+    changes = changed_counters(before, after)
+    db.executemany(rows.ROW_TALLY, [(number, name, count) for name, count in changes.items()])
 
 
 def _rebind(db: sqlite3.Connection, number: int, before: Item, after: Item, *, at: int) -> None:
@@ -447,6 +466,7 @@ def _restore_item(db: sqlite3.Connection, number: int, record: Recorded) -> bool
     if not db.execute(rows.INSERT_ITEM, rows.full_row(item, number, rules.to_ms(first.at))).rowcount:
         return False
     key = (number, rules.source_key(item.source))
+    _tally_rows(db, number, NO_ROWS, item.row_totals)
     db.execute(_SET_ADDED, (first.state.value, first.attempts, first.import_id, *key))
     # The last entry gets the item's revision: earlier entries may be missing in the record.
     first_revision = item.revision - len(later) + 1

@@ -52,6 +52,7 @@ ROWS_AT_ONCE = 50
 INSERT_LISTED = _insert(_KNOWN_WHEN_LISTED, count=ROWS_AT_ONCE)
 INSERT_ITEM = _insert(COLUMNS)
 INSERT_HISTORY = "INSERT INTO history VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+ROW_TALLY = "INSERT INTO row_tallies VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET value = value + excluded.value"
 TALLY = "INSERT INTO tallies VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET items = items + excluded.items"
 _batch_values = attrgetter(*BATCH_COLUMNS)
 _all_values = attrgetter(*COLUMNS)
@@ -148,6 +149,8 @@ def item_of(batch_id: str, row: tuple[Any, ...]) -> Item:
     for name in _INSTANTS:
         if values[name] is not None:
             values[name] = rules.from_ms(values[name])
+    if values["left_out_reasons"] is not None:
+        values["left_out_reasons"] = rules.reasons_of(values["left_out_reasons"])
     for name in _FREE_TEXTS:
         if type(values[name]) is bytes:
             values[name] = _text(values[name])
@@ -196,6 +199,8 @@ def encode(value: Any) -> Any:
         return value
     if isinstance(value, StrEnum):
         return value.value
+    if isinstance(value, tuple):
+        return rules.reasons_text(value)
     if isinstance(value, str):
         return value if value.isascii() or _is_unicode(value) else rules.source_key(value)
     return rules.to_ms(value) if isinstance(value, datetime) else value

@@ -1,4 +1,4 @@
--- The ledger's tables, schema version 3.
+-- The ledger's tables, schema version 4.
 -- Instants (`*_at`, `at`) are whole milliseconds since 1970 UTC. A source is a BLOB, the bytes of its name, so that any
 -- file name fits and sources sort by them. Other text that is not valid Unicode is a BLOB in its TEXT column.
 
@@ -56,6 +56,8 @@ CREATE TABLE items (
   earlier_batch_id TEXT,
   earlier_import_id TEXT,
   earlier_state TEXT,
+  rows_in INTEGER,
+  left_out_reasons TEXT,
   added_at INTEGER NOT NULL,
   added_state TEXT NOT NULL,
   added_attempts INTEGER NOT NULL,
@@ -77,6 +79,14 @@ CREATE TABLE tallies (
   state TEXT NOT NULL,
   items INTEGER NOT NULL,
   PRIMARY KEY (batch, state)
+) WITHOUT ROWID;
+
+-- The rows of the results of a batch, kept in the same way.
+CREATE TABLE row_tallies (
+  batch INTEGER NOT NULL,
+  name TEXT NOT NULL,
+  value INTEGER NOT NULL,
+  PRIMARY KEY (batch, name)
 ) WITHOUT ROWID;
 
 -- Every import that ever belonged to an item. Rows are never deleted: an import id is bound once.

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from runner.check import Prediction
-from runner.check.read_outcome import SAMPLE_CELLS, VALUE_MAX_CHARS, RuleFinder, likely_headers
+from runner.check.read_outcome import SAMPLE_CELLS, VALUE_MAX_CHARS, likely_headers
 from runner.problems import Effect
+from runner.problems.rules import RuleFinder
 from sandbox.hooks import HooksUnavailable
 from tests.support.checks import FIELDS, MESSAGES, Ended, bound_route, cell_error, read, with_cells
 

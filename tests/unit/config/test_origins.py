@@ -52,6 +52,8 @@ TABLE: dict[str, Kind] = {
     "max_duration": "plain",
     "give_up_after": "plain",
     "max_failures": "plain",
+    "max_rows_lost": "plain",
+    "fail_on_lost_rows": "plain",
     "track_by": "plain",
     "safety_list_s": "plain",
     "quiet_period_s": "plain",

@@ -10,6 +10,7 @@ import pytest
 
 from runner.dromo.client import HeadlessClient, ProbeResult
 from runner.errors import AuthRefused, ImportNotFound, NotSent, RateLimited, RequestInvalid, SchemaNotFound, Unavailable
+from runner.row_counts import RowError, RowsRead
 from tests.support.rawserver import Peer, RawServer, answer, answering, closed_port_url
 
 KEY = "test-key-1"
@@ -31,16 +32,18 @@ async def read(body: object, call, **headers: str):
 
 
 async def test_retrieve_decodes_the_full_import():
+    invalid = {"fieldKey": "a", "message": "m", "rowIndex": 0, "value": "cell"}
     full = SHORT | {
         "status": "NEEDS_REVIEW",
         "review_url": "https://review.example/1",
-        "result_metadata": {"rows": 3},
+        "result_metadata": {"totalRows": 3, "errors": [invalid]},
         "import_errors": [{"message": "no header"}, "odd"],
         "created_date": "not a date",
     }
     found = await read(full, READS["retrieve"])
     assert (found.status, found.review_url) == ("NEEDS_REVIEW", "https://review.example/1")
-    assert found.result_metadata == {"rows": 3}
+    error = RowError(field="a", rule="", message="m", row_count=1)
+    assert found.rows == RowsRead(rows_in=3, errors=(error,))
     assert found.import_errors == ({"message": "no header"}, {"message": "odd"})
     assert found.created_at is None
 

@@ -7,6 +7,7 @@ import pytest
 from runner.config.options import FailureLimit
 from runner.local.outcome import ExitCode, batch_result
 from runner.models import BatchState, Deferral, Deferrals, ItemState
+from runner.row_counts import RowTotals
 from runner.stages.earlier import HeldBack
 from runner.stop import StopReason, StopSignal
 
@@ -143,6 +144,31 @@ def test_nothing_to_do_is_an_error_only_where_it_was_asked_for() -> None:
     assert batch_result(skipped, stop=StopSignal(), held_schemas=(), listed=True).exit_code is ExitCode.OK
     asked = batch_result(skipped, stop=StopSignal(), held_schemas=(), listed=True, fail_if_empty=True)
     assert asked.exit_code is ExitCode.NOTHING_TO_DO
+
+
+@pytest.mark.parametrize(
+    ("by_state", "asked", "code"),
+    [
+        ({_S.COLLECTED: 2}, False, ExitCode.OK),
+        ({_S.COLLECTED: 2}, True, ExitCode.ITEMS_FAILED),
+        ({_S.COLLECTED: 2, _S.NEEDS_REVIEW: 1}, False, ExitCode.NEEDS_REVIEW),
+        ({_S.COLLECTED: 2, _S.NEEDS_REVIEW: 1}, True, ExitCode.ITEMS_FAILED),
+        ({_S.COLLECTED: 2, _S.QUEUED: 1}, True, ExitCode.TRY_AGAIN),
+    ],
+)
+def test_rows_left_out_are_a_failure_only_where_it_was_asked_for(
+    by_state: dict[ItemState, int], asked: bool, code: ExitCode
+) -> None:
+    rows = RowTotals(file_count=2, known_count=2, rows_in=9, rows_left_out=1312, lossy_count=1)
+    result = batch_result(by_state, stop=StopSignal(), held_schemas=(), listed=True, rows=rows, fail_on_lost_rows=asked)
+    assert result.exit_code is code
+    if code is not ExitCode.TRY_AGAIN:
+        assert result.reason.endswith("; 1,312 rows left out in 1 file")
+    none_lost = batch_result(
+        {_S.COLLECTED: 2}, stop=StopSignal(), held_schemas=(), listed=True, rows=RowTotals(file_count=2),
+        fail_on_lost_rows=True,
+    )  # fmt: skip
+    assert (none_lost.exit_code, none_lost.reason) == (ExitCode.OK, "all items are collected or skipped")
 
 
 def test_the_first_reason_to_stop_is_the_one_that_counts() -> None:

@@ -16,6 +16,7 @@ from runner.ledger.memory import MemoryLedger
 from runner.local.outcome import ExitCode
 from runner.manifest import csv, jsonl, line, shown_name, summary, write_manifest
 from runner.models import Batch, BatchState, Deferral, Deferrals, Item, ItemState
+from runner.row_counts import LeftOutReason
 from runner.sinks import LocalSink
 
 START = datetime(2026, 3, 1, 9, 30, tzinfo=UTC)
@@ -53,6 +54,8 @@ FULL = Item(
     earlier_batch_id="20260228-093000-abcdef",
     earlier_import_id="i-0",
     earlier_state=ItemState.NEEDS_REVIEW,
+    rows_in=9,
+    left_out_reasons=(LeftOutReason("email", "mail", 2),),
 )
 
 
@@ -101,6 +104,9 @@ def test_a_line_has_exactly_these_fields_in_this_order():
         ("earlier_batch_id", "20260228-093000-abcdef"),
         ("earlier_import_id", "i-0"),
         ("earlier_state", "needs_review"),
+        ("rows_in", 9),
+        ("rows_left_out", 2),
+        ("left_out_reasons", [{"rule": "email", "field": "mail", "count": 2}]),
     ]
 
 
@@ -180,6 +186,13 @@ def test_a_summary_has_exactly_these_fields_in_this_order():
         ("reason", None),
         ("deferred_count", 0),
         ("deferred", []),
+        ("row_count", 0),
+        ("rows_in", 0),
+        ("rows_left_out", 0),
+        ("files_with_rows_left_out", 0),
+        ("files_without_rows", 0),
+        ("files_with_unknown_rows", 0),
+        ("left_out_reasons", []),
     ]
 
 

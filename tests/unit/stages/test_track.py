@@ -132,10 +132,10 @@ async def test_an_import_that_the_list_leaves_out_is_found_by_asking_for_it() ->
     assert await bench.states() == {"a.csv": "collected"}
 
 
-async def test_successes_cost_no_retrieve() -> None:
+async def test_a_success_costs_one_retrieve_for_its_rows() -> None:
     bench = Bench({f"{n}.csv": b"%d" % n for n in range(15)})
     await bench.run()
-    assert bench.vendor.calls.count("retrieve") == 0
+    assert bench.vendor.calls.count("retrieve") == 15
     batch = await bench.ledger.batch(BATCH_ID)
     assert batch is not None
     assert batch.counters["list_calls"] == bench.vendor.calls.count("list")
