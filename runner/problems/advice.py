@@ -87,10 +87,13 @@ _BY_WARNING = {
     "formula_empty": "Open the workbook in a spreadsheet program and save it, so that it contains the values.",
     "header_again": "Remove the repeated header; the file looks like several exports, one after the other.",
     "header_other": "Split the file where the other header stands, and import each part by itself.",
+    "quote_escaped": 'Export the file with quotes inside quoted cells written twice (""), not with a backslash.',
     "quoted_lines": "Check that the cell is meant to have several lines; otherwise, close the quote in that row.",
     "quoted_rows": 'Close or remove the quote in that row; write a quote inside a quoted cell twice ("").',
     "rows_above": "If these rows are data, remove the header below them, or split the file there.",
     "rows_limited": "Raise maxRecords, turn off developmentMode (its limit is 100 rows), or split the file.",
+    "rows_short": "Remove these rows if they are not data.",
+    "rows_unsplit": "Remove the quotes around whole rows, and use one delimiter in the whole file.",
     "rows_wider": (
         "Quote cells that contain the delimiter, write quotes inside them twice, and give every column a name in the "
         "header."

@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from functools import cached_property, lru_cache
 
 from sandbox.engine.reading.sheet import Row
+from sandbox.engine.reading.text import DELIMITERS
 from sandbox.engine.warning import FileWarnings, Level
 
 _BOM = "\ufeff"
@@ -37,8 +38,11 @@ class RowWatch:
         if at < self._seen:
             return
         self._seen = at + len(rows)
-        if max(map(len, rows), default=0) > self._width:
+        widths = set(map(len, rows))
+        if widths and max(widths) > self._width:
             self._see_wide(rows, at)
+        if 1 in widths and self._width > 1:
+            self._see_single(rows, at)
         if self._nameless:
             self._see_nameless(rows, at)
         probe = self._probe
@@ -51,6 +55,13 @@ class RowWatch:
         for place, row in enumerate(rows, start=at):
             if len(row) > width and any(cell.strip() for cell in row[width:]):
                 self._warnings.add("rows_wider", row=place, sample=self._delimiter.join(row))
+
+    def _see_single(self, rows: Sequence[Row], at: int) -> None:
+        """Look at rows of one cell: whether another delimiter, or the file's own within quotes, would split it."""
+        for place, row in enumerate(rows, start=at):
+            if len(row) == 1 and row[0].strip():
+                is_unsplit = any(row[0].count(each) + 1 == self._width for each in (self._delimiter, *DELIMITERS))
+                self._warnings.add("rows_unsplit" if is_unsplit else "rows_short", row=place, sample=row[0])
 
     def _see_nameless(self, rows: Sequence[Row], at: int) -> None:
         for place, row in enumerate(rows, start=at):

@@ -42,12 +42,20 @@ KINDS = {
     "header_other": WarningKind(
         "Another header follows below: the rows after it are imported by the first one.", Level.LOSS
     ),
+    "quote_escaped": WarningKind(
+        "A backslash stands before a quote: it escapes nothing, so the quote ends the cell, and the backslash stays.",
+        unit="cell",
+    ),
     "quoted_lines": WarningKind("A quoted cell contains line breaks and the delimiter.", unit="cell"),
     "quoted_rows": WarningKind(
         "A quoted cell contains whole rows, which are not imported as rows.", Level.LOSS, "cell"
     ),
     "rows_above": WarningKind("Rows above the header are as wide as it and are not imported.", Level.LOSS),
     "rows_limited": WarningKind("Rows were left out."),
+    "rows_short": WarningKind("Rows have one cell only, such as a ruler, a total, or a footer; they are imported."),
+    "rows_unsplit": WarningKind(
+        "Rows are quoted as a whole or have another delimiter, so that all their cells are in one column.", Level.LOSS
+    ),
     "rows_wider": WarningKind(
         "Rows have more cells than the header: cells may be in the wrong column, and the surplus belongs to no field.",
         Level.LOSS,

@@ -36,6 +36,7 @@ _FIRST_LINES_CHARS = 4096
 _CHUNK_BYTES = 1 << 20
 _BINARY_SHARE = 0.02
 _NULS_SHARE = 0.3
+_ESCAPED = re.compile(rb'\\"[^,;\t|\r\n"]')
 _CONTROLS = re.compile("[\x01-\x08\x0e-\x19\x1c-\x1f]")
 
 
@@ -43,7 +44,8 @@ _CONTROLS = re.compile("[\x01-\x08\x0e-\x19\x1c-\x1f]")
 class TextFile:
     """A text's bytes or path, its encoding and delimiter; iterating reads it from its start.
 
-    `watch` looks at its rows; None for a text that this package wrote itself.
+    `watch` looks at its rows; None for a text that this package wrote itself. `has_escapes` says that backslashes stand
+    before quotes.
     """
 
     source: Source
@@ -51,6 +53,7 @@ class TextFile:
     delimiter: str
     skipped_chars: int = 0
     watch: TextWatch | None = None
+    has_escapes: bool = False
 
     def __iter__(self) -> Iterator[Row]:
         return chain.from_iterable(self.chunks())
@@ -83,6 +86,8 @@ class TextFile:
         """Return the rows, the first of which is row `at`, without marks at the end; `line_ends` are in their cells."""
         if line_ends and rows:
             watch.see_spanning(rows, at, line_ends=line_ends)
+        if self.has_escapes:
+            watch.see_escapes(rows, at)
         return watch.without_end_marks(rows, at) if is_last else rows
 
 
@@ -99,7 +104,8 @@ def read_text(
     Raises UnreadableFileError.
     """
     with opened(source) as stream:
-        chunks = _measured(_chunks(stream))
+        look = _EscapeLook()
+        chunks = look.through(_measured(_chunks(stream)))
         found = find_encoding(head, chunks)
         deque(chunks, maxlen=0)
     sample = codecs.getincrementaldecoder(found.name)("replace").decode(head)[:SAMPLE_CHARS]
@@ -114,7 +120,7 @@ def read_text(
         text = f"{found.bad_count} byte sequences are not valid UTF-8 and were replaced."
         warnings.add("bad_bytes", count=found.bad_count, message=text)
     shown = None if chosen == ONE_COLUMN else chosen
-    rows = TextFile(source, found.name, chosen, skipped_chars, TextWatch(chosen, warnings))
+    rows = TextFile(source, found.name, chosen, skipped_chars, TextWatch(chosen, warnings), look.has_found)
     held = size_bytes(source) <= HELD_MAX_BYTES
     return Sheet(list(rows) if held else rows, is_held=held, encoding=found.name, delimiter=shown, warnings=warnings)
 
@@ -144,6 +150,20 @@ def _is_ended(rows: list[Row]) -> bool:
     if rows.pop() != [_END]:
         raise _RowError(len(rows))
     return True
+
+
+class _EscapeLook:
+    """Looks in passing bytes for quotes that a backslash is meant to escape; one before a delimiter ends its cell."""
+
+    def __init__(self) -> None:
+        self.has_found = False
+
+    def through(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        """Yield the chunks unchanged."""
+        for chunk in chunks:
+            if not self.has_found and b'\\"' in chunk:
+                self.has_found = _ESCAPED.search(chunk) is not None
+            yield chunk
 
 
 def _measured(chunks: Iterator[bytes]) -> Iterator[bytes]:

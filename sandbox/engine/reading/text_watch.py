@@ -46,7 +46,7 @@ class TextWatch:
         self._delimiter = delimiter
         self._warnings = warnings
         self._columns: set[int] = set()
-        self._seen = 0
+        self._seen = self._seen_escapes = 0
         self._has_ended = False
 
     def see_spanning(self, rows: Sequence[Row], at: int, *, line_ends: int) -> None:
@@ -59,6 +59,16 @@ class TextWatch:
         width = Counter(map(len, rows)).most_common(1)[0][0] if found else 0
         for place, cell in sorted(found.items()):
             self._see_cell(cell, rows[place], at + place, width)
+
+    def see_escapes(self, rows: Sequence[Row], at: int) -> None:
+        """Look at rows of a text in which backslashes stand before quotes."""
+        if at < self._seen_escapes:
+            return
+        self._seen_escapes = at + len(rows)
+        for place, row in enumerate(rows, start=at):
+            for cell in row:
+                if "\\" in cell and '"' in cell:
+                    self._warnings.add("quote_escaped", row=place, sample=cell)
 
     def _spanning_columns(self, rows: Sequence[Row], line_ends: int) -> list[_Column]:
         """Return the columns with cells of several lines: those known so far if they have all ends of lines."""
