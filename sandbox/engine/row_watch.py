@@ -17,11 +17,19 @@ _GROUP_ROWS_MAX = 1
 class RowWatch:
     """Looks at each row below the header once, however often the file is read; the rows come in order.
 
-    `taken` are the places of columns that a field takes, `names` the names by which fields are known.
+    `taken` are the places of columns that a field takes, `names` the names by which fields are known. The rows of a
+    text have the width that they have in the file; in a workbook, a cell beyond the header has an empty header.
     """
 
     def __init__(
-        self, header: Row, *, taken: Collection[int], names: tuple[str, ...], delimiter: str, warnings: FileWarnings
+        self,
+        header: Row,
+        *,
+        taken: Collection[int],
+        names: tuple[str, ...],
+        delimiter: str,
+        is_text: bool,
+        warnings: FileWarnings,
     ) -> None:
         self._width = len(header)
         self._header = header
@@ -30,6 +38,7 @@ class RowWatch:
         self._texts = names
         self._forms = (_forms(names), _forms(tuple(header[self._probe : self._probe + 1])))
         self._delimiter = delimiter
+        self._is_text = is_text
         self._warnings = warnings
         self._seen = 0
 
@@ -41,7 +50,7 @@ class RowWatch:
         widths = set(map(len, rows))
         if widths and max(widths) > self._width:
             self._see_wide(rows, at)
-        if 1 in widths and self._width > 1:
+        if 1 in widths and self._width > 1 and self._is_text:
             self._see_single(rows, at)
         if self._nameless:
             self._see_nameless(rows, at)
@@ -53,8 +62,11 @@ class RowWatch:
     def _see_wide(self, rows: Sequence[Row], at: int) -> None:
         width = self._width
         for place, row in enumerate(rows, start=at):
-            if len(row) > width and any(cell.strip() for cell in row[width:]):
+            surplus = [cell for cell in row[width:] if cell.strip()]
+            if surplus and self._is_text:
                 self._warnings.add("rows_wider", row=place, sample=self._delimiter.join(row))
+            elif surplus:
+                self._warnings.add("column_unnamed", row=place, count=len(surplus), sample=surplus[0])
 
     def _see_single(self, rows: Sequence[Row], at: int) -> None:
         """Look at rows of one cell: whether another delimiter, or the file's own within quotes, would split it."""

@@ -124,6 +124,7 @@ def _watch(sheet: Sheet, header: Row, fields: Sequence[Field], columns: Columns)
         taken={at for ats in columns.values() for at in ats},
         names=tuple(name for field in fields if not field.hidden for name in field.names),
         delimiter=_joint(sheet),
+        is_text=sheet.delimiter is not None,
         warnings=sheet.warnings,
     )
 

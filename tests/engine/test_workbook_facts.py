@@ -193,6 +193,12 @@ def test_a_line_break_within_a_paragraph_of_an_ods_stays(break_, monkeypatch):
         assert run(ods(rows), NAME).rows == [{"name": "12 Long Street\nLyon"}]
 
 
+@pytest.mark.usefixtures("_large")
+def test_a_workbook_is_told_of_cells_beyond_its_header_and_not_of_short_rows():
+    rows = [["Name", "N"], ["Ida", 1], ["Uwe"], ["Pia", 3, "lost"]]
+    assert told(run(sheets(May=rows), NAME, N)) == [("column_unnamed", "note", 4, 1, "lost")]
+
+
 def test_a_fact_keeps_the_first_row():
     fact = cell_facts.Fact()
     fact.add(3, "a", count=2)
