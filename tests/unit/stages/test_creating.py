@@ -200,6 +200,8 @@ async def test_an_item_waits_for_a_permit_only_as_long_as_it_may() -> None:
     result = await submitting.submit("20.csv")
     assert (result.outcome, result.item.state) == (OUTCOMES.NO_PERMIT, ItemState.QUEUED)
     assert bench.clock.ticks() - began_at == pytest.approx(5.0, abs=0.1)
+    await asyncio.sleep(70)
+    assert await submitting.context.pacer.free_slots() == 20
 
 
 async def test_an_item_that_a_stop_or_trouble_keeps_back_is_unfinished() -> None:
@@ -396,3 +398,19 @@ async def test_content_that_another_batch_is_about_to_send_is_waited_for_and_wha
         await submitting.submit("a.csv")
     assert (await bench.item("a.csv")).state is (ItemState.QUEUED if is_pending else ItemState.SKIPPED)
     assert bench.vendor.calls.count("create") == 0
+
+
+@pytest.mark.parametrize("dated", [True, False])
+async def test_an_item_has_the_date_that_the_vendor_gave_its_import_and_else_the_vendors_time(dated: bool) -> None:
+    bench = Bench(FILES)
+    add, made_at = bench.vendor.add, bench.clock.now() - timedelta(seconds=50)
+
+    def with_date(request: CreateRequest) -> RemoteImport:
+        made = add(request)
+        bench.vendor.change(made.import_id, created_at=made_at if dated else None)
+        return bench.vendor.imports[made.import_id]
+
+    bench.vendor.add = with_date  # type: ignore[method-assign, assignment]
+    created_at = (await Submitting(bench).submit("a.csv")).item.created_at
+    assert created_at is not None
+    assert (abs(created_at - made_at) < timedelta(seconds=1)) is dated

@@ -136,7 +136,7 @@ async def test_answers_about_an_earlier_import_of_the_item_do_not_count() -> Non
     assert not (await case.asked(item, 300, 400)).is_proved
 
 
-@pytest.mark.parametrize("dates", [(AT, AT - timedelta(hours=5)), (AT, None)])
+@pytest.mark.parametrize("dates", [(AT, AT - timedelta(hours=5)), (AT, None), (None, None)])
 async def test_one_list_serves_all_who_ask_and_goes_back_to_the_oldest_import(
     dates: tuple[datetime | None, ...],
 ) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from runner.errors import RequestInvalid, Unavailable
+from runner.errors import AuthRefused, RequestInvalid, Unavailable
 from runner.events import ignore
 from runner.ledger.memory import MemoryLedger
 from runner.models import ImportPage, Item, ItemState, RemoteImport
@@ -341,3 +341,34 @@ async def test_many_items_are_read_from_the_ledger() -> None:
         item = await place.watch(f"i-{number:03}")
         await place.ledger.advance(item, S.SUCCEEDED, reason="webhook")
     assert await place.tracker.read(place.ledger) == Pass(others_moved=205)
+
+
+async def test_a_list_is_read_no_further_than_to_the_date_of_the_oldest_open_import() -> None:
+    place = Place(made("other", -60))
+    page, asked = place.api.list_page, list[int]()
+
+    async def without_end(*, limit: int, offset: int) -> ImportPage:
+        asked.append(offset)
+        return ImportPage(count=9, imports=(await page(limit=limit, offset=0)).imports, has_next=True)
+
+    place.api.list_page = without_end  # type: ignore[method-assign]
+    await place.watch()
+    await place.tracker.list_once()
+    assert asked == [0]
+
+
+async def test_a_refused_key_is_raised_once_all_imports_that_lists_lack_were_asked_for() -> None:
+    place = Place(missing_after=1)
+    await place.watch("refused")
+    await place.watch("slow")
+
+    async def retrieve(import_id: str) -> RemoteImport:
+        if import_id == "refused":
+            raise AuthRefused("Invalid key.")
+        await asyncio.sleep(5)
+        return made(import_id)
+
+    place.api.retrieve = retrieve  # type: ignore[method-assign]
+    with pytest.raises(AuthRefused):
+        await place.tracker.list_once()
+    assert (await place.item("slow")).state is S.SUCCEEDED
