@@ -6,19 +6,18 @@ is in the ledger, as entries at the end of the item's history, so a later run or
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import pairwise, takewhile
 from typing import TYPE_CHECKING
 
-from runner.dromo.listing import imports_since
 from runner.models import IMPORT_MISSING, RESULT_MISSING, ItemState
+from runner.stages.shared_lists import SharedLists
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from collections.abc import AsyncIterator
 
-    from runner.models import HistoryEntry, Item
+    from runner.models import HistoryEntry, Item, RemoteImport
     from runner.protocols import ImportsApi
     from runner.stages.transitions import Transitions
 
@@ -67,20 +66,19 @@ class Absence:
     """
 
     def __init__(self, *, api: ImportsApi, transitions: Transitions) -> None:
-        self._api = api
         self._transitions = transitions
-        self._lists = _SharedLists(api)
+        self._lists = SharedLists(api, _ids, for_absence=True)
 
     async def of_import(self, item: Item) -> Finding:
         """Note that the API answered 404 for an item's import; a complete list that shows the import outweighs that."""
-        if await self._lists.show(item):
+        if await self._is_listed(item):
             sentence = f"{_SAID[IMPORT_MISSING]}, but its list shows it"
             return Finding(await self.found(item), is_proved=False, sentence=sentence)
         return await self._noted(item, IMPORT_MISSING)
 
     async def of_result(self, item: Item) -> Finding:
         """Note that the API gave no result of a successful import."""
-        is_listed = await self._lists.show(item)
+        is_listed = await self._is_listed(item)
         return await self._noted(item, RESULT_MISSING, over=OVER_IF_LISTED if is_listed else OVER)
 
     async def found(self, item: Item) -> Item:
@@ -95,6 +93,10 @@ class Absence:
             error_code=item.error_code if is_review else None,
             error_message=(item.error_message or "").partition(_NOW)[0] if is_review else None,
         )
+
+    async def _is_listed(self, item: Item) -> bool:
+        """Return whether a list that begins now, and goes back to the creation of an item's import, shows it."""
+        return item.bound_id in await self._lists.since(item.created_at)
 
     async def _noted(self, item: Item, code: str, *, over: timedelta = OVER) -> Finding:
         is_review = item.state is ItemState.NEEDS_REVIEW
@@ -122,32 +124,5 @@ def _lasted(entries: list[HistoryEntry]) -> timedelta:
     return sum((min(max(gap, timedelta(0)), LONGEST_GAP) for gap in gaps), timedelta(0))
 
 
-class _SharedLists:
-    """Complete lists of the vendor's imports; questions that come during one list share the next."""
-
-    def __init__(self, api: ImportsApi) -> None:
-        self._api = api
-        self._turn = asyncio.Lock()
-        self._asked: dict[str, datetime | None] = {}
-        self._answers: dict[str, bool] = {}
-
-    async def show(self, item: Item) -> bool:
-        """Return whether a list that begins now, and goes back to the creation of an item's import, shows it."""
-        import_id = item.bound_id
-        self._answers.pop(import_id, None)
-        self._asked[import_id] = item.created_at
-        async with self._turn:
-            if import_id not in self._answers:
-                await self._list()
-        return self._answers.get(import_id, True)
-
-    async def _list(self) -> None:
-        asked, self._asked = self._asked, {}
-        dates = [date for date in asked.values() if date is not None]
-        since = min(dates) if len(dates) == len(asked) else None
-        try:
-            shown = {remote.import_id async for remote in imports_since(self._api, since, for_absence=True)}
-        except BaseException:
-            self._asked = asked | self._asked
-            raise
-        self._answers |= {import_id: import_id in shown for import_id in asked}
+async def _ids(imports: AsyncIterator[RemoteImport]) -> set[str]:
+    return {remote.import_id async for remote in imports}

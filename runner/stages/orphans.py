@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 from runner.dromo.listing import imports_since
 from runner.models import ImportStatus, RemoteImport, tag_of
+from runner.stages.shared_lists import SharedLists
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from datetime import datetime
 
     from runner.dromo.clock import VendorTime
@@ -28,6 +30,7 @@ class Orphans:
         self._ledger = ledger
         self._endpoint = endpoint
         self._vendor_time = vendor_time
+        self._lists = SharedLists(api, _by_tag)
 
     async def reconcile(self) -> None:
         """Record the tagged imports without an owner that were made since the ledger last knew all imports.
@@ -54,12 +57,8 @@ class Orphans:
 
     async def find_by_tag(self, tag: str, schema_id: str | None, *, since: datetime) -> RemoteImport | None:
         """List the vendor's imports since `since`, and return the one to adopt, or None. Raises TransientError."""
-        tagged = {
-            remote.import_id: remote
-            async for remote in imports_since(self._api, since)
-            if tag_of(remote.original_filename) == tag
-        }
-        return await self._best(list(tagged.values()), schema_id)
+        tagged = await self._lists.since(since)
+        return await self._best(list(tagged.get(tag, {}).values()), schema_id)
 
     async def _keep(self, chunk: list[RemoteImport]) -> None:
         taken = await self._ledger.owners(remote.import_id for remote in chunk)
@@ -80,3 +79,12 @@ class Orphans:
         ]
         fitting.sort(key=lambda remote: (remote.status == ImportStatus.AWAITING_UPLOAD, str(remote.created_at)))
         return fitting[0] if fitting else None
+
+
+async def _by_tag(imports: AsyncIterator[RemoteImport]) -> dict[str, dict[str, RemoteImport]]:
+    """Return the tagged imports, by tag and id; of an import that comes twice, what the list said last."""
+    found: dict[str, dict[str, RemoteImport]] = {}
+    async for remote in imports:
+        if tag := tag_of(remote.original_filename):
+            found.setdefault(tag, {})[remote.import_id] = remote
+    return found

@@ -178,7 +178,7 @@ async def test_a_list_that_cannot_be_read_is_no_answer_for_any_who_asked() -> No
     troubles.clear()
     got = await asyncio.gather(*map(case.absence.of_import, items), return_exceptions=True)
     assert [is_suspected(one.item) for one in got if isinstance(one, Finding)] == [True, True]
-    assert case.api.walks == 1
+    assert case.api.walks == 2
 
 
 async def test_a_list_with_an_entry_that_cannot_be_read_is_no_evidence() -> None:

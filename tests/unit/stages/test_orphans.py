@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from itertools import permutations
 
 import pytest
 
 from runner.dromo.clock import VendorTime
 from runner.ledger.memory import MemoryLedger
-from runner.models import Item, ItemState, RemoteImport
+from runner.models import ImportPage, Item, ItemState, RemoteImport
 from runner.stages.orphans import Orphans
 from tests.support.listed import AT, Lists, StillClock, batch, made
 
@@ -64,6 +65,27 @@ async def test_the_list_is_searched_beyond_a_page_that_is_out_of_order(ledger: M
     best = await orphans_of(ledger, api).find_by_tag(TAG, "s", since=AT)
     assert best is not None
     assert best.import_id == "mine"
+
+
+async def test_lost_creates_that_are_looked_for_at_once_share_a_list_that_begins_after_all_of_them(
+    ledger: MemoryLedger,
+) -> None:
+    api = Lists([], [tagged("mine"), *(made(f"fill-{number}", 5) for number in range(9))], page_size=2)
+    page = api.list_page
+
+    async def slow(*, limit: int, offset: int) -> ImportPage:
+        found = await page(limit=limit, offset=offset)
+        await asyncio.sleep(5)
+        return found
+
+    api.list_page = slow  # type: ignore[method-assign]
+    orphans = orphans_of(ledger, api)
+    first = asyncio.ensure_future(orphans.find_by_tag(TAG, "s", since=AT))
+    await asyncio.sleep(1)
+    later = await asyncio.gather(*(orphans.find_by_tag(TAG, "s", since=AT) for _ in range(6)))
+    assert await first is None
+    assert [found and found.import_id for found in later] == ["mine"] * 6
+    assert api.walks == 2
 
 
 async def test_only_imports_with_a_tag_and_without_an_owner_are_recorded(ledger: MemoryLedger) -> None:
