@@ -6,7 +6,7 @@ import base64
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from operator import itemgetter
 from pathlib import Path
@@ -25,6 +25,7 @@ from runner.problems.groups import EFFECT_WORDS, headline_of, is_note, rows_of
 
 if TYPE_CHECKING:
     from runner.check.summary import CheckSummary
+    from runner.permissions import Permissions
     from runner.problems import ProblemGroup
 
 
@@ -99,10 +100,11 @@ def write_report(
     fields: Mapping[str, Mapping[str, Mapping[str, Any]]],
     files: ReportFiles,
     source: str,
+    permissions: Permissions | None = None,
 ) -> None:
     """Write the page completely or not at all. Raises StorageFull.
 
-    `fields` are the field definitions by route name, then by key.
+    `fields` are the field definitions by route name, then by key. Without `permissions`, the page follows the umask.
     """
     style = (_HERE / "report.css").read_text(encoding="utf-8")
     template = _environment().get_template("report.html")
@@ -117,7 +119,7 @@ def write_report(
         files=files,
         predictions=PREDICTION_MEANINGS,
     )
-    _write(path, pieces)
+    _write(path, pieces, permissions)
 
 
 def _environment() -> Environment:
@@ -166,10 +168,12 @@ def _csp_hash(style: str) -> str:
     return f"sha256-{base64.b64encode(digest).decode('ascii')}"
 
 
-def _write(path: Path, pieces: Iterator[str]) -> None:
+def _write(path: Path, pieces: Iterator[str], permissions: Permissions | None) -> None:
     partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    opener = None if permissions is None else _opener(permissions)
     try:
-        with partial.open("w", encoding="utf-8") as stream:
+        partial.unlink(missing_ok=True)
+        with open(partial, "x", encoding="utf-8", opener=opener) as stream:
             stream.writelines(pieces)
             stream.flush()
             os.fsync(stream.fileno())
@@ -178,3 +182,7 @@ def _write(path: Path, pieces: Iterator[str]) -> None:
         raise StorageFull(f"the report {path} cannot be written: {error.strerror}") from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _opener(permissions: Permissions) -> Callable[[str, int], int]:
+    return lambda name, flags: permissions.open(Path(name), flags)

@@ -142,7 +142,14 @@ class _Check:
         fields = {one.route.name: one.fields for one in bound}
         report = self._args.report
         if report and self._files:
-            write_report(report, summary, fields=fields, files=self._files, source=self._args.source or "")
+            write_report(
+                report,
+                summary,
+                fields=fields,
+                files=self._files,
+                source=self._args.source or "",
+                permissions=self._loaded.settings.out_mode,
+            )
         if self._lines:
             self._lines.finished(summary, fields, code)
         elif not self._args.quiet:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from runner.cli.ndjson import CheckLines
 from runner.config.units import Rate
 from runner.errors import StorageFull
 from runner.local.outcome import ExitCode
+from runner.permissions import Permissions
 from runner.problems import Cell, Effect, Place, Problem
 
 EVIL = 'evil\x1b[31m\u202e<b>"&.csv'
@@ -174,3 +176,23 @@ def test_the_libraries_that_may_be_missing_are_those_of_the_extra() -> None:
 
 def test_check_may_stand_without_its_value() -> None:
     assert BARE["--check"] == "--check=skip"
+
+
+def test_a_link_with_the_name_of_the_unfinished_page_is_not_followed(tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.write_text("precious")
+    (tmp_path / f".r.html.{os.getpid()}.tmp").symlink_to(other)
+    write(tmp_path / "r.html", summary())
+    assert other.read_text() == "precious"
+
+
+def test_the_page_has_the_mode_of_results(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        with ReportFiles() as files:
+            write_report(
+                tmp_path / "r.html", summary(), fields={}, files=files, source="", permissions=Permissions(0o640)
+            )
+    finally:
+        os.umask(before)
+    assert (tmp_path / "r.html").stat().st_mode & 0o777 == 0o640
