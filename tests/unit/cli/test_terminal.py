@@ -98,9 +98,9 @@ def test_a_console_writes_only_control_sequences_of_its_own():
 
 @pytest.mark.parametrize("name", ["runner.x", "asyncio", "botocore.x"])
 def test_no_logger_writes_control_characters_or_secrets(name):
-    stream = io.StringIO()
+    stream, nasty = io.StringIO(), NASTY.removesuffix("\udcff")  # pytest sends what is logged, which it can't encode
     with logging_to(VisibleConsole(file=stream, width=500), verbose=True):
-        logging.getLogger(name).warning("%s at %s", NASTY, SIGNED, extra={"item": NASTY, "url": SIGNED})
+        logging.getLogger(name).warning("%s at %s", nasty, SIGNED, extra={"item": nasty, "url": SIGNED})
     assert is_visible(stream.getvalue())
     assert stream.getvalue().count("https://b.s3.example/k***") == 2
 
