@@ -74,6 +74,10 @@ class _GuardedBytes:
             self._stream.buffer.write(data)
         return len(data)
 
+    def writelines(self, lines: Iterable[bytes]) -> None:
+        for line in lines:
+            self.write(line)
+
 
 def _escaped(text: str, escape: Callable[[str], str]) -> str:
     if text.isprintable():

@@ -83,6 +83,12 @@ def test_events_are_visible():
     assert json.loads(written(out))["message"] == message
 
 
+def test_several_lines_of_bytes_are_guarded_as_one_is():
+    with guarded() as (out, _):
+        sys.stdout.buffer.writelines([b'"\x1b[31m"\n', b'"\xe2\x80\xae"\n'])
+    assert written(out) == '"\\u001b[31m"\n"\\u202e"\n'
+
+
 def test_guarding_twice_guards_once():
     with guarded() as (out, _):
         guard_terminal()
