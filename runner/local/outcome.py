@@ -65,6 +65,7 @@ EXIT_CODES: dict[type[BaseException], ExitCode] = {
     errors.ForeignImports: ExitCode.FATAL,
     errors.MessageInvalid: ExitCode.FATAL,
     errors.ConfigError: ExitCode.USAGE,
+    errors.HooksRefused: ExitCode.USAGE,
     errors.LedgerError: ExitCode.FATAL,
     errors.LedgerLocked: ExitCode.LEDGER_LOCKED,
     errors.BatchTaken: ExitCode.LEDGER_LOCKED,
