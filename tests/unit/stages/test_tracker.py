@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from runner.errors import AuthRefused, RequestInvalid, Unavailable
+from runner.errors import AuthRefused, RequestInvalid, StorageFull, Unavailable
 from runner.events import ignore
 from runner.ledger.memory import MemoryLedger
 from runner.models import ImportPage, Item, ItemState, RemoteImport
@@ -372,3 +372,32 @@ async def test_a_refused_key_is_raised_once_all_imports_that_lists_lack_were_ask
     with pytest.raises(AuthRefused):
         await place.tracker.list_once()
     assert (await place.item("slow")).state is S.SUCCEEDED
+
+
+@pytest.mark.parametrize("trouble", [Unavailable("HTTP 500"), RequestInvalid("HTTP 400")])
+async def test_an_import_that_lists_lack_and_that_cannot_be_read_is_left_after_a_while(trouble: Exception) -> None:
+    place = Place(missing_after=1, stuck_after_s=60.0)
+    await place.watch()
+
+    async def refuse(_import_id: str) -> RemoteImport:
+        raise trouble
+
+    place.api.retrieve = refuse  # type: ignore[method-assign]
+    for _ in range(13):
+        await place.tracker.list_once()
+        await asyncio.sleep(10)
+    assert place.troubled == ["i"]
+
+
+@pytest.mark.parametrize("is_listed", [True, False])
+async def test_a_full_disk_is_raised(is_listed: bool) -> None:
+    place = Place(*([made("i")] if is_listed else []), missing_after=1, stuck_after_s=900.0)
+    await place.watch()
+    place.api.whole["i"] = made("i")
+
+    async def full(*_: object, **_changes: object) -> Item:
+        raise StorageFull("no space left")
+
+    place.ledger.advance = full  # type: ignore[method-assign]
+    with pytest.raises(StorageFull):
+        await place.tracker.list_or_retry()

@@ -14,7 +14,7 @@ from runner.events import BytesUploaded
 from runner.models import CreateRequest, Item, ItemState, RemoteImport
 from runner.protocols import Body
 from runner.stop import StopReason
-from tests.support.bench import Bench
+from tests.support.bench import BATCH_ID, Bench
 
 pytestmark = pytest.mark.virtual_time
 
@@ -246,3 +246,5 @@ async def test_only_bytes_that_storage_stored_are_counted_as_uploaded() -> None:
     assert set((await bench.states()).values()) == {"collected"}
     uploaded = [(event.source, event.count) for event in bench.events if isinstance(event, BytesUploaded)]
     assert uploaded == [("b.csv", len(bench.files["b.csv"]))]
+    reasons = [entry.reason for source in bench.files for entry in await bench.ledger.history(BATCH_ID, source)]
+    assert (reasons.count("the data had arrived"), reasons.count("uploaded")) == (1, 1)
