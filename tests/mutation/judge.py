@@ -105,7 +105,10 @@ class Judge:
 
     def _verdict(self) -> str:
         """Judge the mutant that is in the module's file."""
-        changes = self._original.changes()
+        try:
+            changes = self._original.changes()
+        except SyntaxError:
+            return "incompetent: it does not compile"
         ran = self._ran(changes or [])
         at_import = changes is None or "" in ran
         checks = self._checks if at_import else [check for check in self._checks if check.name in ran]

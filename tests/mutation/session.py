@@ -90,12 +90,16 @@ class Session:
 
     def mutants(self) -> list[Mutant]:
         """Return the mutants that have a verdict."""
-        query = "SELECT diff, output, job_id FROM work_results WHERE worker_outcome <> 'SKIPPED'"
-        return [self._mutant(*row) for row in self._query(query)]
+        return [mutant for mutant in self._tested() if mutant.outcome in VERDICTS]
 
     def untested_count(self) -> int:
-        done = "SELECT job_id FROM work_results"
-        return len(self._query(f"SELECT job_id FROM mutation_specs WHERE job_id NOT IN ({done})"))
+        """Return how many mutants have no verdict: none yet, or the judge ended before it."""
+        made = len(self._query("SELECT job_id FROM mutation_specs"))
+        return made - len(self._query("SELECT job_id FROM work_results")) + len(self._tested()) - len(self.mutants())
+
+    def _tested(self) -> list[Mutant]:
+        query = "SELECT diff, output, job_id FROM work_results WHERE worker_outcome <> 'SKIPPED'"
+        return [self._mutant(*row) for row in self._query(query)]
 
     def _make(self) -> None:
         config = CONFIG.format(module=self.module, python=sys.executable)
@@ -113,7 +117,7 @@ class Session:
 
     def _forget(self, listed: set[str]) -> None:
         """Forget what is no verdict, and survivors that are not listed: tests may notice them by now."""
-        for mutant in self.mutants():
+        for mutant in self._tested():
             if mutant.outcome not in VERDICTS or (mutant.outcome == "survived" and str(mutant) not in listed):
                 self._query(f"DELETE FROM work_results WHERE job_id = '{mutant.job}'")
 
@@ -131,6 +135,8 @@ class Session:
                     raise SystemExit(f"{self.name}: the tests fail without a mutant; see {self._place / 'judge.log'}")
                 time.sleep(0.1)
             yield
+            if judge.poll() is not None:
+                raise SystemExit(f"{self.name}: the judge ended; see {self._place / 'judge.log'}")
         finally:
             judge.terminate()
             judge.wait()
