@@ -433,7 +433,7 @@ class Simulation:
             self._judges.create_leaves(request, source)
             sight.create_leaves(request)
 
-        api.before_create, api.on_listed = leaves, sight.listed
+        api.before_create, api.on_created, api.on_listed = leaves, sight.created, sight.listed
 
     def _judge(self, invariant: Callable[[], None]) -> None:
         self._judges.judge(invariant, self._trace.events)

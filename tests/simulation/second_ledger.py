@@ -24,9 +24,9 @@ NOTICED_WITHIN_S = 5.0
 
 
 class Sight:
-    """What lists have shown one run of another's imports since it first sent something, and what it must do then.
+    """What lists have shown one run of another's imports since a create was first answered, and what it must do then.
 
-    A run may take what a list shows before that for what was there before it began.
+    Before that, a run does not know what the clock shows that dates imports, and may take all for older than itself.
     """
 
     def __init__(
@@ -37,21 +37,24 @@ class Sight:
         self._ledger = ledger
         self._fail = fail
         self._began = datetime.fromtimestamp(vendor.now(), UTC)
-        self._has_sent = False
+        self._knows_time = False
         self._shown: dict[str, float] = {}
         self.must_stop = ""
         """An import of the other run, of an item that this one has sent, too."""
 
     def create_leaves(self, request: CreateRequest) -> None:
         """I1: what a list has shown as imported by another run is not sent."""
-        self._has_sent = True
         tag = tag_of(request.original_filename) or ""
         if self._vendor.now() - self._shown.get(tag, float("inf")) > NOTICED_WITHIN_S:
             self._fail(f"I1: {request.original_filename} is sent, although a list has shown that another run sent it")
 
+    def created(self, remote: RemoteImport) -> None:
+        """Note that a create was answered."""
+        self._knows_time |= remote.created_at is not None
+
     def listed(self, page: Sequence[RemoteImport]) -> None:
         """Note what a list shows."""
-        fresh = {remote.import_id: remote for remote in page if self._has_sent and self._is_new(remote)}
+        fresh = {remote.import_id: remote for remote in page if self._knows_time and self._is_new(remote)}
         for import_id in fresh.keys() - settled(self._ledger().owners(fresh)).keys():
             tag = tag_of(fresh[import_id].original_filename) or ""
             self._shown.setdefault(tag, self._vendor.now())

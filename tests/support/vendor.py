@@ -345,6 +345,7 @@ class SimulatedApi:
         self._loop = loop
         self._life = life
         self.before_create: Callable[[CreateRequest, str | None], None] = lambda _request, _source: None
+        self.on_created: Callable[[RemoteImport], None] = lambda _remote: None
         self.on_listed: Callable[[tuple[RemoteImport, ...]], None] = lambda _page: None
 
     async def create(self, request: CreateRequest) -> RemoteImport:
@@ -370,7 +371,9 @@ class SimulatedApi:
         self._vendor.seen.posts[self._life, key, "answered"] += 1
         if source is None:
             self._loop.call_later(_BIND_S, self._exchange.answered.append, found)
-        return self._vendor.shown(found)
+        remote = self._vendor.shown(found)
+        self.on_created(remote)
+        return remote
 
     async def retrieve(self, import_id: str) -> RemoteImport:
         self._vendor.seen.asked_at[self._life, import_id].append(self._loop.time())
