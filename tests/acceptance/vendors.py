@@ -83,6 +83,7 @@ class SandboxVendor(_Server):
 
     def __init__(self, *, schemas: Path) -> None:
         super().__init__("sandbox", "--port=0", "--exit-with-parent", f"--schemas={schemas}", "--seed=1")
+        self._key = CANARY_KEY
 
     def reset(self) -> None:
         """Forget all that was; quick, generous, and without faults."""
@@ -101,7 +102,8 @@ class SandboxVendor(_Server):
         self.ask("POST", "/_sandbox/clock", {"advance_s": 700})
 
     def settings(self, **settings: Any) -> None:
-        self.ask("POST", "/_sandbox/settings", settings)
+        self.ask("POST", "/_sandbox/settings", settings, X_Dromo_License_Key=self._key)
+        self._key = settings.get("license_key", self._key)
 
     def counters(self) -> dict[str, Any]:
         counters: dict[str, Any] = self.ask("GET", "/_sandbox/counters")

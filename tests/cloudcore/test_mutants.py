@@ -106,9 +106,9 @@ def every_function_has_its_own_quota(patch: pytest.MonkeyPatch) -> None:
 def a_result_that_cannot_be_written_is_given_up(patch: pytest.MonkeyPatch) -> None:
     collect = Collector.collect
 
-    async def give_up(self: Any, item: Any) -> Any:
+    async def give_up(self: Any, item: Any, **seen: Any) -> Any:
         try:
-            return await collect(self, item)
+            return await collect(self, item, **seen)
         except SinkFailed as error:
             return await self._fail(item, "result_lost", str(error))
 

@@ -16,6 +16,7 @@ from runner.ledger.dynamodb.table import ConditionFailed
 from runner.ledger.dynamodb.transactions import Move, add_group, groups_of, tagged_item_of
 from runner.ledger.protocol import Recorded
 from runner.models import HistoryEntry, Item, ItemState
+from runner.row_counts import RowTotals
 
 AT = datetime(2026, 7, 23, tzinfo=UTC)
 S = ItemState
@@ -46,7 +47,8 @@ def recorded(one: Item, *import_ids: str) -> Recorded:
 
 
 def move(before: Item, after: Item, *, tagged: Row | None = None, shares: bool = False) -> Move:
-    return Move(before, after, recorded(after).history, tagged=tagged, shares=shares, batch_place=PLACE)
+    history = recorded(after).history
+    return Move(before, after, history, tagged=tagged, shares=shares, batch_place=PLACE, counted=RowTotals())
 
 
 async def actions_of(one: Move) -> list[dict[str, Any]]:
