@@ -22,7 +22,9 @@ PAGES_WITHOUT_NEWS_MAX = 20
 CLOCK_MARGIN = timedelta(minutes=2)
 """How far the vendor's clock and ours may differ before a listing stops too early."""
 ORDER_PROVED_BY = 1000
-"""So many imports that come newest first do not by chance: the rest of the list is older, too (choice)."""
+"""So many imports that come newest first prove that the rest of the list is older, too (choice)."""
+ORDER_LIKELY_BY = 20
+"""So many imports do not come newest first by chance; a list in another order may still begin so (choice)."""
 
 
 async def imports_since(
@@ -36,14 +38,14 @@ async def imports_since(
     """Yield imports created at `since` or later, all if it is None; an import may come twice.
 
     The order of the list is not documented: it ends the walk only on pages that are in order. Without `trusts_order`,
-    one such page may be chance: the walk goes to the end of the list, unless ORDER_PROVED_BY imports are in order.
+    one such page may be chance: the walk goes to the end of the list, unless ORDER_LIKELY_BY imports are in order.
     Raises TransientError if a page cannot be read, and ListUnusable if the list shows the same imports again and again.
-    With `for_absence`, the caller concludes that an import does not exist if the list lacks it; then the order is not
-    trusted, and a page that is not whole raises ListUnusable, too.
+    With `for_absence`, the caller concludes that an import does not exist if the list lacks it; then the order must be
+    proved by ORDER_PROVED_BY imports, and a page that is not whole raises ListUnusable, too.
     """
     offset = pages = pages_without_news = 0
     seen: set[str] = set()
-    order = _Order(needed=0 if trusts_order and not for_absence else ORDER_PROVED_BY)
+    order = _Order(needed=ORDER_PROVED_BY if for_absence else 0 if trusts_order else ORDER_LIKELY_BY)
     while max_pages is None or pages < max_pages:
         page = await repeat_read(lambda at=offset: api.list_page(limit=PAGE_SIZE, offset=at))  # type: ignore[misc]
         if for_absence and not page.is_whole:

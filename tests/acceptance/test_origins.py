@@ -119,6 +119,7 @@ def test_the_embedded_sandbox_needs_no_address_and_sends_nothing_there(command: 
     assert elsewhere.received == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(COMMANDS.keys() - WITHOUT_SETTINGS))
 def test_no_command_starts_in_a_directory_that_redirects_the_key(command: Command, name: str) -> None:
     plant(command.home, "bulkhead.toml", "api_url", "http://evil.invalid/api/v1")

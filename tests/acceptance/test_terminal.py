@@ -150,6 +150,7 @@ def _read(terminal: int) -> bytes:
         return b""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", COMMANDS.values(), ids=COMMANDS)
 async def test_no_raw_control_character_reaches_the_output(home: Command, arguments: list[str]) -> None:
     finished: Finished = await asyncio.to_thread(home, *arguments, timeout_s=60)
