@@ -42,7 +42,8 @@ class RowsOfResult:
 class RowAccounts:
     """Accounts for the rows of results: which of the rows that the vendor read are missing, and why.
 
-    It never stands in the way of a result: where the vendor does not say how many rows it read, nobody knows.
+    It never stands in the way of a result: where the vendor does not say how many rows it read, nobody knows. While it
+    answers no retrieve, no item waits for a second try.
     """
 
     def __init__(self, api: ImportsApi, routes: Routes, *, rng: random.Random, stop: StopSignal) -> None:
@@ -50,6 +51,7 @@ class RowAccounts:
         self._routes = routes
         self._rng = rng
         self._stop = stop
+        self._is_answered = True
 
     async def rows_read(self, item: Item, *, seen: RemoteImport | None = None) -> RowsRead | None:
         """Return what the vendor says about an item's rows, None if nothing new; `seen` is its import if retrieved.
@@ -62,9 +64,10 @@ class RowAccounts:
         return remote.rows if remote is not None and _is_result_of(item, remote) else None
 
     async def _retrieved(self, item: Item) -> RemoteImport | None:
-        for attempt in range(1, _ATTEMPTS + 1):
+        attempts = _ATTEMPTS if self._is_answered else 1
+        for attempt in range(1, attempts + 1):
             try:
-                return await self._api.retrieve(item.bound_id)
+                remote = await self._api.retrieve(item.bound_id)
             except AuthRefused:
                 raise
             except BulkheadError as error:
@@ -72,9 +75,14 @@ class RowAccounts:
                     "import could not be read: the rows left out of its result may stay unknown",
                     extra={"item": item.source, "error": type(error).__name__},
                 )
-                is_last = attempt == _ATTEMPTS or not isinstance(error, TransientError)
-                if is_last or await self._stop.sleep(_pause_s(error, attempt, self._rng)):
+                if not isinstance(error, TransientError):
                     break
+                self._is_answered = False
+                if attempt == attempts or await self._stop.sleep(_pause_s(error, attempt, self._rng)):
+                    break
+            else:
+                self._is_answered = True
+                return remote
         return None
 
     def of(self, item: Item, read: RowsRead | None, *, row_count: int) -> RowsOfResult:

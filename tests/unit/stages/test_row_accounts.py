@@ -10,7 +10,7 @@ import pytest
 from runner.config.options import RowLossLimit, RunOptions
 from runner.config.routes import Route, Routes
 from runner.dromo.row_metadata import rows_of
-from runner.errors import ImportNotFound, RequestInvalid, Unavailable
+from runner.errors import ImportNotFound, RateLimited, RequestInvalid, Unavailable
 from runner.events import ItemMoved
 from runner.masking import FORMS
 from runner.models import RemoteImport
@@ -104,6 +104,34 @@ async def test_a_lost_answer_is_asked_for_again() -> None:
     bench = telling(Bench(FILES), LOSSY, after=flaky)
     await bench.run()
     assert (await bench.item("a.csv")).rows_left_out == 9
+
+
+@pytest.mark.parametrize("error", [RateLimited("429", retry_after_s=60.0), Unavailable("503")])
+async def test_a_vendor_that_answers_no_retrieve_does_not_slow_a_run_down_item_by_item(error: Exception) -> None:
+    bench = Bench({f"{number}.csv": b"%d" % number for number in range(60)})
+
+    async def retrieve(_import_id: str) -> RemoteImport:
+        raise error
+
+    bench.vendor.retrieve = retrieve  # type: ignore[method-assign]
+    await bench.run()
+    assert set((await bench.states()).values()) == {"collected"}
+    assert bench.clock.ticks() < 300
+
+
+async def test_rows_are_known_again_once_the_vendor_answers_retrieves() -> None:
+    bench = telling(Bench({f"{number}.csv": b"%d" % number for number in range(60)}), LOSSY)
+    usual = bench.vendor.retrieve
+
+    async def retrieve(import_id: str) -> RemoteImport:
+        if bench.clock.ticks() < 30:
+            raise RateLimited("429", retry_after_s=10.0)
+        return await usual(import_id)
+
+    bench.vendor.retrieve = retrieve  # type: ignore[method-assign]
+    await bench.run()
+    totals = await bench.ledger.row_totals(BATCH_ID)
+    assert totals.known_count >= 40
 
 
 async def test_more_rows_than_the_vendor_read_are_no_loss() -> None:
