@@ -23,7 +23,8 @@ def exposed(settings: Settings) -> Notice | None:
         return None
     return Notice(
         code="readable_by_others",
-        message=f"permissions let others on this machine read the ledger's files; run: {command}",
+        message="permissions let others on this machine read the ledger's files, which the setting ledger_mode = "
+        f"{settings.ledger_mode} does not allow; run: {command}",
     )
 
 
