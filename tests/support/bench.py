@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -172,6 +173,13 @@ class Bench:
         if state not in TRANSITIONS[ItemState.CREATING]:
             item = await self.ledger.advance(item, ItemState.PROCESSING, reason="earlier")
         return await self.ledger.advance(item, state, reason="earlier", **changes)
+
+    async def leave_expired(self, source: str) -> None:
+        """Leave an item as `leave_uploading` does, whose upload url has ended and is not renewed."""
+        self.vendor.renews_urls, self.vendor.url_life_s = False, 60
+        await self.leave_uploading(source)
+        self.vendor.url_life_s = 1800
+        await asyncio.sleep(70)
 
     async def leave_uploading(self, source: str) -> str:
         """Leave an item whose import an earlier run has made, and whose data it may have sent; returns the import's id.

@@ -13,6 +13,7 @@ from runner.config.routes import Routes
 from runner.config.settings import LoadedSettings, Settings
 from runner.errors import ConfigError
 from sandbox.options import OPTIONS
+from tests.support import working_directory
 
 KEY = {"DROMO_LICENSE_KEY": "canary-key"}
 EVIL = "https://evil.example/api/v1"
@@ -100,14 +101,9 @@ SANDBOX_OPTIONS = {
 """What each option of the sandbox can do; none has a variable or a key in a file, so none can be planted."""
 
 
-def load(
-    cwd: Path, *, toml: str = "", dotenv: str = "", env: dict[str, str] | None = None, **flags: Any
-) -> LoadedSettings:
-    if toml:
-        (cwd / "bulkhead.toml").write_text(toml)
-    if dotenv:
-        (cwd / ".env").write_text(dotenv)
-    return Settings.load(flags, environ=KEY if env is None else env, cwd=cwd)
+def load(cwd: Path, *, env: dict[str, str] = KEY, **given: Any) -> LoadedSettings:
+    """Load the settings with a key in the environment."""
+    return working_directory.load(cwd, env=env, **given)
 
 
 def refused(cwd: Path, **given: Any) -> ConfigError:

@@ -10,22 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runner.config.options import FailureLimit
-from runner.config.settings import LoadedSettings, Settings
+from runner.config.settings import Settings
 from runner.config.units import Rate, duration_text, parse_duration, parse_failure_limit, parse_rate, parse_size
 from runner.errors import ConfigError
 from runner.ledger.location import LedgerTable
+from tests.support.working_directory import load
 
 KEY = "dromo-key-7f3a"
-
-
-def load(
-    cwd: Path, *, toml: str = "", dotenv: str = "", env: dict[str, str] | None = None, **flags: Any
-) -> LoadedSettings:
-    if toml:
-        (cwd / "bulkhead.toml").write_text(toml)
-    if dotenv:
-        (cwd / ".env").write_text(dotenv)
-    return Settings.load(flags, environ=env or {}, cwd=cwd)
 
 
 class TestLayers:
