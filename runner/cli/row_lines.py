@@ -10,6 +10,7 @@ from rich.text import Text
 
 from runner.cli.styles import line
 from runner.formatting import counted, shown
+from runner.local.outcome import left_out
 from runner.problems.groups import headline_of, rows_of
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def rows_sentence(rows: RowTotals) -> str:
         return ""
     parts = [f"{counted(rows.file_count, 'file')}, {counted(rows.row_count, 'row')} in results"]
     if rows.rows_left_out:
-        parts.append(f"{counted(rows.rows_left_out, 'row')} left out in {counted(rows.lossy_count, 'file')}")
+        parts.append(left_out(rows))
     if rows.empty_count:
         parts.append(f"{counted(rows.empty_count, 'file')} gave 0 rows")
     if rows.unknown_count:

@@ -8,7 +8,7 @@ from runner.errors import SinkFailed, StorageFull, Unavailable
 from runner.events import BatchFinished, Notice
 from runner.local.out_owner import OutOwner, confirm
 from runner.local.outcome import BatchOutcome, BatchResult, without_manifest
-from runner.manifest import RowAccount, write_manifest
+from runner.manifest import RowSummary, write_manifest
 from runner.models import Batch, ItemState
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ async def finish(batch: Batch, context: RunContext, result: BatchResult, owner: 
         reason=result.reason,
         finished_at=clock.now(),
     )
-    rows = RowAccount(await ledger.row_totals(batch.batch_id))
+    rows = RowSummary(await ledger.row_totals(batch.batch_id))
     try:
         rows = await write_manifest(
             ledger,

@@ -8,7 +8,7 @@ from enum import IntEnum
 
 from runner import errors
 from runner.formatting import counted, storable
-from runner.manifest.row_account import RowAccount
+from runner.manifest.row_summary import RowSummary
 from runner.models import NONE_DEFERRED, OPEN_STATES, Batch, BatchState, Deferrals, ItemState
 from runner.row_counts import NO_ROWS, RowTotals
 from runner.stages.earlier import NOTHING_HELD_BACK, HeldBack
@@ -103,7 +103,7 @@ class BatchOutcome:
     kept_ledger: str | None = None
     held_back: HeldBack = NOTHING_HELD_BACK
     deferred: Deferrals = NONE_DEFERRED
-    rows: RowAccount = field(default=RowAccount(), repr=False)
+    rows: RowSummary = field(default=RowSummary(), repr=False)
 
     @property
     def state(self) -> BatchState:

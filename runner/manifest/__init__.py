@@ -9,7 +9,7 @@ Imports the root nouns, `sinks`, `problems`, and the ledger's protocol. The same
 
 from runner.manifest.csv import csv
 from runner.manifest.jsonl import FIELDS, jsonl, line, shown_name
-from runner.manifest.row_account import RowAccount
+from runner.manifest.row_summary import RowSummary
 from runner.manifest.write import MANIFEST_CSV, MANIFEST_JSONL, SUMMARY_JSON, summary, write_manifest
 
 __all__ = [
@@ -17,7 +17,7 @@ __all__ = [
     "MANIFEST_CSV",
     "MANIFEST_JSONL",
     "SUMMARY_JSON",
-    "RowAccount",
+    "RowSummary",
     "csv",
     "jsonl",
     "line",

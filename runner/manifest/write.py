@@ -11,7 +11,7 @@ import orjson
 from runner.errors import first_cause
 from runner.manifest.csv import HEADER, csv_row
 from runner.manifest.jsonl import CHUNK_BYTES, json_line, line, shown_name
-from runner.manifest.row_account import RowAccount, RowAccounting
+from runner.manifest.row_summary import RowSummary, RowTally
 from runner.models import COUNTERS, NONE_DEFERRED, ItemState, iso
 from runner.sinks.result_array import Chunks
 
@@ -38,7 +38,7 @@ async def write_manifest(
     exit_code: int | None,
     now: datetime,
     deferred: Deferrals = NONE_DEFERRED,
-) -> RowAccount:
+) -> RowSummary:
     """Write `manifest.jsonl`, `manifest.csv` and `summary.json`, each atomically, with flat memory.
 
     `batch` is the batch as the ledger has it now. All three come from one pass over the items, so they always agree;
@@ -60,9 +60,9 @@ async def write_manifest(
 
 async def _render(
     items: AsyncIterator[Item], batch: Batch, *, lines: _Document, table: _Document
-) -> tuple[Counter[ItemState], RowAccount]:
+) -> tuple[Counter[ItemState], RowSummary]:
     by_state: Counter[ItemState] = Counter()
-    rows = RowAccounting()
+    rows = RowTally()
     async for item in items:
         by_state[item.state] += 1
         rows.take(item)
@@ -71,7 +71,7 @@ async def _render(
         await table.add(csv_row(fields.values()))
     await lines.end()
     await table.end()
-    return by_state, rows.account()
+    return by_state, rows.summary()
 
 
 def summary(
@@ -81,7 +81,7 @@ def summary(
     *,
     now: datetime,
     deferred: Deferrals = NONE_DEFERRED,
-    rows: RowAccount | None = None,
+    rows: RowSummary | None = None,
 ) -> dict[str, Any]:
     """Return the fields of `summary.json` in order; `items` is the sum over all states.
 
@@ -103,7 +103,7 @@ def summary(
         "reason": batch.reason,
         "deferred_count": deferred.count,
         "deferred": [{"source": shown_name(one.source), "reason": one.reason} for one in deferred.first],
-        **(rows or RowAccount()).document(),
+        **(rows or RowSummary()).document(),
     }
 
 

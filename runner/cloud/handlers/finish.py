@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from runner.cloud.context import Deployment
     from runner.cloud.messages import BatchRef
     from runner.cloud.protocols import TimeLeft
-    from runner.manifest import RowAccount
+    from runner.manifest import RowSummary
     from runner.models import ItemState
 
 logger = logging.getLogger(__name__)
@@ -120,7 +120,7 @@ async def _judged(deployment: Deployment, batch: Batch, counts: Mapping[ItemStat
 
 
 async def _publish_end(
-    deployment: Deployment, batch: Batch, counts: Mapping[ItemState, int], *, reason: str, moves: int, rows: RowAccount
+    deployment: Deployment, batch: Batch, counts: Mapping[ItemState, int], *, reason: str, moves: int, rows: RowSummary
 ) -> None:
     fields = summary(batch, counts, batch.exit_code, now=deployment.clock.now(), rows=rows)
     more = {"reason": reason, "manifest": f"{batch.out}/{MANIFEST_JSONL}", "end": f"{batch.batch_id}-{moves}"}

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from runner.cli.row_lines import print_left_out, rows_sentence
-from runner.manifest.row_account import RowAccounting
+from runner.manifest.row_summary import RowTally
 from runner.models import Item, ItemState
 from runner.row_counts import LeftOutReason, RowTotals
 
@@ -40,15 +40,15 @@ def lossy(source: str, *reasons: LeftOutReason) -> Item:
 
 
 def test_causes_are_grouped_by_rule_and_field_the_one_in_most_files_first() -> None:
-    accounting = RowAccounting()
+    tally = RowTally()
     for item in (
         lossy("a.csv", LeftOutReason("email", "mail", 5)),
         lossy("b.csv", LeftOutReason("required", "id", 1), LeftOutReason("hooks", None, 4)),
         lossy("c.csv", LeftOutReason("required", "id", 2)),
     ):
-        accounting.take(item)
+        tally.take(item)
     screen = Console(file=io.StringIO(), width=100)
-    print_left_out(screen, accounting.account().groups)
+    print_left_out(screen, tally.summary().groups)
     file = screen.file
     assert isinstance(file, io.StringIO)
     assert [line.strip() for line in file.getvalue().splitlines() if line.strip()] == [

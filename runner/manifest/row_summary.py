@@ -1,4 +1,4 @@
-"""The row account of a batch: the rows of its results, and what is left out of them, grouped by cause."""
+"""The row summary of a batch: the rows of its results, and what is left out of them, grouped by cause."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SENTENCES = {HOOKS_RULE: "hooks may have removed rows", OTHER_RULE: "rows left 
 
 
 @dataclass(frozen=True, slots=True)
-class RowAccount:
+class RowSummary:
     """Totals of the rows of a batch, and the causes of what is left out, the one in most files first."""
 
     totals: RowTotals = NO_ROWS
@@ -40,7 +40,7 @@ class RowAccount:
         return {**self.totals.document(), "left_out_reasons": reasons}
 
 
-class RowAccounting:
+class RowTally:
     """Adds up the rows of items, one by one, in constant memory."""
 
     def __init__(self) -> None:
@@ -56,8 +56,8 @@ class RowAccounting:
         if item.left_out_reasons:
             self._groups.take(_Lossy(item))
 
-    def account(self) -> RowAccount:
-        return RowAccount(self._totals, tuple(self._groups.sorted()))
+    def summary(self) -> RowSummary:
+        return RowSummary(self._totals, tuple(self._groups.sorted()))
 
 
 class _Lossy:
