@@ -64,6 +64,8 @@ def test_an_import_ends_as_the_table_says(vector):
     if "data" in expected:
         assert outcome.rows == expected["data"]
         assert [list(row) for row in outcome.rows] == [list(row) for row in expected["data"]]
+    if "rows" in expected:
+        assert len(outcome.rows) == expected["rows"]
     if "marked" in expected:
         assert [list(mark) for mark in marks(outcome)] == expected["marked"]
     told = outcome.errors or outcome.metadata.get("errors", [])

@@ -119,7 +119,7 @@ def _scaled(value: Decimal, spec: Format) -> tuple[Decimal, str, int | None]:
     elif decimals is None:
         decimals = 0
     letter = str((spec.get("abbreviations") or {}).get(name) or next((s for n, s, _ in _SCALES if n == name), ""))
-    space = " " if letter and (spec.get("spaceSeparated") or spec.get("spaceSeparatedAbbreviation")) else ""
+    space = " " if letter and spec.get("spaceSeparated") else ""
     return value, space + letter, decimals
 
 
