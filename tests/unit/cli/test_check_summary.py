@@ -24,6 +24,7 @@ from runner.errors import StorageFull
 from runner.local.outcome import ExitCode
 from runner.permissions import Permissions
 from runner.problems import Cell, Effect, Place, Problem
+from runner.problems.page import csp_hash
 
 EVIL = 'evil\x1b[31m\u202e<b>"&.csv'
 
@@ -61,14 +62,15 @@ def test_nothing_in_a_name_or_a_cell_moves_the_cursor() -> None:
     assert "2 rows of 1 file that would succeed would be left out" in text
 
 
+PLACED = Problem(
+    effect=Effect.DATA_LOST, kind="warning", message="Rows are wider.", code="rows_wider", row_count=3, count=3,
+    place=Place(source=EVIL, row=4, sample="<b>\u202e"),
+)  # fmt: skip
+
+
 def with_a_warning() -> CheckSummary:
     made = CheckTotals()
-    place = Place(source=EVIL, row=4, sample="<b>\u202e")
-    warning = Problem(
-        effect=Effect.DATA_LOST, kind="warning", message="Rows are wider.", code="rows_wider", row_count=3, count=3,
-        place=place,
-    )  # fmt: skip
-    made.take(FileCheck(source=EVIL, prediction=Prediction.SUCCEED, route="r", row_count=9, problems=(warning,)))
+    made.take(FileCheck(source=EVIL, prediction=Prediction.SUCCEED, route="r", row_count=9, problems=(PLACED,)))
     return made.summary(quota=Rate(20, 60.0))
 
 
@@ -134,8 +136,18 @@ def test_the_page_escapes_what_it_shows_and_allows_its_own_style_alone(tmp_path:
     policy = re.search(r'Content-Security-Policy" content="([^"]+)"', page)
     assert policy is not None
     assert policy.group(1).startswith("default-src 'none'; style-src 'sha256-")
-    assert reporting._csp_hash(re.search(r"<style>(.*)</style>", page, re.DOTALL).group(1)) in policy.group(1)
+    assert csp_hash(re.search(r"<style>(.*)</style>", page, re.DOTALL).group(1)) in policy.group(1)
     assert " style=" not in page
+
+
+def test_every_class_of_the_page_has_a_style(tmp_path: Path) -> None:
+    made = totals()
+    made.take(FileCheck(source="b", prediction=Prediction.REVIEW, route="r", problems=(PLACED,)))
+    page = write(tmp_path / "r.html", made.summary(quota=Rate(20, 60.0)), FileCheck(source="b", prediction="review"))
+    style = page.partition("<style>")[2].partition("</style>")[0]
+    used = {name for found in re.findall(r'class="([^"]*)"', page) for name in found.split()}
+    assert {"groups", "files", "cells", "bar"} <= used
+    assert not {name for name in used if f".{name}" not in style}
 
 
 def test_the_table_of_files_begins_with_those_that_need_somebody_and_is_cut(
