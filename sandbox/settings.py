@@ -17,7 +17,7 @@ class SandboxSettings:
     the import notices it. `import_max_s` limits a run in real time, whatever the clock's speed. `if_none_match` is how
     storage treats `If-None-Match: *`, and `retry_after` the form of that header in a 429. With `fresh_upload_url`
     False, an import always shows its first upload URL. With `absent_as_null`, keys that do not apply are null instead
-    of missing.
+    of missing. With `refuse_leaked_key`, storage refuses a request that has the license key; a bucket ignores it.
 
     Raises ValueError for a negative duration or a limit of 0.
     """
@@ -35,6 +35,7 @@ class SandboxSettings:
     retry_after: RetryAfter = "seconds"
     fresh_upload_url: bool = True
     absent_as_null: bool = False
+    refuse_leaked_key: bool = False
 
     def __post_init__(self) -> None:
         durations_s = (self.upload_ttl_s, self.result_ttl_s, self.upload_lag_s, self.pending_s, self.running_s)

@@ -1,17 +1,15 @@
-"""Stored uploads and results, and the presigned URLs that lead to them."""
+"""Stored uploads and results, where they are, and what a request for them may contain."""
 
 import contextlib
 import errno
 import hashlib
-import hmac
 import io
 import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO, Literal
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+from typing import BinaryIO
+from urllib.parse import quote
 
 from sandbox.private_files import make_folder, open_new
 from sandbox.problems import StorageProblem
@@ -24,10 +22,6 @@ NAME_SHOWN_LENGTH = 200
 BLOB_SUFFIX = ".blob"
 PART_SUFFIX = ".part"
 OUT_OF_SPACE = {errno.ENOSPC, errno.EDQUOT}
-_DATE_FORMAT = "%Y%m%dT%H%M%SZ"
-_SIGNATURE = "&X-Amz-Signature="
-
-Method = Literal["PUT", "GET"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,47 +131,6 @@ def clear_place(path: Path) -> None:
     """Delete what a writer left at a place, complete or not."""
     path.unlink(missing_ok=True)
     path.with_suffix(PART_SUFFIX).unlink(missing_ok=True)
-
-
-class UrlSigner:
-    """Makes and checks presigned URLs. The signature covers method, path, and query exactly as they were issued."""
-
-    def __init__(self, secret: bytes) -> None:
-        self._secret = secret
-
-    def sign(self, method: Method, path: str, *, now: float, ttl_s: int) -> str:
-        """Return the request target (path and query) of a URL that is valid for `ttl_s` seconds from `now`."""
-        signed_at = datetime.fromtimestamp(now, UTC)
-        query = urlencode(
-            {
-                "X-Amz-Algorithm": "AWS4-HMAC-SHA256",
-                "X-Amz-Credential": f"SANDBOX/{signed_at:%Y%m%d}/local/s3/aws4_request",
-                "X-Amz-Date": signed_at.strftime(_DATE_FORMAT),
-                "X-Amz-Expires": ttl_s,
-                "X-Amz-SignedHeaders": "host",
-            }
-        )
-        target = f"{path}?{query}"
-        return target + _SIGNATURE + self._signature(method, target)
-
-    def check(self, method: Method, url: str, *, now: float) -> str:
-        """Return the path of `url` (whole, or its request target). Raises StorageProblem 403 if forged or expired."""
-        parts = urlsplit(url)
-        target, _, signature = f"{parts.path}?{parts.query}".rpartition(_SIGNATURE)
-        if not hmac.compare_digest(signature.encode(), self._signature(method, target).encode()):
-            raise StorageProblem(
-                403,
-                "SignatureDoesNotMatch",
-                "The request signature does not match the signature of this URL; send the URL exactly as issued.",
-            )
-        query = dict(parse_qsl(parts.query))
-        signed_at = datetime.strptime(query["X-Amz-Date"], _DATE_FORMAT).replace(tzinfo=UTC)
-        if now > signed_at.timestamp() + int(query["X-Amz-Expires"]):
-            raise StorageProblem(403, "AccessDenied", "Request has expired")
-        return parts.path
-
-    def _signature(self, method: Method, target: str) -> str:
-        return hmac.new(self._secret, f"{method}\n{target}".encode(), hashlib.sha256).hexdigest()
 
 
 def upload_path(import_id: str, filename: str) -> str:

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Unpack
 
 from sandbox.journal import Journal, SavedAccount
+from sandbox.presigned_url import UrlSigner
 from sandbox.problems import StorageProblem
 from sandbox.run_state import RunOptions, RunState
 from sandbox.storage import (
     LICENSE_KEY_HEADER,
     Blob,
-    UrlSigner,
     check_signed_headers,
     check_upload_headers,
     import_id_of,
@@ -37,7 +37,7 @@ class StorageState(RunState):
 
     def begin_upload(self, url: str, headers: Mapping[str, str], now: float) -> UploadTicket:
         """Accept an upload by its URL and headers (lower-case names), before any of its body is read."""
-        self._refuse_leaked_key(headers)
+        self._notice_leaked_key(headers)
         size_bytes = check_upload_headers(headers)
         import_id = import_id_of(self._signer.check("PUT", url, now=now))
         ticket = UploadTicket(import_id, size_bytes, is_conditional(headers, self.settings.if_none_match))
@@ -69,7 +69,7 @@ class StorageState(RunState):
 
     def download(self, url: str, now: float, *, headers: Mapping[str, str] | None = None) -> Blob:
         """Return the result that a presigned URL leads to."""
-        self._refuse_leaked_key(headers or {})
+        self._notice_leaked_key(headers or {})
         check_signed_headers(headers or {})
         import_id = import_id_of(self._signer.check("GET", url, now=now))
         found = self._account.imports.get(import_id)
@@ -83,9 +83,11 @@ class StorageState(RunState):
         self._signer = UrlSigner(saved.secret)
         super().restore(saved, journal)
 
-    def _refuse_leaked_key(self, headers: Mapping[str, str]) -> None:
-        if LICENSE_KEY_HEADER in headers:
-            self.counters.count("key_leaks")
+    def _notice_leaked_key(self, headers: Mapping[str, str]) -> None:
+        if LICENSE_KEY_HEADER not in headers:
+            return
+        self.counters.count("key_leaks")
+        if self.settings.refuse_leaked_key:
             raise StorageProblem(400, "InvalidArgument", "A license key was sent to the storage host.")
 
     def _check_precondition(self, ticket: UploadTicket) -> None:

@@ -16,7 +16,7 @@ from tests.support.sandbox import LICENSE_KEY, RunningSandbox, running_sandbox
 
 @pytest.fixture
 async def box() -> AsyncIterator[RunningSandbox]:
-    settings = SandboxSettings(license_key=LICENSE_KEY, pending_s=0.0, running_s=0.0)
+    settings = SandboxSettings(license_key=LICENSE_KEY, pending_s=0.0, running_s=0.0, refuse_leaked_key=True)
     async with running_sandbox(settings=settings, engine=lambda _job: Outcome(status="SUCCESSFUL", rows=[])) as box:
         yield box
 
