@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import SequenceMatcher
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from runner.check.predictions import FileCheck, Prediction
 from runner.formatting import shown
+from runner.problems.header_names import fitting_delimiter, likely_headers
 from runner.problems.problem import Cell, Effect, Place, Problem, label_of
 from runner.problems.rules import RuleFinder
 
@@ -38,12 +36,6 @@ _EFFECTS = {
     "INCLUDE_INVALID_ROWS_AND_VALUES": Effect.VALUES_KEPT,
 }
 _PREDICTIONS = {"SUCCESSFUL": Prediction.SUCCEED, "NEEDS_REVIEW": Prediction.REVIEW}
-
-LIKELY_MIN = 0.5
-"""Lowest similarity, from 0 to 1, of a header that is suggested to people; nothing is mapped by it (choice)."""
-
-_WHOLE_NAME_MIN = 4
-_NOT_ALPHANUMERIC = re.compile(r"[\W_]+")
 
 
 class OutcomeReader:
@@ -84,11 +76,15 @@ class OutcomeReader:
         structural = [error for error in outcome.errors if error.get("type") != "VALIDATION"]
         not_mapped = [error for error in structural if error.get("type") == "FIELD_NOT_MAPPED"]
         yield from (_structural_problem(error) for error in structural if error not in not_mapped)
-        unmapped = self._not_mapped(not_mapped, metadata) if not_mapped else None
+        is_other_sheet = any(
+            error.get("type") == "SHEET_NOT_CHOSEN" and metadata.get("sheet") not in _sheets_of(error)
+            for error in structural
+        )
+        unmapped = self._not_mapped(not_mapped, metadata) if not_mapped and not is_other_sheet else None
         if unmapped:
             yield unmapped
         yield from self._warnings(metadata, source)
-        if any(error.get("type") == "HEADER_NOT_FOUND" for error in structural):
+        if is_other_sheet or any(error.get("type") == "HEADER_NOT_FOUND" for error in structural):
             return
         in_review = prediction is Prediction.REVIEW
         effect = Effect.REVIEW if in_review else _EFFECTS.get(self._bound.behavior, Effect.ROWS_REMOVED)
@@ -124,7 +120,8 @@ class OutcomeReader:
         keys = tuple(str(error["fieldKey"]) for error in errors if error.get("fieldKey"))
         labels = tuple(map(self._label, keys))
         missing = [self._fields[key] for key in keys if key in self._fields] or list(self._fields.values())
-        named = ", ".join(labels)
+        named = ", ".join(map(shown, labels))
+        pairs = [(label_of(field), header) for field, header in likely_headers(missing, _unused_headers(metadata))]
         return Problem(
             effect=Effect.REVIEW,
             kind="not_mapped",
@@ -132,10 +129,13 @@ class OutcomeReader:
             field_keys=keys,
             labels=labels,
             row_count=int(metadata.get("totalRows") or 0),
-            headers=tuple(
-                (label_of(field), header) for field, header in likely_headers(missing, _unused_headers(metadata))
-            ),
+            headers=tuple(pairs),
+            delimiter=self._fitting_delimiter(metadata),
         )
+
+    def _fitting_delimiter(self, metadata: Mapping[str, Any]) -> str:
+        header: Sequence[str] = metadata.get("rawHeaders") or ()
+        return fitting_delimiter(list(self._fields.values()), header, str(metadata.get("delimiter") or ""))
 
     def _cells(self, metadata: Mapping[str, Any], effect: Effect, source: str) -> Iterator[Problem]:
         errors: Sequence[Mapping[str, Any]] = metadata.get("errors") or ()
@@ -164,6 +164,7 @@ class OutcomeReader:
     def _ignored_columns(self, metadata: Mapping[str, Any], spoken_for: set[str]) -> Iterator[Problem]:
         """Yield a problem for each column that no field takes: its cells are lost."""
         taken = metadata.get("fields") or {}
+        delimiter = self._fitting_delimiter(metadata)
         open_fields = [field for key, field in self._fields.items() if key not in taken and not field.get("hidden")]
         for header in [name for name in dict.fromkeys(_unused_headers(metadata)) if name not in spoken_for][
             :_COLUMNS_MAX
@@ -176,6 +177,7 @@ class OutcomeReader:
                 labels=(header,),
                 row_count=int(metadata.get("totalRows") or 0),
                 headers=tuple((label_of(field), name) for field, name in found),
+                delimiter=delimiter,
             )
 
     def _label(self, key: str) -> str:
@@ -236,8 +238,13 @@ def _failure_code(message: str) -> str:
 
 def _structural_problem(error: Mapping[str, Any]) -> Problem:
     kind = str(error.get("type") or "review").lower()
-    labels = (str(error["sheet"]),) if error.get("sheet") else ()
+    labels = tuple(_sheets_of(error))
     return Problem(effect=Effect.REVIEW, kind=kind, message=str(error.get("message") or kind), labels=labels)
+
+
+def _sheets_of(error: Mapping[str, Any]) -> list[str]:
+    """Return the sheets that have most names of fields, if an error is about several sheets with data."""
+    return [str(name) for name in error.get("sheets") or (() if error.get("sheet") is None else (error["sheet"],))]
 
 
 def _unused_headers(metadata: Mapping[str, Any]) -> list[str]:
@@ -247,47 +254,3 @@ def _unused_headers(metadata: Mapping[str, Any]) -> list[str]:
         taken.update(mapping.get("fileHeaderIndexes") or [mapping.get("fileHeaderIndex")])
     headers: Sequence[str] = metadata.get("rawHeaders") or ()
     return [cut(name) for at, name in enumerate(headers) if name and at not in taken]
-
-
-def likely_headers(
-    fields: Sequence[Mapping[str, Any]], headers: Sequence[str]
-) -> Iterator[tuple[Mapping[str, Any], str]]:
-    """Yield (field, header) pairs, the most similar first; each field and each header at most once."""
-    pairs = [
-        (_similarity(_names_of(field), header), place, header)
-        for place, field in enumerate(fields)
-        for header in headers
-    ]
-    fields_left, headers_left = set(range(len(fields))), set(headers)
-    for score, place, header in sorted(pairs, key=lambda pair: -pair[0]):
-        if score >= LIKELY_MIN and place in fields_left and header in headers_left:
-            fields_left.discard(place)
-            headers_left.discard(header)
-            yield fields[place], header
-    if len(fields_left) == 1 and len(headers_left) == 1 and len(fields) == 1:
-        yield fields[0], headers_left.pop()
-
-
-def _names_of(field: Mapping[str, Any]) -> tuple[str, ...]:
-    names = (field.get("label"), field.get("key"), *(field.get("alternateMatches") or ()))
-    return tuple(str(name) for name in names if name)
-
-
-@lru_cache(maxsize=4096)
-def _similarity(names: tuple[str, ...], header: str) -> float:
-    plain = _plain(header)
-    if not plain:
-        return 0.0
-    return max((_name_similarity(_plain(name), plain) for name in names), default=0.0)
-
-
-def _name_similarity(name: str, header: str) -> float:
-    """Return the similarity of two names; it is high if one contains the other, as `E-Mail address` does `Mail`."""
-    short, long = sorted((name, header), key=len)
-    if len(short) >= _WHOLE_NAME_MIN and short in long:
-        return 0.9
-    return SequenceMatcher(None, name, header).ratio()
-
-
-def _plain(name: str) -> str:
-    return _NOT_ALPHANUMERIC.sub("", name.casefold())

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Callable, Mapping
-from difflib import get_close_matches
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePosixPath
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from runner.formatting import shown
+from runner.problems.cell_advice import advice_for_cells, listed
 from runner.problems.problem import Effect, label_of
 
 if TYPE_CHECKING:
@@ -16,11 +18,8 @@ if TYPE_CHECKING:
 
 Definition = Mapping[str, Any]
 
-_DECIMAL_COMMA = re.compile(r"[^\d]*\d{1,3}(\.\d{3})*,\d+[^\d]*|[^\d]*\d+,\d{1,2}[^\d]*")
-_SERIAL = re.compile(r"\d{5}(\.\d+)?")
-_PLACEHOLDER = re.compile(r"n\.?/?a\.?|none|null|nil|-+|\?+|tbd|unknown|x+|#n/a", re.IGNORECASE)
-_VALUES_NAMED_MAX = 3
 _HEADERS_NAMED_MAX = 3
+_WORKBOOKS = frozenset((".xls", ".xlsx", ".xlsm", ".xlsb", ".ods"))
 
 
 def advice_for(group: ProblemGroup, fields: Mapping[str, Definition]) -> str:
@@ -30,7 +29,7 @@ def advice_for(group: ProblemGroup, fields: Mapping[str, Definition]) -> str:
 
 def _advice(group: ProblemGroup, fields: Mapping[str, Definition]) -> str:
     if group.kind == "cell":
-        return _for_cells(group, fields.get(group.field_keys[0], {}) if group.field_keys else {})
+        return advice_for_cells(group, fields.get(group.field_keys[0], {}) if group.field_keys else {})
     by_kind = _BY_KIND.get(group.kind)
     if by_kind is not None:
         return by_kind(group, fields)
@@ -47,31 +46,60 @@ def _header_not_found(_group: ProblemGroup, fields: Mapping[str, Definition]) ->
 
 
 def _not_mapped(group: ProblemGroup, _fields: Mapping[str, Definition]) -> str:
+    if group.delimiter:
+        return _delimiter(group)
     likely = group.headers[:_HEADERS_NAMED_MAX]
     rest = [label for label in group.labels if label not in {label for label, _ in likely}]
-    parts = [f'add "{header}" to the alternateMatches of {label}' for label, header in likely]
+    parts = [_alternate(label, header) for label, header in likely]
     if rest:
-        parts.append(f"add a column for {', '.join(rest[:_HEADERS_NAMED_MAX])}")
+        named = ", ".join(rest[:_HEADERS_NAMED_MAX])
+        parts.append(f"Add a column for {named}. If another column holds it, add its header to the alternateMatches.")
     if not parts:
-        return "Compare the header with the schema's labels; these files may need another route."
-    return _sentence(", ".join(parts))
+        return (
+            "Compare the first row with the schema's labels: these files may need another route, or their first row "
+            "is data, and a header is missing."
+        )
+    return " ".join(parts)
+
+
+def _alternate(label: str, header: str) -> str:
+    if not header.isprintable():
+        return f'Remove the invisible characters from the header "{header}".'
+    return f'Add "{header}" to the alternateMatches of {label}, if that is what the column holds.'
+
+
+def _delimiter(group: ProblemGroup) -> str:
+    named = json.dumps(group.delimiter, ensure_ascii=not group.delimiter.isprintable())
+    if any(PurePosixPath(source).suffix.lower() in _WORKBOOKS for source in group.files):
+        return f"Split the column at {named} into columns with a spreadsheet program, or save the sheet as CSV."
+    return f"Set delimiter to {named} in the settings for these files: it separates their header into names of fields."
 
 
 def _sheet_not_chosen(group: ProblemGroup, _fields: Mapping[str, Definition]) -> str:
+    if len(group.labels) > 1:
+        return (
+            f"Save each of the sheets as a file of its own: {listed(group.labels)} look alike, and "
+            "uploadStep.sheetOverride in the settings imports only one."
+        )
     named = f'"{group.labels[0]}"' if group.labels else "the one to import"
-    return f"Set uploadStep.sheetOverride in the schema's settings to {named}, or remove the other sheets."
+    return f"Set uploadStep.sheetOverride in the settings to {named}; the other sheets are then not imported."
 
 
 def _column_ignored(group: ProblemGroup, _fields: Mapping[str, Definition]) -> str:
+    if group.delimiter:
+        return _delimiter(group)
     if group.headers:
         label, header = group.headers[0]
-        return f'If it belongs to {label}, add "{header}" to its alternateMatches; else set passThroughUnmappedColumns.'
+        return (
+            f'If it belongs to {label}, add "{header}" to its alternateMatches; otherwise, set '
+            "passThroughUnmappedColumns to keep its cells."
+        )
     return "If you need its cells, add a field for it, or set passThroughUnmappedColumns; otherwise do nothing."
 
 
 def _empty(group: ProblemGroup, _fields: Mapping[str, Definition]) -> str:
     if group.effect is Effect.REVIEW:
-        return "Fix the rows, or set allowEmptySubmit if files without a valid row are fine."
+        return "Fix the invalid rows, because none is left; with allowEmptySubmit, such files succeed without any row."
     return "Find out why the file is empty. If that is fine, leave such files out with --exclude."
 
 
@@ -90,9 +118,10 @@ _BY_WARNING = {
     "quote_escaped": 'Export the file with quotes inside quoted cells written twice (""), not with a backslash.',
     "quoted_lines": "Check that the cell is meant to have several lines; otherwise, close the quote in that row.",
     "quoted_rows": 'Close or remove the quote in that row; write a quote inside a quoted cell twice ("").',
-    "rows_above": "If these rows are data, remove the header below them, or split the file there.",
+    "rows_above": "If these rows are data, split the file at the header below them, and import each part by itself.",
     "rows_limited": "Raise maxRecords, turn off developmentMode (its limit is 100 rows), or split the file.",
     "rows_short": "Remove these rows if they are not data.",
+    "sheet_missing": "Correct uploadStep.sheetOverride in the settings, or remove it if there is one sheet only.",
     "rows_unsplit": "Remove the quotes around whole rows, and use one delimiter in the whole file.",
     "rows_wider": (
         "Quote cells that contain the delimiter, write quotes inside them twice, and give every column a name in the "
@@ -103,15 +132,53 @@ _BY_WARNING = {
 
 
 def _unsupported_type(group: ProblemGroup, _fields: Mapping[str, Definition]) -> str:
-    suffix = PurePosixPath(group.files[0]).suffix if group.files else ""
-    pattern = f"**/*{suffix}" if suffix else "**/NAME"
-    return f"Leave them out with --exclude '{pattern}', or convert them to CSV."
+    names = [PurePosixPath(source).name for source in group.files]
+    if any(name != name.strip() or not name.isprintable() for name in names):
+        return f"Rename them without blanks or invisible characters at the ends: {listed(names)}."
+    pattern = _pattern_of(names, is_all=group.file_count == len(names))
+    if pattern is None:
+        return f"Leave each of them out with --exclude, or give it a suffix that is imported: {listed(names)}."
+    return f"If they are no data, leave them out with --exclude {quote(pattern)}; otherwise, convert them to CSV."
+
+
+def _pattern_of(names: Sequence[str], *, is_all: bool) -> str | None:
+    """Return a glob that matches files of these names and none that is imported; None if there is none."""
+    suffixes = {PurePosixPath(name).suffix for name in names}
+    if len(suffixes) == 1 and (suffix := suffixes.pop()):
+        return f"**/*{_literal(suffix)}"
+    if len(set(names)) == 1:
+        return f"**/{_literal(names[0])}"
+    if names and all(name.startswith("_") for name in names):
+        return "**/_*"
+    return f"**/{{{','.join(map(_literal, names))}}}" if names and is_all else None
 
 
 def _no_route(group: ProblemGroup, _fields: Mapping[str, Definition]) -> str:
     folder = str(PurePosixPath(group.files[0]).parent) if group.files else "."
-    pattern = "**" if folder == "." else f"{folder}/**"
-    return f'Add a route that matches them, such as match = "{pattern}", or leave them out with --exclude.'
+    pattern = f"*{_literal(PurePosixPath(group.files[0]).suffix)}" if group.files and folder == "." else "**"
+    pattern = pattern if folder == "." else f"{_literal(folder)}/**"
+    return (
+        f"After the other routes, add one that matches them, such as match = {_toml(pattern)}, or leave them out with "
+        "--exclude."
+    )
+
+
+def _literal(path: str) -> str:
+    """Return a glob that matches only this text."""
+    return re.sub(r"([*?\[\]{},\\])", r"\\\1", path)
+
+
+def _toml(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def _invalid_json(group: ProblemGroup, _fields: Mapping[str, Definition]) -> str:
+    if "UTF-8" in group.message:
+        return "Save the document as UTF-8."
+    if "array of objects" in group.message:
+        return 'Write the rows as one array, such as [{"key": "value"}], or one object on each line of a .jsonl file.'
+    return "Fix the document at the given position."
 
 
 def _schema_refused(_group: ProblemGroup, _fields: Mapping[str, Definition]) -> str:
@@ -140,7 +207,7 @@ _BY_KIND: Mapping[str, Callable[[ProblemGroup, Mapping[str, Definition]], str]] 
     "schema_unusable": _always("The vendor may accept it; the check can't predict anything for these files."),
     "too_large": _always("Split the file."),
     "json_too_large": _always("Split the document, or convert it to CSV, which has a higher limit."),
-    "invalid_json": _always("Fix the document at the given position."),
+    "invalid_json": _invalid_json,
     "unreadable": _always("Give the user that runs Bulkhead permission to read it."),
     "link_outside": _always("Copy the file into the source, or use its directory as a separate source."),
     "linked_directory": _always(
@@ -174,130 +241,17 @@ _NO_TABLE = ", which cannot be imported. "
 """In the engine's sentence about a file that holds no table, this stands before what to do."""
 
 
+_SEPARATED = re.compile(r'The cells are separated by (".+"), which no setting names.')
+
+
 def _for_failure(group: ProblemGroup) -> str:
+    if found := _SEPARATED.fullmatch(group.message):
+        return f"Set delimiter to {found[1]} in the settings for these files."
     _, _, remedy = group.message.partition(_NO_TABLE)
     if remedy:
         return remedy
     message = group.message.casefold()
     return next((advice for word, advice in _BY_WORD.items() if word in message), "Open one of the files to see why.")
-
-
-def _for_cells(group: ProblemGroup, field: Definition) -> str:
-    values = [value for value, _ in group.values if value.strip()]
-    rule, name = group.rule, group.labels[0] if group.labels else ""
-    if rule == "required" or rule.startswith("require_"):
-        return f"Fill in {name} in these rows, or remove the validator {rule}."
-    if rule.startswith("unique"):
-        which = f" ({_listed(values)})" if values else ""
-        return f"Keep one row for each repeated {name}{which}, or remove the validator {rule}."
-    if hidden := [value for value in values if not value.isprintable()]:
-        return f"Remove the invisible characters from {name} ({_listed(hidden)})."
-    by_type = _BY_TYPE.get(_type_of(field))
-    if by_type is not None and rule not in ("regex_match", "regex_exclude", "length", "alphabetical"):
-        return by_type(name, field, values, rule)
-    if rule in ("regex_match", "regex_exclude"):
-        return f"Fix the values of {name}, or its {rule} pattern {_pattern(field, rule)}."
-    which = f", such as {_listed(values)}" if values else ""
-    return f"Fix the values of {name}{which}, or relax the schema."
-
-
-def _number(name: str, _field: Definition, values: list[str], rule: str) -> str:
-    if rule in ("min", "max"):
-        return f"Fix the numbers in {name}, or its {rule} in the schema."
-    if commas := [value for value in values if _DECIMAL_COMMA.fullmatch(value)]:
-        return f"Export {name} with a decimal point: {_listed(commas[:1])} has a decimal comma, which is not supported."
-    return _placeholders(name, values) or _fix(name, values, "numbers")
-
-
-def _date(name: str, field: Definition, values: list[str], _rule: str) -> str:
-    if serials := [value for value in values if _SERIAL.fullmatch(value)]:
-        return f"Export {name} as dates: {_listed(serials[:1])} is a spreadsheet's day number, which is not supported."
-    return _placeholders(name, values) or _fix(name, values, f"a {_type_of(field)}, such as 2026-03-27")
-
-
-def _select(name: str, field: Definition, values: list[str], _rule: str) -> str:
-    if not values:
-        return f"Add the missing options to {name}, or add alternateMatches to its existing options."
-    options = {str(one.get("label") or one.get("value")): one for one in field.get("selectOptions") or ()}
-    lower = {label.casefold(): label for label in options}
-    parts = []
-    for value in values[:_VALUES_NAMED_MAX]:
-        near = get_close_matches(value.casefold(), list(lower), n=1)
-        meant = f" or to the alternateMatches of its option {lower[near[0]]}" if near else ""
-        parts.append(f'add "{value}" to the options of {name}{meant}')
-    return _sentence("; ".join(parts))
-
-
-def _country(name: str, field: Definition, values: list[str], _rule: str) -> str:
-    form = _options_of(field).get("format") or "2-letter"
-    return f"Write {name} as {form} ISO codes{_such(values)}; names of countries are not supported."
-
-
-def _phone(name: str, field: Definition, values: list[str], _rule: str) -> str:
-    local = [value for value in values if not value.strip().startswith("+")]
-    if local and (_options_of(field).get("format") or "international") == "international":
-        return (
-            f"Write {name} with the country code ({_listed(local[:1])} has none), or set the field's format to "
-            "both, and its country."
-        )
-    return _fix(name, values, "valid phone numbers")
-
-
-def _typed(form: str) -> Callable[[str, Definition, list[str], str], str]:
-    return lambda name, _field, values, _rule: _placeholders(name, values) or _fix(name, values, form)
-
-
-_BY_TYPE: Mapping[str, Callable[[str, Definition, list[str], str], str]] = {
-    "number": _number,
-    "date": _date,
-    "datetime": _date,
-    "time": _typed("times, such as 17:30"),
-    "select": _select,
-    "multi-select": _select,
-    "country": _country,
-    "phone-number": _phone,
-    "email": _typed("addresses like name@host.example"),
-    "url": _typed("complete URLs like https://host.example/"),
-    "domain": _typed("names like host.example"),
-    "us-zip-code": _typed("ZIP codes of the field's format"),
-    "us-state-territory": _typed("two-letter state codes"),
-    "ssn": _typed("nine digits"),
-    "uuid": _typed("UUIDs of the field's version"),
-}
-
-
-def _placeholders(name: str, values: list[str]) -> str:
-    found = [value for value in values if _PLACEHOLDER.fullmatch(value.strip())]
-    return f"Empty the cells of {name} that hold {_listed(found)}: it is a placeholder." if found else ""
-
-
-def _fix(name: str, values: list[str], form: str) -> str:
-    return f"Fix the values of {name}{_such(values)}; the field takes {form}."
-
-
-def _such(values: list[str]) -> str:
-    return f" ({_listed(values)})" if values else ""
-
-
-def _listed(values: list[str]) -> str:
-    named = ", ".join(f'"{value}"' for value in values[:_VALUES_NAMED_MAX])
-    return f"{named}, …" if len(values) > _VALUES_NAMED_MAX else named
-
-
-def _pattern(field: Definition, rule: str) -> str:
-    found = (one.get("regex") for one in field.get("validators") or () if one.get("validate") == rule)
-    return str(next(found, ""))
-
-
-def _type_of(field: Definition) -> str:
-    given = field.get("type") or "string"
-    return str(given[0]) if isinstance(given, list) and given else str(given)
-
-
-def _options_of(field: Definition) -> Mapping[str, Any]:
-    given = field.get("type")
-    options = given[1] if isinstance(given, list) and len(given) > 1 else {}
-    return options if isinstance(options, Mapping) else {}
 
 
 def _sentence(text: str) -> str:

@@ -59,8 +59,8 @@ class ProblemGroup:
 
     `message` is that of the first file in `files`, which are at most `SAMPLES`. `values` are the most common invalid
     texts of all files, with counts; `headers` pairs of a field's label and the header that most likely belongs to it.
-    `is_capped` means that `row_count` is a lower bound. A warning of the engine has a `code`, a `count` in `unit`s, and
-    the places where it begins in some files.
+    `delimiter` would split the files' headers into names of fields. `is_capped` means that `row_count` is a lower
+    bound. A warning of the engine has a `code`, a `count` in `unit`s, and the places where it begins in some files.
     """
 
     route: str
@@ -82,6 +82,7 @@ class ProblemGroup:
     count: int = 0
     unit: str = "row"
     places: tuple[Place, ...] = ()
+    delimiter: str = ""
 
 
 class ProblemGroups:
@@ -114,8 +115,10 @@ class ProblemGroups:
 
 def signature_of(route: str, problem: Problem) -> Signature:
     """Return what two like problems have in common: everything but numbers, samples, and counts."""
-    fields = problem.field_keys or (problem.labels if problem.kind == "column_ignored" else ())
-    message = "" if problem.kind in ("not_mapped", "column_ignored") else _DIGITS.sub("#", problem.message)
+    fields = problem.field_keys or problem.labels
+    message = (
+        problem.delimiter if problem.kind in ("not_mapped", "column_ignored") else _DIGITS.sub("#", problem.message)
+    )
     message = f"{problem.code} {message}" if problem.code else message
     return (route, problem.effect, problem.kind, fields, message)
 
@@ -172,6 +175,7 @@ class _Growing:
             count=0 if is_rest else self.count,
             unit=self.first.unit,
             places=() if is_rest else tuple(self._places()),
+            delimiter="" if is_rest else self.first.delimiter,
         )
 
     def _cells(self) -> Iterable[Cell]:

@@ -47,8 +47,9 @@ class Problem:
 
     `kind` is `cell`, `header_not_found`, `not_mapped`, `column_ignored`, `warning`, or the code of a failure or
     rejection. `values` are the most common invalid texts with their counts. `headers` are pairs of a field's label and
-    the header that may belong to it. `is_capped` means that the engine stopped listing errors before the end of the
-    file, so that counts are lower bounds. A warning of the engine has a `code`; its `count` is in `unit`s.
+    the header that may belong to it. `delimiter` would split the header into names of fields. `is_capped` means that
+    the engine stopped listing errors before the end of the file, so that counts are lower bounds. A warning of the
+    engine has a `code`; its `count` is in `unit`s.
     """
 
     effect: Effect
@@ -61,6 +62,7 @@ class Problem:
     cells: tuple[Cell, ...] = field(default=(), repr=False)
     values: tuple[tuple[str, int], ...] = field(default=(), repr=False)
     headers: tuple[tuple[str, str], ...] = ()
+    delimiter: str = ""
     is_capped: bool = False
     code: str = ""
     count: int = 0

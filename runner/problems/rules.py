@@ -72,6 +72,7 @@ class RuleFinder:
     def __init__(self, schema: Mapping[str, Any], messages: Mapping[str, str]) -> None:
         self._own: dict[tuple[str, str], str] = {}
         self._everywhere: dict[str, str] = {}
+        self._validators: dict[str, set[str]] = {}
         self._patterns = [(rule, re.compile(_as_pattern(template))) for rule, template in messages.items()]
         for definition in schema.get("fields") or ():
             self._learn(definition)
@@ -82,7 +83,8 @@ class RuleFinder:
         """Return the rule that a cell of a field violates."""
         own = self._own.get((field_key, message)) or self._everywhere.get(message)
         if own is None:
-            own = next((rule for rule, pattern in self._patterns if pattern.fullmatch(message)), "")
+            rules = [rule for rule, pattern in self._patterns if pattern.fullmatch(message)]
+            own = next((rule for rule in rules if rule in self._validators.get(field_key, ())), next(iter(rules), ""))
             self._own[field_key, message] = own
         return own
 
@@ -90,6 +92,7 @@ class RuleFinder:
         key = str(field.get("key"))
         if message := field.get("invalidValueMessage"):
             self._own[key, str(message)] = TYPE_RULE
+        self._validators[key] = {str(validator.get("validate")) for validator in field.get("validators") or ()}
         for validator in field.get("validators") or ():
             if message := validator.get("errorMessage"):
                 self._own[key, str(message)] = str(validator.get("validate"))

@@ -66,7 +66,8 @@ class BuiltTable:
         names = ", ".join(f'"{visible(name)}"' for name in sheet.rivals[:SHEETS_SHOWN])
         more = ", …" if len(sheet.rivals) > SHEETS_SHOWN else ""
         message = f"Several sheets have data: {names}{more}. Set sheetOverride to the one to import."
-        return [{"type": "SHEET_NOT_CHOSEN", "message": message, "sheet": sheet.fitting}]
+        fitting = list(sheet.fitting[:SHEETS_SHOWN])
+        return [{"type": "SHEET_NOT_CHOSEN", "message": message, "sheet": next(iter(fitting), None), "sheets": fitting}]
 
 
 def json_table(sheet: Sheet, fields: list[Field], settings: Settings) -> BuiltTable:

@@ -121,7 +121,7 @@ def test_rows_that_would_be_lost_are_told_first_though_the_import_succeeds(work:
 def test_four_hundred_bad_files_read_as_three_problems_largest_first(work: Work, sandbox: SandboxVendor) -> None:
     mine = work(sandbox)
     for number in range(180):
-        mine.add(f"a{number}.csv", f"Customer,Email\nA{number},a@b.example\n".encode())
+        mine.add(f"a{number}.csv", f"Name of customer,Email\nA{number},a@b.example\n".encode())
     for number in range(140):
         mine.add(f"b{number}.csv", f"Full Name,Email\nB,mail {number}\n".encode())
     for number in range(80):
@@ -132,7 +132,7 @@ def test_four_hundred_bad_files_read_as_three_problems_largest_first(work: Work,
         (140, "cell"),
         (80, "import_failed"),
     ]
-    assert clusters[0]["advice"] == 'Add "Customer" to the alternateMatches of Full Name.'
+    assert clusters[0]["advice"].startswith('Add "Name of customer" to the alternateMatches of Full Name, if')
 
 
 @pytest.mark.parametrize(

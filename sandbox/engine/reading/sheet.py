@@ -35,8 +35,8 @@ class Sheet:
     """A file's rows, blank rows included, and how they were read (None if it does not apply).
 
     `rows` can be read any number of times. `is_held` says that they are in memory, `keeps_blank` that blank rows count.
-    `rivals` are the visible sheets with data if there are several and none was chosen, `fitting` the one of them that
-    has most names of fields.
+    `rivals` are the visible sheets with data if there are several and none was chosen, `fitting` those of them that
+    have most names of fields, if any has one.
     """
 
     rows: Iterable[Row]
@@ -47,7 +47,7 @@ class Sheet:
     name: str | None = None
     warnings: FileWarnings = field(default_factory=FileWarnings)
     rivals: Sequence[str] = ()
-    fitting: str | None = None
+    fitting: Sequence[str] = ()
 
     def batches(self, *, start: int = 0, limit: int | None = None, watch: Watch | None = None) -> Iterator[list[Row]]:
         """Yield at most `limit` rows that count, from the physical row `start` on, some thousand at a time.

@@ -36,6 +36,7 @@ _FIRST_LINES_CHARS = 4096
 _CHUNK_BYTES = 1 << 20
 _BINARY_SHARE = 0.02
 _NULS_SHARE = 0.3
+_CONTROL_NAMES_MIN = 2
 _ESCAPED = re.compile(rb'\\"[^,;\t|\r\n"]')
 _CONTROLS = re.compile("[\x01-\x08\x0e-\x19\x1c-\x1f]")
 
@@ -115,7 +116,9 @@ def read_text(
     if len(chosen) != 1 or chosen in '"\r\n':
         raise UnreadableFileError("The delimiter must be one character other than a quote or a line's end.")
     if _is_binary(sample, delimiter=chosen):
-        raise UnreadableFileError("The file is neither text nor a workbook that can be read.")
+        control = _control_delimiter(sample, is_name)
+        text = f'The cells are separated by "\\u{ord(control):04x}", which no setting names' if control else ""
+        raise UnreadableFileError(f"{text or 'The file is neither text nor a workbook that can be read'}.")
     if found.bad_count:
         text = f"{found.bad_count} byte sequences are not valid UTF-8 and were replaced."
         warnings.add("bad_bytes", count=found.bad_count, message=text)
@@ -182,6 +185,13 @@ def _is_binary(sample: str, *, delimiter: str) -> bool:
     text = ended.replace(delimiter, "")
     controls, nuls = len(_CONTROLS.findall(text)), text.count("\0")
     return controls > len(text) * _BINARY_SHARE or nuls > len(text) * _NULS_SHARE or bool(sample and not ended)
+
+
+def _control_delimiter(sample: str, is_name: Callable[[str], bool]) -> str:
+    """Return the control character that splits the first line into names of fields; "" if there is none."""
+    first = re.split(r"[\r\n]", sample, maxsplit=1)[0]
+    found = (char for char in _CONTROLS.findall(first) if not _is_binary(sample, delimiter=char))
+    return next((char for char in found if sum(map(is_name, first.split(char))) >= _CONTROL_NAMES_MIN), "")
 
 
 def _chunks(stream: BinaryIO) -> Iterator[bytes]:

@@ -104,7 +104,7 @@ def _chosen(
         name=name,
         warnings=warnings,
         rivals=list(counts),
-        fitting=max(counts, key=counts.__getitem__),
+        fitting=[name for name, count in counts.items() if count == max(counts.values()) > 0],
     )
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from runner.check import Prediction
-from runner.check.read_outcome import SAMPLE_CELLS, VALUE_MAX_CHARS, likely_headers
+from runner.check.read_outcome import SAMPLE_CELLS, VALUE_MAX_CHARS
 from runner.problems import Effect
 from runner.problems.rules import RuleFinder
 from sandbox.hooks import HooksUnavailable
-from tests.support.checks import FIELDS, MESSAGES, Ended, bound_route, cell_error, read, with_cells
+from tests.support.checks import MESSAGES, Ended, bound_route, cell_error, read, with_cells
 
 NOT_EMAIL = MESSAGES["email"]
 
@@ -180,13 +180,3 @@ def test_the_rule_of_a_message_is_found(key: str, message: str, rule: str) -> No
     ]
     settings = {"textOverrides": {"errors": {"required": "Overridden"}}}
     assert RuleFinder({"fields": fields, "settings": settings}, MESSAGES).rule_of(key, message) == rule
-
-
-def test_headers_go_to_the_fields_they_are_most_like_each_once() -> None:
-    found = likely_headers(FIELDS, ["mail address", "Customer", "zzz"])
-    assert {(field["key"], header) for field, header in found} == {("email", "mail address"), ("no", "Customer")}
-
-
-def test_a_single_header_for_a_single_field_is_named_however_unlike_they_are() -> None:
-    assert [header for _, header in likely_headers(FIELDS[:1], ["zzz"])] == ["zzz"]
-    assert list(likely_headers(FIELDS, ["zzz"])) == []

@@ -36,6 +36,23 @@ def of_cells(field: dict[str, Any], rule: str, *values: str) -> str:
         (of("not_mapped", labels=("E-Mail",), headers=(("E-Mail", "Mail"),)), 'Add "Mail" to the alternateMatches of'),
         (of("not_mapped", labels=("E-Mail",)), "Add a column for E-Mail."),
         (of("not_mapped"), "may need another route"),
+        (of("not_mapped", delimiter="\x01"), r'Set delimiter to "\u0001" in the settings'),
+        (of("not_mapped", delimiter=";", files=("a.xlsx",)), 'Split the column at ";"'),
+        (of("column_ignored", delimiter="~"), 'Set delimiter to "~"'),
+        (
+            of("sheet_not_chosen", labels=("Data",)),
+            'sheetOverride in the settings to "Data"; the other sheets are then',
+        ),
+        (of("sheet_not_chosen", labels=("May", "June")), 'Save each of the sheets as a file of its own: "May", "June"'),
+        (of("unsupported_type", files=("a/_SUCCESS", "a/_started"), file_count=9), "--exclude '**/_*'"),
+        (of("unsupported_type", files=("Makefile", "b/Makefile")), "--exclude '**/Makefile'"),
+        (of("unsupported_type", files=("one", "two"), file_count=2), "--exclude '**/{one,two}'"),
+        (of("unsupported_type", files=("one", "two", "three"), file_count=9), "Leave each of them out"),
+        (of("unsupported_type", files=("may.csv ",)), "Rename them without blanks"),
+        (of("no_route", files=("top.csv",)), 'match = "*.csv"'),
+        (of("no_route", files=("[new]/top.csv",)), r'match = "\\[new\\]/**"'),
+        (of("invalid_json", "line 1: str is not valid UTF-8"), "Save the document as UTF-8"),
+        (of("invalid_json", "it must be an array of objects"), "as one array"),
         (of("header_not_found"), "Add a header row (Customer No, E-Mail, Plan). If"),
         (of("column_ignored", headers=(("Plan", "Planned"),)), 'If it belongs to Plan, add "Planned"'),
         (of("column_ignored"), "add a field for it"),
@@ -106,4 +123,5 @@ def test_invisible_characters_are_shown_and_no_option_with_one_is_proposed() -> 
     field = {"type": "select", "selectOptions": [{"label": "Gold", "value": "g"}]}
     assert of_cells(field, "select", "Gold\u200b") == r'Remove the invisible characters from Field ("Gold\u200b").'
     assert r"\u200b" in of_cells({"type": "email"}, "email", "ida@host.example\u200b")
-    assert r"\u202e" in of("not_mapped", labels=("Plan",), headers=(("Plan", "Pl\u202ean"),))
+    said = of("not_mapped", labels=("Plan",), headers=(("Plan", "Pl\u202ean"),))
+    assert said == r'Remove the invisible characters from the header "Pl\u202ean".'
