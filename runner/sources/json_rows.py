@@ -22,8 +22,9 @@ _BOMS = (
 def rows_of(name: str, raw: bytes) -> bytes:
     """Return the JSON text of one array of objects or one array of arrays, UTF-8, at most MAX_JSON_BYTES.
 
-    `.ndjson` and `.jsonl` have one row per line. The text of each row stays as it is, so that numbers keep their
-    digits. Raises ItemRejected: `invalid_json` (with line and column, never content), `empty`, `json_too_large`.
+    `.ndjson` and `.jsonl` have one row per line, or all rows as one array on a single line. The text of each row stays
+    as it is, so that numbers keep their digits. Raises ItemRejected: `invalid_json` (with line and column, never
+    content), `empty`, `json_too_large`.
     """
     text = _utf8(raw)
     rows = _joined_lines(text) if suffix_of(name) in LINES_SUFFIXES else _checked_array(text)
@@ -62,7 +63,7 @@ def _checked_array(text: bytes) -> bytes:
 
 def _check_shape(value: object) -> None:
     if not isinstance(value, list):
-        raise _invalid("it must be an array of objects, or an array of arrays")
+        raise _invalid("line 1, column 1: it must be an array of objects, or an array of arrays")
     if not value:
         raise empty("the array has no rows")
     kind = type(value[0])
@@ -82,27 +83,37 @@ def _word(kind: type) -> str:
 
 
 def _joined_lines(text: bytes) -> bytes:
-    lines: list[bytes] = []
-    kind: type | None = None
-    for number, line in enumerate(text.split(b"\n"), start=1):
-        stripped = line.strip(b" \t\r")
-        if not stripped:
-            continue
-        row = _parsed(stripped, line=number)
-        kind = kind or type(row)
-        _check_row(row, kind, where=f"line {number}")
-        lines.append(stripped)
+    numbered = [(number, line.strip(b" \t\r")) for number, line in enumerate(text.split(b"\n"), start=1)]
+    lines = [(number, line) for number, line in numbered if line]
     if not lines:
         raise empty("the file has no rows")
-    return b"[" + b",".join(lines) + b"]"
+    first = _parsed(lines[0][1], line=lines[0][0])
+    if len(lines) == 1 and isinstance(first, list) and all(isinstance(row, dict | list) for row in first):
+        return _checked_array(lines[0][1])
+    for number, line in lines:
+        row = _parsed(line, line=number)
+        _check_row(row, type(first), where=f"line {number}")
+        if isinstance(row, list) and row and all(isinstance(cell, dict) for cell in row):
+            raise _invalid(f"line {number} is an array of objects; write each row on its own line, without brackets")
+    return b"[" + b",".join(line for _, line in lines) + b"]"
 
 
 def _parsed(text: bytes, *, line: int | None = None) -> object:
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError as error:
+        _check_utf8(text, line=line)
         where = f"line {line or error.lineno}, column {error.colno}"
         raise _invalid(f"{where}: {error.msg}") from None
+
+
+def _check_utf8(text: bytes, *, line: int | None) -> None:
+    try:
+        text.decode()
+    except UnicodeDecodeError as error:
+        number = line or text.count(b"\n", 0, error.start) + 1
+        before = text[: error.start].rpartition(b"\n")[2].decode()
+        raise _invalid(f"line {number}, column {len(before) + 1}: it is not UTF-8; save it as UTF-8") from None
 
 
 def _invalid(why: str) -> ItemRejected:

@@ -13,12 +13,12 @@ from sandbox.engine.draft import Draft, draft_rows, layout
 from sandbox.engine.edited_rows import EditedRows, PageTable
 from sandbox.engine.errors import EmptyFileError, EngineError
 from sandbox.engine.hooks import fields_after, running_hooks
+from sandbox.engine.json_sheet import sheet_of_json
 from sandbox.engine.matching import is_name
 from sandbox.engine.metadata import field_mappings, metadata_of
 from sandbox.engine.outcome import Outcome, failed
 from sandbox.engine.problems import schema_problems
 from sandbox.engine.reading import Sheet, read_sheet
-from sandbox.engine.reading.sheet import sheet_of_json
 from sandbox.engine.result_rows import JsonSink, ListSink, Sink, Writable
 from sandbox.engine.schema import Field, Settings, read_fields, read_settings
 from sandbox.engine.table import FieldColumns, Survey, Table, spare_columns, survey
@@ -130,7 +130,7 @@ def _check_schema(schema: Mapping[str, Any]) -> None:
 
 def _sheet(source: bytes | Path | list[Any], fields: list[Field], settings: Settings) -> Sheet:
     if isinstance(source, list):
-        return sheet_of_json(source, keys=[each.key for each in fields])
+        return sheet_of_json(source, fields)
     sheet = read_sheet(
         source,
         delimiter=settings.delimiter,

@@ -1,7 +1,7 @@
 """Builds a table from a sheet: finds the header, matches the columns, and reports what is missing."""
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
@@ -106,7 +106,13 @@ def file_table(
     if corrections.columns is not None:
         columns = _chosen(corrections.columns, fields)
     else:
-        columns = match_columns(header, fields=fields, fuzzy=settings.fuzzy, remembered=remembered)
+        columns = match_columns(
+            header,
+            fields=fields,
+            fuzzy=settings.fuzzy,
+            remembered=remembered,
+            tell=_similarity_watch(sheet, at, header),
+        )
     if at and corrections.header_row is None:
         above = list(islice(iter(sheet.rows), at))
         watch_above(above, header, is_chosen=override is not None, delimiter=_joint(sheet), warnings=sheet.warnings)
@@ -117,6 +123,17 @@ def file_table(
         watch=_watch(sheet, header, fields, columns),
     )
     return BuiltTable(table=table, settings=settings, orders=orders, has_header=True, is_confirmed=is_confirmed)
+
+
+def _similarity_watch(sheet: Sheet, at: int, header: Row) -> Callable[[int, Field], None]:
+    """Return what warns of columns of the header, the physical row `at`, that are only similar to their fields."""
+
+    def warn(column: int, field: Field) -> None:
+        name = header[column]
+        message = f'The column "{visible(name)}" is imported as {field.title}, to which its name is only similar.'
+        sheet.warnings.add("column_similar", row=at, sample=name, message=message, field_key=field.key)
+
+    return warn
 
 
 def _watch(sheet: Sheet, header: Row, fields: Sequence[Field], columns: Columns) -> RowWatch:

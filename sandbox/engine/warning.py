@@ -31,7 +31,11 @@ class WarningKind:
 KINDS = {
     "bad_bytes": WarningKind("Some byte sequences are not valid UTF-8 and were replaced.", unit="sequence"),
     "cell_error": WarningKind("Cells hold an error of the spreadsheet and are imported as empty.", unit="cell"),
+    "column_similar": WarningKind("A column is imported as a field to which its name is only similar.", unit="column"),
     "column_unnamed": WarningKind("Cells under an empty header belong to no field.", unit="cell"),
+    "digits_lost": WarningKind(
+        "Whole numbers beyond 2^53 lost digits: only the first 15 to 17 are right.", Level.LOSS, "cell"
+    ),
     "end_marks": WarningKind("The file ends with NUL or 0x1A characters, which were ignored: it may be cut off."),
     "formula_empty": WarningKind(
         "Cells hold a formula without a value and are imported as empty: the program that wrote them computed nothing.",
@@ -42,6 +46,8 @@ KINDS = {
     "header_other": WarningKind(
         "Another header follows below: the rows after it are imported by the first one.", Level.LOSS
     ),
+    "key_unknown": WarningKind("No field has a key of the rows: its values are left out."),
+    "keys_unknown": WarningKind("No key of the rows is a field.", Level.LOSS),
     "quote_escaped": WarningKind(
         "A backslash stands before a quote: it escapes nothing, so the quote ends the cell, and the backslash stays.",
         unit="cell",
@@ -62,6 +68,7 @@ KINDS = {
     ),
     "sheet_missing": WarningKind("A sheet does not exist."),
     "validator": WarningKind("A validator has a remark.", unit="cell"),
+    "value_nested": WarningKind("Values are JSON objects and are imported as [object Object].", Level.LOSS, "cell"),
     "value": WarningKind("A value was changed.", unit="cell"),
 }
 """The codes of warnings. Later stages add theirs here."""

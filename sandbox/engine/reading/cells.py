@@ -6,6 +6,9 @@ from decimal import Decimal
 from typing import Any
 
 _EXACT_MAX = 2**53
+_ROUNDED_DIGITS = 15
+"""A larger number with more digits than these was rounded while it was read."""
+
 _PLAIN_NUMBER_BELOW = 1e21
 
 
@@ -23,7 +26,7 @@ def cell_text(value: Any) -> str:
 def json_text(value: Any) -> str:
     """Return a JSON value as JavaScript's String() writes it, but null as ""."""
     if isinstance(value, list):
-        return ",".join(map(_leaf_text, _leaves(value)))
+        return ",".join(map(_leaf_text, json_leaves(value)))
     return _leaf_text(value)
 
 
@@ -44,6 +47,15 @@ def number_text(value: float) -> str:
     return f"{mantissa}e{power:+d}"
 
 
+def loses_digits(value: Any) -> bool:
+    """Return whether a JSON value is a whole number beyond 2^53 of which JavaScript keeps only the first digits."""
+    if type(value) is int:
+        return abs(value) > _EXACT_MAX and number_text(value) != str(value)
+    if type(value) is not float or abs(value) <= _EXACT_MAX or math.isinf(value):
+        return False
+    return len(repr(value).partition("e")[0].strip("-0.").replace(".", "")) > _ROUNDED_DIGITS
+
+
 def _double(value: int) -> float:
     try:
         return float(value)
@@ -61,8 +73,8 @@ def _leaf_text(value: Any) -> str:
     return cell_text(value)
 
 
-def _leaves(values: list[Any]) -> list[Any]:
-    """Flatten nested lists without recursion; an empty list is one empty leaf."""
+def json_leaves(values: list[Any]) -> list[Any]:
+    """Flatten nested JSON arrays without recursion; an empty one is one empty leaf."""
     leaves: list[Any] = []
     waiting = [values]
     while waiting:

@@ -3,10 +3,9 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from sandbox.engine.errors import UnreadableFileError
-from sandbox.engine.reading.cells import json_text
 from sandbox.engine.warning import FileWarnings, visible
 
 BATCH_ROWS = 5_000
@@ -114,20 +113,3 @@ def long_cell() -> UnreadableFileError:
 def warn_of_missing_sheet(name: str, warnings: FileWarnings) -> None:
     shown = visible(name)
     warnings.add("sheet_missing", message=f'The workbook has no sheet "{shown}"; the first one with cells was taken.')
-
-
-def sheet_of_json(rows: Sequence[Any], *, keys: Sequence[str]) -> Sheet:
-    """Return JSON rows as a sheet without a header, whose columns are the fields in order.
-
-    Rows are objects by field key, or arrays in field order; a missing value is "". Raises UnreadableFileError.
-    """
-    return Sheet([_texts(row, keys) for row in rows], keeps_blank=True)
-
-
-def _texts(row: Any, keys: Sequence[str]) -> list[str]:
-    if isinstance(row, dict):
-        return [json_text(row.get(key)) for key in keys]
-    if isinstance(row, list):
-        texts = [json_text(cell) for cell in row[: len(keys)]]
-        return texts + [""] * (len(keys) - len(texts))
-    raise UnreadableFileError("Rows of JSON must be objects or arrays.")

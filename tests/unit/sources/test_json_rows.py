@@ -77,6 +77,41 @@ def test_rows_that_cannot_be_sent_are_refused(name: str, raw: bytes, code: str) 
     assert code_of(name, raw) == code
 
 
+@pytest.mark.parametrize("rows", [b'[{"a":1},{"a":2}]', b"[[1,2],[3,4]]", b'[{"a":1}]'])
+def test_an_array_of_rows_on_the_only_line_is_read_as_rows(rows: bytes) -> None:
+    assert rows_of("a.jsonl", b"\n" + rows + b"\n\n") == rows
+
+
+def test_a_single_line_of_plain_values_is_one_row() -> None:
+    assert rows_of("a.jsonl", b'["Ida", ["x", "y"]]') == b'[["Ida", ["x", "y"]]]'
+
+
+def test_arrays_of_objects_on_several_lines_are_refused_with_the_line() -> None:
+    with pytest.raises(ItemRejected, match="line 2 is an array of objects"):
+        rows_of("a.jsonl", b'["x"]\n[{"a":1},{"a":2}]\n')
+    with pytest.raises(ItemRejected, match="line 1 is an array of objects"):
+        rows_of("a.jsonl", b'[{"a":1}]\n[{"a":2}]\n')
+
+
+@pytest.mark.parametrize(
+    ("name", "raw", "place"),
+    [
+        ("a.json", b'[{"name":"Jos\xe9"}]', "line 1, column 14"),
+        ("a.json", b'[\n {"n":"\xc3\xa9\xe9"}]', "line 2, column 9"),
+        ("a.jsonl", b'{"n":1}\n{"n":"\xe9"}', "line 2, column 7"),
+    ],
+)
+def test_bytes_that_are_not_utf_8_are_named_with_their_place(name: str, raw: bytes, place: str) -> None:
+    with pytest.raises(ItemRejected, match=f"{place}: it is not UTF-8"):
+        rows_of(name, raw)
+
+
+@pytest.mark.parametrize("raw", [b'{"name":"Ida"}', b'{"data":[{"name":"Ida"}]}', b'"x"'])
+def test_a_document_that_is_no_array_is_refused_with_its_place(raw: bytes) -> None:
+    with pytest.raises(ItemRejected, match="line 1, column 1: it must be an array"):
+        rows_of("a.json", raw)
+
+
 def test_a_parse_error_names_line_and_column_and_no_content() -> None:
     with pytest.raises(ItemRejected, match="line 2, column") as caught:
         rows_of("a.json", b'[{"secret": "hunter2"},\n {"secret": hunter2}]')
