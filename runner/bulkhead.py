@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, Self
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from runner.check import Engine
+    from runner.config.routes import Route
     from runner.config.settings import Settings
     from runner.findings import Finding
     from runner.ledger.protocol import Ledger
@@ -394,9 +395,9 @@ class Bulkhead:
         async for piece in render(ledger.items(batch.batch_id), batch):
             yield piece
 
-    async def doctor(self, schema_ids: Collection[str] = ()) -> list[Finding]:
-        """Check license key, the given schemas, clock, ledger, and disk; a failed check is a result, not an error."""
-        return await examine(self._resources, schema_ids=schema_ids)
+    async def doctor(self, schema_ids: Collection[str] = (), *, routes: Sequence[Route] = ()) -> list[Finding]:
+        """Check license key, the given schemas, names in them and `routes`, clock, ledger, and disk; raises nothing."""
+        return await examine(self._resources, schema_ids=schema_ids, routes=routes)
 
     async def _go(
         self,

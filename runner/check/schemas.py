@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from runner.config.route_remarks import RouteRemark, remarks_of_routes, remarks_of_saved
 from runner.errors import ConfigError, RequestInvalid, SchemaNotFound
 
 if TYPE_CHECKING:
@@ -24,7 +25,8 @@ class BoundRoute:
     """A route and the schema its imports run with.
 
     If `schema` is None, `missing` says that it does not exist, or `refusal` why it cannot be used: `refusal_code` is
-    `create_refused` if the vendor would refuse it, `schema_unusable` if only this engine does.
+    `create_refused` if the vendor would refuse it, `schema_unusable` if only this engine does. `remarks` are about
+    names that no document of the vendor has, in the route and, for the first route that names it, in a saved schema.
     """
 
     route: Route
@@ -32,6 +34,7 @@ class BoundRoute:
     refusal: str = ""
     refusal_code: str = ""
     missing: SchemaNotFound | None = None
+    remarks: tuple[RouteRemark, ...] = ()
 
     @property
     def behavior(self) -> str:
@@ -52,10 +55,14 @@ _Known = dict[str, Mapping[str, Any] | RequestInvalid | SchemaNotFound]
 async def bind_routes(routes: Routes, engine: Engine, saved: SavedSchemas) -> list[BoundRoute]:
     """Bind every route, reading each saved schema once. Raises TransientError, AuthRefused."""
     known: _Known = {}
+    bound = []
     for route in routes.routes:
+        remarks = remarks_of_routes([route])
         if route.schema_id is not None and route.schema_id not in known:
-            known[route.schema_id] = await _read(route.schema_id, engine, saved)
-    return [_bound(route, engine, known) for route in routes.routes]
+            known[route.schema_id], schema = await _read(route.schema_id, engine, saved)
+            remarks += remarks_of_saved(route.schema_id, schema, route=route.name)
+        bound.append(replace(_bound(route, engine, known), remarks=tuple(remarks)))
+    return bound
 
 
 def schemas_in(directory: Path) -> SavedSchemas:
@@ -106,12 +113,14 @@ def _schema_file(path: Path) -> tuple[str, Mapping[str, Any]]:
 
 async def _read(
     schema_id: str, engine: Engine, saved: SavedSchemas
-) -> Mapping[str, Any] | RequestInvalid | SchemaNotFound:
-    """Return the saved schema as the engine uses it, or the reason why there is none."""
+) -> tuple[Mapping[str, Any] | RequestInvalid | SchemaNotFound, Mapping[str, Any]]:
+    """Return the saved schema as the engine uses it, or the reason why there is none; and as it is saved."""
+    schema: Mapping[str, Any] = {}
     try:
-        return engine.saved(await saved(schema_id))
+        schema = await saved(schema_id)
+        return engine.saved(schema), schema
     except (RequestInvalid, SchemaNotFound) as error:
-        return error
+        return error, schema
 
 
 def _bound(route: Route, engine: Engine, known: _Known) -> BoundRoute:

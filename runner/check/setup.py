@@ -13,6 +13,7 @@ from runner.check.pool import WorkerPool
 from runner.check.schemas import BoundRoute, SavedSchemas, bind_routes
 from runner.check.source_check import SourceCheck
 from runner.check.worker import WorkerSetup
+from runner.config.route_remarks import fault_sentences
 from runner.errors import SchemaNotFound
 from runner.events import Notice
 from runner.retry import repeat_read
@@ -129,6 +130,8 @@ def gate(
 
     async def opened() -> tuple[WorkerPool, list[BoundRoute]]:
         bound = await bind_routes(spec.routes, engine, schemas_of_the_vendor(resources))
+        for fault in fault_sentences(one for route in bound for one in route.remarks if one.schema_id):
+            emit(Notice(code="schema_name", message=fault))
         return await keep(_pool(resources, spec, engine, options, bound)), bound
 
     return Gate(opened, mode=mode, emit=emit)

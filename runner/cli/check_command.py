@@ -24,6 +24,7 @@ from runner.cli.query import print_notice
 from runner.cli.session import prepared, saved_schemas
 from runner.cli.signals import REASONS, on_signals
 from runner.cli.styles import console, line, logging_to
+from runner.config.route_remarks import sentences
 from runner.config.units import parse_duration
 from runner.errors import ConfigError
 from runner.formatting import shown
@@ -90,6 +91,7 @@ class _Check:
             async with Resources(self._loaded.settings, on_event=print_notice) as resources:
                 setup = CheckSetup(resources, spec, self._engine, options)
                 bound = await setup.bind(self._saved(resources))
+                self._notice_names(bound)
                 await self._run(setup, bound)
             if setup.linked_directories and not self._args.quiet:
                 line(self._screen, f"notice: {shown(setup.linked_directories)}", style="yellow")
@@ -151,7 +153,8 @@ class _Check:
                 permissions=self._loaded.settings.out_mode,
             )
         if self._lines:
-            self._lines.finished(summary, fields, code)
+            remarks = [one for route in bound for one in route.remarks]
+            self._lines.finished(summary, fields, code, remarks=remarks)
         elif not self._args.quiet:
             found = CheckReport(
                 summary=summary,
@@ -162,6 +165,10 @@ class _Check:
             print_check(console(), found)
         elif code is not ExitCode.OK:
             line(self._screen, _in_short(summary))
+
+    def _notice_names(self, bound: Sequence[BoundRoute]) -> None:
+        for sentence in sentences(one for route in bound for one in route.remarks) if not self._args.quiet else ():
+            line(self._screen, f"notice: {shown(sentence)}", style="yellow")
 
     def _warn_of_missing_libraries(self) -> None:
         if not self._engine.missing or self._args.quiet:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import orjson
 
 from runner.errors import ConfigError
+from runner.findings import Level
 from runner.formatting import storable
 from runner.models import iso
 
@@ -67,7 +68,8 @@ def stack_status_document(status: BatchStatus) -> dict[str, Any]:
 def plan_document(plan: Plan) -> dict[str, Any]:
     """Return what `plan --json` says."""
     samples = [{"source": source, "code": code, "message": message} for source, code, message in plan.rejected_samples]
-    return {**_fields(plan), "rejected_samples": samples}
+    remarks = [remark.as_object() for remark in plan.schema_remarks]
+    return {**_fields(plan), "rejected_samples": samples, "schema_remarks": remarks}
 
 
 def explanation_document(explanation: Explanation) -> dict[str, Any]:
@@ -79,7 +81,13 @@ def explanation_document(explanation: Explanation) -> dict[str, Any]:
 def findings_document(findings: Iterable[Finding]) -> list[dict[str, Any]]:
     """Return what `doctor --json` says."""
     return [
-        {"name": finding.name, "ok": finding.is_ok, "detail": finding.detail, "hint": finding.hint}
+        {
+            "name": finding.name,
+            "ok": finding.level is not Level.FAIL,
+            "detail": finding.detail,
+            "hint": finding.hint,
+            "level": finding.level,
+        }
         for finding in findings
     ]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, BinaryIO
 
@@ -13,6 +13,7 @@ import orjson
 
 from runner.check import CheckSummary, FileCheck
 from runner.cli.json_output import plain
+from runner.config.route_remarks import RouteRemark
 from runner.events import BytesUploaded, Event
 from runner.local.outcome import ExitCode
 from runner.models import iso
@@ -90,9 +91,12 @@ class CheckLines:
             self._write("file_checked", file_fields(check))
         self._stream.flush()
 
-    def finished(self, summary: CheckSummary, fields: Fields, code: ExitCode) -> None:
+    def finished(
+        self, summary: CheckSummary, fields: Fields, code: ExitCode, *, remarks: Sequence[RouteRemark] = ()
+    ) -> None:
         """Write the last line."""
-        self._write("check_finished", {**summary_fields(summary, fields), "exit_code": int(code)})
+        told = {"exit_code": int(code), "schema_remarks": [one.as_object() for one in remarks]}
+        self._write("check_finished", {**summary_fields(summary, fields), **told})
         self._stream.flush()
 
     def error(self, message: str, hint: str | None, code: ExitCode) -> None:

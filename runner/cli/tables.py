@@ -11,6 +11,7 @@ from rich.text import Text
 from runner.cli.row_lines import print_rows
 from runner.cli.styles import STYLES, line, present
 from runner.cli.triage import LISTED_MOST
+from runner.config.route_remarks import sentences
 from runner.findings import Finding, Level
 from runner.formatting import counted, lasting, near, shown, sized
 from runner.models import OPEN_STATES, ItemState, iso
@@ -53,6 +54,8 @@ def print_plan(console: Console, plan: Plan) -> None:
     if plan.linked_directories:
         line(console, f"\n{shown(plan.linked_directories)}")
     _rejections(console, plan)
+    for sentence in sentences(plan.schema_remarks):
+        line(console, f"notice: {shown(sentence)}", style="yellow")
 
 
 def _rejections(console: Console, plan: Plan) -> None:

@@ -7,12 +7,14 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runner.config.route_remarks import name_findings, remarks_of_routes, remarks_of_saved
 from runner.errors import AuthRefused, BulkheadError, LedgerLocked, SchemaNotFound
 from runner.findings import fail, ok
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
+    from runner.config.routes import Route
     from runner.findings import Finding
     from runner.local.resources import Resources
 
@@ -20,14 +22,16 @@ FREE_DISK_BYTES = 1 << 30
 TOLERABLE_SKEW_S = 30.0
 
 
-async def examine(resources: Resources, *, schema_ids: Iterable[str]) -> list[Finding]:
-    """Check key, schemas, clock, ledger, and disk; nothing is created at the vendor.
+async def examine(resources: Resources, *, schema_ids: Iterable[str], routes: Sequence[Route] = ()) -> list[Finding]:
+    """Check key, schemas, clock, ledger, disk, and the names in schemas; nothing is created at the vendor.
 
     A failed check is a finding; nothing is raised for it.
     """
     found = await _vendor(resources)
     if all(finding.is_ok for finding in found):
-        found += [await _schema(resources, schema_id) for schema_id in sorted(set(schema_ids))]
+        for schema_id in sorted(set(schema_ids)):
+            found += await _schema(resources, schema_id)
+    found += name_findings(remarks_of_routes(routes))
     return [*found, await _ledger(resources), _disk(resources.settings.own_directory)]
 
 
@@ -54,15 +58,16 @@ def _clock(skew_s: float) -> Finding:
     return fail("clock", detail, "set this machine's clock, for example with NTP")
 
 
-async def _schema(resources: Resources, schema_id: str) -> Finding:
+async def _schema(resources: Resources, schema_id: str) -> list[Finding]:
     name = f"schema {schema_id}"
     try:
         schema = await (await resources.client()).schema(schema_id)
     except SchemaNotFound:
-        return fail(name, "the vendor does not have it", "check the schema id in bulkhead.toml or --schema-id")
+        return [fail(name, "the vendor does not have it", "check the schema id in bulkhead.toml or --schema-id")]
     except BulkheadError as error:
-        return fail(name, str(error), error.hint)
-    return ok(name, f"exists: {schema.get('name') or 'without a name'}")
+        return [fail(name, str(error), error.hint)]
+    exists = ok(name, f"exists: {schema.get('name') or 'without a name'}")
+    return [exists, *name_findings(remarks_of_saved(schema_id, schema))]
 
 
 async def _ledger(resources: Resources) -> Finding:

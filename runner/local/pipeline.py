@@ -14,6 +14,7 @@ from enum import Enum
 from typing import Any
 
 from runner.config.options import RunOptions
+from runner.config.route_remarks import fault_sentences, remarks_of_routes
 from runner.errors import (
     AuthRefused,
     BulkheadError,
@@ -109,6 +110,9 @@ async def run_batch(
     Raises SourceNotFound, LedgerError, and unexpected errors. Other errors that concern the whole batch stop the run
     gracefully.
     """
+    if scope is Scope.RUN:
+        for fault in fault_sentences(remarks_of_routes(context.routes.routes)):
+            context.emit(Notice(code="schema_name", message=fault))
     run = _Run(batch, context, transitions=await _transitions(batch, context), scope=scope, list_source=list_source)
     try:
         await run.go()

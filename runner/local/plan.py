@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from runner.config.route_remarks import RouteRemark, remarks_of_routes
 from runner.config.routes import NO_ROUTE
 from runner.errors import ItemRejected
 from runner.models import Item, ItemState
@@ -27,7 +28,8 @@ class Plan:
     """Counts of files and bytes, `rejected` by code; `finish_in_s`: seconds until the quota admits the last create.
 
     `linked_directories` says which links to directories are not followed, None if there are none. `failed_before`
-    counts unchanged files that the vendor refused; they are not sent.
+    counts unchanged files that the vendor refused; they are not sent. `schema_remarks` are about names in the routes'
+    schemas that the vendor's documents do not have.
     """
 
     items: int
@@ -41,6 +43,7 @@ class Plan:
     finish_in_s: float
     linked_directories: str | None = None
     failed_before: int = 0
+    schema_remarks: tuple[RouteRemark, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +104,7 @@ async def plan(source: Source, discovery: Discovery, routes: Routes, *, quota: R
         finish_in_s=quota.last_in_s(creates, free=free),
         linked_directories=links_passed_over(source),
         failed_before=count.failed_before,
+        schema_remarks=tuple(remarks_of_routes(routes.routes)),
     )
 
 

@@ -11,6 +11,7 @@ import typer
 from runner.cli.arguments import ConfigArguments, DoctorArguments
 
 if TYPE_CHECKING:
+    from runner.config.routes import Route
     from runner.config.settings import LoadedSettings
 
 SANDBOX_HELP = "Run a sandbox of the vendor's API on this machine, to try Bulkhead without an account."
@@ -48,12 +49,15 @@ async def doctor(args: DoctorArguments) -> None:
     from runner.cli.json_output import findings_document
     from runner.cli.query import session
     from runner.cli.tables import print_findings
+    from runner.findings import Level
     from runner.local.outcome import ExitCode
 
     async with session(args) as s:
-        findings = await s.bulkhead.doctor(_schema_ids(s.loaded))
+        routes = _routes(s.loaded)
+        schema_ids = {route.schema_id for route in routes if route.schema_id}
+        findings = await s.bulkhead.doctor(schema_ids, routes=routes)
         s.answer(findings, print_findings, findings_document)
-    if not all(finding.is_ok for finding in findings):
+    if any(finding.level is Level.FAIL for finding in findings):
         raise typer.Exit(ExitCode.FATAL)
 
 
@@ -77,11 +81,11 @@ def _shown(loaded: LoadedSettings, name: str, value: str) -> dict[str, object]:
     return {**shown, "in_working_directory": True} if name in loaded.found else shown
 
 
-def _schema_ids(loaded: LoadedSettings) -> set[str]:
-    """Return the saved schemas that the routes name; none if there are no routes yet."""
+def _routes(loaded: LoadedSettings) -> tuple[Route, ...]:
+    """Return the routes; none if there are none yet."""
     from runner.config.routes import Routes
 
     settings = loaded.settings
     if not (settings.routes or settings.schema_id or settings.fields_file):
-        return set()
-    return {route.schema_id for route in Routes.of(loaded).routes if route.schema_id}
+        return ()
+    return Routes.of(loaded).routes

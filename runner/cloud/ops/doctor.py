@@ -14,6 +14,7 @@ from runner.cloud.ops.endpoint_checks import LicenseKey, vendor_finding, webhook
 from runner.cloud.ops.stack import CONFIG, INBOX
 from runner.cloud.ops.stack_checks import StackChecks, run_check
 from runner.cloud.webhooks import WebhookUrls
+from runner.config.route_remarks import name_findings, remarks_of_routes
 from runner.config.settings import CONFIG_NAME
 from runner.errors import AwsRefused, ConfigError, HooksRefused, Unavailable
 from runner.findings import Finding, Level, fail, ok, warn
@@ -88,7 +89,8 @@ class Doctor:
         if good != text:
             hint = f"wait five minutes; if it stays so: {self._logs('ConfigureFunction')}"
             return [warn("configuration", f"{place} is valid but not active yet", hint)]
-        return [ok("configuration", f"{place} is active: {counted(len(config.routes.routes), 'route')}")]
+        active = ok("configuration", f"{place} is active: {counted(len(config.routes.routes), 'route')}")
+        return [active, *name_findings(remarks_of_routes(config.routes.routes))]
 
     @property
     def _allow_hooks(self) -> bool:

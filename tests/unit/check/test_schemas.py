@@ -92,3 +92,22 @@ def test_a_file_that_is_not_a_schema_is_named(tmp_path: Path, content: bytes, sa
     with pytest.raises(ConfigError, match=said) as error:
         schemas_in(tmp_path)
     assert "bad.json" in str(error.value)
+
+
+async def test_a_misspelt_name_in_a_saved_schema_is_told_for_the_first_route_that_names_it() -> None:
+    read, asked = reading({**SAVED, "settings": {"maxrecord": 5}})
+    routes = Routes([Route(name="1", schema_id="s", hooks={"rowHook": []}), Route(name="2", schema_id="s")])
+    first, second = await bind_routes(routes, sandbox_engine(), read)
+    assert [one.sentence for one in first.remarks] == [
+        "route 1: hooks.rowHook is not known; did you mean rowHooks?",
+        "saved schema s: settings.maxrecord is not known; did you mean maxRecords?",
+    ]
+    assert (second.remarks, asked) == ((), ["s"])
+
+
+async def test_a_saved_schema_that_cannot_be_read_has_no_remarks() -> None:
+    async def read(schema_id: str) -> Mapping[str, Any]:
+        raise SchemaNotFound("no such schema", schema_id=schema_id)
+
+    (bound,) = await bind_routes(Routes([Route(name="1", schema_id="s")]), sandbox_engine(), read)
+    assert (bound.remarks, bound.missing is not None) == ((), True)

@@ -6,6 +6,7 @@ import pytest
 
 from runner.config.routes import Route, Routes
 from runner.config.units import Rate
+from runner.events import Notice
 from runner.local.plan import explain, plan
 from runner.models import ImportStatus, ItemState
 from runner.stages.discover import Discovery
@@ -106,3 +107,25 @@ async def test_explain_sends_again_what_a_run_would_send_again() -> None:
 )
 def test_the_quota_alone_says_when_the_last_create_can_go(creates: int, free: int, seconds: float) -> None:
     assert Rate(20, 60.0).last_in_s(creates, free=free) == seconds
+
+
+async def test_a_plan_and_a_run_name_misspelt_names_of_each_route_once() -> None:
+    one = {"key": "k", "label": "K", "type": "phone", "validators": [{"validte": "required"}]}
+    routes = Routes(
+        [
+            Route(name="inline", match="a*", fields=(one,), settings={"delimiter": ";"}),
+            Route(name="saved", match="c/**", schema_id="s2", settings={"maxrecords": 3}),
+        ]
+    )
+    bench = Bench({f"a{number}.csv": b"1" for number in range(5)}, routes=routes)
+    found = await plan(bench.source, _discovery(bench), bench.routes, quota=Rate(20, 60.0), free=20)
+    faults = [remark.sentence for remark in found.schema_remarks if remark.is_fault]
+    assert faults == [
+        'route inline: fields[0].type: "phone" is not known; did you mean phone-number?',
+        "route inline: fields[0].validators[0].validte is not known; did you mean validate?",
+        "route saved: settings.maxrecords is not known; did you mean maxRecords?",
+    ]
+    assert [remark.remark.path for remark in found.schema_remarks if not remark.is_fault] == ["settings.delimiter"]
+    await bench.run()
+    notices = [event for event in bench.events if isinstance(event, Notice) and event.code == "schema_name"]
+    assert [notice.message for notice in notices] == faults
