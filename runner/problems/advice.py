@@ -110,15 +110,21 @@ def _warning(group: ProblemGroup, _fields: Mapping[str, Definition]) -> str:
 _BY_WARNING = {
     "bad_bytes": "Export the file again as UTF-8; some of its characters are lost.",
     "cell_error": "Correct the formulas in these cells, or replace them with values.",
+    "checkbox_word": "Write yes or no; only off, n, no, false, disabled, 0, and empty cells mean no.",
     "column_similar": "If that is right, add the header to the field's alternateMatches; otherwise, rename the column.",
     "column_unnamed": "Write a name into the empty cell of the header if the column is needed.",
+    "date_orders": "Export the dates as YYYY-MM-DD, or split the file by where its rows came from.",
+    "decimal_commas": "Export the numbers with a decimal point and without groups of thousands.",
     "digits_lost": "Write long IDs as text: in quotes in JSON, as text cells in a workbook; and use a string field.",
+    "digits_rounded": "Compare them with the original; if they differ, write them as text cells.",
     "end_marks": "Compare the last rows with the original; the file may have been cut off while it was copied.",
+    "float_ids": "If these are IDs, export them as whole numbers or as text.",
     "formula_empty": "Open the workbook in a spreadsheet program and save it, so that it contains the values.",
     "header_again": "Remove the repeated header; the file looks like several exports, one after the other.",
     "header_other": "Split the file where the other header stands, and import each part by itself.",
     "key_unknown": "Rename the key to that of its field, or remove it; JSON rows are not matched by labels.",
     "keys_unknown": "Rename the keys to those of the fields; JSON rows are not matched by labels.",
+    "option_repeated": "Remove the repeated option if it was meant to be another one.",
     "quote_escaped": 'Export the file with quotes inside quoted cells written twice (""), not with a backslash.',
     "quoted_lines": "Check that the cell is meant to have several lines; otherwise, close the quote in that row.",
     "quoted_rows": 'Close or remove the quote in that row; write a quote inside a quoted cell twice ("").',
@@ -131,7 +137,9 @@ _BY_WARNING = {
         "Quote cells that contain the delimiter, write quotes inside them twice, and give every column a name in the "
         "header."
     ),
+    "scientific": "Export the file again with these columns as text; the digits cannot be restored from this one.",
     "value_nested": "Write the values of nested objects into keys of their own.",
+    "zero_group": "Export the numbers with a decimal point.",
 }
 """What to do, by the code of a warning of the engine."""
 

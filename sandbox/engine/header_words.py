@@ -47,7 +47,7 @@ _COMMON = """
     change channel charge chart check chief child city claim class client clock close closed closing code coin color
     column comment commission common community company competitor complete complex condition conductor conference
     confirm consent consultant consumer contact contain container content contest context contract contractor contrast
-    control cost costume count counter country coupon course court cover create created creation credit creditor
+    control cost costume count counter country county coupon course court cover create created creation credit creditor
     crew currency current custom customer cut cycle daily dairy data date daughter day dead deal dealer death debit debt
     debtor decrease deed default delay delivered delivery demand department deposit description design desk detail
     device diary digit dinner direct direction director discharge discount dispatch display distance distinct district

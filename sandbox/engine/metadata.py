@@ -6,14 +6,23 @@ from typing import Any
 from sandbox.engine.cell_errors import FindingTotals
 from sandbox.engine.schema import Field
 from sandbox.engine.table import FieldColumns, Table
+from sandbox.engine.value_watch import warn_of_values
 
 
 def metadata_of(
-    table: Table, mapped: Sequence[FieldColumns], findings: FindingTotals, *, about: Mapping[str, Any]
+    table: Table,
+    mapped: Sequence[FieldColumns],
+    findings: FindingTotals,
+    *,
+    about: Mapping[str, Any],
+    is_edited: bool,
 ) -> dict[str, Any]:
-    """Return the metadata of an import: `about` it, how its file was read, and the findings in its rows."""
+    """Return the metadata of an import: `about` it, how its file was read, and the findings in its rows.
+
+    `is_edited` says that hooks or a person may have changed the cells.
+    """
     sheet = table.sheet
-    _add_warnings(table, mapped, findings)
+    _add_warnings(table, mapped, findings, is_edited=is_edited)
     return {
         **about,
         "encoding": sheet.encoding,
@@ -33,14 +42,12 @@ def metadata_of(
     }
 
 
-def _add_warnings(table: Table, mapped: Sequence[FieldColumns], findings: FindingTotals) -> None:
+def _add_warnings(table: Table, mapped: Sequence[FieldColumns], findings: FindingTotals, *, is_edited: bool) -> None:
     """Add to the file's warnings what reading its cells showed."""
     warnings, limit = table.sheet.warnings, table.limit
     if limit is not None and table.sheet.has_more_than(limit, start=table.start):
         warnings.add("rows_limited", message=f"The rows beyond {limit} were left out.")
-    for each in mapped:
-        for text in sorted(each.kind.warnings):
-            warnings.add("value", message=f"{each.field.title}: {text}", field_key=each.field.key)
+    warn_of_values(table, mapped, is_edited=is_edited)
     for remark, count in findings.remarks.items():
         warnings.add("validator", message=f"{remark} ({count} cells)", count=count)
 

@@ -249,7 +249,8 @@ class _Import:
             errors.append({"type": "EMPTY", "message": "No row is left to submit."})
             if validation.behavior == "REMOVE_INVALID_ROWS":
                 replace(validation, behavior=_INCLUDE).run(sink)
-        metadata = metadata_of(self.table, validation.mapped, findings, about=self.about)
+        is_edited = not isinstance(validation.rows, Table)
+        metadata = metadata_of(self.table, validation.mapped, findings, about=self.about, is_edited=is_edited)
         if not errors:
             errors = self._finished(validation, metadata)
         sink.finish()

@@ -113,6 +113,10 @@ class Table:
             yield FileRows(rows, first=first)
             first += len(rows)
 
+    def numbered_rows(self) -> Iterator[tuple[int, Row]]:
+        """Yield the rows with their physical numbers."""
+        return self.sheet.numbered_rows(start=self.start, limit=self.limit)
+
     def mapped_fields(self) -> list[Field]:
         return [field for field in self.fields if field.key in self.columns]
 

@@ -31,12 +31,29 @@ class WarningKind:
 KINDS = {
     "bad_bytes": WarningKind("Some byte sequences are not valid UTF-8 and were replaced.", unit="sequence"),
     "cell_error": WarningKind("Cells hold an error of the spreadsheet and are imported as empty.", unit="cell"),
+    "checkbox_word": WarningKind(
+        "Cells of a checkbox hold words that are neither yes nor no: they are true.", unit="cell"
+    ),
     "column_similar": WarningKind("A column is imported as a field to which its name is only similar.", unit="column"),
     "column_unnamed": WarningKind("Cells under an empty header belong to no field.", unit="cell"),
+    "date_orders": WarningKind(
+        "Dates have day and month in both orders: the order of cells that fit both is a guess.", Level.LOSS, "cell"
+    ),
+    "decimal_commas": WarningKind(
+        "Numbers have decimal commas, so others that look like thousands or thousandths may be read as the wrong one.",
+        Level.LOSS,
+        "cell",
+    ),
     "digits_lost": WarningKind(
         "Whole numbers beyond 2^53 lost digits: only the first 15 to 17 are right.", Level.LOSS, "cell"
     ),
+    "digits_rounded": WarningKind(
+        "Whole numbers of 16 digits end in 0: a spreadsheet keeps 15 digits, so the last one may be lost.", unit="cell"
+    ),
     "end_marks": WarningKind("The file ends with NUL or 0x1A characters, which were ignored: it may be cut off."),
+    "float_ids": WarningKind(
+        "Every text of a column ends in .0: a program wrote whole numbers as decimals.", unit="cell"
+    ),
     "formula_empty": WarningKind(
         "Cells hold a formula without a value and are imported as empty: the program that wrote them computed nothing.",
         Level.LOSS,
@@ -48,6 +65,7 @@ KINDS = {
     ),
     "key_unknown": WarningKind("No field has a key of the rows: its values are left out."),
     "keys_unknown": WarningKind("No key of the rows is a field.", Level.LOSS),
+    "option_repeated": WarningKind("Cells name one option twice; it is imported once.", unit="cell"),
     "quote_escaped": WarningKind(
         "A backslash stands before a quote: it escapes nothing, so the quote ends the cell, and the backslash stays.",
         unit="cell",
@@ -66,10 +84,18 @@ KINDS = {
         "Rows have more cells than the header: cells may be in the wrong column, and the surplus belongs to no field.",
         Level.LOSS,
     ),
+    "scientific": WarningKind(
+        "Cells hold long numbers with an exponent, such as 1.2E+11: a spreadsheet has dropped their last digits.",
+        unit="cell",
+    ),
     "sheet_missing": WarningKind("A sheet does not exist."),
     "validator": WarningKind("A validator has a remark.", unit="cell"),
     "value_nested": WarningKind("Values are JSON objects and are imported as [object Object].", Level.LOSS, "cell"),
-    "value": WarningKind("A value was changed.", unit="cell"),
+    "zero_group": WarningKind(
+        "Numbers begin with a group that starts with 0, such as 0,500: they are decimals with a comma, not thousands.",
+        Level.LOSS,
+        "cell",
+    ),
 }
 """The codes of warnings. Later stages add theirs here."""
 

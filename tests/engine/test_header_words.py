@@ -42,7 +42,7 @@ HEADERS = {
     "Contact Name": "Contcat Name|Contact Names",
     "Order Number": "Order No|Order Nummber",
     "": (
-        "Address Line 1|Cities Served|Start Rate|Employer ID|Employee IP|Billing Date|Shipping State"
+        "Address Line 1|Cities Served|County|Start Rate|Employer ID|Employee IP|Billing Date|Shipping State"
         "|Filing State"
         "|Old Order Quantity"
         "|Contract Name|Older Number|Fax Number|Tax Number|Username|Surname|Birthplace|Amount|Stat Date"

@@ -55,13 +55,14 @@ def test_whole_numbers_that_lose_digits_are_a_loss_in_a_field_of_any_type(type_)
     assert told(run(rows, {**ID, "type": type_}, NAME)) == [("digits_lost", "loss", 1, 2, "9007199254740993")]
 
 
-@pytest.mark.parametrize("value", [2**53, -(2**53), 10**18, 1e30, "738529527931269425", 0.1234567890123456, True])
+@pytest.mark.parametrize("value", [2**53, -(2**53), 10**18, 1e20, "738529527931269425", 0.1234567890123456, True])
 def test_numbers_that_keep_their_digits_are_not_told(value):
     assert told(run([{"id": value}], ID)) == []
 
 
 def test_numbers_in_arrays_and_beyond_64_bits_are_told():
-    assert [one[3] for one in told(run([{"id": [1, 2**60 + 1]}, {"id": 1.2345678901234568e23}], ID))] == [2]
+    outcome = run([{"id": [1, 2**60 + 1]}, {"id": 1.2345678901234568e23}], ID)
+    assert [one[3] for one in told(outcome) if one[0] == "digits_lost"] == [2]
 
 
 def test_nested_objects_are_a_loss():

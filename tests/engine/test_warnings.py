@@ -174,7 +174,7 @@ def test_equal_warnings_are_counted_together_and_the_first_row_stays():
 def test_the_list_of_warnings_ends_at_a_limit():
     warnings = FileWarnings()
     for at in range(WARNINGS_MAX_COUNT + 5):
-        warnings.add("value", message=f"field {at}")
+        warnings.add("validator", message=f"field {at}")
     assert len(list(warnings)) == WARNINGS_MAX_COUNT
 
 

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from typing import Protocol, runtime_checkable
 
 from sandbox.engine.errors import UnreadableFileError
+from sandbox.engine.reading.long_numbers import LongNumbers
 from sandbox.engine.warning import FileWarnings, visible
 
 BATCH_ROWS = 5_000
@@ -45,6 +46,7 @@ class Sheet:
     delimiter: str | None = None
     name: str | None = None
     warnings: FileWarnings = field(default_factory=FileWarnings)
+    long_numbers: LongNumbers = field(default_factory=LongNumbers)
     rivals: Sequence[str] = ()
     fitting: Sequence[str] = ()
 
@@ -69,6 +71,11 @@ class Sheet:
                 yield kept
             if left == 0:
                 return
+
+    def numbered_rows(self, *, start: int, limit: int | None) -> Iterator[tuple[int, Row]]:
+        """Yield the rows of `batches` one by one, each with its physical number."""
+        rows = enumerate(chain.from_iterable(self._chunks(start)), start)
+        return islice(((at, row) for at, row in rows if self.keeps_blank or not is_blank(row)), limit)
 
     def _chunks(self, start: int) -> Iterator[list[Row]]:
         if not isinstance(self.rows, list) and isinstance(self.rows, Chunked):

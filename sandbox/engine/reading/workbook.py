@@ -7,7 +7,7 @@ import csv
 import tempfile
 import weakref
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 from xml.etree.ElementTree import ParseError
@@ -17,6 +17,7 @@ from sandbox.engine.libraries import library
 from sandbox.engine.reading.cell_facts import CellFacts
 from sandbox.engine.reading.cells import cell_text
 from sandbox.engine.reading.extent import CELLS_MAX_COUNT, DAMAGED, TOO_MANY_CELLS
+from sandbox.engine.reading.long_numbers import LONG_MIN_CHARS, LongNumbers
 from sandbox.engine.reading.ods_breaks import with_breaks
 from sandbox.engine.reading.package import LOCKED, check_package
 from sandbox.engine.reading.sheet import (
@@ -60,12 +61,13 @@ def read_workbook(
         elif sheet is not None:
             warn_of_missing_sheet(sheet, warnings)
         counts: dict[str, int] = {}
+        long = LongNumbers()
         for name in names:
             found = _sheet_of(book, name, is_other=bool(counts))
             if found is None or (count := name_count(_texts_of(found), is_name, compares=len(names) > 1)) is None:
                 continue
             if not counts:
-                rows = _rows(found)
+                rows = _rows(found, long)
             counts[name] = count
     except (calamine.CalamineError, OSError, ValueError, LookupError, OverflowError) as error:
         raise UnreadableFileError(_sentence(error, head)) from error
@@ -73,7 +75,7 @@ def read_workbook(
         if type(error).__name__ == "PanicException":
             raise UnreadableFileError(DAMAGED) from error
         raise
-    return _chosen(rows, counts, facts, warnings) if counts else Sheet([], warnings=warnings)
+    return _chosen(rows, counts, facts, warnings, long) if counts else Sheet([], warnings=warnings)
 
 
 def _sheet_of(book: Any, name: str, *, is_other: bool) -> Any | None:
@@ -92,7 +94,11 @@ def _texts_of(sheet: Any) -> Iterator[Row]:
 
 
 def _chosen(
-    rows: Iterable[Row], counts: Mapping[str, int], facts: Mapping[str, CellFacts], warnings: FileWarnings
+    rows: Iterable[Row],
+    counts: Mapping[str, int],
+    facts: Mapping[str, CellFacts],
+    warnings: FileWarnings,
+    long: LongNumbers,
 ) -> Sheet:
     """Return the first of the sheets that have data, whose counts of names are given, with its rows."""
     name = next(iter(counts))
@@ -103,20 +109,32 @@ def _chosen(
         is_held=isinstance(rows, list),
         name=name,
         warnings=warnings,
+        long_numbers=long,
         rivals=list(counts),
         fitting=[name for name, count in counts.items() if count == max(counts.values()) > 0],
     )
 
 
-def _rows(sheet: Any) -> list[Row]:
+def _rows(sheet: Any, long: LongNumbers) -> list[Row]:
     last_row, last_column = sheet.end or (0, 0)
     check_widths([[""] * (last_column + 1)], 0)
     if (last_row + 1) * (last_column + 1) > CELLS_MAX_COUNT:
         raise UnreadableFileError(TOO_MANY_CELLS)
-    rows = [list(map(cell_text, row)) for row in sheet.to_python(skip_empty_area=False)]
-    if any(len(text) > CELL_MAX_CHARS for row in rows for text in row):
-        raise long_cell()
+    rows = []
+    for at, values in enumerate(sheet.to_python(skip_empty_area=False)):
+        row = list(map(cell_text, values))
+        _check_lengths(row, values, at, long)
+        rows.append(row)
     return rows
+
+
+def _check_lengths(row: Row, values: Sequence[Any], at: int, long: LongNumbers) -> None:
+    """Look for long numbers in row `at`. Raises UnreadableFileError for a cell that is too long."""
+    longest = max(map(len, row), default=0)
+    if longest > CELL_MAX_CHARS:
+        raise long_cell()
+    if longest >= LONG_MIN_CHARS:
+        long.see([getattr(value, "value", value) for value in values], row, at)
 
 
 def _sentence(error: BaseException, head: bytes) -> str:
@@ -141,28 +159,30 @@ def read_large_workbook(
         elif sheet is not None:
             warn_of_missing_sheet(sheet, warnings)
         counts: dict[str, int] = {}
+        long = LongNumbers()
         for one in sheets:
             one.reset_dimensions()
             if (count := name_count(map(_texts, one.iter_rows()), is_name, compares=len(sheets) > 1)) is None:
                 continue
             if not counts:
-                rows = SpooledRows(one.iter_rows())
+                rows = SpooledRows(one.iter_rows(), long)
             counts[one.title] = count
     except _FAULTS as error:
         raise UnreadableFileError(DAMAGED) from error
-    return _chosen(rows, counts, facts, warnings) if counts else Sheet([], warnings=warnings)
+    return _chosen(rows, counts, facts, warnings, long) if counts else Sheet([], warnings=warnings)
 
 
 class SpooledRows:
     """Rows in a temporary file, which is removed with this object."""
 
-    def __init__(self, rows: Iterable[Iterable[Any]]) -> None:
+    def __init__(self, rows: Iterable[Sequence[Any]], long: LongNumbers) -> None:
         self._file, self._path = _scratch()
         weakref.finalize(self, self._file.close)
         write = csv.writer(self._file).writerow
         count = 0
         for number, cells in enumerate(rows):
             row = _texts(cells)
+            _check_lengths(row, cells, number, long)
             count += len(row)
             if count > STREAMED_CELLS_MAX_COUNT:
                 raise UnreadableFileError(_TOO_MANY_STREAMED_CELLS)
@@ -191,8 +211,6 @@ def _scratch() -> tuple[IO[str], Path]:
 def _texts(cells: Iterable[Any]) -> Row:
     """Return the texts up to the last cell that is not empty."""
     row = ["" if cell.data_type == _ERROR_CELL else cell_text(cell.value) for cell in cells]
-    if max(map(len, row), default=0) > CELL_MAX_CHARS:
-        raise long_cell()
     while row and not row[-1]:
         row.pop()
     return row

@@ -6,10 +6,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
+from sandbox.engine.types import marks
 from sandbox.engine.types.kind import CellError, Kind, Options
 
-DUPLICATES_WARNING = "Some cells name one option twice."
 _FALSE_TEXTS = frozenset(("", "0", "off", "n", "no", "false", "disabled"))
+_TRUE = "1 1.0 y yes true t on enabled x \u2713 \u2714 \u2611 checked ja oui si s\xed sim tak ano"
+_TRUE_TEXTS = frozenset(_TRUE.split())
+"""Usual words for yes; every other word that is not one for no is also true, but a warning tells of it."""
+
 _SEPARATORS = re.compile(r"[\s_-]+")
 
 Option = Mapping[str, Any]
@@ -98,7 +102,7 @@ class MultiSelectKind(SelectKind):
         values = [self._part(part) for part in parts if part.strip()]
         kept = {_hashable(value): value for value in values}
         if len(kept) < len(values):
-            self.warnings.add(DUPLICATES_WARNING)
+            self.noticed.add(marks.OPTION_REPEATED)
         return tuple(kept.values())
 
     def _part(self, part: str) -> Any:
@@ -118,7 +122,12 @@ class CheckboxKind(Kind):
         self.to_display = lambda value: "true" if value else "false"
 
     def parse(self, text: str) -> bool:
-        return text.lower() not in _FALSE_TEXTS
+        word = text.lower()
+        if word in _FALSE_TEXTS:
+            return False
+        if word not in _TRUE_TEXTS:
+            self.noticed.add(marks.CHECKBOX_WORD)
+        return True
 
 
 def _named(choices: Sequence[_Choice]) -> Iterator[tuple[_Choice, str]]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import date, datetime, time
 from typing import Any
 
+from sandbox.engine.types import marks
 from sandbox.engine.types.date_format import ISO_FORMAT, DateFormat, iso_format
 from sandbox.engine.types.date_text import NumericDate, is_standard, read_date, split_moment
 from sandbox.engine.types.kind import CellError, CellMemo, Kind, Options
@@ -57,6 +58,17 @@ class _MomentKind(Kind):
             first, second = int(one), int(other)
             self._saw_day_first |= 12 < first <= 31 and second <= 12
             self._saw_month_first |= 12 < second <= 31 and first <= 12
+        if self._saw_day_first and self._saw_month_first:
+            self.noticed.add(marks.BOTH_ORDERS)
+
+    def notices(self, text: str) -> set[str]:
+        for one, _, other in _NUMERIC.findall(plain_digits(text)) if self.learns else ():
+            first, second = int(one), int(other)
+            if max(first, second) <= 12:
+                return {marks.DATE_GUESS} if first != second else set()
+            if min(first, second) <= 12 and max(first, second) <= 31:
+                return {marks.DAY_FIRST if first > second else marks.MONTH_FIRST}
+        return set()
 
     def parse(self, text: str) -> str:
         try:

@@ -34,7 +34,8 @@ class Kind(ABC):
     A value is canonical: hashable, and equal for equal cells. `to_output` and `to_display` convert it for the result
     and for a person; None means the value itself, for display as text. `is_texty` says that values are texts, which the
     validator `length` needs; `learns` that `prepare` must see the whole column first; and `output_is_costly` that
-    outputs are worth caching. A text that `as_is` matches as a whole is its own value.
+    outputs are worth caching. A text that `as_is` matches as a whole is its own value. `noticed` has the marks of the
+    texts that were read so far.
     """
 
     empty: Any = None
@@ -46,7 +47,7 @@ class Kind(ABC):
     to_display: Callable[[Any], str] | None = None
 
     def __init__(self) -> None:
-        self.warnings: set[str] = set()
+        self.noticed: set[str] = set()
 
     @abstractmethod
     def parse(self, text: str) -> Any:
@@ -61,6 +62,17 @@ class Kind(ABC):
         if is_value is None or not any(map(is_value, texts[:_SAMPLE_CELLS])):
             return list(map(memo.__getitem__, texts))
         return [text if is_value(text) else memo[text] for text in texts]
+
+    def notices(self, text: str) -> set[str]:
+        """Return the marks of one text; some kinds notice more here than while they read a column."""
+        so_far, self.noticed = self.noticed, set()
+        try:
+            if stripped := text.strip():
+                self.parse(stripped)
+        except CellError:
+            pass
+        found, self.noticed = self.noticed, so_far
+        return found
 
     def output(self, value: Any) -> Any:
         return value if self.to_output is None else self.to_output(value)

@@ -5,18 +5,30 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
+from sandbox.engine.types import marks
 from sandbox.engine.types.kind import CellError, CellMemo, Kind, Options
 from sandbox.engine.types.number_format import Format, decimal_of, format_number, round_half_away
 
 MAX_SAFE_INTEGER = 2**53 - 1
-INEXACT_WARNING = "Whole numbers beyond 2^53 - 1 lost digits."
 _WHOLE_BELOW = 2**63
 _FAST_DIGITS = 15
-_COMMON = r"(-?\d{1,15}|\d{1,3}(?:,\d{3})+)(\.\d{1,15})?"
+_COMMON = r"(-?\d{1,15}|[1-9]\d{0,2}(?:,\d{3})+)(\.\d{1,15})?"
 _NUMBER = re.compile(
-    r"(?P<digits>(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d*)?|\.\d+)(?P<exponent>[eE][-+]?\d{1,3})?\s*(?P<scale>[kKmMbBtT%]?)",
+    r"(?P<digits>(?:[1-9]\d{0,2}(?:,\d{3})+|\d+)(?:\.\d*)?|\.\d+)(?P<exponent>[eE][-+]?\d{1,3})?\s*(?P<scale>[kKmMbBtT%]?)",
     re.ASCII,
 )
+_ZERO_GROUP = re.compile(r"[^\d.,]*0\d{0,2}(?:,\d{3})+(?:\.\d*)?[^\d.,]*")
+_DECIMAL_COMMA = re.compile(
+    r"[^\d.,]*(?:0\d*,\d{3}|\d+,(?:\d{1,2}|\d{4,})|\d{4,},\d{3}"
+    r"|\d{1,3}(?:\.\d{3})+,\d+|\d{1,3}(?:\.\d{3}){2,}|\d{1,3}(?:[ '\u2019\u00a0\u202f]\d{3})+,\d+)[^\d.,]*"
+)
+_DECIMAL_POINT = re.compile(
+    r"[^\d.,]*(?:[\d,]*\.(?:\d{1,2}|\d{4,})|0?\.\d+|\d{1,3}(?:,\d{3})+\.\d+|\d{1,3}(?:,\d{3}){2,})[^\d.,]*"
+)
+_GROUP = re.compile(r"[^\d.,]*[1-9]\d{0,2}[.,]\d{3}[^\d.,]*")
+_ID_MIN = 10**11
+"""Spreadsheets write whole numbers of twelve digits and more with an exponent."""
+
 _PERCENT_OUTSIDE = re.compile(r"\(([^()%]*)\)\s*%")
 _SCALE_EXPONENTS = {"": 0, "%": -2, "k": 3, "m": 6, "b": 9, "t": 12}
 
@@ -102,9 +114,26 @@ class NumberKind(Kind):
         sign, digits = self._bare(text)
         match = _NUMBER.fullmatch(digits)
         if match is None:
+            self._notice_commas(text)
             raise CellError("number")
         value = Decimal(match["digits"].replace(",", "") + (match["exponent"] or ""))
+        if match["exponent"] and abs(value) >= _ID_MIN:
+            self.noticed.add(marks.SCIENTIFIC)
         return value.scaleb(_SCALE_EXPONENTS[match["scale"].lower()]) * sign
+
+    def _notice_commas(self, text: str) -> None:
+        if _ZERO_GROUP.fullmatch(text):
+            self.noticed.add(marks.ZERO_GROUP)
+        if _DECIMAL_COMMA.fullmatch(text):
+            self.noticed.add(marks.DECIMAL_COMMA)
+
+    def notices(self, text: str) -> set[str]:
+        found = super().notices(text)
+        if _GROUP.fullmatch(text):
+            found.add(marks.GROUP)
+        elif _DECIMAL_POINT.fullmatch(text):
+            found.add(marks.DECIMAL_POINT)
+        return found
 
     def _bare(self, text: str) -> tuple[int, str]:
         """Return the sign, and the text without sign, parentheses, currency symbol, and the format's own affixes."""
@@ -130,7 +159,7 @@ class NumberKind(Kind):
         if number in (float("inf"), float("-inf")):
             raise CellError("number-size")
         if abs(number) > MAX_SAFE_INTEGER and decimal_of(number) != value:
-            self.warnings.add(INEXACT_WARNING)
+            self.noticed.add(marks.DIGITS_LOST)
         return _number(number)
 
     def _checked(self, value: float) -> int | float:
