@@ -16,8 +16,9 @@ import pytest
 
 from tests.acceptance.inbox import Workspace, assert_each_once, rows
 from tests.acceptance.vendors import SandboxVendor
-from tests.support.command import CANARY_KEY, ROOT, Finished
+from tests.support.command import CANARY_KEY, Finished
 from tests.support.engine import sheets, zipped
+from tests.support.fork_server import ROOT
 
 PACE = ("--create-quota", "1000/2s")
 DAMAGED = b"PK\x03\x04 the rest of this workbook was lost"

@@ -28,6 +28,7 @@ def test_0_when_every_file_was_imported_and_when_none_has_changed(work: Work, sa
     assert (events[-1]["event"], events[-1]["exit_code"]) == ("batch_finished", 0)
     assert {event["source"] for event in events if event["event"] == "item_moved"} == files.keys()
 
+    mine.command.program = ["-P", "-m", "runner"]  # in a new process, as users run it
     mine.command(*mine.arguments(*PACE)).expect(0)
     assert mine.states() == dict.fromkeys(files, "skipped")
 

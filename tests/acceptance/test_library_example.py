@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from tests.acceptance.inbox import Workspace, assert_each_once
 from tests.acceptance.vendors import SandboxVendor
-from tests.support.command import ROOT
+from tests.support.fork_server import ROOT
 
 
 def test_the_example_imports_a_directory_and_prints_its_manifest(

@@ -19,8 +19,7 @@ Work = Callable[..., Workspace]
 
 def under(umask: int, work: Workspace) -> Workspace:
     """Let the workspace's commands run under a umask."""
-    program = "import os, sys; os.umask(int(sys.argv.pop(1))); from runner.__main__ import main; sys.exit(main())"
-    work.command.program = ["-c", program, str(umask)]
+    work.command.umask = umask
     return work
 
 
@@ -78,19 +77,17 @@ def test_settings_choose_other_modes(work: Work, sandbox: SandboxVendor) -> None
     assert "chmod" not in mine.command("status").expect(0).text
 
 
-@pytest.mark.parametrize("command", [["status"], ["batches"], ["run", "inbox"], ["ledger", "copy"], ["doctor"]])
-def test_a_ledger_that_others_can_read_is_named_with_the_command(
-    work: Work, sandbox: SandboxVendor, command: list[str]
-) -> None:
+def test_a_ledger_that_others_can_read_is_named_with_the_command(work: Work, sandbox: SandboxVendor) -> None:
     mine = work(sandbox)
     mine.fill(1)
-    mine.command("run", "inbox", "--schema-id", "customers", *PACE).expect(0)
+    run = ["run", "inbox", "--schema-id", "customers", *PACE]
+    mine.command(*run).expect(0)
     ledger = mine.home / ".bulkhead/ledger.db"
     ledger.chmod(0o644)
-    more = {"run": ["--schema-id", "customers", *PACE], "ledger": [str(ledger), "copy.db"]}.get(command[0], [])
-    ended = mine.command(*command, *more).expect(0)
-    assert f"run: chmod 0600 {ledger}" in ended.text.replace("\n", " ")
-    assert "chmod" not in mine.command(*command, *more, variables={"BULKHEAD_LEDGER_MODE": "0644"}).text
+    for command in (["status"], ["batches"], run, ["ledger", "copy", str(ledger), "copy.db"], ["doctor"]):
+        ended = mine.command(*command).expect(0)
+        assert f"run: chmod 0600 {ledger}" in ended.text.replace("\n", " "), command
+        assert "chmod" not in mine.command(*command, variables={"BULKHEAD_LEDGER_MODE": "0644"}).text, command
 
 
 def test_a_ledger_for_others_stays_as_its_owner_left_it(work: Work, sandbox: SandboxVendor) -> None:

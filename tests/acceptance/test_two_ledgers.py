@@ -39,17 +39,18 @@ def until_collecting(run: Running) -> None:
 
 
 def test_a_run_in_another_directory_imports_nothing_of_a_source_that_a_run_is_importing(
-    work: Work, sandbox: SandboxVendor
+    work: Work, slow_sandbox: SandboxVendor
 ) -> None:
-    mine = work(sandbox)
-    files = mine.fill(FILES)
+    mine = work(slow_sandbox)
+    files = mine.fill(3)
     other = elsewhere(mine)
     with mine.command.start(*run_of(mine.inbox, "--json")) as first:
-        until_collecting(first)
+        assert first.until_event(lambda event: event.get("new") == "processing")
         refused = other(*run_of(mine.inbox))
         below = other(*run_of(mine.inbox / "a"))
+        slow_sandbox.finish_all()
         first.wait().expect(0)
-    assert_each_once(sandbox.received(), files)
+    assert_each_once(slow_sandbox.received(), files)
 
     ledger = str(mine.home / ".bulkhead" / "ledger.db")
     for finished in (refused.expect(11), below.expect(11)):
@@ -60,7 +61,7 @@ def test_a_run_in_another_directory_imports_nothing_of_a_source_that_a_run_is_im
 
     told = other(*run_of(mine.inbox)).expect(0)
     assert f"the last run of {mine.inbox} used another ledger: {ledger}" in told.text
-    assert_each_once(sandbox.received(), files)
+    assert_each_once(slow_sandbox.received(), files)
 
 
 @pytest.mark.parametrize("lost", [(".bulkhead",), (".bulkhead", ".state")], ids=["ledger", "ledger and locks"])

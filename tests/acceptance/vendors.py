@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.request import Request, urlopen
 
-from tests.support.command import CANARY_KEY, ROOT
+from tests.support.command import CANARY_KEY
+from tests.support.fork_server import ROOT
 
 SANDBOX_SETTINGS = {
     "license_key": CANARY_KEY,

@@ -38,11 +38,11 @@ ENDS_THE_DEPLOYMENT = "test_upgrade.py"
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    here = [item for item in items if Path(__file__).parent in item.path.parents]
-    for item in here:
-        item.add_marker(pytest.mark.cloud)
-    last = [item for item in here if item.path.name == ENDS_THE_DEPLOYMENT]
-    items[:] = [item for item in items if item not in last] + last
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.parent == here:
+            item.add_marker(pytest.mark.cloud)
+    items.sort(key=lambda item: item.path.name == ENDS_THE_DEPLOYMENT)
 
 
 @pytest.fixture(scope="session")

@@ -127,7 +127,7 @@ async def _zero(_self: Any) -> float:
 MUTANTS: tuple[Mutant[Plan], ...] = (
     Mutant("reconcile looks for no news", reconcile_looks_for_no_news, first_seed=1),
     Mutant("reconcile enqueues nothing stale", reconcile_enqueues_nothing_stale),
-    Mutant("reconcile settles no unknown outcome", reconcile_settles_no_unknown_outcome, first_seed=4),
+    Mutant("reconcile settles no unknown outcome", reconcile_settles_no_unknown_outcome, first_seed=6),
     Mutant("reconcile closes no day", reconcile_closes_no_day),
     Mutant("nobody enqueues the end of a batch", nobody_enqueues_the_end),
     Mutant("a second version is taken for the first", a_second_version_is_taken_for_the_first),

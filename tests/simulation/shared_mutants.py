@@ -74,7 +74,7 @@ def webhooks_trusted_blindly(patch: pytest.MonkeyPatch) -> None:
 
 SHARED_MUTANTS = (
     Mutant("an item that others moved is released", overtaken_item_released, repaired, first_seed=11),
-    Mutant("an item that others moved stays in flight", overtaken_item_kept_in_flight, repaired, first_seed=25),
+    Mutant("an item that others moved stays in flight", overtaken_item_kept_in_flight, repaired, first_seed=38),
     Mutant("a page is believed to be complete", page_believed_complete, behind),
     Mutant("a tracked item is taken for its tracker's alone", own_moves_taken_for_granted, first_seed=2),
     Mutant("webhooks are trusted blindly", webhooks_trusted_blindly, deaf),

@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-ROOT = Path(__file__).parents[2]
+from tests.support.fork_server import ENVIRONMENT, Forked, fork_server, is_forkable
+
+PROGRAM = ["-m", "runner"]
 CANARY_KEY = "canary-key-5d1f0c7ab2"
 CANARY_AWS_KEY = "canary-aws-key-90bd21"
 DEADLINE_S = 90.0
@@ -50,7 +52,7 @@ class Finished:
 class Running:
     """A running command; the end of the block kills it."""
 
-    def __init__(self, process: subprocess.Popen[bytes], keep: Callable[[Finished], None]) -> None:
+    def __init__(self, process: subprocess.Popen[bytes] | Forked, keep: Callable[[Finished], None]) -> None:
         self._process = process
         self._keep = keep
         self._lines: list[bytes] = []
@@ -139,19 +141,21 @@ class Running:
 class Command:
     """Runs `bulkhead` in a directory, with its own home, quota store, and environment.
 
-    `home` is that directory; `outputs` are all commands that have ended; `program` is what Python runs.
+    `home` is that directory; `outputs` are all commands that have ended; `program` is what Python runs. A fork of a
+    process that has imported the command runs it, under `umask` if there is one. Only with another program, or with a
+    variable that Python reads at its start, it gets a new process.
     """
 
     def __init__(self, home: Path, *, api_url: str, key: str = CANARY_KEY, **variables: str) -> None:
         self.home = home
-        self.program = ["-m", "runner"]
+        self.program = PROGRAM
+        self.umask: int | None = None
         self.outputs: list[Finished] = []
         self.environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(home),
             "XDG_STATE_HOME": str(home / ".state"),
-            "LANG": "C.UTF-8",
-            "PYTHONPATH": str(ROOT),
+            **ENVIRONMENT,
             "DROMO_LICENSE_KEY": key,
             "BULKHEAD_API_URL": api_url,
             "BULKHEAD_LIST_QUOTA": "600/60s",
@@ -176,21 +180,25 @@ class Command:
         largest_file_bytes: int | None = None,
     ) -> Running:
         """Start it; no file that it writes can grow beyond `largest_file_bytes`."""
+        environment = {**self.environment, **(variables or {})}
+        if self.program == PROGRAM and is_forkable(environment):
+            return Running(
+                fork_server().start(
+                    arguments,
+                    home=self.home,
+                    environment=environment,
+                    umask=self.umask,
+                    largest_file_bytes=largest_file_bytes,
+                ),
+                self.outputs.append,
+            )
+        assert (self.umask, largest_file_bytes) == (None, None), "only a fork has them"
         process = subprocess.Popen(
-            [*_limited(largest_file_bytes), sys.executable, *self.program, *arguments],
+            [sys.executable, *self.program, *arguments],
             cwd=self.home,
-            env={**self.environment, **(variables or {})},
+            env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
         return Running(process, self.outputs.append)
-
-
-def _limited(largest_file_bytes: int | None) -> list[str]:
-    """Return the start of a command line that sets the limit, then executes the rest."""
-    if largest_file_bytes is None:
-        return []
-    code = "import os, resource, sys; n = int(sys.argv[1]); "
-    code += "resource.setrlimit(resource.RLIMIT_FSIZE, (n, n)); os.execv(sys.argv[2], sys.argv[2:])"
-    return [sys.executable, "-c", code, str(largest_file_bytes)]

@@ -16,7 +16,7 @@ from runner.check.pool import PoolClosed
 from runner.check.worker import FileToCheck
 from runner.errors import BulkheadError
 from tests.support.checks import moody_engine, setup_of
-from tests.support.command import ROOT
+from tests.support.fork_server import ROOT
 from tests.support.processes import Watched, children_of
 
 

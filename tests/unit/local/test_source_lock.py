@@ -21,7 +21,7 @@ from runner.ledger.memory import MemoryLedger
 from runner.local.source_lock import REMEMBERED_SOURCES, SourceLock
 from runner.models import Batch
 from runner.sources.roots import SourceRoot
-from tests.support.command import ROOT
+from tests.support.fork_server import ROOT
 
 NOW = datetime(2026, 7, 1, tzinfo=UTC)
 
