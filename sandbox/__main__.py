@@ -63,7 +63,7 @@ def _schema(path: Path) -> dict[str, Any]:
     if not isinstance(schema, dict) or "id" not in schema:
         raise ValueError(f"{path} is not a schema: expected an object with an id")
     try:
-        return checked_schema(schema, schema_id=str(schema["id"]))
+        return checked_schema(schema, schema_id=str(schema["id"]), is_saved=True)
     except ApiProblem as problem:
         raise ValueError(f"{path} is not a valid schema: {'; '.join(sentences_of(problem.body))}") from None
 
@@ -135,6 +135,8 @@ def _announce(server: SandboxServer, base_url: str, *, data: Path | None) -> Non
         sys.stderr.write(_EXPOSED)
     if data is not None and (command := command_to_close(data)):
         sys.stderr.write(f"sandbox: warning: permissions let others read the data in {data}; run: {command}\n")
+    for sentence in server.warnings:
+        sys.stderr.write(f"sandbox: warning: {sentence}\n")
     sys.stdout.write(f"sandbox listening on {base_url}\n")
     sys.stdout.flush()
 

@@ -1,7 +1,6 @@
 """The vendor's API under `/api/v1`."""
 
 import asyncio
-import contextlib
 
 from aiohttp import web
 
@@ -9,9 +8,8 @@ from sandbox.answers import Handler, json_answer, with_faults
 from sandbox.api_state import API_PREFIX
 from sandbox.context import SandboxContext
 from sandbox.faults import Operation
-from sandbox.hooks import HooksUnavailable, hook_problems
-from sandbox.problems import ApiProblem, parse_json
-from sandbox.schema_validation import check_definition, place_parts, problem_body, without_nulls
+from sandbox.hook_check import HookCheck
+from sandbox.problems import parse_json
 from sandbox.storage import LICENSE_KEY_HEADER
 
 _IMPORTS = f"{API_PREFIX}/headless/imports/"
@@ -26,6 +24,7 @@ class Api:
     def __init__(self, context: SandboxContext) -> None:
         self._context = context
         self._state = context.state
+        self._hooks = HookCheck()
 
     def routes(self) -> list[web.RouteDef]:
         return [
@@ -52,8 +51,11 @@ class Api:
         return web.route(method, path, authenticated)
 
     async def _create(self, request: web.Request) -> web.StreamResponse:
-        body = await request.read()
-        return json_answer(self._state.create(body, self._context.now), status=201)
+        text = await request.read()
+        self._state.admit_create(self._context.now)
+        body = parse_json(text)
+        await asyncio.to_thread(self._hooks.check, body)
+        return json_answer(self._state.create_admitted(body, self._context.now), status=201)
 
     async def _list(self, request: web.Request) -> web.StreamResponse:
         limit, offset = request.query.get("limit"), request.query.get("offset")
@@ -74,7 +76,7 @@ class Api:
 
     async def _create_schema(self, request: web.Request) -> web.StreamResponse:
         body = await read_json(request)
-        await refuse_broken_hooks(body)
+        await asyncio.to_thread(self._hooks.check, body)
         return json_answer(self._state.schemas.create(body), status=201)
 
     async def _schema(self, request: web.Request) -> web.StreamResponse:
@@ -83,7 +85,7 @@ class Api:
     async def _replace_schema(self, request: web.Request) -> web.StreamResponse:
         body = await read_json(request)
         self._state.schemas.get(request.match_info["id"])
-        await refuse_broken_hooks(body)
+        await asyncio.to_thread(self._hooks.check, body)
         return json_answer(self._state.schemas.replace(request.match_info["id"], body))
 
     async def _delete_schema(self, request: web.Request) -> web.StreamResponse:
@@ -94,21 +96,6 @@ class Api:
 async def read_json(request: web.Request) -> object:
     """Return the body's JSON value. Raises ApiProblem 400."""
     return parse_json(await request.read())
-
-
-async def refuse_broken_hooks(schema: object) -> None:
-    """Check that the hooks of a schema compile, without running them. Raises ApiProblem 400.
-
-    Without Deno, no hook is checked here; an import with hooks then fails with a sentence.
-    """
-    hooks = schema.get("hooks") if isinstance(schema, dict) else None
-    if not hooks:
-        return
-    check_definition({"hooks": hooks})
-    with contextlib.suppress(HooksUnavailable):
-        found = await asyncio.to_thread(hook_problems, without_nulls(hooks))
-        if found:
-            raise ApiProblem(400, problem_body((("hooks", *place_parts(place)), text) for place, text in found))
 
 
 async def _append_slash(request: web.Request) -> web.StreamResponse:

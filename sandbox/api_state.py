@@ -54,11 +54,19 @@ class SandboxState(StorageState):
 
     def create(self, body: object, now: float) -> dict[str, Any]:
         """Create an import from `body` (a decoded JSON value, or its bytes) and return the full import."""
+        self.admit_create(now)
+        return self.create_admitted(body, now)
+
+    def admit_create(self, now: float) -> None:
+        """Count a create against its quota, before anything looks at its body."""
         if not self._create_log.admit(now):
             self.counters.count("refused_create_times", repr(now))
             raise throttled(self._create_log.retry_after_s(now), now=now, header=self.settings.retry_after)
         self._journal.admitted("", now, window_s=self.settings.create_quota.window_s)
         self.counters.count("create_times", repr(now))
+
+    def create_admitted(self, body: object, now: float) -> dict[str, Any]:
+        """As `create`, after `admit_create`."""
         request = parse_create(body, schemas=self.schemas.by_id)
         made = self._made(request, now=now)
         if request.rows is not None:

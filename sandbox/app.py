@@ -105,6 +105,11 @@ class SandboxServer:
         return self.origin + API_PREFIX
 
     @property
+    def warnings(self) -> list[str]:
+        """Sentences about saved schemas that the vendor would refuse to save."""
+        return self.context.state.schemas.warnings()
+
+    @property
     def control_url(self) -> str:
         return self.origin + CONTROL_PREFIX
 

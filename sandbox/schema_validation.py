@@ -5,6 +5,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from sandbox.engine import schema_problems
+from sandbox.engine.refusals import refusals
 from sandbox.engine.schema import BEHAVIORS
 from sandbox.engine.types import TYPE_NAMES
 from sandbox.engine.validators import VALIDATOR_NAMES
@@ -20,10 +21,11 @@ Shape = Callable[[Any], str | None]
 """Returns a sentence that says what is wrong with a value, or None."""
 
 
-def check_definition(given: Mapping[str, Any]) -> None:
+def check_definition(given: Mapping[str, Any], *, is_saved: bool = False) -> None:
     """Check those of `fields`, `settings`, and `hooks` that are present.
 
-    Raises ApiProblem 400; its body nests each sentence under its path, as Django REST framework does.
+    A definition that `is_saved` already may have what is refused only when a definition is sent (`refusals`). Raises
+    ApiProblem 400; its body nests each sentence under its path, as Django REST framework does.
     """
     problems: list[Problem] = []
     if "fields" in given:
@@ -32,7 +34,10 @@ def check_definition(given: Mapping[str, Any]) -> None:
         problems += _keyed(given["settings"], SETTINGS, at=("settings",))
     if "hooks" in given:
         problems += hook_problems(given["hooks"])
-    problems = problems or _engine_problems(given)
+    present = without_nulls(given)
+    problems = problems or _at_their_places(schema_problems(present))
+    if not problems and not is_saved:
+        problems = _at_their_places(refusals(present))
     if problems:
         raise ApiProblem(400, problem_body(problems[:PROBLEMS_SHOWN]))
 
@@ -104,10 +109,8 @@ def place_parts(place: str) -> Path:
     return tuple(int(part) if part.isdecimal() else part for part in parts)
 
 
-def _engine_problems(given: Mapping[str, Any]) -> list[Problem]:
-    """Return the problems that the engine finds in a definition of the right shape."""
-    there = {part: value for part, value in given.items() if value is not None}
-    return [(place_parts(place), sentence) for place, sentence in schema_problems(there)]
+def _at_their_places(problems: Iterable[tuple[str, str]]) -> list[Problem]:
+    return [(place_parts(place), sentence) for place, sentence in problems]
 
 
 def _rendered(node: Mapping[Any, Any]) -> Any:

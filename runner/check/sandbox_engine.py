@@ -15,6 +15,7 @@ from runner.errors import ConfigError, RequestInvalid
 from sandbox.creation import parse_create
 from sandbox.engine import run_import
 from sandbox.engine.messages import TYPE_MESSAGES, VALIDATOR_MESSAGES
+from sandbox.hook_check import HookCheck
 from sandbox.hooks import HookLimits
 from sandbox.problems import ApiProblem
 from sandbox.schemas import checked_schema
@@ -52,13 +53,14 @@ def sandbox_engine(hook_hosts: Sequence[str] = ()) -> Engine:
 
 def _saved(raw: Mapping[str, Any]) -> Mapping[str, Any]:
     try:
-        return checked_schema(raw, schema_id=str(raw.get("id")))
+        return checked_schema(raw, schema_id=str(raw.get("id")), is_saved=True)
     except ApiProblem as problem:
         raise _refused(problem) from None
 
 
 def _bound(body: Mapping[str, Any], saved: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:
     try:
+        HookCheck().check(body)
         return parse_create({**body, "original_filename": "any.csv"}, schemas=saved).schema
     except ApiProblem as problem:
         raise _refused(problem) from None

@@ -76,7 +76,7 @@ def read_settings(given: Mapping[str, Any]) -> Settings:
         allows_empty=given.get("allowEmptySubmit") is not False,
         passes_unmapped=bool(given.get("passThroughUnmappedColumns")),
         max_rows=min((limit for limit in limits if limit is not None), default=None),
-        max_bytes=FILE_MAX_BYTES if max_bytes is None else max_bytes,
+        max_bytes=FILE_MAX_BYTES if max_bytes is None else min(max_bytes, FILE_MAX_BYTES),
         delimiter=given.get("delimiter") or None,
         sheet=upload.get("sheetOverride") or None,
         header_row=matching.get("headerRowOverride"),

@@ -172,3 +172,12 @@ def test_a_port_that_is_taken_is_named_with_what_to_do(capsys):
 def test_a_directory_that_another_sandbox_uses_is_named_with_what_to_do(capsys, tmp_path):
     with locked_data_dir(tmp_path):
         assert f"another sandbox uses {tmp_path}; --data names another" in refusal(capsys, "--data", str(tmp_path))
+
+
+def test_saved_schemas_that_the_vendor_would_refuse_are_warned_about(tmp_path):
+    for name in ("customers", "clients"):
+        (tmp_path / f"{name}.json").write_text(json.dumps({**CUSTOMERS, "id": name}))
+    with sandbox_process("--schemas", str(tmp_path)) as (process, base_url):
+        assert len(answer(f"{base_url}/schemas/")) == 2
+        warning = 'the saved schemas clients, customers have the same name, "Customers"; the vendor refuses a name'
+        assert process.stderr.readline().startswith(f"sandbox: warning: {warning}")

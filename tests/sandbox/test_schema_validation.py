@@ -118,7 +118,11 @@ def test_a_wrong_hook_is_named(hooks, expected):
 def test_a_valid_definition_of_everything_is_taken():
     check_definition(
         {
-            "fields": [{"key": name, "type": name, "label": name} for name in sorted(TYPE_NAMES)]
+            "fields": [
+                {"key": name, "type": name, "label": name}
+                | ({"selectOptions": [{"value": "a"}]} if "select" in name else {})
+                for name in sorted(TYPE_NAMES)
+            ]
             + [{"key": "options", "type": ["number", {"preset": "integer"}], "description": None, "aNewKey": 1}],
             "settings": {"maxRecords": None, "webhookUrl": "http://127.0.0.1:8080/x", "aNewSetting": object},
             "hooks": {
@@ -172,6 +176,136 @@ async def test_a_saved_hook_that_does_not_compile_is_named_by_its_place():
         assert (await box.api("PUT", "/schemas/nobody/", json=body))[0] == 404
         hooks["rowHooks"].pop()
         assert (await box.api("POST", "/schemas/", json=body))[0] == 201
+
+
+# What only the vendor refuses
+
+
+OPTIONS = [{"label": "A", "value": "a"}]
+
+
+@pytest.mark.parametrize("kind", ["select", "multi-select"])
+@pytest.mark.parametrize("given", [{}, {"selectOptions": None}, {"selectOptions": []}])
+def test_a_select_field_without_options_is_refused(kind, given):
+    body = refused(fields=[{"key": "a", "type": kind, **given}])
+    assert body == {"fields": [{"selectOptions": [f"A {kind} field needs options."]}]}
+
+
+def test_a_select_field_that_takes_any_value_may_have_an_empty_list_of_options():
+    anything = {"key": "a", "type": ["select", {"allowCustom": True}]}
+    check_definition({"fields": [{**anything, "selectOptions": []}]})
+    check_definition({"fields": [{"key": "a", "type": ["select", {"selectOptions": OPTIONS}]}]})
+    assert refused(fields=[anything]) == {"fields": [{"selectOptions": ["A select field needs options."]}]}
+
+
+def test_a_hidden_field_with_validators_is_refused():
+    rules = [{"validate": "required"}]
+    body = refused(fields=[{"key": "a"}, {"key": "b", "hidden": True, "validators": rules}])
+    assert body == {"fields": [{}, {"validators": ["A hidden field can't have validators."]}]}
+    check_definition({"fields": [{"key": "b", "hidden": True, "validators": []}]})
+    check_definition({"fields": [{"key": "b", "hidden": False, "validators": rules}]})
+
+
+@pytest.mark.parametrize("size_bytes", [0, (1 << 30) + 1, 10**15])
+def test_a_file_size_out_of_range_is_refused(size_bytes):
+    sentence = "Expected a size from 1 to 1073741824 bytes."
+    assert refused(settings={"maxFileSize": size_bytes}) == {"settings": {"maxFileSize": [sentence]}}
+    with pytest.raises(ApiProblem) as caught:
+        make_state().create({**FILE, "settings": {"maxFileSize": size_bytes}}, T0)
+    assert caught.value.body == {"settings": {"maxFileSize": [sentence]}}
+
+
+@pytest.mark.parametrize("size_bytes", [1, 1 << 30, None])
+def test_a_file_size_in_range_is_taken(size_bytes):
+    check_definition({"settings": {"maxFileSize": size_bytes}})
+
+
+WITH = ["require_with", "require_with_all", "require_without", "require_without_all"]
+OF_FIELDS = [(f"{name}{kind}", part) for name in WITH for kind, part in (("", "fields"), ("_values", "fieldValues"))]
+
+
+@pytest.mark.parametrize(("validate", "part"), OF_FIELDS)
+def test_a_validator_that_names_an_unknown_field_is_refused(validate, part):
+    def fields(*keys):
+        given = list(keys) if part == "fields" else dict.fromkeys(keys, "x")
+        return [{"key": "a", "validators": [{"validate": validate, part: given}]}, {"key": "b"}]
+
+    (problem, *_) = refused(fields=fields("b", "c"))["fields"]
+    assert problem["validators"] == [{part: ['There is no field with the key "c".']}]
+    check_definition({"fields": fields("b")})
+
+
+def test_only_validators_that_need_other_fields_are_looked_up():
+    check_definition({"fields": [{"key": "a", "validators": [{"validate": "required", "fields": ["gone"]}]}]})
+
+
+@pytest.mark.parametrize("name", ["Customers", " Customers "])
+def test_a_schema_with_a_name_that_exists_is_refused(name):
+    state = make_state()
+    body = {"fields": [{"key": "a"}]}
+    other = state.schemas.create({**body, "name": "Other"})
+    for call in (state.schemas.create, lambda body: state.schemas.replace(other["id"], body)):
+        with pytest.raises(ApiProblem) as caught:
+            call({**body, "name": name})
+        assert (caught.value.status, caught.value.body) == (400, {"name": ["A schema with this name already exists."]})
+    assert [schema["name"] for schema in state.schemas.all()] == ["Customers", "Other"]
+
+
+def test_a_schema_keeps_its_own_name_and_frees_it_when_it_is_renamed_or_deleted():
+    state = make_state()
+    state.schemas.replace("customers", CUSTOMERS)
+    state.schemas.replace("customers", {**CUSTOMERS, "name": "Clients"})
+    again = state.schemas.create(CUSTOMERS)
+    state.schemas.delete(again["id"])
+    assert state.schemas.create(CUSTOMERS)["name"] == "Customers"
+
+
+OLD = {
+    "id": "old",
+    "name": "Customers",
+    "fields": [
+        {"key": "a", "type": "select"},
+        {"key": "b", "hidden": True, "validators": [{"validate": "required"}]},
+        {"key": "c", "validators": [{"validate": "require_with", "fields": ["z"]}]},
+    ],
+    "settings": {"maxFileSize": 1 << 40},
+}
+
+
+def test_what_is_saved_already_is_only_warned_about():
+    state = SandboxState(random.Random(7), schemas=[CUSTOMERS, OLD])
+    assert state.schemas.warnings() == [
+        'the saved schemas customers, old have the same name, "Customers"; the vendor refuses a name that exists',
+        "the vendor refuses the saved schema old: fields.0.selectOptions: A select field needs options.",
+        "the vendor refuses the saved schema old: fields.1.validators: A hidden field can't have validators.",
+        'the vendor refuses the saved schema old: fields.2.validators.0.fields: There is no field with the key "z".',
+        "the vendor refuses the saved schema old: settings.maxFileSize: Expected a size from 1 to 1073741824 bytes.",
+    ]
+    assert make_state().schemas.warnings() == []
+
+
+def test_imports_still_run_by_a_saved_schema_that_is_warned_about():
+    state = SandboxState(random.Random(7), schemas=[OLD])
+    made = state.create({"schema_id": "old", "initial_data": [{"c": "x"}]}, T0)
+    assert state.retrieve(made["id"], T0 + 1)["status"] == "SUCCESSFUL"
+
+
+async def test_an_inline_hook_that_does_not_compile_is_refused_by_the_create():
+    try:
+        find_deno()
+    except HooksUnavailable:
+        pytest.skip("Deno is not installed")
+    async with running_sandbox() as box:
+        inline = {"fields": [{"key": "a"}], "original_filename": "a.csv"}
+        saved = {"schema_id": "customers", "original_filename": "a.csv"}
+        for body in (inline, saved):
+            hooks = {"rowHooks": ["(row) => row"], "beforeFinishCallback": "(data) => {"}
+            status, answer = await box.api("POST", "/headless/imports/", json={**body, "hooks": hooks})
+            assert (status, list(answer["hooks"])) == (400, ["beforeFinishCallback"])
+            assert "does not compile" in answer["hooks"]["beforeFinishCallback"][0]
+            del hooks["beforeFinishCallback"]
+            assert (await box.api("POST", "/headless/imports/", json={**body, "hooks": hooks}))[0] == 201
+        assert len((await box.counters())["create_times"]) == 4
 
 
 # Merging

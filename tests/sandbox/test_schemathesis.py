@@ -5,6 +5,7 @@ import random
 import subprocess
 import sys
 import urllib.request
+import uuid
 from pathlib import Path
 
 import pytest
@@ -129,7 +130,7 @@ def ended_import(base_url):
 
 
 def saved_schema(base_url):
-    return call(base_url, "/schemas/", {"name": "Customers", "fields": CUSTOMERS["fields"]})["id"]
+    return call(base_url, "/schemas/", {"name": str(uuid.uuid4()), "fields": CUSTOMERS["fields"]})["id"]
 
 
 def ask(base_url, described, method, path, *, mode, ids):

@@ -62,6 +62,32 @@ async def test_a_create_that_would_be_refused_is_a_refusal_of_its_route_alone() 
     assert second.refusal == ""
 
 
+@pytest.mark.parametrize(
+    ("definition", "said"),
+    [
+        ({"fields": ({"key": "a", "type": "select"},)}, "needs options"),
+        ({"fields": ({"key": "a", "hidden": True, "validators": [{"validate": "required"}]},)}, "hidden field"),
+        ({"fields": ({"key": "a"},), "settings": {"maxFileSize": 0}}, "from 1 to"),
+        ({"fields": ({"key": "a"},), "hooks": {"rowHooks": ["record => {"]}}, "compile"),
+        ({"schema_id": "s", "hooks": {"rowHooks": ["record => {"]}}, "compile"),
+    ],
+)
+async def test_a_definition_that_the_vendor_refuses_is_predicted(definition: dict[str, Any], said: str) -> None:
+    if said == "compile":
+        pytest.importorskip("deno")
+    read, _ = reading(SAVED)
+    (bound,) = await bind_routes(Routes([Route(name="1", **definition)]), sandbox_engine(), read)
+    assert (bound.schema, bound.refusal_code) == (None, "create_refused")
+    assert said in bound.refusal
+
+
+async def test_a_saved_schema_is_used_although_the_vendor_would_not_save_it_again() -> None:
+    old = {**SAVED, "fields": [{"key": "a", "type": "select"}]}
+    read, _ = reading(old)
+    (bound,) = await bind_routes(Routes([Route(name="1", schema_id="s")]), sandbox_engine(), read)
+    assert (bound.refusal, bound.schema and bound.schema["fields"]) == ("", old["fields"])
+
+
 async def test_a_saved_schema_that_the_engine_cannot_use_gives_no_prediction() -> None:
     read, _ = reading({**SAVED, "fields": [{"key": "a", "type": "of-tomorrow"}]})
     (bound,) = await bind_routes(Routes([Route(name="1", schema_id="s")]), sandbox_engine(), read)
