@@ -32,7 +32,7 @@ from runner.local.pipeline import Scope, run_batch
 from runner.local.plan import Explanation, Plan
 from runner.local.reconcile import Difference
 from runner.local.resources import DEFAULT_OUT, Resources
-from runner.manifest import csv, jsonl
+from runner.manifest import REPORT_HTML, Report, csv, jsonl, write_report
 from runner.models import Batch, BatchState, BatchStatus, Item, ItemState
 from runner.sources import rank_of
 from runner.stages.context import RunContext
@@ -358,20 +358,10 @@ class Bulkhead:
 
     async def _status(self, ledger: Ledger, batch: Batch) -> BatchStatus:
         return BatchStatus(
-            batch=await self._as_it_is(batch),
+            batch=await self._batches.as_it_is(batch),
             by_state=await ledger.counts(batch.batch_id),
             rows=await ledger.row_totals(batch.batch_id),
         )
-
-    async def _as_it_is(self, batch: Batch) -> Batch:
-        """Return a batch whose run was killed, and could not record that, as interrupted."""
-        if (
-            batch.state is not BatchState.RUNNING
-            or batch.driver == "stack"
-            or await self._resources.is_running(batch.batch_id)
-        ):
-            return batch
-        return replace(batch, state=BatchState.INTERRUPTED)
 
     async def items(
         self, batch_id: str | None = None, *, states: Collection[ItemState] | None = None
@@ -394,6 +384,16 @@ class Bulkhead:
         render = jsonl if format == "jsonl" else csv
         async for piece in render(ledger.items(batch.batch_id), batch):
             yield piece
+
+    async def report(self, batch_id: str | None = None) -> str:
+        """Write the report of a batch and its lists again; return the place of the page. Raises as ledger and sink."""
+        batch = await self._batches.as_it_is(await self._batches.named(batch_id, write=False))
+        report = Report(batch, now=self._resources.clock.now(), quota=self._settings.create_quota)
+        sink = await self._resources.sink(batch)
+        await write_report(await self._resources.ledger(write=False), batch, sink, report)
+        for notice in report.notices():
+            self._on_event(notice)
+        return f"{batch.out}/{REPORT_HTML}"
 
     async def doctor(self, schema_ids: Collection[str] = (), *, routes: Sequence[Route] = ()) -> list[Finding]:
         """Check license key, the given schemas, names in them and `routes`, clock, ledger, and disk; raises nothing."""

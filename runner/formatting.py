@@ -54,6 +54,14 @@ def lasting(seconds: float) -> str:
     return f"{whole // big} {big_name}" + (f" {rest} {small_name}" if rest else "")
 
 
+def aged(seconds: float) -> str:
+    """Write an age in its largest whole unit: `less than a minute`, `5 minutes`, `3 hours`, `2 days`."""
+    for length_s, unit in ((86400, "day"), (3600, "hour"), (60, "minute")):
+        if seconds >= length_s:
+            return counted(int(seconds // length_s), unit)
+    return "less than a minute"
+
+
 def counted(count: int, noun: str) -> str:
     """Write a count with its noun: `1 item`, `1,204 items`."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -62,7 +62,9 @@ class ReportFiles:
             "source": shown(check.source),
             "prediction": check.prediction,
             "message": shown(check.message or (check.lost_data.sentence if check.lost_data else "")),
-            "numbers": [check.row_count, check.invalid_row_count, check.removed_row_count],
+            "numbers": [
+                number or None for number in (check.row_count, check.invalid_row_count, check.removed_row_count)
+            ],
         }
         self._lists[is_fine].write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
         self.count += 1
@@ -117,7 +119,9 @@ def write_report(
 
 
 def _shown(group: ProblemGroup, fields: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str, Any]:
-    return group_shown(group, fields.get(group.route, {}), EFFECT_WORDS)
+    schema = f", schema {group.schema_id}" if group.schema_id and group.schema_id != group.route else ""
+    where = f"route {group.route}{schema}" if group.route else ""
+    return group_shown(group, fields.get(group.route, {}), words=EFFECT_WORDS[group.effect], where=where)
 
 
 def _write(path: Path, pieces: Iterator[str], permissions: Permissions | None) -> None:

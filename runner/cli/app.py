@@ -33,6 +33,7 @@ COMMANDS: dict[str, Command] = {
     "status": Command("ledger", "status"),
     "batches": Command("ledger", "batches"),
     "manifest": Command("ledger", "manifest"),
+    "report": Command("ledger", "report"),
     "redrive": Command("ledger", "redrive"),
     "reconcile": Command("ledger", "reconcile"),
     "doctor": Command("setup", "doctor"),

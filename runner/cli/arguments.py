@@ -142,6 +142,10 @@ class ManifestArguments(Batch, Format, Config, Ledger, Verbose):
     """What `manifest` takes."""
 
 
+class ReportArguments(Batch, Config, Ledger, Json, Verbose):
+    """What `report` takes."""
+
+
 class RedriveArguments(Batch, Redriven, Account, Json, Verbose):
     """What `redrive` takes."""
 

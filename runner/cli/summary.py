@@ -13,6 +13,7 @@ from runner.cli.styles import MEANINGS, STYLES, line, present, prose
 from runner.cli.triage import LISTED_MOST, FailureGroup, Triage
 from runner.formatting import counted, lasting, near, shown
 from runner.local.outcome import BatchOutcome, ExitCode
+from runner.manifest import REPORT_HTML
 from runner.models import OPEN_STATES, BatchState, ItemState
 from runner.stages.earlier import HeldBack
 
@@ -53,6 +54,7 @@ def print_summary(console: Console, summary: RunSummary) -> None:
     _uncertain(console, summary.triage)
     _deferred(console, outcome)
     line(console, "")
+    line(console, f"Report: {_place(outcome.out, REPORT_HTML)}")
     line(console, f"Manifest: {_place(outcome.out, MANIFEST)} (also manifest.jsonl and summary.json)")
     _next_steps(console, summary)
 

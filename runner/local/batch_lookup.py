@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from runner import identity
 from runner.errors import ConfigError, LedgerMismatch
-from runner.models import OPEN_STATES, Batch, ItemState
+from runner.models import OPEN_STATES, Batch, BatchState, ItemState
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -57,6 +58,14 @@ class Batches:
             if self._is_here(batch) and batch.driver != "stack" and await _has_open(ledger, batch):
                 return batch
         return None
+
+    async def as_it_is(self, batch: Batch) -> Batch:
+        """Return the batch; one whose run was killed, and could not record that, as interrupted."""
+        if batch.state is not BatchState.RUNNING or batch.driver == "stack":
+            return batch
+        if await self._resources.is_running(batch.batch_id):
+            return batch
+        return replace(batch, state=BatchState.INTERRUPTED)
 
     def refuse_other_account(self, batch: Batch) -> None:
         """Raise LedgerMismatch if the batch was started with another API or license key, or by a stack."""

@@ -8,7 +8,7 @@ from runner.errors import SinkFailed, StorageFull, Unavailable
 from runner.events import BatchFinished, Notice
 from runner.local.out_owner import OutOwner, confirm
 from runner.local.outcome import BatchOutcome, BatchResult, without_manifest
-from runner.manifest import RowSummary, write_manifest
+from runner.manifest import Report, RowSummary, write_manifest
 from runner.models import Batch, ItemState
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ async def finish(batch: Batch, context: RunContext, result: BatchResult, owner: 
         finished_at=clock.now(),
     )
     rows = RowSummary(await ledger.row_totals(batch.batch_id))
+    report = Report(batch, now=clock.now(), quota=context.pacer.quota)
     try:
         rows = await write_manifest(
             ledger,
@@ -37,7 +38,10 @@ async def finish(batch: Batch, context: RunContext, result: BatchResult, owner: 
             exit_code=int(result.exit_code),
             now=clock.now(),
             deferred=result.deferred,
+            report=report,
         )
+        for notice in report.notices():
+            context.emit(notice)
         is_accepted = batch.account == context.account
         if is_accepted and counts.get(ItemState.COLLECTED):
             await confirm(context.sink, batch.out, owner)

@@ -6,7 +6,8 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from runner.formatting import shown
-from runner.manifest.jsonl import CHUNK_BYTES, FIELDS, line
+from runner.manifest.document import CHUNK_BYTES
+from runner.manifest.jsonl import FIELDS, line
 from runner.sinks.result_array import Chunks
 
 if TYPE_CHECKING:

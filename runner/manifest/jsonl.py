@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from runner.manifest.document import CHUNK_BYTES
 from runner.models import ItemState, iso
 from runner.sinks.result_array import Chunks
 
@@ -44,8 +45,6 @@ FIELDS = (
 )
 _ON_ITS_WAY = frozenset({ItemState.SUCCEEDED, ItemState.FAILED})
 """States in which the `result` of an item says where it was to be saved, but may not be there."""
-
-CHUNK_BYTES = 64 << 10
 
 _NEEDS_ESCAPE = re.compile(r"\\[xu\\]|[\ud800-\udfff]")
 _ESCAPED = re.compile(r"[\\\ud800-\udfff]")

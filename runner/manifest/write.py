@@ -10,16 +10,17 @@ import orjson
 
 from runner.errors import first_cause
 from runner.manifest.csv import HEADER, csv_row
-from runner.manifest.jsonl import CHUNK_BYTES, json_line, line, shown_name
+from runner.manifest.document import Document
+from runner.manifest.jsonl import json_line, line, shown_name
 from runner.manifest.row_summary import RowSummary, RowTally
 from runner.models import COUNTERS, NONE_DEFERRED, ItemState, iso
-from runner.sinks.result_array import Chunks
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
     from datetime import datetime
 
     from runner.ledger.protocol import ItemStore
+    from runner.manifest.report import Report
     from runner.models import Batch, Deferrals, Item
     from runner.protocols import Sink
 
@@ -38,28 +39,51 @@ async def write_manifest(
     exit_code: int | None,
     now: datetime,
     deferred: Deferrals = NONE_DEFERRED,
+    report: Report | None = None,
 ) -> RowSummary:
     """Write `manifest.jsonl`, `manifest.csv` and `summary.json`, each atomically, with flat memory.
 
     `batch` is the batch as the ledger has it now. All three come from one pass over the items, so they always agree;
-    the summary is written last. Returns the account of the items' rows. Raises the errors of ledger and sink:
-    LedgerError, StorageFull, ConfigError.
+    the summary is written after the others. A `report` is made in the same pass, and its page is written last; what
+    keeps it from being written is in `report.trouble`. Returns the account of the items' rows. Raises the errors of
+    ledger and sink: LedgerError, StorageFull, ConfigError.
     """
-    lines, table = _Document(), _Document(HEADER)
+    lines, table = Document(), Document(HEADER)
     try:
         async with asyncio.TaskGroup() as writing:
             writing.create_task(sink.write(MANIFEST_JSONL, lines.chunks()))
             writing.create_task(sink.write(MANIFEST_CSV, table.chunks()))
-            by_state, rows = await _render(ledger.items(batch.batch_id), batch, lines=lines, table=table)
+            if report is not None:
+                report.begin(writing, sink)
+            by_state, rows = await _render(ledger.items(batch.batch_id), batch, lines=lines, table=table, report=report)
     except ExceptionGroup as group:
         raise first_cause(group) from group
     totals = summary(batch, by_state, exit_code, now=now, deferred=deferred, rows=rows)
     await sink.write(SUMMARY_JSON, _single(orjson.dumps(totals, option=_INDENTED)))
+    if report is not None:
+        await report.write_page(sink, rows)
     return rows
 
 
+async def write_report(ledger: ItemStore, batch: Batch, sink: Sink, report: Report) -> None:
+    """Write the report of a batch without its manifest. Raises the errors of ledger and sink."""
+    rows = RowTally()
+    try:
+        async with asyncio.TaskGroup() as writing:
+            report.begin(writing, sink)
+            async for item in ledger.items(batch.batch_id):
+                rows.take(item)
+                await report.take(item)
+            await report.end()
+    except ExceptionGroup as group:
+        raise first_cause(group) from group
+    await report.write_page(sink, rows.summary())
+    for trouble in report.trouble:
+        raise trouble
+
+
 async def _render(
-    items: AsyncIterator[Item], batch: Batch, *, lines: _Document, table: _Document
+    items: AsyncIterator[Item], batch: Batch, *, lines: Document, table: Document, report: Report | None
 ) -> tuple[Counter[ItemState], RowSummary]:
     by_state: Counter[ItemState] = Counter()
     rows = RowTally()
@@ -69,8 +93,12 @@ async def _render(
         fields = line(item, batch)
         await lines.add(json_line(fields))
         await table.add(csv_row(fields.values()))
+        if report is not None:
+            await report.take(item)
     await lines.end()
     await table.end()
+    if report is not None:
+        await report.end()
     return by_state, rows.summary()
 
 
@@ -105,26 +133,6 @@ def summary(
         "deferred": [{"source": shown_name(one.source), "reason": one.reason} for one in deferred.first],
         **(rows or RowSummary()).document(),
     }
-
-
-class _Document:
-    """Chunks of about 64 KiB on their way to a sink, a few at a time."""
-
-    def __init__(self, *first: bytes) -> None:
-        self._gathered = Chunks(CHUNK_BYTES, *first)
-        self._queue: asyncio.Queue[bytes | None] = asyncio.Queue(maxsize=2)
-
-    async def add(self, rendered: bytes) -> None:
-        if chunk := self._gathered.add(rendered):
-            await self._queue.put(chunk)
-
-    async def end(self) -> None:
-        await self._queue.put(self._gathered.rest())
-        await self._queue.put(None)
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        while (chunk := await self._queue.get()) is not None:
-            yield chunk
 
 
 async def _single(content: bytes) -> AsyncIterator[bytes]:

@@ -207,6 +207,10 @@ def _always(text: str) -> Callable[[ProblemGroup, Mapping[str, Definition]], str
     return lambda _group, _fields: text
 
 
+_ASK_THE_VENDOR = (
+    "Look for the import in the vendor's dashboard; `bulkhead redrive` asks the vendor before it sends anything again."
+)
+
 _BY_KIND: Mapping[str, Callable[[ProblemGroup, Mapping[str, Definition]], str]] = {
     "header_not_found": _header_not_found,
     "not_mapped": _not_mapped,
@@ -235,6 +239,23 @@ _BY_KIND: Mapping[str, Callable[[ProblemGroup, Mapping[str, Definition]], str]] 
     "check_killed": _always("The vendor may accept it; if the file isn't large, look at its content."),
     "check_error": _always("The vendor may accept it; please report this, with the type of the file."),
     "other": _always("Use --json to see them all."),
+    "rows": _always("Compare the result with the file; `bulkhead check` shows which rows are invalid, and why."),
+    "check_failed": _always("Fix the file; `bulkhead check` shows the cells. The next run checks it again."),
+    "check_data_lost": _always("Fix the file; `bulkhead check` shows the rows. The next run checks it again."),
+    "not_found": _always("Put the file back, or remove it from the list."),
+    "archived": _always("Restore the object, then run again."),
+    "access_denied": _always("Let the identity that runs Bulkhead read the object, then run again."),
+    "failed_before": _always("Fix the files, or the schema; with --retry-failed, a run sends unchanged files again."),
+    "upload_refused": _always("Queue it again with `bulkhead redrive`; if storage refuses it again, ask the vendor."),
+    "upload_not_taken": _always(_ASK_THE_VENDOR),
+    "import_missing": _always(_ASK_THE_VENDOR),
+    "result_missing": _always(_ASK_THE_VENDOR),
+    "result_invalid": _always(_ASK_THE_VENDOR),
+    "create_in_doubt": _always(
+        "Look for the import in the vendor's dashboard; if it is not there, queue it again with `bulkhead redrive`."
+    ),
+    "result_too_large": _always("Raise max_result; `bulkhead redrive` then fetches the result."),
+    "dead_letter": _always("Fix the cause, then queue it again with `bulkhead cloud redrive`."),
 }
 
 

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import html
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
-
-from runner.formatting import counted, lasting, shown, sized
+from runner.formatting import aged, counted, lasting, shown, sized
 from runner.problems.advice import advice_for
 from runner.problems.groups import headline_of, rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from jinja2 import Environment
+
     from runner.problems.groups import ProblemGroup
-    from runner.problems.problem import Effect
 
 FILES_MAX = 5000
 """Rows in a table of files; a page with more is slow to open."""
@@ -42,6 +41,8 @@ class FileRow:
 
 def page(template: Path, **values: Any) -> Iterator[str]:
     """Yield a page in pieces; `template` extends `page.html`. Every value is escaped."""
+    from markupsafe import Markup  # noqa: PLC0415 - as jinja2, slow to import and needed at the end of a run only
+
     style = (_HERE / "page.css").read_text(encoding="utf-8")
     pieces: Iterator[str] = (
         _environment(template.parent)
@@ -58,18 +59,22 @@ def page(template: Path, **values: Any) -> Iterator[str]:
 def group_shown(
     group: ProblemGroup,
     fields: Mapping[str, Mapping[str, Any]],
-    words: Mapping[Effect, str],
+    *,
+    words: str,
+    where: str,
 ) -> dict[str, Any]:
-    """Return what a page shows of a group; `fields` are the definitions of its schema, `words` says what it does."""
-    schema = f", schema {group.schema_id}" if group.schema_id and group.schema_id != group.route else ""
+    """Return what a page shows of a group.
+
+    `fields` are the definitions of its schema, `words` says what it does, and `where` which files it is about.
+    """
     return {
         "effect": group.effect,
-        "words": words[group.effect],
+        "words": shown(words),
         "headline": shown(headline_of(group)),
         "advice": advice_for(group, fields),
         "file_count": group.file_count,
         "rows": rows_of(group),
-        "where": shown(f"route {group.route}{schema}") if group.route else "",
+        "where": shown(where),
         "files": [shown(source) for source in group.files],
         "more": group.file_count - len(group.files),
         "says_more": not set(group.files)
@@ -97,6 +102,8 @@ def csp_hash(style: str) -> str:
 
 @cache
 def _environment(folder: Path) -> Environment:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # noqa: PLC0415 - as above
+
     environment = Environment(
         loader=FileSystemLoader([folder, _HERE]),
         autoescape=True,
@@ -104,5 +111,32 @@ def _environment(folder: Path) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(count=lambda number: f"{number:,}", lasting=lasting, sized=sized, plural=counted)
+    environment.filters.update(
+        count=lambda number: f"{number:,}", lasting=lasting, sized=sized, plural=counted, aged=aged
+    )
     return environment
+
+
+class Room:
+    """How much more a page can hold, in bytes."""
+
+    def __init__(self, size_bytes: int) -> None:
+        self._left_bytes = size_bytes
+
+    def part(self, size_bytes: int) -> Room:
+        """Set some of the room aside."""
+        size_bytes = min(size_bytes, self._left_bytes)
+        self._left_bytes -= size_bytes
+        return Room(size_bytes)
+
+    def give_back(self, part: Room) -> None:
+        """Take back what is left of a part."""
+        self._left_bytes += part._left_bytes
+
+    def takes(self, *texts: str, markup_bytes: int) -> bool:
+        """Use the room for these texts and the markup around them; False, and nothing is used, if it is too small."""
+        size_bytes = markup_bytes + sum(len(html.escape(text).encode("utf-8", "backslashreplace")) for text in texts)
+        if size_bytes > self._left_bytes:
+            return False
+        self._left_bytes -= size_bytes
+        return True

@@ -95,7 +95,7 @@ class CreatePacer:
         """
         self._store = store
         self._quota_key = quota_key
-        self._quota = quota
+        self.quota = quota
         self._clock = clock
         self._rng = rng
         self._lease_s = request_timeout_s + LATE_ARRIVAL_S + quota.per_s + guard_s
@@ -118,13 +118,13 @@ class CreatePacer:
 
     async def free_slots(self) -> int:
         """Return how many creates can be sent immediately."""
-        quota = await self._store.read(self._quota_key, count=self._quota.count)
+        quota = await self._store.read(self._quota_key, count=self.quota.count)
         now = self._clock.ticks()
         return 0 if quota.not_before > now else sum(slot.until <= now for slot in quota.slots)
 
     async def due_in_s(self) -> float:
         """Return the seconds until a create can be sent, if no other user is faster."""
-        quota = await self._store.read(self._quota_key, count=self._quota.count)
+        quota = await self._store.read(self._quota_key, count=self.quota.count)
         due_at = max(quota.not_before, min(slot.until for slot in quota.slots))
         return max(0.0, due_at - self._clock.ticks())
 
@@ -142,7 +142,7 @@ class CreatePacer:
         self._changed.set()
 
     async def _try(self) -> tuple[Permit | None, float]:
-        quota = await self._store.read(self._quota_key, count=self._quota.count)
+        quota = await self._store.read(self._quota_key, count=self.quota.count)
         now = self._clock.ticks()
         number, slot = min(enumerate(quota.slots), key=lambda numbered: numbered[1].until)
         wait_s = max(quota.not_before, slot.until) - now

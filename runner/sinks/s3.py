@@ -35,7 +35,7 @@ _IMPORT_ID = "bulkhead-import"
 
 _MAX_PREFIX_BYTES = MAX_KEY_BYTES - MAX_PATH_BYTES - 1
 _CONTENT_TYPES = {".json": "application/json", ".jsonl": "application/x-ndjson", ".csv": "text/csv; charset=utf-8",
-                  ".html": "text/html; charset=utf-8"}  # fmt: skip
+                  ".html": "text/html; charset=utf-8", ".txt": "text/plain; charset=utf-8"}  # fmt: skip
 
 
 class S3Sink:

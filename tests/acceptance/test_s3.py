@@ -19,7 +19,15 @@ from tests.support.command import CANARY_AWS_KEY
 FILES = 60
 PACE = ("--create-quota", "200/2s", "--uploads", "4")
 SMALL_PAGES = "import runner.sources.s3 as s3; s3.PAGE_LENGTH = 7; from runner.__main__ import main; main()"
-DOCUMENTS = {".bulkhead-out.json", "manifest.csv", "manifest.jsonl", "summary.json"}
+DOCUMENTS = {
+    ".bulkhead-out.json",
+    "manifest.csv",
+    "manifest.jsonl",
+    "summary.json",
+    "report.html",
+    "failed.txt",
+    "review.txt",
+}
 
 Work = Callable[..., Workspace]
 

@@ -10,6 +10,7 @@ from runner.cli.arguments import (
     ManifestArguments,
     ReconcileArguments,
     RedriveArguments,
+    ReportArguments,
     StatusArguments,
     TableArguments,
 )
@@ -46,6 +47,17 @@ async def manifest(args: ManifestArguments) -> None:
 
     async with session(args) as s:
         await write_pieces(s.bulkhead.manifest(args.batch, format=args.form))
+
+
+async def report(args: ReportArguments) -> None:
+    """Write the report of a batch again, beside its manifest: report.html, failed.txt, and review.txt."""
+    from runner.cli.query import session
+    from runner.cli.styles import line
+    from runner.formatting import near
+
+    async with session(args) as s:
+        place = await s.bulkhead.report(args.batch)
+        s.answer(place, lambda console, place: line(console, near(place)), lambda place: {"report": place})
 
 
 async def redrive(args: RedriveArguments) -> None:

@@ -13,7 +13,7 @@ from runner.cloud.lifecycle import ENDS, is_idle, reopen
 from runner.cloud.protocols import Done, Outcome, Queue
 from runner.ledger.leases import WHOLE_BATCH
 from runner.local.outcome import batch_result
-from runner.manifest import MANIFEST_JSONL, summary, write_manifest
+from runner.manifest import MANIFEST_JSONL, Report, summary, write_manifest
 from runner.models import Batch, BatchState
 from runner.stages.earlier import held_back
 from runner.stop import StopSignal
@@ -77,9 +77,7 @@ async def _finished(deployment: Deployment, batch_id: str) -> bool:
     judged, reason = await _judged(deployment, batch, counts)
     if moves == manifest_moves and judged == batch:
         return False
-    rows = await write_manifest(
-        ledger, judged, deployment.places.sink(batch.out), exit_code=judged.exit_code, now=deployment.clock.now()
-    )
+    rows = await _write_manifest(deployment, judged)
     if judged.state in ENDS and judged.state is not batch.state:
         await _publish_end(deployment, judged, counts, reason=reason, moves=moves, rows=rows)
     if judged != batch:
@@ -92,6 +90,16 @@ async def _finished(deployment: Deployment, batch_id: str) -> bool:
         )
     await ledger.record_manifest(batch_id, moves=moves)
     return await _moved_since(deployment, judged, since=moves)
+
+
+async def _write_manifest(deployment: Deployment, batch: Batch) -> RowSummary:
+    now = deployment.clock.now()
+    report = Report(batch, now=now, quota=deployment.settings.create_quota)
+    sink = deployment.places.sink(batch.out)
+    rows = await write_manifest(deployment.ledger, batch, sink, exit_code=batch.exit_code, now=now, report=report)
+    for notice in report.notices():
+        logger.warning(notice.message, extra={"batch": batch.batch_id, "code": notice.code})
+    return rows
 
 
 async def _judged(deployment: Deployment, batch: Batch, counts: Mapping[ItemState, int]) -> tuple[Batch, str]:
