@@ -29,15 +29,20 @@ settings.load_profile("default")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Bound the time that Hypothesis spends on shrinking; it has no public setting for that."""
+    """Bound the time that Hypothesis spends on shrinking; it has no public setting for that.
+
+    Stop garbage collections until all tests are collected: nothing that is made until then is garbage.
+    """
     assert engine.MAX_SHRINKING_SECONDS > MOST_SHRINKING_S
     engine.MAX_SHRINKING_SECONDS = MOST_SHRINKING_S
+    gc.disable()
 
 
 def pytest_collection_finish() -> None:
     """Keep thousands of collected tests out of every later garbage collection, of which many tests ask for one."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(tryfirst=True)
