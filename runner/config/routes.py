@@ -16,6 +16,7 @@ import orjson
 from runner import identity
 from runner.config.origins import FILES, WORKING_DIRECTORY, notification_addresses
 from runner.errors import ConfigError, ItemRejected
+from runner.formatting import shown
 from runner.globs import Globs
 from runner.models import CreateRequest
 from runner.sources.object_versions import unversioned_source
@@ -308,7 +309,10 @@ class _Parser:
             raise self.error(f"{key}: {value} is not valid JSON: {at}: {error.msg}") from None
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else "not a path"
-            raise self.error(f"{key}: {value} cannot be read: {reason}", hint=f"looked for {path}") from error
+            hint = f"looked for {shown(str(path))}"
+            if not value.isprintable():
+                hint += "; in a TOML text, a backslash is an escape: write / or \\\\, or use single quotes"
+            raise self.error(f"{key}: {shown(value)} cannot be read: {reason}", hint=hint) from error
 
     def _inside(self, path: Path, value: str, *, key: str) -> Path:
         """Return the path, or its end without links if it has to be in a directory. Raises ConfigError, OSError."""

@@ -104,10 +104,10 @@ def _empty(group: ProblemGroup, _fields: Mapping[str, Definition]) -> str:
 
 
 def _warning(group: ProblemGroup, _fields: Mapping[str, Definition]) -> str:
-    return _BY_WARNING.get(group.code, "Check whether this is intended.")
+    return BY_WARNING.get(group.code, "Check whether this is intended.")
 
 
-_BY_WARNING = {
+BY_WARNING = {
     "bad_bytes": "Export the file again as UTF-8; some of its characters are lost.",
     "cell_error": "Correct the formulas in these cells, or replace them with values.",
     "checkbox_word": "Write yes or no; only off, n, no, false, disabled, 0, and empty cells mean no.",
@@ -138,6 +138,8 @@ _BY_WARNING = {
         "header."
     ),
     "scientific": "Export the file again with these columns as text; the digits cannot be restored from this one.",
+    "validator": "Check these values; the validator removes no row.",
+    "value": "Compare these values with the file; if they are identifiers, change the field's type to string.",
     "value_nested": "Write the values of nested objects into keys of their own.",
     "zero_group": "Export the numbers with a decimal point.",
 }
@@ -148,6 +150,8 @@ def _unsupported_type(group: ProblemGroup, _fields: Mapping[str, Definition]) ->
     names = [PurePosixPath(source).name for source in group.files]
     if any(name != name.strip() or not name.isprintable() for name in names):
         return f"Rename them without blanks or invisible characters at the ends: {listed(names)}."
+    if names and all(name.startswith("_") for name in names):
+        return "If they only mark what other programs did, leave all such names out with --exclude '**/_*'."
     pattern = _pattern_of(names, is_all=group.file_count == len(names))
     if pattern is None:
         return f"Leave each of them out with --exclude, or give it a suffix that is imported: {listed(names)}."
@@ -161,8 +165,6 @@ def _pattern_of(names: Sequence[str], *, is_all: bool) -> str | None:
         return f"**/*{_literal(suffix)}"
     if len(set(names)) == 1:
         return f"**/{_literal(names[0])}"
-    if names and all(name.startswith("_") for name in names):
-        return "**/_*"
     return f"**/{{{','.join(map(_literal, names))}}}" if names and is_all else None
 
 

@@ -92,7 +92,21 @@ def fitting_delimiter(fields: Sequence[Mapping[str, Any]], header: Sequence[str]
 
 
 def _score(field: Mapping[str, Any], header: str) -> float:
+    label = str(field.get("label") or field.get("key") or "")
+    if _each_has_its_own(_words(label), _words(header)):
+        return 0.0
     return max((_likeness(name, header) for name in names_of(field)), default=0.0)
+
+
+def _each_has_its_own(words: Sequence[str], others: Sequence[str]) -> bool:
+    """Return whether each of two names has a word without a like in the other: Patient Email is no Patient Name."""
+    joined = "".join(words), "".join(others)
+    if joined[0] in _runs(others) or joined[1] in _runs(words):
+        return False
+    return all(
+        any(max((_word_likeness(word, one) for one in there), default=0.0) < WORD_LIKENESS_MIN for word in here)
+        for here, there in ((words, others), (others, words))
+    )
 
 
 def names_of(field: Mapping[str, Any]) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from runner.errors import ItemRejected
+from runner.formatting import shown
 from runner.models import MAX_FILE_BYTES, MAX_JSON_BYTES, ItemKind
 
 ARRAY_SUFFIXES = frozenset({".json"})
@@ -54,7 +55,9 @@ def kind_and_rejection(name: str, size_bytes: int) -> tuple[ItemKind, ItemReject
 
 
 def _unsupported(suffix: str) -> ItemRejected:
-    what = f"{suffix} is" if suffix else "a name without a suffix is"
+    is_odd = not suffix.isprintable() or suffix != suffix.strip()
+    named = f'"{shown(suffix)}"' if is_odd else suffix
+    what = f"{named} is" if suffix else "a name without a suffix is"
     return ItemRejected("unsupported_type", f"{what} not a file type that is imported; those are {_KNOWN}")
 
 

@@ -23,7 +23,9 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 # Characters that change the direction of text or are invisible; in titles, nothing isolates them.
-_UNSEEN = re.compile("[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
+_UNSEEN = re.compile("[\u0000-\u001f\u007f-\u009f\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
+
+_HIDDEN = re.compile(f"(?![\t\r\n]){_UNSEEN.pattern}")
 
 
 class Pages:
@@ -45,6 +47,8 @@ class Pages:
         self._environment.filters["digest"] = digest
         self._environment.filters["plain"] = plain
         self._environment.filters["grouped"] = grouped
+        self._environment.filters["escaped"] = escaped
+        self._environment.tests["with_unseen"] = _HIDDEN.search
 
     def answer(self, template: str, content: Mapping[str, Any], *, status: int = 200) -> web.Response:
         text = self._environment.get_template(template).render(content)
@@ -77,6 +81,11 @@ def json_text(body: bytes) -> web.Response:
 def plain(text: str) -> str:
     """Return a text for a title, in which invisible characters are replaced with a visible one."""
     return _UNSEEN.sub("\ufffd", text)
+
+
+def escaped(text: str) -> str:
+    """Return a text in which invisible characters are escaped: people see what to remove."""
+    return _HIDDEN.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
 
 
 def grouped(number: int) -> str:

@@ -122,7 +122,7 @@ def test_rows_that_would_be_lost_are_told_first_though_the_import_succeeds(work:
 def test_four_hundred_bad_files_read_as_three_problems_largest_first(work: Work, sandbox: SandboxVendor) -> None:
     mine = work(sandbox)
     for number in range(180):
-        mine.add(f"a{number}.csv", f"Name of customer,Email\nA{number},a@b.example\n".encode())
+        mine.add(f"a{number}.csv", f"Full name of customer,Email\nA{number},a@b.example\n".encode())
     for number in range(140):
         mine.add(f"b{number}.csv", f"Full Name,Email\nB,mail {number}\n".encode())
     for number in range(80):
@@ -133,7 +133,7 @@ def test_four_hundred_bad_files_read_as_three_problems_largest_first(work: Work,
         (140, "cell"),
         (80, "import_failed"),
     ]
-    assert clusters[0]["advice"].startswith('Add "Name of customer" to the alternateMatches of Full Name, if')
+    assert clusters[0]["advice"].startswith('Add "Full name of customer" to the alternateMatches of Full Name, if')
 
 
 @pytest.mark.parametrize(

@@ -391,3 +391,13 @@ async def test_texts_that_html_cannot_represent_stay_unchanged_unless_edited(box
     sent = {name: text.replace("\n", "\r\n") for name, text in cells.fields.items() if name.startswith("cell.")}
     page = await person.send(cells, **sent)
     assert "Last change" not in page.text
+
+
+async def test_invisible_characters_of_a_wrong_value_are_shown(box):
+    content = b"Full name,Email,Country,Credit limit\nAda,ada@example.com\xe2\x80\x8b,Atlantis\xe2\x80\x8b,7\n"
+    person = await in_review(box, content)
+    page = await person.look()
+    assert r"ada@example.com\u200b" in page.text
+    assert r"Invisible characters: ada@example.com\u200b" in " ".join(page.text.split())
+    assert r"Atlantis\u200b" in page.text
+    assert page.form("/cells").fields[cell(page.form("/cells"), 0, "email")] == "ada@example.com\u200b"

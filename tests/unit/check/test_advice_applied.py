@@ -15,7 +15,9 @@ from runner.check.read_outcome import OutcomeReader
 from runner.check.schemas import BoundRoute
 from runner.config.routes import Route
 from runner.problems import ProblemGroups, advice_for
+from runner.problems.advice import BY_WARNING
 from sandbox.engine.messages import TYPE_MESSAGES, VALIDATOR_MESSAGES
+from sandbox.engine.warning import KINDS
 from tests.support.engine import run, sheets
 
 NAME: dict[str, Any] = {"key": "name", "label": "Full Name", "validators": [{"validate": "required"}]}
@@ -177,7 +179,7 @@ def field_of(kind: Any, **more: Any) -> dict[str, Any]:
 
 
 CASES = {
-    "a header like a field's name": Case("Name of person,Plan\nIda,Gold\n", [NAME, PLAN]),
+    "a header like a field's name": Case("Full name of person,Plan\nIda,Gold\n", [NAME, PLAN]),
     "a column like a field that is free": Case("Full Name,Chosen plan\nIda,Gold\n", [NAME, PLAN]),
     "a column like no field": Case("Full Name,Warehouse\nIda,North\n", [NAME, PLAN]),
     "an unusual delimiter": Case("Full Name~Plan\nIda~Gold\nUwe~Silver\n", [NAME, PLAN]),
@@ -307,3 +309,7 @@ def test_no_advice_drops_a_rule_about_repeated_values(rule: str) -> None:
 )
 def test_no_advice_changes_what_happens_to_invalid_rows(schema_word: str) -> None:
     assert not any(schema_word in said for case in CASES.values() for said in case.seen()[0])
+
+
+def test_each_warning_of_the_engine_has_advice() -> None:
+    assert KINDS.keys() - BY_WARNING.keys() == set()

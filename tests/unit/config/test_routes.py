@@ -138,6 +138,7 @@ class TestLoading:
             ('schema_id = ""', "schema_id must be a text", None),
             ("schema_id = 7", "schema_id must be a text", None),
             ('fields = "gone.json"', "fields: gone.json cannot be read: No such file", "looked for"),
+            ('fields = "a\\fields.json"', r"fields: a\x0cields.json cannot be read", "a backslash is an escape"),
             ('fields = "bad.json"', "fields: bad.json is not valid JSON: line 2, column", None),
             ('fields = "empty.json"', "fields: empty.json must be an array with at least one field", None),
             ('fields = "other.json"', "fields: other.json is neither an array of fields nor an object with", None),

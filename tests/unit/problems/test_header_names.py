@@ -37,7 +37,7 @@ def test_abbreviations_typos_and_additions_are_like_a_field(label: str, header: 
         ("Country", "County"), ("Country", "City"), ("Employee", "Employer"), ("Payee", "Payer"), ("Name", "Username"),
         ("Address Line 1", "Address Line 2"), ("Gender", "Render"), ("Start Date", "End Date"), ("Quality", "Quantity"),
         ("Full Name", "Customer"), ("Name", "Surname"), ("Id", "Order Id"), ("State", "Status"), ("No", "Now"),
-        ("Column 1", "Column 12"),
+        ("Column 1", "Column 12"), ("Patient Name", "Patient Email"),
     ],
 )  # fmt: skip
 def test_a_word_or_number_that_differs_makes_a_header_unlike(label: str, header: str) -> None:
@@ -46,7 +46,9 @@ def test_a_word_or_number_that_differs_makes_a_header_unlike(label: str, header:
 
 def test_a_field_that_two_headers_are_like_equally_has_none() -> None:
     assert proposed("Name", "First Name", "Final Name") == []
-    assert proposed("Full Name", "Name of person", "Full name of person") == ["Full name of person"]
+    assert [*likely_headers([{"key": "patient", "label": "Patient Name"}], ["Patient Email"])] == []
+    assert proposed("Full Name", "Name", "Full name of person", "Surname of person") == []
+    assert proposed("Full Name", "Surname of person", "Full name of person") == ["Full name of person"]
 
 
 @pytest.mark.parametrize(

@@ -136,6 +136,13 @@ def test_name_and_size_decide_what_is_refused(name: str, size: int, code: str | 
     assert (rejection.code if rejection else None) == code
 
 
+def test_a_blank_or_invisible_character_in_a_suffix_is_shown() -> None:
+    for name, shown in (("data.csv ", '".csv "'), ("data.c\u200bsv", r'".c\u200bsv"'), ("data.pdf", ".pdf")):
+        rejection = rejection_of(name, 5)
+        assert rejection is not None
+        assert str(rejection).startswith(f"{shown} is not a file type")
+
+
 def test_json_suffixes_go_as_rows_and_all_others_as_files() -> None:
     assert {kind_of(name) for name in ("a.json", "a.NDJSON", "a.jsonl")} == {ItemKind.JSON}
     assert {kind_of(name) for name in ("a.csv", "a.XLSX", "a.ods", "a.txt")} == {ItemKind.FILE}
