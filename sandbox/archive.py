@@ -213,7 +213,8 @@ def _review_body(review: Review) -> dict[str, Any]:
 
 def _registration(body: str) -> Registration:
     given = orjson.loads(body)
-    return Registration(given["id"], given["url"], tuple(given["events"]))
+    lists: dict[str, Any] = {name: tuple(value) for name, value in given.items() if isinstance(value, list)}
+    return Registration(**(given | lists))
 
 
 def _delivery(body: str) -> Delivery:

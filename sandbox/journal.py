@@ -10,11 +10,18 @@ from sandbox.imports import Import
 
 @dataclass(frozen=True)
 class Registration:
-    """A managed webhook: its URL and the events it gets. The sandbox makes its `id`."""
+    """A managed webhook: its URL and the events it gets. The sandbox makes its `id`.
+
+    `import_identifiers` and `schema_ids` are the imports it reports: those with any of them, or all if both are empty.
+    `development_mode` True or False is the mode of these imports, None is either.
+    """
 
     id: str
     url: str
     events: tuple[str, ...]
+    import_identifiers: tuple[str, ...] = ()
+    schema_ids: tuple[str, ...] = ()
+    development_mode: bool | None = None
 
 
 @dataclass(kw_only=True)

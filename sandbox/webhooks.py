@@ -10,7 +10,7 @@ from urllib.parse import urlencode, urlsplit
 import orjson
 
 from sandbox.faults import Fault
-from sandbox.imports import Ended, iso_instant, new_id
+from sandbox.imports import Ended, Import, iso_instant, new_id
 from sandbox.journal import Delivery, Journal, NoJournal, Registration, SavedAccount
 from sandbox.problems import invalid, not_found
 from sandbox.schema_validation import web_address
@@ -21,6 +21,9 @@ EVENTS = {
     "FAILED": "headless_import_failed",
 }
 BASIC_SETTINGS = {"SUCCESSFUL": "webhookUrl", "NEEDS_REVIEW": "needsReviewWebhookUrl"}
+USER_KEYS = {"id": "id", "name": "name", "email": "email", "company_id": "companyId", "company_name": "companyName"}
+"""The keys of `data.user`, each with the key of the create that it comes from."""
+
 MAX_ATTEMPTS = 10
 BACKOFF_START_S = 5.0
 BACKOFF_MAX_S = 3600.0
@@ -83,7 +86,10 @@ class Webhooks:
         return [{name: getattr(one, name) for name in names} for one in self._pending.values()]
 
     def register(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Register `{"url", "events"}`, by default for all events. Raises ApiProblem 400."""
+        """Register a Registration's values without `id`, by default for all events of all imports.
+
+        Raises ApiProblem 400.
+        """
         url, events = body.get("url"), body.get("events", list(EVENTS.values()))
         if problem := web_address(url):
             raise invalid("url", problem)
@@ -91,7 +97,17 @@ class Webhooks:
             raise invalid("url", "Only addresses of this machine and of --webhook-hosts are allowed.")
         if not isinstance(events, list) or not events or not all(event in EVENTS.values() for event in events):
             raise invalid("events", f"Expected some of {', '.join(EVENTS.values())}.")
-        registration = Registration(new_id(self._rng), str(url), tuple(events))
+        mode = body.get("development_mode")
+        if not isinstance(mode, bool | None):
+            raise invalid("development_mode", "Must be a valid boolean.")
+        registration = Registration(
+            id=new_id(self._rng),
+            url=str(url),
+            events=tuple(events),
+            import_identifiers=_names(body, "import_identifiers"),
+            schema_ids=_names(body, "schema_ids"),
+            development_mode=mode,
+        )
         self._registered[registration.id] = registration
         self._journal.registered(registration)
         return _shown(registration)
@@ -118,10 +134,13 @@ class Webhooks:
         event = EVENTS[ended.status]
         body = orjson.dumps({"event": event, "data": _data(ended)}).decode()
         for registration in list(self._registered.values()):
-            if event in registration.events:
+            if event in registration.events and _reports(registration, ended.found):
                 self._post(ended, now=now, url=registration.url, content_type=_JSON, body=body)
-        url = ended.found.schema["settings"].get(BASIC_SETTINGS.get(ended.status, ""))
-        if url:
+        settings = ended.found.schema["settings"]
+        url = settings.get(BASIC_SETTINGS.get(ended.status, ""))
+        if url and not _is_synced(settings):
+            self._count("webhooks", "not_synced")
+        elif url:
             self._post(ended, now=now, url=url, content_type=_FORM, body=urlencode({"uploadId": ended.found.id}))
 
     def due(self, now: float) -> list[Delivery]:
@@ -212,7 +231,43 @@ class Webhooks:
 
 
 def _shown(registration: Registration) -> dict[str, Any]:
-    return {"id": registration.id, "url": registration.url, "events": list(registration.events)}
+    return {
+        "id": registration.id,
+        "url": registration.url,
+        "events": list(registration.events),
+        "import_identifiers": list(registration.import_identifiers),
+        "schema_ids": list(registration.schema_ids),
+        "development_mode": registration.development_mode,
+    }
+
+
+def _names(body: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    given = body.get(key)
+    if not isinstance(given, list | None) or not all(isinstance(name, str) and name for name in given or ()):
+        raise invalid(key, "Expected a list of strings.")
+    return tuple(given or ())
+
+
+def _reports(registration: Registration, found: Import) -> bool:
+    """Tell whether a managed webhook reports this import."""
+    settings = found.schema["settings"]
+    if registration.development_mode not in {None, _is_development(settings)}:
+        return False
+    if not registration.import_identifiers and not registration.schema_ids:
+        return True
+    is_identified = settings.get("importIdentifier") in registration.import_identifiers
+    return is_identified or found.schema_id in registration.schema_ids
+
+
+def _is_development(settings: Mapping[str, Any]) -> bool:
+    return bool(settings.get("developmentMode"))
+
+
+def _is_synced(settings: Mapping[str, Any]) -> bool:
+    """Tell whether the vendor gets all data of an import, without which no basic webhook is sent."""
+    if settings.get("backendSyncMode") is None:
+        return settings.get("backendSync") is True
+    return bool(settings["backendSyncMode"] == "FULL_DATA")
 
 
 def _data(ended: Ended) -> dict[str, Any]:
@@ -221,12 +276,12 @@ def _data(ended: Ended) -> dict[str, Any]:
     return {
         "id": found.id,
         "filename": found.original_filename,
-        "user": found.user,
-        "created_date": iso_instant(found.created_at),
+        "user": None if found.user is None else {name: found.user.get(given) for name, given in USER_KEYS.items()},
+        "created_date": iso_instant(found.created_at if found.ended_at is None else found.ended_at),
         "import_type": "HEADLESS",
         "status": ended.status,
         "num_data_rows": metadata.get("totalRows", 0),
-        "development_mode": bool(found.schema["settings"].get("developmentMode")),
+        "development_mode": _is_development(found.schema["settings"]),
         "has_data": ended.status == "SUCCESSFUL",
         "headless": ended.shown,
     }

@@ -244,7 +244,8 @@ class WebhookPerImport(WrappedApi):
     """An ImportsApi whose creates name the webhook that reports the end of the import.
 
     The url is added when the request is sent: it holds a token that changes, and is not part of an item's identity.
-    `current_url` is called before each create. A route that sets its own webhook keeps it.
+    The vendor calls it only for imports with `backendSyncMode: FULL_DATA`, which is added, too. `current_url` is called
+    before each create. A route that sets its own webhook, or its own mode, keeps it.
     """
 
     def __init__(self, api: ImportsApi, current_url: Callable[[], str]) -> None:
@@ -253,7 +254,7 @@ class WebhookPerImport(WrappedApi):
 
     async def create(self, request: CreateRequest) -> RemoteImport:
         url = self._current_url()
-        named = {"webhookUrl": url, "needsReviewWebhookUrl": url}
+        named = {"webhookUrl": url, "needsReviewWebhookUrl": url, "backendSyncMode": "FULL_DATA"}
         try:
             return await self.inner.create(replace(request, settings={**named, **(request.settings or {})}))
         except BulkheadError as error:

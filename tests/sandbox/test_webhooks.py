@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from dataclasses import replace
 
 import aiohttp
 import pytest
@@ -19,6 +20,7 @@ T0 = 1_780_000_000.0
 GOOD = [{"name": "Ada"}]
 BAD = [{"name": "Ada", "email": "nowhere"}]
 BLOCK = {"invalidDataBehavior": "BLOCK_SUBMIT"}
+SYNC = {"backendSyncMode": "FULL_DATA"}
 
 
 @pytest.fixture
@@ -52,9 +54,9 @@ async def advance(box, seconds):
 
 async def test_a_managed_webhook_shows_the_import_without_its_links(box, receiver):
     await box.control("POST", "/webhooks", json={"url": receiver.url})
-    user = {"id": "7", "name": "Jeff"}
+    user = {"id": "7", "name": "Jeff", "companyId": "c1"}
     created = await box.create(initial_data=GOOD, import_metadata={"user": user}, settings={"developmentMode": True})
-    await box.ended(created["id"])
+    found = await box.ended(created["id"])
     (body,) = await receiver.wait_for(1)
     assert receiver.headers[0]["Content-Type"] == "application/json"
     assert body["event"] == "import_completed"
@@ -63,14 +65,15 @@ async def test_a_managed_webhook_shows_the_import_without_its_links(box, receive
     assert data == {
         "id": created["id"],
         "filename": None,
-        "user": user,
-        "created_date": created["created_date"],
+        "user": {"id": "7", "name": "Jeff", "email": None, "company_id": "c1", "company_name": None},
+        "created_date": found["modified_date"],
         "import_type": "HEADLESS",
         "status": "SUCCESSFUL",
         "num_data_rows": 1,
         "development_mode": True,
         "has_data": True,
     }
+    assert found["modified_date"] > created["created_date"] == headless["created_date"]
     assert (headless["id"], headless["status"]) == (created["id"], "SUCCESSFUL")
     assert headless["result_metadata"]["totalRows"] == 1
     assert not {"review_url", "upload"} & set(headless)
@@ -78,7 +81,7 @@ async def test_a_managed_webhook_shows_the_import_without_its_links(box, receive
 
 async def test_a_failed_import_is_reported_only_to_managed_webhooks(box, receiver):
     await box.control("POST", "/webhooks", json={"url": receiver.url})
-    created = await box.create(settings={"webhookUrl": receiver.url})
+    created = await box.create(settings={**SYNC, "webhookUrl": receiver.url})
     await box.put(created["upload"], b"PK\x03\x04 damaged")
     assert (await box.ended(created["id"]))["status"] == "FAILED"
     (body,) = await receiver.wait_for(1)
@@ -99,7 +102,12 @@ async def test_a_review_is_reported_when_it_is_needed_and_when_it_is_finished(bo
 
 
 async def test_basic_webhooks_are_forms_with_the_upload_id(box, receiver):
-    settings = {**BLOCK, "webhookUrl": f"{receiver.url}/done", "needsReviewWebhookUrl": f"{receiver.url}/review"}
+    settings = {
+        **BLOCK,
+        **SYNC,
+        "webhookUrl": f"{receiver.url}/done",
+        "needsReviewWebhookUrl": f"{receiver.url}/review",
+    }
     reviewed = await box.create(initial_data=BAD, settings=settings)
     await box.ended(reviewed["id"])
     assert await receiver.wait_for(1) == [{"uploadId": [reviewed["id"]]}]
@@ -107,6 +115,73 @@ async def test_basic_webhooks_are_forms_with_the_upload_id(box, receiver):
     await box.ended(done["id"])
     assert (await receiver.wait_for(2))[1] == {"uploadId": [done["id"]]}
     assert receiver.headers[0]["Content-Type"] == "application/x-www-form-urlencoded"
+
+
+INLINE = {"fields": [{"key": "name"}]}
+NAMED = {"importIdentifier": "people"}
+
+
+@pytest.mark.parametrize(
+    ("filters", "create", "is_reported"),
+    [
+        ({}, {}, True),
+        ({}, INLINE, True),
+        ({"schema_ids": ["customers"]}, {}, True),
+        ({"schema_ids": ["others"]}, {}, False),
+        ({"schema_ids": ["customers"]}, INLINE, False),
+        ({"schema_ids": ["customers"]}, {**INLINE, "settings": NAMED}, False),
+        ({"import_identifiers": ["people"]}, {**INLINE, "settings": NAMED}, True),
+        ({"import_identifiers": ["people"]}, {"settings": NAMED}, True),
+        ({"import_identifiers": ["people"]}, {"settings": {"importIdentifier": "People"}}, False),
+        ({"import_identifiers": ["people"]}, INLINE, False),
+        ({"import_identifiers": ["people"], "schema_ids": ["customers"]}, {}, True),
+        ({"import_identifiers": ["people"], "schema_ids": ["others"]}, {"settings": NAMED}, True),
+        ({"development_mode": False}, {}, True),
+        ({"development_mode": False}, {"settings": {"developmentMode": True}}, False),
+        ({"development_mode": True}, {"settings": {"developmentMode": True}}, True),
+        ({"development_mode": True}, {}, False),
+        ({"development_mode": False, "import_identifiers": ["people"]}, {"settings": NAMED}, True),
+        ({"development_mode": True, "import_identifiers": ["people"]}, {"settings": NAMED}, False),
+    ],
+)
+def test_a_managed_webhook_reports_only_the_imports_that_it_is_registered_for(filters, create, is_reported):
+    queue, counted = make_queue()
+    queue.register({"url": "http://127.0.0.1:1/", **filters})
+    found = replace(
+        ended().found,
+        schema={"settings": create.get("settings", {})},
+        schema_id=None if "fields" in create else "customers",
+    )
+    queue.announce(replace(ended(), found=found), T0)
+    assert counted == (["queued"] if is_reported else [])
+
+
+@pytest.mark.parametrize(
+    ("settings", "outcome"),
+    [
+        ({}, "not_synced"),
+        ({"backendSyncMode": "DISABLED"}, "not_synced"),
+        ({"backendSyncMode": "MAPPINGS_ONLY", "backendSync": True}, "not_synced"),
+        ({"backendSync": False}, "not_synced"),
+        ({"backendSync": True}, "queued"),
+        (SYNC, "queued"),
+    ],
+)
+@pytest.mark.parametrize(("status", "key"), [("SUCCESSFUL", "webhookUrl"), ("NEEDS_REVIEW", "needsReviewWebhookUrl")])
+def test_a_basic_webhook_needs_an_import_whose_data_the_vendor_gets(settings, outcome, status, key):
+    queue, counted = make_queue()
+    found = replace(ended().found, schema={"settings": {**settings, key: "http://127.0.0.1:1/"}})
+    queue.announce(replace(ended(), found=found, status=status), T0)
+    assert counted == [outcome]
+
+
+async def test_the_filters_of_a_managed_webhook_are_kept_across_restarts(tmp_path, receiver):
+    filters = {"import_identifiers": ["people"], "schema_ids": ["customers"], "development_mode": False}
+    async with running_sandbox(data=tmp_path) as box:
+        made = await box.control("POST", "/webhooks", json={"url": receiver.url, **filters})
+    async with running_sandbox(data=tmp_path) as box:
+        assert await box.control("GET", "/webhooks") == [made]
+        assert {name: made[name] for name in filters} == filters
 
 
 async def test_a_webhook_hears_only_of_the_events_it_is_registered_for(box, receiver):
@@ -152,7 +227,7 @@ async def test_a_refused_webhook_is_retried_later(box, receiver):
 
 async def test_a_refused_basic_webhook_is_retried_too(box, receiver):
     receiver.answers = [500]
-    settings = {**BLOCK, "needsReviewWebhookUrl": receiver.url}
+    settings = {**BLOCK, **SYNC, "needsReviewWebhookUrl": receiver.url}
     reviewed = await box.create(initial_data=BAD, settings=settings)
     await box.ended(reviewed["id"])
     await counted(box, queued=1, failed_attempts=1)
@@ -188,7 +263,7 @@ async def test_an_unreachable_receiver_costs_only_attempts(box, unused_tcp_port)
 async def test_only_this_machine_is_talked_to(box, url, caplog):
     with pytest.raises(aiohttp.ClientResponseError, match="400"):
         await box.control("POST", "/webhooks", json={"url": url})
-    created = await box.create(initial_data=GOOD, settings={"webhookUrl": url})
+    created = await box.create(initial_data=GOOD, settings={**SYNC, "webhookUrl": url})
     await box.ended(created["id"])
     assert (await counted(box, refused=1))["queued"] == 1
     assert "not allowed" in caplog.text
@@ -196,7 +271,17 @@ async def test_only_this_machine_is_talked_to(box, url, caplog):
 
 
 @pytest.mark.parametrize(
-    "body", [[], {}, {"url": "ftp://127.0.0.1/"}, {"url": 5}, {"url": "http://localhost/", "events": ["other"]}]
+    "body",
+    [
+        [],
+        {},
+        {"url": "ftp://127.0.0.1/"},
+        {"url": 5},
+        {"url": "http://localhost/", "events": ["other"]},
+        {"url": "http://localhost/", "development_mode": "no"},
+        {"url": "http://localhost/", "schema_ids": "customers"},
+        {"url": "http://localhost/", "import_identifiers": [5]},
+    ],
 )
 async def test_a_registration_that_makes_no_sense_is_refused(box, body):
     with pytest.raises(aiohttp.ClientResponseError, match="400"):
@@ -264,7 +349,7 @@ def ended(number=0):
     found = Import(
         id=f"import-{number}",
         schema_id=None,
-        schema={"settings": {"webhookUrl": "http://127.0.0.1:1/"}},
+        schema={"settings": {**SYNC, "webhookUrl": "http://127.0.0.1:1/"}},
         original_filename="a.csv",
         user=None,
         created_at=T0,

@@ -31,6 +31,7 @@ async def test_each_create_names_the_webhook_as_it_is_now() -> None:
         "title": "T",
         "webhookUrl": "https://h.test/one",
         "needsReviewWebhookUrl": "https://h.test/one",
+        "backendSyncMode": "FULL_DATA",
     }
     assert two is not None
     assert two["webhookUrl"] == "https://h.test/two"
@@ -44,7 +45,15 @@ async def test_a_webhook_that_the_route_names_stays() -> None:
     assert vendor.requests[0].settings == {
         "webhookUrl": "https://own.test/",
         "needsReviewWebhookUrl": "https://h.test/one",
+        "backendSyncMode": "FULL_DATA",
     }
+
+
+async def test_a_mode_of_the_vendors_copy_that_the_route_names_stays() -> None:
+    vendor = Vendor()
+    request = CreateRequest(schema_id="s", original_filename="a.csv", settings={"backendSyncMode": "MAPPINGS_ONLY"})
+    await WebhookPerImport(vendor, lambda: "https://h.test/one").create(request)
+    assert (vendor.requests[0].settings or {})["backendSyncMode"] == "MAPPINGS_ONLY"
 
 
 @pytest.mark.parametrize("quoted", ["https://h.test/wh/v1/secret", "https://h.test/wh/v1/sec"])
