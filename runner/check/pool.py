@@ -132,7 +132,7 @@ class _Worker:
         """Start the process; not by `multiprocessing`, whose children get the whole environment of this one."""
         return subprocess.Popen(  # noqa: S603 - our own interpreter and module
             child_command("runner.check.worker", str(descriptor), self._scratch),
-            env=child_environment(reads_s3=self._setup.source.kind == "s3"),
+            env=child_environment(reads_s3=self._setup.source.is_in_s3),
             stdin=subprocess.PIPE,  # never written to: it ends with this process, and so does the child
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,  # libraries quote there what files hold

@@ -146,7 +146,7 @@ class FileChecker:
     async def _open_source(self) -> Source:
         """Open the source; an S3 client stays open until the process ends."""
         setup, s3 = self._setup, None
-        if setup.source.kind == "s3":
+        if setup.source.is_in_s3:
             opening = open_s3(endpoint_url=setup.aws_endpoint_url, region_name=setup.aws_region)
             s3 = await self._resources.enter_async_context(opening)
         return open_source(setup.source, now=_ANY_TIME, threaded=False, s3=s3)

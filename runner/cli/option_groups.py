@@ -33,7 +33,12 @@ class Source(Arguments):
     source: Annotated[str | None, Argument("SOURCE", "A directory, a file, or an s3:// prefix to import.")] = None
     files_from: Annotated[
         str | None,
-        Option("--files-from", "LIST", "Import the files listed in LIST, one per line; - reads stdin.", Panel.FILES),
+        Option(
+            "--files-from",
+            "LIST",
+            "Import the files or s3:// URLs listed in LIST, one per line; - reads stdin.",
+            Panel.FILES,
+        ),
     ] = None
 
 

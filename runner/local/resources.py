@@ -256,12 +256,12 @@ class Resources:
 
     async def source(self, spec: SourceSpec) -> LocalFiles | S3Source:
         """Open the source that a spec describes. Raises ConfigError."""
-        s3 = await self.s3() if spec.kind == "s3" else None
+        s3 = await self.s3() if spec.is_in_s3 else None
         return open_source(spec, now=self.clock.now(), s3=s3)
 
     async def one(self, spec: SourceSpec, path: str) -> LocalFiles | S3Source:
         """Open a source with only one of the files that a spec describes; see `open_one`."""
-        s3 = await self.s3() if spec.kind == "s3" else None
+        s3 = await self.s3() if spec.is_in_s3 else None
         return open_one(spec, path, now=self.clock.now(), s3=s3)
 
     async def sink(self, batch: Batch) -> Sink:

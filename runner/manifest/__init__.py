@@ -11,17 +11,15 @@ gives the same manifest.
 
 from runner.manifest.csv import csv
 from runner.manifest.jsonl import FIELDS, jsonl, line, shown_name
-from runner.manifest.report import FAILED_TXT, REPORT_HTML, REVIEW_TXT, Report
+from runner.manifest.report import REPORT_HTML, Report
 from runner.manifest.row_summary import RowSummary
 from runner.manifest.write import MANIFEST_CSV, MANIFEST_JSONL, SUMMARY_JSON, summary, write_manifest, write_report
 
 __all__ = [
-    "FAILED_TXT",
     "FIELDS",
     "MANIFEST_CSV",
     "MANIFEST_JSONL",
     "REPORT_HTML",
-    "REVIEW_TXT",
     "SUMMARY_JSON",
     "Report",
     "RowSummary",

@@ -23,7 +23,7 @@ from runner.models import DISMISSED_ENDING, OPEN_STATES, ItemState
 from runner.problems import Effect, Problem, ProblemGroups
 from runner.problems.page import Room, group_shown, page, shares
 from runner.sinks.result_array import Chunks
-from runner.sources.spec import local_path
+from runner.sources.spec import FAILED_TXT, REVIEW_TXT, local_path
 
 if TYPE_CHECKING:
     import asyncio
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from runner.protocols import Sink
 
 REPORT_HTML = "report.html"
-FAILED_TXT = "failed.txt"
-REVIEW_TXT = "review.txt"
 
 PAGE_BYTES = 5_000_000
 REVIEWS_MAX = 500

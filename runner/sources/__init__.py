@@ -50,7 +50,7 @@ def open_source(
     `s3` is the client of a source of kind `s3`. Raises ConfigError if a glob is malformed or the source is neither
     local nor in S3.
     """
-    if spec.kind == "s3":
+    if spec.is_in_s3:
         return _s3_source(spec, now=now, client=s3)
     refuse_foreign(spec.path)
     kind = DirectorySource if spec.kind == "directory" else ListedFiles
@@ -66,7 +66,7 @@ def open_one(
     an `s3://` url. Raises SourceNotFound if there is no such file, or it is not inside the directory; for an object,
     only the listing tells.
     """
-    if spec.kind == "s3":
+    if spec.is_in_s3:
         return _s3_source(spec, now=now, client=s3, only=_key_below(spec, path))
     refuse_foreign(path)
     root = os.path.realpath(spec.path if spec.kind != "file" else os.path.dirname(spec.path))  # noqa: PTH120
@@ -88,6 +88,10 @@ def _s3_source(spec: SourceSpec, *, now: datetime, client: S3Client | None, only
 
     if client is None:
         raise TypeError(f"{spec.path} needs a client of S3")
+    if spec.kind == "s3_list":
+        from runner.sources.s3_listed import S3Listed  # noqa: PLC0415 - as above
+
+        return S3Listed(spec, client=client, now=now, only=only)
     return S3Source(spec, client=client, now=now, only=only)
 
 

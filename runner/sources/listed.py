@@ -82,14 +82,8 @@ class ListedFiles(LocalFiles):
 
     def _listed_keys(self, list_path: str) -> Iterator[bytes]:
         keys = SortedNames()
-        try:
-            with Path(list_path).open("rb") as file:
-                for line in _lines(file, list_path):
-                    keys.add(self._key(line))
-        except OSError as error:
-            if isinstance(unavailable := from_os_error(error), FileUnavailable):
-                raise FileUnavailable(f"{list_path}: {unavailable}", hint=unavailable.hint) from error
-            raise SourceNotFound(f"the list file {list_path} cannot be read: {error.strerror}") from error
+        for line in list_lines(list_path):
+            keys.add(self._key(line))
         return (key for key, _ in groupby(keys))
 
     def _key(self, line: bytes) -> bytes:
@@ -97,10 +91,21 @@ class ListedFiles(LocalFiles):
         if line.startswith(b"s3://"):
             raise ConfigError(
                 f"the list file {self._list} names {line.decode('utf-8', 'replace')}, not a file on this machine",
-                hint="use an s3:// prefix as the source, and select files with --include",
+                hint="name the prefix of the objects as the source, too: s3://BUCKET/PREFIX --files-from LIST",
             )
         root = os.path.join(os.fsencode(self._root), b"")  # noqa: PTH118
         return os.path.normpath(root + line if line[:1] != b"/" else line).removeprefix(root)
+
+
+def list_lines(list_path: str) -> Iterator[bytes]:
+    """Yield the names in a list. Raises ConfigError, SourceNotFound, FileUnavailable."""
+    try:
+        with Path(list_path).open("rb") as file:
+            yield from _lines(file, list_path)
+    except OSError as error:
+        if isinstance(unavailable := from_os_error(error), FileUnavailable):
+            raise FileUnavailable(f"{list_path}: {unavailable}", hint=unavailable.hint) from error
+        raise SourceNotFound(f"the list file {list_path} cannot be read: {error.strerror}") from error
 
 
 def _lines(file: BufferedReader, list_path: str) -> Iterator[bytes]:

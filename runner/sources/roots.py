@@ -101,7 +101,7 @@ class SourceRoot:
 
 def root_of(spec: SourceSpec, *, now: datetime) -> SourceRoot:
     """Return the root of a source; reads the list if it is one, and looks at directories."""
-    if spec.kind == "s3":
+    if spec.is_in_s3:
         return _of_prefix(spec)
     path = os.path.realpath(spec.path)
     base: str | None = path
@@ -128,7 +128,8 @@ def _of_prefix(spec: SourceSpec) -> SourceRoot:
         base=len(parts),
         include=spec.include,
         exclude=spec.exclude,
-        leave_out=tuple(_s3_names(place) for place in spec.leave_out if is_s3(place)),
+        hidden=spec.kind == "s3_list",
+        leave_out=tuple(_s3_names(place) for place in spec.leave_out if spec.kind == "s3" and is_s3(place)),
     )
 
 

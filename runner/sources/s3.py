@@ -94,7 +94,7 @@ class S3Source:
         root = await self._located()
         if self._only is not None:
             return await self._only_entry(root.below(self._only)), None
-        answer = await self._list(root, limit=self._page_length, token=token)
+        answer = await self._list_objects(root, limit=self._page_length, token=token)
         found = [self._listed(raw) for raw in answer.get("Contents", ())]
         following = answer.get("NextContinuationToken") if answer.get("IsTruncated") else None
         return [entry for entry in found if entry is not None], following
@@ -205,7 +205,7 @@ class S3Source:
     async def _located(self) -> S3Place:
         """Return the folder that keys are relative to; checks once whether the given path is an object."""
         if self._root is None:
-            first = (await self._list(self._given, limit=1)).get("Contents", ())
+            first = (await self._list_objects(self._given, limit=1)).get("Contents", ())
             if first and first[0]["Key"] == self._given.key:
                 parent, _, self._only = self._given.key.rpartition("/")
                 self._root = replace(self._given, key=parent).folder
@@ -214,13 +214,13 @@ class S3Source:
         return self._root
 
     async def _only_entry(self, place: S3Place) -> list[SourceEntry]:
-        first = (await self._list(place, limit=1)).get("Contents", ())
+        first = (await self._list_objects(place, limit=1)).get("Contents", ())
         if not first or first[0]["Key"] != place.key:
             raise SourceNotFound(f"{place} does not exist")
         entry = self._listed(first[0])
         return [entry] if entry is not None else []
 
-    async def _list(self, place: S3Place, *, limit: int, token: str | None = None) -> dict[str, Any]:
+    async def _list_objects(self, place: S3Place, *, limit: int, token: str | None = None) -> dict[str, Any]:
         following = {"ContinuationToken": token} if token is not None else {}
 
         async def listed() -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
@@ -15,8 +15,13 @@ from runner.aws.s3 import S3Place, is_s3
 from runner.errors import ConfigError, SourceNotFound
 from runner.permissions import PRIVATE, Permissions
 
-SourceKind = Literal["directory", "file", "list", "s3"]
+SourceKind = Literal["directory", "file", "list", "s3", "s3_list"]
 OrderBy = Literal["name", "size", "mtime"]
+
+FAILED_TXT = "failed.txt"
+REVIEW_TXT = "review.txt"
+LISTS_OF_RUNS = frozenset({FAILED_TXT, REVIEW_TXT})
+"""Lists that each run writes beside its manifest, so that they may be other lists when a resume reads them."""
 
 _SCHEME_MIN_LENGTH = 2
 _PLAIN = re.compile(rb"[A-Za-z0-9_.~/-]*").fullmatch
@@ -24,7 +29,7 @@ _PLAIN = re.compile(rb"[A-Za-z0-9_.~/-]*").fullmatch
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceSpec:
-    """A directory, a file, the files of a list, or an S3 prefix.
+    """A directory, a file, the files of a list, an S3 prefix, or the objects of a list below a prefix.
 
     `path` is absolute: the directory, the file, or for a list the directory its relative lines start from; or it is
     `s3://bucket/prefix`, taken literally. `files_from` is the absolute path of the list file. `leave_out` has
@@ -39,6 +44,11 @@ class SourceSpec:
     leave_out: tuple[str, ...] = ()
     min_age_s: float = 0.0
     order_by: OrderBy = "name"
+
+    @property
+    def is_in_s3(self) -> bool:
+        """Return whether the files are objects in S3."""
+        return self.kind in ("s3", "s3_list")
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON object; paths become urls, since a path may hold bytes that JSON cannot."""
@@ -86,13 +96,15 @@ def source_spec(
 ) -> SourceSpec:
     """Return the spec of a command line: a directory, a file, or an S3 prefix; and a list file or `-`.
 
-    The list from `stdin` is kept as a file in `keep_lists_in`, named by its content, so that a resume can read it
-    again and the same list is the same source; `permissions` are those of the file. Raises ConfigError, SourceNotFound.
+    The list from `stdin`, and one that a run wrote, is kept as a file in `keep_lists_in`, named by its content, so that
+    a resume can read it again and the same list is the same source; `permissions` are those of the file. Raises
+    ConfigError, SourceNotFound.
     """
     if target is None and files_from is None:
         raise ConfigError("there is nothing to import", hint="name a directory, a file, or --files-from LIST")
-    kind, path, list_path = _of_s3(target, files_from) or _of_this_machine(
-        target or os.curdir, files_from, keep=lambda: _kept_list(stdin, keep_lists_in, permissions)
+    lists = _Lists(stdin, keep_lists_in, permissions)
+    kind, path, list_path = _of_s3(target, files_from, lists) or _of_this_machine(
+        target or os.curdir, files_from, lists
     )
     return SourceSpec(
         kind=kind,
@@ -106,21 +118,23 @@ def source_spec(
     )
 
 
-def _of_s3(target: str | None, files_from: str | None) -> tuple[SourceKind, str, None] | None:
-    if files_from and (is_s3(files_from) or (target and is_s3(target))):
+def _of_s3(target: str | None, files_from: str | None, lists: _Lists) -> tuple[SourceKind, str, str | None] | None:
+    if files_from and is_s3(files_from):
         raise ConfigError(
-            "--files-from names files of this machine, in a list on this machine",
-            hint="use only an s3:// prefix, and select files with --include",
+            "--files-from takes a list on this machine",
+            hint=f"aws s3 cp {files_from} - | bulkhead run … --files-from -",
         )
-    return ("s3", str(S3Place.parse(target)), None) if target and is_s3(target) else None
+    if not target or not is_s3(target):
+        return None
+    if not files_from:
+        return "s3", str(S3Place.parse(target)), None
+    return "s3_list", str(S3Place.parse(target).folder), lists.path_of(files_from)
 
 
-def _of_this_machine(
-    target: str, files_from: str | None, *, keep: Callable[[], str]
-) -> tuple[SourceKind, str, str | None]:
+def _of_this_machine(target: str, files_from: str | None, lists: _Lists) -> tuple[SourceKind, str, str | None]:
     refuse_foreign(target)
     refuse_foreign(files_from)
-    list_path = _list_path(files_from, keep=keep) if files_from else None
+    list_path = lists.path_of(files_from) if files_from else None
     path = os.path.realpath(target)
     return _kind(path, target=target, listed=list_path is not None), path, list_path
 
@@ -165,30 +179,36 @@ def _kind(path: str, *, target: str, listed: bool) -> SourceKind:
     return "file"
 
 
-def _list_path(files_from: str, *, keep: Callable[[], str]) -> str:
-    if files_from == "-":
-        return keep()
-    path = os.path.realpath(files_from)
-    if not Path(path).is_file():
-        raise SourceNotFound(f"the list file {printable(files_from)} does not exist")
-    return path
+@dataclass(frozen=True, slots=True)
+class _Lists:
+    """Where a command finds its list, and where a list is kept that may not be there later."""
 
+    stdin: BinaryIO | None
+    directory: Path | None
+    permissions: Permissions
 
-def _kept_list(stdin: BinaryIO | None, directory: Path | None, permissions: Permissions) -> str:
-    """Store the list on standard input under a name made from its content, atomically and only once.
+    def path_of(self, files_from: str) -> str:
+        """Return the path of a list, or of the copy that is kept. Raises ConfigError, SourceNotFound."""
+        if files_from == "-":
+            if self.stdin is None or self.directory is None:
+                raise ConfigError("a list on standard input cannot be read here", hint="give a list file")
+            return self._kept(self.stdin.read(), self.directory)
+        path = os.path.realpath(files_from)
+        if not Path(path).is_file():
+            raise SourceNotFound(f"the list file {printable(files_from)} does not exist")
+        if self.directory is not None and os.path.basename(path) in LISTS_OF_RUNS:  # noqa: PTH119 - bytes
+            return self._kept(Path(path).read_bytes(), self.directory)
+        return path
 
-    Returns its path. Raises ConfigError.
-    """
-    if stdin is None or directory is None:
-        raise ConfigError("a list on standard input cannot be read here", hint="give a list file")
-    content = stdin.read()
-    kept = directory / f"{hashlib.sha256(content).hexdigest()[:16]}.list"
-    if not kept.exists():
-        permissions.make_folder(directory)
-        partial = kept.with_suffix(f".{os.getpid()}.tmp")
-        permissions.write(partial, content)
-        partial.replace(kept)
-    return os.path.realpath(kept)
+    def _kept(self, content: bytes, directory: Path) -> str:
+        """Store a list under a name made from its content, atomically and only once, and return its path."""
+        kept = directory / f"{hashlib.sha256(content).hexdigest()[:16]}.list"
+        if not kept.exists():
+            self.permissions.make_folder(directory)
+            partial = kept.with_suffix(f".{os.getpid()}.tmp")
+            self.permissions.write(partial, content)
+            partial.replace(kept)
+        return os.path.realpath(kept)
 
 
 def printable(path: str) -> str:

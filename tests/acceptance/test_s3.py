@@ -216,7 +216,7 @@ def test_a_run_may_check_objects_before_it_sends_them(
         (["s3://nowhere-to-be-found/in", "--out", "out"], 3, "there is no bucket nowhere-to-be-found"),
         (["s3://inbox/2026", "--out", "s3://nowhere-to-be-found/out"], 2, "there is no bucket nowhere-to-be-found"),
         (["s3:///2026", "--out", "out"], 2, "does not name a bucket"),
-        (["s3://inbox/2026", "--files-from", "list", "--out", "out"], 2, "--files-from names files of this machine"),
+        (["s3://inbox/2026", "--files-from", "s3://inbox/list", "--out", "out"], 2, "takes a list on this machine"),
     ],
 )
 def test_what_is_wrong_is_said_before_anything_is_sent(

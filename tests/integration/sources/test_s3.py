@@ -331,11 +331,19 @@ class TestSpec:
         assert (spec.kind, spec.path) == ("s3", "s3://inbox/a b/%41")
         assert type(spec).from_json(spec.to_json()) == spec
 
-    def test_a_list_goes_with_no_prefix(self) -> None:
-        with pytest.raises(ConfigError, match="--files-from names files of this machine"):
-            source_spec("s3://inbox/in", files_from="list.txt")
-        with pytest.raises(ConfigError, match="--files-from names files of this machine"):
-            source_spec(None, files_from="s3://inbox/list.txt")
+    async def test_a_list_names_objects_below_the_prefix(self, bucket: Bucket, s3: S3Client, tmp_path: Any) -> None:
+        bucket.put("in/a b.csv", "in/.b.csv", "in/c.csv", "in/gone.csv2")
+        names = tmp_path / "names"
+        names.write_text("s3://inbox/in/gone.csv\ns3://inbox/in/.b.csv\ns3://inbox/in/a b.csv\n")
+        source = open_source(source_spec("s3://inbox/in", files_from=str(names)), now=NOW, s3=s3)
+        entries = await listed(source)
+        assert [(one.source, one.rejection and one.rejection.code) for one in entries] == [
+            (".b.csv", None),
+            ("a b.csv", None),
+            ("gone.csv", "not_found"),
+        ]
+        of_prefix = {entry.source: entry for entry in await listed(source_at(s3))}
+        assert entries[1] == of_prefix["a b.csv"]
 
     async def test_a_list_that_names_objects_is_refused(self, tmp_path: Any) -> None:
         names = tmp_path / "names"

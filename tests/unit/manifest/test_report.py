@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 
 from runner.errors import SinkFailed, StorageFull
 from runner.ledger.memory import MemoryLedger
-from runner.manifest import FAILED_TXT, REPORT_HTML, REVIEW_TXT, Report, write_manifest, write_report
+from runner.manifest import REPORT_HTML, Report, write_manifest, write_report
 from runner.manifest.report import PAGE_BYTES, REVIEWS_MAX
 from runner.models import BatchState, ItemState
 from runner.problems.page import FILES_MAX, csp_hash
 from runner.sinks import LocalSink
+from runner.sources.spec import FAILED_TXT, REVIEW_TXT
 from tests.support.report import (
     ID,
     NOW,
