@@ -23,7 +23,7 @@ from sandbox.schemas import checked_schema
 LIBRARIES = {
     "python_calamine": ("python-calamine", "workbooks are not read"),
     "openpyxl": ("openpyxl", "very large .xlsx workbooks are not read"),
-    "chardet": ("chardet", "encodings other than UTF-8 and Windows-1252 are not recognized"),
+    "chardet": ("chardet", "encodings other than UTF-8 are recognized less well"),
     "rapidfuzz": ("rapidfuzz", "headers that are only similar to a field's name are not matched"),
     "phonenumbers": ("phonenumberslite", "phone numbers are not validated"),
     "can_ada": ("can-ada", "URLs are not validated"),

@@ -104,11 +104,19 @@ def _empty(group: ProblemGroup, _fields: Mapping[str, Definition]) -> str:
 
 
 def _warning(group: ProblemGroup, _fields: Mapping[str, Definition]) -> str:
-    return BY_WARNING.get(group.code, "Check whether this is intended.")
+    advice = BY_WARNING.get(group.code, "Check whether this is intended.")
+    named = _UNCLEAR.search(group.message)
+    return advice.format(*named.groups()) if named else advice
+
+
+_UNCLEAR = re.compile(r"^encoding unclear: (\S+) or ([^\s;]+)")
 
 
 BY_WARNING = {
     "bad_bytes": "Export the file again as UTF-8; some of its characters are lost.",
+    "encoding_unclear": (
+        "Look at the sample, and name the right one: --encoding {} or --encoding {}; or export the file as UTF-8."
+    ),
     "cell_error": "Correct the formulas in these cells, or replace them with values.",
     "checkbox_word": "Write yes or no; only off, n, no, false, disabled, 0, and empty cells mean no.",
     "column_similar": "If that is right, add the header to the field's alternateMatches; otherwise, rename the column.",

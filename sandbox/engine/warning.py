@@ -29,7 +29,7 @@ class WarningKind:
 
 
 KINDS = {
-    "bad_bytes": WarningKind("Some byte sequences are not valid UTF-8 and were replaced.", unit="sequence"),
+    "bad_bytes": WarningKind("Some byte sequences are not valid in the encoding and were replaced.", unit="sequence"),
     "cell_error": WarningKind("Cells hold an error of the spreadsheet and are imported as empty.", unit="cell"),
     "checkbox_word": WarningKind(
         "Cells of a checkbox hold words that are neither yes nor no: they are true.", unit="cell"
@@ -50,6 +50,7 @@ KINDS = {
     "digits_rounded": WarningKind(
         "Whole numbers of 16 digits end in 0: a spreadsheet keeps 15 digits, so the last one may be lost.", unit="cell"
     ),
+    "encoding_unclear": WarningKind("encoding unclear"),
     "end_marks": WarningKind("The file ends with NUL or 0x1A characters, which were ignored: it may be cut off."),
     "float_ids": WarningKind(
         "Every text of a column ends in .0: a program wrote whole numbers as decimals.", unit="cell"

@@ -6,14 +6,14 @@ import io
 import math
 import re
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from typing import BinaryIO, TextIO
 
 from sandbox.engine.errors import UnreadableFileError
-from sandbox.engine.reading.encoding import find_encoding
+from sandbox.engine.reading.encoding import Encoding, find_encoding
 from sandbox.engine.reading.other_forms import refuse_by_text
 from sandbox.engine.reading.sheet import BATCH_ROWS, CELL_MAX_CHARS, HEADER_SEARCH_ROWS, Row, Sheet, check_widths
 from sandbox.engine.reading.source import Source, opened, size_bytes
@@ -107,7 +107,7 @@ def read_text(
     with opened(source) as stream:
         look = _EscapeLook()
         chunks = look.through(_measured(_chunks(stream)))
-        found = find_encoding(head, chunks)
+        found = find_encoding(head, chunks, lambda: _from_start(source))
         deque(chunks, maxlen=0)
     sample = codecs.getincrementaldecoder(found.name)("replace").decode(head)[:SAMPLE_CHARS]
     refuse_by_text(sample)
@@ -119,13 +119,31 @@ def read_text(
         control = _control_delimiter(sample, is_name)
         text = f'The cells are separated by "\\u{ord(control):04x}", which no setting names' if control else ""
         raise UnreadableFileError(f"{text or 'The file is neither text nor a workbook that can be read'}.")
-    if found.bad_count:
-        text = f"{found.bad_count} byte sequences are not valid UTF-8 and were replaced."
-        warnings.add("bad_bytes", count=found.bad_count, message=text)
+    rows = TextFile(source, found.name, chosen, skipped_chars)
+    _warn_of_encoding(found, rows, warnings)
     shown = None if chosen == ONE_COLUMN else chosen
-    rows = TextFile(source, found.name, chosen, skipped_chars, TextWatch(chosen, warnings), look.has_found)
+    rows = replace(rows, watch=TextWatch(chosen, warnings), has_escapes=look.has_found)
     held = size_bytes(source) <= HELD_MAX_BYTES
     return Sheet(list(rows) if held else rows, is_held=held, encoding=found.name, delimiter=shown, warnings=warnings)
+
+
+def _warn_of_encoding(found: Encoding, rows: Iterable[Row], warnings: FileWarnings) -> None:
+    if found.bad_count:
+        form = "UTF-8" if found.name.startswith("utf-8") else found.name
+        text = f"{found.bad_count} byte sequences are not valid {form} and were replaced."
+        warnings.add("bad_bytes", count=found.bad_count, message=text)
+    if found.other is not None:
+        text = f"encoding unclear: {found.name} or {found.other}; the file is read as {found.name}."
+        places = (number for number, row in enumerate(rows) if not "".join(row).isascii())
+        warnings.add("encoding_unclear", row=_first(places), sample=found.sample, message=text)
+
+
+def _first(places: Iterator[int]) -> int | None:
+    """Return the first place, None if the file ends before one, or cannot be read so far."""
+    try:
+        return next(places, None)
+    except UnreadableFileError:
+        return None
 
 
 class _RowError(Exception):
@@ -197,6 +215,11 @@ def _control_delimiter(sample: str, is_name: Callable[[str], bool]) -> str:
 def _chunks(stream: BinaryIO) -> Iterator[bytes]:
     while chunk := stream.read(_CHUNK_BYTES):
         yield chunk
+
+
+def _from_start(source: Source) -> Iterator[bytes]:
+    with opened(source) as stream:
+        yield from _chunks(stream)
 
 
 def _text(source: Source, encoding: str) -> AbstractContextManager[TextIO]:
