@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from runner.check.predictions import FileCheck, Prediction
 from runner.formatting import shown
-from runner.problems.header_names import fitting_delimiter, likely_headers
+from runner.problems.header_names import fitting_delimiter, fitting_encoding, likely_headers
 from runner.problems.problem import Cell, Effect, Place, Problem, label_of
 from runner.problems.rules import RuleFinder
 
@@ -27,6 +27,9 @@ UNJUDGED_MARKS = {
     "Hooks may not do this here": "check_network",
 }
 """Texts in the engine's messages about something that it lacks and the vendor has, with their codes."""
+
+_NO_KEYS = "keys_unknown"
+"""The warning that no key of JSON rows is a field: that every required value is missing only follows from it."""
 
 _DISTINCT_MAX = 1000
 _COLUMNS_MAX = 20
@@ -131,15 +134,22 @@ class OutcomeReader:
             row_count=int(metadata.get("totalRows") or 0),
             headers=tuple(pairs),
             delimiter=self._fitting_delimiter(metadata),
+            encoding=self._fitting_encoding(metadata),
         )
 
     def _fitting_delimiter(self, metadata: Mapping[str, Any]) -> str:
         header: Sequence[str] = metadata.get("rawHeaders") or ()
         return fitting_delimiter(list(self._fields.values()), header, str(metadata.get("delimiter") or ""))
 
+    def _fitting_encoding(self, metadata: Mapping[str, Any]) -> str:
+        encoding = str(metadata.get("encoding") or "")
+        header: Sequence[str] = metadata.get("rawHeaders") or ()
+        return fitting_encoding(list(self._fields.values()), header, encoding) if encoding else ""
+
     def _cells(self, metadata: Mapping[str, Any], effect: Effect, source: str) -> Iterator[Problem]:
         errors: Sequence[Mapping[str, Any]] = metadata.get("errors") or ()
         is_capped = int(metadata.get("errorCount") or 0) > len(errors)
+        is_without_keys = any(one.get("code") == _NO_KEYS for one in metadata.get("warningDetails") or ())
         groups: dict[tuple[str, str], _Group] = {}
         for error in errors:
             key = (str(error.get("fieldKey")), str(error.get("message")))
@@ -148,13 +158,16 @@ class OutcomeReader:
                 group = groups[key] = _Group()
             group.add(int(error.get("rowIndex") or 0), str(error.get("value") or ""))
         for (field_key, message), group in groups.items():
+            rule = self._rules.rule_of(field_key, message)
+            if rule == "required" and is_without_keys:
+                continue
             yield Problem(
                 effect=effect,
                 kind="cell",
                 message=message,
                 field_keys=(field_key,),
                 labels=(self._label(field_key),),
-                rule=self._rules.rule_of(field_key, message),
+                rule=rule,
                 row_count=group.row_count,
                 cells=group.cells(source) if self._samples else (),
                 values=tuple(group.values.most_common(VALUES_KEPT)) if self._samples else (),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
+from difflib import SequenceMatcher
 from enum import StrEnum
 from typing import Any
 
@@ -19,6 +19,8 @@ NEAREST_MIN = 0.6
 """Lowest similarity, from 0 to 1, of a name that is proposed (choice)."""
 
 REMARKS_MAX = 200
+_BEGINNING = 0.9
+_BEGINNING_MIN_CHARS = 4
 _NAME_MAX_CHARS = 60
 _NOT_ALPHANUMERIC = re.compile(r"[\W_]+")
 _INDEX = re.compile(r"\[\d+\]")
@@ -299,8 +301,17 @@ def _nearest(word: str, names: frozenset[str] | tuple[str, ...], others: Mapping
     found = plain.get(_plain(word)) or others.get(_plain(word))
     if found:
         return found
-    near = get_close_matches(_plain(word), plain, n=1, cutoff=NEAREST_MIN)
-    return plain[near[0]] if near else ""
+    best = max(plain, key=lambda name: _likeness(_plain(word), name), default="")
+    return plain[best] if best and _likeness(_plain(word), best) >= NEAREST_MIN else ""
+
+
+def _likeness(word: str, name: str) -> float:
+    """Return how similar a word is to a name, or a little less to the name's beginning: `eror` means `errorMessage`."""
+    whole = SequenceMatcher(None, word, name).ratio()
+    if len(word) < _BEGINNING_MIN_CHARS:
+        return whole
+    beginnings = (name[: len(word) + more] for more in (-1, 0, 1))
+    return max(whole, *(_BEGINNING * SequenceMatcher(None, word, beginning).ratio() for beginning in beginnings))
 
 
 def _type_of(given: object) -> tuple[str, object]:

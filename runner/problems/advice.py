@@ -48,6 +48,11 @@ def _header_not_found(_group: ProblemGroup, fields: Mapping[str, Definition]) ->
 def _not_mapped(group: ProblemGroup, _fields: Mapping[str, Definition]) -> str:
     if group.delimiter:
         return _delimiter(group)
+    if group.encoding:
+        return (
+            f"Name the encoding with --encoding {group.encoding}, in which their header has names of fields, or export "
+            "them as UTF-8."
+        )
     likely = group.headers[:_HEADERS_NAMED_MAX]
     rest = [label for label in group.labels if label not in {label for label, _ in likely}]
     parts = [_alternate(label, header) for label, header in likely]
@@ -90,6 +95,8 @@ def _column_ignored(group: ProblemGroup, _fields: Mapping[str, Definition]) -> s
         return _delimiter(group)
     if group.headers:
         label, header = group.headers[0]
+        if not header.isprintable():
+            return _alternate(label, header)
         return (
             f'If it belongs to {label}, add "{header}" to its alternateMatches; otherwise, set '
             "passThroughUnmappedColumns to keep its cells."

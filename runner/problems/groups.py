@@ -59,7 +59,7 @@ class ProblemGroup:
 
     `message` is that of the first file in `files`, which are at most `SAMPLES`. `values` are the most common invalid
     texts of all files, with counts; `headers` pairs of a field's label and the header that most likely belongs to it.
-    `delimiter` would split the files' headers into names of fields. `is_capped` means that `row_count` is a lower
+    `delimiter` or `encoding` would make names of fields of the headers. `is_capped` means that `row_count` is a lower
     bound. A warning of the engine has a `code`, a `count` in `unit`s, and the places where it begins in some files.
     """
 
@@ -83,6 +83,7 @@ class ProblemGroup:
     unit: str = "row"
     places: tuple[Place, ...] = ()
     delimiter: str = ""
+    encoding: str = ""
 
 
 class ProblemGroups:
@@ -116,9 +117,8 @@ class ProblemGroups:
 def signature_of(route: str, problem: Problem) -> Signature:
     """Return what two like problems have in common: everything but numbers, samples, and counts."""
     fields = problem.field_keys or problem.labels
-    message = (
-        problem.delimiter if problem.kind in ("not_mapped", "column_ignored") else _DIGITS.sub("#", problem.message)
-    )
+    is_about_header = problem.kind in ("not_mapped", "column_ignored")
+    message = problem.delimiter + problem.encoding if is_about_header else _DIGITS.sub("#", problem.message)
     message = f"{problem.code} {message}" if problem.code else message
     return (route, problem.effect, problem.kind, fields, message)
 
@@ -176,6 +176,7 @@ class _Growing:
             unit=self.first.unit,
             places=() if is_rest else tuple(self._places()),
             delimiter="" if is_rest else self.first.delimiter,
+            encoding="" if is_rest else self.first.encoding,
         )
 
     def _cells(self) -> Iterable[Cell]:

@@ -16,6 +16,12 @@ NAME_MAX_WORDS = 8
 WORD_LIKENESS_MIN = 0.8
 """Lowest similarity, from 0 to 1, of two words that count as one (choice)."""
 
+ENCODINGS = (
+    "utf-8", "cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp1257", "iso8859-2", "cp437", "cp850", "cp852",
+    "mac-roman", "koi8-r", "cp866", "cp932", "gb18030", "big5", "cp949",
+)  # fmt: skip
+"""Encodings that a header is tried in, the first of several that fit wins (choice)."""
+
 LEAD_MIN = 0.05
 """How much more alike the best header must be than the next one (choice)."""
 
@@ -58,7 +64,7 @@ def likely_headers(
 
     A field that two headers are like equally, as First Name and Last Name are like Name, has none.
     """
-    names = [header for header in dict.fromkeys(headers) if is_name(header)]
+    names = [header for header in dict.fromkeys(headers) if is_name(_visible(header))]
     scores = {(place, header): _score(field, header) for place, field in enumerate(fields) for header in names}
     fields_left, headers_left = set(range(len(fields))), set(names)
     for (place, header), score in sorted(scores.items(), key=lambda pair: -pair[1]):
@@ -78,21 +84,42 @@ def fitting_delimiter(fields: Sequence[Mapping[str, Any]], header: Sequence[str]
     known = {plain_name(name) for field in fields if not field.get("hidden") for name in names_of(field)} - {""}
     line = delimiter.join(header)
     now = len(known.intersection(map(plain_name, header)))
-    found = {
-        char: parts
-        for char in dict.fromkeys(line)
-        if (not char.isalnum() and not char.isspace()) or char == "\t"
-        if char not in ('"', "'", "_", delimiter)
-        and (parts := [plain_name(part) for part in line.split(char) if part.strip()])
-    }
+    chars = [char for char in dict.fromkeys(line) if _may_delimit(char) and char != delimiter]
+    found = {char: [plain_name(part) for part in line.split(char) if part.strip()] for char in chars}
     hits = {char: len(known.intersection(parts)) for char, parts in found.items()}
     best = max(hits, key=hits.__getitem__, default="")
     is_better = bool(best) and hits[best] > now and hits[best] >= _HITS_MIN and hits[best] * 2 >= len(found[best])
     return best if is_better else ""
 
 
+def fitting_encoding(fields: Sequence[Mapping[str, Any]], header: Sequence[str], encoding: str) -> str:
+    """Return the encoding in which a header, decoded with `encoding`, has more names of fields; "" if there is none."""
+    odd = [name for name in header if not name.isascii()]
+    known = {plain_name(name) for field in fields if not field.get("hidden") for name in names_of(field)} - {""}
+    now = len(known.intersection(map(plain_name, odd)))
+    hits = {other: len(known.intersection(_read_again(odd, encoding, other))) for other in ENCODINGS} if odd else {}
+    best = max(hits, key=hits.__getitem__, default="")
+    return best if best and hits[best] > now else ""
+
+
+def _read_again(names: Sequence[str], encoding: str, other: str) -> Iterator[str]:
+    for name in names:
+        try:
+            yield plain_name(name.encode(encoding).decode(other))
+        except (UnicodeError, LookupError):
+            continue
+
+
+def _visible(header: str) -> str:
+    return "".join(char for char in header if unicodedata.category(char) != "Cf")
+
+
+def _may_delimit(char: str) -> bool:
+    return not char.isalnum() and unicodedata.category(char) != "Zs" and char not in "\"'_\r\n"
+
+
 def _score(field: Mapping[str, Any], header: str) -> float:
-    label = str(field.get("label") or field.get("key") or "")
+    header, label = _visible(header), str(field.get("label") or field.get("key") or "")
     if _each_has_its_own(_words(label), _words(header)):
         return 0.0
     return max((_likeness(name, header) for name in names_of(field)), default=0.0)

@@ -47,7 +47,7 @@ class Problem:
 
     `kind` is `cell`, `header_not_found`, `not_mapped`, `column_ignored`, `warning`, or the code of a failure or
     rejection. `values` are the most common invalid texts with their counts. `headers` are pairs of a field's label and
-    the header that may belong to it. `delimiter` would split the header into names of fields. `is_capped` means that
+    the header that may belong to it. `delimiter` or `encoding` would make names of fields of it. `is_capped` means that
     the engine stopped listing errors before the end of the file, so that counts are lower bounds. A warning of the
     engine has a `code`; its `count` is in `unit`s.
     """
@@ -63,6 +63,7 @@ class Problem:
     values: tuple[tuple[str, int], ...] = field(default=(), repr=False)
     headers: tuple[tuple[str, str], ...] = ()
     delimiter: str = ""
+    encoding: str = ""
     is_capped: bool = False
     code: str = ""
     count: int = 0

@@ -180,3 +180,9 @@ def test_the_rule_of_a_message_is_found(key: str, message: str, rule: str) -> No
     ]
     settings = {"textOverrides": {"errors": {"required": "Overridden"}}}
     assert RuleFinder({"fields": fields, "settings": settings}, MESSAGES).rule_of(key, message) == rule
+
+
+def test_rows_whose_keys_are_no_fields_do_not_also_lack_required_values() -> None:
+    unknown = {**WIDER, "code": "keys_unknown", "message": "No key of the rows is a field."}
+    outcome = with_cells(cell_error(0, "no", MESSAGES["required"], ""), warningDetails=[unknown])
+    assert [problem.code for problem in read(outcome).problems] == ["keys_unknown"]

@@ -37,6 +37,7 @@ def of_cells(field: dict[str, Any], rule: str, *values: str) -> str:
         (of("not_mapped", labels=("E-Mail",)), "Add a column for E-Mail."),
         (of("not_mapped"), "may need another route"),
         (of("not_mapped", delimiter="\x01"), r'Set delimiter to "\u0001" in the settings'),
+        (of("not_mapped", encoding="cp1250"), "--encoding cp1250"),
         (of("not_mapped", delimiter=";", files=("a.xlsx",)), 'Split the column at ";"'),
         (of("column_ignored", delimiter="~"), 'Set delimiter to "~"'),
         (

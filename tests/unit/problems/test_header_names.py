@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from runner.problems.header_names import fitting_delimiter, is_name, likely_headers
+from runner.problems.header_names import fitting_delimiter, fitting_encoding, is_name, likely_headers
 from tests.support.checks import FIELDS
 
 
@@ -86,3 +86,23 @@ def test_a_delimiter_fits_if_it_gives_more_names_than_there_are(
     header: list[str], delimiter: str, fitting: str
 ) -> None:
     assert fitting_delimiter(FIELDS, header, delimiter) == fitting
+
+
+@pytest.mark.parametrize(
+    ("label", "true", "taken", "fitting"),
+    [
+        ("Pří\u017een\u00ed", "cp1250", "cp1252", "cp1250"),
+        ("Pr\u00e9nom", "cp850", "cp1252", "cp437"),
+        ("\u0418\u043c\u044f", "cp1251", "cp1252", "cp1251"),
+        ("Pr\u00e9nom", "utf-8", "cp1252", "utf-8"),
+        ("Pr\u00e9nom", "cp1252", "cp1252", ""),
+        ("Name", "cp1252", "cp1250", ""),
+    ],
+)
+def test_the_encoding_that_makes_a_header_a_name_fits(label: str, true: str, taken: str, fitting: str) -> None:
+    header = [label.encode(true).decode(taken), "Other"]
+    assert fitting_encoding([{"key": "k", "label": label}], header, taken) == fitting
+
+
+def test_an_invisible_character_does_not_hide_which_field_a_header_is_like() -> None:
+    assert proposed("E-Mail", "E-\u200bMail") == ["E-\u200bMail"]
