@@ -3,39 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, Self
 
 from runner import identity
-from runner.aws.s3 import canonical_folder, is_s3
-from runner.config.options import FailureLimit, RowLossLimit, RunOptions
-from runner.config.origins import is_loopback
 from runner.config.run_spec import RunSpec
-from runner.errors import BatchTaken, ConfigError, LedgerLocked, SinkFailed, SourceLocked
+from runner.errors import BatchTaken, ConfigError, LedgerLocked, SourceLocked
 from runner.events import BatchStarted, Event, EventHook, Notice, ignore
 from runner.local import plan as planning
 from runner.local import reconcile as recovery
 from runner.local import redrive as redriving
 from runner.local.batch_lease import hold_batch_lease
 from runner.local.batch_lookup import Batches
+from runner.local.contexts import Contexts, rank_by
 from runner.local.continuing import refuse_changes, take_over
 from runner.local.deferrals import still_deferred
 from runner.local.doctor import examine
 from runner.local.finish import counts_by_name, finish
 from runner.local.gone_results import GoneResults
-from runner.local.out_owner import SANDBOX, OutOwner, claim
 from runner.local.outcome import BatchOutcome, BatchResult, batch_result, exit_code_of
 from runner.local.pipeline import Scope, run_batch
 from runner.local.plan import Explanation, Plan
 from runner.local.reconcile import Difference
-from runner.local.resources import DEFAULT_OUT, Resources
+from runner.local.resources import Resources
 from runner.manifest import REPORT_HTML, Report, csv, jsonl, write_report
 from runner.models import Batch, BatchState, BatchStatus, Item, ItemState
-from runner.sources import rank_of
-from runner.stages.context import RunContext
 from runner.stages.discover import Discovery
 from runner.stages.earlier import held_back
 from runner.stages.transitions import Transitions
@@ -111,10 +105,10 @@ class Bulkhead:
         """
         self._settings = settings
         self._engine = engine
-        self._in_sandbox = in_sandbox
         self._on_event = on_event
         self._resources = Resources(settings, on_event=on_event)
         self._batches = Batches(self._resources)
+        self._contexts = Contexts(self._resources, in_sandbox=in_sandbox)
         self._runs: list[_ActiveRun] = []
         self._choosing_batch = asyncio.Lock()
 
@@ -175,7 +169,7 @@ class Bulkhead:
             self._claim(batch, active)
         if unsettled is not None:
             by_state = await ledger.counts(batch.batch_id)
-            refuse_changes(batch, spec, out=self._out(spec, batch), by_state=by_state)
+            refuse_changes(batch, spec, out=self._contexts.out_of(batch, spec), by_state=by_state)
             active.continues = True
         return await self._go(batch, spec, active, resumed=unsettled is not None)
 
@@ -422,8 +416,15 @@ class Bulkhead:
         self, batch: Batch, spec: RunSpec, active: _ActiveRun, *, resumed: bool, scope: Scope, list_source: bool
     ) -> BatchOutcome:
         ledger = await self._resources.ledger(write=True)
-        context = await self._context(batch, spec, ledger, active)
-        owner = await self._prepare_out(batch, spec)
+        context = await self._contexts.of(
+            batch,
+            spec,
+            emit=active.emit,
+            stop=active.stop,
+            gate=self._gate(spec, active),
+            source_lock=active.source_lock,
+        )
+        owner = await self._contexts.prepare_out(batch, spec)
         batch = await ledger.update_batch(
             batch.batch_id, state=BatchState.RUNNING, finished_at=None, exit_code=None, reason=None
         )
@@ -474,32 +475,6 @@ class Bulkhead:
         outcome = await asyncio.shield(finish(batch, context, result, owner))
         return replace(outcome, kept_ledger=str(kept)) if kept else outcome
 
-    async def _context(self, batch: Batch, spec: RunSpec, ledger: Ledger, active: _ActiveRun) -> RunContext:
-        resources = self._resources
-        source, sink = await resources.source(spec.source), await resources.sink(batch)
-        return RunContext(
-            ledger=ledger,
-            api=(await resources.api()).counted_apart(),
-            storage=await resources.storage(),
-            open_source=lambda: source,
-            open_sink=lambda: sink,
-            routes=spec.routes,
-            pacer=await resources.pacer(),
-            clock=resources.clock,
-            vendor_time=resources.vendor_time,
-            rng=resources.rng,
-            emit=active.emit,
-            stop=active.stop,
-            options=self._options(spec),
-            rank_of=self._rank_of(spec),
-            endpoint=resources.endpoint,
-            account=resources.account,
-            gate=self._gate(spec, active),
-            shared=resources.ledger_is_shared,
-            check_files=resources.check_files(active.source_lock),
-            shares_out=not self._in_sandbox,
-        )
-
     def _gate(self, spec: RunSpec, active: _ActiveRun) -> Gate | None:
         if spec.check is None:
             return None
@@ -514,27 +489,6 @@ class Bulkhead:
         mode, keep = GateMode(spec.check), active.opened.enter_async_context
         return gate(self._resources, spec, self._engine(), mode=mode, emit=active.emit, keep=keep)
 
-    def _options(self, spec: RunSpec) -> RunOptions:
-        settings = self._settings
-        return RunOptions(
-            uploads=settings.uploads,
-            request_timeout_s=settings.request_timeout_s,
-            quiet_period_s=settings.quiet_period_s,
-            settle_s=settings.settle_s,
-            stuck_after_s=settings.stuck_after,
-            track_by=settings.track_by,
-            safety_list_s=settings.safety_list_s,
-            filename_tag=settings.filename_tag,
-            again=spec.again,
-            retry_failed=spec.retry_failed,
-            json_is_new=spec.json_is_new or settings.json_is_new,
-            max_duration_s=settings.max_duration,
-            give_up_after_s=settings.give_up_after,
-            failure_limit=settings.max_failures or FailureLimit(),
-            row_loss_limit=settings.max_rows_lost or RowLossLimit(),
-            list_first=spec.source.order_by != "name",
-        )
-
     async def _start(self, ledger: Ledger, spec: RunSpec, uri: str) -> Batch:
         now = self._resources.clock.now()
         batch = Batch(
@@ -545,34 +499,10 @@ class Bulkhead:
             config=spec.to_json(),
             started_at=now,
         )
-        batch = replace(batch, out=self._out(spec, batch))
-        await self._prepare_out(batch, spec)
+        batch = replace(batch, out=self._contexts.out_of(batch, spec))
+        await self._contexts.prepare_out(batch, spec)
         await ledger.start_batch(batch)
         return batch
-
-    async def _prepare_out(self, batch: Batch, spec: RunSpec) -> OutOwner:
-        """Check that results of the batch can be written where they belong, and return whose they are."""
-        sink = await self._resources.sink(batch)
-        await sink.prepare()
-        root = await (await self._resources.source(spec.source)).root_uri()
-        owner = OutOwner(account=SANDBOX if self._in_sandbox else self._resources.account, root=root)
-        try:
-            settings = self._settings
-            await claim(
-                sink, batch.out, owner, accept_new_key=settings.accept_new_key, is_local=is_loopback(settings.api_url)
-            )
-        except SinkFailed as error:
-            raise ConfigError(str(error), hint=error.hint) from error
-        return owner
-
-    def _out(self, spec: RunSpec, batch: Batch) -> str:
-        chosen = spec.out or batch.out or self._settings.out or os.path.join(DEFAULT_OUT, batch.batch_id)  # noqa: PTH118
-        if is_s3(chosen):
-            return canonical_folder(chosen)
-        return os.path.abspath(chosen)  # noqa: PTH100 - a name with bytes that are no text stays as it is
-
-    def _rank_of(self, spec: RunSpec) -> Callable[..., int]:
-        return lambda entry: rank_of(entry, spec.source.order_by)
 
     def _discovery(self, spec: RunSpec, source: Source, ledger: Ledger | None) -> Discovery:
         return Discovery(
@@ -580,7 +510,7 @@ class Bulkhead:
             ledger=ledger,
             source=source,
             routes=spec.routes,
-            rank_of=self._rank_of(spec),
+            rank_of=rank_by(spec),
             endpoint=self._resources.endpoint,
             again=spec.again,
             retry_failed=spec.retry_failed,
