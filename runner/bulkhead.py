@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, Self
 
 from runner import identity
+from runner.config.options import RunOptions
 from runner.config.run_spec import RunSpec
 from runner.errors import BatchTaken, ConfigError, LedgerLocked, SourceLocked
 from runner.events import BatchStarted, Event, EventHook, Notice, ignore
@@ -19,19 +20,20 @@ from runner.local.batch_lease import hold_batch_lease
 from runner.local.batch_lookup import Batches
 from runner.local.contexts import Contexts, rank_by
 from runner.local.continuing import refuse_changes, take_over
-from runner.local.deferrals import still_deferred
+from runner.local.dismiss import DISMISSIBLE_STATES, dismiss
 from runner.local.doctor import examine
-from runner.local.finish import counts_by_name, finish
+from runner.local.finish import Records, counts_by_name, finish, judge, record
+from runner.local.finished_reviews import FinishedReviews
 from runner.local.gone_results import GoneResults
+from runner.local.open_reviews import OpenReview, open_reviews
 from runner.local.outcome import BatchOutcome, BatchResult, batch_result, exit_code_of
 from runner.local.pipeline import Scope, run_batch
 from runner.local.plan import Explanation, Plan
 from runner.local.reconcile import Difference
 from runner.local.resources import Resources
 from runner.manifest import REPORT_HTML, Report, csv, jsonl, write_report
-from runner.models import Batch, BatchState, BatchStatus, Item, ItemState
+from runner.models import OPEN_STATES, Batch, BatchState, BatchStatus, Item, ItemState
 from runner.stages.discover import Discovery
-from runner.stages.earlier import held_back
 from runner.stages.transitions import Transitions
 from runner.stop import StopReason, StopSignal
 
@@ -167,6 +169,8 @@ class Bulkhead:
             await self._lock_source(spec, active)
             batch = unsettled or await self._start(ledger, spec, uri)
             self._claim(batch, active)
+        finished = FinishedReviews(self._resources, self._contexts, self._batches, emit=active.emit, stop=active.stop)
+        await finished.collect(uri, but=batch.batch_id)
         if unsettled is not None:
             by_state = await ledger.counts(batch.batch_id)
             refuse_changes(batch, spec, out=self._contexts.out_of(batch, spec), by_state=by_state)
@@ -245,6 +249,77 @@ class Bulkhead:
         batch = await self._batches.named(batch_id, write=True, waiting_for={ItemState.NEEDS_REVIEW})
         spec = RunSpec.from_json(batch.config)
         return await self._go(batch, spec, active, resumed=True, scope=scope, list_source=False)
+
+    async def track_all(self, *, watch: bool = False) -> list[BatchOutcome]:
+        """Track every batch with an open review or an open import, oldest first; if there is none, the newest batch.
+
+        With `watch`, again and again until no review is open. Batches of other accounts are left out, with a notice.
+        Raises as `resume` does.
+        """
+        with self._active(self._on_event) as round_:
+            try:
+                while True:
+                    outcomes = await self._track_each(await self._batches.waiting(self._on_event), round_.stop)
+                    is_done = not any(outcome.by_state.get(ItemState.NEEDS_REVIEW) for outcome in outcomes)
+                    if not watch or is_done or await round_.stop.sleep(RunOptions().watch_interval_s):
+                        return outcomes
+            finally:
+                round_.ended.set()
+
+    async def _track_each(self, batches: Sequence[Batch], stop: StopSignal) -> list[BatchOutcome]:
+        outcomes: list[BatchOutcome] = []
+        for batch in batches:
+            if outcomes and stop.requested:
+                break
+            outcomes.append(await self.track(batch.batch_id))
+        return outcomes
+
+    async def reviews(self, batch_id: str | None = None) -> list[OpenReview]:
+        """Return the open reviews of a batch, by default of the whole ledger, oldest first.
+
+        Raises ConfigError, LedgerError.
+        """
+        ledger = await self._resources.ledger(write=False)
+        named = [await self._batches.named(batch_id, write=False)] if batch_id else await ledger.batches()
+        return await open_reviews(ledger, named)
+
+    async def dismiss(
+        self, batch_id: str | None = None, *, match: str | None = None, reason: str
+    ) -> tuple[Batch, list[Item]]:
+        """Dismiss open reviews, failed and uncertain items, as `local.dismiss` says, and write the manifest again.
+
+        Without an id, takes the newest batch with such items. Returns the batch and the items as they were.
+        Raises ConfigError, LedgerError.
+        """
+        batch = await self._batches.named(batch_id, write=True, waiting_for=DISMISSIBLE_STATES)
+        self._batches.refuse_stack(batch)
+        ledger = await self._resources.ledger(write=True)
+        transitions = await self._transitions(ledger, batch)
+        items = await dismiss(ledger, batch.batch_id, match=match, reason=reason, transitions=transitions)
+        if items and batch.state is not BatchState.RUNNING:
+            await self._record_again(batch, ledger)
+        return batch, items
+
+    async def _record_again(self, batch: Batch, ledger: Ledger) -> None:
+        """Record how a settled batch stands now that some of its items have changed, and write its manifest again."""
+        if not batch.listed or OPEN_STATES & (await ledger.counts(batch.batch_id)).keys():
+            return
+        result = await judge(
+            batch,
+            ledger,
+            stop=StopSignal(),
+            scope=Scope.TRACK_ONCE,
+            fail_on_lost_rows=self._settings.fail_on_lost_rows,
+        )
+        sink = await self._resources.sink(batch)
+        records = Records(
+            ledger=ledger,
+            sink=sink,
+            clock=self._resources.clock,
+            emit=self._on_event,
+            quota=self._settings.create_quota,
+        )
+        await record(batch, result, records)
 
     async def watch(self, spec: RunSpec) -> AsyncIterator[Event]:
         """Run as `run` does, and yield this run's events; the last one is BatchFinished. Raises as `run` does."""
@@ -452,27 +527,21 @@ class Bulkhead:
                 raise
         except Exception as error:
             result = BatchResult(state=BatchState.PAUSED, exit_code=exit_code_of(error), reason=str(error))
-            await asyncio.shield(finish(batch, context, result, owner))
+            await asyncio.shield(finish(batch, result, Records.of(context, owner)))
             raise
         kept: Path | None = None
         if active.stop.reason is StopReason.LEDGER_REPLACED:
             kept, active.stop.hint = self._resources.keep_ledger(batch.batch_id)
-        counts = await ledger.counts(batch.batch_id)
-        result = batch_result(
-            counts,
+        result = await judge(
+            batch,
+            ledger,
             stop=active.stop,
-            held_schemas=ended.held_schemas if ended else (),
-            outage=ended.outage if ended else None,
-            unlisted=ended.unlisted if ended else "",
-            listed=(await ledger.batch(batch.batch_id) or batch).listed,
+            ended=ended,
+            scope=scope,
             fail_if_empty=spec.fail_if_empty,
-            tracking=scope is not Scope.RUN,
-            held_back=await held_back(ledger, batch.batch_id),
-            deferred=await still_deferred(ledger, batch.batch_id, ended.reasons if ended else {}),
-            rows=await ledger.row_totals(batch.batch_id),
             fail_on_lost_rows=self._settings.fail_on_lost_rows,
         )
-        outcome = await asyncio.shield(finish(batch, context, result, owner))
+        outcome = await asyncio.shield(finish(batch, result, Records.of(context, owner)))
         return replace(outcome, kept_ledger=str(kept)) if kept else outcome
 
     def _gate(self, spec: RunSpec, active: _ActiveRun) -> Gate | None:

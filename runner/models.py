@@ -39,8 +39,11 @@ FAILED_BEFORE = "failed_before"
 _REFUSED_CODES = frozenset({"create_refused", "upload_refused", "import_failed", FAILED_BEFORE})
 """Error codes of failed items whose data the vendor has not imported and never will."""
 
-DISMISSED_ENDING = "_dismissed"
-"""End of the error codes of items that a person has dismissed: held, but no longer in need of attention."""
+DISMISSED = "dismissed"
+"""Error code of a failed or uncertain item that a person has dismissed: held, but not in need of attention."""
+
+REVIEW_DISMISSED = "review_dismissed"
+"""Error code of an item whose review a person has dismissed; if it is finished anyway, `track` collects it."""
 
 
 class ItemState(StrEnum):
@@ -90,7 +93,7 @@ TRANSITIONS: dict[ItemState, frozenset[ItemState]] = {
     _S.NEEDS_REVIEW: frozenset({_S.SUCCEEDED, _S.FAILED}),
     _S.SUCCEEDED: frozenset({_S.COLLECTED, _S.FAILED}),
     _S.COLLECTED: frozenset({_S.SUCCEEDED}),
-    _S.FAILED: frozenset({_S.QUEUED, _S.PROCESSING, _S.NEEDS_REVIEW, _S.SUCCEEDED}),
+    _S.FAILED: frozenset({_S.QUEUED, _S.PROCESSING, _S.NEEDS_REVIEW, _S.SUCCEEDED, _S.SKIPPED}),
     _S.REJECTED: frozenset({_S.QUEUED}),
     _S.SKIPPED: frozenset({_S.QUEUED}),
     _S.UNCERTAIN: frozenset({_S.QUEUED, _S.FAILED}),
@@ -215,7 +218,7 @@ class Item:
     @property
     def was_refused(self) -> bool:
         """Return whether the vendor refused the item's data, or ended its import as failed."""
-        if self.state is not ItemState.FAILED or self.error_code == FAILED_BEFORE:
+        if self.state is not ItemState.FAILED or self.error_code == FAILED_BEFORE or self.is_dismissed:
             return False
         return self.status == ImportStatus.FAILED or self.error_code in _REFUSED_CODES
 
@@ -231,8 +234,8 @@ class Item:
 
     @property
     def is_dismissed(self) -> bool:
-        """Return whether a person has dismissed the held item."""
-        return self.state is ItemState.FAILED and (self.error_code or "").endswith(DISMISSED_ENDING)
+        """Return whether a person has dismissed the item."""
+        return self.state is ItemState.FAILED and self.error_code in (DISMISSED, REVIEW_DISMISSED)
 
     @property
     def blocks_content(self) -> bool:

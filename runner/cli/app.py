@@ -27,6 +27,8 @@ COMMANDS: dict[str, Command] = {
     "run": Command("run", "run"),
     "resume": Command("run", "resume"),
     "track": Command("run", "track"),
+    "reviews": Command("reviews", "reviews"),
+    "dismiss": Command("reviews", "dismiss"),
     "plan": Command("run", "plan"),
     "check": Command("run", "check"),
     "explain": Command("run", "explain"),

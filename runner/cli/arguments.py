@@ -57,10 +57,40 @@ class ResumeArguments(Batch, JsonIsNew, Pace, Account, Json, Quiet, Verbose):
     ] = False
 
 
-class TrackArguments(Batch, Patience, Account, Json, Quiet, Verbose):
+class TrackArguments(Patience, Account, Json, Quiet, Verbose):
     """What `track` takes."""
 
+    batch: Annotated[
+        str | None, Argument("BATCH", "The batch's id; by default, all batches with open reviews or imports.")
+    ] = None
+
     watch: Annotated[bool, Option("--watch", None, "Wait until every review is finished.", Panel.PACE)] = False
+
+
+class ReviewsArguments(Config, Ledger, Json, Verbose):
+    """What `reviews` takes."""
+
+    batch: Annotated[str | None, Argument("BATCH", "The batch's id; by default, all batches.")] = None
+    open: Annotated[
+        bool, Option("--open", None, "Open the oldest reviews in the browser, at most 10.", Panel.OUTPUT)
+    ] = False
+
+
+class DismissArguments(Account, Json, Verbose):
+    """What `dismiss` takes."""
+
+    batch: Annotated[
+        str | None,
+        Argument(
+            "BATCH", "The batch's id; by default, the newest batch with an open review, or a failed or uncertain item."
+        ),
+    ] = None
+    reason: Annotated[
+        str, Option("--reason", "TEXT", "Why nobody will look into it; the manifest has it.", Panel.BATCH)
+    ] = ""
+    match: Annotated[str | None, Option("--match", "GLOB", "Dismiss only items whose name matches.", Panel.BATCH)] = (
+        None
+    )
 
 
 class PlanArguments(Source, Selection, Again, Schema, PlanQuota, Places, Json, Verbose):

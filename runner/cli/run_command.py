@@ -6,9 +6,9 @@ import asyncio
 import shlex
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import typer
 from rich.console import Console
@@ -18,58 +18,124 @@ from runner.cli.errors import reported
 from runner.cli.ndjson import JsonEvents
 from runner.cli.progress import Progress, QuietProgress, showing
 from runner.cli.progress_state import ProgressState
+from runner.cli.review_tables import print_tracked
 from runner.cli.session import prepared, standalone_sandbox
 from runner.cli.signals import interrupting
 from runner.cli.styles import console, line, logging_to
 from runner.cli.summary import RunSummary, print_summary
 from runner.cli.triage import NEEDING_A_PERSON, needing_a_person
 from runner.clock import SystemClock
+from runner.events import ItemMoved, ignore
 from runner.formatting import shown
-from runner.local.outcome import BatchOutcome, ExitCode
+from runner.local.outcome import BatchOutcome, ExitCode, worst
+from runner.models import ItemState
 
 if TYPE_CHECKING:
     from runner.check import Engine
     from runner.cli.options import Arguments
     from runner.config.settings import LoadedSettings
-    from runner.events import Event
+    from runner.events import Event, EventHook
 
 Action = Callable[[Bulkhead, "LoadedSettings"], Awaitable[BatchOutcome]]
 
 
 def drive(args: Arguments, action: Action) -> None:
     """Perform the action, show the summary, and exit. Raises typer.Exit."""
+    _exit(args, lambda loaded, stream: _drive(args, loaded, action, stream))
+
+
+def drive_tracking(args: Arguments, batch_id: str | None, *, watch: bool) -> None:
+    """Track a batch, without an id all that wait for something, show what is new, and exit. Raises typer.Exit."""
+    _exit(args, lambda loaded, stream: _drive_tracking(args, loaded, stream, batch_id, watch=watch))
+
+
+def _exit(
+    args: Arguments, driven: Callable[[LoadedSettings, JsonEvents | None], Coroutine[None, None, ExitCode]]
+) -> NoReturn:
     stream = JsonEvents(now=SystemClock().now) if args.json else None
     with reported(verbose=args.verbose, on_error=stream.error if stream else None), prepared(args) as loaded:
-        code = asyncio.run(_drive(args, loaded, action, stream))
+        code = asyncio.run(driven(loaded, stream))
     raise typer.Exit(code)
 
 
 async def _drive(args: Arguments, loaded: LoadedSettings, action: Action, stream: JsonEvents | None) -> ExitCode:
-    began = time.monotonic()
-    screen = console(stderr=True)
-    quota = loaded.settings.create_quota
-    state = ProgressState(quota=quota, ticks=time.monotonic)
+    began, screen = time.monotonic(), console(stderr=True)
+    async with _open(args, loaded, stream, screen) as bulkhead:
+        outcome = await action(bulkhead, loaded)
+        summary = await _summary(args, loaded, bulkhead, outcome, elapsed_s=time.monotonic() - began)
+    _close(args, summary, screen)
+    return outcome.exit_code
+
+
+async def _drive_tracking(
+    args: Arguments, loaded: LoadedSettings, stream: JsonEvents | None, batch_id: str | None, *, watch: bool
+) -> ExitCode:
+    began, screen = time.monotonic(), console(stderr=True)
+    moves = MoveCounts()
+    async with _open(args, loaded, stream, screen, also=moves.take) as bulkhead:
+        if batch_id is None:
+            outcomes = await bulkhead.track_all(watch=watch)
+        else:
+            outcomes = [await bulkhead.track(batch_id, watch=watch)]
+        is_one = len(outcomes) == 1 and moves.count > 0
+        elapsed_s = time.monotonic() - began
+        summary = await _summary(args, loaded, bulkhead, outcomes[0], elapsed_s=elapsed_s) if is_one else None
+    if summary is not None:
+        _close(args, summary, screen)
+    elif not args.quiet and not args.json:
+        print_tracked(console(), outcomes, moves.collected, options=args.repeated())
+    return worst([outcome.exit_code for outcome in outcomes])
+
+
+@asynccontextmanager
+async def _open(
+    args: Arguments,
+    loaded: LoadedSettings,
+    stream: JsonEvents | None,
+    screen: Console,
+    *,
+    also: EventHook = ignore,
+) -> AsyncIterator[Bulkhead]:
+    """Open Bulkhead, with progress on the screen, events on stdout if `stream` wants them, and signals that stop it."""
+    state = ProgressState(quota=loaded.settings.create_quota, ticks=time.monotonic)
     with logging_to(screen, verbose=args.verbose):
         async with _progress(args, screen, state) as progress:
 
             def take(event: Event) -> None:
                 progress.take(event)
+                also(event)
                 if stream:
                     stream.take(event)
 
             async with Bulkhead(loaded.settings, on_event=take, engine=_engine, in_sandbox=args.sandbox) as bulkhead:
                 with interrupting(bulkhead, tell=progress.say):
-                    outcome = await action(bulkhead, loaded)
-                items = bulkhead.items(outcome.batch.batch_id, states=NEEDING_A_PERSON)
-                summary = RunSummary(
-                    outcome=outcome,
-                    triage=await needing_a_person(items),
-                    elapsed_s=time.monotonic() - began,
-                    options=args.repeated() + _kept_ledger(outcome),
-                    sandbox=standalone_sandbox(args, loaded, sys.argv[1:]) if args.sandbox else None,
-                )
-    _close(args, summary, screen)
-    return outcome.exit_code
+                    yield bulkhead
+
+
+async def _summary(
+    args: Arguments, loaded: LoadedSettings, bulkhead: Bulkhead, outcome: BatchOutcome, *, elapsed_s: float
+) -> RunSummary:
+    return RunSummary(
+        outcome=outcome,
+        triage=await needing_a_person(bulkhead.items(outcome.batch.batch_id, states=NEEDING_A_PERSON)),
+        elapsed_s=elapsed_s,
+        options=args.repeated() + _kept_ledger(outcome),
+        sandbox=standalone_sandbox(args, loaded, sys.argv[1:]) if args.sandbox else None,
+    )
+
+
+class MoveCounts:
+    """How many items have moved, and how many of them were collected."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.collected = 0
+
+    def take(self, event: Event) -> None:
+        """Count an event."""
+        if isinstance(event, ItemMoved):
+            self.count += 1
+            self.collected += event.new is ItemState.COLLECTED
 
 
 def _kept_ledger(outcome: BatchOutcome) -> str:

@@ -23,6 +23,7 @@ _EXPLAINED = (ExitCode.NOTHING_TO_DO, ExitCode.TRY_AGAIN)
 """Exit codes that the items of a batch that has ended do not explain."""
 
 _EARLIER_BATCHES_SHOWN = 3
+EARLIER_LISTED_MOST = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,10 +49,13 @@ def print_summary(console: Console, summary: RunSummary) -> None:
     print_rows(console, outcome.rows.totals)
     _states(console, outcome.by_state, outcome.out)
     _reviews(console, summary.triage, are_gone=summary.sandbox is not None)
+    _earlier_reviews(console, outcome)
     print_failures(console, "Failed", summary.triage.failed)
     print_failures(console, "Rejected", summary.triage.rejected)
     print_left_out(console, outcome.rows.groups)
     _uncertain(console, summary.triage)
+    if summary.triage.dismissed_count:
+        _heading(console, f"Dismissed: {counted(summary.triage.dismissed_count, 'item')}, with reasons in {MANIFEST}")
     _deferred(console, outcome)
     line(console, "")
     line(console, f"Report: {_place(outcome.out, REPORT_HTML)}")
@@ -70,23 +74,21 @@ def next_commands(summary: RunSummary) -> list[tuple[str, str]]:
     if by_state.get(ItemState.NEEDS_REVIEW):
         commands.append((f"bulkhead track {batch_id}{options}", "collects the results of finished reviews"))
     for state in (ItemState.FAILED, ItemState.REJECTED, ItemState.UNCERTAIN):
-        if by_state.get(state):
+        dismissed = outcome.dismissed_count if state is ItemState.FAILED else 0
+        if by_state.get(state, 0) > dismissed:
             command = f"bulkhead redrive {batch_id} --state {state}{options}"
             commands.append((command, f"queues the {state} items again; `bulkhead resume` then sends them"))
-    return commands + _commands_for_held_back(outcome.held_back, options)
+    if outcome.earlier_reviews.count:
+        commands.append((f"bulkhead track{options}", "collects the results of finished reviews of all batches"))
+    return commands + _commands_for_unresolved(outcome.held_back, options)
 
 
-def _commands_for_held_back(held_back: HeldBack, options: str) -> list[tuple[str, str]]:
+def _commands_for_unresolved(held_back: HeldBack, options: str) -> list[tuple[str, str]]:
     """Return (command, effect) for the earlier batches because of which items were skipped."""
-    reviews = [
-        (f"bulkhead track {batch_id}{options}", "collects the results of finished reviews of an earlier batch")
-        for batch_id in sorted(held_back.reviews_in)[:_EARLIER_BATCHES_SHOWN]
-    ]
-    unresolved = [
+    return [
         (f"bulkhead reconcile {batch_id}{options}", "compares an earlier batch with the vendor; then redrive its items")
         for batch_id in sorted(held_back.unresolved_in)[:_EARLIER_BATCHES_SHOWN]
     ]
-    return reviews + unresolved
 
 
 def _headline(console: Console, summary: RunSummary) -> None:
@@ -98,7 +100,7 @@ def _headline(console: Console, summary: RunSummary) -> None:
     text.append(f" after {lasting(summary.elapsed_s)}", style="not bold")
     line(console, text)
     line(console, _counts(outcome.by_state))
-    is_held_back = bool(outcome.held_back.unresolved or outcome.held_back.reviews)
+    is_held_back = bool(outcome.held_back.unresolved or outcome.earlier_reviews.count)
     if outcome.reason and (not is_ended or outcome.exit_code in _EXPLAINED or is_held_back):
         line(console, f"{shown(outcome.reason)}")
 
@@ -134,6 +136,21 @@ def _reviews(console: Console, triage: Triage, *, are_gone: bool) -> None:
         line(console, f"  {shown(source)}")
         line(console, f"    {shown(url) if url else 'the vendor has not sent a review URL yet'}")
     _more(console, triage.review_count, len(triage.reviews))
+
+
+def _earlier_reviews(console: Console, outcome: BatchOutcome) -> None:
+    earlier = outcome.earlier_reviews
+    if not earlier.count:
+        return
+    now = outcome.batch.finished_at or outcome.batch.started_at
+    _heading(console, f"{counted(earlier.count, 'open review')} of earlier batches")
+    for review in earlier.first[:EARLIER_LISTED_MOST]:
+        age = lasting(review.age_s(now))
+        line(console, f"  {shown(review.source)}  open for {age}, batch {shown(review.batch_id)}")
+        line(console, f"    {shown(review.review_url) if review.review_url else 'without a review URL so far'}")
+    more = earlier.count - len(earlier.first[:EARLIER_LISTED_MOST])
+    if more > 0:
+        line(console, f"  … and {more:,} more: bulkhead reviews")
 
 
 def print_failures(console: Console, title: str, groups: Mapping[tuple[str, str], FailureGroup]) -> None:

@@ -36,6 +36,7 @@ class Triage:
     review_count: int = 0
     uncertain: list[tuple[str, str]] = field(default_factory=list)
     uncertain_count: int = 0
+    dismissed_count: int = 0
     failed: dict[tuple[str, str], FailureGroup] = field(default_factory=dict)
     rejected: dict[tuple[str, str], FailureGroup] = field(default_factory=dict)
     given_up: dict[tuple[str, str], FailureGroup] = field(default_factory=dict)
@@ -50,6 +51,8 @@ class Triage:
             self.uncertain_count += 1
             if len(self.uncertain) < LISTED_MOST:
                 self.uncertain.append((item.source, item.error_message or ""))
+        elif item.is_dismissed:
+            self.dismissed_count += 1
         elif item.state is ItemState.FAILED:
             _group(self.failed, item)
         elif item.state is ItemState.REJECTED:

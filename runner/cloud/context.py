@@ -140,6 +140,7 @@ class Deployment:
             ),
             rank_of=rank_of,
             endpoint=self.endpoint,
+            out=batch.out,
         )
 
     def stages(self, batch: Batch, deadline: Deadline, *, transitions: Transitions | None = None) -> Stages:
@@ -159,6 +160,7 @@ class Deployment:
             again=spec.again,
             retry_failed=spec.retry_failed,
             clock=self.clock,
+            out=batch.out,
         )
 
     def options(self) -> RunOptions:

@@ -7,13 +7,19 @@ from typing import TYPE_CHECKING
 
 from runner import identity
 from runner.errors import ConfigError, LedgerMismatch
+from runner.events import Notice
 from runner.models import OPEN_STATES, Batch, BatchState, ItemState
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from runner.events import EventHook
     from runner.ledger.protocol import Ledger
     from runner.local.resources import Resources
+
+
+WAITING_STATES = frozenset({ItemState.NEEDS_REVIEW, ItemState.PROCESSING, ItemState.SUCCEEDED})
+"""States of items whose imports the vendor, or a person, may have finished since."""
 
 
 class Batches:
@@ -52,10 +58,19 @@ class Batches:
         raise self._none("batch to resume")
 
     async def unsettled_of(self, source_uri: str) -> Batch | None:
-        """Return the newest batch of a runner for this source and endpoint that is not settled, or None."""
+        """Return the newest batch of a runner for this source and endpoint that is not settled, or None.
+
+        A batch that only lacks results is none if a newer one exists: `FinishedReviews` fetches them.
+        """
         ledger = await self._resources.ledger(write=True)
-        for batch in reversed(await ledger.batches(source_uri=source_uri)):
-            if self._is_here(batch) and batch.driver != "stack" and await _has_open(ledger, batch):
+        newest_first = [
+            batch
+            for batch in reversed(await ledger.batches(source_uri=source_uri))
+            if self._is_here(batch) and batch.driver != "stack"
+        ]
+        for batch in newest_first:
+            ignored = frozenset() if batch is newest_first[0] else frozenset({ItemState.SUCCEEDED})
+            if await _has_open(ledger, batch, but=ignored):
                 return batch
         return None
 
@@ -67,13 +82,35 @@ class Batches:
             return batch
         return replace(batch, state=BatchState.INTERRUPTED)
 
-    def refuse_other_account(self, batch: Batch) -> None:
-        """Raise LedgerMismatch if the batch was started with another API or license key, or by a stack."""
+    async def waiting(self, emit: EventHook) -> list[Batch]:
+        """Return the batches of this account's runners with open reviews or imports, oldest first, or else the newest.
+
+        Those of other accounts are left out, with a notice. Raises ConfigError if there is no batch at all.
+        """
+        ledger = await self._resources.ledger(write=True)
+        found: list[Batch] = []
+        for batch in await ledger.batches():
+            if batch.driver == "stack" or not WAITING_STATES & (await ledger.counts(batch.batch_id)).keys():
+                continue
+            try:
+                self.refuse_other_account(batch)
+            except LedgerMismatch as error:
+                emit(Notice(code="batch_not_tracked", message=f"not tracked: {error}"))
+            else:
+                found.append(batch)
+        return found or [await self.named(None, write=True)]
+
+    def refuse_stack(self, batch: Batch) -> None:
+        """Raise LedgerMismatch if the functions of a stack move the batch's items."""
         if batch.driver == "stack":
             raise LedgerMismatch(
                 f"batch {batch.batch_id} belongs to a stack on AWS",
                 hint=f"`bulkhead cloud status {batch.batch_id}` shows it",
             )
+
+    def refuse_other_account(self, batch: Batch) -> None:
+        """Raise LedgerMismatch if the batch was started with another API or license key, or by a stack."""
+        self.refuse_stack(batch)
         settings = self._resources.settings
         if not self._is_here(batch):
             raise LedgerMismatch(
@@ -101,5 +138,5 @@ class Batches:
         return ConfigError(f"there is no {what} in {place}", hint="start one with `bulkhead run`")
 
 
-async def _has_open(ledger: Ledger, batch: Batch) -> bool:
-    return not batch.listed or bool(OPEN_STATES & (await ledger.counts(batch.batch_id)).keys())
+async def _has_open(ledger: Ledger, batch: Batch, *, but: Collection[ItemState] = ()) -> bool:
+    return not batch.listed or bool((OPEN_STATES - set(but)) & (await ledger.counts(batch.batch_id)).keys())

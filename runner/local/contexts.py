@@ -68,6 +68,7 @@ class Contexts:
             endpoint=resources.endpoint,
             account=resources.account,
             gate=gate,
+            out=batch.out,
             shared=resources.ledger_is_shared,
             check_files=resources.check_files(source_lock),
             shares_out=not self._in_sandbox,

@@ -2,65 +2,137 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from runner.errors import SinkFailed, StorageFull, Unavailable
 from runner.events import BatchFinished, Notice
+from runner.local.deferrals import still_deferred
+from runner.local.dismiss import dismissed_count
+from runner.local.open_reviews import earlier_reviews, reviews_of_source
 from runner.local.out_owner import OutOwner, confirm
-from runner.local.outcome import BatchOutcome, BatchResult, without_manifest
+from runner.local.outcome import BatchOutcome, BatchResult, batch_result, without_manifest
+from runner.local.pipeline import RunResult, Scope
 from runner.manifest import Report, RowSummary, write_manifest
 from runner.models import Batch, ItemState
+from runner.stages.earlier import held_back
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from runner.config.units import Rate
+    from runner.events import EventHook
+    from runner.ledger.protocol import Ledger
+    from runner.protocols import Clock, Sink
     from runner.stages.context import RunContext
+    from runner.stop import StopSignal
 
 
-async def finish(batch: Batch, context: RunContext, result: BatchResult, owner: OutOwner) -> BatchOutcome:
-    """Record how the run ended, and write the manifest."""
-    ledger, clock = context.ledger, context.clock
-    counts = await ledger.counts(batch.batch_id)
-    batch = await ledger.update_batch(
-        batch.batch_id,
-        state=result.state,
-        exit_code=int(result.exit_code),
-        reason=result.reason,
-        finished_at=clock.now(),
+async def judge(
+    batch: Batch,
+    ledger: Ledger,
+    *,
+    stop: StopSignal,
+    ended: RunResult | None = None,
+    scope: Scope = Scope.RUN,
+    fail_if_empty: bool = False,
+    fail_on_lost_rows: bool = False,
+) -> BatchResult:
+    """Return the result of a batch as it is in the ledger; `ended` is what its last run found, if there was one.
+
+    Raises LedgerError.
+    """
+    batch_id = batch.batch_id
+    skipped = await held_back(ledger, batch_id)
+    others = await reviews_of_source(ledger, batch) if scope is Scope.RUN else ()
+    return batch_result(
+        await ledger.counts(batch_id),
+        stop=stop,
+        held_schemas=ended.held_schemas if ended else (),
+        outage=ended.outage if ended else None,
+        unlisted=ended.unlisted if ended else "",
+        listed=(await ledger.batch(batch_id) or batch).listed,
+        fail_if_empty=fail_if_empty,
+        tracking=scope is not Scope.RUN,
+        held_back=skipped,
+        earlier_reviews=await earlier_reviews(ledger, skipped.reviewed, others=others),
+        dismissed_count=await dismissed_count(ledger, batch_id),
+        deferred=await still_deferred(ledger, batch_id, ended.reasons if ended else {}),
+        rows=await ledger.row_totals(batch_id),
+        fail_on_lost_rows=fail_on_lost_rows,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Records:
+    """Where the end of a run is recorded: `owner` and `account` say whose results the folder has, if that is known."""
+
+    ledger: Ledger
+    sink: Sink
+    clock: Clock
+    emit: EventHook
+    quota: Rate
+    account: str = ""
+    owner: OutOwner | None = None
+
+    @classmethod
+    def of(cls, context: RunContext, owner: OutOwner) -> Records:
+        return cls(
+            ledger=context.ledger,
+            sink=context.sink,
+            clock=context.clock,
+            emit=context.emit,
+            quota=context.pacer.quota,
+            account=context.account,
+            owner=owner,
+        )
+
+
+async def finish(batch: Batch, result: BatchResult, records: Records) -> BatchOutcome:
+    """Record how a run ended, write the manifest, and tell the listener of the run."""
+    outcome = await record(batch, result, records)
+    records.emit(
+        BatchFinished(
+            batch_id=batch.batch_id,
+            state=outcome.state,
+            by_state=counts_by_name(outcome.by_state),
+            exit_code=int(outcome.exit_code),
+            reason=outcome.reason,
+            deferred_count=result.deferred.count,
+            deferred=result.deferred.first,
+            rows=outcome.rows.totals.document(),
+        )
+    )
+    return outcome
+
+
+async def record(batch: Batch, result: BatchResult, records: Records) -> BatchOutcome:
+    """Record how a batch stands, and write the manifest; a manifest that cannot be written is a notice."""
+    ledger, now = records.ledger, records.clock.now()
+    batch = await ledger.update_batch(
+        batch.batch_id, state=result.state, exit_code=int(result.exit_code), reason=result.reason, finished_at=now
+    )
+    counts = await ledger.counts(batch.batch_id)
     rows = RowSummary(await ledger.row_totals(batch.batch_id))
-    report = Report(batch, now=clock.now(), quota=context.pacer.quota)
+    report = Report(batch, now=now, quota=records.quota)
     try:
         rows = await write_manifest(
             ledger,
             batch,
-            context.sink,
+            records.sink,
             exit_code=int(result.exit_code),
-            now=clock.now(),
+            now=now,
             deferred=result.deferred,
             report=report,
         )
         for notice in report.notices():
-            context.emit(notice)
-        is_accepted = batch.account == context.account
-        if is_accepted and counts.get(ItemState.COLLECTED):
-            await confirm(context.sink, batch.out, owner)
+            records.emit(notice)
+        if records.owner is not None and batch.account == records.account and counts.get(ItemState.COLLECTED):
+            await confirm(records.sink, batch.out, records.owner)
     except (SinkFailed, StorageFull, Unavailable) as error:
-        context.emit(Notice(code="manifest_not_written", message=f"the manifest is not up to date: {error}"))
+        records.emit(Notice(code="manifest_not_written", message=f"the manifest is not up to date: {error}"))
         result = without_manifest(result, batch, error)
         batch = await ledger.update_batch(batch.batch_id, exit_code=int(result.exit_code))
-    context.emit(
-        BatchFinished(
-            batch_id=batch.batch_id,
-            state=result.state,
-            by_state=counts_by_name(counts),
-            exit_code=int(result.exit_code),
-            reason=result.reason,
-            deferred_count=result.deferred.count,
-            deferred=result.deferred.first,
-            rows=rows.totals.document(),
-        )
-    )
     return BatchOutcome(
         batch=batch,
         by_state=counts,
@@ -68,6 +140,8 @@ async def finish(batch: Batch, context: RunContext, result: BatchResult, owner: 
         reason=result.reason,
         out=batch.out,
         held_back=result.held_back,
+        earlier_reviews=result.earlier_reviews,
+        dismissed_count=result.dismissed_count,
         deferred=result.deferred,
         rows=rows,
     )

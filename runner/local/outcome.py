@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 
 from runner import errors
 from runner.formatting import counted, storable
+from runner.local.open_reviews import NO_EARLIER_REVIEWS, EarlierReviews
 from runner.manifest.row_summary import RowSummary
 from runner.models import NONE_DEFERRED, OPEN_STATES, Batch, BatchState, Deferrals, ItemState
 from runner.row_counts import NO_ROWS, RowTotals
@@ -86,13 +87,29 @@ def exit_code_of(error: BaseException) -> ExitCode:
     return next((EXIT_CODES[kind] for kind in type(error).__mro__ if kind in EXIT_CODES), ExitCode.UNEXPECTED)
 
 
+_WORST_FIRST = (
+    ExitCode.FATAL,
+    ExitCode.TRY_AGAIN,
+    ExitCode.ITEMS_FAILED,
+    ExitCode.NEEDS_REVIEW,
+    ExitCode.NOTHING_TO_DO,
+    ExitCode.OK,
+)
+
+
+def worst(codes: Iterable[ExitCode]) -> ExitCode:
+    """Return the exit code for several batches: that of a run that was stopped, or else the worst."""
+    given = set(codes)
+    return next(iter(given - set(_WORST_FIRST)), next((code for code in _WORST_FIRST if code in given), ExitCode.OK))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchOutcome:
     """A batch at the end of a command: `reason` is a sentence, `out` the folder or URL of results and manifest.
 
     `kept_ledger` is the path of a copy of the ledger if its file was deleted or replaced during the run.
-    `held_back`: the items that were skipped because of held items of earlier batches. `deferred`: the items that the
-    run left to a later one.
+    `held_back`: the items that were skipped because of held items of earlier batches. `earlier_reviews`: what is still
+    under review in earlier batches. `deferred`: the items that the run left to a later one.
     """
 
     batch: Batch
@@ -102,6 +119,8 @@ class BatchOutcome:
     out: str
     kept_ledger: str | None = None
     held_back: HeldBack = NOTHING_HELD_BACK
+    earlier_reviews: EarlierReviews = NO_EARLIER_REVIEWS
+    dismissed_count: int = 0
     deferred: Deferrals = NONE_DEFERRED
     rows: RowSummary = field(default=RowSummary(), repr=False)
 
@@ -142,6 +161,8 @@ class BatchResult:
     exit_code: ExitCode
     reason: str
     held_back: HeldBack = NOTHING_HELD_BACK
+    earlier_reviews: EarlierReviews = NO_EARLIER_REVIEWS
+    dismissed_count: int = 0
     deferred: Deferrals = NONE_DEFERRED
 
 
@@ -156,20 +177,30 @@ def batch_result(
     outage: str | None = None,
     tracking: bool = False,
     held_back: HeldBack = NOTHING_HELD_BACK,
+    earlier_reviews: EarlierReviews = NO_EARLIER_REVIEWS,
+    dismissed_count: int = 0,
     deferred: Deferrals = NONE_DEFERRED,
     rows: RowTotals = NO_ROWS,
     fail_on_lost_rows: bool = False,
 ) -> BatchResult:
     """Return the result of a batch from its items, from whether its source is fully `listed`, and from `stop`.
 
-    `held_schemas`: a sentence on each schema whose items wait for a person. `unlisted`: why the source is not.
-    `outage` says since when the vendor has not answered. With `tracking`, the run was there for open reviews, so a stop
-    left work undone if one is open. `held_back`: the items that were skipped because of held items of earlier batches.
-    `deferred`: the items that the run left to a later one; while tracking, they can be reviews. `rows`: those of the
-    results that are saved; with `fail_on_lost_rows`, rows left out of them count as failures.
+    `dismissed_count` of the failed items are dismissed, and count as settled. `held_schemas`: a sentence on each schema
+    whose items wait for a person. `unlisted`: why the source is not. `outage` says since when the vendor has not
+    answered. With `tracking`, the run was there for open reviews, so a stop left work undone if one is open.
+    `held_back`: the items that were skipped because of held items of earlier batches. `earlier_reviews`: what is still
+    under review in earlier batches of the source. `deferred`: the items that the run left to a later one; while
+    tracking, they can be reviews. `rows`: those of the results that are saved; with `fail_on_lost_rows`, rows left out
+    of them count as failures.
     """
     open_count = sum(by_state.get(state, 0) for state in OPEN_STATES)
-    settled = _settled(by_state, fail_if_empty=fail_if_empty, held_back=held_back)
+    settled = _settled(
+        by_state,
+        fail_if_empty=fail_if_empty,
+        held_back=held_back,
+        earlier_reviews=earlier_reviews,
+        dismissed_count=dismissed_count,
+    )
     settled = _with_rows(settled, rows, fail_on_lost_rows=fail_on_lost_rows)
     result = (
         _stopped(settled, stop, is_unfinished=bool(open_count) or not listed)
@@ -255,9 +286,16 @@ def _reason_of(stop: StopSignal) -> str:
     return f"{why}; {stop.hint}" if stop.hint else why
 
 
-def _settled(by_state: Mapping[ItemState, int], *, fail_if_empty: bool, held_back: HeldBack) -> BatchResult:
+def _settled(
+    by_state: Mapping[ItemState, int],
+    *,
+    fail_if_empty: bool,
+    held_back: HeldBack,
+    earlier_reviews: EarlierReviews,
+    dismissed_count: int,
+) -> BatchResult:
     reviews = by_state.get(_S.NEEDS_REVIEW, 0)
-    failed = sum(by_state.get(state, 0) for state in (_S.FAILED, _S.REJECTED, _S.UNCERTAIN))
+    failed = sum(by_state.get(state, 0) for state in (_S.FAILED, _S.REJECTED, _S.UNCERTAIN)) - dismissed_count
     state = BatchState.SETTLED if reviews else BatchState.COMPLETE
     worked_on = sum(count for item_state, count in by_state.items() if item_state is not _S.SKIPPED)
     if failed or held_back.unresolved:
@@ -266,21 +304,36 @@ def _settled(by_state: Mapping[ItemState, int], *, fail_if_empty: bool, held_bac
             _said(failed, "failed or was rejected", "failed or were rejected"),
             _said(held_back.unresolved, f"was skipped: {_UNRESOLVED}", f"were skipped: {_UNRESOLVED}"),
         ]
-    elif reviews or held_back.reviews:
+    elif reviews or earlier_reviews.count:
         code = ExitCode.NEEDS_REVIEW
-        reasons = [
-            _said(reviews, "needs review", "need review"),
-            _said(held_back.reviews, f"was skipped: {_UNDER_REVIEW}", f"were skipped: {_UNDER_REVIEW}"),
-        ]
+        reasons = [_said(reviews, "needs review", "need review"), _under_review(earlier_reviews)]
     elif not worked_on and fail_if_empty:
         code, reasons = ExitCode.NOTHING_TO_DO, ["there was nothing to do"]
     else:
-        code, reasons = ExitCode.OK, ["all items are collected or skipped"]
-    return BatchResult(state=state, exit_code=code, reason="; ".join(filter(None, reasons)), held_back=held_back)
+        code = ExitCode.OK
+        reasons = [f"all items are {'collected, skipped, or dismissed' if dismissed_count else 'collected or skipped'}"]
+    return BatchResult(
+        state=state,
+        exit_code=code,
+        reason="; ".join(filter(None, reasons)),
+        held_back=held_back,
+        earlier_reviews=earlier_reviews,
+        dismissed_count=dismissed_count,
+    )
 
 
 _UNRESOLVED = "what became of this content in an earlier batch is unknown"
-_UNDER_REVIEW = "a review in an earlier batch is open"
+
+
+def _under_review(earlier: EarlierReviews) -> str:
+    """Return a sentence about the reviews in earlier batches, of which it names the oldest; "" if there are none."""
+    if not earlier.count:
+        return ""
+    oldest = earlier.first[0]
+    named = f"{storable(oldest.source)} in batch {oldest.batch_id}"
+    if earlier.count == 1:
+        return f"1 review of an earlier batch is open: {named}"
+    return f"{earlier.count} reviews of earlier batches are open: {named}, and {earlier.count - 1} more"
 
 
 def _said(count: int, of_one: str, of_more: str) -> str:

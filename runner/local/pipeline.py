@@ -38,7 +38,7 @@ from runner.local.feeder import WITH_IMPORT, Feeder, InFlight, unfinished
 from runner.local.ledger_watch import LedgerWatcher
 from runner.local.outage import OutageWatch
 from runner.local.settling import LostCreateQueue
-from runner.models import Batch, Item, ItemState
+from runner.models import REVIEW_DISMISSED, Batch, Item, ItemState
 from runner.retry import repeat_read
 from runner.stages.context import RunContext
 from runner.stages.discover import Discovery
@@ -317,7 +317,7 @@ class _Run:
         discovery = Discovery(
             batch_id=self._batch.batch_id, ledger=context.ledger, source=context.source, routes=context.routes,
             rank_of=context.rank_of, endpoint=context.endpoint, again=context.options.again,
-            retry_failed=context.options.retry_failed, clock=context.clock,
+            retry_failed=context.options.retry_failed, clock=context.clock, out=self._batch.out,
         )  # fmt: skip
         try:
             await discovery.run(context.ledger, self._transitions, context.emit, self._feeder.more)
@@ -363,8 +363,12 @@ class _Run:
             await self._route(item)
 
     async def _watch_reviews(self) -> None:
-        states = {_S.NEEDS_REVIEW, _S.PROCESSING, _S.SUCCEEDED}
+        states = {_S.NEEDS_REVIEW, _S.PROCESSING, _S.SUCCEEDED, _S.FAILED}
         async for item in self._context.ledger.items(self._batch.batch_id, states=states):
+            if item.state is _S.FAILED:
+                if item.error_code == REVIEW_DISMISSED:
+                    self._tracker.watch(item)
+                continue
             if self._scope is Scope.TRACK_WATCH or item.state is _S.SUCCEEDED:
                 self._inflight.add(item.source)
             if item.state is _S.SUCCEEDED:

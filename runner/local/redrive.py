@@ -40,7 +40,9 @@ class Redrive:
     async def batch(
         self, batch_id: str, *, states: Collection[ItemState], match: str | None, again: bool, emit: EventHook = ignore
     ) -> int:
-        """Redrive the items in `states` whose source matches the glob `match`, all without one; return how many.
+        """Redrive the items in `states` whose source matches the glob `match`; return how many.
+
+        Without a glob, all but those that are dismissed.
 
         The vendor is asked about each held item with an import before any item is moved. If it still has the import,
         the item takes the import's state; if it does not, the item stays, and a Notice names it. `again` queues all
@@ -51,7 +53,7 @@ class Redrive:
 
         async def matching() -> AsyncIterator[Item]:
             async for item in self._ledger.items(batch_id, states=states):
-                if globs is None or globs.matches(item.source):
+                if globs.matches(item.source) if globs is not None else not item.is_dismissed:
                     yield item
 
         remotes: dict[str, RemoteImport | None] = {}

@@ -39,6 +39,7 @@ class RunContext:
     `check_files` raises LedgerReplaced if the files that keep other runs away are no longer in their place; None if
     there are no such files.
     `before_create` gets the tag and the source of an item that is about to be sent, and raises ForeignImports.
+    `out` is where the batch saves its results.
     `gate` judges each item before its first create; None admits all. `shared`: others write the ledger too, and its
     pages may lag. `shares_out`: the sink may have results of other batches, and things that no ledger knows.
     """
@@ -62,6 +63,7 @@ class RunContext:
     check_files: Callable[[], None] | None = None
     before_create: Callable[[str, str], None] = lambda _tag, _source: None
     gate: Gate | None = None
+    out: str = ""
     shared: bool = False
     shares_out: bool = False
 

@@ -40,9 +40,10 @@ class Discovery:
         again: bool,
         clock: Clock,
         retry_failed: bool = False,
+        out: str = "",
     ) -> None:
         self._batch_id = batch_id
-        self._earlier = EarlierItems(ledger, endpoint=endpoint, again=again, retry_failed=retry_failed)
+        self._earlier = EarlierItems(ledger, endpoint=endpoint, again=again, retry_failed=retry_failed, out=out)
         self._source = source
         self._routes = routes
         self._rank_of = rank_of

@@ -8,12 +8,12 @@ returns. Content of a held item is never sent again; content that the vendor ref
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING
 
 from runner import identity
-from runner.models import FAILED_BEFORE, UNSENT_STATES, Item, ItemChanges, ItemState
+from runner.models import FAILED_BEFORE, UNSENT_STATES, Batch, Item, ItemChanges, ItemState
 
 if TYPE_CHECKING:
     from runner.ledger.protocol import Ledger
@@ -39,6 +39,8 @@ class Finding:
 
     reason: Reason
     earlier: Item
+    result: str | None = None
+    """Where the result of the earlier item is: relative to the folder of this batch's results, or absolute."""
 
     @property
     def is_sent(self) -> bool:
@@ -72,6 +74,8 @@ class Finding:
         changes = self.earlier.as_earlier()
         if self.reason is Reason.REFUSED:
             changes |= {"error_code": FAILED_BEFORE, "error_message": self.sentence}
+        elif not self.is_sent:
+            changes |= {"result": self.result}
         return changes
 
 
@@ -100,17 +104,18 @@ class Ruling:
 class EarlierItems:
     """Decides from the other items of a file in a ledger; without a ledger, everything is new.
 
-    `again` and `retry_failed` as in `RunOptions`.
+    `again` and `retry_failed` as in `RunOptions`. `out` is where the batch saves its results, if it saves any.
     """
 
     def __init__(
-        self, ledger: Ledger | None, *, endpoint: str, again: bool = False, retry_failed: bool = False
+        self, ledger: Ledger | None, *, endpoint: str, again: bool = False, retry_failed: bool = False, out: str = ""
     ) -> None:
         self._ledger = ledger
+        self._out = out
         self._endpoint = endpoint
         self._again = again
         self._retry_failed = again or retry_failed
-        self._numbers: dict[str, int | None] = {}
+        self._batches: dict[str, Batch | None] = {}
 
     async def of_listed(self, items: Sequence[Item]) -> dict[str, Finding]:
         """Return {source: finding} for items of which listing knows only the version. Raises LedgerError."""
@@ -124,7 +129,7 @@ class EarlierItems:
         for item in items:
             there = [*former.get(item.version_key, ()), *of_file[item.source]]
             if finding := self._finding(there, _same_as_listed(item, there)):
-                found[item.source] = finding
+                found[item.source] = await self._with_result(finding)
         return found
 
     async def of_content(self, content: Content, *, own: Item | None = None) -> Ruling:
@@ -146,7 +151,16 @@ class EarlierItems:
         is_wanted = is_sent_before or (own is not None and own.earlier_state is ItemState.FAILED)
         if finding is not None and finding.reason is Reason.REFUSED and is_wanted:
             finding = Finding(Reason.RETRIED, finding.earlier)
-        return Ruling(tag, finding)
+        return Ruling(tag, finding and await self._with_result(finding))
+
+    async def _with_result(self, finding: Finding) -> Finding:
+        """Return the finding with the place of the earlier result, as seen from this batch's results."""
+        earlier = finding.earlier
+        batch = await self._batch(earlier.batch_id) if self._out and earlier.state is ItemState.COLLECTED else None
+        if batch is None or earlier.result is None:
+            return finding
+        is_here = batch.out.rstrip("/") == self._out.rstrip("/")
+        return replace(finding, result=earlier.result if is_here else f"{batch.out.rstrip('/')}/{earlier.result}")
 
     def _finding(self, there: Sequence[Item], same: Sequence[Item], *, tag: str | None = None) -> Finding | None:
         """Return the finding among a file's items `there`, of which `same` have the content in question.
@@ -190,23 +204,26 @@ class EarlierItems:
         return number is None or other_number is None or other_number < number
 
     async def _number_of(self, batch_id: str) -> int | None:
-        if batch_id not in self._numbers:
-            batch = await self._ledger.batch(batch_id) if self._ledger is not None else None
-            self._numbers[batch_id] = batch.number if batch else None
-        return self._numbers[batch_id]
+        batch = await self._batch(batch_id)
+        return batch.number if batch else None
+
+    async def _batch(self, batch_id: str) -> Batch | None:
+        if batch_id not in self._batches:
+            self._batches[batch_id] = await self._ledger.batch(batch_id) if self._ledger is not None else None
+        return self._batches[batch_id]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeldBack:
-    """How many items of a batch were skipped because of held items of earlier batches, and of which batches.
+    """What holds items of a batch back, which were skipped because of held items of earlier batches.
 
-    `reviews` wait for a person to finish a review; of the `unresolved`, nobody knows what became of the content.
+    Of the content of the `unresolved`, nobody knows what became of it. `reviewed` are the earlier items that wait for a
+    person to finish a review, each as (batch id, source).
     """
 
     unresolved: int = 0
-    reviews: int = 0
     unresolved_in: frozenset[str] = frozenset()
-    reviews_in: frozenset[str] = frozenset()
+    reviewed: frozenset[tuple[str, str]] = frozenset()
 
 
 NOTHING_HELD_BACK = HeldBack()
@@ -217,16 +234,18 @@ async def held_back(ledger: Ledger, batch_id: str) -> HeldBack:
     skipped = await ledger.held_back(batch_id)
     of_file = await ledger.by_file(item.file_key for item in skipped) if skipped else {}
     unresolved: list[str] = []
-    reviews: list[str] = []
+    reviews: list[tuple[str, str]] = []
     for item in skipped:
         earlier = await _earlier_of(item, of_file.get(item.file_key, ()), ledger)
         if earlier is not None and earlier.is_held and not earlier.is_dismissed:
-            (reviews if earlier.state is ItemState.NEEDS_REVIEW else unresolved).append(earlier.batch_id)
+            if earlier.state is ItemState.NEEDS_REVIEW:
+                reviews.append((earlier.batch_id, earlier.source))
+            else:
+                unresolved.append(earlier.batch_id)
     return HeldBack(
         unresolved=len(unresolved),
-        reviews=len(reviews),
         unresolved_in=frozenset(unresolved),
-        reviews_in=frozenset(reviews),
+        reviewed=frozenset(reviews),
     )
 
 

@@ -78,6 +78,7 @@ class Stages:
             uploader=self.uploader,
             held_schemas=self.held_schemas,
             before_create=self._before_create,
+            out=context.out,
         )
 
     def _earlier_json(self) -> EarlierJson:

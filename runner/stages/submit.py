@@ -155,6 +155,7 @@ class Submitter:
         uploader: Uploader,
         held_schemas: HeldSchemas,
         before_create: Callable[[str, str], None],
+        out: str = "",
     ) -> None:
         """`before_create` is called with tag and source right before each intent; it raises an error to prevent it."""
         self._ledger = ledger
@@ -175,7 +176,9 @@ class Submitter:
         self._uploader = uploader
         self._json_turns: defaultdict[str | None, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._held_schemas = held_schemas
-        self._earlier = EarlierItems(ledger, endpoint=endpoint, again=options.again, retry_failed=options.retry_failed)
+        self._earlier = EarlierItems(
+            ledger, endpoint=endpoint, again=options.again, retry_failed=options.retry_failed, out=out
+        )
         self._before_create = before_create
 
     async def submit(self, item: Item) -> SubmitResult:

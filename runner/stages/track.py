@@ -280,7 +280,7 @@ class Tracker:
 
     async def _applied_status(self, item: Item, remote: RemoteImport, *, is_whole: bool) -> Item:
         state = STATE_OF_STATUS.get(remote.status)
-        if _is_old_news(item, state, remote.status):
+        if _is_old_news(item, state, remote.status) or (item.is_dismissed and state is not _S.SUCCEEDED):
             return item
         if state is None or state is _S.PROCESSING:
             return await self._move(item, item.state, reason=f"status {remote.status}", status=remote.status)
@@ -338,7 +338,7 @@ class Tracker:
         """Retrieve an import that is missing from several complete lists, or from one if it is suspected to be gone."""
         self._unseen[import_id] = self._unseen.get(import_id, 0) + 1
         item = self._open.get(import_id)
-        if item is None or not self._patience.is_due(import_id):
+        if item is None or item.is_dismissed or not self._patience.is_due(import_id):
             return
         if self._unseen[import_id] < self._missing_after and not is_suspected(item):
             return

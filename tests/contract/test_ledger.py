@@ -525,7 +525,7 @@ HELD = [
     {"state": S.FAILED, "status": "RUNNING", "error_code": "import_missing"},
     {"state": S.FAILED, "status": "AWAITING_UPLOAD", "error_code": "upload_not_taken"},
     {"state": S.FAILED, "status": "NEEDS_REVIEW", "error_code": "review_dismissed"},
-    {"state": S.FAILED, "error_code": "create_dismissed"},
+    {"state": S.FAILED, "error_code": "dismissed"},
 ]
 
 

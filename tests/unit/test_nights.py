@@ -3,74 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from pydantic import SecretStr
 
-from runner import Bulkhead, Routes, RunSpec, source_spec
 from runner.clock import system_now
-from runner.config.settings import Settings
 from runner.ledger.sqlite.ledger import SqliteLedger
-from runner.local.outcome import BatchOutcome, ExitCode
+from runner.local.outcome import ExitCode
 from runner.models import FAILED_BEFORE, BatchState, ItemState
 from sandbox.engine import Outcome
 from sandbox.engine.outcome import failed
-from sandbox.imports import Job
-from sandbox.settings import SandboxSettings
-from tests.support.sandbox import LICENSE_KEY, running_sandbox
+from tests.support.inbox_nights import REVIEW, InboxNights, inbox_nights
 
 S = ItemState
 
 
-@dataclass
-class Nights:
-    """A directory, a ledger, and a vendor that ends every import with `end`."""
-
-    settings: Settings
-    inbox: Path
-    end: Outcome = field(default_factory=lambda: Outcome(status="SUCCESSFUL", rows=[]))
-    creates: int = 0
-
-    def write(self, **contents: str) -> None:
-        self.inbox.mkdir(exist_ok=True)
-        for name, content in contents.items():
-            (self.inbox / f"{name}.csv").write_text(f"name\n{content}\n")
-
-    async def run(
-        self, *, again: bool = False, retry_failed: bool = False, most_failed: int | None = None
-    ) -> BatchOutcome:
-        spec = RunSpec(
-            source=source_spec(str(self.inbox)), routes=Routes.single(schema_id="customers"), again=again,
-            retry_failed=retry_failed,
-        )  # fmt: skip
-        async with Bulkhead(self.settings) as bulkhead:
-            outcome = await bulkhead.run(spec)
-            self.codes = {item.source: item.error_code async for item in bulkhead.items()}
-        return outcome
-
-
 @pytest.fixture
-async def nights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Nights]:
+async def nights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[InboxNights]:
     monkeypatch.chdir(tmp_path)
-    found: list[Nights] = []
-
-    def engine(_job: Job) -> Outcome:
-        found[0].creates += 1
-        return found[0].end
-
-    settings = SandboxSettings(pending_s=0.0, running_s=0.0)
-    async with running_sandbox(settings=settings, engine=engine) as box:
-        used = Settings(
-            api_url=box.base_url, license_key=SecretStr(LICENSE_KEY), ledger=tmp_path / "ledger.db",
-            quota_store=tmp_path / "quota.db",
-        )  # fmt: skip
-        found.append(Nights(used, tmp_path / "in"))
-        yield found[0]
+    async with inbox_nights(tmp_path) as found:
+        yield found
 
 
-async def test_files_that_failed_are_sent_again_only_on_request(nights: Nights) -> None:
+async def test_files_that_failed_are_sent_again_only_on_request(nights: InboxNights) -> None:
     nights.write(a="1", b="2")
     nights.end = failed("PARSE", "The file could not be parsed.")
     assert (await nights.run()).exit_code is ExitCode.ITEMS_FAILED
@@ -83,7 +38,7 @@ async def test_files_that_failed_are_sent_again_only_on_request(nights: Nights) 
     assert (await nights.run(retry_failed=True)).by_state == {S.SKIPPED: 2}
 
 
-async def test_a_batch_that_is_continued_on_request_sends_its_failed_files_again(nights: Nights) -> None:
+async def test_a_batch_that_is_continued_on_request_sends_its_failed_files_again(nights: InboxNights) -> None:
     nights.write(a="1", b="2")
     nights.end = failed("PARSE", "The file could not be parsed.")
     await nights.run()
@@ -101,20 +56,20 @@ async def test_a_batch_that_is_continued_on_request_sends_its_failed_files_again
 
 @pytest.mark.parametrize("again", [False, True])
 async def test_an_open_review_keeps_a_file_from_being_sent_and_the_exit_code_says_so(
-    nights: Nights, again: bool
+    nights: InboxNights, again: bool
 ) -> None:
     nights.write(a="1")
-    nights.end = Outcome(status="NEEDS_REVIEW", rows=[], errors=[{"type": "MATCH", "message": "No header row."}])
+    nights.end = REVIEW
     assert (await nights.run()).exit_code is ExitCode.NEEDS_REVIEW
     second = await nights.run(again=again)
     assert (second.exit_code, second.state, second.by_state) == (
         ExitCode.NEEDS_REVIEW, BatchState.COMPLETE, {S.SKIPPED: 1},
     )  # fmt: skip
-    assert second.reason == "1 item was skipped: a review in an earlier batch is open"
+    assert second.reason.startswith("1 review of an earlier batch is open: a.csv in batch ")
     assert nights.creates == 1
 
 
-async def test_a_file_that_returns_to_earlier_content_is_sent_each_time(nights: Nights) -> None:
+async def test_a_file_that_returns_to_earlier_content_is_sent_each_time(nights: InboxNights) -> None:
     for night, content in enumerate(("1", "2", "1", "1", "2"), start=1):
         nights.write(a=content)
         outcome = await nights.run()

@@ -38,10 +38,10 @@ def resume(args: ResumeArguments) -> None:
 
 
 def track(args: TrackArguments) -> None:
-    """Collect the reviews that people have finished, and update the manifest."""
-    from runner.cli.run_command import drive
+    """Collect the results of reviews that people have finished, and update the manifests."""
+    from runner.cli.run_command import drive_tracking
 
-    drive(args, lambda bulkhead, _: bulkhead.track(args.batch, watch=args.watch))
+    drive_tracking(args, args.batch, watch=args.watch)
 
 
 def check(args: CheckArguments) -> None:

@@ -12,6 +12,8 @@ from runner.cloud.leases import hold_lease, requeue
 from runner.cloud.lifecycle import ENDS, is_idle, reopen
 from runner.cloud.protocols import Done, Outcome, Queue
 from runner.ledger.leases import WHOLE_BATCH
+from runner.local.dismiss import dismissed_count
+from runner.local.open_reviews import earlier_reviews
 from runner.local.outcome import batch_result
 from runner.manifest import MANIFEST_JSONL, Report, summary, write_manifest
 from runner.models import Batch, BatchState
@@ -113,6 +115,8 @@ async def _judged(deployment: Deployment, batch: Batch, counts: Mapping[ItemStat
         held_schemas=(),
         listed=True,
         held_back=skipped,
+        earlier_reviews=await earlier_reviews(deployment.ledger, skipped.reviewed),
+        dismissed_count=await dismissed_count(deployment.ledger, batch.batch_id),
         rows=await deployment.ledger.row_totals(batch.batch_id),
         fail_on_lost_rows=deployment.settings.fail_on_lost_rows,
     )

@@ -15,6 +15,7 @@ from runner.cli.json_output import findings_document, plain
 from runner.cli.ndjson import JsonEvents
 from runner.cli.progress import ScreenProgress, live_view, plain_line, showing
 from runner.cli.progress_state import ProgressState
+from runner.cli.review_tables import print_open_reviews, print_tracked
 from runner.cli.summary import RunSummary, next_commands, print_summary
 from runner.cli.tables import print_differences, print_findings, print_plan
 from runner.cli.triage import LISTED_MOST, Triage, needing_a_person
@@ -33,6 +34,7 @@ from runner.events import (
 )
 from runner.findings import fail, ok, warn
 from runner.formatting import counted, lasting, near, shown, sized, storable
+from runner.local.open_reviews import EarlierReviews, OpenReview
 from runner.local.outcome import BatchOutcome, ExitCode
 from runner.local.plan import Plan
 from runner.local.reconcile import Difference, DifferenceKind
@@ -302,14 +304,63 @@ def test_an_item_that_the_first_sentence_names_is_not_named_again() -> None:
 
 
 def test_batches_because_of_which_items_were_skipped_are_named_with_their_commands() -> None:
-    held_back = HeldBack(unresolved=2, reviews=1, unresolved_in=frozenset({"n1", "n2"}), reviews_in=frozenset({"n0"}))
+    held_back = HeldBack(unresolved=2, unresolved_in=frozenset({"n1", "n2"}))
     ended = replace(outcome(BatchState.COMPLETE, skipped=3), reason="2 items were skipped: why", held_back=held_back)
     to = console()
     print_summary(to, RunSummary(outcome=ended, triage=Triage(), elapsed_s=1.0, options=" --ledger l.db"))
     text = written(to)
     assert "2 items were skipped: why" in text
-    for command in ("track n0", "reconcile n1", "reconcile n2"):
+    for command in ("reconcile n1", "reconcile n2"):
         assert f"\n  bulkhead {command} --ledger l.db\n" in text
+
+
+def test_open_reviews_of_earlier_batches_are_named_with_age_batch_and_url_and_at_most_five() -> None:
+    ended = outcome(BatchState.COMPLETE, collected=3)
+    first = tuple(open_review(f"{number}.csv") for number in range(7))
+    ended = replace(
+        ended, exit_code=ExitCode.NEEDS_REVIEW, reason="7 reviews", earlier_reviews=EarlierReviews(count=9, first=first)
+    )
+    to = console()
+    print_summary(to, RunSummary(outcome=ended, triage=Triage(), elapsed_s=1.0, options=" --ledger l.db"))
+    text = written(to)
+    assert "\n9 open reviews of earlier batches\n  0.csv  open for 2 d, batch n0\n    https://dromo.example/r\n" in text
+    assert "\n  4.csv" in text
+    assert "5.csv" not in text
+    assert "\n  … and 4 more: bulkhead reviews\n" in text
+    assert "\n  bulkhead track --ledger l.db\n" in text
+
+
+def test_reviews_are_written_oldest_first_with_reason_and_page_and_superseded_ones_are_marked() -> None:
+    to = console()
+    found = [open_review("a.csv"), replace(open_review("b.csv"), is_superseded=True)]
+    print_open_reviews(to, found, now=NOW)
+    text = written(to)
+    assert text.startswith("1 open review\n\n  a.csv\n    open for 2 d, schema s1, batch n0\n    No header row.\n")
+    assert "\n  b.csv\n    superseded, open for 2 d" in text
+    assert "\n1 review superseded: a newer version of the file was sent since\n" in text
+
+
+def test_tracking_without_news_is_one_line_for_one_batch_and_for_many() -> None:
+    to = console()
+    complete = replace(outcome(BatchState.COMPLETE, collected=3), exit_code=ExitCode.OK)
+    print_tracked(to, [complete], 0, options="")
+    assert written(to) == "nothing new in batch 20260723-101502-k3f9x2; no review is open\n"
+    to = console()
+    both = [complete, outcome(BatchState.SETTLED, needs_review=2)]
+    print_tracked(to, both, 3, options="")
+    assert written(to).startswith("collected 3 results in 2 batches; 2 reviews open\n")
+
+
+def open_review(source: str) -> OpenReview:
+    return OpenReview(
+        batch_id="n0",
+        source=source,
+        schema_id="s1",
+        import_id="i",
+        review_url="https://dromo.example/r",
+        why="No header row.",
+        opened_at=NOW - timedelta(days=2),
+    )
 
 
 def test_an_unfinished_batch_is_first_of_all_resumed() -> None:

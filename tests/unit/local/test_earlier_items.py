@@ -216,9 +216,10 @@ async def test_a_skip_needs_attention_until_the_earlier_item_is_resolved(held: d
     item = await nights.night(A)
     found = await held_back(nights.ledger, item.batch_id)
     is_review, is_dismissed = earlier.state is S.NEEDS_REVIEW, earlier.is_dismissed
-    assert (found.unresolved, found.reviews) == (int(not is_review and not is_dismissed), int(is_review))
-    assert found.unresolved_in | found.reviews_in == (set() if is_dismissed else {"n1"})
-    dismissed = replace(earlier, state=S.FAILED, error_code="import_dismissed", revision=earlier.revision + 1)
+    assert found.unresolved == int(not is_review and not is_dismissed)
+    assert found.unresolved_in == ({"n1"} if found.unresolved else set())
+    assert found.reviewed == ({("n1", "a.csv")} if is_review else set())
+    dismissed = replace(earlier, state=S.FAILED, error_code="dismissed", revision=earlier.revision + 1)
     nights.ledger._batches["n1"].items["a.csv"] = dismissed
     assert await held_back(nights.ledger, item.batch_id) == HeldBack()
     assert (await nights.night(A)).state is S.SKIPPED
@@ -242,7 +243,7 @@ async def test_a_review_that_opens_after_the_skip_counts_too() -> None:
     item = await nights.night(A)
     assert (item.earlier_state, await held_back(nights.ledger, item.batch_id)) == (S.PROCESSING, HeldBack())
     nights.ledger._batches["n1"].items["a.csv"] = replace(earlier, state=S.NEEDS_REVIEW, status="NEEDS_REVIEW")
-    assert (await held_back(nights.ledger, item.batch_id)).reviews == 1
+    assert (await held_back(nights.ledger, item.batch_id)).reviewed == {("n1", "a.csv")}
 
 
 async def test_an_ordinary_skip_names_the_item_that_was_sent() -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
 from runner.config.options import FailureLimit
-from runner.local.outcome import ExitCode, batch_result
+from runner.local.open_reviews import EarlierReviews, OpenReview
+from runner.local.outcome import ExitCode, batch_result, worst
 from runner.models import BatchState, Deferral, Deferrals, ItemState
 from runner.row_counts import RowTotals
 from runner.stages.earlier import HeldBack
@@ -45,26 +48,11 @@ def test_the_items_of_a_run_that_was_not_stopped_decide_its_result(
         ),
         (
             {_S.SKIPPED: 2, _S.FAILED: 1},
-            HeldBack(unresolved=2, reviews=1),
+            HeldBack(unresolved=2),
             BatchState.COMPLETE,
             ExitCode.ITEMS_FAILED,
             None,
         ),
-        (
-            {_S.SKIPPED: 1},
-            HeldBack(reviews=1),
-            BatchState.COMPLETE,
-            ExitCode.NEEDS_REVIEW,
-            "1 item was skipped: a review in an earlier batch is open",
-        ),
-        (
-            {_S.SKIPPED: 2, _S.NEEDS_REVIEW: 1},
-            HeldBack(reviews=2),
-            BatchState.SETTLED,
-            ExitCode.NEEDS_REVIEW,
-            "1 item needs review; 2 items were skipped: a review in an earlier batch is open",
-        ),
-        ({_S.SKIPPED: 1, _S.FAILED: 1}, HeldBack(reviews=1), BatchState.COMPLETE, ExitCode.ITEMS_FAILED, None),
         ({_S.SKIPPED: 1, _S.QUEUED: 1}, HeldBack(unresolved=1), BatchState.PAUSED, ExitCode.TRY_AGAIN, None),
     ],
 )
@@ -240,3 +228,60 @@ def test_a_review_whose_import_was_not_found_ends_a_tracking_with_5_also_if_anot
     )
     assert (result.exit_code, result.state) == (ExitCode.TRY_AGAIN, BatchState.SETTLED)
     assert result.reason == "1 item did not finish: a.csv: the vendor does not find the import; 2 items need review"
+
+
+def reviews(*sources: str) -> EarlierReviews:
+    found = tuple(
+        OpenReview(
+            batch_id="n1", source=source, schema_id="s1", import_id="i", review_url="https://v/r", why=None,
+            opened_at=datetime(2026, 7, 23, tzinfo=UTC),
+        )
+        for source in sources
+    )  # fmt: skip
+    return EarlierReviews(count=len(found), first=found)
+
+
+@pytest.mark.parametrize(
+    ("by_state", "earlier", "code", "reason"),
+    [
+        (
+            {_S.COLLECTED: 1},
+            reviews("a.csv"),
+            ExitCode.NEEDS_REVIEW,
+            "1 review of an earlier batch is open: a.csv in batch n1",
+        ),
+        (
+            {_S.NEEDS_REVIEW: 1},
+            reviews("a.csv", "b.csv", "c.csv"),
+            ExitCode.NEEDS_REVIEW,
+            "1 item needs review; 3 reviews of earlier batches are open: a.csv in batch n1, and 2 more",
+        ),
+        ({_S.FAILED: 1}, reviews("a.csv"), ExitCode.ITEMS_FAILED, "1 item failed or was rejected"),
+    ],
+)
+def test_an_open_review_of_an_earlier_batch_counts_like_one_of_the_batch(
+    by_state: dict[ItemState, int], earlier: EarlierReviews, code: ExitCode, reason: str
+) -> None:
+    result = batch_result(by_state, stop=StopSignal(), held_schemas=(), listed=True, earlier_reviews=earlier)
+    assert (result.exit_code, result.reason) == (code, reason)
+
+
+@pytest.mark.parametrize(
+    ("dismissed", "code", "reason"),
+    [
+        (2, ExitCode.OK, "all items are collected, skipped, or dismissed"),
+        (1, ExitCode.ITEMS_FAILED, "1 item failed or was rejected"),
+    ],
+)
+def test_dismissed_items_count_as_settled(dismissed: int, code: ExitCode, reason: str) -> None:
+    counts = {_S.COLLECTED: 5, _S.FAILED: 2}
+    result = batch_result(counts, stop=StopSignal(), held_schemas=(), listed=True, dismissed_count=dismissed)
+    assert (result.exit_code, result.reason) == (code, reason)
+
+
+@pytest.mark.parametrize(
+    ("codes", "expected"),
+    [((0, 6, 4), 4), ((6, 5, 4), 5), ((5, 7, 0), 7), ((0, 6), 6), ((), 0), ((4, 130), 130)],
+)
+def test_several_batches_end_with_the_worst_of_their_exit_codes(codes: tuple[int, ...], expected: int) -> None:
+    assert worst([ExitCode(code) for code in codes]) == expected

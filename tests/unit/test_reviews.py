@@ -1,0 +1,251 @@
+"""Reviews that stay open over several nights: who collects them, when they count, and how a person ends them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runner.errors import ConfigError, Unavailable
+from runner.local.outcome import BatchOutcome, ExitCode
+from runner.models import BatchState, Item, ItemState
+from runner.stages.collect import Collector
+from sandbox.engine.outcome import failed
+from tests.support.inbox_nights import REVIEW, SUCCESS, InboxNights, inbox_nights
+
+S = ItemState
+
+
+@pytest.fixture
+async def nights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[InboxNights]:
+    monkeypatch.chdir(tmp_path)
+    async with inbox_nights(tmp_path) as found:
+        yield found
+
+
+async def left_open(nights: InboxNights, **contents: str) -> BatchOutcome:
+    """Run a night on which every file needs review."""
+    nights.write(**contents)
+    nights.end = REVIEW
+    outcome = await nights.run()
+    nights.end = SUCCESS
+    return outcome
+
+
+def lines(outcome: BatchOutcome) -> dict[str, Any]:
+    text = (Path(outcome.out) / "manifest.jsonl").read_text()
+    return {line["source"]: line for line in map(json.loads, text.splitlines())}
+
+
+async def test_an_open_review_counts_on_a_later_night_although_its_file_is_gone(nights: InboxNights) -> None:
+    first = await left_open(nights, east="1")
+    (nights.inbox / "east.csv").unlink()
+    nights.write(west="2")
+    second = await nights.run()
+    assert second.by_state == {S.COLLECTED: 1}
+    assert (second.exit_code, second.state) == (ExitCode.NEEDS_REVIEW, BatchState.COMPLETE)
+    (review,) = second.earlier_reviews.first
+    assert (review.source, review.batch_id) == ("east.csv", first.batch.batch_id)
+    assert review.review_url is not None
+
+
+async def test_a_run_first_collects_reviews_finished_since_into_the_folder_of_their_batch(
+    nights: InboxNights, tmp_path: Path
+) -> None:
+    first = await left_open(nights, east="1")
+    await nights.finish_review(first, "east.csv")
+    second = await nights.run(out=tmp_path / "second")
+    assert (second.exit_code, second.by_state) == (ExitCode.OK, {S.SKIPPED: 1})
+    result = Path(first.out) / "results" / "east.csv.json"
+    assert json.loads(result.read_text()) == [{"name": "Ada"}]
+    assert "collected 1 finished review of batch" in nights.notices["reviews_collected"]
+    assert lines(first)["east.csv"]["state"] == "collected"
+    async with nights.bulkhead() as bulkhead:
+        status = await bulkhead.status(first.batch.batch_id)
+    assert (status.batch.state, status.batch.exit_code) == (BatchState.COMPLETE, 0)
+    skipped = lines(second)["east.csv"]
+    assert skipped["earlier_batch_id"] == first.batch.batch_id
+    assert (skipped["earlier_state"], skipped["result"]) == ("collected", str(result))
+
+
+async def test_a_result_in_the_same_folder_is_named_relative_to_the_manifest(
+    nights: InboxNights, tmp_path: Path
+) -> None:
+    nights.write(east="1")
+    await nights.run(out=tmp_path / "out")
+    second = await nights.run(out=tmp_path / "out")
+    assert lines(second)["east.csv"]["result"] == "results/east.csv.json"
+
+
+async def test_a_review_of_a_version_that_was_replaced_is_superseded_and_does_not_count(nights: InboxNights) -> None:
+    await left_open(nights, east="1")
+    nights.write(east="2")
+    second = await nights.run()
+    assert (second.exit_code, second.by_state, second.earlier_reviews.count) == (ExitCode.OK, {S.COLLECTED: 1}, 0)
+    async with nights.bulkhead() as bulkhead:
+        (review,) = await bulkhead.reviews()
+    assert review.is_superseded
+
+
+async def test_a_file_that_is_back_at_the_content_under_review_waits_for_that_review(nights: InboxNights) -> None:
+    await left_open(nights, east="1")
+    nights.write(east="2")
+    await nights.run()
+    nights.write(east="1")
+    third = await nights.run()
+    assert (third.exit_code, third.by_state, third.earlier_reviews.count) == (
+        ExitCode.NEEDS_REVIEW, {S.SKIPPED: 1}, 1,
+    )  # fmt: skip
+
+
+async def test_a_folder_that_cannot_take_earlier_results_is_a_notice_and_the_run_goes_on(nights: InboxNights) -> None:
+    first = await left_open(nights, east="1")
+    await nights.finish_review(first, "east.csv")
+    results = Path(first.out) / "results"
+    shutil.rmtree(results, ignore_errors=True)
+    results.write_text("in the way")
+    nights.write(west="2")
+    second = await nights.run()
+    assert second.by_state == {S.COLLECTED: 1, S.SKIPPED: 1}
+    assert first.batch.batch_id in nights.notices["reviews_not_collected"]
+    results.unlink()
+    assert (await nights.run()).exit_code is ExitCode.OK
+    assert json.loads((results / "east.csv.json").read_text()) == [{"name": "Ada"}]
+
+
+async def test_a_result_that_cannot_be_fetched_tonight_is_fetched_on_the_next_night_in_a_batch_of_its_own(
+    nights: InboxNights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = await left_open(nights, east="1")
+    await nights.finish_review(first, "east.csv")
+    nights.write(west="2")
+    collect = Collector.collect
+
+    async def refuse_east(collector: Collector, item: Item) -> Item:
+        if item.source == "east.csv":
+            raise Unavailable("the result cannot be fetched")
+        return await collect(collector, item)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Collector, "collect", refuse_east)
+        second = await nights.run()
+    assert second.batch.batch_id != first.batch.batch_id
+    assert "east.csv" in nights.notices["review_not_collected"]
+    third = await nights.run()
+    assert third.batch.batch_id != first.batch.batch_id
+    assert lines(first)["east.csv"]["state"] == "collected"
+
+
+async def test_a_batch_of_another_account_is_left_alone(nights: InboxNights) -> None:
+    await left_open(nights, east="1")
+    async with nights.bulkhead() as bulkhead:
+        (batch,) = [status.batch for status in await bulkhead.batches()]
+        ledger = await bulkhead._resources.ledger(write=True)
+        await ledger.update_batch(batch.batch_id, account=f"{batch.account}x")
+    nights.write(west="2")
+    await nights.run()
+    assert "another license key" in nights.notices["reviews_not_collected"]
+
+
+async def test_tracking_without_an_id_takes_all_batches_that_wait(nights: InboxNights) -> None:
+    first = await left_open(nights, east="1")
+    second = await left_open(nights, west="2")
+    nights.write(north="3")
+    await nights.run()
+    await nights.finish_review(first, "east.csv")
+    async with nights.bulkhead() as bulkhead:
+        outcomes = await bulkhead.track_all()
+    assert [(one.batch.batch_id, one.exit_code) for one in outcomes] == [
+        (first.batch.batch_id, ExitCode.OK), (second.batch.batch_id, ExitCode.NEEDS_REVIEW),
+    ]  # fmt: skip
+
+
+async def test_tracking_without_an_id_takes_the_newest_batch_if_nothing_waits(nights: InboxNights) -> None:
+    nights.write(east="1")
+    first = await nights.run()
+    async with nights.bulkhead() as bulkhead:
+        (outcome,) = await bulkhead.track_all()
+    assert (outcome.batch.batch_id, outcome.exit_code) == (first.batch.batch_id, ExitCode.OK)
+
+
+async def test_reviews_are_listed_oldest_first_over_all_batches_or_one(nights: InboxNights) -> None:
+    first = await left_open(nights, east="1")
+    second = await left_open(nights, west="2")
+    async with nights.bulkhead() as bulkhead:
+        assert [review.source for review in await bulkhead.reviews()] == ["east.csv", "west.csv"]
+        (review,) = await bulkhead.reviews(second.batch.batch_id)
+    assert (review.source, review.why) == ("west.csv", "No header row.")
+    assert first.batch.batch_id != second.batch.batch_id
+
+
+async def test_a_dismissed_review_ends_as_failed_and_changes_no_exit_code_on_any_night(nights: InboxNights) -> None:
+    first = await left_open(nights, east="1")
+    async with nights.bulkhead() as bulkhead:
+        batch, (was,) = await bulkhead.dismiss(reason="the customer  left\n")
+        item = await anext(bulkhead.items(batch.batch_id))
+    assert (batch.batch_id, was.state) == (first.batch.batch_id, S.NEEDS_REVIEW)
+    assert (item.state, item.error_code, item.error_message) == (
+        S.FAILED, "review_dismissed", "dismissed: the customer left",
+    )  # fmt: skip
+    assert lines(first)["east.csv"]["error_code"] == "review_dismissed"
+    summary = json.loads((Path(first.out) / "summary.json").read_text())
+    assert (summary["exit_code"], summary["state"]) == (0, "complete")
+    for options in ({}, {"again": True}, {"retry_failed": True}):
+        later = await nights.run(**options)
+        assert (later.exit_code, later.by_state) == (ExitCode.OK, {S.SKIPPED: 1})
+    assert nights.creates == 1
+
+
+async def test_a_dismissed_review_that_is_finished_anyway_is_collected_by_track(nights: InboxNights) -> None:
+    first = await left_open(nights, east="1")
+    async with nights.bulkhead() as bulkhead:
+        await bulkhead.dismiss(reason="not needed")
+        still = await bulkhead.track(first.batch.batch_id)
+    assert (still.exit_code, still.by_state) == (ExitCode.OK, {S.FAILED: 1})
+    await nights.finish_review(first, "east.csv")
+    async with nights.bulkhead() as bulkhead:
+        outcome = await bulkhead.track(first.batch.batch_id)
+    assert (outcome.exit_code, outcome.by_state) == (ExitCode.OK, {S.COLLECTED: 1})
+
+
+async def test_a_failed_file_that_is_dismissed_is_not_reported_again_until_it_changes(nights: InboxNights) -> None:
+    nights.write(east="1", west="2")
+    nights.end = failed("PARSE", "The file could not be parsed.")
+    await nights.run()
+    second = await nights.run()
+    assert second.exit_code is ExitCode.ITEMS_FAILED
+    async with nights.bulkhead() as bulkhead:
+        _, items = await bulkhead.dismiss(match="east*", reason="known to be broken")
+    assert [item.source for item in items] == ["east.csv"]
+    nights.end = SUCCESS
+    third = await nights.run()
+    assert (third.exit_code, third.by_state) == (ExitCode.ITEMS_FAILED, {S.SKIPPED: 1, S.FAILED: 1})
+    async with nights.bulkhead() as bulkhead:
+        await bulkhead.dismiss(reason="this one, too")
+    assert (await nights.run()).exit_code is ExitCode.OK
+    nights.write(east="3")
+    fifth = await nights.run()
+    assert (fifth.exit_code, fifth.by_state) == (ExitCode.OK, {S.COLLECTED: 1, S.SKIPPED: 1})
+
+
+async def test_a_dismissed_item_is_redriven_only_by_name(nights: InboxNights) -> None:
+    nights.write(east="1", west="2")
+    nights.end = failed("PARSE", "The file could not be parsed.")
+    await nights.run()
+    async with nights.bulkhead() as bulkhead:
+        await bulkhead.dismiss(match="east*", reason="known to be broken")
+        assert await bulkhead.redrive(states={S.FAILED}) == 1
+        assert await bulkhead.redrive(states={S.FAILED}, match="east.csv") == 1
+
+
+@pytest.mark.parametrize("reason", ["", " \n", "x" * 501])
+async def test_a_dismissal_needs_a_reason(nights: InboxNights, reason: str) -> None:
+    await left_open(nights, east="1")
+    async with nights.bulkhead() as bulkhead:
+        with pytest.raises(ConfigError, match="--reason must have 1 to 500 characters"):
+            await bulkhead.dismiss(reason=reason)
+        assert len(await bulkhead.reviews()) == 1
