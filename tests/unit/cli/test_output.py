@@ -413,8 +413,8 @@ def test_checks_that_fail_show_what_to_do() -> None:
 def test_the_documents_of_both_doctors_keep_their_keys() -> None:
     found = [ok("disk", "1 GB free"), fail("license key", "refused", "set DROMO_LICENSE_KEY")]
     assert orjson.dumps(plain(findings_document(found))) == (
-        b'[{"name":"disk","ok":true,"detail":"1 GB free","hint":null},'
-        b'{"name":"license key","ok":false,"detail":"refused","hint":"set DROMO_LICENSE_KEY"}]'
+        b'[{"name":"disk","ok":true,"detail":"1 GB free","hint":null,"level":"ok"},'
+        b'{"name":"license key","ok":false,"detail":"refused","hint":"set DROMO_LICENSE_KEY","level":"fail"}]'
     )
     assert orjson.dumps(plain(found)) == (
         b'[{"name":"disk","level":"ok","detail":"1 GB free","hint":null},'
