@@ -45,6 +45,8 @@ DISMISSED = "dismissed"
 REVIEW_DISMISSED = "review_dismissed"
 """Error code of an item whose review a person has dismissed; if it is finished anyway, `track` collects it."""
 
+DISMISSED_CODES = frozenset({DISMISSED, REVIEW_DISMISSED})
+
 
 class ItemState(StrEnum):
     """Our word for where an item is; the vendor's word for its import is `Item.status`."""
@@ -235,7 +237,7 @@ class Item:
     @property
     def is_dismissed(self) -> bool:
         """Return whether a person has dismissed the item."""
-        return self.state is ItemState.FAILED and self.error_code in (DISMISSED, REVIEW_DISMISSED)
+        return self.state is ItemState.FAILED and self.error_code in DISMISSED_CODES
 
     @property
     def blocks_content(self) -> bool:

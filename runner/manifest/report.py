@@ -19,7 +19,7 @@ from runner.manifest.creates import CreatesOverTime
 from runner.manifest.document import CHUNK_BYTES
 from runner.manifest.file_list import FileList, SourcePlace
 from runner.manifest.worst_first import DISMISSED, LOOKS, WorstFirst, clipped, look_of
-from runner.models import DISMISSED_ENDING, OPEN_STATES, ItemState
+from runner.models import DISMISSED_CODES, OPEN_STATES, ItemState
 from runner.problems import Effect, Problem, ProblemGroups
 from runner.problems.page import Room, group_shown, page, shares
 from runner.sinks.result_array import Chunks
@@ -269,8 +269,8 @@ def _group_shown(group: ProblemGroup) -> dict[str, Any]:
     )
     if group.kind == "other":
         one["advice"] = "See manifest.csv, which has the reason of each file."
-    if group.kind.endswith(DISMISSED_ENDING):
-        one["advice"] = "Nothing; if it matters after all, `bulkhead redrive` queues it again."
+    if group.kind in DISMISSED_CODES:
+        one["advice"] = "Nothing; if it matters after all, `bulkhead redrive --match` queues it again."
     return {**one, "headline": clipped(one["headline"]), "files": [clipped(source) for source in group.files]}
 
 
