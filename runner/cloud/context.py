@@ -14,6 +14,7 @@ from runner import identity
 from runner.config.options import RunOptions
 from runner.config.origins import is_loopback
 from runner.config.run_spec import RunSpec
+from runner.config.webhook_remarks import FULL_DATA, OWN_URLS
 from runner.dromo.rate_limited import WrappedApi
 from runner.errors import BulkheadError, ConfigError
 from runner.events import CreateAnswered, CreateThrottled, ItemMoved
@@ -256,7 +257,7 @@ class WebhookPerImport(WrappedApi):
 
     async def create(self, request: CreateRequest) -> RemoteImport:
         url = self._current_url()
-        named = {"webhookUrl": url, "needsReviewWebhookUrl": url, "backendSyncMode": "FULL_DATA"}
+        named = {**dict.fromkeys(OWN_URLS, url), "backendSyncMode": FULL_DATA}
         try:
             return await self.inner.create(replace(request, settings={**named, **(request.settings or {})}))
         except BulkheadError as error:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from runner.config.route_remarks import name_findings, remarks_of_routes, remarks_of_saved
+from runner.config.webhook_remarks import WebhookUse, webhook_findings
 from runner.errors import AuthRefused, BulkheadError, LedgerLocked, SchemaNotFound
 from runner.findings import fail, ok
+from runner.ledger.location import LedgerTable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from runner.config.routes import Route
     from runner.findings import Finding
@@ -23,15 +25,20 @@ TOLERABLE_SKEW_S = 30.0
 
 
 async def examine(resources: Resources, *, schema_ids: Iterable[str], routes: Sequence[Route] = ()) -> list[Finding]:
-    """Check key, schemas, clock, ledger, disk, and the names in schemas; nothing is created at the vendor.
+    """Check key, schemas, clock, ledger, disk, names in schemas, and webhooks; nothing is created at the vendor.
 
     A failed check is a finding; nothing is raised for it.
     """
     found = await _vendor(resources)
+    saved: dict[str, Mapping[str, Any]] = {}
     if all(finding.is_ok for finding in found):
         for schema_id in sorted(set(schema_ids)):
-            found += await _schema(resources, schema_id)
+            schema, findings = await _schema(resources, schema_id)
+            found += findings
+            if schema is not None:
+                saved[schema_id] = schema.get("settings") or {}
     found += name_findings(remarks_of_routes(routes))
+    found += webhook_findings(routes, use=WebhookUse(is_needed=_listens(resources)), saved=saved)
     return [*found, await _ledger(resources), _disk(resources.settings.own_directory)]
 
 
@@ -58,16 +65,22 @@ def _clock(skew_s: float) -> Finding:
     return fail("clock", detail, "set this machine's clock, for example with NTP")
 
 
-async def _schema(resources: Resources, schema_id: str) -> list[Finding]:
+def _listens(resources: Resources) -> bool:
+    """Tell whether webhooks may move the items of a run."""
+    settings = resources.settings
+    return isinstance(settings.ledger, LedgerTable) and settings.track_by != "list"
+
+
+async def _schema(resources: Resources, schema_id: str) -> tuple[Mapping[str, Any] | None, list[Finding]]:
     name = f"schema {schema_id}"
     try:
         schema = await (await resources.client()).schema(schema_id)
     except SchemaNotFound:
-        return [fail(name, "the vendor does not have it", "check the schema id in bulkhead.toml or --schema-id")]
+        return None, [fail(name, "the vendor does not have it", "check the schema id in bulkhead.toml or --schema-id")]
     except BulkheadError as error:
-        return [fail(name, str(error), error.hint)]
+        return None, [fail(name, str(error), error.hint)]
     exists = ok(name, f"exists: {schema.get('name') or 'without a name'}")
-    return [exists, *name_findings(remarks_of_saved(schema_id, schema))]
+    return schema, [exists, *name_findings(remarks_of_saved(schema_id, schema))]
 
 
 async def _ledger(resources: Resources) -> Finding:

@@ -10,12 +10,13 @@ import aiohttp
 from runner import identity
 from runner.cloud.context import require_encryption
 from runner.cloud.handlers.configure import ALLOW_HOOKS, MAX_CONFIG_BYTES, parse_config
-from runner.cloud.ops.endpoint_checks import LicenseKey, vendor_finding, webhook_findings
+from runner.cloud.ops.endpoint_checks import LicenseKey, self_test_findings, vendor_finding
 from runner.cloud.ops.stack import CONFIG, INBOX
 from runner.cloud.ops.stack_checks import StackChecks, run_check
 from runner.cloud.webhooks import WebhookUrls
 from runner.config.route_remarks import name_findings, remarks_of_routes
 from runner.config.settings import CONFIG_NAME
+from runner.config.webhook_remarks import WebhookUse, webhook_findings
 from runner.errors import AwsRefused, ConfigError, HooksRefused, Unavailable
 from runner.findings import Finding, Level, fail, ok, warn
 from runner.formatting import counted, lasting, sized
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from runner.quota.pacer import CreatePacer
 
 CONFIG_KEY = f"config/{CONFIG_NAME}"
+
+WEBHOOK_PER_IMPORT = "WebhookPerImport"
 
 _ABSENT = frozenset({"404", "NoSuchKey", "NotFound"})
 _AGAIN = "fix it, and upload it to {} again"
@@ -90,7 +93,9 @@ class Doctor:
             hint = f"wait five minutes; if it stays so: {self._logs('ConfigureFunction')}"
             return [warn("configuration", f"{place} is valid but not active yet", hint)]
         active = ok("configuration", f"{place} is active: {counted(len(config.routes.routes), 'route')}")
-        return [active, *name_findings(remarks_of_routes(config.routes.routes))]
+        routes, per_import = config.routes.routes, self._stack.parameters.get(WEBHOOK_PER_IMPORT) == "true"
+        silent = webhook_findings(routes, use=WebhookUse(per_import=per_import))
+        return [active, *name_findings(remarks_of_routes(routes)), *silent]
 
     @property
     def _allow_hooks(self) -> bool:
@@ -169,7 +174,7 @@ class Doctor:
 
     async def _webhook(self) -> list[Finding]:
         urls = WebhookUrls(self._stack, self._aws)
-        return await webhook_findings(urls, options=self._options, logs=self._logs("WebhookFunction"))
+        return await self_test_findings(urls, options=self._options, logs=self._logs("WebhookFunction"))
 
     async def _reconcile(self) -> list[Finding]:
         minutes = int(self._stack.parameters.get("ReconcileMinutes") or _RECONCILE_MINUTES)

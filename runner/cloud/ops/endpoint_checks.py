@@ -69,7 +69,7 @@ async def vendor_finding(api_url: str, key: str) -> Finding:
     return ok("vendor", f"{api_url} accepts the key")
 
 
-async def webhook_findings(urls: WebhookUrls, *, logs: str, options: str = "") -> list[Finding]:
+async def self_test_findings(urls: WebhookUrls, *, logs: str, options: str = "") -> list[Finding]:
     """Call the real url with an unknown import, and with a wrong token; neither has any effect.
 
     `logs` is the command that shows the webhook's log, `options` is appended to the commands in hints. Raises

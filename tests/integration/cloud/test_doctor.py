@@ -270,6 +270,44 @@ async def an_upgrade_a_moment_ago(clinic: Clinic) -> None:
     await keep_as_0_1_0(clinic.ledger, CONFIG.decode())
 
 
+INLINE = b'[[routes]]\nname = "inline"\nmatch = "**"\nfields = [{ key = "a", type = "string", label = "A" }]\n'
+
+
+@spoiled("webhooks of route inline", Level.WARN, "an inline schema needs an importIdentifier", "in the dashboard")
+async def a_route_that_no_managed_webhook_reports(clinic: Clinic) -> None:
+    await clinic.ledger.keep_config(INLINE.decode())
+    put_config(clinic, INLINE)
+
+
+@spoiled("webhooks of route inline", Level.WARN, "backendSyncMode is DISABLED", "FULL_DATA")
+async def a_route_that_silences_the_webhook_of_its_imports(clinic: Clinic) -> None:
+    silent = INLINE + b'settings = { backendSyncMode = "DISABLED" }\n'
+    await with_webhook_per_import(clinic)
+    await clinic.ledger.keep_config(silent.decode())
+    put_config(clinic, silent)
+
+
+async def with_webhook_per_import(clinic: Clinic) -> None:
+    clinic.deployed = deploy(
+        clinic.deployed.aws,
+        name="per-import",
+        table=TABLE,
+        webhook_base=f"{clinic.outside.url}/wh/v1/",
+        ApiUrl=clinic.api_url,
+        WebhookPerImport="true",
+    )
+    clinic.deployed.put_secret("LicenseKeySecretArn", KEY_CANARY)
+
+
+async def test_routes_of_a_stack_whose_imports_name_their_webhook_need_no_identifier(clinic: Clinic) -> None:
+    await with_webhook_per_import(clinic)
+    await clinic.ledger.keep_config(INLINE.decode())
+    put_config(clinic, INLINE)
+    found = await clinic.findings()
+    assert found["configuration"].level is Level.OK
+    assert "webhooks of route inline" not in found
+
+
 @spoiled("old configuration", Level.WARN, "is no longer read", "aws s3 rm s3://bulkhead-inboxbucket")
 async def a_file_in_the_place_of_version_0_1_0(clinic: Clinic) -> None:
     put_config(clinic, CONFIG, bucket="InboxBucketName")

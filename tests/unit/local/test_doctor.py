@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal, NoReturn
 
 import pytest
 from pydantic import SecretStr
 
 from runner.config.routes import Route
 from runner.config.settings import Settings
+from runner.errors import Unavailable
 from runner.findings import Level
 from runner.local.doctor import examine
 from runner.local.resources import Resources
@@ -44,3 +46,39 @@ async def test_a_misspelt_name_in_a_route_or_saved_schema_is_a_warning_with_the_
         "but not in the vendor's OpenAPI file",
     }
     assert not any(finding.level is Level.FAIL for finding in found)
+
+
+@pytest.mark.parametrize(
+    ("place", "track_by", "level"),
+    [
+        ("ledger.db", None, Level.OK),
+        ("dynamodb://table", None, Level.WARN),
+        ("dynamodb://table", "list", Level.OK),
+    ],
+)
+async def test_a_route_that_no_webhook_reports_is_a_warning_if_a_run_listens_to_webhooks(
+    place: str, track_by: Literal["list"] | None, level: Level, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = Settings(license_key=SecretStr("key"), ledger=place, track_by=track_by, api_url="http://127.0.0.1:1/")
+    routes = [Route(name="inline", fields=({"key": "a", "type": "string", "label": "A"},))]
+    async with Resources(settings) as resources:
+        monkeypatch.setattr(resources, "client", refusing)
+        monkeypatch.setattr(resources, "ledger", refusing)
+        found = {one.name: one for one in await examine(resources, schema_ids=(), routes=routes)}
+    assert found["webhooks of route inline"].level is level
+    assert "importIdentifier" in found["webhooks of route inline"].detail
+
+
+async def refusing(**_options: object) -> NoReturn:
+    raise Unavailable("not in this test")
+
+
+async def test_a_saved_schema_that_silences_its_own_webhook_is_a_warning(tmp_path: Path) -> None:
+    body = b'{"id": "s", "name": "S", "fields": [], "settings": {"webhookUrl": "https://h.test/"}, "results": []}'
+    async with RawServer(answering(answer(200, body, Connection="close"))) as server:
+        settings = Settings(api_url=server.url, license_key=SecretStr("key"), ledger=tmp_path / "ledger.db")
+        async with Resources(settings) as resources:
+            found = await examine(resources, schema_ids={"s"}, routes=[Route(name="all", schema_id="s")])
+    (finding,) = [one for one in found if one.level is Level.WARN]
+    assert (finding.name, "FULL_DATA" in finding.detail) == ("webhooks of route all", True)
