@@ -27,6 +27,10 @@ _PLACEHOLDER = re.compile(
     r"#(ref|div/0|value|name|num|null)[!?]|0{1,4}[-/.]0{1,2}[-/.]0{1,4}([ t]0{1,2}(:0{1,2}){1,2})?",
     re.IGNORECASE,
 )
+_DASHES = re.compile("[-\u2013\u2014]+")
+_MAY_BACKTRACK = re.compile(r"\)[+*{]")
+"""A repeated group, with which a search may take too long."""
+
 _FORCED_TEXT = re.compile(r"""=\s*"(.*)"|'(.+)""", re.DOTALL)
 _SCIENTIFIC = re.compile(r"[-+]?\d+([.,]\d+)?e[-+]?\d+", re.IGNORECASE)
 _WHOLE_AS_DECIMAL = re.compile(r"\d+\.0+")
@@ -117,7 +121,7 @@ def advice_for_cells(group: ProblemGroup, definition: Definition) -> str:
     if rule == "required" or rule.startswith("require_"):
         return f"Fill in {name} in these rows; if it may be empty, remove the validator {rule}."
     if rule.startswith("unique"):
-        return _repeated(cells, rule)
+        return _placeholders(cells) or _scientific(cells) or _repeated(cells, rule)
     if cells.rule in _SIZES:
         return _SIZES[cells.rule](cells)
     for form in _FORMS:
@@ -197,7 +201,7 @@ def _forced_text(cells: _Cells) -> str:
 
 
 def _placeholders(cells: _Cells) -> str:
-    found = cells.most(is_placeholder)
+    found = cells.most(lambda value: is_placeholder(value) and not _is_namibia(cells, value))
     if not found:
         return ""
     one = "it is a placeholder" if len(found) == 1 else "they are placeholders"
@@ -205,7 +209,13 @@ def _placeholders(cells: _Cells) -> str:
         return (
             f"Replace {listed(found)} in {cells.name} with values: {one}, and the field is required.{cells.rest(found)}"
         )
-    return f"Empty the cells of {cells.name} that hold {listed(found)}: {one}.{cells.rest(found)}"
+    zero = ", or write 0 if it means that" if cells.rule == "number" and any(map(_DASHES.fullmatch, found)) else ""
+    return f"Empty the cells of {cells.name} that hold {listed(found)}: {one}{zero}.{cells.rest(found)}"
+
+
+def _is_namibia(cells: _Cells, value: str) -> bool:
+    """Return whether a placeholder is a country's code, though perhaps not one in the form of the field."""
+    return cells.rule == "country" and value.strip().upper() == "NA"
 
 
 def _scientific(cells: _Cells) -> str:
@@ -373,7 +383,8 @@ def _zip(cells: _Cells) -> str:
 def _pattern(cells: _Cells) -> str:
     validator = cells.validator(cells.rule) or {}
     pattern = str(validator.get("regex") or "")
-    if cells.rule == "regex_match" and pattern and not (validator.get("regexOptions") or {}).get("ignoreCase"):
+    is_quick = bool(pattern) and not _MAY_BACKTRACK.search(pattern)
+    if cells.rule == "regex_match" and is_quick and not (validator.get("regexOptions") or {}).get("ignoreCase"):
         try:
             found = cells.most(re.compile(pattern, re.IGNORECASE).search)
         except re.error:

@@ -313,3 +313,30 @@ def test_no_advice_changes_what_happens_to_invalid_rows(schema_word: str) -> Non
 
 def test_each_warning_of_the_engine_has_advice() -> None:
     assert KINDS.keys() - BY_WARNING.keys() == set()
+
+
+def test_the_code_of_namibia_is_no_placeholder() -> None:
+    country = {"key": "c", "label": "Country", "type": ["country", {"format": "3-letter"}]}
+    (said,) = Case("Full Name,Country\nIda,NA\nUwe,NA\n", [NAME, country]).seen()[0]
+    assert "Empty" not in said
+    assert "3-letter ISO codes" in said
+
+
+def test_a_dash_in_a_number_may_mean_zero() -> None:
+    (said,) = Case("Full Name,Value\nIda,-\nUwe,3\n", [NAME, field_of("number")]).seen()[0]
+    assert said == 'Empty the cells of Value that hold "-": it is a placeholder, or write 0 if it means that.'
+
+
+@pytest.mark.parametrize(
+    ("values", "wanted"),
+    [
+        (("n/a", "n/a", "A"), 'Empty the cells of Value that hold "n/a"'),
+        (("4.0E+12", "4.0E+12", "A"), "Export Value from where it came from, as text"),
+        (("A", "A", "B"), 'Keep one row for each repeated Value ("A") if these rows are equal'),
+    ],
+)
+def test_what_makes_values_equal_decides_what_to_do_about_repeated_ones(values: tuple[str, ...], wanted: str) -> None:
+    rows = "".join(f"P{at},{value}\n" for at, value in enumerate(values))
+    one = field_of("string", validators=[{"validate": "unique"}])
+    advice = Case(f"Full Name,Value\n{rows}", [NAME, one]).seen()[0]
+    assert any(said.startswith(wanted) for said in advice)

@@ -126,3 +126,8 @@ def test_invisible_characters_are_shown_and_no_option_with_one_is_proposed() -> 
     assert r"\u200b" in of_cells({"type": "email"}, "email", "ida@host.example\u200b")
     said = of("not_mapped", labels=("Plan",), headers=(("Plan", "Pl\u202ean"),))
     assert said == r'Remove the invisible characters from the header "Pl\u202ean".'
+
+
+def test_a_pattern_that_may_take_forever_is_not_tried() -> None:
+    field = {"validators": [{"validate": "regex_match", "regex": "^(a+)+$"}]}
+    assert "pattern ^(a+)+$" in of_cells(field, "regex_match", "a" * 60 + "!")
