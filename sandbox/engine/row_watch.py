@@ -1,7 +1,8 @@
 """What the rows around a header show about the file: rows that are too wide, cells without a name, further headers."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import cached_property, lru_cache
+from operator import itemgetter
 
 from sandbox.engine.reading.sheet import Row
 from sandbox.engine.reading.text import DELIMITERS
@@ -36,7 +37,7 @@ class RowWatch:
         self._nameless = [at for at, name in enumerate(header) if not name and at not in taken]
         self._probe = next((at for at, name in enumerate(header) if name), 0)
         self._texts = names
-        self._forms = (_forms(names), _forms(tuple(header[self._probe : self._probe + 1])))
+        self._forms = _forms((*names, *header[self._probe : self._probe + 1]))
         self._delimiter = delimiter
         self._is_text = is_text
         self._warnings = warnings
@@ -54,10 +55,13 @@ class RowWatch:
             self._see_single(rows, at)
         if self._nameless:
             self._see_nameless(rows, at)
-        probe = self._probe
-        column = [row[probe] for row in rows if len(row) > probe]
-        if not all(forms.isdisjoint(column) for forms in self._forms):
+        if widths and not self._forms.isdisjoint(self._probed(rows, min(widths))):
             self._see_headers(rows, at)
+
+    def _probed(self, rows: Sequence[Row], least: int) -> Iterable[str]:
+        """Return the cells of the column in which a further header would show; `least` is the least width of a row."""
+        probe = self._probe
+        return map(itemgetter(probe), rows) if least > probe else [row[probe] for row in rows if len(row) > probe]
 
     def _see_wide(self, rows: Sequence[Row], at: int) -> None:
         width = self._width

@@ -164,6 +164,8 @@ class _Import:
             FieldColumns(each, self.table.columns[each.key], messages=self.settings.messages)
             for each in self.table.mapped_fields()
         ]
+        for each in mapped:
+            each.kind.may_have_plus = self.table.sheet.has_plus
         corrections = self.request.corrections
         if self.built.has_header and (self.runner or corrections.cells or corrections.dropped):
             return self._run_edited(mapped)

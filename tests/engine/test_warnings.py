@@ -49,6 +49,15 @@ def test_two_rows_of_two_columns_that_a_quote_merges_are_a_loss():
     assert told(run('Name;City\nIda;"Lyon\nUwe;Graz"\nPia;Bern\n', NAME, CITY)) == [("quoted_rows", "loss", 2, 1)]
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("held", [True, False])
+def test_cells_of_several_lines_are_found_however_their_lines_end(monkeypatch, end, held):
+    monkeypatch.setattr(text_reading, "HELD_MAX_BYTES", (1 << 30) if held else 0)
+    plain = 'Ida,"one\ntwo",1\n' * 6_000
+    outcome = run(f'Name,City,N\n{plain}Uwe,"Graz,{end}4, Old Street{end}A, B",2\n{plain}', NAME, CITY, N)
+    assert told(outcome) == [("quoted_lines", "note", 6_002, 1)]
+
+
 def test_an_address_of_several_lines_with_commas_is_only_a_note():
     text = 'Name,City,N\nIda,"12 Long Street, Flat 3\nLyon, France",1\nUwe,"Graz\nAustria",2\n'
     assert told(run(text, NAME, CITY, N)) == [("quoted_lines", "note", 2, 1)]

@@ -35,8 +35,8 @@ class Sheet:
     """A file's rows, blank rows included, and how they were read (None if it does not apply).
 
     `rows` can be read any number of times. `is_held` says that they are in memory, `keeps_blank` that blank rows count.
-    `rivals` are the visible sheets with data if there are several and none was chosen, `fitting` those of them that
-    have most names of fields, if any has one.
+    `has_plus` False guarantees that no cell has a plus sign. `rivals` are the visible sheets with data if there are
+    several and none was chosen, `fitting` those of them that have most names of fields, if any has one.
     """
 
     rows: Iterable[Row]
@@ -46,6 +46,7 @@ class Sheet:
     delimiter: str | None = None
     name: str | None = None
     warnings: FileWarnings = field(default_factory=FileWarnings)
+    has_plus: bool = True
     long_numbers: LongNumbers = field(default_factory=LongNumbers)
     rivals: Sequence[str] = ()
     fitting: Sequence[str] = ()

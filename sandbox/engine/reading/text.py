@@ -105,7 +105,7 @@ def read_text(
     Raises UnreadableFileError.
     """
     with opened(source) as stream:
-        look = _EscapeLook()
+        look = ByteLook()
         chunks = look.through(_measured(_chunks(stream)))
         found = find_encoding(head, chunks, lambda: _from_start(source))
         deque(chunks, maxlen=0)
@@ -122,9 +122,16 @@ def read_text(
     rows = TextFile(source, found.name, chosen, skipped_chars)
     _warn_of_encoding(found, rows, warnings)
     shown = None if chosen == ONE_COLUMN else chosen
-    rows = replace(rows, watch=TextWatch(chosen, warnings), has_escapes=look.has_found)
+    rows = replace(rows, watch=TextWatch(chosen, warnings), has_escapes=look.has_escapes)
     held = size_bytes(source) <= HELD_MAX_BYTES
-    return Sheet(list(rows) if held else rows, is_held=held, encoding=found.name, delimiter=shown, warnings=warnings)
+    return Sheet(
+        list(rows) if held else rows,
+        is_held=held,
+        encoding=found.name,
+        delimiter=shown,
+        warnings=warnings,
+        has_plus=look.has_plus,
+    )
 
 
 def _warn_of_encoding(found: Encoding, rows: Iterable[Row], warnings: FileWarnings) -> None:
@@ -173,17 +180,22 @@ def _is_ended(rows: list[Row]) -> bool:
     return True
 
 
-class _EscapeLook:
-    """Looks in passing bytes for quotes that a backslash is meant to escape; one before a delimiter ends its cell."""
+class ByteLook:
+    """Looks in passing bytes for what few texts have, so that their cells need no look.
+
+    `has_escapes` tells of quotes that a backslash is meant to escape; one before a delimiter ends its cell. `has_plus`
+    tells of plus signs.
+    """
 
     def __init__(self) -> None:
-        self.has_found = False
+        self.has_escapes = self.has_plus = False
 
     def through(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
         """Yield the chunks unchanged."""
         for chunk in chunks:
-            if not self.has_found and b'\\"' in chunk:
-                self.has_found = _ESCAPED.search(chunk) is not None
+            self.has_plus = self.has_plus or b"+" in chunk
+            if not self.has_escapes and b'\\"' in chunk:
+                self.has_escapes = _ESCAPED.search(chunk) is not None
             yield chunk
 
 

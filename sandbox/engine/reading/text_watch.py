@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from operator import itemgetter
 
 from sandbox.engine.reading.sheet import Row
@@ -15,28 +15,20 @@ _FIRST_ROWS = 200
 
 
 class _Column:
-    """A column that is known to have cells of several lines."""
+    """The cells of several lines in a column that may have them, with the places of their rows.
 
-    def __init__(self, rows: Sequence[Row], at: int, *, is_full: bool) -> None:
-        if is_full:
-            self._cells = list(map(itemgetter(at), rows))
+    Only `with_returns` finds cells whose lines all end in a carriage return alone.
+    """
+
+    def __init__(self, rows: Sequence[Row], at: int, *, is_full: bool, with_returns: bool) -> None:
+        cells = map(itemgetter(at), rows) if is_full else (row[at] if at < len(row) else "" for row in rows)
+        if with_returns:
+            self.spanning = [(place, cell) for place, cell in enumerate(cells) if "\n" in cell or "\r" in cell]
         else:
-            self._cells = [row[at] if at < len(row) else "" for row in rows]
-        text = "\0".join(self._cells)
+            self.spanning = [(place, cell) for place, cell in enumerate(cells) if "\n" in cell]
+        text = "\0".join([cell for _, cell in self.spanning])
         returns = text.count("\r")
-        self._has_returns = returns > 0
         self.line_ends = text.count("\n") + returns - (text.count("\r\n") if returns else 0)
-
-    def spanning(self, delimiter: str) -> Iterator[tuple[int, str]]:
-        """Yield the cells of several lines that hold the delimiter, with the places of their rows."""
-        if not self.line_ends:
-            return
-        spanning = [place for place, cell in enumerate(self._cells) if "\n" in cell]
-        if self._has_returns:
-            spanning = [place for place, cell in enumerate(self._cells) if "\n" in cell or "\r" in cell]
-        for place in spanning:
-            if delimiter in self._cells[place]:
-                yield place, self._cells[place]
 
 
 class TextWatch:
@@ -46,6 +38,7 @@ class TextWatch:
         self._delimiter = delimiter
         self._warnings = warnings
         self._columns: set[int] = set()
+        self._has_returns = False
         self._seen = self._seen_escapes = 0
         self._has_ended = False
 
@@ -55,7 +48,8 @@ class TextWatch:
             return
         self._seen = at + len(rows)
         columns = self._spanning_columns(rows, line_ends)
-        found = {place: cell for column in columns for place, cell in column.spanning(self._delimiter)}
+        delimiter = self._delimiter
+        found = {place: cell for column in columns for place, cell in column.spanning if delimiter in cell}
         width = Counter(map(len, rows)).most_common(1)[0][0] if found else 0
         for place, cell in sorted(found.items()):
             self._see_cell(cell, rows[place], at + place, width)
@@ -75,7 +69,10 @@ class TextWatch:
         shortest = min(map(len, rows))
         for some in ((), rows[:_FIRST_ROWS], rows):
             self._columns |= {place for row in some for place, cell in enumerate(row) if "\n" in cell or "\r" in cell}
-            columns = [_Column(rows, at, is_full=at < shortest) for at in sorted(self._columns)]
+            self._has_returns = self._has_returns or any("\r" in cell for row in some for cell in row)
+            columns = [
+                _Column(rows, at, is_full=at < shortest, with_returns=self._has_returns) for at in sorted(self._columns)
+            ]
             if sum(column.line_ends for column in columns) == line_ends:
                 break
         return columns

@@ -35,13 +35,14 @@ class Kind(ABC):
     and for a person; None means the value itself, for display as text. `is_texty` says that values are texts, which the
     validator `length` needs; `learns` that `prepare` must see the whole column first; and `output_is_costly` that
     outputs are worth caching. A text that `as_is` matches as a whole is its own value. `noticed` has the marks of the
-    texts that were read so far.
+    texts that were read so far; `may_have_plus` False guarantees that no text has a plus sign.
     """
 
     empty: Any = None
     is_texty = True
     learns = False
     output_is_costly = True
+    may_have_plus = True
     as_is: re.Pattern[str] | None = None
     to_output: Callable[[Any], Any] | None = None
     to_display: Callable[[Any], str] | None = None

@@ -7,8 +7,7 @@ from typing import Any
 from sandbox.engine.types import marks
 from sandbox.engine.types.kind import CellMemo, Kind, Options
 
-_SCIENTIFIC = re.compile(r"^\s*-?\d(?:[.,]\d+)?[eE]\+\d\d\s*$", re.MULTILINE)
-_EXPONENTS = ("E+", "e+")
+_SCIENTIFIC = re.compile(r"^[^\S\n]*-?\d(?:[.,]\d+)?[eE]\+\d\d[^\S\n]*$", re.MULTILINE)
 _FLOAT = re.compile(r"\s*-?\d+\.0\s*")
 _FIRST_CELLS = 100
 
@@ -31,9 +30,9 @@ class StringKind(Kind):
             first = next((text for text in texts[:_FIRST_CELLS] if text and not text.isspace()), "")
             if _FLOAT.fullmatch(first):
                 self.noticed.add(marks.FLOAT)
-        if marks.SCIENTIFIC not in self.noticed:
+        if self.may_have_plus and marks.SCIENTIFIC not in self.noticed:
             joined = "\n".join(texts)
-            if any(exponent in joined for exponent in _EXPONENTS) and _SCIENTIFIC.search(joined):
+            if "+" in joined and _SCIENTIFIC.search(joined):
                 self.noticed.add(marks.SCIENTIFIC)
         return texts
 
