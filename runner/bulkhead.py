@@ -379,7 +379,7 @@ class Bulkhead:
         batch = await self._batches.named(batch_id, write=fix)
         api = await self._api_of(batch)
         ledger = await self._resources.ledger(write=fix)
-        found = await recovery.differences(ledger, api, batch)
+        found = await recovery.differences(ledger, api, batch, emit=self._on_event)
         found += await (await self._gone_results(batch, write=fix)).differences()
         transitions = await self._transitions(ledger, batch)
         return await recovery.repair(found, ledger, api, batch, transitions) if fix else found

@@ -38,9 +38,12 @@ async def copy_ledger(
     """
     if source.settings.ledger == target.settings.ledger:
         raise ConfigError("source and target are the same ledger", hint="name another ledger as the target")
+    settings = source.settings
+    if not settings.ledger_is_there:
+        raise ConfigError(f"there is no ledger at {settings.ledger}", hint="`bulkhead config` shows where yours is")
     old = await source.ledger(write=True)
-    new = await target.ledger(write=True)
     batches = await old.batches() if batch_id is None else [await _named(old, batch_id)]
+    new = await target.ledger(write=True)
     for batch in batches:
         await _refuse_running(source, batch)
         on_copied(await _copy_batch(old, new, batch))

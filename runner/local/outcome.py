@@ -31,6 +31,7 @@ class ExitCode(IntEnum):
     NOTHING_TO_DO = 9
     OUT_OF_TIME = 10
     LEDGER_LOCKED = 11
+    DIFFERS = 12
     INTERRUPTED = 130
     TERMINATED = 143
 

@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING
 
 from runner.dromo.listing import imports_since
 from runner.errors import ImportNotFound, StaleItem
-from runner.formatting import lasting
+from runner.events import Notice, ignore
+from runner.formatting import counted, lasting
 from runner.models import OPEN_STATES, STATE_OF_STATUS, ImportStatus, Item, ItemState, tag_of
 from runner.retry import repeat_read
 from runner.stages.absence import ANSWERS, OVER
 from runner.stages.track import Tracker
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from runner.events import EventHook
     from runner.ledger.protocol import Ledger
     from runner.models import Batch, RemoteImport
     from runner.protocols import ImportsApi
@@ -47,6 +51,8 @@ class Difference:
     kind: DifferenceKind
     detail: str
     fixed: bool = False
+    batch_id: str | None = None
+    """The batch that `source` is in, if it is another one than the batch that is compared."""
 
 
 async def repair(
@@ -78,14 +84,18 @@ async def _repaired(
     return replace(difference, fixed=current.state is not was)
 
 
-async def differences(ledger: Ledger, api: ImportsApi, batch: Batch) -> list[Difference]:
-    """Compare the batch with the vendor's list since the batch began; changes nothing. Raises TransientError."""
+async def differences(ledger: Ledger, api: ImportsApi, batch: Batch, *, emit: EventHook = ignore) -> list[Difference]:
+    """Compare the batch with the vendor's list since the batch began; changes nothing.
+
+    Imports without an owner are differences if an item of this ledger has their tag; a notice counts the others, which
+    are of other ledgers. Raises TransientError.
+    """
     remote = {found.import_id: found async for found in imports_since(api, batch.started_at)}
     owners = await ledger.owners(remote)
     bound = {item.import_id: item async for item in ledger.items(batch.batch_id, states=_BOUND) if item.import_id}
     found = [_ahead(item, remote[import_id]) for import_id, item in bound.items() if import_id in remote]
     found += [await _maybe_missing(api, item) for import_id, item in bound.items() if import_id not in remote]
-    found += [_unowned(other) for other in remote.values() if other.import_id not in owners]
+    found += await _orphans(ledger, [one for one in remote.values() if one.import_id not in owners], emit)
     here = [other for other in remote.values() if owners.get(other.import_id, ("",))[0] == batch.batch_id]
     found += [await duplicate_risk(ledger, other, owners[other.import_id]) for other in here]
     return [difference for difference in found if difference is not None]
@@ -117,14 +127,27 @@ async def _maybe_missing(api: ImportsApi, item: Item) -> Difference | None:
         )
 
 
-def _unowned(remote: RemoteImport) -> Difference | None:
-    if tag_of(remote.original_filename) is None:
-        return None
+async def _orphans(ledger: Ledger, unowned: Sequence[RemoteImport], emit: EventHook) -> list[Difference]:
+    """Return the imports that have the tag of an item of this ledger; a notice counts the other tagged ones."""
+    tags = {one.import_id: tag for one in unowned if (tag := tag_of(one.original_filename)) is not None}
+    items = await ledger.by_tag(set(tags.values()))
+    found = [
+        _orphan(one, items[tags[one.import_id]][-1])
+        for one in unowned
+        if one.import_id in tags and items.get(tags[one.import_id])
+    ]
+    if others := len(tags) - len(found):
+        emit(Notice(code="other_imports", message=f"{counted(others, 'import')} of other ledgers are not compared"))
+    return found
+
+
+def _orphan(remote: RemoteImport, item: Item) -> Difference:
     return Difference(
-        source=None,
+        source=item.source,
+        batch_id=item.batch_id,
         import_id=remote.import_id,
         kind=DifferenceKind.ORPHAN,
-        detail=f"{remote.status}, created by a run whose record is lost, or by another ledger",
+        detail=f"{remote.status}, created for this file of batch {item.batch_id} by a run whose record is lost",
     )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import logging
 import sqlite3
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -10,14 +12,26 @@ from pathlib import Path
 from typing import TypeVar
 
 from runner.clock import system_now, system_ticks
+from runner.errors import LedgerLocked, LedgerUnavailable
+from runner.formatting import lasting
 from runner.ledger import rules
 from runner.ledger.sqlite.database import Schema, bring_up, connect, explained, rolled_back
 from runner.permissions import PRIVATE, Permissions
 from runner.quota.slots import Quota, Slot
 
+logger = logging.getLogger(__name__)
+
 MAX_WAIT_AFTER_BOOT_S = 120.0
 """Longest wait for a slot of an earlier boot, or one whose clocks contradict each other."""
 
+BUSY_TIMEOUT_S = 0.05
+"""How long a call blocks its process while another one writes, which takes milliseconds."""
+
+BUSY_PAUSE_S = 0.2
+LONGEST_BUSY_S = 300.0
+"""How long a run waits for a program that holds the file, such as a backup (choice)."""
+
+_ELSEWHERE = "BULKHEAD_QUOTA_STORE names another file"
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _T = TypeVar("_T")
 _SCHEMA = Schema(
@@ -52,7 +66,8 @@ def system_boot_id() -> str:
 class SqliteSlots:
     """A SlotStore in a file; each call opens the file, so the object survives a fork and keeps nothing open.
 
-    A lost or damaged file costs at most a refused create. Every method may raise LedgerError or StorageFull.
+    A lost or damaged file costs at most a refused create. Every method may raise LedgerError, LedgerUnavailable, or
+    StorageFull.
     """
 
     def __init__(
@@ -76,7 +91,7 @@ class SqliteSlots:
             slots = tuple(known.get(number, Slot()) for number in range(count))
             return Quota(slots=slots, not_before=known.get(_HOLD, Slot()).until)
 
-        return self._transact(work)
+        return await self._in_turn(work)
 
     async def swap(self, quota_key: str, number: int, *, seen: Slot, new: Slot) -> bool:
         def work(db: sqlite3.Connection) -> bool:
@@ -85,14 +100,14 @@ class SqliteSlots:
             self._put(db, quota_key, number, new)
             return True
 
-        return self._transact(work)
+        return await self._in_turn(work)
 
     async def hold(self, quota_key: str, *, until: float) -> None:
         def work(db: sqlite3.Connection) -> None:
             if until > self._slots(db, quota_key).get(_HOLD, Slot()).until:
                 self._put(db, quota_key, _HOLD, Slot(until=until))
 
-        self._transact(work)
+        await self._in_turn(work)
 
     async def close(self) -> None:
         """Release nothing: every call closes its connection."""
@@ -121,11 +136,31 @@ class SqliteSlots:
         wall_until = rules.to_ms(self._now() + timedelta(seconds=slot.until - self._ticks()))
         db.execute(_UPSERT, (quota_key, number, slot.until, slot.token, wall_until, self._boot_id))
 
+    async def _in_turn(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        """Do the work once other processes leave the file free for a moment. Raises LedgerUnavailable if none does."""
+        waited_s = 0.0
+        while True:
+            try:
+                return self._transact(work)
+            except LedgerLocked as error:
+                if waited_s >= LONGEST_BUSY_S:
+                    raise LedgerUnavailable(
+                        f"another program has held {self._path} for {lasting(waited_s)}",
+                        hint=f"close that program, or use another file: {_ELSEWHERE}",
+                    ) from error
+                if waited_s == 0.0:
+                    logger.warning("the file with the quota is busy; waiting", extra={"path": str(self._path)})
+            await asyncio.sleep(BUSY_PAUSE_S)
+            waited_s += BUSY_PAUSE_S
+
     def _transact(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
-        with explained(self._path, elsewhere="BULKHEAD_QUOTA_STORE names another file"):
+        with explained(self._path, elsewhere=_ELSEWHERE):
             self._permissions.make_folder(self._path.parent)
             self._permissions.create(self._path)
-            with contextlib.closing(connect(self._path, mode="rw")) as db, rolled_back(db):
+            with (
+                contextlib.closing(connect(self._path, mode="rw", busy_timeout_s=BUSY_TIMEOUT_S)) as db,
+                rolled_back(db),
+            ):
                 db.execute("PRAGMA synchronous = NORMAL")
                 bring_up(db, _SCHEMA, self._path)
                 db.execute("BEGIN IMMEDIATE")

@@ -205,6 +205,7 @@ async def test_a_copy_of_a_batch_that_changed_meanwhile_is_reported_as_incomplet
 
 
 async def test_a_ledger_is_not_copied_onto_itself_and_an_unknown_batch_is_an_error(both: Both) -> None:
+    await opened(both[0])
     with pytest.raises(ConfigError, match="the same ledger"):
         await copied((both[0], both[0]))
     with pytest.raises(ConfigError, match="no batch b9 to copy"):
@@ -240,3 +241,24 @@ async def test_a_long_history_keeps_its_first_and_last_entries_and_every_import(
         assert (steps[0].reason, steps[-1].reason) == ("listed", "put back")
         assert {step.import_id for step in steps} == {None, "imp-0", "imp-10", "imp-20"}
         assert sorted(step.at for step in steps) == [step.at for step in steps]
+
+
+@pytest.mark.parametrize("batch_id", [None, "b1"])
+async def test_a_copy_of_a_ledger_that_does_not_exist_is_refused_and_creates_none(
+    tmp_path: Path, batch_id: str | None
+) -> None:
+    old, new = tmp_path / "old" / "ledger.db", tmp_path / "new" / "ledger.db"
+    async with Resources(Settings(ledger=old)) as source, Resources(Settings(ledger=new)) as target:
+        with pytest.raises(ConfigError, match=r"there is no ledger at .*old/ledger.db"):
+            await copy_ledger(source, target, batch_id=batch_id, on_copied=lambda _: None)
+    assert not old.parent.exists()
+    assert not new.parent.exists()
+
+
+async def test_a_copy_of_a_batch_that_does_not_exist_creates_no_ledger(tmp_path: Path) -> None:
+    old, new = tmp_path / "old.db", tmp_path / "new" / "ledger.db"
+    async with Resources(Settings(ledger=old)) as source, Resources(Settings(ledger=new)) as target:
+        await fill(await opened(source))
+        with pytest.raises(ConfigError, match="there is no batch b2 to copy"):
+            await copy_ledger(source, target, batch_id="b2", on_copied=lambda _: None)
+    assert not new.parent.exists()

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from runner.clock import system_ticks
-from runner.errors import LedgerCorrupt, LedgerError, LedgerTooNew
+from runner.errors import LedgerCorrupt, LedgerError, LedgerTooNew, LedgerUnavailable
+from runner.quota import sqlite as sqlite_slots
 from runner.quota.dynamodb import DynamoSlots
 from runner.quota.slots import MemorySlots, Quota, Slot, SlotStore
 from runner.quota.sqlite import MAX_WAIT_AFTER_BOOT_S, SqliteSlots, system_boot_id
@@ -223,3 +224,29 @@ def test_the_shared_clock_never_goes_back() -> None:
     first = system_ticks()
     assert 0 < first <= system_ticks()
     assert system_boot_id() == system_boot_id()
+
+
+@pytest.mark.virtual_time
+async def test_a_file_that_another_program_holds_for_a_moment_is_waited_for(machine: Machine) -> None:
+    slots = machine.slots()
+    await slots.read(KEY, count=1)
+    with closing(sqlite3.connect(machine.path, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        reading = asyncio.ensure_future(slots.read(KEY, count=1))
+        await asyncio.sleep(0.3)
+        assert not reading.done()
+        other.execute("COMMIT")
+        assert (await reading).slots == (Slot(),)
+
+
+@pytest.mark.virtual_time
+async def test_a_file_that_another_program_keeps_is_an_error_that_a_later_run_can_outlast(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_slots, "BUSY_PAUSE_S", sqlite_slots.LONGEST_BUSY_S / 2)
+    slots = machine.slots()
+    await slots.read(KEY, count=1)
+    with closing(sqlite3.connect(machine.path, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(LedgerUnavailable, match=r"another program has held .* for 5 min"):
+            await slots.read(KEY, count=1)

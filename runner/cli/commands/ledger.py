@@ -87,16 +87,22 @@ async def redrive(args: RedriveArguments) -> None:
 
 
 async def reconcile(args: ReconcileArguments) -> None:
-    """Show where the ledger differs from the vendor or lacks a result, and repair it on request."""
+    """Show where the ledger differs from the vendor or lacks a result, and repair it on request.
+
+    Exits with 12 if something differs that is not repaired.
+    """
+    import typer
+
     from runner.cli.query import session
     from runner.cli.tables import print_differences
+    from runner.local.outcome import ExitCode
 
     async with session(args) as s:
         about = (f" {args.batch}" if args.batch else "") + args.repeated()
-        s.answer(
-            await s.bulkhead.reconcile(args.batch, fix=args.fix),
-            lambda console, found: print_differences(console, found, about=about),
-        )
+        found = await s.bulkhead.reconcile(args.batch, fix=args.fix)
+        s.answer(found, lambda console, found: print_differences(console, found, about=about))
+    if any(not one.fixed for one in found):
+        raise typer.Exit(ExitCode.DIFFERS)
 
 
 async def copy(args: CopyArguments) -> None:

@@ -213,10 +213,12 @@ class Database:
             return result
 
 
-def connect(path: Path, *, mode: str, immutable: bool = False) -> sqlite3.Connection:
+def connect(
+    path: Path, *, mode: str, immutable: bool = False, busy_timeout_s: float = BUSY_TIMEOUT_S
+) -> sqlite3.Connection:
     """Open a connection without implicit transactions; `mode` is ro, rw, or rwc."""
     uri = f"{path.absolute().as_uri()}?mode={mode}{'&immutable=1' if immutable else ''}"
-    return sqlite3.connect(uri, uri=True, isolation_level=None, timeout=BUSY_TIMEOUT_S)
+    return sqlite3.connect(uri, uri=True, isolation_level=None, timeout=busy_timeout_s)
 
 
 def sibling(path: Path, ending: str) -> Path:

@@ -188,7 +188,11 @@ async def _differing(bench: Bench) -> None:
     gone = bench.vendor.add(CreateRequest(schema_id="s1", original_filename="b.csv"))
     await bench.leave("b.csv", ItemState.PROCESSING, import_id=gone.import_id, created_at=EPOCH)
     bench.vendor.imports.pop(gone.import_id)
-    bench.vendor.add(CreateRequest(schema_id="s1", original_filename="c.~aaaaaaaaaaaaa.csv"))
+    bench.vendor.add(_tagged(bench))
+    await bench.ledger.add([Item(batch_id=BATCH_ID, source="x.csv", state=ItemState.REJECTED, tag=bench.tag("a.csv"))])
+    for number in range(3):
+        name = f"c{number}.~aaaaaaaaaaaaa.csv"
+        bench.vendor.add(CreateRequest(schema_id="s1", original_filename=name))
 
 
 async def test_reconcile_names_what_differs_and_changes_nothing() -> None:
@@ -196,11 +200,23 @@ async def test_reconcile_names_what_differs_and_changes_nothing() -> None:
     await _differing(bench)
     batch = await bench.ledger.batch(BATCH_ID)
     assert batch is not None
-    found = await recovery.differences(bench.ledger, bench.vendor, batch)
-    assert {(one.source, one.kind) for one in found} == {
-        ("a.csv", DifferenceKind.STATUS), ("b.csv", DifferenceKind.MISSING), (None, DifferenceKind.ORPHAN),
-    }  # fmt: skip
-    assert await bench.states() == {"a.csv": "processing", "b.csv": "processing"}
+    before = await bench.states()
+    found = await recovery.differences(bench.ledger, bench.vendor, batch, emit=bench.events.append)
+    assert {(one.source, one.kind, one.batch_id) for one in found} == {
+        ("a.csv", DifferenceKind.STATUS, None),
+        ("b.csv", DifferenceKind.MISSING, None),
+        ("x.csv", DifferenceKind.ORPHAN, BATCH_ID),
+    }
+    assert await bench.states() == before
+
+
+async def test_imports_of_other_ledgers_are_one_number_without_names() -> None:
+    bench = Bench({"a.csv": b"1", "b.csv": b"2"})
+    await _differing(bench)
+    found = await recovery.differences(bench.ledger, bench.vendor, await bench.batch(), emit=bench.events.append)
+    assert [one.kind for one in found].count(DifferenceKind.ORPHAN) == 1
+    (notice,) = [event for event in bench.events if isinstance(event, Notice)]
+    assert notice.message == "3 imports of other ledgers are not compared"
 
 
 async def test_repair_moves_items_to_the_state_at_the_vendor() -> None:
@@ -218,7 +234,7 @@ async def test_repair_moves_items_to_the_state_at_the_vendor() -> None:
         fixed.append({one.source for one in repaired if one.fixed})
         await asyncio.sleep(200)
     assert fixed == [{"a.csv"}, set(), {"b.csv"}]
-    assert await bench.states() == {"a.csv": "succeeded", "b.csv": "failed"}
+    assert await bench.states() == {"a.csv": "succeeded", "b.csv": "failed", "x.csv": "rejected"}
 
 
 async def test_an_import_that_was_given_up_and_took_data_is_reported_as_a_risk() -> None:
@@ -261,7 +277,7 @@ async def test_reconcile_calls_repaired_only_what_it_repaired() -> None:
     repaired = await recovery.repair(found, ledger=bench.ledger, api=bench.vendor, batch=batch, transitions=transitions)
     states = await bench.states()
     assert {one.source for one in repaired if one.fixed} == {
-        source for source, state in states.items() if state != "processing"
+        source for source, state in states.items() if state in ("succeeded", "failed")
     }
 
 
