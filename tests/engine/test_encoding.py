@@ -110,3 +110,8 @@ def test_the_most_plausible_words_win_and_rare_code_pages_lose_ties():
     best, *others = guesses(["Łódź".encode("cp1250")], [], seen=b"", hint=None, or_utf8=False)
     assert best.name == "cp1250"
     assert best.cost <= min(guess.cost for guess in others)
+
+
+@pytest.mark.parametrize("word", ["zażółć", "więcej", "Łódź", "święto"])
+def test_bytes_that_only_begin_like_utf8_are_no_utf8(word):
+    assert found(f"Name,City\r\n{word},Rome\r\n".encode("cp1250")).name != "utf-8"

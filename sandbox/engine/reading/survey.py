@@ -35,8 +35,8 @@ _SAME_AS = {
 class Survey:
     """Collects parts of a file from the first bytes on that are not valid UTF-8.
 
-    `foreign` is an earlier part of the file with longer characters of UTF-8, if there is one, and `longer_count` the
-    number of bytes that these take beyond their first.
+    `foreign` is an earlier part of the file with longer characters of UTF-8, if there is one, and `longer_count` about
+    their number.
     """
 
     def __init__(self, foreign: bytes, longer_count: int) -> None:
@@ -55,8 +55,9 @@ class Survey:
     def add(self, chunk: bytes) -> None:
         """Look at the next part of the file."""
         text = self._decoder.decode(chunk)
-        self.bad_count += text.count(REPLACED) - chunk.count(_REPLACED_UTF8)
-        self._longer_count += len(chunk) - len(text)
+        replaced_count = text.count(REPLACED)
+        self.bad_count += replaced_count - chunk.count(_REPLACED_UTF8)
+        self._longer_count += len(text) - len(text.encode("ascii", "ignore")) - replaced_count
         if chunk.isascii() and not self._rest:
             return
         self._unseen = [byte for byte in self._unseen if byte not in chunk]
