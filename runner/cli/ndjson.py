@@ -16,6 +16,7 @@ from runner.cli.json_output import plain
 from runner.config.route_remarks import RouteRemark
 from runner.events import BytesUploaded, Event
 from runner.local.outcome import ExitCode
+from runner.manifest import shown_name
 from runner.models import iso
 from runner.problems import Problem, advice_for
 
@@ -114,9 +115,13 @@ class CheckLines:
 
 
 def file_fields(check: FileCheck) -> dict[str, Any]:
-    """Return what is written about one file. The text of cells is in the groups of the last line only."""
+    """Return what is written about one file, with its name as in a manifest.
+
+    The text of cells is in the groups of the last line only.
+    """
     names = ("source", "route", "schema_id", "prediction", "code", "message", "size_bytes", "row_count")
     found = {name: getattr(check, name) for name in (*names, "invalid_row_count", "removed_row_count")}
+    found["source"] = shown_name(check.source)
     return {**found, "judged": check.is_judged, "problems": [_problem(one) for one in check.problems]}
 
 

@@ -42,6 +42,7 @@ def odd_files() -> dict[str, bytes]:
         "tabs.tsv": "Full Name\tEmail\nIda\tida@host.example\n",
         "a,b;c.csv": HEADER + "Comma,comma@host.example\n",
         "new\nline.csv": HEADER + "Line,line@host.example\n",
+        "latin\udce9.csv": HEADER + "Latin,latin@host.example\n",
         "trailing.csv ": HEADER + "Blank,blank@host.example\n",
         "_SUCCESS": "done",
         "rows.json": '[{"name": "Ida", "email": "ida@host.example"}]',
