@@ -36,7 +36,8 @@ class BuiltTable:
     """A table with its columns matched; `orders` is what step hooks asked for so far.
 
     `has_header` is False until the header row is known, or known not to exist. `is_confirmed` says that a person has
-    confirmed the columns.
+    confirmed the columns. `is_mapped` says that a column of the file belongs to a field, even if a hook of the upload
+    step has removed that field.
     """
 
     table: Table
@@ -44,6 +45,7 @@ class BuiltTable:
     orders: Orders
     has_header: bool
     is_confirmed: bool = False
+    is_mapped: bool = False
 
     @property
     def header_row(self) -> int | None:
@@ -56,7 +58,9 @@ class BuiltTable:
         """Return the errors that need a person whatever the cells contain; `present` are the fields with cells."""
         if not self.has_header:
             return [*self._sheet_errors(), HEADER_NOT_FOUND]
-        return [*self._sheet_errors(), *unmapped_errors(fields, present, mapped=self.table.columns)]
+        is_mapped = self.is_mapped or bool(self.table.columns)
+        errors = unmapped_errors(fields, present, mapped=self.table.columns, is_mapped=is_mapped)
+        return [*self._sheet_errors(), *errors]
 
     def _sheet_errors(self) -> list[ErrorObject]:
         """Return an error if several sheets have data, unless a person has confirmed the columns of this one."""
@@ -89,7 +93,8 @@ def file_table(
 ) -> BuiltTable:
     """Find the header and match the columns, as hooks of the upload step and a person's corrections say."""
     orders = _upload_step(sheet, runner, about)
-    fields, settings = fields_after(fields, orders), read_settings(settings_after(given, orders))
+    of_schema, settings = fields, read_settings(settings_after(given, orders))
+    fields = fields_after(of_schema, orders)
     override = settings.header_row if corrections.header_row is None else corrections.header_row
     is_absent = corrections.header_row == NO_HEADER
     is_confirmed = corrections.columns is not None
@@ -122,7 +127,17 @@ def file_table(
         header=header,
         watch=_watch(sheet, header, fields, columns),
     )
-    return BuiltTable(table=table, settings=settings, orders=orders, has_header=True, is_confirmed=is_confirmed)
+    is_mapped = bool(orders.removed_fields) and bool(
+        match_columns(header, fields=of_schema, fuzzy=settings.fuzzy, remembered=remembered)
+    )
+    return BuiltTable(
+        table=table,
+        settings=settings,
+        orders=orders,
+        has_header=True,
+        is_confirmed=is_confirmed,
+        is_mapped=is_mapped,
+    )
 
 
 def _similarity_watch(sheet: Sheet, at: int, header: Row) -> Callable[[int, Field], None]:
@@ -165,14 +180,19 @@ def _width(sheet: Sheet) -> int:
     return max(map(len, preview(sheet)), default=0)
 
 
-def unmapped_errors(fields: Sequence[Field], present: Collection[str], *, mapped: Collection[str]) -> list[ErrorObject]:
-    """Return an error for each field that lacks a column. Cells from a hook do not replace a required mapping."""
+def unmapped_errors(
+    fields: Sequence[Field], present: Collection[str], *, mapped: Collection[str], is_mapped: bool
+) -> list[ErrorObject]:
+    """Return an error for each field that lacks a column, or one if the file is not mapped at all.
+
+    Cells from a hook do not replace a required mapping.
+    """
     missing = [
         field
         for field in fields
         if field.needs_column and field.key not in (mapped if field.requires_mapping else present)
     ]
-    if not missing and not any(field.key in mapped for field in fields):
+    if not missing and not is_mapped:
         return [{"type": "FIELD_NOT_MAPPED", "message": "No column could be mapped to a field."}]
     return [
         {

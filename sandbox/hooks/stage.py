@@ -177,7 +177,7 @@ class HookStage:
         ids: list[str] = []
         for page in self.pages:
             column = page.columns[name]
-            texts += self._read(name[0], column.texts, column.options)[0]
+            texts += column.texts
             ids += page.ids
         changes = self._running.column(hook, HookColumn(key=name[0], texts=texts, part=name[1]), ids=ids)
         del texts, ids
@@ -256,11 +256,14 @@ class HookStage:
             column.options |= {start + at: list(options) for at, options in change.options.items()}
 
     def _apply_addition(self, page: Page, change: ColumnChange, start: int) -> None:
-        """Apply a column hook's changes to this page, whose first row has the position `start`."""
+        """Apply a column hook's changes to this page, whose first row has the position `start`.
+
+        The hook got the texts of the file, so its texts are read like those of the file.
+        """
         column = page.column(change.key, change.part)
         for at in range(len(page.ids)):
             if start + at in change.texts:
-                column.texts[at] = self._typed(change.key, change.texts[start + at])
+                column.texts[at] = change.texts[start + at]
             if start + at in change.infos:
                 column.infos[at] = [*column.infos.get(at, ()), *change.infos[start + at]]
 

@@ -80,6 +80,28 @@ def test_rule_47_hooks_see_what_is_displayed_and_a_value_given_back_is_no_change
     assert run("Name,Age\nAda,1234.5678\n", NAME, spend, hooks=other).rows[0]["age"] == 5
 
 
+def test_rule_47_column_hooks_get_and_give_back_texts_of_the_file():
+    spend = {"key": "age", "label": "Age", "type": ["number", {"preset": "usd"}]}
+    shown = "(v) => v.map((c) => ({...c, info: [{level: 'error', message: c.value}]}))"
+    hooks = {"columnHooks": [{"fieldName": "age", "callback": shown}]}
+    outcome = run("Name,Age\nAda,1234.50\n", NAME, spend, hooks=hooks)
+    assert [error["message"] for error in outcome.metadata["errors"]] == ["1234.50"]
+    day = {"key": "day", "label": "Day", "type": ["date", {"displayFormat": "LL/dd/yyyy"}]}
+    same = "(v) => v.map((c) => ({...c, value: c.value + ' '}))"
+    hooks = {"columnHooks": [{"fieldName": "day", "callback": same}]}
+    outcome = run("Name,Day\nAda,03/04/2024\nBob,31/12/2024\n", NAME, day, hooks=hooks)
+    assert [row["day"] for row in outcome.rows] == ["2024-04-03", "2024-12-31"]
+
+
+@pytest.mark.parametrize(
+    ("text", "status"), [("Name,Age\nAda,5\n", "SUCCESSFUL"), ("foo,bar\nAda,5\n", "NEEDS_REVIEW")]
+)
+@pytest.mark.parametrize("kind", ["UPLOAD_STEP", "REVIEW_STEP"])
+def test_rule_22_a_file_is_mapped_although_a_step_hook_removes_the_fields(kind, text, status):
+    hooks = step(kind, "(i) => { i.removeField('name'); i.addField({key: 'z', label: 'Z'}); }")
+    assert run(text, NAME, hooks=hooks).status == status
+
+
 def test_rule_48_records_have_an_index_and_an_id_by_which_rows_go():
     outcome = run("Name\nAda\nBob\n", NAME, hooks=say("[r.index, typeof r.rowId]"))
     assert names(outcome) == ['[0,"string"]', '[1,"string"]']
