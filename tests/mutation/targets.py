@@ -76,9 +76,10 @@ TARGETS = {
             "tests/unit/ledger/test_sqlite_restore.py",
             f"{CONTRACT}/test_ledger.py",
             "tests/unit/ledger/test_sqlite.py",
+            f"{CONTRACT}/test_version_0_1_0.py",
         ),
         is_simulated=False,
-        only="sqlite and not (million or kill_9 or disk)",
+        only="(sqlite or version_0_1_0) and not (million or kill_9 or disk)",
     ),
     "transactions": Target(
         "runner/ledger/dynamodb/transactions.py",

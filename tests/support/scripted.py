@@ -44,6 +44,7 @@ class ScriptedVendor:
         self.put_script: deque[Exception | None] = deque()
         self.get_script: deque[Exception | None] = deque()
         self.schema_script: deque[Exception | None] = deque()
+        self.schemas_asked_for: list[str] = []
         self.calls: list[str] = []
         self.renews_urls = True
         self.honors_condition = True
@@ -113,6 +114,7 @@ class ScriptedVendor:
     async def schema(self, schema_id: str) -> dict[str, Any]:
         await asyncio.sleep(0)
         self.calls.append("schema")
+        self.schemas_asked_for.append(schema_id)
         if self.schema_script:
             self._raise_before(self.schema_script.popleft())
             return {"id": schema_id}

@@ -131,6 +131,7 @@ async def test_a_missing_schema_stops_its_items_and_leaves_them_queued() -> None
     result = await bench.run()
     assert await bench.states() == {"a.csv": "queued", "b.csv": "queued"}
     assert result.held_schemas == ["Not found."]
+    assert bench.vendor.schemas_asked_for == ["s1"]
 
 
 @pytest.mark.parametrize("asked", [None, Unavailable("not now"), RequestInvalid("405"), AuthRefused("not yours")])

@@ -401,3 +401,14 @@ async def test_a_full_disk_is_raised(is_listed: bool) -> None:
     place.ledger.advance = full  # type: ignore[method-assign]
     with pytest.raises(StorageFull):
         await place.tracker.list_or_retry()
+
+
+async def test_only_an_import_that_was_retrieved_counts_as_whole() -> None:
+    place = Place(RemoteImport(import_id="i", status="SUCCESSFUL"))
+    await place.watch("i")
+    await place.tracker.list_once()
+    assert place.tracker.last_whole is None
+    item = await place.watch("j")
+    place.api.whole["j"] = RemoteImport(import_id="j", status="SUCCESSFUL")
+    await place.tracker.check(item)
+    assert place.tracker.last_whole == place.api.whole["j"]
