@@ -36,6 +36,7 @@ class FileCheck:
     """The check of one file.
 
     `code` and `message` say why it would fail, need review, or be rejected; `tag` as in `Item.tag`.
+    `encoding` is that of a text file, as it was read.
     """
 
     source: str
@@ -50,6 +51,7 @@ class FileCheck:
     removed_row_count: int = 0
     problems: tuple[Problem, ...] = ()
     tag: str | None = None
+    encoding: str | None = None
 
     @property
     def is_judged(self) -> bool:

@@ -72,6 +72,7 @@ class OutcomeReader:
             invalid_row_count=invalid,
             removed_row_count=invalid if removes else 0,
             problems=problems,
+            encoding=outcome.metadata.get("encoding"),
         )
 
     def _problems(self, outcome: Outcome, prediction: Prediction, source: str) -> Iterator[Problem]:

@@ -12,7 +12,7 @@ import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -29,6 +29,7 @@ from runner.errors import BulkheadError, ItemRejected
 from runner.models import Item
 from runner.sources import SourceSpec, open_source
 from runner.sources.file_body import OPEN_FILES, FileBody
+from runner.sources.recoded_body import RecodedBody, in_utf8
 
 if TYPE_CHECKING:
     from runner.check.predictions import FileCheck
@@ -122,7 +123,7 @@ class FileChecker:
         bound = self._setup.routes[file.route_at]
         about = about_file(file.source, file.size_bytes, bound.route)
         try:
-            prepared = self._loop.run_until_complete(self._prepare(file))
+            prepared = self._loop.run_until_complete(self._prepare(file, bound.route.encoding))
             tag = identity.tag(prepared.uri, prepared.fingerprint, bound.route.binding, endpoint=self._setup.endpoint)
             if bound.schema is None:
                 return failure(bound.refusal_code, bound.refusal, about={**about, "tag": tag})
@@ -138,10 +139,10 @@ class FileChecker:
                 "check_error", f"the check of this file ended with an error ({type(error).__name__})", about=about
             )
 
-    async def _prepare(self, file: FileToCheck) -> Prepared:
+    async def _prepare(self, file: FileToCheck, encoding: str | None) -> Prepared:
         if self._source is None:
             self._source = await self._open_source()
-        return await self._source.prepare(Item(batch_id="check", source=file.source))
+        return await in_utf8(await self._source.prepare(Item(batch_id="check", source=file.source)), encoding)
 
     async def _open_source(self) -> Source:
         """Open the source; an S3 client stays open until the process ends."""
@@ -160,7 +161,8 @@ class FileChecker:
             outcome = self._setup.run(
                 content, schema=bound.schema, filename=name, user=bound.route.user, result=_DISCARDED
             )
-        return self._readers[file.route_at].read(outcome, source=file.source, size_bytes=prepared.size_bytes, tag=tag)
+        check = self._readers[file.route_at].read(outcome, source=file.source, size_bytes=prepared.size_bytes, tag=tag)
+        return replace(check, encoding=prepared.body.encoding) if isinstance(prepared.body, RecodedBody) else check
 
     @contextmanager
     def _content(self, prepared: Prepared) -> Iterator[Path | list[Any]]:

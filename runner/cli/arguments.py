@@ -13,6 +13,7 @@ from runner.cli.option_groups import (
     Aws,
     Batch,
     Config,
+    Encoding,
     FilenameTag,
     Format,
     Json,
@@ -35,7 +36,7 @@ from runner.cli.option_groups import (
 from runner.cli.options import Argument, Arguments, Option, Panel
 
 
-class RunArguments(AllOfSource, JsonIsNew, Schema, FilenameTag, Pace, Places, Sandbox, Json, Quiet, Verbose):
+class RunArguments(AllOfSource, JsonIsNew, Encoding, Schema, FilenameTag, Pace, Places, Sandbox, Json, Quiet, Verbose):
     """What `run` takes."""
 
     check: Annotated[
@@ -93,11 +94,11 @@ class DismissArguments(Account, Json, Verbose):
     )
 
 
-class PlanArguments(Source, Selection, Again, Schema, PlanQuota, Places, Json, Verbose):
+class PlanArguments(Source, Selection, Again, Encoding, Schema, PlanQuota, Places, Json, Verbose):
     """What `plan` takes."""
 
 
-class ExplainArguments(Selection, Again, Schema, Account, Json, Verbose):
+class ExplainArguments(Selection, Again, Encoding, Schema, Account, Json, Verbose):
     """What `explain` takes."""
 
     file: Annotated[str, Argument("FILE", "The file or object to explain.")]
@@ -155,7 +156,18 @@ class CheckOutput(Arguments):
 
 
 class CheckArguments(
-    AllOfSource, Schema, CheckSchemas, FilenameTag, CheckLimits, PlanQuota, Places, CheckOutput, Json, Quiet, Verbose
+    AllOfSource,
+    Encoding,
+    Schema,
+    CheckSchemas,
+    FilenameTag,
+    CheckLimits,
+    PlanQuota,
+    Places,
+    CheckOutput,
+    Json,
+    Quiet,
+    Verbose,
 ):
     """What `check` takes."""
 

@@ -120,7 +120,7 @@ def file_fields(check: FileCheck) -> dict[str, Any]:
     The text of cells is in the groups of the last line only.
     """
     names = ("source", "route", "schema_id", "prediction", "code", "message", "size_bytes", "row_count")
-    found = {name: getattr(check, name) for name in (*names, "invalid_row_count", "removed_row_count")}
+    found = {name: getattr(check, name) for name in (*names, "invalid_row_count", "removed_row_count", "encoding")}
     found["source"] = shown_name(check.source)
     return {**found, "judged": check.is_judged, "problems": [_problem(one) for one in check.problems]}
 

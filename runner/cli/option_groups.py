@@ -213,6 +213,21 @@ class Schema(SchemaId):
     ] = None
 
 
+class Encoding(Arguments):
+    """How text files are read."""
+
+    encoding: Annotated[
+        str | None,
+        Option(
+            "--encoding",
+            "NAME",
+            "Read text files in this encoding, such as cp1250, and send them as UTF-8.",
+            Panel.FILES,
+            setting="encoding",
+        ),
+    ] = None
+
+
 class FilenameTag(Arguments):
     """Whether names carry the tag."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from runner import identity
+from runner.config.encodings import encoding_of
 from runner.config.origins import FILES, WORKING_DIRECTORY, notification_addresses
 from runner.errors import ConfigError, ItemRejected
 from runner.formatting import shown
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 CONFIG_NAME = "bulkhead.toml"
 NO_ROUTE = ItemRejected("no_route", "no route matches this file")
-_KEYS = ("name", "match", "schema_id", "fields", "settings", "hooks", "user", "development_mode")
+_KEYS = ("name", "match", "schema_id", "fields", "settings", "hooks", "user", "development_mode", "encoding")
 _USER_KEYS = ("id", "name", "email", "companyId", "companyName")
 _FILE_KEYS = ("fields", "settings", "hooks")
 
@@ -37,7 +38,8 @@ class Route:
     """A glob, and the create parameters of the items that match: exactly one of `schema_id` and `fields`.
 
     With `schema_id`, `settings` and `hooks` override those of the saved schema; with `fields` they are the
-    schema's own. `user` becomes `import_metadata.user` and has at least an `id`.
+    schema's own. `user` becomes `import_metadata.user` and has at least an `id`. Text files are in `encoding`, by its
+    name in Python, and are sent as UTF-8; without one, they are sent as they are.
     """
 
     name: str
@@ -47,11 +49,15 @@ class Route:
     settings: dict[str, Any] | None = None
     hooks: dict[str, Any] | None = None
     user: dict[str, Any] | None = None
+    encoding: str | None = None
 
     @cached_property
     def binding(self) -> str:
-        """16 hex digits that change with all of a create but the data; the route's name and glob do not count."""
-        return identity.binding(self._request_parts())
+        """16 hex digits that change with all of a create but the data, and with how the data is read.
+
+        The route's name and glob do not count.
+        """
+        return identity.binding(self._parts())
 
     @cached_property
     def _globs(self) -> Globs:
@@ -75,7 +81,7 @@ class Route:
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON object that needs no other file."""
-        return {"name": self.name, "match": self.match, **self._request_parts()}
+        return {"name": self.name, "match": self.match, **self._parts()}
 
     @classmethod
     def from_json(cls, raw: dict[str, Any]) -> Route:
@@ -86,13 +92,14 @@ class Route:
         except TypeError as error:
             raise ConfigError("the batch's record of its routes cannot be read") from error
 
-    def _request_parts(self) -> dict[str, Any]:
+    def _parts(self) -> dict[str, Any]:
         parts = {
             "schema_id": self.schema_id,
             "fields": list(self.fields) if self.fields is not None else None,
             "settings": self.settings,
             "hooks": self.hooks,
             "user": self.user,
+            "encoding": self.encoding,
         }
         return {key: value for key, value in parts.items() if value is not None}
 
@@ -170,13 +177,24 @@ class Routes:
 
     @classmethod
     def of(cls, loaded: LoadedSettings) -> Routes:
-        """Return the routes that the settings ask for: one schema for all, or the table. Raises ConfigError."""
+        """Return the routes that the settings ask for: one schema for all, or the table. Raises ConfigError.
+
+        The setting `encoding` is that of routes without one; given as an option, it is that of all routes.
+        """
+        routes, encoding = cls._given(loaded), loaded.settings.encoding
+        is_option = loaded.origin("encoding") == "flag"
+        return cls(
+            [replace(one, encoding=encoding) if encoding and (is_option or not one.encoding) else one for one in routes]
+        )
+
+    @classmethod
+    def _given(cls, loaded: LoadedSettings) -> tuple[Route, ...]:
         settings = loaded.settings
         if settings.routes is not None and settings.schema_id is None and settings.fields_file is None:
             _refuse_overrides(settings)
             file = loaded.config_file or Path(CONFIG_NAME)
             within = loaded.confinement("routes")
-            return cls.load(list(settings.routes), file.parent, file=file.name, within=within)
+            return cls.load(list(settings.routes), file.parent, file=file.name, within=within).routes
         if settings.routes is not None:
             raise ConfigError(f"{CONFIG_NAME} gives both [[routes]] and one schema for all", hint="keep one of them")
         if settings.schema_id is None and settings.fields_file is None:
@@ -191,7 +209,7 @@ class Routes:
             hooks_path=settings.hooks_file,
             development_mode=settings.development_mode,
             within={key: within for name, key in FILES.items() if (within := loaded.confinement(name))},
-        )
+        ).routes
 
 
 def _refuse_overrides(settings: Settings) -> None:
@@ -236,7 +254,14 @@ class _Parser:
             settings=self._with_mode(settings, raw.get("development_mode")),
             hooks=self._object(raw.get("hooks", inline.get("hooks")), key="hooks"),
             user=self._user(raw.get("user")),
+            encoding=self._encoding(raw.get("encoding")),
         )
+
+    def _encoding(self, value: object) -> str | None:
+        try:
+            return None if value is None else encoding_of(value)
+        except ValueError as error:
+            raise self.error(f"encoding: {error}") from None
 
     def _refuse_notifications(self, settings: dict[str, Any] | None, *, key: str) -> None:
         if (within := self._within.get(key)) and (found := notification_addresses(settings)):

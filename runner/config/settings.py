@@ -23,6 +23,7 @@ from pydantic_settings import (
 )
 
 from runner.aws.s3 import canonical_folder, is_s3
+from runner.config.encodings import encoding_of
 from runner.config.options import FailureLimit, RowLossLimit, RunOptions
 from runner.config.origins import (
     DEFAULT_API_URL,
@@ -174,6 +175,7 @@ class Settings(BaseSettings):
     settings_file: FilePath | None = None
     hooks_file: FilePath | None = None
     development_mode: bool | None = None
+    encoding: Annotated[str, BeforeValidator(encoding_of)] | None = None
     accept_new_key: bool = False
     json_is_new: bool = False
     routes: tuple[dict[str, Any], ...] | None = None

@@ -11,6 +11,7 @@ from runner.config.routes import NO_ROUTE
 from runner.errors import ItemRejected
 from runner.models import Item, ItemState
 from runner.sources import links_passed_over
+from runner.sources.recoded_body import in_utf8
 from runner.stages.earlier import Content, EarlierItems
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ async def _judge(
     if item.state is not ItemState.QUEUED:
         return "skip", item.error_message or _why_skipped(item)
     try:
-        prepared = await source.prepare(item)
+        prepared = await in_utf8(await source.prepare(item), route.encoding)
     except ItemRejected as error:
         return "reject", str(error)
     content = Content.of(prepared, route.binding, endpoint=endpoint)

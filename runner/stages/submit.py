@@ -35,6 +35,7 @@ from runner.errors import (
 from runner.events import CreateAnswered, CreateThrottled, Notice
 from runner.models import Item, ItemKind, ItemState, RemoteImport
 from runner.retry import delay_s, repeat_read
+from runner.sources.recoded_body import in_utf8
 from runner.stages.earlier import Content, EarlierItems, Finding
 
 if TYPE_CHECKING:
@@ -197,7 +198,7 @@ class Submitter:
         if item.kind is ItemKind.JSON and await self._is_in_doubt(route.schema_id):
             return self._result(item, SubmitOutcome.JSON_IN_DOUBT)
         try:
-            prepared = await self._source.prepare(item)
+            prepared = await in_utf8(await self._source.prepare(item), route.encoding)
         except ItemRejected as error:
             return self._result(await self._reject(item, error))
         content = Content.of(prepared, route.binding, endpoint=self._endpoint)
@@ -234,8 +235,9 @@ class Submitter:
         if (arrived := await self._uploader.advance_if_arrived(item)) is not None:
             return arrived
         rejection: ItemRejected | None = None
+        route = self._routes.for_version(item.source, item.version)
         try:
-            prepared = await self._source.prepare(item)
+            prepared = await in_utf8(await self._source.prepare(item), route.encoding if route else None)
         except ItemRejected as error:
             rejection = error
         else:

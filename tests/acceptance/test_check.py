@@ -416,3 +416,37 @@ def test_json_lines_are_a_line_a_file_and_a_last_one(work: Work, sandbox: Sandbo
     assert sorted(line["source"] for line in lines[:-1]) == sorted(files)
     assert (lines[-1]["file_count"], lines[-1]["row_count"], lines[-1]["create_count"]) == (120, 360, 120)
     assert finished.stderr == b""
+
+
+def test_a_named_encoding_is_that_of_check_run_and_resume(work: Work, sandbox: SandboxVendor) -> None:
+    mine = work(sandbox)
+    (mine.home / "fields.json").write_text('[{"key": "name", "label": "Name"}]', "utf-8")
+    mine.add("czech.csv", "Name\r\nŘehoř\r\n".encode("cp1250"))
+    mine.add("marked.csv", "Name\r\nŘehoř\r\n".encode("utf-8-sig"))
+    mine.add("broken.csv", b"Name\r\nAnn\r\nR\x81hor\r\n")
+    given = ("inbox", "--fields", "fields.json", "--encoding", "windows-1250")
+    checked = mine.command("check", *given, "--json").expect(4)
+    finished = mine.command("run", *given, "--sandbox", "--out", "out", *PACE).expect(4)
+
+    assert (
+        predictions(checked) == ends(mine) == {"czech.csv": "succeed", "marked.csv": "succeed", "broken.csv": "reject"}
+    )
+    encodings = {line["source"]: line["encoding"] for line in checked.events if line["event"] == "file_checked"}
+    assert encodings == {"czech.csv": "cp1250", "marked.csv": "utf-8-sig", "broken.csv": None}
+    for source in ("czech.csv", "marked.csv"):
+        assert json.loads((mine.out / mine.manifest()[source]["result"]).read_bytes()) == [{"name": "Řehoř"}]
+    broken = mine.manifest()["broken.csv"]
+    assert (broken["error_code"], "0x81 at offset 12, in line 3" in broken["error_message"]) == (
+        "not_in_encoding",
+        True,
+    )
+    assert "1 rejected" in finished.text
+
+
+def test_a_doubtful_encoding_is_told_with_the_option_to_type(work: Work, sandbox: SandboxVendor) -> None:
+    mine = work(sandbox)
+    (mine.home / "fields.json").write_text('[{"key": "name", "label": "Name"}]', "utf-8")
+    mine.add("italian.csv", "Name\r\nCefalù\r\n".encode("cp1252"))
+    text = mine.command("check", "inbox", "--fields", "fields.json").expect(0).text
+    assert "ncoding unclear: cp1252 or cp1250" in text
+    assert "--encoding cp1252 or --encoding cp1250" in text

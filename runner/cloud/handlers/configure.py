@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-CLOUD_KEYS = ("routes", "schema_id", "development_mode", "include", "exclude", "min_age", "json_is_new")
+CLOUD_KEYS = ("routes", "schema_id", "encoding", "development_mode", "include", "exclude", "min_age", "json_is_new")
 """The keys that bulkhead.toml may set for the stack: how files are imported. All else is a template parameter."""
 
 MAX_CONFIG_BYTES = 256 * 1024

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -236,3 +237,47 @@ class TestFromSettings:
     def test_contradictions_are_refused(self, tmp_path: Path, toml: str, flags: dict[str, object], reason: str) -> None:
         with pytest.raises(ConfigError, match=reason):
             self.routes(tmp_path, toml, **flags)
+
+
+class TestEncodings:
+    def test_a_route_without_one_is_bound_as_ever_and_another_one_is_another_binding(self) -> None:
+        plain = Route(name="r", schema_id="s")
+        bindings = {
+            plain.binding,
+            *(Route(name="r", schema_id="s", encoding=one).binding for one in ("cp1250", "cp932")),
+        }
+        assert len(bindings) == 3
+        assert plain.to_json() == {"name": "r", "match": "**", "schema_id": "s"}
+
+    def test_a_snapshot_keeps_it_and_no_create_shows_it(self) -> None:
+        route = Route(name="r", schema_id="s", encoding="cp1250")
+        assert Routes.from_json(Routes([route]).to_json()).routes == (route,)
+        assert route.request(original_filename="a.csv") == replace(route, encoding=None).request(
+            original_filename="a.csv"
+        )
+
+    def test_any_name_of_an_encoding_means_the_same(self, tmp_path: Path) -> None:
+        text = '[[routes]]\nmatch = "**"\nschema_id = "s"\nencoding = "{}"\n'
+        found = {load(text.format(name), tmp_path).routes[0].encoding for name in ("windows-1250", "CP1250", "cp1250")}
+        assert found == {"cp1250"}
+
+    @pytest.mark.parametrize(
+        ("name", "near"),
+        [("cp1520", "cp125"), ("windows1252x", "windows-1252"), ("utf8-mac", "utf"), ("punycode", "")],
+    )
+    def test_an_unknown_name_is_refused_with_the_nearest_one(self, tmp_path: Path, name: str, near: str) -> None:
+        with pytest.raises(ConfigError, match=f"route 1: encoding: no encoding is called '{name}'; .*{near}"):
+            load(f'[[routes]]\nmatch = "**"\nschema_id = "s"\nencoding = "{name}"\n', tmp_path)
+
+    def test_the_option_is_for_all_routes_and_the_setting_for_those_without_one(self, tmp_path: Path) -> None:
+        (tmp_path / "bulkhead.toml").write_text(
+            'encoding = "cp1251"\n[[routes]]\nmatch = "a/**"\nschema_id = "s"\nencoding = "cp1250"\n'
+            '[[routes]]\nmatch = "**"\nschema_id = "s"\n'
+        )
+
+        def found(**flags: str) -> list[str | None]:
+            loaded = Settings.load({"config": tmp_path / "bulkhead.toml", **flags}, environ={}, cwd=tmp_path)
+            return [route.encoding for route in Routes.of(loaded).routes]
+
+        assert found() == ["cp1250", "cp1251"]
+        assert found(encoding="latin-1") == ["iso8859-1", "iso8859-1"]
