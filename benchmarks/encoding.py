@@ -150,8 +150,8 @@ def speed() -> list[Figure]:
     for _ in range(20):
         ours(raw)
     return [
-        Figure(f"{size_mb:,.0f} MB of UTF-8, recognized", whole, "MB/s", at_least=200.0),
-        Figure("the same, decoded and nothing else", mb_per_s(strict_alone), "MB/s"),
+        Figure(f"{size_mb:,.0f} MB of UTF-8, recognized", whole, "MB/s"),
+        Figure("the same, compared with decoding it", whole / mb_per_s(strict_alone), "", at_least=0.5),
         Figure("100 rows of cp1252, CPU time", (time.process_time() - started) / 20 * 1000, "ms", at_most=100.0),
     ]
 
