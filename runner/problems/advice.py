@@ -157,6 +157,7 @@ BY_WARNING = {
     "value": "Compare these values with the file; if they are identifiers, change the field's type to string.",
     "value_nested": "Write the values of nested objects into keys of their own.",
     "zero_group": "Export the numbers with a decimal point.",
+    "zeros_by_format": "If the zeros belong to the value, store the cells as text in the workbook.",
 }
 """What to do, by the code of a warning of the engine."""
 

@@ -97,6 +97,9 @@ KINDS = {
         Level.LOSS,
         "cell",
     ),
+    "zeros_by_format": WarningKind(
+        "Numbers that the workbook shows with leading zeros are imported without them.", unit="cell"
+    ),
 }
 """The codes of warnings. Later stages add theirs here."""
 

@@ -8,6 +8,7 @@ import pytest
 
 from sandbox.engine.corrections import Corrections
 from sandbox.engine.reading import cell_facts, package
+from sandbox.engine.reading.number_formats import padded_styles, shown_digits
 from tests.support.engine import run, sheets, workbook, zipped
 from tests.support.hostile import ods, ods_row, text_cell, xls, xlsb, xlsx
 
@@ -208,3 +209,44 @@ def test_a_fact_keeps_the_first_row():
 
 def test_an_ordinary_workbook_is_told_nothing_of():
     assert told(run(workbook(["Name", "N"], ["Ida", 1], ["Uwe", 2.5]), NAME, N)) == []
+
+
+def styled(cells: str, *formats: str) -> bytes:
+    """Return an xlsx whose style n has the n-th format, counted from 1."""
+    codes = "".join(f'<numFmt numFmtId="{164 + at}" formatCode="{code}"/>' for at, code in enumerate(formats))
+    uses = "".join(f'<xf numFmtId="{164 + at}"/>' for at in range(len(formats)))
+    main = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+    styles = (
+        f'<styleSheet xmlns="{main}"><numFmts>{codes}</numFmts><cellStyleXfs><xf numFmtId="164"/></cellStyleXfs>'
+        f'<cellXfs><xf numFmtId="0"/>{uses}</cellXfs></styleSheet>'
+    )
+    packed = io.BytesIO(xlsx(HEADER + cells))
+    with zipfile.ZipFile(packed, "a") as package:
+        package.writestr("xl/styles.xml", styles)
+    return packed.getvalue()
+
+
+@pytest.mark.usefixtures("_large")
+@pytest.mark.parametrize("form", [' s="1"', " s='1'"], ids=["usual", "parsed"])
+def test_numbers_shown_with_leading_zeros_are_imported_without_them_and_told(form):
+    rows = f'<row r="2">{text_cell("A2", "Ida")}<c r="B2"{form}><v>42</v></c></row>'
+    rows += f'<row r="3">{text_cell("A3", "Uwe")}<c r="B3"{form}><v>123456</v></c></row>'
+    outcome = run(styled(rows, "000000"), NAME, {"key": "n", "label": "N"})
+    assert [row["n"] for row in outcome.rows] == ["42", "123456"]
+    assert told(outcome) == [("zeros_by_format", "note", 2, 1, "42 for 000042")]
+
+
+@pytest.mark.parametrize(
+    ("code", "digits"),
+    [
+        ("00000", 5), ("000-00-0000", 9), ("&quot;ID-&quot;0000", 4), ("[Red]000;-0", 3), ("00.00", 2),
+        ("General", 1), ("0", 1), ("0.00", 1), ("#,##0", 1), ("#,000", 1), ("0%", 1), ("hh:mm", 1), ("yyyy-mm-dd", 1),
+        ("0.00E+00", 1), ("@", 1), ("", 1),
+    ],
+)  # fmt: skip
+def test_a_format_shows_leading_zeros_if_it_begins_with_several(code, digits):
+    assert shown_digits(code.replace("&quot;", '"')) == digits
+
+
+def test_damaged_styles_tell_nothing():
+    assert padded_styles(b"<styleSheet><numFmts><numFmt") == {}

@@ -1,6 +1,7 @@
-"""What the cells of a workbook's sheet hold and its reader keeps to itself: errors, and formulas without a value."""
+"""What the cells of a workbook's sheet hold and its reader keeps to itself: errors, formulas, and formats."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sandbox.engine.warning import FileWarnings
@@ -11,6 +12,7 @@ _FORMULA = re.compile(
 _ERROR = re.compile(
     rb'<c r="[A-Z]{1,3}(\d{1,7})"[^<>]*\st="e"[^<>]*>(?:<f(?:\s[^<>]*)?(?:/>|>[^<]*</f>))?<v>([^<]*)</v>'
 )
+_NUMBER = re.compile(rb'<c r="[A-Z]{1,3}(\d{1,7})" s="(\d{1,5})"(?: t="n")?><v>(\d{1,15})</v>')
 _TEXT_TYPE = b't="str"'
 _CELL_END = b"</c>"
 _TAIL_MAX_BYTES = 64 << 10
@@ -31,18 +33,33 @@ class Fact:
 
 
 class CellFacts:
-    """The errors, and the formulas without a value, of one sheet."""
+    """The errors, the formulas without a value, and the numbers shown with leading zeros, of one sheet.
 
-    def __init__(self) -> None:
+    `padded` has the digits that cells of a style show, as `number_formats.padded_styles` returns them.
+    """
+
+    def __init__(self, padded: Mapping[str, int] | None = None) -> None:
         self.errors = Fact()
         self.formulas = Fact()
+        self.zeros = Fact()
+        self.padded = padded or {}
 
     def __bool__(self) -> bool:
-        return bool(self.errors.count or self.formulas.count)
+        return bool(self.errors.count or self.formulas.count or self.zeros.count)
+
+    def add_number(self, row: int, style: str, digits: str) -> None:
+        """Note a whole number if its style shows more digits than it has."""
+        shown = self.padded.get(style, 0)
+        if len(digits) < shown:
+            self.zeros.add(row, f"{digits} for {digits.zfill(shown)}")
 
     def warn(self, warnings: FileWarnings) -> None:
         """Add what was found to the warnings of the file."""
-        for code, fact in (("formula_empty", self.formulas), ("cell_error", self.errors)):
+        for code, fact in (
+            ("formula_empty", self.formulas),
+            ("cell_error", self.errors),
+            ("zeros_by_format", self.zeros),
+        ):
             if fact.count:
                 warnings.add(code, row=fact.row, count=fact.count, sample=fact.sample)
 
@@ -50,8 +67,8 @@ class CellFacts:
 class FactSearch:
     """Searches the bytes of an xlsx's sheet in pieces, for cells as spreadsheet programs write them."""
 
-    def __init__(self) -> None:
-        self.found = CellFacts()
+    def __init__(self, padded: Mapping[str, int] | None = None) -> None:
+        self.found = CellFacts(padded)
         self._tail = b""
 
     def add(self, piece: bytes) -> None:
@@ -66,6 +83,9 @@ class FactSearch:
             for match in _FORMULA.finditer(text, 0, end):
                 if match[4] is None or _TEXT_TYPE not in match[2]:
                     self.found.formulas.add(int(match[1]) - 1, "=" + (match[3] or b"").decode("utf-8", "replace"))
+        if self.found.padded:
+            for match in _NUMBER.finditer(text, 0, end):
+                self.found.add_number(int(match[1]) - 1, match[2].decode(), match[3].decode())
         if b't="e"' in text:
             for match in _ERROR.finditer(text, 0, end):
                 self.found.errors.add(int(match[1]) - 1, match[2].decode("utf-8", "replace"))

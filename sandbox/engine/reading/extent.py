@@ -91,14 +91,14 @@ class XmlLook:
 class ExactLook(XmlLook):
     """Parses a sheet for the references of cells with content, and for what they hold."""
 
-    def __init__(self) -> None:
+    def __init__(self, padded: Mapping[str, int] | None = None) -> None:
         super().__init__()
         self._rows = self._columns = self._row = self._column = 0
-        self._type = ""
+        self._type = self._style = ""
         self._formula = self._value = ""
         self._has_formula = self._has_value = False
         self._part = ""
-        self.facts = CellFacts()
+        self.facts = CellFacts(padded)
         self.parser.StartElementHandler = self._start
         self.parser.EndElementHandler = self._end
         self.parser.CharacterDataHandler = self._text
@@ -125,6 +125,7 @@ class ExactLook(XmlLook):
         self._row = int(digits[:9] or self._row)
         self._column = _column_number(letters[:9].upper()) if letters else self._column + 1
         self._type, self._formula, self._value = attributes.get("t", ""), "", ""
+        self._style = attributes.get("s", "")
         self._has_formula = self._has_value = False
 
     def _text(self, text: str) -> None:
@@ -141,6 +142,8 @@ class ExactLook(XmlLook):
             self.facts.errors.add(self._row - 1, self._value)
         elif kind == "c" and self._has_formula and not self._value and not (self._has_value and self._type == "str"):
             self.facts.formulas.add(self._row - 1, f"={self._formula}")
+        elif kind == "c" and self._type in ("", "n") and self._value.isdecimal():
+            self.facts.add_number(self._row - 1, self._style, self._value)
 
 
 def check_span(rows: int, columns: int) -> None:

@@ -6,11 +6,13 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import BinaryIO
 
 from sandbox.engine.errors import UnreadableFileError
 from sandbox.engine.reading.cell_facts import CellFacts, FactSearch
 from sandbox.engine.reading.extent import DAMAGED, ExactLook, QuickLook
+from sandbox.engine.reading.number_formats import STYLES_PART, padded_styles
 from sandbox.engine.reading.ods_xlsb_extent import ODS_PART, XLSB_SHEET, OdsLook, XlsbLook
 from sandbox.engine.reading.other_forms import refuse_by_entries
 from sandbox.engine.reading.sheet_parts import plain_name, sheet_parts
@@ -56,7 +58,8 @@ def check_package(source: Source) -> Package:
                 refuse_by_entries([entry.filename for entry in entries], _mimetype(stream, entries))
                 is_large = _is_large(entries)
                 _check_size(entries, most=STREAMED_MAX_BYTES if is_large else UNPACKED_MAX_BYTES)
-                found = {entry.filename: _looked_at(stream, entry, is_large=is_large) for entry in entries}
+                padded = _padded_styles(stream, entries)
+                found = {entry.filename: _looked_at(stream, entry, padded, is_large=is_large) for entry in entries}
                 return _package(stream, entries, found, is_large=is_large)
         except (zipfile.BadZipFile, OSError, ValueError, zlib.error, NotImplementedError, EOFError) as error:
             raise UnreadableFileError(DAMAGED) from error
@@ -104,13 +107,23 @@ def _check_size(entries: list[zipfile.ZipInfo], *, most: int) -> None:
         raise UnreadableFileError(f"The workbook is larger than {most >> 20} MB when unpacked.")
 
 
-def _looked_at(stream: BinaryIO, entry: zipfile.ZipInfo, *, is_large: bool) -> CellFacts | OdsLook:
+def _padded_styles(stream: BinaryIO, entries: list[zipfile.ZipInfo]) -> Mapping[str, int]:
+    """Return the styles of an xlsx that show leading zeros; none if its styles are too large to look at."""
+    for entry in entries:
+        if plain_name(entry.filename) == STYLES_PART and entry.file_size <= _INDEX_MAX_BYTES:
+            return padded_styles(b"".join(islice(pieces(stream, entry), _INDEX_MAX_BYTES // _CHUNK_BYTES + 1)))
+    return {}
+
+
+def _looked_at(
+    stream: BinaryIO, entry: zipfile.ZipInfo, padded: Mapping[str, int], *, is_large: bool
+) -> CellFacts | OdsLook:
     """Unpack one entry without storing it, and return what its cells hold.
 
     Raises UnreadableFileError for a false size or cells too far apart.
     """
     unpacked = 0
-    quick, search = QuickLook(), FactSearch()
+    quick, search = QuickLook(), FactSearch(padded)
     for piece in pieces(stream, entry):
         unpacked += len(piece)
         if unpacked > entry.file_size:
@@ -120,7 +133,7 @@ def _looked_at(stream: BinaryIO, entry: zipfile.ZipInfo, *, is_large: bool) -> C
         search.add(piece)
         if not is_large:
             quick.add(piece)
-    exact = _exact_look(stream, entry, needs_parser=quick.needs_parser)
+    exact = _exact_look(stream, entry, padded, needs_parser=quick.needs_parser)
     if exact is None:
         return search.found
     for piece in pieces(stream, entry):
@@ -130,14 +143,14 @@ def _looked_at(stream: BinaryIO, entry: zipfile.ZipInfo, *, is_large: bool) -> C
 
 
 def _exact_look(
-    stream: BinaryIO, entry: zipfile.ZipInfo, *, needs_parser: bool
+    stream: BinaryIO, entry: zipfile.ZipInfo, padded: Mapping[str, int], *, needs_parser: bool
 ) -> ExactLook | OdsLook | XlsbLook | None:
     """Return the parser that the entry needs; None for most entries."""
     if entry.filename == ODS_PART:
         return OdsLook()
     if next(pieces(stream, entry), b"").startswith(XLSB_SHEET):
         return XlsbLook()
-    return ExactLook() if needs_parser else None
+    return ExactLook(padded) if needs_parser else None
 
 
 def pieces(stream: BinaryIO, entry: zipfile.ZipInfo) -> Iterator[bytes]:
