@@ -1,7 +1,7 @@
 """Words of the benchmark of encodings: names, cities, and common words of each language, with letters beyond ASCII.
 
 `TUNED` are the words that the detector was tried on while it was written; `HELD_OUT` were written before its figures
-were known, and are only measured. Neither is what `letters.json` was made from.
+were known, and their errors were looked at only late. Neither is what `letters.json` was made from.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ import pytest
 
 from sandbox.engine.corrections import Corrections
 from sandbox.engine.reading import cell_facts, package
-from sandbox.engine.reading.number_formats import padded_styles, shown_digits
+from sandbox.engine.reading.number_formats import STYLES_PART, padded_styles, shown_digits
 from tests.support.engine import run, sheets, workbook, zipped
 from tests.support.hostile import ods, ods_row, text_cell, xls, xlsb, xlsx
 
@@ -217,22 +217,23 @@ def styled(cells: str, *formats: str) -> bytes:
     uses = "".join(f'<xf numFmtId="{164 + at}"/>' for at in range(len(formats)))
     main = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
     styles = (
-        f'<styleSheet xmlns="{main}"><numFmts>{codes}</numFmts><cellStyleXfs><xf numFmtId="164"/></cellStyleXfs>'
-        f'<cellXfs><xf numFmtId="0"/>{uses}</cellXfs></styleSheet>'
+        f'<styleSheet xmlns="{main}"><numFmts>{codes}</numFmts><fonts><font/></fonts><fills><fill><patternFill/></fill></fills>'
+        f'<borders><border/></borders><cellStyleXfs><xf numFmtId="164"/></cellStyleXfs>'
+        f'<cellXfs><xf numFmtId="0"/>{uses}</cellXfs><cellStyles><cellStyle name="Normal" xfId="0" builtinId="0"/>'
+        "</cellStyles></styleSheet>"
     )
-    packed = io.BytesIO(xlsx(HEADER + cells))
-    with zipfile.ZipFile(packed, "a") as package:
-        package.writestr("xl/styles.xml", styles)
-    return packed.getvalue()
+    made = zipfile.ZipFile(io.BytesIO(xlsx(HEADER + cells)))
+    return zipped([(name, styles.encode() if name == STYLES_PART else made.read(name)) for name in made.namelist()])
 
 
 @pytest.mark.usefixtures("_large")
-@pytest.mark.parametrize("form", [' s="1"', " s='1'"], ids=["usual", "parsed"])
+@pytest.mark.parametrize("form", [' s="1"', " s='1' t='n'"])
 def test_numbers_shown_with_leading_zeros_are_imported_without_them_and_told(form):
     rows = f'<row r="2">{text_cell("A2", "Ida")}<c r="B2"{form}><v>42</v></c></row>'
     rows += f'<row r="3">{text_cell("A3", "Uwe")}<c r="B3"{form}><v>123456</v></c></row>'
+    rows += f'<row r="4">{text_cell("A4", "Pia")}<c r="B4" s="0"><v>7</v></c></row>'
     outcome = run(styled(rows, "000000"), NAME, {"key": "n", "label": "N"})
-    assert [row["n"] for row in outcome.rows] == ["42", "123456"]
+    assert [row["n"] for row in outcome.rows] == ["42", "123456", "7"]
     assert told(outcome) == [("zeros_by_format", "note", 2, 1, "42 for 000042")]
 
 

@@ -12,7 +12,9 @@ _FORMULA = re.compile(
 _ERROR = re.compile(
     rb'<c r="[A-Z]{1,3}(\d{1,7})"[^<>]*\st="e"[^<>]*>(?:<f(?:\s[^<>]*)?(?:/>|>[^<]*</f>))?<v>([^<]*)</v>'
 )
-_NUMBER = re.compile(rb'<c r="[A-Z]{1,3}(\d{1,7})" s="(\d{1,5})"(?: t="n")?><v>(\d{1,15})</v>')
+_NUMBER = re.compile(rb'<c r="[A-Z]{1,3}(\d{1,7})"([^<>]*)><v>(\d{1,15})</v>')
+_STYLE = re.compile(rb"""\ss=["'](\d{1,5})["']""")
+_OTHER_TYPE = re.compile(rb"""\st=["'](?!n["'])""")
 _TEXT_TYPE = b't="str"'
 _CELL_END = b"</c>"
 _TAIL_MAX_BYTES = 64 << 10
@@ -85,7 +87,9 @@ class FactSearch:
                     self.found.formulas.add(int(match[1]) - 1, "=" + (match[3] or b"").decode("utf-8", "replace"))
         if self.found.padded:
             for match in _NUMBER.finditer(text, 0, end):
-                self.found.add_number(int(match[1]) - 1, match[2].decode(), match[3].decode())
+                style = _STYLE.search(match[2])
+                if style and not _OTHER_TYPE.search(match[2]):
+                    self.found.add_number(int(match[1]) - 1, style[1].decode(), match[3].decode())
         if b't="e"' in text:
             for match in _ERROR.finditer(text, 0, end):
                 self.found.errors.add(int(match[1]) - 1, match[2].decode("utf-8", "replace"))

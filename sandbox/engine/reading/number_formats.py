@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from xml.parsers import expat
 
 STYLES_PART = "xl/styles.xml"
@@ -42,8 +43,6 @@ def padded_styles(xml: bytes) -> Mapping[str, int]:
 
     parser = expat.ParserCreate()
     parser.StartElementHandler, parser.EndElementHandler = start, end
-    try:
+    with suppress(expat.ExpatError, ValueError):
         parser.Parse(xml, True)  # noqa: FBT003 - the parser's own argument
-    except (expat.ExpatError, ValueError):
-        pass
     return {style: digits for style, digits in found.items() if digits > 1}
