@@ -217,7 +217,8 @@ def styled(cells: str, *formats: str) -> bytes:
     uses = "".join(f'<xf numFmtId="{164 + at}"/>' for at in range(len(formats)))
     main = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
     styles = (
-        f'<styleSheet xmlns="{main}"><numFmts>{codes}</numFmts><fonts><font/></fonts><fills><fill><patternFill/></fill></fills>'
+        f'<styleSheet xmlns="{main}"><numFmts>{codes}</numFmts><fonts><font/></fonts>'
+        "<fills><fill><patternFill/></fill></fills>"
         f'<borders><border/></borders><cellStyleXfs><xf numFmtId="164"/></cellStyleXfs>'
         f'<cellXfs><xf numFmtId="0"/>{uses}</cellXfs><cellStyles><cellStyle name="Normal" xfId="0" builtinId="0"/>'
         "</cellStyles></styleSheet>"
