@@ -18,7 +18,9 @@ def aws_extra() -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        raise ConfigError("the AWS extra is not installed", hint="pip install 'dromo-bulkhead[aws]'") from error
+        raise ConfigError(
+            "the AWS extra is not installed", hint="in the directory of Bulkhead, run: pip install '.[aws]'"
+        ) from error
 
 
 def aws_session(*, region_name: str | None = None, **credentials: str | None) -> Any:

@@ -175,7 +175,7 @@ class _Check:
             return
         for package, consequence in self._engine.missing:
             line(self._screen, f"warning: {package} is not installed: {consequence}")
-        line(self._screen, "hint: pip install 'dromo-bulkhead[sandbox]'")
+        line(self._screen, "hint: pip install '.[sandbox]'")
 
 
 def _in_short(summary: CheckSummary) -> str:

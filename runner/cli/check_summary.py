@@ -9,11 +9,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from runner.check import CheckSummary
+from runner.check import CheckSummary, Prediction
 from runner.check.report import PREDICTION_MEANINGS
 from runner.cli.check_progress import STYLES
 from runner.cli.ndjson import Fields
-from runner.cli.styles import line, prose
+from runner.cli.styles import NO_FILES, line, prose
 from runner.formatting import counted, lasting, near, shown, sized
 from runner.problems import Cell, Effect, Place, ProblemGroup, advice_for
 from runner.problems.groups import EFFECT_WORDS, headline_of, is_note, rows_of
@@ -88,6 +88,8 @@ def _losses(console: Console, summary: CheckSummary) -> None:
         text = Text(f"\n{where} with rows or cells that would be lost or shifted", style="bold magenta")
         text.append(" although the import does not fail: see the problems")
         line(console, text)
+    if skipped := summary.by_prediction.get(Prediction.SKIP):
+        line(console, f"\n{counted(skipped, 'file')} not checked: unchanged since an earlier batch; --again checks all")
     if summary.unjudged_count:
         line(console, f"\n{counted(summary.unjudged_count, 'file')} could not be checked; the vendor might accept them")
     if summary.too_young:
@@ -96,7 +98,7 @@ def _losses(console: Console, summary: CheckSummary) -> None:
 
 def _quota(console: Console, summary: CheckSummary) -> None:
     if not summary.file_count:
-        line(console, "A run would find no files here.")
+        line(console, NO_FILES)
     elif summary.create_count:
         wait = f"the last one after {lasting(summary.finish_in_s)}"
         within = wait if summary.finish_in_s else "all of them immediately"

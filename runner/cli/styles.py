@@ -40,6 +40,8 @@ MEANINGS = {
 }
 """What a state means at the end of a run; states are shown in this order."""
 
+NO_FILES = "No file was found; look at the source, and at --include, --exclude, and --min-age."
+
 
 def present(by_state: Mapping[ItemState, int]) -> Iterator[tuple[ItemState, int]]:
     """Yield each state that has items, with its count, in the order of MEANINGS."""

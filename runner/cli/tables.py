@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from runner.cli.row_lines import print_rows
-from runner.cli.styles import STYLES, line, present
+from runner.cli.styles import NO_FILES, STYLES, line, present
 from runner.cli.triage import LISTED_MOST
 from runner.config.route_remarks import sentences
 from runner.findings import Finding, Level
@@ -38,6 +38,8 @@ def columns(console: Console, rows: Iterable[Sequence[str]], *, indent: str = " 
 def print_plan(console: Console, plan: Plan) -> None:
     """Write what `run` would do."""
     line(console, f"{counted(plan.items, 'item')}, {counted(plan.creates, 'import')} to create, {sized(plan.bytes)}")
+    if not plan.items:
+        line(console, NO_FILES)
     if plan.creates:
         wait = f"the last import after {lasting(plan.finish_in_s)}"
         line(console, f"the quota allows {wait if plan.finish_in_s else 'all imports immediately'}")
@@ -65,10 +67,11 @@ def _rejections(console: Console, plan: Plan) -> None:
     line(console, f"\nRejected: {counted(total, 'item')}", style="bold")
     columns(console, [(code, f"{count:,}") for code, count in sorted(plan.rejected.items())])
     line(console)
-    for source, _, message in plan.rejected_samples[:LISTED_MOST]:
+    listed = plan.rejected_samples[:LISTED_MOST]
+    for source, _, message in listed:
         line(console, f"  {shown(source)}: {shown(message)}")
-    if total > LISTED_MOST:
-        line(console, f"  … and {total - LISTED_MOST:,} more")
+    if total > len(listed):
+        line(console, f"  … and {total - len(listed):,} more")
 
 
 def print_explanation(console: Console, explanation: Explanation) -> None:
@@ -161,12 +164,12 @@ def _detail(difference: Difference) -> str:
     return shown(difference.detail) + (" (repaired)" if difference.fixed else "")
 
 
-def print_redriven(console: Console, count: int, *, resume: str, results: bool = False) -> None:
-    """Write how many items are queued, or results missing; `resume` is what follows `bulkhead resume`."""
-    line(console, f"{counted(count, 'result')} to fetch again" if results else f"{counted(count, 'item')} queued again")
+def print_redriven(console: Console, count: int, *, batch_id: str, options: str = "", results: bool = False) -> None:
+    """Write how many items of a batch are queued, or results missing; `options` are those that `resume` needs."""
+    what, done = ("result", "to fetch again") if results else ("item", "queued again")
+    line(console, f"{counted(count, what)} of batch {shown(batch_id)} {done}")
     if count:
-        do = "fetch" if results else "send"
-        line(console, f"to {do} them: bulkhead resume {resume.strip()}".rstrip())
+        line(console, f"to {'fetch' if results else 'send'} them: bulkhead resume {shown(batch_id)}{options}")
 
 
 def print_no_match(console: Console, match: str) -> None:

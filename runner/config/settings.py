@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import tomllib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -45,6 +46,7 @@ from runner.config.units import (
     parse_row_loss_limit,
     parse_size,
 )
+from runner.config.value_forms import what_to_write
 from runner.errors import ConfigError
 from runner.ledger.location import LedgerTable, parse_location
 from runner.permissions import PRIVATE, Permissions
@@ -67,11 +69,10 @@ _OTHER_VARIABLES = ("BULKHEAD_CONFIG", "BULKHEAD_DEBUG")
 
 
 def _text_by(parse: Callable[[str], Any]) -> BeforeValidator:
-    """Return a validator that parses texts and plain numbers, and passes other values on."""
+    """Return a validator that parses what a person wrote, and passes parsed values on."""
 
     def read(value: object) -> object:
-        is_text = isinstance(value, str | int | float) and not isinstance(value, bool)
-        return parse(str(value)) if is_text else value
+        return value if isinstance(value, Rate | FailureLimit | RowLossLimit | None) else parse(str(value))
 
     return BeforeValidator(read)
 
@@ -272,7 +273,7 @@ class Settings(BaseSettings):
             config_file=config,
             directory=cwd.resolve(),
             found=frozenset(name for name, layer in sources.items() if layer.is_found),
-            warnings=(*_unencrypted(settings.api_url), *_unknown_variables(environ), *_unknown_variables(dotenv)),
+            warnings=(*_address_warnings(settings.api_url), *_unknown_variables(environ), *_unknown_variables(dotenv)),
         )
 
     def overlaid(self, text: str, *, keys: Collection[str], hint: str) -> Settings:
@@ -386,6 +387,12 @@ def _config_file(
         )
     if path.is_file():
         return path.resolve(), not named
+    if (named or of_dotenv) and path.is_dir():
+        inside = os.path.normpath(Path(str(named or of_dotenv), CONFIG_NAME))
+        raise ConfigError(
+            f"the configuration file {os.path.normpath(path)} is a directory",
+            hint=f"name a file in it: --config {shlex.quote(inside)}",
+        )
     if named or of_dotenv:
         raise ConfigError(f"the configuration file {path} does not exist", hint=f"--config or {variable} names it")
     return None, False
@@ -503,12 +510,12 @@ def _validated(values: Mapping[str, Any], origins: Mapping[str, str]) -> Setting
     try:
         return Settings(**values)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        first = error.errors(include_url=False, include_input=False)[0]
         name = _FIELD_OF_ALIAS.get(str(first["loc"][0]), str(first["loc"][0]))
-        reason = first["msg"].removeprefix("Value error, ")
+        form = what_to_write(name, first)
         shown = _shown(name, values[name])
         shown = shown if len(shown) <= _SHOWN_CHARS else f"{shown[:_SHOWN_CHARS]}…"
-    raise ConfigError(f"{name} = {shown} ({origins[name]}): {reason[:1].lower()}{reason[1:]}")
+    raise ConfigError(f"{name} = {shown} ({origins[name]}): {form}")
 
 
 def _absolute(path: Path | LedgerTable | None, layer: _Layer | None, cwd: Path) -> Path | LedgerTable | None:
@@ -517,10 +524,13 @@ def _absolute(path: Path | LedgerTable | None, layer: _Layer | None, cwd: Path) 
     return Path(os.path.normpath((layer.base if layer else cwd) / path.expanduser()))
 
 
-def _unencrypted(api_url: str) -> list[str]:
-    if urlsplit(api_url).scheme == "https" or is_loopback(api_url):
-        return []
-    return [f"the license key is sent unencrypted to {api_url}; use https"]
+def _address_warnings(api_url: str) -> list[str]:
+    parts, found = urlsplit(api_url), []
+    if parts.scheme != "https" and not is_loopback(api_url):
+        found.append(f"the license key is sent unencrypted to {api_url}; use https")
+    if not parts.path:
+        found.append(f"the API URL {api_url} has no path; the API is usually at {api_url}/api/v1")
+    return found
 
 
 def _unknown_variables(variables: Mapping[str, str]) -> list[str]:

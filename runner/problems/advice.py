@@ -218,7 +218,7 @@ def _schema_refused(_group: ProblemGroup, _fields: Mapping[str, Definition]) -> 
 
 def _library(group: ProblemGroup, _fields: Mapping[str, Definition]) -> str:
     extra = "hooks" if "hooks" in group.message else "sandbox"
-    return f"Install what the check needs: pip install 'dromo-bulkhead[{extra}]'."
+    return f"Install what the check needs: pip install '.[{extra}]'."
 
 
 def _always(text: str) -> Callable[[ProblemGroup, Mapping[str, Definition]], str]:

@@ -9,7 +9,7 @@ class HooksUnavailable(Exception):
     """There are hooks to run, but the program that runs them is not installed."""
 
     def __init__(self) -> None:
-        super().__init__("This schema has hooks; running them needs an extra: pip install 'dromo-bulkhead[hooks]'.")
+        super().__init__("This schema has hooks; running them needs an extra: pip install '.[hooks]'.")
 
 
 class HookFailed(Exception):

@@ -213,7 +213,7 @@ def test_without_a_library_the_command_to_type_is_named_and_its_files_are_not_ju
     shutil.copy(ROOT / "examples" / "inbox" / "orders" / "q3.xlsx", mine.inbox)
     lacking = {"PYTHONPATH": f"{packages_without('python_calamine', mine.home.parent)}:{ROOT}"}
     finished = mine.command("check", "inbox", "--schema-id", "customers", "--json", variables=lacking).expect(4)
-    assert "hint: pip install 'dromo-bulkhead[sandbox]'" in finished.text
+    assert "hint: pip install '.[sandbox]'" in finished.text
     assert (finished.events[0]["code"], finished.events[0]["judged"]) == ("check_library", False)
     events = mine.command(*mine.arguments(*PACE, "--check", "--json"), variables=lacking).events
     assert any("python-calamine is not installed" in event.get("message", "") for event in events)

@@ -93,4 +93,4 @@ def test_row_delete_hooks_alone_start_no_process(monkeypatch):
 def test_without_the_extra_a_schema_with_hooks_fails_and_names_it(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "deno", None)
     sentence = failure(run("Name\nAda\n", NAME, hooks={"rowHooks": ["(r) => r"]}))
-    assert "pip install 'dromo-bulkhead[hooks]'" in sentence
+    assert "pip install '.[hooks]'" in sentence

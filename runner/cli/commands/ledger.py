@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from runner.cli.arguments import (
@@ -69,17 +70,16 @@ async def redrive(args: RedriveArguments) -> None:
     async with session(args) as s:
         states = args.states()
         args.check_results()
+        batch_id = (await s.bulkhead.status(args.batch)).batch.batch_id
         if args.results:
-            count = await s.bulkhead.fetch_results_again(args.batch, match=args.match)
+            count = await s.bulkhead.fetch_results_again(batch_id, match=args.match)
         else:
             args.confirm()
-            count = await s.bulkhead.redrive(
-                args.batch, states=states, match=args.match, import_again=args.import_again
-            )
-        resume = f"{args.batch or ''}{args.repeated()}"
+            count = await s.bulkhead.redrive(batch_id, states=states, match=args.match, import_again=args.import_again)
+        show = partial(print_redriven, batch_id=batch_id, options=args.repeated(), results=args.results)
         s.answer(
             count,
-            lambda console, count: print_redriven(console, count, resume=resume, results=args.results),
+            show,
             lambda count: {"redriven": count},
         )
     if args.match is not None and not count:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -73,10 +74,28 @@ async def explain(args: ExplainArguments) -> None:
     from runner.cli.query import session
     from runner.cli.tables import print_explanation
 
+    _refuse_directory(args.file)
     async with session(args) as s:
         root = args.source or await _root_of(s.bulkhead, s.loaded, args.file)
         explanation = await s.bulkhead.explain(args.spec(s.loaded, source=root), args.file)
         s.answer(explanation, print_explanation, explanation_document)
+
+
+def _refuse_directory(file: str) -> None:
+    """Raise ConfigError if the name is that of a directory or a prefix, of which a plan shows all files."""
+    from runner.aws.s3 import is_s3
+    from runner.errors import ConfigError
+
+    if is_s3(file) and file.endswith("/"):
+        kind = "a prefix"
+    elif not is_s3(file) and Path(file).is_dir():
+        kind = "a directory"
+    else:
+        return
+    raise ConfigError(
+        f"{file} is {kind}, and explain takes one file",
+        hint=f"`bulkhead plan {shlex.quote(file)}` shows what a run would do with all of its files",
+    )
 
 
 async def _root_of(bulkhead: Bulkhead, loaded: LoadedSettings, file: str) -> str:

@@ -72,7 +72,7 @@ def bulkhead(code: str, *arguments: str, cwd: Path) -> subprocess.CompletedProce
 def test_without_the_aws_extra_its_installation_is_named(tmp_path: Path, places: list[str]) -> None:
     ended = bulkhead(WITHOUT_AWS, "run", *places, "--schema-id", "s", cwd=tmp_path)
     assert ended.returncode == 2
-    assert "pip install 'dromo-bulkhead[aws]'" in ended.stderr
+    assert "pip install '.[aws]'" in ended.stderr
 
 
 def test_local_files_need_nothing_of_aws(tmp_path: Path) -> None:

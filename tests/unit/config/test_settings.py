@@ -138,8 +138,8 @@ class TestMistakes:
     @pytest.mark.parametrize(
         ("name", "value", "reason"),
         [
-            ("uploads", "many", "valid integer"),
-            ("uploads", "0", "greater than or equal to 1"),
+            ("uploads", "many", "write a whole number"),
+            ("uploads", "0", "at least 1"),
             ("create_quota", "20", "such as 20/60s"),
             ("max_duration", "soon", "such as 90s, 15m or 2h30m"),
             ("max_duration", "0", "greater than 0"),
@@ -147,7 +147,7 @@ class TestMistakes:
             ("max_failures", "101%", "at most 100%"),
             ("bwlimit", "fast", "such as 500K"),
             ("order_by", "color", "'name', 'size' or 'mtime'"),
-            ("filename_tag", "perhaps", "valid boolean"),
+            ("filename_tag", "perhaps", "write true or false"),
             ("ledger", "postgres://x", "sqlite:///PATH"),
             ("ledger", "dynamodb://", "dynamodb://TABLE"),
             ("ledger", "dynamodb://a/b", "dynamodb://TABLE"),

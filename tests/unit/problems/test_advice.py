@@ -63,7 +63,7 @@ def of_cells(field: dict[str, Any], rule: str, *values: str) -> str:
         (of("warning", code="unheard_of"), "Check whether this is intended"),
         (of("unsupported_type"), "--exclude '**/*.pdf'"),
         (of("no_route"), 'match = "in/**"'),
-        (of("check_library"), "pip install 'dromo-bulkhead[sandbox]'"),
+        (of("check_library"), "pip install '.[sandbox]'"),
         (of("check_timeout"), "--file-timeout"),
         (of("import_failed", "The workbook is damaged and cannot be read."), "save it again"),
         (of("import_failed", "The file is neither text nor a workbook that can be read."), "match its file name"),
