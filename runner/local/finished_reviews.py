@@ -66,14 +66,16 @@ class FinishedReviews:
     async def collect(self, source_uri: str, *, but: str) -> None:
         """Collect for all earlier batches of a source, `but` for one, until it is done or a stop is requested.
 
-        Takes at most `LONGEST_S` seconds and one pass over the vendor's list. Raises StorageFull, LedgerError.
+        Takes at most `LONGEST_S` seconds, or the time after which a run gives up, and one pass over the vendor's list.
+        Raises StorageFull, LedgerError.
         """
+        longest_s = min(LONGEST_S, self._resources.settings.give_up_after or LONGEST_S)
         work = asyncio.ensure_future(self._collect_all(source_uri, but))
         stopping = asyncio.ensure_future(self._stop.wait())
         try:
-            done, _ = await asyncio.wait({work, stopping}, timeout=LONGEST_S, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait({work, stopping}, timeout=longest_s, return_when=asyncio.FIRST_COMPLETED)
             if not done:
-                self._say("reviews_not_collected", f"looking for finished reviews took over {lasting(LONGEST_S)}")
+                self._say("reviews_not_collected", f"looking for finished reviews took over {lasting(longest_s)}")
         finally:
             for task in (work, stopping):
                 task.cancel()

@@ -212,7 +212,7 @@ def batch_result(
     if tracking and stop.reason is None and deferred.count and result.exit_code is not ExitCode.TRY_AGAIN:
         reason = f"{_did_not_finish(deferred.count, deferred)}; {result.reason}"
         result = replace(result, exit_code=ExitCode.TRY_AGAIN, reason=reason)
-    result = replace(result, deferred=deferred)
+    result = replace(result, deferred=deferred, earlier_reviews=earlier_reviews, dismissed_count=dismissed_count)
     is_waiting = result.exit_code is ExitCode.NEEDS_REVIEW and by_state.get(_S.NEEDS_REVIEW)
     if tracking and stop.reason is not None and is_waiting:
         reason = stop.detail or str(stop.reason)
