@@ -388,14 +388,10 @@ class Bulkhead:
         """Return what `run` would do. Nothing is written or sent. Raises SourceNotFound, ConfigError, LedgerError."""
         pacer = await self._resources.pacer() if self._settings.license_key else None
         free = await pacer.free_slots() if pacer else self._settings.create_quota.count
-        source = await self._resources.source(spec.source)
-        return await planning.plan(
-            source,
-            self._discovery(spec, source, await self._readable_ledger()),
-            spec.routes,
-            quota=self._settings.create_quota,
-            free=free,
-        )
+        source, ledger = await self._resources.source(spec.source), await self._readable_ledger()
+        discovery = self._discovery(spec, source, ledger)
+        quota = self._settings.create_quota
+        return await planning.plan(source, discovery, spec.routes, quota=quota, free=free, ledger=ledger)
 
     async def explain(self, spec: RunSpec, path: str) -> Explanation:
         """Return the route of one file and why, and what `run` would do with it. Raises SourceNotFound, ConfigError."""

@@ -69,7 +69,8 @@ def plan_document(plan: Plan) -> dict[str, Any]:
     """Return what `plan --json` says."""
     samples = [{"source": source, "code": code, "message": message} for source, code, message in plan.rejected_samples]
     remarks = [remark.as_object() for remark in plan.schema_remarks]
-    return {**_fields(plan), "rejected_samples": samples, "schema_remarks": remarks}
+    reviews = [review.document() for review in plan.earlier_reviews]
+    return {**_fields(plan), "rejected_samples": samples, "schema_remarks": remarks, "earlier_reviews": reviews}
 
 
 def explanation_document(explanation: Explanation) -> dict[str, Any]:

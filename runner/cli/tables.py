@@ -17,10 +17,12 @@ from runner.formatting import counted, lasting, near, shown, sized
 from runner.models import OPEN_STATES, ItemState, iso
 
 if TYPE_CHECKING:
+    from runner.local.open_reviews import OpenReview
     from runner.local.plan import Explanation, Plan
     from runner.local.reconcile import Difference
     from runner.models import BatchStatus
 
+REVIEWS_LISTED_MOST = 5
 _MARKS = {Level.OK: ("ok", "green"), Level.WARN: ("warn", "yellow"), Level.FAIL: ("FAIL", "bold red")}
 
 
@@ -51,6 +53,8 @@ def print_plan(console: Console, plan: Plan) -> None:
     if plan.failed_before:
         why = "unchanged since the import failed; if you corrected the schema in the dashboard, use --retry-failed"
         line(console, f"\n{counted(plan.failed_before, 'item')} not sent: {why}")
+    if plan.earlier_reviews:
+        _earlier_reviews(console, plan.earlier_reviews)
     if plan.too_young:
         line(console, f"\n{counted(plan.too_young, 'file')} changed too recently: left for a later run")
     if plan.linked_directories:
@@ -58,6 +62,14 @@ def print_plan(console: Console, plan: Plan) -> None:
     _rejections(console, plan)
     for sentence in sentences(plan.schema_remarks):
         line(console, f"notice: {shown(sentence)}", style="yellow")
+
+
+def _earlier_reviews(console: Console, reviews: Sequence[OpenReview]) -> None:
+    line(console, f"\n{counted(len(reviews), 'review')} open in earlier batches; a run first collects what is finished")
+    for review in reviews[:REVIEWS_LISTED_MOST]:
+        line(console, f"  {shown(review.source)}  batch {shown(review.batch_id)}")
+    if len(reviews) > REVIEWS_LISTED_MOST:
+        line(console, f"  … and {len(reviews) - REVIEWS_LISTED_MOST:,} more: bulkhead reviews")
 
 
 def _rejections(console: Console, plan: Plan) -> None:

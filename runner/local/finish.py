@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from runner import identity
 from runner.errors import SinkFailed, StorageFull, Unavailable
 from runner.events import BatchFinished, Notice
 from runner.local.deferrals import still_deferred
 from runner.local.dismiss import dismissed_count
-from runner.local.open_reviews import earlier_reviews, reviews_of_source
+from runner.local.open_reviews import OpenReview, earlier_reviews, reviews_of_source
 from runner.local.out_owner import OutOwner, confirm
 from runner.local.outcome import BatchOutcome, BatchResult, batch_result, without_manifest
 from runner.local.pipeline import RunResult, Scope
@@ -18,7 +19,7 @@ from runner.models import Batch, ItemState
 from runner.stages.earlier import held_back
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from runner.config.units import Rate
     from runner.events import EventHook
@@ -44,7 +45,10 @@ async def judge(
     """
     batch_id = batch.batch_id
     skipped = await held_back(ledger, batch_id)
-    others = await reviews_of_source(ledger, batch) if scope is Scope.RUN else ()
+    others: Sequence[OpenReview] = ()
+    if scope is Scope.RUN:
+        endpoint = identity.endpoint_of(batch.account)
+        others = await reviews_of_source(ledger, batch.source_uri, endpoint=endpoint, but=batch_id)
     return batch_result(
         await ledger.counts(batch_id),
         stop=stop,

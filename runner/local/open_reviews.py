@@ -39,8 +39,9 @@ class OpenReview:
         """Return for how many seconds the review has been open."""
         return max(0.0, (now - self.opened_at).total_seconds())
 
-    def document(self, now: datetime) -> dict[str, Any]:
-        """Return the fields of the review in JSON."""
+    def document(self, now: datetime | None = None) -> dict[str, Any]:
+        """Return the fields of the review in JSON, with its age at an instant."""
+        age = {} if now is None else {"age_s": round(self.age_s(now))}
         return {
             "batch_id": self.batch_id,
             "source": self.source,
@@ -49,7 +50,7 @@ class OpenReview:
             "review_url": self.review_url,
             "why": self.why,
             "opened_at": iso(self.opened_at),
-            "age_s": round(self.age_s(now)),
+            **age,
             "superseded": self.is_superseded,
         }
 
@@ -87,16 +88,17 @@ async def open_reviews(
     return sorted(found, key=_by_age)
 
 
-async def reviews_of_source(ledger: Ledger, batch: Batch) -> list[OpenReview]:
-    """Return the needed reviews in other batches of a batch's source, at the same API, oldest first.
+async def reviews_of_source(
+    ledger: Ledger, source_uri: str, *, endpoint: str, but: str | None = None
+) -> list[OpenReview]:
+    """Return the needed reviews in the batches of a source at an API, but in one batch, oldest first.
 
     Raises LedgerError.
     """
-    endpoint = identity.endpoint_of(batch.account)
     others = [
         one
-        for one in await ledger.batches(source_uri=batch.source_uri)
-        if one.batch_id != batch.batch_id and identity.endpoint_of(one.account) == endpoint
+        for one in await ledger.batches(source_uri=source_uri)
+        if one.batch_id != but and identity.endpoint_of(one.account) == endpoint
     ]
     return [review for review in await open_reviews(ledger, others) if not review.is_superseded]
 

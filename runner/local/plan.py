@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from runner.config.route_remarks import RouteRemark, remarks_of_routes
 from runner.config.routes import NO_ROUTE
 from runner.errors import ItemRejected
+from runner.local.open_reviews import OpenReview, reviews_of_source
 from runner.models import Item, ItemState
 from runner.sources import links_passed_over
 from runner.sources.recoded_body import in_utf8
@@ -30,7 +31,7 @@ class Plan:
 
     `linked_directories` says which links to directories are not followed, None if there are none. `failed_before`
     counts unchanged files that the vendor refused; they are not sent. `schema_remarks` are about names in the routes'
-    schemas that the vendor's documents do not have.
+    schemas that the vendor's documents do not have. `earlier_reviews` are those open in earlier batches of the source.
     """
 
     items: int
@@ -45,6 +46,7 @@ class Plan:
     linked_directories: str | None = None
     failed_before: int = 0
     schema_remarks: tuple[RouteRemark, ...] = ()
+    earlier_reviews: tuple[OpenReview, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,8 +88,13 @@ class _Count:
             self.bytes += item.size_bytes or 0
 
 
-async def plan(source: Source, discovery: Discovery, routes: Routes, *, quota: Rate, free: int) -> Plan:
-    """List the source, and count what a run would do with each file. Raises SourceNotFound, LedgerError."""
+async def plan(
+    source: Source, discovery: Discovery, routes: Routes, *, quota: Rate, free: int, ledger: Ledger | None = None
+) -> Plan:
+    """List the source, and count what a run would do with each file; `ledger` has the reviews of earlier batches.
+
+    Raises SourceNotFound, LedgerError.
+    """
     count = _Count()
     async for entries in source.entries():
         for item in await discovery.items(entries):
@@ -106,7 +113,12 @@ async def plan(source: Source, discovery: Discovery, routes: Routes, *, quota: R
         linked_directories=links_passed_over(source),
         failed_before=count.failed_before,
         schema_remarks=tuple(remarks_of_routes(routes.routes)),
+        earlier_reviews=await _reviews(ledger, source, discovery),
     )
+
+
+async def _reviews(ledger: Ledger | None, source: Source, discovery: Discovery) -> tuple[OpenReview, ...]:
+    return () if ledger is None else tuple(await reviews_of_source(ledger, source.uri, endpoint=discovery.endpoint))
 
 
 async def explain(

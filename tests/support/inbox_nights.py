@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from pydantic import SecretStr
 
@@ -44,13 +45,11 @@ class InboxNights:
     def bulkhead(self) -> Bulkhead:
         return Bulkhead(self.settings, on_event=self.events.append)
 
-    async def run(
-        self, *, again: bool = False, retry_failed: bool = False, out: Path | None = None, source: Path | None = None
-    ) -> BatchOutcome:
-        spec = RunSpec(
-            source=source_spec(str(source or self.inbox)), routes=Routes.single(schema_id="customers"), again=again,
-            retry_failed=retry_failed, out=str(out) if out else None,
-        )  # fmt: skip
+    def spec(self, **options: Any) -> RunSpec:
+        return RunSpec(source=source_spec(str(self.inbox)), routes=Routes.single(schema_id="customers"), **options)
+
+    async def run(self, *, again: bool = False, retry_failed: bool = False, out: Path | None = None) -> BatchOutcome:
+        spec = self.spec(again=again, retry_failed=retry_failed, out=str(out) if out else None)
         self.events.clear()
         async with self.bulkhead() as bulkhead:
             outcome = await bulkhead.run(spec)

@@ -182,6 +182,16 @@ async def test_reviews_are_listed_oldest_first_over_all_batches_or_one(nights: I
     assert first.batch.batch_id != second.batch.batch_id
 
 
+async def test_a_plan_names_the_open_reviews_of_its_source_and_collects_nothing(nights: InboxNights) -> None:
+    first = await left_open(nights, east="1")
+    await nights.finish_review(first, "east.csv")
+    async with nights.bulkhead() as bulkhead:
+        plan = await bulkhead.plan(nights.spec())
+        (item,) = [item async for item in bulkhead.items(first.batch.batch_id)]
+    assert [(review.source, review.batch_id) for review in plan.earlier_reviews] == [("east.csv", first.batch.batch_id)]
+    assert item.state is S.NEEDS_REVIEW
+
+
 async def test_a_dismissed_review_ends_as_failed_and_changes_no_exit_code_on_any_night(nights: InboxNights) -> None:
     first = await left_open(nights, east="1")
     async with nights.bulkhead() as bulkhead:
