@@ -28,7 +28,7 @@ EFFECT_WORDS = {
 GROUPS_MAX = 1000
 SAMPLES = 3
 _TEXTS_MAX = 50
-_DIGITS = re.compile(r"\d+")
+_DIGITS = re.compile(r"(?<![A-Za-z0-9-])\d+")
 
 _T = TypeVar("_T")
 _Sortable = TypeVar("_Sortable", tuple[str, str], tuple[str, int, str])

@@ -113,7 +113,7 @@ def test_lines_hold_counts_and_reasons_and_the_last_one_the_clusters() -> None:
     lines.files([FileCheck(source="bad\udcff.csv", prediction=Prediction.FAIL, code="check_timeout", message="slow")])
     lines.finished(summary(), {}, ExitCode.OK)
     first, last = map(json.loads, stream.getvalue().splitlines())
-    assert (first["source"], first["prediction"], first["judged"]) == ("bad\\udcff.csv", "fail", False)
+    assert (first["source"], first["prediction"], first["judged"]) == ("bad\\xff.csv", "fail", False)
     assert last["clusters"][0]["advice"]
     assert (last["removed_row_count"], last["exit_code"]) == (2, 0)
 

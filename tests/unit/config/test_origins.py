@@ -40,6 +40,7 @@ TABLE: dict[str, Kind] = {
     "accept_new_key": "plain",
     "json_is_new": "plain",
     "include": "plain",
+    "encoding": "plain",
     "exclude": "plain",
     "min_age": "plain",
     "order_by": "plain",

@@ -92,6 +92,16 @@ def test_memory_does_not_grow_with_the_number_of_different_problems() -> None:
     assert all(len(one.files) <= SAMPLES for one in found)
 
 
+def test_numbers_that_are_part_of_a_name_keep_messages_apart() -> None:
+    groups = ProblemGroups()
+    for source, message in (("a", "cp1252 or cp1250"), ("b", "cp1251 or cp1252"), ("c", "cp1252 or cp1250")):
+        groups.take(check(source, problem(message)))
+    assert [(one.message, one.files) for one in groups.sorted()] == [
+        ("cp1252 or cp1250", ("a", "c")),
+        ("cp1251 or cp1252", ("b",)),
+    ]
+
+
 def test_the_totals_add_up_files_rows_losses_and_time() -> None:
     totals = CheckTotals()
     totals.take(check("a", row_count=10, removed_row_count=10, size_bytes=5))
