@@ -23,7 +23,7 @@ VALUES_KEPT = 8
 VALUE_MAX_CHARS = 80
 UNJUDGED_MARKS = {
     "(the sandbox extra)": "check_library",
-    "dromo-bulkhead[hooks]": "check_library",
+    "'.[hooks]'": "check_library",
     "Hooks may not do this here": "check_network",
 }
 """Texts in the engine's messages about something that it lacks and the vendor has, with their codes."""
