@@ -538,7 +538,8 @@ class Bulkhead:
             fail_on_lost_rows=self._settings.fail_on_lost_rows,
         )
         outcome = await asyncio.shield(finish(batch, result, Records.of(context, owner)))
-        return replace(outcome, kept_ledger=str(kept)) if kept else outcome
+        missing = ended.missing_schemas if ended else ()
+        return replace(outcome, kept_ledger=str(kept) if kept else None, missing_schemas=missing)
 
     def _gate(self, spec: RunSpec, active: _ActiveRun) -> Gate | None:
         if spec.check is None:

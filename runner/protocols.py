@@ -47,6 +47,10 @@ class ImportsApi(Protocol):
         """Delete an import. Raises ImportNotFound, Unavailable."""
         ...
 
+    async def schema_names(self) -> dict[str, str]:
+        """Return the names of the account's saved schemas by id. Raises Unavailable."""
+        ...
+
     async def schema(self, schema_id: str) -> dict[str, Any]:
         """Return a saved schema. Raises SchemaNotFound, Unavailable."""
         ...

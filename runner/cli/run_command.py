@@ -6,13 +6,14 @@ import asyncio
 import shlex
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, NoReturn
 
 import typer
 from rich.console import Console
 
+from runner.aws.s3 import is_s3
 from runner.bulkhead import Bulkhead
 from runner.cli.errors import reported
 from runner.cli.ndjson import JsonEvents
@@ -26,9 +27,10 @@ from runner.cli.summary import RunSummary, print_summary
 from runner.cli.triage import NEEDING_A_PERSON, needing_a_person
 from runner.clock import SystemClock
 from runner.events import ItemMoved, ignore
-from runner.formatting import shown
+from runner.formatting import near, shown
 from runner.local.outcome import BatchOutcome, ExitCode, worst
 from runner.models import ItemState
+from runner.sources.spec import local_path
 
 if TYPE_CHECKING:
     from runner.check import Engine
@@ -121,7 +123,16 @@ async def _summary(
         elapsed_s=elapsed_s,
         options=args.repeated() + _kept_ledger(outcome),
         sandbox=standalone_sandbox(args, loaded, sys.argv[1:]) if args.sandbox else None,
+        again=_again(sys.argv[1:], outcome.batch.source_uri),
     )
+
+
+def _again(argv: Sequence[str], source_uri: str) -> str:
+    """Return the command that runs a source again: this one if it is a run, else one to complete."""
+    if argv[:1] == ["run"]:
+        return shlex.join(["bulkhead", *(word for word in argv if word != "--retry-failed")])
+    source = source_uri if is_s3(source_uri) else near(local_path(source_uri))
+    return f"bulkhead run {shlex.quote(source)} ..."
 
 
 class MoveCounts:

@@ -32,6 +32,7 @@ class RunSummary:
 
     `options` are repeated in the commands to copy, such as ` --ledger PATH`. `sandbox` is set if the run used the
     embedded sandbox: the command that starts a sandbox that keeps running, and the one that repeats the run against it.
+    `again` is the command that runs the source again.
     """
 
     outcome: BatchOutcome
@@ -39,6 +40,7 @@ class RunSummary:
     elapsed_s: float
     options: str = ""
     sandbox: tuple[str, str] | None = None
+    again: str = "bulkhead run SOURCE"
 
 
 def print_summary(console: Console, summary: RunSummary) -> None:
@@ -64,23 +66,43 @@ def print_summary(console: Console, summary: RunSummary) -> None:
 
 
 def next_commands(summary: RunSummary) -> list[tuple[str, str]]:
-    """Return (command, effect) for each next step. An unfinished batch is resumed before anything is redriven."""
+    """Return (command, effect) for each next step, of which each can help.
+
+    An unfinished batch is resumed before anything else, unless it waits for a schema that does not exist.
+    """
     outcome, options = summary.outcome, summary.options
     batch_id = outcome.batch.batch_id
     by_state = outcome.by_state
+    if outcome.missing_schemas:
+        return [(summary.again, "with another schema: correct --schema-id, or schema_id in bulkhead.toml, first")]
     if any(by_state.get(state) for state in OPEN_STATES):
         return [(f"bulkhead resume {batch_id}{options}", "continues this batch")]
     commands = []
     if by_state.get(ItemState.NEEDS_REVIEW):
         commands.append((f"bulkhead track {batch_id}{options}", "collects the results of finished reviews"))
-    for state in (ItemState.FAILED, ItemState.REJECTED, ItemState.UNCERTAIN):
-        dismissed = outcome.dismissed_count if state is ItemState.FAILED else 0
-        if by_state.get(state, 0) > dismissed:
-            command = f"bulkhead redrive {batch_id} --state {state}{options}"
-            commands.append((command, f"queues the {state} items again; `bulkhead resume` then sends them"))
+    commands += _commands_for_failures(summary)
     if outcome.earlier_reviews.count:
         commands.append((f"bulkhead track{options}", "collects the results of finished reviews of all batches"))
     return commands + _commands_for_unresolved(outcome.held_back, options)
+
+
+def _commands_for_failures(summary: RunSummary) -> list[tuple[str, str]]:
+    """Return (command, effect) for failed, rejected, and uncertain items; a redrive helps only those in doubt."""
+    outcome, triage = summary.outcome, summary.triage
+    by_state = outcome.by_state
+    failed = by_state.get(ItemState.FAILED, 0) - outcome.dismissed_count
+    refused = failed - triage.held_count
+    commands = []
+    if refused > 0 or by_state.get(ItemState.REJECTED):
+        commands.append((summary.again, "after you fix the files: sends those that changed"))
+    if refused > 0:
+        effect = "after you correct the schema in the dashboard: also sends unchanged files that failed"
+        commands.append((f"{summary.again} --retry-failed", effect))
+    for state, count in ((ItemState.FAILED, triage.held_count), (ItemState.UNCERTAIN, triage.uncertain_count)):
+        if count:
+            command = f"bulkhead redrive {outcome.batch.batch_id} --state {state}{summary.options}"
+            commands.append((command, f"asks the vendor about the {state} items; `bulkhead resume` then continues"))
+    return commands
 
 
 def _commands_for_unresolved(held_back: HeldBack, options: str) -> list[tuple[str, str]]:
@@ -199,6 +221,11 @@ def _next_steps(console: Console, summary: RunSummary) -> None:
         return
     start, run = summary.sandbox
     _heading(console, "This run used the embedded sandbox: nothing was sent to the vendor")
+    if summary.outcome.missing_schemas:
+        line(console, "  The sandbox does not have the schemas of your account. Run again with either:")
+        line(console, "  --sandbox-schemas DIR   a directory of saved schemas, one JSON file for each", style="cyan")
+        line(console, "  --fields FILE           a schema in a file, instead of --schema-id", style="cyan")
+        return
     line(console, "  To review, track, redrive, or resume, start a sandbox in another terminal:")
     line(console, f"  {start}", style="cyan")
     line(console, "  Then run the batch against it:")

@@ -29,6 +29,7 @@ class FailureGroup:
 class Triage:
     """Counts every item, and keeps at most `LISTED_MOST` reviews and uncertain items by name.
 
+    `held_count` counts failed items whose data may be at the vendor, so that only a redrive sends them again.
     `given_up` holds items that are still open but have an error: no function works on them any more.
     """
 
@@ -37,6 +38,7 @@ class Triage:
     uncertain: list[tuple[str, str]] = field(default_factory=list)
     uncertain_count: int = 0
     dismissed_count: int = 0
+    held_count: int = 0
     failed: dict[tuple[str, str], FailureGroup] = field(default_factory=dict)
     rejected: dict[tuple[str, str], FailureGroup] = field(default_factory=dict)
     given_up: dict[tuple[str, str], FailureGroup] = field(default_factory=dict)
@@ -54,6 +56,7 @@ class Triage:
         elif item.is_dismissed:
             self.dismissed_count += 1
         elif item.state is ItemState.FAILED:
+            self.held_count += item.is_held
             _group(self.failed, item)
         elif item.state is ItemState.REJECTED:
             _group(self.rejected, item)

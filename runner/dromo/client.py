@@ -165,6 +165,11 @@ class HeadlessClient:
         path = _path("/headless/imports/", import_id, missing=missing)
         self._check(await self._ask("DELETE", path), missing=missing)
 
+    async def schema_names(self) -> dict[str, str]:
+        """Return the names of the account's saved schemas by id, "" without one. Raises Unavailable."""
+        answer = await self._get("/schemas/", cap_bytes=LIST_CAP_BYTES)
+        return self._decoded(answer, partial(_schema_names, mask=self._mask))
+
     async def schema(self, schema_id: str) -> dict[str, Any]:
         """Return a saved schema as the vendor writes it. Raises SchemaNotFound, Unavailable."""
         missing = SchemaNotFound("the vendor has no such schema", schema_id=schema_id)
@@ -402,6 +407,13 @@ def _presigned_url(data: Any) -> str:
     if not isinstance(url, str) or not url:
         raise ValueError("it has no presigned url")
     return url
+
+
+def _schema_names(data: Any, *, mask: Mask) -> dict[str, str]:
+    if not isinstance(data, list):
+        raise ValueError("it is not a list of schemas")  # noqa: TRY004 - one error for all that is unusable
+    usable = [one for one in map(_object, data) if is_usable_id(one.get("id")) and not mask.knows(one["id"])]
+    return {one["id"]: mask.short(one["name"]) if isinstance(one.get("name"), str) else "" for one in usable}
 
 
 def _object(data: Any) -> dict[str, Any]:

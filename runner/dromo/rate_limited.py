@@ -37,6 +37,9 @@ class WrappedApi:
     async def delete(self, import_id: str) -> None:
         await self.inner.delete(import_id)
 
+    async def schema_names(self) -> dict[str, str]:
+        return await self.inner.schema_names()
+
     async def schema(self, schema_id: str) -> dict[str, Any]:
         return await self.inner.schema(schema_id)
 

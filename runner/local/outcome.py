@@ -110,7 +110,8 @@ class BatchOutcome:
 
     `kept_ledger` is the path of a copy of the ledger if its file was deleted or replaced during the run.
     `held_back`: the items that were skipped because of held items of earlier batches. `earlier_reviews`: what is still
-    under review in earlier batches. `deferred`: the items that the run left to a later one.
+    under review in earlier batches. `deferred`: the items that the run left to a later one. `missing_schemas`: a
+    sentence on each schema that the vendor does not have; resuming does not help.
     """
 
     batch: Batch
@@ -123,6 +124,7 @@ class BatchOutcome:
     earlier_reviews: EarlierReviews = NO_EARLIER_REVIEWS
     dismissed_count: int = 0
     deferred: Deferrals = NONE_DEFERRED
+    missing_schemas: tuple[str, ...] = ()
     rows: RowSummary = field(default=RowSummary(), repr=False)
 
     @property

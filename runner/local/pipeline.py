@@ -92,6 +92,8 @@ class RunResult:
     reasons: dict[str, str]
     """Why an item was left to a later run, by its source."""
     held_schemas: list[str]
+    missing_schemas: tuple[str, ...] = ()
+    """Those of `held_schemas` on schemas that the vendor does not have."""
     outage: str | None = None
     unlisted: str = ""
     """Why the source could not be listed completely."""
@@ -575,6 +577,7 @@ class _Run:
             ended=dict(self._transitions.ended),
             reasons=dict(self._deferred.reasons),
             held_schemas=self._held_schemas.for_a_person(),
+            missing_schemas=tuple(sorted(set(self._held_schemas.missing.values()))),
             outage=self._outage.sentence,
             unlisted=self._unlisted,
         )

@@ -40,7 +40,7 @@ from runner.stages.earlier import Content, EarlierItems, Finding
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from runner.config.options import RunOptions
     from runner.config.routes import Route, Routes
@@ -59,6 +59,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _S = ItemState
+_SCHEMAS_NAMED = 10
 
 
 class SubmitOutcome(Enum):
@@ -471,9 +472,21 @@ class Submitter:
             await self._pause_after(attempt, error)
             return None
         attempt.item = await self._put_back(attempt.item, str(error))
-        self._held_schemas.missing[attempt.route.schema_id or ""] = str(error)
+        sentence = await self._schema_sentence(attempt.route, error, is_denied=is_there is False)
+        self._held_schemas.missing[attempt.route.schema_id or ""] = sentence
         attempt.held_by = SubmitOutcome.SCHEMA_MISSING
         return attempt.item
+
+    async def _schema_sentence(self, route: Route, error: SchemaNotFound, *, is_denied: bool) -> str:
+        """Return what is wrong with a route's schema, and which schemas there are if the vendor says so at once."""
+        named = f"schema '{route.schema_id}' (route {route.name})"
+        if not is_denied:
+            return f"{named}: {error}"
+        try:
+            names = await self._api.schema_names()
+        except (TransientError, AuthRefused, RequestInvalid):
+            return f"{named} does not exist"
+        return f"{named} does not exist; this account has: {_listed(names)}"
 
     async def _has_schema(self, schema_id: str) -> bool | None:
         """Return whether the vendor shows a saved schema, None if it does not say."""
@@ -518,3 +531,10 @@ class Submitter:
             return True
         made_at = orphan.created_at
         return intent_at is not None and made_at is not None and made_at >= intent_at - timedelta(minutes=2)
+
+
+def _listed(names: Mapping[str, str]) -> str:
+    """Return the ids and names of the first schemas, and how many more there are."""
+    shown = [f"'{one}' ({names[one]})" if names[one] not in ("", one) else f"'{one}'" for one in sorted(names)]
+    more = [f"and {len(shown) - _SCHEMAS_NAMED:,} more"] if len(shown) > _SCHEMAS_NAMED else []
+    return ", ".join([*shown[:_SCHEMAS_NAMED], *more]) or "no saved schemas"

@@ -78,7 +78,7 @@ def test_if_a_schema_does_not_exist_explain_shows_the_route_and_a_run_after_the_
     config = mine.home / "bulkhead.toml"
     config.write_text(CONFIG.format(schema="gone"))
     run = ("run", "inbox", "--out", "out", *PACE)
-    assert "schema" in mine.command(*run).expect(7).text
+    assert "schema 'gone' (route all) does not exist; this account has: " in mine.command(*run).expect(7).text
     explained = mine.command("explain", f"inbox/{next(iter(files))}").expect(0).text
     assert "all" in explained
     assert "gone" in explained

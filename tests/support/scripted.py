@@ -45,6 +45,8 @@ class ScriptedVendor:
         self.get_script: deque[Exception | None] = deque()
         self.schema_script: deque[Exception | None] = deque()
         self.schemas_asked_for: list[str] = []
+        self.schemas_by_id: dict[str, str] = {}
+        self.names_error: Exception | None = None
         self.calls: list[str] = []
         self.renews_urls = True
         self.honors_condition = True
@@ -110,6 +112,10 @@ class ScriptedVendor:
 
     async def delete(self, import_id: str) -> None:
         self.imports.pop(import_id)
+
+    async def schema_names(self) -> dict[str, str]:
+        self._raise_before(self.names_error)
+        return self.schemas_by_id
 
     async def schema(self, schema_id: str) -> dict[str, Any]:
         await asyncio.sleep(0)

@@ -395,6 +395,10 @@ class SimulatedApi:
     async def delete(self, import_id: str) -> None:
         raise NotImplementedError
 
+    async def schema_names(self) -> dict[str, str]:
+        saved = await self._read("list", "schemas", lambda _now: self._vendor.state.schemas.all())
+        return {str(one["id"]): str(one.get("name", "")) for one in saved}
+
     async def schema(self, schema_id: str) -> dict[str, Any]:
         try:
             return await self._read("retrieve", schema_id, lambda _now: self._vendor.state.schemas.get(schema_id))

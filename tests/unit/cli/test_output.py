@@ -38,7 +38,7 @@ from runner.local.open_reviews import EarlierReviews, OpenReview
 from runner.local.outcome import BatchOutcome, ExitCode
 from runner.local.plan import Plan
 from runner.local.reconcile import Difference, DifferenceKind
-from runner.models import Batch, BatchState, Deferral, Deferrals, Item, ItemState
+from runner.models import FAILED_BEFORE, Batch, BatchState, Deferral, Deferrals, Item, ItemState
 from runner.stages.earlier import HeldBack
 
 S = ItemState
@@ -278,9 +278,48 @@ def test_uncertain_items_send_a_person_to_the_dashboard() -> None:
 
 
 def test_the_next_commands_can_be_copied_with_the_options_they_need() -> None:
-    text = summary(options=" --ledger l.db", needs_review=1, failed=1)
+    found = triage_of(item("a.csv", S.FAILED, error_code="import_missing"))
+    text = summary(found, options=" --ledger l.db", needs_review=1, failed=1)
     assert "  bulkhead track 20260723-101502-k3f9x2 --ledger l.db\n" in text
     assert "  bulkhead redrive 20260723-101502-k3f9x2 --state failed --ledger l.db\n" in text
+
+
+REFUSED = {"error_code": "import_failed", "error_message": "damaged"}
+IN_DOUBT = {"error_code": "import_missing", "error_message": "gone"}
+
+
+@pytest.mark.parametrize(
+    ("items", "commands"),
+    [
+        ([item("a.csv", S.REJECTED, error_code="empty")], ["again"]),
+        ([item("a.csv", S.FAILED, **REFUSED)], ["again", "again --retry-failed"]),
+        ([item("a.csv", S.FAILED, error_code=FAILED_BEFORE)], ["again", "again --retry-failed"]),
+        ([item("a.csv", S.FAILED, **IN_DOUBT)], ["bulkhead redrive 20260723-101502-k3f9x2 --state failed"]),
+        ([item("a.json", S.UNCERTAIN)], ["bulkhead redrive 20260723-101502-k3f9x2 --state uncertain"]),
+        (
+            [item("a.csv", S.FAILED, **REFUSED), item("b.csv", S.FAILED, **IN_DOUBT)],
+            ["again", "again --retry-failed", "bulkhead redrive 20260723-101502-k3f9x2 --state failed"],
+        ),
+    ],
+)
+def test_a_redrive_is_only_a_next_step_for_items_that_it_can_help(items: list[Item], commands: list[str]) -> None:
+    by_state = {str(one): [item.state for item in items].count(one) for one in {item.state for item in items}}
+    ended = RunSummary(outcome=outcome(**by_state), triage=triage_of(*items), elapsed_s=1.0, again="again")
+    assert [command for command, _ in next_commands(ended)] == commands
+
+
+def test_after_a_missing_schema_nothing_is_proposed_that_would_ask_for_it_again() -> None:
+    ended = replace(outcome(BatchState.PAUSED, queued=3), missing_schemas=("schema 'x' does not exist",))
+    found = next_commands(RunSummary(outcome=ended, triage=Triage(), elapsed_s=1.0, again="bulkhead run in"))
+    assert found == [
+        ("bulkhead run in", "with another schema: correct --schema-id, or schema_id in bulkhead.toml, first")
+    ]
+    to = console()
+    sandbox = ("bulkhead sandbox", "bulkhead run in --schema-id x")
+    print_summary(to, RunSummary(outcome=ended, triage=Triage(), elapsed_s=1.0, sandbox=sandbox))
+    assert "--sandbox-schemas DIR" in written(to)
+    assert "--fields FILE" in written(to)
+    assert sandbox[1] not in written(to)
 
 
 def test_items_that_were_left_to_a_later_run_are_named_with_the_reason() -> None:

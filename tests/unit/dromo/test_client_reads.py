@@ -22,6 +22,7 @@ READS = {
     "results_url": lambda client: client.results_url("i-1"),
     "delete": lambda client: client.delete("i-1"),
     "schema": lambda client: client.schema("s-1"),
+    "schema_names": lambda client: client.schema_names(),
 }
 
 
@@ -205,6 +206,15 @@ async def test_a_429_tells_whether_the_api_wrote_it(body, expected):
         with pytest.raises(RateLimited) as raised:
             await client.retrieve("i-1")
     assert raised.value.is_of_the_api is expected
+
+
+async def test_the_names_of_schemas_are_read_by_id_without_entries_that_no_request_could_name():
+    body = [{"id": "s-1", "name": "Customers"}, {"id": "s-2", "name": None}, {"id": "../x"}, {"name": "no id"}]
+    assert await read(body, READS["schema_names"]) == {"s-1": "Customers", "s-2": ""}
+    with pytest.raises(Unavailable):
+        await read({"results": []}, READS["schema_names"])
+    with pytest.raises(Unavailable):
+        await read(["s-1"], READS["schema_names"])
 
 
 async def test_a_page_in_place_of_a_schema_points_to_the_api_url():

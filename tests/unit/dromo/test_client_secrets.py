@@ -29,6 +29,7 @@ API_CALLS = {
     "results_url": lambda client: client.results_url("i-1"),
     "delete": lambda client: client.delete("i-1"),
     "schema": lambda client: client.schema("s-1"),
+    "schema_names": lambda client: client.schema_names(),
 }
 ECHO = f'{{"detail": "{KEY} https://s.example/?X-Amz-Signature={SIGNATURE}", "upload": 1'.encode()
 

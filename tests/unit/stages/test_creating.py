@@ -179,14 +179,15 @@ async def test_an_item_that_is_uploaded_or_rejected_has_advanced() -> None:
     assert submitting.stages.uploader.bytes_uploaded == 1
 
 
-async def test_items_of_a_missing_schema_stay_queued_with_the_vendors_sentence_and_only_one_is_sent() -> None:
+async def test_items_of_a_missing_schema_stay_queued_with_a_sentence_and_only_one_is_sent() -> None:
     bench = Bench({"a.csv": b"1", "b.csv": b"2"})
     bench.vendor.create_script.append(SchemaNotFound("Not found.", schema_id="s1"))
     submitting = Submitting(bench)
+    sentence = "schema 's1' (route all) does not exist; this account has: no saved schemas"
     results = [await submitting.submit(source) for source in ("a.csv", "b.csv")]
     assert [(one.outcome, one.item.state, one.reason) for one in results] == [
-        (OUTCOMES.SCHEMA_MISSING, ItemState.QUEUED, "Not found."),
-        (OUTCOMES.SCHEMA_MISSING, ItemState.QUEUED, "Not found."),
+        (OUTCOMES.SCHEMA_MISSING, ItemState.QUEUED, sentence),
+        (OUTCOMES.SCHEMA_MISSING, ItemState.QUEUED, sentence),
     ]
     assert bench.vendor.calls.count("create") == 1
 

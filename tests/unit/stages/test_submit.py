@@ -130,8 +130,37 @@ async def test_a_missing_schema_stops_its_items_and_leaves_them_queued() -> None
     bench.vendor.create_script.append(SchemaNotFound("Not found.", schema_id="s1"))
     result = await bench.run()
     assert await bench.states() == {"a.csv": "queued", "b.csv": "queued"}
-    assert result.held_schemas == ["Not found."]
+    assert result.held_schemas == ["schema 's1' (route all) does not exist; this account has: no saved schemas"]
     assert bench.vendor.schemas_asked_for == ["s1"]
+
+
+@pytest.mark.parametrize(
+    ("names", "listed"),
+    [
+        ({"c-2": "Orders", "c-1": "Customers", "c-3": ""}, "'c-1' (Customers), 'c-2' (Orders), 'c-3'"),
+        ({f"c{n:02}": "" for n in range(14)}, ", ".join(f"'c{n:02}'" for n in range(10)) + ", and 4 more"),
+    ],
+)
+async def test_a_missing_schema_is_named_with_its_route_and_the_first_schemas_that_there_are(
+    names: dict[str, str], listed: str
+) -> None:
+    bench = Bench({"a.csv": b"1"})
+    bench.vendor.create_script.append(SchemaNotFound("Not found.", schema_id="s1"))
+    bench.vendor.schemas_by_id = names
+    result = await bench.run()
+    assert result.held_schemas == [f"schema 's1' (route all) does not exist; this account has: {listed}"]
+
+
+@pytest.mark.parametrize(
+    "error", [Unavailable("not now"), NotSent("no"), RateLimited("wait"), AuthRefused("no"), RequestInvalid("405")]
+)
+async def test_a_run_ends_the_same_if_the_vendor_does_not_list_its_schemas(error: Exception) -> None:
+    bench = Bench({"a.csv": b"1"})
+    bench.vendor.create_script.append(SchemaNotFound("Not found.", schema_id="s1"))
+    bench.vendor.names_error = error
+    result = await bench.run()
+    assert result.held_schemas == ["schema 's1' (route all) does not exist"]
+    assert result.missing_schemas == ("schema 's1' (route all) does not exist",)
 
 
 @pytest.mark.parametrize("asked", [None, Unavailable("not now"), RequestInvalid("405"), AuthRefused("not yours")])
@@ -152,7 +181,7 @@ async def test_a_schema_that_the_vendor_does_not_deny_is_missing_once_enough_cre
     bench.vendor.create_script.extend([SchemaNotFound("Not found.", schema_id="s1")] * 4)
     bench.vendor.schema_script.extend([asked] * 24)
     result = await bench.run()
-    assert result.held_schemas == ["Not found."]
+    assert result.held_schemas == ["schema 's1' (route all): Not found."]
     assert bench.vendor.calls.count("create") == creates
 
 
