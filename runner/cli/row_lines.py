@@ -41,17 +41,17 @@ def print_rows(console: Console, rows: RowTotals) -> None:
         line(console, sentence, style="bold magenta" if is_lossy else "")
 
 
-def print_left_out(console: Console, groups: Sequence[ProblemGroup]) -> None:
+def print_left_out(console: Console, groups: Sequence[ProblemGroup], *, most: int = GROUPS_SHOWN) -> None:
     """Write why rows are left out, the cause in most files first; nothing if none are."""
     if not groups:
         return
     line(console, "")
     line(console, "Rows left out, largest first", style="bold")
-    for group in groups[:GROUPS_SHOWN]:
+    for group in groups[:most]:
         text = Text(f"  {counted(group.file_count, 'file')}, {rows_of(group)}", style="bold")
         text.append(f"  {shown(headline_of(group))}", style="not bold")
         line(console, text)
         more = ", …" if group.file_count > len(group.files) else ""
         line(console, f"          {', '.join(map(shown, group.files))}{more}", style="dim")
-    if len(groups) > GROUPS_SHOWN:
-        line(console, f"  … and {len(groups) - GROUPS_SHOWN:,} more: see left_out_reasons in manifest.csv")
+    if len(groups) > most:
+        line(console, f"  … and {len(groups) - most:,} more: see left_out_reasons in manifest.csv")

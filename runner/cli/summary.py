@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import io
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
@@ -18,12 +20,16 @@ from runner.models import OPEN_STATES, BatchState, ItemState
 from runner.stages.earlier import HeldBack
 
 MANIFEST = "manifest.csv"
+REVIEWS = "bulkhead reviews"
 _ENDED = (BatchState.COMPLETE, BatchState.SETTLED)
 _EXPLAINED = (ExitCode.NOTHING_TO_DO, ExitCode.TRY_AGAIN)
 """Exit codes that the items of a batch that has ended do not explain."""
 
 _EARLIER_BATCHES_SHOWN = 3
-EARLIER_LISTED_MOST = 5
+_SCREEN_LINES = 24
+"""What a terminal shows at least."""
+LISTED_OF_A_KIND = 5
+_SMALL_BATCH = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,26 +49,74 @@ class RunSummary:
     again: str = "bulkhead run SOURCE"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Extent:
+    """How much the screen shows: entries by kind, none of a kind that is absent; effects of commands; states."""
+
+    listed: Mapping[str, int]
+    has_effects: bool = False
+    has_states: bool = False
+
+
 def print_summary(console: Console, summary: RunSummary) -> None:
-    """Write everything, most important first."""
+    """Write the details, and last what must stay visible: headline, counts, report, manifest, and next commands.
+
+    As many details are shown as fit on the screen of a terminal, or on 24 lines, with a line left for the prompt.
+    A log has all kinds of details of a small batch.
+    """
+    _write(console, summary, _extent(console, summary))
+
+
+def _extent(console: Console, summary: RunSummary) -> _Extent:
+    """Return what fits, beginning with the first entry of each kind."""
+    kinds = sorted(_DETAILS, key=lambda kind: kind not in _FIRST)
+    first, *others = [dict.fromkeys(kinds, most) for most in range(1, LISTED_OF_A_KIND + 1)]
+    if not console.is_terminal and summary.outcome.items <= _SMALL_BATCH:
+        return _Extent(listed=others[-1], has_effects=True, has_states=True)
+    room = max(_SCREEN_LINES, console.height if console.is_terminal else 0) - 1
+    steps: list[Callable[[_Extent], _Extent]] = [
+        *_one_more(first),
+        lambda extent: replace(extent, has_effects=True),
+        *(step for listed in others for step in _one_more(listed)),
+        lambda extent: replace(extent, has_states=True),
+    ]
+    extent = _Extent(listed={})
+    for step in steps:
+        wider = step(extent)
+        if _height(console, summary, wider) <= room:
+            extent = wider
+    return extent
+
+
+def _one_more(listed: Mapping[str, int]) -> Iterator[Callable[[_Extent], _Extent]]:
+    """Yield for each kind the step to the given count of its entries."""
+    for kind, most in listed.items():
+        yield lambda extent, kind=kind, most=most: replace(extent, listed={**extent.listed, kind: most})  # type: ignore[misc]
+
+
+def _height(console: Console, summary: RunSummary, extent: _Extent) -> int:
+    """Return how many lines of the screen a summary takes."""
+    text = io.StringIO()
+    trial = Console(
+        file=text, width=console.width, force_terminal=console.is_terminal, color_system=None, markup=False, emoji=False
+    )
+    _write(trial, summary, extent)
+    return sum(max(1, -(-cell_len(one) // console.width)) for one in text.getvalue().splitlines())
+
+
+def _write(console: Console, summary: RunSummary, extent: _Extent) -> None:
     outcome = summary.outcome
+    if extent.has_states:
+        _states(console, outcome.by_state, outcome.out)
+    for kind, write in _DETAILS.items():
+        if most := extent.listed.get(kind, 0):
+            write(console, summary, most)
     line(console, "")
     _headline(console, summary)
     print_rows(console, outcome.rows.totals)
-    _states(console, outcome.by_state, outcome.out)
-    _reviews(console, summary.triage, are_gone=summary.sandbox is not None)
-    _earlier_reviews(console, outcome)
-    print_failures(console, "Failed", summary.triage.failed)
-    print_failures(console, "Rejected", summary.triage.rejected)
-    print_left_out(console, outcome.rows.groups)
-    _uncertain(console, summary.triage)
-    if summary.triage.dismissed_count:
-        _heading(console, f"Dismissed: {counted(summary.triage.dismissed_count, 'item')}, with reasons in {MANIFEST}")
-    _deferred(console, outcome)
-    line(console, "")
     line(console, f"Report: {_place(outcome.out, REPORT_HTML)}")
     line(console, f"Manifest: {_place(outcome.out, MANIFEST)} (also manifest.jsonl and summary.json)")
-    _next_steps(console, summary)
+    _next_steps(console, summary, has_effects=extent.has_effects)
 
 
 def next_commands(summary: RunSummary) -> list[tuple[str, str]]:
@@ -78,11 +132,11 @@ def next_commands(summary: RunSummary) -> list[tuple[str, str]]:
     if any(by_state.get(state) for state in OPEN_STATES):
         return [(f"bulkhead resume {batch_id}{options}", "continues this batch")]
     commands = []
-    if by_state.get(ItemState.NEEDS_REVIEW):
-        commands.append((f"bulkhead track {batch_id}{options}", "collects the results of finished reviews"))
-    commands += _commands_for_failures(summary)
     if outcome.earlier_reviews.count:
         commands.append((f"bulkhead track{options}", "collects the results of finished reviews of all batches"))
+    elif by_state.get(ItemState.NEEDS_REVIEW):
+        commands.append((f"bulkhead track {batch_id}{options}", "collects the results of finished reviews"))
+    commands += _commands_for_failures(summary)
     return commands + _commands_for_unresolved(outcome.held_back, options)
 
 
@@ -149,75 +203,82 @@ def _states(console: Console, by_state: Mapping[ItemState, int], out: str) -> No
         line(console, text)
 
 
-def _reviews(console: Console, triage: Triage, *, are_gone: bool) -> None:
+def _reviews(console: Console, summary: RunSummary, most: int) -> None:
+    triage, are_gone = summary.triage, summary.sandbox is not None
     if not triage.review_count:
         return
     where = ": no longer available, because the sandbox has stopped" if are_gone else " to finish in the browser"
     _heading(console, f"{counted(triage.review_count, 'review')}{where}")
-    for source, url in triage.reviews:
+    for source, url in triage.reviews[:most]:
         line(console, f"  {shown(source)}")
         line(console, f"    {shown(url) if url else 'the vendor has not sent a review URL yet'}")
-    _more(console, triage.review_count, len(triage.reviews))
+    _more(console, triage.review_count, len(triage.reviews[:most]), where=f"see {MANIFEST}" if are_gone else REVIEWS)
 
 
-def _earlier_reviews(console: Console, outcome: BatchOutcome) -> None:
+def _earlier_reviews(console: Console, summary: RunSummary, most: int) -> None:
+    outcome = summary.outcome
     earlier = outcome.earlier_reviews
     if not earlier.count:
         return
     now = outcome.batch.finished_at or outcome.batch.started_at
     _heading(console, f"{counted(earlier.count, 'open review')} of earlier batches")
-    for review in earlier.first[:EARLIER_LISTED_MOST]:
+    for review in earlier.first[:most]:
         age = lasting(review.age_s(now))
         line(console, f"  {shown(review.source)}  open for {age}, batch {shown(review.batch_id)}")
         line(console, f"    {shown(review.review_url) if review.review_url else 'without a review URL so far'}")
-    more = earlier.count - len(earlier.first[:EARLIER_LISTED_MOST])
-    if more > 0:
-        line(console, f"  … and {more:,} more: bulkhead reviews")
+    _more(console, earlier.count, len(earlier.first[:most]), where=REVIEWS)
 
 
-def print_failures(console: Console, title: str, groups: Mapping[tuple[str, str], FailureGroup]) -> None:
-    """Write how many items failed, grouped by reason; nothing if there are none."""
+def print_failures(
+    console: Console, title: str, groups: Mapping[tuple[str, str], FailureGroup], *, most: int = LISTED_MOST
+) -> None:
+    """Write how many items failed, grouped by reason, with the `most` common reasons; nothing if there are none."""
     if not groups:
         return
     ordered = sorted(groups.values(), key=lambda group: (-group.count, group.message))
     items = counted(sum(group.count for group in ordered), "item")
     _heading(console, f"{title}: {items}" + (f", {len(ordered)} reasons" if len(ordered) > 1 else ""))
-    for group in ordered[:LISTED_MOST]:
+    for group in ordered[:most]:
         message = " ".join(shown(part) for part in group.message.splitlines())
         prose(console, message, lead=f"  {group.count:>6,}x ")
         sample = f"{'such as ' if group.count > 1 else ''}{shown(group.sample)}"
         line(console, f"          {sample}" + (f"  [{group.code}]" if group.code else ""), style="dim")
-    _more(console, len(ordered), len(ordered[:LISTED_MOST]))
+    _more(console, len(ordered), len(ordered[:most]))
 
 
-def _uncertain(console: Console, triage: Triage) -> None:
+def _uncertain(console: Console, summary: RunSummary, most: int) -> None:
+    triage = summary.triage
     if not triage.uncertain_count:
         return
     items = counted(triage.uncertain_count, "item")
     _heading(console, f"Uncertain: {items} might have been imported; check the vendor's dashboard first")
-    for source, message in triage.uncertain:
+    for source, message in triage.uncertain[:most]:
         line(console, f"  {shown(source)}")
         prose(console, shown(message), lead="    ", style="dim")
-    _more(console, triage.uncertain_count, len(triage.uncertain))
+    _more(console, triage.uncertain_count, len(triage.uncertain[:most]))
 
 
-def _deferred(console: Console, outcome: BatchOutcome) -> None:
+def _dismissed(console: Console, summary: RunSummary, _most: int) -> None:
+    if summary.triage.dismissed_count:
+        _heading(console, f"Dismissed: {counted(summary.triage.dismissed_count, 'item')}, with reasons in {MANIFEST}")
+
+
+def _deferred(console: Console, summary: RunSummary, most: int) -> None:
     """Write which items a later run continues with, unless the headline says it all."""
+    outcome = summary.outcome
     deferred = outcome.deferred
     if not deferred.count or (deferred.count == 1 and deferred.first and deferred.first[0].reason in outcome.reason):
         return
     _heading(console, f"Left to a later run: {counted(deferred.count, 'item')}")
-    for one in deferred.first[:LISTED_MOST]:
+    for one in deferred.first[:most]:
         line(console, f"  {shown(one.source)}")
         prose(console, shown(one.reason), lead="    ", style="dim")
-    more = deferred.count - len(deferred.first[:LISTED_MOST])
-    if more:
-        line(console, f"  … and {more:,} more: see summary.json")
+    _more(console, deferred.count, len(deferred.first[:most]), where="see summary.json")
 
 
-def _next_steps(console: Console, summary: RunSummary) -> None:
+def _next_steps(console: Console, summary: RunSummary, *, has_effects: bool) -> None:
     if summary.sandbox is None:
-        print_commands(console, next_commands(summary))
+        print_commands(console, next_commands(summary), has_effects=has_effects)
         return
     start, run = summary.sandbox
     _heading(console, "This run used the embedded sandbox: nothing was sent to the vendor")
@@ -232,18 +293,19 @@ def _next_steps(console: Console, summary: RunSummary) -> None:
     line(console, f"  {run}", style="cyan")
 
 
-def print_commands(console: Console, commands: Iterable[tuple[str, str]]) -> None:
+def print_commands(console: Console, commands: Iterable[tuple[str, str]], *, has_effects: bool = True) -> None:
     """Write (command, effect) for each next step; nothing if there are none."""
     for number, (command, effect) in enumerate(commands):
         if number == 0:
             _heading(console, "Next")
         line(console, f"  {command}", style="cyan")
-        line(console, f"    {effect}", style="dim")
+        if has_effects:
+            line(console, f"    {effect}", style="dim")
 
 
-def _more(console: Console, count: int, listed: int) -> None:
+def _more(console: Console, count: int, listed: int, *, where: str = f"see {MANIFEST}") -> None:
     if count > listed:
-        line(console, f"  … and {count - listed:,} more: see {MANIFEST}")
+        line(console, f"  … and {count - listed:,} more: {where}")
 
 
 def _heading(console: Console, text: str) -> None:
@@ -253,3 +315,19 @@ def _heading(console: Console, text: str) -> None:
 
 def _place(out: str, name: str) -> str:
     return near(f"{out.rstrip('/')}/{name}")
+
+
+_DETAILS: dict[str, Callable[[Console, RunSummary, int], None]] = {
+    "reviews": _reviews,
+    "earlier reviews": _earlier_reviews,
+    "failed": lambda console, summary, most: print_failures(console, "Failed", summary.triage.failed, most=most),
+    "rejected": lambda console, summary, most: print_failures(console, "Rejected", summary.triage.rejected, most=most),
+    "left out": lambda console, summary, most: print_left_out(console, summary.outcome.rows.groups, most=most),
+    "uncertain": _uncertain,
+    "dismissed": _dismissed,
+    "deferred": _deferred,
+}
+"""What writes at most so many entries of each kind, in the order of the screen."""
+
+_FIRST = ("failed", "rejected")
+"""Kinds that get room first: next commands list the others."""
