@@ -24,6 +24,7 @@ class Command:
 
 
 COMMANDS: dict[str, Command] = {
+    "init": Command("setup", "init"),
     "run": Command("run", "run"),
     "resume": Command("run", "resume"),
     "track": Command("run", "track"),

@@ -10,6 +10,7 @@ from runner.cli.option_groups import (
     Account,
     Again,
     AllOfSource,
+    ApiUrl,
     Aws,
     Batch,
     Config,
@@ -196,6 +197,19 @@ class ReconcileArguments(Batch, Account, Json, Verbose):
     """What `reconcile` takes."""
 
     fix: Annotated[bool, Option("--fix", None, "Repair what can be repaired.", Panel.BATCH)] = False
+
+
+class InitArguments(SchemaId, ApiUrl, Json, Verbose):
+    """What `init` takes."""
+
+    directory: Annotated[str | None, Argument("DIRECTORY", "The directory, or s3:// prefix, with the files.")] = None
+    key_stdin: Annotated[
+        bool,
+        Option("--key-stdin", None, "Read the license key from stdin, not from the environment.", Panel.PLACES),
+    ] = False
+    yes: Annotated[
+        bool, Option("--yes", None, "Do not ask: what is missing is an error, as without a terminal.", Panel.PLACES)
+    ] = False
 
 
 class DoctorArguments(SchemaId, Account, Json, Verbose):

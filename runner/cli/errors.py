@@ -36,6 +36,9 @@ def reported(*, verbose: bool = False, on_error: ErrorHook | None = None) -> Ite
     except BrokenPipeError:
         _abandon_stdout()
         raise typer.Exit(ExitCode.OK) from None
+    except typer.Abort:
+        sys.stderr.write("\nstopped; nothing was done\n")
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
     except (KeyboardInterrupt, asyncio.CancelledError):
         raise typer.Exit(ExitCode.INTERRUPTED) from None
     except Exception as error:  # noqa: BLE001 - the last place where an error can become a sentence

@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 
     from runner.cli.options import Arguments
     from runner.cloud.ops.client import Operations
+    from runner.config.routes import Route
     from runner.config.settings import LoadedSettings
     from runner.events import Event
+    from runner.findings import Finding
 
 T = TypeVar("T")
 
@@ -59,12 +61,28 @@ class LocalSession(Session):
 
     bulkhead: Bulkhead
 
+    async def findings(self) -> list[Finding]:
+        """Return what `doctor` finds. Raises ConfigError if the routes are wrong."""
+        routes = _routes(self.loaded)
+        schema_ids = {route.schema_id for route in routes if route.schema_id}
+        return await self.bulkhead.doctor(schema_ids, routes=routes)
+
 
 @dataclass(frozen=True, slots=True)
 class StackSession(Session):
     """A session with a deployment on AWS."""
 
     operations: Operations
+
+
+def _routes(loaded: LoadedSettings) -> tuple[Route, ...]:
+    """Return the routes; none if there are none yet."""
+    from runner.config.routes import Routes
+
+    settings = loaded.settings
+    if not (settings.routes or settings.schema_id or settings.fields_file):
+        return ()
+    return Routes.of(loaded).routes
 
 
 @asynccontextmanager

@@ -15,6 +15,7 @@ from tests.support.command import CANARY_AWS_KEY, CANARY_KEY, Command
 
 AWS = {"AWS_ACCESS_KEY_ID": "canary-id", "AWS_SECRET_ACCESS_KEY": CANARY_AWS_KEY, "AWS_REGION": "eu-central-1"}
 ARGUMENTS = {
+    "init": ["inbox", "--schema-id", "s"],
     "run": ["inbox", "--schema-id", "s"],
     "plan": ["inbox", "--schema-id", "s"],
     "check": ["inbox", "--schema-id", "s"],

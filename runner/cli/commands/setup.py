@@ -1,4 +1,4 @@
-"""The commands about the setup: `doctor`, `config`, and `sandbox`."""
+"""The commands about the setup: `init`, `doctor`, `config`, and `sandbox`."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from runner.cli.arguments import ConfigArguments, DoctorArguments
+from runner.cli.arguments import ConfigArguments, DoctorArguments, InitArguments
 
 if TYPE_CHECKING:
-    from runner.config.routes import Route
     from runner.config.settings import LoadedSettings
 
 SANDBOX_HELP = "Run a sandbox of the vendor's API on this machine, to try Bulkhead without an account."
@@ -44,6 +43,13 @@ def sandbox_function() -> Callable[..., None]:
     return sandbox
 
 
+def init(args: InitArguments) -> None:
+    """Set up this directory: choose a schema, write bulkhead.toml and .env, check them; overwrites no file."""
+    from runner.cli.init_command import set_up
+
+    set_up(args)
+
+
 async def doctor(args: DoctorArguments) -> None:
     """Check the license key, schemas, clock, ledger, and disk; exits with 7 if a check fails."""
     from runner.cli.json_output import findings_document
@@ -53,9 +59,7 @@ async def doctor(args: DoctorArguments) -> None:
     from runner.local.outcome import ExitCode
 
     async with session(args) as s:
-        routes = _routes(s.loaded)
-        schema_ids = {route.schema_id for route in routes if route.schema_id}
-        findings = await s.bulkhead.doctor(schema_ids, routes=routes)
+        findings = await s.findings()
         s.answer(findings, print_findings, findings_document)
     if any(finding.level is Level.FAIL for finding in findings):
         raise typer.Exit(ExitCode.FATAL)
@@ -79,13 +83,3 @@ def config(args: ConfigArguments) -> None:
 def _shown(loaded: LoadedSettings, name: str, value: str) -> dict[str, object]:
     shown: dict[str, object] = {"value": value, "origin": loaded.origin(name)}
     return {**shown, "in_working_directory": True} if name in loaded.found else shown
-
-
-def _routes(loaded: LoadedSettings) -> tuple[Route, ...]:
-    """Return the routes; none if there are none yet."""
-    from runner.config.routes import Routes
-
-    settings = loaded.settings
-    if not (settings.routes or settings.schema_id or settings.fields_file):
-        return ()
-    return Routes.of(loaded).routes

@@ -1,0 +1,76 @@
+"""`bulkhead init` on a terminal, and the commands that it names, against the sandbox."""
+
+from __future__ import annotations
+
+import os
+import pty
+import select
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+
+from tests.acceptance.inbox import Workspace
+from tests.acceptance.vendors import SandboxVendor
+from tests.support.command import CANARY_KEY, Command
+
+DEADLINE_S = 20.0
+
+Work = Callable[..., Workspace]
+
+
+def answered(command: Command, arguments: list[str], answers: list[tuple[bytes, str]]) -> tuple[int, bytes]:
+    """Run a command with a terminal, type each answer after its question, and return exit code and screen."""
+    terminal, end = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, *command.program, *arguments],
+        cwd=command.home,
+        env={**command.environment, "TERM": "xterm-256color"},
+        stdin=end,
+        stdout=end,
+        stderr=end,
+        start_new_session=True,
+    )
+    os.close(end)
+    screen = b""
+    seen = 0
+    while block := _read(terminal):
+        screen += block
+        if answers and answers[0][0] in screen[seen:]:
+            seen = len(screen)
+            os.write(terminal, answers.pop(0)[1].encode() + b"\n")
+    os.close(terminal)
+    try:
+        return process.wait(DEADLINE_S), screen
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise AssertionError(screen) from None
+
+
+def _read(terminal: int) -> bytes:
+    try:
+        if not select.select([terminal], [], [], DEADLINE_S)[0]:
+            return b""
+        return os.read(terminal, 65536)
+    except OSError:
+        return b""
+
+
+def test_a_person_answers_three_questions_and_the_named_commands_work(work: Work, sandbox: SandboxVendor) -> None:
+    mine = work(sandbox, DROMO_LICENSE_KEY="")
+    mine.command.umask = 0o022
+    mine.add("a.csv", b"Full Name,Email\nAda,ada@example.com\n")
+    (mine.home / ".gitignore").write_text("bulkhead-out/\n")
+    answers = [(b"with the files", "inbox"), (b"not shown): ", CANARY_KEY), (b"Number of the schema", "customers")]
+    code, screen = answered(mine.command, ["init"], answers)
+    assert code == 0, screen
+    assert CANARY_KEY.encode() not in screen
+    env = mine.home / ".env"
+    assert (env.read_text(), stat.S_IMODE(env.stat().st_mode)) == (f"DROMO_LICENSE_KEY={CANARY_KEY}\n", 0o600)
+    assert (mine.home / ".gitignore").read_text() == "bulkhead-out/\n.env\n"
+    commands = [line.split() for line in screen.decode().splitlines() if line.startswith("  bulkhead ")]
+    assert [words[1:3] for words in commands] == [["plan", "inbox"], ["check", "inbox"], ["run", "inbox"]]
+    for words in commands:
+        mine.command(*words[1:3]).expect(0)
+    assert [path.name for path in mine.home.glob("bulkhead-out/*/results/*")] == ["a.csv.json"]
+    env.unlink()
