@@ -1,9 +1,9 @@
 """What warnings cost: the same imports with the engine's warnings and without them, in turn in one process.
 
-`python -m benchmarks.warnings [PAIRS]` imports the files of `benchmarks.engine` and `benchmarks.check` with the engine
-that both use, so many times (41 by default) in each state, and prints the median ratio of their CPU times. Runs are
-short and alternate, so that other load on the machine meets both states. Without warnings means that everything that
-only looks for them is replaced by nothing. The whole commands do more besides, so their share is smaller.
+`python -m benchmarks.warning_cost [PAIRS]` imports the files of `benchmarks.engine` and `benchmarks.check` with the
+engine that both use, so many times (41 by default) in each state, and prints the median ratio of their CPU times. Runs
+are short and alternate, so that other load on the machine meets both states. Without warnings means that everything
+that only looks for them is replaced by nothing. The whole commands do more besides, so their share is smaller.
 """
 
 from __future__ import annotations
