@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from runner._version import __version__
+from runner.cli.examples import EXAMPLES, SECTIONS
 from runner.cli.options import typer_function
 
 
@@ -78,13 +79,29 @@ class PanelCommand(TyperCommand):
             with formatter.section(panel):
                 formatter.write_dl(records)
 
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        name = ctx.command_path.partition(" ")[2]
+        if name not in EXAMPLES:
+            return
+        example, page = EXAMPLES[name]
+        with formatter.section("Example"):
+            formatter.write(f"{'':{formatter.current_indent}}{example}\n")
+        with formatter.section("Documentation"):
+            formatter.write(f"{'':{formatter.current_indent}}{page}\n")
+
 
 class FullGroup(TyperGroup):
-    """A group that lists its commands with their complete help."""
+    """A group that lists its commands in sections, with their complete help."""
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, self.commands[name].help or "") for name in self.list_commands(ctx)])
+        names = self.list_commands(ctx)
+        sectioned = {name for section in SECTIONS.values() for name in section}
+        others = tuple(name for name in names if name not in sectioned)
+        sections = {**SECTIONS, "Other commands": others} if len(others) < len(names) else {"Commands": others}
+        for title, listed in sections.items():
+            if present := [(name, self.commands[name].help or "") for name in listed if name in names]:
+                with formatter.section(title):
+                    formatter.write_dl(present)
 
 
 def panels(command: Any, ctx: Any) -> dict[str, list[tuple[str, str]]]:

@@ -49,6 +49,9 @@ class RunArguments(AllOfSource, JsonIsNew, Encoding, Schema, FilenameTag, Pace, 
             Panel.PACE,
         ),
     ] = None
+    dry_run: Annotated[
+        bool, Option("--dry-run", None, "Show what would be sent, as `bulkhead plan` does; send nothing.", Panel.PACE)
+    ] = False
 
 
 class ResumeArguments(Batch, JsonIsNew, Pace, Account, Json, Quiet, Verbose):

@@ -460,7 +460,7 @@ class Verbose(Arguments):
         Option(
             "--verbose",
             None,
-            "Log each step, and show the details of errors; BULKHEAD_DEBUG=1 does the same.",
+            "Log each step, and show the details of errors.",
             Panel.OUTPUT,
             short="-v",
             envvar="BULKHEAD_DEBUG",

@@ -58,7 +58,7 @@ class Option:
         return typer.Option(
             *flags,
             metavar=self.metavar,
-            help=self.help,
+            help=f"{self.help} {self._origin()}".rstrip(),
             rich_help_panel=self.panel,
             min=self.min,
             max=self.max,
@@ -66,6 +66,12 @@ class Option:
             show_envvar=False,
             show_choices=False,
         )
+
+    def _origin(self) -> str:
+        """Return the environment variable that sets the same, in brackets, or "" if there is none."""
+        variable = self.envvar or (f"BULKHEAD_{self.setting.upper()}" if self.setting else "")
+        value = "=false" if self.negates else ""
+        return f"[{variable}{value}]" if variable else ""
 
     def setting_from(self, value: Any) -> Any:
         """Return the setting's value for the option's, None if the option is absent."""

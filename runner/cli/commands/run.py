@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,11 +24,14 @@ if TYPE_CHECKING:
     from runner.config.settings import LoadedSettings
 
 
-def run(args: RunArguments) -> None:
+def run(args: RunArguments) -> Awaitable[None] | None:
     """Import every file of a source, or resume its unfinished batch."""
+    if args.dry_run:
+        return _plan(args)
     from runner.cli.run_command import drive
 
     drive(args, lambda bulkhead, loaded: bulkhead.run(args.spec(loaded)))
+    return None
 
 
 def resume(args: ResumeArguments) -> None:
@@ -60,6 +63,10 @@ def _engine(hook_hosts: str | None) -> Engine:
 
 async def plan(args: PlanArguments) -> None:
     """Show what `run` would do: files by route, rejected files and why, creates, and how long they take."""
+    await _plan(args)
+
+
+async def _plan(args: PlanArguments | RunArguments) -> None:
     from runner.cli.json_output import plan_document
     from runner.cli.query import session
     from runner.cli.tables import print_plan

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,13 +14,16 @@ import pytest
 from rich.console import Console
 
 from runner.check import CheckTotals, FileCheck, Prediction
-from runner.cli.app import build
+from runner.cli.app import COMMANDS, build
 from runner.cli.check_summary import CheckReport, print_check
+from runner.cli.examples import EXAMPLES, SECTIONS
 from runner.cli.tables import print_redriven
+from runner.config.settings import Settings
 from runner.config.units import Rate
 from runner.ledger.sqlite.ledger import SqliteLedger
 from runner.models import Batch, Item, ItemState
 
+ROOT = Path(__file__).parents[3]
 NOW = datetime(2026, 7, 23, 10, 15, 2, tzinfo=UTC)
 
 
@@ -165,3 +169,41 @@ async def leave_batch(path: Path) -> None:
     )
     await ledger.add([Item(batch_id="b1", source="a.csv", state=ItemState.FAILED, error_code="import_failed")])
     await ledger.close()
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name in EXAMPLES])
+def test_help_ends_with_an_example_and_a_page_that_exist(bulkhead: Run, name: str) -> None:
+    text = bulkhead(*name.split(), "--help").out
+    example, page = EXAMPLES[name]
+    assert text.endswith(f"\nExample:\n  {example}\n\nDocumentation:\n  {page}\n")
+    assert example.startswith(f"bulkhead {name}")
+    assert (ROOT / page).is_file()
+    assert all(f"  {word} " in text for word in example.split() if word.startswith("--"))
+
+
+def test_help_names_the_variable_that_sets_the_same_as_an_option(
+    bulkhead: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = " ".join(bulkhead("run", "--help").out.split())
+    named = re.findall(r"\[BULKHEAD_(\w+?)(=false)?\]", text)
+    assert len(named) > 15
+    assert {name.lower() for name, _ in named} - {"debug"} <= Settings.model_fields.keys()
+    assert "[BULKHEAD_FILENAME_TAG=false]" in text
+    monkeypatch.setenv("BULKHEAD_FILENAME_TAG", "false")
+    assert Settings.load({}).settings.filename_tag is False
+
+
+def test_the_commands_are_listed_in_sections_and_the_first_says_where_to_start(bulkhead: Run) -> None:
+    text = bulkhead("--help").out
+    starts = [text.index(f"\n{title}:\n") for title in SECTIONS]
+    assert starts == sorted(starts)
+    assert text.index("\nStart here:\n") < text.index("\n  init ") < text.index("\nReviews and failures:\n")
+    for name in {name.split()[0] for name in COMMANDS}:
+        assert text.count(f"\n  {name} ") == 1
+
+
+def test_a_dry_run_is_a_plan(bulkhead: Run, tmp_path: Path) -> None:
+    dry = bulkhead("run", "in", "--schema-id", "s", "--dry-run")
+    assert (dry.code, dry.out) == (0, bulkhead("plan", "in", "--schema-id", "s").out)
+    assert dry.out.startswith("1 item, 1 import to create")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in"]
