@@ -1,4 +1,4 @@
-"""`bulkhead init` on a terminal, and the commands that it names, against the sandbox."""
+"""`bulkhead init` on a terminal, and the first command that it names, against the sandbox."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _read(terminal: int) -> bytes:
         return b""
 
 
-def test_a_person_answers_three_questions_and_the_named_commands_work(work: Work, sandbox: SandboxVendor) -> None:
+def test_a_person_answers_three_questions_and_the_first_command_works(work: Work, sandbox: SandboxVendor) -> None:
     mine = work(sandbox, DROMO_LICENSE_KEY="")
     mine.command.umask = 0o022
     mine.add("a.csv", b"Full Name,Email\nAda,ada@example.com\n")
@@ -70,7 +70,5 @@ def test_a_person_answers_three_questions_and_the_named_commands_work(work: Work
     assert (mine.home / ".gitignore").read_text() == "bulkhead-out/\n.env\n"
     commands = [line.split() for line in screen.decode().splitlines() if line.startswith("  bulkhead ")]
     assert [words[1:3] for words in commands] == [["plan", "inbox"], ["check", "inbox"], ["run", "inbox"]]
-    for words in commands:
-        mine.command(*words[1:3]).expect(0)
-    assert [path.name for path in mine.home.glob("bulkhead-out/*/results/*")] == ["a.csv.json"]
+    assert mine.command(*commands[0][1:3], "--json").expect(0).document["items"] == 1
     env.unlink()
