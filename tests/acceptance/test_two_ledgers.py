@@ -64,7 +64,13 @@ def test_a_run_in_another_directory_imports_nothing_of_a_source_that_a_run_is_im
     assert_each_once(slow_sandbox.received(), files)
 
 
-@pytest.mark.parametrize("lost", [(".bulkhead",), (".bulkhead", ".state")], ids=["ledger", "ledger and locks"])
+@pytest.mark.parametrize(
+    "lost",
+    [
+        pytest.param((".bulkhead",), id="ledger"),
+        pytest.param((".bulkhead", ".state"), id="ledger and locks", marks=pytest.mark.slow),
+    ],
+)
 def test_a_ledger_that_is_deleted_during_its_run_leads_to_no_second_import(
     work: Work, sandbox: SandboxVendor, lost: tuple[str, ...]
 ) -> None:

@@ -154,7 +154,7 @@ def test_a_review_is_finished_on_a_phone_and_no_page_is_wider_than_its_screen(se
     assert [row["name"] for row in batch.collected()] == ["Ada"]
 
 
-@pytest.mark.parametrize("width", [360, 640])
+@pytest.mark.parametrize("width", [360, pytest.param(640, marks=pytest.mark.slow)])
 def test_pages_fit_a_narrow_window_and_one_at_twice_the_size(send, page, width):
     batch = send(b"Full name,Email," + b"Averylongnamewithoutanyplacetobreakit" * 4 + b"\n," + b"x" * 300 + b",y\n")
     page.set_viewport_size({"width": width, "height": 600})
@@ -163,6 +163,7 @@ def test_pages_fit_a_narrow_window_and_one_at_twice_the_size(send, page, width):
         assert overflow(page) <= 0, step
 
 
+@pytest.mark.slow
 def test_pages_of_rows_and_a_filter_by_problem(send, page):
     batch = send(MANY)
     ready(page, batch.review_url)
@@ -181,6 +182,7 @@ def test_pages_of_rows_and_a_filter_by_problem(send, page):
     page.get_by_role("heading", name="120 rows have problems").wait_for()
 
 
+@pytest.mark.slow
 def test_a_large_import_shows_what_is_not_checked_yet_and_continues_automatically(send, sandbox, page):
     rows = b"".join(b"P%d,p%d@example.com\n" % (n, n) for n in range(20_001))
     batch = send(b"Full name,Email\n,nobody\n" + rows)

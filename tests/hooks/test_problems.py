@@ -88,7 +88,7 @@ def test_a_runner_refuses_hooks_of_a_wrong_form_and_hooks_that_do_not_compile() 
 
 def test_without_the_extra_the_error_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "deno", None)
-    with pytest.raises(HooksUnavailable, match=r"pip install 'dromo-bulkhead\[hooks\]'"):
+    with pytest.raises(HooksUnavailable, match=r"pip install '\.\[hooks\]'"):
         HookRunner.start({"rowHooks": ["() => 1"]}, fields=[])
     with pytest.raises(HooksUnavailable):
         hook_problems({"rowHooks": ["() => 1"]})
