@@ -119,6 +119,8 @@ class _Decoder:
             text = self._decoder.decode(chunk, final)
         except UnicodeDecodeError as error:
             raise self._rejection(error, chunk) from None
+        except UnicodeError:
+            raise self._without_mark() from None
         self._read_bytes += len(chunk)
         self._count(text)
         return text
@@ -126,6 +128,14 @@ class _Decoder:
     def _count(self, text: str) -> None:
         self._line_ends += text.count("\n")
         self._returns += text.count("\r")
+
+    def _without_mark(self) -> ItemRejected:
+        """Return the error of an encoding that needs a byte order mark, of a file that begins with none."""
+        return ItemRejected(
+            NOT_IN_ENCODING,
+            f"it is not in {self._name}: it does not begin with a byte order mark; name {self._name}-le or "
+            f"{self._name}-be, or another encoding",
+        )
 
     def _rejection(self, error: UnicodeDecodeError, chunk: bytes) -> ItemRejected:
         carried = len(error.object) - len(chunk)

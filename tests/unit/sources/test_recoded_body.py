@@ -90,6 +90,14 @@ async def test_a_byte_without_meaning_is_named_with_offset_and_line(lead: int) -
     assert f"the byte 0x81 at offset {raw.index(0x81):,}, in line 3," in str(caught.value)
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
+@pytest.mark.parametrize("raw", [b"Name,City\nAnn,Rome\n", "Name\nЯн\n".encode("utf-16-le"), b"\x81\x8d"])
+async def test_a_file_without_the_mark_that_its_encoding_needs_is_rejected(encoding: str, raw: bytes) -> None:
+    with pytest.raises(ItemRejected, match=rf"not in {encoding}") as caught:
+        await prepared(MemorySource({"a.csv": raw}), encoding)
+    assert caught.value.code == "not_in_encoding"
+
+
 async def test_a_character_that_the_end_of_the_file_cuts_is_rejected() -> None:
     with pytest.raises(ItemRejected, match="0x93 at offset 7, in line 2"):
         await prepared(MemorySource({"a.csv": b"Name\nab\x93"}), "cp932")
