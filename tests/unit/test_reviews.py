@@ -259,3 +259,19 @@ async def test_a_dismissal_needs_a_reason(nights: InboxNights, reason: str) -> N
         with pytest.raises(ConfigError, match="--reason must have 1 to 500 characters"):
             await bulkhead.dismiss(reason=reason)
         assert len(await bulkhead.reviews()) == 1
+
+
+async def test_no_command_but_a_run_creates_a_ledger(nights: InboxNights) -> None:
+    async with nights.bulkhead() as bulkhead:
+        for command in (
+            bulkhead.track(),
+            bulkhead.track_all(),
+            bulkhead.resume(),
+            bulkhead.reviews(),
+            bulkhead.redrive(states={S.FAILED}),
+            bulkhead.dismiss(reason="not needed"),
+            bulkhead.reconcile(fix=True),
+        ):
+            with pytest.raises(ConfigError, match="there is no ledger at"):
+                await command
+    assert not nights.settings.ledger_is_there
