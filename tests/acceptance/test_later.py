@@ -170,12 +170,12 @@ def test_status_batches_and_manifest_say_the_same_as_the_files(work: Work, sandb
 
 
 @pytest.mark.slow
-def test_track_without_a_batch_takes_the_latest_that_waits_for_a_person(work: Work, sandbox: SandboxVendor) -> None:
+def test_track_without_a_batch_takes_what_waits_for_a_person(work: Work, sandbox: SandboxVendor) -> None:
     mine = work(sandbox)
     mine.add("invalid.csv", b"Full Name,Email\n,no-address\n")
     mine.command(*mine.arguments(*PACE, schema="strict")).expect(6)
     waiting = mine.manifest()["invalid.csv"]
-    mine.command("run", "inbox", "--schema-id", "strict", "--out", "again", *PACE).expect(0)
+    mine.command("run", "inbox", "--schema-id", "strict", "--out", "again", *PACE).expect(6)
 
     sandbox.finish_review(waiting["import_id"])
     mine.command("track").expect(0)
