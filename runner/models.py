@@ -234,6 +234,10 @@ class Item:
             return self.was_imported or not (self.error_code in {None, FAILED_BEFORE} or self.was_refused)
         return self.state in (ItemState.UNCERTAIN, ItemState.NEEDS_REVIEW)
 
+    def is_same_as(self, other: Item) -> bool:
+        """Return whether both stand for the same item, whatever has changed in between."""
+        return (self.batch_id, self.source) == (other.batch_id, other.source)
+
     @property
     def is_dismissed(self) -> bool:
         """Return whether a person has dismissed the item."""

@@ -43,15 +43,15 @@ Action = Callable[[Bulkhead, "LoadedSettings"], Awaitable[BatchOutcome]]
 
 def drive(args: Arguments, action: Action) -> None:
     """Perform the action, show the summary, and exit. Raises typer.Exit."""
-    _exit(args, lambda loaded, stream: _drive(args, loaded, action, stream))
+    _run_to_exit(args, lambda loaded, stream: _drive(args, loaded, action, stream))
 
 
 def drive_tracking(args: Arguments, batch_id: str | None, *, watch: bool) -> None:
     """Track a batch, without an id all that wait for something, show what is new, and exit. Raises typer.Exit."""
-    _exit(args, lambda loaded, stream: _drive_tracking(args, loaded, stream, batch_id, watch=watch))
+    _run_to_exit(args, lambda loaded, stream: _drive_tracking(args, loaded, stream, batch_id, watch=watch))
 
 
-def _exit(
+def _run_to_exit(
     args: Arguments, driven: Callable[[LoadedSettings, JsonEvents | None], Coroutine[None, None, ExitCode]]
 ) -> NoReturn:
     stream = JsonEvents(now=SystemClock().now) if args.json else None

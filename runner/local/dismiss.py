@@ -25,7 +25,7 @@ async def dismiss(
     An item that was not sent because an earlier one failed becomes skipped, and the earlier one is dismissed.
     Raises ConfigError if the reason or the glob cannot be used, LedgerError.
     """
-    why = checked(reason)
+    why = _checked(reason)
     globs = None if match is None else Globs([match])
     found = [
         item
@@ -35,7 +35,7 @@ async def dismiss(
     return [item for item in found if await _is_dismissed_now(ledger, item, why, transitions)]
 
 
-def checked(reason: str) -> str:
+def _checked(reason: str) -> str:
     """Return a reason on one line. Raises ConfigError if it is empty or too long."""
     why = " ".join(storable(reason).split())
     if not why or len(why) > LONGEST_REASON:

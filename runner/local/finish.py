@@ -48,7 +48,9 @@ async def judge(
     others: Sequence[OpenReview] = ()
     if scope is Scope.RUN:
         endpoint = identity.endpoint_of(batch.account)
-        others = await reviews_of_source(ledger, batch.source_uri, endpoint=endpoint, but=batch_id)
+        others = await reviews_of_source(
+            ledger, batch.source_uri, endpoint=endpoint, but=batch_id, wanted=skipped.reviewed
+        )
     return batch_result(
         await ledger.counts(batch_id),
         stop=stop,

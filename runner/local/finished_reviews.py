@@ -61,6 +61,8 @@ class FinishedReviews:
         self._batches = batches
         self._emit = emit
         self._stop = stop
+        self._look_stop = StopSignal()
+        """What goes wrong with an earlier batch ends the look at reviews, not the run."""
         self._earlier: dict[str, _Earlier] = {}
 
     async def collect(self, source_uri: str, *, but: str) -> None:
@@ -71,15 +73,17 @@ class FinishedReviews:
         """
         longest_s = min(LONGEST_S, self._resources.settings.give_up_after or LONGEST_S)
         work = asyncio.ensure_future(self._collect_all(source_uri, but))
-        stopping = asyncio.ensure_future(self._stop.wait())
+        stops = [asyncio.ensure_future(stop.wait()) for stop in (self._stop, self._look_stop)]
         try:
-            done, _ = await asyncio.wait({work, stopping}, timeout=longest_s, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait({work, *stops}, timeout=longest_s, return_when=asyncio.FIRST_COMPLETED)
             if not done:
                 self._say("reviews_not_collected", f"looking for finished reviews took over {lasting(longest_s)}")
+            elif self._look_stop.requested:
+                self._say("reviews_not_collected", f"finished reviews are not collected: {self._look_stop.detail}")
         finally:
-            for task in (work, stopping):
+            for task in (work, *stops):
                 task.cancel()
-            ended, _ = await asyncio.gather(work, stopping, return_exceptions=True)
+            ended, *_ = await asyncio.gather(work, *stops, return_exceptions=True)
         if isinstance(ended, Exception):
             raise ended
 
@@ -111,10 +115,10 @@ class FinishedReviews:
         try:
             self._batches.refuse_other_account(batch)
             spec = RunSpec.from_json(batch.config)
-            context = await self._contexts.of(batch, spec, emit=self._pass_on, stop=self._stop)
+            context = await self._contexts.of(batch, spec, emit=self._pass_on, stop=self._look_stop)
             owner = await self._contexts.prepare_out(batch, spec)
             if leases is not None:
-                lease = hold_batch_lease(leases, batch.batch_id, clock=self._resources.clock, stop=self._stop)
+                lease = hold_batch_lease(leases, batch.batch_id, clock=self._resources.clock, stop=self._look_stop)
                 await opened.enter_async_context(lease)
         except (StorageFull, LedgerReplaced):
             raise
@@ -128,26 +132,19 @@ class FinishedReviews:
         """List the vendor's imports once, and collect what is finished."""
         context = next(iter(self._earlier.values())).context
         transitions = Transitions(context.ledger, clock=context.clock, emit=ignore, by_state={})
-        moved: list[Item] = []
-
-        async def note(item: Item) -> None:
-            moved.append(item)
-
-        tracker = Tracker(api=context.api, transitions=transitions, on_move=note, missing_after=1)
+        tracker = Tracker(api=context.api, transitions=transitions, on_move=self._take, missing_after=1)
         for earlier in self._earlier.values():
             async for item in context.ledger.items(earlier.batch.batch_id, states=_WAITING):
                 if item.state is _S.SUCCEEDED:
-                    moved.append(item)
+                    await self._take(item)
                 else:
                     tracker.watch(item)
         try:
             await tracker.list_once()
-        except StorageFull:
+        except (StorageFull, LedgerReplaced):
             raise
         except BulkheadError as error:
             self._say("reviews_not_collected", f"whether reviews are finished is not known: {error}")
-        for item in moved:
-            await self._take(item)
 
     async def _take(self, item: Item) -> None:
         earlier = self._earlier[item.batch_id]

@@ -89,18 +89,23 @@ async def open_reviews(
 
 
 async def reviews_of_source(
-    ledger: Ledger, source_uri: str, *, endpoint: str, but: str | None = None
+    ledger: Ledger,
+    source_uri: str,
+    *,
+    endpoint: str,
+    but: str | None = None,
+    wanted: Collection[tuple[str, str]] = (),
 ) -> list[OpenReview]:
     """Return the needed reviews in the batches of a source at an API, but in one batch, oldest first.
 
-    Raises LedgerError.
+    `wanted` as in `open_reviews`. Raises LedgerError.
     """
     others = [
         one
         for one in await ledger.batches(source_uri=source_uri)
         if one.batch_id != but and identity.endpoint_of(one.account) == endpoint
     ]
-    return [review for review in await open_reviews(ledger, others) if not review.is_superseded]
+    return [review for review in await open_reviews(ledger, others, wanted=wanted) if not review.is_superseded]
 
 
 async def earlier_reviews(
@@ -110,14 +115,14 @@ async def earlier_reviews(
 
     Raises LedgerError.
     """
-    batches = [await ledger.batch(batch_id) for batch_id in sorted({batch_id for batch_id, _ in wanted})]
+    unread = set(wanted) - {(review.batch_id, review.source) for review in others}
+    batches = [await ledger.batch(batch_id) for batch_id in sorted({batch_id for batch_id, _ in unread})]
     named = [
         review
-        for review in await open_reviews(ledger, filter(None, batches), wanted=wanted)
-        if (review.batch_id, review.source) in wanted
+        for review in await open_reviews(ledger, filter(None, batches), wanted=unread)
+        if (review.batch_id, review.source) in unread
     ]
-    found = {(review.batch_id, review.source): review for review in [*others, *named]}
-    oldest_first = sorted(found.values(), key=_by_age)
+    oldest_first = sorted([*others, *named], key=_by_age)
     return EarlierReviews(count=len(oldest_first), first=tuple(oldest_first[:LISTED_MOST]))
 
 
@@ -148,10 +153,6 @@ async def _reviews(
 
 def _is_superseded(item: Item, of_file: Sequence[Item]) -> bool:
     """Return whether another content of the file, or the same under another binding, was sent after the item's."""
-    place = next((at for at, one in enumerate(of_file) if _is_same(one, item)), len(of_file))
+    place = next((at for at, one in enumerate(of_file) if one.is_same_as(item)), len(of_file))
     sent = (item.fingerprint, item.binding)
     return any((later.fingerprint, later.binding) != sent for later in of_file[place + 1 :])
-
-
-def _is_same(one: Item, other: Item) -> bool:
-    return (one.batch_id, one.source) == (other.batch_id, other.source)

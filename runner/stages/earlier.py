@@ -144,7 +144,7 @@ class EarlierItems:
         of_file = (await self._ledger.by_file([file_key])).get(file_key, [])
         tagged = (await self._ledger.by_tag([content.tag])).get(content.tag, [])
         former = [one for one in tagged if one.file_key != file_key and one.was_tried]
-        there = [one for one in [*former, *_bound(of_file, content.binding)] if not _is_same_item(one, own)]
+        there = [one for one in [*former, *_bound(of_file, content.binding)] if own is None or not one.is_same_as(own)]
         is_sent_before = own is not None and own.tag is not None and self._has(own, content)
         tag = own.tag if own and own.tag and is_sent_before else await self._next_tag(content, there, own)
         finding = self._finding(there, [one for one in there if self._has(one, content)], tag=tag)
@@ -271,10 +271,6 @@ def _same_as_listed(item: Item, there: Iterable[Item]) -> list[Item]:
 
 def _bound(items: Iterable[Item], binding: str) -> list[Item]:
     return [one for one in items if one.binding == binding]
-
-
-def _is_same_item(one: Item, other: Item | None) -> bool:
-    return other is not None and (one.batch_id, one.source) == (other.batch_id, other.source)
 
 
 def _is_version(item: Item) -> bool:

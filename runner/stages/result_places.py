@@ -59,7 +59,7 @@ class ResultPlaces:
     async def versions(self, item: Item) -> tuple[list[Item], list[Item]]:
         """Return the items of the same file in earlier batches, and those in later ones."""
         found = (await self._ledger.by_file([item.file_key])).get(item.file_key, []) if item.file_key else []
-        at = next((at for at, other in enumerate(found) if _is_same(other, item)), None)
+        at = next((at for at, other in enumerate(found) if other.is_same_as(item)), None)
         if at is None:
             return await self._versions_by_source(item)
         return found[:at], found[at + 1 :]
@@ -179,10 +179,6 @@ class ResultPlace:
         without_key = await self._places.older_without_key(self.item) if owner is not None else []
         is_older = owner in [(other.batch_id, other.source) for other in without_key]
         return _Whose.OWN_OR_OLDER if is_older else _Whose.UNKNOWN
-
-
-def _is_same(one: Item, other: Item) -> bool:
-    return (one.batch_id, one.source) == (other.batch_id, other.source)
 
 
 def _place(out: str) -> str:
