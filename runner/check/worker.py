@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 import gc
 import os
 import resource
@@ -27,6 +28,7 @@ from runner.check.read_outcome import OutcomeReader, about_file, failure, reject
 from runner.check.schemas import BoundRoute
 from runner.errors import BulkheadError, ItemRejected
 from runner.models import Item
+from runner.problems.problem import Effect, Problem
 from runner.sources import SourceSpec, open_source
 from runner.sources.file_body import OPEN_FILES, FileBody
 from runner.sources.recoded_body import RecodedBody, in_utf8
@@ -162,7 +164,7 @@ class FileChecker:
                 content, schema=bound.schema, filename=name, user=bound.route.user, result=_DISCARDED
             )
         check = self._readers[file.route_at].read(outcome, source=file.source, size_bytes=prepared.size_bytes, tag=tag)
-        return replace(check, encoding=prepared.body.encoding) if isinstance(prepared.body, RecodedBody) else check
+        return _with_encoding(check, prepared.body) if isinstance(prepared.body, RecodedBody) else check
 
     @contextmanager
     def _content(self, prepared: Prepared) -> Iterator[Path | list[Any]]:
@@ -177,6 +179,19 @@ class FileChecker:
             with tempfile.NamedTemporaryFile() as file:
                 self._loop.run_until_complete(_download(prepared.body, file))
                 yield Path(file.name)
+
+
+def _with_encoding(check: FileCheck, body: RecodedBody) -> FileCheck:
+    """Return what is predicted for a file in a named encoding, with a warning if the file contradicts the name."""
+    if not body.is_utf8 or codecs.lookup(body.encoding).name == "utf-8":
+        return replace(check, encoding=body.encoding)
+    contradicted = Problem(
+        effect=Effect.DATA_LOST,
+        kind="warning",
+        code="encoding_contradicted",
+        message=f"the file is UTF-8, but it is read as {body.encoding}, which changes every letter beyond ASCII",
+    )
+    return replace(check, encoding=body.encoding, problems=(contradicted, *check.problems))
 
 
 async def _download(body: Body, file: IO[bytes]) -> None:

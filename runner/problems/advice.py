@@ -121,6 +121,7 @@ _UNCLEAR = re.compile(r"^encoding unclear: (\S+) or ([^\s;]+)")
 
 BY_WARNING = {
     "bad_bytes": "Export the file again as UTF-8; some of its characters are lost.",
+    "encoding_contradicted": "Remove the encoding from the route, or name utf-8.",
     "encoding_unclear": (
         "Look at the sample, and name the right one: --encoding {} or --encoding {}; or export the file as UTF-8."
     ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -41,23 +41,24 @@ async def in_utf8(prepared: Prepared, encoding: str | None) -> Prepared:
     if head.startswith((codecs.BOM_UTF8, *_WORKBOOKS)):
         return prepared
     name = next((marked for mark, marked in _MARKS if head.startswith(mark)), encoding)
-    size_bytes = 0
-    async with aclosing(_recoded(body, name)) as chunks:
+    size_bytes, watch = 0, _Utf8Watch()
+    async with aclosing(_recoded(body, name, see=watch.see)) as chunks:
         async for chunk in chunks:
             size_bytes += len(chunk)
     if size_bytes > MAX_FILE_BYTES:
         raise ItemRejected(
             "too_large", f"{size_bytes:,} bytes as UTF-8; the limit is {MAX_FILE_BYTES:,} (1 GiB). Split it"
         )
-    return replace(prepared, body=RecodedBody(body, name, size_bytes=size_bytes))
+    return replace(prepared, body=RecodedBody(body, name, size_bytes=size_bytes, is_utf8=watch.is_utf8))
 
 
 class RecodedBody:
     """The UTF-8 of a file in another encoding; implements `Body`. Every pass over it yields the same bytes."""
 
-    def __init__(self, body: Body, encoding: str, *, size_bytes: int) -> None:
-        """`size_bytes` is the length of the UTF-8."""
+    def __init__(self, body: Body, encoding: str, *, size_bytes: int, is_utf8: bool = False) -> None:
+        """`size_bytes` is the length of the UTF-8; `is_utf8`: the file is UTF-8 beyond ASCII before it is recoded."""
         self.encoding = encoding
+        self.is_utf8 = is_utf8
         self._body = body
         self._size_bytes = size_bytes
 
@@ -83,11 +84,17 @@ async def _head_of(body: Body) -> bytes:
     return head
 
 
-async def _recoded(body: Body, name: str) -> AsyncGenerator[bytes, None]:
-    """Yield the chunks as UTF-8. The last one comes only after the body has verified what it is made of."""
+async def _recoded(
+    body: Body, name: str, *, see: Callable[[bytes], None] = lambda _: None
+) -> AsyncGenerator[bytes, None]:
+    """Yield the chunks as UTF-8. The last one comes only after the body has verified what it is made of.
+
+    `see` gets each chunk of the file.
+    """
     decoder = _Decoder(name)
     async with aclosing(_chunks_of(body)) as chunks:
         async for chunk in chunks:
+            see(chunk)
             if text := decoder.decode(chunk):
                 yield text.encode()
     if text := decoder.decode(b"", final=True):
@@ -103,6 +110,29 @@ async def _chunks_of(body: Body) -> AsyncGenerator[bytes, None]:
     finally:
         if isinstance(chunks, AsyncGenerator):
             await chunks.aclose()
+
+
+class _Utf8Watch:
+    """Tells whether what it has seen is UTF-8 and not only ASCII."""
+
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
+        self._is_valid = True
+        self._is_ascii = True
+
+    def see(self, chunk: bytes) -> None:
+        if not self._is_valid:
+            return
+        self._is_ascii = self._is_ascii and chunk.isascii()
+        try:
+            self._decoder.decode(chunk)
+        except UnicodeDecodeError:
+            self._is_valid = False
+
+    @property
+    def is_utf8(self) -> bool:
+        is_cut = bool(self._decoder.getstate()[0])
+        return self._is_valid and not self._is_ascii and not is_cut
 
 
 class _Decoder:

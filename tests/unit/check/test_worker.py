@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -75,3 +76,16 @@ def test_a_directory_replaced_between_preparing_and_checking_is_refused(
     found = _checked(engine, inbox)
     assert engine.read == []
     assert "the directory a is a link now" in str(found)
+
+
+@pytest.mark.parametrize(("encoding", "is_warned"), [("cp1252", True), ("utf-8", False), ("utf_8_sig", False)])
+def test_a_file_in_utf8_is_warned_of_if_its_route_names_another_encoding(
+    tmp_path: Path, encoding: str, is_warned: bool
+) -> None:
+    (tmp_path / "a.csv").write_text("Customer No\nJürgen\n", "utf-8")
+    setup = setup_of(lambda *_, **__: Ended(), tmp_path)
+    bound = replace(setup.routes[0], route=replace(setup.routes[0].route, encoding=encoding))
+    checker = FileChecker(replace(setup, routes=(bound,)))
+    found = checker.check(FileToCheck("a.csv", 20, 0))
+    checker._loop.close()
+    assert ["encoding_contradicted" in problem.code for problem in found.problems] == [True] * is_warned

@@ -117,3 +117,22 @@ async def test_the_limit_is_also_that_of_the_utf8(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(ItemRejected, match="10 bytes as UTF-8") as caught:
         await prepared(MemorySource({"a.csv": "ЖЖЖЖЖ".encode("cp1251")}), "cp1251")
     assert caught.value.code == "too_large"
+
+
+@pytest.mark.parametrize(
+    ("raw", "is_utf8"),
+    [
+        ("Name\nJürgen\n".encode(), True),
+        (("x" * (CHUNK_BYTES - 1) + "é" * CHUNK_BYTES).encode(), True),
+        (b"Name\nJurgen\n", False),
+        ("Name\nJürgen\n".encode("cp1252"), False),
+        ("Name\nJürgen é".encode()[:-1], False),
+    ],
+    ids=["utf-8", "cut within a letter", "ascii", "as named", "ends within a letter"],
+)
+async def test_a_file_that_is_utf8_beyond_ascii_is_known_as_such_although_another_encoding_is_named(
+    raw: bytes, is_utf8: bool
+) -> None:
+    body = (await prepared(MemorySource({"a.csv": raw}), "cp1252")).body
+    assert isinstance(body, RecodedBody)
+    assert body.is_utf8 is is_utf8
