@@ -183,7 +183,7 @@ class FileChecker:
 
 def _with_encoding(check: FileCheck, body: RecodedBody) -> FileCheck:
     """Return what is predicted for a file in a named encoding, with a warning if the file contradicts the name."""
-    if not body.is_utf8 or codecs.lookup(body.encoding).name == "utf-8":
+    if not body.is_utf8 or codecs.lookup(body.encoding).name in {"utf-8", "utf-8-sig"}:
         return replace(check, encoding=body.encoding)
     contradicted = Problem(
         effect=Effect.DATA_LOST,

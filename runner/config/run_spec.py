@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import orjson
 
 from runner.config.routes import Routes
+from runner.errors import ConfigError
 from runner.sources import SourceSpec
 
 
@@ -42,7 +43,17 @@ class RunSpec:
 
     @classmethod
     def from_json(cls, text: str) -> RunSpec:
-        raw = orjson.loads(text)
+        """Return the spec that a batch keeps. Raises ConfigError if it cannot be read."""
+        try:
+            return cls._of(orjson.loads(text))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ConfigError(
+                f"the batch's record of its options cannot be read ({type(error).__name__})",
+                hint="a newer version of Bulkhead may have written it: pip install --upgrade dromo-bulkhead",
+            ) from error
+
+    @classmethod
+    def _of(cls, raw: dict[str, Any]) -> RunSpec:
         return cls(
             source=SourceSpec.from_json(raw["source"]),
             routes=Routes.from_json(raw["routes"]),
