@@ -461,6 +461,9 @@ class CreateRequest:
     initial_data: bytes | None = field(default=None, repr=False)
     """JSON text of the rows, already checked; it is spliced into the body as it is."""
     user: dict[str, Any] | None = None
+    source: str | None = None
+    batch_id: str | None = None
+    """Source and batch are not part of the body: only a sandbox on this machine gets them, for its pages."""
 
     def document(self) -> dict[str, Any]:
         """Return the body as a JSON object without the rows; absent fields are left out."""

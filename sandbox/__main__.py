@@ -20,6 +20,7 @@ from sandbox.private_files import command_to_close
 from sandbox.problems import ApiProblem, sentences_of
 from sandbox.schemas import checked_schema
 from sandbox.settings import SandboxSettings
+from sandbox.start_text import start_text
 
 _PENDING_SHARE = 0.4
 _STDIN = 0
@@ -35,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     try:
         server = _server(options)
-        asyncio.run(_serve(server, exit_with_parent=options.exit_with_parent, data=options.data))
+        asyncio.run(_serve(server, options))
     except (OSError, ValueError) as error:
         parser.exit(2, f"sandbox: {error}\n")
     return 0
@@ -50,7 +51,13 @@ def load_schemas(directory: Path) -> list[dict[str, Any]]:
         raise ValueError(
             f"there is no directory {directory}; --schemas needs a directory with one JSON file per schema"
         )
-    return [_schema(path) for path in sorted(directory.glob("*.json"))]
+    found: dict[str, tuple[Path, dict[str, Any]]] = {}
+    for path in sorted(directory.glob("*.json")):
+        schema = _schema(path)
+        if schema["id"] in found:
+            raise ValueError(f"{path} has the same schema id as {found[schema['id']][0]}: {schema['id']}")
+        found[schema["id"]] = path, schema
+    return [schema for _, schema in found.values()]
 
 
 def _schema(path: Path) -> dict[str, Any]:
@@ -103,14 +110,14 @@ def _server(options: argparse.Namespace) -> SandboxServer:
     )
 
 
-async def _serve(server: SandboxServer, *, exit_with_parent: bool, data: Path | None) -> None:
+async def _serve(server: SandboxServer, options: argparse.Namespace) -> None:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    if exit_with_parent:
+    if options.exit_with_parent:
         threading.Thread(target=_stop_at_end_of_stdin, args=(loop, stop), daemon=True).start()
-    await run_sandbox(server, stop=stop, on_ready=partial(_announce, server, data=data))
+    await run_sandbox(server, stop=stop, on_ready=partial(_announce, server, options=options))
 
 
 def _stop_at_end_of_stdin(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
@@ -130,7 +137,9 @@ def _line_of_stdin() -> str:
     return line.decode().strip()
 
 
-def _announce(server: SandboxServer, base_url: str, *, data: Path | None) -> None:
+def _announce(server: SandboxServer, base_url: str, *, options: argparse.Namespace) -> None:
+    """Say where the sandbox is and what to do with it; a parent process only reads the first line."""
+    data = options.data
     if server.is_exposed:
         sys.stderr.write(_EXPOSED)
     if data is not None and (command := command_to_close(data)):
@@ -138,6 +147,10 @@ def _announce(server: SandboxServer, base_url: str, *, data: Path | None) -> Non
     for sentence in server.warnings:
         sys.stderr.write(f"sandbox: warning: {sentence}\n")
     sys.stdout.write(f"sandbox listening on {base_url}\n")
+    sys.stdout.flush()
+    if not options.exit_with_parent:
+        for line in start_text(server, schemas=options.schemas, data=data):
+            sys.stdout.buffer.write(f"{line}\n".encode("utf-8", "backslashreplace"))
     sys.stdout.flush()
 
 

@@ -9,6 +9,7 @@ from sandbox.api_state import API_PREFIX
 from sandbox.context import SandboxContext
 from sandbox.faults import Operation
 from sandbox.hook_check import HookCheck
+from sandbox.item_origin import ITEM_HEADER, ItemOrigin
 from sandbox.problems import parse_json
 from sandbox.storage import LICENSE_KEY_HEADER
 
@@ -55,7 +56,8 @@ class Api:
         self._state.admit_create(self._context.now)
         body = parse_json(text)
         await asyncio.to_thread(self._hooks.check, body)
-        return json_answer(self._state.create_admitted(body, self._context.now), status=201)
+        origin = ItemOrigin.read(request.headers.get(ITEM_HEADER))
+        return json_answer(self._state.create_admitted(body, self._context.now, origin=origin), status=201)
 
     async def _list(self, request: web.Request) -> web.StreamResponse:
         limit, offset = request.query.get("limit"), request.query.get("offset")

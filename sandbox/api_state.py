@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 from sandbox.creation import CreateRequest, parse_create
 from sandbox.imports import Import, new_id
+from sandbox.item_origin import NO_ORIGIN, ItemOrigin
 from sandbox.journal import Journal, SavedAccount
 from sandbox.problems import ApiProblem, throttled
 from sandbox.quotas import SlidingLog
@@ -65,10 +66,10 @@ class SandboxState(StorageState):
         self._journal.admitted("", now, window_s=self.settings.create_quota.window_s)
         self.counters.count("create_times", repr(now))
 
-    def create_admitted(self, body: object, now: float) -> dict[str, Any]:
-        """As `create`, after `admit_create`."""
+    def create_admitted(self, body: object, now: float, *, origin: ItemOrigin = NO_ORIGIN) -> dict[str, Any]:
+        """As `create`, after `admit_create`; `origin` is for the pages that people see."""
         request = parse_create(body, schemas=self.schemas.by_id)
-        made = self._made(request, now=now)
+        made = self._made(request, origin=origin, now=now)
         if request.rows is not None:
             self._arrive(made, self.storage.put(f"{made.id}.rows", request.rows_json), at=now)
         self._account.imports[made.id] = made
@@ -126,7 +127,7 @@ class SandboxState(StorageState):
         super().configure(settings)
         self._create_log.rate = settings.create_quota
 
-    def _made(self, request: CreateRequest, *, now: float) -> Import:
+    def _made(self, request: CreateRequest, *, origin: ItemOrigin, now: float) -> Import:
         import_id = new_id(self._rng)
         target = ""
         if request.original_filename is not None:
@@ -141,13 +142,15 @@ class SandboxState(StorageState):
             created_at=now,
             upload_target=target,
             review_token=self._rng.randbytes(16).hex(),
+            source=origin.source,
+            batch_id=origin.batch_id,
         )
 
     def _full(self, found: Import, *, now: float) -> dict[str, Any]:
         status = found.status(now)
         links = {
             "upload": self._upload_url(found, now=now) if status == "AWAITING_UPLOAD" else None,
-            "review_url": f"{self.origin}/review/{found.id}/{found.review_token}" if status == "NEEDS_REVIEW" else None,
+            "review_url": self.origin + found.review_path if status == "NEEDS_REVIEW" else None,
         }
         return self._shown(found.short(now) | links) | found.result_fields(now)
 

@@ -27,6 +27,7 @@ from sandbox.hooks import HookLimits
 from sandbox.hosts import AllowedHosts, is_loopback
 from sandbox.limits import WorkerLimits
 from sandbox.options import KEEP_IMPORTS
+from sandbox.review.index_page import IndexPage
 from sandbox.review.routes import ReviewPages
 from sandbox.runs import Engine
 from sandbox.settings import SandboxSettings
@@ -194,7 +195,7 @@ def build_app(context: SandboxContext, *, hosts: AllowedHosts) -> web.Applicatio
         middlewares=[refuse_other_hosts(hosts), answer_problems, commit_requests(context)],
         client_max_size=API_BODY_MAX_BYTES,
     )
-    for part in (Api(context), StorageRoutes(context), ReviewPages(context), Control(context)):
+    for part in (Api(context), StorageRoutes(context), ReviewPages(context), IndexPage(context), Control(context)):
         app.add_routes(part.routes())
     app.on_response_prepare.append(write_dates(context))
     return app

@@ -14,6 +14,7 @@ import orjson
 from sandbox.engine.corrections import Corrections
 from sandbox.engine.draft import Draft
 from sandbox.engine.outcome import Outcome, Status
+from sandbox.item_origin import without_tag
 from sandbox.storage import Blob, BlobWriter
 
 ImportStatus = Literal["AWAITING_UPLOAD", "PENDING", "RUNNING", "SUCCESSFUL", "NEEDS_REVIEW", "FAILED"]
@@ -96,7 +97,7 @@ class Import:
     Without `original_filename`, it is a JSON import. `arrived_at` is when the import noticed its data; PENDING then
     lasts `pending_s`, and RUNNING at least `running_s` and until the engine has `finished`. Both durations are those of
     the settings at that instant. `announced` is the last status that webhooks reported. `review` exists once
-    someone has opened the review.
+    someone has opened the review. `source` and `batch_id` are what the client said about it; "" if nothing.
     """
 
     id: str
@@ -116,6 +117,17 @@ class Import:
     reviewed_at: float | None = None
     announced: str = ""
     review: Review | None = None
+    source: str = ""
+    batch_id: str = ""
+
+    @property
+    def path(self) -> str:
+        """The file for people: with its folder if the client named it, and without a tag; "" for JSON data."""
+        return self.source or without_tag(self.original_filename or "")
+
+    @property
+    def review_path(self) -> str:
+        return f"/review/{self.id}/{self.review_token}"
 
     def files(self) -> list[Path]:
         """Return the files of its upload, its result, and its review."""

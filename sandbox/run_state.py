@@ -2,6 +2,7 @@
 
 import hmac
 import random
+from collections.abc import Iterator
 from typing import Any, TypedDict
 
 from sandbox.account import Account
@@ -117,6 +118,10 @@ class RunState:
         """Run every import that is due, so that the counters are complete. Only with `inline`."""
         for import_id in list(self._account.waiting):
             self._settled(import_id, now=now)
+
+    def newest_first(self) -> Iterator[Import]:
+        """Yield all imports."""
+        return reversed(self._account.imports.values())
 
     # Reviews
 

@@ -42,6 +42,13 @@ class SavedSchemas:
             raise not_found()
         return self.by_id[schema_id]
 
+    def title(self, schema_id: str | None) -> str:
+        """Return how people know a schema: by name and id, by id alone if it was deleted; None is an inline schema."""
+        if schema_id is None:
+            return "Inline schema"
+        name = self.by_id.get(schema_id, {}).get("name", schema_id)
+        return f"Schema {schema_id}" if name == schema_id else f"Schema {name} ({schema_id})"
+
     def create(self, body: object) -> dict[str, Any]:
         """Save a new schema. Its name must be new, too."""
         made = checked_schema(body, schema_id=self._new_id())

@@ -19,7 +19,7 @@ from runner.config.origins import FILES, WORKING_DIRECTORY, notification_address
 from runner.errors import ConfigError, ItemRejected
 from runner.formatting import shown
 from runner.globs import Globs
-from runner.models import CreateRequest
+from runner.models import CreateRequest, Item
 from runner.sources.object_versions import unversioned_source
 
 if TYPE_CHECKING:
@@ -67,7 +67,9 @@ class Route:
         """Return whether the glob matches an item's source key."""
         return self._globs.matches(source)
 
-    def request(self, *, original_filename: str | None = None, initial_data: bytes | None = None) -> CreateRequest:
+    def request(
+        self, item: Item | None = None, *, original_filename: str | None = None, initial_data: bytes | None = None
+    ) -> CreateRequest:
         """Return the create of one item: exactly one of a file's name and the JSON text of the rows."""
         return CreateRequest(
             schema_id=self.schema_id,
@@ -77,6 +79,8 @@ class Route:
             user=self.user,
             original_filename=original_filename,
             initial_data=initial_data,
+            source=item.source if item else None,
+            batch_id=item.batch_id if item else None,
         )
 
     def to_json(self) -> dict[str, Any]:

@@ -91,7 +91,7 @@ class StorageHosts:
 
     def _scheme_is_admitted(self, target: URL, host: str) -> bool:
         of_api = host == self._api_host and target.scheme == self._api_scheme
-        if of_api or (self._api_is_local and _is_loopback_name(host)):
+        if of_api or (self._api_is_local and is_loopback_name(host)):
             return target.scheme in {"http", "https"}
         return target.scheme == "https" and (target.port == 443 or self._api_is_local)
 
@@ -118,8 +118,8 @@ class ReviewLinks:
         host = (target.host or "").lower() if target else ""
         if target is None or "@" in target.raw_authority or target.scheme not in {"http", "https"}:
             return False
-        if _is_loopback_name(host):
-            return _is_loopback_name(self._api_host)
+        if is_loopback_name(host):
+            return is_loopback_name(self._api_host)
         if host == self._api_host:
             return target.scheme in {"https", self._api_scheme}
         return target.scheme == "https" and self._patterns.matches(host)
@@ -186,7 +186,7 @@ def _mapped(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
     return (isinstance(address, IPv6Address) and address.ipv4_mapped) or address
 
 
-def _is_loopback_name(host: str) -> bool:
+def is_loopback_name(host: str) -> bool:
     address = _literal(host)
     return address.is_loopback if address else host == "localhost" or host.endswith(".localhost")
 
@@ -196,4 +196,4 @@ def _is_local_name(host: str) -> bool:
     address = _literal(host)
     if address is not None:
         return not _is_public(address)
-    return _is_loopback_name(host) or "." not in host
+    return is_loopback_name(host) or "." not in host

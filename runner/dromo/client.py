@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Self, TypeVar
 from urllib.parse import quote
 
@@ -16,7 +17,7 @@ from aiohttp.abc import AbstractResolver
 from pydantic import SecretStr
 from yarl import URL
 
-from runner.dromo.allowed_hosts import ReviewLinks
+from runner.dromo.allowed_hosts import ReviewLinks, is_loopback_name
 from runner.dromo.clock import VendorTime
 from runner.dromo.decoding import date_of, import_of, is_of_the_api, is_usable_id, message_of, page_of, retry_after_s
 from runner.dromo.http import ConnectionCut, RequestSent, open_session, reason_of
@@ -33,10 +34,16 @@ from runner.errors import (
     TransientError,
     Unavailable,
 )
+from runner.formatting import storable
 from runner.masking import Mask
 from runner.models import CreateRequest, ImportPage, RemoteImport
 
 KEY_HEADER = "X-Dromo-License-Key"
+ITEM_HEADER = "X-Bulkhead-Item"
+"""Which file of which batch a create is of, for the pages of a sandbox; sent only to an API on this machine."""
+
+_ITEM_HEADER_MAX_BYTES = 6000
+_SOURCE_END_CHARS = 400
 ANSWER_CAP_BYTES = 1_000_000
 LIST_CAP_BYTES = 8_000_000
 DETAIL_CAP_BYTES = 16_000_000
@@ -95,6 +102,7 @@ class HeadlessClient:
         review_hosts: Sequence[str] | None = None,
     ) -> None:
         self._base = _base(base_url)
+        self._is_on_this_machine = is_loopback_name(URL(self._base).host or "")
         self._key = _header_safe(license_key)
         self._mask = Mask(self._key)
         self._links = None if review_hosts is None else ReviewLinks(self._base, patterns=review_hosts)
@@ -128,7 +136,8 @@ class HeadlessClient:
         instead of the API.
         """
         pieces = _create_body(request)
-        answer = await self._ask("POST", "/headless/imports/", pieces=pieces, doubt=OutcomeUnknown)
+        headers = _item_header(request) if self._is_on_this_machine else {}
+        answer = await self._ask("POST", "/headless/imports/", pieces=pieces, headers=headers, doubt=OutcomeUnknown)
         missing = request.schema_id and SchemaNotFound(
             "the vendor has no such schema", schema_id=request.schema_id, hint="check the schema id and the API url"
         )
@@ -195,6 +204,7 @@ class HeadlessClient:
         *,
         cap_bytes: int = ANSWER_CAP_BYTES,
         pieces: tuple[bytes, ...] = (),
+        headers: Mapping[str, str] = MappingProxyType({}),
         doubt: type[TransientError] = Unavailable,
     ) -> _Answer:
         """Send one request once and read the whole answer, whatever its status.
@@ -213,7 +223,7 @@ class HeadlessClient:
                 method,
                 URL(self._base + path, encoded=True),
                 data=_stream(pieces) if pieces else None,
-                headers=_body_headers(pieces),
+                headers={**_body_headers(pieces), **headers},
                 allow_redirects=False,
                 trace_request_ctx=sent,
             ) as response:
@@ -348,6 +358,17 @@ def _body_headers(pieces: tuple[bytes, ...]) -> dict[str, str]:
     if not pieces:
         return {}
     return {"Content-Type": "application/json", "Content-Length": str(sum(map(len, pieces)))}
+
+
+def _item_header(request: CreateRequest) -> dict[str, str]:
+    """Return the header that names the item, in ASCII; the beginning of a source that is too long is left out."""
+    if request.source is None:
+        return {}
+    source = storable(request.source)
+    text = json.dumps({"source": source, "batch_id": request.batch_id})
+    if len(text) > _ITEM_HEADER_MAX_BYTES:
+        text = json.dumps({"source": f"…{source[-_SOURCE_END_CHARS:]}", "batch_id": request.batch_id})
+    return {ITEM_HEADER: text}
 
 
 async def _stream(pieces: tuple[bytes, ...]) -> AsyncIterator[memoryview]:

@@ -352,7 +352,7 @@ class Submitter:
         try:
             remote = await self._api.create(
                 attempt.route.request(
-                    original_filename=attempt.item.original_filename, initial_data=attempt.prepared.rows
+                    attempt.item, original_filename=attempt.item.original_filename, initial_data=attempt.prepared.rows
                 )
             )
         except RateLimited as error:

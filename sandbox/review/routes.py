@@ -113,10 +113,14 @@ class ReviewPages:
             self._want(found, delay_s=0)
 
     def _about(self, request: web.Request, found: Import) -> dict[str, Any]:
+        folder, slash, name = found.path.rpartition("/")
         return {
             "base": _base(request),
             "steps": STEPS,
-            "name": found.original_filename or "JSON data",
+            "folder": folder + slash,
+            "name": name or "JSON data",
+            "schema": self._context.state.schemas.title(found.schema_id),
+            "batch_id": found.batch_id,
             "status": found.status(self._context.now),
             "pending": self._runs.is_pending(found.id),
             "submitting": self._runs.is_submitting(found.id),

@@ -59,6 +59,7 @@ def test_it_announces_its_address_and_ends_cleanly_on_a_signal(number):
         assert base_url.endswith("/api/v1")
         assert answer(f"{base_url}/headless/imports/")["count"] == 0
         process.send_signal(number)
+        assert "export DROMO_LICENSE_KEY=any" in process.stdout.read()
         assert process.wait(10) == 0
         assert process.stderr.read() == ""
 
@@ -66,7 +67,15 @@ def test_it_announces_its_address_and_ends_cleanly_on_a_signal(number):
 def test_it_ends_with_its_parents_pipe_when_asked_to():
     with sandbox_process("--exit-with-parent") as (process, _):
         process.stdin.close()
+        assert process.stdout.read() == ""
         assert process.wait(10) == 0
+
+
+def test_two_files_with_the_same_schema_id_are_refused_with_their_names(capsys, tmp_path):
+    for name in ("a.json", "b.json"):
+        (tmp_path / name).write_text(json.dumps(CUSTOMERS))
+    sentence = f"sandbox: {tmp_path}/b.json has the same schema id as {tmp_path}/a.json: customers"
+    assert sentence in refusal(capsys, "--schemas", str(tmp_path))
 
 
 def test_it_starts_with_the_schemas_and_the_key_it_is_given(tmp_path):

@@ -363,3 +363,45 @@ def test_an_api_url_that_is_not_one_is_refused(url):
 async def test_a_client_outside_of_its_context_is_a_bug():
     with pytest.raises(RuntimeError):
         await HeadlessClient("http://127.0.0.1", KEY).create(FILE)
+
+
+@pytest.mark.parametrize(
+    ("source", "shown"),
+    [
+        ("south/a.csv", "south/a.csv"),
+        ("süd/\udcff\r\n.csv", "süd/\\udcff\r\n.csv"),
+        ("folder/" * 2000 + "a.csv", "…" + ("folder/" * 2000 + "a.csv")[-400:]),
+        ("\U0001f4c1" * 1000, "…" + "\U0001f4c1" * 400),
+    ],
+)
+async def test_an_api_on_this_machine_learns_which_file_of_which_batch_a_create_is_of(source, shown):
+    request = CreateRequest(schema_id="s-1", original_filename="a.csv", source=source, batch_id="b-1")
+    async with RawServer(answering(answer(201, CREATED))) as server:
+        async with HeadlessClient(server.url, KEY) as client:
+            await client.create(request)
+        peer = server.peers[0]
+    header = peer.headers["x-bulkhead-item"]
+    assert header.isascii()
+    assert len(header) < 8000
+    assert json.loads(header) == {"source": shown, "batch_id": "b-1"}
+    assert json.loads(peer.body_bytes) == {"schema_id": "s-1", "original_filename": "a.csv"}
+
+
+class ToThisMachine(AbstractResolver):
+    async def resolve(self, host, port=0, family=socket.AF_INET):
+        address = {"hostname": host, "host": "127.0.0.1", "port": port}
+        return [{**address, "family": socket.AF_INET, "proto": 0, "flags": socket.AI_NUMERICHOST}]
+
+    async def close(self):
+        """Nothing to close."""
+
+
+async def test_an_api_elsewhere_learns_neither_folder_nor_batch():
+    request = CreateRequest(schema_id="s-1", original_filename="a.csv", source="south/a.csv", batch_id="b-1")
+    async with RawServer(answering(answer(201, CREATED))) as server:
+        port = server.url.rpartition(":")[2]
+        async with HeadlessClient(f"http://vendor.example:{port}", KEY, resolver=ToThisMachine()) as client:
+            await client.create(request)
+        peer = server.peers[0]
+    assert "x-bulkhead-item" not in peer.headers
+    assert b"south" not in peer.body_bytes
