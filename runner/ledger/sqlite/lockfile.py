@@ -7,6 +7,7 @@ import fcntl
 import os
 import re
 import time
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from runner.permissions import PRIVATE, Permissions
 
 _MOUNTS = Path("/proc/mounts")
 _NETWORK_TYPES = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "ncpfs", "afs", "fuse.sshfs"})
+_WSL_TYPES = frozenset({"9p", "virtiofs"})
 _CHECK_S = 0.05
 _OCTAL = re.compile(r"\\([0-7]{3})")
 
@@ -103,23 +105,50 @@ def is_in_place(descriptor: int, path: Path) -> bool:
 
 
 def refuse_network_file_system(path: Path, *, mounts: Path = _MOUNTS) -> None:
-    """Raise LedgerError if `path` is on a network file system, as far as this system shows."""
+    """Raise LedgerError if `path` is on a network file system or a Windows drive, as far as this system shows."""
     try:
         table = mounts.read_text("utf-8", "surrogateescape")
     except OSError:
         return
-    kind = _type_of(path.resolve(), table)
-    if kind in _NETWORK_TYPES:
+    mount = _mount_of(path.resolve(), table)
+    if mount.is_windows_drive:
         raise LedgerError(
-            f"the ledger {path} is on a network file system ({kind}), where locks cannot be trusted",
+            f"the ledger {path} is on a Windows drive ({mount.kind}), where locks cannot be trusted",
+            hint="keep it on the disk of WSL: --ledger ~/bulkhead/ledger.db; files to import can stay where they are",
+        )
+    if mount.is_network:
+        raise LedgerError(
+            f"the ledger {path} is on a network file system ({mount.kind}), where locks cannot be trusted",
             hint="keep it on a local disk: --ledger /path/on/a/local/disk/ledger.db",
         )
 
 
-def _type_of(path: Path, table: str) -> str | None:
-    deepest: tuple[int, str | None] = (-1, None)
+@dataclass(frozen=True, slots=True)
+class _Mount:
+    """A line of the mount table. Drives of Windows are mounted by drvfs, which WSL 2 reaches over 9p or virtiofs."""
+
+    device: str = ""
+    folder: str = ""
+    kind: str = ""
+    options: str = ""
+
+    @property
+    def is_windows_drive(self) -> bool:
+        return self.kind == "drvfs" or (
+            self.kind in _WSL_TYPES and (self.device.startswith("drvfs") or "aname=drvfs" in self.options)
+        )
+
+    @property
+    def is_network(self) -> bool:
+        """Return whether another machine serves the files; 9p over a descriptor is served by a process of this one."""
+        return self.kind in _NETWORK_TYPES or (self.kind == "9p" and "trans=fd" not in self.options.split(","))
+
+
+def _mount_of(path: Path, table: str) -> _Mount:
+    deepest = _Mount()
     for line in table.splitlines():
-        _, folder, kind, *_ = [_OCTAL.sub(lambda code: chr(int(code[1], 8)), part) for part in line.split(" ")]
-        if path.is_relative_to(folder) and len(folder) >= deepest[0]:
-            deepest = (len(folder), kind)
-    return deepest[1]
+        parts = [_OCTAL.sub(lambda code: chr(int(code[1], 8)), part) for part in line.split(" ")]
+        mount = _Mount(*parts[:4])
+        if path.is_relative_to(mount.folder) and len(mount.folder) >= len(deepest.folder):
+            deepest = mount
+    return deepest

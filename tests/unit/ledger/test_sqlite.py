@@ -379,10 +379,16 @@ MOUNTS = """\
 server:/home /home/ann nfs4 rw,vers=4.2 0 0
 /dev/vdb /home/ann/local ext4 rw 0 0
 //nas/share /mnt/my\\040share cifs rw 0 0
+C:\\134 /mnt/c 9p rw,noatime,dirsync,aname=drvfs;path=C:\\134;uid=1000;gid=1000,mmap,trans=fd,rfd=8,wfd=8 0 0
+drvfsaD /mnt/d virtiofs rw,noatime 0 0
+E: /mnt/e drvfs rw,noatime,uid=1000,gid=1000,case=off 0 0
+share /mnt/host 9p rw,trans=virtio,version=9p2000.L 0 0
+none /gofer 9p rw,trans=fd,rfd=3,wfd=3,aname=/ 0 0
+share /mnt/vm virtiofs rw 0 0
 """
 
 
-@pytest.mark.parametrize("folder", ["/home/ann", "/home/ann/project", "/mnt/my share/x"])
+@pytest.mark.parametrize("folder", ["/home/ann", "/home/ann/project", "/mnt/my share/x", "/mnt/host"])
 def test_a_network_file_system_is_refused(tmp_path: Path, folder: str) -> None:
     mounts = tmp_path / "mounts"
     mounts.write_text(MOUNTS)
@@ -390,7 +396,19 @@ def test_a_network_file_system_is_refused(tmp_path: Path, folder: str) -> None:
         refuse_network_file_system(Path(folder) / "ledger.db", mounts=mounts)
 
 
-@pytest.mark.parametrize("folder", ["/", "/home", "/home/annabel", "/home/ann/local/x", "/mnt"])
+@pytest.mark.parametrize("folder", ["/mnt/c/Users/ann/project", "/mnt/c", "/mnt/d", "/mnt/e/x"])
+def test_a_windows_drive_is_refused_with_a_place_on_the_disk_of_wsl(tmp_path: Path, folder: str) -> None:
+    mounts = tmp_path / "mounts"
+    mounts.write_text(MOUNTS)
+    with pytest.raises(LedgerError, match="on a Windows drive") as refused:
+        refuse_network_file_system(Path(folder) / "ledger.db", mounts=mounts)
+    assert "--ledger ~/bulkhead/ledger.db" in str(refused.value.hint)
+
+
+LOCAL = ["/", "/home", "/home/annabel", "/home/ann/local/x", "/mnt", "/mnt/cc", "/gofer/x", "/mnt/vm"]
+
+
+@pytest.mark.parametrize("folder", LOCAL)
 def test_a_local_file_system_is_accepted(tmp_path: Path, folder: str) -> None:
     mounts = tmp_path / "mounts"
     mounts.write_text(MOUNTS)
