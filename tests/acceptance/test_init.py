@@ -2,58 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import pty
-import select
 import stat
-import subprocess
-import sys
 from collections.abc import Callable
 
 from tests.acceptance.inbox import Workspace
 from tests.acceptance.vendors import SandboxVendor
-from tests.support.command import CANARY_KEY, Command
-
-DEADLINE_S = 20.0
+from tests.support.command import CANARY_KEY
+from tests.support.terminal import answered
 
 Work = Callable[..., Workspace]
-
-
-def answered(command: Command, arguments: list[str], answers: list[tuple[bytes, str]]) -> tuple[int, bytes]:
-    """Run a command with a terminal, type each answer after its question, and return exit code and screen."""
-    terminal, end = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, *command.program, *arguments],
-        cwd=command.home,
-        env={**command.environment, "TERM": "xterm-256color"},
-        stdin=end,
-        stdout=end,
-        stderr=end,
-        start_new_session=True,
-    )
-    os.close(end)
-    screen = b""
-    seen = 0
-    while block := _read(terminal):
-        screen += block
-        if answers and answers[0][0] in screen[seen:]:
-            seen = len(screen)
-            os.write(terminal, answers.pop(0)[1].encode() + b"\n")
-    os.close(terminal)
-    try:
-        return process.wait(DEADLINE_S), screen
-    except subprocess.TimeoutExpired:
-        process.kill()
-        raise AssertionError(screen) from None
-
-
-def _read(terminal: int) -> bytes:
-    try:
-        if not select.select([terminal], [], [], DEADLINE_S)[0]:
-            return b""
-        return os.read(terminal, 65536)
-    except OSError:
-        return b""
 
 
 def test_a_person_answers_three_questions_and_the_first_command_works(work: Work, sandbox: SandboxVendor) -> None:
