@@ -16,6 +16,7 @@ BulkheadError
 │   └── LedgerUnavailable         a shared ledger does not answer, or has too many requests; running again continues
 └── TerminalError                 never will
     ├── AuthRefused               401/403 from the API: the license key is not accepted
+    │   └── ConnectionBarred      a proxy refuses, or the API's certificate cannot be verified; nothing was sent
     ├── SchemaNotFound            404 to a create or a schema request
     ├── ImportNotFound            404 to a retrieve, a results url or a delete
     ├── RequestInvalid            400 or another 4xx: the vendor's own message
@@ -146,6 +147,10 @@ class TerminalError(BulkheadError):
 
 class AuthRefused(TerminalError):
     """The API does not accept the license key."""
+
+
+class ConnectionBarred(AuthRefused):
+    """A proxy refuses to connect to the API, or its certificate cannot be verified, and it has not answered before."""
 
 
 class SchemaNotFound(TerminalError):

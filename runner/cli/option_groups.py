@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from runner.cli.options import Argument, Arguments, Option, Panel
+from runner.dromo.proxy import masked
 
 if TYPE_CHECKING:
     from runner.config.run_spec import RunSpec
@@ -375,11 +376,34 @@ class Ledger(Arguments):
 
 
 class ApiUrl(Arguments):
-    """Where the API is."""
+    """Where the API is, and how connections to it and to storage are made."""
 
     api_url: Annotated[
         str | None,
         Option("--api-url", "URL", "Use the API at this address.", Panel.PLACES, setting="api_url", repeat=True),
+    ] = None
+    proxy: Annotated[
+        str | None,
+        Option(
+            "--proxy",
+            "URL",
+            "Connect to the API and to storage through this HTTP proxy, but not to this machine.",
+            Panel.PLACES,
+            setting="proxy",
+            repeat=True,
+            masked=masked,
+        ),
+    ] = None
+    ca_file: Annotated[
+        Path | None,
+        Option(
+            "--ca-file",
+            "FILE.pem",
+            "Also trust the certificate authorities in this file, such as that of your company.",
+            Panel.PLACES,
+            setting="ca_file",
+            repeat=True,
+        ),
     ] = None
 
 

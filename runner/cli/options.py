@@ -6,7 +6,7 @@ one that has a parameter for each field, and calls the command with the object t
 
 import inspect
 import shlex
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -37,7 +37,7 @@ class Option:
 
     A flag without a value has no `metavar`. `panel` is its heading in a help page. `setting` names the setting that it
     fills, if it fills one; with `negates`, giving the flag sets that to false. `repeat`: a later command about the same
-    batch needs the option, too.
+    batch needs the option, too. `masked` hides what is secret in a value.
     """
 
     flag: str
@@ -51,6 +51,7 @@ class Option:
     min: int | None = None
     max: int | None = None
     envvar: str | None = None
+    masked: Callable[[str], str] = str
 
     def typer_info(self) -> Any:
         """Return what typer takes for the option."""
@@ -153,8 +154,20 @@ class Arguments:
 
     def repeated(self) -> str:
         """Return the options that a later command about the same batch needs, too, each after a space."""
-        values = ((option.flag, getattr(self, name)) for name, option in self._options() if option.repeat)
-        return "".join(f" {flag} {shlex.quote(str(value))}" for flag, value in values if value)
+        values = ((option, getattr(self, name)) for name, option in self._options() if option.repeat)
+        return "".join(f" {one.flag} {shlex.quote(one.masked(str(value)))}" for one, value in values if value)
+
+    def shown(self, words: Sequence[str]) -> list[str]:
+        """Return the words of this command line with secrets hidden."""
+        secret = {option.flag: option.masked for _, option in self._options() if option.masked is not str}
+        found: list[str] = []
+        for before, word in zip(["", *words], words, strict=False):
+            flag, equals, value = word.partition("=")
+            if before in secret:
+                found.append(secret[before](word))
+            else:
+                found.append(f"{flag}={secret[flag](value)}" if equals and flag in secret else word)
+        return found
 
     def _options(self) -> list[tuple[str, Option]]:
         return [(one.name, one.declared) for one in fields_of(type(self)) if isinstance(one.declared, Option)]

@@ -123,7 +123,7 @@ async def _summary(
         elapsed_s=elapsed_s,
         options=args.repeated() + _kept_ledger(outcome),
         sandbox=standalone_sandbox(args, loaded, sys.argv[1:]) if args.sandbox else None,
-        again=_again(sys.argv[1:], outcome.batch.source_uri),
+        again=_again(args.shown(sys.argv[1:]), outcome.batch.source_uri),
     )
 
 

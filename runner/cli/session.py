@@ -64,7 +64,7 @@ def standalone_sandbox(args: Arguments, loaded: LoadedSettings, argv: Sequence[s
     """Return two commands: one starts a sandbox that keeps running, the other repeats `argv` against it."""
     schemas = args.sandbox_schemas or saved_schemas(loaded)
     named = ["--schemas", os.path.relpath(schemas)] if schemas else []
-    kept = [argument for argument in argv if argument != "--sandbox"]
+    kept = [argument for argument in args.shown(argv) if argument != "--sandbox"]
     run = ["bulkhead", *kept, "--api-url", STANDALONE_URL]
     return shlex.join(["bulkhead", "sandbox", *named]), f"DROMO_LICENSE_KEY=any {shlex.join(run)}"
 

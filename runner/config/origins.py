@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from runner.aws.s3 import is_s3
+from runner.dromo.proxy import Proxy
 from runner.errors import ConfigError
 
 DEFAULT_API_URL = "https://app.dromo.io/api/v1"
@@ -28,16 +29,27 @@ def is_loopback(url: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Redirect:
-    """A setting that says where `what` goes, and its values that send it nowhere else."""
+    """A setting that says where secrets or data go: what Bulkhead does with it, and its values that do no harm."""
 
     what: str
     is_harmless: Callable[[str], bool]
+    canonical: Callable[[object], object] = lambda value: str(value).strip().rstrip("/")
+
+
+def _proxy_of(value: object) -> object:
+    """Return the proxy that a value means; the value itself if it means none."""
+    try:
+        return value if isinstance(value, Proxy) else Proxy.parse(str(value))
+    except ValueError:
+        return value
 
 
 REDIRECTS = {
-    "api_url": Redirect("the license key", lambda url: url == DEFAULT_API_URL or is_loopback(url)),
-    "aws_endpoint_url": Redirect("AWS credentials", is_loopback),
-    "out": Redirect("results", lambda place: not is_s3(place)),
+    "api_url": Redirect("sends the license key there", lambda url: url == DEFAULT_API_URL or is_loopback(url)),
+    "aws_endpoint_url": Redirect("sends AWS credentials there", is_loopback),
+    "out": Redirect("sends results there", lambda place: not is_s3(place)),
+    "proxy": Redirect("sends requests through it", lambda _: False, canonical=_proxy_of),
+    "ca_file": Redirect("trusts it", lambda _: False),
 }
 """The settings by which the working directory alone could send secrets or data elsewhere."""
 
@@ -45,23 +57,19 @@ FILES = {"fields_file": "fields", "settings_file": "settings", "hooks_file": "ho
 """The settings that name a file of a schema, and the file's part of the schema."""
 
 
-def refuse_redirect(name: str, value: str, *, origin: str, trusted: Iterable[object], reason: str = "") -> None:
+def refuse_redirect(name: str, value: object, *, origin: str, trusted: Iterable[object], reason: str = "") -> None:
     """Refuse a value of the working directory, unless it is harmless or `trusted` origins say the same.
 
     Raises ConfigError with the line that says so.
     """
-    redirect = REDIRECTS[name]
-    if redirect.is_harmless(value) or any(_plain(other) == _plain(value) for other in trusted):
+    redirect, shown = REDIRECTS[name], str(value)
+    if redirect.is_harmless(shown) or redirect.canonical(value) in map(redirect.canonical, trusted):
         return
     raise ConfigError(
-        f"{name} = {value[:200]} ({origin} in {WORKING_DIRECTORY}): Bulkhead sends {redirect.what} there only if "
+        f"{name} = {shown[:200]} ({origin} in {WORKING_DIRECTORY}): Bulkhead {redirect.what} only if "
         f"a flag, the environment, or a file named by --config says so, too{reason}",
         hint=f"if it is right, run: {export_line(name, value)}",
     )
-
-
-def _plain(place: object) -> str:
-    return str(place).strip().rstrip("/")
 
 
 def export_line(name: str, value: object) -> str:

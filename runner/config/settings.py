@@ -47,6 +47,7 @@ from runner.config.units import (
     parse_size,
 )
 from runner.config.value_forms import what_to_write
+from runner.dromo.proxy import Proxy, masked, unused_variable
 from runner.errors import ConfigError
 from runner.ledger.location import LedgerTable, parse_location
 from runner.permissions import PRIVATE, Permissions
@@ -62,7 +63,7 @@ _PATH_BYTES = 4000
 _NAME_BYTES = 255
 _NESTED_MOST = 100
 _INTEGER_MOST = 2**63 - 1
-_PATHS = ("ledger", "quota_store", "fields_file", "settings_file", "hooks_file")
+_PATHS = ("ledger", "ca_file", "quota_store", "fields_file", "settings_file", "hooks_file")
 _ONE_OF = ("schema_id", "fields_file", "routes")
 _FIELD_OF_ALIAS = dict.fromkeys(KEY_VARIABLES, "license_key")
 _OTHER_VARIABLES = ("BULKHEAD_CONFIG", "BULKHEAD_DEBUG")
@@ -128,6 +129,10 @@ def _mode(value: object) -> object:
     return value if isinstance(value, Permissions) else parse_permissions(value if isinstance(value, str) else "")
 
 
+def _proxy(value: object) -> object:
+    return value if value is None or isinstance(value, Proxy) else Proxy.parse(str(value))
+
+
 def _base_url(value: object) -> object:
     parts = urlsplit(str(value).strip())
     if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -164,6 +169,8 @@ class Settings(BaseSettings):
 
     license_key: Annotated[SecretStr | None, Field(validation_alias=AliasChoices(*KEY_VARIABLES))] = None
     api_url: Annotated[str, BeforeValidator(_base_url)] = DEFAULT_API_URL
+    proxy: Annotated[Proxy | None, BeforeValidator(_proxy)] = None
+    ca_file: FilePath | None = None
     ledger: Annotated[Path | LedgerTable, BeforeValidator(_ledger)] = Path(".bulkhead/ledger.db")
     out: Annotated[str | None, BeforeValidator(_out)] = None
     """An absolute path, or `s3://bucket/prefix`."""
@@ -215,6 +222,11 @@ class Settings(BaseSettings):
 
     storage_hosts: Globs = ()
     review_hosts: Globs = ("dromo.io", "*.dromo.io")
+
+    @property
+    def unused_proxy(self) -> str | None:
+        """The variable of the environment that names a proxy for the API, if `proxy` is not set."""
+        return None if self.proxy else unused_variable(self.api_url, os.environ)
 
     @property
     def ledger_is_there(self) -> bool:
@@ -547,6 +559,8 @@ def _shown(name: str, value: object) -> str:
     """Return a value as text, with secrets masked."""
     if name == "routes" and isinstance(value, Sequence):
         return f"{len(value)} routes"
+    if name == "proxy" and isinstance(value, str):
+        return masked(value)
     secret = name == "license_key" or (name == "api_url" and "@" in str(value))
     return _MASK if secret and value is not None else _plain(value)
 

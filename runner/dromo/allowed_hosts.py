@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Sequence
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_network
 
 from aiohttp import ThreadedResolver
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
+from runner.dromo.proxy import Proxy, is_loopback_host, literal, mapped
 from runner.errors import UploadRefused
 from runner.globs import Globs
 
@@ -69,7 +70,7 @@ class StorageHosts:
             raise UploadRefused("the vendor sent a storage url with a user in it", may_pass=True)
         if not self._scheme_is_admitted(target, host):
             raise UploadRefused("the vendor sent a storage url that is not https on its usual port", may_pass=True)
-        address = _literal(host)
+        address = literal(host)
         if "%" in host or (address is None and (":" in host or _NUMERIC_HOST.fullmatch(host))):
             raise UploadRefused("the vendor sent a storage url with an address in an unusual spelling", may_pass=True)
         if address is not None and not self.admits(address, host=host):
@@ -86,12 +87,12 @@ class StorageHosts:
             return True
         if not (self._api_is_local or host == self._api_host):
             return False
-        inner = _mapped(address)
+        inner = mapped(address)
         return inner.is_loopback or (any(inner in network for network in _PRIVATE) and inner not in _METADATA)
 
     def _scheme_is_admitted(self, target: URL, host: str) -> bool:
         of_api = host == self._api_host and target.scheme == self._api_scheme
-        if of_api or (self._api_is_local and is_loopback_name(host)):
+        if of_api or (self._api_is_local and is_loopback_host(host)):
             return target.scheme in {"http", "https"}
         return target.scheme == "https" and (target.port == 443 or self._api_is_local)
 
@@ -118,25 +119,33 @@ class ReviewLinks:
         host = (target.host or "").lower() if target else ""
         if target is None or "@" in target.raw_authority or target.scheme not in {"http", "https"}:
             return False
-        if is_loopback_name(host):
-            return is_loopback_name(self._api_host)
+        if is_loopback_host(host):
+            return is_loopback_host(self._api_host)
         if host == self._api_host:
             return target.scheme in {"https", self._api_scheme}
         return target.scheme == "https" and self._patterns.matches(host)
 
 
 class GuardedResolver(AbstractResolver):
-    """Resolves names and returns only allowed addresses, so that the checked address is the one that is used."""
+    """Resolves names and returns only allowed addresses, so that the checked address is the one that is used.
 
-    def __init__(self, hosts: StorageHosts, inner: AbstractResolver | None = None) -> None:
+    A `proxy` may have any address. It resolves the names of the hosts that it connects to.
+    """
+
+    def __init__(
+        self, hosts: StorageHosts, inner: AbstractResolver | None = None, *, proxy: Proxy | None = None
+    ) -> None:
         self._hosts = hosts
         self._inner = inner or ThreadedResolver()
+        self._proxy = (proxy.host, proxy.port) if proxy else None
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
         """Return the allowed addresses. Raises UploadRefused if there are none, OSError if the name is unknown."""
         found = await self._inner.resolve(host, port, family)
+        if (host, port) == self._proxy:
+            return found
         admitted = [entry for entry in found if self._is_admitted(entry["host"], host)]
         if not found:
             raise OSError("the name has no address")
@@ -149,7 +158,7 @@ class GuardedResolver(AbstractResolver):
         await self._inner.close()
 
     def _is_admitted(self, address: str, host: str) -> bool:
-        parsed = _literal(address)
+        parsed = literal(address)
         return parsed is not None and self._hosts.admits(parsed, host=host.lower())
 
 
@@ -164,36 +173,19 @@ def _parsed(url: str) -> URL | None:
     return target if complete else None
 
 
-def _literal(host: str) -> IPv4Address | IPv6Address | None:
-    try:
-        return ip_address(host.partition("%")[0])
-    except ValueError:
-        return None
-
-
 def _is_public(address: IPv4Address | IPv6Address) -> bool:
     """Return whether an address is of the public internet, also as one of IPv4 behind NAT64."""
     if address in _NAT64:
         return _is_public(IPv4Address(int(address) & 0xFFFFFFFF))
-    inner = _mapped(address)
+    inner = mapped(address)
     if isinstance(inner, IPv6Address) and inner not in _INTERNET:
         return False
     return not any(inner in network for network in _SPECIAL)
 
 
-def _mapped(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
-    """Return the IPv4 address that systems connect to if an IPv6 address is a mapped one, or the address itself."""
-    return (isinstance(address, IPv6Address) and address.ipv4_mapped) or address
-
-
-def is_loopback_name(host: str) -> bool:
-    address = _literal(host)
-    return address.is_loopback if address else host == "localhost" or host.endswith(".localhost")
-
-
 def _is_local_name(host: str) -> bool:
     """Return whether the user's API host is on this machine or network: by its address, or a name without a dot."""
-    address = _literal(host)
+    address = literal(host)
     if address is not None:
         return not _is_public(address)
-    return is_loopback_name(host) or "." not in host
+    return is_loopback_host(host) or "." not in host

@@ -17,10 +17,12 @@ from aiohttp.abc import AbstractResolver
 from pydantic import SecretStr
 from yarl import URL
 
-from runner.dromo.allowed_hosts import ReviewLinks, is_loopback_name
+from runner.dromo.allowed_hosts import ReviewLinks
 from runner.dromo.clock import VendorTime
+from runner.dromo.connections import PASSWORD_NEEDED, Connections
 from runner.dromo.decoding import date_of, import_of, is_of_the_api, is_usable_id, message_of, page_of, retry_after_s
-from runner.dromo.http import ConnectionCut, RequestSent, open_session, reason_of
+from runner.dromo.http import DIRECT, ConnectionCut, RequestSent, open_session
+from runner.dromo.proxy import is_loopback_host
 from runner.errors import (
     AuthRefused,
     BulkheadError,
@@ -50,6 +52,7 @@ DETAIL_CAP_BYTES = 16_000_000
 _REFUSAL_CAP_BYTES = 64 * 1024
 _BLOCK_BYTES = 64 * 1024
 
+_PEER = "the API"
 _T = TypeVar("_T")
 
 
@@ -87,8 +90,9 @@ class HeadlessClient:
     An answer that the API did not write, such as an HTML page of a gateway, says nothing about an import: it counts as
     no answer. Before the API has answered, such a page may also mean a wrong `base_url`, and says so.
     `vendor_time` gets the `Date` of each successful answer. `review_hosts` are the hosts of review urls that remain
-    links; None allows all (see ReviewLinks).
-    The license key is sent only in the headers of this client's own sessions.
+    links; None allows all (see ReviewLinks). Before the API has ever answered, a proxy that refuses, or a certificate
+    that cannot be verified, raises ConnectionBarred.
+    The license key is a header of each request, never of a session: aiohttp gives those of a session to proxies, too.
     """
 
     def __init__(
@@ -100,15 +104,17 @@ class HeadlessClient:
         resolver: AbstractResolver | None = None,
         vendor_time: VendorTime | None = None,
         review_hosts: Sequence[str] | None = None,
+        connections: Connections = DIRECT,
     ) -> None:
         self._base = _base(base_url)
-        self._is_on_this_machine = is_loopback_name(URL(self._base).host or "")
+        self._is_on_this_machine = is_loopback_host(URL(self._base).host or "")
         self._key = _header_safe(license_key)
         self._mask = Mask(self._key)
         self._links = None if review_hosts is None else ReviewLinks(self._base, patterns=review_hosts)
         self._timeout_s = timeout_s
         self._resolver = resolver
         self._vendor_time = vendor_time
+        self._connections = connections
         self._has_answered = False
         self._reads: aiohttp.ClientSession | None = None
         self._creates: aiohttp.ClientSession | None = None
@@ -209,37 +215,45 @@ class HeadlessClient:
     ) -> _Answer:
         """Send one request once and read the whole answer, whatever its status.
 
-        Raises NotSent, or `doubt` if it was sent and not answered in full. Errors are raised outside the handlers, so
-        that none of them has an exception of aiohttp as context, which would print urls and headers.
+        Raises NotSent and ConnectionBarred, or `doubt` if it was sent and not answered in full. Errors are raised
+        outside the handlers, so that none of them has an exception of aiohttp as context, which would print urls and
+        headers.
         """
         session = self._creates if pieces else self._reads
         if session is None:
             raise RuntimeError("HeadlessClient is used outside of its context manager")
+        all_headers = {KEY_HEADER: self._key, **_body_headers(pieces), **headers}
         sent = RequestSent()
         asked_at = self._vendor_time.ticks() if self._vendor_time else 0.0
-        failure: TransientError
+        failure: BulkheadError
+        missed = ": the connection was cut"
+        url = URL(self._base + path, encoded=True)
         try:
             async with session.request(
                 method,
-                URL(self._base + path, encoded=True),
+                url,
                 data=_stream(pieces) if pieces else None,
-                headers={**_body_headers(pieces), **headers},
                 allow_redirects=False,
                 trace_request_ctx=sent,
+                **self._connections.through(url, all_headers),
             ) as response:
                 self._note_time(response, asked_at=asked_at)
                 body = await _read(response, cap_bytes)
-                return _Answer(status=response.status, headers=response.headers, body=body)
-        except aiohttp.ClientConnectorError as error:
-            failure = NotSent(f"cannot connect to the API: {reason_of(error)}")
+                answer = _Answer(status=response.status, headers=response.headers, body=body)
+            if answer.status != PASSWORD_NEEDED:
+                return answer
+            failure = self._connections.refusal(PASSWORD_NEEDED, peer=_PEER, has_answered=self._has_answered)
+        except (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError) as error:
+            failure = self._connections.failure(error, peer=_PEER, has_answered=self._has_answered)
         except TimeoutError:
-            failure = doubt(f"the API did not answer within {self._timeout_s:g} s")
+            missed = f" within {self._timeout_s:g} s"
+            failure = doubt(f"the API did not answer{missed}")
         except _TooLarge:
             failure = doubt(f"the API's answer is larger than {cap_bytes} bytes")
         except (aiohttp.ClientError, ConnectionCut, OSError) as error:
             failure = doubt(f"the API's answer was cut or is not HTTP ({type(error).__name__})")
-        if not sent.begun and not isinstance(failure, NotSent):
-            failure = NotSent(f"the request did not reach the API within {self._timeout_s:g} s")
+        if not sent.begun and isinstance(failure, doubt):
+            failure = self._connections.not_connected(f"the request did not reach the API{missed}")
         raise failure
 
     def _note_time(self, response: aiohttp.ClientResponse, *, asked_at: float) -> None:
@@ -310,9 +324,10 @@ class HeadlessClient:
     def _open(self, *, force_close: bool) -> aiohttp.ClientSession:
         return open_session(
             timeout=aiohttp.ClientTimeout(total=self._timeout_s),
-            headers={KEY_HEADER: self._key, "Accept": "application/json", "Accept-Encoding": "gzip"},
+            headers={"Accept": "application/json", "Accept-Encoding": "gzip"},
             force_close=force_close,
             resolver=self._resolver,
+            connections=self._connections,
         )
 
 

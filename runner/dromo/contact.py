@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from runner.dromo.rate_limited import WrappedApi
-from runner.errors import RateLimited, TerminalError, TransientError
+from runner.errors import ConnectionBarred, RateLimited, TerminalError, TransientError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -79,6 +79,8 @@ class WatchedApi(WrappedApi):
                 self._answered()
             else:
                 self._not_answered(*began, reason=str(error))
+            raise
+        except ConnectionBarred:
             raise
         except TerminalError:
             self._answered()

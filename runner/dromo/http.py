@@ -10,7 +10,9 @@ import aiohttp
 from aiohttp.abc import AbstractResolver
 
 from runner._version import __version__
+from runner.dromo.connections import Connections
 
+DIRECT = Connections()
 USER_AGENT = f"bulkhead/{__version__}"
 
 
@@ -40,9 +42,12 @@ def open_session(
     force_close: bool,
     resolver: AbstractResolver | None = None,
     auto_decompress: bool = True,
+    connections: Connections = DIRECT,
 ) -> aiohttp.ClientSession:
     """Return a session without cookies, without proxies from the environment, and without the hidden repeat."""
-    connector = aiohttp.TCPConnector(force_close=force_close, resolver=resolver, use_dns_cache=resolver is None)
+    connector = aiohttp.TCPConnector(
+        force_close=force_close, resolver=resolver, use_dns_cache=resolver is None, ssl=connections.tls()
+    )
     return aiohttp.ClientSession(
         connector=connector,
         timeout=timeout,
@@ -53,13 +58,6 @@ def open_session(
         middlewares=(_send_once,),
         trace_configs=[_tracing()],
     )
-
-
-def reason_of(error: aiohttp.ClientConnectorError) -> str:
-    """Return why no connection was made, without url and headers."""
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return "its TLS certificate is not valid for this host or not trusted"
-    return error.os_error.strerror or type(error.os_error).__name__
 
 
 async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:

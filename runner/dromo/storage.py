@@ -14,8 +14,9 @@ import aiohttp
 from aiohttp.abc import AbstractResolver
 
 from runner.dromo.allowed_hosts import GuardedResolver, StorageHosts
+from runner.dromo.connections import PASSWORD_NEEDED, Connections
 from runner.dromo.content_coding import Decoder, decoder_for
-from runner.dromo.http import ConnectionCut, RequestSent, open_session, reason_of
+from runner.dromo.http import DIRECT, ConnectionCut, RequestSent, open_session
 from runner.dromo.upload_body import PIECE_BYTES, UploadPayload, spend
 from runner.errors import (
     BulkheadError,
@@ -88,7 +89,9 @@ class HttpStorage:
         allow_hosts: Sequence[str] = (),
         bwlimit: AsyncLimiter | None = None,
         resolver: AbstractResolver | None = None,
+        connections: Connections = DIRECT,
     ) -> None:
+        self._connections = connections
         self._hosts = StorageHosts(api_url, patterns=allow_hosts)
         self._stall_s = stall_s
         self._grace_s = grace_s
@@ -104,8 +107,9 @@ class HttpStorage:
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._stall_s, sock_read=self._stall_s),
             headers={},
             force_close=True,
-            resolver=GuardedResolver(self._hosts, self._resolver),
+            resolver=GuardedResolver(self._hosts, self._resolver, proxy=self._connections.proxy),
             auto_decompress=False,
+            connections=self._connections,
         )
         return self
 
@@ -147,8 +151,8 @@ class HttpStorage:
                 request = self._request("PUT", url, headers=headers, data=upload, sent=sent)
                 response = await due.head(request, opened)
                 return await _answer_of(response, due, cap_bytes=self._answer_bytes)
-        except aiohttp.ClientConnectorError as error:
-            failure = NotSent(f"cannot connect to storage: {reason_of(error)}")
+        except (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError) as error:
+            failure = self._not_connected(error)
         except TimeoutError:
             failure = OutcomeUnknown(f"the upload {due.missed}")
         except (aiohttp.ClientError, ConnectionCut, OSError) as error:
@@ -157,7 +161,7 @@ class HttpStorage:
             upload.abandon()
         if upload.failure is not None:
             raise upload.failure
-        raise failure if sent.begun else NotSent(str(failure))
+        raise failure if sent.begun or isinstance(failure, NotSent) else NotSent(str(failure))
 
     @asynccontextmanager
     async def get(self, url: str) -> AsyncGenerator[AsyncIterator[bytes], None]:
@@ -183,8 +187,8 @@ class HttpStorage:
             if response.status == 200:
                 return response
             failure = _download_refusal(await _answer_of(response, due, cap_bytes=self._answer_bytes))
-        except aiohttp.ClientConnectorError as error:
-            failure = Unavailable(f"cannot connect to storage: {reason_of(error)}")
+        except (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError) as error:
+            failure = Unavailable(str(self._not_connected(error)))
         except UploadRefused as error:
             failure = Unavailable(str(error))
         except TimeoutError:
@@ -246,16 +250,20 @@ class HttpStorage:
     ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
         if self._session is None:
             raise RuntimeError("HttpStorage is used outside of its context manager")
+        target = self._hosts.checked(url)
         return self._session.request(
             method,
-            self._hosts.checked(url),
+            target,
             data=data,
-            headers=headers,
             skip_auto_headers=_AUTO_HEADERS,
             allow_redirects=False,
             trace_request_ctx=sent,
             read_bufsize=_READ_BUFFER_BYTES,
+            **self._connections.through(target, headers),
         )
+
+    def _not_connected(self, error: aiohttp.ClientConnectorError | aiohttp.ClientHttpProxyError) -> BulkheadError:
+        return self._connections.failure(error, peer="storage", has_answered=True)
 
 
 class _Due:
@@ -340,7 +348,7 @@ def _refusal(answer: _Answer, *, conditional: bool) -> BulkheadError | None:
         return OutcomeUnknown(f"storage could not take the upload ({answer})")
     if status < 400:
         return UploadRefused(f"storage redirects the upload ({answer}); redirects are not followed")
-    return UploadRefused(f"storage refuses the upload ({answer})", may_pass=status in {401, 403})
+    return UploadRefused(f"storage refuses the upload ({answer})", may_pass=status in {401, 403, PASSWORD_NEEDED})
 
 
 def _is_about_the_condition(answer: _Answer) -> bool:

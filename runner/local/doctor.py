@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from runner.config.route_remarks import name_findings, remarks_of_routes, remarks_of_saved
 from runner.config.webhook_remarks import WebhookUse, webhook_findings
-from runner.errors import AuthRefused, BulkheadError, LedgerLocked, SchemaNotFound
+from runner.errors import AuthRefused, BulkheadError, ConnectionBarred, LedgerLocked, SchemaNotFound
 from runner.findings import fail, ok
 from runner.ledger.location import LedgerTable
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from runner.config.routes import Route
+    from runner.config.settings import Settings
     from runner.findings import Finding
     from runner.local.resources import Resources
 
@@ -48,14 +49,23 @@ async def _vendor(resources: Resources) -> list[Finding]:
         client = await resources.client()
         probe = await client.probe()
         await client.list_page(limit=1, offset=0)
-    except AuthRefused as error:
-        return [fail("license key", str(error), "check DROMO_LICENSE_KEY and --api-url")]
     except BulkheadError as error:
+        if isinstance(error, AuthRefused) and not isinstance(error, ConnectionBarred):
+            return [fail("license key", str(error), "check DROMO_LICENSE_KEY and --api-url")]
         return [fail("vendor", f"{url}: {error}", error.hint or "check --api-url")]
-    found = [ok("license key", f"accepted by {url}")]
+    found = [ok("license key", f"accepted by {url}"), *_proxy(resources.settings)]
     if probe.server_time is not None:
         found.append(_clock((probe.server_time - resources.clock.now()).total_seconds()))
     return found
+
+
+def _proxy(settings: Settings) -> list[Finding]:
+    """Say how the vendor was reached, if there is a proxy or a variable that names one for other tools."""
+    if settings.proxy is not None:
+        return [ok("proxy", f"{settings.proxy} is used, but not for this machine")]
+    if settings.unused_proxy is None:
+        return []
+    return [ok("proxy", f"{settings.unused_proxy} is set and not used; the vendor answers without it (see --proxy)")]
 
 
 def _clock(skew_s: float) -> Finding:

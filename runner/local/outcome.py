@@ -53,6 +53,7 @@ EXIT_CODES: dict[type[BaseException], ExitCode] = {
     errors.NotYet: ExitCode.TRY_AGAIN,
     errors.TerminalError: ExitCode.FATAL,
     errors.AuthRefused: ExitCode.FATAL,
+    errors.ConnectionBarred: ExitCode.FATAL,
     errors.SchemaNotFound: ExitCode.FATAL,
     errors.ImportNotFound: ExitCode.FATAL,
     errors.RequestInvalid: ExitCode.FATAL,

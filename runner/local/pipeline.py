@@ -18,6 +18,7 @@ from runner.config.route_remarks import fault_sentences, remarks_of_routes
 from runner.errors import (
     AuthRefused,
     BulkheadError,
+    ConnectionBarred,
     DuplicatePending,
     FileUnavailable,
     ForeignImports,
@@ -63,6 +64,7 @@ _CHECK_FILES_S = 1.0
 
 _REASONS: dict[type[BulkheadError], StopReason] = {
     AuthRefused: StopReason.AUTH_REFUSED,
+    ConnectionBarred: StopReason.AUTH_REFUSED,
     LedgerReplaced: StopReason.LEDGER_REPLACED,
     ForeignImports: StopReason.FOREIGN_IMPORTS,
 }

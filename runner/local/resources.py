@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from runner.aws.s3 import S3Client
     from runner.config.settings import Settings
     from runner.dromo.client import HeadlessClient
+    from runner.dromo.connections import Connections
     from runner.dromo.storage import HttpStorage
     from runner.ledger.dynamodb.table import DynamoTable
     from runner.ledger.leases import Leases
@@ -233,6 +234,7 @@ class Resources:
                 timeout_s=self.settings.request_timeout_s,
                 vendor_time=self.vendor_time,
                 review_hosts=self.settings.review_hosts,
+                connections=self._connections(),
             )
         )
 
@@ -287,6 +289,7 @@ class Resources:
                 answer_bytes=settings.max_upload_answer,
                 result_bytes=settings.max_result,
                 bwlimit=AsyncLimiter(limit, 1) if limit else None,
+                connections=self._connections(),
             )
         )
 
@@ -314,6 +317,12 @@ class Resources:
             guard_s=guard_s,
             request_timeout_s=self.settings.request_timeout_s,
         )
+
+    def _connections(self) -> Connections:
+        from runner.dromo.connections import Connections  # noqa: PLC0415 - as above
+
+        settings = self.settings
+        return Connections(proxy=settings.proxy, ca_file=settings.ca_file, unused_variable=settings.unused_proxy)
 
     def _license_key(self) -> str:
         key = self.settings.license_key

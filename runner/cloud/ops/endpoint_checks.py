@@ -12,7 +12,7 @@ from runner.cloud.ops.stack import LICENSE_SECRET
 from runner.cloud.webhooks import TOKEN_BYTES, WebhookUrls
 from runner.dromo.client import HeadlessClient
 from runner.dromo.http import ConnectionCut, RequestSent, open_session
-from runner.errors import AuthRefused, AwsRefused, BulkheadError, Unavailable
+from runner.errors import AuthRefused, AwsRefused, BulkheadError, ConnectionBarred, Unavailable
 from runner.findings import Finding, fail, ok, warn
 
 if TYPE_CHECKING:
@@ -62,6 +62,8 @@ async def vendor_finding(api_url: str, key: str) -> Finding:
     try:
         async with HeadlessClient(api_url, key, timeout_s=TIMEOUT_S) as client:
             await client.list_page(limit=1, offset=0)
+    except ConnectionBarred as error:
+        return fail("vendor", f"{api_url}: {error}", error.hint)
     except AuthRefused as error:
         return fail("vendor", f"{api_url}: {error}", "store the right key in the secret, or fix the stack's ApiUrl")
     except BulkheadError as error:

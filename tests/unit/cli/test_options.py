@@ -44,6 +44,15 @@ def test_the_options_that_a_later_command_needs_are_repeated_with_quotes() -> No
     assert args.repeated() == " --config b.toml --ledger 'my ledger.db'"
 
 
+def test_the_password_of_a_proxy_is_in_no_command_to_copy() -> None:
+    args = RunArguments(proxy="http://jo:secret@proxy.example:3128")
+    assert args.repeated() == " --proxy 'http://****@proxy.example:3128'"
+    words = ["run", "in", "--proxy", "jo:secret@proxy.example", "--proxy=http://jo:secret@proxy.example", "--out=o=1"]
+    assert args.shown(words) == [
+        *("run", "in", "--proxy", "****@proxy.example", "--proxy=http://****@proxy.example", "--out=o=1"),
+    ]
+
+
 def test_settings_given_by_the_caller_win(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     args = StatusArguments(ledger="args.db")

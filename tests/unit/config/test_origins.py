@@ -23,6 +23,8 @@ Kind = Literal["secret", "redirects", "file", "schema", "local", "own account", 
 TABLE: dict[str, Kind] = {
     "license_key": "secret",
     "api_url": "redirects",
+    "proxy": "redirects",
+    "ca_file": "redirects",
     "aws_endpoint_url": "redirects",
     "out": "redirects",
     "fields_file": "file",
@@ -70,8 +72,9 @@ TABLE: dict[str, Kind] = {
 }
 """What each setting can do if the working directory gives it.
 
-- secret: it is one, and may be in .env; redirects: says where secrets or data go, so the working directory alone does
-  not decide; file: names a file, which must be in the working directory; schema: contains names of such files
+- secret: it is one, and may be in .env; redirects: says where secrets or data go, or who may see them, so the working
+  directory alone does not decide; file: names a file, which must be in the working directory; schema: contains names of
+  such files
 - links: allows links of the vendor, who would have to be hostile, too; nothing is sent there
 - local: a place on this machine, or who can read there
 - own account: chosen among what the user's own credentials can reach
@@ -81,7 +84,11 @@ ELSEWHERE = {
     "api_url": EVIL,
     "aws_endpoint_url": "https://evil.example",
     "out": "s3://evil/results",
+    "proxy": "http://evil.example:3128",
+    "ca_file": "/evil/authority.pem",
 }
+MINE = {"out": "s3://mine/results", "ca_file": "/mine/authority.pem"}
+"""What the user says, `https://mine.example` for all others."""
 SANDBOX_OPTIONS = {
     "--host": "listens there",
     "--allow-host": "answers to it",
@@ -147,9 +154,7 @@ class TestRedirects:
         refused(tmp_path, dotenv="BULKHEAD_CONFIG=other.toml\n")
 
     def test_dotenv_does_not_outrank_a_named_file(self, name: str, tmp_path: Path) -> None:
-        (tmp_path / "mine.toml").write_text(
-            f'{name} = "s3://mine/results"\n' if name == "out" else f'{name} = "https://mine.example"\n'
-        )
+        (tmp_path / "mine.toml").write_text(f'{name} = "{MINE.get(name, "https://mine.example")}"\n')
         refused(tmp_path, dotenv=f"BULKHEAD_{name.upper()}={ELSEWHERE[name]}\n", config="mine.toml")
 
     def test_what_a_flag_a_variable_or_a_named_file_also_says_is_taken(self, name: str, tmp_path: Path) -> None:
@@ -164,13 +169,16 @@ class TestRedirects:
             {"config": "bulkhead.toml"},
             {"env": {**KEY, "BULKHEAD_CONFIG": "mine.toml"}},
         ):
-            assert getattr(load(tmp_path, toml=toml, dotenv=dotenv, **given).settings, name) == value, given
+            taken = getattr(load(tmp_path, toml=toml, dotenv=dotenv, **given).settings, name)
+            assert str(taken) == value, given
 
     def test_a_flag_or_variable_with_another_value_replaces_it(self, name: str, tmp_path: Path) -> None:
         toml = f'{name} = "{ELSEWHERE[name]}"\n'
-        mine = "s3://mine" if name == "out" else "https://mine.example"
-        assert getattr(load(tmp_path, toml=toml, **{name: mine}).settings, name) == mine
-        assert getattr(load(tmp_path, toml=toml, env={**KEY, **variable(name, mine)}).settings, name) == mine
+        mine = MINE.get(name, "https://mine.example")
+        by_flag = load(tmp_path, toml=toml, **{name: mine}).settings
+        by_variable = load(tmp_path, toml=toml, env={**KEY, **variable(name, mine)}).settings
+        assert str(getattr(by_flag, name)).removesuffix(":443") == mine
+        assert getattr(by_variable, name) == getattr(by_flag, name)
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]"])
@@ -186,6 +194,20 @@ def test_an_address_on_this_machine_is_harmless(name: str, host: str, tmp_path: 
 @pytest.mark.parametrize("name", ["api_url", "aws_endpoint_url"])
 def test_an_address_that_only_looks_harmless_is_refused(name: str, host: str, tmp_path: Path) -> None:
     refused(tmp_path, toml=f'{name} = "http://{host}/api/v1"\n')
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
+def test_a_proxy_on_this_machine_is_refused_too(host: str, tmp_path: Path) -> None:
+    refused(tmp_path, toml=f'proxy = "http://{host}:3128"\n')
+
+
+def test_the_password_of_a_proxy_that_is_refused_is_not_shown_and_the_same_proxy_is_taken(tmp_path: Path) -> None:
+    toml = 'proxy = "http://jo:secret@proxy.example:3128"\n'
+    error = refused(tmp_path, toml=toml)
+    assert "secret" not in f"{error} {error.hint}"
+    same = load(tmp_path, toml=toml, proxy="jo:secret@proxy.example:3128")
+    assert same.settings.proxy is not None
+    assert same.settings.proxy.credentials == "jo:secret"
 
 
 def test_the_default_address_is_harmless(tmp_path: Path) -> None:

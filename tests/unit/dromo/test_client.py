@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import json
-import shutil
 import socket
-import ssl
-import subprocess
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from aiohttp.abc import AbstractResolver
@@ -21,6 +17,7 @@ from runner.errors import (
     AuthRefused,
     BulkheadError,
     ConfigError,
+    ConnectionBarred,
     NotSent,
     OutcomeUnknown,
     RateLimited,
@@ -28,6 +25,7 @@ from runner.errors import (
     SchemaNotFound,
 )
 from runner.models import CreateRequest
+from tests.support.certificates import Authority
 from tests.support.rawserver import Peer, RawServer, answer, answering, closed_port_url
 
 KEY = "test-key-1"
@@ -309,26 +307,12 @@ async def test_a_create_whose_tls_fails_was_not_sent():
             await client.create(FILE)
 
 
-def self_signed(folder: Path) -> ssl.SSLContext:
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("makes its certificate with openssl")
-    certificate, key = str(folder / "cert.pem"), str(folder / "key.pem")
-    options = ["-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
-    command = [openssl, "req", *options, "-out", certificate, "-keyout", key]
-    subprocess.run(command, check=True, capture_output=True)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    return context
-
-
 async def test_a_create_to_a_server_with_an_untrusted_certificate_was_not_sent(tmp_path):
-    async with (
-        RawServer(answering(answer(201, CREATED)), tls=self_signed(tmp_path)) as server,
-        HeadlessClient(server.url, KEY) as client,
-    ):
-        with pytest.raises(NotSent, match="certificate"):
+    tls = Authority(tmp_path).server("127.0.0.1")
+    async with RawServer(answering(answer(201, CREATED)), tls=tls) as server, HeadlessClient(server.url, KEY) as client:
+        with pytest.raises(ConnectionBarred, match="certificate"):
             await client.create(FILE)
+    assert not any(peer.head_text for peer in server.peers)
 
 
 class NoSuchName(AbstractResolver):

@@ -14,7 +14,8 @@ from runner.errors import Unavailable
 from runner.findings import Level
 from runner.local.doctor import examine
 from runner.local.resources import Resources
-from tests.support.rawserver import RawServer, answer, answering
+from tests.support.proxy import ConnectProxy
+from tests.support.rawserver import RawServer, answer, answering, closed_port_url
 
 
 @pytest.mark.parametrize(
@@ -82,3 +83,36 @@ async def test_a_saved_schema_that_silences_its_own_webhook_is_a_warning(tmp_pat
             found = await examine(resources, schema_ids={"s"}, routes=[Route(name="all", schema_id="s")])
     (finding,) = [one for one in found if one.level is Level.WARN]
     assert (finding.name, "FULL_DATA" in finding.detail) == ("webhooks of route all", True)
+
+
+async def test_a_proxy_variable_that_is_not_used_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://jo:secret@proxy.example:3128")
+    body = b'{"count": 0, "next": null, "results": []}'
+    async with RawServer(answering(answer(200, body, Connection="close"))) as server:
+        address = server.url.replace("127.0.0.1", "0.0.0.0")
+        settings = Settings(api_url=address, license_key=SecretStr("key"), ledger=tmp_path / "ledger.db")
+        async with Resources(settings) as resources:
+            found = {one.name: one for one in await examine(resources, schema_ids=())}
+    assert found["proxy"].detail == "HTTPS_PROXY is set and not used; the vendor answers without it (see --proxy)"
+
+
+async def test_a_vendor_that_is_out_of_reach_while_a_proxy_variable_is_set_names_the_line_to_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://jo:secret@proxy.example:3128")
+    address = closed_port_url().replace("127.0.0.1", "0.0.0.0")
+    settings = Settings(api_url=address, license_key=SecretStr("key"), ledger=tmp_path / "ledger.db")
+    async with Resources(settings) as resources:
+        found = (await examine(resources, schema_ids=()))[0]
+    assert (found.name, found.level) == ("vendor", Level.FAIL)
+    assert "HTTPS_PROXY is set" in found.detail
+    assert found.hint == 'give Bulkhead the address of the proxy: export BULKHEAD_PROXY="$HTTPS_PROXY"'
+
+
+async def test_a_proxy_that_refuses_is_no_question_of_the_license_key(tmp_path: Path) -> None:
+    async with ConnectProxy(refuses=407) as proxy:
+        settings = Settings(license_key=SecretStr("key"), ledger=tmp_path / "ledger.db", proxy=proxy.url)
+        async with Resources(settings) as resources:
+            found = (await examine(resources, schema_ids=()))[0]
+    assert (found.name, found.level) == ("vendor", Level.FAIL)
+    assert "needs a user and a password" in found.detail

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from runner.config.options import RunOptions
-from runner.errors import NotSent, OutcomeUnknown, RequestInvalid
+from runner.errors import BulkheadError, ConnectionBarred, NotSent, OutcomeUnknown, RequestInvalid
 from runner.events import Notice, OutageBegan, OutageEnded
 from runner.local.pipeline import Scope
 from runner.models import ItemState
@@ -26,10 +26,11 @@ class UnreachableVendor(ScriptedVendor):
     """Gives no answer while `is_down(seconds since the start)`."""
 
     is_down: Callable[[float], bool] = staticmethod(lambda _now: False)
+    refusal: BulkheadError = NotSent("cannot connect to the API: Connection refused")
 
     def _check(self) -> None:
         if self.is_down(self.clock.ticks()):
-            raise NotSent("cannot connect to the API: Connection refused")
+            raise self.refusal
 
     async def create(self, request: Any) -> Any:
         self._check()
@@ -68,6 +69,17 @@ async def test_a_run_gives_up_on_a_vendor_that_never_answers_after_give_up_after
     assert bench.stop.detail.endswith(": cannot connect to the API: Connection refused")
     assert result.outage == bench.stop.detail
     assert 15 * MINUTE <= now(bench) <= 16 * MINUTE
+    assert set((await bench.states()).values()) == {"queued"}
+
+
+async def test_a_run_that_a_proxy_or_a_certificate_keeps_from_the_vendor_ends_before_anything_is_sent() -> None:
+    bench = bench_with(lambda _now: True)
+    bench.vendor.refusal = ConnectionBarred("the certificate of api.example cannot be verified", hint="use --ca-file")
+    await bench.run()
+    assert bench.stop.reason is StopReason.AUTH_REFUSED
+    assert bench.stop.detail == "the certificate of api.example cannot be verified"
+    assert bench.stop.hint == "use --ca-file"
+    assert now(bench) < 1
     assert set((await bench.states()).values()) == {"queued"}
 
 
