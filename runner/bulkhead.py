@@ -22,16 +22,16 @@ from runner.local.contexts import Contexts, rank_by
 from runner.local.continuing import refuse_changes, take_over
 from runner.local.dismiss import DISMISSIBLE_STATES, dismiss
 from runner.local.doctor import examine
-from runner.local.finish import Records, counts_by_name, finish, judge, record
+from runner.local.finish import Records, counts_by_name, finish, judge, record, write_report_again
 from runner.local.finished_reviews import FinishedReviews
 from runner.local.gone_results import GoneResults
-from runner.local.open_reviews import OpenReview, open_reviews
+from runner.local.open_reviews import open_reviews
 from runner.local.outcome import BatchOutcome, BatchResult, batch_result, exit_code_of
 from runner.local.pipeline import Scope, run_batch
 from runner.local.plan import Explanation, Plan
 from runner.local.reconcile import Difference
 from runner.local.resources import Resources
-from runner.manifest import REPORT_HTML, Report, csv, jsonl, write_report
+from runner.manifest import csv, jsonl
 from runner.models import OPEN_STATES, Batch, BatchState, BatchStatus, Item, ItemState
 from runner.stages.discover import Discovery
 from runner.stages.transitions import Transitions
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from runner.local.pipeline import RunResult
     from runner.local.source_lock import SourceLock
     from runner.protocols import ImportsApi, Source
+    from runner.reviews import OpenReview
     from runner.stages.context import Gate
 
 
@@ -311,15 +312,7 @@ class Bulkhead:
             scope=Scope.TRACK_ONCE,
             fail_on_lost_rows=self._settings.fail_on_lost_rows,
         )
-        sink = await self._resources.sink(batch)
-        records = Records(
-            ledger=ledger,
-            sink=sink,
-            clock=self._resources.clock,
-            emit=self._on_event,
-            quota=self._settings.create_quota,
-        )
-        await record(batch, result, records)
+        await record(batch, result, await self._records(batch, write=True))
 
     async def watch(self, spec: RunSpec) -> AsyncIterator[Event]:
         """Run as `run` does, and yield this run's events; the last one is BatchFinished. Raises as `run` does."""
@@ -453,12 +446,12 @@ class Bulkhead:
     async def report(self, batch_id: str | None = None) -> str:
         """Write the report of a batch and its lists again; return the place of the page. Raises as ledger and sink."""
         batch = await self._batches.as_it_is(await self._batches.named(batch_id, write=False))
-        report = Report(batch, now=self._resources.clock.now(), quota=self._settings.create_quota)
-        sink = await self._resources.sink(batch)
-        await write_report(await self._resources.ledger(write=False), batch, sink, report)
-        for notice in report.notices():
-            self._on_event(notice)
-        return f"{batch.out}/{REPORT_HTML}"
+        return await write_report_again(batch, await self._records(batch, write=False))
+
+    async def _records(self, batch: Batch, *, write: bool) -> Records:
+        ledger, sink = await self._resources.ledger(write=write), await self._resources.sink(batch)
+        clock, quota = self._resources.clock, self._settings.create_quota
+        return Records(ledger=ledger, sink=sink, clock=clock, emit=self._on_event, quota=quota)
 
     async def doctor(self, schema_ids: Collection[str] = (), *, routes: Sequence[Route] = ()) -> list[Finding]:
         """Check license key, the given schemas, names in them and `routes`, clock, ledger, and disk; raises nothing."""

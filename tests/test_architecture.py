@@ -33,6 +33,7 @@ NOUNS = (
     "findings",
     "permissions",
     "row_counts",
+    "reviews",
 )
 ORDER = (
     NOUNS,

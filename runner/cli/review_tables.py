@@ -10,9 +10,9 @@ from rich.console import Console
 from runner.cli.styles import line, prose
 from runner.cli.summary import print_commands
 from runner.formatting import counted, lasting, shown
-from runner.local.open_reviews import OpenReview
 from runner.local.outcome import BatchOutcome, ExitCode
 from runner.models import Item, ItemState
+from runner.reviews import OpenReview
 
 LISTED_MOST = 20
 

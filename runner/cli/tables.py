@@ -17,10 +17,10 @@ from runner.formatting import counted, lasting, near, shown, sized
 from runner.models import OPEN_STATES, ItemState, iso
 
 if TYPE_CHECKING:
-    from runner.local.open_reviews import OpenReview
     from runner.local.plan import Explanation, Plan
     from runner.local.reconcile import Difference
     from runner.models import BatchStatus
+    from runner.reviews import OpenReview
 
 REVIEWS_LISTED_MOST = 5
 _MARKS = {Level.OK: ("ok", "green"), Level.WARN: ("warn", "yellow"), Level.FAIL: ("FAIL", "bold red")}

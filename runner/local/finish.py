@@ -10,22 +10,24 @@ from runner.errors import SinkFailed, StorageFull, Unavailable
 from runner.events import BatchFinished, Notice
 from runner.local.deferrals import still_deferred
 from runner.local.dismiss import dismissed_count
-from runner.local.open_reviews import OpenReview, earlier_reviews, reviews_of_source
+from runner.local.open_reviews import earlier_reviews, reviews_of_source
 from runner.local.out_owner import OutOwner, confirm
 from runner.local.outcome import BatchOutcome, BatchResult, batch_result, without_manifest
 from runner.local.pipeline import RunResult, Scope
-from runner.manifest import Report, RowSummary, write_manifest
+from runner.manifest import REPORT_HTML, Report, RowSummary, write_manifest, write_report
 from runner.models import Batch, ItemState
 from runner.stages.earlier import held_back
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from runner.config.units import Rate
     from runner.events import EventHook
     from runner.ledger.protocol import Ledger
     from runner.protocols import Clock, Sink
+    from runner.reviews import EarlierReviews
     from runner.stages.context import RunContext
+    from runner.stages.earlier import HeldBack
     from runner.stop import StopSignal
 
 
@@ -45,12 +47,6 @@ async def judge(
     """
     batch_id = batch.batch_id
     skipped = await held_back(ledger, batch_id)
-    others: Sequence[OpenReview] = ()
-    if scope is Scope.RUN:
-        endpoint = identity.endpoint_of(batch.account)
-        others = await reviews_of_source(
-            ledger, batch.source_uri, endpoint=endpoint, but=batch_id, wanted=skipped.reviewed
-        )
     return batch_result(
         await ledger.counts(batch_id),
         stop=stop,
@@ -61,12 +57,27 @@ async def judge(
         fail_if_empty=fail_if_empty,
         tracking=scope is not Scope.RUN,
         held_back=skipped,
-        earlier_reviews=await earlier_reviews(ledger, skipped.reviewed, others=others),
+        earlier_reviews=await reviews_before(batch, ledger, skipped, of_source=scope is Scope.RUN),
         dismissed_count=await dismissed_count(ledger, batch_id),
         deferred=await still_deferred(ledger, batch_id, ended.reasons if ended else {}),
         rows=await ledger.row_totals(batch_id),
         fail_on_lost_rows=fail_on_lost_rows,
     )
+
+
+async def reviews_before(
+    batch: Batch, ledger: Ledger, skipped: HeldBack | None = None, *, of_source: bool = True
+) -> EarlierReviews:
+    """Return the open reviews of earlier batches that items were `skipped` for, and all `of_source`, if asked for.
+
+    Raises LedgerError.
+    """
+    wanted = (skipped or await held_back(ledger, batch.batch_id)).reviewed
+    if not of_source:
+        return await earlier_reviews(ledger, wanted)
+    endpoint = identity.endpoint_of(batch.account)
+    others = await reviews_of_source(ledger, batch.source_uri, endpoint=endpoint, before=batch, wanted=wanted)
+    return await earlier_reviews(ledger, wanted, others=others)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +131,7 @@ async def record(batch: Batch, result: BatchResult, records: Records) -> BatchOu
     )
     counts = await ledger.counts(batch.batch_id)
     rows = RowSummary(await ledger.row_totals(batch.batch_id))
-    report = Report(batch, now=now, quota=records.quota)
+    report = Report(batch, now=now, quota=records.quota, earlier=result.earlier_reviews)
     try:
         rows = await write_manifest(
             ledger,
@@ -129,6 +140,7 @@ async def record(batch: Batch, result: BatchResult, records: Records) -> BatchOu
             exit_code=int(result.exit_code),
             now=now,
             deferred=result.deferred,
+            earlier=result.earlier_reviews,
             report=report,
         )
         for notice in report.notices():
@@ -151,6 +163,16 @@ async def record(batch: Batch, result: BatchResult, records: Records) -> BatchOu
         deferred=result.deferred,
         rows=rows,
     )
+
+
+async def write_report_again(batch: Batch, records: Records) -> str:
+    """Write the report of a batch and its lists as they are now; return the place of the page. Raises as the sink."""
+    earlier = await reviews_before(batch, records.ledger)
+    report = Report(batch, now=records.clock.now(), quota=records.quota, earlier=earlier)
+    await write_report(records.ledger, batch, records.sink, report)
+    for notice in report.notices():
+        records.emit(notice)
+    return f"{batch.out}/{REPORT_HTML}"
 
 
 def counts_by_name(counts: Mapping[ItemState, int]) -> dict[str, int]:

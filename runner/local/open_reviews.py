@@ -2,69 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from runner import identity
-from runner.models import ItemState, iso
+from runner.models import ItemState
+from runner.reviews import LISTED_MOST, EarlierReviews, OpenReview
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
     from datetime import datetime
-    from typing import Any
 
     from runner.ledger.protocol import Ledger
     from runner.models import Batch, Item
 
 _AT_ONCE = 500
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpenReview:
-    """An import that waits for a person: `why` is a sentence, `opened_at` when the import was created.
-
-    `is_superseded`: another version of the file was sent since, so the review is no longer needed.
-    """
-
-    batch_id: str
-    source: str
-    schema_id: str | None
-    import_id: str | None
-    review_url: str | None = field(repr=False)
-    why: str | None
-    opened_at: datetime
-    is_superseded: bool = False
-
-    def age_s(self, now: datetime) -> float:
-        """Return for how many seconds the review has been open."""
-        return max(0.0, (now - self.opened_at).total_seconds())
-
-    def document(self, now: datetime | None = None) -> dict[str, Any]:
-        """Return the fields of the review in JSON, with its age at an instant."""
-        age = {} if now is None else {"age_s": round(self.age_s(now))}
-        return {
-            "batch_id": self.batch_id,
-            "source": self.source,
-            "schema_id": self.schema_id,
-            "import_id": self.import_id,
-            "review_url": self.review_url,
-            "why": self.why,
-            "opened_at": iso(self.opened_at),
-            **age,
-            "superseded": self.is_superseded,
-        }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EarlierReviews:
-    """The reviews in earlier batches of a source that are still needed: how many, and the oldest of them."""
-
-    count: int = 0
-    first: tuple[OpenReview, ...] = ()
-
-
-NO_EARLIER_REVIEWS = EarlierReviews()
-LISTED_MOST = 20
 
 
 async def open_reviews(
@@ -93,17 +44,17 @@ async def reviews_of_source(
     source_uri: str,
     *,
     endpoint: str,
-    but: str | None = None,
+    before: Batch | None = None,
     wanted: Collection[tuple[str, str]] = (),
 ) -> list[OpenReview]:
-    """Return the needed reviews in the batches of a source at an API, but in one batch, oldest first.
+    """Return the needed reviews in the batches of a source at an API, only in those `before` a batch, oldest first.
 
     `wanted` as in `open_reviews`. Raises LedgerError.
     """
     others = [
         one
         for one in await ledger.batches(source_uri=source_uri)
-        if one.batch_id != but and identity.endpoint_of(one.account) == endpoint
+        if (before is None or _order(one) < _order(before)) and identity.endpoint_of(one.account) == endpoint
     ]
     return [review for review in await open_reviews(ledger, others, wanted=wanted) if not review.is_superseded]
 
@@ -124,6 +75,10 @@ async def earlier_reviews(
     ]
     oldest_first = sorted([*others, *named], key=_by_age)
     return EarlierReviews(count=len(oldest_first), first=tuple(oldest_first[:LISTED_MOST]))
+
+
+def _order(batch: Batch) -> tuple[datetime, str]:
+    return batch.started_at, batch.batch_id
 
 
 def _by_age(review: OpenReview) -> tuple[datetime, str, str]:

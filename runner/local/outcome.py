@@ -8,9 +8,9 @@ from enum import IntEnum
 
 from runner import errors
 from runner.formatting import counted, storable
-from runner.local.open_reviews import NO_EARLIER_REVIEWS, EarlierReviews
 from runner.manifest.row_summary import RowSummary
 from runner.models import NONE_DEFERRED, OPEN_STATES, Batch, BatchState, Deferrals, ItemState
+from runner.reviews import NO_EARLIER_REVIEWS, EarlierReviews
 from runner.row_counts import NO_ROWS, RowTotals
 from runner.stages.earlier import NOTHING_HELD_BACK, HeldBack
 from runner.stop import StopReason, StopSignal

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Literal
 from runner.config.route_remarks import RouteRemark, remarks_of_routes
 from runner.config.routes import NO_ROUTE
 from runner.errors import ItemRejected
-from runner.local.open_reviews import OpenReview, reviews_of_source
+from runner.local.open_reviews import reviews_of_source
 from runner.models import Item, ItemState
+from runner.reviews import OpenReview
 from runner.sources import links_passed_over
 from runner.sources.recoded_body import in_utf8
 from runner.stages.earlier import Content, EarlierItems

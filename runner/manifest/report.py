@@ -22,6 +22,7 @@ from runner.manifest.worst_first import DISMISSED, LOOKS, WorstFirst, clipped, l
 from runner.models import DISMISSED_CODES, OPEN_STATES, ItemState
 from runner.problems import Effect, Problem, ProblemGroups
 from runner.problems.page import Room, group_shown, page, shares
+from runner.reviews import NO_EARLIER_REVIEWS, EarlierReviews
 from runner.sinks.result_array import Chunks
 from runner.sources.spec import FAILED_TXT, REVIEW_TXT, local_path
 
@@ -72,11 +73,14 @@ class Report:
     errors because of which one of them could not be written.
     """
 
-    def __init__(self, batch: Batch, *, now: datetime, quota: Rate | None) -> None:
-        """`batch` is the batch as the ledger has it now; ages count until `now`."""
+    def __init__(
+        self, batch: Batch, *, now: datetime, quota: Rate | None, earlier: EarlierReviews = NO_EARLIER_REVIEWS
+    ) -> None:
+        """`batch` is the batch as the ledger has it now, `earlier` the reviews to name beside it; ages are at `now`."""
         self.trouble: list[BulkheadError] = []
         self._batch = batch
         self._now = now
+        self._earlier = earlier
         self._place = SourcePlace(batch)
         self._lists = {
             ItemState.FAILED: FileList(FAILED_TXT, self._place),
@@ -181,6 +185,8 @@ class Report:
             "left_out": left_out,
             "reviews": reviews,
             "review_count": self._review_count,
+            "earlier_reviews": self._earlier_shown(),
+            "earlier_count": self._earlier.count,
             "files": files,
             "files_left_out": self._files.count - len(files),
             "lists": self._lists,
@@ -200,14 +206,19 @@ class Report:
         part = room.part(_REVIEWS_BYTES)
         found = []
         for review in sorted(self._reviews, reverse=True):
-            link = _link(review.url)
-            text = "" if link or review.url is None else clipped(review.url)
-            if part.takes(review.source, review.why, text, link or "", markup_bytes=300):
-                found.append(
-                    {"source": review.source, "link": link, "text": text, "why": review.why, "age_s": review.age_s}
-                )
+            one = _review_shown(review.source, review.url, review.age_s, why=review.why)
+            if part.takes(one["source"], one["why"], one["text"], one["link"] or "", markup_bytes=300):
+                found.append(one)
         room.give_back(part)
         return found
+
+    def _earlier_shown(self) -> list[dict[str, Any]]:
+        return [
+            _review_shown(
+                clipped(one.source), one.review_url, one.age_s(self._now), why=clipped(one.why or ""), of=one.batch_id
+            )
+            for one in self._earlier.first
+        ]
 
     def _resend(self) -> str | None:
         """Return the command that sends failed files again; None if it is not known where they are."""
@@ -242,6 +253,13 @@ def _group_of(item: Item) -> str | None:
     if item.state in (ItemState.FAILED, ItemState.UNCERTAIN, ItemState.REJECTED):
         return str(item.state)
     return "troubled" if item.state in OPEN_STATES and item.error_code else None
+
+
+def _review_shown(source: str, url: str | None, age_s: float | None, *, why: str, of: str = "") -> dict[str, Any]:
+    """Return a review as the page shows it; one of an earlier batch names the batch that it is `of`."""
+    link = _link(url)
+    text = "" if link or url is None else clipped(url)
+    return {"source": source, "link": link, "text": text, "why": why, "age_s": age_s, "batch_id": of}
 
 
 def _section(groups: Sequence[ProblemGroup], room: Room) -> dict[str, Any]:

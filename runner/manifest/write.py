@@ -14,6 +14,7 @@ from runner.manifest.document import Document
 from runner.manifest.jsonl import json_line, line, shown_name
 from runner.manifest.row_summary import RowSummary, RowTally
 from runner.models import COUNTERS, NONE_DEFERRED, ItemState, iso
+from runner.reviews import NO_EARLIER_REVIEWS, EarlierReviews
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from runner.manifest.report import Report
     from runner.models import Batch, Deferrals, Item
     from runner.protocols import Sink
+    from runner.reviews import OpenReview
 
 MANIFEST_JSONL = "manifest.jsonl"
 MANIFEST_CSV = "manifest.csv"
@@ -39,6 +41,7 @@ async def write_manifest(
     exit_code: int | None,
     now: datetime,
     deferred: Deferrals = NONE_DEFERRED,
+    earlier: EarlierReviews = NO_EARLIER_REVIEWS,
     report: Report | None = None,
 ) -> RowSummary:
     """Write `manifest.jsonl`, `manifest.csv` and `summary.json`, each atomically, with flat memory.
@@ -58,7 +61,7 @@ async def write_manifest(
             by_state, rows = await _render(ledger.items(batch.batch_id), batch, lines=lines, table=table, report=report)
     except ExceptionGroup as group:
         raise first_cause(group) from group
-    totals = summary(batch, by_state, exit_code, now=now, deferred=deferred, rows=rows)
+    totals = summary(batch, by_state, exit_code, now=now, deferred=deferred, rows=rows, earlier=earlier)
     await sink.write(SUMMARY_JSON, _single(orjson.dumps(totals, option=_INDENTED)))
     if report is not None:
         await report.write_page(sink, rows)
@@ -110,10 +113,12 @@ def summary(
     now: datetime,
     deferred: Deferrals = NONE_DEFERRED,
     rows: RowSummary | None = None,
+    earlier: EarlierReviews = NO_EARLIER_REVIEWS,
 ) -> dict[str, Any]:
     """Return the fields of `summary.json` in order; `items` is the sum over all states.
 
-    `duration_s` runs from the start to the end of the batch, or to `now` if it has not ended.
+    Reviews of earlier batches are without their URLs, because notifications carry these fields. `duration_s` runs from
+    the start to the end of the batch, or to `now` if it has not ended.
     """
     counts = {state.value: by_state.get(state, 0) for state in ItemState}
     elapsed = (batch.finished_at or now) - batch.started_at
@@ -132,6 +137,18 @@ def summary(
         "deferred_count": deferred.count,
         "deferred": [{"source": shown_name(one.source), "reason": one.reason} for one in deferred.first],
         **(rows or RowSummary()).document(),
+        "earlier_review_count": earlier.count,
+        "earlier_reviews": [_review(one) for one in earlier.first],
+    }
+
+
+def _review(review: OpenReview) -> dict[str, Any]:
+    return {
+        "batch_id": review.batch_id,
+        "source": shown_name(review.source),
+        "import_id": review.import_id,
+        "schema_id": review.schema_id,
+        "opened_at": iso(review.opened_at),
     }
 
 

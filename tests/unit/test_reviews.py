@@ -53,6 +53,37 @@ async def test_an_open_review_counts_on_a_later_night_although_its_file_is_gone(
     assert review.review_url is not None
 
 
+async def test_summary_and_report_name_the_oldest_reviews_of_earlier_batches_and_count_all(nights: InboxNights) -> None:
+    first = await left_open(nights, **{f"old{number:02}": str(number) for number in range(30)})
+    nights.write(west="new")
+    second = await nights.run()
+    out = Path(second.out)
+    summary = json.loads((out / "summary.json").read_text())
+    assert list(summary)[-2:] == ["earlier_review_count", "earlier_reviews"]
+    assert (summary["exit_code"], summary["earlier_review_count"], len(summary["earlier_reviews"])) == (6, 30, 20)
+    named = summary["earlier_reviews"][0]
+    assert named.keys() == {"batch_id", "source", "import_id", "schema_id", "opened_at"}
+    assert (named["batch_id"], named["source"][:3]) == (first.batch.batch_id, "old")
+    assert "/review/" not in (out / "summary.json").read_text()
+    page = (out / "report.html").read_text()
+    assert "30 open reviews of earlier batches, oldest first" in page
+    assert page.count("/review/") == 20
+    assert "Not shown: 10 more reviews" in page
+    (out / "report.html").unlink()
+    async with nights.bulkhead() as bulkhead:
+        await bulkhead.report(second.batch.batch_id)
+    assert "30 open reviews of earlier batches, oldest first" in (out / "report.html").read_text()
+
+
+async def test_a_report_names_no_review_of_a_later_batch(nights: InboxNights) -> None:
+    nights.write(west="1")
+    first = await nights.run()
+    await left_open(nights, east="2")
+    async with nights.bulkhead() as bulkhead:
+        await bulkhead.report(first.batch.batch_id)
+    assert "of earlier batches" not in (Path(first.out) / "report.html").read_text()
+
+
 async def test_a_run_first_collects_reviews_finished_since_into_the_folder_of_their_batch(
     nights: InboxNights, tmp_path: Path
 ) -> None:

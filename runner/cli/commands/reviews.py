@@ -9,7 +9,7 @@ from runner.cli.arguments import DismissArguments, ReviewsArguments
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from runner.local.open_reviews import OpenReview
+    from runner.reviews import OpenReview
 
 OPENED_MOST = 10
 

@@ -17,6 +17,7 @@ from runner.local.open_reviews import earlier_reviews
 from runner.local.outcome import batch_result
 from runner.manifest import MANIFEST_JSONL, Report, summary, write_manifest
 from runner.models import Batch, BatchState
+from runner.reviews import NO_EARLIER_REVIEWS, EarlierReviews
 from runner.stages.earlier import held_back
 from runner.stop import StopSignal
 
@@ -76,12 +77,12 @@ async def _finished(deployment: Deployment, batch_id: str) -> bool:
         if batch.state is BatchState.COMPLETE:
             await reopen(deployment, batch_id)
         return False
-    judged, reason = await _judged(deployment, batch, counts)
+    judged, earlier = await _judged(deployment, batch, counts)
     if moves == manifest_moves and judged == batch:
         return False
-    rows = await _write_manifest(deployment, judged)
+    rows = await _write_manifest(deployment, judged, earlier)
     if judged.state in ENDS and judged.state is not batch.state:
-        await _publish_end(deployment, judged, counts, reason=reason, moves=moves, rows=rows)
+        await _publish_end(deployment, judged, counts, moves=moves, rows=rows, earlier=earlier)
     if judged != batch:
         await ledger.update_batch(
             batch_id,
@@ -94,20 +95,25 @@ async def _finished(deployment: Deployment, batch_id: str) -> bool:
     return await _moved_since(deployment, judged, since=moves)
 
 
-async def _write_manifest(deployment: Deployment, batch: Batch) -> RowSummary:
+async def _write_manifest(deployment: Deployment, batch: Batch, earlier: EarlierReviews) -> RowSummary:
     now = deployment.clock.now()
-    report = Report(batch, now=now, quota=deployment.settings.create_quota)
+    report = Report(batch, now=now, quota=deployment.settings.create_quota, earlier=earlier)
     sink = deployment.places.sink(batch.out)
-    rows = await write_manifest(deployment.ledger, batch, sink, exit_code=batch.exit_code, now=now, report=report)
+    rows = await write_manifest(
+        deployment.ledger, batch, sink, exit_code=batch.exit_code, now=now, earlier=earlier, report=report
+    )
     for notice in report.notices():
         logger.warning(notice.message, extra={"batch": batch.batch_id, "code": notice.code})
     return rows
 
 
-async def _judged(deployment: Deployment, batch: Batch, counts: Mapping[ItemState, int]) -> tuple[Batch, str]:
-    """Return the batch with its new state, exit code, and end, and the reason for them."""
+async def _judged(
+    deployment: Deployment, batch: Batch, counts: Mapping[ItemState, int]
+) -> tuple[Batch, EarlierReviews]:
+    """Return the batch with its new state, exit code, reason, and end, and the earlier reviews that count for them."""
     if not batch.listed:
-        return replace(batch, state=BatchState.RUNNING, exit_code=None, reason=None, finished_at=None), ""
+        running = replace(batch, state=BatchState.RUNNING, exit_code=None, reason=None, finished_at=None)
+        return running, NO_EARLIER_REVIEWS
     skipped = await held_back(deployment.ledger, batch.batch_id)
     judged = batch_result(
         counts,
@@ -128,14 +134,20 @@ async def _judged(deployment: Deployment, batch: Batch, counts: Mapping[ItemStat
         reason=judged.reason,
         finished_at=finished_at,
     )
-    return ended, judged.reason
+    return ended, judged.earlier_reviews
 
 
 async def _publish_end(
-    deployment: Deployment, batch: Batch, counts: Mapping[ItemState, int], *, reason: str, moves: int, rows: RowSummary
+    deployment: Deployment,
+    batch: Batch,
+    counts: Mapping[ItemState, int],
+    *,
+    moves: int,
+    rows: RowSummary,
+    earlier: EarlierReviews,
 ) -> None:
-    fields = summary(batch, counts, batch.exit_code, now=deployment.clock.now(), rows=rows)
-    more = {"reason": reason, "manifest": f"{batch.out}/{MANIFEST_JSONL}", "end": f"{batch.batch_id}-{moves}"}
+    fields = summary(batch, counts, batch.exit_code, now=deployment.clock.now(), rows=rows, earlier=earlier)
+    more = {"manifest": f"{batch.out}/{MANIFEST_JSONL}", "end": f"{batch.batch_id}-{moves}"}
     await deployment.notifier.batch_ended({**fields, **more}, state=batch.state)
     logger.info("batch ended", extra={"batch": batch.batch_id, "state": batch.state})
 

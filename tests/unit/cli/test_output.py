@@ -34,12 +34,12 @@ from runner.events import (
 )
 from runner.findings import fail, ok, warn
 from runner.formatting import counted, lasting, near, shown, sized, storable
-from runner.local.open_reviews import EarlierReviews, OpenReview
 from runner.local.outcome import BatchOutcome, ExitCode
 from runner.local.plan import Plan
 from runner.local.reconcile import Difference, DifferenceKind
 from runner.manifest.row_summary import RowSummary
 from runner.models import FAILED_BEFORE, OPEN_STATES, Batch, BatchState, Deferral, Deferrals, Item, ItemState
+from runner.reviews import EarlierReviews, OpenReview
 from runner.row_counts import RowTotals
 from runner.stages.earlier import HeldBack
 

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 import pytest
 
 from runner.config.options import FailureLimit
-from runner.local.open_reviews import EarlierReviews, OpenReview
 from runner.local.outcome import ExitCode, batch_result, worst
 from runner.models import BatchState, Deferral, Deferrals, ItemState
+from runner.reviews import EarlierReviews, OpenReview
 from runner.row_counts import RowTotals
 from runner.stages.earlier import HeldBack
 from runner.stop import StopReason, StopSignal

@@ -193,6 +193,8 @@ def test_a_summary_has_exactly_these_fields_in_this_order():
         ("files_without_rows", 0),
         ("files_with_unknown_rows", 0),
         ("left_out_reasons", []),
+        ("earlier_review_count", 0),
+        ("earlier_reviews", []),
     ]
 
 
