@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from datetime import datetime
 from pathlib import Path
 from unicodedata import category
 
@@ -60,6 +61,12 @@ def aged(seconds: float) -> str:
         if seconds >= length_s:
             return counted(int(seconds // length_s), unit)
     return "less than a minute"
+
+
+def at_clock(instant: datetime, now: datetime) -> str:
+    """Write an instant in local time as on a clock, `17:42`; on another day than `now` with the date."""
+    local = instant.astimezone()
+    return f"{local:%H:%M}" if local.date() == now.astimezone().date() else f"{local:%Y-%m-%d %H:%M}"
 
 
 def counted(count: int, noun: str) -> str:

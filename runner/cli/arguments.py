@@ -16,15 +16,12 @@ from runner.cli.option_groups import (
     Config,
     Encoding,
     FilenameTag,
-    Format,
-    Json,
     JsonIsNew,
     Ledger,
     Pace,
     Patience,
     Places,
     PlanQuota,
-    Quiet,
     Redriven,
     Sandbox,
     Schema,
@@ -32,12 +29,14 @@ from runner.cli.option_groups import (
     Selection,
     Source,
     Stack,
-    Verbose,
 )
 from runner.cli.options import Argument, Arguments, Option, Panel
+from runner.cli.output_options import Format, Json, Lines, Quiet, Verbose
 
 
-class RunArguments(AllOfSource, JsonIsNew, Encoding, Schema, FilenameTag, Pace, Places, Sandbox, Json, Quiet, Verbose):
+class RunArguments(
+    AllOfSource, JsonIsNew, Encoding, Schema, FilenameTag, Pace, Places, Sandbox, Json, Quiet, Lines, Verbose
+):
     """What `run` takes."""
 
     check: Annotated[
@@ -54,7 +53,7 @@ class RunArguments(AllOfSource, JsonIsNew, Encoding, Schema, FilenameTag, Pace, 
     ] = False
 
 
-class ResumeArguments(Batch, JsonIsNew, Pace, Account, Json, Quiet, Verbose):
+class ResumeArguments(Batch, JsonIsNew, Pace, Account, Json, Quiet, Lines, Verbose):
     """What `resume` takes."""
 
     wait: Annotated[
@@ -62,7 +61,7 @@ class ResumeArguments(Batch, JsonIsNew, Pace, Account, Json, Quiet, Verbose):
     ] = False
 
 
-class TrackArguments(Patience, Account, Json, Quiet, Verbose):
+class TrackArguments(Patience, Account, Json, Quiet, Lines, Verbose):
     """What `track` takes."""
 
     batch: Annotated[
@@ -140,7 +139,7 @@ class CheckLimits(Arguments):
     ] = None
     file_timeout: Annotated[
         str | None,
-        Option("--file-timeout", "DURATION", "Give up on a file after this time; by default, 5m.", Panel.CHECK),
+        Option("--file-timeout", "DURATION", "Give up on a file after this time.", Panel.CHECK, default="5m"),
     ] = None
     hook_hosts: Annotated[
         str | None,

@@ -55,10 +55,8 @@ def leading(error: BaseException) -> BaseException:
 
 
 def _report(error: BaseException, *, verbose: bool, on_error: ErrorHook | None) -> ExitCode:
-    if isinstance(error, errors.BulkheadError):
-        message, hint, code = str(error), error.hint, exit_code_of(error)
-    else:
-        message, hint, code = _unexpected(error), "run the command again with -v for details", ExitCode.UNEXPECTED
+    message, hint = told(error)
+    code = exit_code_of(error) if isinstance(error, errors.BulkheadError) else ExitCode.UNEXPECTED
     if verbose:
         sys.stderr.write(_trace(error))
     sys.stderr.write(f"error: {_lines(message)}\n")
@@ -67,6 +65,13 @@ def _report(error: BaseException, *, verbose: bool, on_error: ErrorHook | None) 
     if on_error is not None:
         on_error(message, hint, code)
     return code
+
+
+def told(error: BaseException) -> tuple[str, str | None]:
+    """Return what a person is told about an error: the sentence, and the hint."""
+    if isinstance(error, errors.BulkheadError):
+        return str(error), error.hint
+    return _unexpected(error), "run the command again with -v for details"
 
 
 def _unexpected(error: BaseException) -> str:

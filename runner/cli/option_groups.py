@@ -21,9 +21,10 @@ CreateQuota = Annotated[
     Option(
         "--create-quota",
         "N/TIME",
-        "The account's limit on creates, such as 20/60s.",
+        "The account's limit on creates.",
         Panel.PACE,
         setting="create_quota",
+        default="20/60s",
     ),
 ]
 
@@ -52,6 +53,7 @@ class Selection(Arguments):
     retry_failed: bool = False
     fail_if_empty: bool = False
     check: Literal["skip", "warn"] | None = None
+    log_file: Path | None = None
     include: Annotated[
         list[str] | None,
         Option("--include", "GLOB", "Take only files that match; can be repeated.", Panel.FILES, setting="include"),
@@ -74,6 +76,7 @@ class Selection(Arguments):
             "Leave files that changed within this time for the next run.",
             Panel.FILES,
             setting="min_age",
+            default="0s",
         ),
     ] = None
 
@@ -92,7 +95,7 @@ class Selection(Arguments):
             permissions=settings.ledger_mode,
             include=settings.include,
             exclude=settings.exclude,
-            leave_out=_own_files(loaded),
+            leave_out=_own_files(loaded, self.log_file),
             min_age_s=settings.min_age,
             order_by=settings.order_by,
         )
@@ -108,12 +111,19 @@ class Selection(Arguments):
         )
 
 
-def _own_files(loaded: "LoadedSettings") -> Sequence[str | Path]:
+def _own_files(loaded: "LoadedSettings", log_file: Path | None) -> Sequence[str | Path]:
     """Return what is never imported, even if it is in the source: results, ledger, schema files."""
     from runner.ledger.location import files_of
 
     settings = loaded.settings
-    named = (settings.out, settings.fields_file, settings.settings_file, settings.hooks_file, loaded.config_file)
+    named = (
+        settings.out,
+        settings.fields_file,
+        settings.settings_file,
+        settings.hooks_file,
+        loaded.config_file,
+        log_file,
+    )
     return [*files_of(settings.ledger), *(path for path in named if path is not None)]
 
 
@@ -122,7 +132,14 @@ class OrderBy(Arguments):
 
     order_by: Annotated[
         str | None,
-        Option("--order-by", "name|size|mtime", "Take files in this order.", Panel.FILES, setting="order_by"),
+        Option(
+            "--order-by",
+            "name|size|mtime",
+            "Take files in this order.",
+            Panel.FILES,
+            setting="order_by",
+            default="name",
+        ),
     ] = None
 
 
@@ -263,6 +280,7 @@ class Patience(Arguments):
             " this run; 0 never stops.",
             Panel.PACE,
             setting="give_up_after",
+            default="15m",
         ),
     ] = None
 
@@ -271,7 +289,8 @@ class Pace(Patience):
     """How fast to go, and when to pause."""
 
     uploads: Annotated[
-        int | None, Option("--uploads", "N", "Upload this many files at once.", Panel.PACE, setting="uploads")
+        int | None,
+        Option("--uploads", "N", "Upload this many files at once.", Panel.PACE, setting="uploads", default="8"),
     ] = None
     create_quota: CreateQuota = None
     poll_quota: Annotated[
@@ -279,9 +298,10 @@ class Pace(Patience):
         Option(
             "--poll-quota",
             "N/TIME",
-            "The account's limit on polls of one import, such as 12/60s.",
+            "The account's limit on polls of one import.",
             Panel.PACE,
             setting="poll_quota",
+            default="12/60s",
         ),
     ] = None
     max_duration: Annotated[
@@ -344,7 +364,7 @@ class Config(Arguments):
         Option(
             "--config",
             "FILE",
-            "Read this file instead of bulkhead.toml in the current directory.",
+            "Read this file instead of bulkhead.toml in the current directory. [BULKHEAD_CONFIG]",
             Panel.PLACES,
             repeat=True,
         ),
@@ -355,7 +375,15 @@ class Out(Arguments):
     """Where results go."""
 
     out: Annotated[
-        str | None, Option("--out", "DIR|S3-URL", "Where results and the manifest go.", Panel.PLACES, setting="out")
+        str | None,
+        Option(
+            "--out",
+            "DIR|S3-URL",
+            "Where results and the manifest go.",
+            Panel.PLACES,
+            setting="out",
+            default="bulkhead-out/BATCH",
+        ),
     ] = None
 
 
@@ -370,6 +398,7 @@ class Ledger(Arguments):
             "Where the ledger is, the record of every item.",
             Panel.PLACES,
             setting="ledger",
+            default=".bulkhead/ledger.db",
             repeat=True,
         ),
     ] = None
@@ -380,7 +409,15 @@ class ApiUrl(Arguments):
 
     api_url: Annotated[
         str | None,
-        Option("--api-url", "URL", "Use the API at this address.", Panel.PLACES, setting="api_url", repeat=True),
+        Option(
+            "--api-url",
+            "URL",
+            "Use the API at this address.",
+            Panel.PLACES,
+            setting="api_url",
+            default="https://app.dromo.io/api/v1",
+            repeat=True,
+        ),
     ] = None
     proxy: Annotated[
         str | None,
@@ -443,9 +480,10 @@ class Stack(Arguments):
         Option(
             "--stack",
             "NAME",
-            "Use this CloudFormation stack; by default, `bulkhead`.",
+            "Use this CloudFormation stack.",
             Panel.PLACES,
             setting="stack",
+            default="bulkhead",
             repeat=True,
         ),
     ] = None
@@ -464,42 +502,6 @@ class Sandbox(Arguments):
     ] = None
 
 
-class Json(Arguments):
-    """Whether to write JSON."""
-
-    json: Annotated[bool, Option("--json", None, "Write JSON to stdout, and nothing else.", Panel.OUTPUT)] = False
-
-
-class Quiet(Arguments):
-    """Whether to say less."""
-
-    quiet: Annotated[bool, Option("--quiet", None, "Show only errors.", Panel.OUTPUT, short="-q")] = False
-
-
-class Verbose(Arguments):
-    """Whether to say more."""
-
-    verbose: Annotated[
-        bool,
-        Option(
-            "--verbose",
-            None,
-            "Log each step, and show the details of errors.",
-            Panel.OUTPUT,
-            short="-v",
-            envvar="BULKHEAD_DEBUG",
-        ),
-    ] = False
-
-
-class Format(Arguments):
-    """The format of a manifest."""
-
-    form: Annotated[
-        Literal["jsonl", "csv"], Option("--format", "jsonl|csv", "Write JSON lines or CSV.", Panel.OUTPUT)
-    ] = "jsonl"
-
-
 class Batch(Arguments):
     """One batch of the ledger."""
 
@@ -514,8 +516,9 @@ class Redriven(Arguments):
         Option(
             "--state",
             "failed|rejected|uncertain",
-            "Take items in this state; by default, failed; can be repeated.",
+            "Take items in this state; can be repeated.",
             Panel.BATCH,
+            default="failed",
         ),
     ] = None
     match: Annotated[str | None, Option("--match", "GLOB", "Take only items whose name matches.", Panel.BATCH)] = None

@@ -37,7 +37,8 @@ class Option:
 
     A flag without a value has no `metavar`. `panel` is its heading in a help page. `setting` names the setting that it
     fills, if it fills one; with `negates`, giving the flag sets that to false. `repeat`: a later command about the same
-    batch needs the option, too. `masked` hides what is secret in a value.
+    batch needs the option, too. `default` is what a help page says about an option that was not
+    given, if its setting or its command has a value then. `masked` hides what is secret in a value.
     """
 
     flag: str
@@ -51,6 +52,7 @@ class Option:
     min: int | None = None
     max: int | None = None
     envvar: str | None = None
+    default: str | None = None
     masked: Callable[[str], str] = str
 
     def typer_info(self) -> Any:
@@ -69,10 +71,11 @@ class Option:
         )
 
     def _origin(self) -> str:
-        """Return the environment variable that sets the same, in brackets, or "" if there is none."""
+        """Return the default and the environment variable that sets the same, each in brackets; "" without them."""
         variable = self.envvar or (f"BULKHEAD_{self.setting.upper()}" if self.setting else "")
         value = "=false" if self.negates else ""
-        return f"[{variable}{value}]" if variable else ""
+        facts = (f"[default: {self.default}]" if self.default else "", f"[{variable}{value}]" if variable else "")
+        return " ".join(filter(None, facts))
 
     def setting_from(self, value: Any) -> Any:
         """Return the setting's value for the option's, None if the option is absent."""

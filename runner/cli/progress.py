@@ -1,4 +1,4 @@
-"""Progress on stderr: a live view on a terminal, a plain line every ten seconds elsewhere."""
+"""Progress on stderr: a live view on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from rich.text import Text
 
 from runner.cli.progress_state import ProgressState
 from runner.cli.styles import STYLES
+from runner.clock import system_now
 from runner.events import CreateThrottled, Event, Notice, OutageBegan, OutageEnded
-from runner.formatting import counted, lasting, shown, sized
+from runner.formatting import at_clock, counted, lasting, shown, sized
 from runner.models import ItemState
 
 LINE_EVERY_S = 10.0
@@ -53,38 +54,64 @@ class QuietProgress:
 class ScreenProgress:
     """Counts events, and shows notices and when the vendor limits creates."""
 
-    def __init__(self, console: Console, state: ProgressState) -> None:
+    def __init__(self, console: Console, state: ProgressState, *, stamp: Stamp) -> None:
         self._console = console
         self._state = state
-        self._said: str | None = None
+        self._stamp = stamp
+        self._notices = Notices()
 
     def take(self, event: Event) -> None:
         self._state.take(event)
-        if isinstance(event, Notice | OutageBegan | OutageEnded):
-            self._say_once(event.message)
-        elif isinstance(event, CreateThrottled):
-            self.say(f"the vendor limits creates (429): all creates wait {lasting(event.wait_s)}")
+        if (sentence := self._notices.new_in(event)) is not None:
+            self.say(sentence)
 
     def say(self, message: str) -> None:
-        self._console.print(Text(shown(message), style="yellow"), soft_wrap=True)
+        self._console.print(Text(self._stamp() + shown(message), style="yellow"), soft_wrap=True)
 
-    def _say_once(self, message: str) -> None:
-        """Show a notice unless it repeats the last one: an unreachable vendor causes the same notice many times."""
-        if message != self._said:
-            self._said = message
-            self.say(message)
+
+class Notices:
+    """The sentences of events, but none that repeats the last one: an unreachable vendor causes the same many times."""
+
+    def __init__(self) -> None:
+        self._last: str | None = None
+
+    def new_in(self, event: Event) -> str | None:
+        """Return the sentence of an event, None if it has none or repeats the last one."""
+        if isinstance(event, CreateThrottled):
+            return f"the vendor limits creates (429): all creates wait {lasting(event.wait_s)}"
+        if not isinstance(event, Notice | OutageBegan | OutageEnded) or event.message == self._last:
+            return None
+        self._last = event.message
+        return event.message
+
+
+Stamp = Callable[[], str]
+"""Returns what begins a line: the time, or nothing."""
+
+
+def unstamped() -> str:
+    return ""
+
+
+def clock_stamp() -> str:
+    """Return the local time to begin a line with."""
+    return f"{system_now().astimezone():%H:%M:%S} "
 
 
 @asynccontextmanager
-async def showing(console: Console, state: ProgressState) -> AsyncIterator[ScreenProgress]:
+async def showing(
+    console: Console, state: ProgressState, *, every_s: float = LINE_EVERY_S, stamp: Stamp = unstamped
+) -> AsyncIterator[ScreenProgress]:
     """Show a run's progress while the block runs."""
-    async with alive(console, view=lambda: live_view(state), line=lambda: plain_line(state)):
-        yield ScreenProgress(console, state)
+    async with alive(console, view=lambda: live_view(state), line=lambda: stamp() + plain_line(state), every_s=every_s):
+        yield ScreenProgress(console, state, stamp=stamp)
 
 
 @asynccontextmanager
-async def alive(console: Console, *, view: Callable[[], Group], line: Callable[[], str]) -> AsyncIterator[None]:
-    """Keep `view` up to date on a terminal while the block runs; elsewhere, write `line` every LINE_EVERY_S."""
+async def alive(
+    console: Console, *, view: Callable[[], Group], line: Callable[[], str], every_s: float = LINE_EVERY_S
+) -> AsyncIterator[None]:
+    """Keep `view` up to date on a terminal while the block runs; elsewhere, write `line` every `every_s`, if not 0."""
     if console.is_terminal:
         with Live(
             get_renderable=view,
@@ -96,17 +123,24 @@ async def alive(console: Console, *, view: Callable[[], Group], line: Callable[[
         ):
             yield
         return
-    lines = asyncio.create_task(_lines(console, line))
+    async with repeating(lambda: console.print(Text(line()), soft_wrap=True), every_s=every_s):
+        yield
+
+
+@asynccontextmanager
+async def repeating(action: Callable[[], None], *, every_s: float) -> AsyncIterator[None]:
+    """Call `action` every `every_s` seconds while the block runs; never if that is 0."""
+    repeated = asyncio.create_task(_repeat(action, every_s=every_s))
     try:
         yield
     finally:
-        lines.cancel()
+        repeated.cancel()
 
 
-async def _lines(console: Console, line: Callable[[], str]) -> None:
-    while True:
-        await asyncio.sleep(LINE_EVERY_S)
-        console.print(Text(line()), soft_wrap=True)
+async def _repeat(action: Callable[[], None], *, every_s: float) -> None:
+    while every_s:
+        await asyncio.sleep(every_s)
+        action()
 
 
 def plain_line(state: ProgressState) -> str:
@@ -139,10 +173,16 @@ def _states(state: ProgressState) -> Text:
 
 def _forecast(state: ProgressState) -> list[str]:
     parts = [f"{sized(state.bytes_uploaded)} uploaded"]
-    if not state.creates_left:
-        return parts
-    free = f", {state.slots_free} free now"
-    parts.append(f"{counted(state.creates_left, 'create')} left{free}")
-    wait_s = state.last_create_in_s
-    parts.append(f"last one in about {lasting(wait_s)}" if wait_s >= 1 else "last one immediately")
-    return parts
+    if state.creates_left:
+        parts.append(f"{counted(state.creates_left, 'create')} left, {state.slots_free} free now")
+    return [*parts, *_end(state)]
+
+
+def _end(state: ProgressState) -> list[str]:
+    """Return when the run will be done, if that can be told; while files are still listed, there can be more."""
+    end = state.done_at
+    if end is None:
+        return []
+    now = state.now()
+    left = lasting((end - now).total_seconds())
+    return [f"done {'after' if state.listing else 'about'} {at_clock(end, now)}, in {left}"]

@@ -1,10 +1,12 @@
-"""ProgressState: the counts of a run so far, from its events, and when the last create can be sent."""
+"""ProgressState: the counts of a run so far, from its events, and when it will be done."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from functools import singledispatchmethod
 
+from runner.clock import system_now
 from runner.config.units import Rate
 from runner.events import (
     BatchStarted,
@@ -17,17 +19,20 @@ from runner.events import (
     OutageBegan,
     OutageEnded,
 )
+from runner.local.pace import Meter, done_at
 from runner.models import OPEN_STATES, ItemState
 
 _CREATES_AHEAD = (ItemState.QUEUED, ItemState.CREATING)
 
 
 class ProgressState:
-    """Counts of one run; `ticks` is a monotonic clock in seconds."""
+    """Counts of one run; `ticks` is a monotonic clock in seconds, `now` the wall clock."""
 
-    def __init__(self, *, quota: Rate, ticks: Callable[[], float]) -> None:
+    def __init__(self, *, quota: Rate, ticks: Callable[[], float], now: Callable[[], datetime] = system_now) -> None:
         self._quota = quota
         self._ticks = ticks
+        self.now = now
+        self._meter = Meter(ticks)
         self._started = ticks()
         self._due = self._started
         self.by_state: dict[ItemState, int] = {}
@@ -65,6 +70,14 @@ class ProgressState:
         """Seconds until the quota allows the last create; 0 if no creates are left."""
         return max(self._due - self._ticks(), 0.0) if self.creates_left else 0.0
 
+    @property
+    def done_at(self) -> datetime | None:
+        """When all items will have ended, see `pace.done_at`; None while the vendor does not answer."""
+        if self.outage is not None:
+            return None
+        open_count = self.total - self.finished
+        return done_at(self.now(), open_count=open_count, quota_s=self.last_create_in_s, per_s=self._meter.per_s)
+
     @singledispatchmethod
     def _take(self, _event: object) -> None:
         """Other events change no count."""
@@ -83,6 +96,7 @@ class ProgressState:
     def _(self, event: ItemMoved) -> None:
         self.by_state[event.old] = max(self.by_state.get(event.old, 0) - 1, 0)
         self.by_state[event.new] = self.by_state.get(event.new, 0) + 1
+        self._meter.moved(event.old, event.new)
 
     @_take.register
     def _(self, event: CreateAnswered) -> None:
@@ -105,6 +119,7 @@ class ProgressState:
     @_take.register
     def _(self, event: OutageEnded) -> None:  # noqa: ARG002 - its type says it all
         self.outage = None
+        self._meter.restart()
 
     def _recount(self, by_state: Mapping[str, int]) -> None:
         self.by_state = {ItemState(state): count for state, count in by_state.items() if count}

@@ -8,24 +8,27 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
 import typer
 from rich.console import Console
 
+from runner._version import __version__
 from runner.aws.s3 import is_s3
 from runner.bulkhead import Bulkhead
 from runner.cli.errors import reported
+from runner.cli.log_file import LogFile, LogFileHandler, logging_progress, opened
 from runner.cli.ndjson import JsonEvents
-from runner.cli.progress import Progress, QuietProgress, showing
+from runner.cli.progress import Progress, QuietProgress, clock_stamp, showing, unstamped
 from runner.cli.progress_state import ProgressState
 from runner.cli.review_tables import print_tracked
 from runner.cli.session import prepared, standalone_sandbox
 from runner.cli.signals import interrupting
 from runner.cli.styles import console, line, logging_to
-from runner.cli.summary import RunSummary, print_summary
+from runner.cli.summary import RunSummary, counts, print_summary
 from runner.cli.triage import NEEDING_A_PERSON, needing_a_person
-from runner.clock import SystemClock
+from runner.clock import system_now
 from runner.events import ItemMoved, ignore
 from runner.formatting import near, shown
 from runner.local.outcome import BatchOutcome, ExitCode, worst
@@ -35,46 +38,71 @@ from runner.sources.spec import local_path
 if TYPE_CHECKING:
     from runner.check import Engine
     from runner.cli.options import Arguments
+    from runner.cli.output_options import Lines
     from runner.config.settings import LoadedSettings
     from runner.events import Event, EventHook
 
 Action = Callable[[Bulkhead, "LoadedSettings"], Awaitable[BatchOutcome]]
 
 
-def drive(args: Arguments, action: Action) -> None:
+def drive(args: Lines, action: Action) -> None:
     """Perform the action, show the summary, and exit. Raises typer.Exit."""
-    _run_to_exit(args, lambda loaded, stream: _drive(args, loaded, action, stream))
+    _run_to_exit(args, lambda outputs, loaded: _drive(args, loaded, action, outputs))
 
 
-def drive_tracking(args: Arguments, batch_id: str | None, *, watch: bool) -> None:
+def drive_tracking(args: Lines, batch_id: str | None, *, watch: bool) -> None:
     """Track a batch, without an id all that wait for something, show what is new, and exit. Raises typer.Exit."""
-    _run_to_exit(args, lambda loaded, stream: _drive_tracking(args, loaded, stream, batch_id, watch=watch))
+    _run_to_exit(args, lambda outputs, loaded: _drive_tracking(args, loaded, outputs, batch_id, watch=watch))
+
+
+@dataclass(frozen=True, slots=True)
+class _Outputs:
+    """Where a run is shown: on the screen, as events if `stream` is set, and in a log file if `log` is."""
+
+    screen: Console
+    stream: JsonEvents | None
+    log: LogFile | None
+
+    def ended(self, outcome: BatchOutcome) -> None:
+        """Write to the log how a batch ended."""
+        if self.log:
+            name = f"batch {outcome.batch.batch_id}"
+            self.log.write(f"{name} {outcome.state}: {counts(outcome.by_state)}; {outcome.reason}")
+            self.log.write(f"{name} ended with code {int(outcome.exit_code)}; results in {near(outcome.out)}")
 
 
 def _run_to_exit(
-    args: Arguments, driven: Callable[[LoadedSettings, JsonEvents | None], Coroutine[None, None, ExitCode]]
+    args: Lines, driven: Callable[[_Outputs, LoadedSettings], Coroutine[None, None, ExitCode]]
 ) -> NoReturn:
-    stream = JsonEvents(now=SystemClock().now) if args.json else None
-    with reported(verbose=args.verbose, on_error=stream.error if stream else None), prepared(args) as loaded:
-        code = asyncio.run(driven(loaded, stream))
+    stream = JsonEvents(now=system_now) if args.json else None
+    screen = console(stderr=True)
+    with (
+        reported(verbose=args.verbose, on_error=stream.error if stream else None),
+        prepared(args) as loaded,
+        opened(args.log_file, loaded, now=system_now, on_trouble=lambda text: line(screen, text)) as log,
+    ):
+        if log:
+            log.write(f"bulkhead {__version__}: {shlex.join(['bulkhead', *args.shown(sys.argv[1:])])}")
+        code = asyncio.run(driven(_Outputs(screen, stream, log), loaded))
     raise typer.Exit(code)
 
 
-async def _drive(args: Arguments, loaded: LoadedSettings, action: Action, stream: JsonEvents | None) -> ExitCode:
-    began, screen = time.monotonic(), console(stderr=True)
-    async with _open(args, loaded, stream, screen) as bulkhead:
+async def _drive(args: Lines, loaded: LoadedSettings, action: Action, outputs: _Outputs) -> ExitCode:
+    began = time.monotonic()
+    async with _open(args, loaded, outputs) as bulkhead:
         outcome = await action(bulkhead, loaded)
         summary = await _summary(args, loaded, bulkhead, outcome, elapsed_s=time.monotonic() - began)
-    _close(args, summary, screen)
+    outputs.ended(outcome)
+    _close(args, summary, outputs.screen)
     return outcome.exit_code
 
 
 async def _drive_tracking(
-    args: Arguments, loaded: LoadedSettings, stream: JsonEvents | None, batch_id: str | None, *, watch: bool
+    args: Lines, loaded: LoadedSettings, outputs: _Outputs, batch_id: str | None, *, watch: bool
 ) -> ExitCode:
-    began, screen = time.monotonic(), console(stderr=True)
+    began = time.monotonic()
     moves = MoveCounts()
-    async with _open(args, loaded, stream, screen, also=moves.take) as bulkhead:
+    async with _open(args, loaded, outputs, also=moves.take) as bulkhead:
         if batch_id is None:
             outcomes = await bulkhead.track_all(watch=watch)
         else:
@@ -82,8 +110,10 @@ async def _drive_tracking(
         is_one = len(outcomes) == 1 and moves.count > 0
         elapsed_s = time.monotonic() - began
         summary = await _summary(args, loaded, bulkhead, outcomes[0], elapsed_s=elapsed_s) if is_one else None
+    for outcome in outcomes:
+        outputs.ended(outcome)
     if summary is not None:
-        _close(args, summary, screen)
+        _close(args, summary, outputs.screen)
     elif not args.quiet and not args.json:
         print_tracked(console(), outcomes, moves.collected, options=args.repeated())
     return worst([outcome.exit_code for outcome in outcomes])
@@ -91,27 +121,35 @@ async def _drive_tracking(
 
 @asynccontextmanager
 async def _open(
-    args: Arguments,
-    loaded: LoadedSettings,
-    stream: JsonEvents | None,
-    screen: Console,
-    *,
-    also: EventHook = ignore,
+    args: Lines, loaded: LoadedSettings, outputs: _Outputs, *, also: EventHook = ignore
 ) -> AsyncIterator[Bulkhead]:
-    """Open Bulkhead, with progress on the screen, events on stdout if `stream` wants them, and signals that stop it."""
-    state = ProgressState(quota=loaded.settings.create_quota, ticks=time.monotonic)
-    with logging_to(screen, verbose=args.verbose):
-        async with _progress(args, screen, state) as progress:
+    """Open Bulkhead, with progress and log on the outputs, and signals that stop it."""
+    handler = LogFileHandler(outputs.log) if outputs.log else None
+    with logging_to(outputs.screen, verbose=args.verbose, also=handler):
+        async with (
+            _progress(args, outputs.screen, _state(loaded)) as progress,
+            logging_progress(outputs.log, _state(loaded), every_s=args.every_s()) as to_log,
+        ):
 
             def take(event: Event) -> None:
                 progress.take(event)
+                to_log(event)
                 also(event)
-                if stream:
-                    stream.take(event)
+                if outputs.stream:
+                    outputs.stream.take(event)
+
+            def tell(message: str) -> None:
+                progress.say(message)
+                if outputs.log:
+                    outputs.log.write(message)
 
             async with Bulkhead(loaded.settings, on_event=take, engine=_engine, in_sandbox=args.sandbox) as bulkhead:
-                with interrupting(bulkhead, tell=progress.say):
+                with interrupting(bulkhead, tell=tell):
                     yield bulkhead
+
+
+def _state(loaded: LoadedSettings) -> ProgressState:
+    return ProgressState(quota=loaded.settings.create_quota, ticks=time.monotonic)
 
 
 async def _summary(
@@ -161,11 +199,12 @@ def _engine() -> Engine:
 
 
 @asynccontextmanager
-async def _progress(args: Arguments, screen: Console, state: ProgressState) -> AsyncIterator[Progress]:
+async def _progress(args: Lines, screen: Console, state: ProgressState) -> AsyncIterator[Progress]:
+    every_s = args.every_s()
     if args.quiet or args.json:
         yield QuietProgress(screen)
         return
-    async with showing(screen, state) as progress:
+    async with showing(screen, state, every_s=every_s, stamp=clock_stamp if args.verbose else unstamped) as progress:
         yield progress
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import textwrap
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
@@ -92,35 +93,53 @@ _PLAIN = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime"}
 _LOG_LINE_CHARS = 2000
 
 
-class ConsoleLog(logging.Handler):
-    """Writes records to a console, without secrets."""
-
-    def __init__(self, console: Console) -> None:
-        super().__init__()
-        self._console = console
+class RecordLog(logging.Handler):
+    """Writes each record as one line, without secrets."""
 
     def emit(self, record: logging.LogRecord) -> None:
         fields = {name: value for name, value in record.__dict__.items() if name not in _PLAIN}
         line = " ".join([record.getMessage(), *(f"{name}={value}" for name, value in fields.items())])
+        self.write(shown(FORMS(cut(line, _LOG_LINE_CHARS))), record)
+
+    def write(self, line: str, record: logging.LogRecord) -> None:
+        """Write the line of a record."""
+        raise NotImplementedError
+
+
+class ConsoleLog(RecordLog):
+    """Writes records to a console, each after the local time if it is `timed`."""
+
+    def __init__(self, console: Console, *, timed: bool) -> None:
+        super().__init__()
+        self._console = console
+        self._timed = timed
+
+    def write(self, line: str, record: logging.LogRecord) -> None:
+        at = time.strftime("%H:%M:%S ", time.localtime(record.created)) if self._timed else ""
         style = "yellow" if record.levelno >= logging.WARNING else "dim"
-        self._console.print(Text(shown(FORMS(cut(line, _LOG_LINE_CHARS))), style=style), soft_wrap=True)
+        self._console.print(Text(at + line, style=style), soft_wrap=True)
 
 
 @contextmanager
-def logging_to(console: Console, *, verbose: bool) -> Iterator[None]:
-    """Show the runner's log while the block runs: all of it when verbose, else errors only. Libraries log warnings."""
+def logging_to(console: Console, *, verbose: bool, also: logging.Handler | None = None) -> Iterator[None]:
+    """Show the runner's log while the block runs: all of it when verbose, else errors only. Libraries log warnings.
+
+    `also` gets the same records.
+    """
     logging.getLogger(_SILENCED).addHandler(logging.NullHandler())
     logging.getLogger(_SILENCED).propagate = False
     logger, libraries = logging.getLogger("runner"), logging.getLogger()
-    handler = ConsoleLog(console)
+    handlers = [ConsoleLog(console, timed=verbose), *([also] if also else [])]
     before = logger.level, logger.propagate
     logger.setLevel(logging.INFO if verbose else logging.ERROR)
     logger.propagate = False
-    logger.addHandler(handler)
-    libraries.addHandler(handler)
+    for handler in handlers:
+        logger.addHandler(handler)
+        libraries.addHandler(handler)
     try:
         yield
     finally:
-        logger.removeHandler(handler)
-        libraries.removeHandler(handler)
+        for handler in handlers:
+            logger.removeHandler(handler)
+            libraries.removeHandler(handler)
         logger.level, logger.propagate = before

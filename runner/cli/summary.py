@@ -175,16 +175,16 @@ def _headline(console: Console, summary: RunSummary) -> None:
     text.append(f" {'finished' if is_ended else outcome.state}", style=style)
     text.append(f" after {lasting(summary.elapsed_s)}", style="not bold")
     line(console, text)
-    line(console, _counts(outcome.by_state))
+    line(console, counts(outcome.by_state))
     is_held_back = bool(outcome.held_back.unresolved or outcome.earlier_reviews.count)
     if outcome.reason and (not is_ended or outcome.exit_code in _EXPLAINED or is_held_back):
         line(console, f"{shown(outcome.reason)}")
 
 
-def _counts(by_state: Mapping[ItemState, int]) -> str:
+def counts(by_state: Mapping[ItemState, int]) -> str:
     """Return how many items there are, and how many in each state, in one phrase."""
-    counts = ", ".join(f"{count:,} {_phrase(state, count)}" for state, count in present(by_state))
-    return f"{counted(sum(by_state.values()), 'item')}: {counts}" if counts else "no items"
+    phrases = ", ".join(f"{count:,} {_phrase(state, count)}" for state, count in present(by_state))
+    return f"{counted(sum(by_state.values()), 'item')}: {phrases}" if phrases else "no items"
 
 
 def _phrase(state: ItemState, count: int) -> str:

@@ -8,15 +8,20 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
+from runner.aws.s3 import S3Place, is_s3
 from runner.cli.row_lines import print_rows
 from runner.cli.styles import NO_FILES, STYLES, line, present
 from runner.cli.triage import LISTED_MOST
 from runner.config.route_remarks import sentences
 from runner.findings import Finding, Level
-from runner.formatting import counted, lasting, near, shown, sized
+from runner.formatting import aged, at_clock, counted, lasting, near, shown, sized
+from runner.local.pace import Pace
 from runner.models import OPEN_STATES, ItemState, iso
+from runner.sources.spec import local_path
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from runner.local.plan import Explanation, Plan
     from runner.local.reconcile import Difference
     from runner.models import BatchStatus
@@ -102,14 +107,22 @@ def print_explanation(console: Console, explanation: Explanation) -> None:
 _PARTICIPLES = {"send": "sent", "skip": "skipped", "reject": "rejected"}
 
 
-def print_status(console: Console, status: BatchStatus, facts: Sequence[tuple[str, str]] = ()) -> None:
+def print_status(
+    console: Console,
+    status: BatchStatus,
+    facts: Sequence[tuple[str, str]] = (),
+    *,
+    pace: Pace | None = None,
+    now: datetime | None = None,
+) -> None:
     """Write the state of one batch: `facts` about it, by default those of its ledger, and its items by state."""
     batch = status.batch
     line(console, f"Batch {shown(batch.batch_id)}", style="bold")
     default = [
-        ("source", shown(batch.source_uri)),
+        ("source", _source(batch.source_uri)),
         ("started", f"{iso(batch.started_at)}"),
         ("results", near(batch.out)),
+        *(_pace(pace, now) if pace and now else ()),
     ]
     reason = [("reason", shown(batch.reason))] if batch.reason else []
     columns(console, [("state", str(batch.state)), *reason, *(facts or default)])
@@ -121,6 +134,24 @@ def print_status(console: Console, status: BatchStatus, facts: Sequence[tuple[st
     if status.rows.file_count:
         line(console)
         print_rows(console, status.rows)
+
+
+def _source(uri: str) -> str:
+    """Return a source as a person writes it: a path, or an `s3://` URL."""
+    return shown(str(S3Place.of_uri(uri))) if is_s3(uri) else near(local_path(uri))
+
+
+def _pace(pace: Pace, now: datetime) -> list[tuple[str, str]]:
+    facts = []
+    if pace.per_minute is not None:
+        facts.append(("rate", f"{pace.per_minute:.3g} items a minute"))
+    if pace.done_at is not None:
+        left = lasting((pace.done_at - now).total_seconds())
+        facts.append(("done", f"about {at_clock(pace.done_at, now)}, in {left}"))
+    if pace.last_move_at is not None:
+        age = aged((now - pace.last_move_at).total_seconds())
+        facts.append(("last move", f"{age} ago, at {at_clock(pace.last_move_at, now)}"))
+    return facts
 
 
 def print_batches(console: Console, statuses: Sequence[BatchStatus]) -> None:
@@ -144,7 +175,7 @@ def _row(status: BatchStatus) -> tuple[str, ...]:
     batch, by_state = status.batch, status.by_state
     numbers = [sum(by_state.values())]
     numbers += [sum(by_state.get(state, 0) for state in states) for states in _COLUMNS.values()]
-    return str(batch.state), *(f"{number:,}" for number in numbers), shown(batch.batch_id), shown(batch.source_uri)
+    return str(batch.state), *(f"{number:,}" for number in numbers), shown(batch.batch_id), _source(batch.source_uri)
 
 
 _COLUMNS = {

@@ -66,7 +66,7 @@ _INTEGER_MOST = 2**63 - 1
 _PATHS = ("ledger", "ca_file", "quota_store", "fields_file", "settings_file", "hooks_file")
 _ONE_OF = ("schema_id", "fields_file", "routes")
 _FIELD_OF_ALIAS = dict.fromkeys(KEY_VARIABLES, "license_key")
-_OTHER_VARIABLES = ("BULKHEAD_CONFIG", "BULKHEAD_DEBUG")
+_OTHER_VARIABLES = ("BULKHEAD_CONFIG", "BULKHEAD_DEBUG", "BULKHEAD_LOG_FILE", "BULKHEAD_STATS")
 
 
 def _text_by(parse: Callable[[str], Any]) -> BeforeValidator:

@@ -17,17 +17,45 @@ from runner.cli.arguments import (
 )
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
+    from runner.cli.query import LocalSession
     from runner.local.copy_ledger import Copied
+    from runner.local.pace import Pace
+    from runner.models import BatchStatus
+
+_MOST_OF_A_TABLE = 10_000
+"""How many items of a shared ledger `status` reads (choice)."""
 
 
 async def status(args: StatusArguments) -> None:
-    """Show how many items of a batch are in each state."""
+    """Show how many items of a batch are in each state, how fast they end, and when all will have ended."""
     from runner.cli.json_output import status_document
     from runner.cli.query import session
     from runner.cli.tables import print_status
+    from runner.clock import system_now
 
     async with session(args) as s:
-        s.answer(await s.bulkhead.status(args.batch), print_status, status_document)
+        found = await s.bulkhead.status(args.batch)
+        now = system_now()
+        pace = await _pace(s, found, now)
+        s.answer(
+            found,
+            lambda console, found: print_status(console, found, pace=pace, now=now),
+            lambda found: {**status_document(found), **pace.document()},
+        )
+
+
+async def _pace(s: LocalSession, found: BatchStatus, now: datetime) -> Pace:
+    """Return the pace of a batch; unknown for a large one in a table, whose items cost money to read."""
+    from runner.ledger.location import LedgerTable
+    from runner.local.pace import Pace, pace_of
+
+    settings = s.loaded.settings
+    if isinstance(settings.ledger, LedgerTable) and sum(found.by_state.values()) > _MOST_OF_A_TABLE:
+        return Pace()
+    items = s.bulkhead.items(found.batch.batch_id)
+    return await pace_of(found, items, quota=settings.create_quota, now=now)
 
 
 async def batches(args: BatchesArguments) -> None:

@@ -10,7 +10,7 @@ from runner.cli import arguments
 from runner.cli.app import COMMANDS, build
 from runner.cli.arguments import PlanArguments, RunArguments, StatusArguments
 from runner.cli.options import Arguments, Option, fields_of
-from runner.config.settings import Settings
+from runner.config.settings import LoadedSettings, Settings
 from runner.errors import ConfigError
 
 CLASSES = [kind for name, kind in vars(arguments).items() if name.endswith("Arguments") and kind is not Arguments]
@@ -20,6 +20,22 @@ CLASSES = [kind for name, kind in vars(arguments).items() if name.endswith("Argu
 def test_an_option_fills_a_setting_that_exists(kind: type[Arguments]) -> None:
     filled = {field.declared.setting for field in fields_of(kind) if isinstance(field.declared, Option)}
     assert filled - {None} <= set(Settings.model_fields)
+
+
+@pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
+def test_the_help_of_an_option_shows_the_default_of_its_setting(kind: type[Arguments]) -> None:
+    declared = {field.declared for field in fields_of(kind) if isinstance(field.declared, Option)}
+    for option in declared:
+        shown = default_of(option.setting) if option.setting else None
+        assert shown is None or option.default == shown, option.flag
+
+
+def default_of(name: str) -> str | None:
+    """Return the default of a setting as `bulkhead config` shows it, None if it has none or is a switch."""
+    default = Settings.model_fields[name].default
+    if default is None or default == () or isinstance(default, bool):
+        return None
+    return next(value for field, value, _ in LoadedSettings(settings=Settings(), origins={}).masked() if field == name)
 
 
 def test_a_field_has_its_default_where_the_command_line_gives_none() -> None:

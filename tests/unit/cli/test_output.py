@@ -149,21 +149,28 @@ def test_a_name_that_is_not_utf8_can_be_stored_as_json() -> None:
     assert storable("a\udcff.csv") == "a\\udcff.csv"
 
 
+AT = datetime(2026, 7, 23, 10, 28, tzinfo=UTC)
+
+
+def local(instant: datetime) -> str:
+    return f"{instant.astimezone():%H:%M}"
+
+
 def test_the_plain_line_holds_the_whole_state() -> None:
-    state = ProgressState(quota=Rate(20, 60.0), ticks=lambda: 0.0)
+    state = ProgressState(quota=Rate(20, 60.0), ticks=lambda: 0.0, now=lambda: AT)
     state.take(started(queued=60, collected=5))
     state.take(CreateAnswered(source="a", slots_free=20))
     state.take(BytesUploaded(source="a", count=12_300_000))
     assert plain_line(state) == (
         "0 s: 5 of 65 items; queued 60, collected 5; 12.3 MB uploaded; 60 creates left, 20 free now; "
-        "last one in about 2 min"
+        f"done after {local(AT + timedelta(minutes=2))}, in 2 min"
     )
 
 
 def test_free_slots_are_known_before_the_first_create() -> None:
     state = ProgressState(quota=Rate(20, 60.0), ticks=lambda: 0.0)
     state.take(started(queued=2))
-    assert plain_line(state).endswith("2 creates left, 20 free now; last one immediately")
+    assert plain_line(state).endswith("2 creates left, 20 free now")
 
 
 def test_an_outage_is_shown_until_the_vendor_answers_again() -> None:
@@ -179,11 +186,11 @@ def test_an_outage_is_shown_until_the_vendor_answers_again() -> None:
 
 
 def test_the_live_view_shows_states_and_outlook() -> None:
-    state = ProgressState(quota=Rate(20, 60.0), ticks=lambda: 0.0)
+    state = ProgressState(quota=Rate(20, 60.0), ticks=lambda: 0.0, now=lambda: AT)
     state.take(started(queued=60, needs_review=1))
     to = console(terminal=True)
     to.print(live_view(state))
-    for part in ("b1", "1 of 61 items so far", "queued 60", "needs_review 1", "last one in about 2 min"):
+    for part in ("b1", "1 of 61 items so far", "queued 60", "needs_review 1", "done after", "in 2 min"):
         assert part in written(to)
 
 

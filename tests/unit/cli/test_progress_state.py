@@ -1,10 +1,21 @@
-"""The counts of a run, and the time until its last create."""
+"""The counts of a run, the time until its last create, and when it will be done."""
+
+from datetime import UTC, datetime
 
 import pytest
 
 from runner.cli.progress_state import ProgressState
 from runner.config.units import Rate
-from runner.events import BatchStarted, BytesUploaded, CreateAnswered, CreateThrottled, ItemMoved, ItemsDiscovered
+from runner.events import (
+    BatchStarted,
+    BytesUploaded,
+    CreateAnswered,
+    CreateThrottled,
+    ItemMoved,
+    ItemsDiscovered,
+    OutageBegan,
+    OutageEnded,
+)
 from runner.models import ItemState
 
 S = ItemState
@@ -92,3 +103,80 @@ def test_uploaded_bytes_add_up(state: ProgressState) -> None:
     state.take(BytesUploaded(source="a.csv", count=1000))
     state.take(BytesUploaded(source="b.csv", count=500))
     assert state.bytes_uploaded == 1500
+
+
+class TestEnd:
+    """When a run will be done: as the quota allows, or as fast as items end, whichever is slower."""
+
+    NOW = datetime(2026, 7, 23, 17, 0, tzinfo=UTC)
+
+    @pytest.fixture
+    def state(self, ticks: Ticks) -> ProgressState:
+        return ProgressState(quota=Rate(20, 60.0), ticks=ticks, now=lambda: self.NOW)
+
+    def left_s(self, state: ProgressState) -> float | None:
+        return None if state.done_at is None else (state.done_at - self.NOW).total_seconds()
+
+    def finish(self, state: ProgressState, count: int) -> None:
+        for _ in range(count):
+            state.take(moved(S.PROCESSING, S.COLLECTED))
+
+    def test_at_the_beginning_it_is_what_the_quota_allows(self, state: ProgressState) -> None:
+        state.take(started(queued=61))
+        assert self.left_s(state) == 180
+
+    def test_a_fast_start_does_not_promise_more_than_the_quota(self, ticks: Ticks, state: ProgressState) -> None:
+        state.take(started(queued=40, processing=20))
+        ticks.now += 5
+        self.finish(state, 20)
+        assert self.left_s(state) == 60 - 5
+
+    def test_items_that_end_more_slowly_than_the_quota_allows_decide(self, ticks: Ticks, state: ProgressState) -> None:
+        state.take(started(processing=60))
+        ticks.now += 100
+        self.finish(state, 10)
+        assert self.left_s(state) == 500
+
+    def test_only_the_last_five_minutes_count(self, ticks: Ticks, state: ProgressState) -> None:
+        state.take(started(processing=90))
+        ticks.now += 10
+        self.finish(state, 50)
+        ticks.now += 300.1
+        self.finish(state, 10)
+        assert self.left_s(state) == 900
+
+    def test_rejected_and_skipped_items_are_no_pace(self, ticks: Ticks, state: ProgressState) -> None:
+        state.take(started(queued=20, processing=5))
+        ticks.now += 100
+        for _ in range(10):
+            state.take(moved(S.QUEUED, S.REJECTED))
+        assert self.left_s(state) is None
+
+    def test_nobody_can_tell_if_nothing_has_ended_for_five_minutes(self, ticks: Ticks, state: ProgressState) -> None:
+        state.take(started(queued=400))
+        ticks.now += 301
+        assert self.left_s(state) is None
+
+    def test_an_outage_has_no_end_and_the_pace_is_measured_again_after_it(
+        self, ticks: Ticks, state: ProgressState
+    ) -> None:
+        state.take(started(processing=100))
+        ticks.now += 100
+        self.finish(state, 10)
+        state.take(OutageBegan(since=self.NOW, reason="down", message="vendor unreachable"))
+        assert state.done_at is None
+        ticks.now += 3600
+        state.take(OutageEnded(message="the vendor answers again"))
+        assert state.done_at is None
+        ticks.now += 30
+        self.finish(state, 30)
+        assert self.left_s(state) == 60
+
+    def test_a_clock_at_the_end_of_time_is_no_error(self, ticks: Ticks) -> None:
+        state = ProgressState(quota=Rate(20, 60.0), ticks=ticks, now=lambda: datetime.max.replace(tzinfo=UTC))
+        state.take(started(queued=100))
+        assert state.done_at is None
+
+    def test_nothing_left_has_no_end(self, state: ProgressState) -> None:
+        state.take(started(collected=3))
+        assert state.done_at is None

@@ -2,13 +2,14 @@
 
 import io
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from rich.console import Console
 
 from runner.cli.json_output import stack_status_document, status_document
 from runner.cli.tables import print_batches, print_status
+from runner.local.pace import Pace
 from runner.models import Batch, BatchState, BatchStatus, ItemState
 
 BATCH = Batch(
@@ -37,7 +38,7 @@ def test_batches_are_a_table_of_counts(console: Console) -> None:
     print_batches(console, [BatchStatus(batch=BATCH, by_state=BY_STATE)])
     assert lines(console) == [
         "STATE     ITEMS   DONE  OPEN  REVIEW  FAILED  BATCH                   SOURCE",
-        "complete  1,204  1,201     0       0       3  20260723-101502-k3f9x2  file:///in",
+        "complete  1,204  1,201     0       0       3  20260723-101502-k3f9x2  /in",
     ]
 
 
@@ -51,7 +52,7 @@ def test_a_batch_is_shown_with_its_state_and_items(console: Console) -> None:
     assert lines(console) == [
         "Batch 20260723-101502-k3f9x2",
         "  state    complete",
-        "  source   file:///in",
+        "  source   /in",
         "  started  2026-07-23T10:15:02.000Z",
         "  results  /out",
         "",
@@ -67,3 +68,20 @@ def test_a_deployment_adds_its_keys_to_the_document_of_a_batch() -> None:
     assert list(document) == [*local, "driver", "listed", "manifest", "manifest_is_current"]
     assert document["manifest"] == "/out/manifest.jsonl"
     assert document["manifest_is_current"] is False
+
+
+def test_a_running_batch_is_shown_with_its_pace(console: Console) -> None:
+    now = datetime(2026, 7, 23, 10, 30, tzinfo=UTC)
+    pace = Pace(last_move_at=now - timedelta(minutes=3), per_minute=11.96, done_at=now + timedelta(hours=40))
+    print_status(console, BatchStatus(batch=BATCH, by_state={}), pace=pace, now=now)
+    shown = dict(line.strip().split("  ", 1) for line in lines(console) if line.startswith("  ") and "  " in line[2:])
+    assert shown["rate"].strip() == "12 items a minute"
+    assert shown["done"].strip() == f"about {(now + timedelta(hours=40)).astimezone():%Y-%m-%d %H:%M}, in 1 d 16 h"
+    assert shown["last move"].strip() == f"3 minutes ago, at {(now - timedelta(minutes=3)).astimezone():%H:%M}"
+
+
+def test_sources_are_shown_as_a_person_writes_them(console: Console) -> None:
+    for uri in ("file:///in/a%20b", "s3://bucket/pre%20fix/"):
+        print_batches(console, [BatchStatus(batch=replace(BATCH, source_uri=uri), by_state={})])
+    sources = [line.rpartition("k3f9x2  ")[2] for line in lines(console) if "k3f9x2" in line]
+    assert sources == ["/in/a b", "s3://bucket/pre fix/"]
