@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from runner.models import BatchState, Deferral, ItemState
 
@@ -94,6 +95,15 @@ class OutageEnded:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ManifestWritten:
+    """The manifest of a batch is in `out`, a folder or URL; `summary` is what its summary.json has."""
+
+    batch_id: str
+    out: str
+    summary: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BatchFinished:
     """A run of a batch ends; it left `deferred_count` items to a later one, of which `deferred` has the first.
 
@@ -120,6 +130,7 @@ Event = (
     | Notice
     | OutageBegan
     | OutageEnded
+    | ManifestWritten
     | BatchFinished
 )
 EventHook = Callable[[Event], None]

@@ -46,7 +46,7 @@ ORDER = (
     ("manifest",),
     ("stages",),
     ("local",),
-    ("check", "cloud"),
+    ("check", "cloud", "notify"),
     ("bulkhead",),
     ("cli",),
     ("__main__",),

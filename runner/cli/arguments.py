@@ -34,8 +34,41 @@ from runner.cli.options import Argument, Arguments, Option, Panel
 from runner.cli.output_options import Format, Json, Lines, Quiet, Verbose
 
 
+def _masked_url(url: str) -> str:
+    from runner.config.notify_values import masked_url
+
+    return masked_url(url)
+
+
+class Notify(Arguments):
+    """Whom to notify, and what to run at the end."""
+
+    notify: Annotated[
+        list[str] | None,
+        Option(
+            "--notify",
+            "URL",
+            "Send notifications to this URL of apprise, such as mailto:// or slack://; can be repeated. Other users of"
+            " the machine can see it.",
+            Panel.NOTIFY,
+            setting="notify_urls",
+            masked=_masked_url,
+        ),
+    ] = None
+    on_finish: Annotated[
+        str | None,
+        Option(
+            "--on-finish",
+            "COMMAND",
+            "Run this command at each end and pause, without a shell, with summary.json on its stdin.",
+            Panel.NOTIFY,
+            setting="on_finish",
+        ),
+    ] = None
+
+
 class RunArguments(
-    AllOfSource, JsonIsNew, Encoding, Schema, FilenameTag, Pace, Places, Sandbox, Json, Quiet, Lines, Verbose
+    AllOfSource, JsonIsNew, Encoding, Schema, FilenameTag, Pace, Places, Sandbox, Notify, Json, Quiet, Lines, Verbose
 ):
     """What `run` takes."""
 
@@ -53,7 +86,7 @@ class RunArguments(
     ] = False
 
 
-class ResumeArguments(Batch, JsonIsNew, Pace, Account, Json, Quiet, Lines, Verbose):
+class ResumeArguments(Batch, JsonIsNew, Pace, Account, Notify, Json, Quiet, Lines, Verbose):
     """What `resume` takes."""
 
     wait: Annotated[
@@ -61,7 +94,7 @@ class ResumeArguments(Batch, JsonIsNew, Pace, Account, Json, Quiet, Lines, Verbo
     ] = False
 
 
-class TrackArguments(Patience, Account, Json, Quiet, Lines, Verbose):
+class TrackArguments(Patience, Account, Notify, Json, Quiet, Lines, Verbose):
     """What `track` takes."""
 
     batch: Annotated[
@@ -214,8 +247,12 @@ class InitArguments(SchemaId, ApiUrl, Json, Verbose):
     ] = False
 
 
-class DoctorArguments(SchemaId, Account, Json, Verbose):
+class DoctorArguments(SchemaId, Account, Notify, Json, Verbose):
     """What `doctor` takes."""
+
+    notify_test: Annotated[
+        bool, Option("--notify-test", None, "Send a test message to each URL for notifications.", Panel.NOTIFY)
+    ] = False
 
 
 class ConfigArguments(Account, Json):

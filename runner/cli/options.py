@@ -28,6 +28,7 @@ class Panel(StrEnum):
     PACE = "Pace and limits"
     ROTATION = "Rotation"
     PLACES = "Account and locations"
+    NOTIFY = "Notifications"
     OUTPUT = "Output"
 
 

@@ -61,11 +61,14 @@ class LocalSession(Session):
 
     bulkhead: Bulkhead
 
-    async def findings(self) -> list[Finding]:
-        """Return what `doctor` finds. Raises ConfigError if the routes are wrong."""
+    async def findings(self, *, notify_test: bool = False) -> list[Finding]:
+        """Return what `doctor` finds, after a test message if asked for. Raises ConfigError if the routes are wrong."""
+        from runner.notify.doctor import notification_findings
+
         routes = _routes(self.loaded)
         schema_ids = {route.schema_id for route in routes if route.schema_id}
-        return await self.bulkhead.doctor(schema_ids, routes=routes)
+        found = await self.bulkhead.doctor(schema_ids, routes=routes)
+        return found + await notification_findings(self.loaded, send_test=notify_test)
 
 
 @dataclass(frozen=True, slots=True)

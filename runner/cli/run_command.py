@@ -20,6 +20,7 @@ from runner.bulkhead import Bulkhead
 from runner.cli.errors import reported
 from runner.cli.log_file import LogFile, LogFileHandler, logging_progress, opened
 from runner.cli.ndjson import JsonEvents
+from runner.cli.notifications import notifying
 from runner.cli.progress import Progress, QuietProgress, clock_stamp, showing, unstamped
 from runner.cli.progress_state import ProgressState
 from runner.cli.review_tables import print_tracked
@@ -29,7 +30,7 @@ from runner.cli.styles import console, line, logging_to
 from runner.cli.summary import RunSummary, counts, print_summary
 from runner.cli.triage import NEEDING_A_PERSON, needing_a_person
 from runner.clock import system_now
-from runner.events import ItemMoved, ignore
+from runner.events import ItemMoved
 from runner.formatting import near, shown
 from runner.local.outcome import BatchOutcome, ExitCode, worst
 from runner.models import ItemState
@@ -89,11 +90,12 @@ def _run_to_exit(
 
 async def _drive(args: Lines, loaded: LoadedSettings, action: Action, outputs: _Outputs) -> ExitCode:
     began = time.monotonic()
-    async with _open(args, loaded, outputs) as bulkhead:
-        outcome = await action(bulkhead, loaded)
-        summary = await _summary(args, loaded, bulkhead, outcome, elapsed_s=time.monotonic() - began)
-    outputs.ended(outcome)
-    _close(args, summary, outputs.screen)
+    async with notifying(args, loaded, outputs.screen, log=outputs.log) as notifier:
+        async with _open(args, loaded, outputs, also=(notifier.take,)) as bulkhead:
+            outcome = await action(bulkhead, loaded)
+            summary = await _summary(args, loaded, bulkhead, outcome, elapsed_s=time.monotonic() - began)
+        outputs.ended(outcome)
+        _close(args, summary, outputs.screen)
     return outcome.exit_code
 
 
@@ -102,26 +104,27 @@ async def _drive_tracking(
 ) -> ExitCode:
     began = time.monotonic()
     moves = MoveCounts()
-    async with _open(args, loaded, outputs, also=moves.take) as bulkhead:
-        if batch_id is None:
-            outcomes = await bulkhead.track_all(watch=watch)
-        else:
-            outcomes = [await bulkhead.track(batch_id, watch=watch)]
-        is_one = len(outcomes) == 1 and moves.count > 0
-        elapsed_s = time.monotonic() - began
-        summary = await _summary(args, loaded, bulkhead, outcomes[0], elapsed_s=elapsed_s) if is_one else None
-    for outcome in outcomes:
-        outputs.ended(outcome)
-    if summary is not None:
-        _close(args, summary, outputs.screen)
-    elif not args.quiet and not args.json:
-        print_tracked(console(), outcomes, moves.collected, options=args.repeated())
+    async with notifying(args, loaded, outputs.screen, log=outputs.log, only_news=True) as notifier:
+        async with _open(args, loaded, outputs, also=(moves.take, notifier.take)) as bulkhead:
+            if batch_id is None:
+                outcomes = await bulkhead.track_all(watch=watch)
+            else:
+                outcomes = [await bulkhead.track(batch_id, watch=watch)]
+            is_one = len(outcomes) == 1 and moves.count > 0
+            elapsed_s = time.monotonic() - began
+            summary = await _summary(args, loaded, bulkhead, outcomes[0], elapsed_s=elapsed_s) if is_one else None
+        for outcome in outcomes:
+            outputs.ended(outcome)
+        if summary is not None:
+            _close(args, summary, outputs.screen)
+        elif not args.quiet and not args.json:
+            print_tracked(console(), outcomes, moves.collected, options=args.repeated())
     return worst([outcome.exit_code for outcome in outcomes])
 
 
 @asynccontextmanager
 async def _open(
-    args: Lines, loaded: LoadedSettings, outputs: _Outputs, *, also: EventHook = ignore
+    args: Lines, loaded: LoadedSettings, outputs: _Outputs, *, also: Sequence[EventHook] = ()
 ) -> AsyncIterator[Bulkhead]:
     """Open Bulkhead, with progress and log on the outputs, and signals that stop it."""
     handler = LogFileHandler(outputs.log) if outputs.log else None
@@ -134,7 +137,8 @@ async def _open(
             def take(event: Event) -> None:
                 progress.take(event)
                 to_log(event)
-                also(event)
+                for listener in also:
+                    listener(event)
                 if outputs.stream:
                     outputs.stream.take(event)
 
@@ -155,13 +159,14 @@ def _state(loaded: LoadedSettings) -> ProgressState:
 async def _summary(
     args: Arguments, loaded: LoadedSettings, bulkhead: Bulkhead, outcome: BatchOutcome, *, elapsed_s: float
 ) -> RunSummary:
+    argv = args.shown(sys.argv[1:])
     return RunSummary(
         outcome=outcome,
         triage=await needing_a_person(bulkhead.items(outcome.batch.batch_id, states=NEEDING_A_PERSON)),
         elapsed_s=elapsed_s,
         options=args.repeated() + _kept_ledger(outcome),
-        sandbox=standalone_sandbox(args, loaded, sys.argv[1:]) if args.sandbox else None,
-        again=_again(args.shown(sys.argv[1:]), outcome.batch.source_uri),
+        sandbox=standalone_sandbox(args, loaded, argv) if args.sandbox else None,
+        again=_again(argv, outcome.batch.source_uri),
     )
 
 

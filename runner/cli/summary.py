@@ -14,7 +14,7 @@ from runner.cli.row_lines import print_left_out, print_rows
 from runner.cli.styles import MEANINGS, STYLES, line, present, prose
 from runner.cli.triage import LISTED_MOST, FailureGroup, Triage
 from runner.formatting import counted, lasting, near, shown
-from runner.local.outcome import BatchOutcome, ExitCode
+from runner.local.outcome import BatchOutcome, ExitCode, items_phrase
 from runner.manifest import REPORT_HTML
 from runner.models import OPEN_STATES, BatchState, ItemState
 from runner.stages.earlier import HeldBack
@@ -183,14 +183,7 @@ def _headline(console: Console, summary: RunSummary) -> None:
 
 def counts(by_state: Mapping[ItemState, int]) -> str:
     """Return how many items there are, and how many in each state, in one phrase."""
-    phrases = ", ".join(f"{count:,} {_phrase(state, count)}" for state, count in present(by_state))
-    return f"{counted(sum(by_state.values()), 'item')}: {phrases}" if phrases else "no items"
-
-
-def _phrase(state: ItemState, count: int) -> str:
-    if state is ItemState.NEEDS_REVIEW:
-        return "waits for review" if count == 1 else "wait for review"
-    return str(state)
+    return items_phrase(present(by_state))
 
 
 def _states(console: Console, by_state: Mapping[ItemState, int], out: str) -> None:

@@ -1,13 +1,15 @@
-"""How a child process that runs our code is started: which modules it finds, and which variables it gets."""
+"""How a child process is started: which modules it finds if it runs our code, and which variables it gets."""
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Collection
 from pathlib import Path
 
 _VARIABLES = ("PATH", "HOME", "TMPDIR", "TZ", "LANG", "SSL_CERT_FILE", "LD_LIBRARY_PATH")
 _S3_VARIABLES = ("REQUESTS_CA_BUNDLE",)
+_SECRET_VARIABLES = ("DROMO_LICENSE_KEY", "BULKHEAD_LICENSE_KEY", "BULKHEAD_NOTIFY_URLS")
 _PROGRAM = (
     "import sys; count = int(sys.argv[1]); sys.path[:] = sys.argv[2 : 2 + count]; del sys.argv[1 : 2 + count]; "
     "from {module} import main; sys.exit(main())"
@@ -31,6 +33,15 @@ def child_environment(*, reads_s3: bool = False) -> dict[str, str]:
     `PYTHON*` variables are not among them: `child_command` passes on what matters.
     """
     return {name: value for name, value in os.environ.items() if _is_passed_on(name, reads_s3=reads_s3)}
+
+
+def command_environment(secrets: Collection[str]) -> dict[str, str]:
+    """Return the variables for a command of the user: all, but none that is or contains a secret of Bulkhead."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name.upper() not in _SECRET_VARIABLES and not any(secret in value for secret in secrets)
+    }
 
 
 def _is_passed_on(name: str, *, reads_s3: bool) -> bool:

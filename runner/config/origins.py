@@ -53,6 +53,9 @@ REDIRECTS = {
 }
 """The settings by which the working directory alone could send secrets or data elsewhere."""
 
+IGNORED = ("notify_urls", "on_finish")
+"""The settings that files found in the working directory cannot give: whom to write to, and a command to run."""
+
 FILES = {"fields_file": "fields", "settings_file": "settings", "hooks_file": "hooks"}
 """The settings that name a file of a schema, and the file's part of the schema."""
 
@@ -75,6 +78,12 @@ def refuse_redirect(name: str, value: object, *, origin: str, trusted: Iterable[
 def export_line(name: str, value: object) -> str:
     """Return the shell line that gives a setting to the environment."""
     return f"export BULKHEAD_{name.upper()}={shlex.quote(str(value))}"
+
+
+def not_used(name: str, file: str) -> tuple[str, str]:
+    """Return why one of the IGNORED settings is not used, and what to do, for a file that was found."""
+    why = f"{name} of {file} in {WORKING_DIRECTORY} is not used, because nobody named this file"
+    return why, f"set BULKHEAD_{name.upper()} in the environment" if file == ".env" else f"add --config {file}"
 
 
 @dataclass(frozen=True, slots=True)

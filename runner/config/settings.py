@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import re
 import shlex
-import tomllib
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -25,10 +23,21 @@ from pydantic_settings import (
 
 from runner.aws.s3 import canonical_folder, is_s3
 from runner.config.encodings import encoding_of
+from runner.config.notify_values import (
+    MASK,
+    Occasion,
+    command_of,
+    flattened,
+    masked_urls,
+    occasions_of,
+    shown_command,
+    urls_of,
+)
 from runner.config.options import FailureLimit, RowLossLimit, RunOptions
 from runner.config.origins import (
     DEFAULT_API_URL,
     FILES,
+    IGNORED,
     REDIRECTS,
     WORKING_DIRECTORY,
     Confinement,
@@ -36,6 +45,7 @@ from runner.config.origins import (
     is_loopback,
     refuse_redirect,
 )
+from runner.config.toml_text import SHOWN_CHARS, parsed
 from runner.config.units import (
     Rate,
     duration_text,
@@ -56,13 +66,8 @@ CONFIG_NAME = "bulkhead.toml"
 ENV_PREFIX = "BULKHEAD_"
 KEY_VARIABLES = ("DROMO_LICENSE_KEY", "BULKHEAD_LICENSE_KEY")
 
-_MASK = "****"
-_SHOWN_CHARS = 200
-_TOML_KEY = re.compile(r"\s*([^\s=#\[]+)\s*=")
 _PATH_BYTES = 4000
 _NAME_BYTES = 255
-_NESTED_MOST = 100
-_INTEGER_MOST = 2**63 - 1
 _PATHS = ("ledger", "ca_file", "quota_store", "fields_file", "settings_file", "hooks_file")
 _ONE_OF = ("schema_id", "fields_file", "routes")
 _FIELD_OF_ALIAS = dict.fromkeys(KEY_VARIABLES, "license_key")
@@ -223,6 +228,10 @@ class Settings(BaseSettings):
     storage_hosts: Globs = ()
     review_hosts: Globs = ("dromo.io", "*.dromo.io")
 
+    notify_urls: Annotated[tuple[SecretStr, ...], BeforeValidator(urls_of)] = ()
+    notify_on: Annotated[tuple[Occasion, ...], BeforeValidator(occasions_of)] = tuple(Occasion)
+    on_finish: Annotated[tuple[str, ...], BeforeValidator(command_of)] = ()
+
     @property
     def unused_proxy(self) -> str | None:
         """The variable of the environment that names a proxy for the API, if `proxy` is not set."""
@@ -270,7 +279,8 @@ class Settings(BaseSettings):
             _Layer(".env", _from_variables(dotenv), base=cwd, is_found=True),
             _Layer(CONFIG_NAME, in_config, base=config.parent if config else cwd, is_found=is_found),
         )
-        values, sources = _merged(layers)
+        values, sources = _merged([layer.heeded() for layer in layers])
+        ignored = {name: layer.kind for layer in reversed(layers) if layer.is_found for name in layer.ignored()}
         origins = {name: layer.origin(name) for name, layer in sources.items()}
         settings = _validated(values, origins)
         _refuse_redirects(settings, sources, layers)
@@ -279,12 +289,16 @@ class Settings(BaseSettings):
         }
         if settings.out is not None and not is_s3(settings.out):
             absolute["out"] = str(_absolute(Path(settings.out), sources.get("out"), cwd))
+        if os.sep in "".join(settings.on_finish[:1]):
+            program, *words = settings.on_finish
+            absolute["on_finish"] = (str(_absolute(Path(program), sources["on_finish"], cwd)), *words)
         return LoadedSettings(
             settings=settings.model_copy(update=absolute),
             origins=origins,
             config_file=config,
             directory=cwd.resolve(),
             found=frozenset(name for name, layer in sources.items() if layer.is_found),
+            ignored={name: kind for name, kind in ignored.items() if name not in sources},
             warnings=(*_address_warnings(settings.api_url), *_unknown_variables(environ), *_unknown_variables(dotenv)),
         )
 
@@ -303,7 +317,8 @@ class Settings(BaseSettings):
 class LoadedSettings:
     """The settings, the origin of each, the bulkhead.toml that was read, and warnings for the user.
 
-    `found` names the settings that files found in the working directory, `directory`, give.
+    `found` names the settings that files found in the working directory, `directory`, give; `ignored` those that they
+    would give if somebody had named the file, which is its value.
     """
 
     settings: Settings
@@ -311,6 +326,7 @@ class LoadedSettings:
     config_file: Path | None = None
     directory: Path | None = None
     found: frozenset[str] = frozenset()
+    ignored: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
     def origin(self, name: str) -> str:
@@ -346,6 +362,15 @@ class _Layer:
     variables: Mapping[str, str] | None = None
     is_found: bool = False
     """Whether it is a file that was found in the working directory."""
+
+    def ignored(self) -> list[str]:
+        """Return the settings that a file gives in vain because it was found."""
+        return [name for name in IGNORED if name in self.values] if self.is_found else []
+
+    def heeded(self) -> _Layer:
+        """Return the layer without its ignored settings."""
+        ignored = self.ignored()
+        return replace(self, values={name: value for name, value in self.values.items() if name not in ignored})
 
     def origin(self, name: str) -> str:
         if self.variables is None:
@@ -420,16 +445,7 @@ def _read_config(path: Path) -> dict[str, Any]:
 
 def _config_values(text: str, path: str) -> dict[str, Any]:
     """Return the values in the text of a bulkhead.toml, by the settings' names."""
-    try:
-        raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path} cannot be read: {error}") from error
-    except (RecursionError, ValueError) as error:
-        reason = "is nested too deeply" if isinstance(error, RecursionError) else "has a number with too many digits"
-        raise ConfigError(f"{path} cannot be read: {_key_that_raises(type(error), text)} {reason}") from None
-    for key, value in raw.items():
-        if (odd := _oddity(value)) is not None:
-            raise ConfigError(f"{path}: {key[:_SHOWN_CHARS]} {odd}")
+    raw = flattened(parsed(text, path), path)
     values = {_name(key): value for key, value in raw.items()}
     if twice := next((key for key in reversed(raw) if sum(_name(other) == _name(key) for other in raw) > 1), None):
         raise ConfigError(f"{path}: {twice} is given twice, with - and with _", hint="remove one of them")
@@ -440,36 +456,12 @@ def _config_values(text: str, path: str) -> dict[str, Any]:
         )
     for key, name in zip(raw, values, strict=True):
         if name not in Settings.model_fields:
-            raise ConfigError(f"{path}: the key {key[:_SHOWN_CHARS]} is not known", hint=_nearest(name))
+            raise ConfigError(f"{path}: the key {key[:SHOWN_CHARS]} is not known", hint=_nearest(name))
     return values
 
 
 def _name(key: str) -> str:
     return key.replace("-", "_")
-
-
-def _key_that_raises(kind: type[Exception], text: str) -> str:
-    """Return the key in the first line after which a TOML text cannot be parsed for a reason that names no place."""
-    lines = text.splitlines()
-    for count in range(1, len(lines) + 1):
-        try:
-            tomllib.loads("\n".join(lines[:count]))
-        except tomllib.TOMLDecodeError:
-            continue
-        except kind:
-            named = [found.group(1) for line in lines[:count] if (found := _TOML_KEY.match(line))]
-            return f"line {count}, {named[-1][:_SHOWN_CHARS]}" if named else f"line {count}"
-    return "a value"
-
-
-def _oddity(value: object, *, depth: int = 0) -> str | None:
-    """Return what is wrong with a value that no setting can have."""
-    if depth > _NESTED_MOST:
-        return "is nested too deeply"
-    if isinstance(value, int) and abs(value) > _INTEGER_MOST:
-        return "has a number that is too large"
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return next((odd for one in inner if (odd := _oddity(one, depth=depth + 1)) is not None), None)
 
 
 def _reason(error: Exception) -> str:
@@ -526,7 +518,7 @@ def _validated(values: Mapping[str, Any], origins: Mapping[str, str]) -> Setting
         name = _FIELD_OF_ALIAS.get(str(first["loc"][0]), str(first["loc"][0]))
         form = what_to_write(name, first)
         shown = _shown(name, values[name])
-        shown = shown if len(shown) <= _SHOWN_CHARS else f"{shown[:_SHOWN_CHARS]}…"
+        shown = shown if len(shown) <= SHOWN_CHARS else f"{shown[:SHOWN_CHARS]}…"
     raise ConfigError(f"{name} = {shown} ({origins[name]}): {form}")
 
 
@@ -561,8 +553,12 @@ def _shown(name: str, value: object) -> str:
         return f"{len(value)} routes"
     if name == "proxy" and isinstance(value, str):
         return masked(value)
+    if name == "notify_urls":
+        return masked_urls(value)
+    if name == "on_finish":
+        return shown_command(value)
     secret = name == "license_key" or (name == "api_url" and "@" in str(value))
-    return _MASK if secret and value is not None else _plain(value)
+    return MASK if secret and value is not None else _plain(value)
 
 
 def _plain(value: object) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from runner import identity
 from runner.errors import SinkFailed, StorageFull, Unavailable
-from runner.events import BatchFinished, Notice
+from runner.events import BatchFinished, ManifestWritten, Notice
 from runner.local.deferrals import still_deferred
 from runner.local.dismiss import dismissed_count
 from runner.local.open_reviews import earlier_reviews, reviews_of_source
@@ -133,7 +133,7 @@ async def record(batch: Batch, result: BatchResult, records: Records) -> BatchOu
     rows = RowSummary(await ledger.row_totals(batch.batch_id))
     report = Report(batch, now=now, quota=records.quota, earlier=result.earlier_reviews)
     try:
-        rows = await write_manifest(
+        rows, summary = await write_manifest(
             ledger,
             batch,
             records.sink,
@@ -143,6 +143,7 @@ async def record(batch: Batch, result: BatchResult, records: Records) -> BatchOu
             earlier=result.earlier_reviews,
             report=report,
         )
+        records.emit(ManifestWritten(batch_id=batch.batch_id, out=batch.out, summary=summary))
         for notice in report.notices():
             records.emit(notice)
         if records.owner is not None and batch.account == records.account and counts.get(ItemState.COLLECTED):

@@ -91,7 +91,7 @@ class Contents:
 
     def config_lines(self) -> tuple[str, ...]:
         """Return the lines of bulkhead.toml; it names the API only if that is not the default."""
-        lines = ["# Every setting: bulkhead config"]
+        lines = ["# Every setting: bulkhead config", f"# [notify] and on_finish need: --config {CONFIG_NAME}"]
         if self.api_url != DEFAULT_API_URL:
             lines.append(f"api_url = {_toml(self.api_url)}")
         if self.schema is None:

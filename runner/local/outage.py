@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 ASK_EVERY_S = 30.0
 """How often the vendor is asked during an outage, and how long an outage may last before it is announced."""
 
+UNREACHABLE_SINCE = "vendor unreachable since"
+"""How the sentence about an outage begins, also in the reason of a run that ended during it."""
+
 JUST_NOW_S = 10.0
 ONCE_ANSWERED = 8
 """How many times longer the run waits for a vendor that has answered it before: its address and key are right."""
@@ -51,7 +54,7 @@ class OutageWatch:
         outage = self._watched.outage
         if outage is None:
             return None
-        return f"vendor unreachable since {outage.since.astimezone():%H:%M}: {outage.reason}"
+        return f"{UNREACHABLE_SINCE} {outage.since.astimezone():%H:%M}: {outage.reason}"
 
     async def run(self) -> None:
         """Ask during each outage whether it has ended, until it has lasted too long."""

@@ -239,6 +239,19 @@ def left_out(rows: RowTotals) -> str:
     return f"{counted(rows.rows_left_out, 'row')} left out in {counted(rows.lossy_count, 'file')}"
 
 
+def items_phrase(counts: Iterable[tuple[ItemState, int]]) -> str:
+    """Return how many items there are, and how many in each state, in the given order."""
+    counts = list(counts)
+    states = ", ".join(f"{count:,} {_state_phrase(state, count)}" for state, count in counts)
+    return f"{counted(sum(count for _, count in counts), 'item')}: {states}" if states else "no items"
+
+
+def _state_phrase(state: ItemState, count: int) -> str:
+    if state is ItemState.NEEDS_REVIEW:
+        return "waits for review" if count == 1 else "wait for review"
+    return str(state)
+
+
 def _stopped(settled: BatchResult, stop: StopSignal, *, is_unfinished: bool) -> BatchResult | None:
     """Return the result of a run that was stopped, None if it was not, or if the stop came when all was done.
 

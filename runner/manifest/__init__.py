@@ -13,7 +13,15 @@ from runner.manifest.csv import csv
 from runner.manifest.jsonl import FIELDS, jsonl, line, shown_name
 from runner.manifest.report import REPORT_HTML, Report
 from runner.manifest.row_summary import RowSummary
-from runner.manifest.write import MANIFEST_CSV, MANIFEST_JSONL, SUMMARY_JSON, summary, write_manifest, write_report
+from runner.manifest.write import (
+    MANIFEST_CSV,
+    MANIFEST_JSONL,
+    SUMMARY_JSON,
+    summary,
+    summary_text,
+    write_manifest,
+    write_report,
+)
 
 __all__ = [
     "FIELDS",
@@ -28,6 +36,7 @@ __all__ = [
     "line",
     "shown_name",
     "summary",
+    "summary_text",
     "write_manifest",
     "write_report",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
@@ -33,6 +33,18 @@ SUMMARY_JSON = "summary.json"
 _INDENTED = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
 
 
+class Written(NamedTuple):
+    """What a manifest says in total: the account of the items' rows, and the fields of `summary.json`."""
+
+    rows: RowSummary
+    summary: dict[str, Any]
+
+
+def summary_text(fields: Mapping[str, Any]) -> bytes:
+    """Return the content of `summary.json`."""
+    return orjson.dumps(fields, option=_INDENTED)
+
+
 async def write_manifest(
     ledger: ItemStore,
     batch: Batch,
@@ -43,13 +55,13 @@ async def write_manifest(
     deferred: Deferrals = NONE_DEFERRED,
     earlier: EarlierReviews = NO_EARLIER_REVIEWS,
     report: Report | None = None,
-) -> RowSummary:
+) -> Written:
     """Write `manifest.jsonl`, `manifest.csv` and `summary.json`, each atomically, with flat memory.
 
     `batch` is the batch as the ledger has it now. All three come from one pass over the items, so they always agree;
     the summary is written after the others. A `report` is made in the same pass, and its page is written last; what
-    keeps it from being written is in `report.trouble`. Returns the account of the items' rows. Raises the errors of
-    ledger and sink: LedgerError, StorageFull, ConfigError.
+    keeps it from being written is in `report.trouble`. Raises the errors of ledger and sink: LedgerError, StorageFull,
+    ConfigError.
     """
     lines, table = Document(), Document(HEADER)
     try:
@@ -62,10 +74,10 @@ async def write_manifest(
     except ExceptionGroup as group:
         raise first_cause(group) from group
     totals = summary(batch, by_state, exit_code, now=now, deferred=deferred, rows=rows, earlier=earlier)
-    await sink.write(SUMMARY_JSON, _single(orjson.dumps(totals, option=_INDENTED)))
+    await sink.write(SUMMARY_JSON, _single(summary_text(totals)))
     if report is not None:
         await report.write_page(sink, rows)
-    return rows
+    return Written(rows, totals)
 
 
 async def write_report(ledger: ItemStore, batch: Batch, sink: Sink, report: Report) -> None:

@@ -70,12 +70,14 @@ def an_end_is_published_with_each_manifest(patch: pytest.MonkeyPatch) -> None:
 
 
 def the_manifest_is_written_once(patch: pytest.MonkeyPatch) -> None:
-    write, written = finish.write_manifest, set()
+    write = finish.write_manifest
+    written: dict[Any, Any] = {}
 
-    async def once(ledger: Any, batch: Any, *arguments: Any, **named: Any) -> None:
-        if (id(ledger._inner), batch.batch_id) not in written:
-            await write(ledger, batch, *arguments, **named)
-        written.add((id(ledger._inner), batch.batch_id))
+    async def once(ledger: Any, batch: Any, *arguments: Any, **named: Any) -> Any:
+        key = id(ledger._inner), batch.batch_id
+        if key not in written:
+            written[key] = await write(ledger, batch, *arguments, **named)
+        return written[key]
 
     patch.setattr(finish, "write_manifest", once)
 

@@ -51,7 +51,7 @@ def init(args: InitArguments) -> None:
 
 
 async def doctor(args: DoctorArguments) -> None:
-    """Check the license key, schemas, clock, ledger, and disk; exits with 7 if a check fails."""
+    """Check the license key, schemas, clock, ledger, disk, and notifications; exits with 7 if a check fails."""
     from runner.cli.json_output import findings_document
     from runner.cli.query import session
     from runner.cli.tables import print_findings
@@ -59,7 +59,7 @@ async def doctor(args: DoctorArguments) -> None:
     from runner.local.outcome import ExitCode
 
     async with session(args) as s:
-        findings = await s.findings()
+        findings = await s.findings(notify_test=args.notify_test)
         s.answer(findings, print_findings, findings_document)
     if any(finding.level is Level.FAIL for finding in findings):
         raise typer.Exit(ExitCode.FATAL)

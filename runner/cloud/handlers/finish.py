@@ -99,12 +99,12 @@ async def _write_manifest(deployment: Deployment, batch: Batch, earlier: Earlier
     now = deployment.clock.now()
     report = Report(batch, now=now, quota=deployment.settings.create_quota, earlier=earlier)
     sink = deployment.places.sink(batch.out)
-    rows = await write_manifest(
+    written = await write_manifest(
         deployment.ledger, batch, sink, exit_code=batch.exit_code, now=now, earlier=earlier, report=report
     )
     for notice in report.notices():
         logger.warning(notice.message, extra={"batch": batch.batch_id, "code": notice.code})
-    return rows
+    return written.rows
 
 
 async def _judged(

@@ -66,6 +66,7 @@ async def test_without_a_terminal_options_and_the_environment_are_enough(home: P
     assert left(home) == {
         ".env": f"DROMO_LICENSE_KEY={LICENSE_KEY}\n",
         "bulkhead.toml": "# Every setting: bulkhead config\n"
+        "# [notify] and on_finish need: --config bulkhead.toml\n"
         f'api_url = "{sandbox.base_url}"\nschema_id = "customers"  # Customers\n',
     }
     assert "all checks passed" in ended.out

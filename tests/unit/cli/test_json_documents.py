@@ -149,7 +149,8 @@ def without_counters(value: Any) -> Any:
 
 
 def test_the_events_of_a_run_keep_their_keys_and_types(run_lines: list[dict[str, Any]]) -> None:
-    named = {"batch_started", "items_discovered", "item_moved", "create_answered", "bytes_uploaded", "batch_finished"}
+    named = {"batch_started", "items_discovered", "item_moved", "create_answered", "bytes_uploaded"}
+    named |= {"manifest_written", "batch_finished"}
     compare("run", keys_by_event([line for line in run_lines if line["event"] in named]))
 
 
@@ -165,7 +166,8 @@ def test_a_document_keeps_its_keys_and_values(name: str, place: Place) -> None:
 
 @pytest.mark.usefixtures("run_lines")
 def test_the_lines_of_track_keep_their_values(place: Place) -> None:
-    started, finished = place.named(lines_of(place.run("track")))
+    started, written, finished = place.named(lines_of(place.run("track")))
+    assert written["event"] == "manifest_written"
     compare("track", [{**started, "slots_free": "COUNT"}, finished])
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import pytest
 
-from runner.config.origins import FILES, REDIRECTS
+from runner.config.origins import FILES, IGNORED, REDIRECTS
 from runner.config.routes import Routes
 from runner.config.settings import LoadedSettings, Settings
 from runner.errors import ConfigError
@@ -19,7 +19,7 @@ KEY = {"DROMO_LICENSE_KEY": "canary-key"}
 EVIL = "https://evil.example/api/v1"
 FIELDS = '[{"key": "a", "label": "A"}]'
 
-Kind = Literal["secret", "redirects", "file", "schema", "local", "own account", "links", "plain"]
+Kind = Literal["secret", "redirects", "file", "schema", "local", "own account", "links", "ignored", "plain"]
 TABLE: dict[str, Kind] = {
     "license_key": "secret",
     "api_url": "redirects",
@@ -69,6 +69,9 @@ TABLE: dict[str, Kind] = {
     "max_upload_answer": "plain",
     "storage_hosts": "plain",
     "review_hosts": "links",
+    "notify_urls": "ignored",
+    "notify_on": "plain",
+    "on_finish": "ignored",
 }
 """What each setting can do if the working directory gives it.
 
@@ -77,6 +80,7 @@ TABLE: dict[str, Kind] = {
   such files
 - links: allows links of the vendor, who would have to be hostile, too; nothing is sent there
 - local: a place on this machine, or who can read there
+- ignored: whom to write to, or what to run; see test_notify_values
 - own account: chosen among what the user's own credentials can reach
 - plain: a limit, a filter, or a choice; it names no place
 """
@@ -128,6 +132,7 @@ def test_every_setting_says_what_it_can_do_in_the_wrong_hands() -> None:
     assert sorted(TABLE) == sorted(Settings.model_fields)
     assert {name for name, kind in TABLE.items() if kind == "redirects"} == set(REDIRECTS) == set(ELSEWHERE)
     assert {name for name, kind in TABLE.items() if kind == "file"} == set(FILES)
+    assert {name for name, kind in TABLE.items() if kind == "ignored"} == set(IGNORED)
 
 
 def test_every_option_of_the_sandbox_says_what_it_can_do_in_the_wrong_hands() -> None:

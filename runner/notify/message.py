@@ -1,0 +1,149 @@
+"""Messages: what people are told about a run, in plain English; without the content of rows, keys, and review URLs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from runner.aws.s3 import S3Place, is_s3
+from runner.config.notify_values import Occasion
+from runner.formatting import shown
+from runner.local.outage import UNREACHABLE_SINCE
+from runner.local.outcome import ExitCode, items_phrase
+from runner.manifest import REPORT_HTML
+from runner.masking import FORMS, Mask, cut
+from runner.models import OPEN_STATES, BatchState, ItemState
+from runner.sources.spec import local_path
+
+if TYPE_CHECKING:
+    from runner.events import BatchFinished, BatchStarted, OutageBegan
+
+Level = Literal["success", "info", "warning", "failure"]
+
+_VERBS = {BatchState.PAUSED: "paused", BatchState.INTERRUPTED: "was interrupted"}
+_STOPPED = (ExitCode.INTERRUPTED, ExitCode.TERMINATED, ExitCode.OUT_OF_TIME)
+_NEEDING_A_FIX = (ExitCode.FATAL, ExitCode.TOO_MANY_FAILURES)
+_UNSUCCESSFUL = (ItemState.FAILED, ItemState.REJECTED, ItemState.UNCERTAIN)
+_ORDER = sorted(ItemState, key=lambda state: state is not ItemState.COLLECTED)
+_NAME_CHARS = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """A text with a title, and the occasions it is about: people are told if they chose any of them."""
+
+    title: str
+    body: str
+    level: Level
+    occasions: frozenset[Occasion]
+
+
+TEST = Message(
+    title="Bulkhead: test",
+    body="This is a test message: notifications of Bulkhead arrive here.",
+    level="info",
+    occasions=frozenset(),
+)
+
+
+def ended(
+    event: BatchFinished,
+    started: BatchStarted | None,
+    *,
+    options: str | None = "",
+    outage_told: bool,
+    mask: Mask = FORMS,
+) -> Message:
+    """Return the message about the end of a run.
+
+    `options` are repeated in the command to copy; None if no later command can continue. `outage_told`: the current
+    outage was told of.
+    """
+    code = ExitCode(event.exit_code)
+    verb = _verb(event, code)
+    source = f" of {_source(started.source_uri)}" if started else ""
+    next_step = _next_step(event, code)
+    lines = [
+        f"Batch {event.batch_id}{source} {verb} with exit code {int(code)}.",
+        f"{items_phrase((state, event.by_state[state]) for state in _ORDER if event.by_state.get(state))}.",
+        "" if code is ExitCode.OK else mask.short(shown(event.reason)),
+        f"Report: {cut(shown(started.out.rstrip('/')), _NAME_CHARS)}/{REPORT_HTML}" if started else "",
+        f"Next: {next_step}{options}" if next_step and options is not None else "",
+    ]
+    return Message(
+        title=f"Bulkhead: batch {verb} with exit code {int(code)}",
+        body="\n".join(filter(None, lines)),
+        level=_level(code),
+        occasions=frozenset(_occasions(event, code, outage_told=outage_told)),
+    )
+
+
+def unreachable(event: OutageBegan, batch_id: str, *, mask: Mask = FORMS) -> Message:
+    """Return the message about a vendor that does not answer a run that goes on."""
+    since = f"{event.since.astimezone():%H:%M}"
+    about = f"Batch {batch_id} waits" if batch_id else "The run waits"
+    lines = [
+        f"The vendor cannot be reached since {since}: {mask.short(shown(event.reason))}",
+        f"{about}, and continues when the vendor answers.",
+        "Next: bulkhead doctor",
+    ]
+    return Message(
+        title=f"Bulkhead: the vendor cannot be reached since {since}",
+        body="\n".join(lines),
+        level="warning",
+        occasions=frozenset({Occasion.UNREACHABLE}),
+    )
+
+
+def not_run(error: str, hint: str | None, code: int, *, mask: Mask = FORMS) -> Message:
+    """Return the message about a command that ended with an error before it had a batch, or in the middle of one."""
+    lines = [f"Bulkhead ended with exit code {code}: {mask.short(shown(error))}"]
+    lines += [f"Next: {mask.short(shown(hint))}"] if hint else []
+    return Message(
+        title=f"Bulkhead: could not run, exit code {code}",
+        body="\n".join(lines),
+        level="failure",
+        occasions=frozenset({Occasion.PAUSED}),
+    )
+
+
+def is_pause(event: BatchFinished) -> bool:
+    """Return whether a run left work undone that it was there for."""
+    return event.state not in (BatchState.COMPLETE, BatchState.SETTLED) or event.exit_code in _STOPPED
+
+
+def _verb(event: BatchFinished, code: ExitCode) -> str:
+    if event.state in _VERBS:
+        return _VERBS[event.state]
+    return "was interrupted" if code in _STOPPED else "finished"
+
+
+def _occasions(event: BatchFinished, code: ExitCode, *, outage_told: bool) -> set[Occasion]:
+    found = {Occasion.PAUSED if is_pause(event) else Occasion.FINISHED}
+    if event.by_state.get(ItemState.NEEDS_REVIEW) or code is ExitCode.NEEDS_REVIEW:
+        found.add(Occasion.NEEDS_REVIEW)
+    if UNREACHABLE_SINCE in event.reason and not outage_told:
+        found.add(Occasion.UNREACHABLE)
+    return found
+
+
+def _next_step(event: BatchFinished, code: ExitCode) -> str:
+    if event.state in _VERBS or any(event.by_state.get(state) for state in OPEN_STATES):
+        first = "fix the cause, then " if code in _NEEDING_A_FIX else ""
+        return f"{first}bulkhead resume {event.batch_id}"
+    if code in _STOPPED:
+        return f"bulkhead track {event.batch_id}"
+    if event.by_state.get(ItemState.NEEDS_REVIEW) or code is ExitCode.NEEDS_REVIEW:
+        return "bulkhead reviews"
+    is_unsuccessful = any(event.by_state.get(state) for state in _UNSUCCESSFUL)
+    return f"bulkhead status {event.batch_id}" if is_unsuccessful or code is not ExitCode.OK else ""
+
+
+def _level(code: ExitCode) -> Level:
+    if code is ExitCode.OK:
+        return "success"
+    return "warning" if code in (*_STOPPED, ExitCode.NEEDS_REVIEW, ExitCode.NOTHING_TO_DO) else "failure"
+
+
+def _source(uri: str) -> str:
+    return cut(shown(str(S3Place.of_uri(uri)) if is_s3(uri) else local_path(uri)), _NAME_CHARS)
