@@ -49,6 +49,7 @@ from runner.config.toml_text import SHOWN_CHARS, parsed
 from runner.config.units import (
     Rate,
     duration_text,
+    parse_create_quota,
     parse_duration,
     parse_failure_limit,
     parse_permissions,
@@ -151,6 +152,7 @@ Duration = Annotated[float, _text_by(parse_duration), Field(ge=0, allow_inf_nan=
 Wait = Annotated[float, _text_by(parse_duration), Field(gt=0, allow_inf_nan=False)]
 Size = Annotated[int, Field(ge=1), _text_by(parse_size)]
 Quota = Annotated[Rate, _text_by(parse_rate)]
+CreateQuota = Annotated[Rate, _text_by(parse_create_quota)]
 Mode = Annotated[Permissions, BeforeValidator(_mode)]
 FilePath = Annotated[Path, BeforeValidator(_path)]
 Globs = Annotated[tuple[str, ...], BeforeValidator(_globs)]
@@ -203,10 +205,10 @@ class Settings(BaseSettings):
     order_by: Literal["name", "size", "mtime"] = "name"
     filename_tag: bool = True
 
-    create_quota: Quota = Rate(20, 60.0)
+    create_quota: CreateQuota = Rate(20, 60.0)
     poll_quota: Quota = Rate(12, 60.0)
     list_quota: Quota = Rate(12, 60.0)
-    shared_quota_guard_s: Duration = 0.25
+    shared_quota_guard_s: Duration | None = None
     uploads: Annotated[int, Field(ge=1, le=64)] = 8
     bwlimit: Annotated[int, Field(ge=1024), _text_by(parse_size)] | None = None
     max_duration: Wait | None = None

@@ -19,6 +19,7 @@ _MODE = re.compile(r"(?:0o|0)?([0-7]{3})", re.ASCII)
 _POWERS = ("", "k", "m", "g", "t")
 _LARGEST_BYTES = 2.0**63
 _MOST_CALLS = 1_000_000
+_MOST_CREATES_PER_MINUTE = 100_000
 _LONGEST_S = 10 * 365 * 86400.0
 
 
@@ -52,6 +53,18 @@ def parse_rate(text: str) -> Rate:
         rate = Rate(0, 0.0)
     if not 1 <= rate.count <= _MOST_CALLS or rate.per_s <= 0:
         raise ValueError("write a count and a time, such as 20/60s or 20/minute")
+    return rate
+
+
+def parse_create_quota(text: str) -> Rate:
+    """Read a rate of creates: at least one an hour, at most 100,000 a minute. Raises ValueError."""
+    rate = parse_rate(text)
+    if rate.per_minute > _MOST_CREATES_PER_MINUTE:
+        raise ValueError(
+            f"{rate} is {rate.per_minute:,.0f} creates a minute; Bulkhead sends {_MOST_CREATES_PER_MINUTE:,} at most"
+        )
+    if rate.per_minute * 60 < 1:
+        raise ValueError(f"{rate} is less than one create an hour; write a rate such as 1/1h or 20/60s")
     return rate
 
 

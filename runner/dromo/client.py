@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from runner.dromo.connections import PASSWORD_NEEDED, Connections
 from runner.dromo.decoding import date_of, import_of, is_of_the_api, is_usable_id, message_of, page_of, retry_after_s
 from runner.dromo.http import DIRECT, ConnectionCut, RequestSent, open_session
 from runner.dromo.proxy import is_loopback_host
+from runner.dromo.round_trips import RoundTrips
 from runner.errors import (
     AuthRefused,
     BulkheadError,
@@ -89,9 +91,9 @@ class HeadlessClient:
     AuthRefused for 401 and 403, RateLimited for 429, RequestInvalid for a redirect and for any other 4xx.
     An answer that the API did not write, such as an HTML page of a gateway, says nothing about an import: it counts as
     no answer. Before the API has answered, such a page may also mean a wrong `base_url`, and says so.
-    `vendor_time` gets the `Date` of each successful answer. `review_hosts` are the hosts of review urls that remain
-    links; None allows all (see ReviewLinks). Before the API has ever answered, a proxy that refuses, or a certificate
-    that cannot be verified, raises ConnectionBarred.
+    `vendor_time` gets the `Date` of each successful answer, `round_trips` how long each create took. `review_hosts` are
+    the hosts of review urls that remain links; None allows all (see ReviewLinks). Before the API has ever answered, a
+    proxy that refuses, or a certificate that cannot be verified, raises ConnectionBarred.
     The license key is a header of each request, never of a session: aiohttp gives those of a session to proxies, too.
     """
 
@@ -103,6 +105,7 @@ class HeadlessClient:
         timeout_s: float = 30.0,
         resolver: AbstractResolver | None = None,
         vendor_time: VendorTime | None = None,
+        round_trips: RoundTrips | None = None,
         review_hosts: Sequence[str] | None = None,
         connections: Connections = DIRECT,
     ) -> None:
@@ -115,6 +118,7 @@ class HeadlessClient:
         self._resolver = resolver
         self._vendor_time = vendor_time
         self._connections = connections
+        self._round_trips = round_trips or RoundTrips()
         self._has_answered = False
         self._reads: aiohttp.ClientSession | None = None
         self._creates: aiohttp.ClientSession | None = None
@@ -238,6 +242,8 @@ class HeadlessClient:
                 **self._connections.through(url, all_headers),
             ) as response:
                 self._note_time(response, asked_at=asked_at)
+                if pieces and sent.begun:
+                    self._round_trips.note(asyncio.get_running_loop().time() - sent.at)
                 body = await _read(response, cap_bytes)
                 answer = _Answer(status=response.status, headers=response.headers, body=body)
             if answer.status != PASSWORD_NEEDED:

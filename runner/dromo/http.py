@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -23,15 +24,18 @@ class ConnectionCut(Exception):
 class RequestSent:
     """Whether sending a request has begun, which is told to `then`; passed as `trace_request_ctx` of that request."""
 
-    __slots__ = ("_then", "begun")
+    __slots__ = ("_then", "at", "begun")
 
     def __init__(self, then: Callable[[], None] = lambda: None) -> None:
         self.begun = False
+        self.at = 0.0
+        """When the head was sent, in seconds of the event loop."""
         self._then = then
 
     def begin(self) -> None:
         """Note that the head of the request was sent."""
         self.begun = True
+        self.at = asyncio.get_running_loop().time()
         self._then()
 
 

@@ -20,6 +20,7 @@ from runner.aws.s3 import is_s3, open_s3
 from runner.clock import SystemClock
 from runner.dromo.clock import VendorTime
 from runner.dromo.rate_limited import RateLimitedApi
+from runner.dromo.round_trips import RoundTrips
 from runner.errors import ConfigError, LedgerError, StorageFull
 from runner.events import EventHook, ignore
 from runner.ledger.location import LedgerTable
@@ -88,6 +89,7 @@ class Resources:
         self._on_event = on_event
         self.clock = SystemClock()
         self.vendor_time = VendorTime(self.clock)
+        self.round_trips = RoundTrips()
         self.rng = random.Random()  # noqa: S311 - jitter and slot tokens, no secrets
         self._stack = AsyncExitStack()
         self._ledger: PortableLedger | None = None
@@ -233,6 +235,7 @@ class Resources:
                 self._license_key(),
                 timeout_s=self.settings.request_timeout_s,
                 vendor_time=self.vendor_time,
+                round_trips=self.round_trips,
                 review_hosts=self.settings.review_hosts,
                 connections=self._connections(),
             )
@@ -304,7 +307,7 @@ class Resources:
             from runner.quota.dynamodb import SHARED_GUARD_S, DynamoSlots  # noqa: PLC0415 - as above
 
             store = clock = DynamoSlots(table, now=self.clock.now)
-            guard_s = max(guard_s, SHARED_GUARD_S)
+            guard_s = max(guard_s or 0.0, SHARED_GUARD_S)
         else:
             store = SqliteSlots(self.settings.quota_store, permissions=self.settings.ledger_mode)
         self._stack.push_async_callback(store.close)
@@ -315,6 +318,7 @@ class Resources:
             clock=clock,
             rng=self.rng,
             guard_s=guard_s,
+            round_trips=self.round_trips,
             request_timeout_s=self.settings.request_timeout_s,
         )
 

@@ -10,7 +10,7 @@ from runner.clock import system_now
 from runner.ledger.dynamodb import keys
 from runner.ledger.dynamodb.keys import Row
 from runner.ledger.dynamodb.table import ConditionFailed, DynamoTable, new_token
-from runner.quota.slots import Quota, Slot
+from runner.quota.slots import Quota, Slot, Turn
 
 SHARED_GUARD_S = 2.0
 """Guard for slots that machines share: the clock of each may be wrong by half of it."""
@@ -35,10 +35,11 @@ class DynamoSlots:
         """Return the time that all users of the table agree on. Raises LedgerError if this clock is far off."""
         return self._table.time.now_s()
 
-    async def read(self, quota_key: str, *, count: int) -> Quota:
-        known = {row["sk"]["B"]: row async for page in self._table.query(_partition(quota_key)) for row in page}
-        slots = tuple(_slot_of(known.get(_place(number))) for number in range(count))
-        return Quota(slots=slots, not_before=_slot_of(known.get(_HOLD)).until)
+    async def first(self, quota_key: str, *, count: int) -> Turn:
+        return (await self._read(quota_key)).first(count)
+
+    async def free(self, quota_key: str, *, count: int, now: float) -> int:
+        return (await self._read(quota_key)).free(count, now=now)
 
     async def swap(self, quota_key: str, number: int, *, seen: Slot, new: Slot) -> bool:
         token = new_token()
@@ -71,6 +72,12 @@ class DynamoSlots:
     async def close(self) -> None:
         """Release nothing: the table stays open."""
 
+    async def _read(self, quota_key: str) -> Quota:
+        rows = {row["sk"]["B"]: row async for page in self._table.query(_partition(quota_key)) for row in page}
+        hold = rows.pop(_HOLD, None)
+        known = {int.from_bytes(place, "big"): _slot_of(row) for place, row in rows.items()}
+        return Quota(known=known, not_before=0.0 if hold is None else _slot_of(hold).until)
+
     async def _applied(self, token: bytes, action: dict[str, Any]) -> bool:
         try:
             await self._table.update(token, action)
@@ -91,5 +98,5 @@ def _seconds(value: float) -> dict[str, str]:
     return {"N": repr(value)}
 
 
-def _slot_of(row: Row | None) -> Slot:
-    return Slot(until=float(row["u"]["N"]), token=row.get("o", {"S": ""})["S"]) if row else Slot()
+def _slot_of(row: Row) -> Slot:
+    return Slot(until=float(row["u"]["N"]), token=row.get("o", {"S": ""})["S"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,11 +17,32 @@ class Slot:
 
 
 @dataclass(frozen=True, slots=True)
-class Quota:
-    """The slots of one account, and the instant before which nobody creates."""
+class Turn:
+    """The slot that is free first, as it is now, and the instant from which a create can take it."""
 
-    slots: tuple[Slot, ...]
+    number: int
+    slot: Slot
+    due_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """The slots of an account that were used, by number, and the instant before which nobody creates."""
+
+    known: Mapping[int, Slot]
     not_before: float = 0.0
+
+    def first(self, count: int) -> Turn:
+        """Return which of `count` slots is free first."""
+        number, slot = min(self._slots(count), key=lambda numbered: numbered[1].until)
+        return Turn(number, slot, due_at=max(self.not_before, slot.until))
+
+    def free(self, count: int, *, now: float) -> int:
+        """Return how many of `count` slots can be taken `now`."""
+        return 0 if self.not_before > now else sum(slot.until <= now for _, slot in self._slots(count))
+
+    def _slots(self, count: int) -> list[tuple[int, Slot]]:
+        return [(number, self.known.get(number, Slot())) for number in range(count)]
 
 
 class SlotStore(Protocol):
@@ -28,8 +51,12 @@ class SlotStore(Protocol):
     Every method may raise LedgerError, StorageFull, or LedgerUnavailable.
     """
 
-    async def read(self, quota_key: str, *, count: int) -> Quota:
-        """Return exactly `count` slots; unknown ones are free."""
+    async def first(self, quota_key: str, *, count: int) -> Turn:
+        """Return which of `count` slots is free first; of those that are equally early, any."""
+        ...
+
+    async def free(self, quota_key: str, *, count: int, now: float) -> int:
+        """Return how many of `count` slots can be taken `now`; none during a hold."""
         ...
 
     async def swap(self, quota_key: str, number: int, *, seen: Slot, new: Slot) -> bool:
@@ -44,20 +71,22 @@ class SlotStore(Protocol):
 
 
 class MemorySlots:
-    """A SlotStore for one process."""
+    """A SlotStore for one process, whose quota is small."""
 
     def __init__(self) -> None:
-        self._slots: dict[tuple[str, int], Slot] = {}
+        self._slots: defaultdict[str, dict[int, Slot]] = defaultdict(dict)
         self._holds: dict[str, float] = {}
 
-    async def read(self, quota_key: str, *, count: int) -> Quota:
-        slots = tuple(self._slots.get((quota_key, number), Slot()) for number in range(count))
-        return Quota(slots=slots, not_before=self._holds.get(quota_key, 0.0))
+    async def first(self, quota_key: str, *, count: int) -> Turn:
+        return self._quota(quota_key).first(count)
+
+    async def free(self, quota_key: str, *, count: int, now: float) -> int:
+        return self._quota(quota_key).free(count, now=now)
 
     async def swap(self, quota_key: str, number: int, *, seen: Slot, new: Slot) -> bool:
-        if self._slots.get((quota_key, number), Slot()) != seen:
+        if self._slots[quota_key].get(number, Slot()) != seen:
             return False
-        self._slots[quota_key, number] = new
+        self._slots[quota_key][number] = new
         return True
 
     async def hold(self, quota_key: str, *, until: float) -> None:
@@ -65,3 +94,6 @@ class MemorySlots:
 
     async def close(self) -> None:
         """Release nothing: the slots outlive their users."""
+
+    def _quota(self, quota_key: str) -> Quota:
+        return Quota(known=self._slots[quota_key], not_before=self._holds.get(quota_key, 0.0))

@@ -249,10 +249,9 @@ async def test_a_file_whose_name_says_next_is_not_taken_for_a_message_on_its_way
 
 async def _busy(bench: Bench, *, for_s: float) -> None:
     """Let every slot of the quota be taken for so long."""
-    for number in range(20):
-        until = bench.loop.time() + for_s
-        seen = (await bench.slots.read("account", count=20)).slots[number]
-        await bench.slots.swap("account", number, seen=seen, new=Slot(until=until, token="other"))
+    until = bench.loop.time() + for_s
+    while (turn := await bench.slots.first("account", count=20)).due_at < until:
+        await bench.slots.swap("account", turn.number, seen=turn.slot, new=Slot(until=until, token="other"))
 
 
 async def test_a_permit_that_is_far_off_is_waited_for_by_the_queue(bench: Bench) -> None:
@@ -339,9 +338,10 @@ async def test_a_wait_for_a_permit_that_others_take_ends_after_45_seconds_and_is
 
 
 async def _taken_again(bench: Bench) -> None:
-    quota = await bench.slots.read("account", count=20)
-    for number, slot in enumerate(quota.slots):
-        await bench.slots.swap("account", number, seen=slot, new=Slot(until=slot.until + 60, token="another"))
+    for _ in range(20):
+        turn = await bench.slots.first("account", count=20)
+        later = Slot(until=turn.slot.until + 60, token="another")
+        await bench.slots.swap("account", turn.number, seen=turn.slot, new=later)
 
 
 async def test_with_little_time_left_nothing_is_begun(bench: Bench) -> None:

@@ -16,7 +16,7 @@ from runner.clock import system_ticks
 from runner.errors import LedgerCorrupt, LedgerError, LedgerTooNew, LedgerUnavailable
 from runner.quota import sqlite as sqlite_slots
 from runner.quota.dynamodb import DynamoSlots
-from runner.quota.slots import MemorySlots, Quota, Slot, SlotStore
+from runner.quota.slots import MemorySlots, Slot, SlotStore, Turn
 from runner.quota.sqlite import MAX_WAIT_AFTER_BOOT_S, SqliteSlots, system_boot_id
 from tests.support.dynamodb import fixture_of, fresh_table
 
@@ -64,23 +64,41 @@ async def store(request: pytest.FixtureRequest, machine: Machine) -> AsyncIterat
     await slots.close()
 
 
-async def test_unknown_slots_are_free(store: SlotStore) -> None:
-    assert await store.read(KEY, count=20) == Quota(slots=(Slot(),) * 20, not_before=0.0)
+async def has(store: SlotStore, number: int, slot: Slot) -> bool:
+    """Return whether a slot is as expected."""
+    return await store.swap(KEY, number, seen=slot, new=slot)
 
 
-async def test_exactly_as_many_slots_as_asked_for_are_returned(store: SlotStore) -> None:
-    assert await store.swap(KEY, 4, seen=Slot(), new=Slot(until=1060.0, token="t"))
-    assert len((await store.read(KEY, count=3)).slots) == 3
-    assert (await store.read(KEY, count=5)).slots[4] == Slot(until=1060.0, token="t")
-    assert (await store.read(KEY, count=0)).slots == ()
+async def test_slots_that_were_never_used_are_free(store: SlotStore) -> None:
+    assert await store.first(KEY, count=20) == Turn(0, Slot(), due_at=0.0)
+    assert await store.free(KEY, count=20, now=1.0) == 20
+    assert await store.free(KEY, count=100_000, now=1.0) == 100_000
+
+
+async def test_each_slot_is_used_before_any_is_used_again(store: SlotStore) -> None:
+    used = []
+    for number in range(5):
+        turn = await store.first(KEY, count=5)
+        assert await store.swap(KEY, turn.number, seen=turn.slot, new=Slot(until=1060.0 - number, token="t"))
+        used.append(turn.number)
+    assert sorted(used) == [0, 1, 2, 3, 4]
+    assert await store.first(KEY, count=5) == Turn(used[-1], Slot(1056.0, "t"), due_at=1056.0)
+
+
+async def test_slots_beyond_the_quota_do_not_count(store: SlotStore) -> None:
+    for number, until in enumerate((1060.0, 1050.0, 1010.0)):
+        await store.swap(KEY, number, seen=Slot(), new=Slot(until, "t"))
+    assert await store.first(KEY, count=2) == Turn(1, Slot(1050.0, "t"), due_at=1050.0)
+    assert [await store.free(KEY, count=count, now=1055.0) for count in (1, 2, 3, 4)] == [0, 1, 2, 3]
 
 
 async def test_a_swap_sets_the_slot_if_it_is_unchanged(store: SlotStore) -> None:
     first, second = Slot(until=1060.123456789, token="one"), Slot(until=1030.25, token="two")
     assert await store.swap(KEY, 0, seen=Slot(), new=first)
-    assert (await store.read(KEY, count=2)).slots == (first, Slot())
+    assert await has(store, 0, first)
+    assert await has(store, 1, Slot())
     assert await store.swap(KEY, 0, seen=first, new=second)
-    assert (await store.read(KEY, count=2)).slots == (second, Slot())
+    assert await has(store, 0, second)
 
 
 @pytest.mark.parametrize("seen", [Slot(), Slot(until=1060.0, token="other"), Slot(until=1060.5, token="t")])
@@ -88,27 +106,28 @@ async def test_a_swap_of_a_slot_that_changed_is_refused(store: SlotStore, seen: 
     taken = Slot(until=1060.0, token="t")
     assert await store.swap(KEY, 0, seen=Slot(), new=taken)
     assert not await store.swap(KEY, 0, seen=seen, new=Slot(until=2000.0, token="x"))
-    assert (await store.read(KEY, count=1)).slots == (taken,)
+    assert await has(store, 0, taken)
 
 
-async def test_a_hold_is_never_shortened(store: SlotStore) -> None:
+async def test_a_hold_is_never_shortened_and_nothing_is_free_before_its_end(store: SlotStore) -> None:
     await store.hold(KEY, until=1100.0)
     await store.hold(KEY, until=1050.0)
-    assert (await store.read(KEY, count=1)).not_before == 1100.0
+    assert (await store.first(KEY, count=1)).due_at == 1100.0
     await store.hold(KEY, until=1100.5)
-    assert await store.read(KEY, count=1) == Quota(slots=(Slot(),), not_before=1100.5)
+    assert await store.first(KEY, count=1) == Turn(0, Slot(), due_at=1100.5)
+    assert [await store.free(KEY, count=3, now=now) for now in (1100.4, 1100.5)] == [0, 3]
 
 
 async def test_accounts_do_not_share_slots(store: SlotStore) -> None:
     await store.swap(KEY, 0, seen=Slot(), new=Slot(until=1060.0, token="t"))
     await store.hold(KEY, until=1100.0)
-    assert await store.read("other", count=1) == Quota(slots=(Slot(),), not_before=0.0)
+    assert await store.first("other", count=1) == Turn(0, Slot(), due_at=0.0)
+    assert await store.free("other", count=2, now=1.0) == 2
 
 
 async def test_racing_tasks_get_one_slot_once(store: SlotStore) -> None:
-    free = (await store.read(KEY, count=1)).slots[0]
     won = await asyncio.gather(
-        *(store.swap(KEY, 0, seen=free, new=Slot(until=1060.0, token=f"task {number}")) for number in range(20))
+        *(store.swap(KEY, 0, seen=Slot(), new=Slot(until=1060.0, token=f"task {number}")) for number in range(20))
     )
     assert sum(won) == 1
 
@@ -120,7 +139,8 @@ async def test_another_process_of_the_machine_sees_the_same_slots(machine: Machi
     taken = Slot(until=1060.0, token="t")
     await machine.slots().swap(KEY, 0, seen=Slot(), new=taken)
     await machine.slots().hold(KEY, until=1010.0)
-    assert await machine.slots().read(KEY, count=1) == Quota(slots=(taken,), not_before=1010.0)
+    assert await machine.slots().first(KEY, count=1) == Turn(0, taken, due_at=1060.0)
+    assert await machine.slots().first(KEY, count=2) == Turn(1, Slot(), due_at=1010.0)
 
 
 async def test_a_step_of_the_wall_clock_changes_nothing(machine: Machine) -> None:
@@ -128,7 +148,7 @@ async def test_a_step_of_the_wall_clock_changes_nothing(machine: Machine) -> Non
     await machine.slots().swap(KEY, 0, seen=Slot(), new=taken)
     for step in (timedelta(hours=3), timedelta(hours=-9)):
         machine.wall += step
-        assert (await machine.slots().read(KEY, count=1)).slots == (taken,)
+        assert (await machine.slots().first(KEY, count=1)).slot == taken
 
 
 @pytest.mark.parametrize("named", [True, False])
@@ -137,25 +157,25 @@ async def test_after_a_reboot_the_rest_of_the_wait_is_taken_from_the_wall_clock(
     await machine.slots().swap(KEY, 0, seen=Slot(), new=Slot(until=machine.ticks + 90, token="t"))
     await machine.slots().hold(KEY, until=machine.ticks + 20)
     machine.reboot(down_s=30, boot_id="boot-2" if named else "")
-    quota = await machine.slots().read(KEY, count=2)
-    assert quota.slots == (Slot(until=pytest.approx(machine.ticks + 60), token="t"), Slot())
-    assert quota.not_before == pytest.approx(machine.ticks)
+    turn = await machine.slots().first(KEY, count=1)
+    assert turn.slot == Slot(until=pytest.approx(machine.ticks + 60), token="t")
+    assert (await machine.slots().first(KEY, count=2)).due_at == pytest.approx(machine.ticks)
 
 
 async def test_after_a_reboot_no_wait_is_longer_than_the_cap(machine: Machine) -> None:
     await machine.slots().swap(KEY, 0, seen=Slot(), new=Slot(until=machine.ticks + 90, token="t"))
     machine.reboot(down_s=-86_400)
-    slot = (await machine.slots().read(KEY, count=1)).slots[0]
-    assert slot.until == machine.ticks + MAX_WAIT_AFTER_BOOT_S
+    turn = await machine.slots().first(KEY, count=1)
+    assert turn.due_at == machine.ticks + MAX_WAIT_AFTER_BOOT_S
 
 
 async def test_a_slot_read_after_a_reboot_can_be_swapped_later(machine: Machine) -> None:
     await machine.slots().swap(KEY, 0, seen=Slot(), new=Slot(until=machine.ticks + 90, token="t"))
     machine.reboot(down_s=30)
     slots = machine.slots()
-    seen = (await slots.read(KEY, count=1)).slots[0]
+    seen = (await slots.first(KEY, count=1)).slot
     machine.pass_time(61)
-    assert (await slots.read(KEY, count=1)).slots == (seen,)
+    assert (await slots.first(KEY, count=1)).slot == seen
     assert await slots.swap(KEY, 0, seen=seen, new=Slot(until=machine.ticks + 60, token="u"))
 
 
@@ -163,20 +183,31 @@ async def test_a_new_hold_replaces_one_of_an_earlier_boot(machine: Machine) -> N
     await machine.slots().hold(KEY, until=machine.ticks + 5)
     machine.reboot(down_s=60)
     await machine.slots().hold(KEY, until=machine.ticks + 30)
-    assert (await machine.slots().read(KEY, count=0)).not_before == machine.ticks + 30
+    assert (await machine.slots().first(KEY, count=1)).due_at == machine.ticks + 30
+
+
+@pytest.mark.parametrize("named", [True, False])
+async def test_slots_of_another_boot_are_put_in_order_before_the_first_is_chosen(tmp_path: Path, named: bool) -> None:
+    machine = Machine(tmp_path / "quota.db", boot_id="boot-1" if named else "")
+    for number, wait_s in enumerate((90, 50)):
+        await machine.slots().swap(KEY, number, seen=Slot(), new=Slot(until=machine.ticks + wait_s, token="t"))
+    machine.reboot(down_s=10, boot_id="boot-2" if named else "")
+    await machine.slots().swap(KEY, 2, seen=Slot(), new=Slot(until=machine.ticks + 60, token="u"))
+    turn = await machine.slots().first(KEY, count=3)
+    assert (turn.number, turn.due_at) == (1, pytest.approx(machine.ticks + 40))
+    assert await machine.slots().free(KEY, count=3, now=machine.ticks + 61) == 2
 
 
 def grab(path: Path, worker: int, rounds: int) -> list[str]:
-    """Take each of `rounds` slots in turn wherever it is seen free; return what was won."""
+    """Take each of `rounds` slots in turn that was never used; return what was won."""
 
     async def run() -> list[str]:
         slots = SqliteSlots(path, now=lambda: START, ticks=lambda: 0.0, boot_id="boot-1")
-        won = []
-        for number in range(rounds):
-            seen = (await slots.read(KEY, count=rounds)).slots[number]
-            if seen == Slot() and await slots.swap(KEY, number, seen=seen, new=Slot(until=60.0, token=f"{worker}")):
-                won.append(f"{number}:{worker}")
-        return won
+        return [
+            f"{number}:{worker}"
+            for number in range(rounds)
+            if await slots.swap(KEY, number, seen=Slot(), new=Slot(until=60.0, token=f"{worker}"))
+        ]
 
     return asyncio.run(run())
 
@@ -187,15 +218,68 @@ async def test_racing_processes_never_get_the_same_slot(tmp_path: Path) -> None:
         won = [name for names in pool.starmap(grab, [(path, worker, rounds) for worker in range(3)]) for name in names]
     assert sorted(int(name.split(":")[0]) for name in won) == list(range(rounds))
     slots = SqliteSlots(path, now=lambda: START, ticks=lambda: 0.0, boot_id="boot-1")
-    held = (await slots.read(KEY, count=rounds)).slots
-    assert sorted(won) == sorted(f"{number}:{slot.token}" for number, slot in enumerate(held))
+    for name in won:
+        number, worker = name.split(":")
+        assert await has(slots, int(number), Slot(until=60.0, token=worker))
 
 
 async def test_a_damaged_file_is_a_clear_error(machine: Machine) -> None:
     machine.path.parent.mkdir()
     machine.path.write_bytes(b"not a database " * 100)
     with pytest.raises(LedgerCorrupt, match=r"quota\.db"):
-        await machine.slots().read(KEY, count=1)
+        await machine.slots().first(KEY, count=1)
+
+
+@pytest.mark.parametrize("is_open", [True, False])
+async def test_a_quota_file_that_a_power_failure_damaged_begins_again(
+    machine: Machine, is_open: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    slots = machine.slots()
+    for number in range(200):
+        await slots.swap(KEY, number, seen=Slot(), new=Slot(until=1060.0, token="t" * 50))
+    whole = machine.path.read_bytes()
+    machine.path.write_bytes(whole[:4096] + b"\xa5" * (len(whole) - 4096))
+    slots = slots if is_open else machine.slots()
+    if is_open:
+        await slots.close()
+    assert await slots.first(KEY, count=1) == Turn(0, Slot(), due_at=0.0)
+    assert "was damaged" in caplog.text
+    assert machine.path.with_name("quota.db.damaged").exists()
+
+
+async def test_a_file_that_was_deleted_or_replaced_is_not_used_further(machine: Machine) -> None:
+    slots, taken = machine.slots(), Slot(until=1060.0, token="t")
+    await slots.swap(KEY, 0, seen=Slot(), new=taken)
+    machine.path.unlink()
+    assert (await slots.first(KEY, count=1)).slot == Slot()
+    other = Machine(machine.path.with_name("other.db"))
+    await other.slots().swap(KEY, 0, seen=Slot(), new=taken)
+    other.path.replace(machine.path)
+    assert (await slots.first(KEY, count=1)).slot == taken
+
+
+async def test_a_fork_uses_a_connection_of_its_own(machine: Machine) -> None:
+    slots = machine.slots()
+    await slots.first(KEY, count=2)
+    child = multiprocessing.get_context("fork").Process(target=take_one, args=(slots,))
+    child.start()
+    child.join()
+    assert child.exitcode == 0
+    assert await has(slots, 0, Slot(until=1060.0, token="child"))
+
+
+def take_one(slots: SqliteSlots) -> None:
+    """Take the first slot, as a process that was forked while the file was open."""
+    asyncio.run(slots.swap(KEY, 0, seen=Slot(), new=Slot(until=1060.0, token="child")))
+
+
+async def test_a_file_of_version_0_1_0_gets_the_index_and_stays_readable_for_it(machine: Machine) -> None:
+    await machine.slots().hold(KEY, until=1.0)
+    with closing(sqlite3.connect(machine.path)) as old:
+        old.execute("DROP INDEX slots_by_end")
+    assert await machine.slots().free(KEY, count=20, now=2.0) == 20
+    with closing(sqlite3.connect(machine.path)) as old:
+        assert old.execute("PRAGMA user_version").fetchone() == (1,)
 
 
 async def test_a_ledger_is_not_taken_for_a_quota_file(machine: Machine) -> None:
@@ -211,13 +295,13 @@ async def test_a_file_of_a_later_version_is_refused(machine: Machine) -> None:
     with closing(sqlite3.connect(machine.path)) as other:
         other.execute("PRAGMA user_version = 99")
     with pytest.raises(LedgerTooNew):
-        await machine.slots().read(KEY, count=1)
+        await machine.slots().first(KEY, count=1)
 
 
 async def test_a_folder_that_cannot_be_created_is_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(LedgerError, match="cannot be used"):
-        await SqliteSlots(tmp_path / "file" / "quota.db").read(KEY, count=1)
+        await SqliteSlots(tmp_path / "file" / "quota.db").first(KEY, count=1)
 
 
 def test_the_shared_clock_never_goes_back() -> None:
@@ -229,14 +313,14 @@ def test_the_shared_clock_never_goes_back() -> None:
 @pytest.mark.virtual_time
 async def test_a_file_that_another_program_holds_for_a_moment_is_waited_for(machine: Machine) -> None:
     slots = machine.slots()
-    await slots.read(KEY, count=1)
+    await slots.first(KEY, count=1)
     with closing(sqlite3.connect(machine.path, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
-        reading = asyncio.ensure_future(slots.read(KEY, count=1))
+        reading = asyncio.ensure_future(slots.first(KEY, count=1))
         await asyncio.sleep(0.3)
         assert not reading.done()
         other.execute("COMMIT")
-        assert (await reading).slots == (Slot(),)
+        assert (await reading).slot == Slot()
 
 
 @pytest.mark.virtual_time
@@ -245,8 +329,8 @@ async def test_a_file_that_another_program_keeps_is_an_error_that_a_later_run_ca
 ) -> None:
     monkeypatch.setattr(sqlite_slots, "BUSY_PAUSE_S", sqlite_slots.LONGEST_BUSY_S / 2)
     slots = machine.slots()
-    await slots.read(KEY, count=1)
+    await slots.first(KEY, count=1)
     with closing(sqlite3.connect(machine.path, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(LedgerUnavailable, match=r"another program has held .* for 5 min"):
-            await slots.read(KEY, count=1)
+            await slots.first(KEY, count=1)

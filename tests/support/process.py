@@ -14,7 +14,7 @@ from runner.errors import FileUnavailable, SinkFailed, StorageFull
 from runner.ledger.protocol import Ledger
 from runner.models import Batch, BatchChanges, HistoryEntry, Item, ItemChanges, ItemState, RemoteImport
 from runner.protocols import Occupant, Place, SavedResult, Sink
-from runner.quota.slots import Quota, Slot, SlotStore
+from runner.quota.slots import Slot, SlotStore, Turn
 from runner.row_counts import RowTotals
 from runner.sinks.result_array import ResultArray
 
@@ -317,9 +317,13 @@ class ProcessSlots:
         self._process = process
         self._disk = disk
 
-    async def read(self, quota_key: str, *, count: int) -> Quota:
+    async def first(self, quota_key: str, *, count: int) -> Turn:
         await self._disk.pause()
-        return await self._inner.read(quota_key, count=count)
+        return await self._inner.first(quota_key, count=count)
+
+    async def free(self, quota_key: str, *, count: int, now: float) -> int:
+        await self._disk.pause()
+        return await self._inner.free(quota_key, count=count, now=now)
 
     async def swap(self, quota_key: str, number: int, *, seen: Slot, new: Slot) -> bool:
         await self._process.event("slots.swap", f"{number} until {new.until:.3f}")

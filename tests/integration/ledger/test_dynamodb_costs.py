@@ -41,9 +41,9 @@ async def live(ledger: DynamoLedger, slots: DynamoSlots, item: Item) -> Item:
     """Bring a listed item to its end as a run does."""
     fingerprint = f"sha256:{sha256(item.source.encode()).hexdigest()}"
     tag = identity.tag(item.source, fingerprint, "b", endpoint="e")
-    seen = (await slots.read("acc", count=20)).slots[0]
-    taken = Slot(seen.until + 100, uuid.uuid4().hex[:16])
-    assert await slots.swap("acc", 0, seen=seen, new=taken)
+    turn = await slots.first("acc", count=20)
+    taken = Slot(turn.due_at + 100, uuid.uuid4().hex[:16])
+    assert await slots.swap("acc", turn.number, seen=turn.slot, new=taken)
     item = await ledger.advance(
         item, S.CREATING, reason="create attempt 1", attempts=1, intent_at=START, tag=tag, fingerprint=fingerprint,
         file_key=item.file_key, version=item.version, version_key=item.version_key, binding=item.binding,
@@ -54,7 +54,7 @@ async def live(ledger: DynamoLedger, slots: DynamoSlots, item: Item) -> Item:
         item, S.CREATED, reason="created", import_id=import_id, status="AWAITING_UPLOAD", created_at=START
     )
     await ledger.count_up(BATCH, creates=1)
-    assert await slots.swap("acc", 0, seen=taken, new=Slot(seen.until + 62, taken.token))
+    assert await slots.swap("acc", turn.number, seen=taken, new=Slot(turn.due_at + 62, taken.token))
     item = await ledger.advance(item, S.PROCESSING, reason="uploaded", uploaded_at=START)
     item = await ledger.advance(item, S.SUCCEEDED, reason="SUCCESSFUL", status="SUCCESSFUL")
     result = f"results/{item.source}.json"

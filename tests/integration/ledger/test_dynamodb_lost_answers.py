@@ -139,12 +139,12 @@ async def manifest_recorded(stores: Stores) -> None:
 async def taken(stores: Stores) -> None:
     slot = Slot(until=10.5, token="x")
     assert await stores.slots.swap("k", 3, seen=Slot(), new=slot)
-    assert (await stores.slots.read("k", count=4)).slots[3] == slot
+    assert await stores.slots.swap("k", 3, seen=slot, new=slot)
 
 
 async def held(stores: Stores) -> None:
     await stores.slots.hold("k", until=7.0)
-    assert (await stores.slots.read("k", count=1)).not_before == 7.0
+    assert (await stores.slots.first("k", count=1)).due_at == 7.0
 
 
 async def leased(stores: Stores) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import random
+from typing import Any
 
 import pytest
 
 from runner.config.units import Rate
+from runner.dromo.round_trips import RoundTrips
 from runner.quota.pacer import CreatePacer
 from runner.quota.slots import MemorySlots
 from tests.support.listed import StillClock
@@ -18,8 +20,9 @@ pytestmark = pytest.mark.virtual_time
 DEFAULT = Rate(20, 60.0)
 
 
-def _pacer(*, slots: MemorySlots | None = None, quota: Rate = DEFAULT) -> CreatePacer:
-    return CreatePacer(slots or MemorySlots(), quota_key="k", quota=quota, clock=LoopClock(), rng=random.Random(1))
+def _pacer(*, slots: MemorySlots | None = None, quota: Rate = DEFAULT, **options: Any) -> CreatePacer:
+    slots = slots or MemorySlots()
+    return CreatePacer(slots, quota_key="k", quota=quota, clock=LoopClock(), rng=random.Random(1), **options)
 
 
 def _now() -> float:
@@ -48,6 +51,41 @@ async def test_no_window_of_a_minute_ever_holds_more_than_the_quota_whatever_the
     pacer, sent, rng = _pacer(), [], random.Random(7)
     await asyncio.gather(*(_send(pacer, sent, latency_s=rng.expovariate(2)) for _ in range(200)))
     assert _most_in_a_window(sent, 60.0) == 20
+
+
+@pytest.mark.parametrize(
+    ("seen", "is_refused", "guard_s"),
+    [
+        ([], False, 0.05),
+        ([0.2] * 19, False, 0.05),
+        ([0.4] * 19 + [0.2], False, 0.05 - 0.9 * 0.2),
+        ([0.2] * 20, True, 0.25),
+    ],
+)
+async def test_the_guard_is_less_than_the_shortest_of_twenty_round_trips_until_the_vendor_refuses_a_create(
+    seen: list[float], is_refused: bool, guard_s: float
+) -> None:
+    round_trips = RoundTrips()
+    pacer = _pacer(quota=Rate(1, 60.0), round_trips=round_trips)
+    for seconds in seen:
+        round_trips.note(seconds)
+    if is_refused:
+        await pacer.hold(0.0)
+        await asyncio.sleep(3)
+    began = _now()
+    await (await pacer.permit()).answered()
+    await pacer.permit()
+    assert _now() - began == pytest.approx(60 + guard_s, abs=0.001)
+
+
+async def test_a_guard_that_was_set_stays_whatever_the_round_trips() -> None:
+    round_trips = RoundTrips()
+    for _ in range(20):
+        round_trips.note(1.0)
+    pacer = _pacer(quota=Rate(1, 60.0), round_trips=round_trips, guard_s=2.0)
+    await pacer.hold(0.0)
+    await asyncio.sleep(3)
+    assert pacer.window_s == 62.0
 
 
 async def test_two_pacers_on_one_store_share_the_quota() -> None:
@@ -159,7 +197,7 @@ async def test_the_next_create_is_due_when_the_first_slot_is_free_and_no_hold_is
     await (await pacer.permit()).answered()
     await asyncio.sleep(10)
     await (await pacer.permit()).answered()
-    assert await pacer.due_in_s() == pytest.approx(50.25, abs=0.01)
+    assert await pacer.due_in_s() == pytest.approx(50.05, abs=0.01)
     await pacer.hold(100.0)
     assert 101.0 <= await pacer.due_in_s() <= 102.0
     assert await pacer.free_slots() == 0
