@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -17,6 +18,7 @@ from runner.cli.session import prepared
 from runner.cli.styles import console, line, logging_to
 from runner.cli.tables import print_findings
 from runner.config.settings import CONFIG_NAME
+from runner.dromo.proxy import masked
 from runner.errors import ConfigError
 from runner.findings import Level
 from runner.formatting import shown
@@ -134,8 +136,9 @@ def _named_schema(args: InitArguments) -> SchemaSummary | None:
 
 
 async def _findings(args: InitArguments) -> list[Finding]:
-    """Return what `doctor` finds with what the next commands will read: no option of this one."""
-    async with session(type(args)(verbose=args.verbose)) as s:
+    """Return what `doctor` finds with what the next commands will read: no option of this one but `_EXPORTED`."""
+    exported = {name: getattr(args, name) for name in _EXPORTED}
+    async with session(type(args)(verbose=args.verbose, **exported)) as s:
         return await s.findings()
 
 
@@ -173,8 +176,20 @@ def _show(args: InitArguments, outcomes: list[FileOutcome], findings: list[Findi
     print_findings(screen, findings)
     line(screen)
     line(screen, "Next:")
+    if variables := _variables(args):
+        line(screen, f"  export {variables}")
     for command, meaning in zip(commands, _MEANINGS, strict=True):
         line(screen, f"  {command:<{max(map(len, commands))}}  # {meaning}")
+
+
+_EXPORTED = ("proxy", "ca_file")
+"""Options that no file of this directory can have, see `config.origins`: the next commands need their variables."""
+
+
+def _variables(args: InitArguments) -> str:
+    """Return what the shell has to export, so that the next commands reach the vendor as this one does."""
+    given = {"BULKHEAD_PROXY": args.proxy and masked(args.proxy), "BULKHEAD_CA_FILE": args.ca_file}
+    return " ".join(f"{name}={shlex.quote(str(value))}" for name, value in given.items() if value)
 
 
 _MEANINGS = ("what would be sent, and how long it takes", "which files would fail, and why", "send the files")

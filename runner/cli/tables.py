@@ -121,6 +121,7 @@ def print_status(
     default = [
         ("source", _source(batch.source_uri)),
         ("started", f"{iso(batch.started_at)}"),
+        *([("finished", f"{iso(batch.finished_at)}")] if batch.finished_at else []),
         ("results", near(batch.out)),
         *(_pace(pace, now) if pace and now else ()),
     ]

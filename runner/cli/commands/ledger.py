@@ -47,12 +47,13 @@ async def status(args: StatusArguments) -> None:
 
 
 async def _pace(s: LocalSession, found: BatchStatus, now: datetime) -> Pace:
-    """Return the pace of a batch; unknown for a large one in a table, whose items cost money to read."""
+    """Return the pace of a batch; unknown once its run has ended, and for a large batch in a table."""
     from runner.ledger.location import LedgerTable
     from runner.local.pace import Pace, pace_of
 
     settings = s.loaded.settings
-    if isinstance(settings.ledger, LedgerTable) and sum(found.by_state.values()) > _MOST_OF_A_TABLE:
+    is_large = isinstance(settings.ledger, LedgerTable) and sum(found.by_state.values()) > _MOST_OF_A_TABLE
+    if is_large or found.batch.finished_at is not None:
         return Pace()
     items = s.bulkhead.items(found.batch.batch_id)
     return await pace_of(found, items, quota=settings.create_quota, now=now)

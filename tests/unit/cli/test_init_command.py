@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from runner.cli import init_command
 from runner.cli.app import build
 from sandbox.settings import SandboxSettings
+from tests.support.certificates import Authority
 from tests.support.sandbox import CUSTOMERS, LICENSE_KEY, RunningSandbox, running_sandbox
 
 ACCOUNTS = CUSTOMERS | {"id": "accounts", "name": "accounts"}
@@ -181,6 +182,17 @@ async def test_json_has_files_findings_and_next_commands_without_the_key(home: P
     assert {one["level"] for one in document["findings"]} == {"ok"}
     assert document["next"] == ["bulkhead plan inbox", "bulkhead check inbox", "bulkhead run inbox"]
     assert LICENSE_KEY not in ended.text
+
+
+async def test_a_proxy_and_an_authority_are_named_for_the_next_commands(home: Path, tmp_path: Path) -> None:
+    authority = str(Authority(tmp_path).path)
+    given = ["--proxy", "http://jo:secret@proxy.example:3128", "--ca-file", authority]
+    async with running_sandbox() as sandbox:
+        ended = await init(sandbox, "inbox", "--schema-id", "customers", *given, key=LICENSE_KEY)
+    assert ended.code == 0, ended.text
+    export = f"export BULKHEAD_PROXY='http://****@proxy.example:3128' BULKHEAD_CA_FILE={authority}"
+    assert f"Next:\n  {export}\n  bulkhead plan inbox" in ended.out
+    assert "secret" not in ended.text + "".join(left(home).values())
 
 
 async def test_a_config_that_a_variable_names_elsewhere_is_refused(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
