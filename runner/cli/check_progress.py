@@ -7,13 +7,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from rich.console import Console, Group
-from rich.progress_bar import ProgressBar
-from rich.spinner import Spinner
-from rich.table import Table
 from rich.text import Text
 
 from runner.check import CheckTotals, Prediction
-from runner.cli.progress import alive
+from runner.cli.progress import ProgressHead, alive, indented
 from runner.formatting import counted, lasting
 
 STYLES = {
@@ -52,15 +49,9 @@ class CheckProgress:
     def view(self) -> Group:
         """Return the progress for a terminal."""
         done = self._totals.file_count
-        head = Table.grid(padding=(0, 1))
-        head.add_row(
-            Spinner("dots"),
-            Text("check", style="bold"),
-            ProgressBar(total=max(self._listed, 1), completed=done, width=40),
-            Text(f"{done:,} of {counted(self._listed, 'file')} so far"),
-            Text(lasting(self._elapsed_s), style="dim"),
-        )
-        return Group(head, Text("  " + " · ".join(self._counts())))
+        count = f"{done:,} of {counted(self._listed, 'file')} so far"
+        head = ProgressHead(title="check", done=done, total=self._listed, count=count, elapsed_s=self._elapsed_s)
+        return Group(head, indented(Text(" · ".join(self._counts()))))
 
     def _counts(self) -> list[str]:
         counts = self._totals.by_prediction

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Protocol
 
-from rich.console import Console, Group
+from rich.console import Console, ConsoleOptions, Group, RenderResult
 from rich.live import Live
+from rich.padding import Padding
 from rich.progress_bar import ProgressBar
 from rich.spinner import Spinner
 from rich.table import Table
@@ -24,6 +26,7 @@ from runner.models import ItemState
 LINE_EVERY_S = 10.0
 _REFRESHES_PER_S = 4
 _BAR_WIDTH = 40
+_NARROWEST_BAR = 4
 
 
 class Progress(Protocol):
@@ -112,7 +115,7 @@ async def alive(
     console: Console, *, view: Callable[[], Group], line: Callable[[], str], every_s: float = LINE_EVERY_S
 ) -> AsyncIterator[None]:
     """Keep `view` up to date on a terminal while the block runs; elsewhere, write `line` every `every_s`, if not 0."""
-    if console.is_terminal:
+    if console.is_terminal and not console.is_dumb_terminal:
         with Live(
             get_renderable=view,
             console=console,
@@ -153,22 +156,48 @@ def plain_line(state: ProgressState) -> str:
 
 def live_view(state: ProgressState) -> Group:
     """Return the state of a run for a terminal."""
-    head = Table.grid(padding=(0, 1))
-    head.add_row(
-        Spinner("dots"),
-        Text(state.batch_id or "starting", style="bold"),
-        ProgressBar(total=max(state.total, 1), completed=state.finished, width=_BAR_WIDTH),
-        Text(f"{state.finished:,} of {counted(state.total, 'item')}{' so far' if state.listing else ''}"),
-        Text(lasting(state.elapsed_s), style="dim"),
+    head = ProgressHead(
+        title=state.batch_id or "starting",
+        done=state.finished,
+        total=state.total,
+        count=f"{state.finished:,} of {counted(state.total, 'item')}{' so far' if state.listing else ''}",
+        elapsed_s=state.elapsed_s,
     )
-    outage = [Text(f"  {shown(state.outage)}", style="yellow")] if state.outage else []
-    return Group(head, _states(state), Text("  " + " · ".join(_forecast(state)), style="dim"), *outage)
+    lines = [_states(state), Text(" · ".join(_forecast(state)), style="dim")]
+    if state.outage:
+        lines.append(Text(shown(state.outage), style="yellow"))
+    return Group(head, *map(indented, lines))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProgressHead:
+    """The first line of a live view: its bar takes the room that the texts leave, or is left out."""
+
+    title: str
+    done: int
+    total: int
+    count: str
+    elapsed_s: float
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        elapsed = lasting(self.elapsed_s)
+        texts = [Text(self.title, style="bold"), Text(self.count), Text(elapsed, style="dim")]
+        room = options.max_width - 2 - sum(text.cell_len + 1 for text in texts)
+        head = Table.grid(padding=(0, 1))
+        bar = [ProgressBar(total=max(self.total, 1), completed=self.done, width=min(room, _BAR_WIDTH))]
+        head.add_row(Spinner("dots"), texts[0], *(bar if room >= _NARROWEST_BAR else ()), *texts[1:])
+        yield head
+
+
+def indented(text: Text) -> Padding:
+    """Return a line of a live view below its head, also where it is wrapped."""
+    return Padding(text, (0, 0, 0, 2), expand=False)
 
 
 def _states(state: ProgressState) -> Text:
     counts = [(one, state.by_state[one]) for one in ItemState if state.by_state.get(one)]
     parts = [Text(f"{one} {count:,}", style=STYLES.get(one, "")) for one, count in counts]
-    return Text("  ") + Text(" · ").join(parts)
+    return Text(" · ").join(parts)
 
 
 def _forecast(state: ProgressState) -> list[str]:

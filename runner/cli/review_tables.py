@@ -74,7 +74,7 @@ def print_tracked(console: Console, outcomes: Sequence[BatchOutcome], collected:
     line(console, f"{found} in {_batches(outcomes)}; {reviews}")
     unfinished = [one for one in outcomes if one.exit_code not in (ExitCode.OK, ExitCode.NEEDS_REVIEW)]
     for outcome in unfinished[:LISTED_MOST]:
-        line(console, f"  {shown(outcome.batch.batch_id)}: {shown(outcome.reason)}")
+        prose(console, shown(outcome.reason), lead=f"  {shown(outcome.batch.batch_id)}: ")
     if len(unfinished) > LISTED_MOST:
         line(console, f"  … and {len(unfinished) - LISTED_MOST:,} more: bulkhead batches")
     if open_count:

@@ -70,15 +70,18 @@ def line(screen: Console, text: str | Text = "", *, style: str = "") -> None:
     screen.print(text if isinstance(text, Text) else Text(text, style=style), soft_wrap=True)
 
 
-def prose(screen: Console, text: str, *, lead: str = "", style: str = "") -> None:
-    """Write a sentence after `lead`; on a terminal, break it between words and align it with its beginning."""
-    if screen.is_terminal and screen.width > len(lead) + _NARROWEST:
-        rest = " " * len(lead)
-        for part in textwrap.wrap(text, screen.width - len(lead), break_long_words=False, break_on_hyphens=False):
-            line(screen, lead + part, style=style)
-            lead = rest
-    else:
-        line(screen, lead + text, style=style)
+def prose(screen: Console, text: str, *, lead: str | Text = "", style: str = "") -> None:
+    """Write a sentence after `lead`; on a terminal, break it between words and align it with its beginning.
+
+    A `lead` that is a Text has a style of its own.
+    """
+    begin = lead if isinstance(lead, Text) else Text(lead, style=style)
+    parts = [text]
+    if screen.is_terminal and screen.width > begin.cell_len + _NARROWEST:
+        room = screen.width - begin.cell_len
+        parts = textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False) or [""]
+    for number, part in enumerate(parts):
+        line(screen, (begin if number == 0 else Text(" " * begin.cell_len)) + Text(part, style=style))
 
 
 _NARROWEST = 20

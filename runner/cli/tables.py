@@ -10,7 +10,7 @@ from rich.text import Text
 
 from runner.aws.s3 import S3Place, is_s3
 from runner.cli.row_lines import print_rows
-from runner.cli.styles import NO_FILES, STYLES, line, present
+from runner.cli.styles import NO_FILES, STYLES, line, present, prose
 from runner.cli.triage import LISTED_MOST
 from runner.config.route_remarks import sentences
 from runner.findings import Finding, Level
@@ -86,7 +86,8 @@ def _rejections(console: Console, plan: Plan) -> None:
     line(console)
     listed = plan.rejected_samples[:LISTED_MOST]
     for source, _, message in listed:
-        line(console, f"  {shown(source)}: {shown(message)}")
+        line(console, f"  {shown(source)}")
+        prose(console, shown(message), lead="    ", style="dim")
     if total > len(listed):
         line(console, f"  … and {total - len(listed):,} more")
 
@@ -125,8 +126,13 @@ def print_status(
         ("results", near(batch.out)),
         *(_pace(pace, now) if pace and now else ()),
     ]
-    reason = [("reason", shown(batch.reason))] if batch.reason else []
-    columns(console, [("state", str(batch.state)), *reason, *(facts or default)])
+    about = [("state", str(batch.state)), *(facts or default)]
+    width = max(len(name) for name, _ in about)
+    lines = [(name.ljust(width), value) for name, value in about]
+    columns(console, lines[:1])
+    if batch.reason:
+        prose(console, shown(batch.reason), lead=f"  {'reason':<{width}}  ")
+    columns(console, lines[1:])
     line(console)
     for state, count in present(status.by_state):
         line(console, f"  {state:<13}{count:>9,}", style=STYLES.get(state, ""))
@@ -227,11 +233,11 @@ def print_findings(console: Console, findings: Sequence[Finding]) -> None:
     width = max((len(finding.name) for finding in findings), default=0)
     for finding in findings:
         mark, style = _MARKS[finding.level]
-        text = Text(f"  {mark:<6}", style=style)
-        text.append(f"{finding.name:<{width}}  {shown(finding.detail)}", style="not bold default")
-        line(console, text)
+        lead = Text(f"  {mark:<6}", style=style)
+        lead.append(f"{finding.name:<{width}}  ", style="not bold default")
+        prose(console, shown(finding.detail), lead=lead)
         if finding.hint and not finding.is_ok:
-            line(console, f"        hint: {shown(finding.hint)}", style="dim")
+            prose(console, shown(finding.hint), lead="        hint: ", style="dim")
     levels = [finding.level for finding in findings]
     failed, warned = levels.count(Level.FAIL), levels.count(Level.WARN)
     totals = f"{counted(failed, 'failure')}, {counted(warned, 'warning')}"

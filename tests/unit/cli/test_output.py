@@ -9,6 +9,7 @@ from pathlib import Path
 
 import orjson
 import pytest
+from rich.cells import cell_len
 from rich.console import Console
 
 from runner.cli.json_output import findings_document, plain
@@ -192,6 +193,19 @@ def test_the_live_view_shows_states_and_outlook() -> None:
     to.print(live_view(state))
     for part in ("b1", "1 of 61 items so far", "queued 60", "needs_review 1", "done after", "in 2 min"):
         assert part in written(to)
+
+
+@pytest.mark.parametrize("width", [64, 80, 120])
+def test_the_live_view_of_a_large_batch_fits_the_screen(width: int) -> None:
+    state = ProgressState(quota=Rate(20, 60.0), ticks=lambda: 0.0)
+    state.take(replace(started(queued=87_655, collected=10_000, failed=2_345, skipped=1_000), batch_id="b" * 22))
+    state.take(BytesUploaded(source="a", count=12_345_678_901))
+    to = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
+    to.print(live_view(state))
+    head, *lines = written(to).splitlines()
+    assert "13,345 of 101,000 items so far 0 s" in head
+    assert ("━" in head) is (width >= 80)
+    assert all(line.startswith("  ") and cell_len(line.rstrip()) <= width for line in lines)
 
 
 async def test_notices_are_shown_once_and_limited_creates_with_their_wait() -> None:

@@ -8,7 +8,8 @@ import pytest
 from rich.console import Console
 
 from runner.cli.json_output import stack_status_document, status_document
-from runner.cli.tables import print_batches, print_status
+from runner.cli.tables import print_batches, print_findings, print_status
+from runner.findings import warn
 from runner.local.pace import Pace
 from runner.models import Batch, BatchState, BatchStatus, ItemState
 
@@ -85,3 +86,14 @@ def test_sources_are_shown_as_a_person_writes_them(console: Console) -> None:
         print_batches(console, [BatchStatus(batch=replace(BATCH, source_uri=uri), by_state={})])
     sources = [line.rpartition("k3f9x2  ")[2] for line in lines(console) if "k3f9x2" in line]
     assert sources == ["/in/a b", "s3://bucket/pre fix/"]
+
+
+def test_long_sentences_break_between_words_on_a_terminal_and_stay_in_their_column() -> None:
+    sentence = "no managed webhook can report its imports: an inline schema needs an importIdentifier for that"
+    to = Console(file=io.StringIO(), width=80, force_terminal=True, color_system=None, markup=False, highlight=False)
+    print_findings(to, [warn("webhooks of route orders", sentence, sentence)])
+    print_status(to, BatchStatus(batch=replace(BATCH, reason=sentence), by_state={}))
+    shown = lines(to)
+    assert all(len(line) <= 80 for line in shown)
+    assert " ".join(" ".join(shown).split()).count(sentence) == 3
+    assert shown[1].startswith(" " * 34)
