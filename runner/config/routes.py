@@ -16,6 +16,7 @@ import orjson
 from runner import identity
 from runner.config.encodings import encoding_of
 from runner.config.origins import FILES, WORKING_DIRECTORY, notification_addresses
+from runner.config.settings import Settings
 from runner.errors import ConfigError, ItemRejected
 from runner.formatting import shown
 from runner.globs import Globs
@@ -24,7 +25,7 @@ from runner.sources.object_versions import unversioned_source
 
 if TYPE_CHECKING:
     from runner.config.origins import Confinement
-    from runner.config.settings import LoadedSettings, Settings
+    from runner.config.settings import LoadedSettings
 
 CONFIG_NAME = "bulkhead.toml"
 NO_ROUTE = ItemRejected("no_route", "no route matches this file")
@@ -280,6 +281,8 @@ class _Parser:
             if key not in known:
                 near = get_close_matches(str(key), known, n=1)
                 hint = f"did you mean {near[0]}?" if near else f"the keys are {', '.join(known)}"
+                if not near and str(key).replace("-", "_") in Settings.model_fields:
+                    hint = f"{key} is a setting for all routes: write it above the first line with [ ]"
                 raise self.error(f"{within}the key {key} is not known", hint=hint)
 
     def _text(self, value: object, *, key: str) -> str:

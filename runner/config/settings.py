@@ -336,7 +336,9 @@ class LoadedSettings:
         return self.origins.get(name, "default")
 
     def place(self, name: str) -> str:
-        """Return the origin, and whether it is in the working directory."""
+        """Return the origin, and whether it is in the working directory, or another value there is not used."""
+        if name in self.ignored:
+            return f"{self.origin(name)}; {self.ignored[name]} in {WORKING_DIRECTORY} is not used"
         return f"{self.origin(name)} in {WORKING_DIRECTORY}" if name in self.found else self.origin(name)
 
     def confinement(self, name: str) -> Confinement | None:

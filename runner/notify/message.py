@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from runner.aws.s3 import S3Place, is_s3
 from runner.config.notify_values import Occasion
-from runner.formatting import shown
+from runner.formatting import counted, shown
 from runner.local.outage import UNREACHABLE_SINCE
 from runner.local.outcome import ExitCode, items_phrase
 from runner.manifest import REPORT_HTML
@@ -50,22 +50,25 @@ def ended(
     event: BatchFinished,
     started: BatchStarted | None,
     *,
+    earlier_reviews: int = 0,
     options: str | None = "",
     outage_told: bool,
     mask: Mask = FORMS,
 ) -> Message:
     """Return the message about the end of a run.
 
-    `options` are repeated in the command to copy; None if no later command can continue. `outage_told`: the current
-    outage was told of.
+    `earlier_reviews` are open in earlier batches. `options` are repeated in the command to copy; None if no later
+    command can continue. `outage_told`: the current outage was told of.
     """
     code = ExitCode(event.exit_code)
     verb = _verb(event, code)
     source = f" of {_source(started.source_uri)}" if started else ""
-    next_step = _next_step(event, code)
+    has_reviews = bool(event.by_state.get(ItemState.NEEDS_REVIEW) or earlier_reviews)
+    next_step = _next_step(event, code, has_reviews=has_reviews)
     lines = [
         f"Batch {event.batch_id}{source} {verb} with exit code {int(code)}.",
         f"{items_phrase((state, event.by_state[state]) for state in _ORDER if event.by_state.get(state))}.",
+        f"{counted(earlier_reviews, 'open review')} of earlier batches." if earlier_reviews else "",
         "" if code is ExitCode.OK else mask.short(shown(event.reason)),
         f"Report: {cut(shown(started.out.rstrip('/')), _NAME_CHARS)}/{REPORT_HTML}" if started else "",
         f"Next: {next_step}{options}" if next_step and options is not None else "",
@@ -74,7 +77,7 @@ def ended(
         title=f"Bulkhead: batch {verb} with exit code {int(code)}",
         body="\n".join(filter(None, lines)),
         level=_level(code),
-        occasions=frozenset(_occasions(event, code, outage_told=outage_told)),
+        occasions=frozenset(_occasions(event, has_reviews=has_reviews, outage_told=outage_told)),
     )
 
 
@@ -118,22 +121,22 @@ def _verb(event: BatchFinished, code: ExitCode) -> str:
     return "was interrupted" if code in _STOPPED else "finished"
 
 
-def _occasions(event: BatchFinished, code: ExitCode, *, outage_told: bool) -> set[Occasion]:
+def _occasions(event: BatchFinished, *, has_reviews: bool, outage_told: bool) -> set[Occasion]:
     found = {Occasion.PAUSED if is_pause(event) else Occasion.FINISHED}
-    if event.by_state.get(ItemState.NEEDS_REVIEW) or code is ExitCode.NEEDS_REVIEW:
+    if has_reviews:
         found.add(Occasion.NEEDS_REVIEW)
     if UNREACHABLE_SINCE in event.reason and not outage_told:
         found.add(Occasion.UNREACHABLE)
     return found
 
 
-def _next_step(event: BatchFinished, code: ExitCode) -> str:
+def _next_step(event: BatchFinished, code: ExitCode, *, has_reviews: bool) -> str:
     if event.state in _VERBS or any(event.by_state.get(state) for state in OPEN_STATES):
         first = "fix the cause, then " if code in _NEEDING_A_FIX else ""
         return f"{first}bulkhead resume {event.batch_id}"
     if code in _STOPPED:
         return f"bulkhead track {event.batch_id}"
-    if event.by_state.get(ItemState.NEEDS_REVIEW) or code is ExitCode.NEEDS_REVIEW:
+    if has_reviews:
         return "bulkhead reviews"
     is_unsuccessful = any(event.by_state.get(state) for state in _UNSUCCESSFUL)
     return f"bulkhead status {event.batch_id}" if is_unsuccessful or code is not ExitCode.OK else ""

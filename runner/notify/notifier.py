@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Self
 from runner.config.notify_values import Occasion
 from runner.events import BatchFinished, BatchStarted, ItemMoved, ManifestWritten, OutageBegan, OutageEnded
 from runner.formatting import lasting
+from runner.local.outage import UNREACHABLE_SINCE
 from runner.manifest import summary_text
 from runner.masking import Mask
 from runner.notify import message as messages
@@ -135,6 +136,8 @@ class Notifier:
 
     @_take.register
     def _(self, event: OutageBegan) -> None:
+        if self._outage_told:
+            return
         self._outage_told = True
         batch_id = self._started.batch_id if self._started else ""
         self._notify(messages.unreachable(event, batch_id, mask=self._mask))
@@ -150,12 +153,14 @@ class Notifier:
     @_take.register
     def _(self, event: BatchFinished) -> None:
         self._last_reason = event.reason
+        self._outage_told = self._outage_told and UNREACHABLE_SINCE in event.reason
         if self._only_news and not self._has_moved and not messages.is_pause(event):
             return
         self._notify(
             messages.ended(
                 event,
                 self._started,
+                earlier_reviews=self._manifest.summary.get("earlier_review_count", 0) if self._manifest else 0,
                 options=None if self._in_sandbox else self._options,
                 outage_told=self._outage_told,
                 mask=self._mask,

@@ -85,6 +85,8 @@ class TestFoundFiles:
         assert (loaded.settings.notify_urls, loaded.settings.on_finish) == ((), ())
         assert loaded.settings.uploads == 3
         assert loaded.ignored == {"notify_urls": "bulkhead.toml", "on_finish": "bulkhead.toml"}
+        places = {name: place for name, _, place in loaded.masked()}
+        assert places["on_finish"] == "default; bulkhead.toml in the working directory is not used"
 
     @pytest.mark.parametrize("given", [{"config": "bulkhead.toml"}, {"env": {"BULKHEAD_CONFIG": "bulkhead.toml"}}])
     def test_a_named_file_does(self, tmp_path: Path, given: dict[str, Any]) -> None:

@@ -136,6 +136,7 @@ class TestLoading:
             ("", "exactly one of schema_id and fields; neither is given", None),
             ('schema_id = "s"\nfields = "f.json"', "exactly one of schema_id and fields; both are given", None),
             ('shema_id = "s"', "the key shema_id is not known", "did you mean schema_id?"),
+            ('on_finish = ["x"]', "the key on_finish is not known", "write it above the first line with [ ]"),
             ('schema_id = ""', "schema_id must be a text", None),
             ("schema_id = 7", "schema_id must be a text", None),
             ('fields = "gone.json"', "fields: gone.json cannot be read: No such file", "looked for"),

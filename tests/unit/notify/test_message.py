@@ -100,7 +100,6 @@ def test_no_command_continues_what_an_embedded_sandbox_did() -> None:
     [
         (DONE, {Occasion.FINISHED}),
         (REVIEWS, {Occasion.FINISHED, Occasion.NEEDS_REVIEW}),
-        (replace(DONE, exit_code=6), {Occasion.FINISHED, Occasion.NEEDS_REVIEW}),
         (STOPPED, {Occasion.PAUSED}),
         (replace(STOPPED, exit_code=10, state=BatchState.PAUSED), {Occasion.PAUSED}),
         (replace(REVIEWS, exit_code=143), {Occasion.PAUSED, Occasion.NEEDS_REVIEW}),
@@ -109,6 +108,13 @@ def test_no_command_continues_what_an_embedded_sandbox_did() -> None:
 )
 def test_an_end_is_about_all_that_it_can_be_chosen_for(event: BatchFinished, occasions: set[Occasion]) -> None:
     assert told(event).occasions == occasions
+
+
+def test_reviews_of_earlier_batches_count_whatever_else_happened() -> None:
+    message = ended(FAILED, STARTED, earlier_reviews=2, outage_told=False)
+    assert message.occasions == {Occasion.FINISHED, Occasion.NEEDS_REVIEW}
+    assert "\n2 open reviews of earlier batches.\n" in message.body
+    assert message.body.endswith("\nNext: bulkhead reviews")
 
 
 def test_an_outage_that_was_told_of_is_not_told_of_at_the_end_again() -> None:

@@ -85,6 +85,12 @@ async def test_people_choose_what_they_are_told_of(occasions: tuple[Occasion, ..
     assert len(titles) == count
 
 
+async def test_reviews_of_earlier_batches_are_open_reviews_too() -> None:
+    written = replace(WRITTEN, summary={"earlier_review_count": 1})
+    titles, _ = await told(STARTED, written, DONE, occasions=[Occasion.NEEDS_REVIEW])
+    assert len(titles) == 1
+
+
 async def test_an_outage_is_told_of_once_while_the_run_goes_on() -> None:
     titles, _ = await told(STARTED, BEGAN, WRITTEN, LOST)
     assert len(titles) == 2
@@ -97,6 +103,12 @@ async def test_an_outage_is_told_of_once_while_the_run_goes_on() -> None:
 async def test_a_second_outage_is_told_of_again_also_if_it_is_seen_only_at_the_end() -> None:
     titles, _ = await told(STARTED, BEGAN, ENDED, BEGAN, ENDED, LOST, occasions=[Occasion.UNREACHABLE])
     assert len(titles) == 3
+
+
+async def test_an_outage_that_outlasts_a_batch_is_told_of_once_and_the_next_one_again() -> None:
+    given = {"occasions": [Occasion.UNREACHABLE]}
+    assert len((await told(STARTED, BEGAN, LOST, STARTED, BEGAN, LOST, **given))[0]) == 1
+    assert len((await told(STARTED, BEGAN, LOST, STARTED, DONE, STARTED, BEGAN, **given))[0]) == 2
 
 
 async def test_tracking_that_finds_nothing_new_is_silent_unless_it_could_not_track() -> None:
