@@ -21,12 +21,13 @@ from runner.local.batch_lookup import Batches
 from runner.local.contexts import Contexts, rank_by
 from runner.local.continuing import refuse_changes, take_over
 from runner.local.dismiss import DISMISSIBLE_STATES, dismiss
+from runner.local.dismissed import DismissedReviews
 from runner.local.doctor import examine
 from runner.local.finish import Records, counts_by_name, finish, judge, record, write_report_again
 from runner.local.finished_reviews import FinishedReviews
 from runner.local.gone_results import GoneResults
 from runner.local.open_reviews import open_reviews
-from runner.local.outcome import BatchOutcome, BatchResult, batch_result, exit_code_of
+from runner.local.outcome import BatchOutcome, BatchResult, exit_code_of
 from runner.local.pipeline import Scope, run_batch
 from runner.local.plan import Explanation, Plan
 from runner.local.reconcile import Difference
@@ -228,7 +229,7 @@ class Bulkhead:
     async def _stopped_before_start(self, batch_id: str | None, active: _ActiveRun) -> BatchOutcome:
         """Return the state of a batch that another run is working on, without writing anything."""
         status = await self.status(batch_id)
-        result = batch_result(status.by_state, stop=active.stop, held_schemas=(), listed=status.batch.listed)
+        result = await judge(status.batch, await self._resources.ledger(write=False), stop=active.stop)
         return BatchOutcome(
             batch=status.batch,
             by_state=status.by_state,
@@ -254,13 +255,18 @@ class Bulkhead:
     async def track_all(self, *, watch: bool = False) -> list[BatchOutcome]:
         """Track every batch with an open review or an open import, oldest first; if there is none, the newest batch.
 
-        With `watch`, again and again until no review is open. Batches of other accounts are left out, with a notice.
-        Raises as `resume` does.
+        Also collects reviews that were finished after their dismissal. With `watch`, again and again until no review is
+        open. Batches of other accounts are left out, with a notice. Raises as `resume` does.
         """
         with self._active(self._on_event) as round_:
+            dismissed = DismissedReviews(self._resources, self._batches, emit=self._on_event, stop=round_.stop)
             try:
                 while True:
-                    outcomes = await self._track_each(await self._batches.waiting(self._on_event), round_.stop)
+                    await dismissed.note_finished()
+                    waiting = await self._batches.waiting(self._on_event)
+                    if round_.stop.requested:
+                        return [await self._stopped_before_start(waiting[0].batch_id, round_)]
+                    outcomes = await self._track_each(waiting, round_.stop)
                     is_done = not any(outcome.by_state.get(ItemState.NEEDS_REVIEW) for outcome in outcomes)
                     if not watch or is_done or await round_.stop.sleep(RunOptions().watch_interval_s):
                         return outcomes

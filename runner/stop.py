@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
 
 
 class StopReason(StrEnum):
@@ -48,3 +52,21 @@ class StopSignal:
         except TimeoutError:
             pass
         return self.requested
+
+
+async def limited(work: Coroutine[None, None, None], *stops: StopSignal, longest_s: float) -> bool:
+    """Do the work for at most `longest_s`, or until one of the stops is requested; return whether the time was up.
+
+    Raises what the work raises.
+    """
+    working = asyncio.ensure_future(work)
+    stopping = [asyncio.ensure_future(stop.wait()) for stop in stops]
+    try:
+        done, _ = await asyncio.wait({working, *stopping}, timeout=longest_s, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in (working, *stopping):
+            task.cancel()
+        ended, *_ = await asyncio.gather(working, *stopping, return_exceptions=True)
+    if isinstance(ended, Exception):
+        raise ended
+    return not done

@@ -33,7 +33,7 @@ class Batches:
 
         Raises ConfigError if there is no such batch.
         """
-        ledger = await self._existing(write=write)
+        ledger = await self.existing(write=write)
         if batch_id is not None:
             return await self._with_id(ledger, batch_id)
         newest_first = list(reversed(await ledger.batches()))
@@ -49,7 +49,7 @@ class Batches:
 
         Raises ConfigError if there is no such batch.
         """
-        ledger = await self._existing(write=True)
+        ledger = await self.existing(write=True)
         if batch_id is not None:
             return await self._with_id(ledger, batch_id)
         for batch in reversed(await ledger.batches()):
@@ -87,7 +87,7 @@ class Batches:
 
         Those of other accounts are left out, with a notice. Raises ConfigError if there is no batch at all.
         """
-        ledger = await self._existing(write=True)
+        ledger = await self.existing(write=True)
         found: list[Batch] = []
         for batch in await ledger.batches():
             if batch.driver == "stack" or not WAITING_STATES & (await ledger.counts(batch.batch_id)).keys():
@@ -99,6 +99,14 @@ class Batches:
             else:
                 found.append(batch)
         return found or [await self.named(None, write=True)]
+
+    def is_of_account(self, batch: Batch) -> bool:
+        """Return whether this API and license key started the batch, and no stack drives it."""
+        try:
+            self.refuse_other_account(batch)
+        except LedgerMismatch:
+            return False
+        return True
 
     def refuse_stack(self, batch: Batch) -> None:
         """Raise LedgerMismatch if the functions of a stack move the batch's items."""
@@ -127,7 +135,7 @@ class Batches:
     def _is_here(self, batch: Batch) -> bool:
         return identity.endpoint_of(batch.account) == self._resources.endpoint
 
-    async def _existing(self, *, write: bool) -> Ledger:
+    async def existing(self, *, write: bool) -> Ledger:
         """Open a ledger that exists; only a run creates one."""
         return await self._resources.ledger(write=write and self._resources.settings.ledger_is_there)
 

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from runner.errors import ConfigError, StaleItem
 from runner.formatting import storable
 from runner.globs import Globs
-from runner.models import DISMISSED, FAILED_BEFORE, REVIEW_DISMISSED, Item, ItemState
+from runner.models import DISMISSED, FAILED_BEFORE, REVIEW_DISMISSED, BatchState, Item, ItemState
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from runner.ledger.protocol import Ledger
+    from runner.models import Batch
     from runner.stages.transitions import Transitions
 
 DISMISSIBLE_STATES = frozenset({ItemState.NEEDS_REVIEW, ItemState.FAILED, ItemState.UNCERTAIN})
 LONGEST_REASON = 500
+
+LOOKED_FOR = timedelta(days=30)
+"""For how long after its dismissal a review is looked for in lists (choice): it makes them reach back to its import."""
+
+_ENDED = frozenset({BatchState.SETTLED, BatchState.COMPLETE})
+"""States of batches that end again, now, when an item of theirs is dismissed."""
 
 
 async def dismiss(
@@ -77,6 +87,22 @@ async def _end(item: Item, why: str, transitions: Transitions) -> None:
         error_code=REVIEW_DISMISSED if is_review else DISMISSED,
         error_message=f"dismissed: {why}",
     )
+
+
+async def dismissed_reviews(ledger: Ledger, batch: Batch, *, now: datetime) -> list[Item]:
+    """Return the items of a batch whose review was dismissed lately: somebody may finish it anyway.
+
+    Raises LedgerError.
+    """
+    since = now - LOOKED_FOR
+    is_over = batch.state in _ENDED and batch.finished_at is not None and batch.finished_at < since
+    if is_over or not (await ledger.counts(batch.batch_id)).get(ItemState.FAILED):
+        return []
+    return [
+        item
+        async for item in ledger.items(batch.batch_id, states={ItemState.FAILED})
+        if item.error_code == REVIEW_DISMISSED and (item.finished_at is None or item.finished_at >= since)
+    ]
 
 
 async def dismissed_count(ledger: Ledger, batch_id: str) -> int:

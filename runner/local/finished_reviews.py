@@ -12,15 +12,18 @@ from runner.errors import BulkheadError, LedgerReplaced, StorageFull
 from runner.events import Event, EventHook, Notice, ignore
 from runner.formatting import counted, lasting, storable
 from runner.local.batch_lease import hold_batch_lease
+from runner.local.dismiss import dismissed_reviews
 from runner.local.finish import Records, judge, record
 from runner.local.pipeline import Scope
 from runner.models import Item, ItemState
 from runner.stages.factory import Stages
 from runner.stages.track import Tracker
 from runner.stages.transitions import Transitions
-from runner.stop import StopSignal
+from runner.stop import StopSignal, limited
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from runner.local.batch_lookup import Batches
     from runner.local.contexts import Contexts
     from runner.local.out_owner import OutOwner
@@ -63,6 +66,7 @@ class FinishedReviews:
         self._stop = stop
         self._look_stop = StopSignal()
         """What goes wrong with an earlier batch ends the look at reviews, not the run."""
+        self._opened = AsyncExitStack()
         self._earlier: dict[str, _Earlier] = {}
 
     async def collect(self, source_uri: str, *, but: str) -> None:
@@ -72,29 +76,21 @@ class FinishedReviews:
         Raises StorageFull, LedgerError.
         """
         longest_s = min(LONGEST_S, self._resources.settings.give_up_after or LONGEST_S)
-        work = asyncio.ensure_future(self._collect_all(source_uri, but))
-        stops = [asyncio.ensure_future(stop.wait()) for stop in (self._stop, self._look_stop)]
-        try:
-            done, _ = await asyncio.wait({work, *stops}, timeout=longest_s, return_when=asyncio.FIRST_COMPLETED)
-            if not done:
-                self._say("reviews_not_collected", f"looking for finished reviews took over {lasting(longest_s)}")
-            elif self._look_stop.requested:
-                self._say("reviews_not_collected", f"finished reviews are not collected: {self._look_stop.detail}")
-        finally:
-            for task in (work, *stops):
-                task.cancel()
-            ended, *_ = await asyncio.gather(work, *stops, return_exceptions=True)
-        if isinstance(ended, Exception):
-            raise ended
+        work = self._collect_all(source_uri, but)
+        if await limited(work, self._stop, self._look_stop, longest_s=longest_s):
+            self._say("reviews_not_collected", f"looking for finished reviews took over {lasting(longest_s)}")
+        elif self._look_stop.requested:
+            self._say("reviews_not_collected", f"finished reviews are not collected: {self._look_stop.detail}")
 
     async def _collect_all(self, source_uri: str, but: str) -> None:
-        async with AsyncExitStack() as opened:
+        async with self._opened:
             for batch in await self._waiting_batches(source_uri, but):
-                await self._open(batch, opened)
-            if not self._earlier:
+                await self._open(batch)
+            dismissed = await self._dismissed(source_uri, but)
+            if not (self._earlier or dismissed):
                 return
             try:
-                await self._look()
+                await self._look(dismissed)
             finally:
                 for earlier in self._earlier.values():
                     await asyncio.shield(self._settle(earlier))
@@ -109,7 +105,7 @@ class FinishedReviews:
             and _WAITING & (await ledger.counts(batch.batch_id)).keys()
         ]
 
-    async def _open(self, batch: Batch, opened: AsyncExitStack) -> None:
+    async def _open(self, batch: Batch) -> None:
         """Open a batch for collecting; one that cannot be opened is left out, with a notice."""
         leases = await self._resources.leases()
         try:
@@ -119,7 +115,7 @@ class FinishedReviews:
             owner = await self._contexts.prepare_out(batch, spec)
             if leases is not None:
                 lease = hold_batch_lease(leases, batch.batch_id, clock=self._resources.clock, stop=self._look_stop)
-                await opened.enter_async_context(lease)
+                await self._opened.enter_async_context(lease)
         except (StorageFull, LedgerReplaced):
             raise
         except BulkheadError as error:
@@ -128,17 +124,29 @@ class FinishedReviews:
         transitions = Transitions(context.ledger, clock=context.clock, emit=ignore, by_state={})
         self._earlier[batch.batch_id] = _Earlier(batch, context, owner, Stages(context, transitions))
 
-    async def _look(self) -> None:
+    async def _dismissed(self, source_uri: str, but: str) -> list[Item]:
+        """Return reviews that were dismissed lately; their batches are opened only if somebody has finished them."""
+        ledger, now = await self._resources.ledger(write=True), self._resources.clock.now()
+        batches = [
+            batch
+            for batch in await ledger.batches(source_uri=source_uri)
+            if batch.batch_id != but and self._batches.is_of_account(batch)
+        ]
+        return [item for batch in batches for item in await dismissed_reviews(ledger, batch, now=now)]
+
+    async def _look(self, dismissed: Sequence[Item]) -> None:
         """List the vendor's imports once, and collect what is finished."""
-        context = next(iter(self._earlier.values())).context
-        transitions = Transitions(context.ledger, clock=context.clock, emit=ignore, by_state={})
-        tracker = Tracker(api=context.api, transitions=transitions, on_move=self._take, missing_after=1)
+        ledger, api = await self._resources.ledger(write=True), await self._resources.api()
+        transitions = Transitions(ledger, clock=self._resources.clock, emit=ignore, by_state={})
+        tracker = Tracker(api=api, transitions=transitions, on_move=self._take, missing_after=1)
         for earlier in self._earlier.values():
-            async for item in context.ledger.items(earlier.batch.batch_id, states=_WAITING):
+            async for item in ledger.items(earlier.batch.batch_id, states=_WAITING):
                 if item.state is _S.SUCCEEDED:
                     await self._take(item)
                 else:
                     tracker.watch(item)
+        for item in dismissed:
+            tracker.watch(item)
         try:
             await tracker.list_once()
         except (StorageFull, LedgerReplaced):
@@ -147,7 +155,13 @@ class FinishedReviews:
             self._say("reviews_not_collected", f"whether reviews are finished is not known: {error}")
 
     async def _take(self, item: Item) -> None:
-        earlier = self._earlier[item.batch_id]
+        if item.batch_id not in self._earlier:
+            ledger = await self._resources.ledger(write=True)
+            if batch := await ledger.batch(item.batch_id):
+                await self._open(batch)
+        earlier = self._earlier.get(item.batch_id)
+        if earlier is None:
+            return
         earlier.moved.append(item)
         if item.state is not _S.SUCCEEDED:
             return

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from runner import Bulkhead
 from runner.errors import ConfigError, Unavailable
+from runner.local import dismiss as dismissing
 from runner.local.outcome import BatchOutcome, ExitCode
 from runner.models import BatchState, Item, ItemState
 from runner.stages.collect import Collector
+from runner.stages.track import Tracker
 from sandbox.engine.outcome import failed
 from tests.support.inbox_nights import REVIEW, SUCCESS, InboxNights, inbox_nights
 
@@ -251,6 +256,106 @@ async def test_a_dismissed_review_that_is_finished_anyway_is_collected_by_track(
     async with nights.bulkhead() as bulkhead:
         outcome = await bulkhead.track(first.batch.batch_id)
     assert (outcome.exit_code, outcome.by_state) == (ExitCode.OK, {S.COLLECTED: 1})
+
+
+async def dismissed(nights: InboxNights, *files: str) -> list[BatchOutcome]:
+    """A night for each file, whose review is dismissed after it."""
+    outcomes = []
+    for name in files:
+        outcomes.append(await left_open(nights, **{name: name}))
+        async with nights.bulkhead() as bulkhead:
+            await bulkhead.dismiss(reason="nobody answers")
+    return outcomes
+
+
+async def calls(nights: InboxNights) -> tuple[int, int]:
+    """How many lists and retrieves the vendor has answered."""
+    counters = await nights.box.counters()
+    return counters["list_calls"], sum(counters["polls"].values())
+
+
+async def test_tracking_without_an_id_collects_a_dismissed_review_that_somebody_finished(
+    nights: InboxNights,
+) -> None:
+    first, second = await dismissed(nights, "east", "west")
+    nights.write(north="3")
+    await nights.run()
+    await nights.finish_review(first, "east.csv")
+    async with nights.bulkhead() as bulkhead:
+        (outcome,) = await bulkhead.track_all()
+        items = {item.source: item async for item in bulkhead.items(second.batch.batch_id)}
+    assert (outcome.batch.batch_id, outcome.by_state) == (first.batch.batch_id, {S.COLLECTED: 1})
+    assert (items["west.csv"].state, items["west.csv"].error_code) == (S.FAILED, "review_dismissed")
+    assert lines(first)["east.csv"]["state"] == "collected"
+
+
+async def test_dismissed_reviews_cost_one_list_and_no_retrieve_and_track_has_nothing_new(nights: InboxNights) -> None:
+    *_, newest = await dismissed(nights, "east", "west", "south")
+    lists, retrieves = await calls(nights)
+    async with nights.bulkhead() as bulkhead:
+        (outcome,) = await bulkhead.track_all()
+    assert await calls(nights) == (lists + 2, retrieves)
+    assert (outcome.batch.batch_id, outcome.exit_code) == (newest.batch.batch_id, ExitCode.OK)
+
+
+async def test_a_dismissed_review_is_looked_for_only_some_weeks(
+    nights: InboxNights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await dismissed(nights, "east")
+    nights.write(west="2")
+    await nights.run()
+    lists, _ = await calls(nights)
+    monkeypatch.setattr(dismissing, "LOOKED_FOR", timedelta(0))
+    async with nights.bulkhead() as bulkhead:
+        await bulkhead.track_all()
+    assert (await calls(nights))[0] == lists + 1
+
+
+async def test_a_vendor_that_does_not_answer_about_dismissed_reviews_is_a_notice(
+    nights: InboxNights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Unanswered(Tracker):
+        async def list_once(self) -> None:
+            raise Unavailable("the API answered 503")
+
+    await dismissed(nights, "east")
+    monkeypatch.setattr("runner.local.dismissed.Tracker", Unanswered)
+    nights.events.clear()
+    async with nights.bulkhead() as bulkhead:
+        (outcome,) = await bulkhead.track_all()
+    assert outcome.exit_code == ExitCode.OK
+    assert "the API answered 503" in nights.notices["dismissed_not_checked"]
+
+
+async def test_a_stop_while_dismissed_reviews_are_looked_for_tracks_no_batch(
+    nights: InboxNights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (first,) = await dismissed(nights, "east")
+    bulkheads: list[Bulkhead] = []
+
+    class Stopped(Tracker):
+        async def list_once(self) -> None:
+            bulkheads[0].stop()
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr("runner.local.dismissed.Tracker", Stopped)
+    lists, _ = await calls(nights)
+    async with nights.bulkhead() as bulkhead:
+        bulkheads.append(bulkhead)
+        (outcome,) = await bulkhead.track_all()
+        status = await bulkhead.status(first.batch.batch_id)
+    assert (outcome.exit_code, (await calls(nights))[0]) == (ExitCode.OK, lists)
+    assert status.batch.state is BatchState.COMPLETE
+
+
+async def test_a_run_collects_a_dismissed_review_of_its_source_that_somebody_has_finished(nights: InboxNights) -> None:
+    (first,) = await dismissed(nights, "east")
+    await nights.finish_review(first, "east.csv")
+    nights.write(west="2")
+    second = await nights.run()
+    assert second.exit_code == ExitCode.OK
+    assert lines(first)["east.csv"]["state"] == "collected"
+    assert "east.csv" in nights.notices["reviews_collected"]
 
 
 async def test_a_failed_file_that_is_dismissed_is_not_reported_again_until_it_changes(nights: InboxNights) -> None:

@@ -54,6 +54,7 @@ class Evening:
         """Look for finished reviews as a run does before it begins."""
         contexts, batches = SimpleNamespace(of=self._context, prepare_out=self._owner), SimpleNamespace()
         batches.refuse_other_account = lambda _batch: None
+        batches.is_of_account = lambda _batch: True
         reviews = FinishedReviews(self, contexts, batches, emit=self.events.append, stop=self.stop)  # type: ignore[arg-type]
         await reviews.collect(self.bench.source.uri, but="tonight")
 
@@ -70,6 +71,9 @@ class Evening:
     async def ledger(self, *, write: bool) -> Any:
         assert write
         return self.bench.ledger
+
+    async def api(self) -> Any:
+        return self.bench.context().api
 
     async def leases(self) -> MemoryLeases:
         return self.all_leases
