@@ -178,7 +178,13 @@ class Notifier:
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._forget)
+
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        """Forget a task that has ended, also if `tell` failed, for example because the screen is gone."""
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()
 
     async def _send(self, message: Message) -> None:
         for label, trouble in await send_all(self._services, message, stop=self._stop, within_s=self._send_within_s):

@@ -24,6 +24,17 @@ if TYPE_CHECKING:
 EXTRA_HINT = "in the directory of Bulkhead, run: pip install '.[notify]'"
 URL_HINT = "see docs/notifications.md for examples; a webhook of your own is jsons://HOST/PATH"
 
+_ASSET: dict[str, Any] = {
+    "async_mode": False,
+    "service_timeout": 0,
+    "storage_mode": "memory",
+    "language": "en",
+    "app_id": "Bulkhead",
+    "app_desc": "Bulkhead",
+    "image_url_mask": False,
+}
+"""No threads and no limits of apprise, which has threads that a process waits for; no files; no pictures."""
+
 _SECRET_CHARS = 4
 _BETWEEN_PARTS = re.compile(r"[/:@?&=#,+\s]+")
 
@@ -76,17 +87,13 @@ def _services(urls: Sequence[str], origin: str) -> list[AppriseService]:
         warnings.simplefilter("ignore")  # apprise imports what Python will remove
         try:
             import apprise  # noqa: PLC0415 - takes two seconds, which only those who are notified should pay
+
+            asset = apprise.AppriseAsset(**_ASSET)
         except ImportError as error:
             raise ConfigError("the notify extra is not installed", hint=EXTRA_HINT) from error
-        asset = apprise.AppriseAsset(
-            async_mode=False,
-            service_timeout=0,
-            storage_mode="memory",
-            language="en",
-            app_id="Bulkhead",
-            app_desc="Bulkhead",
-            image_url_mask=False,
-        )
+        except Exception as error:
+            why = f"the installed version of apprise cannot be used ({type(error).__name__})"
+            raise ConfigError(why, hint=EXTRA_HINT) from error
         with _quiet(logging.getLogger("apprise")) as heard:
             return [_service(apprise, asset, url, heard, origin) for url in urls]
 

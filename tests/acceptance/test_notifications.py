@@ -18,7 +18,7 @@ def test_trouble_with_notifications_is_a_notice_and_stdout_stays_json(sandbox: S
     finish = "sh -c 'cat > summary-copy.json; echo noise; echo no database >&2; exit 9'"
     with running_receivers() as receivers:
         urls = ["--notify", receivers.url("good"), "--notify", receivers.url("bad")]
-        ended = home.command(*home.arguments("--json", *urls, "--on-finish", finish)).expect(4)
+        ended = home.command(*home.arguments("--json", *urls, "--on-finish", finish, "--log-file", "run.log")).expect(4)
 
     assert ended.events[-1]["event"] == "batch_finished"
     (message,) = receivers.got["good"]
@@ -30,5 +30,7 @@ def test_trouble_with_notifications_is_a_notice_and_stdout_stays_json(sandbox: S
     assert [line.startswith("notice: JSON (127.0.0.1:") and line.endswith("error=500") for line in notices].count(
         True
     ) == 1
-    assert TOKEN not in ended.text
+    log = (home.home / "run.log").read_text()
+    assert "notice: on_finish: sh ended with code 9\n" in log, "the log has no words of other programs"
+    assert TOKEN not in ended.text + log
     assert (home.home / "summary-copy.json").read_bytes() == (home.out / "summary.json").read_bytes()

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from runner.cli.app import build
 from runner.cli.arguments import RunArguments
+from runner.cli.notifications import SKIPPED, _drained
+from runner.events import BatchFinished
 from runner.findings import Level
+from runner.models import BatchState
+from runner.notify import Notifier
 from runner.notify.doctor import notification_findings
+from runner.notify.message import Message
 from tests.support.notified import TOKEN, Receivers, running_receivers
 from tests.support.working_directory import load
 
@@ -94,6 +104,36 @@ def test_a_trial_in_the_sandbox_alarms_nobody_but_whom_its_options_name(
     assert receivers.got == {}
     bulkhead("run", "absent", "--sandbox", "--schema-id", "s", "--notify", receivers.url("me"))
     assert [message["title"] for message in receivers.got["me"]] == ["Sandbox: Bulkhead: could not run, exit code 3"]
+
+
+async def test_ctrl_c_at_the_end_skips_what_is_not_sent_yet() -> None:
+    gate, screen = threading.Event(), Console(file=io.StringIO(), width=100)
+    service = Hanging(gate)
+    notifier = Notifier([service], tell=lambda text, _: screen.print(text))
+    notifier.take(
+        BatchFinished(batch_id="b-1", state=BatchState.COMPLETE, by_state={}, exit_code=0, reason="all is done")
+    )
+    ending = asyncio.ensure_future(_drained(notifier, screen))
+    await asyncio.to_thread(service.is_sending.wait)
+    os.kill(os.getpid(), signal.SIGINT)
+    await ending
+    gate.set()
+    assert screen.file.getvalue().splitlines() == [SKIPPED, "hanging is not notified: it was skipped"]  # type: ignore[attr-defined]
+
+
+class Hanging:
+    """A service that answers when a gate opens."""
+
+    label = "hanging"
+
+    def __init__(self, gate: threading.Event) -> None:
+        self._gate = gate
+        self.is_sending = threading.Event()
+
+    def send(self, message: Message) -> str | None:
+        self.is_sending.set()
+        self._gate.wait()
+        return None
 
 
 def test_the_command_to_copy_shows_no_url() -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from runner import Bulkhead, Routes, RunSpec, source_spec
 from runner.config.notify_values import Occasion
@@ -21,6 +22,7 @@ from runner.events import BatchFinished, BatchStarted, ItemMoved, ManifestWritte
 from runner.models import BatchState, ItemState
 from runner.notify import Notifier
 from runner.notify.message import Message
+from tests.support.notified import running_receivers
 
 STARTED = BatchStarted(batch_id="b-1", source_uri="file:///in", out="/out", resumed=False, by_state={}, slots_free=1)
 WRITTEN = ManifestWritten(batch_id="b-1", out="/out", summary={"batch_id": "b-1", "exit_code": 0})
@@ -199,6 +201,40 @@ async def test_the_title_says_that_a_run_was_in_the_sandbox() -> None:
     notifier.take(DONE)
     await notifier.drained()
     assert service.got[0].title.startswith("Sandbox: Bulkhead: ")
+
+
+def gone(_text: str, _output: str) -> None:
+    raise BrokenPipeError
+
+
+async def test_a_screen_that_is_gone_is_no_trouble(caplog: pytest.LogCaptureFixture) -> None:
+    notifier = Notifier([Fake("A", boom)], tell=gone)
+    notifier.take(DONE)
+    await notifier.drained()
+    del notifier
+    assert not caplog.records
+
+
+async def test_settings_say_whom_to_notify_and_what_to_run_and_the_key_stays_out_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MY_KEY", "canary-license-key")
+    notices: list[str] = []
+    with running_receivers() as receivers:
+        settings = Settings(
+            license_key=SecretStr("canary-license-key"),
+            notify_urls=(SecretStr(receivers.url("good")),),
+            notify_on=(Occasion.PAUSED,),
+            on_finish=("sh", "-c", f"env > {tmp_path}/env"),
+        )
+        notifier = await Notifier.of(settings, tell=keep(notices), options=" --ledger L")
+        for event in (STARTED, WRITTEN, DONE, replace(LOST, reason="refused: canary-license-key")):
+            notifier.take(event)
+        await notifier.drained()
+    (message,) = receivers.got["good"]
+    assert message["message"].endswith("refused: ***\nReport: /out/report.html\nNext: bulkhead resume b-1 --ledger L")
+    assert notices == []
+    assert "canary" not in (tmp_path / "env").read_text()
 
 
 async def test_a_library_user_gives_it_to_bulkhead_as_a_listener(settings: Settings, tmp_path: Path) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from types import ModuleType
 
 import pytest
 from pydantic import SecretStr
@@ -171,6 +173,31 @@ async def test_without_the_extra_the_error_says_what_to_install(monkeypatch: pyt
     with pytest.raises(ConfigError, match="the notify extra is not installed") as caught:
         await loaded("json://127.0.0.1:1")
     assert "pip install '.[notify]'" in str(caught.value.hint)
+
+
+async def test_a_version_of_apprise_that_cannot_be_used_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "apprise", ModuleType("apprise"))
+    with pytest.raises(ConfigError, match="the installed version of apprise cannot be used") as caught:
+        await loaded("json://127.0.0.1:1")
+    assert "pip install '.[notify]'" in str(caught.value.hint)
+
+
+async def test_a_service_that_raises_while_it_is_set_up_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(url: str, **_: object) -> None:
+        raise TypeError(url)
+
+    import apprise
+
+    monkeypatch.setattr(apprise.Apprise, "instantiate", broken)
+    with pytest.raises(ConfigError, match=r"apprise cannot use this URL \(TypeError\)") as caught:
+        await loaded("json://canary-user@127.0.0.1:1")
+    assert shows_no_secret(str(caught.value))
+
+
+async def test_no_thread_of_apprise_keeps_the_process_from_ending() -> None:
+    async with running_receiver() as receiver:
+        assert await troubles(url_of(receiver.url)) == [None]
+    assert not [one for one in threading.enumerate() if one is not threading.main_thread() and not one.daemon]
 
 
 async def test_nothing_is_imported_if_nobody_is_notified(monkeypatch: pytest.MonkeyPatch) -> None:
