@@ -6,7 +6,7 @@ import logging
 import os
 import stat
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -69,6 +69,8 @@ def opened(
     if path is None:
         yield None
         return
+    with suppress(RuntimeError):  # it begins with a user that this machine does not have
+        path = path.expanduser()
     file = _open(path, loaded)
     log = LogFile(file, now=now, on_trouble=on_trouble)
     try:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from runner.clock import plausible
 from runner.models import OPEN_STATES, BatchState, ItemState
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def done_at(now: datetime, *, open_count: int, quota_s: float, per_s: float | No
     if not 0 < seconds <= _LONGEST_S:
         return None
     try:
-        return now + timedelta(seconds=seconds)
+        return plausible(now + timedelta(seconds=seconds))
     except OverflowError:
         return None
 

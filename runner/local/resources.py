@@ -76,6 +76,13 @@ def _opened_once(
     return opened
 
 
+def connections_of(settings: Settings) -> Connections:
+    """Return how settings reach the vendor."""
+    from runner.dromo.connections import Connections  # noqa: PLC0415 - aiohttp is slow to import and often not needed
+
+    return Connections(proxy=settings.proxy, ca_file=settings.ca_file, unused_variable=settings.unused_proxy)
+
+
 class Resources:
     """Opens the ledger, API, storage, and quota store of one set of settings; use as an async context manager.
 
@@ -237,7 +244,7 @@ class Resources:
                 vendor_time=self.vendor_time,
                 round_trips=self.round_trips,
                 review_hosts=self.settings.review_hosts,
-                connections=self._connections(),
+                connections=connections_of(self.settings),
             )
         )
 
@@ -292,7 +299,7 @@ class Resources:
                 answer_bytes=settings.max_upload_answer,
                 result_bytes=settings.max_result,
                 bwlimit=AsyncLimiter(limit, 1) if limit else None,
-                connections=self._connections(),
+                connections=connections_of(self.settings),
             )
         )
 
@@ -321,12 +328,6 @@ class Resources:
             round_trips=self.round_trips,
             request_timeout_s=self.settings.request_timeout_s,
         )
-
-    def _connections(self) -> Connections:
-        from runner.dromo.connections import Connections  # noqa: PLC0415 - as above
-
-        settings = self.settings
-        return Connections(proxy=settings.proxy, ca_file=settings.ca_file, unused_variable=settings.unused_proxy)
 
     def _license_key(self) -> str:
         key = self.settings.license_key

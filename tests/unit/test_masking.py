@@ -130,3 +130,12 @@ def test_a_name_that_contains_the_whole_key_is_known_in_every_encoding(encode):
 @pytest.mark.parametrize(("key", "name"), [("any", "any.csv"), ("sandbox-key", "sandbox-key.csv"), (KEY, KEY[:20])])
 def test_a_name_that_contains_a_word_or_a_part_of_the_key_is_a_name_like_any_other(key, name):
     assert not Mask(key).knows(name)
+
+
+@pytest.mark.parametrize("password", ["secret", "sec@ret", "a:sec@b:ret"])
+def test_user_and_password_of_an_address_are_hidden_and_its_host_stays(password):
+    assert FORMS(f"via http://jo:{password}@proxy.example:3128/ ok") == "via http://***@proxy.example:3128/ ok"
+
+
+def test_an_address_without_a_user_stays_whatever_comes_after_its_host():
+    assert FORMS("see http://proxy.example/@jo and a@b.example") == "see http://proxy.example/@jo and a@b.example"

@@ -182,7 +182,7 @@ class Operations:
         ).findings()
 
     def _parameters(self) -> Settings:
-        """Return the settings that the stack's parameters give its functions, with the stack's table as the ledger."""
+        """Return the settings of the stack's functions, with its table as the ledger, and with this machine's proxy."""
         parameters = self.stack.parameters
         values: dict[str, Any] = {
             name: parameters[key] for key, name in _SETTING_OF_PARAMETER.items() if parameters.get(key)
@@ -191,6 +191,8 @@ class Operations:
             ledger=self._table(),
             aws_region=self.stack.region,
             aws_endpoint_url=self._settings.aws_endpoint_url,
+            proxy=self._settings.proxy,
+            ca_file=self._settings.ca_file,
             **values,
         )
 

@@ -162,7 +162,7 @@ class Doctor:
         if text is None:
             return [found]
         require_encryption(self._settings.api_url)
-        vendor = await vendor_finding(self._settings.api_url, text)
+        vendor = await vendor_finding(self._settings, text)
         return [found, vendor, *await run_check("quota", lambda: self._quota(text))]
 
     async def _quota(self, key: str) -> list[Finding]:

@@ -14,10 +14,12 @@ from runner.dromo.client import HeadlessClient
 from runner.dromo.http import ConnectionCut, RequestSent, open_session
 from runner.errors import AuthRefused, AwsRefused, BulkheadError, ConnectionBarred, Unavailable
 from runner.findings import Finding, fail, ok, warn
+from runner.local.resources import connections_of
 
 if TYPE_CHECKING:
     from runner.aws.services import Aws
     from runner.cloud.ops.stack import Stack
+    from runner.config.settings import Settings
 
 TIMEOUT_S = 15.0
 """Timeout of one request; the webhook's function starts within a few seconds if it was not called for a while."""
@@ -57,10 +59,12 @@ class LicenseKey:
         return self._stack.output(LICENSE_SECRET)
 
 
-async def vendor_finding(api_url: str, key: str) -> Finding:
+async def vendor_finding(settings: Settings, key: str) -> Finding:
     """Check that the vendor's API accepts the key; creates nothing."""
+    api_url = settings.api_url
     try:
-        async with HeadlessClient(api_url, key, timeout_s=TIMEOUT_S) as client:
+        connections = connections_of(settings)
+        async with HeadlessClient(api_url, key, timeout_s=TIMEOUT_S, connections=connections) as client:
             await client.list_page(limit=1, offset=0)
     except ConnectionBarred as error:
         return fail("vendor", f"{api_url}: {error}", error.hint)

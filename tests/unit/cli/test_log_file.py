@@ -97,6 +97,17 @@ def test_a_full_disk_is_told_once_and_does_not_end_the_run(open_log, troubles: l
     ]
 
 
+def test_the_home_directory_is_found_also_in_a_variable(
+    open_log, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with open_log(Path("~/run.log")) as log:
+        log.write("one")
+    assert (tmp_path / "run.log").exists()
+    with pytest.raises(ConfigError, match="nobody-here"), open_log(Path("~nobody-here/run.log")):
+        """Not reached."""
+
+
 def test_no_path_is_no_log(open_log) -> None:
     with open_log(None) as log:
         assert log is None
