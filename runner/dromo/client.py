@@ -259,7 +259,8 @@ class HeadlessClient:
         except (aiohttp.ClientError, ConnectionCut, OSError) as error:
             failure = doubt(f"the API's answer was cut or is not HTTP ({type(error).__name__})")
         if not sent.begun and isinstance(failure, doubt):
-            failure = self._connections.not_connected(f"the request did not reach the API{missed}")
+            message = f"the request did not reach the API{missed}"
+            failure = self._connections.not_connected(message, host=url.host or "")
         raise failure
 
     def _note_time(self, response: aiohttp.ClientResponse, *, asked_at: float) -> None:

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
     from runner.protocols import Body
 
+_CONNECT_STALLS = 4
+"""How many times as long as a stall it may take to connect: to find addresses, to try them, by a proxy, and for TLS."""
+
 _READ_BUFFER_BYTES = 256 * 1024
 _AUTO_HEADERS = ("Content-Type", "Accept", "Accept-Encoding")
 _CODE = re.compile(rb"<Code>([A-Za-z0-9]{1,64})</Code>")
@@ -144,7 +147,7 @@ class HttpStorage:
 
     async def _send(self, url: str, upload: UploadPayload, due: _Due, *, only_if_absent: bool) -> _Answer:
         headers = {"If-None-Match": "*"} if only_if_absent else {}
-        sent = RequestSent()
+        sent = RequestSent(then=due.connected)
         failure: BulkheadError
         try:
             async with AsyncExitStack() as opened:
@@ -192,7 +195,8 @@ class HttpStorage:
         except UploadRefused as error:
             failure = Unavailable(str(error))
         except TimeoutError:
-            failure = Unavailable(f"storage did not answer within {self._stall_s:g} s")
+            late = f"storage did not answer within {self._stall_s:g} s"
+            failure = Unavailable(late if sent.begun else f"the download {due.missed}")
         except (aiohttp.ClientError, ConnectionCut, OSError) as error:
             failure = Unavailable(f"the download was cut ({type(error).__name__})")
         raise failure
@@ -267,21 +271,32 @@ class HttpStorage:
 
 
 class _Due:
-    """When the answer to a transfer is due: `stall_s` after `begin()`, and before the transfer ends as a whole."""
+    """When the answer to a transfer is due: `stall_s` after `begin()`, and before the transfer ends as a whole.
+
+    A connection is made within a few times `stall_s`, also by a proxy that says nothing.
+    """
 
     def __init__(self, stall_s: float, *, most_s: float) -> None:
         self._stall_s = stall_s
         self._most_s = most_s
         self._loop = asyncio.get_running_loop()
         self._ends_at = self._loop.time() + most_s
-        self._deadline = asyncio.timeout_at(self._ends_at)
+        self._connect_s = min(_CONNECT_STALLS * stall_s, most_s)
+        self._deadline = asyncio.timeout_at(self._loop.time() + self._connect_s)
         self._due_at = self._ends_at
+        self._is_connected = False
         self._begun = False
         self._has_head = False
 
+    def connected(self) -> None:
+        """Wait for the transfer itself, since a connection is made."""
+        self._is_connected = True
+        if not self._deadline.expired():
+            self._deadline.reschedule(self._due_at)
+
     def begin(self) -> None:
         """Count from now, since the last byte of the request was sent."""
-        self._begun = True
+        self._is_connected = self._begun = True
         if not (self._has_head or self._deadline.expired()):
             self._due_at = min(self._loop.time() + self._stall_s, self._ends_at)
             self._deadline.reschedule(self._due_at)
@@ -308,6 +323,8 @@ class _Due:
     @property
     def missed(self) -> str:
         """What happened if the answer came too late."""
+        if not self._is_connected:
+            return f"got no connection within {self._connect_s:.0f} s"
         if self._loop.time() >= self._ends_at:
             return f"took longer than {self._most_s:.0f} s as a whole"
         return f"stalled for {self._stall_s:g} s"

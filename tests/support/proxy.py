@@ -13,14 +13,17 @@ from tests.support.rawserver import Peer, RawServer
 
 
 class ConnectProxy:
-    """Connects to the server at `url`; with `refuses`, answers with that status instead.
+    """Connects to the server at `url`; with `refuses`, answers with that status instead, and with `hangs`, never.
 
-    `asked` has the first line of each request, `passwords` its `Proxy-Authorization` header.
+    `asked` has the first line of each request, `headers` its headers, `passwords` its `Proxy-Authorization`.
     """
 
-    def __init__(self, url: str = "", *, refuses: int | None = None, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, url: str = "", *, refuses: int | None = None, hangs: bool = False, tls: ssl.SSLContext | None = None
+    ) -> None:
         self._target = urlsplit(url)
         self.refuses = refuses
+        self._hangs = hangs
         self._server = RawServer(self._play, tls=tls)
         self.asked: list[str] = []
         self.passwords: list[str | None] = []
@@ -48,6 +51,9 @@ class ConnectProxy:
         self.asked.append(peer.request_line)
         self.headers.append(peer.headers)
         self.passwords.append(peer.headers.get("proxy-authorization"))
+        if self._hangs:
+            await peer.until_gone()
+            return
         if self.refuses:
             await peer.send(f"HTTP/1.1 {self.refuses} No\r\nContent-Length: 0\r\n\r\n".encode())
             return

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from yarl import URL
 
 from runner.dromo.client import HeadlessClient
 from runner.dromo.connections import Connections
@@ -180,6 +181,33 @@ async def test_a_proxy_that_cannot_be_reached_is_named() -> None:
     assert isinstance(error, NotSent)
     assert str(error).startswith(f"cannot connect to the proxy {address}: ")
     assert error.hint == "check --proxy"
+
+
+async def test_a_proxy_that_says_nothing_is_named_after_the_timeout() -> None:
+    async with ConnectProxy(hangs=True) as proxy:
+        connections = Connections(proxy=Proxy.parse(proxy.url))
+        async with HeadlessClient(API, "key-1", connections=connections, timeout_s=0.1) as client:
+            with pytest.raises(NotSent) as caught:
+                await client.list_page(limit=1, offset=0)
+    assert str(caught.value) == f"the request did not reach the API within 0.1 s through the proxy {proxy.url}"
+
+
+async def test_a_proxy_that_says_nothing_holds_no_transfer_up_for_long() -> None:
+    async with ConnectProxy(hangs=True) as proxy:
+        connections = Connections(proxy=Proxy.parse(proxy.url))
+        async with HttpStorage("https://api.example", connections=connections, stall_s=0.05) as storage:
+            with pytest.raises(NotSent, match="the upload got no connection"):
+                await storage.put(STORAGE, FakeBody([b"a"]), only_if_absent=True)
+            with pytest.raises(Unavailable, match="got no connection"):
+                async with storage.get(STORAGE):
+                    """Not reached."""
+
+
+@pytest.mark.parametrize("host", ["[::1]", "127.0.0.9", "localhost", "sandbox.localhost", "[::ffff:127.0.0.1]"])
+def test_no_name_or_address_of_this_machine_goes_through_the_proxy(host: str) -> None:
+    connections = Connections(proxy=Proxy.parse("http://proxy.example"))
+    assert "proxy" not in connections.through(URL(f"http://{host}:8700/x"), {})
+    assert "proxy" in connections.through(URL("http://localhost.example:8700/x"), {})
 
 
 async def test_an_upload_that_a_proxy_refuses_was_not_sent_and_names_the_proxy(authority: Authority) -> None:
