@@ -21,7 +21,9 @@ COMMAND_WITHIN_S = 60.0
 END_WITHIN_S = 5.0
 """How long the command's processes have to end after SIGTERM, before SIGKILL."""
 
-_OUTPUT_WITHIN_S = 0.5
+OUTPUT_WITHIN_S = 2.0
+"""How long the end of the output is waited for; a process that the command has left behind can keep it open."""
+
 _OUTPUT_BYTES = 4000
 _LINE_CHARS = 200
 
@@ -41,6 +43,7 @@ async def run_command(
     stop: asyncio.Event,
     limit_s: float = COMMAND_WITHIN_S,
     end_within_s: float = END_WITHIN_S,
+    output_within_s: float = OUTPUT_WITHIN_S,
 ) -> CommandFailure | None:
     """Run a command with `document` on its standard input; return None, or why it did not succeed.
 
@@ -72,7 +75,7 @@ async def run_command(
     code = exited.result()
     if code == 0:
         return None
-    await asyncio.wait({read}, timeout=_OUTPUT_WITHIN_S)
+    await asyncio.wait({read}, timeout=output_within_s)
     said = cut(Mask(*secrets)(shown(output.last_line())), _LINE_CHARS)
     how = f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
     return CommandFailure(how, said)

@@ -25,6 +25,7 @@ async def ran(
     secrets: tuple[str, ...] = (),
     stop: asyncio.Event | None = None,
     limit_s: float = 60.0,
+    output_within_s: float = 60.0,
 ) -> str | None:
     """Run a Python program as the command; return its failure as one text."""
     failure = await run_command(
@@ -34,6 +35,7 @@ async def ran(
         stop=stop or asyncio.Event(),
         limit_s=limit_s,
         end_within_s=0.2,
+        output_within_s=output_within_s,
     )
     return failure and ": ".join(filter(None, failure))
 
@@ -124,7 +126,7 @@ async def test_a_child_that_keeps_the_output_open_does_not_hold_the_run_up(tmp_p
         f"child = subprocess.Popen([sys.executable, '-S', '-c', {SLOW!r}])\n"
         f"open({str(pid)!r}, 'w').write(str(child.pid))\nsys.exit(2)"
     )
-    assert await ran(program) == "ended with code 2"
+    assert await ran(program, output_within_s=0.05) == "ended with code 2"
     child = int(pid.read_text())
     os.kill(child, signal.SIGKILL)  # a command may leave a process behind, so it is there
     assert await ends(child)
