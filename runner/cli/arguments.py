@@ -31,7 +31,7 @@ from runner.cli.option_groups import (
     Stack,
 )
 from runner.cli.options import Argument, Arguments, Option, Panel
-from runner.cli.output_options import Format, Json, Lines, Quiet, Verbose
+from runner.cli.output_options import Format, Json, Lines, Quiet, Stats, Verbose
 
 
 def _masked_url(url: str) -> str:
@@ -203,6 +203,7 @@ class CheckArguments(
     CheckOutput,
     Json,
     Quiet,
+    Stats,
     Verbose,
 ):
     """What `check` takes."""

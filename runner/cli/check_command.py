@@ -105,7 +105,8 @@ class _Check:
 
     async def _run(self, setup: CheckSetup, bound: Sequence[BoundRoute]) -> None:
         is_shown = not (self._args.quiet or self._args.json)
-        async with showing_check(self._screen, self._totals, is_shown=is_shown) as progress:
+        every_s = self._args.every_s()
+        async with showing_check(self._screen, self._totals, is_shown=is_shown, every_s=every_s) as progress:
             work = asyncio.ensure_future(setup.run(bound, on_files=self._take, on_listed=progress.listed))
 
             def end(number: signal.Signals) -> None:

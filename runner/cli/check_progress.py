@@ -1,4 +1,4 @@
-"""Progress of a check, on stderr: a live bar on a terminal, a plain line every ten seconds elsewhere."""
+"""Progress of a check, on stderr: a live bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rich.console import Console, Group
 from rich.text import Text
 
 from runner.check import CheckTotals, Prediction
-from runner.cli.progress import ProgressHead, alive, indented
+from runner.cli.progress import LINE_EVERY_S, ProgressHead, alive, indented
 from runner.formatting import counted, lasting
 
 STYLES = {
@@ -63,11 +63,13 @@ class CheckProgress:
 
 
 @asynccontextmanager
-async def showing_check(console: Console, totals: CheckTotals, *, is_shown: bool) -> AsyncIterator[CheckProgress]:
+async def showing_check(
+    console: Console, totals: CheckTotals, *, is_shown: bool, every_s: float = LINE_EVERY_S
+) -> AsyncIterator[CheckProgress]:
     """Show the progress of a check while the block runs."""
     progress = CheckProgress(totals)
     if not is_shown:
         yield progress
         return
-    async with alive(console, view=progress.view, line=progress.line):
+    async with alive(console, view=progress.view, line=progress.line, every_s=every_s):
         yield progress

@@ -24,8 +24,8 @@ class Quiet(Arguments):
     quiet: Annotated[bool, Option("--quiet", None, "Show only errors.", Panel.OUTPUT, short="-q")] = False
 
 
-class Lines(Arguments):
-    """Plain lines about a run."""
+class Stats(Arguments):
+    """Plain lines about progress."""
 
     stats: Annotated[
         str | None,
@@ -36,17 +36,6 @@ class Lines(Arguments):
             Panel.OUTPUT,
             envvar="BULKHEAD_STATS",
             default="10s",
-        ),
-    ] = None
-
-    log_file: Annotated[
-        Path | None,
-        Option(
-            "--log-file",
-            "FILE",
-            "Append notices, progress, errors, and the outcome to this file, with timestamps; with -v, also each step.",
-            Panel.OUTPUT,
-            envvar="BULKHEAD_LOG_FILE",
         ),
     ] = None
 
@@ -65,6 +54,21 @@ class Lines(Arguments):
         if 0 < every_s < SHORTEST_S:
             raise ConfigError(f"--stats {self.stats}: write at least 100ms, or 0 for no lines")
         return every_s
+
+
+class Lines(Stats):
+    """Plain lines about a run, also in a file."""
+
+    log_file: Annotated[
+        Path | None,
+        Option(
+            "--log-file",
+            "FILE",
+            "Append notices, progress, errors, and the outcome to this file, with timestamps; with -v, also each step.",
+            Panel.OUTPUT,
+            envvar="BULKHEAD_LOG_FILE",
+        ),
+    ] = None
 
 
 class Verbose(Arguments):

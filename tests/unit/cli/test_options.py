@@ -85,3 +85,17 @@ def test_the_list_of_commands_has_the_help_of_each() -> None:
     listed = {command.name: command.callback.__doc__ for command in build(["--help"]).registered_commands}
     assert listed == complete
     assert set(complete) == {name for name in COMMANDS if " " not in name}
+
+
+@pytest.mark.parametrize(
+    ("stats", "seconds"), [(None, 10.0), ("0", 0.0), ("0s", 0.0), ("0.1s", 0.1), ("2m", 120.0), ("30", 30.0)]
+)
+def test_stats_is_the_time_between_lines_about_the_progress(stats: str | None, seconds: float) -> None:
+    assert RunArguments(stats=stats).every_s() == seconds
+    assert arguments.CheckArguments(stats=stats).every_s() == seconds
+
+
+@pytest.mark.parametrize("stats", ["-1", "often", "", "1ms", "0.05s", "99999d"])
+def test_a_time_between_lines_that_is_none_is_refused_by_name(stats: str) -> None:
+    with pytest.raises(ConfigError, match=f"^--stats {stats}: "):
+        RunArguments(stats=stats).every_s()

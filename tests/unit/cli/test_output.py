@@ -1,5 +1,6 @@
 """What a run shows: progress, the summary at the end, and the JSON events."""
 
+import asyncio
 import io
 import json
 from collections.abc import AsyncIterator
@@ -218,6 +219,22 @@ async def test_notices_are_shown_once_and_limited_creates_with_their_wait() -> N
         "the vendor cannot be reached",
         "the vendor limits creates (429): all creates wait 41 s",
     ]
+
+
+@pytest.mark.virtual_time
+@pytest.mark.parametrize(("every_s", "count"), [(10.0, 3), (0.5, 69), (0.0, 0)])
+async def test_without_a_terminal_a_line_is_written_every_so_often(every_s: float, count: int) -> None:
+    to = console()
+    async with showing(to, ProgressState(quota=Rate(20, 60.0), ticks=lambda: 0.0), every_s=every_s):
+        await asyncio.sleep(34.9)
+    assert written(to).splitlines() == ["0 s: 0 of 0 items; nothing listed yet; 0 B uploaded"] * count
+
+
+async def test_with_a_stamp_lines_and_notices_begin_with_it() -> None:
+    to = console()
+    async with showing(to, ProgressState(quota=Rate(20, 60.0), ticks=lambda: 0.0), stamp=lambda: "17:42:03 ") as shown:
+        shown.take(Notice(code="x", message="the vendor cannot be reached"))
+    assert written(to) == "17:42:03 the vendor cannot be reached\n"
 
 
 async def test_the_live_view_leaves_nothing_behind_but_what_was_said() -> None:
