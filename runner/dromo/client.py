@@ -230,7 +230,7 @@ class HeadlessClient:
         sent = RequestSent()
         asked_at = self._vendor_time.ticks() if self._vendor_time else 0.0
         failure: BulkheadError
-        missed = ": the connection was cut"
+        missed = "the connection was cut"
         url = URL(self._base + path, encoded=True)
         try:
             async with session.request(
@@ -252,15 +252,14 @@ class HeadlessClient:
         except (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError) as error:
             failure = self._connections.failure(error, peer=_PEER, has_answered=self._has_answered)
         except TimeoutError:
-            missed = f" within {self._timeout_s:g} s"
-            failure = doubt(f"the API did not answer{missed}")
+            missed = f"no connection within {self._timeout_s:g} s"
+            failure = doubt(f"the API did not answer within {self._timeout_s:g} s")
         except _TooLarge:
             failure = doubt(f"the API's answer is larger than {cap_bytes} bytes")
         except (aiohttp.ClientError, ConnectionCut, OSError) as error:
             failure = doubt(f"the API's answer was cut or is not HTTP ({type(error).__name__})")
         if not sent.begun and isinstance(failure, doubt):
-            message = f"the request did not reach the API{missed}"
-            failure = self._connections.not_connected(message, host=url.host or "")
+            failure = self._connections.not_connected("cannot reach the API", missed, host=url.host or "")
         raise failure
 
     def _note_time(self, response: aiohttp.ClientResponse, *, asked_at: float) -> None:

@@ -81,12 +81,13 @@ class Connections:
         reason = error.os_error.strerror or type(error.os_error).__name__
         if self._is_of_the_proxy(error):
             return NotSent(f"cannot connect to the proxy {self.proxy}: {reason}", hint="check --proxy")
-        return self.not_connected(f"cannot connect to {peer}: {reason}", host=error.host)
+        return self.not_connected(f"cannot connect to {peer}", reason, host=error.host)
 
-    def not_connected(self, message: str, *, host: str) -> NotSent:
+    def not_connected(self, what: str, why: str, *, host: str) -> NotSent:
         """Return the error for a request to `host` that was not sent, which names the proxy, or a variable for one."""
         if self.proxy is not None and not is_loopback_host(host):
-            return NotSent(f"{message} through the proxy {self.proxy}", hint="check --proxy")
+            return NotSent(f"{what} through the proxy {self.proxy}: {why}", hint="check --proxy")
+        message = f"{what}: {why}"
         if self.unused_variable is None:
             return NotSent(message)
         return NotSent(

@@ -189,7 +189,21 @@ async def test_a_proxy_that_says_nothing_is_named_after_the_timeout() -> None:
         async with HeadlessClient(API, "key-1", connections=connections, timeout_s=0.1) as client:
             with pytest.raises(NotSent) as caught:
                 await client.list_page(limit=1, offset=0)
-    assert str(caught.value) == f"the request did not reach the API within 0.1 s through the proxy {proxy.url}"
+    assert str(caught.value) == f"cannot reach the API through the proxy {proxy.url}: no connection within 0.1 s"
+
+
+@pytest.mark.parametrize(
+    "text", [b"", b"SSH-2.0-OpenSSH_9.6\r\n", b"HTTP/1.1 302 Found\r\nLocation: http://login.example/\r\n\r\n"]
+)
+async def test_what_is_no_proxy_is_named(text: bytes) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.head()
+        await peer.send(text)
+
+    async with RawServer(script) as server:
+        error = await refusal_of(Connections(proxy=Proxy.parse(server.url)))
+    assert isinstance(error, NotSent)
+    assert f"the proxy {server.url}" in str(error)
 
 
 async def test_a_proxy_that_says_nothing_holds_no_transfer_up_for_long() -> None:
