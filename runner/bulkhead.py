@@ -20,7 +20,7 @@ from runner.local.batch_lease import hold_batch_lease
 from runner.local.batch_lookup import Batches
 from runner.local.contexts import Contexts, rank_by
 from runner.local.continuing import refuse_changes, take_over
-from runner.local.dismiss import DISMISSIBLE_STATES, dismiss
+from runner.local.dismiss import DISMISSIBLE_STATES, batches_of, dismiss
 from runner.local.dismissed import DismissedReviews
 from runner.local.doctor import examine
 from runner.local.finish import Records, counts_by_name, finish, judge, record, write_report_again
@@ -303,13 +303,16 @@ class Bulkhead:
         ledger = await self._resources.ledger(write=True)
         transitions = await self._transitions(ledger, batch)
         items = await dismiss(ledger, batch.batch_id, match=match, reason=reason, transitions=transitions)
-        if items and batch.state is not BatchState.RUNNING:
-            await self._record_again(batch, ledger)
+        for one in batches_of(batch.batch_id, items) if items else ():
+            await self._record_again(one, ledger)
         return batch, items
 
-    async def _record_again(self, batch: Batch, ledger: Ledger) -> None:
+    async def _record_again(self, batch_id: str, ledger: Ledger) -> None:
         """Record how a settled batch stands now that some of its items have changed, and write its manifest again."""
-        if not batch.listed or OPEN_STATES & (await ledger.counts(batch.batch_id)).keys():
+        batch = await ledger.batch(batch_id)
+        if batch is None or batch.driver == "stack" or batch.state is BatchState.RUNNING or not batch.listed:
+            return
+        if OPEN_STATES & (await ledger.counts(batch_id)).keys():
             return
         result = await judge(
             batch,

@@ -49,6 +49,7 @@ COMMANDS: dict[str, Command] = {
     "cloud manifest": Command("cloud", "manifest"),
     "cloud redrive": Command("cloud", "redrive"),
     "cloud reviews": Command("cloud", "reviews"),
+    "cloud dismiss": Command("cloud", "dismiss"),
     "cloud doctor": Command("cloud", "doctor"),
     "webhook-url": Command("cloud", "webhook_url"),
     "sandbox": Command("setup", "sandbox_function"),

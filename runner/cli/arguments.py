@@ -104,17 +104,24 @@ class TrackArguments(Patience, Account, Notify, Json, Quiet, Lines, Verbose):
     watch: Annotated[bool, Option("--watch", None, "Wait until every review is finished.", Panel.PACE)] = False
 
 
-class ReviewsArguments(Config, Ledger, Json, Verbose):
-    """What `reviews` takes."""
+class Reviews(Arguments):
+    """Which open reviews to list."""
 
     batch: Annotated[str | None, Argument("BATCH", "The batch's id; by default, all batches.")] = None
     open: Annotated[
         bool, Option("--open", None, "Open the oldest reviews in the browser, at most 10.", Panel.OUTPUT)
     ] = False
+    limit: Annotated[
+        int, Option("--limit", "N", "Show the N oldest reviews; --json writes all.", Panel.OUTPUT, min=1)
+    ] = 50
 
 
-class DismissArguments(Account, Json, Verbose):
-    """What `dismiss` takes."""
+class ReviewsArguments(Reviews, Config, Ledger, Json, Verbose):
+    """What `reviews` takes."""
+
+
+class Dismissal(Arguments):
+    """Which items to dismiss, and why."""
 
     batch: Annotated[
         str | None,
@@ -128,6 +135,10 @@ class DismissArguments(Account, Json, Verbose):
     match: Annotated[str | None, Option("--match", "GLOB", "Dismiss only items whose name matches.", Panel.BATCH)] = (
         None
     )
+
+
+class DismissArguments(Dismissal, Account, Json, Verbose):
+    """What `dismiss` takes."""
 
 
 class PlanArguments(Source, Selection, Again, Encoding, Schema, PlanQuota, Places, Json, Verbose):
@@ -321,10 +332,12 @@ class CloudRedriveArguments(Redriven, Cloud, Json, Verbose):
     ] = False
 
 
-class CloudReviewsArguments(CloudBatch, Cloud, Json, Verbose):
+class CloudReviewsArguments(Reviews, Cloud, Json, Verbose):
     """What `cloud reviews` takes."""
 
-    limit: Annotated[int, Option("--limit", "N", "Show at most N reviews.", Panel.OUTPUT, min=1)] = 50
+
+class CloudDismissArguments(Dismissal, Cloud, Json, Verbose):
+    """What `cloud dismiss` takes."""
 
 
 class CloudDoctorArguments(Cloud, Json, Verbose):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +19,6 @@ from runner.models import OPEN_STATES, ItemState, iso
 if TYPE_CHECKING:
     from runner.cli.triage import Triage
     from runner.cloud.ops.redrive import Redriven
-    from runner.cloud.ops.status import Review
     from runner.models import BatchStatus
 
 Command = tuple[str, str]
@@ -138,20 +136,6 @@ def print_put_back(console: Console, redriven: Redriven, *, batch_id: str | None
         print_commands(
             console, [(f"bulkhead cloud status{f' {batch_id}' if batch_id else ''}{options}", "shows their progress")]
         )
-
-
-def print_reviews(console: Console, found: Sequence[Review], *, limit: int) -> None:
-    """Write the reviews by batch, each with the page to finish it on."""
-    if not found:
-        line(console, "there are no open reviews")
-    for batch_id, reviews in groupby(found[:limit], key=lambda review: review.batch_id):
-        line(console, f"Batch {shown(batch_id)}", style="bold")
-        for review in reviews:
-            waits = f"  waiting for {_ago(review.since)}" if review.since else ""
-            line(console, f"  {shown(review.source)}{waits}")
-            line(console, f"    {shown(review.review_url or 'the vendor has not sent a review URL')}", style="cyan")
-    if len(found) > limit:
-        line(console, f"… and more: --limit {limit * 10}, or --json for all")
 
 
 def print_webhook_url(console: Console, url: str, *, which: str, options: str) -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import sys
-from collections.abc import AsyncGenerator, AsyncIterable, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncIterable, Mapping
 from datetime import datetime
 from enum import Enum
 from pathlib import Path
@@ -117,27 +116,6 @@ def _scalar(value: Any) -> Any:
 
 
 T = TypeVar("T")
-
-
-async def first(items: AsyncGenerator[T, None], count: int) -> list[T]:
-    """Return at most the first `count` items; the others are not requested."""
-    found: list[T] = []
-    async with aclosing(items) as left:
-        async for item in left:
-            found.append(item)
-            if len(found) == count:
-                break
-    return found
-
-
-async def write_array(items: AsyncIterable[object]) -> None:
-    """Write one JSON array to stdout, one item per line, in constant memory."""
-    out, between = sys.stdout.buffer, b"["
-    async for item in items:
-        out.write(between + orjson.dumps(plain(item)))
-        between = b",\n "
-    out.write(b"[]\n" if between == b"[" else b"]\n")
-    out.flush()
 
 
 async def write_pieces(pieces: AsyncIterable[bytes], to: Path | None = None) -> None:

@@ -16,27 +16,44 @@ from runner.reviews import OpenReview
 
 LISTED_MOST = 20
 
+REVIEWS_MOST = 50
+"""Open reviews that are listed unless a person asks for more."""
 
-def print_open_reviews(console: Console, found: Sequence[OpenReview], *, now: datetime, options: str = "") -> None:
-    """Write each review: file, age, reason, batch, and the page to finish it on; oldest first."""
-    needed = [review for review in found if not review.is_superseded]
+
+def print_open_reviews(
+    console: Console,
+    found: Sequence[OpenReview],
+    *,
+    now: datetime,
+    limit: int = REVIEWS_MOST,
+    options: str = "",
+    group: str = "",
+) -> None:
+    """Write the reviews, at most `limit`: file, age, reason, batch, and the page to finish it on.
+
+    The oldest come first, superseded ones last. `group` is the group of the commands, such as "cloud ".
+    """
     if not found:
         line(console, "there are no open reviews")
         return
+    needed = [review for review in found if not review.is_superseded]
+    superseded = [review for review in found if review.is_superseded]
     line(console, counted(len(needed), "open review"), style="bold")
-    for review in found:
+    for review in [*needed, *superseded][:limit]:
         _print_review(console, review, now)
-    superseded = len(found) - len(needed)
+    if len(found) > limit:
+        line(console, f"\n  … and {len(found) - limit:,} more: --limit {len(found)}, or --json for all")
     if superseded:
-        line(console, f"\n{counted(superseded, 'review')} superseded: a newer version of the file was sent since")
+        line(console, f"\n{counted(len(superseded), 'review')} superseded: a newer version of the file was sent since")
     if needed:
-        print_commands(
-            console,
-            [
-                (f"bulkhead track{options}", "collects the results of finished reviews"),
-                (f'bulkhead dismiss BATCH --match FILE --reason "…"{options}', "ends a review that nobody needs"),
-            ],
-        )
+        print_commands(console, _commands(group, options))
+
+
+def _commands(group: str, options: str) -> list[tuple[str, str]]:
+    """Return the next commands; the functions of a stack collect results by themselves."""
+    dismiss = f'bulkhead {group}dismiss BATCH --match FILE --reason "…"{options}'
+    track = [] if group else [(f"bulkhead track{options}", "collects the results of finished reviews")]
+    return [*track, (dismiss, "ends a review that nobody needs")]
 
 
 def _print_review(console: Console, review: OpenReview, now: datetime) -> None:
@@ -60,6 +77,11 @@ def print_dismissed(console: Console, batch_id: str, items: Sequence[Item]) -> N
         line(console, f"  {shown(item.source)}  was {_was(item)}", style="dim")
     if len(items) > LISTED_MOST:
         line(console, f"  … and {len(items) - LISTED_MOST:,} more")
+
+
+def dismissed_document(batch_id: str, items: Sequence[Item]) -> dict[str, object]:
+    """Return in JSON which items of a batch are dismissed now."""
+    return {"batch_id": batch_id, "dismissed": [item.source for item in items]}
 
 
 def _was(item: Item) -> str:

@@ -113,7 +113,8 @@ class Batches:
         if batch.driver == "stack":
             raise LedgerMismatch(
                 f"batch {batch.batch_id} belongs to a stack on AWS",
-                hint=f"`bulkhead cloud status {batch.batch_id}` shows it",
+                hint=f"`bulkhead cloud status {batch.batch_id}` shows it; `bulkhead cloud redrive` and "
+                "`bulkhead cloud dismiss` move its items",
             )
 
     def refuse_other_account(self, batch: Batch) -> None:

@@ -11,6 +11,7 @@ from runner.globs import Globs
 from runner.models import DISMISSED, FAILED_BEFORE, REVIEW_DISMISSED, BatchState, Item, ItemState
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
     from runner.ledger.protocol import Ledger
@@ -87,6 +88,15 @@ async def _end(item: Item, why: str, transitions: Transitions) -> None:
         error_code=REVIEW_DISMISSED if is_review else DISMISSED,
         error_message=f"dismissed: {why}",
     )
+
+
+def batches_of(batch_id: str, items: Iterable[Item]) -> list[str]:
+    """Return the batches that dismissing the items of a batch has changed, the batch itself last.
+
+    `items` are as they were: where one was not sent because an earlier one failed, the earlier one was dismissed.
+    """
+    earlier = {item.earlier_batch_id for item in items if item.error_code == FAILED_BEFORE}
+    return [*sorted(filter(None, earlier - {batch_id})), batch_id]
 
 
 async def dismissed_reviews(ledger: Ledger, batch: Batch, *, now: datetime) -> list[Item]:

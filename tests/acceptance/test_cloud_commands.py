@@ -13,7 +13,7 @@ import pytest
 
 from runner.clock import system_now
 from runner.cloud.dead_letters import DEAD_LETTER
-from runner.cloud.messages import ImportHint, ItemRef, StartLoad, decode, encode
+from runner.cloud.messages import BatchRef, ImportHint, ItemRef, StartLoad, decode, encode
 from runner.ledger.dynamodb.keys import TABLE
 from runner.ledger.dynamodb.ledger import DynamoLedger
 from runner.ledger.dynamodb.table import DynamoTable
@@ -168,13 +168,26 @@ def test_dead_letters_go_back_with_their_items(deployed: Deployed, bulkhead: Com
 def test_reviews_tell_who_waits_since_when_and_where(deployed: Deployed, bulkhead: Command) -> None:
     leave_batch(deployed, "b1", {"a.csv": S.NEEDS_REVIEW, "b.csv": S.NEEDS_REVIEW, "c.csv": S.COLLECTED})
     text = bulkhead("cloud", "reviews").expect(0).text
-    assert "a.csv  waiting for " in text
+    assert "2 open reviews" in text
     assert "https://vendor.example.com/review/a.csv" in text
-    assert "… and more" in bulkhead("cloud", "reviews", "b1", "--limit", "1").expect(0).text
+    assert "bulkhead cloud dismiss BATCH" in text
+    assert "… and 1 more: --limit 2" in bulkhead("cloud", "reviews", "b1", "--limit", "1").expect(0).text
     found = bulkhead("cloud", "reviews", "--json").expect(0).document
     assert [(one["batch_id"], one["source"]) for one in found] == [("b1", "a.csv"), ("b1", "b.csv")]
-    assert all(one["since"].endswith("Z") for one in found)
-    assert bulkhead("cloud", "reviews", "b1", "--json").expect(0).document == found
+    assert [one["source"] for one in bulkhead("cloud", "reviews", "b1", "--json").expect(0).document] == [
+        "a.csv",
+        "b.csv",
+    ]
+
+
+def test_dismissed_items_are_in_the_table_and_finish_is_enqueued(deployed: Deployed, bulkhead: Command) -> None:
+    leave_batch(deployed, "b1", {"in/a.csv": S.NEEDS_REVIEW, "b.csv": S.FAILED, "c.csv": S.COLLECTED})
+    ended = bulkhead("cloud", "dismiss", "--match", "in/*", "--reason", "the customer left", "--json").expect(0)
+    assert ended.document == {"batch_id": "b1", "dismissed": ["in/a.csv"]}
+    assert received(deployed, "FinishQueueUrl") == [BatchRef(batch_id="b1")]
+    assert "--reason" in bulkhead("cloud", "dismiss", "b1").expect(2).text
+    (document,) = bulkhead("cloud", "status", "--json").expect(0).document
+    assert document["by_state"] == {"collected": 1, "failed": 2}
 
 
 @pytest.mark.slow
@@ -274,7 +287,7 @@ def test_support_people_need_to_read_the_stack_and_the_table_alone(strict: Calla
     assert "1  b1" in support("cloud", "status").expect(0).text
     assert "Failed: 1 item" in support("cloud", "status", "b1").expect(0).text
     assert len(support("cloud", "manifest", "b1").expect(0).stdout.splitlines()) == 2
-    assert "b.csv  waiting" in support("cloud", "reviews").expect(0).text
+    assert "open for" in support("cloud", "reviews").expect(0).text
 
 
 @pytest.mark.slow

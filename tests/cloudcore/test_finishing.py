@@ -7,9 +7,13 @@ import asyncio
 import pytest
 
 from runner.cloud.messages import BatchRef, ImportHint, Message, StartLoad
+from runner.cloud.ops.dismiss import dismiss_items
 from runner.cloud.ops.redrive import Redrive
 from runner.cloud.protocols import Done, Queue, Requeued
+from runner.events import ignore
+from runner.manifest import MANIFEST_JSONL
 from runner.models import FAILED_BEFORE, Batch, ItemState
+from runner.stages.transitions import Transitions
 from tests.cloudcore.bench import Bench
 from tests.support.inputs import Fate
 
@@ -65,6 +69,34 @@ async def test_the_end_is_told_again_when_the_last_review_is_done_and_not_in_bet
             await bench.do(Queue.FINISH, ref(batch))
     assert [state for _, state, _ in bench.heard.ends] == ["settled", "complete"]
     assert {line["state"] for line in bench.results.manifest(batch.out)} == {"collected"}
+
+
+async def test_a_dismissed_review_is_in_the_manifest_and_collected_if_it_is_finished_anyway(bench: Bench) -> None:
+    batch = await loaded(bench, "review", "good")
+    await bench.do(Queue.FINISH, ref(batch))
+    assert (await bench.batch()).exit_code == 6
+    transitions = Transitions(bench.ledger, clock=bench.deployment.clock, emit=ignore, by_state={})
+    (was,) = await dismiss_items(
+        bench.ledger,
+        bench.deployment.queues,
+        batch.batch_id,
+        match=None,
+        reason="nobody answers",
+        transitions=transitions,
+    )
+    for message in bench.take(Queue.FINISH):
+        await bench.do(Queue.FINISH, message)
+    batch = await bench.batch()
+    assert (str(batch.state), batch.exit_code) == ("complete", 0)
+    assert b"review_dismissed" in bench.results.of(batch.out)[MANIFEST_JSONL]
+    await _collected(bench)
+    assert (await bench.items())[was.source].error_code == "review_dismissed"
+    bench.vendor.person_reviews(was.bound_id)
+    await _collected(bench)
+    for message in bench.take(Queue.FINISH):
+        await bench.do(Queue.FINISH, message)
+    assert str((await bench.items())[was.source].state) == "collected"
+    assert b"review_dismissed" not in bench.results.of(batch.out)[MANIFEST_JSONL]
 
 
 async def test_a_batch_in_which_something_is_open_is_left(bench: Bench) -> None:

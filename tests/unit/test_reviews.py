@@ -378,6 +378,20 @@ async def test_a_failed_file_that_is_dismissed_is_not_reported_again_until_it_ch
     assert (fifth.exit_code, fifth.by_state) == (ExitCode.OK, {S.COLLECTED: 1, S.SKIPPED: 1})
 
 
+async def test_a_failure_of_an_earlier_night_that_is_dismissed_is_in_that_nights_manifest_too(
+    nights: InboxNights,
+) -> None:
+    nights.write(east="1")
+    nights.end = failed("PARSE", "The file could not be parsed.")
+    first = await nights.run()
+    second = await nights.run()
+    async with nights.bulkhead() as bulkhead:
+        await bulkhead.dismiss(second.batch.batch_id, reason="the customer left")
+        status = await bulkhead.status(first.batch.batch_id)
+    assert (lines(first)["east.csv"]["error_code"], status.batch.exit_code) == ("dismissed", 0)
+    assert lines(second)["east.csv"]["state"] == "skipped"
+
+
 async def test_a_dismissed_item_is_redriven_only_by_name(nights: InboxNights) -> None:
     nights.write(east="1", west="2")
     nights.end = failed("PARSE", "The file could not be parsed.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from runner.cli.arguments import (
+    CloudDismissArguments,
     CloudDoctorArguments,
     CloudManifestArguments,
     CloudRedriveArguments,
@@ -99,18 +100,46 @@ async def redrive(args: CloudRedriveArguments) -> None:
 
 
 async def reviews(args: CloudReviewsArguments) -> None:
-    """List the imports that wait for review: since when, and the page where a person finishes each."""
-    from runner.cli.cloud_tables import print_reviews
-    from runner.cli.json_output import first, write_array
+    """List the open reviews, oldest first: file, reason, and the page where a person finishes each."""
+    from runner.cli.commands.reviews import open_in_browser
     from runner.cli.query import stack_session
-    from runner.cli.styles import console
+    from runner.cli.review_tables import print_open_reviews
+    from runner.clock import system_now
 
     async with stack_session(args) as s:
-        found = s.operations.reviews(args.batch)
-        if args.json:
-            await write_array(found)
-        else:
-            print_reviews(console(), await first(found, args.limit + 1), limit=args.limit)
+        now = system_now()
+        found = await s.operations.reviews(args.batch)
+        s.answer(
+            found,
+            lambda console, found: print_open_reviews(
+                console, found, now=now, limit=args.limit, options=args.repeated(), group="cloud "
+            ),
+            lambda found: [review.document(now) for review in found],
+        )
+    if args.open:
+        open_in_browser(found)
+
+
+async def dismiss(args: CloudDismissArguments) -> None:
+    """End open reviews, failures, and uncertain items that nobody will look into; later loads skip these files."""
+    from runner.cli.query import stack_session
+    from runner.cli.review_tables import dismissed_document, print_dismissed
+    from runner.cli.styles import console
+    from runner.cli.summary import print_commands
+    from runner.cli.tables import print_no_match
+
+    async with stack_session(args) as s:
+        batch, items = await s.operations.dismiss(args.batch, match=args.match, reason=args.reason)
+        s.answer(
+            items,
+            lambda console, items: print_dismissed(console, batch.batch_id, items),
+            lambda items: dismissed_document(batch.batch_id, items),
+        )
+    if items and not args.json:
+        status = f"bulkhead cloud status {batch.batch_id}{args.repeated()}"
+        print_commands(console(), [(status, "shows when the manifest is up to date, within a minute")])
+    if args.match is not None and not items:
+        print_no_match(console(stderr=True), args.match)
 
 
 async def doctor(args: CloudDoctorArguments) -> None:

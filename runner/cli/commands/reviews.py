@@ -25,14 +25,16 @@ async def reviews(args: ReviewsArguments) -> None:
         found = await s.bulkhead.reviews(args.batch)
         s.answer(
             found,
-            lambda console, found: print_open_reviews(console, found, now=now, options=args.repeated()),
+            lambda console, found: print_open_reviews(
+                console, found, now=now, limit=args.limit, options=args.repeated()
+            ),
             lambda found: [review.document(now) for review in found],
         )
     if args.open:
-        _open_in_browser(found)
+        open_in_browser(found)
 
 
-def _open_in_browser(found: Sequence[OpenReview]) -> None:
+def open_in_browser(found: Sequence[OpenReview]) -> None:
     """Open the oldest reviews that are still needed."""
     import webbrowser
 
@@ -45,7 +47,7 @@ def _open_in_browser(found: Sequence[OpenReview]) -> None:
 async def dismiss(args: DismissArguments) -> None:
     """End open reviews, failures, and uncertain items that nobody will look into; later runs skip these files."""
     from runner.cli.query import session
-    from runner.cli.review_tables import print_dismissed
+    from runner.cli.review_tables import dismissed_document, print_dismissed
     from runner.cli.styles import console
     from runner.cli.tables import print_no_match
 
@@ -54,7 +56,7 @@ async def dismiss(args: DismissArguments) -> None:
         s.answer(
             items,
             lambda console, items: print_dismissed(console, batch.batch_id, items),
-            lambda items: {"batch_id": batch.batch_id, "dismissed": [item.source for item in items]},
+            lambda items: dismissed_document(batch.batch_id, items),
         )
     if args.match is not None and not items:
         print_no_match(console(stderr=True), args.match)

@@ -15,7 +15,7 @@ from runner.cloud.lifecycle import enqueue_finish_if_idle
 from runner.cloud.protocols import Done, Outcome, Queue
 from runner.errors import ImportNotFound, StaleItem, Unavailable
 from runner.events import ignore
-from runner.models import OPEN_STATES, ImportStatus, Item, ItemState
+from runner.models import OPEN_STATES, REVIEW_DISMISSED, ImportStatus, Item, ItemState
 from runner.retry import repeat_read
 from runner.stages.track import Tracker
 from runner.stages.untaken import UntakenUploads
@@ -78,6 +78,11 @@ async def _requeue(deployment: Deployment, hint: ImportHint, seconds: float, *, 
     return await requeue(deployment, Queue.COLLECT, hint, seconds, batch_id=batch_id, name=hint.import_id)
 
 
+def _is_awaited(item: Item) -> bool:
+    """Return whether the vendor's state of an import can move its item; a dismissed review may be finished anyway."""
+    return item.state in _BOUND or item.error_code == REVIEW_DISMISSED
+
+
 class _Collection:
     """One import that may have ended; the caller holds its lease."""
 
@@ -109,7 +114,7 @@ class _Collection:
             return await self._leave_to_its_runner()
         moved = item
         async with self._deadline.watched():
-            moved = await self._observed(item) if item.state in _BOUND else item
+            moved = await self._observed(item) if _is_awaited(item) else item
             if moved.state is _S.SUCCEEDED and self._is_ours:
                 moved = await self._stages.collector.collect(moved, seen=self._tracker.last_whole)
         if self._deadline.timed_out:
@@ -119,12 +124,15 @@ class _Collection:
     async def _observed(self, item: Item) -> Item:
         """Return the item moved to the vendor's state of its import. Raises TransientError."""
         import_id = item.bound_id
-        if item.state is not _S.CREATED:
+        if item.state in (_S.PROCESSING, _S.NEEDS_REVIEW):
             return await self._tracker.check(item)
         try:
             remote = await repeat_read(lambda: self._deployment.api.retrieve(import_id))
         except ImportNotFound:
             return item
+        if item.is_dismissed:
+            self._tracker.watch(item)
+            return await self._tracker.apply(remote, is_whole=True) or item
         if remote.status == ImportStatus.AWAITING_UPLOAD:
             return item
         item = await self._stages.uploader.record_arrival(item, remote.status, reason="the data had arrived")

@@ -11,10 +11,11 @@ from runner.aws.s3 import S3Place
 from runner.aws.services import Aws
 from runner.clock import SystemClock
 from runner.cloud.lifecycle import start_load
+from runner.cloud.ops.dismiss import dismiss_items, newest_dismissible
 from runner.cloud.ops.doctor import Doctor
 from runner.cloud.ops.redrive import MAY_BE_DEAD_LETTERED, Redrive, Redriven
 from runner.cloud.ops.stack import INBOX, TABLE, Stack, read_stack
-from runner.cloud.ops.status import RECENT, batch_status, batch_statuses, open_reviews
+from runner.cloud.ops.status import RECENT, batch_status, batch_statuses, reviews_of
 from runner.cloud.protocols import Queue
 from runner.cloud.sqs import SqsQueues, return_dead_letters
 from runner.cloud.webhooks import WebhookUrls
@@ -30,14 +31,14 @@ from runner.models import REDRIVABLE_STATES, ItemState
 from runner.stages.transitions import Transitions
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Collection
+    from collections.abc import AsyncIterator, Collection
     from types import TracebackType
 
-    from runner.cloud.ops.status import Review
     from runner.findings import Finding
     from runner.ledger.protocol import CloudLedger
     from runner.models import Batch, BatchStatus, Item
     from runner.quota.pacer import CreatePacer
+    from runner.reviews import OpenReview
 
 _SETTING_OF_PARAMETER = {"ApiUrl": "api_url", "SchemaId": "schema_id", "Quota": "create_quota"}
 """The setting for each parameter of the stack."""
@@ -130,11 +131,28 @@ class Operations:
         async for piece in render((await self._ledger()).items(batch_id), batch):
             yield piece
 
-    async def reviews(self, batch_id: str | None = None) -> AsyncGenerator[Review, None]:
-        """Yield the open reviews of a batch, or of all batches. Raises ConfigError if there is no such batch."""
-        batch = await self._batch(batch_id) if batch_id else None
-        async for review in open_reviews(await self._ledger(), batch):
-            yield review
+    async def reviews(self, batch_id: str | None = None) -> list[OpenReview]:
+        """Return the open reviews of a batch, or of all batches, oldest first.
+
+        Raises ConfigError if there is no such batch.
+        """
+        return await reviews_of(await self._ledger(), await self._batch(batch_id) if batch_id else None)
+
+    async def dismiss(
+        self, batch_id: str | None = None, *, match: str | None = None, reason: str
+    ) -> tuple[Batch, list[Item]]:
+        """Dismiss open reviews, failed and uncertain items of a batch that the stack drives; see `dismiss_items`.
+
+        Without an id, takes the newest batch with such items. Returns the batch and the items as they were. Raises
+        ConfigError if there is no such batch, a runner drives it, or the reason or the glob cannot be used.
+        """
+        ledger = await self._ledger()
+        batch = await (self._batch_of_stack(batch_id) if batch_id else newest_dismissible(ledger))
+        transitions = self._transitions(ledger)
+        items = await dismiss_items(
+            ledger, self._queues(), batch.batch_id, match=match, reason=reason, transitions=transitions
+        )
+        return batch, items
 
     async def redrive(
         self, batch_id: str, *, states: Collection[ItemState], match: str | None = None, import_again: bool = False
@@ -223,7 +241,7 @@ class Operations:
         if found.driver == "runner":
             raise ConfigError(
                 f"batch {batch_id} belongs to a runner, not to the stack",
-                hint=f"bulkhead redrive {batch_id} --ledger {self._table()}, then `bulkhead resume`",
+                hint=f"use the same command without `cloud`, with --ledger {self._table()}",
             )
         return found.batch
 

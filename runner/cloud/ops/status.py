@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from runner.models import BatchState, BatchStatus, ItemState
+from runner.local.open_reviews import open_reviews
+from runner.models import BatchState, BatchStatus
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
-    from datetime import datetime
+    from collections.abc import Iterable
 
     from runner.ledger.protocol import CloudLedger, Ledger
-    from runner.models import Batch, HistoryEntry, Item, ItemState
+    from runner.models import Batch
+    from runner.reviews import OpenReview
 
 
 RECENT = 20
 """Batches that an overview shows."""
-
-PAGE = 100
-"""Items with open reviews that are read at once."""
 
 _READS_AT_ONCE = 16
 
@@ -62,47 +59,8 @@ async def _of(batches: Iterable[Batch], ledger: CloudLedger) -> list[BatchStatus
 _MAY_HAVE_REVIEWS = frozenset(BatchState) - {BatchState.COMPLETE}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Review:
-    """One file that waits for a person: since when, and the url of its review page at the vendor."""
-
-    batch_id: str
-    source: str
-    import_id: str | None
-    schema_id: str | None
-    since: datetime | None
-    review_url: str | None
-
-
-async def open_reviews(ledger: Ledger, batch: Batch | None = None) -> AsyncIterator[Review]:
-    """Yield the open reviews of a batch, or of all batches. Raises LedgerError."""
-    batches = [batch] if batch else [one for one in await ledger.batches() if one.state in _MAY_HAVE_REVIEWS]
-    for one in batches:
-        async for item in _waiting(ledger, one.batch_id):
-            history = await ledger.history(one.batch_id, item.source)
-            yield Review(
-                batch_id=one.batch_id,
-                source=item.source,
-                import_id=item.import_id,
-                schema_id=item.schema_id,
-                since=_since(history),
-                review_url=item.review_url,
-            )
-
-
-async def _waiting(ledger: Ledger, batch_id: str) -> AsyncIterator[Item]:
-    after: tuple[int, str] | None = None
-    while page := await ledger.page(batch_id, ItemState.NEEDS_REVIEW, after=after, limit=PAGE):
-        for item in page:
-            yield item
-        after = page[-1].rank, page[-1].source
-
-
-def _since(history: list[HistoryEntry]) -> datetime | None:
-    """Return when the item came to need a review; later entries of the same state do not count."""
-    since = None
-    for entry in reversed(history):
-        if entry.state is not ItemState.NEEDS_REVIEW:
-            break
-        since = entry.at
-    return since
+async def reviews_of(ledger: Ledger, batch: Batch | None = None) -> list[OpenReview]:
+    """Return the open reviews of a batch, or of all that are not complete, oldest first. Raises LedgerError."""
+    if batch is not None:
+        return await open_reviews(ledger, [batch])
+    return await open_reviews(ledger, [one for one in await ledger.batches() if one.state in _MAY_HAVE_REVIEWS])

@@ -501,6 +501,25 @@ def test_reviews_are_written_oldest_first_with_reason_and_page_and_superseded_on
     assert "\n1 review superseded: a newer version of the file was sent since\n" in text
 
 
+def test_many_reviews_are_bounded_and_those_that_are_needed_come_first() -> None:
+    to = console()
+    old = [replace(open_review(f"old{number}.csv"), is_superseded=True) for number in range(100)]
+    print_open_reviews(to, [*old, *(open_review(f"{number}.csv") for number in range(9_900))], now=NOW)
+    text = written(to)
+    assert text.startswith("9,900 open reviews\n\n  0.csv\n")
+    assert "\n  49.csv\n" in text
+    assert "\n  50.csv\n" not in text
+    assert "\n  … and 9,950 more: --limit 10000, or --json for all\n" in text
+
+
+def test_reviews_of_a_stack_name_its_own_commands() -> None:
+    to = console()
+    print_open_reviews(to, [open_review("a.csv")], now=NOW, options=" --stack s", group="cloud ")
+    text = written(to)
+    assert '\n  bulkhead cloud dismiss BATCH --match FILE --reason "…" --stack s\n' in text
+    assert "track" not in text
+
+
 def test_tracking_without_news_is_one_line_for_one_batch_and_for_many() -> None:
     to = console()
     complete = replace(outcome(BatchState.COMPLETE, collected=3), exit_code=ExitCode.OK)

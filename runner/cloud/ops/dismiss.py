@@ -1,0 +1,39 @@
+"""Dismiss: end items of the stack's batches that nobody will look into, and let the functions show it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from runner.cloud.messages import BatchRef
+from runner.cloud.protocols import Queue
+from runner.errors import ConfigError
+from runner.local.dismiss import DISMISSIBLE_STATES, batches_of, dismiss
+
+if TYPE_CHECKING:
+    from runner.cloud.protocols import Queues
+    from runner.ledger.protocol import Ledger
+    from runner.models import Batch, Item
+    from runner.stages.transitions import Transitions
+
+
+async def newest_dismissible(ledger: Ledger) -> Batch:
+    """Return the newest batch of the stack with an open review, or a failed or uncertain item. Raises ConfigError."""
+    for batch in reversed(await ledger.batches()):
+        if batch.driver == "stack" and DISMISSIBLE_STATES & (await ledger.counts(batch.batch_id)).keys():
+            return batch
+    raise ConfigError(
+        "no batch of the stack has an open review, or a failed or uncertain item", hint="bulkhead cloud status"
+    )
+
+
+async def dismiss_items(
+    ledger: Ledger, queues: Queues, batch_id: str, *, match: str | None, reason: str, transitions: Transitions
+) -> list[Item]:
+    """Dismiss items as `local.dismiss` says, then enqueue finish for each batch that changed; return them as they were.
+
+    Finish is enqueued even if no item is left to dismiss: after an interruption, a second call makes up for it.
+    Raises ConfigError, LedgerError, TransientError.
+    """
+    items = await dismiss(ledger, batch_id, match=match, reason=reason, transitions=transitions)
+    await queues.send(Queue.FINISH, [BatchRef(batch_id=one) for one in batches_of(batch_id, items)])
+    return items
