@@ -20,7 +20,7 @@ from aws_lambda_powertools.utilities.data_classes import SQSEvent
 from runner.cloud.deadline import RESERVE_S
 from runner.cloud.messages import decode
 from runner.cloud.protocols import retry_after_s
-from runner.errors import AuthRefused, BulkheadError, HooksRefused, MessageInvalid, TransientError
+from runner.errors import AuthRefused, BulkheadError, ConnectionBarred, HooksRefused, MessageInvalid, TransientError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -110,7 +110,8 @@ class Records:
             async with asyncio.timeout(time_left() - ANSWER_S):
                 await self._entry(deployment, message, time_left=time_left, receives=receives)
         except AuthRefused as error:
-            self._container.telemetry.failure("license key refused", error, retry_in_s=PUT_OFF_S)
+            what = "vendor not connected" if isinstance(error, ConnectionBarred) else "license key refused"
+            self._container.telemetry.failure(what, error, retry_in_s=PUT_OFF_S)
             self._container.reload_license_key()
             await self._resend(message, delay_s=PUT_OFF_S)
         except HooksRefused as error:

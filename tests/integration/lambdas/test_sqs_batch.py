@@ -16,7 +16,7 @@ from lambdas.runtime import Container
 from lambdas.sqs_batch import PUT_OFF_S, Records
 from runner.cloud.messages import ItemRef, ObjectCreated, StartLoad, encode
 from runner.cloud.protocols import Done, Outcome, Queue, Requeued
-from runner.errors import AuthRefused, ConfigError, Unavailable
+from runner.errors import AuthRefused, ConfigError, ConnectionBarred, Unavailable
 from tests.support.functions import LICENSE_KEY, Context, Opening, Stack, arrived, taken
 
 LANDED = {
@@ -265,6 +265,16 @@ def test_a_license_key_that_the_vendor_refuses_is_read_again_and_no_attempt_is_u
     entry.does.clear()
     assert failed(records, arrived(ref(0))) == []
     assert opening.keys == [LICENSE_KEY, "canary-second-key"]
+
+
+def test_a_certificate_that_cannot_be_verified_uses_up_no_attempt_and_is_no_question_of_the_key(
+    stack: Stack, records: Records, entry: Entry, log: io.StringIO
+) -> None:
+    entry.does["0.csv"] = ConnectionBarred("the certificate of api.example cannot be verified")
+    assert failed(records, arrived(ref(0), receives=5)) == []
+    assert delayed(stack) == 1
+    assert "vendor not connected" in log.getvalue()
+    assert "license key refused" not in log.getvalue()
 
 
 def test_while_a_store_does_not_answer_messages_come_again_soon(

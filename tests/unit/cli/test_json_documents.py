@@ -106,7 +106,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 @pytest.fixture(scope="module")
 def run_lines(place: Place) -> list[dict[str, Any]]:
     """The events of the run that all other documents are about."""
-    return lines_of(place.run("run", "inbox", "--out", "out"))
+    return lines_of(place.run("run", "inbox", "--out", "out", "--log-file", "run.log"))
 
 
 def lines_of(written: bytes) -> list[dict[str, Any]]:
@@ -156,6 +156,14 @@ def test_the_events_of_a_run_keep_their_keys_and_types(run_lines: list[dict[str,
 
 def test_the_last_event_of_a_run_keeps_its_values(place: Place, run_lines: list[dict[str, Any]]) -> None:
     compare("run_finished", place.named(run_lines[-1]))
+
+
+@pytest.mark.usefixtures("run_lines")
+def test_the_log_file_has_the_command_and_how_the_batch_ended_also_beside_json(place: Place) -> None:
+    first, *_, ended, code = (place.directory / "run.log").read_text().splitlines()
+    assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d bulkhead \d+\.\d+\.\d+: bulkhead", first)
+    assert "settled: 14 items: 9 collected, 2 wait for review, 1 failed, 2 rejected" in ended
+    assert code.endswith("ended with code 4; results in out")
 
 
 @pytest.mark.usefixtures("run_lines")
