@@ -16,16 +16,18 @@ import orjson
 from runner.errors import ConfigError
 from runner.findings import Level
 from runner.formatting import storable
+from runner.manifest import shown_name
 from runner.models import iso
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from _typeshed import DataclassInstance
 
     from runner.findings import Finding
     from runner.local.plan import Explanation, Plan
-    from runner.models import BatchStatus
+    from runner.models import BatchStatus, Item
+    from runner.reviews import OpenReview
 
 
 def write_document(value: Any) -> None:
@@ -66,10 +68,23 @@ def stack_status_document(status: BatchStatus) -> dict[str, Any]:
 
 def plan_document(plan: Plan) -> dict[str, Any]:
     """Return what `plan --json` says."""
-    samples = [{"source": source, "code": code, "message": message} for source, code, message in plan.rejected_samples]
+    samples = [
+        {"source": shown_name(source), "code": code, "message": message}
+        for source, code, message in plan.rejected_samples
+    ]
     remarks = [remark.as_object() for remark in plan.schema_remarks]
-    reviews = [review.document() for review in plan.earlier_reviews]
+    reviews = [review_document(review) for review in plan.earlier_reviews]
     return {**_fields(plan), "rejected_samples": samples, "schema_remarks": remarks, "earlier_reviews": reviews}
+
+
+def review_document(review: OpenReview, now: datetime | None = None) -> dict[str, Any]:
+    """Return a review as `reviews --json` and `plan --json` say it, its file named as in the manifest."""
+    return {**review.document(now), "source": shown_name(review.source)}
+
+
+def dismissed_document(batch_id: str, items: Sequence[Item]) -> dict[str, Any]:
+    """Return what `dismiss --json` says: the items that are dismissed now, named as in the manifest."""
+    return {"batch_id": batch_id, "dismissed": [shown_name(item.source) for item in items]}
 
 
 def explanation_document(explanation: Explanation) -> dict[str, Any]:

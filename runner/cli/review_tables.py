@@ -79,11 +79,6 @@ def print_dismissed(console: Console, batch_id: str, items: Sequence[Item]) -> N
         line(console, f"  … and {len(items) - LISTED_MOST:,} more")
 
 
-def dismissed_document(batch_id: str, items: Sequence[Item]) -> dict[str, object]:
-    """Return in JSON which items of a batch are dismissed now."""
-    return {"batch_id": batch_id, "dismissed": [item.source for item in items]}
-
-
 def _was(item: Item) -> str:
     return "under review" if item.state is ItemState.NEEDS_REVIEW else str(item.state)
 

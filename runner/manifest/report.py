@@ -168,6 +168,7 @@ class Report:
         sections = {name: _section(groups.sorted(), room) for name, groups in self._groups.items()}
         figures = self._figures()
         left_out = _section(rows.groups, room)
+        earlier = self._earlier_shown(room)
         reviews = self._reviews_shown(room)
         files = list(takewhile(lambda row: room.takes(row.source, row.note, markup_bytes=400), self._files.rows()))
         return {
@@ -185,7 +186,7 @@ class Report:
             "left_out": left_out,
             "reviews": reviews,
             "review_count": self._review_count,
-            "earlier_reviews": self._earlier_shown(),
+            "earlier_reviews": earlier,
             "earlier_count": self._earlier.count,
             "files": files,
             "files_left_out": self._files.count - len(files),
@@ -212,13 +213,14 @@ class Report:
         room.give_back(part)
         return found
 
-    def _earlier_shown(self) -> list[dict[str, Any]]:
-        return [
-            _review_shown(
-                clipped(one.source), one.review_url, one.age_s(self._now), why=clipped(one.why or ""), of=one.batch_id
-            )
-            for one in self._earlier.first
-        ]
+    def _earlier_shown(self, room: Room) -> list[dict[str, Any]]:
+        found = []
+        for review in self._earlier.first:
+            why, age_s = clipped(review.why or ""), review.age_s(self._now)
+            one = _review_shown(clipped(review.source), review.review_url, age_s, why=why, of=review.batch_id)
+            if room.takes(one["source"], why, one["text"], one["link"] or "", one["batch_id"], markup_bytes=400):
+                found.append(one)
+        return found
 
     def _resend(self) -> str | None:
         """Return the command that sends failed files again; None if it is not known where they are."""

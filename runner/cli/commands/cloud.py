@@ -102,6 +102,7 @@ async def redrive(args: CloudRedriveArguments) -> None:
 async def reviews(args: CloudReviewsArguments) -> None:
     """List the open reviews, oldest first: file, reason, and the page where a person finishes each."""
     from runner.cli.commands.reviews import open_in_browser
+    from runner.cli.json_output import review_document
     from runner.cli.query import stack_session
     from runner.cli.review_tables import print_open_reviews
     from runner.clock import system_now
@@ -114,7 +115,7 @@ async def reviews(args: CloudReviewsArguments) -> None:
             lambda console, found: print_open_reviews(
                 console, found, now=now, limit=args.limit, options=args.repeated(), group="cloud "
             ),
-            lambda found: [review.document(now) for review in found],
+            lambda found: [review_document(review, now) for review in found],
         )
     if args.open:
         open_in_browser(found)
@@ -122,8 +123,9 @@ async def reviews(args: CloudReviewsArguments) -> None:
 
 async def dismiss(args: CloudDismissArguments) -> None:
     """End open reviews, failures, and uncertain items that nobody will look into; later loads skip these files."""
+    from runner.cli.json_output import dismissed_document
     from runner.cli.query import stack_session
-    from runner.cli.review_tables import dismissed_document, print_dismissed
+    from runner.cli.review_tables import print_dismissed
     from runner.cli.styles import console
     from runner.cli.summary import print_commands
     from runner.cli.tables import print_no_match

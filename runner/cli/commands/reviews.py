@@ -16,6 +16,7 @@ OPENED_MOST = 10
 
 async def reviews(args: ReviewsArguments) -> None:
     """List the open reviews of all batches, oldest first: file, reason, and the page where a person finishes each."""
+    from runner.cli.json_output import review_document
     from runner.cli.query import session
     from runner.cli.review_tables import print_open_reviews
     from runner.clock import system_now
@@ -28,7 +29,7 @@ async def reviews(args: ReviewsArguments) -> None:
             lambda console, found: print_open_reviews(
                 console, found, now=now, limit=args.limit, options=args.repeated()
             ),
-            lambda found: [review.document(now) for review in found],
+            lambda found: [review_document(review, now) for review in found],
         )
     if args.open:
         open_in_browser(found)
@@ -46,8 +47,9 @@ def open_in_browser(found: Sequence[OpenReview]) -> None:
 
 async def dismiss(args: DismissArguments) -> None:
     """End open reviews, failures, and uncertain items that nobody will look into; later runs skip these files."""
+    from runner.cli.json_output import dismissed_document
     from runner.cli.query import session
-    from runner.cli.review_tables import dismissed_document, print_dismissed
+    from runner.cli.review_tables import print_dismissed
     from runner.cli.styles import console
     from runner.cli.tables import print_no_match
 

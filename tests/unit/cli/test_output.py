@@ -13,7 +13,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from runner.cli.json_output import findings_document, plain
+from runner.cli.json_output import dismissed_document, findings_document, plain, review_document
 from runner.cli.ndjson import JsonEvents
 from runner.cli.progress import ScreenProgress, live_view, plain_line, showing
 from runner.cli.progress_state import ProgressState
@@ -518,6 +518,13 @@ def test_reviews_of_a_stack_name_its_own_commands() -> None:
     text = written(to)
     assert '\n  bulkhead cloud dismiss BATCH --match FILE --reason "…" --stack s\n' in text
     assert "track" not in text
+
+
+def test_json_about_reviews_names_files_as_the_manifest_does() -> None:
+    review = replace(open_review("a.csv"), source="caf\udce9\\.csv")
+    assert review_document(review, NOW)["source"] == r"caf\xe9\\.csv"
+    dismissed = dismissed_document("b1", [Item(batch_id="b1", source="caf\udce9.csv")])
+    assert dismissed == {"batch_id": "b1", "dismissed": [r"caf\xe9.csv"]}
 
 
 def test_tracking_without_news_is_one_line_for_one_batch_and_for_many() -> None:
