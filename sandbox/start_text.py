@@ -7,6 +7,10 @@ from typing import Any
 from sandbox.app import SandboxServer
 from sandbox.review.rendering import plain
 
+FIRST_COMMAND = "bulkhead init"
+FIRST_WITHOUT_SCHEMAS = "bulkhead run DIRECTORY --fields FILE"
+"""What a person can type first: without a saved schema, `init` has none to offer."""
+
 SCHEMAS_SHOWN = 10
 _ID_WIDTH = 40
 
@@ -21,7 +25,7 @@ def start_text(server: SandboxServer, *, schemas: Path | None, data: Path | None
     yield "In another terminal:"
     yield f"  export DROMO_LICENSE_KEY={key}"
     yield f"  export BULKHEAD_API_URL={server.base_url}"
-    yield "  bulkhead init"
+    yield f"  {FIRST_COMMAND if state.schemas.by_id else FIRST_WITHOUT_SCHEMAS}"
     yield ""
     yield f"Imports and open reviews: {server.origin}/"
     if data is None:
@@ -39,7 +43,7 @@ def _earlier(count: int) -> str:
 
 def _schemas(saved: list[dict[str, Any]], *, schemas: Path | None, data: Path | None) -> Iterator[str]:
     if not saved:
-        yield "No saved schemas. Start with --schemas DIR, or send fields with each file: bulkhead run --fields FILE"
+        yield "No saved schemas. Start with --schemas DIR, or send the fields with each file, as below."
         return
     places = " and ".join(str(place) for place in (schemas, data) if place is not None)
     yield f"Saved schemas from {places}:"

@@ -43,6 +43,8 @@ async def test_a_start_without_schemas_says_how_to_get_them():
     async with running_sandbox(schemas=[]) as box:
         said = list(start_text(box.server, schemas=None, data=None))
     assert said[1].startswith("No saved schemas. Start with --schemas DIR")
+    assert "  bulkhead run DIRECTORY --fields FILE" in said
+    assert "  bulkhead init" not in said
 
 
 async def test_a_start_shows_no_license_key():
