@@ -18,9 +18,10 @@ from runner.clock import http_date, plausible
 from runner.dromo.allowed_hosts import ReviewLinks
 from runner.dromo.row_metadata import rows_of
 from runner.masking import FORMS, TEXT_LIMIT, Mask
-from runner.models import ImportPage, RemoteImport
+from runner.models import ImportPage, ImportStatus, RemoteImport
 
 UNKNOWN_STATUS = "UNKNOWN"
+_STATUSES = frozenset(str(status) for status in ImportStatus)
 _WORD_LIMIT = 200
 _URL_LIMIT = 8192
 _ERRORS_LIMIT = 100
@@ -44,9 +45,13 @@ def import_of(data: Any, *, mask: Mask = FORMS, links: ReviewLinks | None = None
     """
     if not isinstance(data, dict) or not _has_id(data, mask):
         raise ValueError("the answer has no usable import id")
+    return _import_of(data, mask, links)
+
+
+def _import_of(data: dict[str, Any], mask: Mask, links: ReviewLinks | None) -> RemoteImport:
     return RemoteImport(
         import_id=data["id"],
-        status=_word(data.get("status"), mask) or UNKNOWN_STATUS,
+        status=_status(data.get("status"), mask),
         schema_id=_id(data.get("schema_id"), mask),
         original_filename=_name(data.get("original_filename"), mask),
         created_at=_instant(data.get("created_date")),
@@ -63,14 +68,15 @@ def page_of(data: Any, *, mask: Mask = FORMS, links: ReviewLinks | None = None) 
     if not isinstance(data, dict) or not isinstance(data.get("results"), list):
         raise ValueError("the answer is not a page of imports")  # noqa: TRY004 - one error for all that is unusable
     entries = data["results"]
-    imports = tuple(import_of(entry, mask=mask, links=links) for entry in entries if _has_id(entry, mask))
+    usable = [entry for entry in entries if _has_id(entry, mask)]
+    imports = tuple(_import_of(entry, mask, links) for entry in usable)
     count = data.get("count")
     return ImportPage(
         count=count if isinstance(count, int) else len(entries),
         imports=imports,
         has_next=bool(data.get("next")) and bool(entries),
         left_out=len(entries) - len(imports),
-        is_whole=all(_is_telling(entry, mask) for entry in entries),
+        is_whole=len(usable) == len(entries) and all(map(_is_telling, usable, imports)),
     )
 
 
@@ -78,11 +84,8 @@ def _has_id(entry: Any, mask: Mask) -> bool:
     return isinstance(entry, dict) and is_usable_id(entry.get("id")) and not mask.knows(entry["id"])
 
 
-def _is_telling(entry: Any, mask: Mask) -> bool:
+def _is_telling(entry: dict[str, Any], remote: RemoteImport) -> bool:
     """Return whether an entry of the list says whose import it is, as far as the vendor knows."""
-    if not _has_id(entry, mask):
-        return False
-    remote = import_of(entry, mask=mask)
     decoded = (remote.schema_id, remote.original_filename, remote.created_at)
     return all(
         entry.get(name) in (None, "") or value is not None for name, value in zip(_TELLING, decoded, strict=True)
@@ -172,6 +175,12 @@ def _word(value: Any, mask: Mask) -> str | None:
     """Return one short line."""
     word = _text(value, limit=_WORD_LIMIT)
     return word if word is not None and word.isprintable() and mask(word) == word else None
+
+
+def _status(value: Any, mask: Mask) -> str:
+    if isinstance(value, str) and value in _STATUSES:
+        return value
+    return _word(value, mask) or UNKNOWN_STATUS
 
 
 def _id(value: Any, mask: Mask) -> str | None:

@@ -10,7 +10,7 @@ from runner.errors import ListUnusable
 from runner.retry import repeat_read
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
     from datetime import datetime
 
     from runner.models import ImportPage, RemoteImport
@@ -43,6 +43,21 @@ async def imports_since(
     With `for_absence`, the caller concludes that an import does not exist if the list lacks it; then the order must be
     proved by ORDER_PROVED_BY imports, and a page that is not whole raises ListUnusable, too.
     """
+    walk = pages_since(api, since, max_pages=max_pages, trusts_order=trusts_order, for_absence=for_absence)
+    async for page in walk:
+        for remote in page:
+            yield remote
+
+
+async def pages_since(
+    api: ImportsApi,
+    since: datetime | None,
+    *,
+    max_pages: int | None = None,
+    trusts_order: bool = True,
+    for_absence: bool = False,
+) -> AsyncIterator[Sequence[RemoteImport]]:
+    """Yield what `imports_since` does, page by page."""
     offset = pages = pages_without_news = 0
     seen: set[str] = set()
     order = _Order(needed=ORDER_PROVED_BY if for_absence else 0 if trusts_order else ORDER_LIKELY_BY)
@@ -50,8 +65,7 @@ async def imports_since(
         page = await repeat_read(lambda at=offset: api.list_page(limit=PAGE_SIZE, offset=at))  # type: ignore[misc]
         if for_absence and not page.is_whole:
             raise ListUnusable("the list of imports has an entry that cannot be read")
-        for remote in page.imports:
-            yield remote
+        yield page.imports
         pages += 1
         offset += len(page.imports) + page.left_out
         order.note([remote for remote in page.imports if remote.import_id not in seen])

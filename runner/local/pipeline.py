@@ -184,8 +184,8 @@ class _Run:
         self._outage = OutageWatch(context, record=self._record_outage)
         self._stop_conditions = StopConditions(context.stop, options=context.options, transitions=transitions)
         self._foreign = ForeignWatch(
-            self._outage.api.inner, ledger=context.ledger, batch_id=batch.batch_id, vendor_time=context.vendor_time,
-            on_found=self._stop_conditions.stop_for,
+            self._outage.api.inner, retrieve=self._outage.api.retrieve, ledger=context.ledger,
+            batch_id=batch.batch_id, vendor_time=context.vendor_time, on_found=self._stop_conditions.stop_for,
         )  # fmt: skip
         api = self._outage.api.over(self._foreign) if scope is Scope.RUN else self._outage.api
         self._context = replace(context, api=api, before_create=self._foreign.refuse)

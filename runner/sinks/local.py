@@ -133,9 +133,10 @@ class LocalSink:
         async def look(path: str) -> Occupant | None:
             return await self._run(partial(draft.occupant, path.rpartition("/")[2]))
 
-        folder = await self._run(partial(_open_root, self._root))
+        folder, is_locked = await self._run(partial(_open_and_lock, self._root))
         try:
-            await self._lock(folder)
+            if not is_locked:
+                await self._lock(folder)
             await self._run(draft.find_usual)
             draft.path = await place.choose(draft.path, look, saved=draft.saved)
             await self._run(draft.keep)
@@ -422,11 +423,13 @@ def _read(root: Path, name: str) -> bytes | None:
         raise _translation(error, root / name, doing="read") from error
 
 
-def _open_root(root: Path) -> int:
+def _open_and_lock(root: Path) -> tuple[int, bool]:
+    """Open the root, and return whether it could be locked at once."""
     try:
-        return open_root(root)
+        folder = open_root(root)
     except OSError as error:
         raise _translation(error, root) from error
+    return folder, _is_locked_now(folder)
 
 
 def _is_locked_now(folder: int) -> bool:

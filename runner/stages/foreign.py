@@ -15,7 +15,7 @@ from runner.formatting import counted
 from runner.models import ImportStatus, RemoteImport, tag_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable
     from datetime import datetime
 
     from runner.dromo.clock import VendorTime
@@ -33,6 +33,7 @@ _URL_LIFE = timedelta(minutes=30)
 class ForeignWatch(WrappedApi):
     """An API whose lists are searched for foreign imports; `on_found` is called with the error if there are any.
 
+    `retrieve` is that of the API behind its limits, because a doubtful import is retrieved again with every list.
     The first walk of the list is not judged: it shows what was there before the run.
     """
 
@@ -40,12 +41,14 @@ class ForeignWatch(WrappedApi):
         self,
         api: ImportsApi,
         *,
+        retrieve: Callable[[str], Awaitable[RemoteImport]],
         ledger: Ledger,
         batch_id: str,
         vendor_time: VendorTime,
         on_found: Callable[[ForeignImports], None],
     ) -> None:
         super().__init__(api)
+        self._retrieve = retrieve
         self._ledger = ledger
         self._batch_id = batch_id
         self._vendor_time = vendor_time
@@ -106,9 +109,9 @@ class ForeignWatch(WrappedApi):
         A list may name the wrong id, and so may the answer to a create: the vendor does not find such an import.
         """
         try:
-            found = await super().retrieve(remote.import_id)
+            found = await self._retrieve(remote.import_id)
             if item.import_id is not None:
-                await super().retrieve(item.import_id)
+                await self._retrieve(item.import_id)
         except (TransientError, ImportNotFound, RequestInvalid):
             return False
         return tag_of(found.original_filename) == item.tag and found.status != ImportStatus.AWAITING_UPLOAD

@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, TypeVar, Unpack
 
-from runner.dromo.listing import imports_since
+from runner.dromo.listing import pages_since
 from runner.errors import ImportNotFound, RequestInvalid, StorageFull, TransientError
 from runner.models import (
     IMPORT_MISSING,
@@ -30,7 +30,7 @@ from runner.stages.transitions import ItemOvertaken
 from runner.stages.untaken import NOT_TAKEN, Wait, is_untaken
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
     from datetime import datetime
 
     from runner.ledger.protocol import ItemStore
@@ -48,12 +48,14 @@ REFUSED_PASSES = 10
 
 _MAX_DOUBLINGS = 16
 _READ_AT_ONCE = 100
-_CHECKED_AT_ONCE = 20
-"""So many imports that lists lack are checked at the same time: they share the lists that prove their absence."""
+_AT_ONCE = 20
+"""So many imports are handled at the same time: those of a list share a write to the ledger, and those that lists lack
+share the lists that prove their absence (choice)."""
 
 _MAX_TRIES = 5
 
 _S = ItemState
+_T = TypeVar("_T")
 
 
 @dataclass(slots=True)
@@ -208,20 +210,15 @@ class Tracker:
             await self._on_move(current)
 
     async def _list(self) -> None:
-        expected = dict.fromkeys(self._open)
-        async for remote in imports_since(self._api, self._oldest()):
-            if remote.import_id in expected:
-                expected.pop(remote.import_id)
+        expected = dict(self._open)
+        async for page in pages_since(self._api, self._oldest()):
+            seen = [remote for remote in page if expected.pop(remote.import_id, None) is not None]
+            for remote in seen:
                 self._unseen.pop(remote.import_id, None)
-                await self._applied(remote)
+            await _each(self._applied, seen)
             if not expected:
                 return
-        unlisted = list(expected)
-        for start in range(0, len(unlisted), _CHECKED_AT_ONCE):
-            some = unlisted[start : start + _CHECKED_AT_ONCE]
-            checks = await asyncio.gather(*map(self._not_listed, some), return_exceptions=True)
-            for failed in filter(None, checks):
-                raise failed
+        await _each(self._not_listed, list(expected))
 
     async def _applied(self, remote: RemoteImport) -> None:
         """Apply what the list says; an import that cannot be read for a long time is left to a later run."""
@@ -381,6 +378,14 @@ class Tracker:
     def _oldest(self) -> datetime | None:
         dates = [item.created_at for item in self._open.values()]
         return None if any(date is None for date in dates) else min(filter(None, dates), default=None)
+
+
+async def _each(handle: Callable[[_T], Awaitable[None]], some: Sequence[_T]) -> None:
+    """Handle all, so many at the same time; raise the first error, if there is one, once those have ended."""
+    for start in range(0, len(some), _AT_ONCE):
+        handled = map(handle, some[start : start + _AT_ONCE])
+        for failed in filter(None, await asyncio.gather(*handled, return_exceptions=True)):
+            raise failed
 
 
 def _is_old_news(item: Item, state: ItemState | None, status: str) -> bool:

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import re
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -14,7 +15,7 @@ import pytest
 
 from runner.dromo import clock as vendor_time
 from runner.dromo.listing import imports_since
-from runner.errors import OutcomeUnknown
+from runner.errors import OutcomeUnknown, StaleItem
 from runner.ledger.memory import MemoryLedger
 from runner.ledger.protocol import Ledger
 from runner.local import feeder, pipeline, settling
@@ -26,6 +27,7 @@ from runner.stages import json_imports, lost_creates, orphans, submit, track, up
 from runner.stages.collect import Collector
 from runner.stages.transitions import Transitions
 from tests.simulation.plan import Life, Plan, within
+from tests.support.process import ProcessLedger
 from tests.support.seeds import Mutant
 from tests.support.weather import Call
 from tests.support.worlds import World
@@ -98,6 +100,22 @@ def create_before_intent(patch: pytest.MonkeyPatch) -> None:
             await intend(self, attempt)
 
     patch.setattr(submit.Submitter, "_record_intent", forget)
+
+
+def answered_before_the_commit(patch: pytest.MonkeyPatch) -> None:
+    commit = ProcessLedger.advance
+
+    async def advance(self: ProcessLedger, item: Item, state: ItemState, **moved: Any) -> Item:
+        async def write_later() -> None:
+            await asyncio.sleep(0.005)
+            with suppress(StaleItem):
+                await commit(self, item, state, **moved)
+
+        self._process.tasks.append(asyncio.ensure_future(write_later()))
+        changes = {name: value for name, value in moved.items() if name not in {"reason", "share_tag"}}
+        return item.with_state(state, **changes)
+
+    patch.setattr(ProcessLedger, "advance", advance)
 
 
 def json_create_repeated(patch: pytest.MonkeyPatch) -> None:
@@ -288,6 +306,7 @@ def data_of_a_lost_import_sent_again(patch: pytest.MonkeyPatch) -> None:
 MUTANTS = (
     Mutant("data is sent before the bind", data_before_bind),
     Mutant("a create is sent before its intent", create_before_intent),
+    Mutant("a request is sent before the commit of its group", answered_before_the_commit),
     Mutant("a JSON create of unknown outcome is repeated", json_create_repeated, first_seed=46),
     Mutant("a JSON create is settled without a quiet period", json_settled_at_once, late_json),
     Mutant("a JSON create is repeated without proof", json_repeated_without_proof, far_dates, first_seed=78),

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from runner._version import __version__
 from runner.errors import (
@@ -158,6 +158,11 @@ class Database:
                 )
             undo.pop_all()
         return cls(connection, path=path)
+
+    def fetch(self, query: str, values: tuple[Any, ...] | dict[str, Any]) -> list[Any]:
+        """Return the rows of one query."""
+        with explained(self._path):
+            return self.connection.execute(query, values).fetchall()
 
     def read(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
         """Run `work` on one consistent state of the file."""

@@ -17,6 +17,7 @@ from runner.ledger import rules
 from runner.ledger.protocol import Recorded
 from runner.ledger.sqlite import rows
 from runner.ledger.sqlite.database import Database, Schema
+from runner.ledger.sqlite.write_group import WriteGroup
 from runner.models import (
     BLOCKING_STATES,
     FAILED_BEFORE,
@@ -84,10 +85,14 @@ _ANY_TRIED = f"SELECT 1 FROM tallies WHERE state NOT IN {_named(UNTRIED_STATES)}
 
 
 class SqliteLedger:
-    """A Ledger whose statements run on the caller's thread: each takes a few milliseconds and cannot be interrupted."""
+    """A Ledger whose statements run on the caller's thread: each takes a few milliseconds and cannot be interrupted.
+
+    Moves of items that are made at the same time share a transaction.
+    """
 
     def __init__(self, database: Database, *, now: Callable[[], datetime]) -> None:
         self._database = database
+        self._moves = WriteGroup(database)
         self._now = now
         self._numbers: dict[str, int] = {}
 
@@ -220,7 +225,7 @@ class SqliteLedger:
             db.execute(rows.INSERT_HISTORY, (*key, *step))
             return after
 
-        return self._database.write(work)
+        return await self._moves.write(work)
 
     async def page(self, batch_id: str, state: ItemState, *, after: tuple[int, str] | None, limit: int) -> list[Item]:
         where = "WHERE batch = ? AND state = ? "
@@ -337,6 +342,7 @@ class SqliteLedger:
         return True
 
     async def close(self) -> None:
+        self._moves.commit()
         self._database.close()
 
     def _all_pages(self, number: int | None) -> Iterator[list[Any]]:
@@ -353,7 +359,7 @@ class SqliteLedger:
             yield self._database.read(partial(_items_at, keys=keys))
 
     def _fetch(self, query: str, values: tuple[Any, ...] | dict[str, Any]) -> list[Any]:
-        return self._database.read(lambda db: db.execute(query, values).fetchall())
+        return self._database.fetch(query, values)
 
     def _fetch_each(self, query: str, keys: Iterable[str]) -> dict[str, list[Any]]:
         """Return {key: the rows of the query for it}; keys without rows are absent."""

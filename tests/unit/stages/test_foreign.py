@@ -117,6 +117,7 @@ async def test_an_import_that_failed_counts_unless_it_may_never_have_got_data(wa
     await bench.leave("03.csv", S.PROCESSING, tag=bench.tag("03.csv"), import_id=own.import_id)
     watch = ForeignWatch(
         bench.vendor,
+        retrieve=bench.vendor.retrieve,
         ledger=bench.ledger,
         batch_id=BATCH_ID,
         vendor_time=VendorTime(bench.clock),
