@@ -20,7 +20,7 @@ from runner.local.batch_lease import hold_batch_lease
 from runner.local.batch_lookup import Batches
 from runner.local.contexts import Contexts, rank_by
 from runner.local.continuing import refuse_changes, take_over
-from runner.local.dismiss import DISMISSIBLE_STATES, batches_of, dismiss
+from runner.local.dismiss import batches_of, dismiss
 from runner.local.dismissed import DismissedReviews
 from runner.local.doctor import examine
 from runner.local.finish import Records, counts_by_name, finish, judge, record, write_report_again
@@ -298,8 +298,7 @@ class Bulkhead:
         Without an id, takes the newest batch with such items. Returns the batch and the items as they were.
         Raises ConfigError, LedgerError.
         """
-        batch = await self._batches.named(batch_id, write=True, waiting_for=DISMISSIBLE_STATES)
-        self._batches.refuse_stack(batch)
+        batch = await self._batches.dismissible(batch_id)
         ledger = await self._resources.ledger(write=True)
         transitions = await self._transitions(ledger, batch)
         items = await dismiss(ledger, batch.batch_id, match=match, reason=reason, transitions=transitions)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from runner import identity
 from runner.errors import ConfigError, LedgerMismatch
 from runner.events import Notice
+from runner.local.dismiss import has_dismissible
 from runner.models import OPEN_STATES, Batch, BatchState, ItemState
 
 if TYPE_CHECKING:
@@ -43,6 +44,20 @@ class Batches:
         if newest_first:
             return newest_first[0]
         raise self._none("batch")
+
+    async def dismissible(self, batch_id: str | None) -> Batch:
+        """Return the batch with this id; without an id, a runner's newest with something to dismiss, or the newest.
+
+        Raises ConfigError if there is no such batch, LedgerMismatch if a stack drives it.
+        """
+        if batch_id is None:
+            ledger = await self.existing(write=True)
+            for batch in reversed(await ledger.batches()):
+                if batch.driver != "stack" and await has_dismissible(ledger, batch.batch_id):
+                    return batch
+        batch = await self.named(batch_id, write=True)
+        self.refuse_stack(batch)
+        return batch
 
     async def unsettled(self, batch_id: str | None) -> Batch:
         """Return the batch with this id; without an id, the newest of a runner that is not settled.

@@ -90,6 +90,14 @@ async def _end(item: Item, why: str, transitions: Transitions) -> None:
     )
 
 
+async def has_dismissible(ledger: Ledger, batch_id: str) -> bool:
+    """Return whether a batch has an open review, or a failed or uncertain item that is not dismissed yet."""
+    counts = await ledger.counts(batch_id)
+    if any(counts.get(state) for state in DISMISSIBLE_STATES - {ItemState.FAILED}):
+        return True
+    return counts.get(ItemState.FAILED, 0) > await dismissed_count(ledger, batch_id)
+
+
 def batches_of(batch_id: str, items: Iterable[Item]) -> list[str]:
     """Return the batches that dismissing the items of a batch has changed, the batch itself last.
 

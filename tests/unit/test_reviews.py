@@ -392,6 +392,15 @@ async def test_a_failure_of_an_earlier_night_that_is_dismissed_is_in_that_nights
     assert lines(second)["east.csv"]["state"] == "skipped"
 
 
+async def test_without_a_name_the_newest_batch_with_something_left_to_dismiss_is_taken(nights: InboxNights) -> None:
+    first = await left_open(nights, east="1")
+    second = await left_open(nights, west="2")
+    async with nights.bulkhead() as bulkhead:
+        named = [(await bulkhead.dismiss(reason="replaced"))[0].batch_id for _ in range(3)]
+        assert not await bulkhead.reviews()
+    assert named == [second.batch.batch_id, first.batch.batch_id, second.batch.batch_id]
+
+
 async def test_a_dismissed_item_is_redriven_only_by_name(nights: InboxNights) -> None:
     nights.write(east="1", west="2")
     nights.end = failed("PARSE", "The file could not be parsed.")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from runner.cloud.messages import BatchRef
 from runner.cloud.protocols import Queue
 from runner.errors import ConfigError
-from runner.local.dismiss import DISMISSIBLE_STATES, batches_of, dismiss
+from runner.local.dismiss import batches_of, dismiss, has_dismissible
 
 if TYPE_CHECKING:
     from runner.cloud.protocols import Queues
@@ -17,12 +17,13 @@ if TYPE_CHECKING:
 
 
 async def newest_dismissible(ledger: Ledger) -> Batch:
-    """Return the newest batch of the stack with an open review, or a failed or uncertain item. Raises ConfigError."""
+    """Return the newest batch of the stack that has something to dismiss. Raises ConfigError if there is none."""
     for batch in reversed(await ledger.batches()):
-        if batch.driver == "stack" and DISMISSIBLE_STATES & (await ledger.counts(batch.batch_id)).keys():
+        if batch.driver == "stack" and await has_dismissible(ledger, batch.batch_id):
             return batch
     raise ConfigError(
-        "no batch of the stack has an open review, or a failed or uncertain item", hint="bulkhead cloud status"
+        "no batch of the stack has an open review, or a failed or uncertain item to dismiss",
+        hint="bulkhead cloud status",
     )
 
 
