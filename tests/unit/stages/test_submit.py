@@ -12,6 +12,7 @@ from itertools import pairwise
 import pytest
 
 from runner.config.options import RunOptions
+from runner.config.routes import Routes
 from runner.errors import (
     AuthRefused,
     ConditionUnsupported,
@@ -50,6 +51,13 @@ async def test_a_file_is_created_bound_uploaded_and_collected_once() -> None:
     assert [str(entry.state) for entry in history] == [
         "queued", "creating", "created", "processing", "succeeded", "collected",
     ]  # fmt: skip
+
+
+async def test_a_file_in_the_encoding_of_its_route_is_uploaded_as_utf8() -> None:
+    (route,) = Routes.single(schema_id="s1").routes
+    bench = Bench({"a.csv": "Jürgen".encode("cp1252")}, routes=Routes([replace(route, encoding="cp1252")]))
+    await bench.run()
+    assert bench.vendor.received == {"import-1": ["Jürgen".encode()]}
 
 
 async def test_the_original_filename_contains_the_tag() -> None:
@@ -138,6 +146,7 @@ async def test_a_missing_schema_stops_its_items_and_leaves_them_queued() -> None
     ("names", "listed"),
     [
         ({"c-2": "Orders", "c-1": "Customers", "c-3": ""}, "'c-1' (Customers), 'c-2' (Orders), 'c-3'"),
+        ({f"c{n:02}": "" for n in range(10)}, ", ".join(f"'c{n:02}'" for n in range(10))),
         ({f"c{n:02}": "" for n in range(14)}, ", ".join(f"'c{n:02}'" for n in range(10)) + ", and 4 more"),
     ],
 )

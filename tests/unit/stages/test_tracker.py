@@ -13,7 +13,7 @@ import pytest
 from runner.errors import AuthRefused, RequestInvalid, StorageFull, Unavailable
 from runner.events import ignore
 from runner.ledger.memory import MemoryLedger
-from runner.models import ImportPage, Item, ItemState, RemoteImport
+from runner.models import IMPORT_MISSING, REVIEW_DISMISSED, ImportPage, Item, ItemState, RemoteImport
 from runner.stages.track import REFUSED_PASSES, Pass, Tracker
 from runner.stages.transitions import Transitions
 from tests.support.listed import AT, StillClock, batch, made
@@ -412,3 +412,53 @@ async def test_only_an_import_that_was_retrieved_counts_as_whole() -> None:
     place.api.whole["j"] = RemoteImport(import_id="j", status="SUCCESSFUL")
     await place.tracker.check(item)
     assert place.tracker.last_whole == place.api.whole["j"]
+
+
+async def dismissed(place: Place) -> Item:
+    """Track a review that a person has dismissed."""
+    item = await place.watch(state=S.NEEDS_REVIEW, status="NEEDS_REVIEW")
+    item = await place.ledger.advance(item, S.FAILED, reason="dismissed", error_code=REVIEW_DISMISSED)
+    place.tracker.watch(item)
+    return item
+
+
+@pytest.mark.parametrize(("status", "state"), [("NEEDS_REVIEW", S.FAILED), ("SUCCESSFUL", S.SUCCEEDED)])
+async def test_a_dismissed_review_moves_only_if_a_person_has_finished_it(status: str, state: ItemState) -> None:
+    place = Place(made("i", status=status))
+    place.api.whole["i"] = made("i", status=status)
+    await dismissed(place)
+    await place.tracker.list_once()
+    assert (await place.item()).state is state
+
+
+async def test_a_dismissed_review_that_the_list_lacks_is_not_asked_for() -> None:
+    place = Place(missing_after=1)
+    await dismissed(place)
+    await place.tracker.list_once()
+    assert place.api.retrieved == []
+
+
+async def test_an_import_that_is_found_again_moves_with_the_same_list() -> None:
+    place = Place(made("i"))
+    item = await place.watch()
+    suspected = await place.ledger.advance(item, S.PROCESSING, reason="404", error_code=IMPORT_MISSING)
+    place.tracker.watch(suspected)
+    await place.tracker.list_once()
+    found = await place.item()
+    assert (found.state, found.error_code) == (S.SUCCEEDED, None)
+
+
+async def test_a_check_returns_the_item_as_it_is_then() -> None:
+    place = Place()
+    place.api.whole["i"] = made("i")
+    checked = await place.tracker.check(await place.watch())
+    assert (checked.state, checked) == (S.SUCCEEDED, await place.item())
+
+
+async def test_an_item_that_the_ledger_no_longer_has_is_left_alone_by_a_read() -> None:
+    place = Place()
+    item = Item(batch_id="b", source="i", state=S.PROCESSING, import_id="i")
+    await place.ledger.start_batch(batch())
+    place.tracker.watch(item)
+    assert await place.tracker.read(place.ledger) == Pass()
+    assert place.moved == []
