@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from runner.errors import ImportIdTaken, LedgerError, StaleItem, TagInUse
+from runner.ledger.dynamodb.keys import Row
 from runner.ledger.dynamodb.leases import DynamoLeases
 from runner.ledger.dynamodb.ledger import DynamoLedger
 from runner.ledger.dynamodb.table import DynamoTable
@@ -32,6 +33,14 @@ class MeetingTable(DynamoTable):
         if meeting is not None:
             await meeting.wait()
         await super().transact(token, actions)
+
+
+class ForgetfulTable(DynamoTable):
+    """A table in which a row is gone by the time that it is updated."""
+
+    async def update(self, token: bytes, action: dict[str, Any]) -> Row:
+        await self.delete({"Key": action["Key"]})
+        return await super().update(token, action)
 
 
 @dataclass
@@ -138,6 +147,13 @@ async def test_no_item_and_no_count_enters_a_batch_that_does_not_exist(pair: Pai
         await pair.ledger.update_batch("nowhere", out="x")
     assert await pair.ledger.item("nowhere", "1.csv") is None
     assert await pair.ledger.batch("nowhere") is None
+
+
+async def test_a_change_of_a_batch_that_is_gone_by_then_does_not_bring_half_of_it_back(pair: Pair) -> None:
+    table = ForgetfulTable(pair.tables[0]._client, pair.tables[0].name)
+    with pytest.raises(LedgerError, match="there is no batch b"):
+        await DynamoLedger(table, now=now).update_batch("b", listed=True)
+    assert await pair.ledger.batch("b") is None
 
 
 async def test_an_older_manifest_is_not_recorded_over_a_newer_one(pair: Pair) -> None:

@@ -338,6 +338,22 @@ async def test_an_add_with_a_taken_import_adds_nothing(ledger: Ledger) -> None:
     assert await ledger.counts("b1") == {S.CREATED: 1}
 
 
+async def test_an_add_of_many_items_with_a_taken_import_adds_none_of_them(ledger: Ledger) -> None:
+    await begun(ledger, an_item("a.csv", state=S.CREATED, import_id="imp"))
+    many = [an_item(f"{number:03}.csv") for number in range(150)]
+    with pytest.raises(ImportIdTaken):
+        await ledger.add([*many, an_item("c.csv", state=S.CREATED, import_id="imp")])
+    assert await ledger.counts("b1") == {S.CREATED: 1}
+
+
+async def test_two_items_of_one_add_cannot_have_the_same_import(ledger: Ledger) -> None:
+    await ledger.start_batch(a_batch())
+    with pytest.raises(ImportIdTaken, match="imp"):
+        await ledger.add([an_item(name, state=S.CREATED, import_id="imp") for name in ("a.csv", "b.csv")])
+    assert await ledger.counts("b1") == {}
+    assert await ledger.owners(["imp"]) == {}
+
+
 async def test_instants_are_kept_to_the_millisecond_in_utc(ledger: Ledger) -> None:
     await begun(ledger, an_item(intent_at=START))
     kept = await ledger.item("b1", "a.csv")

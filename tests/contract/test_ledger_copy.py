@@ -119,6 +119,11 @@ async def test_a_copy_has_everything_of_a_batch(both: Both) -> None:
     assert [item.source for item in found["held back"]] == ["held back.csv"]
 
 
+async def test_nothing_is_restored_from_no_records(both: Both) -> None:
+    for side in both:
+        assert await (await opened(side)).restore([]) == 0
+
+
 async def test_a_copied_batch_can_be_continued(both: Both) -> None:
     old, new = [await opened(side) for side in both]
     await fill(old)

@@ -81,6 +81,9 @@ TARGETS = {
         is_simulated=False,
         only="(sqlite or version_0_1_0) and not (million or kill_9 or disk)",
     ),
+    "write_group": Target(
+        "runner/ledger/sqlite/write_group.py", ("tests/unit/ledger/test_write_group.py",), is_simulated=False
+    ),
     "transactions": Target(
         "runner/ledger/dynamodb/transactions.py",
         ("tests/unit/ledger/test_dynamodb_transactions.py",),
@@ -88,8 +91,14 @@ TARGETS = {
     ),
     "dynamodb": Target(
         "runner/ledger/dynamodb/ledger.py",
-        (f"{CONTRACT}/test_dynamodb_interleaved.py", f"{CONTRACT}/test_ledger.py", f"{CONTRACT}/test_cloud_ledger.py"),
+        (
+            f"{CONTRACT}/test_dynamodb_interleaved.py",
+            "tests/integration/ledger/test_dynamodb_queries.py",
+            f"{CONTRACT}/test_ledger.py",
+            f"{CONTRACT}/test_cloud_ledger.py",
+            f"{CONTRACT}/test_ledger_copy.py",
+        ),
         is_simulated=False,
-        only="ministack or interleaved or cloud_ledger",
+        only="ministack or interleaved or dynamodb_queries or cloud_ledger or ledger_copy",
     ),
 }

@@ -156,6 +156,42 @@ async def test_pages_and_lookups_are_answered_by_an_index(path: Path) -> None:
         assert "TEMP B-TREE" not in plan, plan
 
 
+@pytest.mark.parametrize(
+    ("few", "states", "is_whole"), [(2, {S.SKIPPED}, False), (1, {S.SKIPPED}, True), (9, None, True)]
+)
+async def test_the_whole_batch_is_read_only_for_items_of_all_states_or_for_many(
+    path: Path, monkeypatch: pytest.MonkeyPatch, few: int, states: set[ItemState] | None, is_whole: bool
+) -> None:
+    monkeypatch.setattr("runner.ledger.sqlite.ledger.FEW_ITEMS", few)
+    skipped = [an_item(name, state=S.SKIPPED) for name in ("b.csv", "d.csv")]
+    await filled(path, an_item("a.csv"), *skipped, an_item("c.csv"))
+    statements: list[str] = []
+    async with opened(path, read_only=True) as ledger:
+        ledger._database.connection.set_trace_callback(statements.append)
+        found = [item.source async for item in ledger.items("b1", states=states)]
+        ledger._database.connection.set_trace_callback(None)
+    assert found == (["b.csv", "d.csv"] if states else ["a.csv", "b.csv", "c.csv", "d.csv"])
+    assert any("source > " in statement for statement in statements) == is_whole
+
+
+@pytest.mark.virtual_time
+async def test_other_tasks_run_between_the_pages_of_a_batch_but_the_reader_does_not_pause(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runner.ledger.sqlite.ledger.PAGE_ITEMS", 2)
+    await filled(path, *some_items(6))
+    loop = asyncio.get_running_loop()
+    others: list[str] = []
+    had_run = []
+    async with opened(path, read_only=True) as ledger:
+        began = loop.time()
+        async for item in ledger.items("b1"):
+            had_run.append(len(others))
+            loop.call_soon(others.append, item.source)
+        assert loop.time() - began < 0.001
+    assert had_run == [0, 0, 2, 2, 4, 4]
+
+
 # one writer
 
 

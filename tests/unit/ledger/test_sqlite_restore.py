@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from runner.errors import ImportIdTaken
+from runner.ledger import rules
+from runner.ledger.protocol import Recorded
 from runner.ledger.sqlite.ledger import SqliteLedger
-from runner.models import Batch, Item, ItemState
+from runner.models import Batch, HistoryEntry, Item, ItemState
 
 START = datetime(2026, 7, 23, 10, 15, tzinfo=UTC)
 BATCH = Batch(batch_id="b", source_uri="file:///in", account="a", out="o", config="{}", started_at=START)
@@ -89,6 +91,18 @@ async def test_an_import_that_another_item_has_is_not_restored(ledgers: Ledgers)
     with pytest.raises(ImportIdTaken):
         await ledgers.restore()
     assert await ledgers.new.counts("b") == {S.PROCESSING: 1}
+
+
+async def test_an_import_that_no_entry_of_the_history_names_is_bound_since_the_first(ledgers: Ledgers) -> None:
+    await ledgers.fill()
+    steps = [
+        HistoryEntry(at=START + timedelta(hours=hour), state=S.QUEUED, reason="x", attempts=0, import_id=None)
+        for hour in range(3)
+    ]
+    item = Item(batch_id="b", source="old", state=S.CREATED, import_id="i-unnamed", revision=2)
+    assert await ledgers.new.restore([Recorded(item, steps)]) == 1
+    (row,) = ledgers.rows(1, "imports")
+    assert row[-2:] == (rules.to_ms(START), None)
 
 
 async def test_imports_are_released_when_their_items_leave_them(ledgers: Ledgers) -> None:
