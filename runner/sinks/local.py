@@ -75,6 +75,8 @@ class LocalSink:
         self._modes = _Modes(root=root_permissions, below=permissions)
         self._threaded = threaded
         self._naming = threading.Lock()
+        self._placing = asyncio.Lock()
+        """Results of this process take turns here; the lock of the folder is for those of others."""
 
     async def prepare(self) -> None:
         """Create the root, and check that results can be written below it. Raises ConfigError, StorageFull."""
@@ -130,18 +132,23 @@ class LocalSink:
     async def _put(self, draft: _ResultDraft, place: Place) -> None:
         """Give a complete result the path that its place chooses, while nobody else chooses or renames."""
 
-        async def look(path: str) -> Occupant | None:
-            return await self._run(partial(draft.occupant, path.rpartition("/")[2]))
+        known: dict[str, Occupant | None] = {}
 
-        folder, is_locked = await self._run(partial(_open_and_lock, self._root))
-        try:
-            if not is_locked:
-                await self._lock(folder)
-            await self._run(draft.find_usual)
-            draft.path = await place.choose(draft.path, look, saved=draft.saved)
-            await self._run(draft.keep)
-        finally:
-            os.close(folder)
+        async def look(path: str) -> Occupant | None:
+            name = path.rpartition("/")[2]
+            return known[name] if name in known else await self._run(partial(draft.occupant, name))
+
+        async with self._placing:
+            folder, found = await self._run(partial(_enter, self._root, draft))
+            try:
+                if found is None:
+                    await self._lock(folder)
+                    found = await self._run(draft.find_usual)
+                known = found
+                draft.path = await place.choose(draft.path, look, saved=draft.saved)
+                await self._run(draft.keep)
+            finally:
+                os.close(folder)
 
     async def _lock(self, folder: int) -> None:
         """Wait for the lock of an open folder; closing the folder releases it. Raises FileUnavailable."""
@@ -347,12 +354,17 @@ class _ResultDraft(_Draft):
         self.array.finish()
         super().complete(b"")
 
-    def find_usual(self) -> None:
-        """Settle the usual path of the result; `keep` uses the path that is set after that."""
+    def find_usual(self) -> dict[str, Occupant | None]:
+        """Settle the usual path of the result, and return what has its name.
+
+        `keep` uses the path that is set after that.
+        """
         with self._translated():
             if self._is_taken():
                 self.path = result_path(self._source, distinct=True)
         self._is_placed = True
+        name = self.path.rpartition("/")[2]
+        return {name: self.occupant(name)}
 
     def occupant(self, name: str) -> Occupant | None:
         """Return what has a name in the folder of this result."""
@@ -423,13 +435,17 @@ def _read(root: Path, name: str) -> bytes | None:
         raise _translation(error, root / name, doing="read") from error
 
 
-def _open_and_lock(root: Path) -> tuple[int, bool]:
-    """Open the root, and return whether it could be locked at once."""
+def _enter(root: Path, draft: _ResultDraft) -> tuple[int, dict[str, Occupant | None] | None]:
+    """Open the root, and return what has the usual name of a result; None if the root could not be locked at once."""
     try:
         folder = open_root(root)
     except OSError as error:
         raise _translation(error, root) from error
-    return folder, _is_locked_now(folder)
+    try:
+        return folder, draft.find_usual() if _is_locked_now(folder) else None
+    except BaseException:
+        os.close(folder)
+        raise
 
 
 def _is_locked_now(folder: int) -> bool:

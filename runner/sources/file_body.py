@@ -62,7 +62,7 @@ class FileBody:
         coming = start(reader.next_chunk)
         try:
             while chunk := await coming:
-                coming = start(reader.next_chunk)
+                coming = (_inline if reader.is_at_end else start)(reader.next_chunk)
                 yield chunk
         finally:
             reader.close()
@@ -82,6 +82,11 @@ class _Reader:
         self._file: FileIO | None = None
         self._reading = threading.Lock()
         self._closed = False
+
+    @property
+    def is_at_end(self) -> bool:
+        """Return whether every chunk was read, so that nothing is left to wait for."""
+        return self._left == 0
 
     def next_chunk(self) -> bytes:
         """Return the next chunk, the last one only if the file is the one that was prepared; empty at the end."""
