@@ -51,12 +51,7 @@ class WriteGroup:
             self.commit()
         elif self._closing is None:
             self._closing = loop.call_later(min(LONGEST_S, self._last_commit_s), self.commit)
-        try:
-            found: _T = await write.outcome
-        except asyncio.CancelledError:
-            if write in self._waiting:
-                self._waiting.remove(write)
-            raise
+        found: _T = await write.outcome
         return found
 
     def commit(self) -> None:
@@ -64,7 +59,8 @@ class WriteGroup:
         if self._closing is not None:
             self._closing.cancel()
             self._closing = None
-        writes, self._waiting = self._waiting, []
+        writes = [write for write in self._waiting if not write.outcome.cancelled()]
+        self._waiting = []
         if not writes:
             return
         began = time.perf_counter()
@@ -94,8 +90,6 @@ def _run_one(work: Work, db: sqlite3.Connection) -> Any:
 
 
 def _tell(future: asyncio.Future[Any], outcome: Any) -> None:
-    if future.done():
-        return
     if isinstance(outcome, Exception):
         future.set_exception(outcome)
     else:

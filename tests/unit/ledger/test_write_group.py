@@ -44,6 +44,19 @@ class Watched(Database):
         return [word for (word,) in self.connection.execute("SELECT word FROM words ORDER BY word")]
 
 
+class Clock:
+    """A clock that moves only when a test moves it."""
+
+    def __init__(self) -> None:
+        self._at = 7.0
+
+    def perf_counter(self) -> float:
+        return self._at
+
+    def move(self, by_s: float) -> None:
+        self._at += by_s
+
+
 def adding(word: str) -> Callable[[sqlite3.Connection], str]:
     def work(db: sqlite3.Connection) -> str:
         db.execute("INSERT INTO words VALUES (?)", (word,))
@@ -97,12 +110,40 @@ async def test_a_group_closes_after_its_most_writes_or_five_milliseconds() -> No
     assert asyncio.get_running_loop().time() - began <= LONGEST_S + 0.001
 
 
+@pytest.mark.parametrize(("commit_s", "wait_s"), [(0.0, 0.0), (0.002, 0.002), (9.0, 0.005)])
+async def test_a_group_waits_for_others_as_long_as_the_last_commit_took_and_at_most_five_milliseconds(
+    monkeypatch: pytest.MonkeyPatch, commit_s: float, wait_s: float
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr("runner.ledger.sqlite.write_group.time", clock)
+    group = WriteGroup(Watched.new())
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    await group.write(lambda _: clock.move(commit_s))
+    assert loop.time() - began == pytest.approx(0.0, abs=0.0005)
+    began = loop.time()
+    await group.write(adding("a"))
+    assert loop.time() - began == pytest.approx(wait_s, abs=0.0005)
+
+
 async def test_a_caller_that_is_cancelled_before_the_commit_has_written_nothing() -> None:
     database = Watched.new()
     group = WriteGroup(database)
     writing = [asyncio.ensure_future(group.write(adding(word))) for word in ("a", "b")]
     await asyncio.sleep(0)
     writing[0].cancel()
+    found = await asyncio.gather(*writing, return_exceptions=True)
+    assert [type(one) for one in found] == [asyncio.CancelledError, str]
+    assert database.words() == ["b"]
+
+
+async def test_a_caller_that_is_cancelled_as_the_group_closes_has_written_nothing() -> None:
+    database = Watched.new()
+    group = WriteGroup(database)
+    writing = [asyncio.ensure_future(group.write(adding(word))) for word in ("a", "b")]
+    await asyncio.sleep(0)
+    writing[0].cancel()
+    group.commit()
     found = await asyncio.gather(*writing, return_exceptions=True)
     assert [type(one) for one in found] == [asyncio.CancelledError, str]
     assert database.words() == ["b"]
