@@ -26,6 +26,7 @@ NOUNS = (
     "clock",
     "stop",
     "retry",
+    "concurrency",
     "formatting",
     "globs",
     "folders",

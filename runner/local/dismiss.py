@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from runner.concurrency import handle_all
 from runner.errors import ConfigError, StaleItem
 from runner.formatting import storable
 from runner.globs import Globs
@@ -43,7 +44,8 @@ async def dismiss(
         async for item in ledger.items(batch_id, states=DISMISSIBLE_STATES)
         if not item.is_dismissed and (globs is None or globs.matches(item.source))
     ]
-    return [item for item in found if await _is_dismissed_now(ledger, item, why, transitions)]
+    ended = await handle_all(lambda item: _is_dismissed_now(ledger, item, why, transitions), found)
+    return [item for item, is_dismissed in zip(found, ended, strict=True) if is_dismissed]
 
 
 def _checked(reason: str) -> str:

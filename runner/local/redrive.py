@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from runner.concurrency import handle_all, in_groups
 from runner.errors import ImportNotFound, StaleItem
 from runner.events import Notice, ignore
 from runner.globs import Globs
@@ -60,13 +61,15 @@ class Redrive:
         async for item in matching():
             if must_be_asked_for(item) and not again:
                 remotes[item.source] = await _retrieved(await self._open_api(), item)
-        count = 0
-        async for item in matching():
+
+        async def redriven(item: Item) -> bool:
             remote = remotes.get(item.source)
             if must_be_asked_for(item) and not again and remote is None:
                 emit(Notice(code="import_gone", message=f"{item.source}: {GONE}"))
-            else:
-                count += await redrive_item(item, self._transitions, remote=remote) is not None
+                return False
+            return await redrive_item(item, self._transitions, remote=remote) is not None
+
+        count = sum([sum(await handle_all(redriven, group)) async for group in in_groups(matching())])
         if count:
             await self._ledger.update_batch(batch_id, state=BatchState.PAUSED)
         return count
@@ -85,11 +88,13 @@ async def retry_refused(ledger: ItemStore, batch_id: str, *, transitions: Transi
 
     Raises LedgerError.
     """
-    count = 0
-    async for item in ledger.items(batch_id, states={_S.FAILED}):
-        if item.was_refused or item.error_code == FAILED_BEFORE:
-            count += await redrive_item(item, transitions) is not None
-    return count
+
+    async def retried(item: Item) -> bool:
+        was_refused = item.was_refused or item.error_code == FAILED_BEFORE
+        return was_refused and await redrive_item(item, transitions) is not None
+
+    failed = ledger.items(batch_id, states={_S.FAILED})
+    return sum([sum(await handle_all(retried, group)) async for group in in_groups(failed)])
 
 
 async def redrive_item(item: Item, transitions: Transitions, *, remote: RemoteImport | None = None) -> Item | None:

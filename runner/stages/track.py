@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar, Unpack
+from typing import TYPE_CHECKING, Unpack
 
+from runner.concurrency import handle_all
 from runner.dromo.listing import pages_since
 from runner.errors import ImportNotFound, RequestInvalid, StorageFull, TransientError
 from runner.models import (
@@ -30,7 +31,7 @@ from runner.stages.transitions import ItemOvertaken
 from runner.stages.untaken import NOT_TAKEN, Wait, is_untaken
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable
     from datetime import datetime
 
     from runner.ledger.protocol import ItemStore
@@ -55,7 +56,6 @@ share the lists that prove their absence (choice)."""
 _MAX_TRIES = 5
 
 _S = ItemState
-_T = TypeVar("_T")
 
 
 @dataclass(slots=True)
@@ -215,10 +215,10 @@ class Tracker:
             seen = [remote for remote in page if expected.pop(remote.import_id, None) is not None]
             for remote in seen:
                 self._unseen.pop(remote.import_id, None)
-            await _each(self._applied, seen)
+            await handle_all(self._applied, seen, at_once=_AT_ONCE)
             if not expected:
                 return
-        await _each(self._not_listed, list(expected))
+        await handle_all(self._not_listed, list(expected), at_once=_AT_ONCE)
 
     async def _applied(self, remote: RemoteImport) -> None:
         """Apply what the list says; an import that cannot be read for a long time is left to a later run."""
@@ -378,14 +378,6 @@ class Tracker:
     def _oldest(self) -> datetime | None:
         dates = [item.created_at for item in self._open.values()]
         return None if any(date is None for date in dates) else min(filter(None, dates), default=None)
-
-
-async def _each(handle: Callable[[_T], Awaitable[None]], some: Sequence[_T]) -> None:
-    """Handle all, so many at the same time; raise the first error, if there is one, once those have ended."""
-    for start in range(0, len(some), _AT_ONCE):
-        handled = map(handle, some[start : start + _AT_ONCE])
-        for failed in filter(None, await asyncio.gather(*handled, return_exceptions=True)):
-            raise failed
 
 
 def _is_old_news(item: Item, state: ItemState | None, status: str) -> bool:
