@@ -92,7 +92,7 @@ class PanelCommand(TyperCommand):
 
 
 class FullGroup(TyperGroup):
-    """A group that lists its commands in sections, with their complete help."""
+    """A group that lists its commands in sections, with the first paragraph of their help."""
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         names = self.list_commands(ctx)
@@ -100,9 +100,13 @@ class FullGroup(TyperGroup):
         others = tuple(name for name in names if name not in sectioned)
         sections = {**SECTIONS, "Other commands": others} if len(others) < len(names) else {"Commands": others}
         for title, listed in sections.items():
-            if present := [(name, self.commands[name].help or "") for name in listed if name in names]:
+            if present := [(name, _first_paragraph(self.commands[name])) for name in listed if name in names]:
                 with formatter.section(title):
                     formatter.write_dl(present)
+
+
+def _first_paragraph(command: Any) -> str:
+    return (command.help or "").partition("\n\n")[0]
 
 
 def panels(command: Any, ctx: Any) -> dict[str, list[tuple[str, str]]]:

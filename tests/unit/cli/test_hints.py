@@ -171,6 +171,13 @@ async def leave_batch(path: Path) -> None:
     await ledger.close()
 
 
+def test_the_list_of_commands_shows_the_first_paragraph_of_each(bulkhead: Run) -> None:
+    listed = bulkhead("--help").out
+    assert "repair it on" in " ".join(listed.split())
+    assert "Exits with 12" not in listed
+    assert "Exits with 12" in bulkhead("reconcile", "--help").out
+
+
 @pytest.mark.parametrize("name", [name for name in COMMANDS if name in EXAMPLES])
 def test_help_ends_with_an_example_and_a_page_that_exist(bulkhead: Run, name: str) -> None:
     text = bulkhead(*name.split(), "--help").out
