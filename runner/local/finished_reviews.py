@@ -162,11 +162,12 @@ class FinishedReviews:
         earlier = self._earlier.get(item.batch_id)
         if earlier is None:
             return
+        place = len(earlier.moved)
         earlier.moved.append(item)
         if item.state is not _S.SUCCEEDED:
             return
         try:
-            earlier.moved[-1] = await earlier.stages.collector.collect(item)
+            earlier.moved[place] = await earlier.stages.collector.collect(item)
         except (StorageFull, LedgerReplaced):
             raise
         except BulkheadError as error:

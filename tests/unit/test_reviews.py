@@ -108,6 +108,18 @@ async def test_a_run_first_collects_reviews_finished_since_into_the_folder_of_th
     assert (skipped["earlier_state"], skipped["result"]) == ("collected", str(result))
 
 
+async def test_a_run_names_all_reviews_that_were_finished_since_the_last_one(nights: InboxNights) -> None:
+    nights.write(east="1", north="2", west="3")
+    nights.end = REVIEW
+    first = await nights.run()
+    for source in ("east.csv", "north.csv", "west.csv"):
+        await nights.finish_review(first, source)
+    assert (await nights.run()).exit_code is ExitCode.OK
+    said = nights.notices["reviews_collected"]
+    assert said.startswith("collected 3 finished reviews of batch")
+    assert sorted(said.rpartition(": ")[2].split(", ")) == ["east.csv", "north.csv", "west.csv"]
+
+
 async def test_a_result_in_the_same_folder_is_named_relative_to_the_manifest(
     nights: InboxNights, tmp_path: Path
 ) -> None:
