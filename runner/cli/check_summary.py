@@ -45,7 +45,7 @@ def print_check(console: Console, report: CheckReport) -> None:
     """Write everything, most important first."""
     summary = report.summary
     head = Text("Checked" if not summary.interrupted else "Interrupted after", style="bold")
-    head.append(f" {counted(summary.file_count, 'file')}, {sized(summary.size_bytes)}")
+    head.append(f" {_checked(summary)}, {sized(summary.size_bytes)}")
     head.append(f", {counted(summary.row_count, 'row')} in {lasting(report.elapsed_s)}; nothing was sent")
     line(console, head)
     if summary.interrupted:
@@ -59,6 +59,12 @@ def print_check(console: Console, report: CheckReport) -> None:
     if report.page:
         line(console, f"Report: {near(str(report.page.resolve()))}")
     line(console, "This is a prediction by the engine on this machine, not the vendor's answer.", style="dim")
+
+
+def _checked(summary: CheckSummary) -> str:
+    files = counted(summary.file_count, "file")
+    skipped = summary.by_prediction.get(Prediction.SKIP, 0)
+    return f"{summary.file_count - skipped:,} of {files}" if skipped else files
 
 
 def _predictions(console: Console, summary: CheckSummary) -> None:

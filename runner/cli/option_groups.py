@@ -289,7 +289,7 @@ class Pace(Patience):
     """How fast to go, and when to pause."""
 
     uploads: Annotated[
-        int | None,
+        str | None,
         Option("--uploads", "N", "Upload this many files at once.", Panel.PACE, setting="uploads", default="8"),
     ] = None
     create_quota: CreateQuota = None

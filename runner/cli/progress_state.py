@@ -35,6 +35,7 @@ class ProgressState:
         self._meter = Meter(ticks)
         self._started = ticks()
         self._due = self._started
+        self._refused_until = self._started
         self.by_state: dict[ItemState, int] = {}
         self.batch_id = ""
         self.listing = True
@@ -105,8 +106,8 @@ class ProgressState:
 
     @_take.register
     def _(self, event: CreateThrottled) -> None:
+        self._refused_until = self._ticks() + event.wait_s
         self._estimate()
-        self._due = max(self._due, self._ticks() + event.wait_s)
 
     @_take.register
     def _(self, event: BytesUploaded) -> None:
@@ -126,4 +127,5 @@ class ProgressState:
         self._estimate()
 
     def _estimate(self) -> None:
-        self._due = self._ticks() + self._quota.last_in_s(self.creates_left, free=self.slots_free)
+        due = self._ticks() + self._quota.last_in_s(self.creates_left, free=self.slots_free)
+        self._due = max(due, self._refused_until)

@@ -28,7 +28,7 @@ STYLES = {
 
 MEANINGS = {
     ItemState.COLLECTED: "imported; the results are in {out}/results",
-    ItemState.SKIPPED: "unchanged since an earlier import; --again sends those that were collected",
+    ItemState.SKIPPED: "unchanged, or left out by filters; --again sends what was collected",
     ItemState.NEEDS_REVIEW: "wait for a person to review them; see below",
     ItemState.UNCERTAIN: "might have been imported; see below",
     ItemState.FAILED: "the vendor could not import them; see below",

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from runner.cli.row_lines import print_left_out, print_rows
-from runner.cli.styles import MEANINGS, STYLES, line, present, prose
+from runner.cli.styles import MEANINGS, NO_FILES, STYLES, line, present, prose
 from runner.cli.triage import LISTED_MOST, FailureGroup, Triage
 from runner.formatting import counted, lasting, near, shown
 from runner.local.outcome import BatchOutcome, ExitCode, items_phrase
@@ -176,6 +176,8 @@ def _headline(console: Console, summary: RunSummary) -> None:
     text.append(f" after {lasting(summary.elapsed_s)}", style="not bold")
     line(console, text)
     line(console, counts(outcome.by_state))
+    if is_ended and not outcome.items:
+        line(console, NO_FILES)
     is_held_back = bool(outcome.held_back.unresolved or outcome.earlier_reviews.count)
     if outcome.reason and (not is_ended or outcome.exit_code in _EXPLAINED or is_held_back):
         line(console, f"{shown(outcome.reason)}")

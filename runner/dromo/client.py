@@ -55,6 +55,7 @@ _REFUSAL_CAP_BYTES = 64 * 1024
 _BLOCK_BYTES = 64 * 1024
 
 _PEER = "the API"
+_WHERE_THE_URL_IS = "--api-url, BULKHEAD_API_URL, or api_url in bulkhead.toml"
 _T = TypeVar("_T")
 
 
@@ -296,7 +297,7 @@ class HeadlessClient:
             raise OutcomeUnknown("the API answered a create with 303, which is not followed")
         if status < 400 or status == 404:
             raise RequestInvalid(
-                f"the API answered {status}; the API url is probably wrong", hint="check BULKHEAD_API_URL"
+                f"the API answered {status}; the API url is probably wrong", hint=f"check {_WHERE_THE_URL_IS}"
             )
         raise RequestInvalid(message_of(answer.body or b"", status=status, mask=self._mask))
 
@@ -434,7 +435,7 @@ def _decoded(answer: _Answer, decode: Callable[[Any], _T], *, doubt: type[Transi
 def _not_of_the_api(answer: _Answer, kind: type[TransientError]) -> TransientError:
     return kind(
         f"the answer {answer.status} is not from the API",
-        hint="check BULKHEAD_API_URL, and proxies between this machine and the API",
+        hint=f"check {_WHERE_THE_URL_IS}, and proxies between this machine and the API",
     )
 
 

@@ -83,6 +83,8 @@ class LocalSink:
         try:
             await self._run(self._probe)
         except (SinkFailed, FileUnavailable) as error:
+            if taken := await self._run(partial(_not_a_directory, self._root)):
+                raise ConfigError(f"{taken} is not a directory", hint="--out names another place") from error
             raise ConfigError(str(error), hint=error.hint) from error
 
     def _probe(self) -> None:
@@ -322,6 +324,12 @@ def _translation(error: OSError, place: Path, *, doing: str = "write") -> Bulkhe
         hint = "symbolic links below the output directory are not followed; replace the link by a directory, and resume"
         return SinkFailed(sentence, hint=hint)
     return SinkFailed(sentence, hint="make the output directory writable again, and resume")
+
+
+def _not_a_directory(root: Path) -> Path | None:
+    """Return the part of the path to the root that is there and is no directory; None if there is none."""
+    there = next((place for place in (root, *root.parents) if os.path.lexists(place)), None)
+    return there if there is not None and not there.is_dir() else None
 
 
 def _replaced(place: Path) -> SinkFailed:

@@ -146,6 +146,20 @@ def test_a_check_after_a_run_names_the_option_that_checks_unchanged_files() -> N
     assert "1 file not checked: unchanged since an earlier batch; --again checks all" in to.file.getvalue()  # type: ignore[attr-defined]
 
 
+def test_files_that_a_check_leaves_out_as_unchanged_do_not_count_as_checked() -> None:
+    totals = CheckTotals()
+    totals.take(FileCheck(source="a.csv", prediction=Prediction.SKIP))
+    totals.take(FileCheck(source="b.csv", prediction=Prediction.SUCCEED))
+    to = Console(file=io.StringIO(), width=100)
+    print_check(to, CheckReport(summary=totals.summary(quota=Rate(20, 60.0)), fields={}, elapsed_s=1.0))
+    assert "Checked 1 of 2 files, " in to.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_a_number_of_uploads_that_is_none_is_explained_as_in_a_file(bulkhead: Run) -> None:
+    ended = bulkhead("run", "in", "--schema-id", "s", "--uploads", "many")
+    assert (ended.code, ended.err) == (2, "error: uploads = many (flag): write a whole number\n")
+
+
 def test_a_redrive_without_a_batch_names_the_one_it_took(bulkhead: Run, tmp_path: Path) -> None:
     asyncio.run(leave_batch(tmp_path / "l.db"))
     ended = bulkhead("redrive", "--state", "failed", "--ledger", "l.db", "--json")

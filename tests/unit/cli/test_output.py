@@ -444,6 +444,24 @@ def test_after_a_missing_schema_nothing_is_proposed_that_would_ask_for_it_again(
     assert sandbox[1] not in written(to)
 
 
+def test_a_run_that_found_no_file_names_what_to_look_at() -> None:
+    to = console()
+    print_summary(to, RunSummary(outcome=outcome(BatchState.COMPLETE), triage=Triage(), elapsed_s=1.0))
+    assert "no items\nNo file was found; look at the source, and at --include" in written(to)
+
+
+def test_a_run_that_stopped_before_it_looked_for_files_does_not_miss_them() -> None:
+    to = console()
+    print_summary(to, RunSummary(outcome=outcome(BatchState.PAUSED), triage=Triage(), elapsed_s=1.0))
+    assert "No file was found" not in written(to)
+
+
+def test_skipped_items_are_not_all_said_to_be_unchanged() -> None:
+    to = console()
+    print_summary(to, RunSummary(outcome=outcome(BatchState.COMPLETE, skipped=2), triage=Triage(), elapsed_s=1.0))
+    assert "skipped              2   unchanged, or left out by filters; " in written(to)
+
+
 def test_items_that_were_left_to_a_later_run_are_named_with_the_reason() -> None:
     first = tuple(Deferral(source=f"{number}.csv", reason=f"the url {number} expired") for number in range(30))
     ended = replace(outcome(BatchState.PAUSED, created=230), deferred=Deferrals(count=230, first=first))

@@ -93,6 +93,13 @@ def test_a_refused_create_delays_the_estimate_at_least_as_long_as_all_wait(state
     assert state.last_create_in_s == 41
 
 
+def test_an_answer_to_another_create_does_not_shorten_the_wait_after_a_refused_one(state: ProgressState) -> None:
+    state.take(started(queued=1))
+    state.take(CreateThrottled(source="a.csv", wait_s=41.0))
+    state.take(CreateAnswered(source="b.csv", slots_free=19))
+    assert state.last_create_in_s == 41
+
+
 def test_nothing_left_to_create_takes_no_time(state: ProgressState) -> None:
     state.take(started(queued=30))
     state.take(ItemsDiscovered(new=0, total=1, finished=True, by_state={"collected": 1}))

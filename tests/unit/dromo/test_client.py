@@ -132,7 +132,7 @@ async def test_a_missing_schema_is_named():
 async def test_a_404_that_is_a_page_of_somebody_else_says_nothing_of_the_schema(request_sent):
     error = await outcome(RawServer(answering(answer(404, b"<html>"))), request_sent)
     assert isinstance(error, NotSent)
-    assert "BULKHEAD_API_URL" in str(error.hint)
+    assert str(error.hint).startswith("check --api-url, BULKHEAD_API_URL, or api_url in bulkhead.toml")
 
 
 @pytest.mark.parametrize("status", [302, 401, 403, 404])

@@ -339,10 +339,13 @@ async def test_a_place_that_can_be_written_is_left_empty(tmp_path: Path) -> None
     assert list((tmp_path / "new" / "out").iterdir()) == []
 
 
-async def test_a_place_that_cannot_be_written_is_reported_before_anything_is_sent(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("x")
-    with pytest.raises(ConfigError, match="file"):
-        await LocalSink(tmp_path / "file" / "out").prepare()
+@pytest.mark.parametrize("out", ["taken", "taken/below"])
+async def test_a_place_at_or_below_a_file_is_refused_before_anything_is_sent(tmp_path: Path, out: str) -> None:
+    (tmp_path / "taken").write_text("mine")
+    with pytest.raises(ConfigError, match=r"taken is not a directory$") as refused:
+        await LocalSink(tmp_path / out).prepare()
+    assert refused.value.hint == "--out names another place"
+    assert (tmp_path / "taken").read_text() == "mine"
 
 
 @pytest.mark.parametrize("by", ["link", "folder"])
