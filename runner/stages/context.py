@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
@@ -30,6 +30,10 @@ class Gate(Protocol):
         ...
 
 
+async def _nothing(_tag: str, _source: str) -> None:
+    """Prevent no create."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunContext:
     """Ledger, API, storage, source, sink, clocks, and options; `endpoint` as in `identity.endpoint`.
@@ -38,7 +42,8 @@ class RunContext:
     `account`, as in `identity.account`, is what the batch is bound to once the vendor has accepted the key.
     `check_files` raises LedgerReplaced if the files that keep other runs away are no longer in their place; None if
     there are no such files.
-    `before_create` gets the tag and the source of an item that is about to be sent, and raises ForeignImports.
+    `before_create` gets the tag and the source of an item that is about to be sent, and raises ForeignImports, or
+    TagInUse if the item must look again for what was sent before.
     `out` is where the batch saves its results.
     `gate` judges each item before its first create; None admits all. `shared`: others write the ledger too, and its
     pages may lag. `shares_out`: the sink may have results of other batches, and things that no ledger knows.
@@ -61,7 +66,7 @@ class RunContext:
     endpoint: str = ""
     account: str = ""
     check_files: Callable[[], None] | None = None
-    before_create: Callable[[str, str], None] = lambda _tag, _source: None
+    before_create: Callable[[str, str], Awaitable[None]] = _nothing
     gate: Gate | None = None
     out: str = ""
     shared: bool = False

@@ -97,10 +97,10 @@ class Stages:
         saved_schemas = {route.schema_id for route in context.routes.routes if route.schema_id}
         return JsonImports(context.api, context.ledger, saved_schemas=saved_schemas)
 
-    def _before_create(self, tag: str, source: str) -> None:
+    async def _before_create(self, tag: str, source: str) -> None:
         if self._context.check_files is not None:
             self._context.check_files()
-        self._context.before_create(tag, source)
+        await self._context.before_create(tag, source)
 
     @cached_property
     def collector(self) -> Collector:

@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from runner.dromo.rate_limited import WrappedApi
-from runner.errors import ForeignImports, ImportNotFound, RequestInvalid, TransientError
+from runner.errors import ForeignImports, ImportNotFound, RequestInvalid, TagInUse, TransientError
 from runner.formatting import counted
 from runner.models import ImportStatus, RemoteImport, tag_of
 
@@ -65,10 +65,21 @@ class ForeignWatch(WrappedApi):
         """Judge the lists from now on."""
         self._first_walk = False
 
-    def refuse(self, tag: str, source: str) -> None:
-        """Raise ForeignImports if a list has shown a foreign import of an item that is about to be sent."""
-        if (remote := self._others.get(tag)) is not None:
+    async def refuse(self, tag: str, source: str) -> None:
+        """Raise ForeignImports if a list has shown a foreign import of an item that is about to be sent.
+
+        One that turns out to be older than the run, which only its first create shows for sure, is kept as an orphan:
+        then raises TagInUse, so that the item looks for an orphan again.
+        """
+        remote = self._others.get(tag)
+        if remote is None:
+            return
+        if remote.import_id not in self._own and self._has_new_data(remote):
             raise self._error([(source, remote)])
+        del self._others[tag]
+        if remote.import_id not in self._own:
+            await self._ledger.keep_orphans([remote])
+            raise TagInUse(f"an import of {source} that a run before this one has made was not known yet")
 
     async def create(self, request: CreateRequest) -> RemoteImport:
         sent_s = self._vendor_time.ticks() - self._began

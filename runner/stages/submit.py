@@ -40,7 +40,7 @@ from runner.stages.earlier import Content, EarlierItems, Finding
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from runner.config.options import RunOptions
     from runner.config.routes import Route, Routes
@@ -156,7 +156,7 @@ class Submitter:
         earlier_json: EarlierJson,
         uploader: Uploader,
         held_schemas: HeldSchemas,
-        before_create: Callable[[str, str], None],
+        before_create: Callable[[str, str], Awaitable[None]],
         out: str = "",
     ) -> None:
         """`before_create` is called with tag and source right before each intent; it raises an error to prevent it."""
@@ -340,7 +340,7 @@ class Submitter:
     async def _send(self, attempt: _Attempt, permit: Permit) -> Item | None:
         """Send one create; return None if it must be repeated. Raises StaleItem, TagInUse, and as `before_create`."""
         try:
-            self._before_create(attempt.tag, attempt.item.source)
+            await self._before_create(attempt.tag, attempt.item.source)
             await self._record_intent(attempt)
         except (StaleItem, TagInUse, LedgerReplaced, ForeignImports):
             await permit.unused()

@@ -329,7 +329,7 @@ async def test_without_tags_in_names_an_import_with_the_items_tag_is_not_adopted
 async def test_what_prevents_a_create_gives_its_permit_back(error: BulkheadError) -> None:
     bench = Bench(FILES)
 
-    def prevent(_tag: str, _source: str) -> None:
+    async def prevent(_tag: str, _source: str) -> None:
         raise error
 
     submitting = Submitting(bench, before_create=prevent)

@@ -156,6 +156,29 @@ async def test_a_lost_ledger_is_no_other_run_where_dates_differ_from_the_clock(b
     assert len(sent(bench)) == len(FILES)
 
 
+async def test_an_import_made_just_before_the_run_that_a_lagging_list_shows_later_is_adopted() -> None:
+    bench = Bench(FILES)
+    own = bench.vendor.add(CreateRequest(schema_id="s1", original_filename="00.csv"), status="RUNNING")
+    await bench.leave("00.csv", S.PROCESSING, tag=bench.tag("00.csv"), import_id=own.import_id, created_at=EPOCH)
+    dates_ahead(bench, timedelta(seconds=300))
+    foreign(bench, "59.csv", status="SUCCESSFUL")
+    await asyncio.sleep(1)
+    await bench.slots.hold("k", until=30.0)
+    list_page = bench.vendor.list_page
+
+    async def lagging(*, limit: int, offset: int) -> ImportPage:
+        page = await list_page(limit=limit, offset=offset)
+        is_too_early = asyncio.get_running_loop().time() < 1.5
+        return replace(page, imports=page.imports[1:]) if is_too_early else page
+
+    bench.vendor.list_page = lagging  # type: ignore[method-assign]
+    asyncio.get_running_loop().call_later(40, lambda: bench.vendor.change(own.import_id, status="SUCCESSFUL"))
+    result = await bench.run()
+    assert bench.stop.reason is None
+    assert result.by_state == {S.COLLECTED: len(FILES)}
+    assert len(sent(bench)) == len(FILES)
+
+
 @pytest.mark.parametrize("by_s", [-3600, 300])
 async def test_another_run_is_noticed_where_dates_differ_from_the_clock(by_s: float) -> None:
     bench = Bench(FILES)
