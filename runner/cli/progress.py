@@ -148,8 +148,8 @@ async def _repeat(action: Callable[[], None], *, every_s: float) -> None:
 
 def plain_line(state: ProgressState) -> str:
     """Return the state of a run in one line."""
-    states = ", ".join(f"{one} {state.by_state[one]}" for one in ItemState if state.by_state.get(one))
-    parts = [f"{state.finished} of {counted(state.total, 'item')}", states or "nothing listed yet", *_forecast(state)]
+    states = ", ".join(f"{one} {state.by_state[one]:,}" for one in ItemState if state.by_state.get(one))
+    parts = [f"{state.finished:,} of {counted(state.total, 'item')}", states or "nothing listed yet", *_forecast(state)]
     outage = [shown(state.outage)] if state.outage else []
     return f"{lasting(state.elapsed_s)}: " + "; ".join([*parts, *outage])
 
@@ -203,7 +203,7 @@ def _states(state: ProgressState) -> Text:
 def _forecast(state: ProgressState) -> list[str]:
     parts = [f"{sized(state.bytes_uploaded)} uploaded"]
     if state.creates_left:
-        parts.append(f"{counted(state.creates_left, 'create')} left, {state.slots_free} free now")
+        parts.append(f"{counted(state.creates_left, 'create')} left, {state.slots_free:,} free now")
     return [*parts, *_end(state)]
 
 

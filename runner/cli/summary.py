@@ -122,14 +122,14 @@ def _write(console: Console, summary: RunSummary, extent: _Extent) -> None:
 def next_commands(summary: RunSummary) -> list[tuple[str, str]]:
     """Return (command, effect) for each next step, of which each can help.
 
-    An unfinished batch is resumed before anything else, unless it waits for a schema that does not exist.
+    A batch that has not ended is resumed before anything else, unless it waits for a schema that does not exist.
     """
     outcome, options = summary.outcome, summary.options
     batch_id = outcome.batch.batch_id
     by_state = outcome.by_state
     if outcome.missing_schemas:
         return [(summary.again, "with another schema: correct --schema-id, or schema_id in bulkhead.toml, first")]
-    if any(by_state.get(state) for state in OPEN_STATES):
+    if outcome.state not in _ENDED or any(by_state.get(state) for state in OPEN_STATES):
         return [(f"bulkhead resume {batch_id}{options}", "continues this batch")]
     commands = []
     if outcome.earlier_reviews.count:
@@ -180,7 +180,7 @@ def _headline(console: Console, summary: RunSummary) -> None:
         line(console, NO_FILES)
     is_held_back = bool(outcome.held_back.unresolved or outcome.earlier_reviews.count)
     if outcome.reason and (not is_ended or outcome.exit_code in _EXPLAINED or is_held_back):
-        line(console, f"{shown(outcome.reason)}")
+        prose(console, shown(outcome.reason))
 
 
 def counts(by_state: Mapping[ItemState, int]) -> str:
@@ -194,8 +194,8 @@ def _states(console: Console, by_state: Mapping[ItemState, int], out: str) -> No
     for state, count in present(by_state):
         text = Text(f"  {state:<13}", style=STYLES.get(state, ""))
         text.append(f"{count:>9,}", style="bold")
-        text.append(f"   {MEANINGS[state].format(out=near(out))}", style="dim not bold")
-        line(console, text)
+        text.append("   ")
+        prose(console, MEANINGS[state].format(out=near(out)), lead=text, style="dim not bold")
 
 
 def _reviews(console: Console, summary: RunSummary, most: int) -> None:
@@ -295,7 +295,7 @@ def print_commands(console: Console, commands: Iterable[tuple[str, str]], *, has
             _heading(console, "Next")
         line(console, f"  {command}", style="cyan")
         if has_effects:
-            line(console, f"    {effect}", style="dim")
+            prose(console, effect, lead="    ", style="dim")
 
 
 def _more(console: Console, count: int, listed: int, *, where: str = f"see {MANIFEST}") -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from runner.config.route_remarks import name_findings, remarks_of_routes, remarks_of_saved
 from runner.config.webhook_remarks import WebhookUse, webhook_findings
-from runner.errors import AuthRefused, BulkheadError, ConnectionBarred, LedgerLocked, SchemaNotFound
+from runner.errors import AuthRefused, BulkheadError, ConnectionBarred, LedgerLocked, SchemaNotFound, TransientError
 from runner.findings import fail, ok
 from runner.ledger.location import LedgerTable
 
@@ -52,7 +52,10 @@ async def _vendor(resources: Resources) -> list[Finding]:
     except BulkheadError as error:
         if isinstance(error, AuthRefused) and not isinstance(error, ConnectionBarred):
             return [fail("license key", str(error), "check DROMO_LICENSE_KEY and --api-url")]
-        return [fail("vendor", f"{url}: {error}", error.hint or "check --api-url")]
+        check = "check --api-url"
+        if isinstance(error, TransientError):
+            check = f"{check}; if it is right, try again later"
+        return [fail("vendor", f"{url}: {error}", error.hint or check)]
     found = [ok("license key", f"accepted by {url}"), *_proxy(resources.settings)]
     if probe.server_time is not None:
         found.append(_clock((probe.server_time - resources.clock.now()).total_seconds()))

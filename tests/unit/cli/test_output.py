@@ -175,6 +175,14 @@ def test_free_slots_are_known_before_the_first_create() -> None:
     assert plain_line(state).endswith("2 creates left, 20 free now")
 
 
+def test_all_numbers_of_creates_are_written_alike() -> None:
+    state = ProgressState(quota=Rate(100_000, 60.0), ticks=lambda: 0.0)
+    state.take(replace(started(queued=2000), slots_free=99_271))
+    line = plain_line(state)
+    assert "queued 2,000; " in line
+    assert "2,000 creates left, 99,271 free now" in line
+
+
 def test_an_outage_is_shown_until_the_vendor_answers_again() -> None:
     state = ProgressState(quota=Rate(20, 60.0), ticks=lambda: 0.0)
     sentence = "vendor unreachable since 10:28: the API answered 503"
@@ -442,6 +450,23 @@ def test_after_a_missing_schema_nothing_is_proposed_that_would_ask_for_it_again(
     assert "--sandbox-schemas DIR" in written(to)
     assert "--fields FILE" in written(to)
     assert sandbox[1] not in written(to)
+
+
+@pytest.mark.parametrize("by_state", [{}, {"skipped": 3}, {"needs_review": 1}])
+def test_a_batch_that_was_stopped_before_its_files_were_listed_is_resumed_first(by_state: dict[str, int]) -> None:
+    reviews = EarlierReviews(count=1, first=())
+    stopped = replace(outcome(BatchState.INTERRUPTED, **by_state), earlier_reviews=reviews)
+    commands = next_commands(RunSummary(outcome=stopped, triage=Triage(), elapsed_s=1.0))
+    assert [command for command, _ in commands] == ["bulkhead resume 20260723-101502-k3f9x2"]
+
+
+def test_sentences_of_the_end_screen_are_broken_between_words_on_a_narrow_terminal() -> None:
+    to = Console(file=io.StringIO(), width=80, force_terminal=True, color_system=None, markup=False, emoji=False)
+    ended = replace(outcome(failed=1, skipped=1), exit_code=ExitCode.TRY_AGAIN, reason="a long reason " * 9)
+    print_summary(to, RunSummary(outcome=ended, triage=Triage(), elapsed_s=1.0))
+    shown_lines = written(to).splitlines()
+    assert max(map(len, shown_lines)) <= 80
+    assert "    after you correct the schema in the dashboard: also sends unchanged files" in shown_lines
 
 
 def test_a_run_that_found_no_file_names_what_to_look_at() -> None:

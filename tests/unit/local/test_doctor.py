@@ -33,6 +33,14 @@ async def test_the_key_is_ok_only_if_the_vendor_answers_with_a_page(
     assert (first.name, first.is_ok) == (name, is_ok)
 
 
+async def test_a_vendor_that_is_down_is_no_proof_of_a_wrong_address(tmp_path: Path) -> None:
+    async with RawServer(answering(answer(503, b"", Connection="close"))) as server:
+        settings = Settings(api_url=server.url, license_key=SecretStr("key"), ledger=tmp_path / "ledger.db")
+        async with Resources(settings) as resources:
+            first = (await examine(resources, schema_ids=()))[0]
+    assert first.hint == "check --api-url; if it is right, try again later"
+
+
 async def test_a_misspelt_name_in_a_route_or_saved_schema_is_a_warning_with_the_nearest_one(tmp_path: Path) -> None:
     body = b'{"id": "s", "name": "S", "fields": [{"key": "a", "lable": "A"}], "settings": {}, "results": []}'
     routes = [Route(name="all", schema_id="s", settings={"maxFilesize": 9, "delimiter": ";"})]
