@@ -6,7 +6,7 @@ import asyncio
 import os
 import random
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +126,7 @@ def _place_not_recorded(patch: pytest.MonkeyPatch) -> None:
 
 def _places_chosen_without_the_lock(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(local, "_is_locked_now", lambda _folder: True)
+    patch.setattr(local.asyncio, "Lock", nullcontext)
     record = result_places.ResultPlaces.record
 
     async def slow(places: Any, *rest: Any) -> Any:

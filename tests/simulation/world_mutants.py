@@ -42,7 +42,10 @@ def any_name_taken_for_that_of_a_file(patch: pytest.MonkeyPatch) -> None:
 
 
 def files_of_another_run_sent_again(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(foreign.ForeignWatch, "refuse", lambda *_: None)
+    async def refuse_nothing(*_: Any) -> None:
+        return None
+
+    patch.setattr(foreign.ForeignWatch, "refuse", refuse_nothing)
 
 
 def another_run_not_noticed(patch: pytest.MonkeyPatch) -> None:

@@ -12,9 +12,11 @@ from pydantic import SecretStr
 
 from runner import Bulkhead, Routes, RunSpec, source_spec
 from runner.config.settings import Settings
+from runner.config.units import Rate
 from runner.events import Event, Notice
 from runner.local.outcome import BatchOutcome
 from runner.models import Item
+from sandbox import quotas
 from sandbox.engine import Outcome
 from sandbox.imports import Job
 from sandbox.settings import SandboxSettings
@@ -80,11 +82,11 @@ async def inbox_nights(tmp_path: Path) -> AsyncIterator[InboxNights]:
         found[0].creates += 1
         return found[0].end
 
-    settings = SandboxSettings(pending_s=0.0, running_s=0.0)
+    settings = SandboxSettings(pending_s=0.0, running_s=0.0, create_quota=quotas.Rate(1000, 60.0))
     async with running_sandbox(settings=settings, engine=engine) as box:
         used = Settings(
             api_url=box.base_url, license_key=SecretStr(LICENSE_KEY), ledger=tmp_path / "ledger.db",
-            quota_store=tmp_path / "quota.db",
+            quota_store=tmp_path / "quota.db", create_quota=Rate(1000, 60.0),
         )  # fmt: skip
         found.append(InboxNights(used, tmp_path / "in", box))
         yield found[0]

@@ -147,7 +147,7 @@ class Operations:
         ConfigError if there is no such batch, a runner drives it, or the reason or the glob cannot be used.
         """
         ledger = await self._ledger()
-        batch = await (self._batch_of_stack(batch_id) if batch_id else newest_dismissible(ledger))
+        batch = await (self._batch_of_stack(batch_id, command="dismiss") if batch_id else newest_dismissible(ledger))
         transitions = self._transitions(ledger)
         items = await dismiss_items(
             ledger, self._queues(), batch.batch_id, match=match, reason=reason, transitions=transitions
@@ -161,7 +161,7 @@ class Operations:
 
         `match` is a glob over sources. Raises ConfigError if there is no such batch, or a runner drives it.
         """
-        await self._batch_of_stack(batch_id)
+        await self._batch_of_stack(batch_id, command="redrive")
         redrive = await self._redrive()
         await redrive.batch(batch_id, states=states, match=match, import_again=import_again)
         return Redriven(items=redrive.count)
@@ -171,7 +171,7 @@ class Operations:
 
         Raises ConfigError as `redrive` does, and SinkFailed if the bucket cannot be read.
         """
-        batch = await self._batch_of_stack(batch_id)
+        batch = await self._batch_of_stack(batch_id, command="redrive")
         ledger, sink = await self._ledger(), await self._resources.sink(batch)
         gone = GoneResults(ledger, batch, sink, transitions=self._transitions(ledger), emit=ignore)
         redrive = await self._redrive()
@@ -235,13 +235,13 @@ class Operations:
     def _transitions(self, ledger: CloudLedger) -> Transitions:
         return Transitions(ledger, clock=self._clock, emit=ignore, by_state={})
 
-    async def _batch_of_stack(self, batch_id: str) -> Batch:
-        """Return a batch that the stack drives. Raises ConfigError for any other."""
+    async def _batch_of_stack(self, batch_id: str, *, command: str) -> Batch:
+        """Return a batch that the stack drives. Raises ConfigError for any other, with the command for that."""
         found = await self.status(batch_id)
         if found.driver == "runner":
             raise ConfigError(
                 f"batch {batch_id} belongs to a runner, not to the stack",
-                hint=f"use the same command without `cloud`, with --ledger {self._table()}",
+                hint=f"use: bulkhead {command} {batch_id} --ledger {self._table()}",
             )
         return found.batch
 
