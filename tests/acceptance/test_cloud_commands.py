@@ -174,6 +174,7 @@ def test_reviews_tell_who_waits_since_when_and_where(deployed: Deployed, bulkhea
     assert "… and 1 more: --limit 2" in bulkhead("cloud", "reviews", "b1", "--limit", "1").expect(0).text
     found = bulkhead("cloud", "reviews", "--json").expect(0).document
     assert [(one["batch_id"], one["source"]) for one in found] == [("b1", "a.csv"), ("b1", "b.csv")]
+    assert all(one["since"] == one["opened_at"] for one in found)
     assert [one["source"] for one in bulkhead("cloud", "reviews", "b1", "--json").expect(0).document] == [
         "a.csv",
         "b.csv",

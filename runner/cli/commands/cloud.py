@@ -106,6 +106,7 @@ async def reviews(args: CloudReviewsArguments) -> None:
     from runner.cli.query import stack_session
     from runner.cli.review_tables import print_open_reviews
     from runner.clock import system_now
+    from runner.models import iso
 
     async with stack_session(args) as s:
         now = system_now()
@@ -115,7 +116,7 @@ async def reviews(args: CloudReviewsArguments) -> None:
             lambda console, found: print_open_reviews(
                 console, found, now=now, limit=args.limit, options=args.repeated(), group="cloud "
             ),
-            lambda found: [review_document(review, now) for review in found],
+            lambda found: [review_document(review, now) | {"since": iso(review.opened_at)} for review in found],
         )
     if args.open:
         open_in_browser(found)
