@@ -279,6 +279,11 @@ class Bulkhead:
             if outcomes and stop.requested:
                 break
             outcomes.append(await self.track(batch.batch_id))
+            left = len(batches) - len(outcomes)
+            if outcomes[-1].outage and left:
+                message = f"batches not tracked: {left:,} more, because the vendor does not answer"
+                self._on_event(Notice(code="not_tracked", message=message))
+                break
         return outcomes
 
     async def reviews(self, batch_id: str | None = None) -> list[OpenReview]:

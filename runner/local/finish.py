@@ -162,6 +162,7 @@ async def record(batch: Batch, result: BatchResult, records: Records) -> BatchOu
         earlier_reviews=result.earlier_reviews,
         dismissed_count=result.dismissed_count,
         deferred=result.deferred,
+        outage=result.outage,
         rows=rows,
     )
 

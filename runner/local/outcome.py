@@ -112,7 +112,8 @@ class BatchOutcome:
     `kept_ledger` is the path of a copy of the ledger if its file was deleted or replaced during the run.
     `held_back`: the items that were skipped because of held items of earlier batches. `earlier_reviews`: what is still
     under review in earlier batches. `deferred`: the items that the run left to a later one. `missing_schemas`: a
-    sentence on each schema that the vendor does not have; resuming does not help.
+    sentence on each schema that the vendor does not have; resuming does not help. `outage`: since when the vendor has
+    not answered; None if it answers.
     """
 
     batch: Batch
@@ -126,6 +127,7 @@ class BatchOutcome:
     dismissed_count: int = 0
     deferred: Deferrals = NONE_DEFERRED
     missing_schemas: tuple[str, ...] = ()
+    outage: str | None = None
     rows: RowSummary = field(default=RowSummary(), repr=False)
 
     @property
@@ -168,6 +170,7 @@ class BatchResult:
     earlier_reviews: EarlierReviews = NO_EARLIER_REVIEWS
     dismissed_count: int = 0
     deferred: Deferrals = NONE_DEFERRED
+    outage: str | None = None
 
 
 def batch_result(
@@ -215,7 +218,9 @@ def batch_result(
     if tracking and stop.reason is None and deferred.count and result.exit_code is not ExitCode.TRY_AGAIN:
         reason = f"{_did_not_finish(deferred.count, deferred)}; {result.reason}"
         result = replace(result, exit_code=ExitCode.TRY_AGAIN, reason=reason)
-    result = replace(result, deferred=deferred, earlier_reviews=earlier_reviews, dismissed_count=dismissed_count)
+    result = replace(
+        result, deferred=deferred, earlier_reviews=earlier_reviews, dismissed_count=dismissed_count, outage=outage
+    )
     is_waiting = result.exit_code is ExitCode.NEEDS_REVIEW and by_state.get(_S.NEEDS_REVIEW)
     if tracking and stop.reason is not None and is_waiting:
         reason = stop.detail or str(stop.reason)

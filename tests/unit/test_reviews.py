@@ -6,6 +6,7 @@ import asyncio
 import json
 import shutil
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -210,6 +211,24 @@ async def test_tracking_without_an_id_takes_all_batches_that_wait(nights: InboxN
     assert [(one.batch.batch_id, one.exit_code) for one in outcomes] == [
         (first.batch.batch_id, ExitCode.OK), (second.batch.batch_id, ExitCode.NEEDS_REVIEW),
     ]  # fmt: skip
+
+
+async def test_tracking_without_an_id_ends_with_the_first_batch_that_the_vendor_does_not_answer_for(
+    nights: InboxNights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = await left_open(nights, east="1")
+    await left_open(nights, west="2")
+
+    async def unanswered(_bulkhead: Bulkhead, batch_id: str) -> BatchOutcome:
+        assert batch_id == first.batch.batch_id
+        return replace(first, exit_code=ExitCode.TRY_AGAIN, outage="the vendor has not answered since 02:10")
+
+    monkeypatch.setattr(Bulkhead, "track", unanswered)
+    nights.events.clear()
+    async with nights.bulkhead() as bulkhead:
+        (outcome,) = await bulkhead.track_all()
+    assert outcome.exit_code is ExitCode.TRY_AGAIN
+    assert "batches not tracked: 1 more" in nights.notices["not_tracked"]
 
 
 async def test_tracking_without_an_id_takes_the_newest_batch_if_nothing_waits(nights: InboxNights) -> None:
