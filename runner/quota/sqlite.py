@@ -204,7 +204,7 @@ class SqliteSlots:
             await asyncio.sleep(BUSY_PAUSE_S)
             waited_s += BUSY_PAUSE_S
 
-    def _transact(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+    def _transact(self, work: Callable[[sqlite3.Connection], _T], *, may_begin_again: bool = True) -> _T:
         try:
             with explained(self._path, elsewhere=_ELSEWHERE):
                 db = self._connection()
@@ -216,8 +216,8 @@ class SqliteSlots:
         except BulkheadError as error:
             was_open = self._open
             self._drop()
-            if isinstance(error, LedgerCorrupt) and self._is_replaced(was_open):
-                return self._transact(work)
+            if may_begin_again and isinstance(error, LedgerCorrupt) and self._is_replaced(was_open):
+                return self._transact(work, may_begin_again=False)
             raise
 
     def _is_replaced(self, opened: _OpenFile | None) -> bool:
