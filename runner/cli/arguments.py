@@ -236,8 +236,15 @@ class ReportArguments(Batch, Config, Ledger, Json, Verbose):
     """What `report` takes."""
 
 
-class RedriveArguments(Batch, Redriven, Account, Json, Verbose):
+class RedriveArguments(Redriven, Account, Json, Verbose):
     """What `redrive` takes."""
+
+    batch: Annotated[
+        str | None,
+        Argument(
+            "BATCH", "The batch's id; by default, the newest batch with such items, and for --results the newest."
+        ),
+    ] = None
 
 
 class ReconcileArguments(Batch, Account, Json, Verbose):

@@ -19,6 +19,7 @@ from runner.cli.arguments import (
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from runner.bulkhead import Bulkhead
     from runner.cli.query import LocalSession
     from runner.local.copy_ledger import Copied
     from runner.local.pace import Pace
@@ -99,7 +100,7 @@ async def redrive(args: RedriveArguments) -> None:
     async with session(args) as s:
         states = args.states()
         args.check_results()
-        batch_id = (await s.bulkhead.status(args.batch)).batch.batch_id
+        batch_id = await _batch_to_redrive(s.bulkhead, args)
         if args.results:
             count = await s.bulkhead.fetch_results_again(batch_id, match=args.match)
         else:
@@ -113,6 +114,16 @@ async def redrive(args: RedriveArguments) -> None:
         )
     if args.match is not None and not count:
         print_no_match(console(stderr=True), args.match)
+
+
+async def _batch_to_redrive(bulkhead: Bulkhead, args: RedriveArguments) -> str:
+    """Return the batch that is named, or else the newest that has items to redrive, or else the newest."""
+    if args.batch is None and not args.results:
+        states = args.states()
+        for status in reversed(await bulkhead.batches()):
+            if any(status.by_state.get(state) for state in states):
+                return status.batch.batch_id
+    return (await bulkhead.status(args.batch)).batch.batch_id
 
 
 async def reconcile(args: ReconcileArguments) -> None:

@@ -168,6 +168,13 @@ def test_a_redrive_without_a_batch_names_the_one_it_took(bulkhead: Run, tmp_path
     assert ended.out == "0 items of batch b1 queued again\n"
 
 
+def test_a_redrive_without_a_batch_takes_the_newest_that_has_such_items(bulkhead: Run, tmp_path: Path) -> None:
+    asyncio.run(leave_batch(tmp_path / "l.db"))
+    asyncio.run(leave_batch(tmp_path / "l.db", batch_id="b2", state=ItemState.COLLECTED))
+    ended = bulkhead("redrive", "--state", "failed", "--ledger", "l.db")
+    assert ended.out.startswith("1 item of batch b1 queued again\n")
+
+
 def test_the_command_after_a_redrive_names_its_batch() -> None:
     to = Console(file=io.StringIO(), width=100)
     print_redriven(to, 2, batch_id="b1", options=" --ledger l.db")
@@ -176,12 +183,12 @@ def test_the_command_after_a_redrive_names_its_batch() -> None:
     )
 
 
-async def leave_batch(path: Path) -> None:
+async def leave_batch(path: Path, *, batch_id: str = "b1", state: ItemState = ItemState.FAILED) -> None:
     ledger = SqliteLedger.open(path, now=lambda: NOW)
     await ledger.start_batch(
-        Batch(batch_id="b1", source_uri="file:///in", account="a", out="out", config="{}", started_at=NOW)
+        Batch(batch_id=batch_id, source_uri="file:///in", account="a", out="out", config="{}", started_at=NOW)
     )
-    await ledger.add([Item(batch_id="b1", source="a.csv", state=ItemState.FAILED, error_code="import_failed")])
+    await ledger.add([Item(batch_id=batch_id, source="a.csv", state=state, error_code="import_failed")])
     await ledger.close()
 
 
