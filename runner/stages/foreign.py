@@ -102,7 +102,7 @@ class ForeignWatch(WrappedApi):
         found = {remote.import_id: remote for remote in imports if self._has_new_data(remote)}
         owned = await self._ledger.owners(found) if found else {}
         self._own.update(owned)
-        foreign = {tag_of(found[one].original_filename) or "": found[one] for one in found.keys() - owned.keys()}
+        foreign = {tag_of(found[one].original_filename) or "": found[one] for one in found if one not in owned}
         self._others.update(foreign)
         items = await self._ledger.by_tag(foreign) if foreign else {}
         ours = [

@@ -271,7 +271,10 @@ class Simulation:
             self._judges.ledger_was_lost()
 
     async def _live_without_faults(self, number: int) -> None:
-        await self._live(number, Life())
+        reason = await self._live(number, Life())
+        if reason is StopReason.FOREIGN_IMPORTS and self._sight is not None and not self._sight.knows_time:
+            # It may have taken imports of a moment before for later ones; its hint says to resume.
+            await self._live(number, Life())
         if left := self._judges.left_open():
             raise self.broken(f"I8: open after a run without faults: {left}")
 
@@ -311,7 +314,8 @@ class Simulation:
         if left := [item.source for item in self._judges.items() if item.state is ItemState.NEEDS_REVIEW]:
             raise self.broken(f"I8: reviews are finished, but not seen: {left}")
 
-    async def _live(self, number: int, life: Life, *, scope: Scope = Scope.RUN) -> None:
+    async def _live(self, number: int, life: Life, *, scope: Scope = Scope.RUN) -> StopReason | None:
+        """Live one life, judge it, and return why the run stopped, if it did."""
         if number != SECOND_LIFE:
             self._loop.deadline = self._loop.time() + self._plan.longest_life_s
         self._trace.note("life", str(number))
@@ -344,6 +348,7 @@ class Simulation:
             if self._sight is not None and self._plan.confirms_lists and not by_us:
                 sight, reason = self._sight, stop.reason
                 self._judge(lambda: sight.ended(reason))
+        return stop.reason
 
     async def _run(self, process: Process, program: Any) -> RunResult | None:
         try:

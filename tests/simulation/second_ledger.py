@@ -37,7 +37,7 @@ class Sight:
         self._ledger = ledger
         self._fail = fail
         self._began = datetime.fromtimestamp(vendor.now(), UTC)
-        self._knows_time = False
+        self.knows_time = False
         self._shown: dict[str, float] = {}
         self.must_stop = ""
         """An import of the other run, of an item that this one has sent, too."""
@@ -50,11 +50,11 @@ class Sight:
 
     def created(self, remote: RemoteImport) -> None:
         """Note that a create was answered."""
-        self._knows_time |= remote.created_at is not None
+        self.knows_time |= remote.created_at is not None
 
     def listed(self, page: Sequence[RemoteImport]) -> None:
         """Note what a list shows."""
-        fresh = {remote.import_id: remote for remote in page if self._knows_time and self._is_new(remote)}
+        fresh = {remote.import_id: remote for remote in page if self.knows_time and self._is_new(remote)}
         for import_id in fresh.keys() - settled(self._ledger().owners(fresh)).keys():
             tag = tag_of(fresh[import_id].original_filename) or ""
             self._shown.setdefault(tag, self._vendor.now())

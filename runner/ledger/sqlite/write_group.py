@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -63,12 +62,13 @@ class WriteGroup:
         self._waiting = []
         if not writes:
             return
-        began = time.perf_counter()
+        clock = asyncio.get_running_loop().time
+        began = clock()
         try:
             outcomes = self._database.write(partial(_run, [write.work for write in writes]))
         except Exception as error:  # noqa: BLE001 - each caller raises it
             outcomes = [error] * len(writes)
-        self._last_commit_s = time.perf_counter() - began
+        self._last_commit_s = clock() - began
         for write, outcome in zip(writes, outcomes, strict=True):
             _tell(write.outcome, outcome)
 

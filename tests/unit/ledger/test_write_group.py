@@ -13,6 +13,7 @@ import pytest
 from runner.errors import StaleItem, StorageFull
 from runner.ledger.sqlite.database import Database, Schema
 from runner.ledger.sqlite.write_group import LONGEST_S, MOST_WRITES, WriteGroup
+from tests.support.vloop import VirtualLoop
 
 pytestmark = pytest.mark.virtual_time
 
@@ -42,19 +43,6 @@ class Watched(Database):
 
     def words(self) -> list[str]:
         return [word for (word,) in self.connection.execute("SELECT word FROM words ORDER BY word")]
-
-
-class Clock:
-    """A clock that moves only when a test moves it."""
-
-    def __init__(self) -> None:
-        self._at = 7.0
-
-    def perf_counter(self) -> float:
-        return self._at
-
-    def move(self, by_s: float) -> None:
-        self._at += by_s
 
 
 def adding(word: str) -> Callable[[sqlite3.Connection], str]:
@@ -112,15 +100,13 @@ async def test_a_group_closes_after_its_most_writes_or_five_milliseconds() -> No
 
 @pytest.mark.parametrize(("commit_s", "wait_s"), [(0.0, 0.0), (0.002, 0.002), (9.0, 0.005)])
 async def test_a_group_waits_for_others_as_long_as_the_last_commit_took_and_at_most_five_milliseconds(
-    monkeypatch: pytest.MonkeyPatch, commit_s: float, wait_s: float
+    commit_s: float, wait_s: float
 ) -> None:
-    clock = Clock()
-    monkeypatch.setattr("runner.ledger.sqlite.write_group.time", clock)
-    group = WriteGroup(Watched.new())
-    loop = asyncio.get_running_loop()
+    group, loop = WriteGroup(Watched.new()), asyncio.get_running_loop()
+    assert isinstance(loop, VirtualLoop)
     began = loop.time()
-    await group.write(lambda _: clock.move(commit_s))
-    assert loop.time() - began == pytest.approx(0.0, abs=0.0005)
+    await group.write(lambda _: loop.freeze(commit_s))
+    assert loop.time() - began == pytest.approx(commit_s, abs=0.0005)
     began = loop.time()
     await group.write(adding("a"))
     assert loop.time() - began == pytest.approx(wait_s, abs=0.0005)

@@ -114,14 +114,20 @@ class Listener(logging.Handler):
 
 
 @pytest.fixture
-def listener() -> Iterator[Listener]:
-    root, listener = logging.getLogger(), Listener()
-    before = root.level
+def listener(monkeypatch: pytest.MonkeyPatch) -> Iterator[Listener]:
+    """Hear all loggers, whatever other tests have told them to leave out."""
+    root, others, listener = logging.getLogger(), logging.getLogger("urllib3.connectionpool"), Listener()
+    before = {logger: logger.level for logger in (root, others)}
     root.addHandler(listener)
-    root.setLevel(logging.DEBUG)
+    monkeypatch.setattr(logging.Logger.manager, "disable", logging.NOTSET)
+    for logger in before:
+        logger.setLevel(logging.DEBUG)
+        monkeypatch.setattr(logger, "disabled", False)
+        monkeypatch.setattr(logger, "propagate", True)
     yield listener
     root.removeHandler(listener)
-    root.setLevel(before)
+    for logger, level in before.items():
+        logger.setLevel(level)
 
 
 async def test_no_secret_reaches_the_log_of_the_program(listener: Listener) -> None:
