@@ -88,6 +88,13 @@ async def test_a_guard_that_was_set_stays_whatever_the_round_trips() -> None:
     assert pacer.window_s == 62.0
 
 
+async def test_round_trips_that_are_longer_than_the_window_free_a_slot_with_its_answer() -> None:
+    round_trips = RoundTrips()
+    for _ in range(20):
+        round_trips.note(1.0)
+    assert _pacer(quota=Rate(5, 0.5), round_trips=round_trips).window_s == 0.0
+
+
 async def test_two_pacers_on_one_store_share_the_quota() -> None:
     slots, sent = MemorySlots(), []
     pacers = [_pacer(slots=slots), _pacer(slots=slots)]

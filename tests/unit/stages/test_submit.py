@@ -60,6 +60,14 @@ async def test_a_file_in_the_encoding_of_its_route_is_uploaded_as_utf8() -> None
     assert bench.vendor.received == {"import-1": ["Jürgen".encode()]}
 
 
+async def test_a_file_whose_import_an_earlier_run_has_made_is_uploaded_in_the_encoding_of_its_route_too() -> None:
+    (route,) = Routes.single(schema_id="s1").routes
+    bench = Bench({"a.csv": "Jürgen".encode("cp1252")}, routes=Routes([replace(route, encoding="cp1252")]))
+    await bench.leave_uploading("a.csv")
+    await bench.run()
+    assert bench.vendor.received == {"import-1": ["Jürgen".encode()]}
+
+
 async def test_the_original_filename_contains_the_tag() -> None:
     bench = Bench(FILES)
     await bench.run()
