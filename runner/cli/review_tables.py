@@ -88,7 +88,7 @@ def print_tracked(console: Console, outcomes: Sequence[BatchOutcome], collected:
     open_count = sum(outcome.by_state.get(ItemState.NEEDS_REVIEW, 0) for outcome in outcomes)
     reviews = f"{counted(open_count, 'review')} open" if open_count else "no review is open"
     found = f"collected {counted(collected, 'result')}" if collected else "nothing new"
-    line(console, f"{found} in {_batches(outcomes)}; {reviews}")
+    line(console, f"tracked {_batches(outcomes)}: {found}; {reviews}")
     unfinished = [one for one in outcomes if one.exit_code not in (ExitCode.OK, ExitCode.NEEDS_REVIEW)]
     for outcome in unfinished[:LISTED_MOST]:
         prose(console, shown(outcome.reason), lead=f"  {shown(outcome.batch.batch_id)}: ")

@@ -93,5 +93,5 @@ def test_each_night_says_what_is_left_of_it_and_of_the_nights_before(
     fifth.finished.expect(0)
     assert set(fifth.states.values()) == {"skipped"}
     nothing = mine.command("track").expect(0).text
-    assert "nothing new in batch" in nothing
+    assert ": nothing new; " in nothing
     assert "no review is open" in nothing

@@ -574,11 +574,11 @@ def test_tracking_without_news_is_one_line_for_one_batch_and_for_many() -> None:
     to = console()
     complete = replace(outcome(BatchState.COMPLETE, collected=3), exit_code=ExitCode.OK)
     print_tracked(to, [complete], 0, options="")
-    assert written(to) == "nothing new in batch 20260723-101502-k3f9x2; no review is open\n"
+    assert written(to) == "tracked batch 20260723-101502-k3f9x2: nothing new; no review is open\n"
     to = console()
     both = [complete, outcome(BatchState.SETTLED, needs_review=2)]
     print_tracked(to, both, 3, options="")
-    assert written(to).startswith("collected 3 results in 2 batches; 2 reviews open\n")
+    assert written(to).startswith("tracked 2 batches: collected 3 results; 2 reviews open\n")
 
 
 def open_review(source: str) -> OpenReview:
