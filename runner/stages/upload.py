@@ -307,6 +307,8 @@ class Uploader:
         try:
             remote = await repeat_read(lambda: self._api.retrieve(import_id))
         except ImportNotFound:
+            if self._stop.requested:
+                raise NotYet("whether the import is gone is left to a later run", wait_s=PAUSE_S) from None
             finding = await self._absence.of_import(item)
             if finding.is_proved:
                 return await self._missing(finding.item)

@@ -245,3 +245,20 @@ async def test_only_bytes_that_storage_stored_are_counted_as_uploaded() -> None:
     assert uploaded == [("b.csv", len(bench.files["b.csv"]))]
     reasons = {name: {entry.reason for entry in await bench.ledger.history(BATCH_ID, name)} for name in bench.files}
     assert ("uploaded" in reasons["a.csv"], "uploaded" in reasons["b.csv"]) == (False, True)
+
+
+async def test_after_a_stop_no_list_is_read_to_find_out_whether_an_import_is_gone() -> None:
+    bench = Bench(FILES)
+    import_id = await bench.leave_uploading("a.csv")
+    bench.vendor.imports.pop(import_id)
+    retrieve = bench.vendor.retrieve
+
+    async def stopping(of: str) -> RemoteImport:
+        bench.stop.request(StopReason.INTERRUPTED)
+        bench.vendor.calls.clear()
+        return await retrieve(of)
+
+    bench.vendor.retrieve = stopping  # type: ignore[method-assign]
+    await bench.run()
+    assert "list" not in bench.vendor.calls
+    assert (await bench.item("a.csv")).state is ItemState.CREATED
