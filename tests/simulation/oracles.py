@@ -12,6 +12,7 @@ import orjson
 from runner.ledger.protocol import Ledger
 from runner.models import CreateRequest, Item, ItemKind, ItemState, tag_of
 from runner.row_counts import NO_ROWS
+from runner.stages.absence import is_suspected
 from tests.support.inputs import rows_dropped
 from tests.support.process import settled
 from tests.support.seeds import Judges as Base
@@ -264,7 +265,8 @@ class Judges(Base):
             return
         if item.error_code == "import_missing" and item.import_id in self._vendor.seen.deleted:
             return
-        if item.import_id in self._vendor.odd.swallowed and item.error_code in (None, "upload_not_taken"):
+        is_as_swallowed = item.error_code in (None, "upload_not_taken") or is_suspected(item)
+        if item.import_id in self._vendor.odd.swallowed and is_as_swallowed:
             return
         if item.state not in wanted:
             self.fail(f"I3: {source} ends {item.state} ({item.error_code}: {item.error_message}), not {sorted(wanted)}")
