@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from runner.cli.errors import leading, told
 from runner.cli.progress import Notices, plain_line, repeating
-from runner.cli.styles import RecordLog
+from runner.cli.styles import log_line
 from runner.errors import ConfigError
 from runner.formatting import shown
 from runner.ledger.location import files_of
@@ -132,13 +132,12 @@ async def logging_progress(
         yield take
 
 
-class LogFileHandler(RecordLog):
+class LogFileHandler(logging.Handler):
     """Writes log records to a log file."""
 
     def __init__(self, log: LogFile) -> None:
         super().__init__()
         self._log = log
 
-    def write(self, line: str, record: logging.LogRecord) -> None:
-        """Write one record."""
-        self._log.write(f"{record.levelname.lower()}: {line}")
+    def emit(self, record: logging.LogRecord) -> None:
+        self._log.write(f"{record.levelname.lower()}: {log_line(record)}")

@@ -96,20 +96,14 @@ _PLAIN = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime"}
 _LOG_LINE_CHARS = 2000
 
 
-class RecordLog(logging.Handler):
-    """Writes each record as one line, without secrets."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        fields = {name: value for name, value in record.__dict__.items() if name not in _PLAIN}
-        line = " ".join([record.getMessage(), *(f"{name}={value}" for name, value in fields.items())])
-        self.write(shown(FORMS(cut(line, _LOG_LINE_CHARS))), record)
-
-    def write(self, line: str, record: logging.LogRecord) -> None:
-        """Write the line of a record."""
-        raise NotImplementedError
+def log_line(record: logging.LogRecord) -> str:
+    """Return a record of the log as one line, without secrets."""
+    fields = {name: value for name, value in record.__dict__.items() if name not in _PLAIN}
+    line = " ".join([record.getMessage(), *(f"{name}={value}" for name, value in fields.items())])
+    return shown(FORMS(cut(line, _LOG_LINE_CHARS)))
 
 
-class ConsoleLog(RecordLog):
+class ConsoleLog(logging.Handler):
     """Writes records to a console, each after the local time if it is `timed`."""
 
     def __init__(self, console: Console, *, timed: bool) -> None:
@@ -117,10 +111,10 @@ class ConsoleLog(RecordLog):
         self._console = console
         self._timed = timed
 
-    def write(self, line: str, record: logging.LogRecord) -> None:
+    def emit(self, record: logging.LogRecord) -> None:
         at = time.strftime("%H:%M:%S ", time.localtime(record.created)) if self._timed else ""
         style = "yellow" if record.levelno >= logging.WARNING else "dim"
-        self._console.print(Text(at + line, style=style), soft_wrap=True)
+        self._console.print(Text(at + log_line(record), style=style), soft_wrap=True)
 
 
 @contextmanager

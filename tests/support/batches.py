@@ -12,9 +12,12 @@ from runner.cloud.messages import Message
 from runner.cloud.protocols import Queue
 from runner.config.routes import Routes
 from runner.config.run_spec import RunSpec
+from runner.events import ignore
+from runner.ledger.memory import MemoryLedger
 from runner.ledger.protocol import CloudLedger
 from runner.models import Batch, BatchState, Item, ItemState
 from runner.sources import SourceSpec
+from runner.stages.transitions import Transitions
 
 BEGAN = datetime(2026, 7, 23, 10, 0, tzinfo=UTC)
 REVIEW_URL = "https://vendor.example.com/review/{source}"
@@ -31,6 +34,26 @@ class RememberingQueues:
 
     async def is_empty(self, queue: Queue) -> bool:
         return not self.sent[queue]
+
+
+class StackBench:
+    """A ledger in memory and queues that only record messages; its own clock, which stands still."""
+
+    def __init__(self) -> None:
+        self.ledger = MemoryLedger(now=self.now)
+        self.queues = RememberingQueues()
+        self.transitions = Transitions(self.ledger, clock=self, emit=ignore, by_state={})
+
+    def now(self) -> datetime:
+        return BEGAN
+
+    def ticks(self) -> float:
+        return 0.0
+
+    async def item(self, source: str, batch_id: str = "b1") -> Item:
+        item = await self.ledger.item(batch_id, source)
+        assert item is not None
+        return item
 
 
 def batch_of(batch_id: str, *, driver: str = "stack", after_s: float = 0, **changes: Any) -> Batch:

@@ -8,36 +8,20 @@ from runner.cloud.messages import BatchRef
 from runner.cloud.ops.dismiss import dismiss_items, newest_dismissible
 from runner.cloud.protocols import Queue
 from runner.errors import ConfigError
-from runner.events import ignore
-from runner.ledger.memory import MemoryLedger
-from runner.models import FAILED_BEFORE, Item, ItemState
-from runner.stages.transitions import Transitions
-from tests.support.batches import BEGAN, RememberingQueues, batch_of, leave
+from runner.models import FAILED_BEFORE, ItemState
+from tests.support.batches import StackBench, batch_of, leave
 
 S = ItemState
 
 
-class Bench:
-    """A ledger and queues, and dismissing over them."""
-
-    def __init__(self) -> None:
-        self.ledger = MemoryLedger(now=lambda: BEGAN)
-        self.queues = RememberingQueues()
-
-    def now(self) -> object:
-        return BEGAN
+class Bench(StackBench):
+    """Dismissing over a ledger and queues."""
 
     async def dismiss(self, batch_id: str = "b1", *, match: str | None = None) -> list[str]:
-        transitions = Transitions(self.ledger, clock=self, emit=ignore, by_state={})  # type: ignore[arg-type]
         items = await dismiss_items(
-            self.ledger, self.queues, batch_id, match=match, reason="the customer left", transitions=transitions
+            self.ledger, self.queues, batch_id, match=match, reason="the customer left", transitions=self.transitions
         )
         return [item.source for item in items]
-
-    async def item(self, source: str, batch_id: str = "b1") -> Item:
-        item = await self.ledger.item(batch_id, source)
-        assert item is not None
-        return item
 
 
 @pytest.fixture

@@ -12,32 +12,22 @@ from runner.cloud.messages import BatchRef, ImportHint, ItemRef, Message, Object
 from runner.cloud.ops.redrive import Redrive
 from runner.cloud.protocols import Queue
 from runner.events import ignore
-from runner.ledger.memory import MemoryLedger
 from runner.local.gone_results import GoneResults
-from runner.models import RESULT_INVALID, BatchState, Item, ItemState
+from runner.models import RESULT_INVALID, BatchState, ItemState
 from runner.sources import ObjectVersion, versioned_source
 from runner.stages.transitions import Transitions
-from tests.support.batches import BEGAN, RememberingQueues, batch_of, item_in, leave
+from tests.support.batches import BEGAN, StackBench, batch_of, item_in, leave
 from tests.support.bench import MemorySink
 
 S = ItemState
 
 
-class Bench:
-    """A ledger, queues and a redrive over them."""
+class Bench(StackBench):
+    """A redrive over a ledger and queues."""
 
     def __init__(self) -> None:
-        self.ledger = MemoryLedger(now=lambda: BEGAN)
-        self.queues = RememberingQueues()
-        self.redrive = Redrive(self.ledger, self.queues, Transitions(self.ledger, clock=self, emit=ignore, by_state={}))  # type: ignore[arg-type]
-
-    def now(self) -> object:
-        return BEGAN
-
-    async def item(self, source: str, batch_id: str = "b1") -> Item:
-        item = await self.ledger.item(batch_id, source)
-        assert item is not None
-        return item
+        super().__init__()
+        self.redrive = Redrive(self.ledger, self.queues, self.transitions)
 
 
 @pytest.fixture
