@@ -121,24 +121,24 @@ class HeadlessClient:
         self._connections = connections
         self._round_trips = round_trips or RoundTrips()
         self._has_answered = False
-        self._reads: aiohttp.ClientSession | None = None
-        self._creates: aiohttp.ClientSession | None = None
+        self._kept: aiohttp.ClientSession | None = None
+        self._fresh: aiohttp.ClientSession | None = None
 
     def __repr__(self) -> str:
         return f"HeadlessClient({self._base!r})"
 
     async def __aenter__(self) -> Self:
-        self._reads = self._open(force_close=False)
-        self._creates = self._open(force_close=True)
+        self._kept = self._open(force_close=False)
+        self._fresh = self._open(force_close=True)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for session in (self._reads, self._creates):
+        for session in (self._kept, self._fresh):
             if session is not None:
                 await session.close()
-        self._reads = self._creates = None
+        self._kept = self._fresh = None
 
     async def create(self, request: CreateRequest) -> RemoteImport:
         """Create an import, on a new connection: a kept one may be closing, which would leave the outcome unknown.
@@ -174,16 +174,20 @@ class HeadlessClient:
         )
 
     async def results_url(self, import_id: str) -> str:
-        """Return a fresh presigned url of the results. Raises ImportNotFound, RequestInvalid, Unavailable."""
+        """Return a fresh presigned url of the results, asked for on a new connection.
+
+        Nothing in the answer says which import it is of: one that came late or twice over a kept connection would be
+        taken for that of another import. Raises ImportNotFound, RequestInvalid, Unavailable.
+        """
         missing = ImportNotFound("the vendor has no such import, or no results of it")
         path = _path("/headless/imports/", import_id, missing=missing) + "url/"
-        return self._decoded(await self._get(path, missing=missing), _presigned_url)
+        return self._decoded(await self._get(path, missing=missing, is_anonymous=True), _presigned_url)
 
     async def delete(self, import_id: str) -> None:
-        """Delete an import. Raises ImportNotFound, Unavailable."""
+        """Delete an import, on a new connection as in `results_url`. Raises ImportNotFound, Unavailable."""
         missing = ImportNotFound("the vendor has no such import")
         path = _path("/headless/imports/", import_id, missing=missing)
-        self._check(await self._ask("DELETE", path), missing=missing)
+        self._check(await self._ask("DELETE", path, is_anonymous=True), missing=missing)
 
     async def schema_names(self) -> dict[str, str]:
         """Return the names of the account's saved schemas by id, "" without one. Raises Unavailable."""
@@ -202,9 +206,14 @@ class HeadlessClient:
         return ProbeResult(status=answer.status, server_time=date_of(answer.headers))
 
     async def _get(
-        self, path: str, *, cap_bytes: int = ANSWER_CAP_BYTES, missing: BulkheadError | None = None
+        self,
+        path: str,
+        *,
+        cap_bytes: int = ANSWER_CAP_BYTES,
+        missing: BulkheadError | None = None,
+        is_anonymous: bool = False,
     ) -> _Answer:
-        answer = await self._ask("GET", path, cap_bytes=cap_bytes)
+        answer = await self._ask("GET", path, cap_bytes=cap_bytes, is_anonymous=is_anonymous)
         self._check(answer, missing=missing)
         return answer
 
@@ -217,14 +226,15 @@ class HeadlessClient:
         pieces: tuple[bytes, ...] = (),
         headers: Mapping[str, str] = MappingProxyType({}),
         doubt: type[TransientError] = Unavailable,
+        is_anonymous: bool = False,
     ) -> _Answer:
-        """Send one request once and read the whole answer, whatever its status.
+        """Send one request once and read the whole answer, whatever its status; `is_anonymous` if that names no import.
 
         Raises NotSent and ConnectionBarred, or `doubt` if it was sent and not answered in full. Errors are raised
         outside the handlers, so that none of them has an exception of aiohttp as context, which would print urls and
         headers.
         """
-        session = self._creates if pieces else self._reads
+        session = self._fresh if pieces or is_anonymous else self._kept
         if session is None:
             raise RuntimeError("HeadlessClient is used outside of its context manager")
         all_headers = {KEY_HEADER: self._key, **_body_headers(pieces), **headers}

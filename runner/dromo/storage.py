@@ -71,8 +71,9 @@ class HttpStorage:
     """The vendor's storage; implements `Storage`. Use it as an async context manager.
 
     `api_url` decides which hosts presigned urls may name, narrowed by `allow_hosts` (see StorageHosts). `bwlimit`
-    counts bytes in both directions and may be shared. Uploads reuse no connection: one that is closing would leave the
-    outcome unknown. Downloads do, and are asked for again if it was closing.
+    counts bytes in both directions and may be shared. Connections are not reused: one that is closing would leave the
+    outcome of an upload unknown, and nothing in a result says whose it is, so an answer that came late or twice over a
+    kept connection would be taken for the result of another file.
 
     Nothing that storage does takes more than this: a transfer that moves less than 64 KiB in `stall_s` is cut, and so
     is one whose answer is not there `stall_s` after the last byte was sent: the head of the answer to a download, the
@@ -103,31 +104,25 @@ class HttpStorage:
         self._result_bytes = result_bytes
         self._bwlimit = bwlimit
         self._resolver = resolver
-        self._uploads: aiohttp.ClientSession | None = None
-        self._downloads: aiohttp.ClientSession | None = None
+        self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        self._uploads = self._session(force_close=True)
-        self._downloads = self._session(force_close=False)
-        return self
-
-    def _session(self, *, force_close: bool) -> aiohttp.ClientSession:
-        return open_session(
+        self._session = open_session(
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._stall_s, sock_read=self._stall_s),
             headers={},
-            force_close=force_close,
+            force_close=True,
             resolver=GuardedResolver(self._hosts, self._resolver, proxy=self._connections.proxy),
             auto_decompress=False,
             connections=self._connections,
         )
+        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for session in (self._uploads, self._downloads):
-            if session is not None:
-                await session.close()
-        self._uploads = self._downloads = None
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
 
     async def put(self, url: str, body: Body, *, only_if_absent: bool) -> bool:
         """Send the body; True if it is stored now, False if it was already there (412 to `If-None-Match: *`).
@@ -187,18 +182,6 @@ class HttpStorage:
             yield chunks
 
     async def _open(self, url: str, opened: AsyncExitStack) -> aiohttp.ClientResponse:
-        try:
-            return await self._open_once(url, opened)
-        except ConnectionCut:
-            pass
-        try:
-            return await self._open_once(url, opened)
-        except ConnectionCut:
-            failure = Unavailable("the download was cut before it began")
-        raise failure
-
-    async def _open_once(self, url: str, opened: AsyncExitStack) -> aiohttp.ClientResponse:
-        """Raises ConnectionCut if the connection broke before there was an answer, as a kept one may."""
         failure: BulkheadError
         due = _Due(self._stall_s, most_s=self._most_s(0))
         sent = RequestSent(then=due.begin)
@@ -215,7 +198,7 @@ class HttpStorage:
         except TimeoutError:
             late = f"storage did not answer within {self._stall_s:g} s"
             failure = Unavailable(late if sent.begun else f"the download {due.missed}")
-        except (aiohttp.ClientError, OSError) as error:
+        except (aiohttp.ClientError, ConnectionCut, OSError) as error:
             failure = Unavailable(f"the download was cut ({type(error).__name__})")
         raise failure
 
@@ -270,11 +253,10 @@ class HttpStorage:
         sent: RequestSent,
         data: UploadPayload | None = None,
     ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
-        session = self._downloads if data is None else self._uploads
-        if session is None:
+        if self._session is None:
             raise RuntimeError("HttpStorage is used outside of its context manager")
         target = self._hosts.checked(url)
-        return session.request(
+        return self._session.request(
             method,
             target,
             data=data,

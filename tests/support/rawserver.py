@@ -26,6 +26,32 @@ def closed_port_url() -> str:
         return f"http://127.0.0.1:{probe.getsockname()[1]}"
 
 
+class Twice:
+    """A script whose server sends each answer once, and once more when `repeat` is called."""
+
+    def __init__(self, answer_to: Callable[[str], bytes]) -> None:
+        self._answer_to = answer_to
+        self._wanted = asyncio.Event()
+        self._sent = asyncio.Event()
+
+    async def __call__(self, peer: Peer) -> None:
+        await peer.head()
+        found = self._answer_to(peer.request_line.split()[1])
+        await peer.send(found)
+        await self._wanted.wait()
+        await peer.send(found)
+        self._sent.set()
+        await peer.until_gone()
+
+    async def repeat(self) -> None:
+        """Send the answers again, and let the client receive them."""
+        self._wanted.set()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._sent.wait(), 0.2)
+        for _ in range(10):
+            await asyncio.sleep(0)
+
+
 class Peer:
     """The client at the other end of one connection."""
 

@@ -11,7 +11,7 @@ import pytest
 from runner.dromo.client import HeadlessClient, ProbeResult
 from runner.errors import AuthRefused, ImportNotFound, NotSent, RateLimited, RequestInvalid, SchemaNotFound, Unavailable
 from runner.row_counts import RowError, RowsRead
-from tests.support.rawserver import Peer, RawServer, answer, answering, closed_port_url
+from tests.support.rawserver import Peer, RawServer, Twice, answer, answering, closed_port_url
 
 KEY = "test-key-1"
 SHORT = {"id": "i-1", "schema_id": "s-1", "status": "RUNNING", "original_filename": "a.csv"}
@@ -70,6 +70,16 @@ async def test_limit_and_offset_are_sent():
         async with HeadlessClient(server.url, KEY) as client:
             await client.list_page(limit=1000, offset=2000)
         assert server.peers[0].request_line == "GET /headless/imports/?limit=1000&offset=2000 HTTP/1.1"
+
+
+async def test_an_answer_that_comes_twice_is_not_taken_for_the_results_url_of_another_import():
+    twice = Twice(lambda path: answer(200, json.dumps({"presigned_url": f"https://s.example{path}"}).encode()))
+    async with RawServer(twice) as server, HeadlessClient(server.url, KEY) as client:
+        urls = []
+        for import_id in ("i-1", "i-2"):
+            urls.append(await client.results_url(import_id))
+            await twice.repeat()
+    assert ["i-1" in urls[0], "i-2" in urls[1]] == [True, True]
 
 
 async def test_the_results_url_is_returned_as_it_is():

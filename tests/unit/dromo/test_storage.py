@@ -22,7 +22,7 @@ from runner.errors import (
     UrlExpired,
 )
 from tests.support.bodies import FakeBody
-from tests.support.rawserver import Peer, RawServer, answer, answering, closed_port_url
+from tests.support.rawserver import Peer, RawServer, Twice, answer, answering, closed_port_url
 
 API = "http://127.0.0.1:1/api/v1"
 QUERY = "/bucket/key?X-Amz-Signature=abc"
@@ -312,6 +312,16 @@ async def test_a_download_yields_its_bytes_in_chunks_of_64_kib_and_more():
     assert b"".join(chunks) == data
     assert all(len(chunk) >= 64 * 1024 for chunk in chunks[:-1])
     assert server.peers[0].headers["accept-encoding"] == "identity"
+
+
+async def test_an_answer_that_comes_twice_is_not_taken_for_the_result_of_another_file():
+    twice, found = Twice(lambda path: answer(200, path[1:2].encode())), []
+    async with RawServer(twice) as server, HttpStorage(API) as storage:
+        for name in ("a", "b"):
+            async with storage.get(f"{server.url}/{name}?X-Amz-Signature=abc") as chunks:
+                found.append(b"".join([chunk async for chunk in chunks]))
+            await twice.repeat()
+    assert found == [b"a", b"b"]
 
 
 async def test_a_download_held_to_a_bandwidth_is_complete():
