@@ -19,7 +19,7 @@ from rich.text import Text
 from runner.cli.progress_state import ProgressState
 from runner.cli.styles import STYLES
 from runner.clock import system_now
-from runner.events import CreateThrottled, Event, Notice, OutageBegan, OutageEnded
+from runner.events import CreateAnswered, CreateThrottled, Event, Notice, OutageBegan, OutageEnded
 from runner.formatting import at_clock, counted, lasting, shown, sized
 from runner.models import ItemState
 
@@ -73,15 +73,22 @@ class ScreenProgress:
 
 
 class Notices:
-    """The sentences of events, but none that repeats the last one: an unreachable vendor causes the same many times."""
+    """The sentences of events, but none that repeats the last one: an unreachable vendor causes the same many times.
+
+    All creates that were on their way are refused at the same time, so that is said once until one is answered again.
+    """
 
     def __init__(self) -> None:
         self._last: str | None = None
+        self._throttling_told = False
 
     def new_in(self, event: Event) -> str | None:
         """Return the sentence of an event, None if it has none or repeats the last one."""
+        if isinstance(event, CreateAnswered):
+            self._throttling_told = False
         if isinstance(event, CreateThrottled):
-            return f"the vendor limits creates (429): all creates wait {lasting(event.wait_s)}"
+            was_told, self._throttling_told = self._throttling_told, True
+            return None if was_told else f"the vendor limits creates (429): all creates wait {lasting(event.wait_s)}"
         if not isinstance(event, Notice | OutageBegan | OutageEnded) or event.message == self._last:
             return None
         self._last = event.message

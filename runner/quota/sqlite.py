@@ -34,6 +34,7 @@ LONGEST_BUSY_S = 300.0
 """How long a run waits for a program that holds the file, such as a backup (choice)."""
 
 _ELSEWHERE = "BULKHEAD_QUOTA_STORE names another file"
+_IF_DAMAGED = f"if nothing else uses it, delete it: it has only the pace of creates; otherwise, {_ELSEWHERE}"
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _T = TypeVar("_T")
 _SCHEMA = Schema(
@@ -216,9 +217,11 @@ class SqliteSlots:
         except BulkheadError as error:
             was_open = self._open
             self._drop()
-            if may_begin_again and isinstance(error, LedgerCorrupt) and self._is_replaced(was_open):
+            if not isinstance(error, LedgerCorrupt):
+                raise
+            if may_begin_again and self._is_replaced(was_open):
                 return self._transact(work, may_begin_again=False)
-            raise
+            raise LedgerCorrupt(str(error), hint=_IF_DAMAGED) from error
 
     def _is_replaced(self, opened: _OpenFile | None) -> bool:
         """Move a quota store away that is damaged; return False if the file may be anything else.

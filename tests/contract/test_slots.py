@@ -226,8 +226,9 @@ async def test_racing_processes_never_get_the_same_slot(tmp_path: Path) -> None:
 async def test_a_damaged_file_is_a_clear_error(machine: Machine) -> None:
     machine.path.parent.mkdir()
     machine.path.write_bytes(b"not a database " * 100)
-    with pytest.raises(LedgerCorrupt, match=r"quota\.db"):
+    with pytest.raises(LedgerCorrupt, match=r"quota\.db") as caught:
         await machine.slots().first(KEY, count=1)
+    assert "delete it: it has only the pace of creates" in (caught.value.hint or "")
 
 
 @pytest.mark.parametrize("is_open", [True, False])

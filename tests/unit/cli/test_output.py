@@ -15,7 +15,7 @@ from rich.console import Console
 
 from runner.cli.json_output import dismissed_document, findings_document, plain, review_document
 from runner.cli.ndjson import JsonEvents
-from runner.cli.progress import ScreenProgress, live_view, plain_line, showing
+from runner.cli.progress import Notices, ScreenProgress, live_view, plain_line, showing
 from runner.cli.progress_state import ProgressState
 from runner.cli.review_tables import print_open_reviews, print_tracked
 from runner.cli.summary import RunSummary, next_commands, print_summary
@@ -227,6 +227,15 @@ async def test_notices_are_shown_once_and_limited_creates_with_their_wait() -> N
         "the vendor cannot be reached",
         "the vendor limits creates (429): all creates wait 41 s",
     ]
+
+
+def test_creates_that_are_refused_at_the_same_time_are_one_line_until_one_is_answered() -> None:
+    notices, refused = Notices(), CreateThrottled(source="a.csv", wait_s=41.0)
+    sentence = notices.new_in(refused)
+    assert sentence == "the vendor limits creates (429): all creates wait 41 s"
+    assert notices.new_in(refused) is None
+    assert notices.new_in(CreateAnswered(source="b.csv", slots_free=3)) is None
+    assert notices.new_in(refused) == sentence
 
 
 @pytest.mark.virtual_time
