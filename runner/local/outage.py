@@ -14,6 +14,7 @@ from runner.stop import StopReason
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from runner.protocols import ImportsApi
     from runner.stages.context import RunContext
 
 ASK_EVERY_S = 30.0
@@ -47,6 +48,7 @@ class OutageWatch:
 
         self._watched = WatchedApi(context.api.inner, clock=context.clock, on_change=self._note)
         self.api = context.api.over(self._watched)
+        self._asked: ImportsApi = self.api
 
     @property
     def sentence(self) -> str | None:
@@ -55,6 +57,10 @@ class OutageWatch:
         if outage is None:
             return None
         return f"{UNREACHABLE_SINCE} {outage.since.astimezone():%H:%M}: {outage.reason}"
+
+    def ask_through(self, api: ImportsApi) -> None:
+        """Ask through an API over this one from now on, because also the answer to this question shows an import."""
+        self._asked = api
 
     async def run(self) -> None:
         """Ask during each outage whether it has ended, until it has lasted too long."""
@@ -114,7 +120,7 @@ class OutageWatch:
         left_s = self._left_s()
         with suppress(BulkheadError, TimeoutError):
             async with asyncio.timeout(None if left_s == float("inf") else max(left_s, 0.0)):
-                await self.api.list_page(limit=1, offset=0)
+                await self._asked.list_page(limit=1, offset=0)
         outage, sentence = self._watched.outage, self.sentence
         if outage is None or sentence is None or self._is_announced:
             return

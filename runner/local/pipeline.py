@@ -188,6 +188,7 @@ class _Run:
             batch_id=batch.batch_id, vendor_time=context.vendor_time, on_found=self._stop_conditions.stop_for,
         )  # fmt: skip
         api = self._outage.api.over(self._foreign) if scope is Scope.RUN else self._outage.api
+        self._outage.ask_through(api)
         self._context = replace(context, api=api, before_create=self._foreign.refuse)
         self._transitions = transitions
         self._scope = scope

@@ -103,8 +103,14 @@ class Collector:
         item = item if place is None else place.item
         if trouble is not None:
             raise trouble
-        if isinstance(unusable[-1], ResultInvalid):
+        return await self._without_result(item, unusable)
+
+    async def _without_result(self, item: Item, unusable: list[BulkheadError]) -> Item:
+        """End an item whose result every attempt found unusable. Raises NotYet while that may only be late."""
+        if all(isinstance(error, ResultInvalid) for error in unusable):
             return await self._fail(item, RESULT_INVALID, str(unusable[-1]))
+        if isinstance(unusable[-1], ResultInvalid):
+            raise NotYet(f"its result is not always there: {unusable[-1]}", wait_s=PAUSE_S)
         finding = await self._absence.of_result(item)
         if finding.is_proved:
             return await self._fail(finding.item, RESULT_MISSING, str(unusable[-1]))

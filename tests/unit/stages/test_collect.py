@@ -189,27 +189,33 @@ async def test_every_attempt_is_made_after_a_pause_and_the_last_one_is_told() ->
     assert all(later - earlier > 0.01 for earlier, later in pairwise(asked_at))
 
 
-@pytest.mark.parametrize(
-    ("before", "last", "code"),
-    [
-        (ImportNotFound("before"), ResultInvalid("not an array"), "result_invalid"),
-        (ResultInvalid("before"), ImportNotFound("Gone."), "result_missing"),
-    ],
-)
-async def test_what_the_last_attempt_found_is_the_items_end(before: Exception, last: Exception, code: str) -> None:
-    bench = Bench(FILES, options=RunOptions(collect_attempts=3))
+def refuse_results(bench: Bench, *, before: Exception, last: Exception) -> None:
+    """Let the last of three attempts to get a result end in another way than those before."""
 
     async def refused(_import_id: str) -> str:
         bench.vendor.calls.append("url")
         raise last if bench.vendor.calls.count("url") % 3 == 0 else before
 
     bench.vendor.results_url = refused  # type: ignore[method-assign]
+
+
+async def test_a_result_that_is_gone_in_the_end_is_missing_whatever_it_was_before() -> None:
+    bench = Bench(FILES, options=RunOptions(collect_attempts=3))
+    refuse_results(bench, before=ResultInvalid("before"), last=ImportNotFound("Gone."))
     await bench.run()
     bench.vendor.imports.clear()
     await bench.run()
     item = await bench.item("a.csv")
-    assert (item.error_code, item.error_message) == (code, str(last))
+    assert (item.error_code, item.error_message) == ("result_missing", "Gone.")
     assert not [event for event in bench.events if isinstance(event, Notice) and "before" in event.message]
+
+
+async def test_a_result_that_one_attempt_found_cut_and_the_others_did_not_find_is_left_to_a_later_run() -> None:
+    bench = Bench(FILES, options=RunOptions(collect_attempts=3))
+    refuse_results(bench, before=ImportNotFound("before"), last=ResultInvalid("not an array"))
+    result = await bench.run()
+    assert (await bench.item("a.csv")).state is ItemState.SUCCEEDED
+    assert "its result is not always there: not an array" in result.reasons["a.csv"]
 
 
 async def test_an_end_that_every_attempt_found_is_recorded_although_a_stop_comes() -> None:
