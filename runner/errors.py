@@ -9,6 +9,7 @@ BulkheadError
 │   │   └── ListUnusable          the list of imports contradicts itself, does not end, or is not whole
 │   ├── RateLimited               429; `retry_after_s` is None if the vendor did not say
 │   ├── UrlExpired                a presigned url has expired; ask for a new one
+│   ├── Stopped                   a read was not made, or not to its end, because the run stops
 │   ├── DuplicatePending          the same content is being sent as another item, which may yet fail
 │   ├── NotYet                    an item cannot continue now; `wait_s` says when to try it again
 │   ├── StorageFull               the disk under ledger or results is full; running again continues
@@ -107,6 +108,10 @@ class RateLimited(TransientError):
 
 class UrlExpired(TransientError):
     """A presigned url has expired."""
+
+
+class Stopped(TransientError):
+    """A read was not made, or not to its end, because the run stops; a later run makes it."""
 
 
 class DuplicatePending(TransientError):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import stamina
 
-from runner.errors import RateLimited, TransientError
+from runner.errors import RateLimited, Stopped, TransientError
 
 if TYPE_CHECKING:
     import random
@@ -32,7 +32,7 @@ def delay_s(attempt: int, rng: random.Random, *, base_s: float = BASE_S, cap_s: 
 def _worth_repeating(error: Exception) -> bool | float:
     if isinstance(error, RateLimited) and error.retry_after_s is not None:
         return min(error.retry_after_s, CAP_S)
-    return isinstance(error, TransientError)
+    return isinstance(error, TransientError) and not isinstance(error, Stopped)
 
 
 async def repeat_read(read: Callable[[], Awaitable[T]], *, attempts: int = READ_ATTEMPTS) -> T:

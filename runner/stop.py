@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
+
+T = TypeVar("T")
 
 
 class StopReason(StrEnum):
@@ -43,6 +45,18 @@ class StopSignal:
 
     async def wait(self) -> None:
         await self._event.wait()
+
+    async def unless_requested(self, work: Callable[[], Coroutine[None, None, T]]) -> T | None:
+        """Do the work until a stop is requested; return None if it has no result by then. Raises what it raises."""
+        if self.requested:
+            return None
+        working, stopping = asyncio.ensure_future(work()), asyncio.ensure_future(self.wait())
+        try:
+            await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopping.cancel()
+            working.cancel()
+        return None if working.cancelled() or not working.done() else working.result()
 
     async def sleep(self, seconds: float) -> bool:
         """Sleep for at most `seconds`, or until a stop is requested; returns whether one was."""

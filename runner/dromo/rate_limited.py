@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 from aiolimiter import AsyncLimiter
 
+from runner.errors import Stopped
+
 if TYPE_CHECKING:
     from runner.models import CreateRequest, ImportPage, RemoteImport
     from runner.protocols import ImportsApi
+    from runner.stop import StopSignal
 
 LISTS_PER_MINUTE = 12
 _REMEMBERED_IMPORTS = 4096
@@ -60,11 +63,21 @@ class RateLimitedApi(WrappedApi):
         self._lists = AsyncLimiter(lists_per_minute, 60)
         self._polls: OrderedDict[str, AsyncLimiter] = OrderedDict()
         self.calls: Counter[str] = Counter()
+        self.stop: StopSignal | None = None
 
     def over(self, api: ImportsApi) -> Self:
         """Return another API behind the same limiters, with the same counts."""
         other = copy(self)
         other.inner = api
+        return other
+
+    def until(self, stop: StopSignal) -> Self:
+        """Return the same API, whose lists end with Stopped once a stop is requested.
+
+        A long list takes many calls, and each waits for its turn; what it is for can wait for a later run.
+        """
+        other = copy(self)
+        other.stop = stop
         return other
 
     def counted_apart(self) -> Self:
@@ -79,6 +92,14 @@ class RateLimitedApi(WrappedApi):
             return await self.inner.retrieve(import_id)
 
     async def list_page(self, *, limit: int, offset: int) -> ImportPage:
+        if self.stop is None:
+            return await self._page(limit, offset)
+        page = await self.stop.unless_requested(lambda: self._page(limit, offset))
+        if page is None:
+            raise Stopped("the list of imports was not read to its end before the stop")
+        return page
+
+    async def _page(self, limit: int, offset: int) -> ImportPage:
         async with self._lists:
             self.calls["list_calls"] += 1
             return await self.inner.list_page(limit=limit, offset=offset)

@@ -28,6 +28,7 @@ from runner.errors import (
     RequestInvalid,
     SinkFailed,
     StaleItem,
+    Stopped,
     StorageFull,
     TransientError,
     first_cause,
@@ -187,7 +188,8 @@ class _Run:
             self._outage.api.inner, retrieve=self._outage.api.retrieve, ledger=context.ledger,
             batch_id=batch.batch_id, vendor_time=context.vendor_time, on_found=self._stop_conditions.stop_for,
         )  # fmt: skip
-        api = self._outage.api.over(self._foreign) if scope is Scope.RUN else self._outage.api
+        watched = self._outage.api.over(self._foreign) if scope is Scope.RUN else self._outage.api
+        api = watched.until(context.stop)
         self._outage.ask_through(api)
         self._context = replace(context, api=api, before_create=self._foreign.refuse)
         self._transitions = transitions
@@ -351,6 +353,8 @@ class _Run:
                     await repeat_read(lambda: self._context.api.list_page(limit=1, offset=0))
             except AuthRefused as error:
                 self._stop_conditions.stop_for(error)
+            except Stopped:
+                return
             except TransientError as error:
                 self._notice("vendor_unreachable", f"cannot list imports yet: {error}")
                 await self._stop.sleep(30)
@@ -460,6 +464,8 @@ class _Run:
             self._feeder.again()
         except NotYet as error:
             await self._wait(item, error)
+        except Stopped:
+            self._inflight.release(item.source)
         except FileUnavailable as error:
             await self._wait(item, NotYet(str(error), wait_s=TRY_AGAIN_S))
         except (TransientError, RequestInvalid) as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from runner.errors import AuthRefused, ListUnusable, StorageFull, TransientError
+from runner.errors import AuthRefused, ListUnusable, Stopped, StorageFull, TransientError
 from runner.events import Notice
 from runner.formatting import counted
 from runner.stages.patience import Patience
@@ -81,6 +81,8 @@ class LostCreateQueue:
             except (AuthRefused, StorageFull) as error:
                 self._on_fatal(error)
                 continue
+            except Stopped:
+                break
             except TransientError as error:
                 self._notice("vendor_unreachable", f"cannot list imports yet: {error}")
                 await self._stop.sleep(_LIST_AGAIN_S)

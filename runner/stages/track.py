@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Unpack
 
 from runner.concurrency import handle_all
 from runner.dromo.listing import pages_since
-from runner.errors import ImportNotFound, RequestInvalid, StorageFull, TransientError
+from runner.errors import ImportNotFound, RequestInvalid, Stopped, StorageFull, TransientError
 from runner.models import (
     IMPORT_MISSING,
     STATE_OF_STATUS,
@@ -140,6 +140,8 @@ class Tracker:
             await self.list_once()
         except StorageFull:
             raise
+        except Stopped:
+            logger.info("the list was not read to its end before the stop")
         except (TransientError, RequestInvalid) as error:
             self._refused_passes += isinstance(error, RequestInvalid)
             if self._refused_passes >= REFUSED_PASSES:
@@ -224,7 +226,7 @@ class Tracker:
         """Apply what the list says; an import that cannot be read for a long time is left to a later run."""
         try:
             await self.apply(remote)
-        except StorageFull:
+        except (StorageFull, Stopped):
             raise
         except (TransientError, RequestInvalid) as error:
             logger.warning(
@@ -342,7 +344,7 @@ class Tracker:
         self._unseen.pop(import_id)
         try:
             await self.check(item)
-        except StorageFull:
+        except (StorageFull, Stopped):
             raise
         except (TransientError, RequestInvalid) as error:
             self._be_patient(import_id, f"its import cannot be read: {error}")
