@@ -25,7 +25,7 @@ help:
 	@echo "make check        check format, lint, and types, as the CI does"
 	@echo "make compile      compile the tests and the modules that they import, which saves the first tests of a clone time"
 	@echo "make format       format the code as 'make check' requires"
-	@echo "make lint-cloud   check the deployment on AWS with cfn-lint, checkov, and cfripper"
+	@echo "make lint-cloud   check template.yaml, the Dockerfile, and the examples for containers with their linters"
 	@echo "make audit        look up known vulnerabilities of everything that is installed; needs a network, and fails without one"
 	@echo "make simulate     simulate whole migrations with faults in virtual time: alone, on a shared ledger, and with the functions on AWS; SEEDS=$(SEEDS)"
 	@echo "make mutants      change the modules that decide safety in small ways; some test must notice each; takes hours, and continues where it was interrupted"
@@ -98,7 +98,7 @@ compile: $(VENV)/.dev
 	$(BIN)/python -m pytest --collect-only -qq > /dev/null || true  # `make test` shows what is wrong
 
 # Works without a network; infra/lint/accepted.toml lists the accepted findings, each with its reason.
-lint-cloud: $(TOOLS)/sam/.installed $(TOOLS)/lint/.installed
+lint-cloud: $(TOOLS)/sam/.installed $(TOOLS)/lint/.installed $(TOOLS)/container/.installed
 	$(TOOLS)/sam/bin/python infra/lint --tools $(TOOLS)
 
 # Not part of the CI: it asks a service on the internet, and what it finds changes without a change here.

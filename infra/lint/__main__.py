@@ -1,4 +1,8 @@
-"""`make lint-cloud`: prints findings of sam, cfn-lint, checkov, and cfripper that accepted.toml does not list."""
+"""`make lint-cloud`: prints findings about template.yaml, the Dockerfile, and examples/container.
+
+The tools are sam, cfn-lint, checkov, cfripper, hadolint, yamllint, and kubernetes-validate; accepted.toml lists the
+findings that are accepted.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +23,11 @@ from translate import translated
 
 ROOT = Path(__file__).parents[2]
 TEMPLATE = ROOT / "template.yaml"
+DOCKERFILE = ROOT / "Dockerfile"
+EXAMPLES = ROOT / "examples" / "container"
+ECS, KUBERNETES = EXAMPLES / "ecs-scheduled-task.yaml", EXAMPLES / "kubernetes-cronjob.yaml"
 ACCEPTED = Path(__file__).with_name("accepted.toml")
+YAML_RULES = Path(__file__).with_name("yamllint.yaml")
 TIMEOUT_S = 100.0
 
 # The tools work without network access, but they require a region.
@@ -64,6 +72,9 @@ class Tools:
         yield from self._cfn_lint()
         yield from self._checkov()
         yield from self._cfripper()
+        yield from self._hadolint()
+        yield from self._yamllint()
+        yield from self._kubernetes()
 
     def _sam(self) -> Iterator[Finding]:
         done = self._run("sam/bin/sam", "validate", "--lint", "--template-file", str(TEMPLATE))
@@ -71,7 +82,7 @@ class Tools:
             yield Finding("sam", "validate", TEMPLATE.name, (done.stdout + done.stderr).strip())
 
     def _cfn_lint(self) -> Iterator[Finding]:
-        done = self._run("lint/bin/cfn-lint", "--format", "json", "--", self._translation)
+        done = self._run("lint/bin/cfn-lint", "--format", "json", "--", self._translation, str(ECS))
         for found in json.loads(done.stdout):
             path = found["Location"]["Path"] or []
             yield Finding("cfn-lint", found["Rule"]["Id"], ".".join(map(str, path)), found["Message"])
@@ -92,6 +103,23 @@ class Tools:
             yield Finding("cfripper", found["rule"], ",".join(found["resource_ids"] or []), found["reason"])
         for text in result["exceptions"]:
             yield Finding("cfripper", "exception", TEMPLATE.name, str(text))
+
+    def _hadolint(self) -> Iterator[Finding]:
+        done = self._run("container/bin/hadolint", "--format", "json", "--no-fail", str(DOCKERFILE))
+        for found in json.loads(done.stdout):
+            yield Finding("hadolint", found["code"], f"{DOCKERFILE.name}:{found['line']}", found["message"])
+
+    def _yamllint(self) -> Iterator[Finding]:
+        options = ("--config-file", str(YAML_RULES), "--format", "parsable", "--strict")
+        done = self._run("container/bin/yamllint", *options, str(EXAMPLES))
+        for line in done.stdout.splitlines():
+            place, _, text = line.partition(": ")
+            yield Finding("yamllint", "rules", Path(place.split(":")[0]).name, text)
+
+    def _kubernetes(self) -> Iterator[Finding]:
+        done = self._run("container/bin/kubernetes-validate", "--strict", "--quiet", str(KUBERNETES))
+        if done.returncode:
+            yield Finding("kubernetes-validate", "schema", KUBERNETES.name, (done.stdout + done.stderr).strip())
 
     def _run(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         command = [str(self._directory / program), *arguments]

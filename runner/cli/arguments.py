@@ -31,7 +31,7 @@ from runner.cli.option_groups import (
     Stack,
 )
 from runner.cli.options import Argument, Arguments, Option, Panel
-from runner.cli.output_options import Format, Json, Lines, Quiet, Stats, Verbose
+from runner.cli.output_options import Format, Json, Lines, Quiet, Stats, Verbose, seconds_of
 
 
 def _masked_url(url: str) -> str:
@@ -67,8 +67,40 @@ class Notify(Arguments):
     ] = None
 
 
+class Stoppable(Lines):
+    """How a command that works on batches ends when it is told to."""
+
+    stop_within: Annotated[
+        str | None,
+        Option(
+            "--stop-within",
+            "DURATION",
+            "After SIGTERM, finish what is in progress for at most this time, then stop at once; 0 sets no limit.",
+            Panel.PACE,
+            envvar="BULKHEAD_STOP_WITHIN",
+            default="0",
+        ),
+    ] = None
+
+    def stop_within_s(self) -> float:
+        """Return how long work may take after SIGTERM, 0 for any time. Raises ConfigError."""
+        return seconds_of("--stop-within", self.stop_within) if self.stop_within else 0.0
+
+
 class RunArguments(
-    AllOfSource, JsonIsNew, Encoding, Schema, FilenameTag, Pace, Places, Sandbox, Notify, Json, Quiet, Lines, Verbose
+    AllOfSource,
+    JsonIsNew,
+    Encoding,
+    Schema,
+    FilenameTag,
+    Pace,
+    Places,
+    Sandbox,
+    Notify,
+    Json,
+    Quiet,
+    Stoppable,
+    Verbose,
 ):
     """What `run` takes."""
 
@@ -86,7 +118,7 @@ class RunArguments(
     ] = False
 
 
-class ResumeArguments(Batch, JsonIsNew, Pace, Account, Notify, Json, Quiet, Lines, Verbose):
+class ResumeArguments(Batch, JsonIsNew, Pace, Account, Notify, Json, Quiet, Stoppable, Verbose):
     """What `resume` takes."""
 
     wait: Annotated[
@@ -94,7 +126,7 @@ class ResumeArguments(Batch, JsonIsNew, Pace, Account, Notify, Json, Quiet, Line
     ] = False
 
 
-class TrackArguments(Patience, Account, Notify, Json, Quiet, Lines, Verbose):
+class TrackArguments(Patience, Account, Notify, Json, Quiet, Stoppable, Verbose):
     """What `track` takes."""
 
     batch: Annotated[

@@ -12,6 +12,17 @@ SHORTEST_S = 0.1
 """The shortest time between two lines about the progress."""
 
 
+def seconds_of(flag: str, text: str) -> float:
+    """Return the seconds of an option's duration. Raises ConfigError."""
+    from runner.config.units import parse_duration
+    from runner.errors import ConfigError
+
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise ConfigError(f"{flag} {text}: {error}") from None
+
+
 class Json(Arguments):
     """Whether to write JSON."""
 
@@ -42,15 +53,11 @@ class Stats(Arguments):
     def every_s(self) -> float:
         """Return how often a line is written, 0 for never. Raises ConfigError."""
         from runner.cli.progress import LINE_EVERY_S
-        from runner.config.units import parse_duration
         from runner.errors import ConfigError
 
         if self.stats is None:
             return LINE_EVERY_S
-        try:
-            every_s = parse_duration(self.stats)
-        except ValueError as error:
-            raise ConfigError(f"--stats {self.stats}: {error}") from None
+        every_s = seconds_of("--stats", self.stats)
         if 0 < every_s < SHORTEST_S:
             raise ConfigError(f"--stats {self.stats}: write at least 100ms, or 0 for no lines")
         return every_s

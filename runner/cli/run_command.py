@@ -38,6 +38,7 @@ from runner.sources.spec import local_path
 
 if TYPE_CHECKING:
     from runner.check import Engine
+    from runner.cli.arguments import Stoppable
     from runner.cli.options import Arguments
     from runner.cli.output_options import Lines
     from runner.config.settings import LoadedSettings
@@ -46,12 +47,12 @@ if TYPE_CHECKING:
 Action = Callable[[Bulkhead, "LoadedSettings"], Awaitable[BatchOutcome]]
 
 
-def drive(args: Lines, action: Action) -> None:
+def drive(args: Stoppable, action: Action) -> None:
     """Perform the action, show the summary, and exit. Raises typer.Exit."""
     _run_to_exit(args, lambda outputs, loaded: _drive(args, loaded, action, outputs))
 
 
-def drive_tracking(args: Lines, batch_id: str | None, *, watch: bool) -> None:
+def drive_tracking(args: Stoppable, batch_id: str | None, *, watch: bool) -> None:
     """Track a batch, without an id all that wait for something, show what is new, and exit. Raises typer.Exit."""
     _run_to_exit(args, lambda outputs, loaded: _drive_tracking(args, loaded, outputs, batch_id, watch=watch))
 
@@ -73,7 +74,7 @@ class _Outputs:
 
 
 def _run_to_exit(
-    args: Lines, driven: Callable[[_Outputs, LoadedSettings], Coroutine[None, None, ExitCode]]
+    args: Stoppable, driven: Callable[[_Outputs, LoadedSettings], Coroutine[None, None, ExitCode]]
 ) -> NoReturn:
     stream = JsonEvents(now=system_now) if args.json else None
     screen = console(stderr=True)
@@ -88,7 +89,7 @@ def _run_to_exit(
     raise typer.Exit(code)
 
 
-async def _drive(args: Lines, loaded: LoadedSettings, action: Action, outputs: _Outputs) -> ExitCode:
+async def _drive(args: Stoppable, loaded: LoadedSettings, action: Action, outputs: _Outputs) -> ExitCode:
     began = time.monotonic()
     async with notifying(args, loaded, outputs.screen, log=outputs.log) as notifier:
         async with _open(args, loaded, outputs, also=(notifier.take,)) as bulkhead:
@@ -100,7 +101,7 @@ async def _drive(args: Lines, loaded: LoadedSettings, action: Action, outputs: _
 
 
 async def _drive_tracking(
-    args: Lines, loaded: LoadedSettings, outputs: _Outputs, batch_id: str | None, *, watch: bool
+    args: Stoppable, loaded: LoadedSettings, outputs: _Outputs, batch_id: str | None, *, watch: bool
 ) -> ExitCode:
     began = time.monotonic()
     moves = MoveCounts()
@@ -124,7 +125,7 @@ async def _drive_tracking(
 
 @asynccontextmanager
 async def _open(
-    args: Lines, loaded: LoadedSettings, outputs: _Outputs, *, also: Sequence[EventHook] = ()
+    args: Stoppable, loaded: LoadedSettings, outputs: _Outputs, *, also: Sequence[EventHook] = ()
 ) -> AsyncIterator[Bulkhead]:
     """Open Bulkhead, with progress and log on the outputs, and signals that stop it."""
     handler = LogFileHandler(outputs.log) if outputs.log else None
@@ -148,7 +149,7 @@ async def _open(
                     outputs.log.write(message)
 
             async with Bulkhead(loaded.settings, on_event=take, engine=_engine, in_sandbox=args.sandbox) as bulkhead:
-                with interrupting(bulkhead, tell=tell):
+                with interrupting(bulkhead, tell=tell, within_s=args.stop_within_s()):
                     yield bulkhead
 
 

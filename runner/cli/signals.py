@@ -1,4 +1,7 @@
-"""Signals: the first one drains a run, the second one stops it immediately. The batch can be resumed after either."""
+"""Signals: the first one drains a run, the second one stops it immediately. The batch can be resumed after either.
+
+A run that is told by SIGTERM or SIGHUP to end within some seconds is stopped by the clock instead of a second signal.
+"""
 
 from __future__ import annotations
 
@@ -27,12 +30,17 @@ class Stoppable(Protocol):
 
 
 class Interruption:
-    """Passes on the first two signals, and ignores the rest."""
+    """Passes on the first two signals, and ignores the rest.
 
-    def __init__(self, target: Stoppable, tell: Callable[[str], None]) -> None:
+    If the first one is not from a keyboard, its work may take `within_s` seconds, any time if that is 0.
+    """
+
+    def __init__(self, target: Stoppable, tell: Callable[[str], None], *, within_s: float = 0.0) -> None:
         self._target = target
         self._tell = tell
+        self._within_s = within_s
         self._received = 0
+        self._last_call: asyncio.TimerHandle | None = None
 
     def receive(self, number: signal.Signals) -> None:
         self._received += 1
@@ -40,13 +48,24 @@ class Interruption:
             return
         self._tell(DRAINING if self._received == 1 else STOPPING_NOW)
         self._target.stop(REASONS[number])
+        if self._received == 1 and self._within_s and number is not signal.SIGINT:
+            self._last_call = asyncio.get_running_loop().call_later(self._within_s, self.receive, number)
+
+    def end(self) -> None:
+        """Stop nothing any more."""
+        if self._last_call is not None:
+            self._last_call.cancel()
 
 
 @contextmanager
-def interrupting(target: Stoppable, *, tell: Callable[[str], None]) -> Iterator[None]:
+def interrupting(target: Stoppable, *, tell: Callable[[str], None], within_s: float = 0.0) -> Iterator[None]:
     """Send SIGINT, SIGTERM, and SIGHUP to `target.stop` while the block runs in the current event loop."""
-    with on_signals(Interruption(target, tell).receive):
-        yield
+    interruption = Interruption(target, tell, within_s=within_s)
+    with on_signals(interruption.receive):
+        try:
+            yield
+        finally:
+            interruption.end()
 
 
 @contextmanager

@@ -72,7 +72,7 @@ _NAME_BYTES = 255
 _PATHS = ("ledger", "ca_file", "quota_store", "fields_file", "settings_file", "hooks_file")
 _ONE_OF = ("schema_id", "fields_file", "routes")
 _FIELD_OF_ALIAS = dict.fromkeys(KEY_VARIABLES, "license_key")
-_OTHER_VARIABLES = ("BULKHEAD_CONFIG", "BULKHEAD_DEBUG", "BULKHEAD_LOG_FILE", "BULKHEAD_STATS")
+_OTHER_VARIABLES = ("BULKHEAD_CONFIG", "BULKHEAD_DEBUG", "BULKHEAD_LOG_FILE", "BULKHEAD_STATS", "BULKHEAD_STOP_WITHIN")
 
 
 def _text_by(parse: Callable[[str], Any]) -> BeforeValidator:

@@ -53,9 +53,15 @@ class Template:
         return {name: self.function_globals | own for name, own in self.of_type("AWS::Serverless::Function").items()}
 
 
+def load_template(path: Path) -> dict[str, Any]:
+    """Return a template of CloudFormation with its functions in their long form."""
+    raw: dict[str, Any] = yaml.load(path.read_text(), _Loader)
+    return raw
+
+
 @cache
 def template() -> Template:
-    raw = yaml.load(TEMPLATE.read_text(), _Loader)
+    raw = load_template(TEMPLATE)
     include = raw["Resources"].pop("Fn::Transform")
     included = yaml.safe_load((ROOT / include["Parameters"]["Location"]).read_text())
     assert not raw["Resources"].keys() & included.keys()
