@@ -52,6 +52,7 @@ class ItemState(StrEnum):
     """Our word for where an item is; the vendor's word for its import is `Item.status`."""
 
     QUEUED = "queued"
+    PACKED = "packed"
     CREATING = "creating"
     CREATED = "created"
     PROCESSING = "processing"
@@ -68,7 +69,14 @@ TERMINAL_STATES = frozenset(
     {ItemState.COLLECTED, ItemState.FAILED, ItemState.REJECTED, ItemState.SKIPPED, ItemState.UNCERTAIN}
 )
 OPEN_STATES = frozenset(
-    {ItemState.QUEUED, ItemState.CREATING, ItemState.CREATED, ItemState.PROCESSING, ItemState.SUCCEEDED}
+    {
+        ItemState.QUEUED,
+        ItemState.PACKED,
+        ItemState.CREATING,
+        ItemState.CREATED,
+        ItemState.PROCESSING,
+        ItemState.SUCCEEDED,
+    }
 )
 """States in which the runner still has work to do; a batch without such items is settled."""
 
@@ -80,7 +88,7 @@ UNTRIED_STATES = frozenset({ItemState.QUEUED, ItemState.REJECTED, ItemState.SKIP
 BLOCKING_STATES = frozenset(ItemState) - UNTRIED_STATES - {ItemState.FAILED}
 """States in which an item's data is at the vendor, or may be: the same file must not be sent for another item."""
 
-UNSENT_STATES = frozenset({ItemState.CREATING, ItemState.CREATED})
+UNSENT_STATES = frozenset({ItemState.PACKED, ItemState.CREATING, ItemState.CREATED})
 """The BLOCKING_STATES in which the data may still not get to the vendor; an item with the same file waits for it."""
 
 SENT_STATES = BLOCKING_STATES - UNSENT_STATES
@@ -88,7 +96,8 @@ SENT_STATES = BLOCKING_STATES - UNSENT_STATES
 
 _S = ItemState
 TRANSITIONS: dict[ItemState, frozenset[ItemState]] = {
-    _S.QUEUED: frozenset({_S.CREATING, _S.FAILED, _S.REJECTED, _S.SKIPPED}),
+    _S.QUEUED: frozenset({_S.PACKED, _S.CREATING, _S.FAILED, _S.REJECTED, _S.SKIPPED}),
+    _S.PACKED: frozenset({_S.QUEUED, _S.COLLECTED, _S.FAILED}),
     _S.CREATING: frozenset({_S.QUEUED, _S.CREATED, _S.PROCESSING, _S.FAILED, _S.REJECTED, _S.UNCERTAIN}),
     _S.CREATED: frozenset({_S.QUEUED, _S.PROCESSING, _S.NEEDS_REVIEW, _S.SUCCEEDED, _S.FAILED, _S.REJECTED}),
     _S.PROCESSING: frozenset({_S.NEEDS_REVIEW, _S.SUCCEEDED, _S.FAILED}),
@@ -123,10 +132,14 @@ STATE_OF_STATUS: dict[str, ItemState] = {
 
 
 class ItemKind(StrEnum):
-    """How an item's data reaches the vendor: as an uploaded file, or inside the create as `initial_data`."""
+    """How an item's data reaches the vendor: as an uploaded file, or inside the create as `initial_data`.
+
+    A pack is a file that the runner makes of the rows of several files.
+    """
 
     FILE = "file"
     JSON = "json"
+    PACK = "pack"
 
 
 class BatchState(StrEnum):
@@ -147,6 +160,8 @@ class Item:
     `version` is what listing knows (size and modification time, or an S3 etag); `fingerprint` is of the content and
     is known once the item was prepared. The `earlier_` fields say which item of the same file is the reason why this
     one was not sent, and what its state was then. `rows_in` is how many rows the vendor read, None if it does not say.
+    `pack` is the source of the pack that the item is, or was last, a member of; its rows are the `pack_rows` rows of
+    the pack from `pack_row` on, counted from 1. Such an item has no import of its own: `pack_import_id` is the pack's.
     Instants are aware UTC datetimes, sizes are bytes.
     """
 
@@ -183,6 +198,10 @@ class Item:
     earlier_state: ItemState | None = None
     rows_in: int | None = None
     left_out_reasons: tuple[LeftOutReason, ...] | None = None
+    pack: str | None = None
+    pack_row: int | None = None
+    pack_rows: int | None = None
+    pack_import_id: str | None = None
 
     @property
     def rows_left_out(self) -> int | None:
@@ -301,6 +320,10 @@ class ItemChanges(TypedDict, total=False):
     earlier_state: ItemState | None
     rows_in: int | None
     left_out_reasons: tuple[LeftOutReason, ...] | None
+    pack: str | None
+    pack_row: int | None
+    pack_rows: int | None
+    pack_import_id: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -312,6 +335,14 @@ class HistoryEntry:
     reason: str
     attempts: int
     import_id: str | None
+
+
+_OF_PACKS = ".packs"
+
+
+def batch_of_packs(batch_id: str) -> str:
+    """Return the id of the batch whose items are the packs of a batch."""
+    return batch_id + _OF_PACKS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -336,6 +367,11 @@ class Batch:
     counters: dict[str, int] = field(default_factory=dict)
     number: int = field(default=0, compare=False)
     """Place in the order in which batches were created in the ledger: clocks may be set back."""
+
+    @property
+    def is_of_packs(self) -> bool:
+        """Return whether its items are the packs of another batch, which no list of batches shows."""
+        return self.batch_id.endswith(_OF_PACKS)
 
     @property
     def is_bound(self) -> bool:

@@ -35,6 +35,7 @@ MEANINGS = {
     ItemState.REJECTED: "rejected locally, not sent; see below",
     ItemState.SUCCEEDED: "imported; the results are not downloaded yet",
     ItemState.PROCESSING: "the vendor is still importing them",
+    ItemState.PACKED: "in a pack whose import has not ended",
     ItemState.CREATED: "not uploaded yet",
     ItemState.CREATING: "create sent; no response yet",
     ItemState.QUEUED: "not sent yet",

@@ -11,6 +11,7 @@ from typing import Unpack
 
 from runner.errors import ImportIdTaken, LedgerError, StaleItem
 from runner.ledger import rules
+from runner.ledger.protocol import Move
 from runner.models import (
     SENT_STATES,
     Batch,
@@ -74,7 +75,8 @@ class MemoryLedger:
         return replace(rows.batch, counters=dict(rows.batch.counters)) if rows else None
 
     async def batches(self, *, source_uri: str | None = None) -> list[Batch]:
-        found = [rows.batch for rows in self._batches.values() if source_uri in {None, rows.batch.source_uri}]
+        shown = [rows.batch for rows in self._batches.values() if not rows.batch.is_of_packs]
+        found = [batch for batch in shown if source_uri in {None, batch.source_uri}]
         return [replace(batch, counters=dict(batch.counters)) for batch in found]
 
     async def update_batch(self, batch_id: str, **changes: Unpack[BatchChanges]) -> Batch:
@@ -122,24 +124,51 @@ class MemoryLedger:
     async def advance(
         self, item: Item, state: ItemState, *, reason: str, share_tag: bool = False, **changes: Unpack[ItemChanges]
     ) -> Item:
-        rows = self._batches.get(item.batch_id)
-        before = rows.items.get(item.source) if rows else None
-        if rows is None or before is None or before.revision != item.revision:
-            raise StaleItem(f"another process moved {item.source}")
-        after = rules.with_state(before, state, changes)
-        if "tag" in changes:
-            rules.refuse_tag_in_use(after, self._with_tag(after.tag), share_tag=share_tag)
+        move = Move(item=item, state=state, reason=reason, changes=changes)
+        before, after = self._judged(move, share_tag=share_tag)
         if after.import_id != before.import_id:
             self._claim_imports([after])
+        self._apply(before, after, reason)
+        return after
+
+    async def advance_all(self, moves: Sequence[Move], *, add: Sequence[Item] = ()) -> list[Item]:
+        judged = [(*self._judged(move), move.reason) for move in moves]
+        for item in add:
+            if item.source in self._existing(item.batch_id).items:
+                raise LedgerError(f"{item.source} is already in batch {item.batch_id}")
+        self._claim_imports(after for before, after, _ in judged if after.import_id != before.import_id)
+        for item in add:
+            await self.add([item])
+        for before, after, reason in judged:
+            self._apply(before, after, reason)
+        return [after for _, after, _ in judged]
+
+    async def members(self, batch_id: str, pack: str) -> list[Item]:
+        rows = self._batches.get(batch_id)
+        found = [item for item in rows.items.values() if item.pack == pack] if rows else []
+        return sorted(found, key=lambda item: item.pack_row or 0)
+
+    def _judged(self, move: Move, *, share_tag: bool = False) -> tuple[Item, Item]:
+        """Return an item before and after a move. Raises StaleItem, IllegalTransition, TagInUse."""
+        rows = self._batches.get(move.item.batch_id)
+        before = rows.items.get(move.item.source) if rows else None
+        if before is None or before.revision != move.item.revision:
+            raise StaleItem(f"another process moved {move.item.source}")
+        after = rules.with_state(before, move.state, move.changes)
+        if "tag" in move.changes:
+            rules.refuse_tag_in_use(after, self._with_tag(after.tag), share_tag=share_tag)
+        return before, after
+
+    def _apply(self, before: Item, after: Item, reason: str) -> None:
+        rows = self._batches[after.batch_id]
         places = rows.places[before.state]
         del places[bisect_left(places, _place(before))]
-        insort(rows.places[state], _place(after))
-        rows.items[item.source] = after
-        rows.history[item.source].append(_entry(after, at=rules.whole_ms(self._now()), reason=reason))
+        insort(rows.places[after.state], _place(after))
+        rows.items[after.source] = after
+        rows.history[after.source].append(_entry(after, at=rules.whole_ms(self._now()), reason=reason))
         rows.moves += 1
         rows.row_counters.update(changed_counters(before.row_totals, after.row_totals))
         self._note(after)
-        return after
 
     async def page(self, batch_id: str, state: ItemState, *, after: tuple[int, str] | None, limit: int) -> list[Item]:
         rows = self._batches.get(batch_id)

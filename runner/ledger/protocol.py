@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol, Unpack
 
 from runner.models import Batch, BatchChanges, HistoryEntry, Item, ItemChanges, ItemState, RemoteImport
 from runner.row_counts import RowTotals
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """A move of an item to another state, as `ItemStore.advance` makes it."""
+
+    item: Item
+    state: ItemState
+    reason: str
+    changes: ItemChanges = field(default_factory=ItemChanges)
 
 
 class BatchStore(Protocol):
@@ -21,7 +31,10 @@ class BatchStore(Protocol):
     async def batch(self, batch_id: str) -> Batch | None: ...
 
     async def batches(self, *, source_uri: str | None = None) -> list[Batch]:
-        """Return the batches, or those of `source_uri`, in the order in which they were created in this ledger."""
+        """Return the batches, or those of `source_uri`, in the order in which they were created in this ledger.
+
+        Batches of packs (`models.batch_of_packs`) are left out.
+        """
         ...
 
     async def update_batch(self, batch_id: str, **changes: Unpack[BatchChanges]) -> Batch:
@@ -154,6 +167,21 @@ class Ledger(BatchStore, ItemStore, ImportIndex, Protocol):
     """
 
     async def close(self) -> None: ...
+
+
+class PackLedger(Ledger, Protocol):
+    """What packing needs in addition: the ledgers that are files have it."""
+
+    async def advance_all(self, moves: Sequence[Move], *, add: Sequence[Item] = ()) -> list[Item]:
+        """Add new items, and move others as `advance` does, in one transaction; return those moved, as they are now.
+
+        Raises as `add` and `advance` do, and LedgerError if an item to add exists; then nothing has changed.
+        """
+        ...
+
+    async def members(self, batch_id: str, pack: str) -> list[Item]:
+        """Return the items of a batch that are, or were last, members of a pack, by their rows in it."""
+        ...
 
 
 class CloudLedger(Ledger, Protocol):

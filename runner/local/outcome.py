@@ -46,6 +46,7 @@ EXIT_CODES: dict[type[BaseException], ExitCode] = {
     errors.ListUnusable: ExitCode.TRY_AGAIN,
     errors.RateLimited: ExitCode.TRY_AGAIN,
     errors.UrlExpired: ExitCode.TRY_AGAIN,
+    errors.Stopped: ExitCode.TRY_AGAIN,
     errors.StorageFull: ExitCode.TRY_AGAIN,
     errors.SinkFailed: ExitCode.TRY_AGAIN,
     errors.LedgerUnavailable: ExitCode.TRY_AGAIN,

@@ -773,7 +773,7 @@ async def test_sent_items_are_found_by_their_version_keys(ledger: Ledger) -> Non
     items = [an_item(f"{state}.csv", state=state, version_key=f"key-{state}") for state in ItemState]
     await begun(ledger, *items, batch_id="b1")
     asked = {f"key-{state}" for state in ItemState}
-    free = {f"key-{state}" for state in (S.QUEUED, S.CREATING, S.CREATED, S.FAILED, S.REJECTED, S.SKIPPED)}
+    free = {f"key-{state}" for state in (S.QUEUED, S.PACKED, S.CREATING, S.CREATED, S.FAILED, S.REJECTED, S.SKIPPED)}
     found = await ledger.by_version(iter(asked))
     assert found == {item.version_key: [item] for item in items if item.version_key not in free}
     created = await ledger.item("b1", "created.csv")

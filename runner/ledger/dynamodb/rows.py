@@ -22,6 +22,7 @@ MAX_REASON = 200
 
 _CODES = {
     ItemState.QUEUED: "q",
+    ItemState.PACKED: "a",
     ItemState.CREATING: "c",
     ItemState.CREATED: "b",
     ItemState.PROCESSING: "p",
@@ -38,8 +39,16 @@ _TEXTS = {
     "file_key": "fk", "version": "v", "binding": "b", "schema_id": "sc", "fingerprint": "f", "tag": "t",
     "original_filename": "n", "status": "ss", "import_id": "i", "review_url": "u", "error_code": "ec",
     "error_message": "em", "result": "re", "result_sha256": "rs", "earlier_batch_id": "eb", "earlier_import_id": "ei",
+    "pack": "pa", "pack_import_id": "pi",
 }  # fmt: skip
-_NUMBERS = {"size_bytes": "sz", "revision": "r", "attempts": "a", "row_count": "rc", "rows_in": "ri"}
+_NUMBERS = {
+    "size_bytes": "sz", "revision": "r", "attempts": "a", "row_count": "rc", "rows_in": "ri", "pack_row": "pr",
+    "pack_rows": "pn",
+}  # fmt: skip
+_KINDS = {ItemKind.JSON: "j", ItemKind.PACK: "p"}
+"""The codes of kinds; a row without one is of a file."""
+
+_KIND_OF = {code: kind for kind, code in _KINDS.items()}
 _INSTANTS = {"intent_at": "ti", "created_at": "tc", "uploaded_at": "tu", "finished_at": "tf"}
 _EMPTY_IF_ABSENT = frozenset({"file_key", "version", "binding"})
 _HASHES = {"fingerprint": ("fh", "sha256:"), "result_sha256": ("rh", "")}
@@ -63,8 +72,8 @@ def item_row(item: Item, history: Sequence[HistoryEntry], *, token: bytes) -> Ro
         "w": {"B": token},
         "h": {"L": _entries(history)},
     }
-    if item.kind is ItemKind.JSON:
-        row["kd"] = {"S": "j"}
+    if item.kind in _KINDS:
+        row["kd"] = {"S": _KINDS[item.kind]}
     if len(rules.source_key(item.source)) > keys.MAX_PLACE_BYTES:
         row["s"] = {"B": rules.source_key(item.source)}
     if item.state is ItemState.COLLECTED:
@@ -101,7 +110,7 @@ def item_of(row: Row) -> Item:
     return Item(
         batch_id=row["pk"]["S"].partition("#")[2],
         source=rules.source_of((row.get("s") or row["sk"])["B"]),
-        kind=ItemKind.JSON if "kd" in row else ItemKind.FILE,
+        kind=_KIND_OF[row["kd"]["S"]] if "kd" in row else ItemKind.FILE,
         rank=keys.rank_in(row["gsk"]["B"]),
         earlier_state=_STATES[row["es"]["S"]] if "es" in row else None,
         left_out_reasons=rules.reasons_of(row["lr"]["S"]) if "lr" in row else None,

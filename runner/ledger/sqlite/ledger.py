@@ -14,7 +14,7 @@ from typing import Any, Unpack
 
 from runner.errors import ImportIdTaken, LedgerError, StaleItem
 from runner.ledger import rules
-from runner.ledger.protocol import Recorded
+from runner.ledger.protocol import Move, Recorded
 from runner.ledger.sqlite import rows
 from runner.ledger.sqlite.database import Database, Schema
 from runner.ledger.sqlite.write_group import WriteGroup
@@ -37,12 +37,13 @@ from runner.row_counts import NO_ROWS, RowTotals, changed_counters
 _SCRIPTS = resources.files("runner.ledger.sqlite")
 SCHEMA = Schema(
     application_id=0x426B6864,  # "Bkhd"
-    version=4,
+    version=5,
     script=_SCRIPTS.joinpath("schema.sql").read_text("utf-8"),
     migrations={
         1: "ALTER TABLE batches ADD COLUMN reason TEXT;",
         2: _SCRIPTS.joinpath("schema_2_to_3.sql").read_text("utf-8"),
         3: _SCRIPTS.joinpath("schema_3_to_4.sql").read_text("utf-8"),
+        4: _SCRIPTS.joinpath("schema_4_to_5.sql").read_text("utf-8"),
     },
 )
 _KEYS_A_QUERY = 500
@@ -53,6 +54,7 @@ FEW_ITEMS = 20_000
 """Up to this many items of the requested states are read by state; for more, the whole batch is read."""
 
 _SELECT_ITEM = rows.SELECT_ITEMS + "WHERE batch = ? AND source = ?"
+_SELECT_MEMBERS = rows.SELECT_ITEMS + "WHERE batch = ? AND pack = ? ORDER BY pack_row"
 _SELECT_SOURCE_PAGE = rows.SELECT_ITEMS + "WHERE batch = ? AND source > ? ORDER BY source LIMIT ?"
 _SELECT_HISTORY = """
 SELECT added_at, added_state, :listed, added_attempts, added_import_id, -1 AS step
@@ -143,8 +145,9 @@ class SqliteLedger:
         return found[0] if found else None
 
     async def batches(self, *, source_uri: str | None = None) -> list[Batch]:
-        where, values = ("WHERE source_uri = ? ", (rows.encode(source_uri),)) if source_uri is not None else ("", ())
-        return self._database.read(lambda db: rows.read_batches(db, where + "ORDER BY number", values))
+        where, values = (" AND source_uri = ?", (rows.encode(source_uri),)) if source_uri is not None else ("", ())
+        query = f"WHERE {rows.IS_NOT_OF_PACKS}{where} ORDER BY number"
+        return self._database.read(lambda db: rows.read_batches(db, query, values))
 
     async def update_batch(self, batch_id: str, **changes: Unpack[BatchChanges]) -> Batch:
         number = self._existing(batch_id)
@@ -199,33 +202,26 @@ class SqliteLedger:
     async def advance(
         self, item: Item, state: ItemState, *, reason: str, share_tag: bool = False, **changes: Unpack[ItemChanges]
     ) -> Item:
-        number = self._number(item.batch_id)
-        key = (number, rules.source_key(item.source))
-        at = rules.to_ms(self._now())
+        move = Move(item=item, state=state, reason=reason, changes=changes)
+        number, at = self._number(item.batch_id), rules.to_ms(self._now())
+        return await self._moves.write(partial(_advance, move=move, number=number, at=at, share_tag=share_tag))
 
-        def work(db: sqlite3.Connection) -> Item:
-            row = db.execute(_SELECT_ITEM, key).fetchone()
-            before = rows.item_of(item.batch_id, row) if row else None
-            if number is None or before is None or before.revision != item.revision:
-                raise StaleItem(f"another process moved {item.source}")
-            after = rules.with_state(before, state, changes)
-            if "tag" in changes:
-                rules.refuse_tag_in_use(after, rows.read_tagged(db, after.tag), share_tag=share_tag)
-            _move(db, number, before, after, ["state", "revision", *changes])
-            if after.import_id != before.import_id:
-                _rebind(db, number, before, after, at=at)
-            step = (
-                after.revision,
-                at,
-                state.value,
-                rows.encode(rules.stored_sentence(reason)),
-                after.attempts,
-                after.import_id,
-            )
-            db.execute(rows.INSERT_HISTORY, (*key, *step))
-            return after
+    async def advance_all(self, moves: Sequence[Move], *, add: Sequence[Item] = ()) -> list[Item]:
+        at = rules.to_ms(self._now())
+        numbered = [(move, self._number(move.item.batch_id)) for move in moves]
+        added = [(item, self._existing(item.batch_id)) for item in add]
+
+        def work(db: sqlite3.Connection) -> list[Item]:
+            for item, number in added:
+                if not _add(db, number, item.state, [item], at=at):
+                    raise LedgerError(f"{item.source} is already in batch {item.batch_id}")
+            return [_advance(db, move=move, number=number, at=at) for move, number in numbered]
 
         return await self._moves.write(work)
+
+    async def members(self, batch_id: str, pack: str) -> list[Item]:
+        found = self._fetch(_SELECT_MEMBERS, (self._number(batch_id), pack))
+        return [rows.item_of(batch_id, row) for row in found]
 
     async def page(self, batch_id: str, state: ItemState, *, after: tuple[int, str] | None, limit: int) -> list[Item]:
         where = "WHERE batch = ? AND state = ? "
@@ -417,6 +413,26 @@ def _add(db: sqlite3.Connection, number: int, state: ItemState, items: list[Item
                 _bind(db, number, item, at=at)
     db.execute(rows.TALLY, (number, state.value, added))
     return added
+
+
+def _advance(db: sqlite3.Connection, *, move: Move, number: int | None, at: int, share_tag: bool = False) -> Item:
+    """Move an item, if it is still at the revision that was read, and write its history."""
+    item, changes = move.item, move.changes
+    key = (number, rules.source_key(item.source))
+    row = db.execute(_SELECT_ITEM, key).fetchone()
+    before = rows.item_of(item.batch_id, row) if row else None
+    if number is None or before is None or before.revision != item.revision:
+        raise StaleItem(f"another process moved {item.source}")
+    after = rules.with_state(before, move.state, changes)
+    if "tag" in changes:
+        rules.refuse_tag_in_use(after, rows.read_tagged(db, after.tag), share_tag=share_tag)
+    _move(db, number, before, after, ["state", "revision", *changes])
+    if after.import_id != before.import_id:
+        _rebind(db, number, before, after, at=at)
+    reason = rows.encode(rules.stored_sentence(move.reason))
+    step = (after.revision, at, move.state.value, reason, after.attempts, after.import_id)
+    db.execute(rows.INSERT_HISTORY, (*key, *step))
+    return after
 
 
 def _move(db: sqlite3.Connection, number: int, before: Item, after: Item, columns: list[str]) -> None:

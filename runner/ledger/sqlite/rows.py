@@ -11,7 +11,17 @@ from operator import attrgetter
 from typing import Any
 
 from runner.ledger import rules
-from runner.models import Batch, BatchState, HistoryEntry, Item, ItemKind, ItemState, RemoteImport, tag_of
+from runner.models import (
+    Batch,
+    BatchState,
+    HistoryEntry,
+    Item,
+    ItemKind,
+    ItemState,
+    RemoteImport,
+    batch_of_packs,
+    tag_of,
+)
 
 
 def _insert(columns: tuple[str, ...], *, count: int = 1) -> str:
@@ -43,6 +53,7 @@ _SELECT_BATCHES = (
     "SELECT number, batch_id, source_uri, account, out, config, state, listed, started_at, finished_at, exit_code,"
     " reason FROM batches "
 )
+IS_NOT_OF_PACKS = f"batch_id NOT LIKE '{batch_of_packs('%')}'"
 BATCH_COLUMNS = ("out", "account", "config", "state", "listed", "finished_at", "exit_code", "reason")
 """The columns of a batch that can change."""
 

@@ -1,4 +1,4 @@
--- The ledger's tables, schema version 4.
+-- The ledger's tables, schema version 5.
 -- Instants (`*_at`, `at`) are whole milliseconds since 1970 UTC. A source is a BLOB, the bytes of its name, so that any
 -- file name fits and sources sort by them. Other text that is not valid Unicode is a BLOB in its TEXT column.
 
@@ -58,6 +58,10 @@ CREATE TABLE items (
   earlier_state TEXT,
   rows_in INTEGER,
   left_out_reasons TEXT,
+  pack TEXT,
+  pack_row INTEGER,
+  pack_rows INTEGER,
+  pack_import_id TEXT,
   added_at INTEGER NOT NULL,
   added_state TEXT NOT NULL,
   added_attempts INTEGER NOT NULL,
@@ -68,9 +72,10 @@ CREATE TABLE items (
 CREATE INDEX items_by_state ON items (batch, state, rank, source);
 CREATE INDEX items_by_tag ON items (tag) WHERE tag IS NOT NULL;
 CREATE INDEX items_held ON items (version_key)
-  WHERE state IN ('collected', 'created', 'creating', 'needs_review', 'processing', 'succeeded', 'uncertain');
+  WHERE state IN ('collected', 'created', 'creating', 'needs_review', 'packed', 'processing', 'succeeded', 'uncertain');
 CREATE INDEX items_by_file ON items (file_key)
   WHERE file_key <> '' AND state NOT IN ('queued', 'rejected', 'skipped') AND error_code IS NOT 'failed_before';
+CREATE INDEX items_by_pack ON items (batch, pack, pack_row) WHERE pack IS NOT NULL;
 CREATE INDEX items_held_back ON items (batch, source) WHERE state = 'skipped' AND earlier_state <> 'collected';
 
 -- How many items of a batch are in a state, kept by every write: a count of a million rows would stall the runner.

@@ -134,7 +134,7 @@ async def test_a_million_listed_items_would_write_no_history_rows(path: Path) ->
 
 async def test_the_file_names_the_program_that_created_it_and_its_version(path: Path) -> None:
     await filled(path)
-    assert rows_of(path, "PRAGMA user_version") == [(4,)]
+    assert rows_of(path, "PRAGMA user_version") == [(5,)]
     assert rows_of(path, "PRAGMA application_id") == [(int.from_bytes(b"Bkhd"),)]
     assert "bulkhead" in str(rows_of(path, "SELECT value FROM meta WHERE name = 'created_by'"))
 
