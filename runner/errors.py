@@ -24,7 +24,8 @@ BulkheadError
     ├── UploadRefused             storage refuses the upload, for good unless `may_pass`
     ├── ConditionUnsupported      storage refuses the `If-None-Match` header; nothing was written
     ├── ResultInvalid             the result is not one complete JSON array
-    │   └── ResultTooLarge        the result is larger than the limit for results
+    │   ├── ResultTooLarge        the result is larger than the limit for results
+    │   └── PackUnaccounted       the rows of a pack's result are not those of its files: `code`
     ├── ItemRejected              rejected locally before any create: `code` and a sentence
     │   └── SourceChanged         the file changed while it was read
     ├── AwsRefused                AWS does not accept the credentials, does not allow it, or refuses it: `code`
@@ -192,6 +193,14 @@ class ResultInvalid(TerminalError):
 
 class ResultTooLarge(ResultInvalid):
     """The result is larger than the limit for results, so it is not read to its end."""
+
+
+class PackUnaccounted(ResultInvalid):
+    """The rows of a pack's result do not add up to the rows of its files; `code` says how."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class ItemRejected(TerminalError):

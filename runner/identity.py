@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
 TAG_LENGTH = 13
@@ -45,6 +46,11 @@ def tag(uri: str, fingerprint: str, binding: str, *, endpoint: str, number: int 
     """
     returned = [str(number)] if number > 1 else []
     return _base32(_digest("tag", endpoint, uri, fingerprint, binding, *returned), TAG_LENGTH)
+
+
+def pack_tag(tags: Iterable[str], *, binding: str, endpoint: str, layout: str) -> str:
+    """Identify a pack of the items with these tags, in their order, under a schema binding; `layout` is its form."""
+    return _base32(_digest("pack", endpoint, binding, layout, *tags), TAG_LENGTH)
 
 
 def tagged_filename(source: str, item_tag: str | None) -> str:

@@ -15,7 +15,7 @@ MAX_MODULE_LINES = 600
 MAX_FUNCTION_LINES = 60
 
 SMALL_MODULE_LINES = 60
-MAX_SMALL_MODULES = 40
+MAX_SMALL_MODULES = 41
 
 NOUNS = (
     "models",
@@ -45,6 +45,7 @@ ORDER = (
     ("quota",),
     ("problems",),
     ("manifest",),
+    ("packing",),
     ("stages",),
     ("local",),
     ("check", "cloud", "notify"),

@@ -1,0 +1,143 @@
+"""The planner: every file once, within limits, and the same packs for most of a directory that changes."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+
+import pytest
+
+from runner.packing.planner import Candidate, PackLimits, PlannedAlone, PlannedPack, plan_packs
+
+BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
+PROVEN = frozenset(("b",))
+
+
+def tags(count: int, seed: int = 1) -> list[str]:
+    rng = random.Random(seed)
+    return sorted({"".join(rng.choices(BASE32, k=13)) for _ in range(count)})
+
+
+def candidate(tag: str, **changes: object) -> Candidate:
+    given = {
+        "route": "r",
+        "binding": "b",
+        "header": "h",
+        "date_order": "",
+        "row_count": 2,
+        "size_bytes": 100,
+        **changes,
+    }
+    return Candidate(tag=tag, **given)  # type: ignore[arg-type]
+
+
+def planned(
+    candidates: Iterable[Candidate], limits: PackLimits | None = None, proven: frozenset[str] = PROVEN
+) -> tuple[list[PlannedPack], list[PlannedAlone]]:
+    found = list(plan_packs(candidates, limits, proven=proven))
+    return [one for one in found if isinstance(one, PlannedPack)], [
+        one for one in found if isinstance(one, PlannedAlone)
+    ]
+
+
+def packs_of(names: Iterable[str], **changes: object) -> set[tuple[str, ...]]:
+    return {pack.tags for pack in planned([candidate(name, **changes) for name in names])[0]}
+
+
+def test_every_file_is_in_one_pack_or_alone_in_the_order_of_tags() -> None:
+    names = tags(5_000)
+    packs, alone = planned(candidate(name, header=name[-1]) for name in names)
+    assert sorted([tag for pack in packs for tag in pack.tags] + [one.tag for one in alone]) == names
+    assert all(list(pack.tags) == sorted(pack.tags) for pack in packs)
+    assert all(len({tag[-1] for tag in pack.tags}) == 1 for pack in packs)
+
+
+def test_full_packs_have_700_to_1000_members_and_850_on_average() -> None:
+    packs, _ = planned(map(candidate, tags(100_000)))
+    sizes = [len(pack.tags) for pack in packs[:-1]]
+    assert 700 <= min(sizes) <= max(sizes) <= 1_000
+    assert 830 <= sum(sizes) / len(sizes) <= 870
+
+
+@pytest.mark.parametrize("changes", [{}, {"row_count": 40}, {"size_bytes": 30_000}])
+def test_a_directory_that_changes_keeps_most_of_its_packs(changes: dict[str, object]) -> None:
+    names = tags(40_000)
+    before = packs_of(names, **changes)
+    kept = []
+    for at in range(0, 40_000, 4_000):
+        kept.append(len(before & packs_of(names[:at] + names[at + 1 :], **changes)) / len(before))
+        kept.append(len(before & packs_of(sorted([*names, *tags(1, seed=at + 2)]), **changes)) / len(before))
+    assert sum(kept) / len(kept) > 0.95
+    assert min(kept) > 0.8
+
+
+def test_no_pack_is_larger_than_its_limits() -> None:
+    rng = random.Random(3)
+    made = [candidate(tag, row_count=rng.randint(1, 900), size_bytes=rng.randint(50, 700_000)) for tag in tags(3_000)]
+    packs, alone = planned(made)
+    by_tag = {one.tag: one for one in made}
+    for pack in packs:
+        assert pack.row_count == sum(by_tag[tag].row_count for tag in pack.tags) <= 10_000
+        assert pack.size_bytes == sum(by_tag[tag].size_bytes for tag in pack.tags) <= 8_000_000
+    assert len(alone) <= 1
+
+
+def test_a_file_that_no_pack_can_take_is_alone() -> None:
+    one, two, three = tags(3)
+    packs, alone = planned(
+        [candidate(one, row_count=10_001), candidate(two, size_bytes=8_000_001), candidate(three, header="other")]
+    )
+    assert not packs
+    assert [(each.tag, each.refusal.code) for each in alone] == [
+        (one, "too_large"), (two, "too_large"), (three, "no_like_files"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["route", "binding", "header", "date_order"])
+def test_files_that_differ_in_what_a_pack_shares_are_never_together(name: str) -> None:
+    packs, _ = planned(candidate(tag, **{name: f"{at % 3}"}) for at, tag in enumerate(tags(30)))
+    assert [len(pack.tags) for pack in packs] in ([10, 10, 10], [5, 5, 5, 5, 5, 5])
+
+
+def test_a_file_whose_unique_value_is_taken_is_alone_and_the_next_pack_begins_afresh() -> None:
+    names = tags(8)
+    made = [
+        candidate(tag, unique_keys=key * 8)
+        for tag, key in zip(names, (b"a", b"b", b"a", b"c", b"a", b"a", b"d", b"e"), strict=True)
+    ]
+    packs, alone = planned(made, PackLimits(members=3))
+    assert [pack.tags for pack in packs] == [(names[0], names[1], names[3]), (names[4], names[6], names[7])]
+    assert [(one.tag, one.refusal.code) for one in alone] == [(names[2], "unique_shared"), (names[5], "unique_shared")]
+
+
+def test_the_first_pack_of_a_binding_that_is_not_proven_is_a_canary() -> None:
+    packs, _ = planned((candidate(tag) for tag in tags(2_000)), proven=frozenset())
+    assert [pack.is_canary for pack in packs] == [True] + [False] * (len(packs) - 1)
+    assert len(packs[0].tags) == 5
+    small, _ = planned((candidate(tag) for tag in tags(3)), proven=frozenset())
+    assert [(len(pack.tags), pack.is_canary) for pack in small] == [(3, True)]
+
+
+def test_a_canary_of_one_header_is_enough_for_a_binding() -> None:
+    packs, _ = planned((candidate(tag, header=tag[-1]) for tag in tags(500)), proven=frozenset())
+    assert sum(pack.is_canary for pack in packs) == 1
+
+
+def test_files_out_of_order_are_a_mistake_of_the_caller() -> None:
+    one, two = tags(2)
+    for order in ((two, one), (one, one)):
+        with pytest.raises(ValueError, match="order"):
+            list(plan_packs(map(candidate, order)))
+
+
+def test_packs_come_before_all_files_are_seen() -> None:
+    seen = 0
+
+    def counted() -> Iterable[Candidate]:
+        nonlocal seen
+        for tag in tags(5_000):
+            seen += 1
+            yield candidate(tag)
+
+    next(iter(plan_packs(counted(), proven=PROVEN)))
+    assert seen <= 1_000
