@@ -215,7 +215,7 @@ def test_help_names_the_variable_that_sets_the_same_as_an_option(
     text = " ".join(bulkhead("run", "--help").out.split())
     named = re.findall(r"\[BULKHEAD_(\w+?)(=false)?\]", text)
     assert len(named) > 15
-    of_options = {"config", "debug", "log_file", "stats"}
+    of_options = {"config", "debug", "log_file", "stats", "stop_within"}
     assert {name.lower() for name, _ in named} <= Settings.model_fields.keys() | of_options
     assert "[BULKHEAD_FILENAME_TAG=false]" in text
     monkeypatch.setenv("BULKHEAD_FILENAME_TAG", "false")
