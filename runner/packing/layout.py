@@ -20,7 +20,7 @@ class PackedMember:
 
 @dataclass(frozen=True)
 class PackLayout:
-    """The members of a pack in their order. Rows of the pack count from 0, as the `rowIndex` of errors does."""
+    """The members of a pack in their order. An index of a row counts from 0, as the `rowIndex` of errors does."""
 
     members: tuple[PackedMember, ...]
 
@@ -47,9 +47,9 @@ class PackLayout:
         return {each.tag: each.row_count for each in self.members}
 
     def rows_of(self, tag: str) -> tuple[int, int]:
-        """Return the indexes of a member's first row and of its last one."""
+        """Return the numbers of a member's first row and of its last one; numbers count from 1."""
         start = self.starts[tag]
-        return start, start + self.row_counts[tag] - 1
+        return start + 1, start + self.row_counts[tag]
 
     def member_at(self, row_index: int) -> tuple[str, int] | None:
         """Return the member that a row of the pack belongs to, and the row's index in its own file; None if no row."""

@@ -11,6 +11,7 @@ import io
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 
 from runner.packing.cells import date_order, unique_keys
 from runner.packing.marker import MarkerColumn
@@ -77,7 +78,7 @@ def read_member(raw: bytes, rules: PackRules, *, max_bytes: int = MEMBER_BYTES_M
 
 def _member(raw: bytes, rules: PackRules, max_bytes: int) -> Member:
     text = _text(raw, max_bytes)
-    delimiter = rules.delimiter or _delimiter(text)
+    delimiter = rules.delimiter or _delimiter(text, rules)
     rows = _rows(text, delimiter)
     if rules.delimiter is None:
         _refuse_rival_delimiters(text, delimiter, width=len(rows[0]))
@@ -124,13 +125,24 @@ def _text(raw: bytes, max_bytes: int) -> str:
     return text
 
 
-def _delimiter(text: str) -> str:
+def _delimiter(text: str, rules: PackRules) -> str:
     """Return the one delimiter in the first line; a comma for a text without any."""
     first = re.split(r"[\r\n]", text, maxsplit=1)[0]
     found = [each for each in DELIMITERS if each in first]
-    if len(found) > 1 or (not found and any(each in text for each in DELIMITERS)):
-        raise Refused.of("delimiter_unclear")
-    return found[0] if found else ","
+    if len(found) == 1:
+        return found[0]
+    others = [each for each in DELIMITERS if each in text]
+    if not others:
+        return ","
+    below = chain.from_iterable(_first_rows(text, each)[1:] for each in others if not found)
+    raise Refused.of("preamble" if any(map(rules.names_all_fields, below)) else "delimiter_unclear")
+
+
+def _first_rows(text: str, delimiter: str) -> list[list[str]]:
+    try:
+        return list(islice(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), HEADER_SEARCH_ROWS))
+    except csv.Error:
+        return []
 
 
 def _rows(text: str, delimiter: str) -> list[list[str]]:

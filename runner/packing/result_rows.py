@@ -123,12 +123,12 @@ def _renumbered(text: str, *, drops_marker: bool = False) -> str | None:
     if span is None:
         return None
     head, brace, inside = text[slice(*span)].partition("{")
-    entries = [(int(entry[1]), entry[2], entry[3]) for entry in _ENTRY.finditer(inside)]
-    kept = [entry for entry in entries if entry[0]]
-    if len(kept) != len(entries) - drops_marker or len(entries) != _entry_count(inside):
+    found = list(_ENTRY.finditer(inside))
+    kept = [entry for entry in found if int(entry[1])]
+    if len(kept) != len(found) - drops_marker or len(found) != _entry_count(inside):
         return None
-    comma = ", " if re.search(rf"{_VALUE}\s*,\s", inside) else ","
-    shifted = comma.join(f'"{index - 1}"{colon}{value}' for index, colon, value in kept)
+    comma = inside[found[0].end() : found[1].start()] if len(found) > 1 else ""
+    shifted = comma.join(f'"{int(entry[1]) - 1}"{entry[2]}{entry[3]}' for entry in kept)
     return f"{text[: span[0]]}{head}{brace}{shifted}}}{text[span[1] :]}"
 
 

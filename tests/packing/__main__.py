@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from tests.packing.equality import Account, check
+from tests.packing.hostile import KINDS
 from tests.packing.world import World
 
 
@@ -18,6 +19,7 @@ def main() -> int:
     for seed in range(given.first, given.first + given.seeds):
         try:
             check(World(seed), account)
+            check(World(seed, usual_kind=KINDS[seed % len(KINDS)], mixed_share=0.1), account)
         except AssertionError as error:
             failed.append(seed)
             print(f"seed {seed}: {str(error)[:600]}")

@@ -96,7 +96,15 @@ def cut_row(header: Header, rows: list[list[str]], rng: random.Random) -> tuple[
 
 
 def cells_are_names(header: Header, rows: list[list[str]], rng: random.Random) -> tuple[Header, list[list[str]]]:
-    rows[0] = [rng.choice(header) for _ in header]
+    for row in rows:
+        row[:] = [rng.choice(header) for _ in header]
+    return header, rows
+
+
+def other_names_in_cells(header: Header, rows: list[list[str]], rng: random.Random) -> tuple[Header, list[list[str]]]:
+    """Put names of fields into the rows of which the header has another name."""
+    for row in rows:
+        row[:] = [rng.choice(["f0_a", "f0_b", "f1_a", "f1_b", "f2_a", "f2_b", "Customer", "Zone"]) for _ in header]
     return header, rows
 
 
@@ -153,7 +161,11 @@ KINDS = (
         "dates of other scripts",
         every_cell(lambda rng: rng.choice(["٣/٤/٢٠٢٤", "3年4月2024", "2024年3月4日", "3 / 4 / 24"])),
     ),
+    Kind("many semicolons", every_cell(lambda _: "a;b;c;d;e;f;g;h;i;j;k;l")),
+    Kind("many bars", every_cell(lambda _: "a|b|c|d|e|f|g|h|i|j|k|l|m")),
+    Kind("bars with quotes", every_cell(lambda rng: rng.choice(['a|"b', '|"', '"|"|"', 'x|"y"|z']))),
     Kind("names in cells", with_rows(cells_are_names)),
+    Kind("other names in cells", with_rows(other_names_in_cells)),
     Kind("header below", with_rows(same_header_below)),
     Kind(
         "odd blanks", every_cell(lambda rng: rng.choice(["\xa0", "\u3000", " ", "\u200b", "\ufeff", "\x85", "\u2028"]))

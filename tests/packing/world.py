@@ -191,9 +191,11 @@ class File:
 
 @dataclass
 class World:
-    """A route, its saved schema if it has one, and files."""
+    """A route, its saved schema if it has one, and files: a share of any kind, and the others of the usual one."""
 
     seed: int
+    usual_kind: Kind = KINDS[0]
+    mixed_share: float = 0.7
     file_count: int = 24
     rng: random.Random = field(init=False)
     cells: dict[str, Cell] = field(init=False, default_factory=dict)
@@ -288,7 +290,7 @@ class World:
     def _file(self, number: int) -> File:
         rng = self.rng
         tag = "".join(rng.choice(BASE32) for _ in range(13))
-        kind = KINDS[rng.randrange(len(KINDS))] if rng.random() < 0.7 else KINDS[0]
+        kind = rng.choice(KINDS) if rng.random() < self.mixed_share else self.usual_kind
         count = rng.choice([1, 2, 3, 5, 8])
         dates = rng.choice([any_date, any_date, any_date, iso_date, day_first, month_first])
         rows = [[self._cell(name, dates, number, row) for name in self.header] for row in range(count)]

@@ -56,7 +56,7 @@ def test_a_layout_knows_whose_each_row_is() -> None:
     assert [layout.member_at(index) for index in range(-1, 5)] == [
         None, (TAG, 0), (TAG, 1), (TAG, 2), (OTHER, 0), None,
     ]  # fmt: skip
-    assert (layout.rows_of(TAG), layout.rows_of(OTHER), layout.row_count) == ((0, 2), (3, 3), 4)
+    assert (layout.rows_of(TAG), layout.rows_of(OTHER), layout.row_count) == ((1, 3), (4, 4), 4)
     with pytest.raises(ValueError, match="twice"):
         PackLayout.of([(TAG, 1), (TAG, 2)])
 
