@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _URLS = {
+    Queue.REGISTER: environment.REGISTER_QUEUE_URL,
     Queue.SUBMIT: environment.SUBMIT_QUEUE_URL,
     Queue.LIST: environment.LIST_QUEUE_URL,
     Queue.COLLECT: environment.COLLECT_QUEUE_URL,

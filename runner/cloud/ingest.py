@@ -41,9 +41,10 @@ _CLOCK_SKEW = timedelta(seconds=5)
 
 
 async def ingest(deployment: Deployment, created: ObjectCreated) -> ItemRef | None:
-    """Add a file to the ledger, once for any number of messages about it; None if the configuration excludes it.
+    """Add a file to the ledger, once for any number of messages about it, and return what to submit.
 
-    A second version of a key on the same day becomes an item of its own. Raises LedgerError, TransientError.
+    None if the configuration excludes it, or if its item has ended. A second version of a key on the same day becomes
+    an item of its own. Raises LedgerError, TransientError.
     """
     spec = (await config_in_force(deployment)).run_spec(deployment, deployment.inbox)
     version = ObjectVersion(etag=created.etag, size_bytes=created.size_bytes, version_id=created.version_id)
@@ -55,8 +56,8 @@ async def ingest(deployment: Deployment, created: ObjectCreated) -> ItemRef | No
     item = await _added(deployment, batch, entry, at=created.at)
     if item.state in TERMINAL_STATES:
         await enqueue_finish_if_idle(deployment, batch.batch_id)
-    else:
-        await reopen(deployment, batch.batch_id)
+        return None
+    await reopen(deployment, batch.batch_id)
     return ItemRef(batch_id=batch.batch_id, source=item.source)
 
 

@@ -49,6 +49,7 @@ def retry_after_s(receives: int) -> int:
 
 
 class Queue(StrEnum):
+    REGISTER = "register"
     SUBMIT = "submit"
     LIST = "list"
     COLLECT = "collect"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from runner.cloud.handlers.collect import collect
 from runner.cloud.handlers.finish import finish
 from runner.cloud.handlers.list import list_page
+from runner.cloud.handlers.register import register
 from runner.cloud.handlers.submit import submit
 from runner.cloud.messages import Message, ObjectCreated, decode
 from runner.cloud.protocols import Outcome, Queue
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from runner.cloud.context import Deployment
 
 _ENTRIES: dict[Queue, Callable[..., Awaitable[Outcome]]] = {
+    Queue.REGISTER: register,
     Queue.SUBMIT: submit,
     Queue.LIST: list_page,
     Queue.COLLECT: collect,

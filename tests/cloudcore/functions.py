@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from tests.support.vloop import VirtualLoop
 
 
+RETENTION_S = 4 * 86_400.0
+"""How long a queue keeps a message (`MessageRetentionPeriod` in template.yaml)."""
+
+
 class CloudProcessLedger(ProcessLedger):
     """The shared ledger as one function sees it; implements CloudLedger."""
 
@@ -70,16 +74,17 @@ class ProcessLeases:
 
 @dataclass(slots=True, eq=False)
 class Envelope:
-    """A message in a queue: invisible until `visible_at`, received so often."""
+    """A message in a queue: invisible until `visible_at`, gone after `ends_at`, received so often."""
 
     text: str
     visible_at: float
+    ends_at: float
     receives: int = 0
 
 
 @dataclass(kw_only=True)
 class Post:
-    """All queues: they deliver at least once, in no order, and give up after five times."""
+    """All queues: they deliver at least once, in no order, and give up after five times, or after four days."""
 
     rng: random.Random
     doubled: float = 0.0
@@ -87,13 +92,14 @@ class Post:
     waiting: dict[Queue, list[Envelope]] = field(default_factory=lambda: {queue: [] for queue in Queue})
     dead: dict[Queue, list[Envelope]] = field(default_factory=lambda: {queue: [] for queue in Queue})
     sent: Counter[Queue] = field(default_factory=Counter)
+    expired: int = 0
     news: dict[Queue, asyncio.Event] = field(default_factory=lambda: {queue: asyncio.Event() for queue in Queue})
 
     def put(self, queue: Queue, message: Message, *, now: float, delay_s: float = 0.0) -> None:
         self.sent[queue] += 1
         for _ in range(2 if self.rng.random() < self.doubled else 1):
             late_s = self.rng.uniform(0, self.late_s)
-            self.waiting[queue].append(Envelope(encode(message), now + delay_s + late_s))
+            self.waiting[queue].append(Envelope(encode(message), now + delay_s + late_s, now + RETENTION_S))
         self.news[queue].set()
 
     async def next(self, queue: Queue, loop: VirtualLoop, *, hidden_s: float) -> Envelope:
@@ -108,6 +114,7 @@ class Post:
 
     def take(self, queue: Queue, *, now: float, hidden_s: float) -> Envelope | None:
         """Take any message that is visible."""
+        self.forget_old(queue, now=now)
         ready = [envelope for envelope in self.waiting[queue] if envelope.visible_at <= now]
         if not ready:
             return None
@@ -115,6 +122,12 @@ class Post:
         taken.receives += 1
         taken.visible_at = now + hidden_s
         return taken
+
+    def forget_old(self, queue: Queue, *, now: float) -> None:
+        """Delete what has waited for too long, without a word to anybody, as SQS does."""
+        kept = [envelope for envelope in self.waiting[queue] if envelope.ends_at > now]
+        self.expired += len(self.waiting[queue]) - len(kept)
+        self.waiting[queue] = kept
 
     def acknowledge(self, queue: Queue, envelope: Envelope) -> None:
         if envelope in self.waiting[queue]:
@@ -146,6 +159,7 @@ class ProcessQueues:
             await self._process.event("queue.sent", str(queue))
 
     async def is_empty(self, queue: Queue) -> bool:
+        self._post.forget_old(queue, now=self._loop.time())
         return not self._post.waiting[queue]
 
 

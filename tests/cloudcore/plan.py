@@ -6,6 +6,7 @@ import random
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from runner.cloud.protocols import Queue
 from runner.models import ItemKind
 from sandbox.api_state import SandboxSettings
 from sandbox.quotas import CREATE_QUOTA, Rate
@@ -54,6 +55,8 @@ class Plan:
     rates: dict[Call, float] = field(default_factory=dict)
     kinds: frozenset[Kind] = frozenset()
     outages: tuple[tuple[float, float], ...] = ()
+    stopped: dict[Queue, tuple[tuple[float, float], ...]] = field(default_factory=dict)
+    """When an operator has stopped the function of a queue, in seconds after the beginning."""
     kills: float = 0.0
     """The share of functions that are killed at one of their events."""
     doubled: float = 0.0

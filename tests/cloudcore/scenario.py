@@ -13,6 +13,7 @@ from runner.cloud.dead_letters import is_dead_lettered
 from runner.cloud.handlers.collect import collect
 from runner.cloud.handlers.finish import finish
 from runner.cloud.handlers.list import list_page
+from runner.cloud.handlers.register import register
 from runner.cloud.handlers.submit import submit
 from runner.cloud.messages import ImportHint, ItemRef, ObjectCreated, StartLoad, decode
 from runner.cloud.protocols import Queue
@@ -69,6 +70,7 @@ POLL_S = 0.05
 LONGEST_S = 28_800.0
 ENDED = frozenset({"SUCCESSFUL", "FAILED", "NEEDS_REVIEW"})
 ENTRIES: dict[Queue, Callable[..., Any]] = {
+    Queue.REGISTER: register,
     Queue.SUBMIT: submit,
     Queue.LIST: list_page,
     Queue.COLLECT: collect,
@@ -85,12 +87,13 @@ class Report:
     virtual_s: float
     heard: Heard
     sent: dict[str, int]
+    expired: int
     trace: list[tuple[float, str, str]]
 
 
 def simulate(plan: Plan) -> Report:
     """Run one simulation to its end. Raises Broken; `error.trace` is what led to it."""
-    loop = VirtualLoop(seed=plan.seed, start=BEGIN_S, deadline=BEGIN_S + LONGEST_S)
+    loop = VirtualLoop(seed=plan.seed, start=BEGIN_S, deadline=BEGIN_S + plan.clears_at + LONGEST_S)
     loop.set_exception_handler(lambda _loop, _context: None)
     own_tasks(loop)
     with repeatable(plan.seed):
@@ -248,7 +251,7 @@ class Simulation:
             at=self._clock.now(),
         )
         for _ in range(drop.events):
-            self.post.put(Queue.SUBMIT, landed, now=self.loop.time())
+            self.post.put(Queue.REGISTER, landed, now=self.loop.time())
 
     async def _load(self, at: float) -> None:
         await asyncio.sleep(at)
@@ -298,8 +301,15 @@ class Simulation:
         """Be one concurrent execution of a queue's function, for ever."""
         while True:
             await asyncio.sleep(POLL_S)
+            await self._until_started(queue)
             envelope = await self.post.next(queue, self.loop, hidden_s=2 * self._plan.life_s)
             await self._invoke(queue, envelope)
+
+    async def _until_started(self, queue: Queue) -> None:
+        """Wait while an operator has stopped the function of a queue."""
+        for start, end in self._plan.stopped.get(queue, ()):
+            if BEGIN_S + start <= self.loop.time() < BEGIN_S + end:
+                await asyncio.sleep(BEGIN_S + end - self.loop.time())
 
     async def _invoke(self, queue: Queue, envelope: Envelope) -> None:
         """Let a function take one message; it is acknowledged unless the function raises or dies."""
@@ -410,6 +420,7 @@ class Simulation:
             virtual_s=self.loop.time() - BEGIN_S,
             heard=self.heard,
             sent={str(queue): count for queue, count in self.post.sent.items()},
+            expired=self.post.expired,
             trace=self.trace.events,
         )
 

@@ -19,6 +19,14 @@ WRITE = "s3:AbortMultipartUpload s3:PutObject"
 READ_SECRET = "secretsmanager:GetSecretValue"
 
 GRANTS: dict[str, dict[str, str]] = {
+    "Register": {
+        "Table": LEDGER,
+        "Table/index/by_version": ASK,
+        "RegisterQueue": f"{TAKE} {SEND}",
+        "SubmitQueue": SEND,
+        "FinishQueue": SEND,
+        "LicenseKeySecret": READ_SECRET,
+    },
     "Submit": {
         "Table": f"{LEDGER} {LEASES} {ORPHANS}",
         "Table/index/by_state": ASK,

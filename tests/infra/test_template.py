@@ -15,7 +15,7 @@ from runner.ledger.dynamodb.keys import TABLE, TTL_ATTRIBUTE
 from tests.support.template import ROOT, references, template
 
 LASTING = ("InboxBucket", "ResultsBucket", "ConfigBucket", "Table")
-QUEUES = ("SubmitQueue", "ListQueue", "CollectQueue", "FinishQueue")
+QUEUES = ("RegisterQueue", "SubmitQueue", "ListQueue", "CollectQueue", "FinishQueue")
 SMALLEST_SAFE_VISIBILITY = 6  # times the timeout of the function, says AWS's guide to queues and Lambda
 DAYS_S = 86400
 
@@ -24,6 +24,8 @@ OUTPUTS = {
     "InboxBucketName",
     "ResultsBucketName",
     "ConfigBucketName",
+    "RegisterQueueUrl",
+    "RegisterDeadLetterQueueUrl",
     "SubmitQueueUrl",
     "SubmitDeadLetterQueueUrl",
     "ListQueueUrl",
@@ -104,16 +106,24 @@ def test_a_bucket_is_encrypted_private_versioned_and_spoken_to_over_tls(name: st
 
 
 @pytest.mark.parametrize("name", QUEUES)
-def test_a_queue_gives_up_after_five_times_and_keeps_what_failed_for_two_weeks(name: str) -> None:
+def test_a_queue_gives_up_after_five_times_and_keeps_what_failed_ten_days_longer_than_what_waits(name: str) -> None:
     dead_letters = name.replace("Queue", "DeadLetterQueue")
     queue = template().resources[name]["Properties"]
     assert queue["RedrivePolicy"] == {
         "deadLetterTargetArn": {"Fn::GetAtt": [dead_letters, "Arn"]},
         "maxReceiveCount": 5,
     }
-    for one in (queue, template().resources[dead_letters]["Properties"]):
-        assert one["MessageRetentionPeriod"] == 14 * DAYS_S
-        assert one["SqsManagedSseEnabled"] is True
+    dead = template().resources[dead_letters]["Properties"]
+    assert (queue["MessageRetentionPeriod"], dead["MessageRetentionPeriod"]) == (4 * DAYS_S, 14 * DAYS_S)
+    assert queue["SqsManagedSseEnabled"] is dead["SqsManagedSseEnabled"] is True
+
+
+def test_an_event_of_a_file_that_cannot_be_delivered_is_kept_with_the_dead_letters_of_its_queue() -> None:
+    (target,) = template().resources["LandedRule"]["Properties"]["Targets"]
+    assert target["Arn"] == {"Fn::GetAtt": ["RegisterQueue", "Arn"]}
+    assert target["DeadLetterConfig"] == {"Arn": {"Fn::GetAtt": ["RegisterDeadLetterQueue", "Arn"]}}
+    policy = template().resources["RegisterQueuePolicy"]["Properties"]
+    assert policy["Queues"] == [{"Ref": "RegisterQueue"}, {"Ref": "RegisterDeadLetterQueue"}]
 
 
 def test_every_queue_is_read_by_one_function_and_hides_messages_for_six_times_its_timeout() -> None:
@@ -128,6 +138,7 @@ def test_every_queue_is_read_by_one_function_and_hides_messages_for_six_times_it
             assert visibility_s >= SMALLEST_SAFE_VISIBILITY * function["Timeout"], name
             readers[queue] = name
     assert readers == {
+        "RegisterQueue": "RegisterFunction",
         "SubmitQueue": "SubmitFunction",
         "ListQueue": "ListPrefixFunction",
         "CollectQueue": "CollectFunction",

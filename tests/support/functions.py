@@ -16,7 +16,7 @@ from runner.ledger.dynamodb.keys import TABLE
 
 TOKEN = "canary-token-" + "5e" * 32
 LICENSE_KEY = "canary-license-key"
-QUEUES = ("submit", "list", "collect", "finish")
+QUEUES = ("register", "submit", "list", "collect", "finish")
 
 _WITHOUT_RETRIES = Config(retries={"total_max_attempts": 1})
 

@@ -1,4 +1,4 @@
-"""Submit: ingest a file that arrived, then create and upload its item."""
+"""Submit: create and upload an item."""
 
 from __future__ import annotations
 
@@ -40,7 +40,9 @@ _S = ItemState
 async def submit(
     deployment: Deployment, message: ObjectCreated | ItemRef, *, time_left: TimeLeft, receives: int = 1
 ) -> Outcome:
-    """Ingest a file that arrived, then create and upload its item, from whatever state it is in.
+    """Create and upload an item, from whatever state it is in.
+
+    Version 0.1.0 sent files that arrived here, and some may still wait: they are added to the ledger first.
 
     Waiting is not a failure: the message is requeued. What this raises is a failure: the message comes back, and on
     the last delivery the item records the reason. `receives` counts from 1.

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from lambdas import bootstrap, collect, configure, finish, list_prefix, reconcile, submit, webhook
+from lambdas import bootstrap, collect, configure, finish, list_prefix, reconcile, register, submit, webhook
 from runner.cloud.messages import StartLoad, encode
 from tests.acceptance.vendors import SandboxVendor
 from tests.support.command import CANARY_KEY
@@ -22,6 +22,7 @@ from tests.support.sandbox import CUSTOMERS
 
 HANDLERS: dict[str, Any] = {
     "list": list_prefix.lambda_handler,
+    "register": register.lambda_handler,
     "submit": submit.lambda_handler,
     "collect": collect.lambda_handler,
     "finish": finish.lambda_handler,
@@ -66,7 +67,7 @@ class Deployed:
         }
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         event = {"detail-type": "Object Created", "source": "aws.s3", "time": now, "detail": detail}
-        self.stack.send("submit", json.dumps(event))
+        self.stack.send("register", json.dumps(event))
 
     def work(self) -> None:
         """Let the functions take what is in their queues, until nothing is."""
@@ -303,7 +304,7 @@ def test_files_wait_while_the_configuration_in_force_has_hooks_that_are_not_allo
     deployed.land("orders/a.csv", csv(1))
     deployed.work()
     assert "AllowHooks=true" in log.getvalue()
-    assert deployed.stack.delayed_count("submit") == 1
+    assert deployed.stack.delayed_count("register") == 1
     assert deployed.vendor.received() == {}
 
 
@@ -315,7 +316,7 @@ def test_no_function_works_if_the_license_key_would_travel_unencrypted(
     deployed.land("orders/a.csv", csv(1))
     deployed.work()
     assert "it must begin with https" in log.getvalue()
-    assert deployed.stack.delayed_count("submit") == 1
+    assert deployed.stack.delayed_count("register") == 1
     with pytest.raises(RuntimeError, match="it must begin with https"):
         reconcile.lambda_handler({}, Context())
     bootstrap.container.reload_license_key()
