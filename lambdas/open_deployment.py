@@ -12,6 +12,7 @@ from lambdas import environment
 from runner import identity
 from runner.aws.s3 import open_s3
 from runner.clock import SystemClock, WallClock
+from runner.cloud.breaker import Breaker, GuardedApi
 from runner.cloud.context import Deployment, S3Places, WebhookPerImport, require_encryption
 from runner.cloud.notify import AwsNotifier
 from runner.cloud.webhooks import webhook_url
@@ -64,22 +65,20 @@ async def open_deployment(
             )
         )
         slots = DynamoSlots(table, now=clock.now)
+        leases = DynamoLeases(table, now=clock.now)
+        breaker = Breaker(api, leases, clock=clock, rng=rng)
         account = identity.account(settings.api_url, license_key)
         inbox = f"s3://{environment.required(environment.INBOX)}"
         yield Deployment(
             settings=settings,
             ledger=DynamoLedger(table, now=clock.now),
-            leases=DynamoLeases(table, now=clock.now),
+            leases=leases,
             queues=queues,
             notifier=_notifier(aws),
             metrics=metrics,
             places=S3Places(client, clock=clock),
-            api=RateLimitedApi(
-                _with_webhook(api, secrets),
-                poll_count=settings.poll_quota.count,
-                poll_per_s=settings.poll_quota.per_s,
-                lists_per_minute=settings.list_quota.per_minute,
-            ),
+            api=_rate_limited(_with_webhook(GuardedApi(api, breaker), secrets), settings),
+            breaker=breaker,
             storage=storage,
             pacer=CreatePacer(
                 slots,
@@ -128,6 +127,15 @@ def _notifier(aws: Aws) -> AwsNotifier:
         aws,
         topic_arn=environment.required(environment.TOPIC_ARN),
         event_bus=environment.required(environment.EVENT_BUS),
+    )
+
+
+def _rate_limited(api: ImportsApi, settings: Settings) -> RateLimitedApi:
+    return RateLimitedApi(
+        api,
+        poll_count=settings.poll_quota.count,
+        poll_per_s=settings.poll_quota.per_s,
+        lists_per_minute=settings.list_quota.per_minute,
     )
 
 

@@ -3,6 +3,7 @@
 BulkheadError
 ├── TransientError                may succeed if repeated
 │   ├── NotSent                   the request never left, or the server cannot have acted on it
+│   │   └── VendorAway            the vendor does not answer, so the functions of a stack do not call it
 │   ├── OutcomeUnknown            the request may have taken effect: a create or an upload without a usable answer
 │   ├── Unavailable               a read was not answered, answered 5xx, or the answer was cut or malformed
 │   │   ├── FileUnavailable       an input cannot be read, or a result cannot be written, at the moment
@@ -80,6 +81,10 @@ class TransientError(BulkheadError):
 
 class NotSent(TransientError):
     """The request never left this machine, or the server cannot have acted on it."""
+
+
+class VendorAway(NotSent):
+    """The vendor does not answer, so that the functions of a stack do not call it for a while."""
 
 
 class OutcomeUnknown(TransientError):

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from runner.aws.s3 import S3Client
+    from runner.cloud.breaker import Breaker
     from runner.cloud.deadline import Deadline
     from runner.cloud.protocols import Metrics, Notifier, PagedSource, Places, Queues
     from runner.config.settings import Settings
@@ -89,6 +90,7 @@ class Deployment:
     metrics: Metrics
     places: Places
     api: RateLimitedApi
+    breaker: Breaker
     storage: Storage
     pacer: CreatePacer
     clock: Clock

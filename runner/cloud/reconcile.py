@@ -15,7 +15,7 @@ from runner.cloud.messages import BatchRef, ImportHint, ItemRef, ListPage
 from runner.cloud.missed_webhooks import enqueue_missed
 from runner.cloud.protocols import Queue
 from runner.cloud.snapshot import ReconcileSnapshot, first_items, take_snapshot
-from runner.errors import StaleItem
+from runner.errors import StaleItem, TransientError
 from runner.models import BatchState, Item, ItemKind, ItemState
 from runner.retry import repeat_read
 from runner.stages.orphans import Orphans
@@ -42,6 +42,9 @@ QUEUED_FOR = timedelta(minutes=5)
 QUEUED_TOO_LONG = timedelta(hours=6)
 """Longer than a message usually waits; an item queued for longer is enqueued again, once in this time."""
 
+HEALED_EVERY = timedelta(hours=1)
+"""How often an item is enqueued again whose message is in a dead-letter queue, and whose data is at the vendor."""
+
 LONGEST_DOUBT = timedelta(hours=6)
 """How long a JSON create may stay of unknown outcome if no pass can list the imports to the end."""
 
@@ -54,11 +57,16 @@ _S = ItemState
 async def reconcile(deployment: Deployment, *, time_left: TimeLeft) -> None:
     """Do one pass: each step independently, while there is time. At the end, raises the first error of a step.
 
-    If the vendor is down, or one batch causes an error, the steps that do not depend on it are still done.
+    If the vendor is down, or one batch causes an error, the steps that do not depend on it are still done. An outage
+    of the vendor is no error.
     """
+    is_away = await deployment.breaker.wait_s() is not None
+    deployment.metrics.add_metric("VendorAway", int(is_away))
     seen = await take_snapshot(deployment)
     one_pass = _Pass(deployment, seen, Deadline(time_left, longest_wait_s=deployment.longest_wait_s))
     errors = [error for step in one_pass.steps() if (error := await one_pass.attempt(step)) is not None]
+    if await deployment.breaker.wait_s() is not None:
+        errors = [error for error in errors if not isinstance(error, TransientError)]
     if errors:
         raise errors[0]
 
@@ -162,20 +170,29 @@ class _Pass:
         submits = [
             item
             for item in self._seen.items(_S.CREATING, _S.CREATED, ours=True)
-            if item.kind is ItemKind.FILE and self._is_stale(item) and not await self._is_leased(item, item.source)
+            if item.kind is ItemKind.FILE
+            and self._is_stale(item)
+            and await self._is_due_again(item)
+            and not await self._is_leased(item, item.source)
         ]
         await self._enqueue_submit(submits[:MAX_ENQUEUED])
         collects = [
             ImportHint(import_id=item.import_id)
             for item in self._seen.items(_S.SUCCEEDED, ours=True)
-            if item.import_id and not is_dead_lettered(item) and not await self._is_leased(item, item.import_id)
+            if item.import_id and await self._is_due_again(item) and not await self._is_leased(item, item.import_id)
         ]
         await self._deployment.queues.send(Queue.COLLECT, collects[:MAX_ENQUEUED])
 
     def _is_stale(self, item: Item) -> bool:
         started_at = item.created_at or item.intent_at
         now = self._deployment.vendor_time.now()
-        return not is_dead_lettered(item) and (started_at is None or now - started_at >= STALE_AFTER)
+        return started_at is None or now - started_at >= STALE_AFTER
+
+    async def _is_due_again(self, item: Item) -> bool:
+        """Return whether to enqueue an item; one whose message was given up is tried again once in HEALED_EVERY."""
+        return not is_dead_lettered(item) or await self._is_due(
+            item.batch_id, f"\0healed {item.source}", every=HEALED_EVERY
+        )
 
     async def _is_leased(self, item: Item, name: str) -> bool:
         """Return whether a function works on the item, or a requeued message for it is pending."""
@@ -216,10 +233,10 @@ class _Pass:
         pages = [ListPage(batch_id=one.batch_id) for one in unlisted if await self._is_due(one.batch_id, "\0listed")]
         await self._deployment.queues.send(Queue.LIST, pages)
 
-    async def _is_due(self, batch_id: str, name: str) -> bool:
-        """Return whether this was not enqueued within `QUEUED_TOO_LONG`, and claim it for that long."""
+    async def _is_due(self, batch_id: str, name: str, *, every: timedelta = QUEUED_TOO_LONG) -> bool:
+        """Return whether this was not enqueued within a time, and claim it for that long."""
         leases, holder = self._deployment.leases, self._deployment.holder()
-        return await leases.take(batch_id, name, holder=holder, for_s=QUEUED_TOO_LONG.total_seconds()) is None
+        return await leases.take(batch_id, name, holder=holder, for_s=every.total_seconds()) is None
 
     async def enqueue_idle(self) -> None:
         """Enqueue finish for idle batches whose manifest is stale."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from runner.dromo.rate_limited import WrappedApi
-from runner.errors import ConnectionBarred, RateLimited, TerminalError, TransientError
+from runner.errors import BulkheadError, ConnectionBarred, RateLimited, TransientError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -28,6 +28,13 @@ class Outage:
     since: datetime
     since_ticks: float
     reason: str
+
+
+def is_unanswered(error: BulkheadError) -> bool:
+    """Return whether a call that raised this error got no answer of the API itself; a refusal is one."""
+    if isinstance(error, RateLimited):
+        return not error.is_of_the_api
+    return isinstance(error, TransientError)
 
 
 def _nothing() -> None:
@@ -74,16 +81,11 @@ class WatchedApi(WrappedApi):
         began = (self._clock.now(), self._clock.ticks())
         try:
             found = await call
-        except TransientError as error:
-            if isinstance(error, RateLimited) and error.is_of_the_api:
-                self._answered()
-            else:
+        except BulkheadError as error:
+            if is_unanswered(error):
                 self._not_answered(*began, reason=str(error))
-            raise
-        except ConnectionBarred:
-            raise
-        except TerminalError:
-            self._answered()
+            elif not isinstance(error, ConnectionBarred):
+                self._answered()
             raise
         self._answered()
         return found

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from runner.cloud.breaker import Breaker, GuardedApi
 from runner.cloud.handlers.collect import collect
 from runner.cloud.handlers.finish import finish
 from runner.cloud.handlers.list import list_page
@@ -54,7 +55,9 @@ class Bench:
 
     def with_api(self, api: Any) -> None:
         """Let the deployment talk to another API."""
-        self.deployment = replace(self.deployment, api=RateLimitedApi(api))
+        deployment = self.deployment
+        breaker = Breaker(api, deployment.leases, clock=deployment.clock, rng=deployment.rng)
+        self.deployment = replace(deployment, api=RateLimitedApi(GuardedApi(api, breaker)), breaker=breaker)
 
     def drop(self, key: str, *, fate: Fate = "good", mark: str | None = None) -> ObjectCreated:
         """Put a file into the inbox and return the message that reports it."""

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from runner.cloud.breaker import Breaker, GuardedApi
 from runner.cloud.context import Deployment
 from runner.cloud.dead_letters import is_dead_lettered
 from runner.cloud.handlers.collect import collect
@@ -88,6 +89,7 @@ class Report:
     heard: Heard
     sent: dict[str, int]
     expired: int
+    redriven: int
     trace: list[tuple[float, str, str]]
 
 
@@ -373,18 +375,22 @@ class Simulation:
         vendor_time = VendorTime(self._clock)
         storage = SimulatedStorage(self.vendor, process, self.loop)
         storage.before_upload = self._judges.upload_leaves
+        api = SimulatedApi(self.vendor, process, self.loop, vendor_time=vendor_time)
+        leases = ProcessLeases(self.leases, process)
+        breaker = Breaker(api, leases, clock=self._clock, rng=rng)
         listeners = ProcessNotifier(self.heard, process)
         return Deployment(
             settings=SETTINGS,
             ledger=CloudProcessLedger(
                 self.ledger, process, disk, on_advance=self._judges.item_moves if judged else _unjudged
             ),
-            leases=ProcessLeases(self.leases, process),
+            leases=leases,
             queues=ProcessQueues(self.post, process, self.loop),
             notifier=listeners,
             metrics=listeners,
             places=ProcessPlaces(self.bucket, self.results, process, disk, page_length=plan.page_length),
-            api=RateLimitedApi(SimulatedApi(self.vendor, process, self.loop, vendor_time=vendor_time)),
+            api=RateLimitedApi(GuardedApi(api, breaker)),
+            breaker=breaker,
             storage=storage,
             pacer=CreatePacer(
                 ProcessSlots(self.slots, process, disk),
@@ -421,6 +427,7 @@ class Simulation:
             heard=self.heard,
             sent={str(queue): count for queue, count in self.post.sent.items()},
             expired=self.post.expired,
+            redriven=self.redriven,
             trace=self.trace.events,
         )
 

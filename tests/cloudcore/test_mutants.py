@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from runner.cloud import ingest, reconcile
+from runner.cloud import reconcile
 from runner.cloud.context import Deployment
-from runner.cloud.handlers import collect, finish, submit
+from runner.cloud.handlers import collect, finish, register, submit
 from runner.cloud.handlers import list as list_handler
 from runner.errors import SinkFailed
 from runner.ledger.memory import MemoryLedger
@@ -50,13 +50,13 @@ def reconcile_closes_no_day(patch: pytest.MonkeyPatch) -> None:
 
 
 def nobody_enqueues_the_end(patch: pytest.MonkeyPatch) -> None:
-    for module in (collect, ingest, list_handler, submit):
+    for module in (collect, register, list_handler, submit):
         patch.setattr(module, "enqueue_finish_if_idle", _false)
     patch.setattr(reconcile._Pass, "enqueue_idle", _nothing)
 
 
 def a_second_version_is_taken_for_the_first(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(ingest, "versioned_source", lambda source, _version: source)
+    patch.setattr(register, "versioned_source", lambda source, _version: source)
 
 
 def an_end_is_published_with_each_manifest(patch: pytest.MonkeyPatch) -> None:

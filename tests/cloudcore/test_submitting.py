@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from runner.cloud.ingest import ingest
+from runner.cloud.handlers.register import ingest
 from runner.cloud.messages import ItemRef, ObjectCreated, decode
 from runner.cloud.protocols import Done, Queue, Requeued, retry_after_s
 from runner.config.routes import Routes
@@ -38,12 +38,14 @@ class Unreachable:
     def __init__(self, error: Exception) -> None:
         self._error = error
         self.creates = 0
+        self.lists = 0
 
     async def create(self, request: CreateRequest) -> RemoteImport:
         self.creates += 1
         raise self._error
 
     async def list_page(self, **_: Any) -> Any:
+        self.lists += 1
         raise self._error
 
     async def put(self, *_: Any, **__: Any) -> bool:
@@ -376,28 +378,6 @@ async def test_functions_count_together_how_often_storage_refused_an_upload(benc
     assert len(waits) == 3
     assert all(wait >= least for wait, least in zip(waits, (2, 10, 30), strict=True))
     assert (await bench.items())["orders/a.csv"].error_code == "upload_refused"
-
-
-async def test_what_cannot_be_sent_raises_so_that_the_message_comes_back(bench: Bench) -> None:
-    await bench.configured()
-    bench.with_api(Unreachable(Unavailable("down")))
-    with pytest.raises(Unavailable):
-        await bench.do(Queue.SUBMIT, bench.drop("orders/a.csv"), receives=4)
-    assert await bench.states() == {"orders/a.csv": "queued"}
-
-
-async def test_the_last_time_that_it_comes_the_reason_is_put_on_the_item(bench: Bench) -> None:
-    await bench.configured()
-    bench.with_api(Unreachable(Unavailable("the vendor is down")))
-    with pytest.raises(Unavailable):
-        await bench.do(Queue.SUBMIT, bench.drop("orders/a.csv"), receives=5)
-    item = (await bench.items())["orders/a.csv"]
-    assert (str(item.state), item.error_code, item.error_message) == (
-        "rejected",
-        "dead_letter",
-        "the vendor is down",
-    )
-    assert len(bench.take(Queue.FINISH)) == 1
 
 
 async def test_a_poisoned_file_marks_its_own_item_alone(bench: Bench) -> None:

@@ -11,9 +11,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-from runner.cloud.context import Deployment
+from runner.cloud.breaker import Breaker, GuardedApi
+from runner.cloud.context import Deployment, Landing
 from runner.cloud.handlers.collect import collect
-from runner.cloud.messages import ImportHint, Message
+from runner.cloud.messages import ImportHint, Message, ObjectCreated
 from runner.cloud.protocols import MAX_RECEIVES, Queue, retry_after_s
 from runner.config.settings import Settings
 from runner.config.units import Rate
@@ -59,6 +60,9 @@ class _Nowhere:
 
     def sink(self, _out: str) -> Sink:
         return cast("Sink", None)
+
+    async def inbox_page(self, root: str, token: str | None) -> tuple[list[ObjectCreated], str | None]:
+        raise NotImplementedError
 
 
 class _Silent:
@@ -203,6 +207,7 @@ class Stack:
         api = SimulatedApi(self._vendor, process, self._loop, life=next(self._lives), vendor_time=vendor_time)
         silent = _Silent()
         rng = random.Random(self._rng.random())
+        breaker = Breaker(api, self._leases, clock=self._clock, rng=rng)
         return Deployment(
             settings=SETTINGS,
             ledger=cast("CloudLedger", self._ledger(process)),
@@ -211,7 +216,8 @@ class Stack:
             notifier=silent,
             metrics=silent,
             places=_Nowhere(),
-            api=RateLimitedApi(api, poll_count=math.inf, lists_per_minute=12),
+            api=RateLimitedApi(GuardedApi(api, breaker), poll_count=math.inf, lists_per_minute=12),
+            breaker=breaker,
             storage=SimulatedStorage(self._vendor, process, self._loop),
             pacer=CreatePacer(self._slots, quota_key="account", quota=Rate(20, 60), clock=self._clock, rng=rng),
             clock=self._clock,
@@ -220,5 +226,6 @@ class Stack:
             account="account",
             inbox="s3://inbox",
             results="s3://results",
+            landing=Landing(root="s3://inbox/"),
             config_folder="s3://inbox/config",
         )

@@ -13,7 +13,7 @@ from runner.cloud.deadline import Deadline
 from runner.cloud.leases import hold_lease, requeue
 from runner.cloud.lifecycle import enqueue_finish_if_idle
 from runner.cloud.protocols import Done, Outcome, Queue
-from runner.errors import ImportNotFound, StaleItem, Unavailable
+from runner.errors import ImportNotFound, StaleItem, TransientError, Unavailable
 from runner.events import ignore
 from runner.models import OPEN_STATES, REVIEW_DISMISSED, ImportStatus, Item, ItemState
 from runner.retry import repeat_read
@@ -50,6 +50,8 @@ async def collect(deployment: Deployment, message: ImportHint, *, time_left: Tim
     if owner is None:
         deployment.metrics.add_metric("WebhookUnknown", 1)
         return Done()
+    if (wait_s := await deployment.breaker.wait_s()) is not None:
+        return await _requeue(deployment, message, wait_s, batch_id=owner[0])
     try:
         return await _with_lease(
             deployment, message, owner, Deadline(time_left, longest_wait_s=deployment.longest_wait_s)
@@ -57,6 +59,8 @@ async def collect(deployment: Deployment, message: ImportHint, *, time_left: Tim
     except StaleItem:
         return await _requeue(deployment, message, HELD_RETRY_S, batch_id=owner[0])
     except Exception as error:
+        if isinstance(error, TransientError) and (wait_s := await deployment.breaker.wait_s()) is not None:
+            return await _requeue(deployment, message, wait_s, batch_id=owner[0])
         await mark_dead_lettered(deployment, *owner, error, receives=receives)
         raise
 

@@ -6,10 +6,11 @@ import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from runner.cloud.batch_routes import with_routes_of, with_word_about_json
 from runner.cloud.context import is_driven_by_stack
-from runner.cloud.dead_letters import mark_dead_lettered
+from runner.cloud.dead_letters import mark_dead_lettered, wait_for_weather
 from runner.cloud.deadline import Deadline
-from runner.cloud.ingest import ingest, with_routes_of, with_word_about_json
+from runner.cloud.handlers.register import ingest
 from runner.cloud.leases import JsonTurn, hold_lease, requeue
 from runner.cloud.lifecycle import enqueue_finish_if_idle, is_rolling
 from runner.cloud.messages import ItemRef, ObjectCreated
@@ -44,12 +45,14 @@ async def submit(
 
     Version 0.1.0 sent files that arrived here, and some may still wait: they are added to the ledger first.
 
-    Waiting is not a failure: the message is requeued. What this raises is a failure: the message comes back, and on
-    the last delivery the item records the reason. `receives` counts from 1.
+    Waiting is not a failure, and neither is an outage: the message is requeued. What this raises is a failure: the
+    message comes back, and on the last delivery the item records the reason. `receives` counts from 1.
     """
     ref = await ingest(deployment, message) if isinstance(message, ObjectCreated) else message
     if ref is None:
         return Done()
+    if (wait_s := await deployment.breaker.wait_s()) is not None:
+        return await _requeue(deployment, ref, wait_s)
     try:
         return await _with_lease(deployment, ref, Deadline(time_left, longest_wait_s=deployment.longest_wait_s))
     except StaleItem:
@@ -58,6 +61,8 @@ async def submit(
     except HooksRefused:
         raise
     except Exception as error:
+        if (wait_s := await wait_for_weather(deployment, ref, error, receives=receives)) is not None:
+            return await _requeue(deployment, ref, wait_s)
         await mark_dead_lettered(deployment, ref.batch_id, ref.source, error, receives=receives)
         raise
 
