@@ -1,4 +1,4 @@
-"""list_prefix: adds one page of a load's keys to the ledger, and enqueues its items and the next page."""
+"""list_prefix: adds one page of a load's keys to the ledger, or compares one page of the inbox with it."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 from lambdas.bootstrap import container, tracer
 from lambdas.sqs_batch import Records
 from runner.cloud.handlers.list import list_page
-from runner.cloud.messages import ListPage, StartLoad
+from runner.cloud.messages import ListPage, StartLoad, SweepPage
 from runner.cloud.protocols import Queue
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
-records = Records(container, Queue.LIST, list_page, StartLoad, ListPage)
+records = Records(container, Queue.LIST, list_page, StartLoad, ListPage, SweepPage)
 
 
 @tracer.capture_lambda_handler(capture_response=False, capture_error=False)

@@ -13,7 +13,7 @@ from runner import identity
 from runner.aws.s3 import open_s3
 from runner.clock import SystemClock, WallClock
 from runner.cloud.breaker import Breaker, GuardedApi
-from runner.cloud.context import Deployment, S3Places, WebhookPerImport, require_encryption
+from runner.cloud.context import Deployment, Landing, S3Places, WebhookPerImport, require_encryption
 from runner.cloud.notify import AwsNotifier
 from runner.cloud.webhooks import webhook_url
 from runner.config.settings import Settings
@@ -95,6 +95,7 @@ async def open_deployment(
             account=account,
             inbox=inbox,
             results=f"s3://{environment.required(environment.RESULTS)}",
+            landing=_landing(inbox),
             config_folder=_config_folder(inbox),
             allow_hooks=environment.optional(environment.ALLOW_HOOKS) == "true",
         )
@@ -111,6 +112,14 @@ def _settings() -> Settings:
     settings = Settings.load({}, environ=variables, cwd=_NO_FILES).settings
     require_encryption(settings.api_url)
     return settings
+
+
+def _landing(inbox: str) -> Landing:
+    return Landing(
+        root=f"{inbox}/{environment.optional(environment.INBOX_PREFIX) or ''}",
+        config=f"{_config_folder(inbox).removeprefix(f'{inbox}/')}/",
+        nightly=environment.required(environment.NIGHTLY_PREFIX),
+    )
 
 
 def _config_folder(inbox: str) -> str:

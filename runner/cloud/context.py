@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import re
 from dataclasses import dataclass, replace
@@ -11,6 +12,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from runner import identity
+from runner.aws.s3 import S3Place
+from runner.aws.s3_errors import Doing, translated
+from runner.cloud.messages import ObjectCreated
 from runner.config.options import RunOptions
 from runner.config.origins import is_loopback
 from runner.config.run_spec import RunSpec
@@ -19,6 +23,7 @@ from runner.dromo.rate_limited import WrappedApi
 from runner.errors import BulkheadError, ConfigError
 from runner.events import CreateAnswered, CreateThrottled, ItemMoved
 from runner.models import ItemState
+from runner.retry import repeat_read
 from runner.sinks import open_sink
 from runner.sources.s3 import S3Source
 from runner.stages.context import RunContext
@@ -71,6 +76,21 @@ def require_encryption(api_url: str) -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Landing:
+    """Which files are imported when they arrive: those below `root`, an `s3://` url, except those that wait for loads.
+
+    `config` and `nightly` are beginnings of keys.
+    """
+
+    root: str
+    config: str = "config/"
+    nightly: str = "nightly/"
+
+    def takes(self, key: str) -> bool:
+        return not key.endswith("/") and not key.startswith((self.config, self.nightly))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Deployment:
     """Opened once for each container. `settings` are the stack's parameters, without `config/bulkhead.toml`.
 
@@ -99,6 +119,7 @@ class Deployment:
     account: str
     inbox: str
     results: str
+    landing: Landing
     config_folder: str
     allow_hooks: bool = False
 
@@ -243,6 +264,32 @@ class S3Places:
 
     def sink(self, out: str) -> Sink:
         return open_sink(out, s3=self._client)
+
+    async def inbox_page(self, root: str, token: str | None) -> tuple[list[ObjectCreated], str | None]:
+        """Return the latest versions of the objects in one page, and the token of the next."""
+        place = S3Place.parse(root)
+        after = dict(zip(("KeyMarker", "VersionIdMarker"), json.loads(token), strict=True)) if token else {}
+
+        async def listed() -> dict[str, Any]:
+            with translated(place, Doing.LIST):
+                return await self._client.list_object_versions(Bucket=place.bucket, Prefix=place.key, **after)
+
+        answer = await repeat_read(listed)
+        files = [_created(place.bucket, raw) for raw in answer.get("Versions", ()) if raw["IsLatest"]]
+        following = [answer.get("NextKeyMarker"), answer.get("NextVersionIdMarker")]
+        return files, json.dumps(following) if answer.get("IsTruncated") else None
+
+
+def _created(bucket: str, raw: dict[str, Any]) -> ObjectCreated:
+    version_id = raw.get("VersionId")
+    return ObjectCreated(
+        bucket=bucket,
+        key=raw["Key"],
+        size_bytes=raw["Size"],
+        etag=raw["ETag"].strip('"'),
+        version_id=None if version_id in (None, "null") else version_id,
+        at=raw["LastModified"],
+    )
 
 
 class WebhookPerImport(WrappedApi):

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 CLAIM_S = 20.0
 """How long a function first claims the right to requeue a message; if its send fails, the claim ends this soon."""
 
+SENT_S = 3600.0
+"""How long a message that was sent once is not sent for a second copy of its cause."""
+
 _CLOCK_SKEW_S = 2.0
 """How far the clocks of two functions may differ: the claim must end before the requeued message arrives."""
 
@@ -72,6 +75,17 @@ async def requeue(
     if pending_s > CLAIM_S:
         await claim(for_s=pending_s)
     return Requeued(delay_s)
+
+
+async def send_once(deployment: Deployment, queue: Queue, message: Message, *, batch_id: str, name: str) -> None:
+    """Send a message that others follow, unless another function has just sent it for a second copy of its cause.
+
+    A function that dies before it has sent the message leaves a claim that soon ends.
+    """
+    claim = partial(deployment.leases.take, batch_id, f"\0sent {name}", holder=deployment.holder())
+    if await claim(for_s=CLAIM_S) is None:
+        await deployment.queues.send(queue, [message])
+        await claim(for_s=SENT_S)
 
 
 def pending_name(name: str) -> str:

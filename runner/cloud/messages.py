@@ -46,9 +46,18 @@ class StartLoad:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListPage:
-    """List one page of a batch's source: the first, or the page of `token`."""
+    """List one page of a batch's source: the first, or the page of `token`; `lap` tells a listing that began again."""
 
     batch_id: str
+    token: str | None = None
+    lap: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepPage:
+    """Compare one page of the inbox with the ledger: the first, or the page of `token`, of the sweep begun `at`."""
+
+    at: datetime
     token: str | None = None
 
 
@@ -67,7 +76,7 @@ class BatchRef:
     batch_id: str
 
 
-Message = ObjectCreated | ItemRef | StartLoad | ListPage | ImportHint | BatchRef
+Message = ObjectCreated | ItemRef | StartLoad | ListPage | SweepPage | ImportHint | BatchRef
 M = TypeVar("M", bound=Message)
 
 _KINDS: dict[str, type[Message]] = {
@@ -75,6 +84,7 @@ _KINDS: dict[str, type[Message]] = {
     "item_ref": ItemRef,
     "start_load": StartLoad,
     "list_page": ListPage,
+    "sweep_page": SweepPage,
     "import_hint": ImportHint,
     "batch_ref": BatchRef,
 }

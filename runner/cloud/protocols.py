@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from runner.protocols import Source
 
 if TYPE_CHECKING:
-    from runner.cloud.messages import Message
+    from runner.cloud.messages import Message, ObjectCreated
     from runner.models import BatchState
     from runner.protocols import Sink, SourceEntry
     from runner.sources import ObjectVersion, SourceSpec
@@ -112,3 +112,10 @@ class Places(Protocol):
     def source(self, spec: SourceSpec) -> PagedSource: ...
 
     def sink(self, out: str) -> Sink: ...
+
+    async def inbox_page(self, root: str, token: str | None) -> tuple[list[ObjectCreated], str | None]:
+        """Return the latest versions of the objects in one page of an `s3://` url, and the token of the next.
+
+        `at` is the time that S3 shows for the object. Raises ConfigError, SourceNotFound, Unavailable.
+        """
+        ...

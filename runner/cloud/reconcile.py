@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from runner.cloud.dead_letters import is_dead_lettered
 from runner.cloud.deadline import Deadline
+from runner.cloud.handlers.sweep import start_sweep
 from runner.cloud.leases import pending_name
 from runner.cloud.lifecycle import ENDS, day_is_over, enqueue_finish_if_idle, is_idle, is_rolling
 from runner.cloud.messages import BatchRef, ImportHint, ItemRef, ListPage
@@ -16,7 +17,7 @@ from runner.cloud.missed_webhooks import enqueue_missed
 from runner.cloud.protocols import Queue
 from runner.cloud.snapshot import ReconcileSnapshot, first_items, take_snapshot
 from runner.errors import StaleItem, TransientError
-from runner.models import BatchState, Item, ItemKind, ItemState
+from runner.models import BatchState, Item, ItemKind, ItemState, iso
 from runner.retry import repeat_read
 from runner.stages.orphans import Orphans
 
@@ -82,6 +83,7 @@ class _Pass:
     def steps(self) -> tuple[Callable[[], Awaitable[None]], ...]:
         return (
             self.record_metrics,
+            self.start_sweep,
             self.close_past_days,
             self.find_orphans,
             self.find_missed_webhooks,
@@ -108,6 +110,10 @@ class _Pass:
     async def record_metrics(self) -> None:
         for name, (value, unit) in self._seen.metrics(self._deployment.clock.now()).items():
             self._deployment.metrics.add_metric(name, value, unit)
+
+    async def start_sweep(self) -> None:
+        """Start a sweep of the inbox if it is time for one."""
+        await start_sweep(self._deployment, [view.batch for view in self._seen.views])
 
     async def close_past_days(self) -> None:
         """Mark rolling batches as listed when no more files can arrive for them."""
@@ -230,7 +236,10 @@ class _Pass:
         unlisted = [view.batch for view in self._seen.ours if _is_being_listed(view.batch)]
         if not unlisted or not await self._deployment.queues.is_empty(Queue.LIST):
             return
-        pages = [ListPage(batch_id=one.batch_id) for one in unlisted if await self._is_due(one.batch_id, "\0listed")]
+        lap = iso(self._deployment.clock.now())
+        pages = [
+            ListPage(batch_id=one.batch_id, lap=lap) for one in unlisted if await self._is_due(one.batch_id, "\0listed")
+        ]
         await self._deployment.queues.send(Queue.LIST, pages)
 
     async def _is_due(self, batch_id: str, name: str, *, every: timedelta = QUEUED_TOO_LONG) -> bool:

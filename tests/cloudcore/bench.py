@@ -62,15 +62,8 @@ class Bench:
     def drop(self, key: str, *, fate: Fate = "good", mark: str | None = None) -> ObjectCreated:
         """Put a file into the inbox and return the message that reports it."""
         kind = ItemKind.JSON if key.endswith(".json") else ItemKind.FILE
-        version = self.bucket.put(key, Input.make(mark or key, kind, fate)).version
-        return ObjectCreated(
-            bucket="inbox",
-            key=key,
-            size_bytes=version.size_bytes,
-            etag=version.etag,
-            version_id=version.version_id,
-            at=self.deployment.clock.now(),
-        )
+        stored = self.bucket.put(key, Input.make(mark or key, kind, fate), at=self.deployment.clock.now())
+        return stored.created("inbox")
 
     async def do(self, queue: Queue, message: Message, *, receives: int = 1, left_s: float = 900.0) -> Outcome:
         """Let the queue's function take one message, with so many seconds to live."""

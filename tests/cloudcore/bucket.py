@@ -6,11 +6,13 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import orjson
 
 from runner.aws.s3 import S3Place
+from runner.cloud.messages import ObjectCreated
 from runner.errors import ConfigError, ItemRejected, SourceChanged
 from runner.models import Item, ItemKind
 from runner.protocols import Prepared, SourceEntry
@@ -18,7 +20,7 @@ from runner.sources import ObjectVersion, SourceSpec
 from runner.sources.file_types import kind_of
 from runner.sources.object_versions import unversioned_source
 from tests.support.inputs import Input, SimulatedBody
-from tests.support.process import Disk, MemorySink, Process, ProcessSink
+from tests.support.process import EPOCH, Disk, MemorySink, Process, ProcessSink
 
 if TYPE_CHECKING:
     from runner.protocols import Sink
@@ -35,6 +37,19 @@ class Stored:
     key: str
     given: Input
     version: ObjectVersion
+    at: datetime = EPOCH
+
+    def created(self, bucket: str) -> ObjectCreated:
+        """Return the message about the object."""
+        version = self.version
+        return ObjectCreated(
+            bucket=bucket,
+            key=self.key,
+            size_bytes=version.size_bytes,
+            etag=version.etag,
+            version_id=version.version_id,
+            at=self.at,
+        )
 
 
 class Bucket:
@@ -44,14 +59,14 @@ class Bucket:
         self.versioned = versioned
         self.objects: dict[str, list[Stored]] = {}
 
-    def put(self, key: str, given: Input) -> Stored:
+    def put(self, key: str, given: Input, *, at: datetime = EPOCH) -> Stored:
         content = given.content
         version = ObjectVersion(
             etag=hashlib.md5(content, usedforsecurity=False).hexdigest(),
             size_bytes=len(content),
             version_id=f"v{len(self.objects.get(key, ()))}" if self.versioned else None,
         )
-        stored = Stored(key=key, given=given, version=version)
+        stored = Stored(key=key, given=given, version=version, at=at)
         self.objects.setdefault(key, []).append(stored)
         return stored
 
@@ -163,6 +178,15 @@ class ProcessPlaces:
         if spec.kind != "s3":
             raise ConfigError(f"the stack cannot read {spec.path}")
         return BucketSource(self._bucket, spec, page_length=self._page_length)
+
+    async def inbox_page(self, root: str, token: str | None) -> tuple[list[ObjectCreated], str | None]:
+        await asyncio.sleep(0.02)
+        place = S3Place.parse(root)
+        keys = sorted(key for key in self._bucket.objects if key.startswith(place.key) and key > (token or ""))
+        page = keys[: self._page_length]
+        latest = [self._bucket.objects[key][-1] for key in page]
+        files = [stored.created(place.bucket) for stored in latest]
+        return files, page[-1] if len(keys) > len(page) else None
 
     def sink(self, out: str) -> Sink:
         inner = MemorySink(self._results.of(out), self._process, self._disk)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -82,7 +83,7 @@ def plan_of(seed: int) -> Plan:
     clears_at = rng.choice((0.0, 300.0, 1500.0, 3000.0))
     queues, functions = _draws(seed, "queues"), _draws(seed, "functions")
     nightly = _nightly(_draws(seed, "nightly"))
-    drops = _drops(_draws(seed, "drops"))
+    drops = _with_lost_events(_drops(_draws(seed, "drops")), _draws(seed, "lost events"))
     return Plan(
         seed=seed,
         drops=drops,
@@ -135,6 +136,15 @@ def _drops(rng: random.Random) -> tuple[Drop, ...]:
     if rng.random() < 0.2:
         drops.append(_drop(rng, f"orders/{POISON}.csv"))
     return tuple(drops)
+
+
+def _with_lost_events(drops: tuple[Drop, ...], rng: random.Random) -> tuple[Drop, ...]:
+    """Lose all events of some files; only the latest version of a key can be found without them."""
+    share = rng.choice((0.0, 0.0, 0.2))
+    versions = Counter(drop.key for drop in drops)
+    return tuple(
+        replace(drop, events=0) if versions[drop.key] == 1 and rng.random() < share else drop for drop in drops
+    )
 
 
 def _drop(rng: random.Random, key: str, *, mark: str | None = None, after: float = 0.0) -> Drop:

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from runner.cloud.breaker import Breaker, GuardedApi
-from runner.cloud.context import Deployment
+from runner.cloud.context import Deployment, Landing
 from runner.cloud.dead_letters import is_dead_lettered
 from runner.cloud.handlers.collect import collect
 from runner.cloud.handlers.finish import finish
 from runner.cloud.handlers.list import list_page
 from runner.cloud.handlers.register import register
 from runner.cloud.handlers.submit import submit
-from runner.cloud.messages import ImportHint, ItemRef, ObjectCreated, StartLoad, decode
+from runner.cloud.messages import ImportHint, ItemRef, StartLoad, decode
 from runner.cloud.protocols import Queue
 from runner.cloud.reconcile import reconcile
 from runner.config.settings import Settings
@@ -213,6 +213,10 @@ class Simulation:
             for item in self._judges.items(batch)
             if item.state is ItemState.NEEDS_REVIEW and item.import_id in self._reviewed
         ]
+        marks = {item.source for batch in self._judges.batches() for item in self._judges.items(batch)}
+        unseen += [
+            f"{drop.key} is in no batch" for drop in self._plan.drops if not drop.events and drop.key not in marks
+        ]
         items = [f"{item.source} {item.state} {item.error_code}" for item in self._judges.open_items()]
         return [*waiting, *items, *ends, *unseen]
 
@@ -243,15 +247,8 @@ class Simulation:
 
     async def _drop(self, drop: Drop) -> None:
         await asyncio.sleep(drop.at)
-        stored = self.bucket.put(drop.key, drop.given)
-        landed = ObjectCreated(
-            bucket="inbox",
-            key=drop.key,
-            size_bytes=stored.version.size_bytes,
-            etag=stored.version.etag,
-            version_id=stored.version.version_id,
-            at=self._clock.now(),
-        )
+        stored = self.bucket.put(drop.key, drop.given, at=self._clock.now())
+        landed = stored.created("inbox")
         for _ in range(drop.events):
             self.post.put(Queue.REGISTER, landed, now=self.loop.time())
 
@@ -406,6 +403,7 @@ class Simulation:
             account="account",
             inbox=INBOX,
             results="s3://results",
+            landing=Landing(root=f"{INBOX}/"),
             config_folder=f"{INBOX}/config",
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -126,12 +127,13 @@ async def test_a_file_that_comes_after_the_end_of_its_day_opens_the_batch_and_it
     bench: Bench,
 ) -> None:
     await bench.configured()
-    late = bench.drop("orders/late.csv", fate="refused")
+    arrived_at = bench.deployment.clock.now()
     await bench.do(Queue.SUBMIT, bench.drop("orders/a.csv", fate="refused"))
     await asyncio.sleep(3 * 3600)
     await bench.reconcile()
     await bench.work_off()
-    await bench.do(Queue.SUBMIT, late)
+    late = bench.drop("orders/late.csv", fate="refused")
+    await bench.do(Queue.SUBMIT, replace(late, at=arrived_at))
     await bench.work_off()
     batch = await bench.batch()
     assert str(batch.state) == "complete"

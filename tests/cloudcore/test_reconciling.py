@@ -198,9 +198,10 @@ async def test_a_load_whose_listing_was_given_up_is_listed_again_once_in_a_while
     await bench.deployment.queues.send(Queue.LIST, [page], delay_s=900)
     await bench.reconcile()
     assert bench.take(Queue.LIST) == [page], "one is on its way"
-    for enqueued in ([page], []):
+    for times in (1, 0):
         await bench.reconcile()
-        assert bench.take(Queue.LIST) == enqueued
+        taken = [replace(one, lap=None) for one in bench.take(Queue.LIST) if isinstance(one, ListPage) and one.lap]
+        assert taken == [page] * times
     await bench.do(Queue.LIST, page)
     assert (await bench.batch()).listed
     assert bench.take(Queue.SUBMIT) == [ItemRef(batch_id=batch.batch_id, source="a.csv")]

@@ -42,9 +42,10 @@ GRANTS: dict[str, dict[str, str]] = {
         "Table": LEDGER,
         "Table/index/by_version": ASK,
         "ListQueue": f"{TAKE} {SEND}",
+        "RegisterQueue": SEND,
         "SubmitQueue": SEND,
         "FinishQueue": SEND,
-        "InboxBucket": LIST_KEYS,
+        "InboxBucket": f"{LIST_KEYS} s3:ListBucketVersions",
         "LicenseKeySecret": READ_SECRET,
     },
     "Webhook": {

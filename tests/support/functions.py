@@ -54,6 +54,7 @@ class Stack:
             **{f"BULKHEAD_{name.upper()}_QUEUE_URL": url for name, url in self.queue_urls.items()},
             "BULKHEAD_LICENSE_SECRET": "bulkhead/license",
             "BULKHEAD_WEBHOOK_SECRET": "bulkhead/webhook",
+            "BULKHEAD_NIGHTLY_PREFIX": "nightly/",
             "BULKHEAD_CONFIG_BUCKET": "bulkhead-config",
             "BULKHEAD_CONFIG_KEY": "config/bulkhead.toml",
             "BULKHEAD_EVENT_BUS": "default",

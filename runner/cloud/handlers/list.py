@@ -1,4 +1,4 @@
-"""List: start a load, and list its source one page per message; each page enqueues the next."""
+"""List: start a load, and list its source, or the inbox for a sweep, one page per message."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 from runner.cloud.context import is_driven_by_stack, spec_of
 from runner.cloud.handlers.configure import config_in_force
+from runner.cloud.handlers.sweep import sweep_page
+from runner.cloud.leases import send_once
 from runner.cloud.lifecycle import enqueue_finish_if_idle, load_id, start_batch
-from runner.cloud.messages import ItemRef, ListPage, StartLoad
+from runner.cloud.messages import ItemRef, ListPage, StartLoad, SweepPage
 from runner.cloud.protocols import MAX_RECEIVES, Done, Outcome, Queue
 from runner.errors import ConfigError, SourceNotFound
 from runner.local.outcome import exit_code_of
@@ -24,17 +26,20 @@ logger = logging.getLogger(__name__)
 
 async def list_page(
     deployment: Deployment,
-    message: StartLoad | ListPage,
+    message: StartLoad | ListPage | SweepPage,
     *,
-    time_left: TimeLeft,  # noqa: ARG001 - a page takes seconds
+    time_left: TimeLeft,
     receives: int = 1,
 ) -> Outcome:
     """Add one page to the ledger, enqueue its items for submit, and enqueue the next page.
 
-    A repeated page adds nothing but enqueues again, because the first function may have died in between. Raises
+    A repeated page adds nothing but enqueues its items again, because the first function may have died in between; the
+    next page is enqueued once. Raises
     SourceNotFound, ConfigError, TransientError; on the last delivery, counted by `receives`, the first two pause the
     load.
     """
+    if isinstance(message, SweepPage):
+        return await sweep_page(deployment, message, time_left=time_left, receives=receives)
     page = await _first_page(deployment, message) if isinstance(message, StartLoad) else message
     batch = await deployment.ledger.batch(page.batch_id)
     if batch is None or batch.listed or not is_driven_by_stack(batch):
@@ -65,7 +70,9 @@ async def _list(deployment: Deployment, batch: Batch, page: ListPage) -> None:
     queued = [ItemRef(batch_id=batch.batch_id, source=item.source) for item in items if item.state is ItemState.QUEUED]
     await deployment.queues.send(Queue.SUBMIT, queued)
     if following is not None:
-        await deployment.queues.send(Queue.LIST, [ListPage(batch_id=batch.batch_id, token=following)])
+        next_page = ListPage(batch_id=batch.batch_id, token=following, lap=page.lap)
+        name = f"page {page.lap} {following}"
+        await send_once(deployment, Queue.LIST, next_page, batch_id=batch.batch_id, name=name)
         return
     await deployment.ledger.update_batch(batch.batch_id, listed=True)
     await enqueue_finish_if_idle(deployment, batch.batch_id)
