@@ -1,8 +1,15 @@
-"""The create slots of all users of a table: one row per slot, so that users of different slots never conflict."""
+"""The create slots of all users of a table: one row per slot, so that users of different slots never conflict.
+
+A read of many slots costs as much as it is large. So that a permit costs the same at any quota, a large one is read in
+windows of neighboring slots, in turn; users begin at different ones.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import random
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -15,7 +22,14 @@ from runner.quota.slots import Quota, Slot, Turn
 SHARED_GUARD_S = 2.0
 """Guard for slots that machines share: the clock of each may be wrong by half of it."""
 
+WINDOW = 40
+"""Slots that are read at once: about 4 KB, which is one read unit."""
+
+_MOST_WINDOWS = 4
+"""How many windows are read for one permit, if all slots of the first ones are busy."""
+
 _HOLD = b"hold"
+_TWO_BYTES = 0xFFFF
 
 
 class DynamoSlots:
@@ -27,6 +41,7 @@ class DynamoSlots:
     def __init__(self, table: DynamoTable, *, now: Callable[[], datetime] = system_now) -> None:
         self._table = table
         self._now = now
+        self._window = random.randrange(1 << 30)  # noqa: S311 - only so that users begin at different windows
 
     def now(self) -> datetime:
         return self._now()
@@ -36,10 +51,24 @@ class DynamoSlots:
         return self._table.time.now_s()
 
     async def first(self, quota_key: str, *, count: int) -> Turn:
-        return (await self._read(quota_key)).first(count)
+        """Return which slot is free first; of a large quota, the first of a few windows."""
+        if count <= WINDOW:
+            return (await self._read(quota_key)).first(range(count))
+        hold, first = await asyncio.gather(self._hold(quota_key), self._first_of_window(quota_key, count))
+        for _ in range(_MOST_WINDOWS - 1):
+            if first.due_at <= self.ticks():
+                break
+            first = min(first, await self._first_of_window(quota_key, count), key=lambda turn: turn.due_at)
+        return replace(first, due_at=max(first.due_at, hold))
 
     async def free(self, quota_key: str, *, count: int, now: float) -> int:
-        return (await self._read(quota_key)).free(count, now=now)
+        """Return how many slots can be taken `now`; of a large quota, an estimate from one window."""
+        if count <= WINDOW:
+            return (await self._read(quota_key)).free(range(count), now=now)
+        numbers = self._next_window(count)
+        hold, known = await asyncio.gather(self._hold(quota_key), self._slots(quota_key, numbers))
+        free = Quota(known, not_before=hold).free(numbers, now=now)
+        return round(count * free / len(numbers))
 
     async def swap(self, quota_key: str, number: int, *, seen: Slot, new: Slot) -> bool:
         token = new_token()
@@ -72,10 +101,29 @@ class DynamoSlots:
     async def close(self) -> None:
         """Release nothing: the table stays open."""
 
+    async def _first_of_window(self, quota_key: str, count: int) -> Turn:
+        numbers = self._next_window(count)
+        return Quota(await self._slots(quota_key, numbers)).first(numbers)
+
+    def _next_window(self, count: int) -> range:
+        self._window += 1
+        start = self._window % -(-count // WINDOW) * WINDOW
+        return range(start, min(start + WINDOW, count))
+
+    async def _slots(self, quota_key: str, numbers: range) -> dict[int, Slot]:
+        ends = _place(numbers[0]), _place(numbers[-1])
+        pages = self._table.query(_partition(quota_key), between=ends)
+        found = {row["sk"]["B"]: row async for page in pages for row in page}
+        return {_number(place): _slot_of(row) for place, row in found.items() if place != _HOLD}
+
+    async def _hold(self, quota_key: str) -> float:
+        row = await self._table.get(keys.key(_partition(quota_key), _HOLD))
+        return 0.0 if row is None else _slot_of(row).until
+
     async def _read(self, quota_key: str) -> Quota:
         rows = {row["sk"]["B"]: row async for page in self._table.query(_partition(quota_key)) for row in page}
         hold = rows.pop(_HOLD, None)
-        known = {int.from_bytes(place, "big"): _slot_of(row) for place, row in rows.items()}
+        known = {_number(place): _slot_of(row) for place, row in rows.items()}
         return Quota(known=known, not_before=0.0 if hold is None else _slot_of(hold).until)
 
     async def _applied(self, token: bytes, action: dict[str, Any]) -> bool:
@@ -91,7 +139,14 @@ def _partition(quota_key: str) -> str:
 
 
 def _place(number: int) -> bytes:
-    return number.to_bytes(2, "big")
+    """Return the sort key of a slot: two bytes, as in version 0.1.0, and more for the slots that it did not have."""
+    if number <= _TWO_BYTES:
+        return number.to_bytes(2, "big")
+    return _TWO_BYTES.to_bytes(2, "big") + number.to_bytes(4, "big")
+
+
+def _number(place: bytes) -> int:
+    return int.from_bytes(place[2:] or place, "big")
 
 
 def _seconds(value: float) -> dict[str, str]:

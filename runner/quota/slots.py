@@ -32,17 +32,17 @@ class Quota:
     known: Mapping[int, Slot]
     not_before: float = 0.0
 
-    def first(self, count: int) -> Turn:
-        """Return which of `count` slots is free first."""
-        number, slot = min(self._slots(count), key=lambda numbered: numbered[1].until)
+    def first(self, numbers: range) -> Turn:
+        """Return which of some slots is free first."""
+        number, slot = min(self._slots(numbers), key=lambda numbered: numbered[1].until)
         return Turn(number, slot, due_at=max(self.not_before, slot.until))
 
-    def free(self, count: int, *, now: float) -> int:
-        """Return how many of `count` slots can be taken `now`."""
-        return 0 if self.not_before > now else sum(slot.until <= now for _, slot in self._slots(count))
+    def free(self, numbers: range, *, now: float) -> int:
+        """Return how many of some slots can be taken `now`."""
+        return 0 if self.not_before > now else sum(slot.until <= now for _, slot in self._slots(numbers))
 
-    def _slots(self, count: int) -> list[tuple[int, Slot]]:
-        return [(number, self.known.get(number, Slot())) for number in range(count)]
+    def _slots(self, numbers: range) -> list[tuple[int, Slot]]:
+        return [(number, self.known.get(number, Slot())) for number in numbers]
 
 
 class SlotStore(Protocol):
@@ -52,11 +52,17 @@ class SlotStore(Protocol):
     """
 
     async def first(self, quota_key: str, *, count: int) -> Turn:
-        """Return which of `count` slots is free first; of those that are equally early, any."""
+        """Return which of `count` slots is free first; of those that are equally early, any.
+
+        A store that machines share may choose among a part of the slots.
+        """
         ...
 
     async def free(self, quota_key: str, *, count: int, now: float) -> int:
-        """Return how many of `count` slots can be taken `now`; none during a hold."""
+        """Return how many of `count` slots can be taken `now`; none during a hold.
+
+        A store that machines share may estimate it.
+        """
         ...
 
     async def swap(self, quota_key: str, number: int, *, seen: Slot, new: Slot) -> bool:
@@ -78,10 +84,10 @@ class MemorySlots:
         self._holds: dict[str, float] = {}
 
     async def first(self, quota_key: str, *, count: int) -> Turn:
-        return self._quota(quota_key).first(count)
+        return self._quota(quota_key).first(range(count))
 
     async def free(self, quota_key: str, *, count: int, now: float) -> int:
-        return self._quota(quota_key).free(count, now=now)
+        return self._quota(quota_key).free(range(count), now=now)
 
     async def swap(self, quota_key: str, number: int, *, seen: Slot, new: Slot) -> bool:
         if self._slots[quota_key].get(number, Slot()) != seen:

@@ -18,6 +18,7 @@ from runner.quota import sqlite as sqlite_slots
 from runner.quota.dynamodb import DynamoSlots
 from runner.quota.slots import MemorySlots, Slot, SlotStore, Turn
 from runner.quota.sqlite import MAX_WAIT_AFTER_BOOT_S, SqliteSlots, system_boot_id
+from tests.support.aws import LocalAws
 from tests.support.dynamodb import fixture_of, fresh_table
 
 START = datetime(2026, 7, 23, 10, 0, tzinfo=UTC)
@@ -130,6 +131,52 @@ async def test_racing_tasks_get_one_slot_once(store: SlotStore) -> None:
         *(store.swap(KEY, 0, seen=Slot(), new=Slot(until=1060.0, token=f"task {number}")) for number in range(20))
     )
     assert sum(won) == 1
+
+
+# the shared table
+
+
+async def test_a_permit_reads_as_much_at_a_quota_of_six_thousand_as_at_a_hundred(
+    ministack: LocalAws,
+) -> None:
+    async with fresh_table(ministack.client_arguments) as table:
+        store, busy = DynamoSlots(table), Slot(until=4_000_000_000.0, token="t")
+        for number in range(200):
+            await store.swap(KEY, number, seen=Slot(), new=busy)
+        read: dict[int, float] = {}
+        for count in (100, 200, 6000, 100_000):
+            before = table.usage.read_units
+            for _ in range(20):
+                turn = await store.first(KEY, count=count)
+                assert 0 <= turn.number < count
+            read[count] = (table.usage.read_units - before) / 20
+        assert max(read.values()) <= 6
+        assert read[100_000] <= read[100]
+
+
+async def test_a_large_quota_is_used_to_its_last_slot_and_no_slot_twice(ministack: LocalAws) -> None:
+    async with fresh_table(ministack.client_arguments) as table:
+        stores = [DynamoSlots(table) for _ in range(3)]
+        busy, taken = Slot(until=4_000_000_000.0, token="t"), []
+        for number in range(130 * 3):
+            turn = await stores[number % 3].first(KEY, count=130)
+            if turn.due_at == 0.0:
+                assert await stores[number % 3].swap(KEY, turn.number, seen=turn.slot, new=busy)
+                taken.append(turn.number)
+        assert sorted(taken) == list(range(130))
+        assert (await stores[0].first(KEY, count=130)).due_at == busy.until
+        await stores[0].hold(KEY, until=busy.until + 5)
+        assert (await stores[0].first(KEY, count=130)).due_at == busy.until + 5
+        assert await stores[0].free(KEY, count=130, now=1.0) == 0
+
+
+async def test_slots_beyond_two_bytes_have_places_of_their_own(ministack: LocalAws) -> None:
+    async with fresh_table(ministack.client_arguments) as table:
+        store, taken = DynamoSlots(table), Slot(until=1060.0, token="t")
+        for number in (65_535, 65_536, 99_999):
+            assert await store.swap(KEY, number, seen=Slot(), new=taken)
+            assert await has(store, number, taken)
+            assert not await has(store, number - 2, taken)
 
 
 # the shared file

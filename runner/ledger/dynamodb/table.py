@@ -140,14 +140,26 @@ class DynamoTable:
         return found
 
     async def query(
-        self, pk: str, *, index: str | None = None, after: bytes | None = None, limit: int = 1000
+        self,
+        pk: str,
+        *,
+        index: str | None = None,
+        after: bytes | None = None,
+        between: tuple[bytes, bytes] | None = None,
+        limit: int = 1000,
     ) -> AsyncIterator[list[Row]]:
-        """Yield pages of a partition by sort key, starting after `after`; an index yields only keys, and may lag."""
+        """Yield pages of a partition by sort key; an index yields only keys, and may lag.
+
+        With `after`, those that follow it; with `between`, those from the first to the last.
+        """
         names = {"#p": "gpk", "#s": "gsk"} if index else {"#p": "pk", "#s": "sk"}
         condition = "#p = :p"
         values: Row = {":p": {"S": pk}}
         if after is not None:
             condition, values = condition + " AND #s > :a", values | {":a": {"B": after}}
+        elif between is not None:
+            condition += " AND #s BETWEEN :f AND :l"
+            values |= {":f": {"B": between[0]}, ":l": {"B": between[1]}}
         else:
             del names["#s"]
         arguments: dict[str, Any] = {"IndexName": index} if index else {"ConsistentRead": True}

@@ -351,3 +351,34 @@ class TestSpec:
         source = open_source(source_spec(str(tmp_path), files_from=str(names)), now=NOW)
         with pytest.raises(ConfigError, match=r"names s3://inbox/a\.csv"):
             await listed(source)
+
+
+class TestInbox:
+    async def test_each_object_is_listed_once_in_its_latest_version_page_by_page(
+        self, bucket: Bucket, s3: S3Client
+    ) -> None:
+        bucket.client.put_bucket_versioning(Bucket="inbox", VersioningConfiguration={"Status": "Enabled"})
+        bucket.put("in/a.csv", "in/b.csv", "in/gone.csv", "other.csv", content=b"old\n")
+        etag = bucket.put("in/a.csv", content=b"new\n")
+        bucket.delete("in/gone.csv")
+        found, token = await S3Places(s3, clock=SystemClock()).inbox_page("s3://inbox/in/", None)
+        assert token is None
+        assert [one.key for one in found] == ["in/a.csv", "in/b.csv"]
+        version = bucket.client.head_object(Bucket="inbox", Key="in/a.csv")["VersionId"]
+        assert (found[0].etag, found[0].size_bytes, found[0].version_id) == (etag, 4, version)
+        assert abs(found[0].at - NOW) < timedelta(minutes=5)
+
+    async def test_objects_without_versions_have_none(self, bucket: Bucket, s3: S3Client) -> None:
+        bucket.put("a.csv")
+        (found,), _ = await S3Places(s3, clock=SystemClock()).inbox_page("s3://inbox/", None)
+        assert found.version_id is None
+
+    async def test_a_long_inbox_has_several_pages(self, bucket: Bucket, s3: S3Client) -> None:
+        bucket.put(*(f"{number:04}.csv" for number in range(1003)))
+        places, keys, token = S3Places(s3, clock=SystemClock()), [], None
+        while True:
+            found, token = await places.inbox_page("s3://inbox/", token)
+            keys += [one.key for one in found]
+            if token is None:
+                break
+        assert sorted(set(keys)) == [f"{number:04}.csv" for number in range(1003)], "a page may repeat the last object"
