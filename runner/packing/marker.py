@@ -17,7 +17,8 @@ MARKER_NAMES = ("Bulkhead marker", "Bhpk qzxv", "Xjqv wzkf", "Qwvz jxhk")
 LIKENESS_MAX = 0.7
 """From this similarity on, from 0 to 1, a name or a word is like the marker's header (choice)."""
 
-UNMAPPED_SETTING = "passThroughUnmappedColumns"
+UNMAPPED_SETTING, UNMAPPED_KEY = "passThroughUnmappedColumns", "$unmapped"
+"""The setting by which each row of a result has the cells of columns without a field, and the key that has them."""
 
 _SHORTEST_WORD = 4
 _PATTERN = re.compile(rf"([a-z2-7]{{{TAG_LENGTH}}})\.([1-9]\d{{0,8}})", re.ASCII)

@@ -91,7 +91,8 @@ def _member(raw: bytes, rules: PackRules, max_bytes: int) -> Member:
     written = rules.delimiter or ","
     lines = lines_of(data, written)
     if rules.delimiter is None:
-        _refuse_rival_delimiters("".join(f"x{written}{line}" for line in lines), written, width=len(rows[0]) + 1)
+        marked = "".join(f"x{written}{line}" for line in (*lines_of(rows[:1], written), *lines))
+        _refuse_rival_delimiters(marked, written, width=len(rows[0]) + 1)
     return Member(
         header=of_header.header,
         marker=of_header.marker,

@@ -27,6 +27,7 @@ SCHEMA_REFUSALS: Mapping[str, str] = {
     "initial_data": "The setting {name} gives the import data of its own.",
     "delimiter_setting": "The setting delimiter is not a comma, a semicolon, a tab, or a vertical bar.",
     "behavior_unknown": "The value of invalidDataBehavior is not known.",
+    "field_key": "A field has the key {name}, which results use for columns without a field.",
     "field_unknown": "A field has the property {name}, which is not known.",
     "type_unknown": "The field {name} has a type, or an option of its type, that is not known.",
     "validator_unknown": "The field {name} has a validator that is not known.",

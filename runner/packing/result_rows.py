@@ -11,10 +11,9 @@ from collections.abc import Callable, Mapping
 from typing import NoReturn
 
 from runner.errors import PackUnaccounted
-from runner.packing.marker import MARKER_NAMES, Marker, MarkerColumn
+from runner.packing.marker import MARKER_NAMES, UNMAPPED_KEY, Marker, MarkerColumn
 from runner.sinks.result_array import ResultArray
 
-UNMAPPED_KEY = "$unmapped"
 MARKER_INDEX = "0"
 
 _STRING = r'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
@@ -22,6 +21,7 @@ _VALUE = rf'(?:{_STRING}|[^\s"\[\]{{}},]++)'
 _UNMAPPED = re.compile(r'(?<=[{,\s])"\$unmapped"\s*:\s*')
 _ENTRY = re.compile(rf'"(\d{{1,9}})"(\s*:\s*)({_VALUE})', re.ASCII)
 _OBJECT = re.compile(rf"\{{\s*(?:{_STRING}\s*:\s*{_VALUE}\s*(?:,\s*|(?=\}})))*+\}}")
+_KEY = re.compile(rf"{_STRING}\s*:")
 _COMMA_BEFORE = re.compile(r",\s*\Z")
 _COMMA_AFTER = re.compile(r"\s*,\s*")
 
@@ -134,4 +134,4 @@ def _renumbered(text: str, *, drops_marker: bool = False) -> str | None:
 
 def _entry_count(inside: str) -> int:
     """Return how many entries an object has, of which the text after its brace is given."""
-    return len(re.findall(rf"{_STRING}\s*:", inside))
+    return len(_KEY.findall(inside))

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from runner.config.schema_keys import NESTED, TYPES, VALIDATORS
-from runner.packing.marker import UNMAPPED_SETTING, MarkerColumn, marker_name
+from runner.packing.marker import UNMAPPED_KEY, UNMAPPED_SETTING, MarkerColumn, marker_name
 from runner.packing.refusals import Refusal, Refused
 from runner.problems.header_names import names_of, plain_name
 
@@ -253,6 +253,8 @@ def _is_at_least(value: object, least: int) -> bool:
 
 def _of_field(given: Mapping[str, Any]) -> Iterator[Refusal]:
     title = str(given.get("label") or given.get("key"))
+    if given.get("key") == UNMAPPED_KEY:
+        yield Refusal("field_key", UNMAPPED_KEY)
     for name, value in given.items():
         if name not in FIELD_PROPERTIES and value is not None:
             yield Refusal("field_unknown", str(name))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import tracemalloc
 from collections.abc import Iterable
 
 import pytest
@@ -141,3 +142,22 @@ def test_packs_come_before_all_files_are_seen() -> None:
 
     next(iter(plan_packs(counted(), proven=PROVEN)))
     assert seen <= 1_000
+
+
+def test_memory_does_not_grow_with_the_number_of_files() -> None:
+    def peak_bytes(count: int) -> int:
+        tracemalloc.start()
+        try:
+            for _ in plan_packs((candidate(f"{'a' * 9}{_base32(at)}") for at in range(count)), proven=PROVEN):
+                pass
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    assert peak_bytes(30_000) < peak_bytes(3_000) + 50_000
+
+
+def _base32(number: int) -> str:
+    """Return a number as text of 4 characters, in the order of tags."""
+    digits = sorted(BASE32)
+    return "".join(digits[number >> shift & 31] for shift in (15, 10, 5, 0))
