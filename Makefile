@@ -27,7 +27,7 @@ help:
 	@echo "make format       format the code as 'make check' requires"
 	@echo "make lint-cloud   check template.yaml, the Dockerfile, and the examples for containers with their linters"
 	@echo "make audit        look up known vulnerabilities of everything that is installed; needs a network, and fails without one"
-	@echo "make simulate     simulate whole migrations with faults in virtual time: alone, on a shared ledger, and with the functions on AWS; SEEDS=$(SEEDS)"
+	@echo "make simulate     simulate whole migrations with faults in virtual time: alone, on a shared ledger, and with the functions on AWS; compare packed files with single ones; SEEDS=$(SEEDS)"
 	@echo "make mutants      change the modules that decide safety in small ways; some test must notice each; takes hours, and continues where it was interrupted"
 	@echo "make bench        run the benchmarks; each prints its figures and their limits"
 	@echo "make cover        run the tests with a coverage report"
@@ -129,6 +129,7 @@ simulate: $(VENV)/.dev
 	$(BIN)/python -m tests.simulation --seeds $(SEEDS)
 	$(BIN)/python -m tests.simulation --shared --seeds $(SEEDS)
 	$(BIN)/python -m tests.cloudcore --seeds $(SEEDS)
+	$(BIN)/python -m tests.packing --seeds $(SEEDS)
 
 mutants: $(VENV)/.dev $(TOOLS)/ministack/.installed $(TOOLS)/mutants/.installed
 	$(BIN)/python -m tests.mutation

@@ -28,7 +28,7 @@ _MONTHS = 12
 _LONGEST_MONTH_DAYS = 31
 _YEAR_FIRST = re.compile(r"\s*\d{4}(?!\d)")
 _NUMBERS = re.compile(r"(?<!\d)(\d{1,2})\s*[-/.]\s*(\d{1,2})\s*[-/.]\s*\d{2}")
-_NUMBERS_OF_ANY_SCRIPT = re.compile(r"(?<!\d)(\d{1,2})[^\d:]{1,4}(\d{1,2})[^\d:]{1,4}\d{2}")
+_NUMBERS_OF_ANY_SCRIPT = re.compile(r"(?<!\d)(\d{1,2})[^\d:]+(\d{1,2})[^\d:]+\d{2}")
 _WHOLE_NUMBER = re.compile(r"0|[1-9]\d{0,14}", re.ASCII)
 
 

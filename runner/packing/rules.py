@@ -268,7 +268,7 @@ def _of_field(given: Mapping[str, Any]) -> Iterator[Refusal]:
     if given.get("hidden"):
         return
     is_unique = not (UNIQUE | {UNIQUE_WITH}).isdisjoint(names)
-    if is_unique and (kind not in _UNIQUE_FORMS or given.get("manyToOne")):
+    if is_unique and (kind not in _UNIQUE_FORMS or given.get("manyToOne") or _rounds_whole_numbers(options)):
         yield Refusal("unique_type", title)
     if given.get("manyToOne") and _learns_dates(kind, options):
         yield Refusal("dates_of_many_columns", title)
@@ -297,6 +297,12 @@ def _validator_of(given: object) -> str:
 def _learns_dates(kind: str, options: object) -> bool:
     autofix = options.get("autofix") if isinstance(options, Mapping) else None
     return kind in _LEARNING_TYPES and autofix is not False
+
+
+def _rounds_whole_numbers(options: object) -> bool:
+    """Return whether different whole numbers can become equal."""
+    places = options.get("round") if isinstance(options, Mapping) else None
+    return places is not None and not _is_at_least(places, 0)
 
 
 def _rules(route: Route, saved: Mapping[str, Any] | None) -> PackRules:

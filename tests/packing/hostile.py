@@ -159,7 +159,11 @@ KINDS = (
     ),
     Kind(
         "dates of other scripts",
-        every_cell(lambda rng: rng.choice(["٣/٤/٢٠٢٤", "3年4月2024", "2024年3月4日", "3 / 4 / 24"])),
+        every_cell(
+            lambda rng: rng.choice(
+                ["٣/٤/٢٠٢٤", "3年4月2024", "2024年3月4日", "3 / 4 / 24", "3\u200f\u200f/\u200f\u200f\u200f4/2024"]
+            )
+        ),
     ),
     Kind("many semicolons", every_cell(lambda _: "a;b;c;d;e;f;g;h;i;j;k;l")),
     Kind("many bars", every_cell(lambda _: "a|b|c|d|e|f|g|h|i|j|k|l|m")),

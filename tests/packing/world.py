@@ -145,6 +145,7 @@ TYPES: tuple[tuple[Any, Cell], ...] = (
     ("string", words),
     ("number", number),
     (["number", {"preset": "usd"}], number),
+    (["number", {"round": -1}], number),
     (["number", {"round": 1, "min": 0, "outputFormat": {"mantissa": 2}}], number),
     ("date", any_date),
     (["date", {"autofix": False}], any_date),

@@ -181,6 +181,7 @@ def test_the_order_of_dates_is_what_their_cells_show(cells: list[str], order: Da
         (["3.4.2024 10:30"], "dates_ambiguous"), (["Mon, 3/4/2024"], "dates_ambiguous"),
         (["0/3/2024"], "dates_ambiguous"),
         (["٣/٤/٢٠٢٤"], "dates_ambiguous"), (["3年4月2024"], "dates_ambiguous"),
+        (["3\u200f\u200f/\u200f\u200f\u200f4/2024"], "dates_ambiguous"),
         (["x\n3/4/2024"], "dates_ambiguous"),
         (["25/12/2024", "12/25/2024"], "dates_mixed"), (["25/12/2024 12/25/2024"], "dates_mixed"),
     ],

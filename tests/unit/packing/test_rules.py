@@ -129,6 +129,7 @@ def test_any_hook_refuses_the_route(hooks: dict[str, Any]) -> None:
         ({"key": "a", "validators": "required"}, "validator_unknown"),
         ({"key": "a", "type": "phone-number", "validators": [{"validate": "unique"}]}, "unique_type"),
         ({"key": "a", "type": "date", "validators": [{"validate": "unique_with", "uniqueKey": "k"}]}, "unique_type"),
+        ({"key": "a", "type": ["number", {"round": -2}], "validators": [{"validate": "unique"}]}, "unique_type"),
         ({"key": "a", "manyToOne": True, "validators": [{"validate": "unique"}]}, "unique_type"),
         ({"key": "a", "type": "date", "manyToOne": True}, "dates_of_many_columns"),
     ],
