@@ -20,7 +20,7 @@ from benchmarks.figures import Figure, report
 from tests.support.aws import running_ministack
 from tests.support.functions import TOKEN, Context, Stack, managed, posted
 
-FUNCTIONS = ("webhook", "register", "submit", "list_prefix", "collect", "reconcile", "finish", "configure")
+FUNCTIONS = ("webhook", "register", "submit", "upload", "list_prefix", "collect", "reconcile", "finish", "configure")
 ROUNDS = 7
 REQUESTS = 500
 ARTEFACT = Path(__file__).parents[1] / ".aws-sam" / "build" / "SubmitFunction"

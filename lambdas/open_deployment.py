@@ -92,6 +92,7 @@ async def open_deployment(
             clock=clock,
             vendor_time=vendor_time,
             rng=rng,
+            landed_share=float(environment.optional(environment.LANDED_SHARE) or 0) / 100,
             account=account,
             inbox=inbox,
             results=f"s3://{environment.required(environment.RESULTS)}",

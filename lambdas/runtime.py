@@ -29,6 +29,8 @@ T = TypeVar("T")
 _URLS = {
     Queue.REGISTER: environment.REGISTER_QUEUE_URL,
     Queue.SUBMIT: environment.SUBMIT_QUEUE_URL,
+    Queue.LOAD: environment.LOAD_QUEUE_URL,
+    Queue.UPLOAD: environment.UPLOAD_QUEUE_URL,
     Queue.LIST: environment.LIST_QUEUE_URL,
     Queue.COLLECT: environment.COLLECT_QUEUE_URL,
     Queue.FINISH: environment.FINISH_QUEUE_URL,

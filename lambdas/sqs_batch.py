@@ -19,11 +19,11 @@ from aws_lambda_powertools.utilities.data_classes import SQSEvent
 
 from runner.cloud.deadline import RESERVE_S
 from runner.cloud.messages import decode
-from runner.cloud.protocols import retry_after_s
+from runner.cloud.protocols import Queue, retry_after_s
 from runner.errors import AuthRefused, BulkheadError, ConnectionBarred, HooksRefused, MessageInvalid, TransientError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
     from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from lambdas.runtime import Container
     from runner.cloud.context import Deployment
     from runner.cloud.messages import Message
-    from runner.cloud.protocols import Outcome, Queue, TimeLeft
+    from runner.cloud.protocols import Outcome, TimeLeft
 
 PUT_OFF_S = 300
 """How long a message waits if a person has to fix something first."""
@@ -56,13 +56,19 @@ class EntryPoint(Protocol):
 
 
 class Records:
-    """Passes the records of `queue`, whose messages are of `kinds`, to an entry point."""
+    """Passes the records of `queues`, whose messages are of `kinds`, to an entry point."""
 
     def __init__(
-        self, container: Container, queue: Queue, entry: EntryPoint, *kinds: type[Message], license_key: bool = True
+        self,
+        container: Container,
+        queues: Queue | Sequence[Queue],
+        entry: EntryPoint,
+        *kinds: type[Message],
+        license_key: bool = True,
     ) -> None:
         self._container = container
-        self._queue = queue
+        self._queues = (queues,) if isinstance(queues, Queue) else tuple(queues)
+        self._queue = self._queues[0]
         self._entry = entry
         self._kinds = kinds
         self._license_key = license_key
@@ -73,6 +79,8 @@ class Records:
         return self._container.run(lambda time_left: self._all(records, time_left), context)
 
     async def _all(self, records: list[SQSRecord], time_left: TimeLeft) -> PartialItemFailureResponse:
+        if len(self._queues) > 1 and records:
+            self._queue = (await self._container.queues()).named_in(records[0].event_source_arn, self._queues)
         work = await self._work(time_left)
         failed = await asyncio.gather(*(self._failed(record, work) for record in records))
         return {

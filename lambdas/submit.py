@@ -1,4 +1,4 @@
-"""submit: creates and uploads the items of files that arrived, and of batches."""
+"""submit: creates imports for the items of files that arrived, and of loads, and uploads small files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
-records = Records(container, Queue.SUBMIT, submit, ObjectCreated, ItemRef)
+records = Records(container, (Queue.SUBMIT, Queue.LOAD), submit, ObjectCreated, ItemRef)
 
 
 @tracer.capture_lambda_handler(capture_response=False, capture_error=False)

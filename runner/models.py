@@ -24,6 +24,9 @@ RESULT_TOO_LARGE = "result_too_large"
 FILTERED_OUT = "filtered_out"
 """Error code of a skipped item that the filters of a run left out when it continued the batch; it can be sent later."""
 
+UPLOAD_TOO_SLOW = "upload_too_slow"
+"""Error code of an item whose upload several functions of a stack could not end."""
+
 IMPORT_MISSING = "import_missing"
 """Error code of an item whose import is gone; on an open item, the vendor's last answer was that it is not there."""
 

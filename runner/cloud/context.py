@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import math
 import re
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -60,6 +61,9 @@ LONGEST_FUNCTION_S = 900.0
 PERMIT_WAIT_S = 45.0
 """How long a function waits for a permit before it requeues the item."""
 
+UPLOAD_APART_BYTES = 8 * 1024 * 1024
+"""A file that is larger is uploaded by a function that does nothing else, so that creates do not wait for it."""
+
 ATTEMPTS = 3
 """How often one function tries a create, an upload, or a download; after that the queue retries."""
 
@@ -94,6 +98,7 @@ class Landing:
 class Deployment:
     """Opened once for each container. `settings` are the stack's parameters, without `config/bulkhead.toml`.
 
+    - `landed_share`: the share of the quota that is kept for files that arrived while they wait beside loads.
     - `account`: what `identity.account` returns for the API and the key.
     - `inbox`: the `s3://` url under which files arrive.
     - `results`: the `s3://` url of the results bucket.
@@ -116,6 +121,8 @@ class Deployment:
     clock: Clock
     vendor_time: VendorTime
     rng: random.Random
+    landed_share: float = 0.0
+    upload_apart_bytes: int = UPLOAD_APART_BYTES
     account: str
     inbox: str
     results: str
@@ -140,10 +147,15 @@ class Deployment:
         """Return a new name for the holder of a lease."""
         return f"{self.rng.getrandbits(64):016x}"
 
+    @property
+    def pacer_of_loads(self) -> CreatePacer:
+        """Return the pacer of loads while files that arrived wait for their creates."""
+        return self.pacer.leaving(math.ceil(self.pacer.quota.count * self.landed_share))
+
     def transitions(self) -> Transitions:
         return Transitions(self.ledger, clock=self.clock, emit=EventMetrics(self.metrics), by_state={})
 
-    def context(self, batch: Batch, stop: StopSignal) -> RunContext:
+    def context(self, batch: Batch, stop: StopSignal, *, pacer: CreatePacer | None = None) -> RunContext:
         """Return what the stages need to work on items of a batch. Raises ConfigError."""
         spec = spec_of(batch)
         return RunContext(
@@ -153,7 +165,7 @@ class Deployment:
             open_source=lambda: self.places.source(spec.source),
             open_sink=lambda: self.places.sink(batch.out),
             routes=spec.routes,
-            pacer=self.pacer,
+            pacer=pacer or self.pacer,
             clock=self.clock,
             vendor_time=self.vendor_time,
             rng=self.rng,
@@ -167,9 +179,16 @@ class Deployment:
             out=batch.out,
         )
 
-    def stages(self, batch: Batch, deadline: Deadline, *, transitions: Transitions | None = None) -> Stages:
+    def stages(
+        self,
+        batch: Batch,
+        deadline: Deadline,
+        *,
+        transitions: Transitions | None = None,
+        pacer: CreatePacer | None = None,
+    ) -> Stages:
         """Return the stages for items of a batch. Raises ConfigError if the batch's spec is unreadable."""
-        return Stages(self.context(batch, deadline), transitions or self.transitions())
+        return Stages(self.context(batch, deadline, pacer=pacer), transitions or self.transitions())
 
     def discovery(self, batch: Batch) -> Discovery:
         """Return the discovery that turns entries of the batch's source into items. Raises ConfigError."""
@@ -194,6 +213,7 @@ class Deployment:
             upload_attempts=ATTEMPTS,
             collect_attempts=ATTEMPTS,
             permit_wait_s=PERMIT_WAIT_S,
+            upload_apart_bytes=self.upload_apart_bytes,
             request_timeout_s=settings.request_timeout_s,
             quiet_period_s=settings.quiet_period_s,
             settle_s=settings.settle_s,

@@ -52,6 +52,11 @@ def is_rolling(batch_id: str) -> bool:
     return _DAY.match(batch_id) is not None
 
 
+def submit_queue(batch_id: str) -> Queue:
+    """Return the queue of items that wait for their create: files that arrived do not wait behind loads."""
+    return Queue.SUBMIT if is_rolling(batch_id) else Queue.LOAD
+
+
 def day_is_over(batch_id: str, now: datetime, *, grace: timedelta = timedelta()) -> bool:
     """Return whether the day of a rolling batch has ended, `grace` included; true for every other batch."""
     found = _DAY.match(batch_id)

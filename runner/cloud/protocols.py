@@ -51,6 +51,8 @@ def retry_after_s(receives: int) -> int:
 class Queue(StrEnum):
     REGISTER = "register"
     SUBMIT = "submit"
+    LOAD = "load"
+    UPLOAD = "upload"
     LIST = "list"
     COLLECT = "collect"
     FINISH = "finish"

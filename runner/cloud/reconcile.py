@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from runner.cloud.dead_letters import is_dead_lettered
 from runner.cloud.deadline import Deadline
 from runner.cloud.handlers.sweep import start_sweep
-from runner.cloud.leases import pending_name
-from runner.cloud.lifecycle import ENDS, day_is_over, enqueue_finish_if_idle, is_idle, is_rolling
+from runner.cloud.leases import hold_lease, pending_name
+from runner.cloud.lifecycle import ENDS, day_is_over, enqueue_finish_if_idle, is_idle, is_rolling, submit_queue
 from runner.cloud.messages import BatchRef, ImportHint, ItemRef, ListPage
 from runner.cloud.missed_webhooks import enqueue_missed
 from runner.cloud.protocols import Queue
@@ -22,7 +22,7 @@ from runner.retry import repeat_read
 from runner.stages.orphans import Orphans
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from runner.cloud.context import Deployment
     from runner.cloud.protocols import TimeLeft
@@ -50,7 +50,11 @@ LONGEST_DOUBT = timedelta(hours=6)
 """How long a JSON create may stay of unknown outcome if no pass can list the imports to the end."""
 
 MAX_ENQUEUED = 500
-"""Items of one kind that one pass enqueues; the next pass continues."""
+"""Items of one kind that one pass enqueues; the next pass continues. A quota for more in ENQUEUED_FOR allows more."""
+
+ENQUEUED_FOR = timedelta(minutes=10)
+
+_RECONCILE = "reconcile"
 
 _S = ItemState
 
@@ -59,12 +63,21 @@ async def reconcile(deployment: Deployment, *, time_left: TimeLeft) -> None:
     """Do one pass: each step independently, while there is time. At the end, raises the first error of a step.
 
     If the vendor is down, or one batch causes an error, the steps that do not depend on it are still done. An outage
-    of the vendor is no error.
+    of the vendor is no error. While another pass is in progress, nothing is done.
     """
+    deadline = Deadline(time_left, longest_wait_s=deployment.longest_wait_s)
+    async with hold_lease(deployment, _RECONCILE, _RECONCILE, deadline) as left_s:
+        if left_s is not None:
+            logger.warning("another pass is in progress")
+            return
+        await _pass(deployment, deadline)
+
+
+async def _pass(deployment: Deployment, deadline: Deadline) -> None:
     is_away = await deployment.breaker.wait_s() is not None
     deployment.metrics.add_metric("VendorAway", int(is_away))
     seen = await take_snapshot(deployment)
-    one_pass = _Pass(deployment, seen, Deadline(time_left, longest_wait_s=deployment.longest_wait_s))
+    one_pass = _Pass(deployment, seen, deadline)
     errors = [error for step in one_pass.steps() if (error := await one_pass.attempt(step)) is not None]
     if await deployment.breaker.wait_s() is not None:
         errors = [error for error in errors if not isinstance(error, TransientError)]
@@ -79,6 +92,11 @@ class _Pass:
         self._deployment = deployment
         self._seen = seen
         self._deadline = deadline
+
+    @property
+    def _most_enqueued(self) -> int:
+        per_minute = self._deployment.pacer.quota.per_minute
+        return max(MAX_ENQUEUED, round(per_minute * ENQUEUED_FOR.total_seconds() / 60))
 
     def steps(self) -> tuple[Callable[[], Awaitable[None]], ...]:
         return (
@@ -181,13 +199,15 @@ class _Pass:
             and await self._is_due_again(item)
             and not await self._is_leased(item, item.source)
         ]
-        await self._enqueue_submit(submits[:MAX_ENQUEUED])
+        await self._enqueue_submit([item for item in submits if item.state is _S.CREATING][: self._most_enqueued])
+        uploads = [_ref(item) for item in submits if item.state is _S.CREATED]
+        await self._deployment.queues.send(Queue.UPLOAD, uploads[: self._most_enqueued])
         collects = [
             ImportHint(import_id=item.import_id)
             for item in self._seen.items(_S.SUCCEEDED, ours=True)
             if item.import_id and await self._is_due_again(item) and not await self._is_leased(item, item.import_id)
         ]
-        await self._deployment.queues.send(Queue.COLLECT, collects[:MAX_ENQUEUED])
+        await self._deployment.queues.send(Queue.COLLECT, collects[: self._most_enqueued])
 
     def _is_stale(self, item: Item) -> bool:
         started_at = item.created_at or item.intent_at
@@ -211,13 +231,18 @@ class _Pass:
 
         An empty queue proves that. If the queue is never empty, items that have waited very long are enqueued again.
         """
-        if not any(view.counts.get(_S.QUEUED) for view in self._seen.ours):
+        for queue in (Queue.SUBMIT, Queue.LOAD):
+            views = [view for view in self._seen.ours if submit_queue(view.batch.batch_id) is queue]
+            await self._enqueue_queued(queue, [view for view in views if view.counts.get(_S.QUEUED)])
+
+    async def _enqueue_queued(self, queue: Queue, views: Sequence[BatchView]) -> None:
+        if not views:
             return
-        is_empty = await self._deployment.queues.is_empty(Queue.SUBMIT)
+        is_empty = await self._deployment.queues.is_empty(queue)
         is_lost = self._has_waited if is_empty else self._has_waited_too_long
-        left = MAX_ENQUEUED
-        for view in self._seen.ours:
-            if view.counts.get(_S.QUEUED) and left > 0:
+        left = self._most_enqueued
+        for view in views:
+            if left > 0:
                 waiting = await first_items(self._deployment, view.batch.batch_id, _S.QUEUED, limit=left)
                 left -= len(waiting)
                 await self._enqueue_submit([item for item in waiting if await is_lost(item)])
@@ -259,8 +284,13 @@ class _Pass:
         return moves != manifest_moves or (view.batch.listed and view.batch.state not in ENDS)
 
     async def _enqueue_submit(self, items: list[Item]) -> None:
-        refs = [ItemRef(batch_id=item.batch_id, source=item.source) for item in items]
-        await self._deployment.queues.send(Queue.SUBMIT, refs)
+        for queue in (Queue.SUBMIT, Queue.LOAD):
+            refs = [_ref(item) for item in items if submit_queue(item.batch_id) is queue]
+            await self._deployment.queues.send(queue, refs)
+
+
+def _ref(item: Item) -> ItemRef:
+    return ItemRef(batch_id=item.batch_id, source=item.source)
 
 
 def _is_being_listed(batch: Batch) -> bool:

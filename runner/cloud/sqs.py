@@ -69,6 +69,11 @@ class SqsQueues:
         """Return whether the queue knows of no message that waits, is delayed, or is being processed."""
         return (await message_counts(self._aws, self._urls[queue])).total == 0
 
+    def named_in(self, arn: str, among: Sequence[Queue]) -> Queue:
+        """Return which of some queues an ARN is of; the first if it is of none."""
+        name = arn.rpartition(":")[2]
+        return next((queue for queue in among if self._urls[queue].rpartition("/")[2] == name), among[0])
+
     async def hide(self, queue: Queue, receipt: str, *, for_s: int) -> None:
         """Hide a received message for `for_s` seconds; then SQS delivers it again."""
         await self._aws.call(

@@ -49,6 +49,7 @@ class RunOptions:
       storage does not support `If-None-Match`.
     - `stuck_after_s`: how long an item in trouble is tried again before it is left to a later run.
     - `permit_wait_s`: the longest wait for a permit, after which an item stays queued; None waits forever.
+    - `upload_apart_bytes`: a larger file is not uploaded with its create, but later, by `Submitter.upload`.
     - `give_up_after_s`: how long the vendor may be unreachable before the run gives up, and eight times that once it
       has answered; 0 never gives up.
     - `again`: also send unchanged files, other than held ones; `retry_failed`: also send those that failed before.
@@ -67,6 +68,7 @@ class RunOptions:
     settle_s: float = 120.0
     stuck_after_s: float = 900.0
     permit_wait_s: float | None = None
+    upload_apart_bytes: int | None = None
     foreign_upload_s: float = 0.0
     filename_tag: bool = True
     again: bool = False

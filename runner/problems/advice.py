@@ -265,6 +265,10 @@ _BY_KIND: Mapping[str, Callable[[ProblemGroup, Mapping[str, Definition]], str]] 
     "archived": _always("Restore the object, then run again."),
     "access_denied": _always("Let the identity that runs Bulkhead read the object, then run again."),
     "failed_before": _always("Fix the files, or the schema; with --retry-failed, a run sends unchanged files again."),
+    "upload_too_slow": _always(
+        "The functions of the stack run for too short a time for this file: import it with `bulkhead run` from a "
+        "machine or a container."
+    ),
     "upload_refused": _always("Queue it again with `bulkhead redrive`; if storage refuses it again, ask the vendor."),
     "upload_not_taken": _always(_ASK_THE_VENDOR),
     "import_missing": _always(_ASK_THE_VENDOR),

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from copy import copy
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from runner.dromo.round_trips import RoundTrips
@@ -132,6 +134,13 @@ class CreatePacer:
         if self._was_refused:
             return CAUTIOUS_GUARD_S
         return LOCAL_GUARD_S - SHARE_OF_ROUND_TRIP * self._round_trips.shortest_s
+
+    def leaving(self, slots: int) -> CreatePacer:
+        """Return a pacer that uses all but `slots` of the slots, and at least one."""
+        fewer = copy(self)
+        fewer.quota = replace(self.quota, count=max(1, self.quota.count - slots))
+        fewer._turn = asyncio.Lock()  # noqa: SLF001 - who leaves slots must not wait before who takes all
+        return fewer
 
     async def permit(self) -> Permit:
         """Wait for a free slot and take it; waiting callers are served in order."""

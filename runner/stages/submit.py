@@ -77,6 +77,8 @@ class SubmitOutcome(Enum):
     """A ledger that is lost may have sent it: a person must say that it is new."""
     NO_PERMIT = "no_permit"
     """No create permit came within `permit_wait_s`."""
+    UPLOAD_APART = "upload_apart"
+    """Its import is made, and its file is uploaded apart because of its size."""
     UNFINISHED = "unfinished"
     """A stop was requested, or no create or upload succeeded."""
 
@@ -206,8 +208,16 @@ class Submitter:
         attempt = _Attempt(item, prepared, route, content, content.tag)
         item = await self._create(attempt)
         if item.state is _S.CREATED:
-            item = await self._uploader.upload(item, prepared, may_have_data=attempt.may_have_data)
+            if self.is_apart(item):
+                attempt.held_by = SubmitOutcome.UPLOAD_APART
+            else:
+                item = await self._uploader.upload(item, prepared, may_have_data=attempt.may_have_data)
         return self._result(item, attempt.held_by)
+
+    def is_apart(self, item: Item) -> bool:
+        """Return whether a file is too large to be uploaded together with its create."""
+        most = self._options.upload_apart_bytes
+        return most is not None and (item.size_bytes or 0) > most
 
     async def _is_in_doubt(self, schema_id: str | None) -> bool:
         reason = await self._earlier_json.reason_to_wait(schema_id)

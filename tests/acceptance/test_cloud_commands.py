@@ -133,7 +133,7 @@ def test_redriven_items_are_queued_and_enqueued(deployed: Deployed, bulkhead: Co
     assert b"no item in these states matches in/*/*" in ended.stderr
     ended = bulkhead("cloud", "redrive", "b1", "--match", "in/*", "--json").expect(0)
     assert ended.document == {"items": 1, "dead_letters": {}}
-    assert received(deployed, "SubmitQueueUrl") == [ItemRef(batch_id="b1", source="in/a.csv")]
+    assert received(deployed, "LoadQueueUrl") == [ItemRef(batch_id="b1", source="in/a.csv")]
     (document,) = bulkhead("cloud", "status", "--json").expect(0).document
     assert (document["state"], document["by_state"]) == ("running", {"queued": 1, "failed": 1, "collected": 1})
 

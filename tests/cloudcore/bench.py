@@ -12,6 +12,7 @@ from runner.cloud.handlers.finish import finish
 from runner.cloud.handlers.list import list_page
 from runner.cloud.handlers.register import register
 from runner.cloud.handlers.submit import submit
+from runner.cloud.handlers.upload import upload
 from runner.cloud.messages import Message, ObjectCreated, decode
 from runner.cloud.protocols import Outcome, Queue
 from runner.cloud.reconcile import reconcile
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 _ENTRIES: dict[Queue, Callable[..., Awaitable[Outcome]]] = {
     Queue.REGISTER: register,
     Queue.SUBMIT: submit,
+    Queue.LOAD: submit,
+    Queue.UPLOAD: upload,
     Queue.LIST: list_page,
     Queue.COLLECT: collect,
     Queue.FINISH: finish,

@@ -65,6 +65,9 @@ class Plan:
     late_s: float = 0.0
     life_s: float = 900.0
     concurrency: int = 2
+    landed_share: float = 0.25
+    upload_apart_bytes: int = 1_000_000
+    """Larger files are uploaded by a function of its own; 0 are all."""
     clears_at: float = 0.0
     """Seconds after the beginning when the faults are over."""
     reviewed: bool = False
@@ -103,6 +106,7 @@ def plan_of(seed: int) -> Plan:
         late_s=queues.choice((0.0, 2.0, 60.0)),
         life_s=functions.choice((200.0, 300.0, 900.0)),
         concurrency=functions.choice((1, 2, 4)),
+        upload_apart_bytes=_draws(seed, "uploads").choice((0, 1_000_000)),
         clears_at=clears_at,
         reviewed=functions.random() < 0.5,
     )

@@ -16,6 +16,8 @@ from runner.cloud.handlers.finish import finish
 from runner.cloud.handlers.list import list_page
 from runner.cloud.handlers.register import register
 from runner.cloud.handlers.submit import submit
+from runner.cloud.handlers.upload import upload
+from runner.cloud.lifecycle import submit_queue
 from runner.cloud.messages import ImportHint, ItemRef, StartLoad, decode
 from runner.cloud.protocols import Queue
 from runner.cloud.reconcile import reconcile
@@ -73,6 +75,8 @@ ENDED = frozenset({"SUCCESSFUL", "FAILED", "NEEDS_REVIEW"})
 ENTRIES: dict[Queue, Callable[..., Any]] = {
     Queue.REGISTER: register,
     Queue.SUBMIT: submit,
+    Queue.LOAD: submit,
+    Queue.UPLOAD: upload,
     Queue.LIST: list_page,
     Queue.COLLECT: collect,
     Queue.FINISH: finish,
@@ -241,7 +245,11 @@ class Simulation:
                     item, ItemState.QUEUED, reason="redriven", import_id=None, status=None, error_code=None,
                     error_message=None, finished_at=None, attempts=0,
                 )  # fmt: skip
-                self.post.put(Queue.SUBMIT, ItemRef(batch_id=item.batch_id, source=item.source), now=self.loop.time())
+                self.post.put(
+                    submit_queue(item.batch_id),
+                    ItemRef(batch_id=item.batch_id, source=item.source),
+                    now=self.loop.time(),
+                )
 
     # What happens outside
 
@@ -400,6 +408,8 @@ class Simulation:
             clock=self._clock,
             vendor_time=vendor_time,
             rng=rng,
+            landed_share=plan.landed_share,
+            upload_apart_bytes=plan.upload_apart_bytes,
             account="account",
             inbox=INBOX,
             results="s3://results",

@@ -29,8 +29,8 @@ async def loaded(bench: Bench, *fates: Fate) -> Batch:
     for number, fate in enumerate(fates):
         bench.drop(f"nightly/{number}.csv", fate=fate)
     await bench.do(Queue.LIST, LOAD)
-    for message in bench.take(Queue.SUBMIT):
-        await bench.do(Queue.SUBMIT, message)
+    for message in bench.take(Queue.LOAD):
+        await bench.do(Queue.LOAD, message)
     await asyncio.sleep(60)
     await _collected(bench)
     bench.take(Queue.FINISH)

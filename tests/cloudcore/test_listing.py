@@ -33,7 +33,7 @@ async def test_a_load_is_listed_page_by_page_and_its_items_are_enqueued(bench: B
     assert batch.batch_id.startswith("nightly-20260701-220000-")
     for listed in (2, 4, 5):
         assert len(await bench.items()) == listed
-        assert len(bench.post.waiting[Queue.SUBMIT]) == listed
+        assert len(bench.post.waiting[Queue.LOAD]) == listed
         pages = bench.take(Queue.LIST)
         assert len(pages) == (1 if listed < 5 else 0)
         for page in pages:
@@ -62,10 +62,10 @@ async def test_a_page_that_was_added_but_not_enqueued_is_enqueued_when_its_messa
     fill(bench, 2)
     await bench.do(Queue.LIST, LOAD)
     batch = await bench.batch()
-    bench.take(Queue.SUBMIT)
+    bench.take(Queue.LOAD)
     await bench.ledger.update_batch(batch.batch_id, listed=False)
     await bench.do(Queue.LIST, ListPage(batch_id=batch.batch_id))
-    assert bench.take(Queue.SUBMIT) == [
+    assert bench.take(Queue.LOAD) == [
         ItemRef(batch_id=batch.batch_id, source="0.csv"),
         ItemRef(batch_id=batch.batch_id, source="1.csv"),
     ]
@@ -76,10 +76,10 @@ async def test_a_page_of_a_batch_that_is_listed_to_its_end_is_done_with(bench: B
     await bench.configured()
     fill(bench, 1)
     await bench.do(Queue.LIST, LOAD)
-    bench.take(Queue.SUBMIT)
+    bench.take(Queue.LOAD)
     assert await bench.do(Queue.LIST, ListPage(batch_id=(await bench.batch()).batch_id)) == Done()
     assert await bench.do(Queue.LIST, ListPage(batch_id="none")) == Done()
-    assert bench.take(Queue.SUBMIT) == []
+    assert bench.take(Queue.LOAD) == []
 
 
 async def test_what_was_sent_before_is_skipped_and_not_enqueued(bench: Bench) -> None:
@@ -89,7 +89,7 @@ async def test_what_was_sent_before_is_skipped_and_not_enqueued(bench: Bench) ->
     await bench.work_off()
     again = StartLoad(uri=LOAD.uri, name="nightly", at=AT.replace(hour=23))
     await bench.do(Queue.LIST, again)
-    assert bench.take(Queue.SUBMIT) == []
+    assert bench.take(Queue.LOAD) == []
     assert len(bench.take(Queue.FINISH)) == 1
     assert len(bench.uploads) == 2
 
@@ -144,11 +144,11 @@ async def test_finish_is_enqueued_when_the_last_page_comes_after_the_last_item_h
     bench.drop("nightly/a.csv", fate="refused")
     bench.drop("nightly/b.csv", fate="refused")
     await bench.do(Queue.LIST, LOAD)
-    (first,) = bench.take(Queue.SUBMIT)
-    await bench.do(Queue.SUBMIT, first)
+    (first,) = bench.take(Queue.LOAD)
+    await bench.do(Queue.LOAD, first)
     assert bench.take(Queue.FINISH) == []
     (page,) = bench.take(Queue.LIST)
     await bench.do(Queue.LIST, page)
-    (last,) = bench.take(Queue.SUBMIT)
-    await bench.do(Queue.SUBMIT, last)
+    (last,) = bench.take(Queue.LOAD)
+    await bench.do(Queue.LOAD, last)
     assert bench.take(Queue.FINISH) == [BatchRef(batch_id=(await bench.batch()).batch_id)]

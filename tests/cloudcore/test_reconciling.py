@@ -151,7 +151,7 @@ async def test_the_item_of_a_dead_letter_is_tried_again_once_an_hour_if_its_data
     await asyncio.sleep(300)
     for times in (1, 0):
         await bench.reconcile()
-        assert bench.take(Queue.SUBMIT) == [ItemRef(batch_id=ORDERS, source="orders/dead.csv")] * times
+        assert bench.take(Queue.UPLOAD) == [ItemRef(batch_id=ORDERS, source="orders/dead.csv")] * times
         assert bench.take(Queue.COLLECT) == [ImportHint(import_id=other.bound_id)] * times
 
 
@@ -204,7 +204,7 @@ async def test_a_load_whose_listing_was_given_up_is_listed_again_once_in_a_while
         assert taken == [page] * times
     await bench.do(Queue.LIST, page)
     assert (await bench.batch()).listed
-    assert bench.take(Queue.SUBMIT) == [ItemRef(batch_id=batch.batch_id, source="a.csv")]
+    assert bench.take(Queue.LOAD) == [ItemRef(batch_id=batch.batch_id, source="a.csv")]
 
 
 async def test_at_most_500_queued_items_are_enqueued_in_a_pass(bench: Bench) -> None:

@@ -15,7 +15,7 @@ from runner.ledger.dynamodb.keys import TABLE, TTL_ATTRIBUTE
 from tests.support.template import ROOT, references, template
 
 LASTING = ("InboxBucket", "ResultsBucket", "ConfigBucket", "Table")
-QUEUES = ("RegisterQueue", "SubmitQueue", "ListQueue", "CollectQueue", "FinishQueue")
+QUEUES = ("RegisterQueue", "SubmitQueue", "LoadQueue", "UploadQueue", "ListQueue", "CollectQueue", "FinishQueue")
 SMALLEST_SAFE_VISIBILITY = 6  # times the timeout of the function, says AWS's guide to queues and Lambda
 DAYS_S = 86400
 
@@ -28,6 +28,10 @@ OUTPUTS = {
     "RegisterDeadLetterQueueUrl",
     "SubmitQueueUrl",
     "SubmitDeadLetterQueueUrl",
+    "LoadQueueUrl",
+    "LoadDeadLetterQueueUrl",
+    "UploadQueueUrl",
+    "UploadDeadLetterQueueUrl",
     "ListQueueUrl",
     "ListDeadLetterQueueUrl",
     "CollectQueueUrl",
@@ -133,22 +137,42 @@ def test_every_queue_is_read_by_one_function_and_hides_messages_for_six_times_it
             properties = event["Properties"]
             queue = properties["Queue"]["Fn::GetAtt"][0]
             assert properties["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
-            assert 2 <= properties["ScalingConfig"]["MaximumConcurrency"] <= 10
+            most = properties["ScalingConfig"]["MaximumConcurrency"]
+            assert 2 <= (template().parameters[most["Ref"]]["Default"] if isinstance(most, dict) else most) <= 10
             visibility_s = template().resources[queue]["Properties"]["VisibilityTimeout"]
             assert visibility_s >= SMALLEST_SAFE_VISIBILITY * function["Timeout"], name
             readers[queue] = name
     assert readers == {
         "RegisterQueue": "RegisterFunction",
         "SubmitQueue": "SubmitFunction",
+        "LoadQueue": "SubmitFunction",
+        "UploadQueue": "UploadFunction",
         "ListQueue": "ListPrefixFunction",
         "CollectQueue": "CollectFunction",
         "FinishQueue": "FinishFunction",
     }
 
 
-def test_submit_runs_at_most_twice_at_once_and_has_room_to_parse_15_mb_of_json() -> None:
+def test_files_that_arrived_and_loads_have_as_many_executions_of_submit_as_a_parameter_says() -> None:
     submit = template().functions()["SubmitFunction"]
-    assert submit["Events"]["Queue"]["Properties"]["ScalingConfig"] == {"MaximumConcurrency": 2}
+    for event in ("Queue", "Loads"):
+        scaling = submit["Events"][event]["Properties"]["ScalingConfig"]
+        assert scaling == {"MaximumConcurrency": {"Ref": "SubmitConcurrency"}}
+    assert template().parameters["SubmitConcurrency"]["Default"] == 2
+
+
+def test_an_execution_of_upload_has_one_file() -> None:
+    properties = template().functions()["UploadFunction"]["Events"]["Queue"]["Properties"]
+    assert properties["BatchSize"] == 1
+    assert properties["ScalingConfig"] == {"MaximumConcurrency": {"Ref": "UploadConcurrency"}}
+
+
+def test_a_pass_of_reconcile_that_failed_is_not_repeated_by_lambda() -> None:
+    assert template().functions()["ReconcileFunction"]["EventInvokeConfig"] == {"MaximumRetryAttempts": 0}
+
+
+def test_submit_has_room_to_parse_15_mb_of_json() -> None:
+    submit = template().functions()["SubmitFunction"]
     assert (submit["Timeout"], submit["MemorySize"]) == (900, 1024)
 
 
@@ -179,8 +203,10 @@ def test_the_access_log_of_the_webhook_names_no_path_and_so_no_token() -> None:
     stage = template().resources["WebhookStage"]["Properties"]
     form = json.loads(stage["AccessLogSettings"]["Format"])
     assert set(form.values()) == LOGGED
-    assert stage["DefaultRouteSettings"]["ThrottlingRateLimit"]
-    assert stage["DefaultRouteSettings"]["ThrottlingBurstLimit"]
+    assert stage["DefaultRouteSettings"] == {
+        "ThrottlingRateLimit": {"Ref": "WebhookRate"},
+        "ThrottlingBurstLimit": {"Ref": "WebhookBurst"},
+    }
 
 
 def test_the_webhook_is_all_that_anybody_may_call() -> None:

@@ -12,7 +12,7 @@ import boto3
 from runner.aws.services import Aws
 from tests.support.aws import LocalAws
 
-QUEUES = ("Submit", "List", "Collect", "Finish")
+QUEUES = ("Register", "Submit", "Load", "Upload", "List", "Collect", "Finish")
 TOKEN = "current-token-7f3ab1"
 KEY_CANARY = "stack-key-91c4e7d2"
 

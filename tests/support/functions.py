@@ -16,7 +16,7 @@ from runner.ledger.dynamodb.keys import TABLE
 
 TOKEN = "canary-token-" + "5e" * 32
 LICENSE_KEY = "canary-license-key"
-QUEUES = ("register", "submit", "list", "collect", "finish")
+QUEUES = ("register", "submit", "load", "upload", "list", "collect", "finish")
 
 _WITHOUT_RETRIES = Config(retries={"total_max_attempts": 1})
 
@@ -205,6 +205,7 @@ def taken(stack: Stack, queue: str) -> dict[str, Any]:
     event = arrived(*(message["Body"] for message in messages))
     for record, message in zip(event["Records"], messages, strict=True):
         record |= {"messageId": message["MessageId"], "receiptHandle": message["ReceiptHandle"]}
+        record["eventSourceARN"] = f"arn:aws:sqs:us-east-1:000000000000:bulkhead-{queue}"
         record["attributes"] |= {"ApproximateReceiveCount": message["Attributes"]["ApproximateReceiveCount"]}
     return event
 

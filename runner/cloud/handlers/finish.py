@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from runner.cloud.context import is_driven_by_stack
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+MANIFEST_EVERY = timedelta(minutes=5)
+"""How often the manifest of a rolling batch is written, at most, before its day is over."""
+
 _RETRY_S = 15.0
 
 
@@ -45,7 +49,8 @@ async def finish(
     """Write an idle batch's manifest if it is stale, and publish each end of the batch once.
 
     A batch ends when it is settled, and again when its last review is done. A rolling batch that is idle before its
-    day is over gets a manifest and no end. Raises LedgerError, TransientError, and what the sink raises.
+    day is over gets a manifest, at most once in MANIFEST_EVERY, and no end. Raises LedgerError, TransientError, and
+    what the sink raises.
     """
     batch = await deployment.ledger.batch(message.batch_id)
     if batch is None or not is_driven_by_stack(batch):
@@ -80,6 +85,8 @@ async def _finished(deployment: Deployment, batch_id: str) -> bool:
     judged, earlier = await _judged(deployment, batch, counts)
     if moves == manifest_moves and judged == batch:
         return False
+    if not judged.listed and not await _is_manifest_due(deployment, batch_id):
+        return False
     rows = await _write_manifest(deployment, judged, earlier)
     if judged.state in ENDS and judged.state is not batch.state:
         await _publish_end(deployment, judged, counts, moves=moves, rows=rows, earlier=earlier)
@@ -93,6 +100,14 @@ async def _finished(deployment: Deployment, batch_id: str) -> bool:
         )
     await ledger.record_manifest(batch_id, moves=moves)
     return await _moved_since(deployment, judged, since=moves)
+
+
+async def _is_manifest_due(deployment: Deployment, batch_id: str) -> bool:
+    """Return whether an open batch has had no manifest for a while, and claim it; reconcile enqueues it again."""
+    claim = deployment.leases.take(
+        batch_id, "\0manifest", holder=deployment.holder(), for_s=MANIFEST_EVERY.total_seconds()
+    )
+    return await claim is None
 
 
 async def _write_manifest(deployment: Deployment, batch: Batch, earlier: EarlierReviews) -> RowSummary:

@@ -9,7 +9,7 @@ from runner.cloud.context import is_driven_by_stack, spec_of
 from runner.cloud.handlers.configure import config_in_force
 from runner.cloud.handlers.sweep import sweep_page
 from runner.cloud.leases import send_once
-from runner.cloud.lifecycle import enqueue_finish_if_idle, load_id, start_batch
+from runner.cloud.lifecycle import enqueue_finish_if_idle, load_id, start_batch, submit_queue
 from runner.cloud.messages import ItemRef, ListPage, StartLoad, SweepPage
 from runner.cloud.protocols import MAX_RECEIVES, Done, Outcome, Queue
 from runner.errors import ConfigError, SourceNotFound
@@ -68,7 +68,7 @@ async def _list(deployment: Deployment, batch: Batch, page: ListPage) -> None:
     new = await deployment.ledger.add(items)
     logger.info("page listed", extra={"batch": batch.batch_id, "items": len(items), "new": new})
     queued = [ItemRef(batch_id=batch.batch_id, source=item.source) for item in items if item.state is ItemState.QUEUED]
-    await deployment.queues.send(Queue.SUBMIT, queued)
+    await deployment.queues.send(submit_queue(batch.batch_id), queued)
     if following is not None:
         next_page = ListPage(batch_id=batch.batch_id, token=following, lap=page.lap)
         name = f"page {page.lap} {following}"

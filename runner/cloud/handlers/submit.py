@@ -1,4 +1,4 @@
-"""Submit: create and upload an item."""
+"""Submit: create the import of an item, and upload its file unless it is large."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from runner.cloud.context import is_driven_by_stack
 from runner.cloud.dead_letters import mark_dead_lettered, wait_for_weather
 from runner.cloud.deadline import Deadline
 from runner.cloud.handlers.register import ingest
+from runner.cloud.handlers.upload import note_outlived
 from runner.cloud.leases import JsonTurn, hold_lease, requeue
-from runner.cloud.lifecycle import enqueue_finish_if_idle, is_rolling
+from runner.cloud.lifecycle import enqueue_finish_if_idle, is_rolling, submit_queue
 from runner.cloud.messages import ItemRef, ObjectCreated
 from runner.cloud.protocols import Done, Outcome, Queue
 from runner.errors import ConfigError, DuplicatePending, HooksRefused, NotYet, SchemaNotFound, StaleItem, Unavailable
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from runner.cloud.context import Deployment
     from runner.cloud.protocols import TimeLeft
     from runner.models import Batch
+    from runner.quota.pacer import CreatePacer
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +36,11 @@ HELD_RETRY_S = 60.0
 
 DUPLICATE_RETRY_S = 20.0
 LONGEST_DUPLICATE_WAIT = timedelta(days=1)
+
+LANDED_WAITS_S = 120.0
+"""How long loads leave a share of the slots to files that arrived, after one of those found no slot free."""
+
+_SHARE, _LANDED = "share", "landed"
 
 _S = ItemState
 
@@ -83,11 +90,32 @@ async def _with_lease(deployment: Deployment, ref: ItemRef, deadline: Deadline) 
             batch = await with_routes_of(deployment, batch, item)
         elif item.kind is ItemKind.JSON:
             batch = await with_word_about_json(deployment, batch)
-        return await _Submission(deployment, batch, ref, deadline).run(item)
+        submission = _Submission(deployment, batch, ref, deadline, pacer=await _pacer_of(deployment, ref.batch_id))
+        return await submission.run(item)
+
+
+async def _pacer_of(deployment: Deployment, batch_id: str) -> CreatePacer | None:
+    """Return the pacer for an item of a batch, None for the usual one.
+
+    While files that arrived wait for permits, loads leave a share of the slots to them.
+    """
+    if not deployment.landed_share:
+        return None
+    if not is_rolling(batch_id):
+        waits = await deployment.leases.seen(_SHARE, _LANDED)
+        return deployment.pacer_of_loads if waits is not None else None
+    if await deployment.pacer.due_in_s() > 0:
+        await deployment.leases.take(_SHARE, _LANDED, holder=_LANDED, for_s=LANDED_WAITS_S)
+    return None
+
+
+async def _to_upload(deployment: Deployment, ref: ItemRef) -> Outcome:
+    await deployment.queues.send(Queue.UPLOAD, [ref])
+    return Done()
 
 
 async def _requeue(deployment: Deployment, ref: ItemRef, seconds: float) -> Outcome:
-    return await requeue(deployment, Queue.SUBMIT, ref, seconds, batch_id=ref.batch_id, name=ref.source)
+    return await requeue(deployment, submit_queue(ref.batch_id), ref, seconds, batch_id=ref.batch_id, name=ref.source)
 
 
 async def _open_item(deployment: Deployment, ref: ItemRef) -> Item | None:
@@ -101,14 +129,18 @@ async def _open_item(deployment: Deployment, ref: ItemRef) -> Item | None:
 class _Submission:
     """One item on its way through the stages; the caller holds its lease."""
 
-    def __init__(self, deployment: Deployment, batch: Batch, ref: ItemRef, deadline: Deadline) -> None:
+    def __init__(
+        self, deployment: Deployment, batch: Batch, ref: ItemRef, deadline: Deadline, *, pacer: CreatePacer | None
+    ) -> None:
         self._deployment = deployment
         self._ref = ref
         self._deadline = deadline
-        self._stages = deployment.stages(batch, deadline)
+        self._stages = deployment.stages(batch, deadline, pacer=pacer)
 
     async def run(self, item: Item) -> Outcome:
         result = SubmitResult(item, SubmitOutcome.UNFINISHED)
+        if item.state is _S.CREATED and self._stages.submitter.is_apart(item):
+            return await _to_upload(self._deployment, self._ref)
         try:
             async with self._deadline.watched():
                 if item.kind is ItemKind.JSON:
@@ -120,6 +152,8 @@ class _Submission:
             if error.in_trouble:
                 raise
             return await self._requeue(error.wait_s)
+        if self._deadline.timed_out:
+            await note_outlived(self._deployment, item)
         has_released = item.state is _S.CREATED and result.item.state is _S.QUEUED
         if self._deadline.timed_out or has_released:
             return await self._requeue(1.0)
@@ -182,6 +216,8 @@ class _Submission:
 
     async def _after(self, result: SubmitResult) -> Outcome:
         item = result.item
+        if result.outcome is SubmitOutcome.UPLOAD_APART:
+            return await _to_upload(self._deployment, self._ref)
         if item.state in TERMINAL_STATES:
             await enqueue_finish_if_idle(self._deployment, item.batch_id)
         if item.state not in (_S.QUEUED, _S.CREATED):

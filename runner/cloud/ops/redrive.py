@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from runner.cloud.dead_letters import is_dead_lettered
-from runner.cloud.lifecycle import rolling_id
+from runner.cloud.lifecycle import rolling_id, submit_queue
 from runner.cloud.messages import ImportHint, ItemRef, ObjectCreated, decode
 from runner.cloud.protocols import Queue
 from runner.errors import MessageInvalid, StaleItem
@@ -157,12 +158,14 @@ class Redrive:
     async def _enqueue(self) -> None:
         """Enqueue the moved items: for submit if they have to be sent, for collect if they are at the vendor."""
         await self._keep_open()
-        refs = [ItemRef(batch_id=one.batch_id, source=one.source) for one in self._moved if one.state in _TO_SUBMIT]
+        refs: defaultdict[Queue, list[ItemRef]] = defaultdict(list)
+        for one in (one for one in self._moved if one.state in _TO_SUBMIT):
+            refs[submit_queue(one.batch_id)].append(ItemRef(batch_id=one.batch_id, source=one.source))
         hints = [
             ImportHint(import_id=one.import_id) for one in self._moved if one.state not in _TO_SUBMIT and one.import_id
         ]
-        if refs:
-            await self._queues.send(Queue.SUBMIT, refs)
+        for queue, some in refs.items():
+            await self._queues.send(queue, some)
         if hints:
             await self._queues.send(Queue.COLLECT, hints)
         self._moved.clear()

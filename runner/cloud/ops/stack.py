@@ -17,7 +17,7 @@ CONFIG = "ConfigBucketName"
 WEBHOOK_BASE = "WebhookUrlBase"
 LICENSE_SECRET = "LicenseKeySecretArn"  # noqa: S105 - names of outputs, no secrets
 WEBHOOK_SECRET = "WebhookTokensSecretArn"  # noqa: S105
-QUEUES = ("Register", "Submit", "List", "Collect", "Finish")
+QUEUES = ("Register", "Submit", "Load", "Upload", "List", "Collect", "Finish")
 OUTPUTS = (
     *(TABLE, INBOX, CONFIG, "ResultsBucketName", WEBHOOK_BASE, LICENSE_SECRET, WEBHOOK_SECRET),
     *("EndedTopicArn", "AlarmTopicArn", "DashboardName"),

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from lambdas import bootstrap, collect, configure, finish, list_prefix, reconcile, register, submit, webhook
+from lambdas import bootstrap, collect, configure, finish, list_prefix, reconcile, register, submit, upload, webhook
 from runner.cloud.messages import StartLoad, encode
 from tests.acceptance.vendors import SandboxVendor
 from tests.support.command import CANARY_KEY
@@ -24,6 +24,8 @@ HANDLERS: dict[str, Any] = {
     "list": list_prefix.lambda_handler,
     "register": register.lambda_handler,
     "submit": submit.lambda_handler,
+    "load": submit.lambda_handler,
+    "upload": upload.lambda_handler,
     "collect": collect.lambda_handler,
     "finish": finish.lambda_handler,
 }

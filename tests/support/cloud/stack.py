@@ -15,8 +15,8 @@ from botocore.config import Config
 
 from tests.support.aws import LocalAws
 
-QUEUES = ("Register", "Submit", "List", "Collect", "Finish")
-FUNCTIONS = ("Register", "Submit", "ListPrefix", "Webhook", "Collect", "Reconcile", "Finish", "Configure")
+QUEUES = ("Register", "Submit", "Load", "Upload", "List", "Collect", "Finish")
+FUNCTIONS = ("Register", "Submit", "Upload", "ListPrefix", "Webhook", "Collect", "Reconcile", "Finish", "Configure")
 
 _LOOK_EVERY_S = 0.3
 """Polling more often would take processor time from ministack and the functions."""

@@ -40,7 +40,7 @@ async def test_items_of_the_named_states_are_queued_and_enqueued_for_submit(benc
     await leave(bench.ledger, batch_of("b1"), states)
     await bench.redrive.batch("b1", states={S.FAILED}, match=None)
     assert bench.redrive.count == 1
-    assert bench.queues.sent == {Queue.SUBMIT: [ItemRef(batch_id="b1", source="a.csv")]}
+    assert bench.queues.sent == {Queue.LOAD: [ItemRef(batch_id="b1", source="a.csv")]}
     item = await bench.item("a.csv")
     assert (item.state, item.import_id) == (S.QUEUED, None)
 
@@ -80,7 +80,7 @@ async def test_what_was_given_up_on_its_way_is_worked_on_where_it_stands(bench: 
     await leave(bench.ledger, batch_of("b1"), states, error_code=DEAD_LETTER, error_message="storage was down")
     await bench.redrive.batch("b1", states={S.FAILED}, match=None)
     assert bench.queues.sent == {
-        Queue.SUBMIT: [ItemRef(batch_id="b1", source="a.csv")],
+        Queue.LOAD: [ItemRef(batch_id="b1", source="a.csv")],
         Queue.COLLECT: [ImportHint(import_id="import-of-b1-b.csv")],
     }
     item = await bench.item("a.csv")
@@ -91,7 +91,7 @@ async def test_many_items_are_enqueued_in_groups_and_none_is_left_out(bench: Ben
     sources = [f"{number:03}.csv" for number in range(250)]
     await leave(bench.ledger, batch_of("b1"), dict.fromkeys(sources, S.REJECTED))
     await bench.redrive.batch("b1", states={S.REJECTED}, match=None)
-    assert [message.source for message in bench.queues.sent[Queue.SUBMIT]] == sources  # type: ignore[union-attr]
+    assert [message.source for message in bench.queues.sent[Queue.LOAD]] == sources  # type: ignore[union-attr]
 
 
 VERSION = ObjectVersion(etag="e1", size_bytes=3, version_id="v1")
