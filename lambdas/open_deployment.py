@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 _NO_FILES = Path(__file__).parent
 """A directory without `.env` and `bulkhead.toml`: a function is configured by its variables alone."""
 
+COUNTER_SHARDS = 8
+"""Rows that count the items of a batch: DynamoDB lets transactions on one row fail if they come at the same time."""
+
 _NO_KEY = "no-license-key"
 """The key of a function that must not call the vendor, which would refuse it."""
 
@@ -71,7 +74,7 @@ async def open_deployment(
         inbox = f"s3://{environment.required(environment.INBOX)}"
         yield Deployment(
             settings=settings,
-            ledger=DynamoLedger(table, now=clock.now),
+            ledger=DynamoLedger(table, now=clock.now, counter_shards=COUNTER_SHARDS),
             leases=leases,
             queues=queues,
             notifier=_notifier(aws),

@@ -249,6 +249,9 @@ class MemoryLedger:
     async def incomplete_batches(self) -> list[Batch]:
         return [batch for batch in await self.batches() if batch.state is not BatchState.COMPLETE]
 
+    async def recent_batches(self, count: int) -> list[Batch]:
+        return (await self.batches())[-count:] if count else []
+
     async def moves_of(self, batch_id: str) -> tuple[int, int]:
         rows = self._existing(batch_id)
         return rows.moves, rows.manifest_moves

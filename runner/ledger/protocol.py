@@ -191,6 +191,10 @@ class CloudLedger(Ledger, Protocol):
         """Return the batches that are not complete, in no order; a batch that changed a moment ago may be missing."""
         ...
 
+    async def recent_batches(self, count: int) -> list[Batch]:
+        """Return the `count` newest batches, oldest first; reads no others, except in ledgers of earlier versions."""
+        ...
+
     async def moves_of(self, batch_id: str) -> tuple[int, int]:
         """Return how many transactions moved or added items, and how many of them the manifest includes.
 

@@ -33,6 +33,9 @@ class CloudProcessLedger(ProcessLedger):
     async def incomplete_batches(self) -> list[Batch]:
         return await self._read(self._inner.incomplete_batches())
 
+    async def recent_batches(self, count: int) -> list[Batch]:
+        return await self._read(self._inner.recent_batches(count))
+
     async def moves_of(self, batch_id: str) -> tuple[int, int]:
         return await self._read(self._inner.moves_of(batch_id))
 

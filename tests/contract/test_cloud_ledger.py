@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
@@ -12,6 +13,7 @@ from runner.ledger.dynamodb.ledger import DynamoLedger
 from runner.ledger.memory import MemoryLedger
 from runner.ledger.protocol import CloudLedger
 from runner.models import Batch, BatchState, Item, ItemState
+from tests.support.aws import LocalAws
 from tests.support.dynamodb import fixture_of, fresh_table, keep_as_0_1_0
 
 START = datetime(2026, 7, 23, 10, 15, 2, tzinfo=UTC)
@@ -33,13 +35,14 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture(params=["memory", "ministack", pytest.param("moto", marks=pytest.mark.slow)])
+@pytest.fixture(params=["memory", "ministack", "sharded", pytest.param("moto", marks=pytest.mark.slow)])
 async def ledger(request: pytest.FixtureRequest, clock: Clock) -> AsyncIterator[CloudLedger]:
     if request.param == "memory":
         yield MemoryLedger(now=clock.now)
         return
-    async with fresh_table(request.getfixturevalue(fixture_of(request.param)).client_arguments) as table:
-        yield DynamoLedger(table, now=clock.now)
+    store = fixture_of("ministack" if request.param == "sharded" else request.param)
+    async with fresh_table(request.getfixturevalue(store).client_arguments) as table:
+        yield DynamoLedger(table, now=clock.now, counter_shards=3 if request.param == "sharded" else 0)
 
 
 async def begun(ledger: CloudLedger, batch_id: str = "b1", **values: object) -> None:
@@ -114,3 +117,50 @@ async def test_only_the_configuration_of_version_0_1_0_is_one_of_the_inbox(ledge
     assert await ledger.good_config() == "a = 2"
     await ledger.keep_config("a = 2")
     assert not await ledger.config_is_from_inbox()
+
+
+async def test_the_newest_batches_are_found_without_the_others(ledger: CloudLedger) -> None:
+    assert await ledger.recent_batches(5) == []
+    for number in range(7):
+        await begun(ledger, f"{9 - number}")
+    assert [batch.batch_id for batch in await ledger.recent_batches(3)] == ["5", "4", "3"]
+    assert await ledger.recent_batches(0) == []
+    assert [batch.batch_id for batch in await ledger.recent_batches(100)] == list("9876543")
+
+
+async def test_the_counters_of_a_batch_are_exact_for_every_reader(ledger: CloudLedger) -> None:
+    await begun(ledger)
+    items = [Item(batch_id="b1", source=f"{number:02}.csv") for number in range(40)]
+    await ledger.add(items)
+    for item in items:
+        await ledger.advance(item, ItemState.REJECTED, reason="empty", error_code="empty")
+    assert await ledger.counts("b1") == {ItemState.REJECTED: 40}
+    moves, _ = await ledger.moves_of("b1")
+    assert moves >= 41
+
+
+async def test_a_batch_never_looks_settled_while_an_item_is_open(ministack: LocalAws, clock: Clock) -> None:
+    """Items are opened and closed in turn, so that one is open at any time."""
+    async with fresh_table(ministack.client_arguments) as table:
+        ledger = DynamoLedger(table, now=clock.now, counter_shards=8)
+        other = DynamoLedger(table, now=clock.now)
+        await begun(ledger)
+        await ledger.add([Item(batch_id="b1", source="first.csv")])
+        seen: list[int] = []
+        is_over = False
+
+        async def look() -> None:
+            while not is_over:
+                seen.append((await other.counts("b1")).get(ItemState.QUEUED, 0))
+
+        looking = asyncio.ensure_future(look())
+        last = await ledger.item("b1", "first.csv")
+        for number in range(60):
+            await ledger.add([Item(batch_id="b1", source=f"{number}.csv")])
+            assert last is not None
+            await ledger.advance(last, ItemState.REJECTED, reason="empty", error_code="empty")
+            last = await ledger.item("b1", f"{number}.csv")
+        is_over = True
+        await looking
+        assert len(seen) > 20
+        assert min(seen) >= 1

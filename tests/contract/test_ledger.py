@@ -58,15 +58,22 @@ Opener = Callable[[], Ledger]
 
 
 @pytest.fixture(
-    params=["memory", "sqlite file", "sqlite :memory:", "ministack", pytest.param("moto", marks=pytest.mark.slow)]
+    params=[
+        "memory",
+        "sqlite file",
+        "sqlite :memory:",
+        "ministack",
+        *(pytest.param(one, marks=pytest.mark.slow) for one in ("sharded", "moto")),
+    ]
 )
 async def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Ledger]:
     clock = Clock()
     if request.param == "moto" and request.node.originalname in TOO_MANY_ROWS_FOR_MOTO:
         pytest.skip("moto copies the whole table for each transaction")
-    if request.param in {"ministack", "moto"}:
-        async with fresh_table(request.getfixturevalue(fixture_of(request.param)).client_arguments) as table:
-            yield DynamoLedger(table, now=clock.now)
+    if request.param in {"ministack", "moto", "sharded"}:
+        local = fixture_of("ministack" if request.param == "sharded" else request.param)
+        async with fresh_table(request.getfixturevalue(local).client_arguments) as table:
+            yield DynamoLedger(table, now=clock.now, counter_shards=3 if request.param == "sharded" else 0)
         return
     openers: dict[str, Opener] = {
         "memory": lambda: MemoryLedger(now=clock.now),

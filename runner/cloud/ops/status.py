@@ -36,12 +36,10 @@ async def batch_status(ledger: CloudLedger, batch: Batch) -> BatchStatus:
 
 async def batch_statuses(ledger: CloudLedger, *, recent: int = RECENT) -> list[BatchStatus]:
     """Read the status of the `recent` newest batches and of all running ones, oldest first. Raises LedgerError."""
-    batches = await ledger.batches()
-    newest = batches[-recent:] if recent else []
-    shown = {batch.batch_id for batch in newest}
-    return await _of(
-        [batch for batch in batches if batch.batch_id in shown or batch.state is BatchState.RUNNING], ledger
-    )
+    newest = {batch.batch_id: batch for batch in await ledger.recent_batches(recent)}
+    running = [one for one in await ledger.incomplete_batches() if one.state is BatchState.RUNNING]
+    older = [batch for batch in running if batch.batch_id not in newest]
+    return await _of([*sorted(older, key=lambda batch: batch.number or 0), *newest.values()], ledger)
 
 
 async def _of(batches: Iterable[Batch], ledger: CloudLedger) -> list[BatchStatus]:

@@ -97,8 +97,21 @@ BATCH_NUMBERS: Final = key("BATCH_NUMBERS")
 """Key of the row that counts all batches that were ever started."""
 
 
+BATCH_ORDER: Final = "BATCH_ORDER"
+"""Partition with a row for each batch by its number; batches of version 0.1.0 have none."""
+
+
 def batch_key(batch_id: str) -> Row:
     return key("BATCH", batch_id.encode())
+
+
+def counters_of(batch_id: str) -> str:
+    """Return the partition with a batch's shards of counters, if it has any."""
+    return f"COUNTS#{batch_id}"
+
+
+def counters_key(batch_id: str, shard: int) -> Row:
+    return key(counters_of(batch_id), shard.to_bytes(2, "big"))
 
 
 def config_key(batch_id: str) -> Row:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
@@ -15,9 +16,10 @@ from runner.ledger.dynamodb import keys, rows
 from runner.ledger.dynamodb.keys import Row, number, text_of
 from runner.ledger.dynamodb.queries import by_source, pages_at, places_of, ranked_pages, source_pages, source_rows
 from runner.ledger.dynamodb.table import ConditionFailed, DynamoTable, new_token
-from runner.ledger.dynamodb.transactions import Move, add_group, groups_of, tagged_item_of
+from runner.ledger.dynamodb.transactions import CountersPlace, Move, add_group, groups_of, tagged_item_of
 from runner.ledger.protocol import Recorded
 from runner.models import (
+    OPEN_STATES,
     SENT_STATES,
     Batch,
     BatchChanges,
@@ -44,22 +46,36 @@ _CONFIG = keys.key("CONFIG")
 class DynamoLedger:
     """A CloudLedger in an open table; closing the ledger leaves the table open."""
 
-    def __init__(self, table: DynamoTable, *, now: Callable[[], datetime]) -> None:
+    def __init__(self, table: DynamoTable, *, now: Callable[[], datetime], counter_shards: int = 0) -> None:
+        """New batches count in `counter_shards` rows, so that many functions can move their items at once.
+
+        Versions before 0.2 do not read them. 0 counts in the row of the batch.
+        """
         self._table = table
         self._now = now
+        self._counter_shards = counter_shards
+        self._next_shard = random.randrange(1 << 16)  # noqa: S311 - only so that functions begin at different shards
         self._batch_places: dict[str, bytes] = {}
+        self._shards: dict[str, int] = {}
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
-        """All transactions of a batch write its counters: two at the same time would only conflict."""
+        """Transactions that count in the same row take turns: two at the same time would only conflict."""
 
     async def start_batch(self, batch: Batch) -> None:
         rules.check_counters(batch.counters)
         token = new_token()
-        row = rows.batch_row(batch, token=token, number_in_order=await self._next_batch_number())
+        number_in_order = await self._next_batch_number()
+        row = rows.batch_row(batch, token=token, number_in_order=number_in_order, shards=self._counter_shards)
+        order = keys.key(keys.BATCH_ORDER, number_in_order.to_bytes(8, "big")) | {"b": {"S": batch.batch_id}}
         config = keys.config_key(batch.batch_id) | {"config": keys.text(batch.config)}
         absent = "attribute_not_exists(pk)"
         try:
             await self._table.transact(
-                token, [{"Put": {"Item": row, "ConditionExpression": absent}}, {"Put": {"Item": config}}]
+                token,
+                [
+                    {"Put": {"Item": row, "ConditionExpression": absent}},
+                    {"Put": {"Item": config}},
+                    {"Put": {"Item": order}},
+                ],
             )
         except ConditionFailed:
             raise LedgerError(f"batch {batch.batch_id} exists already") from None
@@ -141,11 +157,12 @@ class DynamoLedger:
             step = rows.entry(after, at=rules.to_ms(self._now()), reason=reason)
             history = rows.bounded([*rows.history_of(seen), step])
             place = await self._batch_place(item.batch_id)
+            counters = self._counters_place(item.batch_id)
             move = Move(
                 before, after, history, tagged=tagged, shares=share_tag, batch_place=place,
-                counted=rows.counted_rows(seen),
+                counted=rows.counted_rows(seen), counters=counters,
             )  # fmt: skip
-            async with self._turns[item.batch_id]:
+            async with self._turns[counters.name]:
                 if await move.write(self._table):
                     return after
         raise LedgerError(f"the tag of {item.source} is claimed by too many items at once")
@@ -164,11 +181,11 @@ class DynamoLedger:
                 yield item
 
     async def counts(self, batch_id: str) -> dict[ItemState, int]:
-        row = await self._table.get(keys.batch_key(batch_id))
+        row = await self._counted(batch_id)
         return rows.counts_of(row) if row else {}
 
     async def row_totals(self, batch_id: str) -> RowTotals:
-        row = await self._table.get(keys.batch_key(batch_id))
+        row = await self._counted(batch_id)
         return rows.row_totals_of(row) if row else NO_ROWS
 
     async def history(self, batch_id: str, source: str) -> list[HistoryEntry]:
@@ -284,9 +301,24 @@ class DynamoLedger:
         )
         return [batch for batch in found if batch.state is not BatchState.COMPLETE]
 
+    async def recent_batches(self, count: int) -> list[Batch]:
+        if count == 0:
+            return []
+        newest = await self._table.last(keys.BATCH_ORDER, limit=count)
+        if len(newest) < count and len(newest) < await self._batch_count():
+            return (await self.batches())[-count:]
+        found = {one.batch_id: one for one in await self._batches_of([keys.batch_key(r["b"]["S"]) for r in newest])}
+        return [found[row["b"]["S"]] for row in reversed(newest) if row["b"]["S"] in found]
+
+    async def _batch_count(self) -> int:
+        row = await self._table.get(keys.BATCH_NUMBERS)
+        return int(row["batches"]["N"]) if row else 0
+
     async def moves_of(self, batch_id: str) -> tuple[int, int]:
-        row = await self._existing(batch_id)
-        return int(row["moves"]["N"]), int(row.get("manifest_moves", number(0))["N"])
+        row = await self._counted(batch_id)
+        if row is None:
+            raise _no_batch(batch_id)
+        return rows.moves_in(row), int(row.get("manifest_moves", number(0))["N"])
 
     async def record_manifest(self, batch_id: str, *, moves: int) -> bool:
         await self._existing(batch_id)
@@ -331,15 +363,41 @@ class DynamoLedger:
         added = 0
         place = await self._batch_place(batch_id)
         for group in groups_of(new):
-            async with self._turns[batch_id]:
-                added += await add_group(self._table, batch_id, group, batch_place=place)
+            counters = self._counters_place(batch_id)
+            async with self._turns[counters.name]:
+                added += await add_group(self._table, group, batch_place=place, counters=counters)
         return added
 
     async def _batch_place(self, batch_id: str) -> bytes:
         """Return the place of a batch among all batches, which never changes."""
         if batch_id not in self._batch_places:
-            self._batch_places[batch_id] = keys.batch_place(rows.batch_order(await self._existing(batch_id)))
+            row = await self._existing(batch_id)
+            self._shards[batch_id] = rows.shards_of(row)
+            self._batch_places[batch_id] = keys.batch_place(rows.batch_order(row))
         return self._batch_places[batch_id]
+
+    def _counters_place(self, batch_id: str) -> CountersPlace:
+        """Return where the next transaction of a batch counts, whose place is known: the shards take turns."""
+        shards = self._shards[batch_id]
+        self._next_shard += 1
+        return CountersPlace(batch_id=batch_id, shard=self._next_shard % shards if shards else None)
+
+    async def _counted(self, batch_id: str) -> Row | None:
+        """Return the row of a batch with all of its counters.
+
+        The shards are read one after the other. If they seem to say that no item is open, they are read until none
+        has changed between two reads: then the sum was true at the time between them.
+        """
+        row = await self._table.get(keys.batch_key(batch_id))
+        if row is None or not rows.shards_of(row):
+            return row
+        seen: list[Row] | None = None
+        while True:
+            shards = [one async for page in self._table.query(keys.counters_of(batch_id)) for one in page]
+            total = rows.with_shards(row, shards)
+            if seen == shards or any(rows.counts_of(total).get(state) for state in OPEN_STATES):
+                return total
+            seen = shards
 
     async def _existing(self, batch_id: str) -> Row:
         row = await self._table.get(keys.batch_key(batch_id))

@@ -6,6 +6,7 @@ An item stays below 1 KB, the size of one write unit, unless rows are left out o
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
@@ -58,6 +59,9 @@ _HEX = re.compile(r"[0-9a-f]{64}")
 _COUNTER, _STATE_COUNT, _ROW_COUNT = "c_", "n_", "r_"
 _COUNTED = "rt"
 """The attribute of items whose rows are in the totals of their batch; those of earlier versions lack it."""
+
+_SHARDS = "sh"
+"""The attribute with the number of shards that the counters of a batch have; batches without it have none."""
 
 _BATCH_TEXTS = {"source_uri": "su", "account": "ac", "out": "o"}
 
@@ -169,11 +173,11 @@ def history_of(row: Row) -> list[HistoryEntry]:
     return steps
 
 
-def batch_row(batch: Batch, *, token: bytes, number_in_order: int) -> Row:
+def batch_row(batch: Batch, *, token: bytes, number_in_order: int, shards: int = 0) -> Row:
     """Return the row of a new batch, without its configuration; see `batch_order` for the number."""
     row = keys.batch_key(batch.batch_id) | {"w": {"B": token}, "moves": number(0), "nr": number(number_in_order)}
     row |= {short: text(getattr(batch, name)) for name, short in _BATCH_TEXTS.items()}
-    row |= {"ts": number(rules.to_ms(batch.started_at))}
+    row |= {"ts": number(rules.to_ms(batch.started_at))} | ({_SHARDS: number(shards)} if shards else {})
     row |= {_COUNTER + name: number(count) for name, count in batch.counters.items()}
     changes, _ = batch_changes(
         batch.batch_id, {name: getattr(batch, name) for name in rules.BATCH_CHANGES - {"config"}}
@@ -238,9 +242,31 @@ def state_count(state: ItemState) -> str:
     return _STATE_COUNT + state
 
 
+def shards_of(row: Row) -> int:
+    """Return how many shards the counters of a batch have, 0 if they are in its own row."""
+    return int(row.get(_SHARDS, number(0))["N"])
+
+
+def moves_in(row: Row) -> int:
+    """Return how many transactions a row of counters has counted."""
+    return int(row.get("moves", number(0))["N"])
+
+
+def with_shards(row: Row, shards: Sequence[Row]) -> Row:
+    """Return the row of a batch with the counters of its shards added to its own."""
+    total: Counter[str] = Counter()
+    for one in (row, *shards):
+        total.update({name: int(value["N"]) for name, value in one.items() if _is_sharded(name)})
+    return row | {name: number(count) for name, count in total.items()}
+
+
+def _is_sharded(name: str) -> bool:
+    return name == "moves" or name.startswith((_STATE_COUNT, _ROW_COUNT))
+
+
 def counts_of(row: Row) -> dict[ItemState, int]:
     found = {state: int(row.get(state_count(state), number(0))["N"]) for state in ItemState}
-    return {state: count for state, count in found.items() if count}
+    return {state: count for state, count in found.items() if count > 0}
 
 
 def row_counter(name: str) -> str:

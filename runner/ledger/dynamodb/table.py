@@ -176,6 +176,20 @@ class DynamoTable:
                 return
             arguments["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
 
+    async def last(self, pk: str, *, limit: int) -> list[Row]:
+        """Return the last rows of a partition, in descending order of their sort keys."""
+        answer = await self._call(
+            "query",
+            KeyConditionExpression="#p = :p",
+            ExpressionAttributeNames={"#p": "pk"},
+            ExpressionAttributeValues={":p": {"S": pk}},
+            ConsistentRead=True,
+            ScanIndexForward=False,
+            Limit=limit,
+        )
+        found: list[Row] = answer["Items"]
+        return found
+
     async def with_value(self, index: str, attribute: str, value: str) -> list[Row]:
         """Return the keys of the first page of rows with that value in an index, which may lag."""
         answer = await self._call(

@@ -21,6 +21,32 @@ _ABSENT = "attribute_not_exists(pk)"
 _ITEM, _COUNTS, _TAG, _FILE, _HELD_BACK, _IMPORT = "item", "counts", "tag", "file", "held back", "import"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CountersPlace:
+    """Where a transaction counts: the row of its batch, or one of the shards that its batch has for that."""
+
+    batch_id: str
+    shard: int | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.batch_id} {self.shard}"
+
+    def update(self, changes: Mapping[str, int]) -> Action:
+        """Return the action that counts a transaction, and adds to counters by the names of their attributes."""
+        added = {"moves": 1} | {name: count for name, count in changes.items() if count}
+        of_batch = self.shard is None
+        key = keys.batch_key(self.batch_id) if self.shard is None else keys.counters_key(self.batch_id, self.shard)
+        return {
+            "Update": {
+                "Key": key,
+                "UpdateExpression": f"ADD {', '.join(f'{name} :{name}' for name in added)}",
+                "ExpressionAttributeValues": {f":{name}": number(count) for name, count in added.items()},
+            }
+            | ({"ConditionExpression": "attribute_exists(pk)"} if of_batch else {})
+        }
+
+
 @dataclass(frozen=True, slots=True)
 class Move:
     """One move of an item: `tagged` is the row of the tag it claims as it was read, `{}` if the tag was unused.
@@ -35,6 +61,7 @@ class Move:
     shares: bool
     batch_place: bytes
     counted: RowTotals
+    counters: CountersPlace
 
     async def write(self, table: DynamoTable) -> bool:
         """Write the move; False if another item claimed the tag in the meantime. Raises StaleItem, ImportIdTaken."""
@@ -65,7 +92,7 @@ class Move:
                     "ExpressionAttributeValues": {":r": number(before.revision)},
                 }
             },
-            _COUNTS: _count(after.batch_id, changed, changed_counters(self.counted, after.row_totals)),
+            _COUNTS: _count(self.counters, changed, changed_counters(self.counted, after.row_totals)),
         }
         if self.tagged is not None:
             seen = None if self.shares else self.tagged
@@ -96,16 +123,18 @@ def groups_of(records: Sequence[Recorded]) -> Iterator[list[Recorded]]:
         yield group
 
 
-async def add_group(table: DynamoTable, batch_id: str, records: Sequence[Recorded], *, batch_place: bytes) -> int:
+async def add_group(
+    table: DynamoTable, records: Sequence[Recorded], *, batch_place: bytes, counters: CountersPlace
+) -> int:
     """Add the items that are new in one transaction, and return how many. Raises ImportIdTaken."""
     new = list(records)
     while new:
         token = new_token()
         try:
-            await table.transact(token, _adding(batch_id, new, token=token, batch_place=batch_place))
+            await table.transact(token, _adding(counters, new, token=token, batch_place=batch_place))
         except ConditionFailed as error:
             if 0 in error.found:
-                raise LedgerError(f"there is no batch {batch_id}") from None
+                raise LedgerError(f"there is no batch {counters.batch_id}") from None
             rest = [record for place, record in enumerate(new, start=1) if place not in error.found]
             if len(rest) == len(new):
                 raise _taken(next(import_id for record in new for import_id in record.import_ids)) from None
@@ -115,7 +144,7 @@ async def add_group(table: DynamoTable, batch_id: str, records: Sequence[Recorde
     return 0
 
 
-def _adding(batch_id: str, records: Sequence[Recorded], *, token: bytes, batch_place: bytes) -> list[Action]:
+def _adding(counters: CountersPlace, records: Sequence[Recorded], *, token: bytes, batch_place: bytes) -> list[Action]:
     puts = [_put_new(record, token=token) for record in records]
     imports = [_claim(record.item, one, token=token) for record in records for one in record.import_ids]
     tagged: dict[str, list[Item]] = {}
@@ -126,7 +155,7 @@ def _adding(batch_id: str, records: Sequence[Recorded], *, token: bytes, batch_p
     files = [_note_file(record.item, batch_place) for record in records if _is_of_file(record.item)]
     held_back = [_note_held_back(record.item) for record in records if _is_held_back(record.item)]
     rows_added = sum((record.item.row_totals for record in records), NO_ROWS)
-    counts = _count(batch_id, Counter(record.item.state for record in records), rows_added.counters)
+    counts = _count(counters, Counter(record.item.state for record in records), rows_added.counters)
     return [counts, *puts, *imports, *tags, *files, *held_back]
 
 
@@ -151,20 +180,10 @@ def _put_new(record: Recorded, *, token: bytes) -> Action:
     return {"Put": {"Item": rows.item_row(record.item, record.history, token=token), "ConditionExpression": _ABSENT}}
 
 
-def _count(batch_id: str, changed: Counter[ItemState], changed_rows: Mapping[str, int]) -> Action:
+def _count(counters: CountersPlace, changed: Counter[ItemState], changed_rows: Mapping[str, int]) -> Action:
     """Return the action that counts a transaction, and updates the number of items in each state and of their rows."""
-    counts = {rows.state_count(state): count for state, count in changed.items() if count}
-    counts |= {rows.row_counter(name): count for name, count in changed_rows.items() if count}
-    adds = ["moves :one", *(f"{name} :{name}" for name in counts)]
-    return {
-        "Update": {
-            "Key": keys.batch_key(batch_id),
-            "UpdateExpression": f"ADD {', '.join(adds)}",
-            "ConditionExpression": "attribute_exists(pk)",
-            "ExpressionAttributeValues": {":one": number(1)}
-            | {f":{name}": number(count) for name, count in counts.items()},
-        }
-    }
+    counts = {rows.state_count(state): count for state, count in changed.items()}
+    return counters.update(counts | {rows.row_counter(name): count for name, count in changed_rows.items()})
 
 
 def _claim(item: Item, import_id: str, *, token: bytes) -> Action:
