@@ -11,7 +11,7 @@ from runner.errors import PackUnaccounted, ResultInvalid
 from runner.packing.layout import PackLayout
 from runner.packing.marker import MARKER_NAMES, Marker, MarkerColumn
 from runner.packing.result_rows import PackRows, column_of
-from runner.packing.split import PackResult, PackSplitter, offenders
+from runner.packing.split import Offenders, PackResult, PackSplitter, offenders
 
 ONE, TWO = "aaaabbbbccccd", "k3f5x2ab7q2mc"
 UNMAPPED = MarkerColumn(MARKER_NAMES[0])
@@ -111,6 +111,22 @@ def test_a_row_whose_marker_is_not_where_it_should_be_is_never_passed_over(row: 
     assert caught.value.code == "marker_invalid"
 
 
+@pytest.mark.parametrize(
+    ("row", "column"),
+    [
+        ('{"a":1}', None),
+        ('{"Bulkhead marker":"M","Bulkhead marker":"M"}', FIELD),
+        ('{"Bulkhead marker":"\\u006dM"}', FIELD),
+    ],
+)
+def test_a_marker_that_is_missing_twice_or_written_oddly_is_never_passed_over(
+    row: str, column: MarkerColumn | None
+) -> None:
+    with pytest.raises(PackUnaccounted) as caught:
+        own_rows(f"[{row.replace('M', EVERY[0])}]", column)
+    assert caught.value.code == "marker_invalid"
+
+
 def test_a_result_tells_by_itself_how_its_markers_come_back() -> None:
     assert column_of({"a": 1, "$unmapped": {"0": EVERY[0]}}) == UNMAPPED
     assert column_of({"Bhpk qzxv": EVERY[0]}) == MarkerColumn("Bhpk qzxv", is_field=True)
@@ -131,7 +147,9 @@ def test_rows_that_errors_name_are_accounted_for_and_the_errors_are_the_members_
         "errorCount": 3,
         "rowsWithError": [1, 3],
     }
-    one, two = split(result(EVERY[0], EVERY[2], EVERY[4]), metadata).members
+    found = split(result(EVERY[0], EVERY[2], EVERY[4]), metadata)
+    assert not found.errors_are_cut
+    one, two = found.members
     assert one.metadata == {
         "totalRows": 2, "validRows": 1, "invalidRows": 1, "rowsWithError": [1], "errors": [error(1)], "errorCount": 1,
     }  # fmt: skip
@@ -210,6 +228,7 @@ def test_a_result_that_is_no_complete_array_is_invalid(content: bytes) -> None:
 def test_the_errors_of_a_review_name_its_offenders() -> None:
     found = offenders([error(0), error(1), error(4)], LAYOUT)
     assert (found.tags, found.are_all) == (frozenset((ONE, TWO)), True)
+    assert offenders([error(2)], LAYOUT) == Offenders(frozenset((TWO,)), are_all=True)
     structural = offenders([error(0), {"type": "FIELD_NOT_MAPPED", "message": "no"}], LAYOUT)
     assert (structural.tags, structural.are_all) == (frozenset((ONE,)), False)
     assert offenders([], LAYOUT).are_all is False
