@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, Self
 
 from runner import identity
+from runner.check.engine_of_runs import EngineOfRuns
 from runner.config.options import RunOptions
 from runner.config.run_spec import RunSpec
 from runner.errors import BatchTaken, ConfigError, LedgerLocked, SourceLocked
@@ -51,7 +52,6 @@ if TYPE_CHECKING:
     from runner.local.source_lock import SourceLock
     from runner.protocols import ImportsApi, Source
     from runner.reviews import OpenReview
-    from runner.stages.context import Gate
 
 
 _LOOK_AGAIN_S = 1.0
@@ -108,9 +108,9 @@ class Bulkhead:
         its results replace those of earlier sandboxes in the same place.
         """
         self._settings = settings
-        self._engine = engine
         self._on_event = on_event
         self._resources = Resources(settings, on_event=on_event)
+        self._engine = EngineOfRuns(self._resources, engine)
         self._batches = Batches(self._resources)
         self._contexts = Contexts(self._resources, in_sandbox=in_sandbox)
         self._runs: list[_ActiveRun] = []
@@ -397,7 +397,8 @@ class Bulkhead:
         source, ledger = await self._resources.source(spec.source), await self._readable_ledger()
         discovery = self._discovery(spec, source, ledger)
         quota = self._settings.create_quota
-        return await planning.plan(source, discovery, spec.routes, quota=quota, free=free, ledger=ledger)
+        packer = self._engine.packer(spec, source, ledger)
+        return await planning.plan(source, discovery, spec.routes, quota=quota, free=free, ledger=ledger, packer=packer)
 
     async def explain(self, spec: RunSpec, path: str) -> Explanation:
         """Return the route of one file and why, and what `run` would do with it. Raises SourceNotFound, ConfigError."""
@@ -411,6 +412,7 @@ class Bulkhead:
             endpoint=self._resources.endpoint,
             again=spec.again,
             retry_failed=spec.retry_failed,
+            packer=self._engine.packer(spec, source, ledger),
         )
         if found is None:
             raise ConfigError(f"{path} is excluded by the filters", hint="see --include, --exclude and --min-age")
@@ -498,7 +500,8 @@ class Bulkhead:
             spec,
             emit=active.emit,
             stop=active.stop,
-            gate=self._gate(spec, active),
+            gate=self._engine.gate(spec, emit=active.emit, keep=active.opened.enter_async_context),
+            packing=self._engine.packing(spec),
             source_lock=active.source_lock,
         )
         owner = await self._contexts.prepare_out(batch, spec)
@@ -546,20 +549,6 @@ class Bulkhead:
         outcome = await asyncio.shield(finish(batch, result, Records.of(context, owner)))
         missing = ended.missing_schemas if ended else ()
         return replace(outcome, kept_ledger=str(kept) if kept else None, missing_schemas=missing)
-
-    def _gate(self, spec: RunSpec, active: _ActiveRun) -> Gate | None:
-        if spec.check is None:
-            return None
-        if self._engine is None:
-            raise ConfigError(
-                "this batch checks its files, but no engine is given",
-                hint="pass Bulkhead(settings, engine=runner.check.sandbox_engine.sandbox_engine)",
-            )
-        from runner.check import GateMode  # noqa: PLC0415 - processes and engine, which most runs never need
-        from runner.check.setup import gate  # noqa: PLC0415
-
-        mode, keep = GateMode(spec.check), active.opened.enter_async_context
-        return gate(self._resources, spec, self._engine(), mode=mode, emit=active.emit, keep=keep)
 
     async def _start(self, ledger: Ledger, spec: RunSpec, uri: str) -> Batch:
         now = self._resources.clock.now()

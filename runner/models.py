@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -32,6 +33,9 @@ IMPORT_MISSING = "import_missing"
 
 RESULT_MISSING = "result_missing"
 """Error code of an item whose import succeeded without a result; on an open item, the result was not there so far."""
+
+PACK_UNACCOUNTED = "pack_unaccounted"
+"""Error code of an item whose pack was imported with a result that does not account for every row that was sent."""
 
 UPLOAD_NOT_TAKEN = "upload_not_taken"
 """Error code of an item whose file is in storage although its import waited for it until its upload URL ended."""
@@ -106,8 +110,8 @@ TRANSITIONS: dict[ItemState, frozenset[ItemState]] = {
     _S.PROCESSING: frozenset({_S.NEEDS_REVIEW, _S.SUCCEEDED, _S.FAILED}),
     _S.NEEDS_REVIEW: frozenset({_S.SUCCEEDED, _S.FAILED}),
     _S.SUCCEEDED: frozenset({_S.COLLECTED, _S.FAILED}),
-    _S.COLLECTED: frozenset({_S.SUCCEEDED}),
-    _S.FAILED: frozenset({_S.QUEUED, _S.PROCESSING, _S.NEEDS_REVIEW, _S.SUCCEEDED, _S.SKIPPED}),
+    _S.COLLECTED: frozenset({_S.PACKED, _S.SUCCEEDED}),
+    _S.FAILED: frozenset({_S.QUEUED, _S.PACKED, _S.PROCESSING, _S.NEEDS_REVIEW, _S.SUCCEEDED, _S.SKIPPED}),
     _S.REJECTED: frozenset({_S.QUEUED}),
     _S.SKIPPED: frozenset({_S.QUEUED}),
     _S.UNCERTAIN: frozenset({_S.QUEUED, _S.FAILED}),
@@ -279,6 +283,23 @@ class Item:
         }
 
     @property
+    def is_in_pack(self) -> bool:
+        """Return whether the item's data is in a pack, or was sent with one."""
+        return self.state is ItemState.PACKED or self.pack_import_id is not None
+
+    @property
+    def rows_of_pack(self) -> tuple[int, int] | None:
+        """Return the numbers of the item's first and last row in its pack, from 1; None if no pack has its data."""
+        if not self.is_in_pack or self.pack_row is None or self.pack_rows is None:
+            return None
+        return self.pack_row, self.pack_row + self.pack_rows - 1
+
+    @property
+    def carrying_id(self) -> str | None:
+        """Return the id of the import that has the item's data: its own, or that of its pack."""
+        return self.import_id or self.pack_import_id
+
+    @property
     def bound_id(self) -> str:
         """Return the id of the item's import. Raises LookupError if it has none."""
         if self.import_id is None:
@@ -346,6 +367,11 @@ _OF_PACKS = ".packs"
 def batch_of_packs(batch_id: str) -> str:
     """Return the id of the batch whose items are the packs of a batch."""
     return batch_id + _OF_PACKS
+
+
+def batch_of_members(batch_id: str) -> str:
+    """Return the id of the batch whose items are the members of packs; of any other batch, its own id."""
+    return batch_id.removesuffix(_OF_PACKS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -471,6 +497,8 @@ class RemoteImport:
     review_url: str | None = field(default=None, repr=False)
     import_errors: tuple[dict[str, Any], ...] = field(default=(), repr=False)
     rows: RowsRead | None = field(default=None, repr=False)
+    result_metadata: Mapping[str, Any] | None = field(default=None, repr=False)
+    """What the vendor says about the rows, as it came."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

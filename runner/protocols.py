@@ -114,7 +114,18 @@ class Prepared:
     rows: bytes | None = None
 
 
-class Source(Protocol):
+class InputReader(Protocol):
+    """Reads the inputs of items."""
+
+    async def prepare(self, item: Item) -> Prepared:
+        """Read the item's input once, for its fingerprint or rows.
+
+        Raises ItemRejected, SourceNotFound; and FileUnavailable if it cannot be read at the moment, also after retries.
+        """
+        ...
+
+
+class Source(InputReader, Protocol):
     """Where items come from."""
 
     @property
@@ -131,13 +142,6 @@ class Source(Protocol):
 
     async def selection(self, sources: Sequence[str]) -> dict[str, bool]:
         """Return {key: whether the filters take the input} for those inputs that exist."""
-        ...
-
-    async def prepare(self, item: Item) -> Prepared:
-        """Read the item's input once, for its fingerprint or rows.
-
-        Raises ItemRejected, SourceNotFound; and FileUnavailable if it cannot be read at the moment, also after retries.
-        """
         ...
 
 

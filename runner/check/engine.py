@@ -21,6 +21,12 @@ class Outcome(Protocol):
     def metadata(self) -> dict[str, Any]: ...
 
 
+class ResultStream(Protocol):
+    """Takes the bytes of a result."""
+
+    def write(self, data: bytes, /) -> int: ...
+
+
 class DiscardedResult:
     """A stream that discards what is written to it: a check needs no results."""
 
@@ -39,7 +45,7 @@ class RunImport(Protocol):
         schema: Mapping[str, Any],
         filename: str,
         user: Mapping[str, Any] | None,
-        result: DiscardedResult,
+        result: ResultStream,
     ) -> Outcome: ...
 
 

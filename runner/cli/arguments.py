@@ -19,6 +19,7 @@ from runner.cli.option_groups import (
     JsonIsNew,
     Ledger,
     Pace,
+    Pack,
     Patience,
     Places,
     PlanQuota,
@@ -93,6 +94,7 @@ class RunArguments(
     Encoding,
     Schema,
     FilenameTag,
+    Pack,
     Pace,
     Places,
     Sandbox,
@@ -110,6 +112,15 @@ class RunArguments(
             "--check",
             "[=skip|warn]",
             "Reject files that the check predicts will fail; with =warn, report them but send them.",
+            Panel.PACE,
+        ),
+    ] = None
+    ignore_pack: Annotated[
+        list[str] | None,
+        Option(
+            "--ignore-pack",
+            "TAG",
+            "Run although a pack of this source, which this ledger does not know, was sent; can be repeated.",
             Panel.PACE,
         ),
     ] = None
@@ -173,11 +184,11 @@ class DismissArguments(Dismissal, Account, Json, Verbose):
     """What `dismiss` takes."""
 
 
-class PlanArguments(Source, Selection, Again, Encoding, Schema, PlanQuota, Places, Json, Verbose):
+class PlanArguments(Source, Selection, Again, Encoding, Schema, Pack, PlanQuota, Places, Json, Verbose):
     """What `plan` takes."""
 
 
-class ExplainArguments(Selection, Again, Encoding, Schema, Account, Json, Verbose):
+class ExplainArguments(Selection, Again, Encoding, Schema, Pack, Account, Json, Verbose):
     """What `explain` takes."""
 
     file: Annotated[str, Argument("FILE", "The file or object to explain.")]

@@ -53,6 +53,8 @@ class Selection(Arguments):
     retry_failed: bool = False
     fail_if_empty: bool = False
     check: Literal["skip", "warn"] | None = None
+    pack: str | None = None
+    ignore_pack: list[str] | None = None
     log_file: Path | None = None
     include: Annotated[
         list[str] | None,
@@ -83,7 +85,7 @@ class Selection(Arguments):
     def spec(self, loaded: "LoadedSettings", *, source: str | None = None) -> "RunSpec":
         """Return what to run; `source` replaces the argument. Raises ConfigError, SourceNotFound."""
         from runner.config.routes import Routes
-        from runner.config.run_spec import RunSpec
+        from runner.config.run_spec import RunSpec, pack_of
         from runner.sources import source_spec
 
         settings = loaded.settings
@@ -108,6 +110,8 @@ class Selection(Arguments):
             retry_failed=self.retry_failed,
             fail_if_empty=self.fail_if_empty,
             check=self.check,
+            pack=pack_of(self.pack),
+            ignored_packs=tuple(self.ignore_pack or ()),
         )
 
 
@@ -242,6 +246,21 @@ class Encoding(Arguments):
             "Read text files in this encoding, such as cp1250, and send them as UTF-8.",
             Panel.FILES,
             setting="encoding",
+        ),
+    ] = None
+
+
+class Pack(Arguments):
+    """Whether small files travel together."""
+
+    pack: Annotated[
+        str | None,
+        Option(
+            "--pack",
+            "auto|off|N",
+            "Send small files of one schema together, up to N in one import, and split the result.",
+            Panel.PACE,
+            default="off",
         ),
     ] = None
 

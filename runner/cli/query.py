@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from runner.aws.client import aws_extra
 from runner.bulkhead import Bulkhead
 from runner.cli.json_output import write_document
-from runner.cli.session import prepared
+from runner.cli.session import default_engine, prepared
 from runner.cli.styles import console, line, logging_to
 from runner.events import Notice
 from runner.formatting import shown
@@ -92,7 +92,7 @@ def _routes(loaded: LoadedSettings) -> tuple[Route, ...]:
 async def session(args: Arguments) -> AsyncIterator[LocalSession]:
     """Open Bulkhead with the settings that the arguments name. Raises ConfigError."""
     with prepared(args) as loaded, logging_to(console(stderr=True), verbose=args.verbose):
-        async with Bulkhead(loaded.settings, on_event=print_notice) as bulkhead:
+        async with Bulkhead(loaded.settings, on_event=print_notice, engine=default_engine) as bulkhead:
             yield LocalSession(args, loaded, bulkhead)
 
 

@@ -24,7 +24,7 @@ from runner.cli.notifications import notifying
 from runner.cli.progress import Progress, QuietProgress, clock_stamp, showing, unstamped
 from runner.cli.progress_state import ProgressState
 from runner.cli.review_tables import print_tracked
-from runner.cli.session import prepared, standalone_sandbox
+from runner.cli.session import default_engine, prepared, standalone_sandbox
 from runner.cli.signals import interrupting
 from runner.cli.styles import console, line, logging_to
 from runner.cli.summary import RunSummary, counts, print_summary
@@ -37,7 +37,6 @@ from runner.models import ItemState
 from runner.sources.spec import local_path
 
 if TYPE_CHECKING:
-    from runner.check import Engine
     from runner.cli.arguments import Stoppable
     from runner.cli.options import Arguments
     from runner.cli.output_options import Lines
@@ -148,7 +147,9 @@ async def _open(
                 if outputs.log:
                     outputs.log.write(message)
 
-            async with Bulkhead(loaded.settings, on_event=take, engine=_engine, in_sandbox=args.sandbox) as bulkhead:
+            async with Bulkhead(
+                loaded.settings, on_event=take, engine=default_engine, in_sandbox=args.sandbox
+            ) as bulkhead:
                 with interrupting(bulkhead, tell=tell, within_s=args.stop_within_s()):
                     yield bulkhead
 
@@ -196,12 +197,6 @@ class MoveCounts:
 def _kept_ledger(outcome: BatchOutcome) -> str:
     """Return the option that names the copy of a replaced ledger; of an option that is given twice, the last counts."""
     return f" --ledger {shlex.quote(outcome.kept_ledger)}" if outcome.kept_ledger else ""
-
-
-def _engine() -> Engine:
-    from runner.check.sandbox_engine import sandbox_engine
-
-    return sandbox_engine()
 
 
 @asynccontextmanager

@@ -14,6 +14,7 @@ from runner.cli.embedded_sandbox import embedded
 from runner.cli.styles import console, line
 
 if TYPE_CHECKING:
+    from runner.check import Engine
     from runner.cli.options import Arguments
     from runner.config.settings import LoadedSettings
 
@@ -75,3 +76,10 @@ def saved_schemas(loaded: LoadedSettings) -> Path | None:
         return None
     schemas = loaded.config_file.parent / SAVED_SCHEMAS
     return schemas if schemas.is_dir() else None
+
+
+def default_engine(hook_hosts: str | None = None) -> Engine:
+    """Return the sandbox's engine; its hooks may fetch from these hosts, separated by commas. Raises ConfigError."""
+    from runner.check.sandbox_engine import sandbox_engine
+
+    return sandbox_engine([name.strip() for name in (hook_hosts or "").split(",") if name.strip()])

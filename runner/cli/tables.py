@@ -22,7 +22,7 @@ from runner.sources.spec import local_path
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from runner.local.plan import Explanation, Plan
+    from runner.local.plan import Explanation, PackingPlan, Plan
     from runner.local.reconcile import Difference
     from runner.models import BatchStatus
     from runner.reviews import OpenReview
@@ -50,9 +50,21 @@ def print_plan(console: Console, plan: Plan) -> None:
     if plan.creates:
         wait = f"the last import after {lasting(plan.finish_in_s)}"
         line(console, f"the quota allows {wait if plan.finish_in_s else 'all imports immediately'}")
+    if plan.packing:
+        _packing(console, plan, plan.packing)
     if plan.by_route:
         line(console, "\nBy route", style="bold")
         columns(console, [(shown(name), f"{count:,}") for name, count in plan.by_route.items()])
+    _not_sent(console, plan)
+    if plan.linked_directories:
+        line(console, f"\n{shown(plan.linked_directories)}")
+    _rejections(console, plan)
+    for sentence in sentences(plan.schema_remarks):
+        line(console, f"notice: {shown(sentence)}", style="yellow")
+
+
+def _not_sent(console: Console, plan: Plan) -> None:
+    """Write which files a run leaves out, apart from rejected ones."""
     if plan.skipped:
         line(console, f"\n{counted(plan.skipped, 'item')} skipped: unchanged since an earlier import")
     if plan.failed_before:
@@ -62,11 +74,16 @@ def print_plan(console: Console, plan: Plan) -> None:
         _earlier_reviews(console, plan.earlier_reviews)
     if plan.too_young:
         line(console, f"\n{counted(plan.too_young, 'file')} changed too recently: left for a later run")
-    if plan.linked_directories:
-        line(console, f"\n{shown(plan.linked_directories)}")
-    _rejections(console, plan)
-    for sentence in sentences(plan.schema_remarks):
-        line(console, f"notice: {shown(sentence)}", style="yellow")
+
+
+def _packing(console: Console, plan: Plan, packing: PackingPlan) -> None:
+    """Write how files travel together, and why others do not, the most common reason first."""
+    alone = sum(plan.by_route.values()) - packing.files
+    packs = f"{counted(packing.files, 'file')} in {counted(packing.packs, 'pack')}, {alone:,} alone"
+    saved = f", instead of {lasting(packing.alone_finish_in_s)} without packs" if packing.packs else ""
+    line(console, f"{packs}: {counted(plan.creates, 'create')}{saved}")
+    for code, count in packing.alone.items():
+        prose(console, f"{count:,} alone: {shown(packing.alone_reasons[code])}", lead="  ", style="dim")
 
 
 def _earlier_reviews(console: Console, reviews: Sequence[OpenReview]) -> None:
@@ -96,6 +113,8 @@ def print_explanation(console: Console, explanation: Explanation) -> None:
     """Write which route a file gets and why, and what `run` would do with it."""
     line(console, shown(explanation.source), style="bold")
     line(console, f"  would be {_PARTICIPLES[explanation.verdict]}: {shown(explanation.reason)}")
+    if explanation.alone:
+        line(console, f"  alone, not in a pack: {shown(explanation.alone)}")
     if explanation.schema_id:
         line(console, f"  with the saved schema {shown(explanation.schema_id)}")
     line(console, "\nRoutes, in the order they are tried")

@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
 
@@ -107,6 +107,14 @@ class Route:
             "encoding": self.encoding,
         }
         return {key: value for key, value in parts.items() if value is not None}
+
+
+class RoutesOfItems(Protocol):
+    """Knows the route of each item."""
+
+    def for_version(self, source: str, version: str, /) -> Route | None:
+        """Return the route of an item by its file's name and version, None if it has none."""
+        ...
 
 
 class Routes:

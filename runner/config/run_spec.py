@@ -11,13 +11,32 @@ from runner.config.routes import Routes
 from runner.errors import ConfigError
 from runner.sources import SourceSpec
 
+PACKED_MOST = 1000
+"""Files in a pack, at most (choice)."""
+
+
+def pack_of(text: str | None) -> int | None:
+    """Return how many files a pack has at most, from `auto`, `off`, or a number; None for none. Raises ConfigError."""
+    if text in (None, "off"):
+        return None
+    if text == "auto":
+        return PACKED_MOST
+    if text is not None and text.isascii() and text.isdigit() and 2 <= int(text) <= PACKED_MOST:
+        return int(text)
+    raise ConfigError(
+        f"--pack {text}: give auto, off, or a number of files from 2 to {PACKED_MOST:,}",
+        hint="docs/packing.md says what is packed",
+    )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSpec:
     """What to run: a source, its routes, and where results go (`out`; default `./bulkhead-out/<batch id>`).
 
     `again`, `retry_failed`, and `json_is_new` as in `RunOptions`. With `check` each file is judged before its first
-    create, as `runner.check.Gate` says. `driver` is what processes the batch: a runner, or the functions of a stack.
+    create, as `runner.check.Gate` says. With `pack`, up to so many small files
+    travel together in one import; a person has looked at the packs with the tags `ignored_packs`, which this ledger
+    does not know. `driver` is what processes the batch: a runner, or the functions of a stack.
     `earlier_routes` are those of items that were added before `routes` took effect.
     """
 
@@ -29,6 +48,8 @@ class RunSpec:
     json_is_new: bool = False
     fail_if_empty: bool = False
     check: Literal["skip", "warn"] | None = None
+    pack: int | None = None
+    ignored_packs: tuple[str, ...] = ()
     driver: Literal["runner", "stack"] = "runner"
     earlier_routes: Routes = field(default_factory=lambda: Routes([]))
 
@@ -37,6 +58,8 @@ class RunSpec:
         raw |= {"retry_failed": True} if self.retry_failed else {}
         raw |= {"json_is_new": True} if self.json_is_new else {}
         raw |= {"check": self.check} if self.check else {}
+        raw |= {"pack": self.pack} if self.pack is not None else {}
+        raw |= {"ignored_packs": list(self.ignored_packs)} if self.ignored_packs else {}
         raw |= {"driver": self.driver} if self.driver != "runner" else {}
         raw |= {"earlier_routes": self.earlier_routes.to_json()} if self.earlier_routes.routes else {}
         return orjson.dumps(raw).decode()
@@ -61,6 +84,8 @@ class RunSpec:
             retry_failed=raw.get("retry_failed", False),
             json_is_new=raw.get("json_is_new", False),
             check=raw.get("check"),
+            pack=raw.get("pack"),
+            ignored_packs=tuple(raw.get("ignored_packs", ())),
             driver=raw.get("driver", "runner"),
             earlier_routes=Routes.from_json(raw.get("earlier_routes", [])),
         )

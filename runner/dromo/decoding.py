@@ -60,7 +60,12 @@ def _import_of(data: dict[str, Any], mask: Mask, links: ReviewLinks | None) -> R
         review_url=_review_url(data.get("review_url"), mask, links),
         import_errors=_import_errors(data.get("import_errors"), mask),
         rows=rows_of(data.get("result_metadata"), mask),
+        result_metadata=_object(data.get("result_metadata")),
     )
+
+
+def _object(value: Any) -> Mapping[str, Any] | None:
+    return value if isinstance(value, Mapping) else None
 
 
 def page_of(data: Any, *, mask: Mask = FORMS, links: ReviewLinks | None = None) -> ImportPage:

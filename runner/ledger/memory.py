@@ -124,8 +124,8 @@ class MemoryLedger:
     async def advance(
         self, item: Item, state: ItemState, *, reason: str, share_tag: bool = False, **changes: Unpack[ItemChanges]
     ) -> Item:
-        move = Move(item=item, state=state, reason=reason, changes=changes)
-        before, after = self._judged(move, share_tag=share_tag)
+        move = Move(item=item, state=state, reason=reason, share_tag=share_tag, changes=changes)
+        before, after = self._judged(move)
         if after.import_id != before.import_id:
             self._claim_imports([after])
         self._apply(before, after, reason)
@@ -148,7 +148,7 @@ class MemoryLedger:
         found = [item for item in rows.items.values() if item.pack == pack] if rows else []
         return sorted(found, key=lambda item: item.pack_row or 0)
 
-    def _judged(self, move: Move, *, share_tag: bool = False) -> tuple[Item, Item]:
+    def _judged(self, move: Move) -> tuple[Item, Item]:
         """Return an item before and after a move. Raises StaleItem, IllegalTransition, TagInUse."""
         rows = self._batches.get(move.item.batch_id)
         before = rows.items.get(move.item.source) if rows else None
@@ -156,7 +156,7 @@ class MemoryLedger:
             raise StaleItem(f"another process moved {move.item.source}")
         after = rules.with_state(before, move.state, move.changes)
         if "tag" in move.changes:
-            rules.refuse_tag_in_use(after, self._with_tag(after.tag), share_tag=share_tag)
+            rules.refuse_tag_in_use(after, self._with_tag(after.tag), share_tag=move.share_tag)
         return before, after
 
     def _apply(self, before: Item, after: Item, reason: str) -> None:
@@ -242,6 +242,9 @@ class MemoryLedger:
 
     async def orphans(self, tag: str) -> list[RemoteImport]:
         return [orphan for orphan in self._orphans.values() if tag_of(orphan.original_filename) == tag]
+
+    async def orphans_named(self, start: str) -> list[RemoteImport]:
+        return [orphan for orphan in self._orphans.values() if (orphan.original_filename or "").startswith(start)]
 
     async def close(self) -> None:
         """Release nothing: a simulated restart uses the same object again."""

@@ -18,6 +18,7 @@ class Move:
     item: Item
     state: ItemState
     reason: str
+    share_tag: bool = False
     changes: ItemChanges = field(default_factory=ItemChanges)
 
 
@@ -181,6 +182,10 @@ class PackLedger(Ledger, Protocol):
 
     async def members(self, batch_id: str, pack: str) -> list[Item]:
         """Return the items of a batch that are, or were last, members of a pack, by their rows in it."""
+        ...
+
+    async def orphans_named(self, start: str) -> list[RemoteImport]:
+        """Return the stored orphans whose `original_filename` begins with a text."""
         ...
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from runner.local.source_lock import SourceLock
     from runner.models import Batch
     from runner.stages.context import Gate
+    from runner.stages.packing_setup import PackingSetup
     from runner.stop import StopSignal
 
 
@@ -44,6 +45,7 @@ class Contexts:
         emit: EventHook,
         stop: StopSignal,
         gate: Gate | None = None,
+        packing: PackingSetup | None = None,
         source_lock: SourceLock | None = None,
     ) -> RunContext:
         """Return the context of a run over a batch. Raises ConfigError, LedgerError."""
@@ -68,6 +70,7 @@ class Contexts:
             endpoint=resources.endpoint,
             account=resources.account,
             gate=gate,
+            packing=packing,
             out=batch.out,
             shared=resources.ledger_is_shared,
             check_files=resources.check_files(source_lock),

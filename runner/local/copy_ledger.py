@@ -9,7 +9,7 @@ import orjson
 
 from runner.errors import BatchTaken, ConfigError, LedgerError
 from runner.ledger.location import LedgerTable
-from runner.models import BatchState
+from runner.models import BatchState, ItemState, batch_of_packs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,6 +46,7 @@ async def copy_ledger(
     new = await target.ledger(write=True)
     for batch in batches:
         await _refuse_running(source, batch)
+        await _copy_packs(target, old, new, batch)
         on_copied(await _copy_batch(old, new, batch))
     await _copy_orphans(old, new, whole=batch_id is None)
     if batch_id is None:
@@ -62,6 +63,19 @@ async def _named(ledger: PortableLedger, batch_id: str) -> Batch:
 async def _refuse_running(resources: Resources, batch: Batch) -> None:
     if isinstance(resources.settings.ledger, LedgerTable) and await resources.is_running(batch.batch_id):
         raise BatchTaken(f"a run is working on batch {batch.batch_id}", hint="copy the batch after the run has ended")
+
+
+async def _copy_packs(target: Resources, old: PortableLedger, new: PortableLedger, batch: Batch) -> None:
+    """Copy the packs of a batch. Raises ConfigError if some have not ended, and no run on the target finishes them."""
+    packs = await old.batch(batch_of_packs(batch.batch_id))
+    if packs is None:
+        return
+    if isinstance(target.settings.ledger, LedgerTable) and (await old.counts(batch.batch_id)).get(ItemState.PACKED):
+        raise ConfigError(
+            f"batch {batch.batch_id} has packs that have not ended, which only a ledger in a file can keep",
+            hint=f"finish them first: `bulkhead resume {batch.batch_id}`",
+        )
+    await _copy_batch(old, new, packs)
 
 
 async def _copy_batch(old: PortableLedger, new: PortableLedger, batch: Batch) -> Copied:

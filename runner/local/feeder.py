@@ -32,7 +32,7 @@ async def unfinished(ledger: ItemStore, batch_id: str, *, transitions: Transitio
     empty orphan that is found by its tag. A JSON item is yielded in state `creating`. Raises LedgerError.
     """
     async for item in ledger.items(batch_id, states=_UNFINISHED):
-        if item.state is not _S.CREATING or item.kind is not ItemKind.FILE:
+        if item.state is not _S.CREATING or item.kind is ItemKind.JSON:
             yield item
             continue
         try:

@@ -10,6 +10,7 @@ from runner.events import Notice
 from runner.globs import Globs
 from runner.local.reconcile import Difference, DifferenceKind
 from runner.models import BatchState, Item, ItemState
+from runner.stages.pack_ends import pack_again
 from runner.stages.result_places import ResultPlaces
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class GoneResults:
     def _difference(self, item: Item) -> Difference:
         return Difference(
             source=item.source,
-            import_id=item.bound_id,
+            import_id=item.carrying_id or "",
             kind=DifferenceKind.RESULT_GONE,
             detail=f"the result is no longer at {self._batch.out.rstrip('/')}/{item.result}",
         )
@@ -75,11 +76,18 @@ class GoneResults:
         return [item async for item in self._gone() if globs is None or globs.matches(item.source)]
 
     async def reopen(self, item: Item) -> Item | None:
-        """Return the item as `succeeded`, so that its result is fetched; None if another process moved it first."""
+        """Return the item as `succeeded`, so that its result is fetched; None if another process moved it first.
+
+        The member of a pack is `packed`, and its pack `succeeded`.
+        """
+        reason = "redriven: its result is gone"
         try:
-            return await self._transitions.advance(
-                item, ItemState.SUCCEEDED, reason="redriven: its result is gone", finished_at=None
-            )
+            if item.import_id is None:
+                await pack_again(
+                    [item], ItemState.SUCCEEDED, ledger=self._ledger, transitions=self._transitions, reason=reason
+                )
+                return await self._ledger.item(item.batch_id, item.source)
+            return await self._transitions.advance(item, ItemState.SUCCEEDED, reason=reason, finished_at=None)
         except StaleItem:
             return None
 
@@ -93,7 +101,7 @@ class GoneResults:
     async def _collected(self) -> AsyncIterator[list[Item]]:
         some: list[Item] = []
         async for item in self._ledger.items(self._batch.batch_id, states={ItemState.COLLECTED}):
-            if item.result and item.import_id:
+            if item.result and item.carrying_id:
                 some.append(item)
             if len(some) == LOOK_AT_ONCE:
                 yield some

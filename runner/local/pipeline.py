@@ -13,12 +13,9 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
-from runner.config.options import RunOptions
 from runner.config.route_remarks import fault_sentences, remarks_of_routes
 from runner.errors import (
     AuthRefused,
-    BulkheadError,
-    ConnectionBarred,
     DuplicatePending,
     FileUnavailable,
     ForeignImports,
@@ -39,18 +36,21 @@ from runner.local.deferrals import DeferredItems, WaitingItems
 from runner.local.feeder import WITH_IMPORT, Feeder, InFlight, unfinished
 from runner.local.ledger_watch import LedgerWatcher
 from runner.local.outage import OutageWatch
+from runner.local.packing import Packing
 from runner.local.settling import LostCreateQueue
-from runner.models import REVIEW_DISMISSED, Batch, Item, ItemState
+from runner.local.stop_conditions import StopConditions
+from runner.models import REVIEW_DISMISSED, Batch, Item, ItemKind, ItemState
 from runner.retry import repeat_read
 from runner.stages.context import RunContext
 from runner.stages.discover import Discovery
 from runner.stages.factory import Stages
 from runner.stages.foreign import ForeignWatch
-from runner.stages.submit import SubmitOutcome
+from runner.stages.packs import Packs
+from runner.stages.submit import SubmitOutcome, SubmitResult
 from runner.stages.track import Tracker
 from runner.stages.transitions import ItemOvertaken, Transitions
 from runner.stages.untaken import UntakenUploads
-from runner.stop import StopReason, StopSignal
+from runner.stop import StopReason
 
 logger = logging.getLogger(__name__)
 
@@ -60,15 +60,6 @@ TRY_AGAIN_S = 10.0
 WAITING_MOST = 32
 """With more items that wait for storage, uploads pause with them: further imports would only wait, too."""
 
-_CHECK_FILES_S = 1.0
-"""How often a run makes sure that its ledger and locks are in their place: a few calls of `stat` (choice)."""
-
-_REASONS: dict[type[BulkheadError], StopReason] = {
-    AuthRefused: StopReason.AUTH_REFUSED,
-    ConnectionBarred: StopReason.AUTH_REFUSED,
-    LedgerReplaced: StopReason.LEDGER_REPLACED,
-    ForeignImports: StopReason.FOREIGN_IMPORTS,
-}
 _CATCH_UP_PAUSES_S = (0.0, 2.0, 10.0, 30.0)
 
 _S = ItemState
@@ -133,48 +124,6 @@ async def _transitions(batch: Batch, context: RunContext) -> Transitions:
     return Transitions(context.ledger, clock=context.clock, emit=context.emit, by_state=counts)
 
 
-class StopConditions:
-    """Requests a stop once the time is used up, too many items failed, or an error concerns the whole batch."""
-
-    def __init__(self, stop: StopSignal, *, options: RunOptions, transitions: Transitions) -> None:
-        self._stop = stop
-        self._options = options
-        self._transitions = transitions
-
-    async def keep_time(self) -> None:
-        if self._options.max_duration_s is not None:
-            await asyncio.sleep(self._options.max_duration_s)
-            self._stop.request(StopReason.OUT_OF_TIME, "the time budget is used up")
-
-    def check_failures(self) -> None:
-        ended = self._transitions.ended
-        failed = ended[_S.FAILED] + ended[_S.UNCERTAIN]
-        if self._options.failure_limit.is_reached(failed=failed, ended=sum(ended.values())):
-            self._stop.request(StopReason.TOO_MANY_FAILURES, f"{failed} of {sum(ended.values())} items failed")
-
-    def check_rows(self) -> None:
-        rows = self._transitions.rows
-        if self._options.row_loss_limit.is_reached(rows):
-            self._stop.request(
-                StopReason.TOO_MANY_ROWS_LOST,
-                f"{rows.rows_left_out} of {rows.rows_in} rows are left out of results",
-                hint="see left_out_reasons in the manifest",
-            )
-
-    def stop_for(self, error: BulkheadError) -> None:
-        self._stop.request(_REASONS.get(type(error), StopReason.TROUBLE), str(error), hint=error.hint)
-
-    async def keep_files(self, check: Callable[[], None] | None) -> None:
-        """Stop as soon as the files that keep other runs away are no longer in their place."""
-        while check is not None:
-            try:
-                check()
-            except LedgerReplaced as error:
-                self.stop_for(error)
-                check = None
-            await asyncio.sleep(_CHECK_FILES_S)
-
-
 class _Run:
     """One run over one batch: its queues, its stages, and the items in flight between them."""
 
@@ -233,8 +182,12 @@ class _Run:
         )  # fmt: skip
         self._feeder = Feeder(
             batch_id=batch_id, ledger=context.ledger, inflight=self._inflight, queue=self._submits,
-            discovered=self._discovered, skip=self._is_held_back, list_first=context.options.list_first,
+            discovered=self._discovered, skip=self._is_not_fed, list_first=context.options.list_first,
             shared=context.shared,
+        )  # fmt: skip
+        self._packing = None if context.shared else Packing(
+            self._batch, Packs(context, stages, self._batch), transitions=transitions, inflight=self._inflight,
+            feeder=self._feeder, route=self._route, on_fatal=self._stop_conditions.stop_for, emit=context.emit,
         )  # fmt: skip
         self._lost_creates = LostCreateQueue(
             stages.lost_creates, stages.held_schemas, stop=context.stop, emit=context.emit,
@@ -267,6 +220,7 @@ class _Run:
             *collects,
             self._track(),
             self._lost_creates.run(),
+            *([self._packing.run()] if self._packing else []),
             self._waiting.run(),
             self.counts.flush_often(self._stop_conditions.stop_for),
             self._stop_conditions.keep_time(),
@@ -337,7 +291,26 @@ class _Run:
     async def _recover_and_feed(self) -> None:
         await self._reconcile_first()
         await self._route_unfinished()
+        if self._packing is not None:
+            await self._pack(self._packing)
         await self._feeder.run()
+
+    async def _pack(self, packing: Packing) -> None:
+        """Plan packs before anything is fed, once everything is listed."""
+        if packing.makes_packs:
+            await self._discovered.wait()
+        while not self._stop.requested:
+            try:
+                await packing.begin(skip=self._is_held_back)
+            except (AuthRefused, ForeignImports) as error:
+                self._stop_conditions.stop_for(error)
+            except Stopped:
+                return
+            except TransientError as error:
+                self._notice("vendor_unreachable", f"packs cannot be planned yet: {error}")
+                await self._stop.sleep(30)
+            else:
+                return
 
     async def _reconcile_first(self) -> None:
         """Find our imports that the ledger does not know: after a lost response, a lost ledger, or a restored backup.
@@ -417,6 +390,8 @@ class _Run:
                 self._tracker.watch(item)
             case _S.SUCCEEDED:
                 self._collects.put_nowait(item)
+            case _ if item.kind is ItemKind.PACK:
+                self._collects.put_nowait(item)
             case _:
                 self._inflight.release(item.source)
 
@@ -427,7 +402,7 @@ class _Run:
 
     async def _continue(self, item: Item) -> None:
         """Continue with an item from its current state, whichever process moved it there."""
-        if item.state is _S.QUEUED:
+        if item.state is _S.QUEUED and item.kind is not ItemKind.PACK:
             self._inflight.release(item.source)
             self._feeder.again()
         elif item.state is _S.CREATING:
@@ -505,14 +480,17 @@ class _Run:
             await self._continue(current)
 
     async def _submit(self, item: Item) -> None:
+        submitter = self._packing.submitter if self._packing and item.kind is ItemKind.PACK else self._submitter
         upload = item.state is _S.CREATED
-        result = await (self._submitter.upload(item) if upload else self._submitter.submit(item))
+        result = await (submitter.upload(item) if upload else submitter.submit(item))
         match result.outcome:
             case SubmitOutcome.ADVANCED:
                 self._deferred.has_moved(result.item)
                 await self._route(result.item)
             case SubmitOutcome.OUTCOME_UNKNOWN:
                 await self._route(result.item)
+            case _ if self._packing and item.kind is ItemKind.PACK:
+                await self._hold_pack(self._packing, result)
             case _:
                 await self._hold_or_defer(result.item)
         self._stop_conditions.check_failures()
@@ -530,9 +508,24 @@ class _Run:
             self._inflight.release(item.source)
             self._deferred.add_uncreated(item, "no create succeeded")
 
+    async def _hold_pack(self, packing: Packing, result: SubmitResult) -> None:
+        """Try a pack again that did not advance; without its schema, let its members wait themselves."""
+        pack = result.item
+        if self._stop.requested:
+            self._inflight.release(pack.source)
+        elif result.outcome is SubmitOutcome.SCHEMA_MISSING:
+            await packing.release(pack, result.reason)
+        elif self._deferred.may_return(pack) or await self._outage.outlasted():
+            await self._guarded(pack, self._submit)
+        else:
+            self._defer(pack, "no create succeeded")
+
     async def _collect(self, item: Item) -> None:
-        moved = await self._collector.collect(item)
-        self._inflight.release(moved.source)
+        if self._packing and item.kind is ItemKind.PACK:
+            await self._packing.finish(item)
+        else:
+            moved = await self._collector.collect(item)
+            self._inflight.release(moved.source)
         self._stop_conditions.check_failures()
         self._stop_conditions.check_rows()
 
@@ -546,6 +539,12 @@ class _Run:
     def _defer(self, item: Item, why: str) -> None:
         self._inflight.release(item.source)
         self._deferred.add(item, why)
+        if self._packing and item.kind is ItemKind.PACK:
+            self._packing.deferred(item)
+
+    def _is_not_fed(self, item: Item) -> bool:
+        """Return whether a queued item waits for a pack, or is held back."""
+        return (self._packing is not None and self._packing.is_planned(item)) or self._is_held_back(item)
 
     def _is_held_back(self, item: Item) -> bool:
         if item.source in self._deferred:
@@ -584,9 +583,14 @@ class _Run:
         return RunResult(
             by_state={state: count for state, count in self._transitions.by_state.items() if count},
             ended=dict(self._transitions.ended),
-            reasons=dict(self._deferred.reasons),
+            reasons=await self._reasons(),
             held_schemas=self._held_schemas.for_a_person(),
             missing_schemas=tuple(sorted(set(self._held_schemas.missing.values()))),
             outage=self._outage.sentence,
             unlisted=self._unlisted,
         )
+
+    async def _reasons(self) -> dict[str, str]:
+        """Return why items were left to a later run; what is said of a pack holds for its members."""
+        reasons = dict(self._deferred.reasons)
+        return await self._packing.of_members(reasons) if self._packing else reasons

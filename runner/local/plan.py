@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from runner.config.route_remarks import RouteRemark, remarks_of_routes
@@ -17,11 +17,14 @@ from runner.sources.recoded_body import in_utf8
 from runner.stages.earlier import Content, EarlierItems
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from runner.config.routes import Routes
     from runner.config.units import Rate
     from runner.ledger.protocol import Ledger
     from runner.protocols import Source
     from runner.stages.discover import Discovery
+    from runner.stages.pack_planning import PackPlan, PackPlanner
 
 SAMPLES_PER_CODE = 5
 
@@ -48,11 +51,30 @@ class Plan:
     failed_before: int = 0
     schema_remarks: tuple[RouteRemark, ...] = ()
     earlier_reviews: tuple[OpenReview, ...] = ()
+    packing: PackingPlan | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackingPlan:
+    """How files travel with `--pack`: `files` of them in `packs`, the others alone.
+
+    `alone` counts these by code, with a sentence on one of each code in `alone_reasons`. `alone_finish_in_s` is
+    `Plan.finish_in_s` if all of them travelled alone.
+    """
+
+    packs: int
+    files: int
+    alone: dict[str, int]
+    alone_reasons: dict[str, str]
+    alone_finish_in_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """The route of one file, and what a run would do with it; `tried`: (route, pattern, matched), in order."""
+    """The route of one file, and what a run would do with it; `tried`: (route, pattern, matched), in order.
+
+    `alone` is a sentence: why `--pack` leaves the file alone; None if it does not, or is not given.
+    """
 
     source: str
     route: str | None
@@ -60,6 +82,7 @@ class Explanation:
     schema_id: str | None
     verdict: Literal["send", "skip", "reject"]
     reason: str
+    alone: str | None = None
 
 
 @dataclass(slots=True)
@@ -90,17 +113,35 @@ class _Count:
 
 
 async def plan(
-    source: Source, discovery: Discovery, routes: Routes, *, quota: Rate, free: int, ledger: Ledger | None = None
+    source: Source,
+    discovery: Discovery,
+    routes: Routes,
+    *,
+    quota: Rate,
+    free: int,
+    ledger: Ledger | None = None,
+    packer: PackPlanner | None = None,
 ) -> Plan:
     """List the source, and count what a run would do with each file; `ledger` has the reviews of earlier batches.
 
-    Raises SourceNotFound, LedgerError.
+    With a `packer`, also plan the packs. Raises SourceNotFound, LedgerError; with a packer, also TransientError and
+    AuthRefused.
     """
     count = _Count()
-    async for entries in source.entries():
-        for item in await discovery.items(entries):
-            count.add(item, routes)
-    creates = sum(count.by_route.values())
+
+    async def queued() -> AsyncIterator[list[Item]]:
+        async for entries in source.entries():
+            items = await discovery.items(entries)
+            for item in items:
+                count.add(item, routes)
+            yield [item for item in items if item.state is ItemState.QUEUED]
+
+    packs = await packer.plan(queued()) if packer is not None else None
+    if packer is None:
+        await _pass_over(queued())
+    singly = creates = sum(count.by_route.values())
+    if packs is not None:
+        creates += len(packs.packs) - len(packs.sources)
     return Plan(
         items=count.items,
         by_route=dict(count.by_route),
@@ -115,6 +156,22 @@ async def plan(
         failed_before=count.failed_before,
         schema_remarks=tuple(remarks_of_routes(routes.routes)),
         earlier_reviews=await _reviews(ledger, source, discovery),
+        packing=None if packs is None else _packing(packs, alone_finish_in_s=quota.last_in_s(singly, free=free)),
+    )
+
+
+async def _pass_over(pages: AsyncIterator[list[Item]]) -> None:
+    async for _ in pages:
+        pass
+
+
+def _packing(packs: PackPlan, *, alone_finish_in_s: float) -> PackingPlan:
+    return PackingPlan(
+        packs=len(packs.packs),
+        files=len(packs.sources),
+        alone=dict(packs.alone.most_common()),
+        alone_reasons=packs.sentences,
+        alone_finish_in_s=alone_finish_in_s,
     )
 
 
@@ -131,6 +188,7 @@ async def explain(
     endpoint: str,
     again: bool,
     retry_failed: bool = False,
+    packer: PackPlanner | None = None,
 ) -> Explanation | None:
     """Explain what a run would do with the first file of a source, by name and content; None if there is no file.
 
@@ -139,7 +197,9 @@ async def explain(
     earlier = EarlierItems(ledger, endpoint=endpoint, again=again, retry_failed=retry_failed)
     async for entries in source.entries():
         for item in await discovery.items(entries):
-            return await _explain_item(item, source, routes, earlier, endpoint=endpoint)
+            found = await _explain_item(item, source, routes, earlier, endpoint=endpoint)
+            refusal = await packer.refusal_of(item) if packer is not None and found.verdict == "send" else None
+            return replace(found, alone=refusal.sentence) if refusal is not None else found
     return None
 
 

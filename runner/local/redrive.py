@@ -10,6 +10,7 @@ from runner.events import Notice, ignore
 from runner.globs import Globs
 from runner.models import FAILED_BEFORE, STATE_OF_STATUS, BatchState, ImportStatus, Item, ItemState
 from runner.retry import repeat_read
+from runner.stages.pack_ends import pack_again
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Collection
@@ -27,7 +28,7 @@ GONE = "the vendor no longer has its import, which may have brought in the data;
 
 def must_be_asked_for(item: Item) -> bool:
     """Return whether only the vendor knows what became of the item's data, so that it must not just be sent again."""
-    return item.is_held and item.import_id is not None
+    return item.is_held and item.carrying_id is not None
 
 
 class Redrive:
@@ -57,28 +58,53 @@ class Redrive:
                 if globs.matches(item.source) if globs is not None else not item.is_dismissed:
                     yield item
 
-        remotes: dict[str, RemoteImport | None] = {}
-        async for item in matching():
-            if must_be_asked_for(item) and not again:
-                remotes[item.source] = await _retrieved(await self._open_api(), item)
+        remotes = {} if again else await self._imports_of_held(matching())
+        members: dict[str, list[Item]] = {}
 
         async def redriven(item: Item) -> bool:
-            remote = remotes.get(item.source)
-            if must_be_asked_for(item) and not again and remote is None:
+            is_asked_for = must_be_asked_for(item) and not again
+            remote = remotes.get(item.carrying_id or "") if is_asked_for else None
+            if is_asked_for and remote is None:
                 emit(Notice(code="import_gone", message=f"{item.source}: {GONE}"))
+                return False
+            if remote is not None and item.import_id is None and _has_data(remote):
+                members.setdefault(remote.import_id, []).append(item)
                 return False
             return await redrive_item(item, self._transitions, remote=remote) is not None
 
         count = sum([sum(await handle_all(redriven, group)) async for group in in_groups(matching())])
+        count += sum([await self._with_pack(some, remotes[import_id]) for import_id, some in members.items()])
         if count:
             await self._ledger.update_batch(batch_id, state=BatchState.PAUSED)
         return count
 
+    async def _imports_of_held(self, items: AsyncIterator[Item]) -> dict[str, RemoteImport]:
+        """Return the imports that have, or may have, the data of held items, by id, as far as the vendor has them."""
+        found: dict[str, RemoteImport] = {}
+        asked: set[str | None] = set()
+        async for item in items:
+            import_id = item.carrying_id
+            if import_id is None or import_id in asked or not must_be_asked_for(item):
+                continue
+            asked.add(import_id)
+            if (remote := await _retrieved(await self._open_api(), import_id)) is not None:
+                found[import_id] = remote
+        return found
 
-async def _retrieved(api: ImportsApi, item: Item) -> RemoteImport | None:
-    """Return the item's import, None if the vendor does not have it."""
+    async def _with_pack(self, members: list[Item], remote: RemoteImport) -> int:
+        """Move members of a pack, and the pack to the state of its import; return how many items are at work again."""
+        state = STATE_OF_STATUS.get(remote.status, _S.PROCESSING)
+        reason = "redriven: the vendor has the import of its pack"
+        try:
+            return await pack_again(members, state, ledger=self._ledger, transitions=self._transitions, reason=reason)
+        except StaleItem:
+            return 0
+
+
+async def _retrieved(api: ImportsApi, import_id: str) -> RemoteImport | None:
+    """Return an import, None if the vendor does not have it."""
     try:
-        return await repeat_read(lambda: api.retrieve(item.bound_id))
+        return await repeat_read(lambda: api.retrieve(import_id))
     except ImportNotFound:
         return None
 
@@ -108,8 +134,12 @@ async def redrive_item(item: Item, transitions: Transitions, *, remote: RemoteIm
         return None
 
 
+def _has_data(remote: RemoteImport) -> bool:
+    return remote.status not in (ImportStatus.FAILED, ImportStatus.AWAITING_UPLOAD)
+
+
 async def _redriven(item: Item, transitions: Transitions, remote: RemoteImport | None) -> Item:
-    if remote is not None and remote.status not in (ImportStatus.FAILED, ImportStatus.AWAITING_UPLOAD):
+    if remote is not None and _has_data(remote):
         return await transitions.advance(
             item,
             STATE_OF_STATUS.get(remote.status, _S.PROCESSING),
@@ -135,4 +165,5 @@ async def _redriven(item: Item, transitions: Transitions, remote: RemoteImport |
         attempts=0,
         rows_in=None,
         left_out_reasons=None,
+        pack_import_id=None,
     )

@@ -53,6 +53,8 @@ def _cell(value: Any) -> str:
         return ""
     if isinstance(value, list):
         value = _reasons(value)
+    elif isinstance(value, tuple):
+        value = "-".join(map(str, value))
     if not isinstance(value, str):
         return str(value)
     text = value if value.isprintable() else shown(value, spaces=True)

@@ -42,8 +42,10 @@ FIELDS = (
     "rows_in",
     "rows_left_out",
     "left_out_reasons",
+    "pack_id",
+    "pack_rows",
 )
-_ON_ITS_WAY = frozenset({ItemState.SUCCEEDED, ItemState.FAILED})
+_ON_ITS_WAY = frozenset({ItemState.PACKED, ItemState.SUCCEEDED, ItemState.FAILED})
 """States in which the `result` of an item says where it was to be saved, but may not be there."""
 
 _NEEDS_ESCAPE = re.compile(r"\\[xu\\]|[\ud800-\udfff]")
@@ -60,7 +62,7 @@ def line(item: Item, batch: Batch) -> dict[str, Any]:
         "schema_id": _text(item.schema_id),
         "state": item.state.value,
         "status": _text(item.status),
-        "import_id": _text(item.import_id),
+        "import_id": _text(item.carrying_id),
         "original_filename": _text(item.original_filename),
         "review_url": _text(item.review_url),
         "error_code": _text(item.error_code),
@@ -79,6 +81,8 @@ def line(item: Item, batch: Batch) -> dict[str, Any]:
         "rows_in": item.rows_in,
         "rows_left_out": item.rows_left_out,
         "left_out_reasons": _reasons(item),
+        "pack_id": item.pack if item.is_in_pack else None,
+        "pack_rows": item.rows_of_pack,
     }
 
 

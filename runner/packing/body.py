@@ -6,7 +6,7 @@ import re
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from itertools import chain
-from typing import Self
+from typing import ClassVar, Self
 
 from runner import identity
 from runner.packing.layout import PackLayout
@@ -27,12 +27,14 @@ class PackName:
     `models.tag_of` finds the tag in it as in any other name; no name of a single file that has a tag looks like it.
     """
 
+    START: ClassVar = "pack-of-"
+
     file_count: int
     tag: str
     source: str
 
     def __str__(self) -> str:
-        return f"pack-of-{self.file_count}-files.~{self.tag}.~{self.source}.csv"
+        return f"{self.START}{self.file_count}-files.~{self.tag}.~{self.source}.csv"
 
     @classmethod
     def parse(cls, filename: str | None) -> Self | None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from runner.models import Item
     from runner.protocols import Clock, Sink, Source, SourceEntry, Storage
     from runner.quota.pacer import CreatePacer
+    from runner.stages.packing_setup import PackingSetup
     from runner.stop import StopSignal
 
 
@@ -45,6 +46,7 @@ class RunContext:
     `before_create` gets the tag and the source of an item that is about to be sent, and raises ForeignImports, or
     TagInUse if the item must look again for what was sent before.
     `out` is where the batch saves its results.
+    `packing` says how files are packed; None packs none, and only finishes packs that an earlier run made.
     `gate` judges each item before its first create; None admits all. `shared`: others write the ledger too, and its
     pages may lag. `shares_out`: the sink may have results of other batches, and things that no ledger knows.
     """
@@ -68,6 +70,7 @@ class RunContext:
     check_files: Callable[[], None] | None = None
     before_create: Callable[[str, str], Awaitable[None]] = _nothing
     gate: Gate | None = None
+    packing: PackingSetup | None = None
     out: str = ""
     shared: bool = False
     shares_out: bool = False

@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from runner.stages.absence import Absence
-from runner.stages.collect import Collector
+from runner.stages.collect import Collector, ResultFetch
 from runner.stages.earlier_json import EarlierJson
 from runner.stages.json_imports import JsonImports
 from runner.stages.lost_creates import LostCreates
@@ -17,7 +17,9 @@ from runner.stages.submit import HeldSchemas, Submitter
 from runner.stages.upload import Uploader
 
 if TYPE_CHECKING:
-    from runner.stages.context import RunContext
+    from runner.config.routes import RoutesOfItems
+    from runner.protocols import InputReader
+    from runner.stages.context import Gate, RunContext
     from runner.stages.transitions import Transitions
 
 
@@ -58,13 +60,17 @@ class Stages:
 
     @cached_property
     def submitter(self) -> Submitter:
+        return self.submitter_of(self._context.source, self._context.routes, gate=self._context.gate)
+
+    def submitter_of(self, source: InputReader, routes: RoutesOfItems, *, gate: Gate | None = None) -> Submitter:
+        """Return a submitter of other inputs, such as packs."""
         context = self._context
         return Submitter(
             ledger=context.ledger,
             api=context.api,
-            source=context.source,
-            gate=context.gate,
-            routes=context.routes,
+            source=source,
+            gate=gate,
+            routes=routes,
             endpoint=context.endpoint,
             pacer=context.pacer,
             options=context.options,
@@ -106,20 +112,38 @@ class Stages:
     def collector(self) -> Collector:
         context = self._context
         return Collector(
-            api=context.api,
-            storage=context.storage,
+            fetch=self.result_fetch,
             sink=context.sink,
             transitions=self.transitions,
+            row_accounts=self.row_accounts,
+            places=self.places,
+        )
+
+    @cached_property
+    def result_fetch(self) -> ResultFetch:
+        context = self._context
+        return ResultFetch(
+            api=context.api,
+            storage=context.storage,
+            transitions=self.transitions,
             absence=self.absence,
-            row_accounts=RowAccounts(context.api, context.routes, rng=context.rng, stop=context.stop),
             options=context.options,
             rng=context.rng,
             stop=context.stop,
-            places=self._places() if context.shares_out else None,
         )
 
-    def _places(self) -> ResultPlaces:
-        return ResultPlaces(self._context.ledger, transitions=self.transitions, emit=self._context.emit)
+    @cached_property
+    def row_accounts(self) -> RowAccounts:
+        context = self._context
+        return RowAccounts(context.api, context.routes, rng=context.rng, stop=context.stop)
+
+    @cached_property
+    def places(self) -> ResultPlaces | None:
+        """Where results go if others are below the same folder; None if all of it is the batch's own."""
+        context = self._context
+        if not context.shares_out:
+            return None
+        return ResultPlaces(context.ledger, transitions=self.transitions, emit=context.emit)
 
     @cached_property
     def lost_creates(self) -> LostCreates:

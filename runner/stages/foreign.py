@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from runner.dromo.rate_limited import WrappedApi
 from runner.errors import ForeignImports, ImportNotFound, RequestInvalid, TagInUse, TransientError
 from runner.formatting import counted
-from runner.models import ImportStatus, RemoteImport, tag_of
+from runner.models import ImportStatus, RemoteImport, batch_of_members, tag_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -109,7 +109,7 @@ class ForeignWatch(WrappedApi):
             (item.source, foreign[tag])
             for tag, same in items.items()
             for item in same
-            if item.batch_id == self._batch_id and await self._is_confirmed(item, foreign[tag])
+            if batch_of_members(item.batch_id) == self._batch_id and await self._is_confirmed(item, foreign[tag])
         ]
         if ours:
             self._on_found(self._error(sorted(ours, key=lambda one: one[0])))

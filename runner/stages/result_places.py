@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING
 from runner.aws.s3 import is_s3
 from runner.errors import SinkFailed
 from runner.events import Notice
-from runner.models import Batch, Item, ItemState
+from runner.models import Batch, Item, ItemState, batch_of_packs
 from runner.sinks.result_path import beside
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from runner.events import EventHook
     from runner.ledger.protocol import Ledger
     from runner.protocols import Look, Occupant, SavedResult
@@ -40,8 +42,9 @@ class ResultPlaces:
         self._emit = emit
         self._batches: dict[str, Batch] = {}
 
-    def of(self, item: Item) -> ResultPlace:
-        return ResultPlace(item, places=self)
+    def of(self, item: Item, *, import_id: str | None = None) -> ResultPlace:
+        """Return the place of an item's result; `import_id` is that of the import with its data, if not its own."""
+        return ResultPlace(item, import_id=import_id or item.bound_id, places=self)
 
     async def record(self, item: Item, path: str, saved: SavedResult) -> Item:
         """Record where a result is about to be, so that it is known as the item's own even if the run dies now."""
@@ -114,15 +117,16 @@ class ResultPlaces:
 class ResultPlace:
     """The place of one item's result; implements `protocols.Place`. `item` is the item as it is now."""
 
-    def __init__(self, item: Item, *, places: ResultPlaces) -> None:
+    def __init__(self, item: Item, *, import_id: str, places: ResultPlaces) -> None:
         self.item = item
+        self._import_id = import_id
         self._places = places
         self._earlier: list[Item] = []
         self._later: list[Item] = []
 
     @property
     def import_id(self) -> str:
-        return self.item.bound_id
+        return self._import_id
 
     async def choose(self, usual: str, look: Look, *, saved: SavedResult | None) -> str:
         """Return the path for the result, recorded with the item if the result is complete.
@@ -172,13 +176,19 @@ class ResultPlace:
     async def _whose_import(self, import_id: str) -> _Whose:
         owner = await self._places.owner(import_id)
         older = [self.item, *self._earlier]
-        if owner in [(other.batch_id, other.source) for other in older]:
+        if _is_any_of(owner, older):
             return _Whose.OWN_OR_OLDER
-        if owner in [(other.batch_id, other.source) for other in self._later]:
+        if _is_any_of(owner, self._later):
             return _Whose.NEWER
         without_key = await self._places.older_without_key(self.item) if owner is not None else []
-        is_older = owner in [(other.batch_id, other.source) for other in without_key]
+        is_older = _is_any_of(owner, without_key)
         return _Whose.OWN_OR_OLDER if is_older else _Whose.UNKNOWN
+
+
+def _is_any_of(owner: tuple[str, str] | None, items: Sequence[Item]) -> bool:
+    """Return whether the owner of an import is one of the items, or the pack of one of them."""
+    packs = [(batch_of_packs(item.batch_id), item.pack) for item in items if item.pack is not None]
+    return owner in [*((item.batch_id, item.source) for item in items), *packs]
 
 
 def _place(out: str) -> str:

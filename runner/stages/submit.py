@@ -33,7 +33,7 @@ from runner.errors import (
     TransientError,
 )
 from runner.events import CreateAnswered, CreateThrottled, Notice
-from runner.models import Item, ItemKind, ItemState, RemoteImport
+from runner.models import Item, ItemKind, ItemState, RemoteImport, batch_of_members
 from runner.retry import delay_s, repeat_read
 from runner.sources.recoded_body import in_utf8
 from runner.stages.earlier import Content, EarlierItems, Finding
@@ -43,11 +43,11 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from runner.config.options import RunOptions
-    from runner.config.routes import Route, Routes
+    from runner.config.routes import Route, RoutesOfItems
     from runner.dromo.clock import VendorTime
     from runner.events import EventHook
     from runner.ledger.protocol import Ledger
-    from runner.protocols import ImportsApi, Prepared, Source
+    from runner.protocols import ImportsApi, InputReader, Prepared
     from runner.quota.pacer import CreatePacer, Permit
     from runner.stages.context import Gate
     from runner.stages.earlier_json import EarlierJson
@@ -143,9 +143,9 @@ class Submitter:
         *,
         ledger: Ledger,
         api: ImportsApi,
-        source: Source,
+        source: InputReader,
         gate: Gate | None,
-        routes: Routes,
+        routes: RoutesOfItems,
         endpoint: str,
         pacer: CreatePacer,
         options: RunOptions,
@@ -204,7 +204,7 @@ class Submitter:
             prepared = await in_utf8(await self._source.prepare(item), route.encoding)
         except ItemRejected as error:
             return self._result(await self._reject(item, error))
-        content = Content.of(prepared, route.binding, endpoint=self._endpoint)
+        content = self._content(item, prepared, route)
         attempt = _Attempt(item, prepared, route, content, content.tag)
         item = await self._create(attempt)
         if item.state is _S.CREATED:
@@ -218,6 +218,11 @@ class Submitter:
         """Return whether a file is too large to be uploaded together with its create."""
         most = self._options.upload_apart_bytes
         return most is not None and (item.size_bytes or 0) > most
+
+    def _content(self, item: Item, prepared: Prepared, route: Route) -> Content:
+        if item.kind is ItemKind.PACK:
+            return Content(uri=prepared.uri, binding=route.binding, tag=item.source)
+        return Content.of(prepared, route.binding, endpoint=self._endpoint)
 
     async def _is_in_doubt(self, schema_id: str | None) -> bool:
         reason = await self._earlier_json.reason_to_wait(schema_id)
@@ -333,7 +338,7 @@ class Submitter:
 
     async def _send_in_turn(self, attempt: _Attempt) -> Item | None:
         """Send one create; those of JSON items of a schema take turns, so at most one has an unknown outcome."""
-        if attempt.item.kind is ItemKind.FILE:
+        if attempt.item.kind is not ItemKind.JSON:
             return await self._send_with_permit(attempt)
         async with self._json_turns[attempt.route.schema_id]:
             if self._held_schemas.must_wait(attempt.item, attempt.route.schema_id):
@@ -389,8 +394,6 @@ class Submitter:
     async def _record_intent(self, attempt: _Attempt) -> None:
         """Record the attempt before it is made. Raises TagInUse if another item is about to send the same content."""
         prepared, route = attempt.prepared, attempt.route
-        is_file = attempt.item.kind is ItemKind.FILE
-        name_tag = attempt.tag if self._options.filename_tag else None
         attempt.item = await self._transitions.advance(
             attempt.item,
             _S.CREATING,
@@ -406,9 +409,15 @@ class Submitter:
             version_key=identity.version_key(prepared.uri, prepared.version, route.binding, endpoint=self._endpoint),
             binding=route.binding,
             schema_id=route.schema_id,
-            original_filename=identity.tagged_filename(attempt.item.source, name_tag) if is_file else None,
+            original_filename=self._filename(attempt),
         )
         attempt.number += 1
+
+    def _filename(self, attempt: _Attempt) -> str | None:
+        """Return the name of the upload; a pack has got its own when it was made."""
+        if attempt.item.kind is not ItemKind.FILE:
+            return attempt.item.original_filename
+        return identity.tagged_filename(attempt.item.source, attempt.tag if self._options.filename_tag else None)
 
     async def _created(self, attempt: _Attempt, remote: RemoteImport) -> Item | None:
         try:
@@ -433,7 +442,7 @@ class Submitter:
             created_at=made_at,
             uploaded_at=made_at if is_json else None,
         )
-        await self._ledger.count_up(bound.batch_id, creates=1)
+        await self._ledger.count_up(batch_of_members(bound.batch_id), creates=1)
         return bound
 
     async def _adopt(self, item: Item, remote: RemoteImport) -> Item:
@@ -444,7 +453,7 @@ class Submitter:
     async def _throttled(self, attempt: _Attempt, permit: Permit, error: RateLimited) -> None:
         wait_s = await permit.throttled(error.retry_after_s)
         attempt.number -= 1
-        await self._ledger.count_up(attempt.item.batch_id, throttled=1)
+        await self._ledger.count_up(batch_of_members(attempt.item.batch_id), throttled=1)
         self._emit(CreateThrottled(source=attempt.item.source, wait_s=wait_s))
 
     async def _answer_lost(self, attempt: _Attempt, error: OutcomeUnknown) -> Item | None:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from typing import TYPE_CHECKING, Unpack
+from dataclasses import replace
+from typing import TYPE_CHECKING, Unpack, cast
 
 from runner.errors import StaleItem
 from runner.events import ItemMoved
-from runner.models import FAILED_BEFORE, TERMINAL_STATES, ItemState
+from runner.models import FAILED_BEFORE, TERMINAL_STATES, ItemKind, ItemState
 from runner.row_counts import NO_ROWS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from runner.events import EventHook
-    from runner.ledger.protocol import ItemStore
+    from runner.ledger.protocol import ItemStore, Move, PackLedger
     from runner.models import HistoryEntry, Item, ItemChanges
     from runner.protocols import Clock
 
@@ -66,6 +67,22 @@ class Transitions:
             self._note(item, moved, reason)
         return moved
 
+    async def advance_all(self, moves: Sequence[Move], *, add: Sequence[Item] = ()) -> list[Item]:
+        """Move items together as `PackLedger.advance_all` does; count those that are no packs, and emit ItemMoved.
+
+        Raises StaleItem if another process moved one of them first, and otherwise as `PackLedger.advance_all`.
+        """
+        now = self._clock.now()
+        ended = [
+            replace(move, changes={**move.changes, "finished_at": now}) if move.state in TERMINAL_STATES else move
+            for move in moves
+        ]
+        moved = await cast("PackLedger", self._ledger).advance_all(ended, add=add)
+        for move, item in zip(moves, moved, strict=True):
+            if item.state is not move.item.state:
+                self._note(move.item, item, move.reason)
+        return moved
+
     async def history(self, item: Item) -> list[HistoryEntry]:
         """Return the item's history, oldest entry first."""
         return await self._ledger.history(item.batch_id, item.source)
@@ -89,6 +106,10 @@ class Transitions:
         self.by_state.update(items)
 
     def _note(self, item: Item, moved: Item, reason: str) -> None:
+        """Count and report a move; a pack is no item of the batch, so only its members are counted."""
+        if moved.kind is ItemKind.PACK:
+            logger.info("pack moved", extra={"pack": item.source, "from": item.state, "to": moved.state})
+            return
         self.by_state[item.state] -= 1
         self.by_state[moved.state] += 1
         is_end = moved.state in TERMINAL_STATES or moved.state is ItemState.NEEDS_REVIEW
@@ -105,7 +126,7 @@ class Transitions:
                 old=item.state,
                 new=moved.state,
                 reason=reason,
-                import_id=moved.import_id,
+                import_id=moved.carrying_id,
                 error_code=moved.error_code,
                 error_message=moved.error_message,
                 review_url=moved.review_url,

@@ -112,7 +112,7 @@ def a_result_that_cannot_be_written_is_given_up(patch: pytest.MonkeyPatch) -> No
         try:
             return await collect(self, item, **seen)
         except SinkFailed as error:
-            return await self._fail(item, "result_lost", str(error))
+            return await self._fetch.fail(item, "result_lost", str(error))
 
     patch.setattr(Collector, "collect", give_up)
 

@@ -24,7 +24,7 @@ from runner.protocols import Prepared, SavedResult
 from runner.quota import pacer as pacing
 from runner.sinks import local, result_array
 from runner.stages import json_imports, lost_creates, orphans, submit, track, upload
-from runner.stages.collect import Collector
+from runner.stages.collect import ResultFetch
 from runner.stages.transitions import Transitions
 from tests.simulation.plan import Life, Plan, within
 from tests.support.process import ProcessLedger
@@ -213,15 +213,15 @@ def collected_before_saved(patch: pytest.MonkeyPatch) -> None:
     async def replay(whole: bytes) -> AsyncIterator[bytes]:
         yield whole
 
-    async def fetch(self: Any, item: Item, _place: Any) -> SavedResult:
+    async def download(self: Any, item: Item, save: Any) -> SavedResult:
         url = await self._api.results_url(item.import_id)
         async with self._storage.get(url) as chunks:
             whole = b"".join([chunk async for chunk in chunks])
-        self.saving = asyncio.ensure_future(self._sink.save_result(item.source, replay(whole)))
+        self.saving = asyncio.ensure_future(save(replay(whole)))
         path = f"results/{item.source}.json"
         return SavedResult(path=path, row_count=1, sha256=hashlib.sha256(whole).hexdigest())
 
-    patch.setattr(Collector, "_fetch", fetch)
+    patch.setattr(ResultFetch, "_download", download)
 
 
 def upload_repeated_blindly(patch: pytest.MonkeyPatch) -> None:

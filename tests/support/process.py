@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coro
 from contextvars import Context, ContextVar, copy_context
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack, cast
 
 from runner.errors import FileUnavailable, SinkFailed, StorageFull
-from runner.ledger.protocol import Ledger
+from runner.ledger.protocol import Ledger, Move, PackLedger
 from runner.models import Batch, BatchChanges, HistoryEntry, Item, ItemChanges, ItemState, RemoteImport
 from runner.protocols import Occupant, Place, SavedResult, Sink
 from runner.quota.slots import Slot, SlotStore, Turn
@@ -196,7 +196,10 @@ class Disk:
 
 
 class ProcessLedger:
-    """A ledger as one process sees it; implements Ledger. `on_advance` is called with each move before its commit."""
+    """A ledger as one process sees it; implements PackLedger.
+
+    `on_advance` is called with each move before its commit.
+    """
 
     def __init__(
         self,
@@ -260,6 +263,23 @@ class ProcessLedger:
 
         detail = f"{item.source} {item.state}->{state} {changes.get('import_id', item.import_id)} ({reason})"
         return await self._write("advance", detail, commit)
+
+    async def advance_all(self, moves: Sequence[Move], *, add: Sequence[Item] = ()) -> list[Item]:
+        inner = cast("PackLedger", self._inner)
+
+        async def commit() -> list[Item]:
+            for move in moves:
+                self._on_advance(move.item, move.state, dict(move.changes))
+            return await inner.advance_all(moves, add=add)
+
+        named = " ".join(f"{move.item.source} {move.item.state}->{move.state}" for move in moves)
+        return await self._write("advance_all", f"{named} + {' '.join(item.source for item in add)}", commit)
+
+    async def members(self, batch_id: str, pack: str) -> list[Item]:
+        return await self._read(cast("PackLedger", self._inner).members(batch_id, pack))
+
+    async def orphans_named(self, start: str) -> list[RemoteImport]:
+        return await self._read(cast("PackLedger", self._inner).orphans_named(start))
 
     async def page(self, batch_id: str, state: ItemState, *, after: tuple[int, str] | None, limit: int) -> list[Item]:
         return await self._read(self._inner.page(batch_id, state, after=after, limit=limit))

@@ -20,7 +20,6 @@ from runner.cli.arguments import (
 if TYPE_CHECKING:
     from runner.aws.s3 import S3Place
     from runner.bulkhead import Bulkhead
-    from runner.check import Engine
     from runner.config.settings import LoadedSettings
 
 
@@ -51,14 +50,9 @@ def track(args: TrackArguments) -> None:
 def check(args: CheckArguments) -> None:
     """Predict which files would succeed, need review, or fail, and why; nothing is sent."""
     from runner.cli.check_command import check_source
+    from runner.cli.session import default_engine
 
-    check_source(args, lambda: _engine(args.hook_hosts))
-
-
-def _engine(hook_hosts: str | None) -> Engine:
-    from runner.check.sandbox_engine import sandbox_engine
-
-    return sandbox_engine([name.strip() for name in (hook_hosts or "").split(",") if name.strip()])
+    check_source(args, lambda: default_engine(args.hook_hosts))
 
 
 async def plan(args: PlanArguments) -> None:

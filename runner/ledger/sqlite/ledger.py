@@ -202,9 +202,9 @@ class SqliteLedger:
     async def advance(
         self, item: Item, state: ItemState, *, reason: str, share_tag: bool = False, **changes: Unpack[ItemChanges]
     ) -> Item:
-        move = Move(item=item, state=state, reason=reason, changes=changes)
+        move = Move(item=item, state=state, reason=reason, share_tag=share_tag, changes=changes)
         number, at = self._number(item.batch_id), rules.to_ms(self._now())
-        return await self._moves.write(partial(_advance, move=move, number=number, at=at, share_tag=share_tag))
+        return await self._moves.write(partial(_advance, move=move, number=number, at=at))
 
     async def advance_all(self, moves: Sequence[Move], *, add: Sequence[Item] = ()) -> list[Item]:
         at = rules.to_ms(self._now())
@@ -307,6 +307,10 @@ class SqliteLedger:
 
     async def orphans(self, tag: str) -> list[RemoteImport]:
         return [rows.orphan_of(row) for row in self._fetch(_SELECT_ORPHANS, (tag,))]
+
+    async def orphans_named(self, start: str) -> list[RemoteImport]:
+        found = self._fetch(f"{_SELECT_ALL_ORPHANS} WHERE substr(original_filename, 1, ?) = ?", (len(start), start))
+        return [rows.orphan_of(row) for row in found]
 
     async def recorded(self, batch_id: str) -> AsyncIterator[list[Recorded]]:
         for page in self._all_pages(self._number(batch_id)):
@@ -415,7 +419,7 @@ def _add(db: sqlite3.Connection, number: int, state: ItemState, items: list[Item
     return added
 
 
-def _advance(db: sqlite3.Connection, *, move: Move, number: int | None, at: int, share_tag: bool = False) -> Item:
+def _advance(db: sqlite3.Connection, *, move: Move, number: int | None, at: int) -> Item:
     """Move an item, if it is still at the revision that was read, and write its history."""
     item, changes = move.item, move.changes
     key = (number, rules.source_key(item.source))
@@ -425,7 +429,7 @@ def _advance(db: sqlite3.Connection, *, move: Move, number: int | None, at: int,
         raise StaleItem(f"another process moved {item.source}")
     after = rules.with_state(before, move.state, changes)
     if "tag" in changes:
-        rules.refuse_tag_in_use(after, rows.read_tagged(db, after.tag), share_tag=share_tag)
+        rules.refuse_tag_in_use(after, rows.read_tagged(db, after.tag), share_tag=move.share_tag)
     _move(db, number, before, after, ["state", "revision", *changes])
     if after.import_id != before.import_id:
         _rebind(db, number, before, after, at=at)

@@ -15,6 +15,8 @@ from runner.errors import LedgerCorrupt, StorageFull
 from runner.ledger.memory import MemoryLedger
 from runner.local.outcome import ExitCode
 from runner.manifest import csv, jsonl, line, shown_name, summary, write_manifest
+from runner.manifest.csv import csv_row
+from runner.manifest.jsonl import json_line
 from runner.models import Batch, BatchState, Deferral, Deferrals, Item, ItemState
 from runner.row_counts import LeftOutReason
 from runner.sinks import LocalSink
@@ -107,7 +109,17 @@ def test_a_line_has_exactly_these_fields_in_this_order():
         ("rows_in", 9),
         ("rows_left_out", 2),
         ("left_out_reasons", [{"rule": "email", "field": "mail", "count": 2}]),
+        ("pack_id", None),
+        ("pack_rows", None),
     ]
+
+
+def test_a_member_of_a_pack_has_the_import_of_the_pack_and_its_rows_in_it():
+    member = replace(FULL, import_id=None, pack="aaaaaaaaaaaaa", pack_row=41, pack_rows=5, pack_import_id="i-9")
+    fields = line(member, BATCH)
+    assert (fields["import_id"], fields["pack_id"], fields["pack_rows"]) == ("i-9", "aaaaaaaaaaaaa", (41, 45))
+    assert json_line(fields).endswith(b'"pack_id":"aaaaaaaaaaaaa","pack_rows":[41,45]}\n')
+    assert csv_row(fields.values()).endswith(b'"aaaaaaaaaaaaa","41-45"\r\n')
 
 
 def test_what_is_absent_is_null():

@@ -1,0 +1,67 @@
+"""The setup of packing in a run: an import engine predicts what each file's own import would give."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from runner.check.schemas import BoundRoute, bind_routes
+from runner.check.setup import schemas_of_the_vendor
+from runner.packing.canary import PredictedImport, PredictImport
+from runner.packing.planner import PackLimits
+from runner.stages.packing_setup import PackingSetup
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from runner.check.engine import Engine, RunImport
+    from runner.config.run_spec import RunSpec
+    from runner.local.resources import Resources
+
+_T = TypeVar("_T")
+
+
+def packing_setup(resources: Resources, spec: RunSpec, engine: Engine) -> PackingSetup:
+    """Return how a run packs its files; the schemas of its routes are read for the first file."""
+    predictions = _Predictions(resources, spec, engine)
+    limits = PackLimits() if spec.pack is None else replace(PackLimits(), members=spec.pack)
+    ignored = frozenset(spec.ignored_packs)
+    return PackingSetup(ignored=ignored, limits=limits, predict=predictions.of, in_engine=predictions.in_engine)
+
+
+class _Predictions:
+    """Runs an engine on one thread of its own, because engines keep things that belong to a thread."""
+
+    def __init__(self, resources: Resources, spec: RunSpec, engine: Engine) -> None:
+        self._resources = resources
+        self._spec = spec
+        self._engine = engine
+        self._reading = asyncio.Lock()
+        self._bound: dict[str, BoundRoute] | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="packing")
+
+    async def of(self, binding: str) -> PredictImport:
+        """Return what predicts imports of the route with a binding. Raises TransientError, AuthRefused."""
+        async with self._reading:
+            if self._bound is None:
+                saved = schemas_of_the_vendor(self._resources)
+                bound = await bind_routes(self._spec.routes, self._engine, saved)
+                self._bound = {one.route.binding: one for one in bound}
+        return partial(_predicted, run=self._engine.run, bound=self._bound[binding])
+
+    async def in_engine(self, work: Callable[[], _T]) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+
+def _predicted(raw: bytes, /, *, filename: str, run: RunImport, bound: BoundRoute) -> PredictedImport:
+    """Import one file without sending it; a route without a usable schema imports nothing."""
+    if bound.schema is None:
+        return PredictedImport(status="FAILED", content=b"[]", metadata={})
+    result = io.BytesIO()
+    outcome = run(raw, schema=bound.schema, filename=filename, user=bound.route.user, result=result)
+    metadata: Mapping[str, Any] = outcome.metadata
+    return PredictedImport(status=outcome.status, content=result.getvalue(), metadata=metadata)

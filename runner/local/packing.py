@@ -1,0 +1,222 @@
+"""Packing: what a run does with packs: it finishes those of earlier runs, plans new ones, and sends the canaries first.
+
+A pack takes the same way as an item: submit, track, collect. Its members are `packed` until the pack has ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from runner.errors import BulkheadError, LedgerUnavailable, StorageFull
+from runner.events import Notice
+from runner.formatting import counted
+from runner.local.feeder import unfinished
+from runner.models import ItemState
+from runner.stages.pack_recipe import PackRecipe
+from runner.stages.pack_results import PACK_DIFFERS
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from runner.events import EventHook
+    from runner.local.feeder import Feeder, InFlight
+    from runner.models import Batch, Item
+    from runner.packing.planner import PlannedPack
+    from runner.stages.pack_ends import PackEnd
+    from runner.stages.pack_planning import PackPlan
+    from runner.stages.packs import Packs
+    from runner.stages.submit import Submitter
+    from runner.stages.transitions import Transitions
+
+_S = ItemState
+_PAGE = 200
+_PLANNING = "packs that are still to be made"
+"""Stands in flight for files that wait for their pack."""
+
+
+class Packing:
+    """The packs of one run. `route` hands an item to the stage for its state."""
+
+    def __init__(
+        self,
+        batch: Batch,
+        packs: Packs,
+        *,
+        transitions: Transitions,
+        inflight: InFlight,
+        feeder: Feeder,
+        route: Callable[[Item], Awaitable[None]],
+        on_fatal: Callable[[BulkheadError], None],
+        emit: EventHook,
+    ) -> None:
+        self._batch = batch
+        self._packs = packs
+        self._ledger = packs.ledger
+        self._transitions = transitions
+        self._inflight = inflight
+        self._feeder = feeder
+        self._route = route
+        self._on_fatal = on_fatal
+        self._emit = emit
+        self._plan: PackPlan | None = None
+        self._planned: set[str] = set()
+        self._ends: dict[str, asyncio.Future[bool]] = {}
+        self._stopped: set[str] = set()
+        self._is_planned = asyncio.Event()
+
+    def is_planned(self, item: Item) -> bool:
+        """Return whether an item waits for a pack that is about to be made."""
+        return item.source in self._planned
+
+    async def begin(self, *, skip: Callable[[Item], bool]) -> None:
+        """Continue with the packs of an earlier run, then plan new ones.
+
+        Raises LedgerError, TransientError, AuthRefused; ForeignImports if a pack of this source was sent by a run whose
+        ledger is not this one, and no pack of this run is the same.
+        """
+        await self._recover()
+        plan = None
+        if self._packs.can_plan:
+            plan = await self._packs.planner.plan(self._queued(skip), proven=await self._proven())
+        await self._packs.lost.refuse(set() if plan is None else self._packs.maker.tags_of(plan))
+        if plan is not None:
+            self._planned = set(plan.sources)
+            self._plan = plan
+            if plan.packs:
+                self._inflight.add(_PLANNING)
+                self._emit(Notice(code="packing", message=_plan_sentence(plan)))
+        self._is_planned.set()
+
+    async def run(self) -> None:
+        """Make the planned packs, those of a schema once its canary has shown that packing works. Cancel it to stop."""
+        await self._is_planned.wait()
+        if self._plan is None or not self._plan.packs:
+            return
+        of_binding: defaultdict[str, list[PlannedPack]] = defaultdict(list)
+        for planned in self._plan.packs:
+            of_binding[planned.binding].append(planned)
+        try:
+            async with asyncio.TaskGroup() as group:
+                for binding, some in of_binding.items():
+                    group.create_task(self._make_all(binding, some, self._plan))
+        except* (StorageFull, LedgerUnavailable) as errors:
+            for error in errors.exceptions:
+                if isinstance(error, BulkheadError):
+                    self._on_fatal(error)
+        self._inflight.release(_PLANNING)
+
+    async def _make_all(self, binding: str, planned: list[PlannedPack], plan: PackPlan) -> None:
+        planned = sorted(planned, key=lambda one: not one.is_canary)
+        for one in planned:
+            if binding in self._stopped:
+                break
+            pack = await self._packs.make(one, plan)
+            self._planned.difference_update(plan.sources_of(one))
+            if pack is None:
+                self._feeder.again()
+                continue
+            end = self._ends[pack.source] = asyncio.get_running_loop().create_future()
+            self._inflight.add(pack.source)
+            await self._route(pack)
+            if one.is_canary and not await end:
+                self._stopped.add(binding)
+        for one in planned:
+            self._planned.difference_update(plan.sources_of(one))
+        self._feeder.again()
+
+    @property
+    def makes_packs(self) -> bool:
+        return self._packs.can_plan
+
+    @property
+    def submitter(self) -> Submitter:
+        return self._packs.submitter
+
+    async def release(self, pack: Item, reason: str) -> None:
+        """Let the members of a pack that was not sent travel alone."""
+        await self._packs.ends.release(pack, reason)
+        self._ended(pack, is_proof=False)
+
+    async def finish(self, pack: Item) -> None:
+        """Collect a pack that has succeeded, or see to the members of one that has not.
+
+        Raises NotYet, and as `Collector.collect`.
+        """
+        match pack.state:
+            case _S.SUCCEEDED:
+                pack = await self._packs.collector.collect(pack)
+            case _S.NEEDS_REVIEW:
+                pack, end = await self._packs.ends.end_review(pack)
+                await self._follow(pack, end)
+        if pack.state in (_S.FAILED, _S.REJECTED, _S.SKIPPED):
+            await self._follow(pack, await self._packs.ends.settle(pack))
+        elif pack.state is _S.SUCCEEDED:
+            self._inflight.release(pack.source)
+            return
+        self._ended(pack, is_proof=pack.state is _S.COLLECTED and pack.error_code != PACK_DIFFERS)
+
+    def deferred(self, pack: Item) -> None:
+        """Take note that a pack was left to a later run."""
+        self._ended(pack, is_proof=False)
+
+    async def of_members(self, reasons: dict[str, str]) -> dict[str, str]:
+        """Return reasons by source, those of packs by the sources of their members."""
+        packs = await self._ledger.look_up(self._packs.batch_id, list(reasons))
+        found = {source: why for source, why in reasons.items() if source not in packs}
+        for pack in packs:
+            members = await self._ledger.members(self._batch.batch_id, pack)
+            found |= {member.source: f"its pack: {reasons[pack]}" for member in members}
+        return found
+
+    async def _follow(self, pack: Item, end: PackEnd) -> None:
+        if end.stops_packing:
+            self._stopped.add(PackRecipe.of(pack).binding)
+        for one in end.new_packs:
+            self._inflight.add(one.source)
+            await self._route(one)
+
+    def _ended(self, pack: Item, *, is_proof: bool) -> None:
+        end = self._ends.pop(pack.source, None)
+        if end is not None and not end.done():
+            end.set_result(is_proof)
+        self._inflight.release(pack.source)
+        self._feeder.again()
+
+    async def _recover(self) -> None:
+        """Hand the packs of an earlier run to their stages; end those whose end was recorded without their members'."""
+        of_packs = self._packs.batch_id
+        if await self._ledger.batch(of_packs) is None:
+            return
+        async for pack in unfinished(self._ledger, of_packs, transitions=self._transitions):
+            await self._continue(pack)
+        async for pack in self._ledger.items(of_packs, states={_S.QUEUED, _S.NEEDS_REVIEW}):
+            await self._continue(pack)
+        packed = {item.pack async for item in self._ledger.items(self._batch.batch_id, states={_S.PACKED})}
+        for source, pack in (await self._ledger.look_up(of_packs, sorted(filter(None, packed)))).items():
+            if source not in self._inflight:
+                await self._continue(pack)
+
+    async def _continue(self, pack: Item) -> None:
+        if pack.source not in self._inflight:
+            self._inflight.add(pack.source)
+            await self._route(pack)
+
+    async def _queued(self, skip: Callable[[Item], bool]) -> AsyncIterator[list[Item]]:
+        """Yield the queued items in pages, without those that `skip` takes."""
+        after: tuple[int, str] | None = None
+        while page := await self._ledger.page(self._batch.batch_id, _S.QUEUED, after=after, limit=_PAGE):
+            yield [item for item in page if not skip(item)]
+            after = (page[-1].rank, page[-1].source)
+
+    async def _proven(self) -> set[str]:
+        """Return the bindings of which this batch has a pack whose result was as predicted."""
+        collected = self._ledger.items(self._packs.batch_id, states={_S.COLLECTED})
+        return {PackRecipe.of(pack).binding async for pack in collected if pack.error_code is None}
+
+
+def _plan_sentence(plan: PackPlan) -> str:
+    packed, alone = len(plan.sources), sum(plan.alone.values())
+    sentence = f"{counted(packed, 'file')} in {counted(len(plan.packs), 'pack')}"
+    return f"{sentence}; {counted(alone, 'file')} alone" if alone else sentence

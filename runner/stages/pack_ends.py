@@ -1,0 +1,255 @@
+"""PackEnds: what becomes of the members of a pack that has ended without a result for each of them.
+
+Members are queued again only if it is certain that their data was not imported with the pack.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from runner.errors import ImportNotFound, NotYet, TransientError
+from runner.events import Notice
+from runner.formatting import counted
+from runner.ledger.protocol import Move
+from runner.models import (
+    IMPORT_MISSING,
+    ImportStatus,
+    Item,
+    ItemChanges,
+    ItemState,
+    batch_of_members,
+    batch_of_packs,
+)
+from runner.packing.split import offenders
+from runner.retry import repeat_read
+from runner.stages.absence import PAUSE_S
+from runner.stages.pack_making import NewMember
+from runner.stages.pack_recipe import PackRecipe, layout_of
+from runner.stages.pack_results import of_pack
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from runner.config.routes import Routes
+    from runner.events import EventHook
+    from runner.ledger.protocol import Ledger, PackLedger
+    from runner.models import RemoteImport
+    from runner.protocols import ImportsApi
+    from runner.stages.absence import Absence
+    from runner.stages.pack_making import PackMaker
+    from runner.stages.transitions import Transitions
+
+logger = logging.getLogger(__name__)
+
+DISSOLVING = "dissolving"
+"""Error code of a pack in review: its import is being deleted, so that its members can be sent otherwise."""
+
+DISSOLVED = "dissolved"
+"""Error code of a pack whose import was deleted before it brought any data."""
+
+SMALLEST_HALVED = 9
+"""Members of a pack that failed are sent alone if they are fewer (choice)."""
+
+_NOT_IMPORTED = frozenset({"create_refused", "upload_refused", "import_failed", DISSOLVED})
+"""Error codes of failed packs whose data the vendor has not imported and never will."""
+
+_NO_TROUBLE: ItemChanges = {"error_code": None, "error_message": None, "finished_at": None}
+_S = ItemState
+_ALONE: ItemChanges = {"pack": None, "pack_row": None, "pack_rows": None, "tag": None}
+
+
+@dataclass(frozen=True, slots=True)
+class PackEnd:
+    """What came of a pack: new packs of its members, and whether packing is to stop for its route."""
+
+    new_packs: tuple[Item, ...] = ()
+    stops_packing: bool = False
+
+
+class PackEnds:
+    """Ends packs. Everything is recorded with the pack's last move, or is repeated after a crash."""
+
+    def __init__(
+        self,
+        *,
+        ledger: PackLedger,
+        api: ImportsApi,
+        routes: Routes,
+        maker: PackMaker,
+        transitions: Transitions,
+        absence: Absence,
+        emit: EventHook,
+    ) -> None:
+        self._ledger = ledger
+        self._api = api
+        self._routes = routes
+        self._maker = maker
+        self._transitions = transitions
+        self._absence = absence
+        self._emit = emit
+
+    async def release(self, pack: Item, reason: str) -> None:
+        """Queue the members of a pack that was not sent, and end the pack; it is `queued`, so it has no import."""
+        members = await self._waiting(pack)
+        end = Move(item=pack, state=_S.FAILED, reason=reason, changes={"error_code": DISSOLVED})
+        await self._transitions.advance_all([end, *(_leave(member, reason) for member in members)])
+
+    async def settle(self, pack: Item) -> PackEnd:
+        """Move the members of a pack that is `failed` or `rejected` to what follows from that."""
+        members = await self._waiting(pack)
+        if not members:
+            return PackEnd()
+        if pack.state is _S.REJECTED:
+            await self._queue(members, f"the pack was not sent: {pack.error_message}")
+            return PackEnd()
+        if pack.error_code not in _NOT_IMPORTED:
+            await self._transitions.advance_all([_fail(member, pack) for member in members])
+            return PackEnd(stops_packing=True)
+        recipe = PackRecipe.of(pack)
+        halves = () if pack.error_code != "import_failed" or recipe.is_canary else await self._halve(members)
+        if not halves:
+            await self._queue(members, f"the pack failed: {pack.error_message}")
+        is_refused = pack.error_code in {"create_refused", "upload_refused"}
+        if is_refused or recipe.is_canary:
+            self._say(f"packing of {self._route_name(recipe)} stops: {pack.error_message}")
+        return PackEnd(halves, stops_packing=is_refused or recipe.is_canary)
+
+    async def end_review(self, pack: Item) -> tuple[Item, PackEnd]:
+        """Delete the import of a pack that needs a review, then send its members otherwise: nobody reviews packs.
+
+        Returns the pack as it is then: `failed`, or `succeeded` if a person has finished the review. Raises NotYet
+        while it is not certain that the import is gone, and TransientError.
+        """
+        try:
+            remote = await repeat_read(lambda: self._api.retrieve(pack.bound_id))
+        except ImportNotFound:
+            return await self._gone(pack)
+        if remote.status == ImportStatus.SUCCESSFUL:
+            return await self._move(pack, _S.SUCCEEDED, "a person finished the review", remote), PackEnd()
+        if remote.status == ImportStatus.FAILED:
+            return await self._move(pack, _S.FAILED, "status FAILED", remote, error_code="import_failed"), PackEnd()
+        if remote.status != ImportStatus.NEEDS_REVIEW:
+            raise NotYet(f"the import of the pack is {remote.status} again", wait_s=PAUSE_S)
+        named = offenders(remote.import_errors, layout_of(await self._waiting(pack)))
+        tags = sorted(named.tags) if named.are_all else []
+        pack = await self._transitions.advance(
+            pack, _S.NEEDS_REVIEW, reason=DISSOLVING, error_code=DISSOLVING, error_message=",".join(tags)[:1500]
+        )
+        try:
+            await self._api.delete(pack.bound_id)
+        except ImportNotFound:
+            return await self._gone(pack)
+        except TransientError as error:
+            raise NotYet(f"the import of a pack that needs a review is not deleted yet: {error}", wait_s=10.0) from None
+        return await self._dissolve(pack)
+
+    async def _gone(self, pack: Item) -> tuple[Item, PackEnd]:
+        finding = await self._absence.of_import(pack)
+        if not finding.is_proved:
+            raise NotYet(finding.sentence, wait_s=PAUSE_S)
+        if pack.error_code == DISSOLVING:
+            return await self._dissolve(finding.item)
+        moved = await self._transitions.advance(
+            finding.item,
+            _S.FAILED,
+            reason=IMPORT_MISSING,
+            error_code=IMPORT_MISSING,
+            error_message="the vendor no longer has the import",
+        )
+        return moved, PackEnd()
+
+    async def _move(
+        self, pack: Item, state: ItemState, reason: str, remote: RemoteImport, *, error_code: str | None = None
+    ) -> Item:
+        return await self._transitions.advance(
+            pack, state, reason=reason, status=remote.status, error_code=error_code, error_message=None
+        )
+
+    async def _dissolve(self, pack: Item) -> tuple[Item, PackEnd]:
+        """Send the members otherwise whose pack's import is deleted: those that its errors name alone."""
+        members, recipe = await self._waiting(pack), PackRecipe.of(pack)
+        named = {member.tag for member in members if (member.tag or "?") in (pack.error_message or "")}
+        ended = await self._transitions.advance(
+            pack, _S.FAILED, reason=DISSOLVED, error_code=DISSOLVED, error_message="its import needed a review"
+        )
+        self._say(f"a pack of {counted(len(members), 'file')} needed a review: its files are sent otherwise")
+        others = [member for member in members if member.tag not in named]
+        new_packs: tuple[Item, ...] = ()
+        if named and len(others) > 1 and not recipe.is_canary:
+            new_packs = await self._repack([others])
+        left = members if not new_packs else [member for member in members if member.tag in named]
+        await self._queue(left, "its pack needed a review")
+        return ended, PackEnd(new_packs, stops_packing=recipe.is_canary)
+
+    async def _halve(self, members: Sequence[Item]) -> tuple[Item, ...]:
+        if len(members) < SMALLEST_HALVED:
+            return ()
+        middle = len(members) // 2
+        self._say(f"a pack of {counted(len(members), 'file')} failed, and is sent again as two")
+        return await self._repack([members[:middle], members[middle:]])
+
+    async def _repack(self, groups: Sequence[Sequence[Item]]) -> tuple[Item, ...]:
+        """Put members of an ended pack into new packs; members that cannot be are queued."""
+        made = []
+        for group in groups:
+            pack = await self._ledger.item(self._maker.batch_id, group[0].pack or "")
+            recipe = PackRecipe.of(pack) if pack is not None else None
+            route = recipe.member_route(self._routes) if recipe is not None else None
+            new = [NewMember(member, member.tag or "", member.pack_rows or 0) for member in group]
+            one = await self._maker.make(new, recipe, route) if recipe is not None and route is not None else None
+            if one is None:
+                await self._queue(group, "its pack failed")
+            else:
+                made.append(one)
+        return tuple(made)
+
+    async def _queue(self, members: Sequence[Item], reason: str) -> None:
+        if members:
+            await self._transitions.advance_all([_leave(member, reason) for member in members])
+
+    async def _waiting(self, pack: Item) -> list[Item]:
+        members = await self._ledger.members(batch_of_members(pack.batch_id), pack.source)
+        return [member for member in members if member.state is _S.PACKED]
+
+    def _route_name(self, recipe: PackRecipe) -> str:
+        route = recipe.member_route(self._routes)
+        return f"route {route.name}" if route is not None else "a route"
+
+    def _say(self, message: str) -> None:
+        self._emit(Notice(code="packing", message=message))
+
+
+def _leave(member: Item, reason: str) -> Move:
+    """Return the move of a member whose data was not imported with its pack; its file is sent in its own import."""
+    return Move(item=member, state=_S.QUEUED, reason=reason, changes=_ALONE)
+
+
+def _fail(member: Item, pack: Item) -> Move:
+    """Return the move of a member of whose data nobody knows what became, or which has no usable result."""
+    changes: ItemChanges = {
+        "error_code": pack.error_code,
+        "error_message": f"its pack: {pack.error_message}",
+        **of_pack(pack),
+    }
+    return Move(item=member, state=_S.FAILED, reason=pack.error_code or "its pack failed", changes=changes)
+
+
+async def pack_again(
+    members: Sequence[Item], state: ItemState, *, ledger: Ledger, transitions: Transitions, reason: str
+) -> int:
+    """Move the pack of these members to `state`, and them to `packed`; return how many.
+
+    They are all of one pack, which is `failed` or `collected`. Other members stay as they are. Raises StaleItem.
+    """
+    packs = cast("PackLedger", ledger)
+    first = members[0]
+    pack = await packs.item(batch_of_packs(first.batch_id), first.pack or "")
+    if pack is None:
+        return 0
+    moves = [Move(item=member, state=ItemState.PACKED, reason=reason, changes=_NO_TROUBLE) for member in members]
+    if pack.state is not state:
+        moves.append(Move(item=pack, state=state, reason=reason, changes=_NO_TROUBLE))
+    await transitions.advance_all(moves)
+    return len(members)

@@ -1,0 +1,138 @@
+"""Packs: the stages of packs of one batch, each made when it is first used, as `Stages` are."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, cast
+
+from runner import identity
+from runner.models import batch_of_packs
+from runner.stages.earlier import EarlierItems
+from runner.stages.orphans import LostPacks
+from runner.stages.pack_ends import PackEnds
+from runner.stages.pack_making import PackMaker
+from runner.stages.pack_planning import PackPlanner
+from runner.stages.pack_recipe import PackRecipe
+from runner.stages.pack_results import PackCollector
+from runner.stages.pack_source import PackSource
+from runner.stages.packing_setup import PackingSetup, RulesOfRoutes
+from runner.stages.submit import Submitter
+
+if TYPE_CHECKING:
+    from runner.config.routes import Route, Routes
+    from runner.ledger.protocol import PackLedger
+    from runner.models import Batch, Item
+    from runner.packing.planner import PlannedPack
+    from runner.stages.context import RunContext
+    from runner.stages.factory import Stages
+    from runner.stages.pack_planning import PackPlan
+
+
+class Packs:
+    """Shares the uploader, the transitions, and the orphans with the stages of the batch's items."""
+
+    def __init__(self, context: RunContext, stages: Stages, batch: Batch) -> None:
+        self._context = context
+        self._stages = stages
+        self._batch = batch
+        self.ledger = cast("PackLedger", context.ledger)
+        self._setup = context.packing or PackingSetup()
+        self._rules = RulesOfRoutes(context.api.schema)
+
+    @property
+    def batch_id(self) -> str:
+        """Return the id of the batch whose items are the packs."""
+        return batch_of_packs(self._batch.batch_id)
+
+    @property
+    def can_plan(self) -> bool:
+        """Return whether new packs are made."""
+        return self._setup.predict is not None and self._context.options.filename_tag
+
+    @cached_property
+    def maker(self) -> PackMaker:
+        context, transitions = self._context, self._stages.transitions
+        return PackMaker(
+            self.ledger,
+            transitions,
+            self._batch,
+            endpoint=context.endpoint,
+            again=context.options.again,
+            clock=context.clock,
+        )
+
+    @cached_property
+    def planner(self) -> PackPlanner:
+        context, options = self._context, self._context.options
+        return PackPlanner(
+            files=context.source,
+            routes=context.routes,
+            rules=self._rules,
+            setup=self._setup,
+            earlier=EarlierItems(
+                context.ledger,
+                endpoint=context.endpoint,
+                again=options.again,
+                retry_failed=options.retry_failed,
+                out=context.out,
+            ),
+            orphans=self._stages.orphans,
+            endpoint=context.endpoint,
+        )
+
+    async def make(self, planned: PlannedPack, plan: PackPlan) -> Item | None:
+        """Make a planned pack, as `PackMaker.make_planned`."""
+        return await self.maker.make_planned(planned, plan, self._context.routes, self._rules)
+
+    @cached_property
+    def lost(self) -> LostPacks:
+        ignored = self._setup.ignored
+        return LostPacks(self.ledger, source=identity.short(self._batch.source_uri), ignored=ignored)
+
+    @cached_property
+    def submitter(self) -> Submitter:
+        """Submits packs as files."""
+        context = self._context
+        source = PackSource(self.ledger, context.source, context.routes, self._rules.of)
+        return self._stages.submitter_of(source, PackRoutes(context.routes))
+
+    @cached_property
+    def collector(self) -> PackCollector:
+        context, stages = self._context, self._stages
+        return PackCollector(
+            ledger=self.ledger,
+            api=context.api,
+            fetch=stages.result_fetch,
+            sink=context.sink,
+            files=context.source,
+            routes=context.routes,
+            setup=self._setup,
+            transitions=stages.transitions,
+            row_accounts=stages.row_accounts,
+            places=stages.places,
+            emit=context.emit,
+        )
+
+    @cached_property
+    def ends(self) -> PackEnds:
+        context, stages = self._context, self._stages
+        return PackEnds(
+            ledger=self.ledger,
+            api=context.api,
+            routes=context.routes,
+            maker=self.maker,
+            transitions=stages.transitions,
+            absence=stages.absence,
+            emit=context.emit,
+        )
+
+
+class PackRoutes:
+    """The routes of packs: those of their members, with the column of the marker."""
+
+    def __init__(self, routes: Routes) -> None:
+        self._routes = routes
+
+    def for_version(self, _source: str, version: str) -> Route | None:
+        """Return the route of a pack, whose recipe is its version."""
+        return PackRecipe.parse(version).route(self._routes)

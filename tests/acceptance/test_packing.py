@@ -1,0 +1,119 @@
+"""`--pack`: files that travel together have the results of files that travel alone, also after kills."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import pytest
+
+from tests.acceptance.inbox import Workspace, rows
+from tests.acceptance.vendors import SandboxVendor
+
+PACE = ("--create-quota", "1000/2s", "--uploads", "4")
+PACKED = (*PACE, "--pack", "20")
+HEADER = b"Full Name,Email\n"
+GROUPS = 4
+KILLS_A_GROUP = 5
+FILES = 60
+EVENTS = 100
+
+
+def test_packed_files_have_the_results_that_they_have_alone(
+    work: Callable[..., Workspace], sandbox: SandboxVendor
+) -> None:
+    mine, alone = work(sandbox), work(sandbox, name="alone")
+    odd = {
+        "odd/quoted.csv": HEADER + b'"Wei, Li",a@example.com\r\n"A ""B""",b@example.com\r\n',
+        "odd/no-rows.csv": HEADER,
+        "odd/semicolons.csv": b"Full Name;Email\nSemi Colon,c@example.com;d@example.com\n",
+        "odd/other-header.csv": b"Email,Full Name\nx@example.com,Ann\n",
+    }
+    files = {**mine.fill(30), **odd}
+    for name, content in files.items():
+        mine.add(name, content)
+        alone.add(name, content)
+    packed = mine.command(*mine.arguments(*PACKED)).expect(0)
+    alone.command(*alone.arguments(*PACE)).expect(0)
+
+    assert "32 files in 3 packs; 2 files alone" in packed.text
+    ours, theirs = mine.manifest(), alone.manifest()
+    for name in files:
+        keys = ("state", "status", "row_count", "rows_in", "rows_left_out", "result_sha256", "fingerprint")
+        assert {key: ours[name][key] for key in keys} == {key: theirs[name][key] for key in keys}, name
+    assert counted(mine.summary()["by_state"]) == {"collected": len(files)}
+    assert len({line["import_id"] for line in ours.values()}) < 10
+    member = ours["a/000.csv"]
+    assert member["pack_rows"][1] - member["pack_rows"][0] == 2
+    assert mine.command("status", "--json").expect(0).document["batch_id"] == member["batch_id"]
+    assert len(mine.command("batches", "--json").expect(0).document) == 1
+
+
+def test_an_unchanged_inbox_is_skipped_and_a_changed_file_is_sent(
+    work: Callable[..., Workspace], sandbox: SandboxVendor
+) -> None:
+    mine = work(sandbox)
+    mine.fill(12)
+    mine.command(*mine.arguments(*PACKED)).expect(0)
+    mine.add("a/000.csv", rows(100))
+    mine.command(*mine.arguments(*PACKED)).expect(0)
+    assert counted(mine.summary()["by_state"]) == {"skipped": 11, "collected": 1}
+    assert delivered(sandbox) == Counter(
+        {f"Rowena Canary {number}-{line}": 1 for number in (*range(12), 100) for line in range(3)}
+    )
+
+
+@pytest.mark.parametrize("group", [0, *(pytest.param(group, marks=pytest.mark.slow) for group in range(1, GROUPS))])
+def test_a_packing_run_killed_at_any_instant_goes_on_and_imports_each_row_once(
+    work: Callable[..., Workspace], sandbox: SandboxVendor, group: int
+) -> None:
+    dice = random.Random(group)
+    trials = [
+        Trial(work(sandbox, name=f"home{at}"), at * FILES, dice.randrange(EVENTS), dice.choice(("run", "resume")))
+        for at in range(KILLS_A_GROUP)
+    ]
+    with ThreadPoolExecutor(KILLS_A_GROUP) as pool:
+        killed = list(pool.map(Trial.run, trials))
+    assert any(killed)
+    wanted = {f"Rowena Canary {number}-{line}": 1 for number in range(KILLS_A_GROUP * FILES) for line in range(3)}
+    assert delivered(sandbox) == Counter(wanted)
+
+
+def counted(by_state: dict[str, int]) -> dict[str, int]:
+    return {state: count for state, count in by_state.items() if count}
+
+
+def delivered(sandbox: SandboxVendor) -> Counter[str]:
+    """How often each row was imported, by its first cell, over all imports that succeeded."""
+    found: Counter[str] = Counter()
+    for row in sandbox.result_rows():
+        found[row["name"]] += 1
+    return found
+
+
+@dataclass
+class Trial:
+    """Kill a packing run once it has written so many events, and let another command go on."""
+
+    mine: Workspace
+    first: int
+    events: int
+    then: str
+    files: dict[str, bytes] = field(default_factory=dict)
+
+    def run(self) -> bool:
+        """Return whether the run was still under way when it was killed."""
+        mine = self.mine
+        self.files = mine.fill(FILES, first=self.first)
+        with mine.command.start(*mine.arguments(*PACKED, "--json")) as running:
+            was_alive = running.until_lines(1 + self.events)
+            running.kill()
+        again = ["resume", *PACE] if self.then == "resume" and was_alive else mine.arguments(*PACKED)
+        finished = mine.command(*again)
+        assert finished.code == 0, f"killed after {self.events} events, then {self.then}: {finished.text}"
+        states = Counter(line["state"] for line in mine.manifest().values())
+        assert states == {"collected": FILES}
+        return was_alive
