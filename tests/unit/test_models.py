@@ -37,7 +37,8 @@ def test_an_item_moves_only_along_the_table(old: ItemState, new: ItemState) -> N
 def test_a_terminal_state_is_left_only_because_a_person_wants_it() -> None:
     again = {state: {ItemState.QUEUED} for state in REDRIVABLE_STATES}
     again[ItemState.FAILED] |= {ItemState.PROCESSING, ItemState.NEEDS_REVIEW, ItemState.SUCCEEDED, ItemState.SKIPPED}
-    again[ItemState.COLLECTED] = {ItemState.SUCCEEDED}
+    again[ItemState.FAILED].add(ItemState.PACKED)
+    again[ItemState.COLLECTED] = {ItemState.PACKED, ItemState.SUCCEEDED}
     again[ItemState.UNCERTAIN].add(ItemState.FAILED)
     again[ItemState.SKIPPED] = {ItemState.QUEUED}
     for state in TERMINAL_STATES:
