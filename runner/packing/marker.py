@@ -46,17 +46,22 @@ class Marker:
 class MarkerColumn:
     """The first column of a pack: its header, and how it comes back.
 
-    With `is_field`, the create's inline schema has a string field of this name, and each row of the result has it as a
-    key. Otherwise, no field takes the column, and each row has it in `$unmapped`, as key "0".
+    With `is_field`, the create's inline schema has a string field with this label, and each row of the result has its
+    `key`. Otherwise, no field takes the column, and each row has it in `$unmapped`, as key "0".
     """
 
     name: str
     is_field: bool = False
 
     @property
+    def key(self) -> str:
+        """Return the key of the field, such as `bulkhead_marker`."""
+        return self.name.lower().replace(" ", "_")
+
+    @property
     def field(self) -> dict[str, Any]:
         """Return the field of an inline schema."""
-        return {"key": self.name, "label": self.name, "type": "string"}
+        return {"key": self.key, "label": self.name, "type": "string"}
 
     def create_parts(
         self, *, fields: Sequence[Mapping[str, Any]] | None, settings: Mapping[str, Any] | None

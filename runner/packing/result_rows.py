@@ -66,7 +66,7 @@ class PackRows:
 
     def _own_text(self, value: Mapping[str, object], text: str, marker: Marker, column: MarkerColumn) -> str | None:
         if column.is_field:
-            row = _without_field(text, column.name, str(marker))
+            row = _without_field(text, column.key, str(marker))
             return _renumbered(row) if row is not None and UNMAPPED_KEY in value else row
         return _renumbered(text, drops_marker=True) if self._keeps_unmapped else _without_unmapped(text, str(marker))
 
@@ -84,13 +84,13 @@ def column_of(row: Mapping[str, object]) -> MarkerColumn | None:
 
 def _marker_in(row: Mapping[str, object], column: MarkerColumn) -> Marker | None:
     if column.is_field:
-        return Marker.parse(row.get(column.name))
+        return Marker.parse(row.get(column.key))
     unmapped = row.get(UNMAPPED_KEY)
     return Marker.parse(unmapped.get(MARKER_INDEX)) if isinstance(unmapped, Mapping) else None
 
 
-def _without_field(text: str, name: str, marker: str) -> str | None:
-    found = list(re.finditer(rf'(?<=[{{,\s])"{re.escape(name)}"\s*:\s*"{re.escape(marker)}"', text))
+def _without_field(text: str, key: str, marker: str) -> str | None:
+    found = list(re.finditer(rf'(?<=[{{,\s])"{re.escape(key)}"\s*:\s*"{re.escape(marker)}"', text))
     return _without(text, *found[0].span()) if len(found) == 1 else None
 
 

@@ -47,7 +47,7 @@ def test_a_pack_of_an_inline_schema_has_a_field_for_its_marker_and_the_same_sett
     fields, settings = MarkerColumn("Bulkhead marker", is_field=True).create_parts(
         fields=[{"key": "a"}], settings={"title": "t"}
     )
-    assert fields == ({"key": "Bulkhead marker", "label": "Bulkhead marker", "type": "string"}, {"key": "a"})
+    assert fields == ({"key": "bulkhead_marker", "label": "Bulkhead marker", "type": "string"}, {"key": "a"})
     assert settings == {"title": "t"}
 
 

@@ -165,6 +165,9 @@ def test_how_large_a_file_may_be_is_the_callers_choice() -> None:
         (["25/12/2024", "2024-03-04"], DateOrder.DAY_FIRST),
         (["12/25/2024", "5.5.2024"], DateOrder.MONTH_FIRST),
         (["25. 12. 2024"], DateOrder.DAY_FIRST),
+        (["13/12/2024", "31/12/2024", "12/12/2024", "32/12/2024"], DateOrder.DAY_FIRST),
+        (["12/13/2024", "12/31/2024", "12/32/2024"], DateOrder.MONTH_FIRST),
+        (["12/32/2024", "32/12/2024"], DateOrder.NONE),
         (["2024-03-04 10:30:00", "2024-03-04T10:30:00+01:00"], DateOrder.NONE),
         (["40/50/2024", "13/13/2024", "0/40/2024"], DateOrder.NONE),
         (["Mon, 25/12/24 10:30"], DateOrder.DAY_FIRST),
@@ -183,6 +186,7 @@ def test_the_order_of_dates_is_what_their_cells_show(cells: list[str], order: Da
         (["٣/٤/٢٠٢٤"], "dates_ambiguous"), (["3年4月2024"], "dates_ambiguous"),
         (["3\u200f\u200f/\u200f\u200f\u200f4/2024"], "dates_ambiguous"),
         (["x\n3/4/2024"], "dates_ambiguous"),
+        (["11/12/2024"], "dates_ambiguous"), (["12/1/2024"], "dates_ambiguous"),
         (["25/12/2024", "12/25/2024"], "dates_mixed"), (["25/12/2024 12/25/2024"], "dates_mixed"),
     ],
 )  # fmt: skip

@@ -6,6 +6,8 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from runner.errors import PackUnaccounted, ResultInvalid
 from runner.packing.layout import PackLayout
@@ -81,16 +83,16 @@ def test_only_the_marker_is_cut_out_of_a_row(row: str, off: str, on: str) -> Non
 @pytest.mark.parametrize(
     ("row", "own"),
     [
-        ('{"Bulkhead marker":"M","a":1}', '{"a":1}'),
-        ('{"a":1,"Bulkhead marker": "M"}', '{"a":1}'),
-        ('{"Bulkhead marker":"M"}', "{}"),
+        ('{"bulkhead_marker":"M","a":1}', '{"a":1}'),
+        ('{"a":1,"bulkhead_marker": "M"}', '{"a":1}'),
+        ('{"bulkhead_marker":"M"}', "{}"),
         (
-            '{"Bulkhead marker":"M","a":1,"$unmapped":{"4":"x","7":"Bulkhead marker"}}',
-            '{"a":1,"$unmapped":{"3":"x","6":"Bulkhead marker"}}',
+            '{"bulkhead_marker":"M","a":1,"$unmapped":{"4":"x","7":"bulkhead_marker"}}',
+            '{"a":1,"$unmapped":{"3":"x","6":"bulkhead_marker"}}',
         ),
         (
-            '{"Bulkhead marker":"M","a":"\\"Bulkhead marker\\":\\"M\\"","$unmapped":{}}',
-            '{"a":"\\"Bulkhead marker\\":\\"M\\"","$unmapped":{}}',
+            '{"bulkhead_marker":"M","a":"\\"bulkhead_marker\\":\\"M\\"","$unmapped":{}}',
+            '{"a":"\\"bulkhead_marker\\":\\"M\\"","$unmapped":{}}',
         ),
     ],
 )  # fmt: skip
@@ -103,7 +105,7 @@ def test_the_field_of_the_marker_is_cut_out_of_a_row(row: str, own: str) -> None
     ["1", "[]", "{}", '{"a":1}', '{"$unmapped":{}}', '{"$unmapped":{"1":"M"}}', '{"$unmapped":{"0":"M "}}',
      '{"$unmapped":"M"}', '{"$unmapped":{"0":["M"]}}', '{"$unmapped":{"0":"M","x":"y"}}',
      '{"$unmapped":{"0":"M","1":{"2":"3"}}}',
-     '{"\\u0024unmapped":{"0":"M"}}', '{"$unmapped":{"0":"M"},"b":{"$unmapped":{"0":"M"}}}', '{"Bulkhead marker":"M"}'],
+     '{"\\u0024unmapped":{"0":"M"}}', '{"$unmapped":{"0":"M"},"b":{"$unmapped":{"0":"M"}}}', '{"bulkhead_marker":"M"}'],
 )  # fmt: skip
 def test_a_row_whose_marker_is_not_where_it_should_be_is_never_passed_over(row: str) -> None:
     with pytest.raises(PackUnaccounted) as caught:
@@ -115,8 +117,8 @@ def test_a_row_whose_marker_is_not_where_it_should_be_is_never_passed_over(row: 
     ("row", "column"),
     [
         ('{"a":1}', None),
-        ('{"Bulkhead marker":"M","Bulkhead marker":"M"}', FIELD),
-        ('{"Bulkhead marker":"\\u006dM"}', FIELD),
+        ('{"bulkhead_marker":"M","bulkhead_marker":"M"}', FIELD),
+        ('{"bulkhead_marker":"\\u006dM"}', FIELD),
     ],
 )
 def test_a_marker_that_is_missing_twice_or_written_oddly_is_never_passed_over(
@@ -129,9 +131,9 @@ def test_a_marker_that_is_missing_twice_or_written_oddly_is_never_passed_over(
 
 def test_a_result_tells_by_itself_how_its_markers_come_back() -> None:
     assert column_of({"a": 1, "$unmapped": {"0": EVERY[0]}}) == UNMAPPED
-    assert column_of({"Bhpk qzxv": EVERY[0]}) == MarkerColumn("Bhpk qzxv", is_field=True)
+    assert column_of({"bhpk_qzxv": EVERY[0]}) == MarkerColumn("Bhpk qzxv", is_field=True)
     assert column_of({"a": EVERY[0]}) is None
-    assert own_rows(f'[{{"Bhpk qzxv":"{EVERY[0]}","a":1}}]', None) == ['{"a":1}']
+    assert own_rows(f'[{{"bhpk_qzxv":"{EVERY[0]}","a":1}}]', None) == ['{"a":1}']
 
 
 def test_rows_go_to_their_members_in_order_whatever_the_order_of_the_result() -> None:
@@ -242,3 +244,36 @@ def test_a_marker_is_given_with_each_row() -> None:
     rows.finish()
     assert seen == [Marker(text[:-2], int(text[-1])) for text in EVERY]
     assert rows.row_count == 5
+
+
+ROWS_OF_MEMBERS = st.lists(st.integers(1, 5), min_size=1, max_size=5)
+TAGS = ("aaaabbbbccccd", "bbbbccccddddq", "k3f5x2ab7q2mc", "qqqq222233334", "zzzzyyyyxxxxw")
+
+
+@given(ROWS_OF_MEMBERS, st.data())
+def test_a_result_that_lost_got_or_changed_a_row_is_refused_and_its_order_does_not_matter(
+    counts: list[int], data: st.DataObject
+) -> None:
+    layout = PackLayout.of(zip(TAGS, counts, strict=False))
+    markers = [f"{each.tag}.{number}" for each in layout.members for number in range(1, each.row_count + 1)]
+    invalid = data.draw(st.sets(st.integers(0, len(markers) - 1)))
+    metadata = {"totalRows": len(markers), "errors": [error(index) for index in sorted(invalid)]}
+    kept = [marker for index, marker in enumerate(markers) if index not in invalid]
+    whole = split(result(*kept), metadata, layout=layout)
+    assert [len(each.rows) + each.metadata["invalidRows"] for each in whole.members] == counts
+    assert split(result(*data.draw(st.permutations(kept))), metadata, layout=layout) == whole
+    changed = list(kept)
+    change = data.draw(st.sampled_from(["lose", "repeat", "foreign", "beyond", "named"]))
+    if change == "lose" and kept:
+        changed.pop(data.draw(st.integers(0, len(kept) - 1)))
+    elif change == "repeat" and kept:
+        changed.append(data.draw(st.sampled_from(kept)))
+    elif change == "foreign":
+        changed.append(f"{'y' * 13}.1")
+    elif change == "beyond":
+        changed.append(f"{TAGS[0]}.{counts[0] + 1}")
+    elif invalid:
+        changed.append(markers[data.draw(st.sampled_from(sorted(invalid)))])
+    if changed != kept:
+        with pytest.raises(PackUnaccounted):
+            split(result(*changed), metadata, layout=layout)
