@@ -71,6 +71,7 @@ def test_a_member_knows_how_large_it_is_in_a_pack() -> None:
 def test_the_delimiter_of_the_settings_decides() -> None:
     found = member("Name;City\na,b;Ulm\n", delimiter=";")
     assert (found.lines, found.delimiter) == (("a,b;Ulm\r\n",), ";")
+    assert member("Name;City\na,b,c,d;Ulm\n", delimiter=";").row_count == 1
     assert code("Name,City\nAda,Ulm\n", delimiter=";") == "header_unmatched"
 
 

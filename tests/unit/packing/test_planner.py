@@ -7,6 +7,8 @@ import tracemalloc
 from collections.abc import Iterable
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from runner.packing.planner import Candidate, PackLimits, PlannedAlone, PlannedPack, plan_packs
 
@@ -161,3 +163,36 @@ def _base32(number: int) -> str:
     """Return a number as text of 4 characters, in the order of tags."""
     digits = sorted(BASE32)
     return "".join(digits[number >> shift & 31] for shift in (15, 10, 5, 0))
+
+
+KINDS_OF_FILES = st.tuples(
+    st.sampled_from(("h", "i")),
+    st.integers(1, 60),
+    st.integers(1, 900),
+    st.sets(st.sampled_from(b"abcdef"), max_size=2),
+)
+
+
+@given(st.lists(KINDS_OF_FILES, max_size=60), st.booleans())
+def test_whatever_the_files_each_is_planned_once_and_each_pack_is_one(
+    kinds: list[tuple[str, int, int, set[int]]], is_proven: bool
+) -> None:
+    limits = PackLimits(members=9, rows=200, size_bytes=3_000, canary_members=3)
+    made = {
+        tag: candidate(
+            tag, header=header, row_count=rows, size_bytes=size, unique_keys=b"".join(bytes([key]) * 8 for key in keys)
+        )
+        for tag, (header, rows, size, keys) in zip(tags(len(kinds)), kinds, strict=True)
+    }
+    packs, alone = planned(made.values(), limits, PROVEN if is_proven else frozenset())
+    assert sorted([tag for pack in packs for tag in pack.tags] + [one.tag for one in alone]) == sorted(made)
+    assert planned(made.values(), limits, PROVEN if is_proven else frozenset()) == (packs, alone)
+    for pack in packs:
+        members = [made[tag] for tag in pack.tags]
+        keys = [key for each in members for key in set(each.unique_keys)]
+        assert 2 <= len(members) <= (3 if pack.is_canary else 9)
+        assert len({each.header for each in members}) == 1
+        assert len(keys) == len(set(keys))
+        assert sum(each.row_count for each in members) <= 200
+        assert sum(each.size_bytes for each in members) <= 3_000
+    assert sum(pack.is_canary for pack in packs) == (0 if is_proven else bool(packs))
