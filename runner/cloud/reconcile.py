@@ -46,6 +46,9 @@ QUEUED_TOO_LONG = timedelta(hours=6)
 HEALED_EVERY = timedelta(hours=1)
 """How often an item is enqueued again whose message is in a dead-letter queue, and whose data is at the vendor."""
 
+SETTLED_EVERY = timedelta(minutes=55)
+"""How often settled batches are read: a little less than an hour, so that every hour has their metrics."""
+
 LONGEST_DOUBT = timedelta(hours=6)
 """How long a JSON create may stay of unknown outcome if no pass can list the imports to the end."""
 
@@ -76,7 +79,10 @@ async def reconcile(deployment: Deployment, *, time_left: TimeLeft) -> None:
 async def _pass(deployment: Deployment, deadline: Deadline) -> None:
     is_away = await deployment.breaker.wait_s() is not None
     deployment.metrics.add_metric("VendorAway", int(is_away))
-    seen = await take_snapshot(deployment)
+    claim = deployment.leases.take(
+        _RECONCILE, "\0settled", holder=deployment.holder(), for_s=SETTLED_EVERY.total_seconds()
+    )
+    seen = await take_snapshot(deployment, has_settled=await claim is None)
     one_pass = _Pass(deployment, seen, deadline)
     errors = [error for step in one_pass.steps() if (error := await one_pass.attempt(step)) is not None]
     if await deployment.breaker.wait_s() is not None:

@@ -1,4 +1,7 @@
-"""The snapshot: what one pass of reconcile reads of every batch that is not complete."""
+"""The snapshot: what one pass of reconcile reads of the batches that are not complete.
+
+Settled batches have only open reviews left, which may wait for months: one pass in an hour reads them.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from runner.cloud.context import is_driven_by_stack
-from runner.models import OPEN_STATES, ItemState
+from runner.models import OPEN_STATES, BatchState, ItemState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -38,9 +41,10 @@ class BatchView:
 
 @dataclass(frozen=True, slots=True)
 class ReconcileSnapshot:
-    """All batches that are not complete."""
+    """The batches that are not complete; the settled ones among them only if `has_settled`."""
 
     views: list[BatchView]
+    has_settled: bool = True
 
     @property
     def ours(self) -> Iterator[BatchView]:
@@ -52,13 +56,17 @@ class ReconcileSnapshot:
         return (item for view in views for item in view.items if item.state in states)
 
     def metrics(self, now: datetime) -> dict[str, tuple[float, str]]:
-        """Return the metrics of all batches: {name: (value, unit)}."""
+        """Return the metrics of the batches: {name: (value, unit)}; those of reviews only with the settled batches."""
         at_work = (*OPEN_STATES - {_S.QUEUED},)
-        reviews = self.items(_S.NEEDS_REVIEW)
-        return {
+        found: dict[str, tuple[float, str]] = {
             "ItemsQueued": (self._count(_S.QUEUED), "Count"),
             "ItemsOpen": (self._count(*at_work), "Count"),
             "OldestOpenAgeSeconds": (_oldest_s(self.items(*at_work), now), "Seconds"),
+        }
+        if not self.has_settled:
+            return found
+        reviews = self.items(_S.NEEDS_REVIEW)
+        return found | {
             "ReviewsWaiting": (self._count(_S.NEEDS_REVIEW), "Count"),
             "OldestReviewAgeSeconds": (_oldest_s(reviews, now), "Seconds"),
         }
@@ -67,9 +75,14 @@ class ReconcileSnapshot:
         return sum(view.counts.get(state, 0) for view in self.views for state in states)
 
 
-async def take_snapshot(deployment: Deployment) -> ReconcileSnapshot:
-    """Read every batch that is not complete. Raises LedgerError, TransientError."""
-    return ReconcileSnapshot([await _view(deployment, batch) for batch in await deployment.ledger.incomplete_batches()])
+async def take_snapshot(deployment: Deployment, *, has_settled: bool) -> ReconcileSnapshot:
+    """Read the batches that are not complete, the settled ones on request. Raises LedgerError, TransientError."""
+    batches = [
+        batch
+        for batch in await deployment.ledger.incomplete_batches()
+        if has_settled or batch.state is not BatchState.SETTLED
+    ]
+    return ReconcileSnapshot([await _view(deployment, batch) for batch in batches], has_settled=has_settled)
 
 
 async def _view(deployment: Deployment, batch: Batch) -> BatchView:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -94,6 +96,23 @@ class Bench:
         while queue := next((queue for queue in Queue if self.post.waiting[queue]), None):
             for message in self.take(queue):
                 await self.do(queue, message)
+
+    @asynccontextmanager
+    async def serving(self, *queues: Queue) -> AsyncIterator[None]:
+        """Let one function for each of the queues named take messages, one after the other, until the block ends."""
+        servers = [asyncio.ensure_future(self._serve(queue)) for queue in queues]
+        try:
+            yield
+        finally:
+            for server in servers:
+                server.cancel()
+            await asyncio.gather(*servers, return_exceptions=True)
+
+    async def _serve(self, queue: Queue) -> None:
+        while True:
+            envelope = await self.post.next(queue, self.loop, hidden_s=1800)
+            await self.do(queue, decode(envelope.text))
+            self.post.acknowledge(queue, envelope)
 
     async def batch(self) -> Batch:
         """Return the only batch."""

@@ -197,3 +197,18 @@ async def test_a_redrive_sends_a_file_that_failed_before(bench: Bench) -> None:
     await driver.batch(second.batch_id, states={ItemState.FAILED}, match=None)
     await bench.work_off()
     assert len(bench.uploads) == 2
+
+
+async def test_the_manifest_of_an_open_rolling_batch_is_written_once_in_five_minutes(bench: Bench) -> None:
+    await bench.configured()
+    written: list[int] = []
+    for number in range(20):
+        await bench.do(Queue.SUBMIT, bench.drop(f"orders/{number}.csv", fate="refused"))
+        await bench.work_off()
+        written.append(len(bench.results.manifest((await bench.batch()).out)))
+        await asyncio.sleep(60)
+    assert len(set(written)) == 4, "each of them is written once in five minutes"
+    await asyncio.sleep(300)
+    await bench.reconcile()
+    await bench.work_off()
+    assert len(bench.results.manifest((await bench.batch()).out)) == 20

@@ -12,7 +12,7 @@ from runner.cloud.messages import BatchRef, ImportHint, ItemRef, ListPage, Start
 from runner.cloud.protocols import Queue
 from runner.config.run_spec import RunSpec
 from runner.errors import AuthRefused, Unavailable
-from runner.models import Item, ItemKind, ItemState
+from runner.models import BatchState, Item, ItemKind, ItemState
 from sandbox.api_state import SandboxSettings
 from tests.cloudcore.bench import Bench
 from tests.cloudcore.bucket import BucketSource
@@ -343,3 +343,37 @@ async def test_with_little_time_left_the_steps_are_left_to_the_next_pass(bench: 
     bench.take(Queue.FINISH)
     await bench.reconcile(left_s=5)
     assert bench.take(Queue.FINISH) == []
+
+
+async def test_a_batch_with_only_reviews_left_is_read_once_an_hour(bench: Bench) -> None:
+    await landed(bench, "a.csv", fate="review")
+    await asyncio.sleep(200)
+    await bench.ledger.update_batch(ORDERS, state=BatchState.SETTLED, listed=True)
+    read: list[str] = []
+    counts = bench.ledger.counts
+
+    async def noted(batch_id: str) -> dict[ItemState, int]:
+        read.append(batch_id)
+        return await counts(batch_id)
+
+    bench.ledger.counts = noted  # type: ignore[method-assign]
+    passes: list[int] = []
+    for _ in range(24):
+        read.clear()
+        await bench.reconcile()
+        bench.take(Queue.COLLECT)
+        passes.append(len(read))
+        await asyncio.sleep(300)
+    assert sum(count > 0 for count in passes) == 3, "two hours and the first pass"
+
+
+async def test_while_a_pass_is_in_progress_another_one_does_nothing(bench: Bench) -> None:
+    await landed(bench, "a.csv", fate="refused")
+    await moved(bench, "orders/b.csv")
+    await asyncio.sleep(301)
+    await bench.leases.take("reconcile", "reconcile", holder="other", for_s=60)
+    await bench.reconcile()
+    assert bench.take(Queue.SUBMIT) == []
+    await asyncio.sleep(61)
+    await bench.reconcile()
+    assert len(bench.take(Queue.SUBMIT)) == 1

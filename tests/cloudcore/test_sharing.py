@@ -7,9 +7,10 @@ from datetime import timedelta
 
 import pytest
 
-from runner.cloud.messages import ItemRef, Message, decode
+from runner.cloud.messages import ItemRef, Message
 from runner.cloud.protocols import Queue
 from runner.models import Batch, Item
+from sandbox.quotas import Rate
 from tests.cloudcore.bench import Bench
 
 pytestmark = pytest.mark.virtual_time
@@ -36,45 +37,49 @@ async def load_in_progress(bench: Bench) -> None:
         bench.post.put(Queue.LOAD, ref, now=bench.loop.time())
 
 
-async def serve(bench: Bench, queue: Queue) -> None:
-    while True:
-        envelope = await bench.post.next(queue, bench.loop, hidden_s=1800)
-        await bench.do(queue, decode(envelope.text))
-        bench.post.acknowledge(queue, envelope)
-
-
-async def waits_of_landed_files(bench: Bench, *, loads: int) -> list[timedelta]:
+async def waits_of_landed_files(bench: Bench) -> list[timedelta]:
     """Let a file land every two minutes beside a load, and return how long each waited for its create."""
     await load_in_progress(bench)
-    queues = [Queue.REGISTER, Queue.UPLOAD, *[Queue.SUBMIT] * 2, *[Queue.LOAD] * loads]
-    servers = [asyncio.ensure_future(serve(bench, queue)) for queue in queues]
-    await asyncio.sleep(300)
     landed_at = {}
-    for number in range(10):
-        created = bench.drop(f"orders/{number}.csv")
-        landed_at[created.key] = created.at
-        bench.post.put(Queue.REGISTER, created, now=bench.loop.time())
-        await asyncio.sleep(120)
-    await asyncio.sleep(300)
-    for server in servers:
-        server.cancel()
-    await asyncio.gather(*servers, return_exceptions=True)
+    async with bench.serving(Queue.REGISTER, Queue.UPLOAD, *[Queue.SUBMIT] * 2, *[Queue.LOAD] * 40):
+        await asyncio.sleep(300)
+        for number in range(10):
+            created = bench.drop(f"orders/{number}.csv")
+            landed_at[created.key] = created.at
+            bench.post.put(Queue.REGISTER, created, now=bench.loop.time())
+            await asyncio.sleep(120)
+        await asyncio.sleep(300)
     items = await bench.items()
     assert not bench.vendor.state.counters.refused_create_times
     return [items[key].intent_at - at for key, at in landed_at.items()]  # type: ignore[operator]
 
 
 async def test_a_file_that_lands_is_sent_within_two_minutes_while_a_load_fills_the_quota(bench: Bench) -> None:
-    waits = await waits_of_landed_files(bench, loads=40)
-    assert max(waits) <= timedelta(minutes=2)
+    assert max(await waits_of_landed_files(bench)) <= timedelta(minutes=2)
     assert bench.vendor.seen.calls["create"] >= 19 * 30 * 0.95, "the load uses what landed files leave"
+
+
+@pytest.mark.plan(landed_share=0.0)
+async def test_without_a_share_files_that_land_wait_for_longer(bench: Bench) -> None:
+    assert max(await waits_of_landed_files(bench)) > timedelta(minutes=1)
 
 
 async def test_while_nothing_lands_a_load_has_the_whole_quota(bench: Bench) -> None:
     await load_in_progress(bench)
-    servers = [asyncio.ensure_future(serve(bench, Queue.LOAD)) for _ in range(20)]
-    await asyncio.sleep(600)
-    for server in servers:
-        server.cancel()
-    await asyncio.gather(*servers, return_exceptions=True)
+    async with bench.serving(*[Queue.LOAD] * 20):
+        await asyncio.sleep(600)
     assert bench.vendor.seen.calls["create"] >= 180
+
+
+def at(per_minute: int, *more: pytest.MarkDecorator) -> object:
+    return pytest.param(per_minute, marks=(pytest.mark.plan(quota=Rate(per_minute, 60.0)), *more))
+
+
+@pytest.mark.parametrize("per_minute", [at(20), at(300), at(3000, pytest.mark.slow)])
+async def test_the_creates_of_a_load_follow_the_quota(bench: Bench, per_minute: int) -> None:
+    await load_in_progress(bench)
+    minutes = {20: 10, 300: 5, 3000: 1}[per_minute]
+    async with bench.serving(*[Queue.LOAD] * (20 if per_minute <= 300 else 100)):
+        await asyncio.sleep(minutes * 60)
+    assert not bench.vendor.state.counters.refused_create_times
+    assert bench.vendor.seen.calls["create"] >= 0.9 * per_minute * minutes

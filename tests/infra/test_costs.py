@@ -1,0 +1,38 @@
+"""The page about costs is what its script computes from prices, measured units, and the template."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from types import ModuleType
+
+import pytest
+
+from tests.support.template import ROOT, template
+
+
+@pytest.fixture(scope="module")
+def costs() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("costs", ROOT / "infra" / "costs.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["costs"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_page_is_what_the_script_prints(costs: ModuleType) -> None:
+    assert (ROOT / "infra" / "cost.md").read_text("utf-8") == costs.document()
+
+
+def test_the_script_counts_the_alarms_and_queues_of_the_template(costs: ModuleType) -> None:
+    alarms, _, queues = costs.counts()
+    assert alarms == len(template().of_type("AWS::CloudWatch::Alarm"))
+    assert queues == len([name for name in template().of_type("AWS::SQS::Queue") if "DeadLetter" not in name])
+
+
+def test_waiting_costs_less_per_file_the_larger_the_quota_is(costs: ModuleType) -> None:
+    waiting = [costs.file_rows(count, per_s)[2].usd for count, per_s in costs.QUOTAS]
+    assert waiting == sorted(waiting, reverse=True)
+    assert waiting[0] > 100 * waiting[-1]
