@@ -96,6 +96,7 @@ async def open_deployment(
             vendor_time=vendor_time,
             rng=rng,
             landed_share=float(environment.optional(environment.LANDED_SHARE) or 0) / 100,
+            manifest_every_s=60 * float(environment.optional(environment.MANIFEST_MINUTES) or 0),
             account=account,
             inbox=inbox,
             results=f"s3://{environment.required(environment.RESULTS)}",

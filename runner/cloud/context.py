@@ -98,6 +98,7 @@ class Landing:
 class Deployment:
     """Opened once for each container. `settings` are the stack's parameters, without `config/bulkhead.toml`.
 
+    - `manifest_every_s`: how often, at most, the manifest of a rolling batch is written before its day is over.
     - `landed_share`: the share of the quota that is kept for files that arrived while they wait beside loads.
     - `account`: what `identity.account` returns for the API and the key.
     - `inbox`: the `s3://` url under which files arrive.
@@ -123,6 +124,7 @@ class Deployment:
     rng: random.Random
     landed_share: float = 0.0
     upload_apart_bytes: int = UPLOAD_APART_BYTES
+    manifest_every_s: float = 300.0
     account: str
     inbox: str
     results: str

@@ -55,7 +55,12 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     schemas = directory / "schemas"
     schemas.mkdir()
     with running_cloud(
-        directory, schemas=saved_schemas(schemas), config=CONFIG, quota=QUOTA, ReconcileMinutes="60"
+        directory,
+        schemas=saved_schemas(schemas),
+        config=CONFIG,
+        quota=QUOTA,
+        ReconcileMinutes="60",
+        ManifestMinutes="0",
     ) as cloud:
         yield cloud
 

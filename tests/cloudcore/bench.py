@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from runner.cloud.breaker import Breaker, GuardedApi
@@ -38,10 +39,15 @@ _ENTRIES: dict[Queue, Callable[..., Awaitable[Outcome]]] = {
 }
 
 
+def _left_s(loop: asyncio.AbstractEventLoop, ends_at: float) -> float:
+    return ends_at - loop.time()
+
+
 class Bench:
     """One deployment with all its parts in reach."""
 
     def __init__(self, simulation: Simulation) -> None:
+        self._simulation = simulation
         self.loop = simulation.loop
         self.process = Process(simulation.trace, self.loop)
         self.deployment: Deployment = simulation.deployment(self.process, judged=False)
@@ -99,8 +105,13 @@ class Bench:
 
     @asynccontextmanager
     async def serving(self, *queues: Queue) -> AsyncIterator[None]:
-        """Let one function for each of the queues named take messages, one after the other, until the block ends."""
-        servers = [asyncio.ensure_future(self._serve(queue)) for queue in queues]
+        """Let an execution for each of the queues named take ten messages at a time, until the block ends."""
+        servers = [
+            asyncio.ensure_future(self._serve(queue, deployment))
+            for queue in queues
+            for deployment in [self._simulation.deployment(self.process, judged=False)]
+            for _ in range(10)
+        ]
         try:
             yield
         finally:
@@ -108,10 +119,13 @@ class Bench:
                 server.cancel()
             await asyncio.gather(*servers, return_exceptions=True)
 
-    async def _serve(self, queue: Queue) -> None:
+    async def _serve(self, queue: Queue, deployment: Deployment) -> None:
         while True:
             envelope = await self.post.next(queue, self.loop, hidden_s=1800)
-            await self.do(queue, decode(envelope.text))
+            ends_at = self.loop.time() + 900.0
+            await _ENTRIES[queue](
+                deployment, decode(envelope.text), time_left=partial(_left_s, self.loop, ends_at), receives=1
+            )
             self.post.acknowledge(queue, envelope)
 
     async def batch(self) -> Batch:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from tests.support.vloop import VirtualLoop
 
 
+_LONG_QUEUE = 200
+_DRAWS = 20
+
 RETENTION_S = 4 * 86_400.0
 """How long a queue keeps a message (`MessageRetentionPeriod` in template.yaml)."""
 
@@ -117,14 +120,25 @@ class Post:
 
     def take(self, queue: Queue, *, now: float, hidden_s: float) -> Envelope | None:
         """Take any message that is visible."""
-        self.forget_old(queue, now=now)
-        ready = [envelope for envelope in self.waiting[queue] if envelope.visible_at <= now]
-        if not ready:
-            return None
-        taken = self.rng.choice(ready)
+        taken = self._any_of_many(queue, now=now)
+        if taken is None:
+            self.forget_old(queue, now=now)
+            ready = [envelope for envelope in self.waiting[queue] if envelope.visible_at <= now]
+            if not ready:
+                return None
+            taken = self.rng.choice(ready)
         taken.receives += 1
         taken.visible_at = now + hidden_s
         return taken
+
+    def _any_of_many(self, queue: Queue, *, now: float) -> Envelope | None:
+        """Draw a message from a long queue without looking at all of them; None if the draws meet none that is due."""
+        waiting = self.waiting[queue]
+        for _ in range(_DRAWS if len(waiting) > _LONG_QUEUE else 0):
+            drawn = self.rng.choice(waiting)
+            if drawn.visible_at <= now < drawn.ends_at:
+                return drawn
+        return None
 
     def forget_old(self, queue: Queue, *, now: float) -> None:
         """Delete what has waited for too long, without a word to anybody, as SQS does."""

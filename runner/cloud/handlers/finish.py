@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from runner.cloud.context import is_driven_by_stack
@@ -33,9 +32,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-MANIFEST_EVERY = timedelta(minutes=5)
-"""How often the manifest of a rolling batch is written, at most, before its day is over."""
-
+_MANIFEST_CLAIM = "\0manifest"
 _RETRY_S = 15.0
 
 
@@ -49,7 +46,7 @@ async def finish(
     """Write an idle batch's manifest if it is stale, and publish each end of the batch once.
 
     A batch ends when it is settled, and again when its last review is done. A rolling batch that is idle before its
-    day is over gets a manifest, at most once in MANIFEST_EVERY, and no end. Raises LedgerError, TransientError, and
+    day is over gets a manifest, at most once in `manifest_every_s`, and no end. Raises LedgerError, TransientError, and
     what the sink raises.
     """
     batch = await deployment.ledger.batch(message.batch_id)
@@ -59,34 +56,35 @@ async def finish(
     async with hold_lease(deployment, batch.batch_id, WHOLE_BATCH, deadline) as left_s:
         if left_s is not None:
             return await _retry(deployment, message)
-        is_stale = await _finished(deployment, batch.batch_id)
-    return await _retry(deployment, message) if is_stale else Done()
+        again_in_s = await _finished(deployment, batch.batch_id)
+    return Done() if again_in_s is None else await _retry(deployment, message, again_in_s)
 
 
-async def _retry(deployment: Deployment, message: BatchRef) -> Outcome:
-    return await requeue(deployment, Queue.FINISH, message, _RETRY_S, batch_id=message.batch_id, name=WHOLE_BATCH)
+async def _retry(deployment: Deployment, message: BatchRef, seconds: float = _RETRY_S) -> Outcome:
+    return await requeue(deployment, Queue.FINISH, message, seconds, batch_id=message.batch_id, name=WHOLE_BATCH)
 
 
-async def _finished(deployment: Deployment, batch_id: str) -> bool:
-    """Finish the batch in its current state, and return whether items moved meanwhile, so that it is stale again.
+async def _finished(deployment: Deployment, batch_id: str) -> float | None:
+    """Finish the batch in its current state, and return None, or in how many seconds to finish it again.
 
-    A complete batch with open items was left by a function that died: no pass of reconcile would read it, so it is
+    That is soon if items moved meanwhile, and later if its manifest is stale and was written a short time ago. A
+    complete batch with open items was left by a function that died: no pass of reconcile would read it, so it is
     reopened.
     """
     ledger = deployment.ledger
     moves, manifest_moves = await ledger.moves_of(batch_id)
     batch, counts = await ledger.batch(batch_id), await ledger.counts(batch_id)
     if batch is None:
-        return False
+        return None
     if not is_idle(batch, counts):
         if batch.state is BatchState.COMPLETE:
             await reopen(deployment, batch_id)
-        return False
+        return None
     judged, earlier = await _judged(deployment, batch, counts)
     if moves == manifest_moves and judged == batch:
-        return False
-    if not judged.listed and not await _is_manifest_due(deployment, batch_id):
-        return False
+        return None
+    if not judged.listed and (left_s := await _manifest_claimed_for_s(deployment, batch_id)) is not None:
+        return left_s
     rows = await _write_manifest(deployment, judged, earlier)
     if judged.state in ENDS and judged.state is not batch.state:
         await _publish_end(deployment, judged, counts, moves=moves, rows=rows, earlier=earlier)
@@ -99,15 +97,15 @@ async def _finished(deployment: Deployment, batch_id: str) -> bool:
             finished_at=judged.finished_at,
         )
     await ledger.record_manifest(batch_id, moves=moves)
-    return await _moved_since(deployment, judged, since=moves)
+    return _RETRY_S if await _moved_since(deployment, judged, since=moves) else None
 
 
-async def _is_manifest_due(deployment: Deployment, batch_id: str) -> bool:
-    """Return whether an open batch has had no manifest for a while, and claim it; reconcile enqueues it again."""
-    claim = deployment.leases.take(
-        batch_id, "\0manifest", holder=deployment.holder(), for_s=MANIFEST_EVERY.total_seconds()
-    )
-    return await claim is None
+async def _manifest_claimed_for_s(deployment: Deployment, batch_id: str) -> float | None:
+    """Return None, and claim the manifest of an open batch, or for how many seconds it is claimed by the last one."""
+    every_s = deployment.manifest_every_s
+    if not every_s:
+        return None
+    return await deployment.leases.take(batch_id, _MANIFEST_CLAIM, holder=deployment.holder(), for_s=every_s)
 
 
 async def _write_manifest(deployment: Deployment, batch: Batch, earlier: EarlierReviews) -> RowSummary:

@@ -26,4 +26,5 @@ def deploy(aws: LocalAws, template: Path, *, log: Path, **parameters: str) -> St
     stack = Stack(aws, name=STACK_NAME)
     stack.speak_plainly()
     stack.grant_batches()
+    stack.read_concurrency_as_numbers()
     return stack

@@ -97,6 +97,15 @@ class Stack:
                 granted = document.replace('"sqs:SendMessage"', '"sqs:SendMessage*"')
                 iam.put_role_policy(RoleName=role, PolicyName=policy, PolicyDocument=granted)
 
+    def read_concurrency_as_numbers(self) -> None:
+        """Set the concurrency of the queues' readers again: ministack keeps the value of a parameter as a text."""
+        functions = self.client("lambda")
+        for mapping in functions.list_event_source_mappings()["EventSourceMappings"]:
+            if most := mapping.get("ScalingConfig", {}).get("MaximumConcurrency"):
+                functions.update_event_source_mapping(
+                    UUID=mapping["UUID"], ScalingConfig={"MaximumConcurrency": int(most)}
+                )
+
     @contextmanager
     def short_lived(self, function: str, *, timeout_s: int) -> Iterator[None]:
         """Limit a function's time, and make its messages visible again soon after it ends."""
