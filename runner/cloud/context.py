@@ -83,12 +83,17 @@ def require_encryption(api_url: str) -> None:
 class Landing:
     """Which files are imported when they arrive: those below `root`, an `s3://` url, except those that wait for loads.
 
-    `config` and `nightly` are beginnings of keys.
+    A rolling batch is named after the folder below `prefix`, which keys below `root` begin with. `config` and `nightly`
+    are beginnings of keys, too.
     """
 
     root: str
     config: str = "config/"
     nightly: str = "nightly/"
+
+    @property
+    def prefix(self) -> str:
+        return S3Place.parse(self.root).key
 
     def takes(self, key: str) -> bool:
         return not key.endswith("/") and not key.startswith((self.config, self.nightly))

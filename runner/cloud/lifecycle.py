@@ -35,12 +35,13 @@ def slug(name: str) -> str:
     return _NOT_PLAIN.sub("-", name.lower()).strip("-")[:_MAX_SLUG_CHARS].rstrip("-")
 
 
-def rolling_id(source: str, at: datetime) -> str:
+def rolling_id(source: str, at: datetime, *, below: str = "") -> str:
     """Return the batch id of a file that arrived, such as `landed-20260723-orders`: its day (UTC) and first folder.
 
-    A folder whose name changes in a batch id gets a short hash, so that two folders never share an id.
+    The folder is the first one below the prefix `below`. A folder whose name changes in a batch id gets a short hash,
+    so that two folders never share an id.
     """
-    folder, found, _ = source.partition("/")
+    folder, found, _ = source.removeprefix(below).partition("/")
     plain = slug(folder) if found else _NO_FOLDER
     day = at.astimezone(UTC).strftime("%Y%m%d")
     if found and plain != folder:

@@ -23,6 +23,18 @@ def test_a_file_that_landed_belongs_to_its_day_and_first_folder(source: str, nam
     assert rolling_id(source, AT) == name
 
 
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("incoming/bulk/orders/a.csv", "landed-20260723-orders"),
+        ("incoming/bulk/a.csv", "landed-20260723-all"),
+        ("elsewhere/orders/a.csv", "landed-20260723-elsewhere"),
+    ],
+)
+def test_the_folder_is_the_first_one_below_the_prefix_of_the_inbox(source: str, name: str) -> None:
+    assert rolling_id(source, AT, below="incoming/bulk/") == name
+
+
 def test_the_day_is_that_of_utc() -> None:
     late = datetime(2026, 7, 24, 1, 0, tzinfo=timezone(timedelta(hours=2)))
     assert rolling_id("orders/a.csv", late) == "landed-20260723-orders"

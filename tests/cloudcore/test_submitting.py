@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from runner.cloud.context import Landing
 from runner.cloud.handlers.register import ingest
 from runner.cloud.messages import ItemRef, ObjectCreated, decode
 from runner.cloud.protocols import Done, Queue, Requeued, retry_after_s
@@ -30,6 +31,9 @@ from tests.cloudcore.bench import Bench
 from tests.cloudcore.scenario import CONFIG
 
 pytestmark = pytest.mark.virtual_time
+
+
+BELOW_INCOMING = Landing(root="s3://inbox/incoming/", nightly="incoming/later/")
 
 
 class Unreachable:
@@ -72,6 +76,21 @@ async def test_a_file_that_landed_is_registered_created_and_uploaded_by_one_mess
     assert RunSpec.from_json(batch.config).driver == "stack"
     assert batch.counters["bytes_uploaded"] > 0
     assert bench.heard.figures["CreatesAnswered"] == 1
+
+
+async def test_a_file_under_the_prefix_of_the_inbox_is_in_the_batch_of_the_folder_below_it(bench: Bench) -> None:
+    await bench.configured()
+    deployment = replace(bench.deployment, landing=BELOW_INCOMING)
+    ref = await ingest(deployment, bench.drop("incoming/orders/a.csv"))
+    assert ref is not None
+    assert (ref.batch_id, ref.source) == ("landed-20260701-orders", "incoming/orders/a.csv")
+
+
+async def test_a_file_that_waits_for_a_load_waits_also_below_the_prefix_of_the_inbox(bench: Bench) -> None:
+    await bench.configured()
+    deployment = replace(bench.deployment, landing=BELOW_INCOMING)
+    assert await ingest(deployment, bench.drop("incoming/later/a.csv")) is None
+    assert await bench.items() == {}
 
 
 async def test_an_event_that_comes_again_finds_nothing_left_to_do(bench: Bench) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.template import template
+from tests.support.template import references, template
 
 LEDGER = "dynamodb:BatchGetItem dynamodb:GetItem dynamodb:PutItem dynamodb:Query dynamodb:UpdateItem"
 LEASES = "dynamodb:DeleteItem"
@@ -15,6 +15,7 @@ ASK = "dynamodb:Query"
 TAKE = "sqs:ChangeMessageVisibility sqs:DeleteMessage sqs:GetQueueAttributes sqs:ReceiveMessage"
 SEND = "sqs:SendMessage"
 LIST_KEYS = "s3:ListBucket"
+READ = "s3:GetObject s3:GetObjectVersion"
 WRITE = "s3:AbortMultipartUpload s3:PutObject"
 READ_SECRET = "secretsmanager:GetSecretValue"
 
@@ -35,8 +36,11 @@ GRANTS: dict[str, dict[str, str]] = {
         "LoadQueue": f"{TAKE} {SEND}",
         "UploadQueue": SEND,
         "FinishQueue": SEND,
-        "InboxBucket": LIST_KEYS,
-        "InboxBucket/*": "s3:GetObject s3:GetObjectVersion",
+        "InboxBucket if HasOwnInbox": LIST_KEYS,
+        "InboxBucket/* if HasOwnInbox": READ,
+        "${ExistingInbox} if not HasOwnInbox": LIST_KEYS,
+        "${ExistingInbox}/${InboxPrefix}* if not HasOwnInbox": READ,
+        "${ExistingInbox}/${NightlyPrefix}* if not HasOwnInbox": READ,
         "LicenseKeySecret": READ_SECRET,
         "WebhookTokensSecret if IsWebhookPerImport": READ_SECRET,
     },
@@ -46,8 +50,11 @@ GRANTS: dict[str, dict[str, str]] = {
         "SubmitQueue": SEND,
         "LoadQueue": SEND,
         "FinishQueue": SEND,
-        "InboxBucket": LIST_KEYS,
-        "InboxBucket/*": "s3:GetObject s3:GetObjectVersion",
+        "InboxBucket if HasOwnInbox": LIST_KEYS,
+        "InboxBucket/* if HasOwnInbox": READ,
+        "${ExistingInbox} if not HasOwnInbox": LIST_KEYS,
+        "${ExistingInbox}/${InboxPrefix}* if not HasOwnInbox": READ,
+        "${ExistingInbox}/${NightlyPrefix}* if not HasOwnInbox": READ,
         "LicenseKeySecret": READ_SECRET,
     },
     "ListPrefix": {
@@ -57,7 +64,8 @@ GRANTS: dict[str, dict[str, str]] = {
         "RegisterQueue": SEND,
         "LoadQueue": SEND,
         "FinishQueue": SEND,
-        "InboxBucket": f"{LIST_KEYS} s3:ListBucketVersions",
+        "InboxBucket if HasOwnInbox": f"{LIST_KEYS} s3:ListBucketVersions",
+        "${ExistingInbox} if not HasOwnInbox": f"{LIST_KEYS} s3:ListBucketVersions",
         "LicenseKeySecret": READ_SECRET,
     },
     "Webhook": {
@@ -117,7 +125,10 @@ def test_a_function_bears_its_role_which_only_lambda_takes_on(function: str) -> 
     role = template().of_type("AWS::IAM::Role")[f"{function}Role"]
     trust = role["AssumeRolePolicyDocument"]["Statement"]
     assert trust == [{"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}]
-    assert role["ManagedPolicyArns"] == [{"Ref": "TracingPolicy"}]
+    assert role["ManagedPolicyArns"] == [
+        {"Ref": "TracingPolicy"},
+        {"Fn::If": ["HasAnyKmsKey", {"Ref": "KeyPolicy"}, {"Ref": "AWS::NoValue"}]},
+    ]
     assert template().functions()[f"{function}Function"]["Role"] == {"Fn::GetAtt": [f"{function}Role", "Arn"]}
 
 
@@ -142,15 +153,44 @@ def test_nothing_but_configure_and_no_function_that_reads_the_inbox_reaches_the_
     assert {name for name, found in readers.items() if found & {"ConfigBucket", "ConfigBucket/config/*"}} == {
         "Configure"
     }
-    assert "InboxBucket" not in readers["Configure"], "the place of version 0.1.0 cannot be read any more"
+    assert not readers["Configure"] & {"InboxBucket"}, "the place of version 0.1.0 cannot be read any more"
 
 
 def test_only_traces_go_to_every_resource_and_no_action_has_a_star() -> None:
-    (tracing,) = template().of_type("AWS::IAM::ManagedPolicy").values()
+    tracing = template().of_type("AWS::IAM::ManagedPolicy")["TracingPolicy"]
     assert _granted(tracing["PolicyDocument"]["Statement"]) == {"*": "xray:PutTelemetryRecords xray:PutTraceSegments"}
     for role in template().of_type("AWS::IAM::Role"):
         assert "*" not in "".join(_granted(_statements(role)).values())
         assert "*" not in _granted(_statements(role))
+
+
+def test_every_role_can_be_bounded_and_has_the_path_that_the_account_wants() -> None:
+    for name, role in template().of_type("AWS::IAM::Role").items():
+        boundary = {"Fn::If": ["HasBoundary", {"Ref": "PermissionsBoundary"}, {"Ref": "AWS::NoValue"}]}
+        assert role["PermissionsBoundary"] == boundary, name
+        assert role["Path"] == {"Ref": "RolePath"}, name
+    for name, policy in template().of_type("AWS::IAM::ManagedPolicy").items():
+        assert policy["Path"] == {"Ref": "RolePath"}, name
+
+
+def test_keys_are_used_only_by_way_of_the_services_that_keep_the_data() -> None:
+    policy = template().resources["KeyPolicy"]
+    assert policy["Condition"] == "HasAnyKmsKey"
+    (statement,) = policy["Properties"]["PolicyDocument"]["Statement"]
+    assert statement["Action"] == ["kms:Decrypt", "kms:GenerateDataKey"]
+    assert {name for one in statement["Resource"] for name in references(one)} == {
+        *("HasKmsKey", "KmsKeyArn", "HasInboxKmsKey", "InboxKmsKeyArn", "AWS::NoValue")
+    }
+    services = statement["Condition"]["StringLike"]["kms:ViaService"]
+    assert {service.split(".")[0] for service in services} == {"s3", "dynamodb", "secretsmanager"}
+
+
+def test_of_an_existing_inbox_only_keys_under_the_prefixes_can_be_listed() -> None:
+    for role in ("SubmitRole", "UploadRole", "ListPrefixRole"):
+        branches = [one["Fn::If"] for one in _statements(role) if one.get("Fn::If", [""])[0] == "HasOwnInbox"]
+        (listing,) = [other for _, _, other in branches if LIST_KEYS in other["Action"]]
+        prefixes = [{"Fn::Sub": "${InboxPrefix}*"}, {"Fn::Sub": "${NightlyPrefix}*"}]
+        assert listing["Condition"] == {"StringLike": {"s3:prefix": prefixes}}
 
 
 def test_what_aws_itself_may_call_is_bound_to_this_stack_or_account() -> None:
@@ -175,19 +215,20 @@ def _statements(role: str) -> list[dict[str, Any]]:
 def _granted(statements: list[dict[str, Any]]) -> dict[str, str]:
     """Return {resource: its actions}, resources by their logical ids, with the condition if there is one."""
     found: dict[str, set[str]] = {}
-    for one in statements:
-        statement, condition = _unconditional(one)
+    for statement, condition in (branch for one in statements for branch in _branches(one)):
         assert statement["Effect"] == "Allow"
         for resource in _listed(statement["Resource"]):
             found.setdefault(f"{_name(resource)}{condition}", set()).update(_listed(statement["Action"]))
     return {resource: " ".join(sorted(actions)) for resource, actions in found.items()}
 
 
-def _unconditional(statement: dict[str, Any]) -> tuple[dict[str, Any], str]:
+def _branches(statement: dict[str, Any]) -> list[tuple[dict[str, Any], str]]:
     match statement:
         case {"Fn::If": [str(condition), dict(granted), {"Ref": "AWS::NoValue"}]}:
-            return granted, f" if {condition}"
-    return statement, ""
+            return [(granted, f" if {condition}")]
+        case {"Fn::If": [str(condition), dict(granted), dict(otherwise)]}:
+            return [(granted, f" if {condition}"), (otherwise, f" if not {condition}")]
+    return [(statement, "")]
 
 
 def _listed(value: Any) -> list[Any]:

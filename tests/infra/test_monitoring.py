@@ -10,6 +10,9 @@ from tests.support.template import METRICS, ROOT, RUNBOOK, references, template
 
 QUOTA_WORDS = "Creates per minute"
 PERIODS_S = (60, 300, 3600)
+TOPICS = [
+    {"Fn::If": [f"Has{kind}Topic", {"Ref": f"{kind}TopicArn"}, {"Ref": "AlarmTopic"}]} for kind in ("Page", "Ticket")
+]
 
 
 def test_every_alarm_has_an_entry_in_the_runbook_and_every_entry_an_alarm() -> None:
@@ -28,7 +31,9 @@ def test_every_entry_of_the_runbook_says_what_to_check_and_what_to_run() -> None
 
 def test_every_alarm_notifies_when_it_starts_and_when_it_ends() -> None:
     for name, alarm in template().of_type("AWS::CloudWatch::Alarm").items():
-        assert alarm["AlarmActions"] == alarm["OKActions"] == [{"Ref": "AlarmTopic"}], name
+        (action,) = alarm["AlarmActions"]
+        assert action in TOPICS, name
+        assert alarm["OKActions"] == [action]
         assert alarm["TreatMissingData"] == ("breaching" if name == "ReconcileMissingAlarm" else "notBreaching")
         assert alarm["AlarmDescription"].endswith(".")
 
@@ -49,7 +54,9 @@ def test_every_dead_letter_queue_and_every_function_has_an_alarm() -> None:
 
 def test_the_dashboard_refers_to_what_is_in_the_template_and_shows_creates_against_the_quota() -> None:
     known = template().resources.keys() | template().parameters.keys()
-    text = template().resources["Dashboard"]["Properties"]["DashboardBody"]
+    text, values = template().resources["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
+    known |= values.keys()
+    text = {"Fn::Sub": text}
     assert {name for name in references(text) if not name.startswith("AWS::")} <= known
     widgets = _widgets()
     assert any(QUOTA_WORDS in widget["properties"].get("title", "") for widget in widgets)
@@ -88,4 +95,4 @@ def _on_dashboard() -> Iterator[tuple[str, str]]:
 
 
 def _widgets() -> list[dict]:
-    return json.loads(template().resources["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"])["widgets"]
+    return json.loads(template().resources["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"][0])["widgets"]

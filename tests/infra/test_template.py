@@ -7,10 +7,13 @@ import re
 from typing import Any
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from lambdas import environment
 from runner.cloud.handlers.configure import ALLOW_HOOKS
 from runner.cloud.messages import StartLoad, decode
+from runner.config.units import parse_create_quota
 from runner.ledger.dynamodb.keys import TABLE, TTL_ATTRIBUTE
 from tests.support.template import ROOT, references, template
 
@@ -18,6 +21,7 @@ LASTING = ("InboxBucket", "ResultsBucket", "ConfigBucket", "Table")
 QUEUES = ("RegisterQueue", "SubmitQueue", "LoadQueue", "UploadQueue", "ListQueue", "CollectQueue", "FinishQueue")
 SMALLEST_SAFE_VISIBILITY = 6  # times the timeout of the function, says AWS's guide to queues and Lambda
 DAYS_S = 86400
+INBOX = {"Fn::If": ["HasOwnInbox", {"Ref": "InboxBucket"}, {"Ref": "ExistingInbox"}]}
 
 OUTPUTS = {
     "TableName",
@@ -45,6 +49,7 @@ OUTPUTS = {
     "EndedTopicArn",
     "AlarmTopicArn",
     "DashboardName",
+    "ConnectInboxCommand",
 }
 VARIABLES = {value for value in vars(environment).values() if str(value).startswith("BULKHEAD_")}
 LOGGED = {
@@ -62,22 +67,30 @@ LOGGED = {
 @pytest.mark.parametrize("name", LASTING)
 def test_the_ledger_and_the_files_outlive_the_stack_and_every_update_of_it(name: str) -> None:
     resource = template().resources[name]
-    assert resource["DeletionPolicy"] == "Retain"
+    assert resource["DeletionPolicy"] == "RetainExceptOnCreate", "a first deployment that fails leaves nothing behind"
     assert resource["UpdateReplacePolicy"] == "Retain"
-    assert "Condition" not in resource
+    assert resource.get("Condition") == ("HasOwnInbox" if name == "InboxBucket" else None)
 
 
 @pytest.mark.parametrize("name", LASTING)
 def test_no_parameter_and_no_name_of_ours_can_make_an_update_replace_them(name: str) -> None:
     properties = template().resources[name]["Properties"]
-    assert not set(references(properties)), "what they are made of depends on nothing"
+    ciphers = {key: properties[key] for key in ("BucketEncryption", "SSESpecification") if key in properties}
+    rest = {key: value for key, value in properties.items() if key not in ciphers}
+    assert not set(references(rest)), "what they are made of depends on nothing"
+    assert set(references(ciphers)) - {"AWS::NoValue"} == {"HasKmsKey", "KmsKeyArn"}, "an update changes it in place"
     assert not {"TableName", "BucketName"} & properties.keys(), "CloudFormation names them"
 
 
-def test_the_only_name_of_ours_that_is_unique_in_an_account_is_that_of_the_dashboard() -> None:
+def test_no_name_stands_in_the_way_of_a_second_stack_or_of_the_same_stack_in_another_region() -> None:
+    dashboard = template().resources["Dashboard"]["Properties"]["DashboardName"]
+    assert dashboard == {"Fn::Sub": "${AWS::StackName}-${AWS::Region}"}, "dashboards have one name in all regions"
+    access_log = template().resources["WebhookAccessLog"]["Properties"]["LogGroupName"]
+    assert access_log == {"Fn::Sub": "/aws/vendedlogs/apis/${AWS::StackName}-webhook"}, "no entry in the log policy"
     for logical_id, resource in template().resources.items():
         names = {key for key in resource.get("Properties", {}) if re.fullmatch(r"[A-Z]\w*Name", key)}
         allowed = {"MetricName", "DashboardName", "FunctionName", "DisplayName", "StageName"}
+        allowed |= {"LogGroupName"} if logical_id == "WebhookAccessLog" else set()
         assert names <= allowed, f"{logical_id} would stand in the way of a second stack"
 
 
@@ -85,7 +98,8 @@ def test_the_table_has_the_keys_and_safeguards_of_the_design() -> None:
     table = template().resources["Table"]["Properties"]
     assert table["BillingMode"] == "PAY_PER_REQUEST"
     assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
-    assert table["SSESpecification"] == {"SSEEnabled": True}
+    own_key = {"SSEEnabled": True, "SSEType": "KMS", "KMSMasterKeyId": {"Ref": "KmsKeyArn"}}
+    assert table["SSESpecification"] == {"Fn::If": ["HasKmsKey", own_key, {"SSEEnabled": True}]}
     assert table["TimeToLiveSpecification"] == {"AttributeName": TTL_ATTRIBUTE, "Enabled": True}
 
 
@@ -98,7 +112,11 @@ def test_the_table_is_the_one_that_the_ledger_makes_for_itself() -> None:
 def test_a_bucket_is_encrypted_private_versioned_and_spoken_to_over_tls(name: str) -> None:
     bucket = template().resources[name]["Properties"]
     (rule,) = bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
-    assert rule == {"ServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
+    own_key = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": {"Ref": "KmsKeyArn"}}
+    assert rule == {
+        "ServerSideEncryptionByDefault": {"Fn::If": ["HasKmsKey", own_key, {"SSEAlgorithm": "AES256"}]},
+        "BucketKeyEnabled": {"Fn::If": ["HasKmsKey", True, {"Ref": "AWS::NoValue"}]},
+    }
     assert len(bucket["PublicAccessBlockConfiguration"]) == 4
     assert all(bucket["PublicAccessBlockConfiguration"].values())
     assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
@@ -187,7 +205,7 @@ def test_functions_are_traced_log_to_a_group_that_forgets_and_name_themselves_in
         variables = function["Environment"]["Variables"]
         assert variables == {"POWERTOOLS_SERVICE_NAME": {"Fn::Sub": f"${{AWS::StackName}}-{module}"}}
     for group in template().of_type("AWS::Logs::LogGroup").values():
-        assert group == {"RetentionInDays": {"Ref": "LogRetentionDays"}}
+        assert group["RetentionInDays"] == {"Ref": "LogRetentionDays"}
 
 
 def test_the_functions_get_every_variable_they_read() -> None:
@@ -222,7 +240,7 @@ def test_with_an_own_domain_the_webhook_has_no_second_address() -> None:
 
 def test_secrets_are_made_without_a_value_of_ours_and_an_update_creates_no_new_ones() -> None:
     secrets = template().of_type("AWS::SecretsManager::Secret")
-    assert set(secrets["LicenseKeySecret"]) == {"Description"}
+    assert set(secrets["LicenseKeySecret"]) == {"Description", "KmsKeyId"}
     assert secrets["WebhookTokensSecret"]["GenerateSecretString"] == {
         "SecretStringTemplate": "{}",
         "GenerateStringKey": "current",
@@ -233,6 +251,7 @@ def test_secrets_are_made_without_a_value_of_ours_and_an_update_creates_no_new_o
 
 def test_files_that_land_are_told_to_submit_but_for_configuration_folders_and_what_waits_for_a_load() -> None:
     pattern = template().resources["LandedRule"]["Properties"]["EventPattern"]
+    assert pattern["detail"]["bucket"] == {"name": [INBOX]}
     key = pattern["detail"]["object"]["key"]
     everything = [{"anything-but": {"wildcard": ["config/*", "*/", {"Fn::Sub": "${NightlyPrefix}*"}]}}]
     assert key == {"Fn::If": ["HasInboxPrefix", [{"prefix": {"Ref": "InboxPrefix"}}], everything]}
@@ -240,8 +259,9 @@ def test_files_that_land_are_told_to_submit_but_for_configuration_folders_and_wh
 
 def test_a_nightly_load_is_a_message_that_the_list_queue_understands() -> None:
     schedule = template().resources["NightlyLoad"]
-    text = schedule["Properties"]["Target"]["Input"]["Fn::Sub"]
-    filled = text.replace("${InboxBucket}", "inbox").replace("${NightlyPrefix}", "nightly/")
+    text, values = schedule["Properties"]["Target"]["Input"]["Fn::Sub"]
+    assert values == {"Inbox": INBOX}
+    filled = text.replace("${Inbox}", "inbox").replace("${NightlyPrefix}", "nightly/")
     load = decode(filled.replace("<aws.scheduler.scheduled-time>", "2026-07-23T02:00:00Z"))
     assert isinstance(load, StartLoad)
     assert load.at is not None
@@ -286,6 +306,51 @@ def test_hooks_in_the_configuration_are_off_by_default() -> None:
 )
 def test_a_url_is_https_or_of_this_machine(name: str, url: str, is_allowed: bool) -> None:
     assert bool(re.fullmatch(template().parameters[name]["AllowedPattern"], url)) == is_allowed
+
+
+@pytest.mark.parametrize(
+    ("quota", "is_allowed"),
+    [
+        *((text, True) for text in ("20/60s", "1/1s", "1/3600s", "999/1s", "30/86400s", "1000/10s", "99999/60s")),
+        *((text, True) for text in ("20/3s", "600/60s", "28000/86400s", "99999/86400s")),
+        *((text, False) for text in ("100000/86400s", "99999/59s", "10000/59s", "1000/9s", "1/3601s", "29/86400s")),
+        *((text, False) for text in ("0/60s", "20/0s", "20/60", "20/1m", " 20/60s")),
+    ],
+)
+def test_a_quota_is_one_that_the_functions_can_keep(quota: str, is_allowed: bool) -> None:
+    assert bool(re.fullmatch(template().parameters["Quota"]["AllowedPattern"], quota)) == is_allowed
+
+
+@given(count=st.integers(1, 99_999), seconds=st.integers(1, 99_999))
+def test_every_quota_that_can_be_deployed_is_one_that_the_runner_can_keep(count: int, seconds: int) -> None:
+    quota = f"{count}/{seconds}s"
+    assume(re.fullmatch(template().parameters["Quota"]["AllowedPattern"], quota))
+    rate = parse_create_quota(quota)
+    assert (rate.count, rate.per_s) == (count, seconds)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "is_allowed"),
+    [
+        ("ExistingInbox", "acme-inbox.example", True),
+        ("ExistingInbox", "s3://acme-inbox", False),
+        ("ExistingInbox", "acme-inbox/incoming", False),
+        ("KmsKeyArn", "arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab", True),
+        ("KmsKeyArn", "arn:aws:kms:eu-central-1:111122223333:key/mrk-1234abcd12ab34cd56ef1234567890ab", True),
+        ("KmsKeyArn", "arn:aws:kms:eu-central-1:111122223333:alias/acme", False),
+        ("PermissionsBoundary", "arn:aws-us-gov:iam::111122223333:policy/boundaries/acme", True),
+        ("PermissionsBoundary", "acme-boundary", False),
+        ("RolePath", "/", True),
+        ("RolePath", "/applications/bulkhead/", True),
+        ("RolePath", "applications", False),
+        ("PageTopicArn", "arn:aws:sns:eu-central-1:111122223333:on-call", True),
+        ("TicketTopicArn", "on-call", False),
+    ],
+)
+def test_what_the_account_has_is_named_in_full(name: str, value: str, is_allowed: bool) -> None:
+    parameter = template().parameters[name]
+    assert bool(re.fullmatch(parameter["AllowedPattern"], value)) == is_allowed
+    assert re.fullmatch(parameter["AllowedPattern"], parameter["Default"])
 
 
 def test_every_parameter_has_a_default_and_says_what_it_is() -> None:

@@ -32,6 +32,7 @@ def test_what_holds_data_keeps_its_logical_id_and_is_not_replaced(kind: str) -> 
     for name, properties in before.items():
         for key in REPLACED_WHEN_CHANGED:
             assert now[name].get(key) == properties.get(key), f"{name}.{key}"
+        assert template().resources[name].get("Condition") in (None, "HasOwnInbox"), "an update would remove it"
 
 
 def test_every_index_of_the_table_is_kept() -> None:
@@ -51,6 +52,11 @@ def test_the_update_adds_the_bucket_of_the_configuration_and_no_other() -> None:
     assert template().of_type("AWS::S3::Bucket").keys() - before == {"ConfigBucket"}
     rule = released()["Resources"]["ConfigRule"]["Properties"]["EventPattern"]["detail"]
     assert rule["bucket"] == {"name": [{"Ref": "InboxBucket"}]}, "the place of 0.1.0, from which the stack moves"
+
+
+def test_roles_stay_where_they_are_unless_a_path_is_given() -> None:
+    assert template().parameters["RolePath"]["Default"] == "/", "another default would replace every role"
+    assert template().parameters["ExistingInbox"]["Default"] == "", "another default would let go of the inbox"
 
 
 def test_a_stack_with_the_defaults_of_0_1_0_is_updated_without_a_new_value() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,14 +44,19 @@ def deploy(
     webhook_base: str = "https://hooks.example.com/wh/v1/",
     without: tuple[str, ...] = (),
     table: dict[str, Any] | None = None,
+    outputs: Mapping[str, str] = {},
     **parameters: str,
 ) -> Deployed:
-    """Create the stack, except the outputs in `without`; `table` are the properties of its table."""
+    """Create the stack, except the outputs in `without`; `table` are the properties of its table.
+
+    `outputs` replace those of the same names.
+    """
     given = {"ApiUrl": "https://vendor.example.com/api/v1", "Quota": "20/60s", "SchemaId": "customers", **parameters}
+    given_outputs = {**_outputs(webhook_base), **outputs}
     template = {
         "Parameters": {key: {"Type": "String", "Default": value} for key, value in given.items()},
         "Resources": _resources(table),
-        "Outputs": {key: {"Value": value} for key, value in _outputs(webhook_base).items() if key not in without},
+        "Outputs": {key: {"Value": value} for key, value in given_outputs.items() if key not in without},
     }
     cloudformation = boto3.client("cloudformation", **aws.client_arguments)
     cloudformation.create_stack(StackName=name, TemplateBody=json.dumps(template))

@@ -55,16 +55,21 @@ async def register(
 async def ingest(deployment: Deployment, created: ObjectCreated) -> ItemRef | None:
     """Add a file to the ledger, once for any number of messages about it, and return what to submit.
 
-    None if the configuration excludes it, or if its item has ended. A second version of a key on the same day becomes
-    an item of its own. Raises LedgerError, TransientError.
+    None if it waits for a load, if the configuration excludes it, or if its item has ended. A second version of a key
+    on the same day becomes an item of its own. Raises LedgerError, TransientError.
     """
+    if not deployment.landing.takes(created.key):
+        logger.info("file waits for a load")
+        return None
     spec = (await config_in_force(deployment)).run_spec(deployment, deployment.inbox)
     version = ObjectVersion(etag=created.etag, size_bytes=created.size_bytes, version_id=created.version_id)
     entry = deployment.places.source(spec.source).entry(created.key, version)
     if entry is None:
         logger.info("file excluded by the configuration")
         return None
-    batch = await _rolling_batch(deployment, spec, rolling_id(entry.source, created.at))
+    batch = await _rolling_batch(
+        deployment, spec, rolling_id(entry.source, created.at, below=deployment.landing.prefix)
+    )
     item = await _added(deployment, batch, entry, at=created.at)
     if item.state in TERMINAL_STATES:
         await enqueue_finish_if_idle(deployment, batch.batch_id)

@@ -130,20 +130,20 @@ async def _not_at(
     """Return the entries that are not at one of the places where `register` may have put them."""
     wanted: dict[str, list[str]] = {}
     for file, entry in entries:
-        batch_id, name = list(_places(file, entry))[place]
+        batch_id, name = list(_places(deployment, file, entry))[place]
         wanted.setdefault(batch_id, []).append(name)
     found = {batch_id: await deployment.ledger.look_up(batch_id, names) for batch_id, names in wanted.items()}
     left: list[tuple[ObjectCreated, SourceEntry]] = []
     for file, entry in entries:
-        batch_id, name = list(_places(file, entry))[place]
+        batch_id, name = list(_places(deployment, file, entry))[place]
         item = found[batch_id].get(name)
         if item is None or item.version != entry.version:
             left.append((file, entry))
     return left
 
 
-def _places(file: ObjectCreated, entry: SourceEntry) -> Iterator[tuple[str, str]]:
+def _places(deployment: Deployment, file: ObjectCreated, entry: SourceEntry) -> Iterator[tuple[str, str]]:
     """Yield batch id and source of each place: its own day and the next, under its plain name and that of a version."""
     for day in (file.at, file.at + timedelta(days=1)):
         for name in (entry.source, versioned_source(entry.source, entry.version)):
-            yield rolling_id(entry.source, day), name
+            yield rolling_id(entry.source, day, below=deployment.landing.prefix), name

@@ -88,7 +88,7 @@ class Operations:
     @property
     def nightly_prefix_url(self) -> str:
         """Return the `s3://` url of the inbox's prefix whose files wait for a load. Raises ConfigError."""
-        return f"s3://{self.stack.output(INBOX)}/{self.stack.parameters.get('NightlyPrefix') or 'nightly/'}"
+        return f"s3://{self.stack.output(INBOX)}/{self.stack.nightly_prefix}"
 
     def webhook_urls(self) -> WebhookUrls:
         """Return the urls that the vendor may call. Raises ConfigError."""
@@ -99,10 +99,11 @@ class Operations:
 
         The batch is in the ledger some seconds later. Raises ConfigError if the url is outside the inbox.
         """
-        inbox = self.stack.output(INBOX)
-        if S3Place.parse(uri).bucket != inbox:
+        place = S3Place.parse(uri)
+        if place.bucket != self.stack.output(INBOX) or not place.key.startswith(self.stack.readable_prefixes):
+            readable = ", ".join(f"s3://{self.stack.output(INBOX)}/{prefix}" for prefix in self.stack.readable_prefixes)
             raise ConfigError(
-                f"the functions of {self.stack.name} can only read its inbox: s3://{inbox}/",
+                f"the functions of {self.stack.name} can only read its inbox: {readable}",
                 hint=f"copy the files: aws s3 cp --recursive {uri} {self.nightly_prefix_url}\n"
                 "or import them from this machine: "
                 f"bulkhead run {uri} --ledger {self._table()}",
@@ -230,7 +231,8 @@ class Operations:
 
     async def _redrive(self) -> Redrive:
         ledger = await self._ledger()
-        return Redrive(ledger, self._queues(), self._transitions(ledger))
+        prefix = self.stack.parameters.get("InboxPrefix", "")
+        return Redrive(ledger, self._queues(), self._transitions(ledger), inbox_prefix=prefix)
 
     def _transitions(self, ledger: CloudLedger) -> Transitions:
         return Transitions(ledger, clock=self._clock, emit=ignore, by_state={})

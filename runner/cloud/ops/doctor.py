@@ -128,6 +128,8 @@ class Doctor:
 
     async def _old_configuration(self) -> list[Finding]:
         """Say that the place of version 0.1.0 is no longer read, if there is still a file."""
+        if self._stack.has_existing_inbox:
+            return []
         inbox = self._stack.output(INBOX)
         try:
             await self._aws.call("s3", "head_object", Bucket=inbox, Key=CONFIG_KEY)

@@ -48,10 +48,11 @@ class Redrive:
     reconcile enqueues the items that have no message. All methods may raise LedgerError, TransientError.
     """
 
-    def __init__(self, ledger: Ledger, queues: Queues, transitions: Transitions) -> None:
+    def __init__(self, ledger: Ledger, queues: Queues, transitions: Transitions, *, inbox_prefix: str = "") -> None:
         self._ledger = ledger
         self._queues = queues
         self._transitions = transitions
+        self._inbox_prefix = inbox_prefix
         self._moved: list[Item] = []
         self._opened: set[str] = set()
         self.count = 0
@@ -104,14 +105,21 @@ class Redrive:
                 named = [(message.batch_id, message.source)]
             case ObjectCreated():
                 version = ObjectVersion(etag=message.etag, size_bytes=message.size_bytes, version_id=message.version_id)
-                batch_id = rolling_id(message.key, message.at)
-                named = [(batch_id, message.key), (batch_id, versioned_source(message.key, str(version)))]
+                sources = (message.key, versioned_source(message.key, str(version)))
+                named = [(batch_id, source) for batch_id in self._rolling_ids(message) for source in sources]
             case ImportHint():
                 named = list((await self._ledger.owners([message.import_id])).values())
             case _:
                 named = []
         found = [await self._ledger.item(batch_id, source) for batch_id, source in named]
         return [item for item in found if item is not None]
+
+    def _rolling_ids(self, message: ObjectCreated) -> dict[str, None]:
+        """Return the batches that the file of a message may be in: named by the folder below the prefix, or before it.
+
+        The second is the name that version 0.1.0 gave a batch, and any version before its prefix was changed.
+        """
+        return dict.fromkeys(rolling_id(message.key, message.at, below=below) for below in (self._inbox_prefix, ""))
 
     async def _put_back(self, item: Item, *, import_again: bool = False) -> None:
         await self._reopen_once(item.batch_id)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 TABLE = "TableName"
 INBOX = "InboxBucketName"
 CONFIG = "ConfigBucketName"
+CONNECT_INBOX = "ConnectInboxCommand"
 WEBHOOK_BASE = "WebhookUrlBase"
 LICENSE_SECRET = "LicenseKeySecretArn"  # noqa: S105 - names of outputs, no secrets
 WEBHOOK_SECRET = "WebhookTokensSecretArn"  # noqa: S105
@@ -45,6 +46,22 @@ class Stack:
     def is_stable(self) -> bool:
         """Return whether the last deployment has ended and the stack is usable."""
         return self.status in _USABLE
+
+    @property
+    def has_existing_inbox(self) -> bool:
+        """Return whether the inbox is a bucket that was there before the stack, which it only reads."""
+        return bool(self.parameters.get("ExistingInbox"))
+
+    @property
+    def nightly_prefix(self) -> str:
+        """Return the prefix of the inbox whose files wait for a load."""
+        return self.parameters.get("NightlyPrefix") or "nightly/"
+
+    @property
+    def readable_prefixes(self) -> tuple[str, ...]:
+        """Return the prefixes of the inbox that the functions can read."""
+        prefix = self.parameters.get("InboxPrefix", "")
+        return (prefix, self.nightly_prefix) if self.has_existing_inbox and prefix else ("",)
 
     @property
     def missing(self) -> tuple[str, ...]:

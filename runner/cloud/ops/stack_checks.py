@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from runner.aws.errors import DENIED
-from runner.cloud.ops.stack import DEPLOY, INBOX, TABLE
+from runner.cloud.ops.stack import CONNECT_INBOX, DEPLOY, INBOX, TABLE
 from runner.cloud.protocols import Queue
 from runner.cloud.sqs import depth_of
 from runner.errors import AwsRefused, BulkheadError
@@ -75,7 +75,8 @@ class StackChecks:
         bucket = self._stack.output(INBOX)
         found = await self._aws.call("s3", "get_bucket_notification_configuration", Bucket=bucket)
         if "EventBridgeConfiguration" not in found:
-            hint = f"files that arrive there are not imported; {DEPLOY}"
+            command = self._stack.outputs.get(CONNECT_INBOX) if self._stack.has_existing_inbox else None
+            hint = f"files that arrive there are not imported; {command or DEPLOY}"
             return [fail("inbox", f"s3://{bucket} does not notify EventBridge of new files", hint)]
         return [ok("inbox", f"s3://{bucket} notifies EventBridge of new files")]
 

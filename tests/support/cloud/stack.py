@@ -132,6 +132,13 @@ class Stack:
         finally:
             self.client("sqs").set_queue_attributes(QueueUrl=url, Attributes=before)
 
+    def delete(self) -> None:
+        """Delete the stack, and wait until it is gone."""
+        self.client("cloudformation").delete_stack(StackName=self.name)
+        self.client("cloudformation").get_waiter("stack_delete_complete").wait(
+            StackName=self.name, WaiterConfig={"Delay": 1, "MaxAttempts": 60}
+        )
+
     # Objects
 
     def land(self, key: str, content: bytes) -> None:

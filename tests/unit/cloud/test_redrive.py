@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -117,6 +118,17 @@ async def test_a_dead_letter_s_item_is_put_right_before_the_letter_goes_back(
     item = await bench.item(source, batch_id)
     assert (item.state, item.error_code, bench.redrive.count) == (after, None, 1)
     assert bench.queues.sent == {}
+
+
+@pytest.mark.parametrize("batch_id", ["landed-20260723-orders", "landed-20260723-incoming"])
+async def test_the_item_of_a_file_under_a_prefix_is_found_in_the_batch_of_its_folder_now_and_before(
+    bench: Bench, batch_id: str
+) -> None:
+    landed = replace(LANDED, key="incoming/orders/a.csv", at=datetime(2026, 7, 23, 10, tzinfo=UTC))
+    await leave(bench.ledger, batch_of(batch_id), {landed.key: S.REJECTED}, error_code=DEAD_LETTER)
+    redrive = Redrive(bench.ledger, bench.queues, bench.transitions, inbox_prefix="incoming/")
+    await redrive.dead_letter(encode(landed))
+    assert (await bench.item(landed.key, batch_id)).state is S.QUEUED
 
 
 async def test_a_dead_letter_moves_nothing_that_ended_otherwise(bench: Bench) -> None:
