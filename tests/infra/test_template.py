@@ -48,6 +48,7 @@ OUTPUTS = {
     "WebhookTokensSecretArn",
     "EndedTopicArn",
     "AlarmTopicArn",
+    "TicketTopicArn",
     "DashboardName",
     "ConnectInboxCommand",
 }
