@@ -40,7 +40,7 @@ PRICES = (
     ("X-Ray trace", f"${TRACES:.2f} per million"),
     ("CloudWatch logs", f"${LOGS_GB:.2f} per GB"),
     ("CloudWatch metric", f"${METRIC:.2f} per month"),
-    ("CloudWatch alarm", f"${ALARM:.2f} per month"),
+    ("CloudWatch metric in an alarm", f"${ALARM:.2f} per month"),
     ("CloudWatch dashboard", f"${DASHBOARD:.2f} per month"),
     ("Secret", f"${SECRET:.2f} per month"),
     ("Traffic to the internet", f"${TRAFFIC_GB:.2f} per GB"),
@@ -117,7 +117,7 @@ def fixed_rows() -> list[Row]:
     sweep = MONTH_H * 100 * (S3_WRITES / MILLION + 0.25 * LAMBDA_GB_S)
     return [
         Row(name="Metrics", units=f"{metrics} x ${METRIC:.2f}", usd=metrics * METRIC),
-        Row(name="Alarms", units=f"{alarms} x ${ALARM:.2f}", usd=alarms * ALARM),
+        Row(name="Metrics in alarms", units=f"{alarms} x ${ALARM:.2f}", usd=alarms * ALARM),
         Row(name="Dashboard", units="1", usd=DASHBOARD),
         Row(name="Secrets", units=f"2 x ${SECRET:.2f}", usd=2 * SECRET),
         Row(name="reconcile, every 5 minutes", units=f"{runs:,} x 5 s x 0.5 GB", usd=runs * 2.5 * LAMBDA_GB_S),
@@ -136,8 +136,8 @@ def fixed_rows() -> list[Row]:
 
 
 def counts() -> tuple[int, int, int]:
-    """Return how many alarms, metrics, and queues with a reader the template has."""
-    alarms = len(re.findall(r"Type: AWS::CloudWatch::Alarm", (INFRA / "monitoring.yaml").read_text("utf-8")))
+    """Return how many metrics in alarms, metrics of functions, and queues with a reader the template has."""
+    alarms = len(re.findall(r"^ +MetricName: ", (INFRA / "monitoring.yaml").read_text("utf-8"), re.MULTILINE))
     rows = re.findall(r"^\| `\w+` \| \w+ \| ([\w, ]+) \|", (INFRA / "metrics.md").read_text("utf-8"), re.MULTILINE)
     metrics = sum(len(functions.split(", ")) for functions in rows)
     template = (INFRA.parent / "template.yaml").read_text("utf-8")

@@ -60,8 +60,9 @@ class ReconcileSnapshot:
         at_work = (*OPEN_STATES - {_S.QUEUED},)
         found: dict[str, tuple[float, str]] = {
             "ItemsQueued": (self._count(_S.QUEUED), "Count"),
+            "ItemsToSend": (sum(view.counts.get(_S.QUEUED, 0) for view in self.ours), "Count"),
             "ItemsOpen": (self._count(*at_work), "Count"),
-            "OldestOpenAgeSeconds": (_oldest_s(self.items(*at_work), now), "Seconds"),
+            "OldestOpenAgeSeconds": (_oldest_s(self.items(*at_work, ours=True), now), "Seconds"),
         }
         if not self.has_settled:
             return found

@@ -6,13 +6,15 @@ import json
 import re
 from collections.abc import Iterator
 
+from tests.support.alarms import alarms
 from tests.support.template import METRICS, ROOT, RUNBOOK, references, template
 
 QUOTA_WORDS = "Creates per minute"
 PERIODS_S = (60, 300, 3600)
-TOPICS = [
-    {"Fn::If": [f"Has{kind}Topic", {"Ref": f"{kind}TopicArn"}, {"Ref": "AlarmTopic"}]} for kind in ("Page", "Ticket")
-]
+TOPICS = {
+    kind.lower(): {"Fn::If": [f"Has{kind}Topic", {"Ref": f"{kind}TopicArn"}, {"Ref": "AlarmTopic"}]}
+    for kind in ("Page", "Ticket")
+}
 
 
 def test_every_alarm_has_an_entry_in_the_runbook_and_every_entry_an_alarm() -> None:
@@ -29,13 +31,29 @@ def test_every_entry_of_the_runbook_says_what_to_check_and_what_to_run() -> None
         assert "*run*" in lower, entry.split("\n")[0]
 
 
-def test_every_alarm_notifies_when_it_starts_and_when_it_ends() -> None:
-    for name, alarm in template().of_type("AWS::CloudWatch::Alarm").items():
-        (action,) = alarm["AlarmActions"]
-        assert action in TOPICS, name
-        assert alarm["OKActions"] == [action]
-        assert alarm["TreatMissingData"] == ("breaching" if name == "ReconcileMissingAlarm" else "notBreaching")
-        assert alarm["AlarmDescription"].endswith(".")
+def test_there_are_at_most_ten_alarms_each_a_page_or_a_ticket_that_goes_to_its_own_topic() -> None:
+    assert len(alarms()) <= 10
+    for name, alarm in alarms().items():
+        (action,) = alarm.actions["ALARM"]
+        assert action == TOPICS[alarm.severity], name
+        assert alarm.actions["OK"] == [action]
+        assert alarm.properties["AlarmDescription"].endswith(".")
+
+
+def test_an_alarm_on_a_missing_metric_ends_by_itself_or_says_that_it_has_no_data() -> None:
+    for name, alarm in alarms().items():
+        (action,) = alarm.actions["ALARM"]
+        no_data = alarm.properties["TreatMissingData"] == "missing"
+        assert no_data == (name == "ReconcileMissing")
+        assert alarm.actions["INSUFFICIENT_DATA"] == ([action] if no_data else [])
+        assert no_data or alarm.properties["TreatMissingData"] == "notBreaching"
+
+
+def test_the_runbook_lists_an_alarm_below_its_severity() -> None:
+    pages, tickets = RUNBOOK.read_text().split("\n## Pages\n")[1].split("\n## Tickets\n")
+    for severity, text in (("page", pages), ("ticket", tickets)):
+        entries = set(re.findall(r"^### (\w+)$", text, re.MULTILINE))
+        assert entries == {name for name, alarm in alarms().items() if alarm.severity == severity}
 
 
 def test_alarms_and_dashboard_use_the_metrics_that_the_functions_write() -> None:
@@ -67,8 +85,12 @@ def test_the_dashboard_refers_to_what_is_in_the_template_and_shows_creates_again
 
 def test_the_cost_table_counts_the_alarms_and_metrics_there_are() -> None:
     text = (ROOT / "infra" / "cost.md").read_text()
-    counted = {name: int(count) for name, count in re.findall(r"^\| (Alarms|Metrics) \| (\d+) ", text, re.MULTILINE)}
-    assert counted == {"Alarms": len(template().of_type("AWS::CloudWatch::Alarm")), "Metrics": len(_documented())}
+    rows = re.findall(r"^\| (Metrics|Metrics of ten alarms) \| (\d+) ", text, re.MULTILINE)
+    in_alarms = sum(len(alarm.metrics) for alarm in alarms().values())
+    assert {name: int(count) for name, count in rows} == {
+        "Metrics": len(_documented()),
+        "Metrics of ten alarms": in_alarms,
+    }
 
 
 def _documented() -> set[tuple[str, str]]:
@@ -79,11 +101,8 @@ def _documented() -> set[tuple[str, str]]:
 
 def _used() -> Iterator[tuple[str, str]]:
     yield from _on_dashboard()
-    for alarm in template().of_type("AWS::CloudWatch::Alarm").values():
-        if alarm["Namespace"] == "Bulkhead":
-            (dimension,) = alarm["Dimensions"]
-            assert dimension["Name"] == "service"
-            yield alarm["MetricName"], dimension["Value"]["Fn::Sub"].removeprefix("${AWS::StackName}-")
+    for alarm in alarms().values():
+        yield from ((metric.name, metric.place) for metric in alarm.metrics.values() if metric.namespace == "Bulkhead")
 
 
 def _on_dashboard() -> Iterator[tuple[str, str]]:

@@ -378,7 +378,14 @@ def test_reconcile_tells_the_figures_of_the_dashboard(deployed: Deployed, capsys
     capsys.readouterr()
     reconcile.lambda_handler({}, Context(left_ms=300_000))
     [figure] = figures(capsys.readouterr().out)
-    named = {"ReviewsWaiting", "OldestReviewAgeSeconds", "ItemsQueued", "ItemsOpen", "OldestOpenAgeSeconds"}
+    named = {
+        "ReviewsWaiting",
+        "OldestReviewAgeSeconds",
+        "ItemsQueued",
+        "ItemsToSend",
+        "ItemsOpen",
+        "OldestOpenAgeSeconds",
+    }
     assert named <= set(figure)
 
 
