@@ -95,8 +95,8 @@ def tags_are_shared(patch: pytest.MonkeyPatch) -> None:
 def every_function_has_its_own_quota(patch: pytest.MonkeyPatch) -> None:
     deployed = Deployment.context
 
-    def alone(self: Deployment, *arguments: Any) -> Any:
-        context = deployed(self, *arguments)
+    def alone(self: Deployment, *arguments: Any, **named: Any) -> Any:
+        context = deployed(self, *arguments, **named)
         pacer: Any = context.pacer
         pacer._quota_key = self.holder()
         return context
