@@ -75,7 +75,7 @@ def require_encryption(api_url: str) -> None:
     if not (urlsplit(api_url).scheme == "https" or is_loopback(api_url)):
         raise ConfigError(
             f"ApiUrl = {api_url}: it must begin with https, because the license key goes there",
-            hint="deploy with an https url: sam deploy --parameter-overrides ApiUrl=https://...",
+            hint='write an https url into parameters.toml, ApiUrl = "https://...", then: sam deploy',
         )
 
 

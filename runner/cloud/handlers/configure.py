@@ -136,7 +136,7 @@ def _refuse_hooks(routes: Routes) -> None:
                 f"{CONFIG_NAME}, route {route.name}: {found} may send rows elsewhere, "
                 f"so the stack accepts it only with the parameter {ALLOW_HOOKS}=true",
                 hint=f"remove it, or, if all who can write the configuration may decide where rows go: "
-                f"sam deploy --parameter-overrides {ALLOW_HOOKS}=true",
+                f'write {ALLOW_HOOKS} = "true" into parameters.toml, then: sam deploy',
             )
 
 

@@ -10,6 +10,7 @@ import aiohttp
 from runner import identity
 from runner.cloud.context import require_encryption
 from runner.cloud.handlers.configure import ALLOW_HOOKS, MAX_CONFIG_BYTES, parse_config
+from runner.cloud.ops.activity_checks import ActivityChecks
 from runner.cloud.ops.endpoint_checks import LicenseKey, self_test_findings, vendor_finding
 from runner.cloud.ops.stack import CONFIG, INBOX
 from runner.cloud.ops.stack_checks import StackChecks, run_check
@@ -71,12 +72,16 @@ class Doctor:
 
     async def findings(self) -> list[Finding]:
         """Run all checks; a check that fails with an error is a finding."""
+        activity = ActivityChecks(self._stack, self._aws, now=self._now)
         return [
             *await StackChecks(self._stack, self._aws, options=self._options).findings(),
+            *await run_check("triggers", activity.triggers),
+            *await run_check("oldest messages", activity.ages),
             *await run_check("configuration", self._configuration),
             *await run_check("old configuration", self._old_configuration),
             *await run_check("license key", self._key),
             *await run_check("webhook", self._webhook),
+            *await run_check("webhook arrivals", activity.webhooks),
             *await run_check("reconcile", self._reconcile),
         ]
 

@@ -28,6 +28,10 @@ OUTPUTS = (
 """The outputs of the template that the commands use."""
 
 DEPLOY = "deploy the template of this version: sam build && sam deploy"
+PARAMETERS = "parameters.toml"
+"""The file with the parameters of a deployment, beside template.yaml: every `sam deploy` reads it."""
+
+_NEVER_CREATED = frozenset({"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED"})
 _USABLE = frozenset({"CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE"})
 
 
@@ -96,6 +100,7 @@ async def read_stack(aws: Aws, name: str) -> Stack:
             raise
         raise await _absent(aws, name) from error
     found = answer["Stacks"][0]
+    _require_created(name, str(found["StackStatus"]), str(found.get("StackStatusReason", "")))
     _, _, _, region, account, _ = str(found["StackId"]).split(":", 5)
     return Stack(
         name=str(found["StackName"]),
@@ -105,6 +110,34 @@ async def read_stack(aws: Aws, name: str) -> Stack:
         outputs={one["OutputKey"]: one.get("OutputValue", "") for one in found.get("Outputs", ())},
         parameters={one["ParameterKey"]: one.get("ParameterValue", "") for one in found.get("Parameters", ())},
     )
+
+
+def _require_created(name: str, status: str, reason: str) -> None:
+    """Raise ConfigError for a stack that was never created to its end, with the way out."""
+    delete = f"sam delete --stack-name {name}"
+    why = f" ({reason})" if reason else ""
+    if status == "REVIEW_IN_PROGRESS":
+        raise ConfigError(
+            f"the stack {name} was prepared, and its deployment never confirmed ({status})",
+            hint=f"deploy it, and confirm the changeset: sam build && sam deploy\nor remove it: {delete}",
+        )
+    if status in _NEVER_CREATED:
+        raise ConfigError(
+            f"the first deployment of the stack {name} has failed{why}, so there is no deployment ({status})",
+            hint="find the first CREATE_FAILED: "
+            f"aws cloudformation describe-stack-events --stack-name {name}\n"
+            f"CloudFormation can't update such a stack: {delete}, then deploy again: sam build && sam deploy",
+        )
+    if status in ("CREATE_IN_PROGRESS", "ROLLBACK_IN_PROGRESS"):
+        raise ConfigError(
+            f"the first deployment of the stack {name} is not complete ({status})",
+            hint=f"wait until it ends: aws cloudformation wait stack-create-complete --stack-name {name}",
+        )
+    if status.startswith("DELETE_"):
+        raise ConfigError(
+            f"the stack {name} is being deleted, or its deletion has failed ({status}{why})",
+            hint=f"aws cloudformation describe-stack-events --stack-name {name}",
+        )
 
 
 async def _absent(aws: Aws, name: str) -> ConfigError:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import tomllib
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runner.aws.errors import DENIED
-from runner.cloud.ops.stack import CONNECT_INBOX, DEPLOY, INBOX, TABLE
+from runner.cloud.ops.stack import CONNECT_INBOX, DEPLOY, INBOX, PARAMETERS, TABLE
 from runner.cloud.protocols import Queue
 from runner.cloud.sqs import depth_of
 from runner.errors import AwsRefused, BulkheadError
 from runner.findings import Finding, fail, ok, warn
+from runner.formatting import shown
 from runner.ledger.dynamodb.keys import BY_STATE, BY_VERSION
 
 if TYPE_CHECKING:
@@ -42,6 +45,7 @@ class StackChecks:
         """Check stack, table, inbox, and queues."""
         return [
             *self.stack(),
+            *self.parameters(Path(PARAMETERS)),
             *await run_check("table", self.table),
             *await run_check("inbox", self.inbox),
             *await run_check("queues", self.queues),
@@ -59,6 +63,29 @@ class StackChecks:
             hint = f"aws cloudformation describe-stack-events --stack-name {stack.name}"
             return [fail("stack", where, hint)]
         return [ok("stack", where)]
+
+    def parameters(self, file: Path) -> list[Finding]:
+        """Compare the file that the next `sam deploy` reads with the stack; nothing if there is no file."""
+        try:
+            given = tomllib.loads(file.read_text("utf-8"))
+        except FileNotFoundError:
+            return []
+        except (OSError, ValueError) as error:
+            return [fail("parameters", f"{file} cannot be read: {shown(str(error))}", "correct the file")]
+        wanted = {name: str(value) for name, value in given.items()}
+        unknown = sorted(wanted.keys() - self._stack.parameters.keys())
+        if unknown:
+            hint = f"correct the names, or {DEPLOY}"
+            return [fail("parameters", f"{file} has {shown(', '.join(unknown))}, which the stack does not know", hint)]
+        differing = [
+            f"{name} is {shown(repr(self._stack.parameters[name]))} in the stack and {shown(repr(value))} in the file"
+            for name, value in wanted.items()
+            if self._stack.parameters[name] != value
+        ]
+        if differing:
+            hint = f"the next sam deploy takes the file: correct {file}, or deploy it"
+            return [warn("parameters", "; ".join(differing), hint)]
+        return [ok("parameters", f"{file} has the values of the stack")]
 
     async def table(self) -> list[Finding]:
         name = self._stack.output(TABLE)

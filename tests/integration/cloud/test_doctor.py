@@ -139,8 +139,8 @@ async def test_if_all_is_ok_every_check_says_so(clinic: Clinic) -> None:
     found = await clinic.findings()
     assert {name: finding.level for name, finding in found.items()} == dict.fromkeys(
         (
-            *("stack", "table", "inbox", "queues", "dead letters", "configuration", "license key", "vendor", "quota"),
-            *("webhook", "forged webhook", "reconcile"),
+            *("stack", "table", "inbox", "queues", "dead letters", "triggers", "concurrency", "configuration"),
+            *("license key", "vendor", "quota", "webhook", "forged webhook", "reconcile"),
         ),
         Level.OK,
     )
@@ -252,14 +252,17 @@ async def a_configuration_that_is_gone(clinic: Clinic) -> None:
 
 
 @spoiled(
-    "configuration", Level.FAIL, "AllowHooks=true; the last valid one stays active", "parameter-overrides AllowHooks"
+    "configuration",
+    Level.FAIL,
+    "AllowHooks=true; the last valid one stays active",
+    'AllowHooks = "true" into parameters.toml',
 )
 async def a_configuration_with_hooks(clinic: Clinic) -> None:
     await clinic.ledger.keep_config(CONFIG.decode())
     put_config(clinic, HOOKS)
 
 
-@spoiled("configuration", Level.FAIL, "so files wait, and none is sent", "parameter-overrides AllowHooks")
+@spoiled("configuration", Level.FAIL, "so files wait, and none is sent", 'AllowHooks = "true" into parameters.toml')
 async def hooks_that_the_stack_has_ceased_to_accept(clinic: Clinic) -> None:
     await clinic.ledger.keep_config(HOOKS.decode())
     put_config(clinic, HOOKS)
@@ -313,7 +316,7 @@ async def a_file_in_the_place_of_version_0_1_0(clinic: Clinic) -> None:
     put_config(clinic, CONFIG, bucket="InboxBucketName")
 
 
-@spoiled("license key", Level.FAIL, "it must begin with https", "ApiUrl=https://")
+@spoiled("license key", Level.FAIL, "it must begin with https", 'ApiUrl = "https://')
 async def an_api_that_is_reached_without_encryption(clinic: Clinic) -> None:
     clinic.outside.url = "http://vendor.example"
 

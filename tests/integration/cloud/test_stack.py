@@ -56,3 +56,40 @@ def test_the_template_gives_out_all_that_is_asked_for() -> None:
     Loader.add_multi_constructor("!", lambda *_: None)
     outputs = yaml.load(TEMPLATE.read_text(), Loader)["Outputs"]
     assert set(OUTPUTS) <= outputs.keys()
+
+
+class Answering:
+    """An AWS whose stack has this status."""
+
+    def __init__(self, status: str) -> None:
+        self._status = status
+
+    async def call(self, service: str, operation: str, **_: object) -> dict[str, object]:
+        assert (service, operation) == ("cloudformation", "describe_stacks")
+        arn = "arn:aws:cloudformation:us-east-1:000000000000:stack/orders/1"
+        return {"Stacks": [{"StackName": "orders", "StackId": arn, "StackStatus": self._status}]}
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "way_out"),
+    [
+        ("ROLLBACK_COMPLETE", "first deployment of the stack orders has failed", "sam delete --stack-name orders"),
+        ("CREATE_FAILED", "first deployment of the stack orders has failed", "describe-stack-events"),
+        ("REVIEW_IN_PROGRESS", "its deployment never confirmed", "sam deploy"),
+        ("CREATE_IN_PROGRESS", "is not complete", "wait stack-create-complete"),
+        ("ROLLBACK_IN_PROGRESS", "is not complete", "wait"),
+        ("DELETE_FAILED", "is being deleted, or its deletion has failed", "describe-stack-events"),
+    ],
+)
+async def test_a_stack_that_was_never_there_is_named_as_such_with_the_way_out(
+    status: str, said: str, way_out: str
+) -> None:
+    with pytest.raises(ConfigError, match=said) as caught:
+        await read_stack(Answering(status), "orders")  # type: ignore[arg-type]
+    assert status in str(caught.value)
+    assert way_out in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize("status", ["UPDATE_IN_PROGRESS", "UPDATE_ROLLBACK_FAILED", "UPDATE_ROLLBACK_COMPLETE"])
+async def test_a_stack_whose_update_failed_can_still_be_asked(status: str) -> None:
+    assert (await read_stack(Answering(status), "orders")).status == status  # type: ignore[arg-type]
