@@ -370,7 +370,10 @@ class CloudManifestArguments(Format, Cloud, Verbose):
 class CloudRedriveArguments(Redriven, Cloud, Json, Verbose):
     """What `cloud redrive` takes."""
 
-    batch: Annotated[str | None, Argument("BATCH", "The batch's id; leave it out with --dead-letters.")] = None
+    batch: Annotated[
+        str | None,
+        Argument("BATCH", "The batch's id; by default, the newest of the stack that has items to redrive."),
+    ] = None
     dead_letters: Annotated[
         bool,
         Option(

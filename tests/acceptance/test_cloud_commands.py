@@ -138,6 +138,18 @@ def test_redriven_items_are_queued_and_enqueued(deployed: Deployed, bulkhead: Co
     assert (document["state"], document["by_state"]) == ("running", {"queued": 1, "failed": 1, "collected": 1})
 
 
+def test_without_a_name_the_newest_batch_that_has_items_for_it_is_redriven(
+    deployed: Deployed, bulkhead: Command
+) -> None:
+    assert "has no batches yet" in bulkhead("cloud", "redrive").expect(2).text
+    leave_batch(deployed, "b1", {"a.csv": S.FAILED})
+    leave_batch(deployed, "b2", {"b.csv": S.FAILED})
+    leave_batch(deployed, "b3", {"c.csv": S.COLLECTED})
+    text = bulkhead("cloud", "redrive").expect(0).text
+    assert "bulkhead cloud status b2" in text
+    assert received(deployed, "LoadQueueUrl") == [ItemRef(batch_id="b2", source="b.csv")]
+
+
 def test_results_that_are_gone_from_the_bucket_are_enqueued_to_be_fetched(
     deployed: Deployed, bulkhead: Command
 ) -> None:

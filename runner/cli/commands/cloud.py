@@ -75,27 +75,30 @@ async def redrive(args: CloudRedriveArguments) -> None:
     from runner.cli.styles import console
     from runner.cli.tables import print_no_match
 
-    if (args.batch is None) is not args.dead_letters:
-        raise typer.BadParameter("name a BATCH, or use --dead-letters for the dead letters of all batches")
+    if args.batch is not None and args.dead_letters:
+        raise typer.BadParameter("BATCH and --dead-letters exclude each other: dead letters are those of all batches")
     if args.results and args.dead_letters:
         raise typer.BadParameter("--results and --dead-letters exclude each other")
     states = args.states()
     args.check_results()
     async with stack_session(args) as s:
-        if args.batch is None:
+        batch_id = args.batch
+        if args.dead_letters:
             redriven = await s.operations.return_dead_letters()
-        elif args.results:
-            redriven = await s.operations.fetch_results_again(args.batch, match=args.match)
         else:
-            args.confirm()
-            redriven = await s.operations.redrive(
-                args.batch, states=states, match=args.match, import_again=args.import_again
-            )
+            batch_id = batch_id or await s.operations.batch_to_redrive(states)
+            if args.results:
+                redriven = await s.operations.fetch_results_again(batch_id, match=args.match)
+            else:
+                args.confirm()
+                redriven = await s.operations.redrive(
+                    batch_id, states=states, match=args.match, import_again=args.import_again
+                )
         s.answer(
             redriven,
-            lambda console, found: print_put_back(console, found, batch_id=args.batch, options=args.repeated()),
+            lambda console, found: print_put_back(console, found, batch_id=batch_id, options=args.repeated()),
         )
-    if args.batch is not None and args.match is not None and not redriven.items:
+    if not args.dead_letters and args.match is not None and not redriven.items:
         print_no_match(console(stderr=True), args.match)
 
 

@@ -155,6 +155,23 @@ class Operations:
         )
         return batch, items
 
+    async def batch_to_redrive(self, states: Collection[ItemState]) -> str:
+        """Return the stack's newest batch with an item in one of `states`, or else its newest batch.
+
+        Raises ConfigError if it has no batch.
+        """
+        ledger = await self._ledger()
+        newest_first = [batch for batch in reversed(await ledger.batches()) if batch.driver == "stack"]
+        for batch in newest_first:
+            counts = await ledger.counts(batch.batch_id)
+            if any(counts.get(state) for state in states):
+                return batch.batch_id
+        if not newest_first:
+            raise ConfigError(
+                f"the stack {self.stack.name} has no batches yet", hint=f"bulkhead cloud status{self._options}"
+            )
+        return newest_first[0].batch_id
+
     async def redrive(
         self, batch_id: str, *, states: Collection[ItemState], match: str | None = None, import_again: bool = False
     ) -> Redriven:

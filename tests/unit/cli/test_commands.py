@@ -102,7 +102,7 @@ def test_help_groups_the_options(bulkhead: Callable[..., Ended]) -> None:
         (["redrive", "--results", "--import-again"], 2, "error: --results and --import-again exclude each other"),
         (["redrive", "--state", "collected"], 2, "error: items in state 'collected' cannot be redriven"),
         (["manifest", "--format", "xml"], 2, "--format"),
-        (["cloud", "redrive"], 2, "--dead-letters"),
+        (["cloud", "redrive", "b1", "--dead-letters"], 2, "BATCH and --dead-letters exclude each other"),
         (["webhook-url", "--next", "--rotate"], 2, "use only one of --next and --rotate"),
         (["sandbox", "--port", "many"], 2, "many"),
     ],
