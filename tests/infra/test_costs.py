@@ -8,6 +8,7 @@ from types import ModuleType
 
 import pytest
 
+from tests.support.alarms import alarms as watching
 from tests.support.template import ROOT, template
 
 
@@ -28,7 +29,7 @@ def test_the_page_is_what_the_script_prints(costs: ModuleType) -> None:
 
 def test_the_script_counts_the_alarms_and_queues_of_the_template(costs: ModuleType) -> None:
     alarms, _, queues = costs.counts()
-    assert alarms == len(template().of_type("AWS::CloudWatch::Alarm"))
+    assert alarms == sum(len(alarm.metrics) for alarm in watching().values())
     assert queues == len([name for name in template().of_type("AWS::SQS::Queue") if "DeadLetter" not in name])
 
 
